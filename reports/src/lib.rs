@@ -1,0 +1,2 @@
+//! Verdicts for people and CI: terminal, JSON and Markdown.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Scenario files, the clause catalogue, the notation, the runner, the monitors and the verdicts.
+#![forbid(unsafe_code)]
