@@ -1,2 +1,5 @@
 //! Scenario files, the clause catalogue, the notation, the runner, the monitors and the verdicts.
 #![forbid(unsafe_code)]
+
+pub mod results;
+pub mod verdict;

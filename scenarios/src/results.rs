@@ -1,0 +1,303 @@
+//! What runs give back: [`RunResult`] for one run, [`CaseResult`] for a case under all its seeds, [`SuiteResult`] for everything.
+//!
+//! A *case* is a scenario file, for one version of the standard, for one row of its table where it has one. A *run* is a case under
+//! one seed. `report.json` is [`SuiteResult`] as it stands; every other report is computed from it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::verdict::{Failure, Level, TranscriptLine, Verdict};
+
+/// The format of [`SuiteResult`] as JSON; a reader refuses another one.
+pub const FORMAT: u32 = 1;
+
+/// What happened in one run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// The run's seed.
+    pub seed: u64,
+    /// The outcome. A failure of level SHOULD or MAY is a `Fail` too: [`RunResult::level`] tells them apart.
+    pub verdict: Verdict,
+    /// The level of the worst failure; [`Level::Must`] where nothing failed.
+    pub level: Level,
+    /// Why it was skipped or what broke; empty for a pass and a fail.
+    pub reason: String,
+    /// What was wrong, in the order in which it was found.
+    pub failures: Vec<Failure>,
+    /// Options that the seed drew, in the order of the draws: (`cut writer`, `17.2ms`).
+    pub drawn: Vec<(String, String)>,
+    /// The branches that the target took.
+    pub branches: Vec<BranchTaken>,
+    /// The `sometimes` marks that were reached.
+    pub marks: Vec<String>,
+    /// Everything that happened, in order.
+    pub trace: Trace,
+    /// A hash of the whole history: two runs that differ in one byte or one nanosecond differ here.
+    pub history_hash: String,
+}
+
+/// A branch of an `either … or …` block that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BranchTaken {
+    /// The line of the file on which the branch begins.
+    pub line: u32,
+    /// The branch's name, or its place: `1st`.
+    pub name: String,
+    /// What the standard thinks of it.
+    pub level: Level,
+}
+
+/// The printable history of a run: enough for a transcript, a sequence diagram and a capture file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Hosts in the order of their lanes: the server first.
+    pub hosts: Vec<String>,
+    /// What happened, in order of time.
+    pub events: Vec<TraceEvent>,
+}
+
+/// One event of a [`Trace`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceEvent {
+    /// Nanoseconds of simulated time from the start of the run.
+    pub at_ns: u64,
+    /// The host on which it was seen: for packets always the end of the wire that the harness plays or drives.
+    pub host: String,
+    /// The number of the host's Network Connection, from 1; 0 where the event belongs to none.
+    pub connection: u32,
+    /// What it is.
+    pub kind: TraceKind,
+    /// The event in the notation, without the host: `> CONNECT client_id=device`, `cut`, `crash`.
+    pub text: String,
+    /// The bytes that were on the wire as hex pairs without spaces; empty where there were none.
+    pub hex: String,
+    /// The line of the scenario file that sent or expected it; 0 where none did.
+    pub line: u32,
+}
+
+/// What a [`TraceEvent`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TraceKind {
+    /// A Network Connection was opened.
+    Opened,
+    /// A Network Connection ended.
+    Closed,
+    /// A packet or raw bytes from client to server.
+    ToServer,
+    /// A packet or raw bytes from server to client.
+    ToClient,
+    /// A fault began.
+    FaultBegun,
+    /// A fault ended.
+    FaultEnded,
+    /// A host crashed.
+    Crashed,
+    /// A host started (again).
+    Started,
+    /// An application asked its client for something.
+    Asked,
+    /// A client told its application something.
+    Told,
+    /// Anything else worth a line: a mark reached, a branch taken, time waited.
+    Note,
+}
+
+/// A case under all its seeds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseResult {
+    /// The scenario file, relative to the folder of scenarios, with `/`: `will/keep-alive.mqtt`.
+    pub file: String,
+    /// The scenario's title.
+    pub title: String,
+    /// The version of the standard: `3.1.1` or `5.0`.
+    pub version: String,
+    /// The row of the scenario's table, by its first column; `None` where there is no table.
+    pub row: Option<String>,
+    /// Which side is tested: `server` or `client`.
+    pub tests: String,
+    /// The clauses of this version that the case shows, in the scenario's order.
+    pub clauses: Vec<String>,
+    /// The worst outcome of all runs.
+    pub verdict: Verdict,
+    /// The level of the worst failure; [`Level::Must`] where nothing failed.
+    pub level: Level,
+    /// Why it was skipped or what broke; empty for a pass and a fail.
+    pub reason: String,
+    /// How many seeds were run.
+    pub runs: u32,
+    /// The seeds that failed or broke.
+    pub failed_seeds: Vec<u64>,
+    /// The failures of the first seed that failed (and unreached `sometimes` marks).
+    pub failures: Vec<Failure>,
+    /// Each branch that was taken, with the number of runs that took it.
+    pub branches: Vec<(BranchTaken, u32)>,
+    /// Each `sometimes` mark of the scenario, with the number of runs that reached it.
+    pub marks: Vec<(String, u32)>,
+    /// The run that is shown: the first that failed or broke, otherwise the first of all. Without a trace where the suite was told to keep none.
+    pub shown: Option<RunResult>,
+}
+
+impl CaseResult {
+    /// The name under which tests and reports list the case: `will/keep-alive.mqtt 5.0 [row]`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.row {
+            Some(row) => format!("{} {} [{row}]", self.file, self.version),
+            None => format!("{} {}", self.file, self.version),
+        }
+    }
+
+    /// The folder of the file: the protocol area. Empty for a file at the top.
+    #[must_use]
+    pub fn folder(&self) -> &str {
+        self.file.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    /// Whether the case keeps the exit code from being 0: an error, a failure of level MUST, or, when `strict`, of level SHOULD.
+    #[must_use]
+    pub fn counts_against(&self, strict: bool) -> bool {
+        match self.verdict {
+            Verdict::Pass | Verdict::Skip => false,
+            Verdict::Error => true,
+            Verdict::Fail => self.level >= if strict { Level::Should } else { Level::Must },
+        }
+    }
+}
+
+/// A scenario file that could not be read as one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileError {
+    /// The file, relative to the folder of scenarios, with `/`.
+    pub file: String,
+    /// What is wrong, with the line and a caret, in plain text of several lines.
+    pub message: String,
+}
+
+/// Everything that one invocation ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuiteResult {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// What was tested: `reference broker (simulated)`.
+    pub target: String,
+    /// The seed that all runs derive from.
+    pub seed: u64,
+    /// By what the `seeds` of every scenario were multiplied.
+    pub seeds: u32,
+    /// The cases, in order of file, version and row.
+    pub cases: Vec<CaseResult>,
+    /// Files that could not be read.
+    pub errors: Vec<FileError>,
+}
+
+/// How many cases came to which verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Cases that passed.
+    pub passed: u32,
+    /// Cases that failed.
+    pub failed: u32,
+    /// Cases that were skipped.
+    pub skipped: u32,
+    /// Cases that broke.
+    pub errors: u32,
+}
+
+impl Tally {
+    /// Counts one more.
+    pub fn add(&mut self, verdict: Verdict) {
+        *match verdict {
+            Verdict::Pass => &mut self.passed,
+            Verdict::Fail => &mut self.failed,
+            Verdict::Skip => &mut self.skipped,
+            Verdict::Error => &mut self.errors,
+        } += 1;
+    }
+
+    /// All cases.
+    #[must_use]
+    pub fn total(&self) -> u32 {
+        self.passed + self.failed + self.skipped + self.errors
+    }
+}
+
+impl SuiteResult {
+    /// All cases together.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        tally(self.cases.iter())
+    }
+
+    /// The cases of each folder.
+    #[must_use]
+    pub fn by_folder(&self) -> BTreeMap<String, Tally> {
+        let mut folders: BTreeMap<String, Tally> = BTreeMap::new();
+        for case in &self.cases {
+            folders.entry(case.folder().to_owned()).or_default().add(case.verdict);
+        }
+        folders
+    }
+
+    /// The cases that show each clause, by (version, clause id).
+    #[must_use]
+    pub fn by_clause(&self) -> BTreeMap<(String, String), Tally> {
+        let mut clauses: BTreeMap<(String, String), Tally> = BTreeMap::new();
+        for case in &self.cases {
+            for clause in &case.clauses {
+                clauses.entry((case.version.clone(), clause.clone())).or_default().add(case.verdict);
+            }
+        }
+        clauses
+    }
+
+    /// The process's exit code: 0 if nothing failed or broke, 1 if something did, 2 if a file could not be read or nothing was run.
+    #[must_use]
+    pub fn exit_code(&self, strict: bool) -> u8 {
+        if !self.errors.is_empty() || self.cases.is_empty() {
+            2
+        } else {
+            u8::from(self.cases.iter().any(|case| case.counts_against(strict)))
+        }
+    }
+}
+
+fn tally<'a>(cases: impl Iterator<Item = &'a CaseResult>) -> Tally {
+    let mut tally = Tally::default();
+    cases.for_each(|case| tally.add(case.verdict));
+    tally
+}
+
+impl Trace {
+    /// The transcript in the notation, a line an event, events without a spelling in the notation left out.
+    #[must_use]
+    pub fn transcript(&self) -> Vec<TranscriptLine> {
+        self.events
+            .iter()
+            .map(|event| TranscriptLine { at_ns: event.at_ns, text: event.line_text() })
+            .collect()
+    }
+}
+
+impl TraceEvent {
+    /// The event as one line of a transcript; what has no spelling in the notation stands behind a `#`.
+    #[must_use]
+    pub fn line_text(&self) -> String {
+        match self.kind {
+            TraceKind::ToServer | TraceKind::ToClient => format!("{} {}", self.host, self.text),
+            TraceKind::Asked => format!("ask {} {}", self.host, self.text),
+            TraceKind::Told => format!("told {} {}", self.host, self.text),
+            TraceKind::Closed if self.text == "closed" => format!("{} < closed", self.host),
+            TraceKind::FaultBegun | TraceKind::FaultEnded | TraceKind::Crashed | TraceKind::Started => {
+                self.text.clone()
+            }
+            TraceKind::Opened | TraceKind::Closed | TraceKind::Note if self.host.is_empty() => {
+                format!("# {}", self.text)
+            }
+            TraceKind::Opened | TraceKind::Closed | TraceKind::Note => {
+                format!("# {} {}", self.host, self.text)
+            }
+        }
+    }
+}
