@@ -1,5 +1,6 @@
 //! Scenario files, the clause catalogue, the notation, the runner, the monitors and the verdicts.
 #![forbid(unsafe_code)]
 
+pub mod notation;
 pub mod results;
 pub mod verdict;
