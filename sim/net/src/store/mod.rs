@@ -1,0 +1,90 @@
+//! Where the cores' records live: a key/value store that a driver commits to before it acknowledges anything.
+//!
+//! A core gives its Session State as changes to an ordered set of records, whose keys and values only the core
+//! understands. A store keeps such records; it is apart from the drivers so that the same broker runs without
+//! durability ([`NoStore`], [`MemoryStore`]), on a real file and on the simulated disk ([`RedbStore`]).
+//!
+//! "Session State" and how long a Server keeps it: MQTT 5.0 section 4.1, 3.1.1 section 3.1.2.4.
+
+mod memory;
+mod redb;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use self::memory::{MemoryStore, NoStore};
+pub use self::redb::RedbStore;
+
+/// One change to the set of records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The record `key` has this value from now on, whether it existed or not.
+    Put {
+        /// What names the record; opaque to a store.
+        key: Vec<u8>,
+        /// What the record says; opaque to a store.
+        value: Vec<u8>,
+    },
+    /// There is no record `key` from now on; it need not have existed.
+    Delete {
+        /// What named the record.
+        key: Vec<u8>,
+    },
+}
+
+/// A record as a store gives it back: key and value.
+pub type Record = (Vec<u8>, Vec<u8>);
+
+/// What a commit resolves to.
+pub type Commit<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + 'a>>;
+
+/// An ordered set of records that outlives its broker or client.
+pub trait Store {
+    /// All records in the order of their keys.
+    ///
+    /// # Errors
+    /// When the medium cannot be read or does not hold what was written.
+    fn load(&mut self) -> Result<Vec<Record>, StoreError>;
+
+    /// Applies `changes` in order, all or none, and resolves when they are durable: what was committed is there
+    /// after a crash at any later moment.
+    ///
+    /// # Errors
+    /// When the medium refused. Whether the changes are there after a restart is then open, so the caller must
+    /// not acknowledge what they stand for, and must not go on with this store.
+    fn commit(&mut self, changes: Vec<Change>) -> Commit<'_>;
+}
+
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn load(&mut self) -> Result<Vec<Record>, StoreError> {
+        (**self).load()
+    }
+
+    fn commit(&mut self, changes: Vec<Change>) -> Commit<'_> {
+        (**self).commit(changes)
+    }
+}
+
+impl<S: Store + ?Sized> Store for &mut S {
+    fn load(&mut self) -> Result<Vec<Record>, StoreError> {
+        (**self).load()
+    }
+
+    fn commit(&mut self, changes: Vec<Change>) -> Commit<'_> {
+        (**self).commit(changes)
+    }
+}
+
+/// Why a store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The medium refused to read, write or sync.
+    #[error("the store's medium failed: {0}")]
+    Medium(#[from] std::io::Error),
+    /// Another process has the store open.
+    #[error("the store is open in another process")]
+    InUse,
+    /// The medium holds something that no commit wrote.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+}

@@ -1,0 +1,252 @@
+//! The durable store under a power failure at every write, sync and resize in turn: what was committed is there,
+//! what was not is there whole or not at all.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use mqttspec_net::store::{Change, Record, RedbStore, Store, StoreError};
+
+/// Bytes that a disk writes or does not write, never in part.
+const SECTOR: usize = 512;
+
+const COMMITS: u32 = 12;
+
+#[test]
+fn power_fails_at_every_operation_of_a_run_of_commits() {
+    let operations = {
+        let disk = Disk::new();
+        let mut store = RedbStore::open(disk.clone()).expect("an empty disk opens");
+        for number in 1..=COMMITS {
+            commit(&mut store, batch(number)).expect("a healthy disk takes a commit");
+        }
+        disk.lock().operations
+    };
+    assert!(operations > u64::from(COMMITS) * 2, "every commit writes and syncs: {operations}");
+
+    for limit in 0..=operations {
+        for luck in [Luck::NothingSurvives, Luck::EverythingSurvives, Luck::Some(1), Luck::Some(2)] {
+            let disk = Disk::new();
+            disk.lock().operations_left = limit;
+            let acknowledged = run_until_power_fails(&disk);
+            disk.power_cycle(luck, limit);
+
+            let mut store = RedbStore::open(disk.clone())
+                .unwrap_or_else(|error| panic!("operation {limit}, {luck:?}: does not open: {error}"));
+            let found = store.load().expect("an opened store reads");
+            let whole = [acknowledged, acknowledged + 1];
+            assert!(
+                whole.iter().any(|&commits| found == state_after(commits)),
+                "operation {limit}, {luck:?}: {acknowledged} acknowledged, found {found:?}"
+            );
+            // And it goes on: the next commit is as durable as the first.
+            commit(&mut store, batch(COMMITS + 1)).expect("a repaired store takes a commit");
+            drop(store);
+            disk.power_cycle(Luck::NothingSurvives, 0);
+            let found = RedbStore::open(disk).expect("opens again").load().expect("reads again");
+            assert!(found.contains(&(b"last".to_vec(), (COMMITS + 1).to_be_bytes().to_vec())));
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_refuses_to_write_refuses_the_commit() {
+    let disk = Disk::new();
+    let mut store = RedbStore::open(disk.clone()).expect("an empty disk opens");
+    commit(&mut store, batch(1)).expect("a healthy disk takes a commit");
+    disk.lock().operations_left = 0;
+    let error = commit(&mut store, batch(2)).expect_err("nothing was written");
+    assert!(matches!(error, StoreError::Medium(_)), "{error}");
+}
+
+#[test]
+fn a_closed_store_and_a_dropped_one_hold_the_same() {
+    for close in [true, false] {
+        let disk = Disk::new();
+        let mut store = RedbStore::open(disk.clone()).expect("an empty disk opens");
+        commit(&mut store, batch(1)).expect("a healthy disk takes a commit");
+        if close {
+            store.close();
+        } else {
+            drop(store);
+        }
+        assert_eq!(RedbStore::open(disk).expect("opens").load().expect("reads"), state_after(1));
+    }
+}
+
+#[test]
+fn a_file_is_opened_by_one_at_a_time() {
+    let directory = std::env::temp_dir().join(format!("mqttspec-store-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("the temporary directory is writable");
+    let path = directory.join("broker.redb");
+    let mut store = RedbStore::open_file(&path).expect("a new file opens");
+    commit(&mut store, batch(1)).expect("a file takes a commit");
+    assert!(matches!(RedbStore::open_file(&path), Err(StoreError::InUse)));
+    drop(store);
+    let mut store = RedbStore::open_file(&path).expect("opens when the first is gone");
+    assert_eq!(store.load().expect("reads"), state_after(1));
+    drop(store);
+    std::fs::remove_dir_all(&directory).expect("made above");
+}
+
+/// How many commits were acknowledged.
+fn run_until_power_fails(disk: &Disk) -> u32 {
+    let Ok(mut store) = RedbStore::open(disk.clone()) else { return 0 };
+    (1..=COMMITS).take_while(|&number| commit(&mut store, batch(number)).is_ok()).count() as u32
+}
+
+fn commit(store: &mut RedbStore, changes: Vec<Change>) -> Result<(), StoreError> {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(store.commit(changes))
+}
+
+/// What the commit with this number changes: something new, something old, something gone, something large.
+fn batch(number: u32) -> Vec<Change> {
+    let put = |key: Vec<u8>, value: Vec<u8>| Change::Put { key, value };
+    let mut changes = vec![
+        put(b"last".to_vec(), number.to_be_bytes().to_vec()),
+        put(format!("message {number}").into_bytes(), vec![number as u8; 40 * number as usize]),
+    ];
+    if number.is_multiple_of(3) {
+        changes.push(Change::Delete { key: format!("message {}", number - 1).into_bytes() });
+    }
+    if number.is_multiple_of(4) {
+        changes.push(put(b"large".to_vec(), vec![number as u8; 100_000]));
+    }
+    changes
+}
+
+fn state_after(commits: u32) -> Vec<Record> {
+    let mut records = BTreeMap::new();
+    for change in (1..=commits).flat_map(batch) {
+        match change {
+            Change::Put { key, value } => records.insert(key, value),
+            Change::Delete { key } => records.remove(&key),
+        };
+    }
+    records.into_iter().collect()
+}
+
+/// What a power failure leaves of the writes that were not synced.
+#[derive(Debug, Clone, Copy)]
+enum Luck {
+    NothingSurvives,
+    EverythingSurvives,
+    /// Each sector on its own, drawn from this seed.
+    Some(u64),
+}
+
+/// A disk with a write cache, whose power fails after so many operations.
+#[derive(Debug, Clone)]
+struct Disk(Arc<Mutex<Platter>>);
+
+#[derive(Debug)]
+struct Platter {
+    synced: Vec<u8>,
+    /// What a read sees: `synced` and all that came after.
+    current: Vec<u8>,
+    unsynced: Vec<(usize, Vec<u8>)>,
+    operations: u64,
+    operations_left: u64,
+}
+
+impl Disk {
+    fn new() -> Disk {
+        Disk(Arc::new(Mutex::new(Platter {
+            synced: Vec::new(),
+            current: Vec::new(),
+            unsynced: Vec::new(),
+            operations: 0,
+            operations_left: u64::MAX,
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Platter> {
+        self.0.lock().expect("no thread panics with the lock held")
+    }
+
+    fn power_cycle(&self, luck: Luck, salt: u64) {
+        let mut platter = self.lock();
+        let mut random = Random(match luck {
+            Luck::Some(seed) => seed ^ (salt << 8),
+            Luck::NothingSurvives | Luck::EverythingSurvives => 1,
+        });
+        let mut survives = || match luck {
+            Luck::NothingSurvives => false,
+            Luck::EverythingSurvives => true,
+            Luck::Some(_) => random.next() & 1 == 1,
+        };
+        let mut left = platter.synced.clone();
+        if survives() {
+            left.resize(platter.current.len(), 0);
+        }
+        for (offset, data) in std::mem::take(&mut platter.unsynced) {
+            for (index, sector) in data.chunks(SECTOR).enumerate() {
+                let start = offset + index * SECTOR;
+                if survives() && start + sector.len() <= left.len() {
+                    left[start..start + sector.len()].copy_from_slice(sector);
+                }
+            }
+        }
+        platter.current.clone_from(&left);
+        platter.synced = left;
+        platter.operations_left = u64::MAX;
+    }
+}
+
+impl Platter {
+    fn operate(&mut self) -> io::Result<()> {
+        self.operations += 1;
+        self.operations_left =
+            self.operations_left.checked_sub(1).ok_or_else(|| io::Error::other("the power failed"))?;
+        Ok(())
+    }
+}
+
+impl redb::StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.lock().current.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let offset = offset as usize;
+        out.copy_from_slice(&self.lock().current[offset..offset + out.len()]);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut platter = self.lock();
+        platter.operate()?;
+        platter.current.resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut platter = self.lock();
+        platter.operate()?;
+        platter.synced = platter.current.clone();
+        platter.unsynced.clear();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut platter = self.lock();
+        platter.operate()?;
+        let start = offset as usize;
+        platter.current[start..start + data.len()].copy_from_slice(data);
+        platter.unsynced.push((start, data.to_vec()));
+        Ok(())
+    }
+}
+
+/// splitmix64: enough to toss a coin.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
