@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use crate::notation::Version;
 use crate::verdict::Level;
 
 mod coverage;
@@ -37,6 +38,16 @@ impl Standard {
         match self {
             Self::V3_1_1 => Self::V5,
             Self::V5 => Self::V3_1_1,
+        }
+    }
+
+    /// The standard of a version of a scenario; `None` for MQTT 3.1, which has no numbered clauses.
+    #[must_use]
+    pub const fn of(version: Version) -> Option<Self> {
+        match version {
+            Version::V3_1 => None,
+            Version::V3_1_1 => Some(Self::V3_1_1),
+            Version::V5 => Some(Self::V5),
         }
     }
 
@@ -241,9 +252,11 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
         Catalogue { clauses: BTreeMap::new(), by_id: BTreeMap::new(), anchors: BTreeMap::new() };
     for (standard, text) in [
         (Standard::V3_1_1, include_str!("../clauses/v3.1.1.toml")),
+        (Standard::V3_1_1, include_str!("../clauses/rules-v3.1.1.toml")),
         (Standard::V5, include_str!("../clauses/v5.0.toml")),
+        (Standard::V5, include_str!("../clauses/rules-v5.0.toml")),
     ] {
-        let file: File =
+        let file: File<'static> =
             toml::from_str(text).expect("the catalogue's files are part of the program and tested");
         let clauses = catalogue.clauses.entry(standard).or_default();
         let by_id = catalogue.by_id.entry(standard).or_default();

@@ -34,6 +34,43 @@ fn roles_are_shared_out_as_in_the_standards() {
 }
 
 #[test]
+fn rules_without_a_number_have_ids_of_our_own() {
+    let ours = |standard, prefix: &str| {
+        Catalogue::iter(standard)
+            .filter(|clause| clause.origin != Origin::Numbered)
+            .inspect(|clause| assert!(clause.id.starts_with(prefix), "{clause}"))
+            .count()
+    };
+    assert_eq!(ours(Standard::V3_1_1, "U3-"), 15);
+    assert_eq!(ours(Standard::V5, "U5-"), 143);
+    assert!(Catalogue::get(Standard::V5, "U5-043").is_some_and(|clause| clause.area == "Wills"));
+    assert!(Catalogue::get(Standard::V3_1_1, "U5-043").is_none());
+}
+
+#[test]
+fn every_role_level_and_origin_occurs_in_both_standards() {
+    for standard in Standard::ALL {
+        let has = |test: &dyn Fn(&Clause) -> bool| Catalogue::iter(standard).any(test);
+        for role in [Role::Server, Role::Client, Role::Both] {
+            assert!(has(&|clause| clause.role == role), "{standard} {role}");
+        }
+        for level in [Level::Must, Level::Should, Level::May] {
+            assert!(has(&|clause| clause.level == level), "{standard} {level}");
+        }
+        for origin in [Origin::Numbered, Origin::Body, Origin::Choice, Origin::Inferred] {
+            assert!(has(&|clause| clause.origin == origin), "{standard} {origin:?}");
+        }
+    }
+}
+
+#[test]
+fn what_the_standard_leaves_open_is_not_required() {
+    for clause in Standard::ALL.into_iter().flat_map(Catalogue::iter) {
+        assert_eq!(clause.origin == Origin::Choice, clause.level == Level::May, "{clause}");
+    }
+}
+
+#[test]
 fn summaries_are_one_short_sentence() {
     for clause in Standard::ALL.into_iter().flat_map(Catalogue::iter) {
         let length = clause.summary.chars().count();
