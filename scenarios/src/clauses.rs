@@ -233,7 +233,7 @@ impl Catalogue {
         if let Some(meant) = Self::get(standard.other(), id).and_then(|clause| clause.counterparts.first()) {
             return Self::get(standard, meant);
         }
-        // More than three slips make another id, not a misspelt one.
+        // More than two slips make another id, not a misspelt one.
         Self::iter(standard)
             .map(|clause| {
                 (
@@ -241,7 +241,7 @@ impl Catalogue {
                     clause,
                 )
             })
-            .filter(|(distance, _)| *distance <= 3)
+            .filter(|(distance, _)| *distance <= 2)
             .min_by_key(|(distance, _)| *distance)
             .map(|(_, clause)| clause)
     }
