@@ -19,6 +19,39 @@ mod coverage;
 
 pub use coverage::{Coverage, Uncited};
 
+/// The parts of the protocol into which [`Clause::area`] sorts the clauses, in the order in which reports list them.
+pub const AREAS: [&str; 29] = [
+    "Data representation",
+    "Packet format",
+    "Packet Identifiers",
+    "Packet size",
+    "CONNECT",
+    "CONNACK",
+    "Keep Alive",
+    "Sessions",
+    "Wills",
+    "PUBLISH",
+    "Retained messages",
+    "Message expiry",
+    "Topic Alias",
+    "Request and response",
+    "QoS",
+    "Ordering",
+    "Flow control",
+    "SUBSCRIBE",
+    "Subscription Identifiers",
+    "Shared Subscriptions",
+    "UNSUBSCRIBE",
+    "Topics",
+    "PING",
+    "DISCONNECT",
+    "AUTH",
+    "Redirection",
+    "Error handling",
+    "Transport",
+    "Conformance",
+];
+
 /// One of the two standards that number their conformance statements. (MQTT 3.1 has none.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standard {
@@ -146,7 +179,7 @@ pub struct Clause {
     pub role: Role,
     /// How strongly: the strongest keyword of the sentence. A plain statement of the body counts as [`Level::Must`].
     pub level: Level,
-    /// The part of the protocol: `Wills`, `Retained messages`, `Flow control`.
+    /// The part of the protocol, one of [`AREAS`].
     pub area: &'static str,
     /// What is required and when, in our own words: one sentence of at most 200 characters.
     pub summary: &'static str,

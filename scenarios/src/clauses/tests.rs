@@ -88,6 +88,13 @@ fn summaries_are_one_short_sentence() {
 }
 
 #[test]
+fn areas_are_those_that_reports_list() {
+    let used: BTreeSet<&str> =
+        Standard::ALL.into_iter().flat_map(Catalogue::iter).map(|clause| clause.area).collect();
+    assert_eq!(used, BTreeSet::from(AREAS));
+}
+
+#[test]
 fn counterparts_exist_in_the_other_standard() {
     for clause in Standard::ALL.into_iter().flat_map(Catalogue::iter) {
         for id in &clause.counterparts {
