@@ -1,0 +1,47 @@
+//! A failure told in parts that every report lays out in its own way.
+
+use mqttspec_scenarios::results::CaseResult;
+use mqttspec_scenarios::verdict::{Failure, FoundBy};
+
+/// The clause, where it stands and what it asks for: one line a requirement.
+pub(crate) fn requirements(failure: &Failure) -> Vec<String> {
+    failure
+        .requirements
+        .iter()
+        .map(|requirement| {
+            let mut line = format!("{} (MQTT {}", requirement.clause, requirement.version);
+            if !requirement.section.is_empty() {
+                line.push_str(&format!(", section {}", requirement.section));
+            }
+            line.push(')');
+            if !requirement.summary.is_empty() {
+                line.push_str(": ");
+                line.push_str(&requirement.summary);
+            }
+            line
+        })
+        .collect()
+}
+
+/// Which check spoke, and about which line of the scenario.
+pub(crate) fn place(failure: &Failure) -> String {
+    let by = match &failure.found_by {
+        FoundBy::Expectation => "the scenario".to_owned(),
+        FoundBy::LeftOver => "a packet that no line expects".to_owned(),
+        FoundBy::Monitor(name) => format!("the monitor `{name}`"),
+        FoundBy::Property(words) => format!("the property `{words}`"),
+        FoundBy::Sometimes(mark) => format!("the mark `{mark}`, which no seed reached"),
+    };
+    if failure.line == 0 { by } else { format!("{by}, {}:{}", failure.file, failure.line) }
+}
+
+/// Which of the case's seeds failed, in a few words.
+pub(crate) fn seeds(case: &CaseResult) -> String {
+    const SHOWN: usize = 5;
+    if case.runs <= 1 || case.failed_seeds.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<String> = case.failed_seeds.iter().take(SHOWN).map(u64::to_string).collect();
+    let more = if case.failed_seeds.len() > SHOWN { ", …" } else { "" };
+    format!("{} of {} seeds: {}{more}", case.failed_seeds.len(), case.runs, shown.join(", "))
+}
