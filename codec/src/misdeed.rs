@@ -1,0 +1,283 @@
+//! Everything that a single packet can do wrong, the clause that forbids it, and the answer to it.
+//!
+//! One table: the variant is the sentence, and each row says where the rule stands in 5.0 and in 3.1.1 and which
+//! Reason Code answers it. What becomes of the Network Connection: §4.13 of 5.0, §4.8 of 3.1.1.
+
+use crate::packet::PacketType;
+use crate::reason::{ConnectReason, DisconnectReason};
+use crate::version::Version;
+
+/// What a 5.0 receiver calls the misdeed (§1.2, §4.13.1), or the closer Reason Code that the standard offers.
+#[derive(Clone, Copy)]
+enum Code {
+    Malformed,
+    Protocol,
+    Exactly(u8),
+    /// No code fits the moment: the Network Connection is closed in silence.
+    Silence,
+}
+use Code::{Exactly, Malformed, Protocol, Silence};
+
+/// Where a rule stands: section, and number if it has one.
+struct Source(&'static str, Option<&'static str>);
+
+struct Row {
+    five: Source,
+    three: Source,
+    code: Code,
+}
+
+const fn source(section: &'static str, clause: &'static str) -> Source {
+    Source(section, if clause.is_empty() { None } else { Some(clause) })
+}
+
+macro_rules! misdeeds {
+    ($($name:ident $sentence:literal, $s5:literal $c5:literal, $s3:literal $c3:literal, $code:expr;)*) => {
+        /// What the sender of a packet did wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+        #[non_exhaustive]
+        pub enum Misdeed {
+            $(#[doc = concat!($sentence, " (5.0 §", $s5, "; 3.1.1 §", $s3, ")")] #[error($sentence)] $name,)*
+        }
+
+        impl Misdeed {
+            /// Every misdeed.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The variant's name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            const fn row(self) -> Row {
+                match self {
+                    $(Self::$name => Row { five: source($s5, $c5), three: source($s3, $c3), code: $code },)*
+                }
+            }
+        }
+    };
+}
+
+// name, sentence, section and clause of 5.0, section and clause of 3.1.1 ("" = no number; "-" = cannot occur), code.
+misdeeds! {
+    // Fixed header (§2.1)
+    PacketTypeZero "Control Packet type 0", "2.1.2" "", "2.2.1" "", Malformed;
+    PacketTypeReserved "Control Packet type 15 before 5.0", "-" "", "2.2.1" "", Malformed;
+    ReservedFlags "reserved flags of the fixed header differ from the listed value",
+        "2.1.3" "MQTT-2.1.3-1", "2.2.2" "MQTT-2.2.2-1", Malformed;
+    RemainingLengthTooLong "Remaining Length of more than four bytes", "2.1.4" "", "2.2.3" "", Malformed;
+    RemainingLengthNotMinimal "Remaining Length not in its shortest form",
+        "1.5.5" "MQTT-1.5.5-1", "2.2.3" "", Malformed;
+    PacketTooLarge "packet larger than the receiver's Maximum Packet Size",
+        "3.1.2.11.4" "", "2.2.3" "", Exactly(0x95);
+    PacketTooShort "the packet ends before its fields do", "2.1.4" "", "2.2.3" "", Malformed;
+    SurplusBytes "bytes after the last field of the packet", "2.1.4" "", "2.2.3" "", Malformed;
+    WrongSender "Control Packet that its sender may not send", "2.1.2" "", "2.2.1" "", Protocol;
+    FirstPacketNotConnect "the first packet of the Client is not CONNECT",
+        "3.1" "MQTT-3.1.0-1", "3.1" "MQTT-3.1.0-1", Silence;
+
+    // Data types (§1.5)
+    VariableByteIntegerTooLong "Variable Byte Integer of more than four bytes", "1.5.5" "", "-" "", Malformed;
+    VariableByteIntegerNotMinimal "Variable Byte Integer not in its shortest form",
+        "1.5.5" "MQTT-1.5.5-1", "-" "", Malformed;
+    IllFormedUtf8 "ill-formed UTF-8", "1.5.4" "MQTT-1.5.4-1", "1.5.3" "MQTT-1.5.3-1", Malformed;
+    Surrogate "surrogate U+D800 to U+DFFF encoded in UTF-8",
+        "1.5.4" "MQTT-1.5.4-1", "1.5.3" "MQTT-1.5.3-1", Malformed;
+    NullCharacter "U+0000 in a UTF-8 Encoded String",
+        "1.5.4" "MQTT-1.5.4-2", "1.5.3" "MQTT-1.5.3-2", Malformed;
+    ControlCharacter "control character in a UTF-8 Encoded String, refused by policy", "1.5.4" "", "1.5.3" "", Malformed;
+    NonCharacter "Unicode non-character in a UTF-8 Encoded String, refused by policy", "1.5.4" "", "1.5.3" "", Malformed;
+    PacketIdentifierZero "Packet Identifier 0", "2.2.1" "MQTT-2.2.1-3", "2.3.1" "MQTT-2.3.1-1", Protocol;
+
+    // Properties (§2.2.2)
+    PropertyLengthTooLong "Property Length runs past the end of the packet", "2.2.2.1" "", "-" "", Malformed;
+    PropertyTruncated "property runs past the Property Length", "2.2.2.2" "", "-" "", Malformed;
+    PropertyUnknown "unknown Property Identifier", "2.2.2.2" "", "-" "", Malformed;
+    PropertyNotAllowed "property not valid in this packet", "2.2.2.2" "", "-" "", Malformed;
+    PropertyRepeated "property included more than once", "2.2.2.2" "", "-" "", Protocol;
+    PayloadFormatIndicatorInvalid "Payload Format Indicator above 1", "3.3.2.3.2" "", "-" "", Protocol;
+    SubscriptionIdentifierZero "Subscription Identifier 0", "3.8.2.1.2" "", "-" "", Protocol;
+    SubscriptionIdentifierFromClient "Subscription Identifier in a PUBLISH of a Client",
+        "3.3.4" "MQTT-3.3.4-6", "-" "", Protocol;
+    SessionExpiryIntervalFromServer "Session Expiry Interval in a DISCONNECT of the Server",
+        "3.14.2.2.2" "MQTT-3.14.2-2", "-" "", Protocol;
+    ServerReferenceFromClient "Server Reference in a DISCONNECT of a Client", "3.14.2.2.5" "", "-" "", Protocol;
+    RequestProblemInformationInvalid "Request Problem Information above 1", "3.1.2.11.7" "", "-" "", Protocol;
+    RequestResponseInformationInvalid "Request Response Information above 1", "3.1.2.11.6" "", "-" "", Protocol;
+    ReceiveMaximumZero "Receive Maximum 0", "3.1.2.11.3" "", "-" "", Protocol;
+    MaximumPacketSizeZero "Maximum Packet Size 0", "3.1.2.11.4" "", "-" "", Protocol;
+    TopicAliasZero "Topic Alias 0", "3.3.2.3.4" "MQTT-3.3.2-8", "-" "", Exactly(0x94);
+    MaximumQoSInvalid "Maximum QoS above 1", "3.2.2.3.4" "", "-" "", Protocol;
+    RetainAvailableInvalid "Retain Available above 1", "3.2.2.3.5" "", "-" "", Protocol;
+    WildcardSubscriptionAvailableInvalid "Wildcard Subscription Available above 1", "3.2.2.3.11" "", "-" "", Protocol;
+    SubscriptionIdentifierAvailableInvalid "Subscription Identifier Available above 1", "3.2.2.3.12" "", "-" "", Protocol;
+    SharedSubscriptionAvailableInvalid "Shared Subscription Available above 1", "3.2.2.3.13" "", "-" "", Protocol;
+    ResponseTopicEmpty "Response Topic of zero length", "4.7.3" "MQTT-4.7.3-1", "-" "", Protocol;
+    ResponseTopicWildcard "wildcard character in a Response Topic", "3.3.2.3.5" "MQTT-3.3.2-14", "-" "", Protocol;
+    AuthenticationMethodMissing "AUTH without Authentication Method", "3.15.2.2.2" "", "-" "", Protocol;
+    AuthenticationDataWithoutMethod "Authentication Data without Authentication Method",
+        "3.1.2.11.10" "", "-" "", Protocol;
+
+    // CONNECT (§3.1)
+    ProtocolNameUnknown "the Protocol Name is neither MQTT nor MQIsdp",
+        "3.1.2.1" "MQTT-3.1.2-1", "3.1.2.1" "MQTT-3.1.2-1", Exactly(0x84);
+    ProtocolVersionUnsupported "Protocol Version not supported",
+        "3.1.2.2" "MQTT-3.1.2-2", "3.1.2.2" "MQTT-3.1.2-2", Exactly(0x84);
+    ConnectReservedFlag "reserved bit 0 of the Connect Flags is 1",
+        "3.1.2.3" "MQTT-3.1.2-3", "3.1.2.3" "MQTT-3.1.2-3", Malformed;
+    WillQoSInvalid "Will QoS 3", "3.1.2.6" "MQTT-3.1.2-12", "3.1.2.6" "MQTT-3.1.2-14", Malformed;
+    WillQoSWithoutWill "Will QoS above 0 although the Will Flag is 0",
+        "3.1.2.6" "MQTT-3.1.2-11", "3.1.2.6" "MQTT-3.1.2-13", Malformed;
+    WillRetainWithoutWill "Will Retain 1 although the Will Flag is 0",
+        "3.1.2.7" "MQTT-3.1.2-13", "3.1.2.7" "MQTT-3.1.2-15", Malformed;
+    PasswordWithoutUserName "Password Flag 1 although the User Name Flag is 0",
+        "-" "", "3.1.2.9" "MQTT-3.1.2-22", Malformed;
+    ClientIdentifierMissing "zero-byte Client Identifier where Clean Session is 0, or in 3.1",
+        "-" "", "3.1.3.1" "MQTT-3.1.3-8", Exactly(0x85);
+    ClientIdentifierTooLong "Client Identifier of more than 23 characters in 3.1", "-" "", "3.1.3.1" "", Exactly(0x85);
+    WillTopicEmpty "Will Topic of zero length", "4.7.3" "MQTT-4.7.3-1", "4.7.3" "MQTT-4.7.3-1", Protocol;
+    WillTopicWildcard "wildcard character in the Will Topic", "4.7.1" "MQTT-4.7.0-1", "4.7.1" "MQTT-4.7.1-1", Protocol;
+    WillPayloadNotUtf8 "Will Payload is not UTF-8 although its Payload Format Indicator is 1, refused by policy",
+        "3.1.3.2.3" "", "-" "", Exactly(0x99);
+
+    // CONNACK (§3.2)
+    ConnAckReservedFlags "reserved Connect Acknowledge Flags set", "3.2.2.1" "MQTT-3.2.2-1", "3.2.2.1" "", Malformed;
+    SessionPresentWithRefusal "Session Present 1 although the connection is refused",
+        "3.2.2.1.1" "MQTT-3.2.2-6", "3.2.2.2" "MQTT-3.2.2-4", Protocol;
+
+    // PUBLISH (§3.3)
+    PublishQoSInvalid "both QoS bits of PUBLISH are 1",
+        "3.3.1.2" "MQTT-3.3.1-4", "3.3.1.2" "MQTT-3.3.1-4", Malformed;
+    DupWithQoSZero "DUP 1 with QoS 0", "3.3.1.1" "MQTT-3.3.1-2", "3.3.1.1" "MQTT-3.3.1-2", Malformed;
+    TopicNameEmpty "Topic Name of zero length", "4.7.3" "MQTT-4.7.3-1", "4.7.3" "MQTT-4.7.3-1", Protocol;
+    TopicNameMissing "zero-length Topic Name and no Topic Alias", "3.3.2.1" "", "-" "", Protocol;
+    TopicNameWildcard "wildcard character in a Topic Name",
+        "3.3.2.1" "MQTT-3.3.2-2", "3.3.2.1" "MQTT-3.3.2-2", Protocol;
+    PayloadNotUtf8 "payload is not UTF-8 although the Payload Format Indicator is 1, refused by policy",
+        "3.3.2.3.2" "", "-" "", Exactly(0x99);
+
+    // Reason Codes (§2.4)
+    ReasonCodeInvalid "Reason Code that this packet does not have", "2.4" "", "3.2.2.3" "", Protocol;
+    ReasonCodeFromWrongSender "Reason Code that this sender may not use", "2.4" "", "-" "", Protocol;
+
+    // SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK (§3.8 to §3.11)
+    SubscribeEmpty "SUBSCRIBE without a Topic Filter", "3.8.3" "MQTT-3.8.3-2", "3.8.3" "MQTT-3.8.3-3", Protocol;
+    SubscriptionOptionsReserved "reserved bits of the Subscription Options set",
+        "3.8.3.1" "MQTT-3.8.3-5", "3.8.3" "MQTT-3.8.3-4", Malformed;
+    SubscriptionQoSInvalid "Maximum QoS 3 in the Subscription Options", "3.8.3.1" "", "3.8.3" "MQTT-3.8.3-4", Protocol;
+    RetainHandlingInvalid "Retain Handling 3", "3.8.3.1" "", "-" "", Protocol;
+    NoLocalOnSharedSubscription "No Local 1 on a Shared Subscription", "3.8.3.1" "MQTT-3.8.3-4", "-" "", Protocol;
+    TopicFilterEmpty "Topic Filter of zero length", "4.7.3" "MQTT-4.7.3-1", "4.7.3" "MQTT-4.7.3-1", Protocol;
+    MultiLevelWildcardMisplaced "# that is not the whole last level of a Topic Filter",
+        "4.7.1.2" "MQTT-4.7.1-1", "4.7.1.2" "MQTT-4.7.1-2", Protocol;
+    SingleLevelWildcardMisplaced "+ that does not occupy an entire level of a Topic Filter",
+        "4.7.1.3" "MQTT-4.7.1-2", "4.7.1.3" "MQTT-4.7.1-3", Protocol;
+    ShareNameEmpty "ShareName of zero length", "4.8.2" "MQTT-4.8.2-1", "-" "", Protocol;
+    ShareNameWildcard "wildcard character in a ShareName", "4.8.2" "MQTT-4.8.2-2", "-" "", Protocol;
+    SharedFilterMissing "Shared Subscription without a Topic Filter after the ShareName",
+        "4.8.2" "MQTT-4.8.2-2", "-" "", Protocol;
+    SubAckEmpty "SUBACK without a Reason Code", "3.9.3" "MQTT-3.9.3-2", "3.9.3" "MQTT-3.8.4-5", Malformed;
+    UnsubscribeEmpty "UNSUBSCRIBE without a Topic Filter", "3.10.3" "MQTT-3.10.3-2", "3.10.3" "MQTT-3.10.3-2", Protocol;
+    UnsubAckEmpty "UNSUBACK without a Reason Code", "3.11.3" "MQTT-3.11.3-2", "-" "", Malformed;
+}
+
+/// What the receiver of a misdeed sends before it closes the Network Connection, which it does in every case
+/// ([MQTT-4.13.1-1], 3.1.1/[MQTT-4.8.0-1]).
+///
+/// Sending the packet is a MAY for CONNACK and a SHOULD for DISCONNECT (§4.13.1), so a bare close is always right too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing.
+    Close,
+    /// CONNACK with this Reason Code, or its Connect Return code before 5.0.
+    ConnAck(ConnectReason),
+    /// DISCONNECT with this Reason Code. A Server that has not accepted the connection yet leaves it out ([MQTT-3.14.0-1]).
+    Disconnect(DisconnectReason),
+}
+
+impl Misdeed {
+    /// The numbered statement that forbids it in `version`, as `MQTT-3.1.2-3`; `None` where the rule has no number.
+    ///
+    /// 3.1 numbers nothing: the clause of 3.1.1 that says the same stands for it.
+    #[must_use]
+    pub fn clause(self, version: Version, packet: Option<PacketType>) -> Option<&'static str> {
+        if let Some(clause) = self.clause_by_packet(version, packet) {
+            return Some(clause);
+        }
+        let row = self.row();
+        if version.is_5() { row.five.1 } else { row.three.1 }
+    }
+
+    /// The section of the standard where the rule stands; `None` where the version cannot show the misdeed.
+    #[must_use]
+    pub fn section(self, version: Version) -> Option<&'static str> {
+        let row = self.row();
+        let section = if version.is_5() { row.five.0 } else { row.three.0 };
+        (section != "-").then_some(section)
+    }
+
+    /// What goes on the wire before the Network Connection is closed, if the misdeed is in `packet`.
+    #[must_use]
+    pub fn answer(self, version: Version, packet: Option<PacketType>) -> Answer {
+        if !version.is_5() {
+            return self.answer_before_5();
+        }
+        let code = match self.row().code {
+            Malformed => 0x81,
+            Protocol => 0x82,
+            Exactly(code) => code,
+            Silence => return Answer::Close,
+        };
+        // [MQTT-3.14.0-1] CONNECT is answered by CONNACK alone.
+        if packet == Some(PacketType::Connect) {
+            return Answer::ConnAck(ConnectReason::try_from(code).unwrap_or(ConnectReason::ProtocolError));
+        }
+        Answer::Disconnect(DisconnectReason::try_from(code).unwrap_or(DisconnectReason::ProtocolError))
+    }
+
+    /// 3.1.1/[MQTT-3.1.4-1] no CONNACK for a CONNECT of wrong format; two rules of their own excepted.
+    fn answer_before_5(self) -> Answer {
+        match self {
+            // 3.1.1/[MQTT-3.1.2-2]
+            Self::ProtocolVersionUnsupported => Answer::ConnAck(ConnectReason::UnsupportedProtocolVersion),
+            // 3.1.1/[MQTT-3.1.3-8]
+            Self::ClientIdentifierMissing | Self::ClientIdentifierTooLong => {
+                Answer::ConnAck(ConnectReason::ClientIdentifierNotValid)
+            }
+            _ => Answer::Close,
+        }
+    }
+
+    /// Rules that the standard numbers anew for single packets.
+    fn clause_by_packet(self, version: Version, packet: Option<PacketType>) -> Option<&'static str> {
+        use PacketType as P;
+        let packet = packet?;
+        let five = version.is_5();
+        Some(match (self, packet) {
+            (Self::ReservedFlags, P::PubRel) => "MQTT-3.6.1-1",
+            (Self::ReservedFlags, P::Subscribe) => "MQTT-3.8.1-1",
+            (Self::ReservedFlags, P::Unsubscribe) => "MQTT-3.10.1-1",
+            (Self::ReservedFlags, P::Disconnect) => "MQTT-3.14.1-1",
+            (Self::ReservedFlags, P::Auth) if five => "MQTT-3.15.1-1",
+            (Self::ReasonCodeInvalid, P::ConnAck) if five => "MQTT-3.2.2-8",
+            (Self::ReasonCodeInvalid | Self::ReasonCodeFromWrongSender, P::PubAck) if five => "MQTT-3.4.2-1",
+            (Self::ReasonCodeInvalid | Self::ReasonCodeFromWrongSender, P::PubRec) if five => "MQTT-3.5.2-1",
+            (Self::ReasonCodeInvalid, P::PubRel) if five => "MQTT-3.6.2-1",
+            (Self::ReasonCodeInvalid, P::PubComp) if five => "MQTT-3.7.2-1",
+            (Self::ReasonCodeInvalid, P::SubAck) => "MQTT-3.9.3-2",
+            (Self::ReasonCodeInvalid, P::UnsubAck) if five => "MQTT-3.11.3-2",
+            (Self::ReasonCodeInvalid | Self::ReasonCodeFromWrongSender, P::Disconnect) if five => {
+                "MQTT-3.14.2-1"
+            }
+            (Self::ReasonCodeInvalid | Self::ReasonCodeFromWrongSender, P::Auth) if five => "MQTT-3.15.2-1",
+            (Self::PacketTooLarge, P::Connect | P::Subscribe | P::Unsubscribe | P::PingReq) if five => {
+                "MQTT-3.2.2-15"
+            }
+            (Self::PacketTooLarge, P::ConnAck | P::SubAck | P::UnsubAck | P::PingResp) if five => {
+                "MQTT-3.1.2-24"
+            }
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,247 @@
+//! The 15 Control Packets (§3), one file for each family: what they hold, how they are read and written.
+
+mod acknowledge;
+mod auth;
+mod connack;
+mod connect;
+mod disconnect;
+mod encode;
+mod fit;
+mod kind;
+mod publish;
+mod subscribe;
+mod unsubscribe;
+
+use bytes::{Bytes, BytesMut};
+
+pub use acknowledge::{PubAck, PubComp, PubRec, PubRel};
+pub use auth::Auth;
+pub use connack::ConnAck;
+pub use connect::{Connect, Will};
+pub use disconnect::Disconnect;
+pub(crate) use encode::Body;
+pub use encode::Encode;
+pub use kind::PacketType;
+pub use publish::{Delivery, Publish, PublishRef};
+pub use subscribe::{RetainHandling, SubAck, Subscribe, Subscription};
+pub use unsubscribe::{UnsubAck, Unsubscribe};
+
+use crate::error::EncodeError;
+use crate::read::{Read, Reader};
+use crate::reason::ReasonCode;
+use crate::scalar::PacketIdentifier;
+use crate::version::Version;
+
+/// A Control Packet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Packet {
+    /// CONNECT (§3.1).
+    Connect(Box<Connect>),
+    /// CONNACK (§3.2).
+    ConnAck(ConnAck),
+    /// PUBLISH (§3.3).
+    Publish(Publish),
+    /// PUBACK (§3.4).
+    PubAck(PubAck),
+    /// PUBREC (§3.5).
+    PubRec(PubRec),
+    /// PUBREL (§3.6).
+    PubRel(PubRel),
+    /// PUBCOMP (§3.7).
+    PubComp(PubComp),
+    /// SUBSCRIBE (§3.8).
+    Subscribe(Subscribe),
+    /// SUBACK (§3.9).
+    SubAck(SubAck),
+    /// UNSUBSCRIBE (§3.10).
+    Unsubscribe(Unsubscribe),
+    /// UNSUBACK (§3.11).
+    UnsubAck(UnsubAck),
+    /// PINGREQ (§3.12).
+    PingReq,
+    /// PINGRESP (§3.13).
+    PingResp,
+    /// DISCONNECT (§3.14).
+    Disconnect(Disconnect),
+    /// AUTH (§3.15).
+    Auth(Auth),
+}
+
+macro_rules! from_packets {
+    ($($name:ident)*) => {$(
+        impl From<$name> for Packet {
+            #[inline]
+            fn from(packet: $name) -> Self {
+                Self::$name(packet)
+            }
+        }
+    )*};
+}
+
+from_packets! { ConnAck Publish PubAck PubRec PubRel PubComp Subscribe SubAck Unsubscribe UnsubAck Disconnect Auth }
+
+impl From<Connect> for Packet {
+    fn from(packet: Connect) -> Self {
+        Self::Connect(Box::new(packet))
+    }
+}
+
+/// Calls `$use` with the packet inside, `$ping` for the two that hold nothing.
+macro_rules! each {
+    ($packet:expr, $inner:ident => $use:expr, $ping:ident => $empty:expr) => {
+        match $packet {
+            Packet::Connect($inner) => $use,
+            Packet::ConnAck($inner) => $use,
+            Packet::Publish($inner) => $use,
+            Packet::PubAck($inner) => $use,
+            Packet::PubRec($inner) => $use,
+            Packet::PubRel($inner) => $use,
+            Packet::PubComp($inner) => $use,
+            Packet::Subscribe($inner) => $use,
+            Packet::SubAck($inner) => $use,
+            Packet::Unsubscribe($inner) => $use,
+            Packet::UnsubAck($inner) => $use,
+            Packet::Disconnect($inner) => $use,
+            Packet::Auth($inner) => $use,
+            Packet::PingReq => {
+                let $ping = PacketType::PingReq;
+                $empty
+            }
+            Packet::PingResp => {
+                let $ping = PacketType::PingResp;
+                $empty
+            }
+        }
+    };
+}
+
+impl Packet {
+    /// Its type.
+    #[must_use]
+    pub const fn packet_type(&self) -> PacketType {
+        match self {
+            Self::Connect(_) => PacketType::Connect,
+            Self::ConnAck(_) => PacketType::ConnAck,
+            Self::Publish(_) => PacketType::Publish,
+            Self::PubAck(_) => PacketType::PubAck,
+            Self::PubRec(_) => PacketType::PubRec,
+            Self::PubRel(_) => PacketType::PubRel,
+            Self::PubComp(_) => PacketType::PubComp,
+            Self::Subscribe(_) => PacketType::Subscribe,
+            Self::SubAck(_) => PacketType::SubAck,
+            Self::Unsubscribe(_) => PacketType::Unsubscribe,
+            Self::UnsubAck(_) => PacketType::UnsubAck,
+            Self::PingReq => PacketType::PingReq,
+            Self::PingResp => PacketType::PingResp,
+            Self::Disconnect(_) => PacketType::Disconnect,
+            Self::Auth(_) => PacketType::Auth,
+        }
+    }
+
+    /// Its Packet Identifier, if it has one (§2.2.1).
+    #[must_use]
+    pub const fn packet_identifier(&self) -> Option<PacketIdentifier> {
+        match self {
+            Self::Publish(publish) => publish.delivery.packet_identifier(),
+            Self::PubAck(PubAck { id, .. })
+            | Self::PubRec(PubRec { id, .. })
+            | Self::PubRel(PubRel { id, .. })
+            | Self::PubComp(PubComp { id, .. })
+            | Self::Subscribe(Subscribe { id, .. })
+            | Self::SubAck(SubAck { id, .. })
+            | Self::Unsubscribe(Unsubscribe { id, .. })
+            | Self::UnsubAck(UnsubAck { id, .. }) => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// Its Reason Code, if it has exactly one (§2.4).
+    #[must_use]
+    pub fn reason(&self) -> Option<ReasonCode> {
+        Some(match self {
+            Self::ConnAck(packet) => packet.reason.into(),
+            Self::PubAck(packet) => packet.reason.into(),
+            Self::PubRec(packet) => packet.reason.into(),
+            Self::PubRel(packet) => packet.reason.into(),
+            Self::PubComp(packet) => packet.reason.into(),
+            Self::Disconnect(packet) => packet.reason.into(),
+            Self::Auth(packet) => packet.reason.into(),
+            _ => return None,
+        })
+    }
+
+    /// The number of bytes of the whole packet, fixed header included: what is held against Maximum Packet Size.
+    ///
+    /// CONNECT has its own version; for all others it is that of the Network Connection.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encoded_len(&self, version: Version) -> Result<usize, EncodeError> {
+        Encode::encoded_len(self, version)
+    }
+
+    /// Appends the packet to `out`, which grows at most once.
+    ///
+    /// CONNECT has its own version; for all others it is that of the Network Connection.
+    ///
+    /// # Errors
+    /// If the packet has no encoding in this version; `out` is then unchanged.
+    pub fn encode(&self, version: Version, out: &mut BytesMut) -> Result<(), EncodeError> {
+        Encode::encode(self, version, out)
+    }
+
+    /// Reads what follows the fixed header. `source` is the whole packet, of which `reader` has read the fixed header.
+    #[inline]
+    pub(crate) fn read(packet: PacketType, flags: u8, reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
+        Ok(match packet {
+            PacketType::Connect => Connect::read(reader, source)?.into(),
+            PacketType::ConnAck => ConnAck::read(reader, source)?.into(),
+            PacketType::Publish => {
+                let publish = PublishRef::read(flags, reader)?;
+                publish.to_owned_in(source).into()
+            }
+            PacketType::PubAck => PubAck::read(reader, source)?.into(),
+            PacketType::PubRec => PubRec::read(reader, source)?.into(),
+            PacketType::PubRel => PubRel::read(reader, source)?.into(),
+            PacketType::PubComp => PubComp::read(reader, source)?.into(),
+            PacketType::Subscribe => Subscribe::read(reader, source)?.into(),
+            PacketType::SubAck => SubAck::read(reader, source)?.into(),
+            PacketType::Unsubscribe => Unsubscribe::read(reader, source)?.into(),
+            PacketType::UnsubAck => UnsubAck::read(reader, source)?.into(),
+            PacketType::PingReq => {
+                reader.end()?;
+                Self::PingReq
+            }
+            PacketType::PingResp => {
+                reader.end()?;
+                Self::PingResp
+            }
+            PacketType::Disconnect => Disconnect::read(reader, source)?.into(),
+            PacketType::Auth => Auth::read(reader, source)?.into(),
+        })
+    }
+}
+
+impl Encode for Packet {
+    #[inline]
+    fn encoded_len(&self, version: Version) -> Result<usize, EncodeError> {
+        each!(self, packet => packet.encoded_len(version), _ping => Ok(2))
+    }
+
+    #[inline]
+    fn encode(&self, version: Version, out: &mut BytesMut) -> Result<(), EncodeError> {
+        each!(self, packet => packet.encode(version, out), ping => {
+            out.extend_from_slice(&[ping.first_byte(), 0]);
+            Ok(())
+        })
+    }
+
+    #[inline]
+    fn encode_unchecked(&self, version: Version, out: &mut BytesMut) -> Result<(), EncodeError> {
+        each!(self, packet => packet.encode_unchecked(version, out), ping => {
+            out.extend_from_slice(&[ping.first_byte(), 0]);
+            Ok(())
+        })
+    }
+}

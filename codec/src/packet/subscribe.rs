@@ -1,0 +1,314 @@
+//! SUBSCRIBE and SUBACK (§3.8, §3.9).
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{Body, PacketType};
+use crate::error::EncodeError;
+use crate::misdeed::Misdeed;
+use crate::nonempty::NonEmpty;
+use crate::property::{AllowedIn, Properties, read_properties};
+use crate::read::{Read, Reader, share};
+use crate::reason::SubAckReason;
+use crate::scalar::{PacketIdentifier, QoS};
+use crate::topic::{TopicFilter, check_filter};
+use crate::version::Version;
+use crate::write::{put_sized, put_variable};
+
+/// SUBSCRIBE (§3.8).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Subscribe {
+    /// Packet Identifier (§3.8.2).
+    pub id: PacketIdentifier,
+    /// Properties (§3.8.2.1); none before 5.0.
+    pub properties: Properties<Self>,
+    /// At least one Topic Filter with its options ([MQTT-3.8.3-2]).
+    pub subscriptions: NonEmpty<Subscription>,
+}
+
+/// A Topic Filter with Subscription Options (§3.8.3.1).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Subscription {
+    /// Topic Filter.
+    pub filter: TopicFilter,
+    /// Maximum QoS; before 5.0 Requested QoS.
+    pub qos: QoS,
+    /// No Local; false before 5.0.
+    pub no_local: bool,
+    /// Retain As Published; false before 5.0.
+    pub retain_as_published: bool,
+    /// Retain Handling; [`RetainHandling::SendAtSubscribe`] before 5.0.
+    pub retain_handling: RetainHandling,
+}
+
+/// Whether retained messages are sent when the subscription is made (§3.8.3.1).
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum RetainHandling {
+    /// 0: always.
+    #[default]
+    SendAtSubscribe = 0,
+    /// 1: only if the subscription did not exist.
+    SendIfNew = 1,
+    /// 2: never.
+    DoNotSend = 2,
+}
+
+impl RetainHandling {
+    /// The value in the Subscription Options; `None` for 3 and above.
+    #[inline]
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Option<Self> {
+        match bits {
+            0 => Some(Self::SendAtSubscribe),
+            1 => Some(Self::SendIfNew),
+            2 => Some(Self::DoNotSend),
+            _ => None,
+        }
+    }
+}
+
+const NO_LOCAL: u8 = 1 << 2;
+const RETAIN_AS_PUBLISHED: u8 = 1 << 3;
+const RETAIN_HANDLING_SHIFT: u32 = 4;
+
+impl Subscription {
+    /// With all other options at 0.
+    #[must_use]
+    pub const fn new(filter: TopicFilter, qos: QoS) -> Self {
+        Self {
+            filter,
+            qos,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::SendAtSubscribe,
+        }
+    }
+
+    /// The Subscription Options byte.
+    #[inline]
+    fn options(&self) -> u8 {
+        self.qos as u8
+            | if self.no_local { NO_LOCAL } else { 0 }
+            | if self.retain_as_published { RETAIN_AS_PUBLISHED } else { 0 }
+            | (self.retain_handling as u8) << RETAIN_HANDLING_SHIFT
+    }
+
+    #[inline]
+    fn read(reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
+        let filter = read_filter(reader)?;
+        let at = reader.at();
+        let options = reader.byte()?;
+        let reserved = if reader.version.is_5() { 0b1100_0000 } else { 0b1111_1100 };
+        // [MQTT-3.8.3-5] 3.1.1/[MQTT-3.8.3-4]
+        if options & reserved != 0 {
+            return reader.fault(Misdeed::SubscriptionOptionsReserved, at);
+        }
+        let Ok(qos) = QoS::try_from(options & 0b11) else {
+            return reader.fault(Misdeed::SubscriptionQoSInvalid, at);
+        };
+        let Some(retain_handling) = RetainHandling::from_bits(options >> RETAIN_HANDLING_SHIFT) else {
+            return reader.fault(Misdeed::RetainHandlingInvalid, at);
+        };
+        let subscription = Self {
+            filter: TopicFilter::from_checked(share(source, filter)),
+            qos,
+            no_local: options & NO_LOCAL != 0,
+            retain_as_published: options & RETAIN_AS_PUBLISHED != 0,
+            retain_handling,
+        };
+        // [MQTT-3.8.3-4]
+        if subscription.no_local && subscription.filter.is_shared() {
+            return reader.fault(Misdeed::NoLocalOnSharedSubscription, at);
+        }
+        Ok(subscription)
+    }
+
+    fn check(&self, version: Version) -> Result<(), EncodeError> {
+        if version.is_5() {
+            // [MQTT-3.8.3-4]
+            if self.no_local && self.filter.is_shared() {
+                return Err(Misdeed::NoLocalOnSharedSubscription.into());
+            }
+        } else if self.options() > 2 {
+            return Err(EncodeError::SubscriptionOptionsBeforeVersion5);
+        }
+        check_for(&self.filter, version)
+    }
+}
+
+impl From<(TopicFilter, QoS)> for Subscription {
+    fn from((filter, qos): (TopicFilter, QoS)) -> Self {
+        Self::new(filter, qos)
+    }
+}
+
+/// A Topic Filter of SUBSCRIBE or UNSUBSCRIBE.
+#[inline]
+pub(super) fn read_filter<'a>(reader: &mut Reader<'a>) -> Read<&'a [u8]> {
+    let at = reader.at() + 2;
+    // [MQTT-3.8.3-1] [MQTT-3.10.3-1]
+    let filter = reader.text()?.as_bytes();
+    match check_filter(filter, reader.version) {
+        Ok(()) => Ok(filter),
+        Err((kind, offset)) => reader.fault(kind, at + offset),
+    }
+}
+
+/// A filter made for 3.1.1 may be none in 5.0: `$share` has a meaning there.
+pub(super) fn check_for(filter: &TopicFilter, version: Version) -> Result<(), EncodeError> {
+    if version.is_5() && filter.is_shared() {
+        check_filter(filter.as_bytes(), version).map_err(|(kind, _)| kind)?;
+    }
+    Ok(())
+}
+
+impl Subscribe {
+    /// Without properties.
+    pub fn new(id: PacketIdentifier, subscriptions: impl Into<NonEmpty<Subscription>>) -> Self {
+        Self { id, properties: Properties::new(), subscriptions: subscriptions.into() }
+    }
+
+    /// With one property more.
+    #[must_use]
+    pub fn with<T: AllowedIn<Self>>(mut self, property: T) -> Self {
+        self.properties = self.properties.with(property);
+        self
+    }
+
+    #[inline]
+    pub(crate) fn read(reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
+        let id = reader.packet_identifier()?;
+        let properties =
+            if reader.version.is_5() { read_properties::<Self>(reader)? } else { Default::default() };
+        let at = reader.at();
+        let mut subscriptions = Vec::new();
+        while !reader.is_at_end() {
+            subscriptions.push(Subscription::read(reader, source)?);
+        }
+        // [MQTT-3.8.3-2]
+        let Ok(subscriptions) = NonEmpty::try_from(subscriptions) else {
+            return reader.fault(Misdeed::SubscribeEmpty, at);
+        };
+        Ok(Self { id, properties: Properties::from_checked(share(source, properties.raw)), subscriptions })
+    }
+}
+
+impl Body for Subscribe {
+    const TYPE: PacketType = PacketType::Subscribe;
+
+    fn check(&self, version: Version) -> Result<(), EncodeError> {
+        if !version.is_5() && !self.properties.is_empty() {
+            return Err(EncodeError::PropertiesBeforeVersion5);
+        }
+        self.subscriptions.iter().try_for_each(|subscription| subscription.check(version))
+    }
+
+    fn length(&self, version: Version) -> Result<usize, EncodeError> {
+        Ok(2 + if version.is_5() { self.properties.encoded_len() } else { 0 }
+            + self
+                .subscriptions
+                .iter()
+                .map(|subscription| 3 + subscription.filter.as_bytes().len())
+                .sum::<usize>())
+    }
+
+    fn write(&self, version: Version, out: &mut BytesMut) {
+        out.put_u16(self.id.get());
+        if version.is_5() {
+            put_variable(out, self.properties.as_bytes().len());
+            out.put_slice(self.properties.as_bytes());
+        }
+        for subscription in &self.subscriptions {
+            put_sized(out, subscription.filter.as_bytes());
+            out.put_u8(subscription.options());
+        }
+    }
+}
+
+/// SUBACK: one Reason Code for each Topic Filter, in order (§3.9).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct SubAck {
+    /// The Packet Identifier of the SUBSCRIBE ([MQTT-2.2.1-6]).
+    pub id: PacketIdentifier,
+    /// Properties (§3.9.2.1); none before 5.0.
+    pub properties: Properties<Self>,
+    /// Reason Codes; before 5.0 a failure is [`SubAckReason::UnspecifiedError`], 0x80.
+    pub reasons: NonEmpty<SubAckReason>,
+}
+
+impl SubAck {
+    /// Without properties.
+    pub fn new(id: PacketIdentifier, reasons: impl Into<NonEmpty<SubAckReason>>) -> Self {
+        Self { id, properties: Properties::new(), reasons: reasons.into() }
+    }
+
+    /// With one property more.
+    #[must_use]
+    pub fn with<T: AllowedIn<Self>>(mut self, property: T) -> Self {
+        self.properties = self.properties.with(property);
+        self
+    }
+
+    #[inline]
+    pub(crate) fn read(reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
+        let id = reader.packet_identifier()?;
+        let properties =
+            if reader.version.is_5() { read_properties::<Self>(reader)? } else { Default::default() };
+        let at = reader.at();
+        let codes = reader.rest();
+        let mut reasons = Vec::with_capacity(codes.len());
+        for (index, &code) in codes.iter().enumerate() {
+            // [MQTT-3.9.3-2]
+            match SubAckReason::try_from(code) {
+                Ok(reason) if reader.version.is_5() || reason.exists_before_5() => reasons.push(reason),
+                _ => return reader.fault(Misdeed::ReasonCodeInvalid, at + index),
+            }
+        }
+        let Ok(reasons) = NonEmpty::try_from(reasons) else {
+            return reader.fault(Misdeed::SubAckEmpty, at);
+        };
+        Ok(Self { id, properties: Properties::from_checked(share(source, properties.raw)), reasons })
+    }
+}
+
+impl SubAckReason {
+    /// 3.1.1/[MQTT-3.9.3-2]
+    #[inline]
+    const fn exists_before_5(self) -> bool {
+        matches!(self, Self::GrantedQoS0 | Self::GrantedQoS1 | Self::GrantedQoS2 | Self::UnspecifiedError)
+    }
+}
+
+impl Body for SubAck {
+    const TYPE: PacketType = PacketType::SubAck;
+
+    fn check(&self, version: Version) -> Result<(), EncodeError> {
+        if version.is_5() {
+            return Ok(());
+        }
+        if !self.properties.is_empty() {
+            return Err(EncodeError::PropertiesBeforeVersion5);
+        }
+        if !self.reasons.iter().all(|reason| reason.exists_before_5()) {
+            return Err(EncodeError::ReasonCodeBeforeVersion5);
+        }
+        Ok(())
+    }
+
+    fn length(&self, version: Version) -> Result<usize, EncodeError> {
+        Ok(2 + if version.is_5() { self.properties.encoded_len() } else { 0 } + self.reasons.len())
+    }
+
+    fn write(&self, version: Version, out: &mut BytesMut) {
+        out.put_u16(self.id.get());
+        if version.is_5() {
+            put_variable(out, self.properties.as_bytes().len());
+            out.put_slice(self.properties.as_bytes());
+        }
+        out.extend(self.reasons.iter().map(|&reason| u8::from(reason)));
+    }
+}

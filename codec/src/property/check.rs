@@ -1,0 +1,174 @@
+//! Reading Properties (§2.2.2): one pass that refuses all that is wrong with them and copies nothing.
+
+use super::{PropertyIdentifier, sealed::Place};
+use crate::misdeed::Misdeed;
+use crate::packet::{Disconnect, Publish};
+use crate::read::{Read, Reader};
+use crate::topic::check_name;
+use crate::version::Role;
+
+/// Properties that have been checked.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Checked<'a> {
+    /// Their bytes, without the Property Length.
+    pub(crate) raw: &'a [u8],
+    /// Bit n: the property with identifier n is there.
+    seen: u64,
+}
+
+impl Checked<'_> {
+    #[inline]
+    pub(crate) const fn has(&self, identifier: PropertyIdentifier) -> bool {
+        self.seen & 1 << identifier as u8 != 0
+    }
+}
+
+/// Property Length and Properties of `P`; a packet that ends here has none (the short forms of §3.4.2.2.1, §3.14.2.2.1).
+#[inline]
+pub(crate) fn read_properties_or_end<'a, P: Place>(reader: &mut Reader<'a>) -> Read<Checked<'a>> {
+    if reader.is_at_end() { Ok(Checked::default()) } else { read_properties::<P>(reader) }
+}
+
+/// Property Length and Properties of `P`.
+#[inline]
+pub(crate) fn read_properties<'a, P: Place>(reader: &mut Reader<'a>) -> Read<Checked<'a>> {
+    let at = reader.at();
+    let length = reader.variable_byte_integer()?;
+    if length == 0 {
+        return Ok(Checked::default());
+    }
+    read_present(reader, P::BIT, at, length as usize)
+}
+
+fn read_present<'a>(
+    reader: &mut Reader<'a>,
+    place: u16,
+    length_at: usize,
+    length: usize,
+) -> Read<Checked<'a>> {
+    let from = reader.at();
+    let Ok(raw) = reader.take(length) else {
+        return reader.fault(Misdeed::PropertyLengthTooLong, length_at);
+    };
+    let mut properties = reader.within(from, from + length);
+    let mut seen = 0u64;
+    while !properties.is_at_end() {
+        let at = properties.at();
+        let identifier = read_identifier(&mut properties)?;
+        if identifier.places() & place == 0 {
+            return properties.fault(Misdeed::PropertyNotAllowed, at);
+        }
+        check_sender(&properties, identifier, place, at)?;
+        let bit = 1 << identifier as u8;
+        if seen & bit != 0 && identifier.places_repeatable() & place == 0 {
+            return properties.fault(Misdeed::PropertyRepeated, at);
+        }
+        seen |= bit;
+        check_value(&mut properties, identifier)?;
+    }
+    Ok(Checked { raw, seen })
+}
+
+#[inline]
+fn read_identifier(properties: &mut Reader<'_>) -> Read<PropertyIdentifier> {
+    let at = properties.at();
+    // A Variable Byte Integer, although every identifier fits in one byte.
+    let identifier = properties.variable_byte_integer()?;
+    match u8::try_from(identifier).ok().and_then(PropertyIdentifier::from_byte) {
+        Some(identifier) => Ok(identifier),
+        None => properties.fault(Misdeed::PropertyUnknown, at),
+    }
+}
+
+/// Properties that one end only may send in a packet that both may send.
+#[inline]
+fn check_sender(properties: &Reader<'_>, identifier: PropertyIdentifier, place: u16, at: usize) -> Read<()> {
+    match (identifier, properties.sender) {
+        // [MQTT-3.3.4-6]
+        (PropertyIdentifier::SubscriptionIdentifier, Some(Role::Client)) if place == Publish::BIT => {
+            properties.fault(Misdeed::SubscriptionIdentifierFromClient, at)
+        }
+        // [MQTT-3.14.2-2]
+        (PropertyIdentifier::SessionExpiryInterval, Some(Role::Server)) if place == Disconnect::BIT => {
+            properties.fault(Misdeed::SessionExpiryIntervalFromServer, at)
+        }
+        (PropertyIdentifier::ServerReference, Some(Role::Client)) if place == Disconnect::BIT => {
+            properties.fault(Misdeed::ServerReferenceFromClient, at)
+        }
+        _ => Ok(()),
+    }
+}
+
+#[inline]
+fn check_value(properties: &mut Reader<'_>, identifier: PropertyIdentifier) -> Read<()> {
+    use PropertyIdentifier as Id;
+    match identifier {
+        Id::PayloadFormatIndicator => flag(properties, Misdeed::PayloadFormatIndicatorInvalid),
+        Id::RequestProblemInformation => flag(properties, Misdeed::RequestProblemInformationInvalid),
+        Id::RequestResponseInformation => flag(properties, Misdeed::RequestResponseInformationInvalid),
+        Id::MaximumQoS => flag(properties, Misdeed::MaximumQoSInvalid),
+        Id::RetainAvailable => flag(properties, Misdeed::RetainAvailableInvalid),
+        Id::WildcardSubscriptionAvailable => flag(properties, Misdeed::WildcardSubscriptionAvailableInvalid),
+        Id::SubscriptionIdentifierAvailable => {
+            flag(properties, Misdeed::SubscriptionIdentifierAvailableInvalid)
+        }
+        Id::SharedSubscriptionAvailable => flag(properties, Misdeed::SharedSubscriptionAvailableInvalid),
+        Id::ServerKeepAlive | Id::TopicAliasMaximum => properties.two_bytes().map(drop),
+        Id::ReceiveMaximum => above_zero::<2>(properties, Misdeed::ReceiveMaximumZero),
+        // [MQTT-3.3.2-8]
+        Id::TopicAlias => above_zero::<2>(properties, Misdeed::TopicAliasZero),
+        Id::MessageExpiryInterval | Id::SessionExpiryInterval | Id::WillDelayInterval => {
+            properties.take(4).map(drop)
+        }
+        Id::MaximumPacketSize => above_zero::<4>(properties, Misdeed::MaximumPacketSizeZero),
+        Id::SubscriptionIdentifier => {
+            let at = properties.at();
+            if properties.variable_byte_integer()? == 0 {
+                return properties.fault(Misdeed::SubscriptionIdentifierZero, at);
+            }
+            Ok(())
+        }
+        // [MQTT-3.3.2-13] [MQTT-3.3.2-19]
+        Id::ContentType
+        | Id::AssignedClientIdentifier
+        | Id::AuthenticationMethod
+        | Id::ResponseInformation
+        | Id::ServerReference
+        | Id::ReasonString => properties.text().map(drop),
+        Id::ResponseTopic => response_topic(properties),
+        Id::CorrelationData | Id::AuthenticationData => properties.binary().map(drop),
+        // [MQTT-1.5.7-1]
+        Id::UserProperty => {
+            properties.text()?;
+            properties.text().map(drop)
+        }
+    }
+}
+
+#[inline]
+fn flag(properties: &mut Reader<'_>, otherwise: Misdeed) -> Read<()> {
+    let at = properties.at();
+    if properties.byte()? > 1 { properties.fault(otherwise, at) } else { Ok(()) }
+}
+
+#[inline]
+fn above_zero<const LENGTH: usize>(properties: &mut Reader<'_>, otherwise: Misdeed) -> Read<()> {
+    let at = properties.at();
+    if properties.take(LENGTH)?.iter().all(|&byte| byte == 0) {
+        properties.fault(otherwise, at)
+    } else {
+        Ok(())
+    }
+}
+
+fn response_topic(properties: &mut Reader<'_>) -> Read<()> {
+    let at = properties.at() + 2;
+    let topic = properties.text()?;
+    match check_name(topic.as_bytes()) {
+        Ok(()) => Ok(()),
+        // [MQTT-4.7.3-1]
+        Err((Misdeed::TopicNameEmpty, _)) => properties.fault(Misdeed::ResponseTopicEmpty, at),
+        // [MQTT-3.3.2-14]
+        Err((_, offset)) => properties.fault(Misdeed::ResponseTopicWildcard, at + offset),
+    }
+}

@@ -1,0 +1,245 @@
+//! The Properties of one packet, kept as the bytes of the wire.
+//!
+//! The bytes are canonical (every checked encoding of a property is the only one), so equality of bytes is equality of
+//! lists, order included. Decoding takes a slice of the packet and encoding copies it.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+
+use super::sealed::Wire;
+use super::view::Walk;
+use super::{
+    AllowedIn, HasProperties, PropertiesRef, Property, PropertyIdentifier, RepeatableIn, UserProperty,
+};
+use crate::misdeed::Misdeed;
+use crate::text::Utf8String;
+use crate::write::variable_length;
+
+/// The Properties of a `P`, in the order in which they were given (§2.2.2).
+///
+/// A property that `P` does not allow does not compile:
+///
+/// ```compile_fail
+/// use mqttspec_codec::{Connect, Properties, TopicAlias};
+/// let mut properties = Properties::<Connect>::new();
+/// properties.set(TopicAlias(std::num::NonZeroU16::MIN)); // only PUBLISH has a Topic Alias
+/// ```
+pub struct Properties<P> {
+    encoded: Bytes,
+    packet: PhantomData<fn() -> P>,
+}
+
+impl<P> Properties<P> {
+    /// No properties.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { encoded: Bytes::new(), packet: PhantomData }
+    }
+
+    /// Whether there is none.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.encoded.is_empty()
+    }
+
+    /// Their bytes on the wire, without the Property Length.
+    #[inline]
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.encoded
+    }
+
+    /// The number of bytes of Property Length and properties.
+    #[inline]
+    pub(crate) fn encoded_len(&self) -> usize {
+        variable_length(self.encoded.len()) + self.encoded.len()
+    }
+
+    #[inline]
+    pub(crate) const fn from_checked(encoded: Bytes) -> Self {
+        Self { encoded, packet: PhantomData }
+    }
+
+    /// Removes all.
+    pub fn clear(&mut self) {
+        self.encoded.clear();
+    }
+
+    /// The same properties in a buffer of their own.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self::from_checked(Bytes::copy_from_slice(&self.encoded))
+    }
+
+    fn values<'a, T: Wire>(
+        &'a self,
+        identifier: PropertyIdentifier,
+    ) -> impl Iterator<Item = T> + use<'a, P, T> {
+        Walk(&self.encoded)
+            .filter(move |&(found, _)| found == identifier)
+            .filter_map(|(_, value)| T::read(value, &self.encoded))
+    }
+
+    /// The bytes without the properties of this identifier, ready for more.
+    fn without(&mut self, identifier: PropertyIdentifier) -> Vec<u8> {
+        if !Walk(&self.encoded).any(|(found, _)| found == identifier) {
+            return std::mem::take(&mut self.encoded).into();
+        }
+        let mut kept = Vec::with_capacity(self.encoded.len());
+        for (found, value) in Walk(&self.encoded) {
+            if found != identifier {
+                kept.push(found as u8);
+                kept.extend_from_slice(value);
+            }
+        }
+        kept
+    }
+}
+
+impl<P: HasProperties> Properties<P> {
+    /// The value of this property, if it is there; the first one of those that may repeat.
+    ///
+    /// Strings and Binary Data come as slices of the packet's buffer: nothing is copied.
+    #[must_use]
+    pub fn get<T: AllowedIn<P>>(&self) -> Option<T> {
+        self.values(T::IDENTIFIER).next()
+    }
+
+    /// All values of this property, in order.
+    pub fn get_all<T: AllowedIn<P>>(&self) -> impl Iterator<Item = T> {
+        self.values(T::IDENTIFIER)
+    }
+
+    /// Whether the property is there.
+    #[must_use]
+    pub fn contains<T: AllowedIn<P>>(&self) -> bool {
+        Walk(&self.encoded).any(|(found, _)| found == T::IDENTIFIER)
+    }
+
+    /// Puts the property at the end, in place of all that there were of it.
+    #[expect(clippy::needless_pass_by_value, reason = "so that a property can be written in place")]
+    pub fn set<T: AllowedIn<P>>(&mut self, property: T) {
+        let mut encoded = self.without(T::IDENTIFIER);
+        encoded.push(T::IDENTIFIER as u8);
+        property.write(&mut encoded);
+        self.encoded = encoded.into();
+    }
+
+    /// Adds a property that may repeat at the end.
+    pub fn push<T: RepeatableIn<P>>(&mut self, property: T) {
+        self.extend([property]);
+    }
+
+    /// Removes all that there are of this property; whether there was any.
+    pub fn remove<T: AllowedIn<P>>(&mut self) -> bool {
+        let length = self.encoded.len();
+        self.encoded = self.without(T::IDENTIFIER).into();
+        self.encoded.len() != length
+    }
+
+    /// With one property more: in place of the one there was, or behind it if it may repeat.
+    #[expect(clippy::needless_pass_by_value, reason = "so that a property can be written in place")]
+    #[must_use]
+    pub fn with<T: AllowedIn<P>>(mut self, property: T) -> Self {
+        let mut encoded = if T::REPEATABLE {
+            std::mem::take(&mut self.encoded).into()
+        } else {
+            self.without(T::IDENTIFIER)
+        };
+        encoded.push(T::IDENTIFIER as u8);
+        property.write(&mut encoded);
+        self.encoded = encoded.into();
+        self
+    }
+
+    /// Adds any property at the end, checked now rather than by the compiler: for values that come from a text.
+    ///
+    /// # Errors
+    /// [`Misdeed::PropertyNotAllowed`] and [`Misdeed::PropertyRepeated`].
+    pub fn try_push(&mut self, property: impl Into<Property>) -> Result<(), Misdeed> {
+        let property = property.into();
+        let identifier = property.identifier();
+        if !identifier.is_allowed_in::<P>() {
+            return Err(Misdeed::PropertyNotAllowed);
+        }
+        if !identifier.is_repeatable_in::<P>() && Walk(&self.encoded).any(|(found, _)| found == identifier) {
+            return Err(Misdeed::PropertyRepeated);
+        }
+        let mut encoded: Vec<u8> = std::mem::take(&mut self.encoded).into();
+        encoded.push(identifier as u8);
+        property.write(&mut encoded);
+        self.encoded = encoded.into();
+        Ok(())
+    }
+
+    /// All properties, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Property> {
+        Walk(&self.encoded).filter_map(|(identifier, value)| Property::read(identifier, value, &self.encoded))
+    }
+
+    /// The User Properties, in order.
+    pub fn user_properties(&self) -> impl Iterator<Item = (Utf8String, Utf8String)> {
+        self.values(PropertyIdentifier::UserProperty).map(|UserProperty { name, value }| (name, value))
+    }
+
+    /// The same, borrowed.
+    #[must_use]
+    pub fn as_properties_ref(&self) -> PropertiesRef<'_, P> {
+        PropertiesRef::from_checked(&self.encoded)
+    }
+}
+
+impl<P: HasProperties, T: RepeatableIn<P>> Extend<T> for Properties<P> {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, properties: I) {
+        let mut encoded: Vec<u8> = std::mem::take(&mut self.encoded).into();
+        for property in properties {
+            encoded.push(T::IDENTIFIER as u8);
+            property.write(&mut encoded);
+        }
+        self.encoded = encoded.into();
+    }
+}
+
+impl<P: HasProperties, T: RepeatableIn<P>> FromIterator<T> for Properties<P> {
+    fn from_iter<I: IntoIterator<Item = T>>(properties: I) -> Self {
+        let mut list = Self::new();
+        list.extend(properties);
+        list
+    }
+}
+
+impl<P> Clone for Properties<P> {
+    fn clone(&self) -> Self {
+        Self::from_checked(self.encoded.clone())
+    }
+}
+
+impl<P> Default for Properties<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P> PartialEq for Properties<P> {
+    fn eq(&self, other: &Self) -> bool {
+        self.encoded == other.encoded
+    }
+}
+
+impl<P> Eq for Properties<P> {}
+
+impl<P> Hash for Properties<P> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.encoded.hash(state);
+    }
+}
+
+impl<P: HasProperties> fmt::Debug for Properties<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}

@@ -1,0 +1,275 @@
+//! UTF-8 Encoded String (§1.5.4 of 5.0, §1.5.3 of 3.1.1) and Binary Data (§1.5.6 of 5.0).
+//!
+//! Both are slices of the buffer that they were decoded from: a clone counts a reference and copies nothing.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+
+use bytes::Bytes;
+
+use crate::error::ValueError;
+use crate::misdeed::Misdeed;
+
+/// Longest string or Binary Data, in bytes.
+pub(crate) const MAX_LENGTH: usize = u16::MAX as usize;
+
+/// A UTF-8 Encoded String: well-formed, without U+0000, at most 65,535 bytes.
+///
+/// [`Deref`] gives the `str`. As this crate has no unsafe code, each call checks the encoding anew;
+/// [`as_bytes`](Self::as_bytes), comparison and ordering do not.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Utf8String(Bytes);
+
+impl Utf8String {
+    /// A string of zero bytes.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Bytes::new())
+    }
+
+    /// A string without an allocation.
+    ///
+    /// # Panics
+    /// If `text` is longer than 65,535 bytes or has a U+0000; in a constant that is a compile error.
+    #[must_use]
+    pub const fn from_static(text: &'static str) -> Self {
+        let bytes = text.as_bytes();
+        assert!(bytes.len() <= MAX_LENGTH, "longer than 65,535 bytes");
+        let mut at = 0;
+        while at < bytes.len() {
+            assert!(bytes[at] != 0, "U+0000 in a UTF-8 Encoded String");
+            at += 1;
+        }
+        Self(Bytes::from_static(bytes))
+    }
+
+    /// What the decoder has checked already.
+    #[inline]
+    pub(crate) const fn from_checked(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("checked when the value was made")
+    }
+
+    /// The UTF-8 bytes, without the length in front of them.
+    #[inline]
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The same text in a buffer of its own, so that the one it was decoded from can be freed.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
+    fn check(bytes: &[u8]) -> Result<(), ValueError> {
+        if bytes.len() > MAX_LENGTH {
+            return Err(ValueError::TooLong);
+        }
+        // [MQTT-1.5.4-2]
+        if bytes.contains(&0) {
+            return Err(Misdeed::NullCharacter.into());
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<&str> for Utf8String {
+    type Error = ValueError;
+
+    fn try_from(text: &str) -> Result<Self, ValueError> {
+        Self::check(text.as_bytes())?;
+        Ok(Self(Bytes::copy_from_slice(text.as_bytes())))
+    }
+}
+
+impl TryFrom<String> for Utf8String {
+    type Error = ValueError;
+
+    fn try_from(text: String) -> Result<Self, ValueError> {
+        Self::check(text.as_bytes())?;
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<Bytes> for Utf8String {
+    type Error = ValueError;
+
+    fn try_from(bytes: Bytes) -> Result<Self, ValueError> {
+        // [MQTT-1.5.4-1]
+        if let Err(fault) = std::str::from_utf8(&bytes) {
+            return Err(crate::read::ill_formed(&bytes, fault.valid_up_to()).into());
+        }
+        Self::check(&bytes)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl Deref for Utf8String {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<str> for Utf8String {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Borrow<str> for Utf8String {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Hash for Utf8String {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // As `str` hashes, which `Borrow<str>` asks for.
+        self.as_str().hash(state);
+    }
+}
+
+impl PartialEq<str> for Utf8String {
+    fn eq(&self, other: &str) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Utf8String {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl From<Utf8String> for Bytes {
+    fn from(text: Utf8String) -> Self {
+        text.0
+    }
+}
+
+impl fmt::Display for Utf8String {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Utf8String {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// Binary Data: at most 65,535 bytes (§1.5.6).
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BinaryData(Bytes);
+
+impl BinaryData {
+    /// Zero bytes.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Bytes::new())
+    }
+
+    /// Bytes without an allocation.
+    ///
+    /// # Panics
+    /// If there are more than 65,535 bytes; in a constant that is a compile error.
+    #[must_use]
+    pub const fn from_static(bytes: &'static [u8]) -> Self {
+        assert!(bytes.len() <= MAX_LENGTH, "longer than 65,535 bytes");
+        Self(Bytes::from_static(bytes))
+    }
+
+    #[inline]
+    pub(crate) const fn from_checked(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, without the length in front of them.
+    #[inline]
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The same bytes in a buffer of their own.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+}
+
+impl TryFrom<Bytes> for BinaryData {
+    type Error = ValueError;
+
+    fn try_from(bytes: Bytes) -> Result<Self, ValueError> {
+        if bytes.len() > MAX_LENGTH { Err(ValueError::TooLong) } else { Ok(Self(bytes)) }
+    }
+}
+
+impl TryFrom<&[u8]> for BinaryData {
+    type Error = ValueError;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, ValueError> {
+        Self::try_from(Bytes::copy_from_slice(bytes))
+    }
+}
+
+impl TryFrom<Vec<u8>> for BinaryData {
+    type Error = ValueError;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, ValueError> {
+        Self::try_from(Bytes::from(bytes))
+    }
+}
+
+impl TryFrom<&str> for BinaryData {
+    type Error = ValueError;
+
+    fn try_from(text: &str) -> Result<Self, ValueError> {
+        Self::try_from(text.as_bytes())
+    }
+}
+
+impl From<Utf8String> for BinaryData {
+    fn from(text: Utf8String) -> Self {
+        Self(text.0)
+    }
+}
+
+impl From<BinaryData> for Bytes {
+    fn from(data: BinaryData) -> Self {
+        data.0
+    }
+}
+
+impl Deref for BinaryData {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for BinaryData {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BinaryData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
