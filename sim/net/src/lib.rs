@@ -4,5 +4,7 @@
 mod clock;
 pub mod framed;
 pub mod store;
+mod tcp;
 
 pub use clock::Clock;
+pub use tcp::{TcpNet, TcpNetListener};

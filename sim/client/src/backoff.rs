@@ -1,0 +1,101 @@
+//! When to try the next Network Connection: exponential back-off with jitter.
+//!
+//! Neither standard says how a client reconnects. The delay doubles with each failure up to a limit, and is
+//! multiplied by a random factor from 0.5 to 1.0, so that clients which lost the same Server do not all come back at once.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+/// How many attempts have failed since the last success.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    failures: u32,
+}
+
+/// The limits of one client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) first: Duration,
+    pub(crate) max: Duration,
+    /// 0: no limit.
+    pub(crate) attempts: u32,
+}
+
+impl Backoff {
+    /// The number of the attempt that comes next, from 1.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.failures + 1
+    }
+
+    /// The delay before the next attempt, or `None` when the limit of attempts is reached.
+    pub(crate) fn next_delay(&self, limits: Limits, random: &mut impl Rng) -> Option<Duration> {
+        if limits.attempts != 0 && self.failures >= limits.attempts {
+            return None;
+        }
+        let doublings = self.failures.min(31);
+        let whole = limits.first.saturating_mul(1 << doublings).min(limits.max);
+        let half = whole / 2;
+        let share = u64::from(random.next_u32());
+        let jitter = half.as_nanos() * u128::from(share) / u128::from(u32::MAX);
+        Some(half + Duration::from_nanos(u64::try_from(jitter).unwrap_or(u64::MAX)))
+    }
+
+    /// An attempt has failed.
+    pub(crate) fn failed(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// The Server has accepted a CONNECT.
+    pub(crate) fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { first: Duration::from_secs(1), max: Duration::from_secs(60), attempts: 10 };
+
+    #[test]
+    fn delays_double_within_half_and_whole_and_stop_at_the_limit() {
+        for seed in 0..50 {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let mut backoff = Backoff::default();
+            for whole_s in [1, 2, 4, 8, 16, 32, 60, 60, 60, 60] {
+                let delay = backoff.next_delay(LIMITS, &mut random).unwrap();
+                let whole = Duration::from_secs(whole_s);
+                assert!(delay >= whole / 2 && delay <= whole, "{delay:?} of {whole:?}");
+                backoff.failed();
+            }
+            assert_eq!(backoff.next_delay(LIMITS, &mut random), None);
+        }
+    }
+
+    #[test]
+    fn success_starts_anew() {
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let mut backoff = Backoff::default();
+        for _ in 0..10 {
+            backoff.failed();
+        }
+        backoff.succeeded();
+        assert_eq!(backoff.attempt(), 1);
+        assert!(backoff.next_delay(LIMITS, &mut random).unwrap() <= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn without_a_limit_a_thousand_failures_still_give_a_delay() {
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let mut backoff = Backoff::default();
+        for _ in 0..1000 {
+            backoff.failed();
+        }
+        let limits = Limits { attempts: 0, ..LIMITS };
+        assert!(backoff.next_delay(limits, &mut random).unwrap() >= Duration::from_secs(30));
+    }
+}

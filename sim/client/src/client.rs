@@ -1,0 +1,423 @@
+//! The client: one value that holds everything, its inputs and its outputs. What it does with them is in the modules
+//! below, one for each concern.
+
+mod connecting;
+mod disconnecting;
+mod publishing;
+mod receiving;
+mod subscribing;
+mod validating;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use mqttspec_codec::{Answer, DecodeError, DisconnectReason, Packet, PacketType, Utf8String, Version};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::backoff::Backoff;
+use crate::circuit::{Circuit, CircuitState};
+use crate::command::{Command, Handle};
+use crate::counters::Counters;
+use crate::error::{Awaited, Error, Violation};
+use crate::event::{Event, State};
+use crate::keep_alive::KeepAlive;
+use crate::operations::Operations;
+use crate::options::Options;
+use crate::queue::{Queue, Waiting};
+use crate::session::Session;
+use crate::store::{self, Change, PublicationRecord, Record, RestoreError, SessionRecord};
+use crate::subscriptions::Subscriptions;
+use connecting::{Connection, Handshake, Redirect};
+
+/// What the driver must do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Open a Network Connection, then call [`Client::handle_connected`] or [`Client::handle_connect_failed`].
+    Dial {
+        /// A Server Reference to use in place of the options' address and port (5.0, §4.11).
+        server: Option<Utf8String>,
+    },
+    /// Send this packet.
+    Send(Packet),
+    /// Close the Network Connection behind what was sent before, or give up opening one. Its end is not reported.
+    Close,
+}
+
+/// How far the Network Connection has come.
+#[derive(Debug)]
+enum Link {
+    Down,
+    Dialling { deadline: Duration },
+    Handshake(Handshake),
+    Up(Box<Connection>),
+}
+
+/// A client without I/O; the crate's first page tells how to drive it.
+#[derive(Debug)]
+pub struct Client {
+    options: Options,
+    random: ChaCha8Rng,
+    state: State,
+    link: Link,
+    /// When the next attempt begins.
+    retry_at: Option<Duration>,
+    /// The Connect command that waits for its end.
+    connect: Option<Handle>,
+    /// No CONNECT was accepted since the last Connect command.
+    fresh: bool,
+    /// The Server has a Session that this client knows nothing of, or the client's has run out: Clean Start must be 1.
+    force_clean: bool,
+    redirect: Option<Redirect>,
+    backoff: Backoff,
+    circuit: Circuit,
+    session: Session,
+    queue: Queue,
+    operations: Operations,
+    subscriptions: Subscriptions,
+    next_handle: u64,
+    counters: Counters,
+    events: VecDeque<Event>,
+    actions: VecDeque<Action>,
+    changes: Vec<Change>,
+}
+
+impl Client {
+    /// A client without Session State. `seed` decides its jitter and every other random choice.
+    #[must_use]
+    pub fn new(options: Options, seed: u64) -> Self {
+        Self {
+            options,
+            random: ChaCha8Rng::seed_from_u64(seed),
+            state: State::Disconnected,
+            link: Link::Down,
+            retry_at: None,
+            connect: None,
+            fresh: true,
+            force_clean: false,
+            redirect: None,
+            backoff: Backoff::default(),
+            circuit: Circuit::default(),
+            session: Session::new(),
+            queue: Queue::default(),
+            operations: Operations::default(),
+            subscriptions: Subscriptions::default(),
+            next_handle: 1,
+            counters: Counters::default(),
+            events: VecDeque::new(),
+            actions: VecDeque::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// A client with the Session State that another one left in a store. It connects when it is told to.
+    ///
+    /// A Session whose end was not noted runs out its Session Expiry Interval from `now`.
+    ///
+    /// # Errors
+    /// If a record is none that [`Client::take_changes`] gave.
+    pub fn restore(
+        options: Options,
+        seed: u64,
+        now: Duration,
+        records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+    ) -> Result<Self, RestoreError> {
+        let mut client = Self::new(options, seed);
+        for (key, value) in records {
+            let record = store::read(&key, &value)?;
+            client.restore_record(record)?;
+        }
+        if client.session.exists && client.session.ends_at.is_none() {
+            client.session.connection_closed(now);
+            client.put_session();
+        }
+        if client.session.has_ended(now) || !client.session.exists {
+            client.lose_session();
+        }
+        Ok(client)
+    }
+
+    /// The application wants something. The event that ends the command carries the handle.
+    pub fn handle_command(&mut self, now: Duration, command: Command) -> Handle {
+        let handle = Handle(self.next_handle);
+        self.next_handle += 1;
+        match command {
+            Command::Connect(options) => self.connect(now, handle, options),
+            Command::Publish(publication) => self.publish(now, handle, publication),
+            Command::Subscribe(request) => self.subscribe(now, handle, request),
+            Command::Unsubscribe(request) => self.unsubscribe(now, handle, request),
+            Command::Disconnect(request) => self.disconnect(now, handle, request),
+            Command::Acknowledge { message, reason } => self.acknowledge(now, handle, message, reason),
+        }
+        handle
+    }
+
+    /// The Network Connection that [`Action::Dial`] asked for is there.
+    pub fn handle_connected(&mut self, now: Duration) {
+        if matches!(self.link, Link::Dialling { .. }) {
+            self.send_connect(now);
+        }
+    }
+
+    /// The Network Connection that [`Action::Dial`] asked for cannot be had.
+    pub fn handle_connect_failed(&mut self, now: Duration) {
+        if matches!(self.link, Link::Dialling { .. }) {
+            self.connection_lost(now, Error::NotReachable);
+        }
+    }
+
+    /// The Server has sent a packet.
+    pub fn handle_packet(&mut self, now: Duration, packet: Packet) {
+        let keep_alive = match &mut self.link {
+            Link::Down | Link::Dialling { .. } => return,
+            Link::Handshake(handshake) => &mut handshake.keep_alive,
+            Link::Up(connection) => &mut connection.keep_alive,
+        };
+        keep_alive.received(now);
+        self.counters.packets_received += 1;
+        self.counters.last_activity = Some(now);
+        if let Err(violation) = self.dispatch(now, packet) {
+            self.refuse_peer(now, violation.answer(), violation.into());
+        }
+    }
+
+    /// The Server has sent bytes that are no packet.
+    pub fn handle_malformed(&mut self, now: Duration, error: &DecodeError) {
+        if matches!(self.link, Link::Down | Link::Dialling { .. }) {
+            return;
+        }
+        let reason = match error.answer() {
+            Answer::Disconnect(reason) => reason,
+            _ => DisconnectReason::MalformedPacket,
+        };
+        self.refuse_peer(now, reason, Error::Malformed(*error));
+    }
+
+    /// The Network Connection has ended: closed by the Server, reset, or a write failed.
+    pub fn handle_closed(&mut self, now: Duration) {
+        match self.link {
+            Link::Down => {}
+            Link::Dialling { .. } => self.connection_lost(now, Error::NotReachable),
+            Link::Handshake(_) | Link::Up(_) => self.connection_lost(now, Error::ConnectionLost),
+        }
+    }
+
+    /// Time has passed. Nothing happens if it is too early.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        self.expire_waiting(now);
+        self.expire_operations(now);
+        match &self.link {
+            Link::Down => {
+                if self.retry_at.is_some_and(|at| at <= now) {
+                    self.dial(now);
+                }
+            }
+            Link::Dialling { deadline } => {
+                if *deadline <= now {
+                    self.actions.push_back(Action::Close);
+                    self.connection_lost(now, Error::TimedOut(Awaited::NetworkConnection));
+                }
+            }
+            Link::Handshake(handshake) => {
+                if handshake.deadline <= now {
+                    self.actions.push_back(Action::Close);
+                    self.connection_lost(now, Error::TimedOut(Awaited::ConnAck));
+                }
+            }
+            Link::Up(connection) => {
+                let keep_alive = &connection.keep_alive;
+                if keep_alive.pong_overdue().is_some_and(|at| at <= now) {
+                    // §3.1.2.10: no DISCONNECT, since nobody answers; and the Will must be published.
+                    self.actions.push_back(Action::Close);
+                    self.connection_lost(now, Error::TimedOut(Awaited::PingResp));
+                } else if keep_alive.ping_due().is_some_and(|at| at <= now) {
+                    self.send(now, Packet::PingReq);
+                }
+            }
+        }
+    }
+
+    /// What the driver must make durable before it carries out the actions.
+    #[must_use = "what is not made durable is lost in a crash"]
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// What the driver must do next.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to call [`Client::handle_timeout`], if nothing comes in before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let link = match &self.link {
+            Link::Down => self.retry_at,
+            Link::Dialling { deadline } => Some(*deadline),
+            Link::Handshake(handshake) => Some(handshake.deadline),
+            Link::Up(connection) => connection.keep_alive.deadline(),
+        };
+        [link, self.operations.deadline(), self.queue.next_expiry()].into_iter().flatten().min()
+    }
+
+    /// What the application should know next.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Where the client stands.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The version of the protocol that packets are encoded in.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.options.version
+    }
+
+    /// The options in force.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// What the client has done so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What the circuit breaker lets pass.
+    #[must_use]
+    pub fn circuit(&self) -> CircuitState {
+        self.circuit.state()
+    }
+
+    /// How many messages wait to be sent.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// How many QoS 1 and QoS 2 messages were sent and are not fully acknowledged.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.session.outbound.len()
+    }
+
+    /// The Client Identifier: of the options, or assigned by the Server.
+    #[must_use]
+    pub fn client_identifier(&self) -> &Utf8String {
+        if self.options.client_id.is_empty() { &self.session.client_id } else { &self.options.client_id }
+    }
+
+    fn dispatch(&mut self, now: Duration, packet: Packet) -> Result<(), Violation> {
+        let packet_type = packet.packet_type();
+        if matches!(self.link, Link::Handshake(_)) {
+            return match packet {
+                Packet::ConnAck(connack) => self.connack(now, connack),
+                other => Err(Violation::BeforeConnAck(other.packet_type())),
+            };
+        }
+        self.check_problem_information(&packet)?;
+        match packet {
+            Packet::Publish(publish) => self.receive_publish(now, publish),
+            Packet::PubRel(pubrel) => {
+                self.receive_pubrel(now, &pubrel);
+                Ok(())
+            }
+            Packet::PubAck(puback) => self.receive_puback(now, puback),
+            Packet::PubRec(pubrec) => self.receive_pubrec(now, pubrec),
+            Packet::PubComp(pubcomp) => self.receive_pubcomp(now, &pubcomp),
+            Packet::SubAck(suback) => self.receive_suback(suback),
+            Packet::UnsubAck(unsuback) => self.receive_unsuback(unsuback),
+            Packet::PingResp => {
+                if let Link::Up(connection) = &mut self.link {
+                    connection.keep_alive.pong_received();
+                }
+                Ok(())
+            }
+            Packet::Disconnect(disconnect) => self.receive_disconnect(now, disconnect),
+            Packet::ConnAck(_) => Err(Violation::SecondConnAck),
+            Packet::Auth(_) => Err(Violation::AuthUnexpected),
+            Packet::Connect(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_) | Packet::PingReq => {
+                Err(Violation::WrongSender(packet_type))
+            }
+        }
+    }
+
+    fn send(&mut self, now: Duration, packet: Packet) {
+        let keep_alive: Option<&mut KeepAlive> = match &mut self.link {
+            Link::Down | Link::Dialling { .. } => None,
+            Link::Handshake(handshake) => Some(&mut handshake.keep_alive),
+            Link::Up(connection) => Some(&mut connection.keep_alive),
+        };
+        debug_assert!(keep_alive.is_some(), "{} without a Network Connection", packet.packet_type());
+        if let Some(keep_alive) = keep_alive {
+            if packet.packet_type() == PacketType::PingReq {
+                keep_alive.ping_sent(now);
+            } else {
+                keep_alive.sent(now);
+            }
+        }
+        self.counters.packets_sent += 1;
+        self.counters.last_activity = Some(now);
+        self.actions.push_back(Action::Send(packet));
+    }
+
+    fn fail(&mut self, handle: Handle, error: Error) {
+        self.counters.count(&error);
+        self.events.push_back(Event::Failed { handle, error });
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.changes.push(Change::Put { key, value });
+    }
+
+    fn delete(&mut self, key: Vec<u8>) {
+        self.changes.push(Change::Delete { key });
+    }
+
+    fn put_session(&mut self) {
+        if !self.session.exists {
+            self.delete(store::session_key());
+            return;
+        }
+        let record = SessionRecord {
+            client_id: self.session.client_id.clone(),
+            expiry: self.session.expiry,
+            ends_at: self.session.ends_at,
+            subscription_identifiers: self.session.subscription_identifiers.clone(),
+        };
+        self.put(store::session_key(), store::session_value(&record));
+    }
+
+    fn restore_record(&mut self, record: Record) -> Result<(), RestoreError> {
+        match record {
+            Record::Session(record) => {
+                self.session.exists = true;
+                self.session.client_id = record.client_id;
+                self.session.expiry = record.expiry;
+                self.session.ends_at = record.ends_at;
+                self.session.subscription_identifiers = record.subscription_identifiers;
+            }
+            Record::Publication(handle, PublicationRecord { publication, qos, accepted_at, exchange }) => {
+                self.next_handle = self.next_handle.max(handle.0 + 1);
+                match exchange {
+                    None => self.queue.insert(handle, Waiting { publication, qos, accepted_at }),
+                    Some((identifier, phase)) => {
+                        if !self.session.identifiers.occupy(identifier) {
+                            return Err(RestoreError::IdentifierTwice(identifier));
+                        }
+                        self.session.outbound.restore(identifier, handle, publication, qos, phase);
+                    }
+                }
+            }
+            Record::Received(identifier) => self.session.inbound.restore(identifier),
+            Record::Subscription(subscription, properties) => self.subscriptions.insert(subscription, properties),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,354 @@
+//! From Connect to an accepted CONNECT, and again after every loss: CONNECT (§3.1), CONNACK (§3.2), back-off, circuit
+//! breaker, Server Reference (§4.11 of 5.0).
+
+use std::time::Duration;
+
+use mqttspec_codec::{
+    AssignedClientIdentifier, AuthenticationMethod, ConnAck, ConnectReason, Disconnect, DisconnectReason,
+    MaximumPacketSize, MaximumQoS, Packet, Properties, QoS, ReasonString, ReceiveMaximum, RetainAvailable,
+    ServerKeepAlive, ServerReference, SessionExpiryInterval, SharedSubscriptionAvailable,
+    SubscriptionIdentifierAvailable, TopicAliasMaximum, Utf8String, Version, WildcardSubscriptionAvailable,
+};
+
+use super::{Action, Client, Link};
+use crate::alias::{InboundAliases, OutboundAliases};
+use crate::backoff::Limits;
+use crate::command::Handle;
+use crate::error::{Error, Violation};
+use crate::event::{Event, State};
+use crate::keep_alive::KeepAlive;
+use crate::options::Options;
+use crate::session::NEVER;
+
+/// CONNECT was sent, CONNACK has not come.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    pub(super) deadline: Duration,
+    pub(super) keep_alive: KeepAlive,
+    clean_start: bool,
+    client_id: Utf8String,
+}
+
+/// What holds for one accepted Network Connection and no longer.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) keep_alive: KeepAlive,
+    pub(super) limits: Limitations,
+    pub(super) inbound_aliases: InboundAliases,
+    pub(super) outbound_aliases: OutboundAliases,
+}
+
+/// What the Server said in CONNACK that it lacks or limits (§3.2.2.3).
+#[derive(Debug)]
+pub(super) struct Limitations {
+    pub(super) maximum_qos: QoS,
+    pub(super) retain: bool,
+    /// In bytes.
+    pub(super) maximum_packet_size: usize,
+    pub(super) wildcard_subscriptions: bool,
+    pub(super) subscription_identifiers: bool,
+    pub(super) shared_subscriptions: bool,
+}
+
+/// Where the Server told the client to go.
+#[derive(Debug)]
+pub(super) struct Redirect {
+    server: Utf8String,
+    /// "Server moved", as against "Use another server" for now.
+    permanent: bool,
+}
+
+impl Client {
+    pub(super) fn connect(&mut self, now: Duration, handle: Handle, options: Option<Box<Options>>) {
+        if matches!(self.state, State::Connecting | State::Connected) {
+            return self.fail(handle, Error::AlreadyConnected);
+        }
+        let options = options.map_or_else(|| self.options.clone(), |options| *options);
+        if let Err(invalid) = options.check() {
+            return self.fail(handle, Error::Invalid(invalid));
+        }
+        let earliest = self.circuit.earliest(now);
+        if earliest > now {
+            return self.fail(handle, Error::CircuitOpen { retry_in: earliest - now });
+        }
+        if !matches!(self.link, Link::Down) {
+            self.link = Link::Down;
+            self.actions.push_back(Action::Close);
+        }
+        if let Some(waiting) = self.connect.replace(handle) {
+            self.fail(waiting, Error::Cancelled);
+        }
+        self.options = options;
+        self.retry_at = None;
+        self.fresh = true;
+        self.backoff.succeeded();
+        self.state = State::Connecting;
+        // [MQTT-3.1.3-2] the Session State belongs to the Client Identifier
+        let renamed = !self.options.client_id.is_empty() && self.options.client_id != self.session.client_id;
+        if self.session.exists && renamed {
+            self.lose_session();
+        }
+        if self.options.clean_start {
+            self.forget_subscriptions();
+        }
+        self.dial(now);
+    }
+
+    pub(super) fn dial(&mut self, now: Duration) {
+        self.retry_at = None;
+        if self.circuit.attempt(now) {
+            self.events.push_back(Event::Circuit(self.circuit.state()));
+        }
+        self.counters.attempts += 1;
+        self.link = Link::Dialling { deadline: now + self.options.timeout };
+        self.events.push_back(Event::Connecting { attempt: self.backoff.attempt() });
+        self.actions.push_back(Action::Dial { server: self.redirect.as_ref().map(|redirect| redirect.server.clone()) });
+    }
+
+    /// [MQTT-3.1.0-1] CONNECT is the first packet of a Network Connection; nothing follows it before CONNACK.
+    pub(super) fn send_connect(&mut self, now: Duration) {
+        // §4.1: the Session has ended; a Server that still has it must not resume it.
+        if self.session.has_ended(now) {
+            self.lose_session();
+            self.force_clean = true;
+        }
+        let clean_start = self.clean_start();
+        // [MQTT-3.1.2-4] 3.1.1/[MQTT-3.1.2-6]
+        if clean_start {
+            self.lose_session();
+        }
+        let client_id = self.client_identifier().clone();
+        let keep_alive = self.options.keep_alive;
+        self.link = Link::Handshake(Handshake {
+            deadline: now + self.options.timeout,
+            keep_alive: KeepAlive::new(now, keep_alive, self.options.heartbeat_ratio, self.options.ping_timeout),
+            clean_start,
+            client_id: client_id.clone(),
+        });
+        let connect = self.options.connect_packet(client_id, clean_start);
+        self.send(now, connect.into());
+    }
+
+    pub(super) fn connack(&mut self, now: Duration, connack: ConnAck) -> Result<(), Violation> {
+        let Link::Handshake(handshake) = &self.link else { return Err(Violation::SecondConnAck) };
+        if connack.reason != ConnectReason::Success {
+            self.refused(now, &connack);
+            return Ok(());
+        }
+        let clean_start = handshake.clean_start;
+        let assigned = connack.properties.get().map(|AssignedClientIdentifier(name)| name);
+        let client_id = match assigned {
+            Some(name) => name,
+            // §3.2.2.3.7
+            None if handshake.client_id.is_empty() && self.version().is_5() => {
+                return Err(Violation::AssignedClientIdentifierMissing);
+            }
+            None => handshake.client_id.clone(),
+        };
+        // [MQTT-4.12.0-6]: without a method in CONNECT there is none in CONNACK.
+        if connack.properties.contains::<AuthenticationMethod>() {
+            return Err(Violation::AuthenticationMethodChanged);
+        }
+        // 3.1 has no Session Present: a Session that was not cleaned is taken for resumed.
+        let session_present = match self.version() {
+            Version::V3_1 => !clean_start && self.session.exists,
+            _ => connack.session_present,
+        };
+        // [MQTT-3.2.2-4] 3.1.1 leaves it open, and goes on here
+        if session_present && !self.session.exists && self.version().is_5() {
+            self.force_clean = true;
+            return Err(Violation::SessionPresentUnexpected);
+        }
+        self.accepted(now, session_present, clean_start, client_id, connack.properties);
+        Ok(())
+    }
+
+    fn accepted(
+        &mut self,
+        now: Duration,
+        session_present: bool,
+        clean_start: bool,
+        client_id: Utf8String,
+        properties: Properties<ConnAck>,
+    ) {
+        self.force_clean = false;
+        let first = std::mem::replace(&mut self.fresh, false);
+        if !first {
+            self.counters.reconnections += 1;
+        }
+        self.counters.connections += 1;
+        self.backoff.succeeded();
+        if self.circuit.succeeded() {
+            self.events.push_back(Event::Circuit(self.circuit.state()));
+        }
+        self.state = State::Connected;
+        let connection = self.connection(now, &properties);
+        let receive_maximum = properties.get().map_or(u16::MAX, |ReceiveMaximum(maximum)| maximum.get());
+        let expiry = properties.get().map(|SessionExpiryInterval(seconds)| seconds);
+        let handle = self.connect.take();
+        self.events.push_back(Event::Connected { handle, session_present, client_id: client_id.clone(), properties });
+        // [MQTT-3.2.2-5] 3.1.1 §3.2.2.2
+        if !session_present {
+            self.lose_session();
+        }
+        self.session.exists = true;
+        self.session.client_id = client_id;
+        self.session.ends_at = None;
+        // §3.2.2.3.2: the Server's Session Expiry Interval takes the place of the client's.
+        self.session.expiry = match self.version() {
+            Version::V5 => expiry.unwrap_or(self.options.session_expiry),
+            _ if clean_start => 0,
+            _ => NEVER,
+        };
+        self.put_session();
+        self.link = Link::Up(Box::new(connection));
+        // [MQTT-4.4.0-1] only after a Session was resumed
+        let quota = self.options.send_maximum.get().min(receive_maximum);
+        self.session.outbound.connected(quota, session_present);
+        self.session.inbound.connected(self.options.inbound_receive_maximum());
+        if !session_present || self.version() == Version::V3_1 {
+            self.restore_subscriptions();
+        }
+        self.flush_operations(now);
+        self.pump(now);
+    }
+
+    fn connection(&self, now: Duration, properties: &Properties<ConnAck>) -> Connection {
+        // [MQTT-3.1.2-21] [MQTT-3.2.2-21]
+        let keep_alive = properties.get().map_or(self.options.keep_alive, |ServerKeepAlive(seconds)| seconds);
+        let aliases = properties.get().map_or(0, |TopicAliasMaximum(maximum)| maximum);
+        Connection {
+            keep_alive: KeepAlive::new(now, keep_alive, self.options.heartbeat_ratio, self.options.ping_timeout),
+            limits: Limitations {
+                maximum_qos: properties.get().map_or(QoS::ExactlyOnce, MaximumQoS::qos),
+                retain: properties.get().is_none_or(|RetainAvailable(available)| available),
+                maximum_packet_size: properties
+                    .get()
+                    .and_then(|MaximumPacketSize(size)| usize::try_from(size.get()).ok())
+                    .unwrap_or(usize::MAX),
+                wildcard_subscriptions: properties.get().is_none_or(|WildcardSubscriptionAvailable(yes)| yes),
+                subscription_identifiers: properties.get().is_none_or(|SubscriptionIdentifierAvailable(yes)| yes),
+                shared_subscriptions: properties.get().is_none_or(|SharedSubscriptionAvailable(yes)| yes),
+            },
+            inbound_aliases: InboundAliases::new(self.options.topic_alias_maximum),
+            outbound_aliases: OutboundAliases::new(if self.options.topic_aliases { aliases } else { 0 }),
+        }
+    }
+
+    fn refused(&mut self, now: Duration, connack: &ConnAck) {
+        let explanation = connack.properties.get().map(|ReasonString(text)| text.as_str().to_owned());
+        let moved = match connack.reason {
+            ConnectReason::UseAnotherServer => Some(false),
+            ConnectReason::ServerMoved => Some(true),
+            _ => None,
+        };
+        if let Some(permanent) = moved {
+            self.follow(connack.properties.get().map(|ServerReference(server)| server), permanent);
+        }
+        self.actions.push_back(Action::Close);
+        self.connection_lost(now, Error::Refused { reason: connack.reason, explanation });
+    }
+
+    /// §4.11: a Server Reference is a list with spaces between; the first one is taken.
+    pub(super) fn follow(&mut self, reference: Option<Utf8String>, permanent: bool) {
+        let first = reference.as_ref().and_then(|list| list.as_str().split(' ').find(|server| !server.is_empty()));
+        let Some(server) = first.and_then(|server| Utf8String::try_from(server).ok()) else { return };
+        if self.options.follow_server_reference {
+            self.redirect = Some(Redirect { server, permanent });
+        }
+    }
+
+    /// The Server broke the protocol: tell it why, where the version can, and close (§4.13.1; 3.1.1 §4.8).
+    pub(super) fn refuse_peer(&mut self, now: Duration, reason: DisconnectReason, error: Error) {
+        // [MQTT-4.13.1-1] 3.1.1/[MQTT-4.8.0-1]
+        if self.version().is_5() {
+            self.send(now, Packet::from(Disconnect::new(reason)));
+        }
+        self.actions.push_back(Action::Close);
+        self.connection_lost(now, error);
+    }
+
+    /// The Network Connection is over, or the attempt to get one, and the application did not want that.
+    pub(super) fn connection_lost(&mut self, now: Duration, error: Error) {
+        self.connection_lost_with(now, error, Properties::new());
+    }
+
+    pub(super) fn connection_lost_with(&mut self, now: Duration, error: Error, properties: Properties<Disconnect>) {
+        self.counters.count(&error);
+        let was_up = matches!(self.link, Link::Up(_));
+        if was_up {
+            self.counters.disconnections += 1;
+            self.events.push_back(Event::Disconnected { handle: None, error: Some(error.clone()), properties });
+        } else {
+            self.events.push_back(Event::AttemptFailed { error: error.clone() });
+            self.backoff.failed();
+            if self.circuit.failed(now, self.options.circuit_failures, self.options.circuit_delay) {
+                self.events.push_back(Event::Circuit(self.circuit.state()));
+            }
+        }
+        self.connection_over(now);
+        self.schedule(now, error);
+    }
+
+    /// What every end of a Network Connection does.
+    pub(super) fn connection_over(&mut self, now: Duration) {
+        let was_up = matches!(self.link, Link::Up(_));
+        self.link = Link::Down;
+        for identifier in self.operations.connection_closed() {
+            self.session.identifiers.release(identifier);
+        }
+        if !was_up {
+            return;
+        }
+        if self.redirect.as_ref().is_some_and(|redirect| !redirect.permanent) && self.state == State::Connected {
+            self.redirect = None;
+        }
+        // [MQTT-3.1.2-23] 3.1.1/[MQTT-4.1.0-1]: kept, unless the Session lasts no longer than the connection.
+        self.session.connection_closed(now);
+        if self.session.has_ended(now) {
+            self.lose_session();
+        } else {
+            self.put_session();
+        }
+    }
+
+    fn schedule(&mut self, now: Duration, error: Error) {
+        if !self.options.reconnect {
+            self.state = State::Disconnected;
+            if let Some(handle) = self.connect.take() {
+                self.events.push_back(Event::Failed { handle, error });
+            }
+            return;
+        }
+        let limits = Limits {
+            first: self.options.reconnect_delay,
+            max: self.options.reconnect_delay_max,
+            attempts: self.options.reconnect_attempts,
+        };
+        let delay = if error.may_pass() { self.backoff.next_delay(limits, &mut self.random) } else { None };
+        let Some(delay) = delay else { return self.give_up(error) };
+        let at = (now + delay).max(self.circuit.earliest(now));
+        self.state = State::Reconnecting;
+        self.retry_at = Some(at);
+        self.events.push_back(Event::Reconnecting { attempt: self.backoff.retries(), delay: at - now });
+    }
+
+    fn give_up(&mut self, error: Error) {
+        self.state = State::Failed;
+        if let Some(handle) = self.connect.take() {
+            self.events.push_back(Event::Failed { handle, error: error.clone() });
+        }
+        for handle in self.operations.cancel() {
+            self.fail(handle, Error::NotConnected);
+        }
+        self.events.push_back(Event::GaveUp { error });
+    }
+
+    /// Clean Start of the next CONNECT; Clean Session before 5.0.
+    fn clean_start(&self) -> bool {
+        if self.force_clean {
+            return true;
+        }
+        if self.version().is_5() && !self.fresh { !self.session.exists } else { self.options.clean_start }
+    }
+}

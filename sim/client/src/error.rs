@@ -1,0 +1,440 @@
+//! Everything that can go wrong for an application: one variant a misdeed, in five kinds.
+
+use std::time::Duration;
+
+use mqttspec_codec::{ConnectReason, DisconnectReason, PacketType, PubAckReason, QoS};
+
+/// The kind of an [`Error`], as the counters have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ErrorKind {
+    /// The Network Connection could not be had, or was lost.
+    Network,
+    /// The Server does not let this client in.
+    Authentication,
+    /// An answer did not come in time.
+    TimeOut,
+    /// One side broke the protocol, or the Server refused a packet.
+    Protocol,
+    /// The application asked for something that is not possible here and now.
+    Application,
+}
+
+impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] =
+        [Self::Network, Self::Authentication, Self::TimeOut, Self::Protocol, Self::Application];
+}
+
+/// Why something did not work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The driver could not open a Network Connection.
+    #[error("no Network Connection could be opened")]
+    NotReachable,
+    /// The Network Connection ended without DISCONNECT.
+    #[error("the Network Connection was lost")]
+    ConnectionLost,
+    /// The Server sent DISCONNECT.
+    #[error("the Server disconnected: {}{}", .reason.name(), explained(.explanation.as_deref()))]
+    DisconnectedByServer {
+        /// The Reason Code.
+        reason: DisconnectReason,
+        /// The Reason String.
+        explanation: Option<String>,
+    },
+    /// The Server answered CONNECT with a failure.
+    #[error("the Server refused the connection: {}{}", .reason.name(), explained(.explanation.as_deref()))]
+    Refused {
+        /// The Reason Code.
+        reason: ConnectReason,
+        /// The Reason String.
+        explanation: Option<String>,
+    },
+    /// The Server could not prove who it is, or its part of the authentication does not add up.
+    #[error("the authentication exchange failed: {0}")]
+    AuthenticationFailed(&'static str),
+    /// An answer did not come in time.
+    #[error("no {0} in time")]
+    TimedOut(Awaited),
+    /// The Server sent bytes that are no packet.
+    #[error("the Server sent a Malformed Packet: {0}")]
+    Malformed(mqttspec_codec::DecodeError),
+    /// The Server sent a packet that does not fit the state.
+    #[error("the Server broke the protocol: {0}")]
+    Violation(#[from] Violation),
+    /// The Server refused a message.
+    #[error("the Server refused the message: {}{}", .reason.name(), explained(.explanation.as_deref()))]
+    PublishRefused {
+        /// The Reason Code of PUBACK or PUBREC.
+        reason: PubAckReason,
+        /// The Reason String.
+        explanation: Option<String>,
+    },
+    /// The Session was lost while the message was in flight; whether the Server had it is unknown.
+    #[error("the Session was lost while the message was in flight")]
+    SessionLost,
+    /// The message was not sent before its Message Expiry Interval had passed.
+    #[error("the message expired before it could be sent")]
+    Expired,
+    /// The publish queue is full.
+    #[error("the publish queue is full")]
+    QueueFull,
+    /// The circuit breaker is open.
+    #[error("the circuit breaker is open for another {} s", .retry_in.as_secs())]
+    CircuitOpen {
+        /// When an attempt may pass, from now.
+        retry_in: Duration,
+    },
+    /// There is no Network Connection, and the command cannot wait for one.
+    #[error("not connected")]
+    NotConnected,
+    /// The command needs a client that is not connected and not trying to be.
+    #[error("connected or connecting already")]
+    AlreadyConnected,
+    /// The application said Disconnect, or another Connect, before the command was done.
+    #[error("the command was cancelled")]
+    Cancelled,
+    /// The Server does not take this, as its CONNACK said.
+    #[error("the Server does not support {0}")]
+    NotSupported(Unsupported),
+    /// The command breaks a rule of the standard.
+    #[error("not allowed: {0}")]
+    Invalid(Invalid),
+}
+
+fn explained(text: Option<&str>) -> String {
+    text.map_or_else(String::new, |text| format!(" ({text})"))
+}
+
+/// What a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// The driver's Network Connection.
+    NetworkConnection,
+    /// CONNACK.
+    ConnAck,
+    /// PINGRESP.
+    PingResp,
+    /// SUBACK.
+    SubAck,
+    /// UNSUBACK.
+    UnsubAck,
+    /// The response to a request (§4.10).
+    Response,
+    /// The end-to-end acknowledgement of a delivery.
+    DeliveryAcknowledgement,
+}
+
+impl std::fmt::Display for Awaited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::NetworkConnection => "Network Connection",
+            Self::ConnAck => "CONNACK",
+            Self::PingResp => "PINGRESP",
+            Self::SubAck => "SUBACK",
+            Self::UnsubAck => "UNSUBACK",
+            Self::Response => "response",
+            Self::DeliveryAcknowledgement => "delivery acknowledgement",
+        })
+    }
+}
+
+/// What a Server can say in CONNACK that it lacks (§3.2.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsupported {
+    /// The QoS is above its Maximum QoS.
+    QoS(QoS),
+    /// Retained messages.
+    Retain,
+    /// A packet of this many bytes is above its Maximum Packet Size.
+    PacketSize(usize),
+    /// Topic Filters with wildcards.
+    WildcardSubscriptions,
+    /// Shared Subscriptions.
+    SharedSubscriptions,
+    /// Subscription Identifiers.
+    SubscriptionIdentifiers,
+}
+
+impl std::fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::QoS(qos) => write!(f, "QoS {qos}"),
+            Self::Retain => f.write_str("retained messages"),
+            Self::PacketSize(size) => write!(f, "a packet of {size} bytes"),
+            Self::WildcardSubscriptions => f.write_str("wildcards in Topic Filters"),
+            Self::SharedSubscriptions => f.write_str("Shared Subscriptions"),
+            Self::SubscriptionIdentifiers => f.write_str("Subscription Identifiers"),
+        }
+    }
+}
+
+/// What a command may not ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// 3.1/[MQTT-3.1.3-7] of 3.1.1.
+    #[error("an empty Client Identifier needs Clean Session")]
+    EmptyClientIdentifier,
+    /// 3.1 takes 1 to 23 characters.
+    #[error("3.1 takes Client Identifiers of 1 to 23 characters")]
+    ClientIdentifierLength,
+    /// 3.1 and 3.1.1 only.
+    #[error("a Password needs a User Name before version 5.0")]
+    PasswordWithoutUserName,
+    /// No Topic Filter.
+    #[error("no Topic Filter")]
+    NoTopicFilter,
+    /// No Local with a Shared Subscription.
+    #[error("No Local is not for Shared Subscriptions")]
+    NoLocalOnSharedSubscription,
+    /// A Subscription Identifier in a publication.
+    #[error("a Client's PUBLISH has no Subscription Identifier")]
+    SubscriptionIdentifierInPublish,
+    /// The client assigns Topic Aliases itself.
+    #[error("the client assigns Topic Aliases itself")]
+    TopicAliasInPublish,
+    /// A payload that is said to be text is not UTF-8.
+    #[error("the payload is not UTF-8 although its Payload Format Indicator says so")]
+    PayloadFormat,
+    /// A Reason Code that a Client may not send.
+    #[error("a Client may not disconnect with this Reason Code")]
+    DisconnectReason,
+    /// A Session Expiry Interval at DISCONNECT although it was 0 in CONNECT.
+    #[error("a Session Expiry Interval of 0 cannot be raised at DISCONNECT")]
+    SessionExpiryRaised,
+    /// Something that 3.1 and 3.1.1 do not have.
+    #[error("version 5.0 is needed")]
+    NeedsVersion5,
+    /// Enhanced authentication without the credentials it needs.
+    #[error("the authentication method needs User Name and Password")]
+    CredentialsMissing,
+    /// A received message that does not wait for an acknowledgement.
+    #[error("no such message waits for an acknowledgement")]
+    NothingToAcknowledge,
+    /// Re-authentication without enhanced authentication in CONNECT.
+    #[error("CONNECT had no Authentication Method")]
+    NoAuthenticationMethod,
+    /// The message has no Response Topic.
+    #[error("the message has no Response Topic")]
+    NoResponseTopic,
+}
+
+/// A packet of the Server that is well-formed but does not fit the state (§1.2: Protocol Error).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// Only the Client sends it.
+    #[error("{0} is not the Server's to send")]
+    WrongSender(PacketType),
+    /// Something else than CONNACK or AUTH came first.
+    #[error("{0} before CONNACK")]
+    BeforeConnAck(PacketType),
+    /// A second CONNACK.
+    #[error("a second CONNACK")]
+    SecondConnAck,
+    /// The Server resumes a Session that the Client does not have.
+    #[error("Session Present is 1 but the Client has no Session State")]
+    SessionPresentUnexpected,
+    /// The Client has no name and the Server gave it none.
+    #[error("no Assigned Client Identifier for a Client without one")]
+    AssignedClientIdentifierMissing,
+    /// The Authentication Method is not that of CONNECT.
+    #[error("the Authentication Method is not that of CONNECT")]
+    AuthenticationMethodChanged,
+    /// AUTH with a Reason Code that does not fit.
+    #[error("AUTH does not fit the state of the authentication")]
+    AuthUnexpected,
+    /// DISCONNECT from the Server before 5.0.
+    #[error("DISCONNECT is not the Server's to send before version 5.0")]
+    DisconnectBeforeVersion5,
+    /// A Reason Code that only a Client sends.
+    #[error("DISCONNECT with a Reason Code that is not the Server's")]
+    DisconnectReasonNotServers,
+    /// Too many unacknowledged messages.
+    #[error("more unacknowledged messages than Receive Maximum")]
+    ReceiveMaximumExceeded,
+    /// An alias above the Topic Alias Maximum of CONNECT.
+    #[error("a Topic Alias above the Topic Alias Maximum")]
+    TopicAliasTooLarge,
+    /// An alias without a mapping.
+    #[error("a Topic Alias that has no mapping")]
+    TopicAliasUnknown,
+    /// A Subscription Identifier that this client never used in the Session.
+    #[error("a Subscription Identifier that belongs to no subscription")]
+    SubscriptionIdentifierUnknown,
+    /// The acknowledgement belongs to another QoS, or comes before its turn.
+    #[error("{0} does not fit the state of the exchange")]
+    AcknowledgementMisplaced(PacketType),
+    /// SUBACK or UNSUBACK with another number of Reason Codes than there were Topic Filters.
+    #[error("{0} with a wrong number of Reason Codes")]
+    ReasonCodeCount(PacketType),
+    /// A Reason String or User Property although Request Problem Information was 0.
+    #[error("{0} with a Reason String or User Property although Request Problem Information is 0")]
+    ProblemInformationUnasked(PacketType),
+}
+
+impl Violation {
+    /// The Reason Code of the DISCONNECT that answers it in 5.0 (§4.13.1).
+    #[must_use]
+    pub const fn answer(self) -> DisconnectReason {
+        match self {
+            Self::ReceiveMaximumExceeded => DisconnectReason::ReceiveMaximumExceeded,
+            Self::TopicAliasTooLarge => DisconnectReason::TopicAliasInvalid,
+            _ => DisconnectReason::ProtocolError,
+        }
+    }
+}
+
+impl Error {
+    /// The kind, as the counters have it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotReachable | Self::ConnectionLost => ErrorKind::Network,
+            Self::DisconnectedByServer { reason, .. } => disconnect_kind(*reason),
+            Self::Refused { reason, .. } => connect_kind(*reason),
+            Self::AuthenticationFailed(_) => ErrorKind::Authentication,
+            Self::TimedOut(_) => ErrorKind::TimeOut,
+            Self::Malformed(_) | Self::Violation(_) | Self::PublishRefused { .. } | Self::SessionLost => {
+                ErrorKind::Protocol
+            }
+            Self::Expired
+            | Self::QueueFull
+            | Self::CircuitOpen { .. }
+            | Self::NotConnected
+            | Self::AlreadyConnected
+            | Self::Cancelled
+            | Self::NotSupported(_)
+            | Self::Invalid(_) => ErrorKind::Application,
+        }
+    }
+
+    /// Whether trying again with the same options may help.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Refused { reason, .. } => connect_may_pass(*reason),
+            // Two clients of one name would take the Session from each other for ever.
+            Self::DisconnectedByServer { reason, .. } => !matches!(
+                reason,
+                DisconnectReason::SessionTakenOver | DisconnectReason::NotAuthorized | DisconnectReason::BadAuthenticationMethod
+            ),
+            Self::AuthenticationFailed(_) | Self::Invalid(_) | Self::NotSupported(_) => false,
+            _ => true,
+        }
+    }
+}
+
+fn connect_kind(reason: ConnectReason) -> ErrorKind {
+    use ConnectReason as R;
+    match reason {
+        R::BadUserNameOrPassword | R::NotAuthorized | R::Banned | R::BadAuthenticationMethod => ErrorKind::Authentication,
+        R::ServerUnavailable
+        | R::ServerBusy
+        | R::QuotaExceeded
+        | R::UseAnotherServer
+        | R::ServerMoved
+        | R::ConnectionRateExceeded
+        | R::UnspecifiedError
+        | R::ImplementationSpecificError => ErrorKind::Network,
+        R::ClientIdentifierNotValid
+        | R::TopicNameInvalid
+        | R::PayloadFormatInvalid
+        | R::RetainNotSupported
+        | R::QoSNotSupported => ErrorKind::Application,
+        R::Success | R::MalformedPacket | R::ProtocolError | R::UnsupportedProtocolVersion | R::PacketTooLarge => {
+            ErrorKind::Protocol
+        }
+    }
+}
+
+fn connect_may_pass(reason: ConnectReason) -> bool {
+    use ConnectReason as R;
+    matches!(
+        reason,
+        R::ServerUnavailable
+            | R::ServerBusy
+            | R::QuotaExceeded
+            | R::UseAnotherServer
+            | R::ServerMoved
+            | R::ConnectionRateExceeded
+            | R::UnspecifiedError
+            | R::ImplementationSpecificError
+    )
+}
+
+fn disconnect_kind(reason: DisconnectReason) -> ErrorKind {
+    use DisconnectReason as R;
+    match reason {
+        R::NotAuthorized | R::BadAuthenticationMethod => ErrorKind::Authentication,
+        R::KeepAliveTimeout => ErrorKind::TimeOut,
+        R::NormalDisconnection
+        | R::ServerBusy
+        | R::ServerShuttingDown
+        | R::SessionTakenOver
+        | R::QuotaExceeded
+        | R::AdministrativeAction
+        | R::UseAnotherServer
+        | R::ServerMoved
+        | R::ConnectionRateExceeded
+        | R::MaximumConnectTime
+        | R::UnspecifiedError
+        | R::ImplementationSpecificError => ErrorKind::Network,
+        _ => ErrorKind::Protocol,
+    }
+}
+
+/// What a Connect Reason Code means for the application, in a sentence (§3.2.2.2; 3.1.1 §3.2.2.3).
+#[must_use]
+pub const fn meaning(reason: ConnectReason) -> &'static str {
+    use ConnectReason as R;
+    match reason {
+        R::Success => "The Server has accepted the connection.",
+        R::UnspecifiedError => "The Server does not say why it refused.",
+        R::MalformedPacket => "The Server could not parse the CONNECT packet.",
+        R::ProtocolError => "The CONNECT packet broke a rule of the protocol.",
+        R::ImplementationSpecificError => "The CONNECT packet is correct, but this Server does not take it.",
+        R::UnsupportedProtocolVersion => "The Server does not speak this version of MQTT.",
+        R::ClientIdentifierNotValid => "The Server does not allow this Client Identifier.",
+        R::BadUserNameOrPassword => "The Server does not know this User Name with this Password.",
+        R::NotAuthorized => "The client is not allowed to connect.",
+        R::ServerUnavailable => "The MQTT service is not available at the moment.",
+        R::ServerBusy => "The Server is busy: try again later.",
+        R::Banned => "An administrator has banned this client.",
+        R::BadAuthenticationMethod => "The Server does not support the Authentication Method.",
+        R::TopicNameInvalid => "The Server does not accept the Will Topic.",
+        R::PacketTooLarge => "The CONNECT packet is larger than the Server takes.",
+        R::QuotaExceeded => "A limit of the Server or its administrator is used up.",
+        R::PayloadFormatInvalid => "The Will Payload is not what its Payload Format Indicator says.",
+        R::RetainNotSupported => "The Server has no retained messages, but Will Retain is set.",
+        R::QoSNotSupported => "The Server does not support the Will QoS.",
+        R::UseAnotherServer => "The client should use another Server for now.",
+        R::ServerMoved => "The client should use another Server from now on.",
+        R::ConnectionRateExceeded => "Too many connections in too short a time.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_connect_reason_code_has_a_meaning_and_only_passing_troubles_are_tried_again() {
+        for &reason in ConnectReason::ALL {
+            assert!(meaning(reason).ends_with('.'));
+            let error = Error::Refused { reason, explanation: None };
+            if error.may_pass() {
+                assert_eq!(error.kind(), ErrorKind::Network, "{reason:?}");
+            }
+        }
+        let refused = Error::Refused {
+            reason: ConnectReason::BadUserNameOrPassword,
+            explanation: Some("unknown user".to_owned()),
+        };
+        assert_eq!(refused.kind(), ErrorKind::Authentication);
+        assert!(!refused.may_pass());
+        assert_eq!(
+            refused.to_string(),
+            "the Server refused the connection: Bad User Name or Password (unknown user)"
+        );
+    }
+}

@@ -1,0 +1,227 @@
+//! The Session State as records for a store (§4.1: it outlives the Network Connection, and here also the process).
+//!
+//! Keys begin with a letter: `c` the Session itself, `p` a message to publish, `r` a QoS 2 Packet Identifier received,
+//! `s` a subscription. Packets inside values are in the format of 5.0, which has room for everything.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use mqttspec_codec::{
+    Delivery, NonEmpty, Packet, PacketIdentifier, Properties, Publish, QoS, Subscribe, Subscription,
+    SubscriptionIdentifier, TopicFilter, Utf8String, Version, decode,
+};
+
+use crate::command::{Handle, Publication};
+use crate::session::Phase;
+
+/// A change of the durable state, to be carried out in order and before anything is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Writes a record, in place of one that has this key.
+    Put {
+        /// The key.
+        key: Vec<u8>,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// Removes a record.
+    Delete {
+        /// The key.
+        key: Vec<u8>,
+    },
+}
+
+/// A record is none that this client wrote.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// No kind of record has such a key.
+    #[error("a record with the unknown key {0:02x?}")]
+    UnknownKey(Vec<u8>),
+    /// The value cannot be read.
+    #[error("the record with the key {0:02x?} cannot be read")]
+    Unreadable(Vec<u8>),
+    /// Two messages have one Packet Identifier.
+    #[error("two messages with the Packet Identifier {0}")]
+    IdentifierTwice(PacketIdentifier),
+}
+
+/// A record, read.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Record {
+    Session(SessionRecord),
+    Publication(Handle, PublicationRecord),
+    Received(PacketIdentifier),
+    Subscription(Subscription, Properties<Subscribe>),
+}
+
+/// What is known of the Session itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SessionRecord {
+    pub(crate) client_id: Utf8String,
+    pub(crate) expiry: u32,
+    pub(crate) ends_at: Option<Duration>,
+    pub(crate) subscription_identifiers: BTreeSet<SubscriptionIdentifier>,
+}
+
+/// A message to publish that waits or is in flight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PublicationRecord {
+    pub(crate) publication: Publication,
+    pub(crate) qos: QoS,
+    pub(crate) accepted_at: Duration,
+    /// `None` while it waits.
+    pub(crate) exchange: Option<(PacketIdentifier, Phase)>,
+}
+
+pub(crate) fn session_key() -> Vec<u8> {
+    b"c".to_vec()
+}
+
+pub(crate) fn publication_key(handle: Handle) -> Vec<u8> {
+    [b"p".as_slice(), &handle.0.to_be_bytes()].concat()
+}
+
+pub(crate) fn received_key(identifier: PacketIdentifier) -> Vec<u8> {
+    [b"r".as_slice(), &identifier.get().to_be_bytes()].concat()
+}
+
+pub(crate) fn subscription_key(filter: &TopicFilter) -> Vec<u8> {
+    [b"s".as_slice(), filter.as_bytes()].concat()
+}
+
+pub(crate) fn session_value(record: &SessionRecord) -> Vec<u8> {
+    let mut value = record.expiry.to_be_bytes().to_vec();
+    put_time(&mut value, record.ends_at);
+    value.extend_from_slice(&u32::try_from(record.subscription_identifiers.len()).unwrap_or(u32::MAX).to_be_bytes());
+    for identifier in &record.subscription_identifiers {
+        value.extend_from_slice(&identifier.get().to_be_bytes());
+    }
+    value.extend_from_slice(record.client_id.as_bytes());
+    value
+}
+
+/// `None` if the message has no encoding, because it is larger than any packet: it cannot be sent either.
+pub(crate) fn publication_value(record: &PublicationRecord) -> Option<Vec<u8>> {
+    let (identifier, phase) = record.exchange.map_or((0, None), |(identifier, phase)| (identifier.get(), Some(phase)));
+    let (phase, order) = match phase {
+        None => (0, 0),
+        Some(Phase::Published) => (1, 0),
+        Some(Phase::Released(order)) => (2, order),
+        Some(Phase::Abandoned) => (3, 0),
+    };
+    let mut value = vec![phase, record.qos.into()];
+    value.extend_from_slice(&identifier.to_be_bytes());
+    value.extend_from_slice(&u64::to_be_bytes(order));
+    put_time(&mut value, Some(record.accepted_at));
+    let publication = &record.publication;
+    let packet = Packet::from(Publish {
+        topic: Some(publication.topic.clone()),
+        delivery: Delivery::AtMostOnce,
+        retain: publication.retain,
+        properties: publication.properties.clone(),
+        payload: publication.payload.clone(),
+    });
+    put_packet(&mut value, &packet)?;
+    Some(value)
+}
+
+pub(crate) fn subscription_value(subscription: &Subscription, properties: &Properties<Subscribe>) -> Option<Vec<u8>> {
+    let mut value = Vec::new();
+    let packet = Packet::from(Subscribe {
+        id: PacketIdentifier::MIN,
+        properties: properties.clone(),
+        subscriptions: NonEmpty::one(subscription.clone()),
+    });
+    put_packet(&mut value, &packet)?;
+    Some(value)
+}
+
+/// # Errors
+/// If the record is none that this module wrote.
+pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, RestoreError> {
+    let unreadable = || RestoreError::Unreadable(key.to_vec());
+    match key.split_first() {
+        Some((b'c', [])) => read_session(value).ok_or_else(unreadable),
+        Some((b'p', handle)) => {
+            let handle = handle.try_into().map(u64::from_be_bytes).map_err(|_| unreadable())?;
+            Ok(Record::Publication(Handle(handle), read_publication(value).ok_or_else(unreadable)?))
+        }
+        Some((b'r', identifier)) => {
+            let identifier = identifier.try_into().map(u16::from_be_bytes).map_err(|_| unreadable())?;
+            PacketIdentifier::new(identifier).map(Record::Received).ok_or_else(unreadable)
+        }
+        Some((b's', _)) => read_subscription(value).ok_or_else(unreadable),
+        _ => Err(RestoreError::UnknownKey(key.to_vec())),
+    }
+}
+
+fn read_session(mut value: &[u8]) -> Option<Record> {
+    let input = &mut value;
+    let expiry = u32::from_be_bytes(take(input)?);
+    let ends_at = take_time(input)?;
+    let count = u32::from_be_bytes(take(input)?);
+    let mut subscription_identifiers = BTreeSet::new();
+    for _ in 0..count {
+        subscription_identifiers.insert(SubscriptionIdentifier::new(u32::from_be_bytes(take(input)?))?);
+    }
+    let client_id = Utf8String::try_from(Bytes::copy_from_slice(input)).ok()?;
+    Some(Record::Session(SessionRecord { client_id, expiry, ends_at, subscription_identifiers }))
+}
+
+fn read_publication(mut value: &[u8]) -> Option<PublicationRecord> {
+    let input = &mut value;
+    let [phase, qos] = take(input)?;
+    let qos = QoS::try_from(qos).ok()?;
+    let identifier = PacketIdentifier::new(u16::from_be_bytes(take(input)?));
+    let order = u64::from_be_bytes(take(input)?);
+    let exchange = match phase {
+        0 => None,
+        1 => Some((identifier?, Phase::Published)),
+        2 => Some((identifier?, Phase::Released(order))),
+        3 => Some((identifier?, Phase::Abandoned)),
+        _ => return None,
+    };
+    let accepted_at = take_time(input)??;
+    let Packet::Publish(publish) = take_packet(input)? else { return None };
+    let publication = Publication {
+        topic: publish.topic?,
+        payload: publish.payload,
+        qos: Some(qos),
+        retain: publish.retain,
+        properties: publish.properties,
+    };
+    Some(PublicationRecord { publication, qos, accepted_at, exchange })
+}
+
+fn read_subscription(mut value: &[u8]) -> Option<Record> {
+    let Packet::Subscribe(subscribe) = take_packet(&mut value)? else { return None };
+    Some(Record::Subscription(subscribe.subscriptions.first().clone(), subscribe.properties))
+}
+
+fn put_packet(value: &mut Vec<u8>, packet: &Packet) -> Option<()> {
+    let mut encoded = BytesMut::new();
+    packet.encode(Version::V5, &mut encoded).ok()?;
+    value.extend_from_slice(&encoded);
+    Some(())
+}
+
+fn take_packet(input: &mut &[u8]) -> Option<Packet> {
+    decode(&Bytes::copy_from_slice(std::mem::take(input)), Version::V5).ok()
+}
+
+fn put_time(value: &mut Vec<u8>, time: Option<Duration>) {
+    let nanoseconds = time.map_or(u64::MAX, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX - 1));
+    value.extend_from_slice(&nanoseconds.to_be_bytes());
+}
+
+fn take_time(input: &mut &[u8]) -> Option<Option<Duration>> {
+    let nanoseconds = u64::from_be_bytes(take(input)?);
+    Some((nanoseconds != u64::MAX).then(|| Duration::from_nanos(nanoseconds)))
+}
+
+fn take<const N: usize>(input: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, rest) = input.split_first_chunk()?;
+    *input = rest;
+    Some(*head)
+}
