@@ -33,7 +33,7 @@ pub fn decode_from(
 ) -> Result<Packet, DecodeError> {
     let header = match whole_header(frame, sender, version) {
         Ok(header) => header,
-        Err(fault) => return Err(error(fault, packet_type(frame), version)),
+        Err(fault) => return Err(error(fault, packet_type(frame), sender, version)),
     };
     read_packet(header, frame.clone(), sender, version, policy)
 }
@@ -58,7 +58,7 @@ pub fn decode_publish(
             PublishRef::read(header.first_byte, &mut reader)
         })
         .map(Some)
-        .map_err(|fault| error(fault, packet, version))
+        .map_err(|fault| error(fault, packet, sender, version))
 }
 
 /// A fixed header (§2.1).
@@ -133,8 +133,8 @@ fn packet_type(bytes: &[u8]) -> Option<PacketType> {
 }
 
 #[cold]
-fn error(fault: Fault, packet: Option<PacketType>, version: Version) -> DecodeError {
-    DecodeError { offset: fault.offset, kind: fault.kind, packet, version }
+fn error(fault: Fault, packet: Option<PacketType>, sender: Option<Role>, version: Version) -> DecodeError {
+    DecodeError { offset: fault.offset, kind: fault.kind, packet, sender, version }
 }
 
 #[inline]
@@ -152,15 +152,21 @@ fn read_packet(
                 publish.take_payload(frame, payload);
                 Ok(Packet::Publish(publish))
             }
-            Err(fault) => Err(error(fault, Some(header.packet), version)),
+            Err(fault) => Err(error(fault, Some(header.packet), sender, version)),
         };
     }
     match Packet::read(header.packet, header.first_byte, &mut reader, &frame) {
         Ok(packet) => Ok(packet),
         // CONNECT has told its version on the way.
-        Err(fault) => Err(error(fault, Some(header.packet), reader.version)),
+        Err(fault) => Err(error(fault, Some(header.packet), sender, reader.version)),
     }
 }
+
+/// How the variable header of a 5.0 CONNECT begins (§3.1.2.1, §3.1.2.2).
+const VERSION_5: &[u8] = b"\x00\x04MQTT\x05";
+
+/// Told by the Remaining Length. §3.1.2.11.4, §3.2.2.3.6
+const TOO_LARGE: Fault = Fault { kind: Misdeed::PacketTooLarge, offset: 1 };
 
 /// Takes packets off a stream of bytes that was split anywhere.
 ///
@@ -217,25 +223,15 @@ impl Decoder {
     /// # Errors
     /// What the peer did wrong. The stream cannot be read on: the Network Connection is to be closed ([MQTT-4.13.1-1]).
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
-        let Some(&first_byte) = buffer.first() else { return Ok(None) };
         let sender = Some(self.receiver.peer());
-        let version = match self.version {
-            Some(version) => version,
-            // [MQTT-3.1.0-1]
-            None if first_byte >> 4 != PacketType::Connect as u8 => {
-                let fault = Fault { kind: Misdeed::FirstPacketNotConnect, offset: 0 };
-                return Err(error(fault, packet_type(buffer), Version::V5));
-            }
-            None => Version::V5,
-        };
+        let Some(version) = self.version else { return self.decode_first(buffer) };
         let header = match header(buffer, sender, version) {
             Ok(Some(header)) => header,
             Ok(None) => return Ok(None),
-            Err(fault) => return Err(error(fault, packet_type(buffer), version)),
+            Err(fault) => return Err(error(fault, packet_type(buffer), sender, version)),
         };
-        if header.total as u64 > u64::from(self.maximum_packet_size) {
-            let fault = Fault { kind: Misdeed::PacketTooLarge, offset: 1 };
-            return Err(error(fault, Some(header.packet), version));
+        if self.is_too_large(header) {
+            return Err(error(TOO_LARGE, Some(header.packet), sender, version));
         }
         if buffer.len() < header.total {
             return Ok(None);
@@ -244,11 +240,51 @@ impl Decoder {
             return Ok(Some(packet));
         }
         let frame = buffer.split_to(header.total).freeze();
-        let packet = read_packet(header, frame, sender, version, self.policy)?;
+        read_packet(header, frame, sender, version, self.policy).map(Some)
+    }
+
+    /// What a Server receives first must be a CONNECT, and it tells the version.
+    #[cold]
+    fn decode_first(&mut self, buffer: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
+        let sender = Some(Role::Client);
+        let packet = packet_type(buffer);
+        if buffer.is_empty() {
+            return Ok(None);
+        }
+        // [MQTT-3.1.0-1]
+        if packet != Some(PacketType::Connect) {
+            let fault = Fault { kind: Misdeed::FirstPacketNotConnect, offset: 0 };
+            return Err(error(fault, packet, sender, Version::V3_1_1));
+        }
+        let header = match header(buffer, sender, Version::V3_1_1) {
+            Ok(Some(header)) => header,
+            Ok(None) => return Ok(None),
+            Err(fault) => return Err(error(fault, packet, sender, Version::V3_1_1)),
+        };
+        if self.is_too_large(header) {
+            // A 5.0 Client is to be told, so its version is waited for; a few bytes hold it.
+            let told = header.length + VERSION_5.len();
+            if buffer.len() < told.min(header.total) {
+                return Ok(None);
+            }
+            let is_5 = buffer[header.length..].starts_with(VERSION_5);
+            let version = if is_5 { Version::V5 } else { Version::V3_1_1 };
+            return Err(error(TOO_LARGE, packet, sender, version));
+        }
+        if buffer.len() < header.total {
+            return Ok(None);
+        }
+        let frame = buffer.split_to(header.total).freeze();
+        let packet = read_packet(header, frame, sender, Version::V3_1_1, self.policy)?;
         if let Packet::Connect(connect) = &packet {
             self.version = Some(connect.version);
         }
         Ok(Some(packet))
+    }
+
+    #[inline]
+    fn is_too_large(&self, header: Header) -> bool {
+        header.total as u64 > u64::from(self.maximum_packet_size)
     }
 
     /// Packets that hold no bytes of the buffer need no buffer of their own.
@@ -269,15 +305,10 @@ impl Decoder {
         if !bare {
             return Ok(None);
         }
-        let mut reader = Reader::new(
-            &buffer[..header.total],
-            header.length,
-            version,
-            Some(self.receiver.peer()),
-            self.policy,
-        );
+        let sender = Some(self.receiver.peer());
+        let mut reader = Reader::new(&buffer[..header.total], header.length, version, sender, self.policy);
         let packet = Packet::read(header.packet, header.first_byte, &mut reader, &Bytes::new())
-            .map_err(|fault| error(fault, Some(header.packet), version))?;
+            .map_err(|fault| error(fault, Some(header.packet), sender, version))?;
         buffer.advance(header.total);
         Ok(Some(packet))
     }

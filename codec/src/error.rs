@@ -2,7 +2,7 @@
 
 use crate::misdeed::{Answer, Misdeed};
 use crate::packet::PacketType;
-use crate::version::Version;
+use crate::version::{Role, Version};
 
 /// Why bytes are no packet: which rule, where, and in whose terms to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,7 +14,10 @@ pub struct DecodeError {
     pub kind: Misdeed,
     /// The packet, if its type was readable.
     pub packet: Option<PacketType>,
-    /// The version that the receiver answers in: that of the Network Connection, or what CONNECT said until it went wrong.
+    /// Who sent it, if that is known.
+    pub sender: Option<Role>,
+    /// The version that the receiver answers in: that of the Network Connection, or what CONNECT said until it went
+    /// wrong (3.1.1 if it went wrong before).
     pub version: Version,
 }
 
@@ -22,6 +25,13 @@ impl DecodeError {
     /// The numbered statement that the sender broke, as `MQTT-3.1.2-3`; `None` where the rule has no number.
     #[must_use]
     pub fn clause(&self) -> Option<&'static str> {
+        // [MQTT-2.2.1-4] is for the Server what [MQTT-2.2.1-3] is for the Client.
+        let zero_from_server = self.kind == Misdeed::PacketIdentifierZero
+            && self.packet == Some(PacketType::Publish)
+            && self.sender == Some(Role::Server);
+        if zero_from_server && self.version.is_5() {
+            return Some("MQTT-2.2.1-4");
+        }
         self.kind.clause(self.version, self.packet)
     }
 

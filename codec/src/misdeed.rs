@@ -203,7 +203,7 @@ impl Misdeed {
     #[must_use]
     pub fn clause(self, version: Version, packet: Option<PacketType>) -> Option<&'static str> {
         if let Some(clause) = self.clause_by_packet(version, packet) {
-            return Some(clause);
+            return clause;
         }
         let row = self.row();
         if version.is_5() { row.five.1 } else { row.three.1 }
@@ -229,8 +229,8 @@ impl Misdeed {
             Exactly(code) => code,
             Silence => return Answer::Close,
         };
-        // [MQTT-3.14.0-1] CONNECT is answered by CONNACK alone.
-        if packet == Some(PacketType::Connect) {
+        // [MQTT-3.14.0-1] CONNECT is answered by CONNACK alone, but a Client that gets one has no CONNACK to send.
+        if packet == Some(PacketType::Connect) && self != Self::WrongSender {
             return Answer::ConnAck(ConnectReason::try_from(code).unwrap_or(ConnectReason::ProtocolError));
         }
         Answer::Disconnect(DisconnectReason::try_from(code).unwrap_or(DisconnectReason::ProtocolError))
@@ -249,12 +249,19 @@ impl Misdeed {
         }
     }
 
-    /// Rules that the standard numbers anew for single packets.
-    fn clause_by_packet(self, version: Version, packet: Option<PacketType>) -> Option<&'static str> {
+    /// Rules that the standard numbers anew for single packets; the inner `None` where a packet's rule has no number.
+    fn clause_by_packet(self, version: Version, packet: Option<PacketType>) -> Option<Option<&'static str>> {
         use PacketType as P;
         let packet = packet?;
         let five = version.is_5();
-        Some(match (self, packet) {
+        let clause = match (self, packet) {
+            (Self::PacketIdentifierZero, P::PubAck | P::PubRec | P::PubRel | P::PubComp) if five => {
+                "MQTT-2.2.1-5"
+            }
+            (Self::PacketIdentifierZero, P::PubAck | P::PubRec | P::PubRel) => "MQTT-2.3.1-6",
+            (Self::PacketIdentifierZero, P::PubComp) => return Some(None),
+            (Self::PacketIdentifierZero, P::SubAck | P::UnsubAck) if five => "MQTT-2.2.1-6",
+            (Self::PacketIdentifierZero, P::SubAck | P::UnsubAck) => "MQTT-2.3.1-7",
             (Self::ReservedFlags, P::PubRel) => "MQTT-3.6.1-1",
             (Self::ReservedFlags, P::Subscribe) => "MQTT-3.8.1-1",
             (Self::ReservedFlags, P::Unsubscribe) => "MQTT-3.10.1-1",
@@ -278,6 +285,7 @@ impl Misdeed {
                 "MQTT-3.1.2-24"
             }
             _ => return None,
-        })
+        };
+        Some(Some(clause))
     }
 }
