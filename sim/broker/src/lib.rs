@@ -1,2 +1,76 @@
-//! The reference MQTT broker as a state machine without I/O.
+//! The reference MQTT broker (3.1, 3.1.1 and 5.0) as a state machine without I/O, written to be read beside the standard.
+//!
+//! **The broker never acts by itself: it takes what came in and says what must go out.** Time is a [`Duration`](std::time::Duration)
+//! since an epoch that the driver chose and that never goes back; with a store the epoch stays the same from one
+//! broker to the next. All randomness comes from the seed. A driver does this, over and over:
+//!
+//! 1. Wait for the first of: a new Network Connection, bytes, the end of a Network Connection, the instant of
+//!    [`poll_timeout`](Broker::poll_timeout).
+//! 2. Say it: [`handle_connection`](Broker::handle_connection), [`handle_packet`](Broker::handle_packet) for each whole packet that the
+//!    codec's decoder gives, [`handle_malformed`](Broker::handle_malformed) once if it fails,
+//!    [`handle_closed`](Broker::handle_closed), [`handle_timeout`](Broker::handle_timeout). As many of them as there are.
+//! 3. Take what changed with [`take_changes`](Broker::take_changes) and make it durable, as one batch. Nothing is acknowledged
+//!    before that, and everything since the last time shares the cost. A driver without a store drops the batch.
+//! 4. Send and close what [`poll_transmit`](Broker::poll_transmit) gives, in that order.
+//! 5. Read [`poll_event`](Broker::poll_event) until it gives nothing.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use mqttspec_broker::{Broker, Options, Transmit};
+//! # use mqttspec_codec::{Connect, Packet, Utf8String, Version};
+//! # enum Input { Opened, Packet(mqttspec_broker::ConnectionId, Packet), Closed(mqttspec_broker::ConnectionId) }
+//! # let mut inputs = vec![Input::Opened].into_iter();
+//! # let mut wait = |_deadline: Option<Duration>| inputs.next();
+//! # let now = Duration::ZERO;
+//! let mut broker = Broker::new(Options::default(), 1);
+//! while let Some(input) = wait(broker.poll_timeout()) {                          // 1
+//!     match input {                                                              // 2
+//!         Input::Opened => { broker.handle_connection(now); }
+//!         Input::Packet(connection, packet) => broker.handle_packet(now, connection, packet),
+//!         Input::Closed(connection) => broker.handle_closed(now, connection),
+//!     }
+//!     broker.handle_timeout(now);
+//!     let _batch = broker.take_changes();                                        // 3
+//!     while let Some(transmit) = broker.poll_transmit() {                        // 4
+//!         match transmit {
+//!             Transmit::Packet { connection, packet, version } => { /* encode, write */ }
+//!             Transmit::Close { connection } => { /* flush, close */ }
+//!         }
+//!     }
+//!     while let Some(_event) = broker.poll_event() {}                            // 5
+//! }
+//! ```
+//!
+//! A driver that cannot write as fast as the broker produces says so with [`handle_congestion`](Broker::handle_congestion).
+//!
+//! Where the standard leaves a choice it is an [option](Options) or stands in `READINGS.md`; which server statement is
+//! obeyed where stands in `CLAUSES.md`.
 #![forbid(unsafe_code)]
+
+mod authentication;
+mod broker;
+mod connect;
+mod connection;
+mod disconnect;
+mod event;
+mod message;
+pub mod options;
+mod outbound;
+mod output;
+mod packet_identifiers;
+mod publish;
+mod retained;
+mod session;
+mod sessions;
+mod shared;
+mod store;
+mod subscribe;
+mod timers;
+mod topic;
+mod will;
+
+pub use authentication::{Users, UsersError};
+pub use broker::{Broker, ConnectionId, Transmit};
+pub use event::{Drop, Ending, Event, SessionEnd, WillEnd};
+pub use options::{OptionDescription, OptionError, Options};
+pub use store::{Change, RestoreError};

@@ -1,0 +1,279 @@
+//! Authentication in CONNECT, AUTH and CONNACK (§3.1.3.5, §3.15, §4.12).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use mqttspec_codec::{
+    Auth, AuthReason, AuthenticationData, AuthenticationMethod, BinaryData, Connect, ConnectReason,
+    DisconnectReason, Packet,
+};
+use rand::Rng as _;
+
+use super::Permissions;
+use super::scram::{Exchange, Failure};
+use crate::broker::{Broker, ConnectionId, Fault};
+use crate::connect::Refusal;
+use crate::connection::State;
+use crate::event::Ending;
+
+const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
+
+/// Enhanced authentication of one Network Connection.
+#[derive(Debug)]
+pub(crate) struct Authentication {
+    method: AuthenticationMethod,
+    stage: Stage,
+    /// Who the Client is, once it has proved it.
+    user: Option<String>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The Client's first message is due.
+    First,
+    /// The Client's proof is due.
+    Final(Box<Exchange>),
+    /// Nothing is due.
+    Done,
+}
+
+/// Where the authentication of a CONNECT stands.
+pub(crate) enum Step {
+    /// The Client may come in; CONNACK carries this Authentication Data.
+    Accepted(Option<BinaryData>),
+    /// AUTH goes to the Client, and another is due from it.
+    Continue(Auth),
+}
+
+/// What a message of the Client led to.
+enum Progress {
+    Continue(BinaryData),
+    Done { user: String, data: BinaryData },
+}
+
+impl Authentication {
+    pub(crate) const fn method(&self) -> &AuthenticationMethod {
+        &self.method
+    }
+
+    fn auth(&self, reason: AuthReason, data: Option<BinaryData>) -> Auth {
+        // [MQTT-4.12.0-5] the method of CONNECT
+        let auth = Auth::new(reason, self.method.clone());
+        match data {
+            Some(data) => auth.with(AuthenticationData(data)),
+            None => auth,
+        }
+    }
+}
+
+impl Broker {
+    /// Who is it that sends this CONNECT?
+    pub(crate) fn authenticate(&mut self, id: ConnectionId, connect: &Connect) -> Result<Step, Refusal> {
+        if let Some(method) = connect.properties.get::<AuthenticationMethod>() {
+            return self.begin_enhanced(id, connect, method);
+        }
+        // [MQTT-4.12.0-6] without Authentication Method no AUTH: User Name and Password decide
+        let users = &self.options.users;
+        let permissions = match (&connect.user_name, &connect.password) {
+            (None, _) if self.options.allow_anonymous => users.anonymous(),
+            (None, _) => return Err(Refusal::new(ConnectReason::NotAuthorized, "a User Name is needed")),
+            // A broker that knows no users takes any name for that of somebody anonymous.
+            (Some(_), _) if users.is_empty() && self.options.allow_anonymous => users.anonymous(),
+            (Some(name), password) => {
+                let password = password.as_ref().map_or(&[][..], BinaryData::as_bytes);
+                let refusal = Refusal::new(
+                    ConnectReason::BadUserNameOrPassword,
+                    "the User Name or the Password is wrong",
+                );
+                users.authenticate(name.as_str(), password).ok_or(refusal)?
+            }
+        };
+        self.let_in(id, connect, permissions)?;
+        Ok(Step::Accepted(None))
+    }
+
+    /// Notes what the user may do; the Will Message is published in its name, so it must be allowed now.
+    fn let_in(
+        &mut self,
+        id: ConnectionId,
+        connect: &Connect,
+        permissions: Arc<Permissions>,
+    ) -> Result<(), Refusal> {
+        if connect.will.as_ref().is_some_and(|will| !permissions.may_publish(&will.topic)) {
+            return Err(Refusal::new(
+                ConnectReason::NotAuthorized,
+                "the user may not publish to the Will Topic",
+            ));
+        }
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.permissions = permissions;
+        }
+        Ok(())
+    }
+
+    fn begin_enhanced(
+        &mut self,
+        id: ConnectionId,
+        connect: &Connect,
+        method: AuthenticationMethod,
+    ) -> Result<Step, Refusal> {
+        if !self.options.scram_sha_256 || method.0 != SCRAM_SHA_256 {
+            // [MQTT-4.12.0-1]
+            let detail = "the Server authenticates by SCRAM-SHA-256 or by User Name and Password";
+            return Err(Refusal::new(ConnectReason::BadAuthenticationMethod, detail));
+        }
+        let mut authentication = Authentication { method, stage: Stage::First, user: None };
+        // [MQTT-4.12.0-2] the Server needs more: AUTH with Reason Code 0x18
+        let challenge = match connect.properties.get::<AuthenticationData>() {
+            None => None,
+            Some(AuthenticationData(data)) => match self.advance(&mut authentication, data.as_bytes()) {
+                Ok(Progress::Continue(challenge)) => Some(challenge),
+                Ok(Progress::Done { .. }) | Err(_) => return Err(wrong_credentials()),
+            },
+        };
+        let auth = authentication.auth(AuthReason::ContinueAuthentication, challenge);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.authentication = Some(authentication);
+        }
+        Ok(Step::Continue(auth))
+    }
+
+    pub(crate) fn wait_for_auth(&mut self, id: ConnectionId, connect: Connect, auth: Auth) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.state = State::Authenticating(Box::new(connect));
+        }
+        self.send(id, Packet::Auth(auth));
+    }
+
+    /// Between CONNECT and CONNACK a Client that authenticates sends AUTH and DISCONNECT, nothing else (§4.12).
+    pub(crate) fn handle_packet_while_authenticating(
+        &mut self,
+        now: Duration,
+        id: ConnectionId,
+        packet: Packet,
+    ) {
+        match packet {
+            Packet::Auth(auth) => self.continue_connect(now, id, &auth),
+            Packet::Disconnect(disconnect) => self.end_connection(now, id, Ending::Client(disconnect.reason)),
+            // [MQTT-3.14.0-1] it is told by CONNACK
+            _ => self.refuse(
+                now,
+                id,
+                ConnectReason::ProtocolError,
+                "only AUTH and DISCONNECT come before CONNACK here",
+            ),
+        }
+    }
+
+    fn continue_connect(&mut self, now: Duration, id: ConnectionId, auth: &Auth) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let State::Authenticating(connect) = &connection.state else { return };
+        let Some(mut authentication) = connection.authentication.take() else { return };
+        let connect = (**connect).clone();
+        let right_reason = auth.reason == AuthReason::ContinueAuthentication;
+        let right_method = auth.properties.get().as_ref() == Some(&authentication.method);
+        let data = auth.properties.get().map(|AuthenticationData(data)| data).unwrap_or_default();
+        if !right_reason || !right_method {
+            // [MQTT-4.12.0-5] [MQTT-4.12.0-3]
+            self.refuse(now, id, ConnectReason::ProtocolError, "AUTH with another method or Reason Code");
+            return;
+        }
+        let progress = self.advance(&mut authentication, data.as_bytes());
+        let outcome = match progress {
+            Ok(Progress::Continue(challenge)) => {
+                let auth = authentication.auth(AuthReason::ContinueAuthentication, Some(challenge));
+                self.send(id, Packet::Auth(auth));
+                self.keep_authentication(id, authentication);
+                return;
+            }
+            Ok(Progress::Done { user, data }) => {
+                let permissions = self.options.users.permissions(&user).ok_or(wrong_credentials());
+                authentication.user = Some(user);
+                self.keep_authentication(id, authentication);
+                permissions.and_then(|permissions| self.let_in(id, &connect, permissions)).map(|()| data)
+            }
+            Err(_) => Err(wrong_credentials()),
+        };
+        match outcome {
+            Ok(data) => self.accept(now, id, connect, Some(data)),
+            // [MQTT-4.12.0-4]
+            Err(refusal) => self.refuse(now, id, refusal.reason, refusal.detail),
+        }
+    }
+
+    /// AUTH behind CONNACK: re-authentication (§4.12.1). Other packets go on as before meanwhile.
+    pub(crate) fn handle_auth(&mut self, id: ConnectionId, auth: &Auth) -> Result<(), Fault> {
+        let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
+        let Some(mut authentication) = connection.authentication.take() else {
+            // §3.15, [MQTT-4.12.0-7]
+            return Err(Fault::protocol("AUTH although CONNECT had no Authentication Method"));
+        };
+        if auth.properties.get().as_ref() != Some(&authentication.method) {
+            // [MQTT-4.12.0-5] [MQTT-4.12.1-1]
+            return Err(Fault::protocol("AUTH with another Authentication Method than CONNECT"));
+        }
+        match (auth.reason, &authentication.stage) {
+            (AuthReason::ReAuthenticate, Stage::Done) => authentication.stage = Stage::First,
+            (AuthReason::ContinueAuthentication, Stage::First | Stage::Final(_)) => {}
+            _ => return Err(Fault::protocol("AUTH with a Reason Code that is not due")),
+        }
+        let data = auth.properties.get().map(|AuthenticationData(data)| data);
+        let answer = match data {
+            None if auth.reason == AuthReason::ReAuthenticate => {
+                authentication.auth(AuthReason::ContinueAuthentication, None)
+            }
+            data => match self.advance(&mut authentication, data.unwrap_or_default().as_bytes()) {
+                Ok(Progress::Continue(challenge)) => {
+                    authentication.auth(AuthReason::ContinueAuthentication, Some(challenge))
+                }
+                // The Session goes on, so it must be the same user.
+                Ok(Progress::Done { user, data }) if authentication.user.as_ref() == Some(&user) => {
+                    authentication.auth(AuthReason::Success, Some(data))
+                }
+                // [MQTT-4.12.1-2]
+                Ok(Progress::Done { .. }) | Err(_) => {
+                    return Err(Fault::new(DisconnectReason::NotAuthorized, "the re-authentication failed"));
+                }
+            },
+        };
+        self.keep_authentication(id, authentication);
+        self.send(id, Packet::Auth(answer));
+        Ok(())
+    }
+
+    fn keep_authentication(&mut self, id: ConnectionId, authentication: Authentication) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.authentication = Some(authentication);
+        }
+    }
+
+    /// One message of the Client.
+    fn advance(&mut self, authentication: &mut Authentication, data: &[u8]) -> Result<Progress, Failure> {
+        match std::mem::replace(&mut authentication.stage, Stage::Done) {
+            Stage::First => {
+                let mut nonce = [0; 18];
+                self.random.fill_bytes(&mut nonce);
+                let nonce = BASE64.encode(nonce);
+                let (exchange, challenge) =
+                    Exchange::begin(data, &self.options.users, &nonce, &self.salt_key)?;
+                authentication.stage = Stage::Final(Box::new(exchange));
+                Ok(Progress::Continue(as_data(&challenge)?))
+            }
+            Stage::Final(exchange) => {
+                let (user, answer) = exchange.finish(data)?;
+                Ok(Progress::Done { user, data: as_data(&answer)? })
+            }
+            Stage::Done => Err(Failure::Message),
+        }
+    }
+}
+
+fn as_data(text: &str) -> Result<BinaryData, Failure> {
+    BinaryData::try_from(text).map_err(|_| Failure::Message)
+}
+
+const fn wrong_credentials() -> Refusal {
+    Refusal::new(ConnectReason::NotAuthorized, "the authentication failed")
+}

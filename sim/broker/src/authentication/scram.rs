@@ -1,0 +1,175 @@
+//! The Server's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding: text in, text out.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::Users;
+use super::password::{Hash, Verifier, keyed};
+
+/// Why the exchange failed. The Client is told only that it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The message is none of SCRAM's, or not the one that is due.
+    Message,
+    /// There is no such user, or the proof is wrong.
+    Proof,
+}
+
+/// What the Server keeps between its two messages.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    user: String,
+    verifier: Verifier,
+    /// Whether there is such a user at all; if not, the exchange goes on with a made-up salt, so that it does not show.
+    known: bool,
+    nonce: String,
+    /// The two messages so far, which the proof covers.
+    transcript: String,
+}
+
+impl Exchange {
+    /// Takes client-first-message; gives server-first-message. `nonce` is the Server's part, `salt_key` the
+    /// secret that salts are made from for passwords that are kept in clear and for users that there are not.
+    pub(super) fn begin(
+        message: &[u8],
+        users: &Users,
+        nonce: &str,
+        salt_key: &[u8],
+    ) -> Result<(Self, String), Failure> {
+        let message = std::str::from_utf8(message).map_err(|_| Failure::Message)?;
+        // gs2-header: no channel binding, and no authorisation identity, as MQTT has none.
+        let bare =
+            message.strip_prefix("n,,").or_else(|| message.strip_prefix("y,,")).ok_or(Failure::Message)?;
+        let mut attributes = bare.split(',');
+        let name =
+            attributes.next().and_then(|attribute| attribute.strip_prefix("n=")).ok_or(Failure::Message)?;
+        let client_nonce = attributes.next().and_then(|attribute| attribute.strip_prefix("r="));
+        let client_nonce = client_nonce.filter(|nonce| !nonce.is_empty()).ok_or(Failure::Message)?;
+        let user = unescape(name).ok_or(Failure::Message)?;
+
+        let salt = &keyed(salt_key, user.as_bytes())[..16];
+        let found = users.verifier(&user, salt);
+        let known = found.is_some();
+        let verifier = found.unwrap_or_else(|| Verifier::new("", salt.to_vec(), 1).with_iterations(4096));
+        let nonce = format!("{client_nonce}{nonce}");
+        let answer = format!("r={nonce},s={},i={}", BASE64.encode(&verifier.salt), verifier.iterations);
+        let transcript = format!("{bare},{answer}");
+        Ok((Self { user, verifier, known, nonce, transcript }, answer))
+    }
+
+    /// Takes client-final-message; gives the user and server-final-message.
+    pub(super) fn finish(self, message: &[u8]) -> Result<(String, String), Failure> {
+        let message = std::str::from_utf8(message).map_err(|_| Failure::Message)?;
+        let (without_proof, proof) = message.rsplit_once(",p=").ok_or(Failure::Message)?;
+        let mut attributes = without_proof.split(',');
+        let binding = attributes.next().and_then(|attribute| attribute.strip_prefix("c="));
+        // "biws" and "eSws" are "n,," and "y,," in Base64.
+        if !matches!(binding, Some("biws" | "eSws")) {
+            return Err(Failure::Message);
+        }
+        if attributes.next().and_then(|attribute| attribute.strip_prefix("r=")) != Some(&self.nonce) {
+            return Err(Failure::Message);
+        }
+        let proof: Hash =
+            BASE64.decode(proof).ok().and_then(|proof| proof.try_into().ok()).ok_or(Failure::Message)?;
+
+        let covered = format!("{},{without_proof}", self.transcript);
+        let signature = keyed(&self.verifier.stored_key, covered.as_bytes());
+        let mut client_key = proof;
+        client_key.iter_mut().zip(signature).for_each(|(byte, mask)| *byte ^= mask);
+        let stored_key: Hash = Sha256::digest(client_key).into();
+        if !self.known || !bool::from(stored_key.ct_eq(&self.verifier.stored_key)) {
+            return Err(Failure::Proof);
+        }
+        let signature = keyed(&self.verifier.server_key, covered.as_bytes());
+        Ok((self.user, format!("v={}", BASE64.encode(signature))))
+    }
+}
+
+impl Verifier {
+    fn with_iterations(self, iterations: u32) -> Self {
+        Self { iterations, ..self }
+    }
+}
+
+/// A user name in which `,` is written `=2C` and `=` is written `=3D`.
+fn unescape(name: &str) -> Option<String> {
+    let mut parts = name.split('=');
+    let mut user = parts.next()?.to_owned();
+    for part in parts {
+        let (sign, rest) = match part.as_bytes() {
+            [b'2', b'C', ..] => (',', &part[2..]),
+            [b'3', b'D', ..] => ('=', &part[2..]),
+            _ => return None,
+        };
+        user.push(sign);
+        user.push_str(rest);
+    }
+    (!user.is_empty()).then_some(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The exchange of RFC 7677 section 3.
+    const USERS: &str = "user user scram-sha-256 4096 W22ZaJ0SNY7soEsUEjb6gQ== WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY= wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+    const FIRST: &[u8] = b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
+    const SERVER_NONCE: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+    const FINAL: &[u8] = b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+
+    fn begin(first: &[u8]) -> Result<(Exchange, String), Failure> {
+        Exchange::begin(first, &USERS.parse().expect("a users file"), SERVER_NONCE, b"key")
+    }
+
+    #[test]
+    fn the_exchange_of_rfc_7677() {
+        let (exchange, answer) = begin(FIRST).expect("a client-first-message");
+        assert_eq!(
+            answer,
+            "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
+        );
+        let (user, answer) = exchange.finish(FINAL).expect("the proof is right");
+        assert_eq!(
+            (user.as_str(), answer.as_str()),
+            ("user", "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")
+        );
+    }
+
+    #[test]
+    fn a_wrong_proof_and_an_unknown_user_fail_alike() {
+        let (exchange, _) = begin(FIRST).expect("a client-first-message");
+        let wrong = String::from_utf8_lossy(FINAL).replace("p=dH", "p=aH");
+        assert_eq!(exchange.finish(wrong.as_bytes()), Err(Failure::Proof));
+        let (exchange, answer) = begin(b"n,,n=nobody,r=rOprNGfwEbeRWgbNEkqO").expect("it does not show");
+        assert!(answer.ends_with(",i=4096"));
+        assert_eq!(exchange.finish(FINAL), Err(Failure::Proof));
+    }
+
+    #[test]
+    fn messages_that_are_none_are_refused() {
+        for first in [
+            "",
+            "n,,",
+            "n,,n=user",
+            "n,,n=user,r=",
+            "p=tls-unique,,n=user,r=x",
+            "n,a=x,n=user,r=x",
+            "n,,n==2D,r=x",
+        ] {
+            assert_eq!(begin(first.as_bytes()).map(|_| ()), Err(Failure::Message), "{first}");
+        }
+        for last in ["", "c=biws,r=other,p=dHzb", "c=abcd,r=x,p=", "r=x"] {
+            let (exchange, _) = begin(FIRST).expect("a client-first-message");
+            assert_eq!(exchange.finish(last.as_bytes()), Err(Failure::Message), "{last}");
+        }
+    }
+
+    #[test]
+    fn user_names_may_hold_commas_and_equals_signs() {
+        assert_eq!(unescape("a=2Cb=3Dc"), Some("a,b=c".to_owned()));
+        assert_eq!(unescape("a=é"), None);
+    }
+}

@@ -1,0 +1,97 @@
+//! CONNECT and CONNACK (§3.1, §3.2): may this Client come in ([`checks`]), and what coming in does ([`accept`]).
+
+mod accept;
+mod checks;
+
+use std::time::Duration;
+
+use mqttspec_codec::{ConnAck, Connect, ConnectReason, Packet, ServerReference};
+
+use crate::authentication::Step;
+use crate::broker::{Broker, ConnectionId};
+use crate::event::{Ending, Event};
+
+/// Why a CONNECT is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) reason: ConnectReason,
+    pub(crate) detail: &'static str,
+}
+
+impl Refusal {
+    pub(crate) const fn new(reason: ConnectReason, detail: &'static str) -> Self {
+        Self { reason, detail }
+    }
+}
+
+impl Broker {
+    /// The first packet of a Network Connection.
+    pub(crate) fn handle_connect(&mut self, now: Duration, id: ConnectionId, mut connect: Connect) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.read_limits(&connect, &self.options);
+        // [MQTT-3.1.4-2] restrictions of this Server, then who the Client is
+        let outcome = self.check_connect(id, &mut connect).and_then(|()| self.authenticate(id, &connect));
+        match outcome {
+            Ok(Step::Accepted(data)) => self.accept(now, id, connect, data),
+            Ok(Step::Continue(auth)) => self.wait_for_auth(id, connect, auth),
+            // §3.1.4: nothing has touched the Session or an older Network Connection of this ClientID
+            Err(refusal) => self.refuse(now, id, refusal.reason, refusal.detail),
+        }
+    }
+
+    /// Answers a CONNECT with a refusal, if its version has a word for it, and closes.
+    pub(crate) fn refuse(
+        &mut self,
+        now: Duration,
+        id: ConnectionId,
+        reason: ConnectReason,
+        detail: &'static str,
+    ) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let answer = if connection.version.is_5() {
+            // [MQTT-3.2.2-6] Session Present 0
+            let mut connack = ConnAck::refused(reason);
+            connack.properties = self.reason_string(id, detail);
+            if let Some(reference) = self.connect_server_reference(reason) {
+                connack.properties.set(reference);
+            }
+            Some(connack)
+        } else {
+            // 3.1.1/[MQTT-3.2.2-6] no CONNACK if no return code applies; 3.1.1/[MQTT-3.2.2-4]
+            return_code(reason).map(ConnAck::refused)
+        };
+        self.output.event(Event::Refused { connection: id, reason });
+        if let (Some(answer), Some(connection)) = (answer, self.connections.get(&id)) {
+            let doomed = self.output.doomed.len();
+            self.output.send(id, connection, Packet::from(answer));
+            // If even the CONNACK was too large for the Client: it is closed all the same.
+            self.output.doomed.truncate(doomed);
+        }
+        // [MQTT-3.2.2-7] [MQTT-3.1.2-1] [MQTT-3.1.2-2] [MQTT-3.1.3-8] 3.1.1/[MQTT-3.2.2-5] [MQTT-4.12.0-4]
+        // [MQTT-3.1.4-6] 3.1.1/[MQTT-3.1.4-5] the broker forgets the Network Connection, and with it whatever comes behind the CONNECT
+        self.end_connection(now, id, Ending::Silent);
+    }
+
+    fn connect_server_reference(&self, reason: ConnectReason) -> Option<ServerReference> {
+        let moved = matches!(reason, ConnectReason::UseAnotherServer | ConnectReason::ServerMoved);
+        self.options.server_reference.clone().filter(|_| moved).map(ServerReference)
+    }
+}
+
+/// What 3.1.1 says in place of a Reason Code (§3.2.2.3 of 3.1.1); `None`: it closes in silence.
+fn return_code(reason: ConnectReason) -> Option<ConnectReason> {
+    match reason {
+        ConnectReason::UnsupportedProtocolVersion
+        | ConnectReason::ClientIdentifierNotValid
+        | ConnectReason::ServerUnavailable
+        | ConnectReason::BadUserNameOrPassword
+        | ConnectReason::NotAuthorized => Some(reason),
+        ConnectReason::ServerBusy
+        | ConnectReason::QuotaExceeded
+        | ConnectReason::ConnectionRateExceeded
+        | ConnectReason::UseAnotherServer
+        | ConnectReason::ServerMoved => Some(ConnectReason::ServerUnavailable),
+        ConnectReason::Banned => Some(ConnectReason::NotAuthorized),
+        _ => None,
+    }
+}

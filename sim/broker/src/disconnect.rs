@@ -1,0 +1,99 @@
+//! How Network Connections end: by the Client's DISCONNECT, by the Server, by Keep Alive, by themselves (§3.14, §3.1.2.10,
+//! §4.13).
+
+use std::time::Duration;
+
+use mqttspec_codec::{Disconnect, DisconnectReason, SessionExpiryInterval};
+
+use crate::broker::{Broker, ConnectionId, Fault, Transmit};
+use crate::event::{Ending, Event};
+use crate::session::SessionKey;
+use crate::timers::Timer;
+use crate::will::WillFate;
+
+impl Broker {
+    /// A Client's DISCONNECT.
+    pub(crate) fn handle_disconnect(
+        &mut self,
+        now: Duration,
+        id: ConnectionId,
+        key: SessionKey,
+        disconnect: &Disconnect,
+    ) -> Result<(), Fault> {
+        if let Some(SessionExpiryInterval(interval)) = disconnect.properties.get()
+            && let Some(session) = self.sessions.get_mut(&key)
+        {
+            if session.expiry_interval == 0 && interval != 0 {
+                // §3.14.2.2.2: not a valid DISCONNECT then, so the Will Message stays
+                return Err(Fault::protocol("Session Expiry Interval in DISCONNECT after 0 in CONNECT"));
+            }
+            session.expiry_interval = interval.min(self.options.session_expiry_maximum);
+        }
+        self.end_connection(now, id, Ending::Client(disconnect.reason));
+        Ok(())
+    }
+
+    /// Ends a Network Connection from the Server's side, and says why where the protocol has words for it.
+    pub(crate) fn disconnect(&mut self, now: Duration, id: ConnectionId, fault: Fault) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        // [MQTT-3.14.0-1] not before CONNACK
+        let accepted = connection.session().is_some();
+        if accepted && connection.version.is_5() {
+            // [MQTT-3.14.2-2] never with Session Expiry Interval
+            let properties = self.reason_string(id, fault.detail);
+            self.send_last(id, Disconnect { reason: fault.reason, properties });
+        }
+        let ending = if accepted { Ending::Server(fault.reason) } else { Ending::Silent };
+        self.end_connection(now, id, ending);
+    }
+
+    /// Sends a packet behind which the Network Connection is closed; not at all if it is too large for the Client.
+    fn send_last(&mut self, id: ConnectionId, disconnect: Disconnect) {
+        let doomed = self.output.doomed.len();
+        self.send(id, disconnect);
+        self.output.doomed.truncate(doomed);
+    }
+
+    /// Forgets the Network Connection and tells the driver to close it; what becomes of Will and Session follows from how it
+    /// ended.
+    pub(crate) fn end_connection(&mut self, now: Duration, id: ConnectionId, ending: Ending) {
+        let Some(connection) = self.connections.remove(&id) else { return };
+        self.timers.cancel(Timer::ConnectTimeout(id));
+        self.timers.cancel(Timer::KeepAlive(id));
+        if ending != Ending::Network {
+            // [MQTT-3.14.4-1] [MQTT-3.14.4-2] [MQTT-3.2.2-7] [MQTT-4.13.2-1] nothing is sent behind the last packet
+            self.output.transmits.push_back(Transmit::Close { connection: id });
+        }
+        let key = connection.session();
+        let session = key.and_then(|key| self.sessions.get(&key));
+        let client_id = session.map(|session| session.client_id.clone());
+        self.output.event(Event::Disconnected { connection: id, client_id, ending });
+        if let Some(key) = key {
+            let fate = match ending {
+                // [MQTT-3.14.4-3] [MQTT-3.1.2-10] 3.1.1/[MQTT-3.14.4-3]
+                Ending::Client(DisconnectReason::NormalDisconnection) => WillFate::Discarded,
+                // [MQTT-3.1.2-8] 0x04, errors, and every end without DISCONNECT
+                _ => WillFate::Due,
+            };
+            self.detach_session(now, key, fate);
+        }
+    }
+
+    /// One and a half Keep Alive periods may have passed.
+    pub(crate) fn check_keep_alive(&mut self, now: Duration, id: ConnectionId) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let Some(allowed) = connection.silence_allowed else { return };
+        let deadline = connection.last_received.saturating_add(allowed);
+        if now < deadline {
+            // Packets came since the timer was set. It is moved when it fires, not with each packet.
+            self.timers.set(Timer::KeepAlive(id), deadline);
+        } else {
+            // [MQTT-3.1.2-22] as if the network had failed
+            self.disconnect(
+                now,
+                id,
+                Fault::new(DisconnectReason::KeepAliveTimeout, "nothing came within 1.5 x Keep Alive"),
+            );
+        }
+    }
+}

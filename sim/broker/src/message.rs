@@ -1,0 +1,76 @@
+//! An Application Message as the Server holds it, once for all that get a copy (§1.2, §3.3).
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mqttspec_codec::{MessageExpiryInterval, Properties, Publish, QoS, TopicFilter, TopicName, Utf8String};
+
+/// Names a message for as long as the broker and its store exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MessageId(pub(crate) u64);
+
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) id: MessageId,
+    /// The ClientID of whoever published it: for No Local.
+    pub(crate) publisher: Utf8String,
+    pub(crate) topic: TopicName,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    /// Those that travel unaltered: no Topic Alias, Message Expiry Interval or Subscription Identifier.
+    pub(crate) properties: Properties<Publish>,
+    pub(crate) expiry: Option<Expiry>,
+    pub(crate) payload: Bytes,
+}
+
+/// When a message is out of date (§3.3.2.3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Expiry {
+    /// In seconds, as published.
+    pub(crate) interval: u32,
+    /// When the Server took the message.
+    pub(crate) since: Duration,
+}
+
+impl Expiry {
+    pub(crate) fn at(self) -> Duration {
+        self.since.saturating_add(Duration::from_secs(self.interval.into()))
+    }
+
+    /// Whether the interval has passed. A message with interval 0 lives for the instant in which it came.
+    pub(crate) fn has_passed(self, now: Duration) -> bool {
+        now > self.since && now >= self.at()
+    }
+
+    /// [MQTT-3.3.2-6] what was received less the whole seconds that the message waited here.
+    pub(crate) fn remaining(self, now: Duration) -> MessageExpiryInterval {
+        let waited = u32::try_from(now.saturating_sub(self.since).as_secs()).unwrap_or(u32::MAX);
+        MessageExpiryInterval(self.interval.saturating_sub(waited))
+    }
+}
+
+impl Message {
+    pub(crate) fn has_expired(&self, now: Duration) -> bool {
+        self.expiry.is_some_and(|expiry| expiry.has_passed(now))
+    }
+
+    /// What the message weighs in a queue, in bytes.
+    pub(crate) fn weight(&self) -> u64 {
+        (self.topic.as_bytes().len() + self.properties.as_bytes().len() + self.payload.len()) as u64
+    }
+}
+
+/// One copy of a message on its way to one Session.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) message: Arc<Message>,
+    /// The lesser of what was published and what was granted.
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    /// Subscription Identifiers of the Subscriptions that caused it (§3.3.2.3.8).
+    pub(crate) identifiers: Vec<NonZeroU32>,
+    /// The Shared Subscription that chose this Session, if one did (§4.8.2).
+    pub(crate) shared: Option<TopicFilter>,
+}

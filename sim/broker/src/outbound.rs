@@ -1,0 +1,208 @@
+//! Messages on their way to one Client: what waits, what is in flight, in which order (§4.3, §4.4, §4.6, §4.9).
+//!
+//! This is bookkeeping only; `publish/outbound.rs` acts on it. What is in flight is counted, not accounted: the send quota is the
+//! limit less the number of exchanges begun, so it cannot leak.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use mqttspec_codec::PacketIdentifier;
+
+use crate::message::Delivery;
+use crate::packet_identifiers::PacketIdentifiers;
+
+/// The place of a delivery in the order of its Session: rising, never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Order(pub(crate) u64);
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    /// QoS 1 and 2 messages that have not been sent.
+    waiting: VecDeque<(Order, Delivery)>,
+    /// QoS 0 messages kept for a Client that is away: they need no quota and so wait apart.
+    pub(crate) waiting_qos_0: VecDeque<Delivery>,
+    /// Of both queues, in bytes.
+    waiting_bytes: u64,
+    in_flight: BTreeMap<Order, InFlight>,
+    by_identifier: BTreeMap<PacketIdentifier, Order>,
+    /// Sent on an earlier Network Connection and not yet again on this one.
+    to_resend: VecDeque<Order>,
+    identifiers: PacketIdentifiers,
+    next_order: u64,
+}
+
+/// A QoS 1 or 2 exchange that has begun.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) identifier: PacketIdentifier,
+    pub(crate) stage: Stage,
+}
+
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// PUBLISH was sent; PUBACK or PUBREC is due.
+    Publish(Delivery),
+    /// PUBREC came, PUBREL was sent; PUBCOMP is due. The message is the Client's now.
+    PubRel,
+}
+
+impl Outbound {
+    pub(crate) fn next_order(&mut self) -> Order {
+        self.next_order += 1;
+        Order(self.next_order)
+    }
+
+    /// Puts a QoS 1 or 2 message behind those that wait.
+    pub(crate) fn wait(&mut self, delivery: Delivery) -> Order {
+        let order = self.next_order();
+        self.waiting_bytes += delivery.message.weight();
+        self.waiting.push_back((order, delivery));
+        order
+    }
+
+    pub(crate) fn wait_qos_0(&mut self, delivery: Delivery) {
+        self.waiting_bytes += delivery.message.weight();
+        self.waiting_qos_0.push_back(delivery);
+    }
+
+    pub(crate) fn next_waiting(&self) -> Option<&Delivery> {
+        self.waiting.front().map(|(_, delivery)| delivery)
+    }
+
+    pub(crate) fn last_waiting(&self) -> Option<&Delivery> {
+        self.waiting.back().map(|(_, delivery)| delivery)
+    }
+
+    pub(crate) fn take_waiting(&mut self) -> Option<(Order, Delivery)> {
+        let (order, delivery) = self.waiting.pop_front()?;
+        self.waiting_bytes -= delivery.message.weight();
+        Some((order, delivery))
+    }
+
+    pub(crate) fn take_waiting_qos_0(&mut self) -> Option<Delivery> {
+        let delivery = self.waiting_qos_0.pop_front()?;
+        self.waiting_bytes -= delivery.message.weight();
+        Some(delivery)
+    }
+
+    /// Takes out of the queue what `which` picks.
+    pub(crate) fn take_waiting_if(&mut self, which: impl Fn(&Delivery) -> bool) -> Vec<(Order, Delivery)> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let (taken, kept): (Vec<_>, _) = waiting.into_iter().partition(|(_, delivery)| which(delivery));
+        self.waiting = kept.into();
+        self.waiting_bytes -= taken.iter().map(|(_, delivery)| delivery.message.weight()).sum::<u64>();
+        taken
+    }
+
+    pub(crate) fn waiting_count(&self) -> usize {
+        self.waiting.len() + self.waiting_qos_0.len()
+    }
+
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.waiting_bytes
+    }
+
+    /// Everything that waits or is in flight: how loaded the Client is.
+    pub(crate) fn load(&self) -> usize {
+        self.waiting_count() + self.in_flight.len()
+    }
+
+    /// Exchanges that count against the Client's Receive Maximum on this Network Connection [MQTT-3.3.4-9]: those begun on it, and
+    /// those past PUBREC, which no PUBCOMP has ended yet.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.in_flight.len() - self.to_resend.len()
+    }
+
+    /// An unused Packet Identifier, if there is one.
+    pub(crate) fn allocate(&mut self) -> Option<PacketIdentifier> {
+        let in_use = &self.by_identifier;
+        self.identifiers.allocate(|identifier| in_use.contains_key(&identifier))
+    }
+
+    pub(crate) fn begin(&mut self, order: Order, identifier: PacketIdentifier, stage: Stage) {
+        self.by_identifier.insert(identifier, order);
+        self.in_flight.insert(order, InFlight { identifier, stage });
+    }
+
+    pub(crate) fn find(&self, identifier: PacketIdentifier) -> Option<(Order, &InFlight)> {
+        let order = *self.by_identifier.get(&identifier)?;
+        self.in_flight.get(&order).map(|in_flight| (order, in_flight))
+    }
+
+    /// An exchange for which neither PUBACK nor PUBREC has come.
+    pub(crate) fn publish_in_flight(&self, order: Order) -> Option<(PacketIdentifier, Delivery)> {
+        let in_flight = self.in_flight.get(&order)?;
+        match &in_flight.stage {
+            Stage::Publish(delivery) => Some((in_flight.identifier, delivery.clone())),
+            Stage::PubRel => None,
+        }
+    }
+
+    /// Ends the exchange and frees its Packet Identifier (§2.2.1).
+    pub(crate) fn end(&mut self, order: Order) -> Option<InFlight> {
+        let in_flight = self.in_flight.remove(&order)?;
+        self.by_identifier.remove(&in_flight.identifier);
+        self.forget_resend(order);
+        Some(in_flight)
+    }
+
+    /// From PUBLISH to PUBREL. The exchange moves to the end of the order, so that a Server which re-sends its PUBRELs does it in the
+    /// order of the PUBRECs (3.1.1/[MQTT-4.6.0-4] and 3.1.1/[MQTT-4.6.0-6]).
+    pub(crate) fn release(&mut self, order: Order) -> Option<(Order, Delivery)> {
+        let in_flight = self.end(order)?;
+        let Stage::Publish(delivery) = in_flight.stage else { return None };
+        let order = self.next_order();
+        self.begin(order, in_flight.identifier, Stage::PubRel);
+        Some((order, delivery))
+    }
+
+    /// A new Network Connection: every PUBLISH in flight is to be sent again, in its order. Gives the PUBRELs to send again.
+    pub(crate) fn reconnect(&mut self) -> Vec<PacketIdentifier> {
+        self.to_resend.clear();
+        let mut released = Vec::new();
+        for (order, in_flight) in &self.in_flight {
+            match in_flight.stage {
+                Stage::Publish(_) => self.to_resend.push_back(*order),
+                Stage::PubRel => released.push(in_flight.identifier),
+            }
+        }
+        released
+    }
+
+    pub(crate) fn take_resend(&mut self) -> Option<Order> {
+        self.to_resend.pop_front()
+    }
+
+    pub(crate) fn in_flight(&self) -> impl Iterator<Item = (Order, &InFlight)> {
+        self.in_flight.iter().map(|(order, in_flight)| (*order, in_flight))
+    }
+
+    pub(crate) fn take_all_in_flight(&mut self) -> impl Iterator<Item = InFlight> + use<> {
+        self.by_identifier.clear();
+        self.to_resend.clear();
+        std::mem::take(&mut self.in_flight).into_values()
+    }
+
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (Order, &Delivery)> {
+        self.waiting.iter().map(|(order, delivery)| (*order, delivery))
+    }
+
+    /// Puts back what a store kept, in order.
+    pub(crate) fn restore_waiting(&mut self, order: Order, delivery: Delivery) {
+        self.waiting_bytes += delivery.message.weight();
+        self.waiting.push_back((order, delivery));
+        self.next_order = self.next_order.max(order.0);
+    }
+
+    /// Puts back an exchange that had begun.
+    pub(crate) fn restore_in_flight(&mut self, order: Order, identifier: PacketIdentifier, stage: Stage) {
+        self.begin(order, identifier, stage);
+        self.identifiers.continue_after(identifier);
+        self.next_order = self.next_order.max(order.0);
+    }
+
+    fn forget_resend(&mut self, order: Order) {
+        if let Ok(at) = self.to_resend.binary_search(&order) {
+            self.to_resend.remove(at);
+        }
+    }
+}

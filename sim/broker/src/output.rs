@@ -1,0 +1,117 @@
+//! What goes out, and what may be said to a Client: Maximum Packet Size (§3.1.2.11.4) and Request Problem Information
+//! (§3.1.2.11.7).
+
+use std::collections::VecDeque;
+
+use mqttspec_codec::{
+    AllowedIn, DisconnectReason, HasProperties, Packet, Properties, ReasonString, UserProperty, Utf8String,
+};
+
+use crate::broker::{Broker, ConnectionId, Fault, Transmit};
+use crate::connection::Connection;
+use crate::event::Event;
+
+/// Queues towards the driver.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pub(crate) transmits: VecDeque<Transmit>,
+    pub(crate) events: VecDeque<Event>,
+    /// Network Connections to end when the packet or timer at hand is done with.
+    pub(crate) doomed: VecDeque<(ConnectionId, Fault)>,
+}
+
+impl Output {
+    pub(crate) fn transmit(&mut self, id: ConnectionId, connection: &Connection, packet: Packet) {
+        self.transmits.push_back(Transmit::Packet { connection: id, packet, version: connection.version });
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Sends anything but PUBLISH, shortened if it would be too large for the Client.
+    pub(crate) fn send(&mut self, id: ConnectionId, connection: &Connection, mut packet: Packet) {
+        if !fits(connection, &packet) {
+            // [MQTT-3.2.2-19] [MQTT-3.2.2-20] [MQTT-3.4.2-2] [MQTT-3.4.2-3] [MQTT-3.5.2-2] [MQTT-3.5.2-3]
+            // [MQTT-3.6.2-2] [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3] [MQTT-3.9.2-1] [MQTT-3.9.2-2]
+            // [MQTT-3.11.2-1] [MQTT-3.11.2-2] [MQTT-3.14.2-3] [MQTT-3.14.2-4] [MQTT-3.15.2-2] [MQTT-3.15.2-3]
+            strip_explanations(&mut packet);
+        }
+        if fits(connection, &packet) {
+            self.transmit(id, connection, packet);
+        } else {
+            // [MQTT-3.1.2-24] An acknowledgement that may not be sent and must be sent: there is no way to go on.
+            let fault =
+                Fault::new(DisconnectReason::PacketTooLarge, "the answer exceeds the Maximum Packet Size");
+            self.doomed.push_back((id, fault));
+        }
+    }
+}
+
+impl Broker {
+    pub(crate) fn send(&mut self, id: ConnectionId, packet: impl Into<Packet>) {
+        if let Some(connection) = self.connections.get(&id) {
+            self.output.send(id, connection, packet.into());
+        }
+    }
+
+    /// A Reason String for an acknowledgement (of any packet but CONNACK and DISCONNECT), if the Client wants to be told.
+    pub(crate) fn explanation<P>(&self, id: ConnectionId, text: &'static str) -> Properties<P>
+    where
+        P: HasProperties,
+        ReasonString: AllowedIn<P>,
+    {
+        // [MQTT-3.1.2-29]
+        let wanted =
+            self.connections.get(&id).is_some_and(|connection| connection.client.problem_information);
+        if wanted { self.reason_string(id, text) } else { Properties::new() }
+    }
+
+    /// A Reason String for CONNACK or DISCONNECT, where Request Problem Information does not matter.
+    pub(crate) fn reason_string<P>(&self, id: ConnectionId, text: &'static str) -> Properties<P>
+    where
+        P: HasProperties,
+        ReasonString: AllowedIn<P>,
+    {
+        let speaks_5 = self.connections.get(&id).is_some_and(|connection| connection.version.is_5());
+        if text.is_empty() || !speaks_5 || !self.options.reason_strings {
+            return Properties::new();
+        }
+        Properties::new().with(ReasonString(Utf8String::from_static(text)))
+    }
+}
+
+/// [MQTT-3.1.2-24] whether the packet is within the Client's Maximum Packet Size.
+pub(crate) fn fits(connection: &Connection, packet: &Packet) -> bool {
+    connection.client.maximum_packet_size.is_none_or(|maximum| {
+        packet.encoded_len(connection.version).is_ok_and(|length| length as u64 <= u64::from(maximum))
+    })
+}
+
+fn strip_explanations(packet: &mut Packet) {
+    fn strip<P: HasProperties>(properties: &mut Properties<P>)
+    where
+        ReasonString: AllowedIn<P>,
+        UserProperty: AllowedIn<P>,
+    {
+        properties.remove::<ReasonString>();
+        properties.remove::<UserProperty>();
+    }
+    match packet {
+        Packet::ConnAck(packet) => strip(&mut packet.properties),
+        Packet::PubAck(packet) => strip(&mut packet.properties),
+        Packet::PubRec(packet) => strip(&mut packet.properties),
+        Packet::PubRel(packet) => strip(&mut packet.properties),
+        Packet::PubComp(packet) => strip(&mut packet.properties),
+        Packet::SubAck(packet) => strip(&mut packet.properties),
+        Packet::UnsubAck(packet) => strip(&mut packet.properties),
+        Packet::Disconnect(packet) => strip(&mut packet.properties),
+        Packet::Auth(packet) => strip(&mut packet.properties),
+        Packet::Connect(_)
+        | Packet::Publish(_)
+        | Packet::Subscribe(_)
+        | Packet::Unsubscribe(_)
+        | Packet::PingReq
+        | Packet::PingResp => {}
+    }
+}

@@ -1,0 +1,278 @@
+//! PUBLISH from a Client and the hand-shakes behind it (§3.3.4, §4.3): the Server as receiver.
+
+use std::time::Duration;
+
+use mqttspec_codec::{
+    DisconnectReason, MessageExpiryInterval, Packet, PacketIdentifier, PayloadFormatIndicator, PubAck,
+    PubAckReason, PubComp, PubRec, PubRel, PubRelReason, Publish, QoS, TopicAlias, TopicName,
+};
+
+use crate::broker::{Broker, ConnectionId, Fault};
+use crate::message::{Expiry, Message};
+use crate::options::{DollarTopics, UnauthorizedPublish};
+use crate::session::SessionKey;
+
+/// Why a message is not taken, although the PUBLISH itself is in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Refused {
+    reason: PubAckReason,
+    detail: &'static str,
+}
+
+impl Broker {
+    pub(crate) fn handle_publish(
+        &mut self,
+        now: Duration,
+        id: ConnectionId,
+        key: SessionKey,
+        publish: &Publish,
+    ) -> Result<(), Fault> {
+        self.check_capabilities(id, publish)?;
+        // U5-083: the alias is mapped whatever becomes of the message
+        let topic = self.resolve_topic(id, publish)?;
+        let identifier = publish.delivery.packet_identifier();
+        let exactly_once = publish.delivery.qos() == QoS::ExactlyOnce;
+        if let Some(identifier) = identifier {
+            self.check_receive_maximum(id, identifier)?;
+            let received =
+                self.sessions.get(&key).is_some_and(|session| session.received.contains(&identifier));
+            if exactly_once && received {
+                // [MQTT-4.3.3-10] 3.1.1/[MQTT-4.3.3-2] again, until PUBREL: acknowledged and not delivered. DUP says nothing.
+                self.note_unacknowledged(id, identifier);
+                self.send(id, Packet::PubRec(PubRec::success(identifier)));
+                return Ok(());
+            }
+        }
+        // [MQTT-4.3.2-5] [MQTT-4.3.3-9] [MQTT-4.3.3-12] otherwise it is a new message, also with DUP 1
+        let outcome = self.judge(id, &topic, publish)?;
+        let outcome = match outcome {
+            Ok(()) => Ok(self.take_message(now, key, topic, publish)),
+            Err(refused) => Err(refused),
+        };
+        // The message is in the Session State of its receivers: ownership passes with the acknowledgement [MQTT-4.5.0-1].
+        match identifier {
+            None => {}
+            Some(identifier) if exactly_once => self.acknowledge_qos_2(id, key, identifier, outcome),
+            Some(identifier) => self.acknowledge_qos_1(id, identifier, outcome),
+        }
+        Ok(())
+    }
+
+    /// What CONNACK announced as not available.
+    fn check_capabilities(&self, id: ConnectionId, publish: &Publish) -> Result<(), Fault> {
+        let speaks_5 = self.connections.get(&id).is_some_and(|connection| connection.version.is_5());
+        if publish.delivery.qos() > self.options.maximum_qos {
+            // §3.2.2.3.4; before 5.0 the Client could not know, and is closed
+            return Err(Fault::new(DisconnectReason::QoSNotSupported, "the QoS is above the Maximum QoS"));
+        }
+        if publish.retain && !self.options.retain_available && speaks_5 {
+            // §3.2.2.3.5; before 5.0 the message is published without being retained
+            return Err(Fault::new(
+                DisconnectReason::RetainNotSupported,
+                "RETAIN 1 although Retain Available is 0",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The Topic Name, given or behind a Topic Alias (§3.3.2.3.4).
+    fn resolve_topic(&mut self, id: ConnectionId, publish: &Publish) -> Result<TopicName, Fault> {
+        let maximum = self.options.topic_alias_maximum;
+        let alias = publish.properties.get().map(|TopicAlias(alias)| alias);
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return Err(Fault::protocol("no Network Connection"));
+        };
+        // [MQTT-3.3.2-12] all from 1 to the maximum
+        if alias.is_some_and(|alias| alias.get() > maximum) {
+            return Err(Fault::new(
+                DisconnectReason::TopicAliasInvalid,
+                "the Topic Alias is above the Topic Alias Maximum",
+            ));
+        }
+        match (&publish.topic, alias) {
+            (Some(topic), None) => Ok(topic.clone()),
+            (Some(topic), Some(alias)) => {
+                connection.aliases_from_client.insert(alias, topic.detached());
+                Ok(topic.clone())
+            }
+            (None, Some(alias)) => {
+                // [MQTT-3.3.2-7] only mappings of this Network Connection
+                let topic = connection.aliases_from_client.get(&alias).cloned();
+                topic.ok_or(Fault::protocol("the Topic Alias has no mapping"))
+            }
+            (None, None) => Err(Fault::protocol("neither Topic Name nor Topic Alias")),
+        }
+    }
+
+    /// §3.3.4, §4.9: QoS 1 messages are acknowledged before the next packet is looked at, so only QoS 2 exchanges stay open.
+    fn check_receive_maximum(&self, id: ConnectionId, identifier: PacketIdentifier) -> Result<(), Fault> {
+        let Some(connection) = self.connections.get(&id) else { return Ok(()) };
+        let open = &connection.unacknowledged;
+        if connection.version.is_5()
+            && !open.contains(&identifier)
+            && open.len() >= usize::from(self.options.receive_maximum.get())
+        {
+            return Err(Fault::new(
+                DisconnectReason::ReceiveMaximumExceeded,
+                "more PUBLISH packets than Receive Maximum",
+            ));
+        }
+        Ok(())
+    }
+
+    fn note_unacknowledged(&mut self, id: ConnectionId, identifier: PacketIdentifier) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.unacknowledged.insert(identifier);
+        }
+    }
+
+    /// Whether the Server takes the message. All that can refuse one comes before PUBREC: PUBREL and PUBCOMP know no refusal.
+    fn judge(
+        &self,
+        id: ConnectionId,
+        topic: &TopicName,
+        publish: &Publish,
+    ) -> Result<Result<(), Refused>, Fault> {
+        let Some(connection) = self.connections.get(&id) else { return Ok(Ok(())) };
+        let dollar =
+            topic.as_bytes().first() == Some(&b'$') && self.options.dollar_topics == DollarTopics::Refuse;
+        if dollar || !connection.permissions.may_publish(topic) {
+            let detail = if dollar {
+                "Clients may not publish to $ topics"
+            } else {
+                "the user may not publish to this topic"
+            };
+            return match self.options.unauthorized_publish {
+                UnauthorizedPublish::Refuse => {
+                    Ok(Err(Refused { reason: PubAckReason::NotAuthorized, detail }))
+                }
+                // 3.1.1/[MQTT-3.3.5-2] closing is one of its two ways; §4.13.2
+                UnauthorizedPublish::Disconnect => Err(Fault::new(DisconnectReason::NotAuthorized, detail)),
+            };
+        }
+        let says_text = publish.properties.get() == Some(PayloadFormatIndicator::Utf8);
+        if self.options.check_payload_format && says_text && std::str::from_utf8(&publish.payload).is_err() {
+            let detail = "the payload is not the UTF-8 that its Payload Format Indicator says";
+            return match publish.delivery.qos() {
+                // U5-070: for QoS 0 there is no other way to tell
+                QoS::AtMostOnce => Err(Fault::new(DisconnectReason::PayloadFormatInvalid, detail)),
+                _ => Ok(Err(Refused { reason: PubAckReason::PayloadFormatInvalid, detail })),
+            };
+        }
+        if publish.retain && !self.has_room_to_retain(topic, &publish.payload) {
+            let detail = "as many messages are retained as the Server takes";
+            return Ok(Err(Refused { reason: PubAckReason::QuotaExceeded, detail }));
+        }
+        Ok(Ok(()))
+    }
+
+    /// Publishes the message. Gives the number of copies that went to Sessions.
+    fn take_message(&mut self, now: Duration, key: SessionKey, topic: TopicName, publish: &Publish) -> usize {
+        let publisher = self.sessions.get(&key).map(|session| session.client_id.clone()).unwrap_or_default();
+        let interval = publish.properties.get().map(|MessageExpiryInterval(interval)| interval);
+        let mut properties = publish.properties.clone();
+        if interval.is_some() {
+            properties.remove::<MessageExpiryInterval>();
+        }
+        // U5-082: the publisher's alias goes no further
+        if properties.contains::<TopicAlias>() {
+            properties.remove::<TopicAlias>();
+        }
+        let message = Message {
+            id: self.next_message_id(),
+            publisher,
+            topic,
+            qos: publish.delivery.qos(),
+            retain: publish.retain && self.options.retain_available,
+            // [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20] unaltered, in their order
+            properties,
+            expiry: interval.map(|interval| Expiry { interval, since: now }),
+            payload: publish.payload.clone(),
+        };
+        self.accept_message(now, message)
+    }
+
+    /// [MQTT-4.3.2-4] 3.1.1/[MQTT-4.3.2-2]
+    fn acknowledge_qos_1(
+        &mut self,
+        id: ConnectionId,
+        identifier: PacketIdentifier,
+        outcome: Result<usize, Refused>,
+    ) {
+        if let Some((reason, detail)) = self.acknowledgement(id, outcome) {
+            // [MQTT-3.3.4-1] [MQTT-2.2.1-5] [MQTT-3.4.2-1]
+            let properties = self.explanation(id, detail);
+            self.send(id, Packet::PubAck(PubAck { id: identifier, reason, properties }));
+        }
+    }
+
+    /// [MQTT-4.3.3-8] 3.1.1/[MQTT-4.3.3-2]
+    fn acknowledge_qos_2(
+        &mut self,
+        id: ConnectionId,
+        key: SessionKey,
+        identifier: PacketIdentifier,
+        outcome: Result<usize, Refused>,
+    ) {
+        let Some((reason, detail)) = self.acknowledgement(id, outcome) else { return };
+        // [MQTT-4.3.3-9] after a refusal the identifier is not remembered
+        if !reason.is_failure() {
+            if let Some(session) = self.sessions.get_mut(&key) {
+                session.received.insert(identifier);
+                self.records.put_received(key, session.recorded, identifier);
+            }
+            self.note_unacknowledged(id, identifier);
+        }
+        // [MQTT-3.3.4-1] [MQTT-2.2.1-5] [MQTT-3.5.2-1]
+        let properties = self.explanation(id, detail);
+        self.send(id, Packet::PubRec(PubRec { id: identifier, reason, properties }));
+    }
+
+    /// What PUBACK or PUBREC says.
+    fn acknowledgement(
+        &self,
+        id: ConnectionId,
+        outcome: Result<usize, Refused>,
+    ) -> Option<(PubAckReason, &'static str)> {
+        let speaks_5 = self.connections.get(&id)?.version.is_5();
+        Some(match outcome {
+            // 3.1.1/[MQTT-3.3.5-2] a positive acknowledgement, as there is no other
+            _ if !speaks_5 => (PubAckReason::Success, ""),
+            Err(refused) => (refused.reason, refused.detail),
+            Ok(0) if self.options.report_no_matching_subscribers => (PubAckReason::NoMatchingSubscribers, ""),
+            Ok(_) => (PubAckReason::Success, ""),
+        })
+    }
+
+    /// PUBREL: the Client will not send this PUBLISH again.
+    pub(crate) fn handle_pubrel(
+        &mut self,
+        id: ConnectionId,
+        key: SessionKey,
+        pubrel: &PubRel,
+    ) -> Result<(), Fault> {
+        let identifier = pubrel.id;
+        let Some(session) = self.sessions.get_mut(&key) else { return Ok(()) };
+        let known = session.received.remove(&identifier);
+        if known {
+            self.records.delete_received(key, session.recorded, identifier);
+        }
+        let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
+        connection.unacknowledged.remove(&identifier);
+        // [MQTT-4.3.3-11] 3.1.1/[MQTT-4.3.3-2] always; §3.7.2.1: an unknown identifier is no error during recovery
+        let (reason, detail) = if known || !connection.version.is_5() {
+            (PubRelReason::Success, "")
+        } else {
+            (PubRelReason::PacketIdentifierNotFound, "no QoS 2 message with this Packet Identifier is open")
+        };
+        let properties = self.explanation(id, detail);
+        self.send(id, Packet::PubComp(PubComp { id: identifier, reason, properties }));
+        Ok(())
+    }
+
+    /// Whether one more message may be retained under this topic.
+    fn has_room_to_retain(&self, topic: &TopicName, payload: &[u8]) -> bool {
+        let maximum = self.options.maximum_retained as usize;
+        maximum == 0 || payload.is_empty() || self.retained.len() < maximum || self.retained.contains(topic)
+    }
+}

@@ -1,0 +1,371 @@
+//! PUBLISH to a Client and the hand-shakes behind it (§3.3.4, §4.3, §4.4, §4.9): the Server as sender.
+
+use std::time::Duration;
+
+use mqttspec_codec::{
+    self as codec, DisconnectReason, Packet, PacketIdentifier, Properties, PubAck, PubAckReason, PubComp,
+    PubRec, PubRel, PubRelReason, Publish, QoS, SubscriptionIdentifier,
+};
+
+use crate::broker::{Broker, ConnectionId, Fault};
+use crate::connection::Connection;
+use crate::event::{Drop, Event};
+use crate::message::Delivery;
+use crate::options::{Options, QueuePolicy};
+use crate::outbound::Stage;
+use crate::output::{Output, fits};
+use crate::session::{Session, SessionKey};
+
+impl Broker {
+    /// Gives a Session its copy of a message: at once, as soon as it may be sent, or when the Client is back.
+    pub(crate) fn deliver(&mut self, now: Duration, key: SessionKey, delivery: Delivery) {
+        if delivery.qos == QoS::AtMostOnce {
+            self.deliver_qos_0(now, key, delivery);
+            return;
+        }
+        if !self.make_room(now, key, &delivery) {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let recorded = session.recorded;
+        let order = session.outbound.wait(delivery);
+        if let Some(delivery) = session.outbound.last_waiting() {
+            self.records.add_delivery(key, recorded, order, delivery);
+        }
+        self.pump(now, key);
+    }
+
+    /// [MQTT-4.3.1-1] sent once, or never
+    fn deliver_qos_0(&mut self, now: Duration, key: SessionKey, delivery: Delivery) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let connection = session.connection.and_then(|id| Some((id, self.connections.get_mut(&id)?)));
+        match connection {
+            Some((id, connection)) if !connection.congested => {
+                send_publish(
+                    now,
+                    &mut self.output,
+                    id,
+                    connection,
+                    session,
+                    &delivery,
+                    codec::Delivery::AtMostOnce,
+                );
+            }
+            Some(_) => dropped(&mut self.output, session, &delivery, Drop::Congested),
+            None if !self.options.queue_qos_0 => dropped(&mut self.output, session, &delivery, Drop::Away),
+            None => {
+                if self.make_room(now, key, &delivery)
+                    && let Some(session) = self.sessions.get_mut(&key)
+                {
+                    session.outbound.wait_qos_0(delivery);
+                }
+            }
+        }
+    }
+
+    /// Whether the queue takes one more message; what is in the way goes or the message does, as the options say.
+    fn make_room(&mut self, now: Duration, key: SessionKey, delivery: &Delivery) -> bool {
+        let Some(session) = self.sessions.get_mut(&key) else { return false };
+        if has_room(session, delivery, &self.options) {
+            return true;
+        }
+        // What has expired makes room first.
+        for (order, expired) in session.outbound.take_waiting_if(|waiting| waiting.message.has_expired(now)) {
+            self.records.delete_delivery(key, session.recorded, order, Some(&expired.message));
+            dropped(&mut self.output, session, &expired, Drop::Expired);
+        }
+        if self.options.queue_policy == QueuePolicy::DropOldest {
+            while !has_room(session, delivery, &self.options) {
+                if let Some((order, oldest)) = session.outbound.take_waiting() {
+                    self.records.delete_delivery(key, session.recorded, order, Some(&oldest.message));
+                    dropped(&mut self.output, session, &oldest, Drop::QueueFull);
+                } else if let Some(oldest) = session.outbound.take_waiting_qos_0() {
+                    dropped(&mut self.output, session, &oldest, Drop::QueueFull);
+                } else {
+                    break;
+                }
+            }
+        }
+        if has_room(session, delivery, &self.options) {
+            return true;
+        }
+        dropped(&mut self.output, session, delivery, Drop::QueueFull);
+        if self.options.queue_policy == QueuePolicy::Disconnect
+            && let Some(id) = session.connection
+        {
+            let fault = Fault::new(DisconnectReason::QuotaExceeded, "too many messages wait for the Client");
+            self.output.doomed.push_back((id, fault));
+        }
+        false
+    }
+
+    /// [MQTT-4.4.0-1] What a Client is sent that comes back to its Session: PUBREL where PUBREC had come, PUBLISH where nothing had.
+    pub(crate) fn resume_delivery(&mut self, now: Duration, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let Some(id) = session.connection else { return };
+        // [MQTT-4.3.3-6] past PUBREC the PUBLISH is never sent again
+        for identifier in session.outbound.reconnect() {
+            if let Some(connection) = self.connections.get(&id) {
+                self.output.send(id, connection, PubRel::success(identifier).into());
+            }
+        }
+        while let Some(session) = self.sessions.get_mut(&key)
+            && let Some(delivery) = session.outbound.take_waiting_qos_0()
+        {
+            if delivery.message.has_expired(now) {
+                dropped(&mut self.output, session, &delivery, Drop::Expired);
+            } else {
+                self.deliver_qos_0(now, key, delivery);
+            }
+        }
+        self.pump(now, key);
+    }
+
+    /// Sends what may be sent: first what was sent on an earlier Network Connection, then what waits, in order [MQTT-4.6.0-5]
+    /// [MQTT-4.6.0-6] 3.1.1/[MQTT-4.6.0-6], as far as the send quota goes.
+    pub(crate) fn pump(&mut self, now: Duration, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let Some(id) = session.connection else { return };
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let recorded = session.recorded;
+        // [MQTT-4.9.0-1] never 0, and new with each Network Connection
+        let quota = usize::from(connection.client.receive_maximum.min(self.options.send_maximum).get());
+        // [MQTT-3.3.4-9] [MQTT-4.9.0-2] [MQTT-3.3.4-10] [MQTT-4.9.0-3] nothing but PUBLISH waits for the quota
+        while !connection.congested && session.outbound.unacknowledged() < quota {
+            if let Some(order) = session.outbound.take_resend() {
+                let Some((identifier, delivery)) = session.outbound.publish_in_flight(order) else {
+                    continue;
+                };
+                // [MQTT-3.3.1-1] [MQTT-4.3.3-7] DUP 1, the same identifier, and no expiry any more
+                let attempt = attempt(delivery.qos, identifier, true);
+                if !send_publish(now, &mut self.output, id, connection, session, &delivery, attempt) {
+                    session.outbound.end(order);
+                    self.records.delete_delivery(key, session.recorded, order, Some(&delivery.message));
+                }
+                continue;
+            }
+            let Some(delivery) = session.outbound.next_waiting() else { break };
+            let expired = delivery.message.has_expired(now);
+            // [MQTT-2.2.1-4] [MQTT-4.3.2-1] [MQTT-4.3.3-1]
+            let Some(identifier) = session.outbound.allocate() else { break };
+            let Some((order, delivery)) = session.outbound.take_waiting() else { break };
+            if expired {
+                // [MQTT-3.3.2-5]
+                self.records.delete_delivery(key, session.recorded, order, Some(&delivery.message));
+                dropped(&mut self.output, session, &delivery, Drop::Expired);
+                continue;
+            }
+            // [MQTT-4.3.2-2] [MQTT-4.3.3-2] [MQTT-3.3.1-3]
+            let attempt = attempt(delivery.qos, identifier, false);
+            if send_publish(now, &mut self.output, id, connection, session, &delivery, attempt) {
+                // [MQTT-4.3.2-3] [MQTT-4.3.3-3] unacknowledged from now on
+                self.records.begin_delivery(key, recorded, order, identifier, &delivery);
+                session.outbound.begin(order, identifier, Stage::Publish(delivery));
+            } else {
+                self.records.delete_delivery(key, session.recorded, order, Some(&delivery.message));
+            }
+        }
+    }
+
+    /// PUBACK ends a QoS 1 exchange. One with an unknown identifier may belong to an exchange of a Session that has ended.
+    pub(crate) fn handle_puback(
+        &mut self,
+        now: Duration,
+        key: SessionKey,
+        puback: &PubAck,
+    ) -> Result<(), Fault> {
+        match self.stage(key, puback.id) {
+            Some(QoS::AtLeastOnce) => self.end_exchange(now, key, puback.id, puback.reason),
+            Some(_) => return Err(Fault::protocol("PUBACK for a QoS 2 PUBLISH")),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// PUBREC: the Client has the message, or refuses it.
+    pub(crate) fn handle_pubrec(
+        &mut self,
+        now: Duration,
+        id: ConnectionId,
+        key: SessionKey,
+        pubrec: &PubRec,
+    ) -> Result<(), Fault> {
+        match self.stage(key, pubrec.id) {
+            Some(QoS::AtLeastOnce) => Err(Fault::protocol("PUBREC for a QoS 1 PUBLISH")),
+            Some(_) if pubrec.reason.is_failure() => {
+                self.end_exchange(now, key, pubrec.id, pubrec.reason);
+                Ok(())
+            }
+            Some(_) => {
+                self.release(key, pubrec.id);
+                // [MQTT-4.3.3-4] [MQTT-2.2.1-5] also if this is not the first PUBREC
+                self.send(id, PubRel::success(pubrec.id));
+                Ok(())
+            }
+            // A refusal ends the exchange on the Client's side too: it waits for nothing.
+            None if pubrec.reason.is_failure() => Ok(()),
+            None => {
+                // §3.6.2.1: no error during recovery. The Client waits for PUBREL.
+                let properties =
+                    self.explanation(id, "no QoS 2 message with this Packet Identifier is in flight");
+                let reason = self.not_found_for(id);
+                self.send(id, PubRel { id: pubrec.id, reason, properties });
+                Ok(())
+            }
+        }
+    }
+
+    /// PUBCOMP ends a QoS 2 exchange.
+    pub(crate) fn handle_pubcomp(
+        &mut self,
+        now: Duration,
+        key: SessionKey,
+        pubcomp: &PubComp,
+    ) -> Result<(), Fault> {
+        let Some(session) = self.sessions.get_mut(&key) else { return Ok(()) };
+        let Some((order, in_flight)) = session.outbound.find(pubcomp.id) else { return Ok(()) };
+        match in_flight.stage {
+            Stage::PubRel => {
+                // [MQTT-4.3.3-5] and the identifier is free
+                session.outbound.end(order);
+                self.records.delete_delivery(key, session.recorded, order, None);
+                self.pump(now, key);
+                Ok(())
+            }
+            Stage::Publish(_) => Err(Fault::protocol("PUBCOMP before PUBREC")),
+        }
+    }
+
+    /// At which QoS an exchange with this identifier is open.
+    fn stage(&self, key: SessionKey, identifier: PacketIdentifier) -> Option<QoS> {
+        let (_, in_flight) = self.sessions.get(&key)?.outbound.find(identifier)?;
+        Some(match &in_flight.stage {
+            Stage::Publish(delivery) => delivery.qos,
+            Stage::PubRel => QoS::ExactlyOnce,
+        })
+    }
+
+    /// PUBACK, or a PUBREC that refuses: the message is acknowledged and its identifier free.
+    fn end_exchange(
+        &mut self,
+        now: Duration,
+        key: SessionKey,
+        identifier: PacketIdentifier,
+        reason: PubAckReason,
+    ) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let Some((order, _)) = session.outbound.find(identifier) else { return };
+        let Some(in_flight) = session.outbound.end(order) else { return };
+        let message = match &in_flight.stage {
+            Stage::Publish(delivery) => {
+                if reason.is_failure() {
+                    // [MQTT-4.4.0-2] [MQTT-4.8.2-6] dropped, and no other member of a Shared Subscription gets it
+                    dropped(&mut self.output, session, delivery, Drop::Refused);
+                }
+                Some(&*delivery.message)
+            }
+            Stage::PubRel => None,
+        };
+        self.records.delete_delivery(key, session.recorded, order, message);
+        self.pump(now, key);
+    }
+
+    /// From PUBLISH to PUBREL; the message itself is needed no more.
+    fn release(&mut self, key: SessionKey, identifier: PacketIdentifier) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let recorded = session.recorded;
+        let Some((before, in_flight)) = session.outbound.find(identifier) else { return };
+        if matches!(in_flight.stage, Stage::Publish(_))
+            && let Some((order, delivery)) = session.outbound.release(before)
+        {
+            self.records.delete_delivery(key, recorded, before, Some(&delivery.message));
+            self.records.put_released(key, recorded, order, identifier);
+        }
+    }
+
+    fn not_found_for(&self, id: ConnectionId) -> PubRelReason {
+        match self.connections.get(&id) {
+            Some(connection) if connection.version.is_5() => PubRelReason::PacketIdentifierNotFound,
+            _ => PubRelReason::Success,
+        }
+    }
+}
+
+fn attempt(qos: QoS, id: PacketIdentifier, dup: bool) -> codec::Delivery {
+    match qos {
+        QoS::AtMostOnce => codec::Delivery::AtMostOnce,
+        QoS::AtLeastOnce => codec::Delivery::AtLeastOnce { id, dup },
+        QoS::ExactlyOnce => codec::Delivery::ExactlyOnce { id, dup },
+    }
+}
+
+fn has_room(session: &Session, delivery: &Delivery, options: &Options) -> bool {
+    let count = session.outbound.waiting_count() as u64 + 1;
+    let bytes = session.outbound.waiting_bytes() + delivery.message.weight();
+    let within = |value: u64, maximum: u64| maximum == 0 || value <= maximum;
+    within(count, options.queue_maximum.into()) && within(bytes, options.queue_maximum_bytes)
+}
+
+fn dropped(output: &mut Output, session: &Session, delivery: &Delivery, why: Drop) {
+    let (client_id, topic) = (session.client_id.clone(), delivery.message.topic.clone());
+    output.event(Event::MessageDropped { client_id, topic, why });
+}
+
+/// Sends one PUBLISH. False if it is too large for the Client: it is dropped and counts as sent and complete [MQTT-3.1.2-25].
+fn send_publish(
+    now: Duration,
+    output: &mut Output,
+    id: ConnectionId,
+    connection: &mut Connection,
+    session: &Session,
+    delivery: &Delivery,
+    attempt: codec::Delivery,
+) -> bool {
+    let message = &delivery.message;
+    let plain = Packet::Publish(Publish {
+        topic: Some(message.topic.clone()),
+        delivery: attempt,
+        retain: delivery.retain,
+        properties: if connection.version.is_5() { properties(now, delivery) } else { Properties::new() },
+        payload: message.payload.clone(),
+    });
+    let packet = if connection.aliases_to_client.are_used() { with_alias(connection, plain) } else { plain };
+    // [MQTT-3.1.2-24]
+    if !fits(connection, &packet) {
+        dropped(output, session, delivery, Drop::TooLarge);
+        return false;
+    }
+    output.transmit(id, connection, packet);
+    true
+}
+
+fn properties(now: Duration, delivery: &Delivery) -> Properties<Publish> {
+    let message = &delivery.message;
+    let mut properties = message.properties.clone();
+    if let Some(expiry) = message.expiry {
+        // [MQTT-3.3.2-6]
+        properties.set(expiry.remaining(now));
+    }
+    // [MQTT-3.3.4-3] [MQTT-3.3.4-4] [MQTT-3.3.4-5]
+    properties.extend(
+        delivery.identifiers.iter().filter_map(|identifier| SubscriptionIdentifier::new(identifier.get())),
+    );
+    properties
+}
+
+/// The PUBLISH with a Topic Alias (§3.3.2.3.4): alone if the Client knows it, else beside the topic, if that fits.
+fn with_alias(connection: &mut Connection, plain: Packet) -> Packet {
+    let Packet::Publish(publish) = &plain else { return plain };
+    let Some(topic) = publish.topic.clone() else { return plain };
+    if let Some(alias) = connection.aliases_to_client.get(&topic) {
+        return Packet::Publish(Publish { topic: None, ..publish.clone() }.with(alias));
+    }
+    let Some(alias) = connection.aliases_to_client.next() else { return plain };
+    let packet = Packet::Publish(publish.clone().with(alias));
+    // The Client learns the mapping only from a PUBLISH that is sent.
+    if !fits(connection, &packet) {
+        return plain;
+    }
+    connection.aliases_to_client.assign(&topic);
+    packet
+}

@@ -1,0 +1,156 @@
+//! From a published message to the Sessions that get it (§3.3.4, §4.5, §4.8.2).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqttspec_codec::QoS;
+
+use crate::broker::Broker;
+use crate::event::Event;
+use crate::message::{Delivery, Message};
+use crate::options::OverlappingSubscriptions;
+use crate::session::SessionKey;
+use crate::shared::Member;
+use crate::topic::{Granted, GroupKey};
+
+impl Broker {
+    /// The Server takes ownership of a message: retains it if it says so and gives a copy to every Session that is to get one. Gives the
+    /// number of copies.
+    pub(crate) fn accept_message(&mut self, now: Duration, message: Message) -> usize {
+        let message = Arc::new(message);
+        if message.retain {
+            self.retain(now, &message);
+        }
+        let copies = self.route(now, &message);
+        self.output.event(Event::MessageAccepted {
+            client_id: message.publisher.clone(),
+            topic: message.topic.clone(),
+            qos: message.qos,
+            copies,
+        });
+        copies
+    }
+
+    /// [MQTT-4.5.0-1] [MQTT-3.3.2-3] a copy for every matching Subscription
+    fn route(&mut self, now: Duration, message: &Arc<Message>) -> usize {
+        let mut matches = std::mem::take(&mut self.matches);
+        self.subscriptions.find_matches(message.topic.as_bytes(), &mut matches);
+        // [MQTT-3.8.3-3]
+        matches
+            .subscriptions
+            .retain(|(session, granted)| !(granted.no_local && self.is_client(*session, message)));
+        matches.subscriptions.sort_by_key(|(session, _)| *session);
+        let mut copies = 0;
+        for of_session in matches.subscriptions.chunk_by(|(left, _), (right, _)| left == right) {
+            copies += self.deliver_to_session(now, message, of_session);
+        }
+        for group in &matches.shared {
+            // §4.8.2: each Shared Subscription on its own, beside the others and the Non-shared ones
+            copies += usize::from(self.share(now, *group, message));
+        }
+        self.matches = matches;
+        copies
+    }
+
+    /// Whether the message was published by the Client of this Session.
+    pub(crate) fn is_client(&self, session: SessionKey, message: &Message) -> bool {
+        self.sessions.get(&session).is_some_and(|session| session.client_id == message.publisher)
+    }
+
+    /// One Session, with all its Subscriptions that match.
+    fn deliver_to_session(
+        &mut self,
+        now: Duration,
+        message: &Arc<Message>,
+        matching: &[(SessionKey, Granted)],
+    ) -> usize {
+        let [(session, _), ..] = matching else { return 0 };
+        match self.options.overlapping_subscriptions {
+            // [MQTT-3.3.4-2] [MQTT-3.3.4-4]
+            OverlappingSubscriptions::OneCopy => {
+                self.deliver(now, *session, copy_for(message, matching.iter().map(|(_, granted)| granted)));
+                1
+            }
+            // [MQTT-3.3.4-5]
+            OverlappingSubscriptions::CopyEach => {
+                for (session, granted) in matching {
+                    self.deliver(now, *session, copy_for(message, [granted]));
+                }
+                matching.len()
+            }
+        }
+    }
+
+    /// One member of a Shared Subscription. Whether there was one that can take the message.
+    fn share(&mut self, now: Duration, group: GroupKey, message: &Arc<Message>) -> bool {
+        let (sessions, connections) = (&self.sessions, &self.connections);
+        let Some(subscription) = self.subscriptions.shared(group) else { return false };
+        let chosen = subscription.choose(self.options.shared_choice, &mut self.random, |member| {
+            Member::look_at(member, sessions, connections, message)
+        });
+        let Some((session, granted)) = chosen else { return false };
+        let shared = Some(subscription.filter().clone());
+        // [MQTT-4.8.2-3] U5-109: at what this member was granted, with its own Subscription Identifier
+        let delivery = Delivery { shared, ..copy_for(message, [&granted]) };
+        self.deliver(now, session, delivery);
+        true
+    }
+
+    /// A message of a Shared Subscription whose member cannot have it any more: another member gets it, if there is one.
+    pub(crate) fn share_again(&mut self, now: Duration, delivery: &Delivery) -> bool {
+        let Some(filter) = &delivery.shared else { return false };
+        let group = self.subscriptions.group(filter);
+        group.is_some_and(|group| self.share(now, group, &delivery.message))
+    }
+
+    /// The Network Connection of a member has closed: messages that were not sent yet go to members that are there. Those sent at
+    /// QoS 1 wait for the Client, as they may have arrived; those at QoS 2 must [MQTT-4.8.2-4].
+    pub(crate) fn hand_over_waiting_shared(&mut self, now: Duration, key: SessionKey) {
+        let (sessions, connections) = (&self.sessions, &self.connections);
+        let subscriptions = &mut self.subscriptions;
+        let Some(session) = sessions.get(&key) else { return };
+        let shared = session.subscriptions.iter().filter(|(_, subscription)| subscription.shared);
+        let mut filters: Vec<_> = shared.map(|(filter, _)| filter.clone()).collect();
+        filters.retain(|filter| {
+            let group = subscriptions.shared_by_filter(filter);
+            group.is_some_and(|group| {
+                group.members().any(|member| Member::is_there(member, sessions, connections))
+            })
+        });
+        if filters.is_empty() {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let moved = session.outbound.take_waiting_if(|delivery| {
+            delivery.shared.as_ref().is_some_and(|filter| filters.contains(filter))
+        });
+        let recorded = session.recorded;
+        for (order, delivery) in moved {
+            self.records.delete_delivery(key, recorded, order, Some(&delivery.message));
+            self.share_again(now, &delivery);
+        }
+    }
+}
+
+/// The copy of a message for one receiver: what its matching Subscriptions make of it.
+pub(crate) fn copy_for<'a>(
+    message: &Arc<Message>,
+    matching: impl IntoIterator<Item = &'a Granted>,
+) -> Delivery {
+    let mut copy = Delivery {
+        message: Arc::clone(message),
+        qos: QoS::AtMostOnce,
+        retain: false,
+        identifiers: Vec::new(),
+        shared: None,
+    };
+    for granted in matching {
+        // [MQTT-3.8.4-8] [MQTT-3.3.4-2] the highest that was granted, but no higher than published
+        copy.qos = copy.qos.max(granted.qos.min(message.qos));
+        // [MQTT-3.3.1-12] [MQTT-3.3.1-13] 3.1.1/[MQTT-3.3.1-9]; of several Subscriptions, one that wants RETAIN as published gets it
+        copy.retain |= granted.retain_as_published && message.retain;
+        // [MQTT-3.3.4-3]
+        copy.identifiers.extend(granted.identifier);
+    }
+    copy
+}

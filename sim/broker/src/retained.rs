@@ -1,0 +1,119 @@
+//! Retained messages (§3.3.1.3): one for each Topic Name, no part of any Session.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqttspec_codec::{TopicFilter, TopicName};
+
+use crate::broker::Broker;
+use crate::event::Event;
+use crate::message::Message;
+use crate::publish::copy_for;
+use crate::session::SessionKey;
+use crate::timers::Timer;
+use crate::topic::{self, Granted};
+
+#[derive(Debug, Default)]
+pub(crate) struct Retained {
+    by_key: BTreeMap<Vec<u8>, Arc<Message>>,
+}
+
+impl Retained {
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub(crate) fn contains(&self, topic: &TopicName) -> bool {
+        self.by_key.contains_key(&topic::key(topic.as_bytes()))
+    }
+
+    pub(crate) fn insert(&mut self, message: Arc<Message>) {
+        self.by_key.insert(topic::key(message.topic.as_bytes()), message);
+    }
+
+    fn remove(&mut self, topic: &TopicName) -> Option<Arc<Message>> {
+        self.by_key.remove(&topic::key(topic.as_bytes()))
+    }
+
+    fn matching_name(&self, topic: &TopicName) -> Option<&Arc<Message>> {
+        self.by_key.get(&topic::key(topic.as_bytes()))
+    }
+
+    fn matching(&self, filter: &TopicFilter) -> Vec<Arc<Message>> {
+        topic::matching(&self.by_key, filter.as_bytes()).cloned().collect()
+    }
+}
+
+impl Broker {
+    /// A message with RETAIN 1 was published.
+    pub(crate) fn retain(&mut self, now: Duration, message: &Arc<Message>) {
+        // [MQTT-3.3.1-5] 3.1.1/[MQTT-3.3.1-5] 3.1.1/[MQTT-3.3.1-7] whatever was there goes, at QoS 0 too
+        self.forget_retained(&message.topic);
+        // [MQTT-3.3.1-6] [MQTT-3.3.1-7] 3.1.1/[MQTT-3.3.1-10] 3.1.1/[MQTT-3.3.1-11]
+        if message.payload.is_empty() {
+            return;
+        }
+        // Its own copy: it may outlive the packet's buffer by far.
+        let message = Arc::new(Message {
+            id: message.id,
+            publisher: message.publisher.detached(),
+            topic: message.topic.detached(),
+            qos: message.qos,
+            retain: message.retain,
+            properties: message.properties.detached(),
+            expiry: message.expiry,
+            payload: bytes::Bytes::copy_from_slice(&message.payload),
+        });
+        self.records.put_retained(&message);
+        self.keep_retained(now, message);
+    }
+
+    /// Puts a retained message in its place and sets the timer of its expiry.
+    pub(crate) fn keep_retained(&mut self, now: Duration, message: Arc<Message>) {
+        if let Some(expiry) = message.expiry {
+            // The first instant at which it has expired, which for interval 0 is not the present one.
+            let at = expiry.at().max(now.saturating_add(Duration::from_nanos(1)));
+            self.timers.set(Timer::RetainedExpiry(message.topic.clone()), at);
+        }
+        self.retained.insert(message);
+    }
+
+    /// §3.3.1.3: a retained message whose Message Expiry Interval has passed is discarded.
+    pub(crate) fn expire_retained(&mut self, now: Duration, topic: &TopicName) {
+        let expired = self.retained.matching_name(topic).is_some_and(|message| message.has_expired(now));
+        if expired {
+            self.forget_retained(topic);
+            self.output.event(Event::RetainedExpired { topic: topic.clone() });
+        }
+    }
+
+    fn forget_retained(&mut self, topic: &TopicName) {
+        if let Some(message) = self.retained.remove(topic) {
+            if message.expiry.is_some() {
+                self.timers.cancel(Timer::RetainedExpiry(topic.clone()));
+            }
+            self.records.delete_retained(topic);
+        }
+    }
+
+    /// What a new Subscription is sent: the retained messages that match, with RETAIN 1 whatever Retain As Published says.
+    pub(crate) fn send_retained(
+        &mut self,
+        now: Duration,
+        key: SessionKey,
+        filter: &TopicFilter,
+        granted: &Granted,
+    ) {
+        for message in self.retained.matching(filter) {
+            // [MQTT-3.8.3-3] No Local holds for these too
+            if message.has_expired(now) || (granted.no_local && self.is_client(key, &message)) {
+                continue;
+            }
+            // [MQTT-3.8.4-8]; 3.1.1/[MQTT-3.3.1-8]
+            let mut copy = copy_for(&message, [granted]);
+            copy.retain = true;
+            self.deliver(now, key, copy);
+        }
+    }
+}

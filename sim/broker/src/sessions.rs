@@ -1,0 +1,99 @@
+//! How Sessions begin, pause, go on and end (§3.1.2.4, §3.1.2.11.2, §4.1).
+
+use std::time::Duration;
+
+use mqttspec_codec::Utf8String;
+
+use crate::broker::{Broker, ConnectionId};
+use crate::event::{Drop, Event, SessionEnd};
+use crate::message::Delivery;
+use crate::outbound::Stage;
+use crate::session::{Session, SessionKey};
+use crate::timers::Timer;
+use crate::will::WillFate;
+
+impl Broker {
+    pub(crate) fn create_session(&mut self, client_id: &Utf8String) -> SessionKey {
+        self.next_session += 1;
+        let key = SessionKey(self.next_session);
+        // Its own copy: the Session may live long after the packet's buffer.
+        let client_id = client_id.detached();
+        self.output.event(Event::SessionCreated { client_id: client_id.clone() });
+        self.session_keys.insert(client_id.clone(), key);
+        self.sessions.insert(key, Session::new(client_id));
+        key
+    }
+
+    /// A Client comes back to its Session.
+    pub(crate) fn resume_session(&mut self, key: SessionKey, id: ConnectionId) {
+        self.timers.cancel(Timer::SessionExpiry(key));
+        self.cancel_will(key);
+        if let Some(session) = self.sessions.get_mut(&key) {
+            session.ends_at = None;
+            session.connection = Some(id);
+            self.output.event(Event::SessionResumed { client_id: session.client_id.clone() });
+        }
+    }
+
+    /// The Network Connection of a Session has closed.
+    pub(crate) fn detach_session(&mut self, now: Duration, key: SessionKey, will: WillFate) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        session.connection = None;
+        self.settle_will(now, key, will);
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        if session.expiry_interval == 0 {
+            // [MQTT-4.1.0-2] 3.1.1/[MQTT-3.1.2-6]
+            self.end_session(now, key, SessionEnd::Expired);
+            return;
+        }
+        // [MQTT-3.1.2-23] 3.1.1/[MQTT-4.1.0-1] the Session State stays
+        session.ends_at = session.end_after_close(now);
+        if let Some(at) = session.ends_at {
+            self.timers.set(Timer::SessionExpiry(key), at);
+        }
+        self.records.put_session(key, session);
+        self.hand_over_waiting_shared(now, key);
+    }
+
+    /// The end of a Session and of everything that belongs to it. Retained messages do not (3.1.1/[MQTT-3.1.2-7]).
+    pub(crate) fn end_session(&mut self, now: Duration, key: SessionKey, why: SessionEnd) {
+        // [MQTT-3.1.2-8] the Will Message goes out no later than this
+        self.publish_will(now, key);
+        let Some(mut session) = self.sessions.remove(&key) else { return };
+        self.session_keys.remove(&session.client_id);
+        self.timers.cancel(Timer::SessionExpiry(key));
+        self.timers.cancel(Timer::WillDelay(key));
+        for (filter, subscription) in &session.subscriptions {
+            if subscription.shared {
+                self.subscriptions.remove_shared(filter, key);
+            } else {
+                self.subscriptions.remove(filter.as_bytes(), key);
+            }
+        }
+        self.records.delete_session(key, &session);
+        let client_id = session.client_id.clone();
+        self.output.event(Event::SessionEnded { client_id: client_id.clone(), why });
+
+        let waiting = session.outbound.take_waiting_if(|_| true).into_iter().map(|(_, delivery)| delivery);
+        let begun = session.outbound.take_all_in_flight().filter_map(|in_flight| match in_flight.stage {
+            Stage::Publish(delivery) => Some((delivery, true)),
+            Stage::PubRel => None,
+        });
+        let all: Vec<_> = begun.chain(waiting.map(|delivery| (delivery, false))).collect();
+        for (delivery, begun) in all {
+            self.bequeath(now, &client_id, &delivery, begun);
+        }
+    }
+
+    /// What becomes of a message whose receiver's Session has ended: another member of a Shared Subscription gets it, unless it is a QoS 2
+    /// message whose delivery had begun.
+    fn bequeath(&mut self, now: Duration, client_id: &Utf8String, delivery: &Delivery, begun: bool) {
+        let exactly_once_begun = begun && delivery.qos == mqttspec_codec::QoS::ExactlyOnce;
+        let topic = delivery.message.topic.clone();
+        // [MQTT-4.8.2-5]
+        if exactly_once_begun || !self.share_again(now, delivery) {
+            let client_id = client_id.clone();
+            self.output.event(Event::MessageDropped { client_id, topic, why: Drop::SessionEnded });
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Session State and retained messages as records, for a store that outlives the broker (§4.1, §4.1.1).
+//!
+//! The broker keeps no store: it says what changed ([`Change`]), and [`Broker::restore`](crate::Broker::restore) reads it back. What is kept: Sessions
+//! that outlive their Network Connection with all that §4.1 lists, Wills of every Session, and retained messages. A message
+//! that many Sessions wait for is one record, counted.
+
+mod format;
+mod restore;
+
+use std::collections::BTreeMap;
+
+use mqttspec_codec::{PacketIdentifier, TopicFilter, TopicName};
+
+use crate::message::{Delivery, Message, MessageId};
+use crate::outbound::{Order, Stage};
+use crate::session::{Session, SessionKey, Subscription};
+use format::Key;
+pub use restore::RestoreError;
+
+/// One change to the records of a store. Keys and values mean something to this broker only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The record has this value from now on.
+    Put {
+        /// Names the record.
+        key: Vec<u8>,
+        /// What it says.
+        value: Vec<u8>,
+    },
+    /// There is no such record from now on. There may have been none.
+    Delete {
+        /// Names the record.
+        key: Vec<u8>,
+    },
+}
+
+/// Changes since the last batch was taken: the last one to each record.
+#[derive(Debug)]
+pub(crate) struct Records {
+    enabled: bool,
+    pending: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// How many deliveries of recorded Sessions need the record of a message.
+    references: BTreeMap<MessageId, u32>,
+}
+
+impl Records {
+    pub(crate) const fn new(enabled: bool) -> Self {
+        Self { enabled, pending: BTreeMap::new(), references: BTreeMap::new() }
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<Change> {
+        let pending = std::mem::take(&mut self.pending);
+        let change = |(key, value)| match value {
+            Some(value) => Change::Put { key, value },
+            None => Change::Delete { key },
+        };
+        pending.into_iter().map(change).collect()
+    }
+
+    /// The Session has a new Network Connection: from now on it is recorded if it is to outlive it.
+    pub(crate) fn put_whole_session(&mut self, key: SessionKey, session: &mut Session) {
+        if session.recorded && !session.is_durable() {
+            self.delete_contents(key, session);
+        }
+        // A Session that was not recorded has just begun and holds nothing.
+        session.recorded = session.is_durable();
+        self.put_session(key, session);
+    }
+
+    /// A Session that ends with its Network Connection leaves no trace but its Will Message, which a restart must not lose.
+    pub(crate) fn put_session(&mut self, key: SessionKey, session: &Session) {
+        if session.recorded || session.will.is_some() {
+            self.put(Key::Session(key), || format::session(session));
+        } else {
+            self.delete(Key::Session(key));
+        }
+    }
+
+    pub(crate) fn delete_session(&mut self, key: SessionKey, session: &Session) {
+        self.delete(Key::Session(key));
+        if session.recorded {
+            self.delete_contents(key, session);
+        }
+    }
+
+    pub(crate) fn put_subscription(
+        &mut self,
+        key: SessionKey,
+        recorded: bool,
+        filter: &TopicFilter,
+        subscription: &Subscription,
+    ) {
+        if recorded {
+            self.put(Key::Subscription(key, filter), || format::subscription(subscription));
+        }
+    }
+
+    pub(crate) fn delete_subscription(&mut self, key: SessionKey, recorded: bool, filter: &TopicFilter) {
+        if recorded {
+            self.delete(Key::Subscription(key, filter));
+        }
+    }
+
+    /// A QoS 2 message was taken whose PUBREL is due.
+    pub(crate) fn put_received(&mut self, key: SessionKey, recorded: bool, identifier: PacketIdentifier) {
+        if recorded {
+            self.put(Key::Received(key, identifier), format::received);
+        }
+    }
+
+    pub(crate) fn delete_received(&mut self, key: SessionKey, recorded: bool, identifier: PacketIdentifier) {
+        if recorded {
+            self.delete(Key::Received(key, identifier));
+        }
+    }
+
+    /// A message waits for the Session.
+    pub(crate) fn add_delivery(
+        &mut self,
+        key: SessionKey,
+        recorded: bool,
+        order: Order,
+        delivery: &Delivery,
+    ) {
+        if !recorded || !self.enabled {
+            return;
+        }
+        let references = self.references.entry(delivery.message.id).or_default();
+        *references += 1;
+        if *references == 1 {
+            self.put(Key::Message(delivery.message.id), || format::message(&delivery.message));
+        }
+        self.put(Key::Delivery(key, order), || format::waiting(delivery));
+    }
+
+    /// PUBLISH is being sent.
+    pub(crate) fn begin_delivery(
+        &mut self,
+        key: SessionKey,
+        recorded: bool,
+        order: Order,
+        identifier: PacketIdentifier,
+        delivery: &Delivery,
+    ) {
+        if recorded {
+            self.put(Key::Delivery(key, order), || format::begun(identifier, delivery));
+        }
+    }
+
+    /// PUBREC came: only the identifier is still needed.
+    pub(crate) fn put_released(
+        &mut self,
+        key: SessionKey,
+        recorded: bool,
+        order: Order,
+        identifier: PacketIdentifier,
+    ) {
+        if recorded {
+            self.put(Key::Delivery(key, order), || format::released(identifier));
+        }
+    }
+
+    /// The delivery is over, or goes on under another order. `message`: what its record referred to.
+    pub(crate) fn delete_delivery(
+        &mut self,
+        key: SessionKey,
+        recorded: bool,
+        order: Order,
+        message: Option<&Message>,
+    ) {
+        if !recorded || !self.enabled {
+            return;
+        }
+        self.delete(Key::Delivery(key, order));
+        if let Some(message) = message {
+            self.release_message(message.id);
+        }
+    }
+
+    pub(crate) fn put_retained(&mut self, message: &Message) {
+        self.put(Key::Retained(&message.topic), || format::message(message));
+    }
+
+    pub(crate) fn delete_retained(&mut self, topic: &TopicName) {
+        self.delete(Key::Retained(topic));
+    }
+
+    /// A delivery that a store kept needs the record of this message.
+    fn count_reference(&mut self, id: MessageId) {
+        *self.references.entry(id).or_default() += 1;
+    }
+
+    fn delete_contents(&mut self, key: SessionKey, session: &Session) {
+        for filter in session.subscriptions.keys() {
+            self.delete_subscription(key, true, filter);
+        }
+        for identifier in &session.received {
+            self.delete_received(key, true, *identifier);
+        }
+        for (order, delivery) in session.outbound.waiting() {
+            self.delete_delivery(key, true, order, Some(&delivery.message));
+        }
+        for (order, in_flight) in session.outbound.in_flight() {
+            let message = match &in_flight.stage {
+                Stage::Publish(delivery) => Some(&*delivery.message),
+                Stage::PubRel => None,
+            };
+            self.delete_delivery(key, true, order, message);
+        }
+    }
+
+    fn release_message(&mut self, id: MessageId) {
+        let Some(references) = self.references.get_mut(&id) else { return };
+        *references -= 1;
+        if *references == 0 {
+            self.references.remove(&id);
+            self.delete(Key::Message(id));
+        }
+    }
+
+    fn put(&mut self, key: Key<'_>, value: impl FnOnce() -> Vec<u8>) {
+        if self.enabled {
+            self.pending.insert(key.to_bytes(), Some(value()));
+        }
+    }
+
+    fn delete(&mut self, key: Key<'_>) {
+        if self.enabled {
+            self.pending.insert(key.to_bytes(), None);
+        }
+    }
+}

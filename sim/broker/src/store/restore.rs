@@ -1,0 +1,160 @@
+//! A broker from what a store kept (§4.1.1): every Session as it was at the last durable batch, without Network Connection.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::format::{Record, StoredCopy, StoredDelivery, StoredSession, read};
+use crate::broker::Broker;
+use crate::message::{Delivery, Message, MessageId};
+use crate::options::Options;
+use crate::outbound::{Order, Stage};
+use crate::session::{Session, SessionKey};
+use crate::timers::Timer;
+
+/// Why records are no broker's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// The record is of no kind, or of no format, that this broker writes.
+    #[error("the record with key {key:02x?} is none of this broker's")]
+    Record {
+        /// Its key.
+        key: Vec<u8>,
+    },
+    /// The record belongs to a Session that has none.
+    #[error("a record belongs to Session {session}, which has none")]
+    Session {
+        /// The number of the Session.
+        session: u64,
+    },
+    /// The delivery is of a message that has no record.
+    #[error("a delivery is of message {message}, which has no record")]
+    Message {
+        /// The number of the message.
+        message: u64,
+    },
+}
+
+type Messages = BTreeMap<MessageId, Arc<Message>>;
+
+impl Broker {
+    /// A broker that goes on where another stopped or crashed. `now` is on the same clock as the other one's: the epoch must not
+    /// change from one to the next.
+    ///
+    /// A Session that had a Network Connection lost it now, as far as this broker knows: Session Expiry Interval and Will
+    /// Delay Interval run from `now`. What is overdue happens at the first [`handle_timeout`](Self::handle_timeout).
+    ///
+    /// # Errors
+    /// If the records are not what a broker's batches, each applied as a whole, leave behind.
+    pub fn restore(
+        options: Options,
+        seed: u64,
+        now: Duration,
+        records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+    ) -> Result<Self, RestoreError> {
+        let mut broker = Self::new(options, seed);
+        let mut messages = Messages::new();
+        let mut of_sessions = Vec::new();
+        for (key, value) in records {
+            match read(key.clone(), value).ok_or(RestoreError::Record { key })? {
+                Record::Session(key, stored) => broker.restore_session(now, key, stored),
+                Record::Message(message) => {
+                    broker.next_message = broker.next_message.max(message.id.0);
+                    messages.insert(message.id, Arc::new(message));
+                }
+                Record::Retained(message) => {
+                    broker.next_message = broker.next_message.max(message.id.0);
+                    broker.keep_retained(now, Arc::new(message));
+                }
+                of_session => of_sessions.push(of_session),
+            }
+        }
+        for record in of_sessions {
+            broker.restore_content(record, &messages)?;
+        }
+        Ok(broker)
+    }
+
+    fn restore_session(&mut self, now: Duration, key: SessionKey, stored: StoredSession) {
+        let mut session = Session::new(stored.client_id);
+        session.recorded = stored.recorded;
+        session.expiry_interval = stored.expiry_interval;
+        session.will = stored.will.map(Box::new);
+        // Times that are not set were not running: the Network Connection was open.
+        session.ends_at = stored.ends_at.or_else(|| session.end_after_close(now));
+        if session.will.is_some() {
+            let delay = Duration::from_secs(session.will_delay().into());
+            // §3.1.2.5: a Will whose broker stopped is published late rather than never
+            let due = stored.will_due.unwrap_or_else(|| now.saturating_add(delay));
+            session.will_due = Some(due);
+            self.timers.set(Timer::WillDelay(key), due);
+        }
+        if let Some(at) = session.ends_at {
+            self.timers.set(Timer::SessionExpiry(key), at);
+        }
+        self.next_session = self.next_session.max(key.0);
+        self.session_keys.insert(session.client_id.clone(), key);
+        self.records.put_session(key, &session);
+        self.sessions.insert(key, session);
+    }
+
+    fn restore_content(&mut self, record: Record, messages: &Messages) -> Result<(), RestoreError> {
+        match record {
+            Record::Subscription(key, filter, subscription) => {
+                self.restored(key)?.subscriptions.insert(filter.clone(), subscription);
+                if subscription.shared {
+                    self.subscriptions.insert_shared(&filter, key, subscription.granted);
+                } else {
+                    self.subscriptions.insert(filter.as_bytes(), key, subscription.granted);
+                }
+                Ok(())
+            }
+            Record::Received(key, identifier) => {
+                self.restored(key)?.received.insert(identifier);
+                Ok(())
+            }
+            Record::Delivery(key, order, stored) => self.restore_delivery(key, order, stored, messages),
+            Record::Session(..) | Record::Message(_) | Record::Retained(_) => Ok(()),
+        }
+    }
+
+    fn restore_delivery(
+        &mut self,
+        key: SessionKey,
+        order: Order,
+        stored: StoredDelivery,
+        messages: &Messages,
+    ) -> Result<(), RestoreError> {
+        match stored {
+            StoredDelivery::Waiting(copy) => {
+                self.records.count_reference(copy.message);
+                let delivery = restore_copy(copy, messages)?;
+                self.restored(key)?.outbound.restore_waiting(order, delivery);
+            }
+            StoredDelivery::Begun(identifier, copy) => {
+                self.records.count_reference(copy.message);
+                let stage = Stage::Publish(restore_copy(copy, messages)?);
+                self.restored(key)?.outbound.restore_in_flight(order, identifier, stage);
+            }
+            StoredDelivery::Released(identifier) => {
+                self.restored(key)?.outbound.restore_in_flight(order, identifier, Stage::PubRel);
+            }
+        }
+        Ok(())
+    }
+
+    fn restored(&mut self, key: SessionKey) -> Result<&mut Session, RestoreError> {
+        self.sessions.get_mut(&key).ok_or(RestoreError::Session { session: key.0 })
+    }
+}
+
+fn restore_copy(copy: StoredCopy, messages: &Messages) -> Result<Delivery, RestoreError> {
+    let message = messages.get(&copy.message).ok_or(RestoreError::Message { message: copy.message.0 })?;
+    Ok(Delivery {
+        message: Arc::clone(message),
+        qos: copy.qos,
+        retain: copy.retain,
+        identifiers: copy.identifiers,
+        shared: copy.shared,
+    })
+}

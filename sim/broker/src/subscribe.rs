@@ -1,0 +1,209 @@
+//! SUBSCRIBE and UNSUBSCRIBE (§3.8 to §3.11).
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use mqttspec_codec::{
+    self as codec, DisconnectReason, NonEmpty, Packet, Properties, QoS, RetainHandling, SubAck, SubAckReason,
+    Subscribe, SubscriptionIdentifier, TopicFilter, UnsubAck, UnsubAckReason, Unsubscribe, Version,
+};
+
+use crate::broker::{Broker, ConnectionId, Fault};
+use crate::session::{SessionKey, Subscription};
+use crate::topic::Granted;
+
+impl Broker {
+    pub(crate) fn handle_subscribe(
+        &mut self,
+        now: Duration,
+        id: ConnectionId,
+        key: SessionKey,
+        subscribe: &Subscribe,
+    ) -> Result<(), Fault> {
+        let Some(version) = self.connections.get(&id).map(|connection| connection.version) else {
+            return Ok(());
+        };
+        let identifier = subscribe.properties.get::<SubscriptionIdentifier>();
+        if version.is_5() {
+            self.check_announced(subscribe, identifier)?;
+        }
+        let identifier = identifier.and_then(|identifier| NonZeroU32::new(identifier.get()));
+
+        // [MQTT-3.8.4-5] 3.1.1/[MQTT-3.8.4-4] as if each had come in a SUBSCRIBE of its own
+        let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
+        let mut made = Vec::new();
+        let mut detail = "";
+        for wanted in &subscribe.subscriptions {
+            match self.subscribe(id, key, version, wanted, identifier) {
+                Ok(made_one) => {
+                    reasons.push(granted_reason(made_one.granted.qos));
+                    if let Some(send_retained) = made_one.send_retained {
+                        made.push((wanted.filter.clone(), send_retained));
+                    }
+                }
+                Err((reason, why)) => {
+                    // 3.1.1/[MQTT-3.9.3-2] the one code for failure that it has
+                    reasons.push(if version.is_5() { reason } else { SubAckReason::UnspecifiedError });
+                    detail = why;
+                }
+            }
+        }
+        // [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-2.2.1-6] [MQTT-3.8.4-6] [MQTT-3.9.3-1] in the order of the filters; before the first message that it causes
+        if let Ok(reasons) = NonEmpty::try_from(reasons) {
+            let properties = self.explanation(id, detail);
+            self.send(id, Packet::SubAck(SubAck { id: subscribe.id, properties, reasons }));
+        }
+        for (filter, granted) in made {
+            self.send_retained(now, key, &filter, &granted);
+        }
+        Ok(())
+    }
+
+    /// What CONNACK announced as not available ends the Network Connection (§3.2.2.3.11 to §3.2.2.3.13).
+    fn check_announced(
+        &self,
+        subscribe: &Subscribe,
+        identifier: Option<SubscriptionIdentifier>,
+    ) -> Result<(), Fault> {
+        let options = &self.options;
+        if identifier.is_some() && !options.subscription_identifier_available {
+            let reason = DisconnectReason::SubscriptionIdentifiersNotSupported;
+            return Err(Fault::new(reason, "Subscription Identifier Available is 0"));
+        }
+        for wanted in &subscribe.subscriptions {
+            if wanted.filter.is_shared() && !options.shared_subscription_available {
+                let reason = DisconnectReason::SharedSubscriptionsNotSupported;
+                return Err(Fault::new(reason, "Shared Subscription Available is 0"));
+            }
+            if wanted.filter.has_wildcard() && !options.wildcard_subscription_available {
+                let reason = DisconnectReason::WildcardSubscriptionsNotSupported;
+                return Err(Fault::new(reason, "Wildcard Subscription Available is 0"));
+            }
+            if wanted.no_local && wanted.filter.is_shared() {
+                // [MQTT-3.8.3-4]
+                return Err(Fault::protocol("No Local on a Shared Subscription"));
+            }
+        }
+        Ok(())
+    }
+
+    /// One Topic Filter of a SUBSCRIBE.
+    fn subscribe(
+        &mut self,
+        id: ConnectionId,
+        key: SessionKey,
+        version: Version,
+        wanted: &codec::Subscription,
+        identifier: Option<NonZeroU32>,
+    ) -> Result<Made, (SubAckReason, &'static str)> {
+        // Before 5.0 a filter that begins with $share/ is like any other.
+        let shared = version.is_5() && wanted.filter.is_shared();
+        let matched_part = if shared { wanted.filter.without_share() } else { wanted.filter.as_str() };
+        if !self.options.wildcard_subscription_available && wanted.filter.has_wildcard() {
+            // 3.1.1/[MQTT-3.8.3-2]
+            return Err((SubAckReason::WildcardSubscriptionsNotSupported, "the Server takes no wildcards"));
+        }
+        let allowed = self
+            .connections
+            .get(&id)
+            .is_some_and(|connection| connection.permissions.may_subscribe(matched_part));
+        if !allowed {
+            return Err((
+                SubAckReason::NotAuthorized,
+                "the user may not subscribe to all that the Topic Filter matches",
+            ));
+        }
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return Err((SubAckReason::UnspecifiedError, "there is no Session"));
+        };
+        let existing = session.subscriptions.get(&wanted.filter).copied();
+        let maximum = self.options.maximum_subscriptions as usize;
+        if existing.is_none() && maximum > 0 && session.subscriptions.len() >= maximum {
+            return Err((
+                SubAckReason::QuotaExceeded,
+                "the Session has as many Subscriptions as the Server takes",
+            ));
+        }
+
+        // [MQTT-3.8.4-7] [MQTT-3.2.2-10] every requested QoS is taken; what is granted is what the Server can do
+        let granted = Granted::new(wanted, wanted.qos.min(self.options.maximum_qos), identifier);
+        let subscription = Subscription { granted, shared };
+        // [MQTT-3.8.4-3] replaced in place: no message is lost in between [MQTT-3.8.4-4]
+        session.subscriptions.insert(wanted.filter.detached(), subscription);
+        self.records.put_subscription(key, session.recorded, &wanted.filter, &subscription);
+        if let Some(before) = existing.filter(|before| before.shared != shared) {
+            self.forget_subscription(key, &wanted.filter, before.shared);
+        }
+        if shared {
+            self.subscriptions.insert_shared(&wanted.filter.detached(), key, granted);
+        } else {
+            self.subscriptions.insert(wanted.filter.as_bytes(), key, granted);
+        }
+        let send_retained = match wanted.retain_handling {
+            // §4.8.2: none for a Shared Subscription, for its first member or a later one
+            _ if shared => false,
+            // [MQTT-3.3.1-9] 3.1.1/[MQTT-3.3.1-6] [MQTT-3.8.4-4]
+            RetainHandling::SendAtSubscribe => true,
+            // [MQTT-3.3.1-10]
+            RetainHandling::SendIfNew => existing.is_none(),
+            // [MQTT-3.3.1-11]
+            RetainHandling::DoNotSend => false,
+        };
+        Ok(Made { granted, send_retained: send_retained.then_some(granted) })
+    }
+
+    pub(crate) fn handle_unsubscribe(
+        &mut self,
+        id: ConnectionId,
+        key: SessionKey,
+        unsubscribe: &Unsubscribe,
+    ) -> Result<(), Fault> {
+        // [MQTT-3.10.4-6] 3.1.1/[MQTT-3.10.4-6] as if each had come in an UNSUBSCRIBE of its own
+        let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
+        for filter in &unsubscribe.filters {
+            let Some(session) = self.sessions.get_mut(&key) else { return Ok(()) };
+            // [MQTT-3.10.4-1] character by character, no wildcard expansion
+            if let Some(subscription) = session.subscriptions.remove(filter) {
+                // [MQTT-3.10.4-2] no new messages; [MQTT-3.10.4-3] what waits or has begun stays in the Session
+                self.records.delete_subscription(key, session.recorded, filter);
+                self.forget_subscription(key, filter, subscription.shared);
+                reasons.push(UnsubAckReason::Success);
+            } else {
+                reasons.push(UnsubAckReason::NoSubscriptionExisted);
+            }
+        }
+        // 3.1.1: UNSUBACK has no payload
+        let speaks_5 = self.connections.get(&id).is_some_and(|connection| connection.version.is_5());
+        let reasons = if speaks_5 { reasons } else { Vec::new() };
+        // [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-2.2.1-6] [MQTT-3.11.3-1] [MQTT-3.11.3-2]
+        self.send(
+            id,
+            Packet::UnsubAck(UnsubAck { id: unsubscribe.id, properties: Properties::new(), reasons }),
+        );
+        Ok(())
+    }
+
+    fn forget_subscription(&mut self, key: SessionKey, filter: &TopicFilter, shared: bool) {
+        if shared {
+            self.subscriptions.remove_shared(filter, key);
+        } else {
+            self.subscriptions.remove(filter.as_bytes(), key);
+        }
+    }
+}
+
+/// A Subscription as it was made.
+struct Made {
+    granted: Granted,
+    /// Set if retained messages are due.
+    send_retained: Option<Granted>,
+}
+
+/// [MQTT-3.9.3-2]
+fn granted_reason(qos: QoS) -> SubAckReason {
+    match qos {
+        QoS::AtMostOnce => SubAckReason::GrantedQoS0,
+        QoS::AtLeastOnce => SubAckReason::GrantedQoS1,
+        QoS::ExactlyOnce => SubAckReason::GrantedQoS2,
+    }
+}

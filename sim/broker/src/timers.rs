@@ -1,0 +1,60 @@
+//! What is due, and when: one ordered set of deadlines for the whole broker.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mqttspec_codec::TopicName;
+
+use crate::ConnectionId;
+use crate::session::SessionKey;
+
+/// What a deadline is for. What is due at the same instant happens in this order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// No CONNECT came, or its authentication did not end (§3.1.4).
+    ConnectTimeout(ConnectionId),
+    /// Nothing came for one and a half Keep Alive periods (§3.1.2.10).
+    KeepAlive(ConnectionId),
+    /// The Will Delay Interval of a Session without Network Connection has passed (§3.1.3.2.2).
+    WillDelay(SessionKey),
+    /// The Session Expiry Interval has passed (§4.1.1).
+    SessionExpiry(SessionKey),
+    /// The Message Expiry Interval of a retained message has passed (§3.3.1.3).
+    RetainedExpiry(TopicName),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    by_time: BTreeSet<(Duration, Timer)>,
+    by_timer: BTreeMap<Timer, Duration>,
+}
+
+impl Timers {
+    /// Sets the timer, or moves it if it is set.
+    pub(crate) fn set(&mut self, timer: Timer, at: Duration) {
+        if let Some(before) = self.by_timer.insert(timer.clone(), at) {
+            self.by_time.remove(&(before, timer.clone()));
+        }
+        self.by_time.insert((at, timer));
+    }
+
+    pub(crate) fn cancel(&mut self, timer: Timer) {
+        if let Some(at) = self.by_timer.remove(&timer) {
+            self.by_time.remove(&(at, timer));
+        }
+    }
+
+    pub(crate) fn next(&self) -> Option<Duration> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the first timer that is due.
+    pub(crate) fn take_due(&mut self, now: Duration) -> Option<Timer> {
+        if self.next()? > now {
+            return None;
+        }
+        let (_, timer) = self.by_time.pop_first()?;
+        self.by_timer.remove(&timer);
+        Some(timer)
+    }
+}

@@ -1,0 +1,31 @@
+//! Which Subscriptions and which retained messages a topic meets (§4.7): the two indexes of the broker.
+//!
+//! Topics are compared as bytes, level by level, with no normalisation [MQTT-4.7.3-4].
+
+mod names;
+mod subscribers;
+mod tree;
+
+use std::num::NonZeroU32;
+
+use mqttspec_codec::QoS;
+
+pub(crate) use names::{key, matching};
+pub(crate) use tree::{GroupKey, Matches, SubscriptionTree};
+
+/// What a Session was granted for one Topic Filter: the part of a Subscription that delivery needs (§3.8.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Granted {
+    pub(crate) qos: QoS,
+    pub(crate) no_local: bool,
+    pub(crate) retain_as_published: bool,
+    pub(crate) identifier: Option<NonZeroU32>,
+}
+
+impl Granted {
+    /// Without options and Subscription Identifier, as a 3.1.1 Client subscribes.
+    #[cfg(test)]
+    pub(crate) const fn at(qos: QoS) -> Self {
+        Self { qos, no_local: false, retain_as_published: false, identifier: None }
+    }
+}

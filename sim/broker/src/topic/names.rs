@@ -1,0 +1,164 @@
+//! Which of an ordered map's Topic Names match a Topic Filter (§4.7.1): how retained messages are found.
+//!
+//! The map's keys are Topic Names whose separators are written as U+0000, which no topic contains
+//! [MQTT-4.7.3-2] and which sorts before every other character: so the names below a level stand together, right
+//! behind it. The search leaps over every stretch of names that cannot match. Its cost grows with the number of matches
+//! and of the siblings where a `+` stands, not with the number of names.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+const SEPARATOR: u8 = 0;
+
+/// The key under which a Topic Name stands in the map.
+pub(crate) fn key(name: &[u8]) -> Vec<u8> {
+    name.iter().map(|&byte| if byte == b'/' { SEPARATOR } else { byte }).collect()
+}
+
+/// The values whose names match the filter, in the order of the names.
+pub(crate) fn matching<'map, V>(
+    map: &'map BTreeMap<Vec<u8>, V>,
+    filter: &[u8],
+) -> impl Iterator<Item = &'map V> + use<'map, V> {
+    let levels: Vec<Vec<u8>> = filter.split(|&byte| byte == b'/').map(<[u8]>::to_vec).collect();
+    let mut next = Some(Vec::new());
+    std::iter::from_fn(move || {
+        loop {
+            let from = next.take()?;
+            let (key, value) = map.range::<[u8], _>((Bound::Included(&from[..]), Bound::Unbounded)).next()?;
+            match compare(&levels, key) {
+                Comparison::Match => {
+                    let mut after = key.clone();
+                    after.push(SEPARATOR);
+                    next = Some(after);
+                    return Some(value);
+                }
+                Comparison::LeapTo(target) => next = target,
+            }
+        }
+    })
+}
+
+enum Comparison {
+    Match,
+    /// No name between this one and the target matches; `None`: no name behind this one does.
+    LeapTo(Option<Vec<u8>>),
+}
+
+fn compare(filter: &[Vec<u8>], key: &[u8]) -> Comparison {
+    // [MQTT-4.7.2-1]
+    if key.first() == Some(&b'$') && matches!(filter[0].as_slice(), b"+" | b"#") {
+        return Comparison::LeapTo(Some(vec![b'$' + 1]));
+    }
+    // Where the last `+` was met: the end of its level in the key.
+    let mut last_wildcard: Option<usize> = None;
+    let mut at = 0;
+    for (number, level) in filter.iter().enumerate() {
+        if level == b"#" {
+            return Comparison::Match;
+        }
+        if at > key.len() {
+            // The name has fewer levels than the filter. `sport/#` matches `sport`, and that was met above.
+            let mut target = key.to_vec();
+            target.push(SEPARATOR);
+            return Comparison::LeapTo(Some(target));
+        }
+        let end =
+            key[at..].iter().position(|&byte| byte == SEPARATOR).map_or(key.len(), |length| at + length);
+        if level == b"+" {
+            last_wildcard = Some(end);
+        } else if level[..] != key[at..end] {
+            // Levels compare as their keys do, save that the separator behind the shorter one sorts first.
+            return Comparison::LeapTo(if key[at..end] < level[..] {
+                let mut target = key[..at].to_vec();
+                target.extend_from_slice(level);
+                Some(target)
+            } else {
+                last_wildcard.map(|end| next_sibling(&key[..end]))
+            });
+        }
+        at = end + 1;
+        if number + 1 == filter.len() && at <= key.len() {
+            // More levels than the filter: none of the names below this one match.
+            return Comparison::LeapTo(Some(next_sibling(&key[..end])));
+        }
+    }
+    Comparison::Match
+}
+
+/// The first key behind a level and all that is below it.
+fn next_sibling(level: &[u8]) -> Vec<u8> {
+    let mut target = level.to_vec();
+    target.push(SEPARATOR + 1);
+    target
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mqttspec_codec::{TopicFilter, TopicName};
+    use proptest::prelude::*;
+
+    fn found<'a>(names: &[&'a str], filter: &str) -> Vec<&'a str> {
+        let map: BTreeMap<_, _> = names.iter().map(|name| (key(name.as_bytes()), *name)).collect();
+        matching(&map, filter.as_bytes()).copied().collect()
+    }
+
+    #[test]
+    fn the_examples_of_the_standard() {
+        let names = [
+            "sport",
+            "sport/",
+            "sport/tennis",
+            "sport/tennis/player1",
+            "sport/tennis/player1/score",
+            "/finance",
+        ];
+        assert_eq!(
+            found(&names, "sport/tennis/player1/#"),
+            ["sport/tennis/player1", "sport/tennis/player1/score"]
+        );
+        assert_eq!(found(&names, "sport/+"), ["sport/", "sport/tennis"]);
+        assert_eq!(found(&names, "sport/#").len(), 5);
+        assert_eq!(found(&names, "+/+"), ["/finance", "sport/", "sport/tennis"]);
+        assert_eq!(found(&names, "/+"), ["/finance"]);
+        assert_eq!(found(&names, "+"), ["sport"]);
+    }
+
+    #[test]
+    fn dollar_topics_stay_hidden_from_leading_wildcards() {
+        let names = ["$SYS", "$SYS/a", "a", "#a", "a/$b"];
+        assert_eq!(found(&names, "#"), ["#a", "a", "a/$b"]);
+        assert_eq!(found(&names, "+/a"), [] as [&str; 0]);
+        assert_eq!(found(&names, "$SYS/#"), ["$SYS", "$SYS/a"]);
+        assert_eq!(found(&names, "a/+"), ["a/$b"]);
+    }
+
+    fn level() -> impl Strategy<Value = String> {
+        prop_oneof![Just(String::new()), "[ab\u{1}$é]{1,2}"]
+    }
+
+    proptest! {
+        #[test]
+        fn leaping_finds_what_trying_each_name_finds(
+            names in prop::collection::btree_set(prop::collection::vec(level(), 1..5).prop_map(|levels| levels.join("/")), 0..40),
+            filter in prop::collection::vec(prop_oneof![level(), Just("+".to_owned())], 1..5),
+            multi in any::<bool>(),
+        ) {
+            let names: Vec<_> = names.into_iter().filter(|name| !name.is_empty()).collect();
+            let mut filter = filter.join("/");
+            if multi {
+                filter.push_str("/#");
+            }
+            prop_assume!(!filter.is_empty());
+            let filter = TopicFilter::try_from(filter).expect("made of legal levels");
+            let expected: std::collections::BTreeSet<_> = names.iter()
+                .filter(|name| filter.matches_verbatim(&TopicName::try_from(name.as_str()).expect("no wildcard")))
+                .map(String::as_str).collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            let found: Vec<_> = found(&names, filter.as_str());
+            prop_assert_eq!(found.len(), expected.len());
+            prop_assert_eq!(found.into_iter().collect::<std::collections::BTreeSet<_>>(), expected);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Subscriptions by Topic Filter: a tree with one node a level (§4.7.1).
+//!
+//! A topic is matched by walking down one node a level, at most three ways at each (the level itself, `+`, `#`), so the cost
+//! grows with the topic's depth and the number of matches, never with the number of Subscriptions. All nodes
+//! share one hash table of (parent, level): its entries are only ever looked up, never listed, so its order cannot show.
+//! Walks use a stack of their own: a topic may have 65,535 levels.
+
+use std::collections::BTreeMap;
+use std::hash::Hasher as _;
+
+use foldhash::SharedSeed;
+use foldhash::quality::FoldHasher;
+use hashbrown::HashTable;
+use mqttspec_codec::TopicFilter;
+
+use super::Granted;
+use super::subscribers::Subscribers;
+use crate::session::SessionKey;
+use crate::shared::SharedSubscription;
+
+/// A node's place in [`SubscriptionTree::nodes`].
+type NodeIndex = u32;
+const ROOT: NodeIndex = 0;
+
+/// Names a Shared Subscription for as long as it lives (§4.8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct GroupKey(u64);
+
+#[derive(Debug)]
+pub(crate) struct SubscriptionTree {
+    nodes: Vec<Node>,
+    free: Vec<NodeIndex>,
+    children: HashTable<NodeIndex>,
+    groups: BTreeMap<GroupKey, Group>,
+    group_keys: BTreeMap<TopicFilter, GroupKey>,
+    groups_made: u64,
+    seed: u64,
+}
+
+/// A prefix of some Topic Filters.
+#[derive(Debug)]
+struct Node {
+    parent: NodeIndex,
+    level: Box<[u8]>,
+    /// Children of every kind; the node goes when it has none and nobody subscribes here.
+    child_count: u32,
+    single_level: Option<NodeIndexOfChild>,
+    multi_level: Option<NodeIndexOfChild>,
+    subscribers: Subscribers,
+    shared: Vec<GroupKey>,
+}
+
+/// Never the root, so `Option` of it takes no more space.
+type NodeIndexOfChild = std::num::NonZeroU32;
+
+#[derive(Debug)]
+struct Group {
+    node: NodeIndex,
+    subscription: SharedSubscription,
+}
+
+/// What a Topic Name met. Kept by the caller from one match to the next, to save its allocations.
+#[derive(Debug, Default)]
+pub(crate) struct Matches {
+    pub(crate) subscriptions: Vec<(SessionKey, Granted)>,
+    pub(crate) shared: Vec<GroupKey>,
+    stack: Vec<(NodeIndex, usize)>,
+}
+
+impl SubscriptionTree {
+    /// The seed keys the hash, so that nobody can prepare topics which collide.
+    pub(crate) fn new(seed: u64) -> Self {
+        let root = Node::new(ROOT, Box::default());
+        Self {
+            nodes: vec![root],
+            free: Vec::new(),
+            children: HashTable::new(),
+            groups: BTreeMap::new(),
+            group_keys: BTreeMap::new(),
+            groups_made: 0,
+            seed,
+        }
+    }
+
+    /// Adds a Subscription or replaces the one that this Session has to the same filter.
+    pub(crate) fn insert(&mut self, filter: &[u8], session: SessionKey, granted: Granted) {
+        let node = self.make_path(filter);
+        self.node_mut(node).subscribers.insert(session, granted);
+    }
+
+    pub(crate) fn remove(&mut self, filter: &[u8], session: SessionKey) {
+        if let Some(node) = self.find_path(filter) {
+            self.node_mut(node).subscribers.remove(session);
+            self.prune(node);
+        }
+    }
+
+    /// Adds a member to a Shared Subscription or replaces what it was granted. `filter` is the whole of it, with `$share`.
+    pub(crate) fn insert_shared(
+        &mut self,
+        filter: &TopicFilter,
+        session: SessionKey,
+        granted: Granted,
+    ) -> GroupKey {
+        let key = if let Some(key) = self.group_keys.get(filter) {
+            *key
+        } else {
+            let key = GroupKey(self.groups_made);
+            self.groups_made += 1;
+            let node = self.make_path(filter.without_share().as_bytes());
+            self.node_mut(node).shared.push(key);
+            self.group_keys.insert(filter.clone(), key);
+            self.groups.insert(key, Group { node, subscription: SharedSubscription::new(filter.clone()) });
+            key
+        };
+        if let Some(group) = self.groups.get_mut(&key) {
+            group.subscription.join(session, granted);
+        }
+        key
+    }
+
+    pub(crate) fn remove_shared(&mut self, filter: &TopicFilter, session: SessionKey) {
+        let Some(key) = self.group_keys.get(filter).copied() else { return };
+        let Some(group) = self.groups.get_mut(&key) else { return };
+        group.subscription.leave(session);
+        if group.subscription.is_empty() {
+            let node = group.node;
+            self.groups.remove(&key);
+            self.group_keys.remove(filter);
+            self.node_mut(node).shared.retain(|other| *other != key);
+            self.prune(node);
+        }
+    }
+
+    pub(crate) fn shared(&mut self, key: GroupKey) -> Option<&mut SharedSubscription> {
+        self.groups.get_mut(&key).map(|group| &mut group.subscription)
+    }
+
+    pub(crate) fn group(&self, filter: &TopicFilter) -> Option<GroupKey> {
+        self.group_keys.get(filter).copied()
+    }
+
+    pub(crate) fn shared_by_filter(&self, filter: &TopicFilter) -> Option<&SharedSubscription> {
+        let group = self.groups.get(&self.group(filter)?)?;
+        Some(&group.subscription)
+    }
+
+    /// Every Subscription that the Topic Name meets; a Session stands there once for each of its own that match.
+    pub(crate) fn find_matches(&self, topic: &[u8], matches: &mut Matches) {
+        matches.subscriptions.clear();
+        matches.shared.clear();
+        matches.stack.clear();
+        // [MQTT-4.7.2-1]
+        let dollar = topic.first() == Some(&b'$');
+        matches.stack.push((ROOT, 0));
+        while let Some((index, at)) = matches.stack.pop() {
+            let node = self.node(index);
+            let wildcards = !(dollar && index == ROOT);
+            // `sport/#` matches `sport` too, so this comes before the question whether levels are left.
+            if let Some(child) = node.multi_level.filter(|_| wildcards) {
+                self.node(child.get()).give(&mut matches.subscriptions, &mut matches.shared);
+            }
+            if at > topic.len() {
+                node.give(&mut matches.subscriptions, &mut matches.shared);
+                continue;
+            }
+            let (level, next) = next_level(topic, at);
+            if let Some(child) = node.single_level.filter(|_| wildcards) {
+                matches.stack.push((child.get(), next));
+            }
+            if let Some(child) = self.child(index, level) {
+                matches.stack.push((child, next));
+            }
+        }
+    }
+
+    fn node(&self, index: NodeIndex) -> &Node {
+        &self.nodes[index as usize]
+    }
+
+    fn node_mut(&mut self, index: NodeIndex) -> &mut Node {
+        &mut self.nodes[index as usize]
+    }
+
+    fn child(&self, parent: NodeIndex, level: &[u8]) -> Option<NodeIndex> {
+        let is_it = |index: &NodeIndex| {
+            let node = self.node(*index);
+            node.parent == parent && *node.level == *level
+        };
+        self.children.find(hash(self.seed, parent, level), is_it).copied()
+    }
+
+    fn child_by_filter(&self, parent: NodeIndex, level: &[u8]) -> Option<NodeIndex> {
+        match level {
+            b"+" => self.node(parent).single_level.map(NodeIndexOfChild::get),
+            b"#" => self.node(parent).multi_level.map(NodeIndexOfChild::get),
+            _ => self.child(parent, level),
+        }
+    }
+
+    fn find_path(&self, filter: &[u8]) -> Option<NodeIndex> {
+        let mut levels = filter.split(|&byte| byte == b'/');
+        levels.try_fold(ROOT, |node, level| self.child_by_filter(node, level))
+    }
+
+    fn make_path(&mut self, filter: &[u8]) -> NodeIndex {
+        let mut node = ROOT;
+        for level in filter.split(|&byte| byte == b'/') {
+            node = match self.child_by_filter(node, level) {
+                Some(child) => child,
+                None => self.make_child(node, level),
+            };
+        }
+        node
+    }
+
+    fn make_child(&mut self, parent: NodeIndex, level: &[u8]) -> NodeIndex {
+        let child = Node::new(parent, level.into());
+        let index = if let Some(index) = self.free.pop() {
+            *self.node_mut(index) = child;
+            index
+        } else {
+            let index = NodeIndex::try_from(self.nodes.len())
+                .expect("memory ends before four thousand million nodes do");
+            self.nodes.push(child);
+            index
+        };
+        let pointer = NodeIndexOfChild::new(index);
+        let node = self.node_mut(parent);
+        node.child_count += 1;
+        match level {
+            b"+" => node.single_level = pointer,
+            b"#" => node.multi_level = pointer,
+            _ => {
+                let (nodes, seed) = (&self.nodes, self.seed);
+                let rehash = |index: &NodeIndex| {
+                    let node = &nodes[*index as usize];
+                    hash(seed, node.parent, &node.level)
+                };
+                self.children.insert_unique(hash(seed, parent, level), index, rehash);
+            }
+        }
+        index
+    }
+
+    /// Takes away the node and those above it that nothing needs any more.
+    fn prune(&mut self, mut index: NodeIndex) {
+        while index != ROOT && self.node(index).is_unused() {
+            let parent = self.node(index).parent;
+            let level = std::mem::take(&mut self.node_mut(index).level);
+            match &*level {
+                b"+" => self.node_mut(parent).single_level = None,
+                b"#" => self.node_mut(parent).multi_level = None,
+                _ => {
+                    let found =
+                        self.children.find_entry(hash(self.seed, parent, &level), |other| *other == index);
+                    if let Ok(entry) = found {
+                        entry.remove();
+                    }
+                }
+            }
+            self.node_mut(parent).child_count -= 1;
+            self.free.push(index);
+            index = parent;
+        }
+    }
+}
+
+impl Node {
+    fn new(parent: NodeIndex, level: Box<[u8]>) -> Self {
+        Self {
+            parent,
+            level,
+            child_count: 0,
+            single_level: None,
+            multi_level: None,
+            subscribers: Subscribers::new(),
+            shared: Vec::new(),
+        }
+    }
+
+    fn is_unused(&self) -> bool {
+        self.child_count == 0 && self.subscribers.is_empty() && self.shared.is_empty()
+    }
+
+    fn give(&self, subscriptions: &mut Vec<(SessionKey, Granted)>, shared: &mut Vec<GroupKey>) {
+        subscriptions.extend(self.subscribers.iter());
+        shared.extend_from_slice(&self.shared);
+    }
+}
+
+/// The level that begins at `at`, and where the next one begins: behind the end of the topic if it was the last.
+fn next_level(topic: &[u8], at: usize) -> (&[u8], usize) {
+    let rest = &topic[at..];
+    let length = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
+    (&rest[..length], at + length + 1)
+}
+
+fn hash(seed: u64, parent: NodeIndex, level: &[u8]) -> u64 {
+    let mut hasher = FoldHasher::with_seed(seed, SharedSeed::global_fixed());
+    hasher.write_u32(parent);
+    hasher.write(level);
+    hasher.finish()
+}

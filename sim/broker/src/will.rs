@@ -1,0 +1,112 @@
+//! Will Messages (§3.1.2.5, §3.1.3.2): stored with the Session, published at the end of the Network Connection, of the Will Delay
+//! Interval or of the Session, whichever the standard says.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use mqttspec_codec::{
+    ContentType, CorrelationData, MessageExpiryInterval, PayloadFormatIndicator, Properties, Publish,
+    ResponseTopic, UserProperty, Utf8String, Will,
+};
+
+use crate::broker::Broker;
+use crate::event::{Event, WillEnd};
+use crate::message::{Expiry, Message};
+use crate::session::SessionKey;
+use crate::timers::Timer;
+
+/// What the end of a Network Connection means for the Will Message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WillFate {
+    Discarded,
+    Due,
+}
+
+impl Broker {
+    /// The Network Connection of the Session has closed: the Will Message goes, is published, or waits for its Will Delay Interval.
+    pub(crate) fn settle_will(&mut self, now: Duration, key: SessionKey, fate: WillFate) {
+        let Some(session) = self.sessions.get_mut(&key).filter(|session| session.will.is_some()) else {
+            return;
+        };
+        match fate {
+            WillFate::Discarded => self.discard_will(key, WillEnd::Disconnected),
+            WillFate::Due => {
+                let delay = session.will_delay();
+                // With Session Expiry Interval 0 the Session ends now, and so does the wait (§3.1.3.2.2).
+                if delay == 0 || session.expiry_interval == 0 {
+                    self.publish_will(now, key);
+                } else {
+                    let due = now.saturating_add(Duration::from_secs(delay.into()));
+                    session.will_due = Some(due);
+                    self.timers.set(Timer::WillDelay(key), due);
+                }
+            }
+        }
+    }
+
+    /// [MQTT-3.1.3-9] the Client is back before the Will Delay Interval has passed.
+    pub(crate) fn cancel_will(&mut self, key: SessionKey) {
+        if self.sessions.get(&key).is_some_and(|session| session.will.is_some()) {
+            self.discard_will(key, WillEnd::Reconnected);
+        }
+    }
+
+    /// Publishes the Will Message, if there still is one, and forgets it.
+    pub(crate) fn publish_will(&mut self, now: Duration, key: SessionKey) {
+        self.timers.cancel(Timer::WillDelay(key));
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        session.will_due = None;
+        // [MQTT-3.1.2-10]
+        let Some(will) = session.will.take() else { return };
+        let client_id = session.client_id.clone();
+        self.records.put_session(key, session);
+        self.output.event(Event::WillPublished { client_id: client_id.clone(), topic: will.topic.clone() });
+        let message = self.will_message(now, client_id, *will);
+        self.accept_message(now, message);
+    }
+
+    fn discard_will(&mut self, key: SessionKey, why: WillEnd) {
+        self.timers.cancel(Timer::WillDelay(key));
+        if let Some(session) = self.sessions.get_mut(&key) {
+            session.will = None;
+            session.will_due = None;
+            self.output.event(Event::WillDiscarded { client_id: session.client_id.clone(), why });
+        }
+    }
+
+    fn will_message(&mut self, now: Duration, publisher: Utf8String, will: Will) -> Message {
+        let interval = will.properties.get().map(|MessageExpiryInterval(interval)| interval);
+        Message {
+            id: self.next_message_id(),
+            publisher,
+            properties: message_properties(&will.properties),
+            // §3.1.3.2.4: the interval runs from publication
+            expiry: interval.map(|interval| Expiry { interval, since: now }),
+            topic: will.topic,
+            qos: will.qos,
+            // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
+            retain: will.retain,
+            payload: Bytes::from(will.payload),
+        }
+    }
+}
+
+/// The Will Properties that travel with the message: all but Will Delay Interval (§3.1.3.2).
+fn message_properties(will: &Properties<Will>) -> Properties<Publish> {
+    let mut properties = Properties::new();
+    if let Some(indicator) = will.get::<PayloadFormatIndicator>() {
+        properties.set(indicator);
+    }
+    if let Some(content_type) = will.get::<ContentType>() {
+        properties.set(content_type);
+    }
+    if let Some(response_topic) = will.get::<ResponseTopic>() {
+        properties.set(response_topic);
+    }
+    if let Some(correlation_data) = will.get::<CorrelationData>() {
+        properties.set(correlation_data);
+    }
+    // [MQTT-3.1.3-10] in their order
+    properties.extend(will.get_all::<UserProperty>());
+    properties
+}
