@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use rand::Rng;
 
-/// How many attempts have failed since the last success.
+/// What has happened since the last success.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
+    retries: u32,
 }
 
 /// The limits of one client.
@@ -28,12 +29,18 @@ impl Backoff {
         self.failures + 1
     }
 
+    /// How many delays were given.
+    pub(crate) fn retries(&self) -> u32 {
+        self.retries
+    }
+
     /// The delay before the next attempt, or `None` when the limit of attempts is reached.
-    pub(crate) fn next_delay(&self, limits: Limits, random: &mut impl Rng) -> Option<Duration> {
+    pub(crate) fn next_delay(&mut self, limits: Limits, random: &mut impl Rng) -> Option<Duration> {
         if limits.attempts != 0 && self.failures >= limits.attempts {
             return None;
         }
-        let doublings = self.failures.min(31);
+        let doublings = self.retries.min(31);
+        self.retries = self.retries.saturating_add(1);
         let whole = limits.first.saturating_mul(1 << doublings).min(limits.max);
         let half = whole / 2;
         let share = u64::from(random.next_u32());
@@ -48,7 +55,7 @@ impl Backoff {
 
     /// The Server has accepted a CONNECT.
     pub(crate) fn succeeded(&mut self) {
-        self.failures = 0;
+        *self = Self::default();
     }
 }
 
@@ -59,7 +66,8 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { first: Duration::from_secs(1), max: Duration::from_secs(60), attempts: 10 };
+    const LIMITS: Limits =
+        Limits { first: Duration::from_secs(1), max: Duration::from_secs(60), attempts: 10 };
 
     #[test]
     fn delays_double_within_half_and_whole_and_stop_at_the_limit() {
@@ -81,6 +89,7 @@ mod tests {
         let mut random = ChaCha8Rng::seed_from_u64(1);
         let mut backoff = Backoff::default();
         for _ in 0..10 {
+            backoff.next_delay(LIMITS, &mut random);
             backoff.failed();
         }
         backoff.succeeded();
@@ -92,10 +101,11 @@ mod tests {
     fn without_a_limit_a_thousand_failures_still_give_a_delay() {
         let mut random = ChaCha8Rng::seed_from_u64(1);
         let mut backoff = Backoff::default();
+        let limits = Limits { attempts: 0, ..LIMITS };
         for _ in 0..1000 {
+            backoff.next_delay(limits, &mut random);
             backoff.failed();
         }
-        let limits = Limits { attempts: 0, ..LIMITS };
         assert!(backoff.next_delay(limits, &mut random).unwrap() >= Duration::from_secs(30));
     }
 }

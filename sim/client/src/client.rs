@@ -146,7 +146,7 @@ impl Client {
             Command::Publish(publication) => self.publish(now, handle, publication),
             Command::Subscribe(request) => self.subscribe(now, handle, request),
             Command::Unsubscribe(request) => self.unsubscribe(now, handle, request),
-            Command::Disconnect(request) => self.disconnect(now, handle, request),
+            Command::Disconnect(request) => self.disconnect(now, handle, &request),
             Command::Acknowledge { message, reason } => self.acknowledge(now, handle, message, reason),
         }
         handle
@@ -328,8 +328,8 @@ impl Client {
                 self.receive_pubrel(now, &pubrel);
                 Ok(())
             }
-            Packet::PubAck(puback) => self.receive_puback(now, puback),
-            Packet::PubRec(pubrec) => self.receive_pubrec(now, pubrec),
+            Packet::PubAck(puback) => self.receive_puback(now, &puback),
+            Packet::PubRec(pubrec) => self.receive_pubrec(now, &pubrec),
             Packet::PubComp(pubcomp) => self.receive_pubcomp(now, &pubcomp),
             Packet::SubAck(suback) => self.receive_suback(suback),
             Packet::UnsubAck(unsuback) => self.receive_unsuback(unsuback),
@@ -411,12 +411,15 @@ impl Client {
                         if !self.session.identifiers.occupy(identifier) {
                             return Err(RestoreError::IdentifierTwice(identifier));
                         }
-                        self.session.outbound.restore(identifier, handle, publication, qos, phase);
+                        let message = Waiting { publication, qos, accepted_at };
+                        self.session.outbound.restore(identifier, handle, message, phase);
                     }
                 }
             }
             Record::Received(identifier) => self.session.inbound.restore(identifier),
-            Record::Subscription(subscription, properties) => self.subscriptions.insert(subscription, properties),
+            Record::Subscription(subscription, properties) => {
+                self.subscriptions.insert(subscription, properties);
+            }
         }
         Ok(())
     }

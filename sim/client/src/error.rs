@@ -172,7 +172,7 @@ impl std::fmt::Display for Unsupported {
 /// What a command may not ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
-    /// 3.1/[MQTT-3.1.3-7] of 3.1.1.
+    /// 3.1.1 §3.1.3.1.
     #[error("an empty Client Identifier needs Clean Session")]
     EmptyClientIdentifier,
     /// 3.1 takes 1 to 23 characters.
@@ -316,7 +316,9 @@ impl Error {
             // Two clients of one name would take the Session from each other for ever.
             Self::DisconnectedByServer { reason, .. } => !matches!(
                 reason,
-                DisconnectReason::SessionTakenOver | DisconnectReason::NotAuthorized | DisconnectReason::BadAuthenticationMethod
+                DisconnectReason::SessionTakenOver
+                    | DisconnectReason::NotAuthorized
+                    | DisconnectReason::BadAuthenticationMethod
             ),
             Self::AuthenticationFailed(_) | Self::Invalid(_) | Self::NotSupported(_) => false,
             _ => true,
@@ -327,7 +329,9 @@ impl Error {
 fn connect_kind(reason: ConnectReason) -> ErrorKind {
     use ConnectReason as R;
     match reason {
-        R::BadUserNameOrPassword | R::NotAuthorized | R::Banned | R::BadAuthenticationMethod => ErrorKind::Authentication,
+        R::BadUserNameOrPassword | R::NotAuthorized | R::Banned | R::BadAuthenticationMethod => {
+            ErrorKind::Authentication
+        }
         R::ServerUnavailable
         | R::ServerBusy
         | R::QuotaExceeded
@@ -341,9 +345,11 @@ fn connect_kind(reason: ConnectReason) -> ErrorKind {
         | R::PayloadFormatInvalid
         | R::RetainNotSupported
         | R::QoSNotSupported => ErrorKind::Application,
-        R::Success | R::MalformedPacket | R::ProtocolError | R::UnsupportedProtocolVersion | R::PacketTooLarge => {
-            ErrorKind::Protocol
-        }
+        R::Success
+        | R::MalformedPacket
+        | R::ProtocolError
+        | R::UnsupportedProtocolVersion
+        | R::PacketTooLarge => ErrorKind::Protocol,
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mqttspec_codec::{
-    ConnAck, Disconnect, Properties, PubAckReason, Publish, QoS, SubAck, SubAckReason, Subscription, TopicName,
-    UnsubAck, UnsubAckReason, Utf8String,
+    ConnAck, Disconnect, Properties, PubAckReason, Publish, QoS, SubAck, SubAckReason, Subscription,
+    TopicName, UnsubAck, UnsubAckReason, Utf8String,
 };
 
 use crate::circuit::CircuitState;

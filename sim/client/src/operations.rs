@@ -43,7 +43,13 @@ impl Operations {
         self.waiting.pop_first()
     }
 
-    pub(crate) fn sent(&mut self, identifier: PacketIdentifier, handle: Handle, request: Request, deadline: Duration) {
+    pub(crate) fn sent(
+        &mut self,
+        identifier: PacketIdentifier,
+        handle: Handle,
+        request: Request,
+        deadline: Duration,
+    ) {
         self.sent.insert(identifier, Sent { handle, request, deadline: Some(deadline) });
     }
 
@@ -73,7 +79,8 @@ impl Operations {
 
     /// A command whose answer is overdue at `now`. Its identifier stays in use until the answer comes.
     pub(crate) fn next_overdue(&mut self, now: Duration) -> Option<(Handle, Request)> {
-        let sent = self.sent.values_mut().find(|sent| sent.deadline.is_some_and(|deadline| deadline <= now))?;
+        let sent =
+            self.sent.values_mut().find(|sent| sent.deadline.is_some_and(|deadline| deadline <= now))?;
         sent.deadline = None;
         Some((sent.handle, sent.request.clone()))
     }

@@ -274,10 +274,10 @@ impl Options {
     }
 
     fn find(name: &str) -> Result<&'static OptionDescription, OptionError> {
-        Self::LIST.iter().find(|row| row.name == name).ok_or_else(|| OptionError::Unknown {
-            name: name.to_owned(),
-            nearest: nearest(name),
-        })
+        Self::LIST
+            .iter()
+            .find(|row| row.name == name)
+            .ok_or_else(|| OptionError::Unknown { name: name.to_owned(), nearest: nearest(name) })
     }
 }
 

@@ -66,12 +66,8 @@ impl Queue {
         self.expiries.first().map(|&(at, _)| at)
     }
 
-    pub(crate) fn contains(&self, handle: Handle) -> bool {
-        self.waiting.contains_key(&handle)
-    }
-
-    pub(crate) fn at_most_once(&self) -> Vec<Handle> {
-        self.at_most_once.iter().copied().collect()
+    pub(crate) fn get(&self, handle: Handle) -> Option<&Waiting> {
+        self.waiting.get(&handle)
     }
 
     pub(crate) fn len(&self) -> usize {

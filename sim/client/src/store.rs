@@ -93,7 +93,9 @@ pub(crate) fn subscription_key(filter: &TopicFilter) -> Vec<u8> {
 pub(crate) fn session_value(record: &SessionRecord) -> Vec<u8> {
     let mut value = record.expiry.to_be_bytes().to_vec();
     put_time(&mut value, record.ends_at);
-    value.extend_from_slice(&u32::try_from(record.subscription_identifiers.len()).unwrap_or(u32::MAX).to_be_bytes());
+    value.extend_from_slice(
+        &u32::try_from(record.subscription_identifiers.len()).unwrap_or(u32::MAX).to_be_bytes(),
+    );
     for identifier in &record.subscription_identifiers {
         value.extend_from_slice(&identifier.get().to_be_bytes());
     }
@@ -103,7 +105,8 @@ pub(crate) fn session_value(record: &SessionRecord) -> Vec<u8> {
 
 /// `None` if the message has no encoding, because it is larger than any packet: it cannot be sent either.
 pub(crate) fn publication_value(record: &PublicationRecord) -> Option<Vec<u8>> {
-    let (identifier, phase) = record.exchange.map_or((0, None), |(identifier, phase)| (identifier.get(), Some(phase)));
+    let (identifier, phase) =
+        record.exchange.map_or((0, None), |(identifier, phase)| (identifier.get(), Some(phase)));
     let (phase, order) = match phase {
         None => (0, 0),
         Some(Phase::Published) => (1, 0),
@@ -126,7 +129,10 @@ pub(crate) fn publication_value(record: &PublicationRecord) -> Option<Vec<u8>> {
     Some(value)
 }
 
-pub(crate) fn subscription_value(subscription: &Subscription, properties: &Properties<Subscribe>) -> Option<Vec<u8>> {
+pub(crate) fn subscription_value(
+    subscription: &Subscription,
+    properties: &Properties<Subscribe>,
+) -> Option<Vec<u8>> {
     let mut value = Vec::new();
     let packet = Packet::from(Subscribe {
         id: PacketIdentifier::MIN,

@@ -102,7 +102,9 @@ impl Client {
         self.counters.attempts += 1;
         self.link = Link::Dialling { deadline: now + self.options.timeout };
         self.events.push_back(Event::Connecting { attempt: self.backoff.attempt() });
-        self.actions.push_back(Action::Dial { server: self.redirect.as_ref().map(|redirect| redirect.server.clone()) });
+        self.actions.push_back(Action::Dial {
+            server: self.redirect.as_ref().map(|redirect| redirect.server.clone()),
+        });
     }
 
     /// [MQTT-3.1.0-1] CONNECT is the first packet of a Network Connection; nothing follows it before CONNACK.
@@ -121,7 +123,12 @@ impl Client {
         let keep_alive = self.options.keep_alive;
         self.link = Link::Handshake(Handshake {
             deadline: now + self.options.timeout,
-            keep_alive: KeepAlive::new(now, keep_alive, self.options.heartbeat_ratio, self.options.ping_timeout),
+            keep_alive: KeepAlive::new(
+                now,
+                keep_alive,
+                self.options.heartbeat_ratio,
+                self.options.ping_timeout,
+            ),
             clean_start,
             client_id: client_id.clone(),
         });
@@ -186,7 +193,12 @@ impl Client {
         let receive_maximum = properties.get().map_or(u16::MAX, |ReceiveMaximum(maximum)| maximum.get());
         let expiry = properties.get().map(|SessionExpiryInterval(seconds)| seconds);
         let handle = self.connect.take();
-        self.events.push_back(Event::Connected { handle, session_present, client_id: client_id.clone(), properties });
+        self.events.push_back(Event::Connected {
+            handle,
+            session_present,
+            client_id: client_id.clone(),
+            properties,
+        });
         // [MQTT-3.2.2-5] 3.1.1 §3.2.2.2
         if !session_present {
             self.lose_session();
@@ -218,7 +230,12 @@ impl Client {
         let keep_alive = properties.get().map_or(self.options.keep_alive, |ServerKeepAlive(seconds)| seconds);
         let aliases = properties.get().map_or(0, |TopicAliasMaximum(maximum)| maximum);
         Connection {
-            keep_alive: KeepAlive::new(now, keep_alive, self.options.heartbeat_ratio, self.options.ping_timeout),
+            keep_alive: KeepAlive::new(
+                now,
+                keep_alive,
+                self.options.heartbeat_ratio,
+                self.options.ping_timeout,
+            ),
             limits: Limitations {
                 maximum_qos: properties.get().map_or(QoS::ExactlyOnce, MaximumQoS::qos),
                 retain: properties.get().is_none_or(|RetainAvailable(available)| available),
@@ -227,7 +244,9 @@ impl Client {
                     .and_then(|MaximumPacketSize(size)| usize::try_from(size.get()).ok())
                     .unwrap_or(usize::MAX),
                 wildcard_subscriptions: properties.get().is_none_or(|WildcardSubscriptionAvailable(yes)| yes),
-                subscription_identifiers: properties.get().is_none_or(|SubscriptionIdentifierAvailable(yes)| yes),
+                subscription_identifiers: properties
+                    .get()
+                    .is_none_or(|SubscriptionIdentifierAvailable(yes)| yes),
                 shared_subscriptions: properties.get().is_none_or(|SharedSubscriptionAvailable(yes)| yes),
             },
             inbound_aliases: InboundAliases::new(self.options.topic_alias_maximum),
@@ -243,15 +262,16 @@ impl Client {
             _ => None,
         };
         if let Some(permanent) = moved {
-            self.follow(connack.properties.get().map(|ServerReference(server)| server), permanent);
+            let reference = connack.properties.get().map(|ServerReference(server)| server);
+            self.follow(reference.as_ref(), permanent);
         }
         self.actions.push_back(Action::Close);
         self.connection_lost(now, Error::Refused { reason: connack.reason, explanation });
     }
 
     /// §4.11: a Server Reference is a list with spaces between; the first one is taken.
-    pub(super) fn follow(&mut self, reference: Option<Utf8String>, permanent: bool) {
-        let first = reference.as_ref().and_then(|list| list.as_str().split(' ').find(|server| !server.is_empty()));
+    pub(super) fn follow(&mut self, reference: Option<&Utf8String>, permanent: bool) {
+        let first = reference.and_then(|list| list.as_str().split(' ').find(|server| !server.is_empty()));
         let Some(server) = first.and_then(|server| Utf8String::try_from(server).ok()) else { return };
         if self.options.follow_server_reference {
             self.redirect = Some(Redirect { server, permanent });
@@ -273,12 +293,21 @@ impl Client {
         self.connection_lost_with(now, error, Properties::new());
     }
 
-    pub(super) fn connection_lost_with(&mut self, now: Duration, error: Error, properties: Properties<Disconnect>) {
+    pub(super) fn connection_lost_with(
+        &mut self,
+        now: Duration,
+        error: Error,
+        properties: Properties<Disconnect>,
+    ) {
         self.counters.count(&error);
         let was_up = matches!(self.link, Link::Up(_));
         if was_up {
             self.counters.disconnections += 1;
-            self.events.push_back(Event::Disconnected { handle: None, error: Some(error.clone()), properties });
+            self.events.push_back(Event::Disconnected {
+                handle: None,
+                error: Some(error.clone()),
+                properties,
+            });
         } else {
             self.events.push_back(Event::AttemptFailed { error: error.clone() });
             self.backoff.failed();
@@ -300,7 +329,9 @@ impl Client {
         if !was_up {
             return;
         }
-        if self.redirect.as_ref().is_some_and(|redirect| !redirect.permanent) && self.state == State::Connected {
+        if self.redirect.as_ref().is_some_and(|redirect| !redirect.permanent)
+            && self.state == State::Connected
+        {
             self.redirect = None;
         }
         // [MQTT-3.1.2-23] 3.1.1/[MQTT-4.1.0-1]: kept, unless the Session lasts no longer than the connection.

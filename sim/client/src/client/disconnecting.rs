@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use mqttspec_codec::{
-    Disconnect, DisconnectReason, Packet, PubAckReason, QoS, ReasonString, ServerReference, SessionExpiryInterval,
+    Disconnect, DisconnectReason, Packet, PubAckReason, QoS, ReasonString, ServerReference,
+    SessionExpiryInterval,
 };
 
 use super::{Action, Client, Link};
@@ -16,7 +17,7 @@ use crate::session::{Exchange, Phase};
 use crate::store::{self, PublicationRecord};
 
 impl Client {
-    pub(super) fn disconnect(&mut self, now: Duration, handle: Handle, request: DisconnectRequest) {
+    pub(super) fn disconnect(&mut self, now: Duration, handle: Handle, request: &DisconnectRequest) {
         if matches!(self.state, State::Disconnected | State::Failed) {
             return self.fail(handle, Error::NotConnected);
         }
@@ -24,7 +25,7 @@ impl Client {
             return self.fail(handle, Error::Invalid(invalid));
         }
         if matches!(self.link, Link::Up(_)) {
-            self.send_disconnect(now, &request);
+            self.send_disconnect(now, request);
             self.counters.disconnections += 1;
         }
         // [MQTT-3.14.4-1] [MQTT-3.14.4-2] 3.1.1/[MQTT-3.14.4-1] 3.1.1/[MQTT-3.14.4-2]
@@ -35,7 +36,11 @@ impl Client {
         if let Some(connect) = self.connect.take() {
             self.fail(connect, Error::Cancelled);
         }
-        self.events.push_back(Event::Disconnected { handle: Some(handle), error: None, properties: Default::default() });
+        self.events.push_back(Event::Disconnected {
+            handle: Some(handle),
+            error: None,
+            properties: Default::default(),
+        });
         self.connection_over(now);
         self.state = State::Disconnected;
         for operation in self.operations.cancel() {
@@ -56,7 +61,11 @@ impl Client {
         self.send(now, packet.into());
     }
 
-    pub(super) fn receive_disconnect(&mut self, now: Duration, disconnect: Disconnect) -> Result<(), Violation> {
+    pub(super) fn receive_disconnect(
+        &mut self,
+        now: Duration,
+        disconnect: Disconnect,
+    ) -> Result<(), Violation> {
         if !self.version().is_5() {
             return Err(Violation::DisconnectBeforeVersion5);
         }
@@ -68,9 +77,14 @@ impl Client {
         };
         let explanation = properties.get().map(|ReasonString(text)| text.as_str().to_owned());
         self.actions.push_back(Action::Close);
-        self.connection_lost_with(now, Error::DisconnectedByServer { reason, explanation }, properties.clone());
+        self.connection_lost_with(
+            now,
+            Error::DisconnectedByServer { reason, explanation },
+            properties.clone(),
+        );
         if let Some(permanent) = moved {
-            self.follow(properties.get().map(|ServerReference(server)| server), permanent);
+            let reference = properties.get().map(|ServerReference(server)| server);
+            self.follow(reference.as_ref(), permanent);
         }
         Ok(())
     }
@@ -115,9 +129,8 @@ impl Client {
             Phase::Released(_) => Fate::Done,
             Phase::Abandoned => Fate::Told,
             Phase::Published => match (self.options.session_lost, exchange.qos) {
-                (SessionLostPolicy::Republish, _) | (SessionLostPolicy::RepublishAtLeastOnce, QoS::AtLeastOnce) => {
-                    Fate::Again
-                }
+                (SessionLostPolicy::Republish, _)
+                | (SessionLostPolicy::RepublishAtLeastOnce, QoS::AtLeastOnce) => Fate::Again,
                 _ => Fate::Failed,
             },
         }

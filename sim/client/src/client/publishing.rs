@@ -31,7 +31,7 @@ impl Client {
         }
         self.queue.insert(handle, Waiting { publication, qos, accepted_at: now });
         self.pump(now);
-        if self.queue.contains(handle) {
+        if self.queue.get(handle).is_some() {
             self.keep_waiting(handle);
         }
     }
@@ -62,15 +62,16 @@ impl Client {
         }
     }
 
-    pub(super) fn receive_puback(&mut self, now: Duration, puback: PubAck) -> Result<(), Violation> {
+    pub(super) fn receive_puback(&mut self, now: Duration, puback: &PubAck) -> Result<(), Violation> {
         let outcome = self.session.outbound.puback(puback.id, &mut self.session.identifiers)?;
         let explanation = puback.properties.get().map(|ReasonString(text)| text.as_str().to_owned());
         self.acknowledged(now, outcome, puback.reason, explanation);
         Ok(())
     }
 
-    pub(super) fn receive_pubrec(&mut self, now: Duration, pubrec: PubRec) -> Result<(), Violation> {
-        let outcome = self.session.outbound.pubrec(pubrec.id, pubrec.reason, &mut self.session.identifiers)?;
+    pub(super) fn receive_pubrec(&mut self, now: Duration, pubrec: &PubRec) -> Result<(), Violation> {
+        let outcome =
+            self.session.outbound.pubrec(pubrec.id, pubrec.reason, &mut self.session.identifiers)?;
         let reason = match outcome {
             Outcome::Done(_) => {
                 let explanation = pubrec.properties.get().map(|ReasonString(text)| text.as_str().to_owned());
@@ -122,7 +123,13 @@ impl Client {
         packet.encoded_len(self.version()).is_ok_and(|length| length <= connection.limits.maximum_packet_size)
     }
 
-    fn acknowledged(&mut self, now: Duration, outcome: Outcome, reason: PubAckReason, explanation: Option<String>) {
+    fn acknowledged(
+        &mut self,
+        now: Duration,
+        outcome: Outcome,
+        reason: PubAckReason,
+        explanation: Option<String>,
+    ) {
         match outcome {
             Outcome::Done(exchange) if exchange.phase == Phase::Abandoned => {
                 self.delete(store::publication_key(exchange.handle));
@@ -143,7 +150,8 @@ impl Client {
             Resend::PubRel(identifier) => self.send_pubrel(now, identifier, PubRelReason::Success),
             Resend::Publish(identifier) => {
                 let Some(exchange) = self.session.outbound.get(identifier) else { return };
-                let (handle, qos, publication) = (exchange.handle, exchange.qos, exchange.publication.clone());
+                let (handle, qos, publication) =
+                    (exchange.handle, exchange.qos, exchange.publication.clone());
                 // The new connection may allow less than the old one did.
                 if let Some(lacking) = self.unsupported(&publication, qos) {
                     self.session.outbound.abandon(identifier);
@@ -187,10 +195,14 @@ impl Client {
         };
         // [MQTT-4.3.2-2] [MQTT-4.3.3-2]
         let publication = aged(waiting.publication, now, waiting.accepted_at);
-        let accepted_at = waiting.accepted_at;
-        self.session.outbound.begin(identifier, handle, publication.clone(), waiting.qos, accepted_at);
+        let packet = delivery(waiting.qos, identifier, false);
+        self.session.outbound.begin(
+            identifier,
+            handle,
+            Waiting { publication: publication.clone(), ..waiting },
+        );
         self.put_exchange(identifier);
-        self.send_publish(now, publication, delivery(waiting.qos, identifier, false));
+        self.send_publish(now, publication, packet);
         self.counters.messages_sent += 1;
         true
     }

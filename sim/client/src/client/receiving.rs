@@ -25,7 +25,8 @@ impl Client {
         }
         // §3.3.4
         let known = &self.session.subscription_identifiers;
-        if publish.properties.get_all().any(|identifier: SubscriptionIdentifier| !known.contains(&identifier)) {
+        if publish.properties.get_all().any(|identifier: SubscriptionIdentifier| !known.contains(&identifier))
+        {
             return Err(Violation::SubscriptionIdentifierUnknown);
         }
         // [MQTT-3.3.4-1] [MQTT-4.5.0-2]
@@ -68,7 +69,13 @@ impl Client {
         self.send(now, PubComp::new(pubrel.id, reason).into());
     }
 
-    pub(super) fn acknowledge(&mut self, now: Duration, handle: Handle, message: Delivered, reason: PubAckReason) {
+    pub(super) fn acknowledge(
+        &mut self,
+        now: Duration,
+        handle: Handle,
+        message: Delivered,
+        reason: PubAckReason,
+    ) {
         // [MQTT-3.4.2-1] [MQTT-3.5.2-1]
         if !reason.client_may_send() || (reason.is_failure() && !self.version().is_5()) {
             return self.fail(handle, Error::Invalid(Invalid::NeedsVersion5));
@@ -104,7 +111,12 @@ impl Client {
         if explains { Err(Violation::ProblemInformationUnasked(packet_type)) } else { Ok(()) }
     }
 
-    fn hand_over(&mut self, topic: mqttspec_codec::TopicName, delivered: Option<Delivered>, publish: Publish) {
+    fn hand_over(
+        &mut self,
+        topic: mqttspec_codec::TopicName,
+        delivered: Option<Delivered>,
+        publish: Publish,
+    ) {
         self.counters.messages_received += 1;
         self.events.push_back(Event::Message(Message {
             delivered,

@@ -58,7 +58,9 @@ impl Client {
     }
 
     pub(super) fn receive_suback(&mut self, suback: SubAck) -> Result<(), Violation> {
-        let Some(Request::Subscribe(request) | Request::Restore(request)) = self.operations.request(suback.id) else {
+        let Some(Request::Subscribe(request) | Request::Restore(request)) =
+            self.operations.request(suback.id)
+        else {
             return self.unknown_answer(suback.id, PacketType::SubAck);
         };
         // 3.9.3: one Reason Code for each Topic Filter
@@ -67,6 +69,7 @@ impl Client {
         }
         let Some((handle, request, awaited)) = self.operations.answered(suback.id) else { return Ok(()) };
         self.session.identifiers.release(suback.id);
+        let restores = matches!(request, Request::Restore(_));
         let (Request::Subscribe(SubscribeRequest { subscriptions, properties })
         | Request::Restore(SubscribeRequest { subscriptions, properties })) = &request
         else {
@@ -76,7 +79,10 @@ impl Client {
             subscriptions.iter().cloned().zip(suback.reasons.iter().copied()).collect();
         for (subscription, reason) in &answered {
             if reason.is_failure() {
-                self.forget_subscription(&subscription.filter);
+                // A subscription of before, which was to be replaced, may live on; one of a lost Session does not.
+                if restores {
+                    self.forget_subscription(&subscription.filter);
+                }
                 continue;
             }
             if let Some(value) = store::subscription_value(subscription, properties) {
@@ -85,7 +91,9 @@ impl Client {
             self.subscriptions.insert(subscription.clone(), properties.clone());
         }
         match request {
-            Request::Restore(_) => self.events.push_back(Event::SubscriptionsRestored { subscriptions: answered }),
+            Request::Restore(_) => {
+                self.events.push_back(Event::SubscriptionsRestored { subscriptions: answered });
+            }
             _ if awaited => self.events.push_back(Event::Subscribed {
                 handle,
                 reasons: suback.reasons.into(),
@@ -130,7 +138,8 @@ impl Client {
             for chunk in subscriptions.chunks(RESTORED_AT_ONCE) {
                 let handle = Handle(self.next_handle);
                 self.next_handle += 1;
-                let request = SubscribeRequest { subscriptions: chunk.to_vec(), properties: properties.clone() };
+                let request =
+                    SubscribeRequest { subscriptions: chunk.to_vec(), properties: properties.clone() };
                 self.operations.insert(handle, Request::Restore(request));
             }
         }
@@ -158,16 +167,17 @@ impl Client {
         let packet: Option<Packet> = match request {
             Request::Subscribe(request) | Request::Restore(request) => {
                 self.check_supported(request)?;
-                NonEmpty::try_from(request.subscriptions.clone())
-                    .ok()
-                    .map(|subscriptions| Subscribe { id, properties: request.properties.clone(), subscriptions }.into())
+                NonEmpty::try_from(request.subscriptions.clone()).ok().map(|subscriptions| {
+                    Subscribe { id, properties: request.properties.clone(), subscriptions }.into()
+                })
             }
             Request::Unsubscribe(request) => NonEmpty::try_from(request.filters.clone())
                 .ok()
                 .map(|filters| Unsubscribe { id, properties: request.properties.clone(), filters }.into()),
         };
         // Options may have changed since the command was checked.
-        let packet = packet.and_then(|packet| packet.fitted_to(self.version())).ok_or(Unsupported::PacketSize(0))?;
+        let packet =
+            packet.and_then(|packet| packet.fitted_to(self.version())).ok_or(Unsupported::PacketSize(0))?;
         if self.fits(&packet) {
             return Ok(packet);
         }

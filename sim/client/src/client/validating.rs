@@ -3,8 +3,8 @@
 use mqttspec_codec::{
     Connect, ContentType, CorrelationData, MaximumPacketSize, MessageExpiryInterval, PayloadFormatIndicator,
     Properties, ReceiveMaximum, RequestProblemInformation, RequestResponseInformation, ResponseTopic,
-    SessionExpiryInterval, SubscriptionIdentifier, TopicAlias, TopicAliasMaximum, UserProperty, Utf8String, Version,
-    Will, WillDelayInterval,
+    SessionExpiryInterval, SubscriptionIdentifier, TopicAlias, TopicAliasMaximum, UserProperty, Utf8String,
+    Version, Will, WillDelayInterval,
 };
 
 use crate::command::{DisconnectRequest, Publication, SubscribeRequest, UnsubscribeRequest};
@@ -19,7 +19,9 @@ impl Options {
         match self.version {
             Version::V3_1 if !(1..=23).contains(&length) => return Err(Invalid::ClientIdentifierLength),
             // 3.1.1/[MQTT-3.1.3-7]
-            Version::V3_1_1 if length == 0 && !self.clean_start => return Err(Invalid::EmptyClientIdentifier),
+            Version::V3_1_1 if length == 0 && !self.clean_start => {
+                return Err(Invalid::EmptyClientIdentifier);
+            }
             _ => {}
         }
         // 3.1.1/[MQTT-3.1.2-22]
@@ -88,7 +90,13 @@ impl Options {
     fn will(&self) -> Option<Will> {
         let topic = self.will_topic.clone()?;
         let properties = if self.version.is_5() { self.will_properties() } else { Properties::new() };
-        Some(Will { topic, payload: self.will_payload.clone(), qos: self.will_qos, retain: self.will_retain, properties })
+        Some(Will {
+            topic,
+            payload: self.will_payload.clone(),
+            qos: self.will_qos,
+            retain: self.will_retain,
+            properties,
+        })
     }
 
     fn will_properties(&self) -> Properties<Will> {
@@ -157,8 +165,9 @@ impl SubscribeRequest {
             if version.is_5() && subscription.no_local && subscription.filter.is_shared() {
                 return Err(Invalid::NoLocalOnSharedSubscription);
             }
-            let options =
-                subscription.no_local || subscription.retain_as_published || subscription.retain_handling != default;
+            let options = subscription.no_local
+                || subscription.retain_as_published
+                || subscription.retain_handling != default;
             if !version.is_5() && options {
                 return Err(Invalid::NeedsVersion5);
             }

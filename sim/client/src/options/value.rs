@@ -137,7 +137,11 @@ impl OptionValue for Duration {
     }
 
     fn spell(&self) -> String {
-        if self.subsec_nanos() == 0 { format!("{}s", self.as_secs()) } else { format!("{}ms", self.as_millis()) }
+        if self.subsec_nanos() == 0 {
+            format!("{}s", self.as_secs())
+        } else {
+            format!("{}ms", self.as_millis())
+        }
     }
 }
 

@@ -47,11 +47,6 @@ impl Identifiers {
     pub(crate) fn release(&mut self, identifier: PacketIdentifier) {
         self.in_use.remove(&identifier);
     }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.in_use.len()
-    }
 }
 
 /// The identifier behind `identifier`; 1 follows 65,535.

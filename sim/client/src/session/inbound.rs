@@ -125,8 +125,13 @@ impl Inbound {
     /// The message is the application's now, or refused. `None` if it does not wait for an acknowledgement.
     ///
     /// Gives the identifier of a QoS 2 message that must be remembered from now on.
-    pub(crate) fn decide(&mut self, delivered: Delivered, reason: PubAckReason) -> Option<Option<PacketIdentifier>> {
-        let undecided = self.undecided.iter().find(|&(_, &other)| other == delivered).map(|(&identifier, _)| identifier);
+    pub(crate) fn decide(
+        &mut self,
+        delivered: Delivered,
+        reason: PubAckReason,
+    ) -> Option<Option<PacketIdentifier>> {
+        let undecided =
+            self.undecided.iter().find(|&(_, &other)| other == delivered).map(|(&identifier, _)| identifier);
         let queue = if undecided.is_some() { &mut self.held_exactly } else { &mut self.held_once };
         let held = queue.iter_mut().find(|held| held.delivered == delivered && held.verdict.is_none());
         match (undecided, held) {
@@ -153,7 +158,9 @@ impl Inbound {
     /// The next acknowledgement that may go without overtaking one of its kind.
     pub(crate) fn next_due(&mut self) -> Option<Due> {
         // [MQTT-4.6.0-2] [MQTT-4.6.0-3]
-        for (queue, qos) in [(&mut self.held_once, QoS::AtLeastOnce), (&mut self.held_exactly, QoS::ExactlyOnce)] {
+        for (queue, qos) in
+            [(&mut self.held_once, QoS::AtLeastOnce), (&mut self.held_exactly, QoS::ExactlyOnce)]
+        {
             let Some(reason) = queue.front().and_then(|held| held.verdict) else { continue };
             let Some(Held { identifier, .. }) = queue.pop_front() else { continue };
             if reason.is_failure() {

@@ -3,13 +3,15 @@
 //!
 //! The exchanges outlive the Network Connection; quota and the marks of what must be sent again belong to one connection.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mqttspec_codec::{PacketIdentifier, PacketType, PubAckReason, QoS};
 
 use super::Identifiers;
 use crate::command::{Handle, Publication};
 use crate::error::Violation;
+use crate::queue::Waiting;
 
 /// One message between its first PUBLISH and its last acknowledgement.
 #[derive(Clone, Debug)]
@@ -18,6 +20,7 @@ pub(crate) struct Exchange {
     pub(crate) publication: Publication,
     pub(crate) qos: QoS,
     pub(crate) phase: Phase,
+    pub(crate) accepted_at: Duration,
     /// Whether its PUBLISH took from the send quota of this Network Connection.
     counted: bool,
 }
@@ -122,8 +125,8 @@ impl Outbound {
     }
 
     /// The first PUBLISH of a message is sent under this identifier.
-    pub(crate) fn begin(&mut self, identifier: PacketIdentifier, handle: Handle, publication: Publication, qos: QoS) {
-        self.restore(identifier, handle, publication, qos, Phase::Published);
+    pub(crate) fn begin(&mut self, identifier: PacketIdentifier, handle: Handle, waited: Waiting) {
+        self.restore(identifier, handle, waited, Phase::Published);
         self.take_quota(identifier);
     }
 
@@ -132,14 +135,14 @@ impl Outbound {
         &mut self,
         identifier: PacketIdentifier,
         handle: Handle,
-        publication: Publication,
-        qos: QoS,
+        Waiting { publication, qos, accepted_at }: Waiting,
         phase: Phase,
     ) {
         if let Phase::Released(order) = phase {
             self.releases = self.releases.max(order + 1);
         }
-        self.exchanges.insert(identifier, Exchange { handle, publication, qos, phase, counted: false });
+        self.exchanges
+            .insert(identifier, Exchange { handle, publication, qos, phase, accepted_at, counted: false });
     }
 
     /// # Errors
@@ -195,7 +198,9 @@ impl Outbound {
         match self.exchanges.get(&identifier).map(|exchange| exchange.phase) {
             None => Ok(Outcome::Unknown),
             Some(Phase::Released(_)) => Ok(self.finish(identifier, identifiers)),
-            Some(Phase::Published | Phase::Abandoned) => Err(Violation::AcknowledgementMisplaced(PacketType::PubComp)),
+            Some(Phase::Published | Phase::Abandoned) => {
+                Err(Violation::AcknowledgementMisplaced(PacketType::PubComp))
+            }
         }
     }
 
@@ -229,12 +234,6 @@ impl Outbound {
         }
         drained.sort_by_key(|exchange| exchange.handle);
         drained
-    }
-
-    /// Identifiers in flight, for the invariants of tests.
-    #[cfg(test)]
-    pub(crate) fn identifiers(&self) -> BTreeSet<PacketIdentifier> {
-        self.exchanges.keys().copied().collect()
     }
 
     fn take_quota(&mut self, identifier: PacketIdentifier) {
