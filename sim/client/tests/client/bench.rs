@@ -1,0 +1,227 @@
+//! A client with a hand-held Server: the test says what comes in and looks at what goes out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use mqttspec_client::{
+    Action, Change, Client, Command, Event, Handle, Options, Publication, SubscribeRequest,
+};
+use mqttspec_codec::{
+    ConnAck, Delivery, Packet, PacketIdentifier, PubAck, PubComp, PubRec, Publish, QoS, Subscription,
+    TopicFilter, TopicName, Utf8String, Version,
+};
+
+pub(crate) struct Bench {
+    pub(crate) client: Client,
+    pub(crate) now: Duration,
+    pub(crate) store: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) actions: VecDeque<Action>,
+}
+
+impl Bench {
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
+            client: Client::new(options, 7),
+            now: Duration::ZERO,
+            store: BTreeMap::new(),
+            events: VecDeque::new(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Connected with the given CONNACK.
+    pub(crate) fn connected_with(options: Options, connack: ConnAck) -> Self {
+        let mut bench = Self::new(options);
+        bench.command(Command::Connect(None));
+        bench.accept(connack);
+        bench.quiet();
+        bench
+    }
+
+    pub(crate) fn connected(version: Version) -> Self {
+        Self::connected_with(options(version), ConnAck::accepted(false))
+    }
+
+    pub(crate) fn command(&mut self, command: Command) -> Handle {
+        let handle = self.client.handle_command(self.now, command);
+        self.drive();
+        handle
+    }
+
+    pub(crate) fn packet(&mut self, packet: impl Into<Packet>) {
+        self.client.handle_packet(self.now, packet.into());
+        self.drive();
+    }
+
+    pub(crate) fn closed(&mut self) {
+        self.client.handle_closed(self.now);
+        self.drive();
+    }
+
+    pub(crate) fn network_up(&mut self) {
+        self.client.handle_connected(self.now);
+        self.drive();
+    }
+
+    pub(crate) fn network_fails(&mut self) {
+        self.client.handle_connect_failed(self.now);
+        self.drive();
+    }
+
+    /// Lets time run to the next deadline, and says how far that was.
+    pub(crate) fn run_to_deadline(&mut self) -> Duration {
+        let at = self.client.poll_timeout().expect("nothing to wait for");
+        let waited = at.saturating_sub(self.now);
+        self.now = self.now.max(at);
+        self.client.handle_timeout(self.now);
+        self.drive();
+        waited
+    }
+
+    /// Lets time run, through every deadline on the way.
+    pub(crate) fn wait(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(at) = self.client.poll_timeout().filter(|&at| at <= end) {
+            self.now = self.now.max(at);
+            self.client.handle_timeout(self.now);
+            self.drive();
+        }
+        self.now = end;
+        self.client.handle_timeout(end);
+        self.drive();
+    }
+
+    /// The Network Connection that was asked for comes up, and the Server accepts. Gives the CONNECT.
+    pub(crate) fn accept(&mut self, connack: ConnAck) -> Packet {
+        assert!(matches!(self.actions.pop_front(), Some(Action::Dial { .. })), "no Dial");
+        self.network_up();
+        let connect = self.sent();
+        assert!(matches!(connect, Packet::Connect(_)), "{connect:?}");
+        self.packet(connack);
+        connect
+    }
+
+    /// The connection is reset, the client waits and comes back.
+    pub(crate) fn reconnect(&mut self, connack: ConnAck) -> Packet {
+        self.closed();
+        self.actions.clear();
+        self.run_to_deadline();
+        self.accept(connack)
+    }
+
+    /// The process dies and starts again with what the store has.
+    pub(crate) fn crash(&mut self) {
+        let options = self.client.options().clone();
+        self.client = Client::restore(options, 8, self.now, self.store.clone()).unwrap();
+        self.actions.clear();
+        self.events.clear();
+        self.drive();
+    }
+
+    /// The next action, which must be a packet.
+    pub(crate) fn sent(&mut self) -> Packet {
+        match self.actions.pop_front() {
+            Some(Action::Send(packet)) => packet,
+            other => panic!("a packet was expected, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn sent_publish(&mut self) -> Publish {
+        match self.sent() {
+            Packet::Publish(publish) => publish,
+            other => panic!("PUBLISH was expected, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn event(&mut self) -> Event {
+        self.events.pop_front().expect("an event was expected")
+    }
+
+    pub(crate) fn silent(&self) {
+        assert_eq!(self.actions, [], "silence was expected");
+    }
+
+    pub(crate) fn quiet(&mut self) {
+        self.events.clear();
+        self.actions.clear();
+    }
+
+    pub(crate) fn publish(&mut self, topic: &'static str, payload: &'static str, qos: QoS) -> Handle {
+        self.command(Command::Publish(Publication::new(TopicName::from_static(topic), payload).qos(qos)))
+    }
+
+    pub(crate) fn subscribe(&mut self, filter: &'static str, qos: QoS) -> Handle {
+        self.command(Command::Subscribe(SubscribeRequest {
+            subscriptions: vec![Subscription::new(TopicFilter::from_static(filter), qos)],
+            properties: Default::default(),
+        }))
+    }
+
+    /// The payloads of all messages that the application was given.
+    pub(crate) fn received(&mut self) -> Vec<String> {
+        let events = std::mem::take(&mut self.events);
+        events
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Message(message) => Some(String::from_utf8(message.payload.to_vec()).unwrap()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The handles of all publications that are done.
+    pub(crate) fn published(&mut self) -> Vec<Handle> {
+        let events = std::mem::take(&mut self.events);
+        events
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Published { handle, .. } => Some(handle),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn drive(&mut self) {
+        while let Some(event) = self.client.poll_event() {
+            self.events.push_back(event);
+        }
+        for change in self.client.take_changes() {
+            match change {
+                Change::Put { key, value } => self.store.insert(key, value),
+                Change::Delete { key } => self.store.remove(&key),
+            };
+        }
+        while let Some(action) = self.client.poll_action() {
+            self.actions.push_back(action);
+        }
+    }
+}
+
+pub(crate) fn options(version: Version) -> Options {
+    Options { version, client_id: Utf8String::from_static("device"), ..Options::default() }
+}
+
+pub(crate) fn id(value: u16) -> PacketIdentifier {
+    PacketIdentifier::new(value).unwrap()
+}
+
+pub(crate) fn incoming(topic: &'static str, payload: &'static str, delivery: Delivery) -> Publish {
+    Publish { delivery, ..Publish::new(TopicName::from_static(topic), payload) }
+}
+
+pub(crate) fn puback(value: u16) -> PubAck {
+    PubAck::success(id(value))
+}
+
+pub(crate) fn pubrec(value: u16) -> PubRec {
+    PubRec::success(id(value))
+}
+
+pub(crate) fn pubcomp(value: u16) -> PubComp {
+    PubComp::success(id(value))
+}
+
+pub(crate) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
