@@ -11,7 +11,8 @@ use mqttspec_codec::{
 
 use crate::broker::{Broker, ConnectionId, Fault};
 use crate::connection::State;
-use crate::event::{Event, SessionEnd};
+use crate::event::{Ending, Event, SessionEnd};
+use crate::output::fits;
 use crate::session::{NEVER, SessionKey};
 use crate::timers::Timer;
 
@@ -24,14 +25,11 @@ impl Broker {
         connect: Connect,
         data: Option<BinaryData>,
     ) {
-        self.take_over(now, id, &connect);
-        let (key, session_present) = self.begin_session(now, id, &connect);
-
         let asked = requested_expiry(&connect);
         let granted = granted_expiry(&connect, self.options.session_expiry_maximum);
         let keep_alive = self.options.server_keep_alive.unwrap_or(connect.keep_alive);
-        let connack = ConnAck {
-            session_present: session_present && connect.version != Version::V3_1,
+        let mut connack = ConnAck {
+            session_present: false,
             // [MQTT-3.1.4-5] 3.1.1/[MQTT-3.1.4-4]
             reason: mqttspec_codec::ConnectReason::Success,
             properties: if connect.version.is_5() {
@@ -40,6 +38,15 @@ impl Broker {
                 Properties::new()
             },
         };
+        if !self.connections.get(&id).is_some_and(|connection| fits(connection, &connack.clone().into())) {
+            // [MQTT-3.1.2-24] A Client that cannot be sent its CONNACK cannot be let in.
+            self.end_connection(now, id, Ending::Silent);
+            return;
+        }
+        self.take_over(now, id, &connect);
+        let (key, session_present) = self.begin_session(now, id, &connect);
+        // 3.1 has no such flag
+        connack.session_present = session_present && connect.version != Version::V3_1;
 
         if let Some(session) = self.sessions.get_mut(&key) {
             session.connection = Some(id);

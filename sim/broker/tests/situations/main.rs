@@ -1,0 +1,20 @@
+//! The broker in protocol situations, by direct calls: connect, act, look at what comes out.
+#![expect(clippy::unwrap_used, reason = "what is not as expected fails the test")]
+
+mod authentication;
+mod connect;
+mod disconnect;
+mod flow_control;
+mod keep_alive;
+mod limits;
+mod publish;
+mod qos_in;
+mod qos_out;
+mod retained;
+mod rig;
+mod sessions;
+mod shared;
+mod store;
+mod subscribe;
+mod topic_alias;
+mod will;
