@@ -3,6 +3,9 @@
 
 mod decoder;
 mod error;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod misdeed;
 mod nonempty;
 mod packet;
