@@ -1,2 +1,28 @@
 //! A simulated world of named hosts: one clock, links, faults, disks and a seed.
 #![forbid(unsafe_code)]
+
+mod builder;
+mod connection;
+mod error;
+mod faults;
+mod history;
+mod host;
+mod link;
+mod links;
+mod net;
+mod network;
+mod seed;
+mod simulation;
+mod stream;
+mod world;
+
+pub use builder::{Builder, Outcome};
+pub use error::{Failure, RunError, WorldError};
+pub use history::{ConnectionId, Event, EventKind, HostId, Keep, Statistics, Trace};
+pub use host::{HostContext, HostResult};
+pub use link::{Latency, LinkChange};
+pub use links::Links;
+pub use net::{Listener, Net};
+pub use seed::{Draw, Probability, Seed};
+pub use stream::{WorldListener, WorldNet, WorldStream};
+pub use world::World;

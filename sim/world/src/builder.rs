@@ -1,0 +1,278 @@
+//! The description of a world, and its run from start to end.
+
+use crate::error::{Failure, RunError};
+use crate::history::{Event, Keep, Observer, Statistics, Trace};
+use crate::host::{Factory, Host, HostContext, HostResult, HostWaker, Ready};
+use crate::link::{Latency, Link};
+use crate::network::{Network, Patience, RECEIVE_BUFFER};
+use crate::seed::{Probability, Seed};
+use crate::simulation::{Limits, Scheduler, Simulation};
+use crate::world::World;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+use tokio::task::LocalSet;
+use turmoil_net::KernelConfig;
+
+thread_local! {
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+}
+
+struct Declared {
+    name: String,
+    factory: Factory,
+    starts_up: bool,
+}
+
+/// Describes a world before it runs.
+pub struct Builder {
+    seed: u64,
+    hosts: Vec<Declared>,
+    link: Link,
+    patience: Patience,
+    limits: Limits,
+    keep: Keep,
+    observer: Option<Observer>,
+}
+
+impl Builder {
+    pub(crate) fn new(seed: u64) -> Builder {
+        Builder {
+            seed,
+            hosts: Vec::new(),
+            link: Link::new(Latency::Fixed(Duration::from_millis(1))),
+            patience: Patience { request: Duration::from_secs(127), data: Duration::from_secs(924) },
+            limits: Limits {
+                simulated: Duration::from_secs(7 * 24 * 3600),
+                events: 50_000_000,
+                polls_per_instant: 100_000,
+            },
+            keep: Keep::All,
+            observer: None,
+        }
+    }
+
+    /// Declares a host that is up from the start. The closure makes its main task at each start; when that task returns,
+    /// the host's process has ended, and its other tasks with it.
+    pub fn host<F, Fut>(self, name: &str, main: F) -> Builder
+    where
+        F: FnMut(HostContext) -> Fut + 'static,
+        Fut: Future + 'static,
+        Fut::Output: HostResult,
+    {
+        self.declare(name, main, true)
+    }
+
+    /// Declares a host that is down until the director starts it.
+    pub fn host_down<F, Fut>(self, name: &str, main: F) -> Builder
+    where
+        F: FnMut(HostContext) -> Fut + 'static,
+        Fut: Future + 'static,
+        Fut::Output: HostResult,
+    {
+        self.declare(name, main, false)
+    }
+
+    fn declare<F, Fut>(mut self, name: &str, mut main: F, starts_up: bool) -> Builder
+    where
+        F: FnMut(HostContext) -> Fut + 'static,
+        Fut: Future + 'static,
+        Fut::Output: HostResult,
+    {
+        let factory: Factory = Box::new(move |context| {
+            let main = main(context);
+            Box::pin(async move { main.await.into_result() })
+        });
+        self.hosts.push(Declared { name: name.to_owned(), factory, starts_up });
+        self
+    }
+
+    /// The latency of every link at the start. The default is 1 ms.
+    pub fn latency(mut self, latency: impl Into<Latency>) -> Builder {
+        self.link.latency = latency.into();
+        self
+    }
+
+    /// The loss of every link at the start. The default is none.
+    pub fn loss(mut self, loss: Probability) -> Builder {
+        self.link.loss = loss;
+        self
+    }
+
+    /// How long an unanswered connection request and unacknowledged data are tried again before the connection counts as
+    /// timed out. The defaults are those of Linux: 127 s and 924 s.
+    pub fn patience(mut self, request: Duration, data: Duration) -> Builder {
+        self.patience = Patience { request, data };
+        self
+    }
+
+    /// The simulated time after which a run counts as one that never ends. The default is 7 days.
+    pub fn time_limit(mut self, limit: Duration) -> Builder {
+        self.limits.simulated = limit;
+        self
+    }
+
+    /// The number of events after which a run counts as one that never ends. The default is 50 million.
+    pub fn event_limit(mut self, limit: u64) -> Builder {
+        self.limits.events = limit;
+        self
+    }
+
+    /// How often a host may be polled at one instant before it counts as spinning. The default is 100,000.
+    pub fn poll_limit(mut self, limit: u64) -> Builder {
+        self.limits.polls_per_instant = limit;
+        self
+    }
+
+    /// How much of the history the trace holds. The default is all of it.
+    pub fn keep(mut self, keep: Keep) -> Builder {
+        self.keep = keep;
+        self
+    }
+
+    /// Shows every event to a closure as it happens.
+    pub fn observe(mut self, observer: impl FnMut(&Event) + 'static) -> Builder {
+        self.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Runs the world until its director returns.
+    ///
+    /// # Errors
+    /// What [`RunError`] lists, with the history up to then. A panic of the director itself goes on as a panic.
+    pub fn run<D, F>(self, director: D) -> Result<Outcome<F::Output>, Failure>
+    where
+        D: FnOnce(World) -> F,
+        F: Future,
+    {
+        let seed = self.seed;
+        let Some(_running) = Running::begin() else { return Err(early(seed, RunError::Nested)) };
+        let runtime = match runtime(&Seed::new(seed)) {
+            Ok(runtime) => runtime,
+            Err(error) => return Err(early(seed, RunError::Runtime(error.to_string()))),
+        };
+        let entered = runtime.enter();
+        let (simulation, up) = self.into_simulation()?;
+        drop(entered);
+        // Whatever happens below, hosts go before the network, and both before the runtime.
+        let _torn_down = TearDown(simulation.clone());
+        let ended = runtime.block_on(async {
+            for host in up {
+                simulation.start(host);
+            }
+            let world = World { simulation: simulation.clone() };
+            let local = LocalSet::new();
+            let director = local.run_until(async { director(world).await });
+            Scheduler::new(simulation.clone(), director).await
+        });
+        let trace = simulation.trace();
+        match ended {
+            Ok(output) => Ok(Outcome { output, trace }),
+            Err(error) => Err(Failure { error, trace: Box::new(trace) }),
+        }
+    }
+
+    fn into_simulation(self) -> Result<(Rc<Simulation>, Vec<u16>), Failure> {
+        let seed = self.seed;
+        let count = u16::try_from(self.hosts.len()).ok().filter(|&count| count < u16::MAX - 1);
+        let Some(count) = count else { return Err(early(seed, RunError::TooManyHosts(self.hosts.len()))) };
+        let mut names = BTreeSet::new();
+        let mut net = turmoil_net::Net::with_config(
+            // Retransmission is this crate's: turmoil's counts passes and not time.
+            KernelConfig::default().retx_threshold(u32::MAX).recv_buf_cap(RECEIVE_BUFFER),
+        );
+        let ready = Arc::new(Ready::default());
+        let mut hosts = Vec::with_capacity(self.hosts.len());
+        let mut up = Vec::new();
+        for (host, declared) in (0..).zip(self.hosts) {
+            let Declared { name, factory, starts_up } = declared;
+            let is_address = name.parse::<std::net::IpAddr>().is_ok();
+            if name.is_empty() || name == "localhost" || is_address || !names.insert(name.clone()) {
+                return Err(early(seed, RunError::HostName(name)));
+            }
+            let id = net.add_host(name.as_str());
+            let woken = Arc::new(HostWaker::new(host, ready.clone()));
+            if starts_up {
+                up.push(host);
+            }
+            hosts.push(Host {
+                name: name.into(),
+                id,
+                factory: RefCell::new(factory),
+                tasks: RefCell::new(None),
+                ended: Rc::default(),
+                stop: RefCell::default(),
+                incarnation: Cell::new(0),
+                waker: Waker::from(woken.clone()),
+                woken,
+                polls_now: Cell::default(),
+                polls: Cell::default(),
+            });
+        }
+        let tree = Seed::new(seed);
+        let network =
+            Network::new(net.enter(), count, self.link, self.patience, &tree, self.keep, self.observer);
+        Ok((Rc::new(Simulation::new(hosts, network, seed, self.limits, ready)), up))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.hosts.iter().map(|host| host.name.as_str()).collect();
+        f.debug_struct("Builder").field("seed", &self.seed).field("hosts", &names).finish_non_exhaustive()
+    }
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome<T> {
+    /// What the director returned.
+    pub output: T,
+    /// What happened.
+    pub trace: Trace,
+}
+
+/// A run that failed before anything happened.
+fn early(seed: u64, error: RunError) -> Failure {
+    let trace =
+        Trace { seed, hosts: Vec::new(), events: Vec::new(), hash: 0, statistics: Statistics::default() };
+    Failure { error, trace: Box::new(trace) }
+}
+
+fn runtime(seed: &Seed) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true);
+    #[cfg(tokio_unstable)]
+    builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.child("tokio").to_bytes()));
+    #[cfg(not(tokio_unstable))]
+    let _ = seed;
+    builder.build()
+}
+
+/// One world at a time on a thread: turmoil's sockets are found by the thread.
+struct Running;
+
+impl Running {
+    fn begin() -> Option<Running> {
+        RUNNING.with(|running| !running.replace(true)).then_some(Running)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.with(|running| running.set(false));
+    }
+}
+
+struct TearDown(Rc<Simulation>);
+
+impl Drop for TearDown {
+    fn drop(&mut self) {
+        self.0.tear_down();
+    }
+}

@@ -1,0 +1,303 @@
+//! What happened in a run, in order: the typed events, and the hash that identifies the run.
+
+use crate::link::LinkChange;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use xxhash_rust::xxh3::Xxh3;
+
+/// A host of the world, by its place in the order of declaration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId(pub(crate) u16);
+
+impl HostId {
+    /// The place in the order of declaration, from 0.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// A connection of the world, numbered from 1 in the order in which they were opened; never used twice in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub(crate) u64);
+
+impl ConnectionId {
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Simulated time since the start of the run.
+    pub at: Duration,
+    /// The host at which it happened; none for what concerns the whole world.
+    pub host: Option<HostId>,
+    /// How often that host had been started by then; 0 before its first start.
+    pub incarnation: u32,
+    /// The connection on which it happened.
+    pub connection: Option<ConnectionId>,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The host was started.
+    HostStarted,
+    /// The host lost its power: nothing leaves it, and what its disk had not synced is gone.
+    HostCrashed,
+    /// The host's process was ended by force; its machine closes the sockets and keeps the disk.
+    HostKilled,
+    /// The host was asked to shut down.
+    ShutdownRequested,
+    /// The host's main task returned, with the error if it gave one.
+    HostEnded {
+        /// What the main task said was wrong.
+        error: Option<Arc<str>>,
+    },
+    /// The host asked for a connection.
+    ConnectionOpening {
+        /// The host it is for; none if no host has that address.
+        to: Option<HostId>,
+        /// The port it is for.
+        port: u16,
+    },
+    /// The connection was accepted by this host's machine.
+    ConnectionEstablished,
+    /// This host was told that its connection is refused.
+    ConnectionRefused,
+    /// Bytes arrived at this host.
+    Delivered {
+        /// How many.
+        bytes: u32,
+    },
+    /// A segment that this host sent got lost; it will be sent again.
+    Lost {
+        /// Bytes of payload in it.
+        bytes: u32,
+        /// How often it has been lost, this time included.
+        times: u32,
+    },
+    /// This host learnt that its peer will send no more.
+    Finished,
+    /// This host's end of the connection was reset.
+    Reset,
+    /// This host gave the connection up, because its peer acknowledged nothing for too long.
+    TimedOut,
+    /// A link from this host changed.
+    LinkChanged {
+        /// Where the link leads.
+        to: HostId,
+        /// What is so from now on.
+        change: LinkChange,
+    },
+    /// Every link of the world changed.
+    EveryLinkChanged {
+        /// What is so from now on.
+        change: LinkChange,
+    },
+    /// The connection was made to carry nothing any more, without a word to either end.
+    Blackholed,
+    /// The host stopped reading from its connections, or began again.
+    ReadingStalled {
+        /// True while it does not read.
+        stalled: bool,
+    },
+    /// The disk of the host was changed by a fault.
+    DiskFault {
+        /// The fault, in words.
+        fault: Arc<str>,
+    },
+    /// Something that a host or the director wanted to have on record.
+    Note {
+        /// Its words.
+        text: Arc<str>,
+    },
+}
+
+/// How much of the history a run keeps. The hash is over all of it in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Every event.
+    All,
+    /// The last so many events.
+    Last(usize),
+}
+
+/// The history of a run.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// The seed of the run.
+    pub seed: u64,
+    /// The names of the hosts in the order of declaration.
+    pub hosts: Vec<Arc<str>>,
+    /// The events that were kept, oldest first.
+    pub events: Vec<Event>,
+    /// XXH3-128 over every event of the run and over every byte that was delivered.
+    pub hash: u128,
+    /// What the run took.
+    pub statistics: Statistics,
+}
+
+impl Trace {
+    /// The name of a host of this run.
+    pub fn host_name(&self, host: HostId) -> &str {
+        self.hosts.get(host.index()).map_or("?", |name| name)
+    }
+
+    /// An event as a line for people.
+    pub fn line(&self, event: &Event) -> String {
+        let host = event.host.map_or("world", |host| self.host_name(host));
+        let connection = event.connection.map(|c| format!(" {c}")).unwrap_or_default();
+        let what = match &event.kind {
+            EventKind::ConnectionOpening { to, port } => {
+                format!("opens a connection to {}:{port}", to.map_or("nobody", |to| self.host_name(to)))
+            }
+            EventKind::LinkChanged { to, change } => format!("link to {}: {change}", self.host_name(*to)),
+            EventKind::EveryLinkChanged { change } => format!("every link: {change}"),
+            EventKind::Delivered { bytes } => format!("receives {bytes} bytes"),
+            EventKind::Lost { bytes, times } => format!("loses a segment of {bytes} bytes, {times} times"),
+            EventKind::HostEnded { error: Some(error) } => format!("ends: {error}"),
+            EventKind::DiskFault { fault } => format!("disk: {fault}"),
+            EventKind::Note { text } => text.to_string(),
+            EventKind::ReadingStalled { stalled: true } => "stops reading".to_owned(),
+            EventKind::ReadingStalled { stalled: false } => "reads again".to_owned(),
+            kind => format!("{kind:?}"),
+        };
+        format!("{:>12.6} s  {host}/{}{connection}  {what}", event.at.as_secs_f64(), event.incarnation)
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for event in &self.events {
+            writeln!(f, "{}", self.line(event))?;
+        }
+        write!(f, "seed {} hash {:032x}", self.seed, self.hash)
+    }
+}
+
+/// What a run took, in countable things; none of them is wall time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Simulated time.
+    pub simulated: Duration,
+    /// Events recorded.
+    pub events: u64,
+    /// Segments delivered.
+    pub segments: u64,
+    /// Times that a host was polled.
+    pub polls: u64,
+    /// Times that the sockets of all hosts were asked for what they want to send.
+    pub sweeps: u64,
+}
+
+/// Is shown every event as it happens.
+pub(crate) type Observer = Box<dyn FnMut(&Event)>;
+
+pub(crate) struct History {
+    keep: Keep,
+    events: VecDeque<Event>,
+    hasher: Box<Xxh3>,
+    recorded: u64,
+    observer: Option<Observer>,
+}
+
+impl History {
+    pub(crate) fn new(keep: Keep, observer: Option<Observer>) -> History {
+        History { keep, events: VecDeque::new(), hasher: Box::new(Xxh3::new()), recorded: 0, observer }
+    }
+
+    pub(crate) fn recorded(&self) -> u64 {
+        self.recorded
+    }
+
+    pub(crate) fn hash(&self) -> u128 {
+        self.hasher.digest128()
+    }
+
+    pub(crate) fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events).into()
+    }
+
+    /// `bytes` are part of the hash, but not of the event.
+    pub(crate) fn record(&mut self, event: Event, bytes: &[u8]) {
+        self.recorded += 1;
+        self.absorb(&event, bytes);
+        if let Some(observer) = &mut self.observer {
+            observer(&event);
+        }
+        match self.keep {
+            Keep::All => self.events.push_back(event),
+            Keep::Last(0) => {}
+            Keep::Last(most) => {
+                if self.events.len() >= most {
+                    self.events.pop_front();
+                }
+                self.events.push_back(event);
+            }
+        }
+    }
+
+    fn absorb(&mut self, event: &Event, bytes: &[u8]) {
+        let mut fixed = [0u8; 28];
+        fixed[..8].copy_from_slice(&nanoseconds(event.at).to_le_bytes());
+        fixed[8..10].copy_from_slice(&event.host.map_or(u16::MAX, |host| host.0).to_le_bytes());
+        fixed[10..14].copy_from_slice(&event.incarnation.to_le_bytes());
+        fixed[14..22].copy_from_slice(&event.connection.map_or(0, |c| c.0).to_le_bytes());
+        let (tag, number, text): (u16, u32, &str) = match &event.kind {
+            EventKind::HostStarted => (1, 0, ""),
+            EventKind::HostCrashed => (2, 0, ""),
+            EventKind::HostKilled => (3, 0, ""),
+            EventKind::ShutdownRequested => (4, 0, ""),
+            EventKind::HostEnded { error } => (5, 0, error.as_deref().unwrap_or_default()),
+            EventKind::ConnectionOpening { to, port } => {
+                (6, u32::from(*port) << 16 | u32::from(to.map_or(u16::MAX, |to| to.0)), "")
+            }
+            EventKind::ConnectionEstablished => (7, 0, ""),
+            EventKind::ConnectionRefused => (8, 0, ""),
+            EventKind::Delivered { bytes } => (9, *bytes, ""),
+            EventKind::Lost { bytes, times } => (10, bytes.wrapping_mul(31).wrapping_add(*times), ""),
+            EventKind::Finished => (11, 0, ""),
+            EventKind::Reset => (12, 0, ""),
+            EventKind::TimedOut => (13, 0, ""),
+            EventKind::LinkChanged { to, change } => {
+                self.hasher.update(change.to_string().as_bytes());
+                (14, u32::from(to.0), "")
+            }
+            EventKind::EveryLinkChanged { change } => {
+                self.hasher.update(change.to_string().as_bytes());
+                (15, 0, "")
+            }
+            EventKind::Blackholed => (16, 0, ""),
+            EventKind::ReadingStalled { stalled } => (17, u32::from(*stalled), ""),
+            EventKind::DiskFault { fault } => (18, 0, fault),
+            EventKind::Note { text } => (19, 0, text),
+        };
+        fixed[22..24].copy_from_slice(&tag.to_le_bytes());
+        fixed[24..].copy_from_slice(&number.to_le_bytes());
+        self.hasher.update(&fixed);
+        if !text.is_empty() {
+            self.hasher.update(text.as_bytes());
+        }
+        if !bytes.is_empty() {
+            self.hasher.update(bytes);
+        }
+    }
+}
+
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,241 @@
+//! The links between hosts: one for each ordered pair, with settings of its own.
+
+use crate::seed::{Draw, Probability};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// How long a segment is under way.
+///
+/// Segments of one connection never overtake each other, whatever is drawn for each. The clock has a resolution of one
+/// millisecond: what arrives between two ticks is seen at the later one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Latency {
+    /// Always the same.
+    Fixed(Duration),
+    /// Anything from the first to the second, equally likely.
+    Range(Duration, Duration),
+    /// By five of its quantiles: the shortest, the median, the 90th and 99th hundredth, the longest; evenly spread between
+    /// two neighbours. Whole numbers only, so that it is the same on every machine.
+    Quantiles([Duration; 5]),
+}
+
+impl Latency {
+    pub(crate) fn draw(&self, draw: &mut Draw) -> Duration {
+        match self {
+            Latency::Fixed(always) => *always,
+            Latency::Range(low, high) => draw.duration(*low, *high),
+            Latency::Quantiles(quantiles) => {
+                let band = match draw.below(100) {
+                    0..50 => 0,
+                    50..90 => 1,
+                    90..99 => 2,
+                    _ => 3,
+                };
+                draw.duration(quantiles[band], quantiles[band + 1])
+            }
+        }
+    }
+}
+
+impl From<Duration> for Latency {
+    fn from(always: Duration) -> Latency {
+        Latency::Fixed(always)
+    }
+}
+
+impl From<std::ops::RangeInclusive<Duration>> for Latency {
+    fn from(range: std::ops::RangeInclusive<Duration>) -> Latency {
+        Latency::Range(*range.start(), *range.end())
+    }
+}
+
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Latency::Fixed(always) => write!(f, "{always:?}"),
+            Latency::Range(low, high) => write!(f, "{low:?}..{high:?}"),
+            Latency::Quantiles(q) => write!(f, "{:?} {:?} {:?} {:?} {:?}", q[0], q[1], q[2], q[3], q[4]),
+        }
+    }
+}
+
+/// What is so on a link from a moment on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkChange {
+    /// Nothing gets through; senders keep trying as TCP does.
+    Partitioned,
+    /// The link carries again: no partition, no hold, no refusal.
+    Healed,
+    /// Segments are kept on the way, in order.
+    Held,
+    /// What was held goes on.
+    Released,
+    /// Each segment is under way for that long.
+    Latency(Latency),
+    /// Each segment is lost with that probability.
+    Loss(Probability),
+    /// At most so many bytes a second; none for no limit.
+    Bandwidth(Option<u64>),
+    /// New connections are answered with a reset.
+    Refusing,
+}
+
+impl fmt::Display for LinkChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LinkChange::Partitioned => f.write_str("partitioned"),
+            LinkChange::Healed => f.write_str("healed"),
+            LinkChange::Held => f.write_str("held"),
+            LinkChange::Released => f.write_str("released"),
+            LinkChange::Latency(latency) => write!(f, "latency {latency}"),
+            LinkChange::Loss(loss) => write!(f, "loss {:.3} %", loss.as_fraction() * 100.0),
+            LinkChange::Bandwidth(Some(bytes)) => write!(f, "bandwidth {bytes} B/s"),
+            LinkChange::Bandwidth(None) => f.write_str("bandwidth unlimited"),
+            LinkChange::Refusing => f.write_str("refuses connections"),
+        }
+    }
+}
+
+/// One direction between two hosts.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) latency: Latency,
+    pub(crate) loss: Probability,
+    pub(crate) bytes_per_second: Option<u64>,
+    pub(crate) partitioned: bool,
+    pub(crate) held: bool,
+    pub(crate) refusing: bool,
+}
+
+impl Link {
+    pub(crate) fn new(latency: Latency) -> Link {
+        Link {
+            latency,
+            loss: Probability::NEVER,
+            bytes_per_second: None,
+            partitioned: false,
+            held: false,
+            refusing: false,
+        }
+    }
+
+    fn apply(&mut self, change: &LinkChange) {
+        match change {
+            LinkChange::Partitioned => self.partitioned = true,
+            LinkChange::Healed => (self.partitioned, self.held, self.refusing) = (false, false, false),
+            LinkChange::Held => self.held = true,
+            LinkChange::Released => self.held = false,
+            LinkChange::Latency(latency) => self.latency = latency.clone(),
+            LinkChange::Loss(loss) => self.loss = *loss,
+            LinkChange::Bandwidth(limit) => self.bytes_per_second = *limit,
+            LinkChange::Refusing => self.refusing = true,
+        }
+    }
+}
+
+/// Which links a fault concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Selection {
+    Between(u16, u16),
+    OneWay(u16, u16),
+    Around(u16),
+    From(u16),
+    To(u16),
+    Everywhere,
+}
+
+impl Selection {
+    /// Whether the link from one host to the other is meant.
+    pub(crate) fn covers(self, from: u16, to: u16) -> bool {
+        match self {
+            Selection::Between(a, b) => (from, to) == (a, b) || (from, to) == (b, a),
+            Selection::OneWay(a, b) => (from, to) == (a, b),
+            Selection::Around(host) => from == host || to == host,
+            Selection::From(host) => from == host,
+            Selection::To(host) => to == host,
+            Selection::Everywhere => true,
+        }
+    }
+}
+
+/// The links that differ from the others, and what the others are like.
+#[derive(Debug)]
+pub(crate) struct Links {
+    usual: Link,
+    special: BTreeMap<(u16, u16), Link>,
+    hosts: u16,
+}
+
+impl Links {
+    pub(crate) fn new(usual: Link, hosts: u16) -> Links {
+        Links { usual, special: BTreeMap::new(), hosts }
+    }
+
+    pub(crate) fn get(&self, from: u16, to: u16) -> &Link {
+        if self.special.is_empty() {
+            return &self.usual;
+        }
+        self.special.get(&(from, to)).unwrap_or(&self.usual)
+    }
+
+    pub(crate) fn apply(&mut self, selection: Selection, change: &LinkChange) {
+        if selection == Selection::Everywhere {
+            self.usual.apply(change);
+            self.special.values_mut().for_each(|link| link.apply(change));
+            return;
+        }
+        for (from, to) in self.pairs(selection) {
+            self.special.entry((from, to)).or_insert_with(|| self.usual.clone()).apply(change);
+        }
+    }
+
+    /// The links that are meant, each as (from, to).
+    pub(crate) fn pairs(&self, selection: Selection) -> Vec<(u16, u16)> {
+        let others = |host: u16| (0..self.hosts).filter(move |&other| other != host);
+        match selection {
+            Selection::Between(a, b) => vec![(a, b), (b, a)],
+            Selection::OneWay(a, b) => vec![(a, b)],
+            Selection::Around(host) => {
+                others(host).flat_map(|other| [(host, other), (other, host)]).collect()
+            }
+            Selection::From(host) => others(host).map(|other| (host, other)).collect(),
+            Selection::To(host) => others(host).map(|other| (other, host)).collect(),
+            Selection::Everywhere => {
+                (0..self.hosts).flat_map(|from| others(from).map(move |to| (from, to))).collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+
+    #[test]
+    fn a_latency_by_quantiles_keeps_its_quantiles() {
+        let ms = Duration::from_millis;
+        let latency = Latency::Quantiles([ms(10), ms(20), ms(50), ms(200), ms(900)]);
+        let mut draw = Seed::new(3).draw();
+        let mut drawn: Vec<Duration> = (0..10_000).map(|_| latency.draw(&mut draw)).collect();
+        drawn.sort();
+        assert!(drawn[0] >= ms(10) && drawn[9_999] <= ms(900));
+        assert!((ms(19)..=ms(21)).contains(&drawn[5_000]), "{:?}", drawn[5_000]);
+        assert!((ms(45)..=ms(55)).contains(&drawn[9_000]), "{:?}", drawn[9_000]);
+    }
+
+    #[test]
+    fn healing_one_direction_leaves_the_other_cut() {
+        let mut links = Links::new(Link::new(Latency::Fixed(Duration::ZERO)), 3);
+        links.apply(Selection::Around(0), &LinkChange::Partitioned);
+        links.apply(Selection::OneWay(0, 1), &LinkChange::Healed);
+        assert!(!links.get(0, 1).partitioned);
+        assert!(links.get(1, 0).partitioned);
+        assert!(links.get(2, 0).partitioned);
+        assert!(!links.get(1, 2).partitioned);
+        links.apply(Selection::Everywhere, &LinkChange::Healed);
+        assert!(!links.get(2, 0).partitioned);
+    }
+}

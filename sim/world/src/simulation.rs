@@ -1,0 +1,468 @@
+//! What the parts of a running world share, and the scheduler that polls its hosts.
+//!
+//! All hosts live in one paused runtime: tokio jumps to the next timer when nobody has anything to do, so idle time is
+//! free. The scheduler is one future. At each instant it polls those hosts that were woken and delivers what is due, in an
+//! order drawn from the seed, until nobody has anything left to do at that instant.
+
+use crate::connection::Key;
+use crate::error::RunError;
+use crate::history::{EventKind, Statistics, Trace};
+use crate::host::{Host, HostContext, Ready};
+use crate::network::Network;
+use crate::seed::{Draw, Seed};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, Sleep};
+
+/// The director's place on the list of those who want to be polled.
+pub(crate) const DIRECTOR: u16 = u16::MAX;
+
+/// What a run may take before it counts as one that never ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) simulated: Duration,
+    pub(crate) events: u64,
+    pub(crate) polls_per_instant: u64,
+}
+
+pub(crate) struct Simulation {
+    pub(crate) hosts: Vec<Host>,
+    by_name: BTreeMap<Arc<str>, u16>,
+    pub(crate) network: RefCell<Network>,
+    pub(crate) seed: Seed,
+    pub(crate) seed_number: u64,
+    pub(crate) limits: Limits,
+    pub(crate) ready: Arc<Ready>,
+    pub(crate) failure: RefCell<Option<RunError>>,
+    /// Verbs that a host applied to itself: its tasks cannot be taken away while they run.
+    pub(crate) later: RefCell<Vec<Later>>,
+    pub(crate) began: Instant,
+    now: Cell<Duration>,
+    current: Cell<Option<u16>>,
+    order: RefCell<Draw>,
+    polls: Cell<u64>,
+}
+
+/// A verb that waits until no host is being polled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Later {
+    Crash(u16),
+    Kill(u16),
+}
+
+impl Simulation {
+    pub(crate) fn new(
+        hosts: Vec<Host>,
+        network: Network,
+        seed_number: u64,
+        limits: Limits,
+        ready: Arc<Ready>,
+    ) -> Simulation {
+        let seed = Seed::new(seed_number);
+        let by_name = (0..).zip(&hosts).map(|(index, host)| (host.name.clone(), index)).collect();
+        Simulation {
+            by_name,
+            hosts,
+            network: RefCell::new(network),
+            seed,
+            seed_number,
+            limits,
+            ready,
+            failure: RefCell::new(None),
+            later: RefCell::new(Vec::new()),
+            began: Instant::now(),
+            now: Cell::default(),
+            current: Cell::new(None),
+            order: RefCell::new(seed.child("host order").draw()),
+            polls: Cell::new(0),
+        }
+    }
+
+    /// The time of the instant that is being worked on; the runtime's clock stands still meanwhile.
+    pub(crate) fn now(&self) -> Duration {
+        self.now.get()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        // Borrowed while it delivers, which it does only while it is open.
+        self.network.try_borrow().map_or(true, |network| network.is_open())
+    }
+
+    pub(crate) fn record(&self, host: Option<u16>, kind: EventKind) {
+        self.network.borrow_mut().record(self.now(), host, None, kind);
+    }
+
+    /// Runs something as the given host: its sockets are those that socket calls concern.
+    pub(crate) fn inside<R>(&self, host: u16, call: impl FnOnce() -> R) -> R {
+        let before = self.current.replace(Some(host));
+        if before == Some(host) {
+            return call();
+        }
+        turmoil_net::set_current(self.hosts[usize::from(host)].id);
+        let result = call();
+        self.current.set(before);
+        if let Some(before) = before {
+            turmoil_net::set_current(self.hosts[usize::from(before)].id);
+        }
+        result
+    }
+
+    pub(crate) fn resolve(&self, host: &str) -> io::Result<IpAddr> {
+        turmoil_net::lookup_host(host)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no host is named {host:?}")))
+    }
+
+    pub(crate) fn abort(&self, key: Key, side: usize) {
+        self.network.borrow_mut().abort(self.now(), key, side);
+        self.ready.wake_scheduler();
+    }
+
+    pub(crate) fn bytes_read(&self, key: Key, side: usize, bytes: usize) {
+        self.network.borrow_mut().bytes_read(self.now(), key, side, bytes);
+    }
+
+    /// True if the host's process does not read at present; the waker is called when it reads again.
+    pub(crate) fn waits_for_reading(&self, host: u16, waker: &Waker) -> bool {
+        let mut network = self.network.borrow_mut();
+        let Some(machine) = network.machines.get_mut(usize::from(host)) else { return false };
+        if machine.stalled && !machine.stalled_readers.iter().any(|known| known.will_wake(waker)) {
+            machine.stalled_readers.push(waker.clone());
+        }
+        machine.stalled
+    }
+
+    pub(crate) fn start(self: &Rc<Self>, host: u16) {
+        let slot = &self.hosts[usize::from(host)];
+        slot.incarnation.set(slot.incarnation.get() + 1);
+        let incarnation = slot.incarnation.get();
+        {
+            let mut network = self.network.borrow_mut();
+            let machine = &mut network.machines[usize::from(host)];
+            machine.on = true;
+            machine.incarnation = incarnation;
+        }
+        self.record(Some(host), EventKind::HostStarted);
+        let stop = Rc::default();
+        *slot.stop.borrow_mut() = Rc::clone(&stop);
+        let context = HostContext { simulation: self.clone(), host, incarnation, stop };
+        let ended = slot.ended.clone();
+        *ended.borrow_mut() = None;
+        let tasks = new_task_set();
+        self.inside(host, || {
+            let main = catch_unwind(AssertUnwindSafe(|| (slot.factory.borrow_mut())(context)));
+            match main {
+                Ok(mut main) => {
+                    let simulation = self.clone();
+                    tasks.spawn_local(poll_fn(move |cx| {
+                        let polled = catch_unwind(AssertUnwindSafe(|| main.as_mut().poll(cx)));
+                        let Ok(polled) =
+                            polled.map_err(|panic| simulation.fail(simulation.panicked(host, &*panic)))
+                        else {
+                            return Poll::Pending;
+                        };
+                        polled.map(|result| *ended.borrow_mut() = Some(result))
+                    }));
+                }
+                Err(panic) => self.fail(self.panicked(host, &*panic)),
+            }
+        });
+        *slot.tasks.borrow_mut() = Some(tasks);
+        slot.waker.wake_by_ref();
+    }
+
+    /// Power failure, or the next best thing while the host itself runs.
+    pub(crate) fn crash(&self, host: u16) {
+        let slot = &self.hosts[usize::from(host)];
+        let Ok(tasks) = slot.tasks.try_borrow_mut().map(|mut tasks| tasks.take()) else {
+            self.later.borrow_mut().push(Later::Crash(host));
+            return;
+        };
+        let now = self.now();
+        self.network.borrow_mut().power_off(now, host);
+        self.record(Some(host), EventKind::HostCrashed);
+        self.drop_tasks(host, tasks);
+        // What the sockets of the dead host still want to say is thrown away here.
+        self.network.borrow_mut().sweep(now);
+        self.ready.wake_scheduler();
+    }
+
+    /// The end of the process only: its machine closes the sockets.
+    pub(crate) fn kill(&self, host: u16) {
+        let slot = &self.hosts[usize::from(host)];
+        let Ok(tasks) = slot.tasks.try_borrow_mut().map(|mut tasks| tasks.take()) else {
+            self.later.borrow_mut().push(Later::Kill(host));
+            return;
+        };
+        self.record(Some(host), EventKind::HostKilled);
+        self.drop_tasks(host, tasks);
+        self.ready.wake_scheduler();
+    }
+
+    fn drop_tasks(&self, host: u16, tasks: Option<LocalSet>) {
+        let dropped = self.inside(host, || catch_unwind(AssertUnwindSafe(|| drop(tasks))));
+        if let Err(panic) = dropped {
+            self.fail(self.panicked(host, &*panic));
+        }
+    }
+
+    pub(crate) fn fail(&self, error: RunError) {
+        self.failure.borrow_mut().get_or_insert(error);
+        self.ready.wake_scheduler();
+    }
+
+    fn panicked(&self, host: u16, panic: &(dyn std::any::Any + Send)) -> RunError {
+        let message = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".to_owned());
+        RunError::HostPanicked { host: self.name(host), message, at: self.now() }
+    }
+
+    fn name(&self, host: u16) -> String {
+        self.hosts.get(usize::from(host)).map_or("director", |host| &host.name).to_owned()
+    }
+
+    /// Drops everything that lives in the world, then the world's network.
+    pub(crate) fn tear_down(&self) {
+        for (host, slot) in (0..).zip(&self.hosts) {
+            let tasks = slot.tasks.borrow_mut().take();
+            let _ = self.inside(host, || catch_unwind(AssertUnwindSafe(|| drop(tasks))));
+            *slot.factory.borrow_mut() = Box::new(|_| Box::pin(async { Ok(()) }));
+        }
+        self.network.borrow_mut().close();
+    }
+
+    pub(crate) fn host_named(&self, name: &str) -> Option<u16> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(crate) fn statistics(&self) -> Statistics {
+        let network = self.network.borrow();
+        Statistics {
+            simulated: self.now(),
+            events: network.history.recorded(),
+            segments: network.segments,
+            polls: self.polls.get(),
+            sweeps: network.sweeps,
+        }
+    }
+
+    pub(crate) fn trace(&self) -> Trace {
+        let statistics = self.statistics();
+        let mut network = self.network.borrow_mut();
+        Trace {
+            seed: self.seed_number,
+            hosts: self.hosts.iter().map(|host| host.name.clone()).collect(),
+            events: network.history.take_events(),
+            hash: network.history.hash(),
+            statistics,
+        }
+    }
+
+    fn poll_host(&self, host: u16) {
+        let slot = &self.hosts[usize::from(host)];
+        slot.woken.unlist();
+        if !self.count_poll(host, &slot.polls_now) {
+            return;
+        }
+        slot.polls.set(slot.polls.get() + 1);
+        let outcome = self.inside(host, || {
+            let mut tasks = slot.tasks.borrow_mut();
+            let Some(tasks) = tasks.as_mut() else { return Ok(()) };
+            let mut cx = Context::from_waker(&slot.waker);
+            catch_unwind(AssertUnwindSafe(|| {
+                let _ = Pin::new(tasks).poll(&mut cx);
+            }))
+        });
+        if let Err(panic) = outcome {
+            self.fail(self.panicked(host, &*panic));
+        }
+        let ended = slot.ended.borrow_mut().take();
+        if let Some(result) = ended {
+            let error = result.err().map(Arc::from);
+            self.record(Some(host), EventKind::HostEnded { error });
+            let tasks = slot.tasks.borrow_mut().take();
+            self.drop_tasks(host, tasks);
+        }
+        for verb in self.later.take() {
+            match verb {
+                Later::Crash(host) => self.crash(host),
+                Later::Kill(host) => self.kill(host),
+            }
+        }
+    }
+
+    /// False if that was one poll too many.
+    fn count_poll(&self, host: u16, counter: &Cell<(Duration, u64)>) -> bool {
+        self.polls.set(self.polls.get() + 1);
+        let now = self.now();
+        let (instant, count) = counter.get();
+        let count = if instant == now { count + 1 } else { 1 };
+        counter.set((now, count));
+        let within = count <= self.limits.polls_per_instant;
+        if !within {
+            self.fail(RunError::Spinning { host: self.name(host), polls: count - 1, at: now });
+        }
+        within
+    }
+
+    fn busiest(&self) -> String {
+        self.hosts.iter().max_by_key(|host| host.polls.get()).map_or_else(String::new, |h| h.name.to_string())
+    }
+}
+
+#[cfg(tokio_unstable)]
+fn new_task_set() -> LocalSet {
+    let mut tasks = LocalSet::new();
+    // Otherwise the panic of a task that nobody joins would go unnoticed.
+    tasks.unhandled_panic(tokio::runtime::UnhandledPanic::ShutdownRuntime);
+    tasks
+}
+
+#[cfg(not(tokio_unstable))]
+fn new_task_set() -> LocalSet {
+    LocalSet::new()
+}
+
+/// The future that runs a world: ends with the director, or with what went wrong.
+pub(crate) struct Scheduler<F: Future> {
+    pub(crate) simulation: Rc<Simulation>,
+    pub(crate) director: Pin<Box<F>>,
+    director_waker: Waker,
+    director_woken: Arc<crate::host::HostWaker>,
+    director_polls: Cell<(Duration, u64)>,
+    alarm: Option<Pin<Box<Sleep>>>,
+    alarm_at: Duration,
+    turn: Vec<u16>,
+}
+
+impl<F: Future> Scheduler<F> {
+    pub(crate) fn new(simulation: Rc<Simulation>, director: F) -> Scheduler<F> {
+        let woken = Arc::new(crate::host::HostWaker::new(DIRECTOR, simulation.ready.clone()));
+        let director_waker = Waker::from(woken.clone());
+        director_waker.wake_by_ref();
+        Scheduler {
+            simulation,
+            director: Box::pin(director),
+            director_waker,
+            director_woken: woken,
+            director_polls: Cell::default(),
+            alarm: None,
+            alarm_at: Duration::MAX,
+            turn: Vec::new(),
+        }
+    }
+
+    fn poll_director(&mut self) -> Poll<F::Output> {
+        self.director_woken.unlist();
+        if !self.simulation.count_poll(DIRECTOR, &self.director_polls) {
+            return Poll::Pending;
+        }
+        let mut cx = Context::from_waker(&self.director_waker);
+        self.director.as_mut().poll(&mut cx)
+    }
+
+    /// Polls once all who want it, in an order drawn from the seed.
+    fn poll_ready(&mut self) -> Poll<F::Output> {
+        let simulation = self.simulation.clone();
+        let mut turn = std::mem::take(&mut self.turn);
+        simulation.ready.take(&mut turn);
+        if turn.len() > 1 {
+            // Sorted first: the order in which they were woken is tokio's, not ours.
+            turn.sort_unstable();
+            simulation.order.borrow_mut().shuffle(&mut turn);
+        }
+        let mut outcome = Poll::Pending;
+        for host in turn.drain(..) {
+            if host == DIRECTOR {
+                outcome = self.poll_director();
+                if outcome.is_ready() {
+                    break;
+                }
+            } else {
+                simulation.poll_host(host);
+            }
+        }
+        turn.clear();
+        self.turn = turn;
+        outcome
+    }
+
+    /// Has the runtime come back when the next thing is due.
+    fn set_alarm(&mut self, cx: &mut Context<'_>) {
+        let limit = self.simulation.limits.simulated;
+        let due = self.simulation.network.borrow().next_due().map_or(limit, |due| due.min(limit));
+        let at = self.simulation.began + due;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        if self.alarm_at != due {
+            self.alarm_at = due;
+            alarm.as_mut().reset(at);
+        }
+        // Asks to be woken; if it is time already, the next look at the network finds out.
+        if alarm.as_mut().poll(cx).is_ready() {
+            self.alarm_at = Duration::MAX;
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn check_limits(&self, now: Duration) {
+        let simulation = &self.simulation;
+        let limits = &simulation.limits;
+        if now >= limits.simulated {
+            simulation.fail(RunError::TimeLimit { limit: limits.simulated });
+        }
+        if simulation.network.borrow().history.recorded() > limits.events {
+            let busiest = simulation.busiest();
+            simulation.fail(RunError::EventLimit { limit: limits.events, at: now, busiest });
+        }
+    }
+}
+
+impl<F: Future> Future for Scheduler<F> {
+    type Output = Result<F::Output, RunError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let simulation = this.simulation.clone();
+        simulation.ready.set_scheduler(cx.waker());
+        simulation.ready.scheduler_looks(true);
+        let now = simulation.began.elapsed();
+        simulation.now.set(now);
+        loop {
+            let someone = !simulation.ready.is_empty();
+            let something = simulation.network.borrow().next_due().is_some_and(|due| due <= now);
+            // A timer and a segment of one instant: the seed says which is first.
+            let network_first = something && (!someone || simulation.order.borrow_mut().below(2) == 0);
+            if network_first {
+                simulation.network.borrow_mut().deliver_due(now);
+            } else if someone && let Poll::Ready(output) = this.poll_ready() {
+                simulation.ready.scheduler_looks(false);
+                return Poll::Ready(Ok(output));
+            }
+            simulation.network.borrow_mut().sweep(now);
+            this.check_limits(now);
+            if let Some(error) = simulation.failure.take() {
+                simulation.ready.scheduler_looks(false);
+                return Poll::Ready(Err(error));
+            }
+            let due = simulation.network.borrow().next_due().is_some_and(|due| due <= now);
+            if !due && simulation.ready.is_empty() {
+                break;
+            }
+        }
+        simulation.ready.scheduler_looks(false);
+        this.set_alarm(cx);
+        Poll::Pending
+    }
+}

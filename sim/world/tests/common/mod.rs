@@ -1,0 +1,104 @@
+//! Hosts that several test files use.
+#![allow(dead_code, reason = "each test file uses some of it")]
+
+use mqttspec_world::{HostContext, Listener, Net, World, WorldNet, WorldStream};
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+pub(crate) const PORT: u16 = 1883;
+
+pub(crate) fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+pub(crate) fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Sends back what it receives, on any number of connections.
+pub(crate) async fn echo(context: HostContext) -> io::Result<()> {
+    let listener = context.net().listen(PORT).await?;
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        tokio::task::spawn_local(async move {
+            let mut buffer = [0; 4096];
+            loop {
+                match stream.read(&mut buffer).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(n) => {
+                        if stream.write_all(&buffer[..n]).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Does nothing until it is crashed.
+pub(crate) async fn idle(_: HostContext) {
+    std::future::pending::<()>().await;
+}
+
+/// What happened to an application, with the time of each thing.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Rc<RefCell<Vec<(Duration, String)>>>);
+
+impl Log {
+    pub(crate) fn add(&self, at: Duration, what: impl Into<String>) {
+        self.0.borrow_mut().push((at, what.into()));
+    }
+
+    pub(crate) fn lines(&self) -> Vec<(Duration, String)> {
+        self.0.borrow().clone()
+    }
+
+    /// The only line, or the last.
+    pub(crate) fn last(&self) -> (Duration, String) {
+        self.0.borrow().last().cloned().expect("something happened")
+    }
+}
+
+/// Listens, and logs what each connection brings until it ends.
+pub(crate) async fn sink(context: HostContext, log: Log) -> io::Result<()> {
+    let listener = context.net().listen(PORT).await?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let (context, log) = (context.clone(), log.clone());
+        log.add(context.now(), "accepted");
+        tokio::task::spawn_local(async move { log_reads(&context, stream, &log).await });
+    }
+}
+
+/// Logs what a stream brings until it ends.
+pub(crate) async fn log_reads(context: &HostContext, mut stream: WorldStream, log: &Log) {
+    let mut buffer = [0; 65_536];
+    loop {
+        match stream.read(&mut buffer).await {
+            Ok(0) => return log.add(context.now(), "end"),
+            Ok(n) => log.add(context.now(), String::from_utf8_lossy(&buffer[..n])),
+            Err(error) => return log.add(context.now(), format!("{:?}", error.kind())),
+        }
+    }
+}
+
+/// One question and its answer, and how long that took.
+pub(crate) async fn ask(world: &World, stream: &mut WorldStream, question: &[u8]) -> io::Result<Duration> {
+    let asked = world.now();
+    stream.write_all(question).await?;
+    let mut answer = vec![0; question.len()];
+    stream.read_exact(&mut answer).await?;
+    assert_eq!(answer, question);
+    Ok(world.now() - asked)
+}
+
+/// A connection from a host of the world, opened by the director.
+pub(crate) async fn dial(world: &World, from: &str, to: &str) -> io::Result<(WorldNet, WorldStream)> {
+    let net = world.net(from).expect("the host is up");
+    let stream = net.connect(to, PORT).await?;
+    Ok((net, stream))
+}
