@@ -1,5 +1,6 @@
 //! The description of a world, and its run from start to end.
 
+use crate::disk::Drive;
 use crate::error::{Failure, RunError};
 use crate::history::{Event, Keep, Observer, Statistics, Trace};
 use crate::host::{Factory, Host, HostContext, HostResult, HostWaker, Ready};
@@ -14,6 +15,7 @@ use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 use std::time::Duration;
 use tokio::task::LocalSet;
@@ -38,6 +40,7 @@ pub struct Builder {
     limits: Limits,
     keep: Keep,
     observer: Option<Observer>,
+    sector_bytes: Option<u64>,
 }
 
 impl Builder {
@@ -54,6 +57,7 @@ impl Builder {
             },
             keep: Keep::All,
             observer: None,
+            sector_bytes: Some(512),
         }
     }
 
@@ -129,6 +133,13 @@ impl Builder {
         self
     }
 
+    /// What a crash does to a write that was not synced: with a number, a part of it may survive, in whole units of so many
+    /// bytes from its beginning; without, it is lost as a whole. The default is 512, the sector of a disk.
+    pub fn torn_writes(mut self, sector_bytes: Option<u64>) -> Builder {
+        self.sector_bytes = sector_bytes.filter(|&bytes| bytes > 0);
+        self
+    }
+
     /// How much of the history the trace holds. The default is all of it.
     pub fn keep(mut self, keep: Keep) -> Builder {
         self.keep = keep;
@@ -186,6 +197,8 @@ impl Builder {
             // Retransmission is this crate's: turmoil's counts passes and not time.
             KernelConfig::default().retx_threshold(u32::MAX).recv_buf_cap(RECEIVE_BUFFER),
         );
+        let tree = Seed::new(seed);
+        let clock = Arc::new(AtomicU64::new(0));
         let ready = Arc::new(Ready::default());
         let mut hosts = Vec::with_capacity(self.hosts.len());
         let mut up = Vec::new();
@@ -196,6 +209,8 @@ impl Builder {
                 return Err(early(seed, RunError::HostName(name)));
             }
             let id = net.add_host(name.as_str());
+            let seed = tree.child("disks").child(&name);
+            let drive = Arc::new(Drive::new(&seed, self.sector_bytes, clock.clone()));
             let woken = Arc::new(HostWaker::new(host, ready.clone()));
             if starts_up {
                 up.push(host);
@@ -205,6 +220,7 @@ impl Builder {
                 id,
                 factory: RefCell::new(factory),
                 tasks: RefCell::new(None),
+                drive,
                 ended: Rc::default(),
                 stop: RefCell::default(),
                 incarnation: Cell::new(0),
@@ -214,10 +230,9 @@ impl Builder {
                 polls: Cell::default(),
             });
         }
-        let tree = Seed::new(seed);
         let network =
             Network::new(net.enter(), count, self.link, self.patience, &tree, self.keep, self.observer);
-        Ok((Rc::new(Simulation::new(hosts, network, seed, self.limits, ready)), up))
+        Ok((Rc::new(Simulation::new(hosts, network, seed, self.limits, ready, clock)), up))
     }
 }
 

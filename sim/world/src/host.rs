@@ -1,5 +1,6 @@
 //! Hosts: a name, a main task that is made anew at each start, the tasks it spawns, and what it is given.
 
+use crate::disk::{Drive, WorldDisk};
 use crate::history::EventKind;
 use crate::seed::Seed;
 use crate::simulation::Simulation;
@@ -62,6 +63,11 @@ impl HostContext {
         WorldNet::new(self.simulation.clone(), self.host, self.incarnation)
     }
 
+    /// The host's disk. What was synced on it outlives a crash of the host.
+    pub fn disk(&self) -> WorldDisk {
+        self.simulation.hosts[usize::from(self.host)].drive.disk()
+    }
+
     /// The seed of this host at this start: different for each, the same in each repetition of the run.
     pub fn seed(&self) -> Seed {
         self.simulation.seed.child("hosts").child(self.name()).nth(u64::from(self.incarnation))
@@ -104,6 +110,7 @@ pub(crate) struct Host {
     pub(crate) factory: RefCell<Factory>,
     /// The tasks of the process; none while it does not run.
     pub(crate) tasks: RefCell<Option<LocalSet>>,
+    pub(crate) drive: Arc<Drive>,
     /// What the main task returned, until the scheduler has seen it.
     pub(crate) ended: Rc<RefCell<Option<Result<(), String>>>>,
     pub(crate) stop: RefCell<Rc<Stop>>,

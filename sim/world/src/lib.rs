@@ -3,6 +3,7 @@
 
 mod builder;
 mod connection;
+mod disk;
 mod error;
 mod faults;
 mod history;
@@ -11,18 +12,21 @@ mod link;
 mod links;
 mod net;
 mod network;
+mod real_disk;
 mod seed;
 mod simulation;
 mod stream;
 mod world;
 
 pub use builder::{Builder, Outcome};
+pub use disk::{Disk, DiskFaults, File, WorldDisk, WorldFile};
 pub use error::{Failure, RunError, WorldError};
 pub use history::{ConnectionId, Event, EventKind, HostId, Keep, Statistics, Trace};
 pub use host::{HostContext, HostResult};
 pub use link::{Latency, LinkChange};
 pub use links::Links;
 pub use net::{Listener, Net};
+pub use real_disk::{RealDisk, RealFile};
 pub use seed::{Draw, Probability, Seed};
 pub use stream::{WorldListener, WorldNet, WorldStream};
 pub use world::World;

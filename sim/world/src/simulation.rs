@@ -6,7 +6,7 @@
 
 use crate::connection::Key;
 use crate::error::RunError;
-use crate::history::{EventKind, Statistics, Trace};
+use crate::history::{EventKind, Statistics, Trace, nanoseconds};
 use crate::host::{Host, HostContext, Ready};
 use crate::network::Network;
 use crate::seed::{Draw, Seed};
@@ -19,6 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::task::LocalSet;
@@ -47,7 +48,8 @@ pub(crate) struct Simulation {
     /// Verbs that a host applied to itself: its tasks cannot be taken away while they run.
     pub(crate) later: RefCell<Vec<Later>>,
     pub(crate) began: Instant,
-    now: Cell<Duration>,
+    /// Nanoseconds since the start; the disks look at it too.
+    clock: Arc<AtomicU64>,
     current: Cell<Option<u16>>,
     order: RefCell<Draw>,
     polls: Cell<u64>,
@@ -67,6 +69,7 @@ impl Simulation {
         seed_number: u64,
         limits: Limits,
         ready: Arc<Ready>,
+        clock: Arc<AtomicU64>,
     ) -> Simulation {
         let seed = Seed::new(seed_number);
         let by_name = (0..).zip(&hosts).map(|(index, host)| (host.name.clone(), index)).collect();
@@ -81,7 +84,7 @@ impl Simulation {
             failure: RefCell::new(None),
             later: RefCell::new(Vec::new()),
             began: Instant::now(),
-            now: Cell::default(),
+            clock,
             current: Cell::new(None),
             order: RefCell::new(seed.child("host order").draw()),
             polls: Cell::new(0),
@@ -90,7 +93,7 @@ impl Simulation {
 
     /// The time of the instant that is being worked on; the runtime's clock stands still meanwhile.
     pub(crate) fn now(&self) -> Duration {
-        self.now.get()
+        Duration::from_nanos(self.clock.load(Ordering::Relaxed))
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -190,6 +193,7 @@ impl Simulation {
         let now = self.now();
         self.network.borrow_mut().power_off(now, host);
         self.record(Some(host), EventKind::HostCrashed);
+        slot.drive.lose_power();
         self.drop_tasks(host, tasks);
         // What the sockets of the dead host still want to say is thrown away here.
         self.network.borrow_mut().sweep(now);
@@ -287,6 +291,10 @@ impl Simulation {
         });
         if let Err(panic) = outcome {
             self.fail(self.panicked(host, &*panic));
+        }
+        if slot.drive.power_failed() {
+            self.crash(host);
+            return;
         }
         let ended = slot.ended.borrow_mut().take();
         if let Some(result) = ended {
@@ -438,7 +446,7 @@ impl<F: Future> Future for Scheduler<F> {
         simulation.ready.set_scheduler(cx.waker());
         simulation.ready.scheduler_looks(true);
         let now = simulation.began.elapsed();
-        simulation.now.set(now);
+        simulation.clock.store(nanoseconds(now), Ordering::Relaxed);
         loop {
             let someone = !simulation.ready.is_empty();
             let something = simulation.network.borrow().next_due().is_some_and(|due| due <= now);

@@ -1,6 +1,7 @@
 //! The handle by which a director lets time pass and faults happen.
 
 use crate::builder::Builder;
+use crate::disk::DiskFaults;
 use crate::error::WorldError;
 use crate::history::{ConnectionId, EventKind, HostId, Statistics};
 use crate::link::Selection;
@@ -148,6 +149,24 @@ impl World {
     /// [`WorldError::UnknownHost`]; [`WorldError::Down`].
     pub fn resume_reading(&self, host: &str) -> Result<(), WorldError> {
         self.set_stalled(host, false)
+    }
+
+    /// The disk of a host, to let it fail.
+    ///
+    /// # Errors
+    /// [`WorldError::UnknownHost`].
+    pub fn disk(&self, host: &str) -> Result<DiskFaults, WorldError> {
+        let index = self.find(host)?;
+        let simulation = Rc::downgrade(&self.simulation);
+        let record = move |fault: String| {
+            if let Some(simulation) = simulation.upgrade() {
+                simulation.record(Some(index), EventKind::DiskFault { fault: fault.into() });
+            }
+        };
+        Ok(DiskFaults {
+            drive: self.simulation.hosts[usize::from(index)].drive.clone(),
+            record: Rc::new(record),
+        })
     }
 
     /// Both directions between two hosts.
