@@ -7,7 +7,9 @@ use bytes::BytesMut;
 use mqttspec_broker::{Broker, Change, ConnectionId, Event, Options, Transmit};
 use mqttspec_codec::*;
 
-pub(crate) use mqttspec_codec::Version::{V3_1, V3_1_1, V5};
+pub(crate) const V3_1: Version = Version::V3_1;
+pub(crate) const V3_1_1: Version = Version::V3_1_1;
+pub(crate) const V5: Version = Version::V5;
 
 pub(crate) struct Rig {
     pub(crate) broker: Broker,
