@@ -7,21 +7,40 @@
 //! A scenario obeys no part of the standard itself; its names are the standard's own terms (section 1.2 and the
 //! tables of chapters 2 and 3), and each scenario names the statements that it shows, which belong to a version.
 
+mod diagnostics;
+mod lexicon;
 mod packets;
+mod parse;
+mod print;
 mod scenario;
 mod steps;
 mod values;
+pub mod vocabulary;
+
+pub use mqttspec_codec::{PacketType, Version};
+
+pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use parse::parse;
+pub use print::{print, print_field};
 
 pub use packets::{
-    Atom, AtomText, Comparison, Content, Extent, Operand, PacketPattern, PacketType, Patch, PatchValue,
-    Place, RawBytes, Subscription,
+    Atom, AtomText, Comparison, Content, Extent, Operand, PacketPattern, Patch, PatchValue, Place, RawBytes,
+    Subscription,
 };
 pub use scenario::{
-    Cell, ClauseReference, ClientDeclaration, Comments, HeaderComment, HeaderWord, HostName, Hosts, Need,
-    Row, Scenario, Table, Tested, Version, VersionMark,
+    Cell, ClauseReference, ClientDeclaration, Comments, HeaderComment, HeaderWord, HostName, HostOption,
+    Hosts, Need, Row, Scenario, Table, Tested, VersionMark,
 };
 pub use steps::{
     Action, Branch, Direction, DiskFault, Fault, FaultKind, Guarantee, Level, Load, Property, Rate, Report,
     Step, StepKind, Timing,
 };
 pub use values::{Field, Name, Number, Operator, Piece, Radix, Span, Test, Text, Time, TimeRange, Value};
+
+/// The file in the canonical layout.
+///
+/// # Errors
+/// What is wrong with the file, if it is no scenario.
+pub fn format(file: &str, source: &str) -> Result<String, Diagnostics> {
+    parse(file, source).map(|scenario| print(&scenario))
+}

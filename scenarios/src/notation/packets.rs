@@ -1,79 +1,9 @@
 //! What goes over a connection: packets as patterns, patches that break them, raw bytes, silence, the end of the connection.
 
-use core::fmt;
+use mqttspec_codec::PacketType;
 
 use super::scenario::VersionMark;
 use super::values::{Field, Name, Number, Operator, Span, Test, Text, Time, Value};
-
-/// The type of an MQTT Control Packet (section 2.1.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, reason = "each is the standard's name")]
-pub enum PacketType {
-    Connect,
-    ConnAck,
-    Publish,
-    PubAck,
-    PubRec,
-    PubRel,
-    PubComp,
-    Subscribe,
-    SubAck,
-    Unsubscribe,
-    UnsubAck,
-    PingReq,
-    PingResp,
-    Disconnect,
-    Auth,
-}
-
-impl PacketType {
-    /// Every packet type, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
-        Self::Connect,
-        Self::ConnAck,
-        Self::Publish,
-        Self::PubAck,
-        Self::PubRec,
-        Self::PubRel,
-        Self::PubComp,
-        Self::Subscribe,
-        Self::SubAck,
-        Self::Unsubscribe,
-        Self::UnsubAck,
-        Self::PingReq,
-        Self::PingResp,
-        Self::Disconnect,
-        Self::Auth,
-    ];
-
-    /// The standard's name, in capitals.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Connect => "CONNECT",
-            Self::ConnAck => "CONNACK",
-            Self::Publish => "PUBLISH",
-            Self::PubAck => "PUBACK",
-            Self::PubRec => "PUBREC",
-            Self::PubRel => "PUBREL",
-            Self::PubComp => "PUBCOMP",
-            Self::Subscribe => "SUBSCRIBE",
-            Self::SubAck => "SUBACK",
-            Self::Unsubscribe => "UNSUBSCRIBE",
-            Self::UnsubAck => "UNSUBACK",
-            Self::PingReq => "PINGREQ",
-            Self::PingResp => "PINGRESP",
-            Self::Disconnect => "DISCONNECT",
-            Self::Auth => "AUTH",
-        }
-    }
-}
-
-impl fmt::Display for PacketType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// What a transcript line sends or expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,6 +124,66 @@ pub enum Place {
     Filter,
     /// `options`: the Subscription Options byte of the first subscription.
     SubscriptionOptions,
+}
+
+impl Place {
+    /// The places that have a name, with it; all but [`Place::Byte`].
+    pub const NAMED: &[(&str, Self)] = &[
+        ("flags", Self::Flags),
+        ("remaining_length", Self::RemainingLength),
+        ("property_length", Self::PropertyLength),
+        ("protocol_name", Self::ProtocolName),
+        ("protocol_version", Self::ProtocolVersion),
+        ("connect_flags", Self::ConnectFlags),
+        ("acknowledge_flags", Self::AcknowledgeFlags),
+        ("id", Self::PacketIdentifier),
+        ("reason", Self::Reason),
+        ("topic", Self::Topic),
+        ("client_id", Self::ClientIdentifier),
+        ("filter", Self::Filter),
+        ("options", Self::SubscriptionOptions),
+    ];
+
+    /// The packets that have the place.
+    #[must_use]
+    pub fn is_in(self, packet: PacketType) -> bool {
+        use PacketType::{
+            Auth, ConnAck, Connect, Disconnect, PingReq, PingResp, PubAck, PubComp, PubRec, PubRel, Publish,
+            SubAck, Subscribe, UnsubAck, Unsubscribe,
+        };
+        match self {
+            Self::Byte(_) | Self::Flags | Self::RemainingLength => true,
+            Self::PropertyLength => !matches!(packet, PingReq | PingResp),
+            Self::ProtocolName | Self::ProtocolVersion | Self::ConnectFlags | Self::ClientIdentifier => {
+                packet == Connect
+            }
+            Self::AcknowledgeFlags => packet == ConnAck,
+            Self::PacketIdentifier => {
+                !matches!(packet, Connect | ConnAck | PingReq | PingResp | Disconnect | Auth)
+            }
+            Self::Reason => {
+                matches!(
+                    packet,
+                    ConnAck | PubAck | PubRec | PubRel | PubComp | SubAck | UnsubAck | Disconnect | Auth
+                )
+            }
+            Self::Topic => packet == Publish,
+            Self::Filter => matches!(packet, Subscribe | Unsubscribe),
+            Self::SubscriptionOptions => packet == Subscribe,
+        }
+    }
+
+    /// The largest number that fits, for places that hold a number.
+    #[must_use]
+    pub fn most(self) -> Option<u64> {
+        match self {
+            Self::Flags => Some(0x0f),
+            Self::RemainingLength | Self::PropertyLength => Some(268_435_455),
+            Self::PacketIdentifier => Some(0xffff),
+            Self::ProtocolName | Self::Topic | Self::ClientIdentifier | Self::Filter => None,
+            _ => Some(0xff),
+        }
+    }
 }
 
 /// What a [`Patch::Set`] puts there.

@@ -1,31 +1,10 @@
 //! A whole scenario and its header.
 
-use core::fmt;
+use mqttspec_codec::Version;
 
 use super::packets::Content;
 use super::steps::{Step, StepKind};
-use super::values::{Field, Name, Span, Value};
-
-/// A version of the standard, by its Protocol Version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Version {
-    /// MQTT 3.1, Protocol Version 3.
-    V3_1,
-    /// MQTT 3.1.1, Protocol Version 4.
-    V3_1_1,
-    /// MQTT 5.0, Protocol Version 5. Written `5`.
-    V5,
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V3_1 => "3.1",
-            Self::V3_1_1 => "3.1.1",
-            Self::V5 => "5",
-        })
-    }
-}
+use super::values::{Name, Span, Value};
 
 /// `[5]`, `[3.1.1]`, `[3.1 3.1.1]`: the versions in which what is marked counts. No mark is every version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +35,7 @@ pub struct Scenario {
     /// `needs`: what the target must be able to do, or the scenario is skipped.
     pub needs: Vec<Need>,
     /// `broker receive_maximum=10 store=durable`: options of the reference broker.
-    pub broker: Vec<Field>,
+    pub broker: Vec<HostOption>,
     /// `client d1 d2 reference keep_alive=5`: hosts on which the reference client runs.
     pub clients: Vec<ClientDeclaration>,
     /// `seeds`: under how many seeds it is run; 1 where the file does not say.
@@ -167,7 +146,20 @@ pub struct ClientDeclaration {
     /// The hosts on which a client of this kind runs.
     pub names: Vec<HostName>,
     /// Its options.
-    pub options: Vec<Field>,
+    pub options: Vec<HostOption>,
+}
+
+/// `receive_maximum=10`: an option of the reference broker or of a reference client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostOption {
+    /// Where it stands.
+    pub span: Span,
+    /// In which versions it is set.
+    pub versions: VersionMark,
+    /// Its name, as `set` of the broker's or client's `Options` takes it, or one of the harness's own (`store`).
+    pub name: Name,
+    /// Its value in the spelling that `set` takes; quoted in the file where it has characters that a bare value may not have.
+    pub value: String,
 }
 
 /// A host, or a row of numbered hosts.

@@ -52,7 +52,7 @@ impl fmt::Debug for Span {
     }
 }
 
-/// A name that the file chooses or that the notation knows: a host, a capture (without its `$`), a field, an option.
+/// A name that the file chooses or that the notation knows: a host, a capture (without its `$`), a field.
 pub type Name = String;
 
 /// How a number is written. Kept, because `reason=0x87` and `keep_alive=10` each read better their own way.
@@ -178,12 +178,12 @@ impl Text {
     }
 }
 
-/// The value of a field, an option or a cell.
+/// The value of a field or a cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// `10`, `0x87`
     Number(Number),
-    /// A word that the notation knows: the name of a Reason Code (`not-authorized`), an option's word (`durable`).
+    /// A word that the notation knows: the name of a Reason Code (`not-authorized`).
     Word(Name),
     /// `"gone"`; bare where the field is a text and the characters allow it: `topic=status/device`, `client_id=watcher`.
     Text(Text),
@@ -191,8 +191,6 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// `"name":"value"`: a User Property.
     Pair(Text, Text),
-    /// `5s`: an option of a host.
-    Duration(Time),
     /// `$m`: takes a value at its first use in an expected line and must be equal afterwards; also a loop variable or a column of the table.
     Capture(Name),
     /// `{topic=t payload="x" qos=1}`: the Will.

@@ -1,0 +1,75 @@
+//! The words that the notation knows, each list in one place: fields of packets, Reason Codes, needs, fault profiles, and the search
+//! for the nearest spelling.
+
+mod fields;
+mod reasons;
+
+pub use fields::{FieldKind, FieldRule, Owner};
+pub use reasons::{reason_code, reason_name, reason_names};
+
+/// A capability that a scenario may need of its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeedRule {
+    /// The name in the notation.
+    pub name: &'static str,
+    /// Whether it has a value, which is the least that will do.
+    pub has_value: bool,
+    /// What the target must be able to do.
+    pub meaning: &'static str,
+}
+
+const fn need(name: &'static str, meaning: &'static str) -> NeedRule {
+    NeedRule { name, has_value: false, meaning }
+}
+
+const fn least(name: &'static str, meaning: &'static str) -> NeedRule {
+    NeedRule { name, has_value: true, meaning }
+}
+
+/// What may stand behind `needs`.
+pub const NEEDS: &[NeedRule] = &[
+    least("qos", "grants and delivers this QoS (Maximum QoS, section 3.2.2.3.4)"),
+    need("retained", "keeps retained messages (Retain Available, section 3.2.2.3.5)"),
+    need("wildcard-subscriptions", "takes Topic Filters with wildcards (section 3.2.2.3.11)"),
+    need("subscription-identifiers", "takes Subscription Identifiers (section 3.2.2.3.12)"),
+    need("shared-subscriptions", "takes Shared Subscriptions (section 3.2.2.3.13)"),
+    least("topic-alias", "accepts Topic Aliases up to this value from a Client (section 3.2.2.3.8)"),
+    least("session-expiry", "keeps a Session for so many seconds (section 3.2.2.3.2)"),
+    least("receive-maximum", "takes so many unacknowledged PUBLISH packets (section 3.2.2.3.3)"),
+    least("maximum-packet-size", "takes packets of so many bytes (section 3.2.2.3.6)"),
+    need("response-information", "gives Response Information (section 3.2.2.3.15)"),
+    need("assigned-client-id", "takes a zero-length Client Identifier (section 3.1.3.1)"),
+    need("password-authentication", "checks user name and password (sections 3.1.3.5 and 3.1.3.6)"),
+    need("enhanced-authentication", "does SCRAM-SHA-256 with AUTH packets (section 4.12)"),
+    need("restart", "can be crashed and started again"),
+    need("durable-store", "keeps Sessions and messages over a restart"),
+];
+
+/// The named courses of faults that `profile` takes.
+pub const PROFILES: &[&str] = &[
+    "complete-outage",
+    "intermittent-link",
+    "high-latency",
+    "packet-loss",
+    "one-way-partition",
+    "reset",
+    "half-open",
+    "slow-reader",
+    "broker-crash",
+    "client-crash",
+    "disk-loss",
+];
+
+/// The candidate that is spelt most like `word`, if any is near enough to be meant.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = word.chars().count().div_ceil(3).max(1);
+    let distances = candidates.into_iter().map(|candidate| {
+        let distance = strsim::osa_distance(word, candidate);
+        let contained = word.len() > 2 && candidate.split(['_', '-']).any(|part| part == word);
+        (if contained { distance.min(1) } else { distance }, candidate)
+    });
+    distances
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
