@@ -5,6 +5,8 @@
 //! and `^` before the byte that offends.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod packets;
+
 use std::path::PathBuf;
 
 use mqttspec_codec::{Role, Version};

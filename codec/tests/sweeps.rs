@@ -1,0 +1,183 @@
+//! Every valid packet, cut, stretched and changed at every byte.
+//!
+//! A changed packet is refused, or it is a packet in its own right: then it is written back byte for byte.
+#![expect(clippy::unwrap_used, reason = "a failure here is the test failing")]
+
+mod support;
+
+use bytes::{Bytes, BytesMut};
+use mqttspec_codec::{DecodeError, Misdeed, Packet, PacketType, Policy, Version, decode_from};
+use support::{Row, rows, variable};
+
+/// The packet and the body without its fixed header.
+fn bases() -> Vec<(Row, Vec<u8>)> {
+    let bases: Vec<_> = rows("valid")
+        .into_iter()
+        .filter(|row| row.wire.bytes.len() < 200)
+        .map(|row| {
+            let length = 1 + variable_length(&row.wire.bytes[1..]);
+            let body = row.wire.bytes[length..].to_vec();
+            (row, body)
+        })
+        .collect();
+    let types: std::collections::BTreeSet<_> = bases.iter().map(|(row, _)| row.wire.bytes[0] >> 4).collect();
+    assert_eq!(types.len(), PacketType::ALL.len(), "a type of packet is missing");
+    bases
+}
+
+fn variable_length(bytes: &[u8]) -> usize {
+    1 + bytes.iter().position(|byte| byte & 0x80 == 0).unwrap()
+}
+
+fn decoded(row: &Row, first_byte: u8, body: &[u8]) -> (Bytes, Result<Packet, DecodeError>) {
+    let mut frame = vec![first_byte];
+    frame.extend_from_slice(&variable(body.len()));
+    frame.extend_from_slice(body);
+    let frame = Bytes::from(frame);
+    let outcome = decode_from(Some(row.sender), &frame, row.version, Policy::LENIENT);
+    (frame, outcome)
+}
+
+/// Refused, or written back as it came but for the longer forms of what can be said shorter.
+fn refused_or_a_packet(row: &Row, first_byte: u8, body: &[u8]) -> bool {
+    let (frame, outcome) = decoded(row, first_byte, body);
+    let Ok(packet) = outcome else { return true };
+    let version = match &packet {
+        Packet::Connect(connect) => connect.version,
+        _ => row.version,
+    };
+    let mut out = BytesMut::new();
+    packet.encode(version, &mut out).unwrap();
+    if out != frame {
+        let short_forms = matches!(
+            packet.packet_type(),
+            PacketType::PubAck
+                | PacketType::PubRec
+                | PacketType::PubRel
+                | PacketType::PubComp
+                | PacketType::Disconnect
+        );
+        assert!(
+            short_forms && out.len() < frame.len() || version == Version::V3_1,
+            "{}: {frame:02X?}",
+            row.place
+        );
+    }
+    assert_eq!(
+        decode_from(Some(row.sender), &out.freeze(), version, Policy::LENIENT),
+        Ok(packet),
+        "{}",
+        row.place
+    );
+    false
+}
+
+#[test]
+fn cut_at_every_byte() {
+    let (mut cuts, mut refused) = (0, 0);
+    for (row, body) in bases() {
+        let whole = &row.wire.bytes;
+        for length in 0..whole.len() {
+            let frame = Bytes::copy_from_slice(&whole[..length]);
+            let error = decode_from(Some(row.sender), &frame, row.version, Policy::LENIENT).unwrap_err();
+            assert_eq!((error.kind, error.offset), (Misdeed::PacketTooShort, length), "{}", row.place);
+        }
+        for length in 0..body.len() {
+            cuts += 1;
+            refused += usize::from(refused_or_a_packet(&row, whole[0], &body[..length]));
+            let fixed_length = matches!(whole[0] >> 4, 1 | 2);
+            if fixed_length && row.version != Version::V3_1 {
+                let (_, outcome) = decoded(&row, whole[0], &body[..length]);
+                assert!(outcome.is_err(), "{} cut to {length}", row.place);
+            }
+        }
+    }
+    assert!(refused * 10 > cuts * 7, "{refused} of {cuts} refused: payloads and lists alone can be cut");
+}
+
+#[test]
+fn stretched_at_every_byte() {
+    for (row, body) in bases() {
+        for at in 0..=body.len() {
+            for byte in [0x00, 0x01, 0x26, 0x41, 0x80, 0xFF] {
+                let mut longer = body.clone();
+                longer.insert(at, byte);
+                refused_or_a_packet(&row, row.wire.bytes[0], &longer);
+            }
+        }
+        // Behind the last field of a packet that has one.
+        if !matches!(row.wire.bytes[0] >> 4, 3 | 8 | 9 | 10 | 11) && row.version != Version::V3_1 {
+            for byte in [0x00, 0x01, 0xFF] {
+                let mut longer = body.clone();
+                longer.push(byte);
+                let (_, outcome) = decoded(&row, row.wire.bytes[0], &longer);
+                let is_short_form =
+                    matches!(row.wire.bytes[0] >> 4, 4..=7 | 14) && row.version == Version::V5;
+                assert!(outcome.is_err() || is_short_form, "{} and {byte:02X}", row.place);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_bit_flipped() {
+    for (row, body) in bases() {
+        for bit in 0..4 {
+            refused_or_a_packet(&row, row.wire.bytes[0] ^ 1 << bit, &body);
+        }
+        for at in 0..body.len() {
+            for bit in 0..8 {
+                let mut changed = body.clone();
+                changed[at] ^= 1 << bit;
+                refused_or_a_packet(&row, row.wire.bytes[0], &changed);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_reserved_bit_set() {
+    for (row, body) in bases() {
+        let first = row.wire.bytes[0];
+        let kind = |first, body: &[u8]| decoded(&row, first, body).1.map_err(|error| error.kind);
+        let flipped = |at: usize, bit: u32| {
+            let mut body = body.clone();
+            body[at] ^= 1 << bit;
+            body
+        };
+        if first >> 4 != 3 {
+            for bit in 0..4 {
+                assert_eq!(kind(first ^ 1 << bit, &body), Err(Misdeed::ReservedFlags), "{}", row.place);
+            }
+        }
+        match first >> 4 {
+            1 => {
+                let at = if row.version == Version::V3_1 { 9 } else { 7 };
+                assert_eq!(kind(first, &flipped(at, 0)), Err(Misdeed::ConnectReservedFlag), "{}", row.place);
+            }
+            2 => {
+                for bit in 1..8 {
+                    assert_eq!(
+                        kind(first, &flipped(0, bit)),
+                        Err(Misdeed::ConnAckReservedFlags),
+                        "{}",
+                        row.place
+                    );
+                }
+            }
+            8 => {
+                let reserved = if row.version == Version::V5 { 6..8 } else { 2..8 };
+                for bit in reserved {
+                    let last = flipped(body.len() - 1, bit);
+                    assert_eq!(
+                        kind(first, &last),
+                        Err(Misdeed::SubscriptionOptionsReserved),
+                        "{}",
+                        row.place
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+}
