@@ -156,8 +156,10 @@ fn properties_in_every_packet() {
     assert_eq!(known, PROPERTIES.map(|(id, ..)| id));
 }
 
-/// A packet with a hole for its Reason Code, the codes of its table, and those that only one end sends.
-const REASONS: [(&str, &[u8], &[u8], &[u8]); 9] = [
+/// A packet with a hole for its Reason Code, the codes of its table, those of a Client alone, those of a Server alone.
+type Reasons = (&'static str, &'static [u8], &'static [u8], &'static [u8]);
+
+const REASONS: [Reasons; 9] = [
     (
         "20 {00 @ {}}",
         &[

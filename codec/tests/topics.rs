@@ -1,5 +1,4 @@
 //! Topic Names, Topic Filters and matching (§4.7), Shared Subscriptions (§4.8.2).
-#![expect(clippy::unwrap_used, reason = "a failure here is the test failing")]
 
 use mqttspec_codec::{Misdeed, TopicFilter, TopicName, Utf8String, ValueError, Version};
 
