@@ -1,9 +1,13 @@
 //! Drivers that run a broker or client core over any byte stream.
 #![forbid(unsafe_code)]
 
+pub mod broker;
+pub mod client;
 mod clock;
 pub mod framed;
+pub mod relay;
 pub mod store;
+pub mod tap;
 mod tcp;
 
 pub use clock::Clock;

@@ -2,16 +2,19 @@
 //!
 //! A core gives its Session State as changes to an ordered set of records, whose keys and values only the core
 //! understands. A store keeps such records; it is apart from the drivers so that the same broker runs without
-//! durability ([`NoStore`], [`MemoryStore`]), on a real file and on the simulated disk ([`RedbStore`]).
+//! durability ([`NoStore`], [`MemoryStore`]), on a real file ([`RedbStore`]) and on the
+//! simulated disk ([`DiskStore`]).
 //!
 //! "Session State" and how long a Server keeps it: MQTT 5.0 section 4.1, 3.1.1 section 3.1.2.4.
 
+mod disk;
 mod memory;
 mod redb;
 
 use std::future::Future;
 use std::pin::Pin;
 
+pub use self::disk::DiskStore;
 pub use self::memory::{MemoryStore, NoStore};
 pub use self::redb::RedbStore;
 
@@ -30,6 +33,24 @@ pub enum Change {
         /// What named the record.
         key: Vec<u8>,
     },
+}
+
+impl From<mqttspec_broker::Change> for Change {
+    fn from(change: mqttspec_broker::Change) -> Change {
+        match change {
+            mqttspec_broker::Change::Put { key, value } => Change::Put { key, value },
+            mqttspec_broker::Change::Delete { key } => Change::Delete { key },
+        }
+    }
+}
+
+impl From<mqttspec_client::Change> for Change {
+    fn from(change: mqttspec_client::Change) -> Change {
+        match change {
+            mqttspec_client::Change::Put { key, value } => Change::Put { key, value },
+            mqttspec_client::Change::Delete { key } => Change::Delete { key },
+        }
+    }
 }
 
 /// A record as a store gives it back: key and value.

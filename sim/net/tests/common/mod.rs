@@ -4,8 +4,14 @@
 use std::future::{Future, pending};
 use std::time::Duration;
 
-use mqttspec_world::{World, WorldNet};
-use tokio::task::LocalSet;
+use mqttspec_client::{Command, DisconnectRequest, Event, Message, Publication, SubscribeRequest};
+use mqttspec_codec::{Properties, QoS, Subscription, TopicFilter, TopicName};
+use mqttspec_net::Clock;
+use mqttspec_net::broker::{Entrance, ServeError, Server};
+use mqttspec_net::client::{ClientHandle, spawn_client};
+use mqttspec_net::store::Store;
+use mqttspec_world::{Listener as _, Net, World, WorldNet};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
 
 /// Far longer than anything takes, on a busy machine too.
@@ -47,4 +53,124 @@ macro_rules! on_both_networks {
             $(#[test] fn $body() { $crate::common::real(super::$body) })+
         }
     };
+}
+
+/// A broker under its driver.
+pub(crate) struct Broker {
+    pub(crate) port: u16,
+    pub(crate) entrance: Entrance,
+    pub(crate) running: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Broker {
+    /// Ends it as a kill does, and frees its port.
+    pub(crate) fn kill(self) -> u16 {
+        self.running.abort();
+        self.port
+    }
+}
+
+pub(crate) async fn start_broker<N: Net>(net: &N, store: impl Store + 'static) -> Broker {
+    start_broker_at(net, 0, store).await
+}
+
+pub(crate) async fn start_broker_at<N: Net>(net: &N, port: u16, store: impl Store + 'static) -> Broker {
+    let clock = Clock::showing(Duration::ZERO);
+    let (server, entrance) = Server::new(mqttspec_broker::Options::default(), 1, clock, store, ()).unwrap();
+    // The listener of a broker that was just killed goes when its tasks are dropped.
+    let listener = loop {
+        match net.listen(port).await {
+            Ok(listener) => break listener,
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    let port = listener.local_addr().unwrap().port();
+    entrance.listen(listener);
+    Broker { port, entrance, running: spawn_local(server.run()) }
+}
+
+pub(crate) fn options(
+    host: &str,
+    port: u16,
+    client_id: &str,
+    set: &[(&str, &str)],
+) -> mqttspec_client::Options {
+    let mut options = mqttspec_client::Options::default();
+    let port = port.to_string();
+    for (name, value) in [("address", host), ("port", &port), ("client_id", client_id)].iter().chain(set) {
+        options.set(name, value).unwrap();
+    }
+    options
+}
+
+pub(crate) fn client<N: Net>(net: &N, host: &str, port: u16, client_id: &str) -> ClientHandle {
+    client_with(net, host, port, client_id, &[])
+}
+
+pub(crate) fn client_with<N: Net>(
+    net: &N,
+    host: &str,
+    port: u16,
+    client_id: &str,
+    set: &[(&str, &str)],
+) -> ClientHandle {
+    let options = options(host, port, client_id, set);
+    spawn_client(net.clone(), options, 1, Clock::showing(Duration::ZERO), ())
+}
+
+/// Connects, and tells whether the Session was present.
+pub(crate) async fn connect(client: &mut ClientHandle) -> bool {
+    client.command(Command::Connect(None)).await.unwrap();
+    connected(client).await
+}
+
+pub(crate) async fn connected(client: &mut ClientHandle) -> bool {
+    loop {
+        match client.event().await.unwrap() {
+            Event::Connected { session_present, .. } => return session_present,
+            Event::Failed { error, .. } => panic!("{error}"),
+            _ => {}
+        }
+    }
+}
+
+pub(crate) async fn disconnect(client: &mut ClientHandle) {
+    client.command(Command::Disconnect(DisconnectRequest::default())).await.unwrap();
+    while !matches!(client.event().await.unwrap(), Event::Disconnected { .. }) {}
+}
+
+pub(crate) async fn subscribe(client: &mut ClientHandle, filter: &str, qos: QoS) {
+    let subscriptions = vec![Subscription::new(TopicFilter::try_from(filter).unwrap(), qos)];
+    let request = SubscribeRequest { subscriptions, properties: Properties::new() };
+    client.command(Command::Subscribe(request)).await.unwrap();
+    loop {
+        match client.event().await.unwrap() {
+            Event::Subscribed { .. } => return,
+            Event::Failed { error, .. } => panic!("{error}"),
+            _ => {}
+        }
+    }
+}
+
+pub(crate) fn message(topic: &str, payload: &str) -> Publication {
+    Publication::new(TopicName::try_from(topic).unwrap(), payload.to_owned())
+}
+
+pub(crate) async fn publish(client: &mut ClientHandle, publication: Publication) {
+    client.command(Command::Publish(publication)).await.unwrap();
+    loop {
+        match client.event().await.unwrap() {
+            Event::Published { .. } => return,
+            Event::Failed { error, .. } => panic!("{error}"),
+            _ => {}
+        }
+    }
+}
+
+pub(crate) async fn receive(client: &mut ClientHandle) -> Message {
+    loop {
+        if let Event::Message(message) = client.event().await.unwrap() {
+            return message;
+        }
+    }
 }

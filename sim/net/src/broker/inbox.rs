@@ -1,0 +1,58 @@
+//! What connections hand to the one loop that owns the core, in the order in which it happened.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// A queue with many senders and one receiver, all on one thread.
+#[derive(Debug)]
+pub(super) struct Inbox<T> {
+    state: Rc<RefCell<State<T>>>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    queue: VecDeque<T>,
+    receiver: Option<Waker>,
+}
+
+impl<T> Clone for Inbox<T> {
+    fn clone(&self) -> Inbox<T> {
+        Inbox { state: Rc::clone(&self.state) }
+    }
+}
+
+impl<T> Inbox<T> {
+    pub(super) fn new() -> Inbox<T> {
+        Inbox { state: Rc::new(RefCell::new(State { queue: VecDeque::new(), receiver: None })) }
+    }
+
+    pub(super) fn push(&self, item: T) {
+        let mut state = self.state.borrow_mut();
+        state.queue.push_back(item);
+        if let Some(receiver) = state.receiver.take() {
+            receiver.wake();
+        }
+    }
+
+    pub(super) fn pop(&self) -> Option<T> {
+        self.state.borrow_mut().queue.pop_front()
+    }
+
+    /// Resolves when there is something to pop.
+    pub(super) async fn filled(&self) {
+        poll_fn(|context| self.poll_filled(context)).await;
+    }
+
+    fn poll_filled(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.borrow_mut();
+        if state.queue.is_empty() {
+            state.receiver = Some(context.waker().clone());
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The client driver: the one loop between a client core, its store, its Network Connection and its application.
+//!
+//! It obeys the core's contract and no rule of the standard. One turn:
+//!
+//! 1. Wait for a command, the outcome of dialling, a packet, the end of the connection, or the core's next deadline,
+//!    and feed the core.
+//! 2. Hand the core's events to the tap at once, and to the application's queue.
+//! 3. Take the core's changes and commit them.
+//! 4. Carry out the core's actions: dial, append to the outflow, close.
+//!
+//! Steps 2 and 3 come before step 4, so a message is the application's, and known to be, before its Server is told so.
+//! A crash may take events that the application has not picked up from its queue; who must not lose them looks at them
+//! in the tap, or acknowledges messages itself (the core's option `acknowledgement`).
+//!
+//! All of it runs on one thread: call it within a `LocalSet` or a host of the simulated world.
+
+mod connection;
+mod handle;
+mod tap;
+
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mqttspec_client::{Action, Client, Command, RestoreError};
+use mqttspec_codec::Utf8String;
+use mqttspec_world::Net;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use self::connection::Connection;
+use self::handle::Request;
+pub use self::handle::{ClientGone, ClientHandle, Commander};
+pub use self::tap::{ClientObserved, ClientTap};
+use crate::clock::Clock;
+use crate::framed::{Arrived, Received};
+use crate::store::{Change, Store, StoreError};
+
+/// Bytes to be sent above which no command is taken.
+const OUTFLOW_HIGH_BYTES: usize = 1 << 20;
+
+/// Why a client driver ended, if its application did not want it.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The store holds records that are not this client's.
+    #[error("the stored Session cannot be restored: {0}")]
+    Restore(#[from] RestoreError),
+    /// The store failed. What was not committed was not acknowledged either.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Runs a client core over `net`: the handle for its application, and the driver to spawn or await. The driver ends
+/// when the handle and all its commanders are gone.
+///
+/// # Errors
+/// When the store cannot be read or holds what no client wrote. The driver ends with [`ClientError::Store`].
+pub fn client<N: Net>(
+    net: N,
+    options: mqttspec_client::Options,
+    seed: u64,
+    clock: Clock,
+    mut store: impl Store,
+    tap: impl ClientTap,
+) -> Result<(ClientHandle, impl Future<Output = Result<(), ClientError>>), ClientError> {
+    let client = Client::restore(options, seed, clock.now(), store.load()?)?;
+    let (handle, requests, events) = handle::pair();
+    let driver =
+        Driver { client, net, clock, store, tap, requests, events, link: Link::Down, connections: 0 };
+    Ok((handle, driver.run()))
+}
+
+/// [`client`] without a store, spawned.
+///
+/// # Panics
+/// Outside of a `LocalSet` or a host of the simulated world.
+pub fn spawn_client<N: Net>(
+    net: N,
+    options: mqttspec_client::Options,
+    seed: u64,
+    clock: Clock,
+    tap: impl ClientTap + 'static,
+) -> ClientHandle {
+    let client = Client::new(options, seed);
+    let store = crate::store::NoStore;
+    let (handle, requests, events) = handle::pair();
+    let driver =
+        Driver { client, net, clock, store, tap, requests, events, link: Link::Down, connections: 0 };
+    tokio::task::spawn_local(driver.run());
+    handle
+}
+
+type Dialling<S> = Pin<Box<dyn Future<Output = io::Result<S>>>>;
+
+enum Link<S> {
+    Down,
+    Dialling(Dialling<S>),
+    Open(Connection<S>),
+}
+
+enum Input<S> {
+    Request(Request),
+    Dialled(io::Result<S>),
+    Received(Received),
+    Timeout,
+    /// The application is gone.
+    Ended,
+}
+
+struct Driver<N: Net, S, T> {
+    client: Client,
+    net: N,
+    clock: Clock,
+    store: S,
+    tap: T,
+    requests: mpsc::UnboundedReceiver<Request>,
+    events: mpsc::UnboundedSender<mqttspec_client::Event>,
+    link: Link<N::Stream>,
+    /// How many connections were opened so far.
+    connections: u64,
+}
+
+impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
+    async fn run(mut self) -> Result<(), ClientError> {
+        loop {
+            let input = self.input().await;
+            if matches!(input, Input::Ended) {
+                return Ok(());
+            }
+            self.feed(input);
+            self.report();
+            let changes: Vec<Change> = self.client.take_changes().into_iter().map(Change::from).collect();
+            if !changes.is_empty() {
+                self.store.commit(changes).await?;
+            }
+            self.act();
+        }
+    }
+
+    async fn input(&mut self) -> Input<N::Stream> {
+        let deadline = self.client.poll_timeout().map(|time| self.clock.instant(time));
+        let link = &mut self.link;
+        let takes_commands = !matches!(link, Link::Open(open) if open.unsent() > OUTFLOW_HIGH_BYTES);
+        tokio::select! {
+            biased;
+            input = poll_fn(|context| poll_link(link, context)) => input,
+            request = self.requests.recv(), if takes_commands => request.map_or(Input::Ended, Input::Request),
+            () = sleep_until(deadline) => Input::Timeout,
+        }
+    }
+
+    fn feed(&mut self, input: Input<N::Stream>) {
+        let now = self.clock.now();
+        match input {
+            Input::Request(Request::Command(command, reply)) => self.command(now, command, reply),
+            Input::Request(Request::Inspect(look)) => look(&self.client),
+            Input::Dialled(Ok(stream)) => {
+                self.connections += 1;
+                self.tap.observe(now, ClientObserved::Opened { connection: self.connections });
+                let maximum = self.client.options().maximum_packet_size.map(NonZeroU32::get);
+                self.link = Link::Open(Connection::new(stream, self.client.version(), maximum));
+                self.client.handle_connected(now);
+            }
+            Input::Dialled(Err(error)) => {
+                self.link = Link::Down;
+                self.tap.observe(now, ClientObserved::DialFailed { error: &error });
+                self.client.handle_connect_failed(now);
+            }
+            Input::Received(received) => self.receive(now, received),
+            Input::Timeout => self.client.handle_timeout(now),
+            Input::Ended => {}
+        }
+    }
+
+    fn command(&mut self, now: Duration, command: Command, reply: handle::Reply) {
+        let handle = self.client.handle_command(now, command);
+        // Nobody need wait for the number.
+        let _ = reply.send(handle);
+    }
+
+    fn receive(&mut self, now: Duration, received: Received) {
+        let connection = self.connections;
+        match received {
+            Received::Arrived(Arrived::Packet { packet, bytes }) => {
+                self.tap
+                    .observe(now, ClientObserved::Received { connection, packet: &packet, bytes: &bytes });
+                self.client.handle_packet(now, packet);
+            }
+            Received::Arrived(Arrived::Malformed { error, bytes }) => {
+                self.tap.observe(now, ClientObserved::Malformed { connection, error: &error, bytes: &bytes });
+                self.client.handle_malformed(now, &error);
+            }
+            Received::Ended(ending) => {
+                self.tap.observe(now, ClientObserved::Lost { connection, ending: &ending });
+                self.link = Link::Down;
+                self.client.handle_closed(now);
+            }
+        }
+    }
+
+    fn report(&mut self) {
+        let now = self.clock.now();
+        while let Some(event) = self.client.poll_event() {
+            self.tap.observe(now, ClientObserved::Core(&event));
+            // An application that only commands has dropped the queue.
+            let _ = self.events.send(event);
+        }
+    }
+
+    fn act(&mut self) {
+        let now = self.clock.now();
+        let connection = self.connections;
+        while let Some(action) = self.client.poll_action() {
+            match action {
+                Action::Dial { server } => self.dial(now, server.as_ref()),
+                Action::Send(packet) => {
+                    let Link::Open(open) = &mut self.link else { continue };
+                    let outflow = open.outflow();
+                    let before = outflow.len();
+                    match packet.encode(self.client.version(), outflow) {
+                        Ok(()) => {
+                            let bytes = &outflow[before..];
+                            self.tap
+                                .observe(now, ClientObserved::Sent { connection, packet: &packet, bytes });
+                        }
+                        Err(error) => {
+                            let what =
+                                ClientObserved::Unsendable { connection, packet: &packet, error: &error };
+                            self.tap.observe(now, what);
+                        }
+                    }
+                }
+                Action::Close => {
+                    if let Link::Open(open) = std::mem::replace(&mut self.link, Link::Down) {
+                        self.tap.observe(now, ClientObserved::Closed { connection });
+                        tokio::task::spawn_local(open.close());
+                    }
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, now: Duration, server: Option<&Utf8String>) {
+        let options = self.client.options();
+        let (host, port) = match server {
+            Some(reference) => server_reference(reference, options.effective_port()),
+            None => (options.address.clone(), options.effective_port()),
+        };
+        self.tap.observe(now, ClientObserved::Dialling { host: &host, port });
+        let net = self.net.clone();
+        self.link = Link::Dialling(Box::pin(async move { net.connect(&host, port).await }));
+    }
+}
+
+/// What the link brings: the outcome of dialling, or what the Server sends. Writes what is to be sent on the way.
+fn poll_link<S>(link: &mut Link<S>, context: &mut Context<'_>) -> Poll<Input<S>>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    match link {
+        Link::Down => Poll::Pending,
+        Link::Dialling(dialling) => dialling.as_mut().poll(context).map(Input::Dialled),
+        Link::Open(open) => open.poll_transfer(context).map(Input::Received),
+    }
+}
+
+/// The first of the Servers that a Server Reference names, `host` or `host:port` (MQTT 5.0 section 4.11).
+fn server_reference(reference: &str, default_port: u16) -> (String, u16) {
+    let first = reference.split_whitespace().next().unwrap_or_default();
+    match first.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse() {
+            Ok(port) => (host.trim_matches(['[', ']']).to_owned(), port),
+            Err(_) => (first.to_owned(), default_port),
+        },
+        _ => (first.trim_matches(['[', ']']).to_owned(), default_port),
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_references_of_all_forms() {
+        let cases = [
+            ("myserver.xyz.org", ("myserver.xyz.org", 1883)),
+            ("myserver.xyz.org:8883", ("myserver.xyz.org", 8883)),
+            ("10.10.151.22:8883 10.10.151.23:8883", ("10.10.151.22", 8883)),
+            ("[fe80::9610:3eff:fe1c]:1884", ("fe80::9610:3eff:fe1c", 1884)),
+            ("fe80::9610:3eff:fe1c", ("fe80::9610:3eff:fe1c", 1883)),
+        ];
+        for (reference, (host, port)) in cases {
+            assert_eq!(server_reference(reference, 1883), (host.to_owned(), port), "{reference}");
+        }
+    }
+}

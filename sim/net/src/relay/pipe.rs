@@ -1,0 +1,165 @@
+//! A connection within the process that can be reset: what a relay hands to whoever dials through it.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes that one direction holds until the reader takes them, like a socket's buffers.
+const CAPACITY_BYTES: usize = 64 * 1024;
+
+/// One end of a connection within the process. Dropping it closes it.
+#[derive(Debug)]
+pub struct RelayStream {
+    directions: Rc<RefCell<[Direction; 2]>>,
+    /// The direction that this end reads; it writes the other.
+    reads: usize,
+}
+
+#[derive(Debug, Default)]
+struct Direction {
+    bytes: BytesMut,
+    /// No more will be written.
+    finished: bool,
+    /// No more will be read.
+    unread: bool,
+    reset: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Direction {
+    fn wake(&mut self) {
+        [self.reader.take(), self.writer.take()].into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+/// Both ends of a new connection.
+pub(super) fn pipe() -> (RelayStream, RelayStream) {
+    let directions = Rc::new(RefCell::new([Direction::default(), Direction::default()]));
+    (RelayStream { directions: Rc::clone(&directions), reads: 0 }, RelayStream { directions, reads: 1 })
+}
+
+impl RelayStream {
+    /// Ends the connection with a reset: the other end's reads and writes fail.
+    pub fn reset(self) {
+        for direction in self.directions.borrow_mut().iter_mut() {
+            direction.reset = true;
+            direction.bytes.clear();
+            direction.wake();
+        }
+    }
+}
+
+impl Drop for RelayStream {
+    fn drop(&mut self) {
+        let mut directions = self.directions.borrow_mut();
+        directions[self.reads].unread = true;
+        directions[1 - self.reads].finished = true;
+        directions.iter_mut().for_each(Direction::wake);
+    }
+}
+
+impl AsyncRead for RelayStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let direction = &mut self.directions.borrow_mut()[self.reads];
+        if direction.reset {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        if direction.bytes.is_empty() {
+            if direction.finished {
+                return Poll::Ready(Ok(()));
+            }
+            direction.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        let taken = direction.bytes.len().min(out.remaining());
+        out.put_slice(&direction.bytes[..taken]);
+        direction.bytes.advance(taken);
+        if let Some(writer) = direction.writer.take() {
+            writer.wake();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for RelayStream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let direction = &mut self.directions.borrow_mut()[1 - self.reads];
+        if direction.reset {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        if direction.unread || direction.finished {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let room = CAPACITY_BYTES.saturating_sub(direction.bytes.len());
+        if room == 0 && !data.is_empty() {
+            direction.writer = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        let taken = room.min(data.len());
+        direction.bytes.extend_from_slice(&data[..taken]);
+        if let Some(reader) = direction.reader.take() {
+            reader.wake();
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let direction = &mut self.directions.borrow_mut()[1 - self.reads];
+        direction.finished = true;
+        direction.wake();
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_pipe_makes_the_writer_wait_for_the_reader() {
+        let (mut near, mut far) = pipe();
+        let sent: Vec<u8> = (0..300_000_u32).map(|number| number as u8).collect();
+        let expected = sent.clone();
+        let writing = async {
+            near.write_all(&sent).await.unwrap();
+            near.shutdown().await.unwrap();
+        };
+        let mut received = Vec::new();
+        let reading = async { far.read_to_end(&mut received).await.unwrap() };
+        tokio::join!(writing, reading);
+        assert_eq!(received, expected);
+    }
+
+    #[tokio::test]
+    async fn a_drop_is_an_end_and_a_reset_an_error() {
+        let (mut near, mut far) = pipe();
+        near.write_all(b"last").await.unwrap();
+        drop(near);
+        let mut received = Vec::new();
+        far.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, b"last");
+        assert_eq!(far.write_all(b"x").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+
+        let (mut near, mut far) = pipe();
+        near.write_all(b"lost").await.unwrap();
+        near.reset();
+        assert_eq!(far.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(far.write_all(b"x").await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+}

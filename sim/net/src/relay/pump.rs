@@ -1,0 +1,173 @@
+//! One relayed connection: reads at both ends, passes on at both ends, as the faults say.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::time::{Instant, Sleep};
+
+use super::faults::{Cut, Faults, Lane};
+use super::lane::{Item, Next, Queue};
+
+/// Bytes asked of a stream at once.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Relays between the end that dialled and the server's until both are done. Tells how the connection is to end, and
+/// leaves that to the caller, who has the streams.
+pub(super) async fn relay<A, B>(client: &mut A, server: &mut B, faults: &Faults, opened: u64) -> Option<Cut>
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    let now = Instant::now();
+    let mut pump = Pump {
+        faults: faults.clone(),
+        listener: faults.listener(),
+        opened,
+        to_server: Queue::new(now),
+        to_client: Queue::new(now),
+        timer: Box::pin(tokio::time::sleep_until(now)),
+    };
+    poll_fn(|context| pump.poll(client, server, context)).await
+}
+
+struct Pump {
+    faults: Faults,
+    listener: u64,
+    opened: u64,
+    to_server: Queue,
+    to_client: Queue,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.faults.forget(self.listener);
+    }
+}
+
+/// What a look at one direction led to.
+enum Turn {
+    /// Something moved.
+    Moved,
+    /// Nothing can, before this time if there is one.
+    Still(Option<Instant>),
+    /// The connection ends.
+    End(Cut),
+}
+
+impl Pump {
+    fn poll<A, B>(&mut self, client: &mut A, server: &mut B, context: &mut Context<'_>) -> Poll<Option<Cut>>
+    where
+        A: AsyncRead + AsyncWrite + Unpin,
+        B: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.faults.listen(self.listener, context);
+        loop {
+            if let Some(how) = self.faults.cut_since(self.opened) {
+                return Poll::Ready(Some(how));
+            }
+            let turns = [
+                turn(&mut self.to_server, client, server, &self.faults, Lane::ToServer, context),
+                turn(&mut self.to_client, server, client, &self.faults, Lane::ToClient, context),
+            ];
+            let mut moved = false;
+            let mut wake_at = None;
+            for turn in turns {
+                match turn {
+                    Turn::End(how) => return Poll::Ready(Some(how)),
+                    Turn::Moved => moved = true,
+                    Turn::Still(at) => wake_at = [wake_at, at].into_iter().flatten().min(),
+                }
+            }
+            if self.to_server.sink_done && self.to_client.sink_done {
+                return Poll::Ready(None);
+            }
+            if moved {
+                continue;
+            }
+            let Some(wake_at) = wake_at else { return Poll::Pending };
+            self.timer.as_mut().reset(wake_at);
+            if self.timer.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+fn turn<R, W>(
+    queue: &mut Queue,
+    source: &mut R,
+    sink: &mut W,
+    faults: &Faults,
+    lane: Lane,
+    context: &mut Context<'_>,
+) -> Turn
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let now = Instant::now();
+    let taken = take_in(queue, source, faults, lane, now, context);
+    let state = faults.lane(lane);
+    let planned = faults.planned(lane);
+    if let Some((point, how)) = planned
+        && queue.has_reached(point)
+    {
+        faults.carried_out();
+        return Turn::End(how);
+    }
+    let still = |at| if taken { Turn::Moved } else { Turn::Still(at) };
+    match queue.next(now, &state, planned.map(|(point, _)| point)) {
+        Next::Nothing => still(None),
+        Next::NotBefore(due) => still(Some(due)),
+        Next::Reset => Turn::End(Cut::Reset),
+        Next::End => match Pin::new(sink).poll_shutdown(context) {
+            Poll::Pending => still(None),
+            // An end that cannot be told is known to whoever would be told.
+            Poll::Ready(_) => {
+                queue.sink_done = true;
+                Turn::Moved
+            }
+        },
+        Next::Bytes(bytes) => match Pin::new(&mut *sink).poll_write(context, &bytes) {
+            Poll::Pending => still(None),
+            Poll::Ready(Ok(written)) if written > 0 => {
+                queue.pass(now, written, &state);
+                // What cannot be flushed at once is flushed with the next bytes, or by the transport itself.
+                let _ = Pin::new(sink).poll_flush(context);
+                Turn::Moved
+            }
+            // The receiver is gone; its own direction tells how.
+            Poll::Ready(_) => {
+                queue.sink_done = true;
+                Turn::Moved
+            }
+        },
+    }
+}
+
+/// Reads once. True when something was read, be it an end.
+fn take_in<R: AsyncRead + Unpin>(
+    queue: &mut Queue,
+    source: &mut R,
+    faults: &Faults,
+    lane: Lane,
+    now: Instant,
+    context: &mut Context<'_>,
+) -> bool {
+    if !queue.has_room() || faults.lane(lane).stalled {
+        return false;
+    }
+    let mut bytes = BytesMut::with_capacity(READ_BYTES);
+    let item = match pin!(source.read_buf(&mut bytes)).poll(context) {
+        Poll::Pending => return false,
+        Poll::Ready(Ok(0)) => Item::End,
+        Poll::Ready(Ok(_)) => Item::Bytes(bytes.freeze()),
+        Poll::Ready(Err(_)) => Item::Reset,
+    };
+    queue.push(now, faults.draw_delay(lane), item);
+    true
+}
