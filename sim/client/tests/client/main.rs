@@ -2,6 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 mod bench;
+mod connecting;
+mod faults;
+mod keep_alive;
+mod model;
 mod publishing;
+mod receiving;
+mod reconnecting;
 mod sessions;
 mod subscribing;
