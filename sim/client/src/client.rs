@@ -1,6 +1,7 @@
 //! The client: one value that holds everything, its inputs and its outputs. What it does with them is in the modules
 //! below, one for each concern.
 
+mod authenticating;
 mod connecting;
 mod disconnecting;
 mod publishing;
@@ -49,7 +50,7 @@ pub enum Action {
 enum Link {
     Down,
     Dialling { deadline: Duration },
-    Handshake(Handshake),
+    Handshake(Box<Handshake>),
     Up(Box<Connection>),
 }
 
@@ -147,6 +148,7 @@ impl Client {
             Command::Subscribe(request) => self.subscribe(now, handle, request),
             Command::Unsubscribe(request) => self.unsubscribe(now, handle, request),
             Command::Disconnect(request) => self.disconnect(now, handle, &request),
+            Command::Reauthenticate => self.reauthenticate(now, handle),
             Command::Acknowledge { message, reason } => self.acknowledge(now, handle, message, reason),
         }
         handle
@@ -226,7 +228,9 @@ impl Client {
             }
             Link::Up(connection) => {
                 let keep_alive = &connection.keep_alive;
-                if keep_alive.pong_overdue().is_some_and(|at| at <= now) {
+                if connection.reauthentication.as_ref().is_some_and(|under_way| under_way.deadline <= now) {
+                    self.reauthentication_overdue(now);
+                } else if keep_alive.pong_overdue().is_some_and(|at| at <= now) {
                     // §3.1.2.10: no DISCONNECT, since nobody answers; and the Will must be published.
                     self.actions.push_back(Action::Close);
                     self.connection_lost(now, Error::TimedOut(Awaited::PingResp));
@@ -255,7 +259,11 @@ impl Client {
             Link::Down => self.retry_at,
             Link::Dialling { deadline } => Some(*deadline),
             Link::Handshake(handshake) => Some(handshake.deadline),
-            Link::Up(connection) => connection.keep_alive.deadline(),
+            Link::Up(connection) => {
+                let reauthentication =
+                    connection.reauthentication.as_ref().map(|under_way| under_way.deadline);
+                [connection.keep_alive.deadline(), reauthentication].into_iter().flatten().min()
+            }
         };
         [link, self.operations.deadline(), self.queue.next_expiry()].into_iter().flatten().min()
     }
@@ -318,6 +326,10 @@ impl Client {
         if matches!(self.link, Link::Handshake(_)) {
             return match packet {
                 Packet::ConnAck(connack) => self.connack(now, connack),
+                Packet::Auth(auth) => {
+                    self.check_problem_information(&Packet::Auth(auth.clone()))?;
+                    self.auth_in_handshake(now, &auth)
+                }
                 other => Err(Violation::BeforeConnAck(other.packet_type())),
             };
         }
@@ -341,7 +353,7 @@ impl Client {
             }
             Packet::Disconnect(disconnect) => self.receive_disconnect(now, disconnect),
             Packet::ConnAck(_) => Err(Violation::SecondConnAck),
-            Packet::Auth(_) => Err(Violation::AuthUnexpected),
+            Packet::Auth(auth) => self.auth_in_session(now, &auth),
             Packet::Connect(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_) | Packet::PingReq => {
                 Err(Violation::WrongSender(packet_type))
             }

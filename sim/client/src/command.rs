@@ -61,6 +61,10 @@ pub enum Command {
         /// Success, or why the application does not take it (5.0).
         reason: PubAckReason,
     },
+    /// Proves anew who the client is, by the authentication method of the connection (5.0, §4.12.1).
+    ///
+    /// Ends in [`Reauthenticated`](crate::Event::Reauthenticated) or [`Failed`](crate::Event::Failed).
+    Reauthenticate,
 }
 
 /// A message to publish.

@@ -119,6 +119,8 @@ pub enum Awaited {
     SubAck,
     /// UNSUBACK.
     UnsubAck,
+    /// AUTH that answers a re-authentication.
+    Auth,
     /// The response to a request (§4.10).
     Response,
     /// The end-to-end acknowledgement of a delivery.
@@ -133,6 +135,7 @@ impl std::fmt::Display for Awaited {
             Self::PingResp => "PINGRESP",
             Self::SubAck => "SUBACK",
             Self::UnsubAck => "UNSUBACK",
+            Self::Auth => "AUTH",
             Self::Response => "response",
             Self::DeliveryAcknowledgement => "delivery acknowledgement",
         })
@@ -214,6 +217,9 @@ pub enum Invalid {
     /// Re-authentication without enhanced authentication in CONNECT.
     #[error("CONNECT had no Authentication Method")]
     NoAuthenticationMethod,
+    /// A second re-authentication before the first one is done.
+    #[error("a re-authentication is under way")]
+    AuthenticationUnderWay,
     /// The message has no Response Topic.
     #[error("the message has no Response Topic")]
     NoResponseTopic,

@@ -122,6 +122,11 @@ pub enum Event {
         /// The Acknowledge command.
         handle: Handle,
     },
+    /// The Server is content with who the client is.
+    Reauthenticated {
+        /// The Reauthenticate command.
+        handle: Handle,
+    },
     /// A command has failed.
     Failed {
         /// The command.

@@ -57,6 +57,7 @@ mod keep_alive;
 mod operations;
 mod options;
 mod queue;
+mod scram;
 mod session;
 mod store;
 mod subscriptions;

@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use mqttspec_codec::{
-    AssignedClientIdentifier, AuthenticationMethod, ConnAck, ConnectReason, Disconnect, DisconnectReason,
-    MaximumPacketSize, MaximumQoS, Packet, Properties, QoS, ReasonString, ReceiveMaximum, RetainAvailable,
-    ServerKeepAlive, ServerReference, SessionExpiryInterval, SharedSubscriptionAvailable,
-    SubscriptionIdentifierAvailable, TopicAliasMaximum, Utf8String, Version, WildcardSubscriptionAvailable,
+    AssignedClientIdentifier, ConnAck, ConnectReason, Disconnect, DisconnectReason, MaximumPacketSize,
+    MaximumQoS, Packet, Properties, QoS, ReasonString, ReceiveMaximum, RetainAvailable, ServerKeepAlive,
+    ServerReference, SessionExpiryInterval, SharedSubscriptionAvailable, SubscriptionIdentifierAvailable,
+    TopicAliasMaximum, Utf8String, Version, WildcardSubscriptionAvailable,
 };
 
+use super::authenticating::Reauthentication;
 use super::{Action, Client, Link};
 use crate::alias::{InboundAliases, OutboundAliases};
 use crate::backoff::Limits;
@@ -18,6 +19,7 @@ use crate::error::{Error, Violation};
 use crate::event::{Event, State};
 use crate::keep_alive::KeepAlive;
 use crate::options::Options;
+use crate::scram::Exchange;
 use crate::session::NEVER;
 
 /// CONNECT was sent, CONNACK has not come.
@@ -27,6 +29,8 @@ pub(super) struct Handshake {
     pub(super) keep_alive: KeepAlive,
     clean_start: bool,
     client_id: Utf8String,
+    /// Enhanced authentication, if CONNECT had an Authentication Method.
+    pub(super) exchange: Option<Exchange>,
 }
 
 /// What holds for one accepted Network Connection and no longer.
@@ -36,6 +40,9 @@ pub(super) struct Connection {
     pub(super) limits: Limitations,
     pub(super) inbound_aliases: InboundAliases,
     pub(super) outbound_aliases: OutboundAliases,
+    /// Whether CONNECT had an Authentication Method.
+    pub(super) enhanced: bool,
+    pub(super) reauthentication: Option<Reauthentication>,
 }
 
 /// What the Server said in CONNACK that it lacks or limits (§3.2.2.3).
@@ -121,7 +128,9 @@ impl Client {
         }
         let client_id = self.client_identifier().clone();
         let keep_alive = self.options.keep_alive;
-        self.link = Link::Handshake(Handshake {
+        let mut connect = self.options.connect_packet(client_id.clone(), clean_start);
+        let exchange = self.begin_authentication(&mut connect.properties);
+        self.link = Link::Handshake(Box::new(Handshake {
             deadline: now + self.options.timeout,
             keep_alive: KeepAlive::new(
                 now,
@@ -130,9 +139,9 @@ impl Client {
                 self.options.ping_timeout,
             ),
             clean_start,
-            client_id: client_id.clone(),
-        });
-        let connect = self.options.connect_packet(client_id, clean_start);
+            client_id,
+            exchange,
+        }));
         self.send(now, connect.into());
     }
 
@@ -143,6 +152,7 @@ impl Client {
             return Ok(());
         }
         let clean_start = handshake.clean_start;
+        let enhanced = handshake.exchange.is_some();
         let assigned = connack.properties.get().map(|AssignedClientIdentifier(name)| name);
         let client_id = match assigned {
             Some(name) => name,
@@ -152,9 +162,8 @@ impl Client {
             }
             None => handshake.client_id.clone(),
         };
-        // [MQTT-4.12.0-6]: without a method in CONNECT there is none in CONNACK.
-        if connack.properties.contains::<AuthenticationMethod>() {
-            return Err(Violation::AuthenticationMethodChanged);
+        if !self.check_authentication(now, &connack)? {
+            return Ok(());
         }
         // 3.1 has no Session Present: a Session that was not cleaned is taken for resumed.
         let session_present = match self.version() {
@@ -166,13 +175,15 @@ impl Client {
             self.force_clean = true;
             return Err(Violation::SessionPresentUnexpected);
         }
-        self.accepted(now, session_present, clean_start, client_id, connack.properties);
+        let connection = self.connection(now, enhanced, &connack.properties);
+        self.accepted(now, connection, session_present, clean_start, client_id, connack.properties);
         Ok(())
     }
 
     fn accepted(
         &mut self,
         now: Duration,
+        connection: Connection,
         session_present: bool,
         clean_start: bool,
         client_id: Utf8String,
@@ -189,7 +200,6 @@ impl Client {
             self.events.push_back(Event::Circuit(self.circuit.state()));
         }
         self.state = State::Connected;
-        let connection = self.connection(now, &properties);
         let receive_maximum = properties.get().map_or(u16::MAX, |ReceiveMaximum(maximum)| maximum.get());
         let expiry = properties.get().map(|SessionExpiryInterval(seconds)| seconds);
         let handle = self.connect.take();
@@ -225,7 +235,7 @@ impl Client {
         self.pump(now);
     }
 
-    fn connection(&self, now: Duration, properties: &Properties<ConnAck>) -> Connection {
+    fn connection(&self, now: Duration, enhanced: bool, properties: &Properties<ConnAck>) -> Connection {
         // [MQTT-3.1.2-21] [MQTT-3.2.2-21]
         let keep_alive = properties.get().map_or(self.options.keep_alive, |ServerKeepAlive(seconds)| seconds);
         let aliases = properties.get().map_or(0, |TopicAliasMaximum(maximum)| maximum);
@@ -251,6 +261,8 @@ impl Client {
             },
             inbound_aliases: InboundAliases::new(self.options.topic_alias_maximum),
             outbound_aliases: OutboundAliases::new(if self.options.topic_aliases { aliases } else { 0 }),
+            enhanced,
+            reauthentication: None,
         }
     }
 
@@ -301,6 +313,7 @@ impl Client {
     ) {
         self.counters.count(&error);
         let was_up = matches!(self.link, Link::Up(_));
+        self.drop_reauthentication(&error);
         if was_up {
             self.counters.disconnections += 1;
             self.events.push_back(Event::Disconnected {

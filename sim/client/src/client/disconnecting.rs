@@ -32,6 +32,7 @@ impl Client {
         if !matches!(self.link, Link::Down) {
             self.actions.push_back(Action::Close);
         }
+        self.drop_reauthentication(&Error::Cancelled);
         self.retry_at = None;
         if let Some(connect) = self.connect.take() {
             self.fail(connect, Error::Cancelled);

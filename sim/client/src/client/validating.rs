@@ -45,14 +45,15 @@ impl Options {
 
     pub(super) fn connect_packet(&self, client_id: Utf8String, clean_start: bool) -> Connect {
         let five = self.version.is_5();
+        let plain = self.authentication == Authentication::None;
         Connect {
             version: self.version,
             clean_start,
             keep_alive: self.keep_alive,
             client_id,
             will: self.will(),
-            user_name: self.user_name.clone(),
-            password: self.password.clone(),
+            user_name: self.user_name.clone().filter(|_| plain),
+            password: self.password.clone().filter(|_| plain),
             properties: if five { self.connect_properties() } else { Properties::new() },
         }
     }

@@ -1,6 +1,7 @@
 //! The client core by direct calls: each test is one situation of the protocol.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod authenticating;
 mod bench;
 mod connecting;
 mod faults;

@@ -1,0 +1,190 @@
+//! The client's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding: text in, text out.
+//!
+//! It is made from keyed hashes because every SASL library draws its nonces from the operating system, which a core may
+//! not.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::{Hmac, KeyInit, Mac};
+use mqttspec_codec::{BinaryData, Utf8String};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
+
+/// The Authentication Method of CONNECT and AUTH.
+pub(crate) const METHOD: &str = "SCRAM-SHA-256";
+
+/// What RFC 7677 asks for at least.
+const ITERATIONS_MIN: u32 = 4096;
+/// A Server that asks for more would keep the client busy rather than safe.
+const ITERATIONS_MAX: u32 = 1_000_000;
+
+type Hash = [u8; 32];
+
+/// One run of the exchange.
+pub(crate) struct Exchange {
+    password: String,
+    nonce: String,
+    first_bare: String,
+    stage: Stage,
+}
+
+enum Stage {
+    /// server-first-message is due.
+    First,
+    /// server-final-message is due, with this signature.
+    Final(Hash),
+    /// The Server has proved that it knows the password.
+    Proved,
+}
+
+/// What follows from a message of the Server.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// This goes back.
+    Send(BinaryData),
+    /// The Server has proved that it knows the password; nothing needs to go back.
+    Proved,
+}
+
+impl Exchange {
+    /// Begins; gives client-first-message. `nonce` must never come twice.
+    pub(crate) fn begin(user: &Utf8String, password: &BinaryData, nonce: &[u8]) -> (Self, BinaryData) {
+        let prepared =
+            stringprep::saslprep(user.as_str()).map_or_else(|_| user.as_str().to_owned(), Into::into);
+        let user = prepared.replace('=', "=3D").replace(',', "=2C");
+        let password = String::from_utf8_lossy(password);
+        let password =
+            stringprep::saslprep(&password).map_or_else(|_| password.clone().into_owned(), Into::into);
+        let nonce = BASE64.encode(nonce);
+        let first_bare = format!("n={user},r={nonce}");
+        let message = binary(format!("n,,{first_bare}"));
+        (Self { password, nonce, first_bare, stage: Stage::First }, message)
+    }
+
+    /// Takes a message of the Server.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn receive(&mut self, message: &[u8]) -> Result<Reply, &'static str> {
+        let message = std::str::from_utf8(message).map_err(|_| "the Server's message is not text")?;
+        match &self.stage {
+            Stage::First => self.prove(message).map(Reply::Send),
+            Stage::Final(expected) => {
+                let signature = message.strip_prefix("v=").and_then(|text| BASE64.decode(text).ok());
+                let signature = signature.ok_or("the Server's last message has no signature")?;
+                if !bool::from(signature.ct_eq(expected)) {
+                    return Err("the Server does not know the password");
+                }
+                self.stage = Stage::Proved;
+                Ok(Reply::Proved)
+            }
+            Stage::Proved => Err("the Server goes on although all is said"),
+        }
+    }
+
+    /// Whether the Server has proved that it knows the password.
+    pub(crate) fn is_proved(&self) -> bool {
+        matches!(self.stage, Stage::Proved)
+    }
+
+    fn prove(&mut self, server_first: &str) -> Result<BinaryData, &'static str> {
+        let mut attributes = server_first.split(',');
+        let mut attribute = |name: &str| attributes.next().and_then(|attribute| attribute.strip_prefix(name));
+        let nonce = attribute("r=").ok_or("the Server's first message has no nonce")?;
+        if nonce.len() <= self.nonce.len() || !nonce.starts_with(&self.nonce) {
+            return Err("the Server's nonce is not made from the client's");
+        }
+        let salt = attribute("s=").and_then(|text| BASE64.decode(text).ok());
+        let salt = salt.ok_or("the Server's first message has no salt")?;
+        let iterations: Option<u32> = attribute("i=").and_then(|text| text.parse().ok());
+        let iterations = iterations
+            .filter(|iterations| (ITERATIONS_MIN..=ITERATIONS_MAX).contains(iterations))
+            .ok_or("the Server's iteration count is missing, too small or too large")?;
+
+        let salted: Hash =
+            pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(self.password.as_bytes(), &salt, iterations);
+        let client_key = keyed(&salted, b"Client Key");
+        let stored_key: Hash = Sha256::digest(client_key).into();
+        // "biws" is "n,," in Base64.
+        let without_proof = format!("c=biws,r={nonce}");
+        let covered = format!("{},{server_first},{without_proof}", self.first_bare);
+        let mut proof = keyed(&stored_key, covered.as_bytes());
+        proof.iter_mut().zip(client_key).for_each(|(byte, mask)| *byte ^= mask);
+        self.stage = Stage::Final(keyed(&keyed(&salted, b"Server Key"), covered.as_bytes()));
+        Ok(binary(format!("{without_proof},p={}", BASE64.encode(proof))))
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Exchange(..)")
+    }
+}
+
+/// Names and nonces are shorter than a packet by far; a user name that is not gives an empty message, which fails.
+fn binary(text: String) -> BinaryData {
+    BinaryData::try_from(text.into_bytes()).unwrap_or_default()
+}
+
+/// HMAC-SHA-256.
+fn keyed(key: &[u8], message: &[u8]) -> Hash {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(message);
+    mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The exchange of RFC 7677 section 3; its client nonce is the Base64 of these bytes.
+    const NONCE: &str = "rOprNGfwEbeRWgbNEkqO";
+    const SERVER_FIRST: &[u8] =
+        b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
+    const CLIENT_FINAL: &str = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+    const SERVER_FINAL: &[u8] = b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
+
+    fn begin() -> (Exchange, BinaryData) {
+        let nonce = BASE64.decode(NONCE).unwrap();
+        Exchange::begin(&Utf8String::from_static("user"), &BinaryData::from_static(b"pencil"), &nonce)
+    }
+
+    #[test]
+    fn the_exchange_of_rfc_7677() {
+        let (mut exchange, first) = begin();
+        assert_eq!(&*first, b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
+        let reply = exchange.receive(SERVER_FIRST);
+        assert_eq!(reply, Ok(Reply::Send(BinaryData::try_from(CLIENT_FINAL).unwrap())));
+        assert_eq!(exchange.receive(SERVER_FINAL), Ok(Reply::Proved));
+        assert!(exchange.is_proved());
+    }
+
+    #[test]
+    fn a_server_that_does_not_know_the_password_is_found_out() {
+        let (mut exchange, _) = begin();
+        exchange.receive(SERVER_FIRST).unwrap();
+        assert!(exchange.receive(b"v=7rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=").is_err());
+        assert!(!exchange.is_proved());
+    }
+
+    #[test]
+    fn a_nonce_of_the_servers_own_or_few_iterations_are_refused() {
+        for message in [
+            "r=rOprNGfwEbeRWgbNEkqO,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
+            "r=otherNGfwEbeRWgbNEkqOxxx,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
+            "r=rOprNGfwEbeRWgbNEkqOxxx,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4095",
+            "r=rOprNGfwEbeRWgbNEkqOxxx,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4000000000",
+            "r=rOprNGfwEbeRWgbNEkqOxxx,i=4096",
+            "",
+        ] {
+            let (mut exchange, _) = begin();
+            assert!(exchange.receive(message.as_bytes()).is_err(), "{message}");
+        }
+    }
+
+    #[test]
+    fn commas_and_equals_signs_in_user_names_are_escaped() {
+        let (_, first) = Exchange::begin(&Utf8String::from_static("a,b=c"), &BinaryData::new(), b"123");
+        assert_eq!(&*first, b"n,,n=a=2Cb=3Dc,r=MTIz");
+    }
+}
