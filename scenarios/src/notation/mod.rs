@@ -7,6 +7,7 @@
 //! A scenario obeys no part of the standard itself; its names are the standard's own terms (section 1.2 and the
 //! tables of chapters 2 and 3), and each scenario names the statements that it shows, which belong to a version.
 
+pub mod bytes;
 mod diagnostics;
 mod lexicon;
 mod packets;

@@ -144,6 +144,16 @@ impl Place {
         ("options", Self::SubscriptionOptions),
     ];
 
+    /// As it is written behind `with`.
+    #[must_use]
+    pub fn name(self) -> String {
+        match (self, Self::NAMED.iter().find(|(_, place)| *place == self)) {
+            (Self::Byte(offset), _) => format!("byte {offset}"),
+            (_, Some((name, _))) => (*name).to_owned(),
+            (_, None) => String::new(),
+        }
+    }
+
     /// The packets that have the place.
     #[must_use]
     pub fn is_in(self, packet: PacketType) -> bool {

@@ -4,7 +4,7 @@ use super::values::{self, mark};
 use crate::notation::vocabulary::Owner;
 use crate::notation::{
     Atom, AtomText, Cell, Comparison, Content, Extent, Operand, PacketPattern, PacketType, Patch, PatchValue,
-    Place, RawBytes, Subscription, Text, Value,
+    RawBytes, Subscription, Text, Value,
 };
 
 pub(super) fn content(content: &Content) -> String {
@@ -63,23 +63,13 @@ fn patches(patches: &[Patch]) -> Option<String> {
             Patch::TruncatedTo(bytes) => return format!("truncated to {bytes}"),
             Patch::ExtendedBy(bytes) => return format!("extended by {}", values::hexadecimal(bytes)),
             Patch::Properties(inner) => format!("properties {}", counted(inner)),
-            Patch::Set { place, value } => format!("{}={}", self::place(*place), patch_value(value)),
+            Patch::Set { place, value } => format!("{}={}", place.name(), patch_value(value)),
         };
         let with = if core::mem::replace(&mut named, true) { "" } else { "with " };
         format!("{with}{written}")
     };
     let written: Vec<String> = patches.iter().map(&mut one).collect();
     (!written.is_empty()).then(|| written.join(", "))
-}
-
-fn place(place: Place) -> String {
-    match Place::NAMED.iter().find(|(_, named)| *named == place) {
-        Some((name, _)) => (*name).to_owned(),
-        None => match place {
-            Place::Byte(offset) => format!("byte {offset}"),
-            other => format!("{other:?}"),
-        },
-    }
 }
 
 fn patch_value(value: &PatchValue) -> String {
