@@ -1,0 +1,43 @@
+//! How much the broker holds: for operators, and for checks that nothing grows without bound.
+
+use crate::broker::Broker;
+
+/// What a broker holds at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Network Connections, those without an accepted CONNECT among them.
+    pub connections: usize,
+    /// Sessions, with or without Network Connection.
+    pub sessions: usize,
+    /// Subscriptions of all Sessions.
+    pub subscriptions: usize,
+    /// Retained messages.
+    pub retained: usize,
+    /// Copies of messages that wait to be sent.
+    pub waiting: usize,
+    /// Topics and payloads of those, in bytes; a message that many wait for is counted for each.
+    pub waiting_bytes: u64,
+    /// QoS 1 and 2 exchanges with subscribers that have begun.
+    pub in_flight: usize,
+}
+
+impl Broker {
+    /// Counts what the broker holds. The time it takes grows with the number of Sessions.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let mut statistics = Statistics {
+            connections: self.connections.len(),
+            sessions: self.sessions.len(),
+            retained: self.retained.len(),
+            ..Statistics::default()
+        };
+        for session in self.sessions.values() {
+            statistics.subscriptions += session.subscriptions.len();
+            statistics.waiting += session.outbound.waiting_count();
+            statistics.waiting_bytes += session.outbound.waiting_bytes();
+            statistics.in_flight += session.outbound.in_flight().count();
+        }
+        statistics
+    }
+}
