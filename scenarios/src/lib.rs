@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clauses;
+pub mod fields;
 pub mod notation;
 pub mod results;
 pub mod verdict;
