@@ -2,7 +2,11 @@
 #![forbid(unsafe_code)]
 
 pub mod clauses;
+pub mod deliveries;
 pub mod fields;
+pub mod history;
+pub mod monitors;
 pub mod notation;
+pub mod properties;
 pub mod results;
 pub mod verdict;

@@ -1,0 +1,175 @@
+//! Histories written by hand, for the tests of what is judged from histories.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mqttspec_codec::{
+    ConnAck, Connect, Packet, PacketIdentifier, PubAck, PubComp, PubRec, PubRel, Publish, QoS,
+    ReceiveMaximum, Role, SubAck, SubAckReason, Subscribe, Subscription, TopicFilter, TopicName, Utf8String,
+    Version,
+};
+
+use super::{Asked, ConnectionKey, Ending, Event, History, Lane, LaneInfo, Message, Told, What};
+
+/// A history in the making: one event a millisecond.
+pub(crate) struct Tale {
+    history: History,
+    version: Version,
+    connections: Vec<u32>,
+    clean: bool,
+    receive_maximum: Option<u16>,
+}
+
+impl Tale {
+    /// A tale of hosts whose packets are seen from this end.
+    pub(crate) fn of(version: Version, observer: Role, hosts: &[&str]) -> Self {
+        let lanes = hosts.iter().map(|host| LaneInfo { name: Arc::from(*host), observer }).collect();
+        Self {
+            history: History::new(lanes),
+            version,
+            connections: vec![0; hosts.len()],
+            clean: true,
+            receive_maximum: None,
+        }
+    }
+
+    /// The next connections go on with the Session.
+    pub(crate) fn resuming(mut self) -> Self {
+        self.clean = false;
+        self
+    }
+
+    /// The observer of the next connections takes so many PUBLISH packets at once.
+    pub(crate) fn receive_maximum(mut self, maximum: u16) -> Self {
+        self.receive_maximum = Some(maximum);
+        self
+    }
+
+    fn key(&self, host: &str) -> ConnectionKey {
+        let lane = self.history.lane(host).expect("a host of the tale");
+        ConnectionKey { lane, number: self.connections[usize::from(lane.0)] }
+    }
+
+    fn push(mut self, host: &str, what: What) -> Self {
+        let at = Duration::from_millis(self.history.events().len() as u64);
+        let connection = Some(self.key(host));
+        self.history.push(Event { at, connection, line: 0, what });
+        self
+    }
+
+    /// The observer sends a packet.
+    pub(crate) fn sent(self, host: &str, packet: impl Into<Packet>) -> Self {
+        self.push(host, What::Sent { packet: packet.into(), bytes: Bytes::new() })
+    }
+
+    /// The peer's packet arrives.
+    pub(crate) fn received(self, host: &str, packet: impl Into<Packet>) -> Self {
+        self.push(host, What::Received { packet: packet.into(), bytes: Bytes::new() })
+    }
+
+    /// The observer misbehaves.
+    pub(crate) fn raw(self, host: &str) -> Self {
+        self.push(host, What::SentRaw { text: "raw 00".to_owned(), bytes: Bytes::from_static(&[0]) })
+    }
+
+    /// The connection is lost.
+    pub(crate) fn lost(self, host: &str) -> Self {
+        self.push(host, What::Closed(Ending::Reset))
+    }
+
+    pub(crate) fn asked(self, host: &str, asked: Asked) -> Self {
+        self.push(host, What::Asked(asked))
+    }
+
+    pub(crate) fn told(self, host: &str, told: Told) -> Self {
+        self.push(host, What::Told(told))
+    }
+
+    /// A new connection, with CONNECT and CONNACK. `present` is Session Present.
+    pub(crate) fn connects(mut self, host: &str, present: bool) -> Self {
+        let lane = self.history.lane(host).expect("a host of the tale");
+        self.connections[usize::from(lane.0)] += 1;
+        let mut connect =
+            Connect::new(self.version, Utf8String::try_from(host).expect("a Client Identifier"));
+        connect.clean_start = self.clean;
+        let mut ack = ConnAck::accepted(present);
+        let observer = self.history.info(lane).observer;
+        if let Some(maximum) = self.receive_maximum {
+            let maximum = ReceiveMaximum(maximum.try_into().expect("not 0"));
+            match observer {
+                Role::Client => connect = connect.with(maximum),
+                Role::Server => ack = ack.with(maximum),
+            }
+        }
+        let version = self.version;
+        let opened = self.push(host, What::Opened(version));
+        match observer {
+            Role::Client => opened.sent(host, connect).received(host, ack),
+            Role::Server => opened.received(host, connect).sent(host, ack),
+        }
+    }
+
+    /// SUBSCRIBE and SUBACK.
+    pub(crate) fn subscribes(self, host: &str, filter: &str, qos: QoS) -> Self {
+        let filter = TopicFilter::try_from(filter).expect("a Topic Filter");
+        let subscribe = Subscribe {
+            id: id(9999),
+            properties: mqttspec_codec::Properties::new(),
+            subscriptions: Subscription::new(filter, qos).into(),
+        };
+        let granted = SubAckReason::try_from(u8::from(qos)).expect("a granted QoS");
+        self.sent(host, subscribe).received(host, SubAck::new(id(9999), granted))
+    }
+
+    pub(crate) fn history(self) -> History {
+        self.history
+    }
+}
+
+pub(crate) fn id(number: u16) -> PacketIdentifier {
+    PacketIdentifier::new(number).expect("not 0")
+}
+
+pub(crate) fn publish(qos: QoS, number: u16, payload: &str) -> Publish {
+    let topic = TopicName::try_from("t").expect("a Topic Name");
+    let publish = Publish::new(topic, Bytes::from(payload.to_owned()));
+    match qos {
+        QoS::AtMostOnce => publish,
+        QoS::AtLeastOnce => publish.at_least_once(id(number)),
+        QoS::ExactlyOnce => publish.exactly_once(id(number)),
+    }
+}
+
+pub(crate) fn again(mut publish: Publish) -> Publish {
+    publish.delivery = publish.delivery.with_dup(true);
+    publish
+}
+
+pub(crate) fn puback(number: u16) -> PubAck {
+    PubAck::success(id(number))
+}
+
+pub(crate) fn pubrec(number: u16) -> PubRec {
+    PubRec::success(id(number))
+}
+
+pub(crate) fn pubrel(number: u16) -> PubRel {
+    PubRel::success(id(number))
+}
+
+pub(crate) fn pubcomp(number: u16) -> PubComp {
+    PubComp::success(id(number))
+}
+
+pub(crate) fn message(payload: &str, qos: QoS) -> Message {
+    Message { topic: "t".to_owned(), payload: Bytes::from(payload.to_owned()), qos, retain: false }
+}
+
+#[test]
+fn a_tale_numbers_its_connections() {
+    let history =
+        Tale::of(Version::V5, Role::Client, &["a", "b"]).connects("b", false).connects("b", false).history();
+    let last = history.events().last().and_then(|event| event.connection);
+    assert_eq!(last, Some(ConnectionKey { lane: Lane(1), number: 2 }));
+}

@@ -1,0 +1,86 @@
+//! Acknowledgements come in the order of what they acknowledge.
+//!
+//! MQTT 5.0 and 3.1.1 §4.6: PUBACK and PUBREC in the order of the PUBLISH packets, PUBREL in the order of the PUBREC packets. The clauses bind the
+//! Client; a Server's order of acknowledgements is not judged.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use mqttspec_codec::{Packet, PacketIdentifier, QoS, Role};
+
+use super::conversation::{Glance, Seen};
+use super::{Breach, Clauses, Watcher};
+use crate::history::ConnectionKey;
+
+#[derive(Default)]
+pub(super) struct AcknowledgementOrder {
+    waiting: BTreeMap<ConnectionKey, Waiting>,
+}
+
+/// What the peer was sent on this connection and has not answered, oldest first.
+#[derive(Default)]
+struct Waiting {
+    puback: VecDeque<PacketIdentifier>,
+    pubrec: VecDeque<PacketIdentifier>,
+    pubrel: VecDeque<PacketIdentifier>,
+}
+
+impl Watcher for AcknowledgementOrder {
+    fn see(&mut self, glance: &Glance<'_>) -> Vec<Breach> {
+        if glance.peer != Role::Client {
+            return Vec::new();
+        }
+        let waiting = self.waiting.entry(glance.connection).or_default();
+        let (queue, id, clause, what) = match glance.seen {
+            Seen::ToPeer(packet) => {
+                waiting.sent(packet);
+                return Vec::new();
+            }
+            Seen::FromPeer(Packet::PubAck(ack)) => (
+                &mut waiting.puback,
+                ack.id,
+                &["MQTT-4.6.0-2"],
+                "PUBACK packets in the order of the PUBLISH packets",
+            ),
+            Seen::FromPeer(Packet::PubRec(ack)) => (
+                &mut waiting.pubrec,
+                ack.id,
+                &["MQTT-4.6.0-3"],
+                "PUBREC packets in the order of the PUBLISH packets",
+            ),
+            Seen::FromPeer(Packet::PubRel(ack)) => (
+                &mut waiting.pubrel,
+                ack.id,
+                &["MQTT-4.6.0-4"],
+                "PUBREL packets in the order of the PUBREC packets",
+            ),
+            _ => return Vec::new(),
+        };
+        let Some(place) = queue.iter().position(|waiting| *waiting == id) else { return Vec::new() };
+        queue.remove(place);
+        if place == 0 {
+            return Vec::new();
+        }
+        vec![Breach {
+            clauses: Clauses::both(clause, clause).of(glance),
+            expected: what.to_owned(),
+            actual: format!("Packet Identifier {id} answered before {place} older"),
+        }]
+    }
+}
+
+impl Waiting {
+    fn sent(&mut self, packet: &Packet) {
+        match packet {
+            Packet::Publish(publish) => {
+                let Some(id) = publish.delivery.packet_identifier() else { return };
+                match publish.delivery.qos() {
+                    QoS::AtMostOnce => {}
+                    QoS::AtLeastOnce => self.puback.push_back(id),
+                    QoS::ExactlyOnce => self.pubrec.push_back(id),
+                }
+            }
+            Packet::PubRec(ack) if !ack.reason.is_failure() => self.pubrel.push_back(ack.id),
+            _ => {}
+        }
+    }
+}

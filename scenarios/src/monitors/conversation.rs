@@ -1,0 +1,112 @@
+//! Which Session a Network Connection goes on with: the frame in which every monitor sees packets.
+//!
+//! MQTT 5.0 §3.1.2.4 (Clean Start), §3.2.2.1.1 (Session Present), §4.1 (Session State); 3.1.1 §3.1.2.4, §3.2.2.2. MQTT 3.1 has no Session
+//! Present, so nothing certain is known of what a connection without Clean Session goes on with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mqttspec_codec::{DecodeError, Packet, Role, Version};
+
+use crate::history::{ConnectionKey, Event, History, What};
+
+/// One thing that happened on a connection, as a monitor sees it.
+pub(super) struct Glance<'a> {
+    /// The connection.
+    pub(super) connection: ConnectionKey,
+    /// Its version.
+    pub(super) version: Version,
+    /// The side that is judged.
+    pub(super) peer: Role,
+    /// What happened.
+    pub(super) seen: Seen<'a>,
+}
+
+/// What a monitor can see.
+pub(super) enum Seen<'a> {
+    /// A CONNECT passed. `goes_on_with` is the connection whose Session State may go on here.
+    Connect { packet: &'a mqttspec_codec::Connect, goes_on_with: Option<ConnectionKey> },
+    /// A CONNACK of success passed. `session` says whether Session State went on.
+    ConnAck { packet: &'a mqttspec_codec::ConnAck, session: SessionKept },
+    /// A packet of the peer arrived.
+    FromPeer(&'a Packet),
+    /// A packet was sent to the peer.
+    ToPeer(&'a Packet),
+    /// Bytes of the peer arrived that are no packet.
+    Malformed(&'a DecodeError),
+}
+
+/// What CONNACK tells of the Session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SessionKept {
+    /// Session Present is 1.
+    Yes,
+    /// Session Present is 0, or Clean Session was asked for.
+    No,
+    /// The version cannot tell.
+    Unknown,
+}
+
+/// Follows the connections of a history.
+#[derive(Default)]
+pub(super) struct Conversations {
+    versions: BTreeMap<ConnectionKey, Version>,
+    /// What each connection's CONNECT asked for.
+    asked: BTreeMap<ConnectionKey, Asked>,
+    /// The connection that had the Session of a Client Identifier last.
+    sessions: BTreeMap<String, ConnectionKey>,
+    /// Connections on which the harness misbehaved.
+    unjudged: BTreeSet<ConnectionKey>,
+}
+
+struct Asked {
+    client_id: String,
+    clean: bool,
+}
+
+impl Conversations {
+    /// The event as monitors see it; `None` for what is no packet of a connection that is judged.
+    pub(super) fn glance<'a>(&mut self, history: &History, event: &'a Event) -> Option<Glance<'a>> {
+        let connection = event.connection.filter(|connection| connection.number > 0)?;
+        if let What::Opened(version) = event.what {
+            self.versions.insert(connection, version);
+            return None;
+        }
+        if let What::SentRaw { .. } = event.what {
+            self.unjudged.insert(connection);
+        }
+        if self.unjudged.contains(&connection) {
+            return None;
+        }
+        let version = *self.versions.get(&connection)?;
+        let peer = history.info(connection.lane).observer.peer();
+        let seen = match &event.what {
+            What::Sent { packet: Packet::Connect(packet), .. }
+            | What::Received { packet: Packet::Connect(packet), .. } => {
+                let client_id = packet.client_id.as_str().to_owned();
+                let goes_on_with = self.sessions.get(&client_id).copied().filter(|_| !packet.clean_start);
+                self.asked.insert(connection, Asked { client_id, clean: packet.clean_start });
+                Seen::Connect { packet, goes_on_with }
+            }
+            What::Sent { packet: Packet::ConnAck(packet), .. }
+            | What::Received { packet: Packet::ConnAck(packet), .. }
+                if !packet.reason.is_failure() =>
+            {
+                let asked = self.asked.get(&connection)?;
+                if !asked.client_id.is_empty() {
+                    self.sessions.insert(asked.client_id.clone(), connection);
+                }
+                let session = match (packet.session_present, version) {
+                    (true, _) => SessionKept::Yes,
+                    (false, Version::V3_1) if !asked.clean => SessionKept::Unknown,
+                    (false, _) => SessionKept::No,
+                };
+                Seen::ConnAck { packet, session }
+            }
+            What::Sent { packet, .. } => Seen::ToPeer(packet),
+            What::Received { packet, .. } => Seen::FromPeer(packet),
+            What::ReceivedMalformed { error, .. } => Seen::Malformed(error),
+            _ => return None,
+        };
+        Some(Glance { connection, version, peer, seen })
+    }
+}

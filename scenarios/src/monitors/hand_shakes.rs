@@ -1,0 +1,180 @@
+//! The hand-shakes of QoS 1 and QoS 2 go in their order, and DUP tells a retransmission and nothing else.
+//!
+//! MQTT 5.0 §3.3.1.1, §4.3, §4.4; 3.1.1 the same sections.
+
+use std::collections::BTreeMap;
+
+use mqttspec_codec::{Packet, PacketIdentifier, QoS};
+
+use super::conversation::{Glance, Seen, SessionKept};
+use super::exchanges::{Exchanges, Judgement};
+use super::{Breach, Clauses, Watcher};
+use crate::history::ConnectionKey;
+
+#[derive(Default)]
+pub(super) struct HandShakes {
+    exchanges: Exchanges,
+    /// What the peer has to acknowledge, for each connection.
+    owed: BTreeMap<ConnectionKey, Debts>,
+}
+
+/// What the peer may acknowledge on a connection.
+#[derive(Default)]
+struct Debts {
+    /// For what was sent on this connection.
+    here: Owed,
+    /// For what was sent on the Session's connections before.
+    before: Owed,
+    /// What went before on the Session is not known.
+    vague: bool,
+}
+
+/// How many acknowledgements of each kind the observer's packets allow.
+#[derive(Clone, Debug, Default)]
+struct Owed {
+    puback: BTreeMap<PacketIdentifier, u32>,
+    pubrec: BTreeMap<PacketIdentifier, u32>,
+    pubcomp: BTreeMap<PacketIdentifier, u32>,
+}
+
+impl Watcher for HandShakes {
+    fn see(&mut self, glance: &Glance<'_>) -> Vec<Breach> {
+        let repeated = self.exchanges.follow(glance);
+        match glance.seen {
+            Seen::Connect { goes_on_with, .. } => {
+                let before =
+                    goes_on_with.and_then(|from| self.owed.get(&from)).map(Debts::all).unwrap_or_default();
+                self.owed.insert(glance.connection, Debts { before, ..Debts::default() });
+            }
+            Seen::ConnAck { session, .. } => {
+                let debts = self.owed.entry(glance.connection).or_default();
+                match session {
+                    SessionKept::Yes => {}
+                    SessionKept::Unknown => debts.vague = true,
+                    // Nothing of a Session that is gone can be acknowledged.
+                    SessionKept::No => debts.before = Owed::default(),
+                }
+            }
+            Seen::ToPeer(packet) => self.owed.entry(glance.connection).or_default().here.sent(packet),
+            Seen::FromPeer(packet) => {
+                let debts = self.owed.entry(glance.connection).or_default();
+                return judge_repetition(glance, packet, repeated)
+                    .into_iter()
+                    .chain(debts.came(glance, packet))
+                    .collect();
+            }
+            Seen::Malformed(_) => {}
+        }
+        Vec::new()
+    }
+}
+
+impl Owed {
+    fn sent(&mut self, packet: &Packet) {
+        let owed = match packet {
+            Packet::Publish(publish) => match publish.delivery.qos() {
+                QoS::AtMostOnce => None,
+                QoS::AtLeastOnce => Some((&mut self.puback, publish.delivery.packet_identifier())),
+                QoS::ExactlyOnce => Some((&mut self.pubrec, publish.delivery.packet_identifier())),
+            },
+            Packet::PubRel(release) => Some((&mut self.pubcomp, Some(release.id))),
+            _ => None,
+        };
+        if let Some((owed, Some(id))) = owed {
+            *owed.entry(id).or_default() += 1;
+        }
+    }
+
+    /// The debt that a packet settles, and what the packet and the debt are called; `None` for a packet that is no acknowledgement.
+    fn kind(&mut self, packet: &Packet) -> Option<Kind<'_>> {
+        match packet {
+            Packet::PubAck(ack) => Some((&mut self.puback, ack.id, "PUBACK", "PUBLISH with QoS 1")),
+            Packet::PubRec(ack) => Some((&mut self.pubrec, ack.id, "PUBREC", "PUBLISH with QoS 2")),
+            Packet::PubComp(ack) => Some((&mut self.pubcomp, ack.id, "PUBCOMP", "PUBREL")),
+            _ => None,
+        }
+    }
+
+    fn settle(&mut self, packet: &Packet) -> bool {
+        let Some((owed, id, ..)) = self.kind(packet) else { return false };
+        match owed.get_mut(&id) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) => {
+                owed.remove(&id);
+            }
+            None => return false,
+        }
+        true
+    }
+}
+
+type Kind<'a> = (&'a mut BTreeMap<PacketIdentifier, u32>, PacketIdentifier, &'static str, &'static str);
+
+impl Debts {
+    fn came(&mut self, glance: &Glance<'_>, packet: &Packet) -> Option<Breach> {
+        if self.here.settle(packet) || self.before.settle(packet) || self.vague {
+            return None;
+        }
+        let (_, id, answer, question) = self.here.kind(packet)?;
+        Some(Breach {
+            clauses: Clauses::both(&["MQTT-2.2.1-5"], &["MQTT-2.3.1-6"]).of(glance),
+            expected: format!("one {answer} for each {question} that the {} got", glance.peer),
+            actual: format!("a {answer} with Packet Identifier {id}, which answers no {question}"),
+        })
+    }
+
+    fn all(&self) -> Owed {
+        let mut all = self.before.clone();
+        for (into, from) in [
+            (&mut all.puback, &self.here.puback),
+            (&mut all.pubrec, &self.here.pubrec),
+            (&mut all.pubcomp, &self.here.pubcomp),
+        ] {
+            for (id, count) in from {
+                *into.entry(*id).or_default() += count;
+            }
+        }
+        all
+    }
+}
+
+fn judge_repetition(glance: &Glance<'_>, packet: &Packet, judgement: Judgement) -> Option<Breach> {
+    let (clauses, expected, actual) = match judgement {
+        Judgement::Right | Judgement::IdentifierInUse => return None,
+        Judgement::NothingToRepeat => (
+            Clauses {
+                server_5: &["MQTT-3.3.1-3"],
+                client_5: &["MQTT-4.3.2-2", "MQTT-4.3.3-2"],
+                server_3_1_1: &["MQTT-3.3.1-3"],
+                client_3_1_1: &["MQTT-4.3.2-1", "MQTT-4.3.3-1"],
+            },
+            "DUP 0 in a PUBLISH that is sent for the first time",
+            "DUP 1 in the first PUBLISH with this Packet Identifier of the Session",
+        ),
+        Judgement::RepeatedWithoutDup => (
+            Clauses::both(&["MQTT-3.3.1-1"], &["MQTT-3.3.1-1"]),
+            "DUP 1 in a PUBLISH that is sent again after a reconnect",
+            "DUP 0 in the PUBLISH with a Packet Identifier that was never acknowledged",
+        ),
+        Judgement::RepeatedWhileConnected => (
+            Clauses::both(&["MQTT-4.4.0-1"], &["MQTT-4.4.0-1"]),
+            "nothing sent again while the Network Connection stands",
+            "a packet sent a second time on one Network Connection",
+        ),
+        Judgement::PublishAfterPubRel => (
+            Clauses::both(&["MQTT-4.3.3-6"], &["MQTT-4.3.3-1"]),
+            "no PUBLISH once its PUBREL was sent",
+            "the PUBLISH again after its PUBREL",
+        ),
+        Judgement::PubRelWithoutPubRec => (
+            Clauses::both(&["MQTT-4.3.3-4"], &["MQTT-4.3.3-1"]),
+            "PUBREL only in answer to a PUBREC",
+            "a PUBREL for an exchange of which no PUBREC was sent",
+        ),
+    };
+    Some(Breach {
+        clauses: clauses.of(glance),
+        expected: expected.to_owned(),
+        actual: format!("{actual}: {} of the {}", packet.packet_type(), glance.peer),
+    })
+}

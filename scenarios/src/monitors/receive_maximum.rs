@@ -1,0 +1,87 @@
+//! At most Receive Maximum PUBLISH packets with QoS above 0 are unacknowledged.
+//!
+//! MQTT 5.0 §3.1.2.11.3, §3.2.2.3.3, §4.9. Counted for each Network Connection anew. The observer counts down when it sends an acknowledgement, which is
+//! not later than the peer counts down, so its count never exceeds the peer's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mqttspec_codec::{Packet, PacketIdentifier, ReceiveMaximum as Property, Role, Version};
+
+use super::conversation::{Glance, Seen};
+use super::{Breach, Clauses, Watcher};
+use crate::history::ConnectionKey;
+
+const CLAUSES: Clauses = Clauses {
+    server_5: &["MQTT-3.3.4-9", "MQTT-4.9.0-2"],
+    client_5: &["MQTT-3.3.4-7", "MQTT-4.9.0-2"],
+    server_3_1_1: &[],
+    client_3_1_1: &[],
+};
+
+#[derive(Default)]
+pub(super) struct ReceiveMaximum {
+    quotas: BTreeMap<ConnectionKey, Quota>,
+}
+
+struct Quota {
+    maximum: u16,
+    in_flight: BTreeSet<PacketIdentifier>,
+}
+
+impl Default for Quota {
+    /// §3.1.2.11.3: 65,535 where the property is absent.
+    fn default() -> Self {
+        Self { maximum: u16::MAX, in_flight: BTreeSet::new() }
+    }
+}
+
+impl Watcher for ReceiveMaximum {
+    fn see(&mut self, glance: &Glance<'_>) -> Vec<Breach> {
+        if glance.version != Version::V5 {
+            return Vec::new();
+        }
+        let quota = self.quotas.entry(glance.connection).or_default();
+        match glance.seen {
+            // The observer's own packet carries the maximum that the peer must keep to.
+            Seen::Connect { packet, .. } if glance.peer == Role::Server => {
+                quota.limit(packet.properties.get::<Property>().map(|maximum| maximum.0.get()));
+            }
+            Seen::ConnAck { packet, .. } if glance.peer == Role::Client => {
+                quota.limit(packet.properties.get::<Property>().map(|maximum| maximum.0.get()));
+            }
+            Seen::ToPeer(packet) => quota.acknowledged(packet),
+            Seen::FromPeer(Packet::Publish(publish)) => {
+                let Some(id) = publish.delivery.packet_identifier() else { return Vec::new() };
+                quota.in_flight.insert(id);
+                let (count, maximum) = (quota.in_flight.len(), quota.maximum);
+                if count > usize::from(maximum) {
+                    return vec![Breach {
+                        clauses: CLAUSES.of(glance),
+                        expected: format!("at most {maximum} PUBLISH packets in flight (Receive Maximum)"),
+                        actual: format!(
+                            "{count} PUBLISH packets of the {} that are not acknowledged",
+                            glance.peer
+                        ),
+                    }];
+                }
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+}
+
+impl Quota {
+    fn limit(&mut self, maximum: Option<u16>) {
+        self.maximum = maximum.unwrap_or(u16::MAX);
+    }
+
+    fn acknowledged(&mut self, packet: &Packet) {
+        match packet {
+            Packet::PubAck(ack) => self.in_flight.remove(&ack.id),
+            Packet::PubComp(ack) => self.in_flight.remove(&ack.id),
+            Packet::PubRec(ack) if ack.reason.is_failure() => self.in_flight.remove(&ack.id),
+            _ => false,
+        };
+    }
+}

@@ -1,0 +1,47 @@
+//! What the peer sends can be decoded, and is a packet that its side may send.
+//!
+//! MQTT 5.0 §2 and §3, 3.1.1 the same: the codec's error knows the rule that a malformed packet breaks. Directions: Table 2-1.
+
+use mqttspec_codec::{Packet, Role, Version};
+
+use super::conversation::{Glance, Seen};
+use super::{Breach, Watcher};
+
+pub(super) struct WellFormed;
+
+impl Watcher for WellFormed {
+    fn see(&mut self, glance: &Glance<'_>) -> Vec<Breach> {
+        let (peer, version) = (glance.peer, glance.version);
+        match glance.seen {
+            Seen::Malformed(error) => vec![Breach {
+                clauses: error.clause().into_iter().collect(),
+                expected: "bytes that are a packet as the standard defines it".to_owned(),
+                actual: format!("a malformed packet of the {peer}: {error}"),
+            }],
+            Seen::FromPeer(packet) if !may_send(peer, version, packet) => vec![Breach {
+                clauses: Vec::new(),
+                expected: format!("packets that a {peer} may send in MQTT {version}"),
+                actual: format!("{} from the {peer}", packet.packet_type()),
+            }],
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn may_send(peer: Role, version: Version, packet: &Packet) -> bool {
+    match packet {
+        Packet::Connect(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_) | Packet::PingReq => {
+            peer == Role::Client
+        }
+        Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+            peer == Role::Server
+        }
+        Packet::Disconnect(_) => peer == Role::Client || version == Version::V5,
+        Packet::Auth(_) => version == Version::V5,
+        Packet::Publish(_)
+        | Packet::PubAck(_)
+        | Packet::PubRec(_)
+        | Packet::PubRel(_)
+        | Packet::PubComp(_) => true,
+    }
+}
