@@ -9,4 +9,6 @@ pub mod monitors;
 pub mod notation;
 pub mod properties;
 pub mod results;
+pub mod run;
+pub mod suite;
 pub mod verdict;

@@ -1,0 +1,332 @@
+//! Faults: what the network, the disks and the machines do to the hosts.
+
+use core::time::Duration;
+
+use mqttspec_codec::Role;
+use mqttspec_world::{Links, Probability, World, WorldError};
+
+use super::cast::{Part, SERVER};
+use super::director::{Director, Flow};
+use super::found::Stop;
+use super::stage::Stage;
+use crate::history::{Ending, Lane, What};
+use crate::notation::{Fault, FaultKind, Hosts};
+
+/// The latency of every link where the scenario says nothing.
+pub(crate) const LATENCY: Duration = Duration::from_millis(1);
+
+impl From<WorldError> for Stop {
+    fn from(error: WorldError) -> Self {
+        Stop::broken(error.to_string())
+    }
+}
+
+impl Director<'_> {
+    pub(crate) async fn fault(&mut self, fault: &Fault) -> Flow {
+        let text = text(fault);
+        let line = self.stage.line();
+        if let FaultKind::Profile(profile) = &fault.kind {
+            let hosts = self.cast.hosts(&fault.hosts);
+            self.stage.record_world(line, What::FaultBegun(text));
+            return self.profile(profile, hosts).await;
+        }
+        self.stage.record_world(line, begun(&fault.kind, text.clone()));
+        match &fault.hosts {
+            Hosts::All => self.change(fault, None).await?,
+            Hosts::Named(_) => {
+                for host in self.cast.hosts(&fault.hosts) {
+                    self.change(fault, Some(&host)).await?;
+                }
+            }
+        }
+        self.done_now();
+        if let Some(lasting) = fault.lasting {
+            self.end_later(fault, &text, lasting.on(false));
+        }
+        Ok(())
+    }
+
+    /// Begins or ends a fault on one host, or on all.
+    async fn change(&mut self, fault: &Fault, host: Option<&str>) -> Flow {
+        self.troubled(host);
+        let links = || links(&self.world, host, fault.towards.as_deref());
+        match &fault.kind {
+            FaultKind::Partition => links()?.partition(),
+            FaultKind::Heal => heal(&links()?),
+            FaultKind::Latency(range) => {
+                let (least, most) = range.on(false);
+                links()?.latency(least..=most);
+            }
+            FaultKind::Loss { per_mille } => links()?.loss(per_mille_of(*per_mille)),
+            FaultKind::Bandwidth { bytes_per_second } => links()?.bandwidth(Some(*bytes_per_second)),
+            FaultKind::Cut => {
+                links()?.reset();
+                self.provoked(host);
+            }
+            FaultKind::Close => self.close_all(host)?,
+            FaultKind::Stall => self.each(host, World::stall_reading)?,
+            FaultKind::Resume => self.each(host, World::resume_reading)?,
+            FaultKind::Crash => {
+                self.each(host, World::crash)?;
+                self.lost_in_crash(host);
+            }
+            FaultKind::Start => self.each(host, World::start)?,
+            FaultKind::Disk(_) => {
+                return Err(Stop::broken("this harness has no faulty disks yet"));
+            }
+            FaultKind::Profile(_) => {}
+        }
+        Ok(())
+    }
+
+    fn each(&self, host: Option<&str>, change: impl Fn(&World, &str) -> Result<(), WorldError>) -> Flow {
+        match host {
+            Some(host) => change(&self.world, host)?,
+            None => {
+                for client in &self.cast.clients {
+                    change(&self.world, &client.name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The lanes that a fault on a host concerns: all where it is on all hosts or on the server's.
+    fn lanes_of(&self, host: Option<&str>) -> Vec<Lane> {
+        let all = 0..self.cast.clients.len();
+        all.filter(|index| host.is_none_or(|host| host == SERVER || self.cast.clients[*index].name == host))
+            .filter_map(|index| u16::try_from(index).ok().map(Lane))
+            .collect()
+    }
+
+    fn troubled(&self, host: Option<&str>) {
+        for lane in self.lanes_of(host) {
+            self.stage.with_lane(lane, |state| state.troubled = true);
+        }
+    }
+
+    fn provoked(&self, host: Option<&str>) {
+        for lane in self.lanes_of(host) {
+            self.stage.with_lane(lane, |state| state.provoked = true);
+        }
+    }
+
+    fn close_all(&mut self, host: Option<&str>) -> Flow {
+        for lane in self.lanes_of(host) {
+            if self.part(&self.name(lane)) == Part::Reference && self.observer() == Role::Client {
+                return Err(Stop::broken(
+                    "`close` is for hosts that the harness plays; `cut` resets any connection",
+                ));
+            }
+            self.close(lane);
+        }
+        Ok(())
+    }
+
+    /// Connections that the harness plays end with the machine at either end; the harness does not wait to learn of it from the network.
+    fn lost_in_crash(&mut self, host: Option<&str>) {
+        if let Some(application) = host.and_then(|host| self.applications.get(host)) {
+            application.crashed();
+        }
+        for lane in self.lanes_of(host) {
+            let played = self.connections.borrow_mut()[usize::from(lane.0)].take();
+            if let Some(connection) = played {
+                connection.abandon(Ending::Crashed);
+            }
+        }
+    }
+
+    /// Ends a fault by itself after some time, while the scenario goes on.
+    fn end_later(&self, fault: &Fault, text: &str, lasting: Duration) {
+        let (world, stage, fault, text) =
+            (self.world.clone(), self.stage.clone(), fault.clone(), text.to_owned());
+        let hosts: Vec<Option<String>> = match &fault.hosts {
+            Hosts::All => vec![None],
+            Hosts::Named(_) => self.cast.hosts(&fault.hosts).into_iter().map(Some).collect(),
+        };
+        tokio::task::spawn_local(async move {
+            world.sleep(lasting).await;
+            for host in &hosts {
+                end(&world, &fault, host.as_deref());
+            }
+            stage.record_world(0, What::FaultEnded(format!("# {text}: over")));
+        });
+    }
+
+    /// A named course of faults; all but what the name says goes on meanwhile.
+    async fn profile(&mut self, profile: &str, hosts: Vec<String>) -> Flow {
+        let (world, stage) = (self.world.clone(), self.stage.clone());
+        hosts.iter().for_each(|host| self.troubled(Some(host)));
+        match profile {
+            "reset" => {
+                for host in &hosts {
+                    world.between(host, SERVER)?.reset();
+                    self.provoked(Some(host));
+                }
+                return Ok(());
+            }
+            "half-open" => {
+                for host in &hosts {
+                    world.between(host, SERVER)?.blackhole();
+                    self.provoked(Some(host));
+                }
+                return Ok(());
+            }
+            "broker-crash" => self.crash_for(vec![SERVER.to_owned()], Duration::from_secs(3))?,
+            "client-crash" => self.crash_for(hosts, Duration::from_secs(3))?,
+            _ => {
+                let course = course(profile)
+                    .ok_or_else(|| Stop::broken(format!("this harness has no profile {profile} yet")))?;
+                let profile = profile.to_owned();
+                tokio::task::spawn_local(
+                    async move { follow(&world, &stage, &profile, &course, &hosts).await },
+                );
+            }
+        }
+        self.done_now();
+        Ok(())
+    }
+
+    fn crash_for(&mut self, hosts: Vec<String>, down: Duration) -> Flow {
+        for host in &hosts {
+            self.world.crash(host)?;
+            self.lost_in_crash(Some(host));
+            self.stage.record_world(self.stage.line(), What::Crashed(format!("crash {host}")));
+        }
+        let (world, stage) = (self.world.clone(), self.stage.clone());
+        tokio::task::spawn_local(async move {
+            world.sleep(down).await;
+            for host in &hosts {
+                if world.start(host).is_ok() {
+                    stage.record_world(0, What::Started(format!("start {host}")));
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+/// One stretch of a profile: what the links are like, and for how long.
+#[derive(Clone, Copy)]
+enum Stretch {
+    Cut(Duration),
+    OneWay(Duration),
+    Slow(Duration, Duration),
+    Lossy(u16, Duration),
+    Stalled(Duration),
+    Sound(Duration),
+}
+
+/// The profiles with their figures: complete outage 5 s; intermittent link 1 s on, 1 s off for 10 s; high latency +500 ms for 8 s; 30 % loss for
+/// 6 s; one-way partition 5 s; slow reader 5 s.
+fn course(profile: &str) -> Option<Vec<Stretch>> {
+    let seconds = Duration::from_secs;
+    Some(match profile {
+        "complete-outage" => vec![Stretch::Cut(seconds(5))],
+        "intermittent-link" => {
+            [Stretch::Cut(seconds(1)), Stretch::Sound(seconds(1))].into_iter().cycle().take(10).collect()
+        }
+        "high-latency" => vec![Stretch::Slow(Duration::from_millis(500), seconds(8))],
+        "packet-loss" => vec![Stretch::Lossy(300, seconds(6))],
+        "one-way-partition" => vec![Stretch::OneWay(seconds(5))],
+        "slow-reader" => vec![Stretch::Stalled(seconds(5))],
+        _ => return None,
+    })
+}
+
+async fn follow(world: &World, stage: &Stage, profile: &str, course: &[Stretch], hosts: &[String]) {
+    for stretch in course {
+        let around = || hosts.iter().filter_map(|host| world.around(host).ok());
+        let lasting = match *stretch {
+            Stretch::Cut(lasting) => {
+                around().for_each(|links| links.partition());
+                lasting
+            }
+            Stretch::OneWay(lasting) => {
+                hosts.iter().filter_map(|host| world.from(host).ok()).for_each(|links| links.partition());
+                lasting
+            }
+            Stretch::Slow(latency, lasting) => {
+                around().for_each(|links| links.latency(LATENCY + latency));
+                lasting
+            }
+            Stretch::Lossy(per_mille, lasting) => {
+                around().for_each(|links| links.loss(per_mille_of(per_mille)));
+                lasting
+            }
+            Stretch::Stalled(lasting) => {
+                hosts.iter().for_each(|host| drop(world.stall_reading(host)));
+                lasting
+            }
+            Stretch::Sound(lasting) => lasting,
+        };
+        world.sleep(lasting).await;
+        match stretch {
+            Stretch::Cut(_) | Stretch::OneWay(_) => around().for_each(|links| links.heal()),
+            Stretch::Slow(..) => around().for_each(|links| links.latency(LATENCY)),
+            Stretch::Lossy(..) => around().for_each(|links| links.loss(Probability::NEVER)),
+            Stretch::Stalled(_) => hosts.iter().for_each(|host| drop(world.resume_reading(host))),
+            Stretch::Sound(_) => {}
+        }
+    }
+    stage.record_world(0, What::FaultEnded(format!("# profile {profile} {}: over", hosts.join(" "))));
+}
+
+/// The links that a fault is on: all of a host, or one direction.
+fn links(world: &World, host: Option<&str>, towards: Option<&str>) -> Result<Links, WorldError> {
+    match (host, towards) {
+        (None, None) => Ok(world.everywhere()),
+        (None, Some(to)) => world.to(to),
+        (Some(host), None) => world.around(host),
+        (Some(host), Some(to)) => world.one_way(host, to),
+    }
+}
+
+fn heal(links: &Links) {
+    links.heal();
+    links.latency(LATENCY);
+    links.loss(Probability::NEVER);
+    links.bandwidth(None);
+}
+
+fn end(world: &World, fault: &Fault, host: Option<&str>) {
+    if let Ok(links) = links(world, host, fault.towards.as_deref()) {
+        match &fault.kind {
+            FaultKind::Partition => links.heal(),
+            FaultKind::Latency(_) => links.latency(LATENCY),
+            FaultKind::Loss { .. } => links.loss(Probability::NEVER),
+            FaultKind::Bandwidth { .. } => links.bandwidth(None),
+            _ => {}
+        }
+    }
+    match (&fault.kind, host) {
+        (FaultKind::Stall, Some(host)) => drop(world.resume_reading(host)),
+        (FaultKind::Crash, Some(host)) => drop(world.start(host)),
+        _ => {}
+    }
+}
+
+fn begun(kind: &FaultKind, text: String) -> What {
+    match kind {
+        FaultKind::Crash => What::Crashed(text),
+        FaultKind::Start => What::Started(text),
+        FaultKind::Heal | FaultKind::Resume => What::FaultEnded(text),
+        _ => What::FaultBegun(text),
+    }
+}
+
+fn per_mille_of(per_mille: u16) -> Probability {
+    Probability::fraction(f64::from(per_mille) / 1000.0)
+}
+
+/// The fault as a line of the notation, without its timing.
+fn text(fault: &Fault) -> String {
+    crate::notation::Step {
+        span: crate::notation::Span::default(),
+        versions: crate::notation::VersionMark::default(),
+        timing: crate::notation::Timing::Usual,
+        kind: crate::notation::StepKind::Fault(fault.clone()),
+        comments: crate::notation::Comments::default(),
+    }
+    .to_string()
+}

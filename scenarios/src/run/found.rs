@@ -1,0 +1,144 @@
+//! What stops a run before its end, and how it becomes a [`Failure`].
+
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::Case;
+use crate::clauses::{Catalogue, Standard};
+use crate::fields::{hex, line as packet_line};
+use crate::history::{Event, History, What};
+use crate::monitors::Violation;
+use crate::properties::Broken;
+use crate::results::{Trace, TraceEvent};
+use crate::verdict::{Failure, FoundBy, Level, Requirement, TranscriptLine};
+
+/// How many lines of the transcript a failure shows.
+const EXCERPT: usize = 12;
+
+/// Why the director does not go on.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The target did not do what the scenario expects.
+    Found(Box<Found>),
+    /// The harness or the target broke: the sentence that says how.
+    Broken(String),
+}
+
+impl Stop {
+    pub(crate) fn broken(reason: impl Into<String>) -> Self {
+        Stop::Broken(reason.into())
+    }
+}
+
+/// Something that is not as expected.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) found_by: FoundBy,
+    pub(crate) level: Level,
+    pub(crate) line: u32,
+    pub(crate) expected: String,
+    pub(crate) actual: String,
+    /// The event in the history that shows it.
+    pub(crate) event: Option<usize>,
+    /// Clauses of its own; those of the case where there are none.
+    pub(crate) clauses: Vec<&'static str>,
+    pub(crate) at: Duration,
+}
+
+impl From<Found> for Stop {
+    fn from(found: Found) -> Self {
+        Stop::Found(Box::new(found))
+    }
+}
+
+impl Found {
+    pub(crate) fn of_violation(violation: Violation, history: &History) -> Self {
+        let event = &history.events()[violation.event];
+        let host = event.connection.map_or_else(String::new, |connection| {
+            format!(" on the connection of {}", history.info(connection.lane).name)
+        });
+        Self {
+            found_by: FoundBy::Monitor(violation.monitor.to_owned()),
+            level: Level::Must,
+            line: event.line,
+            expected: violation.expected,
+            actual: format!("{}{host}", violation.actual),
+            event: Some(violation.event),
+            clauses: violation.clauses,
+            at: event.at,
+        }
+    }
+
+    pub(crate) fn of_property(broken: Broken, line: u32, history: &History) -> Self {
+        Self {
+            found_by: FoundBy::Property(broken.guarantee.to_owned()),
+            level: Level::Must,
+            line,
+            expected: broken.expected,
+            actual: broken.actual,
+            event: Some(broken.event),
+            clauses: Vec::new(),
+            at: history.events()[broken.event].at,
+        }
+    }
+
+    /// The failure as it is reported.
+    pub(crate) fn into_failure(self, case: &Case, seed: u64, history: &History, trace: &Trace) -> Failure {
+        let event = self.event.and_then(|index| history.events().get(index));
+        let at_ns = nanoseconds(self.at);
+        let seen: Vec<&TraceEvent> = trace.events.iter().filter(|event| event.at_ns <= at_ns).collect();
+        let excerpt = &seen[seen.len().saturating_sub(EXCERPT)..];
+        let clauses = if self.clauses.is_empty() {
+            case.clauses()
+        } else {
+            self.clauses.iter().map(|clause| (*clause).to_owned()).collect()
+        };
+        Failure {
+            found_by: self.found_by,
+            level: self.level,
+            requirements: clauses.iter().map(|clause| requirement(case, clause)).collect(),
+            expected: self.expected,
+            actual: self.actual,
+            actual_hex: event.and_then(bytes_of).map_or_else(String::new, |bytes| hex(bytes, " ")),
+            file: case.file.clone(),
+            line: self.line,
+            source: case.source_line(self.line),
+            at_ns,
+            transcript: excerpt
+                .iter()
+                .map(|event| TranscriptLine { at_ns: event.at_ns, text: event.line_text() })
+                .collect(),
+            command: case.command(seed),
+        }
+    }
+}
+
+/// A packet as a line of the notation.
+pub(crate) fn packet_text(packet: &mqttspec_codec::Packet, version: mqttspec_codec::Version) -> String {
+    packet_line(packet, version).to_string()
+}
+
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn bytes_of(event: &Event) -> Option<&Bytes> {
+    match &event.what {
+        What::Sent { bytes, .. }
+        | What::SentRaw { bytes, .. }
+        | What::Received { bytes, .. }
+        | What::ReceivedMalformed { bytes, .. } => Some(bytes),
+        _ => None,
+    }
+}
+
+fn requirement(case: &Case, clause: &str) -> Requirement {
+    let known = Standard::of(case.version).and_then(|standard| Catalogue::get(standard, clause));
+    Requirement {
+        version: case.version_text(),
+        clause: clause.to_owned(),
+        section: known.map_or_else(String::new, |known| known.section.to_owned()),
+        summary: known.map_or_else(String::new, |known| known.summary.to_owned()),
+    }
+}

@@ -1,0 +1,325 @@
+//! The runner: one run of one case under one seed, in the simulated world.
+//!
+//! It sets a world up with the reference broker, or with the harness in its place where a client is tested; lets the director execute the scenario; and
+//! judges the history: by the scenario's lines while it runs, by the monitors and the end-of-run properties when it is over.
+
+mod applications;
+mod blocks;
+mod cast;
+mod connection;
+mod director;
+mod expect;
+mod faults;
+mod found;
+mod identifiers;
+mod send;
+mod sequence;
+mod server;
+mod stage;
+mod transcript;
+mod wishes;
+
+use core::time::Duration;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use mqttspec_world::{Keep, Seed, World};
+
+use self::applications::{Application, Applications};
+use self::cast::{Cast, Part};
+use self::director::{Director, Findings};
+use self::found::{Found, Stop};
+use self::identifiers::Identifiers;
+use self::stage::Stage;
+use crate::deliveries::Deliveries;
+use crate::fields::Bindings;
+use crate::history::{History, Lane};
+use crate::notation::{Scenario, Span, Version};
+use crate::results::RunResult;
+use crate::verdict::{Level, Verdict};
+use crate::{monitors, properties};
+
+/// How long a run may take in simulated time before it counts as one that never ends.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Which side of the connection a case tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// The server: the harness plays the clients.
+    Server,
+    /// The client: the harness plays the server.
+    Client,
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Side::Server => "server",
+            Side::Client => "client",
+        })
+    }
+}
+
+/// A scenario for one version, one side and one row of its table.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The scenario.
+    pub scenario: Arc<Scenario>,
+    /// Its file, relative to the folder of scenarios, with `/`.
+    pub file: String,
+    /// The text of the file.
+    pub source: Arc<str>,
+    /// The version of the standard.
+    pub version: Version,
+    /// Which side is tested.
+    pub tests: Side,
+    /// The row of the table, by its place; `None` where there is no table.
+    pub row: Option<usize>,
+}
+
+impl Case {
+    /// The name of the row: its first column.
+    #[must_use]
+    pub fn row_name(&self) -> Option<&str> {
+        let table = self.scenario.table.as_ref()?;
+        table.rows.get(self.row?).map(|row| row.case.as_str())
+    }
+
+    /// The name under which tests and reports list the case.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let tests = match self.scenario.tests {
+            crate::notation::Tested::Both => format!(" {}", self.tests),
+            _ => String::new(),
+        };
+        let row = self.row_name().map_or_else(String::new, |row| format!(" [{row}]"));
+        format!("{} {}{tests}{row}", self.file, self.version_text())
+    }
+
+    /// The version as results name it: `3.1.1`, `5.0`.
+    #[must_use]
+    pub fn version_text(&self) -> String {
+        self.version.to_string()
+    }
+
+    /// The clauses that the case shows: those of its row first, where it has one.
+    #[must_use]
+    pub fn clauses(&self) -> Vec<String> {
+        let row = self.row.and_then(|row| self.scenario.table.as_ref()?.rows.get(row));
+        let mut ids: Vec<String> = Vec::new();
+        for clause in row.into_iter().flat_map(|row| &row.clauses).chain(&self.scenario.clauses) {
+            if clause.version == self.version && !ids.contains(&clause.id) {
+                ids.push(clause.id.clone());
+            }
+        }
+        ids
+    }
+
+    /// The one command that runs it again under a seed, and prints its transcript.
+    #[must_use]
+    pub fn command(&self, seed: u64) -> String {
+        let row = self.row_name().map_or_else(String::new, |row| format!(" --row {row}"));
+        format!("mqttspec trace {} --version {}{row} --seed {seed}", self.file, self.version)
+    }
+
+    fn line_of(&self, span: Span) -> u32 {
+        let (line, _) = span.line_and_column(&self.source);
+        u32::try_from(line).unwrap_or(u32::MAX)
+    }
+
+    /// The first line that has this `sometimes` mark.
+    pub(crate) fn line_of_mark(&self, mark: &str) -> u32 {
+        let mut line = 0;
+        self.scenario.walk(&mut |step| {
+            if line == 0 && matches!(&step.kind, crate::notation::StepKind::Sometimes(name) if name == mark) {
+                line = self.line_of(step.span);
+            }
+        });
+        line
+    }
+
+    fn source_line(&self, line: u32) -> String {
+        let index = (line as usize).checked_sub(1);
+        index.and_then(|index| self.source.lines().nth(index)).unwrap_or_default().trim().to_owned()
+    }
+
+    /// The seed of the world: different for each case, so that neither order nor selection of cases moves a run.
+    fn world_seed(&self, seed: u64) -> u64 {
+        Seed::new(seed).child(&self.name()).to_u64()
+    }
+}
+
+/// Runs a case once. The same case and seed give the same result, bit for bit.
+#[must_use]
+pub fn run(case: &Case, seed: u64) -> RunResult {
+    let performed = perform(case, seed);
+    let version = case.version;
+    let trace = transcript::trace(&performed.history, version);
+    let mut found = performed.findings.found;
+    let (verdict, reason) = match performed.end {
+        Ok(()) => {
+            found.extend(judge_properties(&performed.findings.properties, &performed.history));
+            (None, String::new())
+        }
+        Err(Stop::Found(stopped)) => {
+            found.push(*stopped);
+            (None, String::new())
+        }
+        Err(Stop::Broken(reason)) => (Some(Verdict::Error), reason),
+    };
+    for violation in monitors::judge(&performed.history) {
+        found.push(Found::of_violation(violation, &performed.history));
+    }
+    let level = found.iter().map(|found| found.level).max().unwrap_or(Level::Must);
+    let failed = if found.is_empty() { Verdict::Pass } else { Verdict::Fail };
+    let failures =
+        found.into_iter().map(|found| found.into_failure(case, seed, &performed.history, &trace)).collect();
+    RunResult {
+        seed,
+        verdict: verdict.unwrap_or(failed),
+        level,
+        reason,
+        failures,
+        drawn: performed.findings.drawn,
+        branches: performed.findings.branches,
+        marks: performed.findings.marks,
+        trace,
+        history_hash: performed.hash,
+    }
+}
+
+/// What is left when a run is over.
+struct Performed {
+    history: History,
+    findings: Findings,
+    end: Result<(), Stop>,
+    hash: String,
+}
+
+fn judge_properties(properties: &[(u32, crate::notation::Property)], history: &History) -> Vec<Found> {
+    if properties.is_empty() {
+        return Vec::new();
+    }
+    let deliveries = Deliveries::of(history);
+    properties
+        .iter()
+        .flat_map(|(line, property)| {
+            let broken = properties::judge(property, history, &deliveries);
+            broken.into_iter().map(|broken| Found::of_property(broken, *line, history))
+        })
+        .collect()
+}
+
+fn perform(case: &Case, seed: u64) -> Performed {
+    let cast = Cast::of(&case.scenario, case.tests);
+    let version = case.version;
+    let broken = |reason: String| Performed {
+        history: History::new(cast.lanes()),
+        findings: Findings::default(),
+        end: Err(Stop::Broken(reason)),
+        hash: String::new(),
+    };
+    let options = match server::options(case) {
+        Ok(options) => options,
+        Err(reason) => return broken(reason),
+    };
+    let started = Rc::new(RefCell::new(None::<tokio::time::Instant>));
+    let clock = started.clone();
+    let stage = Rc::new(Stage::new(cast.lanes(), move || {
+        let began = clock.borrow();
+        began.as_ref().map_or(Duration::ZERO, tokio::time::Instant::elapsed)
+    }));
+    let applications = match applications(case, &cast, &stage) {
+        Ok(applications) => applications,
+        Err(reason) => return broken(reason),
+    };
+
+    let latency = if case.scenario.seeds > 1 {
+        faults::LATENCY..=faults::LATENCY * 10
+    } else {
+        faults::LATENCY..=faults::LATENCY
+    };
+    let mut builder =
+        World::builder(case.world_seed(seed)).latency(latency).keep(Keep::Last(0)).time_limit(LONGEST);
+    builder = server::host(builder, case.tests, options);
+    for client in &cast.clients {
+        builder = match applications.get(&client.name) {
+            Some(application) => {
+                let (application, connects) = (application.clone(), !client.connects_when_told);
+                builder.host(&client.name, move |context| application.clone().run(context, connects))
+            }
+            None => builder.host(&client.name, |_| std::future::pending::<()>()),
+        };
+    }
+
+    let findings = Rc::new(RefCell::new(Findings::default()));
+    let kept = findings.clone();
+    let outcome = builder.run(|world: World| {
+        let (stage, started, cast, applications) = (stage.clone(), started.clone(), &cast, &applications);
+        async move {
+            *started.borrow_mut() = Some(tokio::time::Instant::now() - world.now());
+            let lanes = cast.clients.len();
+            let connections: cast::Connections = Rc::new(RefCell::new(vec![None; lanes]));
+            if case.tests == Side::Client {
+                server::play(&world, &stage, &connections, version).await?;
+            }
+            let mut bindings = Bindings::default();
+            bind_row(case, &mut bindings);
+            let mut director = Director {
+                case,
+                cast,
+                version,
+                world,
+                stage,
+                applications,
+                bindings,
+                connections,
+                identifiers: vec![Identifiers::default(); lanes],
+                done_at: Duration::ZERO,
+                draws: 0,
+                findings: Findings::default(),
+            };
+            let end = director.perform().await;
+            *kept.borrow_mut() = std::mem::take(&mut director.findings);
+            end
+        }
+    });
+    let (end, trace) = match outcome {
+        Ok(outcome) => (outcome.output, outcome.trace),
+        Err(failure) => (Err(Stop::Broken(failure.error.to_string())), *failure.trace),
+    };
+    let findings = std::mem::take(&mut *findings.borrow_mut());
+    Performed { history: stage.take_history(), findings, end, hash: format!("{:032x}", trace.hash) }
+}
+
+fn applications(case: &Case, cast: &Cast, stage: &Rc<Stage>) -> Result<Applications, String> {
+    let mut applications = Applications::default();
+    for (index, client) in (0u16..).zip(&cast.clients) {
+        if client.part == Part::Played {
+            continue;
+        }
+        let mut options = mqttspec_client::Options::default();
+        options.set("client_id", &client.name).map_err(|error| error.to_string())?;
+        if case.tests == Side::Client {
+            // Its PINGREQ packets belong into those transcripts only that are about them.
+            options.keep_alive = 0;
+        }
+        for option in client.options.iter().filter(|option| option.versions.applies_to(case.version)) {
+            options.set(&option.name, &option.value).map_err(|error| error.to_string())?;
+        }
+        let records_packets = case.tests == Side::Server;
+        let version = case.version;
+        let application = Application::new(Lane(index), stage.clone(), version, options, records_packets);
+        applications.add(&client.name, application);
+    }
+    Ok(applications)
+}
+
+fn bind_row(case: &Case, bindings: &mut Bindings) {
+    let Some(table) = &case.scenario.table else { return };
+    let Some(row) = case.row.and_then(|row| table.rows.get(row)) else { return };
+    for (column, cell) in table.columns.iter().zip(&row.cells) {
+        bindings.bind_column(column, cell.clone());
+    }
+}

@@ -1,0 +1,327 @@
+//! Many runs: finding scenario files, planning their cases, running each under its seeds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use crate::clauses::{Catalogue, Standard};
+use crate::notation::{self, Tested, Version};
+use crate::results::{BranchTaken, CaseResult, FORMAT, FileError, RunResult, SuiteResult, Trace};
+use crate::run::{Case, Side, run};
+use crate::verdict::{Failure, FoundBy, Level, Requirement, Verdict};
+
+/// A scenario file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its path relative to the folder of scenarios, with `/`.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// Reads every `.mqtt` file below a folder, in order of their paths.
+///
+/// # Errors
+/// If the folder or a file in it cannot be read.
+pub fn read_folder(folder: &Path) -> io::Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    read_below(folder, "", &mut sources)?;
+    sources.sort_by(|one, other| one.file.cmp(&other.file));
+    Ok(sources)
+}
+
+fn read_below(folder: &Path, prefix: &str, sources: &mut Vec<Source>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let file = format!("{prefix}{name}");
+        if entry.file_type()?.is_dir() {
+            // In the crate's own folder these hold no scenarios but examples of the notation.
+            if prefix.is_empty() && ["src", "tests", "clauses", "target"].contains(&name.as_str()) {
+                continue;
+            }
+            read_below(&entry.path(), &format!("{file}/"), sources)?;
+        } else if name.ends_with(".mqtt") {
+            sources.push(Source { file, text: fs::read_to_string(entry.path())? });
+        }
+    }
+    Ok(())
+}
+
+/// Which cases are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Parts of paths or clause ids; a case is wanted if any of them fits. Empty for all.
+    pub filters: Vec<String>,
+    /// Only this version.
+    pub version: Option<Version>,
+    /// Only this row of a table.
+    pub row: Option<String>,
+}
+
+impl Selection {
+    fn wants(&self, case: &Case) -> bool {
+        let by_version = self.version.is_none_or(|version| version == case.version);
+        let by_row = self.row.as_ref().is_none_or(|row| case.row_name() == Some(row));
+        let fits = |filter: &String| {
+            let clauses = case.clauses();
+            if filter.starts_with("MQTT-") {
+                clauses.contains(filter)
+            } else {
+                case.file.contains(filter.as_str())
+            }
+        };
+        by_version && by_row && (self.filters.is_empty() || self.filters.iter().any(fits))
+    }
+}
+
+/// What is to be run.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The cases, in order of file, version, side and row.
+    pub cases: Vec<Case>,
+    /// Files that cannot be read as scenarios.
+    pub errors: Vec<FileError>,
+}
+
+/// Reads and checks the scenarios, and makes a case of each version, side and row that is wanted.
+#[must_use]
+pub fn plan(sources: &[Source], selection: &Selection) -> Plan {
+    let mut plan = Plan::default();
+    for source in sources {
+        match notation::parse(&source.file, &source.text) {
+            Ok(scenario) => {
+                let text: Arc<str> = Arc::from(source.text.as_str());
+                let cases = cases(&Arc::new(scenario), &source.file, &text);
+                plan.cases.extend(cases.into_iter().filter(|case| selection.wants(case)));
+            }
+            Err(diagnostics) => {
+                plan.errors.push(FileError { file: source.file.clone(), message: diagnostics.plain() });
+            }
+        }
+    }
+    plan
+}
+
+fn cases(scenario: &Arc<notation::Scenario>, file: &str, source: &Arc<str>) -> Vec<Case> {
+    let sides: &[Side] = match scenario.tests {
+        Tested::Server => &[Side::Server],
+        Tested::Client => &[Side::Client],
+        Tested::Both => &[Side::Server, Side::Client],
+    };
+    let mut cases = Vec::new();
+    for version in &scenario.versions {
+        let rows: Vec<Option<usize>> = match &scenario.table {
+            None => vec![None],
+            Some(table) => {
+                let counts = |(index, row): (usize, &notation::Row)| {
+                    row.versions.applies_to(*version).then_some(Some(index))
+                };
+                table.rows.iter().enumerate().filter_map(counts).collect()
+            }
+        };
+        for tests in sides {
+            for row in &rows {
+                cases.push(Case {
+                    scenario: scenario.clone(),
+                    file: file.to_owned(),
+                    source: source.clone(),
+                    version: *version,
+                    tests: *tests,
+                    row: *row,
+                });
+            }
+        }
+    }
+    cases
+}
+
+/// Whose runs come with their trace in the results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeepTrace {
+    /// Nobody's.
+    None,
+    /// Cases that failed or broke.
+    #[default]
+    Failing,
+    /// Every case: its first failing run, otherwise its first.
+    All,
+}
+
+/// How a suite is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuiteOptions {
+    /// The first seed of each case; those of its other runs follow it.
+    pub seed: u64,
+    /// By what the `seeds` of every scenario are multiplied. At least 1.
+    pub seeds: u32,
+    /// On how many threads. At least 1.
+    pub jobs: usize,
+    /// Whose traces are kept.
+    pub keep: KeepTrace,
+}
+
+impl Default for SuiteOptions {
+    fn default() -> Self {
+        Self { seed: 0, seeds: 1, jobs: 1, keep: KeepTrace::default() }
+    }
+}
+
+/// Runs every case of a plan. `progress` is told of each case when it is done, with the number of those done and of all.
+///
+/// The result does not depend on `jobs`: each case is run by one thread, in a world of its own.
+pub fn run_all(
+    plan: &Plan,
+    options: &SuiteOptions,
+    progress: &mut dyn FnMut(&CaseResult, usize, usize),
+) -> SuiteResult {
+    let total = plan.cases.len();
+    let next = AtomicUsize::new(0);
+    let results: Mutex<BTreeMap<usize, CaseResult>> = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        let (done, finished) = mpsc::channel();
+        for _ in 0..options.jobs.clamp(1, total.max(1)) {
+            let (done, next, results) = (done.clone(), &next, &results);
+            scope.spawn(move || {
+                while let Some((index, case)) = take(next, &plan.cases) {
+                    let result = run_case(case, options);
+                    results.lock().unwrap_or_else(PoisonError::into_inner).insert(index, result.clone());
+                    if done.send(result).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(done);
+        for (count, result) in finished.into_iter().enumerate() {
+            progress(&result, count + 1, total);
+        }
+    });
+    let cases = results.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect();
+    SuiteResult {
+        format: FORMAT,
+        target: "the reference broker and client, simulated".to_owned(),
+        seed: options.seed,
+        seeds: options.seeds,
+        cases,
+        errors: plan.errors.clone(),
+    }
+}
+
+fn take<'c>(next: &AtomicUsize, cases: &'c [Case]) -> Option<(usize, &'c Case)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    cases.get(index).map(|case| (index, case))
+}
+
+/// Runs a case under all its seeds.
+#[must_use]
+pub fn run_case(case: &Case, options: &SuiteOptions) -> CaseResult {
+    let runs = case.scenario.seeds.saturating_mul(options.seeds.max(1));
+    let mut summary = Summary::default();
+    for seed in (0..u64::from(runs)).map(|offset| options.seed.wrapping_add(offset)) {
+        summary.add(run(case, seed));
+    }
+    summary.into_result(case, runs, options)
+}
+
+#[derive(Default)]
+struct Summary {
+    verdict: Option<Verdict>,
+    level: Option<Level>,
+    failed_seeds: Vec<u64>,
+    branches: BTreeMap<BranchTaken, u32>,
+    marks: BTreeMap<String, u32>,
+    shown: Option<RunResult>,
+}
+
+impl Summary {
+    fn add(&mut self, run: RunResult) {
+        self.verdict = self.verdict.max(Some(run.verdict));
+        for branch in run.branches.iter().collect::<BTreeSet<_>>() {
+            *self.branches.entry(branch.clone()).or_default() += 1;
+        }
+        for mark in &run.marks {
+            *self.marks.entry(mark.clone()).or_default() += 1;
+        }
+        let bad = matches!(run.verdict, Verdict::Fail | Verdict::Error);
+        if bad {
+            self.level = self.level.max(Some(run.level));
+            self.failed_seeds.push(run.seed);
+        }
+        // The first is shown, or the first that is bad.
+        if self.shown.is_none() || bad && self.failed_seeds.len() == 1 {
+            self.shown = Some(run);
+        }
+    }
+
+    fn into_result(self, case: &Case, runs: u32, options: &SuiteOptions) -> CaseResult {
+        let mut verdict = self.verdict.unwrap_or(Verdict::Error);
+        let mut shown = self.shown;
+        let mut failures = shown.as_ref().map_or_else(Vec::new, |run| run.failures.clone());
+        let reason = shown.as_ref().map_or_else(String::new, |run| run.reason.clone());
+        let mut marks = Vec::new();
+        for mark in case.scenario.sometimes() {
+            let reached = self.marks.get(mark).copied().unwrap_or(0);
+            if reached == 0 && verdict == Verdict::Pass {
+                failures.push(unreached(case, mark, runs, options.seed));
+                verdict = Verdict::Fail;
+            }
+            marks.push((mark.to_owned(), reached));
+        }
+        let keeps = match options.keep {
+            KeepTrace::None => false,
+            KeepTrace::Failing => matches!(verdict, Verdict::Fail | Verdict::Error),
+            KeepTrace::All => true,
+        };
+        if let Some(run) = shown.as_mut().filter(|_| !keeps) {
+            run.trace = Trace::default();
+        }
+        CaseResult {
+            file: case.file.clone(),
+            title: case.scenario.title.clone(),
+            version: case.version_text(),
+            row: case.row_name().map(str::to_owned),
+            tests: case.tests.to_string(),
+            clauses: case.clauses(),
+            verdict,
+            level: self.level.unwrap_or(Level::Must),
+            reason,
+            runs,
+            failed_seeds: self.failed_seeds,
+            failures,
+            branches: self.branches.into_iter().collect(),
+            marks,
+            shown,
+        }
+    }
+}
+
+/// A mark that no seed reached: the scenario does not show what it says it does.
+fn unreached(case: &Case, mark: &str, runs: u32, seed: u64) -> Failure {
+    let requirements = case.clauses().into_iter().map(|clause| {
+        let known = Standard::of(case.version).and_then(|standard| Catalogue::get(standard, &clause));
+        Requirement {
+            version: case.version_text(),
+            section: known.map_or_else(String::new, |known| known.section.to_owned()),
+            summary: known.map_or_else(String::new, |known| known.summary.to_owned()),
+            clause,
+        }
+    });
+    Failure {
+        found_by: FoundBy::Sometimes(mark.to_owned()),
+        level: Level::Must,
+        requirements: requirements.collect(),
+        expected: format!("`sometimes {mark}` is reached under at least one seed"),
+        actual: format!("it was not reached in {runs} runs"),
+        actual_hex: String::new(),
+        file: case.file.clone(),
+        line: case.line_of_mark(mark),
+        source: format!("sometimes {mark}"),
+        at_ns: 0,
+        transcript: Vec::new(),
+        command: case.command(seed),
+    }
+}
