@@ -9,6 +9,7 @@ pub mod relay;
 pub mod store;
 pub mod tap;
 mod tcp;
+pub mod transport;
 
 pub use clock::Clock;
 pub use tcp::{TcpNet, TcpNetListener};

@@ -1,0 +1,17 @@
+//! What may lie between TCP and packets: TLS and WebSocket, each a [`Net`](mqttspec_world::Net) around another.
+//!
+//! So that `WebSocketNet<TlsNet<TcpNet>>` is `wss`, over the simulated network too, and no driver knows of any of it.
+//! A listener of these hands out a connection before its handshake: whoever serves the connection drives the handshake
+//! by reading, and a peer that is slow in it, or never ends it, keeps nobody else waiting.
+
+mod lazy;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "websocket")]
+mod websocket;
+
+pub use self::lazy::Lazy;
+#[cfg(feature = "tls")]
+pub use self::tls::{ClientTls, ServerTls, TlsError, TlsNet, TlsNetListener};
+#[cfg(feature = "websocket")]
+pub use self::websocket::{WebSocketListener, WebSocketNet, WebSocketStream};
