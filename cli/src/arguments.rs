@@ -1,0 +1,119 @@
+//! What may stand on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mqttspec_scenarios::notation::Version;
+
+/// Runs MQTT scenarios on a simulated network and says which clauses of the standard hold.
+#[derive(Debug, Parser)]
+#[command(name = "mqttspec", version, after_help = "Exit codes: 0 everything that was checked holds, 1 something failed or broke, 2 nothing could be judged.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Plays scenarios against the reference broker and client, and judges them
+    Run(RunArguments),
+    /// Lists scenarios with their versions and clauses
+    List(ListArguments),
+    /// Prints the transcript of one run, with simulated times
+    Trace(TraceArguments),
+    /// Reads scenario files and explains what is wrong in them
+    Check(CheckArguments),
+}
+
+/// Which scenarios are meant.
+#[derive(Debug, Args)]
+pub(crate) struct Chosen {
+    /// Parts of a path, or clause ids (MQTT-3.1.2-8); without any, every scenario
+    #[arg(value_name = "FILTER")]
+    pub(crate) filters: Vec<String>,
+    /// Only this version of the standard
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<VersionName>,
+    #[command(flatten)]
+    pub(crate) folder: Folder,
+}
+
+/// Where scenarios lie.
+#[derive(Debug, Args)]
+pub(crate) struct Folder {
+    /// The folder of scenario files
+    #[arg(long, value_name = "DIR", default_value = "scenarios")]
+    pub(crate) scenarios: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+    /// The seed that everything derives from
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How many seeds a scenario runs under, unless it asks for more itself
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) seeds: u32,
+    /// Writes report.json and report.md into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// How many scenarios run side by side; the results do not depend on it [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+    /// Lets what the standard only recommends (SHOULD) decide the exit code too
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArguments {
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TraceArguments {
+    /// The scenario file: a path, or its name below the folder of scenarios
+    #[arg(value_name = "FILE")]
+    pub(crate) file: String,
+    /// The seed of the run
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// The version of the standard [default: the newest that the scenario runs]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<VersionName>,
+    /// The row of the scenario's table, by its first column
+    #[arg(long, value_name = "NAME")]
+    pub(crate) row: Option<String>,
+    #[command(flatten)]
+    pub(crate) folder: Folder,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// The scenario files
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// A version of the standard as people type it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum VersionName {
+    /// MQTT 3.1.1
+    #[value(name = "3.1.1", alias = "3", alias = "4")]
+    V3_1_1,
+    /// MQTT 5.0
+    #[value(name = "5", alias = "5.0")]
+    V5,
+}
+
+impl From<VersionName> for Version {
+    fn from(name: VersionName) -> Self {
+        match name {
+            VersionName::V3_1_1 => Self::V3_1_1,
+            VersionName::V5 => Self::V5,
+        }
+    }
+}

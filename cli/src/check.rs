@@ -1,0 +1,28 @@
+//! `mqttspec check`: reads scenario files and explains what is wrong in them, all of it at once.
+
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use mqttspec_scenarios::notation;
+
+use crate::arguments::CheckArguments;
+use crate::sources::SourcesError;
+use crate::{HOLDS, NOT_JUDGED, Trouble};
+
+pub(crate) fn run(arguments: &CheckArguments) -> Result<u8, Trouble> {
+    let good: Style = AnsiColor::Green.on_default();
+    let mut out = anstream::stdout().lock();
+    let mut code = HOLDS;
+    for file in &arguments.files {
+        let text = std::fs::read_to_string(file)
+            .map_err(|source| SourcesError::File { file: file.clone(), source })?;
+        match notation::parse(&file.to_string_lossy(), &text) {
+            Ok(scenario) => writeln!(out, "{good}ok{good:#}  {}  {}", file.display(), scenario.title)?,
+            Err(diagnostics) => {
+                code = NOT_JUDGED;
+                write!(out, "{}", diagnostics.rich())?;
+            }
+        }
+    }
+    Ok(code)
+}

@@ -1,0 +1,41 @@
+//! `mqttspec list`: what there is, a line a scenario.
+
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use mqttspec_scenarios::suite::Selection;
+
+use crate::arguments::ListArguments;
+use crate::{HOLDS, NOT_JUDGED, Trouble, sources};
+
+pub(crate) fn run(arguments: &ListArguments) -> Result<u8, Trouble> {
+    let (head, quiet, bad) =
+        (Style::new().bold(), Style::new().dimmed(), AnsiColor::Red.on_default().bold());
+    let chosen = &arguments.chosen;
+    let selection = Selection {
+        filters: chosen.filters.clone(),
+        version: chosen.version.map(Into::into),
+        ..Selection::default()
+    };
+    let plan = sources::plan(&sources::below(&chosen.folder.scenarios)?, &selection)?;
+    let mut out = anstream::stdout().lock();
+    let mut file = "";
+    for case in &plan.cases {
+        if case.file != file {
+            file = &case.file;
+            writeln!(out, "{head}{file}{head:#}  {}", case.scenario.title)?;
+        }
+        let row = case.row_name().map_or_else(String::new, |row| format!(" [{row}]"));
+        writeln!(
+            out,
+            "  {quiet}MQTT {}, {}{row}: {}{quiet:#}",
+            case.version_text(),
+            case.tests,
+            case.clauses().join(" ")
+        )?;
+    }
+    for error in &plan.errors {
+        writeln!(out, "\n{bad}cannot be read{bad:#}  {}\n{}", error.file, error.message)?;
+    }
+    Ok(if plan.errors.is_empty() { HOLDS } else { NOT_JUDGED })
+}

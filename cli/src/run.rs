@@ -1,0 +1,55 @@
+//! `mqttspec run`: plays the chosen scenarios with a bar of progress, tells what came of it, and writes the reports.
+
+use std::io::Write;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use mqttspec_reports::terminal;
+use mqttspec_scenarios::suite::{self, KeepTrace, Selection, SuiteOptions};
+use mqttspec_scenarios::verdict::Verdict;
+
+use crate::arguments::RunArguments;
+use crate::{Trouble, sources};
+
+/// Width of tables where nobody looks: a file, a pipe.
+const WIDTH_OF_A_FILE: u16 = 100;
+
+pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Trouble> {
+    let chosen = &arguments.chosen;
+    let selection = Selection {
+        filters: chosen.filters.clone(),
+        version: chosen.version.map(Into::into),
+        ..Selection::default()
+    };
+    let plan = sources::plan(&sources::below(&chosen.folder.scenarios)?, &selection)?;
+    let options = SuiteOptions {
+        seed: arguments.seed,
+        seeds: arguments.seeds,
+        jobs: arguments.jobs.map_or_else(processors, usize::from),
+        keep: KeepTrace::Failing,
+    };
+    let bar = ProgressBar::new(plan.cases.len() as u64).with_style(style());
+    let mut bad = 0;
+    let suite = suite::run_all(&plan, &options, &mut |case, _, _| {
+        bad += u32::from(matches!(case.verdict, Verdict::Fail | Verdict::Error));
+        bar.set_message(format!("{bad} failed  {}", case.file));
+        bar.inc(1);
+    });
+    bar.finish_and_clear();
+    let width = terminal_size::terminal_size().map_or(WIDTH_OF_A_FILE, |(width, _)| width.0);
+    anstream::stdout().write_all(terminal::summary(&suite, width).as_bytes())?;
+    if let Some(folder) = &arguments.report {
+        for path in mqttspec_reports::write(&suite, folder)? {
+            writeln!(anstream::stderr(), "wrote {}", path.display())?;
+        }
+    }
+    Ok(suite.exit_code(arguments.strict))
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{bar:30} {pos}/{len}  {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}

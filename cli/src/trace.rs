@@ -1,0 +1,73 @@
+//! `mqttspec trace`: the transcript of one run with simulated times, and what was found in it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anstyle::Style;
+use mqttspec_reports::{seconds, terminal};
+use mqttspec_scenarios::notation::Version;
+use mqttspec_scenarios::run::{Case, run as run_once};
+use mqttspec_scenarios::suite::{self, KeepTrace, Plan, Selection, SuiteOptions};
+use mqttspec_scenarios::verdict::Verdict;
+
+use crate::arguments::TraceArguments;
+use crate::sources::SourcesError;
+use crate::{HOLDS, NOT_JUDGED, Trouble, sources};
+
+/// The scenario was judged, and something does not hold.
+const FAILED: u8 = 1;
+
+pub(crate) fn run(arguments: &TraceArguments) -> Result<u8, Trouble> {
+    let source = sources::one(&arguments.folder.scenarios, Path::new(&arguments.file))?;
+    let plan = suite::plan(&[source], &Selection::default());
+    if let Some(error) = plan.errors.first() {
+        writeln!(anstream::stderr(), "{}", error.message)?;
+        return Ok(NOT_JUDGED);
+    }
+    let case = chosen(&plan, arguments)?;
+    let quiet = Style::new().dimmed();
+    let mut out = anstream::stdout().lock();
+    let result = run_once(case, arguments.seed);
+    writeln!(out, "{quiet}# {}: {}{quiet:#}", case.name(), case.scenario.title)?;
+    writeln!(out, "{quiet}# seed {}, history {}{quiet:#}", result.seed, result.history_hash)?;
+    for (what, drawn) in &result.drawn {
+        writeln!(out, "{quiet}# drawn from the seed: {what} = {drawn}{quiet:#}")?;
+    }
+    for line in result.trace.transcript() {
+        writeln!(out, "{quiet}{:>12}{quiet:#}  {}", seconds(line.at_ns, 6), line.text)?;
+    }
+    writeln!(out)?;
+    if result.verdict == Verdict::Pass || result.verdict == Verdict::Skip {
+        let why = if result.reason.is_empty() { String::new() } else { format!(": {}", result.reason) };
+        writeln!(out, "{}{why}", result.verdict)?;
+        return Ok(HOLDS);
+    }
+    // The same run once more, told as the suite tells it.
+    let options = SuiteOptions { seed: arguments.seed, keep: KeepTrace::None, ..SuiteOptions::default() };
+    write!(out, "{}", terminal::bad_case(&suite::run_case_under(case, [arguments.seed], &options)))?;
+    Ok(FAILED)
+}
+
+/// The case that was asked for: by default the first of the newest version.
+fn chosen<'p>(plan: &'p Plan, arguments: &TraceArguments) -> Result<&'p Case, SourcesError> {
+    let file = PathBuf::from(&arguments.file);
+    let newest = plan.cases.iter().map(|case| case.version).max();
+    let version = arguments.version.map(Version::from).or(newest);
+    let of_version: Vec<&Case> = plan.cases.iter().filter(|case| Some(case.version) == version).collect();
+    if of_version.is_empty() {
+        let has: Vec<String> =
+            plan.cases.first().map_or_else(Vec::new, |case| case.scenario.versions.iter().map(Version::to_string).collect());
+        let version = version.map_or_else(String::new, |version| version.to_string());
+        return Err(SourcesError::OtherVersion { file, version, has: has.join(" ") });
+    }
+    let fits = |case: &&Case| arguments.row.is_none() || case.row_name() == arguments.row.as_deref();
+    let rows = || {
+        let names: Vec<&str> = of_version.iter().filter_map(|case| case.row_name()).collect();
+        if names.is_empty() { "none: it has no table".to_owned() } else { names.join(" ") }
+    };
+    of_version.iter().copied().find(fits).ok_or_else(|| SourcesError::NoSuchRow {
+        file,
+        row: arguments.row.clone().unwrap_or_default(),
+        rows: rows(),
+    })
+}
