@@ -7,7 +7,11 @@ use mqttspec_scenarios::notation::Version;
 
 /// Runs MQTT scenarios on a simulated network and says which clauses of the standard hold.
 #[derive(Debug, Parser)]
-#[command(name = "mqttspec", version, after_help = "Exit codes: 0 everything that was checked holds, 1 something failed or broke, 2 nothing could be judged.")]
+#[command(
+    name = "mqttspec",
+    version,
+    after_help = "Exit codes: 0 everything that was checked holds, 1 something failed or broke, 2 nothing could be judged."
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,

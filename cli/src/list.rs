@@ -9,8 +9,7 @@ use crate::arguments::ListArguments;
 use crate::{HOLDS, NOT_JUDGED, Trouble, sources};
 
 pub(crate) fn run(arguments: &ListArguments) -> Result<u8, Trouble> {
-    let (head, quiet, bad) =
-        (Style::new().bold(), Style::new().dimmed(), AnsiColor::Red.on_default().bold());
+    let (head, quiet, bad) = (Style::new().bold(), Style::new().dimmed(), AnsiColor::Red.on_default().bold());
     let chosen = &arguments.chosen;
     let selection = Selection {
         filters: chosen.filters.clone(),

@@ -15,7 +15,9 @@ pub(crate) enum SourcesError {
     File { file: PathBuf, source: io::Error },
     #[error("there is no .mqtt file below {}", folder.display())]
     Empty { folder: PathBuf },
-    #[error("no scenario fits {wanted}\n  a filter is a part of a file's path or a clause id; `mqttspec list` shows what there is")]
+    #[error(
+        "no scenario fits {wanted}\n  a filter is a part of a file's path or a clause id; `mqttspec list` shows what there is"
+    )]
     NothingFits { wanted: String },
     #[error("{} does not run for MQTT {version}: it says `versions {has}`", file.display())]
     OtherVersion { file: PathBuf, version: String, has: String },

@@ -55,8 +55,10 @@ fn chosen<'p>(plan: &'p Plan, arguments: &TraceArguments) -> Result<&'p Case, So
     let version = arguments.version.map(Version::from).or(newest);
     let of_version: Vec<&Case> = plan.cases.iter().filter(|case| Some(case.version) == version).collect();
     if of_version.is_empty() {
-        let has: Vec<String> =
-            plan.cases.first().map_or_else(Vec::new, |case| case.scenario.versions.iter().map(Version::to_string).collect());
+        let has: Vec<String> = plan
+            .cases
+            .first()
+            .map_or_else(Vec::new, |case| case.scenario.versions.iter().map(Version::to_string).collect());
         let version = version.map_or_else(String::new, |version| version.to_string());
         return Err(SourcesError::OtherVersion { file, version, has: has.join(" ") });
     }

@@ -184,7 +184,7 @@ pub struct SuiteResult {
     pub target: String,
     /// The seed that all runs derive from.
     pub seed: u64,
-    /// By what the `seeds` of every scenario were multiplied.
+    /// Under how many seeds a case ran whose scenario does not ask for more.
     pub seeds: u32,
     /// The cases, in order of file, version and row.
     pub cases: Vec<CaseResult>,

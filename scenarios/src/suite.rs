@@ -156,7 +156,7 @@ pub enum KeepTrace {
 pub struct SuiteOptions {
     /// The first seed of each case; those of its other runs follow it.
     pub seed: u64,
-    /// By what the `seeds` of every scenario are multiplied. At least 1.
+    /// Under how many seeds a case runs whose scenario does not ask for more. At least 1.
     pub seeds: u32,
     /// On how many threads. At least 1.
     pub jobs: usize,
@@ -219,10 +219,22 @@ fn take<'c>(next: &AtomicUsize, cases: &'c [Case]) -> Option<(usize, &'c Case)> 
 /// Runs a case under all its seeds.
 #[must_use]
 pub fn run_case(case: &Case, options: &SuiteOptions) -> CaseResult {
-    let runs = case.scenario.seeds.saturating_mul(options.seeds.max(1));
+    let runs = case.scenario.seeds.max(options.seeds).max(1);
+    run_case_under(case, (0..u64::from(runs)).map(|offset| options.seed.wrapping_add(offset)), options)
+}
+
+/// Runs a case under the given seeds; those of `options` are not looked at.
+#[must_use]
+pub fn run_case_under(
+    case: &Case,
+    seeds: impl IntoIterator<Item = u64>,
+    options: &SuiteOptions,
+) -> CaseResult {
     let mut summary = Summary::default();
-    for seed in (0..u64::from(runs)).map(|offset| options.seed.wrapping_add(offset)) {
+    let mut runs = 0;
+    for seed in seeds {
         summary.add(run(case, seed));
+        runs += 1;
     }
     summary.into_result(case, runs, options)
 }
