@@ -3,33 +3,41 @@
 
 mod authenticating;
 mod connecting;
+mod delivering;
 mod disconnecting;
 mod publishing;
 mod receiving;
+mod requesting;
 mod subscribing;
 mod validating;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use mqttspec_codec::{Answer, DecodeError, DisconnectReason, Packet, PacketType, Utf8String, Version};
+use mqttspec_codec::{
+    Answer, DecodeError, DisconnectReason, Packet, PacketType, TopicFilter, TopicName, Utf8String, Version,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::backoff::Backoff;
 use crate::circuit::{Circuit, CircuitState};
-use crate::command::{Command, Handle};
+use crate::command::{Command, Delivered, Handle};
 use crate::counters::Counters;
 use crate::error::{Awaited, Error, Violation};
 use crate::event::{Event, State};
 use crate::keep_alive::KeepAlive;
 use crate::operations::Operations;
 use crate::options::Options;
+use crate::outbox::{DeliveryStatistics, Outbox, OutboxEntry};
 use crate::queue::{Queue, Waiting};
+use crate::requests::Requests;
+use crate::seen::Seen;
 use crate::session::Session;
 use crate::store::{self, Change, PublicationRecord, Record, RestoreError, SessionRecord};
 use crate::subscriptions::Subscriptions;
 use connecting::{Connection, Handshake, Redirect};
+use delivering::AttemptEnd;
 
 /// What the driver must do.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +84,16 @@ pub struct Client {
     queue: Queue,
     operations: Operations,
     subscriptions: Subscriptions,
+    requests: Requests,
+    outbox: Outbox,
+    /// Publications of deliveries that have ended during the present input.
+    attempts_over: Vec<AttemptEnd>,
+    /// The client's own publications that nobody waits for.
+    silent_publications: BTreeSet<Handle>,
+    deliveries_seen: Seen,
+    /// Deliveries that the application has and has not acknowledged.
+    deliveries_held: BTreeMap<Delivered, String>,
+    next_delivery: u64,
     next_handle: u64,
     counters: Counters,
     events: VecDeque<Event>,
@@ -103,6 +121,13 @@ impl Client {
             queue: Queue::default(),
             operations: Operations::default(),
             subscriptions: Subscriptions::default(),
+            requests: Requests::default(),
+            outbox: Outbox::default(),
+            attempts_over: Vec::new(),
+            silent_publications: BTreeSet::new(),
+            deliveries_seen: Seen::default(),
+            deliveries_held: BTreeMap::new(),
+            next_delivery: 1,
             next_handle: 1,
             counters: Counters::default(),
             events: VecDeque::new(),
@@ -126,8 +151,9 @@ impl Client {
         let mut client = Self::new(options, seed);
         for (key, value) in records {
             let record = store::read(&key, &value)?;
-            client.restore_record(record)?;
+            client.restore_record(now, record)?;
         }
+        client.restore_attempts();
         if client.session.exists && client.session.ends_at.is_none() {
             client.session.connection_closed(now);
             client.put_session();
@@ -135,22 +161,27 @@ impl Client {
         if client.session.has_ended(now) || !client.session.exists {
             client.lose_session();
         }
+        client.settle_attempts(now);
         Ok(client)
     }
 
     /// The application wants something. The event that ends the command carries the handle.
     pub fn handle_command(&mut self, now: Duration, command: Command) -> Handle {
-        let handle = Handle(self.next_handle);
-        self.next_handle += 1;
+        let handle = self.new_handle();
         match command {
             Command::Connect(options) => self.connect(now, handle, options),
             Command::Publish(publication) => self.publish(now, handle, publication),
             Command::Subscribe(request) => self.subscribe(now, handle, request),
             Command::Unsubscribe(request) => self.unsubscribe(now, handle, request),
             Command::Disconnect(request) => self.disconnect(now, handle, &request),
+            Command::Request { publication, response_topic, timeout } => {
+                self.request(now, handle, publication, response_topic, timeout);
+            }
+            Command::Deliver(publication) => self.deliver(now, handle, publication),
             Command::Reauthenticate => self.reauthenticate(now, handle),
             Command::Acknowledge { message, reason } => self.acknowledge(now, handle, message, reason),
         }
+        self.settle_attempts(now);
         handle
     }
 
@@ -158,6 +189,7 @@ impl Client {
     pub fn handle_connected(&mut self, now: Duration) {
         if matches!(self.link, Link::Dialling { .. }) {
             self.send_connect(now);
+            self.settle_attempts(now);
         }
     }
 
@@ -181,6 +213,7 @@ impl Client {
         if let Err(violation) = self.dispatch(now, packet) {
             self.refuse_peer(now, violation.answer(), violation.into());
         }
+        self.settle_attempts(now);
     }
 
     /// The Server has sent bytes that are no packet.
@@ -193,6 +226,7 @@ impl Client {
             _ => DisconnectReason::MalformedPacket,
         };
         self.refuse_peer(now, reason, Error::Malformed(*error));
+        self.settle_attempts(now);
     }
 
     /// The Network Connection has ended: closed by the Server, reset, or a write failed.
@@ -202,12 +236,15 @@ impl Client {
             Link::Dialling { .. } => self.connection_lost(now, Error::NotReachable),
             Link::Handshake(_) | Link::Up(_) => self.connection_lost(now, Error::ConnectionLost),
         }
+        self.settle_attempts(now);
     }
 
     /// Time has passed. Nothing happens if it is too early.
     pub fn handle_timeout(&mut self, now: Duration) {
         self.expire_waiting(now);
         self.expire_operations(now);
+        self.expire_requests(now);
+        self.expire_deliveries(now);
         match &self.link {
             Link::Down => {
                 if self.retry_at.is_some_and(|at| at <= now) {
@@ -239,6 +276,7 @@ impl Client {
                 }
             }
         }
+        self.settle_attempts(now);
     }
 
     /// What the driver must make durable before it carries out the actions.
@@ -265,7 +303,13 @@ impl Client {
                 [connection.keep_alive.deadline(), reauthentication].into_iter().flatten().min()
             }
         };
-        [link, self.operations.deadline(), self.queue.next_expiry()].into_iter().flatten().min()
+        let others = [
+            self.operations.deadline(),
+            self.queue.next_expiry(),
+            self.requests.deadline(),
+            self.outbox.deadline(),
+        ];
+        others.into_iter().chain([link]).flatten().min()
     }
 
     /// What the application should know next.
@@ -321,6 +365,26 @@ impl Client {
         if self.options.client_id.is_empty() { &self.session.client_id } else { &self.options.client_id }
     }
 
+    /// The deliveries that are not over.
+    pub fn deliveries(&self) -> impl Iterator<Item = &OutboxEntry> {
+        self.outbox.deliveries()
+    }
+
+    /// What became of the deliveries since the client was made or restored.
+    #[must_use]
+    pub fn delivery_statistics(&self) -> DeliveryStatistics {
+        self.outbox.statistics()
+    }
+
+    /// The Topic Filters that were granted and match a Topic Name: which of the application's subscriptions a message
+    /// may have come by.
+    pub fn matching_subscriptions<'a>(
+        &'a self,
+        topic: &'a TopicName,
+    ) -> impl Iterator<Item = &'a TopicFilter> {
+        self.subscriptions.matching(topic)
+    }
+
     fn dispatch(&mut self, now: Duration, packet: Packet) -> Result<(), Violation> {
         let packet_type = packet.packet_type();
         if matches!(self.link, Link::Handshake(_)) {
@@ -343,7 +407,7 @@ impl Client {
             Packet::PubAck(puback) => self.receive_puback(now, &puback),
             Packet::PubRec(pubrec) => self.receive_pubrec(now, &pubrec),
             Packet::PubComp(pubcomp) => self.receive_pubcomp(now, &pubcomp),
-            Packet::SubAck(suback) => self.receive_suback(suback),
+            Packet::SubAck(suback) => self.receive_suback(now, suback),
             Packet::UnsubAck(unsuback) => self.receive_unsuback(unsuback),
             Packet::PingResp => {
                 if let Link::Up(connection) = &mut self.link {
@@ -381,7 +445,20 @@ impl Client {
 
     fn fail(&mut self, handle: Handle, error: Error) {
         self.counters.count(&error);
+        if self.silent_publications.remove(&handle) {
+            return;
+        }
+        if self.outbox.is_attempt(handle) {
+            return self.attempts_over.push(AttemptEnd { attempt: handle, error: Some(error) });
+        }
+        self.requests.remove(handle);
         self.events.push_back(Event::Failed { handle, error });
+    }
+
+    fn new_handle(&mut self) -> Handle {
+        let handle = Handle(self.next_handle);
+        self.next_handle += 1;
+        handle
     }
 
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
@@ -406,7 +483,7 @@ impl Client {
         self.put(store::session_key(), store::session_value(&record));
     }
 
-    fn restore_record(&mut self, record: Record) -> Result<(), RestoreError> {
+    fn restore_record(&mut self, now: Duration, record: Record) -> Result<(), RestoreError> {
         match record {
             Record::Session(record) => {
                 self.session.exists = true;
@@ -417,6 +494,9 @@ impl Client {
             }
             Record::Publication(handle, PublicationRecord { publication, qos, accepted_at, exchange }) => {
                 self.next_handle = self.next_handle.max(handle.0 + 1);
+                if publication.topic.as_str().starts_with(self.options.delivery_acknowledgements.as_str()) {
+                    self.silent_publications.insert(handle);
+                }
                 match exchange {
                     None => self.queue.insert(handle, Waiting { publication, qos, accepted_at }),
                     Some((identifier, phase)) => {
@@ -428,6 +508,13 @@ impl Client {
                     }
                 }
             }
+            Record::Delivery(delivery) => {
+                let last = delivery.attempt.map_or(delivery.handle, |attempt| attempt.max(delivery.handle));
+                self.next_handle = self.next_handle.max(last.0 + 1);
+                self.outbox.insert(delivery, now, self.options.delivery_sweep);
+            }
+            Record::NextDelivery(number) => self.next_delivery = number,
+            Record::Seen(id, number) => self.deliveries_seen.restore(id, number),
             Record::Received(identifier) => self.session.inbound.restore(identifier),
             Record::Subscription(subscription, properties) => {
                 self.subscriptions.insert(subscription, properties);

@@ -1,6 +1,7 @@
 //! What an application can ask of a client.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use mqttspec_codec::{
@@ -61,6 +62,23 @@ pub enum Command {
         /// Success, or why the application does not take it (5.0).
         reason: PubAckReason,
     },
+    /// Publishes a request and waits for the response (5.0, §4.10). The client subscribes to the Response Topic first.
+    ///
+    /// Ends in [`Response`](crate::Event::Response), [`Failed`](crate::Event::Failed) or
+    /// [`Dropped`](crate::Event::Dropped).
+    Request {
+        /// The request; Response Topic and Correlation Data are set by the client.
+        publication: Publication,
+        /// Where the response should go; `None`: a topic of this client's own, below the Server's Response Information
+        /// if it gave any.
+        response_topic: Option<TopicName>,
+        /// How long to wait for the response; `None`: the option `timeout`.
+        timeout: Option<Duration>,
+    },
+    /// Puts a message into the outbox, to be published until the receiver acknowledges it end to end.
+    ///
+    /// Ends in [`Delivered`](crate::Event::Delivered) or [`Failed`](crate::Event::Failed).
+    Deliver(Publication),
     /// Proves anew who the client is, by the authentication method of the connection (5.0, §4.12.1).
     ///
     /// Ends in [`Reauthenticated`](crate::Event::Reauthenticated) or [`Failed`](crate::Event::Failed).

@@ -32,6 +32,8 @@ pub struct Counters {
     pub duplicates_received: u64,
     /// Messages that the publish queue dropped or refused, or that expired in it.
     pub messages_dropped: u64,
+    /// Deliveries whose checksum was wrong.
+    pub deliveries_damaged: u64,
     /// Acknowledgements that belong to nothing.
     pub acknowledgements_unknown: u64,
     /// Bytes that Topic Aliases have saved in PUBLISH packets, less those that the property cost.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mqttspec_codec::{ConnectReason, DisconnectReason, PacketType, PubAckReason, QoS};
+use mqttspec_codec::{ConnectReason, DisconnectReason, PacketType, PubAckReason, QoS, SubAckReason};
 
 /// The kind of an [`Error`], as the counters have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +70,9 @@ pub enum Error {
         /// The Reason String.
         explanation: Option<String>,
     },
+    /// The Server refused a subscription that the command needs.
+    #[error("the Server refused the subscription: {}", .0.name())]
+    SubscribeRefused(SubAckReason),
     /// The Session was lost while the message was in flight; whether the Server had it is unknown.
     #[error("the Session was lost while the message was in flight")]
     SessionLost,
@@ -217,6 +220,9 @@ pub enum Invalid {
     /// Re-authentication without enhanced authentication in CONNECT.
     #[error("CONNECT had no Authentication Method")]
     NoAuthenticationMethod,
+    /// Topic Names cannot begin with the option `delivery_acknowledgements`.
+    #[error("Topic Names cannot begin with the option `delivery_acknowledgements`")]
+    AcknowledgementTopic,
     /// A second re-authentication before the first one is done.
     #[error("a re-authentication is under way")]
     AuthenticationUnderWay,
@@ -300,9 +306,11 @@ impl Error {
             Self::Refused { reason, .. } => connect_kind(*reason),
             Self::AuthenticationFailed(_) => ErrorKind::Authentication,
             Self::TimedOut(_) => ErrorKind::TimeOut,
-            Self::Malformed(_) | Self::Violation(_) | Self::PublishRefused { .. } | Self::SessionLost => {
-                ErrorKind::Protocol
-            }
+            Self::Malformed(_)
+            | Self::Violation(_)
+            | Self::PublishRefused { .. }
+            | Self::SubscribeRefused(_)
+            | Self::SessionLost => ErrorKind::Protocol,
             Self::Expired
             | Self::QueueFull
             | Self::CircuitOpen { .. }

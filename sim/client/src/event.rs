@@ -122,6 +122,22 @@ pub enum Event {
         /// The Acknowledge command.
         handle: Handle,
     },
+    /// The response to a request has come.
+    Response {
+        /// The Request command.
+        handle: Handle,
+        /// The response.
+        message: Message,
+    },
+    /// The receiver has acknowledged a delivery end to end.
+    Delivered {
+        /// The Deliver command.
+        handle: Handle,
+        /// Its id on the wire.
+        id: String,
+        /// How often it was published again.
+        retries: u32,
+    },
     /// The Server is content with who the client is.
     Reauthenticated {
         /// The Reauthenticate command.

@@ -51,13 +51,17 @@ mod circuit;
 mod client;
 mod command;
 mod counters;
+mod envelope;
 mod error;
 mod event;
 mod keep_alive;
 mod operations;
 mod options;
+mod outbox;
 mod queue;
+mod requests;
 mod scram;
+mod seen;
 mod session;
 mod store;
 mod subscriptions;
@@ -74,4 +78,5 @@ pub use options::{
     Acknowledgement, Authentication, OptionDescription, OptionError, OptionValue, Options, QueuePolicy,
     SessionLostPolicy,
 };
+pub use outbox::{DeliveryState, DeliveryStatistics, OutboxEntry, StateStatistics};
 pub use store::{Change, RestoreError};

@@ -16,7 +16,19 @@ pub(crate) enum Request {
     Subscribe(SubscribeRequest),
     /// Subscriptions of a lost Session; no command waits for them.
     Restore(SubscribeRequest),
+    /// What the client itself needs, for responses and end-to-end acknowledgements; no command waits for it.
+    Own(SubscribeRequest),
     Unsubscribe(UnsubscribeRequest),
+}
+
+impl Request {
+    /// What is subscribed to, if it is a SUBSCRIBE.
+    pub(crate) fn subscribe(&self) -> Option<&SubscribeRequest> {
+        match self {
+            Self::Subscribe(request) | Self::Restore(request) | Self::Own(request) => Some(request),
+            Self::Unsubscribe(_) => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -89,8 +101,8 @@ impl Operations {
         self.sent.values().filter_map(|sent| sent.deadline).min()
     }
 
-    /// Nothing is going to be sent: gives the commands that fail.
-    pub(crate) fn cancel(&mut self) -> Vec<Handle> {
-        std::mem::take(&mut self.waiting).into_keys().collect()
+    /// Nothing is going to be sent: gives what was asked.
+    pub(crate) fn cancel(&mut self) -> Vec<(Handle, Request)> {
+        std::mem::take(&mut self.waiting).into_iter().collect()
     }
 }

@@ -210,6 +210,18 @@ options! {
     acknowledgement: Acknowledgement = Acknowledgement::Automatic;
     /// Whether to use Topic Aliases towards the Server as far as it allows (5.0, §3.3.2.3.4).
     topic_aliases: bool = false;
+    /// Where deliveries are acknowledged end to end: the Topic Name in front of the delivery's id.
+    delivery_acknowledgements: Utf8String = Utf8String::from_static("delivery/ack/");
+    /// How often a delivery is published again while no end-to-end acknowledgement comes.
+    delivery_retries: u32 = 3;
+    /// How long to wait for the end-to-end acknowledgement before a delivery is published again.
+    delivery_retry: Duration = Duration::from_secs(30);
+    /// How long a delivery may take; after that it expires.
+    delivery_time_to_live: Duration = Duration::from_secs(3600);
+    /// How often to look for deliveries that have expired.
+    delivery_sweep: Duration = Duration::from_secs(60);
+    /// Whether to acknowledge deliveries of others end to end, and to hand each over once.
+    acknowledge_deliveries: bool = false;
     /// Whether to connect again by itself when the Network Connection is lost or cannot be had.
     reconnect: bool = true;
     /// How many attempts in a row may fail before the client gives up; 0: no limit.
@@ -333,6 +345,11 @@ mod tests {
             ("default_qos", "1"),
             ("circuit_failures", "5"),
             ("circuit_delay", "30s"),
+            ("delivery_retries", "3"),
+            ("delivery_retry", "30s"),
+            ("delivery_time_to_live", "3600s"),
+            ("delivery_sweep", "60s"),
+            ("delivery_acknowledgements", "delivery/ack/"),
         ];
         for (name, value) in expected {
             assert_eq!(Options::default().get(name).unwrap(), value, "{name}");

@@ -1,7 +1,7 @@
 //! The Session State as records for a store (§4.1: it outlives the Network Connection, and here also the process).
 //!
 //! Keys begin with a letter: `c` the Session itself, `p` a message to publish, `r` a QoS 2 Packet Identifier received,
-//! `s` a subscription. Packets inside values are in the format of 5.0, which has room for everything.
+//! `s` a subscription; `o` a delivery in the outbox, `n` the number of the next one, `d` a delivery received. Packets inside values are in the format of 5.0, which has room for everything.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,6 +13,8 @@ use mqttspec_codec::{
 };
 
 use crate::command::{Handle, Publication};
+use crate::envelope::checksum;
+use crate::outbox::{DeliveryState, OutboxEntry};
 use crate::session::Phase;
 
 /// A change of the durable state, to be carried out in order and before anything is sent.
@@ -41,6 +43,9 @@ pub enum RestoreError {
     /// The value cannot be read.
     #[error("the record with the key {0:02x?} cannot be read")]
     Unreadable(Vec<u8>),
+    /// The message of a delivery is not what its checksum was made of.
+    #[error("the delivery {0} is damaged")]
+    DeliveryDamaged(String),
     /// Two messages have one Packet Identifier.
     #[error("two messages with the Packet Identifier {0}")]
     IdentifierTwice(PacketIdentifier),
@@ -53,6 +58,9 @@ pub(crate) enum Record {
     Publication(Handle, PublicationRecord),
     Received(PacketIdentifier),
     Subscription(Subscription, Properties<Subscribe>),
+    Delivery(OutboxEntry),
+    NextDelivery(u64),
+    Seen(String, u64),
 }
 
 /// What is known of the Session itself.
@@ -90,6 +98,18 @@ pub(crate) fn subscription_key(filter: &TopicFilter) -> Vec<u8> {
     [b"s".as_slice(), filter.as_bytes()].concat()
 }
 
+pub(crate) fn delivery_key(handle: Handle) -> Vec<u8> {
+    [b"o".as_slice(), &handle.0.to_be_bytes()].concat()
+}
+
+pub(crate) fn next_delivery_key() -> Vec<u8> {
+    b"n".to_vec()
+}
+
+pub(crate) fn seen_key(id: &str) -> Vec<u8> {
+    [b"d".as_slice(), id.as_bytes()].concat()
+}
+
 pub(crate) fn session_value(record: &SessionRecord) -> Vec<u8> {
     let mut value = record.expiry.to_be_bytes().to_vec();
     put_time(&mut value, record.ends_at);
@@ -117,15 +137,24 @@ pub(crate) fn publication_value(record: &PublicationRecord) -> Option<Vec<u8>> {
     value.extend_from_slice(&identifier.to_be_bytes());
     value.extend_from_slice(&u64::to_be_bytes(order));
     put_time(&mut value, Some(record.accepted_at));
-    let publication = &record.publication;
-    let packet = Packet::from(Publish {
-        topic: Some(publication.topic.clone()),
-        delivery: Delivery::AtMostOnce,
-        retain: publication.retain,
-        properties: publication.properties.clone(),
-        payload: publication.payload.clone(),
-    });
-    put_packet(&mut value, &packet)?;
+    put_message(&mut value, &record.publication)?;
+    Some(value)
+}
+
+/// `None` as for [`publication_value`].
+pub(crate) fn delivery_value(entry: &OutboxEntry) -> Option<Vec<u8>> {
+    let sent = u8::from(entry.state == DeliveryState::Sent);
+    let mut value = vec![sent, entry.qos.into()];
+    value.extend_from_slice(&entry.retries.to_be_bytes());
+    value.extend_from_slice(&entry.attempt.map_or(0, |attempt| attempt.0).to_be_bytes());
+    for time in [Some(entry.created_at), Some(entry.updated_at), entry.retry_at] {
+        put_time(&mut value, time);
+    }
+    for text in [&entry.id, &entry.checksum] {
+        value.extend_from_slice(&u16::try_from(text.len()).ok()?.to_be_bytes());
+        value.extend_from_slice(text.as_bytes());
+    }
+    put_message(&mut value, &entry.publication)?;
     Some(value)
 }
 
@@ -156,6 +185,23 @@ pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, RestoreError> {
         Some((b'r', identifier)) => {
             let identifier = identifier.try_into().map(u16::from_be_bytes).map_err(|_| unreadable())?;
             PacketIdentifier::new(identifier).map(Record::Received).ok_or_else(unreadable)
+        }
+        Some((b'o', handle)) => {
+            let handle = handle.try_into().map(u64::from_be_bytes).map_err(|_| unreadable())?;
+            let entry = read_delivery(Handle(handle), value).ok_or_else(unreadable)?;
+            if checksum(&entry.publication.topic, &entry.publication.payload) != entry.checksum {
+                return Err(RestoreError::DeliveryDamaged(entry.id));
+            }
+            Ok(Record::Delivery(entry))
+        }
+        Some((b'n', [])) => value
+            .try_into()
+            .map(|number| Record::NextDelivery(u64::from_be_bytes(number)))
+            .map_err(|_| unreadable()),
+        Some((b'd', id)) => {
+            let id = String::from_utf8(id.to_vec()).map_err(|_| unreadable())?;
+            let number = value.try_into().map(u64::from_be_bytes).map_err(|_| unreadable())?;
+            Ok(Record::Seen(id, number))
         }
         Some((b's', _)) => read_subscription(value).ok_or_else(unreadable),
         _ => Err(RestoreError::UnknownKey(key.to_vec())),
@@ -189,20 +235,65 @@ fn read_publication(mut value: &[u8]) -> Option<PublicationRecord> {
         _ => return None,
     };
     let accepted_at = take_time(input)??;
-    let Packet::Publish(publish) = take_packet(input)? else { return None };
-    let publication = Publication {
-        topic: publish.topic?,
-        payload: publish.payload,
-        qos: Some(qos),
-        retain: publish.retain,
-        properties: publish.properties,
-    };
+    let publication = take_message(input, qos)?;
     Some(PublicationRecord { publication, qos, accepted_at, exchange })
+}
+
+fn read_delivery(handle: Handle, mut value: &[u8]) -> Option<OutboxEntry> {
+    let input = &mut value;
+    let [sent, qos] = take(input)?;
+    let qos = QoS::try_from(qos).ok()?;
+    let retries = u32::from_be_bytes(take(input)?);
+    let attempt = u64::from_be_bytes(take(input)?);
+    let (created_at, updated_at, retry_at) = (take_time(input)??, take_time(input)??, take_time(input)?);
+    let (id, checksum) = (take_text(input)?, take_text(input)?);
+    Some(OutboxEntry {
+        handle,
+        id,
+        publication: take_message(input, qos)?,
+        qos,
+        state: if sent == 1 { DeliveryState::Sent } else { DeliveryState::Pending },
+        created_at,
+        updated_at,
+        retries,
+        checksum,
+        attempt: (attempt != 0).then_some(Handle(attempt)),
+        retry_at,
+    })
 }
 
 fn read_subscription(mut value: &[u8]) -> Option<Record> {
     let Packet::Subscribe(subscribe) = take_packet(&mut value)? else { return None };
     Some(Record::Subscription(subscribe.subscriptions.first().clone(), subscribe.properties))
+}
+
+fn put_message(value: &mut Vec<u8>, publication: &Publication) -> Option<()> {
+    let packet = Packet::from(Publish {
+        topic: Some(publication.topic.clone()),
+        delivery: Delivery::AtMostOnce,
+        retain: publication.retain,
+        properties: publication.properties.clone(),
+        payload: publication.payload.clone(),
+    });
+    put_packet(value, &packet)
+}
+
+fn take_message(input: &mut &[u8], qos: QoS) -> Option<Publication> {
+    let Packet::Publish(publish) = take_packet(input)? else { return None };
+    Some(Publication {
+        topic: publish.topic?,
+        payload: publish.payload,
+        qos: Some(qos),
+        retain: publish.retain,
+        properties: publish.properties,
+    })
+}
+
+fn take_text(input: &mut &[u8]) -> Option<String> {
+    let length = usize::from(u16::from_be_bytes(take(input)?));
+    let (text, rest) = input.split_at_checked(length)?;
+    *input = rest;
+    String::from_utf8(text.to_vec()).ok()
 }
 
 fn put_packet(value: &mut Vec<u8>, packet: &Packet) -> Option<()> {

@@ -1,19 +1,40 @@
 //! What the application is subscribed to, as far as the client knows: so that it can subscribe again when the Server
 //! has lost the Session.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use mqttspec_codec::{Properties, Subscribe, Subscription, TopicFilter};
+use mqttspec_codec::{Properties, Subscribe, Subscription, TopicFilter, TopicName};
 
 /// The subscriptions that a Server has granted.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     granted: BTreeMap<TopicFilter, (Subscription, Properties<Subscribe>)>,
+    /// What the client itself has asked for and not been granted yet.
+    asked: BTreeSet<TopicFilter>,
 }
 
 impl Subscriptions {
     pub(crate) fn insert(&mut self, subscription: Subscription, properties: Properties<Subscribe>) {
         self.granted.insert(subscription.filter.clone(), (subscription, properties));
+    }
+
+    pub(crate) fn contains(&self, filter: &TopicFilter) -> bool {
+        self.granted.contains_key(filter)
+    }
+
+    /// The client itself needs the filter. `false` if it has asked already.
+    pub(crate) fn ask(&mut self, filter: &TopicFilter) -> bool {
+        self.asked.insert(filter.clone())
+    }
+
+    /// The Server has answered, or is not going to.
+    pub(crate) fn answered(&mut self, filter: &TopicFilter) {
+        self.asked.remove(filter);
+    }
+
+    /// The granted filters that match a Topic Name.
+    pub(crate) fn matching<'a>(&'a self, topic: &'a TopicName) -> impl Iterator<Item = &'a TopicFilter> {
+        self.granted.keys().filter(move |filter| filter.matches(topic))
     }
 
     /// Whether it was there.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use mqttspec_codec::{
     AssignedClientIdentifier, ConnAck, ConnectReason, Disconnect, DisconnectReason, MaximumPacketSize,
-    MaximumQoS, Packet, Properties, QoS, ReasonString, ReceiveMaximum, RetainAvailable, ServerKeepAlive,
-    ServerReference, SessionExpiryInterval, SharedSubscriptionAvailable, SubscriptionIdentifierAvailable,
-    TopicAliasMaximum, Utf8String, Version, WildcardSubscriptionAvailable,
+    MaximumQoS, Packet, Properties, QoS, ReasonString, ReceiveMaximum, ResponseInformation, RetainAvailable,
+    ServerKeepAlive, ServerReference, SessionExpiryInterval, SharedSubscriptionAvailable,
+    SubscriptionIdentifierAvailable, TopicAliasMaximum, Utf8String, Version, WildcardSubscriptionAvailable,
 };
 
 use super::authenticating::Reauthentication;
@@ -43,6 +43,8 @@ pub(super) struct Connection {
     /// Whether CONNECT had an Authentication Method.
     pub(super) enhanced: bool,
     pub(super) reauthentication: Option<Reauthentication>,
+    /// The root that the Server proposes for Response Topics (§3.2.2.3.15).
+    pub(super) response_information: Option<Utf8String>,
 }
 
 /// What the Server said in CONNACK that it lacks or limits (§3.2.2.3).
@@ -233,6 +235,8 @@ impl Client {
         }
         self.flush_operations(now);
         self.pump(now);
+        self.advance_requests(now);
+        self.advance_deliveries(now);
     }
 
     fn connection(&self, now: Duration, enhanced: bool, properties: &Properties<ConnAck>) -> Connection {
@@ -263,6 +267,7 @@ impl Client {
             outbound_aliases: OutboundAliases::new(if self.options.topic_aliases { aliases } else { 0 }),
             enhanced,
             reauthentication: None,
+            response_information: properties.get().map(|ResponseInformation(root)| root),
         }
     }
 
@@ -382,9 +387,7 @@ impl Client {
         if let Some(handle) = self.connect.take() {
             self.events.push_back(Event::Failed { handle, error: error.clone() });
         }
-        for handle in self.operations.cancel() {
-            self.fail(handle, Error::NotConnected);
-        }
+        self.cancel_operations(&Error::NotConnected);
         self.events.push_back(Event::GaveUp { error });
     }
 

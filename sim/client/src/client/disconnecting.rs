@@ -44,8 +44,9 @@ impl Client {
         });
         self.connection_over(now);
         self.state = State::Disconnected;
-        for operation in self.operations.cancel() {
-            self.fail(operation, Error::Cancelled);
+        self.cancel_operations(&Error::Cancelled);
+        for request in self.requests.handles() {
+            self.fail(request, Error::Cancelled);
         }
     }
 

@@ -7,6 +7,7 @@ use mqttspec_codec::{
     PubRelReason, Publish, QoS, ReasonString, TopicAlias,
 };
 
+use super::delivering::AttemptEnd;
 use super::{Client, Link};
 use crate::alias::Spelling;
 use crate::command::{Handle, Publication};
@@ -22,6 +23,11 @@ impl Client {
         if let Err(invalid) = publication.check(self.version()) {
             return self.fail(handle, Error::Invalid(invalid));
         }
+        self.accept_publication(now, handle, publication);
+    }
+
+    /// Takes a sound publication, of the application or of the client itself.
+    pub(super) fn accept_publication(&mut self, now: Duration, handle: Handle, publication: Publication) {
         let qos = publication.qos.unwrap_or(self.options.default_qos);
         if let Some(lacking) = self.unsupported(&publication, qos) {
             return self.fail(handle, Error::NotSupported(lacking));
@@ -106,7 +112,17 @@ impl Client {
     /// The exchange is complete: tells the application and forgets the message.
     pub(super) fn published(&mut self, handle: Handle, publication: Publication, reason: PubAckReason) {
         self.delete(store::publication_key(handle));
+        self.tell_published(handle, publication, reason);
+    }
+
+    fn tell_published(&mut self, handle: Handle, publication: Publication, reason: PubAckReason) {
         self.counters.messages_published += 1;
+        if self.silent_publications.remove(&handle) || self.requests.contains(handle) {
+            return;
+        }
+        if self.outbox.is_attempt(handle) {
+            return self.attempts_over.push(AttemptEnd { attempt: handle, error: None });
+        }
         self.events.push_back(Event::Published { handle, publication, reason });
     }
 
@@ -185,8 +201,7 @@ impl Client {
             let publication = waiting.publication;
             self.send_publish(now, aged(publication.clone(), now, waiting.accepted_at), Delivery::AtMostOnce);
             self.counters.messages_sent += 1;
-            self.counters.messages_published += 1;
-            self.events.push_back(Event::Published { handle, publication, reason: PubAckReason::Success });
+            self.tell_published(handle, publication, PubAckReason::Success);
             return true;
         }
         let Some(identifier) = self.session.identifiers.allocate() else {
@@ -303,13 +318,23 @@ impl Client {
 
     fn drop_message(&mut self, handle: Handle) {
         self.counters.messages_dropped += 1;
+        if self.silent_publications.remove(&handle) {
+            return;
+        }
+        if self.outbox.is_attempt(handle) {
+            return self.attempts_over.push(AttemptEnd { attempt: handle, error: Some(Error::QueueFull) });
+        }
+        self.requests.remove(handle);
         self.events.push_back(Event::Dropped { handle });
     }
 
-    fn forget_waiting(&mut self, handle: Handle) {
-        if self.queue.remove(handle).is_some_and(|waiting| waiting.qos != QoS::AtMostOnce) {
+    /// Whether it waited at all.
+    pub(super) fn forget_waiting(&mut self, handle: Handle) -> bool {
+        let Some(waiting) = self.queue.remove(handle) else { return false };
+        if waiting.qos != QoS::AtMostOnce {
             self.delete(store::publication_key(handle));
         }
+        true
     }
 
     fn put_exchange(&mut self, identifier: PacketIdentifier) {

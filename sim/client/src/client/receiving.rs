@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mqttspec_codec::{
     Delivery, Packet, PacketType, PubAck, PubAckReason, PubComp, PubRec, PubRel, PubRelReason, Publish, QoS,
-    ReasonString, SubscriptionIdentifier, TopicAlias, UserProperty,
+    ReasonString, SubscriptionIdentifier, TopicAlias, TopicName, UserProperty,
 };
 
 use super::{Client, Link};
@@ -36,10 +36,12 @@ impl Client {
             Delivery::ExactlyOnce { id, .. } => Some((id, self.session.inbound.exactly_once(id)?)),
         };
         match arrival {
-            None => self.hand_over(topic, None, publish),
+            None => {
+                self.hand_over(now, topic, None, publish);
+            }
             Some((_, Arrival::New(delivered))) => {
-                self.hand_over(topic, Some(delivered), publish);
-                if self.options.acknowledgement == Acknowledgement::Automatic {
+                let told = self.hand_over(now, topic, Some(delivered), publish);
+                if !told || self.options.acknowledgement == Acknowledgement::Automatic {
                     self.decide(delivered, PubAckReason::Success);
                 }
             }
@@ -84,6 +86,7 @@ impl Client {
             return self.fail(handle, Error::Invalid(Invalid::NothingToAcknowledge));
         }
         self.events.push_back(Event::Acknowledged { handle });
+        self.acknowledge_held_delivery(now, message, !reason.is_failure());
         self.send_due(now);
     }
 
@@ -111,14 +114,16 @@ impl Client {
         if explains { Err(Violation::ProblemInformationUnasked(packet_type)) } else { Ok(()) }
     }
 
+    /// `false` if the message was the client's own affair, and the application does not hear of it.
     fn hand_over(
         &mut self,
-        topic: mqttspec_codec::TopicName,
+        now: Duration,
+        topic: TopicName,
         delivered: Option<Delivered>,
         publish: Publish,
-    ) {
+    ) -> bool {
         self.counters.messages_received += 1;
-        self.events.push_back(Event::Message(Message {
+        let message = Message {
             delivered,
             topic,
             payload: publish.payload,
@@ -126,7 +131,12 @@ impl Client {
             dup: publish.delivery.dup(),
             retain: publish.retain,
             properties: publish.properties,
-        }));
+        };
+        let Some(message) = self.take_response(message) else { return true };
+        let message = self.take_acknowledgement(message).and_then(|message| self.take_delivery(now, message));
+        let Some(message) = message else { return false };
+        self.events.push_back(Event::Message(message));
+        true
     }
 
     /// `false` if the message does not wait for it.

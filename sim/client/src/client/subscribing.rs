@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mqttspec_codec::{
-    NonEmpty, Packet, PacketIdentifier, PacketType, SubAck, SubAckReason, Subscribe, Subscription,
+    NonEmpty, Packet, PacketIdentifier, PacketType, QoS, SubAck, SubAckReason, Subscribe, Subscription,
     SubscriptionIdentifier, TopicFilter, UnsubAck, UnsubAckReason, Unsubscribe,
 };
 
@@ -49,58 +49,48 @@ impl Client {
                 }
                 Err(lacking) => {
                     self.session.identifiers.release(id);
-                    if !matches!(request, Request::Restore(_)) {
-                        self.fail(handle, Error::NotSupported(lacking));
-                    }
+                    self.request_failed(handle, &request, Error::NotSupported(lacking));
                 }
             }
         }
     }
 
-    pub(super) fn receive_suback(&mut self, suback: SubAck) -> Result<(), Violation> {
-        let Some(Request::Subscribe(request) | Request::Restore(request)) =
-            self.operations.request(suback.id)
-        else {
+    pub(super) fn receive_suback(&mut self, now: Duration, suback: SubAck) -> Result<(), Violation> {
+        let request = self.operations.request(suback.id).and_then(Request::subscribe);
+        let Some(SubscribeRequest { subscriptions, properties }) = request.cloned() else {
             return self.unknown_answer(suback.id, PacketType::SubAck);
         };
-        // 3.9.3: one Reason Code for each Topic Filter
-        if request.subscriptions.len() != suback.reasons.len() {
+        // §3.9.3: one Reason Code for each Topic Filter
+        if subscriptions.len() != suback.reasons.len() {
             return Err(Violation::ReasonCodeCount(PacketType::SubAck));
         }
         let Some((handle, request, awaited)) = self.operations.answered(suback.id) else { return Ok(()) };
         self.session.identifiers.release(suback.id);
-        let restores = matches!(request, Request::Restore(_));
-        let (Request::Subscribe(SubscribeRequest { subscriptions, properties })
-        | Request::Restore(SubscribeRequest { subscriptions, properties })) = &request
-        else {
-            return Ok(());
-        };
         let answered: Vec<(Subscription, SubAckReason)> =
-            subscriptions.iter().cloned().zip(suback.reasons.iter().copied()).collect();
+            subscriptions.into_iter().zip(suback.reasons.iter().copied()).collect();
         for (subscription, reason) in &answered {
             if reason.is_failure() {
                 // A subscription of before, which was to be replaced, may live on; one of a lost Session does not.
-                if restores {
+                if matches!(request, Request::Restore(_)) {
                     self.forget_subscription(&subscription.filter);
                 }
                 continue;
             }
-            if let Some(value) = store::subscription_value(subscription, properties) {
+            if let Some(value) = store::subscription_value(subscription, &properties) {
                 self.put(store::subscription_key(&subscription.filter), value);
             }
             self.subscriptions.insert(subscription.clone(), properties.clone());
         }
-        match request {
-            Request::Restore(_) => {
-                self.events.push_back(Event::SubscriptionsRestored { subscriptions: answered });
+        let event = match request {
+            Request::Restore(_) => Event::SubscriptionsRestored { subscriptions: answered },
+            Request::Own(_) => {
+                self.own_answered(now, &answered);
+                return Ok(());
             }
-            _ if awaited => self.events.push_back(Event::Subscribed {
-                handle,
-                reasons: suback.reasons.into(),
-                properties: suback.properties,
-            }),
-            _ => {}
-        }
+            _ if !awaited => return Ok(()),
+            _ => Event::Subscribed { handle, reasons: suback.reasons.into(), properties: suback.properties },
+        };
+        self.events.push_back(event);
         Ok(())
     }
 
@@ -136,8 +126,7 @@ impl Client {
         for (properties, subscriptions) in self.subscriptions.groups() {
             // Small enough for any Maximum Packet Size that is meant to be used, and one round trip for most clients.
             for chunk in subscriptions.chunks(RESTORED_AT_ONCE) {
-                let handle = Handle(self.next_handle);
-                self.next_handle += 1;
+                let handle = self.new_handle();
                 let request =
                     SubscribeRequest { subscriptions: chunk.to_vec(), properties: properties.clone() };
                 self.operations.insert(handle, Request::Restore(request));
@@ -154,18 +143,70 @@ impl Client {
     /// Commands whose answer is overdue fail; their Packet Identifiers stay in use until the answer or the end comes.
     pub(super) fn expire_operations(&mut self, now: Duration) {
         while let Some((handle, request)) = self.operations.next_overdue(now) {
-            let awaited = match request {
-                Request::Restore(_) => continue,
-                Request::Subscribe(_) => Awaited::SubAck,
-                Request::Unsubscribe(_) => Awaited::UnsubAck,
-            };
-            self.fail(handle, Error::TimedOut(awaited));
+            let awaited = if request.subscribe().is_some() { Awaited::SubAck } else { Awaited::UnsubAck };
+            self.request_failed(handle, &request, Error::TimedOut(awaited));
         }
+    }
+
+    /// Whether the Server has granted a Topic Filter that the client itself needs; if not, asks for it.
+    pub(super) fn ensure_subscribed(&mut self, now: Duration, filter: &TopicFilter) -> bool {
+        if self.subscriptions.contains(filter) {
+            return true;
+        }
+        if self.subscriptions.ask(filter) {
+            let subscription = Subscription::new(filter.clone(), QoS::AtLeastOnce);
+            let request =
+                SubscribeRequest { subscriptions: vec![subscription], properties: Default::default() };
+            let handle = self.new_handle();
+            self.operations.insert(handle, Request::Own(request));
+            self.flush_operations(now);
+        }
+        false
+    }
+
+    /// Nothing is going to be sent any more: what waits fails.
+    pub(super) fn cancel_operations(&mut self, error: &Error) {
+        for (handle, request) in self.operations.cancel() {
+            self.request_failed(handle, &request, error.clone());
+        }
+    }
+
+    fn request_failed(&mut self, handle: Handle, request: &Request, error: Error) {
+        match request {
+            Request::Subscribe(_) | Request::Unsubscribe(_) => self.fail(handle, error),
+            Request::Restore(_) => {}
+            Request::Own(request) => {
+                for subscription in &request.subscriptions {
+                    self.own_failed(&subscription.filter, &error);
+                }
+            }
+        }
+    }
+
+    fn own_answered(&mut self, now: Duration, answered: &[(Subscription, SubAckReason)]) {
+        for (Subscription { filter, .. }, reason) in answered {
+            if reason.is_failure() {
+                self.own_failed(filter, &Error::SubscribeRefused(*reason));
+            } else {
+                self.subscriptions.answered(filter);
+            }
+        }
+        self.advance_requests(now);
+        self.advance_deliveries(now);
+    }
+
+    /// What waits for a subscription of the client's own fails with it.
+    fn own_failed(&mut self, filter: &TopicFilter, error: &Error) {
+        self.subscriptions.answered(filter);
+        if self.acknowledgement_filter().as_ref() == Some(filter) {
+            self.fail_pending_deliveries(error);
+        }
+        self.fail_waiting_requests(filter, error);
     }
 
     fn packet(&self, id: PacketIdentifier, request: &Request) -> Result<Packet, Unsupported> {
         let packet: Option<Packet> = match request {
-            Request::Subscribe(request) | Request::Restore(request) => {
+            Request::Subscribe(request) | Request::Restore(request) | Request::Own(request) => {
                 self.check_supported(request)?;
                 NonEmpty::try_from(request.subscriptions.clone()).ok().map(|subscriptions| {
                     Subscribe { id, properties: request.properties.clone(), subscriptions }.into()
@@ -203,7 +244,7 @@ impl Client {
 
     /// PUBLISH packets may carry the Subscription Identifier before SUBACK comes (§3.8.4).
     fn remember_identifier(&mut self, request: &Request) {
-        let (Request::Subscribe(request) | Request::Restore(request)) = request else { return };
+        let Some(request) = request.subscribe() else { return };
         if let Some(identifier) = request.properties.get::<SubscriptionIdentifier>()
             && self.session.subscription_identifiers.insert(identifier)
         {

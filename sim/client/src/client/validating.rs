@@ -3,8 +3,8 @@
 use mqttspec_codec::{
     Connect, ContentType, CorrelationData, MaximumPacketSize, MessageExpiryInterval, PayloadFormatIndicator,
     Properties, ReceiveMaximum, RequestProblemInformation, RequestResponseInformation, ResponseTopic,
-    SessionExpiryInterval, SubscriptionIdentifier, TopicAlias, TopicAliasMaximum, UserProperty, Utf8String,
-    Version, Will, WillDelayInterval,
+    SessionExpiryInterval, SubscriptionIdentifier, TopicAlias, TopicAliasMaximum, TopicName, UserProperty,
+    Utf8String, Version, Will, WillDelayInterval,
 };
 
 use crate::command::{DisconnectRequest, Publication, SubscribeRequest, UnsubscribeRequest};
@@ -35,6 +35,9 @@ impl Options {
             if self.user_name.is_none() || self.password.is_none() {
                 return Err(Invalid::CredentialsMissing);
             }
+        }
+        if TopicName::try_from(self.delivery_acknowledgements.as_str()).is_err() {
+            return Err(Invalid::AcknowledgementTopic);
         }
         // §3.1.3.2.3
         if self.will_payload_is_text && std::str::from_utf8(&self.will_payload).is_err() {

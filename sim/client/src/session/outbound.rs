@@ -218,6 +218,11 @@ impl Outbound {
         self.exchanges.get(&identifier)
     }
 
+    /// Whether an exchange carries this publication.
+    pub(crate) fn has(&self, handle: Handle) -> bool {
+        self.exchanges.values().any(|exchange| exchange.handle == handle)
+    }
+
     /// How many exchanges are not over.
     pub(crate) fn len(&self) -> usize {
         self.exchanges.len()

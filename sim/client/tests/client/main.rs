@@ -4,11 +4,13 @@
 mod authenticating;
 mod bench;
 mod connecting;
+mod delivering;
 mod faults;
 mod keep_alive;
 mod model;
 mod publishing;
 mod receiving;
 mod reconnecting;
+mod requesting;
 mod sessions;
 mod subscribing;

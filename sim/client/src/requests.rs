@@ -1,0 +1,88 @@
+//! Requests that wait for their response (§4.10 of 5.0): which message answers which request, and until when.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mqttspec_codec::{BinaryData, TopicName};
+
+use crate::command::{Handle, Publication};
+
+/// A request.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) publication: Publication,
+    /// Where the application wants the response; `None`: where the client chooses.
+    pub(crate) response_topic: Option<TopicName>,
+    pub(crate) deadline: Duration,
+    /// Where the response is expected, once the request was given to the publish queue.
+    expected: Option<(TopicName, BinaryData)>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    pending: BTreeMap<Handle, Request>,
+}
+
+impl Requests {
+    pub(crate) fn insert(
+        &mut self,
+        handle: Handle,
+        publication: Publication,
+        response_topic: Option<TopicName>,
+        deadline: Duration,
+    ) {
+        self.pending.insert(handle, Request { publication, response_topic, deadline, expected: None });
+    }
+
+    pub(crate) fn contains(&self, handle: Handle) -> bool {
+        self.pending.contains_key(&handle)
+    }
+
+    pub(crate) fn remove(&mut self, handle: Handle) -> Option<Request> {
+        self.pending.remove(&handle)
+    }
+
+    /// Requests that wait for the subscription to their Response Topic.
+    pub(crate) fn waiting(&self) -> Vec<(Handle, Option<TopicName>)> {
+        self.pending
+            .iter()
+            .filter(|(_, request)| request.expected.is_none())
+            .map(|(&handle, request)| (handle, request.response_topic.clone()))
+            .collect()
+    }
+
+    /// The request goes out: from now on this message answers it. Gives what to publish.
+    pub(crate) fn sent(
+        &mut self,
+        handle: Handle,
+        topic: TopicName,
+        correlation: BinaryData,
+    ) -> Option<Publication> {
+        let request = self.pending.get_mut(&handle)?;
+        request.expected = Some((topic, correlation));
+        Some(request.publication.clone())
+    }
+
+    /// The request that a message with this Topic Name and Correlation Data answers.
+    pub(crate) fn answered(&mut self, topic: &TopicName, correlation: &BinaryData) -> Option<Handle> {
+        let answers = |request: &Request| {
+            request.expected.as_ref().is_some_and(|(expected, data)| expected == topic && data == correlation)
+        };
+        let handle = *self.pending.iter().find(|(_, request)| answers(request))?.0;
+        self.pending.remove(&handle);
+        Some(handle)
+    }
+
+    /// A request whose time is up.
+    pub(crate) fn next_overdue(&self, now: Duration) -> Option<Handle> {
+        self.pending.iter().find(|(_, request)| request.deadline <= now).map(|(&handle, _)| handle)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.pending.values().map(|request| request.deadline).min()
+    }
+
+    pub(crate) fn handles(&self) -> Vec<Handle> {
+        self.pending.keys().copied().collect()
+    }
+}
