@@ -3,18 +3,23 @@
 //!
 //! Network Connections: MQTT 5.0 and 3.1.1 section 4.2; the fixed header that delimits packets: section 2.1 (2.2).
 
+use std::cell::RefCell;
 use std::fmt;
-use std::future::Future as _;
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use mqttspec_codec::{DecodeError, Decoder, EncodeError, Packet, Role, Version};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
-/// Bytes asked of the stream at once.
-const READ_BYTES: usize = 16 * 1024;
+/// Bytes asked of a stream at once.
+const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Where reads go first. What arrived is copied out of it, so a connection that is idle holds no buffer.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
 
 /// A piece of what a peer sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +146,12 @@ impl Inflow {
         let whole = packet_length(&self.bytes).filter(|_| self.keep_bytes);
         let bytes = whole.and_then(|length| self.bytes.get(..length)).map(Bytes::copy_from_slice);
         match self.decoder.decode(&mut self.bytes) {
-            Ok(None) => None,
+            Ok(None) => {
+                if self.bytes.is_empty() {
+                    self.bytes = BytesMut::new();
+                }
+                None
+            }
             Ok(Some(packet)) => Some(Arrived::Packet { packet, bytes: bytes.unwrap_or_default() }),
             Err(error) => {
                 self.malformed = true;
@@ -264,9 +274,12 @@ pub(crate) fn poll_read<S: AsyncRead + Unpin>(
     inflow: &mut Inflow,
     context: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    inflow.bytes.reserve(READ_BYTES);
-    // The future of a read has no state of its own, so that a new one at every poll loses nothing.
-    pin!(stream.read_buf(&mut inflow.bytes)).poll(context)
+    SCRATCH.with_borrow_mut(|scratch| {
+        let mut read = ReadBuf::new(scratch);
+        ready!(Pin::new(stream).poll_read(context, &mut read))?;
+        inflow.bytes.extend_from_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
+    })
 }
 
 /// Why a packet was not sent.
@@ -284,7 +297,7 @@ pub enum SendError {
 mod tests {
     use mqttspec_codec::{Misdeed, PacketType};
     use proptest::prelude::*;
-    use tokio::io::duplex;
+    use tokio::io::{AsyncReadExt as _, duplex};
 
     use super::*;
 

@@ -22,6 +22,12 @@ use crate::framed::{Ending, Inflow, poll_read};
 /// Packets of one connection that may wait for the core.
 const BACKLOG_PACKETS: usize = 64;
 
+/// Bytes of packets of one connection that may wait for the core, the last of them apart.
+const BACKLOG_BYTES: usize = 1 << 20;
+
+/// An outflow that was larger than this and is sent is given back, so that an idle connection holds no buffer.
+const OUTFLOW_KEPT_BYTES: usize = 4 * 1024;
+
 /// How long a peer gets to close its side after the broker closed. A socket that is dropped with unread bytes sends a
 /// reset, which overtakes what the broker sent last: the Reason Code of its CONNACK or DISCONNECT.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
@@ -33,10 +39,12 @@ pub(super) struct Link {
     pub(super) id: Cell<Option<ConnectionId>>,
     outflow: RefCell<BytesMut>,
     end: Cell<End>,
-    /// Packets read that the core has not seen.
-    backlog: Cell<usize>,
+    /// Packets read that the core has not seen, and their bytes.
+    backlog: Cell<(usize, usize)>,
     /// Bytes in `outflow` above which the connection is not read.
     pub(super) outflow_high: usize,
+    /// The largest packet to take once there was one, in bytes; `None` from then on.
+    largest_packet: Cell<Option<u32>>,
     /// Whether the core was told that the peer does not keep up.
     pub(super) congested: Cell<bool>,
     task: RefCell<Option<Waker>>,
@@ -54,13 +62,14 @@ enum End {
 }
 
 impl Link {
-    pub(super) fn new(outflow_high: usize) -> Rc<Link> {
+    pub(super) fn new(outflow_high: usize, largest_packet: u32) -> Rc<Link> {
         Rc::new(Link {
             id: Cell::new(None),
             outflow: RefCell::new(BytesMut::new()),
             end: Cell::new(End::Open),
-            backlog: Cell::new(0),
+            backlog: Cell::new((0, 0)),
             outflow_high,
+            largest_packet: Cell::new(Some(largest_packet)),
             congested: Cell::new(false),
             task: RefCell::new(None),
         })
@@ -83,13 +92,19 @@ impl Link {
         self.wake();
     }
 
-    /// The core has seen one more packet.
-    pub(super) fn taken(&self) {
-        let backlog = self.backlog.get().saturating_sub(1);
-        self.backlog.set(backlog);
-        if backlog == BACKLOG_PACKETS / 2 || backlog == 0 {
+    /// The core has seen one more packet, of so many bytes.
+    pub(super) fn taken(&self, size: usize) {
+        let was_full = self.is_full();
+        let (packets, bytes) = self.backlog.get();
+        self.backlog.set((packets.saturating_sub(1), bytes.saturating_sub(size)));
+        if was_full && !self.is_full() {
             self.wake();
         }
+    }
+
+    fn is_full(&self) -> bool {
+        let (packets, bytes) = self.backlog.get();
+        packets >= BACKLOG_PACKETS || bytes >= BACKLOG_BYTES
     }
 
     /// Lets the task look at what has changed.
@@ -100,9 +115,7 @@ impl Link {
     }
 
     fn may_read(&self) -> bool {
-        self.end.get() == End::Open
-            && self.backlog.get() < BACKLOG_PACKETS
-            && self.outflow.borrow().len() < self.outflow_high
+        self.end.get() == End::Open && !self.is_full() && self.outflow.borrow().len() < self.outflow_high
     }
 }
 
@@ -151,9 +164,16 @@ fn poll_transfer<S: AsyncRead + AsyncWrite + Unpin>(
         }
     }
     while link.may_read() {
+        let before = inflow.left_over().len();
         if let Some(arrived) = inflow.next_arrived() {
-            link.backlog.set(link.backlog.get() + 1);
-            inbox.push(Input::Arrived { link: Rc::clone(link), arrived });
+            let size = before - inflow.left_over().len();
+            // The first packet is CONNECT, or the core closes the connection.
+            if let Some(largest) = link.largest_packet.take() {
+                inflow.decoder_mut().set_maximum_packet_size(largest);
+            }
+            let (packets, bytes) = link.backlog.get();
+            link.backlog.set((packets + 1, bytes + size));
+            inbox.push(Input::Arrived { link: Rc::clone(link), arrived, size });
             continue;
         }
         match ready!(poll_read(stream, inflow, context)) {
@@ -182,6 +202,9 @@ fn poll_write_all<S: AsyncWrite + Unpin>(
             return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
         }
         outflow.advance(written);
+    }
+    if outflow.capacity() > OUTFLOW_KEPT_BYTES {
+        *outflow = BytesMut::new();
     }
     if link.congested.get() {
         inbox.push(Input::Drained { link: Rc::clone(link) });

@@ -57,11 +57,15 @@ impl Entrance {
         self.listeners.borrow_mut().push(task.abort_handle());
     }
 
-    /// Serves one Network Connection over any byte stream.
+    /// Serves one Network Connection over any byte stream; drops it if there are as many as the limits allow.
     pub fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S, peer: Option<SocketAddr>) {
-        let link = Link::new(self.limits.outflow_high_bytes);
+        if self.inside.get() >= self.limits.connections {
+            return;
+        }
+        let link = Link::new(self.limits.outflow_high_bytes, self.largest_packet);
         let mut inflow = Inflow::from_client();
-        inflow.decoder_mut().set_maximum_packet_size(self.largest_packet);
+        let first_packet = self.limits.first_packet_bytes.min(self.largest_packet);
+        inflow.decoder_mut().set_maximum_packet_size(first_packet);
         inflow.keep_bytes(self.keep_bytes);
         self.inbox.push(Input::Opened { link: Rc::clone(&link), peer });
         self.inside.set(self.inside.get() + 1);

@@ -38,9 +38,17 @@ use crate::tap::{Observed, Tap};
 /// those that came first waiting.
 const TURN: usize = 1024;
 
-/// How much the driver holds for a Client that does not read.
+/// What the driver grants to peers before the core knows them, and to those that do not read. The time that a peer
+/// may take to CONNECT and the number of Clients are the core's options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// Network Connections at once, those in a handshake and those being closed among them; more are closed without a
+    /// word. The core's option `maximum_connections` tells Clients why; this one protects the machine, and should be
+    /// the larger.
+    pub connections: usize,
+    /// Bytes of the first packet, before anything is known of the Client. A CONNECT with everything in it at its
+    /// longest has about 600 KiB.
+    pub first_packet_bytes: u32,
     /// Bytes to be sent to one Client above which it is not read and the core is told that it is congested.
     pub outflow_high_bytes: usize,
     /// Bytes to be sent to one Client above which it is given up.
@@ -49,7 +57,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { outflow_high_bytes: 1 << 20, outflow_max_bytes: 128 << 20 }
+        Limits {
+            connections: usize::MAX,
+            first_packet_bytes: 1 << 20,
+            outflow_high_bytes: 1 << 20,
+            outflow_max_bytes: 128 << 20,
+        }
     }
 }
 
@@ -96,6 +109,7 @@ enum Input {
     Arrived {
         link: Rc<Link>,
         arrived: Arrived,
+        size: usize,
     },
     Drained {
         link: Rc<Link>,
@@ -218,8 +232,8 @@ impl<S: Store, T: Tap> Server<S, T> {
                 self.links.insert(connection, link);
                 self.tap.observe(now, Observed::Opened { connection, peer });
             }
-            Input::Arrived { link, arrived } => {
-                link.taken();
+            Input::Arrived { link, arrived, size } => {
+                link.taken(size);
                 // What a connection sent before the broker closed it may still be on its way here.
                 let Some(connection) = self.open(&link) else { return };
                 match arrived {

@@ -4,12 +4,14 @@
 //! A listener of these hands out a connection before its handshake: whoever serves the connection drives the handshake
 //! by reading, and a peer that is slow in it, or never ends it, keeps nobody else waiting.
 
+#[cfg(any(feature = "tls", feature = "websocket"))]
 mod lazy;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "websocket")]
 mod websocket;
 
+#[cfg(any(feature = "tls", feature = "websocket"))]
 pub use self::lazy::Lazy;
 #[cfg(feature = "tls")]
 pub use self::tls::{ClientTls, ServerTls, TlsError, TlsNet, TlsNetListener};

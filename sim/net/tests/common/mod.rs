@@ -7,9 +7,9 @@ use std::time::Duration;
 use mqttspec_client::{Command, DisconnectRequest, Event, Message, Publication, SubscribeRequest};
 use mqttspec_codec::{Properties, QoS, Subscription, TopicFilter, TopicName};
 use mqttspec_net::Clock;
-use mqttspec_net::broker::{Entrance, ServeError, Server};
+use mqttspec_net::broker::{Entrance, Limits, ServeError, Server};
 use mqttspec_net::client::{ClientHandle, spawn_client};
-use mqttspec_net::store::Store;
+use mqttspec_net::store::{NoStore, Store};
 use mqttspec_world::{Listener as _, Net, World, WorldNet};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
@@ -75,8 +75,26 @@ pub(crate) async fn start_broker<N: Net>(net: &N, store: impl Store + 'static) -
 }
 
 pub(crate) async fn start_broker_at<N: Net>(net: &N, port: u16, store: impl Store + 'static) -> Broker {
+    start(net, port, mqttspec_broker::Options::default(), store, Limits::default()).await
+}
+
+pub(crate) async fn start_limited<N: Net>(
+    net: &N,
+    options: mqttspec_broker::Options,
+    limits: Limits,
+) -> Broker {
+    start(net, 0, options, NoStore, limits).await
+}
+
+async fn start<N: Net>(
+    net: &N,
+    port: u16,
+    options: mqttspec_broker::Options,
+    store: impl Store + 'static,
+    limits: Limits,
+) -> Broker {
     let clock = Clock::showing(Duration::ZERO);
-    let (server, entrance) = Server::new(mqttspec_broker::Options::default(), 1, clock, store, ()).unwrap();
+    let (server, entrance) = Server::with_limits(options, 1, clock, store, (), limits).unwrap();
     // The listener of a broker that was just killed goes when its tasks are dropped.
     let listener = loop {
         match net.listen(port).await {
