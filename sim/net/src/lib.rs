@@ -9,7 +9,9 @@ pub mod relay;
 pub mod store;
 pub mod tap;
 mod tcp;
+mod test_broker;
 pub mod transport;
 
 pub use clock::Clock;
 pub use tcp::{TcpNet, TcpNetListener};
+pub use test_broker::{TestBroker, TestBrokerBuilder, TestBrokerError};

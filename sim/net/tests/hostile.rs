@@ -112,7 +112,7 @@ async fn who_asks_and_never_reads_is_not_read_any_more<N: Net>(server: N, net: N
     // SUBSCRIBE with 1,000 Topic Filters "a", each answered by a byte; and PINGREQs, each answered by two.
     let mut subscribe = vec![0x82, 0xa3, 0x1f, 0, 1, 0];
     subscribe.extend(b"\x00\x01a\x00".repeat(1000));
-    let piece = [subscribe, vec![0xc0, 0].repeat(20_000)].concat();
+    let piece = [subscribe, [0xc0, 0].repeat(20_000)].concat();
     let mut sent = 0_usize;
     while let Ok(written) = timeout(Duration::from_millis(500), flood.write_all(&piece)).await {
         written.unwrap();

@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{client, connect, message, receive, start_broker, subscribe};
+use common::{client, connect, message, publish, receive, start_broker, subscribe};
 use mqttspec_client::Command;
 use mqttspec_codec::QoS;
 use mqttspec_net::store::NoStore;
@@ -245,4 +245,34 @@ async fn a_websocket_that_is_closed_says_good_bye<N: Net>(server: N, net: N, hos
     // DISCONNECT.
     stream.write_all(&frame(2, b"\xe0\x00")).await.unwrap();
     expect(&mut stream, &[0x88, 0]).await;
+}
+
+#[test]
+fn live_targets_of_every_scheme() {
+    use mqttspec_broker::Options;
+    use mqttspec_net::TestBroker;
+    use mqttspec_net::transport::{LiveNet, LiveNetError, Scheme, Target};
+
+    let authority = Authority::new();
+    let tcp = TestBroker::start().unwrap();
+    let tls = TestBroker::with(Options::default()).tls(authority.server("localhost")).start().unwrap();
+    let websocket = TestBroker::with(Options::default()).websocket().start().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for url in [tcp.url(), tls.url(), websocket.url()] {
+        let target: Target = url.parse().unwrap();
+        let net = LiveNet::to(&target, Some(authority.client())).unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let mut client = client(&net, &target.host, target.port, "live");
+            timeout(Duration::from_secs(30), connect(&mut client)).await.unwrap();
+            publish(&mut client, message("a", "b")).await;
+            // A reset reaches through all layers.
+            let mut stream = net.connect(&target.host, target.port).await.unwrap();
+            stream.write_all(CONNECT).await.unwrap();
+            stream.flush().await.unwrap();
+            expect(&mut stream, CONNACK).await;
+            net.reset(stream);
+        });
+    }
+    let secret: Target = "wss://localhost".parse().unwrap();
+    assert_eq!(LiveNet::to(&secret, None).unwrap_err(), LiveNetError::NothingToTrust(Scheme::Wss));
 }

@@ -6,6 +6,7 @@
 
 #[cfg(any(feature = "tls", feature = "websocket"))]
 mod lazy;
+mod target;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "websocket")]
@@ -13,6 +14,7 @@ mod websocket;
 
 #[cfg(any(feature = "tls", feature = "websocket"))]
 pub use self::lazy::Lazy;
+pub use self::target::{LiveListener, LiveNet, LiveNetError, LiveStream, Scheme, Target, TargetError};
 #[cfg(feature = "tls")]
 pub use self::tls::{ClientTls, ServerTls, TlsError, TlsNet, TlsNetListener};
 #[cfg(feature = "websocket")]

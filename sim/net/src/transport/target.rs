@@ -1,0 +1,389 @@
+//! A live Server named by a URL, and the network that reaches it whatever lies between.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::task::{Context, Poll};
+
+use mqttspec_world::{Listener, Net};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+#[cfg(feature = "websocket")]
+use super::WebSocketNet;
+#[cfg(feature = "tls")]
+use super::{ClientTls, TlsNet};
+use crate::tcp::{TcpNet, TcpNetListener};
+
+/// What lies between TCP and packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Nothing.
+    Mqtt,
+    /// TLS.
+    Mqtts,
+    /// WebSocket.
+    Ws,
+    /// WebSocket over TLS.
+    Wss,
+}
+
+impl Scheme {
+    /// All of them.
+    pub const ALL: [Scheme; 4] = [Scheme::Mqtt, Scheme::Mqtts, Scheme::Ws, Scheme::Wss];
+
+    /// Its name in URLs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Scheme::Mqtt => "mqtt",
+            Scheme::Mqtts => "mqtts",
+            Scheme::Ws => "ws",
+            Scheme::Wss => "wss",
+        }
+    }
+
+    /// The port where a URL names none: the ones registered for MQTT and for the web.
+    #[must_use]
+    pub fn default_port(self) -> u16 {
+        match self {
+            Scheme::Mqtt => 1883,
+            Scheme::Mqtts => 8883,
+            Scheme::Ws => 80,
+            Scheme::Wss => 443,
+        }
+    }
+
+    /// Whether it is encrypted.
+    #[must_use]
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Scheme::Mqtts | Scheme::Wss)
+    }
+}
+
+/// A Server: `mqtt://host:port`, `mqtts://…`, `ws://host:port/path` or `wss://…`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// What lies between TCP and packets.
+    pub scheme: Scheme,
+    /// Name or address, an IPv6 address without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// The path of a WebSocket, with its slash; otherwise empty.
+    pub path: String,
+}
+
+/// Why a text names no Server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// The scheme is none, or there is none.
+    #[error("`{0}`: expected mqtt://, mqtts://, ws:// or wss:// and a host")]
+    Scheme(String),
+    /// Nothing where the host should be.
+    #[error("`{0}`: no host")]
+    NoHost(String),
+    /// What should be the port is no number up to 65,535.
+    #[error("`{0}`: no port number")]
+    Port(String),
+    /// A path where packets go directly over TCP or TLS.
+    #[error("`{0}`: only ws and wss have a path")]
+    Path(String),
+    /// A user in the URL would end up in reports.
+    #[error("user name and password do not go into the URL")]
+    Credentials,
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Target, TargetError> {
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| TargetError::Scheme(text.to_owned()))?;
+        let scheme = Scheme::ALL
+            .into_iter()
+            .find(|known| known.name() == scheme)
+            .ok_or_else(|| TargetError::Scheme(text.to_owned()))?;
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err(TargetError::Credentials);
+        }
+        let websocket = matches!(scheme, Scheme::Ws | Scheme::Wss);
+        let path = match path {
+            "" | "/" if !websocket => String::new(),
+            _ if !websocket => return Err(TargetError::Path(text.to_owned())),
+            // What servers use where nobody says otherwise.
+            "" => "/mqtt".to_owned(),
+            path => path.to_owned(),
+        };
+        let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, "")) => (host, None),
+            Some((host, port)) => (host, port.strip_prefix(':').map_or(Some(port), Some)),
+            None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+        };
+        if host.is_empty() {
+            return Err(TargetError::NoHost(text.to_owned()));
+        }
+        let port = match port {
+            Some(port) => port.parse().map_err(|_| TargetError::Port(text.to_owned()))?,
+            None => scheme.default_port(),
+        };
+        Ok(Target { scheme, host: host.to_owned(), port, path })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Target { scheme, host, port, path } = self;
+        if host.contains(':') {
+            write!(f, "{}://[{host}]:{port}{path}", scheme.name())
+        } else {
+            write!(f, "{}://{host}:{port}{path}", scheme.name())
+        }
+    }
+}
+
+/// Why a live Server cannot be reached as asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LiveNetError {
+    /// An encrypted scheme, and nothing to trust.
+    #[error("{} needs certificate authorities to trust", .0.name())]
+    NothingToTrust(Scheme),
+    /// This build lacks the transport.
+    #[error("this build does not speak {}", .0.name())]
+    NotBuilt(Scheme),
+}
+
+/// The network through which a live Server is reached.
+#[derive(Debug, Clone)]
+pub struct LiveNet {
+    transport: Transport,
+}
+
+#[derive(Debug, Clone)]
+enum Transport {
+    Tcp(TcpNet),
+    #[cfg(feature = "tls")]
+    Tls(TlsNet<TcpNet>),
+    #[cfg(feature = "websocket")]
+    WebSocket(WebSocketNet<TcpNet>),
+    #[cfg(all(feature = "tls", feature = "websocket"))]
+    WebSocketOverTls(WebSocketNet<TlsNet<TcpNet>>),
+}
+
+impl LiveNet {
+    /// Plain TCP.
+    #[must_use]
+    pub fn tcp() -> LiveNet {
+        LiveNet { transport: Transport::Tcp(TcpNet::loopback()) }
+    }
+
+    /// WebSocket over TCP.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn websocket(path: &str) -> LiveNet {
+        LiveNet { transport: Transport::WebSocket(WebSocketNet::new(TcpNet::loopback(), path)) }
+    }
+
+    /// The network for this target.
+    ///
+    /// # Errors
+    /// When the target is encrypted and `tls` is none, or this build lacks the transport.
+    #[cfg(feature = "tls")]
+    pub fn to(target: &Target, tls: Option<ClientTls>) -> Result<LiveNet, LiveNetError> {
+        let tcp = TcpNet::loopback();
+        let tls =
+            || tls.map(|tls| TlsNet::dialling(tcp, tls)).ok_or(LiveNetError::NothingToTrust(target.scheme));
+        let transport = match target.scheme {
+            Scheme::Mqtt => Transport::Tcp(tcp),
+            Scheme::Mqtts => Transport::Tls(tls()?),
+            #[cfg(feature = "websocket")]
+            Scheme::Ws => Transport::WebSocket(WebSocketNet::new(tcp, &target.path)),
+            #[cfg(feature = "websocket")]
+            Scheme::Wss => Transport::WebSocketOverTls(WebSocketNet::new(tls()?, &target.path)),
+            #[cfg(not(feature = "websocket"))]
+            scheme => return Err(LiveNetError::NotBuilt(scheme)),
+        };
+        Ok(LiveNet { transport })
+    }
+}
+
+impl Net for LiveNet {
+    type Stream = LiveStream;
+    type Listener = LiveListener;
+
+    async fn connect(&self, host: &str, port: u16) -> io::Result<LiveStream> {
+        match &self.transport {
+            Transport::Tcp(net) => LiveStream::connect(net, host, port).await,
+            #[cfg(feature = "tls")]
+            Transport::Tls(net) => LiveStream::connect(net, host, port).await,
+            #[cfg(feature = "websocket")]
+            Transport::WebSocket(net) => LiveStream::connect(net, host, port).await,
+            #[cfg(all(feature = "tls", feature = "websocket"))]
+            Transport::WebSocketOverTls(net) => LiveStream::connect(net, host, port).await,
+        }
+    }
+
+    /// Listens with plain TCP on the loopback interface.
+    async fn listen(&self, port: u16) -> io::Result<LiveListener> {
+        Ok(LiveListener { listener: TcpNet::loopback().listen(port).await? })
+    }
+
+    fn reset(&self, stream: LiveStream) {
+        stream.stream.reset();
+    }
+}
+
+/// A connection to or from a live peer.
+pub struct LiveStream {
+    stream: Box<dyn Resettable>,
+}
+
+impl LiveStream {
+    async fn connect<N: Net>(net: &N, host: &str, port: u16) -> io::Result<LiveStream> {
+        Ok(LiveStream::new(net, net.connect(host, port).await?))
+    }
+
+    fn new<N: Net>(net: &N, stream: N::Stream) -> LiveStream {
+        LiveStream { stream: Box::new(Of { net: net.clone(), stream }) }
+    }
+}
+
+impl fmt::Debug for LiveStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveStream").finish_non_exhaustive()
+    }
+}
+
+trait Resettable: AsyncRead + AsyncWrite + Unpin {
+    fn reset(self: Box<Self>);
+}
+
+/// A stream with the network that can reset it.
+struct Of<N: Net> {
+    net: N,
+    stream: N::Stream,
+}
+
+impl<N: Net> Resettable for Of<N> {
+    fn reset(self: Box<Self>) {
+        self.net.reset(self.stream);
+    }
+}
+
+impl<N: Net> Unpin for Of<N> {}
+
+impl<N: Net> AsyncRead for Of<N> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, out)
+    }
+}
+
+impl<N: Net> AsyncWrite for Of<N> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl AsyncRead for LiveStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, out)
+    }
+}
+
+impl AsyncWrite for LiveStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// A TCP port for live peers.
+#[derive(Debug)]
+pub struct LiveListener {
+    listener: TcpNetListener,
+}
+
+impl Listener for LiveListener {
+    type Stream = LiveStream;
+
+    async fn accept(&self) -> io::Result<(LiveStream, SocketAddr)> {
+        let (stream, peer) = self.listener.accept().await?;
+        Ok((LiveStream::new(&TcpNet::loopback(), stream), peer))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_in_all_forms() {
+        let cases = [
+            ("mqtt://localhost", "mqtt://localhost:1883"),
+            ("mqtt://localhost/", "mqtt://localhost:1883"),
+            ("mqtts://broker.example", "mqtts://broker.example:8883"),
+            ("ws://[::1]:9001", "ws://[::1]:9001/mqtt"),
+            ("wss://broker.example/a/b", "wss://broker.example:443/a/b"),
+            ("mqtt://[::1]", "mqtt://[::1]:1883"),
+        ];
+        for (text, expected) in cases {
+            let target: Target = text.parse().unwrap();
+            assert_eq!(target.to_string(), expected);
+            assert_eq!(target.to_string().parse(), Ok(target));
+        }
+    }
+
+    #[test]
+    fn texts_that_name_no_server() {
+        let text = |text: &str| text.to_owned();
+        let cases = [
+            ("localhost:1883", TargetError::Scheme(text("localhost:1883"))),
+            ("http://a", TargetError::Scheme(text("http://a"))),
+            ("mqtt://", TargetError::NoHost(text("mqtt://"))),
+            ("mqtt://:1883", TargetError::NoHost(text("mqtt://:1883"))),
+            ("mqtt://a:65536", TargetError::Port(text("mqtt://a:65536"))),
+            ("mqtt://[::1]x", TargetError::Port(text("mqtt://[::1]x"))),
+            ("mqtt://a/b", TargetError::Path(text("mqtt://a/b"))),
+            ("mqtt://user:secret@a", TargetError::Credentials),
+        ];
+        for (text, error) in cases {
+            assert_eq!(text.parse::<Target>(), Err(error));
+        }
+    }
+}
