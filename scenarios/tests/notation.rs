@@ -1,7 +1,7 @@
 //! The notation on whole files: each of `notation_examples` says something that the notation must be able to say.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use mqttspec_scenarios::notation::{parse, print};
+use mqttspec_scenarios::notation::{CatalogueClauses, parse, print, read};
 
 fn files() -> Vec<(String, String)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/notation_examples");
@@ -29,4 +29,32 @@ fn examples_are_canonical_and_parse_to_what_they_print() {
         assert_eq!(print(&again), printed);
         assert_eq!(printed, source, "{name} is not in the canonical layout");
     }
+}
+
+#[test]
+fn every_scenario_file_passes_every_check() {
+    fn folder(path: &std::path::Path, wrong: &mut String) -> usize {
+        let mut entries: Vec<_> =
+            std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+        entries.sort();
+        let mut files = 0;
+        for path in entries {
+            if path.ends_with("notation_errors") {
+                // Mistakes on purpose.
+            } else if path.is_dir() {
+                files += folder(&path, wrong);
+            } else if path.extension().is_some_and(|extension| extension == "mqtt") {
+                files += 1;
+                let source = std::fs::read_to_string(&path).unwrap();
+                match read(&path.to_string_lossy(), &source, &CatalogueClauses) {
+                    Ok((_, diagnostics)) | Err(diagnostics) => wrong.push_str(&diagnostics.plain()),
+                }
+            }
+        }
+        files
+    }
+    let mut wrong = String::new();
+    let files = folder(std::path::Path::new(env!("CARGO_MANIFEST_DIR")), &mut wrong);
+    assert!(files >= 30, "only {files} scenario files");
+    assert!(wrong.is_empty(), "{wrong}");
 }

@@ -1,8 +1,8 @@
 //! Which characters may stand bare and which words are taken: shared by the parser, which reads by these rules, and the printer, which
 //! must write what will be read back as the same.
 
-use super::PacketType;
 use super::vocabulary::{Owner, nearest};
+use super::{PacketType, Version};
 
 /// Whether a text with this character may stand without quotes.
 pub(super) fn is_bare(character: char) -> bool {
@@ -22,6 +22,15 @@ pub(super) fn is_variable(character: char) -> bool {
 /// Whether the value of an option may have the character without quotes.
 pub(super) fn is_bare_option(character: char) -> bool {
     is_bare(character) || character == ','
+}
+
+/// A version as it stands in `versions` and in marks: the standard's name without what says nothing.
+pub(super) fn version_word(version: Version) -> &'static str {
+    match version {
+        Version::V3_1 => "3.1",
+        Version::V3_1_1 => "3.1.1",
+        Version::V5 => "5",
+    }
 }
 
 /// Words that end a list of fields.

@@ -8,6 +8,7 @@
 //! tables of chapters 2 and 3), and each scenario names the statements that it shows, which belong to a version.
 
 pub mod bytes;
+mod check;
 mod diagnostics;
 mod lexicon;
 mod packets;
@@ -20,6 +21,7 @@ pub mod vocabulary;
 
 pub use mqttspec_codec::{PacketType, Version};
 
+pub use check::{CatalogueClauses, ClauseLookup, check, read};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use parse::parse;
 pub use print::{print, print_field};

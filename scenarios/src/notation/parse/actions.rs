@@ -5,7 +5,7 @@ use super::cursor::{Cursor, Parsed};
 use super::fields::{self, Item};
 use super::values;
 use crate::notation::lexicon::{REPORTS, VERBS, WISHES};
-use crate::notation::vocabulary::{Owner, nearest};
+use crate::notation::vocabulary::Owner;
 use crate::notation::{
     Action, Diagnostic, Field, PacketType, Report, Span, StepKind, Subscription, Test, Value,
 };
@@ -14,8 +14,7 @@ use crate::notation::{
 pub(super) fn verb(cursor: &mut Cursor<'_>) -> Parsed<Action> {
     let word = cursor.peek_word();
     if !VERBS.contains(&word) {
-        let error = cursor.expected(&format!("`>`, `<` or a verb ({})", VERBS.join(", ")));
-        return Err(error.did_you_mean(nearest(word, VERBS.iter().copied())));
+        return Err(cursor.expected_one_of("`>`, `<` or a verb", VERBS.iter().copied()));
     }
     cursor.advance(word.len());
     action(cursor, word, true)
@@ -26,8 +25,7 @@ pub(super) fn ask(cursor: &mut Cursor<'_>) -> Parsed<StepKind> {
     let host = values::host(cursor)?;
     let word = cursor.peek_word();
     let Some(at) = WISHES.iter().position(|wish| *wish == word) else {
-        let error = cursor.expected(&format!("what the client is asked for ({})", WISHES.join(", ")));
-        return Err(error.did_you_mean(nearest(word, WISHES.iter().copied())));
+        return Err(cursor.expected_one_of("what the client is asked for", WISHES.iter().copied()));
     };
     cursor.advance(word.len());
     let verb = ["connects", "subscribes", "unsubscribes", "publishes", "disconnects"][at];
@@ -78,8 +76,7 @@ pub(super) fn told(cursor: &mut Cursor<'_>) -> Parsed<StepKind> {
     let host = values::host(cursor)?;
     let word = cursor.peek_word();
     if !REPORTS.contains(&word) {
-        let error = cursor.expected(&format!("what the client tells ({})", REPORTS.join(", ")));
-        return Err(error.did_you_mean(nearest(word, REPORTS.iter().copied())));
+        return Err(cursor.expected_one_of("what the client tells", REPORTS.iter().copied()));
     }
     cursor.advance(word.len());
     let report = match word {

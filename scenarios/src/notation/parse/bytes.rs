@@ -2,7 +2,6 @@
 
 use super::cursor::{Cursor, Parsed};
 use super::values;
-use crate::notation::vocabulary::nearest;
 use crate::notation::{
     Atom, AtomText, Diagnostic, Extent, Operand, PacketType, Patch, PatchValue, Place, RawBytes, Span,
 };
@@ -82,10 +81,9 @@ fn place(cursor: &mut Cursor<'_>, packet: PacketType) -> Parsed<Place> {
         cursor.advance(name.len());
         return Ok(*place);
     }
-    let known = || Place::NAMED.iter().filter(|(_, place)| place.is_in(packet)).map(|(name, _)| *name);
-    let expected =
-        format!("a place in {packet}: `byte N`, `properties`, {}", known().collect::<Vec<_>>().join(", "));
-    Err(cursor.expected(&expected).did_you_mean(nearest(word, known())))
+    let known = Place::NAMED.iter().filter(|(_, place)| place.is_in(packet)).map(|(name, _)| *name);
+    Err(cursor
+        .expected_one_of(&format!("a place in {packet}"), ["byte N", "properties"].into_iter().chain(known)))
 }
 
 fn patch_value(cursor: &mut Cursor<'_>, place: Place) -> Parsed<PatchValue> {
@@ -162,8 +160,7 @@ fn atom(cursor: &mut Cursor<'_>) -> Parsed<Atom> {
         return Ok(Atom::Bytes(bytes));
     }
     if !WORDS.contains(&word) {
-        let expected = "a byte (two hexadecimal digits), u8, u16, u32, varint, str, bytes, fill or `{`";
-        return Err(cursor.expected(expected).did_you_mean(nearest(word, WORDS)));
+        return Err(cursor.expected_one_of("a byte (two hexadecimal digits), `{` or a typed atom", WORDS));
     }
     cursor.advance(word.len());
     Ok(match word {

@@ -37,7 +37,12 @@ pub(super) fn content(cursor: &mut Cursor<'_>) -> Parsed<Content> {
 
 /// Whether a cell of a table is read as [`Content`], not as a value.
 pub(super) fn is_content(cursor: &mut Cursor<'_>) -> bool {
-    packet_type(cursor.peek_word()).is_some()
+    let word = cursor.peek_word();
+    // A packet that is misspelt is not a text.
+    let capitals = word.len() >= 4 && word.chars().all(|letter| letter.is_ascii_uppercase());
+    let misspelt = || nearest(word, PacketType::ALL.into_iter().map(PacketType::name)).is_some();
+    packet_type(word).is_some()
+        || capitals && misspelt()
         || ["raw", "nothing", "anything", "closed"].iter().any(|word| cursor.next_is(word))
 }
 

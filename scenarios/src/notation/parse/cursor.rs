@@ -1,5 +1,6 @@
 //! A place within one line (or one cell of a table) from which the line is read.
 
+use crate::notation::vocabulary::nearest;
 use crate::notation::{Diagnostic, Span};
 
 /// What a part of a line was read as, or why it could not be.
@@ -114,6 +115,21 @@ impl<'a> Cursor<'a> {
         let found =
             if chunk.is_empty() { "the line ends here".to_owned() } else { format!("unexpected `{chunk}`") };
         Diagnostic::error(span, found).label(format!("expected {what}"))
+    }
+
+    /// The error that one of `words` was expected at the next chunk, with the nearest or all of them.
+    pub(super) fn expected_one_of<'w>(
+        &mut self,
+        what: &str,
+        words: impl IntoIterator<Item = &'w str>,
+    ) -> Diagnostic {
+        let words: Vec<&str> = words.into_iter().collect();
+        let near = nearest(self.peek_word(), words.iter().copied());
+        let help = match near {
+            Some(word) => format!("did you mean `{word}`?"),
+            None => format!("one of: {}", words.join(", ")),
+        };
+        self.expected(what).help(help)
     }
 
     /// That nothing is left.

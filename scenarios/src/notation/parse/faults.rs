@@ -7,7 +7,8 @@ use super::values;
 use crate::notation::lexicon::FAULT_WORDS;
 use crate::notation::vocabulary::{PROFILES, nearest};
 use crate::notation::{
-    Diagnostic, DiskFault, Fault, FaultKind, Guarantee, Load, Name, Property, Rate, StepKind, Time, Timing,
+    Diagnostic, DiskFault, Fault, FaultKind, Guarantee, Hosts, Load, Name, Property, Rate, StepKind, Time,
+    Timing,
 };
 
 /// Words that end a list of hosts.
@@ -52,7 +53,7 @@ pub(super) fn fault(cursor: &mut Cursor<'_>, word: &str) -> Parsed<(Fault, Optio
         "resume" => FaultKind::Resume,
         "crash" => FaultKind::Crash,
         "start" => FaultKind::Start,
-        "disk" => FaultKind::Disk(disk(cursor)?),
+        "disk" => FaultKind::Disk(disk(cursor, &hosts)?),
         _ => FaultKind::Profile(profile.unwrap_or_default()),
     };
     let mut towards = None;
@@ -113,7 +114,12 @@ pub(super) fn timing(cursor: &mut Cursor<'_>) -> Parsed<Option<Timing>> {
     } else if cursor.eat_word("between") {
         Timing::Between(values::time_range(cursor)?)
     } else if cursor.next_is("at") && !is_property(cursor) {
+        let at = cursor.clone();
         cursor.eat_word("at");
+        if cursor.peek_word().starts_with(|first: char| first.is_ascii_alphabetic()) {
+            // `at lest once`
+            return guarantee(&mut at.clone()).map(|_| None);
+        }
         Timing::At(values::time(cursor)?)
     } else {
         return Ok(None);
@@ -125,8 +131,7 @@ fn profile(cursor: &mut Cursor<'_>) -> Parsed<Name> {
     if PROFILES.contains(&word) {
         return Ok(cursor.advance(word.len()).to_owned());
     }
-    let error = cursor.expected(&format!("the name of a profile: {}", PROFILES.join(", ")));
-    Err(error.did_you_mean(nearest(word, PROFILES.iter().copied())))
+    Err(cursor.expected_one_of("the name of a profile", PROFILES.iter().copied()))
 }
 
 /// `30%`, `0.5%`
@@ -165,7 +170,7 @@ fn bandwidth(cursor: &mut Cursor<'_>) -> Parsed<u64> {
     }
 }
 
-fn disk(cursor: &mut Cursor<'_>) -> Parsed<Vec<DiskFault>> {
+fn disk(cursor: &mut Cursor<'_>, hosts: &Hosts) -> Parsed<Vec<DiskFault>> {
     let mut faults = Vec::new();
     while let Some((word, fault)) = DISK_FAULTS.iter().find(|(word, _)| *word == cursor.peek_word()) {
         cursor.advance(word.len());
@@ -175,11 +180,22 @@ fn disk(cursor: &mut Cursor<'_>) -> Parsed<Vec<DiskFault>> {
     }
     if faults.is_empty() {
         let words = DISK_FAULTS.iter().map(|(word, _)| *word);
-        let near = nearest(cursor.peek_word(), words.clone());
-        let error = cursor.expected(&format!("what the disk does: {}", words.collect::<Vec<_>>().join(", ")));
-        return Err(error.did_you_mean(near));
+        // A misspelt word was read as the name of a host.
+        let near = last_host(hosts).and_then(|host| nearest(&host, words.clone()).map(|word| (host, word)));
+        let error = cursor.expected_one_of("what the disk does", words);
+        return Err(match near {
+            Some((host, word)) => error.help(format!("did you mean `{word}` where `{host}` stands?")),
+            None => error,
+        });
     }
     Ok(faults)
+}
+
+fn last_host(hosts: &Hosts) -> Option<Name> {
+    match hosts {
+        Hosts::All => None,
+        Hosts::Named(names) => names.last()?.expand().pop(),
+    }
 }
 
 /// What stands behind `wait`.
@@ -314,10 +330,14 @@ fn guarantee(cursor: &mut Cursor<'_>) -> Parsed<Guarantee> {
             return Ok(*guarantee);
         }
     }
-    let words: Vec<&str> = GUARANTEES.iter().map(|(words, _)| *words).collect();
+    let words = GUARANTEES.iter().map(|(words, _)| *words);
     let rest = cursor.rest().split(',').next().unwrap_or_default().trim();
-    let near = nearest(rest, words.iter().copied());
-    Err(cursor.expected(&words.join(", ")).did_you_mean(near))
+    let near = nearest(rest, words.clone());
+    let error = cursor.expected_one_of("what must hold", words);
+    Err(match near {
+        Some(words) => error.help(format!("did you mean `{words}`?")),
+        None => error,
+    })
 }
 
 /// Reads all of the words if they come next.

@@ -193,19 +193,10 @@ pub(super) fn value(cursor: &mut Cursor<'_>, owner: Owner, rule: &FieldRule) -> 
             Some(bytes) => Ok(Value::Bytes(bytes)),
             None => Ok(Value::Text(values::text(cursor, "a text `\"…\"` or bytes `x\"61ff\"`")?)),
         },
-        FieldKind::Reason => reason(cursor, reason_packet(owner)),
+        FieldKind::Reason => reason(cursor, owner.reason_packet()),
         FieldKind::Pair => pair(cursor),
         FieldKind::Will => will(cursor),
         FieldKind::Word(words) => word(cursor, words),
-    }
-}
-
-/// The packet whose Reason Codes a field of the owner may have; any packet's where none.
-pub(super) fn reason_packet(owner: Owner) -> Option<PacketType> {
-    match owner {
-        Owner::Packet(packet) => Some(packet),
-        Owner::Published => Some(PacketType::PubAck),
-        _ => None,
     }
 }
 
@@ -287,13 +278,10 @@ fn will(cursor: &mut Cursor<'_>) -> Parsed<Value> {
 
 fn word(cursor: &mut Cursor<'_>, words: &[&'static str]) -> Parsed<Value> {
     let word = cursor.peek_word();
-    let span = cursor.next_span();
     if words.contains(&word) {
         return Ok(Value::Word(cursor.advance(word.len()).to_owned()));
     }
-    let error = Diagnostic::error(span, format!("unexpected `{word}`"))
-        .label(format!("expected one of {}", words.join(", ")));
-    Err(error.did_you_mean(nearest(word, words.iter().copied())))
+    Err(cursor.expected_one_of("one of its words", words.iter().copied()))
 }
 
 /// `[granted-1 failure|not-authorized >=0x80 any]`, behind the opening bracket.

@@ -178,9 +178,10 @@ impl Parser<'_> {
         let Some(meant) = nearest(word, HEADER_WORDS.iter().copied()) else { return false };
         self.error(
             Diagnostic::error(span, format!("unknown word `{word}`"))
-                .label(format!("expected a word of the header ({}) or a step", HEADER_WORDS.join(", ")))
+                .label("expected a word of the header or a step")
                 .did_you_mean(Some(meant)),
         );
+        self.misspelt_header = true;
         true
     }
 
@@ -214,13 +215,13 @@ impl Parser<'_> {
     /// Gives each clause its version, and asks for what must not be missing.
     pub(super) fn finish_header(&mut self, scenario: &mut Scenario, header: Header) {
         let start = Span::new(0, 0);
-        if header.title.is_none() {
+        if header.title.is_none() && !self.misspelt_header {
             self.error(
                 Diagnostic::error(start, "the file has no title")
                     .help("begin it with `title  What it shows`"),
             );
         }
-        if header.versions.is_none() {
+        if header.versions.is_none() && !self.misspelt_header {
             let error = Diagnostic::error(start, "the file does not say for which versions it is");
             self.error(error.help("add a line `versions 3.1.1 5`"));
         }
@@ -323,9 +324,7 @@ fn need(cursor: &mut Cursor<'_>) -> Parsed<Need> {
     let versions = values::mark(cursor).unwrap_or_default();
     let word = cursor.peek_word();
     let Some(rule) = NEEDS.iter().find(|rule| rule.name == word) else {
-        let names: Vec<&str> = NEEDS.iter().map(|rule| rule.name).collect();
-        let near = nearest(word, names.iter().copied());
-        return Err(cursor.expected(&format!("a need: {}", names.join(", "))).did_you_mean(near));
+        return Err(cursor.expected_one_of("a need", NEEDS.iter().map(|rule| rule.name)));
     };
     cursor.advance(word.len());
     let value = if cursor.eat("=") {

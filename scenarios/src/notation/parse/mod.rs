@@ -32,7 +32,13 @@ pub fn parse(file: &str, source: &str) -> Result<Scenario, Diagnostics> {
 /// Reads as much of a file as can be read, and says what could not.
 pub(super) fn parse_leniently(file: &str, source: &str) -> (Scenario, Diagnostics) {
     let (lines, comments_below) = lines::split(source);
-    let mut parser = Parser { source, lines, next: 0, diagnostics: Diagnostics::new(file, source) };
+    let mut parser = Parser {
+        source,
+        lines,
+        next: 0,
+        misspelt_header: false,
+        diagnostics: Diagnostics::new(file, source),
+    };
     let mut scenario = Scenario {
         title: String::new(),
         clauses: Vec::new(),
@@ -57,6 +63,8 @@ struct Parser<'a> {
     source: &'a str,
     lines: Vec<Line>,
     next: usize,
+    /// Whether a word of the header was misspelt, so that nothing is said to be missing.
+    misspelt_header: bool,
     diagnostics: Diagnostics,
 }
 

@@ -3,7 +3,7 @@
 use super::content::cell;
 use super::steps::{comments_above, end_line};
 use super::values::{self, mark};
-use crate::notation::lexicon::is_bare_option;
+use crate::notation::lexicon::{is_bare_option, version_word};
 use crate::notation::{
     ClauseReference, Comments, HeaderWord, HostOption, Row, Scenario, Table, Tested, Text, VersionMark,
 };
@@ -30,7 +30,7 @@ pub(super) fn header(scenario: &Scenario, written: &mut String) {
         // Only the first line has the comments: parsing gives all of them to one.
         write(HeaderWord::Clauses, at, "clauses", line, true);
     }
-    let versions: Vec<&str> = scenario.versions.iter().copied().map(values::version).collect();
+    let versions: Vec<&str> = scenario.versions.iter().copied().map(version_word).collect();
     write(HeaderWord::Versions, 0, "versions", &versions.join(" "), true);
     let tests = match scenario.tests {
         Tested::Server => "server",

@@ -3,12 +3,12 @@
 use core::fmt::Write;
 use core::time::Duration;
 
-use crate::notation::lexicon::{is_taken, is_variable, is_variable_start};
+use crate::notation::lexicon::{is_taken, is_variable, is_variable_start, version_word};
 use crate::notation::parse::{reads_as_positional, reads_as_text};
 use crate::notation::vocabulary::{FieldKind, Owner};
 use crate::notation::{
     Field, HostName, Hosts, Number, Operator, Piece, Radix, Test, Text, Time, TimeRange, Timing, Value,
-    Version, VersionMark,
+    VersionMark,
 };
 
 /// `[5] `, with the space behind it, or nothing.
@@ -16,17 +16,8 @@ pub(super) fn mark(versions: &VersionMark) -> String {
     if versions.0.is_empty() {
         return String::new();
     }
-    let versions: Vec<&str> = versions.0.iter().copied().map(version).collect();
+    let versions: Vec<&str> = versions.0.iter().copied().map(version_word).collect();
     format!("[{}] ", versions.join(" "))
-}
-
-/// As in `versions` and in marks: the standard's name without what says nothing.
-pub(super) fn version(version: Version) -> &'static str {
-    match version {
-        Version::V3_1 => "3.1",
-        Version::V3_1_1 => "3.1.1",
-        Version::V5 => "5",
-    }
 }
 
 pub(super) fn number(number: Number) -> String {

@@ -79,6 +79,16 @@ impl Owner {
                 && matches!(self, Self::Packet(PacketType::Publish) | Self::Published))
     }
 
+    /// The packet whose Reason Codes a field of the owner may have; any packet's where none.
+    #[must_use]
+    pub fn reason_packet(self) -> Option<PacketType> {
+        match self {
+            Self::Packet(packet) => Some(packet),
+            Self::Published => Some(PacketType::PubAck),
+            Self::Will | Self::Subscription | Self::Failed => None,
+        }
+    }
+
     /// The rule of a field, if the owner has it.
     #[must_use]
     pub fn field(self, name: &str) -> Option<&'static FieldRule> {

@@ -62,7 +62,8 @@ pub const PROFILES: &[&str] = &[
 
 /// The candidate that is spelt most like `word`, if any is near enough to be meant.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = word.chars().count().div_ceil(3).max(1);
+    let length = word.chars().count();
+    let allowed = if length < 2 { 0 } else { length.div_ceil(3) };
     let distances = candidates.into_iter().map(|candidate| {
         let distance = strsim::osa_distance(word, candidate);
         let contained = word.len() > 2 && candidate.split(['_', '-']).any(|part| part == word);
