@@ -19,6 +19,9 @@ const FIRST_REQUEST_RETRY: Duration = Duration::from_secs(1);
 /// Longest wait between two tries, as in Linux.
 const LONGEST_RETRY: Duration = Duration::from_secs(120);
 
+/// So many unacknowledged bytes leave a sender free to send on, whatever its peer's window is.
+const FREELY_SENT: u32 = 16 * 1024;
+
 /// How long to wait after a segment was lost for the `times`th time.
 pub(crate) fn retry_after(request: bool, times: u32) -> Duration {
     let first = if request { FIRST_REQUEST_RETRY } else { FIRST_RETRY };
@@ -61,6 +64,8 @@ pub(crate) struct End {
     next_order: u64,
     /// One past the last sequence number that the peer has to acknowledge.
     sent_end: u32,
+    /// One past the last sequence number that the peer is known to have.
+    acknowledged_end: u32,
     /// Since when the peer owes an acknowledgement.
     pub(crate) unacknowledged_since: Option<Duration>,
     pub(crate) give_up_planned: bool,
@@ -77,6 +82,8 @@ pub(crate) struct End {
     pub(crate) unread: usize,
     /// The receive window that this end told its peer last, in bytes.
     pub(crate) told_window: u16,
+    /// The receive window of the peer, as far as this end knows, in bytes.
+    pub(crate) peer_window: u16,
 }
 
 impl End {
@@ -91,6 +98,7 @@ impl End {
             tie: 0,
             next_order: 0,
             sent_end: 0,
+            acknowledged_end: 0,
             unacknowledged_since: None,
             give_up_planned: false,
             fin: None,
@@ -101,6 +109,7 @@ impl End {
             received_end: 0,
             unread: 0,
             told_window: u16::MAX,
+            peer_window: u16::MAX,
         }
     }
 
@@ -125,6 +134,9 @@ impl End {
             return;
         }
         self.sent_end = segment.seq.wrapping_add(length);
+        if segment.flags.syn {
+            self.acknowledged_end = self.sent_end;
+        }
         if segment.flags.fin {
             self.fin = Some(self.sent_end);
         }
@@ -133,6 +145,7 @@ impl End {
 
     /// Notes an acknowledgement that reached this end.
     pub(crate) fn is_acknowledged(&mut self, now: Duration, acknowledged: u32) {
+        self.acknowledged_end = acknowledged;
         if self.fin == Some(acknowledged) {
             self.fin_acknowledged = true;
         }
@@ -142,6 +155,13 @@ impl End {
         } else {
             *since = now;
         }
+    }
+
+    /// True if nothing at this end depends on when an acknowledgement comes: it is open, not closing, and free to send on.
+    pub(crate) fn can_wait_for_acknowledgement(&self) -> bool {
+        let unacknowledged = self.sent_end.wrapping_sub(self.acknowledged_end);
+        let wide = u32::from(self.peer_window) >= 2 * FREELY_SENT;
+        self.established && self.fin.is_none() && wide && unacknowledged <= FREELY_SENT
     }
 
     pub(crate) fn is_gone(&self) -> bool {

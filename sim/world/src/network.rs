@@ -69,6 +69,8 @@ pub(crate) struct Network {
     pub(crate) links: Links,
     pub(crate) connections: Connections,
     planned: BinaryHeap<Planned>,
+    /// Acknowledgements that nobody waits for: they are delivered when something else is, and cost no instant of their own.
+    unhurried: BinaryHeap<Planned>,
     numbers: u64,
     timing: Draw,
     loss: Draw,
@@ -98,6 +100,7 @@ impl Network {
             links: Links::new(usual, hosts),
             connections: Connections::default(),
             planned: BinaryHeap::new(),
+            unhurried: BinaryHeap::new(),
             numbers: 0,
             timing: seed.child("link timing").draw(),
             loss: seed.child("link loss").draw(),
@@ -161,21 +164,30 @@ impl Network {
         self.planned.peek().map(|planned| planned.at)
     }
 
-    /// Does all that is due by now; false if that was nothing.
-    pub(crate) fn deliver_due(&mut self, now: Duration) -> bool {
-        let mut any = false;
-        while self.planned.peek().is_some_and(|planned| planned.at <= now) {
-            let Some(planned) = self.planned.pop() else { break };
-            any = true;
-            match planned.due {
-                Due::Arrival { packet, connection, order, sent, leaves } => {
-                    self.arrive(now, packet, connection, order, sent, leaves);
-                }
-                Due::Retry { connection, end, at } => self.retry(now, connection, end, at),
-                Due::GiveUp { connection, end } => self.consider_giving_up(now, connection, end),
-            }
+    /// Delivers acknowledgements that could have been delivered earlier.
+    pub(crate) fn deliver_unhurried(&mut self, now: Duration) {
+        while self.unhurried.peek().is_some_and(|planned| planned.at <= now) {
+            let Some(planned) = self.unhurried.pop() else { return };
+            self.fulfil(planned.at, planned.due);
         }
-        any
+    }
+
+    /// Does all that is due by now.
+    pub(crate) fn deliver_due(&mut self, now: Duration) {
+        while self.planned.peek().is_some_and(|planned| planned.at <= now) {
+            let Some(planned) = self.planned.pop() else { return };
+            self.fulfil(now, planned.due);
+        }
+    }
+
+    fn fulfil(&mut self, now: Duration, due: Due) {
+        match due {
+            Due::Arrival { packet, connection, order, sent, leaves } => {
+                self.arrive(now, packet, connection, order, sent, leaves);
+            }
+            Due::Retry { connection, end, at } => self.retry(now, connection, end, at),
+            Due::GiveUp { connection, end } => self.consider_giving_up(now, connection, end),
+        }
     }
 
     /// A host's machine hands a packet to the network.
@@ -278,6 +290,7 @@ impl Network {
                 let leaves = self.wire_free(now, from, to, packet.size());
                 let mut at = leaves + self.latency(from, to);
                 let mut tie = self.ties.word();
+                let mut unhurried = false;
                 if let Some((key, side)) = connection
                     && let Some(connection) = self.connections.get(key)
                 {
@@ -287,9 +300,11 @@ impl Network {
                         tie = end.tie;
                     }
                     (end.last_arrival, end.tie) = (at, tie);
+                    unhurried = is_bare_acknowledgement(&packet)
+                        && connection.ends[1 - side].can_wait_for_acknowledgement();
                 }
                 let due = Due::Arrival { packet, connection, order, sent, leaves };
-                self.plan_with(at, tie, due);
+                self.plan_with(at, tie, due, unhurried);
                 true
             }
             Fate::Held => {
@@ -534,12 +549,13 @@ impl Network {
 
     pub(crate) fn plan(&mut self, at: Duration, due: Due) {
         let tie = self.ties.word();
-        self.plan_with(at, tie, due);
+        self.plan_with(at, tie, due, false);
     }
 
-    fn plan_with(&mut self, at: Duration, tie: u64, due: Due) {
+    fn plan_with(&mut self, at: Duration, tie: u64, due: Due, unhurried: bool) {
         self.numbers += 1;
-        self.planned.push(Planned { at, tie, number: self.numbers, due });
+        let plan = if unhurried { &mut self.unhurried } else { &mut self.planned };
+        plan.push(Planned { at, tie, number: self.numbers, due });
     }
 }
 
@@ -569,6 +585,7 @@ fn note_arrival(now: Duration, receiver: &mut End, segment: &TcpSegment) -> Opti
     let mut kind = None;
     if segment.flags.ack {
         receiver.is_acknowledged(now, segment.ack);
+        receiver.peer_window = segment.window;
     }
     if segment.flags.syn {
         receiver.reached = true;

@@ -447,6 +447,7 @@ impl<F: Future> Future for Scheduler<F> {
         simulation.ready.scheduler_looks(true);
         let now = simulation.began.elapsed();
         simulation.clock.store(nanoseconds(now), Ordering::Relaxed);
+        simulation.network.borrow_mut().deliver_unhurried(now);
         loop {
             let someone = !simulation.ready.is_empty();
             let something = simulation.network.borrow().next_due().is_some_and(|due| due <= now);
@@ -458,15 +459,18 @@ impl<F: Future> Future for Scheduler<F> {
                 simulation.ready.scheduler_looks(false);
                 return Poll::Ready(Ok(output));
             }
-            simulation.network.borrow_mut().sweep(now);
             this.check_limits(now);
             if let Some(error) = simulation.failure.take() {
                 simulation.ready.scheduler_looks(false);
                 return Poll::Ready(Err(error));
             }
-            let due = simulation.network.borrow().next_due().is_some_and(|due| due <= now);
-            if !due && simulation.ready.is_empty() {
-                break;
+            if simulation.ready.is_empty() {
+                // Once everybody has had a turn: asking the sockets takes as long as there are sockets.
+                let mut network = simulation.network.borrow_mut();
+                network.sweep(now);
+                if network.next_due().is_none_or(|due| due > now) && simulation.ready.is_empty() {
+                    break;
+                }
             }
         }
         simulation.ready.scheduler_looks(false);
