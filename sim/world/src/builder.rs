@@ -98,7 +98,7 @@ impl Builder {
 
     /// The latency of every link at the start. The default is 1 ms.
     pub fn latency(mut self, latency: impl Into<Latency>) -> Builder {
-        self.link.latency = latency.into();
+        self.link.set_latency(latency.into());
         self
     }
 

@@ -21,7 +21,7 @@ pub enum Latency {
 }
 
 impl Latency {
-    pub(crate) fn draw(&self, draw: &mut Draw) -> Duration {
+    fn draw(&self, draw: &mut Draw) -> Duration {
         match self {
             Latency::Fixed(always) => *always,
             Latency::Range(low, high) => draw.duration(*low, *high),
@@ -74,6 +74,8 @@ pub enum LinkChange {
     Released,
     /// Each segment is under way for that long.
     Latency(Latency),
+    /// Each segment is under way for so much longer than the latency says.
+    AddedLatency(Duration),
     /// Each segment is lost with that probability.
     Loss(Probability),
     /// At most so many bytes a second; none for no limit.
@@ -90,6 +92,7 @@ impl fmt::Display for LinkChange {
             LinkChange::Held => f.write_str("held"),
             LinkChange::Released => f.write_str("released"),
             LinkChange::Latency(latency) => write!(f, "latency {latency}"),
+            LinkChange::AddedLatency(added) => write!(f, "latency +{added:?}"),
             LinkChange::Loss(loss) => write!(f, "loss {:.3} %", loss.as_fraction() * 100.0),
             LinkChange::Bandwidth(Some(bytes)) => write!(f, "bandwidth {bytes} B/s"),
             LinkChange::Bandwidth(None) => f.write_str("bandwidth unlimited"),
@@ -101,7 +104,8 @@ impl fmt::Display for LinkChange {
 /// One direction between two hosts.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
-    pub(crate) latency: Latency,
+    latency: Latency,
+    added_latency: Duration,
     pub(crate) loss: Probability,
     pub(crate) bytes_per_second: Option<u64>,
     pub(crate) partitioned: bool,
@@ -113,12 +117,22 @@ impl Link {
     pub(crate) fn new(latency: Latency) -> Link {
         Link {
             latency,
+            added_latency: Duration::ZERO,
             loss: Probability::NEVER,
             bytes_per_second: None,
             partitioned: false,
             held: false,
             refusing: false,
         }
+    }
+
+    /// How long one segment is under way.
+    pub(crate) fn draw_latency(&self, draw: &mut Draw) -> Duration {
+        self.latency.draw(draw) + self.added_latency
+    }
+
+    pub(crate) fn set_latency(&mut self, latency: Latency) {
+        self.latency = latency;
     }
 
     fn apply(&mut self, change: &LinkChange) {
@@ -128,6 +142,7 @@ impl Link {
             LinkChange::Held => self.held = true,
             LinkChange::Released => self.held = false,
             LinkChange::Latency(latency) => self.latency = latency.clone(),
+            LinkChange::AddedLatency(added) => self.added_latency = *added,
             LinkChange::Loss(loss) => self.loss = *loss,
             LinkChange::Bandwidth(limit) => self.bytes_per_second = *limit,
             LinkChange::Refusing => self.refusing = true,

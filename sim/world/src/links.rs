@@ -6,6 +6,7 @@ use crate::seed::Probability;
 use crate::simulation::Simulation;
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Some links of the world, and what can be done to them. A change holds until the next change of the same kind.
 #[derive(Clone)]
@@ -42,6 +43,11 @@ impl Links {
     /// How long segments are under way, for those that are sent from now on.
     pub fn latency(&self, latency: impl Into<Latency>) {
         self.change(&LinkChange::Latency(latency.into()));
+    }
+
+    /// Adds to the latency; what was added before is forgotten.
+    pub fn added_latency(&self, added: Duration) {
+        self.change(&LinkChange::AddedLatency(added));
     }
 
     /// The probability with which each segment is lost; lost bytes arrive late and in order.

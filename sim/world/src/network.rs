@@ -521,7 +521,7 @@ impl Network {
     }
 
     fn latency(&mut self, from: u16, to: u16) -> Duration {
-        self.links.get(from, to).latency.draw(&mut self.timing)
+        self.links.get(from, to).draw_latency(&mut self.timing)
     }
 
     /// When a packet of that size has left the host.

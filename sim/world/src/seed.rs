@@ -127,6 +127,9 @@ impl Probability {
     /// Always.
     pub const ALWAYS: Probability = Probability(u64::MAX);
 
+    /// Three times in ten.
+    pub const THIRTY_PERCENT: Probability = Probability(u64::MAX / 10 * 3);
+
     /// From a fraction of one; what is below 0 counts as 0, what is above 1 as 1, what is no number as 0.
     pub fn fraction(fraction: f64) -> Probability {
         // 2⁶⁴ as a float; the cast saturates, and takes NaN to 0.
