@@ -53,7 +53,7 @@ impl<P> Properties<P> {
         &self.encoded
     }
 
-    /// The number of bytes of Property Length and properties.
+    /// The number of bytes of Property Length and properties; [MQTT-2.2.2-1] also without any.
     #[inline]
     pub(crate) fn encoded_len(&self) -> usize {
         variable_length(self.encoded.len()) + self.encoded.len()

@@ -35,7 +35,8 @@ pub enum Transmit {
         /// In which version to encode it.
         version: Version,
     },
-    /// Close the Network Connection once everything before this has been sent. The broker has forgotten it already.
+    /// Close the Network Connection once everything before this has been sent. The broker has forgotten it
+    /// already.
     Close {
         /// Which.
         connection: ConnectionId,
@@ -157,7 +158,7 @@ impl Broker {
     /// The bytes that came are no packet (§4.13.1). The driver reads no further from this Network Connection.
     pub fn handle_malformed(&mut self, now: Duration, id: ConnectionId, error: &DecodeError) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        // [MQTT-4.13.1-1] [MQTT-3.1.4-1] 3.1.1/[MQTT-4.8.0-1] in every case the Network Connection closes
+        // [MQTT-4.13.1-1] [MQTT-3.1.4-1] 3.1.1/[MQTT-4.8.0-1] 3.1.1/[MQTT-2.2.2-2] in every case the Network Connection closes
         match (&connection.state, error.answer()) {
             (State::AwaitingConnect, Answer::ConnAck(reason)) => {
                 connection.version = error.version;
@@ -172,15 +173,16 @@ impl Broker {
         self.settle(now);
     }
 
-    /// The Network Connection ended: end of stream, reset, or an error in writing. After the broker has closed it this may
-    /// come or not.
+    /// The Network Connection ended: end of stream, reset, or an error in writing. After the broker has
+    /// closed it this may come or not.
     pub fn handle_closed(&mut self, now: Duration, id: ConnectionId) {
         self.end_connection(now, id, Ending::Network);
         self.settle(now);
     }
 
-    /// The driver has more to write to this Network Connection than it wants to hold, or has written it. Meanwhile QoS 0
-    /// messages are dropped (§4.3.1 promises nothing else) and QoS 1 and 2 messages wait in the Session.
+    /// The driver has more to write to this Network Connection than it wants to hold, or has written it.
+    /// Meanwhile QoS 0 messages are dropped (§4.3.1 promises nothing else) and QoS 1 and 2 messages wait in
+    /// the Session.
     pub fn handle_congestion(&mut self, now: Duration, id: ConnectionId, congested: bool) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.congested = congested;
@@ -190,7 +192,8 @@ impl Broker {
         self.settle(now);
     }
 
-    /// The instant that [`poll_timeout`](Self::poll_timeout) told has come. Coming early or late does no harm.
+    /// The instant that [`poll_timeout`](Self::poll_timeout) told has come. Coming early or late does no
+    /// harm.
     pub fn handle_timeout(&mut self, now: Duration) {
         while let Some(timer) = self.timers.take_due(now) {
             match timer {
@@ -205,8 +208,8 @@ impl Broker {
         self.settle(now);
     }
 
-    /// The broker is about to stop: every Client is told and every Network Connection closed. Sessions stay as the standard says;
-    /// the driver takes changes and transmits a last time.
+    /// The broker is about to stop: every Client is told and every Network Connection closed. Sessions stay
+    /// as the standard says; the driver takes changes and transmits a last time.
     pub fn handle_shutdown(&mut self, now: Duration) {
         let open: Vec<_> = self.connections.keys().copied().collect();
         for id in open {
@@ -219,8 +222,8 @@ impl Broker {
         self.settle(now);
     }
 
-    /// What has to be durable before anything that [`poll_transmit`](Self::poll_transmit) gives from now on is sent: one
-    /// batch, to be written as a whole or not at all.
+    /// What has to be durable before anything that [`poll_transmit`](Self::poll_transmit) gives from now on
+    /// is sent: one batch, to be written as a whole or not at all.
     pub fn take_changes(&mut self) -> Vec<Change> {
         self.records.take()
     }
@@ -271,7 +274,8 @@ impl Broker {
         }
     }
 
-    /// Ends the Network Connections that the work on another one has doomed: apart, so that no ending begins within another.
+    /// Ends the Network Connections that the work on another one has doomed: apart, so that no ending begins
+    /// within another.
     fn settle(&mut self, now: Duration) {
         while let Some((id, fault)) = self.output.doomed.pop_front() {
             self.disconnect(now, id, fault);

@@ -1,5 +1,5 @@
-//! What the Server knows of a Network Connection, and forgets with it (§4.1: Topic Alias mappings, limits and Keep Alive are no
-//! Session State).
+//! What the Server knows of a Network Connection, and forgets with it (§4.1: Topic Alias mappings, limits and
+//! Keep Alive are no Session State).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
@@ -27,7 +27,8 @@ pub(crate) struct Connection {
     pub(crate) silence_allowed: Option<Duration>,
     pub(crate) aliases_from_client: BTreeMap<NonZeroU16, TopicName>,
     pub(crate) aliases_to_client: AliasesToClient,
-    /// QoS 2 PUBLISH packets of this Network Connection that have not been completed: held against the Server's Receive Maximum.
+    /// QoS 2 PUBLISH packets of this Network Connection that have not been completed: held against the
+    /// Server's Receive Maximum.
     pub(crate) unacknowledged: BTreeSet<PacketIdentifier>,
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) authentication: Option<Authentication>,
@@ -106,7 +107,8 @@ impl Connection {
     }
 }
 
-/// Topic Aliases that the Server has given (§3.3.2.3.4). When all are in use the one given longest ago is given anew.
+/// Topic Aliases that the Server has given (§3.3.2.3.4). When all are in use the one given longest ago is
+/// given anew.
 #[derive(Debug, Default)]
 pub(crate) struct AliasesToClient {
     maximum: u16,

@@ -1,5 +1,5 @@
-//! How Network Connections end: by the Client's DISCONNECT, by the Server, by Keep Alive, by themselves (§3.14, §3.1.2.10,
-//! §4.13).
+//! How Network Connections end: by the Client's DISCONNECT, by the Server, by Keep Alive, by themselves
+//! (§3.14, §3.1.2.10, §4.13).
 
 use std::time::Duration;
 
@@ -47,21 +47,23 @@ impl Broker {
         self.end_connection(now, id, ending);
     }
 
-    /// Sends a packet behind which the Network Connection is closed; not at all if it is too large for the Client.
+    /// Sends a packet behind which the Network Connection is closed; not at all if it is too large for the
+    /// Client.
     fn send_last(&mut self, id: ConnectionId, disconnect: Disconnect) {
         let doomed = self.output.doomed.len();
         self.send(id, disconnect);
         self.output.doomed.truncate(doomed);
     }
 
-    /// Forgets the Network Connection and tells the driver to close it; what becomes of Will and Session follows from how it
-    /// ended.
+    /// Forgets the Network Connection and tells the driver to close it; what becomes of Will and Session
+    /// follows from how it ended.
     pub(crate) fn end_connection(&mut self, now: Duration, id: ConnectionId, ending: Ending) {
         let Some(connection) = self.connections.remove(&id) else { return };
         self.timers.cancel(Timer::ConnectTimeout(id));
         self.timers.cancel(Timer::KeepAlive(id));
         if ending != Ending::Network {
-            // [MQTT-3.14.4-1] [MQTT-3.14.4-2] [MQTT-3.2.2-7] [MQTT-4.13.2-1] nothing is sent behind the last packet
+            // [MQTT-3.14.4-1] [MQTT-3.14.4-2] [MQTT-3.2.2-7] [MQTT-4.13.2-1] nothing is sent behind the last
+            // packet
             self.output.transmits.push_back(Transmit::Close { connection: id });
         }
         let key = connection.session();

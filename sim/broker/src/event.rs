@@ -1,4 +1,5 @@
-//! What happened inside the broker, for histories and traces. Nothing on the wire depends on whether events are read.
+//! What happened inside the broker, for histories and traces. Nothing on the wire depends on whether events
+//! are read.
 
 use mqttspec_codec::{ConnectReason, DisconnectReason, QoS, TopicName, Utf8String, Version};
 

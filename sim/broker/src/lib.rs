@@ -1,16 +1,20 @@
-//! The reference MQTT broker (3.1, 3.1.1 and 5.0) as a state machine without I/O, written to be read beside the standard.
+//! The reference MQTT broker (3.1, 3.1.1 and 5.0) as a state machine without I/O, written to be read beside
+//! the standard.
 //!
-//! **The broker never acts by itself: it takes what came in and says what must go out.** Time is a [`Duration`](std::time::Duration)
-//! since an epoch that the driver chose and that never goes back; with a store the epoch stays the same from one
-//! broker to the next. All randomness comes from the seed. A driver does this, over and over:
+//! **The broker never acts by itself: it takes what came in and says what must go out.** Time is a
+//! [`Duration`](std::time::Duration) since an epoch that the driver chose and that never goes back; with a
+//! store the epoch stays the same from one broker to the next. All randomness comes from the seed. A driver
+//! does this, over and over:
 //!
 //! 1. Wait for the first of: a new Network Connection, bytes, the end of a Network Connection, the instant of
 //!    [`poll_timeout`](Broker::poll_timeout).
-//! 2. Say it: [`handle_connection`](Broker::handle_connection), [`handle_packet`](Broker::handle_packet) for each whole packet that the
-//!    codec's decoder gives, [`handle_malformed`](Broker::handle_malformed) once if it fails,
-//!    [`handle_closed`](Broker::handle_closed), [`handle_timeout`](Broker::handle_timeout). As many of them as there are.
-//! 3. Take what changed with [`take_changes`](Broker::take_changes) and make it durable, as one batch. Nothing is acknowledged
-//!    before that, and everything since the last time shares the cost. A driver without a store drops the batch.
+//! 2. Say it: [`handle_connection`](Broker::handle_connection), [`handle_packet`](Broker::handle_packet) for each
+//!    whole packet that the codec's decoder gives, [`handle_malformed`](Broker::handle_malformed) once if it
+//!    fails, [`handle_closed`](Broker::handle_closed), [`handle_timeout`](Broker::handle_timeout). As many of
+//!    them as there are.
+//! 3. Take what changed with [`take_changes`](Broker::take_changes) and make it durable, as one batch. Nothing is
+//!    acknowledged before that, and everything since the last time shares the cost. A driver without a store
+//!    drops the batch.
 //! 4. Send and close what [`poll_transmit`](Broker::poll_transmit) gives, in that order.
 //! 5. Read [`poll_event`](Broker::poll_event) until it gives nothing.
 //!
@@ -41,10 +45,11 @@
 //! }
 //! ```
 //!
-//! A driver that cannot write as fast as the broker produces says so with [`handle_congestion`](Broker::handle_congestion).
+//! A driver that cannot write as fast as the broker produces says so with
+//! [`handle_congestion`](Broker::handle_congestion).
 //!
-//! Where the standard leaves a choice it is an [option](Options) or stands in `READINGS.md`; which server statement is
-//! obeyed where stands in `CLAUSES.md`.
+//! Where the standard leaves a choice it is an [option](Options) or stands in `READINGS.md`; which server
+//! statement is obeyed where stands in `CLAUSES.md`.
 #![forbid(unsafe_code)]
 
 mod authentication;

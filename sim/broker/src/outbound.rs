@@ -1,7 +1,8 @@
-//! Messages on their way to one Client: what waits, what is in flight, in which order (§4.3, §4.4, §4.6, §4.9).
+//! Messages on their way to one Client: what waits, what is in flight, in which order (§4.3, §4.4, §4.6,
+//! §4.9).
 //!
-//! This is bookkeeping only; `publish/outbound.rs` acts on it. What is in flight is counted, not accounted: the send quota is the
-//! limit less the number of exchanges begun, so it cannot leak.
+//! This is bookkeeping only; `publish/outbound.rs` acts on it. What is in flight is counted, not accounted:
+//! the send quota is the limit less the number of exchanges begun, so it cannot leak.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -106,8 +107,8 @@ impl Outbound {
         self.waiting_count() + self.in_flight.len()
     }
 
-    /// Exchanges that count against the Client's Receive Maximum on this Network Connection [MQTT-3.3.4-9]: those begun on it, and
-    /// those past PUBREC, which no PUBCOMP has ended yet.
+    /// Exchanges that count against the Client's Receive Maximum on this Network Connection [MQTT-3.3.4-9]:
+    /// those begun on it, and those past PUBREC, which no PUBCOMP has ended yet.
     pub(crate) fn unacknowledged(&self) -> usize {
         self.in_flight.len() - self.to_resend.len()
     }
@@ -145,8 +146,8 @@ impl Outbound {
         Some(in_flight)
     }
 
-    /// From PUBLISH to PUBREL. The exchange moves to the end of the order, so that a Server which re-sends its PUBRELs does it in the
-    /// order of the PUBRECs (3.1.1/[MQTT-4.6.0-4] and 3.1.1/[MQTT-4.6.0-6]).
+    /// From PUBLISH to PUBREL. The exchange moves to the end of the order, so that a Server which re-sends
+    /// its PUBRELs does it in the order of the PUBRECs (3.1.1/[MQTT-4.6.0-4] and 3.1.1/[MQTT-4.6.0-6]).
     pub(crate) fn release(&mut self, order: Order) -> Option<(Order, Delivery)> {
         let in_flight = self.end(order)?;
         let Stage::Publish(delivery) = in_flight.stage else { return None };
@@ -155,7 +156,8 @@ impl Outbound {
         Some((order, delivery))
     }
 
-    /// A new Network Connection: every PUBLISH in flight is to be sent again, in its order. Gives the PUBRELs to send again.
+    /// A new Network Connection: every PUBLISH in flight is to be sent again, in its order. Gives the PUBRELs
+    /// to send again.
     pub(crate) fn reconnect(&mut self) -> Vec<PacketIdentifier> {
         self.to_resend.clear();
         let mut released = Vec::new();

@@ -1,5 +1,5 @@
-//! What goes out, and what may be said to a Client: Maximum Packet Size (§3.1.2.11.4) and Request Problem Information
-//! (§3.1.2.11.7).
+//! What goes out, and what may be said to a Client: Maximum Packet Size (§3.1.2.11.4) and Request Problem
+//! Information (§3.1.2.11.7).
 
 use std::collections::VecDeque;
 
@@ -40,7 +40,8 @@ impl Output {
         if fits(connection, &packet) {
             self.transmit(id, connection, packet);
         } else {
-            // [MQTT-3.1.2-24] An acknowledgement that may not be sent and must be sent: there is no way to go on.
+            // [MQTT-3.1.2-24] An acknowledgement that may not be sent and must be sent: there is no way to go
+            // on.
             let fault =
                 Fault::new(DisconnectReason::PacketTooLarge, "the answer exceeds the Maximum Packet Size");
             self.doomed.push_back((id, fault));
@@ -55,7 +56,8 @@ impl Broker {
         }
     }
 
-    /// A Reason String for an acknowledgement (of any packet but CONNACK and DISCONNECT), if the Client wants to be told.
+    /// A Reason String for an acknowledgement (of any packet but CONNACK and DISCONNECT), if the Client wants
+    /// to be told.
     pub(crate) fn explanation<P>(&self, id: ConnectionId, text: &'static str) -> Properties<P>
     where
         P: HasProperties,

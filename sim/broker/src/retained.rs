@@ -97,7 +97,8 @@ impl Broker {
         }
     }
 
-    /// What a new Subscription is sent: the retained messages that match, with RETAIN 1 whatever Retain As Published says.
+    /// What a new Subscription is sent: the retained messages that match, with RETAIN 1 whatever Retain As
+    /// Published says.
     pub(crate) fn send_retained(
         &mut self,
         now: Duration,

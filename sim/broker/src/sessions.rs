@@ -55,7 +55,10 @@ impl Broker {
         self.hand_over_waiting_shared(now, key);
     }
 
-    /// The end of a Session and of everything that belongs to it. Retained messages do not (3.1.1/[MQTT-3.1.2-7]).
+    /// [MQTT-4.1.0-1] 3.1.1/[MQTT-4.1.0-2] Called for Sessions without Network Connection only.
+    ///
+    /// The end of a Session and of everything that belongs to it. Retained messages do not
+    /// (3.1.1/[MQTT-3.1.2-7]).
     pub(crate) fn end_session(&mut self, now: Duration, key: SessionKey, why: SessionEnd) {
         // [MQTT-3.1.2-8] the Will Message goes out no later than this
         self.publish_will(now, key);
@@ -85,8 +88,8 @@ impl Broker {
         }
     }
 
-    /// What becomes of a message whose receiver's Session has ended: another member of a Shared Subscription gets it, unless it is a QoS 2
-    /// message whose delivery had begun.
+    /// What becomes of a message whose receiver's Session has ended: another member of a Shared Subscription
+    /// gets it, unless it is a QoS 2 message whose delivery had begun.
     fn bequeath(&mut self, now: Duration, client_id: &Utf8String, delivery: &Delivery, begun: bool) {
         let exactly_once_begun = begun && delivery.qos == mqttspec_codec::QoS::ExactlyOnce;
         let topic = delivery.message.topic.clone();

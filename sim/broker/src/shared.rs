@@ -1,7 +1,8 @@
 //! Shared Subscriptions (§4.8.2): who its members are and which of them gets a message.
 //!
-//! A message goes to a member that is connected and can take it; within those, as the option `shared_choice` says. If none is connected it
-//! waits for one that is away. A member for whom the message is too large is passed over.
+//! A message goes to a member that is connected and can take it; within those, as the option `shared_choice`
+//! says. If none is connected it waits for one that is away. A member for whom the message is too large is
+//! passed over.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -48,7 +48,8 @@ impl Broker {
                 }
             }
         }
-        // [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-2.2.1-6] [MQTT-3.8.4-6] [MQTT-3.9.3-1] in the order of the filters; before the first message that it causes
+        // [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-2.2.1-6] [MQTT-3.8.4-6] [MQTT-3.9.3-1] in the order of the
+        // filters; before the first message that it causes
         if let Ok(reasons) = NonEmpty::try_from(reasons) {
             let properties = self.explanation(id, detail);
             self.send(id, Packet::SubAck(SubAck { id: subscribe.id, properties, reasons }));
@@ -125,7 +126,8 @@ impl Broker {
             ));
         }
 
-        // [MQTT-3.8.4-7] [MQTT-3.2.2-10] every requested QoS is taken; what is granted is what the Server can do
+        // [MQTT-3.8.4-7] [MQTT-3.2.2-10] every requested QoS is taken; what is granted is what the Server can
+        // do
         let granted = Granted::new(wanted, wanted.qos.min(self.options.maximum_qos), identifier);
         let subscription = Subscription { granted, shared };
         // [MQTT-3.8.4-3] replaced in place: no message is lost in between [MQTT-3.8.4-4]
@@ -164,7 +166,8 @@ impl Broker {
             let Some(session) = self.sessions.get_mut(&key) else { return Ok(()) };
             // [MQTT-3.10.4-1] character by character, no wildcard expansion
             if let Some(subscription) = session.subscriptions.remove(filter) {
-                // [MQTT-3.10.4-2] no new messages; [MQTT-3.10.4-3] what waits or has begun stays in the Session
+                // [MQTT-3.10.4-2] no new messages; [MQTT-3.10.4-3] what waits or has begun stays in the
+                // Session
                 self.records.delete_subscription(key, session.recorded, filter);
                 self.forget_subscription(key, filter, subscription.shared);
                 reasons.push(UnsubAckReason::Success);

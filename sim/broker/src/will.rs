@@ -1,5 +1,5 @@
-//! Will Messages (§3.1.2.5, §3.1.3.2): stored with the Session, published at the end of the Network Connection, of the Will Delay
-//! Interval or of the Session, whichever the standard says.
+//! Will Messages (§3.1.2.5, §3.1.3.2): stored with the Session, published at the end of the Network
+//! Connection, of the Will Delay Interval or of the Session, whichever the standard says.
 
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ pub(crate) enum WillFate {
 }
 
 impl Broker {
-    /// The Network Connection of the Session has closed: the Will Message goes, is published, or waits for its Will Delay Interval.
+    /// The Network Connection of the Session has closed: the Will Message goes, is published, or waits for
+    /// its Will Delay Interval.
     pub(crate) fn settle_will(&mut self, now: Duration, key: SessionKey, fate: WillFate) {
         let Some(session) = self.sessions.get_mut(&key).filter(|session| session.will.is_some()) else {
             return;

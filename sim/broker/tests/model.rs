@@ -1,9 +1,9 @@
 //! Random operations of several Clients against a small model that says who must get what.
 //!
-//! The model knows nothing of packets: a Session is a list of Subscriptions and a list of messages that it must get.
-//! Clients acknowledge late, lose their Network Connections at any moment and come back with smaller windows; the
-//! broker crashes. At the end everybody who still has a Session comes back, and each must have got exactly its list,
-//! topic by topic in order.
+//! The model knows nothing of packets: a Session is a list of Subscriptions and a list of messages that it
+//! must get. Clients acknowledge late, lose their Network Connections at any moment and come back with
+//! smaller windows; the broker crashes. At the end everybody who still has a Session comes back, and each
+//! must have got exactly its list, topic by topic in order.
 #![expect(clippy::unwrap_used, reason = "what is not as expected fails the test")]
 
 #[path = "situations/rig.rs"]
@@ -523,7 +523,8 @@ proptest! {
         world.finish();
     }
 
-    /// Members of a Shared Subscription come, go and acknowledge late; each QoS 2 message reaches exactly one of them.
+    /// Members of a Shared Subscription come, go and acknowledge late; each QoS 2 message reaches exactly one
+    /// of them.
     #[test]
     fn every_shared_message_reaches_exactly_one_member(steps in prop::collection::vec((0..3usize, 0..5u8), 1..80)) {
         let mut rig = Rig::new();

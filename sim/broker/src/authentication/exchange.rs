@@ -147,7 +147,8 @@ impl Broker {
         self.send(id, Packet::Auth(auth));
     }
 
-    /// Between CONNECT and CONNACK a Client that authenticates sends AUTH and DISCONNECT, nothing else (§4.12).
+    /// Between CONNECT and CONNACK a Client that authenticates sends AUTH and DISCONNECT, nothing else
+    /// (§4.12).
     pub(crate) fn handle_packet_while_authenticating(
         &mut self,
         now: Duration,

@@ -22,7 +22,8 @@ pub(super) enum Failure {
 pub(super) struct Exchange {
     user: String,
     verifier: Verifier,
-    /// Whether there is such a user at all; if not, the exchange goes on with a made-up salt, so that it does not show.
+    /// Whether there is such a user at all; if not, the exchange goes on with a made-up salt, so that it does
+    /// not show.
     known: bool,
     nonce: String,
     /// The two messages so far, which the proof covers.

@@ -9,7 +9,8 @@
 //! anonymous
 //!   subscribe public/#
 //! ```
-//! A user without a `publish` line may publish everywhere, and one without a `subscribe` line subscribe to everything.
+//! A user without a `publish` line may publish everywhere, and one without a `subscribe` line subscribe to
+//! everything.
 
 use std::collections::BTreeMap;
 use std::fmt;

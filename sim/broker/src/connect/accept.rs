@@ -76,8 +76,9 @@ impl Broker {
         self.resume_delivery(now, key);
     }
 
-    /// [MQTT-3.1.4-3] 3.1.1/[MQTT-3.1.4-2] An older Network Connection of the same ClientID ends, as any that the Server closes: its Will
-    /// Message is published or waits, and its Session ends if its Session Expiry Interval is 0.
+    /// [MQTT-3.1.4-3] 3.1.1/[MQTT-3.1.4-2] An older Network Connection of the same ClientID ends, as any that
+    /// the Server closes: its Will Message is published or waits, and its Session ends if its Session Expiry
+    /// Interval is 0.
     fn take_over(&mut self, now: Duration, id: ConnectionId, connect: &Connect) {
         let key = self.session_keys.get(&connect.client_id).copied();
         let Some(old) = key.and_then(|key| self.sessions.get(&key)).and_then(|session| session.connection)
@@ -116,7 +117,8 @@ impl Broker {
         }
     }
 
-    /// What is due and whose timer has not fired yet: the Will Message is published. Gives whether the Session has ended.
+    /// What is due and whose timer has not fired yet: the Will Message is published. Gives whether the
+    /// Session has ended.
     fn settle_overdue(&mut self, now: Duration, key: SessionKey) -> bool {
         let Some(session) = self.sessions.get(&key) else { return false };
         let has_ended = session.ends_at.is_some_and(|at| at <= now);
@@ -193,7 +195,8 @@ impl Broker {
     }
 }
 
-/// Session Expiry Interval that the Client asked for, in seconds. Before 5.0 Clean Session says it: 1 means 0, and 0 means for ever.
+/// Session Expiry Interval that the Client asked for, in seconds. Before 5.0 Clean Session says it: 1 means
+/// 0, and 0 means for ever.
 fn requested_expiry(connect: &Connect) -> u32 {
     match (connect.version.is_5(), connect.clean_start) {
         (true, _) => connect.properties.get().map_or(0, |SessionExpiryInterval(interval)| interval),

@@ -60,7 +60,8 @@ impl Broker {
             if wants_session || connect.version == Version::V3_1 || !self.options.assign_client_id {
                 return refuse("the ClientID has zero bytes");
             }
-            // [MQTT-3.1.3-6] [MQTT-3.1.3-7] 3.1.1/[MQTT-3.1.3-6] from here on it is as if the Client had chosen it
+            // [MQTT-3.1.3-6] [MQTT-3.1.3-7] 3.1.1/[MQTT-3.1.3-6] from here on it is as if the Client had
+            // chosen it
             connect.client_id = self.assign_client_id();
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.client_id_assigned = true;

@@ -1,4 +1,5 @@
-//! CONNECT and CONNACK (§3.1, §3.2): may this Client come in ([`checks`]), and what coming in does ([`accept`]).
+//! CONNECT and CONNACK (§3.1, §3.2): may this Client come in ([`checks`]), and what coming in does
+//! ([`accept`]).
 
 mod accept;
 mod checks;
@@ -68,7 +69,8 @@ impl Broker {
             self.output.doomed.truncate(doomed);
         }
         // [MQTT-3.2.2-7] [MQTT-3.1.2-1] [MQTT-3.1.2-2] [MQTT-3.1.3-8] 3.1.1/[MQTT-3.2.2-5] [MQTT-4.12.0-4]
-        // [MQTT-3.1.4-6] 3.1.1/[MQTT-3.1.4-5] the broker forgets the Network Connection, and with it whatever comes behind the CONNECT
+        // [MQTT-3.1.4-6] 3.1.1/[MQTT-3.1.4-5] the broker forgets the Network Connection, and with it whatever
+        // comes behind the CONNECT
         self.end_connection(now, id, Ending::Silent);
     }
 

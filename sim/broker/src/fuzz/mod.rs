@@ -1,6 +1,6 @@
-//! Bytes as a schedule: Network Connections, packets good and bad, cuts, time, crashes. Whatever the bytes say, the broker
-//! must not panic, must keep what the standard demands of everything that it sends ([`watch`]), must hold no more than its
-//! options allow, and must come back from its records as it was.
+//! Bytes as a schedule: Network Connections, packets good and bad, cuts, time, crashes. Whatever the bytes
+//! say, the broker must not panic, must keep what the standard demands of everything that it sends
+//! ([`watch`]), must hold no more than its options allow, and must come back from its records as it was.
 //!
 //! For fuzzers and for `cargo test`; without the feature `fuzz` it is not part of the crate.
 

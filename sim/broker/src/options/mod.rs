@@ -1,5 +1,5 @@
-//! What can be set about the broker: each option once, with its name in scenario files and on the command line, its
-//! default and what it means.
+//! What can be set about the broker: each option once, with its name in scenario files and on the command
+//! line, its default and what it means.
 
 mod value;
 
@@ -117,12 +117,14 @@ macro_rules! options {
 options! {
     /// The protocol versions that CONNECT may ask for (§3.1.2.2).
     versions: ProtocolVersions = ProtocolVersions::ALL;
-    /// The most QoS 1 and 2 PUBLISH packets that a Client may have unacknowledged (§3.2.2.3.3). 65535 is not announced.
+    /// The most QoS 1 and 2 PUBLISH packets that a Client may have unacknowledged (§3.2.2.3.3). 65535 is not
+    /// announced.
     receive_maximum: NonZeroU16 = NonZeroU16::MAX;
-    /// The most QoS 1 and 2 PUBLISH packets unacknowledged by one Client, besides its own Receive Maximum: the initial
-    /// send quota (§4.9), and the only limit for 3.1.1.
+    /// The most QoS 1 and 2 PUBLISH packets unacknowledged by one Client, besides its own Receive Maximum:
+    /// the initial send quota (§4.9), and the only limit for 3.1.1.
     send_maximum: NonZeroU16 = NonZeroU16::MAX;
-    /// The largest packet that the Server takes, in bytes (§3.2.2.3.6). `none` means no limit but the protocol's.
+    /// The largest packet that the Server takes, in bytes (§3.2.2.3.6). `none` means no limit but the
+    /// protocol's.
     maximum_packet_size: Option<u32> = None;
     /// The highest QoS that the Server takes in PUBLISH and grants in SUBACK (§3.2.2.3.4).
     maximum_qos: QoS = QoS::ExactlyOnce;
@@ -136,14 +138,17 @@ options! {
     shared_subscription_available: bool = true;
     /// The highest Topic Alias that a Client may use (§3.2.2.3.8). 0 means none.
     topic_alias_maximum: u16 = 10;
-    /// The most Topic Aliases that the Server uses towards a Client, besides the Client's own maximum (§3.1.2.11.5).
+    /// The most Topic Aliases that the Server uses towards a Client, besides the Client's own maximum
+    /// (§3.1.2.11.5).
     topic_alias_use_maximum: u16 = 16;
     /// The Keep Alive that the Server imposes in place of the Client's (§3.2.2.3.14). 0 turns Keep Alive off.
     /// `none` leaves it to the Client.
     server_keep_alive: Option<u16> = None;
-    /// The longest Session Expiry Interval that the Server grants a 5.0 Client (§3.2.2.3.2). 4294967295 means no end.
+    /// The longest Session Expiry Interval that the Server grants a 5.0 Client (§3.2.2.3.2). 4294967295 means
+    /// no end.
     session_expiry_maximum: u32 = u32::MAX;
-    /// How long a Network Connection may take from its start to an accepted CONNECT (§3.1.4). 0 means for ever.
+    /// How long a Network Connection may take from its start to an accepted CONNECT (§3.1.4). 0 means for
+    /// ever.
     connect_timeout: Duration = Duration::from_secs(10);
     /// The most Network Connections; a CONNECT above is answered Server busy (0x89). 0 means no limit.
     maximum_connections: u32 = 0;
@@ -185,13 +190,15 @@ options! {
     server_reference: Option<Utf8String> = None;
     /// Whether a Client may connect that names no user.
     allow_anonymous: bool = true;
-    /// Who may connect, and what each may publish and subscribe to: the text of a users file, with `;` for a new line.
+    /// Who may connect, and what each may publish and subscribe to: the text of a users file, with `;` for a
+    /// new line.
     users: Users = Users::default();
     /// What becomes of a PUBLISH that the Client may not make (§3.3.5 of 3.1.1, §4.13.2).
     unauthorized_publish: UnauthorizedPublish = UnauthorizedPublish::Refuse;
     /// Whether Clients may authenticate by SCRAM-SHA-256 (§4.12).
     scram_sha_256: bool = true;
-    /// Whether the broker records what changes for a store (`take_changes`). A broker without a store saves the work.
+    /// Whether the broker records what changes for a store (`take_changes`). A broker without a store saves
+    /// the work.
     record_changes: bool = true;
 }
 

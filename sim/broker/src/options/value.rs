@@ -238,7 +238,8 @@ choices! {
         CopyEach = "copy_each",
     }
 
-    /// Which member of a Shared Subscription gets a message (§4.8.2). Connected members come before those that are away.
+    /// Which member of a Shared Subscription gets a message (§4.8.2). Connected members come before those
+    /// that are away.
     SharedChoice {
         /// The next one, in the order in which their Sessions began.
         RoundRobin = "round_robin",

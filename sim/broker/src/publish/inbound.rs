@@ -37,7 +37,8 @@ impl Broker {
             let received =
                 self.sessions.get(&key).is_some_and(|session| session.received.contains(&identifier));
             if exactly_once && received {
-                // [MQTT-4.3.3-10] 3.1.1/[MQTT-4.3.3-2] again, until PUBREL: acknowledged and not delivered. DUP says nothing.
+                // [MQTT-4.3.3-10] 3.1.1/[MQTT-4.3.3-2] again, until PUBREL: acknowledged and not delivered.
+                // DUP says nothing.
                 self.note_unacknowledged(id, identifier);
                 self.send(id, Packet::PubRec(PubRec::success(identifier)));
                 return Ok(());
@@ -49,7 +50,8 @@ impl Broker {
             Ok(()) => Ok(self.take_message(now, key, topic, publish)),
             Err(refused) => Err(refused),
         };
-        // The message is in the Session State of its receivers: ownership passes with the acknowledgement [MQTT-4.5.0-1].
+        // [MQTT-4.5.0-1] The message is in the Session State of its receivers: ownership passes with the
+        // acknowledgement. [MQTT-4.3.3-13] Whether copies of it have expired does not matter to the publisher.
         match identifier {
             None => {}
             Some(identifier) if exactly_once => self.acknowledge_qos_2(id, key, identifier, outcome),
@@ -104,7 +106,8 @@ impl Broker {
         }
     }
 
-    /// §3.3.4, §4.9: QoS 1 messages are acknowledged before the next packet is looked at, so only QoS 2 exchanges stay open.
+    /// §3.3.4, §4.9: QoS 1 messages are acknowledged before the next packet is looked at, so only QoS 2
+    /// exchanges stay open.
     fn check_receive_maximum(&self, id: ConnectionId, identifier: PacketIdentifier) -> Result<(), Fault> {
         let Some(connection) = self.connections.get(&id) else { return Ok(()) };
         let open = &connection.unacknowledged;
@@ -126,7 +129,8 @@ impl Broker {
         }
     }
 
-    /// Whether the Server takes the message. All that can refuse one comes before PUBREC: PUBREL and PUBCOMP know no refusal.
+    /// Whether the Server takes the message. All that can refuse one comes before PUBREC: PUBREL and PUBCOMP
+    /// know no refusal.
     fn judge(
         &self,
         id: ConnectionId,
@@ -161,7 +165,12 @@ impl Broker {
         }
         if publish.retain && !self.has_room_to_retain(topic, &publish.payload) {
             let detail = "as many messages are retained as the Server takes";
-            return Ok(Err(Refused { reason: PubAckReason::QuotaExceeded, detail }));
+            return if connection.version.is_5() && publish.delivery.qos() > QoS::AtMostOnce {
+                Ok(Err(Refused { reason: PubAckReason::QuotaExceeded, detail }))
+            } else {
+                // 3.1.1/[MQTT-4.8.0-2] what no acknowledgement can tell
+                Err(Fault::new(DisconnectReason::QuotaExceeded, detail))
+            };
         }
         Ok(Ok(()))
     }
@@ -184,7 +193,8 @@ impl Broker {
             topic,
             qos: publish.delivery.qos(),
             retain: publish.retain && self.options.retain_available,
-            // [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20] unaltered, in their order
+            // [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]
+            // unaltered, in their order
             properties,
             expiry: interval.map(|interval| Expiry { interval, since: now }),
             payload: publish.payload.clone(),
@@ -259,7 +269,8 @@ impl Broker {
         }
         let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
         connection.unacknowledged.remove(&identifier);
-        // [MQTT-4.3.3-11] 3.1.1/[MQTT-4.3.3-2] always; §3.7.2.1: an unknown identifier is no error during recovery
+        // [MQTT-4.3.3-11] 3.1.1/[MQTT-4.3.3-2] always; §3.7.2.1: an unknown identifier is no error during
+        // recovery
         let (reason, detail) = if known || !connection.version.is_5() {
             (PubRelReason::Success, "")
         } else {

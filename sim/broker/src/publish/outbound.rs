@@ -63,7 +63,8 @@ impl Broker {
         }
     }
 
-    /// Whether the queue takes one more message; what is in the way goes or the message does, as the options say.
+    /// Whether the queue takes one more message; what is in the way goes or the message does, as the options
+    /// say.
     fn make_room(&mut self, now: Duration, key: SessionKey, delivery: &Delivery) -> bool {
         let Some(session) = self.sessions.get_mut(&key) else { return false };
         if has_room(session, delivery, &self.options) {
@@ -99,7 +100,8 @@ impl Broker {
         false
     }
 
-    /// [MQTT-4.4.0-1] What a Client is sent that comes back to its Session: PUBREL where PUBREC had come, PUBLISH where nothing had.
+    /// [MQTT-4.4.0-1] What a Client is sent that comes back to its Session: PUBREL where PUBREC had come,
+    /// PUBLISH where nothing had.
     pub(crate) fn resume_delivery(&mut self, now: Duration, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         let Some(id) = session.connection else { return };
@@ -121,8 +123,8 @@ impl Broker {
         self.pump(now, key);
     }
 
-    /// Sends what may be sent: first what was sent on an earlier Network Connection, then what waits, in order [MQTT-4.6.0-5]
-    /// [MQTT-4.6.0-6] 3.1.1/[MQTT-4.6.0-6], as far as the send quota goes.
+    /// Sends what may be sent: first what was sent on an earlier Network Connection, then what waits, in
+    /// order [MQTT-4.6.0-5] [MQTT-4.6.0-6] 3.1.1/[MQTT-4.6.0-6], as far as the send quota goes.
     pub(crate) fn pump(&mut self, now: Duration, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         let Some(id) = session.connection else { return };
@@ -130,7 +132,8 @@ impl Broker {
         let recorded = session.recorded;
         // [MQTT-4.9.0-1] never 0, and new with each Network Connection
         let quota = usize::from(connection.client.receive_maximum.min(self.options.send_maximum).get());
-        // [MQTT-3.3.4-9] [MQTT-4.9.0-2] [MQTT-3.3.4-10] [MQTT-4.9.0-3] nothing but PUBLISH waits for the quota
+        // [MQTT-3.3.4-9] [MQTT-4.9.0-2] [MQTT-3.3.4-10] [MQTT-4.9.0-3] nothing but PUBLISH waits for the
+        // quota
         while !connection.congested && session.outbound.unacknowledged() < quota {
             if let Some(order) = session.outbound.take_resend() {
                 let Some((identifier, delivery)) = session.outbound.publish_in_flight(order) else {
@@ -167,7 +170,8 @@ impl Broker {
         }
     }
 
-    /// PUBACK ends a QoS 1 exchange. One with an unknown identifier may belong to an exchange of a Session that has ended.
+    /// PUBACK ends a QoS 1 exchange. One with an unknown identifier may belong to an exchange of a Session
+    /// that has ended.
     pub(crate) fn handle_puback(
         &mut self,
         now: Duration,
@@ -259,7 +263,8 @@ impl Broker {
         let message = match &in_flight.stage {
             Stage::Publish(delivery) => {
                 if reason.is_failure() {
-                    // [MQTT-4.4.0-2] [MQTT-4.8.2-6] dropped, and no other member of a Shared Subscription gets it
+                    // [MQTT-4.4.0-2] [MQTT-4.8.2-6] dropped, and no other member of a Shared Subscription
+                    // gets it
                     dropped(&mut self.output, session, delivery, Drop::Refused);
                 }
                 Some(&*delivery.message)
@@ -311,7 +316,8 @@ fn dropped(output: &mut Output, session: &Session, delivery: &Delivery, why: Dro
     output.event(Event::MessageDropped { client_id, topic, why });
 }
 
-/// Sends one PUBLISH. False if it is too large for the Client: it is dropped and counts as sent and complete [MQTT-3.1.2-25].
+/// Sends one PUBLISH. False if it is too large for the Client: it is dropped and counts as sent and complete
+/// [MQTT-3.1.2-25].
 fn send_publish(
     now: Duration,
     output: &mut Output,
@@ -353,7 +359,8 @@ fn properties(now: Duration, delivery: &Delivery) -> Properties<Publish> {
     properties
 }
 
-/// The PUBLISH with a Topic Alias (§3.3.2.3.4): alone if the Client knows it, else beside the topic, if that fits.
+/// The PUBLISH with a Topic Alias (§3.3.2.3.4): alone if the Client knows it, else beside the topic, if that
+/// fits.
 fn with_alias(connection: &mut Connection, plain: Packet) -> Packet {
     let Packet::Publish(publish) = &plain else { return plain };
     let Some(topic) = publish.topic.clone() else { return plain };

@@ -14,10 +14,11 @@ use crate::shared::Member;
 use crate::topic::{Granted, GroupKey};
 
 impl Broker {
-    /// The Server takes ownership of a message: retains it if it says so and gives a copy to every Session that is to get one. Gives the
-    /// number of copies.
+    /// The Server takes ownership of a message: retains it if it says so and gives a copy to every Session
+    /// that is to get one. Gives the number of copies.
     pub(crate) fn accept_message(&mut self, now: Duration, message: Message) -> usize {
         let message = Arc::new(message);
+        // [MQTT-3.3.1-8] 3.1.1/[MQTT-3.3.1-12] RETAIN 0 leaves retained messages alone
         if message.retain {
             self.retain(now, &message);
         }
@@ -96,15 +97,17 @@ impl Broker {
         true
     }
 
-    /// A message of a Shared Subscription whose member cannot have it any more: another member gets it, if there is one.
+    /// A message of a Shared Subscription whose member cannot have it any more: another member gets it, if
+    /// there is one.
     pub(crate) fn share_again(&mut self, now: Duration, delivery: &Delivery) -> bool {
         let Some(filter) = &delivery.shared else { return false };
         let group = self.subscriptions.group(filter);
         group.is_some_and(|group| self.share(now, group, &delivery.message))
     }
 
-    /// The Network Connection of a member has closed: messages that were not sent yet go to members that are there. Those sent at
-    /// QoS 1 wait for the Client, as they may have arrived; those at QoS 2 must [MQTT-4.8.2-4].
+    /// The Network Connection of a member has closed: messages that were not sent yet go to members that are
+    /// there. Those sent at QoS 1 wait for the Client, as they may have arrived; those at QoS 2 must
+    /// [MQTT-4.8.2-4].
     pub(crate) fn hand_over_waiting_shared(&mut self, now: Duration, key: SessionKey) {
         let (sessions, connections) = (&self.sessions, &self.connections);
         let subscriptions = &mut self.subscriptions;
@@ -147,7 +150,8 @@ pub(crate) fn copy_for<'a>(
     for granted in matching {
         // [MQTT-3.8.4-8] [MQTT-3.3.4-2] the highest that was granted, but no higher than published
         copy.qos = copy.qos.max(granted.qos.min(message.qos));
-        // [MQTT-3.3.1-12] [MQTT-3.3.1-13] 3.1.1/[MQTT-3.3.1-9]; of several Subscriptions, one that wants RETAIN as published gets it
+        // [MQTT-3.3.1-12] [MQTT-3.3.1-13] 3.1.1/[MQTT-3.3.1-9]; of several Subscriptions, one that wants
+        // RETAIN as published gets it
         copy.retain |= granted.retain_as_published && message.retain;
         // [MQTT-3.3.4-3]
         copy.identifiers.extend(granted.identifier);

@@ -1,5 +1,5 @@
-//! How records are written and read. Integers are big-endian, so that keys sort by number; packets stand in records as the codec
-//! writes them, so that reading them back checks them.
+//! How records are written and read. Integers are big-endian, so that keys sort by number; packets stand in
+//! records as the codec writes them, so that reading them back checks them.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

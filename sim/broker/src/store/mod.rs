@@ -1,8 +1,9 @@
 //! Session State and retained messages as records, for a store that outlives the broker (§4.1, §4.1.1).
 //!
-//! The broker keeps no store: it says what changed ([`Change`]), and [`Broker::restore`](crate::Broker::restore) reads it back. What is kept: Sessions
-//! that outlive their Network Connection with all that §4.1 lists, Wills of every Session, and retained messages. A message
-//! that many Sessions wait for is one record, counted.
+//! The broker keeps no store: it says what changed ([`Change`]), and
+//! [`Broker::restore`](crate::Broker::restore) reads it back. What is kept: Sessions that outlive their
+//! Network Connection with all that §4.1 lists, Wills of every Session, and retained messages. A message that
+//! many Sessions wait for is one record, counted.
 
 mod format;
 mod restore;
@@ -67,7 +68,8 @@ impl Records {
         self.put_session(key, session);
     }
 
-    /// A Session that ends with its Network Connection leaves no trace but its Will Message, which a restart must not lose.
+    /// A Session that ends with its Network Connection leaves no trace but its Will Message, which a restart
+    /// must not lose.
     pub(crate) fn put_session(&mut self, key: SessionKey, session: &Session) {
         if session.recorded || session.will.is_some() {
             self.put(Key::Session(key), || format::session(session));

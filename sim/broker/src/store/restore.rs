@@ -1,4 +1,5 @@
-//! A broker from what a store kept (§4.1.1): every Session as it was at the last durable batch, without Network Connection.
+//! A broker from what a store kept (§4.1.1): every Session as it was at the last durable batch, without
+//! Network Connection.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,11 +39,12 @@ pub enum RestoreError {
 type Messages = BTreeMap<MessageId, Arc<Message>>;
 
 impl Broker {
-    /// A broker that goes on where another stopped or crashed. `now` is on the same clock as the other one's: the epoch must not
-    /// change from one to the next.
+    /// A broker that goes on where another stopped or crashed. `now` is on the same clock as the other one's:
+    /// the epoch must not change from one to the next.
     ///
-    /// A Session that had a Network Connection lost it now, as far as this broker knows: Session Expiry Interval and Will
-    /// Delay Interval run from `now`. What is overdue happens at the first [`handle_timeout`](Self::handle_timeout).
+    /// A Session that had a Network Connection lost it now, as far as this broker knows: Session Expiry
+    /// Interval and Will Delay Interval run from `now`. What is overdue happens at the first
+    /// [`handle_timeout`](Self::handle_timeout).
     ///
     /// # Errors
     /// If the records are not what a broker's batches, each applied as a whole, leave behind.

@@ -13,7 +13,8 @@ use mqttspec_codec::QoS;
 pub(crate) use names::{key, matching};
 pub(crate) use tree::{GroupKey, Matches, SubscriptionTree};
 
-/// What a Session was granted for one Topic Filter: the part of a Subscription that delivery needs (§3.8.3.1).
+/// What a Session was granted for one Topic Filter: the part of a Subscription that delivery needs
+/// (§3.8.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Granted {
     pub(crate) qos: QoS,

@@ -1,9 +1,9 @@
 //! Which of an ordered map's Topic Names match a Topic Filter (§4.7.1): how retained messages are found.
 //!
 //! The map's keys are Topic Names whose separators are written as U+0000, which no topic contains
-//! [MQTT-4.7.3-2] and which sorts before every other character: so the names below a level stand together, right
-//! behind it. The search leaps over every stretch of names that cannot match. Its cost grows with the number of matches
-//! and of the siblings where a `+` stands, not with the number of names.
+//! [MQTT-4.7.3-2] and which sorts before every other character: so the names below a level stand together,
+//! right behind it. The search leaps over every stretch of names that cannot match. Its cost grows with the
+//! number of matches and of the siblings where a `+` stands, not with the number of names.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -1,7 +1,8 @@
 //! A small ordered map from Session to granted Subscription.
 //!
-//! Nearly every Topic Filter has one subscriber and a few have a hundred thousand, so few are kept in a sorted vector
-//! (16 bytes each) and many in a tree. Either way they are visited in the order of their Sessions.
+//! Nearly every Topic Filter has one subscriber and a few have a hundred thousand, so few are kept in a
+//! sorted vector (16 bytes each) and many in a tree. Either way they are visited in the order of their
+//! Sessions.
 
 use std::collections::{BTreeMap, btree_map};
 use std::slice;

@@ -1,9 +1,9 @@
 //! Subscriptions by Topic Filter: a tree with one node a level (§4.7.1).
 //!
-//! A topic is matched by walking down one node a level, at most three ways at each (the level itself, `+`, `#`), so the cost
-//! grows with the topic's depth and the number of matches, never with the number of Subscriptions. All nodes
-//! share one hash table of (parent, level): its entries are only ever looked up, never listed, so its order cannot show.
-//! Walks use a stack of their own: a topic may have 65,535 levels.
+//! A topic is matched by walking down one node a level, at most three ways at each (the level itself, `+`,
+//! `#`), so the cost grows with the topic's depth and the number of matches, never with the number of
+//! Subscriptions. All nodes share one hash table of (parent, level): its entries are only ever looked up,
+//! never listed, so its order cannot show. Walks use a stack of their own: a topic may have 65,535 levels.
 
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
@@ -95,7 +95,8 @@ impl SubscriptionTree {
         }
     }
 
-    /// Adds a member to a Shared Subscription or replaces what it was granted. `filter` is the whole of it, with `$share`.
+    /// Adds a member to a Shared Subscription or replaces what it was granted. `filter` is the whole of it,
+    /// with `$share`.
     pub(crate) fn insert_shared(
         &mut self,
         filter: &TopicFilter,
@@ -145,7 +146,8 @@ impl SubscriptionTree {
         Some(&group.subscription)
     }
 
-    /// Every Subscription that the Topic Name meets; a Session stands there once for each of its own that match.
+    /// Every Subscription that the Topic Name meets; a Session stands there once for each of its own that
+    /// match.
     pub(crate) fn find_matches(&self, topic: &[u8], matches: &mut Matches) {
         matches.subscriptions.clear();
         matches.shared.clear();
@@ -289,7 +291,8 @@ impl Node {
     }
 }
 
-/// The level that begins at `at`, and where the next one begins: behind the end of the topic if it was the last.
+/// The level that begins at `at`, and where the next one begins: behind the end of the topic if it was the
+/// last.
 fn next_level(topic: &[u8], at: usize) -> (&[u8], usize) {
     let rest = &topic[at..];
     let length = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());

@@ -70,7 +70,8 @@ fn retain_handling() {
     rig.all(client);
     rig.subscribe_with(client, with(RetainHandling::SendIfNew));
     assert_eq!(rig.payloads(client), ["a"]);
-    // Neither resumption nor take-over sends them again; whether the Subscription exists is asked of the Session.
+    // Neither resumption nor take-over sends them again; whether the Subscription exists is asked of the
+    // Session.
     let client = rig.connect(lasting("x", 100));
     rig.subscribe_with(client, with(RetainHandling::SendIfNew));
     rig.nothing(client);
@@ -147,4 +148,10 @@ fn more_retained_messages_than_the_server_takes() {
     rig.publish(client, qos_1(1, "a", "3").retained());
     rig.publish(client, qos_1(1, "a", "").retained());
     rig.publish(client, qos_1(1, "b", "4").retained());
+    // Where no acknowledgement can tell, the Network Connection ends.
+    rig.send(client, publish("c", "5").retained());
+    rig.disconnected(client, DisconnectReason::QuotaExceeded);
+    let old = rig.connect(v311("b", true));
+    rig.send(old, qos_1(1, "c", "5").retained());
+    rig.closed_in_silence(old);
 }
