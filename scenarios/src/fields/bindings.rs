@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::notation::bytes::Variables;
 use crate::notation::{Cell, Name, Number, Text, Value};
 
 /// A variable that has no value.
@@ -85,6 +86,19 @@ impl Bindings {
     /// The first variable that has no value.
     pub fn text(&self, text: &Text) -> Result<String, Unknown> {
         text.resolve(|name| self.get(name).and_then(|value| as_text(&value))).map_err(Unknown)
+    }
+}
+
+impl Variables for Bindings {
+    fn number(&self, name: &str) -> Option<u64> {
+        match self.get(name)? {
+            Value::Number(number) => Some(number.value),
+            _ => None,
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        as_text(&self.get(name)?)
     }
 }
 

@@ -11,7 +11,7 @@ use mqttspec_codec::{QoS, Version};
 use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientObserved, Commander};
 use mqttspec_net::framed::Ending as NetEnding;
-use mqttspec_net::store::MemoryStore;
+use mqttspec_net::store::{DiskStore, MemoryStore, Store};
 use mqttspec_world::HostContext;
 
 use super::cast::{PORT, SERVER};
@@ -44,7 +44,10 @@ pub(crate) struct Application {
     stage: Rc<Stage>,
     version: Version,
     pub(crate) options: Options,
+    /// Kept apart from the host, as on a disk on which every write is synced at once.
     store: MemoryStore,
+    /// Whether the client's store is on its host's disk instead.
+    durable: bool,
     /// Whether packets are recorded at the client's end.
     records_packets: bool,
     commander: RefCell<Option<Commander>>,
@@ -77,6 +80,7 @@ impl Application {
         version: Version,
         mut options: Options,
         records_packets: bool,
+        durable: bool,
     ) -> Rc<Self> {
         options.version = version;
         SERVER.clone_into(&mut options.address);
@@ -87,6 +91,7 @@ impl Application {
             version,
             options,
             store: MemoryStore::new(),
+            durable,
             records_packets,
             commander: RefCell::default(),
             wishes: RefCell::default(),
@@ -102,13 +107,28 @@ impl Application {
     /// The main task of the client's host.
     pub(crate) async fn run(self: Rc<Self>, context: HostContext, connects: bool) -> Result<(), String> {
         self.connected.set(false);
+        if self.durable {
+            let store = DiskStore::open(context.disk()).map_err(|error| error.to_string())?;
+            self.drive(context, connects, store).await
+        } else {
+            let store = self.store.clone();
+            self.drive(context, connects, store).await
+        }
+    }
+
+    async fn drive(
+        self: Rc<Self>,
+        context: HostContext,
+        connects: bool,
+        store: impl Store + 'static,
+    ) -> Result<(), String> {
         let observer = self.clone();
         let (mut handle, driver) = mqttspec_net::client::client(
             context.net(),
             self.options.clone(),
             context.seed().child("client").to_u64(),
             Clock::showing(context.now()),
-            self.store.clone(),
+            store,
             move |_: Duration, what: ClientObserved<'_>| observer.observe(&what),
         )
         .map_err(|error| error.to_string())?;

@@ -37,6 +37,9 @@ pub(crate) struct Cast {
     pub(crate) clients: Vec<Client>,
     /// Which end of the connections the harness sees.
     pub(crate) observer: Role,
+    /// Whether the harness is the server: a client is tested and the scenario says what the server does. Without such a line the reference
+    /// broker is there, and the clients are judged by what they do among themselves.
+    pub(crate) plays_server: bool,
 }
 
 /// A client's host.
@@ -97,7 +100,14 @@ impl Cast {
             }
         });
         let observer = if tests == Side::Client { Role::Server } else { Role::Client };
-        Self { clients: order.iter().filter_map(|name| clients.remove(name)).collect(), observer }
+        let mut has_lines = false;
+        scenario.walk(&mut |step| has_lines |= matches!(step.kind, StepKind::Line { .. }));
+        let plays_server = tests == Side::Client && has_lines;
+        Self {
+            plays_server,
+            clients: order.iter().filter_map(|name| clients.remove(name)).collect(),
+            observer,
+        }
     }
 
     pub(crate) fn lanes(&self) -> Vec<LaneInfo> {

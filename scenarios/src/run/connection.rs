@@ -146,7 +146,7 @@ pub(crate) fn from_server(version: Version) -> Inflow {
     Inflow::from_server(version)
 }
 
-fn ending(ending: &framed::Ending) -> Ending {
+pub(crate) fn ending(ending: &framed::Ending) -> Ending {
     match ending {
         framed::Ending::Closed { .. } => Ending::ByPeer,
         framed::Ending::TimedOut => Ending::TimedOut,

@@ -10,7 +10,7 @@ use super::director::{Director, Flow};
 use super::found::Stop;
 use super::stage::Stage;
 use crate::history::{Ending, Lane, What};
-use crate::notation::{Fault, FaultKind, Hosts};
+use crate::notation::{DiskFault, Fault, FaultKind, Hosts};
 
 /// The latency of every link where the scenario says nothing.
 pub(crate) const LATENCY: Duration = Duration::from_millis(1);
@@ -71,8 +71,10 @@ impl Director<'_> {
                 self.lost_in_crash(host);
             }
             FaultKind::Start => self.each(host, World::start)?,
-            FaultKind::Disk(_) => {
-                return Err(Stop::broken("this harness has no faulty disks yet"));
+            // What was not synced is lost in any crash, and the world was told at its start whether writes are torn.
+            FaultKind::Disk(faults) => {
+                let full = faults.contains(&DiskFault::Full).then_some(0);
+                self.world.disk(host.unwrap_or(SERVER))?.capacity(full);
             }
             FaultKind::Profile(_) => {}
         }
@@ -172,7 +174,9 @@ impl Director<'_> {
                 }
                 return Ok(());
             }
-            "broker-crash" => self.crash_for(vec![SERVER.to_owned()], Duration::from_secs(3))?,
+            "broker-crash" | "disk-loss" => {
+                self.crash_for(vec![SERVER.to_owned()], Duration::from_secs(3))?;
+            }
             "client-crash" => self.crash_for(hosts, Duration::from_secs(3))?,
             _ => {
                 let course = course(profile)

@@ -242,7 +242,7 @@ fn perform(case: &Case, seed: u64) -> Performed {
     };
     let mut builder =
         World::builder(case.world_seed(seed)).latency(latency).keep(Keep::Last(0)).time_limit(LONGEST);
-    builder = server::host(builder, case.tests, options);
+    builder = server::host(builder, case, &cast, &stage, options);
     for client in &cast.clients {
         builder = match applications.get(&client.name) {
             Some(application) => {
@@ -261,7 +261,7 @@ fn perform(case: &Case, seed: u64) -> Performed {
             *started.borrow_mut() = Some(tokio::time::Instant::now() - world.now());
             let lanes = cast.clients.len();
             let connections: cast::Connections = Rc::new(RefCell::new(vec![None; lanes]));
-            if case.tests == Side::Client {
+            if cast.plays_server {
                 server::play(&world, &stage, &connections, version).await?;
             }
             let mut bindings = Bindings::default();
@@ -301,16 +301,22 @@ fn applications(case: &Case, cast: &Cast, stage: &Rc<Stage>) -> Result<Applicati
         }
         let mut options = mqttspec_client::Options::default();
         options.set("client_id", &client.name).map_err(|error| error.to_string())?;
-        if case.tests == Side::Client {
+        if cast.plays_server {
             // Its PINGREQ packets belong into those transcripts only that are about them.
             options.keep_alive = 0;
         }
+        let mut durable = false;
         for option in client.options.iter().filter(|option| option.versions.applies_to(case.version)) {
+            if option.name == server::STORE {
+                durable = option.value == server::DURABLE;
+                continue;
+            }
             options.set(&option.name, &option.value).map_err(|error| error.to_string())?;
         }
         let records_packets = case.tests == Side::Server;
         let version = case.version;
-        let application = Application::new(Lane(index), stage.clone(), version, options, records_packets);
+        let application =
+            Application::new(Lane(index), stage.clone(), version, options, records_packets, durable);
         applications.add(&client.name, application);
     }
     Ok(applications)

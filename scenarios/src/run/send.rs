@@ -1,16 +1,17 @@
 //! What the harness sends, and the connections on which it does.
 
 use bytes::{Bytes, BytesMut};
-use mqttspec_codec::{Packet, Role};
+use mqttspec_codec::{Encode as _, Packet, Role};
 use mqttspec_world::Net as _;
 
 use super::cast::{PORT, SERVER};
 use super::connection::{Connection, from_server};
 use super::director::{Director, Flow};
-use super::found::Stop;
+use super::found::{Stop, packet_text};
 use super::stage::Arrived;
 use crate::fields::{Defaults, build};
 use crate::history::{Ending, Lane, What};
+use crate::notation::bytes::{BytesError, patched, raw_bytes};
 use crate::notation::{Content, PacketPattern, PacketType};
 
 impl Director<'_> {
@@ -24,11 +25,16 @@ impl Director<'_> {
                     self.send_packet(lane, packet.clone())?;
                     return Ok(Some(packet));
                 }
-                Err(Stop::broken("changed packets cannot be sent yet"))
+                let bytes = self.encoded(&packet)?;
+                let (packet_type, version) = (pattern.packet_type, self.version);
+                let patched = patched(&bytes, packet_type, version, &pattern.patches, &self.bindings);
+                self.identifiers[usize::from(lane.0)].sent(&packet);
+                self.send_bytes(lane, content, patched)
             }
-            Content::Raw(_) => {
+            Content::Raw(raw) => {
                 self.ready(lane, false).await?;
-                Err(Stop::broken("raw bytes cannot be sent yet"))
+                let bytes = raw_bytes(raw, &self.bindings);
+                self.send_bytes(lane, content, bytes)
             }
             Content::Closed { .. } if self.observer() == Role::Server => {
                 self.close(lane);
@@ -48,8 +54,9 @@ impl Director<'_> {
 
     fn encoded(&self, packet: &Packet) -> Result<Bytes, Stop> {
         let mut bytes = BytesMut::new();
+        // A scenario may break a rule on purpose; then the monitors take the packet for what it is.
         packet
-            .encode(self.version, &mut bytes)
+            .encode_unchecked(self.version, &mut bytes)
             .map_err(|error| Stop::broken(format!("{} cannot be sent: {error}", packet.packet_type())))?;
         Ok(bytes.freeze())
     }
@@ -59,9 +66,31 @@ impl Director<'_> {
         let bytes = self.encoded(&packet)?;
         self.identifiers[usize::from(lane.0)].sent(&packet);
         let connection = self.connection(lane).ok_or_else(|| self.no_connection(lane))?;
-        connection.write_bytes(What::Sent { packet, bytes: bytes.clone() }, bytes, self.stage.line());
+        let fair = packet.encode(self.version, &mut BytesMut::new()).is_ok();
+        let what = if fair {
+            What::Sent { packet, bytes: bytes.clone() }
+        } else {
+            let text = packet_text(&packet, self.version);
+            What::SentRaw { text, bytes: bytes.clone() }
+        };
+        connection.write_bytes(what, bytes, self.stage.line());
         self.done_now();
         Ok(())
+    }
+
+    /// Sends bytes that are no packet, or a packet changed on purpose.
+    fn send_bytes(
+        &mut self,
+        lane: Lane,
+        content: &Content,
+        bytes: Result<Vec<u8>, BytesError>,
+    ) -> Result<Option<Packet>, Stop> {
+        let bytes = Bytes::from(bytes.map_err(|error| Stop::broken(error.to_string()))?);
+        let connection = self.connection(lane).ok_or_else(|| self.no_connection(lane))?;
+        let what = What::SentRaw { text: content.to_string(), bytes: bytes.clone() };
+        connection.write_bytes(what, bytes, self.stage.line());
+        self.done_now();
+        Ok(None)
     }
 
     fn no_connection(&self, lane: Lane) -> Stop {
