@@ -188,10 +188,10 @@ impl Reader {
     fn told(&mut self, index: usize, lane: Lane, told: &Told) {
         match told {
             Told::Message(message) => self.deliver(index, lane, message),
-            Told::Published { handle, accepted, .. } => {
+            Told::Published { handle, refused, .. } => {
                 if let Some(Wish::Publish(publication)) = self.wishes.get(&(lane, *handle)) {
                     let publication = &mut self.found.publications[*publication];
-                    (publication.accepted, publication.refused) = (*accepted, !*accepted);
+                    (publication.accepted, publication.refused) = (refused.is_none(), refused.is_some());
                 }
             }
             Told::Subscribed { handle, granted, .. } => {

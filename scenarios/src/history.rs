@@ -175,8 +175,8 @@ pub enum Told {
         handle: u64,
         /// The message.
         message: Message,
-        /// Whether the server took it.
-        accepted: bool,
+        /// Why not, if the server did not take it.
+        refused: Option<Trouble>,
     },
     /// Subscriptions were granted or refused.
     Subscribed {

@@ -310,7 +310,7 @@ mod tests {
                 .asked("d1", Asked::Publish { message: message("x", QoS::ExactlyOnce), handle: 1 })
                 .told(
                     "d1",
-                    Told::Published { handle: 1, message: message("x", QoS::ExactlyOnce), accepted: true },
+                    Told::Published { handle: 1, message: message("x", QoS::ExactlyOnce), refused: None },
                 );
             for _ in 0..told {
                 tale = tale.told("sink", Told::Message(message("x", QoS::ExactlyOnce)));

@@ -51,6 +51,8 @@ pub(crate) struct Application {
     /// Whether packets are recorded at the client's end.
     records_packets: bool,
     commander: RefCell<Option<Commander>>,
+    /// The options of the last wish to be connected; a client that is started again is asked for the same.
+    wanted: RefCell<Option<Options>>,
     wishes: RefCell<BTreeMap<client::Handle, Wish>>,
     /// Events of commands whose handle is not known yet.
     early: RefCell<Vec<(client::Handle, CommandEnd)>>,
@@ -94,6 +96,7 @@ impl Application {
             durable,
             records_packets,
             commander: RefCell::default(),
+            wanted: RefCell::default(),
             wishes: RefCell::default(),
             early: RefCell::default(),
             last_wish: Cell::new(0),
@@ -133,13 +136,18 @@ impl Application {
         )
         .map_err(|error| error.to_string())?;
         *self.commander.borrow_mut() = Some(handle.commander());
-        if connects {
-            let commander = handle.commander();
-            drop(commander.send(Command::Connect(None)));
+        let wanted = self.wanted.borrow().clone().map(Box::new);
+        if connects || wanted.is_some() {
+            drop(handle.commander().send(Command::Connect(wanted)));
         }
         // The tap has seen the events already; the queue only has to be emptied.
         tokio::task::spawn_local(async move { while handle.event().await.is_some() {} });
         driver.await.map_err(|error| error.to_string())
+    }
+
+    /// Remembers what the application wants, over a crash too.
+    pub(crate) fn wants_to_be_connected(&self, options: Option<&Options>) {
+        *self.wanted.borrow_mut() = options.cloned();
     }
 
     /// Asks the client to publish.
@@ -190,7 +198,8 @@ impl Application {
             Err(error) => {
                 if let Wish::Publish { number, message } = wish {
                     self.pending.set(self.pending.get().saturating_sub(1));
-                    self.tell(Told::Published { handle: number, message, accepted: false });
+                    let refused = Some(Trouble { kind: "application", reason: None, text: error.clone() });
+                    self.tell(Told::Published { handle: number, message, refused });
                 }
                 return Err(error);
             }
@@ -327,8 +336,11 @@ impl Application {
         match (wish, end) {
             (Wish::Publish { number, message }, end) => {
                 self.pending.set(self.pending.get().saturating_sub(1));
-                let accepted = matches!(end, CommandEnd::Done(_));
-                self.tell(Told::Published { handle: number, message, accepted });
+                let refused = match end {
+                    CommandEnd::Done(_) => None,
+                    CommandEnd::Failed(error) => Some(error),
+                };
+                self.tell(Told::Published { handle: number, message, refused });
             }
             (Wish::Subscribe { number, filters }, CommandEnd::Done(granted)) => {
                 self.tell(Told::Subscribed { handle: number, filters, granted });

@@ -60,7 +60,7 @@ impl Director<'_> {
                 let expected = texts(self, &open);
                 let only =
                     unlike.filter(|_| open.len() == 1).unwrap_or(Unlike { expected: None, actual: None });
-                return Err(self.unlike(lane, &expected, &arrival, &only).into());
+                return Err(self.unlike(&expected, &arrival, &only).into());
             };
             self.stage.set_line(open[index].line);
             let packet = self.accept(lane, &expected, &arrival, windows[index])?;
@@ -97,8 +97,13 @@ impl Director<'_> {
             if let Some(branch) = self.told_beginning(&beginnings)? {
                 return Ok(branch);
             }
-            let Some((lane, arrival)) = self.arrival(&lanes, until, connect).await else {
-                if self.has_told(&beginnings) {
+            let Some((lane, arrival)) =
+                self.oldest(&lanes, connect).filter(|(_, arrival)| arrival.at <= until)
+            else {
+                let awaits_told =
+                    beginnings.iter().any(|beginning| matches!(beginning.expected, Expected::Told(_)));
+                if self.stage.now() <= until && (silence.is_some() || awaits_told || self.can_come(&lanes)) {
+                    self.wait_for_change(until).await;
                     continue;
                 }
                 if let Some((_, branch)) = silence {
@@ -130,9 +135,7 @@ impl Director<'_> {
                 return Ok(branch);
             }
             let expected = alternatives(self, &beginnings);
-            return Err(self
-                .unlike(lane, &expected, &arrival, &Unlike { expected: None, actual: None })
-                .into());
+            return Err(self.unlike(&expected, &arrival, &Unlike { expected: None, actual: None }).into());
         }
     }
 
@@ -171,12 +174,6 @@ impl Director<'_> {
             self.send_packet(beginning.lane, Packet::PingReq)?;
         }
         Ok(Some(beginning.branch))
-    }
-
-    fn has_told(&self, beginnings: &[Beginning]) -> bool {
-        beginnings.iter().any(|beginning| {
-            matches!(beginning.expected, Expected::Told(_)) && self.stage.now() <= beginning.window.until
-        })
     }
 
     fn told_beginning(&mut self, beginnings: &[Beginning]) -> Result<Option<usize>, Stop> {

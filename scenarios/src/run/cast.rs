@@ -10,7 +10,7 @@ use mqttspec_codec::Role;
 use super::Side;
 use super::connection::Connection;
 use crate::history::LaneInfo;
-use crate::notation::{Action, HostOption, Hosts, Name, Scenario, StepKind};
+use crate::notation::{Action, HostName, HostOption, Hosts, Name, Scenario, StepKind};
 
 /// The host of the server.
 pub(crate) const SERVER: &str = "broker";
@@ -35,10 +35,9 @@ pub(crate) enum Part {
 pub(crate) struct Cast {
     /// The clients' hosts, in the order in which the scenario names them.
     pub(crate) clients: Vec<Client>,
-    /// Which end of the connections the harness sees.
-    pub(crate) observer: Role,
-    /// Whether the harness is the server: a client is tested and the scenario says what the server does. Without such a line the reference
-    /// broker is there, and the clients are judged by what they do among themselves.
+    tests: Side,
+    /// Whether the harness is the server: a client is tested, and the transcript says what passes between it and its server. Otherwise the
+    /// reference broker is there.
     pub(crate) plays_server: bool,
 }
 
@@ -55,20 +54,22 @@ pub(crate) struct Client {
 
 impl Cast {
     pub(crate) fn of(scenario: &Scenario, tests: Side) -> Self {
+        let declared: Vec<Name> =
+            scenario.clients.iter().flat_map(|declaration| expand(&declaration.names)).collect();
+        let plays_server = tests == Side::Client && has_transcript(scenario, &declared);
         let mut clients: BTreeMap<Name, Client> = BTreeMap::new();
         let mut order = Vec::new();
         let mut meet = |name: &Name| {
             if name != SERVER && !clients.contains_key(name) {
                 order.push(name.clone());
-                let part = if tests == Side::Client { Part::Reference } else { Part::Played };
+                let reference = plays_server || declared.contains(name);
+                let part = if reference { Part::Reference } else { Part::Played };
                 let options = Vec::new();
                 let client = Client { name: name.clone(), part, options, connects_when_told: false };
                 clients.insert(name.clone(), client);
             }
         };
-        for declaration in &scenario.clients {
-            declaration.names.iter().flat_map(crate::notation::HostName::expand).for_each(|name| meet(&name));
-        }
+        declared.iter().for_each(&mut meet);
         scenario.walk(&mut |step| match &step.kind {
             StepKind::Line { host, .. }
             | StepKind::Verb { host, .. }
@@ -84,9 +85,8 @@ impl Cast {
             _ => {}
         });
         for declaration in &scenario.clients {
-            for name in declaration.names.iter().flat_map(crate::notation::HostName::expand) {
+            for name in expand(&declaration.names) {
                 if let Some(client) = clients.get_mut(&name) {
-                    client.part = Part::Reference;
                     client.options.extend(declaration.options.iter().cloned());
                 }
             }
@@ -99,20 +99,18 @@ impl Cast {
                 client.connects_when_told = true;
             }
         });
-        let observer = if tests == Side::Client { Role::Server } else { Role::Client };
-        let mut has_lines = false;
-        scenario.walk(&mut |step| has_lines |= matches!(step.kind, StepKind::Line { .. }));
-        let plays_server = tests == Side::Client && has_lines;
-        Self {
-            plays_server,
-            clients: order.iter().filter_map(|name| clients.remove(name)).collect(),
-            observer,
-        }
+        Self { clients: order.iter().filter_map(|name| clients.remove(name)).collect(), tests, plays_server }
     }
 
     pub(crate) fn lanes(&self) -> Vec<LaneInfo> {
-        let lane =
-            |client: &Client| LaneInfo { name: Arc::from(client.name.as_str()), observer: self.observer };
+        let lane = |client: &Client| LaneInfo {
+            name: Arc::from(client.name.as_str()),
+            observer: match (self.tests, client.part) {
+                // A client that is tested is judged from its server's end.
+                (Side::Client, Part::Reference) => Role::Server,
+                _ => Role::Client,
+            },
+        };
         self.clients.iter().map(lane).collect()
     }
 
@@ -130,9 +128,24 @@ impl Cast {
     }
 }
 
+/// Whether a line says what passes between a tested client and its server. Tested are the declared clients, or all where none is declared.
+fn has_transcript(scenario: &Scenario, declared: &[Name]) -> bool {
+    let mut has = false;
+    scenario.walk(&mut |step| {
+        if let StepKind::Line { host, .. } = &step.kind {
+            has |= declared.is_empty() || declared.contains(host);
+        }
+    });
+    has
+}
+
+fn expand(names: &[HostName]) -> Vec<Name> {
+    names.iter().flat_map(HostName::expand).collect()
+}
+
 fn names(hosts: &Hosts) -> Vec<Name> {
     match hosts {
         Hosts::All => Vec::new(),
-        Hosts::Named(names) => names.iter().flat_map(crate::notation::HostName::expand).collect(),
+        Hosts::Named(names) => expand(names),
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use mqttspec_codec::Version;
+use mqttspec_codec::{Packet, Version};
 use mqttspec_net::framed::{self, Arrived, Inflow};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc};
@@ -19,6 +19,8 @@ pub(crate) struct Connection {
     orders: mpsc::UnboundedSender<Order>,
     /// Ends both tasks at once: the stream is dropped, which closes it.
     dropped: Rc<Dropped>,
+    /// Whether the harness has sent bytes that are no packet.
+    raw: Rc<Cell<bool>>,
     stage: Rc<Stage>,
 }
 
@@ -46,7 +48,7 @@ impl Connection {
     {
         let (read, write) = tokio::io::split(stream);
         let (orders, received) = mpsc::unbounded_channel();
-        let connection = Self { key, orders, dropped: Rc::default(), stage };
+        let connection = Self { key, orders, dropped: Rc::default(), raw: Rc::default(), stage };
         tokio::task::spawn_local(connection.clone().read(read, inflow));
         tokio::task::spawn_local(connection.clone().write(write, received));
         connection
@@ -54,6 +56,9 @@ impl Connection {
 
     /// Writes bytes as soon as all before are written; `what` is recorded at that moment.
     pub(crate) fn write_bytes(&self, what: What, bytes: Bytes, line: u32) {
+        if matches!(what, What::SentRaw { .. }) {
+            self.raw.set(true);
+        }
         // If the tasks have ended, so has the connection, and that is on record.
         let _ = self.orders.send(Order::Write { what, bytes, line });
     }
@@ -97,7 +102,10 @@ impl Connection {
             while let Some(arrived) = inflow.next_arrived() {
                 let what = match arrived {
                     Arrived::Packet { packet, bytes } => What::Received { packet, bytes },
-                    Arrived::Malformed { error, bytes } => What::ReceivedMalformed { error, bytes },
+                    Arrived::Malformed { error, bytes } => match self.refusal_of_raw_bytes(&bytes) {
+                        Some(packet) => What::Received { packet, bytes },
+                        None => What::ReceivedMalformed { error, bytes },
+                    },
                 };
                 self.stage.arrive(self.key, what);
             }
@@ -108,6 +116,12 @@ impl Connection {
                 return;
             }
         }
+    }
+
+    /// Who sends a CONNECT of a version that there is not may be refused in any version that there is (MQTT 5.0 §3.1.2.2).
+    fn refusal_of_raw_bytes(&self, bytes: &Bytes) -> Option<Packet> {
+        let decoded = mqttspec_codec::decode(bytes, Version::V5).ok()?;
+        (self.raw.get() && matches!(decoded, Packet::ConnAck(_))).then_some(decoded)
     }
 
     async fn write<S: AsyncWrite>(

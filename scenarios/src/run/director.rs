@@ -52,6 +52,10 @@ pub(crate) struct Director<'a> {
     pub(crate) identifiers: Vec<Identifiers>,
     /// The moment at which the last step was done.
     pub(crate) done_at: Duration,
+    /// When the harness last sent something.
+    pub(crate) sent_at: Option<Duration>,
+    /// The longest latency that a link has had.
+    pub(crate) longest_latency: Duration,
     /// How many draws the scenario made, so that each has a stream of its own.
     pub(crate) draws: u64,
     pub(crate) findings: Findings,
@@ -88,6 +92,9 @@ impl Director<'_> {
                 self.act(step).await
             }
             StepKind::Fault(fault) => {
+                if step.timing == Timing::Usual {
+                    self.sent_has_arrived().await;
+                }
                 self.pause(step.timing).await;
                 self.fault(fault).await
             }
@@ -205,6 +212,20 @@ impl Director<'_> {
         Window { begun: self.done_at, from, until }
     }
 
+    /// Waits until what the harness sent has had the time to arrive: the lines of a transcript happen one after another, also where
+    /// the next one does not wait for an answer. A timing says otherwise.
+    pub(crate) async fn sent_has_arrived(&mut self) {
+        if let Some(sent) = self.sent_at.take() {
+            self.until(sent + self.longest_latency + Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Lets the harness's tasks write what was ordered, so that it stands in the history before what comes next.
+    pub(crate) async fn written(&mut self) {
+        tokio::task::yield_now().await;
+        self.sent_at = Some(self.stage.now());
+    }
+
     pub(crate) async fn until(&mut self, time: Duration) {
         self.world.sleep_until(time).await;
         self.done_now();
@@ -233,7 +254,7 @@ impl Director<'_> {
 
     /// Which end of the connections the harness has.
     pub(crate) fn observer(&self) -> Role {
-        self.cast.observer
+        if self.cast.plays_server { Role::Server } else { Role::Client }
     }
 
     pub(crate) fn part(&self, host: &str) -> Part {

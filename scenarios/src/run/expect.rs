@@ -71,7 +71,8 @@ impl Director<'_> {
             Expected::Packet(_) | Expected::Closed(_) => {
                 let Some((_, arrival)) = self.arrival(&[lane], window.until, expected.awaits_connect()).await
                 else {
-                    return Err(self.nothing_came(&[lane], &expected.text(), window).into());
+                    let expected = self.directed(lane, &expected.text());
+                    return Err(self.nothing_came(&[lane], &expected, window).into());
                 };
                 let packet = self.accept(lane, expected, &arrival, window)?;
                 if let (Expected::Closed(_), Some(_)) = (expected, &packet) {
@@ -98,21 +99,36 @@ impl Director<'_> {
         connect: bool,
     ) -> Option<(Lane, Arrival)> {
         loop {
-            let found =
-                lanes.iter().filter_map(|lane| self.front(*lane, connect).map(|arrival| (*lane, arrival)));
-            if let Some(oldest) = found.min_by_key(|(_, arrival)| arrival.event) {
+            if let Some(oldest) = self.oldest(lanes, connect) {
                 return (oldest.1.at <= until).then_some(oldest);
             }
-            if self.stage.now() > until || !lanes.iter().any(|lane| self.can_speak(*lane)) {
+            if self.stage.now() > until || !self.can_come(lanes) {
                 return None;
             }
-            // What arrives at the very instant of the deadline is in time: look once more behind it.
-            let deadline = until + Duration::from_millis(1);
-            tokio::select! {
-                () = self.stage.changed() => {}
-                () = self.world.sleep_until(deadline) => {}
-            }
+            self.wait_for_change(until).await;
         }
+    }
+
+    /// The oldest arrival on any of the lanes that no line has taken.
+    pub(crate) fn oldest(&self, lanes: &[Lane], connect: bool) -> Option<(Lane, Arrival)> {
+        let found =
+            lanes.iter().filter_map(|lane| self.front(*lane, connect).map(|arrival| (*lane, arrival)));
+        found.min_by_key(|(_, arrival)| arrival.event)
+    }
+
+    /// Waits until something is recorded, or until it is too late for `until`.
+    pub(crate) async fn wait_for_change(&self, until: Duration) {
+        // What arrives at the very instant of the deadline is in time: look once more behind it.
+        let deadline = until + Duration::from_millis(1);
+        tokio::select! {
+            () = self.stage.changed() => {}
+            () = self.world.sleep_until(deadline) => {}
+        }
+    }
+
+    /// Whether anything can still arrive on one of the lanes.
+    pub(crate) fn can_come(&self, lanes: &[Lane]) -> bool {
+        lanes.iter().any(|lane| self.can_speak(*lane))
     }
 
     /// Whether anything can still arrive on a lane.
@@ -155,7 +171,10 @@ impl Director<'_> {
     ) -> Result<Option<Packet>, Stop> {
         match self.compare(expected, arrival)? {
             Ok(()) => {}
-            Err(unlike) => return Err(self.unlike(lane, &expected.text(), arrival, &unlike).into()),
+            Err(unlike) => {
+                let expected = self.directed(lane, &expected.text());
+                return Err(self.unlike(&expected, arrival, &unlike).into());
+            }
         }
         if let Some(from) = window.from
             && arrival.at < from
@@ -217,13 +236,13 @@ impl Director<'_> {
         }
     }
 
-    pub(crate) fn unlike(&self, lane: Lane, expected: &str, arrival: &Arrival, unlike: &Unlike) -> Found {
+    pub(crate) fn unlike(&self, expected: &str, arrival: &Arrival, unlike: &Unlike) -> Found {
         let difference = match (&unlike.expected, &unlike.actual) {
             (Some(expected), Some(actual)) => format!("\n({actual} instead of {expected})"),
             _ => String::new(),
         };
         let actual = format!("{}{difference}", self.describe(arrival));
-        self.found(self.directed(lane, expected), actual, Some(arrival.event))
+        self.found(expected, actual, Some(arrival.event))
     }
 
     pub(crate) fn nothing_came(&self, lanes: &[Lane], expected: &str, window: Window) -> Found {
@@ -231,10 +250,6 @@ impl Director<'_> {
         let actual = match lanes {
             [lane] if !self.can_speak(*lane) => "nothing: there is no Network Connection".to_owned(),
             _ => format!("nothing within {waited:?}"),
-        };
-        let expected = match lanes {
-            [lane] => self.directed(*lane, expected),
-            _ => expected.to_owned(),
         };
         self.found(expected, actual, None)
     }
@@ -302,7 +317,9 @@ impl Director<'_> {
                 let actual = self.describe(&arrival);
                 Err(self.found(self.directed(lane, expected), actual, Some(arrival.event)).into())
             }
-            None => Err(self.nothing_came(&[lane], "PINGRESP (in proof of nothing)", window).into()),
+            None => Err(self
+                .nothing_came(&[lane], &self.directed(lane, "PINGRESP (in proof of nothing)"), window)
+                .into()),
         }
     }
 

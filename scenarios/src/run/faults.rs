@@ -13,7 +13,7 @@ use crate::history::{Ending, Lane, What};
 use crate::notation::{DiskFault, Fault, FaultKind, Hosts};
 
 /// The latency of every link where the scenario says nothing.
-pub(crate) const LATENCY: Duration = Duration::from_millis(1);
+pub(crate) const LATENCY: Duration = Duration::from_millis(2);
 
 impl From<WorldError> for Stop {
     fn from(error: WorldError) -> Self {
@@ -56,6 +56,7 @@ impl Director<'_> {
             FaultKind::Latency(range) => {
                 let (least, most) = range.on(false);
                 links()?.latency(least..=most);
+                self.longest_latency = self.longest_latency.max(most);
             }
             FaultKind::Loss { per_mille } => links()?.loss(per_mille_of(*per_mille)),
             FaultKind::Bandwidth { bytes_per_second } => links()?.bandwidth(Some(*bytes_per_second)),

@@ -66,7 +66,7 @@ impl Director<'_> {
         match &step.kind {
             StepKind::Ask { host, action } => {
                 self.pause(step.timing).await;
-                return self.ask(host, action, false).await;
+                return self.ask(host, action).await;
             }
             StepKind::Verb { host, action } if self.part(host) == Part::Reference => {
                 return self.application_does(step, host, action).await;
@@ -106,10 +106,14 @@ impl Director<'_> {
             match sequence.moves.pop_front() {
                 Some(Move::Send(content)) => {
                     let packet = self.send(lane, &content).await?;
+                    self.written().await;
                     sequence.last = packet.or(sequence.last.take());
                 }
                 Some(Move::SettleSent(expecting)) => self.settle_sent(sequence, &expecting),
-                Some(Move::SettleReceived) => self.settle_received(sequence)?,
+                Some(Move::SettleReceived) => {
+                    self.settle_received(sequence)?;
+                    self.written().await;
+                }
                 Some(Move::Answer(reasons)) => self.answer(sequence, reasons)?,
                 Some(Move::Open) => self.dial(lane).await?,
                 Some(Move::Close) => self.close(lane),

@@ -14,11 +14,11 @@ use mqttspec_net::store::{DiskStore, NoStore};
 use mqttspec_net::tap::{Observed, Tap};
 use mqttspec_world::{Builder, Listener as _, Net as _, World};
 
-use super::Case;
 use super::cast::{Cast, Connections, PORT, SERVER};
 use super::connection::{self, Connection};
 use super::found::Stop;
 use super::stage::Stage;
+use super::{Case, Side};
 use crate::history::{ConnectionKey, Ending, What};
 use crate::notation::{DiskFault, FaultKind, HostName, Hosts, StepKind};
 
@@ -57,7 +57,7 @@ pub(crate) fn host(
     let durable = is_durable(case);
     let builder = builder.torn_writes(tears_writes(case).then_some(SECTOR));
     let stage = stage.clone();
-    let (version, watches) = (case.version, cast.observer == Role::Server);
+    let (version, watches) = (case.version, case.tests == Side::Client);
     builder.host(SERVER, move |context| {
         let (options, stage) = (options.clone(), stage.clone());
         async move {
@@ -137,6 +137,7 @@ impl Tap for Witness {
                     && !self.keys.contains_key(&connection)
                     && let Some(lane) =
                         self.stage.with_history(|history| history.lane(connect.client_id.as_str()))
+                    && self.stage.with_history(|history| history.info(lane).observer) == Role::Server
                 {
                     self.keys.insert(connection, self.stage.open(lane, self.version));
                 }

@@ -91,9 +91,9 @@ fn asked_text(asked: &Asked) -> String {
 pub(crate) fn told_text(told: &Told) -> String {
     match told {
         Told::Message(message) => format!("received {}", message_text(message)),
-        Told::Published { message, accepted: true, .. } => format!("published {}", message_text(message)),
-        Told::Published { message, accepted: false, .. } => {
-            format!("failed publish {}", message_text(message))
+        Told::Published { message, refused: None, .. } => format!("published {}", message_text(message)),
+        Told::Published { message, refused: Some(error), .. } => {
+            format!("failed error={} # publish {}: {}", error.kind, message_text(message), error.text)
         }
         Told::Subscribed { filters, .. } => format!("subscribed {}", filters.join(" ")),
         Told::Unsubscribed { filters } => format!("unsubscribed {}", filters.join(" ")),
