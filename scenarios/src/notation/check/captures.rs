@@ -287,8 +287,7 @@ impl<'a> Checker<'a> {
         let near =
             nearest(name, known.iter().map(String::as_str)).map(|near| format!("did you mean `${near}`?"));
         let error = self.error(span, format!("`${name}` has no value here"));
-        error.label = "a capture takes its value at its first use in an expected line".to_owned();
-        error.help =
-            near.or_else(|| Some("a `$` that is meant as such is written `\\$`, in quotes".to_owned()));
+        error.label = "a capture takes its value from an expected line before".to_owned();
+        error.help = near;
     }
 }

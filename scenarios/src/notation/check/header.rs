@@ -51,12 +51,9 @@ impl Checker<'_> {
                         format!("expected one of {}", STORES.join(", "));
                 }
             } else if !names.contains(&name.as_str()) {
-                let known = names.iter().copied().chain([STORE]);
-                let error = self.error(*span, format!("unknown option `{name}`"));
-                error.help = Some(match nearest(name, known.clone()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("the options are: {}", known.collect::<Vec<_>>().join(" ")),
-                });
+                let near = nearest(name, names.iter().copied().chain([STORE]));
+                self.error(*span, format!("unknown option `{name}`")).help =
+                    near.map(|near| format!("did you mean `{near}`?"));
             } else if let Err(error) = set(name, value) {
                 self.error(*span, error);
             }

@@ -27,7 +27,9 @@ pub(super) fn patches(cursor: &mut Cursor<'_>, packet: Option<PacketType>) -> Pa
             return Ok(patches);
         }
         cursor.skip_spaces();
-        if !cursor.eat(",") {
+        let goes_on =
+            cursor.eat(",") || ["with", "truncated", "extended"].iter().any(|word| cursor.next_is(word));
+        if !goes_on {
             return Ok(patches);
         }
     }

@@ -147,7 +147,12 @@ fn absent(cursor: &Cursor<'_>, start: usize, rule: &FieldRule) -> Parsed<Test> {
 /// What stands behind the name of a field.
 fn test(cursor: &mut Cursor<'_>, owner: Owner, rule: &FieldRule) -> Parsed<(Test, Option<Number>)> {
     if let Some(operator) = values::operator(cursor) {
-        return Ok((Test::Compared(operator, value(cursor, owner, rule)?), None));
+        // `topic_alias>0`: what is compared with need not be a value of the field.
+        let kind = match rule.kind {
+            FieldKind::Flag | FieldKind::Number { .. } => FieldKind::Number { least: 0, most: u64::MAX },
+            kind => kind,
+        };
+        return Ok((Test::Compared(operator, value(cursor, owner, &FieldRule { kind, ..*rule })?), None));
     }
     if !cursor.eat("=") {
         return match rule.kind {
