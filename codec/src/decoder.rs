@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::error::DecodeError;
 use crate::misdeed::Misdeed;
-use crate::packet::{Packet, PacketType, PublishRef};
+use crate::packet::{Delivery, Packet, PacketType, PublishRef};
 use crate::policy::Policy;
 use crate::read::{Fault, Reader, Variable, variable_byte_integer};
 use crate::version::{Role, Version};
@@ -35,7 +35,7 @@ pub fn decode_from(
         Ok(header) => header,
         Err(fault) => return Err(error(fault, packet_type(frame), sender, version)),
     };
-    read_packet(header, frame.clone(), sender, version, policy)
+    read_packet(header, frame, sender, version, policy)
 }
 
 /// Decodes the one PUBLISH that `frame` is without an owned copy of anything; `None` if it is another packet.
@@ -54,11 +54,20 @@ pub fn decode_publish(
     }
     whole_header(frame, sender, version)
         .and_then(|header| {
-            let mut reader = Reader::new(frame, header.length, version, sender, policy);
+            let mut reader = Reader::new(&frame[header.length..], header.length, version, sender, policy);
             PublishRef::read(header.first_byte, &mut reader)
         })
         .map(Some)
         .map_err(|fault| error(fault, packet, sender, version))
+}
+
+/// A packet decoded in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PacketRef<'a> {
+    /// A PUBLISH, borrowed.
+    Publish(PublishRef<'a>),
+    /// Any other packet, owned: most hold no bytes, and the rest come seldom.
+    Other(Packet),
 }
 
 /// A fixed header (§2.1).
@@ -72,21 +81,63 @@ struct Header {
     total: usize,
 }
 
-/// Reads a fixed header; `None` if it is not complete yet.
+/// For each first byte whether it is right, for packets of one version from one sender.
+type FirstBytes = [bool; 256];
+
+/// By version (before 5.0, 5.0) and sender (unknown, Client, Server): one look instead of a question a rule.
+static FIRST_BYTES: [[FirstBytes; 3]; 2] = {
+    const fn of(version: Version, sender: Option<Role>) -> FirstBytes {
+        let mut right = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            right[byte] = check_first_byte(byte as u8, version, sender).is_ok();
+            byte += 1;
+        }
+        right
+    }
+    const fn of_senders(version: Version) -> [FirstBytes; 3] {
+        [of(version, None), of(version, Some(Role::Client)), of(version, Some(Role::Server))]
+    }
+    [of_senders(Version::V3_1_1), of_senders(Version::V5)]
+};
+
 #[inline]
+fn first_bytes(version: Version, sender: Option<Role>) -> &'static FirstBytes {
+    let sender = match sender {
+        None => 0,
+        Some(Role::Client) => 1,
+        Some(Role::Server) => 2,
+    };
+    &FIRST_BYTES[usize::from(version.is_5())][sender]
+}
+
+const fn check_first_byte(byte: u8, version: Version, sender: Option<Role>) -> Result<PacketType, Misdeed> {
+    let Some(packet) = PacketType::of_first_byte(byte) else { return Err(Misdeed::PacketTypeZero) };
+    if matches!(packet, PacketType::Auth) && !version.is_5() {
+        return Err(Misdeed::PacketTypeReserved);
+    }
+    if matches!(packet, PacketType::Publish) {
+        if let Err(misdeed) = Delivery::check_flags(byte) {
+            return Err(misdeed);
+        }
+    } else if byte != packet.first_byte() {
+        // [MQTT-2.1.3-1] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.14.1-1] [MQTT-3.15.1-1]
+        return Err(Misdeed::ReservedFlags);
+    }
+    match sender {
+        Some(sender) if !packet.may_be_sent_by(sender, version) => Err(Misdeed::WrongSender),
+        _ => Ok(packet),
+    }
+}
+
+/// Reads a fixed header; `None` if it is not complete yet.
+#[inline(always)]
 fn header(bytes: &[u8], sender: Option<Role>, version: Version) -> Result<Option<Header>, Fault> {
     let Some((&first_byte, rest)) = bytes.split_first() else { return Ok(None) };
-    let Some(packet) = PacketType::of_first_byte(first_byte) else {
-        return Err(Fault { kind: Misdeed::PacketTypeZero, offset: 0 });
+    let packet = match PacketType::of_first_byte(first_byte) {
+        Some(packet) if first_bytes(version, sender)[usize::from(first_byte)] => packet,
+        _ => return wrong_first_byte(first_byte, sender, version),
     };
-    if packet != PacketType::Publish && first_byte != packet.first_byte() || packet == PacketType::Auth {
-        check_first_byte(packet, first_byte, version)?;
-    }
-    if let Some(sender) = sender
-        && !packet.may_be_sent_by(sender, version)
-    {
-        return Err(Fault { kind: Misdeed::WrongSender, offset: 0 });
-    }
     match variable_byte_integer(rest) {
         Variable::Value(remaining, length) => Ok(Some(Header {
             packet,
@@ -105,15 +156,11 @@ fn header(bytes: &[u8], sender: Option<Role>, version: Version) -> Result<Option
 }
 
 #[cold]
-fn check_first_byte(packet: PacketType, first_byte: u8, version: Version) -> Result<(), Fault> {
-    if packet == PacketType::Auth && !version.is_5() {
-        return Err(Fault { kind: Misdeed::PacketTypeReserved, offset: 0 });
+const fn wrong_first_byte<T>(byte: u8, sender: Option<Role>, version: Version) -> Result<Option<T>, Fault> {
+    match check_first_byte(byte, version, sender) {
+        Ok(_) => Ok(None),
+        Err(kind) => Err(Fault { kind, offset: 0 }),
     }
-    // [MQTT-2.1.3-1] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.14.1-1] [MQTT-3.15.1-1]
-    if first_byte != packet.first_byte() {
-        return Err(Fault { kind: Misdeed::ReservedFlags, offset: 0 });
-    }
-    Ok(())
 }
 
 /// The fixed header of bytes that ought to be exactly one packet.
@@ -133,29 +180,25 @@ fn packet_type(bytes: &[u8]) -> Option<PacketType> {
 }
 
 #[cold]
-fn error(fault: Fault, packet: Option<PacketType>, sender: Option<Role>, version: Version) -> DecodeError {
+const fn error(
+    fault: Fault,
+    packet: Option<PacketType>,
+    sender: Option<Role>,
+    version: Version,
+) -> DecodeError {
     DecodeError { offset: fault.offset, kind: fault.kind, packet, sender, version }
 }
 
 #[inline]
 fn read_packet(
     header: Header,
-    frame: Bytes,
+    frame: &Bytes,
     sender: Option<Role>,
     version: Version,
     policy: Policy,
 ) -> Result<Packet, DecodeError> {
-    let mut reader = Reader::new(&frame, header.length, version, sender, policy);
-    if header.packet == PacketType::Publish {
-        return match PublishRef::read_owned(header.first_byte, &mut reader, &frame) {
-            Ok((mut publish, payload)) => {
-                publish.take_payload(frame, payload);
-                Ok(Packet::Publish(publish))
-            }
-            Err(fault) => Err(error(fault, Some(header.packet), sender, version)),
-        };
-    }
-    match Packet::read(header.packet, header.first_byte, &mut reader, &frame) {
+    let mut reader = Reader::new(&frame[header.length..], header.length, version, sender, policy);
+    match Packet::read(header.packet, header.first_byte, &mut reader, frame) {
         Ok(packet) => Ok(packet),
         // CONNECT has told its version on the way.
         Err(fault) => Err(error(fault, Some(header.packet), sender, reader.version)),
@@ -218,45 +261,131 @@ impl Decoder {
     /// Takes the next packet off the front of `buffer`; `None` if it is not all there yet.
     ///
     /// Nothing behind the packet is looked at. A fixed header that shows a misdeed, or a size above the maximum, is
-    /// refused before the rest arrives.
+    /// refused before the rest arrives. Strings, Properties and payload are slices of the buffer's memory.
     ///
     /// # Errors
-    /// What the peer did wrong. The stream cannot be read on: the Network Connection is to be closed ([MQTT-4.13.1-1]).
+    /// What the peer did wrong. The stream cannot be read on: the Network Connection is to be
+    /// closed ([MQTT-4.13.1-1]).
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
-        let sender = Some(self.receiver.peer());
-        let Some(version) = self.version else { return self.decode_first(buffer) };
-        let header = match header(buffer, sender, version) {
-            Ok(Some(header)) => header,
-            Ok(None) => return Ok(None),
-            Err(fault) => return Err(error(fault, packet_type(buffer), sender, version)),
-        };
-        if self.is_too_large(header) {
-            return Err(error(TOO_LARGE, Some(header.packet), sender, version));
+        let Some((header, version)) = self.next_header(buffer)? else { return Ok(None) };
+        let mut reader = self.reader(buffer, header, version);
+        if header.packet == PacketType::Publish {
+            return match PublishRef::read(header.first_byte, &mut reader) {
+                Ok(publish) => {
+                    let parts = publish.parts(header.length);
+                    let frame = buffer.split_to(header.total).freeze();
+                    Ok(Some(Packet::Publish(parts.into_publish(frame))))
+                }
+                Err(fault) => Err(self.error(fault, header, version)),
+            };
         }
-        if buffer.len() < header.total {
-            return Ok(None);
+        match Packet::read_bare(header.packet, &mut reader) {
+            Ok(Some(packet)) => {
+                buffer.advance(header.total);
+                Ok(Some(packet))
+            }
+            Ok(None) => {
+                let frame = buffer.split_to(header.total).freeze();
+                self.decode_other(header, version, &frame).map(Some)
+            }
+            Err(fault) => Err(self.error(fault, header, version)),
         }
-        if let Some(packet) = self.short_packet(header, buffer, version)? {
-            return Ok(Some(packet));
-        }
-        let frame = buffer.split_to(header.total).freeze();
-        read_packet(header, frame, sender, version, self.policy).map(Some)
     }
 
-    /// What a Server receives first must be a CONNECT, and it tells the version.
+    /// Decodes the packet at the front of `bytes` in place and moves `bytes` behind it; `None` if it is not all there yet.
+    ///
+    /// A PUBLISH borrows from `bytes`: it is the packet that comes often and whose payload is worth not to touch.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_ref<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<PacketRef<'a>>, DecodeError> {
+        let Some((header, version)) = self.next_header(bytes)? else { return Ok(None) };
+        let Some((frame, rest)) = bytes.split_at_checked(header.total) else { return Ok(None) };
+        let mut reader = self.reader(frame, header, version);
+        if header.packet == PacketType::Publish {
+            return match PublishRef::read(header.first_byte, &mut reader) {
+                Ok(publish) => {
+                    *bytes = rest;
+                    Ok(Some(PacketRef::Publish(publish)))
+                }
+                Err(fault) => Err(self.error(fault, header, version)),
+            };
+        }
+        match Packet::read_bare(header.packet, &mut reader) {
+            Ok(Some(packet)) => {
+                *bytes = rest;
+                Ok(Some(PacketRef::Other(packet)))
+            }
+            Ok(None) => {
+                let packet = self.decode_other(header, version, &Bytes::copy_from_slice(frame))?;
+                *bytes = rest;
+                Ok(Some(PacketRef::Other(packet)))
+            }
+            Err(fault) => Err(self.error(fault, header, version)),
+        }
+    }
+
+    #[inline]
+    fn reader<'a>(&self, bytes: &'a [u8], header: Header, version: Version) -> Reader<'a> {
+        Reader::new(
+            &bytes[header.length..header.total],
+            header.length,
+            version,
+            Some(self.receiver.peer()),
+            self.policy,
+        )
+    }
+
     #[cold]
-    fn decode_first(&mut self, buffer: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
-        let sender = Some(Role::Client);
-        let packet = packet_type(buffer);
-        if buffer.is_empty() {
+    const fn error(&self, fault: Fault, header: Header, version: Version) -> DecodeError {
+        error(fault, Some(header.packet), Some(self.receiver.peer()), version)
+    }
+
+    /// The packets that come seldom.
+    #[inline(never)]
+    fn decode_other(
+        &mut self,
+        header: Header,
+        version: Version,
+        frame: &Bytes,
+    ) -> Result<Packet, DecodeError> {
+        let packet = read_packet(header, frame, Some(self.receiver.peer()), version, self.policy)?;
+        if let (Packet::Connect(connect), None) = (&packet, self.version) {
+            self.version = Some(connect.version);
+        }
+        Ok(packet)
+    }
+
+    /// The fixed header of the next packet, all of which is there, and its version.
+    #[inline(always)]
+    fn next_header(&self, bytes: &[u8]) -> Result<Option<(Header, Version)>, DecodeError> {
+        let Some(version) = self.version else { return self.first_header(bytes) };
+        let sender = Some(self.receiver.peer());
+        let header = match header(bytes, sender, version) {
+            Ok(Some(header)) => header,
+            Ok(None) => return Ok(None),
+            Err(fault) => return Err(error(fault, packet_type(bytes), sender, version)),
+        };
+        if self.is_too_large(header) {
+            return Err(self.error(TOO_LARGE, header, version));
+        }
+        Ok((bytes.len() >= header.total).then_some((header, version)))
+    }
+
+    /// What a Server receives first must be a CONNECT. Until it has told its version, faults are answered as in 3.1.1.
+    #[cold]
+    fn first_header(&self, bytes: &[u8]) -> Result<Option<(Header, Version)>, DecodeError> {
+        let sender = Some(self.receiver.peer());
+        if bytes.is_empty() {
             return Ok(None);
         }
+        let packet = packet_type(bytes);
         // [MQTT-3.1.0-1]
         if packet != Some(PacketType::Connect) {
             let fault = Fault { kind: Misdeed::FirstPacketNotConnect, offset: 0 };
             return Err(error(fault, packet, sender, Version::V3_1_1));
         }
-        let header = match header(buffer, sender, Version::V3_1_1) {
+        let header = match header(bytes, sender, Version::V3_1_1) {
             Ok(Some(header)) => header,
             Ok(None) => return Ok(None),
             Err(fault) => return Err(error(fault, packet, sender, Version::V3_1_1)),
@@ -264,52 +393,18 @@ impl Decoder {
         if self.is_too_large(header) {
             // A 5.0 Client is to be told, so its version is waited for; a few bytes hold it.
             let told = header.length + VERSION_5.len();
-            if buffer.len() < told.min(header.total) {
+            if bytes.len() < told.min(header.total) {
                 return Ok(None);
             }
-            let is_5 = buffer[header.length..].starts_with(VERSION_5);
+            let is_5 = bytes[header.length..].starts_with(VERSION_5);
             let version = if is_5 { Version::V5 } else { Version::V3_1_1 };
-            return Err(error(TOO_LARGE, packet, sender, version));
+            return Err(self.error(TOO_LARGE, header, version));
         }
-        if buffer.len() < header.total {
-            return Ok(None);
-        }
-        let frame = buffer.split_to(header.total).freeze();
-        let packet = read_packet(header, frame, sender, Version::V3_1_1, self.policy)?;
-        if let Packet::Connect(connect) = &packet {
-            self.version = Some(connect.version);
-        }
-        Ok(Some(packet))
+        Ok((bytes.len() >= header.total).then_some((header, Version::V3_1_1)))
     }
 
     #[inline]
-    fn is_too_large(&self, header: Header) -> bool {
-        header.total as u64 > u64::from(self.maximum_packet_size)
-    }
-
-    /// Packets that hold no bytes of the buffer need no buffer of their own.
-    #[inline]
-    fn short_packet(
-        &self,
-        header: Header,
-        buffer: &mut BytesMut,
-        version: Version,
-    ) -> Result<Option<Packet>, DecodeError> {
-        let bare = match header.packet {
-            PacketType::PubAck | PacketType::PubRec | PacketType::PubRel | PacketType::PubComp => {
-                header.total <= header.length + 3
-            }
-            PacketType::PingReq | PacketType::PingResp => true,
-            _ => false,
-        };
-        if !bare {
-            return Ok(None);
-        }
-        let sender = Some(self.receiver.peer());
-        let mut reader = Reader::new(&buffer[..header.total], header.length, version, sender, self.policy);
-        let packet = Packet::read(header.packet, header.first_byte, &mut reader, &Bytes::new())
-            .map_err(|fault| error(fault, Some(header.packet), sender, version))?;
-        buffer.advance(header.total);
-        Ok(Some(packet))
+    const fn is_too_large(&self, header: Header) -> bool {
+        header.total as u64 > self.maximum_packet_size as u64
     }
 }

@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    DecodeError, Decoder, Encode, Packet, PacketType, Policy, Publish, Role, Version, decode_from,
+    DecodeError, Decoder, Encode, Packet, PacketRef, PacketType, Policy, Publish, Role, Version, decode_from,
     decode_publish,
 };
 
@@ -43,7 +43,8 @@ impl Setting {
     }
 }
 
-/// A stream of any bytes decodes without a panic, to the same packets at any split; errors point into the packet.
+/// A stream of any bytes decodes without a panic, to the same packets at any split and in place; errors point into the
+/// packet.
 pub fn decode(input: &[u8]) {
     let Some((&first, stream)) = input.split_first() else { return };
     let setting = Setting::of(first);
@@ -69,6 +70,19 @@ pub fn decode(input: &[u8]) {
             }
         }
     };
+
+    let mut decoder = setting.decoder();
+    let mut rest = stream;
+    let mut in_place = vec![];
+    let end_in_place = loop {
+        match decoder.decode_ref(&mut rest) {
+            Ok(Some(PacketRef::Publish(publish))) => in_place.push(publish.to_publish().into()),
+            Ok(Some(PacketRef::Other(packet))) => in_place.push(packet),
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    assert_eq!((&packets, end), (&in_place, end_in_place), "in place");
 
     let mut decoder = setting.decoder();
     let mut buffer = BytesMut::new();
@@ -143,7 +157,7 @@ fn borrowed_as_owned(
     match (decode_publish(sender, frame, version, policy), decoded) {
         (Ok(Some(borrowed)), Ok(Packet::Publish(owned))) => {
             let Publish { topic, delivery, retain, properties, payload } = owned;
-            assert_eq!(borrowed.topic, topic.as_ref().map_or("", |topic| topic.as_str()));
+            assert_eq!(borrowed.topic.as_str(), topic.as_ref().map_or("", |topic| topic.as_str()));
             assert_eq!((borrowed.delivery, borrowed.retain), (*delivery, *retain));
             assert_eq!(borrowed.properties, properties.as_properties_ref());
             assert_eq!(borrowed.properties.iter().count(), properties.iter().count());

@@ -14,6 +14,7 @@ mod property;
 mod read;
 mod reason;
 mod scalar;
+mod scan;
 #[cfg(feature = "serde")]
 mod serde_impls;
 mod text;
@@ -21,7 +22,7 @@ mod topic;
 mod version;
 mod write;
 
-pub use decoder::{Decoder, decode, decode_from, decode_publish};
+pub use decoder::{Decoder, PacketRef, decode, decode_from, decode_publish};
 pub use error::{DecodeError, EncodeError, ValueError};
 pub use misdeed::{Answer, Misdeed};
 pub use nonempty::{EmptyList, NonEmpty};
@@ -37,6 +38,6 @@ pub use reason::{
     SubAckReason, UnsubAckReason,
 };
 pub use scalar::{NoSuchQoS, PacketIdentifier, QoS};
-pub use text::{BinaryData, Utf8String};
+pub use text::{BinaryData, Utf8Ref, Utf8String};
 pub use topic::{TopicFilter, TopicName};
 pub use version::{Role, Version};

@@ -5,6 +5,9 @@ use bytes::Bytes;
 use crate::misdeed::Misdeed;
 use crate::policy::{Advice, Policy};
 use crate::scalar::PacketIdentifier;
+use crate::scan::is_plain;
+use crate::text::Utf8Ref;
+use crate::topic::check_name;
 use crate::version::{Role, Version};
 
 /// A misdeed and where in the packet it stands.
@@ -16,10 +19,11 @@ pub(crate) struct Fault {
 
 pub(crate) type Read<T> = Result<T, Fault>;
 
-/// The bytes of one packet and how far they have been read.
+/// The bytes of one packet that have not been read yet.
 pub(crate) struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
+    /// Offset in the packet of the end of `rest`.
+    end: usize,
     /// What it is called when bytes are missing.
     short: Misdeed,
     pub(crate) version: Version,
@@ -28,104 +32,101 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// `bytes` is a whole packet, read up to `at`.
+    /// `rest` is what follows a fixed header of `header` bytes.
     #[inline]
     pub(crate) const fn new(
-        bytes: &'a [u8],
-        at: usize,
+        rest: &'a [u8],
+        header: usize,
         version: Version,
         sender: Option<Role>,
         policy: Policy,
     ) -> Self {
-        Self { bytes, at, short: Misdeed::PacketTooShort, version, sender, policy }
+        let end = header + rest.len();
+        Self { rest, end, short: Misdeed::PacketTooShort, version, sender, policy }
     }
 
-    /// A cursor over the Properties at `from..to`, which have been taken already; offsets stay those of the packet.
+    /// A cursor over `part`, the Properties, which have just been taken; offsets stay those of the packet.
     #[inline]
-    pub(crate) fn within(&self, from: usize, to: usize) -> Self {
-        Self {
-            bytes: self.bytes.get(..to).unwrap_or(self.bytes),
-            at: from,
-            short: Misdeed::PropertyTruncated,
-            ..*self
-        }
+    pub(crate) const fn within(&self, part: &'a [u8]) -> Self {
+        Self { rest: part, end: self.at(), short: Misdeed::PropertyTruncated, ..*self }
     }
 
     /// Offset of the next byte in the packet.
     #[inline]
     pub(crate) const fn at(&self) -> usize {
-        self.at
+        self.end - self.rest.len()
     }
 
     #[inline]
     pub(crate) const fn is_at_end(&self) -> bool {
-        self.at == self.bytes.len()
+        self.rest.is_empty()
     }
 
     /// The misdeed `kind`, at `offset`.
     #[inline]
-    pub(crate) fn fault<T>(&self, kind: Misdeed, offset: usize) -> Read<T> {
+    pub(crate) const fn fault<T>(&self, kind: Misdeed, offset: usize) -> Read<T> {
         Err(Fault { kind, offset })
     }
 
     #[cold]
-    fn too_short(&self) -> Fault {
-        Fault { kind: self.short, offset: self.bytes.len() }
+    const fn too_short(&self) -> Fault {
+        Fault { kind: self.short, offset: self.end }
     }
 
     #[inline]
     pub(crate) fn byte(&mut self) -> Read<u8> {
-        let Some(&byte) = self.bytes.get(self.at) else { return Err(self.too_short()) };
-        self.at += 1;
+        let Some((&byte, rest)) = self.rest.split_first() else { return Err(self.too_short()) };
+        self.rest = rest;
         Ok(byte)
     }
 
     #[inline]
     pub(crate) fn take(&mut self, length: usize) -> Read<&'a [u8]> {
-        let Some(taken) = self.bytes.get(self.at..).and_then(|rest| rest.get(..length)) else {
-            return Err(self.too_short());
-        };
-        self.at += length;
+        let Some((taken, rest)) = self.rest.split_at_checked(length) else { return Err(self.too_short()) };
+        self.rest = rest;
         Ok(taken)
     }
 
     /// Two Byte Integer (§1.5.2).
     #[inline]
     pub(crate) fn two_bytes(&mut self) -> Read<u16> {
-        let Some(&[high, low]) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<2>()) else {
-            return Err(self.too_short());
-        };
-        self.at += 2;
-        Ok(u16::from_be_bytes([high, low]))
+        let Some((&bytes, rest)) = self.rest.split_first_chunk() else { return Err(self.too_short()) };
+        self.rest = rest;
+        Ok(u16::from_be_bytes(bytes))
+    }
+
+    /// What has not been read.
+    #[inline]
+    pub(crate) const fn peek(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// All that is left.
     #[inline]
-    pub(crate) fn rest(&mut self) -> &'a [u8] {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        self.at = self.bytes.len();
+    pub(crate) const fn rest(&mut self) -> &'a [u8] {
+        let rest = self.rest;
+        self.rest = &[];
         rest
     }
 
     /// Nothing may be left.
     #[inline]
-    pub(crate) fn end(&self) -> Read<()> {
-        if self.is_at_end() { Ok(()) } else { self.fault(Misdeed::SurplusBytes, self.at) }
+    pub(crate) const fn end(&self) -> Read<()> {
+        if self.is_at_end() { Ok(()) } else { self.fault(Misdeed::SurplusBytes, self.at()) }
     }
 
     /// Variable Byte Integer (§1.5.5).
     #[inline]
     pub(crate) fn variable_byte_integer(&mut self) -> Read<u32> {
-        let from = self.at;
-        match variable_byte_integer(self.bytes.get(from..).unwrap_or_default()) {
+        match variable_byte_integer(self.rest) {
             Variable::Value(value, length) => {
-                self.at += length;
+                self.rest = self.rest.get(length..).unwrap_or_default();
                 Ok(value)
             }
             Variable::Unfinished => Err(self.too_short()),
-            Variable::TooLong => self.fault(Misdeed::VariableByteIntegerTooLong, from + 3),
+            Variable::TooLong => self.fault(Misdeed::VariableByteIntegerTooLong, self.at() + 3),
             Variable::NotMinimal(length) => {
-                self.fault(Misdeed::VariableByteIntegerNotMinimal, from + length - 1)
+                self.fault(Misdeed::VariableByteIntegerNotMinimal, self.at() + length - 1)
             }
         }
     }
@@ -133,11 +134,10 @@ impl<'a> Reader<'a> {
     /// Packet Identifier (§2.2.1).
     #[inline]
     pub(crate) fn packet_identifier(&mut self) -> Read<PacketIdentifier> {
-        let from = self.at;
         // [MQTT-2.2.1-3] [MQTT-2.2.1-4]
         match PacketIdentifier::new(self.two_bytes()?) {
             Some(id) => Ok(id),
-            None => self.fault(Misdeed::PacketIdentifierZero, from),
+            None => self.fault(Misdeed::PacketIdentifierZero, self.at() - 2),
         }
     }
 
@@ -150,33 +150,59 @@ impl<'a> Reader<'a> {
 
     /// UTF-8 Encoded String (§1.5.4).
     #[inline]
-    pub(crate) fn text(&mut self) -> Read<&'a str> {
-        let length = self.two_bytes()?;
-        let from = self.at;
-        let bytes = self.take(length.into())?;
-        match checked_text(bytes, self.policy) {
-            Ok(text) => Ok(text),
-            Err((kind, at)) => self.fault(kind, from + at),
+    pub(crate) fn text(&mut self) -> Read<Utf8Ref<'a>> {
+        let bytes = self.binary()?;
+        if is_plain::<false>(bytes) && !self.policy.looks_at_characters() {
+            return Ok(Utf8Ref::from_checked(bytes));
+        }
+        self.unusual_text(bytes)
+    }
+
+    /// The string that has just been taken, looked at in full.
+    #[cold]
+    fn unusual_text(&self, bytes: &'a [u8]) -> Read<Utf8Ref<'a>> {
+        match check_text(bytes, self.policy) {
+            Ok(()) => Ok(Utf8Ref::from_checked(bytes)),
+            Err((kind, at)) => self.fault(kind, self.at() - bytes.len() + at),
+        }
+    }
+
+    /// UTF-8 Encoded String that is a Topic Name or has zero length; `wildcard` if it has a wildcard character.
+    #[inline]
+    pub(crate) fn topic_name(&mut self, wildcard: Misdeed) -> Read<Utf8Ref<'a>> {
+        let bytes = self.binary()?;
+        if is_plain::<true>(bytes) && !self.policy.looks_at_characters() {
+            return Ok(Utf8Ref::from_checked(bytes));
+        }
+        self.unusual_topic_name(bytes, wildcard)
+    }
+
+    #[cold]
+    fn unusual_topic_name(&self, bytes: &'a [u8], wildcard: Misdeed) -> Read<Utf8Ref<'a>> {
+        let name = self.unusual_text(bytes)?;
+        match check_name(bytes) {
+            // [MQTT-4.7.0-1]
+            Err((Misdeed::TopicNameWildcard, at)) => self.fault(wildcard, self.at() - bytes.len() + at),
+            _ => Ok(name),
         }
     }
 }
 
-/// The text, if it obeys §1.5.4; else the first misdeed and its offset.
-#[inline]
-pub(crate) fn checked_text(bytes: &[u8], policy: Policy) -> Result<&str, (Misdeed, usize)> {
+/// The first misdeed of a string against §1.5.4, and its offset.
+pub(crate) fn check_text(bytes: &[u8], policy: Policy) -> Result<(), (Misdeed, usize)> {
     // [MQTT-1.5.4-1]
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(fault) => return Err((ill_formed(bytes, fault.valid_up_to()), fault.valid_up_to())),
     };
     // [MQTT-1.5.4-2]
-    if bytes.contains(&0) {
-        return Err((Misdeed::NullCharacter, bytes.iter().position(|&byte| byte == 0).unwrap_or_default()));
+    if let Some(at) = bytes.iter().position(|&byte| byte == 0) {
+        return Err((Misdeed::NullCharacter, at));
     }
     if policy.looks_at_characters() {
         check_characters(text, policy)?;
     }
-    Ok(text)
+    Ok(())
 }
 
 /// Which kind of ill-formed: U+D800 to U+DFFF would be ED A0 80 to ED BF BF.

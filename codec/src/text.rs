@@ -11,6 +11,8 @@ use bytes::Bytes;
 
 use crate::error::ValueError;
 use crate::misdeed::Misdeed;
+use crate::policy::Policy;
+use crate::read::check_text;
 
 /// Longest string or Binary Data, in bytes.
 pub(crate) const MAX_LENGTH: usize = u16::MAX as usize;
@@ -104,11 +106,10 @@ impl TryFrom<Bytes> for Utf8String {
     type Error = ValueError;
 
     fn try_from(bytes: Bytes) -> Result<Self, ValueError> {
-        // [MQTT-1.5.4-1]
-        if let Err(fault) = std::str::from_utf8(&bytes) {
-            return Err(crate::read::ill_formed(&bytes, fault.valid_up_to()).into());
+        if bytes.len() > MAX_LENGTH {
+            return Err(ValueError::TooLong);
         }
-        Self::check(&bytes)?;
+        check_text(&bytes, Policy::LENIENT).map_err(|(kind, _)| kind)?;
         Ok(Self(bytes))
     }
 }
@@ -165,6 +166,68 @@ impl fmt::Display for Utf8String {
 }
 
 impl fmt::Debug for Utf8String {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// A UTF-8 Encoded String, borrowed from the packet that it came in.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Utf8Ref<'a>(&'a [u8]);
+
+impl<'a> Utf8Ref<'a> {
+    #[inline]
+    pub(crate) const fn from_checked(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The text. As this crate has no unsafe code, each call checks the encoding anew.
+    #[must_use]
+    pub fn as_str(self) -> &'a str {
+        std::str::from_utf8(self.0).expect("checked when the packet was decoded")
+    }
+
+    /// The UTF-8 bytes, without the length in front of them.
+    #[inline]
+    #[must_use]
+    pub const fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The number of bytes.
+    #[inline]
+    #[must_use]
+    pub const fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no byte.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl PartialEq<str> for Utf8Ref<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Utf8Ref<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl fmt::Display for Utf8Ref<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Utf8Ref<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_str(), f)
     }

@@ -210,22 +210,30 @@ pub(crate) fn check_filter(filter: &[u8], version: Version) -> Result<(), (Misde
     if filter.is_empty() {
         return Err((Misdeed::TopicFilterEmpty, 0));
     }
-    let shared = version.is_5() && filter.starts_with(SHARE);
-    if shared {
+    if version.is_5() && filter.starts_with(SHARE) {
         check_share_name(filter)?;
     }
+    check_wildcards(filter)
+}
+
+/// Wildcards where they may stand (§4.7.1.2, §4.7.1.3).
+#[inline]
+fn check_wildcards(filter: &[u8]) -> Result<(), (Misdeed, usize)> {
+    let mut before = b'/';
     for (at, &byte) in filter.iter().enumerate() {
-        let fills_level =
-            || (at == 0 || filter[at - 1] == b'/') && (at + 1 == filter.len() || filter[at + 1] == b'/');
-        match byte {
-            // [MQTT-4.7.1-1]
-            b'#' if !fills_level() || at + 1 != filter.len() => {
-                return Err((Misdeed::MultiLevelWildcardMisplaced, at));
+        // `#` and `+` differ in this bit alone.
+        if byte & !(b'#' ^ b'+') == b'#' & b'+' {
+            let next = filter.get(at + 1);
+            let alone = before == b'/' && next.is_none_or(|&next| next == b'/');
+            match byte {
+                // [MQTT-4.7.1-1]
+                b'#' if !alone || next.is_some() => return Err((Misdeed::MultiLevelWildcardMisplaced, at)),
+                // [MQTT-4.7.1-2]
+                b'+' if !alone => return Err((Misdeed::SingleLevelWildcardMisplaced, at)),
+                _ => {}
             }
-            // [MQTT-4.7.1-2]
-            b'+' if !fills_level() => return Err((Misdeed::SingleLevelWildcardMisplaced, at)),
-            _ => {}
         }
+        before = byte;
     }
     Ok(())
 }

@@ -45,3 +45,15 @@ pub(crate) fn put_sized(out: &mut impl BufMut, bytes: &[u8]) {
     out.put_u16(bytes.len() as u16);
     out.put_slice(bytes);
 }
+
+/// Writes Property Length and Properties (§2.2.2).
+#[inline]
+pub(crate) fn put_properties(out: &mut impl BufMut, properties: &[u8]) {
+    if properties.is_empty() {
+        // [MQTT-2.2.2-1]
+        out.put_u8(0);
+    } else {
+        put_variable(out, properties.len());
+        out.put_slice(properties);
+    }
+}

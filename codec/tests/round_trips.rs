@@ -29,7 +29,7 @@ fn stream() -> impl Strategy<Value = (Version, Role, Vec<Packet>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2048, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     /// decode(encode(p)) = p, in exactly the bytes foretold, behind what the buffer held.
     #[test]

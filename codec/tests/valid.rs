@@ -4,7 +4,7 @@
 mod support;
 
 use bytes::{Bytes, BytesMut};
-use mqttspec_codec::{Decoder, Policy, decode, decode_from};
+use mqttspec_codec::{Decoder, PacketRef, Policy, decode, decode_from};
 use support::{rows, wire};
 
 #[test]
@@ -46,5 +46,12 @@ fn the_stream_decoder_takes_every_row_after_every_other() {
         let first = decoder.decode(&mut buffer).unwrap().unwrap();
         assert_eq!(decoder.decode(&mut buffer).unwrap().unwrap(), first, "{}", row.place);
         assert!(buffer.is_empty(), "{}", row.place);
+
+        let mut bytes = &row.wire.bytes[..];
+        let in_place = match decoder.decode_ref(&mut bytes).unwrap().unwrap() {
+            PacketRef::Publish(publish) => publish.to_publish().into(),
+            PacketRef::Other(packet) => packet,
+        };
+        assert_eq!((in_place, bytes), (first, &[][..]), "{}", row.place);
     }
 }

@@ -6,11 +6,11 @@ use super::{Body, PacketType};
 use crate::error::EncodeError;
 use crate::misdeed::Misdeed;
 use crate::property::{AllowedIn, Properties, read_properties_or_end};
-use crate::read::{Read, Reader, share};
+use crate::read::{Read, Reader};
 use crate::reason::{PubAckReason, PubRelReason};
 use crate::scalar::PacketIdentifier;
 use crate::version::{Role, Version};
-use crate::write::put_variable;
+use crate::write::put_properties;
 
 macro_rules! acknowledgements {
     ($($(#[$about:meta])* $name:ident $reason:ident;)*) => {$(
@@ -46,7 +46,6 @@ macro_rules! acknowledgements {
                 self
             }
 
-            #[inline]
             pub(crate) fn read(reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
                 let id = reader.packet_identifier()?;
                 if reader.is_at_end() {
@@ -65,7 +64,7 @@ macro_rules! acknowledgements {
                 }
                 let properties = read_properties_or_end::<Self>(reader)?;
                 reader.end()?;
-                Ok(Self { id, reason, properties: Properties::from_checked(share(source, properties.raw)) })
+                Ok(Self { id, reason, properties: Properties::share(source, properties.raw) })
             }
 
             #[inline]
@@ -100,15 +99,24 @@ macro_rules! acknowledgements {
             }
 
             #[inline]
-            fn write(&self, version: Version, out: &mut BytesMut) {
+            fn append(&self, version: Version, length: usize, out: &mut BytesMut) {
+                let [high, low] = self.id.get().to_be_bytes();
+                if length == 2 {
+                    // By far the most, and all of it known here.
+                    out.extend_from_slice(&[self.first_byte(), 2, high, low]);
+                } else {
+                    super::encode::append(self, version, length, out);
+                }
+            }
+
+            fn write(&self, version: Version, out: &mut &mut [u8]) {
                 out.put_u16(self.id.get());
                 if !version.is_5() || self.is_bare() {
                     return;
                 }
                 out.put_u8(self.reason.into());
                 if !self.properties.is_empty() {
-                    put_variable(out, self.properties.as_bytes().len());
-                    out.put_slice(self.properties.as_bytes());
+                    put_properties(out, self.properties.as_bytes());
                 }
             }
         }

@@ -1,15 +1,15 @@
 //! AUTH (§3.15), from 5.0 on.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use super::{Body, PacketType};
 use crate::error::EncodeError;
 use crate::misdeed::Misdeed;
 use crate::property::{AllowedIn, AuthenticationMethod, Properties, PropertyIdentifier, read_properties};
-use crate::read::{Read, Reader, share};
+use crate::read::{Read, Reader};
 use crate::reason::AuthReason;
 use crate::version::{Role, Version};
-use crate::write::put_variable;
+use crate::write::put_properties;
 
 /// AUTH: a step of enhanced authentication (§3.15, §4.12).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +57,7 @@ impl Auth {
             return reader.fault(Misdeed::AuthenticationMethodMissing, properties_at);
         }
         reader.end()?;
-        Ok(Self { reason, properties: Properties::from_checked(share(source, properties.raw)) })
+        Ok(Self { reason, properties: Properties::share(source, properties.raw) })
     }
 }
 
@@ -79,9 +79,8 @@ impl Body for Auth {
         Ok(1 + self.properties.encoded_len())
     }
 
-    fn write(&self, _version: Version, out: &mut BytesMut) {
+    fn write(&self, _version: Version, out: &mut &mut [u8]) {
         out.put_u8(self.reason.into());
-        put_variable(out, self.properties.as_bytes().len());
-        out.put_slice(self.properties.as_bytes());
+        put_properties(out, self.properties.as_bytes());
     }
 }

@@ -1,15 +1,15 @@
 //! CONNACK (§3.2).
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use super::{Body, PacketType};
 use crate::error::EncodeError;
 use crate::misdeed::Misdeed;
 use crate::property::{AllowedIn, Properties, read_properties};
-use crate::read::{Read, Reader, share};
+use crate::read::{Read, Reader};
 use crate::reason::ConnectReason;
 use crate::version::Version;
-use crate::write::put_variable;
+use crate::write::put_properties;
 
 /// CONNACK: the Server accepts the Network Connection or refuses it (§3.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -70,11 +70,7 @@ impl ConnAck {
         let properties =
             if reader.version.is_5() { read_properties::<Self>(reader)? } else { Default::default() };
         reader.end()?;
-        Ok(Self {
-            session_present,
-            reason,
-            properties: Properties::from_checked(share(source, properties.raw)),
-        })
+        Ok(Self { session_present, reason, properties: Properties::share(source, properties.raw) })
     }
 }
 
@@ -99,12 +95,11 @@ impl Body for ConnAck {
         self.reason.return_code().map(|_| 2).ok_or(EncodeError::ReasonCodeBeforeVersion5)
     }
 
-    fn write(&self, version: Version, out: &mut BytesMut) {
+    fn write(&self, version: Version, out: &mut &mut [u8]) {
         out.put_u8(self.session_present.into());
         if version.is_5() {
             out.put_u8(self.reason.into());
-            put_variable(out, self.properties.as_bytes().len());
-            out.put_slice(self.properties.as_bytes());
+            put_properties(out, self.properties.as_bytes());
         } else {
             out.put_u8(self.reason.return_code().unwrap_or_default());
         }

@@ -1,6 +1,6 @@
 //! CONNECT (§3.1), with the Will that it carries (§3.1.2.5, §3.1.3.2 to §3.1.3.4).
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use super::{Body, PacketType};
 use crate::error::EncodeError;
@@ -12,9 +12,9 @@ use crate::property::{
 use crate::read::{Read, Reader, share};
 use crate::scalar::QoS;
 use crate::text::{BinaryData, Utf8String};
-use crate::topic::{TopicName, check_name};
+use crate::topic::TopicName;
 use crate::version::Version;
-use crate::write::{put_sized, put_variable};
+use crate::write::{put_properties, put_sized};
 
 /// CONNECT: the Client asks for a Network Connection to be accepted (§3.1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -77,7 +77,7 @@ impl Connect {
         self
     }
 
-    pub(crate) fn read(reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
+    pub(crate) fn read(reader: &mut Reader<'_>, source: &Bytes) -> Read<Box<Self>> {
         let version = read_version(reader)?;
         reader.version = version;
         let flags = Flags::read(reader)?;
@@ -91,7 +91,7 @@ impl Connect {
         // [MQTT-3.1.3-1] [MQTT-3.1.3-3]
         let client_id_at = reader.at();
         let client_id = reader.text()?;
-        check_client_id(client_id, version, flags.clean_start)
+        check_client_id(client_id.as_bytes(), version, flags.clean_start)
             .or_else(|kind| reader.fault(kind, client_id_at))?;
         let will = flags.will.map(|(qos, retain)| Will::read(qos, retain, reader, source)).transpose()?;
         // [MQTT-3.1.3-12] [MQTT-3.1.2-17]
@@ -100,7 +100,7 @@ impl Connect {
         let password = if flags.password && !reader.may_be_missing() { Some(reader.binary()?) } else { None };
         // [MQTT-3.1.2-16] [MQTT-3.1.2-18]
         reader.end()?;
-        Ok(Self {
+        Ok(Box::new(Self {
             version,
             clean_start: flags.clean_start,
             keep_alive,
@@ -108,8 +108,8 @@ impl Connect {
             will,
             user_name: user_name.map(|text| Utf8String::from_checked(share(source, text.as_bytes()))),
             password: password.map(|bytes| BinaryData::from_checked(share(source, bytes))),
-            properties: Properties::from_checked(share(source, properties.raw)),
-        })
+            properties: Properties::share(source, properties.raw),
+        }))
     }
 }
 
@@ -207,14 +207,19 @@ impl Flags {
     }
 }
 
-fn check_client_id(client_id: &str, version: Version, clean_start: bool) -> Result<(), Misdeed> {
+fn check_client_id(client_id: &[u8], version: Version, clean_start: bool) -> Result<(), Misdeed> {
     match version {
         // 3.1.1/[MQTT-3.1.3-7] 3.1.1/[MQTT-3.1.3-8]
         Version::V3_1_1 if client_id.is_empty() && !clean_start => Err(Misdeed::ClientIdentifierMissing),
         Version::V3_1 if client_id.is_empty() => Err(Misdeed::ClientIdentifierMissing),
-        Version::V3_1 if client_id.chars().count() > 23 => Err(Misdeed::ClientIdentifierTooLong),
+        Version::V3_1 if characters(client_id) > 23 => Err(Misdeed::ClientIdentifierTooLong),
         _ => Ok(()),
     }
+}
+
+/// The number of code points of UTF-8: each has one byte that does not continue another.
+fn characters(text: &[u8]) -> usize {
+    text.iter().filter(|&&byte| byte & 0xC0 != 0x80).count()
 }
 
 impl Will {
@@ -232,22 +237,19 @@ impl Will {
     }
 
     /// [MQTT-3.1.2-9]
+    #[inline(always)]
     fn read(qos: QoS, retain: bool, reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
         let properties =
             if reader.version.is_5() { read_properties::<Self>(reader)? } else { Default::default() };
-        let topic_at = reader.at() + 2;
-        // [MQTT-3.1.3-11]
-        let topic = reader.text()?;
-        match check_name(topic.as_bytes()) {
-            Ok(()) => {}
-            // [MQTT-4.7.3-1]
-            Err((Misdeed::TopicNameEmpty, _)) => return reader.fault(Misdeed::WillTopicEmpty, topic_at),
-            // [MQTT-4.7.0-1]
-            Err((_, at)) => return reader.fault(Misdeed::WillTopicWildcard, topic_at + at),
+        // [MQTT-3.1.3-11] [MQTT-4.7.0-1]
+        let topic = reader.topic_name(Misdeed::WillTopicWildcard)?;
+        // [MQTT-4.7.3-1]
+        if topic.is_empty() {
+            return reader.fault(Misdeed::WillTopicEmpty, reader.at());
         }
         let payload_at = reader.at() + 2;
         let payload = reader.binary()?;
-        let properties = Properties::<Self>::from_checked(share(source, properties.raw));
+        let properties = Properties::<Self>::share(source, properties.raw);
         if reader.policy.payload_format == Advice::Refuse
             && properties.says_utf8()
             && let Err(fault) = std::str::from_utf8(payload)
@@ -268,7 +270,7 @@ impl Body for Connect {
     const TYPE: PacketType = PacketType::Connect;
 
     fn check(&self, _version: Version) -> Result<(), EncodeError> {
-        check_client_id(&self.client_id, self.version, self.clean_start)?;
+        check_client_id(self.client_id.as_bytes(), self.version, self.clean_start)?;
         if self.version.is_5() {
             // §3.1.2.11.10
             if self.properties.contains::<AuthenticationData>()
@@ -305,20 +307,18 @@ impl Body for Connect {
             + self.password.as_ref().map_or(0, |bytes| 2 + bytes.len()))
     }
 
-    fn write(&self, _version: Version, out: &mut BytesMut) {
+    fn write(&self, _version: Version, out: &mut &mut [u8]) {
         put_sized(out, self.version.protocol_name().as_bytes());
         out.put_u8(self.version.level());
         out.put_u8(Flags::of(self));
         out.put_u16(self.keep_alive);
         if self.version.is_5() {
-            put_variable(out, self.properties.as_bytes().len());
-            out.put_slice(self.properties.as_bytes());
+            put_properties(out, self.properties.as_bytes());
         }
         put_sized(out, self.client_id.as_bytes());
         if let Some(will) = &self.will {
             if self.version.is_5() {
-                put_variable(out, will.properties.as_bytes().len());
-                out.put_slice(will.properties.as_bytes());
+                put_properties(out, will.properties.as_bytes());
             }
             put_sized(out, will.topic.as_bytes());
             put_sized(out, &will.payload);

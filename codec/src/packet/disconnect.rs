@@ -1,15 +1,15 @@
 //! DISCONNECT (§3.14).
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use super::{Body, PacketType};
 use crate::error::EncodeError;
 use crate::misdeed::Misdeed;
 use crate::property::{AllowedIn, Properties, read_properties_or_end};
-use crate::read::{Read, Reader, share};
+use crate::read::{Read, Reader};
 use crate::reason::DisconnectReason;
 use crate::version::{Role, Version};
-use crate::write::put_variable;
+use crate::write::put_properties;
 
 /// DISCONNECT: the last packet of its sender (§3.14); of the Client only before 5.0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -64,7 +64,7 @@ impl Disconnect {
         }
         let properties = read_properties_or_end::<Self>(reader)?;
         reader.end()?;
-        Ok(Self { reason, properties: Properties::from_checked(share(source, properties.raw)) })
+        Ok(Self { reason, properties: Properties::share(source, properties.raw) })
     }
 
     fn is_bare(&self) -> bool {
@@ -95,14 +95,13 @@ impl Body for Disconnect {
         })
     }
 
-    fn write(&self, version: Version, out: &mut BytesMut) {
+    fn write(&self, version: Version, out: &mut &mut [u8]) {
         if !version.is_5() || self.is_bare() {
             return;
         }
         out.put_u8(self.reason.into());
         if !self.properties.is_empty() {
-            put_variable(out, self.properties.as_bytes().len());
-            out.put_slice(self.properties.as_bytes());
+            put_properties(out, self.properties.as_bytes());
         }
     }
 }

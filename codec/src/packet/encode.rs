@@ -45,8 +45,26 @@ pub(crate) trait Body {
     /// The Remaining Length.
     fn length(&self, version: Version) -> Result<usize, EncodeError>;
 
-    /// Appends exactly as many bytes as `length` says.
-    fn write(&self, version: Version, out: &mut BytesMut);
+    /// Fills `out`, which has as many bytes as `length` says, from the front.
+    fn write(&self, version: Version, out: &mut &mut [u8]);
+
+    /// Appends the whole packet, `length` being its Remaining Length.
+    #[inline]
+    fn append(&self, version: Version, length: usize, out: &mut BytesMut) {
+        append(self, version, length, out);
+    }
+}
+
+/// Writing into bytes that are there is faster than to append field by field, each with a look at the capacity.
+#[inline]
+pub(super) fn append<T: Body + ?Sized>(packet: &T, version: Version, length: usize, out: &mut BytesMut) {
+    let from = out.len();
+    out.resize(from + 1 + variable_length(length) + length, 0);
+    let mut room = &mut out[from..];
+    room.put_u8(packet.first_byte());
+    put_variable(&mut room, length);
+    packet.write(version, &mut room);
+    debug_assert!(room.is_empty(), "{} is shorter than it said", T::TYPE);
 }
 
 impl<T: Body> Encode for T {
@@ -66,12 +84,7 @@ impl<T: Body> Encode for T {
     #[inline]
     fn encode_unchecked(&self, version: Version, out: &mut BytesMut) -> Result<(), EncodeError> {
         let length = checked_length(self.length(version)?)?;
-        out.reserve(1 + variable_length(length) + length);
-        out.put_u8(self.first_byte());
-        put_variable(out, length);
-        let from = out.len();
-        self.write(version, out);
-        debug_assert_eq!(out.len() - from, length, "{} wrote another length than it said", Self::TYPE);
+        self.append(version, length, out);
         Ok(())
     }
 }

@@ -192,15 +192,10 @@ impl Packet {
     }
 
     /// Reads what follows the fixed header. `source` is the whole packet, of which `reader` has read the fixed header.
-    #[inline]
     pub(crate) fn read(packet: PacketType, flags: u8, reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
         Ok(match packet {
-            PacketType::Connect => Connect::read(reader, source)?.into(),
+            PacketType::Connect => Self::Connect(Connect::read(reader, source)?),
             PacketType::ConnAck => ConnAck::read(reader, source)?.into(),
-            PacketType::Publish => {
-                let publish = PublishRef::read(flags, reader)?;
-                publish.to_owned_in(source).into()
-            }
             PacketType::PubAck => PubAck::read(reader, source)?.into(),
             PacketType::PubRec => PubRec::read(reader, source)?.into(),
             PacketType::PubRel => PubRel::read(reader, source)?.into(),
@@ -209,6 +204,12 @@ impl Packet {
             PacketType::SubAck => SubAck::read(reader, source)?.into(),
             PacketType::Unsubscribe => Unsubscribe::read(reader, source)?.into(),
             PacketType::UnsubAck => UnsubAck::read(reader, source)?.into(),
+            PacketType::Disconnect => Disconnect::read(reader, source)?.into(),
+            PacketType::Auth => Auth::read(reader, source)?.into(),
+            PacketType::Publish => {
+                let header = reader.at();
+                PublishRef::read(flags, reader)?.parts(header).into_publish(source.clone()).into()
+            }
             PacketType::PingReq => {
                 reader.end()?;
                 Self::PingReq
@@ -217,9 +218,31 @@ impl Packet {
                 reader.end()?;
                 Self::PingResp
             }
-            PacketType::Disconnect => Disconnect::read(reader, source)?.into(),
-            PacketType::Auth => Auth::read(reader, source)?.into(),
         })
+    }
+
+    /// Reads what follows the fixed header of a packet that has no room for Properties, strings or a payload, and so needs
+    /// no buffer: the acknowledgements and pings that come most often after PUBLISH. `None` for any other.
+    #[inline(always)]
+    pub(crate) fn read_bare(packet: PacketType, reader: &mut Reader<'_>) -> Read<Option<Self>> {
+        macro_rules! acknowledgement {
+            ($name:ident) => {
+                match reader.peek().len() {
+                    2 => Self::$name($name::success(reader.packet_identifier()?)),
+                    3 => Self::$name($name::read(reader, &Bytes::new())?),
+                    _ => return Ok(None),
+                }
+            };
+        }
+        Ok(Some(match packet {
+            PacketType::PubAck => acknowledgement!(PubAck),
+            PacketType::PubRec => acknowledgement!(PubRec),
+            PacketType::PubRel => acknowledgement!(PubRel),
+            PacketType::PubComp => acknowledgement!(PubComp),
+            PacketType::PingReq if reader.is_at_end() => Self::PingReq,
+            PacketType::PingResp if reader.is_at_end() => Self::PingResp,
+            _ => return Ok(None),
+        }))
     }
 }
 

@@ -10,11 +10,12 @@ use crate::property::{
     AllowedIn, PayloadFormatIndicator, Properties, PropertiesRef, PropertyIdentifier, TopicAlias, ValueRef,
     read_properties,
 };
-use crate::read::{Read, Reader, share};
+use crate::read::{Read, Reader};
 use crate::scalar::{PacketIdentifier, QoS};
-use crate::topic::{TopicName, check_name};
+use crate::text::Utf8Ref;
+use crate::topic::TopicName;
 use crate::version::Version;
-use crate::write::{put_sized, put_variable};
+use crate::write::{put_properties, put_sized, put_variable, variable_length};
 
 /// PUBLISH: an Application Message on its way (§3.3).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +57,17 @@ pub enum Delivery {
 }
 
 impl Delivery {
+    /// The QoS and DUP in the first byte of a PUBLISH.
+    pub(crate) const fn check_flags(flags: u8) -> Result<(), Misdeed> {
+        match (flags >> QOS_SHIFT & 0b11, flags & DUP != 0) {
+            // [MQTT-3.3.1-4]
+            (3, _) => Err(Misdeed::PublishQoSInvalid),
+            // [MQTT-3.3.1-2]
+            (0, true) => Err(Misdeed::DupWithQoSZero),
+            _ => Ok(()),
+        }
+    }
+
     /// The QoS level.
     #[inline]
     #[must_use]
@@ -156,7 +168,7 @@ impl Publish {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublishRef<'a> {
     /// Topic Name (§3.3.2.1); zero-length with a Topic Alias only.
-    pub topic: &'a str,
+    pub topic: Utf8Ref<'a>,
     /// QoS level with what it needs.
     pub delivery: Delivery,
     /// RETAIN (§3.3.1.3).
@@ -172,29 +184,19 @@ const QOS_SHIFT: u32 = 1;
 const DUP: u8 = 1 << 3;
 
 impl<'a> PublishRef<'a> {
-    /// `flags` is the first byte of the packet; its QoS and DUP are checked here.
-    #[inline]
+    /// `flags` is the first byte of the packet, which has been checked.
+    #[inline(always)]
     pub(crate) fn read(flags: u8, reader: &mut Reader<'a>) -> Read<Self> {
-        // [MQTT-3.3.1-4]
-        let Ok(qos) = QoS::try_from(flags >> QOS_SHIFT & 0b11) else {
-            return reader.fault(Misdeed::PublishQoSInvalid, 0);
-        };
-        let dup = flags & DUP != 0;
-        // [MQTT-3.3.1-2]
-        if dup && qos == QoS::AtMostOnce {
-            return reader.fault(Misdeed::DupWithQoSZero, 0);
-        }
         let topic_at = reader.at();
         // [MQTT-3.3.2-1]
-        let topic = reader.text()?;
-        if let Err((Misdeed::TopicNameWildcard, at)) = check_name(topic.as_bytes()) {
-            return reader.fault(Misdeed::TopicNameWildcard, topic_at + 2 + at);
-        }
-        let delivery = match qos {
+        // [MQTT-3.3.2-2]
+        let topic = reader.topic_name(Misdeed::TopicNameWildcard)?;
+        let dup = flags & DUP != 0;
+        let delivery = match flags >> QOS_SHIFT & 0b11 {
             // [MQTT-2.2.1-2]
-            QoS::AtMostOnce => Delivery::AtMostOnce,
-            QoS::AtLeastOnce => Delivery::AtLeastOnce { id: reader.packet_identifier()?, dup },
-            QoS::ExactlyOnce => Delivery::ExactlyOnce { id: reader.packet_identifier()?, dup },
+            0 => Delivery::AtMostOnce,
+            1 => Delivery::AtLeastOnce { id: reader.packet_identifier()?, dup },
+            _ => Delivery::ExactlyOnce { id: reader.packet_identifier()?, dup },
         };
         let mut properties = PropertiesRef::from_checked(&[]);
         if reader.version.is_5() {
@@ -207,59 +209,88 @@ impl<'a> PublishRef<'a> {
             // [MQTT-4.7.3-1]
             return reader.fault(Misdeed::TopicNameEmpty, topic_at);
         }
-        let payload_at = reader.at();
-        let payload = reader.rest();
-        if reader.policy.payload_format == Advice::Refuse
-            && properties.get(PropertyIdentifier::PayloadFormatIndicator) == Some(ValueRef::Byte(1))
-            && let Err(fault) = std::str::from_utf8(payload)
-        {
-            return reader.fault(Misdeed::PayloadNotUtf8, payload_at + fault.valid_up_to());
+        if reader.policy.payload_format == Advice::Refuse {
+            check_payload_format(reader, properties)?;
         }
+        let payload = reader.rest();
         Ok(Self { topic, delivery, retain: flags & RETAIN != 0, properties, payload })
     }
 
-    /// The owned packet, its parts slices of `source`, which this one was read from.
-    #[inline]
-    pub(crate) fn to_owned_in(self, source: &Bytes) -> Publish {
+    /// The same packet in buffers of its own.
+    #[must_use]
+    pub fn to_publish(&self) -> Publish {
+        let copy = Bytes::copy_from_slice;
         Publish {
-            topic: self.owned_topic(source),
+            topic: Some(self.topic.as_bytes())
+                .filter(|topic| !topic.is_empty())
+                .map(copy)
+                .map(TopicName::from_checked),
             delivery: self.delivery,
             retain: self.retain,
-            properties: Properties::from_checked(share(source, self.properties.as_bytes())),
-            payload: share(source, self.payload),
+            properties: Properties::from_checked(copy(self.properties.as_bytes())),
+            payload: copy(self.payload),
         }
     }
 
+    /// Where its parts stand in the packet, whose fixed header takes `header` bytes: all that is needed to own it.
     #[inline]
-    fn owned_topic(&self, source: &Bytes) -> Option<TopicName> {
-        (!self.topic.is_empty()).then(|| TopicName::from_checked(share(source, self.topic.as_bytes())))
+    pub(crate) const fn parts(&self, header: usize) -> Parts {
+        let id = if self.delivery.packet_identifier().is_some() { 2 } else { 0 };
+        Parts {
+            topic_at: header + 2,
+            topic: self.topic.len(),
+            before_property_length: header + 2 + self.topic.len() + id,
+            delivery: self.delivery,
+            retain: self.retain,
+            properties: self.properties.as_bytes().len(),
+            payload: self.payload.len(),
+        }
     }
+}
 
-    /// As [`to_owned_in`](Self::to_owned_in), but `source` becomes the payload: one reference less to count.
-    #[inline]
-    pub(crate) fn read_owned(flags: u8, reader: &mut Reader<'a>, source: &Bytes) -> Read<(Publish, usize)> {
-        let borrowed = Self::read(flags, reader)?;
-        let publish = Publish {
-            topic: borrowed.owned_topic(source),
-            delivery: borrowed.delivery,
-            retain: borrowed.retain,
-            properties: Properties::from_checked(share(source, borrowed.properties.as_bytes())),
-            payload: Bytes::new(),
+#[cold]
+fn check_payload_format(reader: &Reader<'_>, properties: PropertiesRef<'_, Publish>) -> Read<()> {
+    let is_utf8 = properties.get(PropertyIdentifier::PayloadFormatIndicator) == Some(ValueRef::Byte(1));
+    match std::str::from_utf8(reader.peek()) {
+        Err(fault) if is_utf8 => reader.fault(Misdeed::PayloadNotUtf8, reader.at() + fault.valid_up_to()),
+        _ => Ok(()),
+    }
+}
+
+/// A checked PUBLISH without its bytes.
+pub(crate) struct Parts {
+    topic_at: usize,
+    topic: usize,
+    before_property_length: usize,
+    delivery: Delivery,
+    retain: bool,
+    properties: usize,
+    payload: usize,
+}
+
+impl Parts {
+    /// The packet, its parts slices of `frame`, which becomes the payload: one reference less to count.
+    #[inline(always)]
+    pub(crate) fn into_publish(self, mut frame: Bytes) -> Publish {
+        let topic = (self.topic > 0)
+            .then(|| TopicName::from_checked(frame.slice(self.topic_at..self.topic_at + self.topic)));
+        let properties = if self.properties == 0 {
+            Properties::new()
+        } else {
+            let from = self.before_property_length + variable_length(self.properties);
+            Properties::from_checked(frame.slice(from..from + self.properties))
         };
-        Ok((publish, borrowed.payload.len()))
+        let payload = if self.payload == 0 {
+            Bytes::new()
+        } else {
+            frame.advance(frame.len() - self.payload);
+            frame
+        };
+        Publish { topic, delivery: self.delivery, retain: self.retain, properties, payload }
     }
 }
 
 impl Publish {
-    /// Makes the last `length` bytes of `source` the payload.
-    #[inline]
-    pub(crate) fn take_payload(&mut self, mut source: Bytes, length: usize) {
-        if length > 0 {
-            source.advance(source.len() - length);
-            self.payload = source;
-        }
-    }
-
     #[inline]
     fn topic_bytes(&self) -> &[u8] {
         self.topic.as_ref().map_or(&[], TopicName::as_bytes)
@@ -310,16 +341,43 @@ impl Body for Publish {
             + self.payload.len())
     }
 
-    #[inline]
-    fn write(&self, version: Version, out: &mut BytesMut) {
+    fn write(&self, version: Version, out: &mut &mut [u8]) {
         put_sized(out, self.topic_bytes());
         if let Some(id) = self.delivery.packet_identifier() {
             out.put_u16(id.get());
         }
         if version.is_5() {
-            put_variable(out, self.properties.as_bytes().len());
-            out.put_slice(self.properties.as_bytes());
+            put_properties(out, self.properties.as_bytes());
         }
         out.put_slice(&self.payload);
+    }
+
+    /// A payload is too long to write zeros under it first, and the few fields before it go in few pieces.
+    #[inline]
+    fn append(&self, version: Version, length: usize, out: &mut BytesMut) {
+        out.reserve(1 + variable_length(length) + length);
+        let topic = self.topic_bytes();
+        let [high, low] = (topic.len() as u16).to_be_bytes();
+        if length <= 0x7F {
+            out.extend_from_slice(&[self.first_byte(), length as u8, high, low]);
+        } else {
+            out.put_u8(self.first_byte());
+            put_variable(out, length);
+            out.extend_from_slice(&[high, low]);
+        }
+        out.extend_from_slice(topic);
+        let id = self.delivery.packet_identifier().map(|id| id.get().to_be_bytes());
+        match (id, version.is_5(), self.properties.as_bytes()) {
+            (Some([high, low]), true, []) => out.extend_from_slice(&[high, low, 0]),
+            (id, five, properties) => {
+                if let Some(id) = id {
+                    out.extend_from_slice(&id);
+                }
+                if five {
+                    put_properties(out, properties);
+                }
+            }
+        }
+        out.extend_from_slice(&self.payload);
     }
 }

@@ -1,6 +1,6 @@
 //! SUBSCRIBE and SUBACK (§3.8, §3.9).
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use super::{Body, PacketType};
 use crate::error::EncodeError;
@@ -12,7 +12,7 @@ use crate::reason::SubAckReason;
 use crate::scalar::{PacketIdentifier, QoS};
 use crate::topic::{TopicFilter, check_filter};
 use crate::version::Version;
-use crate::write::{put_sized, put_variable};
+use crate::write::{put_properties, put_sized};
 
 /// SUBSCRIBE (§3.8).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -96,7 +96,7 @@ impl Subscription {
             | (self.retain_handling as u8) << RETAIN_HANDLING_SHIFT
     }
 
-    #[inline]
+    #[inline(always)]
     fn read(reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
         let filter = read_filter(reader)?;
         let at = reader.at();
@@ -148,13 +148,26 @@ impl From<(TopicFilter, QoS)> for Subscription {
 /// A Topic Filter of SUBSCRIBE or UNSUBSCRIBE.
 #[inline]
 pub(super) fn read_filter<'a>(reader: &mut Reader<'a>) -> Read<&'a [u8]> {
-    let at = reader.at() + 2;
     // [MQTT-3.8.3-1] [MQTT-3.10.3-1]
     let filter = reader.text()?.as_bytes();
     match check_filter(filter, reader.version) {
         Ok(()) => Ok(filter),
-        Err((kind, offset)) => reader.fault(kind, at + offset),
+        Err((kind, offset)) => reader.fault(kind, reader.at() - filter.len() + offset),
     }
+}
+
+/// How many Topic Filters, each with `options` bytes behind it, there are in a payload if its lengths add up.
+///
+/// A list made for as many need not grow, and can hold no more than the bytes that came.
+#[inline]
+pub(super) fn count(mut payload: &[u8], options: usize) -> usize {
+    let mut filters = 0;
+    while let Some((&length, _)) = payload.split_first_chunk() {
+        let Some(rest) = payload.get(2 + usize::from(u16::from_be_bytes(length)) + options..) else { break };
+        payload = rest;
+        filters += 1;
+    }
+    filters
 }
 
 /// A filter made for 3.1.1 may be none in 5.0: `$share` has a meaning there.
@@ -184,7 +197,7 @@ impl Subscribe {
         let properties =
             if reader.version.is_5() { read_properties::<Self>(reader)? } else { Default::default() };
         let at = reader.at();
-        let mut subscriptions = Vec::new();
+        let mut subscriptions = Vec::with_capacity(count(reader.peek(), 1));
         while !reader.is_at_end() {
             subscriptions.push(Subscription::read(reader, source)?);
         }
@@ -192,7 +205,7 @@ impl Subscribe {
         let Ok(subscriptions) = NonEmpty::try_from(subscriptions) else {
             return reader.fault(Misdeed::SubscribeEmpty, at);
         };
-        Ok(Self { id, properties: Properties::from_checked(share(source, properties.raw)), subscriptions })
+        Ok(Self { id, properties: Properties::share(source, properties.raw), subscriptions })
     }
 }
 
@@ -215,11 +228,10 @@ impl Body for Subscribe {
                 .sum::<usize>())
     }
 
-    fn write(&self, version: Version, out: &mut BytesMut) {
+    fn write(&self, version: Version, out: &mut &mut [u8]) {
         out.put_u16(self.id.get());
         if version.is_5() {
-            put_variable(out, self.properties.as_bytes().len());
-            out.put_slice(self.properties.as_bytes());
+            put_properties(out, self.properties.as_bytes());
         }
         for subscription in &self.subscriptions {
             put_sized(out, subscription.filter.as_bytes());
@@ -271,7 +283,7 @@ impl SubAck {
         let Ok(reasons) = NonEmpty::try_from(reasons) else {
             return reader.fault(Misdeed::SubAckEmpty, at);
         };
-        Ok(Self { id, properties: Properties::from_checked(share(source, properties.raw)), reasons })
+        Ok(Self { id, properties: Properties::share(source, properties.raw), reasons })
     }
 }
 
@@ -303,12 +315,13 @@ impl Body for SubAck {
         Ok(2 + if version.is_5() { self.properties.encoded_len() } else { 0 } + self.reasons.len())
     }
 
-    fn write(&self, version: Version, out: &mut BytesMut) {
+    fn write(&self, version: Version, out: &mut &mut [u8]) {
         out.put_u16(self.id.get());
         if version.is_5() {
-            put_variable(out, self.properties.as_bytes().len());
-            out.put_slice(self.properties.as_bytes());
+            put_properties(out, self.properties.as_bytes());
         }
-        out.extend(self.reasons.iter().map(|&reason| u8::from(reason)));
+        for &reason in &self.reasons {
+            out.put_u8(reason.into());
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! UNSUBSCRIBE and UNSUBACK (§3.10, §3.11).
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
-use super::subscribe::{check_for, read_filter};
+use super::subscribe::{check_for, count, read_filter};
 use super::{Body, PacketType};
 use crate::error::EncodeError;
 use crate::misdeed::Misdeed;
@@ -13,7 +13,7 @@ use crate::reason::UnsubAckReason;
 use crate::scalar::PacketIdentifier;
 use crate::topic::TopicFilter;
 use crate::version::Version;
-use crate::write::{put_sized, put_variable};
+use crate::write::{put_properties, put_sized};
 
 /// UNSUBSCRIBE (§3.10).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +46,7 @@ impl Unsubscribe {
         let properties =
             if reader.version.is_5() { read_properties::<Self>(reader)? } else { Default::default() };
         let at = reader.at();
-        let mut filters = Vec::new();
+        let mut filters = Vec::with_capacity(count(reader.peek(), 0));
         while !reader.is_at_end() {
             filters.push(TopicFilter::from_checked(share(source, read_filter(reader)?)));
         }
@@ -54,7 +54,7 @@ impl Unsubscribe {
         let Ok(filters) = NonEmpty::try_from(filters) else {
             return reader.fault(Misdeed::UnsubscribeEmpty, at);
         };
-        Ok(Self { id, properties: Properties::from_checked(share(source, properties.raw)), filters })
+        Ok(Self { id, properties: Properties::share(source, properties.raw), filters })
     }
 }
 
@@ -73,11 +73,10 @@ impl Body for Unsubscribe {
             + self.filters.iter().map(|filter| 2 + filter.as_bytes().len()).sum::<usize>())
     }
 
-    fn write(&self, version: Version, out: &mut BytesMut) {
+    fn write(&self, version: Version, out: &mut &mut [u8]) {
         out.put_u16(self.id.get());
         if version.is_5() {
-            put_variable(out, self.properties.as_bytes().len());
-            out.put_slice(self.properties.as_bytes());
+            put_properties(out, self.properties.as_bytes());
         }
         for filter in &self.filters {
             put_sized(out, filter.as_bytes());
@@ -132,7 +131,7 @@ impl UnsubAck {
                 Err(_) => return reader.fault(Misdeed::ReasonCodeInvalid, at + index),
             }
         }
-        Ok(Self { id, properties: Properties::from_checked(share(source, properties.raw)), reasons })
+        Ok(Self { id, properties: Properties::share(source, properties.raw), reasons })
     }
 }
 
@@ -156,12 +155,13 @@ impl Body for UnsubAck {
         Ok(2 + if version.is_5() { self.properties.encoded_len() + self.reasons.len() } else { 0 })
     }
 
-    fn write(&self, version: Version, out: &mut BytesMut) {
+    fn write(&self, version: Version, out: &mut &mut [u8]) {
         out.put_u16(self.id.get());
         if version.is_5() {
-            put_variable(out, self.properties.as_bytes().len());
-            out.put_slice(self.properties.as_bytes());
-            out.extend(self.reasons.iter().map(|&reason| u8::from(reason)));
+            put_properties(out, self.properties.as_bytes());
+            for &reason in &self.reasons {
+                out.put_u8(reason.into());
+            }
         }
     }
 }

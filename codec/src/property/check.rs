@@ -4,7 +4,6 @@ use super::{PropertyIdentifier, sealed::Place};
 use crate::misdeed::Misdeed;
 use crate::packet::{Disconnect, Publish};
 use crate::read::{Read, Reader};
-use crate::topic::check_name;
 use crate::version::Role;
 
 /// Properties that have been checked.
@@ -46,11 +45,10 @@ fn read_present<'a>(
     length_at: usize,
     length: usize,
 ) -> Read<Checked<'a>> {
-    let from = reader.at();
     let Ok(raw) = reader.take(length) else {
         return reader.fault(Misdeed::PropertyLengthTooLong, length_at);
     };
-    let mut properties = reader.within(from, from + length);
+    let mut properties = reader.within(raw);
     let mut seen = 0u64;
     while !properties.is_at_end() {
         let at = properties.at();
@@ -162,13 +160,8 @@ fn above_zero<const LENGTH: usize>(properties: &mut Reader<'_>, otherwise: Misde
 }
 
 fn response_topic(properties: &mut Reader<'_>) -> Read<()> {
-    let at = properties.at() + 2;
-    let topic = properties.text()?;
-    match check_name(topic.as_bytes()) {
-        Ok(()) => Ok(()),
-        // [MQTT-4.7.3-1]
-        Err((Misdeed::TopicNameEmpty, _)) => properties.fault(Misdeed::ResponseTopicEmpty, at),
-        // [MQTT-3.3.2-14]
-        Err((_, offset)) => properties.fault(Misdeed::ResponseTopicWildcard, at + offset),
-    }
+    // [MQTT-3.3.2-14]
+    let topic = properties.topic_name(Misdeed::ResponseTopicWildcard)?;
+    // [MQTT-4.7.3-1]
+    if topic.is_empty() { properties.fault(Misdeed::ResponseTopicEmpty, properties.at()) } else { Ok(()) }
 }

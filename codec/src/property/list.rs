@@ -28,7 +28,8 @@ use crate::write::variable_length;
 /// properties.set(TopicAlias(std::num::NonZeroU16::MIN)); // only PUBLISH has a Topic Alias
 /// ```
 pub struct Properties<P> {
-    encoded: Bytes,
+    /// `None` for none, so that a packet without properties has nothing to count or to free.
+    encoded: Option<Bytes>,
     packet: PhantomData<fn() -> P>,
 }
 
@@ -36,61 +37,79 @@ impl<P> Properties<P> {
     /// No properties.
     #[must_use]
     pub const fn new() -> Self {
-        Self { encoded: Bytes::new(), packet: PhantomData }
+        Self { encoded: None, packet: PhantomData }
     }
 
     /// Whether there is none.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.encoded.is_empty()
+        self.encoded.is_none()
     }
 
     /// Their bytes on the wire, without the Property Length.
     #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.encoded
+        self.encoded.as_deref().unwrap_or_default()
     }
 
     /// The number of bytes of Property Length and properties; [MQTT-2.2.2-1] also without any.
     #[inline]
     pub(crate) fn encoded_len(&self) -> usize {
-        variable_length(self.encoded.len()) + self.encoded.len()
+        let length = self.as_bytes().len();
+        variable_length(length) + length
     }
 
     #[inline]
-    pub(crate) const fn from_checked(encoded: Bytes) -> Self {
+    pub(crate) fn from_checked(encoded: Bytes) -> Self {
+        Self { encoded: Some(encoded).filter(|encoded| !encoded.is_empty()), packet: PhantomData }
+    }
+
+    /// The part of `source` that `raw` is.
+    #[inline]
+    pub(crate) fn share(source: &Bytes, raw: &[u8]) -> Self {
+        let encoded = if raw.is_empty() { None } else { Some(source.slice_ref(raw)) };
         Self { encoded, packet: PhantomData }
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        self.encoded.take().map_or_else(Vec::new, Vec::from)
+    }
+
+    fn put(&mut self, encoded: Vec<u8>) {
+        *self = Self::from_checked(encoded.into());
     }
 
     /// Removes all.
     pub fn clear(&mut self) {
-        self.encoded.clear();
+        self.encoded = None;
     }
 
     /// The same properties in a buffer of their own.
     #[must_use]
     pub fn detached(&self) -> Self {
-        Self::from_checked(Bytes::copy_from_slice(&self.encoded))
+        Self::from_checked(Bytes::copy_from_slice(self.as_bytes()))
     }
 
     fn values<'a, T: Wire>(
         &'a self,
         identifier: PropertyIdentifier,
     ) -> impl Iterator<Item = T> + use<'a, P, T> {
-        Walk(&self.encoded)
-            .filter(move |&(found, _)| found == identifier)
-            .filter_map(|(_, value)| T::read(value, &self.encoded))
+        self.encoded.iter().flat_map(move |source| {
+            Walk(source)
+                .filter(move |&(found, _)| found == identifier)
+                .filter_map(move |(_, value)| T::read(value, source))
+        })
     }
 
     /// The bytes without the properties of this identifier, ready for more.
     fn without(&mut self, identifier: PropertyIdentifier) -> Vec<u8> {
-        if !Walk(&self.encoded).any(|(found, _)| found == identifier) {
-            return std::mem::take(&mut self.encoded).into();
+        if !Walk(self.as_bytes()).any(|(found, _)| found == identifier) {
+            return self.take();
         }
-        let mut kept = Vec::with_capacity(self.encoded.len());
-        for (found, value) in Walk(&self.encoded) {
+        let mut kept = Vec::with_capacity(self.as_bytes().len());
+        for (found, value) in Walk(self.as_bytes()) {
             if found != identifier {
                 kept.push(found as u8);
                 kept.extend_from_slice(value);
@@ -117,7 +136,7 @@ impl<P: HasProperties> Properties<P> {
     /// Whether the property is there.
     #[must_use]
     pub fn contains<T: AllowedIn<P>>(&self) -> bool {
-        Walk(&self.encoded).any(|(found, _)| found == T::IDENTIFIER)
+        Walk(self.as_bytes()).any(|(found, _)| found == T::IDENTIFIER)
     }
 
     /// Puts the property at the end, in place of all that there were of it.
@@ -126,7 +145,7 @@ impl<P: HasProperties> Properties<P> {
         let mut encoded = self.without(T::IDENTIFIER);
         encoded.push(T::IDENTIFIER as u8);
         property.write(&mut encoded);
-        self.encoded = encoded.into();
+        self.put(encoded);
     }
 
     /// Adds a property that may repeat at the end.
@@ -136,23 +155,20 @@ impl<P: HasProperties> Properties<P> {
 
     /// Removes all that there are of this property; whether there was any.
     pub fn remove<T: AllowedIn<P>>(&mut self) -> bool {
-        let length = self.encoded.len();
-        self.encoded = self.without(T::IDENTIFIER).into();
-        self.encoded.len() != length
+        let length = self.as_bytes().len();
+        let kept = self.without(T::IDENTIFIER);
+        self.put(kept);
+        self.as_bytes().len() != length
     }
 
     /// With one property more: in place of the one there was, or behind it if it may repeat.
     #[expect(clippy::needless_pass_by_value, reason = "so that a property can be written in place")]
     #[must_use]
     pub fn with<T: AllowedIn<P>>(mut self, property: T) -> Self {
-        let mut encoded = if T::REPEATABLE {
-            std::mem::take(&mut self.encoded).into()
-        } else {
-            self.without(T::IDENTIFIER)
-        };
+        let mut encoded = if T::REPEATABLE { self.take() } else { self.without(T::IDENTIFIER) };
         encoded.push(T::IDENTIFIER as u8);
         property.write(&mut encoded);
-        self.encoded = encoded.into();
+        self.put(encoded);
         self
     }
 
@@ -166,19 +182,22 @@ impl<P: HasProperties> Properties<P> {
         if !identifier.is_allowed_in::<P>() {
             return Err(Misdeed::PropertyNotAllowed);
         }
-        if !identifier.is_repeatable_in::<P>() && Walk(&self.encoded).any(|(found, _)| found == identifier) {
+        if !identifier.is_repeatable_in::<P>() && Walk(self.as_bytes()).any(|(found, _)| found == identifier)
+        {
             return Err(Misdeed::PropertyRepeated);
         }
-        let mut encoded: Vec<u8> = std::mem::take(&mut self.encoded).into();
+        let mut encoded: Vec<u8> = self.take();
         encoded.push(identifier as u8);
         property.write(&mut encoded);
-        self.encoded = encoded.into();
+        self.put(encoded);
         Ok(())
     }
 
     /// All properties, in order.
     pub fn iter(&self) -> impl Iterator<Item = Property> {
-        Walk(&self.encoded).filter_map(|(identifier, value)| Property::read(identifier, value, &self.encoded))
+        self.encoded.iter().flat_map(|source| {
+            Walk(source).filter_map(move |(identifier, value)| Property::read(identifier, value, source))
+        })
     }
 
     /// The User Properties, in order.
@@ -189,18 +208,18 @@ impl<P: HasProperties> Properties<P> {
     /// The same, borrowed.
     #[must_use]
     pub fn as_properties_ref(&self) -> PropertiesRef<'_, P> {
-        PropertiesRef::from_checked(&self.encoded)
+        PropertiesRef::from_checked(self.as_bytes())
     }
 }
 
 impl<P: HasProperties, T: RepeatableIn<P>> Extend<T> for Properties<P> {
     fn extend<I: IntoIterator<Item = T>>(&mut self, properties: I) {
-        let mut encoded: Vec<u8> = std::mem::take(&mut self.encoded).into();
+        let mut encoded: Vec<u8> = self.take();
         for property in properties {
             encoded.push(T::IDENTIFIER as u8);
             property.write(&mut encoded);
         }
-        self.encoded = encoded.into();
+        self.put(encoded);
     }
 }
 
@@ -214,7 +233,7 @@ impl<P: HasProperties, T: RepeatableIn<P>> FromIterator<T> for Properties<P> {
 
 impl<P> Clone for Properties<P> {
     fn clone(&self) -> Self {
-        Self::from_checked(self.encoded.clone())
+        Self { encoded: self.encoded.clone(), packet: PhantomData }
     }
 }
 

@@ -1,0 +1,84 @@
+//! Looking at text eight bytes at a time.
+//!
+//! Nearly all strings of MQTT are plain ASCII without U+0000, and nearly all Topic Names have no wildcard: one pass over
+//! words shows it. Whatever is not plain is looked at again, slowly and exactly, by whoever asked.
+
+const fn repeat(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// Whether each byte is ASCII and above 0, and, if `TOPIC`, neither `+` nor `#`.
+///
+/// `false` does not mean that a rule is broken.
+#[inline]
+pub(crate) fn is_plain<const TOPIC: bool>(bytes: &[u8]) -> bool {
+    let verdict = match (bytes, bytes.last_chunk::<8>()) {
+        (_, Some(&last)) => {
+            let (words, _) = bytes.as_chunks::<8>();
+            words.iter().fold(word::<TOPIC>(last), |verdict, &next| verdict & word::<TOPIC>(next))
+        }
+        ([], _) => return true,
+        // Fewer than eight bytes: the same bytes may be looked at twice.
+        (&[a, .., b], _) => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            (Some(&[a, b, c, d]), Some(&[e, f, g, h])) => word::<TOPIC>([a, b, c, d, e, f, g, h]),
+            _ => {
+                let middle = bytes[bytes.len() / 2];
+                word::<TOPIC>([a, b, middle, a, a, a, a, a])
+            }
+        },
+        (&[a], _) => word::<TOPIC>([a; 8]),
+    };
+    verdict & repeat(0x80) == repeat(0x80)
+}
+
+/// The top bit of each byte tells whether the byte is plain.
+#[inline]
+const fn word<const TOPIC: bool>(bytes: [u8; 8]) -> u64 {
+    let word = u64::from_ne_bytes(bytes);
+    // For bytes up to 0x7F, adding 0x7F sets the top bit of all but 0, and no carry leaves a byte. Where a byte is
+    // above that the carries are wrong, but that byte itself is not plain.
+    let mut verdict = !word & word.wrapping_add(repeat(0x7F));
+    if TOPIC {
+        // `#` and `+` differ in this bit alone.
+        let wildcard = word & !repeat(b'#' ^ b'+') ^ repeat(b'#' & b'+');
+        verdict &= wildcard.wrapping_add(repeat(0x7F));
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain;
+
+    #[test]
+    fn every_byte_at_every_place_in_every_length() {
+        for length in 0..40 {
+            let plain = vec![b'a'; length];
+            assert!(is_plain::<false>(&plain) && is_plain::<true>(&plain));
+            for at in 0..length {
+                for byte in 0..=255u8 {
+                    let mut bytes = plain.clone();
+                    bytes[at] = byte;
+                    let text = byte != 0 && byte.is_ascii();
+                    assert_eq!(is_plain::<false>(&bytes), text, "{byte:02X} at {at} of {length}");
+                    let topic = text && byte != b'+' && byte != b'#';
+                    assert_eq!(is_plain::<true>(&bytes), topic, "{byte:02X} at {at} of {length}");
+                }
+            }
+        }
+    }
+
+    /// Carries of a byte above 0x7F must not hide a fault beside it, nor make one.
+    #[test]
+    fn every_pair_of_bytes() {
+        for first in 0..=255u8 {
+            for second in 0..=255u8 {
+                let bytes = [b'a', first, second, b'z', b'a', b'b', b'c', b'd', b'e'];
+                let text = bytes.iter().all(|&byte| byte != 0 && byte.is_ascii());
+                assert_eq!(is_plain::<false>(&bytes), text);
+                let topic = text && bytes.iter().all(|&byte| byte != b'+' && byte != b'#');
+                assert_eq!(is_plain::<true>(&bytes), topic);
+            }
+        }
+    }
+}
