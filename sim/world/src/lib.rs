@@ -32,3 +32,10 @@ pub use real_disk::{RealDisk, RealFile};
 pub use seed::{Draw, Probability, Seed};
 pub use stream::{WorldListener, WorldNet, WorldStream};
 pub use world::World;
+
+/// turmoil's own sockets of the host that is being polled, for code that wants its streams to be `Send`, as third-party
+/// clients do. They know names of hosts as [`Net`] does, and obey the same faults; but a time-out shows as a reset, a stalled
+/// reader reads on, and a reader of pieces below 32 KiB never lets a full window open again.
+pub mod sockets {
+    pub use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
+}

@@ -1,0 +1,83 @@
+//! A third-party MQTT client, unmodified, in the simulated world.
+//!
+//! `rumqttc-next` (its MQTT 5.0 half) is given the world's sockets through its socket connector, and is left alone
+//! otherwise. Its broker is [`broker`]: a hundred lines over the world's [`Net`], written by hand.
+#![forbid(unsafe_code)]
+
+pub mod broker;
+
+use mqttspec_world::{HostContext, Outcome, World, WorldError, sockets};
+use rumqttc::mqttbytes::QoS;
+use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, PublishOptions};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How many messages the client publishes, one a second.
+pub const MESSAGES: u32 = 60;
+
+/// What the broker has been given, over all its lives: the payloads.
+pub type Received = Rc<RefCell<BTreeSet<String>>>;
+
+/// A minute of QoS 1 messages under jitter, with a partition of five seconds and a crash of the broker; gives the messages
+/// that reached it and the trace.
+///
+/// # Panics
+/// If the world does not get to the end of the run.
+pub fn run(seed: u64) -> Outcome<BTreeSet<String>> {
+    let received = Received::default();
+    let at_broker = received.clone();
+    World::builder(seed)
+        .latency(Duration::from_millis(1)..=Duration::from_millis(40))
+        .host("broker", move |context| broker::serve(context.net(), context.disk(), at_broker.clone()))
+        .host("client", client)
+        .run(|world| async move {
+            let secs = Duration::from_secs;
+            world.sleep_until(secs(10)).await;
+            world.between("client", "broker")?.partition();
+            world.sleep_until(secs(15)).await;
+            world.everywhere().heal();
+            world.sleep_until(secs(30)).await;
+            world.crash("broker")?;
+            world.sleep_until(secs(33)).await;
+            world.start("broker")?;
+            world.sleep_until(secs(150)).await;
+            Ok::<_, WorldError>(received.take())
+        })
+        .map(|outcome| Outcome {
+            output: outcome.output.expect("the hosts are declared"),
+            trace: outcome.trace,
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+async fn client(context: HostContext) {
+    let mut options = MqttOptions::new("meter", ("broker", 1883));
+    options.set_keep_alive(5);
+    options.set_clean_start(false);
+    options.set_session_expiry_interval(Some(3_600));
+    options.set_socket_connector(|address, _| async move { sockets::TcpStream::connect(address).await });
+    let (client, mut events) = AsyncClient::builder(options).capacity(10).build();
+    tokio::task::spawn_local(async move {
+        for number in 0..MESSAGES {
+            let options = PublishOptions::new(QoS::AtLeastOnce);
+            if client.publish("readings", format!("reading {number}"), options).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        // Keeps the client alive, and its connection with it.
+        std::future::pending::<()>().await;
+    });
+    loop {
+        match events.poll().await {
+            Ok(Event::Incoming(Incoming::ConnAck(_))) => context.note("connected"),
+            Ok(_) => {}
+            Err(error) => {
+                context.note(format!("disconnected: {error}"));
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+}
