@@ -48,7 +48,8 @@ pub enum Transmit {
 pub struct Broker {
     pub(crate) options: Options,
     pub(crate) connections: BTreeMap<ConnectionId, Connection>,
-    pub(crate) sessions: BTreeMap<SessionKey, Session>,
+    /// Boxed, so that the map's nodes have no room for Sessions that are not there.
+    pub(crate) sessions: BTreeMap<SessionKey, Box<Session>>,
     pub(crate) session_keys: BTreeMap<Utf8String, SessionKey>,
     pub(crate) subscriptions: SubscriptionTree,
     pub(crate) retained: Retained,

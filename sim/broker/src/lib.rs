@@ -70,6 +70,7 @@ mod retained;
 mod session;
 mod sessions;
 mod shared;
+mod small_map;
 mod statistics;
 mod store;
 mod subscribe;

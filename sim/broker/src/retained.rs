@@ -74,7 +74,7 @@ impl Broker {
         if let Some(expiry) = message.expiry {
             // The first instant at which it has expired, which for interval 0 is not the present one.
             let at = expiry.at().max(now.saturating_add(Duration::from_nanos(1)));
-            self.timers.set(Timer::RetainedExpiry(message.topic.clone()), at);
+            self.timers.set(Timer::RetainedExpiry(Box::new(message.topic.clone())), at);
         }
         self.retained.insert(message);
     }
@@ -91,7 +91,7 @@ impl Broker {
     fn forget_retained(&mut self, topic: &TopicName) {
         if let Some(message) = self.retained.remove(topic) {
             if message.expiry.is_some() {
-                self.timers.cancel(Timer::RetainedExpiry(topic.clone()));
+                self.timers.cancel(Timer::RetainedExpiry(Box::new(topic.clone())));
             }
             self.records.delete_retained(topic);
         }

@@ -1,6 +1,5 @@
 //! Session State as the Server keeps it (§4.1).
 
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,6 +8,7 @@ use mqttspec_codec::{PacketIdentifier, QoS, TopicFilter, Utf8String, Will, WillD
 
 use crate::ConnectionId;
 use crate::outbound::Outbound;
+use crate::small_map::SmallMap;
 use crate::topic::Granted;
 
 /// Session Expiry Interval of a Session that does not end by itself (§3.1.2.11.2).
@@ -29,7 +29,7 @@ pub(crate) struct Session {
     pub(crate) expiry_interval: u32,
     /// When a Session without Network Connection ends; `None`: it has one, or never.
     pub(crate) ends_at: Option<Duration>,
-    pub(crate) subscriptions: BTreeMap<TopicFilter, Subscription>,
+    pub(crate) subscriptions: SmallMap<TopicFilter, Subscription>,
     /// QoS 1 and 2 messages to the Client: those that wait and those not completely acknowledged.
     pub(crate) outbound: Outbound,
     /// QoS 2 messages from the Client for which no PUBREL has come: their Packet Identifiers.
@@ -55,7 +55,7 @@ impl Session {
             recorded: false,
             expiry_interval: 0,
             ends_at: None,
-            subscriptions: BTreeMap::new(),
+            subscriptions: SmallMap::new(),
             outbound: Outbound::default(),
             received: BTreeSet::new(),
             will: None,

@@ -128,7 +128,7 @@ impl SharedSubscription {
 impl Member {
     pub(crate) fn look_at(
         key: SessionKey,
-        sessions: &BTreeMap<SessionKey, Session>,
+        sessions: &BTreeMap<SessionKey, Box<Session>>,
         connections: &BTreeMap<ConnectionId, Connection>,
         message: &Message,
     ) -> Self {
@@ -150,7 +150,7 @@ impl Member {
     /// Whether the member is connected and takes messages.
     pub(crate) fn is_there(
         key: SessionKey,
-        sessions: &BTreeMap<SessionKey, Session>,
+        sessions: &BTreeMap<SessionKey, Box<Session>>,
         connections: &BTreeMap<ConnectionId, Connection>,
     ) -> bool {
         let connection =

@@ -20,7 +20,8 @@ pub(crate) enum Timer {
     /// The Session Expiry Interval has passed (§4.1.1).
     SessionExpiry(SessionKey),
     /// The Message Expiry Interval of a retained message has passed (§3.3.1.3).
-    RetainedExpiry(TopicName),
+    /// Boxed, as there are few of these and a deadline or two for each Session.
+    RetainedExpiry(Box<TopicName>),
 }
 
 #[derive(Debug, Default)]

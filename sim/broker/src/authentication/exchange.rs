@@ -101,12 +101,9 @@ impl Broker {
         connect: &Connect,
         permissions: Arc<Permissions>,
     ) -> Result<(), Refusal> {
-        if connect.will.as_ref().is_some_and(|will| !permissions.may_publish(&will.topic)) {
-            return Err(Refusal::new(
-                ConnectReason::NotAuthorized,
-                "the user may not publish to the Will Topic",
-            ));
-        }
+        let allowed =
+            connect.will.as_ref().map_or(Ok(()), |will| self.may_publish(&permissions, &will.topic));
+        allowed.map_err(|detail| Refusal::new(ConnectReason::NotAuthorized, detail))?;
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.permissions = permissions;
         }

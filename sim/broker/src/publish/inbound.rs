@@ -7,10 +7,14 @@ use mqttspec_codec::{
     PubAckReason, PubComp, PubRec, PubRel, PubRelReason, Publish, QoS, TopicAlias, TopicName,
 };
 
+use crate::authentication::Permissions;
 use crate::broker::{Broker, ConnectionId, Fault};
 use crate::message::{Expiry, Message};
 use crate::options::{DollarTopics, UnauthorizedPublish};
 use crate::session::SessionKey;
+
+/// Payloads of fewer bytes are copied when they may have to wait.
+const SMALL: usize = 4096;
 
 /// Why a message is not taken, although the PUBLISH itself is in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,14 +142,7 @@ impl Broker {
         publish: &Publish,
     ) -> Result<Result<(), Refused>, Fault> {
         let Some(connection) = self.connections.get(&id) else { return Ok(Ok(())) };
-        let dollar =
-            topic.as_bytes().first() == Some(&b'$') && self.options.dollar_topics == DollarTopics::Refuse;
-        if dollar || !connection.permissions.may_publish(topic) {
-            let detail = if dollar {
-                "Clients may not publish to $ topics"
-            } else {
-                "the user may not publish to this topic"
-            };
+        if let Err(detail) = self.may_publish(&connection.permissions, topic) {
             return match self.options.unauthorized_publish {
                 UnauthorizedPublish::Refuse => {
                     Ok(Err(Refused { reason: PubAckReason::NotAuthorized, detail }))
@@ -175,8 +172,24 @@ impl Broker {
         Ok(Ok(()))
     }
 
+    /// Whether somebody with these permissions may publish to this topic; if not, why.
+    pub(crate) fn may_publish(
+        &self,
+        permissions: &Permissions,
+        topic: &TopicName,
+    ) -> Result<(), &'static str> {
+        // §4.7.2: Clients should not talk to each other by topics that begin with $
+        if topic.as_bytes().first() == Some(&b'$') && self.options.dollar_topics == DollarTopics::Refuse {
+            return Err("Clients may not publish to $ topics");
+        }
+        if permissions.may_publish(topic) { Ok(()) } else { Err("the user may not publish to this topic") }
+    }
+
     /// Publishes the message. Gives the number of copies that went to Sessions.
     fn take_message(&mut self, now: Duration, key: SessionKey, topic: TopicName, publish: &Publish) -> usize {
+        // A small message that waits must not hold the large buffer that it came in.
+        let waits = publish.delivery.qos() > QoS::AtMostOnce && publish.payload.len() < SMALL;
+        let (topic, publish) = if waits { (topic.detached(), &publish.detached()) } else { (topic, publish) };
         let publisher = self.sessions.get(&key).map(|session| session.client_id.clone()).unwrap_or_default();
         let interval = publish.properties.get().map(|MessageExpiryInterval(interval)| interval);
         let mut properties = publish.properties.clone();

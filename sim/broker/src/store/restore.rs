@@ -97,7 +97,7 @@ impl Broker {
         self.next_session = self.next_session.max(key.0);
         self.session_keys.insert(session.client_id.clone(), key);
         self.records.put_session(key, &session);
-        self.sessions.insert(key, session);
+        self.sessions.insert(key, Box::new(session));
     }
 
     fn restore_content(&mut self, record: Record, messages: &Messages) -> Result<(), RestoreError> {
@@ -146,7 +146,7 @@ impl Broker {
     }
 
     fn restored(&mut self, key: SessionKey) -> Result<&mut Session, RestoreError> {
-        self.sessions.get_mut(&key).ok_or(RestoreError::Session { session: key.0 })
+        self.sessions.get_mut(&key).map(Box::as_mut).ok_or(RestoreError::Session { session: key.0 })
     }
 }
 

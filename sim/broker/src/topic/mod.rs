@@ -3,7 +3,6 @@
 //! Topics are compared as bytes, level by level, with no normalisation [MQTT-4.7.3-4].
 
 mod names;
-mod subscribers;
 mod tree;
 
 use std::num::NonZeroU32;
@@ -21,12 +20,4 @@ pub(crate) struct Granted {
     pub(crate) no_local: bool,
     pub(crate) retain_as_published: bool,
     pub(crate) identifier: Option<NonZeroU32>,
-}
-
-impl Granted {
-    /// Without options and Subscription Identifier, as a 3.1.1 Client subscribes.
-    #[cfg(test)]
-    pub(crate) const fn at(qos: QoS) -> Self {
-        Self { qos, no_local: false, retain_as_published: false, identifier: None }
-    }
 }

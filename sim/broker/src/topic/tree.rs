@@ -14,9 +14,9 @@ use hashbrown::HashTable;
 use mqttspec_codec::TopicFilter;
 
 use super::Granted;
-use super::subscribers::Subscribers;
 use crate::session::SessionKey;
 use crate::shared::SharedSubscription;
+use crate::small_map::SmallMap;
 
 /// A node's place in [`SubscriptionTree::nodes`].
 type NodeIndex = u32;
@@ -46,7 +46,7 @@ struct Node {
     child_count: u32,
     single_level: Option<NodeIndexOfChild>,
     multi_level: Option<NodeIndexOfChild>,
-    subscribers: Subscribers,
+    subscribers: SmallMap<SessionKey, Granted>,
     shared: Vec<GroupKey>,
 }
 
@@ -90,7 +90,7 @@ impl SubscriptionTree {
 
     pub(crate) fn remove(&mut self, filter: &[u8], session: SessionKey) {
         if let Some(node) = self.find_path(filter) {
-            self.node_mut(node).subscribers.remove(session);
+            self.node_mut(node).subscribers.remove(&session);
             self.prune(node);
         }
     }
@@ -276,7 +276,7 @@ impl Node {
             child_count: 0,
             single_level: None,
             multi_level: None,
-            subscribers: Subscribers::new(),
+            subscribers: SmallMap::new(),
             shared: Vec::new(),
         }
     }
@@ -286,7 +286,7 @@ impl Node {
     }
 
     fn give(&self, subscriptions: &mut Vec<(SessionKey, Granted)>, shared: &mut Vec<GroupKey>) {
-        subscriptions.extend(self.subscribers.iter());
+        subscriptions.extend(self.subscribers.iter().map(|(session, granted)| (*session, *granted)));
         shared.extend_from_slice(&self.shared);
     }
 }

@@ -214,3 +214,11 @@ fn wills_of_clients_that_were_connected_when_the_broker_crashed_are_published_la
     let (_, connack) = rig.try_connect(v5("b"));
     assert!(!connack.session_present);
 }
+
+#[test]
+fn will_that_the_client_could_not_publish_itself_is_refused() {
+    let (mut rig, _) = rig();
+    let (client, connack) = rig.answer_to(Connect { will: Some(will("$SYS/x", "")), ..v5("a") });
+    assert_eq!(connack.reason, ConnectReason::NotAuthorized);
+    rig.closed_in_silence(client);
+}
