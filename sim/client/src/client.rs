@@ -241,41 +241,11 @@ impl Client {
 
     /// Time has passed. Nothing happens if it is too early.
     pub fn handle_timeout(&mut self, now: Duration) {
+        self.link_timeout(now);
         self.expire_waiting(now);
         self.expire_operations(now);
         self.expire_requests(now);
         self.expire_deliveries(now);
-        match &self.link {
-            Link::Down => {
-                if self.retry_at.is_some_and(|at| at <= now) {
-                    self.dial(now);
-                }
-            }
-            Link::Dialling { deadline } => {
-                if *deadline <= now {
-                    self.actions.push_back(Action::Close);
-                    self.connection_lost(now, Error::TimedOut(Awaited::NetworkConnection));
-                }
-            }
-            Link::Handshake(handshake) => {
-                if handshake.deadline <= now {
-                    self.actions.push_back(Action::Close);
-                    self.connection_lost(now, Error::TimedOut(Awaited::ConnAck));
-                }
-            }
-            Link::Up(connection) => {
-                let keep_alive = &connection.keep_alive;
-                if connection.reauthentication.as_ref().is_some_and(|under_way| under_way.deadline <= now) {
-                    self.reauthentication_overdue(now);
-                } else if keep_alive.pong_overdue().is_some_and(|at| at <= now) {
-                    // §3.1.2.10: no DISCONNECT, since nobody answers; and the Will must be published.
-                    self.actions.push_back(Action::Close);
-                    self.connection_lost(now, Error::TimedOut(Awaited::PingResp));
-                } else if keep_alive.ping_due().is_some_and(|at| at <= now) {
-                    self.send(now, Packet::PingReq);
-                }
-            }
-        }
         self.settle_attempts(now);
     }
 
@@ -383,6 +353,41 @@ impl Client {
         topic: &'a TopicName,
     ) -> impl Iterator<Item = &'a TopicFilter> {
         self.subscriptions.matching(topic)
+    }
+
+    /// What is due on the Network Connection, or for want of one.
+    fn link_timeout(&mut self, now: Duration) {
+        match &self.link {
+            Link::Down => {
+                if self.retry_at.is_some_and(|at| at <= now) {
+                    self.dial(now);
+                }
+            }
+            Link::Dialling { deadline } => {
+                if *deadline <= now {
+                    self.actions.push_back(Action::Close);
+                    self.connection_lost(now, Error::TimedOut(Awaited::NetworkConnection));
+                }
+            }
+            Link::Handshake(handshake) => {
+                if handshake.deadline <= now {
+                    self.actions.push_back(Action::Close);
+                    self.connection_lost(now, Error::TimedOut(Awaited::ConnAck));
+                }
+            }
+            Link::Up(connection) => {
+                let keep_alive = &connection.keep_alive;
+                if connection.reauthentication.as_ref().is_some_and(|under_way| under_way.deadline <= now) {
+                    self.reauthentication_overdue(now);
+                } else if keep_alive.pong_overdue().is_some_and(|at| at <= now) {
+                    // §3.1.2.10: no DISCONNECT, since nobody answers; and the Will must be published.
+                    self.actions.push_back(Action::Close);
+                    self.connection_lost(now, Error::TimedOut(Awaited::PingResp));
+                } else if keep_alive.ping_due().is_some_and(|at| at <= now) {
+                    self.send(now, Packet::PingReq);
+                }
+            }
+        }
     }
 
     fn dispatch(&mut self, now: Duration, packet: Packet) -> Result<(), Violation> {

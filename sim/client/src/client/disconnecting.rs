@@ -45,9 +45,7 @@ impl Client {
         self.connection_over(now);
         self.state = State::Disconnected;
         self.cancel_operations(&Error::Cancelled);
-        for request in self.requests.handles() {
-            self.fail(request, Error::Cancelled);
-        }
+        self.cancel_requests();
     }
 
     fn send_disconnect(&mut self, now: Duration, request: &DisconnectRequest) {

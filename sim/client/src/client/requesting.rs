@@ -54,7 +54,27 @@ impl Client {
 
     pub(super) fn expire_requests(&mut self, now: Duration) {
         while let Some(handle) = self.requests.next_overdue(now) {
-            self.fail(handle, Error::TimedOut(Awaited::Response));
+            self.end_request(handle, Error::TimedOut(Awaited::Response));
+        }
+    }
+
+    pub(super) fn cancel_requests(&mut self) {
+        for handle in self.requests.handles() {
+            self.end_request(handle, Error::Cancelled);
+        }
+    }
+
+    fn end_request(&mut self, handle: Handle, error: Error) {
+        self.requests.remove(handle);
+        self.hush_publication(handle);
+        self.counters.count(&error);
+        self.events.push_back(Event::Failed { handle, error });
+    }
+
+    /// The command is over: its publication is not sent any more, or goes on without anybody hearing of it.
+    fn hush_publication(&mut self, handle: Handle) {
+        if !self.forget_waiting(handle) && self.session.outbound.has(handle) {
+            self.silent_publications.insert(handle);
         }
     }
 
@@ -75,6 +95,7 @@ impl Client {
             .get()
             .and_then(|CorrelationData(correlation)| self.requests.answered(&message.topic, &correlation));
         let Some(handle) = answered else { return Some(message) };
+        self.hush_publication(handle);
         self.events.push_back(Event::Response { handle, message });
         None
     }

@@ -85,6 +85,34 @@ fn a_response_that_does_not_come_is_a_time_out_and_a_late_one_a_message() {
 }
 
 #[test]
+fn a_request_that_timed_out_ends_once_whatever_becomes_of_its_publication() {
+    let mut bench = Bench::connected(Version::V5);
+    let handle = request(&mut bench);
+    granted(&mut bench);
+    bench.wait(seconds(10));
+    bench.quiet();
+    bench.reconnect(ConnAck::accepted(false));
+    bench.wait(seconds(10));
+    let again = bench.events.iter().any(|event| {
+        matches!(event, Event::Failed { handle: other, .. } | Event::Published { handle: other, .. } if *other == handle)
+    });
+    assert!(!again, "{:?}", bench.events);
+}
+
+#[test]
+fn a_cancelled_request_is_not_sent_later() {
+    let mut bench = Bench::connected(Version::V5);
+    let handle = request(&mut bench);
+    bench.quiet();
+    bench.command(Command::Disconnect(Default::default()));
+    assert!(bench.events.contains(&Event::Failed { handle, error: Error::Cancelled }));
+    bench.quiet();
+    bench.command(Command::Connect(None));
+    bench.accept(ConnAck::accepted(true));
+    bench.silent();
+}
+
+#[test]
 fn a_message_with_other_correlation_data_is_no_response() {
     let mut bench = Bench::connected(Version::V5);
     request(&mut bench);
