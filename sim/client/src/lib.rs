@@ -54,6 +54,9 @@ mod counters;
 mod envelope;
 mod error;
 mod event;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod keep_alive;
 mod operations;
 mod options;
