@@ -16,8 +16,11 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<u8, Trouble> {
     for file in &arguments.files {
         let text = std::fs::read_to_string(file)
             .map_err(|source| SourcesError::File { file: file.clone(), source })?;
-        match notation::parse(&file.to_string_lossy(), &text) {
-            Ok(scenario) => writeln!(out, "{good}ok{good:#}  {}  {}", file.display(), scenario.title)?,
+        match notation::read(&file.to_string_lossy(), &text, &notation::CatalogueClauses) {
+            Ok((scenario, warnings)) => {
+                write!(out, "{}", warnings.rich())?;
+                writeln!(out, "{good}ok{good:#}  {}  {}", file.display(), scenario.title)?;
+            }
             Err(diagnostics) => {
                 code = NOT_JUDGED;
                 write!(out, "{}", diagnostics.rich())?;

@@ -92,8 +92,8 @@ pub struct Plan {
 pub fn plan(sources: &[Source], selection: &Selection) -> Plan {
     let mut plan = Plan::default();
     for source in sources {
-        match notation::parse(&source.file, &source.text) {
-            Ok(scenario) => {
+        match notation::read(&source.file, &source.text, &notation::CatalogueClauses) {
+            Ok((scenario, _)) => {
                 let text: Arc<str> = Arc::from(source.text.as_str());
                 let cases = cases(&Arc::new(scenario), &source.file, &text);
                 plan.cases.extend(cases.into_iter().filter(|case| selection.wants(case)));
