@@ -52,7 +52,7 @@ fn the_report_of_the_wills() {
 }
 
 fn transcript(file: &str) {
-    let sources = suite::read_folder(&scenarios()).unwrap();
+    let sources = suite::read_folder(&scenarios()).expect("the project's scenarios");
     let plan = suite::plan(&sources, &Selection { filters: vec![file.into()], ..Selection::default() });
     let case = plan.cases.last().expect("the file is there and can be read");
     let result = run(case, 0);
