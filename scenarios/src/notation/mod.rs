@@ -10,6 +10,7 @@
 pub mod bytes;
 mod check;
 mod diagnostics;
+pub mod fuzz;
 mod lexicon;
 mod packets;
 mod parse;
