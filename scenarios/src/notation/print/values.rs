@@ -166,7 +166,9 @@ fn bare(text: &Text) -> String {
 /// The text of a field: bare where it is read back as the same.
 pub(super) fn text(text: &Text) -> String {
     let candidate = bare(text);
-    if reads_as_text(&candidate, text) { candidate } else { quoted(text) }
+    // Behind a space it would begin a comment.
+    let safe = !candidate.starts_with('#') && reads_as_text(&candidate, text);
+    if safe { candidate } else { quoted(text) }
 }
 
 /// A Topic Name or Topic Filter among fields of `owners`.
