@@ -1,4 +1,49 @@
 //! A simulated world of named hosts: one clock, links, faults, disks and a seed.
+//!
+//! **The seed is the whole input of chance: the same seed gives the same history, byte for byte, in any process.**
+//!
+//! 1. Write your broker or client against [`Net`] (or over any `AsyncRead + AsyncWrite`), and spawn with
+//!    [`tokio::task::spawn_local`]; time is tokio's.
+//! 2. Declare hosts with [`World::builder`]; each is a closure that makes its main task at each start.
+//! 3. [`run`](Builder::run) a director: it lets time pass and faults happen, and looks at what came of it.
+//! 4. Compare [`Trace::hash`] to know that a run was repeated; print the [`Trace`] to read what happened.
+//!
+//! ```
+//! use mqttspec_world::{Listener, Net, World};
+//! use std::time::Duration;
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! let outcome = World::builder(42)
+//!     .latency(Duration::from_millis(10))
+//!     .host("broker", |host| async move {
+//!         let listener = host.net().listen(1883).await?;
+//!         let (mut stream, _) = listener.accept().await?;
+//!         let byte = stream.read_u8().await?;
+//!         stream.write_u8(byte + 1).await
+//!     })
+//!     .host("client", |_| std::future::pending::<()>())
+//!     .run(|world| async move {
+//!         let net = world.net("client").expect("it is up");
+//!         let mut stream = net.connect("broker", 1883).await?;
+//!         world.between("client", "broker").expect("both exist").partition();
+//!         stream.write_u8(1).await?;
+//!         world.sleep(Duration::from_secs(60)).await;
+//!         world.everywhere().heal();
+//!         stream.read_u8().await
+//!     })?;
+//! assert_eq!(outcome.output?, 2);
+//! assert!(outcome.trace.statistics.simulated > Duration::from_secs(60));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Hosted code must not spawn with `tokio::spawn` or on threads, nor look at the wall clock, the machine's entropy or the order
+//! of a `HashMap`: the workspace's clippy lists refuse all that. Build with `--cfg tokio_unstable`, as the workspace does:
+//! without it, the branches of `tokio::select!` are not drawn from the seed, and the panic of a task that nobody joins is not
+//! found.
+//!
+//! One world runs at a time on a thread; worlds on other threads do not mind each other.
+#![doc = "\n"]
+#![doc = include_str!("../FAULTS.md")]
 #![forbid(unsafe_code)]
 
 mod builder;

@@ -566,3 +566,28 @@ fn both_ends_of_a_connection_log_what_they_see() {
         .unwrap();
     assert_eq!(log.lines(), [line(ms(4), "hello"), line(ms(1_001), "end")]);
 }
+
+/// The table of the docs names every test of this file, once, and nothing else.
+#[test]
+fn the_table_of_faults_is_complete() {
+    let table: Vec<&str> = include_str!("../FAULTS.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix('|')?.strip_suffix("` |")?.rsplit('`').next())
+        .collect();
+    let tests: Vec<&str> = include_str!("faults.rs")
+        .split("#[test]\nfn ")
+        .skip(1)
+        .filter_map(|test| test.split('(').next())
+        .filter(|name| *name != "the_table_of_faults_is_complete")
+        .collect();
+    let sorted = |mut names: Vec<&'static str>| {
+        names.sort_unstable();
+        names
+    };
+    assert!(tests.len() > 20);
+    assert_eq!(sorted(table), sorted(tests));
+    for named in include_str!("../FAULTS.md").rsplit("Disks (").next().unwrap_or_default().split('`') {
+        let is_test = named.contains('_') && named.chars().all(|c| c == '_' || c.is_ascii_lowercase());
+        assert!(!is_test || include_str!("disk.rs").contains(&format!("fn {named}(")), "{named}");
+    }
+}
