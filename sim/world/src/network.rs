@@ -258,9 +258,12 @@ impl Network {
         if connection.refused {
             return;
         }
+        let peer_is_established = connection.ends[1 - side].established;
         let end = &mut connection.ends[side];
         let bare = is_bare_acknowledgement(&packet);
-        if end.waiting.iter().any(|waiting| !is_bare_acknowledgement(&waiting.packet)) {
+        // turmoil's socket needs the acknowledgement that ends the hand-shake by itself: it drops bytes that come in its place.
+        let ends_hand_shake = !peer_is_established && !end.waiting.is_empty();
+        if ends_hand_shake || end.waiting.iter().any(|waiting| !is_bare_acknowledgement(&waiting.packet)) {
             // A segment before it was lost: all that follows waits for that one.
             if bare && end.waiting.back().is_some_and(|last| is_bare_acknowledgement(&last.packet)) {
                 end.waiting.pop_back();

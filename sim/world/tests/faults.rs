@@ -97,6 +97,22 @@ fn what_is_under_way_when_the_link_is_cut_is_lost_and_sent_again() {
 }
 
 #[test]
+fn a_partition_before_the_hand_shake_has_ended_loses_no_bytes() {
+    World::builder(1)
+        .host("broker", echo)
+        .host("client", idle)
+        .run(|world| async move {
+            let (_, mut stream) = dial(&world, "client", "broker").await.unwrap();
+            world.everywhere().partition();
+            stream.write_all(b"ping").await.unwrap();
+            world.sleep(secs(60)).await;
+            world.everywhere().heal();
+            stream.read_exact(&mut [0; 4]).await.unwrap();
+        })
+        .unwrap();
+}
+
+#[test]
 fn a_one_way_partition_leaves_the_other_direction_alone() {
     let outcome = World::builder(1)
         .latency(ms(10))
@@ -395,6 +411,8 @@ fn a_peer_that_speaks_to_a_dead_machine_is_reset_when_it_is_back() {
         .host("client", idle)
         .run(|world| async move {
             let (_, mut stream) = dial(&world, "client", "broker").await.unwrap();
+            // The hand-shake has ended at both ends.
+            world.sleep(ms(50)).await;
             world.crash("broker").unwrap();
             world.sleep_until(secs(1)).await;
             stream.write_all(b"ping").await.unwrap();
