@@ -2,7 +2,7 @@
 //! The expected texts are in `reports/snapshots` and were read by a person.
 
 use mqttspec_reports::{Coverage, json, markdown, terminal, write};
-use mqttspec_scenarios::results::{BranchTaken, CaseResult, FORMAT, FileError, SuiteResult};
+use mqttspec_scenarios::results::{BranchTaken, CaseResult, FORMAT, FileError, SuiteResult, Target};
 use mqttspec_scenarios::verdict::{Failure, FoundBy, Level, Requirement, TranscriptLine, Verdict};
 
 #[test]
@@ -80,10 +80,12 @@ fn suite() -> SuiteResult {
         version: "3.1.1".into(),
         row: None,
         tests: "server".into(),
+        reading: None,
         clauses: vec!["MQTT-3.1.2-17".into()],
         verdict: Verdict::Pass,
         level: Level::Must,
         reason: String::new(),
+        took_ms: None,
         runs: 20,
         failed_seeds: Vec::new(),
         failures: Vec::new(),
@@ -133,7 +135,7 @@ fn suite() -> SuiteResult {
     };
     SuiteResult {
         format: FORMAT,
-        target: "reference broker (simulated)".into(),
+        target: Target::simulated(),
         seed: 7,
         seeds: 20,
         cases: vec![row, broke, skipped, failed, passed],
@@ -141,6 +143,7 @@ fn suite() -> SuiteResult {
             file: "connect/misspelt.mqtt".into(),
             message: "error: CONNECT has no field `keepalive`\n --> connect/misspelt.mqtt:4:18\n  |\n4 | a > CONNECT keepalive=1\n  |             ^^^^^^^^^ did you mean `keep_alive`?".into(),
         }],
+        notes: Vec::new(),
     }
 }
 
@@ -158,6 +161,7 @@ fn failure() -> Failure {
             .into(),
         expected: "nothing for 120s".into(),
         actual: "watcher < PUBLISH topic=status/device payload=\"a | b `c`\" qos=1 id=1".into(),
+        nearly: None,
         actual_hex: "32 14 00 0d".into(),
         file: "wills/not-published-on-disconnect.mqtt".into(),
         line: 11,

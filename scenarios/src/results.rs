@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::verdict::{Failure, Level, TranscriptLine, Verdict};
 
 /// The format of [`SuiteResult`] as JSON; a reader refuses another one.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What happened in one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +117,8 @@ pub struct CaseResult {
     pub row: Option<String>,
     /// Which side is tested: `server` or `client`.
     pub tests: String,
+    /// Where the standard bears more than one defensible reading: the one that the scenario applies.
+    pub reading: Option<String>,
     /// The clauses of this version that the case shows, in the scenario's order.
     pub clauses: Vec<String>,
     /// The worst outcome of all runs.
@@ -125,6 +127,8 @@ pub struct CaseResult {
     pub level: Level,
     /// Why it was skipped or what broke; empty for a pass and a fail.
     pub reason: String,
+    /// How long the case took in milliseconds of real time, on a live target; `None` in the simulator, whose results repeat byte for byte.
+    pub took_ms: Option<u64>,
     /// How many seeds were run.
     pub runs: u32,
     /// The seeds that failed or broke.
@@ -155,12 +159,14 @@ impl CaseResult {
         self.file.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
-    /// Whether the case keeps the exit code from being 0: an error, a failure of level MUST, or, when `strict`, of level SHOULD.
+    /// Whether the case keeps the exit code from being 0: an error, a failure of level MUST, or, when `strict`, of level SHOULD or
+    /// of a contested reading.
     #[must_use]
     pub fn counts_against(&self, strict: bool) -> bool {
         match self.verdict {
             Verdict::Pass | Verdict::Skip => false,
             Verdict::Error => true,
+            Verdict::Fail if self.reading.is_some() && !strict => false,
             Verdict::Fail => self.level >= if strict { Level::Should } else { Level::Must },
         }
     }
@@ -180,8 +186,8 @@ pub struct FileError {
 pub struct SuiteResult {
     /// [`FORMAT`].
     pub format: u32,
-    /// What was tested: `reference broker (simulated)`.
-    pub target: String,
+    /// What was tested.
+    pub target: Target,
     /// The seed that all runs derive from.
     pub seed: u64,
     /// Under how many seeds a case ran whose scenario does not ask for more.
@@ -190,6 +196,61 @@ pub struct SuiteResult {
     pub cases: Vec<CaseResult>,
     /// Files that could not be read.
     pub errors: Vec<FileError>,
+    /// What holds for the whole of it, a sentence each: `the target does not speak MQTT 3.1.1: 243 cases were skipped`.
+    pub notes: Vec<String>,
+}
+
+/// What a suite was run against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Its name, for headings and for the columns of a comparison: `reference broker and client`.
+    pub name: String,
+    /// Where it ran.
+    pub kind: TargetKind,
+    /// Its address, of a live target.
+    pub url: Option<String>,
+    /// What it said or showed that it can do, in the order of the probes: (`maximum_qos`, `2`). Empty for the simulated peers.
+    pub capabilities: Vec<(String, String)>,
+    /// How much later than the standard's times a live target may act before that counts, in milliseconds.
+    pub tolerance_ms: Option<u64>,
+    /// The last lines that the target's process printed, where mqttspec started it.
+    pub output: Vec<String>,
+}
+
+impl Target {
+    /// The reference peers in the simulated world.
+    #[must_use]
+    pub fn simulated() -> Self {
+        Self {
+            name: "reference broker and client".to_owned(),
+            kind: TargetKind::Simulated,
+            url: None,
+            capabilities: Vec::new(),
+            tolerance_ms: None,
+            output: Vec::new(),
+        }
+    }
+}
+
+impl std::fmt::Display for Target {
+    /// `the reference broker and client, simulated`; `mosquitto at mqtt://127.0.0.1:1883`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.kind, &self.url) {
+            (TargetKind::Simulated, _) => write!(f, "the {}, simulated", self.name),
+            (TargetKind::Live, Some(url)) => write!(f, "{} at {url}", self.name),
+            (TargetKind::Live, None) => f.write_str(&self.name),
+        }
+    }
+}
+
+/// Where a target ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetKind {
+    /// In the simulated world: the same seed gives the same bytes.
+    Simulated,
+    /// On real sockets and real time.
+    Live,
 }
 
 /// How many cases came to which verdict.

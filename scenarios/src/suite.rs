@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use crate::clauses::{Catalogue, Standard};
 use crate::notation::{self, Tested, Version};
-use crate::results::{BranchTaken, CaseResult, FORMAT, FileError, RunResult, SuiteResult, Trace};
+use crate::results::{BranchTaken, CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target, Trace};
 use crate::run::{Case, Side, run};
 use crate::verdict::{Failure, FoundBy, Level, Requirement, Verdict};
 
@@ -203,11 +203,12 @@ pub fn run_all(
     let cases = results.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect();
     SuiteResult {
         format: FORMAT,
-        target: "the reference broker and client, simulated".to_owned(),
+        target: Target::simulated(),
         seed: options.seed,
         seeds: options.seeds,
         cases,
         errors: plan.errors.clone(),
+        notes: Vec::new(),
     }
 }
 
@@ -297,10 +298,12 @@ impl Summary {
             version: case.version_text(),
             row: case.row_name().map(str::to_owned),
             tests: case.tests.to_string(),
+            reading: case.scenario.reading.clone(),
             clauses: case.clauses(),
             verdict,
             level: self.level.unwrap_or(Level::Must),
             reason,
+            took_ms: None,
             runs,
             failed_seeds: self.failed_seeds,
             failures,
@@ -328,6 +331,7 @@ fn unreached(case: &Case, mark: &str, runs: u32, seed: u64) -> Failure {
         requirements: requirements.collect(),
         expected: format!("`sometimes {mark}` is reached under at least one seed"),
         actual: format!("it was not reached in {runs} runs"),
+        nearly: None,
         actual_hex: String::new(),
         file: case.file.clone(),
         line: case.line_of_mark(mark),

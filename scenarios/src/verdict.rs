@@ -94,6 +94,9 @@ pub struct Failure {
     pub expected: String,
     /// What followed, decoded; printed in the notation where it is a packet.
     pub actual: String,
+    /// What was right all the same, where only the Reason Code of a refusal or of a close was another one than asked for:
+    /// `refused as required, with 0x82 in place of 0x81`.
+    pub nearly: Option<String>,
     /// The bytes of `actual` as hex pairs with spaces; empty where there are none.
     pub actual_hex: String,
     /// The scenario file, relative to the folder of scenarios, with `/`.

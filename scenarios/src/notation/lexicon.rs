@@ -60,7 +60,7 @@ pub(super) fn packet_type(name: &str) -> Option<PacketType> {
 
 /// The first words of the lines of a header, in the order in which they are printed.
 pub(super) const HEADER_WORDS: &[&str] =
-    &["title", "clauses", "versions", "tests", "needs", "broker", "client", "seeds", "table"];
+    &["title", "reading", "clauses", "versions", "tests", "needs", "broker", "client", "seeds", "table"];
 
 /// The first words of faults.
 pub(super) const FAULT_WORDS: &[&str] = &[

@@ -26,6 +26,8 @@ impl VersionMark {
 pub struct Scenario {
     /// `title`: what is shown, in one sentence.
     pub title: String,
+    /// `reading`: how the standard is read here, where its words bear more than one defensible reading. What such a scenario finds is reported apart.
+    pub reading: Option<String>,
     /// `clauses`: the statements of the standard that the scenario shows, in the order of the file. Those of the rows of a table stand in the rows.
     pub clauses: Vec<ClauseReference>,
     /// `versions`: it is run once for each. In ascending order, each once, never empty.
@@ -255,6 +257,7 @@ pub struct Comments {
 #[allow(missing_docs, reason = "each is the word of its name")]
 pub enum HeaderWord {
     Title,
+    Reading,
     Clauses,
     Versions,
     Tests,

@@ -242,7 +242,7 @@ impl Director<'_> {
             _ => String::new(),
         };
         let actual = format!("{}{difference}", self.describe(arrival));
-        self.found(expected, actual, Some(arrival.event))
+        Found { nearly: nearly(arrival, unlike), ..self.found(expected, actual, Some(arrival.event)) }
     }
 
     pub(crate) fn nothing_came(&self, lanes: &[Lane], expected: &str, window: Window) -> Found {
@@ -371,4 +371,16 @@ pub(crate) fn bare(packet_type: PacketType) -> PacketPattern {
         patches: Vec::new(),
         conditions: Vec::new(),
     }
+}
+
+/// What is right although it is unlike: the peer refused or took leave as it had to, and only the Reason Code is another one.
+fn nearly(arrival: &Arrival, unlike: &Unlike) -> Option<String> {
+    let (Some(expected), Some(actual)) = (&unlike.expected, &unlike.actual) else { return None };
+    let by_reason = expected.starts_with("reason=") && actual.starts_with("reason=");
+    let what = match &arrival.what {
+        Arrived::Packet(Packet::ConnAck(connack)) if connack.reason.is_failure() => "refused",
+        Arrived::Packet(Packet::Disconnect(disconnect)) if disconnect.reason.is_failure() => "closed",
+        _ => return None,
+    };
+    by_reason.then(|| format!("{what} as required, with {actual} in place of {expected}"))
 }

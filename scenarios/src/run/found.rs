@@ -39,6 +39,8 @@ pub(crate) struct Found {
     pub(crate) line: u32,
     pub(crate) expected: String,
     pub(crate) actual: String,
+    /// What was right all the same: see [`Failure::nearly`].
+    pub(crate) nearly: Option<String>,
     /// The event in the history that shows it.
     pub(crate) event: Option<usize>,
     /// Clauses of its own; those of the case where there are none.
@@ -64,6 +66,7 @@ impl Found {
             line: event.line,
             expected: violation.expected,
             actual: format!("{}{host}", violation.actual),
+            nearly: None,
             event: Some(violation.event),
             clauses: violation.clauses,
             at: event.at,
@@ -77,6 +80,7 @@ impl Found {
             line,
             expected: broken.expected,
             actual: broken.actual,
+            nearly: None,
             event: Some(broken.event),
             clauses: Vec::new(),
             at: history.events()[broken.event].at,
@@ -100,6 +104,7 @@ impl Found {
             requirements: clauses.iter().map(|clause| requirement(case, clause)).collect(),
             expected: self.expected,
             actual: self.actual,
+            nearly: self.nearly,
             actual_hex: event.and_then(bytes_of).map_or_else(String::new, |bytes| hex(bytes, " ")),
             file: case.file.clone(),
             line: self.line,

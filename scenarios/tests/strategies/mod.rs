@@ -17,7 +17,7 @@ use parts::{bare_word, cell, comments_above, host_name, mark, options, version};
 /// Any scenario.
 pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
     let head = (
-        title(),
+        (title(), option::of(title())),
         versions(),
         prop_oneof![Just(Tested::Server), Just(Tested::Client), Just(Tested::Both)],
         vec(need(), 0..3),
@@ -27,9 +27,13 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
     );
     let rest = (option::of(table()), steps(3), vec(any::<(bool, bool)>(), 12), comments_above());
     (head, rest).prop_flat_map(
-        |((title, versions, tests, needs, broker, clients, seeds), (table, steps, commented, below))| {
+        |(
+            ((title, reading), versions, tests, needs, broker, clients, seeds),
+            (table, steps, commented, below),
+        )| {
             let scenario = Scenario {
                 title,
+                reading,
                 clauses: Vec::new(),
                 versions: versions.clone(),
                 tests,
@@ -60,7 +64,8 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
                     let comments = vec((comments_above(), option::of(parts::comment())), words.len());
                     (Just(scenario), Just(words), comments).prop_map(|(mut scenario, words, comments)| {
                         for ((word, index), (above, behind)) in words.into_iter().zip(comments) {
-                            let behind = behind.filter(|_| word != HeaderWord::Title);
+                            let behind =
+                                behind.filter(|_| !matches!(word, HeaderWord::Title | HeaderWord::Reading));
                             if !above.is_empty() || behind.is_some() {
                                 let comments = Comments { blank_line_above: false, above, behind };
                                 scenario.header_comments.push(HeaderComment { word, index, comments });
@@ -76,6 +81,7 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
 /// The lines of the header that exist, as many of them as are chosen.
 fn commented_words(scenario: &Scenario, chosen: &[(bool, bool)]) -> Vec<(HeaderWord, usize)> {
     let mut words = vec![(HeaderWord::Title, 0)];
+    words.extend(scenario.reading.is_some().then_some((HeaderWord::Reading, 0)));
     words.extend((!scenario.clauses.is_empty()).then_some((HeaderWord::Clauses, 0)));
     words.extend([(HeaderWord::Versions, 0), (HeaderWord::Tests, 0)]);
     words.extend((!scenario.needs.is_empty()).then_some((HeaderWord::Needs, 0)));

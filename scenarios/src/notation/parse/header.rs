@@ -17,6 +17,7 @@ use crate::notation::{
 #[derive(Default)]
 pub(super) struct Header {
     title: Option<String>,
+    reading: Option<Span>,
     clauses: Vec<(Option<VersionMark>, Span, String)>,
     versions: Option<Span>,
     tests: Option<Span>,
@@ -28,8 +29,9 @@ pub(super) struct Header {
 
 /// Whether the line belongs to a header by its first word.
 pub(super) fn word(cursor: &mut Cursor<'_>) -> Option<HeaderWord> {
-    const WORDS: [HeaderWord; 9] = [
+    const WORDS: [HeaderWord; 10] = [
         HeaderWord::Title,
+        HeaderWord::Reading,
         HeaderWord::Clauses,
         HeaderWord::Versions,
         HeaderWord::Tests,
@@ -99,6 +101,15 @@ impl Parser<'_> {
                     return Err(cursor.expected("what the scenario shows, in one sentence"));
                 }
                 scenario.title = title.to_owned();
+                return Ok(());
+            }
+            HeaderWord::Reading => {
+                once(&mut header.reading)?;
+                let reading = cursor.rest().trim();
+                if reading.is_empty() {
+                    return Err(cursor.expected("how the standard is read here, in one sentence"));
+                }
+                scenario.reading = Some(reading.to_owned());
                 return Ok(());
             }
             HeaderWord::Clauses => {

@@ -27,9 +27,11 @@ pub(super) fn split(source: &str) -> (Vec<Line>, Vec<String>) {
         let indent_bytes = whole.len() - whole.trim_start_matches([' ', '\t', '\r', '\u{feff}']).len();
         let text = &whole[indent_bytes..];
         let said_start = offset + indent_bytes;
-        // A title goes to the end of its line, whatever is in it.
-        let title = text.strip_prefix("title").is_some_and(|rest| rest.starts_with([' ', '\t']));
-        let comment_at = if title { None } else { comment_start(text) };
+        // A sentence goes to the end of its line, whatever is in it.
+        let sentence = ["title", "reading"]
+            .iter()
+            .any(|word| text.strip_prefix(word).is_some_and(|rest| rest.starts_with([' ', '\t'])));
+        let comment_at = if sentence { None } else { comment_start(text) };
         let said = text[..comment_at.unwrap_or(text.len())].trim_end();
         let comment = comment_at.map(|at| comment_text(&text[at + 1..]));
         if said.is_empty() {

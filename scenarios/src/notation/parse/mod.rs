@@ -41,6 +41,7 @@ pub(super) fn parse_leniently(file: &str, source: &str) -> (Scenario, Diagnostic
     };
     let mut scenario = Scenario {
         title: String::new(),
+        reading: None,
         clauses: Vec::new(),
         versions: Vec::new(),
         tests: Tested::Server,

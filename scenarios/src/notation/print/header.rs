@@ -26,6 +26,8 @@ pub(super) fn header(scenario: &Scenario, written: &mut String) {
         end_line(&format!("{name:WORDS$}{text}"), comments, 0, written);
     };
     write(HeaderWord::Title, 0, "title", &scenario.title, true);
+    let reading = scenario.reading.as_deref();
+    write(HeaderWord::Reading, 0, "reading", reading.unwrap_or_default(), reading.is_some());
     for (at, line) in clause_lines(scenario).iter().enumerate() {
         // Only the first line has the comments: parsing gives all of them to one.
         write(HeaderWord::Clauses, at, "clauses", line, true);
