@@ -139,6 +139,7 @@ impl Inflow {
     /// The next packet, or `None` until more bytes are there; `None` for ever after bytes that are no packet.
     pub fn next_arrived(&mut self) -> Option<Arrived> {
         if self.malformed {
+            self.bytes = BytesMut::new();
             return None;
         }
         // The decoder takes a packet's bytes away, so they are copied before; those of a packet that is not whole
