@@ -41,18 +41,12 @@ impl Broker {
         if accepted && connection.version.is_5() {
             // [MQTT-3.14.2-2] never with Session Expiry Interval
             let properties = self.reason_string(id, fault.detail);
-            self.send_last(id, Disconnect { reason: fault.reason, properties });
+            let disconnect = Disconnect { reason: fault.reason, properties };
+            // Closing without a word is all that is left if even this is too large for the Client.
+            self.output.try_send(id, connection, disconnect.into());
         }
         let ending = if accepted { Ending::Server(fault.reason) } else { Ending::Silent };
         self.end_connection(now, id, ending);
-    }
-
-    /// Sends a packet behind which the Network Connection is closed; not at all if it is too large for the
-    /// Client.
-    fn send_last(&mut self, id: ConnectionId, disconnect: Disconnect) {
-        let doomed = self.output.doomed.len();
-        self.send(id, disconnect);
-        self.output.doomed.truncate(doomed);
     }
 
     /// Forgets the Network Connection and tells the driver to close it; what becomes of Will and Session

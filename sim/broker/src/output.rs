@@ -29,23 +29,28 @@ impl Output {
         self.events.push_back(event);
     }
 
-    /// Sends anything but PUBLISH, shortened if it would be too large for the Client.
-    pub(crate) fn send(&mut self, id: ConnectionId, connection: &Connection, mut packet: Packet) {
+    /// Sends anything but PUBLISH. A Client that may not be sent an answer that is due cannot go on.
+    pub(crate) fn send(&mut self, id: ConnectionId, connection: &Connection, packet: Packet) {
+        if !self.try_send(id, connection, packet) {
+            let detail = "the answer exceeds the Maximum Packet Size";
+            self.doomed.push_back((id, Fault::new(DisconnectReason::PacketTooLarge, detail)));
+        }
+    }
+
+    /// Sends anything but PUBLISH, shortened if it would be too large for the Client. False if that does not
+    /// help, and nothing was sent [MQTT-3.1.2-24].
+    pub(crate) fn try_send(&mut self, id: ConnectionId, connection: &Connection, mut packet: Packet) -> bool {
         if !fits(connection, &packet) {
             // [MQTT-3.2.2-19] [MQTT-3.2.2-20] [MQTT-3.4.2-2] [MQTT-3.4.2-3] [MQTT-3.5.2-2] [MQTT-3.5.2-3]
             // [MQTT-3.6.2-2] [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3] [MQTT-3.9.2-1] [MQTT-3.9.2-2]
             // [MQTT-3.11.2-1] [MQTT-3.11.2-2] [MQTT-3.14.2-3] [MQTT-3.14.2-4] [MQTT-3.15.2-2] [MQTT-3.15.2-3]
             strip_explanations(&mut packet);
         }
-        if fits(connection, &packet) {
+        let sent = fits(connection, &packet);
+        if sent {
             self.transmit(id, connection, packet);
-        } else {
-            // [MQTT-3.1.2-24] An acknowledgement that may not be sent and must be sent: there is no way to go
-            // on.
-            let fault =
-                Fault::new(DisconnectReason::PacketTooLarge, "the answer exceeds the Maximum Packet Size");
-            self.doomed.push_back((id, fault));
         }
+        sent
     }
 }
 

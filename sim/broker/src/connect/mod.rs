@@ -62,11 +62,9 @@ impl Broker {
             return_code(reason).map(ConnAck::refused)
         };
         self.output.event(Event::Refused { connection: id, reason });
-        if let (Some(answer), Some(connection)) = (answer, self.connections.get(&id)) {
-            let doomed = self.output.doomed.len();
-            self.output.send(id, connection, Packet::from(answer));
-            // If even the CONNACK was too large for the Client: it is closed all the same.
-            self.output.doomed.truncate(doomed);
+        if let Some(answer) = answer {
+            // Closing without a word is all that is left if even this is too large for the Client.
+            self.output.try_send(id, connection, Packet::from(answer));
         }
         // [MQTT-3.2.2-7] [MQTT-3.1.2-1] [MQTT-3.1.2-2] [MQTT-3.1.3-8] 3.1.1/[MQTT-3.2.2-5] [MQTT-4.12.0-4]
         // [MQTT-3.1.4-6] 3.1.1/[MQTT-3.1.4-5] the broker forgets the Network Connection, and with it whatever

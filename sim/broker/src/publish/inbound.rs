@@ -16,11 +16,20 @@ use crate::session::SessionKey;
 /// Payloads of fewer bytes are copied when they may have to wait.
 const SMALL: usize = 4096;
 
-/// Why a message is not taken, although the PUBLISH itself is in order.
+/// What the Server makes of a message whose PUBLISH is in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Refused {
-    reason: PubAckReason,
-    detail: &'static str,
+enum Judgement {
+    Take,
+    /// The acknowledgement says why not; the Network Connection goes on.
+    Refuse(PubAckReason, &'static str),
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// So many copies went to Sessions.
+    Taken(usize),
+    Refused(PubAckReason, &'static str),
 }
 
 impl Broker {
@@ -32,7 +41,7 @@ impl Broker {
         publish: &Publish,
     ) -> Result<(), Fault> {
         self.check_capabilities(id, publish)?;
-        // U5-083: the alias is mapped whatever becomes of the message
+        // The alias is mapped whatever becomes of the message (U5-083).
         let topic = self.resolve_topic(id, publish)?;
         let identifier = publish.delivery.packet_identifier();
         let exactly_once = publish.delivery.qos() == QoS::ExactlyOnce;
@@ -49,10 +58,9 @@ impl Broker {
             }
         }
         // [MQTT-4.3.2-5] [MQTT-4.3.3-9] [MQTT-4.3.3-12] otherwise it is a new message, also with DUP 1
-        let outcome = self.judge(id, &topic, publish)?;
-        let outcome = match outcome {
-            Ok(()) => Ok(self.take_message(now, key, topic, publish)),
-            Err(refused) => Err(refused),
+        let outcome = match self.judge(id, &topic, publish)? {
+            Judgement::Take => Outcome::Taken(self.take_message(now, key, topic, publish)),
+            Judgement::Refuse(reason, detail) => Outcome::Refused(reason, detail),
         };
         // [MQTT-4.5.0-1] The message is in the Session State of its receivers: ownership passes with the
         // acknowledgement. [MQTT-4.3.3-13] Whether copies of it have expired does not matter to the publisher.
@@ -135,18 +143,11 @@ impl Broker {
 
     /// Whether the Server takes the message. All that can refuse one comes before PUBREC: PUBREL and PUBCOMP
     /// know no refusal.
-    fn judge(
-        &self,
-        id: ConnectionId,
-        topic: &TopicName,
-        publish: &Publish,
-    ) -> Result<Result<(), Refused>, Fault> {
-        let Some(connection) = self.connections.get(&id) else { return Ok(Ok(())) };
+    fn judge(&self, id: ConnectionId, topic: &TopicName, publish: &Publish) -> Result<Judgement, Fault> {
+        let Some(connection) = self.connections.get(&id) else { return Ok(Judgement::Take) };
         if let Err(detail) = self.may_publish(&connection.permissions, topic) {
             return match self.options.unauthorized_publish {
-                UnauthorizedPublish::Refuse => {
-                    Ok(Err(Refused { reason: PubAckReason::NotAuthorized, detail }))
-                }
+                UnauthorizedPublish::Refuse => Ok(Judgement::Refuse(PubAckReason::NotAuthorized, detail)),
                 // 3.1.1/[MQTT-3.3.5-2] closing is one of its two ways; §4.13.2
                 UnauthorizedPublish::Disconnect => Err(Fault::new(DisconnectReason::NotAuthorized, detail)),
             };
@@ -155,21 +156,21 @@ impl Broker {
         if self.options.check_payload_format && says_text && std::str::from_utf8(&publish.payload).is_err() {
             let detail = "the payload is not the UTF-8 that its Payload Format Indicator says";
             return match publish.delivery.qos() {
-                // U5-070: for QoS 0 there is no other way to tell
+                // There is no other way to tell (U5-070).
                 QoS::AtMostOnce => Err(Fault::new(DisconnectReason::PayloadFormatInvalid, detail)),
-                _ => Ok(Err(Refused { reason: PubAckReason::PayloadFormatInvalid, detail })),
+                _ => Ok(Judgement::Refuse(PubAckReason::PayloadFormatInvalid, detail)),
             };
         }
         if publish.retain && !self.has_room_to_retain(topic, &publish.payload) {
             let detail = "as many messages are retained as the Server takes";
             return if connection.version.is_5() && publish.delivery.qos() > QoS::AtMostOnce {
-                Ok(Err(Refused { reason: PubAckReason::QuotaExceeded, detail }))
+                Ok(Judgement::Refuse(PubAckReason::QuotaExceeded, detail))
             } else {
                 // 3.1.1/[MQTT-4.8.0-2] what no acknowledgement can tell
                 Err(Fault::new(DisconnectReason::QuotaExceeded, detail))
             };
         }
-        Ok(Ok(()))
+        Ok(Judgement::Take)
     }
 
     /// Whether somebody with these permissions may publish to this topic; if not, why.
@@ -196,7 +197,7 @@ impl Broker {
         if interval.is_some() {
             properties.remove::<MessageExpiryInterval>();
         }
-        // U5-082: the publisher's alias goes no further
+        // The publisher's alias goes no further (U5-082).
         if properties.contains::<TopicAlias>() {
             properties.remove::<TopicAlias>();
         }
@@ -216,12 +217,7 @@ impl Broker {
     }
 
     /// [MQTT-4.3.2-4] 3.1.1/[MQTT-4.3.2-2]
-    fn acknowledge_qos_1(
-        &mut self,
-        id: ConnectionId,
-        identifier: PacketIdentifier,
-        outcome: Result<usize, Refused>,
-    ) {
+    fn acknowledge_qos_1(&mut self, id: ConnectionId, identifier: PacketIdentifier, outcome: Outcome) {
         if let Some((reason, detail)) = self.acknowledgement(id, outcome) {
             // [MQTT-3.3.4-1] [MQTT-2.2.1-5] [MQTT-3.4.2-1]
             let properties = self.explanation(id, detail);
@@ -235,7 +231,7 @@ impl Broker {
         id: ConnectionId,
         key: SessionKey,
         identifier: PacketIdentifier,
-        outcome: Result<usize, Refused>,
+        outcome: Outcome,
     ) {
         let Some((reason, detail)) = self.acknowledgement(id, outcome) else { return };
         // [MQTT-4.3.3-9] after a refusal the identifier is not remembered
@@ -252,18 +248,16 @@ impl Broker {
     }
 
     /// What PUBACK or PUBREC says.
-    fn acknowledgement(
-        &self,
-        id: ConnectionId,
-        outcome: Result<usize, Refused>,
-    ) -> Option<(PubAckReason, &'static str)> {
+    fn acknowledgement(&self, id: ConnectionId, outcome: Outcome) -> Option<(PubAckReason, &'static str)> {
         let speaks_5 = self.connections.get(&id)?.version.is_5();
         Some(match outcome {
             // 3.1.1/[MQTT-3.3.5-2] a positive acknowledgement, as there is no other
             _ if !speaks_5 => (PubAckReason::Success, ""),
-            Err(refused) => (refused.reason, refused.detail),
-            Ok(0) if self.options.report_no_matching_subscribers => (PubAckReason::NoMatchingSubscribers, ""),
-            Ok(_) => (PubAckReason::Success, ""),
+            Outcome::Refused(reason, detail) => (reason, detail),
+            Outcome::Taken(0) if self.options.report_no_matching_subscribers => {
+                (PubAckReason::NoMatchingSubscribers, "")
+            }
+            Outcome::Taken(_) => (PubAckReason::Success, ""),
         })
     }
 
