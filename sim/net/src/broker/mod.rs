@@ -15,6 +15,7 @@
 mod connection;
 mod entrance;
 mod inbox;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 use self::connection::Link;
 pub use self::entrance::Entrance;
 use self::inbox::Inbox;
+pub use self::limits::Limits;
 use crate::clock::Clock;
 use crate::framed::{Arrived, Ending};
 use crate::store::{Change, Store, StoreError};
@@ -37,34 +39,6 @@ use crate::tap::{Observed, Tap};
 /// Things given to the core before their changes are committed. More would make a larger group commit, and keep
 /// those that came first waiting.
 const TURN: usize = 1024;
-
-/// What the driver grants to peers before the core knows them, and to those that do not read. The time that a peer
-/// may take to CONNECT and the number of Clients are the core's options.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Network Connections at once, those in a handshake and those being closed among them; more are closed without a
-    /// word. The core's option `maximum_connections` tells Clients why; this one protects the machine, and should be
-    /// the larger.
-    pub connections: usize,
-    /// Bytes of the first packet, before anything is known of the Client. A CONNECT with everything in it at its
-    /// longest has about 600 KiB.
-    pub first_packet_bytes: u32,
-    /// Bytes to be sent to one Client above which it is not read and the core is told that it is congested.
-    pub outflow_high_bytes: usize,
-    /// Bytes to be sent to one Client above which it is given up.
-    pub outflow_max_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            connections: usize::MAX,
-            first_packet_bytes: 1 << 20,
-            outflow_high_bytes: 1 << 20,
-            outflow_max_bytes: 128 << 20,
-        }
-    }
-}
 
 /// Why a broker driver ended, if it was not told to.
 #[derive(Debug, thiserror::Error)]
@@ -189,6 +163,7 @@ impl<S: Store, T: Tap> Server<S, T> {
             if stopping {
                 self.entrance.close();
                 self.entrance.deserted().await;
+                self.store.finish();
                 return Ok(());
             }
             // Connections write and read between two turns, also when there is more to do at once.

@@ -54,6 +54,10 @@ impl<D: Disk> Store for DiskStore<D> {
             Ok(())
         })
     }
+
+    fn finish(&mut self) {
+        self.store.finish();
+    }
 }
 
 #[derive(Debug)]

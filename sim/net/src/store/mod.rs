@@ -74,6 +74,9 @@ pub trait Store {
     /// When the medium refused. Whether the changes are there after a restart is then open, so the caller must
     /// not acknowledge what they stand for, and must not go on with this store.
     fn commit(&mut self, changes: Vec<Change>) -> Commit<'_>;
+
+    /// Nothing will be committed any more: whoever has to tidy up does it now, and the next start is quick.
+    fn finish(&mut self) {}
 }
 
 impl<S: Store + ?Sized> Store for Box<S> {
@@ -84,6 +87,10 @@ impl<S: Store + ?Sized> Store for Box<S> {
     fn commit(&mut self, changes: Vec<Change>) -> Commit<'_> {
         (**self).commit(changes)
     }
+
+    fn finish(&mut self) {
+        (**self).finish();
+    }
 }
 
 impl<S: Store + ?Sized> Store for &mut S {
@@ -93,6 +100,10 @@ impl<S: Store + ?Sized> Store for &mut S {
 
     fn commit(&mut self, changes: Vec<Change>) -> Commit<'_> {
         (**self).commit(changes)
+    }
+
+    fn finish(&mut self) {
+        (**self).finish();
     }
 }
 
@@ -106,6 +117,6 @@ pub enum StoreError {
     #[error("the store is open in another process")]
     InUse,
     /// The medium holds something that no commit wrote.
-    #[error("the store is damaged: {0}")]
+    #[error("the store is damaged, or no store: {0}")]
     Damaged(String),
 }

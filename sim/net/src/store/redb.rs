@@ -65,7 +65,7 @@ impl RedbStore {
 
     /// Closes the store so that the next open finds nothing to repair.
     pub fn close(mut self) {
-        drop(self.database.take());
+        self.finish();
     }
 
     fn read_all(&self) -> Result<Vec<Record>, redb::Error> {
@@ -117,11 +117,19 @@ impl Store for RedbStore {
         let result = self.write_all(&changes).map_err(StoreError::from);
         Box::pin(std::future::ready(result))
     }
+
+    fn finish(&mut self) {
+        drop(self.database.take());
+    }
 }
 
 impl From<redb::Error> for StoreError {
     fn from(error: redb::Error) -> StoreError {
         match error {
+            // So redb says that the magic number of its files is not there.
+            redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                StoreError::Damaged(error.to_string())
+            }
             redb::Error::Io(error) => StoreError::Medium(error),
             redb::Error::DatabaseAlreadyOpen => StoreError::InUse,
             redb::Error::PreviousIo | redb::Error::DatabaseClosed => StoreError::Medium(gone()),
