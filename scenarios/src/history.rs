@@ -98,6 +98,20 @@ pub enum What {
     Note(String),
 }
 
+impl What {
+    /// The bytes that were on the wire, if there were.
+    #[must_use]
+    pub fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            What::Sent { bytes, .. }
+            | What::SentRaw { bytes, .. }
+            | What::Received { bytes, .. }
+            | What::ReceivedMalformed { bytes, .. } => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
 /// How a Network Connection ended, as the observer saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ending {

@@ -12,3 +12,4 @@ pub mod results;
 pub mod run;
 pub mod suite;
 pub mod verdict;
+pub mod watch;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use mqttspec_codec::{Packet, PacketIdentifier, QoS, Role};
 
 use super::conversation::{Glance, Seen};
-use super::{Breach, Clauses, Watcher};
+use super::{Breach, Clauses, Watcher, outlives};
 use crate::history::ConnectionKey;
 
 #[derive(Default)]
@@ -65,6 +65,10 @@ impl Watcher for AcknowledgementOrder {
             expected: what.to_owned(),
             actual: format!("Packet Identifier {id} answered before {place} older"),
         }]
+    }
+
+    fn forget_before(&mut self, kept: ConnectionKey) {
+        self.waiting.retain(|connection, _| outlives(connection, kept));
     }
 }
 

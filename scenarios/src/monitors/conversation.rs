@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{DecodeError, Packet, Role, Version};
 
+use super::outlives;
 use crate::history::{ConnectionKey, Event, History, What};
 
 /// One thing that happened on a connection, as a monitor sees it.
@@ -108,5 +109,12 @@ impl Conversations {
             _ => return None,
         };
         Some(Glance { connection, version, peer, seen })
+    }
+
+    /// Drops what is known of the lane's connections before this one.
+    pub(super) fn forget_before(&mut self, kept: ConnectionKey) {
+        self.versions.retain(|connection, _| outlives(connection, kept));
+        self.asked.retain(|connection, _| outlives(connection, kept));
+        self.unjudged.retain(|connection| outlives(connection, kept));
     }
 }

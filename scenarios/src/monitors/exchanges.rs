@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use mqttspec_codec::{Packet, PacketIdentifier, QoS, Role, Version};
 
 use super::conversation::{Glance, Seen, SessionKept};
+use super::outlives;
 use crate::history::ConnectionKey;
 
 /// How far an exchange is, as the observer knows it.
@@ -105,6 +106,11 @@ impl Exchanges {
             }
             Seen::Malformed(_) => Judgement::Right,
         }
+    }
+
+    /// Drops what is known of the lane's connections before this one.
+    pub(super) fn forget_before(&mut self, kept: ConnectionKey) {
+        self.tables.retain(|connection, _| outlives(connection, kept));
     }
 
     fn judge_packet(&mut self, glance: &Glance<'_>, packet: &Packet) -> Judgement {

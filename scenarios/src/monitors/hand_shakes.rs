@@ -8,7 +8,7 @@ use mqttspec_codec::{Packet, PacketIdentifier, QoS};
 
 use super::conversation::{Glance, Seen, SessionKept};
 use super::exchanges::{Exchanges, Judgement};
-use super::{Breach, Clauses, Watcher};
+use super::{Breach, Clauses, Watcher, outlives};
 use crate::history::ConnectionKey;
 
 #[derive(Default)]
@@ -66,6 +66,11 @@ impl Watcher for HandShakes {
             Seen::Malformed(_) => {}
         }
         Vec::new()
+    }
+
+    fn forget_before(&mut self, kept: ConnectionKey) {
+        self.exchanges.forget_before(kept);
+        self.owed.retain(|connection, _| outlives(connection, kept));
     }
 }
 

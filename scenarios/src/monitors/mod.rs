@@ -17,7 +17,7 @@ mod tests;
 
 use mqttspec_codec::{Role, Version};
 
-use crate::history::History;
+use crate::history::{ConnectionKey, Event, History};
 use conversation::{Conversations, Glance};
 
 /// A rule that a peer broke.
@@ -39,6 +39,9 @@ pub struct Violation {
 trait Watcher {
     /// Sees one thing that happened on a connection, and says what rule the peer broke by it.
     fn see(&mut self, glance: &Glance<'_>) -> Vec<Breach>;
+
+    /// Drops what is known of the lane's connections before this one.
+    fn forget_before(&mut self, connection: ConnectionKey);
 }
 
 /// What a watcher says of the event that it sees.
@@ -80,19 +83,42 @@ impl Clauses {
 /// Runs every monitor over a history; what they found, in the order in which it happened.
 #[must_use]
 pub fn judge(history: &History) -> Vec<Violation> {
-    type Named = (&'static str, Box<dyn Watcher>);
-    let mut watchers: [Named; 5] = [
-        ("well-formed packets", Box::new(well_formed::WellFormed)),
-        ("Packet Identifiers", Box::<packet_identifiers::PacketIdentifiers>::default()),
-        ("QoS hand-shakes", Box::<hand_shakes::HandShakes>::default()),
-        ("order of acknowledgements", Box::<acknowledgement_order::AcknowledgementOrder>::default()),
-        ("Receive Maximum", Box::<receive_maximum::ReceiveMaximum>::default()),
-    ];
-    let mut violations = Vec::new();
-    let mut conversations = Conversations::default();
-    for (index, event) in history.events().iter().enumerate() {
-        let Some(glance) = conversations.glance(history, event) else { continue };
-        for (monitor, watcher) in &mut watchers {
+    let mut monitors = Monitors::default();
+    history
+        .events()
+        .iter()
+        .enumerate()
+        .flat_map(|(index, event)| monitors.see(history, index, event))
+        .collect()
+}
+
+/// Every monitor, in the middle of a history that goes on: for live traffic, which is judged while it happens.
+pub struct Monitors {
+    watchers: [(&'static str, Box<dyn Watcher>); 5],
+    conversations: Conversations,
+}
+
+impl Default for Monitors {
+    fn default() -> Self {
+        Self {
+            watchers: [
+                ("well-formed packets", Box::new(well_formed::WellFormed)),
+                ("Packet Identifiers", Box::<packet_identifiers::PacketIdentifiers>::default()),
+                ("QoS hand-shakes", Box::<hand_shakes::HandShakes>::default()),
+                ("order of acknowledgements", Box::<acknowledgement_order::AcknowledgementOrder>::default()),
+                ("Receive Maximum", Box::<receive_maximum::ReceiveMaximum>::default()),
+            ],
+            conversations: Conversations::default(),
+        }
+    }
+}
+
+impl Monitors {
+    /// Sees the next event, and says what rules the peer broke by it. `index` is its place in the history, whose lanes alone are read.
+    pub fn see(&mut self, history: &History, index: usize, event: &Event) -> Vec<Violation> {
+        let Some(glance) = self.conversations.glance(history, event) else { return Vec::new() };
+        let mut violations = Vec::new();
+        for (monitor, watcher) in &mut self.watchers {
             violations.extend(watcher.see(&glance).into_iter().map(|breach| Violation {
                 monitor,
                 event: index,
@@ -101,6 +127,24 @@ pub fn judge(history: &History) -> Vec<Violation> {
                 actual: breach.actual,
             }));
         }
+        violations
     }
-    violations
+
+    /// Forgets the lane's connections before this one, when nothing of them can come any more and what their Session holds has gone on
+    /// to this one. Without it the memory of a live watch grows with each reconnect.
+    pub fn forget_before(&mut self, connection: ConnectionKey) {
+        self.conversations.forget_before(connection);
+        self.watchers.iter_mut().for_each(|(_, watcher)| watcher.forget_before(connection));
+    }
+}
+
+impl std::fmt::Debug for Monitors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Monitors").finish_non_exhaustive()
+    }
+}
+
+/// Whether a connection belongs to another lane, or is not before `kept` in the same one.
+fn outlives(connection: &ConnectionKey, kept: ConnectionKey) -> bool {
+    connection.lane != kept.lane || connection.number >= kept.number
 }

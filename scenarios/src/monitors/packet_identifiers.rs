@@ -8,7 +8,7 @@ use mqttspec_codec::{Packet, PacketIdentifier};
 
 use super::conversation::{Glance, Seen};
 use super::exchanges::{Exchanges, Judgement};
-use super::{Breach, Clauses, Watcher};
+use super::{Breach, Clauses, Watcher, outlives};
 use crate::history::ConnectionKey;
 
 const UNUSED: Clauses = Clauses {
@@ -58,6 +58,12 @@ impl Watcher for PacketIdentifiers {
             _ => {}
         }
         Vec::new()
+    }
+
+    fn forget_before(&mut self, kept: ConnectionKey) {
+        self.exchanges.forget_before(kept);
+        self.subscribes.retain(|connection, _| outlives(connection, kept));
+        self.unsubscribes.retain(|connection, _| outlives(connection, kept));
     }
 }
 

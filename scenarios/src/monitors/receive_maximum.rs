@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mqttspec_codec::{Packet, PacketIdentifier, ReceiveMaximum as Property, Role, Version};
 
 use super::conversation::{Glance, Seen};
-use super::{Breach, Clauses, Watcher};
+use super::{Breach, Clauses, Watcher, outlives};
 use crate::history::ConnectionKey;
 
 const CLAUSES: Clauses = Clauses {
@@ -68,6 +68,10 @@ impl Watcher for ReceiveMaximum {
             _ => {}
         }
         Vec::new()
+    }
+
+    fn forget_before(&mut self, kept: ConnectionKey) {
+        self.quotas.retain(|connection, _| outlives(connection, kept));
     }
 }
 

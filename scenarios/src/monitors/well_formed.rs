@@ -6,6 +6,7 @@ use mqttspec_codec::{Packet, Role, Version};
 
 use super::conversation::{Glance, Seen};
 use super::{Breach, Watcher};
+use crate::history::ConnectionKey;
 
 pub(super) struct WellFormed;
 
@@ -26,6 +27,8 @@ impl Watcher for WellFormed {
             _ => Vec::new(),
         }
     }
+
+    fn forget_before(&mut self, _: ConnectionKey) {}
 }
 
 fn may_send(peer: Role, version: Version, packet: &Packet) -> bool {

@@ -41,6 +41,14 @@ pub use steps::{
 };
 pub use values::{Field, Name, Number, Operator, Piece, Radix, Span, Test, Text, Time, TimeRange, Value};
 
+/// Whether a host may have this name: letters, digits, `-` and `_`, a letter first, and no word of the notation.
+#[must_use]
+pub fn is_host_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        && lexicon::may_be_host(name)
+}
+
 /// The file in the canonical layout.
 ///
 /// # Errors

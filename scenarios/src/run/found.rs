@@ -2,12 +2,10 @@
 
 use core::time::Duration;
 
-use bytes::Bytes;
-
 use super::Case;
 use crate::clauses::{Catalogue, Standard};
 use crate::fields::{hex, line as packet_line};
-use crate::history::{Event, History, What};
+use crate::history::History;
 use crate::monitors::Violation;
 use crate::properties::Broken;
 use crate::results::{Trace, TraceEvent};
@@ -105,7 +103,9 @@ impl Found {
             expected: self.expected,
             actual: self.actual,
             nearly: self.nearly,
-            actual_hex: event.and_then(bytes_of).map_or_else(String::new, |bytes| hex(bytes, " ")),
+            actual_hex: event
+                .and_then(|event| event.what.bytes())
+                .map_or_else(String::new, |bytes| hex(bytes, " ")),
             file: case.file.clone(),
             line: self.line,
             source: case.source_line(self.line),
@@ -126,16 +126,6 @@ pub(crate) fn packet_text(packet: &mqttspec_codec::Packet, version: mqttspec_cod
 
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn bytes_of(event: &Event) -> Option<&Bytes> {
-    match &event.what {
-        What::Sent { bytes, .. }
-        | What::SentRaw { bytes, .. }
-        | What::Received { bytes, .. }
-        | What::ReceivedMalformed { bytes, .. } => Some(bytes),
-        _ => None,
-    }
 }
 
 fn requirement(case: &Case, clause: &str) -> Requirement {

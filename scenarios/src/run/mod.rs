@@ -33,6 +33,7 @@ use self::faults::LATENCY;
 use self::found::{Found, Stop};
 use self::identifiers::Identifiers;
 use self::stage::Stage;
+pub(crate) use self::transcript::event_text;
 use crate::deliveries::Deliveries;
 use crate::fields::Bindings;
 use crate::history::{History, Lane};

@@ -76,6 +76,11 @@ fn trace_event(history: &History, event: &Event, version: Version) -> TraceEvent
     }
 }
 
+/// An event of a connection in the notation, without the host: `> CONNECT client_id=device`.
+pub(crate) fn event_text(history: &History, event: &Event, version: Version) -> String {
+    trace_event(history, event, version).text
+}
+
 fn asked_text(asked: &Asked) -> String {
     match asked {
         Asked::Publish { message, .. } => format!("publish {}", message_text(message)),
