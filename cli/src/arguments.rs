@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Trace(TraceArguments),
     /// Reads scenario files and explains what is wrong in them
     Check(CheckArguments),
+    /// Runs the reference broker on real sockets
+    Serve(crate::serve::arguments::ServeArguments),
 }
 
 /// Which scenarios are meant.

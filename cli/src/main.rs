@@ -8,6 +8,7 @@ mod arguments;
 mod check;
 mod list;
 mod run;
+mod serve;
 mod sources;
 mod trace;
 
@@ -26,6 +27,8 @@ enum Trouble {
     Sources(#[from] sources::SourcesError),
     #[error(transparent)]
     Report(#[from] mqttspec_reports::WriteError),
+    #[error(transparent)]
+    Serve(#[from] serve::ServeTrouble),
     #[error("cannot write to the terminal: {0}")]
     Output(#[from] io::Error),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::List(arguments) => list::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
     };
     match ended {
         Ok(code) => ExitCode::from(code),

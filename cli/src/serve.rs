@@ -1,0 +1,270 @@
+//! `mqttspec serve`: the reference broker on real sockets.
+
+pub(crate) mod arguments;
+mod print;
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use mqttspec_broker::{Options, Users, UsersError};
+use mqttspec_net::broker::{Entrance, Limits, ServeError, Server};
+use mqttspec_net::store::{NoStore, RedbStore, Store, StoreError};
+use mqttspec_net::tap::Tap;
+use mqttspec_net::transport::{ServerTls, TlsError, TlsNet, WebSocketNet};
+use mqttspec_net::{Clock, TcpNet};
+use mqttspec_scenarios::watch::{Wanted, Watch};
+use mqttspec_world::{Listener, Net};
+use thiserror::Error;
+use tokio::task::LocalSet;
+
+use self::arguments::{Place, ServeArguments};
+use self::print::Tally;
+use crate::{HOLDS, Trouble};
+
+/// A Client broke a rule.
+const VIOLATED: u8 = 1;
+/// Somebody asked twice.
+const INTERRUPTED: i32 = 130;
+
+/// Why the broker does not run.
+#[derive(Debug, Error)]
+pub(crate) enum ServeTrouble {
+    #[error("cannot start: {0}")]
+    Machine(#[source] io::Error),
+    #[error("cannot listen at {address}: {source}{}", remedy(*address, source))]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("there is nowhere to listen: --listen none needs --tls or --ws")]
+    Nowhere,
+    #[error("cannot read {what} {}: {source}", file.display())]
+    File { what: &'static str, file: PathBuf, source: io::Error },
+    #[error("the users file {} cannot be used: {source}", file.display())]
+    Users { file: PathBuf, source: UsersError },
+    #[error("TLS cannot be offered with {} and {}: {source}", certificate.display(), key.display())]
+    Tls { certificate: PathBuf, key: PathBuf, source: TlsError },
+    #[error("cannot open the store {}: {source}", file.display())]
+    Store { file: PathBuf, source: StoreError },
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+fn remedy(address: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                "\n  another program listens there; choose another port, or 0 for a free one: --listen {}:0",
+                address.ip()
+            )
+        }
+        io::ErrorKind::PermissionDenied => {
+            "\n  ports below 1024 may be reserved; choose a higher one".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "\n  the address is none of this machine's; 0.0.0.0 and [::] stand for all of them".to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+pub(crate) fn run(arguments: &ServeArguments) -> Result<u8, Trouble> {
+    if arguments.options {
+        print_options()?;
+        return Ok(HOLDS);
+    }
+    let configuration = Configuration::of(arguments)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeTrouble::Machine)?;
+    LocalSet::new().block_on(&runtime, async {
+        let clock = Clock::of_this_machine();
+        let wanted = Wanted { transcript: arguments.trace, violations: arguments.check };
+        let tally = Tally::default();
+        if wanted == Wanted::default() {
+            configuration.serve(arguments, clock, ()).await?;
+        } else {
+            let counted = tally.clone();
+            let watch = Watch::new(clock.now(), wanted, move |report| print::print(&report, &counted));
+            configuration.serve(arguments, clock, watch).await?;
+        }
+        if !arguments.check {
+            return Ok(HOLDS);
+        }
+        write!(anstream::stdout(), "{}", tally.summary())?;
+        Ok(if tally.count() == 0 { HOLDS } else { VIOLATED })
+    })
+}
+
+fn print_options() -> io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    let bold = anstyle::Style::new().bold();
+    for option in arguments::descriptions() {
+        writeln!(out, "{bold}{}{bold:#} = {}", option.name, option.default)?;
+        writeln!(out, "    {}", option.description)?;
+        writeln!(out, "    takes {}", option.values)?;
+    }
+    Ok(())
+}
+
+/// What was read from files and arguments before anything is opened.
+struct Configuration {
+    options: Options,
+    limits: Limits,
+    tls: Option<ServerTls>,
+    seed: u64,
+}
+
+impl Configuration {
+    fn of(arguments: &ServeArguments) -> Result<Configuration, ServeTrouble> {
+        let mut options = Options::default();
+        let mut limits = Limits::default();
+        if let Some(file) = &arguments.users {
+            let (users, anonymous) = read_users(file)?;
+            options.users = users;
+            options.allow_anonymous = anonymous;
+        }
+        for setting in &arguments.settings {
+            // clap has tried each of them.
+            let _ = arguments::set(&mut options, &mut limits, &setting.name, &setting.value);
+        }
+        options.record_changes = arguments.store.is_some();
+        let tls = arguments.tls.as_deref().map(|files| read_tls(files, arguments.tls_clients.as_deref()));
+        let seed = match arguments.seed {
+            Some(seed) => seed,
+            None => getrandom::u64().map_err(|error| ServeTrouble::Machine(io::Error::other(error)))?,
+        };
+        Ok(Configuration { options, limits, tls: tls.transpose()?, seed })
+    }
+
+    async fn serve(
+        self,
+        arguments: &ServeArguments,
+        clock: Clock,
+        tap: impl Tap,
+    ) -> Result<(), ServeTrouble> {
+        let store = open_store(arguments.store.as_deref())?;
+        let (server, entrance) =
+            Server::with_limits(self.options, self.seed, clock, store, tap, self.limits)?;
+        let urls = open_listeners(arguments, self.tls, &entrance).await?;
+        stop_on_signals(&entrance).map_err(ServeTrouble::Machine)?;
+        // Nobody who reads is no reason for a broker to stop.
+        let _ = writeln!(anstream::stdout(), "ready: {}", urls.join(" "));
+        Ok(server.run().await?)
+    }
+}
+
+fn read(what: &'static str, file: &Path) -> Result<Vec<u8>, ServeTrouble> {
+    std::fs::read(file).map_err(|source| ServeTrouble::File { what, file: file.to_owned(), source })
+}
+
+/// The users, and whether those without a name may come too.
+fn read_users(file: &Path) -> Result<(Users, bool), ServeTrouble> {
+    let text = read("the users file", file).and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|error| ServeTrouble::File {
+            what: "the users file",
+            file: file.to_owned(),
+            source: io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()),
+        })
+    })?;
+    let users = text.parse().map_err(|source| ServeTrouble::Users { file: file.to_owned(), source })?;
+    let anonymous = text.lines().any(|line| line.split_whitespace().next() == Some("anonymous"));
+    Ok((users, anonymous))
+}
+
+fn read_tls(files: &[PathBuf], authorities: Option<&Path>) -> Result<ServerTls, ServeTrouble> {
+    // clap takes two of them.
+    let [certificate, key] = files else { return Err(ServeTrouble::Nowhere) };
+    let chain = read("the certificate", certificate)?;
+    let secret = read("the key", key)?;
+    let tls = match authorities {
+        Some(file) => ServerTls::for_clients_of(
+            &read("the authorities for client certificates", file)?,
+            &chain,
+            &secret,
+        ),
+        None => ServerTls::new(&chain, &secret),
+    };
+    tls.map_err(|source| ServeTrouble::Tls { certificate: certificate.clone(), key: key.clone(), source })
+}
+
+fn open_store(file: Option<&Path>) -> Result<Box<dyn Store>, ServeTrouble> {
+    let Some(file) = file else { return Ok(Box::new(NoStore)) };
+    let store =
+        RedbStore::open_file(file).map_err(|source| ServeTrouble::Store { file: file.to_owned(), source })?;
+    Ok(Box::new(store))
+}
+
+/// Opens every listener; the URLs at which Clients find them.
+async fn open_listeners(
+    arguments: &ServeArguments,
+    tls: Option<ServerTls>,
+    entrance: &Entrance,
+) -> Result<Vec<String>, ServeTrouble> {
+    let mut urls = Vec::new();
+    let tcp = |address: SocketAddr| TcpNet::listening_at(address.ip());
+    for address in addresses(&arguments.listen) {
+        urls.push(format!("mqtt://{}", open(tcp(address), address, entrance).await?));
+    }
+    for address in addresses(&arguments.ws) {
+        let net = WebSocketNet::new(tcp(address), "/mqtt");
+        urls.push(format!("ws://{}/mqtt", open(net, address, entrance).await?));
+    }
+    if let Some(tls) = tls {
+        for address in addresses(&arguments.tls_listen) {
+            let net = TlsNet::listening(tcp(address), tls.clone());
+            urls.push(format!("mqtts://{}", open(net, address, entrance).await?));
+        }
+        for address in addresses(&arguments.wss) {
+            let net = WebSocketNet::new(TlsNet::listening(tcp(address), tls.clone()), "/mqtt");
+            urls.push(format!("wss://{}/mqtt", open(net, address, entrance).await?));
+        }
+    }
+    if urls.is_empty() { Err(ServeTrouble::Nowhere) } else { Ok(urls) }
+}
+
+fn addresses(places: &[Place]) -> impl Iterator<Item = SocketAddr> {
+    places.iter().filter_map(|place| place.0)
+}
+
+/// Listens at one address; where that is, if the system chose the port.
+async fn open<N: Net>(net: N, address: SocketAddr, entrance: &Entrance) -> Result<SocketAddr, ServeTrouble> {
+    let fault = |source| ServeTrouble::Listen { address, source };
+    let listener = net.listen(address.port()).await.map_err(fault)?;
+    let bound = listener.local_addr().map_err(fault)?;
+    entrance.listen(listener);
+    Ok(bound)
+}
+
+/// The first signal to stop tells the Clients and saves the Sessions; the second ends the process at once.
+#[cfg(unix)]
+fn stop_on_signals(entrance: &Entrance) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let entrance = entrance.clone();
+    tokio::task::spawn_local(async move {
+        for first in [true, false] {
+            tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
+            if first {
+                entrance.stop();
+            }
+        }
+        std::process::exit(INTERRUPTED);
+    });
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn stop_on_signals(entrance: &Entrance) -> io::Result<()> {
+    let entrance = entrance.clone();
+    tokio::task::spawn_local(async move {
+        for first in [true, false] {
+            if tokio::signal::ctrl_c().await.is_err() {
+                return;
+            }
+            if first {
+                entrance.stop();
+            }
+        }
+        std::process::exit(INTERRUPTED);
+    });
+    Ok(())
+}

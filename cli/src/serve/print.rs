@@ -1,0 +1,93 @@
+//! What `serve` prints while it runs: transcript lines and the rules that Clients break.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::rc::Rc;
+
+use anstyle::{AnsiColor, Style};
+use mqttspec_reports::seconds;
+use mqttspec_scenarios::watch::{ClientViolation, Report};
+
+/// A line is cut here: a message may have 256 MiB.
+const LONGEST_LINE: usize = 4000;
+/// Bytes of a packet that are shown, as hex pairs with spaces.
+const LONGEST_HEX: usize = 3 * 128;
+
+/// What was found, for the summary at the end. Clones are the same tally.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally(Rc<RefCell<BTreeMap<Key, u64>>>);
+
+/// The clause, or the rule in words where it has no number; and the Client.
+type Key = (String, String);
+
+impl Tally {
+    /// How many violations there were.
+    pub(super) fn count(&self) -> u64 {
+        self.0.borrow().values().sum()
+    }
+
+    /// One line for each rule and Client.
+    pub(super) fn summary(&self) -> String {
+        let counts = self.0.borrow();
+        if counts.is_empty() {
+            return "checked: no Client broke a rule\n".to_owned();
+        }
+        let mut text = format!("checked: {} violations\n", self.count());
+        for ((rule, client), count) in counts.iter() {
+            text.push_str(&format!("  {count:>7}  {rule}  {client}\n"));
+        }
+        text
+    }
+
+    fn add(&self, violation: &ClientViolation) {
+        let ids: Vec<&str> = violation.requirements.iter().map(|rule| rule.clause.as_str()).collect();
+        let rule = if ids.is_empty() { violation.expected.clone() } else { ids.join(" ") };
+        *self.0.borrow_mut().entry((rule, violation.client.clone())).or_default() += 1;
+    }
+}
+
+/// Prints one report. Nobody who reads is no reason for a broker to stop.
+pub(super) fn print(report: &Report, tally: &Tally) {
+    let mut out = anstream::stdout().lock();
+    let _ = match report {
+        Report::Line(line) => {
+            let quiet = Style::new().dimmed();
+            writeln!(out, "{quiet}{:>12}{quiet:#}  {}", seconds(line.at_ns, 6), cut(&line.text, LONGEST_LINE))
+        }
+        Report::Violation(violation) => {
+            tally.add(violation);
+            print_violation(&mut out, violation)
+        }
+    };
+}
+
+fn print_violation(out: &mut impl Write, violation: &ClientViolation) -> io::Result<()> {
+    let bad: Style = AnsiColor::Red.on_default().bold();
+    let peer = violation.peer.map_or_else(String::new, |peer| format!(" ({peer})"));
+    let at = seconds(violation.at_ns, 6);
+    writeln!(out, "{bad}VIOLATION{bad:#} by {}{peer} at {at}", violation.client)?;
+    let mut row = |name: &str, text: &str| writeln!(out, "  {name:<11}  {}", cut(text, LONGEST_LINE));
+    for rule in &violation.requirements {
+        let (id, version, section, summary) = (&rule.clause, &rule.version, &rule.section, &rule.summary);
+        row("requirement", &format!("{id} (MQTT {version}, section {section}): {summary}"))?;
+    }
+    row("found by", &format!("the monitor `{}`", violation.monitor))?;
+    row("expected", &violation.expected)?;
+    row("actual", &violation.actual)?;
+    if !violation.packet.is_empty() {
+        row("packet", &format!("{} {}", violation.client, violation.packet))?;
+    }
+    if !violation.hex.is_empty() {
+        row("bytes", &cut(&violation.hex, LONGEST_HEX))?;
+    }
+    Ok(())
+}
+
+fn cut(text: &str, longest: usize) -> std::borrow::Cow<'_, str> {
+    if text.len() <= longest {
+        return text.into();
+    }
+    let end = (0..=longest).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
+    format!("{} … and {} more", &text[..end], text.len() - end).into()
+}

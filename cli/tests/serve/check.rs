@@ -1,0 +1,102 @@
+//! `--trace` and `--check`: what happens, and what the Clients do wrong.
+
+use crate::process::{CONNACK, CONNECT, Serve, exchange, rest};
+
+/// CONNECT of 5.0 with Clean Start and the client identifier "device".
+const DEVICE: &[u8] = b"\x10\x13\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x06device";
+
+#[test]
+fn the_transcript_is_in_the_notation() {
+    let serve = Serve::start(&["--trace"]);
+    let mut device = serve.dial(DEVICE, CONNACK);
+    // PUBLISH to "t" at QoS 1.
+    exchange(&mut device, b"\x32\x08\x00\x01t\x00\x07\x00hi", b"\x40\x02\x00\x07");
+    exchange(&mut device, b"\xe0\x00", b"");
+    assert_eq!(rest(&mut device), b"");
+    let (code, printed) = serve.stop();
+    assert_eq!(code, 0);
+    let lines: Vec<&str> =
+        printed.lines().map(|line| line.trim_start().split_once("  ").unwrap().1).collect();
+    assert!(lines[0].starts_with("# connection-1 opens from 127.0.0.1:"), "{printed}");
+    assert_eq!(
+        lines[1..],
+        [
+            "device > CONNECT client_id=device clean_start keep_alive=0",
+            "device < CONNACK session_present=0 reason=success topic_alias_maximum=10",
+            "device > PUBLISH id=7 qos=1 topic=t payload=\"hi\"",
+            "device < PUBACK id=7",
+            "device > DISCONNECT",
+            "# the Session of device ends: it expired",
+            "device < closed",
+        ]
+    );
+}
+
+#[test]
+fn a_client_that_keeps_to_the_rules_breaks_none() {
+    let serve = Serve::start(&["--check"]);
+    let mut client = serve.dial(CONNECT, CONNACK);
+    exchange(&mut client, b"\x32\x08\x00\x01t\x00\x07\x00hi", b"\x40\x02\x00\x07");
+    exchange(&mut client, b"\xe0\x00", b"");
+    assert_eq!(rest(&mut client), b"");
+    assert_eq!(serve.stop(), (0, "checked: no Client broke a rule\n".to_owned()));
+}
+
+#[test]
+fn a_rule_that_a_client_breaks_is_told_with_its_clause() {
+    let serve = Serve::start(&["--check"]);
+    let mut device = serve.dial(DEVICE, CONNACK);
+    // PUBLISH to "t" at QoS 1 with DUP, though it is the first.
+    exchange(&mut device, b"\x3a\x08\x00\x01t\x00\x07\x00hi", b"\x40\x02\x00\x07");
+    // PINGREQ with a reserved flag.
+    exchange(&mut device, b"\xc1\x00", b"");
+    assert_eq!(rest(&mut device)[2], 0x81);
+    let (code, printed) = serve.stop();
+    assert_eq!(code, 1, "{printed}");
+    assert!(printed.starts_with("VIOLATION by device (127.0.0.1:"), "{printed}");
+    for row in [
+        "  requirement  MQTT-4.3.2-2 (MQTT 5.0, section 4.3.2): ",
+        "  found by     the monitor `QoS hand-shakes`\n",
+        "  packet       device > PUBLISH id=7 dup qos=1 topic=t payload=\"hi\"\n",
+        "  bytes        3a 08 00 01 74 00 07 00 68 69\n",
+        "  requirement  MQTT-2.1.3-1 (MQTT 5.0, section 2.1.3): ",
+        "  bytes        c1 00\n",
+        "\nchecked: 2 violations\n",
+        "  MQTT-4.3.2-2 MQTT-4.3.3-2  device\n",
+    ] {
+        assert!(printed.contains(row), "{row}\n{printed}");
+    }
+}
+
+#[test]
+fn a_stranger_whose_first_bytes_are_no_connect_is_told_of_too() {
+    let serve = Serve::start(&["--check", "--trace"]);
+    let mut stranger = serve.connect();
+    exchange(&mut stranger, b"GET / HTTP/1.1\r\n\r\n", b"");
+    assert_eq!(rest(&mut stranger), b"");
+    let (code, printed) = serve.stop();
+    assert_eq!(code, 1, "{printed}");
+    assert!(printed.contains("connection-1 > raw 47 45 54"), "{printed}");
+    assert!(printed.contains("VIOLATION by connection-1 (127.0.0.1:"), "{printed}");
+}
+
+#[test]
+fn a_session_that_goes_on_is_followed_over_its_connections() {
+    // CONNECT of 5.0 without Clean Start, with Session Expiry Interval 3600 and the client identifier "s".
+    let resume = b"\x10\x13\x00\x04MQTT\x05\x00\x00\x00\x05\x11\x00\x00\x0e\x10\x00\x01s";
+    let serve = Serve::start(&["--check"]);
+    let mut first = serve.dial(resume, CONNACK);
+    // PUBLISH at QoS 2, answered by PUBREC; the connection ends before PUBREL.
+    exchange(&mut first, b"\x34\x08\x00\x01t\x00\x07\x00hi", b"\x50\x02\x00\x07");
+    drop(first);
+    let mut second = serve.dial(resume, b"\x20\x06\x01\x00\x03\x22\x00\x0a");
+    // PUBREL goes on with the exchange; another has nothing to go on with.
+    exchange(&mut second, b"\x62\x02\x00\x07", b"\x70\x02\x00\x07");
+    exchange(&mut second, b"\x62\x02\x00\x08", b"\x70");
+    drop(second);
+    let (code, printed) = serve.stop();
+    assert_eq!(code, 1, "{printed}");
+    assert_eq!(printed.matches("VIOLATION").count(), 1, "{printed}");
+    assert!(printed.contains("MQTT-4.3.3-4 (MQTT 5.0"), "{printed}");
+    assert!(printed.contains("s > PUBREL id=8"), "{printed}");
+}

@@ -1,0 +1,70 @@
+//! What is said when the broker cannot start: what is wrong, where, and what to do.
+
+use crate::process::{Serve, file, refused};
+
+#[test]
+fn a_port_that_is_taken() {
+    let serve = Serve::start(&[]);
+    let address = serve.address("mqtt").to_string();
+    let said = refused(&["--listen", &address]);
+    assert!(said.contains(&format!("cannot listen at {address}: Address already in use")), "{said}");
+    assert!(said.contains("choose another port, or 0 for a free one: --listen 127.0.0.1:0"), "{said}");
+}
+
+#[test]
+fn a_certificate_that_is_none() {
+    let (certificate, key) = (file("certificate.pem", "no certificate"), file("key.pem", "no key"));
+    let said = refused(&["--listen", "none", "--tls", &certificate, &key]);
+    assert!(
+        said.contains(&format!("TLS cannot be offered with {certificate} and {key}: the certificate:")),
+        "{said}"
+    );
+    let said = refused(&["--tls", "/nowhere/certificate.pem", &key]);
+    assert!(said.contains("cannot read the certificate /nowhere/certificate.pem: No such file"), "{said}");
+}
+
+#[test]
+fn an_option_that_is_misspelt_or_has_no_such_value() {
+    let said = refused(&["--option", "recieve_maximum=3"]);
+    assert!(said.contains("no option `recieve_maximum`; did you mean `receive_maximum`?"), "{said}");
+    let said = refused(&["--option", "first_packet_byte=3"]);
+    assert!(said.contains("did you mean `first_packet_bytes`?"), "{said}");
+    let said = refused(&["--option", "maximum_qos=3"]);
+    assert!(said.contains("`3` is no value of `maximum_qos`: expected 0, 1 or 2"), "{said}");
+    let said = refused(&["--option", "maximum_qos"]);
+    assert!(said.contains("expected NAME=VALUE"), "{said}");
+}
+
+#[test]
+fn a_users_file_that_cannot_be_read() {
+    let users = file("users-wrong", "user al password abc\npublish a/#/b\n");
+    let said = refused(&["--users", &users]);
+    assert!(said.contains(&format!("{users} cannot be used: line 2: `a/#/b` is no Topic Filter")), "{said}");
+    let said = refused(&["--users", "/nowhere/users"]);
+    assert!(said.contains("cannot read the users file /nowhere/users: No such file"), "{said}");
+}
+
+#[test]
+fn a_store_that_is_in_use_or_is_none() {
+    let store = file("shared.redb", "");
+    std::fs::remove_file(&store).unwrap();
+    let serve = Serve::start(&["--store", &store]);
+    let said = refused(&["--listen", "127.0.0.1:0", "--store", &store]);
+    assert!(
+        said.contains(&format!("cannot open the store {store}: the store is open in another process")),
+        "{said}"
+    );
+    drop(serve);
+    let other = file("other.txt", "this is a text and no store, and long enough to have a magic number");
+    let said = refused(&["--listen", "127.0.0.1:0", "--store", &other]);
+    assert!(said.contains(&format!("cannot open the store {other}: ")), "{said}");
+    assert!(said.contains("the store is damaged, or no store"), "{said}");
+}
+
+#[test]
+fn an_address_that_is_none() {
+    let said = refused(&["--listen", "here"]);
+    assert!(said.contains("expected ADDRESS:PORT, such as 127.0.0.1:1883"), "{said}");
+    let said = refused(&["--listen", "none"]);
+    assert!(said.contains("nowhere to listen"), "{said}");
+}
