@@ -5,7 +5,7 @@ use crate::error::{Failure, RunError};
 use crate::history::{Event, Keep, Observer, Statistics, Trace};
 use crate::host::{Factory, Host, HostContext, HostResult, HostWaker, Ready};
 use crate::link::{Latency, Link};
-use crate::network::{Network, Patience, RECEIVE_BUFFER};
+use crate::network::{Network, Patience};
 use crate::seed::{Probability, Seed};
 use crate::simulation::{Limits, Scheduler, Simulation};
 use crate::world::World;
@@ -19,7 +19,6 @@ use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 use std::time::Duration;
 use tokio::task::LocalSet;
-use turmoil_net::KernelConfig;
 
 thread_local! {
     static RUNNING: Cell<bool> = const { Cell::new(false) };
@@ -170,8 +169,9 @@ impl Builder {
         let entered = runtime.enter();
         let (simulation, up) = self.into_simulation()?;
         drop(entered);
-        // Whatever happens below, hosts go before the network, and both before the runtime.
+        // Whatever happens below, hosts go before the runtime.
         let _torn_down = TearDown(simulation.clone());
+        simulation.install();
         let ended = runtime.block_on(async {
             for host in up {
                 simulation.start(host);
@@ -193,10 +193,6 @@ impl Builder {
         let count = u16::try_from(self.hosts.len()).ok().filter(|&count| count < u16::MAX - 1);
         let Some(count) = count else { return Err(early(seed, RunError::TooManyHosts(self.hosts.len()))) };
         let mut names = BTreeSet::new();
-        let mut net = turmoil_net::Net::with_config(
-            // Retransmission is this crate's: turmoil's counts passes and not time.
-            KernelConfig::default().retx_threshold(u32::MAX).recv_buf_cap(RECEIVE_BUFFER),
-        );
         let tree = Seed::new(seed);
         let clock = Arc::new(AtomicU64::new(0));
         let ready = Arc::new(Ready::default());
@@ -208,7 +204,6 @@ impl Builder {
             if name.is_empty() || name == "localhost" || is_address || !names.insert(name.clone()) {
                 return Err(early(seed, RunError::HostName(name)));
             }
-            let id = net.add_host(name.as_str());
             let seed = tree.child("disks").child(&name);
             let drive = Arc::new(Drive::new(&seed, self.sector_bytes, clock.clone()));
             let woken = Arc::new(HostWaker::new(host, ready.clone()));
@@ -217,7 +212,6 @@ impl Builder {
             }
             hosts.push(Host {
                 name: name.into(),
-                id,
                 factory: RefCell::new(factory),
                 tasks: RefCell::new(None),
                 drive,
@@ -230,8 +224,7 @@ impl Builder {
                 polls: Cell::default(),
             });
         }
-        let network =
-            Network::new(net.enter(), count, self.link, self.patience, &tree, self.keep, self.observer);
+        let network = Network::new(count, self.link, self.patience, &tree, self.keep, self.observer);
         Ok((Rc::new(Simulation::new(hosts, network, seed, self.limits, ready, clock)), up))
     }
 }
@@ -269,7 +262,7 @@ fn runtime(seed: &Seed) -> std::io::Result<tokio::runtime::Runtime> {
     builder.build()
 }
 
-/// One world at a time on a thread: turmoil's sockets are found by the thread.
+/// One world at a time on a thread: its sockets are found by the thread.
 struct Running;
 
 impl Running {

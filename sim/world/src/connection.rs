@@ -1,16 +1,15 @@
 //! What the network knows of a connection: its two ends, what each end could not send yet, and when it will try again.
 //!
-//! The sockets are turmoil's; its retransmission counts passes and not time, so it is off, and this is the part of TCP
-//! that stands for it: a lost segment is tried again after 200 ms, 400 ms, 800 ms … up to 120 s between two tries (a
-//! connection request after 1 s, 2 s, 4 s …), what follows it waits, and all of it arrives late and in order.
+//! Segments that get lost are not lost for good: they are tried again after 200 ms, 400 ms, 800 ms … up to 120 s between two
+//! tries (a connection request after 1 s, 2 s, 4 s …), what follows waits, and all of it arrives late and in order. That is
+//! what an application sees of TCP's retransmission (RFC 6298), without its cost.
 
 use crate::history::{ConnectionId, HostId};
-use std::cell::Cell;
-use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::rc::Rc;
+use crate::segment::{Kind, Segment};
+use crate::socket::Socket;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
-use turmoil_net::{Packet, TcpFlags, TcpSegment, Transport};
 
 /// First wait before a lost segment is sent again, as the shortest that Linux uses.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
@@ -18,9 +17,6 @@ const FIRST_RETRY: Duration = Duration::from_millis(200);
 const FIRST_REQUEST_RETRY: Duration = Duration::from_secs(1);
 /// Longest wait between two tries, as in Linux.
 const LONGEST_RETRY: Duration = Duration::from_secs(120);
-
-/// So many unacknowledged bytes leave a sender free to send on, whatever its peer's window is.
-const FREELY_SENT: u32 = 16 * 1024;
 
 /// How long to wait after a segment was lost for the `times`th time.
 pub(crate) fn retry_after(request: bool, times: u32) -> Duration {
@@ -32,7 +28,7 @@ pub(crate) fn retry_after(request: bool, times: u32) -> Duration {
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) order: u64,
-    pub(crate) packet: Packet,
+    pub(crate) segment: Segment,
 }
 
 /// Why an end is no more.
@@ -62,32 +58,18 @@ pub(crate) struct End {
     /// Breaks ties between flows at one instant; the same for all of this flow's segments at that instant.
     pub(crate) tie: u64,
     next_order: u64,
-    /// One past the last sequence number that the peer has to acknowledge.
-    sent_end: u32,
-    /// One past the last sequence number that the peer is known to have.
-    acknowledged_end: u32,
     /// Since when the peer owes an acknowledgement.
     pub(crate) unacknowledged_since: Option<Duration>,
     pub(crate) give_up_planned: bool,
-    fin: Option<u32>,
-    fin_acknowledged: bool,
     /// The request for the connection, or the answer to it, reached this end.
     pub(crate) reached: bool,
     pub(crate) established: bool,
-    /// Shared with the stream, which may ask after the connection was forgotten.
-    gone: Rc<Cell<Option<Gone>>>,
-    /// One past the last sequence number that arrived here in order.
-    pub(crate) received_end: u32,
-    /// Bytes that arrived here and were not read yet; counted for streams of this crate only.
-    pub(crate) unread: usize,
-    /// The receive window that this end told its peer last, in bytes.
-    pub(crate) told_window: u16,
-    /// The receive window of the peer, as far as this end knows, in bytes.
-    pub(crate) peer_window: u16,
+    gone: Option<Gone>,
+    pub(crate) socket: Socket,
 }
 
 impl End {
-    fn new(host: u16, address: SocketAddr) -> End {
+    fn new(host: u16, address: SocketAddr, opens: Option<Kind>) -> End {
         End {
             host,
             address,
@@ -97,19 +79,12 @@ impl End {
             last_arrival: Duration::ZERO,
             tie: 0,
             next_order: 0,
-            sent_end: 0,
-            acknowledged_end: 0,
             unacknowledged_since: None,
             give_up_planned: false,
-            fin: None,
-            fin_acknowledged: false,
             reached: false,
             established: false,
-            gone: Rc::default(),
-            received_end: 0,
-            unread: 0,
-            told_window: u16::MAX,
-            peer_window: u16::MAX,
+            gone: None,
+            socket: Socket::new(opens),
         }
     }
 
@@ -124,231 +99,168 @@ impl End {
         self.waiting.insert(place, waiting);
     }
 
-    /// Notes what this end sends, so as to know when the peer has acknowledged all of it.
-    pub(crate) fn sends(&mut self, now: Duration, segment: &TcpSegment) {
-        let length = length(segment);
-        if segment.flags.ack {
-            self.told_window = segment.window;
-        }
-        if length == 0 {
-            return;
-        }
-        self.sent_end = segment.seq.wrapping_add(length);
-        if segment.flags.syn {
-            self.acknowledged_end = self.sent_end;
-        }
-        if segment.flags.fin {
-            self.fin = Some(self.sent_end);
-        }
-        self.unacknowledged_since.get_or_insert(now);
-    }
-
-    /// Notes an acknowledgement that reached this end.
-    pub(crate) fn is_acknowledged(&mut self, now: Duration, acknowledged: u32) {
-        self.acknowledged_end = acknowledged;
-        if self.fin == Some(acknowledged) {
-            self.fin_acknowledged = true;
-        }
-        let Some(since) = &mut self.unacknowledged_since else { return };
-        if acknowledged == self.sent_end {
+    /// Notes what the peer says of its own side.
+    pub(crate) fn hears(&mut self, now: Duration, segment: &Segment) {
+        let news = self.socket.hears(segment);
+        if self.socket.everything_is_acknowledged() {
             self.unacknowledged_since = None;
-        } else {
+        } else if news && let Some(since) = &mut self.unacknowledged_since {
             *since = now;
         }
     }
 
-    /// True if nothing at this end depends on when an acknowledgement comes: it is open, not closing, and free to send on.
+    /// True if nothing at this end depends on when an acknowledgement comes.
     pub(crate) fn can_wait_for_acknowledgement(&self) -> bool {
-        let unacknowledged = self.sent_end.wrapping_sub(self.acknowledged_end);
-        let wide = u32::from(self.peer_window) >= 2 * FREELY_SENT;
-        self.established && self.fin.is_none() && wide && unacknowledged <= FREELY_SENT
+        self.established && self.socket.can_wait_for_acknowledgement()
+    }
+
+    pub(crate) fn gone(&self) -> Option<Gone> {
+        self.gone
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        self.gone.get().is_some()
+        self.gone.is_some()
     }
 
-    /// Forgets all that this end wanted to send.
+    /// Forgets all that this end wanted to send, and wakes who waits for it.
     pub(crate) fn give_up(&mut self, why: Gone) {
-        if self.gone.get().is_none() {
-            self.gone.set(Some(why));
+        if self.gone.is_some() {
+            return;
         }
+        self.gone = Some(why);
         self.waiting.clear();
         self.unacknowledged_since = None;
+        self.socket.give_up();
     }
 }
 
-/// Sequence numbers that a segment takes: its bytes, and one each for SYN and FIN.
-fn length(segment: &TcpSegment) -> u32 {
-    let bytes = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
-    bytes.wrapping_add(u32::from(segment.flags.syn)).wrapping_add(u32::from(segment.flags.fin))
-}
-
-/// True for a segment that carries an acknowledgement and nothing else.
-pub(crate) fn is_bare_acknowledgement(packet: &Packet) -> bool {
-    matches!(&packet.payload, Transport::Tcp(segment) if length(segment) == 0 && !segment.flags.rst)
-}
-
-/// A connection, from its request until both ends are gone.
+/// A connection, from its request until both ends are gone and no application holds one.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     /// The end that asked for it, then the end that was asked.
     pub(crate) ends: [End; 2],
+    /// Of a host to itself: no link is concerned, and it is not on record.
+    pub(crate) local: bool,
     pub(crate) blackholed: bool,
     pub(crate) refused: bool,
+    /// Both ends are gone; it is kept for what an application has not read yet.
+    pub(crate) over: bool,
 }
 
-impl Connection {
-    pub(crate) fn is_over(&mut self) -> bool {
-        if self.ends.iter().all(|end| end.fin_acknowledged) {
-            self.ends.iter_mut().for_each(|end| end.give_up(Gone::Closed));
-        }
-        self.ends.iter().all(End::is_gone)
-    }
-}
-
-/// Where a connection is in the table; stale once the connection is over.
+/// Where a connection is in the table; stale once the connection is no longer there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
-    place: usize,
-    pub(crate) id: ConnectionId,
+    place: u32,
+    number: u64,
 }
 
-/// What a stream holds of its connection.
-#[derive(Clone, Debug)]
-pub(crate) struct Handle {
+/// One end of a connection: 0 asked for it, 1 was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EndKey {
     pub(crate) key: Key,
-    pub(crate) side: usize,
-    gone: Rc<Cell<Option<Gone>>>,
+    pub(crate) side: u8,
 }
 
-impl Handle {
-    pub(crate) fn gone(&self) -> Option<Gone> {
-        self.gone.get()
+impl EndKey {
+    pub(crate) fn other(self) -> EndKey {
+        EndKey { key: self.key, side: 1 - self.side }
     }
 }
 
-/// All connections that are not over.
+/// All connections that have not been forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    places: Vec<Option<Connection>>,
-    free: Vec<usize>,
-    /// By the addresses of the end that asked and the end that was asked.
-    by_addresses: BTreeMap<u128, usize>,
+    places: Vec<Option<(u64, Box<Connection>)>>,
+    free: Vec<u32>,
+    /// Of all connections, local ones included.
+    numbered: u64,
     opened: u64,
 }
 
 impl Connections {
     pub(crate) fn get(&mut self, key: Key) -> Option<&mut Connection> {
-        self.places.get_mut(key.place)?.as_mut().filter(|connection| connection.id == key.id)
+        let (number, connection) = self.places.get_mut(key.place as usize)?.as_mut()?;
+        (*number == key.number).then_some(connection)
     }
 
+    pub(crate) fn end(&mut self, end: EndKey) -> Option<&mut End> {
+        Some(&mut self.get(end.key)?.ends[usize::from(end.side)])
+    }
+
+    /// Makes a connection whose first end is about to ask for it.
     pub(crate) fn open(&mut self, from: (u16, SocketAddr), to: (u16, SocketAddr)) -> Key {
-        self.opened += 1;
-        let id = ConnectionId(self.opened);
+        let local = from.0 == to.0;
+        self.numbered += 1;
+        self.opened += u64::from(!local);
         let connection = Connection {
-            id,
-            ends: [End::new(from.0, from.1), End::new(to.0, to.1)],
+            id: ConnectionId(self.opened),
+            ends: [End::new(from.0, from.1, Some(Kind::Request)), End::new(to.0, to.1, None)],
+            local,
             blackholed: false,
             refused: false,
+            over: false,
         };
-        let place = self.free.pop().unwrap_or(self.places.len());
-        if place == self.places.len() {
-            self.places.push(None);
-        }
-        // An earlier connection of the same addresses, of which one end never learnt that it is over.
-        if let Some(stale) = self.by_addresses.insert(both(from.1, to.1), place) {
-            self.places[stale] = None;
-            self.free.push(stale);
-        }
-        self.places[place] = Some(connection);
-        Key { place, id }
+        let entry = Some((self.numbered, Box::new(connection)));
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.places[place as usize] = entry;
+                place
+            }
+            None => {
+                self.places.push(entry);
+                u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        Key { place, number: self.numbered }
     }
 
-    /// The connection between two addresses, and which of its ends the first one is.
-    pub(crate) fn find(&self, from: SocketAddr, to: SocketAddr) -> Option<(Key, usize)> {
-        let asked = self.by_addresses.get(&both(from, to)).map(|&place| (place, 0));
-        let found = asked.or_else(|| self.by_addresses.get(&both(to, from)).map(|&place| (place, 1)));
-        let (place, end) = found?;
-        Some((Key { place, id: self.places[place].as_ref()?.id }, end))
-    }
-
-    pub(crate) fn handle(&mut self, key: Key, side: usize) -> Option<Handle> {
-        let gone = self.get(key)?.ends[side].gone.clone();
-        Some(Handle { key, side, gone })
-    }
-
-    pub(crate) fn remove_if_over(&mut self, key: Key) {
-        let Some(connection) = self.get(key) else { return };
-        if !connection.is_over() {
-            return;
+    /// Marks a connection as over if both ends are gone, and forgets it once nobody holds an end. Gives the end that asked
+    /// if it was forgotten.
+    pub(crate) fn settle(&mut self, key: Key) -> Option<(u16, SocketAddr)> {
+        let connection = self.get(key)?;
+        if connection.ends.iter().all(|end| end.socket.end_is_acknowledged()) {
+            connection.ends.iter_mut().for_each(|end| end.give_up(Gone::Closed));
         }
-        let addresses = both(connection.ends[0].address, connection.ends[1].address);
-        if self.by_addresses.get(&addresses) == Some(&key.place) {
-            self.by_addresses.remove(&addresses);
+        connection.over = connection.ends.iter().all(End::is_gone);
+        if !connection.over || connection.ends.iter().any(|end| end.socket.attached) {
+            return None;
         }
-        self.places[key.place] = None;
+        let asked_from = (connection.ends[0].host, connection.ends[0].address);
+        self.places[key.place as usize] = None;
         self.free.push(key.place);
+        Some(asked_from)
     }
 
-    /// Those between hosts that the test accepts in one direction or the other, in the order of their numbers.
+    /// Those between hosts that are not over and that the test accepts in one direction or the other, in the order of
+    /// their numbers.
     pub(crate) fn select(&self, mut covers: impl FnMut(HostId, HostId) -> bool) -> Vec<Key> {
-        let mut keys: Vec<Key> = self
-            .places
-            .iter()
-            .enumerate()
-            .filter_map(|(place, connection)| Some((place, connection.as_ref()?)))
-            .filter(|(_, connection)| {
-                let [a, b] = &connection.ends;
-                covers(HostId(a.host), HostId(b.host)) || covers(HostId(b.host), HostId(a.host))
-            })
-            .map(|(place, connection)| Key { place, id: connection.id })
-            .collect();
-        keys.sort_by_key(|key| key.id);
-        keys
+        self.keys(|connection| {
+            let [a, b] = &connection.ends;
+            let (a, b) = (HostId(a.host), HostId(b.host));
+            !connection.local && !connection.over && (covers(a, b) || covers(b, a))
+        })
+    }
+
+    /// Those of which the host has an end, in the order in which they were made.
+    pub(crate) fn of_host(&self, host: u16) -> Vec<Key> {
+        self.keys(|connection| connection.ends.iter().any(|end| end.host == host))
     }
 
     pub(crate) fn with_id(&self, id: ConnectionId) -> Option<Key> {
-        let place = self.places.iter().position(|c| c.as_ref().is_some_and(|c| c.id == id))?;
-        Some(Key { place, id })
+        self.keys(|connection| connection.id == id && !connection.local && !connection.over).pop()
     }
-}
 
-/// Two IPv4 addresses with their ports as one number; no host of the world has an IPv6 address.
-fn both(from: SocketAddr, to: SocketAddr) -> u128 {
-    u128::from(one(from)) << 64 | u128::from(one(to))
-}
-
-fn one(address: SocketAddr) -> u64 {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) => ip,
-        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
-    };
-    u64::from(u32::from(ip)) << 16 | u64::from(address.port())
-}
-
-/// A reset as one end would send it to the other.
-pub(crate) fn reset(from: SocketAddr, to: SocketAddr) -> Packet {
-    bare(from, to, TcpFlags { rst: true, ..TcpFlags::default() }, 0, 0)
-}
-
-/// An acknowledgement that tells the peer of the receive window.
-pub(crate) fn window_update(from: SocketAddr, to: SocketAddr, acknowledged: u32, window: u16) -> Packet {
-    bare(from, to, TcpFlags { ack: true, ..TcpFlags::default() }, acknowledged, window)
-}
-
-fn bare(from: SocketAddr, to: SocketAddr, flags: TcpFlags, ack: u32, window: u16) -> Packet {
-    let segment = TcpSegment {
-        src_port: from.port(),
-        dst_port: to.port(),
-        seq: 0,
-        ack,
-        flags,
-        window,
-        payload: bytes::Bytes::new(),
-    };
-    Packet { src: from.ip(), dst: to.ip(), ttl: 64, payload: Transport::Tcp(segment) }
+    fn keys(&self, mut is_meant: impl FnMut(&Connection) -> bool) -> Vec<Key> {
+        let mut keys: Vec<Key> = (0..)
+            .zip(&self.places)
+            .filter_map(|(place, entry)| Some((place, entry.as_ref()?)))
+            .filter(|(_, (_, connection))| is_meant(connection))
+            .map(|(place, &(number, _))| Key { place, number })
+            .collect();
+        keys.sort_by_key(|key| key.number);
+        keys
+    }
 }
 
 #[cfg(test)]

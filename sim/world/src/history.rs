@@ -200,7 +200,7 @@ pub struct Statistics {
     pub segments: u64,
     /// Times that a host was polled.
     pub polls: u64,
-    /// Times that the sockets of all hosts were asked for what they want to send.
+    /// Times that hosts had something to send, all those of one moment counted once.
     pub sweeps: u64,
 }
 

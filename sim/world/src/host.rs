@@ -60,7 +60,7 @@ impl HostContext {
 
     /// The host's network.
     pub fn net(&self) -> WorldNet {
-        WorldNet::new(self.simulation.clone(), self.host, self.incarnation)
+        WorldNet::new(&self.simulation, self.host, self.incarnation)
     }
 
     /// The host's disk. What was synced on it outlives a crash of the host.
@@ -106,7 +106,6 @@ pub(crate) struct Stop {
 /// A host, whether it runs or not.
 pub(crate) struct Host {
     pub(crate) name: Arc<str>,
-    pub(crate) id: turmoil_net::HostId,
     pub(crate) factory: RefCell<Factory>,
     /// The tasks of the process; none while it does not run.
     pub(crate) tasks: RefCell<Option<LocalSet>>,

@@ -46,7 +46,9 @@
 #![doc = include_str!("../FAULTS.md")]
 #![forbid(unsafe_code)]
 
+mod arrival;
 mod builder;
+mod calls;
 mod connection;
 mod disk;
 mod error;
@@ -55,13 +57,17 @@ mod history;
 mod host;
 mod link;
 mod links;
+mod machine;
 mod net;
 mod network;
 mod profile;
 mod real_disk;
 mod seed;
+mod segment;
 mod simulation;
+mod socket;
 mod stream;
+mod transit;
 mod world;
 
 pub use builder::{Builder, Outcome};
@@ -77,10 +83,3 @@ pub use real_disk::{RealDisk, RealFile};
 pub use seed::{Draw, Probability, Seed};
 pub use stream::{WorldListener, WorldNet, WorldStream};
 pub use world::World;
-
-/// turmoil's own sockets of the host that is being polled, for code that wants its streams to be `Send`, as third-party
-/// clients do. They know names of hosts as [`Net`] does, and obey the same faults; but a time-out shows as a reset, a stalled
-/// reader reads on, and a reader of pieces below 32 KiB never lets a full window open again.
-pub mod sockets {
-    pub use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
-}

@@ -4,17 +4,17 @@
 //! free. The scheduler is one future. At each instant it polls those hosts that were woken and delivers what is due, in an
 //! order drawn from the seed, until nobody has anything left to do at that instant.
 
-use crate::connection::Key;
 use crate::error::RunError;
 use crate::history::{EventKind, Statistics, Trace, nanoseconds};
 use crate::host::{Host, HostContext, Ready};
+use crate::machine::address_of;
 use crate::network::Network;
 use crate::seed::{Draw, Seed};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -36,7 +36,21 @@ pub(crate) struct Limits {
     pub(crate) polls_per_instant: u64,
 }
 
+thread_local! {
+    /// The world of this thread, for the handles on its sockets.
+    static RUNNING: RefCell<Option<Rc<Simulation>>> = const { RefCell::new(None) };
+}
+
+/// Tells runs apart, so that a handle of one does not reach into another. It is part of no result.
+static RUNS: AtomicU64 = AtomicU64::new(0);
+
+/// The world of this thread, if it is that run and not over.
+pub(crate) fn running(run: u64) -> Option<Rc<Simulation>> {
+    RUNNING.try_with(|running| running.borrow().as_ref().filter(|world| world.run == run).cloned()).ok()?
+}
+
 pub(crate) struct Simulation {
+    pub(crate) run: u64,
     pub(crate) hosts: Vec<Host>,
     by_name: BTreeMap<Arc<str>, u16>,
     pub(crate) network: RefCell<Network>,
@@ -50,7 +64,6 @@ pub(crate) struct Simulation {
     pub(crate) began: Instant,
     /// Nanoseconds since the start; the disks look at it too.
     clock: Arc<AtomicU64>,
-    current: Cell<Option<u16>>,
     order: RefCell<Draw>,
     polls: Cell<u64>,
 }
@@ -74,6 +87,7 @@ impl Simulation {
         let seed = Seed::new(seed_number);
         let by_name = (0..).zip(&hosts).map(|(index, host)| (host.name.clone(), index)).collect();
         Simulation {
+            run: RUNS.fetch_add(1, Ordering::Relaxed),
             by_name,
             hosts,
             network: RefCell::new(network),
@@ -85,7 +99,6 @@ impl Simulation {
             later: RefCell::new(Vec::new()),
             began: Instant::now(),
             clock,
-            current: Cell::new(None),
             order: RefCell::new(seed.child("host order").draw()),
             polls: Cell::new(0),
         }
@@ -96,52 +109,28 @@ impl Simulation {
         Duration::from_nanos(self.clock.load(Ordering::Relaxed))
     }
 
+    /// From here on the handles of this thread find this world.
+    pub(crate) fn install(self: &Rc<Self>) {
+        RUNNING.with(|running| *running.borrow_mut() = Some(self.clone()));
+    }
+
     pub(crate) fn is_open(&self) -> bool {
-        // Borrowed while it delivers, which it does only while it is open.
-        self.network.try_borrow().map_or(true, |network| network.is_open())
+        RUNNING.with(|running| running.borrow().as_ref().is_some_and(|world| world.run == self.run))
     }
 
     pub(crate) fn record(&self, host: Option<u16>, kind: EventKind) {
         self.network.borrow_mut().record(self.now(), host, None, kind);
     }
 
-    /// Runs something as the given host: its sockets are those that socket calls concern.
-    pub(crate) fn inside<R>(&self, host: u16, call: impl FnOnce() -> R) -> R {
-        let before = self.current.replace(Some(host));
-        if before == Some(host) {
-            return call();
-        }
-        turmoil_net::set_current(self.hosts[usize::from(host)].id);
-        let result = call();
-        self.current.set(before);
-        if let Some(before) = before {
-            turmoil_net::set_current(self.hosts[usize::from(before)].id);
-        }
-        result
-    }
-
     pub(crate) fn resolve(&self, host: &str) -> io::Result<IpAddr> {
-        turmoil_net::lookup_host(host)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no host is named {host:?}")))
-    }
-
-    pub(crate) fn abort(&self, key: Key, side: usize) {
-        self.network.borrow_mut().abort(self.now(), key, side);
-        self.ready.wake_scheduler();
-    }
-
-    pub(crate) fn bytes_read(&self, key: Key, side: usize, bytes: usize) {
-        self.network.borrow_mut().bytes_read(self.now(), key, side, bytes);
-    }
-
-    /// True if the host's process does not read at present; the waker is called when it reads again.
-    pub(crate) fn waits_for_reading(&self, host: u16, waker: &Waker) -> bool {
-        let mut network = self.network.borrow_mut();
-        let Some(machine) = network.machines.get_mut(usize::from(host)) else { return false };
-        if machine.stalled && !machine.stalled_readers.iter().any(|known| known.will_wake(waker)) {
-            machine.stalled_readers.push(waker.clone());
+        if let Some(host) = self.host_named(host) {
+            return Ok(IpAddr::V4(address_of(host)));
         }
-        machine.stalled
+        if host == "localhost" {
+            return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        }
+        let unknown = || io::Error::new(io::ErrorKind::NotFound, format!("no host is named {host:?}"));
+        host.parse().map_err(|_| unknown())
     }
 
     pub(crate) fn start(self: &Rc<Self>, host: u16) {
@@ -161,24 +150,22 @@ impl Simulation {
         let ended = slot.ended.clone();
         *ended.borrow_mut() = None;
         let tasks = new_task_set();
-        self.inside(host, || {
-            let main = catch_unwind(AssertUnwindSafe(|| (slot.factory.borrow_mut())(context)));
-            match main {
-                Ok(mut main) => {
-                    let simulation = self.clone();
-                    tasks.spawn_local(poll_fn(move |cx| {
-                        let polled = catch_unwind(AssertUnwindSafe(|| main.as_mut().poll(cx)));
-                        let Ok(polled) =
-                            polled.map_err(|panic| simulation.fail(simulation.panicked(host, &*panic)))
-                        else {
-                            return Poll::Pending;
-                        };
-                        polled.map(|result| *ended.borrow_mut() = Some(result))
-                    }));
-                }
-                Err(panic) => self.fail(self.panicked(host, &*panic)),
+        let main = catch_unwind(AssertUnwindSafe(|| (slot.factory.borrow_mut())(context)));
+        match main {
+            Ok(mut main) => {
+                let simulation = self.clone();
+                tasks.spawn_local(poll_fn(move |cx| {
+                    let polled = catch_unwind(AssertUnwindSafe(|| main.as_mut().poll(cx)));
+                    let Ok(polled) =
+                        polled.map_err(|panic| simulation.fail(simulation.panicked(host, &*panic)))
+                    else {
+                        return Poll::Pending;
+                    };
+                    polled.map(|result| *ended.borrow_mut() = Some(result))
+                }));
             }
-        });
+            Err(panic) => self.fail(self.panicked(host, &*panic)),
+        }
         *slot.tasks.borrow_mut() = Some(tasks);
         slot.waker.wake_by_ref();
     }
@@ -195,8 +182,6 @@ impl Simulation {
         self.record(Some(host), EventKind::HostCrashed);
         slot.drive.lose_power();
         self.drop_tasks(host, tasks);
-        // What the sockets of the dead host still want to say is thrown away here.
-        self.network.borrow_mut().sweep(now);
         self.ready.wake_scheduler();
     }
 
@@ -209,11 +194,12 @@ impl Simulation {
         };
         self.record(Some(host), EventKind::HostKilled);
         self.drop_tasks(host, tasks);
+        self.network.borrow_mut().close_all(self.now(), host);
         self.ready.wake_scheduler();
     }
 
     fn drop_tasks(&self, host: u16, tasks: Option<LocalSet>) {
-        let dropped = self.inside(host, || catch_unwind(AssertUnwindSafe(|| drop(tasks))));
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(tasks)));
         if let Err(panic) = dropped {
             self.fail(self.panicked(host, &*panic));
         }
@@ -237,14 +223,15 @@ impl Simulation {
         self.hosts.get(usize::from(host)).map_or("director", |host| &host.name).to_owned()
     }
 
-    /// Drops everything that lives in the world, then the world's network.
+    /// Drops everything that lives in the world; its handles find it no more.
     pub(crate) fn tear_down(&self) {
-        for (host, slot) in (0..).zip(&self.hosts) {
+        for slot in &self.hosts {
             let tasks = slot.tasks.borrow_mut().take();
-            let _ = self.inside(host, || catch_unwind(AssertUnwindSafe(|| drop(tasks))));
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(tasks)));
             *slot.factory.borrow_mut() = Box::new(|_| Box::pin(async { Ok(()) }));
         }
-        self.network.borrow_mut().close();
+        let running = RUNNING.with(|running| running.borrow_mut().take());
+        drop(running);
     }
 
     pub(crate) fn host_named(&self, name: &str) -> Option<u16> {
@@ -281,14 +268,12 @@ impl Simulation {
             return;
         }
         slot.polls.set(slot.polls.get() + 1);
-        let outcome = self.inside(host, || {
-            let mut tasks = slot.tasks.borrow_mut();
-            let Some(tasks) = tasks.as_mut() else { return Ok(()) };
-            let mut cx = Context::from_waker(&slot.waker);
-            catch_unwind(AssertUnwindSafe(|| {
-                let _ = Pin::new(tasks).poll(&mut cx);
-            }))
-        });
+        let outcome = match slot.tasks.borrow_mut().as_mut() {
+            None => Ok(()),
+            Some(tasks) => catch_unwind(AssertUnwindSafe(|| {
+                let _ = Pin::new(tasks).poll(&mut Context::from_waker(&slot.waker));
+            })),
+        };
         if let Err(panic) = outcome {
             self.fail(self.panicked(host, &*panic));
         }
@@ -302,6 +287,7 @@ impl Simulation {
             self.record(Some(host), EventKind::HostEnded { error });
             let tasks = slot.tasks.borrow_mut().take();
             self.drop_tasks(host, tasks);
+            self.network.borrow_mut().close_all(self.now(), host);
         }
         for verb in self.later.take() {
             match verb {
@@ -465,7 +451,7 @@ impl<F: Future> Future for Scheduler<F> {
                 return Poll::Ready(Err(error));
             }
             if simulation.ready.is_empty() {
-                // Once everybody has had a turn: asking the sockets takes as long as there are sockets.
+                // Once everybody has had a turn: what is written in several pieces at one instant leaves in one.
                 let mut network = simulation.network.borrow_mut();
                 network.sweep(now);
                 if network.next_due().is_none_or(|due| due > now) && simulation.ready.is_empty() {

@@ -67,7 +67,7 @@ impl World {
     pub fn net(&self, host: &str) -> Result<WorldNet, WorldError> {
         let index = self.running(host)?;
         let incarnation = self.simulation.hosts[usize::from(index)].incarnation.get();
-        Ok(WorldNet::new(self.simulation.clone(), index, incarnation))
+        Ok(WorldNet::new(&self.simulation, index, incarnation))
     }
 
     /// True while the host's process runs.
@@ -220,7 +220,7 @@ impl World {
     pub fn connections(&self) -> Vec<(ConnectionId, HostId, HostId)> {
         let mut network = self.simulation.network.borrow_mut();
         let keys = network.select(Selection::Everywhere);
-        keys.into_iter().filter_map(|key| network.hosts_of(key).map(|(a, b)| (key.id, a, b))).collect()
+        keys.into_iter().filter_map(|key| network.describe(key)).collect()
     }
 
     /// Resets one connection: both ends learn of it at once.
@@ -229,7 +229,8 @@ impl World {
     /// [`WorldError::UnknownConnection`].
     pub fn reset_connection(&self, connection: ConnectionId) -> Result<(), WorldError> {
         let mut network = self.simulation.network.borrow_mut();
-        let key = network.with_id(connection).ok_or(WorldError::UnknownConnection(connection.get()))?;
+        let key =
+            network.connections.with_id(connection).ok_or(WorldError::UnknownConnection(connection.get()))?;
         network.reset_connections(self.now(), &[key]);
         Ok(())
     }

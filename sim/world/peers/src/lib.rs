@@ -1,16 +1,17 @@
 //! A third-party MQTT client, unmodified, in the simulated world.
 //!
-//! `rumqttc-next` (its MQTT 5.0 half) is given the world's sockets through its socket connector, and is left alone
+//! `rumqttc-next` (its MQTT 5.0 half) is given the streams of the world through its socket connector, and is left alone
 //! otherwise. Its broker is [`broker`]: a hundred lines over the world's [`Net`], written by hand.
 #![forbid(unsafe_code)]
 
 pub mod broker;
 
-use mqttspec_world::{HostContext, Outcome, World, WorldError, sockets};
+use mqttspec_world::{HostContext, Net, Outcome, World, WorldError, WorldNet, WorldStream};
 use rumqttc::mqttbytes::QoS;
 use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, PublishOptions};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -52,12 +53,23 @@ pub fn run(seed: u64) -> Outcome<BTreeSet<String>> {
         .unwrap_or_else(|failure| panic!("{failure}"))
 }
 
+/// Opens a connection as the client's own connector would, to `name:port`.
+async fn dial(net: &WorldNet, address: &str) -> io::Result<WorldStream> {
+    let (host, port) = address.rsplit_once(':').ok_or(io::ErrorKind::InvalidInput)?;
+    let port = port.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+    net.connect(host, port).await
+}
+
 async fn client(context: HostContext) {
     let mut options = MqttOptions::new("meter", ("broker", 1883));
     options.set_keep_alive(5);
     options.set_clean_start(false);
     options.set_session_expiry_interval(Some(3_600));
-    options.set_socket_connector(|address, _| async move { sockets::TcpStream::connect(address).await });
+    let net = context.net();
+    options.set_socket_connector(move |address, _| {
+        let net = net.clone();
+        async move { dial(&net, &address).await }
+    });
     let (client, mut events) = AsyncClient::builder(options).capacity(10).build();
     tokio::task::spawn_local(async move {
         for number in 0..MESSAGES {

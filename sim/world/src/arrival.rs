@@ -1,0 +1,174 @@
+//! What a segment tells the end that it reaches.
+
+use crate::connection::{EndKey, Gone, Key};
+use crate::history::EventKind;
+use crate::machine::BACKLOG;
+use crate::network::Network;
+use crate::segment::{Kind, Segment};
+use std::task::Waker;
+use std::time::Duration;
+
+impl Network {
+    /// Gives a segment to the end that it is for.
+    pub(crate) fn hand_over(&mut self, now: Duration, from: EndKey, segment: Segment, order: u64) {
+        self.segments += 1;
+        let to = from.other();
+        let Some(connection) = self.connections.get(from.key) else { return };
+        if connection.over {
+            return;
+        }
+        let receiver = &mut connection.ends[usize::from(to.side)];
+        if receiver.is_gone() {
+            // The machine knows nothing of this connection, or no longer does.
+            if segment.kind != Kind::Reset {
+                self.answer_with_reset(now, to);
+            }
+            return;
+        }
+        match segment.kind {
+            Kind::Reset => self.is_reset(now, to),
+            Kind::Request => self.is_asked(now, from, segment, order),
+            Kind::Answer => {
+                receiver.reached = true;
+                receiver.established = true;
+                receiver.hears(now, &segment);
+                receiver.socket.is_opened_by(&segment);
+                if let Some(waker) = receiver.socket.reader.take() {
+                    waker.wake();
+                }
+                self.list(to);
+            }
+            Kind::Plain => self.goes_on(now, to, segment),
+        }
+    }
+
+    fn is_reset(&mut self, now: Duration, to: EndKey) {
+        let Some(connection) = self.connections.get(to.key) else { return };
+        let receiver = &connection.ends[usize::from(to.side)];
+        let was_asking = to.side == 0 && !receiver.established;
+        connection.ends.iter_mut().for_each(|end| end.give_up(Gone::Reset));
+        let kind = if was_asking { EventKind::ConnectionRefused } else { EventKind::Reset };
+        self.record_end(now, to, kind, &[]);
+        self.settle(to.key);
+    }
+
+    /// A request for a connection reaches a machine.
+    fn is_asked(&mut self, now: Duration, from: EndKey, segment: Segment, order: u64) {
+        let to = from.other();
+        let Some(end) = self.connections.end(to) else { return };
+        let (host, port) = (end.host, end.address.port());
+        let listening = self.machines.get(usize::from(host)).and_then(|machine| machine.listening.get(&port));
+        match listening.map(|listening| listening.ready.len() < BACKLOG) {
+            None => self.answer_with_reset(now, to),
+            // A machine that has too many requests lets them fall; they are made again.
+            Some(false) => self.lose(now, from, segment, order, now),
+            Some(true) => {
+                if let Some(end) = self.connections.end(to) {
+                    end.reached = true;
+                    end.hears(now, &segment);
+                    end.socket.is_opened_by(&segment);
+                    end.socket.opens = Some(Kind::Answer);
+                }
+                self.list(to);
+            }
+        }
+    }
+
+    /// Bytes, an end or an acknowledgement reach an end.
+    fn goes_on(&mut self, now: Duration, to: EndKey, segment: Segment) {
+        let Some(end) = self.connections.end(to) else { return };
+        if !end.established && !self.is_established(now, to) {
+            return;
+        }
+        let Some(end) = self.connections.end(to) else { return };
+        end.hears(now, &segment);
+        if !segment.bytes.is_empty() && !end.socket.attached {
+            // The process closed its socket and will never read this (RFC 9293 §3.10.7.4, as Linux has it).
+            self.answer_with_reset(now, to);
+            return;
+        }
+        if !segment.bytes.is_empty() {
+            let bytes = u32::try_from(segment.bytes.len()).unwrap_or(u32::MAX);
+            self.record_end(now, to, EventKind::Delivered { bytes }, &segment.bytes);
+            if let Some(end) = self.connections.end(to) {
+                end.socket.takes(segment.bytes);
+            }
+        }
+        if segment.finishes {
+            self.record_end(now, to, EventKind::Finished, &[]);
+            if let Some(end) = self.connections.end(to) {
+                end.socket.sees_end();
+            }
+        }
+        self.list(to);
+        self.settle(to.key);
+    }
+
+    /// The last step of the hand-shake reaches the end that was asked; false if nobody listens any more.
+    fn is_established(&mut self, now: Duration, to: EndKey) -> bool {
+        let Some(end) = self.connections.end(to) else { return false };
+        let (host, port) = (end.host, end.address.port());
+        let machine = self.machines.get_mut(usize::from(host));
+        let Some(listening) = machine.and_then(|machine| machine.listening.get_mut(&port)) else {
+            self.answer_with_reset(now, to);
+            return false;
+        };
+        listening.ready.push_back(to.key);
+        listening.wakers.drain(..).for_each(Waker::wake);
+        end.established = true;
+        end.socket.attached = true;
+        self.record_end(now, to, EventKind::ConnectionEstablished, &[]);
+        true
+    }
+
+    /// An end is no more, and tells its peer so.
+    pub(crate) fn answer_with_reset(&mut self, now: Duration, end: EndKey) {
+        if let Some(end) = self.connections.end(end) {
+            end.give_up(Gone::Reset);
+        }
+        self.pass_or_lose(now, end, Segment::reset(), u64::MAX, now);
+        self.settle(end.key);
+    }
+
+    /// Lets go of an end that no process will use any more, as a machine does when a file descriptor is closed.
+    pub(crate) fn close(&mut self, now: Duration, end: EndKey) {
+        let Some(closing) = self.connections.end(end).filter(|closing| closing.socket.attached) else {
+            return;
+        };
+        let unread = closing.socket.unread();
+        let is_open = !closing.is_gone();
+        closing.socket.detach();
+        if is_open && unread > 0 {
+            // The peer has to know that not all was read (RFC 2525 §2.17).
+            self.answer_with_reset(now, end);
+        } else if is_open {
+            closing.socket.finish();
+            self.list(end);
+        }
+        self.settle(end.key);
+    }
+
+    /// Stops listening: what nobody accepted is reset.
+    pub(crate) fn stop_listening(&mut self, now: Duration, host: u16, port: u16, number: u64) {
+        let Some(machine) = self.machines.get_mut(usize::from(host)) else { return };
+        if machine.listening.get(&port).is_none_or(|listening| listening.number != number) {
+            return;
+        }
+        let Some(listening) = machine.listening.remove(&port) else { return };
+        listening.wakers.into_iter().for_each(Waker::wake);
+        for key in listening.ready {
+            self.drop_unaccepted(now, key);
+        }
+    }
+
+    fn drop_unaccepted(&mut self, now: Duration, key: Key) {
+        let end = EndKey { key, side: 1 };
+        let Some(unaccepted) = self.connections.end(end) else { return };
+        let is_open = !unaccepted.is_gone();
+        unaccepted.socket.detach();
+        if is_open {
+            self.answer_with_reset(now, end);
+        }
+        self.settle(key);
+    }
+}

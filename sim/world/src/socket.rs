@@ -1,0 +1,257 @@
+//! The part of an end that the application sees: the bytes that it wrote and has not read yet, and who waits for them.
+
+use crate::segment::{Kind, LARGEST_PAYLOAD, Segment};
+use std::collections::VecDeque;
+use std::task::Waker;
+
+/// Bytes that one end keeps for its reader before its peer has to wait.
+pub(crate) const RECEIVE_BUFFER: usize = 64 * 1024;
+/// Bytes that one end keeps for its peer, sent or not, before its writer has to wait.
+const SEND_BUFFER: usize = 64 * 1024;
+/// A window below this is worth telling the peer about once there is room again.
+const NARROW_WINDOW: usize = 4 * LARGEST_PAYLOAD;
+/// So many unacknowledged bytes leave a sender free to send on, whatever its peer's window is.
+const FREELY_SENT: u64 = 16 * 1024;
+
+/// The buffers of one end of a connection, and what it counts.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    /// The application holds it, or will once it accepts.
+    pub(crate) attached: bool,
+    /// It is on the list of those that may have something to send.
+    pub(crate) listed: bool,
+    /// The request or its answer has to be sent.
+    pub(crate) opens: Option<Kind>,
+    /// What the application wrote and has not left yet, in pieces of at most one segment's payload.
+    unsent: VecDeque<Vec<u8>>,
+    unsent_bytes: usize,
+    sent: u64,
+    acknowledged: u64,
+    peer_window: usize,
+    /// The application will write no more.
+    finishing: bool,
+    /// What was sent when the end was.
+    finished_at: Option<u64>,
+    received: u64,
+    arrived: VecDeque<Vec<u8>>,
+    /// How much of the first piece was read.
+    read_of_first: usize,
+    unread: usize,
+    peer_finished: bool,
+    told_window: usize,
+    owes_acknowledgement: bool,
+    pub(crate) reader: Option<Waker>,
+    pub(crate) writer: Option<Waker>,
+}
+
+impl Socket {
+    pub(crate) fn new(opens: Option<Kind>) -> Socket {
+        Socket {
+            attached: opens.is_some(),
+            listed: false,
+            opens,
+            unsent: VecDeque::new(),
+            unsent_bytes: 0,
+            sent: 0,
+            acknowledged: 0,
+            peer_window: RECEIVE_BUFFER,
+            finishing: false,
+            finished_at: None,
+            received: 0,
+            arrived: VecDeque::new(),
+            read_of_first: 0,
+            unread: 0,
+            peer_finished: false,
+            told_window: RECEIVE_BUFFER,
+            owes_acknowledgement: false,
+            reader: None,
+            writer: None,
+        }
+    }
+
+    /// Takes as many of the bytes as there is room for.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> usize {
+        let unacknowledged = usize::try_from(self.sent - self.acknowledged).unwrap_or(usize::MAX);
+        let room = SEND_BUFFER.saturating_sub(self.unsent_bytes.saturating_add(unacknowledged));
+        let taken = bytes.len().min(room);
+        let mut rest = &bytes[..taken];
+        while !rest.is_empty() {
+            let begins_anew = self.unsent.back().is_none_or(|piece| piece.len() >= LARGEST_PAYLOAD);
+            if begins_anew {
+                self.unsent.push_back(Vec::with_capacity(rest.len().min(LARGEST_PAYLOAD)));
+            }
+            let Some(piece) = self.unsent.back_mut() else { break };
+            let fits = rest.len().min(LARGEST_PAYLOAD - piece.len());
+            piece.extend_from_slice(&rest[..fits]);
+            rest = &rest[fits..];
+        }
+        self.unsent_bytes += taken;
+        taken
+    }
+
+    /// Fills the buffer as far as there are bytes; says how many.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> usize {
+        let mut filled = 0;
+        while filled < buffer.len()
+            && let Some(first) = self.arrived.front()
+        {
+            let bytes = &first[self.read_of_first..];
+            let fits = bytes.len().min(buffer.len() - filled);
+            buffer[filled..filled + fits].copy_from_slice(&bytes[..fits]);
+            filled += fits;
+            self.read_of_first += fits;
+            if self.read_of_first == first.len() {
+                self.arrived.pop_front();
+                self.read_of_first = 0;
+            }
+        }
+        self.unread -= filled;
+        // The peer may have stopped at a narrow window: it has to hear of it once half of the buffer is free.
+        if filled > 0 && self.told_window < NARROW_WINDOW && self.unread <= RECEIVE_BUFFER / 2 {
+            self.owes_acknowledgement = true;
+        }
+        filled
+    }
+
+    /// Nothing more will be written; false if that was said before.
+    pub(crate) fn finish(&mut self) -> bool {
+        !std::mem::replace(&mut self.finishing, true)
+    }
+
+    /// The next segment that this end has to send and may send, at a moment when nobody is about to write more.
+    pub(crate) fn next_segment(&mut self, established: bool) -> Option<Segment> {
+        if let Some(kind) = self.opens.take() {
+            return Some(self.segment(kind, Vec::new(), false));
+        }
+        if !established {
+            return None;
+        }
+        let unacknowledged = usize::try_from(self.sent - self.acknowledged).unwrap_or(usize::MAX);
+        let room = self.peer_window.saturating_sub(unacknowledged);
+        let bytes = self.next_bytes(room);
+        let finishes = self.finishing && self.finished_at.is_none() && self.unsent_bytes == 0;
+        if bytes.is_empty() && !finishes && !self.owes_acknowledgement {
+            return None;
+        }
+        Some(self.segment(Kind::Plain, bytes, finishes))
+    }
+
+    fn next_bytes(&mut self, room: usize) -> Vec<u8> {
+        let Some(first) = self.unsent.front_mut().filter(|_| room > 0) else { return Vec::new() };
+        let bytes = if first.len() <= room {
+            self.unsent.pop_front().unwrap_or_default()
+        } else {
+            let rest = first.split_off(room);
+            std::mem::replace(first, rest)
+        };
+        self.unsent_bytes -= bytes.len();
+        bytes
+    }
+
+    fn segment(&mut self, kind: Kind, bytes: Vec<u8>, finishes: bool) -> Segment {
+        self.owes_acknowledgement = false;
+        self.told_window = RECEIVE_BUFFER.saturating_sub(self.unread);
+        let segment =
+            Segment { kind, finishes, bytes, acknowledges: self.received, window: self.told_window };
+        self.sent += segment.length();
+        if finishes {
+            self.finished_at = Some(self.sent);
+        }
+        segment
+    }
+
+    /// Notes what the peer says of its own side; true if it acknowledges something new.
+    pub(crate) fn hears(&mut self, segment: &Segment) -> bool {
+        let news = segment.acknowledges > self.acknowledged;
+        self.acknowledged = self.acknowledged.max(segment.acknowledges);
+        self.peer_window = segment.window;
+        if news {
+            wake(&mut self.writer);
+        }
+        news
+    }
+
+    /// Notes that a request, or the answer to it, arrived.
+    pub(crate) fn is_opened_by(&mut self, segment: &Segment) {
+        self.received += segment.length();
+        // The request is acknowledged by the answer.
+        self.owes_acknowledgement = segment.kind == Kind::Answer;
+    }
+
+    /// Takes the bytes that arrived; the reader is woken.
+    pub(crate) fn takes(&mut self, bytes: Vec<u8>) {
+        self.received += bytes.len() as u64;
+        self.unread += bytes.len();
+        self.arrived.push_back(bytes);
+        self.owes_acknowledgement = true;
+        wake(&mut self.reader);
+    }
+
+    /// The peer sends no more; the reader is woken.
+    pub(crate) fn sees_end(&mut self) {
+        self.received += 1;
+        self.peer_finished = true;
+        self.owes_acknowledgement = true;
+        wake(&mut self.reader);
+    }
+
+    /// True if it has something to say that nobody asked it for yet.
+    pub(crate) fn has_something_to_send(&self) -> bool {
+        self.opens.is_some()
+            || self.owes_acknowledgement
+            || self.unsent_bytes > 0
+            || (self.finishing && self.finished_at.is_none())
+    }
+
+    pub(crate) fn everything_is_acknowledged(&self) -> bool {
+        self.acknowledged >= self.sent
+    }
+
+    /// The peer knows that this end sends no more.
+    pub(crate) fn end_is_acknowledged(&self) -> bool {
+        self.finished_at.is_some_and(|end| self.acknowledged >= end)
+    }
+
+    /// True if nothing at this end depends on when an acknowledgement comes: it is not closing, and free to send on.
+    pub(crate) fn can_wait_for_acknowledgement(&self) -> bool {
+        let wide = self.peer_window as u64 >= 2 * FREELY_SENT;
+        self.finished_at.is_none() && wide && self.sent - self.acknowledged <= FREELY_SENT
+    }
+
+    pub(crate) fn unread(&self) -> usize {
+        self.unread
+    }
+
+    pub(crate) fn peer_finished(&self) -> bool {
+        self.peer_finished
+    }
+
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.finishing
+    }
+
+    /// The connection is over: what was to be sent never will be. What arrived may still be read.
+    pub(crate) fn give_up(&mut self) {
+        self.unsent = VecDeque::new();
+        self.unsent_bytes = 0;
+        self.opens = None;
+        wake(&mut self.reader);
+        wake(&mut self.writer);
+    }
+
+    /// The application let go of it.
+    pub(crate) fn detach(&mut self) {
+        self.attached = false;
+        self.arrived = VecDeque::new();
+        self.read_of_first = 0;
+        self.unread = 0;
+        self.reader = None;
+        self.writer = None;
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
