@@ -2,12 +2,14 @@
 
 use crate::disk::Drive;
 use crate::error::{Failure, RunError};
-use crate::history::{Event, Keep, Observer, Statistics, Trace};
+use crate::history::{Event, EventKind, Keep, Observer, Statistics, Trace};
 use crate::host::{Factory, Host, HostContext, HostResult, HostWaker, Ready};
 use crate::link::{Latency, Link};
 use crate::network::{Network, Patience};
 use crate::seed::{Probability, Seed};
 use crate::simulation::{Limits, Scheduler, Simulation};
+use crate::swarm::Swarm;
+use crate::watchdog::Watched;
 use crate::world::World;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -40,6 +42,7 @@ pub struct Builder {
     keep: Keep,
     observer: Option<Observer>,
     sector_bytes: Option<u64>,
+    options: Arc<str>,
 }
 
 impl Builder {
@@ -53,10 +56,12 @@ impl Builder {
                 simulated: Duration::from_secs(7 * 24 * 3600),
                 events: 50_000_000,
                 polls_per_instant: 100_000,
+                real_poll: Duration::from_secs(300),
             },
             keep: Keep::All,
             observer: None,
             sector_bytes: Some(512),
+            options: Arc::from(""),
         }
     }
 
@@ -132,6 +137,23 @@ impl Builder {
         self
     }
 
+    /// How long a host or the director may keep its thread in one go, in time of the machine, before it counts as spinning
+    /// for ever. The default is 5 minutes.
+    ///
+    /// Such a task cannot be taken away, so the process is aborted, after a message on standard error that names the host,
+    /// the simulated time, the seed and the last events. A task that spins and yields is found without it, by
+    /// [`poll_limit`](Builder::poll_limit).
+    pub fn watchdog(mut self, limit: Duration) -> Builder {
+        self.limits.real_poll = limit;
+        self
+    }
+
+    /// The options of this run that were drawn from its seed: the history begins with them, and a failure names them.
+    pub fn swarm(mut self, swarm: &Swarm) -> Builder {
+        self.options = swarm.to_string().into();
+        self
+    }
+
     /// What a crash does to a write that was not synced: with a number, a part of it may survive, in whole units of so many
     /// bytes from its beginning; without, it is lost as a whole. The default is 512, the sector of a disk.
     pub fn torn_writes(mut self, sector_bytes: Option<u64>) -> Builder {
@@ -172,6 +194,11 @@ impl Builder {
         // Whatever happens below, hosts go before the runtime.
         let _torn_down = TearDown(simulation.clone());
         simulation.install();
+        let _watched = Watched::begin(simulation.pulse.clone());
+        if !simulation.options.is_empty() {
+            let text = format!("options: {}", simulation.options).into();
+            simulation.record(None, EventKind::Note { text });
+        }
         let ended = runtime.block_on(async {
             for host in up {
                 simulation.start(host);
@@ -225,7 +252,7 @@ impl Builder {
             });
         }
         let network = Network::new(count, self.link, self.patience, &tree, self.keep, self.observer);
-        Ok((Rc::new(Simulation::new(hosts, network, seed, self.limits, ready, clock)), up))
+        Ok((Rc::new(Simulation::new(hosts, network, seed, self.options, self.limits, ready, clock)), up))
     }
 }
 
@@ -247,8 +274,14 @@ pub struct Outcome<T> {
 
 /// A run that failed before anything happened.
 fn early(seed: u64, error: RunError) -> Failure {
-    let trace =
-        Trace { seed, hosts: Vec::new(), events: Vec::new(), hash: 0, statistics: Statistics::default() };
+    let trace = Trace {
+        seed,
+        options: Arc::from(""),
+        hosts: Vec::new(),
+        events: Vec::new(),
+        hash: 0,
+        statistics: Statistics::default(),
+    };
     Failure { error, trace: Box::new(trace) }
 }
 

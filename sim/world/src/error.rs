@@ -102,7 +102,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.error)?;
-        write!(f, "seed {}; the last events:", self.trace.seed)?;
+        let options = &self.trace.options;
+        let with = if options.is_empty() { "" } else { " with " };
+        write!(f, "seed {}{with}{options}; the last events:", self.trace.seed)?;
         for event in self.last_events(10) {
             write!(f, "\n{}", self.trace.line(event))?;
         }

@@ -1,9 +1,9 @@
 //! What happened in a run, in order: the typed events, and the hash that identifies the run.
 
 use crate::link::LinkChange;
-use std::collections::VecDeque;
+use crate::watchdog::Events;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -141,6 +141,8 @@ pub enum Keep {
 pub struct Trace {
     /// The seed of the run.
     pub seed: u64,
+    /// The options that were drawn from the seed, as [`Swarm`](crate::Swarm) prints them; empty if there were none.
+    pub options: Arc<str>,
     /// The names of the hosts in the order of declaration.
     pub hosts: Vec<Arc<str>>,
     /// The events that were kept, oldest first.
@@ -159,24 +161,7 @@ impl Trace {
 
     /// An event as a line for people.
     pub fn line(&self, event: &Event) -> String {
-        let host = event.host.map_or("world", |host| self.host_name(host));
-        let connection = event.connection.map(|c| format!(" {c}")).unwrap_or_default();
-        let what = match &event.kind {
-            EventKind::ConnectionOpening { to, port } => {
-                format!("opens a connection to {}:{port}", to.map_or("nobody", |to| self.host_name(to)))
-            }
-            EventKind::LinkChanged { to, change } => format!("link to {}: {change}", self.host_name(*to)),
-            EventKind::EveryLinkChanged { change } => format!("every link: {change}"),
-            EventKind::Delivered { bytes } => format!("receives {bytes} bytes"),
-            EventKind::Lost { bytes, times } => format!("loses a segment of {bytes} bytes, {times} times"),
-            EventKind::HostEnded { error: Some(error) } => format!("ends: {error}"),
-            EventKind::DiskFault { fault } => format!("disk: {fault}"),
-            EventKind::Note { text } => text.to_string(),
-            EventKind::ReadingStalled { stalled: true } => "stops reading".to_owned(),
-            EventKind::ReadingStalled { stalled: false } => "reads again".to_owned(),
-            kind => format!("{kind:?}"),
-        };
-        format!("{:>12.6} s  {host}/{}{connection}  {what}", event.at.as_secs_f64(), event.incarnation)
+        line(&self.hosts, event)
     }
 }
 
@@ -187,6 +172,29 @@ impl fmt::Display for Trace {
         }
         write!(f, "seed {} hash {:032x}", self.seed, self.hash)
     }
+}
+
+/// An event as a line for people.
+pub(crate) fn line(hosts: &[Arc<str>], event: &Event) -> String {
+    let name = |host: HostId| hosts.get(host.index()).map_or("?", |name| name);
+    let host = event.host.map_or("world", name);
+    let connection = event.connection.map(|c| format!(" {c}")).unwrap_or_default();
+    let what = match &event.kind {
+        EventKind::ConnectionOpening { to, port } => {
+            format!("opens a connection to {}:{port}", to.map_or("nobody", name))
+        }
+        EventKind::LinkChanged { to, change } => format!("link to {}: {change}", name(*to)),
+        EventKind::EveryLinkChanged { change } => format!("every link: {change}"),
+        EventKind::Delivered { bytes } => format!("receives {bytes} bytes"),
+        EventKind::Lost { bytes, times } => format!("loses a segment of {bytes} bytes, {times} times"),
+        EventKind::HostEnded { error: Some(error) } => format!("ends: {error}"),
+        EventKind::DiskFault { fault } => format!("disk: {fault}"),
+        EventKind::Note { text } => text.to_string(),
+        EventKind::ReadingStalled { stalled: true } => "stops reading".to_owned(),
+        EventKind::ReadingStalled { stalled: false } => "reads again".to_owned(),
+        kind => format!("{kind:?}"),
+    };
+    format!("{:>12.6} s  {host}/{}{connection}  {what}", event.at.as_secs_f64(), event.incarnation)
 }
 
 /// What a run took, in countable things; none of them is wall time.
@@ -209,7 +217,7 @@ pub(crate) type Observer = Box<dyn FnMut(&Event)>;
 
 pub(crate) struct History {
     keep: Keep,
-    events: VecDeque<Event>,
+    events: Events,
     hasher: Box<Xxh3>,
     recorded: u64,
     observer: Option<Observer>,
@@ -217,7 +225,7 @@ pub(crate) struct History {
 
 impl History {
     pub(crate) fn new(keep: Keep, observer: Option<Observer>) -> History {
-        History { keep, events: VecDeque::new(), hasher: Box::new(Xxh3::new()), recorded: 0, observer }
+        History { keep, events: Events::default(), hasher: Box::new(Xxh3::new()), recorded: 0, observer }
     }
 
     pub(crate) fn recorded(&self) -> u64 {
@@ -229,7 +237,12 @@ impl History {
     }
 
     pub(crate) fn take_events(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.events).into()
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner)).into()
+    }
+
+    /// Where the events are kept.
+    pub(crate) fn events(&self) -> Events {
+        self.events.clone()
     }
 
     /// `bytes` are part of the hash, but not of the event.
@@ -239,16 +252,16 @@ impl History {
         if let Some(observer) = &mut self.observer {
             observer(&event);
         }
-        match self.keep {
-            Keep::All => self.events.push_back(event),
-            Keep::Last(0) => {}
-            Keep::Last(most) => {
-                if self.events.len() >= most {
-                    self.events.pop_front();
-                }
-                self.events.push_back(event);
-            }
+        let most = match self.keep {
+            Keep::All => usize::MAX,
+            Keep::Last(0) => return,
+            Keep::Last(most) => most,
+        };
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if events.len() >= most {
+            events.pop_front();
         }
+        events.push_back(event);
     }
 
     fn absorb(&mut self, event: &Event, bytes: &[u8]) {

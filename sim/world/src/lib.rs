@@ -67,7 +67,9 @@ mod segment;
 mod simulation;
 mod socket;
 mod stream;
+mod swarm;
 mod transit;
+mod watchdog;
 mod world;
 
 pub use builder::{Builder, Outcome};
@@ -82,4 +84,5 @@ pub use profile::Profile;
 pub use real_disk::{RealDisk, RealFile};
 pub use seed::{Draw, Probability, Seed};
 pub use stream::{WorldListener, WorldNet, WorldStream};
+pub use swarm::Swarm;
 pub use world::World;

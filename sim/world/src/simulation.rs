@@ -10,6 +10,7 @@ use crate::host::{Host, HostContext, Ready};
 use crate::machine::address_of;
 use crate::network::Network;
 use crate::seed::{Draw, Seed};
+use crate::watchdog::Pulse;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
@@ -34,6 +35,8 @@ pub(crate) struct Limits {
     pub(crate) simulated: Duration,
     pub(crate) events: u64,
     pub(crate) polls_per_instant: u64,
+    /// Time of the machine that one poll may take.
+    pub(crate) real_poll: Duration,
 }
 
 thread_local! {
@@ -57,6 +60,8 @@ pub(crate) struct Simulation {
     pub(crate) seed: Seed,
     pub(crate) seed_number: u64,
     pub(crate) limits: Limits,
+    pub(crate) options: Arc<str>,
+    pub(crate) pulse: Arc<Pulse>,
     pub(crate) ready: Arc<Ready>,
     pub(crate) failure: RefCell<Option<RunError>>,
     /// Verbs that a host applied to itself: its tasks cannot be taken away while they run.
@@ -80,11 +85,15 @@ impl Simulation {
         hosts: Vec<Host>,
         network: Network,
         seed_number: u64,
+        options: Arc<str>,
         limits: Limits,
         ready: Arc<Ready>,
         clock: Arc<AtomicU64>,
     ) -> Simulation {
         let seed = Seed::new(seed_number);
+        let names = hosts.iter().map(|host| host.name.clone()).collect();
+        let events = network.history.events();
+        let pulse = Pulse::new(seed_number, options.clone(), names, limits.real_poll, clock.clone(), events);
         let by_name = (0..).zip(&hosts).map(|(index, host)| (host.name.clone(), index)).collect();
         Simulation {
             run: RUNS.fetch_add(1, Ordering::Relaxed),
@@ -94,6 +103,8 @@ impl Simulation {
             seed,
             seed_number,
             limits,
+            options,
+            pulse: Arc::new(pulse),
             ready,
             failure: RefCell::new(None),
             later: RefCell::new(Vec::new()),
@@ -254,6 +265,7 @@ impl Simulation {
         let mut network = self.network.borrow_mut();
         Trace {
             seed: self.seed_number,
+            options: self.options.clone(),
             hosts: self.hosts.iter().map(|host| host.name.clone()).collect(),
             events: network.history.take_events(),
             hash: network.history.hash(),
@@ -268,12 +280,14 @@ impl Simulation {
             return;
         }
         slot.polls.set(slot.polls.get() + 1);
+        self.pulse.poll_begins(host);
         let outcome = match slot.tasks.borrow_mut().as_mut() {
             None => Ok(()),
             Some(tasks) => catch_unwind(AssertUnwindSafe(|| {
                 let _ = Pin::new(tasks).poll(&mut Context::from_waker(&slot.waker));
             })),
         };
+        self.pulse.poll_ends();
         if let Err(panic) = outcome {
             self.fail(self.panicked(host, &*panic));
         }
@@ -364,7 +378,10 @@ impl<F: Future> Scheduler<F> {
             return Poll::Pending;
         }
         let mut cx = Context::from_waker(&self.director_waker);
-        self.director.as_mut().poll(&mut cx)
+        self.simulation.pulse.poll_begins(DIRECTOR);
+        let polled = self.director.as_mut().poll(&mut cx);
+        self.simulation.pulse.poll_ends();
+        polled
     }
 
     /// Polls once all who want it, in an order drawn from the seed.

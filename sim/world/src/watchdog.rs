@@ -1,0 +1,156 @@
+//! Finds a task that never gives its thread back, which nothing on that thread can.
+//!
+//! One thread for all worlds of the process looks at each from time to time. It takes no part in any run: it ends the process
+//! with a message if a host has been polled for too long, and does nothing otherwise.
+
+use crate::history::{Event, line};
+use std::collections::VecDeque;
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Longest time between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Events in the message.
+const LAST_EVENTS: usize = 10;
+/// Nobody is being polled.
+const NOBODY: u32 = u32::MAX;
+
+/// The last events of a run, where the watchdog can see them too.
+pub(crate) type Events = Arc<Mutex<VecDeque<Event>>>;
+
+/// What a world shows the watchdog.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    seed: u64,
+    options: Arc<str>,
+    hosts: Vec<Arc<str>>,
+    /// How long one poll may take, in time of the machine.
+    limit: Duration,
+    /// Nanoseconds of simulated time.
+    clock: Arc<AtomicU64>,
+    events: Events,
+    polled: AtomicU32,
+    polls: AtomicU64,
+}
+
+impl Pulse {
+    pub(crate) fn new(
+        seed: u64,
+        options: Arc<str>,
+        hosts: Vec<Arc<str>>,
+        limit: Duration,
+        clock: Arc<AtomicU64>,
+        events: Events,
+    ) -> Pulse {
+        let (polled, polls) = (AtomicU32::new(NOBODY), AtomicU64::new(0));
+        Pulse { seed, options, hosts, limit, clock, events, polled, polls }
+    }
+
+    pub(crate) fn poll_begins(&self, host: u16) {
+        self.polls.store(self.polls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.polled.store(u32::from(host), Ordering::Relaxed);
+    }
+
+    pub(crate) fn poll_ends(&self) {
+        self.polled.store(NOBODY, Ordering::Relaxed);
+    }
+
+    fn is_polled(&self) -> bool {
+        self.polled.load(Ordering::Relaxed) != NOBODY
+    }
+
+    /// What to tell the user of a run that is stuck.
+    fn describe(&self) -> String {
+        let host = self.hosts.get(self.polled.load(Ordering::Relaxed) as usize);
+        let at = Duration::from_nanos(self.clock.load(Ordering::Relaxed));
+        let options = if self.options.is_empty() { "" } else { &format!(" with {}", self.options) };
+        let mut text = format!(
+            "{:?} has been running for {:?} without giving its thread back, at {at:?} of simulated time: it spins or blocks.\n\
+             seed {}{options}; the last events:\n",
+            host.map_or("director", |name| name),
+            self.limit,
+            self.seed,
+        );
+        // A spinning host may be inside of the history, though that is unlikely.
+        if let Ok(events) = self.events.try_lock() {
+            for event in events.iter().skip(events.len().saturating_sub(LAST_EVENTS)) {
+                text.push_str(&line(&self.hosts, event));
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+/// Has the watchdog look at a world until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Watched(Arc<Pulse>);
+
+impl Watched {
+    pub(crate) fn begin(pulse: Arc<Pulse>) -> Watched {
+        static STARTED: AtomicBool = AtomicBool::new(false);
+        locked(&WATCHED).push(Seen { pulse: pulse.clone(), polls: 0, stuck_for: Duration::ZERO });
+        if !STARTED.swap(true, Ordering::Relaxed) {
+            start();
+        }
+        SOMEONE.notify_one();
+        Watched(pulse)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        locked(&WATCHED).retain(|seen| !Arc::ptr_eq(&seen.pulse, &self.0));
+    }
+}
+
+struct Seen {
+    pulse: Arc<Pulse>,
+    polls: u64,
+    stuck_for: Duration,
+}
+
+static WATCHED: Mutex<Vec<Seen>> = Mutex::new(Vec::new());
+static SOMEONE: Condvar = Condvar::new();
+
+fn start() {
+    let builder = std::thread::Builder::new().name("world watchdog".to_owned());
+    // A machine that gives no thread goes without a watchdog: runs are the same.
+    let _no_thread = builder.spawn(watch);
+}
+
+#[expect(clippy::disallowed_methods, reason = "the watchdog looks at the machine, not at a simulation")]
+fn watch() {
+    loop {
+        let mut watched = locked(&WATCHED);
+        while watched.is_empty() {
+            watched = SOMEONE.wait(watched).unwrap_or_else(PoisonError::into_inner);
+        }
+        let shortest = watched.iter().map(|seen| seen.pulse.limit / 5).min().unwrap_or(LOOK_EVERY);
+        drop(watched);
+        let pause = shortest.clamp(Duration::from_millis(10), LOOK_EVERY);
+        std::thread::sleep(pause);
+        locked(&WATCHED).iter_mut().for_each(|seen| look(seen, pause));
+    }
+}
+
+/// Counts pauses and not the machine's time, so that a process that was stopped meanwhile is not blamed.
+fn look(seen: &mut Seen, pause: Duration) {
+    let polls = seen.pulse.polls.load(Ordering::Relaxed);
+    if !seen.pulse.is_polled() || polls != seen.polls {
+        seen.polls = polls;
+        seen.stuck_for = Duration::ZERO;
+        return;
+    }
+    seen.stuck_for += pause;
+    if seen.stuck_for >= seen.pulse.limit {
+        let _nobody_reads = std::io::stderr().write_all(seen.pulse.describe().as_bytes());
+        std::process::abort();
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
