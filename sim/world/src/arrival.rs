@@ -3,14 +3,15 @@
 use crate::connection::{EndKey, Gone, Key};
 use crate::history::EventKind;
 use crate::machine::BACKLOG;
-use crate::network::Network;
+use crate::network::{Network, UnderWay};
 use crate::segment::{Kind, Segment};
 use std::task::Waker;
 use std::time::Duration;
 
 impl Network {
     /// Gives a segment to the end that it is for.
-    pub(crate) fn hand_over(&mut self, now: Duration, from: EndKey, segment: Segment, order: u64) {
+    pub(crate) fn hand_over(&mut self, now: Duration, under_way: UnderWay) {
+        let UnderWay { from, segment, order, sent, .. } = under_way;
         self.segments += 1;
         let to = from.other();
         let Some(connection) = self.connections.get(from.key) else { return };
@@ -27,7 +28,7 @@ impl Network {
         }
         match segment.kind {
             Kind::Reset => self.is_reset(now, to),
-            Kind::Request => self.is_asked(now, from, segment, order),
+            Kind::Request => self.is_asked(now, from, segment, order, sent),
             Kind::Answer => {
                 receiver.reached = true;
                 receiver.established = true;
@@ -53,7 +54,7 @@ impl Network {
     }
 
     /// A request for a connection reaches a machine.
-    fn is_asked(&mut self, now: Duration, from: EndKey, segment: Segment, order: u64) {
+    fn is_asked(&mut self, now: Duration, from: EndKey, segment: Segment, order: u64, sent: Duration) {
         let to = from.other();
         let Some(end) = self.connections.end(to) else { return };
         let (host, port) = (end.host, end.address.port());
@@ -61,7 +62,7 @@ impl Network {
         match listening.map(|listening| listening.ready.len() < BACKLOG) {
             None => self.answer_with_reset(now, to),
             // A machine that has too many requests lets them fall; they are made again.
-            Some(false) => self.lose(now, from, segment, order, now),
+            Some(false) => self.lose(now, from, segment, order, sent),
             Some(true) => {
                 if let Some(end) = self.connections.end(to) {
                     end.reached = true;

@@ -230,10 +230,10 @@ impl Network {
 
     /// A segment is at the end of its way, unless something happened on it meanwhile.
     pub(crate) fn arrive(&mut self, now: Duration, under_way: UnderWay) {
-        let UnderWay { from, segment, order, sent, leaves } = under_way;
+        let (from, sent, leaves) = (under_way.from, under_way.sent, under_way.leaves);
         let Some((source, target, local)) = self.hosts(from) else { return };
         if local {
-            self.hand_over(now, from, segment, order);
+            self.hand_over(now, under_way);
             return;
         }
         let lost_power = self.machines.get(usize::from(source)).and_then(|machine| machine.power_lost);
@@ -244,11 +244,11 @@ impl Network {
         let link = self.links.get(source, target);
         let (cut, held) = (link.partitioned, link.held);
         if cut || self.is_blackholed(from) || !self.machine_is_on(target) {
-            self.lose(now, from, segment, order, sent);
+            self.lose(now, from, under_way.segment, under_way.order, sent);
         } else if held {
-            self.keep_waiting(from, segment, order);
+            self.keep_waiting(from, under_way.segment, under_way.order);
         } else {
-            self.hand_over(now, from, segment, order);
+            self.hand_over(now, under_way);
         }
     }
 

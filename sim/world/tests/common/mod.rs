@@ -102,3 +102,30 @@ pub(crate) async fn dial(world: &World, from: &str, to: &str) -> io::Result<(Wor
     let stream = net.connect(to, PORT).await?;
     Ok((net, stream))
 }
+
+/// A sender at `client`, driven by the director, and what arrives at `broker`.
+pub(crate) fn watch<F, Fut>(latency: Duration, director: F) -> Vec<(Duration, String)>
+where
+    F: FnOnce(World, WorldStream, Log) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    let log = Log::default();
+    let at_broker = log.clone();
+    World::builder(7)
+        .latency(latency)
+        .host("broker", move |context| sink(context, at_broker.clone()))
+        .host("client", idle)
+        .run(|world| async move {
+            let (_, stream) = dial(&world, "client", "broker").await.expect("the broker listens");
+            world.sleep_until(secs(1)).await;
+            director(world, stream, log.clone()).await;
+            log.lines()
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"))
+        .output
+        .split_off(1)
+}
+
+pub(crate) fn line(at: Duration, what: &str) -> (Duration, String) {
+    (at, what.to_owned())
+}
