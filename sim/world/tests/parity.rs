@@ -1,10 +1,14 @@
-//! The same hosts and the same faults in this world and in a stock `turmoil::Sim`: the application must see the same.
+//! The same hosts and the same faults in this world, in a stock `turmoil::Sim` and on real sockets: the application must see
+//! the same.
 //!
-//! Only faults that turmoil models soundly take part: latency, hold and release, crash and restart. A partition or loss in
-//! turmoil 0.7 eats a segment for good, because it never retransmits.
+//! In turmoil only faults take part that it models soundly: latency, hold and release, crash and restart. A partition or loss
+//! in turmoil 0.7 eats a segment for good, because it never retransmits. On real sockets there are no faults here (there they
+//! are `mqttspec-net`'s relay's), but resets, which turmoil has not.
 
+mod loopback;
 mod stock;
 
+use loopback::LoopbackNet;
 use mqttspec_world::{Listener, Net, World};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -50,11 +54,12 @@ impl Seen {
     }
 }
 
-/// Greets with its incarnation, then echoes; a `q` ends the connection.
+/// Greets with its incarnation, then echoes; a `q` ends the connection, an `!` resets it, and a `^` has last words first.
 async fn broker<N: Net>(net: N, incarnation: u32) -> io::Result<()> {
     let listener = net.listen(PORT).await?;
     loop {
         let (mut stream, _) = listener.accept().await?;
+        let net = net.clone();
         tokio::task::spawn_local(async move {
             stream.write_all(format!("hello {incarnation};").as_bytes()).await?;
             let mut buffer = vec![0; 4096];
@@ -62,6 +67,15 @@ async fn broker<N: Net>(net: N, incarnation: u32) -> io::Result<()> {
                 let n = stream.read(&mut buffer).await?;
                 if n == 0 || buffer[..n].contains(&b'q') {
                     return io::Result::Ok(());
+                }
+                if buffer[..n].contains(&b'^') {
+                    stream.write_all(b"last words").await?;
+                    // So that they leave before the reset, which throws away what has not left.
+                    sleep(ms(50)).await;
+                }
+                if buffer[..n].iter().any(|byte| b"!^".contains(byte)) {
+                    net.reset(stream);
+                    return Ok(());
                 }
                 stream.write_all(&buffer[..n]).await?;
             }
@@ -94,6 +108,9 @@ enum Story {
     Held,
     HalfClose,
     PeerCloses,
+    PeerResets,
+    PeerResetsBehindItsLastWords,
+    WritesToAPeerThatClosed,
     Refused,
     UnknownName,
     Idle,
@@ -151,6 +168,29 @@ async fn client<N: Net>(net: N, story: Story, seen: Seen) -> io::Result<()> {
             stream.write_all(b"q").await?;
             let read = stream.read(&mut buffer).await;
             seen.add_read(read, &buffer);
+        }
+        Story::PeerResets => {
+            stream.write_all(b"!").await?;
+            let read = stream.read(&mut buffer).await;
+            seen.add_read(read, &buffer);
+        }
+        Story::PeerResetsBehindItsLastWords => {
+            stream.write_all(b"^").await?;
+            sleep(ms(300)).await;
+            for _ in 0..2 {
+                let read = stream.read(&mut buffer).await;
+                seen.add_read(read, &buffer);
+            }
+        }
+        Story::WritesToAPeerThatClosed => {
+            stream.write_all(b"q").await?;
+            let read = stream.read(&mut buffer).await;
+            seen.add_read(read, &buffer);
+            // Each try is taken until the answer to an earlier one is back, which says that nobody will read.
+            while stream.write_all(b"anybody?").await.is_ok() {
+                sleep(ms(30)).await;
+            }
+            seen.add("cannot write");
         }
         Story::Idle => {
             sleep(Duration::from_secs(60)).await;
@@ -266,6 +306,22 @@ fn in_stock_turmoil(story: Story, faults: &[(u64, Fault)]) -> Vec<String> {
     }
 }
 
+fn on_real_sockets(story: Story) -> Vec<String> {
+    let seen = Seen::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        let net = LoopbackNet::new();
+        let serving = tokio::task::spawn_local(broker(net.clone(), 1));
+        while !net.is_listening() {
+            tokio::task::yield_now().await;
+        }
+        tell_failure(&seen, client(net, story, seen.clone()).await);
+        serving.abort();
+    });
+    seen.0.take()
+}
+
 fn tell_failure(seen: &Seen, outcome: io::Result<()>) {
     if let Err(error) = outcome {
         seen.add(format!("failed: {:?}", error.kind()));
@@ -278,23 +334,35 @@ fn same(story: Story, faults: &[(u64, Fault)], expected: &[&str]) {
     assert_eq!(in_stock_turmoil(story, faults), expected, "{story:?} in turmoil");
 }
 
+/// Without faults: on real sockets too.
+fn same_everywhere(story: Story, expected: &[&str]) {
+    same(story, &[], expected);
+    assert_eq!(on_real_sockets(story), expected, "{story:?} on real sockets");
+}
+
+/// What turmoil has not.
+fn same_as_real(story: Story, expected: &[&str]) {
+    assert_eq!(in_this_world(story, &[]), expected, "{story:?} in this world");
+    assert_eq!(on_real_sockets(story), expected, "{story:?} on real sockets");
+}
+
 #[test]
 fn a_question_is_answered() {
-    same(Story::OneQuestion, &[], &["hello 1;", "true"]);
+    same_everywhere(Story::OneQuestion, &["hello 1;", "true"]);
 }
 
 #[test]
 fn fifty_questions_are_answered_in_order() {
     let mut expected = vec!["true"; 51];
     expected[0] = "hello 1;";
-    same(Story::ManyQuestions, &[], &expected);
+    same_everywhere(Story::ManyQuestions, &expected);
 }
 
 #[test]
 fn large_questions_are_answered_whole() {
     let mut expected = vec!["true"; 51];
     expected[0] = "hello 1;";
-    same(Story::LargeQuestion, &[], &expected);
+    same_everywhere(Story::LargeQuestion, &expected);
 }
 
 #[test]
@@ -315,17 +383,33 @@ fn a_held_link_lets_a_timer_run_out() {
 
 #[test]
 fn a_half_closed_connection_is_answered() {
-    same(Story::HalfClose, &[], &["hello 1;", "last"]);
+    same_everywhere(Story::HalfClose, &["hello 1;", "last"]);
 }
 
 #[test]
 fn a_close_of_the_peer_is_an_end() {
-    same(Story::PeerCloses, &[], &["hello 1;", "end"]);
+    same_everywhere(Story::PeerCloses, &["hello 1;", "end"]);
+}
+
+#[test]
+fn a_reset_of_the_peer_is_an_error() {
+    same_as_real(Story::PeerResets, &["hello 1;", "reset"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_came_before_a_reset_can_still_be_read() {
+    same_as_real(Story::PeerResetsBehindItsLastWords, &["hello 1;", "last words", "reset"]);
+}
+
+#[test]
+fn nobody_reads_what_is_written_to_a_peer_that_closed() {
+    same_as_real(Story::WritesToAPeerThatClosed, &["hello 1;", "end", "cannot write"]);
 }
 
 #[test]
 fn a_port_where_nobody_listens_refuses() {
-    same(Story::Refused, &[], &["refused"]);
+    same_everywhere(Story::Refused, &["refused"]);
 }
 
 #[test]
@@ -335,7 +419,7 @@ fn an_idle_connection_stays_open() {
 
 #[test]
 fn two_connections_do_not_mind_each_other() {
-    same(Story::TwoConnections, &[], &["hello 1;", "hello 1;", "true", "true"]);
+    same_everywhere(Story::TwoConnections, &["hello 1;", "hello 1;", "true", "true"]);
 }
 
 #[test]
