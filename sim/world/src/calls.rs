@@ -167,9 +167,7 @@ impl Network {
             return Poll::Ready(Ok(()));
         }
         // What arrived before a reset can still be read, as on Linux.
-        let read = reading.socket.read(buffer.initialize_unfilled());
-        if read > 0 {
-            buffer.advance(read);
+        if reading.socket.read(buffer) > 0 {
             self.list(end);
             return Poll::Ready(Ok(()));
         }

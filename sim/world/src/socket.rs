@@ -3,6 +3,7 @@
 use crate::segment::{Kind, LARGEST_PAYLOAD, Segment};
 use std::collections::VecDeque;
 use std::task::Waker;
+use tokio::io::ReadBuf;
 
 /// Bytes that one end keeps for its reader before its peer has to wait.
 pub(crate) const RECEIVE_BUFFER: usize = 64 * 1024;
@@ -90,21 +91,21 @@ impl Socket {
     }
 
     /// Fills the buffer as far as there are bytes; says how many.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> usize {
-        let mut filled = 0;
-        while filled < buffer.len()
+    pub(crate) fn read(&mut self, buffer: &mut ReadBuf<'_>) -> usize {
+        let before = buffer.remaining();
+        while buffer.remaining() > 0
             && let Some(first) = self.arrived.front()
         {
             let bytes = &first[self.read_of_first..];
-            let fits = bytes.len().min(buffer.len() - filled);
-            buffer[filled..filled + fits].copy_from_slice(&bytes[..fits]);
-            filled += fits;
+            let fits = bytes.len().min(buffer.remaining());
+            buffer.put_slice(&bytes[..fits]);
             self.read_of_first += fits;
             if self.read_of_first == first.len() {
                 self.arrived.pop_front();
                 self.read_of_first = 0;
             }
         }
+        let filled = before - buffer.remaining();
         self.unread -= filled;
         // The peer may have stopped at a narrow window: it has to hear of it once half of the buffer is free.
         if filled > 0 && self.told_window < NARROW_WINDOW && self.unread <= RECEIVE_BUFFER / 2 {
