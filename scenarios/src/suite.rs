@@ -173,6 +173,10 @@ impl Default for SuiteOptions {
 /// Runs every case of a plan. `progress` is told of each case when it is done, with the number of those done and of all.
 ///
 /// The result does not depend on `jobs`: each case is run by one thread, in a world of its own.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "threads take whole cases, and results are put in the order of the plan"
+)]
 pub fn run_all(
     plan: &Plan,
     options: &SuiteOptions,

@@ -178,6 +178,10 @@ impl TestBrokerBuilder {
     ///
     /// # Errors
     /// When the machine has no thread or no port for it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test broker is real: it has a thread and sockets of its own"
+    )]
     pub fn start(self) -> Result<TestBroker, TestBrokerError> {
         let scheme = match &self.transport {
             Transport::Tcp => "mqtt",
