@@ -1,4 +1,5 @@
-//! Fault profiles by name: what a network does to people often enough to have a name, with its usual measure.
+//! Fault profiles by name: what a network does to people often enough to have a name, with its usual measure. The names are
+//! those of scenario files.
 
 use crate::error::WorldError;
 use crate::seed::Probability;
@@ -10,12 +11,12 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Profile {
-    /// `outage`: nothing gets through in either direction. Usually 5 s.
+    /// `complete-outage`: nothing gets through in either direction. Usually 5 s.
     Outage {
         /// From begin to end.
         lasts: Duration,
     },
-    /// `intermittent`: the link carries and does not carry, in turns, the latter first. Usually 1 s and 1 s, for 10 s.
+    /// `intermittent-link`: the link carries and does not carry, in turns, the latter first. Usually 1 s and 1 s, for 10 s.
     Intermittent {
         /// How long it carries at a time.
         on: Duration,
@@ -52,7 +53,7 @@ pub enum Profile {
         /// From begin to end.
         lasts: Duration,
     },
-    /// `server-crash`: the power of the server fails, and comes back. Usually 2 s.
+    /// `broker-crash`: the power of the server fails, and comes back. Usually 2 s.
     ServerCrash {
         /// How long the server is down.
         down: Duration,
@@ -62,7 +63,7 @@ pub enum Profile {
         /// How long the client is down.
         down: Duration,
     },
-    /// `torn-writes`: the power of the server fails while it writes to its disk (one of its next eight operations, or after
+    /// `disk-loss`: the power of the server fails while it writes to its disk (one of its next eight operations, or after
     /// 5 s without so many), and comes back. Usually 2 s.
     TornWrites {
         /// How long the server is down.
@@ -101,17 +102,17 @@ impl Profile {
     /// The name.
     pub fn name(&self) -> &'static str {
         match self {
-            Profile::Outage { .. } => "outage",
-            Profile::Intermittent { .. } => "intermittent",
+            Profile::Outage { .. } => "complete-outage",
+            Profile::Intermittent { .. } => "intermittent-link",
             Profile::HighLatency { .. } => "high-latency",
             Profile::PacketLoss { .. } => "packet-loss",
             Profile::OneWayPartition { .. } => "one-way-partition",
             Profile::Reset => "reset",
             Profile::HalfOpen => "half-open",
             Profile::SlowReader { .. } => "slow-reader",
-            Profile::ServerCrash { .. } => "server-crash",
+            Profile::ServerCrash { .. } => "broker-crash",
             Profile::ClientCrash { .. } => "client-crash",
-            Profile::TornWrites { .. } => "torn-writes",
+            Profile::TornWrites { .. } => "disk-loss",
         }
     }
 
