@@ -2,6 +2,7 @@
 
 use crate::link::LinkChange;
 use crate::watchdog::Events;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -265,42 +266,42 @@ impl History {
     }
 
     fn absorb(&mut self, event: &Event, bytes: &[u8]) {
-        let mut fixed = [0u8; 28];
+        let mut fixed = [0u8; 36];
         fixed[..8].copy_from_slice(&nanoseconds(event.at).to_le_bytes());
         fixed[8..10].copy_from_slice(&event.host.map_or(u16::MAX, |host| host.0).to_le_bytes());
         fixed[10..14].copy_from_slice(&event.incarnation.to_le_bytes());
         fixed[14..22].copy_from_slice(&event.connection.map_or(0, |c| c.0).to_le_bytes());
-        let (tag, number, text): (u16, u32, &str) = match &event.kind {
-            EventKind::HostStarted => (1, 0, ""),
-            EventKind::HostCrashed => (2, 0, ""),
-            EventKind::HostKilled => (3, 0, ""),
-            EventKind::ShutdownRequested => (4, 0, ""),
-            EventKind::HostEnded { error } => (5, 0, error.as_deref().unwrap_or_default()),
+        let none = Cow::Borrowed("");
+        let (tag, numbers, text): (u16, [u32; 2], Cow<'_, str>) = match &event.kind {
+            EventKind::HostStarted => (1, [0, 0], none),
+            EventKind::HostCrashed => (2, [0, 0], none),
+            EventKind::HostKilled => (3, [0, 0], none),
+            EventKind::ShutdownRequested => (4, [0, 0], none),
+            EventKind::HostEnded { error } => {
+                (5, [u32::from(error.is_some()), 0], error.as_deref().unwrap_or_default().into())
+            }
             EventKind::ConnectionOpening { to, port } => {
-                (6, u32::from(*port) << 16 | u32::from(to.map_or(u16::MAX, |to| to.0)), "")
+                (6, [u32::from(*port), to.map_or(u32::MAX, |to| u32::from(to.0))], none)
             }
-            EventKind::ConnectionEstablished => (7, 0, ""),
-            EventKind::ConnectionRefused => (8, 0, ""),
-            EventKind::Delivered { bytes } => (9, *bytes, ""),
-            EventKind::Lost { bytes, times } => (10, bytes.wrapping_mul(31).wrapping_add(*times), ""),
-            EventKind::Finished => (11, 0, ""),
-            EventKind::Reset => (12, 0, ""),
-            EventKind::TimedOut => (13, 0, ""),
-            EventKind::LinkChanged { to, change } => {
-                self.hasher.update(change.to_string().as_bytes());
-                (14, u32::from(to.0), "")
-            }
-            EventKind::EveryLinkChanged { change } => {
-                self.hasher.update(change.to_string().as_bytes());
-                (15, 0, "")
-            }
-            EventKind::Blackholed => (16, 0, ""),
-            EventKind::ReadingStalled { stalled } => (17, u32::from(*stalled), ""),
-            EventKind::DiskFault { fault } => (18, 0, fault),
-            EventKind::Note { text } => (19, 0, text),
+            EventKind::ConnectionEstablished => (7, [0, 0], none),
+            EventKind::ConnectionRefused => (8, [0, 0], none),
+            EventKind::Delivered { bytes } => (9, [*bytes, 0], none),
+            EventKind::Lost { bytes, times } => (10, [*bytes, *times], none),
+            EventKind::Finished => (11, [0, 0], none),
+            EventKind::Reset => (12, [0, 0], none),
+            EventKind::TimedOut => (13, [0, 0], none),
+            EventKind::LinkChanged { to, change } => (14, [u32::from(to.0), 0], change.to_string().into()),
+            EventKind::EveryLinkChanged { change } => (15, [0, 0], change.to_string().into()),
+            EventKind::Blackholed => (16, [0, 0], none),
+            EventKind::ReadingStalled { stalled } => (17, [u32::from(*stalled), 0], none),
+            EventKind::DiskFault { fault } => (18, [0, 0], fault.as_ref().into()),
+            EventKind::Note { text } => (19, [0, 0], text.as_ref().into()),
         };
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
         fixed[22..24].copy_from_slice(&tag.to_le_bytes());
-        fixed[24..].copy_from_slice(&number.to_le_bytes());
+        fixed[24..28].copy_from_slice(&numbers[0].to_le_bytes());
+        fixed[28..32].copy_from_slice(&numbers[1].to_le_bytes());
+        fixed[32..].copy_from_slice(&length.to_le_bytes());
         self.hasher.update(&fixed);
         if !text.is_empty() {
             self.hasher.update(text.as_bytes());

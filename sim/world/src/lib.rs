@@ -41,6 +41,9 @@
 //! without it, the branches of `tokio::select!` are not drawn from the seed, and the panic of a task that nobody joins is not
 //! found.
 //!
+//! Streams and networks are `Send` and `Sync`, so third-party clients take them as they take real ones (through a connector, or
+//! over a stream that they are handed); on another thread than their world's they are not connected.
+//!
 //! One world runs at a time on a thread; worlds on other threads do not mind each other.
 #![doc = "\n"]
 #![doc = include_str!("../FAULTS.md")]

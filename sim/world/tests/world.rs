@@ -285,3 +285,29 @@ fn the_director_sees_one_clock_with_the_hosts() {
         })
         .unwrap();
 }
+
+#[test]
+fn streams_can_be_sent_and_work_on_the_thread_of_their_world_only() {
+    fn sendable<T: Send + Sync + 'static>(value: T) -> T {
+        value
+    }
+    World::builder(1)
+        .host("broker", echo)
+        .host("client", idle)
+        .run(|world| async move {
+            let (net, mut stream) = dial(&world, "client", "broker").await.unwrap();
+            let connecting = sendable(net.clone());
+            // What a connector of a multi-threaded client has to return.
+            let boxed: std::pin::Pin<Box<dyn Future<Output = _> + Send>> =
+                Box::pin(async move { connecting.connect("broker", PORT).await });
+            drop(sendable(boxed.await.unwrap()));
+            ask(&world, &mut stream, b"ping").await.unwrap();
+            #[expect(clippy::disallowed_methods, reason = "a wrong use is what is tested")]
+            let elsewhere = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                runtime.block_on(stream.write_all(b"x")).unwrap_err().kind()
+            });
+            assert_eq!(elsewhere.join().unwrap(), ErrorKind::NotConnected);
+        })
+        .unwrap();
+}
