@@ -118,7 +118,9 @@ impl Network {
                         tie = end.tie;
                     }
                     (end.last_arrival, end.tie) = (at, tie);
-                    unhurried = segment.is_bare_acknowledgement()
+                    // Not one that is due at this very instant: what is sent after it must not overtake it.
+                    unhurried = at > now
+                        && segment.is_bare_acknowledgement()
                         && connection.ends[usize::from(1 - from.side)].can_wait_for_acknowledgement();
                 }
                 let arrival = UnderWay { from, segment, order, sent, leaves };
