@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mqttspec_net::transport::Target;
 use mqttspec_scenarios::notation::Version;
 
 /// Runs MQTT scenarios on a simulated network and says which clauses of the standard hold.
@@ -20,7 +21,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Plays scenarios against the reference broker and client, and judges them
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Lists scenarios with their versions and clauses
     List(ListArguments),
     /// Prints the transcript of one run, with simulated times
@@ -65,12 +66,44 @@ pub(crate) struct RunArguments {
     /// Writes report.json and report.md into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
-    /// How many scenarios run side by side; the results do not depend on it [default: one for each processor]
+    /// How many scenarios run side by side; the results do not depend on it [default: one for each processor; 64 before a live broker]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
+    /// Only this row of the scenarios' tables, by its first column
+    #[arg(long, value_name = "NAME")]
+    pub(crate) row: Option<String>,
     /// Lets what the standard only recommends (SHOULD) decide the exit code too
     #[arg(long)]
     pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) live: LiveArguments,
+}
+
+/// A live broker in place of the simulated one.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Live brokers")]
+pub(crate) struct LiveArguments {
+    /// Judges the broker at this address: mqtt://HOST:PORT, mqtts://…, ws://…/PATH, wss://…
+    #[arg(long, value_name = "URL", conflicts_with = "start")]
+    pub(crate) target: Option<Target>,
+    /// Starts the broker itself, on a free port, and stops it at the end: --start 'mosquitto -p {port}'
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) start: Option<String>,
+    /// What the wire does not tell about the broker: see profiles/README.md
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+    /// The certificate authorities (PEM) to trust for mqtts:// and wss://
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The user name of every Client that a scenario gives none
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// The file whose first line is the password for --user
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Waits as long as scenarios say; otherwise those that need long are skipped
+    #[arg(long)]
+    pub(crate) patient: bool,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@
 mod arguments;
 mod check;
 mod list;
+mod live;
 mod run;
 mod serve;
 mod sources;
@@ -25,6 +26,8 @@ use crate::arguments::{Arguments, Command};
 enum Trouble {
     #[error(transparent)]
     Sources(#[from] sources::SourcesError),
+    #[error(transparent)]
+    Live(#[from] live::LiveTrouble),
     #[error(transparent)]
     Report(#[from] mqttspec_reports::WriteError),
     #[error(transparent)]

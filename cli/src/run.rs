@@ -4,11 +4,12 @@ use std::io::Write;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mqttspec_reports::terminal;
-use mqttspec_scenarios::suite::{self, KeepTrace, Selection, SuiteOptions};
+use mqttspec_scenarios::results::SuiteResult;
+use mqttspec_scenarios::suite::{self, KeepTrace, Plan, Selection, SuiteOptions};
 use mqttspec_scenarios::verdict::Verdict;
 
 use crate::arguments::RunArguments;
-use crate::{Trouble, sources};
+use crate::{Trouble, live, sources};
 
 /// Width of tables where nobody looks: a file, a pipe.
 const WIDTH_OF_A_FILE: u16 = 100;
@@ -18,23 +19,13 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Trouble> {
     let selection = Selection {
         filters: chosen.filters.clone(),
         version: chosen.version.map(Into::into),
-        ..Selection::default()
+        row: arguments.row.clone(),
     };
     let plan = sources::plan(&sources::below(&chosen.folder.scenarios)?, &selection)?;
-    let options = SuiteOptions {
-        seed: arguments.seed,
-        seeds: arguments.seeds,
-        jobs: arguments.jobs.map_or_else(processors, usize::from),
-        keep: KeepTrace::Failing,
+    let suite = match live::options(arguments)? {
+        Some(options) => live::run(&plan, &options)?,
+        None => simulated(arguments, &plan),
     };
-    let bar = ProgressBar::new(plan.cases.len() as u64).with_style(style());
-    let mut bad = 0;
-    let suite = suite::run_all(&plan, &options, &mut |case, _, _| {
-        bad += u32::from(matches!(case.verdict, Verdict::Fail | Verdict::Error));
-        bar.set_message(format!("{bad} failed  {}", case.file));
-        bar.inc(1);
-    });
-    bar.finish_and_clear();
     let width = terminal_size::terminal_size().map_or(WIDTH_OF_A_FILE, |(width, _)| width.0);
     anstream::stdout().write_all(terminal::summary(&suite, width).as_bytes())?;
     if let Some(folder) = &arguments.report {
@@ -45,11 +36,29 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Trouble> {
     Ok(suite.exit_code(arguments.strict))
 }
 
+fn simulated(arguments: &RunArguments, plan: &Plan) -> SuiteResult {
+    let options = SuiteOptions {
+        seed: arguments.seed,
+        seeds: arguments.seeds,
+        jobs: arguments.jobs.map_or_else(processors, usize::from),
+        keep: KeepTrace::Failing,
+    };
+    let bar = ProgressBar::new(plan.cases.len() as u64).with_style(style());
+    let mut bad = 0;
+    let suite = suite::run_all(plan, &options, &mut |case, _, _| {
+        bad += u32::from(matches!(case.verdict, Verdict::Fail | Verdict::Error));
+        bar.set_message(format!("{bad} failed  {}", case.file));
+        bar.inc(1);
+    });
+    bar.finish_and_clear();
+    suite
+}
+
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-fn style() -> ProgressStyle {
+pub(crate) fn style() -> ProgressStyle {
     ProgressStyle::with_template("{bar:30} {pos}/{len}  {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
 }

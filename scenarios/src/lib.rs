@@ -5,6 +5,7 @@ pub mod clauses;
 pub mod deliveries;
 pub mod fields;
 pub mod history;
+pub mod live;
 pub mod monitors;
 pub mod notation;
 pub mod properties;

@@ -12,7 +12,7 @@ use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientObserved, Commander};
 use mqttspec_net::framed::Ending as NetEnding;
 use mqttspec_net::store::{DiskStore, MemoryStore, Store};
-use mqttspec_world::HostContext;
+use mqttspec_world::{HostContext, Net};
 
 use super::cast::{PORT, SERVER};
 use super::stage::Stage;
@@ -109,28 +109,43 @@ impl Application {
 
     /// The main task of the client's host.
     pub(crate) async fn run(self: Rc<Self>, context: HostContext, connects: bool) -> Result<(), String> {
-        self.connected.set(false);
+        let (net, seed, clock) =
+            (context.net(), context.seed().child("client"), Clock::showing(context.now()));
         if self.durable {
             let store = DiskStore::open(context.disk()).map_err(|error| error.to_string())?;
-            self.drive(context, connects, store).await
+            self.drive(net, seed.to_u64(), clock, connects, store).await
         } else {
             let store = self.store.clone();
-            self.drive(context, connects, store).await
+            self.drive(net, seed.to_u64(), clock, connects, store).await
         }
     }
 
-    async fn drive(
+    /// The same before a live server. Its store outlives its crashes, as a disk does on which every write is synced.
+    pub(crate) async fn run_live<N: Net>(
         self: Rc<Self>,
-        context: HostContext,
+        net: N,
+        seed: u64,
+        connects: bool,
+    ) -> Result<(), String> {
+        let (clock, store) = (Clock::of_this_machine(), self.store.clone());
+        self.drive(net, seed, clock, connects, store).await
+    }
+
+    async fn drive<N: Net>(
+        self: Rc<Self>,
+        net: N,
+        seed: u64,
+        clock: Clock,
         connects: bool,
         store: impl Store + 'static,
     ) -> Result<(), String> {
+        self.connected.set(false);
         let observer = self.clone();
         let (mut handle, driver) = mqttspec_net::client::client(
-            context.net(),
+            net,
             self.options.clone(),
-            context.seed().child("client").to_u64(),
-            Clock::showing(context.now()),
+            seed,
+            clock,
             store,
             move |_: Duration, what: ClientObserved<'_>| observer.observe(&what),
         )

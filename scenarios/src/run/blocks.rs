@@ -90,7 +90,10 @@ impl Director<'_> {
         let lanes: Vec<Lane> = beginnings.iter().map(|beginning| beginning.lane).collect();
         let connect = beginnings.iter().any(|beginning| beginning.expected.awaits_connect());
         let fence = self.fence(&beginnings)?;
-        let silence = beginnings.iter().filter_map(|beginning| silence(beginning, self.observer())).min();
+        let silence = beginnings
+            .iter()
+            .filter_map(|beginning| silence(beginning, self.observer(), self.pace.silence))
+            .min();
         let last = beginnings.iter().map(|beginning| beginning.window.until).max().unwrap_or_default();
         let until = silence.map_or(last, |(until, _)| until);
         loop {
@@ -189,10 +192,10 @@ impl Director<'_> {
 }
 
 /// When a branch that begins with silence is taken if nothing came, and which it is.
-fn silence(beginning: &Beginning, observer: Role) -> Option<(Duration, usize)> {
+fn silence(beginning: &Beginning, observer: Role, usual: Duration) -> Option<(Duration, usize)> {
     let lasting = match (&beginning.expected, observer) {
         (Expected::Nothing(Some(lasting)), _) => *lasting,
-        (Expected::Nothing(None), Role::Server) => Duration::from_secs(5),
+        (Expected::Nothing(None), Role::Server) => usual,
         _ => return None,
     };
     Some((beginning.window.from.unwrap_or(beginning.window.begun) + lasting, beginning.branch))

@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use mqttspec_codec::{Role, Version};
-use mqttspec_world::World;
 
 use super::applications::Applications;
 use super::cast::{Cast, Part};
 use super::connection::Connection;
 use super::found::{Found, Stop};
+use super::ground::{Ground, Pace};
 use super::identifiers::Identifiers;
 use super::stage::Stage;
 use super::{Case, expect::Window};
@@ -20,12 +20,6 @@ use crate::history::{Lane, What};
 use crate::notation::{Branch, Level, Number, Property, Step, StepKind, Timing, Value};
 use crate::results::BranchTaken;
 use crate::verdict::FoundBy;
-
-/// How long what is expected may take where the scenario says nothing: longer than any retransmission of a lossy link that is likely.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long a run goes on after its last step, so that what was sent by then arrives.
-pub(crate) const SETTLING: Duration = Duration::from_millis(100);
 
 /// What a run found and drew, besides its history.
 #[derive(Debug, Default)]
@@ -43,7 +37,8 @@ pub(crate) struct Director<'a> {
     pub(crate) case: &'a Case,
     pub(crate) cast: &'a Cast,
     pub(crate) version: Version,
-    pub(crate) world: World,
+    pub(crate) ground: Ground,
+    pub(crate) pace: Pace,
     pub(crate) stage: Rc<Stage>,
     pub(crate) applications: &'a Applications,
     pub(crate) bindings: Bindings,
@@ -69,7 +64,7 @@ impl Director<'_> {
     pub(crate) async fn perform(&mut self) -> Flow {
         let scenario = self.case.scenario.clone();
         self.steps(&scenario.steps).await?;
-        self.world.sleep(SETTLING).await;
+        self.ground.sleep(self.pace.settling).await;
         self.nothing_left_over()?;
         self.no_message_left_over()
     }
@@ -197,19 +192,21 @@ impl Director<'_> {
 
     /// The window in which what is expected must come.
     pub(crate) fn window(&self, timing: Timing) -> Window {
+        let Pace { patience, early, late, .. } = self.pace;
         let (from, until) = match timing {
-            Timing::Usual => (None, self.done_at + PATIENCE),
-            Timing::Within(time) => (None, self.done_at + time.on(false)),
+            Timing::Usual => (None, self.done_at + patience),
+            Timing::Within(time) => (None, self.done_at + time.on(false) + late),
             Timing::After(time) => {
                 let from = self.done_at + time.on(false);
-                (Some(from), from + PATIENCE)
+                (Some(from), from + patience)
             }
-            Timing::At(time) => (Some(time.on(false)), time.on(false) + PATIENCE),
+            Timing::At(time) => (Some(time.on(false)), time.on(false) + patience),
             Timing::Between(range) => {
                 let (least, most) = range.on(false);
-                (Some(self.done_at + least), self.done_at + most)
+                (Some(self.done_at + least), self.done_at + most + late)
             }
         };
+        let from = from.map(|from| from.saturating_sub(early));
         Window { begun: self.done_at, from, until }
     }
 
@@ -228,7 +225,7 @@ impl Director<'_> {
     }
 
     pub(crate) async fn until(&mut self, time: Duration) {
-        self.world.sleep_until(time).await;
+        self.ground.sleep_until(time).await;
         self.done_now();
     }
 
@@ -240,7 +237,7 @@ impl Director<'_> {
     pub(crate) fn draw(&mut self, least: Duration, most: Duration) -> Duration {
         self.draws += 1;
         // Whole microseconds read well, and the clock has no finer steps that matter.
-        let drawn = self.world.seed("scenario").nth(self.draws).draw().duration(least, most);
+        let drawn = self.ground.draw(self.draws, least, most);
         Duration::from_micros(u64::try_from(drawn.as_micros()).unwrap_or(u64::MAX))
     }
 

@@ -11,9 +11,6 @@ use crate::fields::{Expectation, Mismatch};
 use crate::history::{Ending, Lane, What};
 use crate::notation::{PacketPattern, PacketType, Report};
 
-/// How long a client under test is watched where nothing must come of it: no PINGREQ can be sent behind the input of a client.
-const SILENCE: Duration = Duration::from_secs(5);
-
 /// The two ends of the time in which something must come, counted from the start of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
@@ -122,7 +119,7 @@ impl Director<'_> {
         let deadline = until + Duration::from_millis(1);
         tokio::select! {
             () = self.stage.changed() => {}
-            () = self.world.sleep_until(deadline) => {}
+            () = self.ground.sleep_until(deadline) => {}
         }
     }
 
@@ -286,7 +283,7 @@ impl Director<'_> {
         }
         let silence = match (lasting, self.observer()) {
             (Some(lasting), _) => Some(lasting),
-            (None, Role::Server) => Some(SILENCE),
+            (None, Role::Server) => Some(self.pace.silence),
             (None, Role::Client) => None,
         };
         if let Some(silence) = silence {
@@ -307,7 +304,7 @@ impl Director<'_> {
         self.send_packet(lane, Packet::PingReq)?;
         let expected = "nothing (but the PINGRESP that proves it)";
         let begun = self.done_at;
-        let window = Window { begun, from: None, until: begun + super::director::PATIENCE };
+        let window = Window { begun, from: None, until: begun + self.pace.patience };
         match self.arrival(&[lane], window.until, false).await {
             Some((_, arrival)) if matches!(arrival.what, Arrived::Packet(Packet::PingResp)) => {
                 let answer = Expected::Packet(bare(PacketType::PingResp));

@@ -3,23 +3,15 @@
 use core::time::Duration;
 
 use mqttspec_codec::Role;
-use mqttspec_world::{Links, Probability, World, WorldError};
+use mqttspec_world::WorldError;
 
 use super::cast::{Part, SERVER};
 use super::director::{Director, Flow};
 use super::found::Stop;
+use super::ground::{Ground, Links, Way};
 use super::stage::Stage;
 use crate::history::{Ending, Lane, What};
 use crate::notation::{DiskFault, Fault, FaultKind, Hosts};
-
-/// The latency of every link where the scenario says nothing.
-pub(crate) const LATENCY: Duration = Duration::from_millis(2);
-
-impl From<WorldError> for Stop {
-    fn from(error: WorldError) -> Self {
-        Stop::broken(error.to_string())
-    }
-}
 
 impl Director<'_> {
     pub(crate) async fn fault(&mut self, fault: &Fault) -> Flow {
@@ -49,7 +41,7 @@ impl Director<'_> {
     /// Begins or ends a fault on one host, or on all.
     async fn change(&mut self, fault: &Fault, host: Option<&str>) -> Flow {
         self.troubled(host);
-        let links = || links(&self.world, host, fault.towards.as_deref());
+        let links = || links(&self.ground, host, fault.towards.as_deref());
         match &fault.kind {
             FaultKind::Partition => links()?.partition(),
             FaultKind::Heal => heal(&links()?),
@@ -58,40 +50,50 @@ impl Director<'_> {
                 links()?.latency(least..=most);
                 self.longest_latency = self.longest_latency.max(most);
             }
-            FaultKind::Loss { per_mille } => links()?.loss(per_mille_of(*per_mille)),
+            FaultKind::Loss { per_mille } => links()?.loss(*per_mille),
             FaultKind::Bandwidth { bytes_per_second } => links()?.bandwidth(Some(*bytes_per_second)),
             FaultKind::Cut => {
                 links()?.reset();
                 self.provoked(host);
             }
             FaultKind::Close => self.close_all(host)?,
-            FaultKind::Stall => self.each(host, World::stall_reading)?,
-            FaultKind::Resume => self.each(host, World::resume_reading)?,
+            FaultKind::Stall => {
+                for host in self.concerned(host) {
+                    self.ground.stall(&host)?;
+                }
+            }
+            FaultKind::Resume => {
+                for host in self.concerned(host) {
+                    self.ground.resume(&host)?;
+                }
+            }
             FaultKind::Crash => {
-                self.each(host, World::crash)?;
+                for host in self.concerned(host) {
+                    self.ground.crash(&host).await?;
+                }
                 self.lost_in_crash(host);
             }
-            FaultKind::Start => self.each(host, World::start)?,
+            FaultKind::Start => {
+                for host in self.concerned(host) {
+                    self.ground.start(&host).await?;
+                }
+            }
             // What was not synced is lost in any crash, and the world was told at its start whether writes are torn.
             FaultKind::Disk(faults) => {
                 let full = faults.contains(&DiskFault::Full).then_some(0);
-                self.world.disk(host.unwrap_or(SERVER))?.capacity(full);
+                self.ground.disk_capacity(host.unwrap_or(SERVER), full)?;
             }
             FaultKind::Profile(_) => {}
         }
         Ok(())
     }
 
-    fn each(&self, host: Option<&str>, change: impl Fn(&World, &str) -> Result<(), WorldError>) -> Flow {
+    /// The host that is named, or every client's.
+    fn concerned(&self, host: Option<&str>) -> Vec<String> {
         match host {
-            Some(host) => change(&self.world, host)?,
-            None => {
-                for client in &self.cast.clients {
-                    change(&self.world, &client.name)?;
-                }
-            }
+            Some(host) => vec![host.to_owned()],
+            None => self.cast.clients.iter().map(|client| client.name.clone()).collect(),
         }
-        Ok(())
     }
 
     /// The lanes that a fault on a host concerns: all where it is on all hosts or on the server's.
@@ -141,16 +143,16 @@ impl Director<'_> {
 
     /// Ends a fault by itself after some time, while the scenario goes on.
     fn end_later(&self, fault: &Fault, text: &str, lasting: Duration) {
-        let (world, stage, fault, text) =
-            (self.world.clone(), self.stage.clone(), fault.clone(), text.to_owned());
+        let (ground, stage, fault, text) =
+            (self.ground.clone(), self.stage.clone(), fault.clone(), text.to_owned());
         let hosts: Vec<Option<String>> = match &fault.hosts {
             Hosts::All => vec![None],
             Hosts::Named(_) => self.cast.hosts(&fault.hosts).into_iter().map(Some).collect(),
         };
         tokio::task::spawn_local(async move {
-            world.sleep(lasting).await;
+            ground.sleep(lasting).await;
             for host in &hosts {
-                end(&world, &fault, host.as_deref());
+                end(&ground, &fault, host.as_deref()).await;
             }
             stage.record_world(0, What::FaultEnded(format!("# {text}: over")));
         });
@@ -158,33 +160,33 @@ impl Director<'_> {
 
     /// A named course of faults; all but what the name says goes on meanwhile.
     async fn profile(&mut self, profile: &str, hosts: Vec<String>) -> Flow {
-        let (world, stage) = (self.world.clone(), self.stage.clone());
+        let (ground, stage) = (self.ground.clone(), self.stage.clone());
         hosts.iter().for_each(|host| self.troubled(Some(host)));
         match profile {
             "reset" => {
                 for host in &hosts {
-                    world.between(host, SERVER)?.reset();
+                    ground.links(Way::Between(host, SERVER))?.reset();
                     self.provoked(Some(host));
                 }
                 return Ok(());
             }
             "half-open" => {
                 for host in &hosts {
-                    world.between(host, SERVER)?.blackhole();
+                    ground.links(Way::Between(host, SERVER))?.blackhole();
                     self.provoked(Some(host));
                 }
                 return Ok(());
             }
             "broker-crash" | "disk-loss" => {
-                self.crash_for(vec![SERVER.to_owned()], Duration::from_secs(3))?;
+                self.crash_for(vec![SERVER.to_owned()], Duration::from_secs(3)).await?;
             }
-            "client-crash" => self.crash_for(hosts, Duration::from_secs(3))?,
+            "client-crash" => self.crash_for(hosts, Duration::from_secs(3)).await?,
             _ => {
                 let course = course(profile)
                     .ok_or_else(|| Stop::broken(format!("this harness has no profile {profile} yet")))?;
                 let profile = profile.to_owned();
                 tokio::task::spawn_local(
-                    async move { follow(&world, &stage, &profile, &course, &hosts).await },
+                    async move { follow(&ground, &stage, &profile, &course, &hosts).await },
                 );
             }
         }
@@ -192,17 +194,17 @@ impl Director<'_> {
         Ok(())
     }
 
-    fn crash_for(&mut self, hosts: Vec<String>, down: Duration) -> Flow {
+    async fn crash_for(&mut self, hosts: Vec<String>, down: Duration) -> Flow {
         for host in &hosts {
-            self.world.crash(host)?;
+            self.ground.crash(host).await?;
             self.lost_in_crash(Some(host));
             self.stage.record_world(self.stage.line(), What::Crashed(format!("crash {host}")));
         }
-        let (world, stage) = (self.world.clone(), self.stage.clone());
+        let (ground, stage) = (self.ground.clone(), self.stage.clone());
         tokio::task::spawn_local(async move {
-            world.sleep(down).await;
+            ground.sleep(down).await;
             for host in &hosts {
-                if world.start(host).is_ok() {
+                if ground.start(host).await.is_ok() {
                     stage.record_world(0, What::Started(format!("start {host}")));
                 }
             }
@@ -239,38 +241,39 @@ fn course(profile: &str) -> Option<Vec<Stretch>> {
     })
 }
 
-async fn follow(world: &World, stage: &Stage, profile: &str, course: &[Stretch], hosts: &[String]) {
+async fn follow(ground: &Ground, stage: &Stage, profile: &str, course: &[Stretch], hosts: &[String]) {
     for stretch in course {
-        let around = || hosts.iter().filter_map(|host| world.around(host).ok());
+        let around = || hosts.iter().filter_map(|host| ground.links(Way::Around(host)).ok());
         let lasting = match *stretch {
             Stretch::Cut(lasting) => {
                 around().for_each(|links| links.partition());
                 lasting
             }
             Stretch::OneWay(lasting) => {
-                hosts.iter().filter_map(|host| world.from(host).ok()).for_each(|links| links.partition());
+                let from = hosts.iter().filter_map(|host| ground.links(Way::From(host)).ok());
+                from.for_each(|links| links.partition());
                 lasting
             }
             Stretch::Slow(latency, lasting) => {
-                around().for_each(|links| links.latency(LATENCY + latency));
+                around().for_each(|links| links.usual_latency_and(latency));
                 lasting
             }
             Stretch::Lossy(per_mille, lasting) => {
-                around().for_each(|links| links.loss(per_mille_of(per_mille)));
+                around().for_each(|links| links.loss(per_mille));
                 lasting
             }
             Stretch::Stalled(lasting) => {
-                hosts.iter().for_each(|host| drop(world.stall_reading(host)));
+                hosts.iter().for_each(|host| drop(ground.stall(host)));
                 lasting
             }
             Stretch::Sound(lasting) => lasting,
         };
-        world.sleep(lasting).await;
+        ground.sleep(lasting).await;
         match stretch {
-            Stretch::Cut(_) | Stretch::OneWay(_) => around().for_each(|links| links.heal()),
-            Stretch::Slow(..) => around().for_each(|links| links.latency(LATENCY)),
-            Stretch::Lossy(..) => around().for_each(|links| links.loss(Probability::NEVER)),
-            Stretch::Stalled(_) => hosts.iter().for_each(|host| drop(world.resume_reading(host))),
+            Stretch::Cut(_) | Stretch::OneWay(_) => around().for_each(|links| links.join()),
+            Stretch::Slow(..) => around().for_each(|links| links.usual_latency_and(Duration::ZERO)),
+            Stretch::Lossy(..) => around().for_each(|links| links.loss(0)),
+            Stretch::Stalled(_) => hosts.iter().for_each(|host| drop(ground.resume(host))),
             Stretch::Sound(_) => {}
         }
     }
@@ -278,35 +281,35 @@ async fn follow(world: &World, stage: &Stage, profile: &str, course: &[Stretch],
 }
 
 /// The links that a fault is on: all of a host, or one direction.
-fn links(world: &World, host: Option<&str>, towards: Option<&str>) -> Result<Links, WorldError> {
-    match (host, towards) {
-        (None, None) => Ok(world.everywhere()),
-        (None, Some(to)) => world.to(to),
-        (Some(host), None) => world.around(host),
-        (Some(host), Some(to)) => world.one_way(host, to),
-    }
+fn links(ground: &Ground, host: Option<&str>, towards: Option<&str>) -> Result<Links, WorldError> {
+    ground.links(match (host, towards) {
+        (None, None) => Way::Everywhere,
+        (None, Some(to)) => Way::To(to),
+        (Some(host), None) => Way::Around(host),
+        (Some(host), Some(to)) => Way::FromTo(host, to),
+    })
 }
 
 fn heal(links: &Links) {
-    links.heal();
-    links.latency(LATENCY);
-    links.loss(Probability::NEVER);
+    links.join();
+    links.usual_latency_and(Duration::ZERO);
+    links.loss(0);
     links.bandwidth(None);
 }
 
-fn end(world: &World, fault: &Fault, host: Option<&str>) {
-    if let Ok(links) = links(world, host, fault.towards.as_deref()) {
+async fn end(ground: &Ground, fault: &Fault, host: Option<&str>) {
+    if let Ok(links) = links(ground, host, fault.towards.as_deref()) {
         match &fault.kind {
-            FaultKind::Partition => links.heal(),
-            FaultKind::Latency(_) => links.latency(LATENCY),
-            FaultKind::Loss { .. } => links.loss(Probability::NEVER),
+            FaultKind::Partition => links.join(),
+            FaultKind::Latency(_) => links.usual_latency_and(Duration::ZERO),
+            FaultKind::Loss { .. } => links.loss(0),
             FaultKind::Bandwidth { .. } => links.bandwidth(None),
             _ => {}
         }
     }
     match (&fault.kind, host) {
-        (FaultKind::Stall, Some(host)) => drop(world.resume_reading(host)),
-        (FaultKind::Crash, Some(host)) => drop(world.start(host)),
+        (FaultKind::Stall, Some(host)) => drop(ground.resume(host)),
+        (FaultKind::Crash, Some(host)) => drop(ground.start(host).await),
         _ => {}
     }
 }
@@ -318,10 +321,6 @@ fn begun(kind: &FaultKind, text: String) -> What {
         FaultKind::Heal | FaultKind::Resume => What::FaultEnded(text),
         _ => What::FaultBegun(text),
     }
-}
-
-fn per_mille_of(per_mille: u16) -> Probability {
-    Probability::fraction(f64::from(per_mille) / 1000.0)
 }
 
 /// The fault as a line of the notation, without its timing.

@@ -1,20 +1,21 @@
-//! The runner: one run of one case under one seed, in the simulated world.
+//! The runner: one run of one case under one seed, in the simulated world or before a live server.
 //!
 //! It sets a world up with the reference broker, or with the harness in its place where a client is tested; lets the director execute the scenario; and
 //! judges the history: by the scenario's lines while it runs, by the monitors and the end-of-run properties when it is over.
 
-mod applications;
+pub(crate) mod applications;
 mod blocks;
-mod cast;
+pub(crate) mod cast;
 mod connection;
 mod director;
 mod expect;
 mod faults;
 mod found;
+pub(crate) mod ground;
 mod identifiers;
 mod send;
 mod sequence;
-mod server;
+pub(crate) mod server;
 mod stage;
 mod transcript;
 mod wishes;
@@ -29,14 +30,15 @@ use mqttspec_world::{Keep, Seed, World};
 use self::applications::{Application, Applications};
 use self::cast::{Cast, Part};
 use self::director::{Director, Findings};
-use self::faults::LATENCY;
 use self::found::{Found, Stop};
+use self::ground::{Ground, LATENCY, Pace};
 use self::identifiers::Identifiers;
 use self::stage::Stage;
 pub(crate) use self::transcript::event_text;
 use crate::deliveries::Deliveries;
 use crate::fields::Bindings;
 use crate::history::{History, Lane};
+use crate::live::site::{Site, Surroundings};
 use crate::notation::{Scenario, Span, Version};
 use crate::results::RunResult;
 use crate::verdict::{Level, Verdict};
@@ -155,7 +157,15 @@ impl Case {
 /// Runs a case once. The same case and seed give the same result, bit for bit.
 #[must_use]
 pub fn run(case: &Case, seed: u64) -> RunResult {
-    let performed = perform(case, seed);
+    judged(case, seed, perform(case, seed))
+}
+
+/// Runs a case once before a live server. The case's times are those of live targets already.
+pub(crate) async fn run_live(case: &Case, seed: u64, surroundings: Surroundings) -> RunResult {
+    judged(case, seed, perform_live(case, seed, surroundings).await)
+}
+
+fn judged(case: &Case, seed: u64, performed: Performed) -> RunResult {
     let version = case.version;
     let trace = transcript::trace(&performed.history, version);
     let mut found = performed.findings.found;
@@ -270,7 +280,8 @@ fn perform(case: &Case, seed: u64) -> Performed {
                 case,
                 cast,
                 version,
-                world,
+                ground: Ground::World(world),
+                pace: Pace::SIMULATED,
                 stage,
                 applications,
                 bindings,
@@ -293,6 +304,64 @@ fn perform(case: &Case, seed: u64) -> Performed {
     };
     let findings = std::mem::take(&mut *findings.borrow_mut());
     Performed { history: stage.take_history(), findings, end, hash: format!("{:032x}", trace.hash) }
+}
+
+async fn perform_live(case: &Case, seed: u64, surroundings: Surroundings) -> Performed {
+    let cast = Cast::of(&case.scenario, case.tests);
+    let version = case.version;
+    let began = tokio::time::Instant::now();
+    let stage = Rc::new(Stage::new(cast.lanes(), move || began.elapsed()));
+    let applications = match applications(case, &cast, &stage) {
+        Ok(applications) => applications,
+        Err(reason) => {
+            let end = Err(Stop::Broken(reason));
+            return Performed {
+                history: stage.take_history(),
+                findings: Findings::default(),
+                end,
+                hash: String::new(),
+            };
+        }
+    };
+    let hosts = cast.clients.iter().map(|client| client.name.clone());
+    let limit = surroundings.limit;
+    let site = Rc::new(Site::new(surroundings, began, Seed::new(case.world_seed(seed)), version, hosts));
+    for client in &cast.clients {
+        if let Some(application) = applications.get(&client.name) {
+            site.clients().run(&client.name, application.clone(), !client.connects_when_told, &site);
+        }
+    }
+    let ground = Ground::Site(site);
+    let pace = ground.pace();
+    let mut bindings = Bindings::default();
+    bind_row(case, &mut bindings);
+    let lanes = cast.clients.len();
+    let mut director = Director {
+        case,
+        cast: &cast,
+        version,
+        ground,
+        pace,
+        stage: stage.clone(),
+        applications: &applications,
+        bindings,
+        connections: Rc::new(RefCell::new(vec![None; lanes])),
+        identifiers: vec![Identifiers::default(); lanes],
+        done_at: Duration::ZERO,
+        draws: 0,
+        sent_at: None,
+        longest_latency: pace.travel,
+        findings: Findings::default(),
+    };
+    let end = match tokio::time::timeout(limit, director.perform()).await {
+        Ok(end) => end,
+        Err(_) => {
+            let (line, limit) = (stage.line(), limit.as_secs());
+            Err(Stop::Broken(format!("the run does not end: after {limit} s it is at line {line}")))
+        }
+    };
+    let findings = std::mem::take(&mut director.findings);
+    Performed { history: stage.take_history(), findings, end, hash: String::new() }
 }
 
 fn applications(case: &Case, cast: &Cast, stage: &Rc<Stage>) -> Result<Applications, String> {

@@ -2,10 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use mqttspec_codec::{Encode as _, Packet, Role};
-use mqttspec_world::Net as _;
 
-use super::cast::{PORT, SERVER};
-use super::connection::{Connection, from_server};
 use super::director::{Director, Flow};
 use super::found::{Stop, packet_text};
 use super::stage::Arrived;
@@ -122,11 +119,9 @@ impl Director<'_> {
     /// Opens a new connection of a played client.
     pub(crate) async fn dial(&mut self, lane: Lane) -> Flow {
         let name = self.name(lane);
-        let net = self.world.net(&name).map_err(|error| Stop::broken(error.to_string()))?;
         let key = self.stage.open(lane, self.version);
-        match net.connect(SERVER, PORT).await {
-            Ok(stream) => {
-                let connection = Connection::play(self.stage.clone(), key, stream, from_server(self.version));
+        match self.ground.dial(&name, &self.stage, key, self.version).await {
+            Ok(connection) => {
                 self.connections.borrow_mut()[usize::from(lane.0)] = Some(connection);
                 self.done_now();
                 Ok(())

@@ -18,9 +18,6 @@ use crate::notation::{
     Action, Field, Load, Number, PacketPattern, PacketType, Report, Step, StepKind, Test, Text, Value,
 };
 
-/// How long nothing but PINGREQ and PINGRESP may pass before the world counts as quiet.
-const QUIET: Duration = Duration::from_secs(3);
-
 impl Director<'_> {
     fn application(&self, host: &str) -> Result<Rc<Application>, Stop> {
         let application = self.applications.get(host).cloned();
@@ -177,7 +174,7 @@ impl Director<'_> {
             }
             tokio::select! {
                 () = self.stage.changed() => {}
-                () = self.world.sleep_until(window.until + Duration::from_millis(1)) => {}
+                () = self.ground.sleep_until(window.until + Duration::from_millis(1)) => {}
             }
         }
     }
@@ -285,11 +282,11 @@ impl Director<'_> {
                 client_topic(&load.topic, &host).and_then(|topic| TopicName::try_from(topic.as_str()).ok());
             let topic = topic.ok_or_else(|| Stop::broken("the topic of the load is no Topic Name"))?;
             let qos: Vec<QoS> = load.qos.iter().filter_map(|qos| QoS::try_from(*qos).ok()).collect();
-            let (world, size) = (self.world.clone(), load.size.unwrap_or(0) as usize);
+            let (ground, size) = (self.ground.clone(), load.size.unwrap_or(0) as usize);
             let end = self.stage.now() + load.lasting.on(false);
             application.loads.set(application.loads.get() + 1);
             tokio::task::spawn_local(async move {
-                let begun = world.now();
+                let begun = ground.now();
                 for (number, qos) in (1u32..).zip(qos.into_iter().cycle()) {
                     let mut payload = format!("{host}-{number}");
                     payload.extend(std::iter::repeat_n('.', size.saturating_sub(payload.len())));
@@ -300,7 +297,7 @@ impl Director<'_> {
                     if next >= end {
                         break;
                     }
-                    world.sleep_until(next).await;
+                    ground.sleep_until(next).await;
                 }
                 application.loads.set(application.loads.get() - 1);
             });
@@ -322,7 +319,7 @@ impl Director<'_> {
                 let Some(busy) = busy else { break };
                 return Err(self.found(format!("quiet within {longest:?}"), busy, None).into());
             }
-            self.world.sleep(Duration::from_millis(200)).await;
+            self.ground.sleep(Duration::from_millis(200)).await;
         }
         self.done_now();
         Ok(())
@@ -347,8 +344,8 @@ impl Director<'_> {
         let last = self.stage.with_history(|history| {
             history.events().iter().rev().find(|event| is_traffic(&event.what)).map(|event| event.at)
         });
-        let silent = last.map_or(QUIET, |last| self.stage.now().saturating_sub(last));
-        (silent < QUIET).then(|| format!("the last packet was sent {silent:?} ago"))
+        let silent = last.map_or(self.pace.quiet, |last| self.stage.now().saturating_sub(last));
+        (silent < self.pace.quiet).then(|| format!("the last packet was sent {silent:?} ago"))
     }
 
     /// Whether every message with QoS above 0 that was taken over has reached everyone who should have it.

@@ -1,0 +1,104 @@
+//! `mqttspec run` before a live broker: what the arguments say about it, and what is told while it runs.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+use mqttspec_net::transport::{ClientTls, TlsError};
+use mqttspec_scenarios::live::profile::{Profile, ProfileError};
+use mqttspec_scenarios::live::{Credentials, LiveError, LiveOptions, Progress, run_live};
+use mqttspec_scenarios::results::SuiteResult;
+use mqttspec_scenarios::suite::{KeepTrace, Plan};
+use mqttspec_scenarios::verdict::Verdict;
+use thiserror::Error;
+
+use crate::Trouble;
+use crate::arguments::RunArguments;
+use crate::run::style;
+
+/// How many runs go on side by side where nobody says otherwise: they mostly wait.
+const JOBS: usize = 64;
+
+/// Why a live broker cannot be judged.
+#[derive(Debug, Error)]
+pub(crate) enum LiveTrouble {
+    #[error(transparent)]
+    Live(#[from] LiveError),
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    #[error("cannot read {}: {source}", file.display())]
+    File { file: PathBuf, source: io::Error },
+    #[error("{}: {source}", file.display())]
+    Authorities { file: PathBuf, source: TlsError },
+}
+
+/// What the arguments say about a live broker; `None` if they name none.
+pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, LiveTrouble> {
+    let live = &arguments.live;
+    if live.target.is_none() && live.start.is_none() && live.profile.is_none() {
+        return Ok(None);
+    }
+    let mut profile = live.profile.as_deref().map(Profile::read).transpose()?.unwrap_or_default();
+    if let Some(start) = &live.start {
+        profile.start = Some(start.clone());
+    }
+    let tls = live.ca.as_ref().map(|file| {
+        let trouble = |source| LiveTrouble::Authorities { file: file.clone(), source };
+        ClientTls::trusting(&read(file)?).map_err(trouble)
+    });
+    let credentials = live.user.as_ref().map(|user| {
+        let password = live.password_file.as_deref().map(read).transpose()?.map(first_line);
+        Ok::<_, LiveTrouble>(Credentials { user_name: user.clone(), password })
+    });
+    Ok(Some(LiveOptions {
+        target: live.target.clone(),
+        tls: tls.transpose()?,
+        credentials: credentials.transpose()?,
+        seed: arguments.seed,
+        seeds: arguments.seeds,
+        jobs: arguments.jobs.map(usize::from).or(profile.jobs).unwrap_or(JOBS),
+        keep: KeepTrace::Failing,
+        patient: live.patient,
+        profile,
+    }))
+}
+
+pub(crate) fn run(plan: &Plan, options: &LiveOptions) -> Result<SuiteResult, Trouble> {
+    let bar = ProgressBar::new(0).with_style(style());
+    let mut bad = 0;
+    let suite = run_live(plan, options, &mut |progress| match progress {
+        Progress::Doing(what) => bar.set_message(what.to_owned()),
+        Progress::Met { name, url, capabilities, tolerance, notes, cases } => {
+            bar.set_length(cases as u64);
+            let mut text = format!("{name} at {url}\n");
+            for (name, value) in capabilities {
+                text.push_str(&format!("  {name} {value}\n"));
+            }
+            text.push_str(&format!("  what is timed may come {tolerance:?} later than a scenario says\n"));
+            notes.iter().for_each(|note| text.push_str(&format!("  note: {note}\n")));
+            // What cannot be told does not stop the run.
+            bar.suspend(|| drop(anstream::stderr().write_all(text.as_bytes())));
+        }
+        Progress::Done { case, .. } => {
+            // Where no bar is drawn, a long run still says what goes wrong as it does.
+            if bar.is_hidden() && matches!(case.verdict, Verdict::Fail | Verdict::Error) {
+                let _ = writeln!(anstream::stderr(), "{} {} {}", case.verdict, case.name(), case.reason);
+            }
+            bad += u32::from(matches!(case.verdict, Verdict::Fail | Verdict::Error));
+            bar.set_message(format!("{bad} failed  {}", case.file));
+            bar.inc(1);
+        }
+    });
+    bar.finish_and_clear();
+    Ok(suite.map_err(LiveTrouble::from)?)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, LiveTrouble> {
+    std::fs::read(file).map_err(|source| LiveTrouble::File { file: file.to_owned(), source })
+}
+
+fn first_line(mut bytes: Vec<u8>) -> Vec<u8> {
+    let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(bytes.len());
+    bytes.truncate(end);
+    bytes
+}

@@ -1,0 +1,318 @@
+//! Starts, crashes and stops servers: processes of this machine, by the commands of a profile.
+
+use core::time::Duration;
+use std::cell::{Cell, RefCell};
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+use super::profile::{Filling, Profile, ProfileError};
+
+/// How long a server may take to end in order.
+const GOOD_BYE: Duration = Duration::from_secs(3);
+
+/// How often is looked whether a server accepts or has ended.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
+/// How many of the last lines that a server printed are kept.
+const LINES: usize = 60;
+
+/// Why a server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The command is none.
+    #[error(transparent)]
+    Command(#[from] ProfileError),
+    /// The program cannot be started.
+    #[error("cannot start `{program}`: {source}\n  the command is `{command}`; is the program installed?")]
+    Start {
+        /// The first word of the command.
+        program: String,
+        /// The command.
+        command: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No port, folder or file for it.
+    #[error("cannot make a place for the server: {0}")]
+    Place(#[from] io::Error),
+    /// It ended before it accepted a connection.
+    #[error("`{command}` ended ({how}) before it accepted a connection on port {port}{output}")]
+    Ended {
+        /// The command.
+        command: String,
+        /// Its exit status.
+        how: String,
+        /// The port.
+        port: u16,
+        /// What it printed, behind a line break; empty if nothing.
+        output: String,
+    },
+    /// It does not accept connections.
+    #[error(
+        "`{command}` accepts no connection on port {port} after {after:?}{output}\n  does the command use {{port}}?"
+    )]
+    NotReady {
+        /// The command.
+        command: String,
+        /// The port.
+        port: u16,
+        /// How long was waited.
+        after: Duration,
+        /// What it printed, behind a line break; empty if nothing.
+        output: String,
+    },
+    /// A command of the profile failed.
+    #[error("`{command}` failed: {how}")]
+    Failed {
+        /// The command.
+        command: String,
+        /// Its exit status.
+        how: String,
+    },
+}
+
+/// A server that this process starts and ends. Dropping it kills the server and removes its folder.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    host: String,
+    port: u16,
+    dir: TempDir,
+    start: String,
+    options: String,
+    profile: Profile,
+    /// Whether the server is a child of this process; otherwise the profile's commands deal with one that somebody else runs.
+    ours: bool,
+    child: RefCell<Option<Child>>,
+    /// No life after this.
+    over: Cell<bool>,
+}
+
+impl Instance {
+    /// Starts a server on a free port of this machine, and waits until it accepts connections.
+    pub(crate) async fn launch(profile: &Profile, start: &str, options: &str) -> Result<Self, LaunchError> {
+        let instance = Self::new(profile, start, options, "127.0.0.1", free_port()?, true)?;
+        instance.start().await?;
+        Ok(instance)
+    }
+
+    /// A server that runs already, and that the profile's commands crash and start.
+    pub(crate) fn running(profile: &Profile, host: &str, port: u16) -> Result<Self, LaunchError> {
+        let start = profile.start.clone().unwrap_or_default();
+        Self::new(profile, &start, "", host, port, false)
+    }
+
+    fn new(
+        profile: &Profile,
+        start: &str,
+        options: &str,
+        host: &str,
+        port: u16,
+        ours: bool,
+    ) -> Result<Self, LaunchError> {
+        let instance = Self {
+            host: host.to_owned(),
+            port,
+            dir: tempfile::Builder::new().prefix("mqttspec-").tempdir()?,
+            start: start.to_owned(),
+            options: options.to_owned(),
+            profile: profile.clone(),
+            ours,
+            child: RefCell::new(None),
+            over: Cell::new(false),
+        };
+        for (name, text) in &profile.files {
+            let path = instance.dir.path().join(name);
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            fs::write(path, instance.filling().text(text))?;
+        }
+        Ok(instance)
+    }
+
+    fn filling(&self) -> Filling<'_> {
+        Filling { port: self.port, dir: self.dir.path(), options: &self.options }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Starts the server with what it kept, and waits until it accepts connections.
+    pub(crate) async fn start(&self) -> Result<(), LaunchError> {
+        if self.over.get() {
+            return Ok(());
+        }
+        let words = self.filling().words(&self.start)?;
+        let output = File::options().create(true).append(true).open(self.output_file())?;
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        // A group of its own, so that Ctrl-C reaches the harness alone, and what a shell or a script starts ends with it.
+        command.process_group(0);
+        let child = command.spawn().map_err(|source| LaunchError::Start {
+            program: words[0].clone(),
+            command: self.start.clone(),
+            source,
+        })?;
+        *self.child.borrow_mut() = Some(child);
+        self.accepts().await
+    }
+
+    async fn accepts(&self) -> Result<(), LaunchError> {
+        let begun = Instant::now();
+        loop {
+            if TcpStream::connect((self.host.as_str(), self.port)).await.is_ok() {
+                return Ok(());
+            }
+            let ended = self.ended();
+            // A command that hands over to a service manager ends well before the server is there.
+            if let Some(how) = ended.filter(|how| self.ours || !how.success()) {
+                return Err(LaunchError::Ended {
+                    command: self.start.clone(),
+                    how: how.to_string(),
+                    port: self.port,
+                    output: self.output_text(),
+                });
+            }
+            let after = self.profile.ready_within();
+            if begun.elapsed() > after {
+                return Err(LaunchError::NotReady {
+                    command: self.start.clone(),
+                    port: self.port,
+                    after,
+                    output: self.output_text(),
+                });
+            }
+            sleep(BETWEEN_LOOKS).await;
+        }
+    }
+
+    /// How the server's process ended, if it has.
+    pub(crate) fn ended(&self) -> Option<std::process::ExitStatus> {
+        let mut child = self.child.borrow_mut();
+        child.as_mut().and_then(|child| child.try_wait().ok().flatten())
+    }
+
+    /// Ends the server as a power failure would.
+    pub(crate) async fn crash(&self) -> Result<(), LaunchError> {
+        match &self.profile.kill {
+            Some(kill) => self.command(kill).await?,
+            None => self.signal(Signal::KILL),
+        }
+        self.reap().await;
+        Ok(())
+    }
+
+    /// Ends the server in order, or else by force.
+    pub(crate) async fn stop(&self) {
+        self.over.set(true);
+        match self.profile.stop.as_ref() {
+            // What cannot be stopped so is killed below.
+            Some(stop) => drop(self.command(stop).await),
+            None => self.signal(Signal::TERM),
+        }
+        let until = Instant::now() + GOOD_BYE;
+        while self.child.borrow().is_some() && self.ended().is_none() && Instant::now() < until {
+            sleep(BETWEEN_LOOKS).await;
+        }
+        self.signal(Signal::KILL);
+        self.reap().await;
+    }
+
+    /// Forgets all Sessions and retained messages, if the profile says how.
+    pub(crate) async fn reset(&self) -> Result<(), LaunchError> {
+        match &self.profile.reset {
+            Some(reset) => self.command(reset).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn command(&self, text: &str) -> Result<(), LaunchError> {
+        let words = self.filling().words(text)?;
+        let output = File::options().create(true).append(true).open(self.output_file())?;
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let mut child = command.spawn().map_err(|source| LaunchError::Start {
+            program: words[0].clone(),
+            command: text.to_owned(),
+            source,
+        })?;
+        let until = Instant::now() + self.profile.ready_within();
+        let how = loop {
+            match child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => break status.to_string(),
+                None if Instant::now() > until => {
+                    child.kill()?;
+                    break "it did not end".to_owned();
+                }
+                None => sleep(BETWEEN_LOOKS).await,
+            }
+        };
+        Err(LaunchError::Failed { command: text.to_owned(), how })
+    }
+
+    fn signal(&self, signal: Signal) {
+        let child = self.child.borrow();
+        let pid = child.as_ref().and_then(|child| i32::try_from(child.id()).ok()).and_then(Pid::from_raw);
+        if let Some(group) = pid {
+            // A group that has ended needs no signal.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    async fn reap(&self) {
+        let until = Instant::now() + GOOD_BYE;
+        while self.child.borrow().is_some() && self.ended().is_none() && Instant::now() < until {
+            sleep(Duration::from_millis(1)).await;
+        }
+        *self.child.borrow_mut() = None;
+    }
+
+    fn output_file(&self) -> PathBuf {
+        self.dir.path().join("output.log")
+    }
+
+    /// The last lines that the server printed.
+    pub(crate) fn output(&self) -> Vec<String> {
+        last_lines(&self.output_file())
+    }
+
+    pub(crate) fn output_text(&self) -> String {
+        let lines = self.output();
+        let last = &lines[lines.len().saturating_sub(5)..];
+        if last.is_empty() { String::new() } else { format!("\n  it printed:\n    {}", last.join("\n    ")) }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if self.ours {
+            self.signal(Signal::KILL);
+        }
+        if let Some(mut child) = self.child.borrow_mut().take().filter(|_| self.ours) {
+            let _ = child.wait();
+        }
+    }
+}
+
+fn last_lines(path: &Path) -> Vec<String> {
+    let bytes = fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].iter().map(|line| (*line).to_owned()).collect()
+}
+
+/// A port of this machine that nobody listens on at the moment.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}

@@ -1,0 +1,261 @@
+//! Names of one run on the wire: its Client Identifiers, topics and groups of shared subscriptions carry a token of the run, so that runs
+//! beside one another, and what earlier ones left behind, are not in each other's way. Transcripts and expectations show the scenario's names.
+//!
+//! Topic Names and Topic Filters: MQTT 5.0 §4.7; shared subscriptions: §4.8.2; Client Identifiers: §3.1.3.1.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use mqttspec_codec::{
+    AssignedClientIdentifier, BinaryData, Connect, NonEmpty, Packet, Publish, ResponseTopic,
+    SessionExpiryInterval, TopicFilter, TopicName, Utf8String, Version, Will,
+};
+
+/// The first level of Topic Filters of shared subscriptions.
+const SHARE: &str = "$share/";
+
+/// User name and password for Clients of which a scenario says nothing about them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// User name.
+    pub user_name: String,
+    /// Password.
+    pub password: Option<Vec<u8>>,
+}
+
+/// The names of one run.
+#[derive(Debug)]
+pub(crate) struct Names {
+    /// Stands before every name; none where the server is there for this run alone, or where nothing may be changed.
+    token: Option<String>,
+    credentials: Option<Credentials>,
+    /// Client Identifiers that the server assigned: they have no token.
+    assigned: RefCell<BTreeSet<String>>,
+    left: RefCell<LeftBehind>,
+}
+
+/// What a run may leave behind on the server, by its names on the wire.
+#[derive(Debug, Default)]
+pub(crate) struct LeftBehind {
+    /// Client Identifiers whose Session may outlive its connection, with the version in which it was asked for.
+    pub(crate) sessions: BTreeSet<(String, Version)>,
+    /// Topics to which a retained message was sent.
+    pub(crate) retained: BTreeSet<String>,
+}
+
+impl Names {
+    pub(crate) fn new(token: Option<String>, credentials: Option<Credentials>) -> Self {
+        Self { token, credentials, assigned: RefCell::default(), left: RefCell::default() }
+    }
+
+    /// What the run may have left behind, once.
+    pub(crate) fn take_left_behind(&self) -> LeftBehind {
+        self.left.take()
+    }
+
+    /// A packet of a client as it goes over the wire.
+    pub(crate) fn outward(&self, packet: Packet) -> Packet {
+        match packet {
+            Packet::Connect(connect) => Packet::Connect(self.connect(*connect).into()),
+            Packet::Publish(publish) => {
+                let publish = self.publish(publish, Self::topic_outward);
+                if let Some(topic) =
+                    publish.topic.as_ref().filter(|_| publish.retain && !publish.payload.is_empty())
+                {
+                    self.left.borrow_mut().retained.insert(topic.as_str().to_owned());
+                }
+                Packet::Publish(publish)
+            }
+            Packet::Subscribe(mut subscribe) => {
+                let mut subscriptions = subscribe.subscriptions.into_vec();
+                for subscription in &mut subscriptions {
+                    subscription.filter = self.filter(&subscription.filter);
+                }
+                let Ok(subscriptions) = NonEmpty::try_from(subscriptions) else {
+                    unreachable!("as many as before")
+                };
+                subscribe.subscriptions = subscriptions;
+                Packet::Subscribe(subscribe)
+            }
+            Packet::Unsubscribe(mut unsubscribe) => {
+                let filters = unsubscribe
+                    .filters
+                    .into_vec()
+                    .iter()
+                    .map(|filter| self.filter(filter))
+                    .collect::<Vec<_>>();
+                let Ok(filters) = NonEmpty::try_from(filters) else { unreachable!("as many as before") };
+                unsubscribe.filters = filters;
+                Packet::Unsubscribe(unsubscribe)
+            }
+            other => other,
+        }
+    }
+
+    /// A packet of the server as the scenario knows it.
+    pub(crate) fn inward(&self, packet: Packet) -> Packet {
+        match packet {
+            Packet::Publish(publish) => Packet::Publish(self.publish(publish, Self::topic_inward)),
+            Packet::ConnAck(connack) => {
+                if let Some(AssignedClientIdentifier(id)) = connack.properties.get() {
+                    self.assigned.borrow_mut().insert(id.as_str().to_owned());
+                }
+                Packet::ConnAck(connack)
+            }
+            other => other,
+        }
+    }
+
+    fn connect(&self, mut connect: Connect) -> Connect {
+        let id = connect.client_id.as_str();
+        if !id.is_empty()
+            && !self.assigned.borrow().contains(id)
+            && let Some(token) = &self.token
+            && let Ok(on_the_wire) = Utf8String::try_from(format!("{token}{id}"))
+        {
+            connect.client_id = on_the_wire;
+        }
+        connect.will = connect.will.map(|will| self.will(will));
+        let expiry = connect.properties.get().map_or(0, |SessionExpiryInterval(seconds)| seconds);
+        if !connect.client_id.as_str().is_empty()
+            && (expiry > 0 || !connect.version.is_5() && !connect.clean_start)
+        {
+            let session = (connect.client_id.as_str().to_owned(), connect.version);
+            self.left.borrow_mut().sessions.insert(session);
+        }
+        if let Some(credentials) =
+            self.credentials.as_ref().filter(|_| connect.user_name.is_none() && connect.password.is_none())
+        {
+            connect.user_name = Utf8String::try_from(credentials.user_name.as_str()).ok();
+            connect.password =
+                credentials.password.clone().and_then(|password| BinaryData::try_from(password).ok());
+        }
+        connect
+    }
+
+    fn will(&self, mut will: Will) -> Will {
+        will.topic = self.topic(&will.topic, Self::topic_outward);
+        if let Some(ResponseTopic(topic)) = will.properties.get() {
+            will.properties.set(ResponseTopic(self.topic(&topic, Self::topic_outward)));
+        }
+        if will.retain {
+            self.left.borrow_mut().retained.insert(will.topic.as_str().to_owned());
+        }
+        will
+    }
+
+    fn publish(&self, mut publish: Publish, named: fn(&Self, &str) -> Option<String>) -> Publish {
+        publish.topic = publish.topic.map(|topic| self.topic(&topic, named));
+        if let Some(ResponseTopic(topic)) = publish.properties.get() {
+            publish.properties.set(ResponseTopic(self.topic(&topic, named)));
+        }
+        publish
+    }
+
+    /// The other name of a topic; the same where it has none, or where that would be too long.
+    fn topic(&self, topic: &TopicName, named: fn(&Self, &str) -> Option<String>) -> TopicName {
+        let other = named(self, topic.as_str()).and_then(|other| TopicName::try_from(other.as_str()).ok());
+        other.unwrap_or_else(|| topic.clone())
+    }
+
+    /// Topics that begin with `$` belong to the server (§4.7.2).
+    fn topic_outward(&self, topic: &str) -> Option<String> {
+        let token = self.token.as_ref().filter(|_| !topic.starts_with('$'))?;
+        Some(format!("{token}/{topic}"))
+    }
+
+    fn topic_inward(&self, topic: &str) -> Option<String> {
+        Some(topic.strip_prefix(self.token.as_ref()?)?.strip_prefix('/')?.to_owned())
+    }
+
+    fn filter(&self, filter: &TopicFilter) -> TopicFilter {
+        let Some(token) = &self.token else { return filter.clone() };
+        let text = filter.as_str();
+        let other = match text.strip_prefix(SHARE).and_then(|rest| rest.split_once('/')) {
+            Some((group, rest)) => {
+                let rest = self.topic_outward(rest).unwrap_or_else(|| rest.to_owned());
+                Some(format!("{SHARE}{token}{group}/{rest}"))
+            }
+            None => self.topic_outward(text),
+        };
+        other.and_then(|other| TopicFilter::try_from(other.as_str()).ok()).unwrap_or_else(|| filter.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mqttspec_codec::{PacketIdentifier, QoS, Subscribe, Subscription};
+
+    use super::*;
+
+    fn names() -> Names {
+        Names::new(Some("t0k".to_owned()), None)
+    }
+
+    fn topic(packet: Packet) -> String {
+        let Packet::Publish(publish) = packet else { panic!("not a PUBLISH: {packet:?}") };
+        publish.topic.map_or_else(String::new, |topic| topic.as_str().to_owned())
+    }
+
+    #[test]
+    fn topics_carry_the_token_on_the_wire_only() {
+        let names = names();
+        for (of_the_scenario, on_the_wire) in
+            [("a/b", "t0k/a/b"), ("/", "t0k//"), ("t0k/a", "t0k/t0k/a"), ("$SYS/uptime", "$SYS/uptime")]
+        {
+            let publish = Publish::new(TopicName::try_from(of_the_scenario).unwrap(), "x");
+            let outward = names.outward(publish.clone().into());
+            assert_eq!(topic(outward.clone()), on_the_wire);
+            assert_eq!(names.inward(outward), Packet::Publish(publish));
+        }
+    }
+
+    #[test]
+    fn filters_carry_the_token_behind_the_share_name_too() {
+        let names = names();
+        for (of_the_scenario, on_the_wire) in [
+            ("#", "t0k/#"),
+            ("+/b", "t0k/+/b"),
+            ("/finance", "t0k//finance"),
+            ("$SYS/#", "$SYS/#"),
+            ("$share/group/a/+", "$share/t0kgroup/t0k/a/+"),
+            ("$share/group/$SYS/#", "$share/t0kgroup/$SYS/#"),
+        ] {
+            let filter = TopicFilter::try_from(of_the_scenario).unwrap();
+            let subscription = Subscription::new(filter, QoS::AtLeastOnce);
+            let subscribe = Subscribe::new(PacketIdentifier::MIN, NonEmpty::one(subscription));
+            let Packet::Subscribe(subscribe) = names.outward(subscribe.into()) else {
+                panic!("not a SUBSCRIBE")
+            };
+            assert_eq!(subscribe.subscriptions.first().filter.as_str(), on_the_wire);
+        }
+    }
+
+    #[test]
+    fn an_assigned_client_identifier_is_taken_as_it_is() {
+        let names = names();
+        let id = |id: &str| Utf8String::try_from(id).unwrap();
+        let client_id = |packet| match packet {
+            Packet::Connect(connect) => connect.client_id.as_str().to_owned(),
+            other => panic!("not a CONNECT: {other:?}"),
+        };
+        assert_eq!(client_id(names.outward(Connect::new(Version::V5, id("device")).into())), "t0kdevice");
+        assert_eq!(client_id(names.outward(Connect::new(Version::V5, id("")).into())), "");
+        let connack = mqttspec_codec::ConnAck::accepted(false).with(AssignedClientIdentifier(id("auto-1")));
+        names.inward(connack.into());
+        assert_eq!(client_id(names.outward(Connect::new(Version::V5, id("auto-1")).into())), "auto-1");
+    }
+
+    #[test]
+    fn what_must_be_cleaned_up_is_known_by_its_name_on_the_wire() {
+        let names = names();
+        let mut connect = Connect::new(Version::V3_1_1, Utf8String::try_from("device").unwrap());
+        connect.clean_start = false;
+        names.outward(connect.into());
+        names.outward(Publish::new(TopicName::try_from("a").unwrap(), "x").retained().into());
+        names.outward(Publish::new(TopicName::try_from("b").unwrap(), "x").into());
+        let left = names.take_left_behind();
+        assert_eq!(left.sessions, BTreeSet::from([("t0kdevice".to_owned(), Version::V3_1_1)]));
+        assert_eq!(left.retained, BTreeSet::from(["t0k/a".to_owned()]));
+    }
+}

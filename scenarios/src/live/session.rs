@@ -1,0 +1,602 @@
+//! One live session: first contact, every case in its place, what failed once more by itself, and a server that dies on the way.
+
+use core::time::Duration;
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use mqttspec_codec::Version;
+use mqttspec_net::transport::{LiveNet, Scheme};
+use tokio::task::{Id, JoinSet, LocalSet};
+
+use super::launcher::{Instance, LaunchError};
+use super::names::{Credentials, Names};
+use super::placing::{Place, Placed, Placing};
+use super::probes::{Found, Prober};
+use super::profile::Profile;
+use super::schedule::Limits;
+use super::site::Surroundings;
+use super::wire::Reach;
+use super::{LiveError, LiveOptions, Progress, cleaning};
+use crate::results::{CaseResult, FORMAT, RunResult, SuiteResult, Target, TargetKind};
+use crate::run::ground::Pace;
+use crate::run::{self, Case, Side};
+use crate::suite::{Plan, summary};
+use crate::verdict::Verdict;
+
+/// How many servers are started side by side for cases that need one of their own.
+const OWN_SERVERS: usize = 4;
+
+/// The longest wait that a scenario may ask for, unless the user is patient.
+const LONGEST_WAIT: Duration = Duration::from_secs(6);
+
+/// How long silence is watched.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// How long a server that nobody here can start may be away before it counts as gone.
+const COMES_BACK: Duration = Duration::from_secs(10);
+
+/// See [`super::run_live`].
+pub(crate) async fn judge(
+    plan: &Plan,
+    options: &LiveOptions,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<SuiteResult, LiveError> {
+    let judging = async {
+        let mut session = Session::meet(plan, options, progress).await?;
+        session.play_all(progress).await;
+        let result = session.result(plan);
+        session.stop().await;
+        Ok(result)
+    };
+    tokio::select! {
+        judged = judging => judged,
+        // Dropping the rest kills what was started.
+        () = interrupted() => Err(LiveError::Interrupted),
+    }
+}
+
+/// Resolves when somebody wants the process to end.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => if pressed.is_err() { std::future::pending().await },
+        _ = terminate.recv() => {}
+    }
+}
+
+/// What every run needs to know.
+struct Shared {
+    name: String,
+    url: String,
+    profile: Profile,
+    credentials: Option<Credentials>,
+    found: Found,
+    pace: Pace,
+    reach: Reach,
+    prober: Prober,
+    /// The server that all share, if it can be crashed and started.
+    instance: Option<Rc<Instance>>,
+    /// Whether servers can be started here.
+    starts: bool,
+    token: String,
+    runs: Cell<u64>,
+    seed: u64,
+    seeds: u32,
+}
+
+struct Session<'s> {
+    options: &'s LiveOptions,
+    shared: Rc<Shared>,
+    placed: Vec<Placed>,
+    notes: Vec<String>,
+    results: BTreeMap<usize, CaseResult>,
+    /// The server is gone for good: why.
+    gone: Option<String>,
+}
+
+/// What came of playing one case.
+struct Played {
+    index: usize,
+    runs: Vec<RunResult>,
+    took: Duration,
+    /// What the case's own server printed, if it had one.
+    output: Vec<String>,
+}
+
+impl Played {
+    fn verdict(&self) -> Verdict {
+        self.runs.iter().map(|run| run.verdict).max().unwrap_or(Verdict::Error)
+    }
+
+    fn is_bad(&self) -> bool {
+        matches!(self.verdict(), Verdict::Fail | Verdict::Error)
+    }
+}
+
+impl<'s> Session<'s> {
+    /// Starts the server if it is ours to start, and finds out what it can do.
+    async fn meet(
+        plan: &Plan,
+        options: &'s LiveOptions,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Self, LiveError> {
+        let profile = options.profile.clone();
+        let of_profile = profile.credentials.clone().map(|credentials| Credentials {
+            user_name: credentials.user,
+            password: credentials.password.map(String::into_bytes),
+        });
+        let credentials = options.credentials.clone().or(of_profile);
+        let (reach, url, instance, scheme, starts) = match (&options.target, &profile.start) {
+            (Some(target), _) => {
+                let net = LiveNet::to(target, options.tls.clone())?;
+                let reach = Reach { net, host: target.host.clone(), port: target.port };
+                let power = match profile.kill.is_some() || profile.reset.is_some() {
+                    true => Some(Rc::new(Instance::running(&profile, &target.host, target.port)?)),
+                    false => None,
+                };
+                (reach, target.to_string(), power, target.scheme, false)
+            }
+            (None, Some(start)) => {
+                progress(Progress::Doing("starting the server"));
+                let instance = Instance::launch(&profile, start, "").await?;
+                let reach =
+                    Reach { net: LiveNet::tcp(), host: "127.0.0.1".to_owned(), port: instance.port() };
+                let url = format!("mqtt://127.0.0.1:{}", instance.port());
+                (reach, url, Some(Rc::new(instance)), Scheme::Mqtt, true)
+            }
+            (None, None) => return Err(LiveError::NoTarget),
+        };
+        if let Some(instance) = instance.as_ref().filter(|_| profile.reset.is_some()) {
+            instance.reset().await?;
+        }
+        progress(Progress::Doing("asking the server what it can do"));
+        let prober = Prober {
+            reach: reach.clone(),
+            url: url.clone(),
+            encrypted: scheme.is_encrypted(),
+            websocket: matches!(scheme, Scheme::Ws | Scheme::Wss),
+            credentials: credentials.clone(),
+            token: token(),
+        };
+        let mut found = match prober.probe().await {
+            Ok(found) => found,
+            Err(contact) => {
+                return Err(match (&profile.start, &instance, starts) {
+                    (Some(start), Some(instance), true) => {
+                        let output = instance.output_text();
+                        LiveError::Started { contact, start: start.clone(), output }
+                    }
+                    _ => contact.into(),
+                });
+            }
+        };
+        found.overrule(&profile.capabilities);
+        let pace = pace(&profile, found.round_trip);
+        let name = name(&profile, &reach, starts);
+        let shared = Shared {
+            name,
+            url,
+            credentials,
+            found,
+            pace,
+            reach,
+            token: prober.token.clone(),
+            prober,
+            instance,
+            starts,
+            profile,
+            runs: Cell::new(0),
+            seed: options.seed,
+            seeds: options.seeds.max(1),
+        };
+        let mut session = Self {
+            options,
+            shared: Rc::new(shared),
+            placed: Vec::new(),
+            notes: Vec::new(),
+            results: BTreeMap::new(),
+            gone: None,
+        };
+        session.place(plan);
+        progress(Progress::Met {
+            name: &session.shared.name,
+            url: &session.shared.url,
+            capabilities: &session.shared.found.capabilities,
+            tolerance: pace.late,
+            notes: &session.notes,
+            cases: session.placed.len(),
+        });
+        Ok(session)
+    }
+
+    fn place(&mut self, plan: &Plan) {
+        let shared = self.shared.clone();
+        let placing = Placing {
+            found: &shared.found,
+            profile: &shared.profile,
+            starts: shared.starts,
+            limits: Limits { wait: (!self.options.patient).then_some(LONGEST_WAIT), silence: SILENCE },
+            has_credentials: shared.credentials.is_some(),
+        };
+        let servers = plan.cases.iter().filter(|case| case.tests == Side::Server);
+        self.placed = servers.map(|case| placing.place(case)).collect();
+        let clients = plan.cases.len() - self.placed.len();
+        if clients > 0 {
+            self.notes.push(format!("{clients} cases test clients: they are left out before a live server"));
+        }
+        for version in Version::ALL {
+            let of_version = self.placed.iter().filter(|placed| placed.case.version == version).count();
+            if of_version > 0 && !shared.found.versions.contains(&version) {
+                self.notes
+                    .push(format!("the target does not speak MQTT {version}: {of_version} cases skipped"));
+            }
+        }
+    }
+
+    async fn play_all(&mut self, progress: &mut dyn FnMut(Progress<'_>)) {
+        for index in 0..self.placed.len() {
+            if let Place::Nowhere(reason) = self.placed[index].place.clone() {
+                let run = skipped(reason, self.shared.seed);
+                self.done(
+                    Played { index, runs: vec![run], took: Duration::ZERO, output: Vec::new() },
+                    progress,
+                );
+            }
+        }
+        let mut again = self.play_beside(progress).await;
+        let alone = |placed: &Placed| matches!(placed.place, Place::Alone { .. });
+        again.extend((0..self.placed.len()).filter(|index| alone(&self.placed[*index])));
+        again.sort_unstable();
+        again.dedup();
+        for index in again {
+            self.play_alone(index, progress).await;
+        }
+    }
+
+    /// Plays what can be played side by side. Gives those cases that are to be played (again) by themselves.
+    async fn play_beside(&mut self, progress: &mut dyn FnMut(Progress<'_>)) -> Vec<usize> {
+        let is = |place: &Place, own: bool| match place {
+            Place::Beside => !own,
+            Place::Own(_) => own,
+            _ => false,
+        };
+        let queue = |own: bool| -> VecDeque<usize> {
+            let mut queue: Vec<usize> =
+                (0..self.placed.len()).filter(|index| is(&self.placed[*index].place, own)).collect();
+            // Those that wait longest first: the others are played meanwhile.
+            queue.sort_by_key(|index| std::cmp::Reverse(self.placed[*index].waits));
+            queue.into()
+        };
+        let (mut beside, mut own) = (queue(false), queue(true));
+        let mut running: BTreeMap<Id, (usize, bool)> = BTreeMap::new();
+        let mut set = JoinSet::new();
+        let mut again = Vec::new();
+        loop {
+            while running.values().filter(|(_, own)| *own).count() < OWN_SERVERS
+                && let Some(index) = own.pop_front()
+            {
+                let id = set.spawn_local(play(self.shared.clone(), index, self.placed[index].clone())).id();
+                running.insert(id, (index, true));
+            }
+            while running.values().filter(|(_, own)| !*own).count() < self.options.jobs.max(1)
+                && let Some(index) = beside.pop_front()
+            {
+                let id = set.spawn_local(play(self.shared.clone(), index, self.placed[index].clone())).id();
+                running.insert(id, (index, false));
+            }
+            let Some(joined) = set.join_next_with_id().await else { return again };
+            let (played, on_own) = match joined {
+                Ok((id, played)) => (played, running.remove(&id).is_some_and(|(_, own)| own)),
+                Err(error) => {
+                    let Some((index, own)) = running.remove(&error.id()) else { continue };
+                    (
+                        Played {
+                            index,
+                            runs: vec![panicked(self.shared.seed)],
+                            took: Duration::ZERO,
+                            output: Vec::new(),
+                        },
+                        own,
+                    )
+                }
+            };
+            if !played.is_bad() {
+                self.done(played, progress);
+                continue;
+            }
+            again.push(played.index);
+            if !on_own && !self.shared.is_alive().await {
+                // Whoever did it, all that were under way are played again by themselves.
+                set.abort_all();
+                while let Some(ended) = set.join_next_with_id().await {
+                    let id = match &ended {
+                        Ok((id, _)) => *id,
+                        Err(error) => error.id(),
+                    };
+                    if let Some((index, _)) = running.remove(&id) {
+                        again.push(index);
+                    }
+                }
+                self.revive().await;
+            }
+        }
+    }
+
+    /// Plays a case while nothing else goes on: what comes of it counts.
+    async fn play_alone(&mut self, index: usize, progress: &mut dyn FnMut(Progress<'_>)) {
+        if let Some(reason) = self.gone.clone() {
+            let run = broken(reason, self.shared.seed);
+            self.done(Played { index, runs: vec![run], took: Duration::ZERO, output: Vec::new() }, progress);
+            return;
+        }
+        let placed = self.placed[index].clone();
+        let on_own = matches!(placed.place, Place::Own(_));
+        let mut played = play(self.shared.clone(), index, placed).await;
+        if played.is_bad() && !on_own && !self.shared.is_alive().await {
+            let how = self.shared.instance.as_ref().and_then(|instance| instance.ended());
+            let how =
+                how.map_or_else(|| "no longer answers a CONNECT".to_owned(), |how| format!("ended ({how})"));
+            let reason =
+                format!("the server {how} in this scenario; its last packets are those of the transcript");
+            for run in &mut played.runs {
+                run.verdict = Verdict::Error;
+                run.reason.clone_from(&reason);
+            }
+            self.revive().await;
+        }
+        self.done(played, progress);
+    }
+
+    /// Brings a server back that has died or hangs.
+    async fn revive(&mut self) {
+        let shared = self.shared.clone();
+        if let Some(instance) =
+            shared.instance.as_ref().filter(|_| shared.starts || shared.profile.kill.is_some())
+        {
+            let restarted = async {
+                instance.crash().await?;
+                instance.start().await
+            };
+            if let Err(error) = restarted.await {
+                self.gone = Some(format!("the server died, and does not start again: {error}"));
+            }
+            return;
+        }
+        let until = tokio::time::Instant::now() + COMES_BACK;
+        while tokio::time::Instant::now() < until {
+            if shared.is_alive().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        self.gone = Some(format!(
+            "the server at {} died in an earlier scenario, and nothing here can start it",
+            shared.url
+        ));
+    }
+
+    fn done(&mut self, played: Played, progress: &mut dyn FnMut(Progress<'_>)) {
+        let case = &self.placed[played.index].case;
+        let result = summary(case, played.runs, self.options.keep, Some(played.took));
+        self.results.insert(played.index, result);
+        let (done, of) = (self.results.len(), self.placed.len());
+        if let Some(case) = self.results.get(&played.index) {
+            progress(Progress::Done { case, done, of });
+        }
+        // What its own server printed is for the report of a case that failed there.
+        drop(played.output);
+    }
+
+    fn result(&mut self, plan: &Plan) -> SuiteResult {
+        let shared = &self.shared;
+        SuiteResult {
+            format: FORMAT,
+            target: Target {
+                name: shared.name.clone(),
+                kind: TargetKind::Live,
+                url: Some(shared.url.clone()),
+                capabilities: shared.found.capabilities.clone(),
+                tolerance_ms: u64::try_from(shared.pace.late.as_millis()).ok(),
+                output: shared.instance.as_ref().map_or_else(Vec::new, |instance| instance.output()),
+            },
+            seed: shared.seed,
+            seeds: shared.seeds,
+            cases: std::mem::take(&mut self.results).into_values().collect(),
+            errors: plan.errors.clone(),
+            notes: std::mem::take(&mut self.notes),
+        }
+    }
+
+    async fn stop(&self) {
+        if let Some(instance) = self.shared.instance.as_ref().filter(|_| self.shared.starts) {
+            instance.stop().await;
+        }
+    }
+}
+
+impl Shared {
+    async fn is_alive(&self) -> bool {
+        let version = self.found.versions.last().copied().unwrap_or(Version::V3_1_1);
+        self.prober.is_alive(version, self.pace.patience * 2).await
+    }
+
+    fn next_token(&self) -> String {
+        self.runs.set(self.runs.get() + 1);
+        format!("{}{}", self.token, base36(self.runs.get()))
+    }
+
+    /// The one command that runs a case again.
+    fn command(&self, case: &Case) -> String {
+        let row = case.row_name().map_or_else(String::new, |row| format!(" --row {row}"));
+        let target = match (&self.profile.start, self.starts) {
+            (Some(start), true) => format!("--start '{start}'"),
+            _ => format!("--target {}", self.url),
+        };
+        format!("mqttspec run {} --version {}{row} {target}", case.file, case.version)
+    }
+}
+
+/// Plays a case in its place, under each of its seeds.
+async fn play(shared: Rc<Shared>, index: usize, placed: Placed) -> Played {
+    let begun = tokio::time::Instant::now();
+    let mut runs = Vec::new();
+    let mut output = Vec::new();
+    for offset in 0..u64::from(shared.seeds) {
+        let seed = shared.seed.wrapping_add(offset);
+        let mut run = match &placed.place {
+            Place::Own(options) => play_on_own(&shared, &placed, options, seed, &mut output).await,
+            Place::Alone { unnamed } => play_on_shared(&shared, &placed, seed, *unnamed).await,
+            _ => play_on_shared(&shared, &placed, seed, false).await,
+        };
+        for failure in &mut run.failures {
+            failure.command = shared.command(&placed.case);
+        }
+        runs.push(run);
+    }
+    Played { index, runs, took: begun.elapsed(), output }
+}
+
+async fn play_on_shared(shared: &Shared, placed: &Placed, seed: u64, unnamed: bool) -> RunResult {
+    let token = (!unnamed).then(|| shared.next_token());
+    let names = Rc::new(Names::new(token, shared.credentials.clone()));
+    let power = shared.instance.clone();
+    let surroundings = Surroundings {
+        reach: shared.reach.clone(),
+        names: names.clone(),
+        pace: shared.pace,
+        power,
+        limit: limit(placed.waits, shared.pace),
+    };
+    let run = in_a_set_of_its_own(&placed.case, seed, surroundings).await;
+    let left = names.take_left_behind();
+    cleaning::clean(&shared.prober, left, placed.case.version, &shared.next_token(), shared.pace.patience)
+        .await;
+    run
+}
+
+async fn play_on_own(
+    shared: &Shared,
+    placed: &Placed,
+    options: &[(String, String)],
+    seed: u64,
+    output: &mut Vec<String>,
+) -> RunResult {
+    let profile = &shared.profile;
+    let start = if options.is_empty() { &profile.start } else { &profile.start_with_options };
+    let Some(start) = start else {
+        return broken("the profile does not say how a server is started".to_owned(), seed);
+    };
+    let text = profile.options_text(options).unwrap_or_default();
+    let instance = match Instance::launch(profile, start, &text).await {
+        Ok(instance) => Rc::new(instance),
+        Err(error) => return broken(launch_failed(&error, options), seed),
+    };
+    // What the options ask of Clients is the scenario's business.
+    let credentials = shared.credentials.clone().filter(|_| options.is_empty());
+    let names = Rc::new(Names::new(None, credentials));
+    let reach = Reach { port: instance.port(), ..shared.reach.clone() };
+    let surroundings = Surroundings {
+        reach,
+        names,
+        pace: shared.pace,
+        power: Some(instance.clone()),
+        limit: limit(placed.waits, shared.pace),
+    };
+    let run = in_a_set_of_its_own(&placed.case, seed, surroundings).await;
+    *output = instance.output();
+    instance.stop().await;
+    run
+}
+
+fn launch_failed(error: &LaunchError, options: &[(String, String)]) -> String {
+    let options: Vec<String> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    format!("a server with {} does not start: {error}", options.join(" "))
+}
+
+/// A run's tasks end with the run.
+async fn in_a_set_of_its_own(case: &Case, seed: u64, surroundings: Surroundings) -> RunResult {
+    let set = LocalSet::new();
+    set.run_until(run::run_live(case, seed, surroundings)).await
+}
+
+/// What reports call the target.
+fn name(profile: &Profile, reach: &Reach, starts: bool) -> String {
+    let program = || {
+        let command = profile.start.as_deref().filter(|_| starts)?;
+        command.split_whitespace().next()?.rsplit('/').next().map(str::to_owned)
+    };
+    if !profile.name.is_empty() {
+        return profile.name.clone();
+    }
+    program().unwrap_or_else(|| format!("{}:{}", reach.host, reach.port))
+}
+
+/// How long a run may take before it counts as one that never ends.
+fn limit(waits: Duration, pace: Pace) -> Duration {
+    waits * 2 + pace.patience * 10 + Duration::from_secs(20)
+}
+
+/// Deadlines scale with the round trip that was measured.
+fn pace(profile: &Profile, round_trip: Duration) -> Pace {
+    let tolerance = profile.tolerance;
+    let milliseconds = Duration::from_millis;
+    Pace {
+        patience: milliseconds(tolerance.patience_ms) + round_trip * 20,
+        early: milliseconds(tolerance.early_ms) + round_trip,
+        late: milliseconds(tolerance.late_ms) + round_trip * 5,
+        settling: milliseconds(20) + round_trip * 2,
+        silence: milliseconds(500) + round_trip * 5,
+        quiet: milliseconds(500) + round_trip * 5,
+        travel: milliseconds(20) + round_trip * 2,
+    }
+}
+
+fn skipped(reason: String, seed: u64) -> RunResult {
+    RunResult { verdict: Verdict::Skip, ..broken(reason, seed) }
+}
+
+fn panicked(seed: u64) -> RunResult {
+    broken("the harness itself failed in this scenario".to_owned(), seed)
+}
+
+fn broken(reason: String, seed: u64) -> RunResult {
+    RunResult {
+        seed,
+        verdict: Verdict::Error,
+        level: crate::verdict::Level::Must,
+        reason,
+        failures: Vec::new(),
+        drawn: Vec::new(),
+        branches: Vec::new(),
+        marks: Vec::new(),
+        trace: crate::results::Trace::default(),
+        history_hash: String::new(),
+    }
+}
+
+/// Names on the wire differ from one process to the next, so that nothing that an earlier one left behind is met.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "names on the wire must be new; nothing that is judged or shown depends on them"
+)]
+fn token() -> String {
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mixed = since.as_micros() as u64 ^ u64::from(std::process::id()) << 20;
+    // Four figures: a Client Identifier has room for 23, and every run adds its number.
+    format!("m{}", base36(mixed % 36_u64.pow(4)))
+}
+
+fn base36(mut number: u64) -> String {
+    let mut digits = Vec::new();
+    loop {
+        digits.push(char::from_digit((number % 36) as u32, 36).unwrap_or('0'));
+        number /= 36;
+        if number == 0 {
+            break;
+        }
+    }
+    digits.iter().rev().collect()
+}

@@ -1,0 +1,287 @@
+//! The harness's way to a live server: a relay with the faults of one host, and the names of the run on the wire.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use mqttspec_codec::{Encode as _, Packet, Version, decode};
+use mqttspec_net::framed::{Arrived, Inflow};
+use mqttspec_net::relay::{Faults, RelayNet, RelayStream};
+use mqttspec_net::transport::LiveNet;
+use mqttspec_world::{Listener, Net};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::names::Names;
+
+/// Where a live server is.
+#[derive(Clone, Debug)]
+pub(crate) struct Reach {
+    pub(crate) net: LiveNet,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// The network of one host of a run.
+#[derive(Clone)]
+pub(crate) struct HostNet {
+    relay: RelayNet<LiveNet>,
+    reach: Reach,
+    names: Rc<Names>,
+    version: Version,
+}
+
+impl HostNet {
+    pub(crate) fn new(reach: &Reach, faults: &Faults, names: &Rc<Names>, version: Version) -> Self {
+        let relay = RelayNet::new(reach.net.clone(), faults.clone());
+        Self { relay, reach: reach.clone(), names: names.clone(), version }
+    }
+}
+
+impl Net for HostNet {
+    type Stream = Named<RelayStream>;
+    type Listener = NoListener;
+
+    /// Whatever a scenario calls it: there is one server.
+    async fn connect(&self, _host: &str, _port: u16) -> io::Result<Self::Stream> {
+        let stream = self.relay.connect(&self.reach.host, self.reach.port).await?;
+        Ok(Named::new(stream, self.names.clone(), self.version))
+    }
+
+    async fn listen(&self, _port: u16) -> io::Result<NoListener> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn reset(&self, stream: Self::Stream) {
+        stream.stream.reset();
+    }
+}
+
+/// Nobody listens on the hosts of clients.
+pub(crate) struct NoListener(Infallible);
+
+impl Listener for NoListener {
+    type Stream = Named<RelayStream>;
+
+    async fn accept(&self) -> io::Result<(Self::Stream, SocketAddr)> {
+        match self.0 {}
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self.0 {}
+    }
+}
+
+/// A stream on which the names of packets are changed both ways. What is written at once is whole packets; bytes that are none go out as they are.
+pub(crate) struct Named<S> {
+    stream: S,
+    names: Rc<Names>,
+    version: Version,
+    /// Changed, and not written yet.
+    outward: BytesMut,
+    inflow: Inflow,
+    /// Changed, and not read yet.
+    inward: BytesMut,
+    /// Nothing that comes can be understood any more.
+    lost: bool,
+}
+
+impl<S> Named<S> {
+    pub(crate) fn new(stream: S, names: Rc<Names>, version: Version) -> Self {
+        let inflow = Inflow::from_server(version);
+        Self {
+            stream,
+            names,
+            version,
+            outward: BytesMut::new(),
+            inflow,
+            inward: BytesMut::new(),
+            lost: false,
+        }
+    }
+
+    fn take_outward(&mut self, mut bytes: &[u8]) {
+        while let Some((packet, length)) = first_packet(bytes, self.version) {
+            let (before, after) = bytes.split_at(length);
+            let changed = self.names.outward(packet.clone());
+            let start = self.outward.len();
+            if changed == packet || changed.encode_unchecked(self.version, &mut self.outward).is_err() {
+                self.outward.truncate(start);
+                self.outward.extend_from_slice(before);
+            }
+            bytes = after;
+        }
+        self.outward.extend_from_slice(bytes);
+    }
+
+    fn take_inward(&mut self) {
+        while let Some(arrived) = self.inflow.next_arrived() {
+            match arrived {
+                Arrived::Packet { packet, bytes } => {
+                    let changed = self.names.inward(packet.clone());
+                    let start = self.inward.len();
+                    if changed == packet || changed.encode_unchecked(self.version, &mut self.inward).is_err()
+                    {
+                        self.inward.truncate(start);
+                        self.inward.extend_from_slice(&bytes);
+                    }
+                }
+                Arrived::Malformed { bytes, .. } => {
+                    self.inward.extend_from_slice(&bytes);
+                    self.give_up();
+                }
+            }
+        }
+    }
+
+    /// From here on bytes pass as they come.
+    fn give_up(&mut self) {
+        self.lost = true;
+        let left = self.inflow.bytes_mut().split();
+        self.inward.extend_from_slice(&left);
+    }
+}
+
+/// The packet that these bytes begin with, and its length, if it is well formed and all there.
+fn first_packet(bytes: &[u8], version: Version) -> Option<(Packet, usize)> {
+    let mut remaining_length = 0;
+    for (index, byte) in bytes.iter().skip(1).take(4).enumerate() {
+        remaining_length |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            let length = 2 + index + remaining_length;
+            let packet = decode(&Bytes::copy_from_slice(bytes.get(..length)?), version).ok()?;
+            // A packet that asks for another version than the run's is an attempt at something; it goes out as it is.
+            let other = matches!(&packet, Packet::Connect(connect) if connect.version != version);
+            return (!other).then_some((packet, length));
+        }
+    }
+    None
+}
+
+impl<S: AsyncWrite + Unpin> Named<S> {
+    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outward.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(context, &self.outward))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.outward.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Named<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_drain(context))?;
+        self.take_outward(bytes);
+        match self.poll_drain(context) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(bytes.len())),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(context))?;
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(context))?;
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Named<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if out.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        while this.inward.is_empty() {
+            let mut scratch = [0; 4096];
+            let mut read = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut this.stream).poll_read(context, &mut read))?;
+            let ended = read.filled().is_empty();
+            if this.lost {
+                this.inward.extend_from_slice(read.filled());
+            } else {
+                this.inflow.bytes_mut().extend_from_slice(read.filled());
+                this.take_inward();
+            }
+            if ended {
+                // A part of a packet is shown as it came.
+                this.give_up();
+                break;
+            }
+        }
+        let count = out.remaining().min(this.inward.len());
+        out.put_slice(&this.inward.split_to(count));
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    fn named<S>(stream: S) -> Named<S> {
+        Named::new(stream, Rc::new(Names::new(Some("t".to_owned()), None)), Version::V3_1_1)
+    }
+
+    #[tokio::test]
+    async fn packets_that_are_written_at_once_are_changed_one_by_one() {
+        let (near, mut far) = tokio::io::duplex(1000);
+        let mut near = named(near);
+        near.write_all(b"\x30\x04\x00\x01ax\xc0\x00\x30\x04\x00\x01by").await.unwrap();
+        drop(near);
+        let mut seen = Vec::new();
+        far.read_to_end(&mut seen).await.unwrap();
+        assert_eq!(seen, b"\x30\x06\x00\x03t/ax\xc0\x00\x30\x06\x00\x03t/by");
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_no_packet_go_out_as_they_are() {
+        for broken in [&b"\x30\x04\x00\x09ax"[..], b"\x30\x04\x00\x01a", b"\x3f\x04\x00\x01ax", b"\x30"] {
+            let (near, mut far) = tokio::io::duplex(1000);
+            let mut near = named(near);
+            near.write_all(broken).await.unwrap();
+            drop(near);
+            let mut seen = Vec::new();
+            far.read_to_end(&mut seen).await.unwrap();
+            assert_eq!(seen, broken);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_is_changed_however_it_is_cut_into_pieces() {
+        let (near, mut far) = tokio::io::duplex(1000);
+        let mut near = named(near);
+        let reading = async {
+            let mut seen = Vec::new();
+            near.read_to_end(&mut seen).await.unwrap();
+            seen
+        };
+        let writing = async move {
+            for byte in b"\x30\x06\x00\x03t/ax\xd0\x00\x30\x06\x00\x03u/ay\x40\x02\x00" {
+                far.write_all(&[*byte]).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        let (seen, ()) = tokio::join!(reading, writing);
+        assert_eq!(seen, b"\x30\x04\x00\x01ax\xd0\x00\x30\x06\x00\x03u/ay\x40\x02\x00");
+    }
+}
