@@ -14,6 +14,8 @@ pub mod profile;
 pub(crate) mod schedule;
 pub(crate) mod session;
 pub(crate) mod site;
+pub(crate) mod tokens;
+pub(crate) mod unhurried;
 pub(crate) mod wire;
 
 use core::time::Duration;

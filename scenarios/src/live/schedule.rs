@@ -177,7 +177,7 @@ mod tests {
     use super::*;
     use crate::notation::{CatalogueClauses, read};
 
-    const HEADER: &str = "title    t\nclauses  [5] MQTT-3.1.2-5\nversions 5\n\n";
+    const HEADER: &str = "title    t\nclauses  [5] MQTT-3.1.2-5 [3.1.1] MQTT-3.1.2-5\nversions 3.1.1 5\n\n";
 
     fn scenario(body: &str) -> Scenario {
         let text = format!("{HEADER}{body}");

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::cell::Cell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use mqttspec_codec::Version;
@@ -16,6 +16,8 @@ use super::probes::{Found, Prober};
 use super::profile::Profile;
 use super::schedule::Limits;
 use super::site::Surroundings;
+use super::tokens::{base36, token};
+use super::unhurried::Unhurried;
 use super::wire::Reach;
 use super::{LiveError, LiveOptions, Progress, cleaning};
 use crate::results::{CaseResult, FORMAT, RunResult, SuiteResult, Target, TargetKind};
@@ -27,11 +29,14 @@ use crate::verdict::Verdict;
 /// How many servers are started side by side for cases that need one of their own.
 const OWN_SERVERS: usize = 4;
 
+/// How many cases that failed are played again side by side.
+const AGAIN: usize = 32;
+
 /// The longest wait that a scenario may ask for, unless the user is patient.
 const LONGEST_WAIT: Duration = Duration::from_secs(6);
 
 /// How long silence is watched.
-const SILENCE: Duration = Duration::from_secs(1);
+const SILENCE: Duration = Duration::from_millis(400);
 
 /// How long a server that nobody here can start may be away before it counts as gone.
 const COMES_BACK: Duration = Duration::from_secs(10);
@@ -96,6 +101,14 @@ struct Session<'s> {
     gone: Option<String>,
 }
 
+/// What came of playing cases side by side, besides what went well.
+#[derive(Default)]
+struct Beside {
+    bad: BTreeMap<usize, Played>,
+    /// Under way when the server died.
+    disturbed: Vec<usize>,
+}
+
 /// What came of playing one case.
 struct Played {
     index: usize,
@@ -106,6 +119,20 @@ struct Played {
 }
 
 impl Played {
+    fn of(index: usize, run: RunResult) -> Self {
+        Self { index, runs: vec![run], took: Duration::ZERO, output: Vec::new() }
+    }
+
+    /// Whether both failed at the same lines.
+    fn is_like(&self, other: &Self) -> bool {
+        let lines = |played: &Self| -> Vec<(Verdict, Vec<u32>)> {
+            let of_run =
+                |run: &RunResult| (run.verdict, run.failures.iter().map(|failure| failure.line).collect());
+            played.runs.iter().map(of_run).collect()
+        };
+        lines(self) == lines(other)
+    }
+
     fn verdict(&self) -> Verdict {
         self.runs.iter().map(|run| run.verdict).max().unwrap_or(Verdict::Error)
     }
@@ -239,88 +266,86 @@ impl<'s> Session<'s> {
         for index in 0..self.placed.len() {
             if let Place::Nowhere(reason) = self.placed[index].place.clone() {
                 let run = skipped(reason, self.shared.seed);
-                self.done(
-                    Played { index, runs: vec![run], took: Duration::ZERO, output: Vec::new() },
-                    progress,
-                );
+                self.done(Played::of(index, run), progress);
             }
         }
-        let mut again = self.play_beside(progress).await;
-        let alone = |placed: &Placed| matches!(placed.place, Place::Alone { .. });
-        again.extend((0..self.placed.len()).filter(|index| alone(&self.placed[*index])));
-        again.sort_unstable();
-        again.dedup();
-        for index in again {
+        let is_beside = |placed: &Placed| matches!(placed.place, Place::Beside | Place::Own(_));
+        let all = (0..self.placed.len()).filter(|index| is_beside(&self.placed[*index])).collect();
+        let first = self.play_beside(all, self.options.jobs.max(1), progress).await;
+        // What failed while many played is played again apart from them. What fails there in the same way counts, unless somebody was kept
+        // waiting meanwhile: then it is played once more while nothing else goes on.
+        let mut alone = first.disturbed;
+        let again: Vec<usize> = first.bad.keys().copied().collect();
+        if !again.is_empty() {
+            progress(Progress::Doing("playing again what failed"));
+        }
+        let unhurried = Unhurried::watch();
+        let mut second = self.play_beside(again, AGAIN, progress).await;
+        let calm = unhurried.is_calm();
+        alone.append(&mut second.disturbed);
+        for (index, played) in second.bad {
+            let same = first.bad.get(&index).is_some_and(|before| before.is_like(&played));
+            if same && calm {
+                self.done(played, progress);
+            } else {
+                alone.push(index);
+            }
+        }
+        let is_alone = |placed: &Placed| matches!(placed.place, Place::Alone { .. });
+        alone.extend((0..self.placed.len()).filter(|index| is_alone(&self.placed[*index])));
+        alone.sort_unstable();
+        alone.dedup();
+        for index in alone {
             self.play_alone(index, progress).await;
         }
     }
 
-    /// Plays what can be played side by side. Gives those cases that are to be played (again) by themselves.
-    async fn play_beside(&mut self, progress: &mut dyn FnMut(Progress<'_>)) -> Vec<usize> {
-        let is = |place: &Place, own: bool| match place {
-            Place::Beside => !own,
-            Place::Own(_) => own,
-            _ => false,
-        };
-        let queue = |own: bool| -> VecDeque<usize> {
-            let mut queue: Vec<usize> =
-                (0..self.placed.len()).filter(|index| is(&self.placed[*index].place, own)).collect();
-            // Those that wait longest first: the others are played meanwhile.
-            queue.sort_by_key(|index| std::cmp::Reverse(self.placed[*index].waits));
-            queue.into()
-        };
-        let (mut beside, mut own) = (queue(false), queue(true));
+    /// Plays cases side by side. What goes well is done.
+    async fn play_beside(
+        &mut self,
+        cases: Vec<usize>,
+        jobs: usize,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Beside {
+        let (mut own, mut beside): (Vec<usize>, Vec<usize>) =
+            cases.into_iter().partition(|index| matches!(self.placed[*index].place, Place::Own(_)));
+        // Taken from the end, those that wait longest first: the others are played meanwhile.
+        own.sort_by_key(|index| self.placed[*index].waits);
+        beside.sort_by_key(|index| self.placed[*index].waits);
         let mut running: BTreeMap<Id, (usize, bool)> = BTreeMap::new();
         let mut set = JoinSet::new();
-        let mut again = Vec::new();
+        let mut outcome = Beside::default();
         loop {
-            while running.values().filter(|(_, own)| *own).count() < OWN_SERVERS
-                && let Some(index) = own.pop_front()
-            {
-                let id = set.spawn_local(play(self.shared.clone(), index, self.placed[index].clone())).id();
-                running.insert(id, (index, true));
-            }
-            while running.values().filter(|(_, own)| !*own).count() < self.options.jobs.max(1)
-                && let Some(index) = beside.pop_front()
-            {
-                let id = set.spawn_local(play(self.shared.clone(), index, self.placed[index].clone())).id();
-                running.insert(id, (index, false));
-            }
-            let Some(joined) = set.join_next_with_id().await else { return again };
-            let (played, on_own) = match joined {
-                Ok((id, played)) => (played, running.remove(&id).is_some_and(|(_, own)| own)),
-                Err(error) => {
-                    let Some((index, own)) = running.remove(&error.id()) else { continue };
-                    (
-                        Played {
-                            index,
-                            runs: vec![panicked(self.shared.seed)],
-                            took: Duration::ZERO,
-                            output: Vec::new(),
-                        },
-                        own,
-                    )
+            for (queue, most, is_own) in [(&mut own, OWN_SERVERS, true), (&mut beside, jobs, false)] {
+                while running.values().filter(|(_, own)| *own == is_own).count() < most
+                    && let Some(index) = queue.pop()
+                {
+                    let id =
+                        set.spawn_local(play(self.shared.clone(), index, self.placed[index].clone())).id();
+                    running.insert(id, (index, is_own));
                 }
+            }
+            let Some(joined) = set.join_next_with_id().await else { return outcome };
+            let id = joined.as_ref().map_or_else(tokio::task::JoinError::id, |(id, _)| *id);
+            let Some((index, on_own)) = running.remove(&id) else { continue };
+            let played = match joined {
+                Ok((_, played)) => played,
+                Err(_) => Played::of(index, panicked(self.shared.seed)),
             };
             if !played.is_bad() {
                 self.done(played, progress);
                 continue;
             }
-            again.push(played.index);
-            if !on_own && !self.shared.is_alive().await {
-                // Whoever did it, all that were under way are played again by themselves.
-                set.abort_all();
-                while let Some(ended) = set.join_next_with_id().await {
-                    let id = match &ended {
-                        Ok((id, _)) => *id,
-                        Err(error) => error.id(),
-                    };
-                    if let Some((index, _)) = running.remove(&id) {
-                        again.push(index);
-                    }
-                }
-                self.revive().await;
+            if on_own || self.shared.is_alive().await {
+                outcome.bad.insert(index, played);
+                continue;
             }
+            // Whoever did it, all that were under way are played again by themselves.
+            outcome.disturbed.push(index);
+            outcome.disturbed.extend(running.values().map(|(index, _)| *index));
+            running.clear();
+            set.shutdown().await;
+            self.revive().await;
         }
     }
 
@@ -328,7 +353,7 @@ impl<'s> Session<'s> {
     async fn play_alone(&mut self, index: usize, progress: &mut dyn FnMut(Progress<'_>)) {
         if let Some(reason) = self.gone.clone() {
             let run = broken(reason, self.shared.seed);
-            self.done(Played { index, runs: vec![run], took: Duration::ZERO, output: Vec::new() }, progress);
+            self.done(Played::of(index, run), progress);
             return;
         }
         let placed = self.placed[index].clone();
@@ -574,29 +599,4 @@ fn broken(reason: String, seed: u64) -> RunResult {
         trace: crate::results::Trace::default(),
         history_hash: String::new(),
     }
-}
-
-/// Names on the wire differ from one process to the next, so that nothing that an earlier one left behind is met.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "names on the wire must be new; nothing that is judged or shown depends on them"
-)]
-fn token() -> String {
-    let since =
-        std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let mixed = since.as_micros() as u64 ^ u64::from(std::process::id()) << 20;
-    // Four figures: a Client Identifier has room for 23, and every run adds its number.
-    format!("m{}", base36(mixed % 36_u64.pow(4)))
-}
-
-fn base36(mut number: u64) -> String {
-    let mut digits = Vec::new();
-    loop {
-        digits.push(char::from_digit((number % 36) as u32, 36).unwrap_or('0'));
-        number /= 36;
-        if number == 0 {
-            break;
-        }
-    }
-    digits.iter().rev().collect()
 }
