@@ -32,14 +32,14 @@ impl Network {
             Kind::Answer => {
                 receiver.reached = true;
                 receiver.established = true;
-                receiver.hears(now, &segment);
+                receiver.hears(now, &segment, order);
                 receiver.socket.is_opened_by(&segment);
                 if let Some(waker) = receiver.socket.reader.take() {
                     waker.wake();
                 }
                 self.list(to);
             }
-            Kind::Plain => self.goes_on(now, to, segment),
+            Kind::Plain => self.goes_on(now, to, segment, order),
         }
     }
 
@@ -66,7 +66,7 @@ impl Network {
             Some(true) => {
                 if let Some(end) = self.connections.end(to) {
                     end.reached = true;
-                    end.hears(now, &segment);
+                    end.hears(now, &segment, order);
                     end.socket.is_opened_by(&segment);
                     end.socket.opens = Some(Kind::Answer);
                 }
@@ -76,17 +76,31 @@ impl Network {
     }
 
     /// Bytes, an end or an acknowledgement reach an end.
-    fn goes_on(&mut self, now: Duration, to: EndKey, segment: Segment) {
+    fn goes_on(&mut self, now: Duration, to: EndKey, segment: Segment, order: u64) {
         let Some(end) = self.connections.end(to) else { return };
         if !end.established && !self.is_established(now, to) {
             return;
         }
         let Some(end) = self.connections.end(to) else { return };
-        end.hears(now, &segment);
-        if !segment.bytes.is_empty() && !end.socket.attached {
+        end.hears(now, &segment, order);
+        let mut next = end.socket.in_order(segment);
+        while let Some(segment) = next {
+            if !self.takes(now, to, segment) {
+                return;
+            }
+            next = self.connections.end(to).and_then(|end| end.socket.next_in_order());
+        }
+        self.list(to);
+        self.settle(to.key);
+    }
+
+    /// The next bytes, or the end, for an application; false if nobody is there to read.
+    fn takes(&mut self, now: Duration, to: EndKey, segment: Segment) -> bool {
+        let is_attached = self.connections.end(to).is_some_and(|end| end.socket.attached);
+        if !segment.bytes.is_empty() && !is_attached {
             // The process closed its socket and will never read this (RFC 9293 §3.10.7.4, as Linux has it).
             self.answer_with_reset(now, to);
-            return;
+            return false;
         }
         if !segment.bytes.is_empty() {
             let bytes = u32::try_from(segment.bytes.len()).unwrap_or(u32::MAX);
@@ -101,8 +115,7 @@ impl Network {
                 end.socket.sees_end();
             }
         }
-        self.list(to);
-        self.settle(to.key);
+        true
     }
 
     /// The last step of the hand-shake reaches the end that was asked; false if nobody listens any more.

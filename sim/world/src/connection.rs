@@ -100,8 +100,8 @@ impl End {
     }
 
     /// Notes what the peer says of its own side.
-    pub(crate) fn hears(&mut self, now: Duration, segment: &Segment) {
-        let news = self.socket.hears(segment);
+    pub(crate) fn hears(&mut self, now: Duration, segment: &Segment, order: u64) {
+        let news = self.socket.hears(segment, order);
         if self.socket.everything_is_acknowledged() {
             self.unacknowledged_since = None;
         } else if news && let Some(since) = &mut self.unacknowledged_since {

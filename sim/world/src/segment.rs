@@ -18,10 +18,12 @@ pub(crate) enum Kind {
     Reset,
 }
 
-/// One segment. It needs no sequence number: segments of one direction arrive once and in the order in which they were sent.
+/// One segment. Each arrives once, if at all.
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) kind: Kind,
+    /// Its sequence number: how much its end had sent before it, counted as [`length`](Segment::length) counts.
+    pub(crate) start: u64,
     /// FIN: nothing follows the bytes.
     pub(crate) finishes: bool,
     pub(crate) bytes: Vec<u8>,
@@ -33,7 +35,14 @@ pub(crate) struct Segment {
 
 impl Segment {
     pub(crate) fn reset() -> Segment {
-        Segment { kind: Kind::Reset, finishes: false, bytes: Vec::new(), acknowledges: 0, window: 0 }
+        Segment {
+            kind: Kind::Reset,
+            start: 0,
+            finishes: false,
+            bytes: Vec::new(),
+            acknowledges: 0,
+            window: 0,
+        }
     }
 
     /// What has to be acknowledged: its bytes, and one each for a request (or its answer) and an end.

@@ -1,7 +1,7 @@
 //! The part of an end that the application sees: the bytes that it wrote and has not read yet, and who waits for them.
 
 use crate::segment::{Kind, LARGEST_PAYLOAD, Segment};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
 use tokio::io::ReadBuf;
 
@@ -29,11 +29,15 @@ pub(crate) struct Socket {
     sent: u64,
     acknowledged: u64,
     peer_window: usize,
+    /// The segment that told that window, by its place among those of the peer.
+    window_told_by: u64,
     /// The application will write no more.
     finishing: bool,
     /// What was sent when the end was.
     finished_at: Option<u64>,
     received: u64,
+    /// What arrived before something that was sent earlier, by its sequence number.
+    early: BTreeMap<u64, Segment>,
     arrived: VecDeque<Vec<u8>>,
     /// How much of the first piece was read.
     read_of_first: usize,
@@ -56,9 +60,11 @@ impl Socket {
             sent: 0,
             acknowledged: 0,
             peer_window: RECEIVE_BUFFER,
+            window_told_by: 0,
             finishing: false,
             finished_at: None,
             received: 0,
+            early: BTreeMap::new(),
             arrived: VecDeque::new(),
             read_of_first: 0,
             unread: 0,
@@ -152,8 +158,14 @@ impl Socket {
     fn segment(&mut self, kind: Kind, bytes: Vec<u8>, finishes: bool) -> Segment {
         self.owes_acknowledgement = false;
         self.told_window = RECEIVE_BUFFER.saturating_sub(self.unread);
-        let segment =
-            Segment { kind, finishes, bytes, acknowledges: self.received, window: self.told_window };
+        let segment = Segment {
+            kind,
+            start: self.sent,
+            finishes,
+            bytes,
+            acknowledges: self.received,
+            window: self.told_window,
+        };
         self.sent += segment.length();
         if finishes {
             self.finished_at = Some(self.sent);
@@ -161,11 +173,14 @@ impl Socket {
         segment
     }
 
-    /// Notes what the peer says of its own side; true if it acknowledges something new.
-    pub(crate) fn hears(&mut self, segment: &Segment) -> bool {
+    /// Notes what the peer says of its own side; true if it acknowledges something new. `order` is the segment's place
+    /// among those of the peer: one that was overtaken says nothing new of the window.
+    pub(crate) fn hears(&mut self, segment: &Segment, order: u64) -> bool {
         let news = segment.acknowledges > self.acknowledged;
         self.acknowledged = self.acknowledged.max(segment.acknowledges);
-        self.peer_window = segment.window;
+        if order >= self.window_told_by {
+            (self.peer_window, self.window_told_by) = (segment.window, order);
+        }
         if news {
             wake(&mut self.writer);
         }
@@ -177,6 +192,20 @@ impl Socket {
         self.received += segment.length();
         // The request is acknowledged by the answer.
         self.owes_acknowledgement = segment.kind == Kind::Answer;
+    }
+
+    /// Gives the segment back if it is the next one; keeps it if something that was sent earlier has not arrived.
+    pub(crate) fn in_order(&mut self, segment: Segment) -> Option<Segment> {
+        if segment.length() == 0 || segment.start <= self.received {
+            return Some(segment);
+        }
+        self.early.insert(segment.start, segment);
+        None
+    }
+
+    /// What arrived early and is the next one now.
+    pub(crate) fn next_in_order(&mut self) -> Option<Segment> {
+        self.early.remove(&self.received)
     }
 
     /// Takes the bytes that arrived; the reader is woken.
@@ -235,6 +264,7 @@ impl Socket {
     pub(crate) fn give_up(&mut self) {
         self.unsent = VecDeque::new();
         self.unsent_bytes = 0;
+        self.early = BTreeMap::new();
         self.opens = None;
         wake(&mut self.reader);
         wake(&mut self.writer);
