@@ -1,9 +1,15 @@
 //! `mqttspec serve` as its users meet it: the real program, real sockets, real signals.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and tells figures"
+)]
 
 mod check;
 mod errors;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod limits;
 mod process;
 mod stops;

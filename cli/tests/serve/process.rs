@@ -64,6 +64,22 @@ impl Serve {
         self.child.id()
     }
 
+    /// Bytes of memory that the process has now.
+    pub(crate) fn resident_bytes(&self) -> usize {
+        self.memory("VmRSS:")
+    }
+
+    /// The most bytes of memory that the process ever had.
+    pub(crate) fn most_resident_bytes(&self) -> usize {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, row: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process())).unwrap();
+        let row = status.lines().find_map(|line| line.strip_prefix(row)).unwrap();
+        row.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let process = self.process().to_string();
         assert!(Command::new("kill").args(["-s", name, &process]).status().unwrap().success());

@@ -8,8 +8,8 @@ release=${CARGO_TARGET_DIR:-target}/release
 mosquitto=${MOSQUITTO:-$(command -v mosquitto || true)}
 scratch=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$scratch"' EXIT
-# Enough for 100,000 Network Connections, where the machine grants it.
-ulimit -n 250000 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+# The program holds the connections to both brokers.
+ulimit -n "$(ulimit -Hn)"
 
 brokers=()
 start_ours() { # NAME ARGUMENT…

@@ -1,0 +1,200 @@
+//! Peers that mean no good, against the real program: what it answers, that it stays small, and that nobody else notices.
+//!
+//! Run with `--nocapture`, each prints what it cost.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::process::{CONNACK, CONNECT, Serve, exchange, expect, rest};
+
+const MIB: usize = 1 << 20;
+
+/// CONNECT of 5.0 with Clean Start, this Keep Alive and this client identifier of six bytes.
+fn connect_as(client_id: &str, keep_alive: u8) -> Vec<u8> {
+    assert_eq!(client_id.len(), 6);
+    [b"\x10\x13\x00\x04MQTT\x05\x02\x00", &[keep_alive][..], b"\x00\x00\x06", client_id.as_bytes()].concat()
+}
+
+/// Somebody else subscribes, publishes and gets its message.
+fn others_are_served(serve: &Serve) {
+    let mut other = serve.dial(&connect_as("others", 0), CONNACK);
+    exchange(&mut other, b"\x82\x09\x00\x01\x00\x00\x03o/t\x01", b"\x90\x04\x00\x01\x00\x01");
+    exchange(&mut other, b"\x32\x0a\x00\x03o/t\x00\x07\x00hi", b"");
+    // PUBACK and the message, in the order in which the broker sends them.
+    let mut got = [0; 4 + 12];
+    other.read_exact(&mut got).unwrap();
+    assert!(got.windows(2).any(|two| two == b"hi"), "{got:02x?}");
+    exchange(&mut other, b"\xe0\x00", b"");
+}
+
+/// What the broker grew by, at most, while `attack` ran; in bytes.
+fn growth(serve: &Serve, name: &str, attack: impl FnOnce()) -> usize {
+    others_are_served(serve);
+    let before = serve.resident_bytes();
+    attack();
+    let grown = serve.most_resident_bytes().saturating_sub(before);
+    println!("{name}: at most {} KiB more", grown / 1024);
+    grown
+}
+
+#[test]
+fn connects_that_dribble_in_are_given_up() {
+    let serve = Serve::start(&["--option", "connect_timeout=2s"]);
+    let grown = growth(&serve, "300 slow CONNECTs", || {
+        let mut slow: Vec<TcpStream> = (0..300).map(|_| serve.connect()).collect();
+        for byte in &CONNECT[..CONNECT.len() - 1] {
+            // Whoever is closed by now may have its bytes refused.
+            slow.iter_mut().for_each(|stream| drop(stream.write(&[*byte])));
+            others_are_served(&serve);
+        }
+        for stream in &mut slow {
+            // Nothing is said to them: an end, or a reset for the bytes that came too late.
+            assert_eq!(stream.read(&mut [0; 8]).unwrap_or_default(), 0);
+        }
+    });
+    assert!(grown < 32 * MIB, "{grown}");
+}
+
+#[test]
+fn giant_lengths_cost_what_is_sent_and_no_more() {
+    let serve = Serve::start(&[]);
+    let grown = growth(&serve, "200 first packets and 200 messages of 256 MiB that never come", || {
+        let mut giants = Vec::new();
+        for number in 0..200 {
+            let mut first = serve.connect();
+            exchange(&mut first, b"\x10\xff\xff\xff\x7f\x00\x04MQTT\x05", b"\x20");
+            let answer = rest(&mut first);
+            assert_eq!(answer[2], 0x95, "{answer:02x?}");
+            let mut later = serve.dial(&connect_as(&format!("g{number:05}"), 0), CONNACK);
+            // The first 1,000 bytes of a PUBLISH that says it has 268,435,455 more.
+            later
+                .write_all(&[b"\x30\xff\xff\xff\x7f\x00\x01t\x00".as_slice(), &[b'x'; 1000]].concat())
+                .unwrap();
+            giants.push(later);
+        }
+        others_are_served(&serve);
+    });
+    assert!(grown < 32 * MIB, "{grown}");
+}
+
+#[test]
+fn a_message_above_the_maximum_packet_size_is_refused_before_it_has_come() {
+    let serve = Serve::start(&["--option", "maximum_packet_size=100000"]);
+    // CONNACK says the Maximum Packet Size too.
+    let mut client = serve.dial(CONNECT, b"\x20\x0b\x00\x00\x08\x27\x00\x01\x86\xa0\x22\x00\x0a");
+    exchange(&mut client, b"\x30\xff\xff\xff\x7f\x00\x01t\x00", b"\xe0");
+    assert_eq!(rest(&mut client)[1], 0x95);
+}
+
+#[test]
+fn a_flood_of_subscriptions_ends_at_the_quota() {
+    let serve = Serve::start(&["--option", "maximum_subscriptions=50000"]);
+    let grown = growth(&serve, "100,000 Subscriptions, of which 50,000 are granted", || {
+        let mut flood = serve.dial(CONNECT, CONNACK);
+        let mut refused = 0;
+        for packet in 0..100_u32 {
+            // SUBSCRIBE with 1,000 Topic Filters of 13 bytes, each with its length before and its options behind.
+            let mut filters = Vec::new();
+            for filter in 0..1000 {
+                filters.extend([0, 13]);
+                filters.extend(format!("flood/{:07}", packet * 1000 + filter).as_bytes());
+                filters.push(0);
+            }
+            let length = filters.len() + 3;
+            let remaining = [(length % 128) as u8 | 0x80, (length / 128) as u8];
+            flood.write_all(&[&[0x82], &remaining[..], &[0, 1, 0], &filters].concat()).unwrap();
+            // SUBACK: 1,003 bytes behind three, or more where a Reason String explains.
+            let mut head = [0; 3];
+            flood.read_exact(&mut head).unwrap();
+            let mut suback = vec![0; usize::from(head[1] & 0x7f) + 128 * usize::from(head[2])];
+            flood.read_exact(&mut suback).unwrap();
+            refused += suback[suback.len() - 1000..].iter().filter(|&&code| code == 0x97).count();
+            if packet % 20 == 0 {
+                others_are_served(&serve);
+            }
+        }
+        assert_eq!(refused, 50_000);
+    });
+    assert!(grown < 64 * MIB, "{grown}");
+}
+
+#[test]
+fn who_asks_and_never_reads_is_not_read_any_more() {
+    let serve = Serve::start(&[]);
+    let grown = growth(&serve, "PINGREQs of one that never reads", || {
+        let mut deaf = serve.dial(CONNECT, CONNACK);
+        deaf.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+        let mut sent = 0_usize;
+        let pings = [0xc0, 0].repeat(32 * 1024);
+        while let Ok(written) = deaf.write(&pings) {
+            sent += written;
+            assert!(sent < 1024 * MIB, "nothing stops it");
+        }
+        others_are_served(&serve);
+    });
+    assert!(grown < 32 * MIB, "{grown}");
+}
+
+#[test]
+fn messages_for_one_that_never_reads_fill_its_queue_and_no_more() {
+    let queue = ["--option", "queue_maximum_bytes=1000000", "--option", "outflow_max_bytes=10000000"];
+    let serve = Serve::start(&queue);
+    let grown = growth(&serve, "100 MB for one that never reads", || {
+        let mut deaf = serve.dial(CONNECT, CONNACK);
+        exchange(&mut deaf, b"\x82\x07\x00\x01\x00\x00\x01t\x01", b"\x90\x04\x00\x01\x00\x01");
+        let mut writer = serve.dial(&connect_as("writer", 0), CONNACK);
+        // PUBLISH to "t" at QoS 1 with 10,000 bytes of payload.
+        let message = [b"\x32\x96\x4e\x00\x01t\x00\x07\x00".as_slice(), &[b'x'; 10_000]].concat();
+        for _ in 0..10_000 {
+            exchange(&mut writer, &message, b"\x40\x02\x00\x07");
+        }
+        others_are_served(&serve);
+    });
+    assert!(grown < 48 * MIB, "{grown}");
+}
+
+#[test]
+fn a_storm_of_reconnects_leaves_nothing_behind() {
+    let serve = Serve::start(&[]);
+    let grown = growth(&serve, "5,000 reconnects of 10 Clients, nobody takes leave", || {
+        for number in 0..5000 {
+            let client_id = format!("storm{}", number % 10);
+            let mut stream = serve.connect();
+            stream.write_all(&connect_as(&client_id, 60)).unwrap();
+            // Half of them do not even wait for the CONNACK.
+            if number % 2 == 0 {
+                expect(&mut stream, CONNACK);
+            }
+            if number % 500 == 0 {
+                others_are_served(&serve);
+            }
+        }
+        others_are_served(&serve);
+    });
+    assert!(grown < 32 * MIB, "{grown}");
+}
+
+#[test]
+fn half_open_peers_are_given_up_after_one_and_a_half_keep_alives() {
+    let serve = Serve::start(&[]);
+    let grown = growth(&serve, "200 that fall silent", || {
+        let connect = |number| serve.dial(&connect_as(&format!("h{number:05}"), 1), CONNACK);
+        let mut silent: Vec<TcpStream> = (0..200).map(connect).collect();
+        for stream in &mut silent {
+            // DISCONNECT, Keep Alive timeout.
+            let said = rest(stream);
+            assert_eq!((said[0], said[2]), (0xe0, 0x8d), "{said:02x?}");
+        }
+        others_are_served(&serve);
+    });
+    assert!(grown < 32 * MIB, "{grown}");
+}
+
+#[test]
+fn the_server_s_own_keep_alive_rids_it_of_those_that_want_none() {
+    let serve = Serve::start(&["--option", "server_keep_alive=1"]);
+    // CONNACK with Server Keep Alive 1 and Topic Alias Maximum 10.
+    let mut silent = serve.dial(CONNECT, b"\x20\x09\x00\x00\x06\x22\x00\x0a\x13\x00\x01");
+    assert_eq!(rest(&mut silent)[2], 0x8d);
+}
