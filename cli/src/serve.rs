@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use mqttspec_broker::options::Redirect;
 use mqttspec_broker::{Options, Users, UsersError};
 use mqttspec_net::broker::{Entrance, Limits, ServeError, Server};
 use mqttspec_net::store::{NoStore, RedbStore, Store, StoreError};
@@ -233,12 +234,20 @@ async fn open<N: Net>(net: N, address: SocketAddr, entrance: &Entrance) -> Resul
     Ok(bound)
 }
 
-/// The first signal to stop tells the Clients and saves the Sessions; the second ends the process at once.
+/// The first signal to stop tells the Clients and saves the Sessions; the second ends the process at once. SIGUSR1
+/// sends the Clients to another server.
 #[cfg(unix)]
 fn stop_on_signals(entrance: &Entrance) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut user = signal(SignalKind::user_defined1())?;
+    let redirecting = entrance.clone();
+    tokio::task::spawn_local(async move {
+        while user.recv().await.is_some() {
+            redirecting.redirect(Redirect::UseAnotherServer, None);
+        }
+    });
     let entrance = entrance.clone();
     tokio::task::spawn_local(async move {
         for first in [true, false] {

@@ -143,7 +143,11 @@ fn options_help() -> String {
         let default = if option.default.is_empty() { "none" } else { &option.default };
         let _ = writeln!(help, "  {} [default: {default}]", option.name);
     }
-    help.push_str("\n`mqttspec serve --options` says what each of them means.");
+    help.push_str("\n`mqttspec serve --options` says what each of them means.\n");
+    help.push_str("\nSIGTERM and SIGINT tell the Clients, save the Sessions and end the broker. SIGUSR1 sends the Clients to\n");
+    help.push_str(
+        "the server that the option server_reference names, and refuses new ones (Use another server, 0x9C).",
+    );
     help
 }
 

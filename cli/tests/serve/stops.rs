@@ -29,6 +29,20 @@ fn on_sigterm_clients_of_5_0_are_told_and_all_are_closed() {
 }
 
 #[test]
+fn on_sigusr1_clients_are_sent_to_another_server() {
+    let serve = Serve::start(&["--option", "server_reference=b:1883"]);
+    let mut connected = serve.dial(CONNECT, CONNACK);
+    serve.signal("USR1");
+    // DISCONNECT, Use another server, with the Server Reference.
+    expect(&mut connected, b"\xe0\x0b\x9c\x09\x1c\x00\x06b:1883");
+    assert_eq!(rest(&mut connected), b"");
+    // CONNACK with the same.
+    let mut next = serve.dial(CONNECT, b"\x20\x0c\x00\x9c\x09\x1c\x00\x06b:1883");
+    assert_eq!(rest(&mut next), b"");
+    assert_eq!(serve.stop().0, 0);
+}
+
+#[test]
 fn a_peer_that_does_not_close_does_not_keep_it_from_stopping() {
     let mut serve = Serve::start(&[]);
     let silent = serve.connect();

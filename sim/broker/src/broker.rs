@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::connection::{Connection, State};
 use crate::event::{Ending, Event};
 use crate::message::MessageId;
-use crate::options::Options;
+use crate::options::{Options, Redirect};
 use crate::output::Output;
 use crate::retained::Retained;
 use crate::session::{Session, SessionKey};
@@ -219,6 +219,26 @@ impl Broker {
                 id,
                 Fault::new(DisconnectReason::ServerShuttingDown, "the Server is shutting down"),
             );
+        }
+        self.settle(now);
+    }
+
+    /// The operator sends the Clients to another Server: those that are connected are told so and closed, those that
+    /// come are refused, until this is called with [`Redirect::No`] (§4.11). `reference` takes the place of the
+    /// option `server_reference`, unless it is `None`.
+    pub fn handle_redirect(&mut self, now: Duration, redirect: Redirect, reference: Option<Utf8String>) {
+        self.options.redirect = redirect;
+        if reference.is_some() {
+            self.options.server_reference = reference;
+        }
+        let reason = match redirect {
+            Redirect::No => return,
+            Redirect::UseAnotherServer => DisconnectReason::UseAnotherServer,
+            Redirect::ServerMoved => DisconnectReason::ServerMoved,
+        };
+        let open: Vec<_> = self.connections.keys().copied().collect();
+        for id in open {
+            self.disconnect(now, id, Fault::new(reason, ""));
         }
         self.settle(now);
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mqttspec_codec::{Disconnect, DisconnectReason, SessionExpiryInterval};
+use mqttspec_codec::{Disconnect, DisconnectReason, ServerReference, SessionExpiryInterval};
 
 use crate::broker::{Broker, ConnectionId, Fault, Transmit};
 use crate::event::{Ending, Event};
@@ -40,7 +40,12 @@ impl Broker {
         let accepted = connection.session().is_some();
         if accepted && connection.version.is_5() {
             // [MQTT-3.14.2-2] never with Session Expiry Interval
-            let properties = self.reason_string(id, fault.detail);
+            let mut properties = self.reason_string(id, fault.detail);
+            let moved =
+                matches!(fault.reason, DisconnectReason::UseAnotherServer | DisconnectReason::ServerMoved);
+            if let Some(reference) = self.options.server_reference.clone().filter(|_| moved) {
+                properties.set(ServerReference(reference));
+            }
             let disconnect = Disconnect { reason: fault.reason, properties };
             // Closing without a word is all that is left if even this is too large for the Client.
             self.output.try_send(id, connection, disconnect.into());

@@ -1,3 +1,4 @@
+use mqttspec_broker::options::Redirect;
 use mqttspec_codec::*;
 
 use crate::rig::*;
@@ -66,6 +67,26 @@ fn shutdown_tells_everybody_and_keeps_sessions() {
     rig.restart();
     assert!(rig.try_connect(lasting("a", 100)).1.session_present);
     assert!(rig.try_connect(v311("b", false)).1.session_present);
+}
+
+#[test]
+fn an_operator_sends_clients_away_until_it_is_over() {
+    let mut rig = Rig::with("server_reference=first:1883");
+    let five = rig.connect(lasting("a", 100));
+    let three = rig.connect(v311("b", false));
+    rig.broker.handle_redirect(rig.now, Redirect::UseAnotherServer, None);
+    rig.drive();
+    rig.closed_in_silence(three);
+    let disconnect = rig.disconnected(five, DisconnectReason::UseAnotherServer);
+    let reference = |text: &'static str| Some(ServerReference(Utf8String::from_static(text)));
+    assert_eq!(disconnect.properties.get::<ServerReference>(), reference("first:1883"));
+    let second = Utf8String::from_static("second:1883");
+    rig.broker.handle_redirect(rig.now, Redirect::ServerMoved, Some(second));
+    let (_, refused) = rig.answer_to(lasting("a", 100));
+    assert_eq!(refused.reason, ConnectReason::ServerMoved);
+    assert_eq!(refused.properties.get::<ServerReference>(), reference("second:1883"));
+    rig.broker.handle_redirect(rig.now, Redirect::No, None);
+    assert!(rig.try_connect(lasting("a", 100)).1.session_present);
 }
 
 #[test]

@@ -136,12 +136,11 @@ impl Rig {
     }
 
     /// The Server said this in DISCONNECT and closed.
-    pub(crate) fn disconnected(&mut self, client: Client, reason: DisconnectReason) {
-        match self.receive(client) {
-            Packet::Disconnect(disconnect) => assert_eq!(disconnect.reason, reason),
-            other => panic!("DISCONNECT expected, got {other:?}"),
-        }
+    pub(crate) fn disconnected(&mut self, client: Client, reason: DisconnectReason) -> Disconnect {
+        let Packet::Disconnect(disconnect) = self.receive(client) else { panic!("DISCONNECT expected") };
+        assert_eq!(disconnect.reason, reason);
         self.closed_in_silence(client);
+        disconnect
     }
 
     pub(crate) fn closed_in_silence(&mut self, client: Client) {

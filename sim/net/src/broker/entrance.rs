@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use mqttspec_broker::options::Redirect;
+use mqttspec_codec::Utf8String;
 use mqttspec_world::Listener;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
@@ -81,6 +83,12 @@ impl Entrance {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.inside.get()
+    }
+
+    /// Sends every Client to another Server, those that are connected and those that come, until this is called with
+    /// [`Redirect::No`]. `reference` takes the place of the option `server_reference`, unless it is `None`.
+    pub fn redirect(&self, redirect: Redirect, reference: Option<Utf8String>) {
+        self.inbox.push(Input::Redirect { redirect, reference });
     }
 
     /// Tells every Client that the Server shuts down, closes all connections and ends

@@ -23,7 +23,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use mqttspec_broker::options::Redirect;
 use mqttspec_broker::{Broker, ConnectionId, Options, RestoreError, Transmit};
+use mqttspec_codec::Utf8String;
 use mqttspec_world::Net;
 use tokio::time::Instant;
 
@@ -94,6 +96,10 @@ enum Input {
     },
     /// A connection's task is at its end; only of interest when the driver stops.
     Done,
+    Redirect {
+        redirect: Redirect,
+        reference: Option<Utf8String>,
+    },
     Stop,
 }
 
@@ -192,6 +198,9 @@ impl<S: Store, T: Tap> Server<S, T> {
                     self.broker.handle_shutdown(now);
                     return true;
                 }
+                Some(Input::Redirect { redirect, reference }) => {
+                    self.broker.handle_redirect(now, redirect, reference);
+                }
                 Some(input) => self.feed_one(now, input),
                 None => break,
             }
@@ -236,7 +245,7 @@ impl<S: Store, T: Tap> Server<S, T> {
                 self.links.remove(&connection);
                 self.broker.handle_closed(now, connection);
             }
-            Input::Done | Input::Stop => {}
+            Input::Done | Input::Redirect { .. } | Input::Stop => {}
         }
     }
 
