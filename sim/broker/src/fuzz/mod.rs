@@ -30,11 +30,11 @@ const OPTIONS: &[(&str, &str)] = &[
     ("users", "user u password p; publish a/#; publish +; subscribe #; user v password q"),
 ];
 
-/// Runs the schedule that the bytes are.
+/// Runs the schedule that the bytes are, and tells how many packets the broker got and sent in it.
 ///
 /// # Panics
 /// If the broker does anything that it must not.
-pub fn schedule(bytes: &[u8]) {
+pub fn schedule(bytes: &[u8]) -> u64 {
     let mut input = Input::new(bytes);
     let mut options = Options::default();
     for (name, value) in OPTIONS {
@@ -58,7 +58,9 @@ pub fn schedule(bytes: &[u8]) {
             options.set(name, value).expect("the options are right");
         }
     }
-    Run::new(options).play(&mut input);
+    let mut run = Run::new(options);
+    run.play(&mut input);
+    run.packets
 }
 
 struct Run {
@@ -69,6 +71,7 @@ struct Run {
     /// What is durable.
     records: BTreeMap<Vec<u8>, Vec<u8>>,
     sessions_ever: usize,
+    packets: u64,
 }
 
 struct Peer {
@@ -86,6 +89,7 @@ impl Run {
             connections: BTreeMap::new(),
             records: BTreeMap::new(),
             sessions_ever: 0,
+            packets: 0,
         }
     }
 
@@ -171,6 +175,7 @@ impl Run {
             match peer.decoder.decode(&mut peer.buffer) {
                 Ok(Some(packet)) => {
                     peer.watch.received(&packet);
+                    self.packets += 1;
                     self.broker.handle_packet(self.now, id, packet);
                     self.drive();
                 }
@@ -201,6 +206,7 @@ impl Run {
                     // The Client has gone; the broker could not know.
                     let Some(peer) = self.connections.get_mut(&connection) else { continue };
                     peer.watch.sent(&packet, version);
+                    self.packets += 1;
                 }
                 Transmit::Close { connection } => {
                     self.connections.remove(&connection);
