@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::error::DecodeError;
 use crate::misdeed::Misdeed;
-use crate::packet::{Delivery, Packet, PacketType, PublishRef};
+use crate::packet::{Delivery, Packet, PacketRef, PacketType, PublishRef};
 use crate::policy::Policy;
 use crate::read::{Fault, Reader, Variable, variable_byte_integer};
 use crate::version::{Role, Version};
@@ -61,15 +61,6 @@ pub fn decode_publish(
         .map_err(|fault| error(fault, packet, sender, version))
 }
 
-/// A packet decoded in place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PacketRef<'a> {
-    /// A PUBLISH, borrowed.
-    Publish(PublishRef<'a>),
-    /// Any other packet, owned: most hold no bytes, and the rest come seldom.
-    Other(Packet),
-}
-
 /// A fixed header (§2.1).
 #[derive(Clone, Copy)]
 struct Header {
@@ -81,19 +72,21 @@ struct Header {
     total: usize,
 }
 
-/// For each first byte whether it is right, for packets of one version from one sender.
-type FirstBytes = [bool; 256];
+/// For each first byte the packet that it begins, if it is right: for packets of one version from one sender.
+type FirstBytes = [Option<PacketType>; 256];
 
 /// By version (before 5.0, 5.0) and sender (unknown, Client, Server): one look instead of a question a rule.
 static FIRST_BYTES: [[FirstBytes; 3]; 2] = {
     const fn of(version: Version, sender: Option<Role>) -> FirstBytes {
-        let mut right = [false; 256];
+        let mut packets = [None; 256];
         let mut byte = 0;
         while byte < 256 {
-            right[byte] = check_first_byte(byte as u8, version, sender).is_ok();
+            if let Ok(packet) = check_first_byte(byte as u8, version, sender) {
+                packets[byte] = Some(packet);
+            }
             byte += 1;
         }
-        right
+        packets
     }
     const fn of_senders(version: Version) -> [FirstBytes; 3] {
         [of(version, None), of(version, Some(Role::Client)), of(version, Some(Role::Server))]
@@ -130,13 +123,26 @@ const fn check_first_byte(byte: u8, version: Version, sender: Option<Role>) -> R
     }
 }
 
-/// Reads a fixed header; `None` if it is not complete yet.
+/// A right fixed header with a Remaining Length of one or two bytes, as nearly all are.
 #[inline(always)]
+fn short_header(bytes: &[u8], packets: &FirstBytes) -> Option<Header> {
+    let (first_byte, remaining, length) = match *bytes {
+        [first_byte, byte @ 0..=0x7F, ..] => (first_byte, usize::from(byte), 2),
+        [first_byte, low, high @ 1..=0x7F, ..] => {
+            (first_byte, usize::from(low & 0x7F) | usize::from(high) << 7, 3)
+        }
+        _ => return None,
+    };
+    let packet = packets[usize::from(first_byte)]?;
+    Some(Header { packet, first_byte, length, total: length + remaining })
+}
+
+/// Reads a fixed header; `None` if it is not complete yet.
+#[inline(never)]
 fn header(bytes: &[u8], sender: Option<Role>, version: Version) -> Result<Option<Header>, Fault> {
     let Some((&first_byte, rest)) = bytes.split_first() else { return Ok(None) };
-    let packet = match PacketType::of_first_byte(first_byte) {
-        Some(packet) if first_bytes(version, sender)[usize::from(first_byte)] => packet,
-        _ => return wrong_first_byte(first_byte, sender, version),
+    let Some(packet) = first_bytes(version, sender)[usize::from(first_byte)] else {
+        return wrong_first_byte(first_byte, sender, version);
     };
     match variable_byte_integer(rest) {
         Variable::Value(remaining, length) => Ok(Some(Header {
@@ -294,7 +300,7 @@ impl Decoder {
 
     /// Decodes the packet at the front of `bytes` in place and moves `bytes` behind it; `None` if it is not all there yet.
     ///
-    /// A PUBLISH borrows from `bytes`: it is the packet that comes often and whose payload is worth not to touch.
+    /// What comes often or holds much borrows from `bytes`; see [`PacketRef`].
     ///
     /// # Errors
     /// As [`decode`](Self::decode).
@@ -316,12 +322,31 @@ impl Decoder {
                 *bytes = rest;
                 Ok(Some(PacketRef::Other(packet)))
             }
-            Ok(None) => {
-                let packet = self.decode_other(header, version, &Bytes::copy_from_slice(frame))?;
-                *bytes = rest;
-                Ok(Some(PacketRef::Other(packet)))
-            }
+            Ok(None) => self.decode_other_ref(header, version, bytes),
             Err(fault) => Err(self.error(fault, header, version)),
+        }
+    }
+
+    /// The packets that come seldom, in place.
+    #[inline(never)]
+    fn decode_other_ref<'a>(
+        &mut self,
+        header: Header,
+        version: Version,
+        bytes: &mut &'a [u8],
+    ) -> Result<Option<PacketRef<'a>>, DecodeError> {
+        let Some((frame, rest)) = bytes.split_at_checked(header.total) else { return Ok(None) };
+        let mut reader = self.reader(frame, header, version);
+        match PacketRef::read(header.packet, header.first_byte, &mut reader, frame) {
+            Ok(packet) => {
+                if let (PacketRef::Connect(connect), None) = (&packet, self.version) {
+                    self.version = Some(connect.version);
+                }
+                *bytes = rest;
+                Ok(Some(packet))
+            }
+            // CONNECT has told its version on the way.
+            Err(fault) => Err(self.error(fault, header, reader.version)),
         }
     }
 
@@ -361,10 +386,13 @@ impl Decoder {
     fn next_header(&self, bytes: &[u8]) -> Result<Option<(Header, Version)>, DecodeError> {
         let Some(version) = self.version else { return self.first_header(bytes) };
         let sender = Some(self.receiver.peer());
-        let header = match header(bytes, sender, version) {
-            Ok(Some(header)) => header,
-            Ok(None) => return Ok(None),
-            Err(fault) => return Err(error(fault, packet_type(bytes), sender, version)),
+        let header = match short_header(bytes, first_bytes(version, sender)) {
+            Some(header) => header,
+            None => match header(bytes, sender, version) {
+                Ok(Some(header)) => header,
+                Ok(None) => return Ok(None),
+                Err(fault) => return Err(error(fault, packet_type(bytes), sender, version)),
+            },
         };
         if self.is_too_large(header) {
             return Err(self.error(TOO_LARGE, header, version));

@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    DecodeError, Decoder, Encode, Packet, PacketRef, PacketType, Policy, Publish, Role, Version, decode_from,
+    DecodeError, Decoder, Encode, Packet, PacketType, Policy, Publish, Role, Version, decode_from,
     decode_publish,
 };
 
@@ -76,8 +76,10 @@ pub fn decode(input: &[u8]) {
     let mut in_place = vec![];
     let end_in_place = loop {
         match decoder.decode_ref(&mut rest) {
-            Ok(Some(PacketRef::Publish(publish))) => in_place.push(publish.to_publish().into()),
-            Ok(Some(PacketRef::Other(packet))) => in_place.push(packet),
+            Ok(Some(packet)) => {
+                assert_eq!(packet.packet_type(), packet.to_packet().packet_type());
+                in_place.push(packet.to_packet());
+            }
             Ok(None) => break None,
             Err(error) => break Some(error),
         }

@@ -22,14 +22,14 @@ mod topic;
 mod version;
 mod write;
 
-pub use decoder::{Decoder, PacketRef, decode, decode_from, decode_publish};
+pub use decoder::{Decoder, decode, decode_from, decode_publish};
 pub use error::{DecodeError, EncodeError, ValueError};
 pub use misdeed::{Answer, Misdeed};
 pub use nonempty::{EmptyList, NonEmpty};
 pub use packet::{
-    Auth, ConnAck, Connect, Delivery, Disconnect, Encode, Packet, PacketType, PubAck, PubComp, PubRec,
-    PubRel, Publish, PublishRef, RetainHandling, SubAck, Subscribe, Subscription, UnsubAck, Unsubscribe,
-    Will,
+    Auth, ConnAck, Connect, ConnectRef, Delivery, Disconnect, Encode, Packet, PacketRef, PacketType, PubAck,
+    PubComp, PubRec, PubRel, Publish, PublishRef, RetainHandling, SubAck, Subscribe, SubscribeRef,
+    Subscription, SubscriptionRef, SubscriptionsRef, UnsubAck, Unsubscribe, Will, WillRef,
 };
 pub use policy::{Advice, Policy};
 pub use property::*;

@@ -20,6 +20,13 @@ impl<T> NonEmpty<T> {
         Self(vec![item])
     }
 
+    /// What the decoder has counted already.
+    #[inline]
+    pub(crate) fn from_checked(items: Vec<T>) -> Self {
+        debug_assert!(!items.is_empty());
+        Self(items)
+    }
+
     /// Adds an item at the end.
     pub fn push(&mut self, item: T) {
         self.0.push(item);

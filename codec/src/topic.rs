@@ -11,7 +11,8 @@ use crate::misdeed::Misdeed;
 use crate::text::Utf8String;
 use crate::version::Version;
 
-const SHARE: &[u8] = b"$share/";
+/// How the Topic Filter of a Shared Subscription begins (§4.8.2).
+pub(crate) const SHARE: &[u8] = b"$share/";
 
 /// A Topic Name: at least one character, no wildcard (§4.7.1, §4.7.3).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

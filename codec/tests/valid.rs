@@ -4,7 +4,7 @@
 mod support;
 
 use bytes::{Bytes, BytesMut};
-use mqttspec_codec::{Decoder, PacketRef, Policy, decode, decode_from};
+use mqttspec_codec::{Decoder, Policy, decode, decode_from};
 use support::{rows, wire};
 
 #[test]
@@ -48,10 +48,7 @@ fn the_stream_decoder_takes_every_row_after_every_other() {
         assert!(buffer.is_empty(), "{}", row.place);
 
         let mut bytes = &row.wire.bytes[..];
-        let in_place = match decoder.decode_ref(&mut bytes).unwrap().unwrap() {
-            PacketRef::Publish(publish) => publish.to_publish().into(),
-            PacketRef::Other(packet) => packet,
-        };
+        let in_place = decoder.decode_ref(&mut bytes).unwrap().unwrap().to_packet();
         assert_eq!((in_place, bytes), (first, &[][..]), "{}", row.place);
     }
 }

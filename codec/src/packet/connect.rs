@@ -7,11 +7,12 @@ use crate::error::EncodeError;
 use crate::misdeed::Misdeed;
 use crate::policy::Advice;
 use crate::property::{
-    AllowedIn, AuthenticationData, AuthenticationMethod, Properties, PropertyIdentifier, read_properties,
+    AllowedIn, AuthenticationData, AuthenticationMethod, Properties, PropertiesRef, PropertyIdentifier,
+    read_properties,
 };
 use crate::read::{Read, Reader, share};
 use crate::scalar::QoS;
-use crate::text::{BinaryData, Utf8String};
+use crate::text::{BinaryData, Utf8Ref, Utf8String};
 use crate::topic::TopicName;
 use crate::version::Version;
 use crate::write::{put_properties, put_sized};
@@ -78,11 +79,42 @@ impl Connect {
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>, source: &Bytes) -> Read<Box<Self>> {
+        let connect = ConnectRef::read(reader)?;
+        Ok(Box::new(connect.own(|part| share(source, part))))
+    }
+}
+
+/// A CONNECT that borrows from the bytes that it came in, as fully checked as the owned one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectRef<'a> {
+    /// Protocol Name and Protocol Version (§3.1.2.1, §3.1.2.2).
+    pub version: Version,
+    /// Clean Start (§3.1.2.4); before 5.0 Clean Session.
+    pub clean_start: bool,
+    /// Keep Alive in seconds, 0 for none (§3.1.2.10).
+    pub keep_alive: u16,
+    /// Client Identifier (§3.1.3.1).
+    pub client_id: Utf8Ref<'a>,
+    /// The Will (§3.1.2.5).
+    pub will: Option<WillRef<'a>>,
+    /// User Name (§3.1.3.5).
+    pub user_name: Option<Utf8Ref<'a>>,
+    /// Password (§3.1.3.6).
+    pub password: Option<&'a [u8]>,
+    /// Properties (§3.1.2.11); none before 5.0.
+    pub properties: PropertiesRef<'a, Connect>,
+}
+
+impl<'a> ConnectRef<'a> {
+    /// Leaves `reader` with the version to answer in, also on failure.
+    #[inline]
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Read<Self> {
         let version = read_version(reader)?;
         reader.version = version;
         let flags = Flags::read(reader)?;
         let keep_alive = reader.two_bytes()?;
-        let properties = if version.is_5() { read_properties::<Self>(reader)? } else { Default::default() };
+        let properties =
+            if version.is_5() { read_properties::<Connect>(reader)? } else { Default::default() };
         if properties.has(PropertyIdentifier::AuthenticationData)
             && !properties.has(PropertyIdentifier::AuthenticationMethod)
         {
@@ -91,25 +123,101 @@ impl Connect {
         // [MQTT-3.1.3-1] [MQTT-3.1.3-3]
         let client_id_at = reader.at();
         let client_id = reader.text()?;
-        check_client_id(client_id.as_bytes(), version, flags.clean_start)
-            .or_else(|kind| reader.fault(kind, client_id_at))?;
-        let will = flags.will.map(|(qos, retain)| Will::read(qos, retain, reader, source)).transpose()?;
+        if let Err(kind) = check_client_id(client_id.as_bytes(), version, flags.clean_start) {
+            return reader.fault(kind, client_id_at);
+        }
+        let will = match flags.will {
+            Some((qos, retain)) => Some(WillRef::read(qos, retain, reader)?),
+            None => None,
+        };
         // [MQTT-3.1.3-12] [MQTT-3.1.2-17]
         let user_name = if flags.user_name && !reader.may_be_missing() { Some(reader.text()?) } else { None };
         // [MQTT-3.1.2-19]
         let password = if flags.password && !reader.may_be_missing() { Some(reader.binary()?) } else { None };
         // [MQTT-3.1.2-16] [MQTT-3.1.2-18]
         reader.end()?;
-        Ok(Box::new(Self {
+        Ok(Self {
             version,
             clean_start: flags.clean_start,
             keep_alive,
-            client_id: Utf8String::from_checked(share(source, client_id.as_bytes())),
+            client_id,
             will,
-            user_name: user_name.map(|text| Utf8String::from_checked(share(source, text.as_bytes()))),
-            password: password.map(|bytes| BinaryData::from_checked(share(source, bytes))),
-            properties: Properties::share(source, properties.raw),
-        }))
+            user_name,
+            password,
+            properties: PropertiesRef::from_checked(properties.raw),
+        })
+    }
+
+    /// The same packet in buffers of its own.
+    #[must_use]
+    pub fn to_connect(&self) -> Connect {
+        self.own(Bytes::copy_from_slice)
+    }
+
+    #[inline]
+    fn own(&self, bytes: impl Fn(&[u8]) -> Bytes) -> Connect {
+        let text = |text: Utf8Ref<'_>| Utf8String::from_checked(bytes(text.as_bytes()));
+        Connect {
+            version: self.version,
+            clean_start: self.clean_start,
+            keep_alive: self.keep_alive,
+            client_id: text(self.client_id),
+            will: self.will.map(|will| will.own(&bytes)),
+            user_name: self.user_name.map(text),
+            password: self.password.map(|password| BinaryData::from_checked(bytes(password))),
+            properties: self.properties.own(&bytes),
+        }
+    }
+}
+
+/// A Will that borrows from its CONNECT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WillRef<'a> {
+    /// Will Topic (§3.1.3.3).
+    pub topic: Utf8Ref<'a>,
+    /// Will Payload (§3.1.3.4).
+    pub payload: &'a [u8],
+    /// Will QoS (§3.1.2.6).
+    pub qos: QoS,
+    /// Will Retain (§3.1.2.7).
+    pub retain: bool,
+    /// Will Properties (§3.1.3.2); none before 5.0.
+    pub properties: PropertiesRef<'a, Will>,
+}
+
+impl<'a> WillRef<'a> {
+    /// [MQTT-3.1.2-9]
+    #[inline(always)]
+    fn read(qos: QoS, retain: bool, reader: &mut Reader<'a>) -> Read<Self> {
+        let properties =
+            if reader.version.is_5() { read_properties::<Will>(reader)? } else { Default::default() };
+        // [MQTT-3.1.3-11] [MQTT-4.7.0-1]
+        let topic = reader.topic_name(Misdeed::WillTopicWildcard)?;
+        // [MQTT-4.7.3-1]
+        if topic.is_empty() {
+            return reader.fault(Misdeed::WillTopicEmpty, reader.at());
+        }
+        let payload_at = reader.at() + 2;
+        let payload = reader.binary()?;
+        let properties = PropertiesRef::<Will>::from_checked(properties.raw);
+        if reader.policy.payload_format == Advice::Refuse
+            && properties.says_utf8()
+            && let Err(fault) = std::str::from_utf8(payload)
+        {
+            return reader.fault(Misdeed::WillPayloadNotUtf8, payload_at + fault.valid_up_to());
+        }
+        Ok(Self { topic, payload, qos, retain, properties })
+    }
+
+    #[inline]
+    fn own(&self, bytes: impl Fn(&[u8]) -> Bytes) -> Will {
+        Will {
+            topic: TopicName::from_checked(bytes(self.topic.as_bytes())),
+            payload: BinaryData::from_checked(bytes(self.payload)),
+            qos: self.qos,
+            retain: self.retain,
+            properties: self.properties.own(bytes),
+        }
     }
 }
 
@@ -234,35 +342,6 @@ impl Will {
     pub fn with<T: AllowedIn<Self>>(mut self, property: T) -> Self {
         self.properties = self.properties.with(property);
         self
-    }
-
-    /// [MQTT-3.1.2-9]
-    #[inline(always)]
-    fn read(qos: QoS, retain: bool, reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
-        let properties =
-            if reader.version.is_5() { read_properties::<Self>(reader)? } else { Default::default() };
-        // [MQTT-3.1.3-11] [MQTT-4.7.0-1]
-        let topic = reader.topic_name(Misdeed::WillTopicWildcard)?;
-        // [MQTT-4.7.3-1]
-        if topic.is_empty() {
-            return reader.fault(Misdeed::WillTopicEmpty, reader.at());
-        }
-        let payload_at = reader.at() + 2;
-        let payload = reader.binary()?;
-        let properties = Properties::<Self>::share(source, properties.raw);
-        if reader.policy.payload_format == Advice::Refuse
-            && properties.says_utf8()
-            && let Err(fault) = std::str::from_utf8(payload)
-        {
-            return reader.fault(Misdeed::WillPayloadNotUtf8, payload_at + fault.valid_up_to());
-        }
-        Ok(Self {
-            topic: TopicName::from_checked(share(source, topic.as_bytes())),
-            payload: BinaryData::from_checked(share(source, payload)),
-            qos,
-            retain,
-            properties,
-        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod acknowledge;
 mod auth;
+mod borrowed;
 mod connack;
 mod connect;
 mod disconnect;
@@ -16,14 +17,17 @@ use bytes::{Bytes, BytesMut};
 
 pub use acknowledge::{PubAck, PubComp, PubRec, PubRel};
 pub use auth::Auth;
+pub use borrowed::PacketRef;
 pub use connack::ConnAck;
-pub use connect::{Connect, Will};
+pub use connect::{Connect, ConnectRef, Will, WillRef};
 pub use disconnect::Disconnect;
 pub(crate) use encode::Body;
 pub use encode::Encode;
 pub use kind::PacketType;
 pub use publish::{Delivery, Publish, PublishRef};
-pub use subscribe::{RetainHandling, SubAck, Subscribe, Subscription};
+pub use subscribe::{
+    RetainHandling, SubAck, Subscribe, SubscribeRef, Subscription, SubscriptionRef, SubscriptionsRef,
+};
 pub use unsubscribe::{UnsubAck, Unsubscribe};
 
 use crate::error::EncodeError;

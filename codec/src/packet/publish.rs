@@ -7,8 +7,7 @@ use crate::error::EncodeError;
 use crate::misdeed::Misdeed;
 use crate::policy::Advice;
 use crate::property::{
-    AllowedIn, PayloadFormatIndicator, Properties, PropertiesRef, PropertyIdentifier, TopicAlias, ValueRef,
-    read_properties,
+    AllowedIn, Properties, PropertiesRef, PropertyIdentifier, TopicAlias, read_properties,
 };
 use crate::read::{Read, Reader};
 use crate::scalar::{PacketIdentifier, QoS};
@@ -227,7 +226,7 @@ impl<'a> PublishRef<'a> {
                 .map(TopicName::from_checked),
             delivery: self.delivery,
             retain: self.retain,
-            properties: Properties::from_checked(copy(self.properties.as_bytes())),
+            properties: self.properties.own(copy),
             payload: copy(self.payload),
         }
     }
@@ -250,9 +249,10 @@ impl<'a> PublishRef<'a> {
 
 #[cold]
 fn check_payload_format(reader: &Reader<'_>, properties: PropertiesRef<'_, Publish>) -> Read<()> {
-    let is_utf8 = properties.get(PropertyIdentifier::PayloadFormatIndicator) == Some(ValueRef::Byte(1));
     match std::str::from_utf8(reader.peek()) {
-        Err(fault) if is_utf8 => reader.fault(Misdeed::PayloadNotUtf8, reader.at() + fault.valid_up_to()),
+        Err(fault) if properties.says_utf8() => {
+            reader.fault(Misdeed::PayloadNotUtf8, reader.at() + fault.valid_up_to())
+        }
         _ => Ok(()),
     }
 }
@@ -294,15 +294,6 @@ impl Publish {
     #[inline]
     fn topic_bytes(&self) -> &[u8] {
         self.topic.as_ref().map_or(&[], TopicName::as_bytes)
-    }
-}
-
-impl<P: crate::property::HasProperties> Properties<P>
-where
-    PayloadFormatIndicator: AllowedIn<P>,
-{
-    pub(crate) fn says_utf8(&self) -> bool {
-        self.get::<PayloadFormatIndicator>() == Some(PayloadFormatIndicator::Utf8)
     }
 }
 

@@ -1,16 +1,19 @@
 //! SUBSCRIBE and SUBACK (§3.8, §3.9).
 
+use std::fmt;
+
 use bytes::{BufMut, Bytes};
 
 use super::{Body, PacketType};
 use crate::error::EncodeError;
 use crate::misdeed::Misdeed;
 use crate::nonempty::NonEmpty;
-use crate::property::{AllowedIn, Properties, read_properties};
+use crate::property::{AllowedIn, Properties, PropertiesRef, read_properties};
 use crate::read::{Read, Reader, share};
 use crate::reason::SubAckReason;
 use crate::scalar::{PacketIdentifier, QoS};
-use crate::topic::{TopicFilter, check_filter};
+use crate::text::Utf8Ref;
+use crate::topic::{SHARE, TopicFilter, check_filter};
 use crate::version::Version;
 use crate::write::{put_properties, put_sized};
 
@@ -96,36 +99,6 @@ impl Subscription {
             | (self.retain_handling as u8) << RETAIN_HANDLING_SHIFT
     }
 
-    #[inline(always)]
-    fn read(reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
-        let filter = read_filter(reader)?;
-        let at = reader.at();
-        let options = reader.byte()?;
-        let reserved = if reader.version.is_5() { 0b1100_0000 } else { 0b1111_1100 };
-        // [MQTT-3.8.3-5] 3.1.1/[MQTT-3.8.3-4]
-        if options & reserved != 0 {
-            return reader.fault(Misdeed::SubscriptionOptionsReserved, at);
-        }
-        let Ok(qos) = QoS::try_from(options & 0b11) else {
-            return reader.fault(Misdeed::SubscriptionQoSInvalid, at);
-        };
-        let Some(retain_handling) = RetainHandling::from_bits(options >> RETAIN_HANDLING_SHIFT) else {
-            return reader.fault(Misdeed::RetainHandlingInvalid, at);
-        };
-        let subscription = Self {
-            filter: TopicFilter::from_checked(share(source, filter)),
-            qos,
-            no_local: options & NO_LOCAL != 0,
-            retain_as_published: options & RETAIN_AS_PUBLISHED != 0,
-            retain_handling,
-        };
-        // [MQTT-3.8.3-4]
-        if subscription.no_local && subscription.filter.is_shared() {
-            return reader.fault(Misdeed::NoLocalOnSharedSubscription, at);
-        }
-        Ok(subscription)
-    }
-
     fn check(&self, version: Version) -> Result<(), EncodeError> {
         if version.is_5() {
             // [MQTT-3.8.3-4]
@@ -147,10 +120,10 @@ impl From<(TopicFilter, QoS)> for Subscription {
 
 /// A Topic Filter of SUBSCRIBE or UNSUBSCRIBE.
 #[inline]
-pub(super) fn read_filter<'a>(reader: &mut Reader<'a>) -> Read<&'a [u8]> {
+pub(super) fn read_filter<'a>(reader: &mut Reader<'a>) -> Read<Utf8Ref<'a>> {
     // [MQTT-3.8.3-1] [MQTT-3.10.3-1]
-    let filter = reader.text()?.as_bytes();
-    match check_filter(filter, reader.version) {
+    let filter = reader.text()?;
+    match check_filter(filter.as_bytes(), reader.version) {
         Ok(()) => Ok(filter),
         Err((kind, offset)) => reader.fault(kind, reader.at() - filter.len() + offset),
     }
@@ -191,21 +164,168 @@ impl Subscribe {
         self
     }
 
+    /// Owned as it is checked: one pass less than to own what [`SubscribeRef`] has checked.
     #[inline]
     pub(crate) fn read(reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
-        let id = reader.packet_identifier()?;
-        let properties =
-            if reader.version.is_5() { read_properties::<Self>(reader)? } else { Default::default() };
+        let (id, properties) = SubscribeRef::read_head(reader)?;
         let at = reader.at();
         let mut subscriptions = Vec::with_capacity(count(reader.peek(), 1));
         while !reader.is_at_end() {
-            subscriptions.push(Subscription::read(reader, source)?);
+            subscriptions.push(SubscriptionRef::read(reader)?.own(|part| share(source, part)));
         }
         // [MQTT-3.8.3-2]
         let Ok(subscriptions) = NonEmpty::try_from(subscriptions) else {
             return reader.fault(Misdeed::SubscribeEmpty, at);
         };
-        Ok(Self { id, properties: Properties::share(source, properties.raw), subscriptions })
+        Ok(Self { id, properties: properties.own(|part| share(source, part)), subscriptions })
+    }
+}
+
+/// A SUBSCRIBE that borrows from the bytes that it came in, as fully checked as the owned one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubscribeRef<'a> {
+    /// Packet Identifier (§3.8.2).
+    pub id: PacketIdentifier,
+    /// Properties (§3.8.2.1); none before 5.0.
+    pub properties: PropertiesRef<'a, Subscribe>,
+    /// At least one Topic Filter with its options ([MQTT-3.8.3-2]).
+    pub subscriptions: SubscriptionsRef<'a>,
+}
+
+impl<'a> SubscribeRef<'a> {
+    #[inline]
+    fn read_head(reader: &mut Reader<'a>) -> Read<(PacketIdentifier, PropertiesRef<'a, Subscribe>)> {
+        let id = reader.packet_identifier()?;
+        let properties =
+            if reader.version.is_5() { read_properties::<Subscribe>(reader)? } else { Default::default() };
+        Ok((id, PropertiesRef::from_checked(properties.raw)))
+    }
+
+    #[inline]
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Read<Self> {
+        let (id, properties) = Self::read_head(reader)?;
+        let raw = reader.peek();
+        // [MQTT-3.8.3-2]
+        if raw.is_empty() {
+            return reader.fault(Misdeed::SubscribeEmpty, reader.at());
+        }
+        let mut count = 0;
+        while !reader.is_at_end() {
+            SubscriptionRef::read(reader)?;
+            count += 1;
+        }
+        Ok(Self { id, properties, subscriptions: SubscriptionsRef { raw, count } })
+    }
+
+    /// The same packet in buffers of its own.
+    #[must_use]
+    pub fn to_subscribe(&self) -> Subscribe {
+        let subscriptions =
+            self.subscriptions.iter().map(|subscription| subscription.own(Bytes::copy_from_slice));
+        Subscribe {
+            id: self.id,
+            properties: self.properties.own(Bytes::copy_from_slice),
+            subscriptions: NonEmpty::from_checked(subscriptions.collect()),
+        }
+    }
+}
+
+/// The checked Topic Filters of a SUBSCRIBE with their options, borrowed from the packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SubscriptionsRef<'a> {
+    raw: &'a [u8],
+    count: usize,
+}
+
+impl<'a> SubscriptionsRef<'a> {
+    /// All of them, in the order of the packet.
+    pub fn iter(&self) -> impl Iterator<Item = SubscriptionRef<'a>> + use<'a> {
+        let mut raw = self.raw;
+        std::iter::from_fn(move || {
+            let (&length, rest) = raw.split_first_chunk()?;
+            let (filter, rest) = rest.split_at_checked(u16::from_be_bytes(length).into())?;
+            let (&options, rest) = rest.split_first()?;
+            raw = rest;
+            SubscriptionRef::of(Utf8Ref::from_checked(filter), options).ok()
+        })
+    }
+
+    /// How many there are, 1 at least.
+    #[expect(clippy::len_without_is_empty, reason = "never empty")]
+    #[inline]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+}
+
+impl fmt::Debug for SubscriptionsRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// A Topic Filter with Subscription Options that borrows from its SUBSCRIBE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubscriptionRef<'a> {
+    /// Topic Filter.
+    pub filter: Utf8Ref<'a>,
+    /// Maximum QoS; before 5.0 Requested QoS.
+    pub qos: QoS,
+    /// No Local; false before 5.0.
+    pub no_local: bool,
+    /// Retain As Published; false before 5.0.
+    pub retain_as_published: bool,
+    /// Retain Handling; [`RetainHandling::SendAtSubscribe`] before 5.0.
+    pub retain_handling: RetainHandling,
+}
+
+impl<'a> SubscriptionRef<'a> {
+    #[inline]
+    fn read(reader: &mut Reader<'a>) -> Read<Self> {
+        let filter = read_filter(reader)?;
+        let at = reader.at();
+        let options = reader.byte()?;
+        let reserved = if reader.version.is_5() { 0b1100_0000 } else { 0b1111_1100 };
+        // [MQTT-3.8.3-5] 3.1.1/[MQTT-3.8.3-4]
+        if options & reserved != 0 {
+            return reader.fault(Misdeed::SubscriptionOptionsReserved, at);
+        }
+        let subscription = match Self::of(filter, options) {
+            Ok(subscription) => subscription,
+            Err(kind) => return reader.fault(kind, at),
+        };
+        // [MQTT-3.8.3-4]
+        if subscription.no_local && filter.as_bytes().starts_with(SHARE) {
+            return reader.fault(Misdeed::NoLocalOnSharedSubscription, at);
+        }
+        Ok(subscription)
+    }
+
+    /// By the Subscription Options whose reserved bits have been looked at.
+    #[inline]
+    fn of(filter: Utf8Ref<'a>, options: u8) -> Result<Self, Misdeed> {
+        let qos = QoS::try_from(options & 0b11).map_err(|_| Misdeed::SubscriptionQoSInvalid)?;
+        let retain_handling = RetainHandling::from_bits(options >> RETAIN_HANDLING_SHIFT)
+            .ok_or(Misdeed::RetainHandlingInvalid)?;
+        Ok(Self {
+            filter,
+            qos,
+            no_local: options & NO_LOCAL != 0,
+            retain_as_published: options & RETAIN_AS_PUBLISHED != 0,
+            retain_handling,
+        })
+    }
+
+    #[inline]
+    fn own(&self, bytes: impl Fn(&[u8]) -> Bytes) -> Subscription {
+        Subscription {
+            filter: TopicFilter::from_checked(bytes(self.filter.as_bytes())),
+            qos: self.qos,
+            no_local: self.no_local,
+            retain_as_published: self.retain_as_published,
+            retain_handling: self.retain_handling,
+        }
     }
 }
 

@@ -48,7 +48,7 @@ impl Unsubscribe {
         let at = reader.at();
         let mut filters = Vec::with_capacity(count(reader.peek(), 0));
         while !reader.is_at_end() {
-            filters.push(TopicFilter::from_checked(share(source, read_filter(reader)?)));
+            filters.push(TopicFilter::from_checked(share(source, read_filter(reader)?.as_bytes())));
         }
         // [MQTT-3.10.3-2]
         let Ok(filters) = NonEmpty::try_from(filters) else {

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::{HasProperties, PropertyIdentifier};
+use bytes::Bytes;
+
+use super::{HasProperties, Properties, PropertyIdentifier};
 use crate::read::{Variable, variable_byte_integer};
 
 /// The checked Properties of a `P`, borrowed from the packet.
@@ -49,6 +51,17 @@ impl<'a, P: HasProperties> PropertiesRef<'a, P> {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.raw.is_empty()
+    }
+
+    /// The same properties, `bytes` making a buffer of the bytes that they are.
+    #[inline]
+    pub(crate) fn own(&self, bytes: impl Fn(&[u8]) -> Bytes) -> Properties<P> {
+        if self.is_empty() { Properties::new() } else { Properties::from_checked(bytes(self.raw)) }
+    }
+
+    /// Whether a payload is declared to be UTF-8 text (§3.3.2.3.2, §3.1.3.2.3).
+    pub(crate) fn says_utf8(&self) -> bool {
+        self.get(PropertyIdentifier::PayloadFormatIndicator) == Some(ValueRef::Byte(1))
     }
 
     /// The first property with this identifier.
