@@ -1,0 +1,130 @@
+//! `CHECKS.md`, the table of what is checked in each packet, says what the decoder does: it is made from the rows of
+//! `tests/tables/malformed`, which the decoder is held to.
+#![expect(clippy::unwrap_used, reason = "a failure here is the test failing")]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::Path;
+
+use bytes::Bytes;
+use mqttspec_codec::{Answer, Misdeed, PacketType, Policy, Version, decode_from};
+use support::rows;
+
+const HEAD: &str = "\
+# What is checked
+
+One line a misdeed; the name is the variant of `Misdeed`. Where a rule has no number, the section stands for it. The last column is
+what a 5.0 receiver answers before it closes the Network Connection: a Reason Code in DISCONNECT, or in CONNACK if the packet is
+CONNECT. A 3.1 or 3.1.1 receiver closes without a word, but for the three marked with a Connect Return code.
+
+This page is made from the rows of `tests/tables/malformed`, which the decoder is held to, and `cargo test` keeps it current.
+";
+
+/// In which packets of which versions the rows show a misdeed.
+type Shown = BTreeMap<Misdeed, BTreeMap<PacketType, BTreeSet<Version>>>;
+
+fn shown() -> Shown {
+    let mut shown = Shown::new();
+    for row in rows("malformed") {
+        let frame = Bytes::from(row.wire.bytes);
+        let error = decode_from(Some(row.sender), &frame, row.version, Policy::LENIENT).unwrap_err();
+        if let Some(packet) = error.packet {
+            let version = if row.version == Version::V5 { Version::V5 } else { Version::V3_1_1 };
+            shown.entry(error.kind).or_default().entry(packet).or_default().insert(version);
+        }
+    }
+    shown
+}
+
+/// Misdeeds of the fixed header, the data types and the Properties in general come first in the enum.
+fn is_general(misdeed: Misdeed) -> bool {
+    misdeed <= Misdeed::PropertyRepeated || misdeed == Misdeed::ReasonCodeInvalid
+}
+
+fn rule(misdeed: Misdeed, version: Version, packet: Option<PacketType>) -> String {
+    match (misdeed.clause(version, packet), misdeed.section(version)) {
+        (Some(clause), _) => clause.to_owned(),
+        (None, Some(section)) => format!("§{section}"),
+        (None, None) => "–".to_owned(),
+    }
+}
+
+fn answer(misdeed: Misdeed, packet: Option<PacketType>) -> String {
+    let five = match misdeed.section(Version::V5).map(|_| misdeed.answer(Version::V5, packet)) {
+        Some(Answer::Disconnect(reason)) => format!("0x{:02X}", u8::from(reason)),
+        Some(Answer::ConnAck(reason)) => format!("0x{:02X}", u8::from(reason)),
+        Some(Answer::Close) | None => "–".to_owned(),
+    };
+    match misdeed.answer(Version::V3_1_1, packet) {
+        Answer::ConnAck(reason) => format!("{five}; return code {}", reason.return_code().unwrap()),
+        Answer::Close | Answer::Disconnect(_) => five,
+    }
+}
+
+fn line(page: &mut String, misdeed: Misdeed, packet: Option<PacketType>, versions: [bool; 2]) {
+    let [three, five] = [Version::V3_1_1, Version::V5].map(|version| rule(misdeed, version, packet));
+    let shown = |rule: String, shown: bool| if shown { rule } else { "–".to_owned() };
+    let (five, three) = (shown(five, versions[1]), shown(three, versions[0]));
+    writeln!(page, "| {misdeed} | `{}` | {five} | {three} | {} |", misdeed.name(), answer(misdeed, packet))
+        .unwrap();
+}
+
+fn heading(page: &mut String, title: &str) {
+    writeln!(page, "\n## {title}\n\n| refused | `Misdeed` | 5.0 | 3.1.1 | answer |\n|---|---|---|---|---|")
+        .unwrap();
+}
+
+fn page() -> String {
+    let shown = shown();
+    let mut page = HEAD.to_owned();
+    heading(&mut page, "Any packet that has such a field");
+    for &misdeed in Misdeed::ALL.iter().filter(|&&misdeed| is_general(misdeed)) {
+        line(&mut page, misdeed, None, [true, true]);
+    }
+    for packet in PacketType::ALL {
+        let mut own = String::new();
+        for (&misdeed, packets) in &shown {
+            let Some(versions) = packets.get(&packet) else { continue };
+            let seen = [Version::V3_1_1, Version::V5].map(|version| versions.contains(&version));
+            // A general rule stands here again where it has a number of its own.
+            let number = |packet| rule(misdeed, Version::V5, packet);
+            if !is_general(misdeed) || (seen[1] && number(Some(packet)) != number(None)) {
+                line(&mut own, misdeed, Some(packet), seen);
+            }
+        }
+        if !own.is_empty() {
+            heading(&mut page, packet.name());
+            page.push_str(&own);
+        }
+    }
+    heading(&mut page, "By policy");
+    for &misdeed in
+        Misdeed::ALL.iter().filter(|&&misdeed| !is_general(misdeed) && !shown.contains_key(&misdeed))
+    {
+        line(&mut page, misdeed, None, [true, true]);
+    }
+    page
+}
+
+#[test]
+fn the_page_of_checks_is_current() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("CHECKS.md");
+    let page = page();
+    if std::env::var_os("UPDATE_CHECKS").is_some() {
+        std::fs::write(&file, &page).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&file).unwrap_or_default() == page,
+        "CHECKS.md is out of date: run the test with UPDATE_CHECKS=1 and read the difference"
+    );
+}
+
+#[test]
+fn the_page_names_every_misdeed() {
+    let page = page();
+    let missing: BTreeSet<_> =
+        Misdeed::ALL.iter().map(|misdeed| misdeed.name()).filter(|name| !page.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
