@@ -1,1 +1,102 @@
-fn main() {}
+//! Prints criterion's estimates of the last run as the Markdown tables of `codec/README.md`.
+//!
+//! `cargo bench` in this folder first, then `cargo run`; an argument names another target folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// Nanoseconds a packet: item, then who.
+type Estimates = BTreeMap<String, BTreeMap<String, f64>>;
+
+/// Item, and what stands for it in the table.
+const ITEMS: [(&str, &str); 6] = [
+    ("connect", "CONNECT: Will, User Name, Password, properties"),
+    ("publish_small", "PUBLISH, QoS 1, 64 B, no properties"),
+    ("publish_large", "PUBLISH, QoS 1, 16 KiB, five properties"),
+    ("puback", "PUBACK"),
+    ("subscribe", "SUBSCRIBE, ten filters"),
+    ("stream", "1 MiB mixed stream, a packet"),
+];
+
+fn json(file: &Path) -> Option<Value> {
+    serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()
+}
+
+fn estimates(criterion: &Path) -> std::io::Result<Estimates> {
+    let mut all = Estimates::new();
+    for group in std::fs::read_dir(criterion)? {
+        let group = group?.path();
+        for who in std::fs::read_dir(&group).into_iter().flatten() {
+            let who = who?.path();
+            let new = who.join("new");
+            let (Some(estimates), Some(benchmark)) =
+                (json(&new.join("estimates.json")), json(&new.join("benchmark.json")))
+            else {
+                continue;
+            };
+            let median = estimates["median"]["point_estimate"].as_f64().unwrap_or(f64::NAN);
+            let packets = benchmark["throughput"]["Elements"].as_f64().unwrap_or(1.0);
+            let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+            if let (Some(item), Some(who)) = (name(&group), name(&who)) {
+                all.entry(item).or_default().insert(who, median / packets);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Nanoseconds, and how many times the time of the first.
+fn with_ratio(value: Option<&f64>, ours: Option<&f64>) -> String {
+    match (value, ours) {
+        (Some(value), Some(ours)) => format!("{value:.1} ({:.2}×)", value / ours),
+        _ => "–".to_owned(),
+    }
+}
+
+fn plain(value: Option<&f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.1}"))
+}
+
+fn main() -> std::io::Result<()> {
+    let target = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let all = estimates(&target.join("criterion"))?;
+    let none = BTreeMap::new();
+
+    println!("| decode, ns a packet | mqttspec | rumqttc | mqttspec, in place | mqttspec 3.1.1, in place | mqttrs 3.1.1 |");
+    println!("|---|---|---|---|---|---|");
+    for (item, title) in ITEMS {
+        let of = all.get(&format!("decode_{item}")).unwrap_or(&none);
+        let three = of.get("mqttspec_borrowed_311");
+        println!(
+            "| {title} | {} | {} | {} | {} | {} |",
+            plain(of.get("mqttspec")),
+            with_ratio(of.get("rumqttc"), of.get("mqttspec")),
+            plain(of.get("mqttspec_borrowed")),
+            plain(three),
+            with_ratio(of.get("mqttrs_311"), three),
+        );
+    }
+    let stream = all.get("decode_stream").unwrap_or(&none);
+    println!(
+        "\nFloors for the stream: copying it {} ns a packet, walking its fixed headers {} ns a packet.\n",
+        plain(stream.get("floor_memcpy")),
+        plain(stream.get("floor_headers")),
+    );
+
+    println!("| encode, ns a packet | mqttspec | rumqttc | mqttspec 3.1.1 | mqttrs 3.1.1 |");
+    println!("|---|---|---|---|---|");
+    for (item, title) in ITEMS {
+        let of = all.get(&format!("encode_{item}")).unwrap_or(&none);
+        let three = of.get("mqttspec_311");
+        println!(
+            "| {title} | {} | {} | {} | {} |",
+            plain(of.get("mqttspec")),
+            with_ratio(of.get("rumqttc"), of.get("mqttspec")),
+            plain(three),
+            with_ratio(of.get("mqttrs_311"), three),
+        );
+    }
+    Ok(())
+}
