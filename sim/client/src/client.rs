@@ -242,10 +242,11 @@ impl Client {
     /// Time has passed. Nothing happens if it is too early.
     pub fn handle_timeout(&mut self, now: Duration) {
         self.link_timeout(now);
-        self.expire_waiting(now);
         self.expire_operations(now);
         self.expire_requests(now);
         self.expire_deliveries(now);
+        // Behind the attempts that have just been made: an interval of 0 is over at once.
+        self.expire_waiting(now);
         self.settle_attempts(now);
     }
 
