@@ -129,17 +129,21 @@ pub fn encoded(packet: &Packet, version: Version) -> Bytes {
 pub fn walk_headers(mut stream: &[u8]) -> usize {
     let mut packets = 0;
     while stream.len() >= 2 {
-        let (mut length, mut at) = (0usize, 1);
-        loop {
-            let byte = stream[at];
-            length |= usize::from(byte & 0x7F) << (7 * (at - 1));
-            at += 1;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        stream = &stream[at + length..];
+        stream = &stream[length_of_first(stream)..];
         packets += 1;
     }
     packets
+}
+
+/// The length of the first packet, by its fixed header.
+pub fn length_of_first(stream: &[u8]) -> usize {
+    let (mut length, mut at) = (0usize, 1);
+    loop {
+        let byte = stream[at];
+        length |= usize::from(byte & 0x7F) << (7 * (at - 1));
+        at += 1;
+        if byte & 0x80 == 0 {
+            return at + length;
+        }
+    }
 }

@@ -53,16 +53,7 @@ fn decode_mqttrs(mut bytes: &[u8]) -> usize {
     let mut packets = 0;
     while let Ok(Some(ref packet)) = mqttrs::decode_slice(bytes) {
         black_box(packet);
-        let (mut length, mut at) = (0usize, 1);
-        loop {
-            let byte = bytes[at];
-            length |= usize::from(byte & 0x7F) << (7 * (at - 1));
-            at += 1;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        bytes = &bytes[at + length..];
+        bytes = &bytes[inputs::length_of_first(bytes)..];
         packets += 1;
     }
     packets
@@ -120,7 +111,8 @@ fn encoding(criterion: &mut Criterion) {
     for (name, five, three) in items {
         let mut group = criterion.benchmark_group(format!("encode_{name}"));
         let bytes = inputs::encoded(&five, Version::V5);
-        let rumqttc = RumqttPacket::read(&mut BytesMut::from(&bytes[..]), None).expect("a packet that it knows");
+        let rumqttc =
+            RumqttPacket::read(&mut BytesMut::from(&bytes[..]), None).expect("a packet that it knows");
         group.bench_function("mqttspec", |bencher| {
             bencher.iter(|| {
                 out.clear();
@@ -216,6 +208,33 @@ fn streams(criterion: &mut Criterion) {
         bencher.iter(|| {
             out.clear();
             out.extend_from_slice(black_box(&stream));
+        });
+    });
+    group.throughput(Throughput::Elements(packets_of_three.len() as u64));
+    let mut rest = &three[..];
+    let mqttrs: Vec<_> = std::iter::from_fn(|| {
+        let packet = mqttrs::decode_slice(rest).ok()??;
+        rest = &rest[inputs::length_of_first(rest)..];
+        Some(packet)
+    })
+    .collect();
+    assert_eq!(mqttrs.len(), packets_of_three.len());
+    let mut slice = vec![0; three.len() + 4096];
+    group.bench_function("mqttspec_311", |bencher| {
+        bencher.iter(|| {
+            out.clear();
+            for packet in &packets_of_three {
+                let _ = packet.encode(Version::V3_1_1, &mut out);
+            }
+        });
+    });
+    group.bench_function("mqttrs_311", |bencher| {
+        bencher.iter(|| {
+            let mut at = 0;
+            for packet in &mqttrs {
+                at += mqttrs::encode_slice(packet, &mut slice[at..]).unwrap_or(0);
+            }
+            at
         });
     });
 }
