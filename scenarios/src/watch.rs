@@ -40,8 +40,8 @@ pub struct ClientViolation {
     pub client: String,
     /// Where it comes from, if the transport tells.
     pub peer: Option<SocketAddr>,
-    /// The monitor that saw it.
-    pub monitor: &'static str,
+    /// The monitor that saw it; `None`: the broker, which ends the Network Connection for it.
+    pub monitor: Option<&'static str>,
     /// The clauses that are violated, with our summaries; none where the rule has no number.
     pub requirements: Vec<Requirement>,
     /// What the rule asks for.
@@ -153,7 +153,7 @@ impl<F: FnMut(Report)> Watch<F> {
                 at_ns: since(self.began, at),
                 client: connection.name.clone(),
                 peer: connection.peer,
-                monitor: violation.monitor,
+                monitor: Some(violation.monitor),
                 requirements: violation.clauses.iter().map(|id| requirement(id, known.version)).collect(),
                 expected: violation.expected,
                 actual: violation.actual,
@@ -165,6 +165,24 @@ impl<F: FnMut(Report)> Watch<F> {
         {
             client.monitors.forget_before(known.key());
         }
+    }
+
+    /// The broker itself holds its Clients to what it announced.
+    fn broke(&mut self, at: Duration, id: ConnectionId, statements: &[&str], words: (String, &str)) {
+        let Some(connection) = self.connections.get(&id).filter(|_| self.wanted.violations) else { return };
+        let Some(known) = &connection.known else { return };
+        let (expected, actual) = words;
+        (self.report)(Report::Violation(ClientViolation {
+            at_ns: since(self.began, at),
+            client: connection.name.clone(),
+            peer: connection.peer,
+            monitor: None,
+            requirements: statements.iter().flat_map(|id| in_version(id, known.version)).collect(),
+            expected,
+            actual: actual.to_owned(),
+            packet: String::new(),
+            hex: String::new(),
+        }));
     }
 
     fn closed(&mut self, id: ConnectionId) -> Option<String> {
@@ -200,6 +218,11 @@ impl<F: FnMut(Report)> Watch<F> {
                 }
                 self.forget(client_id.as_str());
                 self.line(at, format!("# the Session of {client_id} ends: {}", session_end(*why)));
+            }
+            BrokerEvent::RuleBroken { connection, reason, detail, statements } => {
+                let expected =
+                    format!("no cause for a DISCONNECT with {:#04x} ({reason})", u8::from(*reason));
+                self.broke(at, *connection, statements, (expected, detail));
             }
             BrokerEvent::WillPublished { client_id, topic } => {
                 self.line(at, format!("# the Will of {client_id} is published to {topic}"));
@@ -308,6 +331,15 @@ fn requirement(id: &str, version: Version) -> Requirement {
         section: clause.map_or_else(String::new, |clause| clause.section.to_owned()),
         summary: clause.map_or_else(String::new, |clause| clause.summary.to_owned()),
     }
+}
+
+/// A statement of 5.0, or its counterparts in the version before.
+fn in_version(id: &str, version: Version) -> Vec<Requirement> {
+    if version.is_5() {
+        return vec![requirement(id, version)];
+    }
+    let counterparts = Catalogue::get(Standard::V5, id).map(|clause| clause.counterparts.as_slice());
+    counterparts.unwrap_or_default().iter().map(|id| requirement(id, version)).collect()
 }
 
 fn ending_words(ending: &Ending) -> String {

@@ -72,7 +72,9 @@ fn print_violation(out: &mut impl Write, violation: &ClientViolation) -> io::Res
         let (id, version, section, summary) = (&rule.clause, &rule.version, &rule.section, &rule.summary);
         row("requirement", &format!("{id} (MQTT {version}, section {section}): {summary}"))?;
     }
-    row("found by", &format!("the monitor `{}`", violation.monitor))?;
+    let found_by =
+        violation.monitor.map_or_else(|| "the broker".to_owned(), |name| format!("the monitor `{name}`"));
+    row("found by", &found_by)?;
     row("expected", &violation.expected)?;
     row("actual", &violation.actual)?;
     if !violation.packet.is_empty() {

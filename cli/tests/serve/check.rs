@@ -69,6 +69,32 @@ fn a_rule_that_a_client_breaks_is_told_with_its_clause() {
 }
 
 #[test]
+fn what_the_broker_ends_a_connection_for_is_told_too() {
+    let serve = Serve::start(&["--check"]);
+    let mut device = serve.dial(DEVICE, CONNACK);
+    // PUBLISH to "t" with Topic Alias 11, where CONNACK said 10.
+    exchange(&mut device, b"\x30\x07\x00\x01t\x03\x23\x00\x0b", b"\xe0");
+    assert_eq!(rest(&mut device)[1], 0x94);
+    // A second CONNECT, of 3.1.1.
+    let connect = crate::process::CONNECT_3_1_1;
+    let mut old = serve.dial(connect, b"\x20\x02\x00\x00");
+    exchange(&mut old, connect, b"");
+    assert_eq!(rest(&mut old), b"");
+    let (code, printed) = serve.stop();
+    assert_eq!(code, 1, "{printed}");
+    for row in [
+        "  requirement  MQTT-3.3.2-9 (MQTT 5.0, section 3.3.2.3.4): ",
+        "  found by     the broker\n",
+        "  expected     no cause for a DISCONNECT with 0x94 (Topic Alias invalid)\n",
+        "  actual       the Topic Alias is above the Topic Alias Maximum\n",
+        "  requirement  MQTT-3.1.0-2 (MQTT 3.1.1, section 3.1): ",
+        "\nchecked: 2 violations\n",
+    ] {
+        assert!(printed.contains(row), "{row}\n{printed}");
+    }
+}
+
+#[test]
 fn a_stranger_whose_first_bytes_are_no_connect_is_told_of_too() {
     let serve = Serve::start(&["--check", "--trace"]);
     let mut stranger = serve.connect();

@@ -71,11 +71,19 @@ pub struct Broker {
 pub(crate) struct Fault {
     pub(crate) reason: DisconnectReason,
     pub(crate) detail: &'static str,
+    /// The statements that the Client broke, by their numbers in 5.0, which may be none; `None` if it broke no rule, or
+    /// whoever watches its packets sees it without being told.
+    pub(crate) broken: Option<&'static [&'static str]>,
 }
 
 impl Fault {
     pub(crate) const fn new(reason: DisconnectReason, detail: &'static str) -> Self {
-        Self { reason, detail }
+        Self { reason, detail, broken: None }
+    }
+
+    /// The Client broke these statements.
+    pub(crate) const fn breaking(self, statements: &'static [&'static str]) -> Self {
+        Self { broken: Some(statements), ..self }
     }
 
     pub(crate) const fn protocol(detail: &'static str) -> Self {
@@ -166,7 +174,7 @@ impl Broker {
                 self.refuse(now, id, reason, "");
             }
             (State::Open(_), Answer::Disconnect(reason)) => {
-                self.disconnect(now, id, Fault { reason, detail: "the bytes are no packet" });
+                self.disconnect(now, id, Fault::new(reason, "the bytes are no packet"));
             }
             // [MQTT-3.14.0-1]
             _ => self.end_connection(now, id, Ending::Silent),
@@ -288,7 +296,7 @@ impl Broker {
             Packet::Disconnect(disconnect) => self.handle_disconnect(now, id, session, &disconnect),
             Packet::Auth(auth) => self.handle_auth(id, &auth),
             // [MQTT-3.1.0-2]
-            Packet::Connect(_) => Err(Fault::protocol("a second CONNECT")),
+            Packet::Connect(_) => Err(Fault::protocol("a second CONNECT").breaking(&["MQTT-3.1.0-2"])),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 Err(Fault::protocol("a packet that only a Server sends"))
             }

@@ -25,7 +25,8 @@ impl Broker {
         {
             if session.expiry_interval == 0 && interval != 0 {
                 // §3.14.2.2.2: not a valid DISCONNECT then, so the Will Message stays
-                return Err(Fault::protocol("Session Expiry Interval in DISCONNECT after 0 in CONNECT"));
+                let fault = Fault::protocol("Session Expiry Interval in DISCONNECT after 0 in CONNECT");
+                return Err(fault.breaking(&[]));
             }
             session.expiry_interval = interval.min(self.options.session_expiry_maximum);
         }
@@ -36,6 +37,10 @@ impl Broker {
     /// Ends a Network Connection from the Server's side, and says why where the protocol has words for it.
     pub(crate) fn disconnect(&mut self, now: Duration, id: ConnectionId, fault: Fault) {
         let Some(connection) = self.connections.get(&id) else { return };
+        if let Some(statements) = fault.broken {
+            let (reason, detail) = (fault.reason, fault.detail);
+            self.output.event(Event::RuleBroken { connection: id, reason, detail, statements });
+        }
         // [MQTT-3.14.0-1] not before CONNACK
         let accepted = connection.session().is_some();
         if accepted && connection.version.is_5() {

@@ -36,6 +36,18 @@ pub enum Event {
         /// Who ended it and why.
         ending: Ending,
     },
+    /// A Client broke a rule that its packets alone do not show to be broken, and the Server ends the Network
+    /// Connection for it (§4.13).
+    RuleBroken {
+        /// The Network Connection.
+        connection: ConnectionId,
+        /// What a 5.0 Client is told.
+        reason: DisconnectReason,
+        /// What it did.
+        detail: &'static str,
+        /// The statements that it broke, by their numbers in 5.0; none where the rule has no number.
+        statements: &'static [&'static str],
+    },
     /// A Session began (§4.1).
     SessionCreated {
         /// Whose.

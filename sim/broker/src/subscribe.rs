@@ -69,20 +69,20 @@ impl Broker {
         let options = &self.options;
         if identifier.is_some() && !options.subscription_identifier_available {
             let reason = DisconnectReason::SubscriptionIdentifiersNotSupported;
-            return Err(Fault::new(reason, "Subscription Identifier Available is 0"));
+            return Err(Fault::new(reason, "Subscription Identifier Available is 0").breaking(&[]));
         }
         for wanted in &subscribe.subscriptions {
             if wanted.filter.is_shared() && !options.shared_subscription_available {
                 let reason = DisconnectReason::SharedSubscriptionsNotSupported;
-                return Err(Fault::new(reason, "Shared Subscription Available is 0"));
+                return Err(Fault::new(reason, "Shared Subscription Available is 0").breaking(&[]));
             }
             if wanted.filter.has_wildcard() && !options.wildcard_subscription_available {
                 let reason = DisconnectReason::WildcardSubscriptionsNotSupported;
-                return Err(Fault::new(reason, "Wildcard Subscription Available is 0"));
+                return Err(Fault::new(reason, "Wildcard Subscription Available is 0").breaking(&[]));
             }
             if wanted.no_local && wanted.filter.is_shared() {
                 // [MQTT-3.8.3-4]
-                return Err(Fault::protocol("No Local on a Shared Subscription"));
+                return Err(Fault::protocol("No Local on a Shared Subscription").breaking(&["MQTT-3.8.3-4"]));
             }
         }
         Ok(())

@@ -206,16 +206,18 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
         let Some(mut authentication) = connection.authentication.take() else {
             // §3.15, [MQTT-4.12.0-7]
-            return Err(Fault::protocol("AUTH although CONNECT had no Authentication Method"));
+            let fault = Fault::protocol("AUTH although CONNECT had no Authentication Method");
+            return Err(fault.breaking(&["MQTT-4.12.0-7"]));
         };
         if auth.properties.get().as_ref() != Some(&authentication.method) {
             // [MQTT-4.12.0-5] [MQTT-4.12.1-1]
-            return Err(Fault::protocol("AUTH with another Authentication Method than CONNECT"));
+            let fault = Fault::protocol("AUTH with another Authentication Method than CONNECT");
+            return Err(fault.breaking(&["MQTT-4.12.0-5"]));
         }
         match (auth.reason, &authentication.stage) {
             (AuthReason::ReAuthenticate, Stage::Done) => authentication.stage = Stage::First,
             (AuthReason::ContinueAuthentication, Stage::First | Stage::Final(_)) => {}
-            _ => return Err(Fault::protocol("AUTH with a Reason Code that is not due")),
+            _ => return Err(Fault::protocol("AUTH with a Reason Code that is not due").breaking(&[])),
         }
         let data = auth.properties.get().map(|AuthenticationData(data)| data);
         let answer = match data {

@@ -77,14 +77,16 @@ impl Broker {
         let speaks_5 = self.connections.get(&id).is_some_and(|connection| connection.version.is_5());
         if publish.delivery.qos() > self.options.maximum_qos {
             // §3.2.2.3.4; before 5.0 the Client could not know, and is closed
-            return Err(Fault::new(DisconnectReason::QoSNotSupported, "the QoS is above the Maximum QoS"));
+            let fault = Fault::new(DisconnectReason::QoSNotSupported, "the QoS is above the Maximum QoS");
+            return Err(if speaks_5 { fault.breaking(&["MQTT-3.2.2-11"]) } else { fault });
         }
         if publish.retain && !self.options.retain_available && speaks_5 {
             // §3.2.2.3.5; before 5.0 the message is published without being retained
             return Err(Fault::new(
                 DisconnectReason::RetainNotSupported,
                 "RETAIN 1 although Retain Available is 0",
-            ));
+            )
+            .breaking(&["MQTT-3.2.2-14"]));
         }
         Ok(())
     }
@@ -101,7 +103,8 @@ impl Broker {
             return Err(Fault::new(
                 DisconnectReason::TopicAliasInvalid,
                 "the Topic Alias is above the Topic Alias Maximum",
-            ));
+            )
+            .breaking(&["MQTT-3.3.2-9"]));
         }
         match (&publish.topic, alias) {
             (Some(topic), None) => Ok(topic.clone()),
@@ -112,9 +115,9 @@ impl Broker {
             (None, Some(alias)) => {
                 // [MQTT-3.3.2-7] only mappings of this Network Connection
                 let topic = connection.aliases_from_client.get(&alias).cloned();
-                topic.ok_or(Fault::protocol("the Topic Alias has no mapping"))
+                topic.ok_or(Fault::protocol("the Topic Alias has no mapping").breaking(&[]))
             }
-            (None, None) => Err(Fault::protocol("neither Topic Name nor Topic Alias")),
+            (None, None) => Err(Fault::protocol("neither Topic Name nor Topic Alias").breaking(&[])),
         }
     }
 
