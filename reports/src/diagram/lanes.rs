@@ -1,0 +1,146 @@
+//! Where the hosts of a diagram stand: the server in the middle, gaps as wide as the labels in them.
+
+use mqttspec_scenarios::results::{Trace, TraceKind};
+
+use super::{Lane, label};
+
+/// Room for the times on the left.
+const TIMES: u32 = 92;
+/// Room for the numbers of scenario lines on the right.
+const LINES: u32 = 44;
+const CHARACTER_TENTHS: u32 = 66;
+const GAP_LEAST: u32 = 130;
+
+pub(super) struct Lanes {
+    /// By the order of the trace: (name, x).
+    hosts: Vec<(String, u32)>,
+    /// The places from left to right, as indices into `hosts`.
+    order: Vec<usize>,
+    width: u32,
+}
+
+impl Lanes {
+    pub(super) fn of(trace: &Trace) -> Self {
+        let clients = trace.hosts.len().saturating_sub(1);
+        let on_the_left = clients.div_ceil(2);
+        let mut order: Vec<usize> = (1..=on_the_left).collect();
+        if !trace.hosts.is_empty() {
+            order.push(0);
+        }
+        order.extend(on_the_left + 1..trace.hosts.len());
+        let mut lanes =
+            Self { hosts: trace.hosts.iter().map(|name| (name.clone(), 0)).collect(), order, width: 0 };
+        lanes.place(trace);
+        lanes
+    }
+
+    fn place(&mut self, trace: &Trace) {
+        let mut gaps = vec![GAP_LEAST; self.order.len().saturating_sub(1)];
+        let mut margins = [0, 0];
+        for event in &trace.events {
+            let lane = self.index(&event.host);
+            match event.kind {
+                TraceKind::ToServer | TraceKind::ToClient | TraceKind::Closed => {
+                    if let Some(gap) = self.gap_of(lane).and_then(|gap| gaps.get_mut(gap)) {
+                        *gap = (*gap).max(text_width(&label(&event.text)) + 34);
+                    }
+                }
+                TraceKind::Asked | TraceKind::Told => {
+                    let place = self.order.iter().position(|index| *index == lane);
+                    let half = (text_width(&label(&event.text)) + 80) / 2;
+                    if place == Some(0) {
+                        margins[0] = half.max(margins[0]);
+                    }
+                    if place == Some(self.order.len() - 1) {
+                        margins[1] = half.max(margins[1]);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let half_name =
+            |place: Option<&usize>| place.map_or(0, |index| text_width(&self.hosts[*index].0) * 6 / 10 + 18);
+        let mut x = TIMES + half_name(self.order.first()).max(margins[0]);
+        let right = half_name(self.order.last()).max(margins[1]);
+        for place in 0..self.order.len() {
+            let index = self.order[place];
+            self.hosts[index].1 = x;
+            x += gaps.get(place).copied().unwrap_or(0);
+        }
+        self.width = x + right + LINES;
+    }
+
+    /// The lane of a host; the server's where the name is unknown.
+    pub(super) fn index(&self, host: &str) -> usize {
+        self.hosts.iter().position(|(name, _)| name == host).unwrap_or(0)
+    }
+
+    pub(super) fn x(&self, lane: usize) -> u32 {
+        self.hosts.get(lane).map_or(TIMES, |(_, x)| *x)
+    }
+
+    pub(super) fn server_x(&self) -> u32 {
+        self.x(0)
+    }
+
+    /// The outermost lanes.
+    pub(super) fn edges(&self) -> (u32, u32) {
+        let x = |place: Option<&usize>| place.map_or(TIMES, |index| self.x(*index));
+        (x(self.order.first()), x(self.order.last()))
+    }
+
+    /// The middle of the gap between a client's lane and its neighbour towards the server: an arrow's label stands where only its
+    /// own client can be meant.
+    pub(super) fn label_middle(&self, lane: usize) -> u32 {
+        let Some(gap) = self.gap_of(lane) else { return self.x(lane) };
+        u32::midpoint(self.x(self.order[gap]), self.x(self.order[gap + 1]))
+    }
+
+    /// The gap on the server's side of a client's lane, by the place on its left.
+    fn gap_of(&self, lane: usize) -> Option<usize> {
+        let place = self.order.iter().position(|index| *index == lane)?;
+        let server = self.order.iter().position(|index| *index == 0)?;
+        match place.cmp(&server) {
+            std::cmp::Ordering::Less => Some(place),
+            std::cmp::Ordering::Greater => Some(place - 1),
+            std::cmp::Ordering::Equal => None,
+        }
+    }
+
+    /// From where to where a fault reaches: on its hosts' links to the server, or on one host where the machine itself is meant.
+    pub(super) fn concerned(&self, fault: &str) -> (u32, u32) {
+        let mut words = fault.trim_start_matches("# ").split([' ', ':']).filter(|word| !word.is_empty());
+        let verb = words.next().unwrap_or_default();
+        let named: Vec<u32> = words.flat_map(|word| self.named(word)).collect();
+        let (Some(left), Some(right)) = (named.iter().min(), named.iter().max()) else {
+            return self.edges();
+        };
+        if matches!(verb, "crash" | "start" | "disk") {
+            return (left.saturating_sub(26), right + 26);
+        }
+        (self.server_x().min(*left), self.server_x().max(*right))
+    }
+
+    /// The lanes that a word of a fault names: `device`, `d1..d3`; none where it names no host.
+    fn named(&self, word: &str) -> Vec<u32> {
+        let place = |name: &str| self.hosts.iter().position(|(host, _)| host == name);
+        let (first, last) = word.split_once("..").unwrap_or((word, word));
+        match (place(first), place(last)) {
+            (Some(first), Some(last)) if first <= last => (first..=last).map(|lane| self.x(lane)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn width(&self) -> u32 {
+        self.width
+    }
+
+    pub(super) fn drawn(&self) -> Vec<Lane> {
+        let lane = |index: &usize| Lane { name: self.hosts[*index].0.clone(), x: self.hosts[*index].1 };
+        self.order.iter().map(lane).collect()
+    }
+}
+
+fn text_width(text: &str) -> u32 {
+    u32::try_from(text.chars().count()).unwrap_or(u32::MAX / CHARACTER_TENTHS) * CHARACTER_TENTHS / 10
+}

@@ -1,0 +1,336 @@
+//! Sequence diagrams of a run: a lane a host, packets as arrows, faults as bands, the place of each failure marked.
+//!
+//! [`Diagram::of`] decides where everything stands, in pixels; [`svg()`] and the page's script only draw what it says. So a diagram
+//! looks the same in `trace --svg` and in `report.html`.
+
+mod bands;
+mod lanes;
+mod svg;
+
+pub use svg::svg;
+
+pub(crate) use svg::STYLE;
+
+use mqttspec_scenarios::results::{Trace, TraceEvent, TraceKind};
+use mqttspec_scenarios::verdict::Failure;
+
+use bands::Bands;
+use lanes::Lanes;
+
+/// Which end of each connection saw what a [`Trace`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observer {
+    /// The clients: a server is tested.
+    Client,
+    /// The server: clients are tested.
+    Server,
+}
+
+impl Observer {
+    /// The end that the harness plays where `tests` (`server` or `client`) is tested.
+    #[must_use]
+    pub fn of(tests: &str) -> Self {
+        if tests == "client" { Self::Server } else { Self::Client }
+    }
+}
+
+/// How many characters of a packet stand on its arrow; the rest is for whoever asks.
+pub const LABEL_LENGTH: usize = 36;
+
+const HEAD: u32 = 44;
+const FOOT: u32 = 18;
+/// A pause at least as long is drawn as one.
+const PAUSE_NS: u64 = 1_000_000_000;
+
+/// A laid out sequence diagram. Lengths are pixels of the unscaled drawing, from its top left corner.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diagram {
+    /// Its width.
+    pub width: u32,
+    /// Its height.
+    pub height: u32,
+    /// Its lanes from left to right: the server in the middle, so that few arrows cross a lane.
+    pub lanes: Vec<Lane>,
+    /// Network Connections, as bars on the lanes of clients.
+    pub bars: Vec<Bar>,
+    /// Stretches in which something is wrong.
+    pub bands: Vec<Band>,
+    /// What happened, downwards.
+    pub rows: Vec<Row>,
+}
+
+/// A host's lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// The host.
+    pub name: String,
+    /// Where its line stands.
+    pub x: u32,
+}
+
+/// A Network Connection while it is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bar {
+    /// The client's lane.
+    pub x: u32,
+    /// Where it was opened.
+    pub top: u32,
+    /// Where it ended, or the end of the run.
+    pub bottom: u32,
+}
+
+/// A fault while it lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Band {
+    /// Its left edge.
+    pub left: u32,
+    /// Its right edge.
+    pub right: u32,
+    /// Where it began.
+    pub top: u32,
+    /// Where it ended.
+    pub bottom: u32,
+    /// Whether nothing passes (a partition, a crash) or something still does (loss, latency, bandwidth, a stalled reader).
+    pub severe: bool,
+}
+
+/// What a [`Row`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RowKind {
+    /// A packet, or raw bytes: an arrow.
+    Packet,
+    /// A connection opened: a dot on the client's lane.
+    Opened,
+    /// A connection ended: a broken arrow from who ended it.
+    Closed,
+    /// A fault, a crash or a start: a line across the lanes concerned.
+    Fault,
+    /// What an application asked or was told: a label on its lane.
+    Application,
+    /// A mark, a branch, anything else: a line of text.
+    Note,
+    /// Time in which nothing happened.
+    Pause,
+    /// The place of a failure.
+    Failure,
+}
+
+impl RowKind {
+    /// How far its line stands below the one before.
+    const fn height(self) -> u32 {
+        match self {
+            Self::Packet => 34,
+            Self::Closed => 32,
+            Self::Failure => 30,
+            Self::Fault | Self::Application => 28,
+            Self::Pause => 26,
+            Self::Note => 24,
+            Self::Opened => 20,
+        }
+    }
+}
+
+/// One line of the diagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What it is.
+    pub kind: RowKind,
+    /// The height of its line.
+    pub y: u32,
+    /// When it happened, in nanoseconds of simulated time; for a pause its length.
+    pub at_ns: u64,
+    /// Where its line begins.
+    pub from: u32,
+    /// Where its line ends: for an arrow its head.
+    pub to: u32,
+    /// The middle of its label.
+    pub middle: u32,
+    /// What it says.
+    pub text: String,
+    /// The bytes of a packet as hex pairs without spaces.
+    pub hex: String,
+    /// The line of the scenario that sent or expected it; 0 where none did.
+    pub line: u32,
+    /// Whether a failure is about it.
+    pub bad: bool,
+}
+
+impl Diagram {
+    /// Lays out a run and what was found wrong in it.
+    #[must_use]
+    pub fn of(trace: &Trace, observer: Observer, failures: &[Failure]) -> Self {
+        let lanes = Lanes::of(trace);
+        let mut layout = Layout::new(&lanes, observer, failures);
+        for event in &trace.events {
+            layout.failures_before(event.at_ns);
+            layout.pause_before(event.at_ns);
+            layout.event(event);
+        }
+        layout.failures_before(u64::MAX);
+        layout.finish()
+    }
+}
+
+/// A packet's label: the text without the sign of its direction, cut to [`LABEL_LENGTH`] characters.
+#[must_use]
+pub fn label(text: &str) -> String {
+    let text = text.trim_start_matches(['<', '>', ' ']);
+    if text.chars().count() <= LABEL_LENGTH {
+        return text.to_owned();
+    }
+    let cut: String = text.chars().take(LABEL_LENGTH - 1).collect();
+    format!("{}…", cut.trim_end())
+}
+
+struct Layout<'a> {
+    lanes: &'a Lanes,
+    observer: Observer,
+    /// Failures that have no row yet, by time.
+    failures: Vec<&'a Failure>,
+    bad_bytes: Vec<(String, u64)>,
+    y: u32,
+    last_ns: u64,
+    bars: Vec<(usize, Bar, bool)>,
+    bands: Bands,
+    rows: Vec<Row>,
+}
+
+impl<'a> Layout<'a> {
+    fn new(lanes: &'a Lanes, observer: Observer, failures: &'a [Failure]) -> Self {
+        let mut sorted: Vec<&Failure> = failures.iter().collect();
+        sorted.sort_by_key(|failure| failure.at_ns);
+        let bytes = |failure: &Failure| (failure.actual_hex.replace(' ', ""), failure.at_ns);
+        let bad_bytes = failures.iter().map(bytes).filter(|(hex, _)| !hex.is_empty()).collect();
+        Self {
+            lanes,
+            observer,
+            failures: sorted,
+            bad_bytes,
+            y: HEAD,
+            last_ns: 0,
+            bars: Vec::new(),
+            bands: Bands::default(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// A failure is found once what it is about has happened, so it stands below the events of its own time.
+    fn failures_before(&mut self, at_ns: u64) {
+        while self.failures.first().is_some_and(|failure| failure.at_ns < at_ns) {
+            let failure = self.failures.remove(0);
+            if failure.at_ns != 0 {
+                self.pause_before(failure.at_ns);
+            }
+            let text = match failure.line {
+                0 => failure.expected.clone(),
+                line => format!("line {line}: {}", failure.source),
+            };
+            let edges = self.lanes.edges();
+            self.row(RowKind::Failure, failure.at_ns.max(self.last_ns), edges, text, failure.line);
+        }
+    }
+
+    fn pause_before(&mut self, at_ns: u64) {
+        let pause = at_ns.saturating_sub(self.last_ns);
+        if pause >= PAUSE_NS {
+            let edges = self.lanes.edges();
+            self.row(RowKind::Pause, pause, edges, String::new(), 0);
+        }
+        self.last_ns = self.last_ns.max(at_ns);
+    }
+
+    fn event(&mut self, event: &TraceEvent) {
+        let edges = self.lanes.edges();
+        let lane = self.lanes.index(&event.host);
+        let client = self.lanes.x(lane);
+        let server = self.lanes.server_x();
+        let (at_ns, text, line) = (event.at_ns, event.text.clone(), event.line);
+        match event.kind {
+            TraceKind::ToServer | TraceKind::ToClient => {
+                let (from, to) =
+                    if event.kind == TraceKind::ToServer { (client, server) } else { (server, client) };
+                self.row(RowKind::Packet, at_ns, (from, to), text, line);
+                let bad = self.bad_bytes.iter().any(|(hex, found)| *hex == event.hex && *found >= at_ns);
+                if let Some(row) = self.rows.last_mut() {
+                    row.middle = self.lanes.label_middle(lane);
+                    row.hex.clone_from(&event.hex);
+                    row.bad = bad;
+                }
+            }
+            TraceKind::Opened => {
+                self.row(RowKind::Opened, at_ns, (client, client), text, line);
+                self.bars.push((lane, Bar { x: client, top: self.y, bottom: self.y }, true));
+            }
+            TraceKind::Closed => {
+                let ends_itself = matches!(event.text.as_str(), "closes")
+                    || event.text.starts_with("gives")
+                    || event.text.starts_with("lost");
+                let from_client = ends_itself == (self.observer == Observer::Client);
+                let (from, to) = if from_client { (client, server) } else { (server, client) };
+                self.row(RowKind::Closed, at_ns, (from, to), text, line);
+                if let Some(row) = self.rows.last_mut() {
+                    row.middle = self.lanes.label_middle(lane);
+                }
+                self.end_bar(lane);
+            }
+            TraceKind::Asked | TraceKind::Told => {
+                let word = if event.kind == TraceKind::Asked { "asked to" } else { "told" };
+                self.row(RowKind::Application, at_ns, (client, client), format!("{word} {text}"), line);
+            }
+            TraceKind::FaultBegun | TraceKind::FaultEnded | TraceKind::Crashed | TraceKind::Started => {
+                let (from, to) = self.lanes.concerned(&text);
+                let text = text.trim_start_matches("# ").to_owned();
+                self.row(RowKind::Fault, at_ns, (from, to), text.clone(), line);
+                self.bands.change(event.kind, &text, (from, to), self.y);
+            }
+            TraceKind::Note => {
+                let text = if event.host.is_empty() { text } else { format!("{} {text}", event.host) };
+                self.row(RowKind::Note, at_ns, edges, text, line);
+            }
+        }
+    }
+
+    fn row(&mut self, kind: RowKind, at_ns: u64, (from, to): (u32, u32), text: String, line: u32) {
+        self.y += kind.height();
+        let bad = kind == RowKind::Failure;
+        self.rows.push(Row {
+            kind,
+            y: self.y,
+            at_ns,
+            from,
+            to,
+            middle: u32::midpoint(from, to),
+            text,
+            hex: String::new(),
+            line,
+            bad,
+        });
+    }
+
+    fn end_bar(&mut self, lane: usize) {
+        let y = self.y;
+        if let Some((_, bar, open)) = self.bars.iter_mut().rfind(|(of, _, open)| *of == lane && *open) {
+            bar.bottom = y;
+            *open = false;
+        }
+    }
+
+    fn finish(self) -> Diagram {
+        let bottom = self.y + FOOT;
+        let bars = self
+            .bars
+            .into_iter()
+            .map(|(_, bar, open)| Bar { bottom: if open { bottom } else { bar.bottom }, ..bar });
+        Diagram {
+            width: self.lanes.width(),
+            height: bottom + FOOT,
+            lanes: self.lanes.drawn(),
+            bars: bars.collect(),
+            bands: self.bands.finish(bottom),
+            rows: self.rows,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
