@@ -1,0 +1,90 @@
+//! A case's verdict as reports word it: a failure that is contested, or right but for its Reason Code, is no plain failure.
+
+use std::fmt;
+
+use mqttspec_scenarios::results::{CaseResult, SuiteResult};
+use mqttspec_scenarios::verdict::{Level, Verdict};
+
+/// What came of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Everything asked for was seen.
+    Passed,
+    /// The target lacks something that the scenario needs.
+    Skipped,
+    /// It failed under a reading of the standard that is not the only defensible one.
+    Contested,
+    /// It did what is asked for, with another Reason Code.
+    Nearly,
+    /// It failed.
+    Failed,
+    /// The harness or the target broke.
+    Error,
+}
+
+impl Outcome {
+    /// The outcome of a case.
+    #[must_use]
+    pub fn of(case: &CaseResult) -> Self {
+        match case.verdict {
+            Verdict::Pass => Self::Passed,
+            Verdict::Skip => Self::Skipped,
+            Verdict::Error => Self::Error,
+            Verdict::Fail if case.reading.is_some() => Self::Contested,
+            Verdict::Fail if is_nearly(case) => Self::Nearly,
+            Verdict::Fail => Self::Failed,
+        }
+    }
+
+    /// One word for machines: a class of the page, a value in a filter.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "pass",
+            Self::Skipped => "skip",
+            Self::Contested => "contested",
+            Self::Nearly => "nearly",
+            Self::Failed => "fail",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Passed => "passed",
+            Self::Skipped => "skipped",
+            Self::Contested => "contested",
+            Self::Nearly => "nearly",
+            Self::Failed => "failed",
+            Self::Error => "error",
+        })
+    }
+}
+
+fn is_nearly(case: &CaseResult) -> bool {
+    !case.failures.is_empty() && case.failures.iter().all(|failure| failure.nearly.is_some())
+}
+
+/// The word for the level of a failure where it is weaker than MUST, with a space before it.
+#[must_use]
+pub(crate) fn weaker(level: Level) -> String {
+    if level == Level::Must { String::new() } else { format!(" {level}") }
+}
+
+/// The suite in one sentence.
+#[must_use]
+pub(crate) fn sentence(suite: &SuiteResult, strict: bool) -> &'static str {
+    let weak = suite.cases.iter().any(|case| case.verdict == Verdict::Fail);
+    match suite.exit_code(strict) {
+        0 if suite.cases.iter().all(|case| case.verdict == Verdict::Skip) => {
+            "Everything was skipped: nothing is known."
+        }
+        0 if weak => "Every MUST that was checked holds; something recommended or contested does not.",
+        0 => "Everything that was checked holds.",
+        1 => "Something that was checked does not hold.",
+        _ if suite.errors.is_empty() => "Nothing was run.",
+        _ => "Scenario files could not be read.",
+    }
+}
