@@ -1,0 +1,175 @@
+//! `report.html`: one page that holds everything, for one suite or several beside each other. It loads nothing from anywhere.
+//!
+//! The page's frame and its figures come from a template; the matrix and the diagrams are drawn by the page's script out of the
+//! data in it, and only those that somebody opens. `page.html`, `page.css`, `page.js` and `detail.js` are files of their own.
+
+mod data;
+
+use mqttspec_scenarios::results::{SuiteResult, Target, TargetKind};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::diagram::STYLE as DIAGRAM_STYLE;
+use crate::{Coverage, ModuleRow, outcome};
+
+/// Why there is no page.
+#[derive(Debug, Error)]
+pub enum PageError {
+    /// The template and what is put into it do not fit.
+    #[error("cannot fill the page: {0}")]
+    Template(#[from] minijinja::Error),
+    /// The data cannot be told as JSON.
+    #[error("cannot tell the results as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// The page for one suite or several; each is a target, a column of the matrix.
+///
+/// # Errors
+/// [`PageError`], which no suite causes: it would be a mistake in this crate.
+pub fn page(suites: &[SuiteResult]) -> Result<String, PageError> {
+    let data = serde_json::to_string(&data::Data::of(suites))?;
+    let context = Context {
+        targets: suites.iter().enumerate().map(|(index, suite)| Head::of(index, suite)).collect(),
+        many: suites.len() > 1,
+        good: suites.iter().all(|suite| suite.exit_code(false) == 0),
+        word: match suites {
+            [suite] => outcome::sentence(suite, false).to_owned(),
+            suites => format!("{} targets beside each other", suites.len()),
+        },
+        style: [include_str!("page.css"), DIAGRAM_STYLE].concat(),
+        script: [include_str!("detail.js"), include_str!("page.js")].concat(),
+        // JSON has `<` in strings only, where it can be written in a way that no parser of HTML takes for a tag.
+        data: data.replace('<', "\\u003c"),
+    };
+    let mut environment = minijinja::Environment::new();
+    environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+    environment.add_template("page.html", include_str!("page.html"))?;
+    Ok(environment
+        .get_template("page.html")?
+        .render(minijinja::Value::from(minijinja::value::Serde(&context)))?)
+}
+
+/// What the template is filled with.
+#[derive(Serialize)]
+struct Context {
+    targets: Vec<Head>,
+    many: bool,
+    good: bool,
+    word: String,
+    style: String,
+    script: String,
+    data: String,
+}
+
+/// One target's figures.
+#[derive(Serialize)]
+struct Head {
+    letter: String,
+    name: String,
+    about: String,
+    passed: u32,
+    failed: u32,
+    skipped: u32,
+    errors: u32,
+    total: u32,
+    parts: Vec<Part>,
+    shares: Vec<Share>,
+    notes: Vec<String>,
+    capabilities: Vec<(String, String)>,
+    output: Vec<String>,
+    unreadable: Vec<Unreadable>,
+}
+
+/// A part of the bar.
+#[derive(Serialize)]
+struct Part {
+    class: &'static str,
+    count: u32,
+}
+
+/// How much of one standard was shown.
+#[derive(Serialize)]
+struct Share {
+    version: String,
+    total: usize,
+    shown: usize,
+    shown_percent: usize,
+    failed: usize,
+    failed_percent: usize,
+    not_shown: usize,
+    unobservable: usize,
+}
+
+/// A scenario file that is none.
+#[derive(Serialize)]
+struct Unreadable {
+    file: String,
+    message: String,
+}
+
+impl Head {
+    fn of(index: usize, suite: &SuiteResult) -> Self {
+        let tally = suite.tally();
+        let parts = [
+            ("pass", tally.passed),
+            ("fail", tally.failed),
+            ("error", tally.errors),
+            ("skip", tally.skipped),
+        ];
+        Self {
+            letter: data::letter(index),
+            name: suite.target.name.clone(),
+            about: about(&suite.target, suite),
+            passed: tally.passed,
+            failed: tally.failed,
+            skipped: tally.skipped,
+            errors: tally.errors,
+            total: tally.total(),
+            parts: parts
+                .into_iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(class, count)| Part { class, count })
+                .collect(),
+            shares: Coverage::of(suite).iter().map(Share::of).collect(),
+            notes: suite.notes.clone(),
+            capabilities: suite.target.capabilities.clone(),
+            output: suite.target.output.clone(),
+            unreadable: suite
+                .errors
+                .iter()
+                .map(|error| Unreadable { file: error.file.clone(), message: error.message.clone() })
+                .collect(),
+        }
+    }
+}
+
+impl Share {
+    fn of(coverage: &Coverage) -> Self {
+        let ModuleRow { total, shown, failed, contested, skipped, unobservable, not_shown, .. } =
+            coverage.all;
+        let percent = |count: usize| (count * 100).checked_div(total).unwrap_or(0);
+        Self {
+            version: coverage.version.clone(),
+            total,
+            shown,
+            shown_percent: percent(shown),
+            failed: failed + contested,
+            failed_percent: percent(failed + contested),
+            not_shown: not_shown + skipped,
+            unobservable,
+        }
+    }
+}
+
+fn about(target: &Target, suite: &SuiteResult) -> String {
+    let runs: u64 = suite.cases.iter().map(|case| u64::from(case.runs)).sum();
+    let place = match (target.kind, &target.url) {
+        (TargetKind::Simulated, _) => "simulated".to_owned(),
+        (TargetKind::Live, Some(url)) => format!("live at {url}"),
+        (TargetKind::Live, None) => "live".to_owned(),
+    };
+    let tolerance =
+        target.tolerance_ms.map_or_else(String::new, |tolerance| format!(", tolerance {tolerance} ms"));
+    format!("{place}, seed {}, {runs} runs{tolerance}", suite.seed)
+}

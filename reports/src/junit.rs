@@ -1,0 +1,105 @@
+//! `junit.xml`: a test case for each case, for the viewers of GitLab, Jenkins and GitHub.
+//!
+//! What does not decide the exit code must not make a viewer red: a failure that is only recommended or contested is a skipped test
+//! case with the failure as its output, unless the run was strict.
+
+use mqttspec_scenarios::results::{CaseResult, SuiteResult};
+use mqttspec_scenarios::verdict::Verdict;
+use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
+
+use crate::{Outcome, outcome, terminal};
+
+/// The suite as JUnit XML; `strict` as for the exit code.
+///
+/// # Errors
+/// The library's, which no suite causes: characters that XML has no way to write are left out.
+pub fn report(suite: &SuiteResult, strict: bool) -> Result<String, SerializeError> {
+    let mut report = Report::new(format!("mqttspec: {}", suite.target));
+    let mut folders: Vec<(String, TestSuite)> = Vec::new();
+    for case in &suite.cases {
+        let folder = if case.folder().is_empty() { "scenarios" } else { case.folder() };
+        let last = folders.last().is_some_and(|(name, _)| name == folder);
+        if !last {
+            folders.push((folder.to_owned(), TestSuite::new(folder)));
+        }
+        if let Some((_, tests)) = folders.last_mut() {
+            tests.add_test_case(test_case(case, folder, strict));
+        }
+    }
+    report.add_test_suites(folders.into_iter().map(|(_, tests)| tests));
+    if !suite.errors.is_empty() {
+        let mut unreadable = TestSuite::new("unreadable scenario files");
+        for error in &suite.errors {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+            status.set_message("cannot be read").set_description(&error.message);
+            let mut test = TestCase::new(&error.file, status);
+            test.set_classname("mqttspec");
+            unreadable.add_test_case(test);
+        }
+        report.add_test_suite(unreadable);
+    }
+    report.to_string()
+}
+
+fn test_case(case: &CaseResult, folder: &str, strict: bool) -> TestCase {
+    let mut test = TestCase::new(name(case), status(case, strict));
+    test.set_classname(format!("mqttspec.{}", folder.replace('/', ".")));
+    test.extra.insert("file".into(), case.file.as_str().into());
+    if let Some(took) = case.took_ms {
+        test.set_time(std::time::Duration::from_millis(took));
+    }
+    if case.verdict == Verdict::Fail && !case.counts_against(strict) {
+        test.set_system_out(plain(case));
+    }
+    test
+}
+
+/// The name inside its folder: `published-when-owner-falls-silent 5.0 [row]`.
+fn name(case: &CaseResult) -> String {
+    let name = case.name();
+    let short = name.strip_prefix(case.folder()).unwrap_or(&name).trim_start_matches('/');
+    let short = short.replacen(".mqtt ", " ", 1);
+    if case.tests == "client" { format!("{short} (client)") } else { short }
+}
+
+fn status(case: &CaseResult, strict: bool) -> TestCaseStatus {
+    let bad = |kind| {
+        let mut status = TestCaseStatus::non_success(kind);
+        status.set_type(format!("{} {}", case.level, Outcome::of(case)));
+        status.set_message(message(case)).set_description(plain(case));
+        status
+    };
+    let skipped = |why: String| {
+        let mut status = TestCaseStatus::skipped();
+        status.set_message(why);
+        status
+    };
+    match case.verdict {
+        Verdict::Pass => TestCaseStatus::success(),
+        Verdict::Skip => skipped(case.reason.clone()),
+        Verdict::Error => bad(NonSuccessKind::Error),
+        Verdict::Fail if case.counts_against(strict) => bad(NonSuccessKind::Failure),
+        Verdict::Fail => skipped(format!(
+            "{}{}, which does not decide the exit code: {}",
+            Outcome::of(case),
+            outcome::weaker(case.level),
+            message(case)
+        )),
+    }
+}
+
+fn message(case: &CaseResult) -> String {
+    case.failures.first().map_or_else(
+        || case.reason.clone(),
+        |failure| match &failure.nearly {
+            Some(nearly) => nearly.clone(),
+            None => format!("expected {}; got {}", failure.expected, failure.actual),
+        },
+    )
+}
+
+/// The failure as the terminal tells it, without colours.
+fn plain(case: &CaseResult) -> String {
+    const WIDTH: u16 = 120;
+    anstream::adapter::strip_str(&terminal::bad_case(case, WIDTH)).to_string()
+}
