@@ -30,6 +30,10 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Runs the reference broker on real sockets
     Serve(crate::serve::arguments::ServeArguments),
+    /// Tells what changed between two reports: two runs, or two targets
+    Compare(CompareArguments),
+    /// Puts several reports beside each other in one page
+    Report(ReportArguments),
 }
 
 /// Which scenarios are meant.
@@ -63,7 +67,7 @@ pub(crate) struct RunArguments {
     /// How many seeds a scenario runs under, unless it asks for more itself
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) seeds: u32,
-    /// Writes report.json and report.md into this folder
+    /// Writes report.html, report.json, report.md, statements.md and junit.xml into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
     /// How many scenarios run side by side; the results do not depend on it [default: one for each processor; 64 before a live broker]
@@ -72,9 +76,15 @@ pub(crate) struct RunArguments {
     /// Only this row of the scenarios' tables, by its first column
     #[arg(long, value_name = "NAME")]
     pub(crate) row: Option<String>,
-    /// Lets what the standard only recommends (SHOULD) decide the exit code too
+    /// Lets what the standard only recommends (SHOULD), and contested readings, decide the exit code too
     #[arg(long)]
     pub(crate) strict: bool,
+    /// A list of known failures: the exit code is 1 if another case fails, or if a listed one passes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) expect: Option<PathBuf>,
+    /// Writes what fails now into the file of --expect, and keeps the reasons that stand there
+    #[arg(long, requires = "expect")]
+    pub(crate) write_expect: bool,
     #[command(flatten)]
     pub(crate) live: LiveArguments,
 }
@@ -126,8 +136,34 @@ pub(crate) struct TraceArguments {
     /// The row of the scenario's table, by its first column
     #[arg(long, value_name = "NAME")]
     pub(crate) row: Option<String>,
+    /// Writes the run as a capture file, which Wireshark opens
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// Writes the run as a sequence diagram
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) folder: Folder,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArguments {
+    /// The earlier report.json, or that of the first target
+    #[arg(value_name = "BEFORE")]
+    pub(crate) before: PathBuf,
+    /// The later report.json, or that of the second target
+    #[arg(value_name = "AFTER")]
+    pub(crate) after: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArguments {
+    /// The report.json of each target, in the order of their columns
+    #[arg(value_name = "REPORT", required = true)]
+    pub(crate) reports: Vec<PathBuf>,
+    /// Writes report.html into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]

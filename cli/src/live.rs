@@ -57,7 +57,8 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, L
         seed: arguments.seed,
         seeds: arguments.seeds,
         jobs: arguments.jobs.map(usize::from).or(profile.jobs).unwrap_or(JOBS),
-        keep: KeepTrace::Failing,
+        // The page draws every run.
+        keep: if arguments.report.is_some() { KeepTrace::All } else { KeepTrace::Failing },
         patient: live.patient,
         profile,
     }))

@@ -6,8 +6,11 @@
 
 mod arguments;
 mod check;
+mod compare;
+mod expect;
 mod list;
 mod live;
+mod report;
 mod run;
 mod serve;
 mod sources;
@@ -32,12 +35,20 @@ enum Trouble {
     Report(#[from] mqttspec_reports::WriteError),
     #[error(transparent)]
     Serve(#[from] serve::ServeTrouble),
+    #[error(transparent)]
+    Reports(#[from] report::ReportError),
+    #[error(transparent)]
+    Expect(#[from] expect::ExpectError),
+    #[error(transparent)]
+    Trace(#[from] trace::TraceError),
     #[error("cannot write to the terminal: {0}")]
     Output(#[from] io::Error),
 }
 
 /// Everything that was checked holds.
 const HOLDS: u8 = 0;
+/// It was judged, and something does not hold.
+const FAILED: u8 = 1;
 /// Nothing could be judged: an unreadable file, an unknown name, nothing to run.
 const NOT_JUDGED: u8 = 2;
 
@@ -49,6 +60,8 @@ fn main() -> ExitCode {
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
     };
     match ended {
         Ok(code) => ExitCode::from(code),

@@ -9,7 +9,7 @@ use mqttspec_scenarios::suite::{self, KeepTrace, Plan, Selection, SuiteOptions};
 use mqttspec_scenarios::verdict::Verdict;
 
 use crate::arguments::RunArguments;
-use crate::{Trouble, live, sources};
+use crate::{Trouble, expect, live, sources};
 
 /// Width of tables where nobody looks: a file, a pipe.
 const WIDTH_OF_A_FILE: u16 = 100;
@@ -22,18 +22,19 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Trouble> {
         row: arguments.row.clone(),
     };
     let plan = sources::plan(&sources::below(&chosen.folder.scenarios)?, &selection)?;
+    let known = expect::known(arguments)?;
     let suite = match live::options(arguments)? {
         Some(options) => live::run(&plan, &options)?,
         None => simulated(arguments, &plan),
     };
     let width = terminal_size::terminal_size().map_or(WIDTH_OF_A_FILE, |(width, _)| width.0);
-    anstream::stdout().write_all(terminal::summary(&suite, width).as_bytes())?;
+    anstream::stdout().write_all(terminal::summary(&suite, width, arguments.strict).as_bytes())?;
     if let Some(folder) = &arguments.report {
-        for path in mqttspec_reports::write(&suite, folder)? {
+        for path in mqttspec_reports::write(&suite, folder, arguments.strict)? {
             writeln!(anstream::stderr(), "wrote {}", path.display())?;
         }
     }
-    Ok(suite.exit_code(arguments.strict))
+    expect::judge(known.as_ref(), &suite, arguments)
 }
 
 fn simulated(arguments: &RunArguments, plan: &Plan) -> SuiteResult {
@@ -41,7 +42,8 @@ fn simulated(arguments: &RunArguments, plan: &Plan) -> SuiteResult {
         seed: arguments.seed,
         seeds: arguments.seeds,
         jobs: arguments.jobs.map_or_else(processors, usize::from),
-        keep: KeepTrace::Failing,
+        // The page draws every run.
+        keep: if arguments.report.is_some() { KeepTrace::All } else { KeepTrace::Failing },
     };
     let bar = ProgressBar::new(plan.cases.len() as u64).with_style(style());
     let mut bad = 0;

@@ -4,18 +4,30 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anstyle::Style;
-use mqttspec_reports::{seconds, terminal};
+use mqttspec_reports::diagram::{self, Diagram, Observer};
+use mqttspec_reports::{capture, seconds, terminal};
 use mqttspec_scenarios::notation::Version;
+use mqttspec_scenarios::results::RunResult;
 use mqttspec_scenarios::run::{Case, run as run_once};
 use mqttspec_scenarios::suite::{self, KeepTrace, Plan, Selection, SuiteOptions};
 use mqttspec_scenarios::verdict::Verdict;
+use thiserror::Error;
 
 use crate::arguments::TraceArguments;
 use crate::sources::SourcesError;
-use crate::{HOLDS, NOT_JUDGED, Trouble, sources};
+use crate::{FAILED, HOLDS, NOT_JUDGED, Trouble, sources};
 
-/// The scenario was judged, and something does not hold.
-const FAILED: u8 = 1;
+/// Width of text where nobody looks: a file, a pipe.
+const WIDTH_OF_A_FILE: u16 = 100;
+
+/// Why a run cannot be written into a file.
+#[derive(Debug, Error)]
+pub(crate) enum TraceError {
+    #[error(transparent)]
+    Capture(#[from] capture::CaptureError),
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+}
 
 pub(crate) fn run(arguments: &TraceArguments) -> Result<u8, Trouble> {
     let source = sources::one(&arguments.folder.scenarios, Path::new(&arguments.file))?;
@@ -37,15 +49,38 @@ pub(crate) fn run(arguments: &TraceArguments) -> Result<u8, Trouble> {
         writeln!(out, "{quiet}{:>12}{quiet:#}  {}", seconds(line.at_ns, 6), line.text)?;
     }
     writeln!(out)?;
+    files(case, &result, arguments)?;
     if result.verdict == Verdict::Pass || result.verdict == Verdict::Skip {
         let why = if result.reason.is_empty() { String::new() } else { format!(": {}", result.reason) };
         writeln!(out, "{}{why}", result.verdict)?;
         return Ok(HOLDS);
     }
+    let width = terminal_size::terminal_size().map_or(WIDTH_OF_A_FILE, |(width, _)| width.0);
     // The same run once more, told as the suite tells it.
     let options = SuiteOptions { seed: arguments.seed, keep: KeepTrace::None, ..SuiteOptions::default() };
-    write!(out, "{}", terminal::bad_case(&suite::run_case_under(case, [arguments.seed], &options)))?;
+    write!(out, "{}", terminal::bad_case(&suite::run_case_under(case, [arguments.seed], &options), width))?;
     Ok(FAILED)
+}
+
+/// Writes the files that were asked for.
+fn files(case: &Case, result: &RunResult, arguments: &TraceArguments) -> Result<(), Trouble> {
+    let title = format!("{}: {} (seed {})", case.name(), case.scenario.title, result.seed);
+    let observer = Observer::of(&case.tests.to_string());
+    if let Some(path) = &arguments.pcap {
+        let bytes = capture::pcapng(&result.trace, observer, &title).map_err(TraceError::from)?;
+        write_to(path, &bytes)?;
+    }
+    if let Some(path) = &arguments.svg {
+        let diagram = Diagram::of(&result.trace, observer, &result.failures);
+        write_to(path, diagram::svg(&diagram, &title).as_bytes())?;
+    }
+    Ok(())
+}
+
+fn write_to(path: &Path, bytes: &[u8]) -> Result<(), Trouble> {
+    std::fs::write(path, bytes).map_err(|source| TraceError::Write { path: path.to_owned(), source })?;
+    writeln!(anstream::stderr(), "wrote {}", path.display())?;
+    Ok(())
 }
 
 /// The case that was asked for: by default the first of the newest version.

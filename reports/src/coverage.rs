@@ -9,6 +9,8 @@ use mqttspec_scenarios::clauses::{Catalogue, Clause, Origin, Standard};
 use mqttspec_scenarios::results::SuiteResult;
 use mqttspec_scenarios::verdict::Verdict;
 
+use crate::Outcome;
+
 /// What a suite says about one clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClauseStanding {
@@ -16,7 +18,13 @@ pub enum ClauseStanding {
     Shown,
     /// A check that names it failed.
     Failed,
-    /// Every scenario that cites it was skipped or broke.
+    /// The checks that failed saw the right thing done with another Reason Code.
+    Nearly,
+    /// A check failed under a reading of the standard that is not the only defensible one.
+    Contested,
+    /// No scenario that cites it passed, and one of them broke.
+    Error,
+    /// Every scenario that cites it was skipped.
     Skipped,
     /// No scenario cites it.
     NotShown,
@@ -27,14 +35,8 @@ pub enum ClauseStanding {
 /// One clause in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClauseRow {
-    /// `MQTT-3.1.2-8`
-    pub clause: &'static str,
-    /// The section in which it stands.
-    pub section: &'static str,
-    /// What it asks for, in our own words.
-    pub summary: &'static str,
-    /// Where it stands in the HTML edition of the standard.
-    pub link: String,
+    /// What it asks for and where it stands.
+    pub clause: &'static Clause,
     /// What the suite says about it.
     pub standing: ClauseStanding,
     /// The scenario files that cite it.
@@ -50,8 +52,10 @@ pub struct ModuleRow {
     pub total: usize,
     /// Of these, shown.
     pub shown: usize,
-    /// Of these, failed.
+    /// Of these, failed, be it nearly.
     pub failed: usize,
+    /// Of these, failed under a contested reading only.
+    pub contested: usize,
     /// Of these, cited by scenarios that were all skipped or broke.
     pub skipped: usize,
     /// Of these, not to be seen on the wire and cited by no scenario.
@@ -102,19 +106,35 @@ impl Coverage {
                     modules.len() - 1
                 });
                 modules[place].add(&standing);
-            } else if files.is_empty() && standing != ClauseStanding::Failed {
+            } else if files.is_empty() && !standing.is_bad() {
                 continue;
             }
-            rows.push(ClauseRow {
-                clause: clause.id,
-                section: clause.section,
-                summary: clause.summary,
-                link: clause.link(),
-                standing,
-                files,
-            });
+            rows.push(ClauseRow { clause, standing, files });
         }
         Self { version, all, modules, rows }
+    }
+}
+
+impl ClauseStanding {
+    /// Whether a check that names the clause failed.
+    #[must_use]
+    pub const fn is_bad(&self) -> bool {
+        matches!(self, Self::Failed | Self::Nearly | Self::Contested)
+    }
+
+    /// One word for machines: a class of the page, a value in a filter.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Shown => "shown",
+            Self::Failed => "failed",
+            Self::Nearly => "nearly",
+            Self::Contested => "contested",
+            Self::Error => "error",
+            Self::Skipped => "skipped",
+            Self::NotShown => "not-shown",
+            Self::Unobservable(_) => "unobservable",
+        }
     }
 }
 
@@ -123,8 +143,9 @@ impl ModuleRow {
         self.total += 1;
         *match standing {
             ClauseStanding::Shown => &mut self.shown,
-            ClauseStanding::Failed => &mut self.failed,
-            ClauseStanding::Skipped => &mut self.skipped,
+            ClauseStanding::Failed | ClauseStanding::Nearly => &mut self.failed,
+            ClauseStanding::Contested => &mut self.contested,
+            ClauseStanding::Skipped | ClauseStanding::Error => &mut self.skipped,
             ClauseStanding::NotShown => &mut self.not_shown,
             ClauseStanding::Unobservable(_) => &mut self.unobservable,
         } += 1;
@@ -133,25 +154,33 @@ impl ModuleRow {
 
 /// What the cases of one version say about clause ids.
 struct Seen<'a> {
-    /// The files that cite a clause, with whether one of their cases passed.
-    cited: BTreeMap<&'a str, BTreeMap<&'a str, bool>>,
-    failed: BTreeSet<&'a str>,
+    /// The files that cite a clause, with the best verdict of their cases.
+    cited: BTreeMap<&'a str, BTreeMap<&'a str, Verdict>>,
+    /// The worst that a failed check says about a clause.
+    failed: BTreeMap<&'a str, Outcome>,
 }
 
 impl<'a> Seen<'a> {
     fn of(suite: &'a SuiteResult, version: &str) -> Self {
-        let mut seen = Self { cited: BTreeMap::new(), failed: BTreeSet::new() };
+        let mut seen = Self { cited: BTreeMap::new(), failed: BTreeMap::new() };
         for case in suite.cases.iter().filter(|case| case.version == version) {
             for clause in &case.clauses {
-                let passed = seen.cited.entry(clause).or_default().entry(&case.file).or_default();
-                *passed |= case.verdict == Verdict::Pass;
+                let best = seen.cited.entry(clause).or_default().entry(&case.file).or_insert(case.verdict);
+                *best = case.verdict.min(*best);
             }
-            let requirements = case.failures.iter().flat_map(|failure| &failure.requirements);
-            seen.failed.extend(
-                requirements
-                    .filter(|requirement| requirement.version == version)
-                    .map(|requirement| requirement.clause.as_str()),
-            );
+            for failure in &case.failures {
+                let outcome = match (&case.reading, &failure.nearly) {
+                    (Some(_), _) => Outcome::Contested,
+                    (None, Some(_)) => Outcome::Nearly,
+                    (None, None) => Outcome::Failed,
+                };
+                for requirement in &failure.requirements {
+                    if requirement.version == version {
+                        let worst = seen.failed.entry(&requirement.clause).or_insert(outcome);
+                        *worst = outcome.max(*worst);
+                    }
+                }
+            }
         }
         seen
     }
@@ -161,11 +190,17 @@ impl<'a> Seen<'a> {
     }
 
     fn standing(&self, clause: &Clause) -> ClauseStanding {
-        if self.failed.contains(clause.id) {
-            return ClauseStanding::Failed;
+        match self.failed.get(clause.id) {
+            Some(Outcome::Contested) => return ClauseStanding::Contested,
+            Some(Outcome::Nearly) => return ClauseStanding::Nearly,
+            Some(_) => return ClauseStanding::Failed,
+            None => {}
         }
         match (self.cited.get(clause.id), clause.unobservable) {
-            (Some(files), _) if files.values().any(|passed| *passed) => ClauseStanding::Shown,
+            (Some(files), _) if files.values().any(|best| *best == Verdict::Pass) => ClauseStanding::Shown,
+            (Some(files), _) if files.values().any(|best| *best == Verdict::Error) => ClauseStanding::Error,
+            // A failure under a `sometimes` mark or of a monitor may name other clauses than the scenario does.
+            (Some(files), _) if files.values().any(|best| *best == Verdict::Fail) => ClauseStanding::NotShown,
             (Some(_), _) => ClauseStanding::Skipped,
             (None, Some(why)) => ClauseStanding::Unobservable(why),
             (None, None) => ClauseStanding::NotShown,

@@ -1,7 +1,8 @@
 //! A failure told in parts that every report lays out in its own way.
 
+use mqttspec_scenarios::clauses::{Catalogue, Clause, Standard};
 use mqttspec_scenarios::results::CaseResult;
-use mqttspec_scenarios::verdict::{Failure, FoundBy};
+use mqttspec_scenarios::verdict::{Failure, FoundBy, Requirement};
 
 /// The clause, where it stands and what it asks for: one line a requirement.
 pub(crate) fn requirements(failure: &Failure) -> Vec<String> {
@@ -21,6 +22,15 @@ pub(crate) fn requirements(failure: &Failure) -> Vec<String> {
             line
         })
         .collect()
+}
+
+/// Where each requirement stands in the HTML edition of the standard; empty for what the catalogue does not know.
+pub(crate) fn links(failure: &Failure) -> Vec<String> {
+    let link = |requirement: &Requirement| {
+        let standard: Standard = requirement.version.parse().ok()?;
+        Catalogue::get(standard, &requirement.clause).map(Clause::link)
+    };
+    failure.requirements.iter().map(|requirement| link(requirement).unwrap_or_default()).collect()
 }
 
 /// Which check spoke, and about which line of the scenario.
@@ -44,4 +54,13 @@ pub(crate) fn seeds(case: &CaseResult) -> String {
     let shown: Vec<String> = case.failed_seeds.iter().take(SHOWN).map(u64::to_string).collect();
     let more = if case.failed_seeds.len() > SHOWN { ", …" } else { "" };
     format!("{} of {} seeds: {}{more}", case.failed_seeds.len(), case.runs, shown.join(", "))
+}
+
+/// Bytes as hex pairs; of very many the first, and how many there are.
+pub(crate) fn bytes(hex: &str) -> String {
+    const SHOWN: usize = 96;
+    match hex.get(..SHOWN * 3) {
+        Some(shown) => format!("{}… ({} bytes)", shown, hex.len().div_ceil(3)),
+        None => hex.to_owned(),
+    }
 }

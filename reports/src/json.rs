@@ -1,7 +1,14 @@
-//! `report.json`: the [`SuiteResult`] as it stands, with `format` for readers to check.
+//! `report.json`: the [`SuiteResult`] as it stands, with `format` for readers to check. `report.schema.json` beside this crate's
+//! manifest describes it.
+//!
+//! Each case stands on a line of its own, so that line-based tools show which cases differ between two reports.
 
 use mqttspec_scenarios::results::{FORMAT, SuiteResult};
+use serde::Serialize;
 use thiserror::Error;
+
+/// The JSON Schema (draft 2020-12) of `report.json`.
+pub const SCHEMA: &str = include_str!("../report.schema.json");
 
 /// Why a text is not a report of this format.
 #[derive(Debug, Error)]
@@ -17,14 +24,40 @@ pub enum ReadError {
     },
 }
 
-/// The suite as JSON with a line feed at its end. Traces of cases that passed are left out: a seed repeats them.
+/// The suite as JSON with a line feed at its end.
 ///
 /// # Errors
 /// None that the types of a [`SuiteResult`] can cause; the serializer's own otherwise.
 pub fn report(suite: &SuiteResult) -> Result<String, serde_json::Error> {
-    let mut text = serde_json::to_string_pretty(suite)?;
-    text.push('\n');
-    Ok(text)
+    // A field that is added to the type has to be written here, or this does not compile.
+    let SuiteResult { format, target, seed, seeds, cases, errors, notes } = suite;
+    let mut out = String::from("{\n");
+    field(&mut out, "format", format)?;
+    field(&mut out, "target", target)?;
+    field(&mut out, "seed", seed)?;
+    field(&mut out, "seeds", seeds)?;
+    field(&mut out, "notes", notes)?;
+    out.push_str("  \"cases\": ");
+    lines(&mut out, cases)?;
+    out.push_str(",\n  \"errors\": ");
+    lines(&mut out, errors)?;
+    out.push_str("\n}\n");
+    Ok(out)
+}
+
+fn field(out: &mut String, name: &str, value: &impl Serialize) -> Result<(), serde_json::Error> {
+    out.push_str(&format!("  \"{name}\": {},\n", serde_json::to_string(value)?));
+    Ok(())
+}
+
+fn lines(out: &mut String, entries: &[impl Serialize]) -> Result<(), serde_json::Error> {
+    out.push('[');
+    for (index, entry) in entries.iter().enumerate() {
+        out.push_str(if index == 0 { "\n    " } else { ",\n    " });
+        out.push_str(&serde_json::to_string(entry)?);
+    }
+    out.push_str(if entries.is_empty() { "]" } else { "\n  ]" });
+    Ok(())
 }
 
 /// Reads `report.json` back.

@@ -1,4 +1,4 @@
-//! Verdicts for people and for CI: what a suite gave back, as text for a terminal, as Markdown and as JSON.
+//! Verdicts for people and for CI: what a suite gave back, as text for a terminal, as files, and as one page.
 //!
 //! This room decides nothing. Each report is a function of a [`SuiteResult`], so the same seed prints the same bytes:
 //! no date, no duration of the wall clock, no absolute path.
@@ -6,20 +6,37 @@
 //! | function | for whom |
 //! |---|---|
 //! | [`terminal::summary`] | the person who just ran the suite |
-//! | [`markdown::report`] | a pull request, a job summary, a compliance report |
+//! | [`html::page`] | whoever wants to see what happened: matrix, filters, sequence diagrams, one target or several |
+//! | [`markdown::report`] | a pull request, a job summary; [`markdown::statements`] a compliance page |
+//! | [`junit::report`] | the test viewers of CI |
 //! | [`json::report`] | programs; [`json::read`] reads it back |
 //! | [`write()`] | `--report DIR`: all files at once |
+//! | [`compare::Comparison`] | what changed between two runs or two targets |
+//! | [`baseline::Baseline`] | known failures: what else fails, and what fails no more |
+//! | [`diagram::svg`], [`capture::pcapng`] | one run, to look at or to open in Wireshark |
+//!
+//! `README.md` in this folder describes every format.
 #![forbid(unsafe_code)]
 
+pub mod baseline;
+pub mod capture;
+pub mod compare;
 mod coverage;
+pub mod diagram;
 mod failure;
+pub mod html;
 pub mod json;
+pub mod junit;
 pub mod markdown;
+mod modules;
+mod outcome;
 pub mod terminal;
 mod time;
 mod write;
 
 pub use coverage::{ClauseRow, ClauseStanding, Coverage, ModuleRow};
+pub use modules::{Module, Modules};
 pub use mqttspec_scenarios::results::SuiteResult;
+pub use outcome::Outcome;
 pub use time::seconds;
-pub use write::{WriteError, write};
+pub use write::{WriteError, write, write_matrix};

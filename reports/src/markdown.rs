@@ -1,76 +1,74 @@
-//! `report.md`: for a pull request, a job summary, or a page that says how far a broker obeys the standard.
+//! `report.md`, for a comment on a pull request or a job summary, and `statements.md`, the page that says for every clause whether it
+//! was shown and by which scenarios.
 //!
-//! The order is the reader's: the verdict, what failed and how to see it again, then how much of the standard was exercised, last
-//! every clause with the scenarios that show it.
+//! The order is the reader's: the verdict, the table by module, what failed and how to see it again, what was not exercised. A comment
+//! may not be longer than 65 536 characters, so failures are told in full only as long as there is room; the rest is listed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use mqttspec_scenarios::results::{CaseResult, SuiteResult, Tally};
+use mqttspec_scenarios::results::{CaseResult, SuiteResult};
 use mqttspec_scenarios::verdict::{Failure, Verdict};
 
-use crate::{ClauseStanding, Coverage, failure, seconds};
+use crate::{ClauseStanding, Coverage, Modules, Outcome, failure, outcome, seconds};
 
-/// The whole report.
+/// As much as the failures may take, in bytes, so that everything fits a comment.
+const ROOM_FOR_FAILURES: usize = 36_000;
+/// Lines of a list that nobody would read to its end.
+const LISTED: usize = 60;
+
+/// The whole report; `strict` as for the exit code.
 #[must_use]
-pub fn report(suite: &SuiteResult) -> String {
+pub fn report(suite: &SuiteResult, strict: bool) -> String {
     let coverage = Coverage::of(suite);
     let mut out = String::new();
-    out.push_str("# MQTT conformance report\n\n");
-    heading(&mut out, suite);
+    heading(&mut out, suite, strict);
     unreadable(&mut out, suite);
     failures(&mut out, suite);
+    modules(&mut out, suite);
     skipped(&mut out, suite);
     branches(&mut out, suite);
     for coverage in &coverage {
-        modules(&mut out, coverage);
+        not_exercised(&mut out, coverage);
     }
-    for coverage in &coverage {
+    out
+}
+
+/// Every clause of the versions that were run, with its standing and the scenarios that show it.
+#[must_use]
+pub fn statements(suite: &SuiteResult) -> String {
+    let mut out = format!("# Every statement of the standard, for {}\n\n", text(&suite.target.to_string()));
+    for coverage in &Coverage::of(suite) {
         every_clause(&mut out, coverage);
     }
     out
 }
 
-fn heading(out: &mut String, suite: &SuiteResult) {
+fn heading(out: &mut String, suite: &SuiteResult, strict: bool) {
     let tally = suite.tally();
     let runs: u64 = suite.cases.iter().map(|case| u64::from(case.runs)).sum();
-    let word = match suite.exit_code(false) {
-        0 => "Everything that was checked holds.",
-        1 => "Something does not hold: see *Failures*.",
-        _ if suite.errors.is_empty() => "Nothing was run.",
-        _ => "Files could not be read: see *Unreadable scenario files*.",
+    let sign = match suite.exit_code(strict) {
+        0 => "✅",
+        1 => "❌",
+        _ => "⚠️",
     };
     let _ = writeln!(
         out,
-        "**{word}** {} passed, {} failed, {} skipped, {} errors.\n\n\
-         Target: {}. Seed {}; {} cases (a scenario for one version of the standard), {runs} runs.\n\n\
-         `pass` = everything asked for was seen · `fail` = the target broke a clause · `skip` = the target says it lacks \
-         something the scenario needs · `error` = the harness or the target broke, which says nothing about conformance.\n",
+        "# {sign} MQTT conformance: {} passed, {} failed, {} skipped, {} {}\n\n\
+         **{}** Target: {}. Seed {}; {} cases (a scenario for one version of the standard), {runs} runs.\n",
         tally.passed,
         tally.failed,
         tally.skipped,
         tally.errors,
-        suite.target,
+        if tally.errors == 1 { "error" } else { "errors" },
+        outcome::sentence(suite, strict),
+        text(&suite.target.to_string()),
         suite.seed,
         suite.cases.len()
     );
-    out.push_str("| area | version | passed | failed | skipped | errors |\n|---|---|--:|--:|--:|--:|\n");
-    let mut areas: BTreeMap<(&str, &str), Tally> = BTreeMap::new();
-    for case in &suite.cases {
-        areas.entry((case.folder(), &case.version)).or_default().add(case.verdict);
+    for note in &suite.notes {
+        let _ = writeln!(out, "> {}\n", text(note));
     }
-    for ((folder, version), tally) in areas {
-        let _ = writeln!(
-            out,
-            "| {} | {version} | {} | {} | {} | {} |",
-            if folder.is_empty() { "." } else { folder },
-            tally.passed,
-            tally.failed,
-            tally.skipped,
-            tally.errors
-        );
-    }
-    out.push('\n');
 }
 
 fn unreadable(out: &mut String, suite: &SuiteResult) {
@@ -90,26 +88,63 @@ fn failures(out: &mut String, suite: &SuiteResult) {
     if bad.is_empty() {
         return;
     }
-    out.push_str("## Failures\n\n");
-    for case in bad {
-        let _ = writeln!(out, "### {}\n", case.name());
-        let _ = writeln!(out, "*{}* — {} (level {})\n", text(&case.title), case.verdict, case.level);
-        let seeds = failure::seeds(case);
-        if !seeds.is_empty() {
-            let _ = writeln!(out, "Under {seeds}.\n");
+    let _ = writeln!(out, "## What does not hold ({})\n", bad.len());
+    let end = out.len() + ROOM_FOR_FAILURES;
+    let mut told = 0;
+    for case in &bad {
+        let text = one_case(case);
+        if out.len() + text.len() > end {
+            break;
         }
-        if !case.reason.is_empty() {
-            fenced(out, "text", case.reason.lines());
-        }
-        for failure in &case.failures {
-            one_failure(out, failure);
-        }
+        out.push_str(&text);
+        told += 1;
     }
+    let rest = &bad[told..];
+    if rest.is_empty() {
+        return;
+    }
+    out.push_str("There is no room for the others here; `report.html` tells all of them.\n\n");
+    for case in rest.iter().take(LISTED) {
+        let _ = writeln!(out, "- {}: {}", text(&case.name()), Outcome::of(case));
+    }
+    if rest.len() > LISTED {
+        let _ = writeln!(out, "- … and {} more", rest.len() - LISTED);
+    }
+    out.push('\n');
+}
+
+/// One case, folded up: its head says what it is about.
+fn one_case(case: &CaseResult) -> String {
+    let mut out = String::new();
+    let outcome = Outcome::of(case);
+    let _ = writeln!(
+        out,
+        "<details><summary><b>{outcome}{}</b> {}: {}</summary>\n",
+        outcome::weaker(case.level),
+        html(&case.name()),
+        html(&case.title)
+    );
+    let seeds = failure::seeds(case);
+    if !seeds.is_empty() {
+        let _ = writeln!(out, "Under {seeds}.\n");
+    }
+    if let Some(reading) = &case.reading {
+        let _ = writeln!(out, "Contested; the reading applied: {}\n", text(reading));
+    }
+    if !case.reason.is_empty() {
+        fenced(&mut out, "text", case.reason.lines());
+    }
+    for failure in &case.failures {
+        one_failure(&mut out, failure);
+    }
+    out.push_str("</details>\n\n");
+    out
 }
 
 fn one_failure(out: &mut String, failure: &Failure) {
-    for requirement in failure::requirements(failure) {
-        let _ = writeln!(out, "- **requirement**: {}", text(&requirement));
+    for (requirement, link) in failure::requirements(failure).iter().zip(failure::links(failure)) {
+        let section = if link.is_empty() { String::new() } else { format!(" ([section]({link}))") };
+        let _ = writeln!(out, "- **requirement**: {}{section}", text(requirement));
     }
     let _ = writeln!(out, "- **found by**: {}", text(&failure::place(failure)));
     if !failure.source.is_empty() {
@@ -118,7 +153,10 @@ fn one_failure(out: &mut String, failure: &Failure) {
     let _ = writeln!(out, "- **expected**: {}", code(&failure.expected));
     let _ = writeln!(out, "- **actual**: {}", code(&failure.actual));
     if !failure.actual_hex.is_empty() {
-        let _ = writeln!(out, "- **bytes**: {}", code(&failure.actual_hex));
+        let _ = writeln!(out, "- **bytes**: {}", code(&failure::bytes(&failure.actual_hex)));
+    }
+    if let Some(nearly) = &failure.nearly {
+        let _ = writeln!(out, "- **nearly**: {}", text(nearly));
     }
     let _ = writeln!(out, "- **again**: {}\n", code(&failure.command));
     if !failure.transcript.is_empty() {
@@ -132,73 +170,139 @@ fn one_failure(out: &mut String, failure: &Failure) {
 }
 
 fn skipped(out: &mut String, suite: &SuiteResult) {
-    let skipped: Vec<&CaseResult> = suite.cases.iter().filter(|case| case.verdict == Verdict::Skip).collect();
-    if skipped.is_empty() {
+    let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for case in suite.cases.iter().filter(|case| case.verdict == Verdict::Skip) {
+        reasons.entry(&case.reason).or_default().push(case.name());
+    }
+    if reasons.is_empty() {
         return;
     }
-    out.push_str("## Skipped\n\n| case | why |\n|---|---|\n");
-    for case in skipped {
-        let _ = writeln!(out, "| {} | {} |", text(&case.name()), text(&case.reason));
+    out.push_str("## Skipped\n\n");
+    for (reason, cases) in reasons {
+        let _ = writeln!(out, "- {} ({}): {}", text(reason), cases.len(), text(&listed(&cases)));
     }
     out.push('\n');
 }
 
-/// Which of several allowed behaviours the target showed.
+/// The first of many names.
+fn listed(names: &[String]) -> String {
+    const NAMED: usize = 4;
+    let more = names.len().saturating_sub(NAMED);
+    let first = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if more == 0 { first } else { format!("{first}, … and {more} more") }
+}
+
+/// Which of several allowed behaviours the target showed: a branch, and the cases that took it.
 fn branches(out: &mut String, suite: &SuiteResult) {
-    let taking: Vec<&CaseResult> = suite.cases.iter().filter(|case| !case.branches.is_empty()).collect();
-    if taking.is_empty() {
-        return;
-    }
-    out.push_str(
-        "## Choices that the standard leaves open\n\n| case | line | what the target did | level | runs |\n|---|--:|---|---|--:|\n",
-    );
-    for case in taking {
+    let mut taken: BTreeMap<(&str, &str, u32), (String, Vec<String>)> = BTreeMap::new();
+    for case in &suite.cases {
         for (branch, runs) in &case.branches {
-            let _ = writeln!(
-                out,
-                "| {} | {} | {} | {} | {runs} |",
-                text(&case.name()),
-                branch.line,
-                text(&branch.name),
-                branch.level
-            );
+            let entry = taken.entry((&case.file, &branch.name, branch.line)).or_default();
+            entry.0 = branch.level.to_string();
+            let row = case.row.as_ref().map_or_else(String::new, |row| format!(" {row}"));
+            let times =
+                if case.runs > 1 { format!(" ({runs} of {} runs)", case.runs) } else { String::new() };
+            entry.1.push(format!("{}{row}{times}", case.version));
         }
     }
-    out.push('\n');
-}
-
-fn modules(out: &mut String, coverage: &Coverage) {
-    let _ = writeln!(out, "## MQTT {}: how much of the standard was exercised\n", coverage.version);
+    if taken.is_empty() {
+        return;
+    }
     let _ = writeln!(
         out,
-        "{} of {} numbered statements shown, {} failed, {} cannot be seen on the wire, {} not exercised.\n",
-        coverage.all.shown,
-        coverage.all.total,
-        coverage.all.failed,
-        coverage.all.unobservable,
-        coverage.all.not_shown
+        "<details><summary>Choices that the standard leaves open ({})</summary>\n\n\
+         | scenario | line | what the target did | level | in |\n|---|--:|---|---|---|",
+        taken.len()
     );
-    out.push_str("| module | statements | shown | failed | not on the wire | not exercised |\n|---|--:|--:|--:|--:|--:|\n");
-    for module in &coverage.modules {
+    for ((file, name, line), (level, cases)) in taken.iter().take(LISTED) {
+        let cases = text(&listed(cases));
+        let _ = writeln!(out, "| {} | {line} | {} | {level} | {cases} |", text(file), text(name));
+    }
+    if taken.len() > LISTED {
+        let _ = writeln!(out, "| … and {} more | | | | |", taken.len() - LISTED);
+    }
+    out.push_str("\n</details>\n\n");
+}
+
+fn modules(out: &mut String, suite: &SuiteResult) {
+    if suite.cases.is_empty() {
+        return;
+    }
+    let modules = Modules::of(suite);
+    out.push_str("## By module\n\n| module | passed | failed | skipped | errors |");
+    for version in &modules.versions {
+        let _ = write!(out, " {version} shown |");
+    }
+    let _ = writeln!(out, "\n|---|--:|--:|--:|--:|{}", "--:|".repeat(modules.versions.len()));
+    for module in modules.rows.iter().chain([&modules.all]) {
+        let tally = module.tally;
+        let number = |number: u32| if number == 0 { "–".to_owned() } else { number.to_string() };
+        let numbers = [tally.passed, tally.failed, tally.skipped, tally.errors].map(number).join(" | ");
+        let _ = write!(out, "| {} | {numbers} |", module.name);
+        for (shown, total) in &module.shown {
+            let share = if *total == 0 { String::new() } else { format!("{shown} of {total}") };
+            let _ = write!(out, " {share} |");
+        }
+        out.push('\n');
+    }
+    out.push_str("\n`shown`: numbered statements of the standard that a passed scenario shows, of all that the module has.\n\n");
+}
+
+/// What nobody should take for shown.
+fn not_exercised(out: &mut String, coverage: &Coverage) {
+    let open: Vec<_> = coverage
+        .rows
+        .iter()
+        .filter(|row| {
+            matches!(
+                row.standing,
+                ClauseStanding::NotShown
+                    | ClauseStanding::Skipped
+                    | ClauseStanding::Error
+                    | ClauseStanding::Unobservable(_)
+            )
+        })
+        .collect();
+    let _ = writeln!(
+        out,
+        "<details><summary>MQTT {}: {} of {} numbered statements shown; what was not</summary>\n",
+        coverage.version, coverage.all.shown, coverage.all.total
+    );
+    for row in open.iter().take(LISTED) {
+        let why = match row.standing {
+            ClauseStanding::Unobservable(why) => format!("not to be seen on the wire: {why}"),
+            ClauseStanding::Skipped => "every scenario that shows it was skipped".to_owned(),
+            ClauseStanding::Error => "every scenario that shows it broke".to_owned(),
+            _ => "not exercised".to_owned(),
+        };
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {} | {} | {} |",
-            module.module, module.total, module.shown, module.failed, module.unobservable, module.not_shown
+            "- [{}]({}) {} *{}*",
+            row.clause.id,
+            row.clause.link(),
+            text(row.clause.summary),
+            text(&why)
         );
     }
-    out.push('\n');
+    if open.len() > LISTED {
+        let _ = writeln!(out, "- … and {} more: see `statements.md`", open.len() - LISTED);
+    }
+    out.push_str("\n</details>\n\n");
 }
 
 fn every_clause(out: &mut String, coverage: &Coverage) {
     let _ = writeln!(
         out,
-        "<details><summary>MQTT {}: every statement</summary>\n\n| statement | section | standing | what it asks for | scenarios |\n|---|---|---|---|---|",
+        "## MQTT {}\n\n| statement | section | standing | what it asks for | scenarios |\n|---|---|---|---|---|",
         coverage.version
     );
     for row in &coverage.rows {
         let standing = match &row.standing {
             ClauseStanding::Shown => "shown".to_owned(),
             ClauseStanding::Failed => "**failed**".to_owned(),
+            ClauseStanding::Nearly => "**nearly**".to_owned(),
+            ClauseStanding::Contested => "contested".to_owned(),
+            ClauseStanding::Error => "error".to_owned(),
             ClauseStanding::Skipped => "skipped".to_owned(),
             ClauseStanding::NotShown => "not exercised".to_owned(),
             ClauseStanding::Unobservable(why) => format!("not on the wire: {why}"),
@@ -206,15 +310,20 @@ fn every_clause(out: &mut String, coverage: &Coverage) {
         let _ = writeln!(
             out,
             "| [{}]({}) | {} | {} | {} | {} |",
-            row.clause,
-            row.link,
-            row.section,
+            row.clause.id,
+            row.clause.link(),
+            row.clause.section,
             text(&standing),
-            text(row.summary),
+            text(row.clause.summary),
             text(&row.files.join(", "))
         );
     }
-    out.push_str("\n</details>\n\n");
+    out.push('\n');
+}
+
+/// Plain text inside an HTML element.
+fn html(plain: &str) -> String {
+    plain.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// Plain text with what Markdown would take for markup escaped.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use mqttspec_scenarios::results::SuiteResult;
 use thiserror::Error;
 
-use crate::{json, markdown};
+use crate::{html, json, junit, markdown};
 
 /// Why the reports could not be written.
 #[derive(Debug, Error)]
@@ -29,17 +29,43 @@ pub enum WriteError {
     /// The suite cannot be told as JSON.
     #[error("cannot tell the results as JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// The suite cannot be told as JUnit XML.
+    #[error("cannot tell the results as JUnit XML: {0}")]
+    Junit(#[from] quick_junit::SerializeError),
+    /// The page cannot be made.
+    #[error(transparent)]
+    Page(#[from] html::PageError),
 }
 
-/// Writes `report.json` and `report.md` into `folder`, which is made if it is missing, and gives back their paths.
+/// Writes `report.json`, `junit.xml`, `report.md`, `statements.md` and `report.html` into `folder`, which is made if it is missing, and
+/// gives back their paths. `strict` as for the exit code.
 ///
 /// # Errors
 /// [`WriteError`] names the path and what the operating system says.
-pub fn write(suite: &SuiteResult, folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
+pub fn write(suite: &SuiteResult, folder: &Path, strict: bool) -> Result<Vec<PathBuf>, WriteError> {
+    let files = [
+        ("report.json", json::report(suite)?),
+        ("junit.xml", junit::report(suite, strict)?),
+        ("report.md", markdown::report(suite, strict)),
+        ("statements.md", markdown::statements(suite)),
+        ("report.html", html::page(std::slice::from_ref(suite))?),
+    ];
+    write_files(folder, &files)
+}
+
+/// Writes `report.html` with several targets beside each other into `folder`, which is made if it is missing, and gives back its path.
+///
+/// # Errors
+/// [`WriteError`] names the path and what the operating system says.
+pub fn write_matrix(suites: &[SuiteResult], folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
+    write_files(folder, &[("report.html", html::page(suites)?)])
+}
+
+fn write_files(folder: &Path, files: &[(&str, String)]) -> Result<Vec<PathBuf>, WriteError> {
     std::fs::create_dir_all(folder)
         .map_err(|source| WriteError::Folder { path: folder.to_owned(), source })?;
     let mut written = Vec::new();
-    for (name, text) in [("report.json", json::report(suite)?), ("report.md", markdown::report(suite))] {
+    for (name, text) in files {
         let path = folder.join(name);
         std::fs::write(&path, text).map_err(|source| WriteError::File { path: path.clone(), source })?;
         written.push(path);

@@ -1,11 +1,12 @@
 //! Transcripts of real runs, reviewed: one scenario of each family that the product is named for, as `mqttspec trace` prints it.
 //! A change of the broker, the world or the notation that moves a byte or a nanosecond shows here.
 
-use std::path::Path;
+mod common;
 
+use common::{scenarios, snapshot};
 use mqttspec_reports::{markdown, seconds};
 use mqttspec_scenarios::run::run;
-use mqttspec_scenarios::suite::{self, KeepTrace, Selection, SuiteOptions};
+use mqttspec_scenarios::suite::{self, KeepTrace, Selection};
 use mqttspec_scenarios::verdict::Verdict;
 
 #[test]
@@ -35,11 +36,8 @@ fn a_packet_identifier_in_flight_is_kept_over_a_reconnect() {
 
 #[test]
 fn the_report_of_the_wills() {
-    let selection = Selection { filters: vec!["wills/".into()], ..Selection::default() };
-    let plan = suite::plan(&suite::read_folder(&scenarios()).unwrap(), &selection);
-    let options = SuiteOptions { keep: KeepTrace::None, ..SuiteOptions::default() };
-    let suite = suite::run_all(&plan, &options, &mut |_, _, _| {});
-    let report = markdown::report(&suite);
+    let suite = common::played("wills/", KeepTrace::None);
+    let report = [markdown::report(&suite, false), markdown::statements(&suite)].concat();
     // What these files do not show is counted in the tables; a line for each such statement would hide the others.
     let shown: String = report
         .lines()
@@ -65,14 +63,4 @@ fn transcript(file: &str) {
         text.push_str(&format!("{:>12}  {}\n", seconds(line.at_ns, 6), line.text));
     }
     snapshot(&file.trim_end_matches(".mqtt").replace('/', "-"), &text);
-}
-
-fn scenarios() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
-}
-
-fn snapshot(name: &str, text: &str) {
-    insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
-        insta::assert_snapshot!(name, text);
-    });
 }

@@ -154,7 +154,7 @@ function line(item, index) {
   const cells = clauses
     ? [element('td', { class: 'id' }, item.id), element('td', { class: 'level' }, element('span', { class: 'tag' }, item.level)),
       element('td', { class: 'what' }, item.summary, item.reading ? element('span', { class: 'tag contested' }, 'contested') : '')]
-    : [element('td', { class: 'id' }, item.file.slice(item.file.lastIndexOf('/') + 1).replace(/\.mqtt$/, '')), element('td', { class: 'level' }, element('span', { class: 'tag' }, item.version)),
+    : [element('td', { class: 'id' }, item.file.slice(item.file.lastIndexOf('/') + 1).replace(/\.mqtt$/, '')), element('td', { class: 'version' }, element('span', { class: 'tag' }, item.version)),
       element('td', { class: 'what' }, item.title, element('small', {}, [item.row && `row ${item.row}`, item.tests === 'client' && 'tests a client'].filter(Boolean).join(' · ')))];
   const words = wordsOf(item).map((word) => element('td', { class: 'cell' }, mark(word)));
   const row = element('tr', { class: 'item', tabindex: index === 0 ? '0' : '-1', 'data-index': index, 'aria-expanded': clauses ? 'false' : null, onclick: (event) => {

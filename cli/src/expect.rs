@@ -1,0 +1,65 @@
+//! `run --expect`: the exit code by a list of known failures.
+
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use mqttspec_reports::SuiteResult;
+use mqttspec_reports::baseline::{Baseline, BaselineError};
+use thiserror::Error;
+
+use crate::arguments::RunArguments;
+use crate::{FAILED, HOLDS, NOT_JUDGED, Trouble};
+
+/// Why there is nothing to compare with.
+#[derive(Debug, Error)]
+pub(crate) enum ExpectError {
+    #[error("cannot read {}: {source}\n  `--write-expect` makes the file", path.display())]
+    Missing { path: PathBuf, source: std::io::Error },
+    #[error("{}: {source}", path.display())]
+    Format { path: PathBuf, source: BaselineError },
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+}
+
+/// The known failures, read before anything runs: a mistake in the file is not found out after a long run.
+pub(crate) fn known(arguments: &RunArguments) -> Result<Option<Baseline>, ExpectError> {
+    let Some(path) = &arguments.expect else { return Ok(None) };
+    match std::fs::read_to_string(path) {
+        Ok(text) => Baseline::read(&text)
+            .map(Some)
+            .map_err(|source| ExpectError::Format { path: path.clone(), source }),
+        Err(error) if error.kind() == ErrorKind::NotFound && arguments.write_expect => {
+            Ok(Some(Baseline::default()))
+        }
+        Err(source) => Err(ExpectError::Missing { path: path.clone(), source }),
+    }
+}
+
+/// The exit code of a run: by the list where there is one.
+pub(crate) fn judge(
+    known: Option<&Baseline>,
+    suite: &SuiteResult,
+    arguments: &RunArguments,
+) -> Result<u8, Trouble> {
+    let code = suite.exit_code(arguments.strict);
+    let (Some(known), Some(path)) = (known, &arguments.expect) else { return Ok(code) };
+    let mut out = anstream::stdout();
+    write!(out, "\n{}", known.compare(suite, arguments.strict).text())?;
+    if arguments.write_expect {
+        let rewritten = known.rewritten(suite, arguments.strict);
+        write_to(path, &rewritten)?;
+        writeln!(anstream::stderr(), "wrote {} ({} known)", path.display(), rewritten.len())?;
+        return Ok(if code == NOT_JUDGED { code } else { HOLDS });
+    }
+    let as_known = known.compare(suite, arguments.strict).is_empty();
+    Ok(match code {
+        NOT_JUDGED => code,
+        _ if as_known => HOLDS,
+        _ => FAILED,
+    })
+}
+
+fn write_to(path: &Path, baseline: &Baseline) -> Result<(), ExpectError> {
+    std::fs::write(path, baseline.text())
+        .map_err(|source| ExpectError::Write { path: path.to_owned(), source })
+}

@@ -1,0 +1,95 @@
+//! One case that failed, told so that somebody who has never seen the scenario can act on it.
+
+use mqttspec_scenarios::results::CaseResult;
+use mqttspec_scenarios::verdict::{Failure, Verdict};
+
+use super::{BAD, HEAD, ODD, QUIET, cut, indented, line, whole_words};
+use crate::{Outcome, failure, seconds};
+
+/// The column in which values stand.
+const VALUES: usize = 15;
+
+/// One case that failed or broke, with everything that is known about its failures.
+#[must_use]
+pub fn bad_case(case: &CaseResult, width: u16) -> String {
+    let width = usize::from(width.max(40));
+    let mut out = String::new();
+    let (word, style) = match Outcome::of(case) {
+        _ if case.verdict == Verdict::Error => ("BROKE", BAD),
+        Outcome::Nearly => ("NEARLY", ODD),
+        Outcome::Contested => ("CONTESTED", ODD),
+        _ => ("FAILED", BAD),
+    };
+    line(&mut out, &format!("{style}{word}{style:#} {HEAD}{}{HEAD:#}", case.name()));
+    let options = whole_words(width).initial_indent("  ").subsequent_indent("  ");
+    for part in textwrap::wrap(&case.title, options) {
+        line(&mut out, &part);
+    }
+    let seeds = failure::seeds(case);
+    if !seeds.is_empty() {
+        line(&mut out, &format!("  {QUIET}under {seeds}{QUIET:#}"));
+    }
+    if !case.reason.is_empty() {
+        line(&mut out, &indented(&case.reason, 2));
+    }
+    if let Some(reading) = &case.reading {
+        row(&mut out, "reading", reading, width);
+    }
+    for (index, failure) in case.failures.iter().enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        one_failure(&mut out, failure, width);
+    }
+    out
+}
+
+fn one_failure(out: &mut String, failure: &Failure, width: usize) {
+    let mut linked = String::new();
+    for (requirement, link) in failure::requirements(failure).iter().zip(failure::links(failure)) {
+        row(out, "requirement", requirement, width);
+        // Several clauses of one section: its address once.
+        if !link.is_empty() && link != linked {
+            unbroken(out, "", &link);
+            linked = link;
+        }
+    }
+    row(out, "level", &failure.level.to_string(), width);
+    row(out, "found by", &failure::place(failure), width);
+    if !failure.source.is_empty() {
+        row(out, "line", &failure.source, width);
+    }
+    row(out, "expected", &failure.expected, width);
+    row(out, "actual", &failure.actual, width);
+    if !failure.actual_hex.is_empty() {
+        row(out, "bytes", &failure::bytes(&failure.actual_hex), width);
+    }
+    if let Some(nearly) = &failure.nearly {
+        row(out, "nearly", nearly, width);
+    }
+    if !failure.transcript.is_empty() {
+        line(out, &format!("  {QUIET}transcript{QUIET:#}"));
+        for entry in &failure.transcript {
+            let time = seconds(entry.at_ns, 6);
+            let room = width.saturating_sub(18);
+            line(out, &format!("    {QUIET}{time:>12}{QUIET:#}  {}", cut(&entry.text, room.max(24))));
+        }
+    }
+    unbroken(out, "again", &failure.command);
+}
+
+/// A name and a value that goes on in its own column.
+fn row(out: &mut String, name: &str, text: &str, width: usize) {
+    let mut name = format!("  {QUIET}{name:<11}{QUIET:#}  ");
+    for part in
+        text.lines().flat_map(|part| textwrap::wrap(part, whole_words(width.saturating_sub(VALUES).max(20))))
+    {
+        line(out, format!("{name}{part}").trim_end());
+        name = " ".repeat(VALUES);
+    }
+}
+
+/// A name and a value that is to be copied.
+fn unbroken(out: &mut String, name: &str, text: &str) {
+    line(out, &format!("  {QUIET}{name:<11}{QUIET:#}  {text}"));
+}

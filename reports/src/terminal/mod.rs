@@ -1,0 +1,149 @@
+//! What the person at the terminal sees when a suite has ended: a tree by protocol area, every failure with all that is needed to act
+//! on it, a table by module with the share of the standard that was shown, and one last line that says it all.
+//!
+//! Everything fits the width that the caller gives, down to 40 columns; only addresses and commands, which are copied, are never broken.
+
+mod failures;
+mod modules;
+mod tree;
+
+pub use failures::bad_case;
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use mqttspec_scenarios::results::SuiteResult;
+use mqttspec_scenarios::verdict::Verdict;
+
+use crate::{Coverage, Outcome, outcome};
+
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const ODD: Style = AnsiColor::Yellow.on_default();
+pub(crate) const HEAD: Style = Style::new().bold();
+pub(crate) const QUIET: Style = Style::new().dimmed();
+
+/// How many failures are told in full; the others stand in the tree, and in the files of `--report`.
+const TOLD_IN_FULL: usize = 30;
+
+/// The whole summary for a terminal of `width` columns, with ANSI styles that the caller strips where nobody sees them. `strict` as for
+/// the exit code.
+#[must_use]
+pub fn summary(suite: &SuiteResult, width: u16, strict: bool) -> String {
+    let mut out = String::new();
+    heading(&mut out, suite, width);
+    out.push('\n');
+    out.push_str(&tree::tree(suite, width));
+    for error in &suite.errors {
+        line(&mut out, &format!("\n{BAD}cannot be read{BAD:#}  {}", error.file));
+        line(&mut out, &indented(&error.message, 2));
+    }
+    let bad: Vec<_> =
+        suite.cases.iter().filter(|case| matches!(case.verdict, Verdict::Fail | Verdict::Error)).collect();
+    for case in bad.iter().take(TOLD_IN_FULL) {
+        out.push('\n');
+        out.push_str(&bad_case(case, width));
+    }
+    if bad.len() > TOLD_IN_FULL {
+        let more = bad.len() - TOLD_IN_FULL;
+        paragraph(
+            &mut out,
+            &format!("{more} more failures stand in the tree above; `--report DIR` tells all."),
+            width,
+        );
+    }
+    if !suite.cases.is_empty() {
+        out.push('\n');
+        out.push_str(&modules::table(suite, width));
+        out.push('\n');
+        for coverage in Coverage::of(suite) {
+            paragraph(&mut out, &modules::share(&coverage), width);
+        }
+    }
+    out.push('\n');
+    last_line(&mut out, suite, width, strict);
+    out
+}
+
+fn heading(out: &mut String, suite: &SuiteResult, width: u16) {
+    let runs: usize = suite.cases.iter().map(|case| case.runs as usize).sum();
+    let (cases, runs) = (count(suite.cases.len(), "case"), count(runs, "run"));
+    let text = format!("{}, seed {}, {cases}, {runs}", suite.target, suite.seed);
+    for part in textwrap::wrap(&text, whole_words(usize::from(width))) {
+        line(out, &format!("{HEAD}{part}{HEAD:#}"));
+    }
+    if let Some(tolerance) = suite.target.tolerance_ms {
+        line(out, &format!("{QUIET}tolerance {tolerance} ms{QUIET:#}"));
+    }
+    for (what, how) in &suite.target.capabilities {
+        line(out, &format!("  {QUIET}{what}{QUIET:#} {how}"));
+    }
+    for note in &suite.notes {
+        paragraph(out, &format!("note: {note}"), width);
+    }
+}
+
+fn last_line(out: &mut String, suite: &SuiteResult, width: u16, strict: bool) {
+    let mut counts = [0_usize; 6];
+    for case in &suite.cases {
+        counts[Outcome::of(case) as usize] += 1;
+    }
+    let number = |outcome: Outcome| counts[outcome as usize];
+    let mut text = format!(
+        "{} passed, {} failed, {} skipped, {}",
+        number(Outcome::Passed),
+        number(Outcome::Failed) + number(Outcome::Nearly),
+        number(Outcome::Skipped),
+        count(number(Outcome::Error), "error")
+    );
+    if number(Outcome::Nearly) > 0 {
+        let _ = write!(text, "; {} of the failures nearly right", number(Outcome::Nearly));
+    }
+    if number(Outcome::Contested) > 0 {
+        let _ = write!(text, "; {} failed under a contested reading", number(Outcome::Contested));
+    }
+    if !suite.errors.is_empty() {
+        let _ = write!(text, "; {} cannot be read", count(suite.errors.len(), "file"));
+    }
+    let style = if suite.exit_code(strict) == 0 { GOOD } else { BAD };
+    for part in textwrap::wrap(
+        &format!("{text}. {}", outcome::sentence(suite, strict)),
+        whole_words(usize::from(width)),
+    ) {
+        line(out, &format!("{style}{part}{style:#}"));
+    }
+}
+
+pub(crate) fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+pub(crate) fn line(out: &mut String, text: &str) {
+    out.push_str(text);
+    out.push('\n');
+}
+
+/// Lines are broken between words only: what has a hyphen is a name that somebody may want to search for.
+pub(crate) fn whole_words(width: usize) -> textwrap::Options<'static> {
+    textwrap::Options::new(width).word_splitter(textwrap::WordSplitter::NoHyphenation)
+}
+
+/// Plain text, broken at the width.
+pub(crate) fn paragraph(out: &mut String, text: &str, width: u16) {
+    for part in textwrap::wrap(text, whole_words(usize::from(width)).subsequent_indent("  ")) {
+        line(out, &part);
+    }
+}
+
+pub(crate) fn indented(text: &str, by: usize) -> String {
+    text.lines().map(|text| format!("{:by$}{text}", "")).collect::<Vec<_>>().join("\n")
+}
+
+/// Text that fits a width, cut at its end where it does not.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let cut: String = text.chars().take(width.saturating_sub(1)).collect();
+    format!("{}…", cut.trim_end())
+}

@@ -1,0 +1,65 @@
+//! The closing table: the parts of the protocol, what came of their cases, and how much of the standard was shown.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use mqttspec_scenarios::results::SuiteResult;
+
+use crate::{Coverage, Modules};
+
+/// From this width on the table has all columns.
+const WIDE: u16 = 76;
+
+pub(super) fn table(suite: &SuiteResult, width: u16) -> String {
+    let modules = Modules::of(suite);
+    let wide = width >= WIDE;
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    let mut header: Vec<String> = vec!["module".into()];
+    let words = if wide { ["passed", "failed", "skipped", "errors"] } else { ["✓", "✗", "↷", "!"] };
+    header.extend(words.map(str::to_owned));
+    let long = |version: &String| format!("{version} shown");
+    header.extend(modules.versions.iter().map(|version| if wide { long(version) } else { version.clone() }));
+    let columns = header.len();
+    table.set_header(header);
+    for module in modules.rows.iter().chain([&modules.all]) {
+        let number = |number: u32| if number == 0 { "–".to_owned() } else { number.to_string() };
+        let tally = module.tally;
+        let name = if wide { module.name.to_owned() } else { super::cut(module.name, 14) };
+        let mut cells = vec![name];
+        cells.extend([tally.passed, tally.failed, tally.skipped, tally.errors].map(number));
+        cells.extend(module.shown.iter().map(|(shown, total)| match total {
+            0 => String::new(),
+            _ if wide => format!("{shown} of {total}"),
+            _ => format!("{}%", shown * 100 / total),
+        }));
+        table.add_row(cells);
+    }
+    for column in 1..columns {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+            if !wide {
+                column.set_padding((0, 0));
+            }
+        }
+    }
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// How much of one standard was shown, and what was not.
+pub(super) fn share(coverage: &Coverage) -> String {
+    let all = &coverage.all;
+    let mut parts = vec![format!("{} of {} shown", all.shown, all.total)];
+    if all.failed > 0 {
+        parts.push(format!("{} failed", all.failed));
+    }
+    if all.contested > 0 {
+        parts.push(format!("{} failed under a contested reading", all.contested));
+    }
+    if all.skipped > 0 {
+        parts.push(format!("{} skipped or broken", all.skipped));
+    }
+    if all.unobservable > 0 {
+        parts.push(format!("{} not to be seen on the wire", all.unobservable));
+    }
+    parts.push(format!("{} not exercised", all.not_shown));
+    format!("numbered clauses of MQTT {}: {}", coverage.version, parts.join(", "))
+}

@@ -1,0 +1,78 @@
+//! The tree by area: a line for each folder of scenarios, and below it only what did not pass.
+
+use std::collections::BTreeMap;
+
+use mqttspec_scenarios::results::{CaseResult, SuiteResult, Tally};
+use mqttspec_scenarios::verdict::Verdict;
+
+use super::{BAD, GOOD, HEAD, ODD, QUIET, count, cut, line, whole_words};
+use crate::{Outcome, outcome};
+
+pub(super) fn tree(suite: &SuiteResult, width: u16) -> String {
+    let width = usize::from(width.max(40));
+    let mut out = String::new();
+    let mut folders: BTreeMap<&str, Vec<&CaseResult>> = BTreeMap::new();
+    for case in &suite.cases {
+        folders.entry(case.folder()).or_default().push(case);
+    }
+    let names = folders.keys().map(|name| name.chars().count()).max().unwrap_or(0).clamp(8, width / 2);
+    for (folder, cases) in &folders {
+        let mut tally = Tally::default();
+        cases.iter().for_each(|case| tally.add(case.verdict));
+        let (sign, style) = match () {
+            () if tally.failed + tally.errors > 0 => ('✗', BAD),
+            () if tally.passed == 0 => ('↷', ODD),
+            () => ('✓', GOOD),
+        };
+        let name = cut(if folder.is_empty() { "." } else { folder }, names);
+        let room = width.saturating_sub(names + 4);
+        let counts = cut(&counts(tally), room);
+        line(&mut out, &format!("{style}{sign}{style:#} {HEAD}{name:<names$}{HEAD:#}  {counts}"));
+        for case in cases.iter().filter(|case| matches!(case.verdict, Verdict::Fail | Verdict::Error)) {
+            bad(&mut out, case, width);
+        }
+        skipped(&mut out, cases, width);
+    }
+    out
+}
+
+fn counts(tally: Tally) -> String {
+    let parts = [
+        (tally.passed, "passed"),
+        (tally.failed, "failed"),
+        (tally.skipped, "skipped"),
+        (tally.errors, if tally.errors == 1 { "error" } else { "errors" }),
+    ];
+    let parts = parts.iter().filter(|(number, _)| *number > 0);
+    parts.map(|(number, word)| format!("{number} {word}")).collect::<Vec<_>>().join(", ")
+}
+
+fn bad(out: &mut String, case: &CaseResult, width: usize) {
+    let outcome = Outcome::of(case);
+    let style = if matches!(outcome, Outcome::Failed | Outcome::Error) { BAD } else { ODD };
+    let sign = match outcome {
+        Outcome::Error => '!',
+        Outcome::Nearly => '≈',
+        Outcome::Contested => '?',
+        _ => '✗',
+    };
+    let name = case.name();
+    let name = name.strip_prefix(case.folder()).unwrap_or(&name).trim_start_matches('/');
+    let word = format!("{outcome}{}", outcome::weaker(case.level));
+    let room = width.saturating_sub(word.chars().count() + 7);
+    line(out, &format!("    {style}{sign}{style:#} {} {style}{word}{style:#}", cut(name, room)));
+}
+
+/// What was skipped, a line for each reason.
+fn skipped(out: &mut String, cases: &[&CaseResult], width: usize) {
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for case in cases.iter().filter(|case| case.verdict == Verdict::Skip) {
+        *reasons.entry(&case.reason).or_default() += 1;
+    }
+    for (reason, number) in reasons {
+        let options = whole_words(width).initial_indent("    ↷ ").subsequent_indent("      ");
+        for part in textwrap::wrap(&format!("{}: {reason}", count(number, "case")), options) {
+            line(out, &format!("{QUIET}{part}{QUIET:#}"));
+        }
+    }
+}

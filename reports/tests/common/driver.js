@@ -1,0 +1,64 @@
+'use strict';
+// Put into the page by tests/programs.rs: keys and clicks, and what must follow.
+(() => {
+  const said = [];
+  const check = (what, holds) => said.push(`${holds ? 'right' : 'WRONG'}: ${what}`);
+  const press = (key, target = document.activeElement ?? document.body) => target.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+  const rows = () => [...document.querySelectorAll('tr.item')];
+  const at = () => document.activeElement.closest('tr.item');
+  try {
+    const all = rows().length;
+    check('every statement has a line', all === data.clauses.length && all > 390);
+    check('two targets are two columns', rows()[0].querySelectorAll('td.cell').length === 2);
+    press('j'); check('j goes to the first line', at() === rows()[0]);
+    press('ArrowDown'); check('the arrow goes down', at() === rows()[1]);
+    press('k'); check('k goes back', at() === rows()[0]);
+    press('n'); check('n goes to what failed', at().querySelector('.mark.failed, .mark.nearly') !== null);
+    press('Enter'); check('Enter opens a statement', at().nextElementSibling.classList.contains('more'));
+    const link = at().nextElementSibling.querySelector('a');
+    check('it links to the standard', link.href.startsWith('https://docs.oasis-open.org/mqtt/'));
+    press('Enter'); check('and shuts it', !at().nextElementSibling.classList.contains('more'));
+    document.querySelector('[data-verdict=failed]').click();
+    check('a verdict filters', rows().length > 0 && rows().every((row) => row.querySelector('.mark.failed')));
+    check('the address says so', location.hash.includes('verdict=failed'));
+    document.querySelector('[data-verdict=failed]').click();
+    check('and lets go', rows().length === all);
+    [...document.querySelectorAll('#version button')].find((button) => button.textContent.includes('3.1.1')).click();
+    check('a version filters', rows().length < all && document.getElementById('found').textContent.includes(' of '));
+    document.querySelector('#areas button').click();
+    check('an area filters', document.querySelectorAll('tr.group').length === 1);
+    document.getElementById('reset').click(); check('everything comes back', rows().length === all);
+    document.querySelector('#role button').click(); check('a role filters', rows().length < all);
+    document.getElementById('reset').click();
+    press('s'); check('s lists scenarios', rows().length === data.cases.length);
+    press('/'); check('/ goes to the search', document.activeElement.id === 'search');
+    document.activeElement.value = 'disconnect will'; document.activeElement.dispatchEvent(new Event('input'));
+    check('words are searched', rows().length > 0 && rows().length < data.cases.length);
+    document.activeElement.value = ''; document.activeElement.dispatchEvent(new Event('input'));
+    document.activeElement.blur();
+    press('f', document.body); check('f shows what failed', rows().length > 0 && rows().every((row) => row.querySelector('.mark.fail, .mark.nearly, .mark.error')));
+    const shown = rows().find((row) => items[row.dataset.index].file.includes('not-published-on-disconnect'));
+    focusRow(shown); press('Enter');
+    const detail = document.getElementById('detail');
+    check('Enter opens a scenario', !detail.hidden && detail.querySelector('h2').textContent.length > 0);
+    check('its failure is told', detail.querySelector('.failure code') !== null);
+    const packets = [...detail.querySelectorAll('svg.diagram g.packet')];
+    check('its diagram is drawn', packets.length > 0 && detail.querySelectorAll('svg .host').length === 3);
+    check('its failing step is marked', detail.querySelector('svg g.failure.bad') !== null && detail.querySelector('svg g.packet.bad') !== null);
+    check('its fault is a band', detail.querySelector('svg rect.band.severe') !== null);
+    packets[0].focus();
+    check('a packet shows its bytes', document.querySelector('#packet pre').textContent.startsWith('0000  10'));
+    press('ArrowDown'); check('the arrow goes to the next packet', document.activeElement === packets[1]);
+    press('t'); check('t shows the other target', state.target === '1');
+    press('Escape'); check('Escape shuts it and goes back', detail.hidden && document.activeElement === shown);
+    press('?'); check('? explains the keys', document.getElementById('keys').open);
+    press('Escape'); check('Escape shuts that too', !document.getElementById('keys').open);
+    said.push(`ready after ${document.documentElement.dataset.ready} ms`);
+  } catch (error) {
+    said.push(`WRONG: ${error.stack}`);
+  }
+  const pre = document.createElement('pre');
+  pre.id = 'driven';
+  pre.textContent = said.join('\n');
+  document.body.append(pre);
+})();
