@@ -13,6 +13,7 @@ ulimit -n "$(ulimit -Hn)"
 
 brokers=()
 start_ours() { # NAME ARGUMENT…
+  : >"$scratch/ready"
   "$release/mqttspec" serve --listen 0 --listen 0 --listen 0 --listen 0 --listen 0 --option queue_maximum=0 "${@:2}" >"$scratch/ready" &
   until grep -q '^ready' "$scratch/ready"; do sleep 0.1; done
   brokers+=("$1=$!:$(grep -o ':[0-9]\+' "$scratch/ready" | tr -d : | paste -sd ,)")
