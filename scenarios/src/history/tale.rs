@@ -3,11 +3,11 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use mqttspec_codec::{
-    ConnAck, Connect, Packet, PacketIdentifier, PubAck, PubComp, PubRec, PubRel, Publish, QoS,
-    ReceiveMaximum, Role, SubAck, SubAckReason, Subscribe, Subscription, TopicFilter, TopicName, Utf8String,
-    Version,
+    ConnAck, Connect, MaximumPacketSize, Packet, PacketIdentifier, PubAck, PubComp, PubRec, PubRel, Publish,
+    QoS, ReceiveMaximum, Role, SubAck, SubAckReason, Subscribe, Subscription, TopicAliasMaximum, TopicFilter,
+    TopicName, Utf8String, Version,
 };
 
 use super::{Asked, ConnectionKey, Ending, Event, History, Lane, LaneInfo, Message, Told, What};
@@ -19,6 +19,8 @@ pub(crate) struct Tale {
     connections: Vec<u32>,
     clean: bool,
     receive_maximum: Option<u16>,
+    maximum_packet_size: Option<u32>,
+    topic_alias_maximum: Option<u16>,
 }
 
 impl Tale {
@@ -31,6 +33,8 @@ impl Tale {
             connections: vec![0; hosts.len()],
             clean: true,
             receive_maximum: None,
+            maximum_packet_size: None,
+            topic_alias_maximum: None,
         }
     }
 
@@ -43,6 +47,18 @@ impl Tale {
     /// The observer of the next connections takes so many PUBLISH packets at once.
     pub(crate) fn receive_maximum(mut self, maximum: u16) -> Self {
         self.receive_maximum = Some(maximum);
+        self
+    }
+
+    /// The observer of the next connections takes packets of so many bytes.
+    pub(crate) fn maximum_packet_size(mut self, bytes: u32) -> Self {
+        self.maximum_packet_size = Some(bytes);
+        self
+    }
+
+    /// The observer of the next connections takes Topic Aliases up to this one.
+    pub(crate) fn topic_alias_maximum(mut self, maximum: u16) -> Self {
+        self.topic_alias_maximum = Some(maximum);
         self
     }
 
@@ -60,12 +76,20 @@ impl Tale {
 
     /// The observer sends a packet.
     pub(crate) fn sent(self, host: &str, packet: impl Into<Packet>) -> Self {
-        self.push(host, What::Sent { packet: packet.into(), bytes: Bytes::new() })
+        let (packet, bytes) = self.encoded(packet);
+        self.push(host, What::Sent { packet, bytes })
     }
 
     /// The peer's packet arrives.
     pub(crate) fn received(self, host: &str, packet: impl Into<Packet>) -> Self {
-        self.push(host, What::Received { packet: packet.into(), bytes: Bytes::new() })
+        let (packet, bytes) = self.encoded(packet);
+        self.push(host, What::Received { packet, bytes })
+    }
+
+    fn encoded(&self, packet: impl Into<Packet>) -> (Packet, Bytes) {
+        let (packet, mut bytes) = (packet.into(), BytesMut::new());
+        packet.encode(self.version, &mut bytes).expect("a packet of the version");
+        (packet, bytes.freeze())
     }
 
     /// The observer misbehaves.
@@ -100,6 +124,19 @@ impl Tale {
             match observer {
                 Role::Client => connect = connect.with(maximum),
                 Role::Server => ack = ack.with(maximum),
+            }
+        }
+        if let Some(bytes) = self.maximum_packet_size {
+            let size = MaximumPacketSize(bytes.try_into().expect("not 0"));
+            match observer {
+                Role::Client => connect = connect.with(size),
+                Role::Server => ack = ack.with(size),
+            }
+        }
+        if let Some(maximum) = self.topic_alias_maximum {
+            match observer {
+                Role::Client => connect = connect.with(TopicAliasMaximum(maximum)),
+                Role::Server => ack = ack.with(TopicAliasMaximum(maximum)),
             }
         }
         let version = self.version;

@@ -18,6 +18,8 @@ pub(super) struct Glance<'a> {
     pub(super) version: Version,
     /// The side that is judged.
     pub(super) peer: Role,
+    /// The bytes of the packet.
+    pub(super) size: usize,
     /// What happened.
     pub(super) seen: Seen<'a>,
 }
@@ -108,7 +110,11 @@ impl Conversations {
             What::ReceivedMalformed { error, .. } => Seen::Malformed(error),
             _ => return None,
         };
-        Some(Glance { connection, version, peer, seen })
+        let size = match &event.what {
+            What::Sent { bytes, .. } | What::Received { bytes, .. } => bytes.len(),
+            _ => 0,
+        };
+        Some(Glance { connection, version, peer, size, seen })
     }
 
     /// Drops what is known of the lane's connections before this one.

@@ -8,8 +8,10 @@ mod acknowledgement_order;
 mod conversation;
 mod exchanges;
 mod hand_shakes;
+mod maximum_packet_size;
 mod packet_identifiers;
 mod receive_maximum;
+mod topic_aliases;
 mod well_formed;
 
 #[cfg(test)]
@@ -94,7 +96,7 @@ pub fn judge(history: &History) -> Vec<Violation> {
 
 /// Every monitor, in the middle of a history that goes on: for live traffic, which is judged while it happens.
 pub struct Monitors {
-    watchers: [(&'static str, Box<dyn Watcher>); 5],
+    watchers: [(&'static str, Box<dyn Watcher>); 7],
     conversations: Conversations,
 }
 
@@ -107,6 +109,8 @@ impl Default for Monitors {
                 ("QoS hand-shakes", Box::<hand_shakes::HandShakes>::default()),
                 ("order of acknowledgements", Box::<acknowledgement_order::AcknowledgementOrder>::default()),
                 ("Receive Maximum", Box::<receive_maximum::ReceiveMaximum>::default()),
+                ("Maximum Packet Size", Box::<maximum_packet_size::MaximumPacketSize>::default()),
+                ("Topic Aliases", Box::<topic_aliases::TopicAliases>::default()),
             ],
             conversations: Conversations::default(),
         }

@@ -308,3 +308,73 @@ fn a_packet_of_the_wrong_side() {
 fn what_the_harness_provokes_is_not_judged() {
     fine(&broker(Version::V5).connects("a", false).raw("a").received("a", puback(1)).history());
 }
+
+#[test]
+fn no_packet_above_the_maximum_packet_size() {
+    // PUBLISH at QoS 1 to "t" with 12 bytes: 2 of fixed header, 3 of topic, 2 of identifier, 1 of properties.
+    let tale = |size| {
+        broker(Version::V5)
+            .maximum_packet_size(size)
+            .connects("a", false)
+            .received("a", publish(QOS1, 1, "twelve bytes"))
+    };
+    fine(&tale(20).history());
+    let violation = broken(tale(19), Version::V5, "Maximum Packet Size", &["MQTT-3.1.2-24"]);
+    insta::assert_snapshot!(violation.actual, @"a packet of 20 bytes of the Server");
+    let tale = client(Version::V5)
+        .maximum_packet_size(19)
+        .connects("a", false)
+        .received("a", publish(QOS1, 1, "twelve bytes"));
+    broken(tale, Version::V5, "Maximum Packet Size", &["MQTT-3.2.2-15"]);
+}
+
+#[test]
+fn a_connack_counts_against_the_maximum_packet_size() {
+    // CONNACK of 5 bytes: 2 of fixed header, flags, Reason Code, no properties.
+    fine(&broker(Version::V5).maximum_packet_size(5).connects("a", false).history());
+    let tale = broker(Version::V5).maximum_packet_size(4).connects("a", false);
+    broken(tale, Version::V5, "Maximum Packet Size", &["MQTT-3.1.2-24"]);
+}
+
+/// A message with a Topic Alias; with the topic or without.
+fn aliased(alias: u16, named: bool) -> mqttspec_codec::Publish {
+    let alias = mqttspec_codec::TopicAlias(alias.try_into().expect("not 0"));
+    let mut publish = publish(QoS::AtMostOnce, 0, "one").with(alias);
+    if !named {
+        publish.topic = None;
+    }
+    publish
+}
+
+#[test]
+fn topic_aliases_up_to_the_maximum() {
+    let tale = || broker(Version::V5).topic_alias_maximum(2).connects("a", false);
+    fine(&tale().received("a", aliased(2, true)).received("a", aliased(2, false)).history());
+    let above = ["MQTT-3.3.2-11", "MQTT-3.1.2-26"];
+    broken(tale().received("a", aliased(3, true)), Version::V5, "Topic Aliases", &above);
+    let tale =
+        client(Version::V5).topic_alias_maximum(2).connects("a", false).received("a", aliased(3, true));
+    broken(tale, Version::V5, "Topic Aliases", &["MQTT-3.3.2-9", "MQTT-3.2.2-17"]);
+}
+
+#[test]
+fn no_topic_alias_where_no_maximum_is_announced() {
+    let tale = broker(Version::V5).connects("a", false).received("a", aliased(1, true));
+    broken(tale, Version::V5, "Topic Aliases", &["MQTT-3.1.2-27"]);
+    let tale = client(Version::V5).connects("a", false).received("a", aliased(1, true));
+    broken(tale, Version::V5, "Topic Aliases", &["MQTT-3.2.2-18"]);
+}
+
+#[test]
+fn topic_aliases_end_with_their_connection() {
+    let tale = broker(Version::V5)
+        .topic_alias_maximum(2)
+        .connects("a", false)
+        .received("a", aliased(1, true))
+        .lost("a")
+        .resuming()
+        .connects("a", true)
+        .received("a", aliased(1, false));
+    let violation = broken(tale, Version::V5, "Topic Aliases", &["MQTT-3.3.2-7"]);
+    insta::assert_snapshot!(violation.actual, @"Topic Alias 1, which the Server has not set, in place of the Topic Name");
+}

@@ -1,0 +1,96 @@
+//! No Topic Alias is above the Topic Alias Maximum of the side that gets it, and none stands for a topic that was not named on its connection.
+//!
+//! MQTT 5.0 §3.1.2.11.5, §3.2.2.3.8, §3.3.2.3.4. Maximum and mappings belong to one Network Connection.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mqttspec_codec::{Packet, Publish, Role, TopicAlias, TopicAliasMaximum, Version};
+
+use super::conversation::{Glance, Seen};
+use super::{Breach, Clauses, Watcher, outlives};
+use crate::history::ConnectionKey;
+
+const ABOVE: Clauses = Clauses {
+    server_5: &["MQTT-3.3.2-11", "MQTT-3.1.2-26"],
+    client_5: &["MQTT-3.3.2-9", "MQTT-3.2.2-17"],
+    server_3_1_1: &[],
+    client_3_1_1: &[],
+};
+
+const NOT_WANTED: Clauses = Clauses {
+    server_5: &["MQTT-3.1.2-27"],
+    client_5: &["MQTT-3.2.2-18"],
+    server_3_1_1: &[],
+    client_3_1_1: &[],
+};
+
+const NOT_SET: Clauses = Clauses::both(&["MQTT-3.3.2-7"], &[]);
+
+#[derive(Default)]
+pub(super) struct TopicAliases {
+    connections: BTreeMap<ConnectionKey, Aliases>,
+}
+
+#[derive(Default)]
+struct Aliases {
+    /// What the observer announced; 0 where it announced nothing.
+    maximum: u16,
+    /// Which aliases the peer has set.
+    set: BTreeSet<u16>,
+}
+
+impl Watcher for TopicAliases {
+    fn see(&mut self, glance: &Glance<'_>) -> Vec<Breach> {
+        if glance.version != Version::V5 {
+            return Vec::new();
+        }
+        let aliases = self.connections.entry(glance.connection).or_default();
+        let announced = match glance.seen {
+            Seen::Connect { packet, .. } if glance.peer == Role::Server => {
+                packet.properties.get::<TopicAliasMaximum>()
+            }
+            Seen::ConnAck { packet, .. } if glance.peer == Role::Client => {
+                packet.properties.get::<TopicAliasMaximum>()
+            }
+            Seen::FromPeer(Packet::Publish(publish)) => {
+                return aliases.judge(glance, publish).into_iter().collect();
+            }
+            _ => None,
+        };
+        if let Some(maximum) = announced {
+            aliases.maximum = maximum.0;
+        }
+        Vec::new()
+    }
+
+    fn forget_before(&mut self, connection: ConnectionKey) {
+        self.connections.retain(|key, _| outlives(key, connection));
+    }
+}
+
+impl Aliases {
+    fn judge(&mut self, glance: &Glance<'_>, publish: &Publish) -> Option<Breach> {
+        let alias = publish.properties.get::<TopicAlias>()?.0.get();
+        let peer = glance.peer;
+        if alias > self.maximum {
+            let clauses = if self.maximum == 0 { NOT_WANTED } else { ABOVE };
+            return Some(Breach {
+                clauses: clauses.of(glance),
+                expected: match self.maximum {
+                    0 => "no Topic Alias (no Topic Alias Maximum was announced)".to_owned(),
+                    maximum => format!("no Topic Alias above {maximum} (Topic Alias Maximum)"),
+                },
+                actual: format!("Topic Alias {alias} in a PUBLISH of the {peer}"),
+            });
+        }
+        if publish.topic.is_some() {
+            self.set.insert(alias);
+            return None;
+        }
+        (!self.set.contains(&alias)).then(|| Breach {
+            clauses: NOT_SET.of(glance),
+            expected: "a Topic Name, or a Topic Alias that was set on this Network Connection".to_owned(),
+            actual: format!("Topic Alias {alias}, which the {peer} has not set, in place of the Topic Name"),
+        })
+    }
+}
