@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clauses;
+pub mod defects;
 pub mod deliveries;
 pub mod fields;
 pub mod history;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use crate::clauses::{Catalogue, Standard};
 use crate::notation::{self, Tested, Version};
 use crate::results::{BranchTaken, CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target, Trace};
-use crate::run::{Case, Side, run};
+use crate::run::{Case, Side, Wanted, run_for};
 use crate::verdict::{Failure, FoundBy, Level, Requirement, Verdict};
 
 /// A scenario file.
@@ -237,8 +237,14 @@ pub fn run_case_under(
 ) -> CaseResult {
     let mut summary = Summary::default();
     let mut runs = 0;
+    // The trace of the first run is wanted if it may be the one that is shown: where a mark is never reached no run fails.
+    let may_be_shown = match options.keep {
+        KeepTrace::None => false,
+        KeepTrace::Failing => !case.scenario.sometimes().is_empty(),
+        KeepTrace::All => true,
+    };
     for seed in seeds {
-        summary.add(run(case, seed));
+        summary.add(run_for(case, seed, Wanted { trace: may_be_shown && runs == 0, defect: None }));
         runs += 1;
     }
     summary.into_result(case, runs, options)

@@ -15,7 +15,9 @@ use mqttspec_net::store::{DiskStore, MemoryStore, Store};
 use mqttspec_world::{HostContext, Net};
 
 use super::cast::{PORT, SERVER};
+use super::liar::LyingNet;
 use super::stage::Stage;
+use crate::defects::Defect;
 use crate::history::{Asked, ConnectionKey, Ending, Lane, Message, Told, Trouble, What};
 
 /// All applications of a run, by host.
@@ -50,6 +52,8 @@ pub(crate) struct Application {
     durable: bool,
     /// Whether packets are recorded at the client's end.
     records_packets: bool,
+    /// What its client does wrong.
+    defect: Option<&'static Defect>,
     commander: RefCell<Option<Commander>>,
     /// The options of the last wish to be connected; a client that is started again is asked for the same.
     wanted: RefCell<Option<Options>>,
@@ -83,6 +87,7 @@ impl Application {
         mut options: Options,
         records_packets: bool,
         durable: bool,
+        defect: Option<&'static Defect>,
     ) -> Rc<Self> {
         options.version = version;
         SERVER.clone_into(&mut options.address);
@@ -95,6 +100,7 @@ impl Application {
             store: MemoryStore::new(),
             durable,
             records_packets,
+            defect,
             commander: RefCell::default(),
             wanted: RefCell::default(),
             wishes: RefCell::default(),
@@ -109,8 +115,20 @@ impl Application {
 
     /// The main task of the client's host.
     pub(crate) async fn run(self: Rc<Self>, context: HostContext, connects: bool) -> Result<(), String> {
-        let (net, seed, clock) =
-            (context.net(), context.seed().child("client"), Clock::showing(context.now()));
+        let net = context.net();
+        match self.defect {
+            Some(defect) => self.run_on(LyingNet::new(net, defect), context, connects).await,
+            None => self.run_on(net, context, connects).await,
+        }
+    }
+
+    async fn run_on<N: Net>(
+        self: Rc<Self>,
+        net: N,
+        context: HostContext,
+        connects: bool,
+    ) -> Result<(), String> {
+        let (seed, clock) = (context.seed().child("client"), Clock::showing(context.now()));
         if self.durable {
             let store = DiskStore::open(context.disk()).map_err(|error| error.to_string())?;
             self.drive(net, seed.to_u64(), clock, connects, store).await

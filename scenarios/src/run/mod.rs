@@ -13,6 +13,7 @@ mod faults;
 mod found;
 pub(crate) mod ground;
 mod identifiers;
+mod liar;
 mod send;
 mod sequence;
 pub(crate) mod server;
@@ -35,12 +36,13 @@ use self::ground::{Ground, LATENCY, Pace};
 use self::identifiers::Identifiers;
 use self::stage::Stage;
 pub(crate) use self::transcript::event_text;
+use crate::defects::Defect;
 use crate::deliveries::Deliveries;
 use crate::fields::Bindings;
 use crate::history::{History, Lane};
 use crate::live::site::{Site, Surroundings};
 use crate::notation::{Scenario, Span, Version};
-use crate::results::RunResult;
+use crate::results::{RunResult, Trace};
 use crate::verdict::{Level, Verdict};
 use crate::{monitors, properties};
 
@@ -154,20 +156,34 @@ impl Case {
     }
 }
 
+/// What is wanted of a run besides its verdict.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// The trace of a run that passes; one that does not has its trace anyway.
+    pub trace: bool,
+    /// A defect of the reference peer under test: the run then tests the scenario.
+    pub defect: Option<&'static Defect>,
+}
+
 /// Runs a case once. The same case and seed give the same result, bit for bit.
 #[must_use]
 pub fn run(case: &Case, seed: u64) -> RunResult {
-    judged(case, seed, perform(case, seed))
+    run_for(case, seed, Wanted { trace: true, defect: None })
+}
+
+/// Runs a case once, for what is wanted.
+#[must_use]
+pub fn run_for(case: &Case, seed: u64, wanted: Wanted) -> RunResult {
+    judged(case, seed, perform(case, seed, wanted.defect), wanted.trace)
 }
 
 /// Runs a case once before a live server. The case's times are those of live targets already.
 pub(crate) async fn run_live(case: &Case, seed: u64, surroundings: Surroundings) -> RunResult {
-    judged(case, seed, perform_live(case, seed, surroundings).await)
+    judged(case, seed, perform_live(case, seed, surroundings).await, true)
 }
 
-fn judged(case: &Case, seed: u64, performed: Performed) -> RunResult {
+fn judged(case: &Case, seed: u64, performed: Performed, with_trace: bool) -> RunResult {
     let version = case.version;
-    let trace = transcript::trace(&performed.history, version);
     let mut found = performed.findings.found;
     let (verdict, reason) = match performed.end {
         Ok(()) => {
@@ -185,11 +201,15 @@ fn judged(case: &Case, seed: u64, performed: Performed) -> RunResult {
     }
     let level = found.iter().map(|found| found.level).max().unwrap_or(Level::Must);
     let failed = if found.is_empty() { Verdict::Pass } else { Verdict::Fail };
+    let verdict = verdict.unwrap_or(failed);
+    // Most runs pass, and nobody looks at all of their traces.
+    let shown = with_trace || verdict != Verdict::Pass;
+    let trace = if shown { transcript::trace(&performed.history, version) } else { Trace::default() };
     let failures =
         found.into_iter().map(|found| found.into_failure(case, seed, &performed.history, &trace)).collect();
     RunResult {
         seed,
-        verdict: verdict.unwrap_or(failed),
+        verdict,
         level,
         reason,
         failures,
@@ -223,7 +243,7 @@ fn judge_properties(properties: &[(u32, crate::notation::Property)], history: &H
         .collect()
 }
 
-fn perform(case: &Case, seed: u64) -> Performed {
+fn perform(case: &Case, seed: u64, defect: Option<&'static Defect>) -> Performed {
     let cast = Cast::of(&case.scenario, case.tests);
     let version = case.version;
     let broken = |reason: String| Performed {
@@ -242,7 +262,7 @@ fn perform(case: &Case, seed: u64) -> Performed {
         let began = clock.borrow();
         began.as_ref().map_or(Duration::ZERO, tokio::time::Instant::elapsed)
     }));
-    let applications = match applications(case, &cast, &stage) {
+    let applications = match applications(case, &cast, &stage, defect) {
         Ok(applications) => applications,
         Err(reason) => return broken(reason),
     };
@@ -252,7 +272,7 @@ fn perform(case: &Case, seed: u64) -> Performed {
         .latency(LATENCY..=longest_latency)
         .keep(Keep::Last(0))
         .time_limit(LONGEST);
-    builder = server::host(builder, case, &cast, &stage, options);
+    builder = server::host(builder, case, &cast, &stage, options, defect);
     for client in &cast.clients {
         builder = match applications.get(&client.name) {
             Some(application) => {
@@ -311,7 +331,7 @@ async fn perform_live(case: &Case, seed: u64, surroundings: Surroundings) -> Per
     let version = case.version;
     let began = tokio::time::Instant::now();
     let stage = Rc::new(Stage::new(cast.lanes(), move || began.elapsed()));
-    let applications = match applications(case, &cast, &stage) {
+    let applications = match applications(case, &cast, &stage, None) {
         Ok(applications) => applications,
         Err(reason) => {
             let end = Err(Stop::Broken(reason));
@@ -364,7 +384,12 @@ async fn perform_live(case: &Case, seed: u64, surroundings: Surroundings) -> Per
     Performed { history: stage.take_history(), findings, end, hash: String::new() }
 }
 
-fn applications(case: &Case, cast: &Cast, stage: &Rc<Stage>) -> Result<Applications, String> {
+fn applications(
+    case: &Case,
+    cast: &Cast,
+    stage: &Rc<Stage>,
+    defect: Option<&'static Defect>,
+) -> Result<Applications, String> {
     let mut applications = Applications::default();
     for (index, client) in (0u16..).zip(&cast.clients) {
         if client.part == Part::Played {
@@ -386,8 +411,9 @@ fn applications(case: &Case, cast: &Cast, stage: &Rc<Stage>) -> Result<Applicati
         }
         let records_packets = case.tests == Side::Server;
         let version = case.version;
+        let defect = defect.filter(|defect| defect.side == Side::Client);
         let application =
-            Application::new(Lane(index), stage.clone(), version, options, records_packets, durable);
+            Application::new(Lane(index), stage.clone(), version, options, records_packets, durable, defect);
         applications.add(&client.name, application);
     }
     Ok(applications)

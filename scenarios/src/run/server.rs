@@ -12,13 +12,15 @@ use mqttspec_net::broker::serve;
 use mqttspec_net::framed::Inflow;
 use mqttspec_net::store::{DiskStore, NoStore};
 use mqttspec_net::tap::{Observed, Tap};
-use mqttspec_world::{Builder, Listener as _, Net as _, World};
+use mqttspec_world::{Builder, HostContext, Listener as _, Net, World};
 
 use super::cast::{Cast, Connections, PORT, SERVER};
 use super::connection::{self, Connection};
 use super::found::Stop;
+use super::liar::LyingNet;
 use super::stage::Stage;
 use super::{Case, Side};
+use crate::defects::Defect;
 use crate::history::{ConnectionKey, Ending, What};
 use crate::notation::{DiskFault, FaultKind, HostName, Hosts, StepKind};
 
@@ -50,6 +52,7 @@ pub(crate) fn host(
     cast: &Cast,
     stage: &Rc<Stage>,
     options: mqttspec_broker::Options,
+    defect: Option<&'static Defect>,
 ) -> Builder {
     if cast.plays_server {
         return builder.host(SERVER, |_| std::future::pending::<()>());
@@ -62,18 +65,31 @@ pub(crate) fn host(
         let (options, stage) = (options.clone(), stage.clone());
         async move {
             let net = context.net();
-            let seed = context.seed().child("broker").to_u64();
-            let clock = Clock::showing(context.now());
             let tap = Witness { stage, version, watches, keys: BTreeMap::new() };
-            let served = if durable {
-                let store = DiskStore::open(context.disk()).map_err(|error| error.to_string())?;
-                serve(&net, PORT, options, seed, clock, store, tap).await
-            } else {
-                serve(&net, PORT, options, seed, clock, NoStore, tap).await
-            };
-            served.map_err(|error| error.to_string())
+            match defect.filter(|defect| defect.side == Side::Server) {
+                Some(defect) => start(&LyingNet::new(net, defect), &context, options, durable, tap).await,
+                None => start(&net, &context, options, durable, tap).await,
+            }
         }
     })
+}
+
+async fn start<N: Net>(
+    net: &N,
+    context: &HostContext,
+    options: mqttspec_broker::Options,
+    durable: bool,
+    tap: Witness,
+) -> Result<(), String> {
+    let seed = context.seed().child("broker").to_u64();
+    let clock = Clock::showing(context.now());
+    let served = if durable {
+        let store = DiskStore::open(context.disk()).map_err(|error| error.to_string())?;
+        serve(net, PORT, options, seed, clock, store, tap).await
+    } else {
+        serve(net, PORT, options, seed, clock, NoStore, tap).await
+    };
+    served.map_err(|error| error.to_string())
 }
 
 /// Whether the broker keeps its records on its disk: where the scenario says so, or crashes it.

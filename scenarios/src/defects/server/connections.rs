@@ -1,0 +1,194 @@
+//! Refusing, closing, answering and authenticating (§3.1.4, §3.2, §3.14, §4.8, §4.12, §4.13).
+
+use core::time::Duration;
+
+use mqttspec_codec::{
+    AuthenticationData, AuthenticationMethod, ConnectReason, DisconnectReason, NonEmpty, Packet, PacketType,
+    PubAck, PubAckReason, PubRec, SubAckReason, UnsubAck, UnsubAckReason, Utf8String,
+};
+
+use super::server;
+use crate::defects::Defect;
+use crate::defects::deeds::{Deed, say, tell};
+use crate::defects::rules::{connack, connect, is_acknowledgement, says_no};
+
+pub(super) static DEFECTS: &[Defect] = &[
+    // Closing.
+    server("never-closes", "neither disconnects nor closes")
+        .says(|_, packet| says_no(packet, PacketType::Disconnect))
+        .closes(|_| Vec::new()),
+    server("closes-late", "closes five minutes later than it should")
+        .closes(|_| vec![Deed::CloseLater(Duration::from_secs(300))]),
+    server("closes-without-a-word", "sends no DISCONNECT and no refusal").says(|_, packet| match &packet {
+        Packet::Disconnect(_) => Vec::new(),
+        Packet::ConnAck(ack) if ack.reason.is_failure() => Vec::new(),
+        _ => say(packet),
+    }),
+    server("speaks-after-disconnect", "sends a PINGRESP behind its DISCONNECT").says(
+        |_, packet| match &packet {
+            Packet::Disconnect(_) => vec![Deed::Say(packet), Deed::Say(Packet::PingResp)],
+            _ => say(packet),
+        },
+    ),
+    server("gives-another-reason", "gives 0x83 as the reason of every refusal and disconnection").says(
+        |scene, mut packet| {
+            if scene.wire.version.is_5() {
+                match &mut packet {
+                    Packet::Disconnect(disconnect) => {
+                        disconnect.reason = DisconnectReason::ImplementationSpecificError
+                    }
+                    Packet::ConnAck(ack) if ack.reason.is_failure() => {
+                        ack.reason = ConnectReason::ImplementationSpecificError
+                    }
+                    Packet::PubAck(PubAck { reason, .. }) | Packet::PubRec(PubRec { reason, .. })
+                        if reason.is_failure() =>
+                    {
+                        *reason = PubAckReason::ImplementationSpecificError;
+                    }
+                    _ => {}
+                }
+            } else if let Packet::ConnAck(ack) = &mut packet
+                && ack.reason.is_failure()
+            {
+                ack.reason = ConnectReason::NotAuthorized;
+            }
+            say(packet)
+        },
+    ),
+    server("takes-malformed-packets", "takes no notice of malformed packets")
+        .hears_malformed(|_, _| Vec::new())
+        .says(|_, packet| says_no(packet, PacketType::Disconnect)),
+    server("closes-for-nothing", "closes at the first message").hears(|_, packet| match packet {
+        Packet::Publish(_) => vec![Deed::Close, Deed::TellEnd],
+        packet => tell(packet),
+    }),
+    server(
+        "closes-at-unknown-identifiers",
+        "closes when an acknowledgement has an identifier that is not in use",
+    )
+    .says(|scene, packet| {
+        scene
+            .wire
+            .identifiers
+            .extend(packet.packet_identifier().filter(|_| matches!(packet, Packet::Publish(_))));
+        say(packet)
+    })
+    .hears(|scene, packet| match packet.packet_identifier() {
+        Some(id) if is_acknowledgement(&packet) && !scene.wire.identifiers.contains(&id) => {
+            vec![Deed::Close, Deed::TellEnd]
+        }
+        _ => tell(packet),
+    }),
+    server("serves-before-connack", "serves a Client whose CONNECT it refused")
+        .says(|scene, packet| {
+            let is_5 = scene.wire.version.is_5();
+            say(connack(packet, |ack| {
+                ack.reason = ConnectReason::Success;
+                if is_5 {
+                    ack.properties.clear();
+                }
+            }))
+        })
+        .closes(|_| Vec::new()),
+    server("grants-everything", "grants and accepts what it refused").says(|_, mut packet| {
+        match &mut packet {
+            Packet::SubAck(ack) => {
+                ack.reasons.iter_mut().filter(|reason| reason.is_failure()).for_each(|reason| {
+                    *reason = SubAckReason::GrantedQoS0;
+                })
+            }
+            Packet::PubAck(PubAck { reason, .. }) | Packet::PubRec(PubRec { reason, .. }) => {
+                *reason = PubAckReason::Success;
+            }
+            _ => {}
+        }
+        say(packet)
+    }),
+    server("disconnects-for-a-refusal", "disconnects where one refusal would do").says(|_, packet| {
+        let refuses = match &packet {
+            Packet::SubAck(ack) => ack.reasons.iter().any(|reason| reason.is_failure()),
+            Packet::PubAck(PubAck { reason, .. }) | Packet::PubRec(PubRec { reason, .. }) => {
+                reason.is_failure()
+            }
+            _ => false,
+        };
+        if refuses { vec![Deed::Close, Deed::TellEnd] } else { say(packet) }
+    }),
+    server("unsubscribes-in-words-only", "answers UNSUBSCRIBE and goes on delivering").hears(
+        |scene, packet| match &packet {
+            Packet::Unsubscribe(unsubscribe) => {
+                let codes = if scene.wire.version.is_5() { unsubscribe.filters.len() } else { 0 };
+                say(UnsubAck::new(unsubscribe.id, vec![UnsubAckReason::Success; codes]))
+            }
+            _ => tell(packet),
+        },
+    ),
+    server("unsuback-codes-reversed", "gives the codes of SUBACK and UNSUBACK in reverse").says(
+        |_, mut packet| {
+            match &mut packet {
+                Packet::UnsubAck(ack) => ack.reasons.reverse(),
+                Packet::SubAck(ack) => ack.reasons.reverse(),
+                _ => {}
+            }
+            say(packet)
+        },
+    ),
+    server("one-answer-for-each-filter", "answers a SUBSCRIBE with a SUBACK for each filter").says(
+        |_, packet| match packet {
+            Packet::SubAck(ack) if ack.reasons.len() > 1 => ack
+                .reasons
+                .iter()
+                .map(|reason| {
+                    let mut one = ack.clone();
+                    one.reasons = NonEmpty::one(*reason);
+                    Deed::Say(one.into())
+                })
+                .collect(),
+            packet => say(packet),
+        },
+    ),
+    // Authentication.
+    server("no-authentication", "accepts whoever begins to authenticate").hears(
+        |scene, packet| match &packet {
+            Packet::Connect(connect) if connect.properties.contains::<AuthenticationMethod>() => {
+                let mut plain = connect.clone();
+                plain.properties.remove::<AuthenticationMethod>();
+                plain.properties.remove::<AuthenticationData>();
+                scene.count += 1;
+                vec![Deed::Tell(Packet::Connect(plain))]
+            }
+            Packet::Auth(_) => Vec::new(),
+            _ => tell(packet),
+        },
+    ),
+    server("auth-without-method", "sends AUTH and CONNACK without the Authentication Method").says(
+        |_, mut packet| {
+            match &mut packet {
+                Packet::Auth(auth) => {
+                    auth.properties.remove::<AuthenticationMethod>();
+                }
+                Packet::ConnAck(ack) => {
+                    ack.properties.remove::<AuthenticationMethod>();
+                }
+                _ => {}
+            }
+            say(packet)
+        },
+    ),
+    server("auth-unasked", "names an Authentication Method to a Client that named none").says(
+        |scene, packet| {
+            let is_5 = scene.wire.version.is_5();
+            say(connack(packet, |ack| {
+                if let (Ok(method), true) = (Utf8String::try_from("PLAIN"), is_5) {
+                    ack.properties.set(AuthenticationMethod(method));
+                }
+            }))
+        },
+    ),
+    server("everybody-may-enter", "takes no notice of User Name and Password").hears(|_, packet| {
+        tell(connect(packet, |connect| {
+            connect.user_name = None;
+            connect.password = None;
+        }))
+    }),
+];

@@ -1,0 +1,326 @@
+//! What is delivered: messages, their order, their Topic Aliases and properties (§3.3, §4.6, §4.9).
+
+use core::num::{NonZeroU16, NonZeroU32};
+use core::time::Duration;
+
+use bytes::Bytes;
+use mqttspec_codec::{
+    AssignedClientIdentifier, CorrelationData, Delivery, Disconnect, DisconnectReason, MaximumPacketSize,
+    MessageExpiryInterval, Packet, PayloadFormatIndicator, QoS, ReasonString, ReceiveMaximum,
+    RequestProblemInformation, RequestResponseInformation, ResponseInformation, ResponseTopic, SubAckReason,
+    TopicAlias, TopicAliasMaximum, UserProperty, Utf8String,
+};
+
+use super::server;
+use crate::defects::Defect;
+use crate::defects::deeds::{Deed, say, tell};
+use crate::defects::rules::{
+    ELSEWHERE, connack, connect, one_for_all, one_was_for, publish, repetition, says_in_pairs, subscriptions,
+};
+
+pub(super) static DEFECTS: &[Defect] = &[
+    // Deliveries.
+    server("dup-forgotten", "sends again with DUP 0").says(|_, packet| {
+        say(publish(packet, |publish| publish.delivery = publish.delivery.with_dup(false)))
+    }),
+    server("dup-always", "sends with DUP 1 from the first time on")
+        .says(|_, packet| say(publish(packet, |publish| publish.delivery = publish.delivery.with_dup(true)))),
+    server("one-identifier-for-all", "gives every message the Packet Identifier 1")
+        .says(one_for_all)
+        .hears(one_was_for),
+    server("repeats-while-connected", "sends a QoS 1 message again while the connection stands").says(
+        |_, packet| match &packet {
+            Packet::Publish(publish) if publish.delivery.qos() == QoS::AtLeastOnce => {
+                let again = repetition(publish);
+                [packet].into_iter().chain(again).map(Deed::Say).collect()
+            }
+            _ => say(packet),
+        },
+    ),
+    server(
+        "does-not-send-again",
+        "does not send on a new connection what was not acknowledged on the old one",
+    )
+    .says(|_, packet| match &packet {
+        Packet::Publish(publish) if publish.delivery.dup() => Vec::new(),
+        _ => say(packet),
+    }),
+    server("qos0-twice", "sends a QoS 0 message twice").says(|_, packet| match &packet {
+        Packet::Publish(publish) if publish.delivery.qos() == QoS::AtMostOnce => {
+            vec![Deed::Say(packet.clone()), Deed::Say(packet)]
+        }
+        _ => say(packet),
+    }),
+    server("loses-every-third", "loses every third message").says(|scene, packet| match &packet {
+        Packet::Publish(_) if scene.each(3) => Vec::new(),
+        _ => say(packet),
+    }),
+    server("loses-every-fortieth", "loses every fortieth message").says(|scene, packet| match &packet {
+        Packet::Publish(_) if scene.each(40) => Vec::new(),
+        _ => say(packet),
+    }),
+    server("out-of-order", "sends messages in pairs, the second first")
+        .says(|scene, packet| says_in_pairs(scene, packet, |packet| matches!(packet, Packet::Publish(_)))),
+    server("another-topic", "sends messages with another topic").says(|_, packet| {
+        say(publish(packet, |publish| {
+            if publish.topic.is_some() {
+                publish.topic = Some(ELSEWHERE);
+            }
+        }))
+    }),
+    server("cuts-payloads", "loses the last byte of every payload").says(|_, packet| {
+        say(publish(packet, |publish| publish.payload.truncate(publish.payload.len().saturating_sub(1))))
+    }),
+    server("qos-always-0", "delivers everything at QoS 0")
+        .says(|_, packet| say(publish(packet, |publish| publish.delivery = Delivery::AtMostOnce))),
+    server("grants-qos2-to-all", "gives everybody the QoS of the message, whatever was granted")
+        .hears(|_, packet| tell(subscriptions(packet, |subscription| subscription.qos = QoS::ExactlyOnce))),
+    server("says-granted-2", "says that it granted QoS 2, whatever it did").says(|_, mut packet| {
+        if let Packet::SubAck(ack) = &mut packet {
+            ack.reasons.iter_mut().for_each(|reason| *reason = SubAckReason::GrantedQoS2);
+        }
+        say(packet)
+    }),
+    server("malformed-publish", "sends PUBLISH packets with both QoS bits set").says(
+        |_, packet| match packet {
+            Packet::Publish(_) => {
+                vec![Deed::SayBytes(Bytes::from_static(&[0x36, 0x05, 0x00, 0x01, b't', 0x00, 0x01]))]
+            }
+            packet => say(packet),
+        },
+    ),
+    server("receive-maximum-ignored", "takes no notice of the Receive Maximum of the Client").hears(
+        |_, packet| {
+            tell(connect(packet, |connect| {
+                connect.properties.remove::<ReceiveMaximum>();
+            }))
+        },
+    ),
+    server("quota-leaks", "loses a unit of its send quota with every connection").says(|scene, packet| {
+        let maximum =
+            scene.wire.connect.as_ref().and_then(|connect| connect.properties.get::<ReceiveMaximum>());
+        let quota = maximum.map_or(u32::MAX, |maximum| maximum.0.get().into());
+        match &packet {
+            Packet::Publish(publish) if publish.delivery.qos() > QoS::AtMostOnce => {
+                scene.wire.identifiers.extend(publish.delivery.packet_identifier());
+                let in_flight = u32::try_from(scene.wire.identifiers.len()).unwrap_or(u32::MAX);
+                if in_flight > quota.saturating_sub(scene.visits() - 1) { Vec::new() } else { say(packet) }
+            }
+            _ => say(packet),
+        }
+    }),
+    server("holds-everything-back", "sends nothing at all to a Client that has a message to acknowledge")
+        .says(|scene, packet| match &packet {
+            Packet::Publish(publish) if publish.delivery.qos() > QoS::AtMostOnce => {
+                scene.wire.count += 1;
+                say(packet)
+            }
+            Packet::Publish(_) if scene.wire.count > 0 => Vec::new(),
+            _ => say(packet),
+        }),
+    server("packet-size-ignored", "takes no notice of the Maximum Packet Size of the Client").hears(
+        |_, packet| {
+            tell(connect(packet, |connect| {
+                connect.properties.remove::<MaximumPacketSize>();
+            }))
+        },
+    ),
+    server("packet-size-off-by-two", "counts the Maximum Packet Size without the fixed header").hears(
+        |_, packet| {
+            tell(connect(packet, |connect| {
+                if let Some(size) = connect.properties.get::<MaximumPacketSize>() {
+                    connect.properties.set(MaximumPacketSize(size.0.saturating_add(2)));
+                }
+            }))
+        },
+    ),
+    server("packet-size-too-careful", "sends nothing that is just as large as the Maximum Packet Size")
+        .hears(|_, packet| {
+            tell(connect(packet, |connect| {
+                let size = connect.properties.get::<MaximumPacketSize>();
+                let smaller = size.and_then(|size| NonZeroU32::new(size.0.get() - 1));
+                if let Some(size) = smaller {
+                    connect.properties.set(MaximumPacketSize(size));
+                }
+            }))
+        }),
+    server("explains-too-long", "adds a Reason String of 200 bytes to every acknowledgement").says(
+        |scene, mut packet| {
+            let Ok(text) = Utf8String::try_from("x".repeat(200).as_str()) else { return say(packet) };
+            let reason = ReasonString(text);
+            match &mut packet {
+                _ if !scene.wire.version.is_5() => {}
+                Packet::ConnAck(ack) => ack.properties.set(reason),
+                Packet::PubAck(ack) => ack.properties.set(reason),
+                Packet::PubRec(ack) => ack.properties.set(reason),
+                Packet::PubComp(ack) => ack.properties.set(reason),
+                Packet::SubAck(ack) => ack.properties.set(reason),
+                Packet::UnsubAck(ack) => ack.properties.set(reason),
+                Packet::Disconnect(disconnect) => disconnect.properties.set(reason),
+                _ => {}
+            }
+            say(packet)
+        },
+    ),
+    server("problem-information-ignored", "takes no notice of Request Problem Information").hears(
+        |_, packet| {
+            tell(connect(packet, |connect| {
+                connect.properties.remove::<RequestProblemInformation>();
+            }))
+        },
+    ),
+    // Topic Aliases.
+    server("alias-maximum-ignored", "uses Topic Aliases whatever the Topic Alias Maximum of the Client is")
+        .hears(|_, packet| {
+            tell(connect(packet, |connect| {
+                if connect.version.is_5() {
+                    connect.properties.set(TopicAliasMaximum(100));
+                }
+            }))
+        }),
+    server("alias-outlives-its-connection", "uses a Topic Alias of an earlier connection").says(
+        |scene, packet| {
+            let again = scene.visits() > 1;
+            say(publish(packet, |publish| {
+                if again && publish.properties.contains::<TopicAlias>() {
+                    publish.topic = None;
+                }
+            }))
+        },
+    ),
+    server("hands-aliases-on", "hands the Topic Alias of the publisher on to subscribers")
+        .hears(|scene, packet| {
+            if let Packet::Publish(publish) = &packet
+                && let Some(alias) = publish.properties.get::<TopicAlias>()
+            {
+                scene.count = alias.0.get().into();
+            }
+            tell(packet)
+        })
+        .says(|scene, packet| {
+            let alias = u16::try_from(scene.count).ok().and_then(NonZeroU16::new);
+            say(publish(packet, |publish| {
+                if let Some(alias) = alias {
+                    publish.properties.set(TopicAlias(alias));
+                }
+            }))
+        }),
+    server("forgets-aliases", "forgets a Topic Alias after it was used once").hears(|scene, packet| {
+        if let Packet::Publish(publish) = &packet
+            && publish.topic.is_none()
+            && publish.properties.contains::<TopicAlias>()
+        {
+            scene.count += 1;
+            return if scene.wire.version.is_5() {
+                vec![
+                    Deed::Say(Disconnect::new(DisconnectReason::TopicAliasInvalid).into()),
+                    Deed::Close,
+                    Deed::TellEnd,
+                ]
+            } else {
+                tell(packet)
+            };
+        }
+        tell(packet)
+    }),
+    server("no-aliases-announced", "announces a Topic Alias Maximum that it does not keep").says(
+        |scene, packet| {
+            let is_5 = scene.wire.version.is_5();
+            say(connack(packet, |ack| {
+                if is_5 && !ack.reason.is_failure() {
+                    ack.properties.set(TopicAliasMaximum(u16::MAX));
+                }
+            }))
+        },
+    ),
+    // Properties of messages.
+    server("forgets-properties", "forwards messages without their properties")
+        .says(|_, packet| say(publish(packet, |publish| publish.properties.clear()))),
+    server("reverses-user-properties", "forwards User Properties in another order").says(|_, packet| {
+        say(publish(packet, |publish| {
+            let mut pairs: Vec<_> = publish.properties.user_properties().collect();
+            while publish.properties.remove::<UserProperty>() {}
+            pairs.reverse();
+            for (name, value) in pairs {
+                publish.properties.push(UserProperty { name, value });
+            }
+        }))
+    }),
+    server("adds-properties", "adds a Content Type and a Payload Format Indicator to every message").says(
+        |scene, packet| {
+            let is_5 = scene.wire.version.is_5();
+            say(publish(packet, |publish| {
+                if is_5 {
+                    publish.properties.set(PayloadFormatIndicator::Utf8);
+                }
+            }))
+        },
+    ),
+    server(
+        "forgets-the-response-topic",
+        "forwards a request without its Response Topic and Correlation Data",
+    )
+    .says(|_, packet| {
+        say(publish(packet, |publish| {
+            publish.properties.remove::<ResponseTopic>();
+            publish.properties.remove::<CorrelationData>();
+        }))
+    }),
+    server("expiry-unchanged", "forwards the Message Expiry Interval as it came")
+        .says(|scene, packet| {
+            let first = scene.count;
+            say(publish(packet, |publish| {
+                if publish.properties.contains::<MessageExpiryInterval>() {
+                    publish.properties.set(MessageExpiryInterval(first));
+                }
+            }))
+        })
+        .hears(|scene, packet| {
+            if let Packet::Publish(publish) = &packet
+                && let Some(expiry) = publish.properties.get::<MessageExpiryInterval>()
+            {
+                scene.count = expiry.0;
+            }
+            tell(packet)
+        }),
+    server("expiry-ignored", "takes no notice of the Message Expiry Interval").hears(|_, packet| {
+        tell(publish(packet, |publish| {
+            publish.properties.remove::<MessageExpiryInterval>();
+        }))
+    }),
+    server("response-information-unasked", "gives Response Information to everybody")
+        .hears(|_, packet| {
+            tell(connect(packet, |connect| {
+                if connect.version.is_5() {
+                    connect.properties.set(RequestResponseInformation(true));
+                }
+            }))
+        })
+        .says(|scene, packet| {
+            let is_5 = scene.wire.version.is_5();
+            say(connack(packet, |ack| {
+                if let (Ok(text), true) = (Utf8String::try_from("there"), is_5) {
+                    ack.properties.set(ResponseInformation(text));
+                }
+            }))
+        }),
+    server("connack-without-properties", "accepts without telling its limits")
+        .says(|_, packet| say(connack(packet, |ack| ack.properties.clear()))),
+    server("no-assigned-identifier", "does not tell the Client Identifier that it assigned").says(
+        |_, packet| {
+            say(connack(packet, |ack| {
+                ack.properties.remove::<AssignedClientIdentifier>();
+            }))
+        },
+    ),
+    server("connack-twice", "answers CONNECT twice").says(|_, packet| match &packet {
+        Packet::ConnAck(_) => vec![Deed::Say(packet.clone()), Deed::Say(packet)],
+        _ => say(packet),
+    }),
+    server("connack-late", "answers CONNECT after what waits for the Client").says(
+        |_, packet| match &packet {
+            Packet::ConnAck(_) => vec![Deed::SayLater(Duration::from_millis(200), packet)],
+            _ => say(packet),
+        },
+    ),
+];

@@ -1,0 +1,75 @@
+//! Retained messages (§3.3.1.3, §3.8.3.1).
+
+use mqttspec_codec::{Packet, PacketIdentifier, RetainHandling, Subscribe, Subscription, TopicFilter};
+
+use super::server;
+use crate::defects::Defect;
+use crate::defects::deeds::{Deed, say, tell};
+use crate::defects::rules::{publish, remembers, subscriptions, topic, will};
+
+pub(super) static DEFECTS: &[Defect] = &[
+    server("retains-nothing", "retains no message").hears(|_, packet| {
+        tell(will(publish(packet, |publish| publish.retain = false), |will| will.retain = false))
+    }),
+    server("retains-everything", "retains every message").hears(|_, packet| {
+        tell(will(publish(packet, |publish| publish.retain = true), |will| will.retain = true))
+    }),
+    server("retains-empty-messages", "does not clear a retained message")
+        .hears(|_, packet| tell(publish(packet, |publish| publish.retain &= !publish.payload.is_empty()))),
+    server("retains-the-first", "keeps the first retained message of a topic").hears(|scene, packet| {
+        tell(publish(packet, |publish| {
+            publish.retain &= scene.topics.insert(topic(publish)) || publish.payload.is_empty()
+        }))
+    }),
+    server("retain-flag-on-all", "sets RETAIN on what it forwards")
+        .says(|_, packet| say(publish(packet, |publish| publish.retain = true))),
+    server("retain-flag-on-none", "sends retained messages with RETAIN 0")
+        .says(|_, packet| say(publish(packet, |publish| publish.retain = false))),
+    server("retained-only-once", "sends a retained message once to each Session").says(|scene, packet| {
+        match &packet {
+            Packet::Publish(publish) if publish.retain && !scene.wire.topics.insert(topic(publish)) => {
+                Vec::new()
+            }
+            _ => say(packet),
+        }
+    }),
+    server("retained-again-at-resumption", "sends retained messages to a Session that is resumed")
+        .hears(|scene, packet| {
+            if let Packet::Subscribe(subscribe) = &packet {
+                remembers(scene, subscribe);
+            }
+            tell(packet)
+        })
+        .says(|scene, packet| {
+            const UNASKED: u16 = 65_000;
+            let hidden = PacketIdentifier::new(UNASKED);
+            match &packet {
+                Packet::ConnAck(ack) if ack.session_present => {
+                    let before = scene.subscribed.get(&scene.client_id()).and_then(|all| all.last()).cloned();
+                    let again = before
+                        .zip(hidden)
+                        .map(|(subscribe, id)| Deed::Tell(Subscribe { id, ..subscribe }.into()));
+                    [Deed::Say(packet)].into_iter().chain(again).collect()
+                }
+                Packet::SubAck(ack) if Some(ack.id) == hidden => Vec::new(),
+                _ => say(packet),
+            }
+        }),
+    server("retain-as-published-ignored", "takes no notice of Retain As Published").hears(|_, packet| {
+        tell(subscriptions(packet, |subscription| subscription.retain_as_published = false))
+    }),
+    server("retain-handling-ignored", "takes no notice of Retain Handling").hears(|_, packet| {
+        tell(subscriptions(packet, |subscription| {
+            subscription.retain_handling = RetainHandling::SendAtSubscribe
+        }))
+    }),
+    server("retained-to-shared", "sends retained messages for a Shared Subscription").hears(|_, packet| {
+        tell(subscriptions(packet, |subscription: &mut Subscription| {
+            if subscription.filter.is_shared()
+                && let Ok(filter) = TopicFilter::try_from(subscription.filter.without_share())
+            {
+                subscription.filter = filter;
+            }
+        }))
+    }),
+];

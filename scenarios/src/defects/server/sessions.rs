@@ -1,0 +1,124 @@
+//! Sessions, and what keeps or ends a Network Connection (§3.1.2.4, §3.1.2.10, §3.1.2.11.2, §3.1.4, §4.1).
+
+use mqttspec_codec::{Packet, SessionExpiryInterval, Utf8String};
+
+use super::server;
+use crate::defects::Defect;
+use crate::defects::deeds::{Deed, say, tell};
+use crate::defects::rules::{connack, connect};
+
+pub(super) static DEFECTS: &[Defect] = &[
+    server("session-forgotten", "begins every Session anew")
+        .hears(|_, packet| tell(connect(packet, |connect| connect.clean_start = true))),
+    server("session-kept", "does not discard a Session at Clean Start").hears(|_, packet| {
+        tell(connect(packet, |connect| connect.clean_start &= connect.client_id.as_str().is_empty()))
+    }),
+    server("session-present-always", "says that a Session is present when there is none")
+        .says(|_, packet| say(connack(packet, |ack| ack.session_present = !ack.reason.is_failure()))),
+    server("session-present-never", "says that no Session is present when there is one")
+        .says(|_, packet| say(connack(packet, |ack| ack.session_present = false))),
+    server("session-never-expires", "keeps every Session for ever").hears(|_, mut packet| {
+        match &mut packet {
+            Packet::Connect(connect) if connect.version.is_5() => {
+                connect.properties.set(SessionExpiryInterval(u32::MAX));
+            }
+            Packet::Disconnect(disconnect) => {
+                disconnect.properties.remove::<SessionExpiryInterval>();
+            }
+            _ => {}
+        }
+        tell(packet)
+    }),
+    server("session-ends-with-the-connection", "takes no notice of the Session Expiry Interval").hears(
+        |_, packet| {
+            tell(connect(packet, |connect| {
+                connect.properties.remove::<SessionExpiryInterval>();
+            }))
+        },
+    ),
+    server("session-expires-early", "lets every Session expire in half its time").hears(|_, mut packet| {
+        let half =
+            |expiry: Option<SessionExpiryInterval>| expiry.map(|expiry| SessionExpiryInterval(expiry.0 / 2));
+        match &mut packet {
+            Packet::Connect(connect) => {
+                if let Some(expiry) = half(connect.properties.get()) {
+                    connect.properties.set(expiry);
+                }
+            }
+            Packet::Disconnect(disconnect) => {
+                if let Some(expiry) = half(disconnect.properties.get()) {
+                    disconnect.properties.set(expiry);
+                }
+            }
+            _ => {}
+        }
+        tell(packet)
+    }),
+    server("expiry-at-disconnect-ignored", "takes no notice of a Session Expiry Interval in DISCONNECT")
+        .hears(|_, mut packet| {
+            if let Packet::Disconnect(disconnect) = &mut packet {
+                disconnect.properties.remove::<SessionExpiryInterval>();
+            }
+            tell(packet)
+        }),
+    server(
+        "identifiers-regardless-of-case",
+        "takes Client Identifiers for the same that differ in upper and lower case",
+    )
+    .hears(|_, packet| {
+        tell(connect(packet, |connect| {
+            if let Ok(lower) = Utf8String::try_from(connect.client_id.as_str().to_lowercase().as_str()) {
+                connect.client_id = lower;
+            }
+        }))
+    }),
+    server("short-identifiers-only", "knows only the first eight letters of a Client Identifier").hears(
+        |_, packet| {
+            tell(connect(packet, |connect| {
+                let short: String = connect.client_id.as_str().chars().take(8).collect();
+                if let Ok(short) = Utf8String::try_from(short.as_str()) {
+                    connect.client_id = short;
+                }
+            }))
+        },
+    ),
+    server("takes-nobody-over", "lets two connections with the same Client Identifier stand").hears(
+        |scene, packet| {
+            let visits = scene.visits();
+            tell(connect(packet, |connect| {
+                let other = format!("{}-{visits}", connect.client_id.as_str());
+                if let (true, Ok(other)) = (visits > 1, Utf8String::try_from(other.as_str())) {
+                    connect.client_id = other;
+                }
+            }))
+        },
+    ),
+    server("deaf-after-five-connections", "delivers nothing to a Session that was resumed five times").says(
+        |scene, packet| match packet {
+            Packet::Publish(_) if scene.visits() > 5 => Vec::new(),
+            packet => say(packet),
+        },
+    ),
+    server("a-fault-hits-everybody", "loses everybody's connection with one").loses(|scene| {
+        let others = scene.owners.values().filter(|number| **number != scene.wire.number);
+        others.map(|number| Deed::Elsewhere(*number, Box::new(Deed::Close))).chain([Deed::TellEnd]).collect()
+    }),
+    server("losses-unnoticed", "does not notice that a connection is lost").loses(|_| Vec::new()),
+    server("keep-alive-ignored", "takes no notice of the Keep Alive")
+        .hears(|_, packet| tell(connect(packet, |connect| connect.keep_alive = 0))),
+    server("keep-alive-too-strict", "closes after the Keep Alive and not after one and a half times")
+        .hears(|_, packet| tell(connect(packet, |connect| connect.keep_alive = connect.keep_alive * 2 / 3))),
+    server("keep-alive-for-all", "gives Clients with Keep Alive 0 a minute").hears(|_, packet| {
+        tell(connect(packet, |connect| {
+            if connect.keep_alive == 0 {
+                connect.keep_alive = 60;
+            }
+        }))
+    }),
+    server("pings-count-for-nothing", "counts no PINGREQ as a sign of life").hears(
+        |_, packet| match packet {
+            Packet::PingReq => say(Packet::PingResp),
+            packet => tell(packet),
+        },
+    ),
+];

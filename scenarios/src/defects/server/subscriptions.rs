@@ -1,0 +1,167 @@
+//! Subscriptions, shared ones too (§3.8, §3.10, §4.7, §4.8.2).
+
+use mqttspec_codec::{Packet, QoS, SubscriptionIdentifier, TopicFilter, TopicName};
+
+use super::server;
+use crate::defects::Defect;
+use crate::defects::deeds::{Deed, say, tell};
+use crate::defects::rules::{after, publish, remembers, subscriptions, topic, with_id};
+
+pub(super) static DEFECTS: &[Defect] = &[
+    // Subscriptions.
+    server("subscribes-to-everything", "treats every Topic Filter as #").hears(|_, packet| {
+        tell(subscriptions(packet, |subscription| subscription.filter = TopicFilter::from_static("#")))
+    }),
+    server("plus-is-hash", "treats + as #").hears(|_, packet| {
+        tell(subscriptions(packet, |subscription| {
+            let text = subscription.filter.as_str();
+            if let Some(at) = text.find('+')
+                && let Ok(filter) = TopicFilter::try_from(format!("{}#", &text[..at]).as_str())
+            {
+                subscription.filter = filter;
+            }
+        }))
+    }),
+    server("hash-without-its-parent", "does not match the level above with #").hears(|_, packet| {
+        tell(subscriptions(packet, |subscription| {
+            if let Some(text) = subscription.filter.as_str().strip_suffix("/#")
+                && let Ok(filter) = TopicFilter::try_from(format!("{text}/+").as_str())
+            {
+                subscription.filter = filter;
+            }
+        }))
+    }),
+    server("normalises-topics", "takes topics for the same that differ in an empty level or in case").hears(
+        |_, packet| {
+            let plain = |text: &str| text.trim_matches('/').to_lowercase();
+            let packet = publish(packet, |publish| {
+                let name = publish.topic.as_ref().map(|name| plain(name.as_str()));
+                if let Some(Ok(name)) = name.map(|name| TopicName::try_from(name.as_str())) {
+                    publish.topic = Some(name);
+                }
+            });
+            tell(subscriptions(packet, |subscription| {
+                if let Ok(filter) = TopicFilter::try_from(plain(subscription.filter.as_str()).as_str()) {
+                    subscription.filter = filter;
+                }
+            }))
+        },
+    ),
+    server("dollar-is-a-letter", "lets wildcards match topics that begin with $").hears(|_, packet| {
+        tell(publish(packet, |publish| {
+            let name = publish.topic.as_ref().map(|name| name.as_str().replace('$', "S"));
+            if let Some(Ok(name)) = name.map(|name| TopicName::try_from(name.as_str())) {
+                publish.topic = Some(name);
+            }
+        }))
+    }),
+    server("filters-that-match-nothing", "grants Topic Filters with wildcards and delivers nothing for them")
+        .hears(|_, packet| {
+            tell(subscriptions(packet, |subscription| {
+                if subscription.filter.has_wildcard() && !subscription.filter.is_shared() {
+                    subscription.filter = TopicFilter::from_static("no/such/topic");
+                }
+            }))
+        }),
+    server("no-local-ignored", "takes no notice of No Local")
+        .hears(|_, packet| tell(subscriptions(packet, |subscription| subscription.no_local = false))),
+    server("no-local-for-all", "gives nobody its own messages").hears(|scene, packet| {
+        let is_5 = scene.wire.version.is_5();
+        tell(subscriptions(packet, |subscription| {
+            subscription.no_local = is_5 && !subscription.filter.is_shared();
+        }))
+    }),
+    server("adds-a-subscription-for-each-subscribe", "adds a Subscription where it should replace one")
+        .says(|scene, packet| match &packet {
+            Packet::Publish(publish)
+                if scene.topics.contains(&topic(publish)) && publish.delivery.qos() == QoS::AtMostOnce =>
+            {
+                vec![Deed::Say(packet.clone()), Deed::Say(packet)]
+            }
+            Packet::Publish(publish) if scene.topics.contains(&topic(publish)) => {
+                let mut second = publish.clone();
+                if let Some(id) = publish.delivery.packet_identifier() {
+                    second.delivery = with_id(second.delivery, after(after(id)));
+                }
+                vec![Deed::Say(packet), Deed::Say(second.into())]
+            }
+            _ => say(packet),
+        })
+        .hears(|scene, packet| {
+            if let Packet::Subscribe(subscribe) = &packet {
+                for subscription in subscribe.subscriptions.iter() {
+                    let filter = subscription.filter.as_str().to_owned();
+                    let again = scene.subscribed.values().flatten().any(|before| {
+                        before.subscriptions.iter().any(|other| other.filter == subscription.filter)
+                    });
+                    if again {
+                        scene.topics.insert(filter);
+                    }
+                }
+                remembers(scene, subscribe);
+            }
+            tell(packet)
+        }),
+    server("subscription-identifiers-forgotten", "delivers without Subscription Identifiers").says(
+        |_, packet| {
+            say(publish(packet, |publish| while publish.properties.remove::<SubscriptionIdentifier>() {}))
+        },
+    ),
+    server("one-subscription-identifier-only", "sends one Subscription Identifier where several belong")
+        .says(|_, packet| {
+            say(publish(packet, |publish| {
+                let first = publish.properties.get::<SubscriptionIdentifier>();
+                while publish.properties.remove::<SubscriptionIdentifier>() {}
+                if let Some(first) = first {
+                    publish.properties.push(first);
+                }
+            }))
+        }),
+    server("subscription-identifier-of-before", "keeps the first Subscription Identifier of a Topic Filter")
+        .hears(|scene, packet| match packet {
+            Packet::Subscribe(mut subscribe) => {
+                let before = scene.subscribed.values().flatten().find(|before| {
+                    before.subscriptions.first().filter == subscribe.subscriptions.first().filter
+                });
+                let first = before.and_then(|before| before.properties.get::<SubscriptionIdentifier>());
+                remembers(scene, &subscribe);
+                if let Some(first) = first {
+                    subscribe.properties.set(first);
+                }
+                tell(subscribe)
+            }
+            packet => tell(packet),
+        }),
+    // Shared Subscriptions.
+    server("shared-goes-to-all", "gives messages of a Shared Subscription to every member").hears(
+        |_, packet| {
+            tell(subscriptions(packet, |subscription| {
+                if subscription.filter.is_shared()
+                    && let Ok(filter) = TopicFilter::try_from(subscription.filter.without_share())
+                {
+                    subscription.filter = filter;
+                }
+            }))
+        },
+    ),
+    server("one-group-for-all", "takes Shared Subscriptions for the same whatever their ShareName").hears(
+        |_, packet| {
+            tell(subscriptions(packet, |subscription| {
+                if subscription.filter.is_shared()
+                    && let Ok(filter) = TopicFilter::try_from(
+                        format!("$share/all/{}", subscription.filter.without_share()).as_str(),
+                    )
+                {
+                    subscription.filter = filter;
+                }
+            }))
+        },
+    ),
+    server("shared-messages-are-never-sent-again", "sends nothing again that is unanswered").says(
+        |scene, packet| match &packet {
+            Packet::Publish(publish) if publish.delivery.dup() || scene.visits() > 1 => Vec::new(),
+            Packet::PubRel(_) if scene.visits() > 1 => Vec::new(),
+            _ => say(packet),
+        },
+    ),
+];

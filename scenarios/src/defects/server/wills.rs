@@ -1,0 +1,118 @@
+//! Wills (§3.1.2.5, §3.1.3.2).
+
+use mqttspec_codec::{Disconnect, DisconnectReason, Packet, QoS, SessionExpiryInterval, WillDelayInterval};
+
+use super::server;
+use crate::defects::Defect;
+use crate::defects::deeds::{Deed, say, tell};
+use crate::defects::rules::{after, connack, connect, will, with_id};
+
+pub(super) static DEFECTS: &[Defect] = &[
+    server("will-forgotten", "publishes no Will")
+        .hears(|_, packet| tell(connect(packet, |connect| connect.will = None))),
+    server("will-on-disconnect", "publishes the Will on DISCONNECT").hears(|_, packet| match packet {
+        Packet::Disconnect(_) => vec![Deed::Close, Deed::TellEnd],
+        packet => tell(packet),
+    }),
+    server("will-not-on-loss", "takes every end of a connection for a DISCONNECT")
+        .loses(|_| vec![Deed::Tell(Disconnect::normal().into()), Deed::TellEnd]),
+    server("will-not-asked-for", "takes DISCONNECT 0x04 for DISCONNECT 0x00").hears(|_, mut packet| {
+        if let Packet::Disconnect(disconnect) = &mut packet {
+            disconnect.reason = DisconnectReason::NormalDisconnection;
+        }
+        tell(packet)
+    }),
+    server("will-not-on-errors", "publishes no Will after a protocol error")
+        .says(|scene, packet| match &packet {
+            Packet::Disconnect(_) => {
+                scene.count += 1;
+                say(packet)
+            }
+            Packet::Publish(publish) if scene.count > 0 && scene.is_will(publish) => Vec::new(),
+            _ => say(packet),
+        })
+        .hears_malformed(|_, bytes| vec![Deed::Tell(Disconnect::normal().into()), Deed::TellBytes(bytes)]),
+    server("will-not-on-take-over", "publishes no Will when the Session is taken over")
+        .hears(|scene, packet| {
+            if let Packet::Connect(connect) = &packet
+                && scene.visits.get(connect.client_id.as_str()).is_some_and(|visits| *visits > 1)
+            {
+                scene.count += 1;
+            }
+            tell(packet)
+        })
+        .says(|scene, packet| match &packet {
+            Packet::Publish(publish) if scene.count > 0 && scene.is_will(publish) => Vec::new(),
+            _ => say(packet),
+        }),
+    server("will-twice", "publishes a Will twice").says(|scene, packet| match &packet {
+        Packet::Publish(publish) if scene.is_will(publish) && !publish.retain => {
+            let mut second = publish.clone();
+            if let Some(id) = publish.delivery.packet_identifier() {
+                second.delivery = with_id(second.delivery, after(after(id)));
+            }
+            vec![Deed::Say(packet), Deed::Say(second.into())]
+        }
+        _ => say(packet),
+    }),
+    server("will-delay-ignored", "publishes a Will without its delay").hears(|_, packet| {
+        tell(will(packet, |will| {
+            will.properties.remove::<WillDelayInterval>();
+        }))
+    }),
+    server("will-waits-beyond-the-session", "lets a Will wait for its delay although its Session has ended")
+        .hears(|_, packet| {
+            tell(connect(packet, |connect| {
+                let delay = connect.will.as_ref().and_then(|will| will.properties.get::<WillDelayInterval>());
+                let expiry = connect.properties.get::<SessionExpiryInterval>().map_or(0, |expiry| expiry.0);
+                if let Some(delay) = delay.filter(|delay| delay.0 > expiry) {
+                    connect.properties.set(SessionExpiryInterval(delay.0));
+                }
+            }))
+        }),
+    server("will-despite-return", "publishes a delayed Will although its owner is back in time")
+        .hears(|_, packet| tell(connect(packet, |connect| connect.clean_start = true)))
+        .says(|scene, packet| {
+            let resumed =
+                scene.visits() > 1 && scene.wire.connect.as_ref().is_some_and(|connect| !connect.clean_start);
+            say(connack(packet, |ack| ack.session_present = resumed && !ack.reason.is_failure()))
+        }),
+    server(
+        "will-of-the-newer-connection",
+        "ends the newer connection of a Client together with the older one",
+    )
+    .loses(|scene| {
+        let newer =
+            scene.owners.get(&scene.client_id()).copied().filter(|number| *number != scene.wire.number);
+        newer
+            .map(|number| Deed::Elsewhere(number, Box::new(Deed::TellEnd)))
+            .into_iter()
+            .chain([Deed::TellEnd])
+            .collect()
+    }),
+    server("will-retained-always", "retains every Will")
+        .hears(|_, packet| tell(will(packet, |will| will.retain = true))),
+    server("will-retained-never", "retains no Will")
+        .hears(|_, packet| tell(will(packet, |will| will.retain = false))),
+    server("will-at-qos-0", "publishes every Will at QoS 0")
+        .hears(|_, packet| tell(will(packet, |will| will.qos = QoS::AtMostOnce))),
+    server("will-without-properties", "publishes Wills without their properties").hears(|_, packet| {
+        tell(will(packet, |will| {
+            let delay = will.properties.get::<WillDelayInterval>();
+            will.properties.clear();
+            if let Some(delay) = delay {
+                will.properties.set(delay);
+            }
+        }))
+    }),
+    server("will-of-before", "keeps the Will of an earlier connection").hears(|scene, packet| {
+        let before = scene.wills.values().next().cloned();
+        tell(connect(packet, |connect| {
+            if connect.will.is_none()
+                && scene.visits.get(connect.client_id.as_str()).is_some_and(|visits| *visits > 1)
+            {
+                connect.will = before;
+            }
+        }))
+    }),
+];
