@@ -171,7 +171,10 @@ impl Names {
     fn filter(&self, filter: &TopicFilter) -> TopicFilter {
         let Some(token) = &self.token else { return filter.clone() };
         let text = filter.as_str();
+        // A name that is none must not become one.
+        let is_name = |group: &str| !group.is_empty() && !group.contains(['+', '#']);
         let other = match text.strip_prefix(SHARE).and_then(|rest| rest.split_once('/')) {
+            Some((group, rest)) if !is_name(group) || rest.is_empty() => None,
             Some((group, rest)) => {
                 let rest = self.topic_outward(rest).unwrap_or_else(|| rest.to_owned());
                 Some(format!("{SHARE}{token}{group}/{rest}"))
@@ -220,6 +223,7 @@ mod tests {
             ("$SYS/#", "$SYS/#"),
             ("$share/group/a/+", "$share/t0kgroup/t0k/a/+"),
             ("$share/group/$SYS/#", "$share/t0kgroup/$SYS/#"),
+            ("$share//a", "$share//a"),
         ] {
             let filter = TopicFilter::try_from(of_the_scenario).unwrap();
             let subscription = Subscription::new(filter, QoS::AtLeastOnce);

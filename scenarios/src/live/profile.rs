@@ -67,9 +67,9 @@ pub struct Tolerance {
 }
 
 impl Default for Tolerance {
-    /// Clocks that tick every second or so are late by that much, never early.
+    /// Servers look at their clocks every second, some (mosquitto 2.0) every five: they are late by that much, and never early.
     fn default() -> Self {
-        Self { early_ms: 50, late_ms: 1500, patience_ms: 2000 }
+        Self { early_ms: 50, late_ms: 7000, patience_ms: 2000 }
     }
 }
 
@@ -94,7 +94,7 @@ pub enum ProfileError {
     },
     /// A command has a place that nothing fills.
     #[error(
-        "the command `{command}` has {place}, but only {{port}}, {{dir}} and, in start_with_options, {{options}} are filled in"
+        "the command `{command}` has {place}, but only {{port}}, {{dir}}, {{mqttspec}} (this program) and, in start_with_options, {{options}} are filled in"
     )]
     Place {
         /// The command.
@@ -197,8 +197,10 @@ impl Filling<'_> {
     }
 
     pub(crate) fn text(&self, text: &str) -> String {
+        let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("mqttspec"));
         text.replace("{port}", &self.port.to_string())
             .replace("{dir}", &self.dir.to_string_lossy())
+            .replace("{mqttspec}", &program.to_string_lossy())
             .replace("{options}", self.options)
     }
 }

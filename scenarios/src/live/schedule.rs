@@ -41,6 +41,9 @@ pub(crate) fn live(
     }
 }
 
+/// What a round of `repeat` takes at least: a packet goes there, and its answer comes back.
+const ROUND: Duration = Duration::from_micros(500);
+
 struct Adapter {
     version: Version,
     limits: Limits,
@@ -80,7 +83,11 @@ impl Adapter {
             StepKind::WaitUntil(time) => self.time(time, times),
             StepKind::WaitForQuiet(time) => self.time(time, 0),
             StepKind::InAnyOrder(steps) | StepKind::EachRow(steps) => self.steps(steps, times),
-            StepKind::Repeat { times: rounds, steps, .. } => self.steps(steps, times.saturating_mul(*rounds)),
+            StepKind::Repeat { times: rounds, steps, .. } => {
+                let rounds = times.saturating_mul(*rounds);
+                self.waited(ROUND * rounds, u32::from(rounds > 0));
+                self.steps(steps, rounds);
+            }
             StepKind::Either(branches) => {
                 for branch in branches {
                     self.steps(&mut branch.steps, times);

@@ -32,6 +32,9 @@ const OWN_SERVERS: usize = 4;
 /// How many cases that failed are played again side by side.
 const AGAIN: usize = 32;
 
+/// While many play, what is timed is waited for so much longer only; what is later is judged when it is played again.
+const QUICK: Duration = Duration::from_millis(1500);
+
 /// The longest wait that a scenario may ask for, unless the user is patient.
 const LONGEST_WAIT: Duration = Duration::from_secs(6);
 
@@ -271,7 +274,8 @@ impl<'s> Session<'s> {
         }
         let is_beside = |placed: &Placed| matches!(placed.place, Place::Beside | Place::Own(_));
         let all = (0..self.placed.len()).filter(|index| is_beside(&self.placed[*index])).collect();
-        let first = self.play_beside(all, self.options.jobs.max(1), progress).await;
+        let quick = Pace { late: self.shared.pace.late.min(QUICK), ..self.shared.pace };
+        let first = self.play_beside(all, self.options.jobs.max(1), quick, progress).await;
         // What failed while many played is played again apart from them. What fails there in the same way counts, unless somebody was kept
         // waiting meanwhile: then it is played once more while nothing else goes on.
         let mut alone = first.disturbed;
@@ -280,7 +284,7 @@ impl<'s> Session<'s> {
             progress(Progress::Doing("playing again what failed"));
         }
         let unhurried = Unhurried::watch();
-        let mut second = self.play_beside(again, AGAIN, progress).await;
+        let mut second = self.play_beside(again, AGAIN, self.shared.pace, progress).await;
         let calm = unhurried.is_calm();
         alone.append(&mut second.disturbed);
         for (index, played) in second.bad {
@@ -305,6 +309,7 @@ impl<'s> Session<'s> {
         &mut self,
         cases: Vec<usize>,
         jobs: usize,
+        pace: Pace,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Beside {
         let (mut own, mut beside): (Vec<usize>, Vec<usize>) =
@@ -320,8 +325,9 @@ impl<'s> Session<'s> {
                 while running.values().filter(|(_, own)| *own == is_own).count() < most
                     && let Some(index) = queue.pop()
                 {
-                    let id =
-                        set.spawn_local(play(self.shared.clone(), index, self.placed[index].clone())).id();
+                    let id = set
+                        .spawn_local(play(self.shared.clone(), index, self.placed[index].clone(), pace))
+                        .id();
                     running.insert(id, (index, is_own));
                 }
             }
@@ -358,7 +364,7 @@ impl<'s> Session<'s> {
         }
         let placed = self.placed[index].clone();
         let on_own = matches!(placed.place, Place::Own(_));
-        let mut played = play(self.shared.clone(), index, placed).await;
+        let mut played = play(self.shared.clone(), index, placed, self.shared.pace).await;
         if played.is_bad() && !on_own && !self.shared.is_alive().await {
             let how = self.shared.instance.as_ref().and_then(|instance| instance.ended());
             let how =
@@ -464,16 +470,16 @@ impl Shared {
 }
 
 /// Plays a case in its place, under each of its seeds.
-async fn play(shared: Rc<Shared>, index: usize, placed: Placed) -> Played {
+async fn play(shared: Rc<Shared>, index: usize, placed: Placed, pace: Pace) -> Played {
     let begun = tokio::time::Instant::now();
     let mut runs = Vec::new();
     let mut output = Vec::new();
     for offset in 0..u64::from(shared.seeds) {
         let seed = shared.seed.wrapping_add(offset);
         let mut run = match &placed.place {
-            Place::Own(options) => play_on_own(&shared, &placed, options, seed, &mut output).await,
-            Place::Alone { unnamed } => play_on_shared(&shared, &placed, seed, *unnamed).await,
-            _ => play_on_shared(&shared, &placed, seed, false).await,
+            Place::Own(options) => play_on_own(&shared, &placed, options, seed, pace, &mut output).await,
+            Place::Alone { unnamed } => play_on_shared(&shared, &placed, seed, pace, *unnamed).await,
+            _ => play_on_shared(&shared, &placed, seed, pace, false).await,
         };
         for failure in &mut run.failures {
             failure.command = shared.command(&placed.case);
@@ -483,16 +489,16 @@ async fn play(shared: Rc<Shared>, index: usize, placed: Placed) -> Played {
     Played { index, runs, took: begun.elapsed(), output }
 }
 
-async fn play_on_shared(shared: &Shared, placed: &Placed, seed: u64, unnamed: bool) -> RunResult {
+async fn play_on_shared(shared: &Shared, placed: &Placed, seed: u64, pace: Pace, unnamed: bool) -> RunResult {
     let token = (!unnamed).then(|| shared.next_token());
     let names = Rc::new(Names::new(token, shared.credentials.clone()));
     let power = shared.instance.clone();
     let surroundings = Surroundings {
         reach: shared.reach.clone(),
         names: names.clone(),
-        pace: shared.pace,
+        pace,
         power,
-        limit: limit(placed.waits, shared.pace),
+        limit: limit(placed.waits, pace),
     };
     let run = in_a_set_of_its_own(&placed.case, seed, surroundings).await;
     let left = names.take_left_behind();
@@ -506,6 +512,7 @@ async fn play_on_own(
     placed: &Placed,
     options: &[(String, String)],
     seed: u64,
+    pace: Pace,
     output: &mut Vec<String>,
 ) -> RunResult {
     let profile = &shared.profile;
@@ -522,13 +529,8 @@ async fn play_on_own(
     let credentials = shared.credentials.clone().filter(|_| options.is_empty());
     let names = Rc::new(Names::new(None, credentials));
     let reach = Reach { port: instance.port(), ..shared.reach.clone() };
-    let surroundings = Surroundings {
-        reach,
-        names,
-        pace: shared.pace,
-        power: Some(instance.clone()),
-        limit: limit(placed.waits, shared.pace),
-    };
+    let surroundings =
+        Surroundings { reach, names, pace, power: Some(instance.clone()), limit: limit(placed.waits, pace) };
     let run = in_a_set_of_its_own(&placed.case, seed, surroundings).await;
     *output = instance.output();
     instance.stop().await;

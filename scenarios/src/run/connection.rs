@@ -120,8 +120,9 @@ impl Connection {
 
     /// Who sends a CONNECT of a version that there is not may be refused in any version that there is (MQTT 5.0 §3.1.2.2).
     fn refusal_of_raw_bytes(&self, bytes: &Bytes) -> Option<Packet> {
-        let decoded = mqttspec_codec::decode(bytes, Version::V5).ok()?;
-        (self.raw.get() && matches!(decoded, Packet::ConnAck(_))).then_some(decoded)
+        let versions = [Version::V5, Version::V3_1_1].into_iter().filter(|_| self.raw.get());
+        let decoded = versions.filter_map(|version| mqttspec_codec::decode(bytes, version).ok()).next()?;
+        matches!(&decoded, Packet::ConnAck(connack) if connack.reason.is_failure()).then_some(decoded)
     }
 
     async fn write<S: AsyncWrite>(
