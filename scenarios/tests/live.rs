@@ -1,12 +1,19 @@
 //! The scenarios before a live server: our own broker on real sockets, within this process.
 
-use std::path::Path;
+#![expect(
+    clippy::disallowed_methods,
+    reason = "servers that play tricks need threads beside the session that is tested"
+)]
+#![expect(clippy::print_stderr, reason = "a test that is left out says so")]
 
+use std::path::{Path, PathBuf};
+
+use mqttspec_broker::Options;
 use mqttspec_net::TestBroker;
-use mqttspec_net::transport::Target;
-use mqttspec_scenarios::live::{LiveError, LiveOptions, run_live};
+use mqttspec_net::transport::{ClientTls, ServerTls, Target};
+use mqttspec_scenarios::live::{Credentials, LiveError, LiveOptions, run_live};
 use mqttspec_scenarios::results::{SuiteResult, TargetKind};
-use mqttspec_scenarios::suite::{Selection, plan, read_folder};
+use mqttspec_scenarios::suite::{Selection, Source, plan, read_folder};
 use mqttspec_scenarios::verdict::Verdict;
 
 fn at(url: &str) -> LiveOptions {
@@ -57,4 +64,332 @@ fn our_broker_on_sockets_holds_what_it_holds_in_the_simulator() {
     assert_eq!(suite.target.kind, TargetKind::Live);
     let passed = suite.cases.iter().filter(|case| case.verdict == Verdict::Pass).count();
     assert!(passed > 100, "only {passed} cases were played");
+}
+
+mod contact {
+    //! Targets that cannot be judged: each says why, and none hangs.
+
+    use std::io::{Read as _, Write as _};
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+    use mqttspec_scenarios::live::ContactError;
+
+    use super::*;
+
+    /// Serves every connection so, for as long as the test runs.
+    fn server(mut serve: impl FnMut(TcpStream) + Send + 'static) -> u16 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+        let port = listener.local_addr().expect("it has an address").port();
+        std::thread::Builder::new()
+            .spawn(move || listener.incoming().flatten().for_each(&mut serve))
+            .expect("a thread starts");
+        port
+    }
+
+    fn contact(url: &str) -> ContactError {
+        match judge(&at(url), &["basics/"]) {
+            Err(LiveError::Contact(error)) => error,
+            other => panic!("{url}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn nobody_listens() {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|free| free.local_addr())
+            .expect("a port is free")
+            .port();
+        let error = contact(&format!("mqtt://127.0.0.1:{port}"));
+        assert!(matches!(error, ContactError::Nobody { .. }), "{error}");
+    }
+
+    #[test]
+    fn an_http_server_that_answers_what_it_does_not_understand() {
+        let port = server(|mut stream| {
+            let mut request = [0; 64];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        });
+        let error = contact(&format!("mqtt://127.0.0.1:{port}"));
+        assert!(matches!(error, ContactError::Other { what: "an HTTP server", .. }), "{error}");
+    }
+
+    #[test]
+    fn an_http_server_that_waits_for_a_whole_request() {
+        let port = server(|mut stream| {
+            std::thread::Builder::new()
+                .spawn(move || {
+                    let mut seen = Vec::new();
+                    let mut some = [0; 64];
+                    while !seen.ends_with(b"\r\n\r\n") {
+                        match stream.read(&mut some) {
+                            Ok(count @ 1..) => seen.extend_from_slice(&some[..count]),
+                            _ => return,
+                        }
+                    }
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+                })
+                .expect("a thread starts");
+        });
+        let error = contact(&format!("mqtt://127.0.0.1:{port}"));
+        assert!(matches!(error, ContactError::Other { what: "an HTTP server", .. }), "{error}");
+    }
+
+    #[test]
+    fn it_takes_connections_and_never_answers() {
+        let mut held = Vec::new();
+        let port = server(move |stream| held.push(stream));
+        let error = contact(&format!("mqtt://127.0.0.1:{port}"));
+        assert!(matches!(error, ContactError::Silent { .. }), "{error}");
+    }
+
+    #[test]
+    fn it_closes_every_connection() {
+        let port = server(drop);
+        let error = contact(&format!("mqtt://127.0.0.1:{port}"));
+        assert!(matches!(error, ContactError::Closes { .. }), "{error}");
+    }
+
+    #[test]
+    fn tls_is_spoken_where_plain_packets_were_meant_and_the_other_way_round() {
+        let key =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate is made");
+        let (certificate, private) = (key.cert.pem(), key.signing_key.serialize_pem());
+        let tls = ServerTls::new(certificate.as_bytes(), private.as_bytes()).expect("it is usable");
+        let encrypted = TestBroker::with(Options::default()).tls(tls).start().expect("a broker starts");
+        let error = contact(&format!("mqtt://127.0.0.1:{}", encrypted.port()));
+        assert!(
+            matches!(
+                error,
+                ContactError::Other { what: "a server that speaks TLS", .. } | ContactError::Closes { .. }
+            ),
+            "{error}"
+        );
+
+        let plain = TestBroker::start().expect("a broker starts");
+        let trusting = ClientTls::trusting(certificate.as_bytes()).expect("it is usable");
+        let mut options = at(&format!("mqtts://localhost:{}", plain.port()));
+        options.tls = Some(trusting.clone());
+        let error = judge(&options, &["basics/"]).expect_err("it speaks no TLS").to_string();
+        assert!(error.contains("not as TLS") && error.contains("--ca"), "{error}");
+
+        let mut options = at(&encrypted.url());
+        options.tls = Some(trusting);
+        let suite = judge(&options, &["basics/"]).expect("the broker is judged over TLS");
+        assert_eq!(bad(&suite), "");
+
+        let mut options = at(&encrypted.url());
+        let other =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate is made");
+        options.tls = Some(ClientTls::trusting(other.cert.pem().as_bytes()).expect("it is usable"));
+        let error = judge(&options, &["basics/"]).expect_err("nobody known signed it").to_string();
+        assert!(error.contains("--ca"), "{error}");
+    }
+
+    #[test]
+    fn over_websocket() {
+        let broker = TestBroker::with(Options::default()).websocket().start().expect("a broker starts");
+        let suite = judge(&at(&broker.url()), &["basics/", "wills/retained"]).expect("the broker is judged");
+        assert_eq!(bad(&suite), "");
+    }
+
+    #[test]
+    fn credentials_are_missing_wrong_and_right() {
+        let mut options = Options::default();
+        options.set("users", "user alice password secret").expect("it is an option");
+        options.set("allow_anonymous", "0").expect("it is an option");
+        let broker = TestBroker::with(options).start().expect("a broker starts");
+        let error = contact(&broker.url());
+        assert!(error.to_string().contains("--user"), "{error}");
+        let with = |password: &str| {
+            let password = Some(password.as_bytes().to_vec());
+            let credentials = Some(Credentials { user_name: "alice".to_owned(), password });
+            judge(&LiveOptions { credentials, ..at(&broker.url()) }, &["basics/", "qos1/acknowledged"])
+        };
+        let error = with("wrong").expect_err("the password is wrong").to_string();
+        assert!(error.contains("not right"), "{error}");
+        assert_eq!(bad(&with("secret").expect("the broker is judged")), "");
+    }
+}
+
+mod profiles {
+    //! Profiles, and servers that are started by them.
+
+    use mqttspec_scenarios::live::profile::Profile;
+
+    use super::*;
+
+    fn folder() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles")
+    }
+
+    #[test]
+    fn every_profile_and_the_example_of_the_page_can_be_read() {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(folder()).expect("there are profiles").flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "toml") {
+                names.push(Profile::read(&entry.path()).expect("a ready profile is one").name);
+            }
+        }
+        assert!(names.len() >= 5, "{names:?}");
+        let page = std::fs::read_to_string(folder().join("README.md")).expect("there is a page");
+        let example = page
+            .split("```toml\n")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next())
+            .expect("it has an example");
+        let profile = Profile::parse(example, Path::new("README.md")).expect("the example is a profile");
+        assert_eq!(profile.name, "my broker");
+        // Each key of the example is explained on the page, and each that there is stands in one of the two.
+        for key in [
+            "name",
+            "start",
+            "kill",
+            "stop",
+            "reset",
+            "start_with_options",
+            "option",
+            "files",
+            "configured",
+            "durable",
+            "capabilities",
+            "credentials",
+            "second_identity",
+            "tolerance",
+            "ready_within_ms",
+            "jobs",
+        ] {
+            assert!(page.contains(&format!("`{key}`")), "{key} is not explained");
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_no_server_says_what_it_printed() {
+        let start = |start: &str| {
+            let profile =
+                Profile { start: Some(start.to_owned()), ready_within_ms: Some(400), ..Profile::default() };
+            judge(&LiveOptions { profile, ..LiveOptions::default() }, &["basics/"])
+                .expect_err("it is no server")
+                .to_string()
+        };
+        let error = start("sh -c 'echo no such option >&2; exit 3'");
+        assert!(error.contains("exit status: 3") && error.contains("no such option"), "{error}");
+        let error = start("mqttspec-no-such-program --port {port}");
+        assert!(error.contains("mqttspec-no-such-program") && error.contains("installed"), "{error}");
+        let error = start("sleep 60");
+        assert!(error.contains("accepts no connection"), "{error}");
+    }
+
+    /// A server in Python; `None` where there is none. It ends with the session that started it.
+    fn server(script: &str) -> Option<Profile> {
+        if std::process::Command::new("python3").arg("--version").output().is_err() {
+            eprintln!("left out: python3 is not installed");
+            return None;
+        }
+        let start = Some("python3 {dir}/broker.py {port}".to_owned());
+        let files = [("broker.py".to_owned(), script.to_owned())].into();
+        Some(Profile { start, files, ..Profile::default() })
+    }
+
+    const SILENT: &str = "\
+import socket, sys
+listener = socket.create_server(('127.0.0.1', int(sys.argv[1])))
+print('listening', flush=True)
+held = []
+while True:
+    held.append(listener.accept()[0])
+";
+
+    #[test]
+    fn a_server_that_was_started_and_never_answers_is_told_with_its_output() {
+        let Some(profile) = server(SILENT) else { return };
+        let options = LiveOptions { profile, ..LiveOptions::default() };
+        let error = judge(&options, &["basics/"]).expect_err("it never answers").to_string();
+        assert!(error.contains("never answers") && error.contains("listening"), "{error}");
+    }
+
+    /// Accepts Clients of MQTT 3.1.1 and answers their PINGREQ; a PUBLISH to `die` ends it, one to `hang` silences it.
+    const FRAIL: &str = "\
+import asyncio, os, sys, time
+async def serve(reader, writer):
+    try:
+        while True:
+            first, length = await reader.readexactly(2)
+            body = await reader.readexactly(length)
+            if first >> 4 == 1:
+                if body[6] != 4:
+                    break
+                writer.write(bytes([0x20, 2, 0, 0]))
+            elif first >> 4 == 8:
+                writer.write(bytes([0x90, 3]) + body[:2] + bytes([0]))
+            elif first >> 4 == 12:
+                writer.write(bytes([0xd0, 0]))
+            elif first >> 4 == 3 and body.endswith(b'die'):
+                print('dying', flush=True)
+                os._exit(7)
+            elif first >> 4 == 3 and body.endswith(b'hang'):
+                time.sleep(600)
+            elif first >> 4 == 14:
+                break
+    except asyncio.IncompleteReadError:
+        pass
+    writer.close()
+async def main():
+    server = await asyncio.start_server(serve, '127.0.0.1', int(sys.argv[1]))
+    await server.serve_forever()
+asyncio.run(main())
+";
+
+    fn scenario(file: &str, body: &str) -> Source {
+        let header = "title    A server that falls\nclauses  MQTT-3.12.4-1\nversions 3.1.1 5\n\n";
+        let header =
+            header.replace("clauses  MQTT-3.12.4-1", "clauses  [3.1.1] MQTT-3.12.4-1 [5] MQTT-3.12.4-1");
+        Source { file: file.to_owned(), text: format!("{header}{body}") }
+    }
+
+    #[test]
+    fn a_server_that_falls_in_mid_run_is_an_error_where_it_fell_and_the_rest_goes_on() {
+        let Some(profile) = server(FRAIL) else { return };
+        let lives =
+            "device connects\ndevice pings\ndevice < nothing for 300ms\ndevice pings\ndevice disconnects\n";
+        let sources = [
+            scenario("a/lives.mqtt", lives),
+            scenario("b/kills.mqtt", "device connects\ndevice publishes t \"die\"\ndevice pings\n"),
+            scenario("c/silences.mqtt", "device connects\ndevice publishes t \"hang\"\ndevice pings\n"),
+            scenario("d/lives.mqtt", lives),
+        ];
+        let plan = plan(&sources, &Selection::default());
+        assert_eq!(plan.errors, []);
+        let options = LiveOptions { profile, ..LiveOptions::default() };
+        let suite = run_live(&plan, &options, &mut |_| {}).expect("the server is judged");
+        let of = |file: &str, version: &str| {
+            suite
+                .cases
+                .iter()
+                .find(|case| case.file == file && case.version == version)
+                .expect("each case has a result")
+        };
+        let all: Vec<String> = suite
+            .cases
+            .iter()
+            .map(|case| format!("{} {} {}", case.verdict, case.name(), case.reason))
+            .collect();
+        let all = all.join("\n");
+        for file in ["a/lives.mqtt", "d/lives.mqtt"] {
+            assert_eq!(of(file, "3.1.1").verdict, Verdict::Pass, "{all}");
+        }
+        let kills = of("b/kills.mqtt", "3.1.1");
+        assert!(kills.verdict == Verdict::Error && kills.reason.contains("exit status: 7"), "{all}");
+        let shown = kills.shown.as_ref().expect("its last packets are kept");
+        assert!(shown.trace.events.iter().any(|event| event.text.contains("die")), "{all}");
+        let silences = of("c/silences.mqtt", "3.1.1");
+        assert!(silences.verdict == Verdict::Error && silences.reason.contains("no longer answers"), "{all}");
+        // A version that it does not speak is one line and no failure.
+        assert!(
+            suite.cases.iter().filter(|case| case.version == "5.0").all(|case| case.verdict == Verdict::Skip),
+            "{all}"
+        );
+        assert_eq!(suite.notes, ["the target does not speak MQTT 5.0: 4 cases skipped"]);
+        assert!(suite.target.output.iter().any(|line| line == "dying"), "{:?}", suite.target.output);
+    }
 }

@@ -3,12 +3,13 @@
 //! What the director asks of the simulated world, a [`site::Site`] gives it here: connections through a relay with faults, real time, and the
 //! power of a server that was started here. What is particular to real brokers stands in this folder: first contact and capabilities
 //! ([`probes`]), names on the wire that keep runs apart ([`names`]), times that people can wait for ([`schedule`]), where a case is played
-//! ([`placing`]), and what is done before a failure counts ([`session`]). It is apart from `run`, because it talks to the real machine.
+//! ([`placing`]), one case ([`playing`]), and what is done before a failure counts ([`session`]). It is apart from `run`, because it talks to the real machine.
 
 pub(crate) mod cleaning;
 pub(crate) mod launcher;
 pub(crate) mod names;
 pub(crate) mod placing;
+pub(crate) mod playing;
 pub(crate) mod probes;
 pub mod profile;
 pub(crate) mod schedule;

@@ -3,7 +3,7 @@
 //!
 //! Topic Names and Topic Filters: MQTT 5.0 §4.7; shared subscriptions: §4.8.2; Client Identifiers: §3.1.3.1.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use mqttspec_codec::{
@@ -29,6 +29,10 @@ pub(crate) struct Names {
     /// Stands before every name; none where the server is there for this run alone, or where nothing may be changed.
     token: Option<String>,
     credentials: Option<Credentials>,
+    /// What the tokens of all runs of this process begin with.
+    family: String,
+    /// A message of another run came, to whose topics nobody here has subscribed.
+    strayed: Cell<bool>,
     /// Client Identifiers that the server assigned: they have no token.
     assigned: RefCell<BTreeSet<String>>,
     left: RefCell<LeftBehind>,
@@ -44,8 +48,20 @@ pub(crate) struct LeftBehind {
 }
 
 impl Names {
-    pub(crate) fn new(token: Option<String>, credentials: Option<Credentials>) -> Self {
-        Self { token, credentials, assigned: RefCell::default(), left: RefCell::default() }
+    pub(crate) fn new(token: Option<String>, family: &str, credentials: Option<Credentials>) -> Self {
+        Self {
+            token,
+            credentials,
+            family: family.to_owned(),
+            strayed: Cell::new(false),
+            assigned: RefCell::default(),
+            left: RefCell::default(),
+        }
+    }
+
+    /// Whether a message of another run came.
+    pub(crate) fn has_strayed(&self) -> bool {
+        self.strayed.get()
     }
 
     /// What the run may have left behind, once.
@@ -165,7 +181,12 @@ impl Names {
     }
 
     fn topic_inward(&self, topic: &str) -> Option<String> {
-        Some(topic.strip_prefix(self.token.as_ref()?)?.strip_prefix('/')?.to_owned())
+        let token = self.token.as_ref()?;
+        let own = topic.strip_prefix(token.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        if own.is_none() && topic.starts_with(&self.family) {
+            self.strayed.set(true);
+        }
+        own.map(str::to_owned)
     }
 
     fn filter(&self, filter: &TopicFilter) -> TopicFilter {
@@ -192,7 +213,7 @@ mod tests {
     use super::*;
 
     fn names() -> Names {
-        Names::new(Some("t0k".to_owned()), None)
+        Names::new(Some("t0k".to_owned()), "t0", None)
     }
 
     fn topic(packet: Packet) -> String {
@@ -233,6 +254,17 @@ mod tests {
             };
             assert_eq!(subscribe.subscriptions.first().filter.as_str(), on_the_wire);
         }
+    }
+
+    #[test]
+    fn a_message_of_another_run_is_noticed() {
+        let names = names();
+        let from = |topic: &str| Publish::new(TopicName::try_from(topic).unwrap(), "x");
+        names.inward(from("t0k/a").into());
+        names.inward(from("$SYS/a").into());
+        assert!(!names.has_strayed());
+        names.inward(from("t0x/a").into());
+        assert!(names.has_strayed());
     }
 
     #[test]

@@ -16,13 +16,16 @@ use mqttspec_net::framed::{Arrived, Framed, Received};
 use mqttspec_net::transport::LiveStream;
 use mqttspec_world::Net as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::names::Credentials;
 use super::wire::Reach;
 
 /// How long a server may take to answer a CONNECT before it counts as one that never does.
 pub(crate) const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
+
+/// How long a server may take for what it need not do before it answers.
+const A_MOMENT: Duration = Duration::from_millis(200);
 
 /// Why a live server cannot be judged.
 #[derive(Debug, thiserror::Error)]
@@ -378,22 +381,15 @@ impl Prober {
             let mut guest = self.visit(version, &format!("{}probesr", self.token), TIME_TO_ANSWER).await?;
             let topic = TopicName::try_from(topic).ok()?;
             guest.send(Publish::new(topic.clone(), "kept").retained().into()).await?;
-            guest.send(subscribe(topic.as_str())?.into()).await?;
             guest.send(Packet::PingReq).await?;
+            while guest.receive().await? != Packet::PingResp {}
+            // A server may keep it a moment later, and send it a moment later.
+            sleep(A_MOMENT).await;
+            guest.send(subscribe(topic.as_str())?.into()).await?;
+            let until = Instant::now() + A_MOMENT * 3;
             let mut kept = false;
-            loop {
-                match guest.receive().await? {
-                    Packet::Publish(publish) => kept |= publish.retain,
-                    Packet::PingResp => break,
-                    _ => {}
-                }
-            }
-            // A retained message may come behind the answer to what was sent after the SUBSCRIBE.
-            if !kept
-                && let Ok(Some(Packet::Publish(publish))) =
-                    timeout(Duration::from_millis(300), guest.receive()).await
-            {
-                kept = publish.retain;
+            while !kept && let Ok(packet) = timeout_at(until, guest.receive()).await {
+                kept = matches!(packet?, Packet::Publish(publish) if publish.retain);
             }
             guest.send(Publish::new(topic, "").retained().into()).await?;
             guest.send(Packet::PingReq).await?;

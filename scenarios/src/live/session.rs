@@ -7,22 +7,21 @@ use std::rc::Rc;
 
 use mqttspec_codec::Version;
 use mqttspec_net::transport::{LiveNet, Scheme};
-use tokio::task::{Id, JoinSet, LocalSet};
+use tokio::task::{Id, JoinSet};
 
-use super::launcher::{Instance, LaunchError};
-use super::names::{Credentials, Names};
+use super::launcher::Instance;
+use super::names::Credentials;
 use super::placing::{Place, Placed, Placing};
-use super::probes::{Found, Prober};
-use super::profile::Profile;
+use super::playing::{Played, Shared, broken, name, pace, panicked, play, skipped};
+use super::probes::Prober;
 use super::schedule::Limits;
-use super::site::Surroundings;
-use super::tokens::{base36, token};
+use super::tokens::token;
 use super::unhurried::Unhurried;
 use super::wire::Reach;
-use super::{LiveError, LiveOptions, Progress, cleaning};
-use crate::results::{CaseResult, FORMAT, RunResult, SuiteResult, Target, TargetKind};
+use super::{LiveError, LiveOptions, Progress};
+use crate::results::{CaseResult, FORMAT, SuiteResult, Target, TargetKind};
+use crate::run::Side;
 use crate::run::ground::Pace;
-use crate::run::{self, Case, Side};
 use crate::suite::{Plan, summary};
 use crate::verdict::Verdict;
 
@@ -74,26 +73,6 @@ async fn interrupted() {
     }
 }
 
-/// What every run needs to know.
-struct Shared {
-    name: String,
-    url: String,
-    profile: Profile,
-    credentials: Option<Credentials>,
-    found: Found,
-    pace: Pace,
-    reach: Reach,
-    prober: Prober,
-    /// The server that all share, if it can be crashed and started.
-    instance: Option<Rc<Instance>>,
-    /// Whether servers can be started here.
-    starts: bool,
-    token: String,
-    runs: Cell<u64>,
-    seed: u64,
-    seeds: u32,
-}
-
 struct Session<'s> {
     options: &'s LiveOptions,
     shared: Rc<Shared>,
@@ -110,39 +89,6 @@ struct Beside {
     bad: BTreeMap<usize, Played>,
     /// Under way when the server died.
     disturbed: Vec<usize>,
-}
-
-/// What came of playing one case.
-struct Played {
-    index: usize,
-    runs: Vec<RunResult>,
-    took: Duration,
-    /// What the case's own server printed, if it had one.
-    output: Vec<String>,
-}
-
-impl Played {
-    fn of(index: usize, run: RunResult) -> Self {
-        Self { index, runs: vec![run], took: Duration::ZERO, output: Vec::new() }
-    }
-
-    /// Whether both failed at the same lines.
-    fn is_like(&self, other: &Self) -> bool {
-        let lines = |played: &Self| -> Vec<(Verdict, Vec<u32>)> {
-            let of_run =
-                |run: &RunResult| (run.verdict, run.failures.iter().map(|failure| failure.line).collect());
-            played.runs.iter().map(of_run).collect()
-        };
-        lines(self) == lines(other)
-    }
-
-    fn verdict(&self) -> Verdict {
-        self.runs.iter().map(|run| run.verdict).max().unwrap_or(Verdict::Error)
-    }
-
-    fn is_bad(&self) -> bool {
-        matches!(self.verdict(), Verdict::Fail | Verdict::Error)
-    }
 }
 
 impl<'s> Session<'s> {
@@ -342,6 +288,10 @@ impl<'s> Session<'s> {
                 self.done(played, progress);
                 continue;
             }
+            if played.strayed {
+                outcome.disturbed.push(index);
+                continue;
+            }
             if on_own || self.shared.is_alive().await {
                 outcome.bad.insert(index, played);
                 continue;
@@ -366,6 +316,8 @@ impl<'s> Session<'s> {
         let on_own = matches!(placed.place, Place::Own(_));
         let mut played = play(self.shared.clone(), index, placed, self.shared.pace).await;
         if played.is_bad() && !on_own && !self.shared.is_alive().await {
+            // A process that ends closes its port a moment before it has ended.
+            tokio::time::sleep(Duration::from_millis(300)).await;
             let how = self.shared.instance.as_ref().and_then(|instance| instance.ended());
             let how =
                 how.map_or_else(|| "no longer answers a CONNECT".to_owned(), |how| format!("ended ({how})"));
@@ -416,8 +368,6 @@ impl<'s> Session<'s> {
         if let Some(case) = self.results.get(&played.index) {
             progress(Progress::Done { case, done, of });
         }
-        // What its own server printed is for the report of a case that failed there.
-        drop(played.output);
     }
 
     fn result(&mut self, plan: &Plan) -> SuiteResult {
@@ -444,161 +394,5 @@ impl<'s> Session<'s> {
         if let Some(instance) = self.shared.instance.as_ref().filter(|_| self.shared.starts) {
             instance.stop().await;
         }
-    }
-}
-
-impl Shared {
-    async fn is_alive(&self) -> bool {
-        let version = self.found.versions.last().copied().unwrap_or(Version::V3_1_1);
-        self.prober.is_alive(version, self.pace.patience * 2).await
-    }
-
-    fn next_token(&self) -> String {
-        self.runs.set(self.runs.get() + 1);
-        format!("{}{}", self.token, base36(self.runs.get()))
-    }
-
-    /// The one command that runs a case again.
-    fn command(&self, case: &Case) -> String {
-        let row = case.row_name().map_or_else(String::new, |row| format!(" --row {row}"));
-        let target = match (&self.profile.start, self.starts) {
-            (Some(start), true) => format!("--start '{start}'"),
-            _ => format!("--target {}", self.url),
-        };
-        format!("mqttspec run {} --version {}{row} {target}", case.file, case.version)
-    }
-}
-
-/// Plays a case in its place, under each of its seeds.
-async fn play(shared: Rc<Shared>, index: usize, placed: Placed, pace: Pace) -> Played {
-    let begun = tokio::time::Instant::now();
-    let mut runs = Vec::new();
-    let mut output = Vec::new();
-    for offset in 0..u64::from(shared.seeds) {
-        let seed = shared.seed.wrapping_add(offset);
-        let mut run = match &placed.place {
-            Place::Own(options) => play_on_own(&shared, &placed, options, seed, pace, &mut output).await,
-            Place::Alone { unnamed } => play_on_shared(&shared, &placed, seed, pace, *unnamed).await,
-            _ => play_on_shared(&shared, &placed, seed, pace, false).await,
-        };
-        for failure in &mut run.failures {
-            failure.command = shared.command(&placed.case);
-        }
-        runs.push(run);
-    }
-    Played { index, runs, took: begun.elapsed(), output }
-}
-
-async fn play_on_shared(shared: &Shared, placed: &Placed, seed: u64, pace: Pace, unnamed: bool) -> RunResult {
-    let token = (!unnamed).then(|| shared.next_token());
-    let names = Rc::new(Names::new(token, shared.credentials.clone()));
-    let power = shared.instance.clone();
-    let surroundings = Surroundings {
-        reach: shared.reach.clone(),
-        names: names.clone(),
-        pace,
-        power,
-        limit: limit(placed.waits, pace),
-    };
-    let run = in_a_set_of_its_own(&placed.case, seed, surroundings).await;
-    let left = names.take_left_behind();
-    cleaning::clean(&shared.prober, left, placed.case.version, &shared.next_token(), shared.pace.patience)
-        .await;
-    run
-}
-
-async fn play_on_own(
-    shared: &Shared,
-    placed: &Placed,
-    options: &[(String, String)],
-    seed: u64,
-    pace: Pace,
-    output: &mut Vec<String>,
-) -> RunResult {
-    let profile = &shared.profile;
-    let start = if options.is_empty() { &profile.start } else { &profile.start_with_options };
-    let Some(start) = start else {
-        return broken("the profile does not say how a server is started".to_owned(), seed);
-    };
-    let text = profile.options_text(options).unwrap_or_default();
-    let instance = match Instance::launch(profile, start, &text).await {
-        Ok(instance) => Rc::new(instance),
-        Err(error) => return broken(launch_failed(&error, options), seed),
-    };
-    // What the options ask of Clients is the scenario's business.
-    let credentials = shared.credentials.clone().filter(|_| options.is_empty());
-    let names = Rc::new(Names::new(None, credentials));
-    let reach = Reach { port: instance.port(), ..shared.reach.clone() };
-    let surroundings =
-        Surroundings { reach, names, pace, power: Some(instance.clone()), limit: limit(placed.waits, pace) };
-    let run = in_a_set_of_its_own(&placed.case, seed, surroundings).await;
-    *output = instance.output();
-    instance.stop().await;
-    run
-}
-
-fn launch_failed(error: &LaunchError, options: &[(String, String)]) -> String {
-    let options: Vec<String> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    format!("a server with {} does not start: {error}", options.join(" "))
-}
-
-/// A run's tasks end with the run.
-async fn in_a_set_of_its_own(case: &Case, seed: u64, surroundings: Surroundings) -> RunResult {
-    let set = LocalSet::new();
-    set.run_until(run::run_live(case, seed, surroundings)).await
-}
-
-/// What reports call the target.
-fn name(profile: &Profile, reach: &Reach, starts: bool) -> String {
-    let program = || {
-        let command = profile.start.as_deref().filter(|_| starts)?;
-        command.split_whitespace().next()?.rsplit('/').next().map(str::to_owned)
-    };
-    if !profile.name.is_empty() {
-        return profile.name.clone();
-    }
-    program().unwrap_or_else(|| format!("{}:{}", reach.host, reach.port))
-}
-
-/// How long a run may take before it counts as one that never ends.
-fn limit(waits: Duration, pace: Pace) -> Duration {
-    waits * 2 + pace.patience * 10 + Duration::from_secs(20)
-}
-
-/// Deadlines scale with the round trip that was measured.
-fn pace(profile: &Profile, round_trip: Duration) -> Pace {
-    let tolerance = profile.tolerance;
-    let milliseconds = Duration::from_millis;
-    Pace {
-        patience: milliseconds(tolerance.patience_ms) + round_trip * 20,
-        early: milliseconds(tolerance.early_ms) + round_trip,
-        late: milliseconds(tolerance.late_ms) + round_trip * 5,
-        settling: milliseconds(20) + round_trip * 2,
-        silence: milliseconds(500) + round_trip * 5,
-        quiet: milliseconds(500) + round_trip * 5,
-        travel: milliseconds(20) + round_trip * 2,
-    }
-}
-
-fn skipped(reason: String, seed: u64) -> RunResult {
-    RunResult { verdict: Verdict::Skip, ..broken(reason, seed) }
-}
-
-fn panicked(seed: u64) -> RunResult {
-    broken("the harness itself failed in this scenario".to_owned(), seed)
-}
-
-fn broken(reason: String, seed: u64) -> RunResult {
-    RunResult {
-        seed,
-        verdict: Verdict::Error,
-        level: crate::verdict::Level::Must,
-        reason,
-        failures: Vec::new(),
-        drawn: Vec::new(),
-        branches: Vec::new(),
-        marks: Vec::new(),
-        trace: crate::results::Trace::default(),
-        history_hash: String::new(),
     }
 }

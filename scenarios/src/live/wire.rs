@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     fn named<S>(stream: S) -> Named<S> {
-        Named::new(stream, Rc::new(Names::new(Some("t".to_owned()), None)), Version::V3_1_1)
+        Named::new(stream, Rc::new(Names::new(Some("t".to_owned()), "t", None)), Version::V3_1_1)
     }
 
     #[tokio::test]

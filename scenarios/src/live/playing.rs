@@ -1,0 +1,239 @@
+//! One case before a live server: under its seeds, on the server that all share or on one of its own.
+
+use core::time::Duration;
+use std::cell::Cell;
+use std::rc::Rc;
+
+use mqttspec_codec::Version;
+use tokio::task::LocalSet;
+
+use super::cleaning;
+use super::launcher::{Instance, LaunchError};
+use super::names::{Credentials, Names};
+use super::placing::{Place, Placed};
+use super::probes::{Found, Prober};
+use super::profile::Profile;
+use super::site::Surroundings;
+use super::tokens::base36;
+use super::wire::Reach;
+use crate::results::RunResult;
+use crate::run::ground::Pace;
+use crate::run::{self, Case};
+use crate::verdict::Verdict;
+
+/// What every run needs to know.
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) profile: Profile,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) found: Found,
+    pub(crate) pace: Pace,
+    pub(crate) reach: Reach,
+    pub(crate) prober: Prober,
+    /// The server that all share, if it can be crashed and started.
+    pub(crate) instance: Option<Rc<Instance>>,
+    /// Whether servers can be started here.
+    pub(crate) starts: bool,
+    pub(crate) token: String,
+    pub(crate) runs: Cell<u64>,
+    pub(crate) seed: u64,
+    pub(crate) seeds: u32,
+}
+
+/// What came of playing one case.
+pub(crate) struct Played {
+    pub(crate) index: usize,
+    pub(crate) runs: Vec<RunResult>,
+    pub(crate) took: Duration,
+    /// Whether a message of another run came: the server does not keep runs apart.
+    pub(crate) strayed: bool,
+}
+
+impl Played {
+    pub(crate) fn of(index: usize, run: RunResult) -> Self {
+        Self { index, runs: vec![run], took: Duration::ZERO, strayed: false }
+    }
+
+    /// Whether both failed at the same lines.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let lines = |played: &Self| -> Vec<(Verdict, Vec<u32>)> {
+            let of_run =
+                |run: &RunResult| (run.verdict, run.failures.iter().map(|failure| failure.line).collect());
+            played.runs.iter().map(of_run).collect()
+        };
+        lines(self) == lines(other)
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.runs.iter().map(|run| run.verdict).max().unwrap_or(Verdict::Error)
+    }
+
+    pub(crate) fn is_bad(&self) -> bool {
+        matches!(self.verdict(), Verdict::Fail | Verdict::Error)
+    }
+}
+
+impl Shared {
+    pub(crate) async fn is_alive(&self) -> bool {
+        let version = self.found.versions.last().copied().unwrap_or(Version::V3_1_1);
+        self.prober.is_alive(version, self.pace.patience * 2).await
+    }
+
+    pub(crate) fn next_token(&self) -> String {
+        self.runs.set(self.runs.get() + 1);
+        format!("{}{}", self.token, base36(self.runs.get()))
+    }
+
+    /// The one command that runs a case again.
+    pub(crate) fn command(&self, case: &Case) -> String {
+        let row = case.row_name().map_or_else(String::new, |row| format!(" --row {row}"));
+        let target = match (&self.profile.start, self.starts) {
+            (Some(start), true) => format!("--start '{start}'"),
+            _ => format!("--target {}", self.url),
+        };
+        format!("mqttspec run {} --version {}{row} {target}", case.file, case.version)
+    }
+}
+
+/// Plays a case in its place, under each of its seeds.
+pub(crate) async fn play(shared: Rc<Shared>, index: usize, placed: Placed, pace: Pace) -> Played {
+    let begun = tokio::time::Instant::now();
+    let mut runs = Vec::new();
+    let mut strayed = false;
+    for offset in 0..u64::from(shared.seeds) {
+        let seed = shared.seed.wrapping_add(offset);
+        let mut run = match &placed.place {
+            Place::Own(options) => play_on_own(&shared, &placed, options, seed, pace).await,
+            Place::Alone { unnamed } => {
+                play_on_shared(&shared, &placed, seed, pace, *unnamed, &mut strayed).await
+            }
+            _ => play_on_shared(&shared, &placed, seed, pace, false, &mut strayed).await,
+        };
+        for failure in &mut run.failures {
+            failure.command = shared.command(&placed.case);
+        }
+        runs.push(run);
+    }
+    Played { index, runs, took: begun.elapsed(), strayed }
+}
+
+pub(crate) async fn play_on_shared(
+    shared: &Shared,
+    placed: &Placed,
+    seed: u64,
+    pace: Pace,
+    unnamed: bool,
+    strayed: &mut bool,
+) -> RunResult {
+    let token = (!unnamed).then(|| shared.next_token());
+    let names = Rc::new(Names::new(token, &shared.token, shared.credentials.clone()));
+    let power = shared.instance.clone();
+    let surroundings = Surroundings {
+        reach: shared.reach.clone(),
+        names: names.clone(),
+        pace,
+        power,
+        limit: limit(placed.waits, pace),
+    };
+    let run = in_a_set_of_its_own(&placed.case, seed, surroundings).await;
+    *strayed |= names.has_strayed();
+    let left = names.take_left_behind();
+    cleaning::clean(&shared.prober, left, placed.case.version, &shared.next_token(), shared.pace.patience)
+        .await;
+    run
+}
+
+pub(crate) async fn play_on_own(
+    shared: &Shared,
+    placed: &Placed,
+    options: &[(String, String)],
+    seed: u64,
+    pace: Pace,
+) -> RunResult {
+    let profile = &shared.profile;
+    let start = if options.is_empty() { &profile.start } else { &profile.start_with_options };
+    let Some(start) = start else {
+        return broken("the profile does not say how a server is started".to_owned(), seed);
+    };
+    let text = profile.options_text(options).unwrap_or_default();
+    let instance = match Instance::launch(profile, start, &text).await {
+        Ok(instance) => Rc::new(instance),
+        Err(error) => return broken(launch_failed(&error, options), seed),
+    };
+    // What the options ask of Clients is the scenario's business.
+    let credentials = shared.credentials.clone().filter(|_| options.is_empty());
+    let names = Rc::new(Names::new(None, &shared.token, credentials));
+    let reach = Reach { port: instance.port(), ..shared.reach.clone() };
+    let surroundings =
+        Surroundings { reach, names, pace, power: Some(instance.clone()), limit: limit(placed.waits, pace) };
+    let run = in_a_set_of_its_own(&placed.case, seed, surroundings).await;
+    instance.stop().await;
+    run
+}
+
+pub(crate) fn launch_failed(error: &LaunchError, options: &[(String, String)]) -> String {
+    let options: Vec<String> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    format!("a server with {} does not start: {error}", options.join(" "))
+}
+
+/// A run's tasks end with the run.
+pub(crate) async fn in_a_set_of_its_own(case: &Case, seed: u64, surroundings: Surroundings) -> RunResult {
+    let set = LocalSet::new();
+    set.run_until(run::run_live(case, seed, surroundings)).await
+}
+
+/// What reports call the target.
+pub(crate) fn name(profile: &Profile, reach: &Reach, starts: bool) -> String {
+    let program = || {
+        let command = profile.start.as_deref().filter(|_| starts)?;
+        command.split_whitespace().next()?.rsplit('/').next().map(str::to_owned)
+    };
+    if !profile.name.is_empty() {
+        return profile.name.clone();
+    }
+    program().unwrap_or_else(|| format!("{}:{}", reach.host, reach.port))
+}
+
+/// How long a run may take before it counts as one that never ends.
+pub(crate) fn limit(waits: Duration, pace: Pace) -> Duration {
+    waits * 2 + pace.patience * 10 + Duration::from_secs(20)
+}
+
+/// Deadlines scale with the round trip that was measured.
+pub(crate) fn pace(profile: &Profile, round_trip: Duration) -> Pace {
+    let tolerance = profile.tolerance;
+    let milliseconds = Duration::from_millis;
+    Pace {
+        patience: milliseconds(tolerance.patience_ms) + round_trip * 20,
+        early: milliseconds(tolerance.early_ms) + round_trip,
+        late: milliseconds(tolerance.late_ms) + round_trip * 5,
+        settling: milliseconds(20) + round_trip * 2,
+        silence: milliseconds(500) + round_trip * 5,
+        quiet: milliseconds(500) + round_trip * 5,
+        travel: milliseconds(20) + round_trip * 2,
+    }
+}
+
+pub(crate) fn skipped(reason: String, seed: u64) -> RunResult {
+    RunResult { verdict: Verdict::Skip, ..broken(reason, seed) }
+}
+
+pub(crate) fn panicked(seed: u64) -> RunResult {
+    broken("the harness itself failed in this scenario".to_owned(), seed)
+}
+
+pub(crate) fn broken(reason: String, seed: u64) -> RunResult {
+    RunResult {
+        seed,
+        verdict: Verdict::Error,
+        level: crate::verdict::Level::Must,
+        reason,
+        failures: Vec::new(),
+        drawn: Vec::new(),
+        branches: Vec::new(),
+        marks: Vec::new(),
+        trace: crate::results::Trace::default(),
+        history_hash: String::new(),
+    }
+}
