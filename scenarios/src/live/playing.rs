@@ -211,6 +211,7 @@ pub(crate) fn pace(profile: &Profile, round_trip: Duration) -> Pace {
         settling: milliseconds(20) + round_trip * 2,
         silence: milliseconds(500) + round_trip * 5,
         quiet: milliseconds(500) + round_trip * 5,
+        shorter: 5,
         travel: milliseconds(20) + round_trip * 2,
     }
 }

@@ -202,7 +202,7 @@ impl Director<'_> {
         }
         let (ground, stage) = (self.ground.clone(), self.stage.clone());
         tokio::task::spawn_local(async move {
-            ground.sleep(down).await;
+            ground.sleep(down / ground.pace().shorter).await;
             for host in &hosts {
                 if ground.start(host).await.is_ok() {
                     stage.record_world(0, What::Started(format!("start {host}")));
@@ -242,6 +242,7 @@ fn course(profile: &str) -> Option<Vec<Stretch>> {
 }
 
 async fn follow(ground: &Ground, stage: &Stage, profile: &str, course: &[Stretch], hosts: &[String]) {
+    let shorter = ground.pace().shorter;
     for stretch in course {
         let around = || hosts.iter().filter_map(|host| ground.links(Way::Around(host)).ok());
         let lasting = match *stretch {
@@ -268,7 +269,7 @@ async fn follow(ground: &Ground, stage: &Stage, profile: &str, course: &[Stretch
             }
             Stretch::Sound(lasting) => lasting,
         };
-        ground.sleep(lasting).await;
+        ground.sleep(lasting / shorter).await;
         match stretch {
             Stretch::Cut(_) | Stretch::OneWay(_) => around().for_each(|links| links.join()),
             Stretch::Slow(..) => around().for_each(|links| links.usual_latency_and(Duration::ZERO)),

@@ -33,6 +33,8 @@ pub(crate) struct Pace {
     pub(crate) silence: Duration,
     /// Nothing but PINGREQ and PINGRESP may pass for so long before everything counts as quiet.
     pub(crate) quiet: Duration,
+    /// By how much named courses of faults are shorter than they are called.
+    pub(crate) shorter: u32,
     /// How long what is sent may be under way where no fault delays it.
     pub(crate) travel: Duration,
 }
@@ -46,6 +48,7 @@ impl Pace {
         settling: Duration::from_millis(100),
         silence: Duration::from_secs(5),
         quiet: Duration::from_secs(3),
+        shorter: 1,
         travel: LATENCY,
     };
 }
