@@ -45,11 +45,10 @@ pub(super) fn pipe() -> (RelayStream, RelayStream) {
 }
 
 impl RelayStream {
-    /// Ends the connection with a reset: the other end's reads and writes fail.
+    /// Ends the connection with a reset: the other end's writes fail, and its reads once it has read what had arrived, as on a socket.
     pub fn reset(self) {
         for direction in self.directions.borrow_mut().iter_mut() {
             direction.reset = true;
-            direction.bytes.clear();
             direction.wake();
         }
     }
@@ -71,10 +70,10 @@ impl AsyncRead for RelayStream {
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let direction = &mut self.directions.borrow_mut()[self.reads];
-        if direction.reset {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
         if direction.bytes.is_empty() {
+            if direction.reset {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            }
             if direction.finished {
                 return Poll::Ready(Ok(()));
             }
@@ -157,8 +156,10 @@ mod tests {
         assert_eq!(far.write_all(b"x").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
 
         let (mut near, mut far) = pipe();
-        near.write_all(b"lost").await.unwrap();
+        near.write_all(b"!").await.unwrap();
         near.reset();
+        // A server that says why it closes, and closes with bytes unread, sends a reset behind its words.
+        assert_eq!(far.read_u8().await.unwrap(), b'!');
         assert_eq!(far.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
         assert_eq!(far.write_all(b"x").await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
