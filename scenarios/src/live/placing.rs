@@ -6,8 +6,8 @@ use super::probes::Found;
 use super::profile::Profile;
 use super::schedule::{self, Limits};
 use crate::notation::{
-    Action, Content, DiskFault, Fault, FaultKind, Field, HostName, Hosts, PacketPattern, Scenario, StepKind,
-    Test, Value,
+    Action, Cell, Content, Direction, DiskFault, Fault, FaultKind, Field, HostName, Hosts, PacketPattern,
+    PacketType, Scenario, StepKind, Test, Value,
 };
 use crate::run::Case;
 use crate::run::cast::SERVER;
@@ -243,7 +243,31 @@ fn is_unnamed(case: &Case) -> bool {
         wildcard |= topic.starts_with(['#', '+']);
         dollar |= topic.starts_with('$') && !topic.starts_with("$share/");
     });
-    unnamed || wildcard && dollar
+    unnamed || wildcard && dollar || breaks_and_receives(case)
+}
+
+/// Whether bytes that are no packet, whose names are not changed, may come to somebody who expects a message.
+fn breaks_and_receives(case: &Case) -> bool {
+    let breaks = |content: &Content| match content {
+        Content::Packet(pattern) => !pattern.patches.is_empty(),
+        Content::Raw(_) => true,
+        _ => false,
+    };
+    let is_publish = |content: &Content| matches!(content, Content::Packet(pattern) if pattern.packet_type == PacketType::Publish);
+    let (mut broken, mut receives) = (false, false);
+    case.scenario.walk(&mut |step| match &step.kind {
+        StepKind::Line { direction, content, .. } => {
+            broken |= breaks(content);
+            receives |= *direction == Direction::ToClient && is_publish(content);
+        }
+        StepKind::Verb { action: Action::Receives { .. }, .. } => receives = true,
+        _ => {}
+    });
+    let rows = case.scenario.table.iter().flat_map(|table| &table.rows).enumerate();
+    for (_, row) in rows.filter(|(index, _)| case.row.is_none_or(|row| row == *index)) {
+        broken |= row.cells.iter().any(|cell| matches!(cell, Cell::Content(content) if breaks(content)));
+    }
+    broken && receives
 }
 
 /// Whether a CONNECT of the scenario says who its user is.
@@ -281,7 +305,7 @@ fn each_field(case: &Case, look: &mut dyn FnMut(&Field)) {
     let rows = case.scenario.table.iter().flat_map(|table| &table.rows).enumerate();
     for (_, row) in rows.filter(|(index, _)| case.row.is_none_or(|row| row == *index)) {
         for cell in &row.cells {
-            if let crate::notation::Cell::Content(line) = cell {
+            if let Cell::Content(line) = cell {
                 content(line, look);
             }
         }
@@ -311,7 +335,7 @@ fn each_topic(case: &Case, look: &mut dyn FnMut(&str)) {
     let rows = case.scenario.table.iter().flat_map(|table| &table.rows).enumerate();
     for (_, row) in rows.filter(|(index, _)| case.row.is_none_or(|row| row == *index)) {
         for cell in &row.cells {
-            if let crate::notation::Cell::Value(cell) = cell {
+            if let Cell::Value(cell) = cell {
                 value(cell);
             }
         }

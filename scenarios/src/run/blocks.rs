@@ -96,6 +96,9 @@ impl Director<'_> {
             .min();
         let last = beginnings.iter().map(|beginning| beginning.window.until).max().unwrap_or_default();
         let until = silence.map_or(last, |(until, _)| until);
+        // A branch that compares nothing is for whatever the others are not, silence included.
+        let is_anything = |beginning: &&Beginning| matches!(beginning.expected, Expected::Anything);
+        let anything = beginnings.iter().find(is_anything).map(|beginning| beginning.branch);
         loop {
             if let Some(branch) = self.told_beginning(&beginnings)? {
                 return Ok(branch);
@@ -110,6 +113,9 @@ impl Director<'_> {
                     continue;
                 }
                 if let Some((_, branch)) = silence {
+                    return Ok(branch);
+                }
+                if let Some(branch) = anything {
                     return Ok(branch);
                 }
                 let expected = alternatives(self, &beginnings);
@@ -131,7 +137,7 @@ impl Director<'_> {
             }
             // Captures take their values when the branch takes the packet.
             self.bindings = bindings;
-            if let Some(branch) = chosen {
+            if let Some(branch) = chosen.or(anything) {
                 if fence.is_some() {
                     self.stage.with_lane(lane, |state| state.owed_pings += 1);
                 }
