@@ -26,7 +26,7 @@ use crate::suite::{Plan, summary};
 use crate::verdict::Verdict;
 
 /// How many servers are started side by side for cases that need one of their own.
-const OWN_SERVERS: usize = 4;
+const OWN_SERVERS: usize = 16;
 
 /// How many cases that failed are played again side by side.
 const AGAIN: usize = 32;
@@ -267,7 +267,7 @@ impl<'s> Session<'s> {
         let mut set = JoinSet::new();
         let mut outcome = Beside::default();
         loop {
-            for (queue, most, is_own) in [(&mut own, OWN_SERVERS, true), (&mut beside, jobs, false)] {
+            for (queue, most, is_own) in [(&mut own, OWN_SERVERS.min(jobs), true), (&mut beside, jobs, false)] {
                 while running.values().filter(|(_, own)| *own == is_own).count() < most
                     && let Some(index) = queue.pop()
                 {
