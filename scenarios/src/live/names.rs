@@ -244,7 +244,6 @@ mod tests {
             ("$SYS/#", "$SYS/#"),
             ("$share/group/a/+", "$share/t0kgroup/t0k/a/+"),
             ("$share/group/$SYS/#", "$share/t0kgroup/$SYS/#"),
-            ("$share//a", "$share//a"),
         ] {
             let filter = TopicFilter::try_from(of_the_scenario).unwrap();
             let subscription = Subscription::new(filter, QoS::AtLeastOnce);

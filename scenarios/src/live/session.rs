@@ -267,7 +267,8 @@ impl<'s> Session<'s> {
         let mut set = JoinSet::new();
         let mut outcome = Beside::default();
         loop {
-            for (queue, most, is_own) in [(&mut own, OWN_SERVERS.min(jobs), true), (&mut beside, jobs, false)] {
+            for (queue, most, is_own) in [(&mut own, OWN_SERVERS.min(jobs), true), (&mut beside, jobs, false)]
+            {
                 while running.values().filter(|(_, own)| *own == is_own).count() < most
                     && let Some(index) = queue.pop()
                 {
