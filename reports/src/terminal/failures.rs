@@ -27,7 +27,10 @@ pub fn bad_case(case: &CaseResult, width: u16) -> String {
     }
     let seeds = failure::seeds(case);
     if !seeds.is_empty() {
-        line(&mut out, &format!("  {QUIET}under {seeds}{QUIET:#}"));
+        let options = whole_words(width).initial_indent("  ").subsequent_indent("  ");
+        for part in textwrap::wrap(&format!("under {seeds}"), options) {
+            line(&mut out, &format!("{QUIET}{part}{QUIET:#}"));
+        }
     }
     if !case.reason.is_empty() {
         line(&mut out, &indented(&case.reason, 2));
@@ -71,8 +74,8 @@ fn one_failure(out: &mut String, failure: &Failure, width: usize) {
         line(out, &format!("  {QUIET}transcript{QUIET:#}"));
         for entry in &failure.transcript {
             let time = seconds(entry.at_ns, 6);
-            let room = width.saturating_sub(18);
-            line(out, &format!("    {QUIET}{time:>12}{QUIET:#}  {}", cut(&entry.text, room.max(24))));
+            let room = width - 18;
+            line(out, &format!("    {QUIET}{time:>12}{QUIET:#}  {}", cut(&entry.text, room)));
         }
     }
     unbroken(out, "again", &failure.command);

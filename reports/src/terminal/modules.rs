@@ -6,7 +6,7 @@ use mqttspec_scenarios::results::SuiteResult;
 use crate::{Coverage, Modules};
 
 /// From this width on the table has all columns.
-const WIDE: u16 = 76;
+const WIDE: u16 = 80;
 
 pub(super) fn table(suite: &SuiteResult, width: u16) -> String {
     let modules = Modules::of(suite);
@@ -23,7 +23,7 @@ pub(super) fn table(suite: &SuiteResult, width: u16) -> String {
     for module in modules.rows.iter().chain([&modules.all]) {
         let number = |number: u32| if number == 0 { "–".to_owned() } else { number.to_string() };
         let tally = module.tally;
-        let name = if wide { module.name.to_owned() } else { super::cut(module.name, 14) };
+        let name = if wide { module.name.to_owned() } else { super::cut(module.name, 13) };
         let mut cells = vec![name];
         cells.extend([tally.passed, tally.failed, tally.skipped, tally.errors].map(number));
         cells.extend(module.shown.iter().map(|(shown, total)| match total {
@@ -36,9 +36,7 @@ pub(super) fn table(suite: &SuiteResult, width: u16) -> String {
     for column in 1..columns {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
-            if !wide {
-                column.set_padding((0, 0));
-            }
+            column.set_padding((1, 0));
         }
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()

@@ -35,10 +35,10 @@ pub(super) static DEFECTS: &[Defect] = &[
             if scene.wire.version.is_5() {
                 match &mut packet {
                     Packet::Disconnect(disconnect) => {
-                        disconnect.reason = DisconnectReason::ImplementationSpecificError
+                        disconnect.reason = DisconnectReason::ImplementationSpecificError;
                     }
                     Packet::ConnAck(ack) if ack.reason.is_failure() => {
-                        ack.reason = ConnectReason::ImplementationSpecificError
+                        ack.reason = ConnectReason::ImplementationSpecificError;
                     }
                     Packet::PubAck(PubAck { reason, .. }) | Packet::PubRec(PubRec { reason, .. })
                         if reason.is_failure() =>
@@ -95,7 +95,7 @@ pub(super) static DEFECTS: &[Defect] = &[
             Packet::SubAck(ack) => {
                 ack.reasons.iter_mut().filter(|reason| reason.is_failure()).for_each(|reason| {
                     *reason = SubAckReason::GrantedQoS0;
-                })
+                });
             }
             Packet::PubAck(PubAck { reason, .. }) | Packet::PubRec(PubRec { reason, .. }) => {
                 *reason = PubAckReason::Success;

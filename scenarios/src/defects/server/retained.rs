@@ -18,7 +18,7 @@ pub(super) static DEFECTS: &[Defect] = &[
         .hears(|_, packet| tell(publish(packet, |publish| publish.retain &= !publish.payload.is_empty()))),
     server("retains-the-first", "keeps the first retained message of a topic").hears(|scene, packet| {
         tell(publish(packet, |publish| {
-            publish.retain &= scene.topics.insert(topic(publish)) || publish.payload.is_empty()
+            publish.retain &= scene.topics.insert(topic(publish)) || publish.payload.is_empty();
         }))
     }),
     server("retain-flag-on-all", "sets RETAIN on what it forwards")
@@ -60,7 +60,7 @@ pub(super) static DEFECTS: &[Defect] = &[
     }),
     server("retain-handling-ignored", "takes no notice of Retain Handling").hears(|_, packet| {
         tell(subscriptions(packet, |subscription| {
-            subscription.retain_handling = RetainHandling::SendAtSubscribe
+            subscription.retain_handling = RetainHandling::SendAtSubscribe;
         }))
     }),
     server("retained-to-shared", "sends retained messages for a Shared Subscription").hears(|_, packet| {

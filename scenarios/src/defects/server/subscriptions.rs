@@ -89,7 +89,7 @@ pub(super) static DEFECTS: &[Defect] = &[
         })
         .hears(|scene, packet| {
             if let Packet::Subscribe(subscribe) = &packet {
-                for subscription in subscribe.subscriptions.iter() {
+                for subscription in &subscribe.subscriptions {
                     let filter = subscription.filter.as_str().to_owned();
                     let again = scene.subscribed.values().flatten().any(|before| {
                         before.subscriptions.iter().any(|other| other.filter == subscription.filter)
