@@ -4,7 +4,7 @@
 //! the Sessions that exist and not with what happened. The broker's own end records, so it is the Clients that are judged.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -79,6 +79,8 @@ struct Connection {
     peer: Option<SocketAddr>,
     /// Known when CONNECT, or something in its place, has come.
     known: Option<Known>,
+    /// The statements that monitors have found broken on it.
+    told: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -110,7 +112,7 @@ impl<F: FnMut(Report)> Watch<F> {
         let name = format!("connection-{}", id.0);
         let from = peer.map_or_else(String::new, |peer| format!(" from {peer}"));
         self.line(at, format!("# {name} opens{from}"));
-        self.connections.insert(id, Connection { name, peer, known: None });
+        self.connections.insert(id, Connection { name, peer, known: None, told: BTreeSet::new() });
     }
 
     /// A CONNECT says who it is; anything else in its place comes from nobody.
@@ -136,7 +138,7 @@ impl<F: FnMut(Report)> Watch<F> {
     }
 
     fn happened(&mut self, at: Duration, id: ConnectionId, what: What) {
-        let Some(connection) = self.connections.get(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else { return };
         let Some(known) = &connection.known else { return };
         let Some(client) = self.clients.get_mut(&known.client) else { return };
         let event = Event { at, connection: Some(known.key()), line: 0, what };
@@ -149,6 +151,7 @@ impl<F: FnMut(Report)> Watch<F> {
             return;
         }
         for violation in client.monitors.see(&client.history, 0, &event) {
+            connection.told.extend(violation.clauses.iter().map(|id| (*id).to_owned()));
             (self.report)(Report::Violation(ClientViolation {
                 at_ns: since(self.began, at),
                 client: connection.name.clone(),
@@ -167,17 +170,22 @@ impl<F: FnMut(Report)> Watch<F> {
         }
     }
 
-    /// The broker itself holds its Clients to what it announced.
+    /// The broker itself holds its Clients to what it announced. What a monitor has told of the connection is not told again.
     fn broke(&mut self, at: Duration, id: ConnectionId, statements: &[&str], words: (String, &str)) {
         let Some(connection) = self.connections.get(&id).filter(|_| self.wanted.violations) else { return };
         let Some(known) = &connection.known else { return };
+        let requirements: Vec<Requirement> =
+            statements.iter().flat_map(|id| in_version(id, known.version)).collect();
+        if requirements.iter().any(|requirement| connection.told.contains(&requirement.clause)) {
+            return;
+        }
         let (expected, actual) = words;
         (self.report)(Report::Violation(ClientViolation {
             at_ns: since(self.began, at),
             client: connection.name.clone(),
             peer: connection.peer,
             monitor: None,
-            requirements: statements.iter().flat_map(|id| in_version(id, known.version)).collect(),
+            requirements,
             expected,
             actual: actual.to_owned(),
             packet: String::new(),

@@ -84,10 +84,12 @@ fn what_the_broker_ends_a_connection_for_is_told_too() {
     assert_eq!(code, 1, "{printed}");
     for row in [
         "  requirement  MQTT-3.3.2-9 (MQTT 5.0, section 3.3.2.3.4): ",
-        "  found by     the broker\n",
-        "  expected     no cause for a DISCONNECT with 0x94 (Topic Alias invalid)\n",
-        "  actual       the Topic Alias is above the Topic Alias Maximum\n",
+        "  found by     the monitor `Topic Aliases`\n",
+        "  expected     no Topic Alias above 10 (Topic Alias Maximum)\n",
         "  requirement  MQTT-3.1.0-2 (MQTT 3.1.1, section 3.1): ",
+        "  found by     the broker\n",
+        "  expected     no cause for a DISCONNECT with 0x82 (Protocol Error)\n",
+        "  actual       a second CONNECT\n",
         "\nchecked: 2 violations\n",
     ] {
         assert!(printed.contains(row), "{row}\n{printed}");
