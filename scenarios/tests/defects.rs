@@ -173,8 +173,9 @@ fn behind_a_liar_that_changes_nothing_all_pass() {
     static HONEST: [Defect; 2] = [Defect::none(Side::Server), Defect::none(Side::Client)];
     let mut wrong = String::new();
     let mut seen = BTreeSet::new();
-    // One case a file: that the broker is right is shown elsewhere, this is about the liar's place.
-    for case in cases().into_iter().filter(|case| seen.insert((case.file.clone(), case.tests))) {
+    // One case a file, and not the one of 65,600 messages: that the broker is right is shown elsewhere, this is about the liar's place.
+    let first = |case: &Case| !case.file.contains("/wraps-") && seen.insert((case.file.clone(), case.tests));
+    for case in cases().into_iter().filter(first) {
         let honest = HONEST.iter().find(|defect| defect.side == case.tests).expect("one for each side");
         let result = play(&case, honest);
         if result.verdict != Verdict::Pass {
