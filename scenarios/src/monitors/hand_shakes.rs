@@ -144,14 +144,16 @@ impl Debts {
 }
 
 fn judge_repetition(glance: &Glance<'_>, packet: &Packet, judgement: Judgement) -> Option<Breach> {
+    let exactly_once =
+        matches!(packet, Packet::Publish(publish) if publish.delivery.qos() == QoS::ExactlyOnce);
     let (clauses, expected, actual) = match judgement {
         Judgement::Right | Judgement::IdentifierInUse => return None,
         Judgement::NothingToRepeat => (
             Clauses {
                 server_5: &["MQTT-3.3.1-3"],
-                client_5: &["MQTT-4.3.2-2", "MQTT-4.3.3-2"],
+                client_5: if exactly_once { &["MQTT-4.3.3-2"] } else { &["MQTT-4.3.2-2"] },
                 server_3_1_1: &["MQTT-3.3.1-3"],
-                client_3_1_1: &["MQTT-4.3.2-1", "MQTT-4.3.3-1"],
+                client_3_1_1: if exactly_once { &["MQTT-4.3.3-1"] } else { &["MQTT-4.3.2-1"] },
             },
             "DUP 0 in a PUBLISH that is sent for the first time",
             "DUP 1 in the first PUBLISH with this Packet Identifier of the Session",
