@@ -1,5 +1,5 @@
-//! The power of the broker's machine fails at every write and sync of its disk in turn, in the middle of traffic: what it
-//! acknowledged is there when it is back, nothing is corrupt, and QoS 2 is delivered exactly once.
+//! The power of the broker's machine fails in the middle of traffic, at every write and sync of its disk in turn and at moments
+//! that the seed draws: what it acknowledged is there when it is back, nothing is corrupt, and QoS 2 is delivered exactly once.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -35,22 +35,39 @@ struct Seen {
     got: RefCell<BTreeMap<String, u32>>,
 }
 
+/// When the power fails.
+#[derive(Clone, Copy, Debug)]
+enum Failing {
+    Never,
+    /// At that operation of the disk.
+    AtOperation(u64),
+    /// So many times, at moments that the seed draws.
+    AtMoments(u32),
+}
+
 #[test]
 fn power_fails_at_every_write_and_sync_of_the_brokers_disk() {
     let mut boundaries = 0;
     // Each seed has other schedules, and other parts of the unsynced writes that survive.
     for seed in 0..4 {
-        let operations = run(seed, None);
+        let operations = run(seed, Failing::Never);
         for nth in 1..=operations {
-            run(seed, Some(nth));
+            run(seed, Failing::AtOperation(nth));
         }
         boundaries += operations;
     }
     assert!(boundaries >= LEAST_BOUNDARIES, "{boundaries} boundaries are too few to mean much");
 }
 
-/// One run, in which the power fails at that operation of the disk; gives how many there were without a failure.
-fn run(seed: u64, fails_at: Option<u64>) -> u64 {
+#[test]
+fn power_fails_several_times_in_the_middle_of_traffic() {
+    for seed in 0..40 {
+        run(seed, Failing::AtMoments(3));
+    }
+}
+
+/// One run; gives how many operations the disk did.
+fn run(seed: u64, failing: Failing) -> u64 {
     let seen = Rc::new(Seen::default());
     let (at_subscriber, at_publisher, at_director) = (seen.clone(), seen.clone(), seen.clone());
     let outcome = World::builder(seed)
@@ -60,7 +77,17 @@ fn run(seed: u64, fails_at: Option<u64>) -> u64 {
         .host("publisher", move |context| publisher(context, at_publisher.clone()))
         .run(|world| async move {
             let disk = world.disk("broker").unwrap();
-            disk.power_fails_at(fails_at);
+            let failures = match failing {
+                Failing::Never => 0,
+                Failing::AtOperation(nth) => {
+                    disk.power_fails_at(Some(nth));
+                    1
+                }
+                Failing::AtMoments(times) => {
+                    tokio::task::spawn_local(fail_at_moments(world.clone(), at_director.clone(), times));
+                    times
+                }
+            };
             world.start("broker").unwrap();
             let mut restarts = 0;
             let mut settled_since = None;
@@ -68,7 +95,7 @@ fn run(seed: u64, fails_at: Option<u64>) -> u64 {
                 world.sleep(Duration::from_millis(50)).await;
                 assert!(
                     world.now() < Duration::from_secs(600),
-                    "seed {seed}, {fails_at:?}: the publisher waits for ever"
+                    "seed {seed}, {failing:?}: the publisher waits for ever"
                 );
                 if !world.is_up("broker").unwrap() {
                     world.sleep(Duration::from_millis(500)).await;
@@ -79,14 +106,14 @@ fn run(seed: u64, fails_at: Option<u64>) -> u64 {
                     settled_since.get_or_insert(world.now());
                 }
             }
-            assert_eq!(restarts, u32::from(fails_at.is_some()), "seed {seed}, {fails_at:?}");
+            assert_eq!(restarts, failures, "seed {seed}, {failing:?}");
             (disk.operations(), restarts)
         })
-        .unwrap_or_else(|failure| panic!("seed {seed}, {fails_at:?}: {failure}"));
+        .unwrap_or_else(|failure| panic!("seed {seed}, {failing:?}: {failure}"));
     let (operations, restarts) = outcome.output;
     assert!(
         !outcome.trace.events.iter().any(|event| matches!(&event.kind, EventKind::HostEnded { .. })),
-        "seed {seed}, {fails_at:?}: the broker could not open its store: {}",
+        "seed {seed}, {failing:?}: the broker could not open its store: {}",
         outcome.trace
     );
     let got = seen.got.take();
@@ -95,10 +122,22 @@ fn run(seed: u64, fails_at: Option<u64>) -> u64 {
         let right = if qos(number) == QoS::ExactlyOnce { times == 1 } else { times >= 1 };
         assert!(
             right,
-            "seed {seed}, {fails_at:?}: message {number} arrived {times} times, after {restarts} restarts"
+            "seed {seed}, {failing:?}: message {number} arrived {times} times, after {restarts} restarts"
         );
     }
     operations
+}
+
+/// Each is soon after the broker is back, while the publisher still has something to say: it begins once there is a Subscription.
+async fn fail_at_moments(world: World, seen: Rc<Seen>, times: u32) {
+    let mut moments = world.seed("power").draw();
+    for _ in 0..times {
+        while !seen.subscribed.get() || !world.is_up("broker").unwrap() {
+            world.sleep(Duration::from_millis(10)).await;
+        }
+        world.sleep(moments.duration(Duration::from_millis(10), Duration::from_millis(150))).await;
+        world.crash("broker").unwrap();
+    }
 }
 
 fn qos(number: u32) -> QoS {
