@@ -105,3 +105,10 @@ fn every_construct_has_an_example() {
         .collect();
     assert!(missing.is_empty(), "NOTATION.md has no example of {missing:?}");
 }
+
+#[test]
+fn every_profile_stands_there_with_its_measure() {
+    for profile in mqttspec_world::Profile::USUAL {
+        assert!(DOCUMENT.contains(&format!("| `{profile}` |")), "{profile}");
+    }
+}

@@ -96,12 +96,8 @@ impl Site {
         Lanes(match way {
             Way::Everywhere => self.of_all(&Lane::BOTH),
             Way::Around(host) => of(host, &Lane::BOTH),
-            Way::To(SERVER) | Way::From(SERVER) => {
-                let lane = if matches!(way, Way::To(_)) { Lane::ToServer } else { Lane::ToClient };
-                self.of_all(&[lane])
-            }
+            Way::To(SERVER) => self.of_all(&[Lane::ToServer]),
             Way::To(host) => of(host, &[Lane::ToClient]),
-            Way::From(host) => of(host, &[Lane::ToServer]),
             Way::FromTo(SERVER, host) => of(host, &[Lane::ToClient]),
             Way::FromTo(host, _) => of(host, &[Lane::ToServer]),
             Way::Between(SERVER, host) | Way::Between(host, _) => of(host, &Lane::BOTH),

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use mqttspec_codec::Role;
-use mqttspec_world::WorldError;
+use mqttspec_world::{Probability, Profile, WorldError};
 
 use super::cast::{Part, SERVER};
 use super::director::{Director, Flow};
@@ -50,7 +50,9 @@ impl Director<'_> {
                 links()?.latency(least..=most);
                 self.longest_latency = self.longest_latency.max(most);
             }
-            FaultKind::Loss { per_mille } => links()?.loss(*per_mille),
+            FaultKind::Loss { per_mille } => {
+                links()?.loss(Probability::fraction(f64::from(*per_mille) / 1000.0))
+            }
             FaultKind::Bandwidth { bytes_per_second } => links()?.bandwidth(Some(*bytes_per_second)),
             FaultKind::Cut => {
                 links()?.reset();
@@ -159,34 +161,34 @@ impl Director<'_> {
     }
 
     /// A named course of faults; all but what the name says goes on meanwhile.
-    async fn profile(&mut self, profile: &str, hosts: Vec<String>) -> Flow {
+    async fn profile(&mut self, name: &str, hosts: Vec<String>) -> Flow {
         let (ground, stage) = (self.ground.clone(), self.stage.clone());
+        let unknown = || Stop::broken(format!("this harness has no profile {name} yet"));
+        let profile = Profile::named(name).ok_or_else(unknown)?;
         hosts.iter().for_each(|host| self.troubled(Some(host)));
         match profile {
-            "reset" => {
+            Profile::Reset => {
                 for host in &hosts {
                     ground.links(Way::Between(host, SERVER))?.reset();
                     self.provoked(Some(host));
                 }
                 return Ok(());
             }
-            "half-open" => {
+            Profile::HalfOpen => {
                 for host in &hosts {
                     ground.links(Way::Between(host, SERVER))?.blackhole();
                     self.provoked(Some(host));
                 }
                 return Ok(());
             }
-            "broker-crash" | "disk-loss" => {
-                self.crash_for(vec![SERVER.to_owned()], Duration::from_secs(3)).await?;
+            Profile::ServerCrash { down } | Profile::TornWrites { down } => {
+                self.crash_for(vec![SERVER.to_owned()], down).await?;
             }
-            "client-crash" => self.crash_for(hosts, Duration::from_secs(3)).await?,
+            Profile::ClientCrash { down } => self.crash_for(hosts, down).await?,
             _ => {
-                let course = course(profile)
-                    .ok_or_else(|| Stop::broken(format!("this harness has no profile {profile} yet")))?;
-                let profile = profile.to_owned();
+                let course = course(profile).ok_or_else(unknown)?;
                 tokio::task::spawn_local(
-                    async move { follow(&ground, &stage, &profile, &course, &hosts).await },
+                    async move { follow(&ground, &stage, profile, &course, &hosts).await },
                 );
             }
         }
@@ -219,29 +221,28 @@ enum Stretch {
     Cut(Duration),
     OneWay(Duration),
     Slow(Duration, Duration),
-    Lossy(u16, Duration),
+    Lossy(Probability, Duration),
     Stalled(Duration),
     Sound(Duration),
 }
 
-/// The profiles with their figures: complete outage 5 s; intermittent link 1 s on, 1 s off for 10 s; high latency +500 ms for 8 s; 30 % loss for
-/// 6 s; one-way partition 5 s; slow reader 5 s.
-fn course(profile: &str) -> Option<Vec<Stretch>> {
-    let seconds = Duration::from_secs;
+/// The stretches of a profile of the links; none for what happens at one moment.
+fn course(profile: Profile) -> Option<Vec<Stretch>> {
     Some(match profile {
-        "complete-outage" => vec![Stretch::Cut(seconds(5))],
-        "intermittent-link" => {
-            [Stretch::Cut(seconds(1)), Stretch::Sound(seconds(1))].into_iter().cycle().take(10).collect()
+        Profile::Outage { lasts } => vec![Stretch::Cut(lasts)],
+        Profile::Intermittent { on, off, lasts } => {
+            let turns = lasts.as_nanos() / (on + off).as_nanos().max(1);
+            (0..turns).flat_map(|_| [Stretch::Cut(off), Stretch::Sound(on)]).collect()
         }
-        "high-latency" => vec![Stretch::Slow(Duration::from_millis(500), seconds(8))],
-        "packet-loss" => vec![Stretch::Lossy(300, seconds(6))],
-        "one-way-partition" => vec![Stretch::OneWay(seconds(5))],
-        "slow-reader" => vec![Stretch::Stalled(seconds(5))],
+        Profile::HighLatency { added, lasts } => vec![Stretch::Slow(added, lasts)],
+        Profile::PacketLoss { probability, lasts } => vec![Stretch::Lossy(probability, lasts)],
+        Profile::OneWayPartition { lasts } => vec![Stretch::OneWay(lasts)],
+        Profile::SlowReader { lasts } => vec![Stretch::Stalled(lasts)],
         _ => return None,
     })
 }
 
-async fn follow(ground: &Ground, stage: &Stage, profile: &str, course: &[Stretch], hosts: &[String]) {
+async fn follow(ground: &Ground, stage: &Stage, profile: Profile, course: &[Stretch], hosts: &[String]) {
     let shorter = ground.pace().shorter;
     for stretch in course {
         let around = || hosts.iter().filter_map(|host| ground.links(Way::Around(host)).ok());
@@ -251,16 +252,16 @@ async fn follow(ground: &Ground, stage: &Stage, profile: &str, course: &[Stretch
                 lasting
             }
             Stretch::OneWay(lasting) => {
-                let from = hosts.iter().filter_map(|host| ground.links(Way::From(host)).ok());
-                from.for_each(|links| links.partition());
+                let towards = hosts.iter().filter_map(|host| ground.links(Way::To(host)).ok());
+                towards.for_each(|links| links.partition());
                 lasting
             }
             Stretch::Slow(latency, lasting) => {
                 around().for_each(|links| links.usual_latency_and(latency));
                 lasting
             }
-            Stretch::Lossy(per_mille, lasting) => {
-                around().for_each(|links| links.loss(per_mille));
+            Stretch::Lossy(probability, lasting) => {
+                around().for_each(|links| links.loss(probability));
                 lasting
             }
             Stretch::Stalled(lasting) => {
@@ -273,12 +274,13 @@ async fn follow(ground: &Ground, stage: &Stage, profile: &str, course: &[Stretch
         match stretch {
             Stretch::Cut(_) | Stretch::OneWay(_) => around().for_each(|links| links.join()),
             Stretch::Slow(..) => around().for_each(|links| links.usual_latency_and(Duration::ZERO)),
-            Stretch::Lossy(..) => around().for_each(|links| links.loss(0)),
+            Stretch::Lossy(..) => around().for_each(|links| links.loss(Probability::NEVER)),
             Stretch::Stalled(_) => hosts.iter().for_each(|host| drop(ground.resume(host))),
             Stretch::Sound(_) => {}
         }
     }
-    stage.record_world(0, What::FaultEnded(format!("# profile {profile} {}: over", hosts.join(" "))));
+    stage
+        .record_world(0, What::FaultEnded(format!("# profile {} {}: over", profile.name(), hosts.join(" "))));
 }
 
 /// The links that a fault is on: all of a host, or one direction.
@@ -294,7 +296,7 @@ fn links(ground: &Ground, host: Option<&str>, towards: Option<&str>) -> Result<L
 fn heal(links: &Links) {
     links.join();
     links.usual_latency_and(Duration::ZERO);
-    links.loss(0);
+    links.loss(Probability::NEVER);
     links.bandwidth(None);
 }
 
@@ -303,7 +305,7 @@ async fn end(ground: &Ground, fault: &Fault, host: Option<&str>) {
         match &fault.kind {
             FaultKind::Partition => links.join(),
             FaultKind::Latency(_) => links.usual_latency_and(Duration::ZERO),
-            FaultKind::Loss { .. } => links.loss(0),
+            FaultKind::Loss { .. } => links.loss(Probability::NEVER),
             FaultKind::Bandwidth { .. } => links.bandwidth(None),
             _ => {}
         }

@@ -61,8 +61,6 @@ pub(crate) enum Way<'h> {
     Around(&'h str),
     /// All that leads to a host.
     To(&'h str),
-    /// All that leads away from a host.
-    From(&'h str),
     /// One way between two hosts.
     FromTo(&'h str, &'h str),
     /// Both ways between two hosts.
@@ -151,7 +149,6 @@ impl Ground {
                 Way::Everywhere => world.everywhere(),
                 Way::Around(host) => world.around(host)?,
                 Way::To(host) => world.to(host)?,
-                Way::From(host) => world.from(host)?,
                 Way::FromTo(from, to) => world.one_way(from, to)?,
                 Way::Between(one, other) => world.between(one, other)?,
             }),
@@ -247,12 +244,10 @@ impl Links {
         }
     }
 
-    pub(crate) fn loss(&self, per_mille: u16) {
-        let fraction = f64::from(per_mille) / 1000.0;
+    pub(crate) fn loss(&self, probability: Probability) {
         match self {
-            Links::World(links) if per_mille == 0 => links.loss(Probability::NEVER),
-            Links::World(links) => links.loss(Probability::fraction(fraction)),
-            Links::Live(lanes) => lanes.loss(fraction),
+            Links::World(links) => links.loss(probability),
+            Links::Live(lanes) => lanes.loss(probability.as_fraction()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Draws steps: lines and blocks.
 
-use mqttspec_scenarios::notation::vocabulary::{Owner, PROFILES};
+use mqttspec_scenarios::notation::vocabulary::{Owner, profiles};
 use mqttspec_scenarios::notation::*;
 use proptest::collection::vec;
 use proptest::option;
@@ -225,7 +225,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         Just(FaultKind::Crash),
         Just(FaultKind::Start),
         subsequence(disk, 1..=4).prop_map(FaultKind::Disk),
-        select(PROFILES.to_vec()).prop_map(|name| FaultKind::Profile(name.to_owned())),
+        select(profiles().collect::<Vec<_>>()).prop_map(|name| FaultKind::Profile(name.to_owned())),
     ];
     (kind, hosts(), option::of(host()), option::of(time())).prop_map(|(kind, hosts, towards, lasting)| {
         Fault {

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::cursor::{Cursor, Parsed};
 use super::values;
 use crate::notation::lexicon::FAULT_WORDS;
-use crate::notation::vocabulary::{PROFILES, nearest};
+use crate::notation::vocabulary::{nearest, profiles};
 use crate::notation::{
     Diagnostic, DiskFault, Fault, FaultKind, Guarantee, Hosts, Load, Name, Property, Rate, StepKind, Time,
     Timing,
@@ -128,10 +128,10 @@ pub(super) fn timing(cursor: &mut Cursor<'_>) -> Parsed<Option<Timing>> {
 
 fn profile(cursor: &mut Cursor<'_>) -> Parsed<Name> {
     let word = cursor.peek_word();
-    if PROFILES.contains(&word) {
+    if profiles().any(|known| known == word) {
         return Ok(cursor.advance(word.len()).to_owned());
     }
-    Err(cursor.expected_one_of("the name of a profile", PROFILES.iter().copied()))
+    Err(cursor.expected_one_of("the name of a profile", profiles()))
 }
 
 /// `30%`, `0.5%`

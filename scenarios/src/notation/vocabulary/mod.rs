@@ -46,19 +46,9 @@ pub const NEEDS: &[NeedRule] = &[
 ];
 
 /// The named courses of faults that `profile` takes.
-pub const PROFILES: &[&str] = &[
-    "complete-outage",
-    "intermittent-link",
-    "high-latency",
-    "packet-loss",
-    "one-way-partition",
-    "reset",
-    "half-open",
-    "slow-reader",
-    "broker-crash",
-    "client-crash",
-    "disk-loss",
-];
+pub fn profiles() -> impl Iterator<Item = &'static str> {
+    mqttspec_world::Profile::USUAL.iter().map(mqttspec_world::Profile::name)
+}
 
 /// The candidate that is spelt most like `word`, if any is near enough to be meant.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
