@@ -45,7 +45,7 @@ pub(super) enum SessionKept {
     Yes,
     /// Session Present is 0, or Clean Session was asked for.
     No,
-    /// The version cannot tell.
+    /// The version cannot tell, or the beginning of the Session was not seen.
     Unknown,
 }
 
@@ -64,6 +64,8 @@ pub(super) struct Conversations {
 struct Asked {
     client_id: String,
     clean: bool,
+    /// Whether all that has happened to its Session was seen.
+    known: bool,
 }
 
 impl Conversations {
@@ -86,8 +88,10 @@ impl Conversations {
             What::Sent { packet: Packet::Connect(packet), .. }
             | What::Received { packet: Packet::Connect(packet), .. } => {
                 let client_id = packet.client_id.as_str().to_owned();
-                let goes_on_with = self.sessions.get(&client_id).copied().filter(|_| !packet.clean_start);
-                self.asked.insert(connection, Asked { client_id, clean: packet.clean_start });
+                let before = self.sessions.get(&client_id).copied().filter(|_| !packet.clean_start);
+                let goes_on_with = before.filter(|before| !self.has_gaps_since(*before));
+                let known = goes_on_with.is_some();
+                self.asked.insert(connection, Asked { client_id, clean: packet.clean_start, known });
                 Seen::Connect { packet, goes_on_with }
             }
             What::Sent { packet: Packet::ConnAck(packet), .. }
@@ -99,6 +103,7 @@ impl Conversations {
                     self.sessions.insert(asked.client_id.clone(), connection);
                 }
                 let session = match (packet.session_present, version) {
+                    (true, _) if !asked.known => SessionKept::Unknown,
                     (true, _) => SessionKept::Yes,
                     (false, Version::V3_1) if !asked.clean => SessionKept::Unknown,
                     (false, _) => SessionKept::No,
@@ -115,6 +120,13 @@ impl Conversations {
             _ => 0,
         };
         Some(Glance { connection, version, peer, size, seen })
+    }
+
+    /// Whether what passed on this connection, or on one after it, was not judged.
+    fn has_gaps_since(&self, connection: ConnectionKey) -> bool {
+        let since =
+            |other: &&ConnectionKey| other.lane == connection.lane && other.number >= connection.number;
+        self.unjudged.iter().any(|other| since(&other))
     }
 
     /// Drops what is known of the lane's connections before this one.

@@ -24,7 +24,7 @@ const NOT_WANTED: Clauses = Clauses {
     client_3_1_1: &[],
 };
 
-const NOT_SET: Clauses = Clauses::both(&["MQTT-3.3.2-7"], &[]);
+const NOT_SET: Clauses = Clauses::both(&["U5-080", "MQTT-3.3.2-7"], &[]);
 
 #[derive(Default)]
 pub(super) struct TopicAliases {
