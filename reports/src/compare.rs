@@ -164,8 +164,9 @@ fn changed(before: Option<&CaseResult>, after: Option<&CaseResult>) -> Option<Ch
             }
             Change::Otherwise
         }
-        [Some(one), Some(other)] if one < other => Change::Worse,
-        _ => Change::Better,
+        [Some(Outcome::Passed), _] => Change::Worse,
+        [_, Some(Outcome::Passed)] => Change::Better,
+        _ => Change::Otherwise,
     };
     Some(Changed {
         change,

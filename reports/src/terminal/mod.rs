@@ -92,7 +92,7 @@ fn last_line(out: &mut String, suite: &SuiteResult, width: u16, strict: bool) {
     let mut text = format!(
         "{} passed, {} failed, {} skipped, {}",
         number(Outcome::Passed),
-        number(Outcome::Failed) + number(Outcome::Nearly),
+        number(Outcome::Failed) + number(Outcome::Nearly) + number(Outcome::Contested),
         number(Outcome::Skipped),
         count(number(Outcome::Error), "error")
     );
@@ -100,7 +100,7 @@ fn last_line(out: &mut String, suite: &SuiteResult, width: u16, strict: bool) {
         let _ = write!(text, "; {} of the failures nearly right", number(Outcome::Nearly));
     }
     if number(Outcome::Contested) > 0 {
-        let _ = write!(text, "; {} failed under a contested reading", number(Outcome::Contested));
+        let _ = write!(text, "; {} of the failures under a contested reading", number(Outcome::Contested));
     }
     if !suite.errors.is_empty() {
         let _ = write!(text, "; {} cannot be read", count(suite.errors.len(), "file"));
