@@ -32,6 +32,14 @@ impl DecodeError {
         if zero_from_server && self.version.is_5() {
             return Some("MQTT-2.2.1-4");
         }
+        if self.kind == Misdeed::PacketTooLarge && self.version.is_5() {
+            return match (self.sender, self.packet) {
+                // The Server has not yet said how much it takes.
+                (Some(Role::Client), Some(PacketType::Connect)) | (None, _) => None,
+                (Some(Role::Client), _) => Some("MQTT-3.2.2-15"),
+                (Some(Role::Server), _) => Some("MQTT-3.1.2-24"),
+            };
+        }
         self.kind.clause(self.version, self.packet)
     }
 

@@ -278,12 +278,6 @@ impl Misdeed {
                 "MQTT-3.14.2-1"
             }
             (Self::ReasonCodeInvalid | Self::ReasonCodeFromWrongSender, P::Auth) if five => "MQTT-3.15.2-1",
-            (Self::PacketTooLarge, P::Connect | P::Subscribe | P::Unsubscribe | P::PingReq) if five => {
-                "MQTT-3.2.2-15"
-            }
-            (Self::PacketTooLarge, P::ConnAck | P::SubAck | P::UnsubAck | P::PingResp) if five => {
-                "MQTT-3.1.2-24"
-            }
             _ => return None,
         };
         Some(Some(clause))

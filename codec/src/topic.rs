@@ -222,8 +222,7 @@ pub(crate) fn check_filter(filter: &[u8], version: Version) -> Result<(), (Misde
 fn check_wildcards(filter: &[u8]) -> Result<(), (Misdeed, usize)> {
     let mut before = b'/';
     for (at, &byte) in filter.iter().enumerate() {
-        // `#` and `+` differ in this bit alone.
-        if byte & !(b'#' ^ b'+') == b'#' & b'+' {
+        if matches!(byte, b'#' | b'+') {
             let next = filter.get(at + 1);
             let alone = before == b'/' && next.is_none_or(|&next| next == b'/');
             match byte {

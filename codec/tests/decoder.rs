@@ -76,6 +76,25 @@ fn packet_above_the_maximum_size_is_refused_by_its_header() {
 }
 
 #[test]
+fn who_sends_above_the_maximum_size_breaks_the_clause_of_its_role() {
+    for (role, notation, clause) in [
+        // Before CONNACK the Client knows no limit.
+        (Role::Server, "10 FF 7F 0004 'MQTT' 05", None),
+        (Role::Server, "30 FF 7F", Some("MQTT-3.2.2-15")),
+        (Role::Client, "30 FF 7F", Some("MQTT-3.1.2-24")),
+        (Role::Client, "20 FF 7F", Some("MQTT-3.1.2-24")),
+    ] {
+        let mut decoder = Decoder::new(role);
+        decoder.set_maximum_packet_size(100);
+        if clause.is_some() {
+            decoder.set_version(Version::V5);
+        }
+        let error = refused(&mut decoder, notation);
+        assert_eq!((error.kind, error.clause()), (Misdeed::PacketTooLarge, clause), "{notation}");
+    }
+}
+
+#[test]
 fn connect_above_the_maximum_size_is_answered_in_its_version() {
     for (notation, answer) in [
         ("10 FF 7F 0004 'MQTT' 05", Answer::ConnAck(ConnectReason::PacketTooLarge)),
