@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{
-    ConnAck, Delivery, MaximumPacketSize, Packet, PacketIdentifier, PubAck, PubComp, PubRec, Publish,
-    ReceiveMaximum, SessionExpiryInterval, SubAck, SubAckReason, UnsubAck, UnsubAckReason, Version,
+    ConnAck, Delivery, MaximumPacketSize, MaximumQoS, Packet, PacketIdentifier, PubAck, PubComp, PubRec,
+    Publish, QoS, ReceiveMaximum, SessionExpiryInterval, SubAck, SubAckReason, TopicAlias, TopicAliasMaximum,
+    UnsubAck, UnsubAckReason, Version,
 };
 
 use crate::{Action, Event, Handle};
@@ -46,6 +47,8 @@ pub(super) struct Watch {
     unacknowledged: BTreeSet<PacketIdentifier>,
     receive_maximum: usize,
     maximum_packet_size: usize,
+    maximum_qos: QoS,
+    topic_alias_maximum: u16,
     session_present: bool,
     /// The Session ends with the Network Connection.
     passing: bool,
@@ -61,6 +64,8 @@ impl Watch {
             unacknowledged: BTreeSet::new(),
             receive_maximum: usize::MAX,
             maximum_packet_size: usize::MAX,
+            maximum_qos: QoS::ExactlyOnce,
+            topic_alias_maximum: 0,
             session_present: false,
             passing: false,
             ended: BTreeSet::new(),
@@ -77,6 +82,8 @@ impl Watch {
         self.unacknowledged.clear();
         self.receive_maximum = usize::MAX;
         self.maximum_packet_size = usize::MAX;
+        self.maximum_qos = QoS::ExactlyOnce;
+        self.topic_alias_maximum = 0;
         self.session_present = false;
         self.in_use.retain(|_, owed| owed.is_session_state());
     }
@@ -203,6 +210,11 @@ impl Watch {
     }
 
     fn publishes(&mut self, publish: &Publish) {
+        // [MQTT-3.2.2-11]
+        assert!(publish.delivery.qos() <= self.maximum_qos, "{publish:?} is above Maximum QoS");
+        // [MQTT-3.2.2-17] [MQTT-3.2.2-18]
+        let alias = publish.properties.get().map_or(0, |TopicAlias(alias)| alias.get());
+        assert!(alias <= self.topic_alias_maximum, "{publish:?} is above Topic Alias Maximum");
         let (id, dup, owed) = match publish.delivery {
             Delivery::AtMostOnce => return,
             Delivery::AtLeastOnce { id, dup } => (id, dup, Owed::PubAck),
@@ -241,6 +253,8 @@ impl Watch {
             connack.properties.get().map_or(usize::MAX, |ReceiveMaximum(maximum)| maximum.get().into());
         self.maximum_packet_size =
             connack.properties.get().map_or(usize::MAX, |MaximumPacketSize(size)| size.get() as usize);
+        self.maximum_qos = connack.properties.get().map_or(QoS::ExactlyOnce, MaximumQoS::qos);
+        self.topic_alias_maximum = connack.properties.get().map_or(0, |TopicAliasMaximum(maximum)| maximum);
     }
 
     fn settled(&mut self, id: PacketIdentifier, owed: &[Owed]) {
