@@ -1,4 +1,4 @@
-//! A broker in a hundred lines, by hand: CONNECT, PINGREQ and QoS 1 PUBLISH of MQTT 5.0, and no more. It has one Session, for
+//! A broker in one small file, by hand: CONNECT, PINGREQ and QoS 1 PUBLISH of MQTT 5.0, and no more. It has one Session, for
 //! whoever connects, and keeps on its disk that there is one.
 
 use crate::Received;

@@ -1,7 +1,7 @@
 //! A third-party MQTT client, unmodified, in the simulated world.
 //!
 //! `rumqttc-next` (its MQTT 5.0 half) is given the streams of the world through its socket connector, and is left alone
-//! otherwise. Its broker is [`broker`]: a hundred lines over the world's [`Net`], written by hand.
+//! otherwise. Its broker is [`broker`]: one small file over the world's [`Net`], written by hand.
 #![forbid(unsafe_code)]
 
 pub mod broker;

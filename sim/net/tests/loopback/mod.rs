@@ -1,21 +1,11 @@
 //! This machine's TCP behind the [`Net`] trait, by the very driver that live targets have, with the names of the stories.
 
+use mqttspec_net::{TcpNet, TcpNetListener};
 use mqttspec_world::{Listener, Net};
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use tokio::net::TcpStream;
-
-#[path = "../../../net/src/tcp.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    clippy::must_use_candidate,
-    reason = "another crate's module, of which a part is used"
-)]
-mod tcp;
-
-use tcp::{TcpNet, TcpNetListener};
 
 /// Every name leads to the loopback interface; the first port that was asked for stands for one that was free.
 #[derive(Clone)]

@@ -3,9 +3,10 @@
 //!
 //! In turmoil only faults take part that it models soundly: latency, hold and release, crash and restart. A partition or loss
 //! in turmoil 0.7 eats a segment for good, because it never retransmits. On real sockets there are no faults here (there they
-//! are `mqttspec-net`'s relay's), but resets, which turmoil has not.
+//! are the relay's), but resets, which turmoil has not.
 
 mod loopback;
+#[path = "../../world/tests/stock/mod.rs"]
 mod stock;
 
 use loopback::LoopbackNet;
