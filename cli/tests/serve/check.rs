@@ -43,6 +43,17 @@ fn a_client_that_keeps_to_the_rules_breaks_none() {
 }
 
 #[test]
+fn a_topic_alias_that_was_never_set_is_told_once() {
+    let serve = Serve::start(&["--check"]);
+    let mut device = serve.dial(DEVICE, CONNACK);
+    // PUBLISH without a Topic Name, with Topic Alias 3.
+    exchange(&mut device, b"\x30\x06\x00\x00\x03\x23\x00\x03", b"");
+    assert_eq!(rest(&mut device)[2], 0x82);
+    let (_, printed) = serve.stop();
+    assert_eq!(printed.matches("VIOLATION").count(), 1, "{printed}");
+}
+
+#[test]
 fn a_rule_that_a_client_breaks_is_told_with_its_clause() {
     let serve = Serve::start(&["--check"]);
     let mut device = serve.dial(DEVICE, CONNACK);

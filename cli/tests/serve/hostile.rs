@@ -50,7 +50,11 @@ fn connects_that_dribble_in_are_given_up() {
         }
         for stream in &mut slow {
             // Nothing is said to them: an end, or a reset for the bytes that came too late.
-            assert_eq!(stream.read(&mut [0; 8]).unwrap_or_default(), 0);
+            match stream.read(&mut [0; 8]) {
+                Ok(0) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
+                other => panic!("it was not given up: {other:?}"),
+            }
         }
     });
     assert!(grown < 32 * MIB, "{grown}");

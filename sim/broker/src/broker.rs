@@ -244,7 +244,12 @@ impl Broker {
             Redirect::UseAnotherServer => DisconnectReason::UseAnotherServer,
             Redirect::ServerMoved => DisconnectReason::ServerMoved,
         };
-        let open: Vec<_> = self.connections.keys().copied().collect();
+        // Who has not sent CONNECT yet is told in CONNACK.
+        let come = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| !matches!(connection.state, State::AwaitingConnect));
+        let open: Vec<_> = come.map(|(id, _)| *id).collect();
         for id in open {
             self.disconnect(now, id, Fault::new(reason, ""));
         }

@@ -103,8 +103,7 @@ impl Broker {
             return Err(Fault::new(
                 DisconnectReason::TopicAliasInvalid,
                 "the Topic Alias is above the Topic Alias Maximum",
-            )
-            .breaking(&["MQTT-3.3.2-9"]));
+            ));
         }
         match (&publish.topic, alias) {
             (Some(topic), None) => Ok(topic.clone()),
@@ -115,7 +114,7 @@ impl Broker {
             (None, Some(alias)) => {
                 // [MQTT-3.3.2-7] only mappings of this Network Connection
                 let topic = connection.aliases_from_client.get(&alias).cloned();
-                topic.ok_or(Fault::protocol("the Topic Alias has no mapping").breaking(&[]))
+                topic.ok_or(Fault::protocol("the Topic Alias has no mapping"))
             }
             (None, None) => Err(Fault::protocol("neither Topic Name nor Topic Alias").breaking(&[])),
         }

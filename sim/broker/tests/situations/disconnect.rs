@@ -74,9 +74,11 @@ fn an_operator_sends_clients_away_until_it_is_over() {
     let mut rig = Rig::with("server_reference=first:1883");
     let five = rig.connect(lasting("a", 100));
     let three = rig.connect(v311("b", false));
+    let coming = rig.open();
     rig.broker.handle_redirect(rig.now, Redirect::UseAnotherServer, None);
     rig.drive();
     rig.closed_in_silence(three);
+    assert!(!rig.is_closed(coming), "it will be told in CONNACK");
     let disconnect = rig.disconnected(five, DisconnectReason::UseAnotherServer);
     let reference = |text: &'static str| Some(ServerReference(Utf8String::from_static(text)));
     assert_eq!(disconnect.properties.get::<ServerReference>(), reference("first:1883"));
