@@ -118,9 +118,8 @@ impl Configuration {
         let mut options = Options::default();
         let mut limits = Limits::default();
         if let Some(file) = &arguments.users {
-            let (users, anonymous) = read_users(file)?;
-            options.users = users;
-            options.allow_anonymous = anonymous;
+            options.users = read_users(file)?;
+            options.allow_anonymous = options.users.has_anonymous();
         }
         for setting in &arguments.settings {
             // clap has tried each of them.
@@ -156,8 +155,7 @@ fn read(what: &'static str, file: &Path) -> Result<Vec<u8>, ServeTrouble> {
     std::fs::read(file).map_err(|source| ServeTrouble::File { what, file: file.to_owned(), source })
 }
 
-/// The users, and whether those without a name may come too.
-fn read_users(file: &Path) -> Result<(Users, bool), ServeTrouble> {
+fn read_users(file: &Path) -> Result<Users, ServeTrouble> {
     let text = read("the users file", file).and_then(|bytes| {
         String::from_utf8(bytes).map_err(|error| ServeTrouble::File {
             what: "the users file",
@@ -165,9 +163,7 @@ fn read_users(file: &Path) -> Result<(Users, bool), ServeTrouble> {
             source: io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()),
         })
     })?;
-    let users = text.parse().map_err(|source| ServeTrouble::Users { file: file.to_owned(), source })?;
-    let anonymous = text.lines().any(|line| line.split_whitespace().next() == Some("anonymous"));
-    Ok((users, anonymous))
+    text.parse().map_err(|source| ServeTrouble::Users { file: file.to_owned(), source })
 }
 
 fn read_tls(files: &[PathBuf], authorities: Option<&Path>) -> Result<ServerTls, ServeTrouble> {

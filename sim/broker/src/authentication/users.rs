@@ -26,7 +26,7 @@ use super::password::{Secret, Verifier};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Users {
     by_name: BTreeMap<String, User>,
-    anonymous: Arc<Permissions>,
+    anonymous: Option<Arc<Permissions>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,9 +87,15 @@ impl Users {
         self.by_name.is_empty()
     }
 
+    /// Whether the file has a line `anonymous`: Clients may come that name no user.
+    #[must_use]
+    pub fn has_anonymous(&self) -> bool {
+        self.anonymous.is_some()
+    }
+
     /// What a Client may do that names no user.
     pub(crate) fn anonymous(&self) -> Arc<Permissions> {
-        Arc::clone(&self.anonymous)
+        self.anonymous.clone().unwrap_or_default()
     }
 
     /// What the user may do if the password is right.
@@ -135,12 +141,15 @@ impl FromStr for Users {
                     }
                     whose = Some(Some(name));
                 }
-                ["anonymous"] => whose = Some(None),
+                ["anonymous"] => {
+                    users.anonymous.get_or_insert_default();
+                    whose = Some(None);
+                }
                 [action @ ("publish" | "subscribe"), _, ..] => {
                     let whose = whose.as_ref().ok_or(UsersError::Nobody { line })?;
                     let filter = parse_filter(after_words(content, 1), line)?;
                     let permissions = match whose {
-                        None => &mut users.anonymous,
+                        None => users.anonymous.get_or_insert_default(),
                         Some(name) => match users.by_name.get_mut(name) {
                             Some(user) => &mut user.permissions,
                             None => return Err(UsersError::Nobody { line }),
@@ -186,9 +195,9 @@ impl fmt::Display for Users {
             }
             print_permissions(f, &user.permissions)?;
         }
-        if *self.anonymous != Permissions::default() {
+        if let Some(anonymous) = &self.anonymous {
             writeln!(f, "anonymous")?;
-            print_permissions(f, &self.anonymous)?;
+            print_permissions(f, anonymous)?;
         }
         Ok(())
     }
