@@ -9,6 +9,7 @@ use std::str::FromStr;
 use clap::Args;
 use mqttspec_broker::{OptionDescription, OptionError, Options};
 use mqttspec_net::broker::Limits;
+use mqttspec_scenarios::notation::vocabulary::nearest;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = options_help())]
@@ -116,18 +117,11 @@ pub(crate) fn set(
     }
     options.set(name, value).map_err(|error| match error {
         OptionError::Unknown { name, .. } => {
-            let nearest = nearest(&name);
+            let nearest = nearest(&name, Options::NAMES.iter().chain(Limits::NAMES).copied());
             OptionError::Unknown { name, nearest }
         }
         other => other,
     })
-}
-
-/// The option that was probably meant.
-fn nearest(name: &str) -> Option<&'static str> {
-    let names = Options::NAMES.iter().chain(Limits::NAMES);
-    let scored = names.map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate));
-    scored.min().filter(|(distance, _)| *distance <= name.len().div_ceil(3)).map(|(_, candidate)| candidate)
 }
 
 /// Every option that `--option` takes.

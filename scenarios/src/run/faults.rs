@@ -51,7 +51,7 @@ impl Director<'_> {
                 self.longest_latency = self.longest_latency.max(most);
             }
             FaultKind::Loss { per_mille } => {
-                links()?.loss(Probability::fraction(f64::from(*per_mille) / 1000.0))
+                links()?.loss(Probability::fraction(f64::from(*per_mille) / 1000.0));
             }
             FaultKind::Bandwidth { bytes_per_second } => links()?.bandwidth(Some(*bytes_per_second)),
             FaultKind::Cut => {

@@ -293,28 +293,10 @@ impl Options {
     }
 }
 
-/// The option name with the smallest edit distance, if it is small enough to be a slip.
+/// The option that the writer may have meant.
 fn nearest(name: &str) -> Option<&'static str> {
-    let limit = (name.len() / 3).max(1);
-    Options::LIST
-        .iter()
-        .map(|row| (distance(name.as_bytes(), row.name.as_bytes()), row.name))
-        .filter(|&(distance, _)| distance <= limit)
-        .min()
-        .map(|(_, name)| name)
-}
-
-fn distance(a: &[u8], b: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, &left) in a.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, &right) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(left != right);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    let scored = Options::LIST.iter().map(|row| (strsim::osa_distance(name, row.name), row.name));
+    scored.min().filter(|(score, _)| *score <= name.len().div_ceil(3)).map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

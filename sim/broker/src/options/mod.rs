@@ -212,23 +212,8 @@ impl Options {
 
 /// The option that the writer may have meant.
 fn nearest(name: &str) -> Option<&'static str> {
-    let scored = Options::NAMES.iter().map(|candidate| (distance(name, candidate), *candidate));
+    let scored = Options::NAMES.iter().map(|candidate| (strsim::osa_distance(name, candidate), *candidate));
     scored.min().filter(|(score, _)| *score <= name.len().div_ceil(3)).map(|(_, candidate)| candidate)
-}
-
-/// Insertions, deletions and replacements between two names (Levenshtein).
-fn distance(left: &str, right: &str) -> usize {
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in right.bytes().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]
