@@ -176,6 +176,9 @@ pub(crate) struct CheckArguments {
 /// A version of the standard as people type it.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum VersionName {
+    /// MQTT 3.1
+    #[value(name = "3.1")]
+    V3_1,
     /// MQTT 3.1.1
     #[value(name = "3.1.1", alias = "3", alias = "4")]
     V3_1_1,
@@ -187,6 +190,7 @@ pub(crate) enum VersionName {
 impl From<VersionName> for Version {
     fn from(name: VersionName) -> Self {
         match name {
+            VersionName::V3_1 => Self::V3_1,
             VersionName::V3_1_1 => Self::V3_1_1,
             VersionName::V5 => Self::V5,
         }
