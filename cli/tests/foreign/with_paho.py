@@ -143,7 +143,6 @@ def shared():
     for number in range(20):
         publisher.publish("shared", f"{number}")
     for member in members:
-        member.nothing_more = None
         member.subscribe("fence")
     publisher.publish("fence", "fence")
     got = []

@@ -35,7 +35,10 @@ fn main() {
         "throughput".to_owned()
     };
     let brokers: Vec<Broker> = arguments.iter().map(|argument| Broker::named(argument)).collect();
-    assert!(!brokers.is_empty(), "usage: loopback [sessions|connections] NAME=PROCESS:PORT,PORT…");
+    assert!(
+        !brokers.is_empty(),
+        "usage: loopback [throughput|durable|sessions|connections] NAME=PROCESS:PORT,PORT…"
+    );
     match what.as_str() {
         "throughput" => throughput(&brokers),
         "durable" => durable(&brokers),

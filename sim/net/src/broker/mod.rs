@@ -198,9 +198,6 @@ impl<S: Store, T: Tap> Server<S, T> {
                     self.broker.handle_shutdown(now);
                     return true;
                 }
-                Some(Input::Redirect { redirect, reference }) => {
-                    self.broker.handle_redirect(now, redirect, reference);
-                }
                 Some(input) => self.feed_one(now, input),
                 None => break,
             }
@@ -245,7 +242,8 @@ impl<S: Store, T: Tap> Server<S, T> {
                 self.links.remove(&connection);
                 self.broker.handle_closed(now, connection);
             }
-            Input::Done | Input::Redirect { .. } | Input::Stop => {}
+            Input::Redirect { redirect, reference } => self.broker.handle_redirect(now, redirect, reference),
+            Input::Done | Input::Stop => {}
         }
     }
 
