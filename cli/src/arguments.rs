@@ -53,8 +53,29 @@ pub(crate) struct Chosen {
 #[derive(Debug, Args)]
 pub(crate) struct Folder {
     /// The folder of scenario files
-    #[arg(long, value_name = "DIR", default_value = "scenarios")]
+    #[arg(long, value_name = "DIR", default_value = FOLDER)]
     pub(crate) scenarios: PathBuf,
+}
+
+const FOLDER: &str = "scenarios";
+
+impl Folder {
+    /// The words that name the folder on a command line, with a space before them; none for the usual one.
+    pub(crate) fn as_typed(&self) -> String {
+        if self.scenarios.as_path() == std::path::Path::new(FOLDER) {
+            return String::new();
+        }
+        format!(" --scenarios {}", quoted(&self.scenarios.to_string_lossy()))
+    }
+}
+
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 #[derive(Debug, Args)]
@@ -116,6 +137,29 @@ pub(crate) struct LiveArguments {
     pub(crate) patient: bool,
 }
 
+impl LiveArguments {
+    /// The words that name the broker on a command line.
+    pub(crate) fn as_typed(&self) -> String {
+        let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let named = [
+            ("--target", self.target.as_ref().map(Target::to_string)),
+            ("--start", self.start.clone()),
+            ("--profile", self.profile.as_ref().map(path)),
+            ("--ca", self.ca.as_ref().map(path)),
+            ("--user", self.user.clone()),
+            ("--password-file", self.password_file.as_ref().map(path)),
+        ];
+        let mut words: Vec<String> = named
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name} {}", quoted(&value?))))
+            .collect();
+        if self.patient {
+            words.push("--patient".to_owned());
+        }
+        words.join(" ")
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ListArguments {
     #[command(flatten)]
@@ -136,6 +180,9 @@ pub(crate) struct TraceArguments {
     /// The row of the scenario's table, by its first column
     #[arg(long, value_name = "NAME")]
     pub(crate) row: Option<String>,
+    /// Which side is tested, where the scenario tests both [default: server]
+    #[arg(long, value_name = "SIDE")]
+    pub(crate) tests: Option<SideName>,
     /// Writes the run as a capture file, which Wireshark opens
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
@@ -171,6 +218,15 @@ pub(crate) struct CheckArguments {
     /// The scenario files
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// A side of the Network Connection as people type it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SideName {
+    /// The server: the harness plays the clients
+    Server,
+    /// The client: the harness plays the server
+    Client,
 }
 
 /// A version of the standard as people type it.

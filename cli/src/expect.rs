@@ -41,17 +41,17 @@ pub(crate) fn judge(
     suite: &SuiteResult,
     arguments: &RunArguments,
 ) -> Result<u8, Trouble> {
-    let code = suite.exit_code(arguments.strict);
+    let code = suite.exit_code();
     let (Some(known), Some(path)) = (known, &arguments.expect) else { return Ok(code) };
     let mut out = anstream::stdout();
-    write!(out, "\n{}", known.compare(suite, arguments.strict).text())?;
+    write!(out, "\n{}", known.compare(suite).text())?;
     if arguments.write_expect {
-        let rewritten = known.rewritten(suite, arguments.strict);
+        let rewritten = known.rewritten(suite);
         write_to(path, &rewritten)?;
         writeln!(anstream::stderr(), "wrote {} ({} known)", path.display(), rewritten.len())?;
         return Ok(if code == NOT_JUDGED { code } else { HOLDS });
     }
-    let as_known = known.compare(suite, arguments.strict).is_empty();
+    let as_known = known.compare(suite).is_empty();
     Ok(match code {
         NOT_JUDGED => code,
         _ if as_known => HOLDS,

@@ -60,6 +60,7 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, L
         // The page draws every run.
         keep: if arguments.report.is_some() { KeepTrace::All } else { KeepTrace::Failing },
         patient: live.patient,
+        named: live.as_typed(),
         profile,
     }))
 }
@@ -75,7 +76,8 @@ pub(crate) fn run(plan: &Plan, options: &LiveOptions) -> Result<SuiteResult, Tro
             for (name, value) in capabilities {
                 text.push_str(&format!("  {name} {value}\n"));
             }
-            text.push_str(&format!("  what is timed may come {tolerance:?} later than a scenario says\n"));
+            let late = tolerance.as_millis();
+            text.push_str(&format!("  what is timed may come {late} ms later than a scenario says\n"));
             notes.iter().for_each(|note| text.push_str(&format!("  note: {note}\n")));
             // What cannot be told does not stop the run.
             bar.suspend(|| drop(anstream::stderr().write_all(text.as_bytes())));
@@ -83,7 +85,8 @@ pub(crate) fn run(plan: &Plan, options: &LiveOptions) -> Result<SuiteResult, Tro
         Progress::Done { case, .. } => {
             // Where no bar is drawn, a long run still says what goes wrong as it does.
             if bar.is_hidden() && matches!(case.verdict, Verdict::Fail | Verdict::Error) {
-                let _ = writeln!(anstream::stderr(), "{} {} {}", case.verdict, case.name(), case.reason);
+                let said = format!("{} {} {}", case.verdict, case.name(), case.reason);
+                let _ = writeln!(anstream::stderr(), "{}", said.trim_end());
             }
             bad += u32::from(matches!(case.verdict, Verdict::Fail | Verdict::Error));
             bar.set_message(format!("{bad} failed  {}", case.file));

@@ -23,14 +23,19 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Trouble> {
     };
     let plan = sources::plan(&sources::below(&chosen.folder.scenarios)?, &selection)?;
     let known = expect::known(arguments)?;
-    let suite = match live::options(arguments)? {
+    let mut suite = match live::options(arguments)? {
         Some(options) => live::run(&plan, &options)?,
         None => simulated(arguments, &plan),
     };
+    suite.strict = arguments.strict;
+    let elsewhere = chosen.folder.as_typed();
+    for failure in suite.cases.iter_mut().flat_map(|case| &mut case.failures) {
+        failure.command.push_str(&elsewhere);
+    }
     let width = terminal_size::terminal_size().map_or(WIDTH_OF_A_FILE, |(width, _)| width.0);
-    anstream::stdout().write_all(terminal::summary(&suite, width, arguments.strict).as_bytes())?;
+    anstream::stdout().write_all(terminal::summary(&suite, width).as_bytes())?;
     if let Some(folder) = &arguments.report {
-        for path in mqttspec_reports::write(&suite, folder, arguments.strict)? {
+        for path in mqttspec_reports::write(&suite, folder)? {
             writeln!(anstream::stderr(), "wrote {}", path.display())?;
         }
     }

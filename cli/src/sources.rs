@@ -21,6 +21,8 @@ pub(crate) enum SourcesError {
     NothingFits { wanted: String },
     #[error("{} does not run for MQTT {version}: it says `versions {has}`", file.display())]
     OtherVersion { file: PathBuf, version: String, has: String },
+    #[error("{} tests the {has} only", file.display())]
+    OtherSide { file: PathBuf, has: String },
     #[error("{} has no row {row}\n  its rows: {rows}", file.display())]
     NoSuchRow { file: PathBuf, row: String, rows: String },
 }

@@ -8,12 +8,12 @@ use mqttspec_reports::diagram::{self, Diagram, Observer};
 use mqttspec_reports::{capture, seconds, terminal};
 use mqttspec_scenarios::notation::Version;
 use mqttspec_scenarios::results::RunResult;
-use mqttspec_scenarios::run::{Case, run as run_once};
+use mqttspec_scenarios::run::{Case, Side, run as run_once};
 use mqttspec_scenarios::suite::{self, KeepTrace, Plan, Selection, SuiteOptions};
 use mqttspec_scenarios::verdict::Verdict;
 use thiserror::Error;
 
-use crate::arguments::TraceArguments;
+use crate::arguments::{SideName, TraceArguments};
 use crate::sources::SourcesError;
 use crate::{FAILED, HOLDS, NOT_JUDGED, Trouble, sources};
 
@@ -58,7 +58,11 @@ pub(crate) fn run(arguments: &TraceArguments) -> Result<u8, Trouble> {
     let width = terminal_size::terminal_size().map_or(WIDTH_OF_A_FILE, |(width, _)| width.0);
     // The same run once more, told as the suite tells it.
     let options = SuiteOptions { seed: arguments.seed, keep: KeepTrace::None, ..SuiteOptions::default() };
-    write!(out, "{}", terminal::bad_case(&suite::run_case_under(case, [arguments.seed], &options), width))?;
+    let mut told = suite::run_case_under(case, [arguments.seed], &options);
+    for failure in &mut told.failures {
+        failure.command.push_str(&arguments.folder.as_typed());
+    }
+    write!(out, "{}", terminal::bad_case(&told, width))?;
     Ok(FAILED)
 }
 
@@ -97,12 +101,21 @@ fn chosen<'p>(plan: &'p Plan, arguments: &TraceArguments) -> Result<&'p Case, So
         let version = version.map_or_else(String::new, |version| version.to_string());
         return Err(SourcesError::OtherVersion { file, version, has: has.join(" ") });
     }
-    let fits = |case: &&Case| arguments.row.is_none() || case.row_name() == arguments.row.as_deref();
+    let side = arguments.tests.map(|name| match name {
+        SideName::Server => Side::Server,
+        SideName::Client => Side::Client,
+    });
+    let of_side = |case: &&Case| side.is_none_or(|side| side == case.tests);
+    if !of_version.iter().copied().any(|case| of_side(&case)) {
+        let has = of_version.first().map_or_else(String::new, |case| case.tests.to_string());
+        return Err(SourcesError::OtherSide { file, has });
+    }
+    let of_row = |case: &&Case| arguments.row.is_none() || case.row_name() == arguments.row.as_deref();
     let rows = || {
         let names: Vec<&str> = of_version.iter().filter_map(|case| case.row_name()).collect();
         if names.is_empty() { "none: it has no table".to_owned() } else { names.join(" ") }
     };
-    of_version.iter().copied().find(fits).ok_or_else(|| SourcesError::NoSuchRow {
+    of_version.iter().copied().filter(of_side).find(of_row).ok_or_else(|| SourcesError::NoSuchRow {
         file,
         row: arguments.row.clone().unwrap_or_default(),
         rows: rows(),

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use mqttspec_scenarios::results::{CaseResult, SuiteResult};
+use mqttspec_scenarios::results::SuiteResult;
 use mqttspec_scenarios::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -41,19 +41,15 @@ pub enum BaselineError {
 /// The known failures of one target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Baseline {
-    known: BTreeMap<Name, Known>,
+    /// By the case's name.
+    known: BTreeMap<String, Known>,
 }
-
-/// The case's name, and whether it tests a client: a file may test both sides.
-type Name = (String, bool);
 
 /// One known failure, as it stands in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Known {
     case: String,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    client: bool,
     verdict: Verdict,
     #[serde(default)]
     reason: String,
@@ -133,32 +129,32 @@ impl Baseline {
             if !matches!(known.verdict, Verdict::Fail | Verdict::Error) {
                 return Err(BaselineError::NoFailure { case: known.case, verdict: known.verdict });
             }
-            let name = (known.case.clone(), known.client);
-            if let Some(twice) = baseline.known.insert(name, known) {
+            if let Some(twice) = baseline.known.insert(known.case.clone(), known) {
                 return Err(BaselineError::Twice { case: twice.case });
             }
         }
         Ok(baseline)
     }
 
-    /// How the run differs. Failures that do not decide the exit code (SHOULD without `strict`, contested readings) need no entry.
+    /// How the run differs. Failures that do not decide the exit code (SHOULD unless the suite is strict, contested readings) need no
+    /// entry.
     #[must_use]
-    pub fn compare(&self, suite: &SuiteResult, strict: bool) -> Difference {
+    pub fn compare(&self, suite: &SuiteResult) -> Difference {
         let mut difference = Difference::default();
         let mut run = 0;
         for case in &suite.cases {
-            let Some(known) = self.known.get(&name(case)) else {
-                if case.counts_against(strict) {
-                    difference.unlisted.push((said(case), case.verdict));
+            let Some(known) = self.known.get(&case.name()) else {
+                if case.counts_against(suite.strict) {
+                    difference.unlisted.push((case.name(), case.verdict));
                 }
                 continue;
             };
             run += 1;
             match case.verdict {
-                Verdict::Pass => difference.repaired.push((said(case), known.reason.clone())),
-                Verdict::Skip => difference.skipped.push(said(case)),
+                Verdict::Pass => difference.repaired.push((case.name(), known.reason.clone())),
+                Verdict::Skip => difference.skipped.push(case.name()),
                 now if now == known.verdict => difference.as_listed += 1,
-                now => difference.otherwise.push((said(case), known.verdict, now)),
+                now => difference.otherwise.push((case.name(), known.verdict, now)),
             }
         }
         difference.not_run = self.known.len() - run;
@@ -168,15 +164,14 @@ impl Baseline {
     /// The baseline that fits the run: what counts against it, with the reasons that were given; entries of cases that were not run or
     /// were skipped stay as they are.
     #[must_use]
-    pub fn rewritten(&self, suite: &SuiteResult, strict: bool) -> Self {
+    pub fn rewritten(&self, suite: &SuiteResult) -> Self {
         let mut known = self.known.clone();
         for case in &suite.cases {
-            let name = name(case);
+            let name = case.name();
             let bad = matches!(case.verdict, Verdict::Fail | Verdict::Error);
-            if case.counts_against(strict) || bad && known.contains_key(&name) {
-                let entry = known.entry(name).or_insert_with(|| Known {
-                    case: case.name(),
-                    client: case.tests == "client",
+            if case.counts_against(suite.strict) || bad && known.contains_key(&name) {
+                let entry = known.entry(name.clone()).or_insert_with(|| Known {
+                    case: name,
                     verdict: case.verdict,
                     reason: String::new(),
                 });
@@ -210,21 +205,10 @@ impl Baseline {
         for known in self.known.values() {
             let string = |text: &str| toml::Value::String(text.to_owned()).to_string();
             let _ = writeln!(out, "\n[[known]]\ncase = {}", string(&known.case));
-            if known.client {
-                out.push_str("client = true\n");
-            }
             let _ = writeln!(out, "verdict = \"{}\"\nreason = {}", known.verdict, string(&known.reason));
         }
         out
     }
-}
-
-fn name(case: &CaseResult) -> Name {
-    (case.name(), case.tests == "client")
-}
-
-fn said(case: &CaseResult) -> String {
-    if case.tests == "client" { format!("{} (client)", case.name()) } else { case.name() }
 }
 
 #[cfg(test)]

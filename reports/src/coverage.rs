@@ -1,13 +1,13 @@
 //! How much of the standard a suite exercised: computed from verdicts, never typed by hand.
 //!
-//! A clause is *shown* when a scenario that cites it passed and none failed it. What no scenario cites stays in the table as *not
+//! A clause is *shown* when a scenario that cites it passed and none failed it. A failure of something that is only recommended fails no clause that says MUST. What no scenario cites stays in the table as *not
 //! exercised*, so a gap is counted and cannot be forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_scenarios::clauses::{Catalogue, Clause, Origin, Standard};
 use mqttspec_scenarios::results::SuiteResult;
-use mqttspec_scenarios::verdict::Verdict;
+use mqttspec_scenarios::verdict::{Level, Verdict};
 
 use crate::Outcome;
 
@@ -165,8 +165,11 @@ impl<'a> Seen<'a> {
         let mut seen = Self { cited: BTreeMap::new(), failed: BTreeMap::new() };
         for case in suite.cases.iter().filter(|case| case.version == version) {
             for clause in &case.clauses {
-                let best = seen.cited.entry(clause).or_default().entry(&case.file).or_insert(case.verdict);
-                *best = case.verdict.min(*best);
+                // What failed was only recommended, and the run went on: a clause that asks for more was seen to hold.
+                let held = case.verdict == Verdict::Fail && level_of(version, clause) > Some(case.level);
+                let verdict = if held { Verdict::Pass } else { case.verdict };
+                let best = seen.cited.entry(clause).or_default().entry(&case.file).or_insert(verdict);
+                *best = verdict.min(*best);
             }
             for failure in &case.failures {
                 let outcome = match (&case.reading, &failure.nearly) {
@@ -175,7 +178,8 @@ impl<'a> Seen<'a> {
                     (None, None) => Outcome::Failed,
                 };
                 for requirement in &failure.requirements {
-                    if requirement.version == version {
+                    let asks = level_of(version, &requirement.clause);
+                    if requirement.version == version && asks <= Some(failure.level) {
                         let worst = seen.failed.entry(&requirement.clause).or_insert(outcome);
                         *worst = outcome.max(*worst);
                     }
@@ -206,4 +210,10 @@ impl<'a> Seen<'a> {
             (None, None) => ClauseStanding::NotShown,
         }
     }
+}
+
+/// How strongly a clause asks; `None` for what the catalogue does not know.
+fn level_of(version: &str, clause: &str) -> Option<Level> {
+    let standard: Standard = version.parse().ok()?;
+    Catalogue::get(standard, clause).map(|clause| clause.level)
 }

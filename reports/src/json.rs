@@ -30,12 +30,15 @@ pub enum ReadError {
 /// None that the types of a [`SuiteResult`] can cause; the serializer's own otherwise.
 pub fn report(suite: &SuiteResult) -> Result<String, serde_json::Error> {
     // A field that is added to the type has to be written here, or this does not compile.
-    let SuiteResult { format, target, seed, seeds, cases, errors, notes } = suite;
+    let SuiteResult { format, target, seed, seeds, strict, cases, errors, notes } = suite;
     let mut out = String::from("{\n");
     field(&mut out, "format", format)?;
     field(&mut out, "target", target)?;
     field(&mut out, "seed", seed)?;
     field(&mut out, "seeds", seeds)?;
+    field(&mut out, "strict", strict)?;
+    // Computed, for readers that gate on it; not read back.
+    field(&mut out, "exit_code", &suite.exit_code())?;
     field(&mut out, "notes", notes)?;
     out.push_str("  \"cases\": ");
     lines(&mut out, cases)?;

@@ -1,7 +1,7 @@
 //! `junit.xml`: a test case for each case, for the viewers of GitLab, Jenkins and GitHub.
 //!
 //! What does not decide the exit code must not make a viewer red: a failure that is only recommended or contested is a skipped test
-//! case with the failure as its output, unless the run was strict.
+//! case with the failure as its output, unless the run was strict; each test suite has the property `strict`.
 
 use mqttspec_scenarios::results::{CaseResult, SuiteResult};
 use mqttspec_scenarios::verdict::Verdict;
@@ -9,21 +9,23 @@ use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStat
 
 use crate::{Outcome, outcome, terminal};
 
-/// The suite as JUnit XML; `strict` as for the exit code.
+/// The suite as JUnit XML.
 ///
 /// # Errors
 /// The library's, which no suite causes: characters that XML has no way to write are left out.
-pub fn report(suite: &SuiteResult, strict: bool) -> Result<String, SerializeError> {
+pub fn report(suite: &SuiteResult) -> Result<String, SerializeError> {
     let mut report = Report::new(format!("mqttspec: {}", suite.target));
     let mut folders: Vec<(String, TestSuite)> = Vec::new();
     for case in &suite.cases {
         let folder = if case.folder().is_empty() { "scenarios" } else { case.folder() };
         let last = folders.last().is_some_and(|(name, _)| name == folder);
         if !last {
-            folders.push((folder.to_owned(), TestSuite::new(folder)));
+            let mut tests = TestSuite::new(folder);
+            tests.add_property(("strict", if suite.strict { "true" } else { "false" }));
+            folders.push((folder.to_owned(), tests));
         }
         if let Some((_, tests)) = folders.last_mut() {
-            tests.add_test_case(test_case(case, folder, strict));
+            tests.add_test_case(test_case(case, folder, suite.strict));
         }
     }
     report.add_test_suites(folders.into_iter().map(|(_, tests)| tests));
@@ -58,15 +60,15 @@ fn test_case(case: &CaseResult, folder: &str, strict: bool) -> TestCase {
 fn name(case: &CaseResult) -> String {
     let name = case.name();
     let short = name.strip_prefix(case.folder()).unwrap_or(&name).trim_start_matches('/');
-    let short = short.replacen(".mqtt ", " ", 1);
-    if case.tests == "client" { format!("{short} (client)") } else { short }
+    short.replacen(".mqtt ", " ", 1)
 }
 
 fn status(case: &CaseResult, strict: bool) -> TestCaseStatus {
     let bad = |kind| {
         let mut status = TestCaseStatus::non_success(kind);
         status.set_type(format!("{} {}", case.level, Outcome::of(case)));
-        status.set_message(message(case)).set_description(plain(case));
+        let because = if case.counts_against(false) { "" } else { " (it decides because of --strict)" };
+        status.set_message(format!("{}{because}", message(case))).set_description(plain(case));
         status
     };
     let skipped = |why: String| {

@@ -2,7 +2,7 @@
 //! was shown and by which scenarios.
 //!
 //! The order is the reader's: the verdict, the table by module, what failed and how to see it again, what was not exercised. A comment
-//! may not be longer than 65 536 characters, so failures are told in full only as long as there is room; the rest is listed.
+//! may not be longer than 65 536 characters, so failures are told in full only as long as the other parts leave room; the rest is listed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,25 +12,29 @@ use mqttspec_scenarios::verdict::{Failure, Verdict};
 
 use crate::{ClauseStanding, Coverage, Modules, Outcome, failure, outcome, seconds};
 
-/// As much as the failures may take, in bytes, so that everything fits a comment.
-const ROOM_FOR_FAILURES: usize = 36_000;
+/// As much as a comment takes, in bytes, with something left for who puts it there.
+const ROOM: usize = 65_000;
+/// As much of it as the names of failures may take for which there is no more room.
+const ROOM_FOR_NAMES: usize = 7_000;
 /// Lines of a list that nobody would read to its end.
 const LISTED: usize = 60;
 
-/// The whole report; `strict` as for the exit code.
+/// The whole report.
 #[must_use]
-pub fn report(suite: &SuiteResult, strict: bool) -> String {
-    let coverage = Coverage::of(suite);
+pub fn report(suite: &SuiteResult) -> String {
     let mut out = String::new();
-    heading(&mut out, suite, strict);
+    heading(&mut out, suite);
     unreadable(&mut out, suite);
-    failures(&mut out, suite);
-    modules(&mut out, suite);
-    skipped(&mut out, suite);
-    branches(&mut out, suite);
-    for coverage in &coverage {
-        not_exercised(&mut out, coverage);
+    let mut below = String::new();
+    modules(&mut below, suite);
+    skipped(&mut below, suite);
+    branches(&mut below, suite);
+    for coverage in &Coverage::of(suite) {
+        not_exercised(&mut below, coverage);
     }
+    let room = ROOM.saturating_sub(out.len() + below.len());
+    failures(&mut out, suite, room);
+    out.push_str(&below);
     out
 }
 
@@ -44,10 +48,10 @@ pub fn statements(suite: &SuiteResult) -> String {
     out
 }
 
-fn heading(out: &mut String, suite: &SuiteResult, strict: bool) {
+fn heading(out: &mut String, suite: &SuiteResult) {
     let tally = suite.tally();
     let runs: u64 = suite.cases.iter().map(|case| u64::from(case.runs)).sum();
-    let sign = match suite.exit_code(strict) {
+    let sign = match suite.exit_code() {
         0 => "✅",
         1 => "❌",
         _ => "⚠️",
@@ -55,16 +59,17 @@ fn heading(out: &mut String, suite: &SuiteResult, strict: bool) {
     let _ = writeln!(
         out,
         "# {sign} MQTT conformance: {} passed, {} failed, {} skipped, {} {}\n\n\
-         **{}** Target: {}. Seed {}; {} cases (a scenario for one version of the standard), {runs} runs.\n",
+         **{}** Target: {}. Seed {}; {} cases (a scenario for one version of the standard), {runs} runs{}.\n",
         tally.passed,
         tally.failed,
         tally.skipped,
         tally.errors,
         if tally.errors == 1 { "error" } else { "errors" },
-        outcome::sentence(suite, strict),
+        outcome::sentence(suite),
         text(&suite.target.to_string()),
         suite.seed,
-        suite.cases.len()
+        suite.cases.len(),
+        if suite.strict { "; `--strict`" } else { "" }
     );
     for note in &suite.notes {
         let _ = writeln!(out, "> {}\n", text(note));
@@ -82,14 +87,14 @@ fn unreadable(out: &mut String, suite: &SuiteResult) {
     }
 }
 
-fn failures(out: &mut String, suite: &SuiteResult) {
+fn failures(out: &mut String, suite: &SuiteResult, room: usize) {
     let bad: Vec<&CaseResult> =
         suite.cases.iter().filter(|case| matches!(case.verdict, Verdict::Fail | Verdict::Error)).collect();
     if bad.is_empty() {
         return;
     }
     let _ = writeln!(out, "## What does not hold ({})\n", bad.len());
-    let end = out.len() + ROOM_FOR_FAILURES;
+    let end = out.len() + room.saturating_sub(ROOM_FOR_NAMES);
     let mut told = 0;
     for case in &bad {
         let text = one_case(case);

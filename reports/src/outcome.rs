@@ -75,14 +75,17 @@ pub(crate) fn weaker(level: Level) -> String {
 
 /// The suite in one sentence.
 #[must_use]
-pub(crate) fn sentence(suite: &SuiteResult, strict: bool) -> &'static str {
+pub(crate) fn sentence(suite: &SuiteResult) -> &'static str {
     let weak = suite.cases.iter().any(|case| case.verdict == Verdict::Fail);
-    match suite.exit_code(strict) {
+    match suite.exit_code() {
         0 if suite.cases.iter().all(|case| case.verdict == Verdict::Skip) => {
             "Everything was skipped: nothing is known."
         }
         0 if weak => "Every MUST that was checked holds; something recommended or contested does not.",
         0 => "Everything that was checked holds.",
+        1 if !suite.cases.iter().any(|case| case.counts_against(false)) => {
+            "Every MUST that was checked holds; under --strict, what is recommended or contested has to hold too."
+        }
         1 => "Something that was checked does not hold.",
         _ if suite.errors.is_empty() => "Nothing was run.",
         _ => "Scenario files could not be read.",

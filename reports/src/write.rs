@@ -38,15 +38,15 @@ pub enum WriteError {
 }
 
 /// Writes `report.json`, `junit.xml`, `report.md`, `statements.md` and `report.html` into `folder`, which is made if it is missing, and
-/// gives back their paths. `strict` as for the exit code.
+/// gives back their paths.
 ///
 /// # Errors
 /// [`WriteError`] names the path and what the operating system says.
-pub fn write(suite: &SuiteResult, folder: &Path, strict: bool) -> Result<Vec<PathBuf>, WriteError> {
+pub fn write(suite: &SuiteResult, folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
     let files = [
         ("report.json", json::report(suite)?),
-        ("junit.xml", junit::report(suite, strict)?),
-        ("report.md", markdown::report(suite, strict)),
+        ("junit.xml", junit::report(suite)?),
+        ("report.md", markdown::report(suite)),
         ("statements.md", markdown::statements(suite)),
         ("report.html", html::page(std::slice::from_ref(suite))?),
     ];

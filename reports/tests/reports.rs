@@ -2,14 +2,18 @@
 
 mod common;
 
-use common::{failure, played, snapshot, suite, trace};
+use std::collections::BTreeSet;
+
+use common::{failure, played, scenarios, snapshot, suite, trace};
+use mqttspec_reports::baseline::Baseline;
 use mqttspec_reports::compare::{Change, Comparison};
 use mqttspec_reports::diagram::{self, Diagram, Observer};
 use mqttspec_reports::{
     Coverage, Modules, Outcome, html, json, junit, markdown, terminal, write, write_matrix,
 };
-use mqttspec_scenarios::results::{FORMAT, SuiteResult};
-use mqttspec_scenarios::suite::KeepTrace;
+use mqttspec_scenarios::results::{CaseResult, FORMAT, SuiteResult};
+use mqttspec_scenarios::run::Case;
+use mqttspec_scenarios::suite::{self as planned, KeepTrace, Selection, Source, SuiteOptions};
 use mqttspec_scenarios::verdict::Verdict;
 
 #[test]
@@ -42,41 +46,60 @@ fn nothing_is_wider_than_the_terminal_but_what_is_copied() {
 
 #[test]
 fn colours_stand_where_the_caller_can_strip_them() {
-    let styled = terminal::summary(&suite(), 80, false);
+    let styled = terminal::summary(&suite(), 80);
     assert!(styled.contains("\u{1b}["));
     assert!(!plain(&styled).contains('\u{1b}'));
 }
 
 #[test]
 fn strict_lets_should_and_contested_readings_decide() {
-    let weak = |case: &&mqttspec_scenarios::results::CaseResult| {
+    let weak = |case: &&CaseResult| {
         case.verdict == Verdict::Pass || !case.counts_against(false) && case.verdict == Verdict::Fail
     };
     let cases: Vec<_> = suite().cases.iter().filter(weak).cloned().collect();
-    let suite = SuiteResult { cases, errors: Vec::new(), ..suite() };
-    assert_eq!((suite.exit_code(false), suite.exit_code(true)), (0, 1));
-    assert!(plain(&terminal::summary(&suite, 200, false)).contains("Every MUST that was checked holds"));
+    let usual = SuiteResult { cases, errors: Vec::new(), ..suite() };
+    let strict = SuiteResult { strict: true, ..usual.clone() };
+    assert_eq!((usual.exit_code(), strict.exit_code()), (0, 1));
+    let told = |suite: &SuiteResult| plain(&terminal::summary(suite, 200));
+    assert!(told(&usual).contains("Every MUST that was checked holds; something recommended"));
+    assert!(told(&strict).contains("Every MUST that was checked holds; under --strict"));
+    let junit = |suite: &SuiteResult| junit::report(suite).unwrap();
+    assert_eq!(junit(&usual).matches("<failure").count(), 0);
+    assert_eq!(junit(&strict).matches("<failure").count(), 2);
+    assert_eq!(junit(&strict).matches("(it decides because of --strict)").count(), 2);
+    let json = |suite: &SuiteResult| json::report(suite).unwrap();
+    assert!(json(&usual).contains("\"strict\": false,\n  \"exit_code\": 0"));
+    assert!(json(&strict).contains("\"strict\": true,\n  \"exit_code\": 1"));
+    assert!(markdown::report(&usual).starts_with("# ✅") && !markdown::report(&usual).contains("strict"));
     assert!(
-        plain(&terminal::summary(&suite, 200, true)).contains("Something that was checked does not hold")
+        markdown::report(&strict).starts_with("# ❌") && markdown::report(&strict).contains("; `--strict`.")
     );
-    assert!(!junit::report(&suite, false).unwrap().contains("<failure"));
-    assert_eq!(junit::report(&suite, true).unwrap().matches("<failure").count(), 2);
+    assert!(html::page(&[strict]).unwrap().contains("under --strict"));
+}
+
+#[test]
+fn rows_of_a_scenario_that_fail_at_the_same_line_are_told_once() {
+    let failed = suite().cases.into_iter().find(|case| Outcome::of(case) == Outcome::Failed).unwrap();
+    let row = |row: &str| CaseResult { row: Some(row.into()), ..failed.clone() };
+    let mut elsewhere = row("elsewhere");
+    elsewhere.failures[0].line = 12;
+    let suite = SuiteResult { cases: vec![row("one"), row("two"), row("three"), elsewhere], ..suite() };
+    let told = plain(&terminal::summary(&suite, 100));
+    assert_eq!(told.matches("\nFAILED ").count(), 2);
+    assert!(told.contains("also         the same line fails in 5.0 [two], 5.0 [three]\n"), "{told}");
 }
 
 #[test]
 fn markdown_tells_the_verdict_then_failures_then_modules_and_what_is_missing() {
-    snapshot("markdown", &markdown::report(&suite(), false));
+    snapshot("markdown", &markdown::report(&suite()));
 }
 
 #[test]
 fn markdown_fits_a_comment_however_much_fails() {
     let failed = suite().cases.into_iter().find(|case| Outcome::of(case) == Outcome::Failed).unwrap();
-    let many = |index: u32| mqttspec_scenarios::results::CaseResult {
-        file: format!("wills/number-{index:04}.mqtt"),
-        ..failed.clone()
-    };
+    let many = |index: u32| CaseResult { file: format!("wills/number-{index:04}.mqtt"), ..failed.clone() };
     let suite = SuiteResult { cases: (0..900).map(many).collect(), ..suite() };
-    let text = markdown::report(&suite, false);
+    let text = markdown::report(&suite);
     assert!(text.len() < 65_536, "{}", text.len());
     let told = text.matches("<details><summary><b>failed").count();
     let listed = text.lines().filter(|line| line.starts_with("- wills/number-")).count();
@@ -86,9 +109,50 @@ fn markdown_fits_a_comment_however_much_fails() {
 
 #[test]
 fn junit_has_a_test_case_for_every_case() {
-    let text = junit::report(&suite(), false).unwrap();
+    let text = junit::report(&suite()).unwrap();
     assert_eq!(text.matches("<testcase").count(), suite().cases.len() + suite().errors.len());
     snapshot("junit", &text);
+}
+
+#[test]
+fn every_case_of_the_project_has_a_name_of_its_own() {
+    let plan = planned::plan(&planned::read_folder(&scenarios()).unwrap(), &Selection::default());
+    let names: BTreeSet<String> = plan.cases.iter().map(Case::name).collect();
+    assert!(names.len() > 600 && names.len() == plan.cases.len());
+}
+
+#[test]
+fn the_sides_of_a_scenario_that_tests_both_have_names_of_their_own_in_every_report() {
+    let text = "title Both sides\nclauses [5] MQTT-3.1.0-1\nversions 5\ntests server client\n\n\
+                device > CONNECT client_id=device\ndevice < CONNACK reason=success\n";
+    let source = Source { file: "connect/both.mqtt".into(), text: text.into() };
+    let plan = planned::plan(&[source], &Selection::default());
+    let mut suite = planned::run_all(&plan, &SuiteOptions::default(), &mut |_, _, _| {});
+    let names: Vec<String> = suite.cases.iter().map(CaseResult::name).collect();
+    assert_eq!(names, ["connect/both.mqtt 5.0 server", "connect/both.mqtt 5.0 client"]);
+    assert!(plan.cases.iter().map(Case::name).eq(names.iter().cloned()));
+    assert!(plan.cases[1].command(0).contains(" --tests client "), "{}", plan.cases[1].command(0));
+    suite = json::read(&json::report(&suite).unwrap()).unwrap();
+    for case in &mut suite.cases {
+        case.verdict = Verdict::Fail;
+        case.failures = vec![failure()];
+    }
+    let known = Baseline::default().rewritten(&suite);
+    let before = SuiteResult { cases: Vec::new(), ..suite.clone() };
+    let told = [
+        junit::report(&suite).unwrap().replace("both 5.0", "both.mqtt 5.0"),
+        known.text(),
+        Comparison::of(&before, &suite).text(),
+        markdown::report(&suite),
+        terminal::summary(&suite, 100),
+    ];
+    for text in &told {
+        for side in ["server", "client"] {
+            assert!(text.contains(&format!("both.mqtt 5.0 {side}")), "{side}: {text}");
+        }
+    }
+    assert_eq!(known.len(), 2);
+    assert!(known.compare(&suite).is_empty());
 }
 
 #[test]
@@ -132,7 +196,7 @@ fn a_clause_is_failed_if_any_check_names_it_and_shown_only_if_a_case_passed() {
     assert_eq!((three.version.as_str(), five.version.as_str()), ("3.1.1", "5.0"));
     assert_eq!((three.all.total, three.all.shown, three.all.failed), (141, 1, 0));
     let all = &five.all;
-    assert_eq!((all.total, all.shown, all.failed, all.contested, all.skipped), (251, 1, 4, 1, 1));
+    assert_eq!((all.total, all.shown, all.failed, all.contested, all.skipped), (251, 2, 3, 1, 1));
     for coverage in [three, five] {
         let sum: usize = coverage.modules.iter().map(|module| module.total).sum();
         assert_eq!(sum, coverage.all.total, "every numbered statement is in one module");
@@ -140,6 +204,18 @@ fn a_clause_is_failed_if_any_check_names_it_and_shown_only_if_a_case_passed() {
     let modules = Modules::of(&suite());
     let cases: u32 = modules.rows.iter().map(|module| module.tally.total()).sum();
     assert_eq!(cases, modules.all.tally.total(), "every case is in one module");
+}
+
+#[test]
+fn what_is_only_recommended_breaks_no_clause_that_says_must() {
+    let all = suite();
+    let of = |verdict: &str| {
+        let cases = all.cases.iter().filter(|case| case.file.contains(verdict)).cloned().collect();
+        Coverage::of(&SuiteResult { cases, ..all.clone() }).remove(0).all
+    };
+    // The refusal gives no reason, as it should; what it must do was seen.
+    assert_eq!((of("reason-string").shown, of("reason-string").failed), (1, 0));
+    assert_eq!((of("not-published").shown, of("not-published").failed), (0, 2));
 }
 
 #[test]
@@ -205,8 +281,8 @@ fn reports_of_simulated_runs_repeat_byte_for_byte() {
         [
             json::report(&suite).unwrap(),
             html::page(std::slice::from_ref(&suite)).unwrap(),
-            junit::report(&suite, false).unwrap(),
-            markdown::report(&suite, false),
+            junit::report(&suite).unwrap(),
+            markdown::report(&suite),
         ]
     });
     assert!(pages[0] == pages[1]);
@@ -218,7 +294,7 @@ fn reports_of_simulated_runs_repeat_byte_for_byte() {
 #[test]
 fn all_files_are_written_into_a_folder_that_is_made() {
     let folder = tempfile::tempdir().unwrap();
-    let written = write(&suite(), &folder.path().join("a/b"), false).unwrap();
+    let written = write(&suite(), &folder.path().join("a/b")).unwrap();
     let names: Vec<_> = written.iter().map(|path| path.file_name().unwrap().to_owned()).collect();
     assert_eq!(names, ["report.json", "junit.xml", "report.md", "statements.md", "report.html"]);
     assert!(written.iter().all(|path| path.exists()));
@@ -228,11 +304,11 @@ fn all_files_are_written_into_a_folder_that_is_made() {
     );
     let blocked = folder.path().join("file");
     std::fs::write(&blocked, "").unwrap();
-    assert!(write(&suite(), &blocked, false).unwrap_err().to_string().contains("cannot make the folder"));
+    assert!(write(&suite(), &blocked).unwrap_err().to_string().contains("cannot make the folder"));
 }
 
 fn at_width(width: u16) -> String {
-    plain(&terminal::summary(&suite(), width, false))
+    plain(&terminal::summary(&suite(), width))
 }
 
 fn plain(text: &str) -> String {

@@ -37,7 +37,7 @@ fn a_packet_identifier_in_flight_is_kept_over_a_reconnect() {
 #[test]
 fn the_report_of_the_wills() {
     let suite = common::played("wills/", KeepTrace::None);
-    let report = [markdown::report(&suite, false), markdown::statements(&suite)].concat();
+    let report = [markdown::report(&suite), markdown::statements(&suite)].concat();
     // What these files do not show is counted in the tables; a line for each such statement would hide the others.
     let shown: String = report
         .lines()

@@ -117,6 +117,9 @@ pub struct CaseResult {
     pub row: Option<String>,
     /// Which side is tested: `server` or `client`.
     pub tests: String,
+    /// Whether the scenario tests both sides, a case each: the name then says which.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub both_sides: bool,
     /// Where the standard bears more than one defensible reading: the one that the scenario applies.
     pub reading: Option<String>,
     /// The clauses of this version that the case shows, in the scenario's order.
@@ -144,13 +147,12 @@ pub struct CaseResult {
 }
 
 impl CaseResult {
-    /// The name under which tests and reports list the case: `will/keep-alive.mqtt 5.0 [row]`.
+    /// The name under which tests and reports list the case, and no other of its suite: `will/keep-alive.mqtt 5.0 [row]`.
     #[must_use]
     pub fn name(&self) -> String {
-        match &self.row {
-            Some(row) => format!("{} {} [{row}]", self.file, self.version),
-            None => format!("{} {}", self.file, self.version),
-        }
+        let side = if self.both_sides { format!(" {}", self.tests) } else { String::new() };
+        let row = self.row.as_ref().map_or_else(String::new, |row| format!(" [{row}]"));
+        format!("{} {}{side}{row}", self.file, self.version)
     }
 
     /// The folder of the file: the protocol area. Empty for a file at the top.
@@ -192,6 +194,9 @@ pub struct SuiteResult {
     pub seed: u64,
     /// Under how many seeds a case ran whose scenario does not ask for more.
     pub seeds: u32,
+    /// Whether failures of level SHOULD, and contested ones, decide the exit code too.
+    #[serde(default)]
+    pub strict: bool,
     /// The cases, in order of file, version and row.
     pub cases: Vec<CaseResult>,
     /// Files that could not be read.
@@ -315,11 +320,11 @@ impl SuiteResult {
 
     /// The process's exit code: 0 if nothing failed or broke, 1 if something did, 2 if a file could not be read or nothing was run.
     #[must_use]
-    pub fn exit_code(&self, strict: bool) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         if !self.errors.is_empty() || self.cases.is_empty() {
             2
         } else {
-            u8::from(self.cases.iter().any(|case| case.counts_against(strict)))
+            u8::from(self.cases.iter().any(|case| case.counts_against(self.strict)))
         }
     }
 }

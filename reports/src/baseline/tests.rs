@@ -12,8 +12,7 @@ verdict = \"fail\"
 reason = \"issue 17: \\\"later\\\"\"
 
 [[known]]
-case = \"wills/two.mqtt 5.0 [row]\"
-client = true
+case = \"wills/two.mqtt 5.0 client [row]\"
 verdict = \"error\"
 ";
 
@@ -58,9 +57,10 @@ fn a_skipped_case_is_told_and_is_no_difference() {
 fn what_does_not_count_needs_no_entry_unless_strict() {
     let weak = CaseResult { level: Level::Should, ..case("wills/weak.mqtt", Verdict::Fail) };
     let contested = CaseResult { reading: Some("ours".into()), ..case("wills/read.mqtt", Verdict::Fail) };
-    let suite = suite(&[weak, contested]);
-    assert!(Baseline::default().compare(&suite, false).is_empty());
-    assert_eq!(Baseline::default().compare(&suite, true).unlisted.len(), 2);
+    let usual = suite(&[weak, contested]);
+    assert!(Baseline::default().compare(&usual).is_empty());
+    let strict = SuiteResult { strict: true, ..usual };
+    assert_eq!(Baseline::default().compare(&strict).unlisted.len(), 2);
 }
 
 #[test]
@@ -68,6 +68,7 @@ fn a_list_knows_a_client_from_a_server() {
     let client = CaseResult {
         row: Some("row".into()),
         tests: "client".into(),
+        both_sides: true,
         ..case("wills/two.mqtt", Verdict::Error)
     };
     assert!(compare(std::slice::from_ref(&client)).is_empty());
@@ -79,16 +80,16 @@ fn a_list_knows_a_client_from_a_server() {
 fn rewriting_keeps_reasons_and_what_was_not_run() {
     let list = Baseline::read(LIST).unwrap();
     let suite = suite(&[case("wills/one.mqtt", Verdict::Error), case("wills/new.mqtt", Verdict::Fail)]);
-    let rewritten = list.rewritten(&suite, false);
+    let rewritten = list.rewritten(&suite);
     let again = Baseline::read(&rewritten.text()).unwrap();
     assert_eq!(again, rewritten);
-    assert!(again.compare(&suite, false).is_empty());
+    assert!(again.compare(&suite).is_empty());
     assert_eq!(again.len(), 3, "the case that was not run is still there");
     assert!(
         again.text().contains("issue 17: \\\"later\\\"") || again.text().contains("'issue 17: \"later\"'")
     );
     let passes = self::suite(&[case("wills/one.mqtt", Verdict::Pass)]);
-    assert_eq!(again.rewritten(&passes, false).len(), 2);
+    assert_eq!(again.rewritten(&passes).len(), 2);
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn mistakes_in_the_file_are_named() {
 }
 
 fn compare(cases: &[CaseResult]) -> super::Difference {
-    Baseline::read(LIST).unwrap().compare(&suite(cases), false)
+    Baseline::read(LIST).unwrap().compare(&suite(cases))
 }
 
 fn suite(cases: &[CaseResult]) -> SuiteResult {
@@ -112,6 +113,7 @@ fn suite(cases: &[CaseResult]) -> SuiteResult {
         target: Target::simulated(),
         seed: 0,
         seeds: 1,
+        strict: false,
         cases: cases.to_vec(),
         errors: Vec::new(),
         notes: Vec::new(),
@@ -125,6 +127,7 @@ fn case(file: &str, verdict: Verdict) -> CaseResult {
         version: "5.0".into(),
         row: None,
         tests: "server".into(),
+        both_sides: false,
         reading: None,
         clauses: Vec::new(),
         verdict,

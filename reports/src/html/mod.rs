@@ -32,9 +32,9 @@ pub fn page(suites: &[SuiteResult]) -> Result<String, PageError> {
     let context = Context {
         targets: suites.iter().enumerate().map(|(index, suite)| Head::of(index, suite)).collect(),
         many: suites.len() > 1,
-        good: suites.iter().all(|suite| suite.exit_code(false) == 0),
+        good: suites.iter().all(|suite| suite.exit_code() == 0),
         word: match suites {
-            [suite] => outcome::sentence(suite, false).to_owned(),
+            [suite] => outcome::sentence(suite).to_owned(),
             suites => format!("{} targets beside each other", suites.len()),
         },
         style: [include_str!("page.css"), DIAGRAM_STYLE].concat(),

@@ -47,6 +47,42 @@ pub fn bad_case(case: &CaseResult, width: u16) -> String {
     out
 }
 
+/// Cases that fail, each with those that fail alike: rows and versions of one scenario in which the same lines fail.
+pub(super) fn alike(bad: Vec<&CaseResult>) -> Vec<(&CaseResult, Vec<&CaseResult>)> {
+    let mut groups: Vec<(&CaseResult, Vec<&CaseResult>)> = Vec::new();
+    for case in bad {
+        match groups.iter_mut().find(|(first, _)| fails_like(first, case)) {
+            Some((_, alike)) => alike.push(case),
+            None => groups.push((case, Vec::new())),
+        }
+    }
+    groups
+}
+
+fn fails_like(one: &CaseResult, other: &CaseResult) -> bool {
+    let lines = |case: &CaseResult| -> Vec<_> {
+        case.failures.iter().map(|failure| (failure.line, failure.found_by.clone())).collect()
+    };
+    one.file == other.file
+        && Outcome::of(one) == Outcome::of(other)
+        && !one.failures.is_empty()
+        && lines(one) == lines(other)
+}
+
+/// The cases that fail as the one above does.
+pub(super) fn also(out: &mut String, alike: &[&CaseResult], width: u16) {
+    if alike.is_empty() {
+        return;
+    }
+    let short = |case: &&CaseResult| {
+        let name = case.name();
+        name.strip_prefix(&case.file).unwrap_or(&name).trim_start().to_owned()
+    };
+    let names: Vec<String> = alike.iter().map(short).collect();
+    let text = format!("the same line fails in {}", names.join(", "));
+    row(out, "also", &text, usize::from(width.max(40)));
+}
+
 fn one_failure(out: &mut String, failure: &Failure, width: usize) {
     let mut linked = String::new();
     for (requirement, link) in failure::requirements(failure).iter().zip(failure::links(failure)) {
@@ -74,11 +110,29 @@ fn one_failure(out: &mut String, failure: &Failure, width: usize) {
         line(out, &format!("  {QUIET}transcript{QUIET:#}"));
         for entry in &failure.transcript {
             let time = seconds(entry.at_ns, 6);
-            let room = width - 18;
-            line(out, &format!("    {QUIET}{time:>12}{QUIET:#}  {}", cut(&entry.text, room)));
+            let mut time = format!("    {QUIET}{time:>12}{QUIET:#}  ");
+            for part in transcript_line(&entry.text, width.saturating_sub(18).max(20)) {
+                line(out, &format!("{time}{part}"));
+                time = " ".repeat(20);
+            }
         }
     }
     unbroken(out, "again", &failure.command);
+}
+
+/// A packet with all of its fields, unless they are very many: what a failure is about often stands in the last of them.
+fn transcript_line(text: &str, room: usize) -> Vec<String> {
+    const LINES: usize = 4;
+    let whole: Vec<String> = textwrap::wrap(text, whole_words(room).subsequent_indent("  "))
+        .into_iter()
+        .map(|part| part.trim_end().to_owned())
+        .collect();
+    // Its later lines stand two columns further right, within the same width.
+    let mut parts: Vec<String> = whole.iter().take(LINES).map(|part| part.trim_start().to_owned()).collect();
+    if let Some(last) = parts.last_mut().filter(|_| whole.len() > LINES) {
+        *last = format!("{}…", cut(last, room.saturating_sub(3)));
+    }
+    parts
 }
 
 /// A name and a value that goes on in its own column.

@@ -23,13 +23,12 @@ pub(crate) const ODD: Style = AnsiColor::Yellow.on_default();
 pub(crate) const HEAD: Style = Style::new().bold();
 pub(crate) const QUIET: Style = Style::new().dimmed();
 
-/// How many failures are told in full; the others stand in the tree, and in the files of `--report`.
+/// How many failures are told in full, of those that are alike only one; the others stand in the tree, and in the files of `--report`.
 const TOLD_IN_FULL: usize = 30;
 
-/// The whole summary for a terminal of `width` columns, with ANSI styles that the caller strips where nobody sees them. `strict` as for
-/// the exit code.
+/// The whole summary for a terminal of `width` columns, with ANSI styles that the caller strips where nobody sees them.
 #[must_use]
-pub fn summary(suite: &SuiteResult, width: u16, strict: bool) -> String {
+pub fn summary(suite: &SuiteResult, width: u16) -> String {
     let mut out = String::new();
     heading(&mut out, suite, width);
     out.push('\n');
@@ -38,14 +37,17 @@ pub fn summary(suite: &SuiteResult, width: u16, strict: bool) -> String {
         line(&mut out, &format!("\n{BAD}cannot be read{BAD:#}  {}", error.file));
         line(&mut out, &indented(&error.message, 2));
     }
-    let bad: Vec<_> =
+    let bad =
         suite.cases.iter().filter(|case| matches!(case.verdict, Verdict::Fail | Verdict::Error)).collect();
-    for case in bad.iter().take(TOLD_IN_FULL) {
+    let groups = failures::alike(bad);
+    for (case, alike) in groups.iter().take(TOLD_IN_FULL) {
         out.push('\n');
         out.push_str(&bad_case(case, width));
+        failures::also(&mut out, alike, width);
     }
-    if bad.len() > TOLD_IN_FULL {
-        let more = bad.len() - TOLD_IN_FULL;
+    let more: usize = groups.iter().skip(TOLD_IN_FULL).map(|(_, alike)| alike.len() + 1).sum();
+    if more > 0 {
+        out.push('\n');
         paragraph(
             &mut out,
             &format!("{more} more failures stand in the tree above; `--report DIR` tells all."),
@@ -61,7 +63,7 @@ pub fn summary(suite: &SuiteResult, width: u16, strict: bool) -> String {
         }
     }
     out.push('\n');
-    last_line(&mut out, suite, width, strict);
+    last_line(&mut out, suite, width);
     out
 }
 
@@ -83,7 +85,7 @@ fn heading(out: &mut String, suite: &SuiteResult, width: u16) {
     }
 }
 
-fn last_line(out: &mut String, suite: &SuiteResult, width: u16, strict: bool) {
+fn last_line(out: &mut String, suite: &SuiteResult, width: u16) {
     let mut counts = [0_usize; 6];
     for case in &suite.cases {
         counts[Outcome::of(case) as usize] += 1;
@@ -105,11 +107,10 @@ fn last_line(out: &mut String, suite: &SuiteResult, width: u16, strict: bool) {
     if !suite.errors.is_empty() {
         let _ = write!(text, "; {} cannot be read", count(suite.errors.len(), "file"));
     }
-    let style = if suite.exit_code(strict) == 0 { GOOD } else { BAD };
-    for part in textwrap::wrap(
-        &format!("{text}. {}", outcome::sentence(suite, strict)),
-        whole_words(usize::from(width)),
-    ) {
+    let style = if suite.exit_code() == 0 { GOOD } else { BAD };
+    for part in
+        textwrap::wrap(&format!("{text}. {}", outcome::sentence(suite)), whole_words(usize::from(width)))
+    {
         line(out, &format!("{style}{part}{style:#}"));
     }
 }

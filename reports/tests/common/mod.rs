@@ -38,6 +38,7 @@ pub(crate) fn suite() -> SuiteResult {
         version: "3.1.1".into(),
         row: None,
         tests: "server".into(),
+        both_sides: false,
         reading: None,
         clauses: vec!["MQTT-3.1.2-17".into()],
         verdict: Verdict::Pass,
@@ -161,6 +162,7 @@ pub(crate) fn suite() -> SuiteResult {
         target: Target::simulated(),
         seed: 7,
         seeds: 20,
+        strict: false,
         cases: vec![row, recommended, nearly, broke, skipped, failed, contested, passed],
         errors: vec![FileError {
             file: "connect/misspelt.mqtt".into(),

@@ -53,6 +53,9 @@ pub struct LiveOptions {
     pub keep: KeepTrace,
     /// Waits as long as scenarios say, however long that is.
     pub patient: bool,
+    /// How the command line named the target, for the commands that play a case again: `--profile profiles/mosquitto.toml`. Where it is
+    /// empty they name the address, or the command that starts the server.
+    pub named: String,
 }
 
 impl Default for LiveOptions {
@@ -67,6 +70,7 @@ impl Default for LiveOptions {
             jobs: 64,
             keep: KeepTrace::default(),
             patient: false,
+            named: String::new(),
         }
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) runs: Cell<u64>,
     pub(crate) seed: u64,
     pub(crate) seeds: u32,
+    /// How the target was named: see [`super::LiveOptions::named`].
+    pub(crate) named: String,
 }
 
 /// What came of playing one case.
@@ -85,14 +87,16 @@ impl Shared {
         format!("{}{}", self.token, base36(self.runs.get()))
     }
 
-    /// The one command that runs a case again.
-    pub(crate) fn command(&self, case: &Case) -> String {
+    /// The one command that runs a case again under a seed.
+    pub(crate) fn command(&self, case: &Case, seed: u64) -> String {
         let row = case.row_name().map_or_else(String::new, |row| format!(" --row {row}"));
         let target = match (&self.profile.start, self.starts) {
+            _ if !self.named.is_empty() => self.named.clone(),
             (Some(start), true) => format!("--start '{start}'"),
             _ => format!("--target {}", self.url),
         };
-        format!("mqttspec run {} --version {}{row} {target}", case.file, case.version)
+        let seed = if seed == 0 { String::new() } else { format!(" --seed {seed}") };
+        format!("mqttspec run {} --version {}{row} {target}{seed}", case.file, case.version)
     }
 }
 
@@ -111,7 +115,7 @@ pub(crate) async fn play(shared: Rc<Shared>, index: usize, placed: Placed, pace:
             _ => play_on_shared(&shared, &placed, seed, pace, false, &mut strayed).await,
         };
         for failure in &mut run.failures {
-            failure.command = shared.command(&placed.case);
+            failure.command = shared.command(&placed.case, seed);
         }
         runs.push(run);
     }

@@ -166,6 +166,7 @@ impl<'s> Session<'s> {
             runs: Cell::new(0),
             seed: options.seed,
             seeds: options.seeds.max(1),
+            named: options.named.clone(),
         };
         let mut session = Self {
             options,
@@ -385,6 +386,7 @@ impl<'s> Session<'s> {
             },
             seed: shared.seed,
             seeds: shared.seeds,
+            strict: false,
             cases: std::mem::take(&mut self.results).into_values().collect(),
             errors: plan.errors.clone(),
             notes: std::mem::take(&mut self.notes),

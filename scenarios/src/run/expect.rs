@@ -243,7 +243,7 @@ impl Director<'_> {
     }
 
     pub(crate) fn nothing_came(&self, lanes: &[Lane], expected: &str, window: Window) -> Found {
-        let waited = window.until.saturating_sub(window.begun);
+        let waited = super::found::waited(window.until.saturating_sub(window.begun));
         let actual = match lanes {
             [lane] if !self.can_speak(*lane) => "nothing: there is no Network Connection".to_owned(),
             _ => format!("nothing within {waited:?}"),

@@ -92,7 +92,7 @@ impl Found {
         let seen: Vec<&TraceEvent> = trace.events.iter().filter(|event| event.at_ns <= at_ns).collect();
         let excerpt = &seen[seen.len().saturating_sub(EXCERPT)..];
         let clauses = if self.clauses.is_empty() {
-            case.clauses()
+            at_level(case, self.level)
         } else {
             self.clauses.iter().map(|clause| (*clause).to_owned()).collect()
         };
@@ -117,6 +117,23 @@ impl Found {
             command: case.command(seed),
         }
     }
+}
+
+/// The clauses of a case that a failure of this level can be about: what is only recommended breaks no clause that says MUST. All of
+/// them, where none is as weak.
+fn at_level(case: &Case, level: Level) -> Vec<String> {
+    let all = case.clauses();
+    let known =
+        |clause: &str| Standard::of(case.version).and_then(|standard| Catalogue::get(standard, clause));
+    let weak = |clause: &&String| known(clause).is_some_and(|known| known.level <= level);
+    let weak: Vec<String> = all.iter().filter(weak).cloned().collect();
+    if weak.is_empty() { all } else { weak }
+}
+
+/// How long was waited, for people to read: before a live server the tolerance that was measured has many digits.
+pub(crate) fn waited(duration: Duration) -> Duration {
+    let whole = duration.as_millis();
+    if whole == 0 { duration } else { Duration::from_millis(u64::try_from(whole).unwrap_or(u64::MAX)) }
 }
 
 /// A packet as a line of the notation.

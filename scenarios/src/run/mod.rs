@@ -126,7 +126,11 @@ impl Case {
     #[must_use]
     pub fn command(&self, seed: u64) -> String {
         let row = self.row_name().map_or_else(String::new, |row| format!(" --row {row}"));
-        format!("mqttspec trace {} --version {}{row} --seed {seed}", self.file, self.version)
+        let side = match self.scenario.tests {
+            crate::notation::Tested::Both => format!(" --tests {}", self.tests),
+            _ => String::new(),
+        };
+        format!("mqttspec trace {} --version {}{side}{row} --seed {seed}", self.file, self.version)
     }
 
     fn line_of(&self, span: Span) -> u32 {

@@ -230,7 +230,7 @@ impl Director<'_> {
             state.told.iter().map(|(_, told)| format!("\n  {}", told_text(told))).collect()
         });
         let told = if told.is_empty() { String::new() } else { format!("; it was told{}", told.concat()) };
-        let waited = window.until.saturating_sub(window.begun);
+        let waited = super::found::waited(window.until.saturating_sub(window.begun));
         self.found(
             format!("{} is told {}", self.name(lane), report_text(report)),
             format!("it was not told so within {waited:?}{told}"),
