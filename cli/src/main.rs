@@ -24,6 +24,9 @@ use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What was wrong before anything could be judged: the process ends with exit code 2.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {

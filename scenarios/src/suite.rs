@@ -1,11 +1,12 @@
 //! Many runs: finding scenario files, planning their cases, running each under its seeds.
 
+mod threads;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::Arc;
 
 use crate::clauses::{Catalogue, Standard};
 use crate::notation::{self, Tested, Version};
@@ -172,61 +173,40 @@ impl Default for SuiteOptions {
 
 /// Runs every case of a plan. `progress` is told of each case when it is done, with the number of those done and of all.
 ///
-/// The result does not depend on `jobs`: each case is run by one thread, in a world of its own.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "threads take whole cases, and results are put in the order of the plan"
-)]
+/// The result does not depend on `jobs`: each run is played by one thread, in a world of its own, and the runs of a case are summed up in
+/// the order of their seeds.
 pub fn run_all(
     plan: &Plan,
     options: &SuiteOptions,
     progress: &mut dyn FnMut(&CaseResult, usize, usize),
 ) -> SuiteResult {
-    let total = plan.cases.len();
-    let next = AtomicUsize::new(0);
-    let results: Mutex<BTreeMap<usize, CaseResult>> = Mutex::new(BTreeMap::new());
-    std::thread::scope(|scope| {
-        let (done, finished) = mpsc::channel();
-        for _ in 0..options.jobs.clamp(1, total.max(1)) {
-            let (done, next, results) = (done.clone(), &next, &results);
-            scope.spawn(move || {
-                while let Some((index, case)) = take(next, &plan.cases) {
-                    let result = run_case(case, options);
-                    results.lock().unwrap_or_else(PoisonError::into_inner).insert(index, result.clone());
-                    if done.send(result).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(done);
-        for (count, result) in finished.into_iter().enumerate() {
-            progress(&result, count + 1, total);
-        }
-    });
-    let cases = results.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect();
     SuiteResult {
         format: FORMAT,
         target: Target::simulated(),
         seed: options.seed,
         seeds: options.seeds,
         strict: false,
-        cases,
+        cases: threads::share_out(&plan.cases, options, progress),
         errors: plan.errors.clone(),
         notes: Vec::new(),
     }
 }
 
-fn take<'c>(next: &AtomicUsize, cases: &'c [Case]) -> Option<(usize, &'c Case)> {
-    let index = next.fetch_add(1, Ordering::Relaxed);
-    cases.get(index).map(|case| (index, case))
-}
-
 /// Runs a case under all its seeds.
 #[must_use]
 pub fn run_case(case: &Case, options: &SuiteOptions) -> CaseResult {
-    let runs = case.scenario.seeds.max(options.seeds).max(1);
-    run_case_under(case, (0..u64::from(runs)).map(|offset| options.seed.wrapping_add(offset)), options)
+    let runs = runs_of(case, options);
+    run_case_under(case, (0..runs).map(|run| seed_of(run, options)), options)
+}
+
+/// How often a case is run.
+fn runs_of(case: &Case, options: &SuiteOptions) -> u32 {
+    case.scenario.seeds.max(options.seeds).max(1)
+}
+
+/// The seed of a case's run, counted from 0.
+fn seed_of(run: u32, options: &SuiteOptions) -> u64 {
+    options.seed.wrapping_add(u64::from(run))
 }
 
 /// Runs a case under the given seeds; those of `options` are not looked at.
@@ -238,17 +218,21 @@ pub fn run_case_under(
 ) -> CaseResult {
     let mut summary = Summary::default();
     let mut runs = 0;
-    // The trace of the first run is wanted if it may be the one that is shown: where a mark is never reached no run fails.
+    for seed in seeds {
+        summary.add(run_for(case, seed, wanted(case, runs, options)));
+        runs += 1;
+    }
+    summary.into_result(case, runs, options)
+}
+
+/// The trace of the first run is wanted if it may be the one that is shown: where a mark is never reached no run fails.
+fn wanted(case: &Case, run: u32, options: &SuiteOptions) -> Wanted {
     let may_be_shown = match options.keep {
         KeepTrace::None => false,
         KeepTrace::Failing => !case.scenario.sometimes().is_empty(),
         KeepTrace::All => true,
     };
-    for seed in seeds {
-        summary.add(run_for(case, seed, Wanted { trace: may_be_shown && runs == 0, defect: None }));
-        runs += 1;
-    }
-    summary.into_result(case, runs, options)
+    Wanted { trace: may_be_shown && run == 0, defect: None }
 }
 
 /// What came of all runs of a case before a live server, in which they took so long.

@@ -86,7 +86,7 @@ impl Director<'_> {
             let Some(first) = first else { continue };
             self.beginnings(index, first, &mut beginnings)?;
         }
-        self.stage.set_line(self.case.line_of(step.span));
+        self.stage.set_line(self.lines.of_span(step.span));
         let lanes: Vec<Lane> = beginnings.iter().map(|beginning| beginning.lane).collect();
         let connect = beginnings.iter().any(|beginning| beginning.expected.awaits_connect());
         let fence = self.fence(&beginnings)?;

@@ -13,6 +13,7 @@ use super::connection::Connection;
 use super::found::{Found, Stop};
 use super::ground::{Ground, Pace};
 use super::identifiers::Identifiers;
+use super::lines::Lines;
 use super::stage::Stage;
 use super::{Case, expect::Window};
 use crate::fields::Bindings;
@@ -35,6 +36,7 @@ pub(crate) struct Findings {
 
 pub(crate) struct Director<'a> {
     pub(crate) case: &'a Case,
+    pub(crate) lines: Lines,
     pub(crate) cast: &'a Cast,
     pub(crate) version: Version,
     pub(crate) ground: Ground,
@@ -81,7 +83,7 @@ impl Director<'_> {
     }
 
     async fn step(&mut self, step: &Step) -> Flow {
-        self.stage.set_line(self.case.line_of(step.span));
+        self.stage.set_line(self.lines.of_span(step.span));
         match &step.kind {
             StepKind::Line { .. } | StepKind::Verb { .. } | StepKind::Told { .. } | StepKind::Ask { .. } => {
                 self.act(step).await
@@ -147,7 +149,7 @@ impl Director<'_> {
             Some(name) => name.clone(),
             None => ordinal(index + 1),
         };
-        let line = self.case.line_of(branch.span);
+        let line = self.lines.of_span(branch.span);
         let taken_name = name(taken, branch);
         self.stage.record_world(line, What::Note(format!("took the branch {taken_name}")));
         self.findings.branches.push(BranchTaken {
@@ -160,7 +162,7 @@ impl Director<'_> {
             let found = Found {
                 found_by: FoundBy::Expectation,
                 level: crate::verdict::Level::Should,
-                line: self.case.line_of(better.span),
+                line: self.lines.of_span(better.span),
                 expected: format!("the recommended branch: {}", name(index, better)),
                 actual: format!("another branch: {taken_name}"),
                 nearly: None,

@@ -14,6 +14,7 @@ mod found;
 pub(crate) mod ground;
 mod identifiers;
 mod liar;
+mod lines;
 mod send;
 mod sequence;
 pub(crate) mod server;
@@ -34,6 +35,7 @@ use self::director::{Director, Findings};
 use self::found::{Found, Stop};
 use self::ground::{Ground, LATENCY, Pace};
 use self::identifiers::Identifiers;
+use self::lines::Lines;
 use self::stage::Stage;
 pub(crate) use self::transcript::event_text;
 use crate::defects::Defect;
@@ -302,6 +304,7 @@ fn perform(case: &Case, seed: u64, defect: Option<&'static Defect>) -> Performed
             bind_row(case, &mut bindings);
             let mut director = Director {
                 case,
+                lines: Lines::of(&case.source),
                 cast,
                 version,
                 ground: Ground::World(world),
@@ -362,6 +365,7 @@ async fn perform_live(case: &Case, seed: u64, surroundings: Surroundings) -> Per
     let lanes = cast.clients.len();
     let mut director = Director {
         case,
+        lines: Lines::of(&case.source),
         cast: &cast,
         version,
         ground,

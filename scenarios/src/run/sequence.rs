@@ -140,7 +140,7 @@ impl Director<'_> {
             moves: moves.into(),
             last: None,
             timing: step.timing,
-            line: self.case.line_of(step.span),
+            line: self.lines.of_span(step.span),
         })
     }
 

@@ -309,10 +309,16 @@ impl Director<'_> {
     /// Waits until no load runs, every wish is met, every reference client is connected and no Application Message is under way.
     pub(crate) async fn quiet(&mut self, longest: Duration) -> Flow {
         let until = self.done_at + longest;
+        // The length of the history in which something was not delivered yet: nothing new, nothing delivered.
+        let mut undelivered = None;
         loop {
             let busy = self.busy();
-            if busy.is_none() && self.all_delivered() {
-                break;
+            if busy.is_none() {
+                let length = self.stage.with_history(|history| history.events().len());
+                if undelivered != Some(length) && self.all_delivered() {
+                    break;
+                }
+                undelivered = Some(length);
             }
             if self.stage.now() >= until {
                 // What was not delivered by now is for the properties to judge.
