@@ -100,6 +100,9 @@ pub(crate) struct RunArguments {
     /// Lets what the standard only recommends (SHOULD), and contested readings, decide the exit code too
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Shows what a load went through under each fault profile, of the scenarios in faults/
+    #[arg(long)]
+    pub(crate) resilience: bool,
     /// A list of known failures: the exit code is 1 if another case fails, or if a listed one passes
     #[arg(long, value_name = "FILE")]
     pub(crate) expect: Option<PathBuf>,

@@ -33,7 +33,8 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Trouble> {
         failure.command.push_str(&elsewhere);
     }
     let width = terminal_size::terminal_size().map_or(WIDTH_OF_A_FILE, |(width, _)| width.0);
-    anstream::stdout().write_all(terminal::summary(&suite, width).as_bytes())?;
+    let summary = if arguments.resilience { terminal::summary_with_resilience } else { terminal::summary };
+    anstream::stdout().write_all(summary(&suite, width).as_bytes())?;
     if let Some(folder) = &arguments.report {
         for path in mqttspec_reports::write(&suite, folder)? {
             writeln!(anstream::stderr(), "wrote {}", path.display())?;

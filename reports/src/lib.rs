@@ -13,6 +13,7 @@
 //! | [`write()`] | `--report DIR`: all files at once |
 //! | [`compare::Comparison`] | what changed between two runs or two targets |
 //! | [`baseline::Baseline`] | known failures: what else fails, and what fails no more |
+//! | [`resilience::rows`] | what a load went through under each fault profile, in all of the above |
 //! | [`diagram::svg`], [`capture::pcapng`] | one run, to look at or to open in Wireshark |
 //!
 //! `README.md` in this folder describes every format.
@@ -30,6 +31,7 @@ pub mod junit;
 pub mod markdown;
 mod modules;
 mod outcome;
+pub mod resilience;
 pub mod terminal;
 mod time;
 mod write;

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use mqttspec_scenarios::results::{CaseResult, SuiteResult};
 use mqttspec_scenarios::verdict::{Failure, Verdict};
 
-use crate::{ClauseStanding, Coverage, Modules, Outcome, failure, outcome, seconds};
+use crate::{ClauseStanding, Coverage, Modules, Outcome, failure, outcome, resilience, seconds};
 
 /// As much as a comment takes, in bytes, with something left for who puts it there.
 const ROOM: usize = 65_000;
@@ -27,6 +27,7 @@ pub fn report(suite: &SuiteResult) -> String {
     unreadable(&mut out, suite);
     let mut below = String::new();
     modules(&mut below, suite);
+    endured(&mut below, suite);
     skipped(&mut below, suite);
     branches(&mut below, suite);
     for coverage in &Coverage::of(suite) {
@@ -251,6 +252,25 @@ fn modules(out: &mut String, suite: &SuiteResult) {
         out.push('\n');
     }
     out.push_str("\n`shown`: numbered statements of the standard that a passed scenario shows, of all that the module has.\n\n");
+}
+
+/// The resilience table.
+fn endured(out: &mut String, suite: &SuiteResult) {
+    let rows = resilience::rows(suite);
+    if rows.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "<details><summary>{}</summary>\n\n{}\n\n| {} |\n|---|---|---|--:|--:|--:|--:|--:|---|---|---|---|--:|---|",
+        resilience::HEADING,
+        resilience::LEGEND,
+        resilience::COLUMNS.join(" | ")
+    );
+    for row in rows {
+        let _ = writeln!(out, "| {} |", row.cells.map(|cell| text(&cell)).join(" | "));
+    }
+    out.push_str("\n</details>\n\n");
 }
 
 /// What nobody should take for shown.

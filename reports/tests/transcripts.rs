@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::{scenarios, snapshot};
-use mqttspec_reports::{markdown, seconds};
+use common::{played, scenarios, snapshot};
+use mqttspec_reports::{html, markdown, resilience, seconds, terminal};
 use mqttspec_scenarios::run::run;
-use mqttspec_scenarios::suite::{self, KeepTrace, Selection};
+use mqttspec_scenarios::suite::{self, KeepTrace, Selection, SuiteOptions};
 use mqttspec_scenarios::verdict::Verdict;
 
 #[test]
@@ -36,7 +36,7 @@ fn a_packet_identifier_in_flight_is_kept_over_a_reconnect() {
 
 #[test]
 fn the_report_of_the_wills() {
-    let suite = common::played("wills/", KeepTrace::None);
+    let suite = played("wills/", KeepTrace::None);
     let report = [markdown::report(&suite), markdown::statements(&suite)].concat();
     // What these files do not show is counted in the tables; a line for each such statement would hide the others.
     let shown: String = report
@@ -47,6 +47,27 @@ fn the_report_of_the_wills() {
         .map(|line| format!("{line}\n"))
         .collect();
     snapshot("report-of-the-wills", &shown);
+}
+
+/// The resilience table of the project: every fault profile under all its seeds, for one version, as the other differs by little.
+#[test]
+fn what_a_steady_load_goes_through_under_each_fault_profile() {
+    let five = Some(mqttspec_scenarios::notation::Version::V5);
+    let selection = Selection { filters: vec!["faults/".into()], version: five, ..Selection::default() };
+    let plan = suite::plan(&suite::read_folder(&scenarios()).expect("the project's scenarios"), &selection);
+    let options = SuiteOptions { keep: KeepTrace::None, ..SuiteOptions::default() };
+    let suite = suite::run_all(&plan, &options, &mut |_, _, _| {});
+    let told = |width| anstream::adapter::strip_str(&terminal::resilience(&suite, width)).to_string();
+    let (wide, narrow) = (told(240), told(80));
+    assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+    let markdown = markdown::report(&suite);
+    let start = markdown.find("<details><summary>Under a steady load").expect("the table is there");
+    let end = start + markdown[start..].find("</details>").expect("it has an end");
+    let page = html::page(std::slice::from_ref(&suite)).expect("a page");
+    for row in resilience::rows(&suite) {
+        assert!(page.contains(&format!("<td>{}</td>", row.cells[0])), "{} is on the page", row.cells[0]);
+    }
+    snapshot("resilience", &[wide.as_str(), narrow.as_str(), &markdown[start..end]].join("\n"));
 }
 
 fn transcript(file: &str) {

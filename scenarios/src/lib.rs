@@ -10,6 +10,7 @@ pub mod live;
 pub mod monitors;
 pub mod notation;
 pub mod properties;
+pub mod resilience;
 pub mod results;
 pub mod run;
 pub mod suite;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::resilience::Endured;
 use crate::verdict::{Failure, Level, TranscriptLine, Verdict};
 
 /// The format of [`SuiteResult`] as JSON; a reader refuses another one.
@@ -31,6 +32,9 @@ pub struct RunResult {
     pub branches: Vec<BranchTaken>,
     /// The `sometimes` marks that were reached.
     pub marks: Vec<String>,
+    /// What became of a load under a fault profile, where the scenario has both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endured: Option<Endured>,
     /// Everything that happened, in order.
     pub trace: Trace,
     /// A hash of the whole history: two runs that differ in one byte or one nanosecond differ here.
@@ -142,6 +146,9 @@ pub struct CaseResult {
     pub branches: Vec<(BranchTaken, u32)>,
     /// Each `sometimes` mark of the scenario, with the number of runs that reached it.
     pub marks: Vec<(String, u32)>,
+    /// What became of a load under a fault profile in all runs together, where the scenario has both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endured: Option<Endured>,
     /// The run that is shown: the first that failed or broke, otherwise the first of all. Without a trace where the suite was told to keep none.
     pub shown: Option<RunResult>,
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::clauses::{Catalogue, Standard};
 use crate::notation::{self, Tested, Version};
+use crate::resilience::Endured;
 use crate::results::{BranchTaken, CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target, Trace};
 use crate::run::{Case, Side, Wanted, run_for};
 use crate::verdict::{Failure, FoundBy, Level, Requirement, Verdict};
@@ -262,6 +263,7 @@ struct Summary {
     failed_seeds: Vec<u64>,
     branches: BTreeMap<BranchTaken, u32>,
     marks: BTreeMap<String, u32>,
+    endured: Option<Endured>,
     shown: Option<RunResult>,
 }
 
@@ -273,6 +275,11 @@ impl Summary {
         }
         for mark in &run.marks {
             *self.marks.entry(mark.clone()).or_default() += 1;
+        }
+        match (&mut self.endured, &run.endured) {
+            (Some(all), Some(one)) => all.add(one),
+            (all @ None, one) => all.clone_from(one),
+            (Some(_), None) => {}
         }
         let bad = matches!(run.verdict, Verdict::Fail | Verdict::Error);
         if bad {
@@ -325,6 +332,7 @@ impl Summary {
             failures,
             branches: self.branches.into_iter().collect(),
             marks,
+            endured: self.endured,
             shown,
         }
     }

@@ -139,6 +139,7 @@ fn case(file: &str, verdict: Verdict) -> CaseResult {
         failures: Vec::new(),
         branches: Vec::new(),
         marks: Vec::new(),
+        endured: None,
         shown: None,
     }
 }

@@ -5,10 +5,10 @@ use mqttspec_scenarios::results::{Trace, TraceKind};
 use super::{Lane, label};
 
 /// Room for the times on the left.
-const TIMES: u32 = 92;
+pub(super) const TIMES: u32 = 92;
 /// Room for the numbers of scenario lines on the right.
-const LINES: u32 = 44;
-const CHARACTER_TENTHS: u32 = 66;
+pub(super) const LINES: u32 = 44;
+pub(super) const CHARACTER_TENTHS: u32 = 66;
 const GAP_LEAST: u32 = 130;
 
 pub(super) struct Lanes {

@@ -174,12 +174,23 @@ impl Diagram {
 /// A packet's label: the text without the sign of its direction, cut to [`LABEL_LENGTH`] characters.
 #[must_use]
 pub fn label(text: &str) -> String {
+    label_of(text, LABEL_LENGTH)
+}
+
+fn label_of(text: &str, length: usize) -> String {
     let text = text.trim_start_matches(['<', '>', ' ']);
-    if text.chars().count() <= LABEL_LENGTH {
+    if text.chars().count() <= length {
         return text.to_owned();
     }
-    let cut: String = text.chars().take(LABEL_LENGTH - 1).collect();
+    let cut: String = text.chars().take(length.saturating_sub(1)).collect();
     format!("{}…", cut.trim_end())
+}
+
+/// How many characters fit from the times to the line numbers of a diagram of this width: so much of a failure or a fault is told.
+#[must_use]
+pub fn long_label(width: u32) -> usize {
+    let room = width.saturating_sub(lanes::TIMES + lanes::LINES + 20);
+    usize::try_from(room * 10 / lanes::CHARACTER_TENTHS).unwrap_or(LABEL_LENGTH).max(LABEL_LENGTH)
 }
 
 struct Layout<'a> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Diagram, Row, RowKind, label};
+use super::{Diagram, Row, RowKind, label, label_of, long_label};
 use crate::seconds;
 
 /// How a diagram looks, here and in `report.html`.
@@ -99,16 +99,21 @@ fn draw(out: &mut String, row: &Row, width: u32) {
         RowKind::Failure => {
             let _ = write!(
                 out,
-                "<path d=\"M92 {y}H{}\"/><text x=\"{middle}\" y=\"{}\">✗ {text}</text>",
+                "<title>{}</title><path d=\"M92 {y}H{}\"/><text class=\"left\" x=\"98\" y=\"{}\">✗ {}</text>",
+                escaped(&row.text),
                 width - 34,
-                y - 7
+                y - 7,
+                escaped(&label_of(&row.text, long_label(width)))
             );
         }
         RowKind::Fault => {
             let _ = write!(
                 out,
-                "<path d=\"M{from} {y}H{to}\"/><text x=\"{middle}\" y=\"{}\">{text}</text>",
-                y - 6
+                "<title>{}</title><path d=\"M{from} {y}H{to}\"/><text class=\"left\" x=\"{}\" y=\"{}\">{}</text>",
+                escaped(&row.text),
+                from + 6,
+                y - 6,
+                escaped(&label_of(&row.text, long_label(width)))
             );
         }
         RowKind::Application | RowKind::Note => {

@@ -8,7 +8,7 @@ use mqttspec_scenarios::results::{CaseResult, SuiteResult, Trace, TraceEvent, Tr
 use mqttspec_scenarios::verdict::Failure;
 use serde::Serialize;
 
-use crate::diagram::{Diagram, LABEL_LENGTH, Observer, Row};
+use crate::diagram::{Diagram, LABEL_LENGTH, Observer, Row, long_label};
 use crate::{Coverage, Outcome, failure};
 
 /// How many bytes of one packet the page holds.
@@ -121,6 +121,8 @@ struct RequirementData {
 struct DiagramData {
     width: u32,
     height: u32,
+    /// Characters of a fault or a failure.
+    long: usize,
     lanes: Vec<(String, u32)>,
     bars: Vec<(u32, u32, u32)>,
     bands: Vec<(u32, u32, u32, u32, u8)>,
@@ -319,6 +321,7 @@ impl DiagramData {
         Self {
             width: diagram.width,
             height: diagram.height,
+            long: long_label(diagram.width),
             lanes: diagram.lanes.into_iter().map(|lane| (lane.name, lane.x)).collect(),
             bars: diagram.bars.iter().map(|bar| (bar.x, bar.top, bar.bottom)).collect(),
             bands: diagram

@@ -3,6 +3,8 @@
 // A diagram comes laid out (reports/src/diagram): lanes [name, x], bars [x, top, bottom], bands [left, right, top, bottom, severe],
 // rows [kind, y, nanoseconds, from, to, middle, text, hex, line, bad].
 
+const HEAD = 34; // Of a diagram: the height of the hosts' names.
+const LEAST_SCALE = 0.82; // A diagram that is too wide is drawn smaller, as long as it can be read; then it is scrolled.
 const KINDS = ['packet', 'opened', 'closed', 'fault', 'application', 'note', 'pause', 'failure'];
 
 function showDetail() {
@@ -45,8 +47,9 @@ function clauseTags(scenario) {
 }
 
 function runs(result) {
-  const failed = result.failed ? `, ${result.failed} of them failed (seeds ${result.seeds.join(', ')}${result.failed > result.seeds.length ? ', …' : ''})` : '';
-  const took = result.took === undefined ? '' : `, ${result.took} ms`;
+  const seeds = `${result.seeds.length === 1 ? 'seed' : 'seeds'} ${result.seeds.join(', ')}${result.failed > result.seeds.length ? ', …' : ''}`;
+  const failed = result.failed && result.runs > 1 ? `, ${result.failed} of them failed (${seeds})` : '';
+  const took = result.took === undefined ? '' : `, ${result.took < 1000 ? `${result.took} ms` : `${(result.took / 1000).toFixed(1)} s`}`;
   return element('p', { class: 'soft' }, `${result.runs} ${result.runs === 1 ? 'run' : 'runs'}${failed}${took}`);
 }
 
@@ -73,7 +76,7 @@ function facts(result) {
 }
 
 const seconds = (nanoseconds, decimals = 6) => `${(Math.floor(nanoseconds / 10 ** (9 - decimals)) / 10 ** decimals).toFixed(decimals)}s`;
-const cut = (text) => { const plain = text.replace(/^[<> ]+/, ''); const letters = [...plain]; return letters.length <= data.label ? plain : `${letters.slice(0, data.label - 1).join('').trimEnd()}…`; };
+const cut = (text, length = data.label) => { const plain = text.replace(/^[<> ]+/, ''); const letters = [...plain]; return letters.length <= length ? plain : `${letters.slice(0, length - 1).join('').trimEnd()}…`; };
 
 function drawn(name, attributes, ...children) {
   const made = document.createElementNS('http://www.w3.org/2000/svg', name);
@@ -83,14 +86,20 @@ function drawn(name, attributes, ...children) {
 }
 
 function picture(diagram) {
-  const svg = drawn('svg', { class: 'diagram', width: diagram.width, height: diagram.height, role: 'group', 'aria-label': 'Sequence diagram' });
+  // The names of the hosts stay in sight while the drawing is scrolled, so they are a drawing of their own above it.
+  const head = drawn('svg', { class: 'diagram hosts', viewBox: `0 0 ${diagram.width} ${HEAD}`, role: 'presentation' });
+  const svg = drawn('svg', { class: 'diagram', viewBox: `0 ${HEAD} ${diagram.width} ${diagram.height - HEAD}`, role: 'group', 'aria-label': 'Sequence diagram' });
+  const sheet = element('div', { class: 'sheet', style: `max-width:${diagram.width}px;min-width:${Math.round(diagram.width * LEAST_SCALE)}px` }, head, svg);
   for (const [left, right, top, bottom, severe] of diagram.bands) svg.append(drawn('rect', { class: severe ? 'band severe' : 'band', x: left, y: top, width: right - left, height: bottom - top }));
-  for (const [name, x] of diagram.lanes) svg.append(drawn('path', { class: 'lane', d: `M${x} 36V${diagram.height - 12}` }), drawn('text', { class: 'host', x, y: 24 }, name));
+  for (const [name, x] of diagram.lanes) {
+    head.append(drawn('text', { class: 'host', x, y: 22 }, name));
+    svg.append(drawn('path', { class: 'lane', d: `M${x} ${HEAD}V${diagram.height - 12}` }));
+  }
   for (const [x, top, bottom] of diagram.bars) svg.append(drawn('rect', { class: 'bar', x: x - 3, y: top, width: 6, height: bottom - top, rx: 2 }));
   const below = element('div', { id: 'packet' }, element('p', { class: 'soft' }, 'Choose a packet (click, or Tab and ↑ ↓) to see its fields and bytes.'));
   let first = true;
   for (const row of diagram.rows) {
-    const group = drawRow(row, diagram.width);
+    const group = drawRow(row, diagram);
     if (KINDS[row[0]] === 'packet') {
       group.setAttribute('tabindex', first ? '0' : '-1');
       group.setAttribute('aria-label', row[6]);
@@ -109,14 +118,15 @@ function picture(diagram) {
     event.preventDefault();
   });
   const lines = diagram.rows.filter((row) => KINDS[row[0]] !== 'pause').map((row) => `${seconds(row[2]).padStart(14)}  ${row[6]}`);
-  return [element('section', {}, element('div', { class: 'picture', tabindex: '-1' }, svg)), below,
+  return [element('section', {}, element('div', { class: 'picture', tabindex: '0', role: 'region', 'aria-label': 'Sequence diagram, scrollable' }, sheet)), below,
     element('details', {}, element('summary', {}, 'As text'), element('pre', {}, lines.join('\n')))];
 }
 
-function drawRow([kind, y, at, from, to, middle, text, , line, bad], width) {
+function drawRow([kind, y, at, from, to, middle, text, , line, bad], { width, long }) {
   const name = KINDS[kind];
   const group = drawn('g', { class: `row ${name}${bad ? ' bad' : ''}` });
-  const label = (dy, words, x = middle) => group.append(drawn('text', { x, y: y + dy }, words));
+  const label = (dy, words) => group.append(drawn('text', { x: middle, y: y + dy }, words));
+  const told = (dy, words, x) => group.append(drawn('title', {}, text), drawn('text', { class: 'left', x, y: y + dy }, words));
   if (name !== 'pause') group.append(drawn('text', { class: 'time', x: 82, y: y + 4 }, seconds(at)));
   if (line) group.append(drawn('text', { class: 'line', x: width - 10, y: y + 4 }, String(line)));
   if (name === 'packet' || name === 'closed') {
@@ -125,8 +135,8 @@ function drawRow([kind, y, at, from, to, middle, text, , line, bad], width) {
     label(-6, cut(text));
   } else if (name === 'opened') group.append(drawn('circle', { cx: from, cy: y, r: 4.5 }));
   else if (name === 'pause') { group.append(drawn('path', { d: `M${from} ${y}H${to}` })); label(-5, `${seconds(at, 3)} later`); }
-  else if (name === 'failure') { group.append(drawn('path', { d: `M92 ${y}H${width - 34}` })); label(-7, `✗ ${cut(text)}`); }
-  else if (name === 'fault') { group.append(drawn('path', { d: `M${from} ${y}H${to}` })); label(-6, cut(text)); }
+  else if (name === 'failure') { group.append(drawn('path', { d: `M92 ${y}H${width - 34}` })); told(-7, `✗ ${cut(text, long)}`, 98); }
+  else if (name === 'fault') { group.append(drawn('path', { d: `M${from} ${y}H${to}` })); told(-6, cut(text, long), from + 6); }
   else label(4, cut(text));
   return group;
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::diagram::STYLE as DIAGRAM_STYLE;
-use crate::{Coverage, ModuleRow, outcome};
+use crate::{Coverage, ModuleRow, outcome, resilience};
 
 /// Why there is no page.
 #[derive(Debug, Error)]
@@ -31,6 +31,7 @@ pub fn page(suites: &[SuiteResult]) -> Result<String, PageError> {
     let data = serde_json::to_string(&data::Data::of(suites))?;
     let context = Context {
         targets: suites.iter().enumerate().map(|(index, suite)| Head::of(index, suite)).collect(),
+        load: (resilience::HEADING, resilience::LEGEND, resilience::COLUMNS),
         many: suites.len() > 1,
         good: suites.iter().all(|suite| suite.exit_code() == 0),
         word: match suites {
@@ -54,6 +55,8 @@ pub fn page(suites: &[SuiteResult]) -> Result<String, PageError> {
 #[derive(Serialize)]
 struct Context {
     targets: Vec<Head>,
+    /// Of the resilience table: its heading, what its figures mean, and its columns.
+    load: (&'static str, &'static str, [&'static str; 14]),
     many: bool,
     good: bool,
     word: String,
@@ -79,6 +82,14 @@ struct Head {
     capabilities: Vec<(String, String)>,
     output: Vec<String>,
     unreadable: Vec<Unreadable>,
+    endured: Vec<EnduredRow>,
+}
+
+/// A row of the resilience table.
+#[derive(Serialize)]
+struct EnduredRow {
+    word: &'static str,
+    cells: [String; 14],
 }
 
 /// A part of the bar.
@@ -139,6 +150,10 @@ impl Head {
                 .errors
                 .iter()
                 .map(|error| Unreadable { file: error.file.clone(), message: error.message.clone() })
+                .collect(),
+            endured: resilience::rows(suite)
+                .into_iter()
+                .map(|row| EnduredRow { word: row.outcome.word(), cells: row.cells })
                 .collect(),
         }
     }

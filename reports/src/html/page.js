@@ -82,7 +82,12 @@ function set(change) {
 const toggled = (key, value) => set({ [key]: state[key] === value ? '' : value });
 
 function renderFilters() {
-  for (const button of document.querySelectorAll('[data-view]')) button.setAttribute('aria-pressed', button.dataset.view === state.view);
+  // Where there is no room beside the table the filters stay folded until somebody wants them.
+const narrow = matchMedia('(max-width: 760px)');
+const foldFilters = () => { $('filters').open = !narrow.matches; };
+narrow.addEventListener('change', foldFilters);
+foldFilters();
+for (const button of document.querySelectorAll('[data-view]')) button.setAttribute('aria-pressed', button.dataset.view === state.view);
   if ($('search').value !== state.search) $('search').value = state.search;
   const wanted = state.verdict ? state.verdict.split(' ') : [];
   const counts = {};
@@ -127,6 +132,7 @@ function renderTable() {
   items = chosen();
   const clauses = state.view === 'clauses';
   const heads = clauses ? ['statement', 'level', 'what it asks for'] : ['scenario', 'version', 'what it shows'];
+  $('table').className = state.view;
   $('table').tHead.replaceChildren(element('tr', {}, ...heads.map((head) => element('th', { scope: 'col', class: head.split(' ')[0] }, head)),
     ...data.targets.map((target) => element('th', { scope: 'col', class: 'target-name', title: target.name }, many ? target.letter : '', element('span', {}, many ? ` ${target.name}` : 'verdict')))));
   const rows = document.createDocumentFragment();
@@ -149,13 +155,16 @@ function renderTable() {
   $('reset').hidden = items.length === total;
 }
 
+const short = (scenario) => scenario.file.slice(scenario.file.lastIndexOf('/') + 1).replace(/\.mqtt$/, '');
+
 function line(item, index) {
   const clauses = state.view === 'clauses';
   const cells = clauses
     ? [element('td', { class: 'id' }, item.id), element('td', { class: 'level' }, element('span', { class: 'tag' }, item.level)),
       element('td', { class: 'what' }, item.summary, item.reading ? element('span', { class: 'tag contested' }, 'contested') : '')]
-    : [element('td', { class: 'id' }, item.file.slice(item.file.lastIndexOf('/') + 1).replace(/\.mqtt$/, '')), element('td', { class: 'version' }, element('span', { class: 'tag' }, item.version)),
-      element('td', { class: 'what' }, item.title, element('small', {}, [item.row && `row ${item.row}`, item.tests === 'client' && 'tests a client'].filter(Boolean).join(' · ')))];
+    : [element('td', { class: 'id' }, short(item), item.row && element('small', {}, `[${item.row}]`)), element('td', { class: 'version' }, element('span', { class: 'tag' }, item.version)),
+      element('td', { class: 'what' }, item.title, element('small', { class: 'file' }, `${short(item)}${item.row ? ` [${item.row}]` : ''}`),
+        item.tests === 'client' && element('small', {}, 'tests a client'))];
   const words = wordsOf(item).map((word) => element('td', { class: 'cell' }, mark(word)));
   const row = element('tr', { class: 'item', tabindex: index === 0 ? '0' : '-1', 'data-index': index, 'aria-expanded': clauses ? 'false' : null, onclick: (event) => {
     if (event.target.closest('a, button')) return;
@@ -279,6 +288,8 @@ function fromAddress() {
   applyTheme();
   render();
   showDetail();
+  // A link leads to the scenario in the table too.
+  document.querySelector('tr.item.chosen')?.scrollIntoView({ block: 'center' });
 }
 addEventListener('hashchange', fromAddress);
 fromAddress();

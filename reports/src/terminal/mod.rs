@@ -5,9 +5,11 @@
 
 mod failures;
 mod modules;
+mod resilience;
 mod tree;
 
 pub use failures::bad_case;
+pub use resilience::resilience;
 
 use std::fmt::Write as _;
 
@@ -29,6 +31,16 @@ const TOLD_IN_FULL: usize = 30;
 /// The whole summary for a terminal of `width` columns, with ANSI styles that the caller strips where nobody sees them.
 #[must_use]
 pub fn summary(suite: &SuiteResult, width: u16) -> String {
+    told(suite, width, false)
+}
+
+/// The same with the resilience table below the table by module.
+#[must_use]
+pub fn summary_with_resilience(suite: &SuiteResult, width: u16) -> String {
+    told(suite, width, true)
+}
+
+fn told(suite: &SuiteResult, width: u16, with_resilience: bool) -> String {
     let mut out = String::new();
     heading(&mut out, suite, width);
     out.push('\n');
@@ -61,6 +73,10 @@ pub fn summary(suite: &SuiteResult, width: u16) -> String {
         for coverage in Coverage::of(suite) {
             paragraph(&mut out, &modules::share(&coverage), width);
         }
+    }
+    if with_resilience {
+        out.push('\n');
+        out.push_str(&resilience(suite, width));
     }
     out.push('\n');
     last_line(&mut out, suite, width);

@@ -50,6 +50,7 @@ pub(crate) fn suite() -> SuiteResult {
         failures: Vec::new(),
         branches: vec![(BranchTaken { line: 9, name: "the PUBREC was lost".into(), level: Level::May }, 7)],
         marks: vec![("pubrec-lost".into(), 7)],
+        endured: None,
         shown: None,
     };
     let failed = CaseResult {
@@ -69,6 +70,7 @@ pub(crate) fn suite() -> SuiteResult {
             drawn: vec![("cut device between 0ms..9ms".into(), "4ms".into())],
             branches: Vec::new(),
             marks: Vec::new(),
+            endured: None,
             trace: trace(),
             history_hash: "00".into(),
         }),

@@ -238,6 +238,7 @@ pub(crate) fn broken(reason: String, seed: u64) -> RunResult {
         drawn: Vec::new(),
         branches: Vec::new(),
         marks: Vec::new(),
+        endured: None,
         trace: crate::results::Trace::default(),
         history_hash: String::new(),
     }

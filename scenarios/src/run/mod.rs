@@ -44,6 +44,7 @@ use crate::fields::Bindings;
 use crate::history::{History, Lane};
 use crate::live::site::{Site, Surroundings};
 use crate::notation::{Scenario, Span, Version};
+use crate::resilience::Endured;
 use crate::results::{RunResult, Trace};
 use crate::verdict::{Level, Verdict};
 use crate::{monitors, properties};
@@ -213,6 +214,7 @@ fn judged(case: &Case, seed: u64, performed: Performed, with_trace: bool) -> Run
     let trace = if shown { transcript::trace(&performed.history, version) } else { Trace::default() };
     let failures =
         found.into_iter().map(|found| found.into_failure(case, seed, &performed.history, &trace)).collect();
+    let endured = Endured::of(&case.scenario, &performed.history);
     RunResult {
         seed,
         verdict,
@@ -222,6 +224,7 @@ fn judged(case: &Case, seed: u64, performed: Performed, with_trace: bool) -> Run
         drawn: performed.findings.drawn,
         branches: performed.findings.branches,
         marks: performed.findings.marks,
+        endured,
         trace,
         history_hash: performed.hash,
     }
