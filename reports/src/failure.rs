@@ -56,6 +56,14 @@ pub(crate) fn seeds(case: &CaseResult) -> String {
     format!("{} of {} seeds: {}{more}", case.failed_seeds.len(), case.runs, shown.join(", "))
 }
 
+/// The last lines that a server printed which was started for the case alone.
+pub(crate) fn printed(case: &CaseResult) -> &[String] {
+    /// More is on the page.
+    const LINES: usize = 12;
+    let all = case.shown.as_ref().map_or(&[][..], |run| run.output.as_slice());
+    &all[all.len().saturating_sub(LINES)..]
+}
+
 /// Bytes as hex pairs; of very many the first, and how many there are.
 pub(crate) fn bytes(hex: &str) -> String {
     const SHOWN: usize = 96;

@@ -143,6 +143,11 @@ fn one_case(case: &CaseResult) -> String {
     for failure in &case.failures {
         one_failure(&mut out, failure);
     }
+    let printed = failure::printed(case);
+    if !printed.is_empty() {
+        out.push_str("Its server printed:\n\n");
+        fenced(&mut out, "text", printed.iter().map(String::as_str));
+    }
     out.push_str("</details>\n\n");
     out
 }

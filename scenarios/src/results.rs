@@ -39,6 +39,9 @@ pub struct RunResult {
     pub trace: Trace,
     /// A hash of the whole history: two runs that differ in one byte or one nanosecond differ here.
     pub history_hash: String,
+    /// The last lines that a server printed which was started for this run alone; kept where the run failed or broke.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output: Vec<String>,
 }
 
 /// A branch of an `either … or …` block that was taken.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use mqttspec_broker::Options;
 use mqttspec_net::TestBroker;
 use mqttspec_net::transport::{ClientTls, ServerTls, Target};
+use mqttspec_scenarios::live::profile::Profile;
 use mqttspec_scenarios::live::{Credentials, LiveError, LiveOptions, run_live};
 use mqttspec_scenarios::results::{SuiteResult, TargetKind};
 use mqttspec_scenarios::suite::{Selection, Source, plan, read_folder};
@@ -194,6 +195,26 @@ mod contact {
     }
 
     #[test]
+    fn the_second_identity_is_the_user_of_scenarios() {
+        let mut options = Options::default();
+        options.set("users", "user tester password one; user other password two").expect("it is an option");
+        options.set("allow_anonymous", "0").expect("it is an option");
+        let broker = TestBroker::with(options).start().expect("a broker starts");
+        let profile = "[credentials]\nuser = \"tester\"\npassword = \"one\"\n\
+                       [second_identity]\nuser = \"other\"\npassword = \"two\"\n";
+        let profile = Profile::parse(profile, Path::new("p.toml")).expect("it is a profile");
+        let filters = ["connect/wrong-credentials", "connect/refused-takes-nobody-over", "auth/scram"];
+        let suite = judge(&LiveOptions { profile, ..at(&broker.url()) }, &filters).expect("it is judged");
+        assert_eq!(bad(&suite), "");
+        for case in suite.cases.iter().filter(|case| case.file.starts_with("connect/")) {
+            assert_eq!(case.verdict, Verdict::Pass, "{}: {}", case.name(), case.reason);
+        }
+        // That it knows a user says nothing of the methods that it knows.
+        let scram = suite.cases.iter().find(|case| case.file == "auth/scram.mqtt").expect("it is placed");
+        assert_eq!(scram.reason, "needs enhanced-authentication");
+    }
+
+    #[test]
     fn credentials_are_missing_wrong_and_right() {
         let mut options = Options::default();
         options.set("users", "user alice password secret").expect("it is an option");
@@ -214,8 +235,6 @@ mod contact {
 
 mod profiles {
     //! Profiles, and servers that are started by them.
-
-    use mqttspec_scenarios::live::profile::Profile;
 
     use super::*;
 
@@ -345,6 +364,30 @@ asyncio.run(main())
         let header =
             header.replace("clauses  MQTT-3.12.4-1", "clauses  [3.1.1] MQTT-3.12.4-1 [5] MQTT-3.12.4-1");
         Source { file: file.to_owned(), text: format!("{header}{body}") }
+    }
+
+    #[test]
+    fn what_a_server_of_its_own_printed_is_kept_with_the_case_that_failed() {
+        let Some(mut profile) = server(FRAIL) else { return };
+        profile.start_with_options =
+            Some("sh -c 'echo started {options}; exec python3 {dir}/broker.py {port}'".to_owned());
+        profile.option = Some("{name}={value}".to_owned());
+        let mut asks = scenario("a/asks.mqtt", "device connects\ndevice > PINGREQ\ndevice < PUBACK id=1\n");
+        asks.text =
+            asks.text.replace("versions 3.1.1 5\n", "versions 3.1.1 5\nbroker   maximum_subscriptions=7\n");
+        let plan = plan(
+            &[asks],
+            &Selection {
+                version: Some(mqttspec_scenarios::notation::Version::V3_1_1),
+                ..Selection::default()
+            },
+        );
+        assert_eq!(plan.errors, []);
+        let suite = run_live(&plan, &LiveOptions { profile, ..LiveOptions::default() }, &mut |_| {})
+            .expect("the server is judged");
+        let shown = suite.cases[0].shown.as_ref().expect("the run that failed is kept");
+        assert_eq!(suite.cases[0].verdict, Verdict::Fail, "{}", suite.cases[0].reason);
+        assert_eq!(shown.output, ["started maximum_subscriptions=7"]);
     }
 
     #[test]

@@ -90,6 +90,8 @@ struct ResultData {
     marks: Vec<(String, u32)>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     drawn: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    printed: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     diagram: Option<usize>,
 }
@@ -264,6 +266,7 @@ impl Data {
                 .collect(),
             marks: case.marks.clone(),
             drawn: shown.map_or_else(Vec::new, |run| run.drawn.clone()),
+            printed: shown.map_or_else(Vec::new, |run| run.output.clone()),
             diagram,
         }
     }

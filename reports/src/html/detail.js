@@ -33,6 +33,7 @@ function detailParts(scenario, result) {
   if (!result) return [...parts, element('p', { class: 'soft' }, 'It was not run on this target.')].filter(Boolean);
   parts.push(result.reason && element('pre', {}, result.reason), runs(result));
   for (const failure of result.failures ?? []) parts.push(failureBox(failure));
+  if (result.printed) parts.push(element('details', {}, element('summary', {}, 'What its server printed'), element('pre', {}, result.printed.join('\n'))));
   parts.push(facts(result));
   if (result.diagram === undefined) parts.push(element('p', { class: 'soft' }, 'Its history is not in the report.'));
   else parts.push(...picture(data.diagrams[result.diagram]));

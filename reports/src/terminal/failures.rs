@@ -44,6 +44,11 @@ pub fn bad_case(case: &CaseResult, width: u16) -> String {
         }
         one_failure(&mut out, failure, width);
     }
+    let printed = failure::printed(case);
+    if !printed.is_empty() {
+        line(&mut out, "  its server printed");
+        line(&mut out, &indented(&printed.join("\n"), 4));
+    }
     out
 }
 

@@ -73,6 +73,7 @@ pub(crate) fn suite() -> SuiteResult {
             endured: None,
             trace: trace(),
             history_hash: "00".into(),
+            output: Vec::new(),
         }),
         ..passed.clone()
     };

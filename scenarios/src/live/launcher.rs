@@ -170,7 +170,7 @@ impl Instance {
     async fn accepts(&self) -> Result<(), LaunchError> {
         let begun = Instant::now();
         loop {
-            if TcpStream::connect((self.host.as_str(), self.port)).await.is_ok() {
+            if self.is_open().await {
                 return Ok(());
             }
             let ended = self.ended();
@@ -209,7 +209,16 @@ impl Instance {
             None => self.signal(Signal::KILL),
         }
         self.reap().await;
+        // A command that kills is done a moment before its victim is: what is started next needs the port.
+        let until = Instant::now() + GOOD_BYE;
+        while !self.ours && Instant::now() < until && self.is_open().await {
+            sleep(BETWEEN_LOOKS).await;
+        }
         Ok(())
+    }
+
+    async fn is_open(&self) -> bool {
+        TcpStream::connect((self.host.as_str(), self.port)).await.is_ok()
     }
 
     /// Ends the server in order, or else by force.

@@ -100,7 +100,7 @@ pub enum LiveError {
         output: String,
     },
     /// The target's transport cannot be used.
-    #[error(transparent)]
+    #[error("{}{}", .0, remedy(*.0))]
     Transport(#[from] LiveNetError),
     /// This machine gives no runtime.
     #[error("cannot begin: {0}")]
@@ -108,6 +108,13 @@ pub enum LiveError {
     /// Somebody wants it to end.
     #[error("interrupted; the server that was started is stopped")]
     Interrupted,
+}
+
+fn remedy(error: LiveNetError) -> &'static str {
+    match error {
+        LiveNetError::NothingToTrust(_) => ": --ca FILE names them",
+        LiveNetError::NotBuilt(_) => "",
+    }
 }
 
 /// What is told while a live run goes on.

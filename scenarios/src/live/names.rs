@@ -11,6 +11,8 @@ use mqttspec_codec::{
     SessionExpiryInterval, TopicFilter, TopicName, Utf8String, Version, Will,
 };
 
+use super::profile::ProfileCredentials;
+
 /// The first level of Topic Filters of shared subscriptions.
 const SHARE: &str = "$share/";
 
@@ -23,12 +25,25 @@ pub struct Credentials {
     pub password: Option<Vec<u8>>,
 }
 
+impl From<ProfileCredentials> for Credentials {
+    fn from(of_profile: ProfileCredentials) -> Self {
+        Self { user_name: of_profile.user, password: of_profile.password.map(String::into_bytes) }
+    }
+}
+
+/// The user whom scenarios know besides anybody, and the right password (`users="user alice password secret"` on a `broker` line).
+const ALICE: (&str, &[u8]) = ("alice", b"secret");
+
 /// The names of one run.
 #[derive(Debug)]
 pub(crate) struct Names {
     /// Stands before every name; none where the server is there for this run alone, or where nothing may be changed.
     token: Option<String>,
     credentials: Option<Credentials>,
+    /// Who stands for the user of scenarios.
+    second_identity: Option<Credentials>,
+    /// What stands on the wire for Keep Alive 0.
+    instead_of_keep_alive_0: u16,
     /// What the tokens of all runs of this process begin with.
     family: String,
     /// A message of another run came, to whose topics nobody here has subscribed.
@@ -52,11 +67,23 @@ impl Names {
         Self {
             token,
             credentials,
+            second_identity: None,
+            instead_of_keep_alive_0: 0,
             family: family.to_owned(),
             strayed: Cell::new(false),
             assigned: RefCell::default(),
             left: RefCell::default(),
         }
+    }
+
+    /// The user of scenarios is this one on the wire.
+    pub(crate) fn with_second_identity(self, second_identity: Option<Credentials>) -> Self {
+        Self { second_identity, ..self }
+    }
+
+    /// For a server that does not let a Client turn Keep Alive off: so many seconds go out in place of 0.
+    pub(crate) fn with_keep_alive(self, instead_of_keep_alive_0: u16) -> Self {
+        Self { instead_of_keep_alive_0, ..self }
     }
 
     /// Whether a message of another run came.
@@ -131,6 +158,9 @@ impl Names {
         {
             connect.client_id = on_the_wire;
         }
+        if connect.keep_alive == 0 {
+            connect.keep_alive = self.instead_of_keep_alive_0;
+        }
         connect.will = connect.will.map(|will| self.will(will));
         let expiry = connect.properties.get().map_or(0, |SessionExpiryInterval(seconds)| seconds);
         if !connect.client_id.as_str().is_empty()
@@ -145,6 +175,9 @@ impl Names {
             connect.user_name = Utf8String::try_from(credentials.user_name.as_str()).ok();
             connect.password =
                 credentials.password.clone().and_then(|password| BinaryData::try_from(password).ok());
+        }
+        if let Some(identity) = &self.second_identity {
+            named_otherwise(&mut connect, identity);
         }
         connect
     }
@@ -203,6 +236,18 @@ impl Names {
             None => self.topic_outward(text),
         };
         other.and_then(|other| TopicFilter::try_from(other.as_str()).ok()).unwrap_or_else(|| filter.clone())
+    }
+}
+
+/// Puts another user in the place of the user of scenarios. A password that is wrong stays as it is: it is wrong of the other one too.
+fn named_otherwise(connect: &mut Connect, identity: &Credentials) {
+    let (user, password) = ALICE;
+    if connect.user_name.as_ref().is_none_or(|name| name.as_str() != user) {
+        return;
+    }
+    connect.user_name = Utf8String::try_from(identity.user_name.as_str()).ok();
+    if connect.password.as_ref().is_some_and(|given| given.as_bytes() == password) {
+        connect.password = identity.password.clone().and_then(|password| BinaryData::try_from(password).ok());
     }
 }
 
@@ -279,6 +324,25 @@ mod tests {
         let connack = mqttspec_codec::ConnAck::accepted(false).with(AssignedClientIdentifier(id("auto-1")));
         names.inward(connack.into());
         assert_eq!(client_id(names.outward(Connect::new(Version::V5, id("auto-1")).into())), "auto-1");
+    }
+
+    #[test]
+    fn the_user_of_scenarios_goes_out_as_the_second_identity() {
+        let text = |text: &str| Utf8String::try_from(text).unwrap();
+        let identity = Credentials { user_name: "other".to_owned(), password: Some(b"right".to_vec()) };
+        let names = Names::new(None, "t0", None).with_second_identity(Some(identity));
+        for (of_the_scenario, on_the_wire) in [
+            (("alice", "secret"), ("other", "right")),
+            (("alice", "guess"), ("other", "guess")),
+            (("mallory", "secret"), ("mallory", "secret")),
+        ] {
+            let mut connect = Connect::new(Version::V5, text("device"));
+            connect.user_name = Some(text(of_the_scenario.0));
+            connect.password = BinaryData::try_from(of_the_scenario.1.as_bytes().to_vec()).ok();
+            let Packet::Connect(sent) = names.outward(connect.into()) else { panic!("not a CONNECT") };
+            assert_eq!(sent.user_name, Some(text(on_the_wire.0)));
+            assert_eq!(sent.password, BinaryData::try_from(on_the_wire.1.as_bytes().to_vec()).ok());
+        }
     }
 
     #[test]

@@ -90,6 +90,7 @@ impl Placing<'_> {
         };
         if self.has_credentials
             && says_credentials(case)
+            && !self.has_the_user_of(case)
             && !matches!(&place, Place::Own(options) if !options.is_empty())
         {
             return Err("needs a server that takes any credentials".to_owned());
@@ -116,9 +117,13 @@ impl Placing<'_> {
                 "assigned-client-id" => self.at_least("assigned_client_id", Some(1)),
                 "durable-store" => self.profile.durable,
                 // These say what the options of the scenario set up, or what its faults do.
-                "password-authentication" | "enhanced-authentication" => {
-                    !case.scenario.broker.is_empty()
-                        || self.found.get(&need.name.replace('-', "_")) == Some("1")
+                "password-authentication" => {
+                    !case.scenario.broker.is_empty() || self.found.get("password_authentication") == Some("1")
+                }
+                // Users that the target has anyway say nothing of the methods that it knows.
+                "enhanced-authentication" => {
+                    !self.missing_options(case).is_empty()
+                        || self.found.get("enhanced_authentication") == Some("1")
                 }
                 "response-information" => {
                     !case.scenario.broker.is_empty() || self.found.get("response_information") == Some("1")
@@ -161,8 +166,16 @@ impl Placing<'_> {
         let counting = case.scenario.broker.iter().filter(|option| option.versions.applies_to(case.version));
         counting
             .filter(|option| option.name != STORE && !self.holds(&option.name, &option.value))
+            .filter(|option| option.name != USERS || !self.has_the_user_of(case))
             .map(|option| (option.name.clone(), option.value.clone()))
             .collect()
+    }
+
+    /// Whether the second identity stands for the user of the scenario. Raw bytes go out as they are, with the name that they have.
+    fn has_the_user_of(&self, case: &Case) -> bool {
+        let has = |value: &str| value == ALICE && self.profile.second_identity.is_some();
+        let options = &case.scenario.broker;
+        options.iter().any(|option| option.name == USERS && has(&option.value)) && !sends_raw(case)
     }
 
     fn holds(&self, name: &str, value: &str) -> bool {
@@ -205,8 +218,13 @@ impl Placing<'_> {
     }
 }
 
+/// The option that says who may connect, and what it says where a scenario needs one user besides anybody.
+const USERS: &str = "users";
+const ALICE: &str = "user alice password secret";
+
 /// Options that a CONNACK shows.
-const ANNOUNCED: [&str; 9] = [
+const ANNOUNCED: [&str; 10] = [
+    "allow_anonymous",
     "maximum_qos",
     "retain_available",
     "wildcard_subscription_available",
@@ -270,10 +288,25 @@ fn breaks_and_receives(case: &Case) -> bool {
     broken && receives
 }
 
+fn sends_raw(case: &Case) -> bool {
+    let mut raw = false;
+    case.scenario.walk(&mut |step| {
+        raw |= matches!(&step.kind, StepKind::Line { content: Content::Raw(_), .. });
+    });
+    raw
+}
+
 /// Whether a CONNECT of the scenario says who its user is.
 fn says_credentials(case: &Case) -> bool {
     let mut says = false;
     each_field(case, &mut |field| says |= field.name == "user_name" || field.name == "password");
+    says
+}
+
+/// Whether a CONNECT of the scenario says what its Keep Alive is.
+pub(crate) fn says_keep_alive(case: &Case) -> bool {
+    let mut says = false;
+    each_field(case, &mut |field| says |= field.name == "keep_alive");
     says
 }
 

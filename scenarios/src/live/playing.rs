@@ -10,8 +10,8 @@ use tokio::task::LocalSet;
 use super::cleaning;
 use super::launcher::{Instance, LaunchError};
 use super::names::{Credentials, Names};
-use super::placing::{Place, Placed};
-use super::probes::{Found, Prober};
+use super::placing::{Place, Placed, says_keep_alive};
+use super::probes::{Found, KEEP_ALIVE_0, Prober};
 use super::profile::Profile;
 use super::site::Surroundings;
 use super::tokens::base36;
@@ -82,6 +82,14 @@ impl Shared {
         self.prober.is_alive(version, self.pace.patience * 2).await
     }
 
+    /// What a case has on the wire for Keep Alive 0: something else only where the server refuses it, and where the scenario says nothing of it.
+    fn keep_alive(&self, placed: &Placed) -> u16 {
+        match self.found.get(KEEP_ALIVE_0) {
+            Some("0") if !says_keep_alive(&placed.case) => 600,
+            _ => 0,
+        }
+    }
+
     pub(crate) fn next_token(&self) -> String {
         self.runs.set(self.runs.get() + 1);
         format!("{}{}", self.token, base36(self.runs.get()))
@@ -131,7 +139,12 @@ pub(crate) async fn play_on_shared(
     strayed: &mut bool,
 ) -> RunResult {
     let token = (!unnamed).then(|| shared.next_token());
-    let names = Rc::new(Names::new(token, &shared.token, shared.credentials.clone()));
+    // Where nobody may come without credentials, a Client that has none shows it.
+    let none_asked = placed.case.scenario.broker.iter().any(|option| option.name == "allow_anonymous");
+    let credentials = shared.credentials.clone().filter(|_| !none_asked);
+    let second = shared.profile.second_identity.clone().map(Credentials::from);
+    let names = Names::new(token, &shared.token, credentials).with_second_identity(second);
+    let names = Rc::new(names.with_keep_alive(shared.keep_alive(placed)));
     let power = shared.instance.clone();
     let surroundings = Surroundings {
         reach: shared.reach.clone(),
@@ -167,12 +180,16 @@ pub(crate) async fn play_on_own(
     };
     // What the options ask of Clients is the scenario's business.
     let credentials = shared.credentials.clone().filter(|_| options.is_empty());
-    let names = Rc::new(Names::new(None, &shared.token, credentials));
+    let names = Names::new(None, &shared.token, credentials).with_keep_alive(shared.keep_alive(placed));
+    let names = Rc::new(names);
     let reach = Reach { port: instance.port(), ..shared.reach.clone() };
     let surroundings =
         Surroundings { reach, names, pace, power: Some(instance.clone()), limit: limit(placed.waits, pace) };
-    let run = in_a_set_of_its_own(&placed.case, seed, surroundings).await;
+    let mut run = in_a_set_of_its_own(&placed.case, seed, surroundings).await;
     instance.stop().await;
+    if matches!(run.verdict, Verdict::Fail | Verdict::Error) {
+        run.output = instance.output();
+    }
     run
 }
 
@@ -241,5 +258,6 @@ pub(crate) fn broken(reason: String, seed: u64) -> RunResult {
         endured: None,
         trace: crate::results::Trace::default(),
         history_hash: String::new(),
+        output: Vec::new(),
     }
 }

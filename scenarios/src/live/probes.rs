@@ -24,6 +24,9 @@ use super::wire::Reach;
 /// How long a server may take to answer a CONNECT before it counts as one that never does.
 pub(crate) const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 
+/// What is said of a server that refuses a CONNECT with Keep Alive 0.
+pub(crate) const KEEP_ALIVE_0: &str = "keep_alive_0";
+
 /// How long a server may take for what it need not do before it answers.
 const A_MOMENT: Duration = Duration::from_millis(200);
 
@@ -125,6 +128,8 @@ pub(crate) struct Prober {
     pub(crate) credentials: Option<Credentials>,
     /// Stands before Client Identifiers and topics.
     pub(crate) token: String,
+    /// How long an answer to a CONNECT may take.
+    pub(crate) patience: Duration,
 }
 
 /// What became of one CONNECT.
@@ -151,7 +156,7 @@ impl Prober {
         let (mut closed, mut silent) = (false, false);
         let mut guests: Vec<Guest> = Vec::new();
         for version in [Version::V5, Version::V3_1_1, Version::V3_1] {
-            match self.answer(version, TIME_TO_ANSWER).await? {
+            match self.answer(version, self.patience).await? {
                 Answer::Accepted(guest) => {
                     versions.insert(0, version);
                     guests.push(*guest);
@@ -186,6 +191,11 @@ impl Prober {
         self.tried(guest, &mut capabilities).await;
         let assigns = self.assigns(guest.version).await;
         capabilities.push(("assigned_client_id".to_owned(), u8::from(assigns).to_string()));
+        let anybody = self.takes_anybody(guest.version).await;
+        capabilities.push(("allow_anonymous".to_owned(), u8::from(anybody).to_string()));
+        if !self.takes_keep_alive_0(guest.version).await {
+            capabilities.push((KEEP_ALIVE_0.to_owned(), "0".to_owned()));
+        }
         for mut guest in guests {
             // It is over either way.
             let _ = guest.send(Packet::Disconnect(mqttspec_codec::Disconnect::normal())).await;
@@ -314,7 +324,7 @@ impl Prober {
                 };
                 ContactError::Refused { url, reason, code: u8::from(reason), remedy }
             }
-            None if silent && !closed => ContactError::Silent { url, after: TIME_TO_ANSWER },
+            None if silent && !closed => ContactError::Silent { url, after: self.patience },
             None => ContactError::Closes { url },
         }
     }
@@ -330,6 +340,20 @@ impl Prober {
             io::Result::Ok(answer == *b"HTTP/")
         };
         matches!(timeout(Duration::from_secs(1), ask).await, Ok(Ok(true)))
+    }
+
+    /// Whether a Client without credentials is accepted.
+    async fn takes_anybody(&self, version: Version) -> bool {
+        let mut connect = self.connect(version, &format!("{}probea", self.token));
+        (connect.user_name, connect.password) = (None, None);
+        matches!(self.answer_to(connect, version, TIME_TO_ANSWER).await, Ok(Answer::Accepted(_)))
+    }
+
+    /// Whether a Client may turn Keep Alive off (§3.1.2.10).
+    async fn takes_keep_alive_0(&self, version: Version) -> bool {
+        let mut connect = self.connect(version, &format!("{}probek", self.token));
+        connect.keep_alive = 0;
+        matches!(self.answer_to(connect, version, TIME_TO_ANSWER).await, Ok(Answer::Accepted(_)))
     }
 
     /// Whether a Client without an identifier gets one.

@@ -36,7 +36,7 @@ pub struct Profile {
     pub capabilities: BTreeMap<String, String>,
     /// User name and password for every Client that a scenario gives none.
     pub credentials: Option<ProfileCredentials>,
-    /// User name and password of another user.
+    /// Another user that the server knows: stands for the user of scenarios that have one on their `broker` line.
     pub second_identity: Option<ProfileCredentials>,
     /// How far the server's clock may be off what a scenario says.
     pub tolerance: Tolerance,

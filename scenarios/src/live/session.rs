@@ -13,7 +13,7 @@ use super::launcher::Instance;
 use super::names::Credentials;
 use super::placing::{Place, Placed, Placing};
 use super::playing::{Played, Shared, broken, name, pace, panicked, play, skipped};
-use super::probes::Prober;
+use super::probes::{KEEP_ALIVE_0, Prober, TIME_TO_ANSWER};
 use super::schedule::Limits;
 use super::tokens::token;
 use super::unhurried::Unhurried;
@@ -99,10 +99,7 @@ impl<'s> Session<'s> {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self, LiveError> {
         let profile = options.profile.clone();
-        let of_profile = profile.credentials.clone().map(|credentials| Credentials {
-            user_name: credentials.user,
-            password: credentials.password.map(String::into_bytes),
-        });
+        let of_profile = profile.credentials.clone().map(Credentials::from);
         let credentials = options.credentials.clone().or(of_profile);
         let (reach, url, instance, scheme, starts) = match (&options.target, &profile.start) {
             (Some(target), _) => {
@@ -135,6 +132,7 @@ impl<'s> Session<'s> {
             websocket: matches!(scheme, Scheme::Ws | Scheme::Wss),
             credentials: credentials.clone(),
             token: token(),
+            patience: TIME_TO_ANSWER.min(Duration::from_millis(profile.tolerance.patience_ms) * 5),
         };
         let mut found = match prober.probe().await {
             Ok(found) => found,
@@ -202,6 +200,13 @@ impl<'s> Session<'s> {
         let clients = plan.cases.len() - self.placed.len();
         if clients > 0 {
             self.notes.push(format!("{clients} cases test clients: they are left out before a live server"));
+        }
+        if shared.found.get(KEEP_ALIVE_0) == Some("0") {
+            self.notes.push(
+                "the target refuses Keep Alive 0, which turns it off (section 3.1.2.10): scenarios that say nothing of it are played with \
+                 10 minutes"
+                    .to_owned(),
+            );
         }
         for version in Version::ALL {
             let of_version = self.placed.iter().filter(|placed| placed.case.version == version).count();

@@ -227,6 +227,7 @@ fn judged(case: &Case, seed: u64, performed: Performed, with_trace: bool) -> Run
         endured,
         trace,
         history_hash: performed.hash,
+        output: Vec::new(),
     }
 }
 
