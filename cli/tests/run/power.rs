@@ -1,0 +1,118 @@
+//! Servers that fall: those that somebody else runs, crashed by the commands of a profile, and those that die by themselves.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use crate::process::{Folder, HOLDS, SCENARIOS, mqttspec, scenario};
+
+/// `mqttspec serve` that a script starts and that another one kills, as an administrator would.
+struct Administered {
+    folder: Folder,
+    port: u16,
+    first: Child,
+}
+
+impl Administered {
+    fn start(name: &str) -> Self {
+        let folder = Folder::new(name);
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let program = env!("CARGO_BIN_EXE_mqttspec");
+        let (pid, records) = (folder.at("pid"), folder.at("records"));
+        let start = folder.write(
+            "start.sh",
+            &format!(
+                "echo $$ > '{pid}'\nexec '{program}' serve --listen 127.0.0.1:{port} --store '{records}'\n"
+            ),
+        );
+        folder.write("kill.sh", &format!("kill -9 $(cat '{pid}')\n"));
+        folder.write("reset.sh", &format!("echo reset >> '{}'\n", folder.at("resets")));
+        let first = Command::new("sh").arg(&start).stdout(Stdio::null()).spawn().unwrap();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            std::thread::yield_now();
+        }
+        Self { folder, port, first }
+    }
+
+    fn profile(&self) -> String {
+        let script = |name: &str| format!("\"sh '{}'\"", self.folder.at(name));
+        self.folder.write(
+            "profile.toml",
+            &format!(
+                "name = \"administered\"\ndurable = true\nstart = {}\nkill = {}\nreset = {}\n",
+                script("start.sh"),
+                script("kill.sh"),
+                script("reset.sh")
+            ),
+        )
+    }
+}
+
+impl Drop for Administered {
+    fn drop(&mut self) {
+        // The one that runs now, which may be the first.
+        let _ = Command::new("sh").arg(self.folder.at("kill.sh")).stderr(Stdio::null()).status();
+        let _ = self.first.kill();
+        let _ = self.first.wait();
+    }
+}
+
+#[test]
+fn a_server_of_somebody_else_is_reset_once_and_crashed_by_command() {
+    let server = Administered::start("administered");
+    let target = format!("mqtt://127.0.0.1:{}", server.port);
+    let first_life = std::fs::read_to_string(server.folder.at("pid")).unwrap();
+    let told = mqttspec(&[
+        "run",
+        "faults/broker-crash",
+        "--scenarios",
+        SCENARIOS,
+        "--target",
+        &target,
+        "--profile",
+        &server.profile(),
+    ]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(told.out.contains(" passed, 0 failed, 0 skipped, 0 errors"), "{}", told.out);
+    assert_eq!(std::fs::read_to_string(server.folder.at("resets")).unwrap(), "reset\n");
+    assert_ne!(std::fs::read_to_string(server.folder.at("pid")).unwrap(), first_life, "it was never crashed");
+    // It is not ours to stop.
+    TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).unwrap();
+}
+
+#[test]
+fn a_server_that_dies_in_one_scenario_is_started_for_the_next() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("left out: python3 is not installed");
+        return;
+    }
+    let folder = Folder::new("dies");
+    // 3.1.1 with packets of a two-byte fixed header; a PUBLISH ends it.
+    let script = "\
+import os, socket, sys, threading
+def serve(stream):
+    while len(head := stream.recv(2, socket.MSG_WAITALL)) == 2:
+        body = stream.recv(head[1], socket.MSG_WAITALL) if head[1] else b''
+        kind = head[0] >> 4
+        if kind == 1 and body[6] != 4:
+            break
+        if kind == 3 and body.endswith(b'die'):
+            print('dying', flush=True)
+            os._exit(7)
+        answers = {1: bytes([32, 2, 0, 0]), 8: bytes([144, 3]) + body[:2] + bytes([0]), 12: bytes([208, 0])}
+        stream.sendall(answers.get(kind, b''))
+    stream.close()
+listener = socket.create_server(('127.0.0.1', int(sys.argv[1])))
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+";
+    let script = folder.write("server.py", script);
+    let profile = folder.write("profile.toml", &format!("start = \"python3 '{script}' {{port}}\"\n"));
+    folder.write("scenarios/a.mqtt", &scenario(HOLDS));
+    folder
+        .write("scenarios/b.mqtt", &scenario("device connects\ndevice publishes t \"die\"\ndevice pings\n"));
+    folder.write("scenarios/c.mqtt", &scenario(HOLDS));
+    let told = mqttspec(&["run", "--scenarios", &folder.at("scenarios"), "--profile", &profile]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    assert!(told.out.contains("2 passed, 0 failed, 0 skipped, 1 error"), "{}", told.out);
+    assert!(told.out.contains("exit status: 7"), "{}", told.out);
+}

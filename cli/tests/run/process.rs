@@ -1,0 +1,62 @@
+//! The program under test, a folder of its own for each test, and scenarios that hold or do not.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What a command of `mqttspec` came to.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Runs `mqttspec` with these arguments until it ends.
+pub(crate) fn mqttspec(arguments: &[&str]) -> Told {
+    let output = Command::new(env!("CARGO_BIN_EXE_mqttspec")).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Told { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// The scenarios of the project.
+pub(crate) const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
+
+/// A folder that is removed at the end.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// Writes a file, and says where it is.
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        self.at(name)
+    }
+
+    pub(crate) fn at(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A scenario of one version with these lines.
+pub(crate) fn scenario(lines: &str) -> String {
+    format!("title    A PINGREQ is answered\nclauses  MQTT-3.12.4-1\nversions 3.1.1\n\n{lines}")
+}
+
+/// What every server does.
+pub(crate) const HOLDS: &str = "device connects\ndevice > PINGREQ\ndevice < PINGRESP\n";
+
+/// What none does: the answer is another packet.
+pub(crate) const FAILS: &str = "device connects\ndevice > PINGREQ\ndevice < PUBACK id=1\n";

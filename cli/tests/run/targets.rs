@@ -1,0 +1,103 @@
+//! Targets that cannot be judged: each is told with what to do, ends with exit code 2, and none keeps the program.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+use crate::process::{Folder, SCENARIOS, Told, mqttspec};
+
+fn judged(target: &str, more: &[&str]) -> Told {
+    let mut arguments = vec!["run", "basics/", "--scenarios", SCENARIOS, "--target", target];
+    arguments.extend(more);
+    mqttspec(&arguments)
+}
+
+fn refused(target: &str, more: &[&str], said: &[&str]) {
+    let told = judged(target, more);
+    assert_eq!(told.code, Some(2), "{told:?}");
+    assert_eq!(told.out, "", "nothing was judged");
+    for words in said {
+        assert!(told.err.contains(words), "{words}: {}", told.err);
+    }
+}
+
+/// Serves every connection so, for as long as the test runs.
+fn server(mut serve: impl FnMut(TcpStream) + Send + 'static) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || listener.incoming().flatten().for_each(&mut serve));
+    port
+}
+
+#[test]
+fn nobody_listens() {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr()).unwrap();
+    refused(&format!("mqtt://{free}"), &[], &["nobody listens", "is this its port?"]);
+}
+
+#[test]
+fn an_http_server_listens() {
+    let port = server(|mut stream| {
+        let mut request = [0; 64];
+        let _ = stream.read(&mut request);
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    });
+    refused(&format!("mqtt://127.0.0.1:{port}"), &[], &["an HTTP server answers", "ws://"]);
+}
+
+#[test]
+fn tls_to_a_port_without_it() {
+    let port = server(|mut stream| {
+        let mut hello = [0; 512];
+        let _ = stream.read(&mut hello);
+    });
+    let url = format!("mqtts://127.0.0.1:{port}");
+    refused(&url, &[], &["certificate authorities", "--ca"]);
+    let folder = Folder::new("plain");
+    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let authority = folder.write("authority.pem", &key.cert.pem());
+    refused(&url, &["--ca", &authority], &["not as TLS", "--ca"]);
+}
+
+#[test]
+fn plain_packets_to_a_port_with_tls() {
+    // The alert of a TLS server to what is no ClientHello: unexpected_message.
+    let port = server(|mut stream| {
+        let mut connect = [0; 64];
+        let _ = stream.read(&mut connect);
+        let _ = stream.write_all(b"\x15\x03\x03\x00\x02\x02\x0a");
+    });
+    refused(&format!("mqtt://127.0.0.1:{port}"), &[], &["a server that speaks TLS", "mqtts://"]);
+}
+
+#[test]
+fn credentials_are_asked_for() {
+    // Connect Return code 5 of 3.1.1, whichever version is asked for.
+    let port = server(|mut stream| {
+        let mut connect = [0; 64];
+        let _ = stream.read(&mut connect);
+        let _ = stream.write_all(if connect[8] == 5 { b"\x20\x03\x00\x87\x00" } else { b"\x20\x02\x00\x05" });
+    });
+    let url = format!("mqtt://127.0.0.1:{port}");
+    refused(&url, &[], &["--user NAME --password-file FILE"]);
+    let folder = Folder::new("credentials");
+    let password = folder.write("password", "guess\n");
+    refused(&url, &["--user", "me", "--password-file", &password], &["are not right for this server"]);
+}
+
+#[test]
+fn connections_are_taken_and_never_answered() {
+    let mut held = Vec::new();
+    let port = server(move |stream| held.push(stream));
+    let folder = Folder::new("silent");
+    let hurried = folder.write("hurried.toml", "[tolerance]\npatience_ms = 20\n");
+    refused(&format!("mqtt://127.0.0.1:{port}"), &["--profile", &hurried], &["never answers a CONNECT"]);
+}
+
+#[test]
+fn a_profile_with_an_unknown_key() {
+    let folder = Folder::new("unknown-key");
+    let profile = folder.write("broker.toml", "name = \"broker\"\nstrat = \"broker -p {port}\"\n");
+    let told = mqttspec(&["run", "--scenarios", SCENARIOS, "--profile", &profile]);
+    assert_eq!(told.code, Some(2), "{told:?}");
+    assert!(told.err.contains("broker.toml") && told.err.contains("line 2") && told.err.contains("strat"));
+}
