@@ -11,6 +11,17 @@ use super::conversation::{Glance, Seen};
 use super::{Breach, Clauses, Watcher, outlives};
 use crate::history::ConnectionKey;
 
+const PUBACK: Clauses = of_clients(&["MQTT-4.6.0-2"]);
+const PUBREC: Clauses = of_clients(&["MQTT-4.6.0-3"]);
+const PUBREL: Clauses = of_clients(&["MQTT-4.6.0-4"]);
+
+pub(super) const RULES: &[Clauses] = &[PUBACK, PUBREC, PUBREL];
+
+/// The same number in both versions.
+const fn of_clients(clauses: &'static [&'static str]) -> Clauses {
+    Clauses { server_5: &[], client_5: clauses, server_3_1_1: &[], client_3_1_1: clauses }
+}
+
 #[derive(Default)]
 pub(super) struct AcknowledgementOrder {
     waiting: BTreeMap<ConnectionKey, Waiting>,
@@ -30,29 +41,20 @@ impl Watcher for AcknowledgementOrder {
             return Vec::new();
         }
         let waiting = self.waiting.entry(glance.connection).or_default();
-        let (queue, id, clause, what) = match glance.seen {
+        let (queue, id, clauses, what) = match glance.seen {
             Seen::ToPeer(packet) => {
                 waiting.sent(packet);
                 return Vec::new();
             }
-            Seen::FromPeer(Packet::PubAck(ack)) => (
-                &mut waiting.puback,
-                ack.id,
-                &["MQTT-4.6.0-2"],
-                "PUBACK packets in the order of the PUBLISH packets",
-            ),
-            Seen::FromPeer(Packet::PubRec(ack)) => (
-                &mut waiting.pubrec,
-                ack.id,
-                &["MQTT-4.6.0-3"],
-                "PUBREC packets in the order of the PUBLISH packets",
-            ),
-            Seen::FromPeer(Packet::PubRel(ack)) => (
-                &mut waiting.pubrel,
-                ack.id,
-                &["MQTT-4.6.0-4"],
-                "PUBREL packets in the order of the PUBREC packets",
-            ),
+            Seen::FromPeer(Packet::PubAck(ack)) => {
+                (&mut waiting.puback, ack.id, PUBACK, "PUBACK packets in the order of the PUBLISH packets")
+            }
+            Seen::FromPeer(Packet::PubRec(ack)) => {
+                (&mut waiting.pubrec, ack.id, PUBREC, "PUBREC packets in the order of the PUBLISH packets")
+            }
+            Seen::FromPeer(Packet::PubRel(ack)) => {
+                (&mut waiting.pubrel, ack.id, PUBREL, "PUBREL packets in the order of the PUBREC packets")
+            }
             _ => return Vec::new(),
         };
         let Some(place) = queue.iter().position(|waiting| *waiting == id) else { return Vec::new() };
@@ -61,7 +63,7 @@ impl Watcher for AcknowledgementOrder {
             return Vec::new();
         }
         vec![Breach {
-            clauses: Clauses::both(clause, clause).of(glance),
+            clauses: clauses.of(glance),
             expected: what.to_owned(),
             actual: format!("Packet Identifier {id} answered before {place} older"),
         }]

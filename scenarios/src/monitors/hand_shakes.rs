@@ -11,6 +11,24 @@ use super::exchanges::{Exchanges, Judgement};
 use super::{Breach, Clauses, Watcher, outlives};
 use crate::history::ConnectionKey;
 
+const ANSWERS: Clauses = Clauses::both(&["MQTT-2.2.1-5"], &["MQTT-2.3.1-6"]);
+const FIRST_OF_QOS_1: Clauses = Clauses {
+    server_5: &["MQTT-3.3.1-3"],
+    client_5: &["MQTT-4.3.2-2"],
+    server_3_1_1: &["MQTT-3.3.1-3"],
+    client_3_1_1: &["MQTT-4.3.2-1"],
+};
+const FIRST_OF_QOS_2: Clauses =
+    Clauses { client_5: &["MQTT-4.3.3-2"], client_3_1_1: &["MQTT-4.3.3-1"], ..FIRST_OF_QOS_1 };
+const REPEATED: Clauses = Clauses::both(&["MQTT-3.3.1-1"], &["MQTT-3.3.1-1"]);
+/// 3.1.1 lets a sender repeat at any time.
+const WHILE_CONNECTED: Clauses = Clauses::both(&["MQTT-4.4.0-1"], &[]);
+const AFTER_PUBREL: Clauses = Clauses::both(&["MQTT-4.3.3-6"], &["MQTT-4.3.3-1"]);
+const WITHOUT_PUBREC: Clauses = Clauses::both(&["MQTT-4.3.3-4"], &["MQTT-4.3.3-1"]);
+
+pub(super) const RULES: &[Clauses] =
+    &[ANSWERS, FIRST_OF_QOS_1, FIRST_OF_QOS_2, REPEATED, WHILE_CONNECTED, AFTER_PUBREL, WITHOUT_PUBREC];
+
 #[derive(Default)]
 pub(super) struct HandShakes {
     exchanges: Exchanges,
@@ -122,7 +140,7 @@ impl Debts {
         }
         let (_, id, answer, question) = self.here.kind(packet)?;
         Some(Breach {
-            clauses: Clauses::both(&["MQTT-2.2.1-5"], &["MQTT-2.3.1-6"]).of(glance),
+            clauses: ANSWERS.of(glance),
             expected: format!("one {answer} for each {question} that the {} got", glance.peer),
             actual: format!("a {answer} with Packet Identifier {id}, which answers no {question}"),
         })
@@ -149,32 +167,25 @@ fn judge_repetition(glance: &Glance<'_>, packet: &Packet, judgement: Judgement) 
     let (clauses, expected, actual) = match judgement {
         Judgement::Right | Judgement::IdentifierInUse => return None,
         Judgement::NothingToRepeat => (
-            Clauses {
-                server_5: &["MQTT-3.3.1-3"],
-                client_5: if exactly_once { &["MQTT-4.3.3-2"] } else { &["MQTT-4.3.2-2"] },
-                server_3_1_1: &["MQTT-3.3.1-3"],
-                client_3_1_1: if exactly_once { &["MQTT-4.3.3-1"] } else { &["MQTT-4.3.2-1"] },
-            },
+            if exactly_once { FIRST_OF_QOS_2 } else { FIRST_OF_QOS_1 },
             "DUP 0 in a PUBLISH that is sent for the first time",
             "DUP 1 in the first PUBLISH with this Packet Identifier of the Session",
         ),
         Judgement::RepeatedWithoutDup => (
-            Clauses::both(&["MQTT-3.3.1-1"], &["MQTT-3.3.1-1"]),
+            REPEATED,
             "DUP 1 in a PUBLISH that is sent again after a reconnect",
             "DUP 0 in the PUBLISH with a Packet Identifier that was never acknowledged",
         ),
         Judgement::RepeatedWhileConnected => (
-            Clauses::both(&["MQTT-4.4.0-1"], &["MQTT-4.4.0-1"]),
+            WHILE_CONNECTED,
             "nothing sent again while the Network Connection stands",
             "a packet sent a second time on one Network Connection",
         ),
-        Judgement::PublishAfterPubRel => (
-            Clauses::both(&["MQTT-4.3.3-6"], &["MQTT-4.3.3-1"]),
-            "no PUBLISH once its PUBREL was sent",
-            "the PUBLISH again after its PUBREL",
-        ),
+        Judgement::PublishAfterPubRel => {
+            (AFTER_PUBREL, "no PUBLISH once its PUBREL was sent", "the PUBLISH again after its PUBREL")
+        }
         Judgement::PubRelWithoutPubRec => (
-            Clauses::both(&["MQTT-4.3.3-4"], &["MQTT-4.3.3-1"]),
+            WITHOUT_PUBREC,
             "PUBREL only in answer to a PUBREC",
             "a PUBREL for an exchange of which no PUBREC was sent",
         ),

@@ -17,6 +17,8 @@ const CLAUSES: Clauses = Clauses {
     client_3_1_1: &[],
 };
 
+pub(super) const RULES: &[Clauses] = &[CLAUSES];
+
 #[derive(Default)]
 pub(super) struct MaximumPacketSize {
     /// What the observer's own packet announced, in bytes.

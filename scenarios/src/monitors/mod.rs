@@ -19,7 +19,10 @@ mod tests;
 
 use mqttspec_codec::{Role, Version};
 
+use crate::clauses::Standard;
 use crate::history::{ConnectionKey, Event, History};
+use crate::run::Side;
+use crate::verdict::{Failure, FoundBy};
 use conversation::{Conversations, Glance};
 
 /// A rule that a peer broke.
@@ -72,15 +75,100 @@ impl Clauses {
 
     /// Those that the judged side of the connection must obey.
     fn of(self, glance: &Glance<'_>) -> Vec<&'static str> {
-        match (glance.version, glance.peer) {
-            (Version::V5, Role::Server) => self.server_5,
-            (Version::V5, Role::Client) => self.client_5,
-            (_, Role::Server) => self.server_3_1_1,
-            (_, Role::Client) => self.client_3_1_1,
+        let side = match glance.peer {
+            Role::Server => Side::Server,
+            Role::Client => Side::Client,
+        };
+        let standard = if glance.version == Version::V5 { Standard::V5 } else { Standard::V3_1_1 };
+        self.for_side(side, standard).to_vec()
+    }
+
+    fn for_side(self, side: Side, standard: Standard) -> &'static [&'static str] {
+        match (standard, side) {
+            (Standard::V5, Side::Server) => self.server_5,
+            (Standard::V5, Side::Client) => self.client_5,
+            (Standard::V3_1_1, Side::Server) => self.server_3_1_1,
+            (Standard::V3_1_1, Side::Client) => self.client_3_1_1,
         }
-        .to_vec()
     }
 }
+
+/// Something that a monitor can report, of one side in one version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rule {
+    /// The monitor.
+    pub monitor: &'static str,
+    /// The side that must obey.
+    pub side: Side,
+    /// The version whose clauses these are.
+    pub standard: Standard,
+    /// The clauses that it cites; none for malformed packets, of which the codec names the clause.
+    pub clauses: Vec<&'static str>,
+}
+
+impl Rule {
+    /// Everything that the monitors can report, in their order.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for (monitor, rules) in RULES {
+            for (side, standard) in SIDES {
+                if *monitor == WELL_FORMED {
+                    all.push(Self { monitor, side, standard, clauses: Vec::new() });
+                }
+                for clauses in rules.iter().map(|clauses| clauses.for_side(side, standard)) {
+                    let rule = Self { monitor, side, standard, clauses: clauses.to_vec() };
+                    if !clauses.is_empty() && !all.contains(&rule) {
+                        all.push(rule);
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// Whether a failure of a run against this side, in this version, is a report of this rule.
+    #[must_use]
+    pub fn is_reported_by(&self, failure: &Failure) -> bool {
+        if failure.found_by != FoundBy::Monitor(self.monitor.to_owned()) {
+            return false;
+        }
+        if self.clauses.is_empty() {
+            return failure.expected == well_formed::A_PACKET;
+        }
+        failure
+            .requirements
+            .iter()
+            .map(|requirement| requirement.clause.as_str())
+            .eq(self.clauses.iter().copied())
+    }
+}
+
+const SIDES: [(Side, Standard); 4] = [
+    (Side::Server, Standard::V5),
+    (Side::Server, Standard::V3_1_1),
+    (Side::Client, Standard::V5),
+    (Side::Client, Standard::V3_1_1),
+];
+
+const WELL_FORMED: &str = "well-formed packets";
+const PACKET_IDENTIFIERS: &str = "Packet Identifiers";
+const HAND_SHAKES: &str = "QoS hand-shakes";
+const ACKNOWLEDGEMENT_ORDER: &str = "order of acknowledgements";
+const RECEIVE_MAXIMUM: &str = "Receive Maximum";
+const MAXIMUM_PACKET_SIZE: &str = "Maximum Packet Size";
+const TOPIC_ALIASES: &str = "Topic Aliases";
+
+/// The rules of each monitor.
+const RULES: &[(&str, &[Clauses])] = &[
+    (WELL_FORMED, well_formed::RULES),
+    (PACKET_IDENTIFIERS, packet_identifiers::RULES),
+    (HAND_SHAKES, hand_shakes::RULES),
+    (ACKNOWLEDGEMENT_ORDER, acknowledgement_order::RULES),
+    (RECEIVE_MAXIMUM, receive_maximum::RULES),
+    (MAXIMUM_PACKET_SIZE, maximum_packet_size::RULES),
+    (TOPIC_ALIASES, topic_aliases::RULES),
+];
 
 /// Runs every monitor over a history; what they found, in the order in which it happened.
 #[must_use]
@@ -104,13 +192,13 @@ impl Default for Monitors {
     fn default() -> Self {
         Self {
             watchers: [
-                ("well-formed packets", Box::new(well_formed::WellFormed)),
-                ("Packet Identifiers", Box::<packet_identifiers::PacketIdentifiers>::default()),
-                ("QoS hand-shakes", Box::<hand_shakes::HandShakes>::default()),
-                ("order of acknowledgements", Box::<acknowledgement_order::AcknowledgementOrder>::default()),
-                ("Receive Maximum", Box::<receive_maximum::ReceiveMaximum>::default()),
-                ("Maximum Packet Size", Box::<maximum_packet_size::MaximumPacketSize>::default()),
-                ("Topic Aliases", Box::<topic_aliases::TopicAliases>::default()),
+                (WELL_FORMED, Box::new(well_formed::WellFormed)),
+                (PACKET_IDENTIFIERS, Box::<packet_identifiers::PacketIdentifiers>::default()),
+                (HAND_SHAKES, Box::<hand_shakes::HandShakes>::default()),
+                (ACKNOWLEDGEMENT_ORDER, Box::<acknowledgement_order::AcknowledgementOrder>::default()),
+                (RECEIVE_MAXIMUM, Box::<receive_maximum::ReceiveMaximum>::default()),
+                (MAXIMUM_PACKET_SIZE, Box::<maximum_packet_size::MaximumPacketSize>::default()),
+                (TOPIC_ALIASES, Box::<topic_aliases::TopicAliases>::default()),
             ],
             conversations: Conversations::default(),
         }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use mqttspec_codec::{Packet, PacketIdentifier};
+use mqttspec_codec::{Packet, PacketIdentifier, Role};
 
 use super::conversation::{Glance, Seen};
 use super::exchanges::{Exchanges, Judgement};
@@ -17,9 +17,15 @@ const UNUSED: Clauses = Clauses {
     server_3_1_1: &["MQTT-2.3.1-4"],
     client_3_1_1: &["MQTT-2.3.1-2"],
 };
-const SUBACK: Clauses = Clauses::both(&["MQTT-2.2.1-6", "MQTT-3.8.4-2"], &["MQTT-2.3.1-7", "MQTT-3.8.4-2"]);
-const UNSUBACK: Clauses =
-    Clauses::both(&["MQTT-2.2.1-6", "MQTT-3.10.4-5"], &["MQTT-2.3.1-7", "MQTT-3.10.4-4"]);
+const SUBACK: Clauses = of_servers(&["MQTT-2.2.1-6", "MQTT-3.8.4-2"], &["MQTT-2.3.1-7", "MQTT-3.8.4-2"]);
+const UNSUBACK: Clauses = of_servers(&["MQTT-2.2.1-6", "MQTT-3.10.4-5"], &["MQTT-2.3.1-7", "MQTT-3.10.4-4"]);
+
+/// A Client has nothing to answer in this way: `well_formed` knows that.
+const fn of_servers(v5: &'static [&'static str], v3_1_1: &'static [&'static str]) -> Clauses {
+    Clauses { server_5: v5, client_5: &[], server_3_1_1: v3_1_1, client_3_1_1: &[] }
+}
+
+pub(super) const RULES: &[Clauses] = &[UNUSED, SUBACK, UNSUBACK];
 
 #[derive(Default)]
 pub(super) struct PacketIdentifiers {
@@ -37,6 +43,7 @@ impl Watcher for PacketIdentifiers {
         match glance.seen {
             Seen::ToPeer(Packet::Subscribe(subscribe)) => subscribes.push(subscribe.id),
             Seen::ToPeer(Packet::Unsubscribe(unsubscribe)) => unsubscribes.push(unsubscribe.id),
+            Seen::FromPeer(Packet::SubAck(_) | Packet::UnsubAck(_)) if glance.peer == Role::Client => {}
             Seen::FromPeer(Packet::SubAck(ack)) if !take(subscribes, ack.id) => {
                 return vec![unasked(glance, SUBACK, "SUBACK", "SUBSCRIBE", ack.id)];
             }

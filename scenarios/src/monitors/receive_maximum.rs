@@ -18,6 +18,8 @@ const CLAUSES: Clauses = Clauses {
     client_3_1_1: &[],
 };
 
+pub(super) const RULES: &[Clauses] = &[CLAUSES];
+
 #[derive(Default)]
 pub(super) struct ReceiveMaximum {
     quotas: BTreeMap<ConnectionKey, Quota>,

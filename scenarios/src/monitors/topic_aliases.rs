@@ -26,6 +26,8 @@ const NOT_WANTED: Clauses = Clauses {
 
 const NOT_SET: Clauses = Clauses::both(&["U5-080", "MQTT-3.3.2-7"], &[]);
 
+pub(super) const RULES: &[Clauses] = &[ABOVE, NOT_WANTED, NOT_SET];
+
 #[derive(Default)]
 pub(super) struct TopicAliases {
     connections: BTreeMap<ConnectionKey, Aliases>,

@@ -5,8 +5,15 @@
 use mqttspec_codec::{Packet, Role, Version};
 
 use super::conversation::{Glance, Seen};
-use super::{Breach, Watcher};
+use super::{Breach, Clauses, Watcher};
 use crate::history::ConnectionKey;
+
+const DIRECTION: Clauses = Clauses::both(&["U5-156"], &["U3-016"]);
+
+pub(super) const RULES: &[Clauses] = &[DIRECTION];
+
+/// What the rule for malformed packets asks for, whose clause the codec names.
+pub(super) const A_PACKET: &str = "bytes that are a packet as the standard defines it";
 
 pub(super) struct WellFormed;
 
@@ -16,11 +23,11 @@ impl Watcher for WellFormed {
         match glance.seen {
             Seen::Malformed(error) => vec![Breach {
                 clauses: error.clause().into_iter().collect(),
-                expected: "bytes that are a packet as the standard defines it".to_owned(),
+                expected: A_PACKET.to_owned(),
                 actual: format!("a malformed packet of the {peer}: {error}"),
             }],
             Seen::FromPeer(packet) if !may_send(peer, version, packet) => vec![Breach {
-                clauses: Vec::new(),
+                clauses: DIRECTION.of(glance),
                 expected: format!("packets that a {peer} may send in MQTT {version}"),
                 actual: format!("{} from the {peer}", packet.packet_type()),
             }],
