@@ -16,7 +16,9 @@ pub(crate) use self::scene::{Scene, Wire};
 use bytes::Bytes;
 use mqttspec_codec::Packet;
 
+use crate::clauses::{Catalogue, Role, Standard};
 use crate::run::Side;
+use crate::verdict::{Failure, FoundBy};
 
 /// What a peer does wrong.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,10 @@ pub struct Defect {
     pub does: &'static str,
     /// Which peer has it.
     pub side: Side,
+    breaks_5: &'static [&'static str],
+    breaks_3_1_1: &'static [&'static str],
+    tolerates: bool,
+    breaks_a_promise: bool,
     pub(crate) says: Rule,
     pub(crate) hears: Rule,
     pub(crate) hears_malformed: fn(&mut Scene, Bytes) -> Vec<Deed>,
@@ -45,6 +51,10 @@ impl Defect {
             name: "none",
             does: "nothing wrong",
             side,
+            breaks_5: &[],
+            breaks_3_1_1: &[],
+            tolerates: false,
+            breaks_a_promise: false,
             says: |_, packet| vec![Deed::Say(packet)],
             hears: |_, packet| vec![Deed::Tell(packet)],
             hears_malformed: |_, bytes| vec![Deed::TellBytes(bytes)],
@@ -64,8 +74,76 @@ impl Defect {
         Self::all().find(|defect| defect.name == name && defect.side == side)
     }
 
+    /// The clauses that the peer breaks.
+    #[must_use]
+    pub fn clauses(&self, standard: Standard) -> &'static [&'static str] {
+        match standard {
+            Standard::V5 => self.breaks_5,
+            Standard::V3_1_1 => self.breaks_3_1_1,
+        }
+    }
+
+    /// Whether the peer takes what it must refuse, and so breaks its part of every clause that it has to enforce.
+    #[must_use]
+    pub fn tolerates(&self) -> bool {
+        self.tolerates
+    }
+
+    /// Whether the peer breaks no clause of the standard but what the reference client promises of itself.
+    #[must_use]
+    pub fn breaks_a_promise(&self) -> bool {
+        self.breaks_a_promise
+    }
+
+    /// Whether anything that the peer does wrong is wrong in this version.
+    #[must_use]
+    pub fn is_one_in(&self, standard: Standard) -> bool {
+        self.tolerates || self.breaks_a_promise || !self.clauses(standard).is_empty()
+    }
+
+    /// Whether a clause is one that the peer breaks. What a peer must enforce, the catalogue knows as `checked_by`.
+    #[must_use]
+    pub fn breaks_clause(&self, standard: Standard, id: &str) -> bool {
+        let role = match self.side {
+            Side::Server => Role::Server,
+            Side::Client => Role::Client,
+        };
+        let enforced = || {
+            let clause = Catalogue::get(standard, id);
+            clause.and_then(|clause| clause.checked_by).is_some_and(|checks| checks.includes(role))
+        };
+        self.clauses(standard).contains(&id) || self.tolerates && enforced()
+    }
+
+    /// Whether a failure tells what the peer does wrong: it cites a clause that the peer breaks.
+    #[must_use]
+    pub fn is_told_by(&self, standard: Standard, failure: &Failure) -> bool {
+        let cites =
+            failure.requirements.iter().any(|requirement| self.breaks_clause(standard, &requirement.clause));
+        cites || self.breaks_a_promise && matches!(failure.found_by, FoundBy::Expectation)
+    }
+
     const fn of(side: Side, name: &'static str, does: &'static str) -> Self {
         Self { name, does, ..Self::none(side) }
+    }
+
+    /// The clauses that it breaks, of 5.0 and of 3.1.1; none where the version allows it, or has no such thing.
+    const fn breaks(mut self, v5: &'static [&'static str], v3_1_1: &'static [&'static str]) -> Self {
+        self.breaks_5 = v5;
+        self.breaks_3_1_1 = v3_1_1;
+        self
+    }
+
+    /// It takes what it must refuse: see [`Defect::tolerates`].
+    const fn tolerates_misdeeds(mut self) -> Self {
+        self.tolerates = true;
+        self
+    }
+
+    /// It breaks no clause: see [`Defect::breaks_a_promise`].
+    const fn breaks_only_a_promise(mut self) -> Self {
+        self.breaks_a_promise = true;
+        self
     }
 
     /// What becomes of a packet that the peer sends.

@@ -15,23 +15,100 @@ use crate::defects::rules::{connack, connect, is_acknowledgement, says_no};
 pub(super) static DEFECTS: &[Defect] = &[
     // Closing.
     server("never-closes", "neither disconnects nor closes")
+        .breaks(
+            &[
+                "MQTT-3.1.0-2",
+                "MQTT-3.1.2-22",
+                "MQTT-3.1.3-8",
+                "MQTT-3.1.4-1",
+                "MQTT-3.1.4-2",
+                "MQTT-3.1.4-3",
+                "MQTT-3.2.2-7",
+                "MQTT-3.2.2-12",
+                "MQTT-3.2.2-13",
+                "MQTT-3.14.4-2",
+                "MQTT-4.12.0-1",
+                "MQTT-4.12.0-4",
+                "MQTT-4.13.1-1",
+                "MQTT-4.13.2-1",
+            ],
+            &[
+                "MQTT-3.1.0-2",
+                "MQTT-3.1.2-2",
+                "MQTT-3.1.2-24",
+                "MQTT-3.1.3-9",
+                "MQTT-3.1.4-1",
+                "MQTT-3.1.4-2",
+                "MQTT-3.2.2-5",
+                "MQTT-4.8.0-1",
+            ],
+        )
+        .tolerates_misdeeds()
         .says(|_, packet| says_no(packet, PacketType::Disconnect))
         .closes(|_| Vec::new()),
     server("closes-late", "closes five minutes later than it should")
+        .breaks(
+            &[
+                "MQTT-3.1.0-2",
+                "MQTT-3.1.2-22",
+                "MQTT-3.1.3-8",
+                "MQTT-3.1.4-1",
+                "MQTT-3.1.4-2",
+                "MQTT-3.1.4-3",
+                "MQTT-3.2.2-7",
+                "MQTT-3.2.2-12",
+                "MQTT-3.2.2-13",
+                "MQTT-3.14.4-2",
+                "MQTT-4.12.0-1",
+                "MQTT-4.12.0-4",
+                "MQTT-4.13.1-1",
+                "MQTT-4.13.2-1",
+            ],
+            &[
+                "MQTT-3.1.0-2",
+                "MQTT-3.1.2-2",
+                "MQTT-3.1.2-24",
+                "MQTT-3.1.3-9",
+                "MQTT-3.1.4-1",
+                "MQTT-3.1.4-2",
+                "MQTT-3.2.2-5",
+                "MQTT-4.8.0-1",
+            ],
+        )
+        .tolerates_misdeeds()
         .closes(|_| vec![Deed::CloseLater(Duration::from_secs(300))]),
-    server("closes-without-a-word", "sends no DISCONNECT and no refusal").says(|_, packet| match &packet {
-        Packet::Disconnect(_) => Vec::new(),
-        Packet::ConnAck(ack) if ack.reason.is_failure() => Vec::new(),
-        _ => say(packet),
-    }),
-    server("speaks-after-disconnect", "sends a PINGRESP behind its DISCONNECT").says(
-        |_, packet| match &packet {
+    server("closes-without-a-word", "sends no DISCONNECT and no refusal")
+        .breaks(
+            &["MQTT-3.1.4-3", "U5-147"],
+            &["MQTT-3.1.2-2", "MQTT-3.1.3-8", "MQTT-3.1.3-9", "U3-001", "U3-004"],
+        )
+        .says(|_, packet| match &packet {
+            Packet::Disconnect(_) => Vec::new(),
+            Packet::ConnAck(ack) if ack.reason.is_failure() => Vec::new(),
+            _ => say(packet),
+        }),
+    server("speaks-after-disconnect", "sends a PINGRESP behind its DISCONNECT")
+        .breaks(&["MQTT-3.14.4-1"], &[])
+        .says(|_, packet| match &packet {
             Packet::Disconnect(_) => vec![Deed::Say(packet), Deed::Say(Packet::PingResp)],
             _ => say(packet),
-        },
-    ),
-    server("gives-another-reason", "gives 0x83 as the reason of every refusal and disconnection").says(
-        |scene, mut packet| {
+        }),
+    server("gives-another-reason", "gives 0x83 as the reason of every refusal and disconnection")
+        .breaks(
+            &[
+                "MQTT-3.1.4-3",
+                "MQTT-3.2.2-12",
+                "MQTT-3.2.2-13",
+                "MQTT-4.12.0-1",
+                "U5-064",
+                "U5-072",
+                "U5-080",
+                "U5-137",
+                "U5-147",
+            ],
+            &["MQTT-3.1.2-2", "MQTT-3.1.3-8", "MQTT-3.1.3-9"],
+        )
+        .says(|scene, mut packet| {
             if scene.wire.version.is_5() {
                 match &mut packet {
                     Packet::Disconnect(disconnect) => {
@@ -53,19 +130,26 @@ pub(super) static DEFECTS: &[Defect] = &[
                 ack.reason = ConnectReason::NotAuthorized;
             }
             say(packet)
-        },
-    ),
+        }),
     server("takes-malformed-packets", "takes no notice of malformed packets")
+        .breaks(&["MQTT-3.1.4-1", "MQTT-4.13.1-1"], &["MQTT-3.1.4-1", "MQTT-4.8.0-1"])
+        .tolerates_misdeeds()
         .hears_malformed(|_, _| Vec::new())
         .says(|_, packet| says_no(packet, PacketType::Disconnect)),
-    server("closes-for-nothing", "closes at the first message").hears(|_, packet| match packet {
-        Packet::Publish(_) => vec![Deed::Close, Deed::TellEnd],
-        packet => tell(packet),
-    }),
+    server("closes-for-nothing", "closes at the first message")
+        .breaks(
+            &["MQTT-3.3.4-1", "MQTT-4.3.1-1", "MQTT-4.3.2-4", "MQTT-4.3.3-8"],
+            &["MQTT-3.3.4-1", "MQTT-4.3.1-1", "MQTT-4.3.2-2", "MQTT-4.3.3-2"],
+        )
+        .hears(|_, packet| match packet {
+            Packet::Publish(_) => vec![Deed::Close, Deed::TellEnd],
+            packet => tell(packet),
+        }),
     server(
         "closes-at-unknown-identifiers",
         "closes when an acknowledgement has an identifier that is not in use",
     )
+    .breaks(&["U5-117"], &["MQTT-4.3.3-2"])
     .says(|scene, packet| {
         scene
             .wire
@@ -80,6 +164,34 @@ pub(super) static DEFECTS: &[Defect] = &[
         _ => tell(packet),
     }),
     server("serves-before-connack", "serves a Client whose CONNECT it refused")
+        .breaks(
+            &[
+                "MQTT-3.1.0-1",
+                "MQTT-3.1.2-2",
+                "MQTT-3.1.3-8",
+                "MQTT-3.1.4-1",
+                "MQTT-3.1.4-2",
+                "MQTT-3.1.4-6",
+                "MQTT-3.2.2-7",
+                "MQTT-3.2.2-12",
+                "MQTT-3.2.2-13",
+                "MQTT-4.12.0-1",
+                "MQTT-4.12.0-4",
+                "U5-050",
+            ],
+            &[
+                "MQTT-3.1.0-1",
+                "MQTT-3.1.2-2",
+                "MQTT-3.1.3-8",
+                "MQTT-3.1.3-9",
+                "MQTT-3.1.4-1",
+                "MQTT-3.1.4-5",
+                "MQTT-3.2.2-5",
+                "U3-001",
+                "U3-004",
+            ],
+        )
+        .tolerates_misdeeds()
         .says(|scene, packet| {
             let is_5 = scene.wire.version.is_5();
             say(connack(packet, |ack| {
@@ -90,51 +202,56 @@ pub(super) static DEFECTS: &[Defect] = &[
             }))
         })
         .closes(|_| Vec::new()),
-    server("grants-everything", "grants and accepts what it refused").says(|_, mut packet| {
-        match &mut packet {
-            Packet::SubAck(ack) => {
-                ack.reasons.iter_mut().filter(|reason| reason.is_failure()).for_each(|reason| {
-                    *reason = SubAckReason::GrantedQoS0;
-                });
+    server("grants-everything", "grants and accepts what it refused")
+        .breaks(&["MQTT-3.8.4-7", "U5-072", "U5-093"], &["MQTT-3.8.3-2", "MQTT-3.8.4-5"])
+        .says(|_, mut packet| {
+            match &mut packet {
+                Packet::SubAck(ack) => {
+                    ack.reasons.iter_mut().filter(|reason| reason.is_failure()).for_each(|reason| {
+                        *reason = SubAckReason::GrantedQoS0;
+                    });
+                }
+                Packet::PubAck(PubAck { reason, .. }) | Packet::PubRec(PubRec { reason, .. }) => {
+                    *reason = PubAckReason::Success;
+                }
+                _ => {}
             }
-            Packet::PubAck(PubAck { reason, .. }) | Packet::PubRec(PubRec { reason, .. }) => {
-                *reason = PubAckReason::Success;
-            }
-            _ => {}
-        }
-        say(packet)
-    }),
-    server("disconnects-for-a-refusal", "disconnects where one refusal would do").says(|_, packet| {
-        let refuses = match &packet {
-            Packet::SubAck(ack) => ack.reasons.iter().any(|reason| reason.is_failure()),
-            Packet::PubAck(PubAck { reason, .. }) | Packet::PubRec(PubRec { reason, .. }) => {
-                reason.is_failure()
-            }
-            _ => false,
-        };
-        if refuses { vec![Deed::Close, Deed::TellEnd] } else { say(packet) }
-    }),
-    server("unsubscribes-in-words-only", "answers UNSUBSCRIBE and goes on delivering").hears(
-        |scene, packet| match &packet {
+            say(packet)
+        }),
+    server("disconnects-for-a-refusal", "disconnects where one refusal would do")
+        .breaks(&["MQTT-3.8.4-1", "U5-149"], &["MQTT-3.8.4-1"])
+        .says(|_, packet| {
+            let refuses = match &packet {
+                Packet::SubAck(ack) => ack.reasons.iter().any(|reason| reason.is_failure()),
+                Packet::PubAck(PubAck { reason, .. }) | Packet::PubRec(PubRec { reason, .. }) => {
+                    reason.is_failure()
+                }
+                _ => false,
+            };
+            if refuses { vec![Deed::Close, Deed::TellEnd] } else { say(packet) }
+        }),
+    server("unsubscribes-in-words-only", "answers UNSUBSCRIBE and goes on delivering")
+        .breaks(&["MQTT-3.10.4-1", "MQTT-3.10.4-2"], &["MQTT-3.10.4-1", "MQTT-3.10.4-2"])
+        .hears(|scene, packet| match &packet {
             Packet::Unsubscribe(unsubscribe) => {
                 let codes = if scene.wire.version.is_5() { unsubscribe.filters.len() } else { 0 };
                 say(UnsubAck::new(unsubscribe.id, vec![UnsubAckReason::Success; codes]))
             }
             _ => tell(packet),
-        },
-    ),
-    server("unsuback-codes-reversed", "gives the codes of SUBACK and UNSUBACK in reverse").says(
-        |_, mut packet| {
+        }),
+    server("unsuback-codes-reversed", "gives the codes of SUBACK and UNSUBACK in reverse")
+        .breaks(&["MQTT-3.9.3-1", "MQTT-3.11.3-1"], &["MQTT-3.9.3-1"])
+        .says(|_, mut packet| {
             match &mut packet {
                 Packet::UnsubAck(ack) => ack.reasons.reverse(),
                 Packet::SubAck(ack) => ack.reasons.reverse(),
                 _ => {}
             }
             say(packet)
-        },
-    ),
-    server("one-answer-for-each-filter", "answers a SUBSCRIBE with a SUBACK for each filter").says(
-        |_, packet| match packet {
+        }),
+    server("one-answer-for-each-filter", "answers a SUBSCRIBE with a SUBACK for each filter")
+        .breaks(&["MQTT-3.8.4-5", "MQTT-3.8.4-6"], &["MQTT-3.8.4-4", "MQTT-3.8.4-5"])
+        .says(|_, packet| match packet {
             Packet::SubAck(ack) if ack.reasons.len() > 1 => ack
                 .reasons
                 .iter()
@@ -145,11 +262,11 @@ pub(super) static DEFECTS: &[Defect] = &[
                 })
                 .collect(),
             packet => say(packet),
-        },
-    ),
+        }),
     // Authentication.
-    server("no-authentication", "accepts whoever begins to authenticate").hears(
-        |scene, packet| match &packet {
+    server("no-authentication", "accepts whoever begins to authenticate")
+        .breaks(&["MQTT-3.1.4-2", "MQTT-4.12.0-2", "MQTT-4.12.0-4"], &[])
+        .hears(|scene, packet| match &packet {
             Packet::Connect(connect) if connect.properties.contains::<AuthenticationMethod>() => {
                 let mut plain = connect.clone();
                 plain.properties.remove::<AuthenticationMethod>();
@@ -159,10 +276,10 @@ pub(super) static DEFECTS: &[Defect] = &[
             }
             Packet::Auth(_) => Vec::new(),
             _ => tell(packet),
-        },
-    ),
-    server("auth-without-method", "sends AUTH and CONNACK without the Authentication Method").says(
-        |_, mut packet| {
+        }),
+    server("auth-without-method", "sends AUTH and CONNACK without the Authentication Method")
+        .breaks(&["MQTT-4.12.0-5"], &[])
+        .says(|_, mut packet| {
             match &mut packet {
                 Packet::Auth(auth) => {
                     auth.properties.remove::<AuthenticationMethod>();
@@ -173,22 +290,23 @@ pub(super) static DEFECTS: &[Defect] = &[
                 _ => {}
             }
             say(packet)
-        },
-    ),
-    server("auth-unasked", "names an Authentication Method to a Client that named none").says(
-        |scene, packet| {
+        }),
+    server("auth-unasked", "names an Authentication Method to a Client that named none")
+        .breaks(&["MQTT-4.12.0-6"], &[])
+        .says(|scene, packet| {
             let is_5 = scene.wire.version.is_5();
             say(connack(packet, |ack| {
                 if let (Ok(method), true) = (Utf8String::try_from("PLAIN"), is_5) {
                     ack.properties.set(AuthenticationMethod(method));
                 }
             }))
-        },
-    ),
-    server("everybody-may-enter", "takes no notice of User Name and Password").hears(|_, packet| {
-        tell(connect(packet, |connect| {
-            connect.user_name = None;
-            connect.password = None;
-        }))
-    }),
+        }),
+    server("everybody-may-enter", "takes no notice of User Name and Password")
+        .breaks(&["MQTT-3.1.4-2"], &["U3-001", "U3-004"])
+        .hears(|_, packet| {
+            tell(connect(packet, |connect| {
+                connect.user_name = None;
+                connect.password = None;
+            }))
+        }),
 ];

@@ -9,30 +9,37 @@ use crate::defects::rules::{after, publish, remembers, subscriptions, topic, wit
 
 pub(super) static DEFECTS: &[Defect] = &[
     // Subscriptions.
-    server("subscribes-to-everything", "treats every Topic Filter as #").hears(|_, packet| {
-        tell(subscriptions(packet, |subscription| subscription.filter = TopicFilter::from_static("#")))
-    }),
-    server("plus-is-hash", "treats + as #").hears(|_, packet| {
-        tell(subscriptions(packet, |subscription| {
-            let text = subscription.filter.as_str();
-            if let Some(at) = text.find('+')
-                && let Ok(filter) = TopicFilter::try_from(format!("{}#", &text[..at]).as_str())
-            {
-                subscription.filter = filter;
-            }
-        }))
-    }),
-    server("hash-without-its-parent", "does not match the level above with #").hears(|_, packet| {
-        tell(subscriptions(packet, |subscription| {
-            if let Some(text) = subscription.filter.as_str().strip_suffix("/#")
-                && let Ok(filter) = TopicFilter::try_from(format!("{text}/+").as_str())
-            {
-                subscription.filter = filter;
-            }
-        }))
-    }),
-    server("normalises-topics", "takes topics for the same that differ in an empty level or in case").hears(
+    server("subscribes-to-everything", "treats every Topic Filter as #")
+        .breaks(&["MQTT-3.3.2-3"], &["MQTT-3.3.2-3"])
+        .hears(|_, packet| {
+            tell(subscriptions(packet, |subscription| subscription.filter = TopicFilter::from_static("#")))
+        }),
+    server("plus-is-hash", "treats + as #").breaks(&["MQTT-3.3.2-3", "U5-133"], &["MQTT-3.3.2-3"]).hears(
         |_, packet| {
+            tell(subscriptions(packet, |subscription| {
+                let text = subscription.filter.as_str();
+                if let Some(at) = text.find('+')
+                    && let Ok(filter) = TopicFilter::try_from(format!("{}#", &text[..at]).as_str())
+                {
+                    subscription.filter = filter;
+                }
+            }))
+        },
+    ),
+    server("hash-without-its-parent", "does not match the level above with #")
+        .breaks(&["MQTT-4.5.0-1", "U5-133"], &["MQTT-4.5.0-1"])
+        .hears(|_, packet| {
+            tell(subscriptions(packet, |subscription| {
+                if let Some(text) = subscription.filter.as_str().strip_suffix("/#")
+                    && let Ok(filter) = TopicFilter::try_from(format!("{text}/+").as_str())
+                {
+                    subscription.filter = filter;
+                }
+            }))
+        }),
+    server("normalises-topics", "takes topics for the same that differ in an empty level or in case")
+        .breaks(&["MQTT-4.7.3-4", "U5-132"], &["MQTT-4.7.3-4"])
+        .hears(|_, packet| {
             let plain = |text: &str| text.trim_matches('/').to_lowercase();
             let packet = publish(packet, |publish| {
                 let name = publish.topic.as_ref().map(|name| plain(name.as_str()));
@@ -45,17 +52,19 @@ pub(super) static DEFECTS: &[Defect] = &[
                     subscription.filter = filter;
                 }
             }))
-        },
-    ),
-    server("dollar-is-a-letter", "lets wildcards match topics that begin with $").hears(|_, packet| {
-        tell(publish(packet, |publish| {
-            let name = publish.topic.as_ref().map(|name| name.as_str().replace('$', "S"));
-            if let Some(Ok(name)) = name.map(|name| TopicName::try_from(name.as_str())) {
-                publish.topic = Some(name);
-            }
-        }))
-    }),
+        }),
+    server("dollar-is-a-letter", "lets wildcards match topics that begin with $")
+        .breaks(&["MQTT-4.7.2-1", "U5-112"], &["MQTT-4.7.2-1"])
+        .hears(|_, packet| {
+            tell(publish(packet, |publish| {
+                let name = publish.topic.as_ref().map(|name| name.as_str().replace('$', "S"));
+                if let Some(Ok(name)) = name.map(|name| TopicName::try_from(name.as_str())) {
+                    publish.topic = Some(name);
+                }
+            }))
+        }),
     server("filters-that-match-nothing", "grants Topic Filters with wildcards and delivers nothing for them")
+        .breaks(&["MQTT-3.3.1-9", "MQTT-4.5.0-1"], &["MQTT-3.3.1-6", "MQTT-4.5.0-1"])
         .hears(|_, packet| {
             tell(subscriptions(packet, |subscription| {
                 if subscription.filter.has_wildcard() && !subscription.filter.is_shared() {
@@ -64,14 +73,18 @@ pub(super) static DEFECTS: &[Defect] = &[
             }))
         }),
     server("no-local-ignored", "takes no notice of No Local")
+        .breaks(&["MQTT-3.8.3-3"], &[])
         .hears(|_, packet| tell(subscriptions(packet, |subscription| subscription.no_local = false))),
-    server("no-local-for-all", "gives nobody its own messages").hears(|scene, packet| {
-        let is_5 = scene.wire.version.is_5();
-        tell(subscriptions(packet, |subscription| {
-            subscription.no_local = is_5 && !subscription.filter.is_shared();
-        }))
-    }),
+    server("no-local-for-all", "gives nobody its own messages")
+        .breaks(&["MQTT-3.8.3-3", "MQTT-4.5.0-1"], &[])
+        .hears(|scene, packet| {
+            let is_5 = scene.wire.version.is_5();
+            tell(subscriptions(packet, |subscription| {
+                subscription.no_local = is_5 && !subscription.filter.is_shared();
+            }))
+        }),
     server("adds-a-subscription-for-each-subscribe", "adds a Subscription where it should replace one")
+        .breaks(&["MQTT-3.8.4-3"], &["MQTT-3.8.4-3"])
         .says(|scene, packet| match &packet {
             Packet::Publish(publish)
                 if scene.topics.contains(&topic(publish)) && publish.delivery.qos() == QoS::AtMostOnce =>
@@ -102,12 +115,13 @@ pub(super) static DEFECTS: &[Defect] = &[
             }
             tell(packet)
         }),
-    server("subscription-identifiers-forgotten", "delivers without Subscription Identifiers").says(
-        |_, packet| {
+    server("subscription-identifiers-forgotten", "delivers without Subscription Identifiers")
+        .breaks(&["MQTT-3.3.4-3", "MQTT-3.3.4-4", "MQTT-3.3.4-5"], &[])
+        .says(|_, packet| {
             say(publish(packet, |publish| while publish.properties.remove::<SubscriptionIdentifier>() {}))
-        },
-    ),
+        }),
     server("one-subscription-identifier-only", "sends one Subscription Identifier where several belong")
+        .breaks(&["MQTT-3.3.4-4"], &[])
         .says(|_, packet| {
             say(publish(packet, |publish| {
                 let first = publish.properties.get::<SubscriptionIdentifier>();
@@ -118,6 +132,7 @@ pub(super) static DEFECTS: &[Defect] = &[
             }))
         }),
     server("subscription-identifier-of-before", "keeps the first Subscription Identifier of a Topic Filter")
+        .breaks(&["MQTT-3.8.4-3", "U5-085", "U5-087"], &[])
         .hears(|scene, packet| match packet {
             Packet::Subscribe(mut subscribe) => {
                 let before = scene.subscribed.values().flatten().find(|before| {
@@ -133,8 +148,9 @@ pub(super) static DEFECTS: &[Defect] = &[
             packet => tell(packet),
         }),
     // Shared Subscriptions.
-    server("shared-goes-to-all", "gives messages of a Shared Subscription to every member").hears(
-        |_, packet| {
+    server("shared-goes-to-all", "gives messages of a Shared Subscription to every member")
+        .breaks(&["U5-102"], &[])
+        .hears(|_, packet| {
             tell(subscriptions(packet, |subscription| {
                 if subscription.filter.is_shared()
                     && let Ok(filter) = TopicFilter::try_from(subscription.filter.without_share())
@@ -142,10 +158,10 @@ pub(super) static DEFECTS: &[Defect] = &[
                     subscription.filter = filter;
                 }
             }))
-        },
-    ),
-    server("one-group-for-all", "takes Shared Subscriptions for the same whatever their ShareName").hears(
-        |_, packet| {
+        }),
+    server("one-group-for-all", "takes Shared Subscriptions for the same whatever their ShareName")
+        .breaks(&["U5-099"], &[])
+        .hears(|_, packet| {
             tell(subscriptions(packet, |subscription| {
                 if subscription.filter.is_shared()
                     && let Ok(filter) = TopicFilter::try_from(
@@ -155,13 +171,12 @@ pub(super) static DEFECTS: &[Defect] = &[
                     subscription.filter = filter;
                 }
             }))
-        },
-    ),
-    server("shared-messages-are-never-sent-again", "sends nothing again that is unanswered").says(
-        |scene, packet| match &packet {
+        }),
+    server("shared-messages-are-never-sent-again", "sends nothing again that is unanswered")
+        .breaks(&["MQTT-4.4.0-1", "MQTT-4.8.2-4", "U5-104", "U5-105"], &[])
+        .says(|scene, packet| match &packet {
             Packet::Publish(publish) if publish.delivery.dup() || scene.visits() > 1 => Vec::new(),
             Packet::PubRel(_) if scene.visits() > 1 => Vec::new(),
             _ => say(packet),
-        },
-    ),
+        }),
 ];

@@ -9,20 +9,27 @@ use crate::defects::rules::{after, connack, connect, will, with_id};
 
 pub(super) static DEFECTS: &[Defect] = &[
     server("will-forgotten", "publishes no Will")
+        .breaks(&["MQTT-3.1.2-7", "MQTT-3.1.2-8"], &["MQTT-3.1.2-8"])
         .hears(|_, packet| tell(connect(packet, |connect| connect.will = None))),
-    server("will-on-disconnect", "publishes the Will on DISCONNECT").hears(|_, packet| match packet {
-        Packet::Disconnect(_) => vec![Deed::Close, Deed::TellEnd],
-        packet => tell(packet),
-    }),
+    server("will-on-disconnect", "publishes the Will on DISCONNECT")
+        .breaks(&["MQTT-3.1.2-10", "MQTT-3.14.4-3"], &["MQTT-3.1.2-10", "MQTT-3.14.4-3"])
+        .hears(|_, packet| match packet {
+            Packet::Disconnect(_) => vec![Deed::Close, Deed::TellEnd],
+            packet => tell(packet),
+        }),
     server("will-not-on-loss", "takes every end of a connection for a DISCONNECT")
+        .breaks(&["MQTT-3.1.2-8", "U5-042"], &["MQTT-3.1.2-8"])
         .loses(|_| vec![Deed::Tell(Disconnect::normal().into()), Deed::TellEnd]),
-    server("will-not-asked-for", "takes DISCONNECT 0x04 for DISCONNECT 0x00").hears(|_, mut packet| {
-        if let Packet::Disconnect(disconnect) = &mut packet {
-            disconnect.reason = DisconnectReason::NormalDisconnection;
-        }
-        tell(packet)
-    }),
+    server("will-not-asked-for", "takes DISCONNECT 0x04 for DISCONNECT 0x00")
+        .breaks(&["MQTT-3.1.2-8", "U5-042"], &[])
+        .hears(|_, mut packet| {
+            if let Packet::Disconnect(disconnect) = &mut packet {
+                disconnect.reason = DisconnectReason::NormalDisconnection;
+            }
+            tell(packet)
+        }),
     server("will-not-on-errors", "publishes no Will after a protocol error")
+        .breaks(&["MQTT-3.1.2-8", "U5-042"], &["MQTT-3.1.2-8"])
         .says(|scene, packet| match &packet {
             Packet::Disconnect(_) => {
                 scene.count += 1;
@@ -33,6 +40,7 @@ pub(super) static DEFECTS: &[Defect] = &[
         })
         .hears_malformed(|_, bytes| vec![Deed::Tell(Disconnect::normal().into()), Deed::TellBytes(bytes)]),
     server("will-not-on-take-over", "publishes no Will when the Session is taken over")
+        .breaks(&["MQTT-3.1.2-8", "U5-045"], &["MQTT-3.1.2-8"])
         .hears(|scene, packet| {
             if let Packet::Connect(connect) = &packet
                 && scene.visits.get(connect.client_id.as_str()).is_some_and(|visits| *visits > 1)
@@ -45,22 +53,27 @@ pub(super) static DEFECTS: &[Defect] = &[
             Packet::Publish(publish) if scene.count > 0 && scene.is_will(publish) => Vec::new(),
             _ => say(packet),
         }),
-    server("will-twice", "publishes a Will twice").says(|scene, packet| match &packet {
-        Packet::Publish(publish) if scene.is_will(publish) && !publish.retain => {
-            let mut second = publish.clone();
-            if let Some(id) = publish.delivery.packet_identifier() {
-                second.delivery = with_id(second.delivery, after(after(id)));
+    server("will-twice", "publishes a Will twice").breaks(&["MQTT-3.1.2-10"], &["MQTT-3.1.2-10"]).says(
+        |scene, packet| match &packet {
+            Packet::Publish(publish) if scene.is_will(publish) && !publish.retain => {
+                let mut second = publish.clone();
+                if let Some(id) = publish.delivery.packet_identifier() {
+                    second.delivery = with_id(second.delivery, after(after(id)));
+                }
+                vec![Deed::Say(packet), Deed::Say(second.into())]
             }
-            vec![Deed::Say(packet), Deed::Say(second.into())]
-        }
-        _ => say(packet),
-    }),
-    server("will-delay-ignored", "publishes a Will without its delay").hears(|_, packet| {
-        tell(will(packet, |will| {
-            will.properties.remove::<WillDelayInterval>();
-        }))
-    }),
+            _ => say(packet),
+        },
+    ),
+    server("will-delay-ignored", "publishes a Will without its delay")
+        .breaks(&["MQTT-3.1.2-8", "U5-043"], &[])
+        .hears(|_, packet| {
+            tell(will(packet, |will| {
+                will.properties.remove::<WillDelayInterval>();
+            }))
+        }),
     server("will-waits-beyond-the-session", "lets a Will wait for its delay although its Session has ended")
+        .breaks(&["MQTT-3.1.2-8", "U5-043"], &[])
         .hears(|_, packet| {
             tell(connect(packet, |connect| {
                 let delay = connect.will.as_ref().and_then(|will| will.properties.get::<WillDelayInterval>());
@@ -71,6 +84,7 @@ pub(super) static DEFECTS: &[Defect] = &[
             }))
         }),
     server("will-despite-return", "publishes a delayed Will although its owner is back in time")
+        .breaks(&["MQTT-3.1.3-9", "U5-044"], &[])
         .hears(|_, packet| tell(connect(packet, |connect| connect.clean_start = true)))
         .says(|scene, packet| {
             let resumed =
@@ -81,6 +95,7 @@ pub(super) static DEFECTS: &[Defect] = &[
         "will-of-the-newer-connection",
         "ends the newer connection of a Client together with the older one",
     )
+    .breaks(&["MQTT-3.1.2-8"], &["MQTT-3.1.2-8"])
     .loses(|scene| {
         let newer =
             scene.owners.get(&scene.client_id()).copied().filter(|number| *number != scene.wire.number);
@@ -91,28 +106,35 @@ pub(super) static DEFECTS: &[Defect] = &[
             .collect()
     }),
     server("will-retained-always", "retains every Will")
+        .breaks(&["MQTT-3.1.2-14"], &["MQTT-3.1.2-16"])
         .hears(|_, packet| tell(will(packet, |will| will.retain = true))),
     server("will-retained-never", "retains no Will")
+        .breaks(&["MQTT-3.1.2-15"], &["MQTT-3.1.2-17"])
         .hears(|_, packet| tell(will(packet, |will| will.retain = false))),
     server("will-at-qos-0", "publishes every Will at QoS 0")
+        .breaks(&["MQTT-3.1.2-12"], &["MQTT-3.1.2-14"])
         .hears(|_, packet| tell(will(packet, |will| will.qos = QoS::AtMostOnce))),
-    server("will-without-properties", "publishes Wills without their properties").hears(|_, packet| {
-        tell(will(packet, |will| {
-            let delay = will.properties.get::<WillDelayInterval>();
-            will.properties.clear();
-            if let Some(delay) = delay {
-                will.properties.set(delay);
-            }
-        }))
-    }),
-    server("will-of-before", "keeps the Will of an earlier connection").hears(|scene, packet| {
-        let before = scene.wills.values().next().cloned();
-        tell(connect(packet, |connect| {
-            if connect.will.is_none()
-                && scene.visits.get(connect.client_id.as_str()).is_some_and(|visits| *visits > 1)
-            {
-                connect.will = before;
-            }
-        }))
-    }),
+    server("will-without-properties", "publishes Wills without their properties")
+        .breaks(&["MQTT-3.1.3-10", "U5-049"], &[])
+        .hears(|_, packet| {
+            tell(will(packet, |will| {
+                let delay = will.properties.get::<WillDelayInterval>();
+                will.properties.clear();
+                if let Some(delay) = delay {
+                    will.properties.set(delay);
+                }
+            }))
+        }),
+    server("will-of-before", "keeps the Will of an earlier connection")
+        .breaks(&["MQTT-3.1.2-7"], &["MQTT-3.1.2-12"])
+        .hears(|scene, packet| {
+            let before = scene.wills.values().next().cloned();
+            tell(connect(packet, |connect| {
+                if connect.will.is_none()
+                    && scene.visits.get(connect.client_id.as_str()).is_some_and(|visits| *visits > 1)
+                {
+                    connect.will = before;
+                }
+            }))
+        }),
 ];
