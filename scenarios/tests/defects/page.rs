@@ -1,0 +1,215 @@
+//! `PROVED.md`: writes it, and reads it again.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use mqttspec_scenarios::clauses::Standard;
+use mqttspec_scenarios::defects::Defect;
+use mqttspec_scenarios::run::{Case, Side};
+
+use crate::proofs::{Check, Proof, Proofs};
+
+const HEAD: &str = "\
+# Seen to fail
+
+A check that nobody has seen fail proves nothing. Between the reference peer and the wire stands a liar that gives the peer a defect
+(`scenarios/src/defects`). This page tells for every case, that is for every scenario, version and row of its table, which defect fails it; for every
+defect a case that finds it; and for every rule of the monitors and every property a defect of which it reports. What nobody has seen fail is here too.
+`cargo test` plays all of them again.
+
+Generated: `UPDATE=1 cargo test -p mqttspec-scenarios --test defects`.
+";
+
+const NOBODY: &str = "**nobody**";
+const BESIDE: &str = " (other clause)";
+
+/// The page.
+pub(crate) fn render(proofs: &Proofs, cases: &[Case]) -> String {
+    let mut text = HEAD.to_owned();
+    let count =
+        |wanted: fn(&Option<Proof>) -> bool| proofs.cases.iter().filter(|proof| wanted(proof)).count();
+    let found = |cites: bool| {
+        let all = proofs.defects.values();
+        all.filter(|found| found.as_ref().is_some_and(|(_, proof)| proof.cites == cites)).count()
+    };
+    let _ = writeln!(
+        text,
+        "\n| | all | seen to fail, citing what was broken | seen to fail, citing another clause | never seen to fail |\n|---|---|---|---|---|"
+    );
+    let _ = writeln!(
+        text,
+        "| cases | {} | {} | {} | {} |",
+        cases.len(),
+        count(|proof| proof.as_ref().is_some_and(|proof| proof.cites)),
+        count(|proof| proof.as_ref().is_some_and(|proof| !proof.cites)),
+        count(Option::is_none)
+    );
+    let all = proofs.defects.len();
+    let _ = writeln!(
+        text,
+        "| defects | {all} | {} | {} | {} |",
+        found(true),
+        found(false),
+        all - found(true) - found(false)
+    );
+    let reported = proofs.checks.values().flatten().count();
+    let _ = writeln!(
+        text,
+        "| rules of monitors, and properties | {} | {reported} | | {} |",
+        proofs.checks.len(),
+        proofs.checks.len() - reported
+    );
+    for side in [Side::Server, Side::Client] {
+        render_cases(&mut text, side, proofs, cases);
+    }
+    let _ = writeln!(text, "\n## Monitors and properties\n");
+    let _ = writeln!(
+        text,
+        "| check | clauses | of the | in | reports of | in the case |\n|---|---|---|---|---|---|"
+    );
+    for (check, by) in &proofs.checks {
+        let by = match by {
+            Some((index, defect)) => format!("{defect} | {}", cases[*index].name()),
+            None => format!("{NOBODY} | "),
+        };
+        let _ = writeln!(text, "| {check} | {by} |");
+    }
+    let _ = writeln!(text, "\n## Defects\n");
+    let _ = writeln!(
+        text,
+        "| of the | defect | what it does | breaks in 5.0 | in 3.1.1 | found by |\n|---|---|---|---|---|---|"
+    );
+    for defect in Defect::all() {
+        let found = match proofs.defects.get(&(defect.side, defect.name)).and_then(Option::as_ref) {
+            Some((index, proof)) => format!("{}{}", cases[*index].name(), beside(proof)),
+            None => NOBODY.to_owned(),
+        };
+        let breaks = |standard| {
+            let mut clauses = defect.clauses(standard).join(" ");
+            if defect.tolerates() {
+                clauses += ", and what it must enforce";
+            }
+            if defect.breaks_a_promise() {
+                clauses += "a promise of the reference client";
+            }
+            clauses
+        };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {found} |",
+            defect.side,
+            defect.name,
+            defect.does,
+            breaks(Standard::V5),
+            breaks(Standard::V3_1_1)
+        );
+    }
+    text
+}
+
+fn beside(proof: &Proof) -> &'static str {
+    if proof.cites { "" } else { BESIDE }
+}
+
+/// A file, a version and what fails it.
+type Line<'a> = (&'a str, String, String);
+
+/// One line for each file, defect and set of rows, whatever the number of versions.
+fn render_cases(text: &mut String, side: Side, proofs: &Proofs, cases: &[Case]) {
+    let _ = writeln!(
+        text,
+        "\n## Scenarios that test a {side}\n\n| scenario | versions | rows | seen to fail by |\n|---|---|---|---|"
+    );
+    // The rows of each file, version and proof, in the order of the suite.
+    let mut of_version: Vec<(Line<'_>, Vec<&str>)> = Vec::new();
+    for (case, proof) in cases.iter().zip(&proofs.cases).filter(|(case, _)| case.tests == side) {
+        let by = proof
+            .as_ref()
+            .map_or_else(|| NOBODY.to_owned(), |proof| format!("{}{}", proof.defect, beside(proof)));
+        let key = (case.file.as_str(), case.version_text(), by);
+        let row = case.row_name().unwrap_or_default();
+        match of_version.iter_mut().rev().take(40).find(|(known, _)| *known == key) {
+            Some((_, rows)) => rows.push(row),
+            None => of_version.push((key, vec![row])),
+        }
+    }
+    let mut lines: Vec<(&str, Vec<String>, String, String)> = Vec::new();
+    for ((file, version, by), rows) in of_version {
+        let rows = rows.join(" ");
+        match lines.iter_mut().rev().take(40).find(|(f, _, r, b)| *f == file && *r == rows && *b == by) {
+            Some((_, versions, ..)) => versions.push(version),
+            None => lines.push((file, vec![version], rows, by)),
+        }
+    }
+    for (file, versions, rows, by) in lines {
+        let _ = writeln!(text, "| {file} | {} | {rows} | {by} |", versions.join(" "));
+    }
+}
+
+/// What a page says. What it says of scenarios or defects that are not there is left out.
+pub(crate) fn read(text: &str, cases: &[Case]) -> Proofs {
+    let mut proofs = Proofs::none(cases);
+    let by_name: BTreeMap<String, usize> =
+        cases.iter().enumerate().map(|(index, case)| (case.name(), index)).collect();
+    let by_place: BTreeMap<(Side, &str, String, &str), usize> = cases
+        .iter()
+        .enumerate()
+        .map(|(index, case)| {
+            let row = case.row_name().unwrap_or_default();
+            ((case.tests, case.file.as_str(), case.version_text(), row), index)
+        })
+        .collect();
+    let checks: BTreeMap<String, Check> =
+        Check::all().into_iter().map(|check| (check.to_string(), check)).collect();
+    for line in text.lines() {
+        let cells: Vec<&str> = line
+            .strip_prefix("| ")
+            .and_then(|line| line.strip_suffix(" |"))
+            .map_or_else(Vec::new, |line| line.split(" | ").collect());
+        match cells.as_slice() {
+            [file, versions, rows, by] if file.ends_with(".mqtt") => {
+                for (version, side) in versions
+                    .split(' ')
+                    .flat_map(|version| [Side::Server, Side::Client].map(|side| (version, side)))
+                {
+                    for row in rows.split(' ') {
+                        let place = by_place.get(&(side, *file, version.to_owned(), row));
+                        if let (Some(index), Some(proof)) = (place, proof(by, side)) {
+                            proofs.cases[*index] = Some(proof);
+                        }
+                    }
+                }
+            }
+            [check @ .., by, case] if checks.contains_key(&check.join(" | ")) => {
+                let found = by_name
+                    .get(*case)
+                    .and_then(|index| Some((*index, Defect::named(by, cases[*index].tests)?.name)));
+                if let Some(known) = proofs.checks.get_mut(&checks[&check.join(" | ")]) {
+                    *known = found;
+                }
+            }
+            [_, name, _, _, _, found] => {
+                let (case, cites) = match found.strip_suffix(BESIDE) {
+                    Some(case) => (case, false),
+                    None => (*found, true),
+                };
+                let index = by_name.get(case);
+                let defect = index.and_then(|index| Defect::named(name, cases[*index].tests));
+                if let (Some(index), Some(defect)) = (index, defect) {
+                    let proof = Proof { defect: defect.name, cites };
+                    proofs.defects.insert((defect.side, defect.name), Some((*index, proof)));
+                }
+            }
+            _ => {}
+        }
+    }
+    proofs
+}
+
+fn proof(by: &str, side: Side) -> Option<Proof> {
+    let (name, cites) = match by.strip_suffix(BESIDE) {
+        Some(name) => (name, false),
+        None => (by, true),
+    };
+    Some(Proof { defect: Defect::named(name, side)?.name, cites })
+}
