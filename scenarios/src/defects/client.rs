@@ -3,6 +3,7 @@
 use core::num::NonZeroU16;
 use core::time::Duration;
 
+use bytes::Bytes;
 use mqttspec_codec::{
     ConnectReason, MaximumPacketSize, MaximumQoS, Packet, PacketType, PubAck, PubAckReason, PubRec, QoS,
     ReceiveMaximum, RetainAvailable, ServerKeepAlive, TopicAlias, TopicAliasMaximum,
@@ -42,9 +43,12 @@ pub(super) static DEFECTS: &[Defect] = &[
                 if is_acknowledgement(&packet) { say(renumbered(packet, after)) } else { say(packet) }
             },
         ),
-    client("acknowledges-out-of-order", "acknowledges messages in pairs, the second first")
-        .breaks(&["MQTT-4.6.0-2", "MQTT-4.6.0-3"], &["MQTT-4.6.0-2", "MQTT-4.6.0-3"])
-        .says(|scene, packet| says_in_pairs(scene, packet, is_acknowledgement)),
+    client("pubacks-out-of-order", "acknowledges QoS 1 messages in pairs, the second first")
+        .breaks(&["MQTT-4.6.0-2"], &["MQTT-4.6.0-2"])
+        .says(|scene, packet| says_in_pairs(scene, packet, |packet| matches!(packet, Packet::PubAck(_)))),
+    client("pubrecs-out-of-order", "acknowledges QoS 2 messages in pairs, the second first")
+        .breaks(&["MQTT-4.6.0-3"], &["MQTT-4.6.0-3"])
+        .says(|scene, packet| says_in_pairs(scene, packet, |packet| matches!(packet, Packet::PubRec(_)))),
     client("releases-out-of-order", "releases messages in pairs, the second first")
         .breaks(&["MQTT-4.6.0-4"], &["MQTT-4.6.0-4"])
         .says(|scene, packet| says_in_pairs(scene, packet, |packet| matches!(packet, Packet::PubRel(_)))),
@@ -52,10 +56,10 @@ pub(super) static DEFECTS: &[Defect] = &[
         .breaks(&["MQTT-4.3.3-10"], &["MQTT-4.3.3-2"])
         .hears(forgets_what_it_received)
         .says(acknowledges_what_it_forgot),
-    client("hands-over-twice", "hands messages to its application twice")
+    client("hands-over-twice", "hands QoS 0 messages to its application twice")
         .breaks(&["MQTT-4.3.1-1"], &["MQTT-4.3.1-1"])
         .hears(|_, packet| match &packet {
-            Packet::Publish(publish) if publish.delivery.qos() < QoS::ExactlyOnce => {
+            Packet::Publish(publish) if publish.delivery.qos() == QoS::AtMostOnce => {
                 vec![Deed::Tell(packet.clone()), Deed::Tell(packet)]
             }
             _ => tell(packet),
@@ -117,20 +121,16 @@ pub(super) static DEFECTS: &[Defect] = &[
         .hears(one_was_for),
     client(
         "identifiers-shared-by-both-directions",
-        "takes the identifier of a message that it gets for one of its own",
+        "takes a message whose identifier one of its own messages has for no message",
     )
-    .breaks(&["U5-113"], &["MQTT-2.3.1-2"])
-    .hears(|scene, packet| {
+    .breaks(&["MQTT-4.3.3-8", "U5-113"], &["MQTT-4.3.3-2"])
+    .says(|scene, packet| {
         if let Packet::Publish(publish) = &packet {
-            scene
-                .identifiers
-                .entry(after(after(after(after(mqttspec_codec::PacketIdentifier::MIN)))))
-                .or_default();
             scene.wire.identifiers.extend(publish.delivery.packet_identifier());
         }
-        tell(packet)
+        say(packet)
     })
-    .says(|scene, packet| match &packet {
+    .hears(|scene, packet| match &packet {
         Packet::Publish(publish)
             if publish
                 .delivery
@@ -139,7 +139,7 @@ pub(super) static DEFECTS: &[Defect] = &[
         {
             Vec::new()
         }
-        _ => say(packet),
+        _ => tell(packet),
     }),
     client("hears-no-refusal", "takes a PUBACK or PUBREC that refuses a message for one that accepts it")
         .breaks(&["MQTT-4.4.0-2"], &[])
@@ -261,7 +261,7 @@ pub(super) static DEFECTS: &[Defect] = &[
         .breaks(&["MQTT-3.1.2-23", "MQTT-4.1.0-1", "MQTT-4.4.0-1"], &["MQTT-4.1.0-1", "MQTT-4.4.0-1"])
         .says(|_, packet| say(connect(packet, |connect| connect.clean_start = true))),
     client("clean-start-never", "wants every Session of before")
-        .breaks(&["MQTT-3.1.2-4"], &["MQTT-3.1.2-6"])
+        .breaks_only_a_promise()
         .says(|_, packet| say(connect(packet, |connect| connect.clean_start = false))),
     client("subscribes-once-only", "does not subscribe again when the server has lost the Session")
         .breaks_only_a_promise()
@@ -352,4 +352,39 @@ pub(super) static DEFECTS: &[Defect] = &[
         .breaks(&["U5-151"], &[])
         .hears(|_, packet| if matches!(packet, Packet::Disconnect(_)) { Vec::new() } else { tell(packet) })
         .loses(|_| Vec::new()),
+    client("qos0-twice", "sends a QoS 0 message twice").breaks(&["MQTT-4.3.1-1"], &["MQTT-4.3.1-1"]).says(
+        |_, packet| match &packet {
+            Packet::Publish(publish) if publish.delivery.qos() == QoS::AtMostOnce => {
+                vec![Deed::Say(packet.clone()), Deed::Say(packet)]
+            }
+            _ => say(packet),
+        },
+    ),
+    client("malformed-publish", "sends PUBLISH packets with both QoS bits set")
+        .breaks(&["MQTT-3.3.1-4"], &["MQTT-3.3.1-4"])
+        .says(|_, packet| match packet {
+            Packet::Publish(_) => {
+                vec![Deed::SayBytes(Bytes::from_static(&[0x36, 0x05, 0x00, 0x01, b't', 0x00, 0x01]))]
+            }
+            packet => say(packet),
+        }),
+    client("sends-pingresp", "sends PINGRESP when it is accepted").breaks(&["U5-156"], &["U3-016"]).hears(
+        |_, packet| match &packet {
+            Packet::ConnAck(ack) if !ack.reason.is_failure() => {
+                vec![Deed::Tell(packet), Deed::Say(Packet::PingResp)]
+            }
+            _ => tell(packet),
+        },
+    ),
+    client("alias-maximum-off-by-one", "uses one Topic Alias more than the server takes")
+        .breaks(&["MQTT-3.2.2-17", "MQTT-3.3.2-9"], &[])
+        .hears(|_, packet| {
+            tell(connack(packet, |ack| {
+                if let Some(maximum) =
+                    ack.properties.get::<TopicAliasMaximum>().filter(|maximum| maximum.0 > 0)
+                {
+                    ack.properties.set(TopicAliasMaximum(maximum.0.saturating_add(1)));
+                }
+            }))
+        }),
 ];

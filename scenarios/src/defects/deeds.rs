@@ -18,6 +18,8 @@ pub(crate) enum Deed {
     Tell(Packet),
     /// Gives bytes to the peer.
     TellBytes(Bytes),
+    /// Gives a packet to the peer so much later, if its end still stands.
+    TellLater(Duration, Packet),
     /// Lets the peer take the Network Connection for lost.
     TellEnd,
     /// Closes the wire.

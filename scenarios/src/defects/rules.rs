@@ -1,8 +1,9 @@
 //! The parts that rules are made of, for either side.
 
+use bytes::BytesMut;
 use mqttspec_codec::{
-    Connect, Delivery, Packet, PacketIdentifier, PacketType, PubAck, PubComp, PubRec, PubRel, Publish, QoS,
-    Subscribe, Subscription, TopicName, Will,
+    Connect, Delivery, NonEmpty, Packet, PacketIdentifier, PacketType, PubAck, PubComp, PubRec, PubRel,
+    Publish, QoS, Subscribe, Subscription, TopicName, Unsubscribe, Version, Will,
 };
 
 use super::deeds::{Deed, say, tell};
@@ -94,6 +95,32 @@ pub(super) fn with_id(delivery: Delivery, id: PacketIdentifier) -> Delivery {
 /// The Topic Name of a PUBLISH; empty where there is only an alias.
 pub(super) fn topic(publish: &Publish) -> String {
     publish.topic.as_ref().map_or_else(String::new, |topic| topic.as_str().to_owned())
+}
+
+/// The identifier of a request that the peer never made, or that nobody made to it: its answer is swallowed.
+pub(super) const HIDDEN: PacketIdentifier = PacketIdentifier::MAX;
+
+/// Says everything but the answers to hidden requests.
+pub(super) fn says_nothing_hidden(packet: Packet) -> Vec<Deed> {
+    match &packet {
+        Packet::SubAck(ack) if ack.id == HIDDEN => Vec::new(),
+        Packet::UnsubAck(ack) if ack.id == HIDDEN => Vec::new(),
+        _ => say(packet),
+    }
+}
+
+/// A hidden UNSUBSCRIBE for what a SUBSCRIBE asks for.
+pub(super) fn undone(subscribe: &Subscribe) -> Packet {
+    let mut filters = NonEmpty::one(subscribe.subscriptions.first().filter.clone());
+    subscribe.subscriptions.iter().skip(1).for_each(|subscription| filters.push(subscription.filter.clone()));
+    Unsubscribe::new(HIDDEN, filters).into()
+}
+
+/// The bytes of a packet; none where the version has no such packet.
+pub(super) fn encoded(packet: &Packet, version: Version) -> Option<Vec<u8>> {
+    let mut bytes = BytesMut::new();
+    packet.encode(version, &mut bytes).ok()?;
+    Some(bytes.to_vec())
 }
 
 /// A Topic Name that nobody uses.

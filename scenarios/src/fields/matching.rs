@@ -154,6 +154,9 @@ impl Comparing<'_> {
                 self.captured.push((capture.clone(), actual.clone()));
                 Ok(())
             }
+            (Test::Equal(Value::Capture(capture)), None) if self.lookup(capture).is_none() => {
+                Err(mismatch(name.to_owned()))
+            }
             (Test::Equal(Value::Fields(expected)), Some(Value::Fields(actual))) => {
                 let expected = expected.clone();
                 let actual = actual.clone();

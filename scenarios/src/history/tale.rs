@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use mqttspec_codec::{
-    ConnAck, Connect, MaximumPacketSize, Packet, PacketIdentifier, PubAck, PubComp, PubRec, PubRel, Publish,
-    QoS, ReceiveMaximum, Role, SubAck, SubAckReason, Subscribe, Subscription, TopicAliasMaximum, TopicFilter,
-    TopicName, Utf8String, Version,
+    ConnAck, Connect, MaximumPacketSize, Packet, PacketIdentifier, Policy, PubAck, PubComp, PubRec, PubRel,
+    Publish, QoS, ReceiveMaximum, Role, SubAck, SubAckReason, Subscribe, Subscription, TopicAliasMaximum,
+    TopicFilter, TopicName, Utf8String, Version, decode_from,
 };
 
 use super::{Asked, ConnectionKey, Ending, Event, History, Lane, LaneInfo, Message, Told, What};
@@ -84,6 +84,15 @@ impl Tale {
     pub(crate) fn received(self, host: &str, packet: impl Into<Packet>) -> Self {
         let (packet, bytes) = self.encoded(packet);
         self.push(host, What::Received { packet, bytes })
+    }
+
+    /// Bytes of the peer that are no packet, or none that it may send.
+    pub(crate) fn received_malformed(self, host: &str, bytes: &[u8]) -> Self {
+        let bytes = Bytes::copy_from_slice(bytes);
+        let lane = self.history.lane(host).expect("a host of the tale");
+        let peer = self.history.info(lane).observer.peer();
+        let error = decode_from(Some(peer), &bytes, self.version, Policy::LENIENT).expect_err("no packet");
+        self.push(host, What::ReceivedMalformed { error, bytes })
     }
 
     fn encoded(&self, packet: impl Into<Packet>) -> (Packet, Bytes) {

@@ -302,8 +302,8 @@ fn receive_maximum_of_the_server_binds_the_client() {
 
 #[test]
 fn a_packet_of_the_wrong_side() {
-    let tale = broker(Version::V5).connects("a", false).received("a", mqttspec_codec::Packet::PingReq);
-    broken(tale, Version::V5, "well-formed packets", &[]);
+    let tale = broker(Version::V5).connects("a", false).received_malformed("a", &[0xc0, 0x00]);
+    broken(tale, Version::V5, "well-formed packets", &["U5-156"]);
 }
 
 #[test]

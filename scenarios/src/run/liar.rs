@@ -204,6 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Between<S> {
             Deed::SayLater(delay, packet) => self.later.push((now + delay, Deed::Say(packet))),
             Deed::Tell(packet) => send(&mut self.peer, &packet, self.version).await,
             Deed::TellBytes(bytes) => send_bytes(&mut self.peer, &bytes).await,
+            Deed::TellLater(delay, packet) => self.later.push((now + delay, Deed::Tell(packet))),
             Deed::TellEnd => self.peer = None,
             Deed::Close => {
                 self.wire = None;

@@ -146,7 +146,7 @@ fn rows_from(case: &Case) -> u32 {
         return 0;
     }
     let line = case.source.lines().position(|line| line.starts_with("each row"));
-    line.and_then(|line| u32::try_from(line).ok()).unwrap_or(0)
+    line.and_then(|line| u32::try_from(line + 1).ok()).unwrap_or(0)
 }
 
 /// What comes of each unit, in their order.

@@ -2,9 +2,10 @@
 
 use core::time::Duration;
 
+use bytes::Bytes;
 use mqttspec_codec::{
-    AuthenticationData, AuthenticationMethod, ConnectReason, DisconnectReason, NonEmpty, Packet, PacketType,
-    PubAck, PubAckReason, PubRec, SubAckReason, UnsubAck, UnsubAckReason, Utf8String,
+    AuthenticationData, AuthenticationMethod, ConnectReason, Delivery, DisconnectReason, NonEmpty, Packet,
+    PacketType, PubAck, PubAckReason, PubRec, SubAckReason, UnsubAck, UnsubAckReason, Utf8String,
 };
 
 use super::server;
@@ -132,7 +133,10 @@ pub(super) static DEFECTS: &[Defect] = &[
             say(packet)
         }),
     server("takes-malformed-packets", "takes no notice of malformed packets")
-        .breaks(&["MQTT-3.1.4-1", "MQTT-4.13.1-1"], &["MQTT-3.1.4-1", "MQTT-4.8.0-1"])
+        .breaks(
+            &["MQTT-3.1.4-1", "MQTT-3.8.3-5", "MQTT-4.13.1-1"],
+            &["MQTT-3.1.4-1", "MQTT-3.8.3-4", "MQTT-4.8.0-1"],
+        )
         .tolerates_misdeeds()
         .hears_malformed(|_, _| Vec::new())
         .says(|_, packet| says_no(packet, PacketType::Disconnect)),
@@ -309,4 +313,66 @@ pub(super) static DEFECTS: &[Defect] = &[
                 connect.password = None;
             }))
         }),
+    server("any-protocol-name", "accepts a CONNECT with another Protocol Name")
+        .breaks(&["MQTT-3.1.2-1"], &["MQTT-3.1.2-1"])
+        .hears_malformed(|_, bytes| match level_behind_another_name(&bytes) {
+            Some(5) => vec![Deed::SayBytes(Bytes::from_static(&[0x20, 0x03, 0x00, 0x00, 0x00]))],
+            Some(_) => vec![Deed::SayBytes(Bytes::from_static(&[0x20, 0x02, 0x00, 0x00]))],
+            None => vec![Deed::TellBytes(bytes)],
+        }),
+    server("disconnects-before-connack", "sends DISCONNECT to a Client that it has not accepted")
+        .breaks(&["MQTT-3.14.0-1", "U5-023"], &["U3-016"])
+        .closes(|scene| match &scene.wire.connect {
+            None => vec![Deed::SayBytes(Bytes::from_static(&[0xe0, 0x02, 0x81, 0x00])), Deed::Close],
+            Some(_) => vec![Deed::Close],
+        }),
+    server("password-needs-a-user-name", "closes on a Password without a User Name, as 3.1.1 has it")
+        .breaks(&["U5-026"], &[])
+        .hears(|_, packet| match &packet {
+            Packet::Connect(connect) if connect.password.is_some() && connect.user_name.is_none() => {
+                vec![Deed::Close, Deed::TellEnd]
+            }
+            _ => tell(packet),
+        }),
+    server("identifiers-need-a-hyphen", "closes on Client Identifiers without a hyphen")
+        .breaks(&["MQTT-3.1.3-5"], &["MQTT-3.1.3-5"])
+        .hears(|_, packet| match &packet {
+            Packet::Connect(connect) if !connect.client_id.as_str().contains('-') => {
+                vec![Deed::Close, Deed::TellEnd]
+            }
+            _ => tell(packet),
+        }),
+    server("speaks-behind-the-clients-disconnect", "answers DISCONNECT with PINGRESP")
+        .breaks(&["U5-151"], &["U3-011"])
+        .hears(|_, packet| match packet {
+            Packet::Disconnect(_) => vec![Deed::Say(Packet::PingResp), Deed::Tell(packet)],
+            packet => tell(packet),
+        }),
+    server("sends-pingreq", "sends PINGREQ behind its CONNACK").breaks(&["U5-156"], &["U3-016"]).says(
+        |_, packet| match &packet {
+            Packet::ConnAck(ack) if !ack.reason.is_failure() => {
+                vec![Deed::Say(packet), Deed::Say(Packet::PingReq)]
+            }
+            _ => say(packet),
+        },
+    ),
+    server("gossips", "gives every message to everybody")
+        .breaks(&["MQTT-3.3.2-3", "U5-072"], &["MQTT-3.3.2-3", "MQTT-3.3.5-2"])
+        .hears(|scene, packet| {
+            let Packet::Publish(publish) = &packet else { return tell(packet) };
+            let mut copy = publish.clone();
+            (copy.delivery, copy.retain) = (Delivery::AtMostOnce, false);
+            copy.properties.clear();
+            let others = scene.owners.values().filter(|number| **number != scene.wire.number);
+            let gossip =
+                others.map(|number| Deed::Elsewhere(*number, Box::new(Deed::Say(copy.clone().into()))));
+            gossip.chain([Deed::Tell(packet.clone())]).collect()
+        }),
 ];
+
+/// The Protocol Version behind another Protocol Name than MQTT, if the bytes begin like a CONNECT with one.
+fn level_behind_another_name(bytes: &[u8]) -> Option<u8> {
+    let [0x10, _, high, low, rest @ ..] = bytes else { return None };
+    let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
+    rest.first().copied().filter(|_| name != b"MQTT")
+}

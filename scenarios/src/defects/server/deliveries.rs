@@ -6,16 +6,17 @@ use core::time::Duration;
 use bytes::Bytes;
 use mqttspec_codec::{
     AssignedClientIdentifier, CorrelationData, Delivery, Disconnect, DisconnectReason, MaximumPacketSize,
-    MessageExpiryInterval, Packet, PayloadFormatIndicator, QoS, ReasonString, ReceiveMaximum,
-    RequestProblemInformation, RequestResponseInformation, ResponseInformation, ResponseTopic, SubAckReason,
-    TopicAlias, TopicAliasMaximum, UserProperty, Utf8String,
+    MessageExpiryInterval, Packet, PayloadFormatIndicator, PubAck, PubComp, QoS, ReasonString,
+    ReceiveMaximum, RequestProblemInformation, RequestResponseInformation, ResponseInformation,
+    ResponseTopic, SubAckReason, TopicAlias, TopicAliasMaximum, UserProperty, Utf8String,
 };
 
 use super::server;
 use crate::defects::Defect;
 use crate::defects::deeds::{Deed, say, tell};
 use crate::defects::rules::{
-    ELSEWHERE, connack, connect, one_for_all, one_was_for, publish, repetition, says_in_pairs, subscriptions,
+    ELSEWHERE, connack, connect, encoded, one_for_all, one_was_for, publish, repetition, says_in_pairs,
+    subscriptions, topic,
 };
 
 pub(super) static DEFECTS: &[Defect] = &[
@@ -98,10 +99,10 @@ pub(super) static DEFECTS: &[Defect] = &[
             say(publish(packet, |publish| publish.payload.truncate(publish.payload.len().saturating_sub(1))))
         }),
     server("qos-always-0", "delivers everything at QoS 0")
-        .breaks(&["MQTT-3.8.4-8"], &["MQTT-3.8.4-6"])
+        .breaks(&["MQTT-3.3.4-2", "MQTT-3.8.4-8"], &["MQTT-3.3.5-1", "MQTT-3.8.4-6"])
         .says(|_, packet| say(publish(packet, |publish| publish.delivery = Delivery::AtMostOnce))),
     server("grants-qos2-to-all", "gives everybody the QoS of the message, whatever was granted")
-        .breaks(&["MQTT-3.8.4-7", "MQTT-3.8.4-8"], &["MQTT-3.8.4-5", "MQTT-3.8.4-6"])
+        .breaks(&["MQTT-3.8.4-7", "MQTT-3.8.4-8", "MQTT-4.8.2-3"], &["MQTT-3.8.4-5", "MQTT-3.8.4-6"])
         .hears(|_, packet| tell(subscriptions(packet, |subscription| subscription.qos = QoS::ExactlyOnce))),
     server("says-granted-2", "says that it granted QoS 2, whatever it did")
         .breaks(&["MQTT-3.8.4-7", "MQTT-3.8.4-8"], &["MQTT-3.8.4-5", "MQTT-3.8.4-6"])
@@ -145,15 +146,22 @@ pub(super) static DEFECTS: &[Defect] = &[
                 _ => say(packet),
             }
         }),
-    server("holds-everything-back", "sends nothing at all to a Client that has a message to acknowledge")
-        .breaks(&["MQTT-4.5.0-1", "U5-125"], &["MQTT-4.5.0-1"])
+    server("holds-answers-back", "answers nothing to a Client that has a message to acknowledge")
+        .breaks(&["MQTT-3.3.4-10", "MQTT-4.9.0-3"], &[])
         .says(|scene, packet| match &packet {
-            Packet::Publish(publish) if publish.delivery.qos() > QoS::AtMostOnce => {
-                scene.wire.count += 1;
+            Packet::Publish(publish) => {
+                scene.wire.identifiers.extend(publish.delivery.packet_identifier());
                 say(packet)
             }
-            Packet::Publish(_) if scene.wire.count > 0 => Vec::new(),
-            _ => say(packet),
+            Packet::PubRel(_) | Packet::Disconnect(_) => say(packet),
+            _ if scene.wire.identifiers.is_empty() => say(packet),
+            _ => Vec::new(),
+        })
+        .hears(|scene, packet| {
+            if let Packet::PubAck(PubAck { id, .. }) | Packet::PubComp(PubComp { id, .. }) = &packet {
+                scene.wire.identifiers.remove(id);
+            }
+            tell(packet)
         }),
     server("packet-size-ignored", "takes no notice of the Maximum Packet Size of the Client")
         .breaks(
@@ -216,6 +224,7 @@ pub(super) static DEFECTS: &[Defect] = &[
             match &mut packet {
                 _ if !scene.wire.version.is_5() => {}
                 Packet::ConnAck(ack) => ack.properties.set(reason),
+                Packet::Auth(auth) => auth.properties.set(reason),
                 Packet::PubAck(ack) => ack.properties.set(reason),
                 Packet::PubRec(ack) => ack.properties.set(reason),
                 Packet::PubComp(ack) => ack.properties.set(reason),
@@ -410,6 +419,43 @@ pub(super) static DEFECTS: &[Defect] = &[
         .breaks(&["MQTT-3.2.0-1"], &["MQTT-3.2.0-1"])
         .says(|_, packet| match &packet {
             Packet::ConnAck(_) => vec![Deed::SayLater(Duration::from_millis(200), packet)],
+            _ => say(packet),
+        }),
+    server("alias-maximum-off-by-one", "uses one Topic Alias more than the Client takes")
+        .breaks(&["MQTT-3.1.2-26", "MQTT-3.3.2-11"], &[])
+        .hears(|_, packet| {
+            tell(connect(packet, |connect| {
+                if let Some(maximum) =
+                    connect.properties.get::<TopicAliasMaximum>().filter(|maximum| maximum.0 > 0)
+                {
+                    connect.properties.set(TopicAliasMaximum(maximum.0.saturating_add(1)));
+                }
+            }))
+        }),
+    server(
+        "takes-equal-messages-for-one",
+        "sends a message no second time, whether or not it is another one",
+    )
+    .breaks(&["MQTT-4.5.0-1", "U5-108"], &["MQTT-4.5.0-1"])
+    .says(|scene, packet| match &packet {
+        Packet::Publish(publish) if !publish.delivery.dup() => {
+            let message = format!("{} {:?}", topic(publish), publish.payload);
+            if scene.wire.topics.insert(message) { say(packet) } else { Vec::new() }
+        }
+        _ => say(packet),
+    }),
+    server("dup-on-qos-0", "takes and sends DUP 1 with QoS 0")
+        .breaks(&["MQTT-3.3.1-2"], &["MQTT-3.3.1-2"])
+        .hears_malformed(|_, bytes| match bytes.split_first() {
+            Some((0x38, rest)) => vec![Deed::TellBytes([&[0x30], rest].concat().into())],
+            _ => vec![Deed::TellBytes(bytes)],
+        })
+        .says(|scene, packet| match &packet {
+            Packet::Publish(publish) if publish.delivery.qos() == QoS::AtMostOnce => {
+                let mut bytes = encoded(&packet, scene.wire.version).unwrap_or_default();
+                bytes.iter_mut().take(1).for_each(|first| *first |= 0x08);
+                vec![Deed::SayBytes(bytes.into())]
+            }
             _ => say(packet),
         }),
 ];

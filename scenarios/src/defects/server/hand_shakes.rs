@@ -1,5 +1,7 @@
 //! Acknowledgements and the steps of hand-shakes (§4.3, §4.4).
 
+use std::collections::VecDeque;
+
 use mqttspec_codec::{
     Delivery, MessageExpiryInterval, Packet, PacketType, PubAck, PubAckReason, PubRec, PubRel, PubRelReason,
     Publish, QoS,
@@ -192,5 +194,39 @@ pub(super) static DEFECTS: &[Defect] = &[
                 *reason = PubAckReason::Success;
             }
             tell(packet)
+        }),
+    server("acknowledges-unsubscribe-as-another", "answers UNSUBSCRIBE with another Packet Identifier")
+        .breaks(&["MQTT-2.2.1-6", "MQTT-3.10.4-5"], &["MQTT-2.3.1-7", "MQTT-3.10.4-4"])
+        .says(|_, packet| match packet {
+            Packet::UnsubAck(_) => say(renumbered(packet, after)),
+            packet => say(packet),
+        }),
+    server("one-unsuback-for-each-filter", "answers an UNSUBSCRIBE with an UNSUBACK for each filter")
+        .breaks(&["MQTT-3.10.4-6", "MQTT-3.11.3-2"], &["MQTT-3.10.4-6"])
+        .hears(|scene, packet| {
+            if let Packet::Unsubscribe(unsubscribe) = &packet {
+                scene.wire.count = u32::try_from(unsubscribe.filters.len()).unwrap_or(1);
+            }
+            tell(packet)
+        })
+        .says(|scene, packet| match packet {
+            Packet::UnsubAck(ack) if scene.wire.count > 1 => {
+                let mut one = ack.clone();
+                one.reasons.truncate(1);
+                (0..scene.wire.count).map(|_| Deed::Say(one.clone().into())).collect()
+            }
+            packet => say(packet),
+        }),
+    server("expired-in-mid-flow", "does not answer the PUBREL of a message that could expire")
+        .breaks(&["MQTT-4.3.3-11", "MQTT-4.3.3-13", "U5-067"], &[])
+        .hears(|scene, packet| match &packet {
+            Packet::Publish(publish) if publish.properties.contains::<MessageExpiryInterval>() => {
+                scene
+                    .identifiers
+                    .extend(publish.delivery.packet_identifier().map(|id| (id, VecDeque::new())));
+                tell(packet)
+            }
+            Packet::PubRel(release) if scene.identifiers.contains_key(&release.id) => Vec::new(),
+            _ => tell(packet),
         }),
 ];

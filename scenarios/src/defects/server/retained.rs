@@ -1,11 +1,11 @@
 //! Retained messages (§3.3.1.3, §3.8.3.1).
 
-use mqttspec_codec::{Packet, PacketIdentifier, RetainHandling, Subscribe, Subscription, TopicFilter};
+use mqttspec_codec::{Packet, RetainHandling, Subscribe, Subscription, TopicFilter};
 
 use super::server;
 use crate::defects::Defect;
 use crate::defects::deeds::{Deed, say, tell};
-use crate::defects::rules::{publish, remembers, subscriptions, topic, will};
+use crate::defects::rules::{HIDDEN, publish, remembers, says_nothing_hidden, subscriptions, topic, will};
 
 pub(super) static DEFECTS: &[Defect] = &[
     server("retains-nothing", "retains no message")
@@ -22,7 +22,7 @@ pub(super) static DEFECTS: &[Defect] = &[
         .breaks(&["MQTT-3.3.1-6", "MQTT-3.3.1-7"], &["MQTT-3.3.1-10", "MQTT-3.3.1-11"])
         .hears(|_, packet| tell(publish(packet, |publish| publish.retain &= !publish.payload.is_empty()))),
     server("retains-the-first", "keeps the first retained message of a topic")
-        .breaks(&["MQTT-3.3.1-5"], &["MQTT-3.3.1-5"])
+        .breaks(&["MQTT-3.3.1-5"], &["MQTT-3.3.1-5", "MQTT-3.3.1-7"])
         .hears(|scene, packet| {
             tell(publish(packet, |publish| {
                 publish.retain &= scene.topics.insert(topic(publish)) || publish.payload.is_empty();
@@ -50,20 +50,13 @@ pub(super) static DEFECTS: &[Defect] = &[
             }
             tell(packet)
         })
-        .says(|scene, packet| {
-            const UNASKED: u16 = 65_000;
-            let hidden = PacketIdentifier::new(UNASKED);
-            match &packet {
-                Packet::ConnAck(ack) if ack.session_present => {
-                    let before = scene.subscribed.get(&scene.client_id()).and_then(|all| all.last()).cloned();
-                    let again = before
-                        .zip(hidden)
-                        .map(|(subscribe, id)| Deed::Tell(Subscribe { id, ..subscribe }.into()));
-                    [Deed::Say(packet)].into_iter().chain(again).collect()
-                }
-                Packet::SubAck(ack) if Some(ack.id) == hidden => Vec::new(),
-                _ => say(packet),
+        .says(|scene, packet| match &packet {
+            Packet::ConnAck(ack) if ack.session_present => {
+                let before = scene.subscribed.get(&scene.client_id()).and_then(|all| all.last()).cloned();
+                let again = before.map(|subscribe| Deed::Tell(Subscribe { id: HIDDEN, ..subscribe }.into()));
+                [Deed::Say(packet)].into_iter().chain(again).collect()
             }
+            _ => says_nothing_hidden(packet),
         }),
     server("retain-as-published-ignored", "takes no notice of Retain As Published")
         .breaks(&["MQTT-3.3.1-13"], &[])

@@ -1,11 +1,13 @@
 //! Sessions, and what keeps or ends a Network Connection (§3.1.2.4, §3.1.2.10, §3.1.2.11.2, §3.1.4, §4.1).
 
+use core::time::Duration;
+
 use mqttspec_codec::{Packet, SessionExpiryInterval, Utf8String};
 
 use super::server;
 use crate::defects::Defect;
 use crate::defects::deeds::{Deed, say, tell};
-use crate::defects::rules::{connack, connect};
+use crate::defects::rules::{connack, connect, says_nothing_hidden, undone};
 
 pub(super) static DEFECTS: &[Defect] = &[
     server("session-forgotten", "begins every Session anew")
@@ -146,5 +148,15 @@ pub(super) static DEFECTS: &[Defect] = &[
         .hears(|_, packet| match packet {
             Packet::PingReq => say(Packet::PingResp),
             packet => tell(packet),
+        }),
+    server("subscriptions-end-with-time", "forgets a Subscription ten minutes after it was made")
+        .breaks(&["MQTT-4.1.0-1"], &["MQTT-4.1.0-1", "MQTT-4.1.0-2"])
+        .says(|_, packet| says_nothing_hidden(packet))
+        .hears(|_, packet| match &packet {
+            Packet::Subscribe(subscribe) => {
+                let undone = undone(subscribe);
+                vec![Deed::Tell(packet), Deed::TellLater(Duration::from_secs(600), undone)]
+            }
+            _ => tell(packet),
         }),
 ];

@@ -1,11 +1,15 @@
 //! Subscriptions, shared ones too (§3.8, §3.10, §4.7, §4.8.2).
 
+use core::time::Duration;
+
 use mqttspec_codec::{Packet, QoS, SubscriptionIdentifier, TopicFilter, TopicName};
 
 use super::server;
 use crate::defects::Defect;
 use crate::defects::deeds::{Deed, say, tell};
-use crate::defects::rules::{after, publish, remembers, subscriptions, topic, with_id};
+use crate::defects::rules::{
+    HIDDEN, after, publish, remembers, says_nothing_hidden, subscriptions, topic, undone, with_id,
+};
 
 pub(super) static DEFECTS: &[Defect] = &[
     // Subscriptions.
@@ -179,4 +183,95 @@ pub(super) static DEFECTS: &[Defect] = &[
             Packet::PubRel(_) if scene.visits() > 1 => Vec::new(),
             _ => say(packet),
         }),
+    server(
+        "group-ends-with-a-member",
+        "ends a Shared Subscription with the connection of one of its members",
+    )
+    .breaks(&["U5-103"], &[])
+    .says(|_, packet| says_nothing_hidden(packet))
+    .hears(|scene, packet| {
+        if let Packet::Subscribe(subscribe) = &packet
+            && subscribe.subscriptions.iter().any(|subscription| subscription.filter.is_shared())
+        {
+            remembers(scene, subscribe);
+        }
+        tell(packet)
+    })
+    .loses(|scene| {
+        let left = scene.client_id();
+        if !scene.subscribed.contains_key(&left) {
+            return vec![Deed::TellEnd];
+        }
+        let others = scene.subscribed.iter().filter(|(client, _)| **client != left);
+        let ends = others.flat_map(|(client, subscribed)| {
+            let number = scene.owners.get(client).copied();
+            let ends = subscribed.iter().map(undone).map(Deed::Tell);
+            number
+                .into_iter()
+                .flat_map(move |number| ends.clone().map(move |end| Deed::Elsewhere(number, Box::new(end))))
+        });
+        ends.chain([Deed::TellEnd]).collect()
+    }),
+    server("hands-on-what-was-begun", "gives a message that was begun with a lost Client to the others")
+        .breaks(&["MQTT-4.8.2-4", "MQTT-4.8.2-5", "U5-104"], &[])
+        .says(|scene, packet| {
+            if let Packet::Publish(publish) = &packet {
+                scene.messages.insert(HIDDEN, publish.clone());
+            }
+            say(packet)
+        })
+        .loses(|scene| {
+            let message = scene.messages.get(&HIDDEN).cloned().map(|mut message| {
+                message.delivery = with_id(message.delivery, HIDDEN).with_dup(false);
+                message
+            });
+            let others = scene.owners.values().filter(|number| **number != scene.wire.number);
+            let handed_on = others.filter_map(|number| {
+                let message = message.clone()?;
+                Some(Deed::Elsewhere(*number, Box::new(Deed::Say(message.into()))))
+            });
+            handed_on.chain([Deed::TellEnd]).collect()
+        }),
+    server("replaces-with-a-gap", "takes a Subscription away before it replaces it")
+        .breaks(&["MQTT-3.8.4-4", "U5-086"], &["MQTT-3.8.4-3"])
+        .says(|_, packet| says_nothing_hidden(packet))
+        .hears(|scene, packet| match &packet {
+            Packet::Subscribe(subscribe) => {
+                let again = scene.subscribed.contains_key(&scene.client_id());
+                remembers(scene, subscribe);
+                if again {
+                    let undone = undone(subscribe);
+                    vec![Deed::Tell(undone), Deed::TellLater(Duration::from_millis(100), packet)]
+                } else {
+                    tell(packet)
+                }
+            }
+            _ => tell(packet),
+        }),
+    server("normalises-characters", "takes topics for the same that only look the same")
+        .breaks(&["MQTT-1.5.4-3", "MQTT-4.7.3-4"], &["MQTT-1.5.3-3", "MQTT-4.7.3-4"])
+        .hears(|_, packet| {
+            let packet = publish(packet, |publish| {
+                let name = publish.topic.as_ref().map(|name| looks(name.as_str()));
+                if let Some(Ok(name)) = name.map(|name| TopicName::try_from(name.as_str())) {
+                    publish.topic = Some(name);
+                }
+            });
+            tell(subscriptions(packet, |subscription| {
+                if let Ok(filter) = TopicFilter::try_from(looks(subscription.filter.as_str()).as_str()) {
+                    subscription.filter = filter;
+                }
+            }))
+        }),
 ];
+
+/// A text as somebody sees it who composes accents, folds full-width letters, skips marks and knows no character beyond the first plane.
+fn looks(text: &str) -> String {
+    let seen = |letter: char| match letter {
+        '\u{feff}' => None,
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(letter) - 0xfee0),
+        '\u{10000}'.. => Some('\u{fffd}'),
+        _ => Some(letter),
+    };
+    text.replace("e\u{301}", "\u{e9}").chars().filter_map(seen).collect()
+}

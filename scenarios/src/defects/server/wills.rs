@@ -1,11 +1,14 @@
 //! Wills (§3.1.2.5, §3.1.3.2).
 
-use mqttspec_codec::{Disconnect, DisconnectReason, Packet, QoS, SessionExpiryInterval, WillDelayInterval};
+use mqttspec_codec::{
+    BinaryData, Disconnect, DisconnectReason, Packet, QoS, SessionExpiryInterval, WillDelayInterval,
+};
 
 use super::server;
 use crate::defects::Defect;
 use crate::defects::deeds::{Deed, say, tell};
 use crate::defects::rules::{after, connack, connect, will, with_id};
+use crate::defects::scene::Scene;
 
 pub(super) static DEFECTS: &[Defect] = &[
     server("will-forgotten", "publishes no Will")
@@ -96,15 +99,8 @@ pub(super) static DEFECTS: &[Defect] = &[
         "ends the newer connection of a Client together with the older one",
     )
     .breaks(&["MQTT-3.1.2-8"], &["MQTT-3.1.2-8"])
-    .loses(|scene| {
-        let newer =
-            scene.owners.get(&scene.client_id()).copied().filter(|number| *number != scene.wire.number);
-        newer
-            .map(|number| Deed::Elsewhere(number, Box::new(Deed::TellEnd)))
-            .into_iter()
-            .chain([Deed::TellEnd])
-            .collect()
-    }),
+    .loses(|scene| newer(scene).into_iter().chain([Deed::TellEnd]).collect())
+    .closes(|scene| newer(scene).into_iter().chain([Deed::Close]).collect()),
     server("will-retained-always", "retains every Will")
         .breaks(&["MQTT-3.1.2-14"], &["MQTT-3.1.2-16"])
         .hears(|_, packet| tell(will(packet, |will| will.retain = true))),
@@ -112,7 +108,7 @@ pub(super) static DEFECTS: &[Defect] = &[
         .breaks(&["MQTT-3.1.2-15"], &["MQTT-3.1.2-17"])
         .hears(|_, packet| tell(will(packet, |will| will.retain = false))),
     server("will-at-qos-0", "publishes every Will at QoS 0")
-        .breaks(&["MQTT-3.1.2-12"], &["MQTT-3.1.2-14"])
+        .breaks(&["MQTT-3.1.2-8", "MQTT-3.8.4-8"], &["MQTT-3.1.2-8", "MQTT-3.8.4-6"])
         .hears(|_, packet| tell(will(packet, |will| will.qos = QoS::AtMostOnce))),
     server("will-without-properties", "publishes Wills without their properties")
         .breaks(&["MQTT-3.1.3-10", "U5-049"], &[])
@@ -137,4 +133,21 @@ pub(super) static DEFECTS: &[Defect] = &[
                 }
             }))
         }),
+    server("will-with-its-length", "publishes the length of a Will Payload as a part of it")
+        .breaks(&["MQTT-3.1.2-8"], &["MQTT-3.1.2-8", "U3-015"])
+        .hears(|_, packet| {
+            tell(will(packet, |will| {
+                let length = u16::try_from(will.payload.as_bytes().len()).unwrap_or(u16::MAX);
+                let whole = [&length.to_be_bytes(), will.payload.as_bytes()].concat();
+                if let Ok(payload) = BinaryData::try_from(whole) {
+                    will.payload = payload;
+                }
+            }))
+        }),
 ];
+
+/// Lets the peer lose the newer Network Connection of the Client at hand, where there is one.
+fn newer(scene: &Scene) -> Option<Deed> {
+    let newer = scene.owners.get(&scene.client_id()).copied().filter(|number| *number != scene.wire.number);
+    newer.map(|number| Deed::Elsewhere(number, Box::new(Deed::TellEnd)))
+}
