@@ -17,6 +17,9 @@ use mqttspec_scenarios::verdict::{Failure, FoundBy, Verdict};
 /// Under how many seeds a defect may be looked for in a scenario that is run under many.
 const SEEDS: u64 = 4;
 
+/// Liars that change nothing.
+pub(crate) static HONEST: [Defect; 2] = [Defect::none(Side::Server), Defect::none(Side::Client)];
+
 /// A defect that fails a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Proof {
@@ -133,6 +136,10 @@ impl Played<'_> {
         failures.peek()?;
         let cites = failures.any(|failure| self.defect.is_told_by(standard, failure));
         Some(Proof { defect: self.defect.name, cites })
+    }
+
+    pub(crate) fn passes(&self) -> bool {
+        self.result.verdict == Verdict::Pass
     }
 
     pub(crate) fn shows(&self, check: &Check) -> bool {

@@ -321,7 +321,7 @@ pub(super) static DEFECTS: &[Defect] = &[
             None => vec![Deed::TellBytes(bytes)],
         }),
     server("disconnects-before-connack", "sends DISCONNECT to a Client that it has not accepted")
-        .breaks(&["MQTT-3.14.0-1", "U5-023"], &["U3-016"])
+        .breaks(&["MQTT-3.14.0-1", "U5-023"], &["U3-016", "U3-017"])
         .closes(|scene| match &scene.wire.connect {
             None => vec![Deed::SayBytes(Bytes::from_static(&[0xe0, 0x02, 0x81, 0x00])), Deed::Close],
             Some(_) => vec![Deed::Close],
