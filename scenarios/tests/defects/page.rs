@@ -7,7 +7,7 @@ use mqttspec_scenarios::clauses::Standard;
 use mqttspec_scenarios::defects::Defect;
 use mqttspec_scenarios::run::{Case, Side};
 
-use crate::proofs::{Check, Proof, Proofs};
+use crate::proofs::{Check, Proof, Proofs, Told};
 
 const HEAD: &str = "\
 # Seen to fail
@@ -22,43 +22,12 @@ Generated: `UPDATE=1 cargo test -p mqttspec-scenarios --test defects`.
 
 const NOBODY: &str = "**nobody**";
 const BESIDE: &str = " (other clause)";
+const MONITOR: &str = " (monitor)";
 
 /// The page.
 pub(crate) fn render(proofs: &Proofs, cases: &[Case]) -> String {
     let mut text = HEAD.to_owned();
-    let count =
-        |wanted: fn(&Option<Proof>) -> bool| proofs.cases.iter().filter(|proof| wanted(proof)).count();
-    let found = |cites: bool| {
-        let all = proofs.defects.values();
-        all.filter(|found| found.as_ref().is_some_and(|(_, proof)| proof.cites == cites)).count()
-    };
-    let _ = writeln!(
-        text,
-        "\n| | all | seen to fail, citing what was broken | seen to fail, citing another clause | never seen to fail |\n|---|---|---|---|---|"
-    );
-    let _ = writeln!(
-        text,
-        "| cases | {} | {} | {} | {} |",
-        cases.len(),
-        count(|proof| proof.as_ref().is_some_and(|proof| proof.cites)),
-        count(|proof| proof.as_ref().is_some_and(|proof| !proof.cites)),
-        count(Option::is_none)
-    );
-    let all = proofs.defects.len();
-    let _ = writeln!(
-        text,
-        "| defects | {all} | {} | {} | {} |",
-        found(true),
-        found(false),
-        all - found(true) - found(false)
-    );
-    let reported = proofs.checks.values().flatten().count();
-    let _ = writeln!(
-        text,
-        "| rules of monitors, and properties | {} | {reported} | | {} |",
-        proofs.checks.len(),
-        proofs.checks.len() - reported
-    );
+    render_counts(&mut text, proofs);
     for side in [Side::Server, Side::Client] {
         render_cases(&mut text, side, proofs, cases);
     }
@@ -107,8 +76,44 @@ pub(crate) fn render(proofs: &Proofs, cases: &[Case]) -> String {
     text
 }
 
+fn render_counts(text: &mut String, proofs: &Proofs) {
+    let _ = writeln!(
+        text,
+        "\n| | all | the scenario fails, citing what was broken | a monitor reports it | only other clauses are cited | never seen to fail |\n|---|---|---|---|---|---|"
+    );
+    let of_cases: Vec<Option<Told>> =
+        proofs.cases.iter().map(|proof| proof.as_ref().map(|proof| proof.told)).collect();
+    let of_defects: Vec<Option<Told>> =
+        proofs.defects.values().map(|found| found.as_ref().map(|(_, proof)| proof.told)).collect();
+    for (what, told) in [("cases", of_cases), ("defects", of_defects)] {
+        let count = |wanted: Option<Told>| told.iter().filter(|told| **told == wanted).count();
+        let _ = writeln!(
+            text,
+            "| {what} | {} | {} | {} | {} | {} |",
+            told.len(),
+            count(Some(Told::ByScenario)),
+            count(Some(Told::ByMonitor)),
+            count(Some(Told::ByNobody)),
+            count(None)
+        );
+    }
+    let properties = proofs.checks.iter().filter(|(check, _)| matches!(check, Check::Property(_)));
+    let (mut seen, mut all) = (0, 0);
+    for (_, by) in properties {
+        all += 1;
+        seen += usize::from(by.is_some());
+    }
+    let _ = writeln!(text, "| properties | {all} | {seen} | | | {} |", all - seen);
+    let (all, seen) = (proofs.checks.len() - all, proofs.checks.values().flatten().count() - seen);
+    let _ = writeln!(text, "| rules of monitors | {all} | | {seen} | | {} |", all - seen);
+}
+
 fn beside(proof: &Proof) -> &'static str {
-    if proof.cites { "" } else { BESIDE }
+    match proof.told {
+        Told::ByScenario => "",
+        Told::ByMonitor => MONITOR,
+        Told::ByNobody => BESIDE,
+    }
 }
 
 /// A file, a version and what fails it.
@@ -189,14 +194,11 @@ pub(crate) fn read(text: &str, cases: &[Case]) -> Proofs {
                 }
             }
             [_, name, _, _, _, found] => {
-                let (case, cites) = match found.strip_suffix(BESIDE) {
-                    Some(case) => (case, false),
-                    None => (*found, true),
-                };
+                let (case, told) = who_told(found);
                 let index = by_name.get(case);
                 let defect = index.and_then(|index| Defect::named(name, cases[*index].tests));
                 if let (Some(index), Some(defect)) = (index, defect) {
-                    let proof = Proof { defect: defect.name, cites };
+                    let proof = Proof { defect: defect.name, told };
                     proofs.defects.insert((defect.side, defect.name), Some((*index, proof)));
                 }
             }
@@ -207,9 +209,15 @@ pub(crate) fn read(text: &str, cases: &[Case]) -> Proofs {
 }
 
 fn proof(by: &str, side: Side) -> Option<Proof> {
-    let (name, cites) = match by.strip_suffix(BESIDE) {
-        Some(name) => (name, false),
-        None => (by, true),
-    };
-    Some(Proof { defect: Defect::named(name, side)?.name, cites })
+    let (name, told) = who_told(by);
+    Some(Proof { defect: Defect::named(name, side)?.name, told })
+}
+
+/// A name without the mark behind it, and what the mark means.
+fn who_told(by: &str) -> (&str, Told) {
+    match (by.strip_suffix(BESIDE), by.strip_suffix(MONITOR)) {
+        (Some(name), _) => (name, Told::ByNobody),
+        (_, Some(name)) => (name, Told::ByMonitor),
+        _ => (by, Told::ByScenario),
+    }
 }

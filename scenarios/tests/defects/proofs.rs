@@ -24,8 +24,18 @@ pub(crate) static HONEST: [Defect; 2] = [Defect::none(Side::Server), Defect::non
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Proof {
     pub(crate) defect: &'static str,
-    /// Whether a failure cites a clause that the defect breaks.
-    pub(crate) cites: bool,
+    pub(crate) told: Told,
+}
+
+/// Who tells what the defect breaks: who reports a failure that cites such a clause. The order is from the worst to the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Told {
+    /// Nobody: the failures cite other clauses.
+    ByNobody,
+    /// A monitor, which would have reported it in another scenario too.
+    ByMonitor,
+    /// The scenario: one of its lines or properties.
+    ByScenario,
 }
 
 /// Everything that is proved, and everything that is not.
@@ -131,11 +141,13 @@ impl Played<'_> {
         let standard = Standard::of(self.case.version)?;
         let rows_from = rows_from(self.case);
         let of_row =
-            |failure: &&Failure| failure.found_by != FoundBy::Expectation || failure.line >= rows_from;
-        let mut failures = self.result.failures.iter().filter(of_row).peekable();
-        failures.peek()?;
-        let cites = failures.any(|failure| self.defect.is_told_by(standard, failure));
-        Some(Proof { defect: self.defect.name, cites })
+            self.result.failures.iter().filter(|failure| failure.line == 0 || failure.line >= rows_from);
+        let told = of_row.map(|failure| match &failure.found_by {
+            _ if !self.defect.is_told_by(standard, failure) => Told::ByNobody,
+            FoundBy::Monitor(_) => Told::ByMonitor,
+            _ => Told::ByScenario,
+        });
+        Some(Proof { defect: self.defect.name, told: told.max()? })
     }
 
     pub(crate) fn passes(&self) -> bool {

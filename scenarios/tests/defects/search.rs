@@ -7,7 +7,7 @@ use mqttspec_scenarios::clauses::Standard;
 use mqttspec_scenarios::defects::Defect;
 use mqttspec_scenarios::run::{Case, Side};
 
-use crate::proofs::{Check, HONEST, Played, Proof, Proofs, in_parallel, play};
+use crate::proofs::{Check, HONEST, Played, Proof, Proofs, Told, in_parallel, play};
 
 /// How many cases are played for a defect that no other search found, and for a check.
 const PATIENCE: usize = 200;
@@ -71,7 +71,7 @@ impl Seen {
     fn note(&mut self, index: usize, defect: &'static Defect, played: &Played<'_>) {
         let Some(proof) = played.proof() else { return };
         let key = (defect.side, defect.name);
-        let into = if proof.cites { &mut self.defects } else { &mut self.beside };
+        let into = if proof.told == Told::ByNobody { &mut self.beside } else { &mut self.defects };
         into.entry(key).or_insert((index, proof));
         for check in Check::all() {
             if !self.checks.contains_key(&check) && played.shows(&check) {
@@ -110,11 +110,11 @@ fn prove_file(file: &[usize], cases: &[Case]) -> (Vec<(usize, Option<Proof>)>, S
             let played = play(case, defect);
             seen.note(*index, defect, &played);
             if let Some(this) = played.proof() {
-                let cites = this.cites;
-                if cites || proof.is_none() {
+                let told = this.told;
+                if proof.as_ref().is_none_or(|best| best.told < told) {
                     proof = Some(this);
                 }
-                if cites {
+                if told == Told::ByScenario {
                     used.insert(defect.name);
                     break;
                 }

@@ -134,8 +134,8 @@ pub(super) static DEFECTS: &[Defect] = &[
         }),
     server("takes-malformed-packets", "takes no notice of malformed packets")
         .breaks(
-            &["MQTT-3.1.4-1", "MQTT-3.8.3-5", "MQTT-4.13.1-1"],
-            &["MQTT-3.1.4-1", "MQTT-3.8.3-4", "MQTT-4.8.0-1"],
+            &["MQTT-3.1.4-1", "MQTT-3.8.3-5", "MQTT-3.14.1-1", "MQTT-4.13.1-1"],
+            &["MQTT-3.1.4-1", "MQTT-3.8.3-4", "MQTT-3.14.1-1", "MQTT-4.8.0-1"],
         )
         .tolerates_misdeeds()
         .hears_malformed(|_, _| Vec::new())
