@@ -91,9 +91,9 @@ fn render_counts(text: &mut String, proofs: &Proofs) {
             text,
             "| {what} | {} | {} | {} | {} | {} |",
             told.len(),
-            count(Some(Told::ByScenario)),
-            count(Some(Told::ByMonitor)),
-            count(Some(Told::ByNobody)),
+            count(Some(Told::Scenario)),
+            count(Some(Told::Monitor)),
+            count(Some(Told::Nobody)),
             count(None)
         );
     }
@@ -110,9 +110,9 @@ fn render_counts(text: &mut String, proofs: &Proofs) {
 
 fn beside(proof: &Proof) -> &'static str {
     match proof.told {
-        Told::ByScenario => "",
-        Told::ByMonitor => MONITOR,
-        Told::ByNobody => BESIDE,
+        Told::Scenario => "",
+        Told::Monitor => MONITOR,
+        Told::Nobody => BESIDE,
     }
 }
 
@@ -216,8 +216,8 @@ fn proof(by: &str, side: Side) -> Option<Proof> {
 /// A name without the mark behind it, and what the mark means.
 fn who_told(by: &str) -> (&str, Told) {
     match (by.strip_suffix(BESIDE), by.strip_suffix(MONITOR)) {
-        (Some(name), _) => (name, Told::ByNobody),
-        (_, Some(name)) => (name, Told::ByMonitor),
-        _ => (by, Told::ByScenario),
+        (Some(name), _) => (name, Told::Nobody),
+        (_, Some(name)) => (name, Told::Monitor),
+        _ => (by, Told::Scenario),
     }
 }

@@ -31,11 +31,11 @@ pub(crate) struct Proof {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Told {
     /// Nobody: the failures cite other clauses.
-    ByNobody,
+    Nobody,
     /// A monitor, which would have reported it in another scenario too.
-    ByMonitor,
+    Monitor,
     /// The scenario: one of its lines or properties.
-    ByScenario,
+    Scenario,
 }
 
 /// Everything that is proved, and everything that is not.
@@ -143,9 +143,9 @@ impl Played<'_> {
         let of_row =
             self.result.failures.iter().filter(|failure| failure.line == 0 || failure.line >= rows_from);
         let told = of_row.map(|failure| match &failure.found_by {
-            _ if !self.defect.is_told_by(standard, failure) => Told::ByNobody,
-            FoundBy::Monitor(_) => Told::ByMonitor,
-            _ => Told::ByScenario,
+            _ if !self.defect.is_told_by(standard, failure) => Told::Nobody,
+            FoundBy::Monitor(_) => Told::Monitor,
+            _ => Told::Scenario,
         });
         Some(Proof { defect: self.defect.name, told: told.max()? })
     }

@@ -71,7 +71,7 @@ impl Seen {
     fn note(&mut self, index: usize, defect: &'static Defect, played: &Played<'_>) {
         let Some(proof) = played.proof() else { return };
         let key = (defect.side, defect.name);
-        let into = if proof.told == Told::ByNobody { &mut self.beside } else { &mut self.defects };
+        let into = if proof.told == Told::Nobody { &mut self.beside } else { &mut self.defects };
         into.entry(key).or_insert((index, proof));
         for check in Check::all() {
             if !self.checks.contains_key(&check) && played.shows(&check) {
@@ -114,7 +114,7 @@ fn prove_file(file: &[usize], cases: &[Case]) -> (Vec<(usize, Option<Proof>)>, S
                 if proof.as_ref().is_none_or(|best| best.told < told) {
                     proof = Some(this);
                 }
-                if told == Told::ByScenario {
+                if told == Told::Scenario {
                     used.insert(defect.name);
                     break;
                 }
