@@ -91,7 +91,7 @@ pub(crate) struct RunArguments {
     /// Writes report.html, report.json, report.md, statements.md and junit.xml into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
-    /// How many scenarios run side by side; the results do not depend on it [default: one for each processor; 64 before a live broker]
+    /// How many scenarios run side by side; the results do not depend on it [default: one for each processor; 128 before a live broker]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
     /// Only this row of the scenarios' tables, by its first column
@@ -138,6 +138,9 @@ pub(crate) struct LiveArguments {
     /// Waits as long as scenarios say; otherwise those that need long are skipped
     #[arg(long)]
     pub(crate) patient: bool,
+    /// Skips what waits for a second or longer, or for a clock of the broker, such as a Keep Alive or an expiry
+    #[arg(long, conflicts_with = "patient")]
+    pub(crate) quick: bool,
 }
 
 impl LiveArguments {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use mqttspec_net::transport::{ClientTls, TlsError};
 use mqttspec_scenarios::live::profile::{Profile, ProfileError};
-use mqttspec_scenarios::live::{Credentials, LiveError, LiveOptions, Progress, run_live};
+use mqttspec_scenarios::live::{Credentials, JOBS, LiveError, LiveOptions, Progress, Took, run_live};
 use mqttspec_scenarios::results::SuiteResult;
 use mqttspec_scenarios::suite::{KeepTrace, Plan};
 use mqttspec_scenarios::verdict::Verdict;
@@ -15,9 +15,6 @@ use thiserror::Error;
 use crate::Trouble;
 use crate::arguments::RunArguments;
 use crate::run::style;
-
-/// How many runs go on side by side where nobody says otherwise: they mostly wait.
-const JOBS: usize = 64;
 
 /// Why a live broker cannot be judged.
 #[derive(Debug, Error)]
@@ -61,6 +58,7 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, L
         keep: if arguments.report.is_some() { KeepTrace::All } else { KeepTrace::Failing },
         patient: live.patient,
         named: live.as_typed(),
+        quick: live.quick,
         profile,
     }))
 }
@@ -91,6 +89,17 @@ pub(crate) fn run(plan: &Plan, options: &LiveOptions) -> Result<SuiteResult, Tro
             bad += u32::from(matches!(case.verdict, Verdict::Fail | Verdict::Error));
             bar.set_message(format!("{bad} failed  {}", case.file));
             bar.inc(1);
+        }
+        Progress::Over { brisk, by_the_clock } => {
+            let seconds = |took: Took| took.took.as_secs_f64();
+            let text = format!(
+                "played {} cases in {:.1} s; {} wait for a second or longer or for a clock of the server, the others were done after {:.1} s\n",
+                brisk.cases + by_the_clock.cases,
+                seconds(brisk).max(seconds(by_the_clock)),
+                by_the_clock.cases,
+                seconds(brisk),
+            );
+            bar.suspend(|| drop(anstream::stderr().write_all(text.as_bytes())));
         }
     });
     bar.finish_and_clear();

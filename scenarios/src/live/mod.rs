@@ -32,6 +32,9 @@ use self::profile::Profile;
 use crate::results::{CaseResult, SuiteResult};
 use crate::suite::{KeepTrace, Plan};
 
+/// How many runs go on side by side where nobody says otherwise: they mostly wait.
+pub const JOBS: usize = 128;
+
 /// Which server is judged, and how.
 #[derive(Clone, Debug)]
 pub struct LiveOptions {
@@ -56,6 +59,8 @@ pub struct LiveOptions {
     /// How the command line named the target, for the commands that play a case again: `--profile profiles/mosquitto.toml`. Where it is
     /// empty they name the address, or the command that starts the server.
     pub named: String,
+    /// Leaves out what waits for a second or longer, or for a clock of the server.
+    pub quick: bool,
 }
 
 impl Default for LiveOptions {
@@ -67,10 +72,11 @@ impl Default for LiveOptions {
             credentials: None,
             seed: 0,
             seeds: 1,
-            jobs: 64,
+            jobs: JOBS,
             keep: KeepTrace::default(),
             patient: false,
             named: String::new(),
+            quick: false,
         }
     }
 }
@@ -146,6 +152,22 @@ pub enum Progress<'p> {
     },
     /// Something that takes a while, in words.
     Doing(&'p str),
+    /// All cases are done.
+    Over {
+        /// The cases that neither wait for long nor for a clock of the server.
+        brisk: Took,
+        /// The others: they wait for a second or longer, or for an interval of the server to run out.
+        by_the_clock: Took,
+    },
+}
+
+/// How long cases took that were played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Took {
+    /// How many they are.
+    pub cases: usize,
+    /// From the beginning of the first of all cases to the end of the last of these.
+    pub took: Duration,
 }
 
 /// Judges a live server by every case of the plan that tests servers.

@@ -1,13 +1,14 @@
 //! Where a case is played: beside the others, on a server of its own, by itself, or not at all, and why.
 
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use super::probes::Found;
 use super::profile::Profile;
-use super::schedule::{self, Limits};
+use super::schedule::{self, Limits, Scheduled};
 use crate::notation::{
     Action, Cell, Content, Direction, DiskFault, Fault, FaultKind, Field, HostName, Hosts, PacketPattern,
-    PacketType, Scenario, StepKind, Test, Value,
+    PacketType, StepKind, Test, Value,
 };
 use crate::run::Case;
 use crate::run::cast::SERVER;
@@ -15,6 +16,22 @@ use crate::run::server::STORE;
 
 /// The longest Client Identifier of a scenario that still has room for a token: every server takes 23 bytes (MQTT 5.0 §3.1.3.1).
 const LONGEST_ID: usize = 15;
+
+/// A wait from which on a case counts as one that waits for long.
+const LONG: Duration = Duration::from_secs(1);
+
+/// An interval that may run out while a case is played, in seconds.
+const SHORT_INTERVAL: RangeInclusive<u64> = 1..=60;
+
+/// The fields of packets, and the options of servers, that set a clock of the server.
+const CLOCKS: [&str; 6] = [
+    "keep_alive",
+    "server_keep_alive",
+    "will_delay",
+    "session_expiry",
+    "session_expiry_maximum",
+    "message_expiry",
+];
 
 /// Where a case is played.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +56,8 @@ pub(crate) struct Placed {
     pub(crate) place: Place,
     /// How long it takes at least.
     pub(crate) waits: Duration,
+    /// Whether it waits for long, or for a clock of the server: an interval that runs out, such as a Keep Alive.
+    pub(crate) by_the_clock: bool,
 }
 
 /// What placing goes by.
@@ -50,23 +69,33 @@ pub(crate) struct Placing<'p> {
     pub(crate) limits: Limits,
     /// Whether every Client needs credentials that the scenarios do not have.
     pub(crate) has_credentials: bool,
+    /// Whether what waits for long, or for a clock of the server, is left out.
+    pub(crate) quick: bool,
 }
 
 impl Placing<'_> {
     /// Where to play a case.
     pub(crate) fn place(&self, case: &Case) -> Placed {
-        let mut placed = Placed { case: case.clone(), place: Place::Beside, waits: Duration::ZERO };
+        let mut placed =
+            Placed { case: case.clone(), place: Place::Beside, waits: Duration::ZERO, by_the_clock: false };
         match self.decide(case) {
-            Ok((scenario, waits, place)) => {
-                placed.case.scenario = scenario.into();
-                (placed.waits, placed.place) = (waits, place);
+            Ok((scheduled, place)) => {
+                placed.case.scenario = scheduled.scenario.into();
+                (placed.waits, placed.place) = (scheduled.waits, place);
+                placed.by_the_clock = scheduled.longest >= LONG || sets_a_clock(&placed.case);
+                if placed.by_the_clock && self.quick {
+                    placed.place = Place::Nowhere(
+                        "waits for a second or longer, or for a clock of the server: left out by --quick"
+                            .to_owned(),
+                    );
+                }
             }
             Err(reason) => placed.place = Place::Nowhere(reason),
         }
         placed
     }
 
-    fn decide(&self, case: &Case) -> Result<(Scenario, Duration, Place), String> {
+    fn decide(&self, case: &Case) -> Result<(Scheduled, Place), String> {
         if !self.found.versions.contains(&case.version) {
             return Err(format!("the target does not speak MQTT {}", case.version));
         }
@@ -79,7 +108,7 @@ impl Placing<'_> {
             return Err(format!("needs a server with {}", options.join(" ")));
         }
         let crashes = self.crashes(case)?;
-        let (scenario, waits) = schedule::live(&case.scenario, case.version, self.limits)
+        let scheduled = schedule::live(&case.scenario, case.version, self.limits)
             .map_err(|needed| format!("needs {needed:?} of real time; --patient waits"))?;
         let place = if own || (crashes || is_unnamed(case)) && self.starts {
             Place::Own(options)
@@ -95,7 +124,7 @@ impl Placing<'_> {
         {
             return Err("needs a server that takes any credentials".to_owned());
         }
-        Ok((scenario, waits, place))
+        Ok((scheduled, place))
     }
 
     fn needs(&self, case: &Case) -> Result<(), String> {
@@ -246,7 +275,12 @@ fn is_on_server(fault: &Fault) -> bool {
 /// Whether the scenario would be another one with a token before its names: where sizes count to the byte, where a wildcard meets topics of
 /// the server, where Client Identifiers are as long as they may be.
 fn is_unnamed(case: &Case) -> bool {
-    let mut unnamed = case.scenario.broker.iter().any(|option| option.name == "maximum_packet_size");
+    let mut unnamed = case.scenario.broker.iter().any(|option| match option.name.as_str() {
+        "maximum_packet_size" => true,
+        // A list of users may say which topics they may use.
+        "users" => ["publish", "subscribe"].iter().any(|word| option.value.contains(word)),
+        _ => false,
+    });
     let (mut wildcard, mut dollar) = (false, false);
     each_field(case, &mut |field| {
         unnamed |= field.name == "maximum_packet_size";
@@ -294,6 +328,19 @@ fn sends_raw(case: &Case) -> bool {
         raw |= matches!(&step.kind, StepKind::Line { content: Content::Raw(_), .. });
     });
     raw
+}
+
+/// Whether the case sets a clock of the server that may run out while it is played.
+fn sets_a_clock(case: &Case) -> bool {
+    let mut sets = case.scenario.broker.iter().any(|option| {
+        CLOCKS.contains(&option.name.as_str())
+            && option.value.parse().is_ok_and(|seconds| SHORT_INTERVAL.contains(&seconds))
+    });
+    each_field(case, &mut |field| {
+        sets |= CLOCKS.contains(&field.name.as_str())
+            && matches!(&field.test, Test::Equal(Value::Number(number)) if SHORT_INTERVAL.contains(&number.value));
+    });
+    sets
 }
 
 /// Whether a CONNECT of the scenario says who its user is.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use mqttspec_codec::Version;
 use tokio::task::LocalSet;
+use tokio::time::Instant;
 
 use super::cleaning;
 use super::launcher::{Instance, LaunchError};
@@ -19,6 +20,7 @@ use super::wire::Reach;
 use crate::results::RunResult;
 use crate::run::ground::Pace;
 use crate::run::{self, Case};
+use crate::suite::KeepTrace;
 use crate::verdict::Verdict;
 
 /// What every run needs to know.
@@ -31,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) pace: Pace,
     pub(crate) reach: Reach,
     pub(crate) prober: Prober,
+    /// Whose traces are kept.
+    pub(crate) keep: KeepTrace,
     /// The server that all share, if it can be crashed and started.
     pub(crate) instance: Option<Rc<Instance>>,
     /// Whether servers can be started here.
@@ -48,13 +52,19 @@ pub(crate) struct Played {
     pub(crate) index: usize,
     pub(crate) runs: Vec<RunResult>,
     pub(crate) took: Duration,
+    pub(crate) begun: Instant,
     /// Whether a message of another run came: the server does not keep runs apart.
     pub(crate) strayed: bool,
+    /// Whether what failed may be due to somebody's lack of time.
+    pub(crate) timed: bool,
+    /// Whether the server that all share still answered when something had failed on it.
+    pub(crate) alive: bool,
 }
 
 impl Played {
     pub(crate) fn of(index: usize, run: RunResult) -> Self {
-        Self { index, runs: vec![run], took: Duration::ZERO, strayed: false }
+        let begun = Instant::now();
+        Self { index, runs: vec![run], took: Duration::ZERO, begun, strayed: false, timed: true, alive: true }
     }
 
     /// Whether both failed at the same lines.
@@ -78,8 +88,12 @@ impl Played {
 
 impl Shared {
     pub(crate) async fn is_alive(&self) -> bool {
-        let version = self.found.versions.last().copied().unwrap_or(Version::V3_1_1);
-        self.prober.is_alive(version, self.pace.patience * 2).await
+        self.prober.is_alive(self.version(), self.pace.patience * 2).await
+    }
+
+    /// The newest version that the server speaks.
+    pub(crate) fn version(&self) -> Version {
+        self.found.versions.last().copied().unwrap_or(Version::V3_1_1)
     }
 
     /// What a case has on the wire for Keep Alive 0: something else only where the server refuses it, and where the scenario says nothing of it.
@@ -109,13 +123,17 @@ impl Shared {
 }
 
 /// Plays a case in its place, under each of its seeds.
-pub(crate) async fn play(shared: Rc<Shared>, index: usize, placed: Placed, pace: Pace) -> Played {
-    let begun = tokio::time::Instant::now();
+pub(crate) async fn play(shared: Rc<Shared>, index: usize, placed: Placed, mut pace: Pace) -> Played {
+    if !placed.by_the_clock {
+        // Clocks of servers are coarse. What follows at once from what came before is not late because of them.
+        pace.late = pace.late.min(pace.patience);
+    }
+    let begun = Instant::now();
     let mut runs = Vec::new();
-    let mut strayed = false;
+    let (mut strayed, mut timed) = (false, false);
     for offset in 0..u64::from(shared.seeds) {
         let seed = shared.seed.wrapping_add(offset);
-        let mut run = match &placed.place {
+        let (mut run, by_time) = match &placed.place {
             Place::Own(options) => play_on_own(&shared, &placed, options, seed, pace).await,
             Place::Alone { unnamed } => {
                 play_on_shared(&shared, &placed, seed, pace, *unnamed, &mut strayed).await
@@ -125,9 +143,14 @@ pub(crate) async fn play(shared: Rc<Shared>, index: usize, placed: Placed, pace:
         for failure in &mut run.failures {
             failure.command = shared.command(&placed.case, seed);
         }
+        timed |= by_time;
         runs.push(run);
     }
-    Played { index, runs, took: begun.elapsed(), strayed }
+    let mut played = Played { index, runs, took: begun.elapsed(), begun, strayed, timed, alive: true };
+    if played.is_bad() && !matches!(placed.place, Place::Own(_)) {
+        played.alive = shared.is_alive().await;
+    }
+    played
 }
 
 pub(crate) async fn play_on_shared(
@@ -137,7 +160,7 @@ pub(crate) async fn play_on_shared(
     pace: Pace,
     unnamed: bool,
     strayed: &mut bool,
-) -> RunResult {
+) -> (RunResult, bool) {
     let token = (!unnamed).then(|| shared.next_token());
     // Where nobody may come without credentials, a Client that has none shows it.
     let none_asked = placed.case.scenario.broker.iter().any(|option| option.name == "allow_anonymous");
@@ -153,7 +176,7 @@ pub(crate) async fn play_on_shared(
         power,
         limit: limit(placed.waits, pace),
     };
-    let run = in_a_set_of_its_own(&placed.case, seed, surroundings).await;
+    let run = in_a_set_of_its_own(shared, &placed.case, seed, surroundings).await;
     *strayed |= names.has_strayed();
     let left = names.take_left_behind();
     cleaning::clean(&shared.prober, left, placed.case.version, &shared.next_token(), shared.pace.patience)
@@ -167,16 +190,16 @@ pub(crate) async fn play_on_own(
     options: &[(String, String)],
     seed: u64,
     pace: Pace,
-) -> RunResult {
+) -> (RunResult, bool) {
     let profile = &shared.profile;
     let start = if options.is_empty() { &profile.start } else { &profile.start_with_options };
     let Some(start) = start else {
-        return broken("the profile does not say how a server is started".to_owned(), seed);
+        return (broken("the profile does not say how a server is started".to_owned(), seed), false);
     };
     let text = profile.options_text(options).unwrap_or_default();
     let instance = match Instance::launch(profile, start, &text).await {
         Ok(instance) => Rc::new(instance),
-        Err(error) => return broken(launch_failed(&error, options), seed),
+        Err(error) => return (broken(launch_failed(&error, options), seed), true),
     };
     // What the options ask of Clients is the scenario's business.
     let credentials = shared.credentials.clone().filter(|_| options.is_empty());
@@ -185,12 +208,12 @@ pub(crate) async fn play_on_own(
     let reach = Reach { port: instance.port(), ..shared.reach.clone() };
     let surroundings =
         Surroundings { reach, names, pace, power: Some(instance.clone()), limit: limit(placed.waits, pace) };
-    let mut run = in_a_set_of_its_own(&placed.case, seed, surroundings).await;
+    let (mut run, by_time) = in_a_set_of_its_own(shared, &placed.case, seed, surroundings).await;
     instance.stop().await;
     if matches!(run.verdict, Verdict::Fail | Verdict::Error) {
         run.output = instance.output();
     }
-    run
+    (run, by_time)
 }
 
 pub(crate) fn launch_failed(error: &LaunchError, options: &[(String, String)]) -> String {
@@ -199,9 +222,15 @@ pub(crate) fn launch_failed(error: &LaunchError, options: &[(String, String)]) -
 }
 
 /// A run's tasks end with the run.
-pub(crate) async fn in_a_set_of_its_own(case: &Case, seed: u64, surroundings: Surroundings) -> RunResult {
+pub(crate) async fn in_a_set_of_its_own(
+    shared: &Shared,
+    case: &Case,
+    seed: u64,
+    surroundings: Surroundings,
+) -> (RunResult, bool) {
     let set = LocalSet::new();
-    set.run_until(run::run_live(case, seed, surroundings)).await
+    let with_trace = shared.keep == KeepTrace::All;
+    set.run_until(run::run_live(case, seed, surroundings, with_trace)).await
 }
 
 /// What reports call the target.
@@ -222,7 +251,8 @@ pub(crate) fn limit(waits: Duration, pace: Pace) -> Duration {
 }
 
 /// Deadlines scale with the round trip that was measured.
-pub(crate) fn pace(profile: &Profile, round_trip: Duration) -> Pace {
+pub(crate) fn pace(profile: &Profile, found: &Found) -> Pace {
+    let round_trip = found.round_trip;
     let tolerance = profile.tolerance;
     let milliseconds = Duration::from_millis;
     Pace {
@@ -234,6 +264,7 @@ pub(crate) fn pace(profile: &Profile, round_trip: Duration) -> Pace {
         quiet: milliseconds(500) + round_trip * 5,
         shorter: 5,
         travel: milliseconds(20) + round_trip * 2,
+        subscribing: found.subscribing,
     }
 }
 

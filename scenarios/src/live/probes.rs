@@ -30,6 +30,15 @@ pub(crate) const KEEP_ALIVE_0: &str = "keep_alive_0";
 /// How long a server may take for what it need not do before it answers.
 const A_MOMENT: Duration = Duration::from_millis(200);
 
+/// How often is tried how soon a Subscription is in force.
+const TRIES: u32 = 5;
+
+/// How long is waited for a message before the next one is sent.
+const BETWEEN_FENCES: Duration = Duration::from_millis(20);
+
+/// So many times as long as it took at most is waited behind each SUBACK.
+const SETTLING: u32 = 3;
+
 /// Why a live server cannot be judged.
 #[derive(Debug, thiserror::Error)]
 pub enum ContactError {
@@ -98,6 +107,8 @@ pub(crate) struct Found {
     pub(crate) versions: Vec<Version>,
     /// How long a PINGREQ and its PINGRESP take, the longest of some.
     pub(crate) round_trip: Duration,
+    /// How long is waited behind a SUBACK until the Subscription is in force.
+    pub(crate) subscribing: Duration,
     /// What it can do, by name, in the order in which it is printed.
     pub(crate) capabilities: Vec<(String, String)>,
 }
@@ -196,11 +207,51 @@ impl Prober {
         if !self.takes_keep_alive_0(guest.version).await {
             capabilities.push((KEEP_ALIVE_0.to_owned(), "0".to_owned()));
         }
+        let subscribing = self.in_force_after(guest.version).await;
+        capabilities.push(("subscriptions_in_force".to_owned(), in_force_text(subscribing)));
+        let subscribing = subscribing * SETTLING;
         for mut guest in guests {
             // It is over either way.
             let _ = guest.send(Packet::Disconnect(mqttspec_codec::Disconnect::normal())).await;
         }
-        Ok(Found { versions, round_trip, capabilities })
+        Ok(Found { versions, round_trip, subscribing, capabilities })
+    }
+
+    /// How long behind its SUBACK a Subscription was in force for a message of another connection, the longest of some tries: a server of
+    /// several nodes may answer before all of them know (the standard does not say how soon they must).
+    async fn in_force_after(&self, version: Version) -> Duration {
+        let mut longest = Duration::ZERO;
+        for number in 0..TRIES {
+            // Each try has connections of its own, for each may be at another node.
+            let reader = format!("{}probef{number}", self.token);
+            let writer = format!("{}probeg{number}", self.token);
+            let tried = self.tried_fence(version, &reader, &writer).await;
+            longest = longest.max(tried.unwrap_or_default());
+        }
+        longest
+    }
+
+    async fn tried_fence(&self, version: Version, reader: &str, writer: &str) -> Option<Duration> {
+        let topic = TopicName::try_from(reader).ok()?;
+        let mut reader = self.visit(version, reader, TIME_TO_ANSWER).await?;
+        let mut writer = self.visit(version, writer, TIME_TO_ANSWER).await?;
+        reader.send(subscribe(topic.as_str())?.into()).await?;
+        while !matches!(reader.receive().await?, Packet::SubAck(_)) {}
+        let acknowledged = Instant::now();
+        let mut sent = Vec::new();
+        while acknowledged.elapsed() < TIME_TO_ANSWER {
+            // The payload says which message it is: the first that comes was the first that met the Subscription.
+            let number = sent.len();
+            sent.push(acknowledged.elapsed());
+            writer.send(Publish::new(topic.clone(), number.to_string()).into()).await?;
+            if let Ok(packet) = timeout(BETWEEN_FENCES, reader.receive()).await
+                && let Packet::Publish(publish) = packet?
+            {
+                let number: usize = std::str::from_utf8(&publish.payload).ok()?.parse().ok()?;
+                return if number == 0 { Some(Duration::ZERO) } else { sent.get(number).copied() };
+            }
+        }
+        None
     }
 
     /// Whether the server still answers a CONNECT.
@@ -421,6 +472,13 @@ impl Prober {
             Some(kept)
         };
         tried.await.unwrap_or(false)
+    }
+}
+
+fn in_force_text(after: Duration) -> String {
+    match after.as_millis() {
+        0 => "with SUBACK".to_owned(),
+        after => format!("{after} ms after SUBACK; {} ms are waited", after * u128::from(SETTLING)),
     }
 }
 

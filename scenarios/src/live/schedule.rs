@@ -16,15 +16,21 @@ pub(crate) struct Limits {
     pub(crate) silence: Duration,
 }
 
-/// The scenario as it is played live in this version, and how long it takes at least.
+/// A scenario with its live times.
+#[derive(Clone, Debug)]
+pub(crate) struct Scheduled {
+    pub(crate) scenario: Scenario,
+    /// The longest single wait that it asks for.
+    pub(crate) longest: Duration,
+    /// All waits together: it takes at least so long.
+    pub(crate) waits: Duration,
+}
+
+/// The scenario as it is played live in this version, and how long it waits.
 ///
 /// # Errors
 /// The real time that it needs, if that is more than the limits say.
-pub(crate) fn live(
-    scenario: &Scenario,
-    version: Version,
-    limits: Limits,
-) -> Result<(Scenario, Duration), Duration> {
+pub(crate) fn live(scenario: &Scenario, version: Version, limits: Limits) -> Result<Scheduled, Duration> {
     let mut scenario = scenario.clone();
     let mut adapter = Adapter { version, limits, longest: Duration::ZERO, waits: Duration::ZERO };
     adapter.steps(&mut scenario.steps, 1);
@@ -37,7 +43,7 @@ pub(crate) fn live(
     }
     match limits.wait {
         Some(limit) if adapter.longest > limit => Err(adapter.longest),
-        _ => Ok((scenario, adapter.waits)),
+        _ => Ok(Scheduled { scenario, longest: adapter.longest, waits: adapter.waits }),
     }
 }
 
@@ -199,8 +205,8 @@ mod tests {
     }
 
     fn adapted(body: &str, wait: u64) -> Result<String, Duration> {
-        let (scenario, _) = live(&scenario(body), Version::V5, limits(wait))?;
-        Ok(scenario.to_string().split_once("\n\n").unwrap().1.to_owned())
+        let scheduled = live(&scenario(body), Version::V5, limits(wait))?;
+        Ok(scheduled.scenario.to_string().split_once("\n\n").unwrap().1.to_owned())
     }
 
     #[test]

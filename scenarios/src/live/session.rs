@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use mqttspec_codec::Version;
 use mqttspec_net::transport::{LiveNet, Scheme};
-use tokio::task::{Id, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::time::Instant;
 
 use super::launcher::Instance;
 use super::names::Credentials;
@@ -18,7 +19,7 @@ use super::schedule::Limits;
 use super::tokens::token;
 use super::unhurried::Unhurried;
 use super::wire::Reach;
-use super::{LiveError, LiveOptions, Progress};
+use super::{LiveError, LiveOptions, Progress, Took};
 use crate::results::{CaseResult, FORMAT, SuiteResult, Target, TargetKind};
 use crate::run::Side;
 use crate::run::ground::Pace;
@@ -26,13 +27,10 @@ use crate::suite::{Plan, summary};
 use crate::verdict::Verdict;
 
 /// How many servers are started side by side for cases that need one of their own.
-const OWN_SERVERS: usize = 16;
+const OWN_SERVERS: usize = 32;
 
 /// How many cases that failed are played again side by side.
-const AGAIN: usize = 32;
-
-/// While many play, what is timed is waited for so much longer only; what is later is judged when it is played again.
-const QUICK: Duration = Duration::from_millis(1500);
+const AGAIN: usize = 48;
 
 /// The longest wait that a scenario may ask for, unless the user is patient.
 const LONGEST_WAIT: Duration = Duration::from_secs(6);
@@ -81,14 +79,39 @@ struct Session<'s> {
     results: BTreeMap<usize, CaseResult>,
     /// The server is gone for good: why.
     gone: Option<String>,
+    /// Those that were played and neither wait for long nor for a clock of the server.
+    brisk: Account,
+    /// The others that were played.
+    by_the_clock: Account,
 }
 
-/// What came of playing cases side by side, besides what went well.
-#[derive(Default)]
-struct Beside {
-    bad: BTreeMap<usize, Played>,
-    /// Under way when the server died.
-    disturbed: Vec<usize>,
+/// A case that is being played beside others.
+struct Running {
+    index: usize,
+    /// On a server of its own.
+    is_own: bool,
+    /// What came of it the first time, if it is played again.
+    before: Option<Played>,
+    task: AbortHandle,
+}
+
+/// How many cases of a kind are done, and when the last of them was.
+#[derive(Clone, Copy, Default)]
+struct Account {
+    cases: usize,
+    last: Option<Instant>,
+}
+
+impl Account {
+    fn add(&mut self) {
+        self.cases += 1;
+        self.last = Some(Instant::now());
+    }
+
+    fn since(self, begun: Instant) -> Took {
+        let took = self.last.map_or(Duration::ZERO, |last| last.saturating_duration_since(begun));
+        Took { cases: self.cases, took }
+    }
 }
 
 impl<'s> Session<'s> {
@@ -147,7 +170,7 @@ impl<'s> Session<'s> {
             }
         };
         found.overrule(&profile.capabilities);
-        let pace = pace(&profile, found.round_trip);
+        let pace = pace(&profile, &found);
         let name = name(&profile, &reach, starts);
         let shared = Shared {
             name,
@@ -158,6 +181,7 @@ impl<'s> Session<'s> {
             reach,
             token: prober.token.clone(),
             prober,
+            keep: options.keep,
             instance,
             starts,
             profile,
@@ -173,6 +197,8 @@ impl<'s> Session<'s> {
             notes: Vec::new(),
             results: BTreeMap::new(),
             gone: None,
+            brisk: Account::default(),
+            by_the_clock: Account::default(),
         };
         session.place(plan);
         progress(Progress::Met {
@@ -194,6 +220,7 @@ impl<'s> Session<'s> {
             starts: shared.starts,
             limits: Limits { wait: (!self.options.patient).then_some(LONGEST_WAIT), silence: SILENCE },
             has_credentials: shared.credentials.is_some(),
+            quick: self.options.quick,
         };
         let servers = plan.cases.iter().filter(|case| case.tests == Side::Server);
         self.placed = servers.map(|case| placing.place(case)).collect();
@@ -224,91 +251,99 @@ impl<'s> Session<'s> {
                 self.done(Played::of(index, run), progress);
             }
         }
+        let begun = Instant::now();
         let is_beside = |placed: &Placed| matches!(placed.place, Place::Beside | Place::Own(_));
         let all = (0..self.placed.len()).filter(|index| is_beside(&self.placed[*index])).collect();
-        let quick = Pace { late: self.shared.pace.late.min(QUICK), ..self.shared.pace };
-        let first = self.play_beside(all, self.options.jobs.max(1), quick, progress).await;
-        // What failed while many played is played again apart from them. What fails there in the same way counts, unless somebody was kept
-        // waiting meanwhile: then it is played once more while nothing else goes on.
-        let mut alone = first.disturbed;
-        let again: Vec<usize> = first.bad.keys().copied().collect();
-        if !again.is_empty() {
-            progress(Progress::Doing("playing again what failed"));
-        }
-        let unhurried = Unhurried::watch();
-        let mut second = self.play_beside(again, AGAIN, self.shared.pace, progress).await;
-        let calm = unhurried.is_calm();
-        alone.append(&mut second.disturbed);
-        for (index, played) in second.bad {
-            let same = first.bad.get(&index).is_some_and(|before| before.is_like(&played));
-            if same && calm {
-                self.done(played, progress);
-            } else {
-                alone.push(index);
-            }
-        }
+        let mut alone = self.play_beside(all, progress).await;
         let is_alone = |placed: &Placed| matches!(placed.place, Place::Alone { .. });
         alone.extend((0..self.placed.len()).filter(|index| is_alone(&self.placed[*index])));
-        alone.sort_unstable();
+        alone.sort_unstable_by_key(|index| (self.placed[*index].by_the_clock, *index));
         alone.dedup();
         for index in alone {
             self.play_alone(index, progress).await;
         }
+        progress(Progress::Over {
+            brisk: self.brisk.since(begun),
+            by_the_clock: self.by_the_clock.since(begun),
+        });
     }
 
-    /// Plays cases side by side. What goes well is done.
-    async fn play_beside(
-        &mut self,
-        cases: Vec<usize>,
-        jobs: usize,
-        pace: Pace,
-        progress: &mut dyn FnMut(Progress<'_>),
-    ) -> Beside {
+    /// Plays cases side by side, those that wait longest first. What fails while many play, the first time with half the patience, is
+    /// played again when all have begun and those that are left mostly wait. What fails there in the same way counts; but where it may be
+    /// due to lack of time, only if everybody got theirs meanwhile. Gives the cases that are to be played while nothing else goes on.
+    async fn play_beside(&mut self, cases: Vec<usize>, progress: &mut dyn FnMut(Progress<'_>)) -> Vec<usize> {
+        let shared = self.shared.clone();
+        let jobs = self.options.jobs.max(1);
+        let unhurried = Unhurried::watch(
+            &shared.prober,
+            shared.version(),
+            format!("{}calm", shared.token),
+            shared.found.round_trip,
+        );
+        let first = Pace { patience: shared.pace.patience / 2, ..shared.pace };
         let (mut own, mut beside): (Vec<usize>, Vec<usize>) =
             cases.into_iter().partition(|index| matches!(self.placed[*index].place, Place::Own(_)));
-        // Taken from the end, those that wait longest first: the others are played meanwhile.
+        // Taken from the end.
         own.sort_by_key(|index| self.placed[*index].waits);
         beside.sort_by_key(|index| self.placed[*index].waits);
-        let mut running: BTreeMap<Id, (usize, bool)> = BTreeMap::new();
+        let mut again: Vec<Played> = Vec::new();
+        let mut alone = Vec::new();
         let mut set = JoinSet::new();
-        let mut outcome = Beside::default();
+        let mut running: BTreeMap<Id, Running> = BTreeMap::new();
         loop {
             for (queue, most, is_own) in [(&mut own, OWN_SERVERS.min(jobs), true), (&mut beside, jobs, false)]
             {
-                while running.values().filter(|(_, own)| *own == is_own).count() < most
+                while running.values().filter(|one| one.is_own == is_own).count() < most
                     && let Some(index) = queue.pop()
                 {
-                    let id = set
-                        .spawn_local(play(self.shared.clone(), index, self.placed[index].clone(), pace))
-                        .id();
-                    running.insert(id, (index, is_own));
+                    let placed = self.placed[index].clone();
+                    let pace = if placed.by_the_clock { shared.pace } else { first };
+                    let task = set.spawn_local(play(shared.clone(), index, placed, pace));
+                    running.insert(task.id(), Running { index, is_own, before: None, task });
                 }
             }
-            let Some(joined) = set.join_next_with_id().await else { return outcome };
+            let works = |one: &Running| one.before.is_none() && !self.placed[one.index].by_the_clock;
+            if own.is_empty() && beside.is_empty() && !running.values().any(works) {
+                again.sort_by_key(|played| self.placed[played.index].waits);
+                while running.values().filter(|one| one.before.is_some()).count() < AGAIN.min(jobs)
+                    && let Some(before) = again.pop()
+                {
+                    let (index, placed) = (before.index, self.placed[before.index].clone());
+                    let is_own = matches!(placed.place, Place::Own(_));
+                    let task = set.spawn_local(play(shared.clone(), index, placed, shared.pace));
+                    running.insert(task.id(), Running { index, is_own, before: Some(before), task });
+                }
+            }
+            let Some(joined) = set.join_next_with_id().await else { return alone };
             let id = joined.as_ref().map_or_else(tokio::task::JoinError::id, |(id, _)| *id);
-            let Some((index, on_own)) = running.remove(&id) else { continue };
+            // What was aborted is not there any more.
+            let Some(Running { index, before, .. }) = running.remove(&id) else { continue };
             let played = match joined {
                 Ok((_, played)) => played,
-                Err(_) => Played::of(index, panicked(self.shared.seed)),
+                Err(_) => Played::of(index, panicked(shared.seed)),
             };
             if !played.is_bad() {
                 self.done(played, progress);
-                continue;
+            } else if !played.alive {
+                // Whoever did it, all that were under way on that server are played again by themselves.
+                alone.push(index);
+                for (_, one) in running.extract_if(.., |_, one| !one.is_own) {
+                    one.task.abort();
+                    alone.push(one.index);
+                }
+                self.revive().await;
+            } else if played.strayed {
+                alone.push(index);
+            } else if let Some(before) = before {
+                let by_time = played.timed || before.timed;
+                if before.is_like(&played) && (!by_time || unhurried.is_calm_since(played.begun)) {
+                    self.done(played, progress);
+                } else {
+                    alone.push(index);
+                }
+            } else {
+                again.push(played);
             }
-            if played.strayed {
-                outcome.disturbed.push(index);
-                continue;
-            }
-            if on_own || self.shared.is_alive().await {
-                outcome.bad.insert(index, played);
-                continue;
-            }
-            // Whoever did it, all that were under way are played again by themselves.
-            outcome.disturbed.push(index);
-            outcome.disturbed.extend(running.values().map(|(index, _)| *index));
-            running.clear();
-            set.shutdown().await;
-            self.revive().await;
         }
     }
 
@@ -320,9 +355,8 @@ impl<'s> Session<'s> {
             return;
         }
         let placed = self.placed[index].clone();
-        let on_own = matches!(placed.place, Place::Own(_));
         let mut played = play(self.shared.clone(), index, placed, self.shared.pace).await;
-        if played.is_bad() && !on_own && !self.shared.is_alive().await {
+        if !played.alive {
             // A process that ends closes its port a moment before it has ended.
             tokio::time::sleep(Duration::from_millis(300)).await;
             let how = self.shared.instance.as_ref().and_then(|instance| instance.ended());
@@ -354,8 +388,8 @@ impl<'s> Session<'s> {
             }
             return;
         }
-        let until = tokio::time::Instant::now() + COMES_BACK;
-        while tokio::time::Instant::now() < until {
+        let until = Instant::now() + COMES_BACK;
+        while Instant::now() < until {
             if shared.is_alive().await {
                 return;
             }
@@ -368,7 +402,11 @@ impl<'s> Session<'s> {
     }
 
     fn done(&mut self, played: Played, progress: &mut dyn FnMut(Progress<'_>)) {
-        let case = &self.placed[played.index].case;
+        let Placed { case, place, by_the_clock, .. } = &self.placed[played.index];
+        if !matches!(place, Place::Nowhere(_)) {
+            let account = if *by_the_clock { &mut self.by_the_clock } else { &mut self.brisk };
+            account.add();
+        }
         let result = summary(case, played.runs, self.options.keep, Some(played.took));
         self.results.insert(played.index, result);
         let (done, of) = (self.results.len(), self.placed.len());

@@ -84,6 +84,7 @@ impl Director<'_> {
 
     async fn step(&mut self, step: &Step) -> Flow {
         self.stage.set_line(self.lines.of_span(step.span));
+        self.subscriptions_are_in_force().await;
         match &step.kind {
             StepKind::Line { .. } | StepKind::Verb { .. } | StepKind::Told { .. } | StepKind::Ask { .. } => {
                 self.act(step).await
@@ -169,6 +170,7 @@ impl Director<'_> {
                 event: None,
                 clauses: Vec::new(),
                 at: self.stage.now(),
+                timed: true,
             };
             self.findings.found.push(found);
         }
@@ -217,6 +219,15 @@ impl Director<'_> {
     pub(crate) async fn sent_has_arrived(&mut self) {
         if let Some(sent) = self.sent_at.take() {
             self.until(sent + self.longest_latency + Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Waits until the Subscriptions that were acknowledged are in force, where the server acknowledges them before they are.
+    async fn subscriptions_are_in_force(&mut self) {
+        if !self.pace.subscribing.is_zero()
+            && let Some(acknowledged) = self.stage.take_subscribed()
+        {
+            self.until(acknowledged + self.pace.subscribing).await;
         }
     }
 
@@ -286,6 +297,7 @@ impl Director<'_> {
             event,
             clauses: Vec::new(),
             at,
+            timed: event.is_none(),
         }
     }
 }

@@ -179,7 +179,7 @@ impl Director<'_> {
             let early =
                 format!("{} after {:?}", self.describe(arrival), arrival.at.saturating_sub(window.begun));
             let expected = format!("{} not before {:?}", expected.text(), from.saturating_sub(window.begun));
-            return Err(self.found(expected, early, Some(arrival.event)).into());
+            return Err(Found { timed: true, ..self.found(expected, early, Some(arrival.event)) }.into());
         }
         self.stage.with_lane(lane, |state| state.inbox.pop_front());
         self.stage.answered(arrival.event, self.stage.line());
@@ -290,10 +290,9 @@ impl Director<'_> {
             self.until(self.done_at + silence).await;
             return match self.front(lane, false) {
                 Some(arrival) if !matches!(arrival.what, Arrived::Ended) => {
-                    let expected = Expected::Nothing(lasting).text();
-                    Err(self
-                        .found(self.directed(lane, &expected), self.describe(&arrival), Some(arrival.event))
-                        .into())
+                    let expected = self.directed(lane, &Expected::Nothing(lasting).text());
+                    let found = self.found(expected, self.describe(&arrival), Some(arrival.event));
+                    Err(Found { timed: true, ..found }.into())
                 }
                 _ => Ok(()),
             };
@@ -312,7 +311,8 @@ impl Director<'_> {
             }
             Some((_, arrival)) => {
                 let actual = self.describe(&arrival);
-                Err(self.found(self.directed(lane, expected), actual, Some(arrival.event)).into())
+                let found = self.found(self.directed(lane, expected), actual, Some(arrival.event));
+                Err(Found { timed: true, ..found }.into())
             }
             None => Err(self
                 .nothing_came(&[lane], &self.directed(lane, "PINGRESP (in proof of nothing)"), window)
@@ -344,6 +344,7 @@ impl Director<'_> {
                     Some(arrival.event),
                 );
                 found.found_by = crate::verdict::FoundBy::LeftOver;
+                found.timed = true;
                 Err(found.into())
             }
             _ => Ok(()),

@@ -44,6 +44,9 @@ pub(crate) struct Found {
     /// Clauses of its own; those of the case where there are none.
     pub(crate) clauses: Vec<&'static str>,
     pub(crate) at: Duration,
+    /// Whether it may be due to somebody's lack of time: nothing came, or what came was out of its time. What came with the wrong
+    /// content does not depend on time.
+    pub(crate) timed: bool,
 }
 
 impl From<Found> for Stop {
@@ -68,6 +71,7 @@ impl Found {
             event: Some(violation.event),
             clauses: violation.clauses,
             at: event.at,
+            timed: true,
         }
     }
 
@@ -82,6 +86,7 @@ impl Found {
             event: Some(broken.event),
             clauses: Vec::new(),
             at: history.events()[broken.event].at,
+            timed: true,
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct Pace {
     pub(crate) shorter: u32,
     /// How long what is sent may be under way where no fault delays it.
     pub(crate) travel: Duration,
+    /// How long after its SUBACK a Subscription may not be in force yet.
+    pub(crate) subscribing: Duration,
 }
 
 impl Pace {
@@ -50,6 +52,7 @@ impl Pace {
         quiet: Duration::from_secs(3),
         shorter: 1,
         travel: LATENCY,
+        subscribing: Duration::ZERO,
     };
 }
 

@@ -181,15 +181,21 @@ pub fn run(case: &Case, seed: u64) -> RunResult {
 /// Runs a case once, for what is wanted.
 #[must_use]
 pub fn run_for(case: &Case, seed: u64, wanted: Wanted) -> RunResult {
-    judged(case, seed, perform(case, seed, wanted.defect), wanted.trace)
+    judged(case, seed, perform(case, seed, wanted.defect), wanted.trace).0
 }
 
-/// Runs a case once before a live server. The case's times are those of live targets already.
-pub(crate) async fn run_live(case: &Case, seed: u64, surroundings: Surroundings) -> RunResult {
-    judged(case, seed, perform_live(case, seed, surroundings).await, true)
+/// Runs a case once before a live server, and says whether its failure may be due to somebody's lack of time. The case's times are those
+/// of live targets already.
+pub(crate) async fn run_live(
+    case: &Case,
+    seed: u64,
+    surroundings: Surroundings,
+    with_trace: bool,
+) -> (RunResult, bool) {
+    judged(case, seed, perform_live(case, seed, surroundings).await, with_trace)
 }
 
-fn judged(case: &Case, seed: u64, performed: Performed, with_trace: bool) -> RunResult {
+fn judged(case: &Case, seed: u64, performed: Performed, with_trace: bool) -> (RunResult, bool) {
     let version = case.version;
     let mut found = performed.findings.found;
     let (verdict, reason) = match performed.end {
@@ -206,6 +212,7 @@ fn judged(case: &Case, seed: u64, performed: Performed, with_trace: bool) -> Run
     for violation in monitors::judge(&performed.history) {
         found.push(Found::of_violation(violation, &performed.history));
     }
+    let timed = verdict.is_some() || found.iter().any(|found| found.timed);
     let level = found.iter().map(|found| found.level).max().unwrap_or(Level::Must);
     let failed = if found.is_empty() { Verdict::Pass } else { Verdict::Fail };
     let verdict = verdict.unwrap_or(failed);
@@ -215,7 +222,7 @@ fn judged(case: &Case, seed: u64, performed: Performed, with_trace: bool) -> Run
     let failures =
         found.into_iter().map(|found| found.into_failure(case, seed, &performed.history, &trace)).collect();
     let endured = Endured::of(&case.scenario, &performed.history);
-    RunResult {
+    let result = RunResult {
         seed,
         verdict,
         level,
@@ -228,7 +235,8 @@ fn judged(case: &Case, seed: u64, performed: Performed, with_trace: bool) -> Run
         trace,
         history_hash: performed.hash,
         output: Vec::new(),
-    }
+    };
+    (result, timed)
 }
 
 /// What is left when a run is over.

@@ -61,12 +61,14 @@ struct State {
     lanes: Vec<LaneState>,
     /// The line that the director is at, for what happens because of it.
     line: u32,
+    /// When a Subscription was acknowledged last, until somebody asks.
+    subscribed: Option<Duration>,
 }
 
 impl Stage {
     pub(crate) fn new(lanes: Vec<LaneInfo>, now: impl Fn() -> Duration + 'static) -> Self {
         let states = lanes.iter().map(|_| LaneState::default()).collect();
-        let state = State { history: History::new(lanes), lanes: states, line: 0 };
+        let state = State { history: History::new(lanes), lanes: states, line: 0, subscribed: None };
         Self { state: RefCell::new(state), changed: Notify::new(), now: Box::new(now) }
     }
 
@@ -93,6 +95,12 @@ impl Stage {
     fn push(&self, connection: Option<ConnectionKey>, line: u32, what: What) -> usize {
         let at = self.now();
         let mut state = self.state.borrow_mut();
+        if matches!(
+            what,
+            What::Received { packet: Packet::SubAck(_), .. } | What::Told(Told::Subscribed { .. })
+        ) {
+            state.subscribed = Some(at);
+        }
         state.history.push(Event { at, connection, line, what });
         let index = state.history.events().len() - 1;
         drop(state);
@@ -159,6 +167,11 @@ impl Stage {
     /// Says which line an arrival answered to.
     pub(crate) fn answered(&self, event: usize, line: u32) {
         self.state.borrow_mut().history.set_line(event, line);
+    }
+
+    /// When a Subscription was acknowledged last, if one was since somebody asked.
+    pub(crate) fn take_subscribed(&self) -> Option<Duration> {
+        self.state.borrow_mut().subscribed.take()
     }
 
     pub(crate) fn set_line(&self, line: u32) {

@@ -259,6 +259,7 @@ impl Director<'_> {
                     Some(event),
                 );
                 found.found_by = crate::verdict::FoundBy::LeftOver;
+                found.timed = true;
                 return Err(found.into());
             }
         }
