@@ -114,7 +114,7 @@ impl Site {
         if host != SERVER {
             self.clients.crash(host);
             if let Some(faults) = self.faults.get(host) {
-                faults.cut(Cut::Reset);
+                faults.cut(Cut::HalfOpen);
             }
             return Ok(());
         }
