@@ -542,6 +542,8 @@ asyncio.run(main())
             scenario("b/kills.mqtt", "device connects\ndevice publishes t \"die\"\ndevice pings\n"),
             scenario("c/silences.mqtt", "device connects\ndevice publishes t \"hang\"\ndevice pings\n"),
             scenario("d/lives.mqtt", lives),
+            // What ends the server is what the scenario expects: a close.
+            scenario("e/kills-last.mqtt", "device connects\ndevice publishes t \"die\"\ndevice < closed\n"),
         ];
         let plan = plan(&sources, &Selection::default());
         assert_eq!(plan.errors, []);
@@ -564,7 +566,9 @@ asyncio.run(main())
             assert_eq!(of(file, "3.1.1").verdict, Verdict::Pass, "{all}");
         }
         let kills = of("b/kills.mqtt", "3.1.1");
-        assert!(kills.verdict == Verdict::Error && kills.reason.contains("exit status: 7"), "{all}");
+        for kills in [kills, of("e/kills-last.mqtt", "3.1.1")] {
+            assert!(kills.verdict == Verdict::Error && kills.reason.contains("exit status: 7"), "{all}");
+        }
         let shown = kills.shown.as_ref().expect("its last packets are kept");
         assert!(shown.trace.events.iter().any(|event| event.text.contains("die")), "{all}");
         let silences = of("c/silences.mqtt", "3.1.1");
@@ -574,7 +578,8 @@ asyncio.run(main())
             suite.cases.iter().filter(|case| case.version == "5.0").all(|case| case.verdict == Verdict::Skip),
             "{all}"
         );
-        assert_eq!(suite.notes, ["the target does not speak MQTT 5.0: 4 cases skipped"]);
+        assert_eq!(suite.notes[0], "the target does not speak MQTT 5.0: 5 cases skipped");
+        assert!(suite.notes.iter().any(|note| note.contains("ended (exit status: 7) in mid run")), "{all}");
         assert!(suite.target.output.iter().any(|line| line == "dying"), "{:?}", suite.target.output);
     }
 }

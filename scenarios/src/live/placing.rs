@@ -7,8 +7,8 @@ use super::probes::Found;
 use super::profile::Profile;
 use super::schedule::{self, Limits, Scheduled};
 use crate::notation::{
-    Action, Cell, Content, Direction, DiskFault, Fault, FaultKind, Field, HostName, Hosts, PacketPattern,
-    PacketType, StepKind, Test, Value,
+    Action, Atom, Cell, Content, Direction, DiskFault, Fault, FaultKind, Field, HostName, Hosts,
+    PacketPattern, PacketType, RawBytes, StepKind, Test, Value,
 };
 use crate::run::Case;
 use crate::run::cast::SERVER;
@@ -295,21 +295,28 @@ fn is_unnamed(case: &Case) -> bool {
         wildcard |= topic.starts_with(['#', '+']);
         dollar |= topic.starts_with('$') && !topic.starts_with("$share/");
     });
-    unnamed || wildcard && dollar || breaks_and_receives(case)
+    unnamed || wildcard && dollar || breaks_among_others(case)
 }
 
-/// Whether bytes that are no packet, whose names are not changed, may come to somebody who expects a message.
-fn breaks_and_receives(case: &Case) -> bool {
+/// Whether bytes that are no packet, whose names are not changed, may come to somebody who expects a message, or take over the Session of
+/// another run.
+fn breaks_among_others(case: &Case) -> bool {
     let breaks = |content: &Content| match content {
         Content::Packet(pattern) => !pattern.patches.is_empty(),
         Content::Raw(_) => true,
         _ => false,
     };
     let is_publish = |content: &Content| matches!(content, Content::Packet(pattern) if pattern.packet_type == PacketType::Publish);
-    let (mut broken, mut receives) = (false, false);
+    let connects = |content: &Content| match content {
+        Content::Packet(pattern) => pattern.packet_type == PacketType::Connect && !pattern.patches.is_empty(),
+        Content::Raw(raw) => starts_a_connect(raw),
+        _ => false,
+    };
+    let (mut broken, mut receives, mut names_itself) = (false, false, false);
     case.scenario.walk(&mut |step| match &step.kind {
         StepKind::Line { direction, content, .. } => {
             broken |= breaks(content);
+            names_itself |= connects(content);
             receives |= *direction == Direction::ToClient && is_publish(content);
         }
         StepKind::Verb { action: Action::Receives { .. }, .. } => receives = true,
@@ -318,8 +325,15 @@ fn breaks_and_receives(case: &Case) -> bool {
     let rows = case.scenario.table.iter().flat_map(|table| &table.rows).enumerate();
     for (_, row) in rows.filter(|(index, _)| case.row.is_none_or(|row| row == *index)) {
         broken |= row.cells.iter().any(|cell| matches!(cell, Cell::Content(content) if breaks(content)));
+        names_itself |=
+            row.cells.iter().any(|cell| matches!(cell, Cell::Content(content) if connects(content)));
     }
-    broken && receives
+    names_itself || broken && receives
+}
+
+/// Whether the bytes begin as a CONNECT does.
+fn starts_a_connect(raw: &RawBytes) -> bool {
+    matches!(raw.atoms.first(), Some(Atom::Bytes(bytes)) if bytes.first() == Some(&0x10))
 }
 
 fn sends_raw(case: &Case) -> bool {

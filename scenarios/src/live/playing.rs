@@ -209,6 +209,13 @@ pub(crate) async fn play_on_own(
     let surroundings =
         Surroundings { reach, names, pace, power: Some(instance.clone()), limit: limit(placed.waits, pace) };
     let (mut run, by_time) = in_a_set_of_its_own(shared, &placed.case, seed, surroundings).await;
+    // A crash that the scenario asks for leaves no such trace.
+    if let Some(how) = instance.ended() {
+        run.verdict = Verdict::Error;
+        run.reason = format!(
+            "the server ended ({how}) in this scenario; its last packets are those of the transcript"
+        );
+    }
     instance.stop().await;
     if matches!(run.verdict, Verdict::Fail | Verdict::Error) {
         run.output = instance.output();

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use mqttspec_codec::Version;
@@ -218,7 +218,10 @@ impl<'s> Session<'s> {
             found: &shared.found,
             profile: &shared.profile,
             starts: shared.starts,
-            limits: Limits { wait: (!self.options.patient).then_some(LONGEST_WAIT), silence: SILENCE },
+            limits: Limits {
+                wait: (!self.options.patient).then_some(LONGEST_WAIT),
+                silence: if self.options.patient { Duration::MAX } else { SILENCE },
+            },
             has_credentials: shared.credentials.is_some(),
             quick: self.options.quick,
         };
@@ -254,13 +257,24 @@ impl<'s> Session<'s> {
         let begun = Instant::now();
         let is_beside = |placed: &Placed| matches!(placed.place, Place::Beside | Place::Own(_));
         let all = (0..self.placed.len()).filter(|index| is_beside(&self.placed[*index])).collect();
-        let mut alone = self.play_beside(all, progress).await;
+        let mut suspects = BTreeSet::new();
+        let mut alone = self.play_beside(all, &mut suspects, progress).await;
         let is_alone = |placed: &Placed| matches!(placed.place, Place::Alone { .. });
         alone.extend((0..self.placed.len()).filter(|index| is_alone(&self.placed[*index])));
         alone.sort_unstable_by_key(|index| (self.placed[*index].by_the_clock, *index));
         alone.dedup();
         for index in alone {
             self.play_alone(index, progress).await;
+        }
+        let held = |index: &&usize| self.results.get(index).is_some_and(|case| case.verdict == Verdict::Pass);
+        let held: Vec<String> =
+            suspects.iter().filter(held).map(|index| self.placed[*index].case.name()).collect();
+        if !held.is_empty() {
+            self.notes.push(format!(
+                "{} cases failed beside others and held when they were played again: {}",
+                held.len(),
+                held.join(", ")
+            ));
         }
         progress(Progress::Over {
             brisk: self.brisk.since(begun),
@@ -270,8 +284,14 @@ impl<'s> Session<'s> {
 
     /// Plays cases side by side, those that wait longest first. What fails while many play, the first time with half the patience, is
     /// played again when all have begun and those that are left mostly wait. What fails there in the same way counts; but where it may be
-    /// due to lack of time, only if everybody got theirs meanwhile. Gives the cases that are to be played while nothing else goes on.
-    async fn play_beside(&mut self, cases: Vec<usize>, progress: &mut dyn FnMut(Progress<'_>)) -> Vec<usize> {
+    /// due to lack of time, only if everybody got theirs meanwhile. Gives the cases that are to be played while nothing else goes on, and
+    /// adds to `suspects` those that failed once.
+    async fn play_beside(
+        &mut self,
+        cases: Vec<usize>,
+        suspects: &mut BTreeSet<usize>,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Vec<usize> {
         let shared = self.shared.clone();
         let jobs = self.options.jobs.max(1);
         let unhurried = Unhurried::watch(
@@ -291,6 +311,11 @@ impl<'s> Session<'s> {
         let mut set = JoinSet::new();
         let mut running: BTreeMap<Id, Running> = BTreeMap::new();
         loop {
+            if self.gone.is_some() {
+                // There is nobody to play them with: each says so.
+                alone.extend(own.drain(..).chain(beside.drain(..)));
+                alone.extend(again.drain(..).map(|played| played.index));
+            }
             for (queue, most, is_own) in [(&mut own, OWN_SERVERS.min(jobs), true), (&mut beside, jobs, false)]
             {
                 while running.values().filter(|one| one.is_own == is_own).count() < most
@@ -322,6 +347,9 @@ impl<'s> Session<'s> {
                 Ok((_, played)) => played,
                 Err(_) => Played::of(index, panicked(shared.seed)),
             };
+            if played.is_bad() && played.alive && !played.strayed {
+                suspects.insert(index);
+            }
             if !played.is_bad() {
                 self.done(played, progress);
             } else if !played.alive {
@@ -355,13 +383,14 @@ impl<'s> Session<'s> {
             return;
         }
         let placed = self.placed[index].clone();
+        let is_shared = !matches!(placed.place, Place::Own(_));
         let mut played = play(self.shared.clone(), index, placed, self.shared.pace).await;
+        // Also what passes may end the server: a close may be what the scenario expects.
+        played.alive = !is_shared || self.shared.is_alive().await;
         if !played.alive {
             // A process that ends closes its port a moment before it has ended.
             tokio::time::sleep(Duration::from_millis(300)).await;
-            let how = self.shared.instance.as_ref().and_then(|instance| instance.ended());
-            let how =
-                how.map_or_else(|| "no longer answers a CONNECT".to_owned(), |how| format!("ended ({how})"));
+            let how = self.how_it_ended();
             let reason =
                 format!("the server {how} in this scenario; its last packets are those of the transcript");
             for run in &mut played.runs {
@@ -373,9 +402,17 @@ impl<'s> Session<'s> {
         self.done(played, progress);
     }
 
+    fn how_it_ended(&self) -> String {
+        let how = self.shared.instance.as_ref().and_then(|instance| instance.ended());
+        how.map_or_else(|| "no longer answers a CONNECT".to_owned(), |how| format!("ended ({how})"))
+    }
+
     /// Brings a server back that has died or hangs.
     async fn revive(&mut self) {
         let shared = self.shared.clone();
+        let how = self.how_it_ended();
+        self.notes
+            .push(format!("the server {how} in mid run: what was under way was played again by itself"));
         if let Some(instance) =
             shared.instance.as_ref().filter(|_| shared.starts || shared.profile.kill.is_some())
         {
