@@ -317,18 +317,18 @@ fn host_line(cursor: &mut Cursor<'_>) -> Parsed<StepKind> {
     if word.is_empty() {
         return Err(cursor.expected("a host (`watcher > CONNECT`), a fault or another step"));
     }
-    let known = [FAULT_WORDS, STEP_WORDS, HEADER_WORDS].concat();
-    let meant = nearest(word, known.iter().copied());
     let mut behind = cursor.clone();
     behind.advance(word.len());
     behind.skip_spaces();
     let is_line = matches!(behind.peek(), Some('>' | '<'));
-    let near_verb =
-        VERBS.contains(&behind.peek_word()) || nearest(behind.peek_word(), VERBS.iter().copied()).is_some();
-    if !is_line && !near_verb {
+    let behind = behind.peek_word();
+    // Most lines are as they should be: what they are spelt like is not asked of them.
+    let is_host = is_line || VERBS.contains(&behind) || nearest(behind, VERBS.iter().copied()).is_some();
+    if !is_host {
+        let known = [FAULT_WORDS, STEP_WORDS, HEADER_WORDS].concat();
         return Err(cursor
             .expected("a host and `>`, `<` or a verb, a fault or another step")
-            .did_you_mean(meant));
+            .did_you_mean(nearest(word, known)));
     }
     let host = values::host(cursor)?;
     cursor.skip_spaces();
