@@ -30,16 +30,20 @@ const TOLD: usize = 5;
 /// Judges one `Property` step over a whole run.
 #[must_use]
 pub fn judge(property: &Property, history: &History, deliveries: &Deliveries) -> Vec<Broken> {
+    let subscribers: Vec<(Lane, Groups<'_>)> = subscribers(property, history, deliveries)
+        .into_iter()
+        .map(|subscriber| (subscriber, groups(property, deliveries, subscriber)))
+        .collect();
     property
         .guarantees
         .iter()
         .filter_map(|guarantee| {
             let findings = match guarantee {
-                Guarantee::ExactlyOnce => count(property, history, deliveries, true, true),
-                Guarantee::AtLeastOnce => count(property, history, deliveries, true, false),
-                Guarantee::AtMostOnce => count(property, history, deliveries, false, true),
-                Guarantee::InOrder => order(property, history, deliveries, false),
-                Guarantee::InOrderOfFirstDelivery => order(property, history, deliveries, true),
+                Guarantee::ExactlyOnce => count(&subscribers, history, true, true),
+                Guarantee::AtLeastOnce => count(&subscribers, history, true, false),
+                Guarantee::AtMostOnce => count(&subscribers, history, false, true),
+                Guarantee::InOrder => order(&subscribers, history, deliveries, false),
+                Guarantee::InOrderOfFirstDelivery => order(&subscribers, history, deliveries, true),
             };
             summary(words(*guarantee), property, findings)
         })
@@ -89,17 +93,19 @@ struct Group<'a> {
     deliveries: Vec<&'a Delivery>,
 }
 
+/// By Topic Name and payload.
+type Groups<'a> = BTreeMap<(&'a str, &'a [u8]), Group<'a>>;
+
 fn count(
-    property: &Property,
+    subscribers: &[(Lane, Groups<'_>)],
     history: &History,
-    deliveries: &Deliveries,
     at_least: bool,
     at_most: bool,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for subscriber in subscribers(property, history, deliveries) {
-        let name = &history.info(subscriber).name;
-        for ((topic, payload), group) in groups(property, deliveries, subscriber) {
+    for (subscriber, groups) in subscribers {
+        let name = &history.info(*subscriber).name;
+        for ((topic, payload), group) in groups {
             // What the publisher's side never completed, it still owes; it may come or not.
             let owed = group.publications.iter().filter(|publication| publication.accepted).count();
             let had = group.deliveries.len();
@@ -125,12 +131,8 @@ fn count(
     findings
 }
 
-fn groups<'a>(
-    property: &Property,
-    deliveries: &'a Deliveries,
-    subscriber: Lane,
-) -> BTreeMap<(&'a str, &'a [u8]), Group<'a>> {
-    let mut groups: BTreeMap<(&str, &[u8]), Group<'_>> = BTreeMap::new();
+fn groups<'a>(property: &Property, deliveries: &'a Deliveries, subscriber: Lane) -> Groups<'a> {
+    let mut groups = Groups::new();
     for publication in &deliveries.publications {
         let Some(interest) = deliveries.interest(subscriber, publication) else { continue };
         if publication.refused || !counts(property, interest.qos) {
@@ -149,14 +151,18 @@ fn groups<'a>(
     groups
 }
 
-fn order(property: &Property, history: &History, deliveries: &Deliveries, first_only: bool) -> Vec<Finding> {
+fn order(
+    subscribers: &[(Lane, Groups<'_>)],
+    history: &History,
+    deliveries: &Deliveries,
+    first_only: bool,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for subscriber in subscribers(property, history, deliveries) {
-        let groups = groups(property, deliveries, subscriber);
+    for (subscriber, groups) in subscribers {
         // (publisher, topic, QoS sent, QoS delivered) -> place in the order of sending, and the event, of the last delivery
         let mut last: BTreeMap<(Lane, &str, QoS, QoS), (usize, &Delivery)> = BTreeMap::new();
         let mut seen = BTreeSet::new();
-        for delivery in deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == subscriber) {
+        for delivery in deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == *subscriber) {
             let key = (delivery.topic.as_str(), &delivery.payload[..]);
             // Of equal messages nobody can tell which is which.
             let Some([publication]) = groups.get(&key).map(|group| group.publications.as_slice()) else {
@@ -171,7 +177,7 @@ fn order(property: &Property, history: &History, deliveries: &Deliveries, first_
                     event: delivery.event,
                     text: format!(
                         "{} had {} {} of {} after {}, which was sent later",
-                        history.info(subscriber).name,
+                        history.info(*subscriber).name,
                         delivery.topic,
                         quoted(&delivery.payload),
                         history.info(publication.publisher).name,

@@ -274,12 +274,10 @@ fn perform(case: &Case, seed: u64, defect: Option<&'static Defect>) -> Performed
         Ok(options) => options,
         Err(reason) => return broken(reason),
     };
-    let started = Rc::new(RefCell::new(None::<tokio::time::Instant>));
-    let clock = started.clone();
-    let stage = Rc::new(Stage::new(cast.lanes(), move || {
-        let began = clock.borrow();
-        began.as_ref().map_or(Duration::ZERO, tokio::time::Instant::elapsed)
-    }));
+    let begun = Rc::new(RefCell::new(None::<World>));
+    let clock = begun.clone();
+    let stage =
+        Rc::new(Stage::new(cast.lanes(), move || clock.borrow().as_ref().map_or(Duration::ZERO, World::now)));
     let applications = match applications(case, &cast, &stage, defect) {
         Ok(applications) => applications,
         Err(reason) => return broken(reason),
@@ -304,9 +302,9 @@ fn perform(case: &Case, seed: u64, defect: Option<&'static Defect>) -> Performed
     let findings = Rc::new(RefCell::new(Findings::default()));
     let kept = findings.clone();
     let outcome = builder.run(|world: World| {
-        let (stage, started, cast, applications) = (stage.clone(), started.clone(), &cast, &applications);
+        *begun.borrow_mut() = Some(world.clone());
+        let (stage, cast, applications) = (stage.clone(), &cast, &applications);
         async move {
-            *started.borrow_mut() = Some(tokio::time::Instant::now() - world.now());
             let lanes = cast.clients.len();
             let connections: cast::Connections = Rc::new(RefCell::new(vec![None; lanes]));
             if cast.plays_server {
