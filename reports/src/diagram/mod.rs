@@ -201,7 +201,8 @@ struct Layout<'a> {
     bad_bytes: Vec<(String, u64)>,
     y: u32,
     last_ns: u64,
-    bars: Vec<(usize, Bar, bool)>,
+    /// By lane and number of the connection, and whether it is open.
+    bars: Vec<((usize, u32), Bar, bool)>,
     bands: Bands,
     rows: Vec<Row>,
 }
@@ -270,7 +271,8 @@ impl<'a> Layout<'a> {
             }
             TraceKind::Opened => {
                 self.row(RowKind::Opened, at_ns, (client, client), text, line);
-                self.bars.push((lane, Bar { x: client, top: self.y, bottom: self.y }, true));
+                let bar = Bar { x: client, top: self.y, bottom: self.y };
+                self.bars.push(((lane, event.connection), bar, true));
             }
             TraceKind::Closed => {
                 let ends_itself = matches!(event.text.as_str(), "closes")
@@ -282,7 +284,7 @@ impl<'a> Layout<'a> {
                 if let Some(row) = self.rows.last_mut() {
                     row.middle = self.lanes.label_middle(lane);
                 }
-                self.end_bar(lane);
+                self.end_bar((lane, event.connection));
             }
             TraceKind::Asked | TraceKind::Told => {
                 let word = if event.kind == TraceKind::Asked { "asked to" } else { "told" };
@@ -318,9 +320,9 @@ impl<'a> Layout<'a> {
         });
     }
 
-    fn end_bar(&mut self, lane: usize) {
+    fn end_bar(&mut self, connection: (usize, u32)) {
         let y = self.y;
-        if let Some((_, bar, open)) = self.bars.iter_mut().rfind(|(of, _, open)| *of == lane && *open) {
+        if let Some((_, bar, open)) = self.bars.iter_mut().rfind(|(of, _, open)| *of == connection && *open) {
             bar.bottom = y;
             *open = false;
         }

@@ -55,6 +55,24 @@ fn a_partition_lasts_until_it_is_healed_and_a_cut_does_not_last() {
 }
 
 #[test]
+fn a_connection_ends_where_it_was_lost_though_the_next_is_open_already() {
+    let mut next = event(2, "a", TraceKind::Opened, "opens a connection");
+    next.connection = 2;
+    let diagram = laid_out(
+        &["broker", "a"],
+        vec![
+            event(1, "a", TraceKind::Opened, "opens a connection"),
+            next,
+            event(3, "a", TraceKind::Closed, "closed by a reset"),
+            event(4, "", TraceKind::Note, "later"),
+        ],
+    );
+    let [first, second] = &diagram.bars[..] else { panic!("{:?}", diagram.bars) };
+    assert_eq!((first.bottom, second.top), (diagram.rows[2].y, diagram.rows[1].y));
+    assert!(second.bottom > diagram.rows[3].y, "it is open to the end");
+}
+
+#[test]
 fn a_failure_stands_below_what_it_is_about() {
     let failure = Failure {
         found_by: FoundBy::Expectation,
