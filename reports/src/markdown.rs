@@ -16,6 +16,8 @@ use crate::{ClauseStanding, Coverage, Modules, Outcome, failure, outcome, resili
 const ROOM: usize = 65_000;
 /// As much of it as the names of failures may take for which there is no more room.
 const ROOM_FOR_NAMES: usize = 7_000;
+/// How much of what a case's own server printed is told.
+const LINES_OF_OUTPUT: usize = 20;
 /// Lines of a list that nobody would read to its end.
 const LISTED: usize = 60;
 
@@ -142,6 +144,12 @@ fn one_case(case: &CaseResult) -> String {
     }
     for failure in &case.failures {
         one_failure(&mut out, failure);
+    }
+    let printed = case.shown.as_ref().map_or(&[][..], |run| &run.output);
+    if !printed.is_empty() {
+        out.push_str("Its server printed:\n\n");
+        let from = printed.len().saturating_sub(LINES_OF_OUTPUT);
+        fenced(&mut out, "text", printed[from..].iter().map(String::as_str));
     }
     let printed = failure::printed(case);
     if !printed.is_empty() {

@@ -95,6 +95,16 @@ fn markdown_tells_the_verdict_then_failures_then_modules_and_what_is_missing() {
 }
 
 #[test]
+fn what_the_server_of_a_failed_run_printed_is_told_with_the_failure() {
+    let mut case = suite().cases.into_iter().find(|case| case.shown.is_some()).unwrap();
+    case.shown.as_mut().unwrap().output = vec!["segmentation <fault>".into()];
+    let suite = SuiteResult { cases: vec![case], ..suite() };
+    assert!(markdown::report(&suite).contains("Its server printed:\n\n```text\nsegmentation <fault>\n```"));
+    assert!(plain(&terminal::summary(&suite, 80)).contains("segmentation <fault>"));
+    assert!(html::page(&[suite]).unwrap().contains("segmentation \\u003cfault>"));
+}
+
+#[test]
 fn markdown_fits_a_comment_however_much_fails() {
     let failed = suite().cases.into_iter().find(|case| Outcome::of(case) == Outcome::Failed).unwrap();
     let many = |index: u32| CaseResult { file: format!("wills/number-{index:04}.mqtt"), ..failed.clone() };
