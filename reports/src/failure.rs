@@ -4,6 +4,15 @@ use mqttspec_scenarios::clauses::{Catalogue, Clause, Standard};
 use mqttspec_scenarios::results::CaseResult;
 use mqttspec_scenarios::verdict::{Failure, FoundBy, Requirement};
 
+/// How many failures of one case are told in full: a target that does one thing wrong all the time breaks a monitor with every packet.
+const IN_FULL: usize = 3;
+
+/// The failures of a case that are told in full, and how many are not.
+pub(crate) fn told(case: &CaseResult) -> (&[Failure], usize) {
+    let told = &case.failures[..case.failures.len().min(IN_FULL)];
+    (told, case.failures.len() - told.len())
+}
+
 /// The clause, where it stands and what it asks for: one line a requirement.
 pub(crate) fn requirements(failure: &Failure) -> Vec<String> {
     failure

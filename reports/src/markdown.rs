@@ -142,8 +142,12 @@ fn one_case(case: &CaseResult) -> String {
     if !case.reason.is_empty() {
         fenced(&mut out, "text", case.reason.lines());
     }
-    for failure in &case.failures {
+    let (told, more) = failure::told(case);
+    for failure in told {
         one_failure(&mut out, failure);
+    }
+    if more > 0 {
+        let _ = writeln!(out, "{more} more of the same run: see `report.html`.\n");
     }
     let printed = case.shown.as_ref().map_or(&[][..], |run| &run.output);
     if !printed.is_empty() {

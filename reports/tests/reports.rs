@@ -95,6 +95,17 @@ fn markdown_tells_the_verdict_then_failures_then_modules_and_what_is_missing() {
 }
 
 #[test]
+fn a_run_that_breaks_a_rule_with_every_packet_is_told_in_bounds() {
+    let mut case = suite().cases.into_iter().find(|case| Outcome::of(case) == Outcome::Failed).unwrap();
+    case.failures = vec![failure(); 57];
+    let suite = SuiteResult { cases: vec![case], ..suite() };
+    let told = plain(&terminal::summary(&suite, 100));
+    assert_eq!(told.matches("  found by ").count(), 3);
+    assert!(told.contains("more         54 failures of the same run"), "{told}");
+    assert!(markdown::report(&suite).contains("\n54 more of the same run"));
+}
+
+#[test]
 fn what_the_server_of_a_failed_run_printed_is_told_with_the_failure() {
     let mut case = suite().cases.into_iter().find(|case| case.shown.is_some()).unwrap();
     case.shown.as_mut().unwrap().output = vec!["segmentation <fault>".into()];

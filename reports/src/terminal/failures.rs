@@ -38,11 +38,20 @@ pub fn bad_case(case: &CaseResult, width: u16) -> String {
     if let Some(reading) = &case.reading {
         row(&mut out, "reading", reading, width);
     }
-    for (index, failure) in case.failures.iter().enumerate() {
+    let (told, more) = failure::told(case);
+    for (index, failure) in told.iter().enumerate() {
         if index > 0 {
             out.push('\n');
         }
         one_failure(&mut out, failure, width);
+    }
+    if more > 0 {
+        row(
+            &mut out,
+            "more",
+            &format!("{} of the same run; report.html tells all", super::count(more, "failure")),
+            width,
+        );
     }
     let printed = failure::printed(case);
     if !printed.is_empty() {
