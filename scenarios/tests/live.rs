@@ -58,8 +58,11 @@ fn bad(suite: &SuiteResult) -> String {
 /// On how many servers the cases are spread that ask for no options: those that cannot be played beside others are played side by side so.
 const SERVERS: usize = 8;
 
+/// Options of the broker, by name.
+type Settings = Vec<(String, String)>;
+
 /// The options of the server that a case asks for. A durable store is none: what needs one says so.
-fn options_of(case: &Case) -> Vec<(String, String)> {
+fn options_of(case: &Case) -> Settings {
     let options = case.scenario.broker.iter().filter(|option| option.versions.applies_to(case.version));
     options
         .filter(|option| option.name != "store")
@@ -92,7 +95,7 @@ fn our_broker_on_sockets_holds_what_it_holds_in_the_simulator() {
     let plan = plan(&sources, &Selection::default());
     assert_eq!(plan.errors, []);
     let all = plan.cases.iter().filter(|case| case.tests == Side::Server).count();
-    let mut groups: BTreeMap<(Vec<(String, String)>, usize), Vec<Case>> = BTreeMap::new();
+    let mut groups: BTreeMap<(Settings, usize), Vec<Case>> = BTreeMap::new();
     for (index, case) in plan.cases.into_iter().filter(|case| case.tests == Side::Server).enumerate() {
         let options = options_of(&case);
         let share = if options.is_empty() { index % SERVERS } else { 0 };

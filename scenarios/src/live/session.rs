@@ -355,10 +355,13 @@ impl<'s> Session<'s> {
             } else if !played.alive {
                 // Whoever did it, all that were under way on that server are played again by themselves.
                 alone.push(index);
-                for (_, one) in running.extract_if(.., |_, one| !one.is_own) {
-                    one.task.abort();
-                    alone.push(one.index);
-                }
+                running.retain(|_, one| {
+                    if !one.is_own {
+                        one.task.abort();
+                        alone.push(one.index);
+                    }
+                    one.is_own
+                });
                 self.revive().await;
             } else if played.strayed {
                 alone.push(index);
