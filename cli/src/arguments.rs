@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mqttspec_codec::Version;
 use mqttspec_net::transport::Target;
-use mqttspec_scenarios::notation::Version;
 
 /// Runs MQTT scenarios on a simulated network and says which clauses of the standard hold.
 #[derive(Debug, Parser)]

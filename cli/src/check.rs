@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
-use mqttspec_scenarios::notation;
+use mqttspec_notation as notation;
 
 use crate::arguments::CheckArguments;
 use crate::sources::SourcesError;

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
-use mqttspec_scenarios::suite::Selection;
+use mqttspec_runner::suite::Selection;
 
 use crate::arguments::ListArguments;
 use crate::{HOLDS, NOT_JUDGED, Trouble, sources};

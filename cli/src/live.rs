@@ -4,12 +4,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use mqttspec_judge::results::SuiteResult;
+use mqttspec_judge::verdict::Verdict;
 use mqttspec_net::transport::{ClientTls, TlsError};
-use mqttspec_scenarios::live::profile::{Profile, ProfileError};
-use mqttspec_scenarios::live::{Credentials, JOBS, LiveError, LiveOptions, Progress, Took, run_live};
-use mqttspec_scenarios::results::SuiteResult;
-use mqttspec_scenarios::suite::{KeepTrace, Plan};
-use mqttspec_scenarios::verdict::Verdict;
+use mqttspec_runner::live::profile::{Profile, ProfileError};
+use mqttspec_runner::live::{Credentials, JOBS, LiveError, LiveOptions, Progress, Took, run_live};
+use mqttspec_runner::suite::{KeepTrace, Plan};
 use thiserror::Error;
 
 use crate::Trouble;

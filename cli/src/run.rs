@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use mqttspec_judge::results::SuiteResult;
+use mqttspec_judge::verdict::Verdict;
 use mqttspec_reports::terminal;
-use mqttspec_scenarios::results::SuiteResult;
-use mqttspec_scenarios::suite::{self, KeepTrace, Plan, Selection, SuiteOptions};
-use mqttspec_scenarios::verdict::Verdict;
+use mqttspec_runner::suite::{self, KeepTrace, Plan, Selection, SuiteOptions};
 
 use crate::arguments::RunArguments;
 use crate::{Trouble, expect, live, sources};

@@ -2,11 +2,13 @@
 
 pub(crate) mod arguments;
 mod print;
+mod watch;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::serve::watch::{Wanted, Watch};
 use mqttspec_broker::options::Redirect;
 use mqttspec_broker::{Options, Users, UsersError};
 use mqttspec_net::broker::{Entrance, Limits, ServeError, Server};
@@ -14,7 +16,6 @@ use mqttspec_net::store::{NoStore, RedbStore, Store, StoreError};
 use mqttspec_net::tap::Tap;
 use mqttspec_net::transport::{ServerTls, TlsError, TlsNet, WebSocketNet};
 use mqttspec_net::{Clock, TcpNet};
-use mqttspec_scenarios::watch::{Wanted, Watch};
 use mqttspec_world::{Listener, Net};
 use thiserror::Error;
 use tokio::task::LocalSet;

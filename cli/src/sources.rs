@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mqttspec_scenarios::suite::{self, Plan, Selection, Source};
+use mqttspec_runner::suite::{self, Plan, Selection, Source};
 use thiserror::Error;
 
 /// Why there is nothing to run.

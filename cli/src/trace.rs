@@ -4,13 +4,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anstyle::Style;
+use mqttspec_codec::Role;
+use mqttspec_codec::Version;
+use mqttspec_judge::Case;
+use mqttspec_judge::results::RunResult;
+use mqttspec_judge::verdict::Verdict;
 use mqttspec_reports::diagram::{self, Diagram, Observer};
 use mqttspec_reports::{capture, seconds, terminal};
-use mqttspec_scenarios::notation::Version;
-use mqttspec_scenarios::results::RunResult;
-use mqttspec_scenarios::run::{Case, Side, run as run_once};
-use mqttspec_scenarios::suite::{self, KeepTrace, Plan, Selection, SuiteOptions};
-use mqttspec_scenarios::verdict::Verdict;
+use mqttspec_runner::run::run as run_once;
+use mqttspec_runner::suite::{self, KeepTrace, Plan, Selection, SuiteOptions};
 use thiserror::Error;
 
 use crate::arguments::{SideName, TraceArguments};
@@ -102,8 +104,8 @@ fn chosen<'p>(plan: &'p Plan, arguments: &TraceArguments) -> Result<&'p Case, So
         return Err(SourcesError::OtherVersion { file, version, has: has.join(" ") });
     }
     let side = arguments.tests.map(|name| match name {
-        SideName::Server => Side::Server,
-        SideName::Client => Side::Client,
+        SideName::Server => Role::Server,
+        SideName::Client => Role::Client,
     });
     let of_side = |case: &&Case| side.is_none_or(|side| side == case.tests);
     if !of_version.iter().copied().any(|case| of_side(&case)) {

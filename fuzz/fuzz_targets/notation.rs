@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| mqttspec_scenarios::notation::fuzz::file(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| mqttspec_notation::fuzz::file(input));

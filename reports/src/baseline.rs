@@ -11,8 +11,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use mqttspec_scenarios::results::SuiteResult;
-use mqttspec_scenarios::verdict::Verdict;
+use mqttspec_judge::results::SuiteResult;
+use mqttspec_judge::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use mqttspec_scenarios::results::{CaseResult, SuiteResult};
+use mqttspec_judge::results::{CaseResult, SuiteResult};
 
 use crate::{Coverage, Outcome};
 

@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mqttspec_scenarios::clauses::{Catalogue, Clause, Origin, Standard};
-use mqttspec_scenarios::results::SuiteResult;
-use mqttspec_scenarios::verdict::{Level, Verdict};
+use mqttspec_judge::results::SuiteResult;
+use mqttspec_judge::verdict::Verdict;
+use mqttspec_spec::Level;
+use mqttspec_spec::{Catalogue, Clause, Origin, Standard};
 
 use crate::Outcome;
 

@@ -1,8 +1,9 @@
 //! A failure told in parts that every report lays out in its own way.
 
-use mqttspec_scenarios::clauses::{Catalogue, Clause, Standard};
-use mqttspec_scenarios::results::CaseResult;
-use mqttspec_scenarios::verdict::{Failure, FoundBy, Requirement};
+use mqttspec_judge::results::CaseResult;
+use mqttspec_judge::verdict::{Failure, FoundBy};
+use mqttspec_spec::Requirement;
+use mqttspec_spec::{Catalogue, Clause, Standard};
 
 /// How many failures of one case are told in full: a target that does one thing wrong all the time breaks a monitor with every packet.
 const IN_FULL: usize = 3;

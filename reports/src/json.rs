@@ -3,7 +3,7 @@
 //!
 //! Each case stands on a line of its own, so that line-based tools show which cases differ between two reports.
 
-use mqttspec_scenarios::results::{FORMAT, SuiteResult};
+use mqttspec_judge::results::{FORMAT, SuiteResult};
 use serde::Serialize;
 use thiserror::Error;
 

@@ -3,8 +3,8 @@
 //! What does not decide the exit code must not make a viewer red: a failure that is only recommended or contested is a skipped test
 //! case with the failure as its output, unless the run was strict; each test suite has the property `strict`.
 
-use mqttspec_scenarios::results::{CaseResult, SuiteResult};
-use mqttspec_scenarios::verdict::Verdict;
+use mqttspec_judge::results::{CaseResult, SuiteResult};
+use mqttspec_judge::verdict::Verdict;
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
 use crate::{Outcome, outcome, terminal};

@@ -38,7 +38,7 @@ mod write;
 
 pub use coverage::{ClauseRow, ClauseStanding, Coverage, ModuleRow};
 pub use modules::{Module, Modules};
-pub use mqttspec_scenarios::results::SuiteResult;
+pub use mqttspec_judge::results::SuiteResult;
 pub use outcome::Outcome;
 pub use time::seconds;
 pub use write::{WriteError, write, write_matrix};

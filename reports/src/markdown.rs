@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use mqttspec_scenarios::results::{CaseResult, SuiteResult};
-use mqttspec_scenarios::verdict::{Failure, Verdict};
+use mqttspec_judge::results::{CaseResult, SuiteResult};
+use mqttspec_judge::verdict::{Failure, Verdict};
 
 use crate::{ClauseStanding, Coverage, Modules, Outcome, failure, outcome, resilience, seconds};
 

@@ -2,8 +2,8 @@
 //!
 //! A case belongs to the module of the first clause that it cites, so that the numbers add up.
 
-use mqttspec_scenarios::clauses::{AREAS, Catalogue, Standard};
-use mqttspec_scenarios::results::{CaseResult, SuiteResult, Tally};
+use mqttspec_judge::results::{CaseResult, SuiteResult, Tally};
+use mqttspec_spec::{AREAS, Catalogue, Standard};
 
 use crate::Coverage;
 

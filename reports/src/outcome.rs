@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use mqttspec_scenarios::results::{CaseResult, SuiteResult};
-use mqttspec_scenarios::verdict::{Level, Verdict};
+use mqttspec_judge::results::{CaseResult, SuiteResult};
+use mqttspec_judge::verdict::Verdict;
+use mqttspec_spec::Level;
 
 /// What came of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mqttspec_scenarios::resilience::{Endured, Messages};
-use mqttspec_scenarios::results::{CaseResult, SuiteResult};
+use mqttspec_judge::resilience::{Endured, Messages};
+use mqttspec_judge::results::{CaseResult, SuiteResult};
 
 use crate::{Outcome, seconds};
 

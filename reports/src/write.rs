@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mqttspec_scenarios::results::SuiteResult;
+use mqttspec_judge::results::SuiteResult;
 use thiserror::Error;
 
 use crate::{html, json, junit, markdown};

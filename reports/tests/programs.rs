@@ -10,8 +10,8 @@ use common::{played, scenarios, suite};
 use mqttspec_reports::capture;
 use mqttspec_reports::diagram::Observer;
 use mqttspec_reports::html;
-use mqttspec_scenarios::run::run;
-use mqttspec_scenarios::suite::{self as planned, KeepTrace, Selection};
+use mqttspec_runner::run::run;
+use mqttspec_runner::suite::{self as planned, KeepTrace, Selection};
 
 /// Drives the page as a person would, with the keys of a keyboard, and writes down what it sees.
 const DRIVER: &str = include_str!("common/driver.js");

@@ -5,16 +5,16 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{failure, played, scenarios, snapshot, suite, trace};
+use mqttspec_judge::Case;
+use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult};
+use mqttspec_judge::verdict::Verdict;
 use mqttspec_reports::baseline::Baseline;
 use mqttspec_reports::compare::{Change, Comparison};
 use mqttspec_reports::diagram::{self, Diagram, Observer};
 use mqttspec_reports::{
     Coverage, Modules, Outcome, html, json, junit, markdown, terminal, write, write_matrix,
 };
-use mqttspec_scenarios::results::{CaseResult, FORMAT, SuiteResult};
-use mqttspec_scenarios::run::Case;
-use mqttspec_scenarios::suite::{self as planned, KeepTrace, Selection, Source, SuiteOptions};
-use mqttspec_scenarios::verdict::Verdict;
+use mqttspec_runner::suite::{self as planned, KeepTrace, Selection, Source, SuiteOptions};
 
 #[test]
 fn the_terminal_tells_the_whole_suite_in_80_columns() {

@@ -4,10 +4,10 @@
 mod common;
 
 use common::{played, scenarios, snapshot};
+use mqttspec_judge::verdict::Verdict;
 use mqttspec_reports::{html, markdown, resilience, seconds, terminal};
-use mqttspec_scenarios::run::run;
-use mqttspec_scenarios::suite::{self, KeepTrace, Selection, SuiteOptions};
-use mqttspec_scenarios::verdict::Verdict;
+use mqttspec_runner::run::run;
+use mqttspec_runner::suite::{self, KeepTrace, Selection, SuiteOptions};
 
 #[test]
 fn a_will_is_published_when_its_owner_falls_silent() {
@@ -52,7 +52,7 @@ fn the_report_of_the_wills() {
 /// The resilience table of the project: every fault profile under all its seeds, for one version, as the other differs by little.
 #[test]
 fn what_a_steady_load_goes_through_under_each_fault_profile() {
-    let five = Some(mqttspec_scenarios::notation::Version::V5);
+    let five = Some(mqttspec_codec::Version::V5);
     let selection = Selection { filters: vec!["faults/".into()], version: five, ..Selection::default() };
     let plan = suite::plan(&suite::read_folder(&scenarios()).expect("the project's scenarios"), &selection);
     let options = SuiteOptions { keep: KeepTrace::None, ..SuiteOptions::default() };

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use clap::Args;
 use mqttspec_broker::{OptionDescription, OptionError, Options};
 use mqttspec_net::broker::Limits;
-use mqttspec_scenarios::notation::vocabulary::nearest;
+use mqttspec_notation::vocabulary::nearest;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = options_help())]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::rc::Rc;
 
+use crate::serve::watch::{ClientViolation, Report};
 use anstyle::{AnsiColor, Style};
 use mqttspec_reports::seconds;
-use mqttspec_scenarios::watch::{ClientViolation, Report};
 
 /// A line is cut here: a message may have 256 MiB.
 const LONGEST_LINE: usize = 4000;

@@ -1,7 +1,8 @@
 //! What is expected, and what becomes of the list.
 
-use mqttspec_scenarios::results::{CaseResult, FORMAT, SuiteResult, Target};
-use mqttspec_scenarios::verdict::{Level, Verdict};
+use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target};
+use mqttspec_judge::verdict::Verdict;
+use mqttspec_spec::Level;
 
 use super::{Baseline, BaselineError};
 

@@ -11,8 +11,8 @@ pub use svg::svg;
 
 pub(crate) use svg::STYLE;
 
-use mqttspec_scenarios::results::{Trace, TraceEvent, TraceKind};
-use mqttspec_scenarios::verdict::Failure;
+use mqttspec_judge::results::{Trace, TraceEvent, TraceKind};
+use mqttspec_judge::verdict::Failure;
 
 use bands::Bands;
 use lanes::Lanes;

@@ -1,7 +1,8 @@
 //! Where things stand in a diagram.
 
-use mqttspec_scenarios::results::{Trace, TraceEvent, TraceKind};
-use mqttspec_scenarios::verdict::{Failure, FoundBy, Level};
+use mqttspec_judge::results::{Trace, TraceEvent, TraceKind};
+use mqttspec_judge::verdict::{Failure, FoundBy};
+use mqttspec_spec::Level;
 
 use super::{Diagram, LABEL_LENGTH, Observer, RowKind, label};
 

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use mqttspec_scenarios::clauses::{AREAS, Catalogue, Clause, Origin, Role, Standard};
-use mqttspec_scenarios::results::{CaseResult, SuiteResult, Trace, TraceEvent, TraceKind};
-use mqttspec_scenarios::verdict::Failure;
+use mqttspec_judge::results::{CaseResult, SuiteResult, Trace, TraceEvent, TraceKind};
+use mqttspec_judge::verdict::Failure;
+use mqttspec_spec::{AREAS, Catalogue, Clause, Origin, Roles, Standard};
 use serde::Serialize;
 
 use crate::diagram::{Diagram, LABEL_LENGTH, Observer, Row, long_label};
@@ -281,9 +281,9 @@ impl ClauseData {
             link: clause.link(),
             level: clause.level.to_string(),
             role: match clause.role {
-                Role::Server => "server",
-                Role::Client => "client",
-                Role::Both => "both",
+                Roles::Server => "server",
+                Roles::Client => "client",
+                Roles::Both => "both",
             },
             area: clause.area,
             summary: clause.summary,

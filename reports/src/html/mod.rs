@@ -5,7 +5,7 @@
 
 mod data;
 
-use mqttspec_scenarios::results::{SuiteResult, Target, TargetKind};
+use mqttspec_judge::results::{SuiteResult, Target, TargetKind};
 use serde::Serialize;
 use thiserror::Error;
 

@@ -1,7 +1,7 @@
 //! One case that failed, told so that somebody who has never seen the scenario can act on it.
 
-use mqttspec_scenarios::results::CaseResult;
-use mqttspec_scenarios::verdict::{Failure, Verdict};
+use mqttspec_judge::results::CaseResult;
+use mqttspec_judge::verdict::{Failure, Verdict};
 
 use super::{BAD, HEAD, ODD, QUIET, cut, indented, line, whole_words};
 use crate::{Outcome, failure, seconds};

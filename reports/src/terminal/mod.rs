@@ -14,8 +14,8 @@ pub use resilience::resilience;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use mqttspec_scenarios::results::SuiteResult;
-use mqttspec_scenarios::verdict::Verdict;
+use mqttspec_judge::results::SuiteResult;
+use mqttspec_judge::verdict::Verdict;
 
 use crate::{Coverage, Outcome, outcome};
 

@@ -1,7 +1,7 @@
 //! The closing table: the parts of the protocol, what came of their cases, and how much of the standard was shown.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use mqttspec_scenarios::results::SuiteResult;
+use mqttspec_judge::results::SuiteResult;
 
 use crate::{Coverage, Modules};
 

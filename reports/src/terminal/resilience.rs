@@ -1,7 +1,7 @@
 //! The resilience table for a terminal: a line a case where there is room for it, a paragraph a case elsewhere.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use mqttspec_scenarios::results::SuiteResult;
+use mqttspec_judge::results::SuiteResult;
 
 use super::{BAD, GOOD, HEAD, QUIET, line, whole_words};
 use crate::Outcome;

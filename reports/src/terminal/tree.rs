@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mqttspec_scenarios::results::{CaseResult, SuiteResult, Tally};
-use mqttspec_scenarios::verdict::Verdict;
+use mqttspec_judge::results::{CaseResult, SuiteResult, Tally};
+use mqttspec_judge::verdict::Verdict;
 
 use super::{BAD, GOOD, HEAD, ODD, QUIET, count, cut, line, whole_words};
 use crate::{Outcome, outcome};

@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
-use mqttspec_scenarios::clauses::{Catalogue, Standard};
-use mqttspec_scenarios::results::{
+use mqttspec_judge::results::{
     BranchTaken, CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target, Trace, TraceEvent, TraceKind,
 };
-use mqttspec_scenarios::suite::{self, KeepTrace, Selection, SuiteOptions};
-use mqttspec_scenarios::verdict::{Failure, FoundBy, Level, Requirement, TranscriptLine, Verdict};
+use mqttspec_judge::verdict::{Failure, FoundBy, TranscriptLine, Verdict};
+use mqttspec_runner::suite::{self, KeepTrace, Selection, SuiteOptions};
+use mqttspec_spec::{Catalogue, Standard};
+use mqttspec_spec::{Level, Requirement};
 
 /// The project's scenarios.
 pub(crate) fn scenarios() -> std::path::PathBuf {

@@ -101,7 +101,7 @@ fn clauses(root: &Path, file: &str) -> Vec<Clause> {
 }
 
 fn catalogue(root: &Path, file: &str) -> Vec<(Clause, String)> {
-    let text = fs::read_to_string(root.join("scenarios/clauses").join(file)).unwrap();
+    let text = fs::read_to_string(root.join("harness/spec/clauses").join(file)).unwrap();
     let table: toml::Table = toml::from_str(&text).unwrap();
     let clauses = table["clause"].as_array().unwrap();
     let text = |clause: &toml::Value, field: &str| clause[field].as_str().unwrap().to_owned();

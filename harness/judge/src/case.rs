@@ -1,0 +1,100 @@
+//! A case: a scenario for one version, one side and one row of its table. Runs, results and reports name it.
+
+use std::sync::Arc;
+
+use mqttspec_codec::{Role, Version};
+use mqttspec_notation::{Roles, Scenario, Span, StepKind};
+use mqttspec_spec::role_word;
+
+/// A scenario for one version, one side and one row of its table.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The scenario.
+    pub scenario: Arc<Scenario>,
+    /// Its file, relative to the folder of scenarios, with `/`.
+    pub file: String,
+    /// The text of the file.
+    pub source: Arc<str>,
+    /// The version of the standard.
+    pub version: Version,
+    /// Which side is tested.
+    pub tests: Role,
+    /// The row of the table, by its place; `None` where there is no table.
+    pub row: Option<usize>,
+}
+
+impl Case {
+    /// The name of the row: its first column.
+    #[must_use]
+    pub fn row_name(&self) -> Option<&str> {
+        let table = self.scenario.table.as_ref()?;
+        table.rows.get(self.row?).map(|row| row.case.as_str())
+    }
+
+    /// The name under which tests and reports list the case.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let tests = match self.scenario.tests {
+            Roles::Both => format!(" {}", role_word(self.tests)),
+            _ => String::new(),
+        };
+        let row = self.row_name().map_or_else(String::new, |row| format!(" [{row}]"));
+        format!("{} {}{tests}{row}", self.file, self.version_text())
+    }
+
+    /// The version as results name it: `3.1.1`, `5.0`.
+    #[must_use]
+    pub fn version_text(&self) -> String {
+        self.version.to_string()
+    }
+
+    /// The clauses that the case shows: those of its row first, where it has one.
+    #[must_use]
+    pub fn clauses(&self) -> Vec<String> {
+        let row = self.row.and_then(|row| self.scenario.table.as_ref()?.rows.get(row));
+        let mut ids: Vec<String> = Vec::new();
+        for clause in row.into_iter().flat_map(|row| &row.clauses).chain(&self.scenario.clauses) {
+            if clause.version == self.version && !ids.contains(&clause.id) {
+                ids.push(clause.id.clone());
+            }
+        }
+        ids
+    }
+
+    /// The one command that runs it again under a seed, and prints its transcript.
+    #[must_use]
+    pub fn command(&self, seed: u64) -> String {
+        let row = self.row_name().map_or_else(String::new, |row| format!(" --row {row}"));
+        let side = match self.scenario.tests {
+            Roles::Both => format!(" --tests {}", role_word(self.tests)),
+            _ => String::new(),
+        };
+        format!("mqttspec trace {} --version {}{side}{row} --seed {seed}", self.file, self.version)
+    }
+
+    /// The line of the file in which a span begins, from 1.
+    #[must_use]
+    pub fn line_of(&self, span: Span) -> u32 {
+        let (line, _) = span.line_and_column(&self.source);
+        u32::try_from(line).unwrap_or(u32::MAX)
+    }
+
+    /// The first line that has this `sometimes` mark.
+    #[must_use]
+    pub fn line_of_mark(&self, mark: &str) -> u32 {
+        let mut line = 0;
+        self.scenario.walk(&mut |step| {
+            if line == 0 && matches!(&step.kind, StepKind::Sometimes(name) if name == mark) {
+                line = self.line_of(step.span);
+            }
+        });
+        line
+    }
+
+    /// The text of a line without its indentation.
+    #[must_use]
+    pub fn source_line(&self, line: u32) -> String {
+        let index = (line as usize).checked_sub(1);
+        index.and_then(|index| self.source.lines().nth(index)).unwrap_or_default().trim().to_owned()
+    }
+}

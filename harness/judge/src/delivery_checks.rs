@@ -1,0 +1,330 @@
+//! End-of-run properties: how often and in which order Application Messages reached those who should have had them.
+//!
+//! MQTT 5.0 and 3.1.1 §4.3 (delivery guarantees), §4.6 (ordering). A message concerns a subscriber if it had a matching subscription, granted before the
+//! message was sent. Messages are told apart by Topic Name and payload: equal ones are counted together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mqttspec_codec::QoS;
+
+use crate::deliveries::{Deliveries, Delivery, Publication};
+use crate::history::{History, Lane};
+use mqttspec_notation::{Guarantee, Property};
+
+/// A property that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The guarantee, in the notation's words.
+    pub guarantee: &'static str,
+    /// The index of the event in the history that shows it.
+    pub event: usize,
+    /// What had to hold.
+    pub expected: String,
+    /// What was so instead; several messages are summed up.
+    pub actual: String,
+}
+
+/// How many of the messages that break a property are told one by one.
+const TOLD: usize = 5;
+
+/// Judges one `Property` step over a whole run.
+#[must_use]
+pub fn judge(property: &Property, history: &History, deliveries: &Deliveries) -> Vec<Broken> {
+    let subscribers: Vec<(Lane, Groups<'_>)> = subscribers(property, history, deliveries)
+        .into_iter()
+        .map(|subscriber| (subscriber, groups(property, deliveries, subscriber)))
+        .collect();
+    property
+        .guarantees
+        .iter()
+        .filter_map(|guarantee| {
+            let findings = match guarantee {
+                Guarantee::ExactlyOnce => count(&subscribers, history, true, true),
+                Guarantee::AtLeastOnce => count(&subscribers, history, true, false),
+                Guarantee::AtMostOnce => count(&subscribers, history, false, true),
+                Guarantee::InOrder => order(&subscribers, history, deliveries, false),
+                Guarantee::InOrderOfFirstDelivery => order(&subscribers, history, deliveries, true),
+            };
+            summary(words(*guarantee), property, findings)
+        })
+        .collect()
+}
+
+/// The notation's words for a guarantee.
+#[must_use]
+pub fn words(guarantee: Guarantee) -> &'static str {
+    match guarantee {
+        Guarantee::ExactlyOnce => "exactly once",
+        Guarantee::AtLeastOnce => "at least once",
+        Guarantee::AtMostOnce => "at most once",
+        Guarantee::InOrder => "in order",
+        Guarantee::InOrderOfFirstDelivery => "in order of first delivery",
+    }
+}
+
+struct Finding {
+    event: usize,
+    text: String,
+}
+
+fn summary(guarantee: &'static str, property: &Property, findings: Vec<Finding>) -> Option<Broken> {
+    let event = findings.iter().map(|finding| finding.event).min()?;
+    let more = findings.len().saturating_sub(TOLD);
+    let mut lines: Vec<String> = findings.into_iter().take(TOLD).map(|finding| finding.text).collect();
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    let whom = property.host.as_deref().unwrap_or("every subscriber");
+    let which = property.qos.map_or_else(String::new, |qos| format!(" with QoS {qos}"));
+    Some(Broken {
+        guarantee,
+        event,
+        expected: format!("each message{which} reaches {whom} {guarantee}"),
+        actual: lines.join("\n"),
+    })
+}
+
+/// Messages that are the same to a subscriber, and how often it had them.
+#[derive(Default)]
+struct Group<'a> {
+    publications: Vec<&'a Publication>,
+    /// How many copies a server may send at most: one for each matching subscription of each message.
+    most: usize,
+    deliveries: Vec<&'a Delivery>,
+}
+
+/// By Topic Name and payload.
+type Groups<'a> = BTreeMap<(&'a str, &'a [u8]), Group<'a>>;
+
+fn count(
+    subscribers: &[(Lane, Groups<'_>)],
+    history: &History,
+    at_least: bool,
+    at_most: bool,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (subscriber, groups) in subscribers {
+        let name = &history.info(*subscriber).name;
+        for ((topic, payload), group) in groups {
+            // What the publisher's side never completed, it still owes; it may come or not.
+            let owed = group.publications.iter().filter(|publication| publication.accepted).count();
+            let had = group.deliveries.len();
+            if !(at_least && had < owed || at_most && had > group.most) {
+                continue;
+            }
+            let publisher = &history.info(group.publications[0].publisher).name;
+            let event = if had > group.most {
+                group.deliveries[group.most].event
+            } else {
+                group.publications[0].event
+            };
+            let sent = match group.publications.len() {
+                1 => String::new(),
+                times => format!(" (sent {times} times)"),
+            };
+            findings.push(Finding {
+                event,
+                text: format!("{name} had {topic} {} of {publisher}{sent} {had} times", quoted(payload)),
+            });
+        }
+    }
+    findings
+}
+
+fn groups<'a>(property: &Property, deliveries: &'a Deliveries, subscriber: Lane) -> Groups<'a> {
+    let mut groups = Groups::new();
+    for publication in &deliveries.publications {
+        let Some(interest) = deliveries.interest(subscriber, publication) else { continue };
+        if publication.refused || !counts(property, interest.qos) {
+            continue;
+        }
+        let key = (publication.topic.as_str(), &publication.payload[..]);
+        let group = groups.entry(key).or_default();
+        group.publications.push(publication);
+        group.most += interest.subscriptions;
+    }
+    for delivery in deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == subscriber) {
+        if let Some(group) = groups.get_mut(&(delivery.topic.as_str(), &delivery.payload[..])) {
+            group.deliveries.push(delivery);
+        }
+    }
+    groups
+}
+
+fn order(
+    subscribers: &[(Lane, Groups<'_>)],
+    history: &History,
+    deliveries: &Deliveries,
+    first_only: bool,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (subscriber, groups) in subscribers {
+        // (publisher, topic, QoS sent, QoS delivered) -> place in the order of sending, and the event, of the last delivery
+        let mut last: BTreeMap<(Lane, &str, QoS, QoS), (usize, &Delivery)> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for delivery in deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == *subscriber) {
+            let key = (delivery.topic.as_str(), &delivery.payload[..]);
+            // Of equal messages nobody can tell which is which.
+            let Some([publication]) = groups.get(&key).map(|group| group.publications.as_slice()) else {
+                continue;
+            };
+            if !seen.insert(key) && first_only {
+                continue;
+            }
+            let stream = (publication.publisher, key.0, publication.qos, delivery.qos);
+            match last.get(&stream) {
+                Some((event, before)) if *event > publication.event => findings.push(Finding {
+                    event: delivery.event,
+                    text: format!(
+                        "{} had {} {} of {} after {}, which was sent later",
+                        history.info(*subscriber).name,
+                        delivery.topic,
+                        quoted(&delivery.payload),
+                        history.info(publication.publisher).name,
+                        quoted(&before.payload),
+                    ),
+                }),
+                _ => {
+                    last.insert(stream, (publication.event, delivery));
+                }
+            }
+        }
+    }
+    findings
+}
+
+fn counts(property: &Property, qos: QoS) -> bool {
+    property.qos.is_none_or(|wanted| wanted == u8::from(qos))
+}
+
+fn subscribers(property: &Property, history: &History, deliveries: &Deliveries) -> Vec<Lane> {
+    match &property.host {
+        Some(host) => history.lane(host).into_iter().collect(),
+        None => deliveries.subscribers().collect(),
+    }
+}
+
+fn quoted(payload: &[u8]) -> String {
+    mqttspec_notation::fields::payload_text(payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use mqttspec_codec::{Role, Version};
+
+    use super::*;
+    use crate::history::tale::{Tale, again, message, puback, pubcomp, publish, pubrec, pubrel};
+    use crate::history::{Asked, Told};
+
+    fn property(guarantees: &[Guarantee]) -> Property {
+        Property { host: None, qos: None, guarantees: guarantees.to_vec() }
+    }
+
+    fn broken(tale: Tale, guarantee: Guarantee) -> Option<String> {
+        let history = tale.history();
+        let found = judge(&property(&[guarantee]), &history, &Deliveries::of(&history));
+        found.into_iter().next().map(|broken| broken.actual)
+    }
+
+    /// A writer whose QoS 2 message was taken over, and a subscribed reader.
+    fn written() -> Tale {
+        Tale::of(Version::V5, Role::Client, &["reader", "writer"])
+            .connects("reader", false)
+            .subscribes("reader", "t", QoS::ExactlyOnce)
+            .connects("writer", false)
+            .sent("writer", publish(QoS::ExactlyOnce, 1, "pay"))
+            .received("writer", pubrec(1))
+            .sent("writer", pubrel(1))
+            .received("writer", pubcomp(1))
+    }
+
+    #[test]
+    fn exactly_once_holds_when_the_publish_is_repeated_before_its_pubrel() {
+        let tale = written()
+            .received("reader", publish(QoS::ExactlyOnce, 4, "pay"))
+            .received("reader", again(publish(QoS::ExactlyOnce, 4, "pay")));
+        assert_eq!(broken(tale, Guarantee::ExactlyOnce), None);
+    }
+
+    #[test]
+    fn exactly_once_is_broken_by_a_second_delivery_and_by_none() {
+        let twice = written()
+            .received("reader", publish(QoS::ExactlyOnce, 4, "pay"))
+            .received("reader", pubrel(4))
+            .received("reader", publish(QoS::ExactlyOnce, 5, "pay"));
+        assert_eq!(
+            broken(twice, Guarantee::ExactlyOnce).as_deref(),
+            Some("reader had t \"pay\" of writer 2 times")
+        );
+        assert_eq!(
+            broken(written(), Guarantee::ExactlyOnce).as_deref(),
+            Some("reader had t \"pay\" of writer 0 times")
+        );
+        assert!(broken(written(), Guarantee::AtLeastOnce).is_some());
+        assert_eq!(broken(written(), Guarantee::AtMostOnce), None);
+    }
+
+    #[test]
+    fn what_was_never_taken_over_may_be_missing() {
+        let tale = Tale::of(Version::V5, Role::Client, &["reader", "writer"])
+            .connects("reader", false)
+            .subscribes("reader", "t", QoS::AtLeastOnce)
+            .connects("writer", false)
+            .sent("writer", publish(QoS::AtLeastOnce, 1, "pay"))
+            .lost("writer");
+        assert_eq!(broken(tale, Guarantee::AtLeastOnce), None);
+    }
+
+    #[test]
+    fn order_is_by_first_delivery_where_repetitions_may_come() {
+        let tale = || {
+            Tale::of(Version::V5, Role::Client, &["reader", "writer"])
+                .connects("reader", false)
+                .subscribes("reader", "t", QoS::AtLeastOnce)
+                .connects("writer", false)
+                .sent("writer", publish(QoS::AtLeastOnce, 1, "one"))
+                .sent("writer", publish(QoS::AtLeastOnce, 2, "two"))
+                .received("writer", puback(1))
+                .received("writer", puback(2))
+                .received("reader", publish(QoS::AtLeastOnce, 1, "one"))
+                .received("reader", publish(QoS::AtLeastOnce, 2, "two"))
+                .received("reader", again(publish(QoS::AtLeastOnce, 1, "one")))
+        };
+        assert_eq!(broken(tale(), Guarantee::InOrderOfFirstDelivery), None);
+        assert_eq!(
+            broken(tale(), Guarantee::InOrder).as_deref(),
+            Some("reader had t \"one\" of writer after \"two\", which was sent later")
+        );
+    }
+
+    #[test]
+    fn an_application_counts_by_what_it_asked_and_was_told() {
+        let tale = |told: usize| {
+            let mut tale = Tale::of(Version::V5, Role::Client, &["sink", "d1"])
+                .asked(
+                    "sink",
+                    Asked::Subscribe { filters: vec![("t".to_owned(), QoS::ExactlyOnce)], handle: 1 },
+                )
+                .told(
+                    "sink",
+                    Told::Subscribed {
+                        handle: 1,
+                        filters: vec!["t".to_owned()],
+                        granted: vec![Some(QoS::ExactlyOnce)],
+                    },
+                )
+                .asked("d1", Asked::Publish { message: message("x", QoS::ExactlyOnce), handle: 1 })
+                .told(
+                    "d1",
+                    Told::Published { handle: 1, message: message("x", QoS::ExactlyOnce), refused: None },
+                );
+            for _ in 0..told {
+                tale = tale.told("sink", Told::Message(message("x", QoS::ExactlyOnce)));
+            }
+            tale
+        };
+        assert_eq!(broken(tale(1), Guarantee::ExactlyOnce), None);
+        assert!(broken(tale(2), Guarantee::ExactlyOnce).is_some());
+        assert!(broken(tale(0), Guarantee::ExactlyOnce).is_some());
+    }
+}

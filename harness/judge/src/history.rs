@@ -1,0 +1,295 @@
+//! The history of a run: one list of typed events, in the order in which they happened. Everything that is judged is judged from it.
+//!
+//! Packets are recorded at the end of the wire that the harness plays or drives, never at the end that is judged: what the peer under
+//! test sent counts when it arrives here, and what was sent to it counts when it leaves here. So whatever an event says the peer
+//! *may* know, and whatever it says the peer did is certain, however long the wire holds packets back.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mqttspec_codec::{DecodeError, Packet, QoS, Role, Version};
+
+/// A lane of the history: a client's host, by its place in [`History::lanes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lane(pub u16);
+
+/// A Network Connection: the lane and its number there, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnectionKey {
+    /// The client's host.
+    pub lane: Lane,
+    /// Counts the connections of that host; they follow one another in time.
+    pub number: u32,
+}
+
+/// What is known of a lane from the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneInfo {
+    /// The name of the client's host: the first word of its transcript lines.
+    pub name: Arc<str>,
+    /// Which end of its connections records the packets. The other end is the one that is judged.
+    pub observer: Role,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Simulated time since the start of the run.
+    pub at: Duration,
+    /// The Network Connection it belongs to; number 0 for what belongs to a host only. `None` for what concerns no client's host.
+    pub connection: Option<ConnectionKey>,
+    /// The line of the scenario that sent or expected it, from 1; 0 where none did.
+    pub line: u32,
+    /// What happened.
+    pub what: What,
+}
+
+/// What can happen.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// The Network Connection was opened; packets on it are of this version.
+    Opened(Version),
+    /// The Network Connection ended.
+    Closed(Ending),
+    /// The observer sent a packet.
+    Sent {
+        /// The packet.
+        packet: Packet,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// The observer sent bytes that are no packet, or a packet changed on purpose.
+    SentRaw {
+        /// As the transcript shows it: the line of the scenario.
+        text: String,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// The peer's packet arrived.
+    Received {
+        /// The packet.
+        packet: Packet,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// Bytes of the peer arrived that are no packet.
+    ReceivedMalformed {
+        /// What is wrong with them.
+        error: DecodeError,
+        /// The bytes from the start of the packet, as far as they had arrived.
+        bytes: Bytes,
+    },
+    /// A fault began, in the notation.
+    FaultBegun(String),
+    /// A fault ended, in the notation.
+    FaultEnded(String),
+    /// The host lost its power, or its process was ended. The line in the notation.
+    Crashed(String),
+    /// The host started again. The line in the notation.
+    Started(String),
+    /// An application asked its client for something.
+    Asked(Asked),
+    /// A client told its application something.
+    Told(Told),
+    /// A branch was taken or a mark reached, in words.
+    Note(String),
+}
+
+impl What {
+    /// The bytes that were on the wire, if there were.
+    #[must_use]
+    pub fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            What::Sent { bytes, .. }
+            | What::SentRaw { bytes, .. }
+            | What::Received { bytes, .. }
+            | What::ReceivedMalformed { bytes, .. } => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+/// How a Network Connection ended, as the observer saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    /// The peer closed it.
+    ByPeer,
+    /// It was reset from the other end, or by a fault.
+    Reset,
+    /// The observer closed it.
+    ByObserver,
+    /// The observer gave it up: nothing was acknowledged for too long.
+    TimedOut,
+    /// It could not be opened.
+    Refused,
+    /// The observer's host crashed.
+    Crashed,
+}
+
+impl Ending {
+    /// In words, after the host's name.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Ending::ByPeer => "closed",
+            Ending::Reset => "closed by a reset",
+            Ending::ByObserver => "closes",
+            Ending::TimedOut => "gives the connection up after the transport's time-out",
+            Ending::Refused => "is refused a connection",
+            Ending::Crashed => "lost its connection in a crash",
+        }
+    }
+}
+
+/// An Application Message as an application hands it over or gets it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Message {
+    /// The Topic Name.
+    pub topic: String,
+    /// The payload.
+    pub payload: Bytes,
+    /// The QoS with which it was handed over or came.
+    pub qos: QoS,
+    /// The RETAIN flag.
+    pub retain: bool,
+}
+
+/// What an application asked its client for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// To publish a message.
+    Publish {
+        /// The message.
+        message: Message,
+        /// Names this wish in what the client tells later.
+        handle: u64,
+    },
+    /// To subscribe.
+    Subscribe {
+        /// The Topic Filters with the QoS that is asked for.
+        filters: Vec<(String, QoS)>,
+        /// Names this wish in what the client tells later.
+        handle: u64,
+    },
+    /// Anything else, in the notation.
+    Other(String),
+}
+
+/// What a client told its application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A message came.
+    Message(Message),
+    /// The hand-shake of a message is complete; QoS 0: it was written to the connection.
+    Published {
+        /// The wish.
+        handle: u64,
+        /// The message.
+        message: Message,
+        /// Why not, if the server did not take it.
+        refused: Option<Trouble>,
+    },
+    /// Subscriptions were granted or refused.
+    Subscribed {
+        /// The wish.
+        handle: u64,
+        /// The Topic Filters.
+        filters: Vec<String>,
+        /// What was granted for each; `None` where it was refused.
+        granted: Vec<Option<QoS>>,
+    },
+    /// Subscriptions are gone.
+    Unsubscribed {
+        /// The Topic Filters.
+        filters: Vec<String>,
+    },
+    /// The server has accepted the connection.
+    Connected {
+        /// Session Present.
+        session_present: bool,
+    },
+    /// The connection ended, whoever ended it.
+    Disconnected {
+        /// Why, if the application did not want it.
+        error: Option<Trouble>,
+    },
+    /// What was asked for was refused, or the client gave up.
+    Failed {
+        /// Why.
+        error: Trouble,
+    },
+}
+
+/// Why a client could not do what its application wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The kind of error, in the notation's words: `network`, `authentication`, `timeout`, `protocol`, `application`.
+    pub kind: &'static str,
+    /// The Reason Code that the server gave, if it did.
+    pub reason: Option<u8>,
+    /// In words.
+    pub text: String,
+}
+
+/// The history of a run.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    lanes: Vec<LaneInfo>,
+    events: Vec<Event>,
+}
+
+impl History {
+    /// An empty history with these lanes.
+    #[must_use]
+    pub fn new(lanes: Vec<LaneInfo>) -> Self {
+        Self { lanes, events: Vec::new() }
+    }
+
+    /// The lanes, in the order in which the scenario names the hosts.
+    #[must_use]
+    pub fn lanes(&self) -> &[LaneInfo] {
+        &self.lanes
+    }
+
+    /// The lane of a host.
+    #[must_use]
+    pub fn lane(&self, name: &str) -> Option<Lane> {
+        let index = self.lanes.iter().position(|lane| &*lane.name == name)?;
+        u16::try_from(index).ok().map(Lane)
+    }
+
+    /// What is known of a lane. Lanes come from the same history, so there is one.
+    #[must_use]
+    pub fn info(&self, lane: Lane) -> &LaneInfo {
+        &self.lanes[usize::from(lane.0)]
+    }
+
+    /// All events, oldest first.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Adds an event. Time must not go back.
+    pub fn push(&mut self, event: Event) {
+        debug_assert!(self.events.last().is_none_or(|last| last.at <= event.at), "time went back");
+        self.events.push(event);
+    }
+
+    /// Says which line of the scenario a packet answered to, once that is known.
+    pub fn set_line(&mut self, index: usize, line: u32) {
+        if let Some(event) = self.events.get_mut(index) {
+            event.line = line;
+        }
+    }
+}
+
+/// A duration in nanoseconds, as results carry it.
+#[must_use]
+pub fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+pub(crate) mod tale;

@@ -1,0 +1,16 @@
+//! What a run is judged by: its history, the monitors, the delivery checks, and the results that reports are made of.
+//!
+//! **The history is the only input of a verdict, and judging it needs neither sockets nor a clock.**
+#![forbid(unsafe_code)]
+
+pub mod case;
+pub mod deliveries;
+pub mod delivery_checks;
+pub mod history;
+pub mod monitors;
+pub mod resilience;
+pub mod results;
+pub mod transcript;
+pub mod verdict;
+
+pub use case::Case;

@@ -1,0 +1,389 @@
+use mqttspec_codec::{QoS, Role, SubAck, SubAckReason, Version};
+
+use super::{Violation, judge};
+use crate::history::History;
+use crate::history::tale::{Tale, again, id, puback, pubcomp, publish, pubrec, pubrel};
+use mqttspec_spec::{Catalogue, Standard};
+
+const QOS1: QoS = QoS::AtLeastOnce;
+const QOS2: QoS = QoS::ExactlyOnce;
+
+/// A broker, seen from a client's end.
+fn broker(version: Version) -> Tale {
+    Tale::of(version, Role::Client, &["a"])
+}
+
+/// A client, seen from the server's end.
+fn client(version: Version) -> Tale {
+    Tale::of(version, Role::Server, &["a"])
+}
+
+#[track_caller]
+fn fine(history: &History) {
+    assert_eq!(judge(history), []);
+}
+
+/// Exactly one violation, of this monitor, with these clauses; all of them exist.
+#[track_caller]
+fn broken(tale: Tale, version: Version, monitor: &str, clauses: &[&str]) -> Violation {
+    let found = judge(&tale.history());
+    let [violation] = found.as_slice() else { panic!("one violation expected: {found:#?}") };
+    assert_eq!((violation.monitor, violation.clauses.as_slice()), (monitor, clauses), "{violation:#?}");
+    let standard = if version.is_5() { Standard::V5 } else { Standard::V3_1_1 };
+    for clause in clauses {
+        assert!(Catalogue::get(standard, clause).is_some(), "{standard} has no {clause}");
+    }
+    violation.clone()
+}
+
+#[test]
+fn identifier_free_again_after_its_last_acknowledgement() {
+    for version in [Version::V3_1_1, Version::V5] {
+        fine(
+            &broker(version)
+                .connects("a", false)
+                .received("a", publish(QOS1, 1, "one"))
+                .sent("a", puback(1))
+                .received("a", publish(QOS2, 1, "two"))
+                .sent("a", pubrec(1))
+                .received("a", pubrel(1))
+                .sent("a", pubcomp(1))
+                .received("a", publish(QOS1, 1, "three"))
+                .history(),
+        );
+    }
+}
+
+#[test]
+fn identifier_used_again_before_puback() {
+    for (version, clause) in [(Version::V5, "MQTT-2.2.1-4"), (Version::V3_1_1, "MQTT-2.3.1-4")] {
+        let tale = broker(version)
+            .connects("a", false)
+            .received("a", publish(QOS1, 1, "one"))
+            .received("a", publish(QOS1, 1, "two"));
+        let violation = broken(tale, version, "Packet Identifiers", &[clause]);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(violation.actual, @"a new PUBLISH of the Server with Packet Identifier 1, whose exchange is not complete");
+        }
+    }
+}
+
+#[test]
+fn identifier_used_again_while_pubrel_is_unanswered() {
+    let tale = broker(Version::V5)
+        .connects("a", false)
+        .received("a", publish(QOS2, 7, "one"))
+        .sent("a", pubrec(7))
+        .received("a", pubrel(7))
+        .received("a", publish(QOS1, 7, "two"));
+    broken(tale, Version::V5, "Packet Identifiers", &["MQTT-2.2.1-4"]);
+}
+
+#[test]
+fn identifier_of_a_message_taken_by_a_subscribe() {
+    let subscribe = |tale: Tale| tale.received("a", subscribe());
+    let tale = subscribe(client(Version::V5).connects("a", false).received("a", publish(QOS1, 5, "one")));
+    broken(tale, Version::V5, "Packet Identifiers", &["MQTT-2.2.1-3"]);
+    fine(&subscribe(client(Version::V5).connects("a", false)).history());
+}
+
+fn subscribe() -> mqttspec_codec::Subscribe {
+    let filter = mqttspec_codec::TopicFilter::try_from("t").expect("a Topic Filter");
+    mqttspec_codec::Subscribe {
+        id: id(5),
+        properties: mqttspec_codec::Properties::new(),
+        subscriptions: mqttspec_codec::Subscription::new(filter, QOS1).into(),
+    }
+}
+
+#[test]
+fn suback_for_another_identifier() {
+    let suback = |number| SubAck::new(id(number), SubAckReason::GrantedQoS1);
+    let asked = || broker(Version::V5).connects("a", false).sent("a", subscribe());
+    fine(&asked().received("a", suback(5)).history());
+    broken(
+        asked().received("a", suback(6)),
+        Version::V5,
+        "Packet Identifiers",
+        &["MQTT-2.2.1-6", "MQTT-3.8.4-2"],
+    );
+    let twice = asked().received("a", suback(5)).received("a", suback(5));
+    broken(twice, Version::V5, "Packet Identifiers", &["MQTT-2.2.1-6", "MQTT-3.8.4-2"]);
+}
+
+#[test]
+fn exchanges_go_on_after_a_reconnect() {
+    for version in [Version::V3_1_1, Version::V5] {
+        fine(
+            &broker(version)
+                .resuming()
+                .connects("a", false)
+                .received("a", publish(QOS1, 1, "never acknowledged"))
+                .received("a", publish(QOS1, 2, "its PUBACK got lost"))
+                .sent("a", puback(2))
+                .received("a", publish(QOS1, 3, "its PUBACK arrived"))
+                .sent("a", puback(3))
+                .received("a", publish(QOS2, 4, "its PUBREC got lost"))
+                .sent("a", pubrec(4))
+                .received("a", publish(QOS2, 5, "its PUBCOMP got lost"))
+                .sent("a", pubrec(5))
+                .received("a", pubrel(5))
+                .sent("a", pubcomp(5))
+                .lost("a")
+                .connects("a", true)
+                .received("a", again(publish(QOS1, 1, "never acknowledged")))
+                .received("a", again(publish(QOS1, 2, "its PUBACK got lost")))
+                .received("a", publish(QOS1, 3, "a new one"))
+                .received("a", again(publish(QOS2, 4, "its PUBREC got lost")))
+                .received("a", pubrel(5))
+                .received("a", again(publish(QOS1, 6, "got lost on the way")))
+                .sent("a", puback(1))
+                .history(),
+        );
+    }
+}
+
+#[test]
+fn redelivery_without_dup() {
+    for version in [Version::V3_1_1, Version::V5] {
+        let tale = broker(version)
+            .resuming()
+            .connects("a", false)
+            .received("a", publish(QOS1, 1, "one"))
+            .lost("a")
+            .connects("a", true)
+            .received("a", publish(QOS1, 1, "one"));
+        broken(tale, version, "QoS hand-shakes", &["MQTT-3.3.1-1"]);
+    }
+}
+
+#[test]
+fn dup_on_a_first_delivery() {
+    let tale = broker(Version::V5).connects("a", false).received("a", again(publish(QOS1, 1, "one")));
+    broken(tale, Version::V5, "QoS hand-shakes", &["MQTT-3.3.1-3"]);
+    let tale = client(Version::V3_1_1).connects("a", false).received("a", again(publish(QOS1, 1, "one")));
+    broken(tale, Version::V3_1_1, "QoS hand-shakes", &["MQTT-4.3.2-1"]);
+    let tale = client(Version::V5).connects("a", false).received("a", again(publish(QOS2, 1, "one")));
+    broken(tale, Version::V5, "QoS hand-shakes", &["MQTT-4.3.3-2"]);
+}
+
+#[test]
+fn nothing_of_a_session_that_is_gone_is_repeated() {
+    let tale = broker(Version::V5)
+        .resuming()
+        .connects("a", false)
+        .received("a", publish(QOS1, 1, "one"))
+        .lost("a")
+        .connects("a", false)
+        .received("a", again(publish(QOS1, 1, "one")));
+    broken(tale, Version::V5, "QoS hand-shakes", &["MQTT-3.3.1-3"]);
+}
+
+#[test]
+fn repeated_while_the_connection_stands() {
+    let tale = |version| {
+        broker(version)
+            .connects("a", false)
+            .received("a", publish(QOS1, 1, "one"))
+            .received("a", again(publish(QOS1, 1, "one")))
+    };
+    broken(tale(Version::V5), Version::V5, "QoS hand-shakes", &["MQTT-4.4.0-1"]);
+    // MQTT 3.1.1 does not forbid it.
+    fine(&tale(Version::V3_1_1).history());
+}
+
+#[test]
+fn publish_again_after_its_pubrel() {
+    let tale = client(Version::V5)
+        .resuming()
+        .connects("a", false)
+        .received("a", publish(QOS2, 1, "one"))
+        .sent("a", pubrec(1))
+        .received("a", pubrel(1))
+        .lost("a")
+        .connects("a", true)
+        .received("a", again(publish(QOS2, 1, "one")));
+    broken(tale, Version::V5, "QoS hand-shakes", &["MQTT-4.3.3-6"]);
+}
+
+#[test]
+fn pubrel_without_pubrec() {
+    let tale = broker(Version::V5)
+        .connects("a", false)
+        .received("a", publish(QOS2, 1, "one"))
+        .received("a", pubrel(1));
+    broken(tale, Version::V5, "QoS hand-shakes", &["MQTT-4.3.3-4"]);
+}
+
+#[test]
+fn acknowledgements_answer_something() {
+    fine(
+        &broker(Version::V5)
+            .connects("a", false)
+            .sent("a", publish(QOS1, 1, "one"))
+            .received("a", puback(1))
+            .sent("a", publish(QOS2, 1, "two"))
+            .sent("a", again(publish(QOS2, 1, "two")))
+            .received("a", pubrec(1))
+            .received("a", pubrec(1))
+            .sent("a", pubrel(1))
+            .received("a", pubcomp(1))
+            .history(),
+    );
+    let tale =
+        broker(Version::V5).connects("a", false).sent("a", publish(QOS1, 1, "one")).received("a", puback(2));
+    broken(tale, Version::V5, "QoS hand-shakes", &["MQTT-2.2.1-5"]);
+    let tale = broker(Version::V3_1_1)
+        .connects("a", false)
+        .sent("a", publish(QOS2, 1, "x"))
+        .received("a", puback(1));
+    broken(tale, Version::V3_1_1, "QoS hand-shakes", &["MQTT-2.3.1-6"]);
+    let tale = broker(Version::V5)
+        .connects("a", false)
+        .sent("a", publish(QOS1, 1, "one"))
+        .received("a", puback(1))
+        .received("a", puback(1));
+    broken(tale, Version::V5, "QoS hand-shakes", &["MQTT-2.2.1-5"]);
+}
+
+#[test]
+fn client_acknowledges_in_order() {
+    let two = || {
+        client(Version::V5)
+            .connects("a", false)
+            .sent("a", publish(QOS1, 1, "one"))
+            .sent("a", publish(QOS1, 2, "two"))
+    };
+    fine(&two().received("a", puback(1)).received("a", puback(2)).history());
+    let tale = two().received("a", puback(2)).received("a", puback(1));
+    broken(tale, Version::V5, "order of acknowledgements", &["MQTT-4.6.0-2"]);
+}
+
+#[test]
+fn receive_maximum_kept() {
+    let tale = |maximum| {
+        broker(Version::V5)
+            .receive_maximum(maximum)
+            .connects("a", false)
+            .received("a", publish(QOS1, 1, "one"))
+            .received("a", publish(QOS2, 2, "two"))
+            .sent("a", pubrec(2))
+            .received("a", publish(QoS::AtMostOnce, 0, "not counted"))
+            .received("a", pubrel(2))
+    };
+    fine(&tale(2).sent("a", pubcomp(2)).received("a", publish(QOS1, 3, "three")).history());
+    let violation = broken(
+        tale(2).received("a", publish(QOS1, 3, "three")),
+        Version::V5,
+        "Receive Maximum",
+        &["MQTT-3.3.4-9", "MQTT-4.9.0-2"],
+    );
+    insta::assert_snapshot!(violation.expected, @"at most 2 PUBLISH packets in flight (Receive Maximum)");
+    // The quota belongs to the connection: what was in flight on the one before does not count (§4.9).
+    fine(
+        &tale(2)
+            .lost("a")
+            .resuming()
+            .connects("a", true)
+            .received("a", again(publish(QOS1, 1, "one")))
+            .history(),
+    );
+}
+
+#[test]
+fn receive_maximum_of_the_server_binds_the_client() {
+    let tale = client(Version::V5)
+        .receive_maximum(1)
+        .connects("a", false)
+        .received("a", publish(QOS1, 1, "one"))
+        .received("a", publish(QOS1, 2, "two"));
+    broken(tale, Version::V5, "Receive Maximum", &["MQTT-3.3.4-7", "MQTT-4.9.0-2"]);
+}
+
+#[test]
+fn a_packet_of_the_wrong_side() {
+    let tale = broker(Version::V5).connects("a", false).received_malformed("a", &[0xc0, 0x00]);
+    broken(tale, Version::V5, "well-formed packets", &["U5-156"]);
+}
+
+#[test]
+fn what_the_harness_provokes_is_not_judged() {
+    fine(&broker(Version::V5).connects("a", false).raw("a").received("a", puback(1)).history());
+}
+
+#[test]
+fn no_packet_above_the_maximum_packet_size() {
+    // PUBLISH at QoS 1 to "t" with 12 bytes: 2 of fixed header, 3 of topic, 2 of identifier, 1 of properties.
+    let tale = |size| {
+        broker(Version::V5)
+            .maximum_packet_size(size)
+            .connects("a", false)
+            .received("a", publish(QOS1, 1, "twelve bytes"))
+    };
+    fine(&tale(20).history());
+    let violation = broken(tale(19), Version::V5, "Maximum Packet Size", &["MQTT-3.1.2-24"]);
+    insta::assert_snapshot!(violation.actual, @"a packet of 20 bytes of the Server");
+    let tale = client(Version::V5)
+        .maximum_packet_size(19)
+        .connects("a", false)
+        .received("a", publish(QOS1, 1, "twelve bytes"));
+    broken(tale, Version::V5, "Maximum Packet Size", &["MQTT-3.2.2-15"]);
+}
+
+#[test]
+fn a_connack_counts_against_the_maximum_packet_size() {
+    // CONNACK of 5 bytes: 2 of fixed header, flags, Reason Code, no properties.
+    fine(&broker(Version::V5).maximum_packet_size(5).connects("a", false).history());
+    let tale = broker(Version::V5).maximum_packet_size(4).connects("a", false);
+    broken(tale, Version::V5, "Maximum Packet Size", &["MQTT-3.1.2-24"]);
+}
+
+/// A message with a Topic Alias; with the topic or without.
+fn aliased(alias: u16, named: bool) -> mqttspec_codec::Publish {
+    let alias = mqttspec_codec::TopicAlias(alias.try_into().expect("not 0"));
+    let mut publish = publish(QoS::AtMostOnce, 0, "one").with(alias);
+    if !named {
+        publish.topic = None;
+    }
+    publish
+}
+
+#[test]
+fn topic_aliases_up_to_the_maximum() {
+    let tale = || broker(Version::V5).topic_alias_maximum(2).connects("a", false);
+    fine(&tale().received("a", aliased(2, true)).received("a", aliased(2, false)).history());
+    let above = ["MQTT-3.3.2-11", "MQTT-3.1.2-26"];
+    broken(tale().received("a", aliased(3, true)), Version::V5, "Topic Aliases", &above);
+    let tale =
+        client(Version::V5).topic_alias_maximum(2).connects("a", false).received("a", aliased(3, true));
+    broken(tale, Version::V5, "Topic Aliases", &["MQTT-3.3.2-9", "MQTT-3.2.2-17"]);
+}
+
+#[test]
+fn no_topic_alias_where_no_maximum_is_announced() {
+    let tale = broker(Version::V5).connects("a", false).received("a", aliased(1, true));
+    broken(tale, Version::V5, "Topic Aliases", &["MQTT-3.1.2-27"]);
+    let tale = client(Version::V5).connects("a", false).received("a", aliased(1, true));
+    broken(tale, Version::V5, "Topic Aliases", &["MQTT-3.2.2-18"]);
+}
+
+#[test]
+fn topic_aliases_end_with_their_connection() {
+    let tale = broker(Version::V5)
+        .topic_alias_maximum(2)
+        .connects("a", false)
+        .received("a", aliased(1, true))
+        .lost("a")
+        .resuming()
+        .connects("a", true)
+        .received("a", aliased(1, false));
+    let violation = broken(tale, Version::V5, "Topic Aliases", &["U5-080", "MQTT-3.3.2-7"]);
+    insta::assert_snapshot!(violation.actual, @"Topic Alias 1, which the Server has not set, in place of the Topic Name");
+}
+
+#[test]
+fn a_session_that_began_before_the_watch_may_hold_any_exchange() {
+    for version in [Version::V3_1_1, Version::V5] {
+        fine(&client(version).resuming().connects("a", true).received("a", pubrel(7)).history());
+    }
+}

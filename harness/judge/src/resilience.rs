@@ -1,0 +1,281 @@
+//! What a steady load went through while faults were on: read from the history of a run, for the table by fault profile.
+//!
+//! It judges nothing: which of the losses and repetitions the standard allows (§4.3) is for the properties. A message is told from others by
+//! its Topic Name and payload, as there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mqttspec_codec::QoS;
+use serde::{Deserialize, Serialize};
+
+use crate::deliveries::Deliveries;
+use crate::history::{Ending, History, Lane, Told, What, nanoseconds};
+use mqttspec_notation::{FaultKind, Scenario, StepKind};
+
+/// What became of a load, in one run or in all runs of a case together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endured {
+    /// The fault profiles of the scenario in its order: `broker-crash`.
+    pub profiles: Vec<String>,
+    /// How many runs are counted here.
+    pub runs: u32,
+    /// The longest time in which no message reached a subscriber that had had one, until the next did, in nanoseconds: of all runs.
+    pub gap_ns: u64,
+    /// From the first fault to the end of the last, in nanoseconds: of the run in which that took longest. 0 for what is over at once.
+    pub faults_ns: u64,
+    /// Messages by the QoS with which they were published: 0, 1, 2.
+    pub by_qos: [Messages; 3],
+    /// Errors that clients told their applications, by kind in the notation's words: `network`, `timeout`, …
+    pub errors: BTreeMap<String, u32>,
+    /// Network Connections that were accepted after the first of each client.
+    pub reconnects: u32,
+    /// How many clients were in which state at the end: `connected`, `disconnected`, `failed`.
+    pub at_the_end: BTreeMap<String, u32>,
+}
+
+/// What became of messages. A message for several subscribers counts for each of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Messages {
+    /// Applications asked their clients to publish them.
+    pub sent: u32,
+    /// Of these, reached the subscriber.
+    pub delivered: u32,
+    /// Deliveries after the first of a message.
+    pub duplicated: u32,
+    /// Of those sent, not delivered, and the application was told so: its client did not run or had no room, or the server refused.
+    pub refused: u32,
+    /// Of those sent, not delivered, and nobody was told.
+    pub lost: u32,
+}
+
+impl Messages {
+    fn add(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.delivered += other.delivered;
+        self.duplicated += other.duplicated;
+        self.refused += other.refused;
+        self.lost += other.lost;
+    }
+}
+
+impl Endured {
+    /// What a run's history says; `None` for a scenario that puts no load on clients, or none under a fault profile.
+    #[must_use]
+    pub fn of(scenario: &Scenario, history: &History) -> Option<Self> {
+        let profiles = profiles(scenario)?;
+        let deliveries = Deliveries::of(history);
+        let mut endured = Self { profiles, runs: 1, ..Self::default() };
+        endured.count_messages(&deliveries);
+        endured.measure(history, &deliveries);
+        endured.count_connections(history);
+        Some(endured)
+    }
+
+    /// Counts another run of the same case too.
+    pub fn add(&mut self, other: &Self) {
+        self.runs += other.runs;
+        self.gap_ns = self.gap_ns.max(other.gap_ns);
+        self.faults_ns = self.faults_ns.max(other.faults_ns);
+        for (all, one) in self.by_qos.iter_mut().zip(other.by_qos) {
+            all.add(one);
+        }
+        for (all, one) in [(&mut self.errors, &other.errors), (&mut self.at_the_end, &other.at_the_end)] {
+            for (word, count) in one {
+                *all.entry(word.clone()).or_default() += count;
+            }
+        }
+        self.reconnects += other.reconnects;
+    }
+
+    /// All messages, whatever their QoS.
+    #[must_use]
+    pub fn messages(&self) -> Messages {
+        let mut all = Messages::default();
+        self.by_qos.iter().for_each(|messages| all.add(*messages));
+        all
+    }
+
+    fn count_messages(&mut self, deliveries: &Deliveries) {
+        for subscriber in deliveries.subscribers() {
+            let mut had: BTreeMap<_, u32> = BTreeMap::new();
+            for delivery in deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == subscriber)
+            {
+                *had.entry((&delivery.topic, &delivery.payload)).or_default() += 1;
+            }
+            for publication in &deliveries.publications {
+                if deliveries.interest(subscriber, publication).is_none() {
+                    continue;
+                }
+                let messages = &mut self.by_qos[place(publication.qos)];
+                messages.sent += 1;
+                // Equal messages share their deliveries: the first takes them all.
+                match had.remove(&(&publication.topic, &publication.payload)) {
+                    Some(times) => {
+                        messages.delivered += 1;
+                        messages.duplicated += times - 1;
+                    }
+                    None if publication.refused => messages.refused += 1,
+                    None => messages.lost += 1,
+                }
+            }
+        }
+    }
+
+    fn measure(&mut self, history: &History, deliveries: &Deliveries) {
+        let events = history.events();
+        for subscriber in deliveries.subscribers() {
+            let own = deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == subscriber);
+            let times: Vec<_> =
+                own.filter_map(|delivery| events.get(delivery.event)).map(|event| event.at).collect();
+            let gaps = times.windows(2).map(|pair| nanoseconds(pair[1].saturating_sub(pair[0])));
+            self.gap_ns = self.gap_ns.max(gaps.max().unwrap_or(0));
+        }
+        let is_profile = |text: &String| text.trim_start_matches("# ").starts_with("profile ");
+        let begun = events.iter().find_map(|event| match &event.what {
+            What::FaultBegun(text) if is_profile(text) => Some(event.at),
+            _ => None,
+        });
+        let over = events.iter().rev().find_map(|event| match &event.what {
+            What::FaultEnded(text) if is_profile(text) => Some(event.at),
+            What::Started(_) => Some(event.at),
+            _ => None,
+        });
+        if let (Some(begun), Some(over)) = (begun, over) {
+            self.faults_ns = nanoseconds(over.saturating_sub(begun));
+        }
+    }
+
+    fn count_connections(&mut self, history: &History) {
+        let mut states: BTreeMap<Lane, &'static str> = BTreeMap::new();
+        let mut before: BTreeSet<Lane> = BTreeSet::new();
+        for event in history.events() {
+            let Some(lane) = event.connection.map(|connection| connection.lane) else { continue };
+            let trouble = match &event.what {
+                What::Told(Told::Connected { .. }) => {
+                    self.reconnects += u32::from(!before.insert(lane));
+                    states.insert(lane, "connected");
+                    None
+                }
+                What::Told(Told::Disconnected { error }) => {
+                    states.insert(lane, "disconnected");
+                    error.as_ref()
+                }
+                What::Told(Told::Failed { error }) => {
+                    // A connected client that could not do one thing goes on; one that is not has given up.
+                    if states.get(&lane) != Some(&"connected") {
+                        states.insert(lane, "failed");
+                    }
+                    Some(error)
+                }
+                What::Told(Told::Published { refused, .. }) => refused.as_ref(),
+                // A client that crashes tells its application nothing.
+                What::Closed(Ending::Crashed) => {
+                    states.insert(lane, "disconnected");
+                    None
+                }
+                _ => None,
+            };
+            if let Some(trouble) = trouble {
+                *self.errors.entry(trouble.kind.to_owned()).or_default() += 1;
+            }
+        }
+        for state in states.into_values() {
+            *self.at_the_end.entry(state.to_owned()).or_default() += 1;
+        }
+    }
+}
+
+/// The fault profiles under which a scenario puts load on clients.
+fn profiles(scenario: &Scenario) -> Option<Vec<String>> {
+    let (mut load, mut profiles) = (false, Vec::new());
+    scenario.walk(&mut |step| match &step.kind {
+        StepKind::Load(_) => load = true,
+        StepKind::Fault(fault) => {
+            if let FaultKind::Profile(profile) = &fault.kind {
+                profiles.push(profile.to_string());
+            }
+        }
+        _ => {}
+    });
+    (load && !profiles.is_empty()).then_some(profiles)
+}
+
+const fn place(qos: QoS) -> usize {
+    match qos {
+        QoS::AtMostOnce => 0,
+        QoS::AtLeastOnce => 1,
+        QoS::ExactlyOnce => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! What is counted, and what is not.
+
+    use mqttspec_codec::{Role, Version};
+
+    use super::*;
+    use crate::history::tale::{Tale, message, puback, publish};
+    use crate::history::{Asked, Trouble};
+
+    fn endured(tale: Tale) -> Endured {
+        let history = tale.history();
+        let deliveries = Deliveries::of(&history);
+        let mut endured = Endured { runs: 1, ..Endured::default() };
+        endured.count_messages(&deliveries);
+        endured.measure(&history, &deliveries);
+        endured.count_connections(&history);
+        endured
+    }
+
+    #[test]
+    fn a_message_is_delivered_duplicated_or_lost() {
+        let tale = Tale::of(Version::V5, Role::Client, &["reader", "writer"])
+            .connects("reader", false)
+            .subscribes("reader", "t", QoS::AtLeastOnce)
+            .connects("writer", false)
+            .sent("writer", publish(QoS::AtLeastOnce, 1, "one"))
+            .received("writer", puback(1))
+            .sent("writer", publish(QoS::AtLeastOnce, 2, "two"))
+            .received("reader", publish(QoS::AtLeastOnce, 1, "one"))
+            .received("reader", publish(QoS::AtLeastOnce, 2, "one"));
+        let found = endured(tale);
+        let expected = Messages { sent: 2, delivered: 1, duplicated: 1, refused: 0, lost: 1 };
+        assert_eq!((found.by_qos[1], found.messages()), (expected, expected));
+    }
+
+    #[test]
+    fn what_the_application_was_told_is_refused_and_not_lost() {
+        let trouble = Trouble { kind: "application", reason: None, text: "it does not run".to_owned() };
+        let asked = message("x", QoS::ExactlyOnce);
+        let tale = Tale::of(Version::V5, Role::Client, &["reader", "d1"])
+            .connects("reader", false)
+            .subscribes("reader", "t", QoS::ExactlyOnce)
+            .told("d1", Told::Connected { session_present: false })
+            .told("d1", Told::Disconnected { error: None })
+            .told("d1", Told::Connected { session_present: true })
+            .asked("d1", Asked::Publish { message: asked.clone(), handle: 1 })
+            .told("d1", Told::Published { handle: 1, message: asked, refused: Some(trouble) });
+        let found = endured(tale);
+        assert_eq!(found.by_qos[2], Messages { sent: 1, refused: 1, ..Messages::default() });
+        assert_eq!(found.errors, BTreeMap::from([("application".to_owned(), 1)]));
+        assert_eq!(found.reconnects, 1);
+        assert_eq!(found.at_the_end, BTreeMap::from([("connected".to_owned(), 1)]));
+    }
+
+    #[test]
+    fn runs_are_summed_up_and_the_longest_times_stand() {
+        let mut all = Endured { runs: 1, gap_ns: 5, faults_ns: 1, reconnects: 2, ..Endured::default() };
+        let at_the_end = BTreeMap::from([("connected".to_owned(), 4)]);
+        all.add(&Endured {
+            runs: 1,
+            gap_ns: 3,
+            faults_ns: 2,
+            reconnects: 1,
+            at_the_end,
+            ..Endured::default()
+        });
+        assert_eq!((all.runs, all.gap_ns, all.faults_ns, all.reconnects), (2, 5, 2, 3));
+        assert_eq!(all.at_the_end["connected"], 4);
+    }
+}

@@ -1,0 +1,78 @@
+//! Clauses: that they exist, in the version in which they are cited, and that the scenario runs for it.
+
+use super::Checker;
+use crate::{ClauseReference, Span, Version};
+use mqttspec_spec::{Catalogue, Standard};
+
+/// What is known about the statements of the standards.
+pub trait ClauseLookup {
+    /// Whether the standard of this version has a clause with this id.
+    fn knows(&self, version: Version, id: &str) -> bool;
+    /// The clause of that version that was probably meant.
+    fn nearest(&self, version: Version, id: &str) -> Option<String>;
+}
+
+/// The clauses of this product's catalogue.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CatalogueClauses;
+
+impl ClauseLookup for CatalogueClauses {
+    fn knows(&self, version: Version, id: &str) -> bool {
+        standard(version).is_some_and(|standard| Catalogue::get(standard, id).is_some())
+    }
+
+    fn nearest(&self, version: Version, id: &str) -> Option<String> {
+        Catalogue::nearest(standard(version)?, id).map(|clause| clause.id.to_string())
+    }
+}
+
+/// The standard with numbered clauses, which MQTT 3.1 has not.
+fn standard(version: Version) -> Option<Standard> {
+    match version {
+        Version::V3_1 => None,
+        Version::V3_1_1 => Some(Standard::V3_1_1),
+        Version::V5 => Some(Standard::V5),
+    }
+}
+
+impl Checker<'_> {
+    pub(super) fn clauses(&mut self, lookup: &dyn ClauseLookup) {
+        let scenario = self.scenario;
+        let rows = scenario.table.iter().flat_map(|table| &table.rows);
+        let of_rows = rows.flat_map(|row| &row.clauses);
+        for clause in scenario.clauses.iter().chain(of_rows) {
+            self.clause(clause, lookup);
+        }
+    }
+
+    /// Every version of the scenario must show something.
+    pub(super) fn some_clause(&mut self) {
+        let scenario = self.scenario;
+        // Numbered clauses begin with 3.1.1.
+        let numbered = scenario.versions.iter().filter(|version| **version != Version::V3_1);
+        for version in numbered {
+            if scenario.clauses_of(*version).is_empty() {
+                let at = Span::new(0, 0);
+                self.error(at, format!("the file names no clause of MQTT {version}")).help =
+                    Some("say what it shows: `clauses [5] MQTT-3.1.2-8  [3.1.1] MQTT-3.1.2-8`".to_owned());
+            }
+        }
+    }
+
+    fn clause(&mut self, clause: &ClauseReference, lookup: &dyn ClauseLookup) {
+        let ClauseReference { span, version, id } = clause;
+        if !self.scenario.versions.is_empty() && !self.scenario.versions.contains(version) {
+            self.error(
+                *span,
+                format!("`{id}` is marked for MQTT {version}, for which the scenario does not run"),
+            )
+            .label = "see the line `versions`".to_owned();
+            return;
+        }
+        if !lookup.knows(*version, id) {
+            let nearest = lookup.nearest(*version, id);
+            let error = self.error(*span, format!("MQTT {version} has no clause `{id}`"));
+            error.help = nearest.map(|id| format!("did you mean `{id}`?"));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Reads what goes over a connection: packets, silence and the end.
+
+use super::bytes::{patches, raw};
+use super::cursor::{Cursor, Parsed};
+use super::fields::{self, Item};
+use super::values;
+use crate::lexicon::packet_type;
+use crate::vocabulary::{Owner, nearest};
+use crate::{Comparison, Content, Diagnostic, Field, PacketPattern, PacketType, Subscription, Test, Value};
+
+/// What stands behind `>` or `<`, or in a cell of a table.
+pub(super) fn content(cursor: &mut Cursor<'_>) -> Parsed<Content> {
+    if let Some(column) = values::capture(cursor) {
+        return Ok(Content::Column(column));
+    }
+    if cursor.eat_word("raw") {
+        return Ok(Content::Raw(raw(cursor)?));
+    }
+    if cursor.eat_word("nothing") {
+        let lasting = if cursor.eat_word("for") { Some(values::time(cursor)?) } else { None };
+        return Ok(Content::Nothing { lasting });
+    }
+    if cursor.eat_word("anything") {
+        return Ok(Content::Anything);
+    }
+    if cursor.eat_word("closed") {
+        let mut or = Vec::new();
+        while cursor.eat_word("or") {
+            or.push(packet(cursor)?);
+        }
+        return Ok(Content::Closed { or });
+    }
+    packet(cursor).map(Content::Packet)
+}
+
+/// Whether a cell of a table is read as [`Content`], not as a value.
+pub(super) fn is_content(cursor: &mut Cursor<'_>) -> bool {
+    let word = cursor.peek_word();
+    // A packet that is misspelt is not a text.
+    let capitals = word.len() >= 4 && word.chars().all(|letter| letter.is_ascii_uppercase());
+    let misspelt = || nearest(word, PacketType::ALL.into_iter().map(PacketType::name)).is_some();
+    packet_type(word).is_some()
+        || capitals && misspelt()
+        || ["raw", "nothing", "anything", "closed"].iter().any(|word| cursor.next_is(word))
+}
+
+fn packet(cursor: &mut Cursor<'_>) -> Parsed<PacketPattern> {
+    let name = cursor.peek_word();
+    let span = cursor.next_span();
+    let Some(packet_type) = packet_type(name) else {
+        let words = ["nothing", "closed", "anything", "raw"];
+        let names = PacketType::ALL.into_iter().map(PacketType::name).chain(words);
+        let near = nearest(&name.to_ascii_uppercase(), names.clone()).or_else(|| nearest(name, names));
+        return Err(cursor
+            .expected("a packet (`CONNECT`), `raw`, `nothing`, `closed` or `anything`")
+            .did_you_mean(near));
+    };
+    cursor.advance(name.len());
+    let mut pattern = PacketPattern {
+        span,
+        packet_type,
+        fields: Vec::new(),
+        subscriptions: Vec::new(),
+        reasons: None,
+        patches: Vec::new(),
+        conditions: Vec::new(),
+    };
+    body(cursor, &mut pattern)?;
+    pattern.patches = patches(cursor, Some(packet_type))?;
+    if cursor.eat_word("where") {
+        pattern.conditions.push(comparison(cursor)?);
+        while cursor.eat_word("and") {
+            pattern.conditions.push(comparison(cursor)?);
+        }
+    }
+    pattern.span = cursor.span_from(span.start);
+    Ok(pattern)
+}
+
+/// The fields, Topic Filters and Reason Codes.
+fn body(cursor: &mut Cursor<'_>, pattern: &mut PacketPattern) -> Parsed<()> {
+    let owner = Owner::Packet(pattern.packet_type);
+    let (owners, bare_is): (&[Owner], &str) = match pattern.packet_type {
+        PacketType::Subscribe => (&[owner, Owner::Subscription], "a Topic Filter"),
+        PacketType::Unsubscribe => (&[owner], "a Topic Filter"),
+        PacketType::Publish => (&[owner], "a Topic Name"),
+        _ => (&[owner], ""),
+    };
+    let has_reasons = matches!(pattern.packet_type, PacketType::SubAck | PacketType::UnsubAck);
+    loop {
+        match fields::item(cursor, owners, bare_is)? {
+            Item::Field(Owner::Subscription, option) => add_option(&mut pattern.subscriptions, option)?,
+            Item::Field(owner, field) => fields::push(&mut pattern.fields, owner, field)?,
+            Item::Bare(span, versions, topic) if pattern.packet_type == PacketType::Publish => {
+                let test = Test::Equal(topic);
+                let field = Field { span, versions, name: "topic".to_owned(), test, live: None };
+                fields::push(&mut pattern.fields, owner, field)?;
+            }
+            Item::Bare(span, versions, filter) => {
+                pattern.subscriptions.push(Subscription { span, versions, filter, options: Vec::new() });
+            }
+            Item::End if has_reasons && pattern.reasons.is_none() && cursor.eat("[") => {
+                pattern.reasons = Some(fields::reasons(cursor, pattern.packet_type)?);
+            }
+            Item::End => return Ok(()),
+        }
+    }
+}
+
+/// Gives a Subscription Option to the Topic Filter before it.
+pub(super) fn add_option(subscriptions: &mut [Subscription], option: Field) -> Parsed<()> {
+    match subscriptions.last_mut() {
+        Some(subscription) => fields::push(&mut subscription.options, Owner::Subscription, option),
+        None => {
+            Err(Diagnostic::error(option.span, format!("`{}` belongs behind a Topic Filter", option.name))
+                .label("expected a Topic Filter first: `a/b qos=1`"))
+        }
+    }
+}
+
+fn comparison(cursor: &mut Cursor<'_>) -> Parsed<Comparison> {
+    cursor.skip_spaces();
+    let start = cursor.at();
+    let capture = values::capture(cursor).ok_or_else(|| cursor.expected("a capture: `where $code>=0x80`"))?;
+    cursor.skip_spaces();
+    let operator = values::operator(cursor).ok_or_else(|| {
+        cursor.expected("`!=`, `<`, `<=`, `>` or `>=` (what must be equal is written in the field itself)")
+    })?;
+    let value = match values::capture(cursor) {
+        Some(name) => Value::Capture(name),
+        None if cursor.peek_word().starts_with(|first: char| first.is_ascii_alphabetic()) => {
+            fields::reason(cursor, None)?
+        }
+        None => Value::Number(values::number(cursor, "a number, a Reason Code or a capture")?),
+    };
+    Ok(Comparison { span: cursor.span_from(start), capture, operator, value })
+}

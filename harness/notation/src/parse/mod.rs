@@ -1,0 +1,129 @@
+//! Reads a file into a [`Scenario`], line by line, and says everything that is wrong with it, not only the first thing.
+//!
+//! The parser knows the words and the table of fields. What needs the whole scenario (hosts that never act, captures without
+//! a value, clauses) is [`super::check`]'s.
+
+mod actions;
+mod bytes;
+mod content;
+mod cursor;
+pub(super) mod faults;
+mod fields;
+mod header;
+mod lines;
+mod steps;
+pub(super) mod values;
+
+use cursor::Cursor;
+use lines::Line;
+
+use super::diagnostics::{Diagnostic, Diagnostics};
+use super::{Cell, Roles, Scenario, Span, Step, Text};
+
+/// Reads a file. `file` is its name for messages.
+///
+/// # Errors
+/// Everything that is wrong with the file by itself. Use [`super::read`] for the rules that need the whole scenario and the clause catalogue.
+pub fn parse(file: &str, source: &str) -> Result<Scenario, Diagnostics> {
+    let (scenario, diagnostics) = parse_leniently(file, source);
+    if diagnostics.has_errors() { Err(diagnostics) } else { Ok(scenario) }
+}
+
+/// Reads as much of a file as can be read, and says what could not.
+pub(super) fn parse_leniently(file: &str, source: &str) -> (Scenario, Diagnostics) {
+    let (lines, comments_below) = lines::split(source);
+    let mut parser = Parser {
+        source,
+        lines,
+        next: 0,
+        misspelt_header: false,
+        diagnostics: Diagnostics::new(file, source),
+    };
+    let mut scenario = Scenario {
+        title: String::new(),
+        reading: None,
+        clauses: Vec::new(),
+        versions: Vec::new(),
+        tests: Roles::Server,
+        needs: Vec::new(),
+        broker: Vec::new(),
+        clients: Vec::new(),
+        seeds: 1,
+        table: None,
+        steps: Vec::new(),
+        header_comments: Vec::new(),
+        comments_below,
+    };
+    let header = parser.header(&mut scenario);
+    parser.finish_header(&mut scenario, header);
+    scenario.steps = parser.body();
+    (scenario, parser.diagnostics)
+}
+
+struct Parser<'a> {
+    source: &'a str,
+    lines: Vec<Line>,
+    next: usize,
+    /// Whether a word of the header was misspelt, so that nothing is said to be missing.
+    misspelt_header: bool,
+    diagnostics: Diagnostics,
+}
+
+impl<'a> Parser<'a> {
+    fn body(&mut self) -> Vec<Step> {
+        let steps = self.steps(0, 0);
+        debug_assert!(self.peek().is_none(), "every line is read");
+        steps
+    }
+
+    fn peek(&self) -> Option<Line> {
+        self.lines.get(self.next).cloned()
+    }
+
+    fn next_line(&mut self) {
+        self.next += 1;
+    }
+
+    fn cursor(&self, line: &Line) -> Cursor<'a> {
+        Cursor::new(self.source, line.span)
+    }
+
+    /// Leaves out the lines below that are indented deeper.
+    fn skip_block(&mut self, indent: usize) {
+        while self.peek().is_some_and(|line| line.indent > indent) {
+            self.next_line();
+        }
+    }
+
+    fn error(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn warn(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+}
+
+/// Whether a field's text that is written so, bare, is read back as `text`.
+pub(super) fn reads_as_text(written: &str, text: &Text) -> bool {
+    let mut cursor = whole(written);
+    values::capture(&mut cursor).is_none()
+        && !written.starts_with('"')
+        && values::text(&mut cursor, "").is_ok_and(|read| read == *text)
+        && cursor.is_done()
+}
+
+/// Whether a bare word among fields is read as a word of its own, not as bytes or the end of a list.
+pub(super) fn reads_as_positional(written: &str) -> bool {
+    !whole(written).next_is("raw") && values::mark(&mut whole(written)).is_none()
+}
+
+/// Whether a cell that is written so is read back as `cell`.
+pub(super) fn reads_as_cell(written: &str, cell: &Cell) -> bool {
+    let mut cursor = whole(written);
+    !written.starts_with('#') && header::cell(&mut cursor).is_ok_and(|read| read == *cell) && cursor.is_done()
+}
+
+fn whole(text: &str) -> Cursor<'_> {
+    Cursor::new(text, Span::new(0, text.len()))
+}

@@ -1,0 +1,259 @@
+//! Writes the smallest parts, each so that it is read back as the same.
+
+use core::fmt::Write;
+use core::time::Duration;
+
+use crate::lexicon::{is_taken, is_variable, is_variable_start, version_word};
+use crate::parse::{reads_as_positional, reads_as_text};
+use crate::vocabulary::{FieldKind, Owner};
+use crate::{
+    Field, HostName, Hosts, Number, Operator, Piece, Radix, Test, Text, Time, TimeRange, Timing, Value,
+    VersionMark,
+};
+
+/// `[5] `, with the space behind it, or nothing.
+pub(super) fn mark(versions: &VersionMark) -> String {
+    if versions.0.is_empty() {
+        return String::new();
+    }
+    let versions: Vec<&str> = versions.0.iter().copied().map(version_word).collect();
+    format!("[{}] ", versions.join(" "))
+}
+
+pub(super) fn number(number: Number) -> String {
+    match number.radix {
+        Radix::Decimal => number.value.to_string(),
+        Radix::Hexadecimal => {
+            let digits = format!("{:x}", number.value);
+            format!("0x{}{digits}", if digits.len() % 2 == 0 { "" } else { "0" })
+        }
+    }
+}
+
+/// In the largest unit that reads well: whole hours, whole minutes from ten on, then s, ms, us with decimals.
+pub(super) fn duration(duration: Duration) -> String {
+    let micros = duration.as_micros();
+    let (scale, unit) = match micros {
+        0 => (1_000, "ms"),
+        _ if micros.is_multiple_of(3_600_000_000) => (3_600_000_000, "h"),
+        _ if micros.is_multiple_of(60_000_000) && micros >= 600_000_000 => (60_000_000, "m"),
+        1_000_000.. => (1_000_000, "s"),
+        1_000.. => (1_000, "ms"),
+        _ => (1, "us"),
+    };
+    let (whole, rest) = (micros / scale, micros % scale);
+    if rest == 0 {
+        return format!("{whole}{unit}");
+    }
+    let digits = if scale == 1_000 { 3 } else { 6 };
+    let fraction = format!("{rest:0digits$}");
+    format!("{whole}.{}{unit}", fraction.trim_end_matches('0'))
+}
+
+pub(super) fn time(time: Time) -> String {
+    match time.live {
+        None => duration(time.simulated),
+        Some(live) => format!("{} [live {}]", duration(time.simulated), duration(live)),
+    }
+}
+
+/// `5ms..40ms`; one duration alone where both ends are the same and `shorten` allows it.
+pub(super) fn time_range(range: TimeRange, shorten: bool) -> String {
+    let one = |(from, to): (Duration, Duration)| {
+        if shorten && from == to { duration(from) } else { format!("{}..{}", duration(from), duration(to)) }
+    };
+    match range.live {
+        None => one(range.simulated),
+        Some(live) => format!("{} [live {}]", one(range.simulated), one(live)),
+    }
+}
+
+/// Without a space; nothing for [`Timing::Usual`].
+pub(super) fn timing(timing: Timing) -> String {
+    match timing {
+        Timing::Usual => String::new(),
+        Timing::Within(limit) => format!("within {}", time(limit)),
+        Timing::After(delay) => format!("after {}", time(delay)),
+        Timing::Between(range) => format!("between {}", time_range(range, false)),
+        Timing::At(moment) => format!("at {}", time(moment)),
+    }
+}
+
+pub(super) fn host_name(name: &HostName) -> String {
+    match name {
+        HostName::One(name) => name.clone(),
+        HostName::Numbered { prefix, first, last } => format!("{prefix}{first}..{prefix}{last}"),
+    }
+}
+
+pub(super) fn hosts(hosts: &Hosts) -> String {
+    match hosts {
+        Hosts::All => "all".to_owned(),
+        Hosts::Named(names) => names.iter().map(host_name).collect::<Vec<_>>().join(" "),
+    }
+}
+
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut all, byte| {
+        let _ = write!(all, "{byte:02x}");
+        all
+    })
+}
+
+/// In quotes.
+pub(super) fn quoted(text: &Text) -> String {
+    let mut written = String::from("\"");
+    let mut pieces = text.0.iter().peekable();
+    while let Some(piece) = pieces.next() {
+        match piece {
+            Piece::Literal(literal) => escaped(literal, &mut written),
+            Piece::Variable(name) => variable(name, follows_on(pieces.peek().copied()), &mut written),
+        }
+    }
+    written.push('"');
+    written
+}
+
+fn escaped(literal: &str, written: &mut String) {
+    let mut characters = literal.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => written.push_str("\\\""),
+            '\\' => written.push_str("\\\\"),
+            '\n' => written.push_str("\\n"),
+            '\r' => written.push_str("\\r"),
+            '\t' => written.push_str("\\t"),
+            '$' if characters.peek().is_some_and(|next| is_variable_start(*next) || *next == '{') => {
+                written.push_str("\\$");
+            }
+            _ if character.is_control() || is_invisible(character) => {
+                let _ = write!(written, "\\u{{{:x}}}", u32::from(character));
+            }
+            _ => written.push(character),
+        }
+    }
+}
+
+/// Characters that an editor does not show, or that end a line in some.
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
+        || (character.is_whitespace() && character != ' ')
+}
+
+fn variable(name: &str, braces: bool, written: &mut String) {
+    let _ = if braces { write!(written, "${{{name}}}") } else { write!(written, "${name}") };
+}
+
+/// Whether the next piece would be read as part of the name.
+fn follows_on(next: Option<&Piece>) -> bool {
+    matches!(next, Some(Piece::Literal(literal)) if literal.starts_with(is_variable))
+}
+
+fn bare(text: &Text) -> String {
+    let mut written = String::new();
+    for (at, piece) in text.0.iter().enumerate() {
+        match piece {
+            Piece::Literal(literal) => written.push_str(literal),
+            Piece::Variable(name) => {
+                let next = text.0.get(at + 1);
+                variable(name, at == 0 || follows_on(next), &mut written);
+            }
+        }
+    }
+    written
+}
+
+/// The text of a field: bare where it is read back as the same.
+pub(super) fn text(text: &Text) -> String {
+    let candidate = bare(text);
+    // Behind a space it would begin a comment.
+    let safe = !candidate.starts_with('#') && reads_as_text(&candidate, text);
+    if safe { candidate } else { quoted(text) }
+}
+
+/// A Topic Name or Topic Filter among fields of `owners`.
+pub(super) fn topic(value: &Value, owners: &[Owner]) -> String {
+    match value {
+        Value::Text(text) => {
+            let candidate = bare(text);
+            let safe = !is_taken(&candidate, owners)
+                && !candidate.starts_with('#')
+                && reads_as_text(&candidate, text);
+            if safe && reads_as_positional(&candidate) { candidate } else { quoted(text) }
+        }
+        other => self::value(other, FieldKind::Text, Owner::Will),
+    }
+}
+
+/// A payload in front of the fields.
+pub(super) fn payload(value: &Value) -> String {
+    self::value(value, FieldKind::Binary, Owner::Will)
+}
+
+pub(super) fn value(value: &Value, kind: FieldKind, owner: Owner) -> String {
+    match value {
+        Value::Number(one) => number(*one),
+        Value::Word(word) => word.clone(),
+        Value::Text(one) if kind == FieldKind::Binary => quoted(one),
+        Value::Text(one) => text(one),
+        Value::Bytes(bytes) => format!("x\"{}\"", hexadecimal(bytes)),
+        Value::Pair(name, value) => format!("{}:{}", quoted(name), quoted(value)),
+        Value::Capture(name) => format!("${name}"),
+        Value::Fields(inner) => {
+            let owner = if owner == Owner::Packet(crate::PacketType::Connect) { Owner::Will } else { owner };
+            format!("{{{}}}", fields(inner, owner))
+        }
+    }
+}
+
+pub(super) fn operator(operator: Operator) -> &'static str {
+    match operator {
+        Operator::NotEqual => "!=",
+        Operator::Less => "<",
+        Operator::AtMost => "<=",
+        Operator::More => ">",
+        Operator::AtLeast => ">=",
+    }
+}
+
+/// With single spaces between.
+pub(super) fn fields(fields: &[Field], owner: Owner) -> String {
+    fields.iter().map(|one| field(one, owner)).collect::<Vec<_>>().join(" ")
+}
+
+pub(super) fn field(field: &Field, owner: Owner) -> String {
+    let kind = owner.field(&field.name).map_or(FieldKind::Text, |rule| rule.kind);
+    let one = |value: &Value| self::value(value, kind, owner);
+    let name = &field.name;
+    let written = match &field.test {
+        Test::Absent => format!("!{name}"),
+        Test::Present => name.clone(),
+        Test::Equal(Value::Number(number))
+            if kind == FieldKind::Flag && *number == Number::decimal(1) && field.live.is_none() =>
+        {
+            name.clone()
+        }
+        Test::Equal(value) => format!("{name}={}", one(value)),
+        Test::OneOf(values) => format!("{name}={}", values.iter().map(one).collect::<Vec<_>>().join("|")),
+        Test::Between(from, to) => format!("{name}={}..{}", number(*from), number(*to)),
+        Test::Compared(comparison, value) => format!("{name}{}{}", operator(*comparison), one(value)),
+    };
+    let live = field.live.map(|live| format!(" [live {}]", number(live))).unwrap_or_default();
+    format!("{}{written}{live}", mark(&field.versions))
+}
+
+/// Reason Codes of a list, with single spaces between.
+pub(super) fn reasons(reasons: &[Test]) -> String {
+    let one = |value: &Value| value_of_reason(value);
+    let written = reasons.iter().map(|test| match test {
+        Test::Equal(value) => one(value),
+        Test::OneOf(values) => values.iter().map(one).collect::<Vec<_>>().join("|"),
+        Test::Compared(comparison, value) => format!("{}{}", operator(*comparison), one(value)),
+        Test::Between(..) | Test::Absent | Test::Present => "any".to_owned(),
+    });
+    written.collect::<Vec<_>>().join(" ")
+}
+
+pub(super) fn value_of_reason(value: &Value) -> String {
+    self::value(value, FieldKind::Reason, Owner::Will)
+}

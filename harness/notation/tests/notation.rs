@@ -1,0 +1,61 @@
+//! The notation on whole files: each of `notation_examples` says something that the notation must be able to say.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use mqttspec_notation::{CatalogueClauses, parse, print, read};
+
+fn files() -> Vec<(String, String)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/notation_examples");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "mqtt"))
+        .map(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(&path).unwrap())
+        })
+        .collect();
+    files.sort();
+    assert!(files.len() >= 8, "the examples are gone");
+    files
+}
+
+#[test]
+fn examples_are_canonical_and_parse_to_what_they_print() {
+    for (name, source) in files() {
+        let scenario = parse(&name, &source).unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
+        let printed = print(&scenario);
+        let again = parse(&name, &printed).unwrap_or_else(|diagnostics| panic!("{printed}\n{diagnostics}"));
+        assert_eq!(again, scenario, "{printed}");
+        assert_eq!(print(&again), printed);
+        assert_eq!(printed, source, "{name} is not in the canonical layout");
+    }
+}
+
+#[test]
+fn every_scenario_file_passes_every_check() {
+    fn folder(path: &std::path::Path, wrong: &mut String) -> usize {
+        let mut entries: Vec<_> =
+            std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+        entries.sort();
+        let mut files = 0;
+        for path in entries {
+            if path.ends_with("notation_errors") {
+                // Mistakes on purpose.
+            } else if path.is_dir() {
+                files += folder(&path, wrong);
+            } else if path.extension().is_some_and(|extension| extension == "mqtt") {
+                files += 1;
+                let source = std::fs::read_to_string(&path).unwrap();
+                match read(&path.to_string_lossy(), &source, &CatalogueClauses) {
+                    Ok((_, diagnostics)) | Err(diagnostics) => wrong.push_str(&diagnostics.plain()),
+                }
+            }
+        }
+        files
+    }
+    let mut wrong = String::new();
+    let files =
+        folder(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios")), &mut wrong);
+    assert!(files >= 30, "only {files} scenario files");
+    assert!(wrong.is_empty(), "{wrong}");
+}

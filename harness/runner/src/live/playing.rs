@@ -1,0 +1,302 @@
+//! One case before a live server: under its seeds, on the server that all share or on one of its own.
+
+use core::time::Duration;
+use std::cell::Cell;
+use std::rc::Rc;
+
+use mqttspec_codec::Version;
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+use super::cleaning;
+use super::launcher::{Instance, LaunchError};
+use super::names::{Credentials, Names};
+use super::placing::{Place, Placed, says_keep_alive};
+use super::probes::{Found, KEEP_ALIVE_0, Prober};
+use super::profile::Profile;
+use super::site::Surroundings;
+use super::tokens::base36;
+use super::wire::Reach;
+use crate::run;
+use crate::run::ground::Pace;
+use crate::suite::KeepTrace;
+use mqttspec_judge::Case;
+use mqttspec_judge::results::RunResult;
+use mqttspec_judge::verdict::Verdict;
+
+/// What every run needs to know.
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) profile: Profile,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) found: Found,
+    pub(crate) pace: Pace,
+    pub(crate) reach: Reach,
+    pub(crate) prober: Prober,
+    /// Whose traces are kept.
+    pub(crate) keep: KeepTrace,
+    /// The server that all share, if it can be crashed and started.
+    pub(crate) instance: Option<Rc<Instance>>,
+    /// Whether servers can be started here.
+    pub(crate) starts: bool,
+    pub(crate) token: String,
+    pub(crate) runs: Cell<u64>,
+    pub(crate) seed: u64,
+    pub(crate) seeds: u32,
+    /// How the target was named: see [`super::LiveOptions::named`].
+    pub(crate) named: String,
+}
+
+/// What came of playing one case.
+pub(crate) struct Played {
+    pub(crate) index: usize,
+    pub(crate) runs: Vec<RunResult>,
+    pub(crate) took: Duration,
+    pub(crate) begun: Instant,
+    /// Whether a message of another run came: the server does not keep runs apart.
+    pub(crate) strayed: bool,
+    /// Whether what failed may be due to somebody's lack of time.
+    pub(crate) timed: bool,
+    /// Whether the server that all share still answered when something had failed on it.
+    pub(crate) alive: bool,
+}
+
+impl Played {
+    pub(crate) fn of(index: usize, run: RunResult) -> Self {
+        let begun = Instant::now();
+        Self { index, runs: vec![run], took: Duration::ZERO, begun, strayed: false, timed: true, alive: true }
+    }
+
+    /// Whether both failed at the same lines.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let lines = |played: &Self| -> Vec<(Verdict, Vec<u32>)> {
+            let of_run =
+                |run: &RunResult| (run.verdict, run.failures.iter().map(|failure| failure.line).collect());
+            played.runs.iter().map(of_run).collect()
+        };
+        lines(self) == lines(other)
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.runs.iter().map(|run| run.verdict).max().unwrap_or(Verdict::Error)
+    }
+
+    pub(crate) fn is_bad(&self) -> bool {
+        matches!(self.verdict(), Verdict::Fail | Verdict::Error)
+    }
+}
+
+impl Shared {
+    pub(crate) async fn is_alive(&self) -> bool {
+        self.prober.is_alive(self.version(), self.pace.patience * 2).await
+    }
+
+    /// The newest version that the server speaks.
+    pub(crate) fn version(&self) -> Version {
+        self.found.versions.last().copied().unwrap_or(Version::V3_1_1)
+    }
+
+    /// What a case has on the wire for Keep Alive 0: something else only where the server refuses it, and where the scenario says nothing of it.
+    fn keep_alive(&self, placed: &Placed) -> u16 {
+        match self.found.get(KEEP_ALIVE_0) {
+            Some("0") if !says_keep_alive(&placed.case) => 600,
+            _ => 0,
+        }
+    }
+
+    pub(crate) fn next_token(&self) -> String {
+        self.runs.set(self.runs.get() + 1);
+        format!("{}{}", self.token, base36(self.runs.get()))
+    }
+
+    /// The one command that runs a case again under a seed.
+    pub(crate) fn command(&self, case: &Case, seed: u64) -> String {
+        let row = case.row_name().map_or_else(String::new, |row| format!(" --row {row}"));
+        let target = match (&self.profile.start, self.starts) {
+            _ if !self.named.is_empty() => self.named.clone(),
+            (Some(start), true) => format!("--start '{start}'"),
+            _ => format!("--target {}", self.url),
+        };
+        let seed = if seed == 0 { String::new() } else { format!(" --seed {seed}") };
+        format!("mqttspec run {} --version {}{row} {target}{seed}", case.file, case.version)
+    }
+}
+
+/// Plays a case in its place, under each of its seeds.
+pub(crate) async fn play(shared: Rc<Shared>, index: usize, placed: Placed, mut pace: Pace) -> Played {
+    if !placed.by_the_clock {
+        // Clocks of servers are coarse. What follows at once from what came before is not late because of them.
+        pace.late = pace.late.min(pace.patience);
+    }
+    let begun = Instant::now();
+    let mut runs = Vec::new();
+    let (mut strayed, mut timed) = (false, false);
+    for offset in 0..u64::from(shared.seeds) {
+        let seed = shared.seed.wrapping_add(offset);
+        let (mut run, by_time) = match &placed.place {
+            Place::Own(options) => play_on_own(&shared, &placed, options, seed, pace).await,
+            Place::Alone { unnamed } => {
+                play_on_shared(&shared, &placed, seed, pace, *unnamed, &mut strayed).await
+            }
+            _ => play_on_shared(&shared, &placed, seed, pace, false, &mut strayed).await,
+        };
+        for failure in &mut run.failures {
+            failure.command = shared.command(&placed.case, seed);
+        }
+        timed |= by_time;
+        runs.push(run);
+    }
+    let mut played = Played { index, runs, took: begun.elapsed(), begun, strayed, timed, alive: true };
+    if played.is_bad() && !matches!(placed.place, Place::Own(_)) {
+        played.alive = shared.is_alive().await;
+    }
+    played
+}
+
+pub(crate) async fn play_on_shared(
+    shared: &Shared,
+    placed: &Placed,
+    seed: u64,
+    pace: Pace,
+    unnamed: bool,
+    strayed: &mut bool,
+) -> (RunResult, bool) {
+    let token = (!unnamed).then(|| shared.next_token());
+    // Where nobody may come without credentials, a Client that has none shows it.
+    let none_asked = placed.case.scenario.broker.iter().any(|option| option.name == "allow_anonymous");
+    let credentials = shared.credentials.clone().filter(|_| !none_asked);
+    let second = shared.profile.second_identity.clone().map(Credentials::from);
+    let names = Names::new(token, &shared.token, credentials).with_second_identity(second);
+    let names = Rc::new(names.with_keep_alive(shared.keep_alive(placed)));
+    let power = shared.instance.clone();
+    let surroundings = Surroundings {
+        reach: shared.reach.clone(),
+        names: names.clone(),
+        pace,
+        power,
+        limit: limit(placed.waits, pace),
+    };
+    let run = in_a_set_of_its_own(shared, &placed.case, seed, surroundings).await;
+    *strayed |= names.has_strayed();
+    let left = names.take_left_behind();
+    cleaning::clean(&shared.prober, left, placed.case.version, &shared.next_token(), shared.pace.patience)
+        .await;
+    run
+}
+
+pub(crate) async fn play_on_own(
+    shared: &Shared,
+    placed: &Placed,
+    options: &[(String, String)],
+    seed: u64,
+    pace: Pace,
+) -> (RunResult, bool) {
+    let profile = &shared.profile;
+    let start = if options.is_empty() { &profile.start } else { &profile.start_with_options };
+    let Some(start) = start else {
+        return (broken("the profile does not say how a server is started".to_owned(), seed), false);
+    };
+    let text = profile.options_text(options).unwrap_or_default();
+    let instance = match Instance::launch(profile, start, &text).await {
+        Ok(instance) => Rc::new(instance),
+        Err(error) => return (broken(launch_failed(&error, options), seed), true),
+    };
+    // What the options ask of Clients is the scenario's business.
+    let credentials = shared.credentials.clone().filter(|_| options.is_empty());
+    let names = Names::new(None, &shared.token, credentials).with_keep_alive(shared.keep_alive(placed));
+    let names = Rc::new(names);
+    let reach = Reach { port: instance.port(), ..shared.reach.clone() };
+    let surroundings =
+        Surroundings { reach, names, pace, power: Some(instance.clone()), limit: limit(placed.waits, pace) };
+    let (mut run, by_time) = in_a_set_of_its_own(shared, &placed.case, seed, surroundings).await;
+    // A crash that the scenario asks for leaves no such trace.
+    if let Some(how) = instance.ended() {
+        run.verdict = Verdict::Error;
+        run.reason = format!(
+            "the server ended ({how}) in this scenario; its last packets are those of the transcript"
+        );
+    }
+    instance.stop().await;
+    if matches!(run.verdict, Verdict::Fail | Verdict::Error) {
+        run.output = instance.output();
+    }
+    (run, by_time)
+}
+
+pub(crate) fn launch_failed(error: &LaunchError, options: &[(String, String)]) -> String {
+    let options: Vec<String> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    format!("a server with {} does not start: {error}", options.join(" "))
+}
+
+/// A run's tasks end with the run.
+pub(crate) async fn in_a_set_of_its_own(
+    shared: &Shared,
+    case: &Case,
+    seed: u64,
+    surroundings: Surroundings,
+) -> (RunResult, bool) {
+    let set = LocalSet::new();
+    let with_trace = shared.keep == KeepTrace::All;
+    set.run_until(run::run_live(case, seed, surroundings, with_trace)).await
+}
+
+/// What reports call the target.
+pub(crate) fn name(profile: &Profile, reach: &Reach, starts: bool) -> String {
+    let program = || {
+        let command = profile.start.as_deref().filter(|_| starts)?;
+        command.split_whitespace().next()?.rsplit('/').next().map(str::to_owned)
+    };
+    if !profile.name.is_empty() {
+        return profile.name.clone();
+    }
+    program().unwrap_or_else(|| format!("{}:{}", reach.host, reach.port))
+}
+
+/// How long a run may take before it counts as one that never ends.
+pub(crate) fn limit(waits: Duration, pace: Pace) -> Duration {
+    waits * 2 + pace.patience * 10 + Duration::from_secs(20)
+}
+
+/// Deadlines scale with the round trip that was measured.
+pub(crate) fn pace(profile: &Profile, found: &Found) -> Pace {
+    let round_trip = found.round_trip;
+    let tolerance = profile.tolerance;
+    let milliseconds = Duration::from_millis;
+    Pace {
+        patience: milliseconds(tolerance.patience_ms) + round_trip * 20,
+        early: milliseconds(tolerance.early_ms) + round_trip,
+        late: milliseconds(tolerance.late_ms) + round_trip * 5,
+        settling: milliseconds(20) + round_trip * 2,
+        silence: milliseconds(500) + round_trip * 5,
+        quiet: milliseconds(500) + round_trip * 5,
+        shorter: 5,
+        travel: milliseconds(20) + round_trip * 2,
+        subscribing: found.subscribing,
+    }
+}
+
+pub(crate) fn skipped(reason: String, seed: u64) -> RunResult {
+    RunResult { verdict: Verdict::Skip, ..broken(reason, seed) }
+}
+
+pub(crate) fn panicked(seed: u64) -> RunResult {
+    broken("the harness itself failed in this scenario".to_owned(), seed)
+}
+
+pub(crate) fn broken(reason: String, seed: u64) -> RunResult {
+    RunResult {
+        seed,
+        verdict: Verdict::Error,
+        level: mqttspec_spec::Level::Must,
+        reason,
+        failures: Vec::new(),
+        drawn: Vec::new(),
+        branches: Vec::new(),
+        marks: Vec::new(),
+        endured: None,
+        trace: mqttspec_judge::results::Trace::default(),
+        history_hash: String::new(),
+        output: Vec::new(),
+    }
+}

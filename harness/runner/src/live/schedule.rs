@@ -1,0 +1,248 @@
+//! A scenario with the times that it has on a live target, where waiting costs real time.
+
+use core::time::Duration;
+
+use mqttspec_notation::{
+    Action, Cell, Content, Fault, Field, PacketPattern, Report, Scenario, Step, StepKind, Test, Time,
+    TimeRange, Timing, Value, Version,
+};
+
+/// How long a live run may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// The longest wait of a scenario; without one a scenario waits as long as it says.
+    pub(crate) wait: Option<Duration>,
+    /// How long silence is watched that a scenario watches for longer: the shorter watch shows less, and nothing wrong.
+    pub(crate) silence: Duration,
+}
+
+/// A scenario with its live times.
+#[derive(Clone, Debug)]
+pub(crate) struct Scheduled {
+    pub(crate) scenario: Scenario,
+    /// The longest single wait that it asks for.
+    pub(crate) longest: Duration,
+    /// All waits together: it takes at least so long.
+    pub(crate) waits: Duration,
+}
+
+/// The scenario as it is played live in this version, and how long it waits.
+///
+/// # Errors
+/// The real time that it needs, if that is more than the limits say.
+pub(crate) fn live(scenario: &Scenario, version: Version, limits: Limits) -> Result<Scheduled, Duration> {
+    let mut scenario = scenario.clone();
+    let mut adapter = Adapter { version, limits, longest: Duration::ZERO, waits: Duration::ZERO };
+    adapter.steps(&mut scenario.steps, 1);
+    for row in scenario.table.iter_mut().flat_map(|table| &mut table.rows) {
+        for cell in &mut row.cells {
+            if let Cell::Content(content) = cell {
+                adapter.content(content, 0);
+            }
+        }
+    }
+    match limits.wait {
+        Some(limit) if adapter.longest > limit => Err(adapter.longest),
+        _ => Ok(Scheduled { scenario, longest: adapter.longest, waits: adapter.waits }),
+    }
+}
+
+/// What a round of `repeat` takes at least: a packet goes there, and its answer comes back.
+const ROUND: Duration = Duration::from_micros(500);
+
+struct Adapter {
+    version: Version,
+    limits: Limits,
+    /// The longest single wait.
+    longest: Duration,
+    /// All waits together.
+    waits: Duration,
+}
+
+impl Adapter {
+    fn steps(&mut self, steps: &mut [Step], times: u32) {
+        for step in steps {
+            let counts = if step.versions.applies_to(self.version) { times } else { 0 };
+            self.step(step, counts);
+        }
+    }
+
+    fn step(&mut self, step: &mut Step, times: u32) {
+        match &mut step.timing {
+            Timing::Usual => {}
+            Timing::Within(time) => self.time(time, 0),
+            Timing::After(time) | Timing::At(time) => self.time(time, times),
+            Timing::Between(range) => self.range(range, times),
+        }
+        match &mut step.kind {
+            StepKind::Line { content, .. } => self.content(content, times),
+            StepKind::Verb { action, .. } | StepKind::Ask { action, .. } => self.action(action),
+            StepKind::Told { report, .. } => match report {
+                Report::Connected(fields) | Report::Disconnected(fields) | Report::Failed(fields) => {
+                    set_fields(fields);
+                }
+                Report::Published { fields, .. } | Report::Received { fields, .. } => set_fields(fields),
+                Report::Subscribed(_) | Report::Unsubscribed(_) => {}
+            },
+            StepKind::Fault(fault) => self.fault(fault),
+            StepKind::Wait(time) => self.time(time, times),
+            StepKind::WaitUntil(time) => self.time(time, times),
+            StepKind::WaitForQuiet(time) => self.time(time, 0),
+            StepKind::InAnyOrder(steps) | StepKind::EachRow(steps) => self.steps(steps, times),
+            StepKind::Repeat { times: rounds, steps, .. } => {
+                let rounds = times.saturating_mul(*rounds);
+                self.waited(ROUND * rounds, u32::from(rounds > 0));
+                self.steps(steps, rounds);
+            }
+            StepKind::Either(branches) => {
+                for branch in branches {
+                    self.steps(&mut branch.steps, times);
+                }
+            }
+            StepKind::Load(load) => self.time(&mut load.lasting, times),
+            StepKind::Sometimes(_) | StepKind::Property(_) => {}
+        }
+    }
+
+    fn fault(&self, fault: &mut Fault) {
+        if let Some(lasting) = &mut fault.lasting {
+            *lasting = Time::everywhere(lasting.on(true));
+        }
+        if let mqttspec_notation::FaultKind::Latency(range) = &mut fault.kind {
+            *range = TimeRange { simulated: range.on(true), live: None };
+        }
+    }
+
+    fn content(&mut self, content: &mut Content, times: u32) {
+        match content {
+            Content::Packet(pattern) => set_pattern(pattern),
+            Content::Closed { or } => or.iter_mut().for_each(set_pattern),
+            Content::Nothing { lasting: Some(time) } => {
+                let lasting = time.live.unwrap_or_else(|| time.simulated.min(self.limits.silence));
+                *time = Time::everywhere(lasting);
+                self.waited(lasting, times);
+            }
+            Content::Nothing { lasting: None } | Content::Raw(_) | Content::Anything | Content::Column(_) => {
+            }
+        }
+    }
+
+    fn action(&mut self, action: &mut Action) {
+        match action {
+            Action::Connects { fields, expecting } => {
+                set_fields(fields);
+                set_fields(expecting);
+            }
+            Action::Subscribes { subscriptions, fields, .. } => {
+                subscriptions.iter_mut().for_each(|subscription| set_fields(&mut subscription.options));
+                set_fields(fields);
+            }
+            Action::Publishes { fields, expecting, .. } => {
+                set_fields(fields);
+                set_fields(expecting);
+            }
+            Action::Unsubscribes { fields, .. }
+            | Action::Receives { fields, .. }
+            | Action::Disconnects { fields } => {
+                set_fields(fields);
+            }
+            Action::Opens | Action::Pings | Action::Closes => {}
+        }
+    }
+
+    /// `times`: how often it is waited for as long; 0 where the time only ends a wait.
+    fn time(&mut self, time: &mut Time, times: u32) {
+        *time = Time::everywhere(time.on(true));
+        self.waited(time.simulated, times);
+    }
+
+    fn range(&mut self, range: &mut TimeRange, times: u32) {
+        *range = TimeRange { simulated: range.on(true), live: None };
+        self.waited(range.simulated.0, times);
+    }
+
+    fn waited(&mut self, duration: Duration, times: u32) {
+        if times > 0 {
+            self.longest = self.longest.max(duration);
+            self.waits += duration.saturating_mul(times);
+        }
+    }
+}
+
+fn set_pattern(pattern: &mut PacketPattern) {
+    set_fields(&mut pattern.fields);
+    pattern.subscriptions.iter_mut().for_each(|subscription| set_fields(&mut subscription.options));
+}
+
+fn set_fields(fields: &mut [Field]) {
+    for field in fields {
+        if let Some(live) = field.live.take() {
+            field.test = Test::Equal(Value::Number(live));
+        }
+        if let Test::Equal(Value::Fields(inner)) = &mut field.test {
+            set_fields(inner);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mqttspec_notation::{CatalogueClauses, read};
+
+    const HEADER: &str = "title    t\nclauses  [5] MQTT-3.1.2-5 [3.1.1] MQTT-3.1.2-5\nversions 3.1.1 5\n\n";
+
+    fn scenario(body: &str) -> Scenario {
+        let text = format!("{HEADER}{body}");
+        match read("t.mqtt", &text, &CatalogueClauses) {
+            Ok((scenario, _)) => scenario,
+            Err(diagnostics) => panic!("{}", diagnostics.plain()),
+        }
+    }
+
+    fn limits(wait: u64) -> Limits {
+        Limits { wait: Some(Duration::from_secs(wait)), silence: Duration::from_secs(1) }
+    }
+
+    fn adapted(body: &str, wait: u64) -> Result<String, Duration> {
+        let scheduled = live(&scenario(body), Version::V5, limits(wait))?;
+        Ok(scheduled.scenario.to_string().split_once("\n\n").unwrap().1.to_owned())
+    }
+
+    #[test]
+    fn live_times_and_numbers_count() {
+        let text = adapted(
+            "a connects keep_alive=10 [live 2]\nafter 14.9s [live 2.9s] a < nothing\nwait 1h [live 3s]\n",
+            5,
+        );
+        assert_eq!(text.unwrap(), "a connects keep_alive=2\nafter 2.9s a < nothing\nwait 3s\n");
+    }
+
+    #[test]
+    fn a_long_silence_is_watched_for_a_shorter_time() {
+        let text = adapted(
+            "a connects\na < nothing for 60s\na < nothing for 60s [live 2s]\na < nothing for 20ms\n",
+            5,
+        );
+        assert_eq!(
+            text.unwrap(),
+            "a connects\na < nothing for 1s\na < nothing for 2s\na < nothing for 20ms\n"
+        );
+    }
+
+    #[test]
+    fn a_wait_that_cannot_be_shortened_says_what_it_needs() {
+        assert_eq!(adapted("a connects\nwait 20s\na pings\n", 5), Err(Duration::from_secs(20)));
+        assert_eq!(
+            adapted("a connects\nat 90s a > PINGREQ\na < PINGRESP\n", 5),
+            Err(Duration::from_secs(90))
+        );
+        // What only ends a wait costs nothing where the answer comes.
+        assert!(adapted("a connects\na > PINGREQ\nwithin 600s a < PINGRESP\n", 5).is_ok());
+    }
+
+    #[test]
+    fn waits_of_other_versions_do_not_count() {
+        assert!(adapted("a connects\n[3.1.1] wait 600s\na pings\n", 5).is_ok());
+    }
+}

@@ -1,0 +1,219 @@
+//! The host `broker`: the reference broker, or the harness in its place where a client is tested.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use mqttspec_broker::ConnectionId;
+use mqttspec_codec::{Packet, Role, Version};
+use mqttspec_net::Clock;
+use mqttspec_net::broker::serve;
+use mqttspec_net::framed::Inflow;
+use mqttspec_net::store::{DiskStore, NoStore};
+use mqttspec_net::tap::{Observed, Tap};
+use mqttspec_world::{Builder, HostContext, Listener as _, Net, World};
+
+use super::Case;
+use super::cast::{Cast, Connections, PORT, SERVER};
+use super::connection::{self, Connection};
+use super::found::Stop;
+use super::stage::Stage;
+use mqttspec_judge::history::{ConnectionKey, Ending, What};
+use mqttspec_mutants::Defect;
+use mqttspec_mutants::LyingNet;
+use mqttspec_notation::{DiskFault, FaultKind, HostName, Hosts, StepKind};
+
+/// The option of the notation that is the harness's own: what the broker's records are kept in.
+pub(crate) const STORE: &str = "store";
+
+/// The value of [`STORE`] for records that outlive a crash.
+pub(crate) const DURABLE: &str = "durable";
+
+/// The part of a write that a disk keeps or loses as a whole, in bytes.
+const SECTOR: u64 = 512;
+
+/// The reference broker's options for a case.
+pub(crate) fn options(case: &Case) -> Result<mqttspec_broker::Options, String> {
+    let mut options = mqttspec_broker::Options::default();
+    for option in case.scenario.broker.iter().filter(|option| option.versions.applies_to(case.version)) {
+        if option.name == STORE {
+            continue;
+        }
+        options.set(&option.name, &option.value).map_err(|error| error.to_string())?;
+    }
+    Ok(options)
+}
+
+/// Declares the host: with the reference broker on it, or with nobody where the director plays the server.
+pub(crate) fn host(
+    builder: Builder,
+    case: &Case,
+    cast: &Cast,
+    stage: &Rc<Stage>,
+    options: mqttspec_broker::Options,
+    defect: Option<&'static Defect>,
+) -> Builder {
+    if cast.plays_server {
+        return builder.host(SERVER, |_| std::future::pending::<()>());
+    }
+    let durable = is_durable(case);
+    let builder = builder.torn_writes(tears_writes(case).then_some(SECTOR));
+    let stage = stage.clone();
+    let (version, watches) = (case.version, case.tests == Role::Client);
+    builder.host(SERVER, move |context| {
+        let (options, stage) = (options.clone(), stage.clone());
+        async move {
+            let net = context.net();
+            let tap = Witness { stage, version, watches, keys: BTreeMap::new() };
+            match defect.filter(|defect| defect.side == Role::Server) {
+                Some(defect) => start(&LyingNet::new(net, defect), &context, options, durable, tap).await,
+                None => start(&net, &context, options, durable, tap).await,
+            }
+        }
+    })
+}
+
+async fn start<N: Net>(
+    net: &N,
+    context: &HostContext,
+    options: mqttspec_broker::Options,
+    durable: bool,
+    tap: Witness,
+) -> Result<(), String> {
+    let seed = context.seed().child("broker").to_u64();
+    let clock = Clock::showing(context.now());
+    let served = if durable {
+        let store = DiskStore::open(context.disk()).map_err(|error| error.to_string())?;
+        serve(net, PORT, options, seed, clock, store, tap).await
+    } else {
+        serve(net, PORT, options, seed, clock, NoStore, tap).await
+    };
+    served.map_err(|error| error.to_string())
+}
+
+/// Whether the broker keeps its records on its disk: where the scenario says so, or crashes it.
+fn is_durable(case: &Case) -> bool {
+    let said = case.scenario.broker.iter().find(|option| option.name == STORE);
+    let mut crashes = false;
+    case.scenario.walk(&mut |step| {
+        if let StepKind::Fault(fault) = &step.kind {
+            let on_server = match &fault.hosts {
+                Hosts::All => false,
+                Hosts::Named(names) => names.iter().flat_map(HostName::expand).any(|name| name == SERVER),
+            };
+            let profile = matches!(&fault.kind, FaultKind::Profile(name) if name.contains("crash") || name.contains("disk"));
+            crashes |= on_server && (profile || matches!(fault.kind, FaultKind::Crash | FaultKind::Disk(_)));
+        }
+    });
+    said.map_or(crashes, |option| option.value == DURABLE)
+}
+
+/// Whether a disk of the scenario keeps a part of an unsynced write.
+fn tears_writes(case: &Case) -> bool {
+    let mut torn = false;
+    case.scenario.walk(&mut |step| {
+        if let StepKind::Fault(fault) = &step.kind {
+            torn |= match &fault.kind {
+                FaultKind::Disk(faults) => faults.contains(&DiskFault::Torn),
+                FaultKind::Profile(name) => name == "disk-loss",
+                _ => false,
+            };
+        }
+    });
+    torn
+}
+
+/// Records what the broker sees of reference clients, where it is the clients that are tested.
+struct Witness {
+    stage: Rc<Stage>,
+    version: Version,
+    /// Whether the clients are tested; otherwise what their end of the wire sees is enough.
+    watches: bool,
+    keys: BTreeMap<ConnectionId, ConnectionKey>,
+}
+
+impl Witness {
+    fn record(&self, connection: ConnectionId, what: What) {
+        if let Some(key) = self.keys.get(&connection) {
+            self.stage.record(*key, 0, what);
+        }
+    }
+}
+
+impl Tap for Witness {
+    fn observe(&mut self, _at: Duration, what: Observed<'_>) {
+        if !self.watches {
+            return;
+        }
+        match what {
+            Observed::Received { connection, packet, bytes } => {
+                // The Client Identifier tells whose connection it is.
+                if let Packet::Connect(connect) = packet
+                    && !self.keys.contains_key(&connection)
+                    && let Some(lane) =
+                        self.stage.with_history(|history| history.lane(connect.client_id.as_str()))
+                    && self.stage.with_history(|history| history.info(lane).observer) == Role::Server
+                {
+                    self.keys.insert(connection, self.stage.open(lane, self.version));
+                }
+                self.record(connection, What::Received { packet: packet.clone(), bytes: bytes.clone() });
+            }
+            Observed::Malformed { connection, error, bytes } => {
+                self.record(connection, What::ReceivedMalformed { error: *error, bytes: bytes.clone() });
+            }
+            Observed::Sent { connection, packet, bytes } => {
+                let bytes = Bytes::copy_from_slice(bytes);
+                self.record(connection, What::Sent { packet: packet.clone(), bytes });
+            }
+            Observed::Lost { connection, ending } => {
+                let ending = connection::ending(ending);
+                if let Some(key) = self.keys.remove(&connection) {
+                    self.stage.end(key, ending);
+                }
+            }
+            Observed::Closed { connection } => {
+                if let Some(key) = self.keys.remove(&connection) {
+                    self.stage.end(key, Ending::ByObserver);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn wants_bytes(&self) -> bool {
+        self.watches
+    }
+}
+
+/// Plays the server: accepts connections, and gives each to the lane of the host that it comes from.
+pub(crate) async fn play(
+    world: &World,
+    stage: &Rc<Stage>,
+    connections: &Connections,
+    version: Version,
+) -> Result<(), Stop> {
+    let net = world.net(SERVER)?;
+    let listener = net.listen(PORT).await.map_err(|error| Stop::broken(error.to_string()))?;
+    let (world, stage, connections) = (world.clone(), stage.clone(), connections.clone());
+    tokio::task::spawn_local(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let opened = stream.connection().and_then(|id| {
+                let (_, from, _) = world.connections().into_iter().find(|(other, ..)| *other == id)?;
+                world.hosts().get(from.index()).cloned()
+            });
+            let Some(lane) = opened.and_then(|host| stage.with_history(|history| history.lane(&host))) else {
+                continue;
+            };
+            let index = usize::from(lane.0);
+            if let Some(before) = connections.borrow_mut()[index].take() {
+                // The client has given it up: nothing of it can matter any more.
+                before.forget(Ending::ByPeer);
+            }
+            let key = stage.open(lane, version);
+            let connection = Connection::play(stage.clone(), key, stream, Inflow::from_client());
+            connections.borrow_mut()[index] = Some(connection);
+        }
+    });
+    Ok(())
+}

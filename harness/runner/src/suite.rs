@@ -1,0 +1,359 @@
+//! Many runs: finding scenario files, planning their cases, running each under its seeds.
+
+mod threads;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::run::{Wanted, run_for};
+use mqttspec_judge::Case;
+use mqttspec_judge::resilience::Endured;
+use mqttspec_judge::results::{
+    BranchTaken, CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target, Trace,
+};
+use mqttspec_judge::verdict::{Failure, FoundBy, Verdict};
+use mqttspec_notation::{self as notation, Roles, Version};
+use mqttspec_spec::role_word;
+use mqttspec_spec::{Level, Requirement};
+
+/// A scenario file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its path relative to the folder of scenarios, with `/`.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// Reads every `.mqtt` file below a folder, in order of their paths.
+///
+/// # Errors
+/// If the folder or a file in it cannot be read.
+pub fn read_folder(folder: &Path) -> io::Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    read_below(folder, "", &mut sources)?;
+    sources.sort_by(|one, other| one.file.cmp(&other.file));
+    Ok(sources)
+}
+
+fn read_below(folder: &Path, prefix: &str, sources: &mut Vec<Source>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let file = format!("{prefix}{name}");
+        if entry.file_type()?.is_dir() {
+            // In the crate's own folder these hold no scenarios but examples of the notation.
+            if prefix.is_empty() && ["src", "tests", "clauses", "target"].contains(&name.as_str()) {
+                continue;
+            }
+            read_below(&entry.path(), &format!("{file}/"), sources)?;
+        } else if name.ends_with(".mqtt") {
+            sources.push(Source { file, text: fs::read_to_string(entry.path())? });
+        }
+    }
+    Ok(())
+}
+
+/// Which cases are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Parts of paths or clause ids; a case is wanted if any of them fits. Empty for all.
+    pub filters: Vec<String>,
+    /// Only this version.
+    pub version: Option<Version>,
+    /// Only this row of a table.
+    pub row: Option<String>,
+}
+
+impl Selection {
+    fn wants(&self, case: &Case) -> bool {
+        let by_version = self.version.is_none_or(|version| version == case.version);
+        let by_row = self.row.as_ref().is_none_or(|row| case.row_name() == Some(row));
+        let fits = |filter: &String| {
+            let clauses = case.clauses();
+            if filter.starts_with("MQTT-") {
+                clauses.contains(filter)
+            } else {
+                case.file.contains(filter.as_str())
+            }
+        };
+        by_version && by_row && (self.filters.is_empty() || self.filters.iter().any(fits))
+    }
+}
+
+/// What is to be run.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The cases, in order of file, version, side and row.
+    pub cases: Vec<Case>,
+    /// Files that cannot be read as scenarios.
+    pub errors: Vec<FileError>,
+}
+
+/// Reads and checks the scenarios, and makes a case of each version, side and row that is wanted.
+#[must_use]
+pub fn plan(sources: &[Source], selection: &Selection) -> Plan {
+    let mut plan = Plan::default();
+    for source in sources {
+        match notation::read(&source.file, &source.text, &notation::CatalogueClauses) {
+            Ok((scenario, _)) => {
+                let text: Arc<str> = Arc::from(source.text.as_str());
+                let cases = cases(&Arc::new(scenario), &source.file, &text);
+                plan.cases.extend(cases.into_iter().filter(|case| selection.wants(case)));
+            }
+            Err(diagnostics) => {
+                plan.errors.push(FileError { file: source.file.clone(), message: diagnostics.plain() });
+            }
+        }
+    }
+    plan
+}
+
+fn cases(scenario: &Arc<notation::Scenario>, file: &str, source: &Arc<str>) -> Vec<Case> {
+    let sides = scenario.tests.each();
+    let mut cases = Vec::new();
+    for version in &scenario.versions {
+        let rows: Vec<Option<usize>> = match &scenario.table {
+            None => vec![None],
+            Some(table) => {
+                let counts = |(index, row): (usize, &notation::Row)| {
+                    row.versions.applies_to(*version).then_some(Some(index))
+                };
+                table.rows.iter().enumerate().filter_map(counts).collect()
+            }
+        };
+        for tests in sides {
+            for row in &rows {
+                cases.push(Case {
+                    scenario: scenario.clone(),
+                    file: file.to_owned(),
+                    source: source.clone(),
+                    version: *version,
+                    tests: *tests,
+                    row: *row,
+                });
+            }
+        }
+    }
+    cases
+}
+
+/// Whose runs come with their trace in the results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeepTrace {
+    /// Nobody's.
+    None,
+    /// Cases that failed or broke.
+    #[default]
+    Failing,
+    /// Every case: its first failing run, otherwise its first.
+    All,
+}
+
+/// How a suite is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuiteOptions {
+    /// The first seed of each case; those of its other runs follow it.
+    pub seed: u64,
+    /// Under how many seeds a case runs whose scenario does not ask for more. At least 1.
+    pub seeds: u32,
+    /// On how many threads. At least 1.
+    pub jobs: usize,
+    /// Whose traces are kept.
+    pub keep: KeepTrace,
+}
+
+impl Default for SuiteOptions {
+    fn default() -> Self {
+        Self { seed: 0, seeds: 1, jobs: 1, keep: KeepTrace::default() }
+    }
+}
+
+/// Runs every case of a plan. `progress` is told of each case when it is done, with the number of those done and of all.
+///
+/// The result does not depend on `jobs`: each run is played by one thread, in a world of its own, and the runs of a case are summed up in
+/// the order of their seeds.
+pub fn run_all(
+    plan: &Plan,
+    options: &SuiteOptions,
+    progress: &mut dyn FnMut(&CaseResult, usize, usize),
+) -> SuiteResult {
+    SuiteResult {
+        format: FORMAT,
+        target: Target::simulated(),
+        seed: options.seed,
+        seeds: options.seeds,
+        strict: false,
+        cases: threads::share_out(&plan.cases, options, progress),
+        errors: plan.errors.clone(),
+        notes: Vec::new(),
+    }
+}
+
+/// Runs a case under all its seeds.
+#[must_use]
+pub fn run_case(case: &Case, options: &SuiteOptions) -> CaseResult {
+    let runs = runs_of(case, options);
+    run_case_under(case, (0..runs).map(|run| seed_of(run, options)), options)
+}
+
+/// How often a case is run.
+fn runs_of(case: &Case, options: &SuiteOptions) -> u32 {
+    case.scenario.seeds.max(options.seeds).max(1)
+}
+
+/// The seed of a case's run, counted from 0.
+fn seed_of(run: u32, options: &SuiteOptions) -> u64 {
+    options.seed.wrapping_add(u64::from(run))
+}
+
+/// Runs a case under the given seeds; those of `options` are not looked at.
+#[must_use]
+pub fn run_case_under(
+    case: &Case,
+    seeds: impl IntoIterator<Item = u64>,
+    options: &SuiteOptions,
+) -> CaseResult {
+    let mut summary = Summary::default();
+    let mut runs = 0;
+    for seed in seeds {
+        summary.add(run_for(case, seed, wanted(case, runs, options)));
+        runs += 1;
+    }
+    summary.into_result(case, runs, options)
+}
+
+/// The trace of the first run is wanted if it may be the one that is shown: where a mark is never reached no run fails.
+fn wanted(case: &Case, run: u32, options: &SuiteOptions) -> Wanted {
+    let may_be_shown = match options.keep {
+        KeepTrace::None => false,
+        KeepTrace::Failing => !case.scenario.sometimes().is_empty(),
+        KeepTrace::All => true,
+    };
+    Wanted { trace: may_be_shown && run == 0, defect: None }
+}
+
+/// What came of all runs of a case before a live server, in which they took so long.
+pub(crate) fn summary(
+    case: &Case,
+    runs: Vec<RunResult>,
+    keep: KeepTrace,
+    took: Option<core::time::Duration>,
+) -> CaseResult {
+    let mut summary = Summary { is_live: true, ..Summary::default() };
+    let count = u32::try_from(runs.len()).unwrap_or(u32::MAX);
+    let seed = runs.first().map_or(0, |run| run.seed);
+    for run in runs {
+        summary.add(run);
+    }
+    let result = summary.into_result(case, count, &SuiteOptions { seed, keep, ..SuiteOptions::default() });
+    let took_ms = took.and_then(|took| u64::try_from(took.as_millis()).ok());
+    CaseResult { took_ms, ..result }
+}
+
+#[derive(Default)]
+struct Summary {
+    /// A live server is not asked under enough seeds to reach every mark.
+    is_live: bool,
+    verdict: Option<Verdict>,
+    level: Option<Level>,
+    failed_seeds: Vec<u64>,
+    branches: BTreeMap<BranchTaken, u32>,
+    marks: BTreeMap<String, u32>,
+    endured: Option<Endured>,
+    shown: Option<RunResult>,
+}
+
+impl Summary {
+    fn add(&mut self, run: RunResult) {
+        self.verdict = self.verdict.max(Some(run.verdict));
+        for branch in run.branches.iter().collect::<BTreeSet<_>>() {
+            *self.branches.entry(branch.clone()).or_default() += 1;
+        }
+        for mark in &run.marks {
+            *self.marks.entry(mark.clone()).or_default() += 1;
+        }
+        match (&mut self.endured, &run.endured) {
+            (Some(all), Some(one)) => all.add(one),
+            (all @ None, one) => all.clone_from(one),
+            (Some(_), None) => {}
+        }
+        let bad = matches!(run.verdict, Verdict::Fail | Verdict::Error);
+        if bad {
+            self.level = self.level.max(Some(run.level));
+            self.failed_seeds.push(run.seed);
+        }
+        // The first is shown, or the first that is bad.
+        if self.shown.is_none() || bad && self.failed_seeds.len() == 1 {
+            self.shown = Some(run);
+        }
+    }
+
+    fn into_result(self, case: &Case, runs: u32, options: &SuiteOptions) -> CaseResult {
+        let mut verdict = self.verdict.unwrap_or(Verdict::Error);
+        let mut shown = self.shown;
+        let mut failures = shown.as_ref().map_or_else(Vec::new, |run| run.failures.clone());
+        let reason = shown.as_ref().map_or_else(String::new, |run| run.reason.clone());
+        let mut marks = Vec::new();
+        for mark in case.scenario.sometimes() {
+            let reached = self.marks.get(mark).copied().unwrap_or(0);
+            if reached == 0 && verdict == Verdict::Pass && !self.is_live {
+                failures.push(unreached(case, mark, runs, options.seed));
+                verdict = Verdict::Fail;
+            }
+            marks.push((mark.to_owned(), reached));
+        }
+        let keeps = match options.keep {
+            KeepTrace::None => false,
+            KeepTrace::Failing => matches!(verdict, Verdict::Fail | Verdict::Error),
+            KeepTrace::All => true,
+        };
+        if let Some(run) = shown.as_mut().filter(|_| !keeps) {
+            run.trace = Trace::default();
+        }
+        CaseResult {
+            file: case.file.clone(),
+            title: case.scenario.title.clone(),
+            version: case.version_text(),
+            row: case.row_name().map(str::to_owned),
+            tests: role_word(case.tests).to_owned(),
+            both_sides: case.scenario.tests == Roles::Both,
+            reading: case.scenario.reading.clone(),
+            clauses: case.clauses(),
+            verdict,
+            level: self.level.unwrap_or(Level::Must),
+            reason,
+            took_ms: None,
+            runs,
+            failed_seeds: self.failed_seeds,
+            failures,
+            branches: self.branches.into_iter().collect(),
+            marks,
+            endured: self.endured,
+            shown,
+        }
+    }
+}
+
+/// A mark that no seed reached: the scenario does not show what it says it does.
+fn unreached(case: &Case, mark: &str, runs: u32, seed: u64) -> Failure {
+    let requirements = case.clauses().into_iter().map(|clause| Requirement::new(case.version, &clause));
+    Failure {
+        found_by: FoundBy::Sometimes(mark.to_owned()),
+        level: Level::Must,
+        requirements: requirements.collect(),
+        expected: format!("`sometimes {mark}` is reached under at least one seed"),
+        actual: format!("it was not reached in {runs} runs"),
+        nearly: None,
+        actual_hex: String::new(),
+        file: case.file.clone(),
+        line: case.line_of_mark(mark),
+        source: format!("sometimes {mark}"),
+        at_ns: 0,
+        transcript: Vec::new(),
+        command: case.command(seed),
+    }
+}

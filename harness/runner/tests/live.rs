@@ -1,0 +1,586 @@
+//! The scenarios before a live server: our own broker on real sockets, within this process.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "servers that play tricks need threads beside the session that is tested"
+)]
+#![expect(clippy::print_stderr, reason = "a test that is left out says so")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use mqttspec_broker::Options;
+use mqttspec_codec::Role;
+use mqttspec_judge::Case;
+use mqttspec_judge::results::{SuiteResult, TargetKind};
+use mqttspec_judge::verdict::Verdict;
+use mqttspec_net::TestBroker;
+use mqttspec_net::transport::{ClientTls, ServerTls, Target};
+use mqttspec_runner::live::profile::Profile;
+use mqttspec_runner::live::{ContactError, Credentials, LiveError, LiveOptions, run_live};
+use mqttspec_runner::suite::{Plan, Selection, Source, plan, read_folder};
+
+fn at(url: &str) -> LiveOptions {
+    let target: Target = url.parse().expect("a test names a server");
+    LiveOptions { target: Some(target), ..LiveOptions::default() }
+}
+
+fn judge(options: &LiveOptions, filters: &[&str]) -> Result<SuiteResult, LiveError> {
+    let sources = read_folder(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios")))
+        .expect("the folder of scenarios can be read");
+    let filters = filters.iter().map(|filter| (*filter).to_owned()).collect();
+    let plan = plan(&sources, &Selection { filters, ..Selection::default() });
+    run_live(&plan, options, &mut |_| {})
+}
+
+fn bad(suite: &SuiteResult) -> String {
+    let bad = suite.cases.iter().filter(|case| matches!(case.verdict, Verdict::Fail | Verdict::Error));
+    let line = |case: &mqttspec_judge::results::CaseResult| {
+        let failures: Vec<String> = case
+            .failures
+            .iter()
+            .map(|failure| {
+                let transcript: Vec<&str> =
+                    failure.transcript.iter().map(|line| line.text.as_str()).collect();
+                format!(
+                    "\n  line {}: {} => {}\n    {}",
+                    failure.line,
+                    failure.expected,
+                    failure.actual,
+                    transcript.join("\n    ")
+                )
+            })
+            .collect();
+        format!("{} {} {}{}\n", case.verdict, case.name(), case.reason, failures.concat())
+    };
+    bad.map(line).collect()
+}
+
+/// On how many servers the cases are spread that ask for no options: those that cannot be played beside others are played side by side so.
+const SERVERS: usize = 8;
+
+/// Options of the broker, by name.
+type Settings = Vec<(String, String)>;
+
+/// The options of the server that a case asks for. A durable store is none: what needs one says so.
+fn options_of(case: &Case) -> Settings {
+    let options = case.scenario.broker.iter().filter(|option| option.versions.applies_to(case.version));
+    options
+        .filter(|option| option.name != "store")
+        .map(|option| (option.name.clone(), option.value.clone()))
+        .collect()
+}
+
+/// Judges our broker with these options by the cases that ask for them; `None` where nobody may connect without credentials.
+fn judge_with(options: &[(String, String)], cases: Vec<Case>) -> Option<SuiteResult> {
+    let mut of_broker = Options::default();
+    let mut configured = Vec::new();
+    for (name, value) in options {
+        of_broker.set(name, value).expect("a scenario asks for options that there are");
+        configured.push(format!("{name}={value}"));
+    }
+    let broker = TestBroker::with(of_broker).start().expect("a broker starts");
+    let profile = Profile { configured, ..Profile::default() };
+    let live = LiveOptions { profile, quick: true, ..at(&broker.url()) };
+    match run_live(&Plan { cases, errors: Vec::new() }, &live, &mut |_| {}) {
+        Ok(suite) => Some(suite),
+        Err(LiveError::Contact(ContactError::Refused { .. })) => None,
+        Err(error) => panic!("{options:?}: {error}"),
+    }
+}
+
+#[test]
+fn our_broker_on_sockets_holds_what_it_holds_in_the_simulator() {
+    let sources = read_folder(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios")))
+        .expect("the folder of scenarios can be read");
+    let plan = plan(&sources, &Selection::default());
+    assert_eq!(plan.errors, []);
+    let all = plan.cases.iter().filter(|case| case.tests == Role::Server).count();
+    let mut groups: BTreeMap<(Settings, usize), Vec<Case>> = BTreeMap::new();
+    for (index, case) in plan.cases.into_iter().filter(|case| case.tests == Role::Server).enumerate() {
+        let options = options_of(&case);
+        let share = if options.is_empty() { index % SERVERS } else { 0 };
+        groups.entry((options, share)).or_default().push(case);
+    }
+    let suites: Vec<Option<SuiteResult>> = std::thread::scope(|scope| {
+        let judged: Vec<_> = groups
+            .into_iter()
+            .map(|((options, _), cases)| scope.spawn(move || judge_with(&options, cases)))
+            .collect();
+        judged.into_iter().map(|judged| judged.join().expect("the harness does not panic")).collect()
+    });
+    assert!(suites.iter().flatten().all(|suite| suite.target.kind == TargetKind::Live));
+    let wrong: String = suites.iter().flatten().map(bad).collect();
+    assert_eq!(wrong, "");
+    let (mut passed, mut left_out) = (0, BTreeMap::new());
+    for case in suites.iter().flatten().flat_map(|suite| &suite.cases) {
+        match case.verdict {
+            Verdict::Pass => passed += 1,
+            _ => *left_out.entry(case.reason.clone()).or_insert(0) += 1,
+        }
+    }
+    eprintln!("{passed} of {all} cases were played; left out: {left_out:#?}");
+    assert!(passed * 10 > all * 8, "only {passed} of {all} cases were played; left out: {left_out:#?}");
+}
+
+mod fences {
+    //! A server of several nodes may answer a SUBSCRIBE before all of them know of it.
+
+    use std::collections::BTreeMap;
+    use std::io::{Read as _, Write as _};
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::sync::{Arc, Mutex};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    type Subscriptions = Arc<Mutex<BTreeMap<Vec<u8>, (Instant, TcpStream)>>>;
+
+    /// Speaks as much of MQTT 3.1.1 as is needed here, with QoS 0 only. A Subscription is in force so long after its SUBACK.
+    fn slow_to_subscribe(delay: Duration) -> u16 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+        let port = listener.local_addr().expect("it has an address").port();
+        std::thread::spawn(move || {
+            let subscriptions = Subscriptions::default();
+            for stream in listener.incoming().flatten() {
+                let subscriptions = subscriptions.clone();
+                std::thread::spawn(move || serve(stream, &subscriptions, delay));
+            }
+        });
+        port
+    }
+
+    /// Serves one connection to its end; nothing here is longer than a Remaining Length of one byte.
+    fn serve(mut stream: TcpStream, subscriptions: &Subscriptions, delay: Duration) -> Option<()> {
+        loop {
+            let mut header = [0; 2];
+            stream.read_exact(&mut header).ok()?;
+            let mut body = vec![0; usize::from(header[1])];
+            stream.read_exact(&mut body).ok()?;
+            match header[0] >> 4 {
+                // CONNECT; other versions than 3.1.1 are not for it.
+                1 if body.get(6) != Some(&4) => return None,
+                1 => stream.write_all(&[0x20, 2, 0, 0]).ok()?,
+                3 => {
+                    let topic = &body[2..2 + usize::from(body[1])];
+                    let mut subscriptions = subscriptions.lock().ok()?;
+                    if let Some((from, subscriber)) = subscriptions.get_mut(topic)
+                        && *from <= Instant::now()
+                    {
+                        // Who has gone gets nothing.
+                        let _ = subscriber.write_all(&[&[0x30, header[1]], body.as_slice()].concat());
+                    }
+                }
+                8 => {
+                    let filter = body[4..4 + usize::from(body[3])].to_vec();
+                    let subscriber = stream.try_clone().ok()?;
+                    subscriptions.lock().ok()?.insert(filter, (Instant::now() + delay, subscriber));
+                    stream.write_all(&[0x90, 3, body[0], body[1], 0]).ok()?;
+                }
+                12 => stream.write_all(&[0xd0, 0]).ok()?,
+                _ => return None,
+            }
+        }
+    }
+
+    fn judge_slow(delay: Duration) -> SuiteResult {
+        let text = "title    A message after the SUBACK\nclauses  [3.1.1] MQTT-3.8.4-1 [5] MQTT-3.8.4-1\nversions 3.1.1 5\n\n\
+            reader connects\nreader subscribes a qos=0\nwriter connects\nwriter publishes a \"x\"\n\
+            reader receives a \"x\" qos=0\n";
+        let source = Source { file: "a/fence.mqtt".to_owned(), text: text.to_owned() };
+        let plan = plan(&[source], &Selection::default());
+        assert_eq!(plan.errors, []);
+        let url = format!("mqtt://127.0.0.1:{}", slow_to_subscribe(delay));
+        run_live(&plan, &at(&url), &mut |_| {}).expect("the server is judged")
+    }
+
+    fn said(suite: &SuiteResult) -> &str {
+        let said = suite.target.capabilities.iter().find(|(name, _)| name == "subscriptions_in_force");
+        said.map_or("", |(_, value)| value)
+    }
+
+    #[test]
+    fn what_is_published_behind_a_suback_waits_until_the_subscription_is_in_force() {
+        let suite = judge_slow(Duration::from_millis(300));
+        assert_eq!(bad(&suite), "");
+        assert!(suite.cases.iter().any(|case| case.verdict == Verdict::Pass));
+        assert!(said(&suite).contains("ms after SUBACK"), "{}", said(&suite));
+    }
+
+    #[test]
+    fn a_server_whose_subscriptions_hold_from_the_suback_on_is_not_waited_for() {
+        let suite = judge_slow(Duration::ZERO);
+        assert_eq!(bad(&suite), "");
+        assert_eq!(said(&suite), "with SUBACK");
+    }
+}
+
+mod contact {
+    //! Targets that cannot be judged: each says why, and none hangs.
+
+    use std::io::{Read as _, Write as _};
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Serves every connection so, for as long as the test runs.
+    fn server(mut serve: impl FnMut(TcpStream) + Send + 'static) -> u16 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+        let port = listener.local_addr().expect("it has an address").port();
+        std::thread::Builder::new()
+            .spawn(move || listener.incoming().flatten().for_each(&mut serve))
+            .expect("a thread starts");
+        port
+    }
+
+    fn contact(url: &str) -> ContactError {
+        match judge(&at(url), &["basics/"]) {
+            Err(LiveError::Contact(error)) => error,
+            other => panic!("{url}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn nobody_listens() {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|free| free.local_addr())
+            .expect("a port is free")
+            .port();
+        let error = contact(&format!("mqtt://127.0.0.1:{port}"));
+        assert!(matches!(error, ContactError::Nobody { .. }), "{error}");
+    }
+
+    #[test]
+    fn an_http_server_that_answers_what_it_does_not_understand() {
+        let port = server(|mut stream| {
+            let mut request = [0; 64];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        });
+        let error = contact(&format!("mqtt://127.0.0.1:{port}"));
+        assert!(matches!(error, ContactError::Other { what: "an HTTP server", .. }), "{error}");
+    }
+
+    #[test]
+    fn an_http_server_that_waits_for_a_whole_request() {
+        let port = server(|mut stream| {
+            std::thread::Builder::new()
+                .spawn(move || {
+                    let mut seen = Vec::new();
+                    let mut some = [0; 64];
+                    while !seen.ends_with(b"\r\n\r\n") {
+                        match stream.read(&mut some) {
+                            Ok(count @ 1..) => seen.extend_from_slice(&some[..count]),
+                            _ => return,
+                        }
+                    }
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+                })
+                .expect("a thread starts");
+        });
+        let error = contact(&format!("mqtt://127.0.0.1:{port}"));
+        assert!(matches!(error, ContactError::Other { what: "an HTTP server", .. }), "{error}");
+    }
+
+    #[test]
+    fn it_takes_connections_and_never_answers() {
+        let mut held = Vec::new();
+        let port = server(move |stream| held.push(stream));
+        let error = contact(&format!("mqtt://127.0.0.1:{port}"));
+        assert!(matches!(error, ContactError::Silent { .. }), "{error}");
+    }
+
+    #[test]
+    fn it_closes_every_connection() {
+        let port = server(drop);
+        let error = contact(&format!("mqtt://127.0.0.1:{port}"));
+        assert!(matches!(error, ContactError::Closes { .. }), "{error}");
+    }
+
+    #[test]
+    fn tls_is_spoken_where_plain_packets_were_meant_and_the_other_way_round() {
+        let key =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate is made");
+        let (certificate, private) = (key.cert.pem(), key.signing_key.serialize_pem());
+        let tls = ServerTls::new(certificate.as_bytes(), private.as_bytes()).expect("it is usable");
+        let encrypted = TestBroker::with(Options::default()).tls(tls).start().expect("a broker starts");
+        let error = contact(&format!("mqtt://127.0.0.1:{}", encrypted.port()));
+        assert!(
+            matches!(
+                error,
+                ContactError::Other { what: "a server that speaks TLS", .. } | ContactError::Closes { .. }
+            ),
+            "{error}"
+        );
+
+        let plain = TestBroker::start().expect("a broker starts");
+        let trusting = ClientTls::trusting(certificate.as_bytes()).expect("it is usable");
+        let mut options = at(&format!("mqtts://localhost:{}", plain.port()));
+        options.tls = Some(trusting.clone());
+        let error = judge(&options, &["basics/"]).expect_err("it speaks no TLS").to_string();
+        assert!(error.contains("not as TLS") && error.contains("--ca"), "{error}");
+
+        let mut options = at(&encrypted.url());
+        options.tls = Some(trusting);
+        let suite = judge(&options, &["basics/"]).expect("the broker is judged over TLS");
+        assert_eq!(bad(&suite), "");
+
+        let mut options = at(&encrypted.url());
+        let other =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate is made");
+        options.tls = Some(ClientTls::trusting(other.cert.pem().as_bytes()).expect("it is usable"));
+        let error = judge(&options, &["basics/"]).expect_err("nobody known signed it").to_string();
+        assert!(error.contains("--ca"), "{error}");
+    }
+
+    #[test]
+    fn over_websocket() {
+        let broker = TestBroker::with(Options::default()).websocket().start().expect("a broker starts");
+        let suite = judge(&at(&broker.url()), &["basics/", "wills/retained"]).expect("the broker is judged");
+        assert_eq!(bad(&suite), "");
+    }
+
+    #[test]
+    fn the_second_identity_is_the_user_of_scenarios() {
+        let mut options = Options::default();
+        options.set("users", "user tester password one; user other password two").expect("it is an option");
+        options.set("allow_anonymous", "0").expect("it is an option");
+        let broker = TestBroker::with(options).start().expect("a broker starts");
+        let profile = "[credentials]\nuser = \"tester\"\npassword = \"one\"\n\
+                       [second_identity]\nuser = \"other\"\npassword = \"two\"\n";
+        let profile = Profile::parse(profile, Path::new("p.toml")).expect("it is a profile");
+        let filters = ["connect/wrong-credentials", "connect/refused-takes-nobody-over", "auth/scram"];
+        let suite = judge(&LiveOptions { profile, ..at(&broker.url()) }, &filters).expect("it is judged");
+        assert_eq!(bad(&suite), "");
+        for case in suite.cases.iter().filter(|case| case.file.starts_with("connect/")) {
+            assert_eq!(case.verdict, Verdict::Pass, "{}: {}", case.name(), case.reason);
+        }
+        // That it knows a user says nothing of the methods that it knows.
+        let scram = suite.cases.iter().find(|case| case.file == "auth/scram.mqtt").expect("it is placed");
+        assert_eq!(scram.reason, "needs enhanced-authentication");
+    }
+
+    #[test]
+    fn credentials_are_missing_wrong_and_right() {
+        let mut options = Options::default();
+        options.set("users", "user alice password secret").expect("it is an option");
+        options.set("allow_anonymous", "0").expect("it is an option");
+        let broker = TestBroker::with(options).start().expect("a broker starts");
+        let error = contact(&broker.url());
+        assert!(error.to_string().contains("--user"), "{error}");
+        let with = |password: &str| {
+            let password = Some(password.as_bytes().to_vec());
+            let credentials = Some(Credentials { user_name: "alice".to_owned(), password });
+            judge(&LiveOptions { credentials, ..at(&broker.url()) }, &["basics/", "qos1/acknowledged"])
+        };
+        let error = with("wrong").expect_err("the password is wrong").to_string();
+        assert!(error.contains("not right"), "{error}");
+        assert_eq!(bad(&with("secret").expect("the broker is judged")), "");
+    }
+}
+
+mod profiles {
+    //! Profiles, and servers that are started by them.
+
+    use super::*;
+
+    fn folder() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../profiles")
+    }
+
+    #[test]
+    fn every_profile_and_the_example_of_the_page_can_be_read() {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(folder()).expect("there are profiles").flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "toml") {
+                names.push(Profile::read(&entry.path()).expect("a ready profile is one").name);
+            }
+        }
+        assert!(names.len() >= 5, "{names:?}");
+        let page = std::fs::read_to_string(folder().join("README.md")).expect("there is a page");
+        let example = page
+            .split("```toml\n")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next())
+            .expect("it has an example");
+        let profile = Profile::parse(example, Path::new("README.md")).expect("the example is a profile");
+        assert_eq!(profile.name, "my broker");
+        // Each key of the example is explained on the page, and each that there is stands in one of the two.
+        for key in [
+            "name",
+            "start",
+            "kill",
+            "stop",
+            "reset",
+            "start_with_options",
+            "option",
+            "files",
+            "configured",
+            "durable",
+            "capabilities",
+            "credentials",
+            "second_identity",
+            "tolerance",
+            "ready_within_ms",
+            "jobs",
+        ] {
+            assert!(page.contains(&format!("`{key}`")), "{key} is not explained");
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_no_server_says_what_it_printed() {
+        let start = |start: &str| {
+            let profile =
+                Profile { start: Some(start.to_owned()), ready_within_ms: Some(400), ..Profile::default() };
+            judge(&LiveOptions { profile, ..LiveOptions::default() }, &["basics/"])
+                .expect_err("it is no server")
+                .to_string()
+        };
+        let error = start("sh -c 'echo no such option >&2; exit 3'");
+        assert!(error.contains("exit status: 3") && error.contains("no such option"), "{error}");
+        let error = start("mqttspec-no-such-program --port {port}");
+        assert!(error.contains("mqttspec-no-such-program") && error.contains("installed"), "{error}");
+        let error = start("sleep 60");
+        assert!(error.contains("accepts no connection"), "{error}");
+    }
+
+    /// A server in Python; `None` where there is none. It ends with the session that started it.
+    fn server(script: &str) -> Option<Profile> {
+        if std::process::Command::new("python3").arg("--version").output().is_err() {
+            eprintln!("left out: python3 is not installed");
+            return None;
+        }
+        let start = Some("python3 {dir}/broker.py {port}".to_owned());
+        let files = [("broker.py".to_owned(), script.to_owned())].into();
+        Some(Profile { start, files, ..Profile::default() })
+    }
+
+    const SILENT: &str = "\
+import socket, sys
+listener = socket.create_server(('127.0.0.1', int(sys.argv[1])))
+print('listening', flush=True)
+held = []
+while True:
+    held.append(listener.accept()[0])
+";
+
+    #[test]
+    fn a_server_that_was_started_and_never_answers_is_told_with_its_output() {
+        let Some(profile) = server(SILENT) else { return };
+        let options = LiveOptions { profile, ..LiveOptions::default() };
+        let error = judge(&options, &["basics/"]).expect_err("it never answers").to_string();
+        assert!(error.contains("never answers") && error.contains("listening"), "{error}");
+    }
+
+    /// Accepts Clients of MQTT 3.1.1 and answers their PINGREQ; a PUBLISH to `die` ends it, one to `hang` silences it.
+    const FRAIL: &str = "\
+import asyncio, os, sys, time
+async def serve(reader, writer):
+    try:
+        while True:
+            first, length = await reader.readexactly(2)
+            body = await reader.readexactly(length)
+            if first >> 4 == 1:
+                if body[6] != 4:
+                    break
+                writer.write(bytes([0x20, 2, 0, 0]))
+            elif first >> 4 == 8:
+                writer.write(bytes([0x90, 3]) + body[:2] + bytes([0]))
+            elif first >> 4 == 12:
+                writer.write(bytes([0xd0, 0]))
+            elif first >> 4 == 3 and body.endswith(b'die'):
+                print('dying', flush=True)
+                os._exit(7)
+            elif first >> 4 == 3 and body.endswith(b'hang'):
+                time.sleep(600)
+            elif first >> 4 == 14:
+                break
+    except asyncio.IncompleteReadError:
+        pass
+    writer.close()
+async def main():
+    server = await asyncio.start_server(serve, '127.0.0.1', int(sys.argv[1]))
+    await server.serve_forever()
+asyncio.run(main())
+";
+
+    fn scenario(file: &str, body: &str) -> Source {
+        let header = "title    A server that falls\nclauses  MQTT-3.12.4-1\nversions 3.1.1 5\n\n";
+        let header =
+            header.replace("clauses  MQTT-3.12.4-1", "clauses  [3.1.1] MQTT-3.12.4-1 [5] MQTT-3.12.4-1");
+        Source { file: file.to_owned(), text: format!("{header}{body}") }
+    }
+
+    #[test]
+    fn what_a_server_of_its_own_printed_is_kept_with_the_case_that_failed() {
+        let Some(mut profile) = server(FRAIL) else { return };
+        profile.start_with_options =
+            Some("sh -c 'echo started {options}; exec python3 {dir}/broker.py {port}'".to_owned());
+        profile.option = Some("{name}={value}".to_owned());
+        let mut asks = scenario("a/asks.mqtt", "device connects\ndevice > PINGREQ\ndevice < PUBACK id=1\n");
+        asks.text =
+            asks.text.replace("versions 3.1.1 5\n", "versions 3.1.1 5\nbroker   maximum_subscriptions=7\n");
+        let plan = plan(
+            &[asks],
+            &Selection { version: Some(mqttspec_notation::Version::V3_1_1), ..Selection::default() },
+        );
+        assert_eq!(plan.errors, []);
+        let suite = run_live(&plan, &LiveOptions { profile, ..LiveOptions::default() }, &mut |_| {})
+            .expect("the server is judged");
+        let shown = suite.cases[0].shown.as_ref().expect("the run that failed is kept");
+        assert_eq!(suite.cases[0].verdict, Verdict::Fail, "{}", suite.cases[0].reason);
+        assert_eq!(shown.output, ["started maximum_subscriptions=7"]);
+    }
+
+    #[test]
+    fn a_server_that_falls_in_mid_run_is_an_error_where_it_fell_and_the_rest_goes_on() {
+        let Some(profile) = server(FRAIL) else { return };
+        let lives =
+            "device connects\ndevice pings\ndevice < nothing for 300ms\ndevice pings\ndevice disconnects\n";
+        let sources = [
+            scenario("a/lives.mqtt", lives),
+            scenario("b/kills.mqtt", "device connects\ndevice publishes t \"die\"\ndevice pings\n"),
+            scenario("c/silences.mqtt", "device connects\ndevice publishes t \"hang\"\ndevice pings\n"),
+            scenario("d/lives.mqtt", lives),
+            // What ends the server is what the scenario expects: a close.
+            scenario("e/kills-last.mqtt", "device connects\ndevice publishes t \"die\"\ndevice < closed\n"),
+        ];
+        let plan = plan(&sources, &Selection::default());
+        assert_eq!(plan.errors, []);
+        let options = LiveOptions { profile, ..LiveOptions::default() };
+        let suite = run_live(&plan, &options, &mut |_| {}).expect("the server is judged");
+        let of = |file: &str, version: &str| {
+            suite
+                .cases
+                .iter()
+                .find(|case| case.file == file && case.version == version)
+                .expect("each case has a result")
+        };
+        let all: Vec<String> = suite
+            .cases
+            .iter()
+            .map(|case| format!("{} {} {}", case.verdict, case.name(), case.reason))
+            .collect();
+        let all = all.join("\n");
+        for file in ["a/lives.mqtt", "d/lives.mqtt"] {
+            assert_eq!(of(file, "3.1.1").verdict, Verdict::Pass, "{all}");
+        }
+        let kills = of("b/kills.mqtt", "3.1.1");
+        for kills in [kills, of("e/kills-last.mqtt", "3.1.1")] {
+            assert!(kills.verdict == Verdict::Error && kills.reason.contains("exit status: 7"), "{all}");
+        }
+        let shown = kills.shown.as_ref().expect("its last packets are kept");
+        assert!(shown.trace.events.iter().any(|event| event.text.contains("die")), "{all}");
+        let silences = of("c/silences.mqtt", "3.1.1");
+        assert!(silences.verdict == Verdict::Error && silences.reason.contains("no longer answers"), "{all}");
+        // A version that it does not speak is one line and no failure.
+        assert!(
+            suite.cases.iter().filter(|case| case.version == "5.0").all(|case| case.verdict == Verdict::Skip),
+            "{all}"
+        );
+        assert_eq!(suite.notes[0], "the target does not speak MQTT 5.0: 5 cases skipped");
+        assert!(suite.notes.iter().any(|note| note.contains("ended (exit status: 7) in mid run")), "{all}");
+        assert!(suite.target.output.iter().any(|line| line == "dying"), "{:?}", suite.target.output);
+    }
+}

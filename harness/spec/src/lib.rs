@@ -1,0 +1,13 @@
+//! The standard as data: every clause of MQTT 3.1.1 and 5.0 that the project cites, and the types that all crates of the harness
+//! use to speak about clauses.
+#![forbid(unsafe_code)]
+
+mod catalogue;
+mod coverage;
+mod requirement;
+mod roles;
+
+pub use catalogue::{AREAS, Catalogue, Clause, Origin, Standard, UnknownStandard};
+pub use coverage::{Coverage, Uncited};
+pub use requirement::{Level, Requirement};
+pub use roles::{Roles, role_word};

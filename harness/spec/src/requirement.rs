@@ -1,0 +1,58 @@
+//! A clause as findings and reports cite it, and how strongly the standard words it.
+
+use std::fmt;
+
+use mqttspec_codec::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::{Catalogue, Standard};
+
+/// How strongly the standard asks for something (RFC 2119's words). The order is from weakest to strongest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Allowed: shown in reports, and never a failure that counts.
+    May,
+    /// Recommended: a failure decides the exit code only if the user asks for that.
+    Should,
+    /// Required.
+    #[default]
+    Must,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Level::May => "MAY",
+            Level::Should => "SHOULD",
+            Level::Must => "MUST",
+        })
+    }
+}
+
+/// One clause of one version of the standard, with the catalogue's summary.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Requirement {
+    /// The version of the standard that the id belongs to: `3.1.1` or `5.0`.
+    pub version: String,
+    /// The id as the standard prints it, without brackets: `MQTT-3.1.2-8`.
+    pub clause: String,
+    /// The section's number, for example `3.1.2.5`; empty if the catalogue has none.
+    pub section: String,
+    /// What the clause asks for, in our own words.
+    pub summary: String,
+}
+
+impl Requirement {
+    /// The clause with this id in a version. Section and summary are empty if the version has no such clause.
+    #[must_use]
+    pub fn new(version: Version, id: &str) -> Self {
+        let known = Standard::of(version).and_then(|standard| Catalogue::get(standard, id));
+        Self {
+            version: version.to_string(),
+            clause: id.to_owned(),
+            section: known.map_or_else(String::new, |known| known.section.to_owned()),
+            summary: known.map_or_else(String::new, |known| known.summary.to_owned()),
+        }
+    }
+}
