@@ -16,7 +16,7 @@ use mqttspec_net::store::{NoStore, RedbStore, Store, StoreError};
 use mqttspec_net::tap::Tap;
 use mqttspec_net::transport::{ServerTls, TlsError, TlsNet, WebSocketNet};
 use mqttspec_net::{Clock, TcpNet};
-use mqttspec_world::{Listener, Net};
+use mqttspec_ports::{Listener, Net};
 use thiserror::Error;
 use tokio::task::LocalSet;
 

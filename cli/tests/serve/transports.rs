@@ -2,7 +2,7 @@
 
 use mqttspec_net::TcpNet;
 use mqttspec_net::transport::{ClientTls, TlsNet, WebSocketNet};
-use mqttspec_world::Net;
+use mqttspec_ports::Net;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use mqttspec_codec::{Packet, Role, Version};
 use mqttspec_net::framed::{Arrived, Framed, Received};
-use mqttspec_world::{Listener, Net};
+use mqttspec_ports::{Listener, Net};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::time::Instant;

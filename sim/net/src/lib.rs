@@ -2,7 +2,7 @@
 //!
 //! The cores decide everything and do nothing; here is what does it for them. [`broker::Server`] and
 //! [`client::client`] are short loops between a core, a [store](store::Store) and a network, written against
-//! [`Net`](mqttspec_world::Net), so that the same code runs in the simulated world, on [TCP](TcpNet), and over
+//! [`Net`](mqttspec_ports::Net), so that the same code runs in the simulated world, on [TCP](TcpNet), and over
 //! [TLS and WebSocket](transport). [`framed::Framed`] is a connection as packets for whoever plays a peer by hand, and
 //! the [`relay`] does to a live connection what the world does to a simulated one. [`TestBroker`] is all of it in one
 //! line.
@@ -26,6 +26,7 @@ pub mod broker;
 pub mod client;
 mod clock;
 pub mod framed;
+mod real_disk;
 pub mod relay;
 pub mod store;
 pub mod tap;
@@ -34,5 +35,6 @@ mod test_broker;
 pub mod transport;
 
 pub use clock::Clock;
+pub use real_disk::{RealDisk, RealFile};
 pub use tcp::{TcpNet, TcpNetListener};
 pub use test_broker::{TestBroker, TestBrokerBuilder, TestBrokerError};

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use mqttspec_world::{Listener, Net};
+use mqttspec_ports::{Listener, Net};
 use tokio::net::{TcpListener, TcpStream};
 
 /// How long a peer may take to answer a connection request; the operating system's own limit is minutes.

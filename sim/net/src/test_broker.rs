@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mqttspec_broker::{Options, RestoreError};
-use mqttspec_world::{Listener as _, Net};
+use mqttspec_ports::{Listener as _, Net};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 

@@ -15,7 +15,7 @@ use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientHandle, Commander, spawn_client};
 use mqttspec_net::relay::{Cut, Faults, Lane, Point, RelayNet};
 use mqttspec_net::store::NoStore;
-use mqttspec_world::Net;
+use mqttspec_ports::Net;
 use proptest::prelude::*;
 use tokio::task::spawn_local;
 use tokio::time::sleep;

@@ -19,7 +19,7 @@ use mqttspec_net::client::ClientObserved;
 use mqttspec_net::framed::{Arrived, Ending, Framed, Received};
 use mqttspec_net::store::{MemoryStore, NoStore};
 use mqttspec_net::tap::Observed;
-use mqttspec_world::{Listener as _, Net};
+use mqttspec_ports::{Listener as _, Net};
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::spawn_local;
 

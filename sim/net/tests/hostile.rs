@@ -10,7 +10,7 @@ use mqttspec_broker::Options;
 use mqttspec_codec::QoS;
 use mqttspec_net::broker::Limits;
 use mqttspec_net::store::NoStore;
-use mqttspec_world::Net;
+use mqttspec_ports::Net;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout};
 

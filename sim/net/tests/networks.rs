@@ -7,7 +7,7 @@ use std::io;
 
 use mqttspec_codec::{Packet, Version};
 use mqttspec_net::framed::{Arrived, Ending, Framed, Received};
-use mqttspec_world::{Listener as _, Net};
+use mqttspec_ports::{Listener as _, Net};
 use tokio::io::AsyncWriteExt as _;
 
 on_both_networks!(

@@ -10,7 +10,8 @@ mod loopback;
 mod stock;
 
 use loopback::LoopbackNet;
-use mqttspec_world::{Listener, Net, World};
+use mqttspec_ports::{Listener, Net};
+use mqttspec_world::World;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;

@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use mqttspec_net::relay::{Cut, Faults, Lane, Point, RelayNet, RelayStream, forward};
-use mqttspec_world::{Listener as _, Net};
+use mqttspec_ports::{Listener as _, Net};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
 

@@ -11,7 +11,7 @@ use mqttspec_client::Command;
 use mqttspec_codec::QoS;
 use mqttspec_net::store::NoStore;
 use mqttspec_net::transport::{ClientTls, ServerTls, TlsNet, WebSocketNet};
-use mqttspec_world::Net;
+use mqttspec_ports::Net;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;

@@ -7,7 +7,8 @@
 #[path = "../tests/stock/mod.rs"]
 mod stock;
 
-use mqttspec_world::{HostContext, Keep, Listener, Net, Probability, World};
+use mqttspec_ports::{Listener, Net};
+use mqttspec_world::{HostContext, Keep, Probability, World};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -3,7 +3,8 @@
 //! `cargo bench -p mqttspec-world --bench memory`; fails if a thousand hosts take a quarter of a GiB or the day is not flat.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
 
-use mqttspec_world::{HostContext, Keep, Listener, Net, Probability, World, WorldError};
+use mqttspec_ports::{Listener, Net};
+use mqttspec_world::{HostContext, Keep, Probability, World, WorldError};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

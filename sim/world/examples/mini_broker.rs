@@ -5,7 +5,8 @@
 //! on real sockets.
 #![allow(clippy::print_stdout, reason = "an example shows what came of it")]
 
-use mqttspec_world::{HostContext, Keep, Listener, Net, World, WorldError};
+use mqttspec_ports::{Listener, Net};
+use mqttspec_world::{HostContext, Keep, World, WorldError};
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;

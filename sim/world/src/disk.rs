@@ -1,12 +1,10 @@
-//! Storage as a host sees it, and the simulated disk that forgets what was not synced.
-//!
-//! The calls are synchronous, so that a store such as redb can make them from inside a host. The simulated disk is
-//! turmoil's file system; around it are the faults that a director can turn on while the world runs.
+//! The simulated disk, which forgets what was not synced. It is turmoil's file system with faults
+//! around it that a director can turn on while the world runs.
 
 use crate::history::nanoseconds;
 use crate::seed::{Draw, Probability, Seed};
+use mqttspec_ports::{Disk, File};
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -15,67 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use turmoil_fs::Fs;
 use turmoil_fs::shim::std::fs as simulated;
-
-/// Storage of a host: files by name, without folders.
-pub trait Disk: Clone + 'static {
-    /// An open file.
-    type File: File;
-
-    /// Opens a file, and makes an empty one if there is none. Once this returns, the name survives a crash.
-    ///
-    /// # Errors
-    /// What the disk says.
-    fn open(&self, name: &str) -> io::Result<Self::File>;
-
-    /// Whether there is a file of that name.
-    ///
-    /// # Errors
-    /// What the disk says.
-    fn exists(&self, name: &str) -> io::Result<bool>;
-
-    /// Removes a file, for good once this returns.
-    ///
-    /// # Errors
-    /// `NotFound` if there is none.
-    fn remove(&self, name: &str) -> io::Result<()>;
-
-    /// Returns when all that [`File::sync`] was called for is durable. A simulated disk may be slow to sync, and synchronous
-    /// code cannot wait for simulated time: so a driver waits here before it lets out what depends on the data.
-    fn settled(&self) -> impl Future<Output = ()>;
-}
-
-/// An open file.
-pub trait File: fmt::Debug + Send + Sync + 'static {
-    /// The length in bytes.
-    ///
-    /// # Errors
-    /// What the disk says.
-    fn length(&self) -> io::Result<u64>;
-
-    /// Fills the buffer with the bytes from there on.
-    ///
-    /// # Errors
-    /// `UnexpectedEof` if the file ends before the buffer does.
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
-
-    /// Writes all of the bytes, and lengthens the file if they end behind its end. They may be lost until the next sync.
-    ///
-    /// # Errors
-    /// `StorageFull`, or what else the disk says; some of the bytes may have been written then.
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-
-    /// Cuts the file, or lengthens it with zeros.
-    ///
-    /// # Errors
-    /// `StorageFull`, or what else the disk says.
-    fn set_length(&self, length: u64) -> io::Result<()>;
-
-    /// Makes durable what was written (see [`Disk::settled`]).
-    ///
-    /// # Errors
-    /// What the disk says; nothing is known then about what was written since the last sync.
-    fn sync(&self) -> io::Result<()>;
-}
 
 /// The disk of one host during one of its lives.
 #[derive(Clone)]

@@ -2,14 +2,15 @@
 //!
 //! **The seed is the whole input of chance: the same seed gives the same history, byte for byte, in any process.**
 //!
-//! 1. Write your broker or client against [`Net`] (or over any `AsyncRead + AsyncWrite`), and spawn with
+//! 1. Write your broker or client against [`Net`](mqttspec_ports::Net) (or over any `AsyncRead + AsyncWrite`), and spawn with
 //!    [`tokio::task::spawn_local`]; time is tokio's.
 //! 2. Declare hosts with [`World::builder`]; each is a closure that makes its main task at each start.
 //! 3. [`run`](Builder::run) a director: it lets time pass and faults happen, and looks at what came of it.
 //! 4. Compare [`Trace::hash`] to know that a run was repeated; print the [`Trace`] to read what happened.
 //!
 //! ```
-//! use mqttspec_world::{Listener, Net, World};
+//! use mqttspec_ports::{Listener, Net};
+//! use mqttspec_world::World;
 //! use std::time::Duration;
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
@@ -61,10 +62,8 @@ mod host;
 mod link;
 mod links;
 mod machine;
-mod net;
 mod network;
 mod profile;
-mod real_disk;
 mod seed;
 mod segment;
 mod simulation;
@@ -76,15 +75,14 @@ mod watchdog;
 mod world;
 
 pub use builder::{Builder, Outcome};
-pub use disk::{Disk, DiskFaults, File, WorldDisk, WorldFile};
+pub use disk::{DiskFaults, WorldDisk, WorldFile};
 pub use error::{Failure, RunError, WorldError};
 pub use history::{ConnectionId, Event, EventKind, HostId, Keep, Statistics, Trace};
 pub use host::{HostContext, HostResult};
 pub use link::{Latency, LinkChange};
 pub use links::Links;
-pub use net::{Listener, Net};
+pub use mqttspec_ports::{Listener, Net};
 pub use profile::Profile;
-pub use real_disk::{RealDisk, RealFile};
 pub use seed::{Draw, Probability, Seed};
 pub use stream::{WorldListener, WorldNet, WorldStream};
 pub use swarm::Swarm;

@@ -6,9 +6,9 @@
 use crate::connection::EndKey;
 use crate::history::ConnectionId;
 use crate::machine::address_of;
-use crate::net::{Listener, Net};
 use crate::network::Network;
 use crate::simulation::{Simulation, running};
+use mqttspec_ports::{Listener, Net};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;

@@ -5,7 +5,8 @@
 mod common;
 
 use common::{PORT, echo, ms, secs};
-use mqttspec_world::{Disk, File, HostContext, Net, Probability, World, WorldError};
+use mqttspec_ports::{Disk, File, Net};
+use mqttspec_world::{HostContext, Probability, World, WorldError};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io;

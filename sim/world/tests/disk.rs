@@ -1,9 +1,12 @@
 //! What a disk keeps and what it forgets, and a real store on it.
 
 mod common;
+mod contract;
 
 use common::{ms, secs};
-use mqttspec_world::{Disk, File, HostContext, Probability, RealDisk, World, WorldDisk};
+use contract::{content, reads_what_was_written};
+use mqttspec_ports::{Disk, File};
+use mqttspec_world::{HostContext, Probability, World, WorldDisk};
 use redb::{Database, Durability, ReadableDatabase, StorageBackend, TableDefinition};
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
@@ -34,47 +37,9 @@ fn of(disk: &RefCell<Option<WorldDisk>>) -> WorldDisk {
     disk.borrow().clone().expect("the host has started")
 }
 
-fn content(disk: &impl Disk, name: &str) -> io::Result<Vec<u8>> {
-    let file = disk.open(name)?;
-    let mut bytes = vec![0; usize::try_from(file.length()?).expect("small")];
-    file.read_at(0, &mut bytes)?;
-    Ok(bytes)
-}
-
-/// What any disk has to do, the simulated and the real.
-fn reads_what_was_written(disk: &impl Disk) -> io::Result<()> {
-    assert!(!disk.exists("a")?);
-    let file = disk.open("a")?;
-    assert!(disk.exists("a")?);
-    assert_eq!(file.length()?, 0);
-    file.write_at(3, b"defg")?;
-    file.write_at(0, b"abc")?;
-    file.set_length(6)?;
-    file.sync()?;
-    let mut bytes = [0; 4];
-    file.read_at(2, &mut bytes)?;
-    assert_eq!(&bytes, b"cdef");
-    assert_eq!(file.read_at(3, &mut bytes).map_err(|e| e.kind()), Err(ErrorKind::UnexpectedEof));
-    file.set_length(8)?;
-    drop(file);
-    assert_eq!(content(disk, "a")?, b"abcdef\0\0");
-    disk.remove("a")?;
-    assert!(!disk.exists("a")?);
-    assert_eq!(disk.remove("a").map_err(|e| e.kind()), Err(ErrorKind::NotFound));
-    assert_eq!(disk.open("../a").map(|_| ()).map_err(|e| e.kind()), Err(ErrorKind::InvalidInput));
-    Ok(())
-}
-
 #[test]
 fn a_simulated_disk_reads_what_was_written() {
     on_disk(|_, disk| async move { reads_what_was_written(&of(&disk)).unwrap() });
-}
-
-#[test]
-fn a_real_disk_reads_what_was_written() {
-    let folder = std::env::temp_dir().join(format!("mqttspec-world-disk-{}", std::process::id()));
-    reads_what_was_written(&RealDisk::new(&folder).unwrap()).unwrap();
-    std::fs::remove_dir(&folder).unwrap();
 }
 
 #[test]

@@ -3,7 +3,8 @@
 mod common;
 
 use common::{Log, PORT, ask, dial, echo, idle, line, log_reads, ms, secs, sink, watch};
-use mqttspec_world::{EventKind, Listener, Net, World};
+use mqttspec_ports::{Listener, Net};
+use mqttspec_world::{EventKind, World};
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -3,7 +3,8 @@
 mod common;
 
 use common::{PORT, echo, ms, secs};
-use mqttspec_world::{Disk, File, HostContext, Net, Profile, World};
+use mqttspec_ports::{Disk, File, Net};
+use mqttspec_world::{HostContext, Profile, World};
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;

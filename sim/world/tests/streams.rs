@@ -4,7 +4,8 @@
 mod common;
 
 use common::{PORT, idle, ms, secs};
-use mqttspec_world::{Draw, HostContext, Listener, Net, Probability, Seed, World, WorldError, WorldStream};
+use mqttspec_ports::{Listener, Net};
+use mqttspec_world::{Draw, HostContext, Probability, Seed, World, WorldError, WorldStream};
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;

@@ -3,7 +3,8 @@
 mod common;
 
 use common::{PORT, ask, dial, echo, idle, ms, secs};
-use mqttspec_world::{EventKind, HostContext, Keep, Net, RunError, World, WorldError};
+use mqttspec_ports::Net;
+use mqttspec_world::{EventKind, HostContext, Keep, RunError, World, WorldError};
 use std::io::ErrorKind;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,7 +59,7 @@ fn a_host_that_ends_by_itself_closes_its_connections_and_refuses_new_ones() {
     World::builder(1)
         .host("broker", |context| async move {
             let listener = context.net().listen(PORT).await?;
-            let accepted = mqttspec_world::Listener::accept(&listener).await?;
+            let accepted = mqttspec_ports::Listener::accept(&listener).await?;
             context.shutdown_requested().await;
             drop(accepted);
             Err::<(), _>(std::io::Error::other("told to go"))

@@ -14,7 +14,7 @@ use mqttspec_codec::{
 };
 use mqttspec_net::framed::{Arrived, Framed, Received};
 use mqttspec_net::transport::LiveStream;
-use mqttspec_world::Net as _;
+use mqttspec_ports::Net as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 

@@ -12,7 +12,7 @@ use mqttspec_codec::{Encode as _, Packet, Version, decode};
 use mqttspec_net::framed::{Arrived, Inflow};
 use mqttspec_net::relay::{Faults, RelayNet, RelayStream};
 use mqttspec_net::transport::LiveNet;
-use mqttspec_world::{Listener, Net};
+use mqttspec_ports::{Listener, Net};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::names::Names;

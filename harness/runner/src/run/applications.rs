@@ -12,7 +12,8 @@ use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientObserved, Commander};
 use mqttspec_net::framed::Ending as NetEnding;
 use mqttspec_net::store::{DiskStore, MemoryStore, Store};
-use mqttspec_world::{HostContext, Net};
+use mqttspec_ports::Net;
+use mqttspec_world::HostContext;
 
 use super::cast::{PORT, SERVER};
 use super::stage::Stage;

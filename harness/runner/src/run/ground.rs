@@ -6,7 +6,8 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use mqttspec_codec::Version;
-use mqttspec_world::{Net as _, Probability, World, WorldError};
+use mqttspec_ports::Net as _;
+use mqttspec_world::{Probability, World, WorldError};
 
 use super::cast::{PORT, SERVER};
 use super::connection::{Connection, from_server};

@@ -12,7 +12,8 @@ use mqttspec_net::broker::serve;
 use mqttspec_net::framed::Inflow;
 use mqttspec_net::store::{DiskStore, NoStore};
 use mqttspec_net::tap::{Observed, Tap};
-use mqttspec_world::{Builder, HostContext, Listener as _, Net, World};
+use mqttspec_ports::{Listener as _, Net};
+use mqttspec_world::{Builder, HostContext, World};
 
 use super::Case;
 use super::cast::{Cast, Connections, PORT, SERVER};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mqttspec_broker::options::Redirect;
 use mqttspec_codec::Utf8String;
-use mqttspec_world::Listener;
+use mqttspec_ports::Listener;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 

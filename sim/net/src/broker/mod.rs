@@ -26,7 +26,7 @@ use std::time::Duration;
 use mqttspec_broker::options::Redirect;
 use mqttspec_broker::{Broker, ConnectionId, Options, RestoreError, Transmit};
 use mqttspec_codec::Utf8String;
-use mqttspec_world::Net;
+use mqttspec_ports::Net;
 use tokio::time::Instant;
 
 use self::connection::Link;

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use mqttspec_client::{Action, Client, Command, RestoreError};
 use mqttspec_codec::Utf8String;
-use mqttspec_world::Net;
+use mqttspec_ports::Net;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 

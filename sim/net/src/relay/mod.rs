@@ -11,7 +11,7 @@ mod pump;
 
 use std::io;
 
-use mqttspec_world::{Listener, Net};
+use mqttspec_ports::{Listener, Net};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 
 pub use self::faults::{Cut, Faults, Lane, Point};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use mqttspec_world::{Disk, File};
+use mqttspec_ports::{Disk, File};
 
 use super::{Change, Commit, Record, RedbStore, Store, StoreError};
 

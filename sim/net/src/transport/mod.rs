@@ -1,4 +1,4 @@
-//! What may lie between TCP and packets: TLS and WebSocket, each a [`Net`](mqttspec_world::Net) around another.
+//! What may lie between TCP and packets: TLS and WebSocket, each a [`Net`](mqttspec_ports::Net) around another.
 //!
 //! So that `WebSocketNet<TlsNet<TcpNet>>` is `wss`, over the simulated network too, and no driver knows of any of it.
 //! A listener of these hands out a connection before its handshake: whoever serves the connection drives the handshake

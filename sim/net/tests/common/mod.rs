@@ -10,7 +10,8 @@ use mqttspec_net::Clock;
 use mqttspec_net::broker::{Entrance, Limits, ServeError, Server};
 use mqttspec_net::client::{ClientHandle, spawn_client};
 use mqttspec_net::store::{NoStore, Store};
-use mqttspec_world::{Listener as _, Net, World, WorldNet};
+use mqttspec_ports::{Listener as _, Net};
+use mqttspec_world::{World, WorldNet};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
 

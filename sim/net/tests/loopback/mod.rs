@@ -1,7 +1,7 @@
 //! This machine's TCP behind the [`Net`] trait, by the very driver that live targets have, with the names of the stories.
 
 use mqttspec_net::{TcpNet, TcpNetListener};
-use mqttspec_world::{Listener, Net};
+use mqttspec_ports::{Listener, Net};
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;

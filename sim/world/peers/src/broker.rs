@@ -2,7 +2,7 @@
 //! whoever connects, and keeps on its disk that there is one.
 
 use crate::Received;
-use mqttspec_world::{Disk, Listener, Net};
+use mqttspec_ports::{Disk, Listener, Net};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 

@@ -6,7 +6,8 @@
 
 pub mod broker;
 
-use mqttspec_world::{HostContext, Net, Outcome, World, WorldError, WorldNet, WorldStream};
+use mqttspec_ports::Net;
+use mqttspec_world::{HostContext, Outcome, World, WorldError, WorldNet, WorldStream};
 use rumqttc::mqttbytes::QoS;
 use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, PublishOptions};
 use std::cell::RefCell;

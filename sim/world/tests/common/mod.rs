@@ -1,7 +1,8 @@
 //! Hosts that several test files use.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
-use mqttspec_world::{HostContext, Listener, Net, World, WorldNet, WorldStream};
+use mqttspec_ports::{Listener, Net};
+use mqttspec_world::{HostContext, World, WorldNet, WorldStream};
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;

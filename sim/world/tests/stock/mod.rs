@@ -1,6 +1,6 @@
 //! A stock `turmoil::Sim` behind the [`Net`] trait: how a driver that is written against the trait runs there.
 
-use mqttspec_world::{Listener, Net};
+use mqttspec_ports::{Listener, Net};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use turmoil::net::{TcpListener, TcpStream};

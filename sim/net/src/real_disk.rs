@@ -1,6 +1,6 @@
-//! The real disk behind the [`Disk`] trait: a folder of the machine.
+//! The [`Disk`] of the real machine: a folder.
 
-use crate::disk::{Disk, File};
+use mqttspec_ports::{Disk, File};
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -19,10 +19,10 @@ pub struct RealFile {
 }
 
 impl RealDisk {
-    /// Uses a folder, and makes it if there is none.
+    /// Uses a folder, and creates it if it does not exist.
     ///
     /// # Errors
-    /// What the machine says.
+    /// Errors of the file system.
     pub fn new(folder: impl AsRef<Path>) -> io::Result<RealDisk> {
         fs::create_dir_all(&folder)?;
         Ok(RealDisk { folder: folder.as_ref().to_path_buf() })
@@ -40,7 +40,7 @@ impl RealDisk {
         Ok(self.folder.join(path))
     }
 
-    /// Makes names durable. Only Unix lets a folder be synced; elsewhere the file system sees to it.
+    /// Makes names durable. Only Unix can sync a folder; elsewhere the file system does it.
     fn sync_folder(&self) -> io::Result<()> {
         if cfg!(unix) { fs::File::open(&self.folder)?.sync_all() } else { Ok(()) }
     }
