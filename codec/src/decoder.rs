@@ -75,8 +75,8 @@ struct Header {
 /// For each first byte the packet that it begins, if it is right: for packets of one version from one sender.
 type FirstBytes = [Option<PacketType>; 256];
 
-/// By version (before 5.0, 5.0) and sender (unknown, Client, Server): one look instead of a question a rule.
-static FIRST_BYTES: [[FirstBytes; 3]; 2] = {
+/// By version and sender (unknown, Client, Server): one lookup in place of a check for each rule.
+static FIRST_BYTES: [[FirstBytes; 3]; 3] = {
     const fn of(version: Version, sender: Option<Role>) -> FirstBytes {
         let mut packets = [None; 256];
         let mut byte = 0;
@@ -91,7 +91,7 @@ static FIRST_BYTES: [[FirstBytes; 3]; 2] = {
     const fn of_senders(version: Version) -> [FirstBytes; 3] {
         [of(version, None), of(version, Some(Role::Client)), of(version, Some(Role::Server))]
     }
-    [of_senders(Version::V3_1_1), of_senders(Version::V5)]
+    [of_senders(Version::V3_1), of_senders(Version::V3_1_1), of_senders(Version::V5)]
 };
 
 #[inline]
@@ -101,7 +101,12 @@ fn first_bytes(version: Version, sender: Option<Role>) -> &'static FirstBytes {
         Some(Role::Client) => 1,
         Some(Role::Server) => 2,
     };
-    &FIRST_BYTES[usize::from(version.is_5())][sender]
+    let version = match version {
+        Version::V3_1 => 0,
+        Version::V3_1_1 => 1,
+        Version::V5 => 2,
+    };
+    &FIRST_BYTES[version][sender]
 }
 
 const fn check_first_byte(byte: u8, version: Version, sender: Option<Role>) -> Result<PacketType, Misdeed> {
@@ -113,13 +118,25 @@ const fn check_first_byte(byte: u8, version: Version, sender: Option<Role>) -> R
         if let Err(misdeed) = Delivery::check_flags(byte) {
             return Err(misdeed);
         }
-    } else if byte != packet.first_byte() {
+    } else if byte & used_bits(packet, version) != packet.first_byte() {
         // [MQTT-2.1.3-1] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.14.1-1] [MQTT-3.15.1-1]
         return Err(Misdeed::ReservedFlags);
     }
     match sender {
         Some(sender) if !packet.may_be_sent_by(sender, version) => Err(Misdeed::WrongSender),
         _ => Ok(packet),
+    }
+}
+
+/// The bits of a first byte that have a meaning; PUBLISH has its own rules.
+///
+/// 3.1 calls the flags of most packets unused, so a receiver takes any value. PUBREL, SUBSCRIBE and UNSUBSCRIBE have
+/// QoS 1 there, and DUP if they are sent again. A CONNECT tells its version behind its fixed header: see [`header`].
+const fn used_bits(packet: PacketType, version: Version) -> u8 {
+    match (version, packet) {
+        (Version::V3_1_1 | Version::V5, _) | (_, PacketType::Connect) => 0xFF,
+        (Version::V3_1, PacketType::PubRel | PacketType::Subscribe | PacketType::Unsubscribe) => 0xF6,
+        (Version::V3_1, _) => 0xF0,
     }
 }
 
@@ -141,16 +158,25 @@ fn short_header(bytes: &[u8], packets: &FirstBytes) -> Option<Header> {
 #[inline(never)]
 fn header(bytes: &[u8], sender: Option<Role>, version: Version) -> Result<Option<Header>, Fault> {
     let Some((&first_byte, rest)) = bytes.split_first() else { return Ok(None) };
-    let Some(packet) = first_bytes(version, sender)[usize::from(first_byte)] else {
-        return wrong_first_byte(first_byte, sender, version);
+    let expected = first_bytes(version, sender)[usize::from(first_byte)];
+    let connect = packet_type(bytes) == Some(PacketType::Connect) && sender != Some(Role::Server);
+    let packet = match expected {
+        Some(packet) => packet,
+        None if connect => PacketType::Connect,
+        None => return wrong_first_byte(first_byte, sender, version),
     };
     match variable_byte_integer(rest) {
-        Variable::Value(remaining, length) => Ok(Some(Header {
-            packet,
-            first_byte,
-            length: 1 + length,
-            total: 1 + length + remaining as usize,
-        })),
+        Variable::Value(remaining, length) => {
+            let remaining = remaining as usize;
+            if expected.is_none() {
+                match begins_as_3_1(&rest[length..], remaining) {
+                    Some(true) => {}
+                    Some(false) => return wrong_first_byte(first_byte, sender, version),
+                    None => return Ok(None),
+                }
+            }
+            Ok(Some(Header { packet, first_byte, length: 1 + length, total: 1 + length + remaining }))
+        }
         Variable::Unfinished => Ok(None),
         // §2.1.4
         Variable::TooLong => Err(Fault { kind: Misdeed::RemainingLengthTooLong, offset: 4 }),
@@ -159,6 +185,16 @@ fn header(bytes: &[u8], sender: Option<Role>, version: Version) -> Result<Option
             Err(Fault { kind: Misdeed::RemainingLengthNotMinimal, offset: length })
         }
     }
+}
+
+/// Whether a CONNECT whose fixed header is followed by these bytes is one of 3.1, which calls its flags unused; `None`
+/// if more bytes are needed to know.
+fn begins_as_3_1(body: &[u8], remaining: usize) -> Option<bool> {
+    let known = body.len().min(VERSION_3_1.len());
+    if remaining < VERSION_3_1.len() || body[..known] != VERSION_3_1[..known] {
+        return Some(false);
+    }
+    (known == VERSION_3_1.len()).then_some(true)
 }
 
 #[cold]
@@ -210,6 +246,9 @@ fn read_packet(
         Err(fault) => Err(error(fault, Some(header.packet), sender, reader.version)),
     }
 }
+
+/// How the variable header of a 3.1 CONNECT begins.
+const VERSION_3_1: &[u8] = b"\x00\x06MQIsdp\x03";
 
 /// How the variable header of a 5.0 CONNECT begins (§3.1.2.1, §3.1.2.2).
 const VERSION_5: &[u8] = b"\x00\x04MQTT\x05";

@@ -77,8 +77,9 @@
 //!
 //! # What is left to the receiver
 //!
-//! What the standard only advises against passes, unless a [`Policy`] says otherwise. After CONNECT, 3.1 is taken for 3.1.1; 3.1's CONNECT has
-//! rules of its own (Protocol Name, Client Identifier, User Name and Password that may be missing at the end).
+//! What the standard only advises against passes, unless a [`Policy`] says otherwise. 3.1 is decoded as 3.1.1, with two differences. Its
+//! CONNECT has rules of its own (Protocol Name, Client Identifier, User Name and Password that may be missing at the end). Bits that 3.1 calls
+//! unused are ignored, where 3.1.1 reserves them: flags of fixed headers, Connect Flags, the first byte of CONNACK, the upper bits of a requested QoS.
 //!
 //! What is checked in which packet, and by which clause, is a page of its own: [`checks`].
 #![forbid(unsafe_code)]

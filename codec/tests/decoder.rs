@@ -124,6 +124,32 @@ fn header_that_shows_a_misdeed_is_refused_before_the_rest() {
     assert_eq!(refused(&mut decoder, "30 80 00").kind, Misdeed::RemainingLengthNotMinimal);
 }
 
+/// Flags in the fixed header of a first CONNECT are wrong unless it is one of 3.1, which its first bytes show.
+#[test]
+fn flags_of_a_first_connect_wait_for_its_version() {
+    let whole = wire("14 {<'MQIsdp'> 03 02 003C <'a'>}").bytes;
+    for length in 0..whole.len() {
+        let mut decoder = Decoder::new(Role::Server);
+        assert_eq!(decoder.decode(&mut BytesMut::from(&whole[..length])), Ok(None), "{length} bytes");
+    }
+    let mut decoder = Decoder::new(Role::Server);
+    let packet = decoder.decode(&mut BytesMut::from(&whole[..])).unwrap();
+    assert!(matches!(packet, Some(Packet::Connect(connect)) if connect.version == Version::V3_1));
+    assert_eq!(decoder.version(), Some(Version::V3_1));
+    // Others are refused as soon as they differ.
+    for notation in ["14 0F 0004", "14 0F 0006 'MQTT'", "14 0F 0006 'MQIsdp' 04", "14 08", "1F 00"] {
+        let mut decoder = Decoder::new(Role::Server);
+        let bytes = wire(notation).bytes;
+        let shorter = decoder.decode(&mut BytesMut::from(&bytes[..1]));
+        assert_eq!(shorter, Ok(None), "{notation}");
+        let error = refused(&mut decoder, notation);
+        assert_eq!((error.kind, error.offset), (Misdeed::ReservedFlags, 0), "{notation}");
+        assert_eq!(error.answer(), Answer::Close, "{notation}");
+    }
+    // A Server sends no CONNECT at all.
+    assert_eq!(refused(&mut Decoder::new(Role::Client), "14").kind, Misdeed::ReservedFlags);
+}
+
 #[test]
 fn nothing_behind_the_packet_is_looked_at() {
     let mut decoder = Decoder::new(Role::Client);

@@ -38,7 +38,12 @@ fn connect_flags_in_all_combinations() {
             if password {
                 body += " <'s'>";
             }
-            let legal = !bit(0) && qos != 3 && (will || (qos == 0 && !retain)) && (five || user || !password);
+            // 3.1 calls bit 0 unused, and so the bits of a Will that is not there.
+            let old = version == Version::V3_1;
+            let legal = (old || !bit(0))
+                && (qos != 3 || (old && !will))
+                && (will || old || (qos == 0 && !retain))
+                && (five || user || !password);
             match outcome(None, &format!("10 {{{body}}}"), version) {
                 Ok(Packet::Connect(connect)) => {
                     assert!(legal, "{version} {flags:08b}");
@@ -258,5 +263,34 @@ fn first_bytes_in_all_combinations() {
             _ => (flags != 0).then_some(Misdeed::ReservedFlags),
         };
         assert_eq!(decode(&frame, Version::V5).err().map(|error| error.kind), expected, "{first:02X}");
+    }
+}
+
+/// Every first byte on a Network Connection of 3.1, which calls most flags unused.
+#[test]
+fn first_bytes_of_3_1_in_all_combinations() {
+    let body = |packet: u8, flags: u8| match packet {
+        1 => "{<'MQIsdp'> 03 02 003C <'a'>}",
+        2 => "{00 00}",
+        3 if flags & 0b110 == 0 => "{<'t'>}",
+        3 => "{<'t'> 0001}",
+        4..=7 | 11 => "{0001}",
+        8 => "{0001 <'a'> 00}",
+        9 => "{0001 00}",
+        10 => "{0001 <'a'>}",
+        _ => "{}",
+    };
+    for first in 0..=255u8 {
+        let (packet, flags) = (first >> 4, first & 15);
+        let frame = Bytes::from(wire(&format!("{first:02X} {}", body(packet, flags))).bytes);
+        let expected = match packet {
+            0 => Some(Misdeed::PacketTypeZero),
+            3 if flags >> 1 & 3 == 3 => Some(Misdeed::PublishQoSInvalid),
+            3 if flags & 0b1110 == 0b1000 => Some(Misdeed::DupWithQoSZero),
+            6 | 8 | 10 => (flags >> 1 & 3 != 1).then_some(Misdeed::ReservedFlags),
+            15 => Some(Misdeed::PacketTypeReserved),
+            _ => None,
+        };
+        assert_eq!(decode(&frame, Version::V3_1).err().map(|error| error.kind), expected, "{first:02X}");
     }
 }

@@ -46,7 +46,8 @@ impl ConnAck {
     #[inline]
     pub(crate) fn read(reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
         let flags_at = reader.at();
-        let flags = reader.byte()?;
+        // 3.1 calls the byte unused.
+        let flags = reader.byte()? & if reader.version == Version::V3_1 { 0 } else { 0xFF };
         // [MQTT-3.2.2-1]
         if flags > 1 {
             return reader.fault(Misdeed::ConnAckReservedFlags, flags_at);

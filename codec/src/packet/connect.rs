@@ -262,9 +262,11 @@ struct Flags {
 }
 
 impl Flags {
+    const RESERVED: u8 = 1;
     const CLEAN_START: u8 = 1 << 1;
     const WILL: u8 = 1 << 2;
     const WILL_QOS_SHIFT: u32 = 3;
+    const WILL_QOS: u8 = 0b11 << Self::WILL_QOS_SHIFT;
     const WILL_RETAIN: u8 = 1 << 5;
     const PASSWORD: u8 = 1 << 6;
     const USER_NAME: u8 = 1 << 7;
@@ -272,9 +274,16 @@ impl Flags {
     fn read(reader: &mut Reader<'_>) -> Read<Self> {
         let at = reader.at();
         let flags = reader.byte()?;
+        // 3.1 calls bit 0 unused, and Will QoS and Will Retain where there is no Will.
+        let unused = match reader.version {
+            Version::V3_1 if flags & Self::WILL == 0 => Self::RESERVED | Self::WILL_QOS | Self::WILL_RETAIN,
+            Version::V3_1 => Self::RESERVED,
+            Version::V3_1_1 | Version::V5 => 0,
+        };
+        let flags = flags & !unused;
         let has = |flag| flags & flag != 0;
         // [MQTT-3.1.2-3]
-        if has(1) {
+        if has(Self::RESERVED) {
             return reader.fault(Misdeed::ConnectReservedFlag, at);
         }
         // [MQTT-3.1.2-12]

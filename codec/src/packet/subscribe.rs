@@ -214,7 +214,8 @@ impl<'a> SubscribeRef<'a> {
             SubscriptionRef::read(reader)?;
             count += 1;
         }
-        Ok(Self { id, properties, subscriptions: SubscriptionsRef { raw, count } })
+        let subscriptions = SubscriptionsRef { raw, count, version: reader.version };
+        Ok(Self { id, properties, subscriptions })
     }
 
     /// The same packet in buffers of its own.
@@ -235,18 +236,19 @@ impl<'a> SubscribeRef<'a> {
 pub struct SubscriptionsRef<'a> {
     raw: &'a [u8],
     count: usize,
+    version: Version,
 }
 
 impl<'a> SubscriptionsRef<'a> {
     /// All of them, in the order of the packet.
     pub fn iter(&self) -> impl Iterator<Item = SubscriptionRef<'a>> + use<'a> {
-        let mut raw = self.raw;
+        let (mut raw, version) = (self.raw, self.version);
         std::iter::from_fn(move || {
             let (&length, rest) = raw.split_first_chunk()?;
             let (filter, rest) = rest.split_at_checked(u16::from_be_bytes(length).into())?;
             let (&options, rest) = rest.split_first()?;
             raw = rest;
-            SubscriptionRef::of(Utf8Ref::from_checked(filter), options).ok()
+            SubscriptionRef::of(Utf8Ref::from_checked(filter), options & used_options(version)).ok()
         })
     }
 
@@ -280,12 +282,20 @@ pub struct SubscriptionRef<'a> {
     pub retain_handling: RetainHandling,
 }
 
+/// The bits of the Subscription Options that have a meaning or must be 0: 3.1 calls all but the QoS unused.
+const fn used_options(version: Version) -> u8 {
+    match version {
+        Version::V3_1 => 0b11,
+        Version::V3_1_1 | Version::V5 => 0xFF,
+    }
+}
+
 impl<'a> SubscriptionRef<'a> {
     #[inline]
     fn read(reader: &mut Reader<'a>) -> Read<Self> {
         let filter = read_filter(reader)?;
         let at = reader.at();
-        let options = reader.byte()?;
+        let options = reader.byte()? & used_options(reader.version);
         let reserved = if reader.version.is_5() { 0b1100_0000 } else { 0b1111_1100 };
         // [MQTT-3.8.3-5] 3.1.1/[MQTT-3.8.3-4]
         if options & reserved != 0 {

@@ -166,12 +166,11 @@ impl Broker {
 
     /// The bytes that came are no packet (§4.13.1). The driver reads no further from this Network Connection.
     pub fn handle_malformed(&mut self, now: Duration, id: ConnectionId, error: &DecodeError) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get(&id) else { return };
         // [MQTT-4.13.1-1] [MQTT-3.1.4-1] 3.1.1/[MQTT-4.8.0-1] 3.1.1/[MQTT-2.2.2-2] in every case the Network Connection closes
         match (&connection.state, error.answer()) {
             (State::AwaitingConnect, Answer::ConnAck(reason)) => {
-                connection.version = error.version;
-                self.refuse(now, id, reason, "");
+                self.refuse_malformed(now, id, error.version, reason);
             }
             (State::Open(_), Answer::Disconnect(reason)) => {
                 self.disconnect(now, id, Fault::new(reason, "the bytes are no packet"));

@@ -25,6 +25,8 @@ pub(crate) struct Connection {
     pub(crate) last_received: Duration,
     /// One and a half Keep Alive periods; `None` if Keep Alive is off (§3.1.2.10).
     pub(crate) silence_allowed: Option<Duration>,
+    /// The Topic Alias Maximum that CONNACK told.
+    pub(crate) alias_maximum: u16,
     pub(crate) aliases_from_client: BTreeMap<NonZeroU16, TopicName>,
     pub(crate) aliases_to_client: AliasesToClient,
     /// QoS 2 PUBLISH packets of this Network Connection that have not been completed: held against the
@@ -71,6 +73,7 @@ impl Connection {
             client: ClientLimits::default(),
             last_received: now,
             silence_allowed: None,
+            alias_maximum: 0,
             aliases_from_client: BTreeMap::new(),
             aliases_to_client: AliasesToClient::default(),
             unacknowledged: BTreeSet::new(),

@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 
 use mqttspec_codec::{
-    AllowedIn, DisconnectReason, HasProperties, Packet, Properties, ReasonString, UserProperty, Utf8String,
+    AllowedIn, DisconnectReason, HasProperties, Packet, Properties, ReasonString, ResponseInformation,
+    ServerReference, TopicAliasMaximum, UserProperty, Utf8String,
 };
 
 use crate::broker::{Broker, ConnectionId, Fault, Transmit};
@@ -37,20 +38,12 @@ impl Output {
         }
     }
 
-    /// Sends anything but PUBLISH, shortened if it would be too large for the Client. False if that does not
-    /// help, and nothing was sent [MQTT-3.1.2-24].
-    pub(crate) fn try_send(&mut self, id: ConnectionId, connection: &Connection, mut packet: Packet) -> bool {
-        if !fits(connection, &packet) {
-            // [MQTT-3.2.2-19] [MQTT-3.2.2-20] [MQTT-3.4.2-2] [MQTT-3.4.2-3] [MQTT-3.5.2-2] [MQTT-3.5.2-3]
-            // [MQTT-3.6.2-2] [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3] [MQTT-3.9.2-1] [MQTT-3.9.2-2]
-            // [MQTT-3.11.2-1] [MQTT-3.11.2-2] [MQTT-3.14.2-3] [MQTT-3.14.2-4] [MQTT-3.15.2-2] [MQTT-3.15.2-3]
-            strip_explanations(&mut packet);
-        }
-        let sent = fits(connection, &packet);
-        if sent {
-            self.transmit(id, connection, packet);
-        }
-        sent
+    /// Sends anything but PUBLISH, without optional properties if it would be too large for the Client. False if that
+    /// does not help, and nothing was sent.
+    pub(crate) fn try_send(&mut self, id: ConnectionId, connection: &Connection, packet: Packet) -> bool {
+        let Some(packet) = shortened(connection, packet) else { return false };
+        self.transmit(id, connection, packet);
+        true
     }
 }
 
@@ -88,14 +81,34 @@ impl Broker {
     }
 }
 
-/// [MQTT-3.1.2-24] whether the packet is within the Client's Maximum Packet Size.
+/// [MQTT-3.1.2-24] Whether the packet is within the Client's Maximum Packet Size.
 pub(crate) fn fits(connection: &Connection, packet: &Packet) -> bool {
     connection.client.maximum_packet_size.is_none_or(|maximum| {
         packet.encoded_len(connection.version).is_ok_and(|length| length as u64 <= u64::from(maximum))
     })
 }
 
-fn strip_explanations(packet: &mut Packet) {
+/// The packet with as many of its properties as fit the Client's Maximum Packet Size; `None` if what it must hold is too
+/// large.
+///
+/// A property is optional if the Server can do what its absence says. They are left out in the order of [`OPTIONAL`].
+pub(crate) fn shortened(connection: &Connection, mut packet: Packet) -> Option<Packet> {
+    let mut optional = OPTIONAL.iter();
+    while !fits(connection, &packet) {
+        let leave_out = optional.next()?;
+        leave_out(&mut packet);
+    }
+    Some(packet)
+}
+
+/// Each leaves out one kind of property: what the Client needs least comes first.
+const OPTIONAL: [fn(&mut Packet); 4] =
+    [without_explanation, without_response_information, without_server_reference, without_topic_aliases];
+
+/// [MQTT-3.2.2-19] [MQTT-3.2.2-20] [MQTT-3.4.2-2] [MQTT-3.4.2-3] [MQTT-3.5.2-2] [MQTT-3.5.2-3] [MQTT-3.6.2-2]
+/// [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3] [MQTT-3.9.2-1] [MQTT-3.9.2-2] [MQTT-3.11.2-1] [MQTT-3.11.2-2]
+/// [MQTT-3.14.2-3] [MQTT-3.14.2-4] [MQTT-3.15.2-2] [MQTT-3.15.2-3]
+fn without_explanation(packet: &mut Packet) {
     fn strip<P: HasProperties>(properties: &mut Properties<P>)
     where
         ReasonString: AllowedIn<P>,
@@ -120,5 +133,32 @@ fn strip_explanations(packet: &mut Packet) {
         | Packet::Unsubscribe(_)
         | Packet::PingReq
         | Packet::PingResp => {}
+    }
+}
+
+/// §3.2.2.3.15: the Server may leave it out although the Client asked for it.
+fn without_response_information(packet: &mut Packet) {
+    if let Packet::ConnAck(packet) = packet {
+        packet.properties.remove::<ResponseInformation>();
+    }
+}
+
+/// §4.11: 0x9C and 0x9D come with or without it.
+fn without_server_reference(packet: &mut Packet) {
+    match packet {
+        Packet::ConnAck(packet) => {
+            packet.properties.remove::<ServerReference>();
+        }
+        Packet::Disconnect(packet) => {
+            packet.properties.remove::<ServerReference>();
+        }
+        _ => {}
+    }
+}
+
+/// §3.2.2.3.8: without Topic Alias Maximum the Client uses no Topic Aliases.
+fn without_topic_aliases(packet: &mut Packet) {
+    if let Packet::ConnAck(packet) = packet {
+        packet.properties.remove::<TopicAliasMaximum>();
     }
 }

@@ -137,9 +137,13 @@ impl Member {
         let Some(connection) = session.connection.and_then(|id| connections.get(&id)) else {
             return Self::Away { load };
         };
-        // Topic and payload alone: whatever else the PUBLISH holds, it is not smaller.
-        let too_large =
-            connection.client.maximum_packet_size.is_some_and(|maximum| message.weight() > maximum.into());
+        // What the PUBLISH holds at least: an alias may stand for the topic.
+        let topic = match connection.aliases_to_client.get(&message.topic) {
+            Some(_) => 0,
+            None => message.topic.as_bytes().len() as u64,
+        };
+        let least = message.weight() - message.topic.as_bytes().len() as u64 + topic;
+        let too_large = connection.client.maximum_packet_size.is_some_and(|maximum| least > maximum.into());
         match (too_large, connection.congested) {
             (true, _) => Self::Unable,
             (false, true) => Self::Away { load },

@@ -12,7 +12,7 @@ use mqttspec_codec::{
 use crate::broker::{Broker, ConnectionId, Fault};
 use crate::connection::State;
 use crate::event::{Ending, Event, SessionEnd};
-use crate::output::fits;
+use crate::output::shortened;
 use crate::session::{NEVER, SessionKey};
 use crate::timers::Timer;
 
@@ -28,7 +28,7 @@ impl Broker {
         let asked = requested_expiry(&connect);
         let granted = granted_expiry(&connect, self.options.session_expiry_maximum);
         let keep_alive = self.options.server_keep_alive.unwrap_or(connect.keep_alive);
-        let mut connack = ConnAck {
+        let connack = ConnAck {
             session_present: false,
             // [MQTT-3.1.4-5] 3.1.1/[MQTT-3.1.4-4]
             reason: mqttspec_codec::ConnectReason::Success,
@@ -38,11 +38,13 @@ impl Broker {
                 Properties::new()
             },
         };
-        if !self.connections.get(&id).is_some_and(|connection| fits(connection, &connack.clone().into())) {
+        let connection = self.connections.get(&id);
+        let fitting = connection.and_then(|connection| shortened(connection, Packet::from(connack)));
+        let Some(Packet::ConnAck(mut connack)) = fitting else {
             // [MQTT-3.1.2-24] A Client that cannot be sent its CONNACK cannot be let in.
             self.end_connection(now, id, Ending::Silent);
             return;
-        }
+        };
         self.take_over(now, id, &connect);
         let (key, session_present) = self.begin_session(now, id, &connect);
         // 3.1 has no such flag
@@ -57,6 +59,8 @@ impl Broker {
         }
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.state = State::Open(key);
+            connection.alias_maximum =
+                connack.properties.get().map_or(0, |TopicAliasMaximum(maximum)| maximum);
             // [MQTT-3.1.2-22] [MQTT-3.2.2-22] one and a half times; 0 turns it off
             connection.silence_allowed =
                 (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500));

@@ -11,13 +11,6 @@ impl Broker {
     /// Checks all but the credentials; assigns a ClientID if the Client left it to the Server.
     pub(crate) fn check_connect(&mut self, id: ConnectionId, connect: &mut Connect) -> Result<(), Refusal> {
         let options = &self.options;
-        if !options.versions.contains(connect.version) {
-            // [MQTT-3.1.2-2] 3.1.1/[MQTT-3.1.2-2]
-            return Err(Refusal::new(
-                ConnectReason::UnsupportedProtocolVersion,
-                "the Server does not speak this version",
-            ));
-        }
         match options.redirect {
             Redirect::No => {}
             // §4.11

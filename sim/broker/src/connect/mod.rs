@@ -6,7 +6,7 @@ mod checks;
 
 use std::time::Duration;
 
-use mqttspec_codec::{ConnAck, Connect, ConnectReason, Packet, ServerReference};
+use mqttspec_codec::{ConnAck, Connect, ConnectReason, Packet, ServerReference, Version};
 
 use crate::authentication::Step;
 use crate::broker::{Broker, ConnectionId};
@@ -28,6 +28,10 @@ impl Refusal {
 impl Broker {
     /// The first packet of a Network Connection.
     pub(crate) fn handle_connect(&mut self, now: Duration, id: ConnectionId, mut connect: Connect) {
+        if !self.options.versions.contains(connect.version) {
+            self.refuse_version(now, id, connect.version);
+            return;
+        }
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.read_limits(&connect, &self.options);
         // [MQTT-3.1.4-2] restrictions of this Server, then who the Client is
@@ -38,6 +42,36 @@ impl Broker {
             // §3.1.4: nothing has touched the Session or an older Network Connection of this ClientID
             Err(refusal) => self.refuse(now, id, refusal.reason, refusal.detail),
         }
+    }
+
+    /// Refuses a version that the Server does not speak. What the Client asked for decides the form of CONNACK: a Client
+    /// of 5.0 or later reads that of 5.0, which a Server without 5.0 does not have; all others read that of 3.1.1.
+    pub(crate) fn refuse_version(&mut self, now: Duration, id: ConnectionId, asked: Version) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            let in_5 = asked.is_5() && self.options.versions.contains(Version::V5);
+            connection.version = if in_5 { Version::V5 } else { Version::V3_1_1 };
+        }
+        // [MQTT-3.1.2-2] 3.1.1/[MQTT-3.1.2-2]
+        self.refuse(now, id, ConnectReason::UnsupportedProtocolVersion, "");
+    }
+
+    /// The first packet is a CONNECT that is malformed, and this is what its version answers.
+    pub(crate) fn refuse_malformed(
+        &mut self,
+        now: Duration,
+        id: ConnectionId,
+        asked: Version,
+        reason: ConnectReason,
+    ) {
+        // The version comes first in the packet, so it is looked at first.
+        if reason == ConnectReason::UnsupportedProtocolVersion || !self.options.versions.contains(asked) {
+            self.refuse_version(now, id, asked);
+            return;
+        }
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.version = asked;
+        }
+        self.refuse(now, id, reason, "");
     }
 
     /// Answers a CONNECT with a refusal, if its version has a word for it, and closes.

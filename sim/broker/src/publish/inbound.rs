@@ -93,13 +93,12 @@ impl Broker {
 
     /// The Topic Name, given or behind a Topic Alias (§3.3.2.3.4).
     fn resolve_topic(&mut self, id: ConnectionId, publish: &Publish) -> Result<TopicName, Fault> {
-        let maximum = self.options.topic_alias_maximum;
         let alias = publish.properties.get().map(|TopicAlias(alias)| alias);
         let Some(connection) = self.connections.get_mut(&id) else {
             return Err(Fault::protocol("no Network Connection"));
         };
         // [MQTT-3.3.2-12] all from 1 to the maximum
-        if alias.is_some_and(|alias| alias.get() > maximum) {
+        if alias.is_some_and(|alias| alias.get() > connection.alias_maximum) {
             return Err(Fault::new(
                 DisconnectReason::TopicAliasInvalid,
                 "the Topic Alias is above the Topic Alias Maximum",

@@ -359,20 +359,21 @@ fn properties(now: Duration, delivery: &Delivery) -> Properties<Publish> {
     properties
 }
 
-/// The PUBLISH with a Topic Alias (§3.3.2.3.4): alone if the Client knows it, else beside the topic, if that
-/// fits.
+/// The PUBLISH with a Topic Alias (§3.3.2.3.4), if it fits so: in place of the topic if the Client knows it, else beside
+/// the topic. An alias may be longer than its topic.
 fn with_alias(connection: &mut Connection, plain: Packet) -> Packet {
     let Packet::Publish(publish) = &plain else { return plain };
     let Some(topic) = publish.topic.clone() else { return plain };
-    if let Some(alias) = connection.aliases_to_client.get(&topic) {
-        return Packet::Publish(Publish { topic: None, ..publish.clone() }.with(alias));
-    }
-    let Some(alias) = connection.aliases_to_client.next() else { return plain };
-    let packet = Packet::Publish(publish.clone().with(alias));
-    // The Client learns the mapping only from a PUBLISH that is sent.
+    let known = connection.aliases_to_client.get(&topic);
+    let Some(alias) = known.or_else(|| connection.aliases_to_client.next()) else { return plain };
+    let topic_beside = if known.is_some() { None } else { Some(topic.clone()) };
+    let packet = Packet::Publish(Publish { topic: topic_beside, ..publish.clone() }.with(alias));
     if !fits(connection, &packet) {
         return plain;
     }
-    connection.aliases_to_client.assign(&topic);
+    if known.is_none() {
+        // The Client learns the mapping only from a PUBLISH that is sent.
+        connection.aliases_to_client.assign(&topic);
+    }
     packet
 }

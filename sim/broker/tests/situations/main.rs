@@ -17,4 +17,5 @@ mod shared;
 mod store;
 mod subscribe;
 mod topic_alias;
+mod versions;
 mod will;

@@ -16,6 +16,9 @@ pub(crate) struct Rig {
     pub(crate) now: Duration,
     options: Options,
     inboxes: BTreeMap<ConnectionId, VecDeque<Packet>>,
+    /// What the packets in the inboxes are encoded in.
+    versions: BTreeMap<ConnectionId, Version>,
+    decoders: BTreeMap<ConnectionId, Decoder>,
     closed: BTreeSet<ConnectionId>,
     pub(crate) records: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) events: Vec<Event>,
@@ -47,6 +50,8 @@ impl Rig {
             now: Duration::from_secs(1_000_000),
             options,
             inboxes: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            decoders: BTreeMap::new(),
             closed: BTreeSet::new(),
             records: BTreeMap::new(),
             events: Vec::new(),
@@ -68,6 +73,7 @@ impl Rig {
                     packet
                         .encode(version, &mut BytesMut::new())
                         .unwrap_or_else(|fault| panic!("{packet:?}: {fault}"));
+                    self.versions.insert(connection, version);
                     self.inboxes.entry(connection).or_default().push_back(packet);
                 }
                 Transmit::Close { connection } => assert!(self.closed.insert(connection), "closed twice"),
@@ -87,6 +93,35 @@ impl Rig {
     pub(crate) fn send(&mut self, client: Client, packet: impl Into<Packet>) {
         self.broker.handle_packet(self.now, client.0, packet.into());
         self.drive();
+    }
+
+    /// What a driver does with bytes from the Client.
+    pub(crate) fn write(&mut self, client: Client, bytes: &[u8]) {
+        let mut buffer = BytesMut::from(bytes);
+        loop {
+            let decoder = self.decoders.entry(client.0).or_insert_with(|| Decoder::new(Role::Server));
+            if let Some(version) = self.versions.get(&client.0) {
+                decoder.set_version(*version);
+            }
+            match decoder.decode(&mut buffer) {
+                Ok(Some(packet)) => self.send(client, packet),
+                Ok(None) => return assert!(buffer.is_empty(), "a part of a packet: {buffer:02X?}"),
+                Err(fault) => {
+                    self.broker.handle_malformed(self.now, client.0, &fault);
+                    return self.drive();
+                }
+            }
+        }
+    }
+
+    /// Takes what was sent to the Client, as bytes.
+    pub(crate) fn read(&mut self, client: Client) -> Vec<u8> {
+        let version = self.versions.get(&client.0).copied().unwrap_or(V5);
+        let mut bytes = BytesMut::new();
+        for packet in self.all(client) {
+            packet.encode(version, &mut bytes).unwrap();
+        }
+        bytes.to_vec()
     }
 
     /// The next packet that came.

@@ -193,3 +193,16 @@ fn the_last_member_takes_the_subscription_with_it() {
     assert_eq!(rig.receive(publisher), PubAck::new(id(1), PubAckReason::NoMatchingSubscribers).into());
     assert!(rig.records.is_empty());
 }
+
+#[test]
+fn member_that_needs_an_alias_for_the_message_to_fit_gets_it() {
+    let mut rig = Rig::new();
+    let small = v5("a").with(MaximumPacketSize(NonZeroU32::new(20).unwrap())).with(TopicAliasMaximum(1));
+    let member = rig.connect(small);
+    rig.subscribe(member, "$share/g/topic/name", Q0);
+    let publisher = rig.connect(v5("p"));
+    rig.publish(publisher, publish("topic/name", "x"));
+    // 11 bytes of payload and 10 of the topic, which the alias replaces.
+    rig.publish(publisher, publish("topic/name", "eleven byte"));
+    assert_eq!(rig.payloads(member), ["x", "eleven byte"]);
+}
