@@ -1,4 +1,4 @@
-//! The real disk behind the [`Disk`] trait: a folder of the machine.
+//! The [`Disk`] trait implemented by a folder of the real machine.
 
 use crate::disk::{Disk, File};
 use std::fs;
@@ -19,10 +19,10 @@ pub struct RealFile {
 }
 
 impl RealDisk {
-    /// Uses a folder, and makes it if there is none.
+    /// Uses a folder, and creates it if it does not exist.
     ///
     /// # Errors
-    /// What the machine says.
+    /// The operating system's error.
     pub fn new(folder: impl AsRef<Path>) -> io::Result<RealDisk> {
         fs::create_dir_all(&folder)?;
         Ok(RealDisk { folder: folder.as_ref().to_path_buf() })
@@ -30,17 +30,15 @@ impl RealDisk {
 
     fn path(&self, name: &str) -> io::Result<PathBuf> {
         let path = Path::new(name);
-        // One plain component: no folder, no way up.
+        // Exactly one component: no folder, no `..`.
         if path.file_name() != Some(path.as_os_str()) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("{name:?} is no name of a file"),
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is not a file name")));
         }
         Ok(self.folder.join(path))
     }
 
-    /// Makes names durable. Only Unix lets a folder be synced; elsewhere the file system sees to it.
+    /// Makes file names durable. Only Unix can sync a folder; elsewhere this is left to the file
+    /// system.
     fn sync_folder(&self) -> io::Result<()> {
         if cfg!(unix) { fs::File::open(&self.folder)?.sync_all() } else { Ok(()) }
     }
