@@ -1,6 +1,6 @@
-//! The codec alone, beside two floors: copying the stream, and walking its fixed headers.
+//! Measures this codec and two lower bounds: copying the stream, and scanning its fixed headers.
 //!
-//! `codec/benches/peers` runs the same inputs beside other codecs.
+//! `codec/benches/peers` compares the codec with other codecs on the same inputs.
 #![expect(unreachable_pub, reason = "criterion's macros make public items; the inputs are shared")]
 
 use std::hint::black_box;
@@ -11,7 +11,7 @@ use mqttspec_codec::*;
 
 mod inputs;
 
-/// As many copies of a packet as are decoded in one go.
+/// The number of copies of a packet that one iteration decodes.
 const COPIES: usize = 256;
 
 fn items() -> [(&'static str, Packet); 5] {

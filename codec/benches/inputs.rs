@@ -1,4 +1,4 @@
-//! What the benchmarks read and write; shared with the comparison in `peers/`.
+//! Inputs of the benchmarks, shared with the comparison in `peers/`.
 
 use std::num::NonZeroU16;
 
@@ -17,7 +17,8 @@ fn id(id: u16) -> PacketIdentifier {
     PacketIdentifier::new(id).expect("not zero")
 }
 
-/// CONNECT with Will, User Name and Password; in 5.0 with five properties and two of the Will.
+/// CONNECT with Will, User Name and Password; in 5.0 also with five properties and two Will
+/// Properties.
 pub fn connect(version: Version) -> Packet {
     let mut connect = Connect::new(version, text("device-00017"));
     let mut will =
@@ -80,14 +81,14 @@ pub fn subscribe() -> Packet {
     Subscribe::new(id(12), filters.map(|text| Subscription::new(filter(text), QoS::AtLeastOnce))).into()
 }
 
-/// 1 MiB: of every 20 packets 16 PUBLISH, 3 acknowledgements and 1 other.
+/// 1 MiB of packets: of every 20, 16 are PUBLISH, 3 are acknowledgements and 1 is another packet.
 pub fn stream(version: Version) -> (Bytes, Vec<Packet>) {
     let (mut out, mut packets) = (BytesMut::new(), vec![]);
     while out.len() < 1024 * 1024 {
         let at = packets.len();
         let packet_id = id(1 + (at % 60_000) as u16);
         let packet: Packet = match at % 20 {
-            // A Client has no CONNACK or SUBACK to send, and a Server no SUBSCRIBE: what both may send, and a ping.
+            // Only packets that a Client may send, so that one decoder accepts all of them.
             19 if at % 40 == 19 => Packet::PingReq,
             19 => subscribe(),
             5 => PubAck::success(packet_id).into(),
@@ -112,7 +113,7 @@ pub fn stream(version: Version) -> (Bytes, Vec<Packet>) {
                 }
             }
         };
-        packet.encode(version, &mut out).expect("a packet of this version");
+        packet.encode(version, &mut out).expect("the packet is valid in this version");
         packets.push(packet);
     }
     (out.freeze(), packets)
@@ -121,11 +122,12 @@ pub fn stream(version: Version) -> (Bytes, Vec<Packet>) {
 /// The bytes of one packet.
 pub fn encoded(packet: &Packet, version: Version) -> Bytes {
     let mut out = BytesMut::new();
-    packet.encode(version, &mut out).expect("a packet of this version");
+    packet.encode(version, &mut out).expect("the packet is valid in this version");
     out.freeze()
 }
 
-/// The floor of decoding: where each packet begins, by its fixed header alone, nothing checked.
+/// The lower bound of decoding: finds the start of each packet from its fixed header, without
+/// checks.
 pub fn walk_headers(mut stream: &[u8]) -> usize {
     let mut packets = 0;
     while stream.len() >= 2 {
@@ -135,7 +137,7 @@ pub fn walk_headers(mut stream: &[u8]) -> usize {
     packets
 }
 
-/// The length of the first packet, by its fixed header.
+/// The length of the first packet, from its fixed header.
 pub fn length_of_first(stream: &[u8]) -> usize {
     let (mut length, mut at) = (0usize, 1);
     loop {

@@ -1,4 +1,4 @@
-//! From bytes to packets: one packet in a buffer of its own, or a stream of them split anywhere.
+//! Decodes single packets and streams of packets split at any byte.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -9,19 +9,19 @@ use crate::policy::Policy;
 use crate::read::{Fault, Reader, Variable, variable_byte_integer};
 use crate::version::{Role, Version};
 
-/// Decodes the one packet that `frame` is, whoever sent it.
+/// Decodes `frame`, which must be exactly one packet, from either sender.
 ///
-/// `version` is that of the Network Connection; CONNECT says its own.
+/// `version` is the version of the Network Connection; a CONNECT carries its own.
 ///
 /// # Errors
-/// What the sender did wrong; bytes behind the packet count as [`Misdeed::SurplusBytes`], missing ones as
+/// The sender's misdeed. Bytes after the packet are [`Misdeed::SurplusBytes`]; missing bytes are
 /// [`Misdeed::PacketTooShort`].
 pub fn decode(frame: &Bytes, version: Version) -> Result<Packet, DecodeError> {
     decode_from(None, frame, version, Policy::LENIENT)
 }
 
-/// Decodes the one packet that `frame` is, as sent by `sender` if that is known: what only the other end may send is
-/// refused.
+/// Decodes `frame`, which must be exactly one packet. If `sender` is known, packets and values that
+/// only the other end may send are refused.
 ///
 /// # Errors
 /// As [`decode`].
@@ -38,7 +38,8 @@ pub fn decode_from(
     read_packet(header, frame, sender, version, policy)
 }
 
-/// Decodes the one PUBLISH that `frame` is without an owned copy of anything; `None` if it is another packet.
+/// Decodes `frame`, which must be exactly one PUBLISH, without copying. Returns `None` for another
+/// packet type.
 ///
 /// # Errors
 /// As [`decode`].
@@ -66,16 +67,16 @@ pub fn decode_publish(
 struct Header {
     packet: PacketType,
     first_byte: u8,
-    /// Bytes that the fixed header takes.
+    /// Length of the fixed header in bytes.
     length: usize,
-    /// Bytes of the whole packet.
+    /// Length of the whole packet in bytes.
     total: usize,
 }
 
-/// For each first byte the packet that it begins, if it is right: for packets of one version from one sender.
+/// The packet type for each valid first byte, for one version and one sender.
 type FirstBytes = [Option<PacketType>; 256];
 
-/// By version and sender (unknown, Client, Server): one lookup in place of a check for each rule.
+/// Indexed by version and sender (unknown, Client, Server). One lookup replaces a series of checks.
 static FIRST_BYTES: [[FirstBytes; 3]; 3] = {
     const fn of(version: Version, sender: Option<Role>) -> FirstBytes {
         let mut packets = [None; 256];
@@ -119,7 +120,8 @@ const fn check_first_byte(byte: u8, version: Version, sender: Option<Role>) -> R
             return Err(misdeed);
         }
     } else if byte & used_bits(packet, version) != packet.first_byte() {
-        // [MQTT-2.1.3-1] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.14.1-1] [MQTT-3.15.1-1]
+        // [MQTT-2.1.3-1] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.14.1-1]
+        // [MQTT-3.15.1-1]
         return Err(Misdeed::ReservedFlags);
     }
     match sender {
@@ -128,10 +130,11 @@ const fn check_first_byte(byte: u8, version: Version, sender: Option<Role>) -> R
     }
 }
 
-/// The bits of a first byte that have a meaning; PUBLISH has its own rules.
+/// The bits of a first byte that have a meaning. PUBLISH has its own rules.
 ///
-/// 3.1 calls the flags of most packets unused, so a receiver takes any value. PUBREL, SUBSCRIBE and UNSUBSCRIBE have
-/// QoS 1 there, and DUP if they are sent again. A CONNECT tells its version behind its fixed header: see [`header`].
+/// 3.1 calls the flags of most packets unused, so a receiver accepts any value. PUBREL, SUBSCRIBE
+/// and UNSUBSCRIBE have QoS 1 there, and DUP if they are sent again. The version of a CONNECT is
+/// known only after its fixed header: see [`header`].
 const fn used_bits(packet: PacketType, version: Version) -> u8 {
     match (version, packet) {
         (Version::V3_1_1 | Version::V5, _) | (_, PacketType::Connect) => 0xFF,
@@ -140,7 +143,7 @@ const fn used_bits(packet: PacketType, version: Version) -> u8 {
     }
 }
 
-/// A right fixed header with a Remaining Length of one or two bytes, as nearly all are.
+/// Fast path: a valid fixed header whose Remaining Length takes one or two bytes.
 #[inline(always)]
 fn short_header(bytes: &[u8], packets: &FirstBytes) -> Option<Header> {
     let (first_byte, remaining, length) = match *bytes {
@@ -154,7 +157,7 @@ fn short_header(bytes: &[u8], packets: &FirstBytes) -> Option<Header> {
     Some(Header { packet, first_byte, length, total: length + remaining })
 }
 
-/// Reads a fixed header; `None` if it is not complete yet.
+/// Reads a fixed header. Returns `None` if it is incomplete.
 #[inline(never)]
 fn header(bytes: &[u8], sender: Option<Role>, version: Version) -> Result<Option<Header>, Fault> {
     let Some((&first_byte, rest)) = bytes.split_first() else { return Ok(None) };
@@ -205,7 +208,7 @@ const fn wrong_first_byte<T>(byte: u8, sender: Option<Role>, version: Version) -
     }
 }
 
-/// The fixed header of bytes that ought to be exactly one packet.
+/// Reads the fixed header of `bytes`, which must be exactly one packet.
 fn whole_header(bytes: &[u8], sender: Option<Role>, version: Version) -> Result<Header, Fault> {
     match header(bytes, sender, version)? {
         Some(header) if header.total == bytes.len() => Ok(header),
@@ -242,23 +245,23 @@ fn read_packet(
     let mut reader = Reader::new(&frame[header.length..], header.length, version, sender, policy);
     match Packet::read(header.packet, header.first_byte, &mut reader, frame) {
         Ok(packet) => Ok(packet),
-        // CONNECT has told its version on the way.
+        // Reading a CONNECT has set the reader's version.
         Err(fault) => Err(error(fault, Some(header.packet), sender, reader.version)),
     }
 }
 
-/// How the variable header of a 3.1 CONNECT begins.
+/// The first bytes of the variable header of a 3.1 CONNECT.
 const VERSION_3_1: &[u8] = b"\x00\x06MQIsdp\x03";
 
-/// How the variable header of a 5.0 CONNECT begins (§3.1.2.1, §3.1.2.2).
+/// The first bytes of the variable header of a 5.0 CONNECT (§3.1.2.1, §3.1.2.2).
 const VERSION_5: &[u8] = b"\x00\x04MQTT\x05";
 
-/// Told by the Remaining Length. §3.1.2.11.4, §3.2.2.3.6
+/// Known from the Remaining Length. §3.1.2.11.4, §3.2.2.3.6
 const TOO_LARGE: Fault = Fault { kind: Misdeed::PacketTooLarge, offset: 1 };
 
-/// Takes packets off a stream of bytes that was split anywhere.
+/// Decodes packets from a byte stream that may be split at any byte.
 ///
-/// It holds no bytes: the buffer is the caller's, and what it has not taken stays there.
+/// The decoder stores no bytes. The caller owns the buffer; undecoded bytes stay in it.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     receiver: Role,
@@ -268,10 +271,10 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder for what this end of a Network Connection receives.
+    /// Creates a decoder for the packets that this end of a Network Connection receives.
     ///
-    /// A Server learns the version from CONNECT, which must be the first packet ([MQTT-3.1.0-1]). A Client has asked for
-    /// a version: 5.0 until [`set_version`](Self::set_version) says otherwise.
+    /// A Server takes the version from CONNECT, which must be the first packet ([MQTT-3.1.0-1]).
+    /// A Client starts with 5.0; [`set_version`](Self::set_version) changes it.
     #[must_use]
     pub const fn new(receiver: Role) -> Self {
         let version = match receiver {
@@ -281,36 +284,37 @@ impl Decoder {
         Self { receiver, version, maximum_packet_size: u32::MAX, policy: Policy::LENIENT }
     }
 
-    /// The version of the packets to come; `None` while a Server waits for CONNECT.
+    /// The version of the following packets; `None` while a Server waits for CONNECT.
     #[must_use]
     pub const fn version(&self) -> Option<Version> {
         self.version
     }
 
-    /// Sets the version of the packets to come.
+    /// Sets the version of the following packets.
     pub const fn set_version(&mut self, version: Version) {
         self.version = Some(version);
     }
 
-    /// Sets the largest packet to accept, in bytes, fixed header included (§3.1.2.11.4, §3.2.2.3.6). Without it the limit
-    /// is that of the protocol, 268,435,460.
+    /// Sets the size of the largest accepted packet in bytes, including the fixed header
+    /// (§3.1.2.11.4, §3.2.2.3.6). The default is the protocol's limit, 268,435,460.
     pub const fn set_maximum_packet_size(&mut self, bytes: u32) {
         self.maximum_packet_size = bytes;
     }
 
-    /// Sets what to do about things that the standard leaves to the receiver.
+    /// Sets the policy for input that the standard lets a receiver accept or refuse.
     pub const fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
     }
 
-    /// Takes the next packet off the front of `buffer`; `None` if it is not all there yet.
+    /// Removes the next packet from the front of `buffer`. Returns `None` if it is incomplete.
     ///
-    /// Nothing behind the packet is looked at. A fixed header that shows a misdeed, or a size above the maximum, is
-    /// refused before the rest arrives. Strings, Properties and payload are slices of the buffer's memory.
+    /// Bytes after the packet are not read. A misdeed in the fixed header, or a size above the
+    /// maximum, is refused before the rest of the packet arrives. Strings, Properties and payload
+    /// are slices of the buffer's memory.
     ///
     /// # Errors
-    /// What the peer did wrong. The stream cannot be read on: the Network Connection is to be
-    /// closed ([MQTT-4.13.1-1]).
+    /// The peer's misdeed. Decoding cannot continue; close the Network Connection
+    /// ([MQTT-4.13.1-1]).
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
         let Some((header, version)) = self.next_header(buffer)? else { return Ok(None) };
         let mut reader = self.reader(buffer, header, version);
@@ -337,9 +341,10 @@ impl Decoder {
         }
     }
 
-    /// Decodes the packet at the front of `bytes` in place and moves `bytes` behind it; `None` if it is not all there yet.
+    /// Decodes the packet at the front of `bytes` in place and advances `bytes` past it. Returns
+    /// `None` if the packet is incomplete.
     ///
-    /// What comes often or holds much borrows from `bytes`; see [`PacketRef`].
+    /// Frequent and large packets borrow from `bytes`; see [`PacketRef`].
     ///
     /// # Errors
     /// As [`decode`](Self::decode).
@@ -366,7 +371,7 @@ impl Decoder {
         }
     }
 
-    /// The packets that come seldom, in place.
+    /// Decodes the less frequent packet types in place.
     #[inline(never)]
     fn decode_other_ref<'a>(
         &mut self,
@@ -384,7 +389,7 @@ impl Decoder {
                 *bytes = rest;
                 Ok(Some(packet))
             }
-            // CONNECT has told its version on the way.
+            // Reading a CONNECT has set the reader's version.
             Err(fault) => Err(self.error(fault, header, reader.version)),
         }
     }
@@ -405,7 +410,7 @@ impl Decoder {
         error(fault, Some(header.packet), Some(self.receiver.peer()), version)
     }
 
-    /// The packets that come seldom.
+    /// Decodes the less frequent packet types.
     #[inline(never)]
     fn decode_other(
         &mut self,
@@ -420,7 +425,7 @@ impl Decoder {
         Ok(packet)
     }
 
-    /// The fixed header of the next packet, all of which is there, and its version.
+    /// Returns fixed header and version of the next packet if the whole packet has arrived.
     #[inline(always)]
     fn next_header(&self, bytes: &[u8]) -> Result<Option<(Header, Version)>, DecodeError> {
         let Some(version) = self.version else { return self.first_header(bytes) };
@@ -439,7 +444,8 @@ impl Decoder {
         Ok((bytes.len() >= header.total).then_some((header, version)))
     }
 
-    /// What a Server receives first must be a CONNECT. Until it has told its version, faults are answered as in 3.1.1.
+    /// The first packet that a Server receives must be CONNECT. Until its version is known,
+    /// misdeeds are answered as in 3.1.1.
     #[cold]
     fn first_header(&self, bytes: &[u8]) -> Result<Option<(Header, Version)>, DecodeError> {
         let sender = Some(self.receiver.peer());
@@ -458,9 +464,9 @@ impl Decoder {
             Err(fault) => return Err(error(fault, packet, sender, Version::V3_1_1)),
         };
         if self.is_too_large(header) {
-            // A 5.0 Client is to be told, so its version is waited for; a few bytes hold it.
-            let told = header.length + VERSION_5.len();
-            if bytes.len() < told.min(header.total) {
+            // A 5.0 Client gets a CONNACK, so wait for the few bytes that hold the version.
+            let with_version = header.length + VERSION_5.len();
+            if bytes.len() < with_version.min(header.total) {
                 return Ok(None);
             }
             let is_5 = bytes[header.length..].starts_with(VERSION_5);

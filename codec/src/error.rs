@@ -1,31 +1,31 @@
-//! What decoding, encoding and the making of single values can fail with.
+//! Errors of decoding, encoding and the construction of single values.
 
 use crate::misdeed::{Answer, Misdeed};
 use crate::packet::PacketType;
 use crate::version::{Role, Version};
 
-/// Why bytes are no packet: which rule, where, and in whose terms to answer.
+/// Why bytes do not decode: the misdeed, its position, and the version to answer in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}at byte {offset}: {kind}", describe(*packet))]
 pub struct DecodeError {
-    /// Offset of the offending byte from the first byte of the packet; the packet's length where bytes are missing.
+    /// Offset of the offending byte in the packet; the packet's length if bytes are missing.
     pub offset: usize,
-    /// What the sender did wrong.
+    /// The sender's misdeed.
     pub kind: Misdeed,
-    /// The packet, if its type was readable.
+    /// The packet type, if it could be read.
     pub packet: Option<PacketType>,
-    /// Who sent it, if that is known.
+    /// The sender, if known.
     pub sender: Option<Role>,
-    /// The version that the receiver answers in: that of the Network Connection, or what CONNECT said until it went
-    /// wrong (3.1.1 if it went wrong before).
+    /// The version to answer in: that of the Network Connection or of the CONNECT; 3.1.1 if
+    /// decoding failed before the version of the CONNECT.
     pub version: Version,
 }
 
 impl DecodeError {
-    /// The numbered statement that the sender broke, as `MQTT-3.1.2-3`; `None` where the rule has no number.
+    /// The clause that the sender broke, such as `MQTT-3.1.2-3`; `None` if the rule has no number.
     #[must_use]
     pub fn clause(&self) -> Option<&'static str> {
-        // [MQTT-2.2.1-4] is for the Server what [MQTT-2.2.1-3] is for the Client.
+        // [MQTT-2.2.1-4] is the Server's counterpart of [MQTT-2.2.1-3].
         let zero_from_server = self.kind == Misdeed::PacketIdentifierZero
             && self.packet == Some(PacketType::Publish)
             && self.sender == Some(Role::Server);
@@ -34,7 +34,7 @@ impl DecodeError {
         }
         if self.kind == Misdeed::PacketTooLarge && self.version.is_5() {
             return match (self.sender, self.packet) {
-                // The Server has not yet said how much it takes.
+                // The Server has not announced its maximum yet.
                 (Some(Role::Client), Some(PacketType::Connect)) | (None, _) => None,
                 (Some(Role::Client), _) => Some("MQTT-3.2.2-15"),
                 (Some(Role::Server), _) => Some("MQTT-3.1.2-24"),
@@ -43,7 +43,7 @@ impl DecodeError {
         self.kind.clause(self.version, self.packet)
     }
 
-    /// What the receiver sends, if anything, before it closes the Network Connection.
+    /// The answer that the receiver sends, if any, before it closes the Network Connection.
     #[must_use]
     pub fn answer(&self) -> Answer {
         self.kind.answer(self.version, self.packet)
@@ -54,16 +54,18 @@ fn describe(packet: Option<PacketType>) -> String {
     packet.map_or_else(String::new, |packet| format!("{packet} "))
 }
 
-/// Why a packet has no encoding in the version asked for.
+/// Why a packet has no encoding in the requested version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
-    /// The Remaining Length would exceed 268,435,455 bytes (§2.1.4), or a Property Length would (§2.2.2.1).
+    /// The Remaining Length (§2.1.4) or a Property Length (§2.2.2.1) would exceed 268,435,455
+    /// bytes.
     #[error("the Remaining Length would exceed 268,435,455")]
     TooLarge,
     /// AUTH does not exist before 5.0.
     #[error("AUTH needs version 5.0")]
     AuthBeforeVersion5,
-    /// Properties do not exist before 5.0: clear them, or use [`Packet::fitted_to`](crate::Packet::fitted_to).
+    /// Properties do not exist before 5.0: clear them, or use
+    /// [`Packet::fitted_to`](crate::Packet::fitted_to).
     #[error("Properties need version 5.0")]
     PropertiesBeforeVersion5,
     /// The Reason Code has no counterpart before 5.0.
@@ -80,10 +82,10 @@ pub enum EncodeError {
     Misdeed(#[from] Misdeed),
 }
 
-/// Why a value cannot be made.
+/// Why a value cannot be constructed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
-    /// Longer than a Two Byte Integer can say.
+    /// Longer than a Two Byte Integer can express.
     #[error("longer than 65,535 bytes")]
     TooLong,
     /// The value would break a rule of the standard.

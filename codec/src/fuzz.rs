@@ -1,7 +1,8 @@
-//! Bodies of the fuzz targets `decode` and `decode_encode_decode`: what holds for any bytes at all.
+//! Bodies of the fuzz targets `decode` and `decode_encode_decode`: properties that hold for any
+//! input bytes.
 //!
-//! They live here so that `cargo test` runs them over the corpora, and so that they may be strict about what only the
-//! crate can see.
+//! They are in this crate so that `cargo test` can run them over the corpora and so that they can
+//! check crate-internal values.
 
 use bytes::{Bytes, BytesMut};
 
@@ -10,15 +11,15 @@ use crate::{
     decode_publish,
 };
 
-/// How to read an input: its first byte.
+/// The decoder's settings, taken from the first byte of an input.
 #[derive(Clone, Copy)]
 struct Setting {
     version: Version,
     receiver: Role,
     policy: Policy,
-    /// Whether a Server has had its CONNECT.
+    /// Whether a Server has received its CONNECT.
     connected: bool,
-    /// Bytes that arrive at once.
+    /// Number of bytes that arrive together.
     chunk: usize,
 }
 
@@ -43,8 +44,8 @@ impl Setting {
     }
 }
 
-/// A stream of any bytes decodes without a panic, to the same packets at any split and in place; errors point into the
-/// packet.
+/// Any bytes decode without a panic, and to the same packets whether split, whole or in place. The
+/// offset of an error lies within the packet.
 pub fn decode(input: &[u8]) {
     let Some((&first, stream)) = input.split_first() else { return };
     let setting = Setting::of(first);
@@ -56,15 +57,15 @@ pub fn decode(input: &[u8]) {
         let before = buffer.len();
         match decoder.decode(&mut buffer) {
             Ok(Some(packet)) => {
-                assert!(buffer.len() < before, "a packet of no bytes");
+                assert!(buffer.len() < before, "decoded a packet of zero bytes");
                 packets.push(packet);
             }
             Ok(None) => {
-                assert_eq!(buffer.len(), before, "bytes taken without a packet");
+                assert_eq!(buffer.len(), before, "removed bytes without returning a packet");
                 break None;
             }
             Err(error) => {
-                assert!(error.offset <= before, "{error:?} points behind {before} bytes");
+                assert!(error.offset <= before, "the offset of {error:?} exceeds {before} bytes");
                 answerable(error);
                 break Some(error);
             }
@@ -112,7 +113,8 @@ fn answerable(error: DecodeError) {
     assert!(error.clause().is_none_or(|clause| clause.starts_with("MQTT-")));
 }
 
-/// What decodes encodes, decodes to the same again, and is no longer than it came; the borrowed PUBLISH is the owned one.
+/// A decoded packet encodes, is no longer than the input, and decodes to the same value. The
+/// borrowed PUBLISH equals the owned one.
 pub fn decode_encode_decode(input: &[u8]) {
     let Some((&first, frame)) = input.split_first() else { return };
     let Setting { version, receiver, policy, .. } = Setting::of(first);
@@ -128,11 +130,11 @@ pub fn decode_encode_decode(input: &[u8]) {
     };
 
     let mut out = BytesMut::new();
-    packet.encode(version, &mut out).expect("what was decoded has an encoding");
+    packet.encode(version, &mut out).expect("a decoded packet has an encoding");
     let out = out.freeze();
     assert_eq!(packet.encoded_len(version), Ok(out.len()));
     assert!(out.len() <= frame.len(), "{packet:?} grew");
-    // 3.1 says a missing User Name in two ways of one length.
+    // 3.1 has two encodings of equal length for a missing User Name.
     if out.len() == frame.len() && version != Version::V3_1 {
         assert_eq!(out, frame, "{packet:?}");
     }
@@ -141,7 +143,7 @@ pub fn decode_encode_decode(input: &[u8]) {
     for older in [Version::V3_1, Version::V3_1_1] {
         if let Some(fitted) = packet.clone().fitted_to(older) {
             let mut out = BytesMut::new();
-            fitted.encode(older, &mut out).expect("what was fitted has an encoding");
+            fitted.encode(older, &mut out).expect("a fitted packet has an encoding");
             if packet.packet_type() != PacketType::Connect {
                 assert_eq!(crate::decode(&out.freeze(), older).as_ref(), Ok(&fitted));
             }
@@ -166,11 +168,11 @@ fn borrowed_as_owned(
             assert_eq!(borrowed.payload, payload);
             assert_eq!(owned.detached(), *owned);
             let mut out = BytesMut::new();
-            owned.encode(version, &mut out).expect("what was decoded has an encoding");
+            owned.encode(version, &mut out).expect("a decoded packet has an encoding");
         }
         (Err(error), Err(same)) => assert_eq!(error, *same),
         (Ok(None), _) => {}
-        (borrowed, owned) => panic!("{borrowed:?} is not {owned:?}"),
+        (borrowed, owned) => panic!("borrowed {borrowed:?} differs from owned {owned:?}"),
     }
 }
 

@@ -1,24 +1,30 @@
 //! MQTT 3.1, 3.1.1 and 5.0 packets: strict decoder, exact encoder, no I/O.
 //!
-//! **What this crate decodes obeys every rule of the standard that one packet can show, and what it encodes decodes to the
-//! same again.** It knows no socket, no clock and no executor: bytes go in, packets come out.
+//! **A decoded packet obeys every rule of the standard that can be checked on one packet alone, and
+//! an encoded packet decodes to the same value.** The crate uses no socket, clock or executor: it
+//! converts between bytes and packets.
 //!
-//! 1. Give each end of a Network Connection a [`Decoder`] for what it *receives*. A Server's waits for CONNECT and learns the
-//!    version from it; a Client's is told with [`Decoder::set_version`].
-//! 2. Append what arrives to a buffer, split in any way, and call [`Decoder::decode`] until it says `None`. It takes whole packets
-//!    off the front and looks at nothing behind them; a packet above the maximum size is refused by its fixed header.
-//! 3. On a [`DecodeError`], send what [`DecodeError::answer`] says, if anything, and close: the stream cannot be read on.
-//! 4. [`Packet::encode`] appends a packet to a buffer, which grows at most once. A packet that its version cannot say is an
-//!    [`EncodeError`], never a packet with something left out; [`Packet::fitted_to`] leaves out on purpose.
+//! 1. Create a [`Decoder`] for each end of a Network Connection; it decodes the packets that this
+//!    end *receives*. A Server's decoder takes the version from CONNECT; a Client sets it with
+//!    [`Decoder::set_version`].
+//! 2. Append received bytes to a buffer, in pieces of any size, and call [`Decoder::decode`] until
+//!    it returns `None`. It removes whole packets from the front of the buffer and does not read
+//!    beyond them. A packet above the maximum size is refused as soon as its fixed header is
+//!    complete.
+//! 3. On a [`DecodeError`], send the packet that [`DecodeError::answer`] names, if any, and close
+//!    the Network Connection. Decoding cannot continue.
+//! 4. [`Packet::encode`] appends a packet to a buffer, which grows at most once. A packet that
+//!    cannot be expressed in its version is an [`EncodeError`]; no field is dropped silently.
+//!    [`Packet::fitted_to`] drops fields on purpose.
 //!
 //! ```
 //! use bytes::BytesMut;
 //! use mqttspec_codec::*;
 //!
-//! // What a Client sends, in pieces that have nothing to do with packets.
+//! // Bytes from a Client, in pieces that do not match packet boundaries.
 //! let arriving: [&[u8]; 3] = [
 //!     b"\x10\x0E\x00\x04MQTT\x05\x02\x00\x3C\x00\x00", // a CONNECT …
-//!     b"\x01a\x32\x0C\x00\x05a/b/c\x00\x07",           // … its end, and the beginning of a PUBLISH …
+//!     b"\x01a\x32\x0C\x00\x05a/b/c\x00\x07",           // … its end, and the start of a PUBLISH …
 //!     b"\x00hi\x30\x04\x00\x01#\x00",                  // … its end, and a PUBLISH to a wildcard
 //! ];
 //!
@@ -42,7 +48,8 @@
 //!             },
 //!             Ok(Some(_)) => continue,
 //!             Err(error) => { // 3
-//!                 assert_eq!(error.to_string(), "PUBLISH at byte 4: wildcard character in a Topic Name");
+//!                 let text = "PUBLISH at byte 4: wildcard character in a Topic Name";
+//!                 assert_eq!(error.to_string(), text);
 //!                 assert_eq!(error.clause(), Some("MQTT-3.3.2-2"));
 //!                 closed = true;
 //!                 match error.answer() {
@@ -62,26 +69,31 @@
 //! # Ok::<(), EncodeError>(())
 //! ```
 //!
-//! # Values that cannot be wrong
+//! # Types that exclude invalid values
 //!
-//! A [`TopicName`] is not a [`TopicFilter`], a [`PacketIdentifier`] is not zero, DUP and Packet Identifier exist with QoS 1 and 2 only
-//! ([`Delivery`]), a Reason Code of another packet does not fit, and a property that a packet does not allow does not compile
-//! ([`Properties`], [`AllowedIn`]). The few rules that span fields are checked by `encode`; [`Encode::encode_unchecked`] writes such a packet
-//! for the test of a receiver.
+//! A [`TopicName`] is not a [`TopicFilter`]; a [`PacketIdentifier`] is never zero; DUP and Packet
+//! Identifier exist only with QoS 1 and 2 ([`Delivery`]); each packet has its own Reason Code type;
+//! and a property that a packet does not allow is a compile error ([`Properties`], [`AllowedIn`]).
+//! `encode` checks the few rules that span several fields. [`Encode::encode_unchecked`] skips these
+//! checks, for tests of a receiver.
 //!
 //! # Memory
 //!
-//! Strings, Properties and payloads of decoded packets are slices of the buffer that they arrived in, counted by reference. What is to be
-//! kept for long should be `detached`, lest a small message keep a large buffer. [`Decoder::decode_ref`] borrows PUBLISH, CONNECT and SUBSCRIBE in
-//! place: it copies and counts nothing. No allocation follows from a length field alone: memory is for bytes that have arrived.
+//! Strings, Properties and payloads of decoded packets are reference-counted slices of the receive
+//! buffer. Call `detached` on a value that is kept for long; otherwise a small message keeps a
+//! large buffer alive. [`Decoder::decode_ref`] borrows PUBLISH, CONNECT and SUBSCRIBE in place,
+//! without copies or reference counts. A length field alone never causes an allocation: memory is
+//! allocated only for bytes that have arrived.
 //!
-//! # What is left to the receiver
+//! # Choices left to the receiver
 //!
-//! What the standard only advises against passes, unless a [`Policy`] says otherwise. 3.1 is decoded as 3.1.1, with two differences. Its
-//! CONNECT has rules of its own (Protocol Name, Client Identifier, User Name and Password that may be missing at the end). Bits that 3.1 calls
-//! unused are ignored, where 3.1.1 reserves them: flags of fixed headers, Connect Flags, the first byte of CONNACK, the upper bits of a requested QoS.
+//! The decoder accepts input that the standard only advises against, unless a [`Policy`] refuses
+//! it. 3.1 is decoded as 3.1.1, with two differences. Its CONNECT has its own rules for Protocol
+//! Name and Client Identifier, and its User Name and Password may be missing at the end. Bits that
+//! 3.1 calls unused are ignored, where 3.1.1 reserves them: flags of fixed headers, Connect Flags,
+//! the first byte of CONNACK, the upper bits of a requested QoS.
 //!
-//! What is checked in which packet, and by which clause, is a page of its own: [`checks`].
+//! The page [`checks`] lists every check by packet, with its clause.
 #![forbid(unsafe_code)]
 
 mod decoder;

@@ -1,24 +1,26 @@
-//! Everything that a single packet can do wrong, the clause that forbids it, and the answer to it.
+//! Every misdeed that one packet can show, with the clause that forbids it and its answer.
 //!
-//! One table: the variant is the sentence, and each row says where the rule stands in 5.0 and in 3.1.1 and which
-//! Reason Code answers it. What becomes of the Network Connection: §4.13 of 5.0, §4.8 of 3.1.1.
+//! Each row of the table names a variant, describes it, and gives the rule's section and clause in
+//! 5.0 and 3.1.1 and the Reason Code of the answer. §4.13 of 5.0 and §4.8 of 3.1.1 require that the
+//! Network Connection is then closed.
 
 use crate::packet::PacketType;
 use crate::reason::{ConnectReason, DisconnectReason};
 use crate::version::Version;
 
-/// What a 5.0 receiver calls the misdeed (§1.2, §4.13.1), or the closer Reason Code that the standard offers.
+/// How a 5.0 receiver classifies a misdeed (§1.2, §4.13.1), or the more specific Reason Code that
+/// the standard defines.
 #[derive(Clone, Copy)]
 enum Code {
     Malformed,
     Protocol,
     Exactly(u8),
-    /// No code fits the moment: the Network Connection is closed in silence.
+    /// No Reason Code applies: the Network Connection is closed without an answer.
     Silence,
 }
 use Code::{Exactly, Malformed, Protocol, Silence};
 
-/// Where a rule stands: section, and number if it has one.
+/// Where the standard states a rule: section, and clause if it is numbered.
 struct Source(&'static str, Option<&'static str>);
 
 struct Row {
@@ -33,7 +35,7 @@ const fn source(section: &'static str, clause: &'static str) -> Source {
 
 macro_rules! misdeeds {
     ($($name:ident $sentence:literal, $s5:literal $c5:literal, $s3:literal $c3:literal, $code:expr;)*) => {
-        /// What the sender of a packet did wrong.
+        /// A violation of the standard by the sender of a packet.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
         #[non_exhaustive]
         pub enum Misdeed {
@@ -59,7 +61,8 @@ macro_rules! misdeeds {
     };
 }
 
-// name, sentence, section and clause of 5.0, section and clause of 3.1.1 ("" = no number; "-" = cannot occur), code.
+// name, description, section and clause of 5.0, section and clause of 3.1.1, code
+// ("" = no number; "-" = cannot occur)
 misdeeds! {
     // Fixed header (§2.1)
     PacketTypeZero "Control Packet type 0", "2.1.2" "", "2.2.1" "", Malformed;
@@ -182,24 +185,27 @@ misdeeds! {
     UnsubAckEmpty "UNSUBACK without a Reason Code", "3.11.3" "MQTT-3.11.3-2", "-" "", Malformed;
 }
 
-/// What the receiver of a misdeed sends before it closes the Network Connection, which it does in every case
-/// ([MQTT-4.13.1-1], 3.1.1/[MQTT-4.8.0-1]).
+/// What a receiver sends after a misdeed, before it closes the Network Connection. It closes in
+/// every case ([MQTT-4.13.1-1], 3.1.1/[MQTT-4.8.0-1]).
 ///
-/// Sending the packet is a MAY for CONNACK and a SHOULD for DISCONNECT (§4.13.1), so a bare close is always right too.
+/// Sending a CONNACK is a MAY and sending a DISCONNECT a SHOULD (§4.13.1). Closing without either
+/// is therefore always correct too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Nothing.
+    /// No packet.
     Close,
     /// CONNACK with this Reason Code, or its Connect Return code before 5.0.
     ConnAck(ConnectReason),
-    /// DISCONNECT with this Reason Code. A Server that has not accepted the connection yet leaves it out ([MQTT-3.14.0-1]).
+    /// DISCONNECT with this Reason Code. A Server that has not accepted the connection yet does not
+    /// send it ([MQTT-3.14.0-1]).
     Disconnect(DisconnectReason),
 }
 
 impl Misdeed {
-    /// The numbered statement that forbids it in `version`, as `MQTT-3.1.2-3`; `None` where the rule has no number.
+    /// The clause that forbids it in `version`, such as `MQTT-3.1.2-3`; `None` if the rule has no
+    /// number.
     ///
-    /// 3.1 numbers nothing: the clause of 3.1.1 that says the same stands for it.
+    /// 3.1 has no numbered clauses; the corresponding clause of 3.1.1 is returned.
     #[must_use]
     pub fn clause(self, version: Version, packet: Option<PacketType>) -> Option<&'static str> {
         if let Some(clause) = self.clause_by_packet(version, packet) {
@@ -209,7 +215,7 @@ impl Misdeed {
         if version.is_5() { row.five.1 } else { row.three.1 }
     }
 
-    /// The section of the standard where the rule stands; `None` where the version cannot show the misdeed.
+    /// The section of the standard with the rule; `None` if the misdeed cannot occur in `version`.
     #[must_use]
     pub fn section(self, version: Version) -> Option<&'static str> {
         let row = self.row();
@@ -217,7 +223,8 @@ impl Misdeed {
         (section != "-").then_some(section)
     }
 
-    /// What goes on the wire before the Network Connection is closed, if the misdeed is in `packet`.
+    /// The answer to send before the Network Connection is closed, given the misdeed is in
+    /// `packet`.
     #[must_use]
     pub fn answer(self, version: Version, packet: Option<PacketType>) -> Answer {
         if !version.is_5() {
@@ -229,14 +236,16 @@ impl Misdeed {
             Exactly(code) => code,
             Silence => return Answer::Close,
         };
-        // [MQTT-3.14.0-1] CONNECT is answered by CONNACK alone, but a Client that gets one has no CONNACK to send.
+        // [MQTT-3.14.0-1] A Server answers CONNECT only with CONNACK. A Client that receives a
+        // CONNECT cannot send CONNACK.
         if packet == Some(PacketType::Connect) && self != Self::WrongSender {
             return Answer::ConnAck(ConnectReason::try_from(code).unwrap_or(ConnectReason::ProtocolError));
         }
         Answer::Disconnect(DisconnectReason::try_from(code).unwrap_or(DisconnectReason::ProtocolError))
     }
 
-    /// 3.1.1/[MQTT-3.1.4-1] no CONNACK for a CONNECT of wrong format; two rules of their own excepted.
+    /// 3.1.1/[MQTT-3.1.4-1] A malformed CONNECT gets no CONNACK, with two exceptions that have
+    /// their own rules.
     fn answer_before_5(self) -> Answer {
         match self {
             // 3.1.1/[MQTT-3.1.2-2]
@@ -249,7 +258,8 @@ impl Misdeed {
         }
     }
 
-    /// Rules that the standard numbers anew for single packets; the inner `None` where a packet's rule has no number.
+    /// Rules that the standard numbers separately for single packets. The inner `None` is a rule
+    /// without a number.
     fn clause_by_packet(self, version: Version, packet: Option<PacketType>) -> Option<Option<&'static str>> {
         use PacketType as P;
         let packet = packet?;

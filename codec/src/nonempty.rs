@@ -1,4 +1,5 @@
-//! A list with at least one item: what the payloads of SUBSCRIBE, SUBACK and UNSUBSCRIBE must be (§3.8.3, §3.9.3, §3.10.3).
+//! A list with at least one item, for the payloads of SUBSCRIBE, SUBACK and UNSUBSCRIBE (§3.8.3,
+//! §3.9.3, §3.10.3).
 
 use std::ops::{Deref, DerefMut};
 
@@ -14,13 +15,13 @@ pub struct NonEmpty<T>(Vec<T>);
 pub struct EmptyList;
 
 impl<T> NonEmpty<T> {
-    /// A list of one item.
+    /// Creates a list of one item.
     #[must_use]
     pub fn one(item: T) -> Self {
         Self(vec![item])
     }
 
-    /// What the decoder has counted already.
+    /// Wraps items of which the decoder has counted at least one.
     #[inline]
     pub(crate) fn from_checked(items: Vec<T>) -> Self {
         debug_assert!(!items.is_empty());

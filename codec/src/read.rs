@@ -1,4 +1,5 @@
-//! A cursor over the bytes of one packet: the data types of §1.5, each refusing what the section forbids.
+//! A cursor over the bytes of one packet. It reads the data types of §1.5 and refuses what that
+//! section forbids.
 
 use bytes::Bytes;
 
@@ -10,7 +11,7 @@ use crate::text::Utf8Ref;
 use crate::topic::check_name;
 use crate::version::{Role, Version};
 
-/// A misdeed and where in the packet it stands.
+/// A misdeed and its offset in the packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
     pub(crate) kind: Misdeed,
@@ -19,12 +20,12 @@ pub(crate) struct Fault {
 
 pub(crate) type Read<T> = Result<T, Fault>;
 
-/// The bytes of one packet that have not been read yet.
+/// The unread bytes of one packet.
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
-    /// Offset in the packet of the end of `rest`.
+    /// Offset of the end of `rest` in the packet.
     end: usize,
-    /// What it is called when bytes are missing.
+    /// The misdeed to report when bytes are missing.
     short: Misdeed,
     pub(crate) version: Version,
     pub(crate) sender: Option<Role>,
@@ -32,7 +33,7 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// `rest` is what follows a fixed header of `header` bytes.
+    /// `rest` follows a fixed header of `header` bytes.
     #[inline]
     pub(crate) const fn new(
         rest: &'a [u8],
@@ -45,7 +46,8 @@ impl<'a> Reader<'a> {
         Self { rest, end, short: Misdeed::PacketTooShort, version, sender, policy }
     }
 
-    /// A cursor over `part`, the Properties, which have just been taken; offsets stay those of the packet.
+    /// A cursor over `part`, the Properties that were just taken. Offsets remain relative to the
+    /// packet.
     #[inline]
     pub(crate) const fn within(&self, part: &'a [u8]) -> Self {
         Self { rest: part, end: self.at(), short: Misdeed::PropertyTruncated, ..*self }
@@ -95,13 +97,13 @@ impl<'a> Reader<'a> {
         Ok(u16::from_be_bytes(bytes))
     }
 
-    /// What has not been read.
+    /// The unread bytes, without reading them.
     #[inline]
     pub(crate) const fn peek(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// All that is left.
+    /// Takes all unread bytes.
     #[inline]
     pub(crate) const fn rest(&mut self) -> &'a [u8] {
         let rest = self.rest;
@@ -109,7 +111,7 @@ impl<'a> Reader<'a> {
         rest
     }
 
-    /// Nothing may be left.
+    /// Fails if unread bytes are left.
     #[inline]
     pub(crate) const fn end(&self) -> Read<()> {
         if self.is_at_end() { Ok(()) } else { self.fault(Misdeed::SurplusBytes, self.at()) }
@@ -158,7 +160,7 @@ impl<'a> Reader<'a> {
         self.unusual_text(bytes)
     }
 
-    /// The string that has just been taken, looked at in full.
+    /// Checks in full a string that was just taken.
     #[cold]
     fn unusual_text(&self, bytes: &'a [u8]) -> Read<Utf8Ref<'a>> {
         match check_text(bytes, self.policy) {
@@ -167,7 +169,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// UTF-8 Encoded String that is a Topic Name or has zero length; `wildcard` if it has a wildcard character.
+    /// UTF-8 Encoded String that is a Topic Name or has zero length. `wildcard` is the misdeed to
+    /// report for a wildcard character.
     #[inline]
     pub(crate) fn topic_name(&mut self, wildcard: Misdeed) -> Read<Utf8Ref<'a>> {
         let bytes = self.binary()?;
@@ -188,7 +191,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The first misdeed of a string against §1.5.4, and its offset.
+/// Returns the first violation of §1.5.4 in a string, and its offset.
 pub(crate) fn check_text(bytes: &[u8], policy: Policy) -> Result<(), (Misdeed, usize)> {
     // [MQTT-1.5.4-1]
     let text = match std::str::from_utf8(bytes) {
@@ -205,7 +208,7 @@ pub(crate) fn check_text(bytes: &[u8], policy: Policy) -> Result<(), (Misdeed, u
     Ok(())
 }
 
-/// Which kind of ill-formed: U+D800 to U+DFFF would be ED A0 80 to ED BF BF.
+/// Classifies ill-formed UTF-8: surrogates U+D800 to U+DFFF appear as ED A0 80 to ED BF BF.
 #[cold]
 pub(crate) fn ill_formed(bytes: &[u8], at: usize) -> Misdeed {
     match bytes.get(at..) {
@@ -232,16 +235,16 @@ const fn is_non_character(character: char) -> bool {
     matches!(code, 0xFDD0..=0xFDEF) || code & 0xFFFE == 0xFFFE
 }
 
-/// What stands at the beginning of some bytes.
+/// The result of reading a Variable Byte Integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Variable {
-    /// The value and the number of bytes that it takes.
+    /// The value and its length in bytes.
     Value(u32, usize),
     /// More bytes are needed.
     Unfinished,
-    /// The fourth byte asks for a fifth.
+    /// The fourth byte has the continuation bit set.
     TooLong,
-    /// Longer than it need be; the number of bytes.
+    /// Not the shortest encoding; its length in bytes.
     NotMinimal(usize),
 }
 
@@ -270,7 +273,7 @@ fn long_variable_byte_integer(bytes: &[u8]) -> Variable {
     if bytes.len() < 4 { Variable::Unfinished } else { Variable::TooLong }
 }
 
-/// The part of `source` that `part` is.
+/// Returns `part`, a subslice of `source`, as a reference-counted slice.
 #[inline]
 pub(crate) fn share(source: &Bytes, part: &[u8]) -> Bytes {
     source.slice_ref(part)

@@ -1,4 +1,5 @@
-//! Reason Codes (§2.4): one enum for each family of packets, so that a code that the packet does not have cannot be put there.
+//! Reason Codes (§2.4). Each family of packets has its own enum, so a packet cannot hold a code
+//! that it does not define.
 
 use std::fmt;
 
@@ -22,7 +23,7 @@ macro_rules! reason_codes {
                 match self { $(Self::$name => $title,)* }
             }
 
-            /// Whether the code tells of a failure: 0x80 and above (§2.4).
+            /// Whether the code reports a failure: 0x80 and above (§2.4).
             #[inline]
             #[must_use]
             pub const fn is_failure(self) -> bool {
@@ -69,9 +70,9 @@ macro_rules! reason_codes {
     )*};
 }
 
-/// The family of packets has no such code.
+/// The family of packets does not define the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("0x{0:02X} is no Reason Code of this packet")]
+#[error("0x{0:02X} is not a Reason Code of this packet")]
 pub struct NoSuchReasonCode(pub u8);
 
 /// A Reason Code of any packet, for reports.
@@ -82,7 +83,7 @@ pub struct ReasonCode {
 }
 
 impl ReasonCode {
-    /// The byte on the wire of 5.0.
+    /// The byte on the wire in 5.0.
     #[must_use]
     pub const fn value(self) -> u8 {
         self.value
@@ -94,7 +95,7 @@ impl ReasonCode {
         self.name
     }
 
-    /// Whether the code tells of a failure: 0x80 and above (§2.4).
+    /// Whether the code reports a failure: 0x80 and above (§2.4).
     #[must_use]
     pub const fn is_failure(self) -> bool {
         self.value >= 0x80
@@ -180,7 +181,7 @@ reason_codes! {
         PacketIdentifierInUse = 0x91 "Packet Identifier in use",
     }
 
-    /// Disconnect Reason Codes (§3.14.2.1). 0x8C is in the table of §2.4 though not in that of §3.14.2.1.
+    /// Disconnect Reason Codes (§3.14.2.1). Only the table of §2.4 contains 0x8C.
     DisconnectReason, default NormalDisconnection {
         NormalDisconnection = 0x00 "Normal disconnection",
         DisconnectWithWillMessage = 0x04 "Disconnect with Will Message",
@@ -223,7 +224,7 @@ reason_codes! {
 }
 
 impl ConnectReason {
-    /// The Connect Return code of 3.1.1 (§3.2.2.3) that says the same, if there is one.
+    /// The equivalent Connect Return code of 3.1.1 (§3.2.2.3), if any.
     #[must_use]
     pub const fn return_code(self) -> Option<u8> {
         Some(match self {
@@ -237,7 +238,7 @@ impl ConnectReason {
         })
     }
 
-    /// What a Connect Return code of 3.1.1 says.
+    /// The reason that a Connect Return code of 3.1.1 stands for.
     ///
     /// # Errors
     /// 6 to 255 are reserved.
@@ -255,7 +256,7 @@ impl ConnectReason {
 }
 
 impl SubAckReason {
-    /// "Granted QoS" of this level.
+    /// The "Granted QoS" code of this level.
     #[must_use]
     pub const fn granted(qos: crate::QoS) -> Self {
         match qos {
@@ -265,7 +266,7 @@ impl SubAckReason {
         }
     }
 
-    /// The level granted; `None` for a failure.
+    /// The granted level; `None` for a failure.
     #[must_use]
     pub const fn granted_qos(self) -> Option<crate::QoS> {
         match self {
@@ -280,8 +281,8 @@ impl SubAckReason {
 impl DisconnectReason {
     /// Whether a Client may send it (§3.14.2.1).
     ///
-    /// 0x9B is the Server's by the table, but §3.3.4 tells the Client to use it: allowed to both. So is 0x8C, which
-    /// only §2.4 gives to DISCONNECT.
+    /// The table gives 0x9B to the Server, but §3.3.4 requires a Client to use it; both may send
+    /// it. Both may also send 0x8C, which only §2.4 assigns to DISCONNECT.
     #[must_use]
     pub const fn client_may_send(self) -> bool {
         !matches!(

@@ -1,4 +1,5 @@
-//! Packet Identifier (§2.2.1) and Quality of Service (§4.3): the two small values that most packets carry.
+//! Packet Identifier (§2.2.1) and Quality of Service (§4.3): the two small values that most packets
+//! carry.
 
 use std::fmt;
 use std::num::NonZeroU16;
@@ -15,7 +16,7 @@ impl PacketIdentifier {
     /// 65,535.
     pub const MAX: Self = Self(NonZeroU16::MAX);
 
-    /// `None` for 0, which is no Packet Identifier.
+    /// Returns `None` for 0, which is not a Packet Identifier.
     #[inline]
     #[must_use]
     pub const fn new(value: u16) -> Option<Self> {
@@ -64,9 +65,9 @@ impl QoS {
     pub const ALL: [Self; 3] = [Self::AtMostOnce, Self::AtLeastOnce, Self::ExactlyOnce];
 }
 
-/// The number is no QoS level.
+/// The number is not a QoS level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is no QoS level")]
+#[error("{0} is not a QoS level")]
 pub struct NoSuchQoS(pub u8);
 
 impl TryFrom<u8> for QoS {

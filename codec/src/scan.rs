@@ -1,7 +1,8 @@
-//! Looking at text eight bytes at a time.
+//! Scans text eight bytes at a time.
 //!
-//! Nearly all strings of MQTT are plain ASCII without U+0000, and nearly all Topic Names have no wildcard: one pass over
-//! words shows it. Whatever is not plain is looked at again, slowly and exactly, by whoever asked.
+//! Most MQTT strings are plain ASCII without U+0000, and most Topic Names have no wildcard. One
+//! pass over 64-bit words confirms this. For all other strings the caller runs the slower exact
+//! check.
 
 const fn repeat(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
@@ -9,7 +10,7 @@ const fn repeat(byte: u8) -> u64 {
 
 /// Whether each byte is ASCII and above 0, and, if `TOPIC`, neither `+` nor `#`.
 ///
-/// `false` does not mean that a rule is broken.
+/// `false` does not imply that a rule is broken.
 #[inline]
 pub(crate) fn is_plain<const TOPIC: bool>(bytes: &[u8]) -> bool {
     let verdict = match (bytes, bytes.last_chunk::<8>()) {
@@ -18,7 +19,7 @@ pub(crate) fn is_plain<const TOPIC: bool>(bytes: &[u8]) -> bool {
             words.iter().fold(word::<TOPIC>(last), |verdict, &next| verdict & word::<TOPIC>(next))
         }
         ([], _) => return true,
-        // Fewer than eight bytes: the same bytes may be looked at twice.
+        // Fewer than eight bytes: some bytes are checked twice.
         (&[a, .., b], _) => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
             (Some(&[a, b, c, d]), Some(&[e, f, g, h])) => word::<TOPIC>([a, b, c, d, e, f, g, h]),
             _ => {
@@ -31,15 +32,15 @@ pub(crate) fn is_plain<const TOPIC: bool>(bytes: &[u8]) -> bool {
     verdict & repeat(0x80) == repeat(0x80)
 }
 
-/// The top bit of each byte tells whether the byte is plain.
+/// The top bit of each byte of the result is set if the input byte is plain.
 #[inline]
 const fn word<const TOPIC: bool>(bytes: [u8; 8]) -> u64 {
     let word = u64::from_ne_bytes(bytes);
-    // For bytes up to 0x7F, adding 0x7F sets the top bit of all but 0, and no carry leaves a byte. Where a byte is
-    // above that the carries are wrong, but that byte itself is not plain.
+    // For bytes up to 0x7F, adding 0x7F sets the top bit of every byte except 0 and carries nothing
+    // into the next byte. A byte above 0x7F produces wrong carries, but is itself not plain.
     let mut verdict = !word & word.wrapping_add(repeat(0x7F));
     if TOPIC {
-        // `#` and `+` differ in this bit alone.
+        // `#` and `+` differ only in this bit.
         let wildcard = word & !repeat(b'#' ^ b'+') ^ repeat(b'#' & b'+');
         verdict &= wildcard.wrapping_add(repeat(0x7F));
     }
@@ -68,7 +69,7 @@ mod tests {
         }
     }
 
-    /// Carries of a byte above 0x7F must not hide a fault beside it, nor make one.
+    /// Carries from a byte above 0x7F must neither hide nor produce a fault in the next byte.
     #[test]
     fn every_pair_of_bytes() {
         for first in 0..=255u8 {

@@ -1,4 +1,5 @@
-//! `serde` for the types that hold bytes: strings as strings, binary data as bytes, Properties as a list.
+//! `serde` for the types that hold bytes: strings as strings, Binary Data as bytes, Properties as a
+//! list.
 
 use std::fmt;
 
@@ -41,7 +42,7 @@ impl Serialize for TopicFilter {
 }
 
 impl<'de> Deserialize<'de> for TopicFilter {
-    /// By the rules of 3.1.1, which are the wider ones: the version is not known here.
+    /// Applies the rules of 3.1.1, which accept more: the version is not known here.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::new(Utf8String::deserialize(deserializer)?, Version::V3_1_1).map_err(D::Error::custom)
     }
@@ -73,7 +74,7 @@ impl<'de> Deserialize<'de> for BinaryData {
             }
 
             fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut bytes: A) -> Result<Vec<u8>, A::Error> {
-                // The length is the sender's claim: grow with what really comes.
+                // Do not trust the announced length: grow with the bytes that are read.
                 let mut all = Vec::new();
                 while let Some(byte) = bytes.next_element()? {
                     all.push(byte);

@@ -1,6 +1,7 @@
 //! UTF-8 Encoded String (§1.5.4 of 5.0, §1.5.3 of 3.1.1) and Binary Data (§1.5.6 of 5.0).
 //!
-//! Both are slices of the buffer that they were decoded from: a clone counts a reference and copies nothing.
+//! Both are slices of the buffer they were decoded from. A clone increments a reference count and
+//! copies no bytes.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -14,27 +15,27 @@ use crate::misdeed::Misdeed;
 use crate::policy::Policy;
 use crate::read::check_text;
 
-/// Longest string or Binary Data, in bytes.
+/// Maximum length of a string or Binary Data in bytes.
 pub(crate) const MAX_LENGTH: usize = u16::MAX as usize;
 
 /// A UTF-8 Encoded String: well-formed, without U+0000, at most 65,535 bytes.
 ///
-/// [`Deref`] gives the `str`. As this crate has no unsafe code, each call checks the encoding anew;
-/// [`as_bytes`](Self::as_bytes), comparison and ordering do not.
+/// [`Deref`] returns the `str`. As this crate has no unsafe code, each call validates the encoding
+/// again; [`as_bytes`](Self::as_bytes), comparison and ordering do not.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Utf8String(Bytes);
 
 impl Utf8String {
-    /// A string of zero bytes.
+    /// The empty string.
     #[must_use]
     pub const fn new() -> Self {
         Self(Bytes::new())
     }
 
-    /// A string without an allocation.
+    /// Wraps a static string without an allocation.
     ///
     /// # Panics
-    /// If `text` is longer than 65,535 bytes or has a U+0000; in a constant that is a compile error.
+    /// If `text` is longer than 65,535 bytes or contains U+0000; in a constant, a compile error.
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
         let bytes = text.as_bytes();
@@ -47,7 +48,7 @@ impl Utf8String {
         Self(Bytes::from_static(bytes))
     }
 
-    /// What the decoder has checked already.
+    /// Wraps bytes that the decoder has checked.
     #[inline]
     pub(crate) const fn from_checked(bytes: Bytes) -> Self {
         Self(bytes)
@@ -56,17 +57,17 @@ impl Utf8String {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("checked when the value was made")
+        std::str::from_utf8(&self.0).expect("checked when the value was constructed")
     }
 
-    /// The UTF-8 bytes, without the length in front of them.
+    /// The UTF-8 bytes, without the length prefix.
     #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The same text in a buffer of its own, so that the one it was decoded from can be freed.
+    /// Copies the text into its own buffer, so that the receive buffer can be freed.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self(Bytes::copy_from_slice(&self.0))
@@ -136,7 +137,7 @@ impl Borrow<str> for Utf8String {
 
 impl Hash for Utf8String {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // As `str` hashes, which `Borrow<str>` asks for.
+        // `Borrow<str>` requires the same hash as `str`.
         self.as_str().hash(state);
     }
 }
@@ -171,7 +172,7 @@ impl fmt::Debug for Utf8String {
     }
 }
 
-/// A UTF-8 Encoded String, borrowed from the packet that it came in.
+/// A UTF-8 Encoded String borrowed from its packet.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Utf8Ref<'a>(&'a [u8]);
 
@@ -181,13 +182,13 @@ impl<'a> Utf8Ref<'a> {
         Self(bytes)
     }
 
-    /// The text. As this crate has no unsafe code, each call checks the encoding anew.
+    /// The text. As this crate has no unsafe code, each call validates the encoding again.
     #[must_use]
     pub fn as_str(self) -> &'a str {
         std::str::from_utf8(self.0).expect("checked when the packet was decoded")
     }
 
-    /// The UTF-8 bytes, without the length in front of them.
+    /// The UTF-8 bytes, without the length prefix.
     #[inline]
     #[must_use]
     pub const fn as_bytes(self) -> &'a [u8] {
@@ -201,7 +202,7 @@ impl<'a> Utf8Ref<'a> {
         self.0.len()
     }
 
-    /// Whether there is no byte.
+    /// Whether the string has zero bytes.
     #[inline]
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -238,16 +239,16 @@ impl fmt::Debug for Utf8Ref<'_> {
 pub struct BinaryData(Bytes);
 
 impl BinaryData {
-    /// Zero bytes.
+    /// Empty Binary Data.
     #[must_use]
     pub const fn new() -> Self {
         Self(Bytes::new())
     }
 
-    /// Bytes without an allocation.
+    /// Wraps static bytes without an allocation.
     ///
     /// # Panics
-    /// If there are more than 65,535 bytes; in a constant that is a compile error.
+    /// If `bytes` is longer than 65,535 bytes; in a constant, a compile error.
     #[must_use]
     pub const fn from_static(bytes: &'static [u8]) -> Self {
         assert!(bytes.len() <= MAX_LENGTH, "longer than 65,535 bytes");
@@ -259,14 +260,14 @@ impl BinaryData {
         Self(bytes)
     }
 
-    /// The bytes, without the length in front of them.
+    /// The bytes, without the length prefix.
     #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The same bytes in a buffer of their own.
+    /// Copies the bytes into their own buffer.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self(Bytes::copy_from_slice(&self.0))

@@ -1,6 +1,6 @@
 //! Topic Names and Topic Filters (§4.7), Shared Subscriptions (§4.8.2 of 5.0).
 //!
-//! Two types, because one matches the other and neither may stand in the other's place.
+//! They are two types because a Topic Filter matches Topic Names and neither can replace the other.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::misdeed::Misdeed;
 use crate::text::Utf8String;
 use crate::version::Version;
 
-/// How the Topic Filter of a Shared Subscription begins (§4.8.2).
+/// The prefix of a Shared Subscription's Topic Filter (§4.8.2).
 pub(crate) const SHARE: &[u8] = b"$share/";
 
 /// A Topic Name: at least one character, no wildcard (§4.7.1, §4.7.3).
@@ -24,10 +24,10 @@ impl TopicName {
         Self(Utf8String::from_checked(bytes))
     }
 
-    /// A Topic Name without an allocation.
+    /// Wraps a static Topic Name without an allocation.
     ///
     /// # Panics
-    /// If `name` is none; in a constant that is a compile error.
+    /// If `name` is not a Topic Name; in a constant, a compile error.
     #[must_use]
     pub const fn from_static(name: &'static str) -> Self {
         assert!(!name.is_empty(), "a Topic Name has at least one character");
@@ -64,14 +64,14 @@ impl TopicName {
         &self.0
     }
 
-    /// The same name in a buffer of its own.
+    /// Copies the name into its own buffer.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self(self.0.detached())
     }
 }
 
-/// A Topic Filter (§4.7.1), of a Shared Subscription too (§4.8.2 of 5.0).
+/// A Topic Filter (§4.7.1), including those of Shared Subscriptions (§4.8.2 of 5.0).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicFilter(Utf8String);
 
@@ -81,19 +81,20 @@ impl TopicFilter {
         Self(Utf8String::from_checked(bytes))
     }
 
-    /// A Topic Filter as `version` reads it: before 5.0 a filter that begins with `$share/` is like any other.
+    /// Creates a Topic Filter by the rules of `version`. Before 5.0 the prefix `$share/` has no
+    /// meaning.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The first misdeed in `filter`.
     pub fn new(filter: Utf8String, version: Version) -> Result<Self, ValueError> {
         check_filter(filter.as_bytes(), version).map_err(|(kind, _)| kind)?;
         Ok(Self(filter))
     }
 
-    /// A Topic Filter without an allocation, by the rules of 5.0.
+    /// Wraps a static Topic Filter without an allocation, by the rules of 5.0.
     ///
     /// # Panics
-    /// If `filter` is none.
+    /// If `filter` is not a Topic Filter.
     #[must_use]
     pub fn from_static(filter: &'static str) -> Self {
         match Self::new(Utf8String::from_static(filter), Version::V5) {
@@ -102,7 +103,7 @@ impl TopicFilter {
         }
     }
 
-    /// The filter, with `$share/` and ShareName if it has them.
+    /// The filter, including `$share/` and ShareName if present.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
@@ -126,7 +127,7 @@ impl TopicFilter {
         self.as_str().split('/')
     }
 
-    /// Whether a 5.0 Server takes it for a Shared Subscription.
+    /// Whether a 5.0 Server treats it as a Shared Subscription.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.as_bytes().starts_with(SHARE)
@@ -138,7 +139,8 @@ impl TopicFilter {
         Some(self.as_str().strip_prefix("$share/")?.split_once('/')?.0)
     }
 
-    /// The part that is held against Topic Names: all of it, or what follows the ShareName.
+    /// The part that is matched against Topic Names: the whole filter, or the part after the
+    /// ShareName.
     #[must_use]
     pub fn without_share(&self) -> &str {
         let whole = self.as_str();
@@ -148,25 +150,26 @@ impl TopicFilter {
             .map_or(whole, |(_, filter)| filter)
     }
 
-    /// Whether the filter has a wildcard character.
+    /// Whether the filter contains a wildcard character.
     #[must_use]
     pub fn has_wildcard(&self) -> bool {
         self.as_bytes().iter().any(|byte| matches!(byte, b'+' | b'#'))
     }
 
-    /// Whether the filter, or the part after the ShareName, matches the Topic Name (§4.7.1, §4.7.2).
+    /// Whether the filter, or the part after the ShareName, matches the Topic Name (§4.7.1,
+    /// §4.7.2).
     #[must_use]
     pub fn matches(&self, name: &TopicName) -> bool {
         filter_matches(self.without_share().as_bytes(), name.as_bytes())
     }
 
-    /// Whether the filter matches the Topic Name when `$share/` has no meaning, as in 3.1 and 3.1.1.
+    /// Whether the filter matches the Topic Name if `$share/` has no meaning, as in 3.1 and 3.1.1.
     #[must_use]
     pub fn matches_verbatim(&self, name: &TopicName) -> bool {
         filter_matches(self.as_bytes(), name.as_bytes())
     }
 
-    /// The same filter in a buffer of its own.
+    /// Copies the filter into its own buffer.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self(self.0.detached())
@@ -192,7 +195,7 @@ fn filter_matches(filter: &[u8], name: &[u8]) -> bool {
     names.next().is_none()
 }
 
-/// The first fault of a Topic Name whose UTF-8 is right, and its offset in the name.
+/// Returns the first misdeed in a Topic Name of valid UTF-8, and its offset in the name.
 pub(crate) fn check_name(name: &[u8]) -> Result<(), (Misdeed, usize)> {
     // [MQTT-4.7.3-1]
     if name.is_empty() {
@@ -205,7 +208,7 @@ pub(crate) fn check_name(name: &[u8]) -> Result<(), (Misdeed, usize)> {
     }
 }
 
-/// The first fault of a Topic Filter whose UTF-8 is right, and its offset in the filter.
+/// Returns the first misdeed in a Topic Filter of valid UTF-8, and its offset in the filter.
 pub(crate) fn check_filter(filter: &[u8], version: Version) -> Result<(), (Misdeed, usize)> {
     // [MQTT-4.7.3-1]
     if filter.is_empty() {
@@ -217,7 +220,7 @@ pub(crate) fn check_filter(filter: &[u8], version: Version) -> Result<(), (Misde
     check_wildcards(filter)
 }
 
-/// Wildcards where they may stand (§4.7.1.2, §4.7.1.3).
+/// Checks the positions of wildcards (§4.7.1.2, §4.7.1.3).
 #[inline]
 fn check_wildcards(filter: &[u8]) -> Result<(), (Misdeed, usize)> {
     let mut before = b'/';

@@ -1,10 +1,10 @@
-//! Which standard a Network Connection speaks, and which end of it one is.
+//! The protocol version of a Network Connection, and the role of each end.
 //!
 //! Protocol Version of CONNECT: §3.1.2.2 of both standards.
 
 use std::fmt;
 
-/// The protocol that a CONNECT asks for by Protocol Name and Protocol Version (§3.1.2.1, §3.1.2.2).
+/// The protocol that a CONNECT requests by Protocol Name and Protocol Version (§3.1.2.1, §3.1.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Version {

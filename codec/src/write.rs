@@ -1,13 +1,13 @@
-//! The data types of §1.5 going out, into a buffer that has been given room for the whole packet.
+//! Writes the data types of §1.5 into a buffer that has space for the whole packet.
 
 use bytes::BufMut;
 
 use crate::error::EncodeError;
 
-/// 268,435,455: the most that a Variable Byte Integer can say (§1.5.5).
+/// 268,435,455: the maximum of a Variable Byte Integer (§1.5.5).
 pub(crate) const MAX_VARIABLE: usize = 0x0FFF_FFFF;
 
-/// Bytes that a Variable Byte Integer takes (§1.5.5). [MQTT-1.5.5-1]
+/// The length of a Variable Byte Integer in bytes (§1.5.5). [MQTT-1.5.5-1]
 #[inline]
 pub(crate) const fn variable_length(value: usize) -> usize {
     match value {
@@ -18,7 +18,7 @@ pub(crate) const fn variable_length(value: usize) -> usize {
     }
 }
 
-/// `length` if a Variable Byte Integer can say it.
+/// Returns `length` if a Variable Byte Integer can express it.
 #[inline]
 pub(crate) const fn checked_length(length: usize) -> Result<usize, EncodeError> {
     if length > MAX_VARIABLE { Err(EncodeError::TooLarge) } else { Ok(length) }
@@ -38,7 +38,7 @@ pub(crate) fn put_variable(out: &mut impl BufMut, mut value: usize) {
     }
 }
 
-/// Writes Binary Data or a UTF-8 Encoded String; the value's type has limited its length.
+/// Writes Binary Data or a UTF-8 Encoded String; the value's type limits its length.
 #[inline]
 pub(crate) fn put_sized(out: &mut impl BufMut, bytes: &[u8]) {
     debug_assert!(bytes.len() <= crate::text::MAX_LENGTH);

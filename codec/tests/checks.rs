@@ -1,5 +1,5 @@
-//! `CHECKS.md`, the table of what is checked in each packet, says what the decoder does: it is made from the rows of
-//! `tests/tables/malformed`, which the decoder is held to.
+//! Generates `CHECKS.md`, the table of checks by packet, from the rows of `tests/tables/malformed`,
+//! against which `tests/malformed.rs` tests the decoder.
 #![expect(clippy::unwrap_used, reason = "a failure here is the test failing")]
 
 mod support;
@@ -13,17 +13,19 @@ use mqttspec_codec::{Answer, Misdeed, PacketType, Policy, Version, decode_from};
 use support::rows;
 
 const HEAD: &str = "\
-# What is checked
+# Checks by packet
 
-One line a misdeed; the name is the variant of `Misdeed`. Where a rule has no number, a section that
-states it stands for it; where several packets have the field, that of one of them. The last column is what
-a 5.0 receiver answers before it closes the Network Connection: a Reason Code in DISCONNECT, or in CONNACK if the packet is
-CONNECT. A 3.1 or 3.1.1 receiver closes without a word, but for the three marked with a Connect Return code.
+Each line is one misdeed, named by its variant of `Misdeed`. The clause is given per version; a rule
+without a number is cited by the section that states it, and a rule that applies to several packets by
+the section of one of them. The last column is the answer of a 5.0 receiver before it closes the
+Network Connection: a Reason Code in DISCONNECT, or in CONNACK if the packet is CONNECT. A 3.1 or 3.1.1
+receiver closes without an answer, except for the three misdeeds marked with a Connect Return code.
 
-This page is made from the rows of `tests/tables/malformed`, which the decoder is held to, and `cargo test` keeps it current.
+This page is generated from the rows of `tests/tables/malformed`, against which the decoder is tested.
+`cargo test` fails if the page is out of date.
 ";
 
-/// In which packets of which versions the rows show a misdeed.
+/// The packets and versions in which the rows show each misdeed.
 type Shown = BTreeMap<Misdeed, BTreeMap<PacketType, BTreeSet<Version>>>;
 
 fn shown() -> Shown {
@@ -39,7 +41,7 @@ fn shown() -> Shown {
     shown
 }
 
-/// Misdeeds of the fixed header, the data types and the Properties in general come first in the enum.
+/// The enum lists the misdeeds of the fixed header, the data types and the Properties first.
 fn is_general(misdeed: Misdeed) -> bool {
     misdeed <= Misdeed::PropertyRepeated || misdeed == Misdeed::ReasonCodeInvalid
 }
@@ -81,7 +83,7 @@ fn heading(page: &mut String, title: &str) {
 fn page() -> String {
     let shown = shown();
     let mut page = HEAD.to_owned();
-    heading(&mut page, "Any packet that has such a field");
+    heading(&mut page, "Any packet with such a field");
     for &misdeed in Misdeed::ALL.iter().filter(|&&misdeed| is_general(misdeed)) {
         line(&mut page, misdeed, None, [true, true]);
     }
@@ -90,7 +92,7 @@ fn page() -> String {
         for (&misdeed, packets) in &shown {
             let Some(versions) = packets.get(&packet) else { continue };
             let seen = [Version::V3_1_1, Version::V5].map(|version| versions.contains(&version));
-            // A general rule stands here again where it has a number of its own.
+            // Repeat a general rule here if it has a separate number for this packet.
             let number = |packet| rule(misdeed, Version::V5, packet);
             if !is_general(misdeed) || (seen[1] && number(Some(packet)) != number(None)) {
                 line(&mut own, misdeed, Some(packet), seen);
@@ -111,7 +113,7 @@ fn page() -> String {
 }
 
 #[test]
-fn the_page_of_checks_is_current() {
+fn checks_page_is_up_to_date() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("CHECKS.md");
     let page = page();
     if std::env::var_os("UPDATE").is_some() {
@@ -119,13 +121,13 @@ fn the_page_of_checks_is_current() {
     }
     assert!(
         std::fs::read_to_string(&file).unwrap_or_default() == page,
-        "CHECKS.md is out of date: run the test with UPDATE=1 and read the difference"
+        "CHECKS.md is out of date: run the test with UPDATE=1 and review the difference"
     );
 }
 
-/// What no row shows stands under "By policy": there should be nothing else.
+/// Misdeeds without a row are listed under "By policy"; all of them must depend on a policy.
 #[test]
-fn only_what_a_policy_refuses_stands_under_by_policy() {
+fn every_misdeed_without_a_row_depends_on_a_policy() {
     let shown = shown();
     let others: Vec<_> = Misdeed::ALL
         .iter()

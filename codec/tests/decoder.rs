@@ -1,4 +1,4 @@
-//! Packets out of a stream: the first packet, size limits, policy, and how much is read.
+//! Decoding a stream: the first packet, size limits, policies, and the number of bytes consumed.
 #![expect(clippy::unwrap_used, reason = "a failure here is the test failing")]
 
 mod support;
@@ -53,10 +53,10 @@ fn server_learns_the_version_from_connect() {
 }
 
 #[test]
-fn packet_of_exactly_the_maximum_size_is_taken() {
+fn packet_of_exactly_the_maximum_size_is_accepted() {
     let mut decoder = Decoder::new(Role::Client);
     decoder.set_maximum_packet_size(8);
-    // 1 byte of type and flags, 1 of Remaining Length, 6 that remain.
+    // 1 byte of type and flags, 1 byte of Remaining Length, 6 bytes after it.
     assert!(decoder.decode(&mut buffer("30 {<'t'> {} 'xy'}")).unwrap().is_some());
     let error = refused(&mut decoder, "30 {<'t'> {} 'xyz'}");
     assert_eq!(error.kind, Misdeed::PacketTooLarge);
@@ -76,9 +76,9 @@ fn packet_above_the_maximum_size_is_refused_by_its_header() {
 }
 
 #[test]
-fn who_sends_above_the_maximum_size_breaks_the_clause_of_its_role() {
+fn packet_above_the_maximum_size_breaks_the_clause_of_its_sender() {
     for (role, notation, clause) in [
-        // Before CONNACK the Client knows no limit.
+        // The Client knows no limit before CONNACK.
         (Role::Server, "10 FF 7F 0004 'MQTT' 05", None),
         (Role::Server, "30 FF 7F", Some("MQTT-3.2.2-15")),
         (Role::Client, "30 FF 7F", Some("MQTT-3.1.2-24")),
@@ -151,7 +151,7 @@ fn flags_of_a_first_connect_wait_for_its_version() {
 }
 
 #[test]
-fn nothing_behind_the_packet_is_looked_at() {
+fn bytes_after_the_packet_are_not_read() {
     let mut decoder = Decoder::new(Role::Client);
     let mut stream = buffer("40 02 0001 FF FF FF FF FF");
     assert!(decoder.decode(&mut stream).unwrap().is_some());
@@ -159,18 +159,18 @@ fn nothing_behind_the_packet_is_looked_at() {
 }
 
 #[test]
-fn packet_that_is_not_whole_waits() {
+fn incomplete_packet_stays_in_the_buffer() {
     let mut decoder = Decoder::new(Role::Client);
     let whole = wire("32 {<'t'> 0001 {} 78*300}").bytes;
     for length in 0..whole.len() {
         let mut stream = BytesMut::from(&whole[..length]);
         assert_eq!(decoder.decode(&mut stream), Ok(None));
-        assert_eq!(stream, whole[..length], "nothing is taken");
+        assert_eq!(stream, whole[..length], "no byte is consumed");
     }
 }
 
 #[test]
-fn one_frame_is_one_packet() {
+fn frame_must_be_exactly_one_packet() {
     let frame = |notation| Bytes::from(wire(notation).bytes);
     let error = decode(&frame("C0 00 C0 00"), Version::V5).unwrap_err();
     assert_eq!((error.kind, error.offset), (Misdeed::SurplusBytes, 2));
@@ -180,9 +180,9 @@ fn one_frame_is_one_packet() {
     }
 }
 
-/// Control characters and non-characters, at the edges of their ranges, and their neighbours.
+/// Control characters and non-characters at the bounds of their ranges, and their neighbours.
 #[test]
-fn disallowed_code_points_are_for_the_policy() {
+fn policy_decides_on_discouraged_code_points() {
     let cases = [
         ('\u{1}', Some(Misdeed::ControlCharacter)),
         ('\u{1F}', Some(Misdeed::ControlCharacter)),
@@ -224,7 +224,7 @@ fn disallowed_code_points_are_for_the_policy() {
 }
 
 #[test]
-fn each_policy_is_its_own() {
+fn policies_are_independent() {
     let control = Bytes::from(wire("30 {<'a' 01> {}}").bytes);
     let non = Bytes::from(wire("30 {<'a' EF BF BF> {}}").bytes);
     let only_control = Policy { control_characters: Advice::Refuse, ..Policy::LENIENT };
@@ -236,7 +236,7 @@ fn each_policy_is_its_own() {
 }
 
 #[test]
-fn payload_format_is_for_the_policy() {
+fn policy_decides_on_payload_format() {
     let refuse = Policy { payload_format: Advice::Refuse, ..Policy::LENIENT };
     for (notation, kind) in [
         ("30 {<'t'> {01 01} 'ok' ^FF}", Some(Misdeed::PayloadNotUtf8)),
@@ -266,7 +266,7 @@ fn payload_format_is_for_the_policy() {
 }
 
 #[test]
-fn borrowed_publish_is_checked_as_the_owned_one() {
+fn borrowed_publish_is_checked_like_the_owned_one() {
     let bytes = wire("3B {<'a/b'> 0007 {01 01 26<'k'><'v'> 23 0005} 'body'}").bytes;
     let publish = decode_publish(None, &bytes, Version::V5, Policy::LENIENT).unwrap().unwrap();
     assert_eq!((publish.topic.as_str(), publish.payload), ("a/b", &b"body"[..]));

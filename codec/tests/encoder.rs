@@ -1,4 +1,5 @@
-//! What cannot be said in a version is refused, and nothing is written; what is refused can be written on purpose.
+//! A packet that its version cannot express is refused and nothing is written. Refused packets can
+//! be encoded on purpose.
 #![expect(clippy::unwrap_used, reason = "a failure here is the test failing")]
 
 mod support;
@@ -17,7 +18,7 @@ fn refused(packet: impl Into<Packet>, version: Version, reason: EncodeError) {
 }
 
 #[test]
-fn what_needs_5_0_is_refused_before() {
+fn features_of_5_0_are_refused_in_earlier_versions() {
     let user = || UserProperty::from_static("k", "v");
     let topic = TopicName::from_static("t");
     let properties = EncodeError::PropertiesBeforeVersion5;
@@ -64,7 +65,7 @@ fn what_needs_5_0_is_refused_before() {
 }
 
 #[test]
-fn rules_over_several_fields_are_refused() {
+fn violations_across_fields_are_refused() {
     let mut publish = Publish::new(TopicName::from_static("t"), "x");
     publish.topic = None;
     refused(publish.clone(), Version::V5, Misdeed::TopicNameMissing.into());
@@ -106,9 +107,9 @@ fn a_remaining_length_beyond_the_protocol_is_refused() {
     refused(Publish::new(topic, payload), Version::V3_1_1, EncodeError::TooLarge);
 }
 
-/// Tests of a receiver send packets that break rules; each is then refused for the rule that it breaks.
+/// Tests of a receiver send packets that break rules; the decoder refuses each for the broken rule.
 #[test]
-fn what_is_refused_can_be_written_on_purpose() {
+fn refused_packets_can_be_encoded_unchecked() {
     let mut publish = Publish::new(TopicName::from_static("t"), "x");
     publish.topic = None;
     let no_local = Subscription {

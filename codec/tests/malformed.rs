@@ -1,4 +1,5 @@
-//! Malformed packets, one misdeed each: `tests/tables/malformed`, a row a packet, the bytes written by hand.
+//! Malformed packets, one misdeed each, from `tests/tables/malformed`. Each row is one packet, with
+//! its bytes written by hand.
 #![expect(clippy::unwrap_used, reason = "a failure here is the test failing")]
 
 mod support;
@@ -16,13 +17,13 @@ fn expected_answer(text: &str) -> Answer {
         None if text == "close" => Answer::Close,
         None => Answer::Disconnect(DisconnectReason::try_from(code(text)).unwrap()),
         Some(("connack", text)) => Answer::ConnAck(ConnectReason::try_from(code(text)).unwrap()),
-        Some(_) => panic!("no answer {text}"),
+        Some(_) => panic!("unknown answer {text}"),
     }
 }
 
 fn check(row: &Row, error: DecodeError) -> Result<(), String> {
     let [kind, clause, answer] = &row.columns[..] else {
-        panic!("{}: three columns after the bytes", row.place)
+        panic!("{}: expected three columns after the bytes", row.place)
     };
     let expected =
         (kind.as_str(), row.wire.mark.unwrap(), Some(clause.as_str()).filter(|&clause| clause != "-"));
@@ -31,7 +32,7 @@ fn check(row: &Row, error: DecodeError) -> Result<(), String> {
         return Err(format!("{}: expected {expected:?}, got {actual:?}", row.place));
     }
     if error.version != row.version {
-        return Err(format!("{}: to be answered in {}, not {}", row.place, row.version, error.version));
+        return Err(format!("{}: expected an answer in {}, got {}", row.place, row.version, error.version));
     }
     if error.answer() != expected_answer(answer) {
         return Err(format!("{}: expected {answer}, got {:?}", row.place, error.answer()));
@@ -44,7 +45,7 @@ fn report(failures: &[String]) {
 }
 
 #[test]
-fn every_row_is_refused_for_its_reason() {
+fn every_row_is_refused_for_its_misdeed() {
     let rows = rows("malformed");
     assert!(rows.len() >= 300, "only {} rows", rows.len());
     let of_3 = rows.iter().filter(|row| row.version != Version::V5).count();
@@ -54,7 +55,7 @@ fn every_row_is_refused_for_its_reason() {
         .filter_map(|row| {
             let frame = Bytes::from(row.wire.bytes.clone());
             match decode_from(Some(row.sender), &frame, row.version, Policy::LENIENT) {
-                Ok(packet) => Some(format!("{}: taken for {packet:?}", row.place)),
+                Ok(packet) => Some(format!("{}: decoded as {packet:?}", row.place)),
                 Err(error) => check(row, error).err(),
             }
         })
@@ -69,19 +70,19 @@ fn the_stream_decoder_refuses_every_row_at_every_split() {
         let bytes = &row.wire.bytes;
         for split in 0..=bytes.len() {
             let mut decoder = Decoder::new(row.sender.peer());
-            // A CONNECT tells its version; any other packet comes after one.
+            // A CONNECT carries its version; any other packet follows one.
             if bytes[0] >> 4 != PacketType::Connect as u8 || row.sender == Role::Server {
                 decoder.set_version(row.version);
             }
             let mut buffer = BytesMut::from(&bytes[..split]);
             let outcome = decoder.decode(&mut buffer).and_then(|packet| {
-                assert_eq!(packet, None, "{}: a packet after {split} bytes", row.place);
+                assert_eq!(packet, None, "{}: decoded a packet after {split} bytes", row.place);
                 buffer.extend_from_slice(&bytes[split..]);
                 decoder.decode(&mut buffer)
             });
             match outcome {
                 Ok(packet) => failures.push(format!("{}: {packet:?}", row.place)),
-                // A first CONNECT whose fixed header is wrong has not told its version.
+                // The version of a first CONNECT with a wrong fixed header is unknown.
                 Err(error) if error.offset < 5 && error.packet == Some(PacketType::Connect) => {
                     assert_eq!(error.kind.name(), row.columns[0], "{}", row.place);
                 }
@@ -93,8 +94,8 @@ fn the_stream_decoder_refuses_every_row_at_every_split() {
 }
 
 #[test]
-fn every_misdeed_has_a_row_or_a_test_of_its_own() {
-    // These need a decoder with a limit, a policy, or no CONNECT yet: see `decoder.rs`.
+fn every_misdeed_has_a_row_or_a_separate_test() {
+    // These need a decoder with a limit, with a policy, or before CONNECT: see `decoder.rs`.
     let elsewhere = [
         Misdeed::PacketTooLarge,
         Misdeed::FirstPacketNotConnect,

@@ -1,5 +1,6 @@
-//! The codec asks nothing of an operating system, so it builds for a target that has none: its manifest and its paths into
-//! `std` show it. (`cargo build --target wasm32-unknown-unknown` shows the same where that target is installed.)
+//! The codec does not depend on an operating system: this test checks its manifest and the modules
+//! of `std` that it uses. (`cargo build -p mqttspec-codec --target wasm32-unknown-unknown` shows
+//! the same where that target is installed.)
 #![expect(clippy::unwrap_used, reason = "a failure here is the test failing")]
 
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ fn table(name: &str) -> Vec<String> {
 }
 
 #[test]
-fn bytes_and_an_error_derive_are_all_that_is_needed() {
+fn bytes_and_thiserror_are_the_only_required_dependencies() {
     assert_eq!(
         table("dependencies"),
         [
@@ -45,12 +46,12 @@ fn sources(folder: &Path, all: &mut Vec<PathBuf>) {
     }
 }
 
-/// Modules of `std` that `core` and `alloc` have too.
+/// Modules of `std` that also exist in `core` or `alloc`.
 const PURE: [&str; 11] =
     ["borrow", "fmt", "hash", "iter", "marker", "num", "ops", "slice", "str", "string", "vec"];
 
 #[test]
-fn nothing_of_std_is_used_but_what_core_and_alloc_have() {
+fn only_modules_of_core_and_alloc_are_used() {
     let mut files = vec![];
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     assert!(files.len() > 20, "{files:?}");

@@ -1,6 +1,7 @@
-//! Small spaces walked whole: Connect Flags, properties × packets, Reason Codes × packets × senders.
+//! Exhaustive tests of small spaces: Connect Flags, properties × packets, Reason Codes × packets ×
+//! senders.
 //!
-//! The expectations are lists of their own, written from the tables of the standard.
+//! The expectations are separate lists, written from the tables of the standard.
 #![expect(clippy::unwrap_used, reason = "a failure here is the test failing")]
 
 mod support;
@@ -15,7 +16,7 @@ fn outcome(sender: Option<Role>, notation: &str, version: Version) -> Result<Pac
     decode_from(sender, &frame, version, Policy::LENIENT).map_err(|error| error.kind)
 }
 
-/// All 256 values of the Connect Flags in each version, the payload as the flags say.
+/// All 256 values of the Connect Flags in each version, with a payload that matches the flags.
 #[test]
 fn connect_flags_in_all_combinations() {
     for version in Version::ALL {
@@ -60,7 +61,7 @@ fn connect_flags_in_all_combinations() {
     }
 }
 
-/// Identifier, a valid value, and the packets of §2.2.2.2 that may hold it.
+/// Identifier, a valid value, and the packets of §2.2.2.2 that may contain it.
 const PROPERTIES: [(u8, &str, &str); 27] = [
     (0x01, "01", "PUBLISH WILL"),
     (0x02, "00000001", "PUBLISH WILL"),
@@ -95,7 +96,7 @@ const PROPERTIES: [(u8, &str, &str); 27] = [
     (0x2A, "01", "CONNACK"),
 ];
 
-/// A packet with a hole `@` where its Properties go.
+/// A packet with the placeholder `@` for its Properties.
 const PACKETS: [(&str, &str); 14] = [
     ("CONNECT", "10 {<'MQTT'> 05 02 003C {@} <>}"),
     ("WILL", "10 {<'MQTT'> 05 06 003C {} <> {@} <'w'> <>}"),
@@ -113,7 +114,7 @@ const PACKETS: [(&str, &str); 14] = [
     ("AUTH", "F0 {18 {@}}"),
 ];
 
-/// What must stand beside a property for the packet to be right.
+/// Further properties that the packet needs to be valid.
 fn beside(packet: &str, id: u8) -> &'static str {
     match (packet, id) {
         ("CONNECT", 0x16) => "15<'M'>",
@@ -161,7 +162,8 @@ fn properties_in_every_packet() {
     assert_eq!(known, PROPERTIES.map(|(id, ..)| id));
 }
 
-/// A packet with a hole for its Reason Code, the codes of its table, those of a Client alone, those of a Server alone.
+/// A packet with the placeholder `@` for its Reason Code, all codes of its table, the codes that
+/// only a Client may send, and the codes that only a Server may send.
 type Reasons = (&'static str, &'static [u8], &'static [u8], &'static [u8]);
 
 const REASONS: [Reasons; 9] = [
@@ -206,11 +208,11 @@ fn reason_codes_in_every_packet_from_either_end() {
             assert_eq!(outcome(None, &notation, Version::V5).err(), expected(&[]), "{notation}");
             if packet.may_be_sent_by(Role::Client, Version::V5) {
                 let found = outcome(Some(Role::Client), &notation, Version::V5).err();
-                assert_eq!(found, expected(of_server), "{notation} of a Client");
+                assert_eq!(found, expected(of_server), "{notation} from a Client");
             }
             if packet.may_be_sent_by(Role::Server, Version::V5) {
                 let found = outcome(Some(Role::Server), &notation, Version::V5).err();
-                assert_eq!(found, expected(of_client), "{notation} of a Server");
+                assert_eq!(found, expected(of_client), "{notation} from a Server");
             }
         }
     }
@@ -236,7 +238,7 @@ fn subscription_options_in_all_combinations() {
     }
 }
 
-/// Every first byte of a packet, with a body that is right for its type.
+/// Every first byte of a packet, with a valid body for its type.
 #[test]
 fn first_bytes_in_all_combinations() {
     let body = |packet: u8, flags: u8| match packet {

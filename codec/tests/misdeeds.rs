@@ -1,4 +1,5 @@
-//! The answer to every misdeed is a total function: all variants, versions and packets are walked here.
+//! The answer to a misdeed is a total function: these tests call it for all variants, versions and
+//! packets.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +25,7 @@ fn every_misdeed_has_one_answer_in_every_version_and_packet() {
                         "{misdeed:?}"
                     );
                     assert!(reason.is_failure(), "{misdeed:?}");
-                    // Both ends meet misdeeds, so the code must be one that both may send.
+                    // Either end can receive a misdeed, so both must be allowed to send the code.
                     assert!(reason.client_may_send() && reason.server_may_send(), "{misdeed:?}");
                 }
                 Answer::Close => assert_eq!(misdeed, Misdeed::FirstPacketNotConnect),
@@ -32,7 +33,7 @@ fn every_misdeed_has_one_answer_in_every_version_and_packet() {
             for version in [Version::V3_1, Version::V3_1_1] {
                 match misdeed.answer(version, packet) {
                     Answer::Close => {}
-                    // 3.1.1/[MQTT-3.1.4-1]: no CONNACK but for these.
+                    // 3.1.1/[MQTT-3.1.4-1]: no CONNACK except for these.
                     Answer::ConnAck(reason) => {
                         let code = reason.return_code().unwrap();
                         match misdeed {
@@ -43,14 +44,15 @@ fn every_misdeed_has_one_answer_in_every_version_and_packet() {
                             _ => panic!("{misdeed:?} is answered before 5.0"),
                         }
                     }
-                    Answer::Disconnect(_) => panic!("no DISCONNECT of a Server before 5.0: {misdeed:?}"),
+                    Answer::Disconnect(_) => panic!("a Server sends no DISCONNECT before 5.0: {misdeed:?}"),
                 }
             }
         }
     }
 }
 
-/// §4.13.1 and the sections that name a closer code; the reading of each misdeed is a row of this list.
+/// The expected Reason Code of each misdeed, by §4.13.1 and the sections that name a more specific
+/// one.
 #[test]
 fn reason_codes_of_5_0() {
     let malformed = [
@@ -120,7 +122,7 @@ fn reason_codes_of_5_0() {
 }
 
 #[test]
-fn every_misdeed_is_a_sentence_of_its_own() {
+fn every_misdeed_has_a_distinct_description() {
     let sentences: BTreeSet<_> = Misdeed::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(sentences.len(), Misdeed::ALL.len());
     let names: BTreeSet<_> = Misdeed::ALL.iter().map(|misdeed| misdeed.name()).collect();
@@ -131,7 +133,7 @@ fn every_misdeed_is_a_sentence_of_its_own() {
 }
 
 #[test]
-fn every_misdeed_stands_somewhere_in_the_standards() {
+fn every_misdeed_has_a_section_in_a_standard() {
     for &misdeed in Misdeed::ALL {
         assert!(Version::ALL.iter().any(|&version| misdeed.section(version).is_some()), "{misdeed:?}");
         for version in Version::ALL {

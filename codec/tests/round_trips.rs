@@ -1,4 +1,5 @@
-//! What holds for every packet and for every input: there and back, at any split, without panic or greed.
+//! Properties of every packet and every input: round trips, decoding at any split, no panic,
+//! bounded memory.
 #![expect(clippy::unwrap_used, reason = "a failure here is the test failing")]
 
 mod support;
@@ -15,7 +16,7 @@ fn encoded(packet: &Packet, version: Version) -> Bytes {
     out.freeze()
 }
 
-/// Packets that one end may send on one connection, with the end.
+/// Packets that one end may send on one connection, with that end's role.
 fn stream() -> impl Strategy<Value = (Version, Role, Vec<Packet>)> {
     (version(), prop_oneof![Just(Role::Client), Just(Role::Server)]).prop_flat_map(|(version, sender)| {
         let packets = vec(packet(version), 0..8).prop_map(move |packets| {
@@ -31,9 +32,9 @@ fn stream() -> impl Strategy<Value = (Version, Role, Vec<Packet>)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
-    /// decode(encode(p)) = p, in exactly the bytes foretold, behind what the buffer held.
+    /// decode(encode(p)) = p, with exactly the computed length, appended to the buffer's content.
     #[test]
-    fn every_packet_comes_back((version, packet) in version().prop_flat_map(|v| (Just(v), packet(v)))) {
+    fn every_packet_survives_a_round_trip((version, packet) in version().prop_flat_map(|v| (Just(v), packet(v)))) {
         let mut out = BytesMut::from(&b"before"[..]);
         packet.encode(version, &mut out).unwrap();
         prop_assert_eq!(&out[..6], b"before");
@@ -45,7 +46,7 @@ proptest! {
         prop_assert_eq!(encoded(&back, version), frame);
     }
 
-    /// One packet is held whole by the buffer that it was encoded to, without growing it again.
+    /// Encoding a packet grows the buffer at most once.
     #[test]
     fn encoding_grows_the_buffer_once((version, packet) in version().prop_flat_map(|v| (Just(v), packet(v)))) {
         let info = allocation_counter::measure(|| {
@@ -80,7 +81,7 @@ proptest! {
         prop_assert_eq!(decoded, packets);
     }
 
-    /// What a 5.0 packet is for an older peer has an encoding there, which comes back.
+    /// A 5.0 packet fitted to an older version has an encoding that decodes to the same packet.
     #[test]
     fn fitted_packets_are_packets_of_their_version(packet in packet(Version::V5), older in version()) {
         if let Some(fitted) = packet.clone().fitted_to(older) {
@@ -89,14 +90,14 @@ proptest! {
             } else {
                 match decode(&encoded(&fitted, older), older) {
                     Ok(back) => prop_assert_eq!(back, fitted),
-                    // A 5.0 packet that 3.1.1 cannot say has been refused by `encode`.
+                    // `encode` refuses a 5.0 packet that 3.1.1 cannot express.
                     Err(error) => prop_assert!(false, "{}", error),
                 }
             }
         }
     }
 
-    /// A packet with one byte changed is refused or is another packet; it never panics.
+    /// A packet with one changed byte is refused or decodes as another packet, without a panic.
     #[test]
     fn one_byte_changed(
         (version, packet) in version().prop_flat_map(|v| (Just(v), packet(v))),
@@ -113,9 +114,10 @@ proptest! {
         }
     }
 
-    /// Arbitrary bytes cost no more memory than they justify, whatever their length fields say.
+    /// Memory use is bounded by the number of bytes received, for any values of their length
+    /// fields.
     #[test]
-    fn arbitrary_bytes_never_panic_and_never_hoard(
+    fn arbitrary_bytes_never_panic_and_use_bounded_memory(
         version in version(),
         first in any::<u8>(),
         body in vec(prop_oneof![Just(0x00), Just(0xFF), Just(0x7F), Just(0x26), 0u8..0x30, any::<u8>()], 0..64),
@@ -135,15 +137,16 @@ proptest! {
                     drop(packet);
                 }
             });
-            // A Topic Filter of three bytes becomes a Subscription, the largest growth there is; and a Connect in its box.
+            // The largest growth: a Topic Filter of three bytes becomes a `Subscription`. The
+            // constant covers a boxed `Connect`.
             let justified = 512 + 64 * input.len() as u64;
             prop_assert!(info.bytes_max <= justified, "{} bytes for {}", info.bytes_max, input.len());
         }
     }
 
-    /// A list of Properties says the same through its views, its edits and its bytes.
+    /// A list of Properties has the same content through its views, its edits and its bytes.
     #[test]
-    fn properties_say_the_same_in_all_ways(properties in properties::<ConnAck>(Version::V5), text in "[a-z]{0,5}") {
+    fn views_of_properties_agree(properties in properties::<ConnAck>(Version::V5), text in "[a-z]{0,5}") {
         let all: Vec<_> = properties.iter().collect();
         let mut again = Properties::<ConnAck>::new();
         for property in &all {
@@ -167,7 +170,7 @@ proptest! {
     }
 }
 
-/// Five bytes that promise 256 MiB, in every place that a length can stand.
+/// Five bytes that announce 256 MiB, at every position of a length.
 #[test]
 fn a_length_alone_reserves_nothing() {
     for notation in [

@@ -1,4 +1,4 @@
-//! The `serde` feature: every packet there and back through a self-describing format.
+//! The `serde` feature: a round trip of every packet through a self-describing format.
 #![cfg(feature = "serde")]
 #![expect(clippy::unwrap_used, reason = "a failure here is the test failing")]
 
@@ -10,7 +10,7 @@ use support::packets::{packet, version};
 
 proptest! {
     #[test]
-    fn every_packet_comes_back_from_json(packet in version().prop_flat_map(packet)) {
+    fn every_packet_survives_a_round_trip_through_json(packet in version().prop_flat_map(packet)) {
         let json = serde_json::to_string(&packet).unwrap();
         prop_assert_eq!(serde_json::from_str::<Packet>(&json).unwrap(), packet);
     }

@@ -1,4 +1,4 @@
-//! One packet of each kind on its way out and in again.
+//! Encodes and decodes one packet of each kind.
 
 #![expect(clippy::unwrap_used, reason = "a failure here is the test failing")]
 
@@ -64,7 +64,7 @@ fn connect_with_everything() {
 }
 
 #[test]
-fn publish_of_each_quality() {
+fn publish_of_each_qos() {
     let publish = Publish::new(TopicName::from_static("t"), &b"hi"[..]);
     there_and_back(publish.clone(), Version::V3_1_1, b"\x30\x05\x00\x01thi");
     there_and_back(publish.clone().at_least_once(ID), Version::V3_1_1, b"\x32\x07\x00\x01t\x00\x01hi");
@@ -104,7 +104,7 @@ fn subscribing_and_unsubscribing() {
 }
 
 #[test]
-fn the_others() {
+fn other_packets() {
     there_and_back(ConnAck::refused(ConnectReason::NotAuthorized), Version::V3_1_1, b"\x20\x02\x00\x05");
     there_and_back(
         ConnAck::accepted(true).with(MaximumQoS::AtMostOnce),

@@ -1,6 +1,6 @@
-//! Every valid packet, cut, stretched and changed at every byte.
+//! Every valid packet, truncated, extended and changed at every byte.
 //!
-//! A changed packet is refused, or it is a packet in its own right: then it is written back byte for byte.
+//! A changed packet is either refused, or it is itself valid and re-encodes to the same bytes.
 #![expect(clippy::unwrap_used, reason = "a failure here is the test failing")]
 
 mod support;
@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use mqttspec_codec::{DecodeError, Misdeed, Packet, PacketType, Policy, Version, decode_from};
 use support::{Row, rows, variable};
 
-/// The packet and the body without its fixed header.
+/// Each row with its body, which is the packet without the fixed header.
 fn bases() -> Vec<(Row, Vec<u8>)> {
     let bases: Vec<_> = rows("valid")
         .into_iter()
@@ -21,7 +21,7 @@ fn bases() -> Vec<(Row, Vec<u8>)> {
         })
         .collect();
     let types: std::collections::BTreeSet<_> = bases.iter().map(|(row, _)| row.wire.bytes[0] >> 4).collect();
-    assert_eq!(types.len(), PacketType::ALL.len(), "a type of packet is missing");
+    assert_eq!(types.len(), PacketType::ALL.len(), "a packet type is missing");
     bases
 }
 
@@ -38,7 +38,8 @@ fn decoded(row: &Row, first_byte: u8, body: &[u8]) -> (Bytes, Result<Packet, Dec
     (frame, outcome)
 }
 
-/// Refused, or written back as it came but for the longer forms of what can be said shorter.
+/// Checks that the packet is refused or re-encodes to the same bytes, except for forms that have a
+/// shorter encoding.
 fn refused_or_a_packet(row: &Row, first_byte: u8, body: &[u8]) -> bool {
     let (frame, outcome) = decoded(row, first_byte, body);
     let Ok(packet) = outcome else { return true };
@@ -92,7 +93,7 @@ fn cut_at_every_byte() {
             }
         }
     }
-    assert!(refused * 10 > cuts * 7, "{refused} of {cuts} refused: payloads and lists alone can be cut");
+    assert!(refused * 10 > cuts * 7, "{refused} of {cuts} refused: only payloads and lists can be truncated");
 }
 
 #[test]
@@ -105,7 +106,7 @@ fn stretched_at_every_byte() {
                 refused_or_a_packet(&row, row.wire.bytes[0], &longer);
             }
         }
-        // Behind the last field of a packet that has one.
+        // After the last field, in packets that have no open-ended payload or list.
         if !matches!(row.wire.bytes[0] >> 4, 3 | 8 | 9 | 10 | 11) && row.version != Version::V3_1 {
             for byte in [0x00, 0x01, 0xFF] {
                 let mut longer = body.clone();

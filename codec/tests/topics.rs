@@ -3,7 +3,7 @@
 use mqttspec_codec::{Misdeed, TopicFilter, TopicName, Utf8String, ValueError, Version};
 
 #[test]
-fn filters_match_as_the_standard_has_it() {
+fn filters_match_as_the_standard_defines() {
     let cases = [
         ("sport/tennis/player1/#", "sport/tennis/player1", true),
         ("sport/tennis/player1/#", "sport/tennis/player1/ranking", true),
@@ -36,7 +36,7 @@ fn filters_match_as_the_standard_has_it() {
         ("$SYS/monitor/+", "$SYS/monitor/Clients", true),
         ("a/+", "a/$b", true),
         ("a/#", "a/$b", true),
-        // Only what follows the ShareName is matched.
+        // Only the part after the ShareName is matched.
         ("$share/g/a/+", "a/b", true),
         ("$share/g//finance", "/finance", true),
         ("$share/g//finance", "finance", false),

@@ -1,4 +1,5 @@
-//! Odd but valid packets: `tests/tables/valid`, a row a packet, the bytes written by hand.
+//! Unusual but valid packets from `tests/tables/valid`. Each row is one packet, with its bytes
+//! written by hand.
 #![expect(clippy::unwrap_used, reason = "a failure here is the test failing")]
 
 mod support;
@@ -8,7 +9,7 @@ use mqttspec_codec::{Decoder, Policy, decode, decode_from};
 use support::{rows, wire};
 
 #[test]
-fn every_row_is_taken_and_written_back() {
+fn every_row_decodes_and_encodes() {
     let rows = rows("valid");
     assert!(rows.len() >= 80, "only {} rows", rows.len());
     let mut failures = vec![];
@@ -24,20 +25,20 @@ fn every_row_is_taken_and_written_back() {
         assert_eq!(decode(&frame, row.version).as_ref(), Ok(&packet), "{}", row.place);
         let shown = format!("{packet:?}");
         if !shown.contains(&row.columns[0]) {
-            failures.push(format!("{}: {shown} does not show {}", row.place, row.columns[0]));
+            failures.push(format!("{}: {shown} does not contain {}", row.place, row.columns[0]));
         }
         let canonical = row.columns.get(1).map_or(row.wire.bytes.clone(), |canonical| wire(canonical).bytes);
         let mut out = BytesMut::new();
         packet.encode(row.version, &mut out).unwrap();
         if out != canonical {
-            failures.push(format!("{}: written back as {out:02X?}", row.place));
+            failures.push(format!("{}: encoded as {out:02X?}", row.place));
         }
     }
     assert!(failures.is_empty(), "{} rows failed:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]
-fn the_stream_decoder_takes_every_row_after_every_other() {
+fn the_stream_decoder_accepts_every_row_after_every_other() {
     for row in rows("valid") {
         let mut decoder = Decoder::new(row.sender.peer());
         decoder.set_version(row.version);

@@ -1,4 +1,4 @@
-//! PUBACK, PUBREC, PUBREL and PUBCOMP (§3.4 to §3.7): four packets of one shape.
+//! PUBACK, PUBREC, PUBREL and PUBCOMP (§3.4 to §3.7): four packets with the same layout.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -27,19 +27,19 @@ macro_rules! acknowledgements {
         }
 
         impl $name {
-            /// With this Reason Code.
+            /// Creates the packet with this Reason Code and without properties.
             #[must_use]
             pub const fn new(id: PacketIdentifier, reason: $reason) -> Self {
                 Self { id, reason, properties: Properties::new() }
             }
 
-            /// With Reason Code Success.
+            /// Creates the packet with Reason Code Success and without properties.
             #[must_use]
             pub const fn success(id: PacketIdentifier) -> Self {
                 Self::new(id, $reason::Success)
             }
 
-            /// With one property more.
+            /// Adds a property.
             #[must_use]
             pub fn with<T: AllowedIn<Self>>(mut self, property: T) -> Self {
                 self.properties = self.properties.with(property);
@@ -102,7 +102,7 @@ macro_rules! acknowledgements {
             fn append(&self, version: Version, length: usize, out: &mut BytesMut) {
                 let [high, low] = self.id.get().to_be_bytes();
                 if length == 2 {
-                    // By far the most, and all of it known here.
+                    // By far the most frequent form.
                     out.extend_from_slice(&[self.first_byte(), 2, high, low]);
                 } else {
                     super::encode::append(self, version, length, out);
@@ -135,7 +135,7 @@ acknowledgements! {
 }
 
 impl PubAckReason {
-    /// Whether a Client may send it: only the Server knows of subscribers (§3.4.2.1, §3.5.2.1).
+    /// Whether a Client may send it: only the Server knows the subscribers (§3.4.2.1, §3.5.2.1).
     #[inline]
     #[must_use]
     pub const fn client_may_send(self) -> bool {
@@ -144,7 +144,7 @@ impl PubAckReason {
 }
 
 impl PubRelReason {
-    /// Whether a Client may send it: both ends may send all (§3.6.2.1, §3.7.2.1).
+    /// Whether a Client may send it: both ends may send every code (§3.6.2.1, §3.7.2.1).
     #[inline]
     #[must_use]
     pub const fn client_may_send(self) -> bool {

@@ -1,4 +1,4 @@
-//! AUTH (§3.15), from 5.0 on.
+//! AUTH (§3.15), since 5.0.
 
 use bytes::{BufMut, Bytes};
 
@@ -17,18 +17,18 @@ use crate::write::put_properties;
 pub struct Auth {
     /// Authenticate Reason Code (§3.15.2.1).
     pub reason: AuthReason,
-    /// Properties (§3.15.2.2), the Authentication Method among them.
+    /// Properties (§3.15.2.2), including the Authentication Method.
     pub properties: Properties<Self>,
 }
 
 impl Auth {
-    /// With the Authentication Method that every AUTH must name (§3.15.2.2.2).
+    /// Creates an AUTH with the Authentication Method that every AUTH must contain (§3.15.2.2.2).
     #[must_use]
     pub fn new(reason: AuthReason, method: AuthenticationMethod) -> Self {
         Self { reason, properties: Properties::new().with(method) }
     }
 
-    /// With one property more.
+    /// Adds a property.
     #[must_use]
     pub fn with<T: AllowedIn<Self>>(mut self, property: T) -> Self {
         self.properties = self.properties.with(property);
@@ -36,7 +36,8 @@ impl Auth {
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
-        // The form without Reason Code and properties, which §3.15.2.1 describes and §3.15.2.2.2 rules out.
+        // §3.15.2.1 describes a form without Reason Code and properties, but §3.15.2.2.2 excludes
+        // it.
         if reader.is_at_end() {
             return reader.fault(Misdeed::AuthenticationMethodMissing, reader.at());
         }

@@ -1,4 +1,4 @@
-//! Packets read in place, without an allocation for those that come often or hold much.
+//! Packets decoded in place, without allocations for frequent and large packets.
 
 use bytes::Bytes;
 
@@ -14,12 +14,13 @@ pub enum PacketRef<'a> {
     Publish(PublishRef<'a>),
     /// SUBSCRIBE (§3.8), borrowed.
     Subscribe(SubscribeRef<'a>),
-    /// Any other packet, owned: most hold no bytes, and the rest come seldom.
+    /// Any other packet, owned: most contain no strings or bytes, and the rest are infrequent.
     Other(Packet),
 }
 
 impl<'a> PacketRef<'a> {
-    /// Reads what follows the fixed header. `frame` is the whole packet, of which `reader` has read the fixed header.
+    /// Reads the part after the fixed header. `frame` is the whole packet; `reader` has read its
+    /// fixed header.
     pub(crate) fn read(
         packet: PacketType,
         flags: u8,
@@ -51,7 +52,7 @@ impl<'a> PacketRef<'a> {
         }
     }
 
-    /// The same packet in buffers of its own.
+    /// Copies the packet into its own buffers.
     #[must_use]
     pub fn to_packet(&self) -> Packet {
         match self {

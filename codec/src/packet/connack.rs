@@ -17,26 +17,26 @@ use crate::write::put_properties;
 pub struct ConnAck {
     /// Session Present (§3.2.2.1.1); always false in 3.1.
     pub session_present: bool,
-    /// Connect Reason Code (§3.2.2.2); before 5.0 the Connect Return code that says the same.
+    /// Connect Reason Code (§3.2.2.2); before 5.0 the equivalent Connect Return code.
     pub reason: ConnectReason,
     /// Properties (§3.2.2.3); none before 5.0.
     pub properties: Properties<Self>,
 }
 
 impl ConnAck {
-    /// The Server accepts.
+    /// Creates the CONNACK of a Server that accepts.
     #[must_use]
     pub const fn accepted(session_present: bool) -> Self {
         Self { session_present, reason: ConnectReason::Success, properties: Properties::new() }
     }
 
-    /// The Server refuses; Session Present is 0 ([MQTT-3.2.2-6]).
+    /// Creates the CONNACK of a Server that refuses; Session Present is 0 ([MQTT-3.2.2-6]).
     #[must_use]
     pub const fn refused(reason: ConnectReason) -> Self {
         Self { session_present: false, reason, properties: Properties::new() }
     }
 
-    /// With one property more.
+    /// Adds a property.
     #[must_use]
     pub fn with<T: AllowedIn<Self>>(mut self, property: T) -> Self {
         self.properties = self.properties.with(property);

@@ -1,4 +1,4 @@
-//! CONNECT (§3.1), with the Will that it carries (§3.1.2.5, §3.1.3.2 to §3.1.3.4).
+//! CONNECT (§3.1) and its Will (§3.1.2.5, §3.1.3.2 to §3.1.3.4).
 
 use bytes::{BufMut, Bytes};
 
@@ -17,7 +17,7 @@ use crate::topic::TopicName;
 use crate::version::Version;
 use crate::write::{put_properties, put_sized};
 
-/// CONNECT: the Client asks for a Network Connection to be accepted (§3.1).
+/// CONNECT: the Client requests a connection to the Server (§3.1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Connect {
@@ -39,7 +39,7 @@ pub struct Connect {
     pub properties: Properties<Self>,
 }
 
-/// What the Server publishes when the Network Connection ends in an abnormal way (§3.1.2.5).
+/// The message that the Server publishes when the Network Connection ends abnormally (§3.1.2.5).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Will {
@@ -56,7 +56,7 @@ pub struct Will {
 }
 
 impl Connect {
-    /// A CONNECT with Clean Start, a Keep Alive of 60 seconds and nothing else.
+    /// Creates a CONNECT with Clean Start and a Keep Alive of 60 seconds.
     #[must_use]
     pub const fn new(version: Version, client_id: Utf8String) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Connect {
         }
     }
 
-    /// With one property more.
+    /// Adds a property.
     #[must_use]
     pub fn with<T: AllowedIn<Self>>(mut self, property: T) -> Self {
         self.properties = self.properties.with(property);
@@ -84,7 +84,7 @@ impl Connect {
     }
 }
 
-/// A CONNECT that borrows from the bytes that it came in, as fully checked as the owned one.
+/// A CONNECT borrowed from the bytes it was decoded from, checked like the owned one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectRef<'a> {
     /// Protocol Name and Protocol Version (§3.1.2.1, §3.1.2.2).
@@ -106,7 +106,7 @@ pub struct ConnectRef<'a> {
 }
 
 impl<'a> ConnectRef<'a> {
-    /// Leaves `reader` with the version to answer in, also on failure.
+    /// Sets the version to answer in on `reader`, also on failure.
     #[inline]
     pub(crate) fn read(reader: &mut Reader<'a>) -> Read<Self> {
         let version = read_version(reader)?;
@@ -148,7 +148,7 @@ impl<'a> ConnectRef<'a> {
         })
     }
 
-    /// The same packet in buffers of its own.
+    /// Copies the packet into its own buffers.
     #[must_use]
     pub fn to_connect(&self) -> Connect {
         self.own(Bytes::copy_from_slice)
@@ -170,7 +170,7 @@ impl<'a> ConnectRef<'a> {
     }
 }
 
-/// A Will that borrows from its CONNECT.
+/// A Will borrowed from its CONNECT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WillRef<'a> {
     /// Will Topic (§3.1.3.3).
@@ -222,13 +222,15 @@ impl<'a> WillRef<'a> {
 }
 
 impl Reader<'_> {
-    /// 3.1 lets User Name and Password be missing at the end although their flags are set: the Remaining Length decides.
+    /// In 3.1 User Name and Password may be missing at the end although their flags are set: the
+    /// Remaining Length decides.
     fn may_be_missing(&self) -> bool {
         self.version == Version::V3_1 && self.is_at_end()
     }
 }
 
-/// Protocol Name and Protocol Version. On failure `reader` is left with the version to answer in.
+/// Reads Protocol Name and Protocol Version. On failure it sets the version to answer in on
+/// `reader`.
 fn read_version(reader: &mut Reader<'_>) -> Read<Version> {
     reader.version = Version::V3_1_1;
     let name_at = reader.at();
@@ -334,19 +336,19 @@ fn check_client_id(client_id: &[u8], version: Version, clean_start: bool) -> Res
     }
 }
 
-/// The number of code points of UTF-8: each has one byte that does not continue another.
+/// Counts the code points of UTF-8 text: each has exactly one byte that is not a continuation byte.
 fn characters(text: &[u8]) -> usize {
     text.iter().filter(|&&byte| byte & 0xC0 != 0x80).count()
 }
 
 impl Will {
-    /// A Will of QoS 0, not retained, without properties.
+    /// Creates a Will of QoS 0, not retained, without properties.
     #[must_use]
     pub const fn new(topic: TopicName, payload: BinaryData) -> Self {
         Self { topic, payload, qos: QoS::AtMostOnce, retain: false, properties: Properties::new() }
     }
 
-    /// With one property more.
+    /// Adds a property.
     #[must_use]
     pub fn with<T: AllowedIn<Self>>(mut self, property: T) -> Self {
         self.properties = self.properties.with(property);

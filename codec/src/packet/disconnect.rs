@@ -11,7 +11,7 @@ use crate::reason::DisconnectReason;
 use crate::version::{Role, Version};
 use crate::write::put_properties;
 
-/// DISCONNECT: the last packet of its sender (§3.14); of the Client only before 5.0.
+/// DISCONNECT: the last packet of its sender (§3.14). Before 5.0 only the Client sends it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Disconnect {
@@ -22,19 +22,19 @@ pub struct Disconnect {
 }
 
 impl Disconnect {
-    /// Without properties.
+    /// Creates a DISCONNECT without properties.
     #[must_use]
     pub const fn new(reason: DisconnectReason) -> Self {
         Self { reason, properties: Properties::new() }
     }
 
-    /// Normal disconnection, without properties.
+    /// Creates a DISCONNECT for a normal disconnection, without properties.
     #[must_use]
     pub const fn normal() -> Self {
         Self::new(DisconnectReason::NormalDisconnection)
     }
 
-    /// With one property more.
+    /// Adds a property.
     #[must_use]
     pub fn with<T: AllowedIn<Self>>(mut self, property: T) -> Self {
         self.properties = self.properties.with(property);

@@ -1,4 +1,4 @@
-//! Writing packets: the size is computed first, the buffer grows once, the bytes go in front to back.
+//! Encodes packets: computes the size, grows the buffer once, and writes the bytes in order.
 
 use bytes::{BufMut, BytesMut};
 
@@ -7,9 +7,9 @@ use crate::error::EncodeError;
 use crate::version::Version;
 use crate::write::{checked_length, put_variable, variable_length};
 
-/// What can be written to the wire: every packet, alone or as a [`Packet`](super::Packet).
+/// A type that can be encoded: every packet type, and [`Packet`](super::Packet).
 pub trait Encode {
-    /// The number of bytes of the whole packet, fixed header included.
+    /// The size of the whole packet in bytes, including the fixed header.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
@@ -18,18 +18,19 @@ pub trait Encode {
     /// Appends the packet to `out`, which grows at most once.
     ///
     /// # Errors
-    /// If the packet has no encoding in this version, or would break a rule; `out` is then unchanged.
+    /// If the packet has no encoding in this version, or would break a rule; `out` is then
+    /// unchanged.
     fn encode(&self, version: Version, out: &mut BytesMut) -> Result<(), EncodeError>;
 
-    /// Appends the packet even if its fields break a rule together, as a test of a receiver wants; what the version has
-    /// no place for is left out.
+    /// Appends the packet even if a combination of its fields breaks a rule, for tests of a
+    /// receiver. Fields that do not exist in the version are omitted.
     ///
     /// # Errors
-    /// [`EncodeError::TooLarge`], and codes or packets that the version has no byte for.
+    /// [`EncodeError::TooLarge`], and codes or packets that do not exist in the version.
     fn encode_unchecked(&self, version: Version, out: &mut BytesMut) -> Result<(), EncodeError>;
 }
 
-/// What follows a fixed header.
+/// The part of a packet after the fixed header.
 pub(crate) trait Body {
     const TYPE: PacketType;
 
@@ -39,23 +40,25 @@ pub(crate) trait Body {
         Self::TYPE.first_byte()
     }
 
-    /// What the types leave open: rules over several fields, and what this version lacks.
+    /// Checks the rules that the types cannot express: rules over several fields, and fields that
+    /// this version lacks.
     fn check(&self, version: Version) -> Result<(), EncodeError>;
 
     /// The Remaining Length.
     fn length(&self, version: Version) -> Result<usize, EncodeError>;
 
-    /// Fills `out`, which has as many bytes as `length` says, from the front.
+    /// Fills `out`, which is exactly [`length`](Self::length) bytes long.
     fn write(&self, version: Version, out: &mut &mut [u8]);
 
-    /// Appends the whole packet, `length` being its Remaining Length.
+    /// Appends the whole packet; `length` is its Remaining Length.
     #[inline]
     fn append(&self, version: Version, length: usize, out: &mut BytesMut) {
         append(self, version, length, out);
     }
 }
 
-/// Writing into bytes that are there is faster than to append field by field, each with a look at the capacity.
+/// Appends the packet. Writing into existing bytes is faster than appending each field, which
+/// checks the capacity every time.
 #[inline]
 pub(super) fn append<T: Body + ?Sized>(packet: &T, version: Version, length: usize, out: &mut BytesMut) {
     let from = out.len();
@@ -64,7 +67,7 @@ pub(super) fn append<T: Body + ?Sized>(packet: &T, version: Version, length: usi
     room.put_u8(packet.first_byte());
     put_variable(&mut room, length);
     packet.write(version, &mut room);
-    debug_assert!(room.is_empty(), "{} is shorter than it said", T::TYPE);
+    debug_assert!(room.is_empty(), "{} is shorter than its computed length", T::TYPE);
 }
 
 impl<T: Body> Encode for T {

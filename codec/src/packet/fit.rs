@@ -1,15 +1,16 @@
-//! What is left of a 5.0 packet for a peer that speaks 3.1 or 3.1.1.
+//! Converts 5.0 packets for peers that use 3.1 or 3.1.1.
 
 use super::{Packet, PubAck, PubComp, PubRec, PubRel};
 use crate::reason::{ConnectReason, DisconnectReason, SubAckReason};
 use crate::version::Version;
 
 impl Packet {
-    /// The packet as a peer of `version` can be told: without Properties, with the nearest Connect Return code and SUBACK
-    /// return code; `None` where there is nothing to tell (AUTH; a failing PUBACK or PUBREC, for which 3.1.1 has only
-    /// success or a close; a DISCONNECT with a code; a PUBLISH by Topic Alias alone).
+    /// Reduces the packet to what `version` can express: it drops Properties and uses the nearest
+    /// Connect Return code and SUBACK return code. Returns `None` if there is no equivalent: for
+    /// AUTH, for a PUBACK or PUBREC that reports a failure (3.1.1 can only succeed or close), for a
+    /// DISCONNECT with a Reason Code, and for a PUBLISH with only a Topic Alias.
     ///
-    /// A CONNECT stays as it is: it says its own version.
+    /// A CONNECT is returned unchanged: it carries its own version.
     #[must_use]
     pub fn fitted_to(mut self, version: Version) -> Option<Self> {
         if version.is_5() {
@@ -79,7 +80,7 @@ impl Packet {
     }
 }
 
-/// The Connect Reason Code nearest to it that has a Connect Return code (3.1.1 §3.2.2.3).
+/// The nearest Connect Reason Code that has a Connect Return code (3.1.1 §3.2.2.3).
 const fn nearest(reason: ConnectReason) -> ConnectReason {
     use ConnectReason as R;
     match reason {

@@ -1,4 +1,4 @@
-//! Control Packet types, their reserved flags and who may send them (§2.1.2, §2.1.3).
+//! Control Packet types, their reserved flags and their permitted senders (§2.1.2, §2.1.3).
 
 use std::fmt;
 
@@ -61,7 +61,7 @@ impl PacketType {
         Self::Auth,
     ];
 
-    /// The type in the upper half of a packet's first byte; `None` for 0.
+    /// The type in the upper four bits of a packet's first byte; `None` for 0.
     #[inline]
     #[must_use]
     pub const fn of_first_byte(byte: u8) -> Option<Self> {
@@ -85,7 +85,7 @@ impl PacketType {
         })
     }
 
-    /// The flags in the lower half of the first byte, of all types but PUBLISH (§2.1.3).
+    /// The flags in the lower four bits of the first byte, for all types except PUBLISH (§2.1.3).
     #[inline]
     #[must_use]
     pub const fn reserved_flags(self) -> u8 {
@@ -95,14 +95,14 @@ impl PacketType {
         }
     }
 
-    /// The first byte of a packet of this type; a PUBLISH has its own flags.
+    /// The first byte of a packet of this type, without the flags of PUBLISH.
     #[inline]
     #[must_use]
     pub const fn first_byte(self) -> u8 {
         (self as u8) << 4 | self.reserved_flags()
     }
 
-    /// Whether this end may send it (§2.1.2).
+    /// Whether `sender` may send it (§2.1.2).
     #[inline]
     #[must_use]
     pub const fn may_be_sent_by(self, sender: Role, version: Version) -> bool {

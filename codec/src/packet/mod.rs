@@ -1,4 +1,4 @@
-//! The 15 Control Packets (§3), one file for each family: what they hold, how they are read and written.
+//! The 15 Control Packets (§3), one file for each family: fields, decoding and encoding.
 
 mod acknowledge;
 mod auth;
@@ -91,7 +91,7 @@ impl From<Connect> for Packet {
     }
 }
 
-/// Calls `$use` with the packet inside, `$ping` for the two that hold nothing.
+/// Evaluates `$use` with the inner packet, or `$empty` for the two packets without fields.
 macro_rules! each {
     ($packet:expr, $inner:ident => $use:expr, $ping:ident => $empty:expr) => {
         match $packet {
@@ -121,7 +121,7 @@ macro_rules! each {
 }
 
 impl Packet {
-    /// Its type.
+    /// The packet's type.
     #[must_use]
     pub const fn packet_type(&self) -> PacketType {
         match self {
@@ -143,7 +143,7 @@ impl Packet {
         }
     }
 
-    /// Its Packet Identifier, if it has one (§2.2.1).
+    /// The packet's Packet Identifier, if it has one (§2.2.1).
     #[must_use]
     pub const fn packet_identifier(&self) -> Option<PacketIdentifier> {
         match self {
@@ -160,7 +160,7 @@ impl Packet {
         }
     }
 
-    /// Its Reason Code, if it has exactly one (§2.4).
+    /// The packet's Reason Code, if it has exactly one (§2.4).
     #[must_use]
     pub fn reason(&self) -> Option<ReasonCode> {
         Some(match self {
@@ -175,9 +175,10 @@ impl Packet {
         })
     }
 
-    /// The number of bytes of the whole packet, fixed header included: what is held against Maximum Packet Size.
+    /// The size of the whole packet in bytes, including the fixed header: the size that Maximum
+    /// Packet Size limits.
     ///
-    /// CONNECT has its own version; for all others it is that of the Network Connection.
+    /// `version` is the version of the Network Connection; a CONNECT uses its own.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
@@ -187,7 +188,7 @@ impl Packet {
 
     /// Appends the packet to `out`, which grows at most once.
     ///
-    /// CONNECT has its own version; for all others it is that of the Network Connection.
+    /// `version` is the version of the Network Connection; a CONNECT uses its own.
     ///
     /// # Errors
     /// If the packet has no encoding in this version; `out` is then unchanged.
@@ -195,7 +196,8 @@ impl Packet {
         Encode::encode(self, version, out)
     }
 
-    /// Reads what follows the fixed header. `source` is the whole packet, of which `reader` has read the fixed header.
+    /// Reads the part after the fixed header. `source` is the whole packet; `reader` has read its
+    /// fixed header.
     pub(crate) fn read(packet: PacketType, flags: u8, reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
         Ok(match packet {
             PacketType::Connect => Self::Connect(Connect::read(reader, source)?),
@@ -225,8 +227,9 @@ impl Packet {
         })
     }
 
-    /// Reads what follows the fixed header of a packet that has no room for Properties, strings or a payload, and so needs
-    /// no buffer: the acknowledgements and pings that come most often after PUBLISH. `None` for any other.
+    /// Reads a packet that is too short for Properties, strings or a payload and therefore needs no
+    /// buffer: acknowledgements and pings, the most frequent packets after PUBLISH. Returns `None`
+    /// for any other packet.
     #[inline(always)]
     pub(crate) fn read_bare(packet: PacketType, reader: &mut Reader<'_>) -> Read<Option<Self>> {
         macro_rules! acknowledgement {

@@ -16,13 +16,13 @@ use crate::topic::TopicName;
 use crate::version::Version;
 use crate::write::{put_properties, put_sized, put_variable, variable_length};
 
-/// PUBLISH: an Application Message on its way (§3.3).
+/// PUBLISH: transports an Application Message (§3.3).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Publish {
-    /// Topic Name (§3.3.2.1); `None` is the zero-length one that goes with a Topic Alias.
+    /// Topic Name (§3.3.2.1); `None` is the zero-length Topic Name that accompanies a Topic Alias.
     pub topic: Option<TopicName>,
-    /// QoS level with what it needs (§3.3.1.1, §3.3.1.2, §3.3.2.2).
+    /// QoS level, with DUP and Packet Identifier (§3.3.1.1, §3.3.1.2, §3.3.2.2).
     pub delivery: Delivery,
     /// RETAIN (§3.3.1.3).
     pub retain: bool,
@@ -32,7 +32,8 @@ pub struct Publish {
     pub payload: Bytes,
 }
 
-/// How a PUBLISH is delivered: DUP and Packet Identifier exist with QoS 1 and 2 only ([MQTT-3.3.1-2], [MQTT-2.2.1-2]).
+/// How a PUBLISH is delivered. DUP and Packet Identifier exist only with QoS 1 and 2
+/// ([MQTT-3.3.1-2], [MQTT-2.2.1-2]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Delivery {
@@ -56,7 +57,7 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// The QoS and DUP in the first byte of a PUBLISH.
+    /// Checks QoS and DUP in the first byte of a PUBLISH.
     pub(crate) const fn check_flags(flags: u8) -> Result<(), Misdeed> {
         match (flags >> QOS_SHIFT & 0b11, flags & DUP != 0) {
             // [MQTT-3.3.1-4]
@@ -88,7 +89,7 @@ impl Delivery {
         }
     }
 
-    /// DUP: an earlier attempt may have been made.
+    /// DUP: the packet may have been sent before.
     #[inline]
     #[must_use]
     pub const fn dup(self) -> bool {
@@ -98,7 +99,7 @@ impl Delivery {
         }
     }
 
-    /// The same with DUP set or not; QoS 0 has none.
+    /// Sets or clears DUP; no effect with QoS 0.
     #[must_use]
     pub const fn with_dup(self, dup: bool) -> Self {
         match self {
@@ -110,7 +111,7 @@ impl Delivery {
 }
 
 impl Publish {
-    /// A PUBLISH of QoS 0, not retained, without properties.
+    /// Creates a PUBLISH of QoS 0, not retained, without properties.
     #[must_use]
     pub fn new(topic: TopicName, payload: impl Into<Bytes>) -> Self {
         Self {
@@ -122,35 +123,35 @@ impl Publish {
         }
     }
 
-    /// A first attempt at QoS 1.
+    /// Sets QoS 1, with DUP 0.
     #[must_use]
     pub const fn at_least_once(mut self, id: PacketIdentifier) -> Self {
         self.delivery = Delivery::AtLeastOnce { id, dup: false };
         self
     }
 
-    /// A first attempt at QoS 2.
+    /// Sets QoS 2, with DUP 0.
     #[must_use]
     pub const fn exactly_once(mut self, id: PacketIdentifier) -> Self {
         self.delivery = Delivery::ExactlyOnce { id, dup: false };
         self
     }
 
-    /// With RETAIN set.
+    /// Sets RETAIN.
     #[must_use]
     pub const fn retained(mut self) -> Self {
         self.retain = true;
         self
     }
 
-    /// With one property more.
+    /// Adds a property.
     #[must_use]
     pub fn with<T: AllowedIn<Self>>(mut self, property: T) -> Self {
         self.properties = self.properties.with(property);
         self
     }
 
-    /// The same packet in buffers of its own, for keeping it longer than the bytes that it came in.
+    /// Copies the packet into its own buffers, so that the receive buffer can be freed.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self {
@@ -163,12 +164,12 @@ impl Publish {
     }
 }
 
-/// A PUBLISH that borrows from the bytes that it came in, as fully checked as the owned one.
+/// A PUBLISH borrowed from the bytes it was decoded from, checked like the owned one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublishRef<'a> {
-    /// Topic Name (§3.3.2.1); zero-length with a Topic Alias only.
+    /// Topic Name (§3.3.2.1); zero-length only with a Topic Alias.
     pub topic: Utf8Ref<'a>,
-    /// QoS level with what it needs.
+    /// QoS level, with DUP and Packet Identifier.
     pub delivery: Delivery,
     /// RETAIN (§3.3.1.3).
     pub retain: bool,
@@ -183,7 +184,7 @@ const QOS_SHIFT: u32 = 1;
 const DUP: u8 = 1 << 3;
 
 impl<'a> PublishRef<'a> {
-    /// `flags` is the first byte of the packet, which has been checked.
+    /// `flags` is the packet's first byte, already checked.
     #[inline(always)]
     pub(crate) fn read(flags: u8, reader: &mut Reader<'a>) -> Read<Self> {
         let topic_at = reader.at();
@@ -215,7 +216,7 @@ impl<'a> PublishRef<'a> {
         Ok(Self { topic, delivery, retain: flags & RETAIN != 0, properties, payload })
     }
 
-    /// The same packet in buffers of its own.
+    /// Copies the packet into its own buffers.
     #[must_use]
     pub fn to_publish(&self) -> Publish {
         let copy = Bytes::copy_from_slice;
@@ -231,7 +232,8 @@ impl<'a> PublishRef<'a> {
         }
     }
 
-    /// Where its parts stand in the packet, whose fixed header takes `header` bytes: all that is needed to own it.
+    /// The positions of the fields in the packet, from which the owned packet is built. `header` is
+    /// the length of the fixed header.
     #[inline]
     pub(crate) const fn parts(&self, header: usize) -> Parts {
         let id = if self.delivery.packet_identifier().is_some() { 2 } else { 0 };
@@ -257,7 +259,7 @@ fn check_payload_format(reader: &Reader<'_>, properties: PropertiesRef<'_, Publi
     }
 }
 
-/// A checked PUBLISH without its bytes.
+/// The field positions of a checked PUBLISH.
 pub(crate) struct Parts {
     topic_at: usize,
     topic: usize,
@@ -269,7 +271,8 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// The packet, its parts slices of `frame`, which becomes the payload: one reference less to count.
+    /// Builds the packet from slices of `frame`. `frame` itself becomes the payload, which saves
+    /// one reference count.
     #[inline(always)]
     pub(crate) fn into_publish(self, mut frame: Bytes) -> Publish {
         let topic = (self.topic > 0)
@@ -343,7 +346,8 @@ impl Body for Publish {
         out.put_slice(&self.payload);
     }
 
-    /// A payload is too long to write zeros under it first, and the few fields before it go in few pieces.
+    /// Appends fields instead of filling zeroed bytes: zeroing the payload first would be slow, and
+    /// the few fields before it need few appends.
     #[inline]
     fn append(&self, version: Version, length: usize, out: &mut BytesMut) {
         out.reserve(1 + variable_length(length) + length);

@@ -78,7 +78,7 @@ const RETAIN_AS_PUBLISHED: u8 = 1 << 3;
 const RETAIN_HANDLING_SHIFT: u32 = 4;
 
 impl Subscription {
-    /// With all other options at 0.
+    /// Creates a subscription with all other options at 0.
     #[must_use]
     pub const fn new(filter: TopicFilter, qos: QoS) -> Self {
         Self {
@@ -118,7 +118,7 @@ impl From<(TopicFilter, QoS)> for Subscription {
     }
 }
 
-/// A Topic Filter of SUBSCRIBE or UNSUBSCRIBE.
+/// Reads a Topic Filter of SUBSCRIBE or UNSUBSCRIBE.
 #[inline]
 pub(super) fn read_filter<'a>(reader: &mut Reader<'a>) -> Read<Utf8Ref<'a>> {
     // [MQTT-3.8.3-1] [MQTT-3.10.3-1]
@@ -129,9 +129,9 @@ pub(super) fn read_filter<'a>(reader: &mut Reader<'a>) -> Read<Utf8Ref<'a>> {
     }
 }
 
-/// How many Topic Filters, each with `options` bytes behind it, there are in a payload if its lengths add up.
+/// Counts the Topic Filters in a payload by their lengths; each is followed by `options` bytes.
 ///
-/// A list made for as many need not grow, and can hold no more than the bytes that came.
+/// A list with this capacity need not grow, and its size is bounded by the received bytes.
 #[inline]
 pub(super) fn count(mut payload: &[u8], options: usize) -> usize {
     let mut filters = 0;
@@ -143,7 +143,7 @@ pub(super) fn count(mut payload: &[u8], options: usize) -> usize {
     filters
 }
 
-/// A filter made for 3.1.1 may be none in 5.0: `$share` has a meaning there.
+/// A Topic Filter of 3.1.1 can be invalid in 5.0, where `$share` has a meaning.
 pub(super) fn check_for(filter: &TopicFilter, version: Version) -> Result<(), EncodeError> {
     if version.is_5() && filter.is_shared() {
         check_filter(filter.as_bytes(), version).map_err(|(kind, _)| kind)?;
@@ -152,19 +152,20 @@ pub(super) fn check_for(filter: &TopicFilter, version: Version) -> Result<(), En
 }
 
 impl Subscribe {
-    /// Without properties.
+    /// Creates a SUBSCRIBE without properties.
     pub fn new(id: PacketIdentifier, subscriptions: impl Into<NonEmpty<Subscription>>) -> Self {
         Self { id, properties: Properties::new(), subscriptions: subscriptions.into() }
     }
 
-    /// With one property more.
+    /// Adds a property.
     #[must_use]
     pub fn with<T: AllowedIn<Self>>(mut self, property: T) -> Self {
         self.properties = self.properties.with(property);
         self
     }
 
-    /// Owned as it is checked: one pass less than to own what [`SubscribeRef`] has checked.
+    /// Builds the owned packet while checking, which saves a pass compared to converting a
+    /// [`SubscribeRef`].
     #[inline]
     pub(crate) fn read(reader: &mut Reader<'_>, source: &Bytes) -> Read<Self> {
         let (id, properties) = SubscribeRef::read_head(reader)?;
@@ -181,7 +182,7 @@ impl Subscribe {
     }
 }
 
-/// A SUBSCRIBE that borrows from the bytes that it came in, as fully checked as the owned one.
+/// A SUBSCRIBE borrowed from the bytes it was decoded from, checked like the owned one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubscribeRef<'a> {
     /// Packet Identifier (§3.8.2).
@@ -218,7 +219,7 @@ impl<'a> SubscribeRef<'a> {
         Ok(Self { id, properties, subscriptions })
     }
 
-    /// The same packet in buffers of its own.
+    /// Copies the packet into its own buffers.
     #[must_use]
     pub fn to_subscribe(&self) -> Subscribe {
         let subscriptions =
@@ -240,7 +241,7 @@ pub struct SubscriptionsRef<'a> {
 }
 
 impl<'a> SubscriptionsRef<'a> {
-    /// All of them, in the order of the packet.
+    /// All subscriptions, in packet order.
     pub fn iter(&self) -> impl Iterator<Item = SubscriptionRef<'a>> + use<'a> {
         let (mut raw, version) = (self.raw, self.version);
         std::iter::from_fn(move || {
@@ -252,7 +253,7 @@ impl<'a> SubscriptionsRef<'a> {
         })
     }
 
-    /// How many there are, 1 at least.
+    /// The number of subscriptions, at least 1.
     #[expect(clippy::len_without_is_empty, reason = "never empty")]
     #[inline]
     #[must_use]
@@ -267,7 +268,7 @@ impl fmt::Debug for SubscriptionsRef<'_> {
     }
 }
 
-/// A Topic Filter with Subscription Options that borrows from its SUBSCRIBE.
+/// A Topic Filter with Subscription Options, borrowed from its SUBSCRIBE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubscriptionRef<'a> {
     /// Topic Filter.
@@ -312,7 +313,7 @@ impl<'a> SubscriptionRef<'a> {
         Ok(subscription)
     }
 
-    /// By the Subscription Options whose reserved bits have been looked at.
+    /// Parses Subscription Options whose reserved bits have been checked.
     #[inline]
     fn of(filter: Utf8Ref<'a>, options: u8) -> Result<Self, Misdeed> {
         let qos = QoS::try_from(options & 0b11).map_err(|_| Misdeed::SubscriptionQoSInvalid)?;
@@ -383,12 +384,12 @@ pub struct SubAck {
 }
 
 impl SubAck {
-    /// Without properties.
+    /// Creates a SUBACK without properties.
     pub fn new(id: PacketIdentifier, reasons: impl Into<NonEmpty<SubAckReason>>) -> Self {
         Self { id, properties: Properties::new(), reasons: reasons.into() }
     }
 
-    /// With one property more.
+    /// Adds a property.
     #[must_use]
     pub fn with<T: AllowedIn<Self>>(mut self, property: T) -> Self {
         self.properties = self.properties.with(property);

@@ -28,12 +28,12 @@ pub struct Unsubscribe {
 }
 
 impl Unsubscribe {
-    /// Without properties.
+    /// Creates an UNSUBSCRIBE without properties.
     pub fn new(id: PacketIdentifier, filters: impl Into<NonEmpty<TopicFilter>>) -> Self {
         Self { id, properties: Properties::new(), filters: filters.into() }
     }
 
-    /// With one property more.
+    /// Adds a property.
     #[must_use]
     pub fn with<T: AllowedIn<Self>>(mut self, property: T) -> Self {
         self.properties = self.properties.with(property);
@@ -97,13 +97,13 @@ pub struct UnsubAck {
 }
 
 impl UnsubAck {
-    /// Without properties.
+    /// Creates an UNSUBACK without properties.
     #[must_use]
     pub fn new(id: PacketIdentifier, reasons: impl Into<Vec<UnsubAckReason>>) -> Self {
         Self { id, properties: Properties::new(), reasons: reasons.into() }
     }
 
-    /// With one property more.
+    /// Adds a property.
     #[must_use]
     pub fn with<T: AllowedIn<Self>>(mut self, property: T) -> Self {
         self.properties = self.properties.with(property);

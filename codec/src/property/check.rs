@@ -1,4 +1,4 @@
-//! Reading Properties (§2.2.2): one pass that refuses all that is wrong with them and copies nothing.
+//! Reads Properties (§2.2.2): one pass checks them completely, without copying.
 
 use super::{PropertyIdentifier, sealed::Place};
 use crate::misdeed::Misdeed;
@@ -11,7 +11,7 @@ use crate::version::Role;
 pub(crate) struct Checked<'a> {
     /// Their bytes, without the Property Length.
     pub(crate) raw: &'a [u8],
-    /// Bit n: the property with identifier n is there.
+    /// Bit n: the property with identifier n is present.
     seen: u64,
 }
 
@@ -22,13 +22,14 @@ impl Checked<'_> {
     }
 }
 
-/// Property Length and Properties of `P`; a packet that ends here has none (the short forms of §3.4.2.2.1, §3.14.2.2.1).
+/// Reads Property Length and Properties of `P`. A packet that ends here has none (the short forms
+/// of §3.4.2.2.1, §3.14.2.2.1).
 #[inline]
 pub(crate) fn read_properties_or_end<'a, P: Place>(reader: &mut Reader<'a>) -> Read<Checked<'a>> {
     if reader.is_at_end() { Ok(Checked::default()) } else { read_properties::<P>(reader) }
 }
 
-/// Property Length and Properties of `P`.
+/// Reads Property Length and Properties of `P`.
 #[inline]
 pub(crate) fn read_properties<'a, P: Place>(reader: &mut Reader<'a>) -> Read<Checked<'a>> {
     let at = reader.at();
@@ -78,7 +79,7 @@ fn read_identifier(properties: &mut Reader<'_>) -> Read<PropertyIdentifier> {
     }
 }
 
-/// Properties that one end only may send in a packet that both may send.
+/// Checks properties that only one end may send, in packets that both may send.
 #[inline]
 fn check_sender(properties: &Reader<'_>, identifier: PropertyIdentifier, place: u16, at: usize) -> Read<()> {
     match (identifier, properties.sender) {

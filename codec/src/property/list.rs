@@ -1,7 +1,8 @@
-//! The Properties of one packet, kept as the bytes of the wire.
+//! The Properties of one packet, stored as encoded bytes.
 //!
-//! The bytes are canonical (every checked encoding of a property is the only one), so equality of bytes is equality of
-//! lists, order included. Decoding takes a slice of the packet and encoding copies it.
+//! The bytes are canonical (a checked property has exactly one encoding), so lists are equal if and
+//! only if their bytes are equal, including the order. Decoding takes a slice of the packet;
+//! encoding copies it.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -18,9 +19,9 @@ use crate::misdeed::Misdeed;
 use crate::text::Utf8String;
 use crate::write::variable_length;
 
-/// The Properties of a `P`, in the order in which they were given (§2.2.2).
+/// The Properties of a `P`, in the order in which they were added (§2.2.2).
 ///
-/// A property that `P` does not allow does not compile:
+/// A property that `P` does not allow is a compile error:
 ///
 /// ```compile_fail
 /// use mqttspec_codec::{Connect, Properties, TopicAlias};
@@ -28,7 +29,8 @@ use crate::write::variable_length;
 /// properties.set(TopicAlias(std::num::NonZeroU16::MIN)); // only PUBLISH has a Topic Alias
 /// ```
 pub struct Properties<P> {
-    /// `None` for none, so that a packet without properties has nothing to count or to free.
+    /// `None` if empty, so that a packet without properties has no reference count and nothing to
+    /// free.
     encoded: Option<Bytes>,
     packet: PhantomData<fn() -> P>,
 }
@@ -40,21 +42,22 @@ impl<P> Properties<P> {
         Self { encoded: None, packet: PhantomData }
     }
 
-    /// Whether there is none.
+    /// Whether the list is empty.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.encoded.is_none()
     }
 
-    /// Their bytes on the wire, without the Property Length.
+    /// The encoded bytes, without the Property Length.
     #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.encoded.as_deref().unwrap_or_default()
     }
 
-    /// The number of bytes of Property Length and properties; [MQTT-2.2.2-1] also without any.
+    /// The encoded length, including the Property Length, which is present even if the list is
+    /// empty ([MQTT-2.2.2-1]).
     #[inline]
     pub(crate) fn encoded_len(&self) -> usize {
         let length = self.as_bytes().len();
@@ -66,7 +69,7 @@ impl<P> Properties<P> {
         Self { encoded: Some(encoded).filter(|encoded| !encoded.is_empty()), packet: PhantomData }
     }
 
-    /// The part of `source` that `raw` is.
+    /// Wraps `raw`, a subslice of `source`.
     #[inline]
     pub(crate) fn share(source: &Bytes, raw: &[u8]) -> Self {
         let encoded = if raw.is_empty() { None } else { Some(source.slice_ref(raw)) };
@@ -81,12 +84,12 @@ impl<P> Properties<P> {
         *self = Self::from_checked(encoded.into());
     }
 
-    /// Removes all.
+    /// Removes all properties.
     pub fn clear(&mut self) {
         self.encoded = None;
     }
 
-    /// The same properties in a buffer of their own.
+    /// Copies the properties into their own buffer.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self::from_checked(Bytes::copy_from_slice(self.as_bytes()))
@@ -103,7 +106,7 @@ impl<P> Properties<P> {
         })
     }
 
-    /// The bytes without the properties of this identifier, ready for more.
+    /// The encoded bytes without the properties of this identifier, as a growable buffer.
     fn without(&mut self, identifier: PropertyIdentifier) -> Vec<u8> {
         if !Walk(self.as_bytes()).any(|(found, _)| found == identifier) {
             return self.take();
@@ -120,9 +123,9 @@ impl<P> Properties<P> {
 }
 
 impl<P: HasProperties> Properties<P> {
-    /// The value of this property, if it is there; the first one of those that may repeat.
+    /// The value of this property, if present; the first value if the property is repeated.
     ///
-    /// Strings and Binary Data come as slices of the packet's buffer: nothing is copied.
+    /// Strings and Binary Data are slices of the packet's buffer; nothing is copied.
     #[must_use]
     pub fn get<T: AllowedIn<P>>(&self) -> Option<T> {
         self.values(T::IDENTIFIER).next()
@@ -133,13 +136,13 @@ impl<P: HasProperties> Properties<P> {
         self.values(T::IDENTIFIER)
     }
 
-    /// Whether the property is there.
+    /// Whether the property is present.
     #[must_use]
     pub fn contains<T: AllowedIn<P>>(&self) -> bool {
         Walk(self.as_bytes()).any(|(found, _)| found == T::IDENTIFIER)
     }
 
-    /// Puts the property at the end, in place of all that there were of it.
+    /// Removes earlier values of the property and appends this one.
     #[expect(clippy::needless_pass_by_value, reason = "so that a property can be written in place")]
     pub fn set<T: AllowedIn<P>>(&mut self, property: T) {
         let mut encoded = self.without(T::IDENTIFIER);
@@ -148,12 +151,12 @@ impl<P: HasProperties> Properties<P> {
         self.put(encoded);
     }
 
-    /// Adds a property that may repeat at the end.
+    /// Appends a property that may be repeated.
     pub fn push<T: RepeatableIn<P>>(&mut self, property: T) {
         self.extend([property]);
     }
 
-    /// Removes all that there are of this property; whether there was any.
+    /// Removes all values of this property. Returns whether there were any.
     pub fn remove<T: AllowedIn<P>>(&mut self) -> bool {
         let length = self.as_bytes().len();
         let kept = self.without(T::IDENTIFIER);
@@ -161,7 +164,7 @@ impl<P: HasProperties> Properties<P> {
         self.as_bytes().len() != length
     }
 
-    /// With one property more: in place of the one there was, or behind it if it may repeat.
+    /// Appends a property. It replaces an earlier value unless the property may be repeated.
     #[expect(clippy::needless_pass_by_value, reason = "so that a property can be written in place")]
     #[must_use]
     pub fn with<T: AllowedIn<P>>(mut self, property: T) -> Self {
@@ -172,7 +175,7 @@ impl<P: HasProperties> Properties<P> {
         self
     }
 
-    /// Adds any property at the end, checked now rather than by the compiler: for values that come from a text.
+    /// Appends any property, checked at run time: for values that are parsed from text.
     ///
     /// # Errors
     /// [`Misdeed::PropertyNotAllowed`] and [`Misdeed::PropertyRepeated`].
@@ -205,7 +208,7 @@ impl<P: HasProperties> Properties<P> {
         self.values(PropertyIdentifier::UserProperty).map(|UserProperty { name, value }| (name, value))
     }
 
-    /// The same, borrowed.
+    /// Borrows the properties.
     #[must_use]
     pub fn as_properties_ref(&self) -> PropertiesRef<'_, P> {
         PropertiesRef::from_checked(self.as_bytes())

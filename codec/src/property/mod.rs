@@ -1,8 +1,8 @@
-//! The 27 properties of 5.0 (§2.2.2.2), and in which packets each may stand.
+//! The 27 properties of 5.0 (§2.2.2.2), and the packets that each may appear in.
 //!
-//! One table gives the identifier, the name and the packets of every property; the rest of the module is derived from
-//! it: the enum of all, the [`AllowedIn`] marks that make a property in a wrong packet a compile error, and the masks
-//! that make it a decoding error.
+//! One table gives identifier, name and packets of every property. From it derive the enum of all
+//! properties, the [`AllowedIn`] traits, which make a property in a wrong packet a compile error,
+//! and the bit masks that make it a decoding error.
 
 mod check;
 mod list;
@@ -24,11 +24,11 @@ use crate::packet::{
 pub(crate) mod sealed {
     use super::Bytes;
 
-    /// A property's value on the wire.
+    /// The encoding of a property's value.
     pub trait Wire: Sized {
         /// Appends the value, without the identifier.
         fn write(&self, out: &mut Vec<u8>);
-        /// Reads the value that is all of `value`, a part of `source` that has been checked.
+        /// Reads `value`, a checked subslice of `source` that holds exactly one value.
         fn read(value: &[u8], source: &Bytes) -> Option<Self>;
     }
 
@@ -38,7 +38,7 @@ pub(crate) mod sealed {
     }
 }
 
-/// What has Properties: 13 packets and the Will.
+/// A type with Properties: 13 packets and the Will.
 pub trait HasProperties: sealed::Place {}
 
 /// One of the 27 properties.
@@ -47,13 +47,13 @@ pub trait PropertyValue: sealed::Wire + Into<Property> {
     const IDENTIFIER: PropertyIdentifier;
 }
 
-/// The property may stand in the Properties of `P` (§2.2.2.2).
+/// The property may appear in the Properties of `P` (§2.2.2.2).
 pub trait AllowedIn<P: HasProperties>: PropertyValue {
-    /// Whether it may stand there more than once.
+    /// Whether it may appear there more than once.
     const REPEATABLE: bool;
 }
 
-/// The property may stand in the Properties of `P` more than once.
+/// The property may appear in the Properties of `P` more than once.
 pub trait RepeatableIn<P: HasProperties>: AllowedIn<P> {}
 
 macro_rules! places {
@@ -100,12 +100,12 @@ macro_rules! properties {
                 match byte { $($id => Some(Self::$name),)* _ => None }
             }
 
-            /// The packets that it may stand in, as bits.
+            /// The packets that it may appear in, as bits.
             const fn places(self) -> u16 {
                 match self { $(Self::$name => 0 $(| <$packet as sealed::Place>::BIT)*,)* }
             }
 
-            /// The packets in which it may stand more than once, as bits.
+            /// The packets in which it may appear more than once, as bits.
             const fn places_repeatable(self) -> u16 {
                 match self {
                     $(Self::$name => 0 $(| if $repeat { <$packet as sealed::Place>::BIT } else { 0 })*,)*
@@ -191,13 +191,13 @@ properties! {
 }
 
 impl PropertyIdentifier {
-    /// Whether the property may stand in the Properties of `P`.
+    /// Whether the property may appear in the Properties of `P`.
     #[must_use]
     pub const fn is_allowed_in<P: HasProperties>(self) -> bool {
         self.places() & P::BIT != 0
     }
 
-    /// Whether it may stand there more than once.
+    /// Whether it may appear there more than once.
     #[must_use]
     pub const fn is_repeatable_in<P: HasProperties>(self) -> bool {
         self.places_repeatable() & P::BIT != 0

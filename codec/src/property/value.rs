@@ -1,4 +1,4 @@
-//! The properties as types: what each may hold is what it can hold.
+//! The properties as types. Each type holds exactly the values that the standard allows.
 
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -47,7 +47,8 @@ fn four_bytes(value: &[u8]) -> Option<u32> {
 numbers! {
     /// Message Expiry Interval, in seconds (§3.3.2.3.3, §3.1.3.2.4).
     MessageExpiryInterval(u32) u32::to_be_bytes, four_bytes;
-    /// Session Expiry Interval, in seconds; 0xFFFFFFFF never ends (§3.1.2.11.2, §3.2.2.3.2, §3.14.2.2.2).
+    /// Session Expiry Interval, in seconds; 0xFFFFFFFF does not expire (§3.1.2.11.2, §3.2.2.3.2,
+    /// §3.14.2.2.2).
     SessionExpiryInterval(u32) u32::to_be_bytes, four_bytes;
     /// Will Delay Interval, in seconds (§3.1.3.2.2).
     WillDelayInterval(u32) u32::to_be_bytes, four_bytes;
@@ -96,7 +97,7 @@ impl Wire for PayloadFormatIndicator {
     }
 }
 
-/// Maximum QoS (§3.2.2.3.4). QoS 2 is said by leaving the property out.
+/// Maximum QoS (§3.2.2.3.4). QoS 2 is expressed by omitting the property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum MaximumQoS {
@@ -107,7 +108,7 @@ pub enum MaximumQoS {
 }
 
 impl MaximumQoS {
-    /// `None` for QoS 2, which is said by leaving the property out.
+    /// `None` for QoS 2, which is expressed by omitting the property.
     #[must_use]
     pub const fn new(qos: QoS) -> Option<Self> {
         match qos {
@@ -239,11 +240,11 @@ sized! {
     ResponseInformation(Utf8String);
     /// Server Reference (§3.2.2.3.16, §3.14.2.2.5).
     ServerReference(Utf8String);
-    /// Reason String, for people (§3.2.2.3.9 and its like).
+    /// Reason String, for human readers (§3.2.2.3.9 and others).
     ReasonString(Utf8String);
 }
 
-/// User Property: a name and a value; neither need be unique (§3.3.2.3.7 and its like).
+/// User Property: a name and a value; neither need be unique (§3.3.2.3.7 and others).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct UserProperty {
@@ -260,7 +261,7 @@ impl UserProperty {
         Self { name, value }
     }
 
-    /// A User Property without an allocation.
+    /// Wraps a static name and value without an allocation.
     ///
     /// # Panics
     /// As [`Utf8String::from_static`].

@@ -1,4 +1,4 @@
-//! Properties as they stand on the wire, once checked: walking them needs no error and no copy.
+//! Checked Properties in their encoded form. Iteration neither fails nor copies.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -39,27 +39,27 @@ impl<'a, P: HasProperties> PropertiesRef<'a, P> {
         Self { raw, packet: PhantomData }
     }
 
-    /// The bytes on the wire, without the Property Length.
+    /// The encoded bytes, without the Property Length.
     #[inline]
     #[must_use]
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.raw
     }
 
-    /// Whether there is none.
+    /// Whether the list is empty.
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }
 
-    /// The same properties, `bytes` making a buffer of the bytes that they are.
+    /// Converts to owned properties; `bytes` turns the encoded bytes into a buffer.
     #[inline]
     pub(crate) fn own(&self, bytes: impl Fn(&[u8]) -> Bytes) -> Properties<P> {
         if self.is_empty() { Properties::new() } else { Properties::from_checked(bytes(self.raw)) }
     }
 
-    /// Whether a payload is declared to be UTF-8 text (§3.3.2.3.2, §3.1.3.2.3).
+    /// Whether the payload is declared as UTF-8 text (§3.3.2.3.2, §3.1.3.2.3).
     pub(crate) fn says_utf8(&self) -> bool {
         self.get(PropertyIdentifier::PayloadFormatIndicator) == Some(ValueRef::Byte(1))
     }
@@ -71,7 +71,7 @@ impl<'a, P: HasProperties> PropertiesRef<'a, P> {
         ValueRef::read(identifier, value)
     }
 
-    /// All properties, in the order of the packet.
+    /// All properties, in packet order.
     pub fn iter(&self) -> impl Iterator<Item = (PropertyIdentifier, ValueRef<'a>)> {
         Walk(self.raw)
             .filter_map(|(identifier, value)| Some((identifier, ValueRef::read(identifier, value)?)))
@@ -168,7 +168,7 @@ impl Kind {
         }
     }
 
-    /// Bytes that a value of this type takes at the beginning of `bytes`.
+    /// The length of the value of this type at the beginning of `bytes`.
     #[inline]
     fn length(self, bytes: &[u8]) -> Option<usize> {
         match self {
@@ -188,13 +188,14 @@ impl Kind {
     }
 }
 
-/// A Two Byte Integer and as many bytes as it says.
+/// The length of a Two Byte Integer length prefix and the bytes it announces.
 #[inline]
 fn sized_length(bytes: &[u8]) -> Option<usize> {
     bytes.first_chunk().map(|&length| 2 + usize::from(u16::from_be_bytes(length)))
 }
 
-/// Identifier and value of each property, in the order of the packet. The bytes have been checked.
+/// Iterates over identifier and value of each property, in packet order. The bytes have been
+/// checked.
 #[derive(Clone)]
 pub(super) struct Walk<'a>(pub(super) &'a [u8]);
 

@@ -1,8 +1,9 @@
-//! Wire bytes written by hand, and tables of them.
+//! A notation for wire bytes written by hand, and tables of such packets.
 //!
-//! The notation, so that no test needs the codec to make its input: hexadecimal bytes, `'text'`, `61*20` for a run,
-//! `{…}` for a part with its length as a Variable Byte Integer before it, `<…>` for one with a Two Byte Integer length,
-//! and `^` before the byte that offends.
+//! With this notation no test needs the codec to produce its input: hexadecimal bytes, `'text'`,
+//! `61*20` for a repeated byte, `{…}` for a part prefixed with its length as a Variable Byte
+//! Integer, `<…>` for a part prefixed with its length as a Two Byte Integer, and `^` before the
+//! offending byte.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod packets;
@@ -11,14 +12,14 @@ use std::path::PathBuf;
 
 use mqttspec_codec::{Role, Version};
 
-/// Bytes, and the offset that `^` marks.
+/// Bytes, and the offset marked with `^`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Wire {
     pub(crate) bytes: Vec<u8>,
     pub(crate) mark: Option<usize>,
 }
 
-/// Reads the notation.
+/// Parses the notation.
 pub(crate) fn wire(notation: &str) -> Wire {
     let mut open: Vec<(char, Wire)> = vec![('\0', Wire::default())];
     let mut rest = notation;
@@ -72,7 +73,7 @@ pub(crate) fn wire(notation: &str) -> Wire {
 }
 
 fn hex(digits: &str) -> Vec<u8> {
-    assert!(!digits.is_empty() && digits.len().is_multiple_of(2), "{digits:?} is not hexadecimal bytes");
+    assert!(!digits.is_empty() && digits.len().is_multiple_of(2), "{digits:?} are not hexadecimal bytes");
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
 }
 
@@ -80,7 +81,7 @@ fn two(length: usize) -> Vec<u8> {
     u16::try_from(length).unwrap().to_be_bytes().to_vec()
 }
 
-/// A Variable Byte Integer as the standard's algorithm writes it (§1.5.5).
+/// Encodes a Variable Byte Integer with the standard's algorithm (§1.5.5).
 pub(crate) fn variable(mut length: usize) -> Vec<u8> {
     let mut bytes = vec![];
     loop {
@@ -99,7 +100,7 @@ pub(crate) fn variable(mut length: usize) -> Vec<u8> {
 /// One line of a table.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
-    /// File and line, for failures.
+    /// File and line, for failure messages.
     pub(crate) place: String,
     pub(crate) version: Version,
     pub(crate) sender: Role,
@@ -108,7 +109,7 @@ pub(crate) struct Row {
     pub(crate) columns: Vec<String>,
 }
 
-/// All rows of all files in `tests/tables/<folder>`, in order of file names.
+/// All rows of all files in `tests/tables/<folder>`, ordered by file name.
 pub(crate) fn rows(folder: &str) -> Vec<Row> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/tables").join(folder);
     let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -126,12 +127,12 @@ pub(crate) fn rows(folder: &str) -> Vec<Row> {
                 "3.1" => Version::V3_1,
                 "3.1.1" => Version::V3_1_1,
                 "5.0" => Version::V5,
-                other => panic!("{place}: no version {other}"),
+                other => panic!("{place}: unknown version {other}"),
             };
             let sender = match columns.next().unwrap().as_str() {
                 "C" => Role::Client,
                 "S" => Role::Server,
-                other => panic!("{place}: no sender {other}"),
+                other => panic!("{place}: unknown sender {other}"),
             };
             let wire = wire(&columns.next().unwrap());
             rows.push(Row { place, version, sender, wire, columns: columns.collect() });

@@ -1,4 +1,4 @@
-//! Any packet of any version, for proptest.
+//! Proptest strategies for packets of any version.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use bytes::Bytes;
@@ -98,7 +98,7 @@ fn property() -> impl Strategy<Value = Property> {
     prop_oneof![numbers, strings]
 }
 
-/// What of some properties may stand in a `P`, in their order; none before 5.0.
+/// A random selection of the properties that are allowed in a `P`; none before 5.0.
 pub(crate) fn properties<P: HasProperties>(version: Version) -> impl Strategy<Value = Properties<P>> {
     vec(property(), 0..24).prop_map(move |candidates| {
         let mut properties = Properties::new();

@@ -1,4 +1,4 @@
-//! The [`Disk`] of the real machine: a folder.
+//! The [`Disk`] trait implemented by a folder of the real machine.
 
 use mqttspec_ports::{Disk, File};
 use std::fs;
@@ -22,7 +22,7 @@ impl RealDisk {
     /// Uses a folder, and creates it if it does not exist.
     ///
     /// # Errors
-    /// Errors of the file system.
+    /// The operating system's error.
     pub fn new(folder: impl AsRef<Path>) -> io::Result<RealDisk> {
         fs::create_dir_all(&folder)?;
         Ok(RealDisk { folder: folder.as_ref().to_path_buf() })
@@ -30,17 +30,15 @@ impl RealDisk {
 
     fn path(&self, name: &str) -> io::Result<PathBuf> {
         let path = Path::new(name);
-        // One plain component: no folder, no way up.
+        // Exactly one component: no folder, no `..`.
         if path.file_name() != Some(path.as_os_str()) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("{name:?} is no name of a file"),
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is not a file name")));
         }
         Ok(self.folder.join(path))
     }
 
-    /// Makes names durable. Only Unix can sync a folder; elsewhere the file system does it.
+    /// Makes file names durable. Only Unix can sync a folder; elsewhere this is left to the file
+    /// system.
     fn sync_folder(&self) -> io::Result<()> {
         if cfg!(unix) { fs::File::open(&self.folder)?.sync_all() } else { Ok(()) }
     }

@@ -1,7 +1,9 @@
 //! Wall time of a simulated hour of pinging hosts, and of many short runs with faults.
 //!
-//! `cargo bench -p mqttspec-world --bench hour [world|floor|runs|stock]…` prints one table a section; without a name, all of
-//! them. Stock turmoil is measured over a part of the hour and scaled up, because the whole would take minutes. Times are the best of several runs: the machine is shared, and only noise makes a run slower.
+//! `cargo bench -p mqttspec-world --bench hour [world|floor|runs|stock]…` prints one table per
+//! section, by default all of them. Stock turmoil is measured over a part of the hour and scaled
+//! up, because the whole hour would take minutes. Times are the best of several runs, because noise
+//! on a shared machine can only make a run slower.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
 
 #[path = "../tests/stock/mod.rs"]
@@ -33,7 +35,7 @@ fn main() {
     }
     if is_wanted("floor") {
         println!(
-            "\nthe floor: as many tasks with as many timers in a bare paused runtime of tokio, no network"
+            "\nlower bound: the same number of tasks and timers in a bare paused tokio runtime, no network"
         );
         println!("{:>8} {:>12} {:>10} {:>12}", "hosts", "wall", "timers", "ns/timer");
         for hosts in [1, 5, 20, 100, 1_000] {
@@ -45,9 +47,9 @@ fn main() {
         report_runs();
     }
     if is_wanted("stock") {
-        // Not with 1,000 hosts: five ticks of them take a minute.
+        // Not with 1,000 hosts: five ticks take a minute.
         println!("\nthe same hour in stock turmoil 0.7, measured over a part and scaled");
-        println!("{:>8} {:>8} {:>12} {:>14}", "hosts", "tick", "measured", "wall an hour");
+        println!("{:>8} {:>8} {:>12} {:>14}", "hosts", "tick", "measured", "wall per hour");
         for (hosts, ticks) in [(1, 60_000), (5, 60_000), (20, 10_000), (100, 1_000)] {
             for tick in [1, 10] {
                 report_stock(hosts, Duration::from_millis(tick), Duration::from_millis(ticks * tick));
@@ -98,7 +100,7 @@ async fn broker(context: HostContext) -> io::Result<()> {
     }
 }
 
-/// Pings for ever; connects again whenever the connection fails.
+/// Pings forever; reconnects whenever the connection fails.
 async fn pinger(context: HostContext) {
     let mut draw = context.seed().child("phase").draw();
     tokio::time::sleep(draw.duration(Duration::ZERO, PING_EVERY)).await;
@@ -185,10 +187,10 @@ fn report_runs() {
     println!("set-up of two hosts and a tiny exchange: {:.1?}", took / 100);
     let (took, _) = timed(3, || (0..1_000).map(faulty_run).fold(0, |all, hash| all ^ hash));
     let per_minute = 60_000.0 / took.as_secs_f64();
-    println!("1,000 seeds x 5 min with faults, 5 hosts: {took:.2?}, {per_minute:.0} runs a minute");
+    println!("1,000 seeds x 5 min with faults, 5 hosts: {took:.2?}, {per_minute:.0} runs per minute");
 }
 
-/// A ping wakes three times: when it is due, where it arrives, and where its answer arrives.
+/// Each ping causes three wake-ups: when it is due, when it arrives, and when its answer arrives.
 fn floor(hosts: usize) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
@@ -248,12 +250,12 @@ fn report_stock(hosts: usize, tick: Duration, part: Duration) {
                 Ok(())
             });
         }
-        // The first tick connects them all, and is no part of an hour that goes on.
-        sim.step().expect("the simulation begins");
+        // The first tick connects all hosts and is not representative.
+        sim.step().expect("the simulation starts");
         let begun = Stopwatch::start();
         let end = sim.elapsed() + part;
         while sim.elapsed() < end {
-            sim.step().expect("the simulation goes on");
+            sim.step().expect("the simulation continues");
         }
         begun.elapsed()
     });

@@ -1,6 +1,8 @@
-//! Memory of a thousand hosts, and of a simulated day with hourly faults. Reads `/proc`, so it measures on Linux only.
+//! Memory use of 1,000 hosts, and of a simulated day with hourly faults. It reads `/proc`, so it
+//! works only on Linux.
 //!
-//! `cargo bench -p mqttspec-world --bench memory`; fails if a thousand hosts take a quarter of a GiB or the day is not flat.
+//! `cargo bench -p mqttspec-world --bench memory` fails if 1,000 hosts use 256 MiB or more, or if
+//! memory use grows during the day.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
 
 use mqttspec_ports::{Listener, Net};
@@ -13,14 +15,14 @@ const PORT: u16 = 1883;
 
 fn main() {
     if resident_kib().is_none() {
-        println!("no /proc here: nothing measured");
+        println!("no /proc on this system: nothing measured");
         return;
     }
     day_with_faults();
     thousand_hosts();
 }
 
-/// Memory that the process occupies.
+/// Resident memory of the process.
 fn resident_kib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
@@ -72,7 +74,7 @@ fn thousand_hosts() {
     let (connections, during) = world(1_000).run(director).expect("two minutes pass").output;
     let used = during.saturating_sub(before);
     println!(
-        "1,000 hosts with {connections} connections: {used} KiB more than an empty process, {during} KiB in all"
+        "1,000 hosts with {connections} connections: {used} KiB more than an empty process, {during} KiB in total"
     );
     assert!(connections == 1_000 && during < 256 * 1024);
 }

@@ -1,9 +1,10 @@
-//! A broker of one's own, in the simulated world: thirty lines that pass lines on, two clients, a partition and a crash.
+//! Runs your own broker in the simulated world: a broker of thirty lines that forwards lines of
+//! text, two clients, a partition and a crash.
 //!
-//! `cargo run -p mqttspec-world --example mini_broker [SEED]` prints the history of the run; the same seed prints the same.
-//! Nothing in the broker or the clients knows that it is simulated: they ask a [`Net`] for streams, and would run as they are
-//! on real sockets.
-#![allow(clippy::print_stdout, reason = "an example shows what came of it")]
+//! `cargo run -p mqttspec-world --example mini_broker [SEED]` prints the history of the run; the
+//! same seed prints the same history. Broker and clients do not depend on the simulation: they get
+//! their streams from a [`Net`], and would run unchanged on real sockets.
+#![allow(clippy::print_stdout, reason = "an example prints its result")]
 
 use mqttspec_ports::{Listener, Net};
 use mqttspec_world::{HostContext, Keep, World, WorldError};
@@ -14,7 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::broadcast;
 
-/// Passes each line that one client sends on to all of them.
+/// Forwards each line from a client to all clients.
 async fn broker<N: Net>(net: N) -> io::Result<()> {
     let listener = net.listen(1883).await?;
     let (lines, _) = broadcast::channel::<String>(64);
@@ -22,7 +23,7 @@ async fn broker<N: Net>(net: N) -> io::Result<()> {
         let (stream, _) = listener.accept().await?;
         let (sender, receiver) = (lines.clone(), lines.subscribe());
         tokio::task::spawn_local(async move {
-            // A client that is gone is no concern of the others.
+            // A lost client does not affect the others.
             let _gone = pass_lines_on(stream, sender, receiver).await;
         });
     }
@@ -51,7 +52,7 @@ async fn pass_lines_on<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Says a line every second, and connects again whenever that fails or nothing comes back for five seconds.
+/// Sends a line every second. Reconnects when sending fails or no line arrives for five seconds.
 async fn speaker(context: HostContext, heard: Rc<RefCell<Vec<String>>>) {
     let mut number = 0;
     loop {
@@ -100,6 +101,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         })?;
     outcome.output?;
     println!("{}", outcome.trace);
-    println!("{} lines were heard", heard.borrow().len());
+    println!("{} lines were received", heard.borrow().len());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a segment tells the end that it reaches.
+//! Processes segments that arrive at an end of a connection.
 
 use crate::connection::{EndKey, Gone, Key};
 use crate::history::EventKind;
@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 impl Network {
-    /// Gives a segment to the end that it is for.
+    /// Delivers a segment to its destination.
     pub(crate) fn hand_over(&mut self, now: Duration, under_way: UnderWay) {
         let UnderWay { from, segment, order, sent, .. } = under_way;
         self.segments += 1;
@@ -20,7 +20,7 @@ impl Network {
         }
         let receiver = &mut connection.ends[usize::from(to.side)];
         if receiver.is_gone() {
-            // The machine knows nothing of this connection, or no longer does.
+            // The machine does not know this connection, or no longer knows it.
             if segment.kind != Kind::Reset {
                 self.answer_with_reset(now, to);
             }
@@ -53,7 +53,7 @@ impl Network {
         self.settle(to.key);
     }
 
-    /// A request for a connection reaches a machine.
+    /// A connection request arrives at a machine.
     fn is_asked(&mut self, now: Duration, from: EndKey, segment: Segment, order: u64, sent: Duration) {
         let to = from.other();
         let Some(end) = self.connections.end(to) else { return };
@@ -61,7 +61,7 @@ impl Network {
         let listening = self.machines.get(usize::from(host)).and_then(|machine| machine.listening.get(&port));
         match listening.map(|listening| listening.ready.len() < BACKLOG) {
             None => self.answer_with_reset(now, to),
-            // A machine that has too many requests lets them fall; they are made again.
+            // The backlog is full: the request is dropped, and its sender retries it.
             Some(false) => self.lose(now, from, segment, order, sent),
             Some(true) => {
                 if let Some(end) = self.connections.end(to) {
@@ -75,7 +75,7 @@ impl Network {
         }
     }
 
-    /// Bytes, an end or an acknowledgement reach an end.
+    /// Bytes, a FIN or an acknowledgement arrive at an end.
     fn goes_on(&mut self, now: Duration, to: EndKey, segment: Segment, order: u64) {
         let Some(end) = self.connections.end(to) else { return };
         if !end.established && !self.is_established(now, to) {
@@ -94,11 +94,13 @@ impl Network {
         self.settle(to.key);
     }
 
-    /// The next bytes, or the end, for an application; false if nobody is there to read.
+    /// Passes the next bytes, or the FIN, to the application. Returns false if the application has
+    /// closed its socket.
     fn takes(&mut self, now: Duration, to: EndKey, segment: Segment) -> bool {
         let is_attached = self.connections.end(to).is_some_and(|end| end.socket.attached);
         if !segment.bytes.is_empty() && !is_attached {
-            // The process closed its socket and will never read this (RFC 9293 §3.10.7.4, as Linux has it).
+            // The process closed its socket and will never read this (RFC 9293 §3.10.7.4, as on
+            // Linux).
             self.answer_with_reset(now, to);
             return false;
         }
@@ -118,7 +120,8 @@ impl Network {
         true
     }
 
-    /// The last step of the hand-shake reaches the end that was asked; false if nobody listens any more.
+    /// The last step of the handshake arrives at the accepting end. Returns false if no process
+    /// listens any more.
     fn is_established(&mut self, now: Duration, to: EndKey) -> bool {
         let Some(end) = self.connections.end(to) else { return false };
         let (host, port) = (end.host, end.address.port());
@@ -135,7 +138,7 @@ impl Network {
         true
     }
 
-    /// An end is no more, and tells its peer so.
+    /// Closes an end and sends a reset to its peer.
     pub(crate) fn answer_with_reset(&mut self, now: Duration, end: EndKey) {
         if let Some(end) = self.connections.end(end) {
             end.give_up(Gone::Reset);
@@ -144,7 +147,8 @@ impl Network {
         self.settle(end.key);
     }
 
-    /// Lets go of an end that no process will use any more, as a machine does when a file descriptor is closed.
+    /// Closes an end that no process uses any more, as a machine does when a file descriptor is
+    /// closed.
     pub(crate) fn close(&mut self, now: Duration, end: EndKey) {
         let Some(closing) = self.connections.end(end).filter(|closing| closing.socket.attached) else {
             return;
@@ -153,7 +157,7 @@ impl Network {
         let is_open = !closing.is_gone();
         closing.socket.detach();
         if is_open && unread > 0 {
-            // The peer has to know that not all was read (RFC 2525 §2.17).
+            // The peer must learn that not all bytes were read (RFC 2525 §2.17).
             self.answer_with_reset(now, end);
         } else if is_open {
             closing.socket.finish();
@@ -162,7 +166,7 @@ impl Network {
         self.settle(end.key);
     }
 
-    /// Stops listening: what nobody accepted is reset.
+    /// Stops listening and resets connections that were not accepted.
     pub(crate) fn stop_listening(&mut self, now: Duration, host: u16, port: u16, number: u64) {
         let Some(machine) = self.machines.get_mut(usize::from(host)) else { return };
         if machine.listening.get(&port).is_none_or(|listening| listening.number != number) {

@@ -1,4 +1,4 @@
-//! The description of a world, and its run from start to end.
+//! Describes a world, and runs it from start to end.
 
 use crate::disk::Drive;
 use crate::error::{Failure, RunError};
@@ -65,8 +65,8 @@ impl Builder {
         }
     }
 
-    /// Declares a host that is up from the start. The closure makes its main task at each start; when that task returns,
-    /// the host's process has ended, and its other tasks with it.
+    /// Declares a host that is up from the start. The closure creates its main task at each start.
+    /// When that task returns, the host's process ends, including its other tasks.
     pub fn host<F, Fut>(self, name: &str, main: F) -> Builder
     where
         F: FnMut(HostContext) -> Fut + 'static,
@@ -100,74 +100,76 @@ impl Builder {
         self
     }
 
-    /// The latency of every link at the start. The default is 1 ms.
+    /// Sets the initial latency of every link. The default is 1 ms.
     pub fn latency(mut self, latency: impl Into<Latency>) -> Builder {
         self.link.set_latency(latency.into());
         self
     }
 
-    /// The loss of every link at the start. The default is none.
+    /// Sets the initial loss of every link. The default is none.
     pub fn loss(mut self, loss: Probability) -> Builder {
         self.link.loss = loss;
         self
     }
 
-    /// How long an unanswered connection request and unacknowledged data are tried again before the connection counts as
-    /// timed out. The defaults are those of Linux: 127 s and 924 s.
+    /// Sets how long an unanswered connection request and unacknowledged data are retried before
+    /// the connection times out. The defaults are those of Linux: 127 s and 924 s.
     pub fn patience(mut self, request: Duration, data: Duration) -> Builder {
         self.patience = Patience { request, data };
         self
     }
 
-    /// The simulated time after which a run counts as one that never ends. The default is 7 days.
+    /// Sets the simulated time after which a run fails as endless. The default is 7 days.
     pub fn time_limit(mut self, limit: Duration) -> Builder {
         self.limits.simulated = limit;
         self
     }
 
-    /// The number of events after which a run counts as one that never ends. The default is 50 million.
+    /// Sets the number of events after which a run fails as endless. The default is 50 million.
     pub fn event_limit(mut self, limit: u64) -> Builder {
         self.limits.events = limit;
         self
     }
 
-    /// How often a host may be polled at one instant before it counts as spinning. The default is 100,000.
+    /// Sets how often a host may be polled at one instant before it counts as spinning. The default
+    /// is 100,000.
     pub fn poll_limit(mut self, limit: u64) -> Builder {
         self.limits.polls_per_instant = limit;
         self
     }
 
-    /// How long a host or the director may keep its thread in one go, in time of the machine, before it counts as spinning
-    /// for ever. The default is 5 minutes.
+    /// Sets how long one poll of a host or the director may take, in real time, before it counts as
+    /// stuck. The default is 5 minutes.
     ///
-    /// Such a task cannot be taken away, so the process is aborted, after a message on standard error that names the host,
-    /// the simulated time, the seed and the last events. A task that spins and yields is found without it, by
-    /// [`poll_limit`](Builder::poll_limit).
+    /// Such a task cannot be stopped. The process prints a message with the host, the simulated
+    /// time, the seed and the last events to standard error, and aborts.
+    /// [`poll_limit`](Builder::poll_limit) finds a task that spins but yields.
     pub fn watchdog(mut self, limit: Duration) -> Builder {
         self.limits.real_poll = limit;
         self
     }
 
-    /// The options of this run that were drawn from its seed: the history begins with them, and a failure names them.
+    /// Records the options of this run that were drawn from its seed: the history begins with them,
+    /// and a failure names them.
     pub fn swarm(mut self, swarm: &Swarm) -> Builder {
         self.options = swarm.to_string().into();
         self
     }
 
-    /// What a crash does to a write that was not synced: with a number, a part of it may survive, in whole units of so many
-    /// bytes from its beginning; without, it is lost as a whole. The default is 512, the sector of a disk.
+    /// Sets what a crash does to a write that was not synced. With a sector size in bytes, a prefix
+    /// of whole sectors may survive; with `None`, the write is lost completely. The default is 512.
     pub fn torn_writes(mut self, sector_bytes: Option<u64>) -> Builder {
         self.sector_bytes = sector_bytes.filter(|&bytes| bytes > 0);
         self
     }
 
-    /// How much of the history the trace holds. The default is all of it.
+    /// Sets how much of the history the trace keeps. The default is all of it.
     pub fn keep(mut self, keep: Keep) -> Builder {
         self.keep = keep;
         self
     }
 
-    /// Shows every event to a closure as it happens.
+    /// Calls a closure with every event as it happens.
     pub fn observe(mut self, observer: impl FnMut(&Event) + 'static) -> Builder {
         self.observer = Some(Box::new(observer));
         self
@@ -176,7 +178,7 @@ impl Builder {
     /// Runs the world until its director returns.
     ///
     /// # Errors
-    /// What [`RunError`] lists, with the history up to then. A panic of the director itself goes on as a panic.
+    /// A [`RunError`] with the history up to the failure. A panic of the director is propagated.
     pub fn run<D, F>(self, director: D) -> Result<Outcome<F::Output>, Failure>
     where
         D: FnOnce(World) -> F,
@@ -191,7 +193,7 @@ impl Builder {
         let entered = runtime.enter();
         let (simulation, up) = self.into_simulation()?;
         drop(entered);
-        // Whatever happens below, hosts go before the runtime.
+        // Hosts must be dropped before the runtime, however this function returns.
         let _torn_down = TearDown(simulation.clone());
         simulation.install();
         let _watched = Watched::begin(simulation.pulse.clone());
@@ -263,16 +265,16 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome<T> {
-    /// What the director returned.
+    /// The director's return value.
     pub output: T,
-    /// What happened.
+    /// The history of the run.
     pub trace: Trace,
 }
 
-/// A run that failed before anything happened.
+/// A run that failed before its first event.
 fn early(seed: u64, error: RunError) -> Failure {
     let trace = Trace {
         seed,
@@ -295,7 +297,7 @@ fn runtime(seed: &Seed) -> std::io::Result<tokio::runtime::Runtime> {
     builder.build()
 }
 
-/// One world at a time on a thread: its sockets are found by the thread.
+/// Allows one world per thread: sockets find their world by the thread.
 struct Running;
 
 impl Running {

@@ -1,4 +1,4 @@
-//! What applications do with their sockets.
+//! The socket calls of applications.
 
 use crate::connection::{EndKey, Gone, Key};
 use crate::history::{EventKind, HostId};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 
 impl Network {
-    /// Begins to ask for a connection.
+    /// Starts a connection request.
     pub(crate) fn connect(&mut self, now: Duration, host: u16, target: SocketAddr) -> io::Result<EndKey> {
         let is_loopback = target.ip().is_loopback();
         let own = if is_loopback { Ipv4Addr::LOCALHOST } else { address_of(host) };
@@ -37,7 +37,7 @@ impl Network {
         Ok(end)
     }
 
-    /// What stands between the two answers in the place of the machine that was asked.
+    /// A device between the two hosts refuses the connection in place of the destination.
     fn refuse_on_the_way(&mut self, now: Duration, key: Key, host: u16, to: u16) {
         if let Some(connection) = self.connections.get(key) {
             connection.refused = true;
@@ -57,14 +57,14 @@ impl Network {
         let is_free =
             |key: Key| connections.end(EndKey { key, side: 0 }).is_none_or(|end| end.gone().is_some());
         let port = machine.take_port(is_free).ok_or(ErrorKind::AddrInUse)?;
-        // An earlier connection from this port, of which the other end never learnt that it is over, does so now.
+        // Reset an earlier connection from this port that the other end still considers open.
         if let Some(stale) = machine.asked_from.remove(&port) {
             self.reset_connections(now, &[stale]);
         }
         Ok(port)
     }
 
-    /// How the request for a connection ended, if it has; the waker is called when it does.
+    /// Polls for the result of a connection request.
     pub(crate) fn poll_connect(&mut self, end: EndKey, waker: &Waker) -> Poll<io::Result<()>> {
         let Some(asking) = self.connections.end(end).filter(|asking| asking.socket.attached) else {
             return Poll::Ready(Err(ErrorKind::NotConnected.into()));
@@ -82,7 +82,7 @@ impl Network {
         }
     }
 
-    /// A process no longer waits for its connection: the request is not sent again.
+    /// A process no longer waits for its connection: the request is not retried.
     pub(crate) fn withdraw(&mut self, now: Duration, end: EndKey) {
         let Some(connection) = self.connections.get(end.key) else { return };
         let [asking, asked] = &mut connection.ends;
@@ -99,7 +99,7 @@ impl Network {
         self.settle(end.key);
     }
 
-    /// Listens at a port of a host; gives the port and the number of the listener.
+    /// Listens on a port of a host. Returns the port and the number of the listener.
     pub(crate) fn listen(&mut self, host: u16, port: u16) -> io::Result<(u16, u64)> {
         let connections = &mut self.connections;
         let Some(machine) = self.machines.get_mut(usize::from(host)) else {
@@ -119,7 +119,7 @@ impl Network {
         Ok((port, self.listeners))
     }
 
-    /// The next connection that was established at a port.
+    /// Polls for the next established connection on a port.
     pub(crate) fn poll_accept(
         &mut self,
         host: u16,
@@ -141,7 +141,7 @@ impl Network {
         Poll::Pending
     }
 
-    /// The addresses of an end and of the other one.
+    /// The addresses of an end and of its peer.
     pub(crate) fn addresses(&mut self, end: EndKey) -> Option<(SocketAddr, SocketAddr)> {
         let own = self.connections.end(end)?.address;
         Some((own, self.connections.end(end.other())?.address))
@@ -166,7 +166,7 @@ impl Network {
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        // What arrived before a reset can still be read, as on Linux.
+        // Bytes that arrived before a reset can still be read, as on Linux.
         if reading.socket.read(buffer) > 0 {
             self.list(end);
             return Poll::Ready(Ok(()));
@@ -202,7 +202,7 @@ impl Network {
         Poll::Ready(Ok(taken))
     }
 
-    /// Closes the direction in which this end sends.
+    /// Closes this end's sending direction.
     pub(crate) fn shutdown(&mut self, end: EndKey) -> io::Result<()> {
         let Some(ending) = self.connections.end(end).filter(|ending| ending.socket.attached) else {
             return Err(ErrorKind::NotConnected.into());
@@ -218,7 +218,7 @@ impl Network {
         }
     }
 
-    /// A process gives its own connection up with a reset to its peer.
+    /// A process aborts its connection with a reset to its peer.
     pub(crate) fn abort(&mut self, now: Duration, end: EndKey) {
         let Some(aborting) = self.connections.end(end).filter(|aborting| aborting.socket.attached) else {
             return;
@@ -231,7 +231,7 @@ impl Network {
         self.settle(end.key);
     }
 
-    /// The end of a process: its machine closes what it held.
+    /// A process ends: its machine closes its sockets.
     pub(crate) fn close_all(&mut self, now: Duration, host: u16) {
         let ports: Vec<(u16, u64)> = match self.machines.get(usize::from(host)) {
             Some(machine) => machine.listening.iter().map(|(&port, l)| (port, l.number)).collect(),

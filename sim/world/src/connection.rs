@@ -1,8 +1,10 @@
-//! What the network knows of a connection: its two ends, what each end could not send yet, and when it will try again.
+//! The network's state of a connection: its two ends, their queued segments, and the time of the
+//! next retry.
 //!
-//! Segments that get lost are not lost for good: they are tried again after 200 ms, 400 ms, 800 ms … up to 120 s between two
-//! tries (a connection request after 1 s, 2 s, 4 s …), what follows waits, and all of it arrives late and in order. That is
-//! what an application sees of TCP's retransmission (RFC 6298), without its cost.
+//! A lost segment is retried after 200 ms, 400 ms, 800 ms … up to 120 s between two tries (a
+//! connection request after 1 s, 2 s, 4 s …). Later segments wait, and all of them arrive late and
+//! in order. This models the effect of TCP's retransmission (RFC 6298) on an application, without
+//! its cost.
 
 use crate::history::{ConnectionId, HostId};
 use crate::segment::{Kind, Segment};
@@ -11,27 +13,27 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// First wait before a lost segment is sent again, as the shortest that Linux uses.
+/// Delay before the first retry of a lost segment: the minimum that Linux uses.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
-/// First wait before an unanswered connection request is sent again (RFC 6298 §2.1).
+/// Delay before the first retry of an unanswered connection request (RFC 6298 §2.1).
 const FIRST_REQUEST_RETRY: Duration = Duration::from_secs(1);
-/// Longest wait between two tries, as in Linux.
+/// Maximum delay between two tries, as in Linux.
 const LONGEST_RETRY: Duration = Duration::from_secs(120);
 
-/// How long to wait after a segment was lost for the `times`th time.
+/// The delay before the next retry of a segment that was lost `times` times.
 pub(crate) fn retry_after(request: bool, times: u32) -> Duration {
     let first = if request { FIRST_REQUEST_RETRY } else { FIRST_RETRY };
     first.saturating_mul(1 << times.saturating_sub(1).min(20)).min(LONGEST_RETRY)
 }
 
-/// A segment that is not on its way yet.
+/// A queued segment that has not been sent yet.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) order: u64,
     pub(crate) segment: Segment,
 }
 
-/// Why an end is no more.
+/// Why an end no longer exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gone {
     /// Both directions were closed in order.
@@ -42,7 +44,7 @@ pub(crate) enum Gone {
     TimedOut,
 }
 
-/// One end of a connection, and the direction in which it sends.
+/// One end of a connection, with its sending direction.
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) host: u16,
@@ -51,17 +53,17 @@ pub(crate) struct End {
     pub(crate) waiting: VecDeque<Waiting>,
     /// How often the oldest was lost.
     pub(crate) times_lost: u32,
-    /// When the oldest is tried again; none if it waits for something else.
+    /// When the oldest is retried; `None` if it waits for something else.
     pub(crate) retry_at: Option<Duration>,
-    /// When the latest segment on its way arrives; nothing that follows may be earlier.
+    /// When the latest segment in transit arrives; later segments must not arrive earlier.
     pub(crate) last_arrival: Duration,
-    /// Breaks ties between flows at one instant; the same for all of this flow's segments at that instant.
+    /// Orders flows at one instant; equal for all segments of this flow at that instant.
     pub(crate) tie: u64,
     next_order: u64,
-    /// Since when the peer owes an acknowledgement.
+    /// The time since which an acknowledgement is outstanding.
     pub(crate) unacknowledged_since: Option<Duration>,
     pub(crate) give_up_planned: bool,
-    /// The request for the connection, or the answer to it, reached this end.
+    /// The connection request, or its answer, has arrived at this end.
     pub(crate) reached: bool,
     pub(crate) established: bool,
     gone: Option<Gone>,
@@ -93,13 +95,13 @@ impl End {
         self.next_order
     }
 
-    /// Puts a segment among those that wait, where its order has it.
+    /// Queues a segment in its order.
     pub(crate) fn wait(&mut self, waiting: Waiting) {
         let place = self.waiting.partition_point(|other| other.order < waiting.order);
         self.waiting.insert(place, waiting);
     }
 
-    /// Notes what the peer says of its own side.
+    /// Processes the acknowledgement and the window in a segment.
     pub(crate) fn hears(&mut self, now: Duration, segment: &Segment, order: u64) {
         let news = self.socket.hears(segment, order);
         if self.socket.everything_is_acknowledged() {
@@ -109,7 +111,7 @@ impl End {
         }
     }
 
-    /// True if nothing at this end depends on when an acknowledgement comes.
+    /// True if the arrival time of an acknowledgement affects nothing at this end.
     pub(crate) fn can_wait_for_acknowledgement(&self) -> bool {
         self.established && self.socket.can_wait_for_acknowledgement()
     }
@@ -122,7 +124,7 @@ impl End {
         self.gone.is_some()
     }
 
-    /// Forgets all that this end wanted to send, and wakes who waits for it.
+    /// Discards everything that this end has queued, and wakes its waiters.
     pub(crate) fn give_up(&mut self, why: Gone) {
         if self.gone.is_some() {
             return;
@@ -134,28 +136,28 @@ impl End {
     }
 }
 
-/// A connection, from its request until both ends are gone and no application holds one.
+/// A connection, from its request until both ends are gone and no application holds either.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
-    /// The end that asked for it, then the end that was asked.
+    /// The connecting end, then the accepting end.
     pub(crate) ends: [End; 2],
-    /// Of a host to itself: no link is concerned, and it is not on record.
+    /// The connection of a host to itself: it uses no link and is not recorded.
     pub(crate) local: bool,
     pub(crate) blackholed: bool,
     pub(crate) refused: bool,
-    /// Both ends are gone; it is kept for what an application has not read yet.
+    /// Both ends are gone; the connection is kept for unread bytes.
     pub(crate) over: bool,
 }
 
-/// Where a connection is in the table; stale once the connection is no longer there.
+/// The position of a connection in the table; stale once the connection has been removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     place: u32,
     number: u64,
 }
 
-/// One end of a connection: 0 asked for it, 1 was asked.
+/// One end of a connection: 0 is the connecting end, 1 the accepting end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EndKey {
     pub(crate) key: Key,
@@ -168,12 +170,12 @@ impl EndKey {
     }
 }
 
-/// All connections that have not been forgotten.
+/// All connections that have not been removed.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     places: Vec<Option<(u64, Box<Connection>)>>,
     free: Vec<u32>,
-    /// Of all connections, local ones included.
+    /// The number of connections so far, including local ones.
     numbered: u64,
     opened: u64,
 }
@@ -188,7 +190,7 @@ impl Connections {
         Some(&mut self.get(end.key)?.ends[usize::from(end.side)])
     }
 
-    /// Makes a connection whose first end is about to ask for it.
+    /// Adds a connection whose first end is about to request it.
     pub(crate) fn open(&mut self, from: (u16, SocketAddr), to: (u16, SocketAddr)) -> Key {
         let local = from.0 == to.0;
         self.numbered += 1;
@@ -215,8 +217,8 @@ impl Connections {
         Key { place, number: self.numbered }
     }
 
-    /// Marks a connection as over if both ends are gone, and forgets it once nobody holds an end. Gives the end that asked
-    /// if it was forgotten.
+    /// Marks a connection as over if both ends are gone, and removes it once no application holds
+    /// an end. Returns the connecting end if the connection was removed.
     pub(crate) fn settle(&mut self, key: Key) -> Option<(u16, SocketAddr)> {
         let connection = self.get(key)?;
         if connection.ends.iter().all(|end| end.socket.end_is_acknowledged()) {
@@ -232,8 +234,8 @@ impl Connections {
         Some(asked_from)
     }
 
-    /// Those between hosts that are not over and that the test accepts in one direction or the other, in the order of
-    /// their numbers.
+    /// The open connections between hosts for which `covers` is true in either direction, ordered
+    /// by number.
     pub(crate) fn select(&self, mut covers: impl FnMut(HostId, HostId) -> bool) -> Vec<Key> {
         self.keys(|connection| {
             let [a, b] = &connection.ends;
@@ -242,7 +244,7 @@ impl Connections {
         })
     }
 
-    /// Those of which the host has an end, in the order in which they were made.
+    /// The connections that have an end at the host, in creation order.
     pub(crate) fn of_host(&self, host: u16) -> Vec<Key> {
         self.keys(|connection| connection.ends.iter().any(|end| end.host == host))
     }

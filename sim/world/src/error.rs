@@ -1,25 +1,25 @@
-//! What can be wrong with a call to the world, and how a run can fail.
+//! Errors of calls to the world, and failures of a run.
 
 use crate::history::{Event, Trace};
 use std::fmt;
 use std::time::Duration;
 
-/// A call to the world that cannot be obeyed.
+/// A call to the world that cannot be executed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorldError {
-    /// No host was declared by that name.
+    /// No host with that name was declared.
     #[error("there is no host named {0:?}")]
     UnknownHost(String),
-    /// The host runs already.
-    #[error("the host {0:?} is up already")]
+    /// The host is already running.
+    #[error("the host {0:?} is already up")]
     AlreadyUp(String),
-    /// The host does not run.
+    /// The host is not running.
     #[error("the host {0:?} is down")]
     Down(String),
-    /// The connection is over or never was.
+    /// The connection is closed or never existed.
     #[error("the connection #{0} is not open")]
     UnknownConnection(u64),
-    /// The fault needs two different hosts.
+    /// The fault requires two different hosts.
     #[error("{0:?} has no link to itself")]
     SameHost(String),
     /// The run has ended; the handle outlived it.
@@ -27,7 +27,7 @@ pub enum WorldError {
     Over,
 }
 
-/// Why a run did not reach the end of its director.
+/// Why a run ended before its director returned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
     /// A task of a host panicked.
@@ -35,13 +35,14 @@ pub enum RunError {
     HostPanicked {
         /// The host's name.
         host: String,
-        /// What the panic said.
+        /// The panic message.
         message: String,
         /// Simulated time.
         at: Duration,
     },
-    /// A host (or the director) was polled too often without time passing: one of its tasks wakes itself for ever.
-    #[error("{host:?} was polled {polls} times at {at:?} and let no time pass")]
+    /// A host (or the director) was polled too often at one instant: one of its tasks keeps waking
+    /// itself.
+    #[error("{host:?} was polled {polls} times at {at:?} without letting time pass")]
     Spinning {
         /// The host's name, or `director`.
         host: String,
@@ -50,15 +51,15 @@ pub enum RunError {
         /// Simulated time.
         at: Duration,
     },
-    /// The director had not ended when the limit on simulated time was reached.
-    #[error("the director did not end within {limit:?} of simulated time")]
+    /// The director had not returned when the limit on simulated time was reached.
+    #[error("the director did not return within {limit:?} of simulated time")]
     TimeLimit {
         /// The limit.
         limit: Duration,
     },
-    /// The director had not ended when the limit on events was reached.
+    /// The director had not returned when the limit on events was reached.
     #[error(
-        "the director did not end within {limit} events ({at:?} of simulated time); the busiest host was {busiest:?}"
+        "the director did not return within {limit} events ({at:?} of simulated time); the busiest host was {busiest:?}"
     )]
     EventLimit {
         /// The limit.
@@ -68,31 +69,31 @@ pub enum RunError {
         /// The host that was polled most often.
         busiest: String,
     },
-    /// Two hosts have one name, or a name is empty or that of the machine itself.
-    #[error("{0:?} cannot be the name of one more host")]
+    /// A host name is used twice, empty, or the name of the local machine.
+    #[error("the host name {0:?} is empty, reserved or already used")]
     HostName(String),
     /// More hosts than the world has addresses for.
-    #[error("{0} hosts are more than the world has addresses for")]
+    #[error("the world does not have addresses for {0} hosts")]
     TooManyHosts(usize),
-    /// This thread runs a world already.
-    #[error("a world runs on this thread already")]
+    /// This thread already runs a world.
+    #[error("this thread already runs a world")]
     Nested,
-    /// The runtime that hosts the world could not be made.
-    #[error("no runtime: {0}")]
+    /// The tokio runtime for the world could not be created.
+    #[error("the tokio runtime could not be created: {0}")]
     Runtime(String),
 }
 
-/// A run that failed, with what had happened until then.
+/// A failed run, with its history up to the failure.
 #[derive(Debug)]
 pub struct Failure {
-    /// Why.
+    /// The cause.
     pub error: RunError,
-    /// What had happened.
+    /// The history up to the failure.
     pub trace: Box<Trace>,
 }
 
 impl Failure {
-    /// The events before the end, oldest first, at most so many.
+    /// The last events, oldest first, at most `most` of them.
     pub fn last_events(&self, most: usize) -> &[Event] {
         let events = &self.trace.events;
         &events[events.len().saturating_sub(most)..]

@@ -1,4 +1,4 @@
-//! The faults of a network, and what an end of a connection does when it gives up.
+//! Network faults, and the time-out of an end of a connection.
 
 use crate::connection::{EndKey, Gone, Key};
 use crate::history::{EventKind, HostId};
@@ -8,7 +8,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 impl Network {
-    /// An acknowledgement may be overdue.
+    /// Times an end out if its acknowledgement is overdue.
     pub(crate) fn consider_giving_up(&mut self, now: Duration, end: EndKey) {
         let patience = self.patience;
         let Some(waiting) = self.connections.end(end) else { return };
@@ -30,7 +30,7 @@ impl Network {
         self.settle(end.key);
     }
 
-    /// Resets connections: both ends learn of it at once, and what is under way is lost.
+    /// Resets connections: both ends see it at once, and segments in transit are lost.
     pub(crate) fn reset_connections(&mut self, now: Duration, keys: &[Key]) {
         for &key in keys {
             for side in 0..2 {
@@ -74,7 +74,7 @@ impl Network {
             for key in self.select(selection) {
                 for side in 0..2 {
                     let end = EndKey { key, side };
-                    // What was lost waits for its own retry; what was held waits for nothing else.
+                    // A lost segment waits for its own retry; a held segment can be sent now.
                     if self.connections.end(end).is_some_and(|sender| sender.retry_at.is_none()) {
                         self.send_waiting(now, end);
                     }
@@ -83,7 +83,8 @@ impl Network {
         }
     }
 
-    /// The power of a machine fails: its sockets fail without a word, and what waits in it never leaves.
+    /// A machine loses power: its sockets disappear without notice to their peers, and queued
+    /// segments are never sent.
     pub(crate) fn power_off(&mut self, now: Duration, host: u16) {
         for key in self.connections.of_host(host) {
             for side in 0..2 {

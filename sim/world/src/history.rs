@@ -1,4 +1,4 @@
-//! What happened in a run, in order: the typed events, and the hash that identifies the run.
+//! The history of a run: typed events in order, and a hash that identifies the run.
 
 use crate::link::LinkChange;
 use crate::watchdog::Events;
@@ -8,18 +8,19 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3;
 
-/// A host of the world, by its place in the order of declaration.
+/// A host of the world, by its index in the order of declaration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostId(pub(crate) u16);
 
 impl HostId {
-    /// The place in the order of declaration, from 0.
+    /// The index in the order of declaration, from 0.
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
 }
 
-/// A connection of the world, numbered from 1 in the order in which they were opened; never used twice in a run.
+/// A connection of the world, numbered from 1 in the order of opening. Numbers are not reused in a
+/// run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub(crate) u64);
 
@@ -36,104 +37,104 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// One thing that happened.
+/// One event of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Simulated time since the start of the run.
     pub at: Duration,
-    /// The host at which it happened; none for what concerns the whole world.
+    /// The host at which it happened; `None` for an event of the whole world.
     pub host: Option<HostId>,
     /// How often that host had been started by then; 0 before its first start.
     pub incarnation: u32,
     /// The connection on which it happened.
     pub connection: Option<ConnectionId>,
-    /// What happened.
+    /// The kind of event, with its data.
     pub kind: EventKind,
 }
 
-/// What can happen.
+/// The kinds of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
     /// The host was started.
     HostStarted,
-    /// The host lost its power: nothing leaves it, and what its disk had not synced is gone.
+    /// The host lost power: it sends nothing more, and unsynced writes to its disk are lost.
     HostCrashed,
-    /// The host's process was ended by force; its machine closes the sockets and keeps the disk.
+    /// The host's process was killed; its machine closes the sockets and keeps the disk.
     HostKilled,
     /// The host was asked to shut down.
     ShutdownRequested,
-    /// The host's main task returned, with the error if it gave one.
+    /// The host's main task returned.
     HostEnded {
-        /// What the main task said was wrong.
+        /// The error that the main task returned, if any.
         error: Option<Arc<str>>,
     },
-    /// The host asked for a connection.
+    /// The host requested a connection.
     ConnectionOpening {
-        /// The host it is for; none if no host has that address.
+        /// The destination host; `None` if no host has that address.
         to: Option<HostId>,
-        /// The port it is for.
+        /// The destination port.
         port: u16,
     },
     /// The connection was accepted by this host's machine.
     ConnectionEstablished,
-    /// This host was told that its connection is refused.
+    /// This host's connection request was refused.
     ConnectionRefused,
     /// Bytes arrived at this host.
     Delivered {
-        /// How many.
+        /// The number of bytes.
         bytes: u32,
     },
-    /// A segment that this host sent got lost; it will be sent again.
+    /// A segment that this host sent was lost; it will be retried.
     Lost {
-        /// Bytes of payload in it.
+        /// The number of payload bytes in it.
         bytes: u32,
-        /// How often it has been lost, this time included.
+        /// How often it has been lost, including this time.
         times: u32,
     },
-    /// This host learnt that its peer will send no more.
+    /// This host received its peer's FIN: the peer sends no more bytes.
     Finished,
     /// This host's end of the connection was reset.
     Reset,
-    /// This host gave the connection up, because its peer acknowledged nothing for too long.
+    /// This host's end timed out, because its peer acknowledged nothing for too long.
     TimedOut,
     /// A link from this host changed.
     LinkChanged {
-        /// Where the link leads.
+        /// The destination of the link.
         to: HostId,
-        /// What is so from now on.
+        /// The new setting.
         change: LinkChange,
     },
     /// Every link of the world changed.
     EveryLinkChanged {
-        /// What is so from now on.
+        /// The new setting.
         change: LinkChange,
     },
-    /// The connection was made to carry nothing any more, without a word to either end.
+    /// From now on the connection silently drops every segment; neither end is notified.
     Blackholed,
-    /// The host stopped reading from its connections, or began again.
+    /// The host stopped reading from its connections, or resumed.
     ReadingStalled {
         /// True while it does not read.
         stalled: bool,
     },
-    /// The disk of the host was changed by a fault.
+    /// A fault changed the host's disk.
     DiskFault {
-        /// The fault, in words.
+        /// A description of the fault.
         fault: Arc<str>,
     },
-    /// Something that a host or the director wanted to have on record.
+    /// A note recorded by a host or the director.
     Note {
-        /// Its words.
+        /// The text.
         text: Arc<str>,
     },
 }
 
-/// How much of the history a run keeps. The hash is over all of it in any case.
+/// How much of the history a run keeps. The hash always covers all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// Every event.
     All,
-    /// The last so many events.
+    /// The given number of last events.
     Last(usize),
 }
 
@@ -142,15 +143,16 @@ pub enum Keep {
 pub struct Trace {
     /// The seed of the run.
     pub seed: u64,
-    /// The options that were drawn from the seed, as [`Swarm`](crate::Swarm) prints them; empty if there were none.
+    /// The options drawn from the seed, as [`Swarm`](crate::Swarm) prints them; empty if there were
+    /// none.
     pub options: Arc<str>,
     /// The names of the hosts in the order of declaration.
     pub hosts: Vec<Arc<str>>,
-    /// The events that were kept, oldest first.
+    /// The kept events, oldest first.
     pub events: Vec<Event>,
-    /// XXH3-128 over every event of the run and over every byte that was delivered.
+    /// XXH3-128 over every event of the run and every delivered byte.
     pub hash: u128,
-    /// What the run took.
+    /// Counters of the run.
     pub statistics: Statistics,
 }
 
@@ -160,7 +162,7 @@ impl Trace {
         self.hosts.get(host.index()).map_or("?", |name| name)
     }
 
-    /// An event as a line for people.
+    /// Formats an event as a line of text.
     pub fn line(&self, event: &Event) -> String {
         line(&self.hosts, event)
     }
@@ -175,14 +177,14 @@ impl fmt::Display for Trace {
     }
 }
 
-/// An event as a line for people.
+/// Formats an event as a line of text.
 pub(crate) fn line(hosts: &[Arc<str>], event: &Event) -> String {
     let name = |host: HostId| hosts.get(host.index()).map_or("?", |name| name);
     let host = event.host.map_or("world", name);
     let connection = event.connection.map(|c| format!(" {c}")).unwrap_or_default();
     let what = match &event.kind {
         EventKind::ConnectionOpening { to, port } => {
-            format!("opens a connection to {}:{port}", to.map_or("nobody", name))
+            format!("opens a connection to {}:{port}", to.map_or("an unknown address", name))
         }
         EventKind::LinkChanged { to, change } => format!("link to {}: {change}", name(*to)),
         EventKind::EveryLinkChanged { change } => format!("every link: {change}"),
@@ -198,7 +200,7 @@ pub(crate) fn line(hosts: &[Arc<str>], event: &Event) -> String {
     format!("{:>12.6} s  {host}/{}{connection}  {what}", event.at.as_secs_f64(), event.incarnation)
 }
 
-/// What a run took, in countable things; none of them is wall time.
+/// Counters of a run; none of them is wall time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Simulated time.
@@ -207,13 +209,13 @@ pub struct Statistics {
     pub events: u64,
     /// Segments delivered.
     pub segments: u64,
-    /// Times that a host was polled.
+    /// Polls of hosts.
     pub polls: u64,
-    /// Times that hosts had something to send, all those of one moment counted once.
+    /// Instants at which hosts had something to send.
     pub sweeps: u64,
 }
 
-/// Is shown every event as it happens.
+/// A callback for every event as it happens.
 pub(crate) type Observer = Box<dyn FnMut(&Event)>;
 
 pub(crate) struct History {
@@ -241,12 +243,12 @@ impl History {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner)).into()
     }
 
-    /// Where the events are kept.
+    /// The shared buffer of kept events.
     pub(crate) fn events(&self) -> Events {
         self.events.clone()
     }
 
-    /// `bytes` are part of the hash, but not of the event.
+    /// Records an event. `bytes` are part of the hash, but not of the event.
     pub(crate) fn record(&mut self, event: Event, bytes: &[u8]) {
         self.recorded += 1;
         self.absorb(&event, bytes);

@@ -1,4 +1,5 @@
-//! Hosts: a name, a main task that is made anew at each start, the tasks it spawns, and what it is given.
+//! Hosts: a name, a main task that is created at each start, the tasks that it spawns, and the
+//! context that it receives.
 
 use crate::disk::{Drive, WorldDisk};
 use crate::history::EventKind;
@@ -20,9 +21,9 @@ use tokio::task::LocalSet;
 pub(crate) type MainTask = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 pub(crate) type Factory = Box<dyn FnMut(HostContext) -> MainTask>;
 
-/// What a host's main task may return.
+/// The types that a host's main task may return.
 pub trait HostResult {
-    /// The error, in words, if it is one.
+    /// Converts an error to its message.
     fn into_result(self) -> Result<(), String>;
 }
 
@@ -38,7 +39,7 @@ impl<E: fmt::Display> HostResult for Result<(), E> {
     }
 }
 
-/// What a host is given at each start: its network, its seed, its clock, and its name.
+/// The context that a host receives at each start: its network, disk, seed, clock and name.
 #[derive(Clone)]
 pub struct HostContext {
     pub(crate) simulation: Rc<Simulation>,
@@ -53,7 +54,7 @@ impl HostContext {
         &self.simulation.hosts[usize::from(self.host)].name
     }
 
-    /// How often this host has been started, this time included: 1 at the first start.
+    /// How often this host has been started, including this start: 1 at the first.
     pub fn incarnation(&self) -> u32 {
         self.incarnation
     }
@@ -63,12 +64,13 @@ impl HostContext {
         WorldNet::new(&self.simulation, self.host, self.incarnation)
     }
 
-    /// The host's disk. What was synced on it outlives a crash of the host.
+    /// The host's disk. Synced data survives a crash of the host.
     pub fn disk(&self) -> WorldDisk {
         self.simulation.hosts[usize::from(self.host)].drive.disk()
     }
 
-    /// The seed of this host at this start: different for each, the same in each repetition of the run.
+    /// The seed of this host at this start. It differs between hosts and starts, and is the same in
+    /// each repetition of the run.
     pub fn seed(&self) -> Seed {
         self.simulation.seed.child("hosts").child(self.name()).nth(u64::from(self.incarnation))
     }
@@ -78,12 +80,12 @@ impl HostContext {
         self.simulation.now()
     }
 
-    /// Puts something on record in the history of the run.
+    /// Records a note in the history of the run.
     pub fn note(&self, text: impl Into<Arc<str>>) {
         self.simulation.record(Some(self.host), EventKind::Note { text: text.into() });
     }
 
-    /// Returns once this host was asked to shut down. A main task that never looks keeps running.
+    /// Returns once this host was asked to shut down. A main task that ignores it keeps running.
     pub async fn shutdown_requested(&self) {
         while !self.stop.requested.get() {
             self.stop.changed.notified().await;
@@ -103,42 +105,42 @@ pub(crate) struct Stop {
     pub(crate) changed: Notify,
 }
 
-/// A host, whether it runs or not.
+/// A host, running or not.
 pub(crate) struct Host {
     pub(crate) name: Arc<str>,
     pub(crate) factory: RefCell<Factory>,
-    /// The tasks of the process; none while it does not run.
+    /// The tasks of the process; `None` while it does not run.
     pub(crate) tasks: RefCell<Option<LocalSet>>,
     pub(crate) drive: Arc<Drive>,
-    /// What the main task returned, until the scheduler has seen it.
+    /// The main task's return value, until the scheduler processes it.
     pub(crate) ended: Rc<RefCell<Option<Result<(), String>>>>,
     pub(crate) stop: RefCell<Rc<Stop>>,
     pub(crate) incarnation: Cell<u32>,
     pub(crate) waker: Waker,
     pub(crate) woken: Arc<HostWaker>,
-    /// Polls at the instant, and in all.
+    /// The current instant, and the number of polls at it.
     pub(crate) polls_now: Cell<(Duration, u64)>,
     pub(crate) polls: Cell<u64>,
 }
 
 impl Host {
     pub(crate) fn is_up(&self) -> bool {
-        // Borrowed while its own tasks run.
+        // The tasks are borrowed while they run.
         self.tasks.try_borrow().map_or(true, |tasks| tasks.is_some())
     }
 }
 
-/// Who wants to be polled at this instant.
+/// The hosts to poll at this instant.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
     waiting: Mutex<Vec<u16>>,
-    /// Wakes the scheduler; not needed while it looks at the list anyway.
+    /// Wakes the scheduler; not needed while it processes the list anyway.
     scheduler: Mutex<Option<Waker>>,
     scheduler_looks: AtomicBool,
 }
 
 impl Ready {
-    /// Moves those who wait to the end of `to`.
+    /// Moves all entries to the end of `to`.
     pub(crate) fn take(&self, to: &mut Vec<u16>) {
         to.append(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -167,7 +169,7 @@ impl Ready {
     }
 }
 
-/// Puts one host on the list of those who want to be polled.
+/// Adds one host to the list of hosts to poll.
 #[derive(Debug)]
 pub(crate) struct HostWaker {
     host: u16,
@@ -180,7 +182,7 @@ impl HostWaker {
         HostWaker { host, ready, listed: AtomicBool::new(false) }
     }
 
-    /// From now on a wake-up puts the host on the list again.
+    /// Lets the next wake-up add the host to the list again.
     pub(crate) fn unlist(&self) {
         self.listed.store(false, Ordering::Relaxed);
     }

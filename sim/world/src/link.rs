@@ -1,22 +1,24 @@
-//! The links between hosts: one for each ordered pair, with settings of its own.
+//! The links between hosts: one per ordered pair, each with its own settings.
 
 use crate::seed::{Draw, Probability};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// How long a segment is under way.
+/// The transit time of a segment.
 ///
-/// Segments of one connection never overtake each other, whatever is drawn for each. The clock has a resolution of one
-/// millisecond: what arrives between two ticks is seen at the later one.
+/// Segments of one connection never overtake each other, whatever latency is drawn for each. The
+/// clock has a resolution of one millisecond: a segment that arrives between two ticks is delivered
+/// at the later one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Latency {
     /// Always the same.
     Fixed(Duration),
-    /// Anything from the first to the second, equally likely.
+    /// Uniformly distributed from the first to the second.
     Range(Duration, Duration),
-    /// By five of its quantiles: the shortest, the median, the 90th and 99th hundredth, the longest; evenly spread between
-    /// two neighbours. Whole numbers only, so that it is the same on every machine.
+    /// Given by five quantiles: minimum, median, 90th and 99th percentile, maximum; uniformly
+    /// distributed between neighbours. Computed with integers only, so that the result is the same
+    /// on every machine.
     Quantiles([Duration; 5]),
 }
 
@@ -60,27 +62,27 @@ impl fmt::Display for Latency {
     }
 }
 
-/// What is so on a link from a moment on.
+/// A change of a link's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LinkChange {
-    /// Nothing gets through; senders keep trying as TCP does.
+    /// The link drops every segment; senders keep retrying as TCP does.
     Partitioned,
-    /// The link carries again: no partition, no hold, no refusal.
+    /// The link works again: no partition, no hold, no refusal.
     Healed,
-    /// Segments are kept on the way, in order.
+    /// Segments are held in transit, in order.
     Held,
-    /// What was held goes on.
+    /// Held segments continue.
     Released,
-    /// Each segment is under way for that long.
+    /// The latency of each segment.
     Latency(Latency),
-    /// Each segment is under way for so much longer than the latency says.
+    /// A delay added to the latency of each segment.
     AddedLatency(Duration),
-    /// Each segment is lost with that probability.
+    /// The probability of losing each segment.
     Loss(Probability),
-    /// At most so many bytes a second; none for no limit.
+    /// The maximum number of bytes per second; `None` for no limit.
     Bandwidth(Option<u64>),
-    /// New connections are answered with a reset.
+    /// New connection requests are answered with a reset.
     Refusing,
 }
 
@@ -126,7 +128,7 @@ impl Link {
         }
     }
 
-    /// How long one segment is under way.
+    /// Draws the transit time of one segment.
     pub(crate) fn draw_latency(&self, draw: &mut Draw) -> Duration {
         self.latency.draw(draw) + self.added_latency
     }
@@ -150,7 +152,7 @@ impl Link {
     }
 }
 
-/// Which links a fault concerns.
+/// The links that a fault affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Selection {
     Between(u16, u16),
@@ -162,7 +164,7 @@ pub(crate) enum Selection {
 }
 
 impl Selection {
-    /// Whether the link from one host to the other is meant.
+    /// Whether the selection contains the link from one host to the other.
     pub(crate) fn covers(self, from: u16, to: u16) -> bool {
         match self {
             Selection::Between(a, b) => (from, to) == (a, b) || (from, to) == (b, a),
@@ -175,7 +177,7 @@ impl Selection {
     }
 }
 
-/// The links that differ from the others, and what the others are like.
+/// The links with individual settings, and the settings of all others.
 #[derive(Debug)]
 pub(crate) struct Links {
     usual: Link,
@@ -206,7 +208,7 @@ impl Links {
         }
     }
 
-    /// The links that are meant, each as (from, to).
+    /// The selected links, each as (from, to).
     pub(crate) fn pairs(&self, selection: Selection) -> Vec<(u16, u16)> {
         let others = |host: u16| (0..self.hosts).filter(move |&other| other != host);
         match selection {

@@ -1,4 +1,4 @@
-//! The director's grip on links: which of them, and what happens to them.
+//! The director's handle on links: selects links and applies faults to them.
 
 use crate::connection::Key;
 use crate::link::{Latency, LinkChange, Selection};
@@ -8,7 +8,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Some links of the world, and what can be done to them. A change holds until the next change of the same kind.
+/// A selection of the world's links. A change holds until the next change of the same kind.
 #[derive(Clone)]
 pub struct Links {
     simulation: Rc<Simulation>,
@@ -20,59 +20,61 @@ impl Links {
         Links { simulation, selection }
     }
 
-    /// Nothing gets through, and what is under way is lost; senders keep trying as TCP does.
+    /// Drops every segment, including those in transit; senders keep retrying as TCP does.
     pub fn partition(&self) {
         self.change(&LinkChange::Partitioned);
     }
 
-    /// Ends a partition, a hold and a refusal. What was lost arrives when its sender tries next; what was held goes on at once.
+    /// Ends a partition, a hold and a refusal. Lost segments arrive with the sender's next try;
+    /// held segments continue at once.
     pub fn heal(&self) {
         self.change(&LinkChange::Healed);
     }
 
-    /// Keeps segments on the way, in order, without loss.
+    /// Holds segments in transit, in order, without loss.
     pub fn hold(&self) {
         self.change(&LinkChange::Held);
     }
 
-    /// Lets go what was held.
+    /// Releases held segments.
     pub fn release(&self) {
         self.change(&LinkChange::Released);
     }
 
-    /// How long segments are under way, for those that are sent from now on.
+    /// Sets the latency of segments that are sent from now on.
     pub fn latency(&self, latency: impl Into<Latency>) {
         self.change(&LinkChange::Latency(latency.into()));
     }
 
-    /// Adds to the latency; what was added before is forgotten.
+    /// Adds a delay to the latency; it replaces an earlier added delay.
     pub fn added_latency(&self, added: Duration) {
         self.change(&LinkChange::AddedLatency(added));
     }
 
-    /// The probability with which each segment is lost; lost bytes arrive late and in order.
+    /// Sets the probability of losing each segment; lost bytes arrive late and in order.
     pub fn loss(&self, loss: Probability) {
         self.change(&LinkChange::Loss(loss));
     }
 
-    /// At most so many bytes a second in each direction, headers included; none for no limit.
+    /// Limits the bytes per second in each direction, including headers; `None` removes the limit.
     pub fn bandwidth(&self, bytes_per_second: Option<u64>) {
         self.change(&LinkChange::Bandwidth(bytes_per_second));
     }
 
-    /// New connections are answered with a reset.
+    /// Answers new connection requests with a reset.
     pub fn refuse(&self) {
         self.change(&LinkChange::Refusing);
     }
 
-    /// Resets the connections over these links: both ends learn of it at once, and what is under way is lost.
+    /// Resets the connections over these links: both ends see it at once, and segments in transit
+    /// are lost.
     pub fn reset(&self) {
         let keys = self.keys();
         self.simulation.network.borrow_mut().reset_connections(self.simulation.now(), &keys);
     }
 
-    /// The connections over these links carry nothing any more, without a word to either end, as when a router forgets
-    /// them; new connections are not concerned.
+    /// Silently drops every segment of the connections that are open over these links, as a router
+    /// does that has lost its connection table. New connections are not affected.
     pub fn blackhole(&self) {
         let keys = self.keys();
         self.simulation.network.borrow_mut().blackhole(self.simulation.now(), &keys);

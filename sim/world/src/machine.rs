@@ -1,4 +1,4 @@
-//! The machine of a host as the network knows it: its power, its ports, and whether its process reads.
+//! The network's state of a host's machine: its power, its ports, and whether its process reads.
 
 use crate::connection::Key;
 use std::collections::{BTreeMap, VecDeque};
@@ -6,36 +6,38 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::task::Waker;
 use std::time::Duration;
 
-/// Stands for a host that does not exist: an address that nobody has.
+/// The index for an address that no host has.
 pub(crate) const NOBODY: u16 = u16::MAX;
-/// Connections that wait to be accepted at one port before further requests get no answer, as tokio asks of a real machine.
+/// The number of connections that may wait to be accepted on one port; further requests get no
+/// answer. tokio requests the same backlog from a real machine.
 pub(crate) const BACKLOG: usize = 1_024;
-/// The ports that a machine gives to those that did not ask for one (RFC 6335 §6).
+/// The ephemeral ports (RFC 6335 §6).
 const FREE_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 
-/// What the network has to know of a host.
+/// The network's state of a host.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    /// The machine has power: it answers, even if no process runs.
+    /// The machine has power. It answers even if no process runs.
     pub(crate) on: bool,
     pub(crate) incarnation: u32,
-    /// What leaves the host later than this, sent before it, never left: the power was gone.
+    /// When the machine last lost power: a segment that was sent earlier but would leave later is
+    /// lost.
     pub(crate) power_lost: Option<Duration>,
     /// The process does not read from its connections.
     pub(crate) stalled: bool,
     pub(crate) stalled_readers: Vec<Waker>,
     pub(crate) listening: BTreeMap<u16, Listening>,
-    /// The connections that this host asked for, by its own port.
+    /// The connections that this host requested, by local port.
     pub(crate) asked_from: BTreeMap<u16, Key>,
     next_port: u16,
 }
 
-/// A port at which the process listens.
+/// A port on which the process listens.
 #[derive(Debug, Default)]
 pub(crate) struct Listening {
-    /// Tells two listeners apart that had the port one after the other.
+    /// Distinguishes listeners that used the same port one after the other.
     pub(crate) number: u64,
-    /// Established and not accepted yet, oldest first.
+    /// Established connections that were not accepted yet, oldest first.
     pub(crate) ready: VecDeque<Key>,
     pub(crate) wakers: Vec<Waker>,
 }
@@ -54,7 +56,7 @@ impl Machine {
         }
     }
 
-    /// The next port that is not in use; none if all are.
+    /// The next unused port; `None` if all are in use.
     pub(crate) fn take_port(&mut self, mut is_free: impl FnMut(Key) -> bool) -> Option<u16> {
         for _ in FREE_PORTS {
             let port = self.next_port;
@@ -68,13 +70,13 @@ impl Machine {
     }
 }
 
-/// The address of a host, by its place in the order of declaration: 192.168.0.1, 192.168.0.2 …
+/// The address of a host, by its index in the order of declaration: 192.168.0.1, 192.168.0.2 …
 pub(crate) fn address_of(host: u16) -> Ipv4Addr {
     let [high, low] = (host + 1).to_be_bytes();
     Ipv4Addr::new(192, 168, high, low)
 }
 
-/// Which of so many hosts has the address; [`NOBODY`] if none has.
+/// The index of the host with the address; [`NOBODY`] if there is none.
 pub(crate) fn host_at(address: IpAddr, hosts: usize) -> u16 {
     let IpAddr::V4(address) = address else { return NOBODY };
     let [192, 168, high, low] = address.octets() else { return NOBODY };

@@ -1,8 +1,8 @@
-//! The network of a running world: its links, its connections, and what is due when.
+//! The network of a running world: its links, its connections, and its scheduled actions.
 //!
-//! What it does with them is in `calls` (what applications do with their sockets), `transit` (whether and when a segment
-//! arrives), `arrival` (what it tells the end that it reaches) and `faults`. All that costs time is done for those ends that
-//! have something to say, and for nobody else: so the cost of a run grows with its segments.
+//! Its methods are in `calls` (socket calls of applications), `transit` (whether and when a segment
+//! arrives), `arrival` (processing of arrived segments) and `faults`. Only ends that have something
+//! to send are visited, so the cost of a run grows with its number of segments.
 
 use crate::connection::{Connections, EndKey, Key};
 use crate::history::{ConnectionId, Event, EventKind, History, HostId, Keep, Observer};
@@ -21,14 +21,14 @@ pub(crate) struct Patience {
     pub(crate) data: Duration,
 }
 
-/// A segment on its way from an end to the other.
+/// A segment in transit from one end to the other.
 #[derive(Debug)]
 pub(crate) struct UnderWay {
     pub(crate) from: EndKey,
     pub(crate) segment: Segment,
     pub(crate) order: u64,
     pub(crate) sent: Duration,
-    /// When it has left its host, which takes time on a narrow link.
+    /// When it has left its host completely, which takes time with limited bandwidth.
     pub(crate) leaves: Duration,
 }
 
@@ -52,16 +52,17 @@ pub(crate) struct Network {
     pub(crate) links: Links,
     pub(crate) connections: Connections,
     planned: BinaryHeap<Planned>,
-    /// Acknowledgements that nobody waits for: they are delivered when something else is, and cost no instant of their own.
+    /// Acknowledgements whose arrival time affects nothing: they are delivered together with the
+    /// next other event, so that they need no turn of the runtime.
     unhurried: BinaryHeap<Planned>,
     numbers: u64,
     pub(crate) timing: Draw,
     pub(crate) loss: Draw,
     pub(crate) ties: Draw,
     pub(crate) patience: Patience,
-    /// When the wire of a link with limited bandwidth is free again.
+    /// When a link with limited bandwidth can transmit again.
     pub(crate) busy_until: BTreeMap<(u16, u16), Duration>,
-    /// The ends that may have something to send, in the order in which they said so.
+    /// The ends that may have something to send, in the order in which they were listed.
     pub(crate) speakers: Vec<EndKey>,
     pub(crate) listeners: u64,
     pub(crate) history: History,
@@ -108,7 +109,7 @@ impl Network {
         self.record_with(at, host, connection, kind, &[]);
     }
 
-    /// Puts on record what happened at an end; nothing is on record of a host's connections to itself.
+    /// Records an event at an end. Connections of a host to itself are not recorded.
     pub(crate) fn record_end(&mut self, at: Duration, end: EndKey, kind: EventKind, bytes: &[u8]) {
         let Some(connection) = self.connections.get(end.key).filter(|connection| !connection.local) else {
             return;
@@ -131,12 +132,12 @@ impl Network {
         self.history.record(event, bytes);
     }
 
-    /// When the next thing is due.
+    /// The time of the next scheduled action.
     pub(crate) fn next_due(&self) -> Option<Duration> {
         self.planned.peek().map(|planned| planned.at)
     }
 
-    /// Delivers acknowledgements that could have been delivered earlier.
+    /// Delivers the postponed acknowledgements.
     pub(crate) fn deliver_unhurried(&mut self, now: Duration) {
         while self.unhurried.peek().is_some_and(|planned| planned.at <= now) {
             let Some(planned) = self.unhurried.pop() else { return };
@@ -144,7 +145,7 @@ impl Network {
         }
     }
 
-    /// Does all that is due by now.
+    /// Executes all actions that are due.
     pub(crate) fn deliver_due(&mut self, now: Duration) {
         while self.planned.peek().is_some_and(|planned| planned.at <= now) {
             let Some(planned) = self.planned.pop() else { return };
@@ -175,7 +176,7 @@ impl Network {
         self.connections.select(|from, to| selection.covers(from.0, to.0))
     }
 
-    /// The connection's number, and the hosts at its two ends, the one that asked for it first.
+    /// The connection's number, its connecting host and its accepting host.
     pub(crate) fn describe(&mut self, key: Key) -> Option<(ConnectionId, HostId, HostId)> {
         let connection = self.connections.get(key)?;
         Some((connection.id, HostId(connection.ends[0].host), HostId(connection.ends[1].host)))
@@ -185,7 +186,7 @@ impl Network {
         self.machines.get(usize::from(host)).is_some_and(|machine| machine.on)
     }
 
-    /// Forgets a connection that is over and that nobody holds; its port is free again.
+    /// Removes a connection that is over and not held by an application, and frees its port.
     pub(crate) fn settle(&mut self, key: Key) {
         let Some((host, address)) = self.connections.settle(key) else { return };
         if let Some(machine) = self.machines.get_mut(usize::from(host))
@@ -211,7 +212,7 @@ impl PartialOrd for Planned {
 }
 
 impl Ord for Planned {
-    /// The earliest is the greatest, because the heap gives the greatest first.
+    /// The earliest is the greatest, because the heap returns the greatest first.
     fn cmp(&self, other: &Planned) -> Ordering {
         (other.at, other.tie, other.number).cmp(&(self.at, self.tie, self.number))
     }

@@ -1,8 +1,9 @@
 //! The seed of a run, as a tree of named streams.
 //!
-//! Every purpose draws from a stream of its own (link timing, host order, a host's identifiers, …), so that one draw
-//! more in one place moves nothing in the others. A stream is ChaCha8, and the arithmetic that turns its words into
-//! choices is written out here: both are the same on every machine and do not change with a library's version.
+//! Every purpose draws from its own stream (link timing, host order, a host's identifiers, …), so
+//! that an additional draw for one purpose does not change the others. A stream is ChaCha8. The
+//! arithmetic that turns its words into choices is implemented here, so that it is the same on
+//! every machine and independent of library versions.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -16,34 +17,34 @@ pub struct Seed {
 }
 
 impl Seed {
-    /// The root of the tree: the number that a run prints and that repeats it.
+    /// The root of the tree. A run prints this number; the same number repeats the run.
     pub fn new(seed: u64) -> Seed {
         Seed { key: [0; 32] }.derive(&seed.to_le_bytes())
     }
 
-    /// The node below this one with that name.
+    /// The child node with that name.
     pub fn child(&self, name: &str) -> Seed {
         self.derive(name.as_bytes())
     }
 
-    /// The node below this one with that number.
+    /// The child node with that number.
     pub fn nth(&self, number: u64) -> Seed {
         self.derive(&number.to_le_bytes())
     }
 
-    /// The stream of draws of this node; each call starts it anew.
+    /// The stream of draws of this node, from its beginning.
     pub fn draw(&self) -> Draw {
         Draw { words: ChaCha8Rng::from_seed(self.key) }
     }
 
-    /// This node as a number, to seed generators that are not ours.
+    /// This node as a number, to seed other generators.
     pub fn to_u64(&self) -> u64 {
         let mut first = [0; 8];
         first.copy_from_slice(&self.key[..8]);
         u64::from_le_bytes(first)
     }
 
-    /// This node as a key, to seed generators that are not ours.
+    /// This node as a key, to seed other generators.
     pub fn to_bytes(&self) -> [u8; 32] {
         self.key
     }
@@ -59,7 +60,8 @@ impl Seed {
     }
 }
 
-/// A stream of pseudo-random draws: the same seed gives the same draws, bit for bit, on every machine.
+/// A stream of pseudo-random draws: the same seed gives the same draws, bit for bit, on every
+/// machine.
 #[derive(Clone, Debug)]
 pub struct Draw {
     words: ChaCha8Rng,
@@ -71,12 +73,12 @@ impl Draw {
         self.words.next_u64()
     }
 
-    /// A number below `limit`, each equally likely; 0 if `limit` is 0.
+    /// A uniformly distributed number below `limit`; 0 if `limit` is 0.
     pub fn below(&mut self, limit: u64) -> u64 {
         if limit == 0 {
             return 0;
         }
-        // Lemire's multiplication; the words that would favour small numbers are drawn again.
+        // Lemire's method: words that would make small numbers more likely are drawn again.
         let unfair = limit.wrapping_neg() % limit;
         loop {
             let wide = u128::from(self.word()) * u128::from(limit);
@@ -87,7 +89,7 @@ impl Draw {
         }
     }
 
-    /// True with that probability (0 never, 1 always).
+    /// True with that probability.
     pub fn chance(&mut self, probability: Probability) -> bool {
         match probability.0 {
             0 => false,
@@ -96,14 +98,14 @@ impl Draw {
         }
     }
 
-    /// A duration from `low` up to and including `high`, each nanosecond equally likely.
+    /// A duration from `low` to `high` inclusive, uniformly distributed in nanoseconds.
     pub fn duration(&mut self, low: Duration, high: Duration) -> Duration {
         let span = high.saturating_sub(low).as_nanos();
         let span = u64::try_from(span).unwrap_or(u64::MAX - 1);
         low + Duration::from_nanos(self.below(span + 1))
     }
 
-    /// Puts a slice into an order, each order equally likely.
+    /// Shuffles a slice; every order is equally likely.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             let other = usize::try_from(self.below(last as u64 + 1)).unwrap_or(last);
@@ -111,13 +113,13 @@ impl Draw {
         }
     }
 
-    /// One of the items, each equally likely; none if there are none.
+    /// One of the items, each equally likely; `None` if there are none.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         items.get(usize::try_from(self.below(items.len() as u64)).ok()?)
     }
 }
 
-/// A probability, kept as a number of 2⁶⁴ths so that a draw is a comparison of integers.
+/// A probability, stored in units of 2⁻⁶⁴ so that a draw compares integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Probability(u64);
 
@@ -127,12 +129,12 @@ impl Probability {
     /// Always.
     pub const ALWAYS: Probability = Probability(u64::MAX);
 
-    /// Three times in ten.
+    /// 30 %.
     pub const THIRTY_PERCENT: Probability = Probability(u64::MAX / 10 * 3);
 
-    /// From a fraction of one; what is below 0 counts as 0, what is above 1 as 1, what is no number as 0.
+    /// From a fraction of one. Values below 0 and NaN count as 0, values above 1 as 1.
     pub fn fraction(fraction: f64) -> Probability {
-        // 2⁶⁴ as a float; the cast saturates, and takes NaN to 0.
+        // 2⁶⁴ as a float; the cast saturates and maps NaN to 0.
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -141,7 +143,7 @@ impl Probability {
         Probability((fraction * 18_446_744_073_709_551_616.0) as u64)
     }
 
-    /// From a number of hundredths; above 100 counts as 100.
+    /// From a percentage; values above 100 count as 100.
     pub fn percent(percent: u32) -> Probability {
         Probability::fraction(f64::from(percent) / 100.0)
     }

@@ -1,35 +1,36 @@
-//! What travels between the two ends of a connection.
+//! The segments between the two ends of a connection.
 
-/// Bytes of payload in one segment at most: the 1,500 of Ethernet less the headers.
+/// Maximum payload of one segment in bytes: Ethernet's 1,500 minus the headers.
 pub(crate) const LARGEST_PAYLOAD: usize = 1_460;
 /// Headers of IPv4 and TCP without options, in bytes.
 const HEADERS: u64 = 40;
 
-/// What a segment is for (RFC 9293 §3.1 has them as control bits).
+/// The kind of a segment, by its control bits (RFC 9293 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// SYN: asks for a connection.
+    /// SYN: requests a connection.
     Request,
-    /// SYN and ACK: grants it.
+    /// SYN and ACK: accepts it.
     Answer,
-    /// Bytes, an end, an acknowledgement.
+    /// Bytes, a FIN, an acknowledgement.
     Plain,
-    /// RST: the connection is over, or never was.
+    /// RST: the connection is closed or does not exist.
     Reset,
 }
 
-/// One segment. Each arrives once, if at all.
+/// One segment. It arrives at most once.
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) kind: Kind,
-    /// Its sequence number: how much its end had sent before it, counted as [`length`](Segment::length) counts.
+    /// The sequence number: the sum of the [`length`](Segment::length)s that its end sent before.
     pub(crate) start: u64,
-    /// FIN: nothing follows the bytes.
+    /// FIN: no bytes follow.
     pub(crate) finishes: bool,
     pub(crate) bytes: Vec<u8>,
-    /// How much of what the other end sent has arrived, counted as [`length`](Segment::length) counts.
+    /// The acknowledgement number: the sum of the [`length`](Segment::length)s received from the
+    /// other end.
     pub(crate) acknowledges: u64,
-    /// How many more bytes the other end may send.
+    /// The number of further bytes that the other end may send.
     pub(crate) window: usize,
 }
 
@@ -45,18 +46,18 @@ impl Segment {
         }
     }
 
-    /// What has to be acknowledged: its bytes, and one each for a request (or its answer) and an end.
+    /// The sequence space that it occupies: its bytes, plus one each for SYN and FIN.
     pub(crate) fn length(&self) -> u64 {
         let opens = matches!(self.kind, Kind::Request | Kind::Answer);
         self.bytes.len() as u64 + u64::from(opens) + u64::from(self.finishes)
     }
 
-    /// Bytes on the wire.
+    /// The number of bytes on the wire.
     pub(crate) fn size(&self) -> u64 {
         HEADERS + self.bytes.len() as u64
     }
 
-    /// True for a segment that carries an acknowledgement and nothing else.
+    /// True for a segment that carries only an acknowledgement.
     pub(crate) fn is_bare_acknowledgement(&self) -> bool {
         self.kind == Kind::Plain && self.length() == 0
     }

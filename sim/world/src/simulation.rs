@@ -1,8 +1,9 @@
-//! What the parts of a running world share, and the scheduler that polls its hosts.
+//! The shared state of a running world, and the scheduler that polls its hosts.
 //!
-//! All hosts live in one paused runtime: tokio jumps to the next timer when nobody has anything to do, so idle time is
-//! free. The scheduler is one future. At each instant it polls those hosts that were woken and delivers what is due, in an
-//! order drawn from the seed, until nobody has anything left to do at that instant.
+//! All hosts run in one paused tokio runtime, which jumps to the next timer when no task is ready,
+//! so idle time is free. The scheduler is one future. At each instant it polls the woken hosts and
+//! executes due network actions, in an order drawn from the seed, until nothing is left to do at
+//! that instant.
 
 use crate::error::RunError;
 use crate::history::{EventKind, Statistics, Trace, nanoseconds};
@@ -26,28 +27,28 @@ use std::time::Duration;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, Sleep};
 
-/// The director's place on the list of those who want to be polled.
+/// The director's index in the list of hosts to poll.
 pub(crate) const DIRECTOR: u16 = u16::MAX;
 
-/// What a run may take before it counts as one that never ends.
+/// The limits above which a run counts as endless.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) simulated: Duration,
     pub(crate) events: u64,
     pub(crate) polls_per_instant: u64,
-    /// Time of the machine that one poll may take.
+    /// The real time that one poll may take.
     pub(crate) real_poll: Duration,
 }
 
 thread_local! {
-    /// The world of this thread, for the handles on its sockets.
+    /// The world of this thread, for its socket handles.
     static RUNNING: RefCell<Option<Rc<Simulation>>> = const { RefCell::new(None) };
 }
 
-/// Tells runs apart, so that a handle of one does not reach into another. It is part of no result.
+/// Numbers the runs, so that a handle of one run cannot access another. It is part of no result.
 static RUNS: AtomicU64 = AtomicU64::new(0);
 
-/// The world of this thread, if it is that run and not over.
+/// The world of this thread, if it belongs to that run and has not ended.
 pub(crate) fn running(run: u64) -> Option<Rc<Simulation>> {
     RUNNING.try_with(|running| running.borrow().as_ref().filter(|world| world.run == run).cloned()).ok()?
 }
@@ -64,16 +65,16 @@ pub(crate) struct Simulation {
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) ready: Arc<Ready>,
     pub(crate) failure: RefCell<Option<RunError>>,
-    /// Verbs that a host applied to itself: its tasks cannot be taken away while they run.
+    /// Faults that a host applied to itself: its tasks cannot be dropped while they run.
     pub(crate) later: RefCell<Vec<Later>>,
     pub(crate) began: Instant,
-    /// Nanoseconds since the start; the disks look at it too.
+    /// Nanoseconds since the start; shared with the disks.
     clock: Arc<AtomicU64>,
     order: RefCell<Draw>,
     polls: Cell<u64>,
 }
 
-/// A verb that waits until no host is being polled.
+/// A fault that is postponed until no host is being polled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Later {
     Crash(u16),
@@ -115,12 +116,12 @@ impl Simulation {
         }
     }
 
-    /// The time of the instant that is being worked on; the runtime's clock stands still meanwhile.
+    /// The time of the current instant; the runtime's clock is paused during it.
     pub(crate) fn now(&self) -> Duration {
         Duration::from_nanos(self.clock.load(Ordering::Relaxed))
     }
 
-    /// From here on the handles of this thread find this world.
+    /// Makes this world the one that the handles of this thread find.
     pub(crate) fn install(self: &Rc<Self>) {
         RUNNING.with(|running| *running.borrow_mut() = Some(self.clone()));
     }
@@ -181,7 +182,7 @@ impl Simulation {
         slot.waker.wake_by_ref();
     }
 
-    /// Power failure, or the next best thing while the host itself runs.
+    /// Power failure; postponed while the host itself is being polled.
     pub(crate) fn crash(&self, host: u16) {
         let slot = &self.hosts[usize::from(host)];
         let Ok(tasks) = slot.tasks.try_borrow_mut().map(|mut tasks| tasks.take()) else {
@@ -196,7 +197,7 @@ impl Simulation {
         self.ready.wake_scheduler();
     }
 
-    /// The end of the process only: its machine closes the sockets.
+    /// Ends the process only: its machine closes the sockets.
     pub(crate) fn kill(&self, host: u16) {
         let slot = &self.hosts[usize::from(host)];
         let Ok(tasks) = slot.tasks.try_borrow_mut().map(|mut tasks| tasks.take()) else {
@@ -234,7 +235,7 @@ impl Simulation {
         self.hosts.get(usize::from(host)).map_or("director", |host| &host.name).to_owned()
     }
 
-    /// Drops everything that lives in the world; its handles find it no more.
+    /// Drops all hosts of the world, and detaches it from its handles.
     pub(crate) fn tear_down(&self) {
         for slot in &self.hosts {
             let tasks = slot.tasks.borrow_mut().take();
@@ -311,7 +312,7 @@ impl Simulation {
         }
     }
 
-    /// False if that was one poll too many.
+    /// Counts a poll. Returns false if it exceeds the limit.
     fn count_poll(&self, host: u16, counter: &Cell<(Duration, u64)>) -> bool {
         self.polls.set(self.polls.get() + 1);
         let now = self.now();
@@ -333,7 +334,7 @@ impl Simulation {
 #[cfg(tokio_unstable)]
 fn new_task_set() -> LocalSet {
     let mut tasks = LocalSet::new();
-    // Otherwise the panic of a task that nobody joins would go unnoticed.
+    // Otherwise the panic of a task that is never joined would go unnoticed.
     tasks.unhandled_panic(tokio::runtime::UnhandledPanic::ShutdownRuntime);
     tasks
 }
@@ -343,7 +344,7 @@ fn new_task_set() -> LocalSet {
     LocalSet::new()
 }
 
-/// The future that runs a world: ends with the director, or with what went wrong.
+/// The future that runs a world. It ends with the director or with the first failure.
 pub(crate) struct Scheduler<F: Future> {
     pub(crate) simulation: Rc<Simulation>,
     pub(crate) director: Pin<Box<F>>,
@@ -384,13 +385,13 @@ impl<F: Future> Scheduler<F> {
         polled
     }
 
-    /// Polls once all who want it, in an order drawn from the seed.
+    /// Polls each ready host once, in an order drawn from the seed.
     fn poll_ready(&mut self) -> Poll<F::Output> {
         let simulation = self.simulation.clone();
         let mut turn = std::mem::take(&mut self.turn);
         simulation.ready.take(&mut turn);
         if turn.len() > 1 {
-            // Sorted first: the order in which they were woken is tokio's, not ours.
+            // Sort first: the order of wake-ups is tokio's and must have no effect.
             turn.sort_unstable();
             simulation.order.borrow_mut().shuffle(&mut turn);
         }
@@ -410,7 +411,7 @@ impl<F: Future> Scheduler<F> {
         outcome
     }
 
-    /// Has the runtime come back when the next thing is due.
+    /// Sets the timer for the next scheduled action.
     fn set_alarm(&mut self, cx: &mut Context<'_>) {
         let limit = self.simulation.limits.simulated;
         let due = self.simulation.network.borrow().next_due().map_or(limit, |due| due.min(limit));
@@ -420,7 +421,7 @@ impl<F: Future> Scheduler<F> {
             self.alarm_at = due;
             alarm.as_mut().reset(at);
         }
-        // Asks to be woken; if it is time already, the next look at the network finds out.
+        // Registers the waker. If the timer has already expired, poll again at once.
         if alarm.as_mut().poll(cx).is_ready() {
             self.alarm_at = Duration::MAX;
             cx.waker().wake_by_ref();
@@ -454,7 +455,7 @@ impl<F: Future> Future for Scheduler<F> {
         loop {
             let someone = !simulation.ready.is_empty();
             let something = simulation.network.borrow().next_due().is_some_and(|due| due <= now);
-            // A timer and a segment of one instant: the seed says which is first.
+            // The seed decides whether timers or segments of one instant are first.
             let network_first = something && (!someone || simulation.order.borrow_mut().below(2) == 0);
             if network_first {
                 simulation.network.borrow_mut().deliver_due(now);
@@ -468,7 +469,8 @@ impl<F: Future> Future for Scheduler<F> {
                 return Poll::Ready(Err(error));
             }
             if simulation.ready.is_empty() {
-                // Once everybody has had a turn: what is written in several pieces at one instant leaves in one.
+                // After every host has had its turn, so that pieces written at one instant are sent
+                // together.
                 let mut network = simulation.network.borrow_mut();
                 network.sweep(now);
                 if network.next_due().is_none_or(|due| due > now) && simulation.ready.is_empty() {

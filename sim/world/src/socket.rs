@@ -1,45 +1,46 @@
-//! The part of an end that the application sees: the bytes that it wrote and has not read yet, and who waits for them.
+//! The application's side of an end: the buffered bytes to send and to read, and the waiters.
 
 use crate::segment::{Kind, LARGEST_PAYLOAD, Segment};
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
 use tokio::io::ReadBuf;
 
-/// Bytes that one end keeps for its reader before its peer has to wait.
+/// Bytes that one end buffers for its reader before its peer must wait.
 pub(crate) const RECEIVE_BUFFER: usize = 64 * 1024;
-/// Bytes that one end keeps for its peer, sent or not, before its writer has to wait.
+/// Bytes that one end buffers for its peer, sent or not, before its writer must wait.
 const SEND_BUFFER: usize = 64 * 1024;
-/// A window below this is worth telling the peer about once there is room again.
+/// An end that announced a smaller window sends an update once half of its buffer is free.
 const NARROW_WINDOW: usize = 4 * LARGEST_PAYLOAD;
-/// So many unacknowledged bytes leave a sender free to send on, whatever its peer's window is.
+/// With at most this many unacknowledged bytes, and a window of at least twice as many, a sender is
+/// not blocked by its peer.
 const FREELY_SENT: u64 = 16 * 1024;
 
-/// The buffers of one end of a connection, and what it counts.
+/// The buffers and counters of one end of a connection.
 #[derive(Debug)]
 pub(crate) struct Socket {
     /// The application holds it, or will once it accepts.
     pub(crate) attached: bool,
-    /// It is on the list of those that may have something to send.
+    /// It is in the list of ends that may have something to send.
     pub(crate) listed: bool,
-    /// The request or its answer has to be sent.
+    /// The connection request or its answer must be sent.
     pub(crate) opens: Option<Kind>,
-    /// What the application wrote and has not left yet, in pieces of at most one segment's payload.
+    /// Written bytes that were not sent yet, in pieces of at most one segment's payload.
     unsent: VecDeque<Vec<u8>>,
     unsent_bytes: usize,
     sent: u64,
     acknowledged: u64,
     peer_window: usize,
-    /// The segment that told that window, by its place among those of the peer.
+    /// The segment that announced that window, by its order among the peer's segments.
     window_told_by: u64,
-    /// The application will write no more.
+    /// The application has closed its sending direction.
     finishing: bool,
-    /// What was sent when the end was.
+    /// The value of `sent` after the FIN was sent.
     finished_at: Option<u64>,
     received: u64,
-    /// What arrived before something that was sent earlier, by its sequence number.
+    /// Segments that arrived before an earlier one, by sequence number.
     early: BTreeMap<u64, Segment>,
     arrived: VecDeque<Vec<u8>>,
-    /// How much of the first piece was read.
+    /// The number of bytes read of the first piece.
     read_of_first: usize,
     unread: usize,
     peer_finished: bool,
@@ -76,7 +77,7 @@ impl Socket {
         }
     }
 
-    /// Takes as many of the bytes as there is room for.
+    /// Buffers as many of the bytes as there is space for. Returns their number.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> usize {
         let unacknowledged = usize::try_from(self.sent - self.acknowledged).unwrap_or(usize::MAX);
         let room = SEND_BUFFER.saturating_sub(self.unsent_bytes.saturating_add(unacknowledged));
@@ -96,7 +97,7 @@ impl Socket {
         taken
     }
 
-    /// Fills the buffer as far as there are bytes; says how many.
+    /// Copies available bytes into the buffer. Returns their number.
     pub(crate) fn read(&mut self, buffer: &mut ReadBuf<'_>) -> usize {
         let before = buffer.remaining();
         while buffer.remaining() > 0
@@ -113,19 +114,20 @@ impl Socket {
         }
         let filled = before - buffer.remaining();
         self.unread -= filled;
-        // The peer may have stopped at a narrow window: it has to hear of it once half of the buffer is free.
+        // The peer may be blocked by a small window: notify it once half of the buffer is free.
         if filled > 0 && self.told_window < NARROW_WINDOW && self.unread <= RECEIVE_BUFFER / 2 {
             self.owes_acknowledgement = true;
         }
         filled
     }
 
-    /// Nothing more will be written; false if that was said before.
+    /// Closes the sending direction. Returns false if it was closed before.
     pub(crate) fn finish(&mut self) -> bool {
         !std::mem::replace(&mut self.finishing, true)
     }
 
-    /// The next segment that this end has to send and may send, at a moment when nobody is about to write more.
+    /// The next segment that this end must send and may send. Called when no task is about to write
+    /// more at this instant.
     pub(crate) fn next_segment(&mut self, established: bool) -> Option<Segment> {
         if let Some(kind) = self.opens.take() {
             return Some(self.segment(kind, Vec::new(), false));
@@ -173,8 +175,9 @@ impl Socket {
         segment
     }
 
-    /// Notes what the peer says of its own side; true if it acknowledges something new. `order` is the segment's place
-    /// among those of the peer: one that was overtaken says nothing new of the window.
+    /// Processes acknowledgement and window of a segment. Returns true if it acknowledges new
+    /// bytes. `order` is the segment's order among the peer's segments: the window of an overtaken
+    /// segment is ignored.
     pub(crate) fn hears(&mut self, segment: &Segment, order: u64) -> bool {
         let news = segment.acknowledges > self.acknowledged;
         self.acknowledged = self.acknowledged.max(segment.acknowledges);
@@ -187,14 +190,14 @@ impl Socket {
         news
     }
 
-    /// Notes that a request, or the answer to it, arrived.
+    /// Processes a connection request or its answer.
     pub(crate) fn is_opened_by(&mut self, segment: &Segment) {
         self.received += segment.length();
-        // The request is acknowledged by the answer.
+        // The answer acknowledges the request.
         self.owes_acknowledgement = segment.kind == Kind::Answer;
     }
 
-    /// Gives the segment back if it is the next one; keeps it if something that was sent earlier has not arrived.
+    /// Returns the segment if it is the next one; stores it if an earlier one has not arrived.
     pub(crate) fn in_order(&mut self, segment: Segment) -> Option<Segment> {
         if segment.length() == 0 || segment.start <= self.received {
             return Some(segment);
@@ -203,12 +206,12 @@ impl Socket {
         None
     }
 
-    /// What arrived early and is the next one now.
+    /// Returns a stored segment that is now the next one.
     pub(crate) fn next_in_order(&mut self) -> Option<Segment> {
         self.early.remove(&self.received)
     }
 
-    /// Takes the bytes that arrived; the reader is woken.
+    /// Buffers received bytes and wakes the reader.
     pub(crate) fn takes(&mut self, bytes: Vec<u8>) {
         self.received += bytes.len() as u64;
         self.unread += bytes.len();
@@ -217,7 +220,7 @@ impl Socket {
         wake(&mut self.reader);
     }
 
-    /// The peer sends no more; the reader is woken.
+    /// Processes the peer's FIN and wakes the reader.
     pub(crate) fn sees_end(&mut self) {
         self.received += 1;
         self.peer_finished = true;
@@ -225,7 +228,7 @@ impl Socket {
         wake(&mut self.reader);
     }
 
-    /// True if it has something to say that nobody asked it for yet.
+    /// True if this end has something to send.
     pub(crate) fn has_something_to_send(&self) -> bool {
         self.opens.is_some()
             || self.owes_acknowledgement
@@ -237,12 +240,13 @@ impl Socket {
         self.acknowledged >= self.sent
     }
 
-    /// The peer knows that this end sends no more.
+    /// True if the peer has acknowledged the FIN.
     pub(crate) fn end_is_acknowledged(&self) -> bool {
         self.finished_at.is_some_and(|end| self.acknowledged >= end)
     }
 
-    /// True if nothing at this end depends on when an acknowledgement comes: it is not closing, and free to send on.
+    /// True if the arrival time of an acknowledgement affects nothing at this end: it is not
+    /// closing, and its window does not block it.
     pub(crate) fn can_wait_for_acknowledgement(&self) -> bool {
         let wide = self.peer_window as u64 >= 2 * FREELY_SENT;
         self.finished_at.is_none() && wide && self.sent - self.acknowledged <= FREELY_SENT
@@ -260,7 +264,7 @@ impl Socket {
         self.finishing
     }
 
-    /// The connection is over: what was to be sent never will be. What arrived may still be read.
+    /// The connection is over: discards bytes to send. Received bytes can still be read.
     pub(crate) fn give_up(&mut self) {
         self.unsent = VecDeque::new();
         self.unsent_bytes = 0;
@@ -270,7 +274,7 @@ impl Socket {
         wake(&mut self.writer);
     }
 
-    /// The application let go of it.
+    /// The application has dropped its handle.
     pub(crate) fn detach(&mut self) {
         self.attached = false;
         self.arrived = VecDeque::new();

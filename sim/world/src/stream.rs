@@ -1,7 +1,7 @@
-//! The network of a simulated host behind the [`Net`] trait.
+//! The [`Net`] trait implemented by the network of a simulated host.
 //!
-//! A handle is a few numbers, and finds its world by the thread that it is used on: so it may be held by code that wants its
-//! streams to be `Send`, and one that outlives the run does no harm.
+//! A handle contains only numbers and finds its world by the thread on which it is used. It is
+//! therefore `Send`, and a handle that outlives the run is harmless.
 
 use crate::connection::EndKey;
 use crate::history::ConnectionId;
@@ -19,7 +19,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The network of one host during one of its lives. It works on the thread of its world only.
+/// The network of one host, from one start until the host stops. It works only on the thread of its
+/// world.
 #[derive(Clone)]
 pub struct WorldNet {
     owner: Owner,
@@ -61,7 +62,7 @@ impl Net for WorldNet {
     }
 }
 
-/// Whose socket it is.
+/// The run, host and start that a socket belongs to.
 #[derive(Clone, Copy, Debug)]
 struct Owner {
     run: u64,
@@ -70,7 +71,8 @@ struct Owner {
 }
 
 impl Owner {
-    /// Does something with the network of the world; a socket does not outlive the run, nor the life of its host.
+    /// Calls a closure with the network of the world. Fails if the run is over or the host has
+    /// stopped since the socket was created.
     fn with<R>(self, call: impl FnOnce(&mut Network, &Rc<Simulation>) -> io::Result<R>) -> io::Result<R> {
         let gone = || io::Error::new(io::ErrorKind::NotConnected, "the host that had this socket is gone");
         let simulation = running(self.run).ok_or_else(gone)?;
@@ -91,7 +93,7 @@ impl Owner {
         }
     }
 
-    /// For what is done when something is dropped: nobody is told if it is too late.
+    /// For drop implementations: does nothing if the run is over or the host has stopped.
     fn try_with(self, call: impl FnOnce(&mut Network, Duration)) {
         let _too_late = self.with(|network, simulation| {
             call(network, simulation.now());
@@ -161,12 +163,13 @@ impl WorldStream {
         self.peer
     }
 
-    /// The connection's number in the history; none for a connection of a host to itself.
+    /// The connection's number in the history; `None` for a connection of a host to itself.
     pub fn connection(&self) -> Option<ConnectionId> {
         self.connection
     }
 
-    /// Ends the connection by a reset: the peer learns of it after the link's latency, unless it gets lost on the way.
+    /// Aborts the connection with a reset, which arrives at the peer after the link's latency
+    /// unless it is lost.
     pub fn reset(self) {
         let end = self.end;
         self.owner.try_with(|network, now| network.abort(now, end));
@@ -213,7 +216,7 @@ impl fmt::Debug for WorldStream {
     }
 }
 
-/// A port of a simulated host.
+/// A listening port of a simulated host.
 pub struct WorldListener {
     owner: Owner,
     port: u16,

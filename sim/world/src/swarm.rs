@@ -1,4 +1,4 @@
-//! Options of a run that are drawn from its seed, so that many seeds try many combinations.
+//! Options of a run, drawn from its seed, so that many seeds cover many combinations.
 
 use crate::seed::{Probability, Seed};
 use std::fmt;
@@ -7,8 +7,9 @@ use std::time::Duration;
 
 /// The options of a run, each drawn from the seed by its name.
 ///
-/// An option more moves none of the others. Print it before the run starts, and give it to
-/// [`Builder::swarm`](crate::Builder::swarm), so that the history and a failure name the options too.
+/// Adding an option does not change the others. Print the swarm before the run starts, and pass it
+/// to [`Builder::swarm`](crate::Builder::swarm), so that the history and a failure contain the
+/// options.
 ///
 /// ```
 /// use mqttspec_world::{Probability, Swarm, World};
@@ -35,12 +36,12 @@ pub struct Swarm {
 }
 
 impl Swarm {
-    /// No options yet, of the run with that seed.
+    /// Creates an empty set of options for the run with that seed.
     pub fn new(seed: u64) -> Swarm {
         Swarm { seed: Seed::new(seed).child("swarm"), drawn: Vec::new() }
     }
 
-    /// A number of the range, each equally likely; the range's start if its end is smaller.
+    /// A uniformly distributed number of the range; the range's start if its end is smaller.
     pub fn number(&mut self, name: &str, range: RangeInclusive<u64>) -> u64 {
         let (low, high) = range.into_inner();
         let span = high.saturating_sub(low);
@@ -50,7 +51,7 @@ impl Swarm {
         number
     }
 
-    /// A duration of the range in whole milliseconds, each equally likely.
+    /// A uniformly distributed duration of the range, in whole milliseconds.
     pub fn duration(&mut self, name: &str, range: RangeInclusive<Duration>) -> Duration {
         let milliseconds = |duration: &Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (low, high) = (milliseconds(range.start()), milliseconds(range.end()));
@@ -71,10 +72,10 @@ impl Swarm {
     /// One of the choices, each equally likely.
     ///
     /// # Panics
-    /// If there is nothing to choose from.
+    /// If `choices` is empty.
     pub fn choice<T: Clone + fmt::Display>(&mut self, name: &str, choices: &[T]) -> T {
         let chosen = self.seed.child(name).draw().pick(choices).cloned();
-        let chosen = chosen.unwrap_or_else(|| panic!("{name:?} has nothing to choose from"));
+        let chosen = chosen.unwrap_or_else(|| panic!("the option {name:?} has no choices"));
         self.note(name, &chosen);
         chosen
     }
@@ -85,7 +86,7 @@ impl Swarm {
 }
 
 impl fmt::Display for Swarm {
-    /// `name=value` for each option, in the order in which they were drawn.
+    /// Prints `name=value` for each option, in drawing order.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, (name, value)) in self.drawn.iter().enumerate() {
             let space = if place == 0 { "" } else { " " };

@@ -1,4 +1,5 @@
-//! The way of a segment: takes it from the end that has something to say, and decides whether and when it arrives.
+//! The transit of segments: takes them from the ends that have something to send, and decides
+//! whether and when they arrive.
 
 use crate::connection::{EndKey, Waiting, retry_after};
 use crate::history::EventKind;
@@ -13,7 +14,7 @@ enum Fate {
 }
 
 impl Network {
-    /// Puts an end on the list of those that may have something to send.
+    /// Adds an end to the list of ends that may have something to send.
     pub(crate) fn list(&mut self, end: EndKey) {
         let Some(speaker) = self.connections.end(end) else { return };
         if !speaker.socket.listed && speaker.socket.has_something_to_send() {
@@ -22,7 +23,7 @@ impl Network {
         }
     }
 
-    /// Lets those ends send that have something to send.
+    /// Sends everything that the listed ends have to send.
     pub(crate) fn sweep(&mut self, now: Duration) {
         if self.speakers.is_empty() {
             return;
@@ -39,7 +40,7 @@ impl Network {
             self.settle(end.key);
         }
         speakers.clear();
-        // Nobody was listed meanwhile: sending makes nothing arrive.
+        // No end was listed meanwhile: sending delivers nothing.
         self.speakers = speakers;
     }
 
@@ -75,7 +76,7 @@ impl Network {
     fn send_in_order(&mut self, now: Duration, from: EndKey, segment: Segment, order: u64) {
         let Some(end) = self.connections.end(from) else { return };
         if end.waiting.iter().any(|waiting| !waiting.segment.is_bare_acknowledgement()) {
-            // A segment before it was lost: all that follows waits for that one.
+            // An earlier segment was lost: all later ones wait for it.
             let is_bare = segment.is_bare_acknowledgement();
             if is_bare && end.waiting.back().is_some_and(|last| last.segment.is_bare_acknowledgement()) {
                 end.waiting.pop_back();
@@ -83,14 +84,14 @@ impl Network {
             end.wait(Waiting { order, segment });
             return;
         }
-        // Acknowledgements that wait say less than this segment does.
+        // This segment supersedes queued acknowledgements.
         end.waiting.clear();
         end.times_lost = 0;
         end.retry_at = None;
         self.pass_or_lose(now, from, segment, order, now);
     }
 
-    /// One try to get a segment onto its way; true if it is.
+    /// Tries to send a segment. Returns true if it is in transit.
     pub(crate) fn pass_or_lose(
         &mut self,
         now: Duration,
@@ -118,7 +119,7 @@ impl Network {
                         tie = end.tie;
                     }
                     (end.last_arrival, end.tie) = (at, tie);
-                    // Not one that is due at this very instant: what is sent after it must not overtake it.
+                    // Not if it is due at this instant: later segments must not overtake it.
                     unhurried = at > now
                         && segment.is_bare_acknowledgement()
                         && connection.ends[usize::from(1 - from.side)].can_wait_for_acknowledgement();
@@ -138,7 +139,7 @@ impl Network {
         }
     }
 
-    /// The host of the end, that of the other end, and whether they are the same.
+    /// The host of the end, the host of its peer, and whether they are the same.
     fn hosts(&mut self, from: EndKey) -> Option<(u16, u16, bool)> {
         let connection = self.connections.get(from.key)?;
         let [asked_by, asked] = &connection.ends;
@@ -168,14 +169,14 @@ impl Network {
 
     pub(crate) fn lose(&mut self, now: Duration, from: EndKey, segment: Segment, order: u64, sent: Duration) {
         if segment.kind == Kind::Reset {
-            // Told once, and not again: the peer finds out when it next sends.
+            // A reset is not retried: the peer notices when it next sends.
             return;
         }
         let is_request = segment.kind == Kind::Request;
         let bytes = u32::try_from(segment.bytes.len()).unwrap_or(u32::MAX);
         let Some(connection) = self.connections.get(from.key) else { return };
         if connection.ends[usize::from(from.side)].is_gone() {
-            // Nobody will send it again. A request that was withdrawn leaves nothing behind at the other end.
+            // The segment is not retried. A withdrawn request leaves no state at the other end.
             if is_request {
                 connection.ends[1].give_up(crate::connection::Gone::Reset);
                 self.settle(from.key);
@@ -204,7 +205,7 @@ impl Network {
         }
     }
 
-    /// Sends again what was lost or held, oldest first, until one is lost again.
+    /// Retries lost or held segments, oldest first, until one is lost again.
     pub(crate) fn retry(&mut self, now: Duration, from: EndKey, at: Duration) {
         let Some(end) = self.connections.end(from) else { return };
         if end.retry_at != Some(at) {
@@ -230,7 +231,7 @@ impl Network {
         }
     }
 
-    /// A segment is at the end of its way, unless something happened on it meanwhile.
+    /// A segment arrives, unless a fault affected it in transit.
     pub(crate) fn arrive(&mut self, now: Duration, under_way: UnderWay) {
         let (from, sent, leaves) = (under_way.from, under_way.sent, under_way.leaves);
         let Some((source, target, local)) = self.hosts(from) else { return };
@@ -242,7 +243,7 @@ impl Network {
         if lost_power.is_some_and(|at| sent <= at && leaves > at) {
             return;
         }
-        // What is under way when the link is cut or the machine loses its power is lost like the rest.
+        // A partition of the link and a power loss of the machine also affect segments in transit.
         let link = self.links.get(source, target);
         let (cut, held) = (link.partitioned, link.held);
         if cut || self.is_blackholed(from) || !self.machine_is_on(target) {
@@ -254,7 +255,7 @@ impl Network {
         }
     }
 
-    /// When a segment of that size has left the host.
+    /// The time at which a segment of that size has left the host.
     fn wire_free(&mut self, now: Duration, source: u16, target: u16, size: u64) -> Duration {
         let Some(bytes_per_second) = self.links.get(source, target).bytes_per_second else { return now };
         let takes = size.saturating_mul(1_000_000_000) / bytes_per_second.max(1);

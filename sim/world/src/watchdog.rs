@@ -1,7 +1,7 @@
-//! Finds a task that never gives its thread back, which nothing on that thread can.
+//! Detects a task that never yields, which no code on its own thread can do.
 //!
-//! One thread for all worlds of the process looks at each from time to time. It takes no part in any run: it ends the process
-//! with a message if a host has been polled for too long, and does nothing otherwise.
+//! One thread checks all worlds of the process periodically. It has no effect on any run: it aborts
+//! the process with a message if one poll of a host takes too long, and does nothing otherwise.
 
 use crate::history::{Event, line};
 use std::collections::VecDeque;
@@ -10,23 +10,23 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Longest time between two looks.
+/// Maximum time between two checks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Events in the message.
 const LAST_EVENTS: usize = 10;
-/// Nobody is being polled.
+/// No host is being polled.
 const NOBODY: u32 = u32::MAX;
 
-/// The last events of a run, where the watchdog can see them too.
+/// The last events of a run, shared with the watchdog.
 pub(crate) type Events = Arc<Mutex<VecDeque<Event>>>;
 
-/// What a world shows the watchdog.
+/// The state of a world that the watchdog reads.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     seed: u64,
     options: Arc<str>,
     hosts: Vec<Arc<str>>,
-    /// How long one poll may take, in time of the machine.
+    /// The real time that one poll may take.
     limit: Duration,
     /// Nanoseconds of simulated time.
     clock: Arc<AtomicU64>,
@@ -61,19 +61,19 @@ impl Pulse {
         self.polled.load(Ordering::Relaxed) != NOBODY
     }
 
-    /// What to tell the user of a run that is stuck.
+    /// The message about a stuck run.
     fn describe(&self) -> String {
         let host = self.hosts.get(self.polled.load(Ordering::Relaxed) as usize);
         let at = Duration::from_nanos(self.clock.load(Ordering::Relaxed));
         let options = if self.options.is_empty() { "" } else { &format!(" with {}", self.options) };
         let mut text = format!(
-            "{:?} has been running for {:?} without giving its thread back, at {at:?} of simulated time: it spins or blocks.\n\
+            "{:?} has been running for {:?} without yielding, at {at:?} of simulated time: it spins or blocks.\n\
              seed {}{options}; the last events:\n",
             host.map_or("director", |name| name),
             self.limit,
             self.seed,
         );
-        // A spinning host may be inside of the history, though that is unlikely.
+        // The stuck host may hold this lock, though that is unlikely.
         if let Ok(events) = self.events.try_lock() {
             for event in events.iter().skip(events.len().saturating_sub(LAST_EVENTS)) {
                 text.push_str(&line(&self.hosts, event));
@@ -84,7 +84,7 @@ impl Pulse {
     }
 }
 
-/// Has the watchdog look at a world until this is dropped.
+/// Registers a world with the watchdog until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Watched(Arc<Pulse>);
 
@@ -118,11 +118,11 @@ static SOMEONE: Condvar = Condvar::new();
 #[expect(clippy::disallowed_methods, reason = "the watchdog takes no part in a simulation")]
 fn start() {
     let builder = std::thread::Builder::new().name("world watchdog".to_owned());
-    // A machine that gives no thread goes without a watchdog: runs are the same.
+    // If no thread can be created there is no watchdog; runs are the same without it.
     let _no_thread = builder.spawn(watch);
 }
 
-#[expect(clippy::disallowed_methods, reason = "the watchdog looks at the machine, not at a simulation")]
+#[expect(clippy::disallowed_methods, reason = "the watchdog measures real time, not simulated time")]
 fn watch() {
     loop {
         let mut watched = locked(&WATCHED);
@@ -137,7 +137,8 @@ fn watch() {
     }
 }
 
-/// Counts pauses and not the machine's time, so that a process that was stopped meanwhile is not blamed.
+/// Adds up pauses instead of reading the clock, so that a suspended process does not count as
+/// stuck.
 fn look(seen: &mut Seen, pause: Duration) {
     let polls = seen.pulse.polls.load(Ordering::Relaxed);
     if !seen.pulse.is_polled() || polls != seen.polls {

@@ -1,4 +1,4 @@
-//! The handle by which a director lets time pass and faults happen.
+//! The handle with which a director lets time pass and injects faults.
 
 use crate::builder::Builder;
 use crate::disk::DiskFaults;
@@ -15,14 +15,15 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-/// The director's handle on the running world. Clones are the same world.
+/// The director's handle on the running world. Clones refer to the same world.
 #[derive(Clone)]
 pub struct World {
     pub(crate) simulation: Rc<Simulation>,
 }
 
 impl World {
-    /// Begins the description of a world. The seed is the whole input of chance: it repeats a run bit for bit.
+    /// Starts the description of a world. The seed is the only source of randomness: the same seed
+    /// repeats a run bit for bit.
     pub fn builder(seed: u64) -> Builder {
         Builder::new(seed)
     }
@@ -37,12 +38,13 @@ impl World {
         tokio::time::sleep(duration).await;
     }
 
-    /// Lets simulated time pass until so long after the start of the run; returns at once if that is over.
+    /// Lets simulated time pass until the given time after the start of the run. Returns at once if
+    /// that time has passed.
     pub async fn sleep_until(&self, since_start: Duration) {
         tokio::time::sleep_until(self.simulation.began + since_start).await;
     }
 
-    /// The run's seed, for what a director wants to draw; each name is a stream of its own.
+    /// The run's seed, for random choices of the director; each purpose has its own stream.
     pub fn seed(&self, purpose: &str) -> Seed {
         self.simulation.seed.child("director").child(purpose)
     }
@@ -52,7 +54,7 @@ impl World {
         self.simulation.hosts.iter().map(|host| host.name.clone()).collect()
     }
 
-    /// The host's number, as events name it.
+    /// The host's identifier, as used in events.
     ///
     /// # Errors
     /// [`WorldError::UnknownHost`].
@@ -60,10 +62,10 @@ impl World {
         self.find(name).map(HostId)
     }
 
-    /// The network of a host in its present life, for a director that wants to speak for it.
+    /// The network of a host until the host stops, for a director that acts in place of the host.
     ///
     /// # Errors
-    /// [`WorldError::UnknownHost`]; [`WorldError::Down`] if it does not run.
+    /// [`WorldError::UnknownHost`]; [`WorldError::Down`] if it is not running.
     pub fn net(&self, host: &str) -> Result<WorldNet, WorldError> {
         let index = self.running(host)?;
         let incarnation = self.simulation.hosts[usize::from(index)].incarnation.get();
@@ -99,8 +101,9 @@ impl World {
         Ok(())
     }
 
-    /// Power failure: from now on nothing leaves the host, what its disk had not synced is gone, and its peers learn of it as
-    /// real peers would, by a time-out, or by a reset when they next speak to the machine after its start.
+    /// Power failure: the host sends nothing more, and unsynced writes to its disk are lost. Its
+    /// peers notice as real peers would: by a time-out, or by a reset when they next send to the
+    /// restarted machine.
     ///
     /// # Errors
     /// [`WorldError::UnknownHost`]; [`WorldError::Down`].
@@ -110,8 +113,9 @@ impl World {
         Ok(())
     }
 
-    /// Ends the host's process by force. Its machine lives on: it closes the sockets (peers see an end, or a reset if the
-    /// process left bytes unread), refuses connections, and keeps what was written to the disk.
+    /// Kills the host's process. Its machine keeps running: it closes the sockets (peers see an
+    /// end, or a reset if the process left bytes unread), refuses connections, and keeps everything
+    /// written to the disk.
     ///
     /// # Errors
     /// [`WorldError::UnknownHost`]; [`WorldError::Down`].
@@ -121,7 +125,8 @@ impl World {
         Ok(())
     }
 
-    /// Asks the host to shut down: [`HostContext::shutdown_requested`] returns. What follows is up to its main task.
+    /// Asks the host to shut down: [`HostContext::shutdown_requested`] returns. The rest is up to
+    /// the host's main task.
     ///
     /// # Errors
     /// [`WorldError::UnknownHost`]; [`WorldError::Down`].
@@ -134,8 +139,8 @@ impl World {
         Ok(())
     }
 
-    /// The host's process stops reading from its connections: bytes stay in its buffers, and once those are full its peers
-    /// have to wait.
+    /// Stops the host's process from reading its connections: bytes stay in its buffers, and once
+    /// those are full its peers must wait.
     ///
     /// # Errors
     /// [`WorldError::UnknownHost`]; [`WorldError::Down`].
@@ -143,7 +148,7 @@ impl World {
         self.set_stalled(host, true)
     }
 
-    /// The host's process reads again.
+    /// Lets the host's process read again.
     ///
     /// # Errors
     /// [`WorldError::UnknownHost`]; [`WorldError::Down`].
@@ -151,7 +156,7 @@ impl World {
         self.set_stalled(host, false)
     }
 
-    /// The disk of a host, to let it fail.
+    /// The disk of a host, to inject faults.
     ///
     /// # Errors
     /// [`WorldError::UnknownHost`].
@@ -195,7 +200,7 @@ impl World {
         Ok(self.links(Selection::Around(self.find(host)?)))
     }
 
-    /// All directions that lead away from a host.
+    /// The direction from a host to every other host.
     ///
     /// # Errors
     /// [`WorldError::UnknownHost`].
@@ -203,7 +208,7 @@ impl World {
         Ok(self.links(Selection::From(self.find(host)?)))
     }
 
-    /// All directions that lead to a host.
+    /// The direction from every other host to a host.
     ///
     /// # Errors
     /// [`WorldError::UnknownHost`].
@@ -216,14 +221,14 @@ impl World {
         self.links(Selection::Everywhere)
     }
 
-    /// The connections that are open, oldest first, with the host that asked for each and the host that was asked.
+    /// The open connections, oldest first, each with its connecting and its accepting host.
     pub fn connections(&self) -> Vec<(ConnectionId, HostId, HostId)> {
         let mut network = self.simulation.network.borrow_mut();
         let keys = network.select(Selection::Everywhere);
         keys.into_iter().filter_map(|key| network.describe(key)).collect()
     }
 
-    /// Resets one connection: both ends learn of it at once.
+    /// Resets one connection: both ends see it at once.
     ///
     /// # Errors
     /// [`WorldError::UnknownConnection`].
@@ -235,17 +240,17 @@ impl World {
         Ok(())
     }
 
-    /// Puts something on record in the history of the run.
+    /// Records a note in the history of the run.
     pub fn note(&self, text: impl Into<Arc<str>>) {
         self.simulation.record(None, EventKind::Note { text: text.into() });
     }
 
-    /// The hash over the history so far.
+    /// The hash of the history so far.
     pub fn hash(&self) -> u128 {
         self.simulation.network.borrow().history.hash()
     }
 
-    /// What the run took so far.
+    /// The counters of the run so far.
     pub fn statistics(&self) -> Statistics {
         self.simulation.statistics()
     }

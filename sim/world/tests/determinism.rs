@@ -1,6 +1,8 @@
-//! The same seed gives the same history, byte for byte: twice in a process, and in other processes.
+//! The same seed gives the same history, byte for byte: twice in one process, and in other
+//! processes.
 //!
-//! `MQTTSPEC_WORLD_SEEDS` and `MQTTSPEC_WORLD_PROCESSES` widen what is compared; `.ci/run` does so.
+//! `MQTTSPEC_WORLD_SEEDS` and `MQTTSPEC_WORLD_PROCESSES` set the number of seeds and processes;
+//! `.ci/run` raises both.
 
 mod common;
 
@@ -19,7 +21,7 @@ fn number(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-/// Asks in bursts of drawn length, races timers against answers, and connects again when something fails.
+/// Sends bursts of random length, races timers against answers, and reconnects after a failure.
 async fn chatter(context: HostContext) {
     let mut draw = context.seed().child("chatter").draw();
     loop {
@@ -30,7 +32,7 @@ async fn chatter(context: HostContext) {
                 if stream.write_all(&question).await.is_err() {
                     break;
                 }
-                // Fair between its branches: which is looked at first is drawn by tokio.
+                // tokio draws which branch it polls first.
                 tokio::select! {
                     read = stream.read(&mut answer) => match read {
                         Ok(n @ 1..) => context.note(format!("answer of {n}")),
@@ -45,7 +47,7 @@ async fn chatter(context: HostContext) {
     }
 }
 
-/// Echoes, and counts its starts on its disk.
+/// Echoes, and counts its starts in a file.
 async fn counting_echo(context: HostContext) -> io::Result<()> {
     let file = context.disk().open("starts")?;
     let starts = file.length()?;
@@ -131,7 +133,7 @@ where
     outcome.trace.hash
 }
 
-/// One line a run: scenario, seed, hash.
+/// One line per run: scenario, seed, hash.
 fn all_runs(seeds: u64) -> String {
     let mut lines = String::new();
     for seed in 0..seeds {
@@ -140,7 +142,7 @@ fn all_runs(seeds: u64) -> String {
             ("hosts", run(seed, faults_of_hosts)),
             ("streams", run(seed, faults_of_streams)),
         ] {
-            writeln!(lines, "run {name} {seed} {hash:032x}").expect("a string takes all");
+            writeln!(lines, "run {name} {seed} {hash:032x}").expect("writing to a string succeeds");
         }
     }
     lines
@@ -152,20 +154,20 @@ fn a_seed_repeats_its_history_in_one_process() {
     let first = all_runs(seeds);
     assert_eq!(first, all_runs(seeds));
     let different: BTreeSet<&str> = first.lines().filter_map(|line| line.rsplit(' ').next()).collect();
-    assert_eq!(different.len() as u64, seeds * 3, "another seed or scenario is another history");
+    assert_eq!(different.len() as u64, seeds * 3, "every seed and scenario has a different history");
 }
 
 #[test]
 fn a_seed_repeats_its_history_in_other_processes() {
     let seeds = number("MQTTSPEC_WORLD_SEEDS", 10);
     let expected = all_runs(seeds);
-    let this = std::env::current_exe().expect("this test is a program");
+    let this = std::env::current_exe().expect("the path of this test is known");
     for _ in 0..number("MQTTSPEC_WORLD_PROCESSES", 2) {
         let child = Command::new(&this)
             .args(["--exact", "prints_its_runs_when_asked", "--nocapture", "--test-threads=1"])
             .env(CHILD, "1")
             .output()
-            .expect("the program starts again");
+            .expect("this test starts as a child process");
         let printed = String::from_utf8(child.stdout).expect("text");
         let runs: String =
             printed.lines().filter(|line| line.starts_with("run ")).map(|line| format!("{line}\n")).collect();

@@ -1,4 +1,4 @@
-//! What a disk keeps and what it forgets, and a real store on it.
+//! What a disk keeps and loses, and a real store on it.
 
 mod common;
 mod contract;
@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
-/// One host whose disk the director uses, as if it were the host.
+/// Runs one host whose disk the director uses in its place.
 fn on_disk<F, Fut>(director: F)
 where
     F: FnOnce(World, Rc<RefCell<Option<WorldDisk>>>) -> Fut,
@@ -51,11 +51,11 @@ fn a_crash_forgets_what_was_not_synced() {
         file.write_at(0, b"unsync").unwrap();
         of(&disk).open("b").unwrap().write_at(0, b"never").unwrap();
         world.crash("store").unwrap();
-        assert!(file.length().is_err(), "a handle does not outlive the crash");
+        assert!(file.length().is_err(), "a handle does not survive the crash");
         assert!(file.sync().is_err());
         world.start("store").unwrap();
         assert_eq!(content(&of(&disk), "a").unwrap(), b"synced");
-        assert_eq!(content(&of(&disk), "b").unwrap(), b"", "the name is durable, the bytes are not");
+        assert_eq!(content(&of(&disk), "b").unwrap(), b"", "the name is durable, but the bytes are not");
     });
 }
 
@@ -139,7 +139,7 @@ fn a_slow_sync_is_durable_once_the_disk_has_settled() {
 
 const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("messages");
 
-/// What redb asks of its storage, on a file of ours.
+/// redb's storage interface on a file of the world.
 #[derive(Debug)]
 struct Backend<F>(F);
 
@@ -165,7 +165,7 @@ impl<F: File> StorageBackend for Backend<F> {
     }
 }
 
-/// Stores numbered records, one commit each, and counts those that the store acknowledged.
+/// Stores numbered records, one per commit, and counts acknowledged commits.
 async fn recorder(context: HostContext, acknowledged: Rc<Cell<u64>>) -> Result<(), String> {
     tokio::time::sleep(ms(1)).await;
     let store = open_store(&context.disk()).map_err(|error| error.to_string())?;
@@ -179,8 +179,8 @@ async fn recorder(context: HostContext, acknowledged: Rc<Cell<u64>>) -> Result<(
 
 const ROUNDS: u64 = 5;
 
-/// Opens the store. redb cannot open a file whose creation was cut short, and nothing is in it then: so a second file, made
-/// when the creation is over, tells whether the first one counts.
+/// Opens the store. redb cannot open a file whose creation was interrupted; such a file holds no
+/// data. A second file, created after the first is complete, marks the first one as valid.
 fn open_store(disk: &WorldDisk) -> Result<Database, redb::Error> {
     if !disk.exists("store.complete")? && disk.exists("store.redb")? {
         disk.remove("store.redb")?;
@@ -194,7 +194,7 @@ fn open_store(disk: &WorldDisk) -> Result<Database, redb::Error> {
 fn commit(store: &Database, number: u64) -> Result<(), redb::Error> {
     let mut transaction = store.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
-    // Two rows in one transaction: both or none.
+    // Two rows in one transaction: both are stored or neither is.
     transaction.open_table(TABLE)?.insert(number, value(number).as_slice())?;
     transaction.open_table(TABLE)?.insert(number + 1_000, value(number).as_slice())?;
     transaction.commit()?;
@@ -207,7 +207,7 @@ fn value(number: u64) -> Vec<u8> {
 
 fn rows(disk: &WorldDisk) -> Result<Vec<u64>, redb::Error> {
     let mut store = open_store(disk)?;
-    assert!(store.check_integrity()?, "the store is sound without repair");
+    assert!(store.check_integrity()?, "the store is consistent without repair");
     let transaction = store.begin_read()?;
     let table = match transaction.open_table(TABLE) {
         Ok(table) => table,
@@ -217,15 +217,16 @@ fn rows(disk: &WorldDisk) -> Result<Vec<u64>, redb::Error> {
     let mut numbers = Vec::new();
     for row in table.range(0..1_000)? {
         let (number, bytes) = row?;
-        assert_eq!(bytes.value(), value(number.value()), "row {} is whole", number.value());
-        let twin = table.get(number.value() + 1_000)?.expect("both rows or none");
+        assert_eq!(bytes.value(), value(number.value()), "row {} is complete", number.value());
+        let twin = table.get(number.value() + 1_000)?.expect("both rows are stored or neither is");
         assert_eq!(twin.value(), bytes.value());
         numbers.push(number.value());
     }
     Ok(numbers)
 }
 
-/// Runs the recorder with a power failure at one operation of the disk; says whether it came to that.
+/// Runs the recorder with a power failure at one disk operation. Returns whether the run reached
+/// that operation.
 fn power_fails_at(seed: u64, operation: u64) -> bool {
     let acknowledged = Rc::new(Cell::new(0));
     let (counted, disk) = (acknowledged.clone(), Rc::new(RefCell::new(None)));
@@ -241,13 +242,13 @@ fn power_fails_at(seed: u64, operation: u64) -> bool {
             world.sleep(secs(10)).await;
             faults.power_fails_at(None);
             let crashed = faults.operations() >= operation;
-            assert!(!world.is_up("store").expect("declared"), "crashed, or done");
+            assert!(!world.is_up("store").expect("declared"), "the host has crashed or finished");
             assert!(crashed || acknowledged.get() == ROUNDS);
             let before = acknowledged.get();
             world.start("store").expect("down");
             let found = rows(&of(&disk)).unwrap_or_else(|error| panic!("operation {operation}: {error}"));
             let expected: Vec<u64> = (0..found.len() as u64).collect();
-            assert_eq!(found, expected, "operation {operation}: no gaps");
+            assert_eq!(found, expected, "operation {operation}: the rows have gaps");
             assert!(
                 found.len() as u64 >= before,
                 "operation {operation}: {before} acknowledged, {found:?} found"

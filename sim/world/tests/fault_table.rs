@@ -1,11 +1,11 @@
-//! The table of what an application sees of each fault, and the tests that show it, are the same.
+//! FAULTS.md and the fault tests agree: each test has a row, and each row names an existing test.
 
 use std::collections::BTreeSet;
 
-/// The files of which every test is in the table.
+/// Files of which every test must have a row.
 const TABLED: [&str; 3] =
     [include_str!("faults.rs"), include_str!("faults_of_hosts.rs"), include_str!("disk.rs")];
-/// A test of these may be named too.
+/// Files whose tests may have a row.
 const OTHERS: [&str; 1] = [include_str!("world.rs")];
 
 #[test]
@@ -21,7 +21,7 @@ fn the_table_of_faults_names_the_tests_and_all_of_them() {
     assert!(missing.is_empty(), "not in FAULTS.md: {missing:?}");
     let unknown: Vec<_> =
         named.iter().filter(|name| !tests.contains(*name) && !others.contains(*name)).collect();
-    assert!(unknown.is_empty(), "FAULTS.md names what is no test: {unknown:?}");
+    assert!(unknown.is_empty(), "FAULTS.md names tests that do not exist: {unknown:?}");
 }
 
 fn tests_of(file: &'static str) -> impl Iterator<Item = &'static str> {

@@ -1,4 +1,4 @@
-//! One test a fault of the network: what the application at each end sees, and when.
+//! One test per network fault: what the application at each end sees, and when.
 
 mod common;
 
@@ -52,7 +52,7 @@ fn a_partition_delays_until_the_sender_tries_after_it_healed() {
         world.everywhere().heal();
         world.sleep(secs(5)).await;
     });
-    // Sent at 1 s; tried after 0.2, 0.6, 1.4, 3.0 and 6.2 s, the last of which is after 5 s.
+    // Sent at 1 s; retried after 0.2, 0.6, 1.4, 3.0 and 6.2 s, of which only the last is after 5 s.
     assert_eq!(seen, [line(ms(7_210), "late")]);
 }
 
@@ -81,7 +81,8 @@ fn what_overtakes_a_lost_segment_waits_for_it() {
         world.everywhere().heal();
         world.sleep(secs(5)).await;
     });
-    // The first would have arrived while the link was cut; the second arrives 50 ms later, and is not shown yet.
+    // The first would have arrived during the partition; the second arrives 50 ms later, and the
+    // application does not see it yet.
     assert_eq!(seen, [line(ms(1_300), "one;two;")]);
 }
 
@@ -118,7 +119,8 @@ fn a_one_way_partition_leaves_the_other_direction_alone() {
             world.now() - begun
         })
         .unwrap();
-    // The question arrived at once; the answer was tried 0.2, 0.6, 1.4 and 3.0 s after it was sent.
+    // The question arrived at once; the answer was retried 0.2, 0.6, 1.4 and 3.0 s after it was
+    // sent.
     let asked = outcome.trace.events.iter().find(|e| matches!(e.kind, EventKind::Delivered { .. })).unwrap();
     assert_eq!(asked.at, ms(20 + 10));
     assert_eq!(outcome.output, ms(10 + 3_000 + 10));
@@ -211,7 +213,7 @@ fn lost_bytes_arrive_late_and_in_order() {
     });
     let all: String = seen.iter().map(|(_, bytes)| bytes.as_str()).collect();
     assert_eq!(all, (0..100).map(|n| format!("{n};")).collect::<String>());
-    assert!(seen.last().unwrap().0 > ms(6_000 + 10), "something was late: {seen:?}");
+    assert!(seen.last().unwrap().0 > ms(6_000 + 10), "nothing was late: {seen:?}");
 }
 
 #[test]
@@ -245,7 +247,7 @@ fn a_reset_is_seen_at_both_ends_at_once() {
         assert_eq!(log.last(), line(ms(1_005), "ConnectionReset"));
         assert!(world.connections().is_empty());
     });
-    assert_eq!(seen.len(), 1, "what was under way is lost: {seen:?}");
+    assert_eq!(seen.len(), 1, "bytes in transit must be lost: {seen:?}");
 }
 
 #[test]
@@ -291,7 +293,7 @@ fn bandwidth_spreads_bytes_over_time() {
     });
     let bytes: usize = seen.iter().map(|(_, bytes)| bytes.len()).sum();
     assert_eq!(bytes, 20_000);
-    // 14 segments of at most 1,460 bytes with 40 bytes of headers each.
+    // 14 segments of at most 1,460 bytes, each with 40 bytes of headers.
     let takes = seen.last().unwrap().0 - ms(1_010);
     assert_eq!(takes, ms((20_000 + 14 * 40) / 10));
     let first_second: usize =

@@ -1,4 +1,5 @@
-//! One test for each thing that a peer or its machine does: what the application at the other end sees, and when.
+//! One test per action of a peer or its machine: what the application at the other end sees, and
+//! when.
 
 mod common;
 
@@ -18,7 +19,7 @@ fn a_request_that_nobody_answers_times_out() {
             let error = dial(&world, "client", "broker").await.unwrap_err();
             assert_eq!((error.kind(), world.now()), (ErrorKind::TimedOut, secs(127)));
             assert!(world.connections().is_empty());
-            // Tried again after 1 s, 3 s and 7 s; the machine is there from the third second on.
+            // Retried after 1 s, 3 s and 7 s; the machine is up from the third second on.
             let begun = world.now();
             let late = world.clone();
             tokio::task::spawn_local(async move {
@@ -126,7 +127,7 @@ fn a_crash_is_silent_until_the_peer_speaks_to_the_restarted_machine() {
             assert!(silent.is_err(), "an idle peer notices nothing");
             world.start("broker").unwrap();
             let silent = tokio::time::timeout(secs(600), stream.read(&mut [0; 8])).await;
-            assert!(silent.is_err(), "nor does it notice the start");
+            assert!(silent.is_err(), "an idle peer does not notice the start either");
             let spoke = world.now();
             stream.write_all(b"ping").await.unwrap();
             let error = stream.read(&mut [0; 8]).await.unwrap_err();
@@ -145,7 +146,7 @@ fn a_peer_that_speaks_to_a_dead_machine_is_reset_when_it_is_back() {
         .host("client", idle)
         .run(|world| async move {
             let (_, mut stream) = dial(&world, "client", "broker").await.unwrap();
-            // The hand-shake has ended at both ends.
+            // The handshake is complete at both ends.
             world.sleep(ms(50)).await;
             world.crash("broker").unwrap();
             world.sleep_until(secs(1)).await;
@@ -153,7 +154,7 @@ fn a_peer_that_speaks_to_a_dead_machine_is_reset_when_it_is_back() {
             world.sleep(secs(2)).await;
             world.start("broker").unwrap();
             let error = stream.read(&mut [0; 8]).await.unwrap_err();
-            // Tried 0.2, 0.6, 1.4 and 3.0 s after it was sent.
+            // Retried 0.2, 0.6, 1.4 and 3.0 s after it was sent.
             assert_eq!((error.kind(), world.now()), (ErrorKind::ConnectionReset, ms(4_020)));
         })
         .unwrap();
@@ -173,7 +174,7 @@ fn nothing_leaves_a_host_after_its_crash() {
         drop(stream);
         world.sleep(secs(1_000)).await;
     });
-    assert!(seen.len() <= 1, "no end, no reset, no second try: {seen:?}");
+    assert!(seen.len() <= 1, "expected no end, no reset and no retry: {seen:?}");
 }
 
 #[test]
@@ -206,8 +207,8 @@ fn a_reader_that_stalls_makes_its_peer_wait() {
             world.stall_reading("broker").unwrap();
             let all = vec![b'x'; 1_000_000];
             let sent = tokio::time::timeout(secs(3_600), stream.write_all(&all)).await;
-            assert!(sent.is_err(), "two buffers of 64 KiB do not take a million bytes");
-            assert_eq!(log.lines().len(), 1, "accepted, and nothing read");
+            assert!(sent.is_err(), "two buffers of 64 KiB do not hold a million bytes");
+            assert_eq!(log.lines().len(), 1, "the connection is accepted, and nothing is read");
             world.resume_reading("broker").unwrap();
             world.sleep(secs(5)).await;
             let read: usize = log.lines()[1..].iter().map(|(_, bytes)| bytes.len()).sum();
@@ -353,7 +354,7 @@ fn a_request_to_a_full_backlog_is_made_again() {
             loop {
                 accepted.push(listener.accept().await?);
             }
-            #[expect(unreachable_code, reason = "says what the task returns")]
+            #[expect(unreachable_code, reason = "gives the task its return type")]
             io::Result::Ok(())
         })
         .host("client", idle)
@@ -363,7 +364,8 @@ fn a_request_to_a_full_backlog_is_made_again() {
                 open.push(dial(&world, "client", "broker").await.unwrap());
             }
             world.sleep_until(ms(2_400)).await;
-            // The last hand-shake ends at the broker, then nobody gets in until the broker accepts; tried after 1 s.
+            // The last handshake completes and fills the backlog. The next request is dropped until
+            // the broker accepts; it is retried after 1 s.
             open.push(dial(&world, "client", "broker").await.unwrap());
             assert_eq!(world.now(), ms(3_402));
         })

@@ -1,4 +1,5 @@
-//! Each named fault profile as an application feels it: a question every 100 ms, connecting again whenever that fails.
+//! The effect of each named fault profile on an application that sends a question every 100 ms and
+//! reconnects after a failure.
 
 mod common;
 
@@ -13,14 +14,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Felt {
-    /// The longest that an answer took.
+    /// The longest response time.
     slowest: Duration,
     answers: usize,
     connections: usize,
     errors: Vec<io::ErrorKind>,
 }
 
-/// Asks for ever; gives a connection up when an answer takes longer than 20 s.
+/// Sends questions forever; closes a connection when an answer takes longer than 20 s.
 async fn asker(context: HostContext, felt: Rc<RefCell<Felt>>) {
     loop {
         let connected = context.net().connect("broker", PORT).await;
@@ -56,7 +57,7 @@ async fn ask_on(
     }
 }
 
-/// Echoes, and writes to its disk all the while.
+/// Echoes, and writes to its disk continuously.
 async fn writing_echo(context: HostContext) -> io::Result<()> {
     let disk = context.disk();
     tokio::task::spawn_local(async move {
@@ -81,11 +82,14 @@ fn felt_under(profile: Profile) -> Felt {
         .run(|world| async move {
             world.sleep(secs(5)).await;
             assert!(felt.borrow().errors.is_empty() && felt.borrow().slowest == ms(2));
-            profile.happen(&world, "client", "broker").await.expect("both are there");
+            profile.happen(&world, "client", "broker").await.expect("both hosts are declared");
             world.sleep(secs(40)).await;
             let before = felt.borrow().answers;
             world.sleep(secs(5)).await;
-            assert!(felt.borrow().answers > before + 40, "{profile}: it is over, and questions are answered");
+            assert!(
+                felt.borrow().answers > before + 40,
+                "{profile}: questions are not answered after its end"
+            );
         })
         .unwrap_or_else(|failure| panic!("{profile}: {failure}"));
     report.take()
@@ -100,7 +104,7 @@ fn every_profile_is_felt_and_gets_over() {
         let kept = felt.connections == 1 && felt.errors.is_empty();
         let slowest_between = |low, high| (ms(low)..=ms(high)).contains(&felt.slowest);
         let as_expected = match profile {
-            // The last try before the end of five seconds is at 3.0 s, the first after it at 6.2 s.
+            // The last retry within five seconds is at 3.0 s, the first one after that at 6.2 s.
             Profile::Outage { .. } | Profile::OneWayPartition { .. } => kept && slowest_between(5_000, 6_400),
             Profile::Intermittent { .. } => kept && slowest_between(1_000, 13_000),
             Profile::HighLatency { .. } => kept && slowest_between(1_002, 1_002),

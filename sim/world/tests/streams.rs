@@ -1,5 +1,5 @@
-//! What a stream promises under any mix of faults: each end reads a beginning of what the other wrote, byte for byte, and all
-//! of it unless the connection broke.
+//! The guarantee of a stream under any mix of faults: each end reads a prefix of the bytes that the
+//! other end wrote, and all of them unless the connection failed.
 
 mod common;
 
@@ -11,18 +11,19 @@ use std::io;
 use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// What one end did.
+/// The bytes that one end wrote and read.
 #[derive(Debug, Default)]
 struct Side {
     wrote: Vec<u8>,
     read: Vec<u8>,
-    /// It read an end, and its own bytes were taken; else the connection broke.
+    /// It read an end and wrote all its bytes; otherwise the connection failed.
     ended: bool,
 }
 
 type Sides = Rc<RefCell<[Side; 2]>>;
 
-/// Writes pieces of drawn lengths with drawn pauses, closes its direction, and reads meanwhile in pieces of drawn lengths.
+/// Writes pieces of random lengths with random pauses and closes its direction; reads at the same
+/// time, in pieces of random lengths.
 async fn converse(stream: WorldStream, seed: Seed, sides: Sides, own: usize) {
     let (mut reading, mut writing) = tokio::io::split(stream);
     let read = {
@@ -45,7 +46,7 @@ async fn converse(stream: WorldStream, seed: Seed, sides: Sides, own: usize) {
                 pause(&mut draw).await;
                 let mut piece = vec![0; 1 + below(&mut draw, 30_000)];
                 piece.iter_mut().for_each(|byte| *byte = draw.word() as u8);
-                // Noted first: what a broken connection took may have arrived.
+                // Recorded before writing: bytes written to a failing connection may have arrived.
                 sides.borrow_mut()[own].wrote.extend_from_slice(&piece);
                 writing.write_all(&piece).await?;
             }
@@ -112,7 +113,7 @@ fn run(seed: u64) -> [Side; 2] {
             let told = tokio::task::spawn_local(converse(stream, world.seed("a"), given, 0));
             faults(world.clone(), seed).await?;
             told.await.expect("no panic");
-            // Longer than the longest wait between two tries and the last of the acknowledgements.
+            // Longer than the longest delay between two tries plus the last acknowledgement.
             world.sleep(secs(1_000)).await;
             assert!(world.connections().is_empty(), "seed {seed}: {:?}", world.connections());
             Ok::<_, WorldError>(())
@@ -137,5 +138,5 @@ fn a_stream_brings_what_was_written_under_any_mix_of_faults() {
             broken += 1;
         }
     }
-    assert!(whole > 50 && broken > 10, "{whole} whole, {broken} broken");
+    assert!(whole > 50 && broken > 10, "{whole} complete, {broken} failed");
 }

@@ -1,4 +1,4 @@
-//! Runs that do not get on: what is found, and what is said of it.
+//! Stuck runs: how they are detected, and the messages about them.
 
 mod common;
 
@@ -17,7 +17,7 @@ async fn never_yields(context: HostContext) {
     }
 }
 
-/// Runs in a process of its own, which does not outlive it.
+/// Runs in a separate process, which it aborts.
 fn spin(who: &str) {
     let mut swarm = Swarm::new(7);
     swarm.number("clients", 2..=2);

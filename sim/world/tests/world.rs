@@ -1,4 +1,4 @@
-//! Hosts, time and the ways in which a run can fail.
+//! Hosts, time, and failures of a run.
 
 mod common;
 
@@ -298,12 +298,12 @@ fn streams_can_be_sent_and_work_on_the_thread_of_their_world_only() {
         .run(|world| async move {
             let (net, mut stream) = dial(&world, "client", "broker").await.unwrap();
             let connecting = sendable(net.clone());
-            // What a connector of a multi-threaded client has to return.
+            // The type that a connector of a multi-threaded client must return.
             let boxed: std::pin::Pin<Box<dyn Future<Output = _> + Send>> =
                 Box::pin(async move { connecting.connect("broker", PORT).await });
             drop(sendable(boxed.await.unwrap()));
             ask(&world, &mut stream, b"ping").await.unwrap();
-            #[expect(clippy::disallowed_methods, reason = "a wrong use is what is tested")]
+            #[expect(clippy::disallowed_methods, reason = "this test misuses the stream on purpose")]
             let elsewhere = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 runtime.block_on(stream.write_all(b"x")).unwrap_err().kind()

@@ -1,8 +1,10 @@
-//! The same packets through mqttspec, rumqttc 0.25's 5.0 codec and mqttrs 0.4 (3.1.1, borrowing), in one run.
+//! Compares mqttspec, rumqttc 0.25's 5.0 codec and mqttrs 0.4 (3.1.1, borrowing) on the same
+//! packets.
 //!
-//! A peer is left out where it cannot carry the packet. mqttrs knows no Properties: it gets the 3.1.1 form, and mqttspec
-//! is measured on the 3.1.1 form beside it (`_311`). It also does no framing of a stream, so it gets a walk of our own.
-//! Every packet is looked at where the decoder left it (`ref`): moving it to another place is the caller's affair.
+//! A peer is omitted where it does not support the packet. mqttrs does not support Properties: it
+//! gets the 3.1.1 form, and mqttspec is also measured on the 3.1.1 form (`_311`). mqttrs does not
+//! frame a stream either, so the benchmark scans the fixed headers for it. Every packet is read
+//! where the decoder stored it (`ref`), since moving it elsewhere is up to the caller.
 
 use std::hint::black_box;
 
@@ -14,7 +16,7 @@ use rumqttc::v5::mqttbytes::v5::Packet as RumqttPacket;
 #[path = "../../inputs.rs"]
 mod inputs;
 
-/// As many copies of a packet as are decoded in one go.
+/// The number of copies of a packet that one iteration decodes.
 const COPIES: usize = 256;
 
 fn decode_owned(mut buffer: BytesMut, version: Version) -> usize {
@@ -48,7 +50,8 @@ fn decode_rumqttc(mut buffer: BytesMut) -> usize {
     packets
 }
 
-/// mqttrs takes a slice and does not say how long the packet was: the walk is part of using it on a stream.
+/// mqttrs takes a slice and does not report the packet's length: scanning the fixed header is part
+/// of using it on a stream.
 fn decode_mqttrs(mut bytes: &[u8]) -> usize {
     let mut packets = 0;
     while let Ok(Some(ref packet)) = mqttrs::decode_slice(bytes) {
@@ -112,7 +115,7 @@ fn encoding(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("encode_{name}"));
         let bytes = inputs::encoded(&five, Version::V5);
         let rumqttc =
-            RumqttPacket::read(&mut BytesMut::from(&bytes[..]), None).expect("a packet that it knows");
+            RumqttPacket::read(&mut BytesMut::from(&bytes[..]), None).expect("the packet is supported");
         group.bench_function("mqttspec", |bencher| {
             bencher.iter(|| {
                 out.clear();
@@ -127,7 +130,7 @@ fn encoding(criterion: &mut Criterion) {
         });
         if let Some(three) = three {
             let bytes = inputs::encoded(&three, Version::V3_1_1);
-            let mqttrs = mqttrs::decode_slice(&bytes).expect("a packet that it knows").expect("whole");
+            let mqttrs = mqttrs::decode_slice(&bytes).expect("the packet is supported").expect("the packet is complete");
             let mut slice = vec![0; 1 << 16];
             group.bench_function("mqttspec_311", |bencher| {
                 bencher.iter(|| {

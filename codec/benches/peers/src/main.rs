@@ -1,30 +1,31 @@
 //! Prints the fastest samples of criterion's last run as the Markdown tables of `codec/README.md`.
 //!
-//! `cargo bench` in this folder first, then `cargo run`; an argument names another target folder.
+//! Run `cargo bench --bench peers` in this folder first, then `cargo run`. An argument names
+//! another target folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// Nanoseconds a packet: item, then who.
+/// Nanoseconds per packet, by item and codec.
 type Estimates = BTreeMap<String, BTreeMap<String, f64>>;
 
-/// Item, and what stands for it in the table.
+/// Item, and its name in the table.
 const ITEMS: [(&str, &str); 6] = [
     ("connect", "CONNECT: Will, User Name, Password, properties"),
     ("publish_small", "PUBLISH, QoS 1, 64 B, no properties"),
     ("publish_large", "PUBLISH, QoS 1, 16 KiB, five properties"),
     ("puback", "PUBACK"),
     ("subscribe", "SUBSCRIBE, ten filters"),
-    ("stream", "1 MiB mixed stream, a packet"),
+    ("stream", "1 MiB mixed stream, per packet"),
 ];
 
 fn json(file: &Path) -> Option<Value> {
     serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()
 }
 
-/// Nanoseconds of the fastest sample: whatever else the machine does only ever adds.
+/// Nanoseconds of the fastest sample: other load on the machine can only add time.
 fn fastest(samples: &Value) -> f64 {
     let numbers = |key: &str| samples[key].as_array().into_iter().flatten().filter_map(Value::as_f64);
     numbers("times").zip(numbers("iters")).map(|(time, times)| time / times).fold(f64::INFINITY, f64::min)
@@ -52,7 +53,7 @@ fn estimates(criterion: &Path) -> std::io::Result<Estimates> {
     Ok(all)
 }
 
-/// Nanoseconds, and how many times the time of the first.
+/// Nanoseconds, and the ratio to this codec's time.
 fn with_ratio(value: Option<&f64>, ours: Option<&f64>) -> String {
     match (value, ours) {
         (Some(value), Some(ours)) => format!("{value:.1} ({:.2}×)", value / ours),
@@ -70,7 +71,7 @@ fn main() -> std::io::Result<()> {
     let none = BTreeMap::new();
 
     println!(
-        "| decode, ns a packet | mqttspec | rumqttc | mqttspec, in place | mqttspec 3.1.1, in place | mqttrs 3.1.1 |"
+        "| decode, ns per packet | mqttspec | rumqttc | mqttspec, in place | mqttspec 3.1.1, in place | mqttrs 3.1.1 |"
     );
     println!("|---|---|---|---|---|---|");
     for (item, title) in ITEMS {
@@ -87,12 +88,12 @@ fn main() -> std::io::Result<()> {
     }
     let stream = all.get("decode_stream").unwrap_or(&none);
     println!(
-        "\nFloors for the stream: copying it {} ns a packet, walking its fixed headers {} ns a packet.\n",
+        "\nLower bounds for the stream: copying {} ns per packet, scanning its fixed headers {} ns per packet.\n",
         plain(stream.get("floor_memcpy")),
         plain(stream.get("floor_headers")),
     );
 
-    println!("| encode, ns a packet | mqttspec | rumqttc | mqttspec 3.1.1 | mqttrs 3.1.1 |");
+    println!("| encode, ns per packet | mqttspec | rumqttc | mqttspec 3.1.1 | mqttrs 3.1.1 |");
     println!("|---|---|---|---|---|");
     for (item, title) in ITEMS {
         let of = all.get(&format!("encode_{item}")).unwrap_or(&none);

@@ -1,5 +1,5 @@
-//! A broker in one small file, by hand: CONNECT, PINGREQ and QoS 1 PUBLISH of MQTT 5.0, and no more. It has one Session, for
-//! whoever connects, and keeps on its disk that there is one.
+//! A minimal hand-written broker that supports only CONNECT, PINGREQ and QoS 1 PUBLISH of MQTT 5.0.
+//! It has one Session for all clients, and stores on its disk that the Session exists.
 
 use crate::Received;
 use mqttspec_ports::{Disk, Listener, Net};
@@ -9,14 +9,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// Serves until its host ends.
 ///
 /// # Errors
-/// What the host's network says.
+/// Errors of the host's network.
 pub async fn serve<N: Net, D: Disk>(net: N, disk: D, received: Received) -> io::Result<()> {
     let listener = net.listen(1883).await?;
     loop {
         let (mut stream, _) = listener.accept().await?;
         let (disk, received) = (disk.clone(), received.clone());
         tokio::task::spawn_local(async move {
-            // A client that is gone is no concern of the others.
+            // A lost client does not affect the others.
             let _gone = converse(&mut stream, &disk, &received).await;
         });
     }
@@ -38,7 +38,7 @@ where
                 disk.open("session")?;
                 stream.write_all(&[0x20, 3, u8::from(session_present), 0, 0]).await?;
             }
-            // PUBLISH: a PUBACK of two bytes stands for Success.
+            // PUBLISH: a PUBACK with a Remaining Length of two means Success.
             3 => {
                 let (packet_identifier, payload) = published(&body).ok_or(io::ErrorKind::InvalidData)?;
                 received.borrow_mut().insert(String::from_utf8_lossy(payload).into_owned());
@@ -47,7 +47,7 @@ where
             }
             // PINGREQ: PINGRESP.
             12 => stream.write_all(&[0xD0, 0]).await?,
-            // DISCONNECT, or something that this broker does not know.
+            // DISCONNECT, or a packet that this broker does not support.
             _ => return Ok(()),
         }
     }

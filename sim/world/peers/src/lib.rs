@@ -1,7 +1,8 @@
 //! A third-party MQTT client, unmodified, in the simulated world.
 //!
-//! `rumqttc-next` (its MQTT 5.0 half) is given the streams of the world through its socket connector, and is left alone
-//! otherwise. Its broker is [`broker`]: one small file over the world's [`Net`], written by hand.
+//! `rumqttc-next` (its MQTT 5.0 half) gets the streams of the world through its socket connector
+//! and is otherwise unchanged. It connects to [`broker`], a small hand-written broker over the
+//! world's [`Net`].
 #![forbid(unsafe_code)]
 
 pub mod broker;
@@ -16,17 +17,17 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How many messages the client publishes, one a second.
+/// The number of messages that the client publishes, one per second.
 pub const MESSAGES: u32 = 60;
 
-/// What the broker has been given, over all its lives: the payloads.
+/// The payloads that the broker has received, over all its starts.
 pub type Received = Rc<RefCell<BTreeSet<String>>>;
 
-/// A minute of QoS 1 messages under jitter, with a partition of five seconds and a crash of the broker; gives the messages
-/// that reached it and the trace.
+/// Runs a minute of QoS 1 messages under jitter, with a partition of five seconds and a crash of
+/// the broker. Returns the received messages and the trace.
 ///
 /// # Panics
-/// If the world does not get to the end of the run.
+/// If the run fails.
 pub fn run(seed: u64) -> Outcome<BTreeSet<String>> {
     let received = Received::default();
     let at_broker = received.clone();
@@ -54,7 +55,7 @@ pub fn run(seed: u64) -> Outcome<BTreeSet<String>> {
         .unwrap_or_else(|failure| panic!("{failure}"))
 }
 
-/// Opens a connection as the client's own connector would, to `name:port`.
+/// Connects to `name:port`, in place of the client's own connector.
 async fn dial(net: &WorldNet, address: &str) -> io::Result<WorldStream> {
     let (host, port) = address.rsplit_once(':').ok_or(io::ErrorKind::InvalidInput)?;
     let port = port.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -80,7 +81,7 @@ async fn client(context: HostContext) {
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        // Keeps the client alive, and its connection with it.
+        // Keeps the client and its connection alive.
         std::future::pending::<()>().await;
     });
     loop {

@@ -1,4 +1,5 @@
-//! `cargo run -- SEED…` runs the client under each seed and prints what came of it; `-v` prints the history too.
+//! `cargo run -- SEED…` runs the client with each seed and prints the result; `-v` also prints the
+//! history.
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

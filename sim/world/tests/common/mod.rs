@@ -1,4 +1,4 @@
-//! Hosts that several test files use.
+//! Hosts used by several test files.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
 use mqttspec_ports::{Listener, Net};
@@ -19,7 +19,7 @@ pub(crate) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Sends back what it receives, on any number of connections.
+/// Sends back the bytes it receives, on any number of connections.
 pub(crate) async fn echo(context: HostContext) -> io::Result<()> {
     let listener = context.net().listen(PORT).await?;
     loop {
@@ -45,7 +45,7 @@ pub(crate) async fn idle(_: HostContext) {
     std::future::pending::<()>().await;
 }
 
-/// What happened to an application, with the time of each thing.
+/// The events that an application saw, with their times.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<(Duration, String)>>>);
 
@@ -64,7 +64,7 @@ impl Log {
     }
 }
 
-/// Listens, and logs what each connection brings until it ends.
+/// Listens, and logs the bytes of each connection until it ends.
 pub(crate) async fn sink(context: HostContext, log: Log) -> io::Result<()> {
     let listener = context.net().listen(PORT).await?;
     loop {
@@ -75,7 +75,7 @@ pub(crate) async fn sink(context: HostContext, log: Log) -> io::Result<()> {
     }
 }
 
-/// Logs what a stream brings until it ends.
+/// Logs the bytes of a stream until it ends.
 pub(crate) async fn log_reads(context: &HostContext, mut stream: WorldStream, log: &Log) {
     let mut buffer = [0; 65_536];
     loop {
@@ -87,7 +87,7 @@ pub(crate) async fn log_reads(context: &HostContext, mut stream: WorldStream, lo
     }
 }
 
-/// One question and its answer, and how long that took.
+/// Sends a question and reads its answer. Returns the response time.
 pub(crate) async fn ask(world: &World, stream: &mut WorldStream, question: &[u8]) -> io::Result<Duration> {
     let asked = world.now();
     stream.write_all(question).await?;
@@ -97,14 +97,14 @@ pub(crate) async fn ask(world: &World, stream: &mut WorldStream, question: &[u8]
     Ok(world.now() - asked)
 }
 
-/// A connection from a host of the world, opened by the director.
+/// Opens a connection from a host of the world, on behalf of the director.
 pub(crate) async fn dial(world: &World, from: &str, to: &str) -> io::Result<(WorldNet, WorldStream)> {
     let net = world.net(from).expect("the host is up");
     let stream = net.connect(to, PORT).await?;
     Ok((net, stream))
 }
 
-/// A sender at `client`, driven by the director, and what arrives at `broker`.
+/// Runs a sender at `client`, driven by the director. Returns the log of `broker`.
 pub(crate) fn watch<F, Fut>(latency: Duration, director: F) -> Vec<(Duration, String)>
 where
     F: FnOnce(World, WorldStream, Log) -> Fut,

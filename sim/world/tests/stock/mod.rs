@@ -1,11 +1,12 @@
-//! A stock `turmoil::Sim` behind the [`Net`] trait: how a driver that is written against the trait runs there.
+//! The [`Net`] trait implemented by a stock `turmoil::Sim`, so that drivers written against the
+//! trait run there.
 
 use mqttspec_ports::{Listener, Net};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use turmoil::net::{TcpListener, TcpStream};
 
-/// The network of whichever host of the `Sim` is being polled.
+/// The network of the host of the `Sim` that is being polled.
 #[derive(Clone, Debug)]
 pub(crate) struct StockNet;
 
@@ -21,13 +22,13 @@ impl Net for StockNet {
         TcpListener::bind((IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)).await.map(StockListener)
     }
 
-    /// turmoil has no reset of one's own: a close has to do.
+    /// turmoil cannot reset a connection: the stream is closed instead.
     fn reset(&self, stream: TcpStream) {
         drop(stream);
     }
 }
 
-/// A port of a stock host.
+/// A listening port of a stock host.
 pub(crate) struct StockListener(TcpListener);
 
 impl Listener for StockListener {
