@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use mqttspec_broker::options::Redirect;
+use mqttspec_broker::Redirect;
 use mqttspec_broker::{Options, Users, UsersError};
 use mqttspec_net::broker::{Entrance, Limits, ServeError, Server};
 use mqttspec_net::store::{NoStore, RedbStore, Store, StoreError};
