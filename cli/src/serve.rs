@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::serve::watch::{Wanted, Watch};
-use mqttspec_broker::options::Redirect;
+use mqttspec_broker::Redirect;
 use mqttspec_broker::{Options, Users, UsersError};
 use mqttspec_net::broker::{Entrance, Limits, ServeError, Server};
 use mqttspec_net::store::{NoStore, RedbStore, Store, StoreError};

@@ -30,7 +30,7 @@ fn an_option_that_is_misspelt_or_has_no_such_value() {
     let said = refused(&["--option", "first_packet_byte=3"]);
     assert!(said.contains("did you mean `first_packet_bytes`?"), "{said}");
     let said = refused(&["--option", "maximum_qos=3"]);
-    assert!(said.contains("`3` is no value of `maximum_qos`: expected 0, 1 or 2"), "{said}");
+    assert!(said.contains("invalid value `3` for `maximum_qos`: expected 0, 1 or 2"), "{said}");
     let said = refused(&["--option", "maximum_qos"]);
     assert!(said.contains("expected NAME=VALUE"), "{said}");
 }

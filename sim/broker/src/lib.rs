@@ -61,7 +61,7 @@ mod event;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 mod message;
-pub mod options;
+mod options;
 mod outbound;
 mod output;
 mod packet_identifiers;
@@ -81,6 +81,10 @@ mod will;
 pub use authentication::{Users, UsersError};
 pub use broker::{Broker, ConnectionId, Transmit};
 pub use event::{Drop, Ending, Event, SessionEnd, WillEnd};
-pub use options::{OptionDescription, OptionError, Options};
+pub use mqttspec_core::{OptionDescription, OptionError};
+pub use options::{
+    ClientIdCharacters, DollarTopics, Options, OverlappingSubscriptions, ProtocolVersions, QueuePolicy,
+    Redirect, SharedChoice, UnauthorizedPublish,
+};
 pub use statistics::Statistics;
 pub use store::{Change, RestoreError};

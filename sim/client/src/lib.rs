@@ -77,9 +77,7 @@ pub use command::{
 pub use counters::Counters;
 pub use error::{Awaited, Error, ErrorKind, Invalid, Unsupported, Violation, meaning};
 pub use event::{Event, Message, State};
-pub use options::{
-    Acknowledgement, Authentication, OptionDescription, OptionError, OptionValue, Options, QueuePolicy,
-    SessionLostPolicy,
-};
+pub use mqttspec_core::{OptionDescription, OptionError};
+pub use options::{Acknowledgement, Authentication, Options, QueuePolicy, SessionLostPolicy};
 pub use outbox::{DeliveryState, DeliveryStatistics, OutboxEntry, StateStatistics};
 pub use store::{Change, RestoreError};

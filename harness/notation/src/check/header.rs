@@ -23,9 +23,9 @@ impl Checker<'_> {
         self.options(&scenario.broker, mqttspec_broker::Options::NAMES, |name, value| {
             mqttspec_broker::Options::default().set(name, value).map_err(|error| error.to_string())
         });
-        let names: Vec<&str> = mqttspec_client::Options::LIST.iter().map(|option| option.name).collect();
+        let names = mqttspec_client::Options::NAMES;
         for client in &scenario.clients {
-            self.options(&client.options, &names, |name, value| {
+            self.options(&client.options, names, |name, value| {
                 mqttspec_client::Options::default().set(name, value).map_err(|error| error.to_string())
             });
         }

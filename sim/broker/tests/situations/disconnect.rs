@@ -1,4 +1,4 @@
-use mqttspec_broker::options::Redirect;
+use mqttspec_broker::Redirect;
 use mqttspec_codec::*;
 
 use crate::rig::*;

@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mqttspec_broker::options::Redirect;
+use mqttspec_broker::Redirect;
 use mqttspec_broker::{Broker, ConnectionId, Options, RestoreError, Transmit};
 use mqttspec_codec::Utf8String;
 use mqttspec_ports::Net;
