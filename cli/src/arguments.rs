@@ -123,7 +123,7 @@ pub(crate) struct LiveArguments {
     /// Starts the broker itself, on a free port, and stops it at the end: --start 'mosquitto -p {port}'
     #[arg(long, value_name = "COMMAND")]
     pub(crate) start: Option<String>,
-    /// What the wire does not tell about the broker: see profiles/README.md
+    /// The target file: settings that cannot be observed over the network; see targets/README.md
     #[arg(long, value_name = "FILE")]
     pub(crate) profile: Option<PathBuf>,
     /// The certificate authorities (PEM) to trust for mqtts:// and wss://

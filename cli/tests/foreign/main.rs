@@ -1,11 +1,12 @@
-//! Foreign clients, unmodified, against `mqttspec serve`: what they want must work, and they must be found to keep to the standard.
+//! Unmodified third-party clients against `mqttspec serve`: every situation must work, and the
+//! broker's checks must find no violation by the client.
 //!
-//! A client is played where it is installed (`cli/tests/foreign/install`, which `.ci/run` calls) and left out with a message where
-//! it is not. Each situation has a broker of its own, with `--check`.
+//! `cli/tests/foreign/install`, which `.ci/run` calls, installs the clients. A client that is not
+//! installed is skipped with a message. Each situation has its own broker, with `--check`.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test that cannot go on fails, and says what it leaves out"
+    reason = "a test that cannot continue fails, and reports skipped clients"
 )]
 
 #[cfg(unix)]
@@ -34,15 +35,15 @@ mod play {
     const SITUATIONS: [&str; 9] =
         ["connect", "qos", "retained", "will", "resume", "shared", "properties", "tls", "websocket"];
 
-    /// What the players say of what their client cannot do.
+    /// The exit code of a player whose client does not support a situation.
     const LACKING: i32 = 77;
 
-    /// A client, and how it is played.
+    /// A client, and the program that drives it.
     struct Player {
         name: &'static str,
         program: PathBuf,
         script: Option<PathBuf>,
-        /// There when the client is installed.
+        /// A file that exists if the client is installed.
         proof: PathBuf,
     }
 
@@ -77,7 +78,7 @@ mod play {
             let there = player.proof.exists();
             if !there {
                 println!(
-                    "{} is not installed and left out; `cli/tests/foreign/install` installs it",
+                    "{} is not installed and skipped; `cli/tests/foreign/install` installs it",
                     player.name
                 );
             }
@@ -121,7 +122,7 @@ mod play {
                 _ => return Err(format!("{said}\n{found}").into()),
             }
             if code != 0 {
-                return Err(format!("it was served, and broke rules:\n{found}").into());
+                return Err(format!("the situation worked, but the client violated clauses:\n{found}").into());
             }
             Ok(Completion::Completed)
         }

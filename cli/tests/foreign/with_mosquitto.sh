@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The situations that `main.rs` names, played by mosquitto_pub and mosquitto_sub. Exit code 0: it went well; 77: they lack it.
+# Runs the situations of `main.rs` with mosquitto_pub and mosquitto_sub.
+# Exit code 0: success; 77: not supported by these clients.
 set -euo pipefail
 
 out=$(mktemp -d)
@@ -9,12 +10,12 @@ equal() { [ "$1" = "$2" ] || fail "expected $(printf %q "$2"), got $(printf %q "
 
 place=(-h "${MQTTSPEC_MQTT%:*}" -p "${MQTTSPEC_MQTT##*:}")
 pub() { mosquitto_pub "${place[@]}" "$@"; }
-# -W is its own patience, in seconds: far longer than anything takes.
+# -W is the time-out in seconds, far longer than any situation takes.
 sub() { stdbuf -oL mosquitto_sub "${place[@]}" -W 60 "$@"; }
 
-# Runs mosquitto_sub in the background until it is subscribed; what it prints is in $out/NAME.
+# Starts mosquitto_sub in the background and waits until it is subscribed. Its output is in $out/NAME.
 listen() {
-  # Not `sub`: whoever kills it must hit the program and not a shell.
+  # Not `sub`: a kill must reach the program and not a shell.
   stdbuf -oL mosquitto_sub "${place[@]}" -W 60 -d -F 'got %p' "${@:2}" >"$out/$1" 2>&1 &
   for _ in $(seq 600); do
     grep -q '^Subscribed' "$out/$1" && return
@@ -22,7 +23,7 @@ listen() {
   done
   fail "$1 is not subscribed"
 }
-# A Session with a Subscription; then its messages, which came while it was away.
+# Creates a Session with a Subscription; `fetch` then receives the messages queued for it.
 leave() { sub -c -i away -E "$@"; }
 fetch() { sub -c -i away "$@"; }
 
@@ -50,7 +51,7 @@ retained() {
     pub -V "mqttv$version" -t retained -m kept -q 1 -r
     equal "$(sub -V "mqttv$version" -t retained -q 1 -C 1 -F '%r %p')" "1 kept"
     pub -V "mqttv$version" -t retained -n -q 1 -r
-    # Were it still there, it would come before this one, which is sent when the Subscription stands.
+    # If the old message were still retained, it would arrive before this one, which is sent after the SUBACK.
     listen "retained-$version" -V "mqttv$version" -t retained -C 1
     pub -V "mqttv$version" -t retained -m new -q 1
     wait $!

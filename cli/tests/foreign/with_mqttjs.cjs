@@ -1,4 +1,4 @@
-// The situations that `main.rs` names, played by MQTT.js. Exit code 0: it went well; 77: MQTT.js lacks it.
+// Runs the situations of `main.rs` with MQTT.js. Exit code 0: success; 77: not supported by MQTT.js.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -7,9 +7,9 @@ const { createRequire } = require('node:module');
 const mqtt = createRequire(`${process.env.MQTTSPEC_FOREIGN}/node/`)('mqtt');
 
 const VERSIONS = [4, 5];
-setTimeout(() => { console.error('it hangs'); process.exit(1); }, 100_000).unref();
+setTimeout(() => { console.error('timed out'); process.exit(1); }, 100_000).unref();
 
-/** A Client whose messages wait until they are asked for. */
+/** A Client that queues received messages. */
 async function client(clientId, protocolVersion, options = {}, url = `mqtt://${process.env.MQTTSPEC_MQTT}`) {
   const inner = mqtt.connect(url, { clientId, protocolVersion, reconnectPeriod: 0, ...options });
   const messages = [];
@@ -28,7 +28,7 @@ async function client(clientId, protocolVersion, options = {}, url = `mqtt://${p
     subscribe: (topic, qos) => inner.subscribeAsync(topic, { qos }),
     publish: (topic, text, options) => inner.publishAsync(topic, text, options),
     receive: () => messages.length ? messages.shift() : new Promise((resolve) => waiting.push(resolve)),
-    /** All that the broker sent before is here once a message of one's own has come back. */
+    /** Everything that the broker sent before has arrived once the Client's own message has arrived. */
     async nothingMore() {
       await this.subscribe(`fence/${clientId}`, 0);
       await this.publish(`fence/${clientId}`, 'fence');

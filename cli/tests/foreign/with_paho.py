@@ -1,4 +1,4 @@
-"""The situations that `main.rs` names, played by Eclipse Paho for Python. Exit code 0: it went well; 77: Paho lacks it."""
+"""Runs the situations of `main.rs` with Eclipse Paho for Python. Exit code 0: success; 77: not supported by Paho."""
 
 import os
 import queue
@@ -10,12 +10,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-PATIENCE = 30  # seconds; far longer than anything takes
+PATIENCE = 30  # seconds; far longer than any situation takes
 VERSIONS = [mqtt.MQTTv311, mqtt.MQTTv5]
 
 
 class Client:
-    """A Client whose callbacks feed queues, so that what happens can be waited for."""
+    """A Client whose callbacks fill queues, so that the script can wait for events."""
 
     def __init__(self, client_id, version, transport="tcp", setup=lambda client: None, place="MQTTSPEC_MQTT",
                  clean=True, expiry=0):
@@ -60,7 +60,7 @@ class Client:
         return self.messages.get(timeout=PATIENCE)
 
     def nothing_more(self):
-        """All that the broker sent before is here once a message of one's own has come back."""
+        """Everything that the broker sent before has arrived once the Client's own message has arrived."""
         self.subscribe("fence/" + self.client._client_id.decode())
         self.publish("fence/" + self.client._client_id.decode(), "fence")
         assert self.receive().payload == b"fence"
@@ -110,7 +110,7 @@ def will():
         watcher = Client("watcher", version)
         watcher.subscribe("will", 1)
         owner = Client("owner", version, setup=lambda client: client.will_set("will", "gone", 1))
-        # Its Network Connection ends without DISCONNECT.
+        # Closes the Network Connection without a DISCONNECT.
         owner.client.loop_stop()
         owner.client.socket().close()
         assert watcher.receive().payload == b"gone"
@@ -150,7 +150,7 @@ def shared():
         count = len(got)
         while (message := member.receive()).topic != "fence":
             got.append(int(message.payload))
-        assert len(got) > count, "a member got nothing"
+        assert len(got) > count, "a member got no message"
     assert sorted(got) == list(range(20)), got
     for client in [publisher, *members]:
         client.end()
@@ -192,7 +192,7 @@ def websocket():
 
 
 if __name__ == "__main__":
-    # A thread of Paho that hangs must not keep the process.
+    # A stuck thread of Paho must not keep the process alive.
     threading.Timer(100, lambda: os._exit(1)).start()
     globals()[sys.argv[1]]()
     os._exit(0)

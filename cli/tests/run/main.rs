@@ -1,10 +1,11 @@
-//! `mqttspec run` and `mqttspec compare` as their users meet them: the real program, its exit codes and what it says.
+//! `mqttspec run` and `mqttspec compare` as a user sees them: the real program, its exit codes and
+//! its output.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::print_stderr,
-    reason = "a test that cannot go on fails; peers that play tricks are threads; a test that is left out says so"
+    reason = "a test that cannot continue fails; misbehaving peers are threads; a skipped test prints a message"
 )]
 
 mod differences;

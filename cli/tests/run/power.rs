@@ -1,11 +1,12 @@
-//! Servers that fall: those that somebody else runs, crashed by the commands of a profile, and those that die by themselves.
+//! Crashing servers: servers that mqttspec did not start, crashed with the commands of a target
+//! file, and servers that die without a fault.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use crate::process::{Folder, HOLDS, SCENARIOS, mqttspec, scenario};
 
-/// `mqttspec serve` that a script starts and that another one kills, as an administrator would.
+/// An `mqttspec serve` that is started and killed by scripts, like a server of an administrator.
 struct Administered {
     folder: Folder,
     port: u16,
@@ -49,7 +50,7 @@ impl Administered {
 
 impl Drop for Administered {
     fn drop(&mut self) {
-        // The one that runs now, which may be the first.
+        // The currently running process, which may be the first one.
         let _ = Command::new("sh").arg(self.folder.at("kill.sh")).stderr(Stdio::null()).status();
         let _ = self.first.kill();
         let _ = self.first.wait();
@@ -57,11 +58,11 @@ impl Drop for Administered {
 }
 
 #[test]
-fn a_server_of_somebody_else_is_reset_once_and_crashed_by_command() {
+fn a_server_that_mqttspec_did_not_start_is_reset_once_and_crashed_by_command() {
     let server = Administered::start("administered");
     let target = format!("mqtt://127.0.0.1:{}", server.port);
     let first_life = std::fs::read_to_string(server.folder.at("pid")).unwrap();
-    let told = mqttspec(&[
+    let outcome = mqttspec(&[
         "run",
         "faults/broker-crash",
         "--scenarios",
@@ -71,22 +72,26 @@ fn a_server_of_somebody_else_is_reset_once_and_crashed_by_command() {
         "--profile",
         &server.profile(),
     ]);
-    assert_eq!(told.code, Some(0), "{told:?}");
-    assert!(told.out.contains(" passed, 0 failed, 0 skipped, 0 errors"), "{}", told.out);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.out.contains(" passed, 0 failed, 0 skipped, 0 errors"), "{}", outcome.out);
     assert_eq!(std::fs::read_to_string(server.folder.at("resets")).unwrap(), "reset\n");
-    assert_ne!(std::fs::read_to_string(server.folder.at("pid")).unwrap(), first_life, "it was never crashed");
-    // It is not ours to stop.
+    assert_ne!(
+        std::fs::read_to_string(server.folder.at("pid")).unwrap(),
+        first_life,
+        "the server was not crashed"
+    );
+    // mqttspec must not stop a server that it did not start.
     TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).unwrap();
 }
 
 #[test]
-fn a_server_that_dies_in_one_scenario_is_started_for_the_next() {
+fn a_server_that_dies_in_one_scenario_is_restarted_for_the_next() {
     if Command::new("python3").arg("--version").output().is_err() {
-        eprintln!("left out: python3 is not installed");
+        eprintln!("skipped: python3 is not installed");
         return;
     }
     let folder = Folder::new("dies");
-    // 3.1.1 with packets of a two-byte fixed header; a PUBLISH ends it.
+    // A 3.1.1 server that reads packets with a two-byte fixed header; it exits after a PUBLISH.
     let script = "\
 import os, socket, sys, threading
 def serve(stream):
@@ -111,8 +116,8 @@ while True:
     folder
         .write("scenarios/b.mqtt", &scenario("device connects\ndevice publishes t \"die\"\ndevice pings\n"));
     folder.write("scenarios/c.mqtt", &scenario(HOLDS));
-    let told = mqttspec(&["run", "--scenarios", &folder.at("scenarios"), "--profile", &profile]);
-    assert_eq!(told.code, Some(1), "{told:?}");
-    assert!(told.out.contains("2 passed, 0 failed, 0 skipped, 1 error"), "{}", told.out);
-    assert!(told.out.contains("exit status: 7"), "{}", told.out);
+    let outcome = mqttspec(&["run", "--scenarios", &folder.at("scenarios"), "--profile", &profile]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.out.contains("2 passed, 0 failed, 0 skipped, 1 error"), "{}", outcome.out);
+    assert!(outcome.out.contains("exit status: 7"), "{}", outcome.out);
 }

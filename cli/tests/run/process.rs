@@ -1,24 +1,24 @@
-//! The program under test, a folder of its own for each test, and scenarios that hold or do not.
+//! The program under test, a separate folder for each test, and scenarios that pass or fail.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What a command of `mqttspec` came to.
+/// The result of a command of `mqttspec`.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct Outcome {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
 /// Runs `mqttspec` with these arguments until it ends.
-pub(crate) fn mqttspec(arguments: &[&str]) -> Told {
+pub(crate) fn mqttspec(arguments: &[&str]) -> Outcome {
     let output = Command::new(env!("CARGO_BIN_EXE_mqttspec")).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Told { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Outcome { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// The scenarios of the project.
+/// The path of the project's scenarios.
 pub(crate) const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
 
 /// A folder that is removed at the end.
@@ -31,7 +31,7 @@ impl Folder {
         Self(path)
     }
 
-    /// Writes a file, and says where it is.
+    /// Writes a file. Returns its path.
     pub(crate) fn write(&self, name: &str, text: &str) -> String {
         let path = self.0.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -50,13 +50,13 @@ impl Drop for Folder {
     }
 }
 
-/// A scenario of one version with these lines.
+/// A scenario of version 3.1.1 with these lines.
 pub(crate) fn scenario(lines: &str) -> String {
     format!("title    A PINGREQ is answered\nclauses  MQTT-3.12.4-1\nversions 3.1.1\n\n{lines}")
 }
 
-/// What every server does.
+/// A scenario that every server passes.
 pub(crate) const HOLDS: &str = "device connects\ndevice > PINGREQ\ndevice < PINGRESP\n";
 
-/// What none does: the answer is another packet.
+/// A scenario that every server fails: it expects a wrong answer.
 pub(crate) const FAILS: &str = "device connects\ndevice > PINGREQ\ndevice < PUBACK id=1\n";

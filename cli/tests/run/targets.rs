@@ -1,26 +1,26 @@
-//! Targets that cannot be judged: each is told with what to do, ends with exit code 2, and none keeps the program.
+//! Targets that cannot be tested: each ends promptly with a message, a remedy and exit code 2.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-use crate::process::{Folder, SCENARIOS, Told, mqttspec};
+use crate::process::{Folder, Outcome, SCENARIOS, mqttspec};
 
-fn judged(target: &str, more: &[&str]) -> Told {
+fn run_on(target: &str, more: &[&str]) -> Outcome {
     let mut arguments = vec!["run", "basics/", "--scenarios", SCENARIOS, "--target", target];
     arguments.extend(more);
     mqttspec(&arguments)
 }
 
 fn refused(target: &str, more: &[&str], said: &[&str]) {
-    let told = judged(target, more);
-    assert_eq!(told.code, Some(2), "{told:?}");
-    assert_eq!(told.out, "", "nothing was judged");
+    let outcome = run_on(target, more);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert_eq!(outcome.out, "", "no case was run");
     for words in said {
-        assert!(told.err.contains(words), "{words}: {}", told.err);
+        assert!(outcome.err.contains(words), "{words}: {}", outcome.err);
     }
 }
 
-/// Serves every connection so, for as long as the test runs.
+/// Serves every connection with this function, until the test ends.
 fn server(mut serve: impl FnMut(TcpStream) + Send + 'static) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -29,7 +29,7 @@ fn server(mut serve: impl FnMut(TcpStream) + Send + 'static) -> u16 {
 }
 
 #[test]
-fn nobody_listens() {
+fn no_listener() {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr()).unwrap();
     refused(&format!("mqtt://{free}"), &[], &["nobody listens", "is this its port?"]);
 }
@@ -60,7 +60,7 @@ fn tls_to_a_port_without_it() {
 
 #[test]
 fn plain_packets_to_a_port_with_tls() {
-    // The alert of a TLS server to what is no ClientHello: unexpected_message.
+    // The alert of a TLS server after bytes that are not a ClientHello: unexpected_message.
     let port = server(|mut stream| {
         let mut connect = [0; 64];
         let _ = stream.read(&mut connect);
@@ -70,8 +70,8 @@ fn plain_packets_to_a_port_with_tls() {
 }
 
 #[test]
-fn credentials_are_asked_for() {
-    // Connect Return code 5 of 3.1.1, whichever version is asked for.
+fn credentials_are_required() {
+    // Connect Return code 5 of 3.1.1, for every requested version.
     let port = server(|mut stream| {
         let mut connect = [0; 64];
         let _ = stream.read(&mut connect);
@@ -85,7 +85,7 @@ fn credentials_are_asked_for() {
 }
 
 #[test]
-fn connections_are_taken_and_never_answered() {
+fn connections_are_accepted_and_never_answered() {
     let mut held = Vec::new();
     let port = server(move |stream| held.push(stream));
     let folder = Folder::new("silent");
@@ -94,10 +94,14 @@ fn connections_are_taken_and_never_answered() {
 }
 
 #[test]
-fn a_profile_with_an_unknown_key() {
+fn a_target_file_with_an_unknown_key() {
     let folder = Folder::new("unknown-key");
     let profile = folder.write("broker.toml", "name = \"broker\"\nstrat = \"broker -p {port}\"\n");
-    let told = mqttspec(&["run", "--scenarios", SCENARIOS, "--profile", &profile]);
-    assert_eq!(told.code, Some(2), "{told:?}");
-    assert!(told.err.contains("broker.toml") && told.err.contains("line 2") && told.err.contains("strat"));
+    let outcome = mqttspec(&["run", "--scenarios", SCENARIOS, "--profile", &profile]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(
+        outcome.err.contains("broker.toml")
+            && outcome.err.contains("line 2")
+            && outcome.err.contains("strat")
+    );
 }

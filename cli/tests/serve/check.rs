@@ -1,4 +1,4 @@
-//! `--trace` and `--check`: what happens, and what the Clients do wrong.
+//! `--trace` prints the traffic; `--check` reports violations by Clients.
 
 use crate::process::{CONNACK, CONNECT, Serve, exchange, rest};
 
@@ -33,7 +33,7 @@ fn the_transcript_is_in_the_notation() {
 }
 
 #[test]
-fn a_client_that_keeps_to_the_rules_breaks_none() {
+fn a_correct_client_has_no_violation() {
     let serve = Serve::start(&["--check"]);
     let mut client = serve.dial(CONNECT, CONNACK);
     exchange(&mut client, b"\x32\x08\x00\x01t\x00\x07\x00hi", b"\x40\x02\x00\x07");
@@ -43,7 +43,7 @@ fn a_client_that_keeps_to_the_rules_breaks_none() {
 }
 
 #[test]
-fn a_topic_alias_that_was_never_set_is_told_once() {
+fn an_unset_topic_alias_is_reported_once() {
     let serve = Serve::start(&["--check"]);
     let mut device = serve.dial(DEVICE, CONNACK);
     // PUBLISH without a Topic Name, with Topic Alias 3.
@@ -54,10 +54,10 @@ fn a_topic_alias_that_was_never_set_is_told_once() {
 }
 
 #[test]
-fn a_rule_that_a_client_breaks_is_told_with_its_clause() {
+fn a_violation_is_reported_with_its_clause() {
     let serve = Serve::start(&["--check"]);
     let mut device = serve.dial(DEVICE, CONNACK);
-    // PUBLISH to "t" at QoS 1 with DUP, though it is the first.
+    // PUBLISH to "t" at QoS 1 with DUP although it is the first.
     exchange(&mut device, b"\x3a\x08\x00\x01t\x00\x07\x00hi", b"\x40\x02\x00\x07");
     // PINGREQ with a reserved flag.
     exchange(&mut device, b"\xc1\x00", b"");
@@ -80,7 +80,7 @@ fn a_rule_that_a_client_breaks_is_told_with_its_clause() {
 }
 
 #[test]
-fn what_the_broker_ends_a_connection_for_is_told_too() {
+fn a_violation_that_the_broker_closes_for_is_reported() {
     let serve = Serve::start(&["--check"]);
     let mut device = serve.dial(DEVICE, CONNACK);
     // PUBLISH to "t" with Topic Alias 11, where CONNACK said 10.
@@ -108,7 +108,7 @@ fn what_the_broker_ends_a_connection_for_is_told_too() {
 }
 
 #[test]
-fn a_stranger_whose_first_bytes_are_no_connect_is_told_of_too() {
+fn first_bytes_that_are_not_a_connect_are_reported() {
     let serve = Serve::start(&["--check", "--trace"]);
     let mut stranger = serve.connect();
     exchange(&mut stranger, b"GET / HTTP/1.1\r\n\r\n", b"");
@@ -120,8 +120,9 @@ fn a_stranger_whose_first_bytes_are_no_connect_is_told_of_too() {
 }
 
 #[test]
-fn a_session_that_goes_on_is_followed_over_its_connections() {
-    // CONNECT of 5.0 without Clean Start, with Session Expiry Interval 3600 and the client identifier "s".
+fn a_resumed_session_is_checked_across_connections() {
+    // CONNECT of 5.0 without Clean Start, with Session Expiry Interval 3600 and the client
+    // identifier "s".
     let resume = b"\x10\x13\x00\x04MQTT\x05\x00\x00\x00\x05\x11\x00\x00\x0e\x10\x00\x01s";
     let serve = Serve::start(&["--check"]);
     let mut first = serve.dial(resume, CONNACK);
@@ -129,7 +130,7 @@ fn a_session_that_goes_on_is_followed_over_its_connections() {
     exchange(&mut first, b"\x34\x08\x00\x01t\x00\x07\x00hi", b"\x50\x02\x00\x07");
     drop(first);
     let mut second = serve.dial(resume, b"\x20\x06\x01\x00\x03\x22\x00\x0a");
-    // PUBREL goes on with the exchange; another has nothing to go on with.
+    // The first PUBREL continues the exchange; the second belongs to no exchange.
     exchange(&mut second, b"\x62\x02\x00\x07", b"\x70\x02\x00\x07");
     exchange(&mut second, b"\x62\x02\x00\x08", b"\x70");
     drop(second);

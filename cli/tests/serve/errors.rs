@@ -1,9 +1,9 @@
-//! What is said when the broker cannot start: what is wrong, where, and what to do.
+//! Messages of a broker that cannot start: the problem, its place, and the remedy.
 
 use crate::process::{Serve, file, refused};
 
 #[test]
-fn a_port_that_is_taken() {
+fn a_port_in_use() {
     let serve = Serve::start(&[]);
     let address = serve.address("mqtt").to_string();
     let said = refused(&["--listen", &address]);
@@ -12,7 +12,7 @@ fn a_port_that_is_taken() {
 }
 
 #[test]
-fn a_certificate_that_is_none() {
+fn an_invalid_certificate() {
     let (certificate, key) = (file("certificate.pem", "no certificate"), file("key.pem", "no key"));
     let said = refused(&["--listen", "none", "--tls", &certificate, &key]);
     assert!(
@@ -24,7 +24,7 @@ fn a_certificate_that_is_none() {
 }
 
 #[test]
-fn an_option_that_is_misspelt_or_has_no_such_value() {
+fn an_unknown_option_or_value() {
     let said = refused(&["--option", "recieve_maximum=3"]);
     assert!(said.contains("no option `recieve_maximum`; did you mean `receive_maximum`?"), "{said}");
     let said = refused(&["--option", "first_packet_byte=3"]);
@@ -45,7 +45,7 @@ fn a_users_file_that_cannot_be_read() {
 }
 
 #[test]
-fn a_store_that_is_in_use_or_is_none() {
+fn a_store_in_use_or_invalid() {
     let store = file("shared.redb", "");
     std::fs::remove_file(&store).unwrap();
     let serve = Serve::start(&["--store", &store]);
@@ -62,7 +62,7 @@ fn a_store_that_is_in_use_or_is_none() {
 }
 
 #[test]
-fn an_address_that_is_none() {
+fn an_invalid_address() {
     let said = refused(&["--listen", "here"]);
     assert!(said.contains("expected ADDRESS:PORT, such as 127.0.0.1:1883"), "{said}");
     let said = refused(&["--listen", "none"]);

@@ -1,6 +1,7 @@
-//! Peers that mean no good, against the real program: what it answers, that it stays small, and that nobody else notices.
+//! Hostile peers against the real program: its answers, its bounded memory use, and undisturbed
+//! service for another Client.
 //!
-//! Run with `--nocapture`, each prints what it cost.
+//! With `--nocapture` each test prints its memory use.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -16,44 +17,44 @@ fn connect_as(client_id: &str, keep_alive: u8) -> Vec<u8> {
     [b"\x10\x13\x00\x04MQTT\x05\x02\x00", &[keep_alive][..], b"\x00\x00\x06", client_id.as_bytes()].concat()
 }
 
-/// Somebody else subscribes, publishes and gets its message.
-fn others_are_served(serve: &Serve) {
+/// Another Client subscribes, publishes and receives its message.
+fn another_client_is_served(serve: &Serve) {
     let mut other = serve.dial(&connect_as("others", 0), CONNACK);
     exchange(&mut other, b"\x82\x09\x00\x01\x00\x00\x03o/t\x01", b"\x90\x04\x00\x01\x00\x01");
     exchange(&mut other, b"\x32\x0a\x00\x03o/t\x00\x07\x00hi", b"");
-    // PUBACK and the message, in the order in which the broker sends them.
+    // PUBACK and the message, in either order.
     let mut got = [0; 4 + 12];
     other.read_exact(&mut got).unwrap();
     assert!(got.windows(2).any(|two| two == b"hi"), "{got:02x?}");
     exchange(&mut other, b"\xe0\x00", b"");
 }
 
-/// What the broker grew by, at most, while `attack` ran; in bytes.
+/// The maximum growth of the broker's memory while `attack` ran, in bytes.
 fn growth(serve: &Serve, name: &str, attack: impl FnOnce()) -> usize {
-    others_are_served(serve);
+    another_client_is_served(serve);
     let before = serve.resident_bytes();
     attack();
     let grown = serve.most_resident_bytes().saturating_sub(before);
-    println!("{name}: at most {} KiB more", grown / 1024);
+    println!("{name}: at most {} KiB of growth", grown / 1024);
     grown
 }
 
 #[test]
-fn connects_that_dribble_in_are_given_up() {
+fn slow_connects_are_closed() {
     let serve = Serve::start(&["--option", "connect_timeout=2s"]);
     let grown = growth(&serve, "300 slow CONNECTs", || {
         let mut slow: Vec<TcpStream> = (0..300).map(|_| serve.connect()).collect();
         for byte in &CONNECT[..CONNECT.len() - 1] {
-            // Whoever is closed by now may have its bytes refused.
+            // Writing fails on connections that are already closed.
             slow.iter_mut().for_each(|stream| drop(stream.write(&[*byte])));
-            others_are_served(&serve);
+            another_client_is_served(&serve);
         }
         for stream in &mut slow {
-            // Nothing is said to them: an end, or a reset for the bytes that came too late.
+            // The broker sends nothing: an end, or a reset after late bytes.
             match stream.read(&mut [0; 8]) {
                 Ok(0) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
-                other => panic!("it was not given up: {other:?}"),
+                other => panic!("the connection was not closed: {other:?}"),
             }
         }
     });
@@ -61,9 +62,9 @@ fn connects_that_dribble_in_are_given_up() {
 }
 
 #[test]
-fn giant_lengths_cost_what_is_sent_and_no_more() {
+fn huge_lengths_cost_only_the_received_bytes() {
     let serve = Serve::start(&[]);
-    let grown = growth(&serve, "200 first packets and 200 messages of 256 MiB that never come", || {
+    let grown = growth(&serve, "200 first packets and 200 messages of 256 MiB that never arrive", || {
         let mut giants = Vec::new();
         for number in 0..200 {
             let mut first = serve.connect();
@@ -71,21 +72,21 @@ fn giant_lengths_cost_what_is_sent_and_no_more() {
             let answer = rest(&mut first);
             assert_eq!(answer[2], 0x95, "{answer:02x?}");
             let mut later = serve.dial(&connect_as(&format!("g{number:05}"), 0), CONNACK);
-            // The first 1,000 bytes of a PUBLISH that says it has 268,435,455 more.
+            // The first 1,000 bytes of a PUBLISH with a Remaining Length of 268,435,455.
             later
                 .write_all(&[b"\x30\xff\xff\xff\x7f\x00\x01t\x00".as_slice(), &[b'x'; 1000]].concat())
                 .unwrap();
             giants.push(later);
         }
-        others_are_served(&serve);
+        another_client_is_served(&serve);
     });
     assert!(grown < 32 * MIB, "{grown}");
 }
 
 #[test]
-fn a_message_above_the_maximum_packet_size_is_refused_before_it_has_come() {
+fn a_message_above_the_maximum_packet_size_is_refused_before_it_arrives() {
     let serve = Serve::start(&["--option", "maximum_packet_size=100000"]);
-    // CONNACK says the Maximum Packet Size too.
+    // The CONNACK also contains the Maximum Packet Size.
     let mut client = serve.dial(CONNECT, b"\x20\x0b\x00\x00\x08\x27\x00\x01\x86\xa0\x22\x00\x0a");
     exchange(&mut client, b"\x30\xff\xff\xff\x7f\x00\x01t\x00", b"\xe0");
     assert_eq!(rest(&mut client)[1], 0x95);
@@ -98,7 +99,7 @@ fn a_flood_of_subscriptions_ends_at_the_quota() {
         let mut flood = serve.dial(CONNECT, CONNACK);
         let mut refused = 0;
         for packet in 0..100_u32 {
-            // SUBSCRIBE with 1,000 Topic Filters of 13 bytes, each with its length before and its options behind.
+            // SUBSCRIBE with 1,000 Topic Filters of 13 bytes, each with its length and its options.
             let mut filters = Vec::new();
             for filter in 0..1000 {
                 filters.extend([0, 13]);
@@ -108,14 +109,14 @@ fn a_flood_of_subscriptions_ends_at_the_quota() {
             let length = filters.len() + 3;
             let remaining = [(length % 128) as u8 | 0x80, (length / 128) as u8];
             flood.write_all(&[&[0x82], &remaining[..], &[0, 1, 0], &filters].concat()).unwrap();
-            // SUBACK: 1,003 bytes behind three, or more where a Reason String explains.
+            // SUBACK: 1,003 bytes after the fixed header of three, or more with a Reason String.
             let mut head = [0; 3];
             flood.read_exact(&mut head).unwrap();
             let mut suback = vec![0; usize::from(head[1] & 0x7f) + 128 * usize::from(head[2])];
             flood.read_exact(&mut suback).unwrap();
             refused += suback[suback.len() - 1000..].iter().filter(|&&code| code == 0x97).count();
             if packet % 20 == 0 {
-                others_are_served(&serve);
+                another_client_is_served(&serve);
             }
         }
         assert_eq!(refused, 50_000);
@@ -124,27 +125,27 @@ fn a_flood_of_subscriptions_ends_at_the_quota() {
 }
 
 #[test]
-fn who_asks_and_never_reads_is_not_read_any_more() {
+fn a_client_that_never_reads_answers_is_no_longer_read() {
     let serve = Serve::start(&[]);
-    let grown = growth(&serve, "PINGREQs of one that never reads", || {
+    let grown = growth(&serve, "PINGREQs from a Client that never reads", || {
         let mut deaf = serve.dial(CONNECT, CONNACK);
         deaf.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
         let mut sent = 0_usize;
         let pings = [0xc0, 0].repeat(32 * 1024);
         while let Ok(written) = deaf.write(&pings) {
             sent += written;
-            assert!(sent < 1024 * MIB, "nothing stops it");
+            assert!(sent < 1024 * MIB, "the broker never stops reading");
         }
-        others_are_served(&serve);
+        another_client_is_served(&serve);
     });
     assert!(grown < 32 * MIB, "{grown}");
 }
 
 #[test]
-fn messages_for_one_that_never_reads_fill_its_queue_and_no_more() {
+fn messages_for_a_client_that_never_reads_fill_only_its_queue() {
     let queue = ["--option", "queue_maximum_bytes=1000000", "--option", "outflow_max_bytes=10000000"];
     let serve = Serve::start(&queue);
-    let grown = growth(&serve, "100 MB for one that never reads", || {
+    let grown = growth(&serve, "100 MB for a Client that never reads", || {
         let mut deaf = serve.dial(CONNECT, CONNACK);
         exchange(&mut deaf, b"\x82\x07\x00\x01\x00\x00\x01t\x01", b"\x90\x04\x00\x01\x00\x01");
         let mut writer = serve.dial(&connect_as("writer", 0), CONNACK);
@@ -153,36 +154,36 @@ fn messages_for_one_that_never_reads_fill_its_queue_and_no_more() {
         for _ in 0..10_000 {
             exchange(&mut writer, &message, b"\x40\x02\x00\x07");
         }
-        others_are_served(&serve);
+        another_client_is_served(&serve);
     });
     assert!(grown < 48 * MIB, "{grown}");
 }
 
 #[test]
-fn a_storm_of_reconnects_leaves_nothing_behind() {
+fn many_reconnects_leak_nothing() {
     let serve = Serve::start(&[]);
-    let grown = growth(&serve, "5,000 reconnects of 10 Clients, nobody takes leave", || {
+    let grown = growth(&serve, "5,000 reconnects of 10 Clients without a DISCONNECT", || {
         for number in 0..5000 {
             let client_id = format!("storm{}", number % 10);
             let mut stream = serve.connect();
             stream.write_all(&connect_as(&client_id, 60)).unwrap();
-            // Half of them do not even wait for the CONNACK.
+            // Half of them do not wait for the CONNACK.
             if number % 2 == 0 {
                 expect(&mut stream, CONNACK);
             }
             if number % 500 == 0 {
-                others_are_served(&serve);
+                another_client_is_served(&serve);
             }
         }
-        others_are_served(&serve);
+        another_client_is_served(&serve);
     });
     assert!(grown < 32 * MIB, "{grown}");
 }
 
 #[test]
-fn half_open_peers_are_given_up_after_one_and_a_half_keep_alives() {
+fn half_open_connections_are_closed_after_one_and_a_half_keep_alives() {
     let serve = Serve::start(&[]);
-    let grown = growth(&serve, "200 that fall silent", || {
+    let grown = growth(&serve, "200 silent Clients", || {
         let connect = |number| serve.dial(&connect_as(&format!("h{number:05}"), 1), CONNACK);
         let mut silent: Vec<TcpStream> = (0..200).map(connect).collect();
         for stream in &mut silent {
@@ -190,13 +191,13 @@ fn half_open_peers_are_given_up_after_one_and_a_half_keep_alives() {
             let said = rest(stream);
             assert_eq!((said[0], said[2]), (0xe0, 0x8d), "{said:02x?}");
         }
-        others_are_served(&serve);
+        another_client_is_served(&serve);
     });
     assert!(grown < 32 * MIB, "{grown}");
 }
 
 #[test]
-fn the_server_s_own_keep_alive_rids_it_of_those_that_want_none() {
+fn server_keep_alive_closes_clients_without_a_keep_alive() {
     let serve = Serve::start(&["--option", "server_keep_alive=1"]);
     // CONNACK with Server Keep Alive 1 and Topic Alias Maximum 10.
     let mut silent = serve.dial(CONNECT, b"\x20\x09\x00\x00\x06\x22\x00\x0a\x13\x00\x01");

@@ -1,11 +1,11 @@
-//! Limits against abuse, each with the answer that the standard has for it.
+//! Limits against abuse, each with the answer that the standard defines.
 
 use std::io::Write as _;
 
 use crate::process::{CONNACK, CONNECT, Serve, exchange, rest};
 
 #[test]
-fn a_client_too_many_is_told_that_the_server_is_busy() {
+fn a_client_above_the_connection_limit_gets_server_busy() {
     let serve = Serve::start(&["--option", "maximum_connections=1"]);
     let first = serve.dial(CONNECT, CONNACK);
     let mut second = serve.connect();
@@ -16,7 +16,7 @@ fn a_client_too_many_is_told_that_the_server_is_busy() {
 }
 
 #[test]
-fn a_first_packet_that_is_too_large_is_refused_before_it_is_there() {
+fn a_too_large_first_packet_is_refused_before_it_arrives() {
     let serve = Serve::start(&["--option", "first_packet_bytes=1000"]);
     let mut giant = serve.connect();
     exchange(&mut giant, b"\x10\xff\xff\xff\x7f\x00\x04MQTT\x05", b"\x20");
@@ -25,15 +25,15 @@ fn a_first_packet_that_is_too_large_is_refused_before_it_is_there() {
 }
 
 #[test]
-fn who_does_not_connect_in_time_is_closed() {
+fn a_connection_without_connect_is_closed_after_a_timeout() {
     let serve = Serve::start(&["--option", "connect_timeout=500ms"]);
     let mut silent = serve.connect();
     assert_eq!(rest(&mut silent), b"");
 }
 
 #[test]
-fn a_queue_that_is_full_can_end_its_session_s_connection() {
-    // The Client takes one message at a time, and never acknowledges it.
+fn a_full_queue_can_close_the_connection_of_its_session() {
+    // The Client accepts one message at a time and never acknowledges it.
     let serve = Serve::start(&["--option", "queue_maximum_bytes=100", "--option", "queue_policy=disconnect"]);
     let mut reader = serve.dial(b"\x10\x11\x00\x04MQTT\x05\x02\x00\x00\x03\x21\x00\x01\x00\x01r", CONNACK);
     exchange(&mut reader, b"\x82\x07\x00\x01\x00\x00\x01t\x01", b"\x90\x04\x00\x01\x00\x01");

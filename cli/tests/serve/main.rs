@@ -1,9 +1,9 @@
-//! `mqttspec serve` as its users meet it: the real program, real sockets, real signals.
+//! `mqttspec serve` as a user sees it: the real program, real sockets, real signals.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test that cannot go on fails, and tells figures"
+    reason = "a test that cannot continue fails, and prints figures"
 )]
 
 mod check;

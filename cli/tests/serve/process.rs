@@ -1,11 +1,11 @@
-//! The program under test, and a Client of bytes.
+//! The program under test, and a Client that sends raw bytes.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
-/// Far longer than anything takes, on a busy machine too.
+/// Far longer than any step takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// CONNECT of 5.0 with Clean Start, Keep Alive 0, no properties and the client identifier "c".
@@ -22,7 +22,8 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    /// Starts it and waits for the ready line. Listens at a free port unless `arguments` say where.
+    /// Starts the broker and waits for the ready line. It listens on a free port unless `arguments`
+    /// contain an address.
     pub(crate) fn start(arguments: &[&str]) -> Serve {
         let mut command = program(arguments);
         if !arguments.contains(&"--listen") {
@@ -40,7 +41,7 @@ impl Serve {
         self.ready.trim().strip_prefix("ready: ").unwrap().split(' ').collect()
     }
 
-    /// Where the first URL with this scheme leads.
+    /// The address of the first URL with this scheme.
     pub(crate) fn address(&self, scheme: &str) -> SocketAddr {
         let urls = self.urls();
         let url = urls.iter().find_map(|url| url.strip_prefix(&format!("{scheme}://"))).unwrap();
@@ -64,12 +65,12 @@ impl Serve {
         self.child.id()
     }
 
-    /// Bytes of memory that the process has now.
+    /// The current memory use of the process in bytes.
     pub(crate) fn resident_bytes(&self) -> usize {
         self.memory("VmRSS:")
     }
 
-    /// The most bytes of memory that the process ever had.
+    /// The peak memory use of the process in bytes.
     pub(crate) fn most_resident_bytes(&self) -> usize {
         self.memory("VmHWM:")
     }
@@ -85,7 +86,7 @@ impl Serve {
         assert!(Command::new("kill").args(["-s", name, &process]).status().unwrap().success());
     }
 
-    /// Tells it to stop; its exit code and what it printed behind the ready line.
+    /// Stops the broker. Returns its exit code and its output after the ready line.
     pub(crate) fn stop(mut self) -> (i32, String) {
         self.signal("TERM");
         self.ended()
@@ -106,7 +107,7 @@ impl Drop for Serve {
     }
 }
 
-/// What it says of arguments with which it does not start.
+/// Starts the broker with arguments that it refuses. Returns its message.
 pub(crate) fn refused(arguments: &[&str]) -> String {
     let Output { status, stdout, stderr } = program(arguments).output().unwrap();
     assert_eq!((status.code(), &stdout[..]), (Some(2), &b""[..]));
@@ -132,14 +133,14 @@ pub(crate) fn expect(stream: &mut TcpStream, bytes: &[u8]) {
     assert!(read.is_ok() && got == bytes, "expected {bytes:02x?}, got {got:02x?} ({read:?})");
 }
 
-/// Everything until the other end closes.
+/// Reads everything until the other end closes.
 pub(crate) fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
     rest
 }
 
-/// A file of this test's own.
+/// Writes a file for one test. Returns its path.
 pub(crate) fn file(name: &str, text: &str) -> String {
     let path =
         std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));

@@ -1,20 +1,21 @@
-//! What is left when the broker stops, by a signal or by force.
+//! What remains after the broker stops, by a signal or by SIGKILL.
 
 use std::net::Shutdown;
 
 use crate::process::{CONNACK, CONNECT, CONNECT_3_1_1, Serve, exchange, expect, file, rest};
 
-/// CONNECT of 5.0 without Clean Start, with Session Expiry Interval 3600 and the client identifier "s".
+/// CONNECT of 5.0 without Clean Start, with Session Expiry Interval 3600 and the client identifier
+/// "s".
 const RESUME: &[u8] = b"\x10\x13\x00\x04MQTT\x05\x00\x00\x00\x05\x11\x00\x00\x0e\x10\x00\x01s";
-/// SUBSCRIBE to "t" at QoS 1, and what answers it.
+/// SUBSCRIBE to "t" at QoS 1, and its answer.
 const SUBSCRIBE: &[u8] = b"\x82\x07\x00\x01\x00\x00\x01t\x01";
 const SUBACK: &[u8] = b"\x90\x04\x00\x01\x00\x01";
-/// PUBLISH to "t" at QoS 1, retained, and what answers it.
+/// PUBLISH to "t" at QoS 1, retained, and its answer.
 const PUBLISH: &[u8] = b"\x33\x08\x00\x01t\x00\x07\x00hi";
 const PUBACK: &[u8] = b"\x40\x02\x00\x07";
 
 #[test]
-fn on_sigterm_clients_of_5_0_are_told_and_all_are_closed() {
+fn on_sigterm_clients_of_5_0_get_a_disconnect_and_all_are_closed() {
     let serve = Serve::start(&[]);
     let mut new = serve.dial(CONNECT, CONNACK);
     let mut old = serve.dial(CONNECT_3_1_1, b"\x20\x02\x00\x00");
@@ -29,7 +30,7 @@ fn on_sigterm_clients_of_5_0_are_told_and_all_are_closed() {
 }
 
 #[test]
-fn on_sigusr1_clients_are_sent_to_another_server() {
+fn on_sigusr1_clients_are_referred_to_another_server() {
     let serve = Serve::start(&["--option", "server_reference=b:1883"]);
     let mut connected = serve.dial(CONNECT, CONNACK);
     serve.signal("USR1");
@@ -43,7 +44,7 @@ fn on_sigusr1_clients_are_sent_to_another_server() {
 }
 
 #[test]
-fn a_peer_that_does_not_close_does_not_keep_it_from_stopping() {
+fn a_peer_that_does_not_close_does_not_delay_the_stop() {
     let mut serve = Serve::start(&[]);
     let silent = serve.connect();
     let mut connected = serve.dial(CONNECT, CONNACK);
@@ -54,7 +55,7 @@ fn a_peer_that_does_not_close_does_not_keep_it_from_stopping() {
 }
 
 #[test]
-fn sessions_and_retained_messages_outlive_sigterm() {
+fn sessions_and_retained_messages_survive_sigterm() {
     let store = file("sigterm.redb", "");
     std::fs::remove_file(&store).unwrap();
     let serve = Serve::start(&["--store", &store]);
@@ -65,7 +66,7 @@ fn sessions_and_retained_messages_outlive_sigterm() {
 }
 
 #[test]
-fn what_was_acknowledged_outlives_being_killed() {
+fn acknowledged_messages_survive_sigkill() {
     let store = file("killed.redb", "");
     std::fs::remove_file(&store).unwrap();
     let serve = Serve::start(&["--store", &store]);
@@ -74,14 +75,14 @@ fn what_was_acknowledged_outlives_being_killed() {
     drop(serve);
     let serve = Serve::start(&["--store", &store]);
     find_the_message(&serve);
-    // And once more, with nothing new in between.
+    // Once more, without changes in between.
     serve.signal("KILL");
     drop(serve);
     let serve = Serve::start(&["--store", &store]);
     serve.dial(RESUME, b"\x20\x06\x01\x00\x03\x22\x00\x0a");
 }
 
-/// A Session goes away, and a message comes for it.
+/// A Session disconnects, and a message is queued for it.
 fn leave_a_message(serve: &Serve) {
     let mut away = serve.dial(RESUME, CONNACK);
     exchange(&mut away, SUBSCRIBE, SUBACK);
@@ -94,13 +95,13 @@ fn leave_a_message(serve: &Serve) {
 
 fn find_the_message(serve: &Serve) {
     let mut back = serve.dial(RESUME, b"\x20\x06\x01\x00\x03\x22\x00\x0a");
-    // The message that waited: RETAIN 0, Packet Identifier 1.
+    // The queued message: RETAIN 0, Packet Identifier 1.
     expect(&mut back, b"\x32\x08\x00\x01t\x00\x01\x00hi");
     exchange(&mut back, b"\x40\x02\x00\x01", b"");
-    // The retained one, to a new Subscription.
+    // The retained message, for a new Subscription.
     let mut reader = serve.dial(CONNECT, CONNACK);
     exchange(&mut reader, b"\x82\x07\x00\x01\x00\x00\x01t\x00", b"\x90\x04\x00\x01\x00\x00");
     expect(&mut reader, b"\x31\x06\x00\x01t\x00hi");
-    // PINGREQ, so that the acknowledgement above is known to have arrived.
+    // The PINGRESP shows that the acknowledgement above has arrived.
     exchange(&mut back, b"\xc0\x00", b"\xd0\x00");
 }

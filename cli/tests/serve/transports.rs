@@ -1,4 +1,4 @@
-//! TCP, TLS and WebSocket, alone and together, all into one broker.
+//! TCP, TLS and WebSocket, separately and together, with one broker.
 
 use mqttspec_net::TcpNet;
 use mqttspec_net::transport::{ClientTls, TlsNet, WebSocketNet};
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::process::{CONNACK, CONNECT, Serve, file};
 
 #[test]
-fn every_transport_leads_to_the_same_broker() {
+fn every_transport_reaches_the_same_broker() {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate = file("localhost.pem", &cert.pem());
     let key = file("localhost.key", &signing_key.serialize_pem());
@@ -64,14 +64,14 @@ async fn publish<N: Net>(net: N, host: &str, port: u16) {
     assert_eq!(connack, CONNACK);
     stream.write_all(b"\x30\x06\x00\x01t\x00hi\xc0\x00").await.unwrap();
     stream.flush().await.unwrap();
-    // PINGRESP, so that it is known to have arrived.
+    // The PINGRESP shows that the message has arrived.
     let mut pingresp = [0; 2];
     stream.read_exact(&mut pingresp).await.unwrap();
     assert_eq!(&pingresp, b"\xd0\x00");
 }
 
 #[test]
-fn a_client_without_a_certificate_is_not_served_where_one_is_asked_for() {
+fn a_client_without_a_required_certificate_is_refused() {
     let server = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let client = generate_simple_self_signed(["client".to_owned()]).unwrap();
     let certificate = file("server.pem", &server.cert.pem());
@@ -93,7 +93,7 @@ fn a_client_without_a_certificate_is_not_served_where_one_is_asked_for() {
     let pem = server.cert.pem();
     runtime.block_on(async {
         let stranger = TlsNet::dialling(TcpNet::loopback(), ClientTls::trusting(pem.as_bytes()).unwrap());
-        // TLS 1.3 tells a Client that it is refused after the Client's side of the handshake.
+        // TLS 1.3 reports a refusal after the Client has completed its side of the handshake.
         let refused = async {
             let mut stream = stranger.connect("localhost", port).await?;
             stream.write_all(CONNECT).await?;

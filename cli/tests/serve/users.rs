@@ -1,8 +1,9 @@
-//! Who may connect, and what each may do.
+//! Authentication and authorization of Clients.
 
 use crate::process::{CONNACK, CONNECT, Serve, exchange, file, rest};
 
-/// CONNECT of 5.0 with Clean Start, the client identifier "a", the user name "al" and this password.
+/// CONNECT of 5.0 with Clean Start, the client identifier "a", the user name "al" and this
+/// password.
 fn connect_as_al(password: &[u8; 3]) -> Vec<u8> {
     [b"\x10\x17\x00\x04MQTT\x05\xc2\x00\x00\x00\x00\x01a\x00\x02al\x00\x03".as_slice(), password].concat()
 }
@@ -10,7 +11,7 @@ fn connect_as_al(password: &[u8; 3]) -> Vec<u8> {
 const USERS: &str = "user al password abc\n  publish up/#\n  subscribe down/+\n";
 
 #[test]
-fn a_password_and_topic_permissions_are_held() {
+fn passwords_and_topic_permissions_are_enforced() {
     let users = file("users", USERS);
     let serve = Serve::start(&["--users", &users]);
     let mut al = serve.dial(&connect_as_al(b"abc"), CONNACK);
@@ -24,7 +25,7 @@ fn a_password_and_topic_permissions_are_held() {
 }
 
 #[test]
-fn a_wrong_password_and_no_name_are_refused() {
+fn a_wrong_password_and_a_missing_user_name_are_refused() {
     let users = file("users-refused", USERS);
     let serve = Serve::start(&["--users", &users]);
     for connect in [&connect_as_al(b"abd"), CONNECT] {
@@ -33,12 +34,12 @@ fn a_wrong_password_and_no_name_are_refused() {
         let answer = rest(&mut refused);
         assert!([0x86, 0x87].contains(&answer[2]), "{answer:02x?}");
     }
-    // MQTT 3.1.1 has its own code for it.
+    // MQTT 3.1.1 has its own Connect Return code.
     serve.dial(crate::process::CONNECT_3_1_1, b"\x20\x02\x00\x05");
 }
 
 #[test]
-fn those_without_a_name_come_in_when_the_file_or_an_option_says_so() {
+fn the_users_file_or_an_option_permits_anonymous_clients() {
     let users = file("users-anonymous", &format!("{USERS}anonymous\n  subscribe public/#\n"));
     Serve::start(&["--users", &users]).dial(CONNECT, CONNACK);
     let users = file("users-allowed", USERS);

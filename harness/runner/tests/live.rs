@@ -385,7 +385,7 @@ mod profiles {
     use super::*;
 
     fn folder() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../profiles")
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../targets")
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The situations that `../main.rs` names, played by rumqttc. Exit code 0: it went well; 77: rumqttc lacks it.
+//! Runs the situations of `cli/tests/foreign/main.rs` with rumqttc. Exit code 0: success; 77: not
+//! supported by rumqttc.
 
 use std::collections::VecDeque;
 use std::env;
@@ -6,10 +7,10 @@ use std::process::exit;
 use std::thread;
 use std::time::Duration;
 
-/// Far longer than anything takes.
+/// Far longer than any situation takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A message, as both versions have it.
+/// A message of either version.
 struct Message {
     topic: String,
     payload: Vec<u8>,
@@ -18,12 +19,12 @@ struct Message {
 }
 
 fn place(name: &str) -> (String, u16) {
-    let place = env::var(name).expect("main.rs sets it");
+    let place = env::var(name).expect("the test sets this variable");
     let (host, port) = place.rsplit_once(':').expect("an address");
     (host.to_owned(), port.parse().expect("a port"))
 }
 
-/// The same player for each version: rumqttc has two sets of types.
+/// Defines the player for each version: rumqttc has two sets of types.
 macro_rules! player {
     ($module:ident, $options:path, $client:path, $connection:path, $event:path, $packet:path, $qos:path, $will:path,
      $clean:ident, |$extra:ident| $session:expr, |$topic:ident| $name:expr, $will_end:tt) => {
@@ -107,12 +108,12 @@ macro_rules! player {
                 }
 
                 pub fn subscribe(&mut self, filter: &str, qos: u8) {
-                    self.client.subscribe(filter, level(qos)).expect("it is queued");
+                    self.client.subscribe(filter, level(qos)).expect("the request is queued");
                     self.until(|packet| matches!(packet, Packet::SubAck(_)));
                 }
 
                 pub fn publish(&mut self, topic: &str, payload: &[u8], qos: u8, retain: bool) {
-                    self.client.publish(topic, level(qos), retain, payload.to_vec()).expect("it is queued");
+                    self.client.publish(topic, level(qos), retain, payload.to_vec()).expect("the request is queued");
                     self.published(qos);
                 }
 
@@ -128,10 +129,11 @@ macro_rules! player {
                     if self.messages.is_empty() {
                         self.until(|packet| matches!(packet, Packet::Publish(_)));
                     }
-                    self.messages.pop_front().expect("it has come")
+                    self.messages.pop_front().expect("a message has arrived")
                 }
 
-                /// All that the broker sent before is here once a message of one's own has come back.
+                /// Everything that the broker sent before has arrived once the Client's own message
+                /// has arrived.
                 pub fn nothing_more(&mut self) {
                     self.subscribe("fence", 0);
                     self.publish("fence", b"fence", 1, false);
@@ -139,8 +141,8 @@ macro_rules! player {
                 }
 
                 pub fn end(mut self) {
-                    self.client.disconnect().expect("it is queued");
-                    // The end of the Network Connection is an error to rumqttc.
+                    self.client.disconnect().expect("the request is queued");
+                    // rumqttc reports the end of the Network Connection as an error.
                     while let Ok(Ok(_)) = self.connection.recv_timeout(PATIENCE) {}
                 }
             }
@@ -186,7 +188,7 @@ macro_rules! player {
                 watcher.subscribe("will", 1);
                 let mut owner = options("owner");
                 owner.set_last_will(LastWill::new $will_end);
-                // Its Network Connection ends without DISCONNECT.
+                // Closes the Network Connection without a DISCONNECT.
                 drop(Player::connect(owner));
                 assert_eq!(watcher.receive().payload, b"gone");
                 watcher.end();
@@ -253,7 +255,7 @@ player!(
 );
 
 impl v5::Player {
-    /// Publishes with properties, and what comes back.
+    /// Publishes with properties, and returns the properties of the received message.
     fn properties_of_a_round_trip(
         &mut self,
         sent: &rumqttc::v5::mqttbytes::v5::PublishProperties,
@@ -262,11 +264,11 @@ impl v5::Player {
         self.subscribe("properties", 1);
         let queued =
             self.client.publish_with_properties("properties", v5::level(1), false, "hi", sent.clone());
-        queued.expect("it is queued");
+        queued.expect("the request is queued");
         let Packet::Publish(publish) = self.until(|packet| matches!(packet, Packet::Publish(_))) else {
             unreachable!()
         };
-        publish.properties.expect("they have come")
+        publish.properties.expect("the message has properties")
     }
 }
 
@@ -311,7 +313,7 @@ fn shared() {
             }
             got.extend(message.payload);
         }
-        assert!(got.len() > before, "a member got nothing");
+        assert!(got.len() > before, "a member got no message");
         member.end();
     }
     got.sort_unstable();
@@ -335,6 +337,6 @@ fn main() {
         Some("properties") => ((), properties()),
         Some("tls") => (v3_1_1::round_trip("tls"), v5::round_trip("tls")),
         Some("websocket") => (v3_1_1::round_trip("websocket"), v5::round_trip("websocket")),
-        other => panic!("no situation {other:?}"),
+        other => panic!("unknown situation {other:?}"),
     };
 }
