@@ -38,7 +38,7 @@ fn drain(broker: &mut Broker) -> u64 {
 }
 
 fn connect(broker: &mut Broker, client_id: &str, expiry: u32) -> ConnectionId {
-    let connection = broker.handle_connection(NOW);
+    let connection = broker.handle_opened(NOW);
     let client_id = Utf8String::try_from(client_id).expect("short");
     let connect = Connect::new(Version::V5, client_id).with(SessionExpiryInterval(expiry));
     broker.handle_packet(NOW, connection, connect.into());

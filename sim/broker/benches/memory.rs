@@ -28,7 +28,7 @@ fn main() {
         let mut broker = Broker::new(Options::default(), 1);
         let now = Duration::ZERO;
         for number in 0..SESSIONS {
-            let connection = broker.handle_connection(now);
+            let connection = broker.handle_opened(now);
             let client_id = Utf8String::try_from(format!("client-{number:08}")).expect("short");
             let connect = Connect::new(Version::V5, client_id).with(SessionExpiryInterval(3600));
             broker.handle_packet(now, connection, connect.into());

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use mqttspec_broker::fuzz::schedule;
+use mqttspec_broker::fuzz::run;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -31,7 +31,7 @@ fn measure(what: &str, schedules: &[Vec<u8>]) {
     let (mut executions, mut packets) = (0_u64, 0);
     while start.elapsed() < TIME {
         for bytes in schedules {
-            packets += schedule(bytes);
+            packets += run(bytes);
             executions += 1;
         }
     }

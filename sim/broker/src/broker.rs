@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mqttspec_codec::{Answer, DecodeError, DisconnectReason, Packet, Utf8String, Version};
+use mqttspec_core::Change;
 use rand::Rng as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
@@ -15,7 +16,7 @@ use crate::options::{Options, Redirect};
 use crate::output::Output;
 use crate::retained::Retained;
 use crate::session::{Session, SessionKey};
-use crate::store::{Change, Records};
+use crate::store::Records;
 use crate::timers::{Timer, Timers};
 use crate::topic::{Matches, SubscriptionTree};
 
@@ -124,7 +125,7 @@ impl Broker {
     }
 
     /// A Network Connection was accepted.
-    pub fn handle_connection(&mut self, now: Duration) -> ConnectionId {
+    pub fn handle_opened(&mut self, now: Duration) -> ConnectionId {
         self.next_connection += 1;
         let id = ConnectionId(self.next_connection);
         self.connections.insert(id, Connection::new(now, self.options.users.anonymous()));

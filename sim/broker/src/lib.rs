@@ -8,7 +8,7 @@
 //!
 //! 1. Wait for the first of: a new Network Connection, bytes, the end of a Network Connection, the instant of
 //!    [`poll_timeout`](Broker::poll_timeout).
-//! 2. Say it: [`handle_connection`](Broker::handle_connection), [`handle_packet`](Broker::handle_packet) for each
+//! 2. Say it: [`handle_opened`](Broker::handle_opened), [`handle_packet`](Broker::handle_packet) for each
 //!    whole packet that the codec's decoder gives, [`handle_malformed`](Broker::handle_malformed) once if it
 //!    fails, [`handle_closed`](Broker::handle_closed), [`handle_timeout`](Broker::handle_timeout). As many of
 //!    them as there are.
@@ -29,7 +29,7 @@
 //! let mut broker = Broker::new(Options::default(), 1);
 //! while let Some(input) = wait(broker.poll_timeout()) {                          // 1
 //!     match input {                                                              // 2
-//!         Input::Opened => { broker.handle_connection(now); }
+//!         Input::Opened => { broker.handle_opened(now); }
 //!         Input::Packet(connection, packet) => broker.handle_packet(now, connection, packet),
 //!         Input::Closed(connection) => broker.handle_closed(now, connection),
 //!     }
@@ -59,6 +59,7 @@ mod connection;
 mod disconnect;
 mod event;
 #[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
 pub mod fuzz;
 mod message;
 mod options;
@@ -81,10 +82,10 @@ mod will;
 pub use authentication::{Users, UsersError};
 pub use broker::{Broker, ConnectionId, Transmit};
 pub use event::{Drop, Ending, Event, SessionEnd, WillEnd};
-pub use mqttspec_core::{OptionDescription, OptionError};
+pub use mqttspec_core::{Change, OptionDescription, OptionError};
 pub use options::{
     ClientIdCharacters, DollarTopics, Options, OverlappingSubscriptions, ProtocolVersions, QueuePolicy,
     Redirect, SharedChoice, UnauthorizedPublish,
 };
 pub use statistics::Statistics;
-pub use store::{Change, RestoreError};
+pub use store::RestoreError;

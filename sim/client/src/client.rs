@@ -17,13 +17,13 @@ use std::time::Duration;
 use mqttspec_codec::{
     Answer, DecodeError, DisconnectReason, Packet, PacketType, TopicFilter, TopicName, Utf8String, Version,
 };
+use mqttspec_core::Change;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::backoff::Backoff;
 use crate::circuit::{Circuit, CircuitState};
 use crate::command::{Command, Delivered, Handle};
-use crate::counters::Counters;
 use crate::error::{Awaited, Error, Violation};
 use crate::event::{Event, State};
 use crate::keep_alive::KeepAlive;
@@ -34,22 +34,29 @@ use crate::queue::{Queue, Waiting};
 use crate::requests::Requests;
 use crate::seen::Seen;
 use crate::session::Session;
-use crate::store::{self, Change, PublicationRecord, Record, RestoreError, SessionRecord};
+use crate::statistics::Statistics;
+use crate::store::{self, PublicationRecord, Record, RestoreError, SessionRecord};
 use crate::subscriptions::Subscriptions;
 use connecting::{Connection, Handshake, Redirect};
 use delivering::AttemptEnd;
 
-/// What the driver must do.
+/// Something for the driver to do, in the order in which it is returned.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// Open a Network Connection, then call [`Client::handle_connected`] or [`Client::handle_connect_failed`].
+pub enum Transmit {
+    /// Open a Network Connection, then call [`Client::handle_opened`] or [`Client::handle_dial_failed`].
     Dial {
         /// A Server Reference to use in place of the options' address and port (5.0, §4.11).
         server: Option<Utf8String>,
     },
-    /// Send this packet.
-    Send(Packet),
-    /// Close the Network Connection behind what was sent before, or give up opening one. Its end is not reported.
+    /// Encode and send the packet.
+    Packet {
+        /// The packet.
+        packet: Packet,
+        /// The version to encode it in.
+        version: Version,
+    },
+    /// Close the Network Connection once everything before this has been sent, or give up opening one. Its end is not
+    /// reported.
     Close,
 }
 
@@ -95,9 +102,9 @@ pub struct Client {
     deliveries_held: BTreeMap<Delivered, String>,
     next_delivery: u64,
     next_handle: u64,
-    counters: Counters,
+    statistics: Statistics,
     events: VecDeque<Event>,
-    actions: VecDeque<Action>,
+    transmits: VecDeque<Transmit>,
     changes: Vec<Change>,
 }
 
@@ -129,9 +136,9 @@ impl Client {
             deliveries_held: BTreeMap::new(),
             next_delivery: 1,
             next_handle: 1,
-            counters: Counters::default(),
+            statistics: Statistics::default(),
             events: VecDeque::new(),
-            actions: VecDeque::new(),
+            transmits: VecDeque::new(),
             changes: Vec::new(),
         }
     }
@@ -185,16 +192,16 @@ impl Client {
         handle
     }
 
-    /// The Network Connection that [`Action::Dial`] asked for is there.
-    pub fn handle_connected(&mut self, now: Duration) {
+    /// The Network Connection that [`Transmit::Dial`] asked for is there.
+    pub fn handle_opened(&mut self, now: Duration) {
         if matches!(self.link, Link::Dialling { .. }) {
             self.send_connect(now);
             self.settle_attempts(now);
         }
     }
 
-    /// The Network Connection that [`Action::Dial`] asked for cannot be had.
-    pub fn handle_connect_failed(&mut self, now: Duration) {
+    /// The Network Connection that [`Transmit::Dial`] asked for cannot be had.
+    pub fn handle_dial_failed(&mut self, now: Duration) {
         if matches!(self.link, Link::Dialling { .. }) {
             self.connection_lost(now, Error::NotReachable);
         }
@@ -208,8 +215,8 @@ impl Client {
             Link::Up(connection) => &mut connection.keep_alive,
         };
         keep_alive.received(now);
-        self.counters.packets_received += 1;
-        self.counters.last_activity = Some(now);
+        self.statistics.packets_received += 1;
+        self.statistics.last_activity = Some(now);
         if let Err(violation) = self.dispatch(now, packet) {
             self.refuse_peer(now, violation.answer(), violation.into());
         }
@@ -250,15 +257,15 @@ impl Client {
         self.settle_attempts(now);
     }
 
-    /// What the driver must make durable before it carries out the actions.
+    /// The changes that the driver must make durable before it does what [`poll_transmit`](Self::poll_transmit) returns.
     #[must_use = "what is not made durable is lost in a crash"]
     pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
     }
 
     /// What the driver must do next.
-    pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
     }
 
     /// When to call [`Client::handle_timeout`], if nothing comes in before.
@@ -306,10 +313,14 @@ impl Client {
         &self.options
     }
 
-    /// What the client has done so far.
+    /// Counts of what the client has done and of what it holds.
     #[must_use]
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    pub fn statistics(&self) -> Statistics {
+        Statistics {
+            waiting: self.queue.len(),
+            in_flight: self.session.outbound.len(),
+            ..self.statistics.clone()
+        }
     }
 
     /// What the circuit breaker lets pass.
@@ -318,21 +329,9 @@ impl Client {
         self.circuit.state()
     }
 
-    /// How many messages wait to be sent.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.queue.len()
-    }
-
-    /// How many QoS 1 and QoS 2 messages were sent and are not fully acknowledged.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.session.outbound.len()
-    }
-
     /// The Client Identifier: of the options, or assigned by the Server.
     #[must_use]
-    pub fn client_identifier(&self) -> &Utf8String {
+    pub fn client_id(&self) -> &Utf8String {
         if self.options.client_id.is_empty() { &self.session.client_id } else { &self.options.client_id }
     }
 
@@ -366,13 +365,13 @@ impl Client {
             }
             Link::Dialling { deadline } => {
                 if *deadline <= now {
-                    self.actions.push_back(Action::Close);
+                    self.transmits.push_back(Transmit::Close);
                     self.connection_lost(now, Error::TimedOut(Awaited::NetworkConnection));
                 }
             }
             Link::Handshake(handshake) => {
                 if handshake.deadline <= now {
-                    self.actions.push_back(Action::Close);
+                    self.transmits.push_back(Transmit::Close);
                     self.connection_lost(now, Error::TimedOut(Awaited::ConnAck));
                 }
             }
@@ -382,7 +381,7 @@ impl Client {
                     self.reauthentication_overdue(now);
                 } else if keep_alive.pong_overdue().is_some_and(|at| at <= now) {
                     // §3.1.2.10: no DISCONNECT, since nobody answers; and the Will must be published.
-                    self.actions.push_back(Action::Close);
+                    self.transmits.push_back(Transmit::Close);
                     self.connection_lost(now, Error::TimedOut(Awaited::PingResp));
                 } else if keep_alive.ping_due().is_some_and(|at| at <= now) {
                     self.send(now, Packet::PingReq);
@@ -444,13 +443,14 @@ impl Client {
                 keep_alive.sent(now);
             }
         }
-        self.counters.packets_sent += 1;
-        self.counters.last_activity = Some(now);
-        self.actions.push_back(Action::Send(packet));
+        self.statistics.packets_sent += 1;
+        self.statistics.last_activity = Some(now);
+        let version = self.version();
+        self.transmits.push_back(Transmit::Packet { packet, version });
     }
 
     fn fail(&mut self, handle: Handle, error: Error) {
-        self.counters.count(&error);
+        self.statistics.count(&error);
         if self.silent_publications.remove(&handle) {
             return;
         }

@@ -18,7 +18,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use mqttspec_client::{Action, Client, Command, Options};
+//! use mqttspec_client::{Transmit, Client, Command, Options};
 //!
 //! let mut client = Client::new(Options::default(), 1);
 //! # let mut dialled = false;
@@ -27,11 +27,11 @@
 //! loop {
 //!     while let Some(_event) = client.poll_event() { /* to the application */ }   // 2
 //!     let _changes = client.take_changes(); // to the disk                        // 3
-//!     while let Some(action) = client.poll_action() {                             // 4
-//!         match action {
-//!             Action::Dial { .. } => { /* open; then handle_connected or handle_connect_failed */ }
-//!             Action::Send(packet) => { /* packet.encode(client.version(), …) */ }
-//!             Action::Close => { /* close behind what was sent */ }
+//!     while let Some(transmit) = client.poll_transmit() {                         // 4
+//!         match transmit {
+//!             Transmit::Dial { .. } => { /* open; then handle_opened or handle_dial_failed */ }
+//!             Transmit::Packet { packet, .. } => { /* packet.encode(client.version(), …) */ }
+//!             Transmit::Close => { /* close behind what was sent */ }
 //!         }
 //! #       dialled = true;
 //!     }
@@ -41,7 +41,7 @@
 //! }
 //! ```
 //!
-//! A connection that the client closes with [`Action::Close`] is over at once: the driver does not report its end with
+//! A connection that the client closes with [`Transmit::Close`] is over at once: the driver does not report its end with
 //! [`handle_closed`](Client::handle_closed), and gives no packet of it any more.
 #![forbid(unsafe_code)]
 
@@ -50,7 +50,6 @@ mod backoff;
 mod circuit;
 mod client;
 mod command;
-mod counters;
 mod envelope;
 mod error;
 mod event;
@@ -66,18 +65,19 @@ mod requests;
 mod scram;
 mod seen;
 mod session;
+mod statistics;
 mod store;
 mod subscriptions;
 
 pub use circuit::CircuitState;
-pub use client::{Action, Client};
+pub use client::{Client, Transmit};
 pub use command::{
     Command, Delivered, DisconnectRequest, Handle, Publication, SubscribeRequest, UnsubscribeRequest,
 };
-pub use counters::Counters;
 pub use error::{Awaited, Error, ErrorKind, Invalid, Unsupported, Violation, meaning};
 pub use event::{Event, Message, State};
-pub use mqttspec_core::{OptionDescription, OptionError};
+pub use mqttspec_core::{Change, OptionDescription, OptionError};
 pub use options::{Acknowledgement, Authentication, Options, QueuePolicy, SessionLostPolicy};
 pub use outbox::{DeliveryState, DeliveryStatistics, OutboxEntry, StateStatistics};
-pub use store::{Change, RestoreError};
+pub use statistics::Statistics;
+pub use store::RestoreError;

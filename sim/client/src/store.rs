@@ -17,23 +17,6 @@ use crate::envelope::checksum;
 use crate::outbox::{DeliveryState, OutboxEntry};
 use crate::session::Phase;
 
-/// A change of the durable state, to be carried out in order and before anything is sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Writes a record, in place of one that has this key.
-    Put {
-        /// The key.
-        key: Vec<u8>,
-        /// The value.
-        value: Vec<u8>,
-    },
-    /// Removes a record.
-    Delete {
-        /// The key.
-        key: Vec<u8>,
-    },
-}
-
 /// A record is none that this client wrote.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {

@@ -6,8 +6,10 @@
 //! core depends on the other.
 #![forbid(unsafe_code)]
 
+mod change;
 mod options;
 
+pub use change::Change;
 pub use options::{OptionDescription, OptionError, OptionValue};
 
 #[doc(hidden)]

@@ -118,10 +118,7 @@ fn batch(number: u32) -> Vec<Change> {
 fn state_after(commits: u32) -> Vec<Record> {
     let mut records = BTreeMap::new();
     for change in (1..=commits).flat_map(batch) {
-        match change {
-            Change::Put { key, value } => records.insert(key, value),
-            Change::Delete { key } => records.remove(&key),
-        };
+        change.apply(&mut records);
     }
     records.into_iter().collect()
 }

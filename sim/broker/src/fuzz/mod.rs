@@ -34,7 +34,7 @@ const OPTIONS: &[(&str, &str)] = &[
 ///
 /// # Panics
 /// If the broker does anything that it must not.
-pub fn schedule(bytes: &[u8]) -> u64 {
+pub fn run(bytes: &[u8]) -> u64 {
     let mut input = Input::new(bytes);
     let mut options = Options::default();
     for (name, value) in OPTIONS {
@@ -112,7 +112,7 @@ impl Run {
     }
 
     fn open(&mut self) {
-        let id = self.broker.handle_connection(self.now);
+        let id = self.broker.handle_opened(self.now);
         let mut decoder = Decoder::new(Role::Server);
         decoder.set_maximum_packet_size(self.options.decoder_limit());
         self.connections.insert(id, Peer { decoder, buffer: BytesMut::new(), watch: Watch::default() });
@@ -195,10 +195,7 @@ impl Run {
 
     fn drive(&mut self) {
         for change in self.broker.take_changes() {
-            match change {
-                Change::Put { key, value } => self.records.insert(key, value),
-                Change::Delete { key } => self.records.remove(&key),
-            };
+            change.apply(&mut self.records);
         }
         while let Some(transmit) = self.broker.poll_transmit() {
             match transmit {
@@ -257,7 +254,7 @@ fn is_last(packet: &Packet) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::schedule;
+    use super::run;
 
     #[test]
     fn the_corpus() {
@@ -267,7 +264,7 @@ mod tests {
         seeds.sort();
         assert!(!seeds.is_empty(), "no seeds in {corpus}");
         for seed in seeds {
-            schedule(&std::fs::read(seed).unwrap());
+            run(&std::fs::read(seed).unwrap());
         }
     }
 
@@ -276,7 +273,7 @@ mod tests {
 
         #[test]
         fn random_schedules(bytes in prop::collection::vec(any::<u8>(), 0..4000)) {
-            schedule(&bytes);
+            run(&bytes);
         }
     }
 }

@@ -11,29 +11,13 @@ mod restore;
 use std::collections::BTreeMap;
 
 use mqttspec_codec::{PacketIdentifier, TopicFilter, TopicName};
+use mqttspec_core::Change;
 
 use crate::message::{Delivery, Message, MessageId};
 use crate::outbound::{Order, Stage};
 use crate::session::{Session, SessionKey, Subscription};
 use format::Key;
 pub use restore::RestoreError;
-
-/// One change to the records of a store. Keys and values mean something to this broker only.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// The record has this value from now on.
-    Put {
-        /// Names the record.
-        key: Vec<u8>,
-        /// What it says.
-        value: Vec<u8>,
-    },
-    /// There is no such record from now on. There may have been none.
-    Delete {
-        /// Names the record.
-        key: Vec<u8>,
-    },
-}
 
 /// Changes since the last batch was taken: the last one to each record.
 #[derive(Debug)]

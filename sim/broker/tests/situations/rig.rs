@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use mqttspec_broker::{Broker, Change, ConnectionId, Event, Options, Transmit};
+use mqttspec_broker::{Broker, ConnectionId, Event, Options, Transmit};
 use mqttspec_codec::*;
 
 pub(crate) const V3_1: Version = Version::V3_1;
@@ -61,10 +61,7 @@ impl Rig {
     /// What a driver does after each input.
     pub(crate) fn drive(&mut self) {
         for change in self.broker.take_changes() {
-            match change {
-                Change::Put { key, value } => self.records.insert(key, value),
-                Change::Delete { key } => self.records.remove(&key),
-            };
+            change.apply(&mut self.records);
         }
         while let Some(transmit) = self.broker.poll_transmit() {
             match transmit {
@@ -85,7 +82,7 @@ impl Rig {
     }
 
     pub(crate) fn open(&mut self) -> Client {
-        let id = self.broker.handle_connection(self.now);
+        let id = self.broker.handle_opened(self.now);
         self.drive();
         Client(id)
     }

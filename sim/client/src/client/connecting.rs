@@ -11,7 +11,7 @@ use mqttspec_codec::{
 };
 
 use super::authenticating::Reauthentication;
-use super::{Action, Client, Link};
+use super::{Client, Link, Transmit};
 use crate::alias::{InboundAliases, OutboundAliases};
 use crate::backoff::Limits;
 use crate::command::Handle;
@@ -82,7 +82,7 @@ impl Client {
         }
         if !matches!(self.link, Link::Down) {
             self.link = Link::Down;
-            self.actions.push_back(Action::Close);
+            self.transmits.push_back(Transmit::Close);
         }
         if let Some(waiting) = self.connect.replace(handle) {
             self.fail(waiting, Error::Cancelled);
@@ -108,10 +108,10 @@ impl Client {
         if self.circuit.attempt(now) {
             self.events.push_back(Event::Circuit(self.circuit.state()));
         }
-        self.counters.attempts += 1;
+        self.statistics.attempts += 1;
         self.link = Link::Dialling { deadline: now + self.options.timeout };
         self.events.push_back(Event::Connecting { attempt: self.backoff.attempt() });
-        self.actions.push_back(Action::Dial {
+        self.transmits.push_back(Transmit::Dial {
             server: self.redirect.as_ref().map(|redirect| redirect.server.clone()),
         });
     }
@@ -128,7 +128,7 @@ impl Client {
         if clean_start {
             self.lose_session();
         }
-        let client_id = self.client_identifier().clone();
+        let client_id = self.client_id().clone();
         let keep_alive = self.options.keep_alive;
         let mut connect = self.options.connect_packet(client_id.clone(), clean_start);
         let exchange = self.begin_authentication(&mut connect.properties);
@@ -194,9 +194,9 @@ impl Client {
         self.force_clean = false;
         let first = std::mem::replace(&mut self.fresh, false);
         if !first {
-            self.counters.reconnections += 1;
+            self.statistics.reconnections += 1;
         }
-        self.counters.connections += 1;
+        self.statistics.connections += 1;
         self.backoff.succeeded();
         if self.circuit.succeeded() {
             self.events.push_back(Event::Circuit(self.circuit.state()));
@@ -282,7 +282,7 @@ impl Client {
             let reference = connack.properties.get().map(|ServerReference(server)| server);
             self.follow(reference.as_ref(), permanent);
         }
-        self.actions.push_back(Action::Close);
+        self.transmits.push_back(Transmit::Close);
         self.connection_lost(now, Error::Refused { reason: connack.reason, explanation });
     }
 
@@ -301,7 +301,7 @@ impl Client {
         if self.version().is_5() {
             self.send(now, Packet::from(Disconnect::new(reason)));
         }
-        self.actions.push_back(Action::Close);
+        self.transmits.push_back(Transmit::Close);
         self.connection_lost(now, error);
     }
 
@@ -316,11 +316,11 @@ impl Client {
         error: Error,
         properties: Properties<Disconnect>,
     ) {
-        self.counters.count(&error);
+        self.statistics.count(&error);
         let was_up = matches!(self.link, Link::Up(_));
         self.drop_reauthentication(&error);
         if was_up {
-            self.counters.disconnections += 1;
+            self.statistics.disconnections += 1;
             self.events.push_back(Event::Disconnected {
                 handle: None,
                 error: Some(error.clone()),

@@ -117,12 +117,12 @@ impl Client {
         let Some(envelope) = envelope::unwrap(&mut message) else { return Some(message) };
         if envelope::checksum(&message.topic, &message.payload) != envelope.checksum {
             // No end-to-end acknowledgement: the sender tries again.
-            self.counters.deliveries_damaged += 1;
+            self.statistics.deliveries_damaged += 1;
             return None;
         }
         let new = self.remember_delivery(&envelope.id);
         if !new {
-            self.counters.duplicates_received += 1;
+            self.statistics.duplicates_received += 1;
             self.acknowledge_delivery(now, &envelope.id);
             return None;
         }
@@ -209,7 +209,7 @@ impl Client {
         let number = self.next_delivery;
         self.next_delivery += 1;
         self.put(store::next_delivery_key(), self.next_delivery.to_be_bytes().to_vec());
-        let name: String = Utf8String::as_str(self.client_identifier())
+        let name: String = Utf8String::as_str(self.client_id())
             .chars()
             .map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' })
             .collect();

@@ -7,7 +7,7 @@ use mqttspec_codec::{
     SessionExpiryInterval,
 };
 
-use super::{Action, Client, Link};
+use super::{Client, Link, Transmit};
 use crate::command::{DisconnectRequest, Handle};
 use crate::error::{Error, Violation};
 use crate::event::{Event, State};
@@ -26,11 +26,11 @@ impl Client {
         }
         if matches!(self.link, Link::Up(_)) {
             self.send_disconnect(now, request);
-            self.counters.disconnections += 1;
+            self.statistics.disconnections += 1;
         }
         // [MQTT-3.14.4-1] [MQTT-3.14.4-2] 3.1.1/[MQTT-3.14.4-1] 3.1.1/[MQTT-3.14.4-2]
         if !matches!(self.link, Link::Down) {
-            self.actions.push_back(Action::Close);
+            self.transmits.push_back(Transmit::Close);
         }
         self.drop_reauthentication(&Error::Cancelled);
         self.retry_at = None;
@@ -76,7 +76,7 @@ impl Client {
             _ => None,
         };
         let explanation = properties.get().map(|ReasonString(text)| text.as_str().to_owned());
-        self.actions.push_back(Action::Close);
+        self.transmits.push_back(Transmit::Close);
         self.connection_lost_with(
             now,
             Error::DisconnectedByServer { reason, explanation },
@@ -111,7 +111,7 @@ impl Client {
                 Fate::Failed => {
                     failed += 1;
                     self.delete(store::publication_key(exchange.handle));
-                    self.counters.messages_dropped += 1;
+                    self.statistics.messages_dropped += 1;
                     self.fail(exchange.handle, Error::SessionLost);
                 }
                 Fate::Told => self.delete(store::publication_key(exchange.handle)),

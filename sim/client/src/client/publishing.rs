@@ -63,7 +63,7 @@ impl Client {
     pub(super) fn expire_waiting(&mut self, now: Duration) {
         while let Some(handle) = self.queue.next_expired(now) {
             self.forget_waiting(handle);
-            self.counters.messages_dropped += 1;
+            self.statistics.messages_dropped += 1;
             self.fail(handle, Error::Expired);
         }
     }
@@ -89,12 +89,12 @@ impl Client {
                 PubRelReason::Success
             }
             Outcome::Unknown if pubrec.reason.is_failure() => {
-                self.counters.acknowledgements_unknown += 1;
+                self.statistics.acknowledgements_unknown += 1;
                 return Ok(());
             }
             // §3.6.2.1: the Server may still hold the identifier, so it must be released.
             Outcome::Unknown => {
-                self.counters.acknowledgements_unknown += 1;
+                self.statistics.acknowledgements_unknown += 1;
                 PubRelReason::PacketIdentifierNotFound
             }
         };
@@ -116,7 +116,7 @@ impl Client {
     }
 
     fn tell_published(&mut self, handle: Handle, publication: Publication, reason: PubAckReason) {
-        self.counters.messages_published += 1;
+        self.statistics.messages_published += 1;
         if self.silent_publications.remove(&handle) || self.requests.contains(handle) {
             return;
         }
@@ -155,7 +155,7 @@ impl Client {
                 self.fail(exchange.handle, Error::PublishRefused { reason, explanation });
             }
             Outcome::Done(exchange) => self.published(exchange.handle, exchange.publication, reason),
-            Outcome::Release | Outcome::Unknown => self.counters.acknowledgements_unknown += 1,
+            Outcome::Release | Outcome::Unknown => self.statistics.acknowledgements_unknown += 1,
         }
         self.pump(now);
     }
@@ -175,7 +175,7 @@ impl Client {
                     return self.fail(handle, Error::NotSupported(lacking));
                 }
                 // [MQTT-3.3.1-1] [MQTT-4.3.3-7]
-                self.counters.messages_resent += 1;
+                self.statistics.messages_resent += 1;
                 self.send_publish(now, publication, delivery(qos, identifier, true));
             }
         }
@@ -192,7 +192,7 @@ impl Client {
         let Some(waiting) = self.queue.remove(handle) else { return true };
         if let Some(lacking) = self.unsupported(&waiting.publication, waiting.qos) {
             self.delete(store::publication_key(handle));
-            self.counters.messages_dropped += 1;
+            self.statistics.messages_dropped += 1;
             self.fail(handle, Error::NotSupported(lacking));
             return true;
         }
@@ -200,7 +200,7 @@ impl Client {
             // [MQTT-4.3.1-1]
             let publication = waiting.publication;
             self.send_publish(now, aged(publication.clone(), now, waiting.accepted_at), Delivery::AtMostOnce);
-            self.counters.messages_sent += 1;
+            self.statistics.messages_sent += 1;
             self.tell_published(handle, publication, PubAckReason::Success);
             return true;
         }
@@ -218,7 +218,7 @@ impl Client {
         );
         self.put_exchange(identifier);
         self.send_publish(now, publication, packet);
-        self.counters.messages_sent += 1;
+        self.statistics.messages_sent += 1;
         true
     }
 
@@ -247,12 +247,12 @@ impl Client {
             Spelling::Full => {}
             Spelling::Both(alias) => {
                 packet.properties.set(TopicAlias(alias));
-                self.counters.alias_bytes_saved -= ALIAS_COST as i64;
+                self.statistics.alias_bytes_saved -= ALIAS_COST as i64;
             }
             Spelling::Alias(alias) => {
                 packet.properties.set(TopicAlias(alias));
                 packet.topic = None;
-                self.counters.alias_bytes_saved += topic.as_bytes().len() as i64 - ALIAS_COST as i64;
+                self.statistics.alias_bytes_saved += topic.as_bytes().len() as i64 - ALIAS_COST as i64;
             }
         }
         packet
@@ -288,7 +288,7 @@ impl Client {
             match self.options.queue_policy {
                 QueuePolicy::Refuse => {
                     self.queue.remove(handle);
-                    self.counters.messages_dropped += 1;
+                    self.statistics.messages_dropped += 1;
                     return self.fail(handle, Error::QueueFull);
                 }
                 QueuePolicy::DropNewest => {
@@ -317,7 +317,7 @@ impl Client {
     }
 
     fn drop_message(&mut self, handle: Handle) {
-        self.counters.messages_dropped += 1;
+        self.statistics.messages_dropped += 1;
         if self.silent_publications.remove(&handle) {
             return;
         }

@@ -47,10 +47,10 @@ impl Client {
             }
             // [MQTT-4.3.3-8] [MQTT-4.3.3-10]
             Some((id, Arrival::Duplicate)) => {
-                self.counters.duplicates_received += 1;
+                self.statistics.duplicates_received += 1;
                 self.send(now, PubRec::success(id).into());
             }
-            Some((_, Arrival::Held)) => self.counters.duplicates_received += 1,
+            Some((_, Arrival::Held)) => self.statistics.duplicates_received += 1,
         }
         self.send_due(now);
         Ok(())
@@ -65,7 +65,7 @@ impl Client {
         let reason = if known || !self.version().is_5() {
             PubRelReason::Success
         } else {
-            self.counters.acknowledgements_unknown += 1;
+            self.statistics.acknowledgements_unknown += 1;
             PubRelReason::PacketIdentifierNotFound
         };
         self.send(now, PubComp::new(pubrel.id, reason).into());
@@ -122,7 +122,7 @@ impl Client {
         delivered: Option<Delivered>,
         publish: Publish,
     ) -> bool {
-        self.counters.messages_received += 1;
+        self.statistics.messages_received += 1;
         let message = Message {
             delivered,
             topic,

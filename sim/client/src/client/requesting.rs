@@ -67,7 +67,7 @@ impl Client {
     fn end_request(&mut self, handle: Handle, error: Error) {
         self.requests.remove(handle);
         self.hush_publication(handle);
-        self.counters.count(&error);
+        self.statistics.count(&error);
         self.events.push_back(Event::Failed { handle, error });
     }
 
@@ -104,7 +104,7 @@ impl Client {
     fn response_topic(&self) -> Option<TopicName> {
         let Link::Up(connection) = &self.link else { return None };
         let root = connection.response_information.as_ref().map_or("response", Utf8String::as_str);
-        let name = self.client_identifier().as_str().replace(['+', '#'], "_");
+        let name = self.client_id().as_str().replace(['+', '#'], "_");
         TopicName::try_from(format!("{}/{name}", root.trim_end_matches('/'))).ok()
     }
 

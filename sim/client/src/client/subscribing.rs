@@ -263,7 +263,7 @@ impl Client {
         if self.operations.request(id).is_some() {
             return Err(Violation::AcknowledgementMisplaced(packet));
         }
-        self.counters.acknowledgements_unknown += 1;
+        self.statistics.acknowledgements_unknown += 1;
         Ok(())
     }
 }

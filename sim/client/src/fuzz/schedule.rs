@@ -14,8 +14,8 @@ use mqttspec_codec::{
 
 use super::watch::{Link, Watch};
 use crate::{
-    Acknowledgement, Action, Authentication, Change, Client, Command, Delivered, DisconnectRequest, Options,
-    Publication, QueuePolicy, SessionLostPolicy, State, SubscribeRequest, UnsubscribeRequest,
+    Acknowledgement, Authentication, Client, Command, Delivered, DisconnectRequest, Options, Publication,
+    QueuePolicy, SessionLostPolicy, State, SubscribeRequest, Transmit, UnsubscribeRequest,
 };
 
 /// Plays `input` as a schedule.
@@ -113,7 +113,7 @@ impl Play {
                 Link::Dialling if step & 0xc0 != 0xc0 => self.open(bytes),
                 Link::Dialling => {
                     self.watch.closed();
-                    self.client.handle_connect_failed(self.now);
+                    self.client.handle_dial_failed(self.now);
                 }
                 _ => {}
             },
@@ -156,7 +156,7 @@ impl Play {
         self.watch.opened();
         self.decoder = Decoder::new(Role::Client);
         self.decoder.set_version(self.client.version());
-        self.client.handle_connected(self.now);
+        self.client.handle_opened(self.now);
         // Most schedules would else never see a CONNACK.
         let flags = bytes.byte();
         if flags & 1 != 0 {
@@ -229,19 +229,16 @@ impl Play {
             self.watch.event(&event);
         }
         for change in self.client.take_changes() {
-            match change {
-                Change::Put { key, value } => self.store.insert(key, value),
-                Change::Delete { key } => self.store.remove(&key),
-            };
+            change.apply(&mut self.store);
         }
-        let actions: Vec<_> = std::iter::from_fn(|| self.client.poll_action()).collect();
+        let transmits: Vec<_> = std::iter::from_fn(|| self.client.poll_transmit()).collect();
         // A packet that the client answers with a close has changed nothing.
-        if let Some(packet) = packet.filter(|_| !actions.contains(&Action::Close)) {
+        if let Some(packet) = packet.filter(|_| !transmits.contains(&Transmit::Close)) {
             self.watch.server_sends(packet);
         }
-        for action in actions {
-            self.watch.action(&action);
-            if let Action::Send(packet) = &action {
+        for transmit in transmits {
+            self.watch.transmit(&transmit);
+            if let Transmit::Packet { packet, .. } = &transmit {
                 let mut out = BytesMut::new();
                 assert!(packet.encode(self.client.version(), &mut out).is_ok(), "{packet:?}");
             }

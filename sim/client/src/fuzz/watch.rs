@@ -8,7 +8,7 @@ use mqttspec_codec::{
     UnsubAck, UnsubAckReason, Version,
 };
 
-use crate::{Action, Event, Handle};
+use crate::{Event, Handle, Transmit};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Link {
@@ -159,17 +159,17 @@ impl Watch {
         }
     }
 
-    pub(super) fn action(&mut self, action: &Action) {
-        match action {
-            Action::Dial { .. } => {
+    pub(super) fn transmit(&mut self, transmit: &Transmit) {
+        match transmit {
+            Transmit::Dial { .. } => {
                 assert_eq!(self.link, Link::Down, "Dial with a Network Connection");
                 self.link = Link::Dialling;
             }
-            Action::Close => {
+            Transmit::Close => {
                 assert_ne!(self.link, Link::Down, "Close without a Network Connection");
                 self.closed();
             }
-            Action::Send(packet) => self.client_sends(packet),
+            Transmit::Packet { packet, .. } => self.client_sends(packet),
         }
     }
 

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
-use mqttspec_client::{Action, Authentication, Command, Error, Event, Invalid, Options, State};
+use mqttspec_client::{Authentication, Command, Error, Event, Invalid, Options, State, Transmit};
 use mqttspec_codec::{
     Auth, AuthReason, AuthenticationData, AuthenticationMethod, BinaryData, ConnAck, DisconnectReason,
     Packet, Properties, Utf8String, Version,
@@ -76,7 +76,7 @@ fn auth(reason: AuthReason, text: &str) -> Auth {
 fn halfway() -> (Bench, Server, String) {
     let mut bench = Bench::new(scram());
     bench.command(Command::Connect(None));
-    bench.actions.clear();
+    bench.transmits.clear();
     bench.network_up();
     let Packet::Connect(connect) = bench.sent() else { panic!("no CONNECT") };
     assert_eq!((connect.user_name, connect.password), (None, None));
@@ -135,7 +135,7 @@ fn a_server_with_a_wrong_signature_is_left_and_not_tried_again() {
     };
     bench.packet(accepted(&wrong));
     assert_eq!(reason_of(bench.sent()), DisconnectReason::UnspecifiedError);
-    assert_eq!(bench.actions.pop_front(), Some(Action::Close));
+    assert_eq!(bench.transmits.pop_front(), Some(Transmit::Close));
     assert_eq!(bench.client.state(), State::Failed);
     assert!(
         bench
@@ -168,7 +168,7 @@ fn another_method_in_connack_is_a_protocol_error() {
 fn auth_without_a_method_in_connect_is_a_protocol_error() {
     let mut bench = Bench::new(options(Version::V5));
     bench.command(Command::Connect(None));
-    bench.actions.clear();
+    bench.transmits.clear();
     bench.network_up();
     bench.quiet();
     bench.packet(auth(AuthReason::ContinueAuthentication, "x"));

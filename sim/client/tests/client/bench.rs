@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use mqttspec_client::{
-    Action, Change, Client, Command, Event, Handle, Options, Publication, SubscribeRequest,
-};
+use mqttspec_client::{Client, Command, Event, Handle, Options, Publication, SubscribeRequest, Transmit};
 use mqttspec_codec::{
     ConnAck, Delivery, Packet, PacketIdentifier, PubAck, PubComp, PubRec, Publish, QoS, Subscription,
     TopicFilter, TopicName, Utf8String, Version,
@@ -16,7 +14,7 @@ pub(crate) struct Bench {
     pub(crate) now: Duration,
     pub(crate) store: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) events: VecDeque<Event>,
-    pub(crate) actions: VecDeque<Action>,
+    pub(crate) transmits: VecDeque<Transmit>,
 }
 
 impl Bench {
@@ -26,7 +24,7 @@ impl Bench {
             now: Duration::ZERO,
             store: BTreeMap::new(),
             events: VecDeque::new(),
-            actions: VecDeque::new(),
+            transmits: VecDeque::new(),
         }
     }
 
@@ -60,12 +58,12 @@ impl Bench {
     }
 
     pub(crate) fn network_up(&mut self) {
-        self.client.handle_connected(self.now);
+        self.client.handle_opened(self.now);
         self.drive();
     }
 
     pub(crate) fn network_fails(&mut self) {
-        self.client.handle_connect_failed(self.now);
+        self.client.handle_dial_failed(self.now);
         self.drive();
     }
 
@@ -94,7 +92,7 @@ impl Bench {
 
     /// The Network Connection that was asked for comes up, and the Server accepts. Gives the CONNECT.
     pub(crate) fn accept(&mut self, connack: ConnAck) -> Packet {
-        assert!(matches!(self.actions.pop_front(), Some(Action::Dial { .. })), "no Dial");
+        assert!(matches!(self.transmits.pop_front(), Some(Transmit::Dial { .. })), "no Dial");
         self.network_up();
         let connect = self.sent();
         assert!(matches!(connect, Packet::Connect(_)), "{connect:?}");
@@ -105,7 +103,7 @@ impl Bench {
     /// The connection is reset, the client waits and comes back.
     pub(crate) fn reconnect(&mut self, connack: ConnAck) -> Packet {
         self.closed();
-        self.actions.clear();
+        self.transmits.clear();
         self.run_to_deadline();
         self.accept(connack)
     }
@@ -114,15 +112,15 @@ impl Bench {
     pub(crate) fn crash(&mut self) {
         let options = self.client.options().clone();
         self.client = Client::restore(options, 8, self.now, self.store.clone()).unwrap();
-        self.actions.clear();
+        self.transmits.clear();
         self.events.clear();
         self.drive();
     }
 
-    /// The next action, which must be a packet.
+    /// The next transmit, which must be a packet.
     pub(crate) fn sent(&mut self) -> Packet {
-        match self.actions.pop_front() {
-            Some(Action::Send(packet)) => packet,
+        match self.transmits.pop_front() {
+            Some(Transmit::Packet { packet, .. }) => packet,
             other => panic!("a packet was expected, not {other:?}"),
         }
     }
@@ -139,12 +137,12 @@ impl Bench {
     }
 
     pub(crate) fn silent(&self) {
-        assert_eq!(self.actions, [], "silence was expected");
+        assert_eq!(self.transmits, [], "silence was expected");
     }
 
     pub(crate) fn quiet(&mut self) {
         self.events.clear();
-        self.actions.clear();
+        self.transmits.clear();
     }
 
     pub(crate) fn publish(&mut self, topic: &'static str, payload: &'static str, qos: QoS) -> Handle {
@@ -187,13 +185,10 @@ impl Bench {
             self.events.push_back(event);
         }
         for change in self.client.take_changes() {
-            match change {
-                Change::Put { key, value } => self.store.insert(key, value),
-                Change::Delete { key } => self.store.remove(&key),
-            };
+            change.apply(&mut self.store);
         }
-        while let Some(action) = self.client.poll_action() {
-            self.actions.push_back(action);
+        while let Some(transmit) = self.client.poll_transmit() {
+            self.transmits.push_back(transmit);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! CONNECT and CONNACK (§3.1, §3.2), and what the client does with what must not come.
 
 use mqttspec_client::{
-    Action, Awaited, Command, Error, ErrorKind, Event, Invalid, Options, State, Violation,
+    Awaited, Command, Error, ErrorKind, Event, Invalid, Options, State, Transmit, Violation,
 };
 use mqttspec_codec::{
     AuthenticationMethod, BinaryData, ConnAck, ConnectReason, Decoder, Disconnect, DisconnectReason, Packet,
@@ -26,7 +26,7 @@ fn connect_is_the_first_packet_and_nothing_follows_it_before_connack() {
         bench.publish("a", "1", QoS::AtMostOnce);
         bench.subscribe("a", QoS::AtMostOnce);
         bench.command(Command::Connect(None));
-        assert_eq!(bench.actions.pop_front(), Some(Action::Dial { server: None }));
+        assert_eq!(bench.transmits.pop_front(), Some(Transmit::Dial { server: None }));
         bench.silent();
         bench.network_up();
         let Packet::Connect(connect) = bench.sent() else { panic!("no CONNECT") };
@@ -149,19 +149,19 @@ fn a_refusal_for_good_ends_the_command_and_a_passing_one_is_tried_again() {
     let mut bench = Bench::new(options(Version::V5));
     let handle = bench.command(Command::Connect(None));
     bench.accept(ConnAck::refused(ConnectReason::BadUserNameOrPassword));
-    assert_eq!(bench.actions.pop_front(), Some(Action::Close));
+    assert_eq!(bench.transmits.pop_front(), Some(Transmit::Close));
     assert_eq!(bench.client.state(), State::Failed);
     let error = Error::Refused { reason: ConnectReason::BadUserNameOrPassword, explanation: None };
     assert!(bench.events.contains(&Event::Failed { handle, error: error.clone() }));
     assert!(bench.events.contains(&Event::GaveUp { error }));
-    assert_eq!(bench.client.counters().errors(ErrorKind::Authentication), 1);
+    assert_eq!(bench.client.statistics().errors(ErrorKind::Authentication), 1);
     assert_eq!(bench.client.poll_timeout(), None);
 
     let mut bench = Bench::new(options(Version::V3_1_1));
     bench.command(Command::Connect(None));
     bench.accept(ConnAck::refused(ConnectReason::ServerUnavailable));
     assert_eq!(bench.client.state(), State::Reconnecting);
-    assert_eq!(bench.actions.pop_front(), Some(Action::Close));
+    assert_eq!(bench.transmits.pop_front(), Some(Transmit::Close));
     bench.run_to_deadline();
     bench.accept(ConnAck::accepted(false));
 }
@@ -170,11 +170,11 @@ fn a_refusal_for_good_ends_the_command_and_a_passing_one_is_tried_again() {
 fn a_missing_connack_ends_the_attempt() {
     let mut bench = Bench::new(options(Version::V5));
     bench.command(Command::Connect(None));
-    bench.actions.clear();
+    bench.transmits.clear();
     bench.network_up();
     bench.quiet();
     assert_eq!(bench.run_to_deadline(), seconds(60));
-    assert_eq!(bench.actions.pop_front(), Some(Action::Close));
+    assert_eq!(bench.transmits.pop_front(), Some(Transmit::Close));
     assert_eq!(bench.event(), Event::AttemptFailed { error: Error::TimedOut(Awaited::ConnAck) });
 }
 
@@ -184,7 +184,7 @@ fn a_network_connection_that_does_not_come_ends_the_attempt() {
     bench.command(Command::Connect(None));
     bench.quiet();
     assert_eq!(bench.run_to_deadline(), seconds(60));
-    assert_eq!(bench.actions.pop_front(), Some(Action::Close));
+    assert_eq!(bench.transmits.pop_front(), Some(Transmit::Close));
     assert_eq!(bench.event(), Event::AttemptFailed { error: Error::TimedOut(Awaited::NetworkConnection) });
     bench.network_up();
     bench.silent();
@@ -195,14 +195,14 @@ fn another_packet_before_connack_is_a_protocol_error() {
     for version in [Version::V3_1_1, Version::V5] {
         let mut bench = Bench::new(options(version));
         bench.command(Command::Connect(None));
-        bench.actions.clear();
+        bench.transmits.clear();
         bench.network_up();
         bench.quiet();
         bench.packet(puback(1));
         if version.is_5() {
             assert_eq!(reason_of(&bench.sent()), DisconnectReason::ProtocolError);
         }
-        assert_eq!(bench.actions.pop_front(), Some(Action::Close));
+        assert_eq!(bench.transmits.pop_front(), Some(Transmit::Close));
         bench.silent();
     }
 }
@@ -225,7 +225,7 @@ fn packets_that_do_not_fit_are_answered_and_the_connection_closed() {
         let mut bench = Bench::connected(Version::V5);
         bench.packet(packet);
         assert_eq!(reason_of(&bench.sent()), DisconnectReason::ProtocolError);
-        assert_eq!(bench.actions.pop_front(), Some(Action::Close));
+        assert_eq!(bench.transmits.pop_front(), Some(Transmit::Close));
         let Event::Disconnected { error, .. } = bench.event() else { panic!("not disconnected") };
         assert_eq!(error, Some(Error::Violation(violation)));
         bench.publish("a", "1", QoS::AtMostOnce);
@@ -247,7 +247,7 @@ fn bytes_that_are_no_packet_are_answered_in_5_0_and_closed_in_3_1_1() {
         if version.is_5() {
             assert_eq!(reason_of(&bench.sent()), DisconnectReason::MalformedPacket);
         }
-        assert_eq!(bench.actions.pop_front(), Some(Action::Close));
+        assert_eq!(bench.transmits.pop_front(), Some(Transmit::Close));
         bench.silent();
     }
 }
@@ -260,7 +260,7 @@ fn the_servers_disconnect_is_told_with_reason_and_properties() {
             .with(ReasonString(Utf8String::from_static("back at noon")))
             .with(UserProperty { name: Utf8String::from_static("k"), value: Utf8String::from_static("v") }),
     );
-    assert_eq!(bench.actions.pop_front(), Some(Action::Close));
+    assert_eq!(bench.transmits.pop_front(), Some(Transmit::Close));
     let Event::Disconnected { error, properties, .. } = bench.event() else { panic!("not disconnected") };
     let explanation = Some("back at noon".to_owned());
     assert_eq!(
@@ -286,15 +286,15 @@ fn a_server_reference_is_followed_once_or_for_good() {
         bench.command(Command::Connect(None));
         let there = Utf8String::from_static("b.example:1884 c.example");
         bench.accept(ConnAck::refused(reason).with(ServerReference(there)));
-        bench.actions.clear();
+        bench.transmits.clear();
         bench.run_to_deadline();
-        let dial = Some(Action::Dial { server: Some(Utf8String::from_static("b.example:1884")) });
-        assert_eq!(bench.actions.front(), dial.as_ref());
+        let dial = Some(Transmit::Dial { server: Some(Utf8String::from_static("b.example:1884")) });
+        assert_eq!(bench.transmits.front(), dial.as_ref());
         bench.accept(ConnAck::accepted(false));
         bench.closed();
         bench.run_to_deadline();
-        let expected = if for_good { dial } else { Some(Action::Dial { server: None }) };
-        assert_eq!(bench.actions.pop_front(), expected);
+        let expected = if for_good { dial } else { Some(Transmit::Dial { server: None }) };
+        assert_eq!(bench.transmits.pop_front(), expected);
     }
 }
 
@@ -303,9 +303,9 @@ fn a_redirecting_disconnect_is_followed() {
     let mut bench = Bench::connected(Version::V5);
     let there = Utf8String::from_static("b.example");
     bench.packet(Disconnect::new(DisconnectReason::UseAnotherServer).with(ServerReference(there.clone())));
-    bench.actions.clear();
+    bench.transmits.clear();
     bench.run_to_deadline();
-    assert_eq!(bench.actions.pop_front(), Some(Action::Dial { server: Some(there) }));
+    assert_eq!(bench.transmits.pop_front(), Some(Transmit::Dial { server: Some(there) }));
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn disconnect_is_the_last_packet() {
         let mut bench = Bench::connected(version);
         let handle = bench.command(Command::Disconnect(Default::default()));
         assert_eq!(bench.sent(), Disconnect::normal().into());
-        assert_eq!(bench.actions.pop_front(), Some(Action::Close));
+        assert_eq!(bench.transmits.pop_front(), Some(Transmit::Close));
         assert!(
             matches!(bench.event(), Event::Disconnected { handle: Some(h), error: None, .. } if h == handle)
         );
@@ -370,7 +370,7 @@ fn problem_information_that_was_not_asked_for_is_a_protocol_error() {
 fn connect_during_a_wait_starts_at_once_and_cancels_the_earlier_one() {
     let mut bench = Bench::new(options(Version::V5));
     let first = bench.command(Command::Connect(None));
-    bench.actions.clear();
+    bench.transmits.clear();
     bench.network_fails();
     bench.quiet();
     let second = bench.command(Command::Connect(None));

@@ -221,7 +221,7 @@ fn the_receiver_hands_a_delivery_over_once_and_acknowledges_it_each_time() {
                 bench.crash();
                 bench.command(Command::Connect(None));
                 bench.accept(ConnAck::accepted(true));
-                bench.actions.clear();
+                bench.transmits.clear();
             }
             bench.packet(sent.clone());
             let acknowledged = bench.sent_publish();
@@ -244,7 +244,7 @@ fn a_damaged_delivery_is_not_handed_over_and_not_acknowledged_end_to_end() {
     assert_eq!(bench.sent(), puback(1).into(), "MQTT's acknowledgement is owed all the same");
     bench.silent();
     assert_eq!(bench.received(), Vec::<String>::new());
-    assert_eq!(bench.client.counters().deliveries_damaged, 1);
+    assert_eq!(bench.client.statistics().deliveries_damaged, 1);
 }
 
 #[test]

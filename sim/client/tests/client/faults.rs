@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use mqttspec_client::{Action, Client, Command, Event, Options, Publication};
+use mqttspec_client::{Client, Command, Event, Options, Publication, Transmit};
 use mqttspec_codec::{Packet, QoS, TopicName, Version};
 use proptest::prelude::*;
 
@@ -140,24 +140,23 @@ impl Pair {
                 }
             }
             for change in self.client.take_changes() {
-                match change {
-                    mqttspec_client::Change::Put { key, value } => self.store.insert(key, value),
-                    mqttspec_client::Change::Delete { key } => self.store.remove(&key),
-                };
+                change.apply(&mut self.store);
             }
             let mut dialled = false;
-            while let Some(action) = self.client.poll_action() {
-                match action {
-                    Action::Dial { .. } => dialled = true,
-                    Action::Send(packet) => self.to_server.as_mut().expect("a connection").push_back(packet),
-                    Action::Close => self.hang_up(),
+            while let Some(transmit) = self.client.poll_transmit() {
+                match transmit {
+                    Transmit::Dial { .. } => dialled = true,
+                    Transmit::Packet { packet, .. } => {
+                        self.to_server.as_mut().expect("a connection").push_back(packet);
+                    }
+                    Transmit::Close => self.hang_up(),
                 }
             }
             if !dialled {
                 break;
             }
             self.to_server = Some(VecDeque::new());
-            self.client.handle_connected(self.now);
+            self.client.handle_opened(self.now);
         }
     }
 
@@ -165,7 +164,8 @@ impl Pair {
     fn heal(&mut self) {
         for _ in 0..10_000 {
             let idle = self.server.out.is_empty() && self.to_server.as_ref().is_none_or(VecDeque::is_empty);
-            let done = self.server.is_done() && self.client.in_flight() + self.client.waiting() == 0;
+            let done = self.server.is_done()
+                && self.client.statistics().in_flight + self.client.statistics().waiting == 0;
             if idle && done && self.to_server.is_some() {
                 return;
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mqttspec_client::{Action, Awaited, Error, Event, Options};
+use mqttspec_client::{Awaited, Error, Event, Options, Transmit};
 use mqttspec_codec::{ConnAck, Delivery, Packet, QoS, ServerKeepAlive, Version};
 
 use crate::bench::{Bench, incoming, options, seconds};
@@ -28,7 +28,7 @@ fn other_packets_put_pingreq_off() {
     bench.wait(seconds(9));
     bench.publish("a", "1", QoS::AtMostOnce);
     bench.packet(incoming("b", "x", Delivery::AtMostOnce));
-    bench.actions.clear();
+    bench.transmits.clear();
     assert_eq!(bench.run_to_deadline(), seconds(10));
     assert_eq!(bench.sent(), Packet::PingReq);
 }
@@ -55,7 +55,7 @@ fn a_server_that_does_not_answer_pingreq_is_given_up_without_disconnect() {
     }
     bench.quiet();
     assert_eq!(bench.run_to_deadline(), seconds(2));
-    assert_eq!(bench.actions.pop_front(), Some(Action::Close));
+    assert_eq!(bench.transmits.pop_front(), Some(Transmit::Close));
     let Event::Disconnected { error, .. } = bench.event() else { panic!("still connected") };
     assert_eq!(error, Some(Error::TimedOut(Awaited::PingResp)));
 }
@@ -70,7 +70,7 @@ fn ping_timeout_may_be_shorter_than_the_keep_alive() {
     let mut bench = Bench::connected_with(options, ConnAck::accepted(false));
     bench.run_to_deadline();
     assert_eq!(bench.run_to_deadline(), Duration::from_millis(700));
-    assert_eq!(bench.client.counters().disconnections, 1);
+    assert_eq!(bench.client.statistics().disconnections, 1);
 }
 
 #[test]

@@ -54,15 +54,15 @@ fn an_identifier_is_free_after_pubcomp_and_not_after_pubrec() {
     bench.packet(pubrec(1));
     for _ in 0..u16::MAX - 2 {
         bench.publish("a", "x", QoS::AtLeastOnce);
-        let Some(taken) = bench.actions.iter().rev().find_map(|action| match action {
-            mqttspec_client::Action::Send(packet) => packet.packet_identifier(),
+        let Some(taken) = bench.transmits.iter().rev().find_map(|transmit| match transmit {
+            mqttspec_client::Transmit::Packet { packet, .. } => packet.packet_identifier(),
             _ => None,
         }) else {
             panic!("no PUBLISH")
         };
         assert_ne!(taken, id(1));
         bench.packet(PubAck::success(taken));
-        bench.actions.clear();
+        bench.transmits.clear();
     }
     bench.publish("a", "1", QoS::AtLeastOnce);
     assert_eq!(bench.sent_publish().delivery.packet_identifier(), Some(id(65_535)));
@@ -95,7 +95,7 @@ fn a_refusing_pubrec_ends_the_exchange_without_pubrel() {
     bench.packet(PubRec::new(id(1), PubAckReason::QuotaExceeded));
     assert!(matches!(bench.event(), Event::Failed { error: Error::PublishRefused { .. }, .. }));
     bench.silent();
-    assert_eq!(bench.client.in_flight(), 0);
+    assert_eq!(bench.client.statistics().in_flight, 0);
 }
 
 #[test]
@@ -139,7 +139,10 @@ fn an_acknowledgement_of_the_wrong_qos_is_a_protocol_error() {
     bench.publish("a", "1", QoS::ExactlyOnce);
     bench.quiet();
     bench.packet(pubcomp(1));
-    assert!(matches!(bench.actions.pop_front(), Some(mqttspec_client::Action::Close)), "3.1.1 has no answer");
+    assert!(
+        matches!(bench.transmits.pop_front(), Some(mqttspec_client::Transmit::Close)),
+        "3.1.1 has no answer"
+    );
 }
 
 #[test]
@@ -173,13 +176,13 @@ fn quota_starts_anew_after_a_reconnect_and_resent_messages_take_from_it() {
     }
     bench.packet(pubrec(1));
     for _ in 0..3 {
-        bench.actions.clear();
+        bench.transmits.clear();
         bench.reconnect(connack(true));
         assert_eq!(bench.sent(), PubRel::success(id(1)).into());
         assert_eq!(bench.sent_publish().delivery, Delivery::ExactlyOnce { id: id(2), dup: true });
         assert_eq!(
             bench.sent_publish().delivery,
-            Delivery::ExactlyOnce { id: id(3), dup: bench.client.counters().messages_resent > 1 }
+            Delivery::ExactlyOnce { id: id(3), dup: bench.client.statistics().messages_resent > 1 }
         );
         bench.silent();
     }
@@ -312,7 +315,7 @@ fn a_message_in_flight_does_not_expire() {
     bench.now += seconds(100);
     bench.client.handle_timeout(bench.now);
     bench.quiet();
-    bench.client.handle_connected(bench.now);
+    bench.client.handle_opened(bench.now);
     bench.packet(ConnAck::accepted(true));
     bench.packet(pubcomp(1));
     assert_eq!(bench.published(), [handle]);
@@ -343,8 +346,8 @@ fn topic_aliases_are_used_as_far_as_the_server_allows_and_set_anew_after_a_recon
     assert_eq!(topic(&mut bench).as_deref(), Some("sensors/temperature"));
     bench.publish("sensors/temperature", "2", QoS::AtLeastOnce);
     assert_eq!(topic(&mut bench), None);
-    assert_eq!(bench.client.counters().alias_bytes_saved, 19 - 3 - 3);
-    bench.actions.clear();
+    assert_eq!(bench.client.statistics().alias_bytes_saved, 19 - 3 - 3);
+    bench.transmits.clear();
     bench.reconnect(connack(true));
     let again = bench.sent_publish();
     assert_eq!(

@@ -2,7 +2,9 @@
 
 use std::num::NonZeroU16;
 
-use mqttspec_client::{Acknowledgement, Action, Command, Delivered, Error, Event, Invalid, Message, Options};
+use mqttspec_client::{
+    Acknowledgement, Command, Delivered, Error, Event, Invalid, Message, Options, Transmit,
+};
 use mqttspec_codec::{
     ConnAck, Delivery, DisconnectReason, Packet, PubAck, PubAckReason, PubComp, PubRec, PubRel, PubRelReason,
     Publish, QoS, TopicAlias, Version,
@@ -31,7 +33,7 @@ fn closed_with(bench: &mut Bench, reason: DisconnectReason) {
         Packet::Disconnect(disconnect) => assert_eq!(disconnect.reason, reason),
         other => panic!("DISCONNECT was expected, not {other:?}"),
     }
-    assert_eq!(bench.actions.pop_front(), Some(Action::Close));
+    assert_eq!(bench.transmits.pop_front(), Some(Transmit::Close));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mqttspec_client::{Action, CircuitState, Command, Error, Event, Options, State};
+use mqttspec_client::{CircuitState, Command, Error, Event, Options, State, Transmit};
 use mqttspec_codec::{ConnAck, QoS, Version};
 
 use crate::bench::{Bench, options, seconds};
@@ -26,15 +26,15 @@ fn delays_double_with_jitter_and_the_first_comes_within_a_second() {
         let (attempt, delay) = reconnecting(&mut bench);
         assert_eq!(attempt, number);
         assert!(delay >= seconds(whole) / 2 && delay <= seconds(whole), "{delay:?}");
-        bench.actions.clear();
+        bench.transmits.clear();
         assert_eq!(bench.run_to_deadline(), delay);
-        assert_eq!(bench.actions.pop_front(), Some(Action::Dial { server: None }));
+        assert_eq!(bench.transmits.pop_front(), Some(Transmit::Dial { server: None }));
         bench.network_fails();
     }
     assert_eq!(bench.client.state(), State::Failed);
     assert!(bench.events.contains(&Event::GaveUp { error: Error::NotReachable }));
     assert_eq!(bench.client.poll_timeout(), None);
-    assert_eq!(bench.client.counters().attempts, 11);
+    assert_eq!(bench.client.statistics().attempts, 11);
 }
 
 #[test]
@@ -153,14 +153,17 @@ fn counters_tell_what_happened() {
     bench.quiet();
     bench.reconnect(ConnAck::accepted(true));
     bench.packet(crate::bench::puback(1));
-    let counters = bench.client.counters();
+    let statistics = bench.client.statistics();
     assert_eq!(
-        (counters.attempts, counters.connections, counters.disconnections, counters.reconnections),
+        (statistics.attempts, statistics.connections, statistics.disconnections, statistics.reconnections),
         (2, 2, 1, 1)
     );
-    assert_eq!((counters.messages_sent, counters.messages_resent, counters.messages_published), (1, 1, 1));
-    assert_eq!(counters.packets_sent, 4);
-    assert_eq!(counters.packets_received, 3);
-    assert_eq!(counters.errors(mqttspec_client::ErrorKind::Network), 1);
-    assert_eq!(counters.last_activity, Some(bench.now));
+    assert_eq!(
+        (statistics.messages_sent, statistics.messages_resent, statistics.messages_published),
+        (1, 1, 1)
+    );
+    assert_eq!(statistics.packets_sent, 4);
+    assert_eq!(statistics.packets_received, 3);
+    assert_eq!(statistics.errors(mqttspec_client::ErrorKind::Network), 1);
+    assert_eq!(statistics.last_activity, Some(bench.now));
 }

@@ -1,6 +1,6 @@
 //! Session State: resumed, lost, expired, kept over a crash of the client (§3.1.2.11.2, §3.2.2.1.1, §4.1, §4.4).
 
-use mqttspec_client::{Action, Client, Command, Error, Event, Options, SessionLostPolicy, State};
+use mqttspec_client::{Client, Command, Error, Event, Options, SessionLostPolicy, State, Transmit};
 use mqttspec_codec::{
     AssignedClientIdentifier, ConnAck, Delivery, Packet, PubRel, QoS, SessionExpiryInterval, Utf8String,
     Version,
@@ -50,7 +50,7 @@ fn messages_are_sent_again_in_the_order_of_their_first_sending() {
     }
     bench.packet(puback(2));
     bench.publish("a", "5", QoS::AtLeastOnce);
-    bench.actions.clear();
+    bench.transmits.clear();
     bench.reconnect(ConnAck::accepted(true));
     let payloads: Vec<_> = (0..4).map(|_| bench.sent_publish().payload).collect();
     assert_eq!(payloads, ["1", "3", "4", "5"]);
@@ -65,7 +65,7 @@ fn pubrels_are_sent_again_in_the_order_of_their_pubrecs() {
     }
     bench.packet(pubrec(3));
     bench.packet(pubrec(1));
-    bench.actions.clear();
+    bench.transmits.clear();
     bench.reconnect(ConnAck::accepted(true));
     assert_eq!(bench.sent(), PubRel::success(id(3)).into());
     assert_eq!(bench.sent(), PubRel::success(id(1)).into());
@@ -105,7 +105,7 @@ fn a_lost_session_gives_qos_1_messages_a_new_start_and_leaves_qos_2_to_the_appli
     assert_eq!(bench.published(), [taken], "the Server had taken it over with PUBREC");
     bench.packet(puback(again.delivery.packet_identifier().unwrap().get()));
     assert_eq!(bench.published(), [once]);
-    assert_eq!(bench.client.in_flight(), 0);
+    assert_eq!(bench.client.statistics().in_flight, 0);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn received_qos_2_identifiers_survive_a_reconnect_and_end_with_the_session() {
         let delivery = Delivery::ExactlyOnce { id: id(5), dup: false };
         let mut bench = Bench::connected(version);
         bench.packet(incoming("a", "1", delivery));
-        bench.actions.clear();
+        bench.transmits.clear();
         bench.reconnect(ConnAck::accepted(true));
         bench.packet(incoming("a", "1", delivery.with_dup(true)));
         assert_eq!(bench.sent(), pubrec(5).into());
@@ -149,7 +149,7 @@ fn session_present_1_without_session_state_is_closed_and_answered_with_clean_sta
     let Packet::Connect(connect) = bench.accept(ConnAck::accepted(true)) else { unreachable!() };
     assert!(!connect.clean_start);
     assert!(matches!(bench.sent(), Packet::Disconnect(_)));
-    assert_eq!(bench.actions.pop_front(), Some(Action::Close));
+    assert_eq!(bench.transmits.pop_front(), Some(Transmit::Close));
     bench.run_to_deadline();
     let Packet::Connect(connect) = bench.accept(ConnAck::accepted(false)) else { unreachable!() };
     assert!(connect.clean_start);
@@ -172,7 +172,7 @@ fn clean_session_of_3_1_1_is_for_every_connect() {
     bench.command(Command::Connect(None));
     bench.accept(ConnAck::accepted(false));
     bench.publish("a", "1", QoS::AtLeastOnce);
-    bench.actions.clear();
+    bench.transmits.clear();
     let Packet::Connect(connect) = bench.reconnect(ConnAck::accepted(false)) else { unreachable!() };
     assert!(connect.clean_start);
     assert!(!bench.sent_publish().delivery.dup(), "a new message in a new Session");

@@ -1,7 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE: §3.8 to §3.11, and subscribing again in a new Session.
 
 use mqttspec_client::{
-    Action, Awaited, Command, Error, Event, Invalid, Options, SubscribeRequest, UnsubscribeRequest,
+    Awaited, Command, Error, Event, Invalid, Options, SubscribeRequest, Transmit, UnsubscribeRequest,
     Unsupported,
 };
 use mqttspec_codec::{
@@ -160,7 +160,7 @@ fn a_suback_with_too_few_reason_codes_is_a_protocol_error() {
     bench.packet(SubAck::new(id(1), [SubAckReason::GrantedQoS0]));
     let Packet::Disconnect(disconnect) = bench.sent() else { panic!("no DISCONNECT") };
     assert_eq!(disconnect.reason, DisconnectReason::ProtocolError);
-    assert_eq!(bench.actions.pop_front(), Some(Action::Close));
+    assert_eq!(bench.transmits.pop_front(), Some(Transmit::Close));
 }
 
 #[test]

@@ -35,7 +35,7 @@ use self::inbox::Inbox;
 pub use self::limits::Limits;
 use crate::clock::Clock;
 use crate::framed::{Arrived, Ending};
-use crate::store::{Change, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::tap::{Observed, Tap};
 
 /// Things given to the core before their changes are committed. More would make a larger group commit, and keep
@@ -208,7 +208,7 @@ impl<S: Store, T: Tap> Server<S, T> {
     fn feed_one(&mut self, now: Duration, input: Input) {
         match input {
             Input::Opened { link, peer } => {
-                let connection = self.broker.handle_connection(now);
+                let connection = self.broker.handle_opened(now);
                 link.id.set(Some(connection));
                 self.links.insert(connection, link);
                 self.tap.observe(now, Observed::Opened { connection, peer });
@@ -260,7 +260,7 @@ impl<S: Store, T: Tap> Server<S, T> {
     }
 
     async fn commit(&mut self) -> Result<(), ServeError> {
-        let changes: Vec<Change> = self.broker.take_changes().into_iter().map(Change::from).collect();
+        let changes = self.broker.take_changes();
         if !changes.is_empty() {
             self.store.commit(changes).await?;
         }

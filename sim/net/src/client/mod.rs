@@ -25,7 +25,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use mqttspec_client::{Action, Client, Command, RestoreError};
+use mqttspec_client::{Client, Command, RestoreError, Transmit};
 use mqttspec_codec::Utf8String;
 use mqttspec_ports::Net;
 use tokio::sync::mpsc;
@@ -37,7 +37,7 @@ pub use self::handle::{ClientGone, ClientHandle, Commander};
 pub use self::tap::{ClientObserved, ClientTap};
 use crate::clock::Clock;
 use crate::framed::{Arrived, Received};
-use crate::store::{Change, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// Bytes to be sent above which no command is taken.
 const OUTFLOW_HIGH_BYTES: usize = 1 << 20;
@@ -132,7 +132,7 @@ impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
             }
             self.feed(input);
             self.report();
-            let changes: Vec<Change> = self.client.take_changes().into_iter().map(Change::from).collect();
+            let changes = self.client.take_changes();
             if !changes.is_empty() {
                 self.store.commit(changes).await?;
             }
@@ -162,12 +162,12 @@ impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
                 self.tap.observe(now, ClientObserved::Opened { connection: self.connections });
                 let maximum = self.client.options().maximum_packet_size.map(NonZeroU32::get);
                 self.link = Link::Open(Connection::new(stream, self.client.version(), maximum));
-                self.client.handle_connected(now);
+                self.client.handle_opened(now);
             }
             Input::Dialled(Err(error)) => {
                 self.link = Link::Down;
                 self.tap.observe(now, ClientObserved::DialFailed { error: &error });
-                self.client.handle_connect_failed(now);
+                self.client.handle_dial_failed(now);
             }
             Input::Received(received) => self.receive(now, received),
             Input::Timeout => self.client.handle_timeout(now),
@@ -213,14 +213,14 @@ impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
     fn act(&mut self) {
         let now = self.clock.now();
         let connection = self.connections;
-        while let Some(action) = self.client.poll_action() {
-            match action {
-                Action::Dial { server } => self.dial(now, server.as_ref()),
-                Action::Send(packet) => {
+        while let Some(transmit) = self.client.poll_transmit() {
+            match transmit {
+                Transmit::Dial { server } => self.dial(now, server.as_ref()),
+                Transmit::Packet { packet, version } => {
                     let Link::Open(open) = &mut self.link else { continue };
                     let outflow = open.outflow();
                     let before = outflow.len();
-                    match packet.encode(self.client.version(), outflow) {
+                    match packet.encode(version, outflow) {
                         Ok(()) => {
                             let bytes = &outflow[before..];
                             self.tap
@@ -233,7 +233,7 @@ impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
                         }
                     }
                 }
-                Action::Close => {
+                Transmit::Close => {
                     if let Link::Open(open) = std::mem::replace(&mut self.link, Link::Down) {
                         self.tap.observe(now, ClientObserved::Closed { connection });
                         tokio::task::spawn_local(open.close());

@@ -41,10 +41,7 @@ impl Store for MemoryStore {
     fn commit(&mut self, changes: Vec<Change>) -> Commit<'_> {
         let mut records = self.records.borrow_mut();
         for change in changes {
-            match change {
-                Change::Put { key, value } => records.insert(key, value),
-                Change::Delete { key } => records.remove(&key),
-            };
+            change.apply(&mut records);
         }
         Box::pin(std::future::ready(Ok(())))
     }

@@ -14,44 +14,11 @@ mod redb;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use mqttspec_core::Change;
+
 pub use self::disk::DiskStore;
 pub use self::memory::{MemoryStore, NoStore};
 pub use self::redb::RedbStore;
-
-/// One change to the set of records.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// The record `key` has this value from now on, whether it existed or not.
-    Put {
-        /// What names the record; opaque to a store.
-        key: Vec<u8>,
-        /// What the record says; opaque to a store.
-        value: Vec<u8>,
-    },
-    /// There is no record `key` from now on; it need not have existed.
-    Delete {
-        /// What named the record.
-        key: Vec<u8>,
-    },
-}
-
-impl From<mqttspec_broker::Change> for Change {
-    fn from(change: mqttspec_broker::Change) -> Change {
-        match change {
-            mqttspec_broker::Change::Put { key, value } => Change::Put { key, value },
-            mqttspec_broker::Change::Delete { key } => Change::Delete { key },
-        }
-    }
-}
-
-impl From<mqttspec_client::Change> for Change {
-    fn from(change: mqttspec_client::Change) -> Change {
-        match change {
-            mqttspec_client::Change::Put { key, value } => Change::Put { key, value },
-            mqttspec_client::Change::Delete { key } => Change::Delete { key },
-        }
-    }
-}
 
 /// A record as a store gives it back: key and value.
 pub type Record = (Vec<u8>, Vec<u8>);

@@ -1,13 +1,18 @@
-//! What a client has done so far, in numbers.
+//! Counts of what a client has done and of what it holds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
 
-/// Counters since the client was made.
+/// What a client has done since it was created, and what it holds now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
+#[non_exhaustive]
+pub struct Statistics {
+    /// Messages that wait to be sent.
+    pub waiting: usize,
+    /// QoS 1 and QoS 2 messages that were sent and are not completely acknowledged.
+    pub in_flight: usize,
     /// Network Connections asked for.
     pub attempts: u64,
     /// CONNACKs that accepted.
@@ -40,10 +45,10 @@ pub struct Counters {
     pub alias_bytes_saved: i64,
     /// When a packet was last sent or received.
     pub last_activity: Option<Duration>,
-    errors: BTreeMap<ErrorKind, u64>,
+    pub(crate) errors: BTreeMap<ErrorKind, u64>,
 }
 
-impl Counters {
+impl Statistics {
     /// How many errors of this kind there were.
     #[must_use]
     pub fn errors(&self, kind: ErrorKind) -> u64 {
