@@ -4,6 +4,7 @@
 //! more in one place moves nothing in the others. A stream is ChaCha8, and the arithmetic that turns its words into
 //! choices is written out here: both are the same on every machine and do not change with a library's version.
 
+use mqttspec_faults::Probability;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::time::Duration;
@@ -89,11 +90,7 @@ impl Draw {
 
     /// True with that probability (0 never, 1 always).
     pub fn chance(&mut self, probability: Probability) -> bool {
-        match probability.0 {
-            0 => false,
-            u64::MAX => true,
-            threshold => self.word() < threshold,
-        }
+        probability.decide(|| self.word())
     }
 
     /// A duration from `low` up to and including `high`, each nanosecond equally likely.
@@ -114,43 +111,6 @@ impl Draw {
     /// One of the items, each equally likely; none if there are none.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         items.get(usize::try_from(self.below(items.len() as u64)).ok()?)
-    }
-}
-
-/// A probability, kept as a number of 2⁶⁴ths so that a draw is a comparison of integers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Probability(u64);
-
-impl Probability {
-    /// Never.
-    pub const NEVER: Probability = Probability(0);
-    /// Always.
-    pub const ALWAYS: Probability = Probability(u64::MAX);
-
-    /// Three times in ten.
-    pub const THIRTY_PERCENT: Probability = Probability(u64::MAX / 10 * 3);
-
-    /// From a fraction of one; what is below 0 counts as 0, what is above 1 as 1, what is no number as 0.
-    pub fn fraction(fraction: f64) -> Probability {
-        // 2⁶⁴ as a float; the cast saturates, and takes NaN to 0.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "saturates as documented"
-        )]
-        Probability((fraction * 18_446_744_073_709_551_616.0) as u64)
-    }
-
-    /// From a number of hundredths; above 100 counts as 100.
-    pub fn percent(percent: u32) -> Probability {
-        Probability::fraction(f64::from(percent) / 100.0)
-    }
-
-    /// As a fraction of one.
-    pub fn as_fraction(self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "for people")]
-        let threshold = self.0 as f64;
-        threshold / 18_446_744_073_709_551_616.0
     }
 }
 
