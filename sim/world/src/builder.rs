@@ -6,11 +6,12 @@ use crate::history::{Event, EventKind, Keep, Observer, Statistics, Trace};
 use crate::host::{Factory, Host, HostContext, HostResult, HostWaker, Ready};
 use crate::link::{Latency, Link};
 use crate::network::{Network, Patience};
-use crate::seed::{Probability, Seed};
+use crate::seed::Seed;
 use crate::simulation::{Limits, Scheduler, Simulation};
 use crate::swarm::Swarm;
 use crate::watchdog::Watched;
 use crate::world::World;
+use mqttspec_faults::Probability;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -246,6 +247,7 @@ impl Builder {
                 drive,
                 ended: Rc::default(),
                 stop: RefCell::default(),
+                went_down: Arc::default(),
                 incarnation: Cell::new(0),
                 waker: Waker::from(woken.clone()),
                 woken,

@@ -2,7 +2,8 @@
 //! around it that a director can turn on while the world runs.
 
 use crate::history::nanoseconds;
-use crate::seed::{Draw, Probability, Seed};
+use crate::seed::{Draw, Seed};
+use mqttspec_faults::Probability;
 use mqttspec_ports::{Disk, File};
 use std::fmt;
 use std::io;
@@ -308,6 +309,11 @@ impl DiskFaults {
             || "power is safe".to_owned(),
             |nth| format!("power fails at operation {nth} from now"),
         ));
+    }
+
+    /// Takes back [`power_fails_at`](DiskFaults::power_fails_at); false if nothing was planned.
+    pub(crate) fn forget_power_failure(&self) -> bool {
+        self.drive.power_fails_at.swap(0, Ordering::Relaxed) != 0
     }
 
     /// How many operations have changed the disk, or tried to.

@@ -115,6 +115,8 @@ pub(crate) struct Host {
     /// The main task's return value, until the scheduler processes it.
     pub(crate) ended: Rc<RefCell<Option<Result<(), String>>>>,
     pub(crate) stop: RefCell<Rc<Stop>>,
+    /// Notified when the process ends, in whatever way.
+    pub(crate) went_down: Arc<Notify>,
     pub(crate) incarnation: Cell<u32>,
     pub(crate) waker: Waker,
     pub(crate) woken: Arc<HostWaker>,

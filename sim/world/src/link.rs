@@ -1,6 +1,7 @@
 //! The links between hosts: one per ordered pair, each with its own settings.
 
-use crate::seed::{Draw, Probability};
+use crate::seed::Draw;
+use mqttspec_faults::{LinkState, Probability};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -76,8 +77,8 @@ pub enum LinkChange {
     Released,
     /// The latency of each segment.
     Latency(Latency),
-    /// A delay added to the latency of each segment.
-    AddedLatency(Duration),
+    /// The faults of courses that are in force, in addition to the other settings.
+    Faults(LinkState),
     /// The probability of losing each segment.
     Loss(Probability),
     /// The maximum number of bytes per second; `None` for no limit.
@@ -94,7 +95,7 @@ impl fmt::Display for LinkChange {
             LinkChange::Held => f.write_str("held"),
             LinkChange::Released => f.write_str("released"),
             LinkChange::Latency(latency) => write!(f, "latency {latency}"),
-            LinkChange::AddedLatency(added) => write!(f, "latency +{added:?}"),
+            LinkChange::Faults(state) => write!(f, "{state}"),
             LinkChange::Loss(loss) => write!(f, "loss {:.3} %", loss.as_fraction() * 100.0),
             LinkChange::Bandwidth(Some(bytes)) => write!(f, "bandwidth {bytes} B/s"),
             LinkChange::Bandwidth(None) => f.write_str("bandwidth unlimited"),
@@ -107,30 +108,51 @@ impl fmt::Display for LinkChange {
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     latency: Latency,
-    added_latency: Duration,
     pub(crate) loss: Probability,
-    pub(crate) bytes_per_second: Option<u64>,
-    pub(crate) partitioned: bool,
+    bytes_per_second: Option<u64>,
+    partitioned: bool,
     pub(crate) held: bool,
     pub(crate) refusing: bool,
+    /// Of courses, on top of the rest.
+    faults: LinkState,
 }
 
 impl Link {
     pub(crate) fn new(latency: Latency) -> Link {
         Link {
             latency,
-            added_latency: Duration::ZERO,
             loss: Probability::NEVER,
             bytes_per_second: None,
             partitioned: false,
             held: false,
             refusing: false,
+            faults: LinkState::default(),
         }
     }
 
     /// Draws the transit time of one segment.
     pub(crate) fn draw_latency(&self, draw: &mut Draw) -> Duration {
-        self.latency.draw(draw) + self.added_latency
+        let latency = match &self.faults.latency {
+            None => self.latency.draw(draw),
+            Some(fixed) if fixed.start() == fixed.end() => *fixed.start(),
+            Some(range) => draw.duration(*range.start(), *range.end()),
+        };
+        latency + self.faults.added_latency
+    }
+
+    /// Nothing passes.
+    pub(crate) fn is_partitioned(&self) -> bool {
+        self.partitioned || self.faults.partitioned
+    }
+
+    /// The probability with which a segment is lost.
+    pub(crate) fn loss(&self) -> Probability {
+        self.faults.loss.unwrap_or(self.loss)
+    }
+
+    /// The most that it carries.
+    pub(crate) fn bytes_per_second(&self) -> Option<u64> {
+        self.faults.bytes_per_second.or(self.bytes_per_second)
     }
 
     pub(crate) fn set_latency(&mut self, latency: Latency) {
@@ -144,7 +166,7 @@ impl Link {
             LinkChange::Held => self.held = true,
             LinkChange::Released => self.held = false,
             LinkChange::Latency(latency) => self.latency = latency.clone(),
-            LinkChange::AddedLatency(added) => self.added_latency = *added,
+            LinkChange::Faults(state) => self.faults = state.clone(),
             LinkChange::Loss(loss) => self.loss = *loss,
             LinkChange::Bandwidth(limit) => self.bytes_per_second = *limit,
             LinkChange::Refusing => self.refusing = true,

@@ -2,11 +2,10 @@
 
 use crate::connection::Key;
 use crate::link::{Latency, LinkChange, Selection};
-use crate::seed::Probability;
 use crate::simulation::Simulation;
+use mqttspec_faults::Probability;
 use std::fmt;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// A selection of the world's links. A change holds until the next change of the same kind.
 #[derive(Clone)]
@@ -46,11 +45,6 @@ impl Links {
         self.change(&LinkChange::Latency(latency.into()));
     }
 
-    /// Adds a delay to the latency; it replaces an earlier added delay.
-    pub fn added_latency(&self, added: Duration) {
-        self.change(&LinkChange::AddedLatency(added));
-    }
-
     /// Sets the probability of losing each segment; lost bytes arrive late and in order.
     pub fn loss(&self, loss: Probability) {
         self.change(&LinkChange::Loss(loss));
@@ -84,7 +78,7 @@ impl Links {
         self.simulation.network.borrow().select(self.selection)
     }
 
-    fn change(&self, change: &LinkChange) {
+    pub(crate) fn change(&self, change: &LinkChange) {
         self.simulation.network.borrow_mut().change_links(self.simulation.now(), self.selection, change);
         self.simulation.ready.wake_scheduler();
     }

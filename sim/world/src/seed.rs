@@ -5,6 +5,7 @@
 //! arithmetic that turns its words into choices is implemented here, so that it is the same on
 //! every machine and independent of library versions.
 
+use mqttspec_faults::Probability;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::time::Duration;
@@ -91,11 +92,7 @@ impl Draw {
 
     /// True with that probability.
     pub fn chance(&mut self, probability: Probability) -> bool {
-        match probability.0 {
-            0 => false,
-            u64::MAX => true,
-            threshold => self.word() < threshold,
-        }
+        probability.decide(|| self.word())
     }
 
     /// A duration from `low` to `high` inclusive, uniformly distributed in nanoseconds.
@@ -116,43 +113,6 @@ impl Draw {
     /// One of the items, each equally likely; `None` if there are none.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         items.get(usize::try_from(self.below(items.len() as u64)).ok()?)
-    }
-}
-
-/// A probability, stored in units of 2⁻⁶⁴ so that a draw compares integers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Probability(u64);
-
-impl Probability {
-    /// Never.
-    pub const NEVER: Probability = Probability(0);
-    /// Always.
-    pub const ALWAYS: Probability = Probability(u64::MAX);
-
-    /// 30 %.
-    pub const THIRTY_PERCENT: Probability = Probability(u64::MAX / 10 * 3);
-
-    /// From a fraction of one. Values below 0 and NaN count as 0, values above 1 as 1.
-    pub fn fraction(fraction: f64) -> Probability {
-        // 2⁶⁴ as a float; the cast saturates and maps NaN to 0.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "saturates as documented"
-        )]
-        Probability((fraction * 18_446_744_073_709_551_616.0) as u64)
-    }
-
-    /// From a percentage; values above 100 count as 100.
-    pub fn percent(percent: u32) -> Probability {
-        Probability::fraction(f64::from(percent) / 100.0)
-    }
-
-    /// As a fraction of one.
-    pub fn as_fraction(self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "for people")]
-        let threshold = self.0 as f64;
-        threshold / 18_446_744_073_709_551_616.0
     }
 }
 

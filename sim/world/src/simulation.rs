@@ -215,6 +215,7 @@ impl Simulation {
         if let Err(panic) = dropped {
             self.fail(self.panicked(host, &*panic));
         }
+        self.hosts[usize::from(host)].went_down.notify_waiters();
     }
 
     pub(crate) fn fail(&self, error: RunError) {

@@ -1,6 +1,7 @@
 //! Options of a run, drawn from its seed, so that many seeds cover many combinations.
 
-use crate::seed::{Probability, Seed};
+use crate::seed::Seed;
+use mqttspec_faults::Probability;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;

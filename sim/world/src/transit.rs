@@ -157,13 +157,13 @@ impl Network {
             return Fate::Lost;
         }
         let link = self.links.get(source, target);
-        if link.partitioned {
+        if link.is_partitioned() {
             return Fate::Lost;
         }
         if link.held {
             return Fate::Held;
         }
-        let loss = link.loss;
+        let loss = link.loss();
         if self.loss.chance(loss) { Fate::Lost } else { Fate::Passes }
     }
 
@@ -245,7 +245,7 @@ impl Network {
         }
         // A partition of the link and a power loss of the machine also affect segments in transit.
         let link = self.links.get(source, target);
-        let (cut, held) = (link.partitioned, link.held);
+        let (cut, held) = (link.is_partitioned(), link.held);
         if cut || self.is_blackholed(from) || !self.machine_is_on(target) {
             self.lose(now, from, under_way.segment, under_way.order, sent);
         } else if held {
@@ -257,7 +257,7 @@ impl Network {
 
     /// The time at which a segment of that size has left the host.
     fn wire_free(&mut self, now: Duration, source: u16, target: u16, size: u64) -> Duration {
-        let Some(bytes_per_second) = self.links.get(source, target).bytes_per_second else { return now };
+        let Some(bytes_per_second) = self.links.get(source, target).bytes_per_second() else { return now };
         let takes = size.saturating_mul(1_000_000_000) / bytes_per_second.max(1);
         let busy = self.busy_until.entry((source, target)).or_insert(now);
         *busy = (*busy).max(now) + Duration::from_nanos(takes);

@@ -267,18 +267,18 @@ impl World {
         Ok(())
     }
 
-    fn links(&self, selection: Selection) -> Links {
+    pub(crate) fn links(&self, selection: Selection) -> Links {
         Links::new(self.simulation.clone(), selection)
     }
 
-    fn find(&self, name: &str) -> Result<u16, WorldError> {
+    pub(crate) fn find(&self, name: &str) -> Result<u16, WorldError> {
         if !self.simulation.is_open() {
             return Err(WorldError::Over);
         }
         self.simulation.host_named(name).ok_or_else(|| WorldError::UnknownHost(name.to_owned()))
     }
 
-    fn running(&self, name: &str) -> Result<u16, WorldError> {
+    pub(crate) fn running(&self, name: &str) -> Result<u16, WorldError> {
         let index = self.find(name)?;
         if self.simulation.hosts[usize::from(index)].is_up() {
             Ok(index)
@@ -287,7 +287,7 @@ impl World {
         }
     }
 
-    fn pair(&self, a: &str, b: &str) -> Result<(u16, u16), WorldError> {
+    pub(crate) fn pair(&self, a: &str, b: &str) -> Result<(u16, u16), WorldError> {
         let pair = (self.find(a)?, self.find(b)?);
         if pair.0 == pair.1 { Err(WorldError::SameHost(a.to_owned())) } else { Ok(pair) }
     }

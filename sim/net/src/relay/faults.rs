@@ -54,6 +54,8 @@ pub enum Cut {
     Reset,
     /// The end that dialled sees a reset, and the other sees nothing, ever: its peer has vanished.
     HalfOpen,
+    /// Neither end sees anything, ever: the network between them has forgotten the connection.
+    Blackhole,
 }
 
 /// The faults of the connections of one host. Clones set the same.
@@ -217,9 +219,10 @@ impl Faults {
         self.state.borrow().lanes[lane.index()].clone()
     }
 
-    /// How a connection that was opened in this generation is to be cut now.
-    pub(super) fn cut_since(&self, opened: u64) -> Option<Cut> {
-        self.state.borrow().cut.filter(|(generation, _)| *generation > opened).map(|(_, how)| how)
+    /// How a connection that was opened, or cut last, in this generation is to be cut now, and in which
+    /// generation that was decided.
+    pub(super) fn cut_since(&self, opened: u64) -> Option<(u64, Cut)> {
+        self.state.borrow().cut.filter(|(generation, _)| *generation > opened)
     }
 
     /// The point at which a direction is to be cut.

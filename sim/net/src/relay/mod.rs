@@ -8,6 +8,7 @@ mod faults;
 mod lane;
 mod pipe;
 mod pump;
+mod relays;
 
 use std::io;
 
@@ -16,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 
 pub use self::faults::{Cut, Faults, Lane, Point};
 pub use self::pipe::RelayStream;
+pub use self::relays::{Power, Relays};
 
 /// A network whose outgoing connections have faults.
 #[derive(Debug, Clone)]
@@ -139,7 +141,8 @@ async fn connect_through<A, B>(
     B: AsyncRead + AsyncWrite + Unpin,
 {
     match pump::relay(&mut client, &mut server, faults, opened).await {
-        None | Some(Cut::Close) => {}
+        // A relay does not return with a blackhole: it keeps both streams.
+        None | Some(Cut::Close | Cut::Blackhole) => {}
         Some(Cut::Reset) => {
             reset_client(client);
             reset_server(server);

@@ -26,6 +26,7 @@ where
         faults: faults.clone(),
         listener: faults.listener(),
         opened,
+        blackholed: false,
         to_server: Queue::new(now),
         to_client: Queue::new(now),
         timer: Box::pin(tokio::time::sleep_until(now)),
@@ -36,7 +37,10 @@ where
 struct Pump {
     faults: Faults,
     listener: u64,
+    /// The generation of the faults when the connection was opened, or of the cut that made it carry
+    /// nothing any more.
     opened: u64,
+    blackholed: bool,
     to_server: Queue,
     to_client: Queue,
     timer: Pin<Box<Sleep>>,
@@ -66,8 +70,13 @@ impl Pump {
     {
         self.faults.listen(self.listener, context);
         loop {
-            if let Some(how) = self.faults.cut_since(self.opened) {
-                return Poll::Ready(Some(how));
+            match self.faults.cut_since(self.opened) {
+                Some((generation, Cut::Blackhole)) => self.lose_everything(generation),
+                Some((_, how)) => return Poll::Ready(Some(how)),
+                None => {}
+            }
+            if self.blackholed {
+                return Poll::Pending;
             }
             let turns = [
                 turn(&mut self.to_server, client, server, &self.faults, Lane::ToServer, context),
@@ -77,6 +86,10 @@ impl Pump {
             let mut wake_at = None;
             for turn in turns {
                 match turn {
+                    Turn::End(Cut::Blackhole) => {
+                        self.lose_everything(self.opened);
+                        return Poll::Pending;
+                    }
                     Turn::End(how) => return Poll::Ready(Some(how)),
                     Turn::Moved => moved = true,
                     Turn::Still(at) => wake_at = [wake_at, at].into_iter().flatten().min(),
@@ -94,6 +107,12 @@ impl Pump {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Nothing is read or passed on any more; a later cut still ends the connection.
+    fn lose_everything(&mut self, generation: u64) {
+        self.opened = generation;
+        self.blackholed = true;
     }
 }
 

@@ -1,0 +1,164 @@
+//! What a backend does so that faults can be injected into it.
+
+use crate::fault::{Fault, Way};
+use crate::probability::Probability;
+use std::fmt;
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+use thiserror::Error;
+
+/// The fault cannot be modelled by this backend.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{fault} is not supported: {reason}")]
+pub struct Unsupported {
+    /// The fault.
+    pub fault: Fault,
+    /// Why, as a clause that can follow a colon.
+    pub reason: &'static str,
+}
+
+/// A fault could not be injected.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FaultError {
+    /// The backend cannot model the fault.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    /// The backend has no host of that name.
+    #[error("there is no host named {0:?}")]
+    UnknownHost(String),
+    /// The two hosts have no link.
+    #[error("there is no link from {from:?} to {to:?}")]
+    NoLink {
+        /// The sending host.
+        from: String,
+        /// The receiving host.
+        to: String,
+    },
+    /// The host has to be up for this fault.
+    #[error("the host {0:?} is down")]
+    Down(String),
+    /// The host has to be down to be started.
+    #[error("the host {0:?} is up already")]
+    AlreadyUp(String),
+    /// The backend failed, for example to start a process.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The faults in force on one direction of a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkState {
+    /// Nothing passes.
+    pub partitioned: bool,
+    /// Replaces the latency that the link has without faults.
+    pub latency: Option<RangeInclusive<Duration>>,
+    /// On top of the latency.
+    pub added_latency: Duration,
+    /// Replaces the loss that the link has without faults.
+    pub loss: Option<Probability>,
+    /// Replaces the bandwidth that the link has without faults.
+    pub bytes_per_second: Option<u64>,
+}
+
+impl fmt::Display for LinkState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == LinkState::default() {
+            return f.write_str("no faults");
+        }
+        let partitioned = self.partitioned.then(|| "partitioned".to_owned());
+        let latency = self.latency.as_ref().map(|latency| format!("latency {latency:?}"));
+        let added = (!self.added_latency.is_zero()).then(|| format!("latency +{:?}", self.added_latency));
+        let loss = self.loss.map(|loss| format!("loss {loss}"));
+        let bandwidth = self.bytes_per_second.map(|bytes| format!("bandwidth {bytes} B/s"));
+        let faults: Vec<String> =
+            [partitioned, latency, added, loss, bandwidth].into_iter().flatten().collect();
+        f.write_str(&faults.join(", "))
+    }
+}
+
+/// A backend into which faults can be injected.
+///
+/// The methods set a state or do one thing; when a fault begins and ends, and how several combine, is
+/// the [`Injector`](crate::Injector)'s. All take effect when they are called (the asynchronous ones:
+/// when they return).
+pub trait Inject {
+    /// One direction between two hosts.
+    type Link: Clone + Ord;
+
+    /// Whether the backend can model the fault. Nothing else of this trait is called for a fault that
+    /// is refused here.
+    ///
+    /// # Errors
+    /// [`Unsupported`], with the reason.
+    fn supports(&self, fault: &Fault) -> Result<(), Unsupported>;
+
+    /// The directions of links that are meant.
+    ///
+    /// # Errors
+    /// [`FaultError::UnknownHost`]; [`FaultError::NoLink`].
+    fn links(&self, on: &Way) -> Result<Vec<Self::Link>, FaultError>;
+
+    /// Puts faults in force on one direction of a link, in place of those that were.
+    fn set(&self, link: &Self::Link, state: &LinkState);
+
+    /// Resets the connections that are open on these links.
+    ///
+    /// # Errors
+    /// As [`links`](Inject::links).
+    fn reset(&self, on: &Way) -> Result<(), FaultError>;
+
+    /// Makes the connections that are open on these links carry nothing any more.
+    ///
+    /// # Errors
+    /// As [`links`](Inject::links).
+    fn half_open(&self, on: &Way) -> Result<(), FaultError>;
+
+    /// The host's process stops reading, until [`resume_reading`](Inject::resume_reading) or until it
+    /// ends.
+    ///
+    /// # Errors
+    /// [`FaultError::UnknownHost`]; [`FaultError::Down`].
+    fn stall_reading(&self, host: &str) -> Result<(), FaultError>;
+
+    /// The host's process reads again.
+    ///
+    /// # Errors
+    /// [`FaultError::UnknownHost`]; [`FaultError::Down`].
+    fn resume_reading(&self, host: &str) -> Result<(), FaultError>;
+
+    /// The host's disk is full.
+    ///
+    /// # Errors
+    /// [`FaultError::UnknownHost`].
+    fn fill_disk(&self, host: &str) -> Result<(), FaultError>;
+
+    /// The host's disk has space again.
+    ///
+    /// # Errors
+    /// [`FaultError::UnknownHost`].
+    fn free_disk(&self, host: &str) -> Result<(), FaultError>;
+
+    /// The power of the host fails; see [`Fault::Crash`].
+    ///
+    /// # Errors
+    /// [`FaultError::UnknownHost`]; [`FaultError::Down`]; [`FaultError::Failed`].
+    fn crash(&self, host: &str) -> impl Future<Output = Result<(), FaultError>>;
+
+    /// Has the power of the host fail at a write; see [`Fault::DiskLoss`]. This is decided when the
+    /// method is called; the future returns when the power has failed.
+    ///
+    /// # Errors
+    /// [`FaultError::UnknownHost`]; [`FaultError::Down`].
+    fn crash_at_write(
+        &self,
+        host: &str,
+        within: Duration,
+    ) -> Result<impl Future<Output = Result<(), FaultError>> + 'static, FaultError>;
+
+    /// Starts a host that is down.
+    ///
+    /// # Errors
+    /// [`FaultError::UnknownHost`]; [`FaultError::AlreadyUp`]; [`FaultError::Failed`].
+    fn start(&self, host: &str) -> impl Future<Output = Result<(), FaultError>>;
+}
