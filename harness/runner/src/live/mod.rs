@@ -1,10 +1,11 @@
 //! Live targets: the same scenarios judge a real broker over TCP, TLS or WebSocket.
 //!
-//! What the director asks of the simulated world, a [`site::Site`] gives it here: connections through a relay with faults, real time, and the
+//! What the executor asks of the simulated world, a [`backend::LiveBackend`] gives it here: connections through a relay with faults, real time, and the
 //! power of a server that was started here. What is particular to real brokers stands in this folder: first contact and capabilities
 //! ([`probes`]), names on the wire that keep runs apart ([`names`]), times that people can wait for ([`schedule`]), where a case is played
 //! ([`placing`]), one case ([`playing`]), and what is done before a failure counts ([`session`]). It is apart from `run`, because it talks to the real machine.
 
+pub(crate) mod backend;
 pub(crate) mod cleaning;
 pub(crate) mod launcher;
 pub(crate) mod names;
@@ -14,7 +15,6 @@ pub(crate) mod probes;
 pub mod profile;
 pub(crate) mod schedule;
 pub(crate) mod session;
-pub(crate) mod site;
 pub(crate) mod tokens;
 pub(crate) mod unhurried;
 pub(crate) mod wire;

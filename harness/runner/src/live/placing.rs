@@ -7,7 +7,7 @@ use super::probes::Found;
 use super::profile::Profile;
 use super::schedule::{self, Limits, Scheduled};
 use crate::run::cast::SERVER;
-use crate::run::server::STORE;
+use crate::simulated::STORE;
 use mqttspec_judge::Case;
 use mqttspec_notation::{
     Action, Atom, Cell, Content, Direction, DiskFault, Fault, FaultKind, Field, HostName, Hosts,

@@ -8,17 +8,17 @@ use mqttspec_codec::Version;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
+use super::backend::Surroundings;
 use super::cleaning;
 use super::launcher::{Instance, LaunchError};
 use super::names::{Credentials, Names};
 use super::placing::{Place, Placed, says_keep_alive};
 use super::probes::{Found, KEEP_ALIVE_0, Prober};
 use super::profile::Profile;
-use super::site::Surroundings;
 use super::tokens::base36;
 use super::wire::Reach;
+use crate::backend::Timeouts;
 use crate::run;
-use crate::run::ground::Pace;
 use crate::suite::KeepTrace;
 use mqttspec_judge::Case;
 use mqttspec_judge::results::RunResult;
@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) profile: Profile,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) found: Found,
-    pub(crate) pace: Pace,
+    pub(crate) pace: Timeouts,
     pub(crate) reach: Reach,
     pub(crate) prober: Prober,
     /// Whose traces are kept.
@@ -124,7 +124,7 @@ impl Shared {
 }
 
 /// Plays a case in its place, under each of its seeds.
-pub(crate) async fn play(shared: Rc<Shared>, index: usize, placed: Placed, mut pace: Pace) -> Played {
+pub(crate) async fn play(shared: Rc<Shared>, index: usize, placed: Placed, mut pace: Timeouts) -> Played {
     if !placed.by_the_clock {
         // Clocks of servers are coarse. What follows at once from what came before is not late because of them.
         pace.late = pace.late.min(pace.patience);
@@ -158,7 +158,7 @@ pub(crate) async fn play_on_shared(
     shared: &Shared,
     placed: &Placed,
     seed: u64,
-    pace: Pace,
+    pace: Timeouts,
     unnamed: bool,
     strayed: &mut bool,
 ) -> (RunResult, bool) {
@@ -173,7 +173,7 @@ pub(crate) async fn play_on_shared(
     let surroundings = Surroundings {
         reach: shared.reach.clone(),
         names: names.clone(),
-        pace,
+        timeouts: pace,
         power,
         limit: limit(placed.waits, pace),
     };
@@ -190,7 +190,7 @@ pub(crate) async fn play_on_own(
     placed: &Placed,
     options: &[(String, String)],
     seed: u64,
-    pace: Pace,
+    pace: Timeouts,
 ) -> (RunResult, bool) {
     let profile = &shared.profile;
     let start = if options.is_empty() { &profile.start } else { &profile.start_with_options };
@@ -207,8 +207,13 @@ pub(crate) async fn play_on_own(
     let names = Names::new(None, &shared.token, credentials).with_keep_alive(shared.keep_alive(placed));
     let names = Rc::new(names);
     let reach = Reach { port: instance.port(), ..shared.reach.clone() };
-    let surroundings =
-        Surroundings { reach, names, pace, power: Some(instance.clone()), limit: limit(placed.waits, pace) };
+    let surroundings = Surroundings {
+        reach,
+        names,
+        timeouts: pace,
+        power: Some(instance.clone()),
+        limit: limit(placed.waits, pace),
+    };
     let (mut run, by_time) = in_a_set_of_its_own(shared, &placed.case, seed, surroundings).await;
     // A crash that the scenario asks for leaves no such trace.
     if let Some(how) = instance.ended() {
@@ -254,16 +259,16 @@ pub(crate) fn name(profile: &Profile, reach: &Reach, starts: bool) -> String {
 }
 
 /// How long a run may take before it counts as one that never ends.
-pub(crate) fn limit(waits: Duration, pace: Pace) -> Duration {
+pub(crate) fn limit(waits: Duration, pace: Timeouts) -> Duration {
     waits * 2 + pace.patience * 10 + Duration::from_secs(20)
 }
 
 /// Deadlines scale with the round trip that was measured.
-pub(crate) fn pace(profile: &Profile, found: &Found) -> Pace {
+pub(crate) fn pace(profile: &Profile, found: &Found) -> Timeouts {
     let round_trip = found.round_trip;
     let tolerance = profile.tolerance;
     let milliseconds = Duration::from_millis;
-    Pace {
+    Timeouts {
         patience: milliseconds(tolerance.patience_ms) + round_trip * 20,
         early: milliseconds(tolerance.early_ms) + round_trip,
         late: milliseconds(tolerance.late_ms) + round_trip * 5,

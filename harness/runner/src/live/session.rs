@@ -20,7 +20,7 @@ use super::tokens::token;
 use super::unhurried::Unhurried;
 use super::wire::Reach;
 use super::{LiveError, LiveOptions, Progress, Took};
-use crate::run::ground::Pace;
+use crate::backend::Timeouts;
 use crate::suite::{Plan, summary};
 use mqttspec_codec::Role;
 use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target, TargetKind};
@@ -300,7 +300,7 @@ impl<'s> Session<'s> {
             format!("{}calm", shared.token),
             shared.found.round_trip,
         );
-        let first = Pace { patience: shared.pace.patience / 2, ..shared.pace };
+        let first = Timeouts { patience: shared.pace.patience / 2, ..shared.pace };
         let (mut own, mut beside): (Vec<usize>, Vec<usize>) =
             cases.into_iter().partition(|index| matches!(self.placed[*index].place, Place::Own(_)));
         // Taken from the end.

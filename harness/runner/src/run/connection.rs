@@ -156,11 +156,6 @@ impl Connection {
     }
 }
 
-/// What is expected on a new connection of a client that speaks `version`.
-pub(crate) fn from_server(version: Version) -> Inflow {
-    Inflow::from_server(version)
-}
-
 pub(crate) fn ending(ending: &framed::Ending) -> Ending {
     match ending {
         framed::Ending::Closed { .. } => Ending::ByPeer,

@@ -11,11 +11,11 @@ use super::applications::Applications;
 use super::cast::{Cast, Part};
 use super::connection::Connection;
 use super::found::{Found, Stop};
-use super::ground::{Ground, Pace};
 use super::identifiers::Identifiers;
 use super::lines::Lines;
 use super::stage::Stage;
 use super::{Case, expect::Window};
+use crate::backend::{Backend, Timeouts};
 use mqttspec_judge::history::{Lane, What};
 use mqttspec_judge::results::BranchTaken;
 use mqttspec_judge::verdict::FoundBy;
@@ -39,8 +39,8 @@ pub(crate) struct Director<'a> {
     pub(crate) lines: Lines,
     pub(crate) cast: &'a Cast,
     pub(crate) version: Version,
-    pub(crate) ground: Ground,
-    pub(crate) pace: Pace,
+    pub(crate) backend: Rc<dyn Backend>,
+    pub(crate) pace: Timeouts,
     pub(crate) stage: Rc<Stage>,
     pub(crate) applications: &'a Applications,
     pub(crate) bindings: Bindings,
@@ -66,7 +66,7 @@ impl Director<'_> {
     pub(crate) async fn perform(&mut self) -> Flow {
         let scenario = self.case.scenario.clone();
         self.steps(&scenario.steps).await?;
-        self.ground.sleep(self.pace.settling).await;
+        self.backend.sleep(self.pace.settling).await;
         self.nothing_left_over()?;
         self.no_message_left_over()
     }
@@ -192,7 +192,7 @@ impl Director<'_> {
 
     /// The window in which what is expected must come.
     pub(crate) fn window(&self, timing: Timing) -> Window {
-        let Pace { patience, early, late, .. } = self.pace;
+        let Timeouts { patience, early, late, .. } = self.pace;
         let (from, until) = match timing {
             Timing::Usual => (None, self.done_at + patience),
             Timing::Within(time) => (None, self.done_at + time.on(false) + late),
@@ -234,7 +234,7 @@ impl Director<'_> {
     }
 
     pub(crate) async fn until(&mut self, time: Duration) {
-        self.ground.sleep_until(time).await;
+        self.backend.sleep_until(time).await;
         self.done_now();
     }
 
@@ -246,7 +246,7 @@ impl Director<'_> {
     pub(crate) fn draw(&mut self, least: Duration, most: Duration) -> Duration {
         self.draws += 1;
         // Whole microseconds read well, and the clock has no finer steps that matter.
-        let drawn = self.ground.draw(self.draws, least, most);
+        let drawn = self.backend.seed().nth(self.draws).draw().duration(least, most);
         Duration::from_micros(u64::try_from(drawn.as_micros()).unwrap_or(u64::MAX))
     }
 

@@ -119,7 +119,7 @@ impl Director<'_> {
         let deadline = until + Duration::from_millis(1);
         tokio::select! {
             () = self.stage.changed() => {}
-            () = self.ground.sleep_until(deadline) => {}
+            () = self.backend.sleep_until(deadline) => {}
         }
     }
 

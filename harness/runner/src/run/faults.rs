@@ -3,13 +3,13 @@
 use core::time::Duration;
 
 use mqttspec_codec::Role;
-use mqttspec_world::{Probability, Profile, WorldError};
+use mqttspec_world::{Probability, Profile};
 
 use super::cast::{Part, SERVER};
 use super::director::{Director, Flow};
 use super::found::Stop;
-use super::ground::{Ground, Links, Way};
 use super::stage::Stage;
+use crate::backend::{Backend, BackendError, Links, Way};
 use mqttspec_judge::history::{Ending, Lane, What};
 use mqttspec_notation::{DiskFault, Fault, FaultKind, Hosts};
 
@@ -41,10 +41,10 @@ impl Director<'_> {
     /// Begins or ends a fault on one host, or on all.
     async fn change(&mut self, fault: &Fault, host: Option<&str>) -> Flow {
         self.troubled(host);
-        let links = || links(&self.ground, host, fault.towards.as_deref());
+        let links = || links(&*self.backend, host, fault.towards.as_deref());
         match &fault.kind {
             FaultKind::Partition => links()?.partition(),
-            FaultKind::Heal => heal(&links()?),
+            FaultKind::Heal => heal(&*links()?),
             FaultKind::Latency(range) => {
                 let (least, most) = range.on(false);
                 links()?.latency(least..=most);
@@ -61,29 +61,29 @@ impl Director<'_> {
             FaultKind::Close => self.close_all(host)?,
             FaultKind::Stall => {
                 for host in self.concerned(host) {
-                    self.ground.stall(&host)?;
+                    self.backend.stall(&host)?;
                 }
             }
             FaultKind::Resume => {
                 for host in self.concerned(host) {
-                    self.ground.resume(&host)?;
+                    self.backend.resume(&host)?;
                 }
             }
             FaultKind::Crash => {
                 for host in self.concerned(host) {
-                    self.ground.crash(&host).await?;
+                    self.backend.crash(&host).await?;
                 }
                 self.lost_in_crash(host);
             }
             FaultKind::Start => {
                 for host in self.concerned(host) {
-                    self.ground.start(&host).await?;
+                    self.backend.start(&host).await?;
                 }
             }
             // What was not synced is lost in any crash, and the world was told at its start whether writes are torn.
             FaultKind::Disk(faults) => {
                 let full = faults.contains(&DiskFault::Full).then_some(0);
-                self.ground.disk_capacity(host.unwrap_or(SERVER), full)?;
+                self.backend.disk_capacity(host.unwrap_or(SERVER), full)?;
             }
             FaultKind::Profile(_) => {}
         }
@@ -145,16 +145,16 @@ impl Director<'_> {
 
     /// Ends a fault by itself after some time, while the scenario goes on.
     fn end_later(&self, fault: &Fault, text: &str, lasting: Duration) {
-        let (ground, stage, fault, text) =
-            (self.ground.clone(), self.stage.clone(), fault.clone(), text.to_owned());
+        let (backend, stage, fault, text) =
+            (self.backend.clone(), self.stage.clone(), fault.clone(), text.to_owned());
         let hosts: Vec<Option<String>> = match &fault.hosts {
             Hosts::All => vec![None],
             Hosts::Named(_) => self.cast.hosts(&fault.hosts).into_iter().map(Some).collect(),
         };
         tokio::task::spawn_local(async move {
-            ground.sleep(lasting).await;
+            backend.sleep(lasting).await;
             for host in &hosts {
-                end(&ground, &fault, host.as_deref()).await;
+                end(&*backend, &fault, host.as_deref()).await;
             }
             stage.record_world(0, What::FaultEnded(format!("# {text}: over")));
         });
@@ -162,21 +162,21 @@ impl Director<'_> {
 
     /// A named course of faults; all but what the name says goes on meanwhile.
     async fn profile(&mut self, name: &str, hosts: Vec<String>) -> Flow {
-        let (ground, stage) = (self.ground.clone(), self.stage.clone());
+        let (backend, stage) = (self.backend.clone(), self.stage.clone());
         let unknown = || Stop::broken(format!("this harness has no profile {name} yet"));
         let profile = Profile::named(name).ok_or_else(unknown)?;
         hosts.iter().for_each(|host| self.troubled(Some(host)));
         match profile {
             Profile::Reset => {
                 for host in &hosts {
-                    ground.links(Way::Between(host, SERVER))?.reset();
+                    backend.links(Way::Between(host, SERVER))?.reset();
                     self.provoked(Some(host));
                 }
                 return Ok(());
             }
             Profile::HalfOpen => {
                 for host in &hosts {
-                    ground.links(Way::Between(host, SERVER))?.blackhole();
+                    backend.links(Way::Between(host, SERVER))?.blackhole();
                     self.provoked(Some(host));
                 }
                 return Ok(());
@@ -188,7 +188,7 @@ impl Director<'_> {
             _ => {
                 let course = course(profile).ok_or_else(unknown)?;
                 tokio::task::spawn_local(
-                    async move { follow(&ground, &stage, profile, &course, &hosts).await },
+                    async move { follow(&*backend, &stage, profile, &course, &hosts).await },
                 );
             }
         }
@@ -198,15 +198,15 @@ impl Director<'_> {
 
     async fn crash_for(&mut self, hosts: Vec<String>, down: Duration) -> Flow {
         for host in &hosts {
-            self.ground.crash(host).await?;
+            self.backend.crash(host).await?;
             self.lost_in_crash(Some(host));
             self.stage.record_world(self.stage.line(), What::Crashed(format!("crash {host}")));
         }
-        let (ground, stage) = (self.ground.clone(), self.stage.clone());
+        let (backend, stage) = (self.backend.clone(), self.stage.clone());
         tokio::task::spawn_local(async move {
-            ground.sleep(down / ground.pace().shorter).await;
+            backend.sleep(down / backend.timeouts().shorter).await;
             for host in &hosts {
-                if ground.start(host).await.is_ok() {
+                if backend.start(host).await.is_ok() {
                     stage.record_world(0, What::Started(format!("start {host}")));
                 }
             }
@@ -242,17 +242,23 @@ fn course(profile: Profile) -> Option<Vec<Stretch>> {
     })
 }
 
-async fn follow(ground: &Ground, stage: &Stage, profile: Profile, course: &[Stretch], hosts: &[String]) {
-    let shorter = ground.pace().shorter;
+async fn follow(
+    backend: &dyn Backend,
+    stage: &Stage,
+    profile: Profile,
+    course: &[Stretch],
+    hosts: &[String],
+) {
+    let shorter = backend.timeouts().shorter;
     for stretch in course {
-        let around = || hosts.iter().filter_map(|host| ground.links(Way::Around(host)).ok());
+        let around = || hosts.iter().filter_map(|host| backend.links(Way::Around(host)).ok());
         let lasting = match *stretch {
             Stretch::Cut(lasting) => {
                 around().for_each(|links| links.partition());
                 lasting
             }
             Stretch::OneWay(lasting) => {
-                let towards = hosts.iter().filter_map(|host| ground.links(Way::To(host)).ok());
+                let towards = hosts.iter().filter_map(|host| backend.links(Way::To(host)).ok());
                 towards.for_each(|links| links.partition());
                 lasting
             }
@@ -265,17 +271,17 @@ async fn follow(ground: &Ground, stage: &Stage, profile: Profile, course: &[Stre
                 lasting
             }
             Stretch::Stalled(lasting) => {
-                hosts.iter().for_each(|host| drop(ground.stall(host)));
+                hosts.iter().for_each(|host| drop(backend.stall(host)));
                 lasting
             }
             Stretch::Sound(lasting) => lasting,
         };
-        ground.sleep(lasting / shorter).await;
+        backend.sleep(lasting / shorter).await;
         match stretch {
             Stretch::Cut(_) | Stretch::OneWay(_) => around().for_each(|links| links.join()),
             Stretch::Slow(..) => around().for_each(|links| links.usual_latency_and(Duration::ZERO)),
             Stretch::Lossy(..) => around().for_each(|links| links.loss(Probability::NEVER)),
-            Stretch::Stalled(_) => hosts.iter().for_each(|host| drop(ground.resume(host))),
+            Stretch::Stalled(_) => hosts.iter().for_each(|host| drop(backend.resume(host))),
             Stretch::Sound(_) => {}
         }
     }
@@ -284,8 +290,12 @@ async fn follow(ground: &Ground, stage: &Stage, profile: Profile, course: &[Stre
 }
 
 /// The links that a fault is on: all of a host, or one direction.
-fn links(ground: &Ground, host: Option<&str>, towards: Option<&str>) -> Result<Links, WorldError> {
-    ground.links(match (host, towards) {
+fn links(
+    backend: &dyn Backend,
+    host: Option<&str>,
+    towards: Option<&str>,
+) -> Result<Box<dyn Links>, BackendError> {
+    backend.links(match (host, towards) {
         (None, None) => Way::Everywhere,
         (None, Some(to)) => Way::To(to),
         (Some(host), None) => Way::Around(host),
@@ -293,15 +303,15 @@ fn links(ground: &Ground, host: Option<&str>, towards: Option<&str>) -> Result<L
     })
 }
 
-fn heal(links: &Links) {
+fn heal(links: &dyn Links) {
     links.join();
     links.usual_latency_and(Duration::ZERO);
     links.loss(Probability::NEVER);
     links.bandwidth(None);
 }
 
-async fn end(ground: &Ground, fault: &Fault, host: Option<&str>) {
-    if let Ok(links) = links(ground, host, fault.towards.as_deref()) {
+async fn end(backend: &dyn Backend, fault: &Fault, host: Option<&str>) {
+    if let Ok(links) = links(backend, host, fault.towards.as_deref()) {
         match &fault.kind {
             FaultKind::Partition => links.join(),
             FaultKind::Latency(_) => links.usual_latency_and(Duration::ZERO),
@@ -311,8 +321,8 @@ async fn end(ground: &Ground, fault: &Fault, host: Option<&str>) {
         }
     }
     match (&fault.kind, host) {
-        (FaultKind::Stall, Some(host)) => drop(ground.resume(host)),
-        (FaultKind::Crash, Some(host)) => drop(ground.start(host).await),
+        (FaultKind::Stall, Some(host)) => drop(backend.resume(host)),
+        (FaultKind::Crash, Some(host)) => drop(backend.start(host).await),
         _ => {}
     }
 }

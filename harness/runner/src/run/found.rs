@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::Case;
+use crate::backend::BackendError;
 use mqttspec_judge::delivery_checks::Broken;
 use mqttspec_judge::history::{History, nanoseconds};
 use mqttspec_judge::monitors::Violation;
@@ -48,6 +49,12 @@ pub(crate) struct Found {
     /// Whether it may be due to somebody's lack of time: nothing came, or what came was out of its time. What came with the wrong
     /// content does not depend on time.
     pub(crate) timed: bool,
+}
+
+impl From<BackendError> for Stop {
+    fn from(error: BackendError) -> Self {
+        Stop::broken(error.to_string())
+    }
 }
 
 impl From<Found> for Stop {

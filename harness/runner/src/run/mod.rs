@@ -6,52 +6,50 @@
 pub(crate) mod applications;
 mod blocks;
 pub(crate) mod cast;
-mod connection;
+pub(crate) mod connection;
 mod director;
 mod expect;
 mod faults;
-mod found;
-pub(crate) mod ground;
+pub(crate) mod found;
 mod identifiers;
 mod lines;
 mod send;
 mod sequence;
-pub(crate) mod server;
-mod stage;
+pub(crate) mod stage;
 mod wishes;
 
 use core::time::Duration;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use mqttspec_world::{Keep, Seed, World};
+use mqttspec_world::Seed;
 
 use self::applications::{Application, Applications};
 use self::cast::{Cast, Part};
+use self::connection::Connection;
 use self::director::{Director, Findings};
 use self::found::{Found, Stop};
-use self::ground::{Ground, LATENCY, Pace};
 use self::identifiers::Identifiers;
 use self::lines::Lines;
 use self::stage::Stage;
-use crate::live::site::{Site, Surroundings};
-use mqttspec_codec::Role;
+use crate::backend::{Accepted, Backend, BackendError};
+use crate::live::backend::{LiveBackend, Surroundings};
+use crate::simulated::{DURABLE, STORE, perform};
+use mqttspec_codec::{Role, Version};
 use mqttspec_judge::deliveries::Deliveries;
-use mqttspec_judge::history::{History, Lane};
+use mqttspec_judge::history::{Ending, History, Lane};
 use mqttspec_judge::resilience::Endured;
 use mqttspec_judge::results::{RunResult, Trace};
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_judge::{Case, delivery_checks as properties, monitors, transcript};
 use mqttspec_mutants::Defect;
+use mqttspec_net::framed::Inflow;
 use mqttspec_notation::fields::Bindings;
 use mqttspec_spec::Level;
 
-/// How long a run may take in simulated time before it counts as one that never ends.
-const LONGEST: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
-
 /// The seed of a run: different for each case, so that neither order nor selection of cases changes a run.
-fn world_seed(case: &Case, seed: u64) -> u64 {
-    Seed::new(seed).child(&case.name()).to_u64()
+pub(crate) fn world_seed(case: &Case, seed: u64) -> Seed {
+    Seed::new(seed).child(&case.name())
 }
 
 /// What is wanted of a run besides its verdict.
@@ -88,10 +86,11 @@ pub(crate) async fn run_live(
 
 fn judged(case: &Case, seed: u64, performed: Performed, with_trace: bool) -> (RunResult, bool) {
     let version = case.version;
-    let mut found = performed.findings.found;
-    let (verdict, reason) = match performed.end {
+    let Executed { findings, end } = performed.executed;
+    let mut found = findings.found;
+    let (verdict, reason) = match end {
         Ok(()) => {
-            found.extend(judge_properties(&performed.findings.properties, &performed.history));
+            found.extend(judge_properties(&findings.properties, &performed.history));
             (None, String::new())
         }
         Err(Stop::Found(stopped)) => {
@@ -119,9 +118,9 @@ fn judged(case: &Case, seed: u64, performed: Performed, with_trace: bool) -> (Ru
         level,
         reason,
         failures,
-        drawn: performed.findings.drawn,
-        branches: performed.findings.branches,
-        marks: performed.findings.marks,
+        drawn: findings.drawn,
+        branches: findings.branches,
+        marks: findings.marks,
         endured,
         trace,
         history_hash: performed.hash,
@@ -131,11 +130,10 @@ fn judged(case: &Case, seed: u64, performed: Performed, with_trace: bool) -> (Ru
 }
 
 /// What is left when a run is over.
-struct Performed {
-    history: History,
-    findings: Findings,
-    end: Result<(), Stop>,
-    hash: String,
+pub(crate) struct Performed {
+    pub(crate) history: History,
+    pub(crate) executed: Executed,
+    pub(crate) hash: String,
 }
 
 fn judge_properties(properties: &[(u32, mqttspec_notation::Property)], history: &History) -> Vec<Found> {
@@ -152,129 +150,53 @@ fn judge_properties(properties: &[(u32, mqttspec_notation::Property)], history: 
         .collect()
 }
 
-fn perform(case: &Case, seed: u64, defect: Option<&'static Defect>) -> Performed {
-    let cast = Cast::of(&case.scenario, case.tests);
-    let version = case.version;
-    let broken = |reason: String| Performed {
-        history: History::new(cast.lanes()),
-        findings: Findings::default(),
-        end: Err(Stop::Broken(reason)),
-        hash: String::new(),
-    };
-    let options = match server::options(case) {
-        Ok(options) => options,
-        Err(reason) => return broken(reason),
-    };
-    let begun = Rc::new(RefCell::new(None::<World>));
-    let clock = begun.clone();
-    let stage =
-        Rc::new(Stage::new(cast.lanes(), move || clock.borrow().as_ref().map_or(Duration::ZERO, World::now)));
-    let applications = match applications(case, &cast, &stage, defect) {
-        Ok(applications) => applications,
-        Err(reason) => return broken(reason),
-    };
-
-    let longest_latency = if case.scenario.seeds > 1 { LATENCY * 10 } else { LATENCY };
-    let mut builder = World::builder(world_seed(case, seed))
-        .latency(LATENCY..=longest_latency)
-        .keep(Keep::Last(0))
-        .time_limit(LONGEST);
-    builder = server::host(builder, case, &cast, &stage, options, defect);
-    for client in &cast.clients {
-        builder = match applications.get(&client.name) {
-            Some(application) => {
-                let (application, connects) = (application.clone(), !client.connects_when_told);
-                builder.host(&client.name, move |context| application.clone().run(context, connects))
-            }
-            None => builder.host(&client.name, |_| std::future::pending::<()>()),
-        };
-    }
-
-    let findings = Rc::new(RefCell::new(Findings::default()));
-    let kept = findings.clone();
-    let outcome = builder.run(|world: World| {
-        *begun.borrow_mut() = Some(world.clone());
-        let (stage, cast, applications) = (stage.clone(), &cast, &applications);
-        async move {
-            let lanes = cast.clients.len();
-            let connections: cast::Connections = Rc::new(RefCell::new(vec![None; lanes]));
-            if cast.plays_server {
-                server::play(&world, &stage, &connections, version).await?;
-            }
-            let mut bindings = Bindings::default();
-            bind_row(case, &mut bindings);
-            let mut director = Director {
-                case,
-                lines: Lines::of(&case.source),
-                cast,
-                version,
-                ground: Ground::World(world),
-                pace: Pace::SIMULATED,
-                stage,
-                applications,
-                bindings,
-                connections,
-                identifiers: vec![Identifiers::default(); lanes],
-                done_at: Duration::ZERO,
-                draws: 0,
-                sent_at: None,
-                longest_latency,
-                findings: Findings::default(),
-            };
-            let end = director.perform().await;
-            *kept.borrow_mut() = std::mem::take(&mut director.findings);
-            end
-        }
-    });
-    let (end, trace) = match outcome {
-        Ok(outcome) => (outcome.output, outcome.trace),
-        Err(failure) => (Err(Stop::Broken(failure.error.to_string())), *failure.trace),
-    };
-    let findings = std::mem::take(&mut *findings.borrow_mut());
-    Performed { history: stage.take_history(), findings, end, hash: format!("{:032x}", trace.hash) }
+/// What a run is made of, whatever it executes on.
+#[derive(Clone, Copy)]
+pub(crate) struct Setup<'r> {
+    pub(crate) case: &'r Case,
+    pub(crate) cast: &'r Cast,
+    pub(crate) stage: &'r Rc<Stage>,
+    pub(crate) applications: &'r Applications,
 }
 
-async fn perform_live(case: &Case, seed: u64, surroundings: Surroundings) -> Performed {
-    let cast = Cast::of(&case.scenario, case.tests);
-    let version = case.version;
-    let began = tokio::time::Instant::now();
-    let stage = Rc::new(Stage::new(cast.lanes(), move || began.elapsed()));
-    let applications = match applications(case, &cast, &stage, None) {
-        Ok(applications) => applications,
-        Err(reason) => {
-            let end = Err(Stop::Broken(reason));
-            return Performed {
-                history: stage.take_history(),
-                findings: Findings::default(),
-                end,
-                hash: String::new(),
-            };
-        }
-    };
-    let hosts = cast.clients.iter().map(|client| client.name.clone());
-    let limit = surroundings.limit;
-    let site = Rc::new(Site::new(surroundings, began, Seed::new(world_seed(case, seed)), version, hosts));
-    for client in &cast.clients {
-        if let Some(application) = applications.get(&client.name) {
-            site.clients().run(&client.name, application.clone(), !client.connects_when_told, &site);
-        }
+/// What the executor found, and how it ended.
+pub(crate) struct Executed {
+    findings: Findings,
+    end: Result<(), Stop>,
+}
+
+impl Executed {
+    /// The run could not be executed, or not to its end.
+    pub(crate) fn broken(reason: impl Into<String>) -> Self {
+        Self { findings: Findings::default(), end: Err(Stop::broken(reason)) }
     }
-    let ground = Ground::Site(site);
-    let pace = ground.pace();
+}
+
+/// Executes the scenario of a case on a backend. The peers under test run already.
+pub(crate) async fn execute(setup: Setup<'_>, backend: Rc<dyn Backend>) -> Executed {
+    let Setup { case, cast, stage, applications } = setup;
+    let version = case.version;
+    let lanes = cast.clients.len();
+    let connections: cast::Connections = Rc::new(RefCell::new(vec![None; lanes]));
+    if cast.plays_server
+        && let Err(error) = play_server(&*backend, stage, &connections, version).await
+    {
+        return Executed::broken(error.to_string());
+    }
     let mut bindings = Bindings::default();
     bind_row(case, &mut bindings);
-    let lanes = cast.clients.len();
+    let (pace, limit) = (backend.timeouts(), backend.limit());
     let mut director = Director {
         case,
         lines: Lines::of(&case.source),
-        cast: &cast,
+        cast,
         version,
-        ground,
+        backend,
         pace,
         stage: stage.clone(),
-        applications: &applications,
+        applications,
         bindings,
-        connections: Rc::new(RefCell::new(vec![None; lanes])),
+        connections,
         identifiers: vec![Identifiers::default(); lanes],
         done_at: Duration::ZERO,
         draws: 0,
@@ -282,18 +204,65 @@ async fn perform_live(case: &Case, seed: u64, surroundings: Surroundings) -> Per
         longest_latency: pace.travel,
         findings: Findings::default(),
     };
-    let end = match tokio::time::timeout(limit, director.perform()).await {
-        Ok(end) => end,
-        Err(_) => {
+    let end = match limit {
+        None => director.perform().await,
+        Some(limit) => tokio::time::timeout(limit, director.perform()).await.unwrap_or_else(|_| {
             let (line, limit) = (stage.line(), limit.as_secs());
-            Err(Stop::Broken(format!("the run does not end: after {limit} s it is at line {line}")))
-        }
+            Err(Stop::broken(format!("the run does not end: after {limit} s it is at line {line}")))
+        }),
     };
-    let findings = std::mem::take(&mut director.findings);
-    Performed { history: stage.take_history(), findings, end, hash: String::new() }
+    Executed { findings: director.findings, end }
 }
 
-fn applications(
+/// Plays the server: accepts connections, and gives each to the lane of the host that it comes from.
+async fn play_server(
+    backend: &dyn Backend,
+    stage: &Rc<Stage>,
+    connections: &cast::Connections,
+    version: Version,
+) -> Result<(), BackendError> {
+    let incoming = backend.listen().await?;
+    let (stage, connections) = (stage.clone(), connections.clone());
+    tokio::task::spawn_local(async move {
+        while let Ok(Accepted { stream, host }) = incoming.accept().await {
+            let lane = host.and_then(|host| stage.with_history(|history| history.lane(&host)));
+            let Some(lane) = lane else { continue };
+            let index = usize::from(lane.0);
+            if let Some(before) = connections.borrow_mut()[index].take() {
+                // The client has given it up: nothing of it can matter any more.
+                before.forget(Ending::ByPeer);
+            }
+            let key = stage.open(lane, version);
+            let connection = Connection::play(stage.clone(), key, stream, Inflow::from_client());
+            connections.borrow_mut()[index] = Some(connection);
+        }
+    });
+    Ok(())
+}
+
+async fn perform_live(case: &Case, seed: u64, surroundings: Surroundings) -> Performed {
+    let cast = Cast::of(&case.scenario, case.tests);
+    let began = tokio::time::Instant::now();
+    let stage = Rc::new(Stage::new(cast.lanes(), move || began.elapsed()));
+    let executed = match applications(case, &cast, &stage, None) {
+        Err(reason) => Executed::broken(reason),
+        Ok(applications) => {
+            let hosts = cast.clients.iter().map(|client| client.name.clone());
+            let seed = world_seed(case, seed);
+            let backend = LiveBackend::new(surroundings, began, seed, case.version, hosts);
+            for client in &cast.clients {
+                if let Some(application) = applications.get(&client.name) {
+                    backend.run_client(&client.name, application.clone(), !client.connects_when_told);
+                }
+            }
+            let setup = Setup { case, cast: &cast, stage: &stage, applications: &applications };
+            execute(setup, Rc::new(backend)).await
+        }
+    };
+    Performed { history: stage.take_history(), executed, hash: String::new() }
+}
+
+pub(crate) fn applications(
     case: &Case,
     cast: &Cast,
     stage: &Rc<Stage>,
@@ -312,8 +281,8 @@ fn applications(
         }
         let mut durable = false;
         for option in client.options.iter().filter(|option| option.versions.applies_to(case.version)) {
-            if option.name == server::STORE {
-                durable = option.value == server::DURABLE;
+            if option.name == STORE {
+                durable = option.value == DURABLE;
                 continue;
             }
             options.set(&option.name, &option.value).map_err(|error| error.to_string())?;

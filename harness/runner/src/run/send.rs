@@ -3,10 +3,12 @@
 use bytes::{Bytes, BytesMut};
 use mqttspec_codec::{Encode as _, Packet, Role};
 
+use super::connection::Connection;
 use super::director::{Director, Flow};
 use super::found::{Stop, packet_text};
 use super::stage::Arrived;
 use mqttspec_judge::history::{Ending, Lane, What};
+use mqttspec_net::framed::Inflow;
 use mqttspec_notation::bytes::{BytesError, patched, raw_bytes};
 use mqttspec_notation::fields::{Defaults, build};
 use mqttspec_notation::{Content, PacketPattern, PacketType};
@@ -120,8 +122,10 @@ impl Director<'_> {
     pub(crate) async fn dial(&mut self, lane: Lane) -> Flow {
         let name = self.name(lane);
         let key = self.stage.open(lane, self.version);
-        match self.ground.dial(&name, &self.stage, key, self.version).await {
-            Ok(connection) => {
+        match self.backend.dial(&name).await {
+            Ok(stream) => {
+                let inflow = Inflow::from_server(self.version);
+                let connection = Connection::play(self.stage.clone(), key, stream, inflow);
                 self.connections.borrow_mut()[usize::from(lane.0)] = Some(connection);
                 self.done_now();
                 Ok(())

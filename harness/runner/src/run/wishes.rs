@@ -174,7 +174,7 @@ impl Director<'_> {
             }
             tokio::select! {
                 () = self.stage.changed() => {}
-                () = self.ground.sleep_until(window.until + Duration::from_millis(1)) => {}
+                () = self.backend.sleep_until(window.until + Duration::from_millis(1)) => {}
             }
         }
     }
@@ -283,11 +283,11 @@ impl Director<'_> {
                 client_topic(&load.topic, &host).and_then(|topic| TopicName::try_from(topic.as_str()).ok());
             let topic = topic.ok_or_else(|| Stop::broken("the topic of the load is no Topic Name"))?;
             let qos: Vec<QoS> = load.qos.iter().filter_map(|qos| QoS::try_from(*qos).ok()).collect();
-            let (ground, size) = (self.ground.clone(), load.size.unwrap_or(0) as usize);
+            let (backend, size) = (self.backend.clone(), load.size.unwrap_or(0) as usize);
             let end = self.stage.now() + load.lasting.on(false);
             application.loads.set(application.loads.get() + 1);
             tokio::task::spawn_local(async move {
-                let begun = ground.now();
+                let begun = backend.now();
                 for (number, qos) in (1u32..).zip(qos.into_iter().cycle()) {
                     let mut payload = format!("{host}-{number}");
                     payload.extend(std::iter::repeat_n('.', size.saturating_sub(payload.len())));
@@ -298,7 +298,7 @@ impl Director<'_> {
                     if next >= end {
                         break;
                     }
-                    ground.sleep_until(next).await;
+                    backend.sleep_until(next).await;
                 }
                 application.loads.set(application.loads.get() - 1);
             });
@@ -326,7 +326,7 @@ impl Director<'_> {
                 let Some(busy) = busy else { break };
                 return Err(self.found(format!("quiet within {longest:?}"), busy, None).into());
             }
-            self.ground.sleep(Duration::from_millis(200)).await;
+            self.backend.sleep(Duration::from_millis(200)).await;
         }
         self.done_now();
         Ok(())

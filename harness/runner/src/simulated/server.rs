@@ -1,4 +1,4 @@
-//! The host `broker`: the reference broker, or the harness in its place where a client is tested.
+//! The host `broker`: the reference broker, or no process where the executor plays the server.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -9,17 +9,15 @@ use mqttspec_broker::ConnectionId;
 use mqttspec_codec::{Packet, Role, Version};
 use mqttspec_net::Clock;
 use mqttspec_net::broker::serve;
-use mqttspec_net::framed::Inflow;
 use mqttspec_net::store::{DiskStore, NoStore};
 use mqttspec_net::tap::{Observed, Tap};
-use mqttspec_ports::{Listener as _, Net};
-use mqttspec_world::{Builder, HostContext, World};
+use mqttspec_ports::Net;
+use mqttspec_world::{Builder, HostContext};
 
-use super::Case;
-use super::cast::{Cast, Connections, PORT, SERVER};
-use super::connection::{self, Connection};
-use super::found::Stop;
-use super::stage::Stage;
+use crate::run::cast::{Cast, PORT, SERVER};
+use crate::run::connection;
+use crate::run::stage::Stage;
+use mqttspec_judge::Case;
 use mqttspec_judge::history::{ConnectionKey, Ending, What};
 use mqttspec_mutants::Defect;
 use mqttspec_mutants::LyingNet;
@@ -185,36 +183,4 @@ impl Tap for Witness {
     fn wants_bytes(&self) -> bool {
         self.watches
     }
-}
-
-/// Plays the server: accepts connections, and gives each to the lane of the host that it comes from.
-pub(crate) async fn play(
-    world: &World,
-    stage: &Rc<Stage>,
-    connections: &Connections,
-    version: Version,
-) -> Result<(), Stop> {
-    let net = world.net(SERVER)?;
-    let listener = net.listen(PORT).await.map_err(|error| Stop::broken(error.to_string()))?;
-    let (world, stage, connections) = (world.clone(), stage.clone(), connections.clone());
-    tokio::task::spawn_local(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let opened = stream.connection().and_then(|id| {
-                let (_, from, _) = world.connections().into_iter().find(|(other, ..)| *other == id)?;
-                world.hosts().get(from.index()).cloned()
-            });
-            let Some(lane) = opened.and_then(|host| stage.with_history(|history| history.lane(&host))) else {
-                continue;
-            };
-            let index = usize::from(lane.0);
-            if let Some(before) = connections.borrow_mut()[index].take() {
-                // The client has given it up: nothing of it can matter any more.
-                before.forget(Ending::ByPeer);
-            }
-            let key = stage.open(lane, version);
-            let connection = Connection::play(stage.clone(), key, stream, Inflow::from_client());
-            connections.borrow_mut()[index] = Some(connection);
-        }
-    });
-    Ok(())
 }
