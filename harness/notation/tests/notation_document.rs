@@ -108,7 +108,7 @@ fn every_construct_has_an_example() {
 
 #[test]
 fn every_profile_stands_there_with_its_measure() {
-    for profile in mqttspec_world::Profile::USUAL {
+    for profile in mqttspec_faults::Profile::USUAL {
         assert!(DOCUMENT.contains(&format!("| `{profile}` |")), "{profile}");
     }
 }

@@ -47,7 +47,7 @@ pub const NEEDS: &[NeedRule] = &[
 
 /// The named courses of faults that `profile` takes.
 pub fn profiles() -> impl Iterator<Item = &'static str> {
-    mqttspec_world::Profile::USUAL.iter().map(mqttspec_world::Profile::name)
+    mqttspec_faults::Profile::USUAL.iter().map(mqttspec_faults::Profile::name)
 }
 
 /// The candidate that is spelt most like `word`, if any is near enough to be meant.
