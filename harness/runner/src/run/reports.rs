@@ -27,6 +27,8 @@ pub(crate) struct ClientReport {
     /// The command that ended with it; `None` where it is the end of no command of the scenario.
     pub(crate) command: Option<CommandNumber>,
     pub(crate) told: Told,
+    /// The Reason Code with which the server took a message over.
+    pub(crate) reason: Option<u8>,
 }
 
 /// A command of the scenario.
@@ -72,7 +74,8 @@ impl Reports {
     /// The reports that a line may take, oldest first, with their places.
     pub(crate) fn for_line(&self, line: &Report) -> Vec<(usize, ClientReport)> {
         let belongs = self.belongs(line);
-        let fits = |(_, report): &(usize, &ClientReport)| belongs.fits(report);
+        let fits =
+            |(_, report): &(usize, &ClientReport)| is_of_kind(&report.told, line) && belongs.fits(report);
         self.waiting.iter().enumerate().filter(fits).map(|(place, report)| (place, report.clone())).collect()
     }
 
@@ -137,6 +140,19 @@ impl Belongs {
     }
 }
 
+/// Whether the line is about this kind of report.
+fn is_of_kind(told: &Told, line: &Report) -> bool {
+    match line {
+        Report::Connected(_) => matches!(told, Told::Connected { .. }),
+        Report::Disconnected(_) => matches!(told, Told::Disconnected { .. }),
+        Report::Subscribed(_) => matches!(told, Told::Subscribed { .. }),
+        Report::Unsubscribed(_) => matches!(told, Told::Unsubscribed { .. }),
+        Report::Published { .. } => matches!(told, Told::Published { refused: None, .. }),
+        Report::Received { .. } => matches!(told, Told::Message(_)),
+        Report::Failed(_) => failure(told).is_some(),
+    }
+}
+
 /// Why a command failed, if the report says so.
 fn failure(told: &Told) -> Option<&mqttspec_judge::history::Trouble> {
     match told {
@@ -159,7 +175,7 @@ mod tests {
     }
 
     fn add(reports: &mut Reports, event: usize, command: Option<CommandNumber>, told: Told) {
-        reports.add(ClientReport { event, command, told });
+        reports.add(ClientReport { event, command, told, reason: None });
     }
 
     const FAILED: Report = Report::Failed(Vec::new());
