@@ -13,6 +13,7 @@ mod faults;
 pub(crate) mod found;
 mod identifiers;
 mod lines;
+mod reports;
 mod send;
 mod sequence;
 pub(crate) mod stage;
