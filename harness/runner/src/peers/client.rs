@@ -10,14 +10,15 @@ use mqttspec_client::{self as client, Command, Event, Options};
 use mqttspec_codec::{QoS, Version};
 use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientObserved, Commander};
-use mqttspec_net::framed::Ending as NetEnding;
 use mqttspec_net::store::{DiskStore, MemoryStore, Store};
 use mqttspec_ports::Net;
 use mqttspec_world::HostContext;
 
-use super::cast::{PORT, SERVER};
-use super::stage::Stage;
-use mqttspec_judge::history::{Asked, ConnectionKey, Ending, Lane, Message, Told, Trouble, What};
+use crate::hosts::{PORT, SERVER};
+use crate::recorder::{Recorder, ending};
+use mqttspec_judge::history::{
+    Asked, ConnectionKey, Ending, Lane as HostIndex, Message, Told, Trouble, What,
+};
 use mqttspec_mutants::Defect;
 use mqttspec_mutants::LyingNet;
 
@@ -43,8 +44,8 @@ impl Applications {
 
 /// An application with its client. It outlives crashes of its host, and so does the client's store.
 pub(crate) struct Application {
-    pub(crate) lane: Lane,
-    stage: Rc<Stage>,
+    pub(crate) host: HostIndex,
+    recorder: Rc<Recorder>,
     version: Version,
     pub(crate) options: Options,
     /// Kept apart from the host, as on a disk on which every write is synced at once.
@@ -82,8 +83,8 @@ enum Wish {
 
 impl Application {
     pub(crate) fn new(
-        lane: Lane,
-        stage: Rc<Stage>,
+        host: HostIndex,
+        recorder: Rc<Recorder>,
         version: Version,
         mut options: Options,
         records_packets: bool,
@@ -94,8 +95,8 @@ impl Application {
         SERVER.clone_into(&mut options.address);
         options.port = Some(PORT);
         Rc::new(Self {
-            lane,
-            stage,
+            host,
+            recorder,
             version,
             options,
             store: MemoryStore::new(),
@@ -263,8 +264,8 @@ impl Application {
         *self.commander.borrow_mut() = None;
         self.connected.set(false);
         let last = self.keys.borrow_mut().pop_last();
-        if let Some((_, key)) = last.filter(|_| self.stage.with_lane(self.lane, |state| state.open)) {
-            self.stage.end(key, Ending::Crashed);
+        if let Some((_, key)) = last.filter(|_| self.recorder.with_host(self.host, |state| state.open)) {
+            self.recorder.end(key, Ending::Crashed);
         }
     }
 
@@ -274,7 +275,8 @@ impl Application {
     }
 
     fn record(&self, what: What) {
-        self.stage.record(ConnectionKey { lane: self.lane, number: 0 }, self.stage.line(), what);
+        let key = ConnectionKey { lane: self.host, number: 0 };
+        self.recorder.record(Some(key), self.recorder.line(), what);
     }
 
     fn observe(&self, what: &ClientObserved<'_>) {
@@ -286,7 +288,7 @@ impl Application {
         }
         match what {
             ClientObserved::Opened { connection } => {
-                let key = self.stage.open(self.lane, self.version);
+                let key = self.recorder.open(self.host, self.version);
                 self.keys.borrow_mut().insert(*connection, key);
             }
             ClientObserved::Sent { connection, packet, bytes } => {
@@ -301,13 +303,8 @@ impl Application {
                 let (error, bytes) = (**error, (*bytes).clone());
                 self.packet(*connection, What::ReceivedMalformed { error, bytes });
             }
-            ClientObserved::Lost { connection, ending } => {
-                let ending = match ending {
-                    NetEnding::Closed { .. } => Ending::ByPeer,
-                    NetEnding::TimedOut => Ending::TimedOut,
-                    NetEnding::Reset | NetEnding::Failed(_) => Ending::Reset,
-                };
-                self.ended_connection(*connection, ending);
+            ClientObserved::Lost { connection, ending: lost } => {
+                self.ended_connection(*connection, ending(lost));
             }
             ClientObserved::Closed { connection } => self.ended_connection(*connection, Ending::ByObserver),
             _ => {}
@@ -317,13 +314,13 @@ impl Application {
     fn ended_connection(&self, connection: u64, ending: Ending) {
         let key = self.keys.borrow_mut().remove(&connection);
         if let Some(key) = key {
-            self.stage.end(key, ending);
+            self.recorder.end(key, ending);
         }
     }
 
     fn packet(&self, connection: u64, what: What) {
         if let Some(key) = self.keys.borrow().get(&connection) {
-            self.stage.record(*key, 0, what);
+            self.recorder.record(Some(*key), 0, what);
         }
     }
 
@@ -386,7 +383,7 @@ impl Application {
     }
 
     fn tell(&self, told: Told) {
-        self.stage.tell(self.lane, told);
+        self.recorder.tell(self.host, told);
     }
 }
 
