@@ -2,7 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod executor;
+mod found;
+mod hosts;
+mod judging;
 pub mod live;
+mod peers;
+mod recorder;
 pub mod run;
 mod simulated;
 pub mod suite;

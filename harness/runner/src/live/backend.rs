@@ -18,11 +18,50 @@ use super::launcher::Instance;
 use super::names::Names;
 use super::wire::{HostNet, Reach};
 use crate::backend::{Backend, BackendError, Incoming, Links, Pending, Stream, Timeouts, Way};
-use crate::run::applications::Application;
-use crate::run::cast::{PORT, SERVER};
+use crate::executor::{Executed, Setup, execute, run_seed};
+use crate::hosts::{Hosts, PORT, SERVER};
+use crate::judging::{Performed, judged};
+use crate::peers::applications;
+use crate::peers::client::Application;
+use crate::recorder::Recorder;
+use mqttspec_judge::Case;
+use mqttspec_judge::results::RunResult;
+
+/// Runs a case once before a live server, and tells whether its failure may be due to a lack of time. The case's times are those
+/// of live targets already.
+pub(crate) async fn run(
+    case: &Case,
+    seed: u64,
+    surroundings: Surroundings,
+    with_trace: bool,
+) -> (RunResult, bool) {
+    judged(case, seed, perform(case, seed, surroundings).await, with_trace)
+}
+
+async fn perform(case: &Case, seed: u64, surroundings: Surroundings) -> Performed {
+    let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
+    let began = Instant::now();
+    let recorder = Rc::new(Recorder::new(hosts.lanes(), move || began.elapsed()));
+    let executed = match applications(case, &hosts, &recorder, None) {
+        Err(reason) => Executed::broken(reason),
+        Ok(applications) => {
+            let names = hosts.clients.iter().map(|client| client.name.clone());
+            let seed = run_seed(case, seed);
+            let backend = LiveBackend::new(surroundings, began, seed, case.version, names);
+            for client in &hosts.clients {
+                if let Some(application) = applications.get(&client.name) {
+                    backend.run_client(&client.name, application.clone(), !client.connects_when_told);
+                }
+            }
+            let setup = Setup { case, hosts, recorder: recorder.clone(), applications: &applications };
+            execute(setup, Rc::new(backend)).await
+        }
+    };
+    Performed { history: recorder.take_history(), executed, hash: String::new() }
+}
 
 /// The backend of one run.
-pub(crate) struct LiveBackend {
+struct LiveBackend {
     began: Instant,
     seed: Seed,
     reach: Reach,
@@ -47,7 +86,7 @@ pub(crate) struct Surroundings {
 }
 
 impl LiveBackend {
-    pub(crate) fn new(
+    fn new(
         surroundings: Surroundings,
         began: Instant,
         seed: Seed,
@@ -66,7 +105,7 @@ impl LiveBackend {
     }
 
     /// Runs a client on a host.
-    pub(crate) fn run_client(&self, host: &str, application: Rc<Application>, connects: bool) {
+    fn run_client(&self, host: &str, application: Rc<Application>, connects: bool) {
         let client = Client { application, connects, lives: 0, running: None };
         self.clients.by_host.borrow_mut().insert(host.to_owned(), client);
         self.clients.start(host, self);

@@ -6,8 +6,8 @@ use core::time::Duration;
 use super::probes::Found;
 use super::profile::Profile;
 use super::schedule::{self, Limits, Scheduled};
-use crate::run::cast::SERVER;
-use crate::simulated::STORE;
+use crate::hosts::SERVER;
+use crate::peers::broker::STORE;
 use mqttspec_judge::Case;
 use mqttspec_notation::{
     Action, Atom, Cell, Content, Direction, DiskFault, Fault, FaultKind, Field, HostName, Hosts,

@@ -8,7 +8,7 @@ use mqttspec_codec::Version;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
-use super::backend::Surroundings;
+use super::backend::{self, Surroundings};
 use super::cleaning;
 use super::launcher::{Instance, LaunchError};
 use super::names::{Credentials, Names};
@@ -18,7 +18,6 @@ use super::profile::Profile;
 use super::tokens::base36;
 use super::wire::Reach;
 use crate::backend::Timeouts;
-use crate::run;
 use crate::suite::KeepTrace;
 use mqttspec_judge::Case;
 use mqttspec_judge::results::RunResult;
@@ -243,7 +242,7 @@ pub(crate) async fn in_a_set_of_its_own(
 ) -> (RunResult, bool) {
     let set = LocalSet::new();
     let with_trace = shared.keep == KeepTrace::All;
-    set.run_until(run::run_live(case, seed, surroundings, with_trace)).await
+    set.run_until(backend::run(case, seed, surroundings, with_trace)).await
 }
 
 /// What reports call the target.

@@ -1,7 +1,5 @@
 //! The simulated backend: one run in a world of its own.
 
-mod server;
-
 use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::cell::OnceCell;
@@ -15,11 +13,11 @@ use mqttspec_ports::{Listener as _, Net as _};
 use mqttspec_world::{Keep, Probability, Seed, World, WorldError, WorldListener};
 
 use crate::backend::{Accepted, Backend, BackendError, Incoming, Links, Pending, Stream, Timeouts, Way};
-use crate::run::cast::{Cast, PORT, SERVER};
-use crate::run::stage::Stage;
-use crate::run::{Executed, Performed, Setup, applications, execute, world_seed};
-
-pub(crate) use self::server::{DURABLE, STORE};
+use crate::executor::{Executed, Setup, execute, run_seed};
+use crate::hosts::{Hosts, PORT, SERVER};
+use crate::judging::Performed;
+use crate::peers::{applications, broker};
+use crate::recorder::Recorder;
 
 /// The latency of every link of the world where the scenario says nothing.
 const LATENCY: Duration = Duration::from_millis(2);
@@ -42,31 +40,32 @@ const TIMEOUTS: Timeouts = Timeouts {
 
 /// Executes a case in a world of its own.
 pub(crate) fn perform(case: &Case, seed: u64, defect: Option<&'static Defect>) -> Performed {
-    let cast = Cast::of(&case.scenario, case.tests);
+    let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let broken = |reason: String| Performed {
-        history: History::new(cast.lanes()),
+        history: History::new(hosts.lanes()),
         executed: Executed::broken(reason),
         hash: String::new(),
     };
-    let options = match server::options(case) {
+    let options = match broker::options(case) {
         Ok(options) => options,
         Err(reason) => return broken(reason),
     };
     let begun = Rc::new(OnceCell::<World>::new());
     let clock = begun.clone();
-    let stage = Rc::new(Stage::new(cast.lanes(), move || clock.get().map_or(Duration::ZERO, World::now)));
-    let applications = match applications(case, &cast, &stage, defect) {
+    let now = move || clock.get().map_or(Duration::ZERO, World::now);
+    let recorder = Rc::new(Recorder::new(hosts.lanes(), now));
+    let applications = match applications(case, &hosts, &recorder, defect) {
         Ok(applications) => applications,
         Err(reason) => return broken(reason),
     };
 
     let travel = if case.scenario.seeds > 1 { LATENCY * 10 } else { LATENCY };
-    let mut builder = World::builder(world_seed(case, seed).to_u64())
+    let mut builder = World::builder(run_seed(case, seed).to_u64())
         .latency(LATENCY..=travel)
         .keep(Keep::Last(0))
         .time_limit(LONGEST);
-    builder = server::host(builder, case, &cast, &stage, options, defect);
-    for client in &cast.clients {
+    builder = broker::host(builder, case, &hosts, &recorder, options, defect);
+    for client in &hosts.clients {
         builder = match applications.get(&client.name) {
             Some(application) => {
                 let (application, connects) = (application.clone(), !client.connects_when_told);
@@ -76,17 +75,16 @@ pub(crate) fn perform(case: &Case, seed: u64, defect: Option<&'static Defect>) -
         };
     }
 
+    let setup = Setup { case, hosts, recorder: recorder.clone(), applications: &applications };
     let outcome = builder.run(|world: World| {
         let _ = begun.set(world.clone());
-        let backend = Rc::new(SimulatedBackend { world, travel });
-        let setup = Setup { case, cast: &cast, stage: &stage, applications: &applications };
-        async move { execute(setup, backend).await }
+        execute(setup, Rc::new(SimulatedBackend { world, travel }))
     });
     let (executed, trace) = match outcome {
         Ok(outcome) => (outcome.output, outcome.trace),
         Err(failure) => (Executed::broken(failure.error.to_string()), *failure.trace),
     };
-    Performed { history: stage.take_history(), executed, hash: format!("{:032x}", trace.hash) }
+    Performed { history: recorder.take_history(), executed, hash: format!("{:032x}", trace.hash) }
 }
 
 struct SimulatedBackend {

@@ -1,4 +1,4 @@
-//! The Packet Identifiers that the harness uses on a lane, so that it can draw one that is free (MQTT 5.0 §2.2.1).
+//! The Packet Identifiers that the executor uses on a host, so that it can choose a free one (MQTT 5.0 §2.2.1).
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ impl Identifiers {
             .unwrap_or(PacketIdentifier::MIN)
     }
 
-    /// The harness sends a packet.
+    /// The executor sends a packet.
     pub(crate) fn sent(&mut self, packet: &Packet) {
         let begins = match packet {
             Packet::Publish(publish) if publish.delivery.qos() != QoS::AtMostOnce => {

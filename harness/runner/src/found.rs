@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use super::Case;
 use crate::backend::BackendError;
+use mqttspec_judge::Case;
 use mqttspec_judge::delivery_checks::Broken;
 use mqttspec_judge::history::{History, nanoseconds};
 use mqttspec_judge::monitors::Violation;

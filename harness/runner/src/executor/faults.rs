@@ -1,37 +1,67 @@
 //! Faults: what the network, the disks and the machines do to the hosts.
 
 use core::time::Duration;
+use std::rc::Rc;
 
 use mqttspec_codec::Role;
+use mqttspec_judge::history::{Lane as HostIndex, What};
+use mqttspec_notation::{self as notation, DiskFault, Fault, FaultKind};
 use mqttspec_world::{Probability, Profile};
 
-use super::cast::{Part, SERVER};
-use super::director::{Director, Flow};
-use super::found::Stop;
-use super::stage::Stage;
+use super::Flow;
+use super::clients::Clients;
+use super::clock::Clock;
+use super::wire::Wire;
 use crate::backend::{Backend, BackendError, Links, Way};
-use mqttspec_judge::history::{Ending, Lane, What};
-use mqttspec_notation::{DiskFault, Fault, FaultKind, Hosts};
+use crate::found::Stop;
+use crate::hosts::{Hosts, PlayedBy, SERVER};
+use crate::recorder::Recorder;
 
-impl Director<'_> {
-    pub(crate) async fn fault(&mut self, fault: &Fault) -> Flow {
+/// Injects the faults of the scenario.
+pub(crate) struct Faults {
+    backend: Rc<dyn Backend>,
+    recorder: Rc<Recorder>,
+    hosts: Rc<Hosts>,
+}
+
+/// What else a fault concerns: the executor's own connections, the clients, and the time.
+struct Concerned<'c> {
+    wire: &'c Wire,
+    clients: &'c Clients<'c>,
+    clock: &'c mut Clock,
+}
+
+impl Faults {
+    pub(crate) fn new(backend: Rc<dyn Backend>, recorder: Rc<Recorder>, hosts: Rc<Hosts>) -> Self {
+        Self { backend, recorder, hosts }
+    }
+
+    /// Begins or ends a fault. It ends by itself if it has a duration.
+    pub(crate) async fn inject(
+        &self,
+        fault: &Fault,
+        wire: &Wire,
+        clients: &Clients<'_>,
+        clock: &mut Clock,
+    ) -> Flow {
+        let mut concerned = Concerned { wire, clients, clock };
         let text = text(fault);
-        let line = self.stage.line();
+        let line = self.recorder.line();
         if let FaultKind::Profile(profile) = &fault.kind {
-            let hosts = self.cast.hosts(&fault.hosts);
-            self.stage.record_world(line, What::FaultBegun(text));
-            return self.profile(profile, hosts).await;
+            let hosts = self.hosts.named(&fault.hosts);
+            self.recorder.record(None, line, What::FaultBegun(text));
+            return self.profile(profile, hosts, &mut concerned).await;
         }
-        self.stage.record_world(line, begun(&fault.kind, text.clone()));
+        self.recorder.record(None, line, begun(&fault.kind, text.clone()));
         match &fault.hosts {
-            Hosts::All => self.change(fault, None).await?,
-            Hosts::Named(_) => {
-                for host in self.cast.hosts(&fault.hosts) {
-                    self.change(fault, Some(&host)).await?;
+            notation::Hosts::All => self.change(fault, None, &mut concerned).await?,
+            notation::Hosts::Named(_) => {
+                for host in self.hosts.named(&fault.hosts) {
+                    self.change(fault, Some(&host), &mut concerned).await?;
                 }
             }
         }
-        self.done_now();
+        concerned.clock.done_now();
         if let Some(lasting) = fault.lasting {
             self.end_later(fault, &text, lasting.on(false));
         }
@@ -39,7 +69,7 @@ impl Director<'_> {
     }
 
     /// Begins or ends a fault on one host, or on all.
-    async fn change(&mut self, fault: &Fault, host: Option<&str>) -> Flow {
+    async fn change(&self, fault: &Fault, host: Option<&str>, concerned: &mut Concerned<'_>) -> Flow {
         self.troubled(host);
         let links = || links(&*self.backend, host, fault.towards.as_deref());
         match &fault.kind {
@@ -48,7 +78,7 @@ impl Director<'_> {
             FaultKind::Latency(range) => {
                 let (least, most) = range.on(false);
                 links()?.latency(least..=most);
-                self.longest_latency = self.longest_latency.max(most);
+                concerned.clock.latency_is(most);
             }
             FaultKind::Loss { per_mille } => {
                 links()?.loss(Probability::fraction(f64::from(*per_mille) / 1000.0));
@@ -58,7 +88,7 @@ impl Director<'_> {
                 links()?.reset();
                 self.provoked(host);
             }
-            FaultKind::Close => self.close_all(host)?,
+            FaultKind::Close => self.close_all(host, concerned.wire)?,
             FaultKind::Stall => {
                 for host in self.concerned(host) {
                     self.backend.stall(&host)?;
@@ -73,7 +103,7 @@ impl Director<'_> {
                 for host in self.concerned(host) {
                     self.backend.crash(&host).await?;
                 }
-                self.lost_in_crash(host);
+                self.lost_in_crash(host, concerned);
             }
             FaultKind::Start => {
                 for host in self.concerned(host) {
@@ -94,75 +124,73 @@ impl Director<'_> {
     fn concerned(&self, host: Option<&str>) -> Vec<String> {
         match host {
             Some(host) => vec![host.to_owned()],
-            None => self.cast.clients.iter().map(|client| client.name.clone()).collect(),
+            None => self.hosts.clients.iter().map(|client| client.name.clone()).collect(),
         }
     }
 
-    /// The lanes that a fault on a host concerns: all where it is on all hosts or on the server's.
-    fn lanes_of(&self, host: Option<&str>) -> Vec<Lane> {
-        let all = 0..self.cast.clients.len();
-        all.filter(|index| host.is_none_or(|host| host == SERVER || self.cast.clients[*index].name == host))
-            .filter_map(|index| u16::try_from(index).ok().map(Lane))
-            .collect()
+    /// The hosts of clients that a fault affects: all if it is on all hosts or on the server's.
+    fn affected<'f>(&'f self, host: Option<&'f str>) -> impl Iterator<Item = HostIndex> + 'f {
+        let on = move |index: &HostIndex| {
+            host.is_none_or(|host| host == SERVER || self.hosts.name(*index) == host)
+        };
+        self.hosts.indices().filter(on)
     }
 
     fn troubled(&self, host: Option<&str>) {
-        for lane in self.lanes_of(host) {
-            self.stage.with_lane(lane, |state| state.troubled = true);
+        for index in self.affected(host) {
+            self.recorder.with_host(index, |state| state.troubled = true);
         }
     }
 
     fn provoked(&self, host: Option<&str>) {
-        for lane in self.lanes_of(host) {
-            self.stage.with_lane(lane, |state| state.provoked = true);
+        for index in self.affected(host) {
+            self.recorder.with_host(index, |state| state.provoked = true);
         }
     }
 
-    fn close_all(&mut self, host: Option<&str>) -> Flow {
-        for lane in self.lanes_of(host) {
-            if self.part(&self.name(lane)) == Part::Reference && self.observer() == Role::Client {
+    fn close_all(&self, host: Option<&str>, wire: &Wire) -> Flow {
+        for index in self.affected(host) {
+            let runs_peer = self.hosts.is_played_by(self.hosts.name(index), PlayedBy::Peer);
+            if runs_peer && self.hosts.observer() == Role::Client {
                 return Err(Stop::broken(
                     "`close` is for hosts that the harness plays; `cut` resets any connection",
                 ));
             }
-            self.close(lane);
+            wire.close(index);
         }
         Ok(())
     }
 
     /// Connections that the harness plays end with the machine at either end; the harness does not wait to learn of it from the network.
-    fn lost_in_crash(&mut self, host: Option<&str>) {
-        if let Some(application) = host.and_then(|host| self.applications.get(host)) {
-            application.crashed();
+    fn lost_in_crash(&self, host: Option<&str>, concerned: &Concerned<'_>) {
+        if let Some(host) = host {
+            concerned.clients.crashed(host);
         }
-        for lane in self.lanes_of(host) {
-            let played = self.connections.borrow_mut()[usize::from(lane.0)].take();
-            if let Some(connection) = played {
-                connection.abandon(Ending::Crashed);
-            }
+        for index in self.affected(host) {
+            concerned.wire.abandon(index);
         }
     }
 
     /// Ends a fault by itself after some time, while the scenario goes on.
     fn end_later(&self, fault: &Fault, text: &str, lasting: Duration) {
-        let (backend, stage, fault, text) =
-            (self.backend.clone(), self.stage.clone(), fault.clone(), text.to_owned());
+        let (backend, recorder, fault, text) =
+            (self.backend.clone(), self.recorder.clone(), fault.clone(), text.to_owned());
         let hosts: Vec<Option<String>> = match &fault.hosts {
-            Hosts::All => vec![None],
-            Hosts::Named(_) => self.cast.hosts(&fault.hosts).into_iter().map(Some).collect(),
+            notation::Hosts::All => vec![None],
+            notation::Hosts::Named(_) => self.hosts.named(&fault.hosts).into_iter().map(Some).collect(),
         };
         tokio::task::spawn_local(async move {
             backend.sleep(lasting).await;
             for host in &hosts {
                 end(&*backend, &fault, host.as_deref()).await;
             }
-            stage.record_world(0, What::FaultEnded(format!("# {text}: over")));
+            recorder.record(None, 0, What::FaultEnded(format!("# {text}: over")));
         });
     }
 
     /// A named course of faults; all but what the name says goes on meanwhile.
-    async fn profile(&mut self, name: &str, hosts: Vec<String>) -> Flow {
-        let (backend, stage) = (self.backend.clone(), self.stage.clone());
+    async fn profile(&self, name: &str, hosts: Vec<String>, concerned: &mut Concerned<'_>) -> Flow {
+        let (backend, recorder) = (self.backend.clone(), self.recorder.clone());
         let unknown = || Stop::broken(format!("this harness has no profile {name} yet"));
         let profile = Profile::named(name).ok_or_else(unknown)?;
         hosts.iter().for_each(|host| self.troubled(Some(host)));
@@ -182,32 +210,32 @@ impl Director<'_> {
                 return Ok(());
             }
             Profile::ServerCrash { down } | Profile::TornWrites { down } => {
-                self.crash_for(vec![SERVER.to_owned()], down).await?;
+                self.crash_for(vec![SERVER.to_owned()], down, concerned).await?;
             }
-            Profile::ClientCrash { down } => self.crash_for(hosts, down).await?,
+            Profile::ClientCrash { down } => self.crash_for(hosts, down, concerned).await?,
             _ => {
                 let course = course(profile).ok_or_else(unknown)?;
-                tokio::task::spawn_local(
-                    async move { follow(&*backend, &stage, profile, &course, &hosts).await },
-                );
+                tokio::task::spawn_local(async move {
+                    follow(&*backend, &recorder, profile, &course, &hosts).await;
+                });
             }
         }
-        self.done_now();
+        concerned.clock.done_now();
         Ok(())
     }
 
-    async fn crash_for(&mut self, hosts: Vec<String>, down: Duration) -> Flow {
+    async fn crash_for(&self, hosts: Vec<String>, down: Duration, concerned: &Concerned<'_>) -> Flow {
         for host in &hosts {
             self.backend.crash(host).await?;
-            self.lost_in_crash(Some(host));
-            self.stage.record_world(self.stage.line(), What::Crashed(format!("crash {host}")));
+            self.lost_in_crash(Some(host), concerned);
+            self.recorder.record(None, self.recorder.line(), What::Crashed(format!("crash {host}")));
         }
-        let (backend, stage) = (self.backend.clone(), self.stage.clone());
+        let (backend, recorder) = (self.backend.clone(), self.recorder.clone());
         tokio::task::spawn_local(async move {
             backend.sleep(down / backend.timeouts().shorter).await;
             for host in &hosts {
                 if backend.start(host).await.is_ok() {
-                    stage.record_world(0, What::Started(format!("start {host}")));
+                    recorder.record(None, 0, What::Started(format!("start {host}")));
                 }
             }
         });
@@ -244,7 +272,7 @@ fn course(profile: Profile) -> Option<Vec<Stretch>> {
 
 async fn follow(
     backend: &dyn Backend,
-    stage: &Stage,
+    recorder: &Recorder,
     profile: Profile,
     course: &[Stretch],
     hosts: &[String],
@@ -285,8 +313,11 @@ async fn follow(
             Stretch::Sound(_) => {}
         }
     }
-    stage
-        .record_world(0, What::FaultEnded(format!("# profile {} {}: over", profile.name(), hosts.join(" "))));
+    recorder.record(
+        None,
+        0,
+        What::FaultEnded(format!("# profile {} {}: over", profile.name(), hosts.join(" "))),
+    );
 }
 
 /// The links that a fault is on: all of a host, or one direction.

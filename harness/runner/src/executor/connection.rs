@@ -1,4 +1,4 @@
-//! The harness's end of a Network Connection: a task that writes what the director orders and one that records what arrives, each at its simulated time.
+//! The executor's end of a Network Connection: one task writes what the executor orders, another records what arrives.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,19 +9,19 @@ use mqttspec_net::framed::{self, Arrived, Inflow};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc};
 
-use super::stage::Stage;
+use crate::recorder::{Recorder, ending};
 use mqttspec_judge::history::{ConnectionKey, Ending, What};
 
-/// The director's handle on a connection. Dropping it leaves the connection as it is.
+/// The executor's handle on a connection. Dropping it leaves the connection as it is.
 #[derive(Clone)]
 pub(crate) struct Connection {
     key: ConnectionKey,
     orders: mpsc::UnboundedSender<Order>,
     /// Ends both tasks at once: the stream is dropped, which closes it.
     dropped: Rc<Dropped>,
-    /// Whether the harness has sent bytes that are no packet.
+    /// Whether the executor has sent bytes that are no packet.
     raw: Rc<Cell<bool>>,
-    stage: Rc<Stage>,
+    recorder: Rc<Recorder>,
 }
 
 #[derive(Default)]
@@ -36,19 +36,19 @@ enum Order {
         bytes: Bytes,
         line: u32,
     },
-    /// Close behind what was written before.
+    /// Close after what was written before.
     Close,
 }
 
 impl Connection {
     /// Begins to play one end of `stream`. `inflow` knows what the other end sends.
-    pub(crate) fn play<S>(stage: Rc<Stage>, key: ConnectionKey, stream: S, inflow: Inflow) -> Self
+    pub(crate) fn play<S>(recorder: Rc<Recorder>, key: ConnectionKey, stream: S, inflow: Inflow) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let (read, write) = tokio::io::split(stream);
         let (orders, received) = mpsc::unbounded_channel();
-        let connection = Self { key, orders, dropped: Rc::default(), raw: Rc::default(), stage };
+        let connection = Self { key, orders, dropped: Rc::default(), raw: Rc::default(), recorder };
         tokio::task::spawn_local(connection.clone().read(read, inflow));
         tokio::task::spawn_local(connection.clone().write(write, received));
         connection
@@ -63,7 +63,7 @@ impl Connection {
         let _ = self.orders.send(Order::Write { what, bytes, line });
     }
 
-    /// Closes behind what was written before. The peer sees the end, or a reset if it sent what was not read.
+    /// Closes after what was written before. The peer sees the end, or a reset if it sent what was not read.
     pub(crate) fn close(&self) {
         let _ = self.orders.send(Order::Close);
     }
@@ -71,7 +71,7 @@ impl Connection {
     /// The connection is gone with its host, or is not wanted any more: no word to the peer.
     pub(crate) fn abandon(&self, ending: Ending) {
         if !self.dropped.is.replace(true) {
-            self.stage.end(self.key, ending);
+            self.recorder.end(self.key, ending);
             self.dropped.now.notify_waiters();
         }
     }
@@ -79,7 +79,7 @@ impl Connection {
     /// The peer has a new connection: this one is dropped, and its end recorded if it was not yet.
     pub(crate) fn forget(&self, ending: Ending) {
         if !self.dropped.is.replace(true) {
-            self.stage.record(self.key, 0, What::Closed(ending));
+            self.recorder.record(Some(self.key), 0, What::Closed(ending));
             self.dropped.now.notify_waiters();
         }
     }
@@ -107,12 +107,12 @@ impl Connection {
                         None => What::ReceivedMalformed { error, bytes },
                     },
                 };
-                self.stage.arrive(self.key, what);
+                self.recorder.arrive(self.key, what);
             }
             if let Some(ending) = ending {
                 self.dropped.is.set(true);
                 self.dropped.now.notify_waiters();
-                self.stage.arrive(self.key, What::Closed(ending));
+                self.recorder.arrive(self.key, What::Closed(ending));
                 return;
             }
         }
@@ -138,7 +138,7 @@ impl Connection {
             };
             match order {
                 Some(Order::Write { what, bytes, line }) => {
-                    self.stage.record(self.key, line, what);
+                    self.recorder.record(Some(self.key), line, what);
                     let written = tokio::select! {
                         biased;
                         () = self.dropped.now.notified() => return,
@@ -153,13 +153,5 @@ impl Connection {
                 None => return,
             }
         }
-    }
-}
-
-pub(crate) fn ending(ending: &framed::Ending) -> Ending {
-    match ending {
-        framed::Ending::Closed { .. } => Ending::ByPeer,
-        framed::Ending::TimedOut => Ending::TimedOut,
-        framed::Ending::Reset | framed::Ending::Failed(_) => Ending::Reset,
     }
 }

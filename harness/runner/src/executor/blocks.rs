@@ -3,155 +3,147 @@
 use core::time::Duration;
 
 use mqttspec_codec::{Packet, Role};
+use mqttspec_judge::history::Lane as HostIndex;
+use mqttspec_notation::{Branch, Step, StepKind, Timing};
 
-use super::director::{Director, Flow};
-use super::expect::{Expected, Unlike, Window};
-use super::found::Stop;
+use super::clock::Window;
+use super::matcher::{Expected, Match};
 use super::sequence::Sequence;
-use super::stage::{Arrival, Arrived};
-use mqttspec_judge::history::Lane;
-use mqttspec_notation::{Branch, Step, StepKind};
+use super::{Executor, Flow};
+use crate::found::Stop;
+use crate::hosts::Hosts;
+use crate::recorder::{Arrival, Arrived};
 
 /// How a branch can begin.
 struct Beginning {
     branch: usize,
-    lane: Lane,
+    host: HostIndex,
     expected: Expected,
     window: Window,
 }
 
-impl Director<'_> {
+impl Executor<'_> {
     /// All of the steps must be met, in whatever order they come.
     pub(crate) async fn in_any_order(&mut self, steps: &[Step]) -> Flow {
         let mut open: Vec<Sequence> = Vec::new();
         let mut windows = Vec::new();
-        for step in steps.iter().filter(|step| step.versions.applies_to(self.case.version)) {
-            let sequence = self.sequence(step)?;
+        for step in self.script.counting(steps) {
+            let sequence = Sequence::of(step, &self.script, &self.matcher)?;
             if !matches!(sequence.awaited(), Some(Expected::Packet(_) | Expected::Closed(_))) {
                 return Err(Stop::broken("only packets and `closed` can come in any order"));
             }
-            windows.push(self.window_of(&sequence));
+            windows.push(self.clock.window(sequence.timing));
             open.push(sequence);
         }
         while !open.is_empty() {
-            let lanes: Vec<Lane> = open.iter().map(|sequence| sequence.lane).collect();
+            let hosts: Vec<HostIndex> = open.iter().map(|sequence| sequence.host).collect();
             let until = windows.iter().map(|window| window.until).max().unwrap_or_default();
             let connect = open.iter().filter_map(Sequence::awaited).any(Expected::awaits_connect);
-            let Some((lane, arrival)) = self.arrival(&lanes, until, connect).await else {
-                let missing = texts(self, &open);
-                let window =
-                    windows.first().copied().unwrap_or(Window { begun: self.done_at, from: None, until });
-                self.stage.set_line(open[0].line);
-                return Err(self.nothing_came(&lanes, &missing, window).into());
+            let Some((host, arrival)) = self.arrival(&hosts, until, connect).await else {
+                let missing = all_of(&self.script.hosts, &open);
+                let window = windows.first().copied();
+                let window = window.unwrap_or(Window { begun: self.clock.done_at(), from: None, until });
+                self.recorder.set_line(open[0].line);
+                return Err(self.nothing_arrived(&hosts, &missing, window).into());
             };
             let mut met = None;
             let mut unlike = None;
-            for (index, sequence) in open.iter().enumerate().filter(|(_, sequence)| sequence.lane == lane) {
+            for (index, sequence) in open.iter().enumerate().filter(|(_, sequence)| sequence.host == host) {
                 let Some(expected) = sequence.awaited().cloned() else { continue };
-                match self.compare(&expected, &arrival)? {
-                    Ok(()) => {
+                match self.matcher.compare(&expected, &arrival.what)? {
+                    Match::Equal => {
                         met = Some((index, expected));
                         break;
                     }
-                    Err(difference) => unlike = unlike.or(Some(difference)),
+                    matched => unlike = unlike.or(Some(matched)),
                 }
             }
             let Some((index, expected)) = met else {
-                let expected = texts(self, &open);
-                let only =
-                    unlike.filter(|_| open.len() == 1).unwrap_or(Unlike { expected: None, actual: None });
+                let expected = all_of(&self.script.hosts, &open);
+                let only = unlike.filter(|_| open.len() == 1).unwrap_or(Match::Other);
                 return Err(self.unlike(&expected, &arrival, &only).into());
             };
-            self.stage.set_line(open[index].line);
-            let packet = self.accept(lane, &expected, &arrival, windows[index])?;
-            open[index].came(packet);
-            let mut sequence = open[index].clone();
-            self.advance(&mut sequence).await?;
-            open[index] = sequence;
+            self.recorder.set_line(open[index].line);
+            let packet = self.accept(host, &expected, &arrival, windows[index])?;
+            open[index].arrived(packet);
+            self.advance(&mut open[index]).await?;
             if open[index].awaited().is_none() {
                 open.remove(index);
                 windows.remove(index);
             } else {
-                windows[index] = self.window(mqttspec_notation::Timing::Usual);
+                windows[index] = self.clock.window(Timing::Usual);
             }
         }
         Ok(())
     }
 
-    /// The branch whose first step is met by what comes next. What came stays for the branch itself.
+    /// The branch whose first step is met by what arrives next. The arrival stays for the branch itself.
     pub(crate) async fn choose(&mut self, step: &Step, branches: &[Branch]) -> Result<usize, Stop> {
         let mut beginnings = Vec::new();
         for (index, branch) in branches.iter().enumerate() {
-            let first = branch.steps.iter().find(|step| step.versions.applies_to(self.case.version));
-            let Some(first) = first else { continue };
+            let Some(first) = self.script.counting(&branch.steps).next() else { continue };
             self.beginnings(index, first, &mut beginnings)?;
         }
-        self.stage.set_line(self.lines.of_span(step.span));
-        let lanes: Vec<Lane> = beginnings.iter().map(|beginning| beginning.lane).collect();
+        self.recorder.set_line(self.script.line_of(step.span));
+        let hosts: Vec<HostIndex> = beginnings.iter().map(|beginning| beginning.host).collect();
         let connect = beginnings.iter().any(|beginning| beginning.expected.awaits_connect());
         let fence = self.fence(&beginnings)?;
-        let silence = beginnings
-            .iter()
-            .filter_map(|beginning| silence(beginning, self.observer(), self.pace.silence))
-            .min();
+        let (observer, usual) = (self.script.hosts.observer(), self.clock.timeouts.silence);
+        let silence = beginnings.iter().filter_map(|beginning| silence(beginning, observer, usual)).min();
         let last = beginnings.iter().map(|beginning| beginning.window.until).max().unwrap_or_default();
         let until = silence.map_or(last, |(until, _)| until);
         // A branch that compares nothing is for whatever the others are not, silence included.
         let is_anything = |beginning: &&Beginning| matches!(beginning.expected, Expected::Anything);
         let anything = beginnings.iter().find(is_anything).map(|beginning| beginning.branch);
+        let is_told = |beginning: &Beginning| matches!(beginning.expected, Expected::Told(_));
+        let awaits_told = beginnings.iter().any(is_told);
         loop {
             if let Some(branch) = self.told_beginning(&beginnings)? {
                 return Ok(branch);
             }
-            let Some((lane, arrival)) =
-                self.oldest(&lanes, connect).filter(|(_, arrival)| arrival.at <= until)
+            let Some((host, arrival)) =
+                self.inboxes.oldest(&hosts, connect).filter(|(_, arrival)| arrival.at <= until)
             else {
-                let awaits_told =
-                    beginnings.iter().any(|beginning| matches!(beginning.expected, Expected::Told(_)));
-                if self.stage.now() <= until && (silence.is_some() || awaits_told || self.can_come(&lanes)) {
-                    self.wait_for_change(until).await;
+                let can_change = silence.is_some() || awaits_told || self.inboxes.can_arrive(&hosts);
+                if self.clock.now() <= until && can_change {
+                    self.clock.wait_for_change(until).await;
                     continue;
                 }
-                if let Some((_, branch)) = silence {
+                if let Some(branch) = silence.map(|(_, branch)| branch).or(anything) {
                     return Ok(branch);
                 }
-                if let Some(branch) = anything {
-                    return Ok(branch);
-                }
-                let expected = alternatives(self, &beginnings);
-                let window = Window { begun: self.done_at, from: None, until };
-                return Err(self.nothing_came(&lanes, &expected, window).into());
+                let expected = any_of(&self.script.hosts, &beginnings);
+                let window = Window { begun: self.clock.done_at(), from: None, until };
+                return Err(self.nothing_arrived(&hosts, &expected, window).into());
             };
             if let Some(branch) = fence.filter(|_| is_pingresp(&arrival)) {
                 // The branch sends its own PINGREQ when it proves its `nothing`.
-                self.stage.with_lane(lane, |state| state.inbox.pop_front());
+                self.inboxes.drop_front(host);
                 return Ok(branch);
             }
-            let bindings = self.bindings.clone();
             let mut chosen = None;
-            for beginning in beginnings.iter().filter(|beginning| beginning.lane == lane) {
-                if self.compare(&beginning.expected, &arrival)?.is_ok() {
+            for beginning in beginnings.iter().filter(|beginning| beginning.host == host) {
+                // Captures take their values when the branch takes the packet.
+                if self.matcher.would_take(&beginning.expected, &arrival.what)? {
                     chosen = Some(beginning.branch);
                     break;
                 }
             }
-            // Captures take their values when the branch takes the packet.
-            self.bindings = bindings;
             if let Some(branch) = chosen.or(anything) {
                 if fence.is_some() {
-                    self.stage.with_lane(lane, |state| state.owed_pings += 1);
+                    self.inboxes.owe_ping(host);
                 }
                 return Ok(branch);
             }
-            let expected = alternatives(self, &beginnings);
-            return Err(self.unlike(&expected, &arrival, &Unlike { expected: None, actual: None }).into());
+            let expected = any_of(&self.script.hosts, &beginnings);
+            return Err(self.unlike(&expected, &arrival, &Match::Other).into());
         }
     }
 
     fn beginnings(&self, branch: usize, step: &Step, beginnings: &mut Vec<Beginning>) -> Flow {
         match &step.kind {
             StepKind::InAnyOrder(steps) => {
-                for step in steps.iter().filter(|step| step.versions.applies_to(self.case.version)) {
+                for step in self.script.counting(steps) {
                     self.beginnings(branch, step, beginnings)?;
                 }
             }
@@ -161,26 +153,27 @@ impl Director<'_> {
                 }
             }
             _ => {
-                let sequence = self.sequence(step)?;
+                let sequence = Sequence::of(step, &self.script, &self.matcher)?;
                 let Some(expected) = sequence.awaited().cloned() else {
                     return Err(Stop::broken("a branch begins with what is expected"));
                 };
-                let window = self.window_of(&sequence);
-                beginnings.push(Beginning { branch, lane: sequence.lane, expected, window });
+                let window = self.clock.window(sequence.timing);
+                beginnings.push(Beginning { branch, host: sequence.host, expected, window });
             }
         }
         Ok(())
     }
 
-    /// Sends the PINGREQ that proves a branch that begins with `nothing`; gives that branch.
+    /// Sends the PINGREQ that proves a branch that begins with `nothing`; returns that branch.
     fn fence(&mut self, beginnings: &[Beginning]) -> Result<Option<usize>, Stop> {
         let proves = |beginning: &&Beginning| matches!(beginning.expected, Expected::Nothing(None));
-        let Some(beginning) = beginnings.iter().find(proves).filter(|_| self.observer() == Role::Client)
-        else {
+        let is_client = self.script.hosts.observer() == Role::Client;
+        let Some(beginning) = beginnings.iter().find(proves).filter(|_| is_client) else {
             return Ok(None);
         };
-        if self.stage.with_lane(beginning.lane, |state| state.open) {
-            self.send_packet(beginning.lane, Packet::PingReq)?;
+        if self.inboxes.is_open(beginning.host) {
+            self.wire.send_packet(beginning.host, Packet::PingReq)?;
+            self.clock.done_now();
         }
         Ok(Some(beginning.branch))
     }
@@ -188,7 +181,7 @@ impl Director<'_> {
     fn told_beginning(&mut self, beginnings: &[Beginning]) -> Result<Option<usize>, Stop> {
         for beginning in beginnings {
             if let Expected::Told(report) = &beginning.expected
-                && self.was_told(beginning.lane, report)?
+                && self.clients.was_told(beginning.host, report, &mut self.matcher)?
             {
                 return Ok(Some(beginning.branch));
             }
@@ -197,7 +190,7 @@ impl Director<'_> {
     }
 }
 
-/// When a branch that begins with silence is taken if nothing came, and which it is.
+/// When a branch that begins with silence is taken if nothing arrives, and which it is.
 fn silence(beginning: &Beginning, observer: Role, usual: Duration) -> Option<(Duration, usize)> {
     let lasting = match (&beginning.expected, observer) {
         (Expected::Nothing(Some(lasting)), _) => *lasting,
@@ -211,21 +204,17 @@ fn is_pingresp(arrival: &Arrival) -> bool {
     matches!(arrival.what, Arrived::Packet(Packet::PingResp))
 }
 
-fn texts(director: &Director<'_>, open: &[Sequence]) -> String {
-    let lines: Vec<String> = open
-        .iter()
-        .filter_map(|sequence| Some(director.directed(sequence.lane, &sequence.awaited()?.text())))
-        .collect();
+fn all_of(hosts: &Hosts, open: &[Sequence]) -> String {
+    let line = |sequence: &Sequence| Some(hosts.directed(sequence.host, &sequence.awaited()?.text()));
+    let lines: Vec<String> = open.iter().filter_map(line).collect();
     match lines.as_slice() {
         [only] => only.clone(),
         many => format!("in any order:\n  {}", many.join("\n  ")),
     }
 }
 
-fn alternatives(director: &Director<'_>, beginnings: &[Beginning]) -> String {
-    let lines: Vec<String> = beginnings
-        .iter()
-        .map(|beginning| director.directed(beginning.lane, &beginning.expected.text()))
-        .collect();
+fn any_of(hosts: &Hosts, beginnings: &[Beginning]) -> String {
+    let line = |beginning: &Beginning| hosts.directed(beginning.host, &beginning.expected.text());
+    let lines: Vec<String> = beginnings.iter().map(line).collect();
     lines.join("\n  or ")
 }

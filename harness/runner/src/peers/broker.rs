@@ -14,14 +14,13 @@ use mqttspec_net::tap::{Observed, Tap};
 use mqttspec_ports::Net;
 use mqttspec_world::{Builder, HostContext};
 
-use crate::run::cast::{Cast, PORT, SERVER};
-use crate::run::connection;
-use crate::run::stage::Stage;
+use crate::hosts::{Hosts, PORT, SERVER};
+use crate::recorder::{Recorder, ending};
 use mqttspec_judge::Case;
 use mqttspec_judge::history::{ConnectionKey, Ending, What};
 use mqttspec_mutants::Defect;
 use mqttspec_mutants::LyingNet;
-use mqttspec_notation::{DiskFault, FaultKind, HostName, Hosts, StepKind};
+use mqttspec_notation::{self as notation, DiskFault, FaultKind, HostName, StepKind};
 
 /// The option of the notation that is the harness's own: what the broker's records are kept in.
 pub(crate) const STORE: &str = "store";
@@ -48,23 +47,23 @@ pub(crate) fn options(case: &Case) -> Result<mqttspec_broker::Options, String> {
 pub(crate) fn host(
     builder: Builder,
     case: &Case,
-    cast: &Cast,
-    stage: &Rc<Stage>,
+    hosts: &Hosts,
+    recorder: &Rc<Recorder>,
     options: mqttspec_broker::Options,
     defect: Option<&'static Defect>,
 ) -> Builder {
-    if cast.plays_server {
+    if hosts.plays_server {
         return builder.host(SERVER, |_| std::future::pending::<()>());
     }
     let durable = is_durable(case);
     let builder = builder.torn_writes(tears_writes(case).then_some(SECTOR));
-    let stage = stage.clone();
+    let recorder = recorder.clone();
     let (version, watches) = (case.version, case.tests == Role::Client);
     builder.host(SERVER, move |context| {
-        let (options, stage) = (options.clone(), stage.clone());
+        let (options, recorder) = (options.clone(), recorder.clone());
         async move {
             let net = context.net();
-            let tap = Witness { stage, version, watches, keys: BTreeMap::new() };
+            let tap = Witness { recorder, version, watches, keys: BTreeMap::new() };
             match defect.filter(|defect| defect.side == Role::Server) {
                 Some(defect) => start(&LyingNet::new(net, defect), &context, options, durable, tap).await,
                 None => start(&net, &context, options, durable, tap).await,
@@ -98,8 +97,8 @@ fn is_durable(case: &Case) -> bool {
     case.scenario.walk(&mut |step| {
         if let StepKind::Fault(fault) = &step.kind {
             let on_server = match &fault.hosts {
-                Hosts::All => false,
-                Hosts::Named(names) => names.iter().flat_map(HostName::expand).any(|name| name == SERVER),
+                notation::Hosts::All => false,
+                notation::Hosts::Named(names) => names.iter().flat_map(HostName::expand).any(|name| name == SERVER),
             };
             let profile = matches!(&fault.kind, FaultKind::Profile(name) if name.contains("crash") || name.contains("disk"));
             crashes |= on_server && (profile || matches!(fault.kind, FaultKind::Crash | FaultKind::Disk(_)));
@@ -125,7 +124,7 @@ fn tears_writes(case: &Case) -> bool {
 
 /// Records what the broker sees of reference clients, where it is the clients that are tested.
 struct Witness {
-    stage: Rc<Stage>,
+    recorder: Rc<Recorder>,
     version: Version,
     /// Whether the clients are tested; otherwise what their end of the wire sees is enough.
     watches: bool,
@@ -135,7 +134,7 @@ struct Witness {
 impl Witness {
     fn record(&self, connection: ConnectionId, what: What) {
         if let Some(key) = self.keys.get(&connection) {
-            self.stage.record(*key, 0, what);
+            self.recorder.record(Some(*key), 0, what);
         }
     }
 }
@@ -151,10 +150,10 @@ impl Tap for Witness {
                 if let Packet::Connect(connect) = packet
                     && !self.keys.contains_key(&connection)
                     && let Some(lane) =
-                        self.stage.with_history(|history| history.lane(connect.client_id.as_str()))
-                    && self.stage.with_history(|history| history.info(lane).observer) == Role::Server
+                        self.recorder.with_history(|history| history.lane(connect.client_id.as_str()))
+                    && self.recorder.with_history(|history| history.info(lane).observer) == Role::Server
                 {
-                    self.keys.insert(connection, self.stage.open(lane, self.version));
+                    self.keys.insert(connection, self.recorder.open(lane, self.version));
                 }
                 self.record(connection, What::Received { packet: packet.clone(), bytes: bytes.clone() });
             }
@@ -165,15 +164,14 @@ impl Tap for Witness {
                 let bytes = Bytes::copy_from_slice(bytes);
                 self.record(connection, What::Sent { packet: packet.clone(), bytes });
             }
-            Observed::Lost { connection, ending } => {
-                let ending = connection::ending(ending);
+            Observed::Lost { connection, ending: lost } => {
                 if let Some(key) = self.keys.remove(&connection) {
-                    self.stage.end(key, ending);
+                    self.recorder.end(key, ending(lost));
                 }
             }
             Observed::Closed { connection } => {
                 if let Some(key) = self.keys.remove(&connection) {
-                    self.stage.end(key, Ending::ByObserver);
+                    self.recorder.end(key, Ending::ByObserver);
                 }
             }
             _ => {}

@@ -1,69 +1,62 @@
-//! Who plays whom: which hosts a scenario has, and whether the harness or a reference peer is on each.
+//! The hosts of a scenario, and who plays each: the executor, or a peer.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use mqttspec_codec::Role;
-
-use super::connection::Connection;
-use mqttspec_judge::history::LaneInfo;
-use mqttspec_notation::{Action, HostName, HostOption, Hosts, Name, Scenario, StepKind};
+use mqttspec_judge::history::{Lane as HostIndex, LaneInfo};
+use mqttspec_notation::{self as notation, Action, HostName, HostOption, Name, Scenario, StepKind};
 
 pub(crate) use mqttspec_notation::SERVER;
 
 /// The port of the server.
 pub(crate) const PORT: u16 = 1883;
 
-/// Connections that the harness plays, by lane.
-pub(crate) type Connections = Rc<RefCell<Vec<Option<Connection>>>>;
-
-/// Who is on a host.
+/// Who acts on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// The harness: it does and sees what the transcript says, and nothing by itself.
-    Played,
-    /// The reference client or the reference broker.
-    Reference,
+pub(crate) enum PlayedBy {
+    /// The executor: it does what the transcript says, and nothing by itself.
+    Executor,
+    /// A client or a broker.
+    Peer,
 }
 
 /// The hosts of a scenario.
 #[derive(Clone, Debug)]
-pub(crate) struct Cast {
-    /// The clients' hosts, in the order in which the scenario names them.
-    pub(crate) clients: Vec<Client>,
+pub(crate) struct Hosts {
+    /// The hosts of clients, in the order in which the scenario names them.
+    pub(crate) clients: Vec<ClientHost>,
     tests: Role,
-    /// Whether the harness is the server: a client is tested, and the transcript says what passes between it and its server. Otherwise the
-    /// reference broker is there.
+    /// True if a client is tested and the transcript says what passes between it and its server: then the executor plays
+    /// the server. Otherwise a broker runs on the server's host.
     pub(crate) plays_server: bool,
 }
 
-/// A client's host.
+/// The host of a client.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
+pub(crate) struct ClientHost {
     pub(crate) name: Name,
-    pub(crate) part: Part,
-    /// Options of the reference client.
+    pub(crate) played_by: PlayedBy,
+    /// Options of the client that runs here.
     pub(crate) options: Vec<HostOption>,
-    /// Whether the scenario itself says when the client connects; otherwise it does so from the start.
+    /// True if a step of the scenario connects the client. Otherwise it connects at the start.
     pub(crate) connects_when_told: bool,
 }
 
-impl Cast {
+impl Hosts {
     pub(crate) fn of(scenario: &Scenario, tests: Role) -> Self {
         let declared: Vec<Name> =
             scenario.clients.iter().flat_map(|declaration| expand(&declaration.names)).collect();
         let plays_server = tests == Role::Client && has_transcript(scenario, &declared);
-        let mut clients: BTreeMap<Name, Client> = BTreeMap::new();
+        let mut clients: BTreeMap<Name, ClientHost> = BTreeMap::new();
         let mut order = Vec::new();
         let mut meet = |name: &Name| {
             if name != SERVER && !clients.contains_key(name) {
                 order.push(name.clone());
-                let reference = plays_server || declared.contains(name);
-                let part = if reference { Part::Reference } else { Part::Played };
+                let is_peer = plays_server || declared.contains(name);
+                let played_by = if is_peer { PlayedBy::Peer } else { PlayedBy::Executor };
                 let options = Vec::new();
-                let client = Client { name: name.clone(), part, options, connects_when_told: false };
+                let client = ClientHost { name: name.clone(), played_by, options, connects_when_told: false };
                 clients.insert(name.clone(), client);
             }
         };
@@ -100,33 +93,61 @@ impl Cast {
         Self { clients: order.iter().filter_map(|name| clients.remove(name)).collect(), tests, plays_server }
     }
 
+    /// The hosts of clients as the history knows them.
     pub(crate) fn lanes(&self) -> Vec<LaneInfo> {
-        let lane = |client: &Client| LaneInfo {
+        let lane = |client: &ClientHost| LaneInfo {
             name: Arc::from(client.name.as_str()),
-            observer: match (self.tests, client.part) {
+            observer: match (self.tests, client.played_by) {
                 // A client that is tested is judged from its server's end.
-                (Role::Client, Part::Reference) => Role::Server,
+                (Role::Client, PlayedBy::Peer) => Role::Server,
                 _ => Role::Client,
             },
         };
         self.clients.iter().map(lane).collect()
     }
 
-    pub(crate) fn part(&self, host: &str) -> Part {
+    /// Which end of the connections the executor has.
+    pub(crate) fn observer(&self) -> Role {
+        if self.plays_server { Role::Server } else { Role::Client }
+    }
+
+    /// The hosts of clients.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = HostIndex> + use<> {
+        (0..u16::try_from(self.clients.len()).unwrap_or(u16::MAX)).map(HostIndex)
+    }
+
+    /// The host of a client by its name.
+    pub(crate) fn index(&self, name: &str) -> Option<HostIndex> {
+        let index = self.clients.iter().position(|client| client.name == name)?;
+        u16::try_from(index).ok().map(HostIndex)
+    }
+
+    /// The name of a client's host.
+    pub(crate) fn name(&self, host: HostIndex) -> &str {
+        &self.clients[usize::from(host.0)].name
+    }
+
+    pub(crate) fn is_played_by(&self, host: &str, player: PlayedBy) -> bool {
         let client = self.clients.iter().find(|client| client.name == host);
-        client.map_or(Part::Played, |client| client.part)
+        client.map_or(PlayedBy::Executor, |client| client.played_by) == player
     }
 
     /// The names of the hosts that something is about; `all` is every client's host.
-    pub(crate) fn hosts(&self, hosts: &Hosts) -> Vec<Name> {
+    pub(crate) fn named(&self, hosts: &notation::Hosts) -> Vec<Name> {
         match hosts {
-            Hosts::All => self.clients.iter().map(|client| client.name.clone()).collect(),
-            Hosts::Named(_) => names(hosts),
+            notation::Hosts::All => self.clients.iter().map(|client| client.name.clone()).collect(),
+            notation::Hosts::Named(_) => names(hosts),
         }
+    }
+
+    /// A received line with its host and direction.
+    pub(crate) fn directed(&self, host: HostIndex, content: &str) -> String {
+        let sign = if self.observer() == Role::Client { '<' } else { '>' };
+        format!("{} {sign} {content}", self.name(host))
     }
 }
 
-/// Whether a line says what passes between a tested client and its server. Roles are the declared clients, or all where none is declared.
+/// Whether a line says what passes between a tested client and its server. Tested are the declared clients, or all if none is declared.
 fn has_transcript(scenario: &Scenario, declared: &[Name]) -> bool {
     let mut has = false;
     scenario.walk(&mut |step| {
@@ -141,9 +162,9 @@ fn expand(names: &[HostName]) -> Vec<Name> {
     names.iter().flat_map(HostName::expand).collect()
 }
 
-fn names(hosts: &Hosts) -> Vec<Name> {
+fn names(hosts: &notation::Hosts) -> Vec<Name> {
     match hosts {
-        Hosts::All => Vec::new(),
-        Hosts::Named(names) => expand(names),
+        notation::Hosts::All => Vec::new(),
+        notation::Hosts::Named(names) => expand(names),
     }
 }

@@ -10,16 +10,17 @@ use mqttspec_client::{self as client, Command, Event, Options};
 use mqttspec_codec::{QoS, Version};
 use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientGone, ClientObserved, Commander};
-use mqttspec_net::framed::Ending as NetEnding;
 use mqttspec_net::store::{DiskStore, MemoryStore, Store};
 use mqttspec_ports::Net;
 use mqttspec_world::HostContext;
 use tokio::sync::oneshot;
 
-use super::cast::{PORT, SERVER};
 use super::reports::{ClientReport, CommandKind, CommandNumber, Reports};
-use super::stage::Stage;
-use mqttspec_judge::history::{Asked, ConnectionKey, Ending, Lane, Message, Told, Trouble, What};
+use crate::hosts::{PORT, SERVER};
+use crate::recorder::{Recorder, ending};
+use mqttspec_judge::history::{
+    Asked, ConnectionKey, Ending, Lane as HostIndex, Message, Told, Trouble, What,
+};
 use mqttspec_mutants::Defect;
 use mqttspec_mutants::LyingNet;
 
@@ -45,8 +46,8 @@ impl Applications {
 
 /// An application with its client. It outlives crashes of its host, and so does the client's store.
 pub(crate) struct Application {
-    pub(crate) lane: Lane,
-    stage: Rc<Stage>,
+    pub(crate) host: HostIndex,
+    recorder: Rc<Recorder>,
     version: Version,
     pub(crate) options: Options,
     /// Kept apart from the host, as on a disk on which every write is synced at once.
@@ -126,8 +127,8 @@ impl ClientCommand {
 
 impl Application {
     pub(crate) fn new(
-        lane: Lane,
-        stage: Rc<Stage>,
+        host: HostIndex,
+        recorder: Rc<Recorder>,
         version: Version,
         mut options: Options,
         records_packets: bool,
@@ -138,8 +139,8 @@ impl Application {
         SERVER.clone_into(&mut options.address);
         options.port = Some(PORT);
         Rc::new(Self {
-            lane,
-            stage,
+            host,
+            recorder,
             version,
             options,
             store: MemoryStore::new(),
@@ -289,7 +290,7 @@ impl Application {
     /// Gives the client a command, and waits until it has taken it.
     async fn command(&self, command: Command, by: By, what: ClientCommand) -> Result<(), String> {
         let number = (by == By::Line).then(|| {
-            let given_at = self.stage.with_history(|history| history.events().len());
+            let given_at = self.recorder.with_history(|history| history.events().len());
             self.reports.borrow_mut().begin(what.kind(), given_at)
         });
         let given = Given { number, what };
@@ -341,8 +342,8 @@ impl Application {
         // Only what is to be published outlives the client, in its store. The rest never ends.
         self.taken.borrow_mut().retain(|_, given| matches!(given.what, ClientCommand::Publish { .. }));
         let last = self.keys.borrow_mut().pop_last();
-        if let Some((_, key)) = last.filter(|_| self.stage.with_lane(self.lane, |state| state.open)) {
-            self.stage.end(key, Ending::Crashed);
+        if let Some((_, key)) = last.filter(|_| self.recorder.with_host(self.host, |state| state.open)) {
+            self.recorder.end(key, Ending::Crashed);
         }
     }
 
@@ -352,7 +353,8 @@ impl Application {
     }
 
     fn record(&self, what: What) {
-        self.stage.record(ConnectionKey { lane: self.lane, number: 0 }, self.stage.line(), what);
+        let key = ConnectionKey { lane: self.host, number: 0 };
+        self.recorder.record(Some(key), self.recorder.line(), what);
     }
 
     fn observe(&self, what: &ClientObserved<'_>) {
@@ -370,7 +372,7 @@ impl Application {
         }
         match what {
             ClientObserved::Opened { connection } => {
-                let key = self.stage.open(self.lane, self.version);
+                let key = self.recorder.open(self.host, self.version);
                 self.keys.borrow_mut().insert(*connection, key);
             }
             ClientObserved::Sent { connection, packet, bytes } => {
@@ -385,13 +387,8 @@ impl Application {
                 let (error, bytes) = (**error, (*bytes).clone());
                 self.packet(*connection, What::ReceivedMalformed { error, bytes });
             }
-            ClientObserved::Lost { connection, ending } => {
-                let ending = match ending {
-                    NetEnding::Closed { .. } => Ending::ByPeer,
-                    NetEnding::TimedOut => Ending::TimedOut,
-                    NetEnding::Reset | NetEnding::Failed(_) => Ending::Reset,
-                };
-                self.ended_connection(*connection, ending);
+            ClientObserved::Lost { connection, ending: lost } => {
+                self.ended_connection(*connection, ending(lost));
             }
             ClientObserved::Closed { connection } => self.ended_connection(*connection, Ending::ByObserver),
             _ => {}
@@ -401,13 +398,13 @@ impl Application {
     fn ended_connection(&self, connection: u64, ending: Ending) {
         let key = self.keys.borrow_mut().remove(&connection);
         if let Some(key) = key {
-            self.stage.end(key, ending);
+            self.recorder.end(key, ending);
         }
     }
 
     fn packet(&self, connection: u64, what: What) {
         if let Some(key) = self.keys.borrow().get(&connection) {
-            self.stage.record(*key, 0, what);
+            self.recorder.record(Some(*key), 0, what);
         }
     }
 
@@ -473,7 +470,7 @@ impl Application {
                     CommandEnd::Done | CommandEnd::Granted(_) => (None, None),
                 };
                 let told = Told::Published { handle, message, refused };
-                let event = self.stage.tell(self.lane, told.clone());
+                let event = self.recorder.tell(self.host, told.clone());
                 // No line expects the end of what a load published.
                 if number.is_some() {
                     self.reports.borrow_mut().add(ClientReport { event, command: number, told, reason });
@@ -492,7 +489,7 @@ impl Application {
 
     /// Records a report, and keeps it until a line takes it.
     fn tell(&self, command: Option<CommandNumber>, told: Told) {
-        let event = self.stage.tell(self.lane, told.clone());
+        let event = self.recorder.tell(self.host, told.clone());
         self.reports.borrow_mut().add(ClientReport { event, command, told, reason: None });
     }
 }

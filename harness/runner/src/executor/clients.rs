@@ -1,0 +1,364 @@
+//! The applications of the clients: what the scenario asks of them, what they are told, and the load that they put on.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use mqttspec_client::{DisconnectRequest, Publication, SubscribeRequest, UnsubscribeRequest};
+use mqttspec_codec::{Packet, PacketIdentifier, QoS, TopicName, Version};
+use mqttspec_judge::deliveries::Deliveries;
+use mqttspec_judge::history::{Lane as HostIndex, Told, What};
+use mqttspec_judge::transcript::told_text;
+use mqttspec_notation::{
+    Action, Field, Load, PacketPattern, PacketType, Report, StepKind, Test, Text, Value,
+};
+
+use super::clock::Window;
+use super::matcher::{Match, Matcher, fields_text, report_text};
+use super::patterns::{bare, filter, publish};
+use super::script::Script;
+use crate::backend::Backend;
+use crate::found::{Found, Stop, waited};
+use crate::hosts::Hosts;
+use crate::peers::client::{Application, Applications, By};
+use crate::peers::reports::ClientReport;
+use crate::recorder::Recorder;
+
+pub(crate) struct Clients<'r> {
+    applications: &'r Applications,
+    backend: Rc<dyn Backend>,
+    recorder: Rc<Recorder>,
+    hosts: Rc<Hosts>,
+    version: Version,
+}
+
+impl<'r> Clients<'r> {
+    pub(crate) fn new(
+        applications: &'r Applications,
+        backend: Rc<dyn Backend>,
+        recorder: Rc<Recorder>,
+        hosts: Rc<Hosts>,
+        version: Version,
+    ) -> Self {
+        Self { applications, backend, recorder, hosts, version }
+    }
+
+    /// Gives the client a command, and does not wait for its effect.
+    pub(crate) async fn ask(&self, host: &str, action: &Action, matcher: &mut Matcher) -> Result<(), Stop> {
+        let application = self.application(host)?;
+        let mut packet = |pattern| {
+            let client_id = self.hosts.name(application.host);
+            matcher.build(pattern, client_id, PacketIdentifier::MIN)
+        };
+        let asked = match action {
+            Action::Connects { fields, .. } => {
+                let mut options = application.options.clone();
+                for field in fields.iter().filter(|field| field.versions.applies_to(self.version)) {
+                    set_option(&mut options, "", field, matcher, self.version)?;
+                }
+                let text = format!("connect{}", self.texts(fields));
+                // A client under test does what lines ask of it, also after a crash. A client in the
+                // background connects again without a line.
+                application.connect(options, !self.hosts.plays_server, text).await
+            }
+            Action::Subscribes { subscriptions, fields, .. } => {
+                let (fields, subscriptions) = (fields.clone(), subscriptions.clone());
+                let pattern = PacketPattern { fields, subscriptions, ..bare(PacketType::Subscribe) };
+                let Packet::Subscribe(subscribe) = packet(&pattern)? else { return Ok(()) };
+                let subscriptions = subscribe.subscriptions.into_vec();
+                application
+                    .subscribe(SubscribeRequest { subscriptions, properties: subscribe.properties })
+                    .await
+            }
+            Action::Unsubscribes { filters, fields, .. } => {
+                let subscriptions = filters.iter().cloned().map(filter).collect();
+                let pattern =
+                    PacketPattern { fields: fields.clone(), subscriptions, ..bare(PacketType::Unsubscribe) };
+                let Packet::Unsubscribe(unsubscribe) = packet(&pattern)? else { return Ok(()) };
+                let (filters, properties) = (unsubscribe.filters.into_vec(), unsubscribe.properties);
+                application.unsubscribe(UnsubscribeRequest { filters, properties }).await
+            }
+            Action::Publishes { topic, payload, fields, .. } => {
+                let pattern = publish(topic, payload.as_ref(), fields);
+                let Packet::Publish(publish) = packet(&pattern)? else { return Ok(()) };
+                let topic =
+                    publish.topic.ok_or_else(|| Stop::broken("a client needs a topic to publish to"))?;
+                let qos = fields.iter().any(|field| field.name == "qos").then(|| publish.delivery.qos());
+                let (payload, retain, properties) = (publish.payload, publish.retain, publish.properties);
+                let publication = Publication { topic, payload, qos, retain, properties };
+                application.publish(publication, By::Line).await
+            }
+            Action::Disconnects { fields } => {
+                let pattern = PacketPattern { fields: fields.clone(), ..bare(PacketType::Disconnect) };
+                let Packet::Disconnect(disconnect) = packet(&pattern)? else { return Ok(()) };
+                let request =
+                    DisconnectRequest { reason: disconnect.reason, properties: disconnect.properties };
+                let text = format!("disconnect{}", self.texts(fields));
+                application.disconnect(request, text).await
+            }
+            Action::Opens | Action::Receives { .. } | Action::Pings | Action::Closes => {
+                return Err(Stop::broken("an application cannot ask its client for this"));
+            }
+        };
+        asked.map_err(|error| Stop::broken(format!("{host}: {error}")))
+    }
+
+    /// Whether the client has told its application this already; it stays where it is.
+    pub(crate) fn was_told(
+        &self,
+        host: HostIndex,
+        report: &Report,
+        matcher: &mut Matcher,
+    ) -> Result<bool, Stop> {
+        Ok(matcher.without_captures(|matcher| self.position(host, report, matcher))?.is_some())
+    }
+
+    /// Takes what the client told its application, if it has; returns the time.
+    pub(crate) fn take_told(
+        &self,
+        host: HostIndex,
+        report: &Report,
+        matcher: &mut Matcher,
+    ) -> Result<Option<Duration>, Stop> {
+        let Some(place) = self.position(host, report, matcher)? else { return Ok(None) };
+        let taken = self.client_of(host)?.reports.borrow_mut().take(place);
+        let Some(ClientReport { event, .. }) = taken else { return Ok(None) };
+        self.recorder.answered(event, self.recorder.line());
+        Ok(Some(self.recorder.with_history(|history| history.events()[event].at)))
+    }
+
+    /// The place of a report among those that the client made and no line has taken. A message must be the next
+    /// one; of other reports any that belongs to the line will do.
+    fn position(
+        &self,
+        host: HostIndex,
+        report: &Report,
+        matcher: &mut Matcher,
+    ) -> Result<Option<usize>, Stop> {
+        let reports = self.client_of(host)?.reports.borrow().for_line(report);
+        for (place, ClientReport { told, reason, .. }) in &reports {
+            match matcher.compare_report(report, told, *reason)? {
+                Match::Equal => return Ok(Some(*place)),
+                Match::Differs { expected, actual } if matches!(report, Report::Received { .. }) => {
+                    let found = self.recorder.found(
+                        format!("{} is told {}", self.hosts.name(host), report_text(report)),
+                        format!("{}\n({actual} instead of {expected})", told_text(told)),
+                        None,
+                    );
+                    return Err(found.into());
+                }
+                Match::Differs { .. } | Match::Other => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The failure of a line whose report was not made in time.
+    pub(crate) fn not_told(&self, host: HostIndex, report: &Report, window: Window) -> Found {
+        let application = self.applications.get(self.hosts.name(host));
+        let told: String = application.map_or_else(String::new, |application| {
+            let reports = application.reports.borrow();
+            reports.waiting().map(|report| format!("\n  {}", told_text(&report.told))).collect()
+        });
+        let told = if told.is_empty() { told } else { format!("; it was told{told}") };
+        let waited = waited(window.until.saturating_sub(window.begun));
+        self.recorder.found(
+            format!("{} is told {}", self.hosts.name(host), report_text(report)),
+            format!("it was not told so within {waited:?}{told}"),
+            None,
+        )
+    }
+
+    /// A message that a client told its application and no line expected. A scenario that never says what is received leaves that open.
+    pub(crate) fn left_over(&self, script: &Script<'_>) -> Option<Found> {
+        if !self.hosts.plays_server {
+            return None;
+        }
+        self.applications.all().find_map(|application| {
+            let host = self.hosts.name(application.host);
+            if !says_what_is_received(script, host) {
+                return None;
+            }
+            let reports = application.reports.borrow();
+            let left = reports.waiting().find(|report| matches!(report.told, Told::Message(_)))?;
+            let expected = format!("{host} is told of no message that no line expects");
+            Some(self.recorder.found(expected, told_text(&left.told), Some(left.event)))
+        })
+    }
+
+    /// Begins to put load on clients.
+    pub(crate) fn load(&self, load: &Load) -> Result<(), Stop> {
+        let interval = load.rate.per / load.rate.count.max(1);
+        for host in self.hosts.named(&load.publishers) {
+            let application = self.application(&host)?.clone();
+            let topic =
+                client_topic(&load.topic, &host).and_then(|topic| TopicName::try_from(topic.as_str()).ok());
+            let topic = topic.ok_or_else(|| Stop::broken("the topic of the load is no Topic Name"))?;
+            let qos: Vec<QoS> = load.qos.iter().filter_map(|qos| QoS::try_from(*qos).ok()).collect();
+            let (backend, size) = (self.backend.clone(), load.size.unwrap_or(0) as usize);
+            let end = self.backend.now() + load.lasting.on(false);
+            application.loads.set(application.loads.get() + 1);
+            tokio::task::spawn_local(async move {
+                let begun = backend.now();
+                for (number, qos) in (1u32..).zip(qos.into_iter().cycle()) {
+                    let mut payload = format!("{host}-{number}");
+                    payload.extend(std::iter::repeat_n('.', size.saturating_sub(payload.len())));
+                    let publication = Publication::new(topic.clone(), payload).qos(qos);
+                    // A client that is down cannot take it; the history shows that it was asked.
+                    let _ = application.publish(publication, By::Load).await;
+                    let next = begun + interval * number;
+                    if next >= end {
+                        break;
+                    }
+                    backend.sleep_until(next).await;
+                }
+                application.loads.set(application.loads.get() - 1);
+            });
+        }
+        Ok(())
+    }
+
+    /// Why the clients are not quiet, if they are not: a load runs, a publication is not acknowledged, a client is not
+    /// connected, or a packet passed within `silence`.
+    pub(crate) fn busy(&self, silence: Duration) -> Option<String> {
+        for application in self.applications.all() {
+            let host = self.hosts.name(application.host);
+            if application.loads.get() > 0 {
+                return Some(format!("{host} still publishes its load"));
+            }
+            if application.pending.get() > 0 {
+                return Some(format!(
+                    "{} publications of {host} are not acknowledged",
+                    application.pending.get()
+                ));
+            }
+            if !application.connected.get() {
+                return Some(format!("{host} is not connected"));
+            }
+        }
+        let last = self.recorder.with_history(|history| {
+            history.events().iter().rev().find(|event| is_traffic(&event.what)).map(|event| event.at)
+        });
+        let silent = last.map_or(silence, |last| self.backend.now().saturating_sub(last));
+        (silent < silence).then(|| format!("the last packet was sent {silent:?} ago"))
+    }
+
+    /// Whether every accepted message with QoS above 0 has reached every subscriber that should have it.
+    pub(crate) fn all_delivered(&self) -> bool {
+        self.recorder.with_history(|history| {
+            let deliveries = Deliveries::of(history);
+            let mut had = std::collections::BTreeSet::new();
+            for delivery in &deliveries.deliveries {
+                had.insert((delivery.subscriber, &delivery.topic, &delivery.payload));
+            }
+            deliveries.subscribers().all(|subscriber| {
+                deliveries.publications.iter().filter(|publication| publication.accepted).all(|publication| {
+                    let interest = deliveries.interest(subscriber, publication);
+                    interest.is_none_or(|interest| interest.qos == QoS::AtMostOnce)
+                        || had.contains(&(subscriber, &publication.topic, &publication.payload))
+                })
+            })
+        })
+    }
+
+    /// The host of a client has crashed.
+    pub(crate) fn crashed(&self, host: &str) {
+        if let Some(application) = self.applications.get(host) {
+            application.crashed();
+        }
+    }
+
+    fn application(&self, host: &str) -> Result<&Rc<Application>, Stop> {
+        let application = self.applications.get(host);
+        application.ok_or_else(|| Stop::broken(format!("no reference client runs on {host}")))
+    }
+
+    fn client_of(&self, host: HostIndex) -> Result<&Rc<Application>, Stop> {
+        self.application(self.hosts.name(host))
+    }
+
+    fn texts(&self, fields: &[Field]) -> String {
+        fields_text(fields.iter().filter(|field| field.versions.applies_to(self.version)))
+    }
+}
+
+/// The report that must follow a verb on the host of a client; `None` if there is nothing to report.
+pub(crate) fn report_of(action: &Action) -> Result<Option<Report>, Stop> {
+    Ok(Some(match action {
+        Action::Connects { expecting, .. } => Report::Connected(expecting.clone()),
+        Action::Subscribes { subscriptions, .. } => match subscriptions.first() {
+            Some(first) => Report::Subscribed(first.filter.clone()),
+            None => return Ok(None),
+        },
+        Action::Unsubscribes { filters, .. } => match filters.first() {
+            Some(first) => Report::Unsubscribed(first.clone()),
+            None => return Ok(None),
+        },
+        Action::Publishes { topic, payload, fields, .. } => {
+            let (topic, payload, fields) = (topic.clone(), payload.clone(), fields.clone());
+            Report::Published { topic, payload, fields }
+        }
+        Action::Receives { topic, payload, fields } => {
+            let (topic, payload, fields) = (topic.clone(), payload.clone(), fields.clone());
+            Report::Received { topic, payload, fields }
+        }
+        Action::Disconnects { .. } => Report::Disconnected(Vec::new()),
+        Action::Opens | Action::Pings | Action::Closes => {
+            return Err(Stop::broken("a reference client does this by itself"));
+        }
+    }))
+}
+
+fn set_option(
+    options: &mut mqttspec_client::Options,
+    prefix: &str,
+    field: &Field,
+    matcher: &Matcher,
+    version: Version,
+) -> Result<(), Stop> {
+    let Test::Equal(value) = &field.test else { return Ok(()) };
+    if let Value::Fields(inner) = value {
+        return inner
+            .iter()
+            .filter(|field| field.versions.applies_to(version))
+            .try_for_each(|inner| set_option(options, "will_", inner, matcher, version));
+    }
+    let value = matcher.bindings().resolve(value).map_err(|unknown| Stop::broken(unknown.to_string()))?;
+    let text = match &value {
+        Value::Number(number) => number.value.to_string(),
+        Value::Word(word) => word.clone(),
+        Value::Text(text) => text.as_literal().unwrap_or_default().to_owned(),
+        Value::Bytes(bytes) => String::from_utf8(bytes.clone()).unwrap_or_default(),
+        Value::Pair(name, value) => {
+            format!("{}={}", name.as_literal().unwrap_or_default(), value.as_literal().unwrap_or_default())
+        }
+        Value::Capture(_) | Value::Fields(_) => String::new(),
+    };
+    let name = match field.name.as_str() {
+        "payload_format" => "payload_is_text",
+        "will_delay" => "delay",
+        name => name,
+    };
+    options.set(&format!("{prefix}{name}"), &text).map_err(|error| Stop::broken(error.to_string()))
+}
+
+fn says_what_is_received(script: &Script<'_>, host: &str) -> bool {
+    let mut says = false;
+    script.case.scenario.walk(&mut |step| {
+        says |= matches!(&step.kind, StepKind::Told { host: of, report: Report::Received { .. } } if of == host);
+    });
+    says
+}
+
+fn is_traffic(what: &What) -> bool {
+    match what {
+        What::Sent { packet, .. } | What::Received { packet, .. } => {
+            !matches!(packet, Packet::PingReq | Packet::PingResp)
+        }
+        What::SentRaw { .. } | What::ReceivedMalformed { .. } => true,
+        _ => false,
+    }
+}
+
+fn client_topic(topic: &Text, host: &str) -> Option<String> {
+    topic.resolve(|name| (name == "client").then(|| host.to_owned())).ok()
+}

@@ -1,0 +1,155 @@
+//! The time of a run: waits, the windows in which something must arrive, and drawn moments.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use mqttspec_notation::Timing;
+
+use crate::backend::{Backend, Timeouts};
+use crate::recorder::Recorder;
+
+/// The time in which something must arrive, counted from the start of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// When the wait began.
+    pub(crate) begun: Duration,
+    /// Not earlier than this.
+    pub(crate) from: Option<Duration>,
+    /// Not later than this.
+    pub(crate) until: Duration,
+}
+
+/// The clock of the executor.
+pub(crate) struct Clock {
+    backend: Rc<dyn Backend>,
+    recorder: Rc<Recorder>,
+    pub(crate) timeouts: Timeouts,
+    /// The moment at which the last step was done.
+    done_at: Duration,
+    /// When the executor last sent something.
+    sent_at: Option<Duration>,
+    /// The longest latency that a link has had.
+    longest_latency: Duration,
+    /// The number of draws so far: each has a stream of its own.
+    draws: u64,
+}
+
+impl Clock {
+    pub(crate) fn new(backend: Rc<dyn Backend>, recorder: Rc<Recorder>) -> Self {
+        let timeouts = backend.timeouts();
+        let (done_at, longest_latency) = (Duration::ZERO, timeouts.travel);
+        Self { backend, recorder, timeouts, done_at, sent_at: None, longest_latency, draws: 0 }
+    }
+
+    /// Time since the start of the run.
+    pub(crate) fn now(&self) -> Duration {
+        self.backend.now()
+    }
+
+    /// The moment at which the last step was done. Times of a scenario count from here.
+    pub(crate) fn done_at(&self) -> Duration {
+        self.done_at
+    }
+
+    /// The step was done at this moment.
+    pub(crate) fn done(&mut self, at: Duration) {
+        self.done_at = self.done_at.max(at);
+    }
+
+    /// The step is done now.
+    pub(crate) fn done_now(&mut self) {
+        self.done(self.now());
+    }
+
+    /// Waits until a moment; then the step is done.
+    pub(crate) async fn until(&mut self, time: Duration) {
+        self.backend.sleep_until(time).await;
+        self.done_now();
+    }
+
+    /// Waits for a duration while a step goes on.
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        self.backend.sleep(duration).await;
+    }
+
+    /// Waits until something is recorded, or until it is too late for `until`.
+    pub(crate) async fn wait_for_change(&self, until: Duration) {
+        // What arrives at the very instant of the deadline is in time: look once more after it.
+        let deadline = until + Duration::from_millis(1);
+        tokio::select! {
+            () = self.recorder.changed() => {}
+            () = self.backend.sleep_until(deadline) => {}
+        }
+    }
+
+    /// Waits as the timing of something that is sent or done says; returns a drawn wait.
+    pub(crate) async fn pause(&mut self, timing: Timing) -> Option<Duration> {
+        let (until, drawn) = match timing {
+            Timing::Usual | Timing::Within(_) => return None,
+            Timing::After(time) => (self.done_at + time.on(false), None),
+            Timing::At(time) => (time.on(false), None),
+            Timing::Between(range) => {
+                let (least, most) = range.on(false);
+                let drawn = self.draw(least, most);
+                (self.done_at + drawn, Some(drawn))
+            }
+        };
+        self.until(until).await;
+        drawn
+    }
+
+    /// The window in which what is expected must arrive.
+    pub(crate) fn window(&self, timing: Timing) -> Window {
+        let Timeouts { patience, early, late, .. } = self.timeouts;
+        let (from, until) = match timing {
+            Timing::Usual => (None, self.done_at + patience),
+            Timing::Within(time) => (None, self.done_at + time.on(false) + late),
+            Timing::After(time) => {
+                let from = self.done_at + time.on(false);
+                (Some(from), from + patience)
+            }
+            Timing::At(time) => (Some(time.on(false)), time.on(false) + patience),
+            Timing::Between(range) => {
+                let (least, most) = range.on(false);
+                (Some(self.done_at + least), self.done_at + most + late)
+            }
+        };
+        let from = from.map(|from| from.saturating_sub(early));
+        Window { begun: self.done_at, from, until }
+    }
+
+    /// Lets the connections write what was ordered, so that it is in the history before what follows.
+    pub(crate) async fn written(&mut self) {
+        tokio::task::yield_now().await;
+        self.sent_at = Some(self.now());
+    }
+
+    /// Waits until what the executor sent has had the time to arrive: the lines of a transcript happen one after another,
+    /// also if the next one does not wait for an answer. A timing says otherwise.
+    pub(crate) async fn sent_has_arrived(&mut self) {
+        if let Some(sent) = self.sent_at.take() {
+            self.until(sent + self.longest_latency + Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Waits until the acknowledged Subscriptions are in force, on servers that acknowledge them earlier.
+    pub(crate) async fn subscriptions_are_in_force(&mut self) {
+        if !self.timeouts.subscribing.is_zero()
+            && let Some(acknowledged) = self.recorder.take_subscribed()
+        {
+            self.until(acknowledged + self.timeouts.subscribing).await;
+        }
+    }
+
+    /// A link has this latency from now on.
+    pub(crate) fn latency_is(&mut self, latency: Duration) {
+        self.longest_latency = self.longest_latency.max(latency);
+    }
+
+    fn draw(&mut self, least: Duration, most: Duration) -> Duration {
+        self.draws += 1;
+        // Whole microseconds read well, and the clock has no finer steps that matter.
+        let drawn = self.backend.seed().nth(self.draws).draw().duration(least, most);
+        Duration::from_micros(u64::try_from(drawn.as_micros()).unwrap_or(u64::MAX))
+    }
+}

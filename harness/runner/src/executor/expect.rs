@@ -1,0 +1,222 @@
+//! Waits for what lines expect, and takes it.
+
+use core::time::Duration;
+
+use mqttspec_codec::{Packet, Role};
+use mqttspec_judge::history::Lane as HostIndex;
+use mqttspec_judge::verdict::FoundBy;
+use mqttspec_notation::{PacketType, Report};
+
+use super::clock::Window;
+use super::matcher::{Expected, Match};
+use super::patterns::bare;
+use super::{Executor, Flow};
+use crate::found::{Found, Stop, waited};
+use crate::recorder::{Arrival, Arrived};
+
+impl Executor<'_> {
+    /// Waits for what one line expects, and takes it. Returns the packet, if it is one.
+    pub(crate) async fn expect(
+        &mut self,
+        host: HostIndex,
+        expected: &Expected,
+        window: Window,
+    ) -> Result<Option<Packet>, Stop> {
+        match expected {
+            Expected::Packet(_) | Expected::Closed(_) => {
+                let Some((_, arrival)) = self.arrival(&[host], window.until, expected.awaits_connect()).await
+                else {
+                    let expected = self.script.hosts.directed(host, &expected.text());
+                    return Err(self.nothing_arrived(&[host], &expected, window).into());
+                };
+                let packet = self.accept(host, expected, &arrival, window)?;
+                if let (Expected::Closed(_), Some(_)) = (expected, &packet) {
+                    // The packet may come before the end, not instead of it.
+                    let end = Expected::Closed(Vec::new());
+                    return Box::pin(self.expect(host, &end, window)).await;
+                }
+                Ok(packet)
+            }
+            Expected::Nothing(lasting) => self.prove_nothing(host, *lasting, window).await.map(|()| None),
+            Expected::Anything => {
+                self.inboxes.ignore(host);
+                Ok(None)
+            }
+            Expected::Told(report) => self.told(host, report, window).await.map(|()| None),
+        }
+    }
+
+    /// The oldest arrival on any of the hosts that no line has taken; it stays where it is. `None` when the time is over, or when
+    /// nothing can arrive.
+    pub(crate) async fn arrival(
+        &self,
+        hosts: &[HostIndex],
+        until: Duration,
+        connect: bool,
+    ) -> Option<(HostIndex, Arrival)> {
+        loop {
+            if let Some(oldest) = self.inboxes.oldest(hosts, connect) {
+                return (oldest.1.at <= until).then_some(oldest);
+            }
+            if self.clock.now() > until || !self.inboxes.can_arrive(hosts) {
+                return None;
+            }
+            self.clock.wait_for_change(until).await;
+        }
+    }
+
+    /// Takes an arrival that is what is expected.
+    pub(crate) fn accept(
+        &mut self,
+        host: HostIndex,
+        expected: &Expected,
+        arrival: &Arrival,
+        window: Window,
+    ) -> Result<Option<Packet>, Stop> {
+        let matched = self.matcher.compare(expected, &arrival.what)?;
+        if matched != Match::Equal {
+            let expected = self.script.hosts.directed(host, &expected.text());
+            return Err(self.unlike(&expected, arrival, &matched).into());
+        }
+        if let Some(from) = window.from
+            && arrival.at < from
+        {
+            let text = arrival.what.text(self.script.version());
+            let early = format!("{text} after {:?}", arrival.at.saturating_sub(window.begun));
+            let expected = format!("{} not before {:?}", expected.text(), from.saturating_sub(window.begun));
+            let found = self.recorder.found(expected, early, Some(arrival.event));
+            return Err(Found { timed: true, ..found }.into());
+        }
+        self.inboxes.take(host, arrival);
+        self.clock.done(arrival.at);
+        match &arrival.what {
+            Arrived::Packet(packet) => {
+                self.wire.received(host, packet);
+                Ok(Some(packet.clone()))
+            }
+            Arrived::Malformed(_) | Arrived::Ended(_) => Ok(None),
+        }
+    }
+
+    /// The failure of a line for which something else arrived.
+    pub(crate) fn unlike(&self, expected: &str, arrival: &Arrival, matched: &Match) -> Found {
+        let text = arrival.what.text(self.script.version());
+        let (actual, nearly) = match matched {
+            Match::Differs { expected, actual } => {
+                let nearly = nearly(&arrival.what, expected, actual);
+                (format!("{text}\n({actual} instead of {expected})"), nearly)
+            }
+            Match::Equal | Match::Other => (text, None),
+        };
+        Found { nearly, ..self.recorder.found(expected, actual, Some(arrival.event)) }
+    }
+
+    /// The failure of a line for which nothing arrived.
+    pub(crate) fn nothing_arrived(&self, hosts: &[HostIndex], expected: &str, window: Window) -> Found {
+        let waited = waited(window.until.saturating_sub(window.begun));
+        let actual = match hosts {
+            [_] if !self.inboxes.can_arrive(hosts) => "nothing: there is no Network Connection".to_owned(),
+            _ => format!("nothing within {waited:?}"),
+        };
+        self.recorder.found(expected, actual, None)
+    }
+
+    async fn prove_nothing(&mut self, host: HostIndex, lasting: Option<Duration>, window: Window) -> Flow {
+        if let Some(from) = window.from {
+            self.clock.until(from).await;
+        }
+        let silence = match (lasting, self.script.hosts.observer()) {
+            (Some(lasting), _) => Some(lasting),
+            (None, Role::Server) => Some(self.clock.timeouts.silence),
+            (None, Role::Client) => None,
+        };
+        if let Some(silence) = silence {
+            self.clock.until(self.clock.done_at() + silence).await;
+            return match self.inboxes.front(host, false) {
+                Some(arrival) if !matches!(arrival.what, Arrived::Ended(_)) => {
+                    Err(self.unexpected(host, &Expected::Nothing(lasting).text(), &arrival).into())
+                }
+                _ => Ok(()),
+            };
+        }
+        if !self.wire.is_connected(host) {
+            return Err(Stop::broken("`nothing` needs a Network Connection to send its PINGREQ on"));
+        }
+        self.wire.send_packet(host, Packet::PingReq)?;
+        self.clock.done_now();
+        let begun = self.clock.done_at();
+        let window = Window { begun, from: None, until: begun + self.clock.timeouts.patience };
+        match self.arrival(&[host], window.until, false).await {
+            Some((_, arrival)) if matches!(arrival.what, Arrived::Packet(Packet::PingResp)) => {
+                let answer = Expected::Packet(bare(PacketType::PingResp));
+                self.accept(host, &answer, &arrival, window).map(drop)
+            }
+            Some((_, arrival)) => {
+                let expected = "nothing (but the PINGRESP that proves it)";
+                Err(self.unexpected(host, expected, &arrival).into())
+            }
+            None => {
+                let expected = self.script.hosts.directed(host, "PINGRESP (in proof of nothing)");
+                Err(self.nothing_arrived(&[host], &expected, window).into())
+            }
+        }
+    }
+
+    /// The failure of a line that expected nothing.
+    fn unexpected(&self, host: HostIndex, expected: &str, arrival: &Arrival) -> Found {
+        let expected = self.script.hosts.directed(host, expected);
+        let actual = arrival.what.text(self.script.version());
+        Found { timed: true, ..self.recorder.found(expected, actual, Some(arrival.event)) }
+    }
+
+    /// Waits until the client tells its application this.
+    async fn told(&mut self, host: HostIndex, report: &Report, window: Window) -> Flow {
+        loop {
+            if let Some(at) = self.clients.take_told(host, report, &mut self.matcher)? {
+                if let Some(from) = window.from.filter(|from| at < *from) {
+                    let expected = format!("it is told not before {from:?}");
+                    return Err(self.recorder.found(expected, format!("it was told at {at:?}"), None).into());
+                }
+                if at <= window.until {
+                    self.clock.done(at);
+                    return Ok(());
+                }
+            }
+            if self.clock.now() > window.until {
+                return Err(self.clients.not_told(host, report, window).into());
+            }
+            self.clock.wait_for_change(window.until).await;
+        }
+    }
+
+    /// At the end of the scenario no packet and no message may be left that no line expected.
+    pub(crate) fn nothing_left_over(&self) -> Flow {
+        self.script.hosts.indices().try_for_each(|host| self.nothing_left_on(host))?;
+        match self.clients.left_over(&self.script) {
+            Some(found) => Err(Found { found_by: FoundBy::LeftOver, timed: true, ..found }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// No packet may be left on the newest connection of a host, unless the scenario itself broke it.
+    pub(crate) fn nothing_left_on(&self, host: HostIndex) -> Flow {
+        match self.inboxes.left_over(host) {
+            Some(arrival) => {
+                let found = self.unexpected(host, "nothing that no line expects", &arrival);
+                Err(Found { found_by: FoundBy::LeftOver, ..found }.into())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is right although it is unlike: the peer refused or left as it had to, and only the Reason Code is another one.
+fn nearly(arrived: &Arrived, expected: &str, actual: &str) -> Option<String> {
+    let what = match arrived {
+        Arrived::Packet(Packet::ConnAck(connack)) if connack.reason.is_failure() => "refused",
+        Arrived::Packet(Packet::Disconnect(disconnect)) if disconnect.reason.is_failure() => "closed",
+        _ => return None,
+    };
+    let by_reason = expected.starts_with("reason=") && actual.starts_with("reason=");
+    by_reason.then(|| format!("{what} as required, with {actual} in place of {expected}"))
+}

@@ -1,0 +1,115 @@
+//! What arrived on the connections of the executor and was not taken by a line yet.
+
+use std::rc::Rc;
+
+use mqttspec_codec::{Packet, Role};
+use mqttspec_judge::history::Lane as HostIndex;
+
+use crate::hosts::{Hosts, PlayedBy};
+use crate::recorder::{Arrival, Arrived, Recorder};
+
+pub(crate) struct Inboxes {
+    recorder: Rc<Recorder>,
+    hosts: Rc<Hosts>,
+}
+
+impl Inboxes {
+    pub(crate) fn new(recorder: Rc<Recorder>, hosts: Rc<Hosts>) -> Self {
+        Self { recorder, hosts }
+    }
+
+    /// The oldest arrival on any of the hosts; it stays where it is. A line that awaits a CONNECT does not see the end of
+    /// the connection before.
+    pub(crate) fn oldest(&self, hosts: &[HostIndex], connect: bool) -> Option<(HostIndex, Arrival)> {
+        let found =
+            hosts.iter().filter_map(|host| self.front(*host, connect).map(|arrival| (*host, arrival)));
+        found.min_by_key(|(_, arrival)| arrival.event)
+    }
+
+    /// The oldest arrival on a host that counts.
+    pub(crate) fn front(&self, host: HostIndex, connect: bool) -> Option<Arrival> {
+        let dials = self.hosts.observer() == Role::Client;
+        self.recorder.with_host(host, |state| {
+            loop {
+                let front = state.inbox.front()?;
+                let skipped = match &front.what {
+                    // The rest of the connection before was judged when the executor opened the new one.
+                    _ if dials && front.connection < state.number => true,
+                    Arrived::Packet(Packet::PingResp) if state.owed_pings > 0 => {
+                        state.owed_pings -= 1;
+                        true
+                    }
+                    // A CONNECT begins a new connection, so the one before has ended.
+                    Arrived::Ended(_) if connect => true,
+                    _ => state.ignored && front.connection == state.number,
+                };
+                if !skipped {
+                    return Some(front.clone());
+                }
+                state.inbox.pop_front();
+            }
+        })
+    }
+
+    /// Whether anything can still arrive on one of the hosts.
+    pub(crate) fn can_arrive(&self, hosts: &[HostIndex]) -> bool {
+        self.hosts.observer() == Role::Server || hosts.iter().any(|host| self.is_open(*host))
+    }
+
+    pub(crate) fn is_open(&self, host: HostIndex) -> bool {
+        self.recorder.with_host(host, |state| state.open)
+    }
+
+    /// Takes the oldest arrival: the line that is executed was about it.
+    pub(crate) fn take(&self, host: HostIndex, arrival: &Arrival) {
+        self.drop_front(host);
+        self.recorder.answered(arrival.event, self.recorder.line());
+    }
+
+    /// Drops the oldest arrival.
+    pub(crate) fn drop_front(&self, host: HostIndex) {
+        self.recorder.with_host(host, |state| state.inbox.pop_front());
+    }
+
+    /// Drops everything that arrived.
+    pub(crate) fn clear(&self, host: HostIndex) {
+        self.recorder.with_host(host, |state| state.inbox.clear());
+    }
+
+    /// Nothing more is compared on this connection.
+    pub(crate) fn ignore(&self, host: HostIndex) {
+        self.recorder.with_host(host, |state| state.ignored = true);
+    }
+
+    /// A PINGRESP will arrive that no line awaits.
+    pub(crate) fn owe_ping(&self, host: HostIndex) {
+        self.recorder.with_host(host, |state| state.owed_pings += 1);
+    }
+
+    /// Whether the executor can send on the newest connection.
+    pub(crate) fn is_usable(&self, host: HostIndex) -> bool {
+        self.recorder.with_host(host, |state| state.open && !state.provoked)
+    }
+
+    /// The end of the newest connection, if the peer ended it and no line took that.
+    pub(crate) fn unseen_end(&self, host: HostIndex) -> Option<Arrival> {
+        self.recorder.with_host(host, |state| {
+            let ended = state.inbox.iter().find(|arrival| matches!(arrival.what, Arrived::Ended(_)));
+            ended.filter(|_| !state.provoked).cloned()
+        })
+    }
+
+    /// A packet on the newest connection that no line expected, unless the scenario itself broke the connection.
+    pub(crate) fn left_over(&self, host: HostIndex) -> Option<Arrival> {
+        let runs_peer = self.hosts.is_played_by(self.hosts.name(host), PlayedBy::Peer);
+        if runs_peer && self.hosts.observer() == Role::Client {
+            return None;
+        }
+        let (provoked, troubled) = self.recorder.with_host(host, |state| (state.provoked, state.troubled));
+        self.front(host, true).filter(|arrival| match arrival.what {
+            Arrived::Packet(Packet::Disconnect(_)) if troubled => false,
+            Arrived::Ended(_) => false,
+            _ => !provoked,
+        })
+    }
+}

@@ -1,0 +1,384 @@
+//! Compares what arrived, or what a client reported, with what a line expects. Nothing here waits, sends or records.
+
+use core::time::Duration;
+
+use mqttspec_codec::{Packet, PacketIdentifier, Version};
+use mqttspec_judge::Case;
+use mqttspec_judge::history::{Message, Told, Trouble};
+use mqttspec_notation::fields::{
+    Bindings, Defaults, Expectation, Mismatch, accept_fields, build, field_words,
+};
+use mqttspec_notation::{Cell, Field, PacketPattern, PacketType, Report, Test, Text, Value};
+
+use super::patterns::{equal, field, number};
+use crate::recorder::Arrived;
+
+/// What a line expects.
+#[derive(Clone, Debug)]
+pub(crate) enum Expected {
+    Packet(PacketPattern),
+    /// The end of the connection, after one of these packets or none.
+    Closed(Vec<PacketPattern>),
+    Nothing(Option<Duration>),
+    Anything,
+    Told(Report),
+}
+
+impl Expected {
+    /// In the words of the notation.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Expected::Packet(pattern) => pattern.to_string(),
+            Expected::Closed(or) => {
+                let or: String = or.iter().map(|pattern| format!(" or {pattern}")).collect();
+                format!("closed{or}")
+            }
+            Expected::Nothing(None) => "nothing".to_owned(),
+            Expected::Nothing(Some(lasting)) => format!("nothing for {lasting:?}"),
+            Expected::Anything => "anything".to_owned(),
+            Expected::Told(_) => "what the client tells its application".to_owned(),
+        }
+    }
+
+    pub(crate) fn awaits_connect(&self) -> bool {
+        matches!(self, Expected::Packet(pattern) if pattern.packet_type == PacketType::Connect)
+    }
+}
+
+/// Whether something is what a line expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Match {
+    Equal,
+    /// It is of the kind that is expected, and differs: what had to be so, and what is so.
+    Differs {
+        expected: String,
+        actual: String,
+    },
+    /// It is something else.
+    Other,
+}
+
+/// A line cannot be compared, or its packet cannot be built: why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct LineError(pub(crate) String);
+
+impl LineError {
+    fn unknown(name: &str) -> Self {
+        Self(format!("`${name}` has no value here"))
+    }
+}
+
+/// The version and the variables of a run.
+pub(crate) struct Matcher {
+    version: Version,
+    bindings: Bindings,
+}
+
+impl Matcher {
+    /// The columns of the table have the values of the case's row.
+    pub(crate) fn new(case: &Case) -> Self {
+        let mut bindings = Bindings::default();
+        if let Some(table) = &case.scenario.table
+            && let Some(row) = case.row.and_then(|row| table.rows.get(row))
+        {
+            for (column, cell) in table.columns.iter().zip(&row.cells) {
+                bindings.bind_column(column, cell.clone());
+            }
+        }
+        Self { version: case.version, bindings }
+    }
+
+    pub(crate) fn bindings(&self) -> &Bindings {
+        &self.bindings
+    }
+
+    /// Begins a round of a block: captures of it are forgotten at its end.
+    pub(crate) fn enter(&mut self) {
+        self.bindings.enter();
+    }
+
+    /// Ends a round.
+    pub(crate) fn leave(&mut self) {
+        self.bindings.leave();
+    }
+
+    /// Gives a loop counter its value.
+    pub(crate) fn count(&mut self, variable: &str, round: u64) {
+        self.bindings.bind(variable, number(round));
+    }
+
+    /// The cell of a column.
+    pub(crate) fn column(&self, name: &str) -> Option<&Cell> {
+        self.bindings.column(name)
+    }
+
+    /// The packet that a pattern asks for. Captures without a value take theirs.
+    pub(crate) fn build(
+        &mut self,
+        pattern: &PacketPattern,
+        client_id: &str,
+        id: PacketIdentifier,
+    ) -> Result<Packet, LineError> {
+        build(pattern, self.version, Defaults { client_id, id }, &mut self.bindings)
+            .map_err(|error| LineError(error.to_string()))
+    }
+
+    /// Compares an arrival. If it is what is expected, captures without a value take theirs.
+    pub(crate) fn compare(&mut self, expected: &Expected, arrived: &Arrived) -> Result<Match, LineError> {
+        match (expected, arrived) {
+            (Expected::Closed(_), Arrived::Ended(_)) => Ok(Match::Equal),
+            (Expected::Packet(pattern), Arrived::Packet(packet)) => self.compare_packet(pattern, packet),
+            (Expected::Closed(or), Arrived::Packet(packet)) => {
+                for pattern in or {
+                    if self.compare_packet(pattern, packet)? == Match::Equal {
+                        return Ok(Match::Equal);
+                    }
+                }
+                Ok(Match::Other)
+            }
+            _ => Ok(Match::Other),
+        }
+    }
+
+    /// Whether an arrival is what is expected. Captures do not change.
+    pub(crate) fn would_take(&mut self, expected: &Expected, arrived: &Arrived) -> Result<bool, LineError> {
+        self.without_captures(|matcher| Ok(matcher.compare(expected, arrived)? == Match::Equal))
+    }
+
+    fn compare_packet(&mut self, pattern: &PacketPattern, packet: &Packet) -> Result<Match, LineError> {
+        let expectation = Expectation { pattern, version: self.version };
+        as_match(expectation.accept(packet, &mut self.bindings))
+    }
+
+    /// Compares a report of a client. If it is what is expected, captures without a value take theirs.
+    /// `reason` is the Reason Code with which the server took a message over, if the client reports one.
+    pub(crate) fn compare_report(
+        &mut self,
+        report: &Report,
+        told: &Told,
+        reason: Option<u8>,
+    ) -> Result<Match, LineError> {
+        let Some(mut seen) = seen(report, told) else { return Ok(Match::Other) };
+        seen.extend(reason.map(|reason| equal("reason", reason.into())));
+        let fields = report_fields(report);
+        as_match(accept_fields(&fields, &seen, PacketType::Publish, self.version, &mut self.bindings))
+    }
+
+    /// Calls `compare`, and gives the variables the values that they had before.
+    pub(crate) fn without_captures<R>(&mut self, compare: impl FnOnce(&mut Self) -> R) -> R {
+        let bindings = self.bindings.clone();
+        let result = compare(self);
+        self.bindings = bindings;
+        result
+    }
+}
+
+fn as_match(accepted: Result<(), Mismatch>) -> Result<Match, LineError> {
+    match accepted {
+        Ok(()) => Ok(Match::Equal),
+        Err(Mismatch::Differs { expected, actual }) => Ok(Match::Differs { expected, actual }),
+        Err(Mismatch::Unknown(name)) => Err(LineError::unknown(&name)),
+    }
+}
+
+/// The fields that a report asks for.
+fn report_fields(report: &Report) -> Vec<Field> {
+    match report {
+        Report::Connected(fields) | Report::Disconnected(fields) | Report::Failed(fields) => fields.clone(),
+        Report::Subscribed(filter) | Report::Unsubscribed(filter) => {
+            vec![field("filter", Test::Equal(filter.clone()))]
+        }
+        Report::Published { topic, payload, fields } | Report::Received { topic, payload, fields } => {
+            let mut all = vec![field("topic", Test::Equal(topic.clone()))];
+            all.extend(payload.iter().map(|payload| field("payload", Test::Equal(payload.clone()))));
+            all.extend(fields.iter().cloned());
+            all
+        }
+    }
+}
+
+/// The fields of what a client told, if it is a report of that kind.
+fn seen(report: &Report, told: &Told) -> Option<Vec<Field>> {
+    Some(match (report, told) {
+        (Report::Connected(_), Told::Connected { session_present }) => {
+            vec![equal("session_present", u64::from(*session_present))]
+        }
+        (Report::Disconnected(_), Told::Disconnected { error }) => {
+            error.iter().flat_map(trouble_fields).collect()
+        }
+        (Report::Failed(_), Told::Failed { error } | Told::Published { refused: Some(error), .. }) => {
+            trouble_fields(error).collect()
+        }
+        (Report::Subscribed(_), Told::Subscribed { filters, .. })
+        | (Report::Unsubscribed(_), Told::Unsubscribed { filters }) => {
+            let filter = |filter: &String| text("filter", filter);
+            filters.iter().map(filter).collect()
+        }
+        (Report::Published { .. }, Told::Published { message, refused: None, .. })
+        | (Report::Received { .. }, Told::Message(message)) => message_fields(message),
+        _ => return None,
+    })
+}
+
+fn trouble_fields(error: &Trouble) -> impl Iterator<Item = Field> {
+    let kind = field("error", Test::Equal(Value::Word(error.kind.to_owned())));
+    let reason = error.reason.map(|reason| equal("reason", reason.into()));
+    std::iter::once(kind).chain(reason)
+}
+
+fn message_fields(message: &Message) -> Vec<Field> {
+    vec![
+        text("topic", &message.topic),
+        field("payload", Test::Equal(Value::Bytes(message.payload.to_vec()))),
+        equal("qos", u8::from(message.qos).into()),
+        equal("retain", u64::from(message.retain)),
+    ]
+}
+
+fn text(name: &str, value: &str) -> Field {
+    field(name, Test::Equal(Value::Text(Text::literal(value))))
+}
+
+/// A report in the notation, after `told` and the host.
+pub(crate) fn report_text(report: &Report) -> String {
+    let word = match report {
+        Report::Connected(_) => "connected",
+        Report::Disconnected(_) => "disconnected",
+        Report::Failed(_) => "failed",
+        Report::Subscribed(_) => "subscribed",
+        Report::Unsubscribed(_) => "unsubscribed",
+        Report::Published { .. } => "published",
+        Report::Received { .. } => "received",
+    };
+    format!("{word}{}", fields_text(&report_fields(report)))
+}
+
+/// Fields in the notation, with a space before each.
+pub(crate) fn fields_text<'f>(fields: impl IntoIterator<Item = &'f Field>) -> String {
+    fields.into_iter().map(|field| format!(" {}", field_words(field))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use mqttspec_codec::{Publish, QoS, Role, TopicName};
+    use mqttspec_judge::history::Ending;
+    use mqttspec_notation::{CatalogueClauses, Content, StepKind, read};
+
+    use super::*;
+
+    /// A matcher, and the lines of a scenario that it compares.
+    fn matcher(lines: &str) -> (Matcher, Vec<Expected>) {
+        let text = format!("title    A test\nclauses  MQTT-3.1.0-1\nversions 5\n\na connects\n{lines}");
+        let scenario = match read("test.mqtt", &text, &CatalogueClauses) {
+            Ok((scenario, _)) => scenario,
+            Err(diagnostics) => panic!("{}", diagnostics.plain()),
+        };
+        let expected = |step: &mqttspec_notation::Step| match &step.kind {
+            StepKind::Line { content: Content::Packet(pattern), .. } => {
+                Some(Expected::Packet(pattern.clone()))
+            }
+            StepKind::Line { content: Content::Closed { or }, .. } => Some(Expected::Closed(or.clone())),
+            _ => None,
+        };
+        let all = scenario.steps.iter().filter_map(expected).collect();
+        let case = Case {
+            scenario: Arc::new(scenario),
+            file: "test.mqtt".to_owned(),
+            source: Arc::from(text.as_str()),
+            version: Version::V5,
+            tests: Role::Server,
+            row: None,
+        };
+        (Matcher::new(&case), all)
+    }
+
+    fn publish(payload: &'static str, id: u16) -> Arrived {
+        let id = PacketIdentifier::new(id).expect("an identifier above 0");
+        let topic = TopicName::try_from("t").expect("a Topic Name");
+        Arrived::Packet(Publish::new(topic, Bytes::from(payload)).at_least_once(id).into())
+    }
+
+    fn differs(expected: &str, actual: &str) -> Match {
+        Match::Differs { expected: expected.to_owned(), actual: actual.to_owned() }
+    }
+
+    #[test]
+    fn a_packet_that_differs_tells_the_field_and_one_of_another_type_the_types() {
+        let (mut matcher, lines) = matcher("a < PUBLISH topic=t payload=\"x\" qos=1\n");
+        assert_eq!(matcher.compare(&lines[0], &publish("x", 1)), Ok(Match::Equal));
+        assert_eq!(
+            matcher.compare(&lines[0], &publish("y", 1)),
+            Ok(differs("payload=\"x\"", "payload=\"y\""))
+        );
+        let other = Arrived::Packet(Packet::PingResp);
+        assert_eq!(matcher.compare(&lines[0], &other), Ok(differs("PUBLISH", "PINGRESP")));
+        assert_eq!(matcher.compare(&lines[0], &Arrived::Ended(Ending::Reset)), Ok(Match::Other));
+    }
+
+    #[test]
+    fn a_capture_takes_its_value_from_a_packet_that_is_taken_and_not_from_one_that_is_only_looked_at() {
+        let (mut matcher, lines) =
+            matcher("a < PUBLISH topic=t qos=1 id=$first\na < PUBLISH topic=t qos=1 id=$first\n");
+        assert_eq!(matcher.would_take(&lines[0], &publish("x", 7)), Ok(true));
+        assert_eq!(matcher.compare(&lines[0], &publish("x", 3)), Ok(Match::Equal));
+        assert_eq!(matcher.compare(&lines[1], &publish("x", 7)), Ok(differs("id=3", "id=7")));
+        assert_eq!(matcher.compare(&lines[1], &publish("x", 3)), Ok(Match::Equal));
+    }
+
+    #[test]
+    fn a_capture_of_a_round_is_forgotten_at_its_end() {
+        let (mut matcher, lines) = matcher("a < PUBLISH topic=t qos=1 id=$first\n");
+        for id in [3, 7] {
+            matcher.enter();
+            assert_eq!(matcher.compare(&lines[0], &publish("x", id)), Ok(Match::Equal));
+            matcher.leave();
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_connection_may_follow_one_of_the_packets_that_its_line_names() {
+        let (mut matcher, lines) = matcher("a < closed or DISCONNECT or PUBLISH payload=\"x\"\n");
+        assert_eq!(matcher.compare(&lines[0], &Arrived::Ended(Ending::ByPeer)), Ok(Match::Equal));
+        assert_eq!(matcher.compare(&lines[0], &publish("x", 1)), Ok(Match::Equal));
+        assert_eq!(matcher.compare(&lines[0], &publish("y", 1)), Ok(Match::Other));
+    }
+
+    #[test]
+    fn a_variable_without_a_value_is_an_error_of_the_line() {
+        let (mut matcher, mut lines) = matcher("a < PUBLISH topic=t\n");
+        let Expected::Packet(pattern) = &mut lines[0] else { panic!("a packet is expected") };
+        let unknown = Test::OneOf(vec![Value::Capture("who".to_owned())]);
+        pattern.fields.push(field("payload", unknown));
+        let error = matcher.compare(&lines[0], &publish("x", 1)).expect_err("`$who` has no value");
+        assert_eq!(error.to_string(), "`$who` has no value here");
+    }
+
+    #[test]
+    fn a_report_is_compared_with_one_of_its_own_kind_only() {
+        let (mut matcher, _) = matcher("");
+        let received = Report::Received {
+            topic: Value::Text(Text::literal("t")),
+            payload: Some(Value::Text(Text::literal("x"))),
+            fields: vec![equal("qos", 1)],
+        };
+        let message = |payload: &'static str| Message {
+            topic: "t".to_owned(),
+            payload: Bytes::from(payload),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+        };
+        let compared = |told: Told, matcher: &mut Matcher| matcher.compare_report(&received, &told, None);
+        assert_eq!(compared(Told::Message(message("x")), &mut matcher), Ok(Match::Equal));
+        assert_eq!(
+            compared(Told::Message(message("y")), &mut matcher),
+            Ok(differs("payload=\"x\"", "payload=\"y\""))
+        );
+        let published = Told::Published { handle: 1, message: message("x"), refused: None };
+        assert_eq!(compared(published, &mut matcher), Ok(Match::Other));
+        assert_eq!(report_text(&received), "received topic=\"t\" payload=\"x\" qos=1");
+    }
+}

@@ -1,0 +1,450 @@
+//! The executor: executes the steps of a scenario on a backend, in order.
+//!
+//! [`Executor`] is a small interpreter over steps. Each of its parts has one job: [`clock`] waits, [`wire`] sends, [`inboxes`]
+//! holds what arrived, [`matcher`] compares, [`clients`] asks the clients under test, [`faults`] injects faults.
+
+mod blocks;
+mod clients;
+mod clock;
+mod connection;
+mod expect;
+mod faults;
+mod identifiers;
+mod inboxes;
+mod lines;
+mod matcher;
+mod patterns;
+mod script;
+mod sequence;
+mod wire;
+
+use core::future::Future;
+use core::pin::Pin;
+use core::time::Duration;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use mqttspec_codec::{Packet, Role};
+use mqttspec_judge::Case;
+use mqttspec_judge::history::{Lane as HostIndex, What};
+use mqttspec_judge::results::BranchTaken;
+use mqttspec_judge::verdict::FoundBy;
+use mqttspec_notation::bytes::{patched, raw_bytes};
+use mqttspec_notation::{
+    Action, Branch, Content, Level, PacketPattern, PacketType, Property, Step, StepKind, Timing,
+};
+use mqttspec_world::Seed;
+
+use self::clients::{Clients, report_of};
+use self::clock::Clock;
+use self::faults::Faults;
+use self::inboxes::Inboxes;
+use self::matcher::{Expected, LineError, Matcher};
+use self::script::Script;
+use self::sequence::{Move, Sequence};
+use self::wire::Wire;
+use crate::backend::Backend;
+use crate::found::{Found, Stop};
+use crate::hosts::{Hosts, PlayedBy};
+use crate::peers::client::Applications;
+use crate::recorder::Recorder;
+
+/// What a run is made of, whatever it executes on.
+pub(crate) struct Setup<'r> {
+    pub(crate) case: &'r Case,
+    pub(crate) hosts: Rc<Hosts>,
+    pub(crate) recorder: Rc<Recorder>,
+    pub(crate) applications: &'r Applications,
+}
+
+/// What the executor found and drew, besides the history.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// Failures after which the run went on.
+    pub(crate) found: Vec<Found>,
+    pub(crate) branches: Vec<BranchTaken>,
+    pub(crate) marks: Vec<String>,
+    pub(crate) drawn: Vec<(String, String)>,
+    /// Delivery checks to judge at the end, with their lines.
+    pub(crate) properties: Vec<(u32, Property)>,
+}
+
+/// The result of an execution.
+pub(crate) struct Executed {
+    pub(crate) findings: Findings,
+    pub(crate) end: Flow,
+}
+
+impl Executed {
+    /// The run could not be executed, or not to its end.
+    pub(crate) fn broken(reason: impl Into<String>) -> Self {
+        Self { findings: Findings::default(), end: Err(Stop::broken(reason)) }
+    }
+}
+
+/// The seed of a run: different for each case, so that neither order nor selection of cases changes a run.
+pub(crate) fn run_seed(case: &Case, seed: u64) -> Seed {
+    Seed::new(seed).child(&case.name())
+}
+
+/// Executes the scenario of a case on a backend. The peers under test run already.
+pub(crate) async fn execute(setup: Setup<'_>, backend: Rc<dyn Backend>) -> Executed {
+    let recorder = setup.recorder.clone();
+    let limit = backend.limit();
+    let mut executor = Executor::new(setup, &backend);
+    let execution = executor.execute();
+    let end = match limit {
+        None => execution.await,
+        Some(limit) => tokio::time::timeout(limit, execution).await.unwrap_or_else(|_| {
+            let (line, limit) = (recorder.line(), limit.as_secs());
+            Err(Stop::broken(format!("the run does not end: after {limit} s it is at line {line}")))
+        }),
+    };
+    Executed { findings: executor.findings, end }
+}
+
+/// The interpreter of steps.
+struct Executor<'r> {
+    script: Script<'r>,
+    recorder: Rc<Recorder>,
+    clock: Clock,
+    wire: Wire,
+    inboxes: Inboxes,
+    matcher: Matcher,
+    clients: Clients<'r>,
+    faults: Faults,
+    findings: Findings,
+}
+
+type Flow = Result<(), Stop>;
+type Pending<'p, T> = Pin<Box<dyn Future<Output = T> + 'p>>;
+
+impl From<LineError> for Stop {
+    fn from(error: LineError) -> Self {
+        Stop::broken(error.to_string())
+    }
+}
+
+impl<'r> Executor<'r> {
+    fn new(setup: Setup<'r>, backend: &Rc<dyn Backend>) -> Self {
+        let Setup { case, hosts, recorder, applications } = setup;
+        let version = case.version;
+        let (b, r, h) = (|| backend.clone(), || recorder.clone(), || hosts.clone());
+        Self {
+            script: Script::of(case, h()),
+            clock: Clock::new(b(), r()),
+            wire: Wire::new(b(), r(), h(), version),
+            inboxes: Inboxes::new(r(), h()),
+            matcher: Matcher::new(case),
+            clients: Clients::new(applications, b(), r(), h(), version),
+            faults: Faults::new(b(), r(), h()),
+            recorder: r(),
+            findings: Findings::default(),
+        }
+    }
+
+    /// Executes the whole scenario, to its end or to what stops it.
+    async fn execute(&mut self) -> Flow {
+        if self.script.hosts.plays_server {
+            self.wire.serve().await?;
+        }
+        let scenario = self.script.case.scenario.clone();
+        self.steps(&scenario.steps).await?;
+        self.clock.sleep(self.clock.timeouts.settling).await;
+        self.nothing_left_over()
+    }
+
+    fn steps<'s>(&'s mut self, steps: &'s [Step]) -> Pending<'s, Flow> {
+        Box::pin(async move {
+            for step in self.script.counting(steps) {
+                self.step(step).await?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn step(&mut self, step: &Step) -> Flow {
+        self.recorder.set_line(self.script.line_of(step.span));
+        self.clock.subscriptions_are_in_force().await;
+        match &step.kind {
+            StepKind::Line { .. } | StepKind::Told { .. } => self.act(step).await,
+            StepKind::Verb { host, action } => {
+                if self.script.hosts.is_played_by(host, PlayedBy::Peer) {
+                    self.application_does(step, host, action).await
+                } else {
+                    self.act(step).await
+                }
+            }
+            StepKind::Ask { host, action } => {
+                self.pause(step.timing).await;
+                self.ask(host, action).await
+            }
+            StepKind::Fault(fault) => {
+                if step.timing == Timing::Usual {
+                    self.clock.sent_has_arrived().await;
+                }
+                self.pause(step.timing).await;
+                self.faults.inject(fault, &self.wire, &self.clients, &mut self.clock).await
+            }
+            StepKind::Wait(time) => {
+                self.clock.until(self.clock.done_at() + time.on(false)).await;
+                Ok(())
+            }
+            StepKind::WaitUntil(time) => {
+                self.clock.until(time.on(false)).await;
+                Ok(())
+            }
+            StepKind::WaitForQuiet(time) => self.quiet(time.on(false)).await,
+            StepKind::InAnyOrder(steps) => self.in_any_order(steps).await,
+            StepKind::Either(branches) => self.either(step, branches).await,
+            StepKind::Repeat { times, variable, steps } => {
+                for round in 1..=u64::from(*times) {
+                    self.matcher.enter();
+                    if let Some(variable) = variable {
+                        self.matcher.count(variable, round);
+                    }
+                    self.steps(steps).await?;
+                    self.matcher.leave();
+                }
+                Ok(())
+            }
+            // A row is a case of its own, so the block is executed once, with the row of the case.
+            StepKind::EachRow(steps) => {
+                self.matcher.enter();
+                self.steps(steps).await?;
+                self.matcher.leave();
+                Ok(())
+            }
+            StepKind::Load(load) => {
+                self.pause(step.timing).await;
+                self.clients.load(load)?;
+                self.clock.done_now();
+                Ok(())
+            }
+            StepKind::Sometimes(mark) => {
+                self.recorder.record(None, self.recorder.line(), What::Note(format!("reached {mark}")));
+                if !self.findings.marks.contains(mark) {
+                    self.findings.marks.push(mark.clone());
+                }
+                Ok(())
+            }
+            StepKind::Property(property) => {
+                self.findings.properties.push((self.recorder.line(), property.clone()));
+                Ok(())
+            }
+        }
+    }
+
+    async fn either(&mut self, step: &Step, branches: &[Branch]) -> Flow {
+        let taken = self.choose(step, branches).await?;
+        let branch = &branches[taken];
+        let name = |index: usize, branch: &Branch| match &branch.name {
+            Some(name) => name.clone(),
+            None => ordinal(index + 1),
+        };
+        let line = self.script.line_of(branch.span);
+        let taken_name = name(taken, branch);
+        self.recorder.record(None, line, What::Note(format!("took the branch {taken_name}")));
+        self.findings.branches.push(BranchTaken { line, name: taken_name.clone(), level: branch.level });
+        let better = branches.iter().enumerate().find(|(_, other)| other.level == Level::Should);
+        if let (Some((index, better)), Level::Must | Level::May) = (better, branch.level) {
+            let found = Found {
+                found_by: FoundBy::Expectation,
+                level: Level::Should,
+                line: self.script.line_of(better.span),
+                expected: format!("the recommended branch: {}", name(index, better)),
+                actual: format!("another branch: {taken_name}"),
+                nearly: None,
+                event: None,
+                clauses: Vec::new(),
+                at: self.clock.now(),
+                timed: true,
+            };
+            self.findings.found.push(found);
+        }
+        self.steps(&branch.steps).await
+    }
+
+    /// Executes a line, a verb on a host that the executor plays, or a report.
+    async fn act(&mut self, step: &Step) -> Flow {
+        let mut sequence = Sequence::of(step, &self.script, &self.matcher)?;
+        let begins_by_waiting = sequence.awaited().is_some();
+        if !begins_by_waiting {
+            self.pause(step.timing).await;
+        }
+        let window = self.clock.window(step.timing);
+        let mut first = true;
+        loop {
+            self.advance(&mut sequence).await?;
+            let Some(expected) = sequence.awaited().cloned() else { return Ok(()) };
+            let window = match step.timing {
+                // It says when the whole hand-shake must be done.
+                Timing::Within(_) => window,
+                _ if first && begins_by_waiting => window,
+                _ => self.clock.window(Timing::Usual),
+            };
+            first = false;
+            let packet = self.expect(sequence.host, &expected, window).await?;
+            sequence.arrived(packet);
+        }
+    }
+
+    /// Does everything of a sequence that need not be waited for.
+    async fn advance(&mut self, sequence: &mut Sequence) -> Flow {
+        let host = sequence.host;
+        while let Some(next) = sequence.next_move() {
+            match next {
+                Move::Send(content) => {
+                    let packet = self.send(host, &content).await?;
+                    self.clock.written().await;
+                    sequence.sent(packet);
+                }
+                Move::SettleSent(expecting) => sequence.settle_sent(&expecting, self.script.version()),
+                Move::SettleReceived => {
+                    if let Some(acknowledgement) = sequence.settle_received() {
+                        self.wire.send_packet(host, acknowledgement)?;
+                        self.clock.done_now();
+                    }
+                    self.clock.written().await;
+                }
+                Move::Answer(reasons) => sequence.answer(reasons)?,
+                Move::Open => self.dial(host).await?,
+                Move::Close => self.close(host),
+                Move::Expect(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what a line says. Returns the packet, if it is one.
+    async fn send(&mut self, host: HostIndex, content: &Content) -> Result<Option<Packet>, Stop> {
+        let sent = match content {
+            Content::Packet(pattern) => {
+                self.ready(host, pattern.packet_type == PacketType::Connect).await?;
+                self.send_pattern(host, content, pattern)?
+            }
+            Content::Raw(raw) => {
+                self.ready(host, false).await?;
+                let bytes = raw_bytes(raw, self.matcher.bindings())
+                    .map_err(|error| Stop::broken(error.to_string()))?;
+                self.wire.send_bytes(host, content.to_string(), bytes.into())?;
+                None
+            }
+            Content::Closed { .. } if self.script.hosts.observer() == Role::Server => {
+                self.wire.close(host);
+                None
+            }
+            other => return Err(Stop::broken(format!("`{other}` cannot be sent"))),
+        };
+        self.clock.done_now();
+        Ok(sent)
+    }
+
+    /// Sends a packet. What was changed on purpose counts as no packet.
+    fn send_pattern(
+        &mut self,
+        host: HostIndex,
+        content: &Content,
+        pattern: &PacketPattern,
+    ) -> Result<Option<Packet>, Stop> {
+        let (client_id, id) = (self.script.hosts.name(host), self.wire.free_identifier(host));
+        let packet = self.matcher.build(pattern, client_id, id)?;
+        if pattern.patches.is_empty() {
+            self.wire.send_packet(host, packet.clone())?;
+            return Ok(Some(packet));
+        }
+        let (whole, version) = (self.wire.encoded(&packet)?, self.script.version());
+        let bytes = patched(&whole, pattern.packet_type, version, &pattern.patches, self.matcher.bindings())
+            .map_err(|error| Stop::broken(error.to_string()))?;
+        self.wire.send_patched(host, &packet, content.to_string(), Bytes::from(bytes))?;
+        Ok(None)
+    }
+
+    /// Makes sure that the host has a connection to send on: a new one if there is none, or if the last one is over.
+    async fn ready(&mut self, host: HostIndex, connect: bool) -> Flow {
+        if self.script.hosts.observer() == Role::Server || self.inboxes.is_usable(host) {
+            return Ok(());
+        }
+        if let (Some(end), false) = (self.inboxes.unseen_end(host), connect) {
+            let expected = format!("the Network Connection of {} stands", self.script.hosts.name(host));
+            let actual = end.what.text(self.script.version());
+            return Err(self.recorder.found(expected, actual, Some(end.event)).into());
+        }
+        self.nothing_left_on(host)?;
+        self.inboxes.clear(host);
+        self.dial(host).await
+    }
+
+    async fn dial(&mut self, host: HostIndex) -> Flow {
+        self.wire.dial(host).await?;
+        self.clock.done_now();
+        Ok(())
+    }
+
+    fn close(&mut self, host: HostIndex) {
+        self.wire.close(host);
+        self.clock.done_now();
+    }
+
+    /// `ask device publish …`: gives the client the command, and does not wait for its effect.
+    async fn ask(&mut self, host: &str, action: &Action) -> Flow {
+        self.clock.sent_has_arrived().await;
+        let asked = self.clients.ask(host, action, &mut self.matcher).await;
+        self.clock.done_now();
+        asked
+    }
+
+    /// A verb on the host of a client: the command, and what the client must report of it.
+    async fn application_does(&mut self, step: &Step, host: &str, action: &Action) -> Flow {
+        let index = self.script.host(host)?;
+        let Some(report) = report_of(action)? else { return Ok(()) };
+        let window = self.clock.window(step.timing);
+        if !matches!(action, Action::Receives { .. }) {
+            self.pause(step.timing).await;
+            self.ask(host, action).await?;
+        }
+        self.expect(index, &Expected::Told(report), window).await.map(drop)
+    }
+
+    /// Waits until no load runs, every command is done, every client is connected and no Application Message is under way.
+    async fn quiet(&mut self, longest: Duration) -> Flow {
+        let until = self.clock.done_at() + longest;
+        // The length of the history in which something was not delivered yet: nothing new, nothing delivered.
+        let mut undelivered = None;
+        loop {
+            let busy = self.clients.busy(self.clock.timeouts.quiet);
+            if busy.is_none() {
+                let length = self.recorder.with_history(|history| history.events().len());
+                if undelivered != Some(length) && self.clients.all_delivered() {
+                    break;
+                }
+                undelivered = Some(length);
+            }
+            if self.clock.now() >= until {
+                // What was not delivered by now is for the delivery checks to judge.
+                let Some(busy) = busy else { break };
+                return Err(self.recorder.found(format!("quiet within {longest:?}"), busy, None).into());
+            }
+            self.clock.sleep(Duration::from_millis(200)).await;
+        }
+        self.clock.done_now();
+        Ok(())
+    }
+
+    /// Waits as the timing of something that is sent or done says.
+    async fn pause(&mut self, timing: Timing) {
+        if let Some(drawn) = self.clock.pause(timing).await {
+            let line = self.recorder.line();
+            self.findings.drawn.push((self.script.case.source_line(line), format!("{drawn:?}")));
+        }
+    }
+}
+
+fn ordinal(number: usize) -> String {
+    match number {
+        1 => "1st".to_owned(),
+        2 => "2nd".to_owned(),
+        3 => "3rd".to_owned(),
+        other => format!("{other}th"),
+    }
+}

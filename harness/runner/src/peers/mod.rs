@@ -1,0 +1,52 @@
+//! Peers under test: the reference broker and the reference client.
+
+pub(crate) mod broker;
+pub(crate) mod client;
+pub(crate) mod reports;
+
+use std::rc::Rc;
+
+use mqttspec_codec::Role;
+use mqttspec_judge::Case;
+use mqttspec_mutants::Defect;
+
+use self::broker::{DURABLE, STORE};
+use self::client::{Application, Applications};
+use crate::hosts::{Hosts, PlayedBy};
+use crate::recorder::Recorder;
+
+/// The clients of a case with their applications.
+pub(crate) fn applications(
+    case: &Case,
+    hosts: &Hosts,
+    recorder: &Rc<Recorder>,
+    defect: Option<&'static Defect>,
+) -> Result<Applications, String> {
+    let mut applications = Applications::default();
+    for (index, client) in hosts.indices().zip(&hosts.clients) {
+        if client.played_by == PlayedBy::Executor {
+            continue;
+        }
+        let mut options = mqttspec_client::Options::default();
+        options.set("client_id", &client.name).map_err(|error| error.to_string())?;
+        if hosts.plays_server {
+            // Its PINGREQ packets belong into those transcripts only that are about them.
+            options.keep_alive = 0;
+        }
+        let mut durable = false;
+        for option in client.options.iter().filter(|option| option.versions.applies_to(case.version)) {
+            if option.name == STORE {
+                durable = option.value == DURABLE;
+                continue;
+            }
+            options.set(&option.name, &option.value).map_err(|error| error.to_string())?;
+        }
+        let records_packets = case.tests == Role::Server;
+        let version = case.version;
+        let defect = defect.filter(|defect| defect.side == Role::Client);
+        let application =
+            Application::new(index, recorder.clone(), version, options, records_packets, durable, defect);
+        applications.add(&client.name, application);
+    }
+    Ok(applications)
+}

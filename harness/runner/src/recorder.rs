@@ -1,0 +1,224 @@
+//! The recorder of a run: the history, and for each host what arrived and was not compared with a line yet.
+
+use core::time::Duration;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use mqttspec_codec::{DecodeError, Packet, Version};
+use mqttspec_judge::history::{
+    ConnectionKey, Ending, Event, History, Lane as HostIndex, LaneInfo, Told, What,
+};
+use mqttspec_judge::verdict::FoundBy;
+use mqttspec_net::framed;
+use mqttspec_spec::Level;
+use tokio::sync::Notify;
+
+use crate::found::{Found, packet_text};
+
+/// Something that arrived from a peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    /// The time.
+    pub(crate) at: Duration,
+    /// Its event in the history.
+    pub(crate) event: usize,
+    /// The number of the connection.
+    pub(crate) connection: u32,
+    pub(crate) what: Arrived,
+}
+
+/// What can arrive.
+#[derive(Clone, Debug)]
+pub(crate) enum Arrived {
+    Packet(Packet),
+    Malformed(DecodeError),
+    /// The end of the connection.
+    Ended(Ending),
+}
+
+impl Arrived {
+    /// In words.
+    pub(crate) fn text(&self, version: Version) -> String {
+        match self {
+            Arrived::Packet(packet) => packet_text(packet, version),
+            Arrived::Malformed(error) => format!("a malformed packet: {error}"),
+            Arrived::Ended(Ending::ByPeer) => "the peer closed the Network Connection".to_owned(),
+            Arrived::Ended(ending) => format!("the Network Connection is {}", ending.words()),
+        }
+    }
+}
+
+/// What is known of a client's host during a run.
+#[derive(Debug, Default)]
+pub(crate) struct HostState {
+    /// What arrived and was not taken by a line, oldest first.
+    pub(crate) inbox: VecDeque<Arrival>,
+    /// The number of the newest connection; 0 before the first.
+    pub(crate) number: u32,
+    /// Whether that connection is open.
+    pub(crate) open: bool,
+    /// Whether the scenario itself, or a fault of it, ended that connection: the rest of it is not judged.
+    pub(crate) provoked: bool,
+    /// Whether a fault was on the host's links: a DISCONNECT with which the peer gives up the connection may be unexpected.
+    pub(crate) troubled: bool,
+    /// Whether a line says that nothing more is compared on it.
+    pub(crate) ignored: bool,
+    /// The number of PINGRESP packets that answer a PINGREQ of the executor whose proof was not needed in the end.
+    pub(crate) owed_pings: u32,
+}
+
+/// Records the events of a run. The executor, its connections and the peers share it.
+pub(crate) struct Recorder {
+    state: RefCell<State>,
+    changed: Notify,
+    now: Box<dyn Fn() -> Duration>,
+}
+
+struct State {
+    history: History,
+    hosts: Vec<HostState>,
+    /// The line that is executed. Events that it causes carry it.
+    line: u32,
+    /// When a Subscription was acknowledged last, until this is asked for.
+    subscribed: Option<Duration>,
+}
+
+impl Recorder {
+    pub(crate) fn new(lanes: Vec<LaneInfo>, now: impl Fn() -> Duration + 'static) -> Self {
+        let hosts = lanes.iter().map(|_| HostState::default()).collect();
+        let state = State { history: History::new(lanes), hosts, line: 0, subscribed: None };
+        Self { state: RefCell::new(state), changed: Notify::new(), now: Box::new(now) }
+    }
+
+    /// Returns when something was recorded since the last call.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Records an event; the connection is `None` if the event concerns no client's host.
+    pub(crate) fn record(&self, connection: Option<ConnectionKey>, line: u32, what: What) -> usize {
+        let at = (self.now)();
+        let mut state = self.state.borrow_mut();
+        if matches!(
+            what,
+            What::Received { packet: Packet::SubAck(_), .. } | What::Told(Told::Subscribed { .. })
+        ) {
+            state.subscribed = Some(at);
+        }
+        state.history.push(Event { at, connection, line, what });
+        let index = state.history.events().len() - 1;
+        drop(state);
+        self.changed.notify_one();
+        index
+    }
+
+    /// A new connection of the host begins; returns the key to record under.
+    pub(crate) fn open(&self, host: HostIndex, version: Version) -> ConnectionKey {
+        let number = self.with_host(host, |state| {
+            state.number += 1;
+            (state.open, state.provoked, state.ignored, state.owed_pings) = (true, false, false, 0);
+            state.number
+        });
+        let key = ConnectionKey { lane: host, number };
+        self.record(Some(key), self.line(), What::Opened(version));
+        key
+    }
+
+    /// Something arrived on a connection.
+    pub(crate) fn arrive(&self, key: ConnectionKey, what: What) {
+        let arrived = match &what {
+            What::Received { packet, .. } => Arrived::Packet(packet.clone()),
+            What::ReceivedMalformed { error, .. } => Arrived::Malformed(*error),
+            What::Closed(ending) => Arrived::Ended(*ending),
+            _ => Arrived::Ended(Ending::ByPeer),
+        };
+        let ended = matches!(arrived, Arrived::Ended(_));
+        let event = self.record(Some(key), 0, what);
+        let at = (self.now)();
+        self.with_host(key.lane, |host| {
+            host.inbox.push_back(Arrival { at, event, connection: key.number, what: arrived });
+            if ended && host.number == key.number {
+                host.open = false;
+            }
+        });
+        self.changed.notify_one();
+    }
+
+    /// The observer's side ends a connection, or loses it with its host: nothing more can arrive on it.
+    pub(crate) fn end(&self, key: ConnectionKey, ending: Ending) {
+        self.record(Some(key), self.line(), What::Closed(ending));
+        self.with_host(key.lane, |host| {
+            if host.number == key.number {
+                (host.open, host.provoked) = (false, true);
+            }
+        });
+    }
+
+    /// A client reported something to its application; returns the event's place in the history.
+    pub(crate) fn tell(&self, host: HostIndex, told: Told) -> usize {
+        self.record(Some(ConnectionKey { lane: host, number: 0 }), 0, What::Told(told))
+    }
+
+    pub(crate) fn with_host<R>(&self, host: HostIndex, change: impl FnOnce(&mut HostState) -> R) -> R {
+        change(&mut self.state.borrow_mut().hosts[usize::from(host.0)])
+    }
+
+    pub(crate) fn with_history<R>(&self, look: impl FnOnce(&History) -> R) -> R {
+        look(&self.state.borrow().history)
+    }
+
+    /// Notes which line an arrival answered.
+    pub(crate) fn answered(&self, event: usize, line: u32) {
+        self.state.borrow_mut().history.set_line(event, line);
+    }
+
+    /// When a Subscription was acknowledged last, if one was since the last call.
+    pub(crate) fn take_subscribed(&self) -> Option<Duration> {
+        self.state.borrow_mut().subscribed.take()
+    }
+
+    pub(crate) fn set_line(&self, line: u32) {
+        self.state.borrow_mut().line = line;
+    }
+
+    pub(crate) fn line(&self) -> u32 {
+        self.state.borrow().line
+    }
+
+    /// A failure of the line that is executed.
+    pub(crate) fn found(
+        &self,
+        expected: impl Into<String>,
+        actual: impl Into<String>,
+        event: Option<usize>,
+    ) -> Found {
+        let at = event
+            .map_or_else(|| (self.now)(), |event| self.with_history(|history| history.events()[event].at));
+        Found {
+            found_by: FoundBy::Expectation,
+            level: Level::Must,
+            line: self.line(),
+            expected: expected.into(),
+            actual: actual.into(),
+            nearly: None,
+            event,
+            clauses: Vec::new(),
+            at,
+            timed: event.is_none(),
+        }
+    }
+
+    /// The history, once the run is over.
+    pub(crate) fn take_history(&self) -> History {
+        std::mem::take(&mut self.state.borrow_mut().history)
+    }
+}
+
+/// How a connection of the drivers ended, as the history records it.
+pub(crate) fn ending(ending: &framed::Ending) -> Ending {
+    match ending {
+        framed::Ending::Closed { .. } => Ending::ByPeer,
+        framed::Ending::TimedOut => Ending::TimedOut,
+        framed::Ending::Reset | framed::Ending::Failed(_) => Ending::Reset,
+    }
+}

@@ -1,0 +1,29 @@
+//! One run of one case under one seed, in the simulated world.
+
+use mqttspec_judge::Case;
+use mqttspec_judge::results::RunResult;
+use mqttspec_mutants::Defect;
+
+use crate::judging::judged;
+use crate::simulated::perform;
+
+/// What is wanted of a run besides its verdict.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// The trace of a run that passes; one that does not has its trace anyway.
+    pub trace: bool,
+    /// A defect of the reference peer under test: the run then tests the scenario.
+    pub defect: Option<&'static Defect>,
+}
+
+/// Runs a case once. The same case and seed give the same result, bit for bit.
+#[must_use]
+pub fn run(case: &Case, seed: u64) -> RunResult {
+    run_for(case, seed, Wanted { trace: true, defect: None })
+}
+
+/// Runs a case once, for what is wanted.
+#[must_use]
+pub fn run_for(case: &Case, seed: u64, wanted: Wanted) -> RunResult {
+    judged(case, seed, perform(case, seed, wanted.defect), wanted.trace).0
+}
