@@ -18,8 +18,8 @@ use mqttspec_world::HostContext;
 use super::cast::{PORT, SERVER};
 use super::stage::Stage;
 use mqttspec_judge::history::{Asked, ConnectionKey, Ending, Lane, Message, Told, Trouble, What};
-use mqttspec_mutants::Defect;
-use mqttspec_mutants::LyingNet;
+use mqttspec_mutants::Mutant;
+use mqttspec_mutants::MutantNet;
 
 /// All applications of a run, by host.
 #[derive(Default)]
@@ -54,7 +54,7 @@ pub(crate) struct Application {
     /// Whether packets are recorded at the client's end.
     records_packets: bool,
     /// What its client does wrong.
-    defect: Option<&'static Defect>,
+    mutant: Option<&'static Mutant>,
     commander: RefCell<Option<Commander>>,
     /// The options of the last wish to be connected; a client that is started again is asked for the same.
     wanted: RefCell<Option<Options>>,
@@ -88,7 +88,7 @@ impl Application {
         mut options: Options,
         records_packets: bool,
         durable: bool,
-        defect: Option<&'static Defect>,
+        mutant: Option<&'static Mutant>,
     ) -> Rc<Self> {
         options.version = version;
         SERVER.clone_into(&mut options.address);
@@ -101,7 +101,7 @@ impl Application {
             store: MemoryStore::new(),
             durable,
             records_packets,
-            defect,
+            mutant,
             commander: RefCell::default(),
             wanted: RefCell::default(),
             wishes: RefCell::default(),
@@ -117,8 +117,8 @@ impl Application {
     /// The main task of the client's host.
     pub(crate) async fn run(self: Rc<Self>, context: HostContext, connects: bool) -> Result<(), String> {
         let net = context.net();
-        match self.defect {
-            Some(defect) => self.run_on(LyingNet::new(net, defect), context, connects).await,
+        match self.mutant {
+            Some(mutant) => self.run_on(MutantNet::new(net, mutant), context, connects).await,
             None => self.run_on(net, context, connects).await,
         }
     }

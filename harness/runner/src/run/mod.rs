@@ -42,7 +42,7 @@ use mqttspec_judge::resilience::Endured;
 use mqttspec_judge::results::{RunResult, Trace};
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_judge::{Case, delivery_checks as properties, monitors, transcript};
-use mqttspec_mutants::Defect;
+use mqttspec_mutants::Mutant;
 use mqttspec_notation::fields::Bindings;
 use mqttspec_spec::Level;
 
@@ -59,20 +59,20 @@ fn world_seed(case: &Case, seed: u64) -> u64 {
 pub struct Wanted {
     /// The trace of a run that passes; one that does not has its trace anyway.
     pub trace: bool,
-    /// A defect of the reference peer under test: the run then tests the scenario.
-    pub defect: Option<&'static Defect>,
+    /// A mutant of the reference peer under test: the run then tests the scenario.
+    pub mutant: Option<&'static Mutant>,
 }
 
 /// Runs a case once. The same case and seed give the same result, bit for bit.
 #[must_use]
 pub fn run(case: &Case, seed: u64) -> RunResult {
-    run_for(case, seed, Wanted { trace: true, defect: None })
+    run_for(case, seed, Wanted { trace: true, mutant: None })
 }
 
 /// Runs a case once, for what is wanted.
 #[must_use]
 pub fn run_for(case: &Case, seed: u64, wanted: Wanted) -> RunResult {
-    judged(case, seed, perform(case, seed, wanted.defect), wanted.trace).0
+    judged(case, seed, perform(case, seed, wanted.mutant), wanted.trace).0
 }
 
 /// Runs a case once before a live server, and says whether its failure may be due to somebody's lack of time. The case's times are those
@@ -152,7 +152,7 @@ fn judge_properties(properties: &[(u32, mqttspec_notation::Property)], history: 
         .collect()
 }
 
-fn perform(case: &Case, seed: u64, defect: Option<&'static Defect>) -> Performed {
+fn perform(case: &Case, seed: u64, mutant: Option<&'static Mutant>) -> Performed {
     let cast = Cast::of(&case.scenario, case.tests);
     let version = case.version;
     let broken = |reason: String| Performed {
@@ -169,7 +169,7 @@ fn perform(case: &Case, seed: u64, defect: Option<&'static Defect>) -> Performed
     let clock = begun.clone();
     let stage =
         Rc::new(Stage::new(cast.lanes(), move || clock.borrow().as_ref().map_or(Duration::ZERO, World::now)));
-    let applications = match applications(case, &cast, &stage, defect) {
+    let applications = match applications(case, &cast, &stage, mutant) {
         Ok(applications) => applications,
         Err(reason) => return broken(reason),
     };
@@ -179,7 +179,7 @@ fn perform(case: &Case, seed: u64, defect: Option<&'static Defect>) -> Performed
         .latency(LATENCY..=longest_latency)
         .keep(Keep::Last(0))
         .time_limit(LONGEST);
-    builder = server::host(builder, case, &cast, &stage, options, defect);
+    builder = server::host(builder, case, &cast, &stage, options, mutant);
     for client in &cast.clients {
         builder = match applications.get(&client.name) {
             Some(application) => {
@@ -297,7 +297,7 @@ fn applications(
     case: &Case,
     cast: &Cast,
     stage: &Rc<Stage>,
-    defect: Option<&'static Defect>,
+    mutant: Option<&'static Mutant>,
 ) -> Result<Applications, String> {
     let mut applications = Applications::default();
     for (index, client) in (0u16..).zip(&cast.clients) {
@@ -320,9 +320,9 @@ fn applications(
         }
         let records_packets = case.tests == Role::Server;
         let version = case.version;
-        let defect = defect.filter(|defect| defect.side == Role::Client);
+        let mutant = mutant.filter(|mutant| mutant.role == Role::Client);
         let application =
-            Application::new(Lane(index), stage.clone(), version, options, records_packets, durable, defect);
+            Application::new(Lane(index), stage.clone(), version, options, records_packets, durable, mutant);
         applications.add(&client.name, application);
     }
     Ok(applications)

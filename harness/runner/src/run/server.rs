@@ -21,8 +21,8 @@ use super::connection::{self, Connection};
 use super::found::Stop;
 use super::stage::Stage;
 use mqttspec_judge::history::{ConnectionKey, Ending, What};
-use mqttspec_mutants::Defect;
-use mqttspec_mutants::LyingNet;
+use mqttspec_mutants::Mutant;
+use mqttspec_mutants::MutantNet;
 use mqttspec_notation::{DiskFault, FaultKind, HostName, Hosts, StepKind};
 
 /// The option of the notation that is the harness's own: what the broker's records are kept in.
@@ -53,7 +53,7 @@ pub(crate) fn host(
     cast: &Cast,
     stage: &Rc<Stage>,
     options: mqttspec_broker::Options,
-    defect: Option<&'static Defect>,
+    mutant: Option<&'static Mutant>,
 ) -> Builder {
     if cast.plays_server {
         return builder.host(SERVER, |_| std::future::pending::<()>());
@@ -67,8 +67,8 @@ pub(crate) fn host(
         async move {
             let net = context.net();
             let tap = Witness { stage, version, watches, keys: BTreeMap::new() };
-            match defect.filter(|defect| defect.side == Role::Server) {
-                Some(defect) => start(&LyingNet::new(net, defect), &context, options, durable, tap).await,
+            match mutant.filter(|mutant| mutant.role == Role::Server) {
+                Some(mutant) => start(&MutantNet::new(net, mutant), &context, options, durable, tap).await,
                 None => start(&net, &context, options, durable, tap).await,
             }
         }
