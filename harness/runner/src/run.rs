@@ -2,7 +2,7 @@
 
 use mqttspec_judge::Case;
 use mqttspec_judge::results::RunResult;
-use mqttspec_mutants::Defect;
+use mqttspec_mutants::Mutant;
 
 use crate::judging::judged;
 use crate::simulated::perform;
@@ -12,18 +12,18 @@ use crate::simulated::perform;
 pub struct Wanted {
     /// The trace of a run that passes; one that does not has its trace anyway.
     pub trace: bool,
-    /// A defect of the reference peer under test: the run then tests the scenario.
-    pub defect: Option<&'static Defect>,
+    /// A mutant of the reference peer under test: the run then tests the scenario.
+    pub mutant: Option<&'static Mutant>,
 }
 
 /// Runs a case once. The same case and seed give the same result, bit for bit.
 #[must_use]
 pub fn run(case: &Case, seed: u64) -> RunResult {
-    run_for(case, seed, Wanted { trace: true, defect: None })
+    run_for(case, seed, Wanted { trace: true, mutant: None })
 }
 
 /// Runs a case once, for what is wanted.
 #[must_use]
 pub fn run_for(case: &Case, seed: u64, wanted: Wanted) -> RunResult {
-    judged(case, seed, perform(case, seed, wanted.defect), wanted.trace).0
+    judged(case, seed, perform(case, seed, wanted.mutant), wanted.trace).0
 }

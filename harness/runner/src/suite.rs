@@ -233,7 +233,7 @@ fn wanted(case: &Case, run: u32, options: &SuiteOptions) -> Wanted {
         KeepTrace::Failing => !case.scenario.sometimes().is_empty(),
         KeepTrace::All => true,
     };
-    Wanted { trace: may_be_shown && run == 0, defect: None }
+    Wanted { trace: may_be_shown && run == 0, mutant: None }
 }
 
 /// What came of all runs of a case before a live server, in which they took so long.

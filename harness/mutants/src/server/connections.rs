@@ -1,100 +1,118 @@
-//! Refusing, closing, answering and authenticating (§3.1.4, §3.2, §3.14, §4.8, §4.12, §4.13).
+//! Accepting, refusing and closing Network Connections (§3.1.4, §3.2, §3.14, §4.8, §4.13).
 
 use core::time::Duration;
 
 use bytes::Bytes;
 use mqttspec_codec::{
-    AuthenticationData, AuthenticationMethod, ConnectReason, Delivery, DisconnectReason, NonEmpty, Packet,
-    PacketType, PubAck, PubAckReason, PubRec, SubAckReason, UnsubAck, UnsubAckReason, Utf8String,
+    AssignedClientIdentifier, ConnectReason, DisconnectReason, Packet, PacketType, PubAck, PubAckReason,
+    PubRec, RequestResponseInformation, ResponseInformation, SubAckReason, Utf8String,
 };
 
-use super::server;
-use crate::Defect;
-use crate::deeds::{Deed, say, tell};
-use crate::rules::{connack, connect, is_acknowledgement, says_no};
+use super::mutant;
+use crate::edit::{edit_connack, edit_connect, is_acknowledgement};
+use crate::effect::{Effect, deliver, send};
+use crate::handlers::send_except;
+use crate::mutant::Mutant;
 
-pub(super) static DEFECTS: &[Defect] = &[
-    // Closing.
-    server("never-closes", "neither disconnects nor closes")
-        .breaks(
-            &[
-                "MQTT-3.1.0-2",
-                "MQTT-3.1.2-22",
-                "MQTT-3.1.3-8",
-                "MQTT-3.1.4-1",
-                "MQTT-3.1.4-2",
-                "MQTT-3.1.4-3",
-                "MQTT-3.2.2-7",
-                "MQTT-3.2.2-12",
-                "MQTT-3.2.2-13",
-                "MQTT-3.14.4-2",
-                "MQTT-4.12.0-1",
-                "MQTT-4.12.0-4",
-                "MQTT-4.13.1-1",
-                "MQTT-4.13.2-1",
-            ],
-            &[
-                "MQTT-3.1.0-2",
-                "MQTT-3.1.2-2",
-                "MQTT-3.1.2-24",
-                "MQTT-3.1.3-9",
-                "MQTT-3.1.4-1",
-                "MQTT-3.1.4-2",
-                "MQTT-3.2.2-5",
-                "MQTT-4.8.0-1",
-            ],
-        )
-        .tolerates_misdeeds()
-        .says(|_, packet| says_no(packet, PacketType::Disconnect))
-        .closes(|_| Vec::new()),
-    server("closes-late", "closes five minutes later than it should")
-        .breaks(
-            &[
-                "MQTT-3.1.0-2",
-                "MQTT-3.1.2-22",
-                "MQTT-3.1.3-8",
-                "MQTT-3.1.4-1",
-                "MQTT-3.1.4-2",
-                "MQTT-3.1.4-3",
-                "MQTT-3.2.2-7",
-                "MQTT-3.2.2-12",
-                "MQTT-3.2.2-13",
-                "MQTT-3.14.4-2",
-                "MQTT-4.12.0-1",
-                "MQTT-4.12.0-4",
-                "MQTT-4.13.1-1",
-                "MQTT-4.13.2-1",
-            ],
-            &[
-                "MQTT-3.1.0-2",
-                "MQTT-3.1.2-2",
-                "MQTT-3.1.2-24",
-                "MQTT-3.1.3-9",
-                "MQTT-3.1.4-1",
-                "MQTT-3.1.4-2",
-                "MQTT-3.2.2-5",
-                "MQTT-4.8.0-1",
-            ],
-        )
-        .tolerates_misdeeds()
-        .closes(|_| vec![Deed::CloseLater(Duration::from_secs(300))]),
-    server("closes-without-a-word", "sends no DISCONNECT and no refusal")
+/// The clauses of 5.0 that require a Server to close the Network Connection.
+const CLOSING_5: &[&str] = &[
+    "MQTT-3.1.0-2",
+    "MQTT-3.1.2-22",
+    "MQTT-3.1.3-8",
+    "MQTT-3.1.4-1",
+    "MQTT-3.1.4-2",
+    "MQTT-3.1.4-3",
+    "MQTT-3.2.2-7",
+    "MQTT-3.2.2-12",
+    "MQTT-3.2.2-13",
+    "MQTT-3.14.4-2",
+    "MQTT-4.12.0-1",
+    "MQTT-4.12.0-4",
+    "MQTT-4.13.1-1",
+    "MQTT-4.13.2-1",
+];
+
+/// The clauses of 3.1.1 that require it.
+const CLOSING_3_1_1: &[&str] = &[
+    "MQTT-3.1.0-2",
+    "MQTT-3.1.2-2",
+    "MQTT-3.1.2-24",
+    "MQTT-3.1.3-9",
+    "MQTT-3.1.4-1",
+    "MQTT-3.1.4-2",
+    "MQTT-3.2.2-5",
+    "MQTT-4.8.0-1",
+];
+
+pub(super) static MUTANTS: &[Mutant] = &[
+    mutant("no-pingresp", "does not answer PINGREQ")
+        .breaks(&["MQTT-3.12.4-1"], &["MQTT-3.12.4-1"])
+        .on_outgoing(|_, packet| send_except(packet, PacketType::PingResp)),
+    mutant("response-information-unasked", "sends Response Information to every Client")
+        .breaks(&["MQTT-3.1.2-28"], &[])
+        .on_incoming(|_, packet| {
+            deliver(edit_connect(packet, |connect| {
+                if connect.version.is_5() {
+                    connect.properties.set(RequestResponseInformation(true));
+                }
+            }))
+        })
+        .on_outgoing(|state, packet| {
+            let is_5 = state.connection.version.is_5();
+            send(edit_connack(packet, |ack| {
+                if let (Ok(text), true) = (Utf8String::try_from("there"), is_5) {
+                    ack.properties.set(ResponseInformation(text));
+                }
+            }))
+        }),
+    mutant("connack-without-properties", "sends CONNACK without properties")
+        .breaks(&["MQTT-3.2.2-9", "MQTT-3.2.2-16", "MQTT-3.2.2-21", "MQTT-4.12.0-5", "U5-027"], &[])
+        .on_outgoing(|_, packet| send(edit_connack(packet, |ack| ack.properties.clear()))),
+    mutant("no-assigned-identifier", "sends no Assigned Client Identifier")
+        .breaks(&["MQTT-3.1.3-7", "MQTT-3.2.2-16"], &[])
+        .on_outgoing(|_, packet| {
+            send(edit_connack(packet, |ack| {
+                ack.properties.remove::<AssignedClientIdentifier>();
+            }))
+        }),
+    mutant("connack-twice", "answers CONNECT twice")
+        .breaks(&["MQTT-3.2.0-2"], &["MQTT-3.1.4-4"])
+        .on_outgoing(|_, packet| match &packet {
+            Packet::ConnAck(_) => vec![Effect::Send(packet.clone()), Effect::Send(packet)],
+            _ => send(packet),
+        }),
+    mutant("connack-late", "sends CONNACK after the messages that wait for the Client")
+        .breaks(&["MQTT-3.2.0-1"], &["MQTT-3.2.0-1"])
+        .on_outgoing(|_, packet| match &packet {
+            Packet::ConnAck(_) => vec![Effect::SendLater(Duration::from_millis(200), packet)],
+            _ => send(packet),
+        }),
+    mutant("never-closes", "neither disconnects nor closes")
+        .breaks(CLOSING_5, CLOSING_3_1_1)
+        .that_accepts_violations()
+        .on_outgoing(|_, packet| send_except(packet, PacketType::Disconnect))
+        .on_peer_close(|_| Vec::new()),
+    mutant("closes-late", "closes five minutes later than it should")
+        .breaks(CLOSING_5, CLOSING_3_1_1)
+        .that_accepts_violations()
+        .on_peer_close(|_| vec![Effect::CloseLater(Duration::from_secs(300))]),
+    mutant("closes-without-a-word", "sends no DISCONNECT and no refusal before it closes")
         .breaks(
             &["MQTT-3.1.4-3", "U5-147"],
             &["MQTT-3.1.2-2", "MQTT-3.1.3-8", "MQTT-3.1.3-9", "U3-001", "U3-004"],
         )
-        .says(|_, packet| match &packet {
+        .on_outgoing(|_, packet| match &packet {
             Packet::Disconnect(_) => Vec::new(),
             Packet::ConnAck(ack) if ack.reason.is_failure() => Vec::new(),
-            _ => say(packet),
+            _ => send(packet),
         }),
-    server("speaks-after-disconnect", "sends a PINGRESP behind its DISCONNECT")
+    mutant("speaks-after-disconnect", "sends a PINGRESP after its DISCONNECT")
         .breaks(&["MQTT-3.14.4-1"], &[])
-        .says(|_, packet| match &packet {
-            Packet::Disconnect(_) => vec![Deed::Say(packet), Deed::Say(Packet::PingResp)],
-            _ => say(packet),
+        .on_outgoing(|_, packet| match &packet {
+            Packet::Disconnect(_) => vec![Effect::Send(packet), Effect::Send(Packet::PingResp)],
+            _ => send(packet),
         }),
-    server("gives-another-reason", "gives 0x83 as the reason of every refusal and disconnection")
+    mutant("gives-another-reason", "uses Reason Code 0x83 in every refusal and DISCONNECT")
         .breaks(
             &[
                 "MQTT-3.1.4-3",
@@ -109,8 +127,8 @@ pub(super) static DEFECTS: &[Defect] = &[
             ],
             &["MQTT-3.1.2-2", "MQTT-3.1.3-8", "MQTT-3.1.3-9"],
         )
-        .says(|scene, mut packet| {
-            if scene.wire.version.is_5() {
+        .on_outgoing(|state, mut packet| {
+            if state.connection.version.is_5() {
                 match &mut packet {
                     Packet::Disconnect(disconnect) => {
                         disconnect.reason = DisconnectReason::ImplementationSpecificError;
@@ -130,44 +148,44 @@ pub(super) static DEFECTS: &[Defect] = &[
             {
                 ack.reason = ConnectReason::NotAuthorized;
             }
-            say(packet)
+            send(packet)
         }),
-    server("takes-malformed-packets", "takes no notice of malformed packets")
+    mutant("takes-malformed-packets", "ignores malformed packets")
         .breaks(
             &["MQTT-3.1.4-1", "MQTT-3.8.3-5", "MQTT-3.14.1-1", "MQTT-4.13.1-1"],
             &["MQTT-3.1.4-1", "MQTT-3.8.3-4", "MQTT-3.14.1-1", "MQTT-4.8.0-1"],
         )
-        .tolerates_misdeeds()
-        .hears_malformed(|_, _| Vec::new())
-        .says(|_, packet| says_no(packet, PacketType::Disconnect)),
-    server("closes-for-nothing", "closes at the first message")
+        .that_accepts_violations()
+        .on_malformed(|_, _| Vec::new())
+        .on_outgoing(|_, packet| send_except(packet, PacketType::Disconnect)),
+    mutant("closes-for-nothing", "closes at the first message")
         .breaks(
             &["MQTT-3.3.4-1", "MQTT-4.3.1-1", "MQTT-4.3.2-4", "MQTT-4.3.3-8"],
             &["MQTT-3.3.4-1", "MQTT-4.3.1-1", "MQTT-4.3.2-2", "MQTT-4.3.3-2"],
         )
-        .hears(|_, packet| match packet {
-            Packet::Publish(_) => vec![Deed::Close, Deed::TellEnd],
-            packet => tell(packet),
+        .on_incoming(|_, packet| match packet {
+            Packet::Publish(_) => vec![Effect::Close, Effect::DeliverEnd],
+            packet => deliver(packet),
         }),
-    server(
+    mutant(
         "closes-at-unknown-identifiers",
         "closes when an acknowledgement has an identifier that is not in use",
     )
     .breaks(&["U5-117"], &["MQTT-4.3.3-2"])
-    .says(|scene, packet| {
-        scene
-            .wire
+    .on_outgoing(|state, packet| {
+        state
+            .connection
             .identifiers
             .extend(packet.packet_identifier().filter(|_| matches!(packet, Packet::Publish(_))));
-        say(packet)
+        send(packet)
     })
-    .hears(|scene, packet| match packet.packet_identifier() {
-        Some(id) if is_acknowledgement(&packet) && !scene.wire.identifiers.contains(&id) => {
-            vec![Deed::Close, Deed::TellEnd]
+    .on_incoming(|state, packet| match packet.packet_identifier() {
+        Some(id) if is_acknowledgement(&packet) && !state.connection.identifiers.contains(&id) => {
+            vec![Effect::Close, Effect::DeliverEnd]
         }
-        _ => tell(packet),
+        _ => deliver(packet),
     }),
-    server("serves-before-connack", "serves a Client whose CONNECT it refused")
+    mutant("serves-before-connack", "serves a Client whose CONNECT it refused")
         .breaks(
             &[
                 "MQTT-3.1.0-1",
@@ -195,20 +213,20 @@ pub(super) static DEFECTS: &[Defect] = &[
                 "U3-004",
             ],
         )
-        .tolerates_misdeeds()
-        .says(|scene, packet| {
-            let is_5 = scene.wire.version.is_5();
-            say(connack(packet, |ack| {
+        .that_accepts_violations()
+        .on_outgoing(|state, packet| {
+            let is_5 = state.connection.version.is_5();
+            send(edit_connack(packet, |ack| {
                 ack.reason = ConnectReason::Success;
                 if is_5 {
                     ack.properties.clear();
                 }
             }))
         })
-        .closes(|_| Vec::new()),
-    server("grants-everything", "grants and accepts what it refused")
+        .on_peer_close(|_| Vec::new()),
+    mutant("grants-everything", "reports success for what it refuses")
         .breaks(&["MQTT-3.8.4-7", "U5-072", "U5-093"], &["MQTT-3.8.3-2", "MQTT-3.8.4-5"])
-        .says(|_, mut packet| {
+        .on_outgoing(|_, mut packet| {
             match &mut packet {
                 Packet::SubAck(ack) => {
                     ack.reasons.iter_mut().filter(|reason| reason.is_failure()).for_each(|reason| {
@@ -220,11 +238,11 @@ pub(super) static DEFECTS: &[Defect] = &[
                 }
                 _ => {}
             }
-            say(packet)
+            send(packet)
         }),
-    server("disconnects-for-a-refusal", "disconnects where one refusal would do")
+    mutant("disconnects-for-a-refusal", "closes the connection instead of refusing one request")
         .breaks(&["MQTT-3.8.4-1", "U5-149"], &["MQTT-3.8.4-1"])
-        .says(|_, packet| {
+        .on_outgoing(|_, packet| {
             let refuses = match &packet {
                 Packet::SubAck(ack) => ack.reasons.iter().any(|reason| reason.is_failure()),
                 Packet::PubAck(PubAck { reason, .. }) | Packet::PubRec(PubRec { reason, .. }) => {
@@ -232,146 +250,47 @@ pub(super) static DEFECTS: &[Defect] = &[
                 }
                 _ => false,
             };
-            if refuses { vec![Deed::Close, Deed::TellEnd] } else { say(packet) }
+            if refuses { vec![Effect::Close, Effect::DeliverEnd] } else { send(packet) }
         }),
-    server("unsubscribes-in-words-only", "answers UNSUBSCRIBE and goes on delivering")
-        .breaks(&["MQTT-3.10.4-1", "MQTT-3.10.4-2"], &["MQTT-3.10.4-1", "MQTT-3.10.4-2"])
-        .hears(|scene, packet| match &packet {
-            Packet::Unsubscribe(unsubscribe) => {
-                let codes = if scene.wire.version.is_5() { unsubscribe.filters.len() } else { 0 };
-                say(UnsubAck::new(unsubscribe.id, vec![UnsubAckReason::Success; codes]))
-            }
-            _ => tell(packet),
-        }),
-    server("unsuback-codes-reversed", "gives the codes of SUBACK and UNSUBACK in reverse")
-        .breaks(&["MQTT-3.9.3-1", "MQTT-3.11.3-1"], &["MQTT-3.9.3-1"])
-        .says(|_, mut packet| {
-            match &mut packet {
-                Packet::UnsubAck(ack) => ack.reasons.reverse(),
-                Packet::SubAck(ack) => ack.reasons.reverse(),
-                _ => {}
-            }
-            say(packet)
-        }),
-    server("one-answer-for-each-filter", "answers a SUBSCRIBE with a SUBACK for each filter")
-        .breaks(&["MQTT-3.8.4-5", "MQTT-3.8.4-6"], &["MQTT-3.8.4-4", "MQTT-3.8.4-5"])
-        .says(|_, packet| match packet {
-            Packet::SubAck(ack) if ack.reasons.len() > 1 => ack
-                .reasons
-                .iter()
-                .map(|reason| {
-                    let mut one = ack.clone();
-                    one.reasons = NonEmpty::one(*reason);
-                    Deed::Say(one.into())
-                })
-                .collect(),
-            packet => say(packet),
-        }),
-    // Authentication.
-    server("no-authentication", "accepts whoever begins to authenticate")
-        .breaks(&["MQTT-3.1.4-2", "MQTT-4.12.0-2", "MQTT-4.12.0-4"], &[])
-        .hears(|scene, packet| match &packet {
-            Packet::Connect(connect) if connect.properties.contains::<AuthenticationMethod>() => {
-                let mut plain = connect.clone();
-                plain.properties.remove::<AuthenticationMethod>();
-                plain.properties.remove::<AuthenticationData>();
-                scene.count += 1;
-                vec![Deed::Tell(Packet::Connect(plain))]
-            }
-            Packet::Auth(_) => Vec::new(),
-            _ => tell(packet),
-        }),
-    server("auth-without-method", "sends AUTH and CONNACK without the Authentication Method")
-        .breaks(&["MQTT-4.12.0-5"], &[])
-        .says(|_, mut packet| {
-            match &mut packet {
-                Packet::Auth(auth) => {
-                    auth.properties.remove::<AuthenticationMethod>();
-                }
-                Packet::ConnAck(ack) => {
-                    ack.properties.remove::<AuthenticationMethod>();
-                }
-                _ => {}
-            }
-            say(packet)
-        }),
-    server("auth-unasked", "names an Authentication Method to a Client that named none")
-        .breaks(&["MQTT-4.12.0-6"], &[])
-        .says(|scene, packet| {
-            let is_5 = scene.wire.version.is_5();
-            say(connack(packet, |ack| {
-                if let (Ok(method), true) = (Utf8String::try_from("PLAIN"), is_5) {
-                    ack.properties.set(AuthenticationMethod(method));
-                }
-            }))
-        }),
-    server("everybody-may-enter", "takes no notice of User Name and Password")
-        .breaks(&["MQTT-3.1.4-2"], &["U3-001", "U3-004"])
-        .hears(|_, packet| {
-            tell(connect(packet, |connect| {
-                connect.user_name = None;
-                connect.password = None;
-            }))
-        }),
-    server("any-protocol-name", "accepts a CONNECT with another Protocol Name")
+    mutant("any-protocol-name", "accepts a CONNECT with another Protocol Name")
         .breaks(&["MQTT-3.1.2-1"], &["MQTT-3.1.2-1"])
-        .hears_malformed(|_, bytes| match level_behind_another_name(&bytes) {
-            Some(5) => vec![Deed::SayBytes(Bytes::from_static(&[0x20, 0x03, 0x00, 0x00, 0x00]))],
-            Some(_) => vec![Deed::SayBytes(Bytes::from_static(&[0x20, 0x02, 0x00, 0x00]))],
-            None => vec![Deed::TellBytes(bytes)],
+        .on_malformed(|_, bytes| match level_after_another_name(&bytes) {
+            Some(5) => vec![Effect::SendBytes(Bytes::from_static(&[0x20, 0x03, 0x00, 0x00, 0x00]))],
+            Some(_) => vec![Effect::SendBytes(Bytes::from_static(&[0x20, 0x02, 0x00, 0x00]))],
+            None => vec![Effect::DeliverBytes(bytes)],
         }),
-    server("disconnects-before-connack", "sends DISCONNECT to a Client that it has not accepted")
+    mutant("disconnects-before-connack", "sends DISCONNECT to a Client that it has not accepted")
         .breaks(&["MQTT-3.14.0-1", "U5-023"], &["U3-016", "U3-017"])
-        .closes(|scene| match &scene.wire.connect {
-            None => vec![Deed::SayBytes(Bytes::from_static(&[0xe0, 0x02, 0x81, 0x00])), Deed::Close],
-            Some(_) => vec![Deed::Close],
+        .on_peer_close(|state| match &state.connection.connect {
+            None => vec![Effect::SendBytes(Bytes::from_static(&[0xe0, 0x02, 0x81, 0x00])), Effect::Close],
+            Some(_) => vec![Effect::Close],
         }),
-    server("password-needs-a-user-name", "closes on a Password without a User Name, as 3.1.1 has it")
-        .breaks(&["U5-026"], &[])
-        .hears(|_, packet| match &packet {
-            Packet::Connect(connect) if connect.password.is_some() && connect.user_name.is_none() => {
-                vec![Deed::Close, Deed::TellEnd]
-            }
-            _ => tell(packet),
-        }),
-    server("identifiers-need-a-hyphen", "closes on Client Identifiers without a hyphen")
+    mutant("identifiers-need-a-hyphen", "closes on Client Identifiers without a hyphen")
         .breaks(&["MQTT-3.1.3-5"], &["MQTT-3.1.3-5"])
-        .hears(|_, packet| match &packet {
+        .on_incoming(|_, packet| match &packet {
             Packet::Connect(connect) if !connect.client_id.as_str().contains('-') => {
-                vec![Deed::Close, Deed::TellEnd]
+                vec![Effect::Close, Effect::DeliverEnd]
             }
-            _ => tell(packet),
+            _ => deliver(packet),
         }),
-    server("speaks-behind-the-clients-disconnect", "answers DISCONNECT with PINGRESP")
+    mutant("speaks-behind-the-clients-disconnect", "answers DISCONNECT with PINGRESP")
         .breaks(&["U5-151"], &["U3-011"])
-        .hears(|_, packet| match packet {
-            Packet::Disconnect(_) => vec![Deed::Say(Packet::PingResp), Deed::Tell(packet)],
-            packet => tell(packet),
+        .on_incoming(|_, packet| match packet {
+            Packet::Disconnect(_) => vec![Effect::Send(Packet::PingResp), Effect::Deliver(packet)],
+            packet => deliver(packet),
         }),
-    server("sends-pingreq", "sends PINGREQ behind its CONNACK").breaks(&["U5-156"], &["U3-016"]).says(
+    mutant("sends-pingreq", "sends PINGREQ after its CONNACK").breaks(&["U5-156"], &["U3-016"]).on_outgoing(
         |_, packet| match &packet {
             Packet::ConnAck(ack) if !ack.reason.is_failure() => {
-                vec![Deed::Say(packet), Deed::Say(Packet::PingReq)]
+                vec![Effect::Send(packet), Effect::Send(Packet::PingReq)]
             }
-            _ => say(packet),
+            _ => send(packet),
         },
     ),
-    server("gossips", "gives every message to everybody")
-        .breaks(&["MQTT-3.3.2-3", "U5-072"], &["MQTT-3.3.2-3", "MQTT-3.3.5-2"])
-        .hears(|scene, packet| {
-            let Packet::Publish(publish) = &packet else { return tell(packet) };
-            let mut copy = publish.clone();
-            (copy.delivery, copy.retain) = (Delivery::AtMostOnce, false);
-            copy.properties.clear();
-            let others = scene.owners.values().filter(|number| **number != scene.wire.number);
-            let gossip =
-                others.map(|number| Deed::Elsewhere(*number, Box::new(Deed::Say(copy.clone().into()))));
-            gossip.chain([Deed::Tell(packet.clone())]).collect()
-        }),
 ];
 
-/// The Protocol Version behind another Protocol Name than MQTT, if the bytes begin like a CONNECT with one.
-fn level_behind_another_name(bytes: &[u8]) -> Option<u8> {
+/// The Protocol Version of a CONNECT whose Protocol Name is not MQTT; `None` for other bytes.
+fn level_after_another_name(bytes: &[u8]) -> Option<u8> {
     let [0x10, _, high, low, rest @ ..] = bytes else { return None };
     let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
     rest.first().copied().filter(|_| name != b"MQTT")

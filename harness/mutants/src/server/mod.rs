@@ -1,27 +1,40 @@
-//! What brokers do wrong.
+//! The mutants of the Server, one file per area.
 
+mod authentication;
 mod connections;
 mod deliveries;
-mod hand_shakes;
+mod handshakes;
+mod keep_alive;
+mod limits;
+mod properties;
 mod retained;
 mod sessions;
+mod shared_subscriptions;
 mod subscriptions;
+mod topic_aliases;
 mod wills;
 
-use super::Defect;
 use mqttspec_codec::Role;
 
-const fn server(name: &'static str, does: &'static str) -> Defect {
-    Defect::of(Role::Server, name, does)
+use crate::mutant::Mutant;
+
+const fn mutant(name: &'static str, does: &'static str) -> Mutant {
+    Mutant::of(Role::Server, name, does)
 }
 
-/// Every defect of a broker, by area.
-pub(super) static DEFECTS: &[&[Defect]] = &[
-    hand_shakes::DEFECTS,
-    deliveries::DEFECTS,
-    connections::DEFECTS,
-    sessions::DEFECTS,
-    subscriptions::DEFECTS,
-    retained::DEFECTS,
-    wills::DEFECTS,
+/// The mutants of the Server, by area.
+pub(super) static MUTANTS: &[&[Mutant]] = &[
+    handshakes::MUTANTS,
+    deliveries::MUTANTS,
+    limits::MUTANTS,
+    topic_aliases::MUTANTS,
+    properties::MUTANTS,
+    connections::MUTANTS,
+    authentication::MUTANTS,
+    sessions::MUTANTS,
+    keep_alive::MUTANTS,
+    subscriptions::MUTANTS,
+    shared_subscriptions::MUTANTS,
+    retained::MUTANTS,
+    wills::MUTANTS,
 ];

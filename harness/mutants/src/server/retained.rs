@@ -2,78 +2,87 @@
 
 use mqttspec_codec::{Packet, RetainHandling, Subscribe, Subscription, TopicFilter};
 
-use super::server;
-use crate::Defect;
-use crate::deeds::{Deed, say, tell};
-use crate::rules::{HIDDEN, publish, remembers, says_nothing_hidden, subscriptions, topic, will};
+use super::mutant;
+use crate::edit::{HIDDEN_IDENTIFIER, edit_publish, edit_subscriptions, edit_will, topic};
+use crate::effect::{Effect, deliver, send};
+use crate::handlers::send_except_hidden;
+use crate::mutant::Mutant;
 
-pub(super) static DEFECTS: &[Defect] = &[
-    server("retains-nothing", "retains no message")
+pub(super) static MUTANTS: &[Mutant] = &[
+    mutant("retains-nothing", "retains no message")
         .breaks(&["MQTT-3.1.2-15", "MQTT-3.3.1-5"], &["MQTT-3.1.2-17", "MQTT-3.3.1-5"])
-        .hears(|_, packet| {
-            tell(will(publish(packet, |publish| publish.retain = false), |will| will.retain = false))
-        }),
-    server("retains-everything", "retains every message")
-        .breaks(&["MQTT-3.1.2-14", "MQTT-3.3.1-8"], &["MQTT-3.1.2-16", "MQTT-3.3.1-12"])
-        .hears(|_, packet| {
-            tell(will(publish(packet, |publish| publish.retain = true), |will| will.retain = true))
-        }),
-    server("retains-empty-messages", "does not clear a retained message")
-        .breaks(&["MQTT-3.3.1-6", "MQTT-3.3.1-7"], &["MQTT-3.3.1-10", "MQTT-3.3.1-11"])
-        .hears(|_, packet| tell(publish(packet, |publish| publish.retain &= !publish.payload.is_empty()))),
-    server("retains-the-first", "keeps the first retained message of a topic")
-        .breaks(&["MQTT-3.3.1-5"], &["MQTT-3.3.1-5", "MQTT-3.3.1-7"])
-        .hears(|scene, packet| {
-            tell(publish(packet, |publish| {
-                publish.retain &= scene.topics.insert(topic(publish)) || publish.payload.is_empty();
+        .on_incoming(|_, packet| {
+            deliver(edit_will(edit_publish(packet, |publish| publish.retain = false), |will| {
+                will.retain = false;
             }))
         }),
-    server("retain-flag-on-all", "sets RETAIN on what it forwards")
+    mutant("retains-everything", "retains every message")
+        .breaks(&["MQTT-3.1.2-14", "MQTT-3.3.1-8"], &["MQTT-3.1.2-16", "MQTT-3.3.1-12"])
+        .on_incoming(|_, packet| {
+            deliver(edit_will(edit_publish(packet, |publish| publish.retain = true), |will| {
+                will.retain = true;
+            }))
+        }),
+    mutant("retains-empty-messages", "does not clear a retained message")
+        .breaks(&["MQTT-3.3.1-6", "MQTT-3.3.1-7"], &["MQTT-3.3.1-10", "MQTT-3.3.1-11"])
+        .on_incoming(|_, packet| {
+            deliver(edit_publish(packet, |publish| publish.retain &= !publish.payload.is_empty()))
+        }),
+    mutant("retains-the-first", "keeps the first retained message of a topic")
+        .breaks(&["MQTT-3.3.1-5"], &["MQTT-3.3.1-5", "MQTT-3.3.1-7"])
+        .on_incoming(|state, packet| {
+            deliver(edit_publish(packet, |publish| {
+                publish.retain &= state.topics.insert(topic(publish)) || publish.payload.is_empty();
+            }))
+        }),
+    mutant("retain-flag-on-all", "sets RETAIN on every message that it forwards")
         .breaks(&["MQTT-3.3.1-12"], &["MQTT-3.3.1-9"])
-        .says(|_, packet| say(publish(packet, |publish| publish.retain = true))),
-    server("retain-flag-on-none", "sends retained messages with RETAIN 0")
+        .on_outgoing(|_, packet| send(edit_publish(packet, |publish| publish.retain = true))),
+    mutant("retain-flag-on-none", "sends retained messages with RETAIN 0")
         .breaks(&["U5-060"], &["MQTT-3.3.1-8"])
-        .says(|_, packet| say(publish(packet, |publish| publish.retain = false))),
-    server("retained-only-once", "sends a retained message once to each Session")
+        .on_outgoing(|_, packet| send(edit_publish(packet, |publish| publish.retain = false))),
+    mutant("retained-only-once", "sends a retained message once to each Session")
         .breaks(&["MQTT-3.3.1-9", "MQTT-3.8.4-4"], &["MQTT-3.3.1-6", "MQTT-3.8.4-3"])
-        .says(|scene, packet| match &packet {
-            Packet::Publish(publish) if publish.retain && !scene.wire.topics.insert(topic(publish)) => {
+        .on_outgoing(|state, packet| match &packet {
+            Packet::Publish(publish) if publish.retain && !state.connection.topics.insert(topic(publish)) => {
                 Vec::new()
             }
-            _ => say(packet),
+            _ => send(packet),
         }),
-    server("retained-again-at-resumption", "sends retained messages to a Session that is resumed")
+    mutant("retained-again-at-resumption", "sends retained messages when a Session is resumed")
         .breaks(&["MQTT-3.3.1-9", "U5-061"], &["MQTT-3.3.1-6"])
-        .hears(|scene, packet| {
+        .on_incoming(|state, packet| {
             if let Packet::Subscribe(subscribe) = &packet {
-                remembers(scene, subscribe);
+                state.record_subscribe(subscribe);
             }
-            tell(packet)
+            deliver(packet)
         })
-        .says(|scene, packet| match &packet {
+        .on_outgoing(|state, packet| match &packet {
             Packet::ConnAck(ack) if ack.session_present => {
-                let before = scene.subscribed.get(&scene.client_id()).and_then(|all| all.last()).cloned();
-                let again = before.map(|subscribe| Deed::Tell(Subscribe { id: HIDDEN, ..subscribe }.into()));
-                [Deed::Say(packet)].into_iter().chain(again).collect()
+                let before = state.subscribed.get(&state.client_id()).and_then(|all| all.last()).cloned();
+                let again = before.map(|subscribe| {
+                    Effect::Deliver(Subscribe { id: HIDDEN_IDENTIFIER, ..subscribe }.into())
+                });
+                [Effect::Send(packet)].into_iter().chain(again).collect()
             }
-            _ => says_nothing_hidden(packet),
+            _ => send_except_hidden(packet),
         }),
-    server("retain-as-published-ignored", "takes no notice of Retain As Published")
+    mutant("retain-as-published-ignored", "ignores Retain As Published")
         .breaks(&["MQTT-3.3.1-13"], &[])
-        .hears(|_, packet| {
-            tell(subscriptions(packet, |subscription| subscription.retain_as_published = false))
+        .on_incoming(|_, packet| {
+            deliver(edit_subscriptions(packet, |subscription| subscription.retain_as_published = false))
         }),
-    server("retain-handling-ignored", "takes no notice of Retain Handling")
+    mutant("retain-handling-ignored", "ignores Retain Handling")
         .breaks(&["MQTT-3.3.1-10", "MQTT-3.3.1-11"], &[])
-        .hears(|_, packet| {
-            tell(subscriptions(packet, |subscription| {
+        .on_incoming(|_, packet| {
+            deliver(edit_subscriptions(packet, |subscription| {
                 subscription.retain_handling = RetainHandling::SendAtSubscribe;
             }))
         }),
-    server("retained-to-shared", "sends retained messages for a Shared Subscription")
+    mutant("retained-to-shared", "sends retained messages for a Shared Subscription")
         .breaks(&["U5-101"], &[])
-        .hears(|_, packet| {
-            tell(subscriptions(packet, |subscription: &mut Subscription| {
+        .on_incoming(|_, packet| {
+            deliver(edit_subscriptions(packet, |subscription: &mut Subscription| {
                 if subscription.filter.is_shared()
                     && let Ok(filter) = TopicFilter::try_from(subscription.filter.without_share())
                 {

@@ -18,8 +18,8 @@ use crate::hosts::{Hosts, PORT, SERVER};
 use crate::recorder::{Recorder, ending};
 use mqttspec_judge::Case;
 use mqttspec_judge::history::{ConnectionKey, Ending, What};
-use mqttspec_mutants::Defect;
-use mqttspec_mutants::LyingNet;
+use mqttspec_mutants::Mutant;
+use mqttspec_mutants::MutantNet;
 use mqttspec_notation::{self as notation, DiskFault, FaultKind, HostName, StepKind};
 
 /// The option of the notation that is the harness's own: what the broker's records are kept in.
@@ -50,7 +50,7 @@ pub(crate) fn host(
     hosts: &Hosts,
     recorder: &Rc<Recorder>,
     options: mqttspec_broker::Options,
-    defect: Option<&'static Defect>,
+    mutant: Option<&'static Mutant>,
 ) -> Builder {
     if hosts.plays_server {
         return builder.host(SERVER, |_| std::future::pending::<()>());
@@ -64,8 +64,8 @@ pub(crate) fn host(
         async move {
             let net = context.net();
             let tap = Witness { recorder, version, watches, keys: BTreeMap::new() };
-            match defect.filter(|defect| defect.side == Role::Server) {
-                Some(defect) => start(&LyingNet::new(net, defect), &context, options, durable, tap).await,
+            match mutant.filter(|mutant| mutant.role == Role::Server) {
+                Some(mutant) => start(&MutantNet::new(net, mutant), &context, options, durable, tap).await,
                 None => start(&net, &context, options, durable, tap).await,
             }
         }

@@ -21,8 +21,8 @@ use crate::recorder::{Recorder, ending};
 use mqttspec_judge::history::{
     Asked, ConnectionKey, Ending, Lane as HostIndex, Message, Told, Trouble, What,
 };
-use mqttspec_mutants::Defect;
-use mqttspec_mutants::LyingNet;
+use mqttspec_mutants::Mutant;
+use mqttspec_mutants::MutantNet;
 
 /// All applications of a run, by host.
 #[derive(Default)]
@@ -57,7 +57,7 @@ pub(crate) struct Application {
     /// Whether packets are recorded at the client's end.
     records_packets: bool,
     /// What its client does wrong.
-    defect: Option<&'static Defect>,
+    mutant: Option<&'static Mutant>,
     commander: RefCell<Option<Commander>>,
     /// What the client is told when its host starts again after a crash.
     after_a_crash: RefCell<AfterACrash>,
@@ -133,7 +133,7 @@ impl Application {
         mut options: Options,
         records_packets: bool,
         durable: bool,
-        defect: Option<&'static Defect>,
+        mutant: Option<&'static Mutant>,
     ) -> Rc<Self> {
         options.version = version;
         SERVER.clone_into(&mut options.address);
@@ -146,7 +146,7 @@ impl Application {
             store: MemoryStore::new(),
             durable,
             records_packets,
-            defect,
+            mutant,
             commander: RefCell::default(),
             after_a_crash: RefCell::new(AfterACrash::Waits),
             sent: RefCell::default(),
@@ -163,8 +163,8 @@ impl Application {
     /// The main task of the client's host.
     pub(crate) async fn run(self: Rc<Self>, context: HostContext, connects: bool) -> Result<(), String> {
         let net = context.net();
-        match self.defect {
-            Some(defect) => self.run_on(LyingNet::new(net, defect), context, connects).await,
+        match self.mutant {
+            Some(mutant) => self.run_on(MutantNet::new(net, mutant), context, connects).await,
             None => self.run_on(net, context, connects).await,
         }
     }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use mqttspec_codec::Role;
 use mqttspec_judge::Case;
-use mqttspec_mutants::Defect;
+use mqttspec_mutants::Mutant;
 
 use self::broker::{DURABLE, STORE};
 use self::client::{Application, Applications};
@@ -20,7 +20,7 @@ pub(crate) fn applications(
     case: &Case,
     hosts: &Hosts,
     recorder: &Rc<Recorder>,
-    defect: Option<&'static Defect>,
+    mutant: Option<&'static Mutant>,
 ) -> Result<Applications, String> {
     let mut applications = Applications::default();
     for (index, client) in hosts.indices().zip(&hosts.clients) {
@@ -43,9 +43,9 @@ pub(crate) fn applications(
         }
         let records_packets = case.tests == Role::Server;
         let version = case.version;
-        let defect = defect.filter(|defect| defect.side == Role::Client);
+        let mutant = mutant.filter(|mutant| mutant.role == Role::Client);
         let application =
-            Application::new(index, recorder.clone(), version, options, records_packets, durable, defect);
+            Application::new(index, recorder.clone(), version, options, records_packets, durable, mutant);
         applications.add(&client.name, application);
     }
     Ok(applications)

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use mqttspec_judge::Case;
 use mqttspec_judge::history::History;
-use mqttspec_mutants::Defect;
+use mqttspec_mutants::Mutant;
 use mqttspec_ports::{Listener as _, Net as _};
 use mqttspec_world::{Keep, Probability, Seed, World, WorldError, WorldListener};
 
@@ -39,7 +39,7 @@ const TIMEOUTS: Timeouts = Timeouts {
 };
 
 /// Executes a case in a world of its own.
-pub(crate) fn perform(case: &Case, seed: u64, defect: Option<&'static Defect>) -> Performed {
+pub(crate) fn perform(case: &Case, seed: u64, mutant: Option<&'static Mutant>) -> Performed {
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let broken = |reason: String| Performed {
         history: History::new(hosts.lanes()),
@@ -54,7 +54,7 @@ pub(crate) fn perform(case: &Case, seed: u64, defect: Option<&'static Defect>) -
     let clock = begun.clone();
     let now = move || clock.get().map_or(Duration::ZERO, World::now);
     let recorder = Rc::new(Recorder::new(hosts.lanes(), now));
-    let applications = match applications(case, &hosts, &recorder, defect) {
+    let applications = match applications(case, &hosts, &recorder, mutant) {
         Ok(applications) => applications,
         Err(reason) => return broken(reason),
     };
@@ -64,7 +64,7 @@ pub(crate) fn perform(case: &Case, seed: u64, defect: Option<&'static Defect>) -
         .latency(LATENCY..=travel)
         .keep(Keep::Last(0))
         .time_limit(LONGEST);
-    builder = broker::host(builder, case, &hosts, &recorder, options, defect);
+    builder = broker::host(builder, case, &hosts, &recorder, options, mutant);
     for client in &hosts.clients {
         builder = match applications.get(&client.name) {
             Some(application) => {

@@ -1,8 +1,10 @@
-//! The tests are tested: every case of every scenario is failed by a defect, every defect is found by a case, every rule of the monitors and every
-//! end-of-run property has been seen to report one, and behind a liar that changes nothing all pass.
+//! Proves the checks with mutants: a mutant fails every case of every scenario, a case detects
+//! every mutant, every monitor rule and every delivery check reports a mutant, and every case
+//! passes with the mutant that changes nothing.
 //!
-//! `PROVED.md` tells which defect fails which case. `UPDATE=1 cargo test -p mqttspec-runner --test mutants` looks for the defects and writes it;
-//! without `UPDATE` they are played again. What has no proof is on the page too, and counted: nothing joins or leaves it unnoticed.
+//! `scenarios/PROVED.md` lists the proofs. Without `UPDATE` they are run again.
+//! `UPDATE=1 cargo test -p mqttspec-runner --test mutants` searches for proofs and writes the page.
+//! The page also lists and counts what has no proof, so that no entry can appear or vanish unnoticed.
 
 mod page;
 mod proofs;
@@ -15,10 +17,10 @@ use std::path::{Path, PathBuf};
 
 use mqttspec_judge::Case;
 use mqttspec_judge::verdict::Verdict;
-use mqttspec_mutants::Defect;
+use mqttspec_mutants::Mutant;
 use mqttspec_runner::suite::{Selection, plan, read_folder};
 
-use proofs::{Proof, Proofs, play};
+use proofs::{Proof, Proofs, run_mutant};
 
 fn cases() -> Vec<Case> {
     let sources = read_folder(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios")))
@@ -33,73 +35,75 @@ fn document() -> PathBuf {
 }
 
 #[test]
-fn the_page_of_proofs_is_true() {
+fn proved_md_is_true() {
     let cases = cases();
     if std::env::var_os("UPDATE").is_some() {
         let text = page::render(&search::search(&cases), &cases);
         fs::write(document(), text).expect("the page can be written");
     }
-    let text = fs::read_to_string(document()).expect("the page is there");
-    let found = page::read(&text, &cases);
-    let same = page::render(&found, &cases);
+    let text = fs::read_to_string(document()).expect("the page can be read");
+    let proofs = page::read(&text, &cases);
+    let rendered = page::render(&proofs, &cases);
     assert!(
-        same == text,
-        "PROVED.md does not fit the scenarios and defects that there are (the first line that differs: {:?}). \
-         UPDATE=1 writes it anew",
-        same.lines().zip(text.lines()).find(|(one, other)| one != other)
+        rendered == text,
+        "PROVED.md does not match the scenarios and mutants (first line that differs: {:?}). \
+         UPDATE=1 writes it again",
+        rendered.lines().zip(text.lines()).find(|(one, other)| one != other)
     );
-    let wrong = lost(&found, &cases);
-    assert!(wrong.is_empty(), "{wrong}\nUPDATE=1 looks for other defects; a check without one needs one");
+    let invalid = invalid(&proofs, &cases);
+    assert!(
+        invalid.is_empty(),
+        "{invalid}\nUPDATE=1 searches for other mutants; a check without any needs a new mutant"
+    );
 }
 
-/// The proofs that hold no longer, a line each.
-fn lost(proofs: &Proofs, cases: &[Case]) -> String {
+/// The proofs that no longer hold, one line each.
+fn invalid(proofs: &Proofs, cases: &[Case]) -> String {
     let of_cases =
         proofs.cases.iter().enumerate().filter_map(|(index, proof)| Some((index, proof.as_ref()?)));
-    let of_defects = proofs.defects.values().flatten().map(|(index, proof)| (*index, proof));
-    let wanted: Vec<(usize, &Proof)> = of_cases.chain(of_defects).collect();
-    let plays = proofs::in_parallel(&wanted, |(index, proof)| {
+    let of_mutants = proofs.mutants.values().flatten().map(|(index, proof)| (*index, proof));
+    let expected: Vec<(usize, &Proof)> = of_cases.chain(of_mutants).collect();
+    let changed = proofs::in_parallel(&expected, |(index, proof)| {
         let case = &cases[*index];
-        let defect = Defect::named(proof.defect, case.tests)?;
-        let now = play(case, defect).proof();
+        let mutant = Mutant::named(proof.mutant, case.tests)?;
+        let now = run_mutant(case, mutant).proof();
         (now.as_ref() != Some(*proof)).then(|| match now {
-            None => format!("{} is not failed by {}", case.name(), proof.defect),
+            None => format!("{} does not fail with {}", case.name(), proof.mutant),
             Some(now) => {
                 format!(
-                    "{} is failed by {} with other clauses: {now:?} was {proof:?}",
+                    "{} fails with {} citing other clauses: {now:?}, not {proof:?}",
                     case.name(),
-                    proof.defect
+                    proof.mutant
                 )
             }
         })
     });
     let checks: Vec<_> = proofs.checks.iter().filter_map(|(check, by)| Some((check, by.as_ref()?))).collect();
-    let reports = proofs::in_parallel(&checks, |(check, (index, defect))| {
+    let silent = proofs::in_parallel(&checks, |(check, (index, mutant))| {
         let case = &cases[*index];
         let reported =
-            Defect::named(defect, case.tests).is_some_and(|defect| play(case, defect).shows(check));
-        (!reported).then(|| format!("{check} reports nothing of {defect} in {}", case.name()))
+            Mutant::named(mutant, case.tests).is_some_and(|mutant| run_mutant(case, mutant).reports(check));
+        (!reported).then(|| format!("{check} does not report {mutant} in {}", case.name()))
     });
-    plays.into_iter().chain(reports).flatten().collect::<Vec<String>>().join("\n")
+    changed.into_iter().chain(silent).flatten().collect::<Vec<String>>().join("\n")
 }
 
 #[test]
-fn behind_a_liar_that_changes_nothing_all_pass() {
-    let mut wrong = String::new();
+fn every_case_passes_unchanged() {
+    let mut failed = String::new();
     let mut seen = BTreeSet::new();
-    // One case a file, and not the one of 65,600 messages: that the broker is right is shown elsewhere, this is about the liar's place.
+    // One case per file, without the one that sends 65,600 messages: other tests show that the
+    // broker is right, this one is about the middleware.
     let first = |case: &Case| !case.file.contains("/wraps-") && seen.insert((case.file.clone(), case.tests));
     for case in cases().into_iter().filter(first) {
-        let honest =
-            proofs::HONEST.iter().find(|defect| defect.side == case.tests).expect("one for each side");
-        let result = proofs::play_once(&case, honest, 0);
+        let result = proofs::run_once(&case, proofs::unchanged(case.tests), 0);
         if result.verdict != Verdict::Pass {
-            let _ = writeln!(wrong, "{} {} {}", result.verdict, case.name(), result.reason);
+            let _ = writeln!(failed, "{} {} {}", result.verdict, case.name(), result.reason);
             for failure in &result.failures {
                 let _ =
-                    writeln!(wrong, "  line {}: {} but {}", failure.line, failure.expected, failure.actual);
+                    writeln!(failed, "  line {}: {} but {}", failure.line, failure.expected, failure.actual);
             }
         }
     }
-    assert!(wrong.is_empty(), "{wrong}");
+    assert!(failed.is_empty(), "{failed}");
 }

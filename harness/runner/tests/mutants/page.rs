@@ -1,28 +1,31 @@
-//! `PROVED.md`: writes it, and reads it again.
+//! Writes `PROVED.md` and reads it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use mqttspec_codec::Role;
 use mqttspec_judge::Case;
-use mqttspec_mutants::Defect;
+use mqttspec_mutants::Mutant;
 use mqttspec_spec::Standard;
 
-use crate::proofs::{Check, Proof, Proofs, Told};
+use crate::proofs::{Check, Proof, Proofs, ReportedBy};
 
 const HEAD: &str = "\
-# Seen to fail
+# Proofs of the checks
 
-A check that nobody has seen fail proves nothing. Between the reference peer and the wire stands a liar that gives the peer a defect
-(`harness/mutants/src`). This page tells for every case, that is for every scenario, version and row of its table, which defect fails it; for every
-defect a case that finds it; and for every rule of the monitors and every property a defect of which it reports. What nobody has seen fail is here too.
-`cargo test` plays all of them again.
+A check that has never failed proves nothing. A mutant (`harness/mutants/src`) is middleware that makes a reference peer faulty. This page lists
+
+- for each case, that is each scenario, version and row of its table, a mutant that makes it fail;
+- for each mutant, a case that detects it;
+- for each monitor rule and each delivery check, a mutant that it reports.
+
+Anything without a proof is listed as **none**. `cargo test` runs every proof again.
 
 Generated: `UPDATE=1 cargo test -p mqttspec-runner --test mutants`.
 ";
 
-const NOBODY: &str = "**nobody**";
-const BESIDE: &str = " (other clause)";
+const NONE: &str = "**none**";
+const OTHER_CLAUSE: &str = " (other clause)";
 const MONITOR: &str = " (monitor)";
 
 /// The page.
@@ -32,44 +35,41 @@ pub(crate) fn render(proofs: &Proofs, cases: &[Case]) -> String {
     for side in [Role::Server, Role::Client] {
         render_cases(&mut text, side, proofs, cases);
     }
-    let _ = writeln!(text, "\n## Monitors and properties\n");
-    let _ = writeln!(
-        text,
-        "| check | clauses | of the | in | reports of | in the case |\n|---|---|---|---|---|---|"
-    );
+    let _ = writeln!(text, "\n## Monitors and delivery checks\n");
+    let _ = writeln!(text, "| check | clauses | role | version | mutant | case |\n|---|---|---|---|---|---|");
     for (check, by) in &proofs.checks {
         let by = match by {
-            Some((index, defect)) => format!("{defect} | {}", cases[*index].name()),
-            None => format!("{NOBODY} | "),
+            Some((index, mutant)) => format!("{mutant} | {}", cases[*index].name()),
+            None => format!("{NONE} | "),
         };
         let _ = writeln!(text, "| {check} | {by} |");
     }
-    let _ = writeln!(text, "\n## Defects\n");
+    let _ = writeln!(text, "\n## Mutants\n");
     let _ = writeln!(
         text,
-        "| of the | defect | what it does | breaks in 5.0 | in 3.1.1 | found by |\n|---|---|---|---|---|---|"
+        "| role | mutant | what it does | clauses of 5.0 | clauses of 3.1.1 | detected by |\n|---|---|---|---|---|---|"
     );
-    for defect in Defect::all() {
-        let found = match proofs.defects.get(&(defect.side, defect.name)).and_then(Option::as_ref) {
-            Some((index, proof)) => format!("{}{}", cases[*index].name(), beside(proof)),
-            None => NOBODY.to_owned(),
+    for mutant in Mutant::all() {
+        let found = match proofs.mutants.get(&(mutant.role, mutant.name)).and_then(Option::as_ref) {
+            Some((index, proof)) => format!("{}{}", cases[*index].name(), mark(proof)),
+            None => NONE.to_owned(),
         };
         let breaks = |standard| {
-            let mut clauses = defect.clauses(standard).join(" ");
-            if defect.tolerates() {
-                clauses += ", and what it must enforce";
+            let mut clauses = mutant.clauses(standard).join(" ");
+            if mutant.accepts_violations() {
+                clauses += ", and every clause that it must enforce";
             }
-            if defect.breaks_a_promise() {
-                clauses += "a promise of the reference client";
+            if mutant.breaks_documented_behaviour() {
+                clauses += "documented behaviour of the reference client";
             }
             clauses
         };
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {found} |",
-            mqttspec_spec::role_word(defect.side),
-            defect.name,
-            defect.does,
+            mqttspec_spec::role_word(mutant.role),
+            mutant.name,
+            mutant.does,
             breaks(Standard::V5),
             breaks(Standard::V3_1_1)
         );
@@ -80,51 +80,53 @@ pub(crate) fn render(proofs: &Proofs, cases: &[Case]) -> String {
 fn render_counts(text: &mut String, proofs: &Proofs) {
     let _ = writeln!(
         text,
-        "\n| | all | the scenario fails, citing what was broken | a monitor reports it | only other clauses are cited | never seen to fail |\n|---|---|---|---|---|---|"
+        "\n| | total | reported by the scenario | only by a monitor | only other clauses are cited | no proof |\n|---|---|---|---|---|---|"
     );
-    let of_cases: Vec<Option<Told>> =
-        proofs.cases.iter().map(|proof| proof.as_ref().map(|proof| proof.told)).collect();
-    let of_defects: Vec<Option<Told>> =
-        proofs.defects.values().map(|found| found.as_ref().map(|(_, proof)| proof.told)).collect();
-    for (what, told) in [("cases", of_cases), ("defects", of_defects)] {
-        let count = |wanted: Option<Told>| told.iter().filter(|told| **told == wanted).count();
+    let of_cases: Vec<Option<ReportedBy>> =
+        proofs.cases.iter().map(|proof| proof.as_ref().map(|proof| proof.reported_by)).collect();
+    let of_mutants: Vec<Option<ReportedBy>> =
+        proofs.mutants.values().map(|found| found.as_ref().map(|(_, proof)| proof.reported_by)).collect();
+    for (what, reported_by) in [("cases", of_cases), ("mutants", of_mutants)] {
+        let count = |wanted: Option<ReportedBy>| {
+            reported_by.iter().filter(|reported_by| **reported_by == wanted).count()
+        };
         let _ = writeln!(
             text,
             "| {what} | {} | {} | {} | {} | {} |",
-            told.len(),
-            count(Some(Told::Scenario)),
-            count(Some(Told::Monitor)),
-            count(Some(Told::Nobody)),
+            reported_by.len(),
+            count(Some(ReportedBy::Scenario)),
+            count(Some(ReportedBy::Monitor)),
+            count(Some(ReportedBy::OtherClause)),
             count(None)
         );
     }
-    let properties = proofs.checks.iter().filter(|(check, _)| matches!(check, Check::Property(_)));
-    let (mut seen, mut all) = (0, 0);
-    for (_, by) in properties {
+    let delivery_checks = proofs.checks.iter().filter(|(check, _)| matches!(check, Check::Delivery(_)));
+    let (mut proved, mut all) = (0, 0);
+    for (_, by) in delivery_checks {
         all += 1;
-        seen += usize::from(by.is_some());
+        proved += usize::from(by.is_some());
     }
-    let _ = writeln!(text, "| properties | {all} | {seen} | | | {} |", all - seen);
-    let (all, seen) = (proofs.checks.len() - all, proofs.checks.values().flatten().count() - seen);
-    let _ = writeln!(text, "| rules of monitors | {all} | | {seen} | | {} |", all - seen);
+    let _ = writeln!(text, "| delivery checks | {all} | {proved} | | | {} |", all - proved);
+    let (all, proved) = (proofs.checks.len() - all, proofs.checks.values().flatten().count() - proved);
+    let _ = writeln!(text, "| monitor rules | {all} | | {proved} | | {} |", all - proved);
 }
 
-fn beside(proof: &Proof) -> &'static str {
-    match proof.told {
-        Told::Scenario => "",
-        Told::Monitor => MONITOR,
-        Told::Nobody => BESIDE,
+fn mark(proof: &Proof) -> &'static str {
+    match proof.reported_by {
+        ReportedBy::Scenario => "",
+        ReportedBy::Monitor => MONITOR,
+        ReportedBy::OtherClause => OTHER_CLAUSE,
     }
 }
 
-/// A file, a version and what fails it.
+/// A file, a version and the mutant that makes it fail.
 type Line<'a> = (&'a str, String, String);
 
-/// One line for each file, defect and set of rows, whatever the number of versions.
+/// One line for each file, mutant and set of rows; versions share a line.
 fn render_cases(text: &mut String, side: Role, proofs: &Proofs, cases: &[Case]) {
     let _ = writeln!(
         text,
-        "\n## Scenarios that test a {}\n\n| scenario | versions | rows | seen to fail by |\n|---|---|---|---|",
+        "\n## Scenarios that test a {}\n\n| scenario | versions | rows | fails with |\n|---|---|---|---|",
         mqttspec_spec::role_word(side)
     );
     // The rows of each file, version and proof, in the order of the suite.
@@ -132,7 +134,7 @@ fn render_cases(text: &mut String, side: Role, proofs: &Proofs, cases: &[Case]) 
     for (case, proof) in cases.iter().zip(&proofs.cases).filter(|(case, _)| case.tests == side) {
         let by = proof
             .as_ref()
-            .map_or_else(|| NOBODY.to_owned(), |proof| format!("{}{}", proof.defect, beside(proof)));
+            .map_or_else(|| NONE.to_owned(), |proof| format!("{}{}", proof.mutant, mark(proof)));
         let key = (case.file.as_str(), case.version_text(), by);
         let row = case.row_name().unwrap_or_default();
         match of_version.iter_mut().rev().take(40).find(|(known, _)| *known == key) {
@@ -153,7 +155,7 @@ fn render_cases(text: &mut String, side: Role, proofs: &Proofs, cases: &[Case]) 
     }
 }
 
-/// What a page says. What it says of scenarios or defects that are not there is left out.
+/// The proofs on a page, without those that name a scenario or mutant that does not exist.
 pub(crate) fn read(text: &str, cases: &[Case]) -> Proofs {
     let mut proofs = Proofs::none(cases);
     let by_name: BTreeMap<String, usize> =
@@ -190,18 +192,18 @@ pub(crate) fn read(text: &str, cases: &[Case]) -> Proofs {
             [check @ .., by, case] if checks.contains_key(&check.join(" | ")) => {
                 let found = by_name
                     .get(*case)
-                    .and_then(|index| Some((*index, Defect::named(by, cases[*index].tests)?.name)));
+                    .and_then(|index| Some((*index, Mutant::named(by, cases[*index].tests)?.name)));
                 if let Some(known) = proofs.checks.get_mut(&checks[&check.join(" | ")]) {
                     *known = found;
                 }
             }
             [_, name, _, _, _, found] => {
-                let (case, told) = who_told(found);
+                let (case, reported_by) = split_mark(found);
                 let index = by_name.get(case);
-                let defect = index.and_then(|index| Defect::named(name, cases[*index].tests));
-                if let (Some(index), Some(defect)) = (index, defect) {
-                    let proof = Proof { defect: defect.name, told };
-                    proofs.defects.insert((defect.side, defect.name), Some((*index, proof)));
+                let mutant = index.and_then(|index| Mutant::named(name, cases[*index].tests));
+                if let (Some(index), Some(mutant)) = (index, mutant) {
+                    let proof = Proof { mutant: mutant.name, reported_by };
+                    proofs.mutants.insert((mutant.role, mutant.name), Some((*index, proof)));
                 }
             }
             _ => {}
@@ -211,15 +213,15 @@ pub(crate) fn read(text: &str, cases: &[Case]) -> Proofs {
 }
 
 fn proof(by: &str, side: Role) -> Option<Proof> {
-    let (name, told) = who_told(by);
-    Some(Proof { defect: Defect::named(name, side)?.name, told })
+    let (name, reported_by) = split_mark(by);
+    Some(Proof { mutant: Mutant::named(name, side)?.name, reported_by })
 }
 
-/// A name without the mark behind it, and what the mark means.
-fn who_told(by: &str) -> (&str, Told) {
-    match (by.strip_suffix(BESIDE), by.strip_suffix(MONITOR)) {
-        (Some(name), _) => (name, Told::Nobody),
-        (_, Some(name)) => (name, Told::Monitor),
-        _ => (by, Told::Scenario),
+/// Splits a name from its mark, and gives the meaning of the mark.
+fn split_mark(by: &str) -> (&str, ReportedBy) {
+    match (by.strip_suffix(OTHER_CLAUSE), by.strip_suffix(MONITOR)) {
+        (Some(name), _) => (name, ReportedBy::OtherClause),
+        (_, Some(name)) => (name, ReportedBy::Monitor),
+        _ => (by, ReportedBy::Scenario),
     }
 }

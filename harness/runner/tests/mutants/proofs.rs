@@ -1,4 +1,4 @@
-//! What a proof is, and how one is played.
+//! What a proof is, and how a case is run with a mutant.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,65 +7,73 @@ use std::sync::{Mutex, PoisonError};
 
 use mqttspec_codec::Role;
 use mqttspec_judge::Case;
-use mqttspec_judge::delivery_checks as properties;
+use mqttspec_judge::delivery_checks;
 use mqttspec_judge::monitors::Rule;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::{Failure, FoundBy, Verdict};
-use mqttspec_mutants::Defect;
+use mqttspec_mutants::Mutant;
 use mqttspec_notation::Guarantee;
 use mqttspec_runner::run::{Wanted, run_for};
 use mqttspec_spec::Standard;
 
-/// Under how many seeds a defect may be looked for in a scenario that is run under many.
-const SEEDS: u64 = 4;
+/// The largest number of seeds under which a case is run with a mutant.
+const MAXIMUM_SEEDS: u64 = 4;
 
-/// Liars that change nothing.
-pub(crate) static HONEST: [Defect; 2] = [Defect::none(Role::Server), Defect::none(Role::Client)];
-
-/// A defect that fails a case.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Proof {
-    pub(crate) defect: &'static str,
-    pub(crate) told: Told,
+/// The mutant of this role that changes nothing.
+pub(crate) fn unchanged(role: Role) -> &'static Mutant {
+    static SERVER: Mutant = Mutant::unchanged(Role::Server);
+    static CLIENT: Mutant = Mutant::unchanged(Role::Client);
+    match role {
+        Role::Server => &SERVER,
+        Role::Client => &CLIENT,
+    }
 }
 
-/// Who tells what the defect breaks: who reports a failure that cites such a clause. The order is from the worst to the best.
+/// A mutant that makes a case fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Proof {
+    pub(crate) mutant: &'static str,
+    pub(crate) reported_by: ReportedBy,
+}
+
+/// The kind of check whose failure cites a clause that the mutant breaks. The order is from the
+/// weakest proof to the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Told {
-    /// Nobody: the failures cite other clauses.
-    Nobody,
-    /// A monitor, which would have reported it in another scenario too.
+pub(crate) enum ReportedBy {
+    /// None: the failures cite other clauses.
+    OtherClause,
+    /// A monitor, which would report it in other scenarios too.
     Monitor,
-    /// The scenario: one of its lines or properties.
+    /// The scenario: one of its lines or delivery checks.
     Scenario,
 }
 
-/// Everything that is proved, and everything that is not.
+/// Everything that needs a proof, with its proof if there is one.
 pub(crate) struct Proofs {
-    /// For each case, in the order of the suite.
+    /// One per case, in the order of the suite.
     pub(crate) cases: Vec<Option<Proof>>,
-    /// For each defect a case that finds it.
-    pub(crate) defects: BTreeMap<(Role, &'static str), Option<(usize, Proof)>>,
-    /// For each rule and property a case and the defect of which it reports.
+    /// For each mutant, a case that detects it.
+    pub(crate) mutants: BTreeMap<(Role, &'static str), Option<(usize, Proof)>>,
+    /// For each monitor rule and delivery check, a case and the mutant that it reports in it.
     pub(crate) checks: BTreeMap<Check, Option<(usize, &'static str)>>,
 }
 
 impl Proofs {
-    /// Nothing is proved yet.
+    /// No proofs yet.
     pub(crate) fn none(cases: &[Case]) -> Self {
         Self {
             cases: vec![None; cases.len()],
-            defects: Defect::all().map(|defect| ((defect.side, defect.name), None)).collect(),
+            mutants: Mutant::all().map(|mutant| ((mutant.role, mutant.name), None)).collect(),
             checks: Check::all().into_iter().map(|check| (check, None)).collect(),
         }
     }
 }
 
-/// A check besides the lines of the scenarios.
+/// A check that is not a line of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Check {
     Rule(Rule),
-    Property(&'static str),
+    Delivery(&'static str),
 }
 
 impl Check {
@@ -79,7 +87,7 @@ impl Check {
         ];
         let rules = Rule::all().into_iter().map(Self::Rule);
         rules
-            .chain(guarantees.into_iter().map(|guarantee| Self::Property(properties::words(guarantee))))
+            .chain(guarantees.into_iter().map(|guarantee| Self::Delivery(delivery_checks::words(guarantee))))
             .collect()
     }
 
@@ -90,7 +98,7 @@ impl Check {
                     && Some(rule.standard) == Standard::of(case.version)
                     && rule.is_reported_by(failure)
             }
-            Self::Property(words) => failure.found_by == FoundBy::Property((*words).to_owned()),
+            Self::Delivery(words) => failure.found_by == FoundBy::Property((*words).to_owned()),
         }
     }
 }
@@ -98,10 +106,10 @@ impl Check {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Property(words) => write!(f, "property | {words} | either | either"),
+            Self::Delivery(words) => write!(f, "delivery check | {words} | either | either"),
             Self::Rule(rule) => {
                 let clauses = match rule.clauses.as_slice() {
-                    [] => "that of the malformed packet".to_owned(),
+                    [] => "the clause of the malformed packet".to_owned(),
                     clauses => clauses.join(" "),
                 };
                 write!(
@@ -116,32 +124,33 @@ impl fmt::Display for Check {
     }
 }
 
-/// What came of a case with a defect.
-pub(crate) struct Played<'a> {
+/// The result of a case with a mutant.
+pub(crate) struct MutantRun<'a> {
     case: &'a Case,
-    defect: &'static Defect,
+    mutant: &'static Mutant,
     result: RunResult,
 }
 
-/// Plays a case with a defect until it fails, under a few seeds where the scenario is for many.
-pub(crate) fn play<'a>(case: &'a Case, defect: &'static Defect) -> Played<'a> {
-    let seeds = u64::from(case.scenario.seeds).clamp(1, SEEDS);
-    let mut result = play_once(case, defect, 0);
+/// Runs a case with a mutant. If the scenario asks for many seeds, a few are tried until one fails.
+pub(crate) fn run_mutant<'a>(case: &'a Case, mutant: &'static Mutant) -> MutantRun<'a> {
+    let seeds = u64::from(case.scenario.seeds).clamp(1, MAXIMUM_SEEDS);
+    let mut result = run_once(case, mutant, 0);
     for seed in 1..seeds {
         if result.verdict != Verdict::Pass {
             break;
         }
-        result = play_once(case, defect, seed);
+        result = run_once(case, mutant, seed);
     }
-    Played { case, defect, result }
+    MutantRun { case, mutant, result }
 }
 
-pub(crate) fn play_once(case: &Case, defect: &'static Defect, seed: u64) -> RunResult {
-    run_for(case, seed, Wanted { trace: false, defect: Some(defect) })
+pub(crate) fn run_once(case: &Case, mutant: &'static Mutant, seed: u64) -> RunResult {
+    run_for(case, seed, Wanted { trace: false, mutant: Some(mutant) })
 }
 
-impl Played<'_> {
-    /// The proof that it is. Where there is a table, what failed before the rows' own block says nothing of them.
+impl MutantRun<'_> {
+    /// The proof that the run gives, if it failed. In a scenario with a table, only failures from
+    /// the steps of the row on count.
     pub(crate) fn proof(&self) -> Option<Proof> {
         if self.result.verdict != Verdict::Fail {
             return None;
@@ -150,24 +159,24 @@ impl Played<'_> {
         let rows_from = rows_from(self.case);
         let of_row =
             self.result.failures.iter().filter(|failure| failure.line == 0 || failure.line >= rows_from);
-        let told = of_row.map(|failure| match &failure.found_by {
-            _ if !self.defect.is_told_by(standard, failure) => Told::Nobody,
-            FoundBy::Monitor(_) => Told::Monitor,
-            _ => Told::Scenario,
+        let reported_by = of_row.map(|failure| match &failure.found_by {
+            _ if !self.mutant.is_reported_by(standard, failure) => ReportedBy::OtherClause,
+            FoundBy::Monitor(_) => ReportedBy::Monitor,
+            _ => ReportedBy::Scenario,
         });
-        Some(Proof { defect: self.defect.name, told: told.max()? })
+        Some(Proof { mutant: self.mutant.name, reported_by: reported_by.max()? })
     }
 
     pub(crate) fn passes(&self) -> bool {
         self.result.verdict == Verdict::Pass
     }
 
-    pub(crate) fn shows(&self, check: &Check) -> bool {
+    pub(crate) fn reports(&self, check: &Check) -> bool {
         self.result.failures.iter().any(|failure| check.is_reported_by(self.case, failure))
     }
 }
 
-/// The line of the file on which the steps of each row begin; 0 without a table.
+/// The line of the file on which the steps of a row begin; 0 without a table.
 fn rows_from(case: &Case) -> u32 {
     if case.row.is_none() {
         return 0;
@@ -176,10 +185,10 @@ fn rows_from(case: &Case) -> u32 {
     line.and_then(|line| u32::try_from(line + 1).ok()).unwrap_or(0)
 }
 
-/// What comes of each unit, in their order.
+/// The results of all units, in their order.
 #[expect(
     clippy::disallowed_methods,
-    reason = "each unit is worked on by one thread, and results are put in order"
+    reason = "one thread works on each unit, and the results are put in order"
 )]
 pub(crate) fn in_parallel<T: Sync, R: Send>(units: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);

@@ -1,92 +1,93 @@
-//! Looks for the proofs: plays cases with the defects that are about the same first.
+//! Searches for proofs. The mutants whose clauses and words match those of a case are tried first.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::Role;
 use mqttspec_judge::Case;
-use mqttspec_mutants::Defect;
+use mqttspec_mutants::Mutant;
 use mqttspec_spec::Standard;
 
-use crate::proofs::{Check, HONEST, Played, Proof, Proofs, Told, in_parallel, play};
+use crate::proofs::{Check, MutantRun, Proof, Proofs, ReportedBy, in_parallel, run_mutant, unchanged};
 
-/// How many cases are played for a defect that no other search found, and for a check.
-const PATIENCE: usize = 200;
+/// The largest number of runs for a mutant that no case has detected yet, and for a check.
+const MAXIMUM_RUNS: usize = 200;
 
-/// Looks for all proofs. The same scenarios and defects give the same proofs.
+/// Searches for all proofs. The same scenarios and mutants give the same proofs.
 pub(crate) fn search(cases: &[Case]) -> Proofs {
-    // What fails anyway proves nothing.
-    let broken = in_parallel(cases, |case| {
-        let honest = if case.tests == Role::Server { &HONEST[0] } else { &HONEST[1] };
-        (!play(case, honest).passes()).then(|| case.name())
-    });
+    // A case that fails without a mutant proves nothing.
+    let broken =
+        in_parallel(cases, |case| (!run_mutant(case, unchanged(case.tests)).passes()).then(|| case.name()));
     let broken: Vec<String> = broken.into_iter().flatten().collect();
-    assert!(broken.is_empty(), "these fail without a defect: {broken:#?}");
+    assert!(broken.is_empty(), "these cases fail without a mutant: {broken:#?}");
 
     let mut proofs = Proofs::none(cases);
-    let mut seen = Seen::default();
+    let mut evidence = Evidence::default();
 
     let mut files: BTreeMap<(Role, &str), Vec<usize>> = BTreeMap::new();
     for (index, case) in cases.iter().enumerate() {
         files.entry((case.tests, &case.file)).or_default().push(index);
     }
     let files: Vec<Vec<usize>> = files.into_values().collect();
-    for (found, of_file) in in_parallel(&files, |file| prove_file(file, cases)) {
-        for (index, proof) in found {
+    for (of_cases, of_file) in in_parallel(&files, |file| prove_file(file, cases)) {
+        for (index, proof) in of_cases {
             proofs.cases[index] = proof;
         }
-        seen.add(of_file);
+        evidence.merge(of_file);
     }
 
-    let missing: Vec<&'static Defect> =
-        Defect::all().filter(|defect| !seen.defects.contains_key(&(defect.side, defect.name))).collect();
-    for of_defect in in_parallel(&missing, |defect| find(defect, cases)) {
-        seen.add(of_defect);
+    let missing: Vec<&'static Mutant> =
+        Mutant::all().filter(|mutant| !evidence.mutants.contains_key(&(mutant.role, mutant.name))).collect();
+    for of_mutant in in_parallel(&missing, |mutant| prove_mutant(mutant, cases)) {
+        evidence.merge(of_mutant);
     }
-    for (key, found) in &mut proofs.defects {
-        *found = seen.defects.get(key).or_else(|| seen.beside.get(key)).cloned();
+    for (key, proof) in &mut proofs.mutants {
+        *proof = evidence.mutants.get(key).or_else(|| evidence.by_other_clause.get(key)).cloned();
     }
 
     let missing: Vec<Check> =
-        proofs.checks.keys().filter(|check| !seen.checks.contains_key(check)).cloned().collect();
-    for of_check in in_parallel(&missing, |check| report(check, cases)) {
-        seen.add(of_check);
+        proofs.checks.keys().filter(|check| !evidence.checks.contains_key(check)).cloned().collect();
+    for of_check in in_parallel(&missing, |check| prove_check(check, cases)) {
+        evidence.merge(of_check);
     }
     for (check, by) in &mut proofs.checks {
-        *by = seen.checks.get(check).copied();
+        *by = evidence.checks.get(check).copied();
     }
     proofs
 }
 
-/// What was seen in plays, the first of each.
+/// What the runs so far have shown. The first run counts.
 #[derive(Default)]
-struct Seen {
-    /// Cases whose failure cites what the defect breaks.
-    defects: BTreeMap<(Role, &'static str), (usize, Proof)>,
-    /// Cases whose failure cites something else.
-    beside: BTreeMap<(Role, &'static str), (usize, Proof)>,
+struct Evidence {
+    /// Cases whose failure cites a clause that the mutant breaks.
+    mutants: BTreeMap<(Role, &'static str), (usize, Proof)>,
+    /// Cases whose failure cites other clauses.
+    by_other_clause: BTreeMap<(Role, &'static str), (usize, Proof)>,
     checks: BTreeMap<Check, (usize, &'static str)>,
 }
 
-impl Seen {
-    fn note(&mut self, index: usize, defect: &'static Defect, played: &Played<'_>) {
-        let Some(proof) = played.proof() else { return };
-        let key = (defect.side, defect.name);
-        let into = if proof.told == Told::Nobody { &mut self.beside } else { &mut self.defects };
-        into.entry(key).or_insert((index, proof));
+impl Evidence {
+    fn record(&mut self, index: usize, mutant: &'static Mutant, run: &MutantRun<'_>) {
+        let Some(proof) = run.proof() else { return };
+        let key = (mutant.role, mutant.name);
+        let proved = match proof.reported_by {
+            ReportedBy::OtherClause => &mut self.by_other_clause,
+            ReportedBy::Monitor | ReportedBy::Scenario => &mut self.mutants,
+        };
+        proved.entry(key).or_insert((index, proof));
         for check in Check::all() {
-            if !self.checks.contains_key(&check) && played.shows(&check) {
-                self.checks.insert(check, (index, defect.name));
+            if !self.checks.contains_key(&check) && run.reports(&check) {
+                self.checks.insert(check, (index, mutant.name));
             }
         }
     }
 
-    fn add(&mut self, later: Self) {
-        for (key, found) in later.defects {
-            self.defects.entry(key).or_insert(found);
+    fn merge(&mut self, later: Self) {
+        for (key, proof) in later.mutants {
+            self.mutants.entry(key).or_insert(proof);
         }
-        for (key, found) in later.beside {
-            self.beside.entry(key).or_insert(found);
+        for (key, proof) in later.by_other_clause {
+            self.by_other_clause.entry(key).or_insert(proof);
         }
         for (check, by) in later.checks {
             self.checks.entry(check).or_insert(by);
@@ -94,124 +95,126 @@ impl Seen {
     }
 }
 
-/// A defect for each case of a file. What fails one row is tried first on the next.
-fn prove_file(file: &[usize], cases: &[Case]) -> (Vec<(usize, Option<Proof>)>, Seen) {
-    let mut seen = Seen::default();
+/// Finds a mutant for each case of a file. A mutant that proved one row is tried first on the next.
+fn prove_file(file: &[usize], cases: &[Case]) -> (Vec<(usize, Option<Proof>)>, Evidence) {
+    let mut evidence = Evidence::default();
     let mut used: BTreeSet<&'static str> = BTreeSet::new();
-    let mut found = Vec::new();
+    let mut proofs = Vec::new();
     for index in file {
         let case = &cases[*index];
-        let mut order: Vec<(usize, &'static Defect)> = candidates(case).collect();
-        order.sort_by_key(|(about, defect)| Reverse((used.contains(defect.name), *about)));
+        let mut order: Vec<(usize, &'static Mutant)> = candidates(case).collect();
+        order.sort_by_key(|(relevance, mutant)| Reverse((used.contains(mutant.name), *relevance)));
         let mut proof: Option<Proof> = None;
-        for (about, defect) in order {
-            if proof.is_some() && about == 0 {
+        for (relevance, mutant) in order {
+            if proof.is_some() && relevance == 0 {
                 continue;
             }
-            let played = play(case, defect);
-            seen.note(*index, defect, &played);
-            if let Some(this) = played.proof() {
-                let told = this.told;
-                if proof.as_ref().is_none_or(|best| best.told < told) {
+            let run = run_mutant(case, mutant);
+            evidence.record(*index, mutant, &run);
+            if let Some(this) = run.proof() {
+                let reported_by = this.reported_by;
+                if proof.as_ref().is_none_or(|best| best.reported_by < reported_by) {
                     proof = Some(this);
                 }
-                if told == Told::Scenario {
-                    used.insert(defect.name);
+                if reported_by == ReportedBy::Scenario {
+                    used.insert(mutant.name);
                     break;
                 }
             }
         }
-        found.push((*index, proof));
+        proofs.push((*index, proof));
     }
-    (found, seen)
+    (proofs, evidence)
 }
 
-/// The defects of the side that a case tests, with how much they are about the same; 0 where nothing tells that they are.
-fn candidates(case: &Case) -> impl Iterator<Item = (usize, &'static Defect)> {
+/// The mutants of the role that a case tests, with their relevance to the case.
+fn candidates(case: &Case) -> impl Iterator<Item = (usize, &'static Mutant)> {
     let standard = Standard::of(case.version);
-    Defect::all()
-        .filter(move |defect| {
-            defect.side == case.tests && standard.is_some_and(|standard| defect.is_one_in(standard))
+    Mutant::all()
+        .filter(move |mutant| {
+            mutant.role == case.tests && standard.is_some_and(|standard| mutant.applies_to(standard))
         })
-        .map(move |defect| (standard.map_or(0, |standard| about(case, defect, standard)), defect))
+        .map(move |mutant| (standard.map_or(0, |standard| relevance(case, mutant, standard)), mutant))
 }
 
-/// How much a case and a defect are about the same: by the clauses, the first of which are those of the row, and by the beginnings of words.
-fn about(case: &Case, defect: &Defect, standard: Standard) -> usize {
+/// Estimates how likely a mutant is to fail a case: by common clauses, of which a row's own come
+/// first, then by common words. 0 if there is no sign that it does.
+fn relevance(case: &Case, mutant: &Mutant, standard: Standard) -> usize {
     let clauses = case.clauses();
-    let direct = clauses.iter().position(|clause| defect.clauses(standard).contains(&clause.as_str()));
+    let direct = clauses.iter().position(|clause| mutant.clauses(standard).contains(&clause.as_str()));
     let by_clause = match direct {
         Some(0) => 40,
         Some(_) => 30,
-        None if clauses.iter().any(|clause| defect.breaks_clause(standard, clause)) => 20,
-        None if defect.breaks_a_promise() => 1,
+        None if clauses.iter().any(|clause| mutant.breaks_clause(standard, clause)) => 20,
+        None if mutant.breaks_documented_behaviour() => 1,
         None => return 0,
     };
-    by_clause + words(case, defect)
+    by_clause + common_words(case, mutant)
 }
 
-fn words(case: &Case, defect: &Defect) -> usize {
+/// Counts the words that begin alike in a case and a mutant. Those of the file's name count twice.
+fn common_words(case: &Case, mutant: &Mutant) -> usize {
     let words = |text: &str| -> BTreeSet<String> {
         let long = text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| word.len() >= 4);
         long.map(|word| word.to_lowercase().chars().take(5).collect()).collect()
     };
     let (of_file, of_title) = (words(&case.file), words(&case.scenario.title));
-    let of_defect = words(&format!("{} {}", defect.name, defect.does));
-    2 * of_file.intersection(&of_defect).count() + of_title.intersection(&of_defect).count()
+    let of_mutant = words(&format!("{} {}", mutant.name, mutant.does));
+    2 * of_file.intersection(&of_mutant).count() + of_title.intersection(&of_mutant).count()
 }
 
-/// A case that finds a defect: one that cites what it breaks, or else any.
-fn find(defect: &'static Defect, cases: &[Case]) -> Seen {
-    let mut seen = Seen::default();
+/// Finds a case that detects a mutant, beginning with the cases that cite what it breaks.
+fn prove_mutant(mutant: &'static Mutant, cases: &[Case]) -> Evidence {
+    let mut evidence = Evidence::default();
     let mut order: Vec<(usize, usize)> = (0..cases.len())
-        .filter(|index| cases[*index].tests == defect.side)
+        .filter(|index| cases[*index].tests == mutant.role)
         .filter_map(|index| {
             let standard =
-                Standard::of(cases[index].version).filter(|standard| defect.is_one_in(*standard))?;
-            Some((about(&cases[index], defect, standard), index))
+                Standard::of(cases[index].version).filter(|standard| mutant.applies_to(*standard))?;
+            Some((relevance(&cases[index], mutant, standard), index))
         })
         .collect();
-    order.sort_by_key(|(about, index)| (Reverse(*about), *index));
-    for (_, index) in order.into_iter().take(PATIENCE) {
-        seen.note(index, defect, &play(&cases[index], defect));
-        if !seen.defects.is_empty() {
+    order.sort_by_key(|(relevance, index)| (Reverse(*relevance), *index));
+    for (_, index) in order.into_iter().take(MAXIMUM_RUNS) {
+        evidence.record(index, mutant, &run_mutant(&cases[index], mutant));
+        if !evidence.mutants.is_empty() {
             break;
         }
     }
-    seen
+    evidence
 }
 
-/// A case in which a check reports something: with the defects that break its clauses, in the cases that are about them.
-fn report(check: &Check, cases: &[Case]) -> Seen {
-    let mut seen = Seen::default();
-    let mut plays: Vec<(usize, usize, &'static Defect)> = Vec::new();
-    // A malformed packet has the clause that the codec names: this one is as good as any.
+/// Finds a case and a mutant that a check reports, among the mutants that break its clauses.
+fn prove_check(check: &Check, cases: &[Case]) -> Evidence {
+    let mut evidence = Evidence::default();
+    let mut runs: Vec<(usize, usize, &'static Mutant)> = Vec::new();
+    // The clause of a malformed packet is the one that the codec names. Any of them will do.
     let clauses: &[&str] = match check {
         Check::Rule(rule) if !rule.clauses.is_empty() => &rule.clauses,
         _ => &["MQTT-3.3.1-4"],
     };
     for (index, case) in cases.iter().enumerate() {
         let Some(standard) = Standard::of(case.version) else { continue };
-        for (about, defect) in candidates(case) {
+        for (relevance, mutant) in candidates(case) {
             let fits = match check {
-                Check::Property(words) => about > 0 && case.source.contains(words),
+                Check::Delivery(words) => relevance > 0 && case.source.contains(words),
                 Check::Rule(rule) => {
                     rule.side == case.tests
                         && rule.standard == standard
-                        && clauses.iter().any(|clause| defect.clauses(standard).contains(clause))
+                        && clauses.iter().any(|clause| mutant.clauses(standard).contains(clause))
                 }
             };
             if fits {
-                plays.push((about, index, defect));
+                runs.push((relevance, index, mutant));
             }
         }
     }
-    plays.sort_by_key(|(about, index, _)| (Reverse(*about), *index));
-    for (_, index, defect) in plays.into_iter().take(PATIENCE) {
-        seen.note(index, defect, &play(&cases[index], defect));
-        if seen.checks.contains_key(check) {
+    runs.sort_by_key(|(relevance, index, _)| (Reverse(*relevance), *index));
+    for (_, index, mutant) in runs.into_iter().take(MAXIMUM_RUNS) {
+        evidence.record(index, mutant, &run_mutant(&cases[index], mutant));
+        if evidence.checks.contains_key(check) {
             break;
         }
     }
-    seen
+    evidence
 }

@@ -1,0 +1,79 @@
+//! Connecting, pinging and closing (§3.1, §3.12, §3.14, §4.13).
+
+use core::time::Duration;
+
+use mqttspec_codec::{ConnectReason, Packet, PacketType};
+
+use super::mutant;
+use crate::edit::edit_connack;
+use crate::effect::{Effect, deliver, send};
+use crate::handlers::send_except;
+use crate::mutant::Mutant;
+
+pub(super) static MUTANTS: &[Mutant] = &[
+    mutant("never-closes", "neither disconnects nor closes")
+        .breaks(&["MQTT-3.14.4-2", "MQTT-4.13.2-1"], &["MQTT-3.14.4-1", "MQTT-4.8.0-1"])
+        .that_accepts_violations()
+        .on_outgoing(|_, packet| send_except(packet, PacketType::Disconnect))
+        .on_peer_close(|_| Vec::new()),
+    mutant("closes-without-disconnect", "closes without DISCONNECT")
+        .breaks_only_documented_behaviour()
+        .on_outgoing(|_, packet| send_except(packet, PacketType::Disconnect)),
+    mutant("speaks-after-disconnect", "sends a PINGREQ after its DISCONNECT")
+        .breaks(&["MQTT-3.14.4-1"], &["MQTT-3.14.4-2"])
+        .on_outgoing(|_, packet| match packet {
+            Packet::Disconnect(_) => vec![Effect::Send(packet), Effect::Send(Packet::PingReq)],
+            packet => send(packet),
+        }),
+    mutant("stays-after-disconnect", "does not close after its DISCONNECT")
+        .breaks(&["MQTT-3.14.4-2"], &["MQTT-3.14.4-1"])
+        .on_peer_close(|_| Vec::new()),
+    mutant("takes-malformed-packets", "ignores malformed packets")
+        .breaks(&["U5-147"], &["MQTT-4.8.0-1"])
+        .that_accepts_violations()
+        .on_malformed(|_, _| Vec::new()),
+    mutant("does-not-ping", "sends no PINGREQ").breaks(&["MQTT-3.1.2-20"], &["MQTT-3.1.2-23"]).on_outgoing(
+        |_, packet| match packet {
+            Packet::PingReq => deliver(Packet::PingResp),
+            packet => send(packet),
+        },
+    ),
+    mutant("misses-no-pingresp", "does not detect a missing PINGRESP")
+        .breaks_only_documented_behaviour()
+        .on_outgoing(|_, packet| match packet {
+            Packet::PingReq => vec![Effect::Send(packet), Effect::Deliver(Packet::PingResp)],
+            packet => send(packet),
+        })
+        .on_incoming(
+            |_, packet| if matches!(packet, Packet::PingResp) { Vec::new() } else { deliver(packet) },
+        ),
+    mutant("connects-late", "waits five minutes before each CONNECT after the first")
+        .breaks_only_documented_behaviour()
+        .on_outgoing(|state, packet| match packet {
+            Packet::Connect(_) if state.connection_counts.values().any(|count| *count > 1) => {
+                vec![Effect::SendLater(Duration::from_secs(300), packet)]
+            }
+            packet => send(packet),
+        }),
+    mutant("hears-no-connack-refusal", "treats a CONNACK that refuses the connection as success")
+        .breaks_only_documented_behaviour()
+        .on_incoming(|_, packet| deliver(edit_connack(packet, |ack| ack.reason = ConnectReason::Success))),
+    mutant("waits-for-ever", "does not detect that the connection is lost and never closes")
+        .breaks_only_documented_behaviour()
+        .on_network_end(|_| Vec::new())
+        .on_peer_close(|_| Vec::new()),
+    mutant("hears-no-disconnect", "ignores the DISCONNECT of the Server and its close")
+        .breaks(&["U5-151"], &[])
+        .on_incoming(
+            |_, packet| if matches!(packet, Packet::Disconnect(_)) { Vec::new() } else { deliver(packet) },
+        )
+        .on_network_end(|_| Vec::new()),
+    mutant("sends-pingresp", "sends PINGRESP after CONNACK").breaks(&["U5-156"], &["U3-016"]).on_incoming(
+        |_, packet| match &packet {
+            Packet::ConnAck(ack) if !ack.reason.is_failure() => {
+                vec![Effect::Deliver(packet), Effect::Send(Packet::PingResp)]
+            }
+            _ => deliver(packet),
+        },
+    ),
+];

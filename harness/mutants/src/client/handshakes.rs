@@ -1,0 +1,69 @@
+//! Acknowledgements of QoS 1 and QoS 2 messages, in both directions (§4.3, §4.4).
+
+use mqttspec_codec::{Packet, PacketType, PubAck, PubAckReason, PubRec};
+
+use super::mutant;
+use crate::edit::{acknowledgement, is_acknowledgement, next_identifier, renumbered};
+use crate::effect::{deliver, send};
+use crate::handlers::{
+    acknowledge_forgotten, forget_received, omit_repeated_pubrel, record_pubrec, send_except,
+    send_publish_for_pubrel, swap_pairs,
+};
+use crate::mutant::Mutant;
+
+pub(super) static MUTANTS: &[Mutant] = &[
+    mutant("no-puback", "does not acknowledge QoS 1 messages")
+        .breaks(&["MQTT-4.3.2-4", "MQTT-4.5.0-2"], &["MQTT-4.3.2-2", "MQTT-4.5.0-2"])
+        .on_outgoing(|_, packet| send_except(packet, PacketType::PubAck)),
+    mutant("no-pubrec", "does not answer QoS 2 messages")
+        .breaks(&["MQTT-4.3.3-8", "MQTT-4.5.0-2"], &["MQTT-4.3.3-2", "MQTT-4.5.0-2"])
+        .on_outgoing(|_, packet| send_except(packet, PacketType::PubRec)),
+    mutant("no-pubrel", "does not send PUBREL")
+        .breaks(&["MQTT-4.3.3-4"], &["MQTT-4.3.3-1"])
+        .on_outgoing(|_, packet| send_except(packet, PacketType::PubRel)),
+    mutant("no-pubcomp", "does not answer PUBREL")
+        .breaks(&["MQTT-4.3.3-11"], &["MQTT-4.3.3-2"])
+        .on_outgoing(|_, packet| send_except(packet, PacketType::PubComp)),
+    mutant("acknowledges-another", "acknowledges with another Packet Identifier")
+        .breaks(&["MQTT-2.2.1-5"], &["MQTT-2.3.1-6"])
+        .on_outgoing(|_, packet| {
+            if is_acknowledgement(&packet) { send(renumbered(packet, next_identifier)) } else { send(packet) }
+        }),
+    mutant("pubacks-out-of-order", "swaps each two PUBACKs")
+        .breaks(&["MQTT-4.6.0-2"], &["MQTT-4.6.0-2"])
+        .on_outgoing(|state, packet| swap_pairs(state, packet, |packet| matches!(packet, Packet::PubAck(_)))),
+    mutant("pubrecs-out-of-order", "swaps each two PUBRECs")
+        .breaks(&["MQTT-4.6.0-3"], &["MQTT-4.6.0-3"])
+        .on_outgoing(|state, packet| swap_pairs(state, packet, |packet| matches!(packet, Packet::PubRec(_)))),
+    mutant("releases-out-of-order", "swaps each two PUBRELs")
+        .breaks(&["MQTT-4.6.0-4"], &["MQTT-4.6.0-4"])
+        .on_outgoing(|state, packet| swap_pairs(state, packet, |packet| matches!(packet, Packet::PubRel(_)))),
+    mutant("forgets-received-qos2", "delivers a repeated QoS 2 message to its application again")
+        .breaks(&["MQTT-4.3.3-10"], &["MQTT-4.3.3-2"])
+        .on_incoming(forget_received)
+        .on_outgoing(acknowledge_forgotten),
+    mutant("keeps-messages-to-itself", "acknowledges messages and does not deliver them to its application")
+        .breaks(&["MQTT-4.3.2-4", "MQTT-4.3.3-8"], &["MQTT-4.3.2-2", "MQTT-4.3.3-2"])
+        .on_incoming(|_, packet| match acknowledgement(&packet) {
+            Some(answer) => send(answer),
+            None if matches!(packet, Packet::Publish(_)) => Vec::new(),
+            None => deliver(packet),
+        }),
+    mutant("pubrel-not-sent-again", "does not resend PUBREL on a new connection")
+        .breaks(&["MQTT-4.3.3-5", "MQTT-4.4.0-1"], &["MQTT-4.3.3-1", "MQTT-4.4.0-1"])
+        .on_incoming(record_pubrec)
+        .on_outgoing(omit_repeated_pubrel),
+    mutant("publish-again-for-pubrel", "resends PUBLISH instead of PUBREL on a new connection")
+        .breaks(&["MQTT-4.3.3-6", "U5-119"], &["MQTT-4.3.3-1"])
+        .on_incoming(record_pubrec)
+        .on_outgoing(send_publish_for_pubrel),
+    mutant("hears-no-refusal", "treats a PUBACK or PUBREC that refuses a message as success")
+        .breaks(&["MQTT-4.4.0-2"], &[])
+        .on_incoming(|_, mut packet| {
+            if let Packet::PubAck(PubAck { reason, .. }) | Packet::PubRec(PubRec { reason, .. }) = &mut packet
+            {
+                *reason = PubAckReason::Success;
+            }
+            deliver(packet)
+        }),
+];

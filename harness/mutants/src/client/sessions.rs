@@ -1,0 +1,54 @@
+//! Sessions and Subscriptions after a new connection (§3.1.2.4, §3.2.2.1.1, §4.4).
+
+use mqttspec_codec::Packet;
+
+use super::mutant;
+use crate::edit::{edit_connack, edit_connect};
+use crate::effect::{Effect, deliver, send};
+use crate::mutant::Mutant;
+
+pub(super) static MUTANTS: &[Mutant] = &[
+    mutant("session-present-taken-for-granted", "assumes that the Server has its Session when it has none")
+        .breaks(&["MQTT-3.2.2-5", "MQTT-4.4.0-1"], &["MQTT-4.4.0-1"])
+        .on_incoming(|state, packet| {
+            let resumes = state.connection_count() > 1;
+            deliver(edit_connack(packet, |ack| ack.session_present |= resumes && !ack.reason.is_failure()))
+        }),
+    mutant("session-present-unheard", "assumes that the Server has lost its Session when it has it")
+        .breaks(&["MQTT-3.2.2-4", "MQTT-4.1.0-1", "MQTT-4.4.0-1"], &["MQTT-4.1.0-1", "MQTT-4.4.0-1"])
+        .on_incoming(|_, packet| deliver(edit_connack(packet, |ack| ack.session_present = false))),
+    mutant("clean-start-always", "starts a new Session with every connection")
+        .breaks(&["MQTT-3.1.2-23", "MQTT-4.1.0-1", "MQTT-4.4.0-1"], &["MQTT-4.1.0-1", "MQTT-4.4.0-1"])
+        .on_outgoing(|_, packet| send(edit_connect(packet, |connect| connect.clean_start = true))),
+    mutant("clean-start-never", "never starts a new Session")
+        .breaks_only_documented_behaviour()
+        .on_outgoing(|_, packet| send(edit_connect(packet, |connect| connect.clean_start = false))),
+    mutant("subscribes-once-only", "does not subscribe again when the Server has lost the Session")
+        .breaks_only_documented_behaviour()
+        .on_outgoing(|state, packet| match &packet {
+            Packet::Subscribe(subscribe) => {
+                let again = state.connection_count() > 1;
+                state.record_subscribe(subscribe);
+                if again { Vec::new() } else { send(packet) }
+            }
+            _ => send(packet),
+        }),
+    mutant("subscribes-at-each-connection", "subscribes again although the Server has its Session")
+        .breaks_only_documented_behaviour()
+        .on_outgoing(|state, packet| {
+            if let Packet::Subscribe(subscribe) = &packet {
+                state.record_subscribe(subscribe);
+            }
+            send(packet)
+        })
+        .on_incoming(|state, packet| match &packet {
+            Packet::ConnAck(ack) if ack.session_present => {
+                let before = state.subscribed.get(&state.client_id()).and_then(|all| all.last()).cloned();
+                [Effect::Deliver(packet)]
+                    .into_iter()
+                    .chain(before.map(|subscribe| Effect::Send(subscribe.into())))
+                    .collect()
+            }
+            _ => deliver(packet),
+        }),
+];

@@ -1,0 +1,161 @@
+//! The type of a mutant: its name, the clauses that it breaks, and a handler for each kind of
+//! input.
+
+use bytes::Bytes;
+use mqttspec_codec::{Packet, Role};
+use mqttspec_judge::verdict::{Failure, FoundBy};
+use mqttspec_spec::{Catalogue, Standard};
+
+use crate::effect::Effect;
+use crate::state::State;
+
+/// A way to make a reference peer faulty.
+#[derive(Clone, Copy, Debug)]
+pub struct Mutant {
+    /// The name in tables: `dup-forgotten`.
+    pub name: &'static str,
+    /// What the peer does wrong, without a subject: "resends with DUP 0".
+    pub does: &'static str,
+    /// The role of the peer.
+    pub role: Role,
+    breaks_5: &'static [&'static str],
+    breaks_3_1_1: &'static [&'static str],
+    accepts_violations: bool,
+    breaks_documented_behaviour: bool,
+    pub(crate) on_outgoing: PacketHandler,
+    pub(crate) on_incoming: PacketHandler,
+    pub(crate) on_malformed: fn(&mut State, Bytes) -> Vec<Effect>,
+    pub(crate) on_network_end: fn(&mut State) -> Vec<Effect>,
+    pub(crate) on_peer_close: fn(&mut State) -> Vec<Effect>,
+}
+
+/// Turns a packet into effects.
+pub(crate) type PacketHandler = fn(&mut State, Packet) -> Vec<Effect>;
+
+impl Mutant {
+    /// The mutant that is none: it forwards everything unchanged.
+    #[must_use]
+    pub const fn unchanged(role: Role) -> Self {
+        Self {
+            name: "unchanged",
+            does: "nothing wrong",
+            role,
+            breaks_5: &[],
+            breaks_3_1_1: &[],
+            accepts_violations: false,
+            breaks_documented_behaviour: false,
+            on_outgoing: |_, packet| vec![Effect::Send(packet)],
+            on_incoming: |_, packet| vec![Effect::Deliver(packet)],
+            on_malformed: |_, bytes| vec![Effect::DeliverBytes(bytes)],
+            on_network_end: |_| vec![Effect::DeliverEnd],
+            on_peer_close: |_| vec![Effect::Close],
+        }
+    }
+
+    /// The clauses that the peer breaks.
+    #[must_use]
+    pub fn clauses(&self, standard: Standard) -> &'static [&'static str] {
+        match standard {
+            Standard::V5 => self.breaks_5,
+            Standard::V3_1_1 => self.breaks_3_1_1,
+        }
+    }
+
+    /// Whether the peer accepts what it must refuse. It then breaks every clause that its role has
+    /// to enforce.
+    #[must_use]
+    pub fn accepts_violations(&self) -> bool {
+        self.accepts_violations
+    }
+
+    /// Whether the peer breaks no clause of the standard but the documented behaviour of the
+    /// reference client.
+    #[must_use]
+    pub fn breaks_documented_behaviour(&self) -> bool {
+        self.breaks_documented_behaviour
+    }
+
+    /// Whether the mutant breaks anything in this version of the standard.
+    #[must_use]
+    pub fn applies_to(&self, standard: Standard) -> bool {
+        self.accepts_violations || self.breaks_documented_behaviour || !self.clauses(standard).is_empty()
+    }
+
+    /// Whether the peer breaks this clause. The catalogue's `checked_by` names the role that has to
+    /// enforce it.
+    #[must_use]
+    pub fn breaks_clause(&self, standard: Standard, id: &str) -> bool {
+        let enforced = || {
+            let clause = Catalogue::get(standard, id);
+            clause.and_then(|clause| clause.checked_by).is_some_and(|checks| checks.includes(self.role))
+        };
+        self.clauses(standard).contains(&id) || self.accepts_violations && enforced()
+    }
+
+    /// Whether a failure reports what the mutant does wrong: it cites a clause that the mutant
+    /// breaks.
+    #[must_use]
+    pub fn is_reported_by(&self, standard: Standard, failure: &Failure) -> bool {
+        let cites =
+            failure.requirements.iter().any(|requirement| self.breaks_clause(standard, &requirement.clause));
+        cites || self.breaks_documented_behaviour && matches!(failure.found_by, FoundBy::Expectation)
+    }
+
+    pub(crate) const fn of(role: Role, name: &'static str, does: &'static str) -> Self {
+        Self { name, does, ..Self::unchanged(role) }
+    }
+
+    /// Sets the clauses that it breaks, in 5.0 and in 3.1.1. A list is empty if the version allows
+    /// the behaviour or has no such feature.
+    pub(crate) const fn breaks(
+        mut self,
+        v5: &'static [&'static str],
+        v3_1_1: &'static [&'static str],
+    ) -> Self {
+        self.breaks_5 = v5;
+        self.breaks_3_1_1 = v3_1_1;
+        self
+    }
+
+    /// It accepts what it must refuse: see [`Mutant::accepts_violations`].
+    pub(crate) const fn that_accepts_violations(mut self) -> Self {
+        self.accepts_violations = true;
+        self
+    }
+
+    /// It breaks no clause: see [`Mutant::breaks_documented_behaviour`].
+    pub(crate) const fn breaks_only_documented_behaviour(mut self) -> Self {
+        self.breaks_documented_behaviour = true;
+        self
+    }
+
+    /// Handles a packet from the peer.
+    pub(crate) const fn on_outgoing(mut self, handler: PacketHandler) -> Self {
+        self.on_outgoing = handler;
+        self
+    }
+
+    /// Handles a packet from the network.
+    pub(crate) const fn on_incoming(mut self, handler: PacketHandler) -> Self {
+        self.on_incoming = handler;
+        self
+    }
+
+    /// Handles bytes from the network that are not a packet.
+    pub(crate) const fn on_malformed(mut self, handler: fn(&mut State, Bytes) -> Vec<Effect>) -> Self {
+        self.on_malformed = handler;
+        self
+    }
+
+    /// Handles the end of the Network Connection.
+    pub(crate) const fn on_network_end(mut self, handler: fn(&mut State) -> Vec<Effect>) -> Self {
+        self.on_network_end = handler;
+        self
+    }
+
+    /// Handles the peer closing its end.
+    pub(crate) const fn on_peer_close(mut self, handler: fn(&mut State) -> Vec<Effect>) -> Self {
+        self.on_peer_close = handler;
+        self
+    }
+}

@@ -1,0 +1,63 @@
+//! Who may connect: User Name, Password and enhanced authentication (§3.1.3, §4.12).
+
+use mqttspec_codec::{AuthenticationData, AuthenticationMethod, Packet, Utf8String};
+
+use super::mutant;
+use crate::edit::{edit_connack, edit_connect};
+use crate::effect::{Effect, deliver, send};
+use crate::mutant::Mutant;
+
+pub(super) static MUTANTS: &[Mutant] = &[
+    mutant("no-authentication", "accepts every Client that begins to authenticate")
+        .breaks(&["MQTT-3.1.4-2", "MQTT-4.12.0-2", "MQTT-4.12.0-4"], &[])
+        .on_incoming(|_, packet| match &packet {
+            Packet::Connect(connect) if connect.properties.contains::<AuthenticationMethod>() => {
+                let mut plain = connect.clone();
+                plain.properties.remove::<AuthenticationMethod>();
+                plain.properties.remove::<AuthenticationData>();
+                deliver(Packet::Connect(plain))
+            }
+            Packet::Auth(_) => Vec::new(),
+            _ => deliver(packet),
+        }),
+    mutant("auth-without-method", "sends AUTH and CONNACK without the Authentication Method")
+        .breaks(&["MQTT-4.12.0-5"], &[])
+        .on_outgoing(|_, mut packet| {
+            match &mut packet {
+                Packet::Auth(auth) => {
+                    auth.properties.remove::<AuthenticationMethod>();
+                }
+                Packet::ConnAck(ack) => {
+                    ack.properties.remove::<AuthenticationMethod>();
+                }
+                _ => {}
+            }
+            send(packet)
+        }),
+    mutant("auth-unasked", "sends an Authentication Method to a Client that sent none")
+        .breaks(&["MQTT-4.12.0-6"], &[])
+        .on_outgoing(|state, packet| {
+            let is_5 = state.connection.version.is_5();
+            send(edit_connack(packet, |ack| {
+                if let (Ok(method), true) = (Utf8String::try_from("PLAIN"), is_5) {
+                    ack.properties.set(AuthenticationMethod(method));
+                }
+            }))
+        }),
+    mutant("everybody-may-enter", "ignores User Name and Password")
+        .breaks(&["MQTT-3.1.4-2"], &["U3-001", "U3-004"])
+        .on_incoming(|_, packet| {
+            deliver(edit_connect(packet, |connect| {
+                connect.user_name = None;
+                connect.password = None;
+            }))
+        }),
+    mutant("password-needs-a-user-name", "closes on a Password without a User Name, as 3.1.1 requires")
+        .breaks(&["U5-026"], &[])
+        .on_incoming(|_, packet| match &packet {
+            Packet::Connect(connect) if connect.password.is_some() && connect.user_name.is_none() => {
+                vec![Effect::Close, Effect::DeliverEnd]
+            }
+            _ => deliver(packet),
+        }),
+];

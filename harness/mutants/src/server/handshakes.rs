@@ -1,0 +1,198 @@
+//! Acknowledgements of QoS 1 and QoS 2 messages, in both directions (§4.3, §4.4).
+
+use std::collections::VecDeque;
+
+use mqttspec_codec::{
+    Delivery, MessageExpiryInterval, Packet, PacketType, PubAck, PubAckReason, PubRec, PubRel, PubRelReason,
+    Publish, QoS,
+};
+
+use super::mutant;
+use crate::edit::{acknowledgement, duplicate, is_acknowledgement, next_identifier, renumbered};
+use crate::effect::{Effect, deliver, send};
+use crate::handlers::{
+    acknowledge_forgotten, forget_received, omit_repeated_pubrel, record_pubrec, send_except,
+    send_publish_for_pubrel,
+};
+use crate::mutant::Mutant;
+
+pub(super) static MUTANTS: &[Mutant] = &[
+    mutant("no-puback", "does not acknowledge QoS 1 messages")
+        .breaks(&["MQTT-4.3.2-4", "MQTT-3.3.4-1"], &["MQTT-4.3.2-2", "MQTT-3.3.4-1"])
+        .on_outgoing(|_, packet| send_except(packet, PacketType::PubAck)),
+    mutant("no-pubrec", "does not answer QoS 2 messages")
+        .breaks(&["MQTT-4.3.3-8", "MQTT-3.3.4-1"], &["MQTT-4.3.3-2", "MQTT-3.3.4-1"])
+        .on_outgoing(|_, packet| send_except(packet, PacketType::PubRec)),
+    mutant("no-pubrel", "does not send PUBREL")
+        .breaks(&["MQTT-4.3.3-4"], &["MQTT-4.3.3-1"])
+        .on_outgoing(|_, packet| send_except(packet, PacketType::PubRel)),
+    mutant("no-pubcomp", "does not answer PUBREL")
+        .breaks(&["MQTT-4.3.3-11"], &["MQTT-4.3.3-2"])
+        .on_outgoing(|_, packet| send_except(packet, PacketType::PubComp)),
+    mutant("acknowledges-twice", "acknowledges a QoS 1 message twice")
+        .breaks(&["MQTT-2.2.1-5", "MQTT-4.3.2-4"], &["MQTT-2.3.1-6", "MQTT-4.3.2-2"])
+        .on_outgoing(|_, packet| match packet {
+            Packet::PubAck(_) => vec![Effect::Send(packet.clone()), Effect::Send(packet)],
+            packet => send(packet),
+        }),
+    mutant("acknowledges-another", "answers with another Packet Identifier than the request's")
+        .breaks(
+            &[
+                "MQTT-2.2.1-5",
+                "MQTT-2.2.1-6",
+                "MQTT-3.8.4-2",
+                "MQTT-3.10.4-5",
+                "MQTT-4.3.2-4",
+                "MQTT-4.3.3-8",
+                "MQTT-4.3.3-11",
+            ],
+            &[
+                "MQTT-2.3.1-6",
+                "MQTT-2.3.1-7",
+                "MQTT-3.8.4-2",
+                "MQTT-3.10.4-4",
+                "MQTT-4.3.2-2",
+                "MQTT-4.3.3-2",
+            ],
+        )
+        .on_outgoing(|_, packet| match packet {
+            Packet::Publish(_) | Packet::PubRel(_) => send(packet),
+            packet => send(renumbered(packet, next_identifier)),
+        }),
+    mutant("acknowledges-only-the-first", "does not acknowledge the repetition of a message")
+        .breaks(&["MQTT-4.3.3-10"], &["MQTT-4.3.3-2"])
+        .on_outgoing(|state, packet| match (&packet, packet.packet_identifier()) {
+            (Packet::PubRec(_), Some(id)) if !state.connection.identifiers.insert(id) => Vec::new(),
+            _ => send(packet),
+        }),
+    mutant("refuses-a-repeated-qos2", "refuses the repetition of a QoS 2 message with 0x91")
+        .breaks(&["MQTT-4.3.3-10"], &["MQTT-4.3.3-2"])
+        .on_incoming(|state, packet| match &packet {
+            Packet::Publish(Publish { delivery: Delivery::ExactlyOnce { id, dup: true }, .. }) => {
+                if state.connection.version.is_5() {
+                    send(PubRec::new(*id, PubAckReason::PacketIdentifierInUse))
+                } else {
+                    vec![Effect::Close, Effect::DeliverEnd]
+                }
+            }
+            _ => deliver(packet),
+        }),
+    mutant(
+        "disconnects-at-the-second-repetition",
+        "treats the second repetition of a message as a Protocol Error",
+    )
+    .breaks(&["MQTT-4.3.3-10", "MQTT-4.3.2-5", "U5-056"], &["MQTT-4.3.3-2", "MQTT-4.3.2-2"])
+    .on_incoming(|state, packet| match &packet {
+        Packet::Publish(publish) if publish.delivery.dup() => {
+            if state.is_every_nth(2) {
+                vec![Effect::Close, Effect::DeliverEnd]
+            } else {
+                deliver(packet)
+            }
+        }
+        _ => deliver(packet),
+    }),
+    mutant("loses-what-is-repeated", "acknowledges a repeated message and does not deliver it")
+        .breaks(
+            &["MQTT-4.3.2-4", "MQTT-4.3.2-5", "MQTT-4.3.3-8", "MQTT-4.5.0-1", "U5-123"],
+            &["MQTT-4.3.2-2", "MQTT-4.3.3-2", "MQTT-4.5.0-1"],
+        )
+        .on_incoming(|state, packet| match &packet {
+            Packet::Publish(publish) if publish.delivery.dup() => {
+                acknowledgement(&packet).into_iter().map(Effect::Send).collect()
+            }
+            Packet::Publish(publish) => {
+                state.connection.identifiers.extend(publish.delivery.packet_identifier());
+                deliver(packet)
+            }
+            Packet::PubRel(release) if !state.connection.identifiers.contains(&release.id) => {
+                acknowledgement(&packet).into_iter().map(Effect::Send).collect()
+            }
+            _ => deliver(packet),
+        }),
+    mutant(
+        "forgets-received-qos2",
+        "forgets received QoS 2 messages, so that a repetition counts as a new message",
+    )
+    .breaks(&["MQTT-4.3.3-10"], &["MQTT-4.3.3-2"])
+    .on_incoming(forget_received)
+    .on_outgoing(acknowledge_forgotten),
+    mutant("delivers-at-publish-and-pubrel", "delivers a QoS 2 message at its PUBLISH and at its PUBREL")
+        .breaks(&["MQTT-4.3.3-10", "U5-116"], &["MQTT-4.3.3-2"])
+        .on_outgoing(|_, packet| match &packet {
+            Packet::Publish(publish)
+                if publish.delivery.qos() == QoS::ExactlyOnce && !publish.delivery.dup() =>
+            {
+                let second = duplicate(publish);
+                vec![Effect::Send(packet), Effect::Send(second.into())]
+            }
+            _ => send(packet),
+        }),
+    mutant("pubrel-before-pubrec", "sends PUBREL together with PUBLISH")
+        .breaks(&["MQTT-4.3.3-4"], &["MQTT-4.3.3-1"])
+        .on_outgoing(|_, packet| match &packet {
+            Packet::PubRel(_) => Vec::new(),
+            Packet::Publish(publish) => {
+                let release = match publish.delivery {
+                    Delivery::ExactlyOnce { id, .. } => Some(Effect::Send(PubRel::success(id).into())),
+                    _ => None,
+                };
+                [Effect::Send(packet)].into_iter().chain(release).collect()
+            }
+            _ => send(packet),
+        }),
+    mutant("pubrel-not-sent-again", "does not resend PUBREL on a new connection")
+        .breaks(&["MQTT-4.3.3-5", "MQTT-4.4.0-1"], &["MQTT-4.3.3-1", "MQTT-4.4.0-1"])
+        .on_incoming(record_pubrec)
+        .on_outgoing(omit_repeated_pubrel),
+    mutant("publish-again-for-pubrel", "resends PUBLISH instead of PUBREL on a new connection")
+        .breaks(&["MQTT-4.3.3-6", "U5-119"], &["MQTT-4.3.3-1"])
+        .on_incoming(record_pubrec)
+        .on_outgoing(send_publish_for_pubrel),
+    mutant("pubcomp-not-found", "answers every PUBREL with 0x92")
+        .breaks(&["MQTT-4.3.3-11", "U5-117"], &[])
+        .on_outgoing(|state, mut packet| {
+            if let (Packet::PubComp(done), true) = (&mut packet, state.connection.version.is_5()) {
+                done.reason = PubRelReason::PacketIdentifierNotFound;
+            }
+            send(packet)
+        }),
+    mutant("pubrel-lost-to-expiry", "does not send PUBREL for a message with a Message Expiry Interval")
+        .breaks(&["MQTT-4.3.3-4", "MQTT-4.3.3-7", "MQTT-4.3.3-13"], &[])
+        .on_outgoing(|state, packet| match &packet {
+            Packet::Publish(publish) => {
+                if publish.properties.contains::<MessageExpiryInterval>() {
+                    state
+                        .messages
+                        .extend(publish.delivery.packet_identifier().map(|id| (id, publish.clone())));
+                }
+                send(packet)
+            }
+            Packet::PubRel(release) if state.messages.contains_key(&release.id) => Vec::new(),
+            _ => send(packet),
+        }),
+    mutant("hears-no-acknowledgement", "ignores acknowledgements")
+        .breaks(&["MQTT-4.3.3-4", "MQTT-4.4.0-1", "MQTT-4.9.0-2"], &["MQTT-4.3.3-1", "MQTT-4.4.0-1"])
+        .on_incoming(|_, packet| if is_acknowledgement(&packet) { Vec::new() } else { deliver(packet) }),
+    mutant("hears-no-refusal", "treats a PUBACK or PUBREC that refuses a message as success")
+        .breaks(&["MQTT-4.4.0-2", "MQTT-4.8.2-6", "U5-106", "U5-114"], &[])
+        .on_incoming(|_, mut packet| {
+            if let Packet::PubAck(PubAck { reason, .. }) | Packet::PubRec(PubRec { reason, .. }) = &mut packet
+            {
+                *reason = PubAckReason::Success;
+            }
+            deliver(packet)
+        }),
+    mutant("expired-in-mid-flow", "does not answer the PUBREL of a message with a Message Expiry Interval")
+        .breaks(&["MQTT-4.3.3-11", "MQTT-4.3.3-13", "U5-067"], &[])
+        .on_incoming(|state, packet| match &packet {
+            Packet::Publish(publish) if publish.properties.contains::<MessageExpiryInterval>() => {
+                state
+                    .identifiers
+                    .extend(publish.delivery.packet_identifier().map(|id| (id, VecDeque::new())));
+                deliver(packet)
+            }
+            Packet::PubRel(release) if state.identifiers.contains_key(&release.id) => Vec::new(),
+            _ => deliver(packet),
+        }),
+];
