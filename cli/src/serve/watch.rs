@@ -228,10 +228,10 @@ impl<F: FnMut(Report)> Watch<F> {
                 self.forget(client_id.as_str());
                 self.line(at, format!("# the Session of {client_id} ends: {}", session_end(*why)));
             }
-            BrokerEvent::RuleBroken { connection, reason, detail, statements } => {
+            BrokerEvent::RuleBroken { connection, reason, detail, clauses } => {
                 let expected =
                     format!("no cause for a DISCONNECT with {:#04x} ({reason})", u8::from(*reason));
-                self.broke(at, *connection, statements, (expected, detail));
+                self.broke(at, *connection, clauses, (expected, detail));
             }
             BrokerEvent::WillPublished { client_id, topic } => {
                 self.line(at, format!("# the Will of {client_id} is published to {topic}"));

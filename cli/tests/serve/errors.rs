@@ -39,7 +39,10 @@ fn an_unknown_option_or_value() {
 fn a_users_file_that_cannot_be_read() {
     let users = file("users-wrong", "user al password abc\npublish a/#/b\n");
     let said = refused(&["--users", &users]);
-    assert!(said.contains(&format!("{users} cannot be used: line 2: `a/#/b` is no Topic Filter")), "{said}");
+    assert!(
+        said.contains(&format!("{users} cannot be used: line 2: `a/#/b` is not a Topic Filter")),
+        "{said}"
+    );
     let said = refused(&["--users", "/nowhere/users"]);
     assert!(said.contains("cannot read the users file /nowhere/users: No such file"), "{said}");
 }

@@ -1,6 +1,6 @@
-//! How fast the core is: matching as Subscriptions grow, packets per second by QoS and fan-out, and whether
-//! either depends on the number of Sessions. No bytes: packets go in and come out as values, so the codec's
-//! time comes on top.
+//! The speed of the core: matching by number of Subscriptions, packets per second by QoS and
+//! fan-out, and how both depend on the number of Sessions. Packets are values, so the time of the
+//! codec is not included.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn broker(records: bool) -> Broker {
     Broker::new(options, 1)
 }
 
-/// Takes what the broker sends and counts it.
+/// Removes and counts the packets that the broker sends.
 fn drain(broker: &mut Broker) -> u64 {
     let mut packets = 0;
     black_box(broker.take_changes());
@@ -60,7 +60,8 @@ fn publish(topic: &str, qos: QoS) -> Packet {
     })
 }
 
-/// One QoS 0 PUBLISH that matches one of N Subscriptions (and three wildcards on the way that do not).
+/// One QoS 0 PUBLISH that matches one of N Subscriptions (and passes three wildcards that do not
+/// match).
 fn matching(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("match_one_of");
     for exponent in 1..=6 {
@@ -96,7 +97,8 @@ fn matching(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One message from PUBLISH to the last acknowledgement of every subscriber. Throughput: packets in and out.
+/// One message from PUBLISH to the last acknowledgement of every subscriber. Throughput is in
+/// packets, received and sent.
 fn exchange(broker: &mut Broker, publisher: ConnectionId, packet: &Packet, qos: QoS) -> u64 {
     broker.handle_packet(NOW, publisher, packet.clone());
     let mut packets = 1;
@@ -174,7 +176,8 @@ fn sessions(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A Client that comes, subscribes and goes, while N others stay: what a reconnect storm costs each.
+/// A Client that connects, subscribes and disconnects, while N others are connected: the cost per
+/// Client of a reconnect storm.
 fn reconnect(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("reconnect_beside");
     for count in [1, 100_000] {

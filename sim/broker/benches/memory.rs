@@ -1,5 +1,4 @@
-//! Bytes of memory per idle Session, by the resident set of this process (Linux). Not a time: it prints and
-//! ends.
+//! Bytes of memory per idle Session, measured by the resident set of this process (Linux).
 #![expect(clippy::print_stdout, reason = "it is what this program is for")]
 
 use std::time::Duration;
@@ -51,7 +50,8 @@ fn main() {
         }
         let used = resident().unwrap_or(before).saturating_sub(before);
         println!("{SESSIONS} Sessions, {what}: {} bytes each", used / u64::from(SESSIONS));
-        // Kept until the figure is taken, and never freed, so that the next figure begins with fresh pages.
+        // Kept until the measurement, and never freed, so that the next measurement starts with
+        // fresh pages.
         std::mem::forget(broker);
     }
 }

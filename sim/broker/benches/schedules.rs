@@ -1,5 +1,6 @@
-//! How fast the stateful fuzz target is on one core, without a fuzzer's instruments: the seeds of the corpus and random
-//! bytes as schedules, with every check that the target makes. Prints and ends.
+//! The speed of the fuzz target on one core, without the instrumentation of a fuzzer: the seeds of
+//! the corpus and random bytes as schedules, with every check of the target.
+//!
 //! `cargo bench -p mqttspec-broker --features fuzz --bench schedules`
 #![expect(clippy::print_stdout, reason = "it is what this program is for")]
 #![expect(clippy::disallowed_methods, reason = "it measures real time")]

@@ -1,4 +1,4 @@
-//! The broker as a whole: what it consists of, what goes in (`handle_*`) and what comes out (`poll_*`).
+//! The broker as a whole: its state, its inputs (`handle_*`) and its outputs (`poll_*`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,26 +20,26 @@ use crate::store::Records;
 use crate::timers::{Timer, Timers};
 use crate::topic::{Matches, SubscriptionTree};
 
-/// Names a Network Connection. Never used twice by the same broker.
+/// Identifies a Network Connection. A broker never uses one twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
-/// Something for the driver to do, in the order in which it is given.
+/// Something for the driver to do, in the order in which it is returned.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Transmit {
     /// Encode and send the packet.
     Packet {
-        /// Where to.
+        /// The Network Connection to send it on.
         connection: ConnectionId,
-        /// What.
+        /// The packet.
         packet: Packet,
-        /// In which version to encode it.
+        /// The version to encode it in.
         version: Version,
     },
-    /// Close the Network Connection once everything before this has been sent. The broker has forgotten it
-    /// already.
+    /// Close the Network Connection once everything before this has been sent. The broker no longer
+    /// knows it.
     Close {
-        /// Which.
+        /// The Network Connection to close.
         connection: ConnectionId,
     },
 }
@@ -49,7 +49,7 @@ pub enum Transmit {
 pub struct Broker {
     pub(crate) options: Options,
     pub(crate) connections: BTreeMap<ConnectionId, Connection>,
-    /// Boxed, so that the map's nodes have no room for Sessions that are not there.
+    /// Boxed, so that the unused slots of the map's nodes are small.
     pub(crate) sessions: BTreeMap<SessionKey, Box<Session>>,
     pub(crate) session_keys: BTreeMap<Utf8String, SessionKey>,
     pub(crate) subscriptions: SubscriptionTree,
@@ -58,22 +58,22 @@ pub struct Broker {
     pub(crate) records: Records,
     pub(crate) output: Output,
     pub(crate) random: ChaCha8Rng,
-    /// Salts of passwords are made from this.
+    /// The key that salts of passwords are derived from.
     pub(crate) salt_key: [u8; 32],
     pub(crate) next_connection: u64,
     pub(crate) next_session: u64,
     pub(crate) next_message: u64,
-    /// Kept between messages for its allocations.
+    /// Reused from message to message to save allocations.
     pub(crate) matches: Matches,
 }
 
-/// What a Client did or met that ends its Network Connection (§4.13).
+/// Why the Server ends a Network Connection (§4.13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) reason: DisconnectReason,
     pub(crate) detail: &'static str,
-    /// The statements that the Client broke, by their numbers in 5.0, which may be none; `None` if it broke no rule, or
-    /// whoever watches its packets sees it without being told.
+    /// The clauses that the Client broke, by their numbers in 5.0; empty if the rule has no number.
+    /// `None` if it broke no rule, or one that its packets alone show to be broken.
     pub(crate) broken: Option<&'static [&'static str]>,
 }
 
@@ -82,9 +82,9 @@ impl Fault {
         Self { reason, detail, broken: None }
     }
 
-    /// The Client broke these statements.
-    pub(crate) const fn breaking(self, statements: &'static [&'static str]) -> Self {
-        Self { broken: Some(statements), ..self }
+    /// The Client broke these clauses.
+    pub(crate) const fn breaking(self, clauses: &'static [&'static str]) -> Self {
+        Self { broken: Some(clauses), ..self }
     }
 
     pub(crate) const fn protocol(detail: &'static str) -> Self {
@@ -93,7 +93,7 @@ impl Fault {
 }
 
 impl Broker {
-    /// A broker without Sessions and retained messages. Everything it draws comes from `seed`.
+    /// A broker without Sessions and retained messages. All its random choices derive from `seed`.
     #[must_use]
     pub fn new(options: Options, seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -118,13 +118,13 @@ impl Broker {
         }
     }
 
-    /// The options that the broker was made with.
+    /// The options that the broker was created with.
     #[must_use]
     pub const fn options(&self) -> &Options {
         &self.options
     }
 
-    /// A Network Connection was accepted.
+    /// A Client has opened a Network Connection.
     pub fn handle_opened(&mut self, now: Duration) -> ConnectionId {
         self.next_connection += 1;
         let id = ConnectionId(self.next_connection);
@@ -135,7 +135,8 @@ impl Broker {
         id
     }
 
-    /// A packet came. Packets for a Network Connection that the broker has closed are ignored.
+    /// A packet was received. Packets of a Network Connection that the broker has closed are
+    /// ignored.
     pub fn handle_packet(&mut self, now: Duration, id: ConnectionId, packet: Packet) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         // [MQTT-3.1.2-22] every packet counts, and only packets from the Client do
@@ -145,7 +146,7 @@ impl Broker {
                 if let Packet::Connect(connect) = packet {
                     self.handle_connect(now, id, *connect);
                 } else {
-                    // [MQTT-3.1.0-1] there is nothing that could be said to it [MQTT-3.14.0-1]
+                    // [MQTT-3.1.0-1] no packet may be sent to the Client here [MQTT-3.14.0-1]
                     self.end_connection(now, id, Ending::Silent);
                 }
                 Ok(())
@@ -165,16 +166,18 @@ impl Broker {
         self.settle(now);
     }
 
-    /// The bytes that came are no packet (§4.13.1). The driver reads no further from this Network Connection.
+    /// The bytes that were received are malformed (§4.13.1). The driver reads no further from this
+    /// Network Connection.
     pub fn handle_malformed(&mut self, now: Duration, id: ConnectionId, error: &DecodeError) {
         let Some(connection) = self.connections.get(&id) else { return };
-        // [MQTT-4.13.1-1] [MQTT-3.1.4-1] 3.1.1/[MQTT-4.8.0-1] 3.1.1/[MQTT-2.2.2-2] in every case the Network Connection closes
+        // [MQTT-4.13.1-1] [MQTT-3.1.4-1] 3.1.1/[MQTT-4.8.0-1] 3.1.1/[MQTT-2.2.2-2] in every case
+        // the Network Connection closes
         match (&connection.state, error.answer()) {
             (State::AwaitingConnect, Answer::ConnAck(reason)) => {
                 self.refuse_malformed(now, id, error.version, reason);
             }
             (State::Open(_), Answer::Disconnect(reason)) => {
-                self.disconnect(now, id, Fault::new(reason, "the bytes are no packet"));
+                self.disconnect(now, id, Fault::new(reason, "malformed packet"));
             }
             // [MQTT-3.14.0-1]
             _ => self.end_connection(now, id, Ending::Silent),
@@ -182,16 +185,16 @@ impl Broker {
         self.settle(now);
     }
 
-    /// The Network Connection ended: end of stream, reset, or an error in writing. After the broker has
-    /// closed it this may come or not.
+    /// The Network Connection ended: end of stream, reset, or a write error. For a Network
+    /// Connection that the broker has closed, the call is optional.
     pub fn handle_closed(&mut self, now: Duration, id: ConnectionId) {
         self.end_connection(now, id, Ending::Network);
         self.settle(now);
     }
 
-    /// The driver has more to write to this Network Connection than it wants to hold, or has written it.
-    /// Meanwhile QoS 0 messages are dropped (§4.3.1 promises nothing else) and QoS 1 and 2 messages wait in
-    /// the Session.
+    /// The driver has more bytes to write to this Network Connection than it is willing to buffer
+    /// (`congested`), or has written them. While it is congested, QoS 0 messages are dropped, as
+    /// §4.3.1 allows, and QoS 1 and 2 messages wait in the Session.
     pub fn handle_congestion(&mut self, now: Duration, id: ConnectionId, congested: bool) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.congested = congested;
@@ -201,12 +204,12 @@ impl Broker {
         self.settle(now);
     }
 
-    /// The instant that [`poll_timeout`](Self::poll_timeout) told has come. Coming early or late does no
-    /// harm.
+    /// The deadline that [`poll_timeout`](Self::poll_timeout) returned has passed. A call that is
+    /// early or late does no harm.
     pub fn handle_timeout(&mut self, now: Duration) {
         while let Some(timer) = self.timers.take_due(now) {
             match timer {
-                // §3.1.4: SHOULD close; there was no CONNACK, so nothing is said [MQTT-3.14.0-1]
+                // §3.1.4: SHOULD close; no DISCONNECT, since there was no CONNACK [MQTT-3.14.0-1]
                 Timer::ConnectTimeout(id) => self.end_connection(now, id, Ending::Silent),
                 Timer::KeepAlive(id) => self.check_keep_alive(now, id),
                 Timer::WillDelay(session) => self.publish_will(now, session),
@@ -217,8 +220,9 @@ impl Broker {
         self.settle(now);
     }
 
-    /// The broker is about to stop: every Client is told and every Network Connection closed. Sessions stay
-    /// as the standard says; the driver takes changes and transmits a last time.
+    /// The broker is about to stop: every Client is sent a DISCONNECT and every Network Connection
+    /// is closed. Sessions are kept as the standard requires. The driver takes changes and
+    /// transmits one last time.
     pub fn handle_shutdown(&mut self, now: Duration) {
         let open: Vec<_> = self.connections.keys().copied().collect();
         for id in open {
@@ -231,9 +235,9 @@ impl Broker {
         self.settle(now);
     }
 
-    /// The operator sends the Clients to another Server: those that are connected are told so and closed, those that
-    /// come are refused, until this is called with [`Redirect::No`] (§4.11). `reference` takes the place of the
-    /// option `server_reference`, unless it is `None`.
+    /// The operator sends the Clients to another Server (§4.11): Clients that are connected are
+    /// disconnected with that Reason Code, and new ones are refused until this is called with
+    /// [`Redirect::No`]. `reference` replaces the option `server_reference`, unless it is `None`.
     pub fn handle_redirect(&mut self, now: Duration, redirect: Redirect, reference: Option<Utf8String>) {
         self.options.redirect = redirect;
         if reference.is_some() {
@@ -244,7 +248,7 @@ impl Broker {
             Redirect::UseAnotherServer => DisconnectReason::UseAnotherServer,
             Redirect::ServerMoved => DisconnectReason::ServerMoved,
         };
-        // Who has not sent CONNECT yet is told in CONNACK.
+        // A Client that has not sent CONNECT yet is refused in CONNACK.
         let come = self
             .connections
             .iter()
@@ -256,13 +260,14 @@ impl Broker {
         self.settle(now);
     }
 
-    /// What has to be durable before anything that [`poll_transmit`](Self::poll_transmit) gives from now on
-    /// is sent: one batch, to be written as a whole or not at all.
+    /// The changes that must be durable before the driver does what
+    /// [`poll_transmit`](Self::poll_transmit) returns from now on: one batch, to be written as a
+    /// whole or not at all.
     pub fn take_changes(&mut self) -> Vec<Change> {
         self.records.take()
     }
 
-    /// The next thing to send or close.
+    /// The next packet to send or Network Connection to close.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.output.transmits.pop_front()
     }
@@ -273,7 +278,7 @@ impl Broker {
         self.timers.next()
     }
 
-    /// The next thing that happened. Events wait until they are read.
+    /// The next event. Events are kept until they are read.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.output.events.pop_front()
     }
@@ -303,15 +308,15 @@ impl Broker {
             // [MQTT-3.1.0-2]
             Packet::Connect(_) => Err(Fault::protocol("a second CONNECT").breaking(&["MQTT-3.1.0-2"])),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
-                Err(Fault::protocol("a packet that only a Server sends"))
+                Err(Fault::protocol("a packet that only a Server may send"))
             }
         }
     }
 
-    /// Ends the Network Connections that the work on another one has doomed: apart, so that no ending begins
-    /// within another.
+    /// Ends the Network Connections that must be closed because of work on another one. This runs
+    /// last, so that one end never starts within another.
     fn settle(&mut self, now: Duration) {
-        while let Some((id, fault)) = self.output.doomed.pop_front() {
+        while let Some((id, fault)) = self.output.to_disconnect.pop_front() {
             self.disconnect(now, id, fault);
         }
     }

@@ -1,5 +1,5 @@
-//! What the Server knows of a Network Connection, and forgets with it (§4.1: Topic Alias mappings, limits and
-//! Keep Alive are no Session State).
+//! The state of a Network Connection, which ends with it (§4.1: Topic Alias mappings, limits and
+//! Keep Alive are not Session State).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
@@ -18,25 +18,25 @@ use crate::session::SessionKey;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) state: State,
-    /// What packets to this Client are written in.
+    /// The version that packets to this Client are encoded in.
     pub(crate) version: Version,
     pub(crate) client: ClientLimits,
-    /// When the last packet came.
+    /// When the last packet was received.
     pub(crate) last_received: Duration,
     /// One and a half Keep Alive periods; `None` if Keep Alive is off (§3.1.2.10).
     pub(crate) silence_allowed: Option<Duration>,
-    /// The Topic Alias Maximum that CONNACK told.
+    /// The Topic Alias Maximum that was sent in CONNACK; 0 if it was left out.
     pub(crate) alias_maximum: u16,
     pub(crate) aliases_from_client: BTreeMap<NonZeroU16, TopicName>,
     pub(crate) aliases_to_client: AliasesToClient,
-    /// QoS 2 PUBLISH packets of this Network Connection that have not been completed: held against the
-    /// Server's Receive Maximum.
+    /// QoS 2 PUBLISH packets of this Network Connection that are not complete. They count against
+    /// the Server's Receive Maximum.
     pub(crate) unacknowledged: BTreeSet<PacketIdentifier>,
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) authentication: Option<Authentication>,
     /// The Server chose the ClientID (§3.2.2.3.7).
     pub(crate) client_id_assigned: bool,
-    /// The driver says that the Client does not read as fast as the broker writes.
+    /// The driver reports that the Client does not read as fast as the broker writes.
     pub(crate) congested: bool,
 }
 
@@ -84,7 +84,7 @@ impl Connection {
         }
     }
 
-    /// Takes over what CONNECT says about this Network Connection.
+    /// Reads version and limits from CONNECT.
     pub(crate) fn read_limits(&mut self, connect: &Connect, options: &Options) {
         let properties = &connect.properties;
         self.version = connect.version;
@@ -93,7 +93,7 @@ impl Connection {
             maximum_packet_size: properties.get().map(|MaximumPacketSize(size)| size.get()),
             problem_information: properties.get().is_none_or(|RequestProblemInformation(wanted)| wanted),
         };
-        // [MQTT-3.1.2-26] [MQTT-3.1.2-27] absent means 0
+        // [MQTT-3.1.2-26] [MQTT-3.1.2-27] if absent, 0
         let maximum = properties.get().map_or(0, |TopicAliasMaximum(maximum)| maximum);
         self.aliases_to_client = AliasesToClient::up_to(maximum.min(options.topic_alias_use_maximum));
     }
@@ -110,8 +110,8 @@ impl Connection {
     }
 }
 
-/// Topic Aliases that the Server has given (§3.3.2.3.4). When all are in use the one given longest ago is
-/// given anew.
+/// Topic Aliases that the Server has assigned (§3.3.2.3.4). When all are in use, the oldest one is
+/// assigned again.
 #[derive(Debug, Default)]
 pub(crate) struct AliasesToClient {
     maximum: u16,
@@ -134,7 +134,7 @@ impl AliasesToClient {
         self.by_topic.get(topic).copied().map(TopicAlias)
     }
 
-    /// The alias that [`assign`](Self::assign) would give next.
+    /// The alias that [`assign`](Self::assign) would use next.
     pub(crate) fn next(&self) -> Option<TopicAlias> {
         // [MQTT-3.3.2-11] never above the Client's maximum
         let place = if self.topics.len() < usize::from(self.maximum) { self.topics.len() } else { self.next };
@@ -142,7 +142,7 @@ impl AliasesToClient {
         NonZeroU16::new(number).map(TopicAlias)
     }
 
-    /// The PUBLISH with this topic and the next alias is certain to be sent.
+    /// Assigns the next alias to the topic. The PUBLISH that has both must then be sent.
     pub(crate) fn assign(&mut self, topic: &TopicName) {
         let Some(TopicAlias(alias)) = self.next() else { return };
         let place = usize::from(alias.get()) - 1;

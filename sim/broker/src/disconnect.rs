@@ -1,5 +1,5 @@
-//! How Network Connections end: by the Client's DISCONNECT, by the Server, by Keep Alive, by themselves
-//! (§3.14, §3.1.2.10, §4.13).
+//! How Network Connections end: by the Client's DISCONNECT, by the Server, by Keep Alive, or by the
+//! network (§3.14, §3.1.2.10, §4.13).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::timers::Timer;
 use crate::will::WillFate;
 
 impl Broker {
-    /// A Client's DISCONNECT.
+    /// The Client sent DISCONNECT.
     pub(crate) fn handle_disconnect(
         &mut self,
         now: Duration,
@@ -24,8 +24,9 @@ impl Broker {
             && let Some(session) = self.sessions.get_mut(&key)
         {
             if session.expiry_interval == 0 && interval != 0 {
-                // §3.14.2.2.2: not a valid DISCONNECT then, so the Will Message stays
-                let fault = Fault::protocol("Session Expiry Interval in DISCONNECT after 0 in CONNECT");
+                // §3.14.2.2.2: then it is not a valid DISCONNECT, so the Will Message is kept
+                let fault =
+                    Fault::protocol("Session Expiry Interval in DISCONNECT although it was 0 in CONNECT");
                 return Err(fault.breaking(&[]));
             }
             session.expiry_interval = interval.min(self.options.session_expiry_maximum);
@@ -34,12 +35,12 @@ impl Broker {
         Ok(())
     }
 
-    /// Ends a Network Connection from the Server's side, and says why where the protocol has words for it.
+    /// Ends a Network Connection from the Server's side, with DISCONNECT where the version has it.
     pub(crate) fn disconnect(&mut self, now: Duration, id: ConnectionId, fault: Fault) {
         let Some(connection) = self.connections.get(&id) else { return };
-        if let Some(statements) = fault.broken {
+        if let Some(clauses) = fault.broken {
             let (reason, detail) = (fault.reason, fault.detail);
-            self.output.event(Event::RuleBroken { connection: id, reason, detail, statements });
+            self.output.event(Event::RuleBroken { connection: id, reason, detail, clauses });
         }
         // [MQTT-3.14.0-1] not before CONNACK
         let accepted = connection.session().is_some();
@@ -52,22 +53,22 @@ impl Broker {
                 properties.set(ServerReference(reference));
             }
             let disconnect = Disconnect { reason: fault.reason, properties };
-            // Closing without a word is all that is left if even this is too large for the Client.
+            // If even this is too large for the Client, it is closed without DISCONNECT.
             self.output.try_send(id, connection, disconnect.into());
         }
         let ending = if accepted { Ending::Server(fault.reason) } else { Ending::Silent };
         self.end_connection(now, id, ending);
     }
 
-    /// Forgets the Network Connection and tells the driver to close it; what becomes of Will and Session
-    /// follows from how it ended.
+    /// Removes the Network Connection and has the driver close it. How it ended decides what
+    /// happens to Will and Session.
     pub(crate) fn end_connection(&mut self, now: Duration, id: ConnectionId, ending: Ending) {
         let Some(connection) = self.connections.remove(&id) else { return };
         self.timers.cancel(Timer::ConnectTimeout(id));
         self.timers.cancel(Timer::KeepAlive(id));
         if ending != Ending::Network {
-            // [MQTT-3.14.4-1] [MQTT-3.14.4-2] [MQTT-3.2.2-7] [MQTT-4.13.2-1] nothing is sent behind the last
-            // packet
+            // [MQTT-3.14.4-1] [MQTT-3.14.4-2] [MQTT-3.2.2-7] [MQTT-4.13.2-1] nothing is sent after
+            // the last packet
             self.output.transmits.push_back(Transmit::Close { connection: id });
         }
         let key = connection.session();
@@ -91,14 +92,15 @@ impl Broker {
         let Some(allowed) = connection.silence_allowed else { return };
         let deadline = connection.last_received.saturating_add(allowed);
         if now < deadline {
-            // Packets came since the timer was set. It is moved when it fires, not with each packet.
+            // Packets were received since the timer was set. It is moved when it fires, not with
+            // each packet.
             self.timers.set(Timer::KeepAlive(id), deadline);
         } else {
             // [MQTT-3.1.2-22] as if the network had failed
             self.disconnect(
                 now,
                 id,
-                Fault::new(DisconnectReason::KeepAliveTimeout, "nothing came within 1.5 x Keep Alive"),
+                Fault::new(DisconnectReason::KeepAliveTimeout, "no packet within 1.5 x Keep Alive"),
             );
         }
     }

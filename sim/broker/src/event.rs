@@ -1,11 +1,11 @@
-//! What happened inside the broker, for histories and traces. Nothing on the wire depends on whether events
+//! Events inside the broker, for histories and traces. Nothing on the wire depends on whether they
 //! are read.
 
 use mqttspec_codec::{ConnectReason, DisconnectReason, QoS, TopicName, Utf8String, Version};
 
 use crate::ConnectionId;
 
-/// Something that happened inside the broker.
+/// An event inside the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -13,18 +13,18 @@ pub enum Event {
     Connected {
         /// The Network Connection.
         connection: ConnectionId,
-        /// The ClientID, also an assigned one.
+        /// The ClientID, chosen by the Client or assigned by the Server.
         client_id: Utf8String,
-        /// What it speaks.
+        /// The protocol version of the Client.
         version: Version,
         /// Whether a Session was resumed.
         session_present: bool,
     },
-    /// A CONNECT was refused, with this Reason Code if the version has it.
+    /// A CONNECT was refused.
     Refused {
         /// The Network Connection.
         connection: ConnectionId,
-        /// Why.
+        /// The reason.
         reason: ConnectReason,
     },
     /// A Network Connection ended.
@@ -33,34 +33,34 @@ pub enum Event {
         connection: ConnectionId,
         /// The ClientID, if a CONNECT was accepted.
         client_id: Option<Utf8String>,
-        /// Who ended it and why.
+        /// Which side ended it, and how.
         ending: Ending,
     },
-    /// A Client broke a rule that its packets alone do not show to be broken, and the Server ends the Network
-    /// Connection for it (§4.13).
+    /// A Client broke a rule in a way that its packets alone do not show, and the Server ends the
+    /// Network Connection (§4.13).
     RuleBroken {
         /// The Network Connection.
         connection: ConnectionId,
-        /// What a 5.0 Client is told.
+        /// The Reason Code that a 5.0 Client is sent.
         reason: DisconnectReason,
-        /// What it did.
+        /// What the Client did.
         detail: &'static str,
-        /// The statements that it broke, by their numbers in 5.0; none where the rule has no number.
-        statements: &'static [&'static str],
+        /// The clauses that it broke, by their numbers in 5.0; empty if the rule has no number.
+        clauses: &'static [&'static str],
     },
     /// A Session began (§4.1).
     SessionCreated {
-        /// Whose.
+        /// The ClientID.
         client_id: Utf8String,
     },
-    /// A Session was taken up by a new Network Connection.
+    /// A Session was resumed on a new Network Connection.
     SessionResumed {
-        /// Whose.
+        /// The ClientID.
         client_id: Utf8String,
     },
-    /// A new Network Connection took the place of one that was still open (§3.1.4).
+    /// A new Network Connection replaced one that was still open (§3.1.4).
     SessionTakenOver {
-        /// Whose.
+        /// The ClientID.
         client_id: Utf8String,
         /// The old Network Connection.
         from: ConnectionId,
@@ -69,62 +69,63 @@ pub enum Event {
     },
     /// A Session ended.
     SessionEnded {
-        /// Whose.
+        /// The ClientID.
         client_id: Utf8String,
-        /// Why.
+        /// The reason.
         why: SessionEnd,
     },
     /// A Will Message was published (§3.1.2.5).
     WillPublished {
-        /// Whose.
+        /// The ClientID.
         client_id: Utf8String,
-        /// Where.
+        /// The topic.
         topic: TopicName,
     },
     /// A Will Message was deleted without being published.
     WillDiscarded {
-        /// Whose.
+        /// The ClientID.
         client_id: Utf8String,
-        /// Why.
+        /// The reason.
         why: WillEnd,
     },
     /// The Server took ownership of an Application Message.
     MessageAccepted {
-        /// Who published it; the owner of the Will, if it is one.
+        /// The ClientID of the publisher, or of the owner of a Will.
         client_id: Utf8String,
-        /// Where.
+        /// The topic.
         topic: TopicName,
-        /// At which QoS.
+        /// The QoS that it was published with.
         qos: QoS,
-        /// How many copies went to Sessions.
+        /// The number of copies that were given to Sessions.
         copies: usize,
     },
-    /// A copy of an Application Message will not reach this Client.
+    /// A copy of an Application Message was dropped.
     MessageDropped {
-        /// Who does not get it.
+        /// The ClientID of the receiver.
         client_id: Utf8String,
-        /// Its topic.
+        /// The topic.
         topic: TopicName,
-        /// Why.
+        /// The reason.
         why: Drop,
     },
     /// A retained message was deleted because its Message Expiry Interval passed (§3.3.1.3).
     RetainedExpired {
-        /// Its topic.
+        /// The topic.
         topic: TopicName,
     },
 }
 
-/// Who ended a Network Connection and why.
+/// Which side ended a Network Connection, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The Client sent DISCONNECT.
     Client(DisconnectReason),
     /// The Network Connection ended without DISCONNECT.
     Network,
-    /// The Server closed it. A 5.0 Client was told this Reason Code.
+    /// The Server closed it. A 5.0 Client was sent this Reason Code.
     Server(DisconnectReason),
-    /// The Server closed it without a word: there was no accepted CONNECT, or no Reason Code that fits.
+    /// The Server closed it without DISCONNECT: there was no accepted CONNECT, or no Reason Code
+    /// fits.
     Silent,
 }
 
@@ -133,7 +134,7 @@ pub enum Ending {
 pub enum SessionEnd {
     /// Its Session Expiry Interval passed, or was 0 when the Network Connection closed.
     Expired,
-    /// A CONNECT with Clean Start 1 took its place.
+    /// A CONNECT with Clean Start 1 replaced it.
     CleanStart,
 }
 
@@ -142,14 +143,14 @@ pub enum SessionEnd {
 pub enum WillEnd {
     /// DISCONNECT with Reason Code 0x00, or any DISCONNECT before 5.0.
     Disconnected,
-    /// The Client was back before the Will Delay Interval had passed.
+    /// The Client reconnected before the Will Delay Interval had passed.
     Reconnected,
 }
 
 /// Why a copy of a message was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drop {
-    /// As many messages wait as the options allow.
+    /// The Client's queue is full.
     QueueFull,
     /// Its Message Expiry Interval passed.
     Expired,
@@ -159,7 +160,7 @@ pub enum Drop {
     SessionEnded,
     /// The Client answered with a Reason Code of 0x80 or above.
     Refused,
-    /// QoS 0, and the Client is away.
+    /// QoS 0, and the Client is not connected.
     Away,
     /// QoS 0, and the Client does not read fast enough.
     Congested,

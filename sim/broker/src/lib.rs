@@ -1,22 +1,23 @@
-//! The reference MQTT broker (3.1, 3.1.1 and 5.0) as a state machine without I/O, written to be read beside
-//! the standard.
+//! The reference MQTT broker (3.1, 3.1.1 and 5.0) as a state machine without I/O, written to be
+//! read next to the standard.
 //!
-//! **The broker never acts by itself: it takes what came in and says what must go out.** Time is a
-//! [`Duration`](std::time::Duration) since an epoch that the driver chose and that never goes back; with a
-//! store the epoch stays the same from one broker to the next. All randomness comes from the seed. A driver
-//! does this, over and over:
+//! **The broker does no I/O: a driver passes it inputs and carries out its outputs.** Time is a
+//! [`Duration`](std::time::Duration) since an epoch that the driver chooses. It never goes
+//! backwards, and with a store the epoch stays the same from one broker to the next. All randomness
+//! comes from the seed. A driver repeats these steps:
 //!
-//! 1. Wait for the first of: a new Network Connection, bytes, the end of a Network Connection, the instant of
-//!    [`poll_timeout`](Broker::poll_timeout).
-//! 2. Say it: [`handle_opened`](Broker::handle_opened), [`handle_packet`](Broker::handle_packet) for each
-//!    whole packet that the codec's decoder gives, [`handle_malformed`](Broker::handle_malformed) once if it
-//!    fails, [`handle_closed`](Broker::handle_closed), [`handle_timeout`](Broker::handle_timeout). As many of
-//!    them as there are.
-//! 3. Take what changed with [`take_changes`](Broker::take_changes) and make it durable, as one batch. Nothing is
-//!    acknowledged before that, and everything since the last time shares the cost. A driver without a store
-//!    drops the batch.
-//! 4. Send and close what [`poll_transmit`](Broker::poll_transmit) gives, in that order.
-//! 5. Read [`poll_event`](Broker::poll_event) until it gives nothing.
+//! 1. Wait for the first of: a new Network Connection, bytes, the end of a Network Connection, the
+//!    deadline that [`poll_timeout`](Broker::poll_timeout) returns.
+//! 2. Pass every input that is there to the broker: [`handle_opened`](Broker::handle_opened),
+//!    [`handle_packet`](Broker::handle_packet) for each packet that the codec's decoder returns,
+//!    [`handle_malformed`](Broker::handle_malformed) once if the decoder fails,
+//!    [`handle_closed`](Broker::handle_closed), [`handle_timeout`](Broker::handle_timeout).
+//! 3. Make the changes that [`take_changes`](Broker::take_changes) returns durable, as one batch.
+//!    Nothing is acknowledged before that, and all inputs since the last batch share its cost. A
+//!    driver without a store drops the batch.
+//! 4. Send the packets and close the Network Connections that
+//!    [`poll_transmit`](Broker::poll_transmit) returns, in that order.
+//! 5. Read [`poll_event`](Broker::poll_event) until it returns `None`.
 //!
 //! ```
 //! # use std::time::Duration;
@@ -45,11 +46,11 @@
 //! }
 //! ```
 //!
-//! A driver that cannot write as fast as the broker produces says so with
+//! A driver that cannot write as fast as the broker produces reports that with
 //! [`handle_congestion`](Broker::handle_congestion).
 //!
-//! Where the standard leaves a choice it is an [option](Options) or stands in `READINGS.md`; which server
-//! statement is obeyed where stands in `CLAUSES.md`.
+//! Where the standard leaves a choice, it is an [option](Options) or listed in `READINGS.md`.
+//! `CLAUSES.md` lists for each clause that binds a server where it is obeyed.
 #![forbid(unsafe_code)]
 
 mod authentication;

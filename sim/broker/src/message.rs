@@ -1,4 +1,4 @@
-//! An Application Message as the Server holds it, once for all that get a copy (§1.2, §3.3).
+//! An Application Message as the Server holds it, shared by all its copies (§1.2, §3.3).
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -7,30 +7,31 @@ use std::time::Duration;
 use bytes::Bytes;
 use mqttspec_codec::{MessageExpiryInterval, Properties, Publish, QoS, TopicFilter, TopicName, Utf8String};
 
-/// Names a message for as long as the broker and its store exist.
+/// Identifies a message during the life of the broker and its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct MessageId(pub(crate) u64);
 
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) id: MessageId,
-    /// The ClientID of whoever published it: for No Local.
+    /// The ClientID of the publisher, for No Local.
     pub(crate) publisher: Utf8String,
     pub(crate) topic: TopicName,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
-    /// Those that travel unaltered: no Topic Alias, Message Expiry Interval or Subscription Identifier.
+    /// The properties that are forwarded unaltered: all but Topic Alias, Message Expiry Interval
+    /// and Subscription Identifier.
     pub(crate) properties: Properties<Publish>,
     pub(crate) expiry: Option<Expiry>,
     pub(crate) payload: Bytes,
 }
 
-/// When a message is out of date (§3.3.2.3.3).
+/// When a message expires (§3.3.2.3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Expiry {
     /// In seconds, as published.
     pub(crate) interval: u32,
-    /// When the Server took the message.
+    /// When the Server received the message.
     pub(crate) since: Duration,
 }
 
@@ -39,12 +40,14 @@ impl Expiry {
         self.since.saturating_add(Duration::from_secs(self.interval.into()))
     }
 
-    /// Whether the interval has passed. A message with interval 0 lives for the instant in which it came.
+    /// Whether the interval has passed. A message with interval 0 does not expire in the instant in
+    /// which it was received.
     pub(crate) fn has_passed(self, now: Duration) -> bool {
         now > self.since && now >= self.at()
     }
 
-    /// [MQTT-3.3.2-6] what was received less the whole seconds that the message waited here.
+    /// [MQTT-3.3.2-6] The received interval minus the whole seconds that the message has waited
+    /// here.
     pub(crate) fn remaining(self, now: Duration) -> MessageExpiryInterval {
         let waited = u32::try_from(now.saturating_sub(self.since).as_secs()).unwrap_or(u32::MAX);
         MessageExpiryInterval(self.interval.saturating_sub(waited))
@@ -56,21 +59,21 @@ impl Message {
         self.expiry.is_some_and(|expiry| expiry.has_passed(now))
     }
 
-    /// What the message weighs in a queue, in bytes.
+    /// The size of the message in a queue, in bytes.
     pub(crate) fn weight(&self) -> u64 {
         (self.topic.as_bytes().len() + self.properties.as_bytes().len() + self.payload.len()) as u64
     }
 }
 
-/// One copy of a message on its way to one Session.
+/// One copy of a message for one Session.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
     pub(crate) message: Arc<Message>,
-    /// The lesser of what was published and what was granted.
+    /// The lower of the published and the granted QoS.
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
-    /// Subscription Identifiers of the Subscriptions that caused it (§3.3.2.3.8).
+    /// The Subscription Identifiers of the matching Subscriptions (§3.3.2.3.8).
     pub(crate) identifiers: Vec<NonZeroU32>,
-    /// The Shared Subscription that chose this Session, if one did (§4.8.2).
+    /// The Shared Subscription that selected this Session, if any (§4.8.2).
     pub(crate) shared: Option<TopicFilter>,
 }

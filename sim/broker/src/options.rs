@@ -1,5 +1,5 @@
-//! What can be set about the broker: each option once, with its name in scenario files and on the command
-//! line, its default and what it means.
+//! The options of the broker: for each one its name in scenario files and on the command line, its
+//! default and its meaning.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -10,107 +10,117 @@ use mqttspec_core::{OptionValue, choices, options};
 use crate::authentication::Users;
 
 options! {
-    /// What can be set about the broker. Fields and names of [`Options::set`] are the same.
+    /// The options of a broker. Field names and the names that [`Options::set`] takes are the same.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Options {
         /// The protocol versions that CONNECT may ask for (§3.1.2.2).
         versions: ProtocolVersions = ProtocolVersions::ALL;
-        /// The most QoS 1 and 2 PUBLISH packets that a Client may have unacknowledged (§3.2.2.3.3). 65535 is not
-        /// announced.
+        /// The largest number of QoS 1 and 2 PUBLISH packets that a Client may have unacknowledged
+        /// (§3.2.2.3.3). 65535 is not announced.
         receive_maximum: NonZeroU16 = NonZeroU16::MAX;
-        /// The most QoS 1 and 2 PUBLISH packets unacknowledged by one Client, besides its own Receive Maximum:
-        /// the initial send quota (§4.9), and the only limit for 3.1.1.
+        /// The largest number of QoS 1 and 2 PUBLISH packets that one Client may leave
+        /// unacknowledged. Its own Receive Maximum applies too, if it is lower: the lower one is
+        /// the initial send quota (§4.9). For 3.1.1 this is the only limit.
         send_maximum: NonZeroU16 = NonZeroU16::MAX;
-        /// The largest packet that the Server takes, in bytes (§3.2.2.3.6). `none` means no limit but the
-        /// protocol's.
+        /// The largest packet that the Server accepts, in bytes (§3.2.2.3.6). `none` means no limit
+        /// but that of the protocol.
         maximum_packet_size: Option<u32> = None;
-        /// The highest QoS that the Server takes in PUBLISH and grants in SUBACK (§3.2.2.3.4).
+        /// The highest QoS that the Server accepts in PUBLISH and grants in SUBACK (§3.2.2.3.4).
         maximum_qos: QoS = QoS::ExactlyOnce;
         /// Whether the Server keeps retained messages (§3.2.2.3.5).
         retain_available: bool = true;
-        /// Whether the Server takes Topic Filters with wildcards (§3.2.2.3.11).
+        /// Whether the Server accepts Topic Filters with wildcards (§3.2.2.3.11).
         wildcard_subscription_available: bool = true;
-        /// Whether the Server takes Subscription Identifiers (§3.2.2.3.12).
+        /// Whether the Server accepts Subscription Identifiers (§3.2.2.3.12).
         subscription_identifier_available: bool = true;
-        /// Whether the Server takes Shared Subscriptions (§3.2.2.3.13).
+        /// Whether the Server accepts Shared Subscriptions (§3.2.2.3.13).
         shared_subscription_available: bool = true;
         /// The highest Topic Alias that a Client may use (§3.2.2.3.8). 0 means none.
         topic_alias_maximum: u16 = 10;
-        /// The most Topic Aliases that the Server uses towards a Client, besides the Client's own maximum
-        /// (§3.1.2.11.5).
+        /// The largest number of Topic Aliases that the Server uses towards a Client. The Client's
+        /// own maximum applies too, if it is lower (§3.1.2.11.5).
         topic_alias_use_maximum: u16 = 16;
-        /// The Keep Alive that the Server imposes in place of the Client's (§3.2.2.3.14). 0 turns Keep Alive off.
-        /// `none` leaves it to the Client.
+        /// The Keep Alive, in seconds, that replaces the Client's (§3.2.2.3.14). 0 turns Keep Alive
+        /// off. `none` leaves it to the Client.
         server_keep_alive: Option<u16> = None;
-        /// The longest Session Expiry Interval that the Server grants a 5.0 Client (§3.2.2.3.2). 4294967295 means
-        /// no end.
+        /// The longest Session Expiry Interval, in seconds, that the Server grants a 5.0 Client
+        /// (§3.2.2.3.2). 4294967295 means that Sessions may be kept without limit.
         session_expiry_maximum: u32 = u32::MAX;
-        /// How long a Network Connection may take from its start to an accepted CONNECT (§3.1.4). 0 means for
-        /// ever.
+        /// How long a Network Connection may take from its start to an accepted CONNECT (§3.1.4). 0
+        /// means no limit.
         connect_timeout: Duration = Duration::from_secs(10);
-        /// The most Network Connections; a CONNECT above is answered Server busy (0x89). 0 means no limit.
+        /// The largest number of Network Connections. A CONNECT above it is refused with Server
+        /// busy (0x89). 0 means no limit.
         maximum_connections: u32 = 0;
-        /// Whether a Client may connect with a ClientID of zero bytes and is assigned one (§3.1.3.1).
+        /// Whether a Client with a ClientID of zero bytes is assigned one (§3.1.3.1). If not, it is
+        /// refused.
         assign_client_id: bool = true;
         /// The longest ClientID, in bytes (§3.1.3.1). 3.1 never allows more than 23 characters.
         client_id_maximum_length: u16 = u16::MAX;
         /// The characters that a ClientID may have (§3.1.3.1).
         client_id_characters: ClientIdCharacters = ClientIdCharacters::Any;
-        /// What a Client gets whose overlapping Subscriptions match the same message (§3.3.4).
+        /// What is sent to a Client with several Subscriptions that match the same message
+        /// (§3.3.4).
         overlapping_subscriptions: OverlappingSubscriptions = OverlappingSubscriptions::OneCopy;
         /// Which member of a Shared Subscription gets a message (§4.8.2).
         shared_choice: SharedChoice = SharedChoice::RoundRobin;
-        /// The most messages that wait for one Client, those in flight apart. 0 means no limit.
+        /// The largest number of messages that wait for one Client, not counting those in flight. 0
+        /// means no limit.
         queue_maximum: u32 = 10_000;
-        /// The most bytes of topic and payload that wait for one Client. 0 means no limit.
+        /// The largest size of the messages that wait for one Client, in bytes of topic, properties
+        /// and payload. 0 means no limit.
         queue_maximum_bytes: u64 = 64 << 20;
-        /// What happens to a message that finds the Client's queue full.
+        /// What happens to a message when the Client's queue is full.
         queue_policy: QueuePolicy = QueuePolicy::DropNewest;
-        /// Whether QoS 0 messages wait for a Client that is away (§4.1).
+        /// Whether QoS 0 messages wait for a Client that is not connected (§4.1).
         queue_qos_0: bool = false;
-        /// The most Subscriptions of one Session; more are refused with Quota exceeded (0x97). 0 means no limit.
+        /// The largest number of Subscriptions of one Session. More are refused with Quota exceeded
+        /// (0x97). 0 means no limit.
         maximum_subscriptions: u32 = 100_000;
-        /// The most retained messages; more are refused with Quota exceeded (0x97). 0 means no limit.
+        /// The largest number of retained messages. More are refused with Quota exceeded (0x97). 0
+        /// means no limit.
         maximum_retained: u32 = 0;
-        /// What becomes of a PUBLISH to a topic that begins with `$` (§4.7.2).
+        /// What happens to a PUBLISH to a topic that begins with `$` (§4.7.2).
         dollar_topics: DollarTopics = DollarTopics::Refuse;
-        /// Whether PUBACK and PUBREC say No matching subscribers (0x10) when there are none (§3.4.2.1, §3.5.2.1).
+        /// Whether PUBACK and PUBREC have the Reason Code No matching subscribers (0x10) when there
+        /// are none (§3.4.2.1, §3.5.2.1).
         report_no_matching_subscribers: bool = false;
-        /// Whether a payload is held against its Payload Format Indicator (§3.3.2.3.2).
+        /// Whether a payload is checked against its Payload Format Indicator (§3.3.2.3.2).
         check_payload_format: bool = false;
-        /// Whether refusals carry a Reason String (§3.2.2.3.9 and others).
+        /// Whether refusals have a Reason String (§3.2.2.3.9 and others).
         reason_strings: bool = true;
-        /// The Response Information given to a Client that asks for it (§3.2.2.3.15).
+        /// The Response Information for a Client that requests it (§3.2.2.3.15).
         response_information: Option<Utf8String> = None;
-        /// Whether every Client is sent away to another Server (§4.11).
+        /// Whether every Client is redirected to another Server (§4.11).
         redirect: Redirect = Redirect::No;
-        /// The Server Reference that goes with it (§3.2.2.3.16).
+        /// The Server Reference of a redirection (§3.2.2.3.16).
         server_reference: Option<Utf8String> = None;
-        /// Whether a Client may connect that names no user.
+        /// Whether a Client without User Name may connect.
         allow_anonymous: bool = true;
-        /// Who may connect, and what each may publish and subscribe to: the text of a users file, with `;` for a
-        /// new line.
+        /// The users that may connect, and the topics that each may publish and subscribe to: the
+        /// text of a users file, with `;` in place of line ends.
         users: Users = Users::default();
-        /// What becomes of a PUBLISH that the Client may not make (§3.3.5 of 3.1.1, §4.13.2).
+        /// What happens to a PUBLISH that the Client is not authorized to send (§3.3.5 of 3.1.1,
+        /// §4.13.2).
         unauthorized_publish: UnauthorizedPublish = UnauthorizedPublish::Refuse;
         /// Whether Clients may authenticate by SCRAM-SHA-256 (§4.12).
         scram_sha_256: bool = true;
-        /// Whether the broker records what changes for a store (`take_changes`). A broker without a store saves
-        /// the work.
+        /// Whether the broker records changes for a store (`take_changes`). A broker without a
+        /// store saves the work.
         record_changes: bool = true;
     }
 }
 
 impl Options {
-    /// The largest packet that a decoder in front of the broker should take, in bytes.
+    /// The largest packet that the driver's decoder should accept, in bytes.
     #[must_use]
     pub fn decoder_limit(&self) -> u32 {
         self.maximum_packet_size.unwrap_or(LARGEST_PACKET)
     }
 }
 
-/// The largest packet that MQTT knows, in bytes (§2.1.4).
+/// The largest packet of MQTT, in bytes (§2.1.4).
 const LARGEST_PACKET: u32 = 268_435_460;
 
 choices! {
@@ -122,26 +132,26 @@ choices! {
         Alphanumeric = "alphanumeric",
     }
 
-    /// What a Client gets whose overlapping Subscriptions match the same message (§3.3.4).
+    /// What is sent to a Client with several Subscriptions that match the same message (§3.3.4).
     OverlappingSubscriptions {
-        /// One PUBLISH at the highest granted QoS, with the Subscription Identifiers of all.
+        /// One PUBLISH with the highest granted QoS and the Subscription Identifiers of all.
         OneCopy = "one_copy",
-        /// A PUBLISH for each Subscription, at its QoS and with its Subscription Identifier.
+        /// One PUBLISH for each Subscription, with its QoS and its Subscription Identifier.
         CopyEach = "copy_each",
     }
 
-    /// Which member of a Shared Subscription gets a message (§4.8.2). Connected members come before those
-    /// that are away.
+    /// Which member of a Shared Subscription gets a message (§4.8.2). Connected members are
+    /// preferred.
     SharedChoice {
-        /// The next one, in the order in which their Sessions began.
+        /// The next one, in the order in which their Sessions were created.
         RoundRobin = "round_robin",
-        /// Any, drawn from the broker's seed.
+        /// A random one, drawn from the broker's seed.
         Random = "random",
         /// The one with the fewest messages waiting or in flight.
         LeastLoaded = "least_loaded",
     }
 
-    /// What happens to a message that finds the Client's queue full.
+    /// What happens to a message when the Client's queue is full.
     QueuePolicy {
         /// The new message is dropped.
         DropNewest = "drop_newest",
@@ -151,17 +161,17 @@ choices! {
         Disconnect = "disconnect",
     }
 
-    /// What becomes of a PUBLISH to a topic that begins with `$` (§4.7.2).
+    /// What happens to a PUBLISH to a topic that begins with `$` (§4.7.2).
     DollarTopics {
-        /// It is not authorized: Clients should not talk to each other by them.
+        /// It is not authorized: Clients should not use these topics to exchange messages.
         Refuse = "refuse",
         /// It is published like any other.
         Accept = "accept",
     }
 
-    /// Whether every Client is sent away to another Server (§4.11).
+    /// Whether every Client is redirected to another Server (§4.11).
     Redirect {
-        /// Clients are served.
+        /// Clients are accepted.
         No = "no",
         /// CONNACK 0x9C.
         UseAnotherServer = "use_another_server",
@@ -169,7 +179,8 @@ choices! {
         ServerMoved = "server_moved",
     }
 
-    /// What becomes of a PUBLISH that the Client may not make (§3.3.5 of 3.1.1, §4.13.2).
+    /// What happens to a PUBLISH that the Client is not authorized to send (§3.3.5 of 3.1.1,
+    /// §4.13.2).
     UnauthorizedPublish {
         /// 5.0: PUBACK or PUBREC 0x87; QoS 0 is dropped. 3.1.1: acknowledged and dropped.
         Refuse = "refuse",
@@ -178,7 +189,7 @@ choices! {
     }
 }
 
-/// Protocol versions that a Server takes; at least one.
+/// The protocol versions that a Server supports; at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProtocolVersions([bool; 3]);
 

@@ -1,8 +1,8 @@
-//! Messages on their way to one Client: what waits, what is in flight, in which order (§4.3, §4.4, §4.6,
-//! §4.9).
+//! Messages on their way to one Client: which ones wait, which are in flight, and in which order
+//! (§4.3, §4.4, §4.6, §4.9).
 //!
-//! This is bookkeeping only; `publish/outbound.rs` acts on it. What is in flight is counted, not accounted:
-//! the send quota is the limit less the number of exchanges begun, so it cannot leak.
+//! This is bookkeeping only; `publish/outbound.rs` acts on it. The send quota is computed, not
+//! stored: it is the limit minus the number of exchanges in flight, so it cannot leak.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,7 +11,7 @@ use mqttspec_codec::PacketIdentifier;
 use crate::message::Delivery;
 use crate::packet_identifiers::PacketIdentifiers;
 
-/// The place of a delivery in the order of its Session: rising, never given twice.
+/// The position of a delivery in the order of its Session: increasing, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Order(pub(crate) u64);
 
@@ -19,9 +19,10 @@ pub(crate) struct Order(pub(crate) u64);
 pub(crate) struct Outbound {
     /// QoS 1 and 2 messages that have not been sent.
     waiting: VecDeque<(Order, Delivery)>,
-    /// QoS 0 messages kept for a Client that is away: they need no quota and so wait apart.
+    /// QoS 0 messages kept for a Client that is not connected. They need no quota, so they have a
+    /// queue of their own.
     pub(crate) waiting_qos_0: VecDeque<Delivery>,
-    /// Of both queues, in bytes.
+    /// The size of both queues, in bytes.
     waiting_bytes: u64,
     in_flight: BTreeMap<Order, InFlight>,
     by_identifier: BTreeMap<PacketIdentifier, Order>,
@@ -31,7 +32,7 @@ pub(crate) struct Outbound {
     next_order: u64,
 }
 
-/// A QoS 1 or 2 exchange that has begun.
+/// A QoS 1 or 2 exchange that has started.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(crate) identifier: PacketIdentifier,
@@ -40,9 +41,9 @@ pub(crate) struct InFlight {
 
 #[derive(Debug)]
 pub(crate) enum Stage {
-    /// PUBLISH was sent; PUBACK or PUBREC is due.
+    /// PUBLISH was sent; PUBACK or PUBREC is expected.
     Publish(Delivery),
-    /// PUBREC came, PUBREL was sent; PUBCOMP is due. The message is the Client's now.
+    /// PUBREC was received and PUBREL sent; PUBCOMP is expected. The Client owns the message.
     PubRel,
 }
 
@@ -52,7 +53,7 @@ impl Outbound {
         Order(self.next_order)
     }
 
-    /// Puts a QoS 1 or 2 message behind those that wait.
+    /// Appends a QoS 1 or 2 message to the queue.
     pub(crate) fn wait(&mut self, delivery: Delivery) -> Order {
         let order = self.next_order();
         self.waiting_bytes += delivery.message.weight();
@@ -85,7 +86,7 @@ impl Outbound {
         Some(delivery)
     }
 
-    /// Takes out of the queue what `which` picks.
+    /// Removes the deliveries that `which` selects from the queue.
     pub(crate) fn take_waiting_if(&mut self, which: impl Fn(&Delivery) -> bool) -> Vec<(Order, Delivery)> {
         let waiting = std::mem::take(&mut self.waiting);
         let (taken, kept): (Vec<_>, _) = waiting.into_iter().partition(|(_, delivery)| which(delivery));
@@ -102,13 +103,14 @@ impl Outbound {
         self.waiting_bytes
     }
 
-    /// Everything that waits or is in flight: how loaded the Client is.
+    /// The number of messages that wait or are in flight.
     pub(crate) fn load(&self) -> usize {
         self.waiting_count() + self.in_flight.len()
     }
 
-    /// Exchanges that count against the Client's Receive Maximum on this Network Connection [MQTT-3.3.4-9]:
-    /// those begun on it, and those past PUBREC, which no PUBCOMP has ended yet.
+    /// Exchanges that count against the Client's Receive Maximum on this Network Connection
+    /// [MQTT-3.3.4-9]: those that started on it, and those after PUBREC whose PUBCOMP has not been
+    /// received.
     pub(crate) fn unacknowledged(&self) -> usize {
         self.in_flight.len() - self.to_resend.len()
     }
@@ -129,7 +131,7 @@ impl Outbound {
         self.in_flight.get(&order).map(|in_flight| (order, in_flight))
     }
 
-    /// An exchange for which neither PUBACK nor PUBREC has come.
+    /// An exchange for which neither PUBACK nor PUBREC was received.
     pub(crate) fn publish_in_flight(&self, order: Order) -> Option<(PacketIdentifier, Delivery)> {
         let in_flight = self.in_flight.get(&order)?;
         match &in_flight.stage {
@@ -146,8 +148,8 @@ impl Outbound {
         Some(in_flight)
     }
 
-    /// From PUBLISH to PUBREL. The exchange moves to the end of the order, so that a Server which re-sends
-    /// its PUBRELs does it in the order of the PUBRECs (3.1.1/[MQTT-4.6.0-4] and 3.1.1/[MQTT-4.6.0-6]).
+    /// Moves the exchange from PUBLISH to PUBREL and to the end of the order, so that PUBRELs are
+    /// re-sent in the order of the PUBRECs (3.1.1/[MQTT-4.6.0-4] and 3.1.1/[MQTT-4.6.0-6]).
     pub(crate) fn release(&mut self, order: Order) -> Option<(Order, Delivery)> {
         let in_flight = self.end(order)?;
         let Stage::Publish(delivery) = in_flight.stage else { return None };
@@ -156,8 +158,8 @@ impl Outbound {
         Some((order, delivery))
     }
 
-    /// A new Network Connection: every PUBLISH in flight is to be sent again, in its order. Gives the PUBRELs
-    /// to send again.
+    /// The Client has a new Network Connection: every PUBLISH in flight must be sent again, in its
+    /// order. Returns the PUBRELs to send again.
     pub(crate) fn reconnect(&mut self) -> Vec<PacketIdentifier> {
         self.to_resend.clear();
         let mut released = Vec::new();
@@ -188,14 +190,14 @@ impl Outbound {
         self.waiting.iter().map(|(order, delivery)| (*order, delivery))
     }
 
-    /// Puts back what a store kept, in order.
+    /// Restores a waiting message from the store. Calls must be in the order of the messages.
     pub(crate) fn restore_waiting(&mut self, order: Order, delivery: Delivery) {
         self.waiting_bytes += delivery.message.weight();
         self.waiting.push_back((order, delivery));
         self.next_order = self.next_order.max(order.0);
     }
 
-    /// Puts back an exchange that had begun.
+    /// Restores an exchange that had started.
     pub(crate) fn restore_in_flight(&mut self, order: Order, identifier: PacketIdentifier, stage: Stage) {
         self.begin(order, identifier, stage);
         self.identifiers.continue_after(identifier);

@@ -1,5 +1,5 @@
-//! What goes out, and what may be said to a Client: Maximum Packet Size (§3.1.2.11.4) and Request Problem
-//! Information (§3.1.2.11.7).
+//! Outputs, and what they may hold for a Client: Maximum Packet Size (§3.1.2.11.4) and Request
+//! Problem Information (§3.1.2.11.7).
 
 use std::collections::VecDeque;
 
@@ -12,13 +12,13 @@ use crate::broker::{Broker, ConnectionId, Fault, Transmit};
 use crate::connection::Connection;
 use crate::event::Event;
 
-/// Queues towards the driver.
+/// The queues that the driver reads.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     pub(crate) transmits: VecDeque<Transmit>,
     pub(crate) events: VecDeque<Event>,
-    /// Network Connections to end when the packet or timer at hand is done with.
-    pub(crate) doomed: VecDeque<(ConnectionId, Fault)>,
+    /// Network Connections to end once the current packet or timer is processed.
+    pub(crate) to_disconnect: VecDeque<(ConnectionId, Fault)>,
 }
 
 impl Output {
@@ -30,16 +30,17 @@ impl Output {
         self.events.push_back(event);
     }
 
-    /// Sends anything but PUBLISH. A Client that may not be sent an answer that is due cannot go on.
+    /// Sends any packet but PUBLISH. If a required answer is too large for the Client, the Network
+    /// Connection ends.
     pub(crate) fn send(&mut self, id: ConnectionId, connection: &Connection, packet: Packet) {
         if !self.try_send(id, connection, packet) {
             let detail = "the answer exceeds the Maximum Packet Size";
-            self.doomed.push_back((id, Fault::new(DisconnectReason::PacketTooLarge, detail)));
+            self.to_disconnect.push_back((id, Fault::new(DisconnectReason::PacketTooLarge, detail)));
         }
     }
 
-    /// Sends anything but PUBLISH, without optional properties if it would be too large for the Client. False if that
-    /// does not help, and nothing was sent.
+    /// Sends any packet but PUBLISH, without optional properties if it would be too large for the
+    /// Client. Returns false, and sends nothing, if it is too large even then.
     pub(crate) fn try_send(&mut self, id: ConnectionId, connection: &Connection, packet: Packet) -> bool {
         let Some(packet) = shortened(connection, packet) else { return false };
         self.transmit(id, connection, packet);
@@ -54,8 +55,8 @@ impl Broker {
         }
     }
 
-    /// A Reason String for an acknowledgement (of any packet but CONNACK and DISCONNECT), if the Client wants
-    /// to be told.
+    /// A Reason String for a packet other than CONNACK and DISCONNECT, if the Client's Request
+    /// Problem Information allows it.
     pub(crate) fn explanation<P>(&self, id: ConnectionId, text: &'static str) -> Properties<P>
     where
         P: HasProperties,
@@ -67,7 +68,8 @@ impl Broker {
         if wanted { self.reason_string(id, text) } else { Properties::new() }
     }
 
-    /// A Reason String for CONNACK or DISCONNECT, where Request Problem Information does not matter.
+    /// A Reason String for CONNACK or DISCONNECT, to which Request Problem Information does not
+    /// apply.
     pub(crate) fn reason_string<P>(&self, id: ConnectionId, text: &'static str) -> Properties<P>
     where
         P: HasProperties,
@@ -88,10 +90,11 @@ pub(crate) fn fits(connection: &Connection, packet: &Packet) -> bool {
     })
 }
 
-/// The packet with as many of its properties as fit the Client's Maximum Packet Size; `None` if what it must hold is too
-/// large.
+/// The packet, with optional properties left out until it fits the Client's Maximum Packet Size.
+/// `None` if it is too large without them.
 ///
-/// A property is optional if the Server can do what its absence says. They are left out in the order of [`OPTIONAL`].
+/// A property is optional if the Server can behave as its absence means. They are left out in the
+/// order of [`OPTIONAL`].
 pub(crate) fn shortened(connection: &Connection, mut packet: Packet) -> Option<Packet> {
     let mut optional = OPTIONAL.iter();
     while !fits(connection, &packet) {
@@ -101,13 +104,13 @@ pub(crate) fn shortened(connection: &Connection, mut packet: Packet) -> Option<P
     Some(packet)
 }
 
-/// Each leaves out one kind of property: what the Client needs least comes first.
+/// Each leaves out one kind of property. The one that the Client needs least is first.
 const OPTIONAL: [fn(&mut Packet); 4] =
     [without_explanation, without_response_information, without_server_reference, without_topic_aliases];
 
-/// [MQTT-3.2.2-19] [MQTT-3.2.2-20] [MQTT-3.4.2-2] [MQTT-3.4.2-3] [MQTT-3.5.2-2] [MQTT-3.5.2-3] [MQTT-3.6.2-2]
-/// [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3] [MQTT-3.9.2-1] [MQTT-3.9.2-2] [MQTT-3.11.2-1] [MQTT-3.11.2-2]
-/// [MQTT-3.14.2-3] [MQTT-3.14.2-4] [MQTT-3.15.2-2] [MQTT-3.15.2-3]
+/// [MQTT-3.2.2-19] [MQTT-3.2.2-20] [MQTT-3.4.2-2] [MQTT-3.4.2-3] [MQTT-3.5.2-2] [MQTT-3.5.2-3]
+/// [MQTT-3.6.2-2] [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3] [MQTT-3.9.2-1] [MQTT-3.9.2-2]
+/// [MQTT-3.11.2-1] [MQTT-3.11.2-2] [MQTT-3.14.2-3] [MQTT-3.14.2-4] [MQTT-3.15.2-2] [MQTT-3.15.2-3]
 fn without_explanation(packet: &mut Packet) {
     fn strip<P: HasProperties>(properties: &mut Properties<P>)
     where
@@ -143,7 +146,7 @@ fn without_response_information(packet: &mut Packet) {
     }
 }
 
-/// §4.11: 0x9C and 0x9D come with or without it.
+/// §4.11: Reason Codes 0x9C and 0x9D are valid with and without it.
 fn without_server_reference(packet: &mut Packet) {
     match packet {
         Packet::ConnAck(packet) => {

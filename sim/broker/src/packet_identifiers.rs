@@ -1,15 +1,16 @@
-//! Packet Identifiers for what the Server sends (§2.2.1).
+//! Packet Identifiers that the Server assigns (§2.2.1).
 
 use mqttspec_codec::PacketIdentifier;
 
-/// Gives out Packet Identifiers in turn.
+/// Assigns Packet Identifiers in turn.
 #[derive(Debug, Default)]
 pub(crate) struct PacketIdentifiers {
     last: u16,
 }
 
 impl PacketIdentifiers {
-    /// The next identifier behind the last one given out that is not in use; `None` if all 65,535 are.
+    /// The next unused identifier after the one that was assigned last; `None` if all 65,535 are in
+    /// use.
     pub(crate) fn allocate(&mut self, in_use: impl Fn(PacketIdentifier) -> bool) -> Option<PacketIdentifier> {
         // [MQTT-2.2.1-4] non-zero and unused
         for _ in 0..=u16::MAX {
@@ -23,7 +24,7 @@ impl PacketIdentifiers {
         None
     }
 
-    /// Goes on behind an identifier that was given out before a restart.
+    /// Continues after an identifier that was assigned before a restart.
     pub(crate) fn continue_after(&mut self, identifier: PacketIdentifier) {
         self.last = identifier.get();
     }

@@ -1,4 +1,4 @@
-//! Retained messages (§3.3.1.3): one for each Topic Name, no part of any Session.
+//! Retained messages (§3.3.1.3): one for each Topic Name, independent of Sessions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,13 +48,14 @@ impl Retained {
 impl Broker {
     /// A message with RETAIN 1 was published.
     pub(crate) fn retain(&mut self, now: Duration, message: &Arc<Message>) {
-        // [MQTT-3.3.1-5] 3.1.1/[MQTT-3.3.1-5] 3.1.1/[MQTT-3.3.1-7] whatever was there goes, at QoS 0 too
+        // [MQTT-3.3.1-5] 3.1.1/[MQTT-3.3.1-5] 3.1.1/[MQTT-3.3.1-7] the previous message is removed,
+        // at QoS 0 too
         self.forget_retained(&message.topic);
         // [MQTT-3.3.1-6] [MQTT-3.3.1-7] 3.1.1/[MQTT-3.3.1-10] 3.1.1/[MQTT-3.3.1-11]
         if message.payload.is_empty() {
             return;
         }
-        // Its own copy: it may outlive the packet's buffer by far.
+        // A copy of its own: it may outlive the packet's buffer by far.
         let message = Arc::new(Message {
             id: message.id,
             publisher: message.publisher.detached(),
@@ -69,10 +70,10 @@ impl Broker {
         self.keep_retained(now, message);
     }
 
-    /// Puts a retained message in its place and sets the timer of its expiry.
+    /// Inserts a retained message and sets the timer for its expiry.
     pub(crate) fn keep_retained(&mut self, now: Duration, message: Arc<Message>) {
         if let Some(expiry) = message.expiry {
-            // The first instant at which it has expired, which for interval 0 is not the present one.
+            // The first instant at which it has expired. For interval 0 that is not `now`.
             let at = expiry.at().max(now.saturating_add(Duration::from_nanos(1)));
             self.timers.set(Timer::RetainedExpiry(Box::new(message.topic.clone())), at);
         }
@@ -97,8 +98,8 @@ impl Broker {
         }
     }
 
-    /// What a new Subscription is sent: the retained messages that match, with RETAIN 1 whatever Retain As
-    /// Published says.
+    /// Sends the retained messages that match a new Subscription, with RETAIN 1 whatever its Retain
+    /// As Published is.
     pub(crate) fn send_retained(
         &mut self,
         now: Duration,
@@ -107,7 +108,7 @@ impl Broker {
         granted: &Granted,
     ) {
         for message in self.retained.matching(filter) {
-            // [MQTT-3.8.3-3] No Local holds for these too
+            // [MQTT-3.8.3-3] No Local applies to these too
             if message.has_expired(now) || (granted.no_local && self.is_client(key, &message)) {
                 continue;
             }

@@ -11,31 +11,34 @@ use crate::outbound::Outbound;
 use crate::small_map::SmallMap;
 use crate::topic::Granted;
 
-/// Session Expiry Interval of a Session that does not end by itself (§3.1.2.11.2).
+/// The Session Expiry Interval of a Session that does not expire (§3.1.2.11.2).
 pub(crate) const NEVER: u32 = u32::MAX;
 
-/// Names a Session for as long as the broker and its store exist. A later Session has a higher key.
+/// Identifies a Session during the life of the broker and its store. A later Session has a higher
+/// key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SessionKey(pub(crate) u64);
 
-/// Everything that outlives a Network Connection.
+/// The state that outlives a Network Connection.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) client_id: Utf8String,
     pub(crate) connection: Option<ConnectionId>,
-    /// Whether the store knows what the Session holds, as it outlives its Network Connection.
+    /// Whether the content of the Session is in the store, because it outlives its Network
+    /// Connection.
     pub(crate) recorded: bool,
     /// Session Expiry Interval, in seconds.
     pub(crate) expiry_interval: u32,
-    /// When a Session without Network Connection ends; `None`: it has one, or never.
+    /// When a Session without Network Connection ends; `None` if it has one, or does not expire.
     pub(crate) ends_at: Option<Duration>,
     pub(crate) subscriptions: SmallMap<TopicFilter, Subscription>,
-    /// QoS 1 and 2 messages to the Client: those that wait and those not completely acknowledged.
+    /// QoS 1 and 2 messages to the Client that wait or are not completely acknowledged.
     pub(crate) outbound: Outbound,
-    /// QoS 2 messages from the Client for which no PUBREL has come: their Packet Identifiers.
+    /// Packet Identifiers of QoS 2 messages from the Client whose PUBREL has not been received.
     pub(crate) received: BTreeSet<PacketIdentifier>,
     pub(crate) will: Option<Box<Will>>,
-    /// When the Will Message is due; `None` while the Network Connection is open, or without Will.
+    /// When the Will Message must be published; `None` while the Network Connection is open, or
+    /// without Will.
     pub(crate) will_due: Option<Duration>,
 }
 
@@ -43,7 +46,8 @@ pub(crate) struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Subscription {
     pub(crate) granted: Granted,
-    /// Whether it is a Shared Subscription: before 5.0 a filter that begins with `$share/` is like any other.
+    /// Whether it is a Shared Subscription. Before 5.0, a filter that begins with `$share/` is like
+    /// any other.
     pub(crate) shared: bool,
 }
 
@@ -63,7 +67,8 @@ impl Session {
         }
     }
 
-    /// Whether the Session outlives its Network Connection, and so a restart of the Server [MQTT-3.1.2-23].
+    /// Whether the Session outlives its Network Connection, and therefore a restart of the Server
+    /// [MQTT-3.1.2-23].
     pub(crate) fn is_durable(&self) -> bool {
         self.expiry_interval > 0
     }
@@ -74,7 +79,7 @@ impl Session {
         (self.expiry_interval != NEVER).then(|| now.saturating_add(interval))
     }
 
-    /// Will Delay Interval, in seconds; 0 without one, as before 5.0 (§3.1.3.2.2).
+    /// Will Delay Interval, in seconds; 0 if there is none, as before 5.0 (§3.1.3.2.2).
     pub(crate) fn will_delay(&self) -> u32 {
         let property = self.will.as_ref().and_then(|will| will.properties.get::<WillDelayInterval>());
         property.map_or(0, |WillDelayInterval(seconds)| seconds)

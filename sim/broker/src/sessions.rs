@@ -1,4 +1,5 @@
-//! How Sessions begin, pause, go on and end (§3.1.2.4, §3.1.2.11.2, §4.1).
+//! The life cycle of Sessions: creation, disconnection, resumption, end (§3.1.2.4, §3.1.2.11.2,
+//! §4.1).
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ impl Broker {
     pub(crate) fn create_session(&mut self, client_id: &Utf8String) -> SessionKey {
         self.next_session += 1;
         let key = SessionKey(self.next_session);
-        // Its own copy: the Session may live long after the packet's buffer.
+        // A copy of its own: the Session may outlive the packet's buffer by far.
         let client_id = client_id.detached();
         self.output.event(Event::SessionCreated { client_id: client_id.clone() });
         self.session_keys.insert(client_id.clone(), key);
@@ -24,7 +25,7 @@ impl Broker {
         key
     }
 
-    /// A Client comes back to its Session.
+    /// A Client resumes its Session.
     pub(crate) fn resume_session(&mut self, key: SessionKey, id: ConnectionId) {
         self.timers.cancel(Timer::SessionExpiry(key));
         self.cancel_will(key);
@@ -46,21 +47,21 @@ impl Broker {
             self.end_session(now, key, SessionEnd::Expired);
             return;
         }
-        // [MQTT-3.1.2-23] 3.1.1/[MQTT-4.1.0-1] the Session State stays
+        // [MQTT-3.1.2-23] 3.1.1/[MQTT-4.1.0-1] the Session State is kept
         session.ends_at = session.end_after_close(now);
         if let Some(at) = session.ends_at {
             self.timers.set(Timer::SessionExpiry(key), at);
         }
         self.records.put_session(key, session);
-        self.hand_over_waiting_shared(now, key);
+        self.reassign_waiting_shared(now, key);
     }
 
-    /// [MQTT-4.1.0-1] 3.1.1/[MQTT-4.1.0-2] Called for Sessions without Network Connection only.
+    /// [MQTT-4.1.0-1] 3.1.1/[MQTT-4.1.0-2] Only for Sessions without Network Connection.
     ///
-    /// The end of a Session and of everything that belongs to it. Retained messages do not
+    /// Ends a Session and everything that belongs to it. Retained messages do not belong to it
     /// (3.1.1/[MQTT-3.1.2-7]).
     pub(crate) fn end_session(&mut self, now: Duration, key: SessionKey, why: SessionEnd) {
-        // [MQTT-3.1.2-8] the Will Message goes out no later than this
+        // [MQTT-3.1.2-8] the Will Message is published no later than this
         self.publish_will(now, key);
         let Some(mut session) = self.sessions.remove(&key) else { return };
         self.session_keys.remove(&session.client_id);
@@ -84,13 +85,13 @@ impl Broker {
         });
         let all: Vec<_> = begun.chain(waiting.map(|delivery| (delivery, false))).collect();
         for (delivery, begun) in all {
-            self.bequeath(now, &client_id, &delivery, begun);
+            self.reassign(now, &client_id, &delivery, begun);
         }
     }
 
-    /// What becomes of a message whose receiver's Session has ended: another member of a Shared Subscription
-    /// gets it, unless it is a QoS 2 message whose delivery had begun.
-    fn bequeath(&mut self, now: Duration, client_id: &Utf8String, delivery: &Delivery, begun: bool) {
+    /// Handles a message whose receiver's Session has ended: another member of a Shared
+    /// Subscription gets it, unless it is a QoS 2 message whose delivery had started.
+    fn reassign(&mut self, now: Duration, client_id: &Utf8String, delivery: &Delivery, begun: bool) {
         let exactly_once_begun = begun && delivery.qos == mqttspec_codec::QoS::ExactlyOnce;
         let topic = delivery.message.topic.clone();
         // [MQTT-4.8.2-5]

@@ -1,8 +1,8 @@
-//! Shared Subscriptions (§4.8.2): who its members are and which of them gets a message.
+//! Shared Subscriptions (§4.8.2): their members, and which of them gets a message.
 //!
-//! A message goes to a member that is connected and can take it; within those, as the option `shared_choice`
-//! says. If none is connected it waits for one that is away. A member for whom the message is too large is
-//! passed over.
+//! A message goes to a connected member that can receive it; the option `shared_choice` selects one
+//! of these. If no member is connected, the message waits for one that is not. A member whose
+//! Maximum Packet Size is too small for the message is skipped.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -20,19 +20,20 @@ use crate::topic::Granted;
 
 #[derive(Debug)]
 pub(crate) struct SharedSubscription {
-    /// The whole of it, with `$share` and ShareName: their pair identifies a Shared Subscription.
+    /// The complete filter, with `$share` and ShareName: ShareName and Topic Filter together
+    /// identify a Shared Subscription.
     filter: TopicFilter,
     members: BTreeMap<SessionKey, Granted>,
     last_chosen: Option<SessionKey>,
 }
 
-/// How well a member can take a message.
+/// Whether a member can receive a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Member {
-    /// Connected; with so many messages waiting or in flight.
-    There { load: usize },
-    /// Without Network Connection.
-    Away { load: usize },
+    /// Connected. `load` is the number of messages that wait or are in flight.
+    Connected { load: usize },
+    /// Not connected, or not reading.
+    Disconnected { load: usize },
     /// The message is larger than its Maximum Packet Size (§3.1.2.11.4).
     Unable,
 }
@@ -68,65 +69,65 @@ impl SharedSubscription {
         &mut self,
         choice: SharedChoice,
         random: &mut ChaCha8Rng,
-        look_at: impl Fn(SessionKey) -> Member,
+        state_of: impl Fn(SessionKey) -> Member,
     ) -> Option<(SessionKey, Granted)> {
         let chosen = match choice {
-            SharedChoice::RoundRobin => self.next_in_turn(&look_at),
-            SharedChoice::Random => self.drawn(random, &look_at),
-            SharedChoice::LeastLoaded => self.least_loaded(&look_at),
+            SharedChoice::RoundRobin => self.next_in_turn(&state_of),
+            SharedChoice::Random => self.drawn(random, &state_of),
+            SharedChoice::LeastLoaded => self.least_loaded(&state_of),
         }?;
         self.last_chosen = Some(chosen);
         self.members.get(&chosen).map(|granted| (chosen, *granted))
     }
 
-    /// Everybody once, beginning behind the member chosen last.
+    /// Every member once, starting after the one that was selected last.
     fn in_turn(&self) -> impl Iterator<Item = SessionKey> {
-        let behind = self.last_chosen.map_or(Bound::Unbounded, Bound::Excluded);
+        let after = self.last_chosen.map_or(Bound::Unbounded, Bound::Excluded);
         let up_to = self.last_chosen.map_or(Bound::Unbounded, Bound::Included);
-        let first = self.members.range((behind, Bound::Unbounded));
+        let first = self.members.range((after, Bound::Unbounded));
         let then = self.members.range((Bound::Unbounded, up_to)).filter(|_| self.last_chosen.is_some());
         first.chain(then).map(|(session, _)| *session)
     }
 
-    fn next_in_turn(&self, look_at: impl Fn(SessionKey) -> Member) -> Option<SessionKey> {
-        let mut away = None;
+    fn next_in_turn(&self, state_of: impl Fn(SessionKey) -> Member) -> Option<SessionKey> {
+        let mut disconnected = None;
         for session in self.in_turn() {
-            match look_at(session) {
-                Member::There { .. } => return Some(session),
-                Member::Away { .. } => away = away.or(Some(session)),
+            match state_of(session) {
+                Member::Connected { .. } => return Some(session),
+                Member::Disconnected { .. } => disconnected = disconnected.or(Some(session)),
                 Member::Unable => {}
             }
         }
-        away
+        disconnected
     }
 
-    fn drawn(&self, random: &mut ChaCha8Rng, look_at: impl Fn(SessionKey) -> Member) -> Option<SessionKey> {
-        let looked_at: Vec<_> = self.members().map(|session| (session, look_at(session))).collect();
-        let there = looked_at.iter().filter(|(_, member)| matches!(member, Member::There { .. }));
-        let away = looked_at.iter().filter(|(_, member)| matches!(member, Member::Away { .. }));
-        let mut candidates: Vec<_> = there.map(|(session, _)| *session).collect();
+    fn drawn(&self, random: &mut ChaCha8Rng, state_of: impl Fn(SessionKey) -> Member) -> Option<SessionKey> {
+        let states: Vec<_> = self.members().map(|session| (session, state_of(session))).collect();
+        let connected = states.iter().filter(|(_, member)| matches!(member, Member::Connected { .. }));
+        let disconnected = states.iter().filter(|(_, member)| matches!(member, Member::Disconnected { .. }));
+        let mut candidates: Vec<_> = connected.map(|(session, _)| *session).collect();
         if candidates.is_empty() {
-            candidates = away.map(|(session, _)| *session).collect();
+            candidates = disconnected.map(|(session, _)| *session).collect();
         }
         let count = u64::try_from(candidates.len()).ok().filter(|count| *count > 0)?;
-        // The bias of the remainder is below one in 2^40 for any number of members there can be.
+        // The bias of the remainder is below one in 2^40 for any possible number of members.
         let place = random.next_u64() % count;
         candidates.get(usize::try_from(place).ok()?).copied()
     }
 
-    fn least_loaded(&self, look_at: impl Fn(SessionKey) -> Member) -> Option<SessionKey> {
-        let scored = self.in_turn().filter_map(|session| match look_at(session) {
-            Member::There { load } => Some(((false, load), session)),
-            Member::Away { load } => Some(((true, load), session)),
+    fn least_loaded(&self, state_of: impl Fn(SessionKey) -> Member) -> Option<SessionKey> {
+        let scored = self.in_turn().filter_map(|session| match state_of(session) {
+            Member::Connected { load } => Some(((false, load), session)),
+            Member::Disconnected { load } => Some(((true, load), session)),
             Member::Unable => None,
         });
-        // The first of equals, so that they take turns.
+        // The first of equal ones, so that they take turns.
         scored.min_by_key(|(score, _)| *score).map(|(_, session)| session)
     }
 }
 
 impl Member {
-    pub(crate) fn look_at(
+    pub(crate) fn state_of(
         key: SessionKey,
         sessions: &BTreeMap<SessionKey, Box<Session>>,
         connections: &BTreeMap<ConnectionId, Connection>,
@@ -135,9 +136,9 @@ impl Member {
         let Some(session) = sessions.get(&key) else { return Self::Unable };
         let load = session.outbound.load();
         let Some(connection) = session.connection.and_then(|id| connections.get(&id)) else {
-            return Self::Away { load };
+            return Self::Disconnected { load };
         };
-        // What the PUBLISH holds at least: an alias may stand for the topic.
+        // A lower bound of the size of the PUBLISH, in which an alias may replace the topic.
         let topic = match connection.aliases_to_client.get(&message.topic) {
             Some(_) => 0,
             None => message.topic.as_bytes().len() as u64,
@@ -146,13 +147,13 @@ impl Member {
         let too_large = connection.client.maximum_packet_size.is_some_and(|maximum| least > maximum.into());
         match (too_large, connection.congested) {
             (true, _) => Self::Unable,
-            (false, true) => Self::Away { load },
-            (false, false) => Self::There { load },
+            (false, true) => Self::Disconnected { load },
+            (false, false) => Self::Connected { load },
         }
     }
 
-    /// Whether the member is connected and takes messages.
-    pub(crate) fn is_there(
+    /// Whether the member is connected and reads.
+    pub(crate) fn is_connected(
         key: SessionKey,
         sessions: &BTreeMap<SessionKey, Box<Session>>,
         connections: &BTreeMap<ConnectionId, Connection>,

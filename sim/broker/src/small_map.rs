@@ -1,14 +1,14 @@
-//! An ordered map that takes little room as long as it holds little.
+//! An ordered map that is small while it has few entries.
 //!
-//! Nearly every Topic Filter has one subscriber and nearly every Session a few Subscriptions, but some have a
-//! hundred thousand. Few entries are kept in a sorted vector that is no larger than they are, many in a tree.
-//! Either way they are visited in order.
+//! Nearly every Topic Filter has one subscriber and nearly every Session has a few Subscriptions,
+//! but some have a hundred thousand. Few entries are kept in a sorted vector of exact size, many in
+//! a tree. Iteration is in order in both cases.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, btree_map};
 use std::slice;
 
-/// More than this many are kept in a tree.
+/// The largest number of entries that is kept in a vector.
 const FEW: usize = 32;
 
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl<K: Ord, V> SmallMap<K, V> {
         }
     }
 
-    /// Gives the value that was there.
+    /// Returns the previous value of the key.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self {
             Self::Few(few) => match find(few, &key) {
@@ -72,7 +72,8 @@ impl<K: Ord, V> SmallMap<K, V> {
             Self::Few(few) => find(few, key).ok().map(|at| few.remove(at).1),
             Self::Many(many) => {
                 let removed = many.remove(key);
-                // Well below the border, so that an entry which comes and goes does not rebuild it each time.
+                // Well below the threshold, so that one entry that is repeatedly added and removed
+                // does not rebuild the map each time.
                 if many.len() < FEW / 2 {
                     *self = Self::Few(std::mem::take(many).into_iter().collect());
                 }

@@ -1,4 +1,4 @@
-//! How much the broker holds: for operators, and for checks that nothing grows without bound.
+//! Counts of what the broker holds: for operators, and for checks that nothing grows without bound.
 
 use crate::broker::Broker;
 
@@ -6,7 +6,7 @@ use crate::broker::Broker;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
-    /// Network Connections, those without an accepted CONNECT among them.
+    /// Network Connections, including those without an accepted CONNECT.
     pub connections: usize,
     /// Sessions, with or without Network Connection.
     pub sessions: usize,
@@ -16,14 +16,15 @@ pub struct Statistics {
     pub retained: usize,
     /// Copies of messages that wait to be sent.
     pub waiting: usize,
-    /// Topics and payloads of those, in bytes; a message that many wait for is counted for each.
+    /// Bytes of topic, properties and payload of those copies. A message is counted once for each
+    /// copy.
     pub waiting_bytes: u64,
-    /// QoS 1 and 2 exchanges with subscribers that have begun.
+    /// QoS 1 and 2 exchanges with subscribers that have started and are not complete.
     pub in_flight: usize,
 }
 
 impl Broker {
-    /// Counts what the broker holds. The time it takes grows with the number of Sessions.
+    /// Counts what the broker holds, in time proportional to the number of Sessions.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         let mut statistics = Statistics {

@@ -29,7 +29,7 @@ impl Broker {
         }
         let identifier = identifier.and_then(|identifier| NonZeroU32::new(identifier.get()));
 
-        // [MQTT-3.8.4-5] 3.1.1/[MQTT-3.8.4-4] as if each had come in a SUBSCRIBE of its own
+        // [MQTT-3.8.4-5] 3.1.1/[MQTT-3.8.4-4] as if each had a SUBSCRIBE of its own
         let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
         let mut made = Vec::new();
         let mut detail = "";
@@ -42,14 +42,14 @@ impl Broker {
                     }
                 }
                 Err((reason, why)) => {
-                    // 3.1.1/[MQTT-3.9.3-2] the one code for failure that it has
+                    // 3.1.1/[MQTT-3.9.3-2] the only code for failure that 3.1.1 has
                     reasons.push(if version.is_5() { reason } else { SubAckReason::UnspecifiedError });
                     detail = why;
                 }
             }
         }
-        // [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-2.2.1-6] [MQTT-3.8.4-6] [MQTT-3.9.3-1] in the order of the
-        // filters; before the first message that it causes
+        // [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-2.2.1-6] [MQTT-3.8.4-6] [MQTT-3.9.3-1] in the order
+        // of the filters; before the first message for them
         if let Ok(reasons) = NonEmpty::try_from(reasons) {
             let properties = self.explanation(id, detail);
             self.send(id, Packet::SubAck(SubAck { id: subscribe.id, properties, reasons }));
@@ -60,7 +60,8 @@ impl Broker {
         Ok(())
     }
 
-    /// What CONNACK announced as not available ends the Network Connection (§3.2.2.3.11 to §3.2.2.3.13).
+    /// A SUBSCRIBE for what CONNACK announced as not available ends the Network Connection
+    /// (§3.2.2.3.11 to §3.2.2.3.13).
     fn check_announced(
         &self,
         subscribe: &Subscribe,
@@ -88,7 +89,7 @@ impl Broker {
         Ok(())
     }
 
-    /// One Topic Filter of a SUBSCRIBE.
+    /// Makes the Subscription for one Topic Filter of a SUBSCRIBE.
     fn subscribe(
         &mut self,
         id: ConnectionId,
@@ -102,7 +103,10 @@ impl Broker {
         let matched_part = if shared { wanted.filter.without_share() } else { wanted.filter.as_str() };
         if !self.options.wildcard_subscription_available && wanted.filter.has_wildcard() {
             // 3.1.1/[MQTT-3.8.3-2]
-            return Err((SubAckReason::WildcardSubscriptionsNotSupported, "the Server takes no wildcards"));
+            return Err((
+                SubAckReason::WildcardSubscriptionsNotSupported,
+                "the Server does not support wildcards",
+            ));
         }
         let allowed = self
             .connections
@@ -111,7 +115,7 @@ impl Broker {
         if !allowed {
             return Err((
                 SubAckReason::NotAuthorized,
-                "the user may not subscribe to all that the Topic Filter matches",
+                "the user may not subscribe to all topics that the Topic Filter matches",
             ));
         }
         let Some(session) = self.sessions.get_mut(&key) else {
@@ -120,17 +124,14 @@ impl Broker {
         let existing = session.subscriptions.get(&wanted.filter).copied();
         let maximum = self.options.maximum_subscriptions as usize;
         if existing.is_none() && maximum > 0 && session.subscriptions.len() >= maximum {
-            return Err((
-                SubAckReason::QuotaExceeded,
-                "the Session has as many Subscriptions as the Server takes",
-            ));
+            return Err((SubAckReason::QuotaExceeded, "the Session has the maximum number of Subscriptions"));
         }
 
-        // [MQTT-3.8.4-7] [MQTT-3.2.2-10] every requested QoS is taken; what is granted is what the Server can
-        // do
+        // [MQTT-3.8.4-7] [MQTT-3.2.2-10] every requested QoS is accepted; the granted one is within
+        // the Server's Maximum QoS
         let granted = Granted::new(wanted, wanted.qos.min(self.options.maximum_qos), identifier);
         let subscription = Subscription { granted, shared };
-        // [MQTT-3.8.4-3] replaced in place: no message is lost in between [MQTT-3.8.4-4]
+        // [MQTT-3.8.4-3] replaced in place, so no message is lost [MQTT-3.8.4-4]
         session.subscriptions.insert(wanted.filter.detached(), subscription);
         self.records.put_subscription(key, session.recorded, &wanted.filter, &subscription);
         if let Some(before) = existing.filter(|before| before.shared != shared) {
@@ -160,14 +161,14 @@ impl Broker {
         key: SessionKey,
         unsubscribe: &Unsubscribe,
     ) -> Result<(), Fault> {
-        // [MQTT-3.10.4-6] 3.1.1/[MQTT-3.10.4-6] as if each had come in an UNSUBSCRIBE of its own
+        // [MQTT-3.10.4-6] 3.1.1/[MQTT-3.10.4-6] as if each had an UNSUBSCRIBE of its own
         let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
         for filter in &unsubscribe.filters {
             let Some(session) = self.sessions.get_mut(&key) else { return Ok(()) };
             // [MQTT-3.10.4-1] character by character, no wildcard expansion
             if let Some(subscription) = session.subscriptions.remove(filter) {
-                // [MQTT-3.10.4-2] no new messages; [MQTT-3.10.4-3] what waits or has begun stays in the
-                // Session
+                // [MQTT-3.10.4-2] no new messages; [MQTT-3.10.4-3] messages that wait or are in
+                // flight stay in the Session
                 self.records.delete_subscription(key, session.recorded, filter);
                 self.forget_subscription(key, filter, subscription.shared);
                 reasons.push(UnsubAckReason::Success);
@@ -195,10 +196,10 @@ impl Broker {
     }
 }
 
-/// A Subscription as it was made.
+/// A Subscription that was made.
 struct Made {
     granted: Granted,
-    /// Set if retained messages are due.
+    /// Set if retained messages must be sent.
     send_retained: Option<Granted>,
 }
 

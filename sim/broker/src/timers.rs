@@ -1,4 +1,4 @@
-//! What is due, and when: one ordered set of deadlines for the whole broker.
+//! Timers: one ordered set of deadlines for the whole broker.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,19 +8,19 @@ use mqttspec_codec::TopicName;
 use crate::ConnectionId;
 use crate::session::SessionKey;
 
-/// What a deadline is for. What is due at the same instant happens in this order.
+/// The purpose of a deadline. Deadlines of the same instant are handled in this order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
-    /// No CONNECT came, or its authentication did not end (§3.1.4).
+    /// No CONNECT was received, or its authentication did not end (§3.1.4).
     ConnectTimeout(ConnectionId),
-    /// Nothing came for one and a half Keep Alive periods (§3.1.2.10).
+    /// No packet was received for one and a half Keep Alive periods (§3.1.2.10).
     KeepAlive(ConnectionId),
     /// The Will Delay Interval of a Session without Network Connection has passed (§3.1.3.2.2).
     WillDelay(SessionKey),
     /// The Session Expiry Interval has passed (§4.1.1).
     SessionExpiry(SessionKey),
-    /// The Message Expiry Interval of a retained message has passed (§3.3.1.3).
-    /// Boxed, as there are few of these and a deadline or two for each Session.
+    /// The Message Expiry Interval of a retained message has passed (§3.3.1.3). Boxed, because
+    /// there are few of these, and one or two deadlines for each Session.
     RetainedExpiry(Box<TopicName>),
 }
 
@@ -49,7 +49,7 @@ impl Timers {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Takes the first timer that is due.
+    /// Removes and returns the first timer whose deadline has passed.
     pub(crate) fn take_due(&mut self, now: Duration) -> Option<Timer> {
         if self.next()? > now {
             return None;

@@ -1,5 +1,5 @@
-//! Will Messages (§3.1.2.5, §3.1.3.2): stored with the Session, published at the end of the Network
-//! Connection, of the Will Delay Interval or of the Session, whichever the standard says.
+//! Will Messages (§3.1.2.5, §3.1.3.2): stored with the Session, published when the Network
+//! Connection, the Will Delay Interval or the Session ends.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::message::{Expiry, Message};
 use crate::session::SessionKey;
 use crate::timers::Timer;
 
-/// What the end of a Network Connection means for the Will Message.
+/// The effect of the end of a Network Connection on the Will Message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WillFate {
     Discarded,
@@ -23,8 +23,8 @@ pub(crate) enum WillFate {
 }
 
 impl Broker {
-    /// The Network Connection of the Session has closed: the Will Message goes, is published, or waits for
-    /// its Will Delay Interval.
+    /// The Network Connection of the Session has closed: discards the Will Message, publishes it,
+    /// or starts its Will Delay Interval.
     pub(crate) fn settle_will(&mut self, now: Duration, key: SessionKey, fate: WillFate) {
         let Some(session) = self.sessions.get_mut(&key).filter(|session| session.will.is_some()) else {
             return;
@@ -33,7 +33,8 @@ impl Broker {
             WillFate::Discarded => self.discard_will(key, WillEnd::Disconnected),
             WillFate::Due => {
                 let delay = session.will_delay();
-                // With Session Expiry Interval 0 the Session ends now, and so does the wait (§3.1.3.2.2).
+                // With Session Expiry Interval 0 the Session ends now, and with it the delay
+                // (§3.1.3.2.2).
                 if delay == 0 || session.expiry_interval == 0 {
                     self.publish_will(now, key);
                 } else {
@@ -45,14 +46,14 @@ impl Broker {
         }
     }
 
-    /// [MQTT-3.1.3-9] the Client is back before the Will Delay Interval has passed.
+    /// [MQTT-3.1.3-9] The Client has reconnected before the Will Delay Interval has passed.
     pub(crate) fn cancel_will(&mut self, key: SessionKey) {
         if self.sessions.get(&key).is_some_and(|session| session.will.is_some()) {
             self.discard_will(key, WillEnd::Reconnected);
         }
     }
 
-    /// Publishes the Will Message, if there still is one, and forgets it.
+    /// Publishes and removes the Will Message, if there is one.
     pub(crate) fn publish_will(&mut self, now: Duration, key: SessionKey) {
         self.timers.cancel(Timer::WillDelay(key));
         let Some(session) = self.sessions.get_mut(&key) else { return };
@@ -81,7 +82,7 @@ impl Broker {
             id: self.next_message_id(),
             publisher,
             properties: message_properties(&will.properties),
-            // §3.1.3.2.4: the interval runs from publication
+            // §3.1.3.2.4: the interval starts with the publication
             expiry: interval.map(|interval| Expiry { interval, since: now }),
             topic: will.topic,
             qos: will.qos,
@@ -92,7 +93,7 @@ impl Broker {
     }
 }
 
-/// The Will Properties that travel with the message: all but Will Delay Interval (§3.1.3.2).
+/// The Will Properties that the message has: all but Will Delay Interval (§3.1.3.2).
 fn message_properties(will: &Properties<Will>) -> Properties<Publish> {
     let mut properties = Properties::new();
     if let Some(indicator) = will.get::<PayloadFormatIndicator>() {
@@ -107,7 +108,7 @@ fn message_properties(will: &Properties<Will>) -> Properties<Publish> {
     if let Some(correlation_data) = will.get::<CorrelationData>() {
         properties.set(correlation_data);
     }
-    // [MQTT-3.1.3-10] in their order
+    // [MQTT-3.1.3-10] in their original order
     properties.extend(will.get_all::<UserProperty>());
     properties
 }

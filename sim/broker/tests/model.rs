@@ -1,9 +1,10 @@
-//! Random operations of several Clients against a small model that says who must get what.
+//! Random operations of several Clients, compared with a small model of the messages that each must
+//! get.
 //!
-//! The model knows nothing of packets: a Session is a list of Subscriptions and a list of messages that it
-//! must get. Clients acknowledge late, lose their Network Connections at any moment and come back with
-//! smaller windows; the broker crashes. At the end everybody who still has a Session comes back, and each
-//! must have got exactly its list, topic by topic in order.
+//! The model has no packets: a Session is a list of Subscriptions and a list of messages that it
+//! must get. Clients acknowledge late, lose their Network Connections at any time and reconnect
+//! with smaller windows; the broker crashes. At the end every Client that still has a Session
+//! reconnects, and must have received exactly its list, in order for each topic.
 #![expect(clippy::unwrap_used, reason = "what is not as expected fails the test")]
 
 #[path = "situations/rig.rs"]
@@ -36,7 +37,7 @@ enum Operation {
     Crash,
 }
 
-/// Where the publisher's Network Connection breaks.
+/// When the publisher's Network Connection breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CutAt {
     Nowhere,
@@ -77,7 +78,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// A message as the model knows it.
+/// A message in the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Message {
     topic: &'static str,
@@ -85,32 +86,32 @@ struct Message {
     qos: QoS,
 }
 
-/// A Session as the model knows it.
+/// A Session in the model.
 #[derive(Debug, Default)]
 struct Session {
     expiry: u32,
-    /// Since when there is no Network Connection.
+    /// When the Network Connection ended.
     away_since: Option<u64>,
     subscriptions: BTreeMap<&'static str, (QoS, bool)>,
     expected: Vec<Message>,
-    /// When the Will Message is due, once the Network Connection is gone.
+    /// When the Will Message is due, after the Network Connection has ended.
     will: Option<(u32, Message)>,
     will_due: Option<u64>,
 }
 
-/// The Client's side of a Session, and what it has got.
+/// The Client's side of a Session, and the messages that it has received.
 #[derive(Debug, Default)]
 struct Peer {
     connection: Option<Client>,
     window: usize,
     got: Vec<Message>,
-    /// Packet Identifiers whose acknowledgement is not complete, with what they stand for.
+    /// Packet Identifiers whose acknowledgement is not complete, with their messages.
     open: BTreeMap<PacketIdentifier, Message>,
-    /// Those of them that were met on this Network Connection.
+    /// Those of them that were received on this Network Connection.
     met: BTreeSet<PacketIdentifier>,
     /// Acknowledgements that the Client has not sent yet.
     answers: VecDeque<Packet>,
-    /// What it sends again when it comes back to its Session.
+    /// The packet that it re-sends when it resumes its Session.
     resend: Option<(Message, bool, CutAt)>,
 }
 
@@ -230,7 +231,7 @@ impl World {
         peer.connection = Some(connection);
         peer.window = window.into();
         if !present {
-            // What the Client kept belongs to a Session that is no more.
+            // The Client's state belongs to a Session that has ended.
             *peer = Peer { connection: peer.connection, window: peer.window, ..Peer::default() };
         }
         if let Some((message, retain, cut)) = self.peers[client].resend.take() {
@@ -245,7 +246,7 @@ impl World {
         }
     }
 
-    /// What the end of a Network Connection means for Session and Will, whatever ended it.
+    /// The effect of the end of a Network Connection on Session and Will, whatever its cause.
     fn lose_connection(&mut self, client: usize) {
         self.peers[client].met.clear();
         self.peers[client].answers.clear();
@@ -297,7 +298,7 @@ impl World {
         if self.sessions.contains_key(&client) {
             self.publish_will(client);
             let session = self.sessions.remove(&client).unwrap();
-            // What it got before is the beginning of what it was to get.
+            // What it received before is the start of what it must get.
             self.compare(client, &session, false);
             self.peers[client].got.clear();
         }
@@ -330,7 +331,7 @@ impl World {
         self.rig.take(connection, SubAck::new(id(999), granted));
     }
 
-    /// What the model says a message does.
+    /// The effect of a message in the model.
     fn route(&mut self, publisher: usize, message: &Message, retain: bool) {
         if retain && message.payload.is_empty() {
             self.retained.remove(message.topic);
@@ -365,13 +366,13 @@ impl World {
             }
         }
         if self.peers[client].resend.is_some() {
-            // What it was sent before the cut it has.
+            // It has everything that was sent before the cut.
             self.read(client);
             self.cut(client);
         }
     }
 
-    /// The Client is back in its Session and finishes what was cut.
+    /// The Client has resumed its Session and completes the exchange that was cut.
     fn send_again(&mut self, client: usize, message: &Message, retain: bool, cut: CutAt) {
         let connection = self.peers[client].connection.unwrap();
         if cut == CutAt::BehindPubRec {
@@ -380,7 +381,7 @@ impl World {
             return;
         }
         if message.qos == Q1 {
-            // The Server had acknowledged it, so this is a message of its own.
+            // The Server had acknowledged it, so this is a new message.
             self.route(client, message, retain);
         }
         let mut packet = packet(message, retain);
@@ -412,7 +413,7 @@ impl World {
             match packet {
                 Packet::Publish(publish) => peer.take(&publish),
                 Packet::PubRel(pubrel) => peer.answers.push_back(PubComp::success(pubrel.id).into()),
-                // To what was cut on purpose.
+                // Answers to the exchange that was cut on purpose.
                 Packet::PubAck(_) | Packet::PubRec(_) => {}
                 other => panic!("unexpected {other:?}"),
             }
@@ -420,7 +421,7 @@ impl World {
         assert!(peer.met.len() <= peer.window, "more in flight than Receive Maximum");
     }
 
-    /// Everybody who has a Session comes back and acknowledges everything.
+    /// Every Client with a Session reconnects and acknowledges everything.
     fn finish(&mut self) {
         for client in 0..CLIENTS.len() {
             if let Some(session) = self.sessions.get(&client) {
@@ -440,7 +441,7 @@ impl World {
         }
     }
 
-    /// Topic by topic and QoS by QoS, what the Client got is what it was to get.
+    /// For each topic and QoS, the Client has received what it must get.
     fn compare(&self, client: usize, session: &Session, complete: bool) {
         let of = |messages: &[Message]| {
             let mut by_stream: BTreeMap<(&'static str, QoS), Vec<String>> = BTreeMap::new();
@@ -523,8 +524,8 @@ proptest! {
         world.finish();
     }
 
-    /// Members of a Shared Subscription come, go and acknowledge late; each QoS 2 message reaches exactly one
-    /// of them.
+    /// Members of a Shared Subscription connect, disconnect and acknowledge late; each QoS 2
+    /// message reaches exactly one of them.
     #[test]
     fn every_shared_message_reaches_exactly_one_member(steps in prop::collection::vec((0..3usize, 0..5u8), 1..80)) {
         let mut rig = Rig::new();

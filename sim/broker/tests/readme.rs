@@ -1,4 +1,4 @@
-//! The table of options in `README.md` is what the broker says of its options; `UPDATE=1` writes it.
+//! The table of options in `README.md` matches the broker's options; `UPDATE=1` generates it.
 #![expect(clippy::unwrap_used, reason = "a file of the project that cannot be read fails the test")]
 
 use std::fmt::Write as _;
@@ -23,9 +23,9 @@ fn the_table_of_options_is_up_to_date() {
 }
 
 fn table() -> String {
-    let mut table = "\n| option | default | values | what |\n|---|---|---|---|\n".to_owned();
+    let mut table = "\n| option | default | values | meaning |\n|---|---|---|---|\n".to_owned();
     for option in Options::descriptions() {
-        let default = if option.default.is_empty() { "nobody" } else { &option.default };
+        let default = if option.default.is_empty() { "(empty)" } else { &option.default };
         let (name, values, what) = (option.name, option.values, option.description);
         writeln!(table, "| `{name}` | {default} | {values} | {} |", what.trim()).unwrap();
     }

@@ -1,4 +1,5 @@
-//! Topic Aliases (§3.3.2.3.4 of 5.0). Both directions live for one Network Connection and know nothing of each other.
+//! Topic Aliases (§3.3.2.3.4 of 5.0). The two directions are independent, and last for one Network
+//! Connection.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
@@ -20,10 +21,10 @@ impl InboundAliases {
         Self { maximum, topics: BTreeMap::new() }
     }
 
-    /// The Topic Name that a PUBLISH means; keeps the mapping if it brings one.
+    /// The Topic Name of a PUBLISH. Stores the mapping if the PUBLISH has one.
     ///
     /// # Errors
-    /// If the alias is too large or means nothing yet.
+    /// If the alias is too large or has no mapping.
     pub(crate) fn resolve(
         &mut self,
         topic: Option<TopicName>,
@@ -43,18 +44,19 @@ impl InboundAliases {
     }
 }
 
-/// How a Topic Name goes out.
+/// How a Topic Name is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spelling {
-    /// With the alias only.
+    /// As the alias alone.
     Alias(NonZeroU16),
-    /// In full, and the alias stands for it from now on.
+    /// In full, with an alias for the following packets.
     Both(NonZeroU16),
     /// In full.
     Full,
 }
 
-/// The aliases that this client has set. When all are taken, the one that was used least recently gets a new meaning.
+/// The aliases that this client has set. When all are in use, the least recently used one is set
+/// again.
 #[derive(Debug)]
 pub(crate) struct OutboundAliases {
     maximum: u16,
@@ -64,12 +66,13 @@ pub(crate) struct OutboundAliases {
 }
 
 impl OutboundAliases {
-    /// `maximum` is the Server's Topic Alias Maximum, or 0 to use none.
+    /// `maximum` is the Server's Topic Alias Maximum, or 0 for no aliases.
     pub(crate) fn new(maximum: u16) -> Self {
         Self { maximum, uses: 0, aliases: BTreeMap::new(), by_use: BTreeMap::new() }
     }
 
-    /// How to send `topic` now. The caller must send it so, or the two sides no longer agree.
+    /// How to send `topic` now. The caller must send it that way, so that both sides have the same
+    /// mappings.
     pub(crate) fn spell(&mut self, topic: &TopicName) -> Spelling {
         // [MQTT-3.2.2-17] [MQTT-3.2.2-18] [MQTT-3.3.2-9]
         if self.maximum == 0 {

@@ -1,35 +1,36 @@
-//! When to try the next Network Connection: exponential back-off with jitter.
+//! When to start the next attempt to connect: exponential back-off with jitter.
 //!
-//! Neither standard says how a client reconnects. The delay doubles with each failure up to a limit, and is
-//! multiplied by a random factor from 0.5 to 1.0, so that clients which lost the same Server do not all come back at once.
+//! No version of the standard defines how a client reconnects. The delay doubles with each failure
+//! up to a limit, and is multiplied by a random factor from 0.5 to 1.0, so that clients that lost
+//! the same Server do not all reconnect at once.
 
 use std::time::Duration;
 
 use rand::Rng;
 
-/// What has happened since the last success.
+/// Counts since the last success.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
     retries: u32,
 }
 
-/// The limits of one client.
+/// The limits from the options.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) first: Duration,
     pub(crate) max: Duration,
-    /// 0: no limit.
+    /// 0 for no limit.
     pub(crate) attempts: u32,
 }
 
 impl Backoff {
-    /// The number of the attempt that comes next, from 1.
+    /// The number of the next attempt, starting at 1.
     pub(crate) fn attempt(&self) -> u32 {
         self.failures + 1
     }
 
-    /// How many delays were given.
+    /// The number of delays so far.
     pub(crate) fn retries(&self) -> u32 {
         self.retries
     }

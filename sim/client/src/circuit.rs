@@ -1,25 +1,26 @@
-//! A circuit breaker before the Server: after failures in a row it lets no attempt pass for a while, then a single one.
+//! A circuit breaker: after consecutive failures it allows no attempt for a while, then a single
+//! one.
 //!
-//! It is apart from back-off because it also stands before an application that says Connect again and again.
+//! It is separate from back-off because it applies to repeated Connect commands too.
 
 use std::time::Duration;
 
-/// What passes.
+/// The state of the circuit breaker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CircuitState {
-    /// Attempts pass.
+    /// Attempts are allowed.
     #[default]
     Closed,
-    /// No attempt passes before `until`.
+    /// No attempt is allowed before `until`.
     Open {
-        /// When one attempt may pass.
+        /// When one attempt is allowed.
         until: Duration,
     },
-    /// One attempt is on its way; it decides.
+    /// One attempt is in progress; its result decides.
     HalfOpen,
 }
 
-/// Counts failures in a row.
+/// Counts consecutive failures.
 #[derive(Debug, Default)]
 pub(crate) struct Circuit {
     state: CircuitState,
@@ -31,7 +32,7 @@ impl Circuit {
         self.state
     }
 
-    /// When an attempt may pass; `now` if at once.
+    /// When an attempt is allowed; `now` if at once.
     pub(crate) fn earliest(&self, now: Duration) -> Duration {
         match self.state {
             CircuitState::Open { until } => until.max(now),
@@ -39,7 +40,7 @@ impl Circuit {
         }
     }
 
-    /// An attempt begins. `true` if the state changed.
+    /// An attempt starts. Returns whether the state changed.
     pub(crate) fn attempt(&mut self, now: Duration) -> bool {
         match self.state {
             CircuitState::Open { until } if now >= until => {
@@ -50,7 +51,8 @@ impl Circuit {
         }
     }
 
-    /// The attempt failed. `failures_max` 0: the breaker stays closed. `true` if the state changed.
+    /// The attempt failed. With `failures_max` 0 the breaker stays closed. Returns whether the
+    /// state changed.
     pub(crate) fn failed(&mut self, now: Duration, failures_max: u32, delay: Duration) -> bool {
         self.failures = self.failures.saturating_add(1);
         let trips = self.state == CircuitState::HalfOpen || self.failures >= failures_max;
@@ -61,7 +63,7 @@ impl Circuit {
         true
     }
 
-    /// The Server accepted a CONNECT. `true` if the state changed.
+    /// The Server accepted a CONNECT. Returns whether the state changed.
     pub(crate) fn succeeded(&mut self) -> bool {
         self.failures = 0;
         std::mem::take(&mut self.state) != CircuitState::Closed

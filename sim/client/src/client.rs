@@ -1,5 +1,5 @@
-//! The client: one value that holds everything, its inputs and its outputs. What it does with them is in the modules
-//! below, one for each concern.
+//! The client as a whole: its state, its inputs (`handle_*`) and its outputs (`poll_*`). The
+//! modules below process the inputs, one for each concern.
 
 mod authenticating;
 mod connecting;
@@ -43,7 +43,8 @@ use delivering::AttemptEnd;
 /// Something for the driver to do, in the order in which it is returned.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Transmit {
-    /// Open a Network Connection, then call [`Client::handle_opened`] or [`Client::handle_dial_failed`].
+    /// Open a Network Connection, then call [`Client::handle_opened`] or
+    /// [`Client::handle_dial_failed`].
     Dial {
         /// A Server Reference to use in place of the options' address and port (5.0, §4.11).
         server: Option<Utf8String>,
@@ -55,12 +56,12 @@ pub enum Transmit {
         /// The version to encode it in.
         version: Version,
     },
-    /// Close the Network Connection once everything before this has been sent, or give up opening one. Its end is not
-    /// reported.
+    /// Close the Network Connection once everything before this has been sent, or stop opening one.
+    /// Its end is not reported.
     Close,
 }
 
-/// How far the Network Connection has come.
+/// The state of the Network Connection.
 #[derive(Debug)]
 enum Link {
     Down,
@@ -69,20 +70,21 @@ enum Link {
     Up(Box<Connection>),
 }
 
-/// A client without I/O; the crate's first page tells how to drive it.
+/// The reference client. See the [crate] for how to drive it.
 #[derive(Debug)]
 pub struct Client {
     options: Options,
     random: ChaCha8Rng,
     state: State,
     link: Link,
-    /// When the next attempt begins.
+    /// When the next attempt to connect starts.
     retry_at: Option<Duration>,
-    /// The Connect command that waits for its end.
+    /// The Connect command that has not ended.
     connect: Option<Handle>,
     /// No CONNECT was accepted since the last Connect command.
     fresh: bool,
-    /// The Server has a Session that this client knows nothing of, or the client's has run out: Clean Start must be 1.
+    /// The Server has a Session that this client does not have, or the client's has expired: Clean
+    /// Start must be 1.
     force_clean: bool,
     redirect: Option<Redirect>,
     backoff: Backoff,
@@ -93,12 +95,12 @@ pub struct Client {
     subscriptions: Subscriptions,
     requests: Requests,
     outbox: Outbox,
-    /// Publications of deliveries that have ended during the present input.
+    /// Publications of deliveries that have ended during the current input.
     attempts_over: Vec<AttemptEnd>,
-    /// The client's own publications that nobody waits for.
+    /// The client's own publications, for which no command waits.
     silent_publications: BTreeSet<Handle>,
     deliveries_seen: Seen,
-    /// Deliveries that the application has and has not acknowledged.
+    /// Deliveries that the application has received and not acknowledged.
     deliveries_held: BTreeMap<Delivered, String>,
     next_delivery: u64,
     next_handle: u64,
@@ -109,7 +111,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client without Session State. `seed` decides its jitter and every other random choice.
+    /// A client without Session State. All its random choices derive from `seed`.
     #[must_use]
     pub fn new(options: Options, seed: u64) -> Self {
         Self {
@@ -143,12 +145,13 @@ impl Client {
         }
     }
 
-    /// A client with the Session State that another one left in a store. It connects when it is told to.
+    /// A client that continues with the Session State that another one left in a store. It connects
+    /// on command.
     ///
-    /// A Session whose end was not noted runs out its Session Expiry Interval from `now`.
+    /// If the store has no end of the Session, its Session Expiry Interval starts at `now`.
     ///
     /// # Errors
-    /// If a record is none that [`Client::take_changes`] gave.
+    /// If a record is not one that [`Client::take_changes`] returned.
     pub fn restore(
         options: Options,
         seed: u64,
@@ -172,7 +175,7 @@ impl Client {
         Ok(client)
     }
 
-    /// The application wants something. The event that ends the command carries the handle.
+    /// Runs a command of the application. The event that ends the command has the handle.
     pub fn handle_command(&mut self, now: Duration, command: Command) -> Handle {
         let handle = self.new_handle();
         match command {
@@ -192,7 +195,7 @@ impl Client {
         handle
     }
 
-    /// The Network Connection that [`Transmit::Dial`] asked for is there.
+    /// The Network Connection that [`Transmit::Dial`] requested is open.
     pub fn handle_opened(&mut self, now: Duration) {
         if matches!(self.link, Link::Dialling { .. }) {
             self.send_connect(now);
@@ -200,14 +203,14 @@ impl Client {
         }
     }
 
-    /// The Network Connection that [`Transmit::Dial`] asked for cannot be had.
+    /// The Network Connection that [`Transmit::Dial`] requested could not be opened.
     pub fn handle_dial_failed(&mut self, now: Duration) {
         if matches!(self.link, Link::Dialling { .. }) {
             self.connection_lost(now, Error::NotReachable);
         }
     }
 
-    /// The Server has sent a packet.
+    /// A packet was received.
     pub fn handle_packet(&mut self, now: Duration, packet: Packet) {
         let keep_alive = match &mut self.link {
             Link::Down | Link::Dialling { .. } => return,
@@ -223,7 +226,8 @@ impl Client {
         self.settle_attempts(now);
     }
 
-    /// The Server has sent bytes that are no packet.
+    /// The bytes that were received are malformed. The driver reads no further from this Network
+    /// Connection.
     pub fn handle_malformed(&mut self, now: Duration, error: &DecodeError) {
         if matches!(self.link, Link::Down | Link::Dialling { .. }) {
             return;
@@ -236,7 +240,7 @@ impl Client {
         self.settle_attempts(now);
     }
 
-    /// The Network Connection has ended: closed by the Server, reset, or a write failed.
+    /// The Network Connection ended: closed by the Server, reset, or a write error.
     pub fn handle_closed(&mut self, now: Duration) {
         match self.link {
             Link::Down => {}
@@ -246,29 +250,32 @@ impl Client {
         self.settle_attempts(now);
     }
 
-    /// Time has passed. Nothing happens if it is too early.
+    /// The deadline that [`poll_timeout`](Self::poll_timeout) returned has passed. A call that is
+    /// early or late does no harm.
     pub fn handle_timeout(&mut self, now: Duration) {
         self.link_timeout(now);
         self.expire_operations(now);
         self.expire_requests(now);
         self.expire_deliveries(now);
-        // Behind the attempts that have just been made: an interval of 0 is over at once.
+        // After the attempts above: a message with an interval of 0 must have had its chance to be
+        // sent.
         self.expire_waiting(now);
         self.settle_attempts(now);
     }
 
-    /// The changes that the driver must make durable before it does what [`poll_transmit`](Self::poll_transmit) returns.
+    /// The changes that the driver must make durable before it does what
+    /// [`poll_transmit`](Self::poll_transmit) returns.
     #[must_use = "what is not made durable is lost in a crash"]
     pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
     }
 
-    /// What the driver must do next.
+    /// The next thing for the driver to do.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.transmits.pop_front()
     }
 
-    /// When to call [`Client::handle_timeout`], if nothing comes in before.
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let link = match &self.link {
@@ -290,24 +297,24 @@ impl Client {
         others.into_iter().chain([link]).flatten().min()
     }
 
-    /// What the application should know next.
+    /// The next event. Events are kept until they are read.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// Where the client stands.
+    /// The state of the connection to the Server.
     #[must_use]
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// The version of the protocol that packets are encoded in.
+    /// The protocol version.
     #[must_use]
     pub fn version(&self) -> Version {
         self.options.version
     }
 
-    /// The options in force.
+    /// The current options.
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.options
@@ -323,31 +330,31 @@ impl Client {
         }
     }
 
-    /// What the circuit breaker lets pass.
+    /// The state of the circuit breaker.
     #[must_use]
     pub fn circuit(&self) -> CircuitState {
         self.circuit.state()
     }
 
-    /// The Client Identifier: of the options, or assigned by the Server.
+    /// The Client Identifier: from the options, or assigned by the Server.
     #[must_use]
     pub fn client_id(&self) -> &Utf8String {
         if self.options.client_id.is_empty() { &self.session.client_id } else { &self.options.client_id }
     }
 
-    /// The deliveries that are not over.
+    /// The deliveries that have not ended.
     pub fn deliveries(&self) -> impl Iterator<Item = &OutboxEntry> {
         self.outbox.deliveries()
     }
 
-    /// What became of the deliveries since the client was made or restored.
+    /// Statistics of the deliveries since the client was created or restored.
     #[must_use]
     pub fn delivery_statistics(&self) -> DeliveryStatistics {
         self.outbox.statistics()
     }
 
-    /// The Topic Filters that were granted and match a Topic Name: which of the application's subscriptions a message
-    /// may have come by.
+    /// The granted Topic Filters that match a Topic Name: the subscriptions that may have caused a
+    /// message.
     pub fn matching_subscriptions<'a>(
         &'a self,
         topic: &'a TopicName,
@@ -355,7 +362,7 @@ impl Client {
         self.subscriptions.matching(topic)
     }
 
-    /// What is due on the Network Connection, or for want of one.
+    /// Handles the deadlines of the Network Connection, or of the attempt to open one.
     fn link_timeout(&mut self, now: Duration) {
         match &self.link {
             Link::Down => {
@@ -380,7 +387,8 @@ impl Client {
                 if connection.reauthentication.as_ref().is_some_and(|under_way| under_way.deadline <= now) {
                     self.reauthentication_overdue(now);
                 } else if keep_alive.pong_overdue().is_some_and(|at| at <= now) {
-                    // §3.1.2.10: no DISCONNECT, since nobody answers; and the Will must be published.
+                    // §3.1.2.10: no DISCONNECT, since the Server does not answer and the Will must
+                    // be published.
                     self.transmits.push_back(Transmit::Close);
                     self.connection_lost(now, Error::TimedOut(Awaited::PingResp));
                 } else if keep_alive.ping_due().is_some_and(|at| at <= now) {

@@ -1,4 +1,4 @@
-//! What an application can ask of a client.
+//! The commands of an application.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use mqttspec_codec::{
 
 use crate::Options;
 
-/// Names a command; the event that ends the command carries it. Handles grow in the order of the commands.
+/// Identifies a command; the event that ends the command has it. Handles increase in the order of
+/// the commands.
 ///
-/// A handle is not given twice in the life of a client. After a restart, messages that the store kept have the handles
-/// that they had.
+/// A client never uses a handle twice. After a restart, messages from the store keep their handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle(pub u64);
 
@@ -24,7 +24,7 @@ impl fmt::Display for Handle {
     }
 }
 
-/// Names a received message that waits for its acknowledgement.
+/// Identifies a received message that waits for its acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Delivered(pub u64);
 
@@ -32,69 +32,73 @@ pub struct Delivered(pub u64);
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Command {
-    /// Opens a Network Connection and sends CONNECT; with options, these take the place of the present ones.
+    /// Opens a Network Connection and sends CONNECT. Options, if given, replace the current ones.
     ///
     /// Ends in [`Connected`](crate::Event::Connected) or [`Failed`](crate::Event::Failed).
     Connect(Option<Box<Options>>),
-    /// Publishes a message, now or when there is a Network Connection and send quota.
+    /// Publishes a message, at once or when there is a Network Connection and send quota.
     ///
-    /// Ends in [`Published`](crate::Event::Published): QoS 0 when it was sent, QoS 1 with PUBACK, QoS 2 with PUBCOMP;
-    /// or in [`Failed`](crate::Event::Failed) or [`Dropped`](crate::Event::Dropped).
+    /// Ends in [`Published`](crate::Event::Published): for QoS 0 when it was sent, for QoS 1 with
+    /// PUBACK, for QoS 2 with PUBCOMP; or in [`Failed`](crate::Event::Failed) or
+    /// [`Dropped`](crate::Event::Dropped).
     Publish(Publication),
-    /// Subscribes, now or when there is a Network Connection.
+    /// Subscribes, at once or when there is a Network Connection.
     ///
     /// Ends in [`Subscribed`](crate::Event::Subscribed) or [`Failed`](crate::Event::Failed).
     Subscribe(SubscribeRequest),
-    /// Unsubscribes, now or when there is a Network Connection.
+    /// Unsubscribes, at once or when there is a Network Connection.
     ///
     /// Ends in [`Unsubscribed`](crate::Event::Unsubscribed) or [`Failed`](crate::Event::Failed).
     Unsubscribe(UnsubscribeRequest),
-    /// Sends DISCONNECT and closes; or stops trying to connect.
+    /// Sends DISCONNECT and closes, or stops connecting.
     ///
     /// Ends in [`Disconnected`](crate::Event::Disconnected) or [`Failed`](crate::Event::Failed).
     Disconnect(DisconnectRequest),
-    /// Acknowledges a received message, where the option `acknowledgement` is manual.
+    /// Acknowledges a received message, if the option `acknowledgement` is manual.
     ///
     /// Ends in [`Acknowledged`](crate::Event::Acknowledged) or [`Failed`](crate::Event::Failed).
     Acknowledge {
         /// The message.
         message: Delivered,
-        /// Success, or why the application does not take it (5.0).
+        /// Success, or why the application refuses the message (5.0).
         reason: PubAckReason,
     },
-    /// Publishes a request and waits for the response (5.0, §4.10). The client subscribes to the Response Topic first.
+    /// Publishes a request and waits for the response (5.0, §4.10). The client subscribes to the
+    /// Response Topic first.
     ///
     /// Ends in [`Response`](crate::Event::Response), [`Failed`](crate::Event::Failed) or
     /// [`Dropped`](crate::Event::Dropped).
     Request {
-        /// The request; Response Topic and Correlation Data are set by the client.
+        /// The request. The client sets Response Topic and Correlation Data.
         publication: Publication,
-        /// Where the response should go; `None`: a topic of this client's own, below the Server's Response Information
-        /// if it gave any.
+        /// The Response Topic; `None` for a topic that the client chooses, below the Server's
+        /// Response Information if there is any.
         response_topic: Option<TopicName>,
-        /// How long to wait for the response; `None`: the option `timeout`.
+        /// How long to wait for the response; `None` for the option `timeout`.
         timeout: Option<Duration>,
     },
-    /// Puts a message into the outbox, to be published until the receiver acknowledges it end to end.
+    /// Puts a message into the outbox. It is published until the receiver acknowledges it end to
+    /// end.
     ///
     /// Ends in [`Delivered`](crate::Event::Delivered) or [`Failed`](crate::Event::Failed).
     Deliver(Publication),
-    /// Proves anew who the client is, by the authentication method of the connection (5.0, §4.12.1).
+    /// Authenticates again, with the Authentication Method of the connection (5.0, §4.12.1).
     ///
-    /// Ends in [`Reauthenticated`](crate::Event::Reauthenticated) or [`Failed`](crate::Event::Failed).
+    /// Ends in [`Reauthenticated`](crate::Event::Reauthenticated) or
+    /// [`Failed`](crate::Event::Failed).
     Reauthenticate,
 }
 
 /// A message to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
-    /// Where to.
+    /// The topic.
     pub topic: TopicName,
     /// The Application Message.
     pub payload: Bytes,
-    /// The QoS; `None`: the option `default_qos`.
+    /// The QoS; `None` for the option `default_qos`.
     pub qos: Option<QoS>,
-    /// Whether the Server should retain it.
+    /// RETAIN: whether the Server should retain the message.
     pub retain: bool,
     /// Properties (5.0), without Topic Alias and Subscription Identifier.
     pub properties: Properties<Publish>,
@@ -107,20 +111,20 @@ impl Publication {
         Self { topic, payload: payload.into(), qos: None, retain: false, properties: Properties::new() }
     }
 
-    /// With this QoS.
+    /// The same message with this QoS.
     #[must_use]
     pub fn qos(self, qos: QoS) -> Self {
         Self { qos: Some(qos), ..self }
     }
 
-    /// To be retained.
+    /// The same message with RETAIN 1.
     #[must_use]
     pub fn retained(self) -> Self {
         Self { retain: true, ..self }
     }
 }
 
-/// What to subscribe to: the subscriptions of one SUBSCRIBE.
+/// The subscriptions of one SUBSCRIBE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscribeRequest {
     /// Topic Filters with their Subscription Options; at least one.
@@ -129,7 +133,7 @@ pub struct SubscribeRequest {
     pub properties: Properties<Subscribe>,
 }
 
-/// What to unsubscribe from: the Topic Filters of one UNSUBSCRIBE.
+/// The Topic Filters of one UNSUBSCRIBE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnsubscribeRequest {
     /// Topic Filters; at least one.
@@ -138,7 +142,7 @@ pub struct UnsubscribeRequest {
     pub properties: Properties<Unsubscribe>,
 }
 
-/// How to disconnect.
+/// The content of a DISCONNECT.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DisconnectRequest {
     /// The Reason Code (5.0).

@@ -1,8 +1,10 @@
-//! How a delivery with end-to-end acknowledgement looks on the wire: its id and a checksum go with the message.
+//! The message format of deliveries with end-to-end acknowledgement: the message has an id and a
+//! checksum.
 //!
-//! In 5.0 they are the User Properties `delivery-id` and `delivery-checksum`; before, a first line `delivery ID CHECKSUM`
-//! of the payload. A 5.0 sender's Properties do not reach a receiver before 5.0: deliveries are for clients of one
-//! version, or from older ones to newer ones. The acknowledgement is an empty message on `delivery/ack/ID` (the prefix is an option).
+//! In 5.0 they are the User Properties `delivery-id` and `delivery-checksum`; before, a first line
+//! `delivery ID CHECKSUM` of the payload. Properties of a 5.0 sender do not reach a receiver before
+//! 5.0, so deliveries are for clients of one version, or from older to newer ones. The
+//! acknowledgement is an empty message to `delivery/ack/ID` (the prefix is an option).
 
 use bytes::{BufMut, Bytes, BytesMut};
 use mqttspec_codec::{TopicName, UserProperty, Utf8String, Version};
@@ -15,21 +17,22 @@ const ID: &str = "delivery-id";
 const CHECKSUM: &str = "delivery-checksum";
 const FIRST_LINE: &[u8] = b"delivery ";
 
-/// What goes with a message.
+/// Id and checksum of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Envelope {
     pub(crate) id: String,
     pub(crate) checksum: String,
 }
 
-/// Finds damage to a message on its way or in a store: the first 16 digits of SHA-256 over Topic Name and payload.
+/// The checksum that detects a damaged message: the first 16 digits of SHA-256 over Topic Name and
+/// payload.
 pub(crate) fn checksum(topic: &TopicName, payload: &[u8]) -> String {
     let hash =
         Sha256::new().chain_update(topic.as_bytes()).chain_update([0]).chain_update(payload).finalize();
     hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The message with its envelope.
+/// Adds the envelope to a message.
 pub(crate) fn wrap(version: Version, envelope: &Envelope, mut publication: Publication) -> Publication {
     if version.is_5() {
         for (name, value) in [(ID, &envelope.id), (CHECKSUM, &envelope.checksum)] {
@@ -48,7 +51,7 @@ pub(crate) fn wrap(version: Version, envelope: &Envelope, mut publication: Publi
     publication
 }
 
-/// The envelope of a message, if it has one; the payload is then what was wrapped.
+/// Removes and returns the envelope of a message, if it has one.
 pub(crate) fn unwrap(message: &mut Message) -> Option<Envelope> {
     let value = |wanted: &str| {
         let mut pairs = message.properties.user_properties();
@@ -57,7 +60,7 @@ pub(crate) fn unwrap(message: &mut Message) -> Option<Envelope> {
     if let (Some(id), Some(checksum)) = (value(ID), value(CHECKSUM)) {
         return Some(Envelope { id, checksum }).filter(Envelope::is_sound);
     }
-    // From a sender before 5.0, whatever version the message came by.
+    // From a sender before 5.0, whatever the version of this client.
     let rest = message.payload.strip_prefix(FIRST_LINE)?;
     let end = rest.iter().position(|&byte| byte == b'\n')?;
     let (id, checksum) = std::str::from_utf8(&rest[..end]).ok()?.split_once(' ')?;
@@ -71,7 +74,7 @@ pub(crate) fn unwrap(message: &mut Message) -> Option<Envelope> {
 }
 
 impl Envelope {
-    /// Whether a Topic Name can be made of the id.
+    /// Whether the id is valid in a Topic Name.
     fn is_sound(&self) -> bool {
         !self.id.is_empty() && !self.id.contains(['/', '+', '#', ' ', '\0'])
     }

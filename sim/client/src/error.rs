@@ -1,21 +1,21 @@
-//! Everything that can go wrong for an application: one variant a misdeed, in five kinds.
+//! The errors of a client: one variant for each cause, in five kinds.
 
 use std::time::Duration;
 
 use mqttspec_codec::{ConnectReason, DisconnectReason, PacketType, PubAckReason, QoS, SubAckReason};
 
-/// The kind of an [`Error`], as the counters have it.
+/// The kind of an [`Error`], by which the statistics count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ErrorKind {
-    /// The Network Connection could not be had, or was lost.
+    /// The Network Connection could not be established, or was lost.
     Network,
-    /// The Server does not let this client in.
+    /// The Server does not accept the credentials of the client.
     Authentication,
-    /// An answer did not come in time.
+    /// An answer was not received in time.
     TimeOut,
     /// One side broke the protocol, or the Server refused a packet.
     Protocol,
-    /// The application asked for something that is not possible here and now.
+    /// The command is not possible in the current state, or not valid.
     Application,
 }
 
@@ -25,7 +25,7 @@ impl ErrorKind {
         [Self::Network, Self::Authentication, Self::TimeOut, Self::Protocol, Self::Application];
 }
 
-/// Why something did not work.
+/// Why a command, an attempt or a connection failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The driver could not open a Network Connection.
@@ -50,16 +50,16 @@ pub enum Error {
         /// The Reason String.
         explanation: Option<String>,
     },
-    /// The Server could not prove who it is, or its part of the authentication does not add up.
+    /// The Server has not authenticated itself, or its part of the exchange is invalid.
     #[error("the authentication exchange failed: {0}")]
     AuthenticationFailed(&'static str),
-    /// An answer did not come in time.
+    /// An answer was not received in time.
     #[error("no {0} in time")]
     TimedOut(Awaited),
-    /// The Server sent bytes that are no packet.
+    /// The Server sent malformed bytes.
     #[error("the Server sent a Malformed Packet: {0}")]
     Malformed(mqttspec_codec::DecodeError),
-    /// The Server sent a packet that does not fit the state.
+    /// The Server sent a packet that is not valid in the current state.
     #[error("the Server broke the protocol: {0}")]
     Violation(#[from] Violation),
     /// The Server refused a message.
@@ -73,7 +73,8 @@ pub enum Error {
     /// The Server refused a subscription that the command needs.
     #[error("the Server refused the subscription: {}", .0.name())]
     SubscribeRefused(SubAckReason),
-    /// The Session was lost while the message was in flight; whether the Server had it is unknown.
+    /// The Session was lost while the message was in flight. It is unknown whether the Server
+    /// received the message.
     #[error("the Session was lost while the message was in flight")]
     SessionLost,
     /// The message was not sent before its Message Expiry Interval had passed.
@@ -85,19 +86,19 @@ pub enum Error {
     /// The circuit breaker is open.
     #[error("the circuit breaker is open for another {} s", .retry_in.as_secs())]
     CircuitOpen {
-        /// When an attempt may pass, from now.
+        /// The duration until an attempt is allowed.
         retry_in: Duration,
     },
     /// There is no Network Connection, and the command cannot wait for one.
     #[error("not connected")]
     NotConnected,
-    /// The command needs a client that is not connected and not trying to be.
-    #[error("connected or connecting already")]
+    /// The command needs a client that is neither connected nor connecting.
+    #[error("already connected or connecting")]
     AlreadyConnected,
-    /// The application said Disconnect, or another Connect, before the command was done.
+    /// A Disconnect command, or another Connect command, came before the command had ended.
     #[error("the command was cancelled")]
     Cancelled,
-    /// The Server does not take this, as its CONNACK said.
+    /// The Server does not support this, according to its CONNACK.
     #[error("the Server does not support {0}")]
     NotSupported(Unsupported),
     /// The command breaks a rule of the standard.
@@ -145,7 +146,7 @@ impl std::fmt::Display for Awaited {
     }
 }
 
-/// What a Server can say in CONNACK that it lacks (§3.2.2.3).
+/// What a Server can exclude in CONNACK (§3.2.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsupported {
     /// The QoS is above its Maximum QoS.
@@ -175,40 +176,40 @@ impl std::fmt::Display for Unsupported {
     }
 }
 
-/// What a command may not ask for.
+/// Why a command is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
-    /// 3.1.1 §3.1.3.1.
+    /// An empty Client Identifier without Clean Session (3.1.1 §3.1.3.1).
     #[error("an empty Client Identifier needs Clean Session")]
     EmptyClientIdentifier,
-    /// 3.1 takes 1 to 23 characters.
-    #[error("3.1 takes Client Identifiers of 1 to 23 characters")]
+    /// 3.1 allows 1 to 23 characters.
+    #[error("3.1 allows Client Identifiers of 1 to 23 characters only")]
     ClientIdentifierLength,
-    /// 3.1 and 3.1.1 only.
+    /// A Password without User Name (3.1 and 3.1.1).
     #[error("a Password needs a User Name before version 5.0")]
     PasswordWithoutUserName,
     /// No Topic Filter.
     #[error("no Topic Filter")]
     NoTopicFilter,
     /// No Local with a Shared Subscription.
-    #[error("No Local is not for Shared Subscriptions")]
+    #[error("No Local is not allowed for Shared Subscriptions")]
     NoLocalOnSharedSubscription,
     /// A Subscription Identifier in a publication.
-    #[error("a Client's PUBLISH has no Subscription Identifier")]
+    #[error("a Client's PUBLISH must not have a Subscription Identifier")]
     SubscriptionIdentifierInPublish,
-    /// The client assigns Topic Aliases itself.
+    /// A Topic Alias in a publication: the client assigns them itself.
     #[error("the client assigns Topic Aliases itself")]
     TopicAliasInPublish,
-    /// A payload that is said to be text is not UTF-8.
+    /// A payload whose Payload Format Indicator is 1 is not UTF-8.
     #[error("the payload is not UTF-8 although its Payload Format Indicator says so")]
     PayloadFormat,
     /// A Reason Code that a Client may not send.
     #[error("a Client may not disconnect with this Reason Code")]
     DisconnectReason,
-    /// A Session Expiry Interval at DISCONNECT although it was 0 in CONNECT.
+    /// A Session Expiry Interval in DISCONNECT although it was 0 in CONNECT.
     #[error("a Session Expiry Interval of 0 cannot be raised at DISCONNECT")]
     SessionExpiryRaised,
-    /// Something that 3.1 and 3.1.1 do not have.
+    /// A feature that 3.1 and 3.1.1 do not have.
     #[error("version 5.0 is needed")]
     NeedsVersion5,
     /// Enhanced authentication without the credentials it needs.
@@ -220,24 +221,25 @@ pub enum Invalid {
     /// Re-authentication without enhanced authentication in CONNECT.
     #[error("CONNECT had no Authentication Method")]
     NoAuthenticationMethod,
-    /// Topic Names cannot begin with the option `delivery_acknowledgements`.
-    #[error("Topic Names cannot begin with the option `delivery_acknowledgements`")]
+    /// The option `delivery_acknowledgements` cannot be the start of a Topic Name.
+    #[error("the option `delivery_acknowledgements` cannot be the start of a Topic Name")]
     AcknowledgementTopic,
-    /// A second re-authentication before the first one is done.
-    #[error("a re-authentication is under way")]
+    /// A second re-authentication before the first one has ended.
+    #[error("a re-authentication is in progress")]
     AuthenticationUnderWay,
     /// The message has no Response Topic.
     #[error("the message has no Response Topic")]
     NoResponseTopic,
 }
 
-/// A packet of the Server that is well-formed but does not fit the state (§1.2: Protocol Error).
+/// A well-formed packet of the Server that is not valid in the current state (§1.2: Protocol
+/// Error).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// Only the Client sends it.
-    #[error("{0} is not the Server's to send")]
+    /// A packet that only a Client sends.
+    #[error("only a Client may send {0}")]
     WrongSender(PacketType),
-    /// Something else than CONNACK or AUTH came first.
+    /// The first packet is neither CONNACK nor AUTH.
     #[error("{0} before CONNACK")]
     BeforeConnAck(PacketType),
     /// A second CONNACK.
@@ -246,20 +248,20 @@ pub enum Violation {
     /// The Server resumes a Session that the Client does not have.
     #[error("Session Present is 1 but the Client has no Session State")]
     SessionPresentUnexpected,
-    /// The Client has no name and the Server gave it none.
-    #[error("no Assigned Client Identifier for a Client without one")]
+    /// The Client has no Client Identifier, and the Server has not assigned one.
+    #[error("no Assigned Client Identifier for a Client without Client Identifier")]
     AssignedClientIdentifierMissing,
     /// The Authentication Method is not that of CONNECT.
     #[error("the Authentication Method is not that of CONNECT")]
     AuthenticationMethodChanged,
-    /// AUTH with a Reason Code that does not fit.
-    #[error("AUTH does not fit the state of the authentication")]
+    /// AUTH with a Reason Code that is not valid in the current state.
+    #[error("AUTH is not valid in this state of the authentication")]
     AuthUnexpected,
     /// DISCONNECT from the Server before 5.0.
-    #[error("DISCONNECT is not the Server's to send before version 5.0")]
+    #[error("only a Client may send DISCONNECT before version 5.0")]
     DisconnectBeforeVersion5,
-    /// A Reason Code that only a Client sends.
-    #[error("DISCONNECT with a Reason Code that is not the Server's")]
+    /// A Reason Code in DISCONNECT that only a Client sends.
+    #[error("DISCONNECT with a Reason Code that only a Client may send")]
     DisconnectReasonNotServers,
     /// Too many unacknowledged messages.
     #[error("more unacknowledged messages than Receive Maximum")]
@@ -271,12 +273,12 @@ pub enum Violation {
     #[error("a Topic Alias that has no mapping")]
     TopicAliasUnknown,
     /// A Subscription Identifier that this client never used in the Session.
-    #[error("a Subscription Identifier that belongs to no subscription")]
+    #[error("a Subscription Identifier that was never used")]
     SubscriptionIdentifierUnknown,
-    /// The acknowledgement belongs to another QoS, or comes before its turn.
-    #[error("{0} does not fit the state of the exchange")]
+    /// The acknowledgement is for another QoS, or too early.
+    #[error("{0} is not valid in this state of the exchange")]
     AcknowledgementMisplaced(PacketType),
-    /// SUBACK or UNSUBACK with another number of Reason Codes than there were Topic Filters.
+    /// The number of Reason Codes in SUBACK or UNSUBACK differs from that of the Topic Filters.
     #[error("{0} with a wrong number of Reason Codes")]
     ReasonCodeCount(PacketType),
     /// A Reason String or User Property although Request Problem Information was 0.
@@ -297,7 +299,7 @@ impl Violation {
 }
 
 impl Error {
-    /// The kind, as the counters have it.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -322,12 +324,13 @@ impl Error {
         }
     }
 
-    /// Whether trying again with the same options may help.
+    /// Whether another attempt with the same options may succeed.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Refused { reason, .. } => connect_may_pass(*reason),
-            // Two clients of one name would take the Session from each other for ever.
+            // Two clients with the same Client Identifier would take over each other's Session
+            // without end.
             Self::DisconnectedByServer { reason, .. } => !matches!(
                 reason,
                 DisconnectReason::SessionTakenOver
@@ -403,33 +406,33 @@ fn disconnect_kind(reason: DisconnectReason) -> ErrorKind {
     }
 }
 
-/// What a Connect Reason Code means for the application, in a sentence (§3.2.2.2; 3.1.1 §3.2.2.3).
+/// A sentence that explains a Connect Reason Code (§3.2.2.2; 3.1.1 §3.2.2.3).
 #[must_use]
 pub const fn meaning(reason: ConnectReason) -> &'static str {
     use ConnectReason as R;
     match reason {
         R::Success => "The Server has accepted the connection.",
-        R::UnspecifiedError => "The Server does not say why it refused.",
+        R::UnspecifiedError => "The Server refused without a reason.",
         R::MalformedPacket => "The Server could not parse the CONNECT packet.",
         R::ProtocolError => "The CONNECT packet broke a rule of the protocol.",
-        R::ImplementationSpecificError => "The CONNECT packet is correct, but this Server does not take it.",
-        R::UnsupportedProtocolVersion => "The Server does not speak this version of MQTT.",
+        R::ImplementationSpecificError => "The CONNECT packet is valid, but this Server does not accept it.",
+        R::UnsupportedProtocolVersion => "The Server does not support this version of MQTT.",
         R::ClientIdentifierNotValid => "The Server does not allow this Client Identifier.",
-        R::BadUserNameOrPassword => "The Server does not know this User Name with this Password.",
-        R::NotAuthorized => "The client is not allowed to connect.",
+        R::BadUserNameOrPassword => "The Server does not accept this User Name and Password.",
+        R::NotAuthorized => "The client is not authorized to connect.",
         R::ServerUnavailable => "The MQTT service is not available at the moment.",
         R::ServerBusy => "The Server is busy: try again later.",
         R::Banned => "An administrator has banned this client.",
         R::BadAuthenticationMethod => "The Server does not support the Authentication Method.",
         R::TopicNameInvalid => "The Server does not accept the Will Topic.",
-        R::PacketTooLarge => "The CONNECT packet is larger than the Server takes.",
-        R::QuotaExceeded => "A limit of the Server or its administrator is used up.",
-        R::PayloadFormatInvalid => "The Will Payload is not what its Payload Format Indicator says.",
-        R::RetainNotSupported => "The Server has no retained messages, but Will Retain is set.",
+        R::PacketTooLarge => "The CONNECT packet is larger than the Server accepts.",
+        R::QuotaExceeded => "A quota of the Server is exceeded.",
+        R::PayloadFormatInvalid => "The Will Payload does not match its Payload Format Indicator.",
+        R::RetainNotSupported => "The Server does not support retained messages, but Will Retain is set.",
         R::QoSNotSupported => "The Server does not support the Will QoS.",
         R::UseAnotherServer => "The client should use another Server for now.",
         R::ServerMoved => "The client should use another Server from now on.",
-        R::ConnectionRateExceeded => "Too many connections in too short a time.",
+        R::ConnectionRateExceeded => "The rate of connections is too high.",
     }
 }
 

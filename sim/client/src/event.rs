@@ -1,4 +1,4 @@
-//! What a client tells its application.
+//! The events of a client for its application.
 
 use std::time::Duration;
 
@@ -12,98 +12,99 @@ use crate::circuit::CircuitState;
 use crate::command::{Delivered, Handle, Publication};
 use crate::error::Error;
 
-/// Where a client stands.
+/// The state of a client's connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
-    /// No Network Connection and no wish for one.
+    /// Not connected, and not connecting.
     #[default]
     Disconnected,
-    /// The application's Connect is on its way.
+    /// Connecting on a Connect command.
     Connecting,
     /// The Server has accepted CONNECT.
     Connected,
-    /// The Network Connection was lost or could not be had; another attempt waits or is on its way.
+    /// The Network Connection was lost or could not be established; another attempt is waiting or
+    /// in progress.
     Reconnecting,
-    /// Every attempt was used up, or the Server said no for good.
+    /// All attempts have failed, or the error is permanent.
     Failed,
 }
 
-/// What happened. Events come in the order in which things happened.
+/// An event. Events are in the order in which they happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// An attempt begins: the driver is asked for a Network Connection.
+    /// An attempt to connect has started.
     Connecting {
-        /// 1 for the first since the last success.
+        /// Its number since the last success, starting at 1.
         attempt: u32,
     },
     /// The Server has accepted CONNECT.
     Connected {
-        /// The Connect command, if this is the connection that it waited for.
+        /// The Connect command that ends with this event, if any.
         handle: Option<Handle>,
         /// Whether the Server has resumed a Session (§3.2.2.1.1).
         session_present: bool,
-        /// The Client Identifier in use, which the Server may have assigned.
+        /// The Client Identifier, which the Server may have assigned.
         client_id: Utf8String,
-        /// All that the Server said.
+        /// The properties of CONNACK.
         properties: Properties<ConnAck>,
     },
     /// An attempt has failed.
     AttemptFailed {
-        /// Why.
+        /// The reason.
         error: Error,
     },
     /// A Network Connection with an accepted CONNECT has ended.
     Disconnected {
-        /// The Disconnect command, if the application wanted it.
+        /// The Disconnect command that ends with this event, if any.
         handle: Option<Handle>,
-        /// Why, if the application did not.
+        /// The reason, if there was no Disconnect command.
         error: Option<Error>,
         /// Properties of the Server's DISCONNECT.
         properties: Properties<Disconnect>,
     },
-    /// The next attempt waits.
+    /// Another attempt will follow.
     Reconnecting {
-        /// Its number since the connection was lost, from 1.
+        /// Its number since the connection was lost, starting at 1.
         attempt: u32,
-        /// How long it waits from now.
+        /// The delay before it starts.
         delay: Duration,
     },
-    /// The client makes no more attempts by itself.
+    /// The client makes no more attempts until the next Connect command.
     GaveUp {
-        /// What the last attempt failed with.
+        /// The error of the last attempt.
         error: Error,
     },
     /// The circuit breaker has changed.
     Circuit(CircuitState),
-    /// The Session of before is over; what happened to its messages is told message by message.
+    /// The previous Session has ended. Each of its messages has an event of its own.
     SessionEnded {
         /// Messages in flight that are published again as new messages.
         republished: usize,
         /// Messages in flight that failed.
         failed: usize,
     },
-    /// The subscriptions of a lost Session were made again.
+    /// Subscriptions of a lost Session were restored.
     SubscriptionsRestored {
-        /// Each with the Server's answer.
+        /// Each subscription with the Server's answer.
         subscriptions: Vec<(Subscription, SubAckReason)>,
     },
-    /// A message arrived.
+    /// A message was received.
     Message(Message),
-    /// A publication is done.
+    /// A message was published.
     Published {
         /// The Publish command.
         handle: Handle,
         /// The message.
         publication: Publication,
-        /// Success, or No matching subscribers; Success where the standard has no Reason Code.
+        /// Success or No matching subscribers. It is Success for QoS 0 and before 5.0.
         reason: PubAckReason,
     },
     /// The Server has answered SUBSCRIBE.
     Subscribed {
         /// The Subscribe command.
         handle: Handle,
-        /// One for each Topic Filter; some may be failures.
+        /// One Reason Code for each Topic Filter; some may be failures.
         reasons: Vec<SubAckReason>,
         /// Properties of SUBACK.
         properties: Properties<SubAck>,
@@ -112,7 +113,7 @@ pub enum Event {
     Unsubscribed {
         /// The Unsubscribe command.
         handle: Handle,
-        /// One for each Topic Filter; none before 5.0.
+        /// One Reason Code for each Topic Filter; none before 5.0.
         reasons: Vec<UnsubAckReason>,
         /// Properties of UNSUBACK.
         properties: Properties<UnsubAck>,
@@ -122,7 +123,7 @@ pub enum Event {
         /// The Acknowledge command.
         handle: Handle,
     },
-    /// The response to a request has come.
+    /// The response to a request was received.
     Response {
         /// The Request command.
         handle: Handle,
@@ -133,12 +134,12 @@ pub enum Event {
     Delivered {
         /// The Deliver command.
         handle: Handle,
-        /// Its id on the wire.
+        /// The id of the delivery in the message.
         id: String,
-        /// How often it was published again.
+        /// The number of times that it was published again.
         retries: u32,
     },
-    /// The Server is content with who the client is.
+    /// The client has authenticated again.
     Reauthenticated {
         /// The Reauthenticate command.
         handle: Handle,
@@ -147,10 +148,11 @@ pub enum Event {
     Failed {
         /// The command.
         handle: Handle,
-        /// Why.
+        /// The reason.
         error: Error,
     },
-    /// The publish queue was full, and its policy chose this message; or QoS 0 messages do not wait.
+    /// A message was dropped: the publish queue was full and its policy selected this message, or
+    /// QoS 0 messages are not queued.
     Dropped {
         /// The Publish command.
         handle: Handle,
@@ -160,15 +162,16 @@ pub enum Event {
 /// A received message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Names it for [`Command::Acknowledge`](crate::Command::Acknowledge); `None` for QoS 0.
+    /// Identifies the message for [`Command::Acknowledge`](crate::Command::Acknowledge); `None` for
+    /// QoS 0.
     pub delivered: Option<Delivered>,
-    /// The Topic Name, also where the Server sent an alias.
+    /// The Topic Name, even if the Server sent a Topic Alias.
     pub topic: TopicName,
     /// The Application Message.
     pub payload: Bytes,
     /// The QoS of this delivery.
     pub qos: QoS,
-    /// Whether the Server may have sent it before.
+    /// DUP: whether the Server may have sent it before.
     pub dup: bool,
     /// RETAIN.
     pub retain: bool,

@@ -1,7 +1,8 @@
-//! Body of the fuzz target `client`: what holds for any application against any Server on any network.
+//! The body of the fuzz target `client`: invariants for any application, Server and network.
 //!
-//! The bytes are a schedule of commands, packets, faults and time. Nothing that comes in may bring the client to panic, to
-//! send what no client may send, to end a command twice, to hang on a deadline, or to write records that it cannot read.
+//! The bytes are a schedule of commands, packets, faults and time. For any input, the client must
+//! not panic, send what no client may send, end a command twice, keep a deadline in the past, or
+//! write records that it cannot read.
 
 mod schedule;
 mod watch;

@@ -1,11 +1,11 @@
-//! Keep Alive (§3.1.2.10): when a PINGREQ is due, and when the Server has been silent for too long.
+//! Keep Alive (§3.1.2.10): when PINGREQ is due, and when the Server has been silent for too long.
 
 use std::time::Duration;
 
-/// The clock of one Network Connection.
+/// The timing of one Network Connection.
 #[derive(Debug)]
 pub(crate) struct KeepAlive {
-    /// Zero: off.
+    /// Zero if Keep Alive is off.
     interval: Duration,
     ratio: f64,
     timeout: Duration,
@@ -15,7 +15,7 @@ pub(crate) struct KeepAlive {
 }
 
 impl KeepAlive {
-    /// `seconds` 0 turns it off; without `timeout`, PINGRESP must come within one Keep Alive.
+    /// `seconds` 0 turns it off. Without `timeout`, PINGRESP is expected within one Keep Alive.
     pub(crate) fn new(now: Duration, seconds: u16, ratio: f64, timeout: Option<Duration>) -> Self {
         let interval = Duration::from_secs(seconds.into());
         Self {
@@ -47,8 +47,8 @@ impl KeepAlive {
 
     /// When the next PINGREQ is due.
     ///
-    /// Silence of the Server counts like our own: a client that sends all the time would else never find out that
-    /// nobody listens.
+    /// Silence of the Server counts like silence of the client. Otherwise a client that sends all
+    /// the time would not detect a dead connection.
     pub(crate) fn ping_due(&self) -> Option<Duration> {
         // [MQTT-3.1.2-20] 3.1.1/[MQTT-3.1.2-23]
         if self.interval.is_zero() {
@@ -60,7 +60,8 @@ impl KeepAlive {
         Some(self.last_sent.min(self.last_received) + self.interval.mul_f64(self.ratio))
     }
 
-    /// When the Server is given up for want of PINGRESP. Other packets of the Server do not put it off.
+    /// When the connection is closed because PINGRESP is missing. Other packets of the Server do
+    /// not extend this.
     pub(crate) fn pong_overdue(&self) -> Option<Duration> {
         Some(self.ping_sent? + self.timeout)
     }

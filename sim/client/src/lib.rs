@@ -1,24 +1,28 @@
 //! The reference MQTT client as a state machine without I/O.
 //!
-//! **A [`Client`] never blocks, never reads a clock and never opens a socket: it is told what came in and when, and asked
-//! what must go out.** Time is a [`Duration`](std::time::Duration) since an epoch that the driver chose; it never goes
-//! back, not even over a restart with the same store.
+//! **A [`Client`] does no I/O: a driver passes it inputs with the time, and carries out its
+//! outputs.** It does not block, read a clock or open a socket. Time is a
+//! [`Duration`](std::time::Duration) since an epoch that the driver chooses. It never goes
+//! backwards, not even after a restart with the same store.
 //!
-//! A driver does this, over and over:
+//! A driver repeats these steps:
 //!
-//! 1. Give the client one input: a command of the application, a packet, the end of the Network Connection, or the time.
-//! 2. Hand every event to the application.
+//! 1. Pass one input to the client: a command of the application, a packet, the end of the Network
+//!    Connection, or the time.
+//! 2. Pass every event to the application.
 //! 3. Make the changes of the Session State durable.
-//! 4. Carry out every action: open a Network Connection, send a packet, close.
-//! 5. Wait for the next input, at most until the time that [`poll_timeout`](Client::poll_timeout) gives.
+//! 4. Do what [`poll_transmit`](Client::poll_transmit) returns: open a Network Connection, send a
+//!    packet, close.
+//! 5. Wait for the next input, at most until the deadline that
+//!    [`poll_timeout`](Client::poll_timeout) returns.
 //!
-//! Steps 2 and 3 come before step 4 because a packet may acknowledge what an event and a change tell of: the application
-//! has the message and the store the identifier before the Server hears that it may forget them. No input may come
-//! between steps 1 and 4.
+//! Steps 2 and 3 are before step 4 because a packet may acknowledge a message: the application must
+//! have the message, and the store its identifier, before the Server may forget them. No input is
+//! allowed between steps 1 and 4.
 //!
 //! ```
 //! use std::time::Duration;
-//! use mqttspec_client::{Transmit, Client, Command, Options};
+//! use mqttspec_client::{Client, Command, Options, Transmit};
 //!
 //! let mut client = Client::new(Options::default(), 1);
 //! # let mut dialled = false;
@@ -30,19 +34,20 @@
 //!     while let Some(transmit) = client.poll_transmit() {                         // 4
 //!         match transmit {
 //!             Transmit::Dial { .. } => { /* open; then handle_opened or handle_dial_failed */ }
-//!             Transmit::Packet { packet, .. } => { /* packet.encode(client.version(), …) */ }
-//!             Transmit::Close => { /* close behind what was sent */ }
+//!             Transmit::Packet { packet, version } => { /* encode, write */ }
+//!             Transmit::Close => { /* flush, close */ }
 //!         }
 //! #       dialled = true;
 //!     }
-//!     now = client.poll_timeout().unwrap_or(now); // or sooner, when something comes in // 5
+//!     now = client.poll_timeout().unwrap_or(now); // or earlier, with an input // 5
 //! #   if dialled { break; }
 //!     client.handle_timeout(now);
 //! }
 //! ```
 //!
-//! A connection that the client closes with [`Transmit::Close`] is over at once: the driver does not report its end with
-//! [`handle_closed`](Client::handle_closed), and gives no packet of it any more.
+//! A Network Connection that the client closes with [`Transmit::Close`] ends at once: the driver
+//! does not report its end with [`handle_closed`](Client::handle_closed), and passes no more of its
+//! packets.
 #![forbid(unsafe_code)]
 
 mod alias;

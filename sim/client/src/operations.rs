@@ -1,7 +1,8 @@
-//! SUBSCRIBE and UNSUBSCRIBE that wait to be sent or to be answered.
+//! SUBSCRIBE and UNSUBSCRIBE requests that wait to be sent or answered.
 //!
-//! Neither is Session State and neither is ever sent again (§4.4): when the Network Connection is lost before the answer,
-//! what the application asked for goes out on the next one as a new packet with a new Packet Identifier.
+//! They are not Session State and are never re-sent (§4.4). If the Network Connection is lost
+//! before the answer, the request is sent on the next one as a new packet with a new Packet
+//! Identifier.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,19 +11,20 @@ use mqttspec_codec::PacketIdentifier;
 
 use crate::command::{Handle, SubscribeRequest, UnsubscribeRequest};
 
-/// What is asked.
+/// A request.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
     Subscribe(SubscribeRequest),
-    /// Subscriptions of a lost Session; no command waits for them.
+    /// Restores subscriptions of a lost Session; no command waits for it.
     Restore(SubscribeRequest),
-    /// What the client itself needs, for responses and end-to-end acknowledgements; no command waits for it.
+    /// A subscription for the client itself, for responses and end-to-end acknowledgements; no
+    /// command waits for it.
     Own(SubscribeRequest),
     Unsubscribe(UnsubscribeRequest),
 }
 
 impl Request {
-    /// What is subscribed to, if it is a SUBSCRIBE.
+    /// The subscriptions, if it is a SUBSCRIBE.
     pub(crate) fn subscribe(&self) -> Option<&SubscribeRequest> {
         match self {
             Self::Subscribe(request) | Self::Restore(request) | Self::Own(request) => Some(request),
@@ -35,7 +37,7 @@ impl Request {
 struct Sent {
     handle: Handle,
     request: Request,
-    /// `None` once the application was told that the answer is overdue.
+    /// `None` after the timeout was reported to the application.
     deadline: Option<Duration>,
 }
 
@@ -50,7 +52,7 @@ impl Operations {
         self.waiting.insert(handle, request);
     }
 
-    /// The next one to send.
+    /// Removes and returns the next request to send.
     pub(crate) fn pop_waiting(&mut self) -> Option<(Handle, Request)> {
         self.waiting.pop_first()
     }
@@ -69,13 +71,14 @@ impl Operations {
         self.sent.get(&identifier).map(|sent| &sent.request)
     }
 
-    /// The answer has come. The flag tells whether the command still waits for it.
+    /// The answer was received. The flag is whether the command still waits for it.
     pub(crate) fn answered(&mut self, identifier: PacketIdentifier) -> Option<(Handle, Request, bool)> {
         let sent = self.sent.remove(&identifier)?;
         Some((sent.handle, sent.request, sent.deadline.is_some()))
     }
 
-    /// The Network Connection is over: what was not answered waits again. Gives the identifiers that are free now.
+    /// The Network Connection has ended: requests without answer wait again. Returns the
+    /// identifiers that are free now.
     pub(crate) fn connection_closed(&mut self) -> Vec<PacketIdentifier> {
         let sent = std::mem::take(&mut self.sent);
         sent.into_iter()
@@ -89,7 +92,8 @@ impl Operations {
             .collect()
     }
 
-    /// A command whose answer is overdue at `now`. Its identifier stays in use until the answer comes.
+    /// A command whose answer is overdue at `now`. Its identifier stays in use until the answer is
+    /// received.
     pub(crate) fn next_overdue(&mut self, now: Duration) -> Option<(Handle, Request)> {
         let sent =
             self.sent.values_mut().find(|sent| sent.deadline.is_some_and(|deadline| deadline <= now))?;
@@ -101,7 +105,7 @@ impl Operations {
         self.sent.values().filter_map(|sent| sent.deadline).min()
     }
 
-    /// Nothing is going to be sent: gives what was asked.
+    /// Removes and returns all waiting requests.
     pub(crate) fn cancel(&mut self) -> Vec<(Handle, Request)> {
         std::mem::take(&mut self.waiting).into_iter().collect()
     }

@@ -1,7 +1,7 @@
-//! What an application may set, each under a name that scenario files and command lines use too.
+//! The options of a client, by the names that scenario files and command lines use.
 //!
-//! One list defines the field, its default, its name and its documentation. The core reads no file and opens no
-//! connection: `address`, `port`, `tls`, `ca_file` and `websocket_path` are carried for the driver.
+//! The core reads no file and opens no connection: `address`, `port`, `tls`, `ca_file` and
+//! `websocket_path` are for the driver.
 
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
@@ -10,20 +10,25 @@ use mqttspec_codec::{BinaryData, QoS, TopicName, Utf8String, Version};
 use mqttspec_core::{choices, options};
 
 options! {
-    /// The settings of a client. Fields and names of [`Options::set`] are the same.
+    /// The options of a client. Field names and the names that [`Options::set`] takes are the same.
     #[derive(Clone, Debug, PartialEq)]
     pub struct Options {
         /// Protocol Version: 3.1, 3.1.1 or 5.0.
         version: Version = Version::V5;
-        /// Client Identifier (§3.1.3.1). Empty: the Server assigns one (5.0), or a Clean Session without a name (3.1.1).
+        /// Client Identifier (§3.1.3.1). If it is empty, the Server assigns one (5.0), or the
+        /// Session has none (3.1.1, with Clean Session).
         client_id: Utf8String = Utf8String::new();
-        /// Clean Start of the first CONNECT of a Connect command (5.0); Clean Session of every CONNECT (3.1, 3.1.1).
+        /// Clean Start of the first CONNECT of a Connect command (5.0); Clean Session of every
+        /// CONNECT (3.1, 3.1.1).
         clean_start: bool = false;
-        /// Keep Alive in seconds, 0 to 65,535; 0 is off (§3.1.2.10). A Server Keep Alive takes its place.
+        /// Keep Alive in seconds, 0 to 65,535; 0 is off (§3.1.2.10). A Server Keep Alive replaces
+        /// it.
         keep_alive: u16 = 60;
-        /// Share of the Keep Alive that may pass in silence, in either direction, before a PINGREQ is sent; 0 to 1.
+        /// Share of the Keep Alive that may pass in silence, in either direction, before a PINGREQ
+        /// is sent; 0 to 1.
         heartbeat_ratio: f64 = 0.5;
-        /// How long to wait for PINGRESP before the Network Connection is given up; none: one Keep Alive.
+        /// How long to wait for PINGRESP before the Network Connection is closed; none: one Keep
+        /// Alive.
         ping_timeout: Option<Duration> = None;
         /// How long to wait for the Network Connection, for CONNACK, for SUBACK and for UNSUBACK.
         timeout: Duration = Duration::from_secs(60);
@@ -33,15 +38,18 @@ options! {
         password: Option<BinaryData> = None;
         /// Enhanced authentication (5.0): none or scram-sha-256.
         authentication: Authentication = Authentication::None;
-        /// Session Expiry Interval in seconds (5.0, §3.1.2.11.2); 0: the Session ends with the connection; 4294967295: never.
+        /// Session Expiry Interval in seconds (5.0, §3.1.2.11.2). With 0 the Session ends with the
+        /// connection, with 4294967295 it does not expire.
         session_expiry: u32 = 3600;
-        /// How many QoS 1 and QoS 2 messages the Server may send before they are acknowledged (5.0, §3.1.2.11.3).
+        /// Receive Maximum: the number of QoS 1 and QoS 2 messages that the Server may have
+        /// unacknowledged (5.0, §3.1.2.11.3).
         receive_maximum: NonZeroU16 = NonZeroU16::MAX;
-        /// The largest packet that the Server may send, in bytes (5.0, §3.1.2.11.4); none: no limit but the protocol's.
+        /// The largest packet that the Server may send, in bytes (5.0, §3.1.2.11.4); none: no limit
+        /// but that of the protocol.
         maximum_packet_size: Option<NonZeroU32> = None;
-        /// How many Topic Aliases the Server may use (5.0, §3.1.2.11.5).
+        /// The number of Topic Aliases that the Server may use (5.0, §3.1.2.11.5).
         topic_alias_maximum: u16 = 0;
-        /// Whether to ask for Response Information (5.0, §3.1.2.11.6).
+        /// Whether to request Response Information (5.0, §3.1.2.11.6).
         request_response_information: bool = false;
         /// Whether the Server may explain failures on any packet (5.0, §3.1.2.11.7).
         request_problem_information: bool = true;
@@ -57,7 +65,7 @@ options! {
         will_retain: bool = false;
         /// Will Delay Interval in seconds (5.0, §3.1.3.2.2).
         will_delay: u32 = 0;
-        /// Message Expiry Interval of the Will in seconds (5.0); none: never.
+        /// Message Expiry Interval of the Will in seconds (5.0); none: it does not expire.
         will_message_expiry: Option<u32> = None;
         /// Content Type of the Will (5.0).
         will_content_type: Option<Utf8String> = None;
@@ -69,47 +77,55 @@ options! {
         will_correlation_data: Option<BinaryData> = None;
         /// User Property of the Will as `name=value` (5.0); each use adds one.
         will_user_property: Vec<(Utf8String, Utf8String)> = Vec::new();
-        /// QoS of a publication that names none.
+        /// QoS of a publication that has none.
         default_qos: QoS = QoS::AtLeastOnce;
-        /// How many QoS 1 and QoS 2 messages to have in flight at most, whatever the Server's Receive Maximum allows.
+        /// The largest number of QoS 1 and QoS 2 messages in flight. The Server's Receive Maximum
+        /// applies too, if it is lower.
         send_maximum: NonZeroU16 = NonZeroU16::MAX;
-        /// How many messages may wait for a Network Connection or for the send quota.
+        /// The largest number of messages that wait for a Network Connection or for send quota.
         publish_queue_size: usize = 1000;
-        /// What to do when that many wait: drop-oldest, drop-newest or refuse.
+        /// What to do when the queue is full: drop-oldest, drop-newest or refuse.
         queue_policy: QueuePolicy = QueuePolicy::Refuse;
-        /// Whether QoS 0 messages wait too while there is no Network Connection; otherwise they are dropped.
+        /// Whether QoS 0 messages wait while there is no Network Connection. If not, they are
+        /// dropped.
         queue_qos0: bool = true;
-        /// What to do with messages in flight when the Session is lost: republish-at-least-once, republish or fail.
+        /// What to do with messages in flight when the Session is lost: republish-at-least-once,
+        /// republish or fail.
         session_lost: SessionLostPolicy = SessionLostPolicy::RepublishAtLeastOnce;
-        /// Whether to subscribe again when the Session is lost.
+        /// Whether to restore the subscriptions when the Session is lost.
         resubscribe: bool = true;
         /// Who acknowledges received messages: automatic or manual.
         acknowledgement: Acknowledgement = Acknowledgement::Automatic;
-        /// Whether to use Topic Aliases towards the Server as far as it allows (5.0, §3.3.2.3.4).
+        /// Whether to use Topic Aliases, up to the Server's Topic Alias Maximum (5.0, §3.3.2.3.4).
         topic_aliases: bool = false;
-        /// Where deliveries are acknowledged end to end: the Topic Name in front of the delivery's id.
+        /// The topic for end-to-end acknowledgements of deliveries: the part before the delivery's
+        /// id.
         delivery_acknowledgements: Utf8String = Utf8String::from_static("delivery/ack/");
-        /// How often a delivery is published again while no end-to-end acknowledgement comes.
+        /// How many times a delivery is published again without end-to-end acknowledgement.
         delivery_retries: u32 = 3;
-        /// How long to wait for the end-to-end acknowledgement before a delivery is published again.
+        /// How long to wait for the end-to-end acknowledgement before a delivery is published
+        /// again.
         delivery_retry: Duration = Duration::from_secs(30);
-        /// How long a delivery may take; after that it expires.
+        /// How long a delivery may take until it expires.
         delivery_time_to_live: Duration = Duration::from_secs(3600);
         /// How often to look for deliveries that have expired.
         delivery_sweep: Duration = Duration::from_secs(60);
-        /// Whether to acknowledge deliveries of others end to end, and to hand each over once.
+        /// Whether to acknowledge received deliveries end to end, and to pass each one to the
+        /// application once.
         acknowledge_deliveries: bool = false;
-        /// Whether to connect again by itself when the Network Connection is lost or cannot be had.
+        /// Whether to reconnect when the Network Connection is lost or cannot be established.
         reconnect: bool = true;
-        /// How many attempts in a row may fail before the client gives up; 0: no limit.
+        /// The number of consecutive attempts that may fail before the client gives up; 0: no
+        /// limit.
         reconnect_attempts: u32 = 10;
-        /// Delay before the first attempt to connect again; it doubles with each failure, times 0.5 to 1.0 at random.
+        /// Delay before the first attempt to reconnect. It doubles with each failure, and is
+        /// multiplied by a random factor from 0.5 to 1.0.
         reconnect_delay: Duration = Duration::from_secs(1);
-        /// The delay does not grow beyond this.
+        /// The largest delay, before the random factor.
         reconnect_delay_max: Duration = Duration::from_secs(60);
-        /// How many failures in a row open the circuit breaker; 0: none do.
+        /// The number of consecutive failures that open the circuit breaker; 0: it stays closed.
         circuit_failures: u32 = 5;
-        /// How long an open circuit breaker lets no attempt pass.
+        /// How long an open circuit breaker allows no attempt.
         circuit_delay: Duration = Duration::from_secs(30);
         /// Whether to follow a Server Reference (5.0, §4.11).
         follow_server_reference: bool = true;
@@ -145,13 +161,15 @@ choices! {
         Refuse = "refuse",
     }
 
-    /// What happens to messages in flight when the Server has lost the Session (§3.2.2.1.1: Session Present is 0).
+    /// What happens to messages in flight when the Server has lost the Session (§3.2.2.1.1: Session
+    /// Present is 0).
     ///
-    /// A message that the Server has taken over (PUBREC received) counts as published under every policy.
+    /// A message whose PUBREC was received counts as published under every policy.
     SessionLostPolicy {
-        /// QoS 1 messages are published again as new messages; QoS 2 messages fail, since the Server may have had them.
+        /// QoS 1 messages are published again as new messages; QoS 2 messages fail, since the
+        /// Server may have received them.
         RepublishAtLeastOnce = "republish-at-least-once",
-        /// All are published again as new messages; a QoS 2 message may then arrive twice.
+        /// All are published again as new messages; a QoS 2 message may then be delivered twice.
         Republish = "republish",
         /// All fail.
         Fail = "fail",
@@ -159,13 +177,13 @@ choices! {
 
     /// Who decides when a received QoS 1 or QoS 2 message is acknowledged.
     Acknowledgement {
-        /// The client, as soon as the message was handed over.
+        /// The client, as soon as the application has the message.
         Automatic = "automatic",
         /// The application, with [`Command::Acknowledge`](crate::Command::Acknowledge).
         Manual = "manual",
     }
 
-    /// How the client proves who it is by AUTH packets (§4.12 of 5.0).
+    /// How the client authenticates (§4.12 of 5.0).
     Authentication {
         /// User Name and Password only.
         None = "none",

@@ -1,8 +1,8 @@
-//! Deliveries with a guarantee from end to end: what was promised, how far it has come, when to try again, when to give up.
+//! Deliveries with an end-to-end guarantee: their states, retries and expiry.
 //!
-//! MQTT's own acknowledgements end at the Server. A delivery is done when the receiving application's client says so;
-//! until then it is published again as a new message, a few times, and expires in the end. The wire form is in
-//! [`envelope`](crate::envelope).
+//! The acknowledgements of MQTT are those of the Server. A delivery is complete when the receiving
+//! client acknowledges it. Until then it is published again as a new message, up to a limit, until
+//! it expires. The format is in [`envelope`](crate::envelope).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use mqttspec_codec::QoS;
 use crate::command::{Handle, Publication};
 use crate::envelope::Envelope;
 
-/// How far a delivery has come.
+/// The state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeliveryState {
-    /// To be published, or on its way to the Server.
+    /// To be published, or being published.
     Pending,
-    /// The Server has it.
+    /// The Server has received it.
     Sent,
-    /// The receiver has it.
+    /// The receiver has acknowledged it.
     Acknowledged,
-    /// Every retry was used up, or the message can never be sent.
+    /// All retries have failed, or the message cannot be sent.
     Failed,
-    /// The time to live has run out.
+    /// The time to live has passed.
     Expired,
 }
 
@@ -32,28 +32,28 @@ impl DeliveryState {
     pub const ALL: [Self; 5] = [Self::Pending, Self::Sent, Self::Acknowledged, Self::Failed, Self::Expired];
 }
 
-/// A delivery that is not over.
+/// A delivery that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxEntry {
     /// The Deliver command.
     pub handle: Handle,
-    /// Names the delivery on the wire.
+    /// Identifies the delivery in the message.
     pub id: String,
     /// The message.
     pub publication: Publication,
-    /// Its QoS.
+    /// The QoS.
     pub qos: QoS,
-    /// How far it has come.
+    /// The state.
     pub state: DeliveryState,
-    /// When the application gave it.
+    /// When the command was received.
     pub created_at: Duration,
     /// When its state last changed.
     pub updated_at: Duration,
-    /// How often it was published again.
+    /// The number of times that it was published again.
     pub retries: u32,
-    /// Of Topic Name and payload.
+    /// The checksum of Topic Name and payload.
     pub checksum: String,
-    /// The publication that is under way.
+    /// The publication in progress.
     pub(crate) attempt: Option<Handle>,
     /// When to publish it again, if no acknowledgement comes.
     pub(crate) retry_at: Option<Duration>,
@@ -68,20 +68,20 @@ impl OutboxEntry {
 /// Deliveries in one state.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StateStatistics {
-    /// How many there are, or were.
+    /// The number of deliveries.
     pub count: u64,
-    /// How often they were published again, on average; 0 if there are none.
+    /// The average number of retries; 0 if there are no deliveries.
     pub mean_retries: f64,
 }
 
-/// What became of the deliveries since the client was made or restored.
+/// Statistics of the deliveries since the client was created or restored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeliveryStatistics {
     /// By state.
     pub by_state: BTreeMap<DeliveryState, StateStatistics>,
-    /// Acknowledged among those that are over; `None` while none is.
+    /// The share of acknowledged ones among those that have ended; `None` if none has.
     pub success_rate: Option<f64>,
-    /// How many are not over.
+    /// The number of deliveries that have not ended.
     pub pending: usize,
 }
 
@@ -89,7 +89,7 @@ pub struct DeliveryStatistics {
 pub(crate) struct Outbox {
     deliveries: BTreeMap<Handle, OutboxEntry>,
     by_attempt: BTreeMap<Handle, Handle>,
-    /// Count and retries of what is over.
+    /// Count and total retries of the deliveries that have ended.
     over: BTreeMap<DeliveryState, (u64, u64)>,
     next_sweep: Option<Duration>,
 }
@@ -103,7 +103,7 @@ impl Outbox {
         self.next_sweep.get_or_insert(now + sweep);
     }
 
-    /// Deliveries that should be published as soon as that is possible.
+    /// Deliveries that can be published now.
     pub(crate) fn to_publish(&self) -> Vec<Handle> {
         let waits = |delivery: &OutboxEntry| {
             delivery.state == DeliveryState::Pending
@@ -117,7 +117,7 @@ impl Outbox {
         self.deliveries.get(&handle)
     }
 
-    /// A publication of the delivery begins.
+    /// A publication of the delivery has started.
     pub(crate) fn attempt(&mut self, handle: Handle, attempt: Handle) {
         if let Some(delivery) = self.deliveries.get_mut(&handle) {
             delivery.attempt = Some(attempt);
@@ -125,12 +125,13 @@ impl Outbox {
         }
     }
 
-    /// Whether a publication belongs to a delivery, also to one that is over.
+    /// Whether a publication belongs to a delivery, including one that has ended.
     pub(crate) fn is_attempt(&self, attempt: Handle) -> bool {
         self.by_attempt.contains_key(&attempt)
     }
 
-    /// The publication is over: the Server has the message, or not. Gives the delivery, if it is not over too.
+    /// The publication has ended; `sent` is whether the Server has received the message. Returns
+    /// the delivery, if it has not ended.
     pub(crate) fn attempt_over(
         &mut self,
         attempt: Handle,
@@ -147,17 +148,17 @@ impl Outbox {
         Some(handle)
     }
 
-    /// Deliveries with the publication that is under way.
+    /// Deliveries and their publications in progress.
     pub(crate) fn attempts(&self) -> Vec<(Handle, Handle)> {
         self.deliveries.values().filter_map(|entry| Some((entry.handle, entry.attempt?))).collect()
     }
 
-    /// The publication will never be made.
+    /// The publication will not be sent.
     pub(crate) fn forget_attempt(&mut self, attempt: Handle) {
         self.by_attempt.remove(&attempt);
     }
 
-    /// The publication that was under way is not any more, and nobody knows how it ended.
+    /// The publication in progress was lost, with unknown result.
     pub(crate) fn attempt_lost(&mut self, handle: Handle) {
         if let Some(entry) = self.deliveries.get_mut(&handle)
             && let Some(attempt) = entry.attempt.take()
@@ -166,13 +167,13 @@ impl Outbox {
         }
     }
 
-    /// The receiver has it.
+    /// The receiver has acknowledged it.
     pub(crate) fn acknowledged(&mut self, id: &str) -> Option<OutboxEntry> {
         let handle = self.deliveries.values().find(|delivery| delivery.id == id)?.handle;
         self.over(handle, DeliveryState::Acknowledged)
     }
 
-    /// The delivery is over.
+    /// Ends a delivery.
     pub(crate) fn over(&mut self, handle: Handle, state: DeliveryState) -> Option<OutboxEntry> {
         let delivery = self.deliveries.remove(&handle)?;
         let (count, retries) = self.over.entry(state).or_default();
@@ -190,7 +191,7 @@ impl Outbox {
         self.deliveries.values().find(overdue).map(|delivery| delivery.handle)
     }
 
-    /// Counts a retry of an overdue delivery. `false` if it had as many as it may have.
+    /// Counts a retry of an overdue delivery. Returns false if it has no retries left.
     pub(crate) fn retry(&mut self, handle: Handle, retries_max: u32, now: Duration) -> bool {
         let Some(delivery) = self.deliveries.get_mut(&handle) else { return false };
         if delivery.retries >= retries_max {
@@ -203,7 +204,7 @@ impl Outbox {
         true
     }
 
-    /// Deliveries whose time to live has run out, if a sweep is due.
+    /// Deliveries whose time to live has passed, if a sweep is due.
     pub(crate) fn sweep(&mut self, now: Duration, sweep: Duration, time_to_live: Duration) -> Vec<Handle> {
         if self.next_sweep.is_none_or(|at| at > now) {
             return Vec::new();

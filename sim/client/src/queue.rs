@@ -1,4 +1,4 @@
-//! Messages that wait for a Network Connection or for the send quota, in the order of their commands.
+//! Messages that wait for a Network Connection or for send quota, in the order of their commands.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// When the message is of no use any more (§3.3.2.3.3).
+    /// When the message expires (§3.3.2.3.3).
     fn expires_at(&self) -> Option<Duration> {
         let MessageExpiryInterval(seconds) = self.publication.properties.get()?;
         Some(self.accepted_at + Duration::from_secs(seconds.into()))
@@ -50,7 +50,7 @@ impl Queue {
         Some(message)
     }
 
-    /// The oldest message; of QoS 0 only, where the others must wait (§4.9 lets QoS 0 go on).
+    /// The oldest message, or the oldest one of QoS 0, which needs no send quota (§4.9).
     pub(crate) fn first(&self, at_most_once_only: bool) -> Option<(Handle, &Waiting)> {
         let handle =
             if at_most_once_only { *self.at_most_once.first()? } else { *self.waiting.first_key_value()?.0 };

@@ -1,4 +1,4 @@
-//! Requests that wait for their response (§4.10 of 5.0): which message answers which request, and until when.
+//! Requests that wait for their response (§4.10 of 5.0), with their deadlines.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::command::{Handle, Publication};
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) publication: Publication,
-    /// Where the application wants the response; `None`: where the client chooses.
+    /// The Response Topic that the application has chosen; `None` if the client chooses.
     pub(crate) response_topic: Option<TopicName>,
     pub(crate) deadline: Duration,
-    /// Where the response is expected, once the request was given to the publish queue.
+    /// Response Topic and Correlation Data, once the request was passed to the publish queue.
     expected: Option<(TopicName, BinaryData)>,
 }
 
@@ -51,7 +51,7 @@ impl Requests {
             .collect()
     }
 
-    /// The request goes out: from now on this message answers it. Gives what to publish.
+    /// The request is about to be sent: from now on it can be answered. Returns the publication.
     pub(crate) fn sent(
         &mut self,
         handle: Handle,
@@ -73,7 +73,7 @@ impl Requests {
         Some(handle)
     }
 
-    /// A request whose time is up.
+    /// A request whose deadline has passed.
     pub(crate) fn next_overdue(&self, now: Duration) -> Option<Handle> {
         self.pending.iter().find(|(_, request)| request.deadline <= now).map(|(&handle, _)| handle)
     }

@@ -1,7 +1,8 @@
-//! The client's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding: text in, text out.
+//! The client's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding: text in, text
+//! out.
 //!
-//! It is made from keyed hashes because every SASL library draws its nonces from the operating system, which a core may
-//! not.
+//! It is built from keyed hashes because every SASL library takes its nonces from the operating
+//! system, which a core must not do.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -13,9 +14,9 @@ use subtle::ConstantTimeEq as _;
 /// The Authentication Method of CONNECT and AUTH.
 pub(crate) const METHOD: &str = "SCRAM-SHA-256";
 
-/// What RFC 7677 asks for at least.
+/// The minimum of RFC 7677.
 const ITERATIONS_MIN: u32 = 4096;
-/// A Server that asks for more would keep the client busy rather than safe.
+/// A Server could use a larger number to keep the client busy.
 const ITERATIONS_MAX: u32 = 1_000_000;
 
 type Hash = [u8; 32];
@@ -29,25 +30,25 @@ pub(crate) struct Exchange {
 }
 
 enum Stage {
-    /// server-first-message is due.
+    /// server-first-message is expected.
     First,
-    /// server-final-message is due, with this signature.
+    /// server-final-message is expected, with this signature.
     Final(Hash),
     /// The Server has proved that it knows the password.
     Proved,
 }
 
-/// What follows from a message of the Server.
+/// The reply to a message of the Server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// This goes back.
+    /// This message is the reply.
     Send(BinaryData),
-    /// The Server has proved that it knows the password; nothing needs to go back.
+    /// The Server has proved that it knows the password; no reply is needed.
     Proved,
 }
 
 impl Exchange {
-    /// Begins; gives client-first-message. `nonce` must never come twice.
+    /// Starts an exchange and returns client-first-message. `nonce` must not be used twice.
     pub(crate) fn begin(user: &Utf8String, password: &BinaryData, nonce: &[u8]) -> (Self, BinaryData) {
         let prepared =
             stringprep::saslprep(user.as_str()).map_or_else(|_| user.as_str().to_owned(), Into::into);
@@ -61,7 +62,7 @@ impl Exchange {
         (Self { password, nonce, first_bare, stage: Stage::First }, message)
     }
 
-    /// Takes a message of the Server.
+    /// Processes a message of the Server.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -78,7 +79,7 @@ impl Exchange {
                 self.stage = Stage::Proved;
                 Ok(Reply::Proved)
             }
-            Stage::Proved => Err("the Server goes on although all is said"),
+            Stage::Proved => Err("the Server continues after the exchange has ended"),
         }
     }
 
@@ -92,7 +93,7 @@ impl Exchange {
         let mut attribute = |name: &str| attributes.next().and_then(|attribute| attribute.strip_prefix(name));
         let nonce = attribute("r=").ok_or("the Server's first message has no nonce")?;
         if nonce.len() <= self.nonce.len() || !nonce.starts_with(&self.nonce) {
-            return Err("the Server's nonce is not made from the client's");
+            return Err("the Server's nonce does not start with the client's");
         }
         let salt = attribute("s=").and_then(|text| BASE64.decode(text).ok());
         let salt = salt.ok_or("the Server's first message has no salt")?;
@@ -121,7 +122,8 @@ impl std::fmt::Debug for Exchange {
     }
 }
 
-/// Names and nonces are shorter than a packet by far; a user name that is not gives an empty message, which fails.
+/// Names and nonces are much shorter than a packet. A user name that is not results in an empty
+/// message, which fails.
 fn binary(text: String) -> BinaryData {
     BinaryData::try_from(text.into_bytes()).unwrap_or_default()
 }

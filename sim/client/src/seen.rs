@@ -1,8 +1,9 @@
-//! Which deliveries a receiver has had, so that it hands each over once; the oldest are forgotten in the end.
+//! The deliveries that a receiver has had, so that the application gets each one once. The oldest
+//! are forgotten.
 
 use std::collections::BTreeMap;
 
-/// How many deliveries are remembered.
+/// The number of deliveries that are remembered.
 const REMEMBERED_MAX: usize = 10_000;
 
 #[derive(Debug, Default)]
@@ -11,17 +12,17 @@ pub(crate) struct Seen {
     ids: BTreeMap<u64, String>,
 }
 
-/// What remembering a delivery means for the store.
+/// The effect of a new delivery on the store.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Remembered {
-    /// The place of the new one in the order.
+    /// The position of the new one in the order.
     pub(crate) number: u64,
-    /// The one that is forgotten for it.
+    /// The one that is forgotten in exchange.
     pub(crate) forgotten: Option<String>,
 }
 
 impl Seen {
-    /// `None` if it was seen before.
+    /// Adds a delivery; `None` if it was received before.
     pub(crate) fn remember(&mut self, id: &str) -> Option<Remembered> {
         if self.numbers.contains_key(id) {
             return None;
@@ -41,7 +42,7 @@ impl Seen {
         self.numbers.insert(id, number);
     }
 
-    /// Whether it was there.
+    /// Removes a delivery. Returns whether it was there.
     pub(crate) fn forget(&mut self, id: &str) -> bool {
         let Some(number) = self.numbers.remove(id) else { return false };
         self.ids.remove(&number);

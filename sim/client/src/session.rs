@@ -1,7 +1,8 @@
-//! The Session State of a client (§4.1; 3.1.1 §3.1.2.4): what it must remember while there is no Network Connection.
+//! The Session State of a client (§4.1; 3.1.1 §3.1.2.4), which outlives the Network Connection.
 //!
-//! QoS 1 and QoS 2 messages sent and not fully acknowledged; QoS 2 messages received and not complete. Subscriptions
-//! are the Server's to keep; what the client knows of them is in [`subscriptions`](crate::subscriptions).
+//! It consists of the QoS 1 and QoS 2 messages that were sent and are not completely acknowledged,
+//! and of the QoS 2 messages that were received and are not complete. Subscriptions are part of the
+//! Server's state; the client's copy is in [`subscriptions`](crate::subscriptions).
 
 mod identifiers;
 mod inbound;
@@ -16,16 +17,16 @@ pub(crate) use identifiers::Identifiers;
 pub(crate) use inbound::{Arrival, Inbound};
 pub(crate) use outbound::{Exchange, Outbound, Outcome, Phase, Resend};
 
-/// A Session Expiry Interval that never ends (§3.1.2.11.2).
+/// The Session Expiry Interval of a Session that does not expire (§3.1.2.11.2).
 pub(crate) const NEVER: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(crate) struct Session {
     /// Whether a Server has accepted this Session and, as far as the client knows, still has it.
     pub(crate) exists: bool,
-    /// [MQTT-3.1.3-2] Whose Session it is.
+    /// [MQTT-3.1.3-2] The Client Identifier of the Session.
     pub(crate) client_id: Utf8String,
-    /// Session Expiry Interval in seconds, as the two sides agreed on it; before 5.0: 0 or never.
+    /// The agreed Session Expiry Interval, in seconds; before 5.0: 0 or [`NEVER`].
     pub(crate) expiry: u32,
     /// When the Session ends, while there is no Network Connection.
     pub(crate) ends_at: Option<Duration>,
@@ -50,12 +51,12 @@ impl Session {
         }
     }
 
-    /// The Network Connection has closed: from here the Session Expiry Interval runs.
+    /// The Network Connection has closed: starts the Session Expiry Interval.
     pub(crate) fn connection_closed(&mut self, now: Duration) {
         self.ends_at = (self.expiry != NEVER).then(|| now + Duration::from_secs(self.expiry.into()));
     }
 
-    /// Whether the Session Expiry Interval has run out.
+    /// Whether the Session Expiry Interval has passed.
     pub(crate) fn has_ended(&self, now: Duration) -> bool {
         self.exists && self.ends_at.is_some_and(|end| end <= now)
     }

@@ -13,13 +13,13 @@ pub struct Statistics {
     pub waiting: usize,
     /// QoS 1 and QoS 2 messages that were sent and are not completely acknowledged.
     pub in_flight: usize,
-    /// Network Connections asked for.
+    /// Attempts to open a Network Connection.
     pub attempts: u64,
-    /// CONNACKs that accepted.
+    /// CONNACK packets with Success.
     pub connections: u64,
     /// Accepted connections that have ended.
     pub disconnections: u64,
-    /// Accepted connections after the first that came without a Connect command.
+    /// Accepted connections that replaced one that was lost.
     pub reconnections: u64,
     /// Control Packets sent.
     pub packets_sent: u64,
@@ -31,17 +31,18 @@ pub struct Statistics {
     pub messages_resent: u64,
     /// Messages whose exchange is complete.
     pub messages_published: u64,
-    /// Messages handed to the application.
+    /// Messages received, including those for the client itself.
     pub messages_received: u64,
-    /// QoS 2 PUBLISH packets that the application had already.
+    /// QoS 2 PUBLISH packets and deliveries that the application had already received.
     pub duplicates_received: u64,
-    /// Messages that the publish queue dropped or refused, or that expired in it.
+    /// Messages that were dropped from or refused by the publish queue, expired in it, or lost with
+    /// the Session.
     pub messages_dropped: u64,
-    /// Deliveries whose checksum was wrong.
+    /// Received deliveries whose checksum was wrong.
     pub deliveries_damaged: u64,
-    /// Acknowledgements that belong to nothing.
+    /// Acknowledgements with an unknown Packet Identifier.
     pub acknowledgements_unknown: u64,
-    /// Bytes that Topic Aliases have saved in PUBLISH packets, less those that the property cost.
+    /// Bytes saved by Topic Aliases in PUBLISH packets, minus the size of the property.
     pub alias_bytes_saved: i64,
     /// When a packet was last sent or received.
     pub last_activity: Option<Duration>,
@@ -49,7 +50,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// How many errors of this kind there were.
+    /// The number of errors of this kind.
     #[must_use]
     pub fn errors(&self, kind: ErrorKind) -> u64 {
         self.errors.get(&kind).copied().unwrap_or(0)

@@ -1,7 +1,10 @@
-//! The Session State as records for a store (§4.1: it outlives the Network Connection, and here also the process).
+//! Session State as records for a store (§4.1: it outlives the Network Connection, and here the
+//! process too).
 //!
-//! Keys begin with a letter: `c` the Session itself, `p` a message to publish, `r` a QoS 2 Packet Identifier received,
-//! `s` a subscription; `o` a delivery in the outbox, `n` the number of the next one, `d` a delivery received. Packets inside values are in the format of 5.0, which has room for everything.
+//! Keys start with a letter: `c` for the Session itself, `p` for a message to publish, `r` for the
+//! Packet Identifier of a received QoS 2 message, `s` for a subscription, `o` for a delivery in the
+//! outbox, `n` for the number of the next one, `d` for a received delivery. Packets in values are
+//! in the format of 5.0, which can express all versions.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,24 +20,24 @@ use crate::envelope::checksum;
 use crate::outbox::{DeliveryState, OutboxEntry};
 use crate::session::Phase;
 
-/// A record is none that this client wrote.
+/// Why records cannot be restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
-    /// No kind of record has such a key.
-    #[error("a record with the unknown key {0:02x?}")]
+    /// The key is not that of any kind of record.
+    #[error("a record has the unknown key {0:02x?}")]
     UnknownKey(Vec<u8>),
     /// The value cannot be read.
     #[error("the record with the key {0:02x?} cannot be read")]
     Unreadable(Vec<u8>),
-    /// The message of a delivery is not what its checksum was made of.
+    /// The message of a delivery does not match its checksum.
     #[error("the delivery {0} is damaged")]
     DeliveryDamaged(String),
     /// Two messages have one Packet Identifier.
-    #[error("two messages with the Packet Identifier {0}")]
+    #[error("two messages have the Packet Identifier {0}")]
     IdentifierTwice(PacketIdentifier),
 }
 
-/// A record, read.
+/// A record that was read.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Record {
     Session(SessionRecord),
@@ -46,7 +49,7 @@ pub(crate) enum Record {
     Seen(String, u64),
 }
 
-/// What is known of the Session itself.
+/// The record of the Session itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SessionRecord {
     pub(crate) client_id: Utf8String,
@@ -106,7 +109,7 @@ pub(crate) fn session_value(record: &SessionRecord) -> Vec<u8> {
     value
 }
 
-/// `None` if the message has no encoding, because it is larger than any packet: it cannot be sent either.
+/// `None` if the message is larger than any packet, so that it cannot be sent either.
 pub(crate) fn publication_value(record: &PublicationRecord) -> Option<Vec<u8>> {
     let (identifier, phase) =
         record.exchange.map_or((0, None), |(identifier, phase)| (identifier.get(), Some(phase)));
@@ -156,7 +159,7 @@ pub(crate) fn subscription_value(
 }
 
 /// # Errors
-/// If the record is none that this module wrote.
+/// If this module cannot have written the record.
 pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, RestoreError> {
     let unreadable = || RestoreError::Unreadable(key.to_vec());
     match key.split_first() {

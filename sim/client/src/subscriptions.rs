@@ -1,5 +1,5 @@
-//! What the application is subscribed to, as far as the client knows: so that it can subscribe again when the Server
-//! has lost the Session.
+//! The granted subscriptions, as far as the client knows: to restore them when the Server has lost
+//! the Session.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use mqttspec_codec::{Properties, Subscribe, Subscription, TopicFilter, TopicName
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     granted: BTreeMap<TopicFilter, (Subscription, Properties<Subscribe>)>,
-    /// What the client itself has asked for and not been granted yet.
+    /// Filters that the client itself has requested and that are not granted yet.
     asked: BTreeSet<TopicFilter>,
 }
 
@@ -22,12 +22,12 @@ impl Subscriptions {
         self.granted.contains_key(filter)
     }
 
-    /// The client itself needs the filter. `false` if it has asked already.
+    /// The client itself needs the filter. Returns false if it was requested already.
     pub(crate) fn ask(&mut self, filter: &TopicFilter) -> bool {
         self.asked.insert(filter.clone())
     }
 
-    /// The Server has answered, or is not going to.
+    /// The Server has answered, or will not answer.
     pub(crate) fn answered(&mut self, filter: &TopicFilter) {
         self.asked.remove(filter);
     }
@@ -37,12 +37,12 @@ impl Subscriptions {
         self.granted.keys().filter(move |filter| filter.matches(topic))
     }
 
-    /// Whether it was there.
+    /// Removes a subscription. Returns whether it was there.
     pub(crate) fn remove(&mut self, filter: &TopicFilter) -> bool {
         self.granted.remove(filter).is_some()
     }
 
-    /// All, grouped by the Properties that they were made with: one SUBSCRIBE each.
+    /// All subscriptions, grouped by the properties of their SUBSCRIBE.
     pub(crate) fn groups(&self) -> Vec<(Properties<Subscribe>, Vec<Subscription>)> {
         let mut groups: Vec<(Properties<Subscribe>, Vec<Subscription>)> = Vec::new();
         for (subscription, properties) in self.granted.values() {

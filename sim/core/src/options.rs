@@ -46,8 +46,8 @@ pub struct OptionDescription {
 
 /// Defines a struct of options.
 ///
-/// Each field is an option: its name, its type (an [`OptionValue`]), its default and its documentation. The struct gets
-/// `Default`, `NAMES`, `set`, `get` and `descriptions`.
+/// Each field is an option: its name, its type (an [`OptionValue`]), its default and its
+/// documentation. The struct gets `Default`, `NAMES`, `set`, `get` and `descriptions`.
 ///
 /// ```
 /// mqttspec_core::options! {
@@ -102,7 +102,8 @@ macro_rules! options {
                 }
             }
 
-            /// The value of an option in the form that [`set`](Self::set) takes; `None` if there is no such option.
+            /// The value of an option in the form that [`set`](Self::set) takes; `None` if there is
+            /// no such option.
             #[must_use]
             pub fn get(&self, name: &str) -> Option<String> {
                 match name {

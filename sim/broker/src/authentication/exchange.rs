@@ -25,29 +25,29 @@ const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
 pub(crate) struct Authentication {
     method: AuthenticationMethod,
     stage: Stage,
-    /// Who the Client is, once it has proved it.
+    /// The user, once the Client has authenticated.
     user: Option<String>,
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// The Client's first message is due.
+    /// The Client's first message is expected.
     First,
-    /// The Client's proof is due.
+    /// The Client's proof is expected.
     Final(Box<Exchange>),
-    /// Nothing is due.
+    /// No message is expected.
     Done,
 }
 
-/// Where the authentication of a CONNECT stands.
+/// The next step after a CONNECT or AUTH.
 pub(crate) enum Step {
-    /// The Client may come in; CONNACK carries this Authentication Data.
+    /// The Client is accepted; CONNACK has this Authentication Data.
     Accepted(Option<BinaryData>),
-    /// AUTH goes to the Client, and another is due from it.
+    /// AUTH is sent to the Client, and one is expected from it.
     Continue(Auth),
 }
 
-/// What a message of the Client led to.
+/// The result of a message from the Client.
 enum Progress {
     Continue(BinaryData),
     Done { user: String, data: BinaryData },
@@ -69,17 +69,17 @@ impl Authentication {
 }
 
 impl Broker {
-    /// Who is it that sends this CONNECT?
+    /// Authenticates the sender of a CONNECT.
     pub(crate) fn authenticate(&mut self, id: ConnectionId, connect: &Connect) -> Result<Step, Refusal> {
         if let Some(method) = connect.properties.get::<AuthenticationMethod>() {
             return self.begin_enhanced(id, connect, method);
         }
-        // [MQTT-4.12.0-6] without Authentication Method no AUTH: User Name and Password decide
+        // [MQTT-4.12.0-6] no AUTH without Authentication Method: User Name and Password decide
         let users = &self.options.users;
         let permissions = match (&connect.user_name, &connect.password) {
             (None, _) if self.options.allow_anonymous => users.anonymous(),
-            (None, _) => return Err(Refusal::new(ConnectReason::NotAuthorized, "a User Name is needed")),
-            // A broker that knows no users takes any name for that of somebody anonymous.
+            (None, _) => return Err(Refusal::new(ConnectReason::NotAuthorized, "a User Name is required")),
+            // A broker without users treats a Client with any User Name as anonymous.
             (Some(_), _) if users.is_empty() && self.options.allow_anonymous => users.anonymous(),
             (Some(name), password) => {
                 let password = password.as_ref().map_or(&[][..], BinaryData::as_bytes);
@@ -90,12 +90,13 @@ impl Broker {
                 users.authenticate(name.as_str(), password).ok_or(refusal)?
             }
         };
-        self.let_in(id, connect, permissions)?;
+        self.set_permissions(id, connect, permissions)?;
         Ok(Step::Accepted(None))
     }
 
-    /// Notes what the user may do; the Will Message is published in its name, so it must be allowed now.
-    fn let_in(
+    /// Stores the permissions of the user. The Will Message is published on its behalf, so these
+    /// are checked for it now.
+    fn set_permissions(
         &mut self,
         id: ConnectionId,
         connect: &Connect,
@@ -144,7 +145,7 @@ impl Broker {
         self.send(id, Packet::Auth(auth));
     }
 
-    /// Between CONNECT and CONNACK a Client that authenticates sends AUTH and DISCONNECT, nothing else
+    /// Between CONNECT and CONNACK, a Client that authenticates may send only AUTH and DISCONNECT
     /// (§4.12).
     pub(crate) fn handle_packet_while_authenticating(
         &mut self,
@@ -155,12 +156,12 @@ impl Broker {
         match packet {
             Packet::Auth(auth) => self.continue_connect(now, id, &auth),
             Packet::Disconnect(disconnect) => self.end_connection(now, id, Ending::Client(disconnect.reason)),
-            // [MQTT-3.14.0-1] it is told by CONNACK
+            // [MQTT-3.14.0-1] the answer is CONNACK, not DISCONNECT
             _ => self.refuse(
                 now,
                 id,
                 ConnectReason::ProtocolError,
-                "only AUTH and DISCONNECT come before CONNACK here",
+                "only AUTH and DISCONNECT are allowed before CONNACK",
             ),
         }
     }
@@ -175,7 +176,12 @@ impl Broker {
         let data = auth.properties.get().map(|AuthenticationData(data)| data).unwrap_or_default();
         if !right_reason || !right_method {
             // [MQTT-4.12.0-5] [MQTT-4.12.0-3]
-            self.refuse(now, id, ConnectReason::ProtocolError, "AUTH with another method or Reason Code");
+            self.refuse(
+                now,
+                id,
+                ConnectReason::ProtocolError,
+                "AUTH with another Authentication Method or Reason Code",
+            );
             return;
         }
         let progress = self.advance(&mut authentication, data.as_bytes());
@@ -190,7 +196,9 @@ impl Broker {
                 let permissions = self.options.users.permissions(&user).ok_or(wrong_credentials());
                 authentication.user = Some(user);
                 self.keep_authentication(id, authentication);
-                permissions.and_then(|permissions| self.let_in(id, &connect, permissions)).map(|()| data)
+                permissions
+                    .and_then(|permissions| self.set_permissions(id, &connect, permissions))
+                    .map(|()| data)
             }
             Err(_) => Err(wrong_credentials()),
         };
@@ -201,7 +209,8 @@ impl Broker {
         }
     }
 
-    /// AUTH behind CONNACK: re-authentication (§4.12.1). Other packets go on as before meanwhile.
+    /// AUTH after CONNACK: re-authentication (§4.12.1). Other packets are processed as usual in the
+    /// meantime.
     pub(crate) fn handle_auth(&mut self, id: ConnectionId, auth: &Auth) -> Result<(), Fault> {
         let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
         let Some(mut authentication) = connection.authentication.take() else {
@@ -217,7 +226,7 @@ impl Broker {
         match (auth.reason, &authentication.stage) {
             (AuthReason::ReAuthenticate, Stage::Done) => authentication.stage = Stage::First,
             (AuthReason::ContinueAuthentication, Stage::First | Stage::Final(_)) => {}
-            _ => return Err(Fault::protocol("AUTH with a Reason Code that is not due").breaking(&[])),
+            _ => return Err(Fault::protocol("AUTH with a Reason Code that is not valid now").breaking(&[])),
         }
         let data = auth.properties.get().map(|AuthenticationData(data)| data);
         let answer = match data {
@@ -228,7 +237,7 @@ impl Broker {
                 Ok(Progress::Continue(challenge)) => {
                     authentication.auth(AuthReason::ContinueAuthentication, Some(challenge))
                 }
-                // The Session goes on, so it must be the same user.
+                // The Session continues, so it must be the same user.
                 Ok(Progress::Done { user, data }) if authentication.user.as_ref() == Some(&user) => {
                     authentication.auth(AuthReason::Success, Some(data))
                 }
@@ -249,7 +258,7 @@ impl Broker {
         }
     }
 
-    /// One message of the Client.
+    /// Processes one message of the Client.
     fn advance(&mut self, authentication: &mut Authentication, data: &[u8]) -> Result<Progress, Failure> {
         match std::mem::replace(&mut authentication.stage, Stage::Done) {
             Stage::First => {

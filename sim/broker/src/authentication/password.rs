@@ -1,4 +1,4 @@
-//! What the broker keeps of a user's password, and how it is checked.
+//! The secrets of users, and how a password is checked.
 
 use std::fmt;
 
@@ -8,20 +8,22 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// Iterations of PBKDF2 for passwords that the users file gives in clear: the least that RFC 7677 allows.
+/// Iterations of PBKDF2 for passwords that the users file has in clear text: the minimum of RFC
+/// 7677.
 const ITERATIONS: u32 = 4096;
 
 /// The result of SHA-256.
 pub(super) type Hash = [u8; 32];
 
-/// A user's secret as the users file gives it.
+/// A user's secret, as in the users file.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Secret {
     Password(String),
     Verifier(Verifier),
 }
 
-/// What SCRAM keeps of a password (RFC 5802 section 3): enough to check it, too little to use it.
+/// The part of a password that SCRAM stores (RFC 5802 section 3): it can check a password, but does
+/// not reveal it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Verifier {
     pub(super) iterations: u32,
@@ -43,7 +45,7 @@ impl Secret {
         }
     }
 
-    /// The verifier for SCRAM; `salt` is for a secret that is kept in clear.
+    /// The verifier for SCRAM; `salt` is used for a secret in clear text.
     pub(super) fn verifier(&self, salt: &[u8]) -> Verifier {
         match self {
             Self::Password(password) => Verifier::new(password, salt.to_vec(), ITERATIONS),
@@ -66,7 +68,7 @@ impl fmt::Debug for Verifier {
 
 impl Verifier {
     pub(super) fn new(password: &str, salt: Vec<u8>, iterations: u32) -> Self {
-        // A password that SASLprep refuses is used as it is: the Client must do the same to succeed.
+        // A password that SASLprep refuses is used unchanged; the Client must do the same.
         let prepared = stringprep::saslprep(password).unwrap_or(password.into());
         let salted: Hash = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(prepared.as_bytes(), &salt, iterations);
         Self {

@@ -2,7 +2,7 @@
 
 use mqttspec_codec::{TopicFilter, TopicName};
 
-/// Topic Filters that a user may use. No list at all allows everything, an empty one nothing.
+/// The Topic Filters that a user may use. `None` allows everything, an empty list nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Permissions {
     pub(crate) publish: Option<Vec<TopicFilter>>,
@@ -24,7 +24,7 @@ impl Permissions {
 
 /// Whether `wide` matches every topic that `narrow` matches.
 fn covers(wide: &str, narrow: &str) -> bool {
-    // [MQTT-4.7.2-1] leading wildcards leave out topics that begin with $
+    // [MQTT-4.7.2-1] leading wildcards do not match topics that begin with $
     if narrow.starts_with('$') && wide.starts_with(['#', '+']) {
         return false;
     }

@@ -1,4 +1,5 @@
-//! The Server's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding: text in, text out.
+//! The Server's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding: text in, text
+//! out.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -8,22 +9,22 @@ use subtle::ConstantTimeEq as _;
 use super::Users;
 use super::password::{Hash, Verifier, keyed};
 
-/// Why the exchange failed. The Client is told only that it did.
+/// Why the exchange failed. The Client does not learn the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The message is none of SCRAM's, or not the one that is due.
+    /// The message is not a SCRAM message, or not the expected one.
     Message,
-    /// There is no such user, or the proof is wrong.
+    /// The user is unknown, or the proof is wrong.
     Proof,
 }
 
-/// What the Server keeps between its two messages.
+/// The Server's state between its two messages.
 #[derive(Debug)]
 pub(super) struct Exchange {
     user: String,
     verifier: Verifier,
-    /// Whether there is such a user at all; if not, the exchange goes on with a made-up salt, so that it does
-    /// not show.
+    /// Whether the user exists. If not, the exchange continues with an invented salt, so that the
+    /// Client cannot find out.
     known: bool,
     nonce: String,
     /// The two messages so far, which the proof covers.
@@ -31,8 +32,9 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Takes client-first-message; gives server-first-message. `nonce` is the Server's part, `salt_key` the
-    /// secret that salts are made from for passwords that are kept in clear and for users that there are not.
+    /// Processes client-first-message and returns server-first-message. `nonce` is the Server's
+    /// part. `salt_key` is the secret that salts are derived from for passwords in clear text and
+    /// for unknown users.
     pub(super) fn begin(
         message: &[u8],
         users: &Users,
@@ -40,7 +42,7 @@ impl Exchange {
         salt_key: &[u8],
     ) -> Result<(Self, String), Failure> {
         let message = std::str::from_utf8(message).map_err(|_| Failure::Message)?;
-        // gs2-header: no channel binding, and no authorisation identity, as MQTT has none.
+        // gs2-header: no channel binding, and no authorization identity, because MQTT has none.
         let bare =
             message.strip_prefix("n,,").or_else(|| message.strip_prefix("y,,")).ok_or(Failure::Message)?;
         let mut attributes = bare.split(',');
@@ -60,7 +62,7 @@ impl Exchange {
         Ok((Self { user, verifier, known, nonce, transcript }, answer))
     }
 
-    /// Takes client-final-message; gives the user and server-final-message.
+    /// Processes client-final-message and returns the user and server-final-message.
     pub(super) fn finish(self, message: &[u8]) -> Result<(String, String), Failure> {
         let message = std::str::from_utf8(message).map_err(|_| Failure::Message)?;
         let (without_proof, proof) = message.rsplit_once(",p=").ok_or(Failure::Message)?;

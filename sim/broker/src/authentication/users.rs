@@ -9,8 +9,8 @@
 //! anonymous
 //!   subscribe public/#
 //! ```
-//! A user without a `publish` line may publish everywhere, and one without a `subscribe` line subscribe to
-//! everything.
+//! A user without a `publish` line may publish everywhere, and one without a `subscribe` line
+//! subscribe to everything.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +22,7 @@ use mqttspec_codec::TopicFilter;
 use super::Permissions;
 use super::password::{Secret, Verifier};
 
-/// The users of a broker. Empty: nobody has a password, and everybody may come if `allow_anonymous` says so.
+/// The users of a broker. If there are none, any Client may connect if `allow_anonymous` is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Users {
     by_name: BTreeMap<String, User>,
@@ -35,7 +35,7 @@ struct User {
     permissions: Arc<Permissions>,
 }
 
-/// What is wrong with a users file, and in which line (from 1).
+/// What is wrong with a users file, and in which line (starting at 1).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsersError {
     /// The line begins with none of the known words.
@@ -43,10 +43,10 @@ pub enum UsersError {
     Word {
         /// The line.
         line: usize,
-        /// What stands there.
+        /// The text there.
         word: String,
     },
-    /// The line does not say how the user proves who it is.
+    /// The line has no valid secret.
     #[error(
         "line {line}: expected `user NAME password SECRET` or `user NAME scram-sha-256 ITERATIONS SALT STORED-KEY SERVER-KEY`"
     )]
@@ -54,24 +54,24 @@ pub enum UsersError {
         /// The line.
         line: usize,
     },
-    /// A permission stands before the first user.
-    #[error("line {line}: a permission belongs below `user` or `anonymous`")]
+    /// A permission is before the first user.
+    #[error("line {line}: a permission must follow `user` or `anonymous`")]
     Nobody {
         /// The line.
         line: usize,
     },
-    /// The permission is no Topic Filter.
-    #[error("line {line}: `{filter}` is no Topic Filter: {fault}")]
+    /// The permission is not a Topic Filter.
+    #[error("line {line}: `{filter}` is not a Topic Filter: {fault}")]
     TopicFilter {
         /// The line.
         line: usize,
-        /// What stands there.
+        /// The text there.
         filter: String,
         /// What is wrong with it.
         fault: String,
     },
     /// Two users have the same name.
-    #[error("line {line}: user `{name}` is there already")]
+    #[error("line {line}: user `{name}` is listed twice")]
     Repeated {
         /// The line.
         line: usize,
@@ -81,24 +81,24 @@ pub enum UsersError {
 }
 
 impl Users {
-    /// Whether there is no user.
+    /// Whether there are no users.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
 
-    /// Whether the file has a line `anonymous`: Clients may come that name no user.
+    /// Whether the file has a line `anonymous`: Clients without User Name may connect.
     #[must_use]
     pub fn has_anonymous(&self) -> bool {
         self.anonymous.is_some()
     }
 
-    /// What a Client may do that names no user.
+    /// The permissions of a Client without User Name.
     pub(crate) fn anonymous(&self) -> Arc<Permissions> {
         self.anonymous.clone().unwrap_or_default()
     }
 
-    /// What the user may do if the password is right.
+    /// The permissions of the user, if the password is right.
     pub(crate) fn authenticate(&self, name: &str, password: &[u8]) -> Option<Arc<Permissions>> {
         let user = self.by_name.get(name)?;
         user.secret.is(password).then(|| Arc::clone(&user.permissions))
@@ -118,7 +118,7 @@ impl FromStr for Users {
 
     fn from_str(text: &str) -> Result<Self, UsersError> {
         let mut users = Self::default();
-        // Whom the permissions that follow belong to: `Some(None)` is whoever names no user.
+        // The owner of the permissions that follow. `Some(None)` is a Client without User Name.
         let mut whose: Option<Option<String>> = None;
         for (line, content) in (1..).zip(text.lines()) {
             let words: Vec<_> = content.split_whitespace().collect();
@@ -127,7 +127,7 @@ impl FromStr for Users {
                 [comment, ..] if comment.starts_with('#') => {}
                 ["user", name, secret @ ..] => {
                     let secret = match secret {
-                        // The password is the rest of the line: it may hold spaces.
+                        // The password is the rest of the line and may contain spaces.
                         ["password", _, ..] => Secret::Password(after_words(content, 3).to_owned()),
                         ["scram-sha-256", words @ ..] => {
                             Secret::Verifier(Verifier::parse(words).ok_or(UsersError::Secret { line })?)
@@ -170,7 +170,7 @@ impl FromStr for Users {
     }
 }
 
-/// The line without its first words and the space around the rest.
+/// The line without its first words, trimmed.
 fn after_words(line: &str, count: usize) -> &str {
     (0..count).fold(line.trim(), |rest, _| {
         rest.split_once(char::is_whitespace).map_or("", |(_, rest)| rest.trim_start())
@@ -185,7 +185,7 @@ fn parse_filter(filter: &str, line: usize) -> Result<TopicFilter, UsersError> {
     })
 }
 
-/// The users file that reads back as the same users.
+/// The users file that parses to the same users.
 impl fmt::Display for Users {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, user) in &self.by_name {
@@ -241,12 +241,14 @@ anonymous
     }
 
     #[test]
-    fn mistakes_are_told_with_their_line() {
+    fn mistakes_are_reported_with_their_line() {
         let fault = |text: &str| text.parse::<Users>().unwrap_err().to_string();
         assert!(fault("\npublish a").starts_with("line 2: a permission"));
-        assert!(fault("user a password b\npublish a/#/b").starts_with("line 2: `a/#/b` is no Topic Filter"));
+        assert!(
+            fault("user a password b\npublish a/#/b").starts_with("line 2: `a/#/b` is not a Topic Filter")
+        );
         assert!(fault("user a").starts_with("line 1: expected `user NAME password"));
-        assert!(fault("user a password b\nuser a password c").contains("there already"));
+        assert!(fault("user a password b\nuser a password c").contains("listed twice"));
         assert!(fault("users a").contains("not `users`"));
     }
 }

@@ -1,4 +1,4 @@
-//! What an accepted CONNECT does: take-over, Clean Start, resumption, CONNACK (§3.1.4, §3.2).
+//! The effects of an accepted CONNECT: take-over, Clean Start, resumption, CONNACK (§3.1.4, §3.2).
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::session::{NEVER, SessionKey};
 use crate::timers::Timer;
 
 impl Broker {
-    /// Lets the Client in. `connect` is as the Server processes it: with an assigned ClientID if it had none.
+    /// Accepts the CONNECT, whose ClientID is by now the assigned one if it had none.
     pub(crate) fn accept(
         &mut self,
         now: Duration,
@@ -41,7 +41,7 @@ impl Broker {
         let connection = self.connections.get(&id);
         let fitting = connection.and_then(|connection| shortened(connection, Packet::from(connack)));
         let Some(Packet::ConnAck(mut connack)) = fitting else {
-            // [MQTT-3.1.2-24] A Client that cannot be sent its CONNACK cannot be let in.
+            // [MQTT-3.1.2-24] Without CONNACK the Client cannot be accepted.
             self.end_connection(now, id, Ending::Silent);
             return;
         };
@@ -53,7 +53,8 @@ impl Broker {
         if let Some(session) = self.sessions.get_mut(&key) {
             session.connection = Some(id);
             session.expiry_interval = granted;
-            // [MQTT-3.1.2-7] 3.1.1/[MQTT-3.1.2-8]; without Will Flag there is none (3.1.1/[MQTT-3.1.2-12])
+            // [MQTT-3.1.2-7] 3.1.1/[MQTT-3.1.2-8]; without Will Flag there is none
+            // (3.1.1/[MQTT-3.1.2-12])
             session.will = connect.will.map(Box::new);
             self.records.put_whole_session(key, session);
         }
@@ -80,9 +81,9 @@ impl Broker {
         self.resume_delivery(now, key);
     }
 
-    /// [MQTT-3.1.4-3] 3.1.1/[MQTT-3.1.4-2] An older Network Connection of the same ClientID ends, as any that
-    /// the Server closes: its Will Message is published or waits, and its Session ends if its Session Expiry
-    /// Interval is 0.
+    /// [MQTT-3.1.4-3] 3.1.1/[MQTT-3.1.4-2] An older Network Connection of the same ClientID ends
+    /// like any that the Server closes: its Will Message is published or delayed, and its Session
+    /// ends if its Session Expiry Interval is 0.
     fn take_over(&mut self, now: Duration, id: ConnectionId, connect: &Connect) {
         let key = self.session_keys.get(&connect.client_id).copied();
         let Some(old) = key.and_then(|key| self.sessions.get(&key)).and_then(|session| session.connection)
@@ -95,9 +96,10 @@ impl Broker {
         self.disconnect(now, old, Fault::new(reason, "another Network Connection has the same ClientID"));
     }
 
-    /// [MQTT-3.1.4-4] 3.1.1/[MQTT-3.1.4-3] Clean Start. Gives the Session and whether it was there before.
+    /// [MQTT-3.1.4-4] 3.1.1/[MQTT-3.1.4-3] Clean Start. Returns the Session and whether it existed
+    /// before.
     fn begin_session(&mut self, now: Duration, id: ConnectionId, connect: &Connect) -> (SessionKey, bool) {
-        // [MQTT-3.1.3-2] the ClientID alone says whose Session it is
+        // [MQTT-3.1.3-2] the ClientID alone identifies the Session
         let mut existing = self.session_keys.get(&connect.client_id).copied();
         if let Some(key) = existing.filter(|key| self.settle_overdue(now, *key)) {
             self.end_session(now, key, SessionEnd::Expired);
@@ -121,8 +123,8 @@ impl Broker {
         }
     }
 
-    /// What is due and whose timer has not fired yet: the Will Message is published. Gives whether the
-    /// Session has ended.
+    /// Handles deadlines that have passed but whose timers have not fired yet: publishes the Will
+    /// Message, and returns whether the Session has expired.
     fn settle_overdue(&mut self, now: Duration, key: SessionKey) -> bool {
         let Some(session) = self.sessions.get(&key) else { return false };
         let has_ended = session.ends_at.is_some_and(|at| at <= now);
@@ -132,7 +134,7 @@ impl Broker {
         has_ended
     }
 
-    /// What CONNACK tells a 5.0 Client: whatever differs from the defaults of §3.2.2.3.
+    /// The CONNACK properties for a 5.0 Client: those that differ from the defaults of §3.2.2.3.
     fn connack_properties(
         &self,
         id: ConnectionId,
@@ -199,8 +201,8 @@ impl Broker {
     }
 }
 
-/// Session Expiry Interval that the Client asked for, in seconds. Before 5.0 Clean Session says it: 1 means
-/// 0, and 0 means for ever.
+/// The Session Expiry Interval that the Client requested, in seconds. Before 5.0, Clean Session 1
+/// means 0 and Clean Session 0 means no expiry.
 fn requested_expiry(connect: &Connect) -> u32 {
     match (connect.version.is_5(), connect.clean_start) {
         (true, _) => connect.properties.get().map_or(0, |SessionExpiryInterval(interval)| interval),
@@ -209,7 +211,8 @@ fn requested_expiry(connect: &Connect) -> u32 {
     }
 }
 
-/// The longest interval that the Server grants is for 5.0: an older Client could not be told.
+/// The interval that the Server grants. The maximum applies to 5.0 only, since CONNACK cannot say
+/// it to older Clients.
 fn granted_expiry(connect: &Connect, maximum: u32) -> u32 {
     let requested = requested_expiry(connect);
     if connect.version.is_5() { requested.min(maximum) } else { requested }

@@ -1,4 +1,5 @@
-//! Whether a CONNECT meets the restrictions of this Server (§3.1.4). Its format was checked by the decoder.
+//! Whether a CONNECT meets the restrictions of this Server (§3.1.4). The decoder has checked its
+//! format.
 
 use mqttspec_codec::{Connect, ConnectReason, Utf8String, Version};
 use rand::Rng as _;
@@ -8,7 +9,8 @@ use crate::broker::{Broker, ConnectionId};
 use crate::options::{ClientIdCharacters, Redirect};
 
 impl Broker {
-    /// Checks all but the credentials; assigns a ClientID if the Client left it to the Server.
+    /// Checks all but the credentials, and assigns a ClientID if the Client left that to the
+    /// Server.
     pub(crate) fn check_connect(&mut self, id: ConnectionId, connect: &mut Connect) -> Result<(), Refusal> {
         let options = &self.options;
         match options.redirect {
@@ -21,7 +23,7 @@ impl Broker {
         if maximum > 0 && self.connections.len() > maximum {
             return Err(Refusal::new(
                 ConnectReason::ServerBusy,
-                "as many Clients are connected as the Server takes",
+                "the Server has its maximum number of connections",
             ));
         }
         self.check_will(connect)?;
@@ -39,7 +41,10 @@ impl Broker {
         }
         if will.retain && !self.options.retain_available {
             // [MQTT-3.2.2-13]
-            return Err(Refusal::new(ConnectReason::RetainNotSupported, "the Will is to be retained"));
+            return Err(Refusal::new(
+                ConnectReason::RetainNotSupported,
+                "Will Retain is 1 although Retain Available is 0",
+            ));
         }
         Ok(())
     }
@@ -48,12 +53,12 @@ impl Broker {
         let refuse = |detail| Err(Refusal::new(ConnectReason::ClientIdentifierNotValid, detail));
         let client_id = &connect.client_id;
         if client_id.as_bytes().is_empty() {
-            // 3.1.1/[MQTT-3.1.3-8]; 3.1 knows no ClientID of zero bytes
+            // 3.1.1/[MQTT-3.1.3-8]; 3.1 has no ClientID of zero bytes
             let wants_session = connect.version == Version::V3_1_1 && !connect.clean_start;
             if wants_session || connect.version == Version::V3_1 || !self.options.assign_client_id {
                 return refuse("the ClientID has zero bytes");
             }
-            // [MQTT-3.1.3-6] [MQTT-3.1.3-7] 3.1.1/[MQTT-3.1.3-6] from here on it is as if the Client had
+            // [MQTT-3.1.3-6] [MQTT-3.1.3-7] 3.1.1/[MQTT-3.1.3-6] from here on as if the Client had
             // chosen it
             connect.client_id = self.assign_client_id();
             if let Some(connection) = self.connections.get_mut(&id) {
@@ -77,7 +82,7 @@ impl Broker {
         Ok(())
     }
 
-    /// [MQTT-3.2.2-16] a ClientID that no Session has.
+    /// [MQTT-3.2.2-16] Returns a ClientID that no Session has.
     fn assign_client_id(&mut self) -> Utf8String {
         loop {
             let candidate = format!("auto{:016x}", self.random.next_u64());

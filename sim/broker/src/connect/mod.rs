@@ -1,5 +1,5 @@
-//! CONNECT and CONNACK (§3.1, §3.2): may this Client come in ([`checks`]), and what coming in does
-//! ([`accept`]).
+//! CONNECT and CONNACK (§3.1, §3.2): whether a Client is accepted ([`checks`]), and the effects of
+//! that ([`accept`]).
 
 mod accept;
 mod checks;
@@ -12,7 +12,7 @@ use crate::authentication::Step;
 use crate::broker::{Broker, ConnectionId};
 use crate::event::{Ending, Event};
 
-/// Why a CONNECT is not accepted.
+/// Why a CONNECT is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) reason: ConnectReason,
@@ -34,18 +34,19 @@ impl Broker {
         }
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.read_limits(&connect, &self.options);
-        // [MQTT-3.1.4-2] restrictions of this Server, then who the Client is
+        // [MQTT-3.1.4-2] restrictions of this Server, then authentication
         let outcome = self.check_connect(id, &mut connect).and_then(|()| self.authenticate(id, &connect));
         match outcome {
             Ok(Step::Accepted(data)) => self.accept(now, id, connect, data),
             Ok(Step::Continue(auth)) => self.wait_for_auth(id, connect, auth),
-            // §3.1.4: nothing has touched the Session or an older Network Connection of this ClientID
+            // §3.1.4: the Session and an older Network Connection of this ClientID are untouched
             Err(refusal) => self.refuse(now, id, refusal.reason, refusal.detail),
         }
     }
 
-    /// Refuses a version that the Server does not speak. What the Client asked for decides the form of CONNACK: a Client
-    /// of 5.0 or later reads that of 5.0, which a Server without 5.0 does not have; all others read that of 3.1.1.
+    /// Refuses a version that the Server does not support. CONNACK has the form of 5.0 if the
+    /// Client asked for 5.0 or later and the Server supports 5.0; otherwise it has the form of
+    /// 3.1.1.
     pub(crate) fn refuse_version(&mut self, now: Duration, id: ConnectionId, asked: Version) {
         if let Some(connection) = self.connections.get_mut(&id) {
             let in_5 = asked.is_5() && self.options.versions.contains(Version::V5);
@@ -55,7 +56,7 @@ impl Broker {
         self.refuse(now, id, ConnectReason::UnsupportedProtocolVersion, "");
     }
 
-    /// The first packet is a CONNECT that is malformed, and this is what its version answers.
+    /// Refuses a malformed CONNECT. `reason` is the Reason Code that its version has for the error.
     pub(crate) fn refuse_malformed(
         &mut self,
         now: Duration,
@@ -63,7 +64,7 @@ impl Broker {
         asked: Version,
         reason: ConnectReason,
     ) {
-        // The version comes first in the packet, so it is looked at first.
+        // The version is the first field of the packet, so it is checked first.
         if reason == ConnectReason::UnsupportedProtocolVersion || !self.options.versions.contains(asked) {
             self.refuse_version(now, id, asked);
             return;
@@ -74,7 +75,7 @@ impl Broker {
         self.refuse(now, id, reason, "");
     }
 
-    /// Answers a CONNECT with a refusal, if its version has a word for it, and closes.
+    /// Refuses a CONNECT, with CONNACK if its version has a code for the reason, and closes.
     pub(crate) fn refuse(
         &mut self,
         now: Duration,
@@ -97,12 +98,12 @@ impl Broker {
         };
         self.output.event(Event::Refused { connection: id, reason });
         if let Some(answer) = answer {
-            // Closing without a word is all that is left if even this is too large for the Client.
+            // If even this is too large for the Client, it is closed without CONNACK.
             self.output.try_send(id, connection, Packet::from(answer));
         }
-        // [MQTT-3.2.2-7] [MQTT-3.1.2-1] [MQTT-3.1.2-2] [MQTT-3.1.3-8] 3.1.1/[MQTT-3.2.2-5] [MQTT-4.12.0-4]
-        // [MQTT-3.1.4-6] 3.1.1/[MQTT-3.1.4-5] the broker forgets the Network Connection, and with it whatever
-        // comes behind the CONNECT
+        // [MQTT-3.2.2-7] [MQTT-3.1.2-1] [MQTT-3.1.2-2] [MQTT-3.1.3-8] 3.1.1/[MQTT-3.2.2-5]
+        // [MQTT-4.12.0-4] [MQTT-3.1.4-6] 3.1.1/[MQTT-3.1.4-5] the broker removes the Network
+        // Connection, so whatever follows the CONNECT is ignored
         self.end_connection(now, id, Ending::Silent);
     }
 
@@ -112,7 +113,8 @@ impl Broker {
     }
 }
 
-/// What 3.1.1 says in place of a Reason Code (§3.2.2.3 of 3.1.1); `None`: it closes in silence.
+/// The return code of 3.1.1 for a Reason Code (§3.2.2.3 of 3.1.1); `None` if it has none, and
+/// closes without CONNACK.
 fn return_code(reason: ConnectReason) -> Option<ConnectReason> {
     match reason {
         ConnectReason::UnsupportedProtocolVersion

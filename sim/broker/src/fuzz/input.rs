@@ -1,4 +1,4 @@
-//! Bytes read as choices. When they end, every choice is 0.
+//! Bytes that are read as choices. After their end, every choice is 0.
 
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -27,7 +27,7 @@ impl<'a> Input<'a> {
         *first
     }
 
-    /// A few bytes as they are.
+    /// A few bytes, unchanged.
     pub(super) fn bytes(&mut self) -> Bytes {
         let length = usize::from(self.byte()).min(self.0.len());
         let (taken, rest) = self.0.split_at(length);
@@ -60,7 +60,7 @@ impl<'a> Input<'a> {
         Bytes::from(vec![self.byte(); length])
     }
 
-    /// A packet, mostly one that fits the moment, and the version to write it in.
+    /// A packet, usually one that is valid in the current state, and the version to encode it in.
     pub(super) fn packet(&mut self, connected: Option<Version>) -> (Packet, Version) {
         let Some(version) = connected else {
             let connect = self.connect();

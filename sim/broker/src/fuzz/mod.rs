@@ -1,8 +1,9 @@
-//! Bytes as a schedule: Network Connections, packets good and bad, cuts, time, crashes. Whatever the bytes
-//! say, the broker must not panic, must keep what the standard demands of everything that it sends
-//! ([`watch`]), must hold no more than its options allow, and must come back from its records as it was.
+//! Interprets bytes as a schedule of Network Connections, valid and malformed packets, cuts, time
+//! and crashes. For any bytes, the broker must not panic, must obey the standard in everything that
+//! it sends ([`watch`]), must hold no more than its options allow, and must be the same after a
+//! restore from its records.
 //!
-//! For fuzzers and for `cargo test`; without the feature `fuzz` it is not part of the crate.
+//! For fuzzers and for `cargo test`. Without the feature `fuzz` it is not part of the crate.
 
 mod input;
 mod watch;
@@ -17,7 +18,7 @@ use crate::{Broker, Change, ConnectionId, Options, Transmit};
 use input::Input;
 use watch::Watch;
 
-/// Small limits, so that a short schedule meets them.
+/// Small limits, so that a short schedule reaches them.
 const OPTIONS: &[(&str, &str)] = &[
     ("receive_maximum", "3"),
     ("topic_alias_maximum", "2"),
@@ -30,10 +31,10 @@ const OPTIONS: &[(&str, &str)] = &[
     ("users", "user u password p; publish a/#; publish +; subscribe #; user v password q"),
 ];
 
-/// Runs the schedule that the bytes are, and tells how many packets the broker got and sent in it.
+/// Runs the schedule. Returns the number of packets that the broker received and sent.
 ///
 /// # Panics
-/// If the broker does anything that it must not.
+/// If the broker does anything wrong.
 pub fn run(bytes: &[u8]) -> u64 {
     let mut input = Input::new(bytes);
     let mut options = Options::default();
@@ -68,7 +69,7 @@ struct Run {
     broker: Broker,
     now: Duration,
     connections: BTreeMap<ConnectionId, Peer>,
-    /// What is durable.
+    /// The durable records.
     records: BTreeMap<Vec<u8>, Vec<u8>>,
     sessions_ever: usize,
     packets: u64,
@@ -148,7 +149,7 @@ impl Run {
         }
     }
 
-    /// A packet that is one, most of the time.
+    /// A packet that is usually valid.
     fn packet(&mut self, input: &mut Input<'_>) {
         let Some(id) = self.pick(input) else { return };
         let Some(peer) = self.connections.get_mut(&id) else { return };
@@ -166,7 +167,7 @@ impl Run {
         }
     }
 
-    /// What a driver does with bytes.
+    /// What a driver does with received bytes.
     fn feed(&mut self, id: ConnectionId, bytes: &Bytes) {
         let Some(peer) = self.connections.get_mut(&id) else { return };
         peer.buffer.extend_from_slice(bytes);
@@ -200,7 +201,7 @@ impl Run {
         while let Some(transmit) = self.broker.poll_transmit() {
             match transmit {
                 Transmit::Packet { connection, packet, version } => {
-                    // The Client has gone; the broker could not know.
+                    // The Client has closed; the broker does not know that yet.
                     let Some(peer) = self.connections.get_mut(&connection) else { continue };
                     peer.watch.sent(&packet, version);
                     self.packets += 1;
@@ -213,7 +214,7 @@ impl Run {
         while self.broker.poll_event().is_some() {}
     }
 
-    /// The broker dies and comes back; what it was to keep, it kept.
+    /// The broker crashes and is restored from its durable records.
     fn crash(&mut self) {
         let restored = Broker::restore(self.options.clone(), 1, self.now, self.records.clone());
         self.broker = restored.expect("the records are this broker's");
@@ -241,7 +242,7 @@ impl Run {
     }
 }
 
-/// Whether the packet ends what its sender may send.
+/// Whether its sender may send nothing after this packet.
 fn is_last(packet: &Packet) -> bool {
     match packet {
         Packet::Disconnect(_) => true,

@@ -1,4 +1,4 @@
-//! What a Client can hold against a Server on one Network Connection.
+//! The rules that a Server's packets on one Network Connection must obey.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ pub(super) struct Watch {
     aliases: BTreeSet<u16>,
     /// PUBLISH packets to the Client that are not completely acknowledged.
     in_flight: BTreeMap<PacketIdentifier, QoS>,
-    /// Answers that the Server owes, by type and identifier.
+    /// The number of answers that the Server owes, by type and identifier.
     owed: BTreeMap<(PacketType, PacketIdentifier), usize>,
     pings: usize,
 }
@@ -50,7 +50,7 @@ impl Watch {
         self.version
     }
 
-    /// The Client sent this.
+    /// The Client sent a packet.
     pub(super) fn received(&mut self, packet: &Packet) {
         match packet {
             Packet::Connect(connect) if self.version.is_none() => {
@@ -98,7 +98,7 @@ impl Watch {
         due
     }
 
-    /// The Server sent this.
+    /// The Server sent a packet.
     pub(super) fn sent(&mut self, packet: &Packet, version: Version) {
         assert!(!self.ended, "[MQTT-3.14.4-1] behind the last packet: {packet:?}");
         let mut frame = BytesMut::new();
@@ -132,7 +132,7 @@ impl Watch {
             Packet::UnsubAck(UnsubAck { id, .. }) => {
                 assert!(self.pay(PacketType::UnsubAck, *id), "UNSUBACK {id} not due");
             }
-            // Re-sent ones come without a PUBREC on this Network Connection.
+            // Re-sent ones have no PUBREC on this Network Connection.
             Packet::PubRel(PubRel { id, reason, .. }) => {
                 let due = self.pay(PacketType::PubRel, *id);
                 if *reason == PubRelReason::Success && !due {

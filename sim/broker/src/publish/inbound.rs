@@ -1,4 +1,4 @@
-//! PUBLISH from a Client and the hand-shakes behind it (§3.3.4, §4.3): the Server as receiver.
+//! PUBLISH from a Client and the handshakes that follow it (§3.3.4, §4.3): the Server as receiver.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use crate::message::{Expiry, Message};
 use crate::options::{DollarTopics, UnauthorizedPublish};
 use crate::session::SessionKey;
 
-/// Payloads of fewer bytes are copied when they may have to wait.
+/// Payloads below this size, in bytes, are copied if the message may have to wait.
 const SMALL: usize = 4096;
 
-/// What the Server makes of a message whose PUBLISH is in order.
+/// Whether the Server accepts a message whose PUBLISH is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Judgement {
     Take,
-    /// The acknowledgement says why not; the Network Connection goes on.
+    /// The acknowledgement has the reason; the Network Connection stays open.
     Refuse(PubAckReason, &'static str),
 }
 
-/// What became of it.
+/// What happened to the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// So many copies went to Sessions.
+    /// The number of copies that were given to Sessions.
     Taken(usize),
     Refused(PubAckReason, &'static str),
 }
@@ -41,7 +41,7 @@ impl Broker {
         publish: &Publish,
     ) -> Result<(), Fault> {
         self.check_capabilities(id, publish)?;
-        // The alias is mapped whatever becomes of the message (U5-083).
+        // The alias is mapped even if the message is refused (U5-083).
         let topic = self.resolve_topic(id, publish)?;
         let identifier = publish.delivery.packet_identifier();
         let exactly_once = publish.delivery.qos() == QoS::ExactlyOnce;
@@ -50,20 +50,22 @@ impl Broker {
             let received =
                 self.sessions.get(&key).is_some_and(|session| session.received.contains(&identifier));
             if exactly_once && received {
-                // [MQTT-4.3.3-10] 3.1.1/[MQTT-4.3.3-2] again, until PUBREL: acknowledged and not delivered.
-                // DUP says nothing.
+                // [MQTT-4.3.3-10] 3.1.1/[MQTT-4.3.3-2] the same identifier before PUBREL is a
+                // repetition, whatever DUP is: acknowledged, not delivered
                 self.note_unacknowledged(id, identifier);
                 self.send(id, Packet::PubRec(PubRec::success(identifier)));
                 return Ok(());
             }
         }
-        // [MQTT-4.3.2-5] [MQTT-4.3.3-9] [MQTT-4.3.3-12] otherwise it is a new message, also with DUP 1
+        // [MQTT-4.3.2-5] [MQTT-4.3.3-9] [MQTT-4.3.3-12] otherwise it is a new message, even with
+        // DUP 1
         let outcome = match self.judge(id, &topic, publish)? {
             Judgement::Take => Outcome::Taken(self.take_message(now, key, topic, publish)),
             Judgement::Refuse(reason, detail) => Outcome::Refused(reason, detail),
         };
-        // [MQTT-4.5.0-1] The message is in the Session State of its receivers: ownership passes with the
-        // acknowledgement. [MQTT-4.3.3-13] Whether copies of it have expired does not matter to the publisher.
+        // [MQTT-4.5.0-1] The message is in the Session State of its receivers, so the
+        // acknowledgement can transfer ownership. [MQTT-4.3.3-13] It is sent even if copies have
+        // expired.
         match identifier {
             None => {}
             Some(identifier) if exactly_once => self.acknowledge_qos_2(id, key, identifier, outcome),
@@ -72,16 +74,16 @@ impl Broker {
         Ok(())
     }
 
-    /// What CONNACK announced as not available.
+    /// Refuses what CONNACK announced as not available.
     fn check_capabilities(&self, id: ConnectionId, publish: &Publish) -> Result<(), Fault> {
         let speaks_5 = self.connections.get(&id).is_some_and(|connection| connection.version.is_5());
         if publish.delivery.qos() > self.options.maximum_qos {
-            // §3.2.2.3.4; before 5.0 the Client could not know, and is closed
+            // §3.2.2.3.4; a Client before 5.0 could not know, but is closed too
             let fault = Fault::new(DisconnectReason::QoSNotSupported, "the QoS is above the Maximum QoS");
             return Err(if speaks_5 { fault.breaking(&["MQTT-3.2.2-11"]) } else { fault });
         }
         if publish.retain && !self.options.retain_available && speaks_5 {
-            // §3.2.2.3.5; before 5.0 the message is published without being retained
+            // §3.2.2.3.5; before 5.0 the message is published and not retained
             return Err(Fault::new(
                 DisconnectReason::RetainNotSupported,
                 "RETAIN 1 although Retain Available is 0",
@@ -91,13 +93,13 @@ impl Broker {
         Ok(())
     }
 
-    /// The Topic Name, given or behind a Topic Alias (§3.3.2.3.4).
+    /// The Topic Name, from the packet or from a Topic Alias (§3.3.2.3.4).
     fn resolve_topic(&mut self, id: ConnectionId, publish: &Publish) -> Result<TopicName, Fault> {
         let alias = publish.properties.get().map(|TopicAlias(alias)| alias);
         let Some(connection) = self.connections.get_mut(&id) else {
             return Err(Fault::protocol("no Network Connection"));
         };
-        // [MQTT-3.3.2-12] all from 1 to the maximum
+        // [MQTT-3.3.2-12] every alias from 1 to the maximum is accepted
         if alias.is_some_and(|alias| alias.get() > connection.alias_maximum) {
             return Err(Fault::new(
                 DisconnectReason::TopicAliasInvalid,
@@ -119,8 +121,8 @@ impl Broker {
         }
     }
 
-    /// §3.3.4, §4.9: QoS 1 messages are acknowledged before the next packet is looked at, so only QoS 2
-    /// exchanges stay open.
+    /// §3.3.4, §4.9: QoS 1 messages are acknowledged before the next packet is processed, so only
+    /// QoS 2 exchanges stay open.
     fn check_receive_maximum(&self, id: ConnectionId, identifier: PacketIdentifier) -> Result<(), Fault> {
         let Some(connection) = self.connections.get(&id) else { return Ok(()) };
         let open = &connection.unacknowledged;
@@ -130,7 +132,7 @@ impl Broker {
         {
             return Err(Fault::new(
                 DisconnectReason::ReceiveMaximumExceeded,
-                "more PUBLISH packets than Receive Maximum",
+                "more unacknowledged PUBLISH packets than Receive Maximum",
             ));
         }
         Ok(())
@@ -142,54 +144,54 @@ impl Broker {
         }
     }
 
-    /// Whether the Server takes the message. All that can refuse one comes before PUBREC: PUBREL and PUBCOMP
-    /// know no refusal.
+    /// Whether the Server accepts the message. Every check comes before PUBREC, since PUBREL and
+    /// PUBCOMP cannot refuse.
     fn judge(&self, id: ConnectionId, topic: &TopicName, publish: &Publish) -> Result<Judgement, Fault> {
         let Some(connection) = self.connections.get(&id) else { return Ok(Judgement::Take) };
         if let Err(detail) = self.may_publish(&connection.permissions, topic) {
             return match self.options.unauthorized_publish {
                 UnauthorizedPublish::Refuse => Ok(Judgement::Refuse(PubAckReason::NotAuthorized, detail)),
-                // 3.1.1/[MQTT-3.3.5-2] closing is one of its two ways; §4.13.2
+                // 3.1.1/[MQTT-3.3.5-2] closing is one of the two options; §4.13.2
                 UnauthorizedPublish::Disconnect => Err(Fault::new(DisconnectReason::NotAuthorized, detail)),
             };
         }
         let says_text = publish.properties.get() == Some(PayloadFormatIndicator::Utf8);
         if self.options.check_payload_format && says_text && std::str::from_utf8(&publish.payload).is_err() {
-            let detail = "the payload is not the UTF-8 that its Payload Format Indicator says";
+            let detail = "the payload is not UTF-8 although its Payload Format Indicator is 1";
             return match publish.delivery.qos() {
-                // There is no other way to tell (U5-070).
+                // QoS 0 has no acknowledgement to refuse it with (U5-070).
                 QoS::AtMostOnce => Err(Fault::new(DisconnectReason::PayloadFormatInvalid, detail)),
                 _ => Ok(Judgement::Refuse(PubAckReason::PayloadFormatInvalid, detail)),
             };
         }
         if publish.retain && !self.has_room_to_retain(topic, &publish.payload) {
-            let detail = "as many messages are retained as the Server takes";
+            let detail = "the Server has its maximum number of retained messages";
             return if connection.version.is_5() && publish.delivery.qos() > QoS::AtMostOnce {
                 Ok(Judgement::Refuse(PubAckReason::QuotaExceeded, detail))
             } else {
-                // 3.1.1/[MQTT-4.8.0-2] what no acknowledgement can tell
+                // 3.1.1/[MQTT-4.8.0-2] no acknowledgement can refuse it
                 Err(Fault::new(DisconnectReason::QuotaExceeded, detail))
             };
         }
         Ok(Judgement::Take)
     }
 
-    /// Whether somebody with these permissions may publish to this topic; if not, why.
+    /// Whether these permissions allow a PUBLISH to the topic; if not, the reason.
     pub(crate) fn may_publish(
         &self,
         permissions: &Permissions,
         topic: &TopicName,
     ) -> Result<(), &'static str> {
-        // §4.7.2: Clients should not talk to each other by topics that begin with $
+        // §4.7.2: Clients should not use topics that begin with $ to exchange messages
         if topic.as_bytes().first() == Some(&b'$') && self.options.dollar_topics == DollarTopics::Refuse {
             return Err("Clients may not publish to $ topics");
         }
         if permissions.may_publish(topic) { Ok(()) } else { Err("the user may not publish to this topic") }
     }
 
-    /// Publishes the message. Gives the number of copies that went to Sessions.
+    /// Publishes the message. Returns the number of copies that were given to Sessions.
     fn take_message(&mut self, now: Duration, key: SessionKey, topic: TopicName, publish: &Publish) -> usize {
-        // A small message that waits must not hold the large buffer that it came in.
+        // A small message that waits must not keep the large receive buffer alive.
         let waits = publish.delivery.qos() > QoS::AtMostOnce && publish.payload.len() < SMALL;
         let (topic, publish) = if waits { (topic.detached(), &publish.detached()) } else { (topic, publish) };
         let publisher = self.sessions.get(&key).map(|session| session.client_id.clone()).unwrap_or_default();
@@ -198,7 +200,7 @@ impl Broker {
         if interval.is_some() {
             properties.remove::<MessageExpiryInterval>();
         }
-        // The publisher's alias goes no further (U5-082).
+        // The publisher's alias is not forwarded (U5-082).
         if properties.contains::<TopicAlias>() {
             properties.remove::<TopicAlias>();
         }
@@ -208,8 +210,8 @@ impl Broker {
             topic,
             qos: publish.delivery.qos(),
             retain: publish.retain && self.options.retain_available,
-            // [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]
-            // unaltered, in their order
+            // [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18]
+            // [MQTT-3.3.2-20] unaltered, in their order
             properties,
             expiry: interval.map(|interval| Expiry { interval, since: now }),
             payload: publish.payload.clone(),
@@ -248,11 +250,11 @@ impl Broker {
         self.send(id, Packet::PubRec(PubRec { id: identifier, reason, properties }));
     }
 
-    /// What PUBACK or PUBREC says.
+    /// The Reason Code and Reason String of PUBACK or PUBREC.
     fn acknowledgement(&self, id: ConnectionId, outcome: Outcome) -> Option<(PubAckReason, &'static str)> {
         let speaks_5 = self.connections.get(&id)?.version.is_5();
         Some(match outcome {
-            // 3.1.1/[MQTT-3.3.5-2] a positive acknowledgement, as there is no other
+            // 3.1.1/[MQTT-3.3.5-2] a positive acknowledgement, since there is no other
             _ if !speaks_5 => (PubAckReason::Success, ""),
             Outcome::Refused(reason, detail) => (reason, detail),
             Outcome::Taken(0) if self.options.report_no_matching_subscribers => {
@@ -277,8 +279,8 @@ impl Broker {
         }
         let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
         connection.unacknowledged.remove(&identifier);
-        // [MQTT-4.3.3-11] 3.1.1/[MQTT-4.3.3-2] always; §3.7.2.1: an unknown identifier is no error during
-        // recovery
+        // [MQTT-4.3.3-11] 3.1.1/[MQTT-4.3.3-2] always; §3.7.2.1: an unknown identifier is not an
+        // error during recovery
         let (reason, detail) = if known || !connection.version.is_5() {
             (PubRelReason::Success, "")
         } else {
@@ -289,7 +291,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Whether one more message may be retained under this topic.
+    /// Whether a message may be retained for this topic.
     fn has_room_to_retain(&self, topic: &TopicName, payload: &[u8]) -> bool {
         let maximum = self.options.maximum_retained as usize;
         maximum == 0 || payload.is_empty() || self.retained.len() < maximum || self.retained.contains(topic)

@@ -1,4 +1,4 @@
-//! Application Messages (§3.3, §4.3): in from Clients ([`inbound`]), on to Subscriptions ([`routing`]), out
+//! Application Messages (§3.3, §4.3): from Clients ([`inbound`]), to Subscriptions ([`routing`]),
 //! to Clients ([`outbound`]).
 
 mod inbound;

@@ -1,4 +1,5 @@
-//! PUBLISH to a Client and the hand-shakes behind it (§3.3.4, §4.3, §4.4, §4.9): the Server as sender.
+//! PUBLISH to a Client and the handshakes that follow it (§3.3.4, §4.3, §4.4, §4.9): the Server as
+//! sender.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use crate::output::{Output, fits};
 use crate::session::{Session, SessionKey};
 
 impl Broker {
-    /// Gives a Session its copy of a message: at once, as soon as it may be sent, or when the Client is back.
+    /// Gives a Session its copy of a message. It is sent at once, when the send quota allows it, or
+    /// when the Client reconnects.
     pub(crate) fn deliver(&mut self, now: Duration, key: SessionKey, delivery: Delivery) {
         if delivery.qos == QoS::AtMostOnce {
             self.deliver_qos_0(now, key, delivery);
@@ -63,14 +65,13 @@ impl Broker {
         }
     }
 
-    /// Whether the queue takes one more message; what is in the way goes or the message does, as the options
-    /// say.
+    /// Whether the queue has room for the message. If not, messages are dropped as the options say.
     fn make_room(&mut self, now: Duration, key: SessionKey, delivery: &Delivery) -> bool {
         let Some(session) = self.sessions.get_mut(&key) else { return false };
         if has_room(session, delivery, &self.options) {
             return true;
         }
-        // What has expired makes room first.
+        // Expired messages are dropped first.
         for (order, expired) in session.outbound.take_waiting_if(|waiting| waiting.message.has_expired(now)) {
             self.records.delete_delivery(key, session.recorded, order, Some(&expired.message));
             dropped(&mut self.output, session, &expired, Drop::Expired);
@@ -95,17 +96,17 @@ impl Broker {
             && let Some(id) = session.connection
         {
             let fault = Fault::new(DisconnectReason::QuotaExceeded, "too many messages wait for the Client");
-            self.output.doomed.push_back((id, fault));
+            self.output.to_disconnect.push_back((id, fault));
         }
         false
     }
 
-    /// [MQTT-4.4.0-1] What a Client is sent that comes back to its Session: PUBREL where PUBREC had come,
-    /// PUBLISH where nothing had.
+    /// [MQTT-4.4.0-1] Re-sends what a resumed Session has in flight: PUBREL if PUBREC was received,
+    /// PUBLISH otherwise.
     pub(crate) fn resume_delivery(&mut self, now: Duration, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         let Some(id) = session.connection else { return };
-        // [MQTT-4.3.3-6] past PUBREC the PUBLISH is never sent again
+        // [MQTT-4.3.3-6] after PUBREC the PUBLISH is never sent again
         for identifier in session.outbound.reconnect() {
             if let Some(connection) = self.connections.get(&id) {
                 self.output.send(id, connection, PubRel::success(identifier).into());
@@ -123,23 +124,24 @@ impl Broker {
         self.pump(now, key);
     }
 
-    /// Sends what may be sent: first what was sent on an earlier Network Connection, then what waits, in
-    /// order [MQTT-4.6.0-5] [MQTT-4.6.0-6] 3.1.1/[MQTT-4.6.0-6], as far as the send quota goes.
+    /// Sends as many messages as the send quota allows: first those that were sent on an earlier
+    /// Network Connection, then those that wait, in order [MQTT-4.6.0-5] [MQTT-4.6.0-6]
+    /// 3.1.1/[MQTT-4.6.0-6].
     pub(crate) fn pump(&mut self, now: Duration, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         let Some(id) = session.connection else { return };
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let recorded = session.recorded;
-        // [MQTT-4.9.0-1] never 0, and new with each Network Connection
+        // [MQTT-4.9.0-1] never 0, and reset with each Network Connection
         let quota = usize::from(connection.client.receive_maximum.min(self.options.send_maximum).get());
-        // [MQTT-3.3.4-9] [MQTT-4.9.0-2] [MQTT-3.3.4-10] [MQTT-4.9.0-3] nothing but PUBLISH waits for the
+        // [MQTT-3.3.4-9] [MQTT-4.9.0-2] [MQTT-3.3.4-10] [MQTT-4.9.0-3] only PUBLISH waits for the
         // quota
         while !connection.congested && session.outbound.unacknowledged() < quota {
             if let Some(order) = session.outbound.take_resend() {
                 let Some((identifier, delivery)) = session.outbound.publish_in_flight(order) else {
                     continue;
                 };
-                // [MQTT-3.3.1-1] [MQTT-4.3.3-7] DUP 1, the same identifier, and no expiry any more
+                // [MQTT-3.3.1-1] [MQTT-4.3.3-7] DUP 1, the same identifier, and no expiry
                 let attempt = attempt(delivery.qos, identifier, true);
                 if !send_publish(now, &mut self.output, id, connection, session, &delivery, attempt) {
                     session.outbound.end(order);
@@ -161,7 +163,7 @@ impl Broker {
             // [MQTT-4.3.2-2] [MQTT-4.3.3-2] [MQTT-3.3.1-3]
             let attempt = attempt(delivery.qos, identifier, false);
             if send_publish(now, &mut self.output, id, connection, session, &delivery, attempt) {
-                // [MQTT-4.3.2-3] [MQTT-4.3.3-3] unacknowledged from now on
+                // [MQTT-4.3.2-3] [MQTT-4.3.3-3] unacknowledged from here on
                 self.records.begin_delivery(key, recorded, order, identifier, &delivery);
                 session.outbound.begin(order, identifier, Stage::Publish(delivery));
             } else {
@@ -170,8 +172,7 @@ impl Broker {
         }
     }
 
-    /// PUBACK ends a QoS 1 exchange. One with an unknown identifier may belong to an exchange of a Session
-    /// that has ended.
+    /// PUBACK ends a QoS 1 exchange. An unknown identifier may belong to a Session that has ended.
     pub(crate) fn handle_puback(
         &mut self,
         now: Duration,
@@ -186,7 +187,7 @@ impl Broker {
         Ok(())
     }
 
-    /// PUBREC: the Client has the message, or refuses it.
+    /// PUBREC: the Client has received the message, or refuses it.
     pub(crate) fn handle_pubrec(
         &mut self,
         now: Duration,
@@ -202,14 +203,14 @@ impl Broker {
             }
             Some(_) => {
                 self.release(key, pubrec.id);
-                // [MQTT-4.3.3-4] [MQTT-2.2.1-5] also if this is not the first PUBREC
+                // [MQTT-4.3.3-4] [MQTT-2.2.1-5] for a repeated PUBREC too
                 self.send(id, PubRel::success(pubrec.id));
                 Ok(())
             }
-            // A refusal ends the exchange on the Client's side too: it waits for nothing.
+            // A refusal has ended the exchange on the Client's side: it expects no PUBREL.
             None if pubrec.reason.is_failure() => Ok(()),
             None => {
-                // §3.6.2.1: no error during recovery. The Client waits for PUBREL.
+                // §3.6.2.1: not an error during recovery. The Client expects PUBREL.
                 let properties =
                     self.explanation(id, "no QoS 2 message with this Packet Identifier is in flight");
                 let reason = self.not_found_for(id);
@@ -240,7 +241,7 @@ impl Broker {
         }
     }
 
-    /// At which QoS an exchange with this identifier is open.
+    /// The QoS of the open exchange with this identifier.
     fn stage(&self, key: SessionKey, identifier: PacketIdentifier) -> Option<QoS> {
         let (_, in_flight) = self.sessions.get(&key)?.outbound.find(identifier)?;
         Some(match &in_flight.stage {
@@ -249,7 +250,7 @@ impl Broker {
         })
     }
 
-    /// PUBACK, or a PUBREC that refuses: the message is acknowledged and its identifier free.
+    /// PUBACK, or a PUBREC that refuses: ends the exchange and frees its identifier.
     fn end_exchange(
         &mut self,
         now: Duration,
@@ -263,8 +264,8 @@ impl Broker {
         let message = match &in_flight.stage {
             Stage::Publish(delivery) => {
                 if reason.is_failure() {
-                    // [MQTT-4.4.0-2] [MQTT-4.8.2-6] dropped, and no other member of a Shared Subscription
-                    // gets it
+                    // [MQTT-4.4.0-2] [MQTT-4.8.2-6] dropped, and not sent to another member of a
+                    // Shared Subscription
                     dropped(&mut self.output, session, delivery, Drop::Refused);
                 }
                 Some(&*delivery.message)
@@ -275,7 +276,7 @@ impl Broker {
         self.pump(now, key);
     }
 
-    /// From PUBLISH to PUBREL; the message itself is needed no more.
+    /// Moves an exchange from PUBLISH to PUBREL; the message itself is no longer needed.
     fn release(&mut self, key: SessionKey, identifier: PacketIdentifier) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         let recorded = session.recorded;
@@ -316,8 +317,8 @@ fn dropped(output: &mut Output, session: &Session, delivery: &Delivery, why: Dro
     output.event(Event::MessageDropped { client_id, topic, why });
 }
 
-/// Sends one PUBLISH. False if it is too large for the Client: it is dropped and counts as sent and complete
-/// [MQTT-3.1.2-25].
+/// Sends one PUBLISH. Returns false if it is too large for the Client: then it is dropped and
+/// counts as delivered [MQTT-3.1.2-25].
 fn send_publish(
     now: Duration,
     output: &mut Output,
@@ -359,8 +360,8 @@ fn properties(now: Duration, delivery: &Delivery) -> Properties<Publish> {
     properties
 }
 
-/// The PUBLISH with a Topic Alias (§3.3.2.3.4), if it fits so: in place of the topic if the Client knows it, else beside
-/// the topic. An alias may be longer than its topic.
+/// The PUBLISH with a Topic Alias (§3.3.2.3.4), if it fits with it: without the topic if the Client
+/// knows the alias, otherwise with it. An alias can be longer than its topic.
 fn with_alias(connection: &mut Connection, plain: Packet) -> Packet {
     let Packet::Publish(publish) = &plain else { return plain };
     let Some(topic) = publish.topic.clone() else { return plain };
@@ -372,7 +373,7 @@ fn with_alias(connection: &mut Connection, plain: Packet) -> Packet {
         return plain;
     }
     if known.is_none() {
-        // The Client learns the mapping only from a PUBLISH that is sent.
+        // Only now is it certain that the Client learns the mapping.
         connection.aliases_to_client.assign(&topic);
     }
     packet

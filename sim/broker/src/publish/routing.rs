@@ -1,4 +1,4 @@
-//! From a published message to the Sessions that get it (§3.3.4, §4.5, §4.8.2).
+//! Routing of a published message to Sessions (§3.3.4, §4.5, §4.8.2).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::shared::Member;
 use crate::topic::{Granted, GroupKey};
 
 impl Broker {
-    /// The Server takes ownership of a message: retains it if it says so and gives a copy to every Session
-    /// that is to get one. Gives the number of copies.
+    /// Takes ownership of a message: retains it if RETAIN is 1, and gives a copy to every Session
+    /// with a matching Subscription. Returns the number of copies.
     pub(crate) fn accept_message(&mut self, now: Duration, message: Message) -> usize {
         let message = Arc::new(message);
         // [MQTT-3.3.1-8] 3.1.1/[MQTT-3.3.1-12] RETAIN 0 leaves retained messages alone
@@ -46,7 +46,8 @@ impl Broker {
             copies += self.deliver_to_session(now, message, of_session);
         }
         for group in &matches.shared {
-            // §4.8.2: each Shared Subscription on its own, beside the others and the Non-shared ones
+            // §4.8.2: each Shared Subscription is independent of the others and of the Non-shared
+            // ones
             copies += usize::from(self.share(now, *group, message));
         }
         self.matches = matches;
@@ -58,7 +59,7 @@ impl Broker {
         self.sessions.get(&session).is_some_and(|session| session.client_id == message.publisher)
     }
 
-    /// One Session, with all its Subscriptions that match.
+    /// Delivers to one Session, with all its Subscriptions that match.
     fn deliver_to_session(
         &mut self,
         now: Duration,
@@ -82,33 +83,35 @@ impl Broker {
         }
     }
 
-    /// One member of a Shared Subscription. Whether there was one that can take the message.
+    /// Delivers to one member of a Shared Subscription. Returns whether a member can receive the
+    /// message.
     fn share(&mut self, now: Duration, group: GroupKey, message: &Arc<Message>) -> bool {
         let (sessions, connections) = (&self.sessions, &self.connections);
         let Some(subscription) = self.subscriptions.shared(group) else { return false };
         let chosen = subscription.choose(self.options.shared_choice, &mut self.random, |member| {
-            Member::look_at(member, sessions, connections, message)
+            Member::state_of(member, sessions, connections, message)
         });
         let Some((session, granted)) = chosen else { return false };
         let shared = Some(subscription.filter().clone());
-        // [MQTT-4.8.2-3] U5-109: at what this member was granted, with its own Subscription Identifier
+        // [MQTT-4.8.2-3] U5-109: with the QoS granted to this member and its own Subscription
+        // Identifier
         let delivery = Delivery { shared, ..copy_for(message, [&granted]) };
         self.deliver(now, session, delivery);
         true
     }
 
-    /// A message of a Shared Subscription whose member cannot have it any more: another member gets it, if
-    /// there is one.
+    /// Delivers a message of a Shared Subscription to another member, since the first one can no
+    /// longer receive it. Returns whether there was one.
     pub(crate) fn share_again(&mut self, now: Duration, delivery: &Delivery) -> bool {
         let Some(filter) = &delivery.shared else { return false };
         let group = self.subscriptions.group(filter);
         group.is_some_and(|group| self.share(now, group, &delivery.message))
     }
 
-    /// The Network Connection of a member has closed: messages that were not sent yet go to members that are
-    /// there. Those sent at QoS 1 wait for the Client, as they may have arrived; those at QoS 2 must
-    /// [MQTT-4.8.2-4].
-    pub(crate) fn hand_over_waiting_shared(&mut self, now: Duration, key: SessionKey) {
+    /// The Network Connection of a member has closed: messages that were not sent yet go to members
+    /// that are connected. Those sent at QoS 1 wait for the Client, since they may have arrived;
+    /// those at QoS 2 must wait [MQTT-4.8.2-4].
+    pub(crate) fn reassign_waiting_shared(&mut self, now: Duration, key: SessionKey) {
         let (sessions, connections) = (&self.sessions, &self.connections);
         let subscriptions = &mut self.subscriptions;
         let Some(session) = sessions.get(&key) else { return };
@@ -117,7 +120,7 @@ impl Broker {
         filters.retain(|filter| {
             let group = subscriptions.shared_by_filter(filter);
             group.is_some_and(|group| {
-                group.members().any(|member| Member::is_there(member, sessions, connections))
+                group.members().any(|member| Member::is_connected(member, sessions, connections))
             })
         });
         if filters.is_empty() {
@@ -135,7 +138,7 @@ impl Broker {
     }
 }
 
-/// The copy of a message for one receiver: what its matching Subscriptions make of it.
+/// The copy of a message for one receiver, with the options of its matching Subscriptions.
 pub(crate) fn copy_for<'a>(
     message: &Arc<Message>,
     matching: impl IntoIterator<Item = &'a Granted>,
@@ -148,10 +151,11 @@ pub(crate) fn copy_for<'a>(
         shared: None,
     };
     for granted in matching {
-        // [MQTT-3.8.4-8] [MQTT-3.3.4-2] the highest that was granted, but no higher than published
+        // [MQTT-3.8.4-8] [MQTT-3.3.4-2] the highest QoS that was granted, but not above that of the
+        // PUBLISH
         copy.qos = copy.qos.max(granted.qos.min(message.qos));
-        // [MQTT-3.3.1-12] [MQTT-3.3.1-13] 3.1.1/[MQTT-3.3.1-9]; of several Subscriptions, one that wants
-        // RETAIN as published gets it
+        // [MQTT-3.3.1-12] [MQTT-3.3.1-13] 3.1.1/[MQTT-3.3.1-9]; of several Subscriptions, one with
+        // Retain As Published is enough
         copy.retain |= granted.retain_as_published && message.retain;
         // [MQTT-3.3.4-3]
         copy.identifiers.extend(granted.identifier);

@@ -1,5 +1,5 @@
-//! How records are written and read. Integers are big-endian, so that keys sort by number; packets stand in
-//! records as the codec writes them, so that reading them back checks them.
+//! The format of records. Integers are big-endian, so that keys sort by number. Packets in records
+//! are encoded by the codec, so that reading them checks them.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::outbound::Order;
 use crate::session::{Session, SessionKey, Subscription};
 use crate::topic::Granted;
 
-/// The first byte of every key says what the record is.
+/// The first byte of every key is the kind of the record.
 const SESSION: u8 = b's';
 const SUBSCRIPTION: u8 = b'f';
 const RECEIVED: u8 = b'i';
@@ -23,10 +23,10 @@ const DELIVERY: u8 = b'd';
 const MESSAGE: u8 = b'm';
 const RETAINED: u8 = b'r';
 
-/// The first byte of every value: a later format has another.
+/// The first byte of every value is the format version.
 const FORMAT: u8 = 1;
 
-/// The second byte of a delivery.
+/// The second byte of a delivery is its stage.
 const WAITING: u8 = 0;
 const BEGUN: u8 = 1;
 const RELEASED: u8 = 2;
@@ -41,7 +41,7 @@ pub(super) enum Key<'a> {
     Retained(&'a TopicName),
 }
 
-/// A record as it was read.
+/// A record that was read.
 pub(super) enum Record {
     Session(SessionKey, StoredSession),
     Subscription(SessionKey, TopicFilter, Subscription),
@@ -66,7 +66,7 @@ pub(super) enum StoredDelivery {
     Released(PacketIdentifier),
 }
 
-/// A [`Delivery`] whose message is a record of its own.
+/// A [`Delivery`] whose message is in a record of its own.
 pub(super) struct StoredCopy {
     pub(super) message: MessageId,
     pub(super) qos: QoS,
@@ -111,7 +111,7 @@ impl Key<'_> {
     }
 }
 
-/// The CONNECT that would make the Session, behind the times that it does not hold.
+/// The times of the Session, followed by a CONNECT with its ClientID and Will.
 pub(super) fn session(session: &Session) -> Vec<u8> {
     let mut value = vec![FORMAT, u8::from(session.recorded)];
     value.put_u32(session.expiry_interval);
@@ -125,7 +125,7 @@ pub(super) fn session(session: &Session) -> Vec<u8> {
 
 pub(super) fn subscription(subscription: &Subscription) -> Vec<u8> {
     let Granted { qos, no_local, retain_as_published, identifier } = subscription.granted;
-    // The Subscription Options of §3.8.3.1, and whether it is shared in a bit that they leave free.
+    // The Subscription Options of §3.8.3.1, with a free bit for Shared Subscriptions.
     let options = u8::from(qos)
         | u8::from(no_local) << 2
         | u8::from(retain_as_published) << 3
@@ -135,7 +135,7 @@ pub(super) fn subscription(subscription: &Subscription) -> Vec<u8> {
     value
 }
 
-/// The key says it all.
+/// The key has all the information.
 pub(super) fn received() -> Vec<u8> {
     vec![FORMAT]
 }
@@ -168,7 +168,7 @@ fn put_copy(value: &mut Vec<u8>, delivery: &Delivery) {
     }
 }
 
-/// The PUBLISH that would make the message, behind what it does not hold.
+/// Identifier, times and publisher of the message, followed by a PUBLISH with the rest.
 pub(super) fn message(message: &Message) -> Vec<u8> {
     let mut value = vec![FORMAT];
     value.put_u64(message.id.0);
@@ -192,7 +192,7 @@ pub(super) fn message(message: &Message) -> Vec<u8> {
     value
 }
 
-/// Nothing that the broker holds is too large for a packet: it came in one.
+/// Everything that the broker holds was received in a packet, so it fits in one.
 fn put_packet(value: &mut Vec<u8>, packet: &Packet) {
     let mut encoded = BytesMut::new();
     if packet.encode(Version::V5, &mut encoded).is_ok() {
@@ -212,7 +212,7 @@ fn put_bytes(value: &mut Vec<u8>, bytes: &[u8]) {
     value.put_slice(bytes);
 }
 
-/// Reads a record back; `None` if it is none of this broker's.
+/// Reads a record; `None` if this broker cannot have written it.
 pub(super) fn read(key: Vec<u8>, value: Vec<u8>) -> Option<Record> {
     let (mut key, mut value) = (Bytes::from(key), Bytes::from(value));
     let kind = key.try_get_u8().ok()?;

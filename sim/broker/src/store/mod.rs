@@ -1,9 +1,11 @@
-//! Session State and retained messages as records, for a store that outlives the broker (§4.1, §4.1.1).
+//! Session State and retained messages as records, for a store that outlives the broker (§4.1,
+//! §4.1.1).
 //!
-//! The broker keeps no store: it says what changed ([`Change`]), and
-//! [`Broker::restore`](crate::Broker::restore) reads it back. What is kept: Sessions that outlive their
-//! Network Connection with all that §4.1 lists, Wills of every Session, and retained messages. A message that
-//! many Sessions wait for is one record, counted.
+//! The broker has no store: it returns what changed ([`Change`]), and
+//! [`Broker::restore`](crate::Broker::restore) reads the records back. There are records for
+//! Sessions that outlive their Network Connection with all that §4.1 lists, for Wills of every
+//! Session, and for retained messages. A message that waits for several Sessions is one record with
+//! a reference count.
 
 mod format;
 mod restore;
@@ -19,12 +21,12 @@ use crate::session::{Session, SessionKey, Subscription};
 use format::Key;
 pub use restore::RestoreError;
 
-/// Changes since the last batch was taken: the last one to each record.
+/// The changes since the last batch: the last one of each record.
 #[derive(Debug)]
 pub(crate) struct Records {
     enabled: bool,
     pending: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    /// How many deliveries of recorded Sessions need the record of a message.
+    /// The number of deliveries of recorded Sessions that refer to the record of a message.
     references: BTreeMap<MessageId, u32>,
 }
 
@@ -42,18 +44,19 @@ impl Records {
         pending.into_iter().map(change).collect()
     }
 
-    /// The Session has a new Network Connection: from now on it is recorded if it is to outlive it.
+    /// The Session has a new Network Connection: from now on it is recorded if it outlives the
+    /// connection.
     pub(crate) fn put_whole_session(&mut self, key: SessionKey, session: &mut Session) {
         if session.recorded && !session.is_durable() {
             self.delete_contents(key, session);
         }
-        // A Session that was not recorded has just begun and holds nothing.
+        // A Session that was not recorded has just been created and has no content.
         session.recorded = session.is_durable();
         self.put_session(key, session);
     }
 
-    /// A Session that ends with its Network Connection leaves no trace but its Will Message, which a restart
-    /// must not lose.
+    /// A Session that ends with its Network Connection has a record only for its Will Message,
+    /// which a restart must not lose.
     pub(crate) fn put_session(&mut self, key: SessionKey, session: &Session) {
         if session.recorded || session.will.is_some() {
             self.put(Key::Session(key), || format::session(session));
@@ -87,7 +90,7 @@ impl Records {
         }
     }
 
-    /// A QoS 2 message was taken whose PUBREL is due.
+    /// A QoS 2 message was accepted whose PUBREL is expected.
     pub(crate) fn put_received(&mut self, key: SessionKey, recorded: bool, identifier: PacketIdentifier) {
         if recorded {
             self.put(Key::Received(key, identifier), format::received);
@@ -133,7 +136,7 @@ impl Records {
         }
     }
 
-    /// PUBREC came: only the identifier is still needed.
+    /// PUBREC was received: only the identifier is still needed.
     pub(crate) fn put_released(
         &mut self,
         key: SessionKey,
@@ -146,7 +149,8 @@ impl Records {
         }
     }
 
-    /// The delivery is over, or goes on under another order. `message`: what its record referred to.
+    /// The delivery is complete, or continues with another order. `message` is what its record
+    /// referred to.
     pub(crate) fn delete_delivery(
         &mut self,
         key: SessionKey,
@@ -171,7 +175,7 @@ impl Records {
         self.delete(Key::Retained(topic));
     }
 
-    /// A delivery that a store kept needs the record of this message.
+    /// A restored delivery refers to the record of this message.
     fn count_reference(&mut self, id: MessageId) {
         *self.references.entry(id).or_default() += 1;
     }

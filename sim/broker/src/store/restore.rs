@@ -1,5 +1,5 @@
-//! A broker from what a store kept (§4.1.1): every Session as it was at the last durable batch, without
-//! Network Connection.
+//! Creates a broker from the records of a store (§4.1.1): every Session as it was at the last
+//! durable batch, without Network Connection.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use crate::outbound::{Order, Stage};
 use crate::session::{Session, SessionKey};
 use crate::timers::Timer;
 
-/// Why records are no broker's.
+/// Why records cannot be restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
-    /// The record is of no kind, or of no format, that this broker writes.
-    #[error("the record with key {key:02x?} is none of this broker's")]
+    /// The record has a kind or format that this broker does not write.
+    #[error("the record with key {key:02x?} was not written by this broker")]
     Record {
-        /// Its key.
+        /// The key of the record.
         key: Vec<u8>,
     },
-    /// The record belongs to a Session that has none.
-    #[error("a record belongs to Session {session}, which has none")]
+    /// The record belongs to a Session that has no record.
+    #[error("a record belongs to Session {session}, which has no record")]
     Session {
         /// The number of the Session.
         session: u64,
     },
-    /// The delivery is of a message that has no record.
-    #[error("a delivery is of message {message}, which has no record")]
+    /// The delivery refers to a message that has no record.
+    #[error("a delivery refers to message {message}, which has no record")]
     Message {
         /// The number of the message.
         message: u64,
@@ -39,15 +39,15 @@ pub enum RestoreError {
 type Messages = BTreeMap<MessageId, Arc<Message>>;
 
 impl Broker {
-    /// A broker that goes on where another stopped or crashed. `now` is on the same clock as the other one's:
-    /// the epoch must not change from one to the next.
+    /// A broker that continues where another one stopped or crashed. `now` has the same epoch as
+    /// the times of the other one.
     ///
-    /// A Session that had a Network Connection lost it now, as far as this broker knows: Session Expiry
-    /// Interval and Will Delay Interval run from `now`. What is overdue happens at the first
+    /// Sessions that had a Network Connection lose it at `now`: Session Expiry Interval and Will
+    /// Delay Interval start then. Deadlines that have passed are handled by the first
     /// [`handle_timeout`](Self::handle_timeout).
     ///
     /// # Errors
-    /// If the records are not what a broker's batches, each applied as a whole, leave behind.
+    /// If the records are not the result of a broker's batches, each applied as a whole.
     pub fn restore(
         options: Options,
         seed: u64,
@@ -82,7 +82,7 @@ impl Broker {
         session.recorded = stored.recorded;
         session.expiry_interval = stored.expiry_interval;
         session.will = stored.will.map(Box::new);
-        // Times that are not set were not running: the Network Connection was open.
+        // Times that are not set had not started: the Network Connection was open.
         session.ends_at = stored.ends_at.or_else(|| session.end_after_close(now));
         if session.will.is_some() {
             let delay = Duration::from_secs(session.will_delay().into());

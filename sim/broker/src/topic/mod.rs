@@ -1,6 +1,7 @@
-//! Which Subscriptions and which retained messages a topic meets (§4.7): the two indexes of the broker.
+//! The two indexes of the broker (§4.7): Subscriptions that match a Topic Name, and retained
+//! messages that match a Topic Filter.
 //!
-//! Topics are compared as bytes, level by level, with no normalisation [MQTT-4.7.3-4].
+//! Topics are compared as bytes, level by level, without normalization [MQTT-4.7.3-4].
 
 mod names;
 mod tree;

@@ -1,16 +1,17 @@
-//! Which of an ordered map's Topic Names match a Topic Filter (§4.7.1): how retained messages are found.
+//! Finds the Topic Names in an ordered map that match a Topic Filter (§4.7.1), for retained
+//! messages.
 //!
-//! The map's keys are Topic Names whose separators are written as U+0000, which no topic contains
-//! [MQTT-4.7.3-2] and which sorts before every other character: so the names below a level stand together,
-//! right behind it. The search leaps over every stretch of names that cannot match. Its cost grows with the
-//! number of matches and of the siblings where a `+` stands, not with the number of names.
+//! The keys of the map are Topic Names with U+0000 as separator. No topic contains it
+//! [MQTT-4.7.3-2], and it sorts before every other character, so the names below a level directly
+//! follow it. The search skips ranges of names that cannot match. Its cost grows with the number of
+//! matches and of siblings at each `+`, not with the number of names.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 const SEPARATOR: u8 = 0;
 
-/// The key under which a Topic Name stands in the map.
+/// The key of a Topic Name in the map.
 pub(crate) fn key(name: &[u8]) -> Vec<u8> {
     name.iter().map(|&byte| if byte == b'/' { SEPARATOR } else { byte }).collect()
 }
@@ -41,7 +42,7 @@ pub(crate) fn matching<'map, V>(
 
 enum Comparison {
     Match,
-    /// No name between this one and the target matches; `None`: no name behind this one does.
+    /// No name between this one and the target matches; `None` if no later name does.
     LeapTo(Option<Vec<u8>>),
 }
 
@@ -50,7 +51,7 @@ fn compare(filter: &[Vec<u8>], key: &[u8]) -> Comparison {
     if key.first() == Some(&b'$') && matches!(filter[0].as_slice(), b"+" | b"#") {
         return Comparison::LeapTo(Some(vec![b'$' + 1]));
     }
-    // Where the last `+` was met: the end of its level in the key.
+    // The end of the level in the key that the last `+` matched.
     let mut last_wildcard: Option<usize> = None;
     let mut at = 0;
     for (number, level) in filter.iter().enumerate() {
@@ -58,7 +59,8 @@ fn compare(filter: &[Vec<u8>], key: &[u8]) -> Comparison {
             return Comparison::Match;
         }
         if at > key.len() {
-            // The name has fewer levels than the filter. `sport/#` matches `sport`, and that was met above.
+            // The name has fewer levels than the filter. That `sport/#` matches `sport` is handled
+            // above.
             let mut target = key.to_vec();
             target.push(SEPARATOR);
             return Comparison::LeapTo(Some(target));
@@ -68,7 +70,8 @@ fn compare(filter: &[Vec<u8>], key: &[u8]) -> Comparison {
         if level == b"+" {
             last_wildcard = Some(end);
         } else if level[..] != key[at..end] {
-            // Levels compare as their keys do, save that the separator behind the shorter one sorts first.
+            // Levels compare like their keys, because the separator after the shorter one sorts
+            // first.
             return Comparison::LeapTo(if key[at..end] < level[..] {
                 let mut target = key[..at].to_vec();
                 target.extend_from_slice(level);
@@ -79,14 +82,14 @@ fn compare(filter: &[Vec<u8>], key: &[u8]) -> Comparison {
         }
         at = end + 1;
         if number + 1 == filter.len() && at <= key.len() {
-            // More levels than the filter: none of the names below this one match.
+            // The name has more levels than the filter: no name below it matches.
             return Comparison::LeapTo(Some(next_sibling(&key[..end])));
         }
     }
     Comparison::Match
 }
 
-/// The first key behind a level and all that is below it.
+/// The first key after a level and all names below it.
 fn next_sibling(level: &[u8]) -> Vec<u8> {
     let mut target = level.to_vec();
     target.push(SEPARATOR + 1);

@@ -1,9 +1,10 @@
-//! Subscriptions by Topic Filter: a tree with one node a level (§4.7.1).
+//! Subscriptions by Topic Filter: a tree with one node for each level (§4.7.1).
 //!
-//! A topic is matched by walking down one node a level, at most three ways at each (the level itself, `+`,
-//! `#`), so the cost grows with the topic's depth and the number of matches, never with the number of
-//! Subscriptions. All nodes share one hash table of (parent, level): its entries are only ever looked up,
-//! never listed, so its order cannot show. Walks use a stack of their own: a topic may have 65,535 levels.
+//! A search descends one node for each level of the topic, with at most three branches (the level
+//! itself, `+`, `#`). Its cost grows with the depth of the topic and the number of matches, not
+//! with the number of Subscriptions. All nodes share one hash table of (parent, level). Its entries
+//! are looked up and never listed, so hash order has no effect. Searches use an explicit stack,
+//! because a topic may have 65,535 levels.
 
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
@@ -18,11 +19,11 @@ use crate::session::SessionKey;
 use crate::shared::SharedSubscription;
 use crate::small_map::SmallMap;
 
-/// A node's place in [`SubscriptionTree::nodes`].
+/// The index of a node in [`SubscriptionTree::nodes`].
 type NodeIndex = u32;
 const ROOT: NodeIndex = 0;
 
-/// Names a Shared Subscription for as long as it lives (§4.8.2).
+/// Identifies a Shared Subscription during its life (§4.8.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GroupKey(u64);
 
@@ -37,12 +38,12 @@ pub(crate) struct SubscriptionTree {
     seed: u64,
 }
 
-/// A prefix of some Topic Filters.
+/// A prefix of Topic Filters.
 #[derive(Debug)]
 struct Node {
     parent: NodeIndex,
     level: Box<[u8]>,
-    /// Children of every kind; the node goes when it has none and nobody subscribes here.
+    /// The number of children of every kind. A node without children and subscribers is removed.
     child_count: u32,
     single_level: Option<NodeIndexOfChild>,
     multi_level: Option<NodeIndexOfChild>,
@@ -50,7 +51,7 @@ struct Node {
     shared: Vec<GroupKey>,
 }
 
-/// Never the root, so `Option` of it takes no more space.
+/// Never the root, so that an `Option` of it needs no more space.
 type NodeIndexOfChild = std::num::NonZeroU32;
 
 #[derive(Debug)]
@@ -59,7 +60,7 @@ struct Group {
     subscription: SharedSubscription,
 }
 
-/// What a Topic Name met. Kept by the caller from one match to the next, to save its allocations.
+/// The Subscriptions that match a Topic Name. The caller reuses it to save allocations.
 #[derive(Debug, Default)]
 pub(crate) struct Matches {
     pub(crate) subscriptions: Vec<(SessionKey, Granted)>,
@@ -68,7 +69,7 @@ pub(crate) struct Matches {
 }
 
 impl SubscriptionTree {
-    /// The seed keys the hash, so that nobody can prepare topics which collide.
+    /// The seed keys the hash, so that Clients cannot prepare topics that collide.
     pub(crate) fn new(seed: u64) -> Self {
         let root = Node::new(ROOT, Box::default());
         Self {
@@ -95,8 +96,8 @@ impl SubscriptionTree {
         }
     }
 
-    /// Adds a member to a Shared Subscription or replaces what it was granted. `filter` is the whole of it,
-    /// with `$share`.
+    /// Adds a member to a Shared Subscription or replaces its options. `filter` is complete, with
+    /// `$share`.
     pub(crate) fn insert_shared(
         &mut self,
         filter: &TopicFilter,
@@ -146,8 +147,8 @@ impl SubscriptionTree {
         Some(&group.subscription)
     }
 
-    /// Every Subscription that the Topic Name meets; a Session stands there once for each of its own that
-    /// match.
+    /// Finds every Subscription that matches the Topic Name. A Session is listed once for each of
+    /// its Subscriptions that match.
     pub(crate) fn find_matches(&self, topic: &[u8], matches: &mut Matches) {
         matches.subscriptions.clear();
         matches.shared.clear();
@@ -158,12 +159,12 @@ impl SubscriptionTree {
         while let Some((index, at)) = matches.stack.pop() {
             let node = self.node(index);
             let wildcards = !(dollar && index == ROOT);
-            // `sport/#` matches `sport` too, so this comes before the question whether levels are left.
+            // `sport/#` matches `sport` too, so this is before the check for remaining levels.
             if let Some(child) = node.multi_level.filter(|_| wildcards) {
-                self.node(child.get()).give(&mut matches.subscriptions, &mut matches.shared);
+                self.node(child.get()).collect_into(&mut matches.subscriptions, &mut matches.shared);
             }
             if at > topic.len() {
-                node.give(&mut matches.subscriptions, &mut matches.shared);
+                node.collect_into(&mut matches.subscriptions, &mut matches.shared);
                 continue;
             }
             let (level, next) = next_level(topic, at);
@@ -222,8 +223,7 @@ impl SubscriptionTree {
             *self.node_mut(index) = child;
             index
         } else {
-            let index = NodeIndex::try_from(self.nodes.len())
-                .expect("memory ends before four thousand million nodes do");
+            let index = NodeIndex::try_from(self.nodes.len()).expect("memory cannot hold 2^32 nodes");
             self.nodes.push(child);
             index
         };
@@ -245,7 +245,7 @@ impl SubscriptionTree {
         index
     }
 
-    /// Takes away the node and those above it that nothing needs any more.
+    /// Removes the node, and its ancestors, while they are unused.
     fn prune(&mut self, mut index: NodeIndex) {
         while index != ROOT && self.node(index).is_unused() {
             let parent = self.node(index).parent;
@@ -285,14 +285,14 @@ impl Node {
         self.child_count == 0 && self.subscribers.is_empty() && self.shared.is_empty()
     }
 
-    fn give(&self, subscriptions: &mut Vec<(SessionKey, Granted)>, shared: &mut Vec<GroupKey>) {
+    fn collect_into(&self, subscriptions: &mut Vec<(SessionKey, Granted)>, shared: &mut Vec<GroupKey>) {
         subscriptions.extend(self.subscribers.iter().map(|(session, granted)| (*session, *granted)));
         shared.extend_from_slice(&self.shared);
     }
 }
 
-/// The level that begins at `at`, and where the next one begins: behind the end of the topic if it was the
-/// last.
+/// The level that starts at `at`, and the start of the next one, which is beyond the end of the
+/// topic after the last level.
 fn next_level(topic: &[u8], at: usize) -> (&[u8], usize) {
     let rest = &topic[at..];
     let length = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());

@@ -122,7 +122,7 @@ fn topic_permissions() {
     let Packet::SubAck(suback) = rig.receive(client) else { panic!("SUBACK expected") };
     let expected = [SubAckReason::GrantedQoS0, SubAckReason::NotAuthorized, SubAckReason::GrantedQoS0];
     assert_eq!(&*suback.reasons, expected);
-    // 3.1.1 has no refusal: acknowledged, and dropped.
+    // 3.1.1 cannot refuse it: acknowledged and dropped.
     let old = rig.connect(as_user("alice", "pencil", v311("old", true)));
     rig.publish(old, qos_1(1, "b/x", "dropped"));
     rig.publish(old, qos_2(1, "b/x", "dropped"));

@@ -75,10 +75,10 @@ fn client_id_of_zero_bytes_is_assigned() {
     let AssignedClientIdentifier(second) = connack.properties.get().expect("Assigned Client Identifier");
     assert_ne!(first, second);
     rig.cut(one);
-    // The Client resumes with what it was assigned, and is not assigned it again.
+    // The Client resumes with the assigned ClientID, and is not assigned one again.
     let (_, connack) = rig.try_connect(Connect { client_id: first, ..lasting("", 100) });
     assert!(connack.session_present && !connack.properties.contains::<AssignedClientIdentifier>());
-    // 3.1.1 has no word for it, and takes it with Clean Session 1 only.
+    // 3.1.1 cannot report it, and allows it with Clean Session 1 only.
     rig.connect(v311("", true));
     let (client, connack) = rig.answer_to(v311("", false));
     assert_eq!(connack.reason, ConnectReason::ClientIdentifierNotValid);
@@ -89,7 +89,7 @@ fn client_id_of_zero_bytes_is_assigned() {
 fn client_ids_that_the_options_refuse() {
     let mut rig =
         Rig::with("client_id_characters=alphanumeric client_id_maximum_length=2 assign_client_id=no");
-    // [MQTT-3.1.3-5] these a Server must allow
+    // [MQTT-3.1.3-5] a Server must allow these
     rig.connect(v5("abcdefghijklmnopqrstuvw"));
     for connect in [v5("a-b"), v5("abcdefghijklmnopqrstuvwx"), v5(""), v311("a-b", true)] {
         let (client, connack) = rig.answer_to(connect);
@@ -138,7 +138,8 @@ fn take_over_ends_the_older_network_connection() {
     rig.disconnected(old, DisconnectReason::SessionTakenOver);
     rig.publish(new, qos_1(1, "t", "here"));
     assert_eq!(rig.receive_publish(new).payload, "here");
-    // The end of the old Network Connection, which the driver tells late, does not touch the new one.
+    // The end of the old Network Connection, which the driver reports late, does not affect the new
+    // one.
     rig.cut(old);
     rig.nothing(new);
 
@@ -186,7 +187,7 @@ fn wills_that_the_server_cannot_serve_are_refused() {
     let (client, connack) = rig.answer_to(with(Will { retain: true, ..will("w", "") }));
     assert_eq!(connack.reason, ConnectReason::RetainNotSupported);
     rig.closed_in_silence(client);
-    // 3.1.1/[MQTT-3.2.2-6] no return code says it
+    // 3.1.1/[MQTT-3.2.2-6] there is no return code for it
     let client = rig.open();
     rig.send(client, Connect { will: Some(Will { qos: Q1, ..will("w", "") }), ..v311("a", true) });
     rig.closed_in_silence(client);
@@ -215,7 +216,7 @@ fn response_information_is_given_on_request_only() {
 #[test]
 fn malformed_packets_are_answered_as_their_moment_allows() {
     let mut rig = Rig::new();
-    // CONNECT with its reserved flag set: 5.0 says so in CONNACK, 3.1.1 closes.
+    // CONNECT with its reserved flag set: 5.0 answers with CONNACK, 3.1.1 closes.
     for (level, told) in [(5, true), (4, false)] {
         let frame = [0x10, 12 + u8::from(told), 0, 4, b'M', b'Q', b'T', b'T', level, 0x03, 0, 0, 0, 0, 0];
         let frame = bytes::Bytes::copy_from_slice(&frame[..usize::from(frame[1]) + 2]);
@@ -241,7 +242,7 @@ fn malformed_packets_are_answered_as_their_moment_allows() {
     rig.broker.handle_malformed(rig.now, client.0, &decode(&frame, V3_1_1).unwrap_err());
     rig.drive();
     rig.closed_in_silence(client);
-    // Before CONNECT nothing can be said.
+    // Before CONNECT there is no answer.
     let client = rig.open();
     rig.broker.handle_malformed(rig.now, client.0, &decode(&frame, V5).unwrap_err());
     rig.drive();

@@ -26,7 +26,7 @@ fn no_more_than_receive_maximum_is_in_flight_and_nothing_else_waits() {
     let identifiers: Vec<_> =
         rig.all(client).iter().map(|packet| packet.packet_identifier().unwrap()).collect();
     assert_eq!(identifiers.len(), 2);
-    // QoS 0 and answers go on.
+    // QoS 0 and answers are still sent.
     rig.publish(publisher, publish("t", "QoS 0"));
     rig.send(client, qos_1(5, "x", ""));
     rig.send(client, Packet::PingReq);
@@ -37,7 +37,7 @@ fn no_more_than_receive_maximum_is_in_flight_and_nothing_else_waits() {
     assert_eq!(rig.all(client), [PubRel::success(identifiers[0]).into()]);
     rig.send(client, PubComp::success(identifiers[0]));
     assert_eq!(rig.payloads(client), ["2"]);
-    // A PUBCOMP that comes twice frees nothing more.
+    // A repeated PUBCOMP frees nothing.
     rig.send(client, PubComp::success(identifiers[0]));
     rig.nothing(client);
 }
@@ -49,7 +49,7 @@ fn quota_begins_anew_with_each_network_connection() {
     rig.subscribe(client, "t", Q1);
     backlog(&mut rig, Q1, 6);
     assert_eq!(rig.payloads(client), ["0", "1", "2", "3"]);
-    // A smaller window holds for what is sent again as well.
+    // A smaller window applies to re-sent messages too.
     let client = rig.connect(window(2));
     let again = rig.all(client);
     assert_eq!(again.len(), 2);

@@ -25,7 +25,7 @@ fn message_too_large_for_the_client_counts_as_sent() {
     assert_eq!(copy.payload, "fits");
     rig.send(client, PubAck::success(copy.delivery.packet_identifier().unwrap()));
     rig.nothing(client);
-    // Nothing is left of the others.
+    // The others are gone.
     let client = rig.connect(lasting("a", 100));
     rig.nothing(client);
 }
@@ -60,7 +60,7 @@ fn connect_bytes(maximum: u8) -> Vec<u8> {
 
 #[test]
 fn connack_leaves_out_what_is_optional_until_it_fits() {
-    // Topic Alias Maximum takes three bytes beside the five of the shortest CONNACK.
+    // The shortest CONNACK has five bytes, and Topic Alias Maximum three.
     for (maximum, connack) in [
         (8, &[0x20, 0x06, 0x00, 0x00, 0x03, 0x22, 0x00, 0x0A][..]),
         (7, &[0x20, 0x03, 0x00, 0x00, 0x00]),
@@ -108,7 +108,7 @@ fn response_information_goes_before_topic_alias_maximum() {
 
 #[test]
 fn what_a_connack_must_say_is_not_left_out() {
-    // The Client must learn the ClientID that it was assigned, and what the Server does not support.
+    // The Client must learn its assigned ClientID, and what the Server does not support.
     for (options, connect) in [
         ("", at_most(v5(""), 12)),
         ("maximum_qos=1", at_most(v5("a"), 6)),
@@ -156,7 +156,7 @@ fn every_acknowledgement_is_sent_without_its_reason_string_if_need_be() {
     assert_eq!(rig.read(client), [0x40, 0x03, 0x00, 0x01, 0x87]);
     rig.write(client, &[0x34, 0x06, 0x00, 0x01, b'$', 0x00, 0x02, 0x00]);
     assert_eq!(rig.read(client), [0x50, 0x03, 0x00, 0x02, 0x87]);
-    // PUBREL and PUBREC of nothing: Packet Identifier not found
+    // PUBREL and PUBREC with an unknown identifier: Packet Identifier not found
     rig.write(client, &[0x62, 0x02, 0x00, 0x03]);
     assert_eq!(rig.read(client), [0x70, 0x03, 0x00, 0x03, 0x92]);
     rig.write(client, &[0x50, 0x02, 0x00, 0x04]);
@@ -174,12 +174,12 @@ fn topic_alias_does_not_make_a_message_too_large() {
     let client = rig.connect(at_most(v5("a"), 12).with(TopicAliasMaximum(1)));
     rig.subscribe(client, "t", Q0);
     let publisher = rig.connect(v5("p"));
-    // The first one tells the alias. In the second the alias is longer than the topic.
+    // The first message sets the alias. In the second one, the alias is longer than the topic.
     rig.publish(publisher, publish("t", "abc"));
     assert_eq!(rig.read(client), b"\x30\x0A\x00\x01t\x03\x23\x00\x01abc");
     rig.publish(publisher, publish("t", "abcdef"));
     assert_eq!(rig.read(client), b"\x30\x0A\x00\x01t\x00abcdef");
-    // And one that the alias alone makes small enough.
+    // A message that is small enough only because of the alias.
     let client = rig.connect(at_most(v5("b"), 20).with(TopicAliasMaximum(1)));
     rig.subscribe(client, "topic/name", Q0);
     rig.publish(publisher, publish("topic/name", "x"));

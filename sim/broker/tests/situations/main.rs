@@ -1,4 +1,4 @@
-//! The broker in protocol situations, by direct calls: connect, act, look at what comes out.
+//! The broker in protocol situations, by direct calls: connect, act, check the outputs.
 #![expect(clippy::unwrap_used, reason = "what is not as expected fails the test")]
 
 mod authentication;

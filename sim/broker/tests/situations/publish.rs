@@ -52,7 +52,7 @@ fn message_expiry_interval_is_reduced_by_the_seconds_waited() {
     rig.publish(publisher, qos_1(1, "t", "short").with(MessageExpiryInterval(9)));
     rig.pass(10.9);
     let client = rig.connect(lasting("a", 1000));
-    // What was sent before is sent again, and does not expire any more.
+    // A message that was sent before is re-sent, and does not expire.
     let again = rig.receive_publish(client);
     assert_eq!(again.properties.get(), Some(MessageExpiryInterval(50)));
     let long = rig.receive_publish(client);
@@ -127,14 +127,14 @@ fn capabilities_that_connack_denied_end_the_network_connection() {
     let client = rig.connect(v5("a"));
     rig.send(client, publish("t", "").retained());
     rig.disconnected(client, DisconnectReason::RetainNotSupported);
-    // 3.1.1 has no way to be told: the message goes out and is not retained.
+    // 3.1.1 cannot report it: the message is published and not retained.
     let client = rig.connect(v311("a", true));
     rig.subscribe(client, "t", Q0);
     rig.publish(client, publish("t", "x").retained());
     assert_eq!(rig.payloads(client), ["x"]);
     rig.subscribe(client, "t", Q0);
     rig.nothing(client);
-    // Every requested QoS can be subscribed to, and is lowered.
+    // Every requested QoS is accepted, and lowered.
     rig.send(client, Subscribe::new(id(1), filter("t", Q2)));
     assert_eq!(rig.receive(client), SubAck::new(id(1), SubAckReason::GrantedQoS1).into());
 }

@@ -37,13 +37,13 @@ fn qos_2_publish_is_delivered_once_however_often_it_comes_before_pubrel() {
         rig.send(client, dup(qos_2(1, "t", "x")));
         assert_eq!(rig.receive(client), PubRec::success(id(1)).into());
     }
-    // DUP is no key: the identifier is.
+    // The identifier decides, not DUP.
     rig.send(client, qos_2(1, "t", "x"));
     assert_eq!(rig.receive(client), PubRec::success(id(1)).into());
     assert_eq!(rig.payloads(witness), ["x"]);
     rig.send(client, PubRel::success(id(1)));
     assert_eq!(rig.receive(client), PubComp::success(id(1)).into());
-    // Behind PUBCOMP the identifier is free, and DUP says nothing.
+    // After PUBCOMP the identifier is free, whatever DUP is.
     rig.publish(client, dup(qos_2(1, "t", "y")));
     assert_eq!(rig.payloads(witness), ["y"]);
 }
@@ -70,7 +70,7 @@ fn qos_2_identifiers_outlive_the_network_connection_and_the_broker() {
         let client = rig.connect(lasting("a", 100));
         rig.send(client, PubRel::success(id(1)));
         assert_eq!(rig.receive(client), PubComp::success(id(1)).into());
-        // A PUBREL that comes again is answered, and not with success.
+        // A repeated PUBREL is answered, but not with success.
         rig.send(client, PubRel::success(id(1)));
         assert!(matches!(rig.receive(client), Packet::PubComp(pubcomp)
             if pubcomp.reason == PubRelReason::PacketIdentifierNotFound));
@@ -126,16 +126,16 @@ fn more_open_qos_2_publishes_than_receive_maximum() {
     let client = rig.connect(lasting("a", 100));
     rig.send(client, qos_2(1, "t", "1"));
     rig.send(client, qos_2(2, "t", "2"));
-    // One that is open already is not one more.
+    // A repetition of an open one does not count.
     rig.send(client, dup(qos_2(1, "t", "1")));
-    // QoS 0 and everything else goes on.
+    // QoS 0 and other packets are processed as usual.
     rig.send(client, publish("t", "0"));
     rig.send(client, Packet::PingReq);
     assert_eq!(rig.all(client).len(), 4);
     rig.send(client, qos_1(3, "t", "3"));
     rig.disconnected(client, DisconnectReason::ReceiveMaximumExceeded);
     assert_eq!(rig.payloads(witness), ["1", "2", "0"]);
-    // The count begins anew with the Network Connection, though the identifiers stay.
+    // The count starts again with the Network Connection, although the identifiers are kept.
     let client = rig.connect(lasting("a", 100));
     rig.send(client, dup(qos_2(2, "t", "2")));
     rig.send(client, qos_2(3, "t", "3"));
@@ -154,7 +154,7 @@ fn no_matching_subscribers_is_told_if_the_option_says_so() {
     assert_eq!(rig.receive(client), PubAck::new(id(1), PubAckReason::NoMatchingSubscribers).into());
     rig.send(client, qos_2(1, "t", ""));
     assert_eq!(rig.receive(client), PubRec::new(id(1), PubAckReason::NoMatchingSubscribers).into());
-    // It is a success: the exchange goes on.
+    // It is a success: the exchange continues.
     rig.send(client, PubRel::success(id(1)));
     assert_eq!(rig.receive(client), PubComp::success(id(1)).into());
     let old = rig.connect(v311("b", true));

@@ -7,7 +7,7 @@ use mqttspec_codec::*;
 
 use crate::rig::*;
 
-/// A Client `a` that subscribed to `t` at QoS 2, and a publisher.
+/// A Client `a` that has subscribed to `t` at QoS 2, and a publisher.
 fn subscribed(connect: Connect) -> (Rig, Client, Client) {
     let mut rig = Rig::new();
     let client = rig.connect(connect);
@@ -46,7 +46,7 @@ fn qos_1_is_sent_again_with_dup_and_the_same_identifier_until_puback() {
         rig.publish(publisher, qos_1(1, "t", "x"));
         let first = rig.receive_publish(client);
         assert!(!first.delivery.dup());
-        // Never on a live Network Connection.
+        // Nothing is re-sent on an open Network Connection.
         rig.pass(1000.0);
         rig.nothing(client);
         rig.cut(client);
@@ -86,7 +86,8 @@ fn qos_2_goes_on_where_it_stood() {
             rig.restart();
         }
         let client = rig.connect(connect);
-        // PUBREL and no PUBLISH for what is past PUBREC, in the order of the PUBRECs; x comes again.
+        // After PUBREC, PUBREL is re-sent and not PUBLISH, in the order of the PUBRECs. x is
+        // re-sent.
         assert_eq!(rig.receive(client), PubRel::success(identifier(&z)).into());
         assert_eq!(rig.receive(client), PubRel::success(identifier(&y)).into());
         let again = rig.receive_publish(client);
@@ -137,7 +138,7 @@ fn acknowledgements_of_the_wrong_kind_are_protocol_errors() {
         let identifier = identifier(&rig.receive_publish(client));
         rig.send(client, answer(identifier));
         rig.disconnected(client, DisconnectReason::ProtocolError);
-        // The exchange is as it was.
+        // The exchange is unchanged.
         let client = rig.connect(lasting("a", 100));
         assert!(rig.receive_publish(client).delivery.dup());
     }
@@ -161,7 +162,7 @@ fn refusal_by_the_client_ends_the_exchange() {
     let first = rig.receive_publish(client);
     rig.send(client, PubAck::new(identifier(&first), PubAckReason::QuotaExceeded));
     let second = rig.receive_publish(client);
-    // No PUBREL, and the quota is free again.
+    // There is no PUBREL, and the quota is free again.
     rig.send(client, PubRec::new(identifier(&second), PubAckReason::QuotaExceeded));
     assert_eq!(rig.payloads(client), ["3"]);
     rig.cut(client);

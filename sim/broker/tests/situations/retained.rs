@@ -48,7 +48,7 @@ fn later_messages_replace_and_others_leave_alone() {
     let client = rig.connect(v5("x"));
     rig.subscribe(client, "a", Q1);
     assert_eq!(rig.payloads(client), ["a"]);
-    // QoS 0 replaces too.
+    // A QoS 0 message replaces it too.
     rig.publish(publisher, publish("a", "new").retained());
     rig.all(client);
     rig.subscribe(client, "a", Q1);
@@ -70,8 +70,8 @@ fn retain_handling() {
     rig.all(client);
     rig.subscribe_with(client, with(RetainHandling::SendIfNew));
     assert_eq!(rig.payloads(client), ["a"]);
-    // Neither resumption nor take-over sends them again; whether the Subscription exists is asked of the
-    // Session.
+    // Neither resumption nor take-over sends them again. The Session decides whether the
+    // Subscription exists.
     let client = rig.connect(lasting("x", 100));
     rig.subscribe_with(client, with(RetainHandling::SendIfNew));
     rig.nothing(client);
@@ -107,7 +107,7 @@ fn retained_messages_expire() {
     rig.subscribe(client, "a", Q0);
     rig.nothing(client);
     assert!(rig.records.is_empty(), "it is gone from the store too");
-    // One that replaces it has a time of its own.
+    // A message that replaces it has its own interval.
     rig.publish(publisher, publish("a", "old").retained().with(MessageExpiryInterval(10)));
     rig.publish(publisher, publish("a", "new").retained());
     rig.all(client);
@@ -148,7 +148,7 @@ fn more_retained_messages_than_the_server_takes() {
     rig.publish(client, qos_1(1, "a", "3").retained());
     rig.publish(client, qos_1(1, "a", "").retained());
     rig.publish(client, qos_1(1, "b", "4").retained());
-    // Where no acknowledgement can tell, the Network Connection ends.
+    // Where no acknowledgement can refuse it, the Network Connection ends.
     rig.send(client, publish("c", "5").retained());
     rig.disconnected(client, DisconnectReason::QuotaExceeded);
     let old = rig.connect(v311("b", true));

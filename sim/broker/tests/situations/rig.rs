@@ -1,4 +1,4 @@
-//! A broker with its driver and a hand on each Network Connection.
+//! A broker with its driver, and access to each Network Connection.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(crate) struct Rig {
     pub(crate) now: Duration,
     options: Options,
     inboxes: BTreeMap<ConnectionId, VecDeque<Packet>>,
-    /// What the packets in the inboxes are encoded in.
+    /// The versions to encode the packets in the inboxes in.
     versions: BTreeMap<ConnectionId, Version>,
     decoders: BTreeMap<ConnectionId, Decoder>,
     closed: BTreeSet<ConnectionId>,
@@ -111,7 +111,7 @@ impl Rig {
         }
     }
 
-    /// Takes what was sent to the Client, as bytes.
+    /// Removes and returns the packets for the Client, as bytes.
     pub(crate) fn read(&mut self, client: Client) -> Vec<u8> {
         let version = self.versions.get(&client.0).copied().unwrap_or(V5);
         let mut bytes = BytesMut::new();
@@ -121,7 +121,7 @@ impl Rig {
         bytes.to_vec()
     }
 
-    /// The next packet that came.
+    /// Removes and returns the next packet for the Client.
     pub(crate) fn receive(&mut self, client: Client) -> Packet {
         self.inboxes.get_mut(&client.0).and_then(VecDeque::pop_front).expect("a packet for the Client")
     }
@@ -130,7 +130,7 @@ impl Rig {
         self.inboxes.get_mut(&client.0).map(|inbox| inbox.drain(..).collect()).unwrap_or_default()
     }
 
-    /// Nothing came, which a PINGREQ behind everything proves.
+    /// There are no packets for the Client, which a PINGREQ at the end proves.
     pub(crate) fn nothing(&mut self, client: Client) {
         self.send(client, Packet::PingReq);
         assert_eq!(self.all(client), [Packet::PingResp]);
@@ -143,7 +143,7 @@ impl Rig {
         }
     }
 
-    /// This packet has come, among others.
+    /// Removes this packet, which must be among those for the Client.
     pub(crate) fn take(&mut self, client: Client, packet: impl Into<Packet>) {
         let packet = packet.into();
         let inbox = self.inboxes.entry(client.0).or_default();
@@ -151,7 +151,7 @@ impl Rig {
         inbox.remove(at.unwrap_or_else(|| panic!("{packet:?} expected among {inbox:?}")));
     }
 
-    /// The payloads of all PUBLISH packets that came; anything else is wrong.
+    /// Removes all packets for the Client, which must be PUBLISH, and returns their payloads.
     pub(crate) fn payloads(&mut self, client: Client) -> Vec<String> {
         let packets = self.all(client);
         packets
@@ -167,7 +167,7 @@ impl Rig {
         self.closed.contains(&client.0)
     }
 
-    /// The Server said this in DISCONNECT and closed.
+    /// The Server sent DISCONNECT with this Reason Code and closed.
     pub(crate) fn disconnected(&mut self, client: Client, reason: DisconnectReason) -> Disconnect {
         let Packet::Disconnect(disconnect) = self.receive(client) else { panic!("DISCONNECT expected") };
         assert_eq!(disconnect.reason, reason);
@@ -180,7 +180,7 @@ impl Rig {
         assert!(self.is_closed(client), "the Network Connection is still open");
     }
 
-    /// Opens a Network Connection and gets in.
+    /// Opens a Network Connection and connects.
     pub(crate) fn connect(&mut self, connect: impl Into<Packet>) -> Client {
         self.try_connect(connect).0
     }
@@ -212,7 +212,7 @@ impl Rig {
         self.closed_in_silence(client);
     }
 
-    /// Lets time pass, with every timer at its instant.
+    /// Lets time pass, and calls every timer at its deadline.
     pub(crate) fn pass(&mut self, seconds: f64) {
         let until = self.now + Duration::from_secs_f64(seconds);
         while let Some(at) = self.broker.poll_timeout().filter(|at| *at <= until) {
@@ -227,7 +227,7 @@ impl Rig {
         self.now = until;
     }
 
-    /// The broker's process dies and another one starts with what was durable.
+    /// The broker crashes, and another one starts with the durable records.
     pub(crate) fn restart(&mut self) {
         for id in self.inboxes.keys() {
             self.closed.insert(*id);
@@ -251,7 +251,7 @@ impl Rig {
         }
     }
 
-    /// Publishes at QoS 0 or, with the whole hand-shake, at QoS 1 or 2.
+    /// Publishes a message, with the complete handshake for QoS 1 and 2.
     pub(crate) fn publish(&mut self, client: Client, publish: Publish) {
         let delivery = publish.delivery;
         self.send(client, publish);

@@ -24,7 +24,7 @@ fn a_late_driver_does_not_resume_what_has_expired() {
     let mut rig = Rig::new();
     let client = rig.connect(lasting("a", 10));
     rig.cut(client);
-    // The CONNECT is told before the timer.
+    // The CONNECT is processed before the timer.
     rig.now += std::time::Duration::from_secs(11);
     assert!(!rig.try_connect(lasting("a", 10)).1.session_present);
 }

@@ -127,7 +127,7 @@ fn messages_not_sent_yet_go_to_another_member_when_theirs_leaves() {
     assert_eq!(rig.payloads(b), ["1", "3", "5"]);
     rig.cut(a);
     assert_eq!(rig.payloads(b), ["2", "4"]);
-    // The one that was sent waits for its Client.
+    // The message that was sent waits for its Client.
     let a = rig.connect(slow);
     assert_eq!(rig.payloads(a), ["0"]);
 }

@@ -32,7 +32,7 @@ fn records_go_with_what_they_record() {
     let [two, one] = [rig.receive_publish(client), rig.receive_publish(client)];
     rig.send(client, PubAck::success(one.delivery.packet_identifier().unwrap()));
     assert_eq!(rig.records.len(), 3 + 3);
-    // Past PUBREC the message is the Client's.
+    // After PUBREC the Client owns the message.
     rig.send(client, PubRec::success(two.delivery.packet_identifier().unwrap()));
     assert_eq!(rig.records.len(), 3 + 2);
     rig.send(client, PubComp::success(two.delivery.packet_identifier().unwrap()));
@@ -74,7 +74,7 @@ fn session_expiry_goes_on_over_a_restart() {
     rig.restart();
     rig.pass(50.0);
     assert!(!rig.try_connect(lasting("away", 100)).1.session_present);
-    // The one that had its Network Connection until the crash lost it then.
+    // The Session that was connected until the crash lost its Network Connection then.
     assert!(rig.try_connect(lasting("there", 100)).1.session_present);
 }
 

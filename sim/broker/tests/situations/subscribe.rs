@@ -58,7 +58,7 @@ fn suback_has_a_code_for_each_filter_in_order_and_comes_before_the_messages() {
     let expected = [SubAckReason::GrantedQoS2, SubAckReason::GrantedQoS0, SubAckReason::GrantedQoS1];
     assert_eq!(rig.receive(client), SubAck::new(id(9), expected).into());
     assert_eq!(rig.payloads(client), ["kept"]);
-    // As if they had come one by one: the last one counts.
+    // As if each had its own packet: the last one counts.
     rig.publish(client, qos_2(1, "a", ""));
     assert_eq!(rig.receive_publish(client).delivery.qos(), Q1);
 }

@@ -32,7 +32,7 @@ fn client_sets_uses_and_replaces_a_topic_alias() {
     ] {
         rig.send(client, packet);
         let copy = rig.receive_publish(witness);
-        // The publisher's alias goes no further.
+        // The publisher's alias is not forwarded.
         assert_eq!((copy.topic, copy.properties.is_empty()), (Some(TopicName::from_static(topic)), true));
     }
 }
@@ -91,7 +91,7 @@ fn server_uses_aliases_within_the_clients_maximum() {
         assert_eq!(learnt[&number].as_str().as_bytes(), copy.payload);
         rig.send(client, PubAck::success(copy.delivery.packet_identifier().unwrap()));
     }
-    // What is sent again on a new Network Connection does not lean on the old mappings.
+    // A message that is re-sent on a new Network Connection does not use the old mappings.
     rig.publish(publisher, qos_1(1, "two", "two"));
     assert_eq!(rig.receive_publish(client).topic, None);
     let client = rig.connect(lasting("a", 100).with(TopicAliasMaximum(2)));
@@ -110,7 +110,7 @@ fn alias_is_not_learnt_from_a_publish_that_is_not_sent() {
     let topic = "a".repeat(40);
     rig.publish(publisher, publish(&topic, &"too large".repeat(10)));
     rig.nothing(client);
-    // Fits without the alias only.
+    // It fits only without the alias.
     rig.publish(publisher, publish(&topic, &"x".repeat(14)));
     let copy = rig.receive_publish(client);
     assert!(copy.topic.is_some() && copy.properties.is_empty());

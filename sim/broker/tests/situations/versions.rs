@@ -1,4 +1,4 @@
-//! Protocol versions, bytes in and bytes out: which form an answer has, and what 3.1 calls unused.
+//! Protocol versions, byte for byte: the form of answers, and the bits that 3.1 calls unused.
 
 use crate::rig::*;
 
@@ -7,8 +7,8 @@ const OLD_FORM: [u8; 4] = [0x20, 0x02, 0x00, 0x01];
 /// CONNACK of 5.0 with Reason Code 0x84, Unsupported Protocol Version.
 const NEW_FORM: [u8; 5] = [0x20, 0x03, 0x00, 0x84, 0x00];
 
-/// A CONNECT with this Protocol Name and level, with Clean Session and a ClientID of one byte, and with Properties if
-/// the level is 5 or more.
+/// A CONNECT with this Protocol Name and level, with Clean Session and a ClientID of one byte, and
+/// with Properties if the level is 5 or more.
 fn connect(name: &str, level: u8) -> Vec<u8> {
     let mut body = vec![0, u8::try_from(name.len()).unwrap()];
     body.extend_from_slice(name.as_bytes());
@@ -20,7 +20,7 @@ fn connect(name: &str, level: u8) -> Vec<u8> {
     [vec![0x10, u8::try_from(body.len()).unwrap()], body].concat()
 }
 
-/// What the Client gets before its Network Connection is closed.
+/// The bytes that the Client receives before its Network Connection is closed.
 fn refusal(versions: &str, connect: &[u8]) -> Vec<u8> {
     let mut rig = Rig::with(&format!("versions={versions}"));
     let client = rig.open();
@@ -32,7 +32,7 @@ fn refusal(versions: &str, connect: &[u8]) -> Vec<u8> {
 
 #[test]
 fn refused_level_is_answered_in_a_form_that_the_client_can_read_and_the_server_speaks() {
-    // 3.1.1/[MQTT-3.1.2-2] a Server without 5.0 has one answer to every level that it does not know.
+    // 3.1.1/[MQTT-3.1.2-2] a Server without 5.0 has one answer for every unknown level
     for versions in ["3.1", "3.1.1", "3.1,3.1.1"] {
         for (name, level) in
             [("MQTT", 0), ("MQTT", 3), ("MQTT", 5), ("MQTT", 6), ("MQTT", 0xFF), ("MQIsdp", 0x83)]
@@ -42,7 +42,7 @@ fn refused_level_is_answered_in_a_form_that_the_client_can_read_and_the_server_s
     }
     assert_eq!(refusal("3.1", &connect("MQTT", 4)), OLD_FORM);
     assert_eq!(refusal("3.1.1", &connect("MQIsdp", 3)), OLD_FORM);
-    // With 5.0: its own form for what claims to be newer, the old one for what is older.
+    // A Server with 5.0 uses its own form for newer levels, and the old one for older levels.
     for versions in ["5.0", "3.1.1,5.0", "3.1,3.1.1,5.0"] {
         for level in [6, 0x7F, 0xFF] {
             assert_eq!(refusal(versions, &connect("MQTT", level)), NEW_FORM, "{versions}: {level}");
@@ -58,7 +58,8 @@ fn refused_level_is_answered_in_a_form_that_the_client_can_read_and_the_server_s
 
 #[test]
 fn level_is_refused_whatever_else_the_connect_holds() {
-    // A 5.0 CONNECT with its reserved flag set, with a truncated property, and with a Maximum Packet Size of 1.
+    // A 5.0 CONNECT with its reserved flag set, with a truncated property, and with a Maximum
+    // Packet Size of 1.
     let reserved = [&[0x10, 14, 0, 4], &b"MQTT"[..], &[5, 0x03, 0, 60, 0, 0, 1, b'a']].concat();
     let truncated = [&[0x10, 13, 0, 4], &b"MQTT"[..], &[5, 0x02, 0, 60, 2, 0x21, 0]].concat();
     let small =
@@ -67,7 +68,7 @@ fn level_is_refused_whatever_else_the_connect_holds() {
         let connect = [&[0x10, u8::try_from(connect.len() - 2).unwrap()], &connect[2..]].concat();
         assert_eq!(refusal("3.1.1", &connect), OLD_FORM, "{connect:02X?}");
     }
-    // A Server of 5.0 alone does not look at the ClientID of a 3.1.1 CONNECT.
+    // A Server that supports only 5.0 does not check the ClientID of a 3.1.1 CONNECT.
     let nameless = [&[0x10, 12, 0, 4], &b"MQTT"[..], &[4, 0x00, 0, 60, 0, 0]].concat();
     assert_eq!(refusal("5.0", &nameless), OLD_FORM);
 }
@@ -81,7 +82,7 @@ fn bits_that_3_1_calls_unused_are_ignored() {
         let client = rig.open();
         rig.write(client, &connect(first, flags));
         assert_eq!(rig.read(client), [0x20, 0x02, 0x00, 0x00], "{first:02X} {flags:02X}");
-        // PINGREQ, SUBSCRIBE again (DUP 1) with unused bits, PUBREL again (DUP 1), DISCONNECT
+        // PINGREQ, SUBSCRIBE with DUP 1 and unused bits, PUBREL with DUP 1, DISCONNECT
         rig.write(client, &[0xC8, 0x00]);
         assert_eq!(rig.read(client), [0xD0, 0x00]);
         rig.write(client, &[0x8A, 0x06, 0x00, 0x01, 0x00, 0x01, b't', 0xF9]);
@@ -91,7 +92,7 @@ fn bits_that_3_1_calls_unused_are_ignored() {
         rig.write(client, &[0xE3, 0x00]);
         assert!(rig.is_closed(client));
     }
-    // 3.1.1 reserves what 3.1 does not use.
+    // 3.1.1 reserves these bits.
     for (first, flags) in [(0x11, 0x02), (0x10, 0x03)] {
         let mut rig = Rig::new();
         let client = rig.open();

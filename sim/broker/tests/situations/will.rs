@@ -3,7 +3,7 @@ use mqttspec_codec::*;
 
 use crate::rig::*;
 
-/// A CONNECT whose Will goes to `will` with a delay and a Session Expiry Interval, in seconds.
+/// A CONNECT with a Will for topic `will`, a delay and a Session Expiry Interval, in seconds.
 fn with_will(delay: u32, expiry: u32) -> Connect {
     let mut will = will("will", "gone");
     if delay > 0 {
@@ -30,7 +30,7 @@ fn network_loss_publishes_the_will() {
         rig.cut(client);
         assert_eq!(rig.payloads(witness), ["gone"]);
     }
-    // It is gone now: the next Network Connection has none.
+    // It is removed: the next Network Connection has none.
     let client = rig.connect(lasting("a", 100));
     rig.cut(client);
     rig.nothing(witness);
@@ -171,7 +171,7 @@ fn will_is_published_as_it_was_given() {
     assert_eq!((published.delivery.qos(), published.retain), (Q1, false));
     let user: Vec<_> = published.properties.get_all::<UserProperty>().collect();
     assert_eq!(user, given.properties.get_all::<UserProperty>().collect::<Vec<_>>());
-    // The interval runs from publication.
+    // The interval starts with the publication.
     assert_eq!(published.properties.get(), Some(MessageExpiryInterval(10)));
     assert_eq!(published.properties.get(), Some(PayloadFormatIndicator::Utf8));
     assert_eq!(published.properties.get(), Some(ResponseTopic::try_from("r").unwrap()));

@@ -1,4 +1,4 @@
-//! Enhanced authentication (§4.12 of 5.0): AUTH before CONNACK, and re-authentication behind it.
+//! Enhanced authentication (§4.12 of 5.0): AUTH before CONNACK, and re-authentication after it.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::options::Authentication;
 use crate::scram::{self, Exchange, Reply};
 
-/// A re-authentication on its way (§4.12.1).
+/// A re-authentication that has not ended (§4.12.1).
 #[derive(Debug)]
 pub(super) struct Reauthentication {
     handle: Handle,
@@ -23,7 +23,7 @@ pub(super) struct Reauthentication {
     pub(super) deadline: Duration,
 }
 
-/// Why the exchange cannot go on.
+/// Why the exchange cannot continue.
 #[derive(Clone, Copy)]
 enum Failure {
     Violation(Violation),
@@ -37,7 +37,8 @@ impl From<Violation> for Failure {
 }
 
 impl Client {
-    /// The Authentication Method and first Authentication Data of CONNECT, if the options ask for a method.
+    /// Sets Authentication Method and first Authentication Data of CONNECT, if the options have a
+    /// method.
     pub(super) fn begin_authentication(&mut self, properties: &mut Properties<Connect>) -> Option<Exchange> {
         let (exchange, first) = self.new_exchange()?;
         properties.set(method());
@@ -50,7 +51,7 @@ impl Client {
         let Link::Handshake(handshake) = &mut self.link else { return Ok(()) };
         // [MQTT-4.12.0-6] [MQTT-4.12.0-7] §3.15
         let Some(exchange) = &mut handshake.exchange else { return Err(Violation::AuthUnexpected) };
-        // §4.12: before CONNACK both sides use 0x18 only.
+        // §4.12: before CONNACK both sides use only 0x18.
         if auth.reason != AuthReason::ContinueAuthentication {
             return Err(Violation::AuthUnexpected);
         }
@@ -64,8 +65,8 @@ impl Client {
         }
     }
 
-    /// The Authentication Method and the last Authentication Data of an accepting CONNACK. `false` if the Server has
-    /// failed and the connection is closed.
+    /// Checks Authentication Method and last Authentication Data of a CONNACK with Success. Returns
+    /// false if the check has failed and the connection is closed.
     pub(super) fn check_authentication(
         &mut self,
         now: Duration,
@@ -116,7 +117,7 @@ impl Client {
         self.send(now, auth.into());
     }
 
-    /// AUTH behind CONNACK.
+    /// AUTH after CONNACK.
     pub(super) fn auth_in_session(&mut self, now: Duration, auth: &Auth) -> Result<(), Violation> {
         let Link::Up(connection) = &mut self.link else { return Ok(()) };
         let Some(under_way) = &mut connection.reauthentication else { return Err(Violation::AuthUnexpected) };
@@ -142,13 +143,14 @@ impl Client {
         self.authentication_failed(now, failure)
     }
 
-    /// The Server does not answer a re-authentication: whom it talks to is open, so the connection ends.
+    /// The Server does not answer a re-authentication. The identity of the client is unclear, so
+    /// the connection ends.
     pub(super) fn reauthentication_overdue(&mut self, now: Duration) {
         let error = Error::TimedOut(Awaited::Auth);
         self.refuse_peer(now, DisconnectReason::UnspecifiedError, error);
     }
 
-    /// The connection is over: a re-authentication on its way is too.
+    /// The connection has ended, and with it a re-authentication.
     pub(super) fn drop_reauthentication(&mut self, error: &Error) {
         let Link::Up(connection) = &mut self.link else { return };
         if let Some(Reauthentication { handle, .. }) = connection.reauthentication.take() {

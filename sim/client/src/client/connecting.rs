@@ -1,5 +1,5 @@
-//! From Connect to an accepted CONNECT, and again after every loss: CONNECT (§3.1), CONNACK (§3.2), back-off, circuit
-//! breaker, Server Reference (§4.11 of 5.0).
+//! Connecting and reconnecting: CONNECT (§3.1), CONNACK (§3.2), back-off, circuit breaker, Server
+//! Reference (§4.11 of 5.0).
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::options::Options;
 use crate::scram::Exchange;
 use crate::session::NEVER;
 
-/// CONNECT was sent, CONNACK has not come.
+/// CONNECT was sent, and CONNACK not received.
 #[derive(Debug)]
 pub(super) struct Handshake {
     pub(super) deadline: Duration,
@@ -33,7 +33,7 @@ pub(super) struct Handshake {
     pub(super) exchange: Option<Exchange>,
 }
 
-/// What holds for one accepted Network Connection and no longer.
+/// The state of one accepted Network Connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) keep_alive: KeepAlive,
@@ -47,7 +47,7 @@ pub(super) struct Connection {
     pub(super) response_information: Option<Utf8String>,
 }
 
-/// What the Server said in CONNACK that it lacks or limits (§3.2.2.3).
+/// The limits that the Server has set in CONNACK (§3.2.2.3).
 #[derive(Debug)]
 pub(super) struct Limitations {
     pub(super) maximum_qos: QoS,
@@ -59,11 +59,11 @@ pub(super) struct Limitations {
     pub(super) shared_subscriptions: bool,
 }
 
-/// Where the Server told the client to go.
+/// The Server Reference that the Server has sent.
 #[derive(Debug)]
 pub(super) struct Redirect {
     server: Utf8String,
-    /// "Server moved", as against "Use another server" for now.
+    /// Whether the reason was "Server moved", not "Use another server".
     permanent: bool,
 }
 
@@ -116,9 +116,10 @@ impl Client {
         });
     }
 
-    /// [MQTT-3.1.0-1] CONNECT is the first packet of a Network Connection; nothing follows it before CONNACK.
+    /// [MQTT-3.1.0-1] CONNECT is the first packet of a Network Connection; nothing follows it
+    /// before CONNACK.
     pub(super) fn send_connect(&mut self, now: Duration) {
-        // §4.1: the Session has ended; a Server that still has it must not resume it.
+        // §4.1: the Session has expired, and a Server that still has it must not resume it.
         if self.session.has_ended(now) {
             self.lose_session();
             self.force_clean = true;
@@ -167,12 +168,12 @@ impl Client {
         if !self.check_authentication(now, &connack)? {
             return Ok(());
         }
-        // 3.1 has no Session Present: a Session that was not cleaned is taken for resumed.
+        // 3.1 has no Session Present: without Clean Session the Session counts as resumed.
         let session_present = match self.version() {
             Version::V3_1 => !clean_start && self.session.exists,
             _ => connack.session_present,
         };
-        // [MQTT-3.2.2-4] 3.1.1 leaves it open, and goes on here
+        // [MQTT-3.2.2-4] 3.1.1 leaves this open; the client continues
         if session_present && !self.session.exists && self.version().is_5() {
             self.force_clean = true;
             return Err(Violation::SessionPresentUnexpected);
@@ -218,7 +219,7 @@ impl Client {
         self.session.exists = true;
         self.session.client_id = client_id;
         self.session.ends_at = None;
-        // §3.2.2.3.2: the Server's Session Expiry Interval takes the place of the client's.
+        // §3.2.2.3.2: the Server's Session Expiry Interval replaces the client's.
         self.session.expiry = match self.version() {
             Version::V5 => expiry.unwrap_or(self.options.session_expiry),
             _ if clean_start => 0,
@@ -286,7 +287,7 @@ impl Client {
         self.connection_lost(now, Error::Refused { reason: connack.reason, explanation });
     }
 
-    /// §4.11: a Server Reference is a list with spaces between; the first one is taken.
+    /// §4.11: a Server Reference is a list separated by spaces. The first one is used.
     pub(super) fn follow(&mut self, reference: Option<&Utf8String>, permanent: bool) {
         let first = reference.and_then(|list| list.as_str().split(' ').find(|server| !server.is_empty()));
         let Some(server) = first.and_then(|server| Utf8String::try_from(server).ok()) else { return };
@@ -295,7 +296,8 @@ impl Client {
         }
     }
 
-    /// The Server broke the protocol: tell it why, where the version can, and close (§4.13.1; 3.1.1 §4.8).
+    /// The Server broke the protocol: sends DISCONNECT if the version allows it, and closes
+    /// (§4.13.1; 3.1.1 §4.8).
     pub(super) fn refuse_peer(&mut self, now: Duration, reason: DisconnectReason, error: Error) {
         // [MQTT-4.13.1-1] 3.1.1/[MQTT-4.8.0-1]
         if self.version().is_5() {
@@ -305,7 +307,8 @@ impl Client {
         self.connection_lost(now, error);
     }
 
-    /// The Network Connection is over, or the attempt to get one, and the application did not want that.
+    /// The Network Connection has ended, or the attempt to open one has failed, without a
+    /// Disconnect command.
     pub(super) fn connection_lost(&mut self, now: Duration, error: Error) {
         self.connection_lost_with(now, error, Properties::new());
     }
@@ -337,7 +340,7 @@ impl Client {
         self.schedule(now, error);
     }
 
-    /// What every end of a Network Connection does.
+    /// The common part of every end of a Network Connection.
     pub(super) fn connection_over(&mut self, now: Duration) {
         let was_up = matches!(self.link, Link::Up(_));
         self.link = Link::Down;
@@ -352,7 +355,7 @@ impl Client {
         {
             self.redirect = None;
         }
-        // [MQTT-3.1.2-23] 3.1.1/[MQTT-4.1.0-1]: kept, unless the Session lasts no longer than the connection.
+        // [MQTT-3.1.2-23] 3.1.1/[MQTT-4.1.0-1]: kept, unless the Session ends with the connection.
         self.session.connection_closed(now);
         if self.session.has_ended(now) {
             self.lose_session();

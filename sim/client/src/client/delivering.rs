@@ -1,4 +1,5 @@
-//! Both ends of a delivery guarantee: the sender's outbox and the receiver's end-to-end acknowledgement.
+//! Deliveries with end-to-end acknowledgement, on both sides: the sender's outbox and the
+//! receiver's acknowledgement.
 
 use std::time::Duration;
 
@@ -13,11 +14,11 @@ use crate::options::Acknowledgement;
 use crate::outbox::{DeliveryState, OutboxEntry};
 use crate::store;
 
-/// How a publication that belongs to a delivery has ended.
+/// The end of a publication that belongs to a delivery.
 #[derive(Debug)]
 pub(super) struct AttemptEnd {
     pub(super) attempt: Handle,
-    /// `None`: the Server has it.
+    /// `None` if the Server has received it.
     pub(super) error: Option<Error>,
 }
 
@@ -45,14 +46,14 @@ impl Client {
         self.advance_deliveries(now);
     }
 
-    /// Publishes the deliveries that wait, once acknowledgements can arrive.
+    /// Publishes the waiting deliveries, once acknowledgements can be received.
     pub(super) fn advance_deliveries(&mut self, now: Duration) {
         if !matches!(self.link, Link::Up(_)) {
             return;
         }
         for handle in self.outbox.to_publish() {
             let Some(filter) = self.acknowledgement_filter() else { return };
-            // As with requests: a fast acknowledgement must find the subscription.
+            // As for requests: the subscription must exist before a fast acknowledgement.
             if !self.ensure_subscribed(now, &filter) {
                 return;
             }
@@ -65,7 +66,7 @@ impl Client {
         }
     }
 
-    /// What publications of deliveries have ended with since the last input.
+    /// Processes the ends of publications that belong to deliveries.
     pub(super) fn settle_attempts(&mut self, now: Duration) {
         for AttemptEnd { attempt, error } in std::mem::take(&mut self.attempts_over) {
             let retry = self.options.delivery_retry;
@@ -73,7 +74,8 @@ impl Client {
                 continue;
             };
             self.put_delivery(handle);
-            // What the standard or the Server does not allow now it will not allow later.
+            // If the standard or the Server does not allow the message, another attempt would not
+            // help.
             if let Some(error @ (Error::Invalid(_) | Error::NotSupported(_))) = error {
                 self.delivery_failed(handle, error);
             }
@@ -98,7 +100,7 @@ impl Client {
         self.advance_deliveries(now);
     }
 
-    /// Takes an end-to-end acknowledgement. Gives the message back if it is none of ours.
+    /// Processes an end-to-end acknowledgement. Returns the message if it is not one.
     pub(super) fn take_acknowledgement(&mut self, message: Message) -> Option<Message> {
         let id = message.topic.as_str().strip_prefix(self.options.delivery_acknowledgements.as_str());
         let Some(delivery) = id.and_then(|id| self.outbox.acknowledged(id)) else { return Some(message) };
@@ -109,14 +111,15 @@ impl Client {
         None
     }
 
-    /// The receiver's part: takes the envelope off. Gives the message if the application should have it.
+    /// The receiver's part: removes the envelope. Returns the message if the application must get
+    /// it.
     pub(super) fn take_delivery(&mut self, now: Duration, mut message: Message) -> Option<Message> {
         if !self.options.acknowledge_deliveries {
             return Some(message);
         }
         let Some(envelope) = envelope::unwrap(&mut message) else { return Some(message) };
         if envelope::checksum(&message.topic, &message.payload) != envelope.checksum {
-            // No end-to-end acknowledgement: the sender tries again.
+            // No end-to-end acknowledgement, so that the sender tries again.
             self.statistics.deliveries_damaged += 1;
             return None;
         }
@@ -135,7 +138,8 @@ impl Client {
         Some(message)
     }
 
-    /// The application has acknowledged a message by hand; if it was a delivery, the sender hears of it.
+    /// The application has acknowledged a message. If it was a delivery, acknowledges it to the
+    /// sender.
     pub(super) fn acknowledge_held_delivery(&mut self, now: Duration, delivered: Delivered, success: bool) {
         let Some(id) = self.deliveries_held.remove(&delivered) else { return };
         if success {
@@ -145,7 +149,7 @@ impl Client {
         }
     }
 
-    /// After a restart: a publication that the crash has swallowed, as those of QoS 0 are, is made again.
+    /// After a restart: publishes again what the crash has lost, such as QoS 0 publications.
     pub(super) fn restore_attempts(&mut self) {
         for (handle, attempt) in self.outbox.attempts() {
             let alive = self.queue.get(attempt).is_some() || self.session.outbound.has(attempt);
@@ -166,7 +170,7 @@ impl Client {
         TopicFilter::try_from(format!("{}+", self.options.delivery_acknowledgements.as_str())).ok()
     }
 
-    /// What has not been sent yet need not be sent any more.
+    /// Removes a publication that has not been sent yet.
     fn stop_attempt(&mut self, attempt: Option<Handle>) {
         if let Some(attempt) = attempt.filter(|&attempt| self.forget_waiting(attempt)) {
             self.outbox.forget_attempt(attempt);
@@ -182,14 +186,14 @@ impl Client {
 
     fn acknowledge_delivery(&mut self, now: Duration, id: &str) {
         let topic = TopicName::try_from(format!("{}{id}", self.options.delivery_acknowledgements.as_str()));
-        // An id of which no Topic Name can be made has no way back.
+        // An id that is not valid in a Topic Name cannot be acknowledged.
         let Ok(topic) = topic else { return };
         let handle = self.new_handle();
         self.silent_publications.insert(handle);
         self.accept_publication(now, handle, Publication::new(topic, "").qos(QoS::AtLeastOnce));
     }
 
-    /// `false` if it was seen before.
+    /// Returns false if the delivery was received before.
     fn remember_delivery(&mut self, id: &str) -> bool {
         let Some(remembered) = self.deliveries_seen.remember(id) else { return false };
         self.put(store::seen_key(id), remembered.number.to_be_bytes().to_vec());
@@ -204,7 +208,7 @@ impl Client {
         self.put(store::delivery_key(handle), value);
     }
 
-    /// Unlike that of any other delivery, as long as the store lives or time goes on.
+    /// Unique among deliveries, as long as the store is kept or time advances.
     fn delivery_id(&mut self, now: Duration) -> String {
         let number = self.next_delivery;
         self.next_delivery += 1;

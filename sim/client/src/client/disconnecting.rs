@@ -1,4 +1,5 @@
-//! DISCONNECT in both directions (§3.14), and what the end of a Session does to its messages (§4.1).
+//! DISCONNECT in both directions (§3.14), and the effect of the end of a Session on its messages
+//! (§4.1).
 
 use std::time::Duration;
 
@@ -89,7 +90,8 @@ impl Client {
         Ok(())
     }
 
-    /// The Session is over: of what was in flight, each message is published anew, done or failed.
+    /// The Session has ended: each message in flight is published as a new one, counts as
+    /// published, or fails.
     pub(super) fn lose_session(&mut self) {
         let existed = self.session.exists;
         self.session.exists = false;
@@ -114,7 +116,7 @@ impl Client {
                     self.statistics.messages_dropped += 1;
                     self.fail(exchange.handle, Error::SessionLost);
                 }
-                Fate::Told => self.delete(store::publication_key(exchange.handle)),
+                Fate::Reported => self.delete(store::publication_key(exchange.handle)),
             }
         }
         if existed || lost > 0 {
@@ -125,9 +127,9 @@ impl Client {
 
     fn fate(&self, exchange: &Exchange) -> Fate {
         match exchange.phase {
-            // [MQTT-4.3.3-8] with PUBREC the Server has taken the message over
+            // [MQTT-4.3.3-8] with PUBREC the Server has taken ownership of the message
             Phase::Released(_) => Fate::Done,
-            Phase::Abandoned => Fate::Told,
+            Phase::Abandoned => Fate::Reported,
             Phase::Published => match (self.options.session_lost, exchange.qos) {
                 (SessionLostPolicy::Republish, _)
                 | (SessionLostPolicy::RepublishAtLeastOnce, QoS::AtLeastOnce) => Fate::Again,
@@ -136,7 +138,8 @@ impl Client {
         }
     }
 
-    /// As a new message: with DUP 0 and whatever Packet Identifier is free then, but in its old place in the order.
+    /// Queues the message as a new one, with DUP 0 and a new Packet Identifier, but at its old
+    /// position in the order.
     fn wait_again(&mut self, exchange: Exchange) {
         let record = PublicationRecord {
             publication: exchange.publication,
@@ -150,11 +153,11 @@ impl Client {
     }
 }
 
-/// What becomes of a message in flight when its Session ends.
+/// What happens to a message in flight when its Session ends.
 enum Fate {
     Done,
     Again,
     Failed,
-    /// The application knows already that it failed.
-    Told,
+    /// Its failure was already reported to the application.
+    Reported,
 }

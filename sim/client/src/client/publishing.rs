@@ -1,4 +1,5 @@
-//! Messages to the Server: from the command through the queue to the last acknowledgement (§3.3, §4.3, §4.9).
+//! Messages to the Server: from the command through the queue to the last acknowledgement (§3.3,
+//! §4.3, §4.9).
 
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ impl Client {
         self.accept_publication(now, handle, publication);
     }
 
-    /// Takes a sound publication, of the application or of the client itself.
+    /// Accepts a valid publication of the application or of the client itself.
     pub(super) fn accept_publication(&mut self, now: Duration, handle: Handle, publication: Publication) {
         let qos = publication.qos.unwrap_or(self.options.default_qos);
         if let Some(lacking) = self.unsupported(&publication, qos) {
@@ -42,7 +43,8 @@ impl Client {
         }
     }
 
-    /// Sends what may be sent: first what a resumed Session owes, then what waits, in order.
+    /// Sends as many messages as the send quota allows: first those to re-send, then those that
+    /// wait, in order.
     pub(super) fn pump(&mut self, now: Duration) {
         if !matches!(self.link, Link::Up(_)) {
             return;
@@ -59,7 +61,7 @@ impl Client {
         }
     }
 
-    /// Messages whose Message Expiry Interval has passed while they waited.
+    /// Fails messages whose Message Expiry Interval has passed while they waited.
     pub(super) fn expire_waiting(&mut self, now: Duration) {
         while let Some(handle) = self.queue.next_expired(now) {
             self.forget_waiting(handle);
@@ -92,7 +94,7 @@ impl Client {
                 self.statistics.acknowledgements_unknown += 1;
                 return Ok(());
             }
-            // §3.6.2.1: the Server may still hold the identifier, so it must be released.
+            // §3.6.2.1: the Server may still have the identifier, so it must be released.
             Outcome::Unknown => {
                 self.statistics.acknowledgements_unknown += 1;
                 PubRelReason::PacketIdentifierNotFound
@@ -103,19 +105,20 @@ impl Client {
     }
 
     pub(super) fn receive_pubcomp(&mut self, now: Duration, pubcomp: &PubComp) -> Result<(), Violation> {
-        // §3.7.2.1: "Packet Identifier not found" is no error during recovery; the Server has nothing left to do.
+        // §3.7.2.1: "Packet Identifier not found" is not an error during recovery: the exchange is
+        // complete for the Server.
         let outcome = self.session.outbound.pubcomp(pubcomp.id, &mut self.session.identifiers)?;
         self.acknowledged(now, outcome, PubAckReason::Success, None);
         Ok(())
     }
 
-    /// The exchange is complete: tells the application and forgets the message.
+    /// The exchange is complete: reports that to the application and removes the message.
     pub(super) fn published(&mut self, handle: Handle, publication: Publication, reason: PubAckReason) {
         self.delete(store::publication_key(handle));
-        self.tell_published(handle, publication, reason);
+        self.report_published(handle, publication, reason);
     }
 
-    fn tell_published(&mut self, handle: Handle, publication: Publication, reason: PubAckReason) {
+    fn report_published(&mut self, handle: Handle, publication: Publication, reason: PubAckReason) {
         self.statistics.messages_published += 1;
         if self.silent_publications.remove(&handle) || self.requests.contains(handle) {
             return;
@@ -168,7 +171,7 @@ impl Client {
                 let Some(exchange) = self.session.outbound.get(identifier) else { return };
                 let (handle, qos, publication) =
                     (exchange.handle, exchange.qos, exchange.publication.clone());
-                // The new connection may allow less than the old one did.
+                // The new connection may allow less than the old one.
                 if let Some(lacking) = self.unsupported(&publication, qos) {
                     self.session.outbound.abandon(identifier);
                     self.put_exchange(identifier);
@@ -187,7 +190,7 @@ impl Client {
         self.send(now, PubRel::new(identifier, reason).into());
     }
 
-    /// Sends the message that waits longest. `false` if it must go on waiting.
+    /// Sends the message that has waited longest. Returns false if it must continue to wait.
     fn send_waiting(&mut self, now: Duration, handle: Handle) -> bool {
         let Some(waiting) = self.queue.remove(handle) else { return true };
         if let Some(lacking) = self.unsupported(&waiting.publication, waiting.qos) {
@@ -201,7 +204,7 @@ impl Client {
             let publication = waiting.publication;
             self.send_publish(now, aged(publication.clone(), now, waiting.accepted_at), Delivery::AtMostOnce);
             self.statistics.messages_sent += 1;
-            self.tell_published(handle, publication, PubAckReason::Success);
+            self.report_published(handle, publication, PubAckReason::Success);
             return true;
         }
         let Some(identifier) = self.session.identifiers.allocate() else {
@@ -238,7 +241,7 @@ impl Client {
         let version = self.version();
         let Link::Up(connection) = &mut self.link else { return packet };
         let Some(topic) = packet.topic.clone() else { return packet };
-        // Setting an alias makes the packet larger; it must not become too large.
+        // An alias beside the topic makes the packet larger; it must not become too large.
         let room = Packet::from(packet.clone()).encoded_len(version).unwrap_or(usize::MAX);
         if room.saturating_add(ALIAS_COST) > connection.limits.maximum_packet_size {
             return packet;
@@ -258,7 +261,7 @@ impl Client {
         packet
     }
 
-    /// What the Server lacks for this message, if there is a Server.
+    /// What the Server does not support that this message needs, if the client is connected.
     fn unsupported(&self, publication: &Publication, qos: QoS) -> Option<Unsupported> {
         let Link::Up(connection) = &self.link else { return None };
         let limits = &connection.limits;
@@ -282,7 +285,7 @@ impl Client {
         (length > limits.maximum_packet_size.min(LARGEST_PACKET)).then_some(Unsupported::PacketSize(length))
     }
 
-    /// The message could not be sent at once: it waits, if there is room.
+    /// Keeps a message that could not be sent at once in the queue, if there is room.
     fn keep_waiting(&mut self, handle: Handle) {
         if self.queue.len() > self.options.publish_queue_size {
             match self.options.queue_policy {
@@ -328,7 +331,7 @@ impl Client {
         self.events.push_back(Event::Dropped { handle });
     }
 
-    /// Whether it waited at all.
+    /// Removes a waiting message. Returns whether there was one.
     pub(super) fn forget_waiting(&mut self, handle: Handle) -> bool {
         let Some(waiting) = self.queue.remove(handle) else { return false };
         if waiting.qos != QoS::AtMostOnce {
@@ -349,10 +352,10 @@ impl Client {
     }
 }
 
-/// Bytes of a Topic Alias property.
+/// The size of a Topic Alias property, in bytes.
 const ALIAS_COST: usize = 3;
 
-/// Fixed header, four bytes of Remaining Length, 268,435,455 bytes (§2.1.4).
+/// First byte, four bytes of Remaining Length, 268,435,455 bytes (§2.1.4).
 const LARGEST_PACKET: usize = 268_435_455 + 5;
 
 fn delivery(qos: QoS, id: PacketIdentifier, dup: bool) -> Delivery {
@@ -363,7 +366,8 @@ fn delivery(qos: QoS, id: PacketIdentifier, dup: bool) -> Delivery {
     }
 }
 
-/// The message with what is left of its Message Expiry Interval after it has waited here, in whole seconds.
+/// The message with its Message Expiry Interval reduced by the whole seconds that it has waited
+/// here.
 fn aged(mut publication: Publication, now: Duration, accepted_at: Duration) -> Publication {
     if let Some(MessageExpiryInterval(seconds)) = publication.properties.get() {
         let waited = u32::try_from(now.saturating_sub(accepted_at).as_secs()).unwrap_or(u32::MAX);

@@ -1,4 +1,5 @@
-//! Messages from the Server (§3.3.4, §4.3, §4.5): de-duplication, acknowledgement, Topic Alias, Receive Maximum.
+//! Messages from the Server (§3.3.4, §4.3, §4.5): de-duplication, acknowledgement, Topic Alias,
+//! Receive Maximum.
 
 use std::time::Duration;
 
@@ -40,8 +41,8 @@ impl Client {
                 self.hand_over(now, topic, None, publish);
             }
             Some((_, Arrival::New(delivered))) => {
-                let told = self.hand_over(now, topic, Some(delivered), publish);
-                if !told || self.options.acknowledgement == Acknowledgement::Automatic {
+                let reported = self.hand_over(now, topic, Some(delivered), publish);
+                if !reported || self.options.acknowledgement == Acknowledgement::Automatic {
                     self.decide(delivered, PubAckReason::Success);
                 }
             }
@@ -61,7 +62,8 @@ impl Client {
         if known {
             self.delete(store::received_key(pubrel.id));
         }
-        // [MQTT-4.3.3-11] §3.7.2.1: also for an identifier that is not known, which is no error during recovery
+        // [MQTT-4.3.3-11] §3.7.2.1: even if the identifier is unknown, which is not an error during
+        // recovery
         let reason = if known || !self.version().is_5() {
             PubRelReason::Success
         } else {
@@ -90,7 +92,7 @@ impl Client {
         self.send_due(now);
     }
 
-    /// §3.1.2.11.7: what the Server may put where when Request Problem Information was 0.
+    /// §3.1.2.11.7: where the Server may send explanations if Request Problem Information was 0.
     pub(super) fn check_problem_information(&self, packet: &Packet) -> Result<(), Violation> {
         if self.options.request_problem_information || !self.version().is_5() {
             return Ok(());
@@ -114,7 +116,7 @@ impl Client {
         if explains { Err(Violation::ProblemInformationUnasked(packet_type)) } else { Ok(()) }
     }
 
-    /// `false` if the message was the client's own affair, and the application does not hear of it.
+    /// Passes a message to the application. Returns false if it was for the client itself.
     fn hand_over(
         &mut self,
         now: Duration,
@@ -139,7 +141,7 @@ impl Client {
         true
     }
 
-    /// `false` if the message does not wait for it.
+    /// Records the decision on a message. Returns false if the message does not wait for one.
     fn decide(&mut self, delivered: Delivered, reason: PubAckReason) -> bool {
         match self.session.inbound.decide(delivered, reason) {
             None => false,

@@ -1,4 +1,5 @@
-//! Request and response (§4.10 of 5.0): subscribe to the Response Topic, publish with Correlation Data, wait.
+//! Request and response (§4.10 of 5.0): subscribe to the Response Topic, publish with Correlation
+//! Data, wait.
 
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ impl Client {
         self.advance_requests(now);
     }
 
-    /// Publishes the requests whose Response Topic is subscribed to.
+    /// Publishes the requests whose Response Topic is subscribed to, and subscribes to the others.
     pub(super) fn advance_requests(&mut self, now: Duration) {
         if !matches!(self.link, Link::Up(_)) {
             return;
@@ -38,7 +39,7 @@ impl Client {
         for (handle, chosen) in self.requests.waiting() {
             let Some(topic) = chosen.or_else(|| self.response_topic()) else { continue };
             let Ok(filter) = TopicFilter::try_from(topic.as_utf8_string().clone()) else { continue };
-            // §4.10.2: before the request, or a fast response is lost
+            // §4.10.2: before the request, so that a fast response is not lost
             if !self.ensure_subscribed(now, &filter) {
                 continue;
             }
@@ -66,19 +67,20 @@ impl Client {
 
     fn end_request(&mut self, handle: Handle, error: Error) {
         self.requests.remove(handle);
-        self.hush_publication(handle);
+        self.silence_publication(handle);
         self.statistics.count(&error);
         self.events.push_back(Event::Failed { handle, error });
     }
 
-    /// The command is over: its publication is not sent any more, or goes on without anybody hearing of it.
-    fn hush_publication(&mut self, handle: Handle) {
+    /// The command has ended: its publication is removed from the queue, or completes without an
+    /// event.
+    fn silence_publication(&mut self, handle: Handle) {
         if !self.forget_waiting(handle) && self.session.outbound.has(handle) {
             self.silent_publications.insert(handle);
         }
     }
 
-    /// The subscription that requests wait for cannot be had.
+    /// The subscription that requests wait for was refused.
     pub(super) fn fail_waiting_requests(&mut self, filter: &TopicFilter, error: &Error) {
         for (handle, chosen) in self.requests.waiting() {
             let topic = chosen.or_else(|| self.response_topic());
@@ -88,19 +90,19 @@ impl Client {
         }
     }
 
-    /// Tells the application of a response. Gives the message back if it is none.
+    /// Reports a response to the application. Returns the message if it is not a response.
     pub(super) fn take_response(&mut self, message: Message) -> Option<Message> {
         let answered = message
             .properties
             .get()
             .and_then(|CorrelationData(correlation)| self.requests.answered(&message.topic, &correlation));
         let Some(handle) = answered else { return Some(message) };
-        self.hush_publication(handle);
+        self.silence_publication(handle);
         self.events.push_back(Event::Response { handle, message });
         None
     }
 
-    /// §4.10.2: the Server's Response Information is the root, if it gave any.
+    /// §4.10.2: the Server's Response Information is the root, if there is any.
     fn response_topic(&self) -> Option<TopicName> {
         let Link::Up(connection) = &self.link else { return None };
         let root = connection.response_information.as_ref().map_or("response", Utf8String::as_str);
@@ -108,7 +110,7 @@ impl Client {
         TopicName::try_from(format!("{}/{name}", root.trim_end_matches('/'))).ok()
     }
 
-    /// Unlike that of any other request, also of an earlier process.
+    /// Unique among all requests, including those of an earlier process.
     fn correlation_data(&mut self, handle: Handle) -> BinaryData {
         let mut data = handle.0.to_be_bytes().to_vec();
         data.extend_from_slice(&self.random.next_u64().to_be_bytes());
@@ -117,7 +119,7 @@ impl Client {
 }
 
 impl Publication {
-    /// The response to a request: on its Response Topic and with its Correlation Data (§4.10).
+    /// The response to a request, with its Response Topic and Correlation Data (§4.10).
     ///
     /// # Errors
     /// If the message has no Response Topic.

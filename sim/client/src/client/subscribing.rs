@@ -1,4 +1,5 @@
-//! SUBSCRIBE and UNSUBSCRIBE (§3.8 to §3.11), and subscribing again when the Server has lost the Session.
+//! SUBSCRIBE and UNSUBSCRIBE (§3.8 to §3.11), and restoring subscriptions when the Server has lost
+//! the Session.
 
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ impl Client {
         self.flush_operations(now);
     }
 
-    /// Sends what waits, in the order of the commands.
+    /// Sends the waiting requests, in the order of the commands.
     pub(super) fn flush_operations(&mut self, now: Duration) {
         if !matches!(self.link, Link::Up(_)) {
             return;
@@ -70,7 +71,8 @@ impl Client {
             subscriptions.into_iter().zip(suback.reasons.iter().copied()).collect();
         for (subscription, reason) in &answered {
             if reason.is_failure() {
-                // A subscription of before, which was to be replaced, may live on; one of a lost Session does not.
+                // An earlier subscription to the same filter may still exist; one of a lost Session
+                // does not.
                 if matches!(request, Request::Restore(_)) {
                     self.forget_subscription(&subscription.filter);
                 }
@@ -105,7 +107,7 @@ impl Client {
         let Some((handle, _, awaited)) = self.operations.answered(unsuback.id) else { return Ok(()) };
         self.session.identifiers.release(unsuback.id);
         for (at, filter) in filters.iter().enumerate() {
-            // Before 5.0 there are no Reason Codes: UNSUBACK is a yes.
+            // Before 5.0 there are no Reason Codes: UNSUBACK means success.
             let reason = unsuback.reasons.get(at).copied().unwrap_or(UnsubAckReason::Success);
             if !reason.is_failure() {
                 self.forget_subscription(filter);
@@ -118,13 +120,14 @@ impl Client {
         Ok(())
     }
 
-    /// The Server has lost the Session: asks again for what it had granted.
+    /// The Server has lost the Session: requests again the subscriptions that it had granted.
     pub(super) fn restore_subscriptions(&mut self) {
         if !self.options.resubscribe {
             return self.forget_subscriptions();
         }
         for (properties, subscriptions) in self.subscriptions.groups() {
-            // Small enough for any Maximum Packet Size that is meant to be used, and one round trip for most clients.
+            // Small enough for any practical Maximum Packet Size, and one round trip for most
+            // clients.
             for chunk in subscriptions.chunks(RESTORED_AT_ONCE) {
                 let handle = self.new_handle();
                 let request =
@@ -140,7 +143,8 @@ impl Client {
         }
     }
 
-    /// Commands whose answer is overdue fail; their Packet Identifiers stay in use until the answer or the end comes.
+    /// Fails commands whose answer is overdue. Their Packet Identifiers stay in use until the
+    /// answer or the end of the connection.
     pub(super) fn expire_operations(&mut self, now: Duration) {
         while let Some((handle, request)) = self.operations.next_overdue(now) {
             let awaited = if request.subscribe().is_some() { Awaited::SubAck } else { Awaited::UnsubAck };
@@ -148,7 +152,8 @@ impl Client {
         }
     }
 
-    /// Whether the Server has granted a Topic Filter that the client itself needs; if not, asks for it.
+    /// Whether the Server has granted a Topic Filter that the client itself needs. If not, requests
+    /// it.
     pub(super) fn ensure_subscribed(&mut self, now: Duration, filter: &TopicFilter) -> bool {
         if self.subscriptions.contains(filter) {
             return true;
@@ -164,7 +169,7 @@ impl Client {
         false
     }
 
-    /// Nothing is going to be sent any more: what waits fails.
+    /// Fails all waiting requests, since none will be sent.
     pub(super) fn cancel_operations(&mut self, error: &Error) {
         for (handle, request) in self.operations.cancel() {
             self.request_failed(handle, &request, error.clone());
@@ -195,7 +200,7 @@ impl Client {
         self.advance_deliveries(now);
     }
 
-    /// What waits for a subscription of the client's own fails with it.
+    /// A subscription of the client's own was refused: fails the commands that wait for it.
     fn own_failed(&mut self, filter: &TopicFilter, error: &Error) {
         self.subscriptions.answered(filter);
         if self.acknowledgement_filter().as_ref() == Some(filter) {
@@ -216,7 +221,7 @@ impl Client {
                 .ok()
                 .map(|filters| Unsubscribe { id, properties: request.properties.clone(), filters }.into()),
         };
-        // Options may have changed since the command was checked.
+        // The options may have changed since the command was checked.
         let packet =
             packet.and_then(|packet| packet.fitted_to(self.version())).ok_or(Unsupported::PacketSize(0))?;
         if self.fits(&packet) {
@@ -242,7 +247,7 @@ impl Client {
         Ok(())
     }
 
-    /// PUBLISH packets may carry the Subscription Identifier before SUBACK comes (§3.8.4).
+    /// PUBLISH packets may have the Subscription Identifier before SUBACK is received (§3.8.4).
     fn remember_identifier(&mut self, request: &Request) {
         let Some(request) = request.subscribe() else { return };
         if let Some(identifier) = request.properties.get::<SubscriptionIdentifier>()
@@ -258,7 +263,7 @@ impl Client {
         }
     }
 
-    /// An answer to nothing is let pass; one to another kind of packet is not.
+    /// Ignores an answer with an unknown identifier. One of the wrong type is a violation.
     fn unknown_answer(&mut self, id: PacketIdentifier, packet: PacketType) -> Result<(), Violation> {
         if self.operations.request(id).is_some() {
             return Err(Violation::AcknowledgementMisplaced(packet));
@@ -268,5 +273,5 @@ impl Client {
     }
 }
 
-/// How many subscriptions of a lost Session go into one SUBSCRIBE.
+/// The number of subscriptions of a lost Session in one SUBSCRIBE.
 const RESTORED_AT_ONCE: usize = 100;

@@ -1,4 +1,5 @@
-//! What the standard forbids a client to ask for, found before it is sent; and the CONNECT that options make.
+//! Checks commands against the standard before anything is sent, and builds CONNECT from the
+//! options.
 
 use mqttspec_codec::{
     Connect, ContentType, CorrelationData, MaximumPacketSize, MessageExpiryInterval, PayloadFormatIndicator,
@@ -13,7 +14,7 @@ use crate::options::{Authentication, Options};
 
 impl Options {
     /// # Errors
-    /// If no CONNECT can be made of them.
+    /// If the options allow no valid CONNECT.
     pub(super) fn check(&self) -> Result<(), Invalid> {
         let length = self.client_id.as_str().chars().count();
         match self.version {
@@ -61,12 +62,13 @@ impl Options {
         }
     }
 
-    /// How many messages the Server may have unacknowledged; before 5.0 there is no limit.
+    /// The number of messages that the Server may have unacknowledged; before 5.0 there is no
+    /// limit.
     pub(super) fn inbound_receive_maximum(&self) -> u16 {
         if self.version.is_5() { self.receive_maximum.get() } else { u16::MAX }
     }
 
-    /// Every property whose value is not what its absence means.
+    /// Every property whose value differs from what its absence means.
     fn connect_properties(&self) -> Properties<Connect> {
         let mut properties = Properties::new();
         if self.session_expiry != 0 {
@@ -134,7 +136,7 @@ fn user_properties(pairs: &[(Utf8String, Utf8String)]) -> impl Iterator<Item = U
 
 impl Publication {
     /// # Errors
-    /// If no PUBLISH of a Client may be so.
+    /// If a Client may not send such a PUBLISH.
     pub(super) fn check(&self, version: Version) -> Result<(), Invalid> {
         if !version.is_5() && !self.properties.is_empty() {
             return Err(Invalid::NeedsVersion5);
@@ -157,7 +159,7 @@ impl Publication {
 
 impl SubscribeRequest {
     /// # Errors
-    /// If no SUBSCRIBE may be so.
+    /// If such a SUBSCRIBE is not allowed.
     pub(super) fn check(&self, version: Version) -> Result<(), Invalid> {
         // [MQTT-3.8.3-2]
         if self.subscriptions.is_empty() {
@@ -185,7 +187,7 @@ impl SubscribeRequest {
 
 impl UnsubscribeRequest {
     /// # Errors
-    /// If no UNSUBSCRIBE may be so.
+    /// If such an UNSUBSCRIBE is not allowed.
     pub(super) fn check(&self, version: Version) -> Result<(), Invalid> {
         // [MQTT-3.10.3-2]
         if self.filters.is_empty() {
@@ -202,7 +204,7 @@ impl DisconnectRequest {
     /// `session_expiry` is the Session Expiry Interval of CONNECT.
     ///
     /// # Errors
-    /// If no DISCONNECT of a Client may be so.
+    /// If a Client may not send such a DISCONNECT.
     pub(super) fn check(&self, version: Version, session_expiry: u32) -> Result<(), Invalid> {
         if !version.is_5() && (!self.properties.is_empty() || self.reason != Default::default()) {
             return Err(Invalid::NeedsVersion5);

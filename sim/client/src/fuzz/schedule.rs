@@ -1,4 +1,4 @@
-//! Bytes as a schedule, and the driver that plays it.
+//! Interprets bytes as a schedule, and runs it.
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
@@ -18,10 +18,10 @@ use crate::{
     QueuePolicy, SessionLostPolicy, State, SubscribeRequest, Transmit, UnsubscribeRequest,
 };
 
-/// Plays `input` as a schedule.
+/// Runs the schedule.
 ///
 /// # Panics
-/// If the client does what none may do.
+/// If the client does anything wrong.
 pub fn run(input: &[u8]) {
     let mut bytes = Bytes(input);
     let options = options(&mut bytes);
@@ -37,7 +37,7 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// The input; zeros behind its end.
+/// The input, followed by zeros.
 struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {
@@ -101,7 +101,7 @@ struct Play {
 impl Play {
     fn step(&mut self, step: u8, bytes: &mut Bytes<'_>) {
         match step % 16 {
-            // A client that is told to connect all the time gets nowhere.
+            // A client that gets Connect commands all the time makes no progress.
             0 if step & 0x80 != 0 || matches!(self.client.state(), State::Disconnected | State::Failed) => {
                 self.connect(bytes);
             }
@@ -157,7 +157,7 @@ impl Play {
         self.decoder = Decoder::new(Role::Client);
         self.decoder.set_version(self.client.version());
         self.client.handle_opened(self.now);
-        // Most schedules would else never see a CONNACK.
+        // Otherwise most schedules would have no CONNACK.
         let flags = bytes.byte();
         if flags & 1 != 0 {
             self.drive();
@@ -223,7 +223,7 @@ impl Play {
         self.drive_after(None);
     }
 
-    /// Carries out what the client wants, after it was given this packet.
+    /// Processes the outputs of the client, after this packet if there is one.
     fn drive_after(&mut self, packet: Option<&Packet>) {
         while let Some(event) = self.client.poll_event() {
             self.watch.event(&event);
@@ -232,7 +232,7 @@ impl Play {
             change.apply(&mut self.store);
         }
         let transmits: Vec<_> = std::iter::from_fn(|| self.client.poll_transmit()).collect();
-        // A packet that the client answers with a close has changed nothing.
+        // A packet that the client answers with a close has no other effect.
         if let Some(packet) = packet.filter(|_| !transmits.contains(&Transmit::Close)) {
             self.watch.server_sends(packet);
         }
@@ -315,7 +315,7 @@ fn connack(flags: u8, version: Version) -> ConnAck {
     connack
 }
 
-/// A packet of a Server that may be right or wrong.
+/// A packet of a Server, valid or not.
 fn packet(bytes: &mut Bytes<'_>, version: Version) -> Option<Packet> {
     let kind = bytes.byte();
     let id = PacketIdentifier::new(u16::from(bytes.byte() % 8) + 1)?;

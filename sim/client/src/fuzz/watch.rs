@@ -1,4 +1,4 @@
-//! What a Server could see a client do wrong, and what an application could.
+//! The rules that a client must obey towards Server and application.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::{Event, Handle, Transmit};
 pub(super) enum Link {
     Down,
     Dialling,
-    /// Open, with what was sent or accepted so far.
+    /// Open, with the packets that were sent or accepted so far.
     Open {
         connect_sent: bool,
         accepted: bool,
@@ -22,7 +22,7 @@ pub(super) enum Link {
     },
 }
 
-/// What a Server owes a client.
+/// The next packet that a Server owes a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owed {
     PubAck,
@@ -42,7 +42,7 @@ impl Owed {
 pub(super) struct Watch {
     version: Version,
     pub(super) link: Link,
-    /// Packet Identifiers of packets whose last acknowledgement has not come, and what a Server answers next.
+    /// Packet Identifiers in use, each with the next packet that the Server owes.
     in_use: BTreeMap<PacketIdentifier, Owed>,
     unacknowledged: BTreeSet<PacketIdentifier>,
     receive_maximum: usize,
@@ -50,7 +50,7 @@ pub(super) struct Watch {
     maximum_qos: QoS,
     topic_alias_maximum: u16,
     session_present: bool,
-    /// The Session ends with the Network Connection.
+    /// Whether the Session ends with the Network Connection.
     passing: bool,
     ended: BTreeSet<Handle>,
 }
@@ -95,13 +95,13 @@ impl Watch {
         self.link = Link::Down;
     }
 
-    /// A crash: handles of commands that have ended may come again.
+    /// A crash: handles of commands that have ended may be used again.
     pub(super) fn crashed(&mut self) {
         self.closed();
         self.ended.clear();
     }
 
-    /// The Server sent this and the client took it: what it permits is permitted from here.
+    /// The client has accepted a packet of the Server: from here on its limits apply.
     pub(super) fn server_sends(&mut self, packet: &Packet) {
         if !matches!(self.link, Link::Open { connect_sent: true, .. }) {
             return;
@@ -124,7 +124,7 @@ impl Watch {
         }
     }
 
-    /// What a Server that does everything right answers next to the `number`th packet that it owes something.
+    /// The correct next answer of a Server to the `number`th packet that has no complete answer.
     pub(super) fn answer(&self, number: usize) -> Option<Packet> {
         let (&id, owed) = self.in_use.iter().nth(number.checked_rem(self.in_use.len())?)?;
         Some(match owed {
@@ -187,7 +187,7 @@ impl Watch {
         *disconnect_sent = matches!(packet, Packet::Disconnect(_));
         let length = packet.encoded_len(self.version);
         let length = length.unwrap_or_else(|error| panic!("{packet:?} has no encoding: {error}"));
-        // [MQTT-3.2.2-15] acknowledgements that are due have no choice
+        // [MQTT-3.2.2-15] acknowledgements cannot be made smaller
         let free = matches!(packet, Packet::Publish(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_));
         assert!(!free || length <= self.maximum_packet_size, "{packet:?} is too large");
         match packet {

@@ -1,13 +1,14 @@
-//! Packet Identifiers that this client has given to its own PUBLISH, SUBSCRIBE and UNSUBSCRIBE packets (§2.2.1).
+//! Packet Identifiers that this client assigns to its PUBLISH, SUBSCRIBE and UNSUBSCRIBE packets
+//! (§2.2.1).
 //!
-//! One space for the three packet types. What the Server gives to its PUBLISH packets is another space, which
-//! [`Inbound`](super::Inbound) keeps.
+//! The three packet types share one set of identifiers. Those that the Server assigns to its
+//! PUBLISH packets are a separate set, in [`Inbound`](super::Inbound).
 
 use std::collections::BTreeSet;
 
 use mqttspec_codec::PacketIdentifier;
 
-/// The identifiers in use, and where to look for the next.
+/// The identifiers in use, and where the search for the next one starts.
 #[derive(Debug)]
 pub(crate) struct Identifiers {
     in_use: BTreeSet<PacketIdentifier>,
@@ -21,8 +22,8 @@ impl Identifiers {
 
     /// An unused identifier, or `None` while all 65,535 are in use.
     ///
-    /// The search goes on behind the last one given, so that an identifier rests as long as possible before it is
-    /// used again: a late acknowledgement then meets nothing.
+    /// The search starts after the one that was assigned last, so that an identifier is used again
+    /// as late as possible and a late acknowledgement finds no exchange.
     pub(crate) fn allocate(&mut self) -> Option<PacketIdentifier> {
         // [MQTT-2.2.1-3] [MQTT-4.3.2-1] [MQTT-4.3.3-1] 3.1.1/[MQTT-2.3.1-1] 3.1.1/[MQTT-2.3.1-2]
         if self.in_use.len() == usize::from(u16::MAX) {
@@ -37,19 +38,19 @@ impl Identifiers {
         Some(candidate)
     }
 
-    /// Marks an identifier of a restored Session as in use. `false` if it was already.
+    /// Marks an identifier of a restored Session as in use. Returns false if it was already.
     pub(crate) fn occupy(&mut self, identifier: PacketIdentifier) -> bool {
         self.next = successor(identifier);
         self.in_use.insert(identifier)
     }
 
-    /// The acknowledgement that ends the exchange has come.
+    /// The exchange has ended: frees the identifier.
     pub(crate) fn release(&mut self, identifier: PacketIdentifier) {
         self.in_use.remove(&identifier);
     }
 }
 
-/// The identifier behind `identifier`; 1 follows 65,535.
+/// The identifier after `identifier`; 1 follows 65,535.
 fn successor(identifier: PacketIdentifier) -> PacketIdentifier {
     identifier.get().checked_add(1).and_then(PacketIdentifier::new).unwrap_or(PacketIdentifier::MIN)
 }

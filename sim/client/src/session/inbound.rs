@@ -1,7 +1,7 @@
-//! Messages on their way from the Server at QoS 1 and QoS 2: the receiver's half of §4.3.2 and §4.3.3.
+//! QoS 1 and QoS 2 messages from the Server: the receiver's part of §4.3.2 and §4.3.3.
 //!
-//! The Packet Identifiers here are the Server's. They have nothing to do with those that the client assigns: the same
-//! number may be in use both ways (§2.2.1).
+//! The Packet Identifiers here are the Server's. They are independent of those that the client
+//! assigns: the same number may be in use in both directions (§2.2.1).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,11 +13,12 @@ use crate::error::Violation;
 /// What to do with a PUBLISH.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// Hand the message over; it is acknowledged when the application or the client says so.
+    /// Pass the message to the application. It is acknowledged when the application or the client
+    /// decides.
     New(Delivered),
-    /// The application has it already, and so has the answer to be sent again.
+    /// The application has it already; send the answer again.
     Duplicate,
-    /// The application has it but has not acknowledged it yet.
+    /// The application has it already, and has not acknowledged it.
     Held,
 }
 
@@ -29,7 +30,7 @@ pub(crate) struct Due {
     pub(crate) reason: PubAckReason,
 }
 
-/// A message that was handed over and not acknowledged.
+/// A message that the application has and that is not acknowledged.
 #[derive(Debug)]
 struct Held {
     delivered: Delivered,
@@ -39,11 +40,13 @@ struct Held {
 
 #[derive(Debug)]
 pub(crate) struct Inbound {
-    /// QoS 2: PUBREC was sent or is owed, PUBREL has not come. This is Session State.
+    /// QoS 2: PUBREC was sent or is due, and PUBREL not received. This is Session State.
     incomplete: BTreeSet<PacketIdentifier>,
-    /// QoS 2: handed over in this or an earlier connection, and the application has not acknowledged.
+    /// QoS 2: passed to the application on this or an earlier connection, and not acknowledged by
+    /// it.
     undecided: BTreeMap<PacketIdentifier, Delivered>,
-    /// QoS 1 and QoS 2 messages of this connection that wait for the application, in the order of arrival.
+    /// QoS 1 and QoS 2 messages of this connection that wait for the application, in the order of
+    /// arrival.
     held_once: VecDeque<Held>,
     held_exactly: VecDeque<Held>,
     /// QoS 2 messages of this connection without PUBCOMP.
@@ -65,7 +68,8 @@ impl Inbound {
         }
     }
 
-    /// A new Network Connection: what it has not brought does not count against its Receive Maximum (§4.9).
+    /// There is a new Network Connection: only its own messages count against its Receive Maximum
+    /// (§4.9).
     pub(crate) fn connected(&mut self, receive_maximum: u16) {
         self.receive_maximum = usize::from(receive_maximum);
         self.held_once.clear();
@@ -73,7 +77,7 @@ impl Inbound {
         self.open.clear();
     }
 
-    /// The Session is over.
+    /// The Session has ended.
     pub(crate) fn clear(&mut self) -> BTreeSet<PacketIdentifier> {
         self.undecided.clear();
         self.held_once.clear();
@@ -92,7 +96,7 @@ impl Inbound {
     /// # Errors
     /// If the Server sent more than Receive Maximum.
     pub(crate) fn at_least_once(&mut self, identifier: PacketIdentifier) -> Result<Arrival, Violation> {
-        // [MQTT-4.3.2-5] every one is a new message, whatever DUP says
+        // [MQTT-4.3.2-5] every one is a new message, whatever its DUP
         let delivered = self.next_delivery();
         self.held_once.push_back(Held { delivered, identifier, verdict: None });
         self.check_receive_maximum()?;
@@ -106,7 +110,7 @@ impl Inbound {
     pub(crate) fn exactly_once(&mut self, identifier: PacketIdentifier) -> Result<Arrival, Violation> {
         let first_of_connection = self.open.insert(identifier);
         self.check_receive_maximum()?;
-        // [MQTT-4.3.3-10] the identifier tells, not DUP; also when it comes over another connection
+        // [MQTT-4.3.3-10] the identifier decides, not DUP; also on another connection
         if self.incomplete.contains(&identifier) {
             return Ok(Arrival::Duplicate);
         }
@@ -122,9 +126,10 @@ impl Inbound {
         Ok(Arrival::New(delivered))
     }
 
-    /// The message is the application's now, or refused. `None` if it does not wait for an acknowledgement.
+    /// Records that a message is accepted or refused. `None` if it does not wait for an
+    /// acknowledgement.
     ///
-    /// Gives the identifier of a QoS 2 message that must be remembered from now on.
+    /// Returns the identifier of a QoS 2 message that must be remembered from now on.
     pub(crate) fn decide(
         &mut self,
         delivered: Delivered,
@@ -145,7 +150,7 @@ impl Inbound {
                     held.verdict = Some(reason);
                 }
                 self.undecided.remove(&identifier);
-                // [MQTT-4.3.3-9] a refused identifier stands for a new message when it comes again
+                // [MQTT-4.3.3-9] a refused identifier means a new message when it is used again
                 if reason.is_failure() {
                     return Some(None);
                 }
@@ -155,7 +160,7 @@ impl Inbound {
         }
     }
 
-    /// The next acknowledgement that may go without overtaking one of its kind.
+    /// The next acknowledgement that can be sent without overtaking one of its kind.
     pub(crate) fn next_due(&mut self) -> Option<Due> {
         // [MQTT-4.6.0-2] [MQTT-4.6.0-3]
         for (queue, qos) in
@@ -171,10 +176,10 @@ impl Inbound {
         None
     }
 
-    /// PUBREL. `false` if no message has this identifier.
+    /// Processes PUBREL. Returns false if no message has this identifier.
     pub(crate) fn pubrel(&mut self, identifier: PacketIdentifier) -> bool {
         self.open.remove(&identifier);
-        // [MQTT-4.3.3-12] from here the identifier stands for a new message
+        // [MQTT-4.3.3-12] from here on the identifier means a new message
         self.incomplete.remove(&identifier)
     }
 
@@ -184,7 +189,7 @@ impl Inbound {
     }
 
     fn check_receive_maximum(&self) -> Result<(), Violation> {
-        // [MQTT-3.3.4-9] seen from the receiver: the Server cannot have more acknowledgements than were sent
+        // [MQTT-3.3.4-9] seen from the receiver: only acknowledgements that were sent can count
         if self.held_once.len() + self.open.len() > self.receive_maximum {
             return Err(Violation::ReceiveMaximumExceeded);
         }

@@ -1,7 +1,8 @@
-//! Messages on their way to the Server at QoS 1 and QoS 2: the sender's half of §4.3.2 and §4.3.3, what is sent again
-//! when a Session is resumed (§4.4), and the send quota (§4.9).
+//! QoS 1 and QoS 2 messages to the Server: the sender's part of §4.3.2 and §4.3.3, re-sending when
+//! a Session is resumed (§4.4), and the send quota (§4.9).
 //!
-//! The exchanges outlive the Network Connection; quota and the marks of what must be sent again belong to one connection.
+//! The exchanges outlive the Network Connection. The quota and the lists of packets to re-send
+//! belong to one connection.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,26 +22,27 @@ pub(crate) struct Exchange {
     pub(crate) qos: QoS,
     pub(crate) phase: Phase,
     pub(crate) accepted_at: Duration,
-    /// Whether its PUBLISH took from the send quota of this Network Connection.
+    /// Whether its PUBLISH counts against the send quota of this Network Connection.
     counted: bool,
 }
 
-/// How far the exchange has come.
+/// The state of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// PUBLISH was sent.
     Published,
-    /// PUBREC came; PUBREL was sent or is owed. The number orders the PUBRECs.
+    /// PUBREC was received; PUBREL was sent or is due. The number is the order of the PUBRECs.
     Released(u64),
-    /// The message cannot be sent again within the limits of the new connection. The identifier stays in use, since
-    /// the Server may hold it for a QoS 2 message and would take a new message for a duplicate.
+    /// The message cannot be re-sent within the limits of the new connection. The identifier stays
+    /// in use: the Server may still have it for a QoS 2 message, and would treat a new message as a
+    /// duplicate.
     Abandoned,
 }
 
-/// What became of an acknowledgement.
+/// The effect of an acknowledgement.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The exchange is over and the identifier free.
+    /// The exchange has ended, and the identifier is free.
     Done(Exchange),
     /// PUBREL must follow.
     Release,
@@ -48,7 +50,7 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
-/// What a resumed Session sends next.
+/// The next packet that a resumed Session re-sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resend {
     PubRel(PacketIdentifier),
@@ -60,9 +62,9 @@ pub(crate) struct Outbound {
     exchanges: BTreeMap<PacketIdentifier, Exchange>,
     releases: u64,
     quota: u16,
-    /// PUBREL packets owed on this connection, by the order of their PUBRECs.
+    /// PUBREL packets to re-send on this connection, by the order of their PUBRECs.
     resend_releases: BTreeMap<u64, PacketIdentifier>,
-    /// PUBLISH packets owed on this connection, by the order in which they were first sent.
+    /// PUBLISH packets to re-send on this connection, by the order in which they were first sent.
     resend_publishes: BTreeMap<Handle, PacketIdentifier>,
 }
 
@@ -77,7 +79,7 @@ impl Outbound {
         }
     }
 
-    /// A new Network Connection. With `resume`, everything unacknowledged is owed again.
+    /// There is a new Network Connection. With `resume`, everything unacknowledged must be re-sent.
     pub(crate) fn connected(&mut self, quota: u16, resume: bool) {
         // [MQTT-4.9.0-1] §4.9: quota does not outlive the Network Connection.
         self.quota = quota;
@@ -89,11 +91,11 @@ impl Outbound {
                 continue;
             }
             match exchange.phase {
-                // [MQTT-4.3.3-6] [MQTT-4.4.0-1] after PUBREC it is PUBREL that is sent again
+                // [MQTT-4.3.3-6] [MQTT-4.4.0-1] after PUBREC it is PUBREL that is re-sent
                 Phase::Released(order) => {
                     self.resend_releases.insert(order, identifier);
                 }
-                // [MQTT-4.6.0-1] handles grow in the order of the first sending
+                // [MQTT-4.6.0-1] handles increase in the order in which messages are first sent
                 Phase::Published => {
                     self.resend_publishes.insert(exchange.handle, identifier);
                 }
@@ -102,9 +104,9 @@ impl Outbound {
         }
     }
 
-    /// What must be sent again now; `None` when nothing is left or the quota is used up.
+    /// The next packet to re-send; `None` if there is none or the quota is used up.
     ///
-    /// PUBREL goes first and without regard to the quota.
+    /// PUBREL packets are first and need no quota.
     pub(crate) fn next_resend(&mut self) -> Option<Resend> {
         // [MQTT-4.6.0-4] [MQTT-3.3.4-8]
         if let Some((_, identifier)) = self.resend_releases.pop_first() {
@@ -118,19 +120,20 @@ impl Outbound {
         Some(Resend::Publish(identifier))
     }
 
-    /// Whether a new QoS 1 or QoS 2 PUBLISH may go: quota is left and nothing older waits to be sent again.
+    /// Whether a new QoS 1 or QoS 2 PUBLISH may be sent: there is quota, and nothing older must be
+    /// re-sent.
     pub(crate) fn may_begin(&self) -> bool {
         // [MQTT-4.9.0-2] [MQTT-3.3.4-7]
         self.quota > 0 && self.resend_publishes.is_empty() && self.resend_releases.is_empty()
     }
 
-    /// The first PUBLISH of a message is sent under this identifier.
+    /// The first PUBLISH of a message is sent with this identifier.
     pub(crate) fn begin(&mut self, identifier: PacketIdentifier, handle: Handle, waited: Waiting) {
         self.restore(identifier, handle, waited, Phase::Published);
         self.take_quota(identifier);
     }
 
-    /// An exchange as the store had it.
+    /// Restores an exchange from the store.
     pub(crate) fn restore(
         &mut self,
         identifier: PacketIdentifier,
@@ -146,7 +149,7 @@ impl Outbound {
     }
 
     /// # Errors
-    /// If the exchange is none of QoS 1.
+    /// If the exchange is not of QoS 1.
     pub(crate) fn puback(
         &mut self,
         identifier: PacketIdentifier,
@@ -157,13 +160,13 @@ impl Outbound {
             Some(exchange) if exchange.qos != QoS::AtLeastOnce => {
                 Err(Violation::AcknowledgementMisplaced(PacketType::PubAck))
             }
-            // [MQTT-4.3.2-3] [MQTT-4.4.0-2] whatever its Reason Code, it ends the exchange
+            // [MQTT-4.3.2-3] [MQTT-4.4.0-2] it ends the exchange, whatever its Reason Code
             Some(_) => Ok(self.finish(identifier, identifiers)),
         }
     }
 
     /// # Errors
-    /// If the exchange is none of QoS 2.
+    /// If the exchange is not of QoS 2.
     pub(crate) fn pubrec(
         &mut self,
         identifier: PacketIdentifier,
@@ -204,7 +207,7 @@ impl Outbound {
         }
     }
 
-    /// The message will never be sent again, but its identifier stays in use until the Session ends.
+    /// The message will not be re-sent, but its identifier stays in use until the Session ends.
     pub(crate) fn abandon(&mut self, identifier: PacketIdentifier) -> Option<&Exchange> {
         let exchange = self.exchanges.get_mut(&identifier)?;
         exchange.phase = Phase::Abandoned;
@@ -218,17 +221,18 @@ impl Outbound {
         self.exchanges.get(&identifier)
     }
 
-    /// Whether an exchange carries this publication.
+    /// Whether there is an exchange for this publication.
     pub(crate) fn has(&self, handle: Handle) -> bool {
         self.exchanges.values().any(|exchange| exchange.handle == handle)
     }
 
-    /// How many exchanges are not over.
+    /// The number of exchanges.
     pub(crate) fn len(&self) -> usize {
         self.exchanges.len()
     }
 
-    /// The Session is over: gives the exchanges in the order in which they were first sent.
+    /// The Session has ended: removes and returns the exchanges, in the order in which they were
+    /// first sent.
     pub(crate) fn drain(&mut self, identifiers: &mut Identifiers) -> Vec<Exchange> {
         self.resend_releases.clear();
         self.resend_publishes.clear();
@@ -255,8 +259,9 @@ impl Outbound {
         if let Phase::Released(order) = exchange.phase {
             self.resend_releases.remove(&order);
         }
-        // §4.9 lets the quota grow with every PUBCOMP. The one for a PUBREL that was sent again took nothing from
-        // this connection's quota; giving for it would let more than Receive Maximum be in flight.
+        // §4.9 increases the quota with every PUBCOMP. An exchange whose PUBREL was re-sent has not
+        // used quota of this connection; increasing it would allow more than Receive Maximum in
+        // flight.
         if exchange.counted {
             self.quota += 1;
         }

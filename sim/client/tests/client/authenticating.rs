@@ -1,4 +1,5 @@
-//! Enhanced authentication: §4.12 of 5.0. The messages are those that the Server of RFC 7677 would send.
+//! Enhanced authentication: §4.12 of 5.0. The messages are those that the Server of RFC 7677 would
+//! send.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -40,7 +41,7 @@ fn auth_of(packet: Packet) -> Auth {
     }
 }
 
-/// A Server that knows the password, on paper.
+/// The Server's side of the exchange.
 struct Server {
     first_bare: String,
     challenge: String,

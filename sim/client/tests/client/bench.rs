@@ -1,4 +1,4 @@
-//! A client with a hand-held Server: the test says what comes in and looks at what goes out.
+//! A client whose Server is the test: it passes inputs and checks outputs.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -67,7 +67,7 @@ impl Bench {
         self.drive();
     }
 
-    /// Lets time run to the next deadline, and says how far that was.
+    /// Lets time pass until the next deadline. Returns the duration.
     pub(crate) fn run_to_deadline(&mut self) -> Duration {
         let at = self.client.poll_timeout().expect("nothing to wait for");
         let waited = at.saturating_sub(self.now);
@@ -77,7 +77,7 @@ impl Bench {
         waited
     }
 
-    /// Lets time run, through every deadline on the way.
+    /// Lets time pass, and calls every deadline on the way.
     pub(crate) fn wait(&mut self, duration: Duration) {
         let end = self.now + duration;
         while let Some(at) = self.client.poll_timeout().filter(|&at| at <= end) {
@@ -90,7 +90,7 @@ impl Bench {
         self.drive();
     }
 
-    /// The Network Connection that was asked for comes up, and the Server accepts. Gives the CONNECT.
+    /// Opens the Network Connection that was requested, and accepts CONNECT. Returns the CONNECT.
     pub(crate) fn accept(&mut self, connack: ConnAck) -> Packet {
         assert!(matches!(self.transmits.pop_front(), Some(Transmit::Dial { .. })), "no Dial");
         self.network_up();
@@ -100,7 +100,7 @@ impl Bench {
         connect
     }
 
-    /// The connection is reset, the client waits and comes back.
+    /// Resets the connection. The client waits and reconnects.
     pub(crate) fn reconnect(&mut self, connack: ConnAck) -> Packet {
         self.closed();
         self.transmits.clear();
@@ -108,7 +108,7 @@ impl Bench {
         self.accept(connack)
     }
 
-    /// The process dies and starts again with what the store has.
+    /// The process crashes and is restored from the store.
     pub(crate) fn crash(&mut self) {
         let options = self.client.options().clone();
         self.client = Client::restore(options, 8, self.now, self.store.clone()).unwrap();
@@ -156,7 +156,7 @@ impl Bench {
         }))
     }
 
-    /// The payloads of all messages that the application was given.
+    /// The payloads of all messages that the application has received.
     pub(crate) fn received(&mut self) -> Vec<String> {
         let events = std::mem::take(&mut self.events);
         events
@@ -168,7 +168,7 @@ impl Bench {
             .collect()
     }
 
-    /// The handles of all publications that are done.
+    /// The handles of all publications that have ended with success.
     pub(crate) fn published(&mut self) -> Vec<Handle> {
         let events = std::mem::take(&mut self.events);
         events

@@ -1,4 +1,4 @@
-//! CONNECT and CONNACK (§3.1, §3.2), and what the client does with what must not come.
+//! CONNECT and CONNACK (§3.1, §3.2), and packets that the Server must not send.
 
 use mqttspec_client::{
     Awaited, Command, Error, ErrorKind, Event, Invalid, Options, State, Transmit, Violation,

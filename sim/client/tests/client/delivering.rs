@@ -17,7 +17,8 @@ fn deliver(bench: &mut Bench) -> Handle {
     bench.command(Command::Deliver(Publication::new(TopicName::from_static("jobs"), "pay 10")))
 }
 
-/// A client whose subscription to acknowledgements was granted, with one delivery under way: its id and PUBLISH.
+/// A client whose subscription to acknowledgements was granted, with one delivery in progress: its
+/// id and PUBLISH.
 fn under_way(version: Version) -> (Bench, Handle, String, Publish) {
     let options = Options { keep_alive: 0, ..options(version) };
     let mut bench = Bench::connected_with(options, ConnAck::accepted(false));

@@ -1,6 +1,8 @@
-//! The client against a model Server whose connection is cut, and whose client crashes, at any point.
+//! The client against a model Server whose connection is cut, and whose client crashes, at any
+//! point.
 //!
-//! QoS 2 arrives exactly once and QoS 1 at least once, in order, in both directions, whatever happens on the way.
+//! QoS 2 messages are delivered exactly once and QoS 1 messages at least once, in order, in both
+//! directions.
 
 use std::collections::VecDeque;
 
@@ -15,16 +17,16 @@ use crate::model::Server;
 enum Step {
     /// The client's application publishes.
     Up(QoS),
-    /// An application behind the Server publishes.
+    /// Another application publishes.
     Down(QoS),
     /// Packets arrive at the Server, and at the client.
     ToServer(u8),
     ToClient(u8),
-    /// The connection is lost with all that is on its way; the Server finds out first or later.
+    /// The connection is lost with all packets in transit; the Server detects it first or later.
     Cut,
-    /// The client's process dies and starts again with its store.
+    /// The client crashes and is restored from its store.
     Crash,
-    /// Time runs to the client's next deadline.
+    /// Time passes until the client's next deadline.
     Time,
 }
 
@@ -45,7 +47,7 @@ struct Pair {
     now: std::time::Duration,
     store: std::collections::BTreeMap<Vec<u8>, Vec<u8>>,
     server: Server,
-    /// `None`: no Network Connection.
+    /// `None` without Network Connection.
     to_server: Option<VecDeque<Packet>>,
     received: Vec<(QoS, String)>,
     published: usize,
@@ -68,7 +70,7 @@ impl Pair {
         };
         pair.client.handle_command(pair.now, Command::Connect(None));
         pair.drive();
-        // No message can be meant for a Session before its first CONNACK.
+        // There are no messages for a Session before its first CONNACK.
         pair.step(Step::ToServer(1));
         pair.step(Step::ToClient(1));
         pair
@@ -160,7 +162,7 @@ impl Pair {
         }
     }
 
-    /// No more faults: everything must come to an end.
+    /// No more faults: everything must complete.
     fn heal(&mut self) {
         for _ in 0..10_000 {
             let idle = self.server.out.is_empty() && self.to_server.as_ref().is_none_or(VecDeque::is_empty);
@@ -179,7 +181,8 @@ impl Pair {
     }
 }
 
-/// Each message of a QoS 2 list once and in order; of a QoS 1 list at least once, first arrivals in order.
+/// Each message of a QoS 2 list once and in order; of a QoS 1 list at least once, first arrivals in
+/// order.
 fn judge(sent: &[(QoS, String)], arrived: &[(QoS, String)]) -> Result<(), TestCaseError> {
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
         let of = |list: &[(QoS, String)]| -> Vec<String> {
@@ -214,7 +217,7 @@ proptest! {
         judge(&pair.sent, &pair.server.taken)?;
         judge(&pair.queued_down, &pair.received)?;
         prop_assert!(pair.published >= pair.sent.len());
-        // A Session and nothing else is left.
+        // Only the Session is left.
         prop_assert_eq!(pair.store.keys().cloned().collect::<Vec<_>>(), vec![b"c".to_vec()]);
     }
 }

@@ -47,7 +47,8 @@ fn a_server_that_does_not_answer_pingreq_is_given_up_without_disconnect() {
     let mut bench = client(10, 0.5, ConnAck::accepted(false));
     bench.run_to_deadline();
     assert_eq!(bench.sent(), Packet::PingReq);
-    // Half-open: what it had sent before still arrives, and what the client sends goes nowhere.
+    // Half-open: packets that the Server sent before still arrive, and packets of the client are
+    // lost.
     for _ in 0..4 {
         bench.wait(seconds(2));
         bench.packet(incoming("b", "x", Delivery::AtMostOnce));

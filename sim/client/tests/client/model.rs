@@ -1,7 +1,8 @@
-//! A Server small enough to be seen right at a glance: one Session that it never forgets, QoS 1 and QoS 2 both ways.
+//! A Server that is small enough to be obviously correct: one Session that never ends, QoS 1 and
+//! QoS 2 in both directions.
 //!
-//! It publishes what it is told to and writes down what it receives. It is a second reading of §4.3 and §4.4, apart from
-//! the reference broker on purpose.
+//! It publishes on command and records what it receives. It is a second implementation of §4.3 and
+//! §4.4, independent of the reference broker on purpose.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU16;
@@ -13,7 +14,7 @@ use mqttspec_codec::{
 
 #[derive(Debug, Default)]
 pub(crate) struct Server {
-    /// Payloads in the order in which the Server took them over.
+    /// Payloads in the order in which the Server took ownership.
     pub(crate) taken: Vec<(QoS, String)>,
     session: bool,
     received: BTreeSet<PacketIdentifier>,
@@ -23,7 +24,7 @@ pub(crate) struct Server {
     next: u16,
     connected: bool,
     pub(crate) out: VecDeque<Packet>,
-    /// 0: it names none.
+    /// 0 if it has none.
     receive_maximum: u16,
     unacknowledged: BTreeSet<PacketIdentifier>,
 }
@@ -34,7 +35,7 @@ enum Phase {
     Released,
 }
 
-/// How many messages the Server has in flight to the client at most.
+/// The largest number of messages from the Server in flight.
 const IN_FLIGHT_MAX: usize = 3;
 
 impl Server {
@@ -42,7 +43,7 @@ impl Server {
         Self { receive_maximum, ..Self::default() }
     }
 
-    /// An application behind the Server has a message for the client.
+    /// Another application publishes a message for the client.
     pub(crate) fn publish(&mut self, qos: QoS, payload: String) {
         self.backlog.push_back((qos, payload));
         self.pump();

@@ -16,7 +16,7 @@ fn request(bench: &mut Bench) -> Handle {
     })
 }
 
-/// The subscription to the Response Topic is granted; gives the request as it went out.
+/// Grants the subscription to the Response Topic, and returns the request that was sent.
 fn granted(bench: &mut Bench) -> Publish {
     let Packet::Subscribe(subscribe) = bench.sent() else { panic!("no SUBSCRIBE") };
     bench.silent();

@@ -1,4 +1,5 @@
-//! Session State: resumed, lost, expired, kept over a crash of the client (§3.1.2.11.2, §3.2.2.1.1, §4.1, §4.4).
+//! Session State: resumed, lost, expired, kept over a crash of the client (§3.1.2.11.2, §3.2.2.1.1,
+//! §4.1, §4.4).
 
 use mqttspec_client::{Client, Command, Error, Event, Options, SessionLostPolicy, State, Transmit};
 use mqttspec_codec::{

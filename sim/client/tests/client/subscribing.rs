@@ -1,4 +1,4 @@
-//! SUBSCRIBE and UNSUBSCRIBE: §3.8 to §3.11, and subscribing again in a new Session.
+//! SUBSCRIBE and UNSUBSCRIBE: §3.8 to §3.11, and restoring subscriptions in a new Session.
 
 use mqttspec_client::{
     Awaited, Command, Error, Event, Invalid, Options, SubscribeRequest, Transmit, UnsubscribeRequest,

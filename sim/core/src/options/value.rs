@@ -16,7 +16,8 @@ pub trait OptionValue: Sized {
     /// The texts that [`parse`](Self::parse) reads, in words.
     fn expected() -> String;
 
-    /// Takes a value that was given. It replaces the present one, unless values of this type add up.
+    /// Takes a value that was given. It replaces the present one, unless values of this type add
+    /// up.
     fn assign(&mut self, given: Self) {
         *self = given;
     }
@@ -214,7 +215,8 @@ impl OptionValue for Version {
     }
 }
 
-/// User Properties, each as `name=value`. Each one that is given is added; an empty text removes all.
+/// User Properties, each as `name=value`. Each one that is given is added; an empty text removes
+/// all.
 impl OptionValue for Vec<(Utf8String, Utf8String)> {
     fn parse(text: &str) -> Option<Self> {
         if text.is_empty() {
