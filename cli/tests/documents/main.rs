@@ -51,7 +51,7 @@ const NOT_RUN: [(&str, &str); 15] = [
 
 /// Text that looks like a command but is not a complete one.
 #[cfg(unix)]
-const MENTIONS: [&str; 3] = ["cargo doc", "cargo run", "mqttspec serve --option"];
+const MENTIONS: [&str; 4] = ["cargo doc", "cargo run", "cargo run --release --", "mqttspec serve --option"];
 
 /// Other programs whose commands run like those of `mqttspec`, if they are installed.
 #[cfg(unix)]
