@@ -22,7 +22,8 @@ fn under_seeds(case: &Case, seeds: u64, mut check: impl FnMut(&RunResult) -> Res
     for seed in 0..seeds {
         let run = run(case, seed);
         if let Err(wrong) = check(&run) {
-            let lines: Vec<String> = run.trace.events.iter().map(|event| event.line_text()).collect();
+            let lines: Vec<String> =
+                run.trace.events.iter().map(mqttspec_judge::results::TraceEvent::line_text).collect();
             panic!("seed {seed}: {wrong}\n{}\n{:?}", lines.join("\n"), run.failures);
         }
     }
