@@ -48,10 +48,10 @@ impl<'a> Checker<'a> {
             }
             StepKind::Told { report, .. } => {
                 let (owner, fields) = match report {
-                    Report::Connected(fields) => (Owner::Packet(PacketType::ConnAck), fields),
-                    Report::Disconnected(fields) => (Owner::Packet(PacketType::Disconnect), fields),
+                    Report::Connected(fields) => (Owner::Connected, fields),
+                    Report::Disconnected(fields) => (Owner::Disconnected, fields),
                     Report::Published { fields, .. } => (Owner::Published, fields),
-                    Report::Received { fields, .. } => (Owner::Packet(PacketType::Publish), fields),
+                    Report::Received { fields, .. } => (Owner::Received, fields),
                     Report::Failed(fields) => (Owner::Failed, fields),
                     Report::Subscribed(_) | Report::Unsubscribed(_) => return,
                 };

@@ -78,10 +78,8 @@ pub(super) fn told(cursor: &mut Cursor<'_>) -> Parsed<StepKind> {
     }
     cursor.advance(word.len());
     let report = match word {
-        "connected" => Report::Connected(fields::fields(cursor, Owner::Packet(PacketType::ConnAck))?),
-        "disconnected" => {
-            Report::Disconnected(fields::fields(cursor, Owner::Packet(PacketType::Disconnect))?)
-        }
+        "connected" => Report::Connected(fields::fields(cursor, Owner::Connected)?),
+        "disconnected" => Report::Disconnected(fields::fields(cursor, Owner::Disconnected)?),
         "subscribed" => Report::Subscribed(topic(cursor, "a Topic Filter")?),
         "unsubscribed" => Report::Unsubscribed(topic(cursor, "a Topic Filter")?),
         "published" => {
@@ -89,7 +87,7 @@ pub(super) fn told(cursor: &mut Cursor<'_>) -> Parsed<StepKind> {
             Report::Published { topic, payload, fields }
         }
         "received" => {
-            let (topic, payload, fields) = message(cursor, Owner::Packet(PacketType::Publish))?;
+            let (topic, payload, fields) = message(cursor, Owner::Received)?;
             Report::Received { topic, payload, fields }
         }
         _ => Report::Failed(fields::fields(cursor, Owner::Failed)?),

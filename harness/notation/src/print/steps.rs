@@ -226,11 +226,11 @@ fn report(report: &Report) -> String {
     let mut parts = Vec::new();
     let word = match report {
         Report::Connected(fields) => {
-            push_fields(&mut parts, fields, Owner::Packet(PacketType::ConnAck));
+            push_fields(&mut parts, fields, Owner::Connected);
             "connected"
         }
         Report::Disconnected(fields) => {
-            push_fields(&mut parts, fields, Owner::Packet(PacketType::Disconnect));
+            push_fields(&mut parts, fields, Owner::Disconnected);
             "disconnected"
         }
         Report::Subscribed(filter) => {
@@ -246,7 +246,7 @@ fn report(report: &Report) -> String {
             "published"
         }
         Report::Received { topic, payload, fields } => {
-            push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Packet(PacketType::Publish));
+            push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Received);
             "received"
         }
         Report::Failed(fields) => {

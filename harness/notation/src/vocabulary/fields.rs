@@ -52,8 +52,14 @@ pub enum Owner {
     Will,
     /// The Subscription Options behind a Topic Filter.
     Subscription,
-    /// `told H published`: a PUBLISH with the Reason Code of its acknowledgement.
+    /// `told H connected`
+    Connected,
+    /// `told H disconnected`
+    Disconnected,
+    /// `told H published`: the message with the Reason Code of its acknowledgement.
     Published,
+    /// `told H received`: the message.
+    Received,
     /// `told H failed`
     Failed,
 }
@@ -66,7 +72,10 @@ impl Owner {
             Self::Packet(packet) => packet.name(),
             Self::Will => "the Will",
             Self::Subscription => "a subscription",
+            Self::Connected => "`connected`",
+            Self::Disconnected => "`disconnected`",
             Self::Published => "`published`",
+            Self::Received => "`received`",
             Self::Failed => "`failed`",
         }
     }
@@ -75,8 +84,7 @@ impl Owner {
     #[must_use]
     pub fn repeats(self, field: &str) -> bool {
         field == "user_property"
-            || (field == "subscription_identifier"
-                && matches!(self, Self::Packet(PacketType::Publish) | Self::Published))
+            || (field == "subscription_identifier" && self == Self::Packet(PacketType::Publish))
     }
 
     /// The packet whose Reason Codes a field of the owner may have; any packet's where none.
@@ -85,7 +93,12 @@ impl Owner {
         match self {
             Self::Packet(packet) => Some(packet),
             Self::Published => Some(PacketType::PubAck),
-            Self::Will | Self::Subscription | Self::Failed => None,
+            Self::Will
+            | Self::Subscription
+            | Self::Connected
+            | Self::Disconnected
+            | Self::Received
+            | Self::Failed => None,
         }
     }
 
@@ -116,8 +129,10 @@ impl Owner {
             Self::Packet(PacketType::Auth) => &[REASON, AUTH, PROBLEM],
             Self::Will => &[WILL],
             Self::Subscription => &[SUBSCRIPTION],
-            Self::Published => &[PUBLISH, REASON],
-            Self::Failed => &[FAILED],
+            Self::Connected => &[CONNECTED],
+            Self::Disconnected | Self::Failed => &[FAILED],
+            Self::Published => &[MESSAGE, REASON],
+            Self::Received => &[MESSAGE],
         }
     }
 }
@@ -246,6 +261,16 @@ const SUBSCRIPTION: &[FieldRule] = &[
 const DISCONNECT: &[FieldRule] = &[SESSION_EXPIRY, SERVER_REFERENCE];
 
 const AUTH: &[FieldRule] = &[AUTHENTICATION_METHOD, AUTHENTICATION_DATA];
+
+/// What a client reports of a message.
+const MESSAGE: &[FieldRule] = &[
+    always("topic", FieldKind::Text),
+    always("payload", FieldKind::Binary),
+    always("qos", QOS),
+    always("retain", FLAG),
+];
+
+const CONNECTED: &[FieldRule] = &[always("session_present", FLAG)];
 
 const FAILED: &[FieldRule] = &[
     optional("error", FieldKind::Word(&["network", "authentication", "timeout", "protocol", "application"])),

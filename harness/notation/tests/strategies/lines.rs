@@ -191,8 +191,8 @@ fn wish() -> impl Strategy<Value = Action> {
 
 fn report() -> impl Strategy<Value = Report> {
     prop_oneof![
-        packet_fields(PacketType::ConnAck).prop_map(Report::Connected),
-        packet_fields(PacketType::Disconnect).prop_map(Report::Disconnected),
+        fields(Owner::Connected).prop_map(Report::Connected),
+        fields(Owner::Disconnected).prop_map(Report::Disconnected),
         topic().prop_map(Report::Subscribed),
         topic().prop_map(Report::Unsubscribed),
         message(Owner::Published).prop_map(|(topic, payload, fields)| Report::Published {
@@ -200,7 +200,7 @@ fn report() -> impl Strategy<Value = Report> {
             payload,
             fields
         }),
-        message(Owner::Packet(PacketType::Publish)).prop_map(|(topic, payload, fields)| Report::Received {
+        message(Owner::Received).prop_map(|(topic, payload, fields)| Report::Received {
             topic,
             payload,
             fields
