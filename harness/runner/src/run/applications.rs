@@ -2,20 +2,22 @@
 
 use core::time::Duration;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use bytes::Bytes;
 use mqttspec_client::{self as client, Command, Event, Options};
 use mqttspec_codec::{QoS, Version};
 use mqttspec_net::Clock;
-use mqttspec_net::client::{ClientObserved, Commander};
+use mqttspec_net::client::{ClientGone, ClientObserved, Commander};
 use mqttspec_net::framed::Ending as NetEnding;
 use mqttspec_net::store::{DiskStore, MemoryStore, Store};
 use mqttspec_ports::Net;
 use mqttspec_world::HostContext;
+use tokio::sync::oneshot;
 
 use super::cast::{PORT, SERVER};
+use super::reports::{ClientReport, CommandKind, CommandNumber, Reports};
 use super::stage::Stage;
 use mqttspec_judge::history::{Asked, ConnectionKey, Ending, Lane, Message, Told, Trouble, What};
 use mqttspec_mutants::Defect;
@@ -56,12 +58,15 @@ pub(crate) struct Application {
     /// What its client does wrong.
     defect: Option<&'static Defect>,
     commander: RefCell<Option<Commander>>,
-    /// The options of the last wish to be connected; a client that is started again is asked for the same.
-    wanted: RefCell<Option<Options>>,
-    wishes: RefCell<BTreeMap<client::Handle, Wish>>,
-    /// Events of commands whose handle is not known yet.
-    early: RefCell<Vec<(client::Handle, CommandEnd)>>,
-    last_wish: Cell<u64>,
+    /// What the client is told when its host starts again after a crash.
+    after_a_crash: RefCell<AfterACrash>,
+    /// Commands that were sent to the client and that it has not taken yet, oldest first.
+    sent: RefCell<VecDeque<Given>>,
+    /// Commands that the client has taken and that have not ended.
+    taken: RefCell<BTreeMap<client::Handle, Given>>,
+    /// What no line has taken yet.
+    pub(crate) reports: RefCell<Reports>,
+    last_number: Cell<u64>,
     /// Publications that are asked for and not done.
     pub(crate) pending: Cell<u64>,
     pub(crate) connected: Cell<bool>,
@@ -71,13 +76,52 @@ pub(crate) struct Application {
     keys: RefCell<BTreeMap<u64, ConnectionKey>>,
 }
 
-/// What a handle stands for.
+/// Who gives a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// A line of the scenario: another line may expect its end.
+    Line,
+    /// A load in the background.
+    Load,
+}
+
+/// What an application does when its host starts again.
 #[derive(Clone, Debug)]
-enum Wish {
-    Publish { number: u64, message: Message },
-    Subscribe { number: u64, filters: Vec<String> },
+enum AfterACrash {
+    /// Nothing: the scenario says what it does.
+    Waits,
+    /// It connects with the options of the last command that connected it.
+    Connects(Option<Box<Options>>),
+}
+
+/// A command that the client was given.
+#[derive(Clone, Debug)]
+struct Given {
+    /// Its number among the commands of the scenario's lines; `None` for a command of the harness.
+    number: Option<CommandNumber>,
+    what: ClientCommand,
+}
+
+/// What a command is about, as far as its end needs it.
+#[derive(Clone, Debug)]
+enum ClientCommand {
+    Connect,
+    Publish { handle: u64, message: Message },
+    Subscribe { handle: u64, filters: Vec<String> },
     Unsubscribe { filters: Vec<String> },
-    Other,
+    Disconnect,
+}
+
+impl ClientCommand {
+    fn kind(&self) -> CommandKind {
+        match self {
+            ClientCommand::Connect => CommandKind::Connect,
+            ClientCommand::Disconnect => CommandKind::Disconnect,
+            ClientCommand::Publish { .. }
+            | ClientCommand::Subscribe { .. }
+            | ClientCommand::Unsubscribe { .. } => CommandKind::Other,
+        }
+    }
 }
 
 impl Application {
@@ -103,10 +147,11 @@ impl Application {
             records_packets,
             defect,
             commander: RefCell::default(),
-            wanted: RefCell::default(),
-            wishes: RefCell::default(),
-            early: RefCell::default(),
-            last_wish: Cell::new(0),
+            after_a_crash: RefCell::new(AfterACrash::Waits),
+            sent: RefCell::default(),
+            taken: RefCell::default(),
+            reports: RefCell::default(),
+            last_number: Cell::new(0),
             pending: Cell::new(0),
             connected: Cell::new(false),
             loads: Cell::new(0),
@@ -169,33 +214,58 @@ impl Application {
             move |_: Duration, what: ClientObserved<'_>| observer.observe(&what),
         )
         .map_err(|error| error.to_string())?;
-        *self.commander.borrow_mut() = Some(handle.commander());
-        let wanted = self.wanted.borrow().clone().map(Box::new);
-        if connects || wanted.is_some() {
-            drop(handle.commander().send(Command::Connect(wanted)));
+        let commander = handle.commander();
+        let connect = match &*self.after_a_crash.borrow() {
+            AfterACrash::Connects(options) => Some(options.clone()),
+            AfterACrash::Waits => connects.then_some(None),
+        };
+        if let Some(options) = connect {
+            // No line expects the end of this command, so nothing waits for it.
+            let connect = Given { number: None, what: ClientCommand::Connect };
+            drop(self.send(&commander, Command::Connect(options), connect));
         }
+        *self.commander.borrow_mut() = Some(commander);
         // The tap has seen the events already; the queue only has to be emptied.
         tokio::task::spawn_local(async move { while handle.event().await.is_some() {} });
         driver.await.map_err(|error| error.to_string())
     }
 
-    /// Remembers what the application wants, over a crash too.
-    pub(crate) fn wants_to_be_connected(&self, options: Option<&Options>) {
-        *self.wanted.borrow_mut() = options.cloned();
+    /// Asks the client to connect with these options. Where `again` is set, the application does so by itself when its host starts after a
+    /// crash; otherwise a line of the scenario asks for it anew.
+    pub(crate) async fn connect(&self, options: Options, again: bool, text: String) -> Result<(), String> {
+        self.record(What::Asked(Asked::Other(text)));
+        let options = Some(Box::new(options));
+        self.command(Command::Connect(options.clone()), By::Line, ClientCommand::Connect).await?;
+        // Only now: a host that is just starting must not connect because of this command too.
+        if again {
+            *self.after_a_crash.borrow_mut() = AfterACrash::Connects(options);
+        }
+        Ok(())
+    }
+
+    /// Asks the client to disconnect.
+    pub(crate) async fn disconnect(
+        &self,
+        request: client::DisconnectRequest,
+        text: String,
+    ) -> Result<(), String> {
+        self.record(What::Asked(Asked::Other(text)));
+        *self.after_a_crash.borrow_mut() = AfterACrash::Waits;
+        self.command(Command::Disconnect(request), By::Line, ClientCommand::Disconnect).await
     }
 
     /// Asks the client to publish.
-    pub(crate) async fn publish(&self, publication: client::Publication) -> Result<(), String> {
+    pub(crate) async fn publish(&self, publication: client::Publication, by: By) -> Result<(), String> {
         let message = Message {
             topic: publication.topic.as_str().to_owned(),
             payload: publication.payload.clone(),
             qos: publication.qos.unwrap_or(self.options.default_qos),
             retain: publication.retain,
         };
-        let number = self.next_wish();
-        self.record(What::Asked(Asked::Publish { message: message.clone(), handle: number }));
+        let handle = self.next_number();
+        self.record(What::Asked(Asked::Publish { message: message.clone(), handle }));
         self.pending.set(self.pending.get() + 1);
-        self.command(Command::Publish(publication), Wish::Publish { number, message }).await
+        self.command(Command::Publish(publication), by, ClientCommand::Publish { handle, message }).await
     }
 
     /// Asks the client to subscribe.
@@ -203,47 +273,52 @@ impl Application {
         let asked: Vec<(String, QoS)> =
             request.subscriptions.iter().map(|s| (s.filter.as_str().to_owned(), s.qos)).collect();
         let filters = asked.iter().map(|(filter, _)| filter.clone()).collect();
-        let number = self.next_wish();
-        self.record(What::Asked(Asked::Subscribe { filters: asked, handle: number }));
-        self.command(Command::Subscribe(request), Wish::Subscribe { number, filters }).await
+        let handle = self.next_number();
+        self.record(What::Asked(Asked::Subscribe { filters: asked, handle }));
+        let subscribe = ClientCommand::Subscribe { handle, filters };
+        self.command(Command::Subscribe(request), By::Line, subscribe).await
     }
 
     /// Asks the client to unsubscribe.
     pub(crate) async fn unsubscribe(&self, request: client::UnsubscribeRequest) -> Result<(), String> {
         let filters: Vec<String> = request.filters.iter().map(|filter| filter.as_str().to_owned()).collect();
         self.record(What::Asked(Asked::Other(format!("unsubscribe {}", filters.join(" ")))));
-        self.command(Command::Unsubscribe(request), Wish::Unsubscribe { filters }).await
+        self.command(Command::Unsubscribe(request), By::Line, ClientCommand::Unsubscribe { filters }).await
     }
 
-    /// Asks the client for something else; `text` is the wish in the notation.
-    pub(crate) async fn other(&self, command: Command, text: String) -> Result<(), String> {
-        self.record(What::Asked(Asked::Other(text)));
-        self.command(command, Wish::Other).await
-    }
-
-    async fn command(&self, command: Command, wish: Wish) -> Result<(), String> {
-        let commander = self.started().await;
-        let given = match commander {
-            Some(commander) => commander.command(command).await.map_err(|gone| gone.to_string()),
+    /// Gives the client a command, and waits until it has taken it.
+    async fn command(&self, command: Command, by: By, what: ClientCommand) -> Result<(), String> {
+        let number = (by == By::Line).then(|| {
+            let given_at = self.stage.with_history(|history| history.events().len());
+            self.reports.borrow_mut().begin(what.kind(), given_at)
+        });
+        let given = Given { number, what };
+        let taken = match self.started().await {
+            Some(commander) => match self.send(&commander, command, given.clone()) {
+                Ok(taken) => taken.await.map(drop).map_err(|_| ClientGone.to_string()),
+                Err(gone) => Err(gone.to_string()),
+            },
             None => Err("the client does not run".to_owned()),
         };
-        let handle = match given {
-            Ok(handle) => handle,
-            Err(error) => {
-                if let Wish::Publish { number, message } = wish {
-                    self.pending.set(self.pending.get().saturating_sub(1));
-                    let refused = Some(Trouble { kind: "application", reason: None, text: error.clone() });
-                    self.tell(Told::Published { handle: number, message, refused });
-                }
-                return Err(error);
-            }
-        };
-        self.wishes.borrow_mut().insert(handle, wish);
-        let early = self.early.take();
-        for (of, end) in early {
-            self.ended(of, end);
+        if let Err(error) = &taken
+            && let ClientCommand::Publish { .. } = given.what
+        {
+            let text = error.clone();
+            self.end(given, CommandEnd::Failed(Trouble { kind: "application", reason: None, text }));
         }
-        Ok(())
+        taken
+    }
+
+    /// Sends a command to the client. What is returned resolves when the client has taken it.
+    fn send(
+        &self,
+        commander: &Commander,
+        command: Command,
+        given: Given,
+    ) -> Result<oneshot::Receiver<client::Handle>, ClientGone> {
+        let taken = commander.send(command)?;
+        self.sent.borrow_mut().push_back(given);
+        Ok(taken)
     }
 
     /// The way to the client; where its host has only just been started, the client may need a moment.
@@ -262,15 +337,18 @@ impl Application {
     pub(crate) fn crashed(&self) {
         *self.commander.borrow_mut() = None;
         self.connected.set(false);
+        self.sent.borrow_mut().clear();
+        // Only what is to be published outlives the client, in its store. The rest never ends.
+        self.taken.borrow_mut().retain(|_, given| matches!(given.what, ClientCommand::Publish { .. }));
         let last = self.keys.borrow_mut().pop_last();
         if let Some((_, key)) = last.filter(|_| self.stage.with_lane(self.lane, |state| state.open)) {
             self.stage.end(key, Ending::Crashed);
         }
     }
 
-    fn next_wish(&self) -> u64 {
-        self.last_wish.set(self.last_wish.get() + 1);
-        self.last_wish.get()
+    fn next_number(&self) -> u64 {
+        self.last_number.set(self.last_number.get() + 1);
+        self.last_number.get()
     }
 
     fn record(&self, what: What) {
@@ -278,8 +356,14 @@ impl Application {
     }
 
     fn observe(&self, what: &ClientObserved<'_>) {
-        if let ClientObserved::Core(event) = what {
-            return self.event(event);
+        match what {
+            ClientObserved::Core(event) => return self.event(event),
+            ClientObserved::Commanded { handle } => {
+                let oldest = self.sent.borrow_mut().pop_front();
+                self.taken.borrow_mut().extend(oldest.map(|given| (*handle, given)));
+                return;
+            }
+            _ => {}
         }
         if !self.records_packets {
             return;
@@ -329,72 +413,98 @@ impl Application {
 
     fn event(&self, event: &Event) {
         match event {
-            Event::Connected { session_present, .. } => {
+            Event::Connected { handle, session_present, .. } => {
                 self.connected.set(true);
-                self.tell(Told::Connected { session_present: *session_present });
+                let number = self.ended(*handle).and_then(|given| given.number);
+                self.tell(number, Told::Connected { session_present: *session_present });
             }
-            Event::Disconnected { error, .. } => {
+            Event::Disconnected { handle, error, .. } => {
                 self.connected.set(false);
-                self.tell(Told::Disconnected { error: error.as_ref().map(trouble) });
+                let number = self.ended(*handle).and_then(|given| given.number);
+                self.tell(number, Told::Disconnected { error: error.as_ref().map(trouble) });
             }
-            Event::Message(message) => self.tell(Told::Message(Message {
-                topic: message.topic.as_str().to_owned(),
-                payload: message.payload.clone(),
-                qos: message.qos,
-                retain: message.retain,
-            })),
-            Event::Published { handle, .. } | Event::Unsubscribed { handle, .. } => {
-                self.ended(*handle, CommandEnd::Done(Vec::new()));
+            Event::Message(message) => {
+                let message = Message {
+                    topic: message.topic.as_str().to_owned(),
+                    payload: message.payload.clone(),
+                    qos: message.qos,
+                    retain: message.retain,
+                };
+                self.tell(None, Told::Message(message));
             }
+            Event::Published { handle, reason, .. } => {
+                self.end_of(*handle, CommandEnd::Published(u8::from(*reason)));
+            }
+            Event::Unsubscribed { handle, .. } => self.end_of(*handle, CommandEnd::Done),
             Event::Subscribed { handle, reasons, .. } => {
                 let granted = reasons.iter().map(|reason| QoS::try_from(u8::from(*reason)).ok()).collect();
-                self.ended(*handle, CommandEnd::Done(granted));
+                self.end_of(*handle, CommandEnd::Granted(granted));
             }
-            Event::Failed { handle, error } => self.ended(*handle, CommandEnd::Failed(trouble(error))),
+            Event::Failed { handle, error } => self.end_of(*handle, CommandEnd::Failed(trouble(error))),
             Event::Dropped { handle } => {
                 let text = "the publish queue had no place for it".to_owned();
-                self.ended(*handle, CommandEnd::Failed(Trouble { kind: "application", reason: None, text }));
+                self.end_of(*handle, CommandEnd::Failed(Trouble { kind: "application", reason: None, text }));
             }
-            Event::GaveUp { error } => self.tell(Told::Failed { error: trouble(error) }),
+            Event::GaveUp { error } => self.tell(None, Told::Failed { error: trouble(error) }),
             _ => {}
         }
     }
 
-    /// A command has ended: told to the application, once it is known what the command was.
-    fn ended(&self, handle: client::Handle, end: CommandEnd) {
-        let wish = self.wishes.borrow().get(&handle).cloned();
-        let Some(wish) = wish else {
-            self.early.borrow_mut().push((handle, end));
-            return;
-        };
-        match (wish, end) {
-            (Wish::Publish { number, message }, end) => {
-                self.pending.set(self.pending.get().saturating_sub(1));
-                let refused = match end {
-                    CommandEnd::Done(_) => None,
-                    CommandEnd::Failed(error) => Some(error),
-                };
-                self.tell(Told::Published { handle: number, message, refused });
-            }
-            (Wish::Subscribe { number, filters }, CommandEnd::Done(granted)) => {
-                self.tell(Told::Subscribed { handle: number, filters, granted });
-            }
-            (Wish::Unsubscribe { filters }, CommandEnd::Done(_)) => self.tell(Told::Unsubscribed { filters }),
-            (Wish::Other, CommandEnd::Done(_)) => {}
-            (_, CommandEnd::Failed(error)) => self.tell(Told::Failed { error }),
+    /// The command with this handle, which has ended.
+    fn ended(&self, handle: Option<client::Handle>) -> Option<Given> {
+        self.taken.borrow_mut().remove(&handle?)
+    }
+
+    fn end_of(&self, handle: client::Handle, end: CommandEnd) {
+        if let Some(given) = self.ended(Some(handle)) {
+            self.end(given, end);
         }
     }
 
-    fn tell(&self, told: Told) {
-        self.stage.tell(self.lane, told);
+    /// Reports the end of a command to the application.
+    fn end(&self, given: Given, end: CommandEnd) {
+        let Given { number, what } = given;
+        match (what, end) {
+            (ClientCommand::Publish { handle, message }, end) => {
+                self.pending.set(self.pending.get().saturating_sub(1));
+                let (refused, reason) = match end {
+                    CommandEnd::Failed(error) => (Some(error), None),
+                    CommandEnd::Published(reason) => (None, Some(reason)),
+                    CommandEnd::Done | CommandEnd::Granted(_) => (None, None),
+                };
+                let told = Told::Published { handle, message, refused };
+                let event = self.stage.tell(self.lane, told.clone());
+                // No line expects the end of what a load published.
+                if number.is_some() {
+                    self.reports.borrow_mut().add(ClientReport { event, command: number, told, reason });
+                }
+            }
+            (ClientCommand::Subscribe { handle, filters }, CommandEnd::Granted(granted)) => {
+                self.tell(number, Told::Subscribed { handle, filters, granted });
+            }
+            (ClientCommand::Unsubscribe { filters }, CommandEnd::Done) => {
+                self.tell(number, Told::Unsubscribed { filters });
+            }
+            (_, CommandEnd::Failed(error)) => self.tell(number, Told::Failed { error }),
+            _ => {}
+        }
+    }
+
+    /// Records a report, and keeps it until a line takes it.
+    fn tell(&self, command: Option<CommandNumber>, told: Told) {
+        let event = self.stage.tell(self.lane, told.clone());
+        self.reports.borrow_mut().add(ClientReport { event, command, told, reason: None });
     }
 }
 
 /// How a command ended.
 #[derive(Clone, Debug)]
 enum CommandEnd {
-    /// As wanted; for a subscription with what was granted.
-    Done(Vec<Option<QoS>>),
+    Done,
+    /// The server has taken the message over, with this Reason Code.
+    Published(u8),
+    /// What was granted for each Topic Filter.
+    Granted(Vec<Option<QoS>>),
     Failed(Trouble),
 }
 

@@ -14,6 +14,7 @@ mod found;
 pub(crate) mod ground;
 mod identifiers;
 mod lines;
+mod reports;
 mod send;
 mod sequence;
 pub(crate) mod server;

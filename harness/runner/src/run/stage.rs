@@ -34,8 +34,6 @@ pub(crate) enum Arrived {
 pub(crate) struct LaneState {
     /// What arrived and no line has taken, oldest first.
     pub(crate) inbox: VecDeque<Arrival>,
-    /// What the client told its application and no line has taken, oldest first, with the place in the history.
-    pub(crate) told: VecDeque<(usize, Told)>,
     /// The number of the newest connection; 0 before the first.
     pub(crate) number: u32,
     /// Whether that connection stands.
@@ -149,11 +147,9 @@ impl Stage {
         });
     }
 
-    /// A client told its application something.
-    pub(crate) fn tell(&self, lane: Lane, told: Told) {
-        let event = self.record(ConnectionKey { lane, number: 0 }, 0, What::Told(told.clone()));
-        self.with_lane(lane, |lane| lane.told.push_back((event, told)));
-        self.changed.notify_one();
+    /// A client told its application something; gives the place in the history.
+    pub(crate) fn tell(&self, lane: Lane, told: Told) -> usize {
+        self.record(ConnectionKey { lane, number: 0 }, 0, What::Told(told))
     }
 
     pub(crate) fn with_lane<R>(&self, lane: Lane, change: impl FnOnce(&mut LaneState) -> R) -> R {

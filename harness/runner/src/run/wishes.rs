@@ -3,13 +3,14 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use mqttspec_client::{Command, DisconnectRequest, Publication, SubscribeRequest, UnsubscribeRequest};
+use mqttspec_client::{DisconnectRequest, Publication, SubscribeRequest, UnsubscribeRequest};
 use mqttspec_codec::{Packet, QoS, TopicName};
 
-use super::applications::Application;
+use super::applications::{Application, By};
 use super::director::{Director, Flow};
 use super::expect::{Expected, Window, bare};
 use super::found::Stop;
+use super::reports::ClientReport;
 use mqttspec_judge::deliveries::Deliveries;
 use mqttspec_judge::history::{Lane, Message, Told, What};
 use mqttspec_judge::transcript::told_text;
@@ -36,9 +37,9 @@ impl Director<'_> {
                 for field in fields.iter().filter(|field| field.versions.applies_to(version)) {
                     self.set_option(&mut options, "", field)?;
                 }
-                application.wants_to_be_connected(Some(&options));
                 let text = format!("connect{}", texts(fields, version));
-                application.other(Command::Connect(Some(Box::new(options))), text).await
+                // A client under test does what lines ask of it, after a crash too; one in the background goes on by itself.
+                application.connect(options, !self.cast.plays_server, text).await
             }
             Action::Subscribes { subscriptions, fields, .. } => {
                 let (fields, subscriptions) = (fields.clone(), subscriptions.clone());
@@ -64,16 +65,16 @@ impl Director<'_> {
                     publish.topic.ok_or_else(|| Stop::broken("a client needs a topic to publish to"))?;
                 let qos = fields.iter().any(|field| field.name == "qos").then(|| publish.delivery.qos());
                 let (payload, retain, properties) = (publish.payload, publish.retain, publish.properties);
-                application.publish(Publication { topic, payload, qos, retain, properties }).await
+                let publication = Publication { topic, payload, qos, retain, properties };
+                application.publish(publication, By::Line).await
             }
             Action::Disconnects { fields } => {
                 let pattern = PacketPattern { fields: fields.clone(), ..bare(PacketType::Disconnect) };
                 let Packet::Disconnect(disconnect) = self.wanted(lane, &pattern)? else { return Ok(()) };
                 let request =
                     DisconnectRequest { reason: disconnect.reason, properties: disconnect.properties };
-                application.wants_to_be_connected(None);
                 let text = format!("disconnect{}", texts(fields, self.case.version));
-                application.other(Command::Disconnect(request), text).await
+                application.disconnect(request, text).await
             }
             Action::Opens | Action::Receives { .. } | Action::Pings | Action::Closes => {
                 return Err(Stop::broken("an application cannot ask its client for this"));
@@ -190,20 +191,22 @@ impl Director<'_> {
     /// Takes what the client told, if it has; gives the time.
     fn take_told(&mut self, lane: Lane, report: &Report) -> Result<Option<Duration>, Stop> {
         let Some(place) = self.position(lane, report)? else { return Ok(None) };
-        let line = self.stage.line();
-        let Some((event, _)) = self.stage.with_lane(lane, |state| state.told.remove(place)) else {
-            return Ok(None);
-        };
-        self.stage.answered(event, line);
-        Ok(Some(self.stage.with_history(|history| history.events()[event].at)))
+        let Some(taken) = self.client_of(lane)?.reports.borrow_mut().take(place) else { return Ok(None) };
+        self.stage.answered(taken.event, self.stage.line());
+        Ok(Some(self.stage.with_history(|history| history.events()[taken.event].at)))
     }
 
-    /// Where in the queue of what was told this stands. The next message must be the one; of other reports any that waits will do.
+    fn client_of(&self, lane: Lane) -> Result<Rc<Application>, Stop> {
+        self.application(&self.name(lane))
+    }
+
+    /// Where among the client's reports this stands. The next message must be the one; of other reports any that belongs to the line will do.
     fn position(&mut self, lane: Lane, report: &Report) -> Result<Option<usize>, Stop> {
-        let told: Vec<Told> =
-            self.stage.with_lane(lane, |state| state.told.iter().map(|(_, told)| told.clone()).collect());
-        for (place, told) in told.iter().enumerate() {
-            let Some(seen) = seen(report, told) else { continue };
+        let reports = self.client_of(lane)?.reports.borrow().for_line(report);
+        for (place, ClientReport { told, reason, .. }) in &reports {
+            let place = *place;
+            let Some(mut seen) = seen(report, told) else { continue };
+            seen.extend(reason.map(|reason| field("reason", number(reason.into()))));
             let expected = expected(report);
             match accept_fields(&expected, &seen, PacketType::Publish, self.version, &mut self.bindings) {
                 Ok(()) => return Ok(Some(place)),
@@ -226,9 +229,11 @@ impl Director<'_> {
     }
 
     fn not_told(&self, lane: Lane, report: &Report, window: Window) -> super::found::Found {
-        let told: Vec<String> = self.stage.with_lane(lane, |state| {
-            state.told.iter().map(|(_, told)| format!("\n  {}", told_text(told))).collect()
-        });
+        let told: Vec<String> =
+            self.applications.get(&self.name(lane)).map_or_else(Vec::new, |application| {
+                let reports = application.reports.borrow();
+                reports.waiting().map(|report| format!("\n  {}", told_text(&report.told))).collect()
+            });
         let told = if told.is_empty() { String::new() } else { format!("; it was told{}", told.concat()) };
         let waited = super::found::waited(window.until.saturating_sub(window.begun));
         self.found(
@@ -248,15 +253,14 @@ impl Director<'_> {
             if !self.says_what_is_received(&self.name(application.lane)) {
                 continue;
             }
-            let left = self.stage.with_lane(application.lane, |state| {
-                state.told.iter().find(|(_, told)| matches!(told, Told::Message(_))).cloned()
-            });
-            if let Some((event, told)) = left {
+            let reports = application.reports.borrow();
+            let left = reports.waiting().find(|report| matches!(report.told, Told::Message(_)));
+            if let Some(ClientReport { event, told, .. }) = left {
                 let host = self.name(application.lane);
                 let mut found = self.found(
                     format!("{host} is told of no message that no line expects"),
-                    told_text(&told),
-                    Some(event),
+                    told_text(told),
+                    Some(*event),
                 );
                 found.found_by = mqttspec_judge::verdict::FoundBy::LeftOver;
                 found.timed = true;
@@ -293,7 +297,7 @@ impl Director<'_> {
                     payload.extend(std::iter::repeat_n('.', size.saturating_sub(payload.len())));
                     let publication = Publication::new(topic.clone(), payload).qos(qos);
                     // A client that is down cannot take it; that it was asked is on record.
-                    let _ = application.publish(publication).await;
+                    let _ = application.publish(publication, By::Load).await;
                     let next = begun + interval * number;
                     if next >= end {
                         break;

@@ -177,6 +177,7 @@ impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
 
     fn command(&mut self, now: Duration, command: Command, reply: handle::Reply) {
         let handle = self.client.handle_command(now, command);
+        self.tap.observe(now, ClientObserved::Commanded { handle });
         // Nobody need wait for the number.
         let _ = reply.send(handle);
     }

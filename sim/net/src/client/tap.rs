@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mqttspec_client::Event;
+use mqttspec_client::{Event, Handle};
 use mqttspec_codec::{DecodeError, EncodeError, Packet};
 
 use crate::framed::Ending;
@@ -13,6 +13,12 @@ use crate::framed::Ending;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ClientObserved<'a> {
+    /// The core was given a command of the application. Commands are taken in the order in which they were sent; the
+    /// events that a command causes are observed later.
+    Commanded {
+        /// Names the command in the event that ends it.
+        handle: Handle,
+    },
     /// The core wants a Network Connection.
     Dialling {
         /// To which host.
