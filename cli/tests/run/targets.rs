@@ -6,7 +6,8 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use crate::process::{Folder, SCENARIOS, Told, mqttspec};
 
 fn judged(target: &str, more: &[&str]) -> Told {
-    let mut arguments = vec!["run", "basics/", "--scenarios", SCENARIOS, "--target", target];
+    let mut arguments =
+        vec!["run", "qos1/acknowledged-and-delivered", "--scenarios", SCENARIOS, "--target", target];
     arguments.extend(more);
     mqttspec(&arguments)
 }
