@@ -6,7 +6,8 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use crate::process::{Folder, Outcome, SCENARIOS, mqttspec};
 
 fn run_on(target: &str, more: &[&str]) -> Outcome {
-    let mut arguments = vec!["run", "basics/", "--scenarios", SCENARIOS, "--target", target];
+    let mut arguments =
+        vec!["run", "qos1/acknowledged-and-delivered", "--scenarios", SCENARIOS, "--target", target];
     arguments.extend(more);
     mqttspec(&arguments)
 }

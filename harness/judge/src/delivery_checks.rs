@@ -45,21 +45,9 @@ pub fn judge(property: &Property, history: &History, deliveries: &Deliveries) ->
                 Guarantee::InOrder => order(&subscribers, history, deliveries, false),
                 Guarantee::InOrderOfFirstDelivery => order(&subscribers, history, deliveries, true),
             };
-            summary(words(*guarantee), property, findings)
+            summary(guarantee.words(), property, findings)
         })
         .collect()
-}
-
-/// The notation's words for a guarantee.
-#[must_use]
-pub fn words(guarantee: Guarantee) -> &'static str {
-    match guarantee {
-        Guarantee::ExactlyOnce => "exactly once",
-        Guarantee::AtLeastOnce => "at least once",
-        Guarantee::AtMostOnce => "at most once",
-        Guarantee::InOrder => "in order",
-        Guarantee::InOrderOfFirstDelivery => "in order of first delivery",
-    }
 }
 
 struct Finding {

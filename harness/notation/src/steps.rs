@@ -338,3 +338,21 @@ pub enum Guarantee {
     /// `in order of first delivery`: as `in order`, leaving repetitions aside.
     InOrderOfFirstDelivery,
 }
+
+impl Guarantee {
+    /// Every guarantee. Those with more words come before those whose words they begin with.
+    pub const ALL: [Self; 5] =
+        [Self::ExactlyOnce, Self::AtLeastOnce, Self::AtMostOnce, Self::InOrderOfFirstDelivery, Self::InOrder];
+
+    /// The words of the notation.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::ExactlyOnce => "exactly once",
+            Self::AtLeastOnce => "at least once",
+            Self::AtMostOnce => "at most once",
+            Self::InOrder => "in order",
+            Self::InOrderOfFirstDelivery => "in order of first delivery",
+        }
+    }
+}

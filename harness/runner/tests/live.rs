@@ -25,9 +25,19 @@ fn at(url: &str) -> LiveOptions {
     LiveOptions { target: Some(target), ..LiveOptions::default() }
 }
 
+/// Three scenarios that show that a target can be judged: a message, a cut connection, a silent owner.
+const SMOKE: [&str; 3] = [
+    "qos1/acknowledged-and-delivered",
+    "qos2/to-server-cut-before-or-after-pubrec",
+    "wills/published-when-owner-falls-silent",
+];
+
 fn judge(options: &LiveOptions, filters: &[&str]) -> Result<SuiteResult, LiveError> {
     let sources = read_folder(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios")))
         .expect("the folder of scenarios can be read");
+    for filter in filters {
+        assert!(sources.iter().any(|source| source.file.contains(filter)), "no scenario matches {filter}");
+    }
     let filters = filters.iter().map(|filter| (*filter).to_owned()).collect();
     let plan = plan(&sources, &Selection { filters, ..Selection::default() });
     run_live(&plan, options, &mut |_| {})
@@ -234,7 +244,7 @@ mod contact {
     }
 
     fn contact(url: &str) -> ContactError {
-        match judge(&at(url), &["basics/"]) {
+        match judge(&at(url), &SMOKE) {
             Err(LiveError::Contact(error)) => error,
             other => panic!("{url}: {other:?}"),
         }
@@ -317,26 +327,27 @@ mod contact {
         let trusting = ClientTls::trusting(certificate.as_bytes()).expect("it is usable");
         let mut options = at(&format!("mqtts://localhost:{}", plain.port()));
         options.tls = Some(trusting.clone());
-        let error = judge(&options, &["basics/"]).expect_err("it speaks no TLS").to_string();
+        let error = judge(&options, &SMOKE).expect_err("it speaks no TLS").to_string();
         assert!(error.contains("not as TLS") && error.contains("--ca"), "{error}");
 
         let mut options = at(&encrypted.url());
         options.tls = Some(trusting);
-        let suite = judge(&options, &["basics/"]).expect("the broker is judged over TLS");
+        let suite = judge(&options, &SMOKE).expect("the broker is judged over TLS");
         assert_eq!(bad(&suite), "");
 
         let mut options = at(&encrypted.url());
         let other =
             rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate is made");
         options.tls = Some(ClientTls::trusting(other.cert.pem().as_bytes()).expect("it is usable"));
-        let error = judge(&options, &["basics/"]).expect_err("nobody known signed it").to_string();
+        let error = judge(&options, &SMOKE).expect_err("nobody known signed it").to_string();
         assert!(error.contains("--ca"), "{error}");
     }
 
     #[test]
     fn over_websocket() {
         let broker = TestBroker::with(Options::default()).websocket().start().expect("a broker starts");
-        let suite = judge(&at(&broker.url()), &["basics/", "wills/retained"]).expect("the broker is judged");
+        let suite = judge(&at(&broker.url()), &[&SMOKE[..], &["wills/retained"]].concat())
+            .expect("the broker is judged");
         assert_eq!(bad(&suite), "");
     }
 
@@ -371,7 +382,7 @@ mod contact {
         let with = |password: &str| {
             let password = Some(password.as_bytes().to_vec());
             let credentials = Some(Credentials { user_name: "alice".to_owned(), password });
-            judge(&LiveOptions { credentials, ..at(&broker.url()) }, &["basics/", "qos1/acknowledged"])
+            judge(&LiveOptions { credentials, ..at(&broker.url()) }, &SMOKE)
         };
         let error = with("wrong").expect_err("the password is wrong").to_string();
         assert!(error.contains("not right"), "{error}");
@@ -433,7 +444,7 @@ mod profiles {
         let start = |start: &str| {
             let profile =
                 Profile { start: Some(start.to_owned()), ready_within_ms: Some(400), ..Profile::default() };
-            judge(&LiveOptions { profile, ..LiveOptions::default() }, &["basics/"])
+            judge(&LiveOptions { profile, ..LiveOptions::default() }, &SMOKE)
                 .expect_err("it is no server")
                 .to_string()
         };
@@ -469,7 +480,7 @@ while True:
     fn a_server_that_was_started_and_never_answers_is_told_with_its_output() {
         let Some(profile) = server(SILENT) else { return };
         let options = LiveOptions { profile, ..LiveOptions::default() };
-        let error = judge(&options, &["basics/"]).expect_err("it never answers").to_string();
+        let error = judge(&options, &SMOKE).expect_err("it never answers").to_string();
         assert!(error.contains("never answers") && error.contains("listening"), "{error}");
     }
 

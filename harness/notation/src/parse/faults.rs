@@ -270,19 +270,10 @@ fn rate(cursor: &mut Cursor<'_>) -> Parsed<Rate> {
     Ok(Rate { count, per })
 }
 
-/// The words of [`Guarantee`], longer ones before those they begin with.
-pub(crate) const GUARANTEES: &[(&str, Guarantee)] = &[
-    ("exactly once", Guarantee::ExactlyOnce),
-    ("at least once", Guarantee::AtLeastOnce),
-    ("at most once", Guarantee::AtMostOnce),
-    ("in order of first delivery", Guarantee::InOrderOfFirstDelivery),
-    ("in order", Guarantee::InOrder),
-];
-
 /// Whether the line is a property: `exactly once …`, `qos 2: …`, `sink: …`, `sink qos 2: …`.
 pub(super) fn is_property(cursor: &Cursor<'_>) -> bool {
     let mut ahead = cursor.clone();
-    if GUARANTEES.iter().any(|(words, _)| eat_words(&mut ahead.clone(), words)) {
+    if Guarantee::ALL.iter().any(|guarantee| eat_words(&mut ahead.clone(), guarantee.words())) {
         return true;
     }
     let mut bare = ahead.clone();
@@ -300,7 +291,7 @@ pub(super) fn is_property(cursor: &Cursor<'_>) -> bool {
 /// A line of which [`is_property`] is true.
 pub(super) fn property(cursor: &mut Cursor<'_>) -> Parsed<Property> {
     let mut property = Property { host: None, qos: None, guarantees: Vec::new() };
-    let unscoped = GUARANTEES.iter().any(|(words, _)| eat_words(&mut cursor.clone(), words));
+    let unscoped = Guarantee::ALL.iter().any(|guarantee| eat_words(&mut cursor.clone(), guarantee.words()));
     if !unscoped {
         if !cursor.next_is("qos") {
             property.host = Some(values::host(cursor)?);
@@ -324,12 +315,11 @@ pub(super) fn property(cursor: &mut Cursor<'_>) -> Parsed<Property> {
 }
 
 fn guarantee(cursor: &mut Cursor<'_>) -> Parsed<Guarantee> {
-    for (words, guarantee) in GUARANTEES {
-        if eat_words(cursor, words) {
-            return Ok(*guarantee);
-        }
+    if let Some(guarantee) = Guarantee::ALL.into_iter().find(|guarantee| eat_words(cursor, guarantee.words()))
+    {
+        return Ok(guarantee);
     }
-    let words = GUARANTEES.iter().map(|(words, _)| *words);
+    let words = Guarantee::ALL.into_iter().map(Guarantee::words);
     let rest = cursor.rest().split(',').next().unwrap_or_default().trim();
     let near = nearest(rest, words.clone());
     let error = cursor.expected_one_of("what must hold", words);

@@ -2,7 +2,7 @@
 
 use super::content::{content, subscriptions};
 use super::values::{self, mark};
-use crate::parse::faults::{BANDWIDTHS, DISK_FAULTS, GUARANTEES};
+use crate::parse::faults::{BANDWIDTHS, DISK_FAULTS};
 use crate::vocabulary::Owner;
 use crate::{
     Action, Branch, Comments, Direction, Fault, FaultKind, Field, Level, Load, Name, PacketType, Property,
@@ -315,9 +315,7 @@ fn property(property: &Property) -> String {
     let mut scope = Vec::new();
     scope.extend(property.host.clone());
     scope.extend(property.qos.map(|qos| format!("qos {qos}")));
-    let words =
-        |guarantee| GUARANTEES.iter().find(|(_, other)| other == guarantee).map_or("", |(words, _)| *words);
-    let guarantees: Vec<&str> = property.guarantees.iter().map(words).collect();
+    let guarantees: Vec<&str> = property.guarantees.iter().map(|guarantee| guarantee.words()).collect();
     if scope.is_empty() {
         guarantees.join(", ")
     } else {

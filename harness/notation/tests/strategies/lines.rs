@@ -245,13 +245,6 @@ fn load() -> impl Strategy<Value = Load> {
 }
 
 fn property() -> impl Strategy<Value = Property> {
-    let guarantees = vec![
-        Guarantee::ExactlyOnce,
-        Guarantee::AtLeastOnce,
-        Guarantee::AtMostOnce,
-        Guarantee::InOrder,
-        Guarantee::InOrderOfFirstDelivery,
-    ];
-    (option::of(host()), option::of(0..=2u8), subsequence(guarantees, 1..=2))
+    (option::of(host()), option::of(0..=2u8), subsequence(Guarantee::ALL.to_vec(), 1..=2))
         .prop_map(|(host, qos, guarantees)| Property { host, qos, guarantees })
 }

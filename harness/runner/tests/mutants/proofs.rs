@@ -7,7 +7,6 @@ use std::sync::{Mutex, PoisonError};
 
 use mqttspec_codec::Role;
 use mqttspec_judge::Case;
-use mqttspec_judge::delivery_checks;
 use mqttspec_judge::monitors::Rule;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::{Failure, FoundBy, Verdict};
@@ -78,17 +77,8 @@ pub(crate) enum Check {
 
 impl Check {
     pub(crate) fn all() -> Vec<Self> {
-        let guarantees = [
-            Guarantee::ExactlyOnce,
-            Guarantee::AtLeastOnce,
-            Guarantee::AtMostOnce,
-            Guarantee::InOrder,
-            Guarantee::InOrderOfFirstDelivery,
-        ];
         let rules = Rule::all().into_iter().map(Self::Rule);
-        rules
-            .chain(guarantees.into_iter().map(|guarantee| Self::Delivery(delivery_checks::words(guarantee))))
-            .collect()
+        rules.chain(Guarantee::ALL.map(|guarantee| Self::Delivery(guarantee.words()))).collect()
     }
 
     fn is_reported_by(&self, case: &Case, failure: &Failure) -> bool {
