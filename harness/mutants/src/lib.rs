@@ -19,7 +19,7 @@ pub(crate) use self::scene::{Scene, Wire};
 
 use bytes::Bytes;
 use mqttspec_codec::{Packet, Role};
-use mqttspec_judge::verdict::{Failure, FoundBy};
+use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_spec::{Catalogue, Standard};
 
 /// What a peer does wrong.
@@ -113,12 +113,12 @@ impl Defect {
         self.clauses(standard).contains(&id) || self.tolerates && enforced()
     }
 
-    /// Whether a failure tells what the peer does wrong: it cites a clause that the peer breaks.
+    /// Whether a finding tells what the peer does wrong: it cites a clause that the peer breaks.
     #[must_use]
-    pub fn is_told_by(&self, standard: Standard, failure: &Failure) -> bool {
+    pub fn is_told_by(&self, standard: Standard, finding: &Finding) -> bool {
         let cites =
-            failure.requirements.iter().any(|requirement| self.breaks_clause(standard, &requirement.clause));
-        cites || self.breaks_a_promise && matches!(failure.found_by, FoundBy::Expectation)
+            finding.requirements.iter().any(|requirement| self.breaks_clause(standard, &requirement.clause));
+        cites || self.breaks_a_promise && matches!(finding.check, Check::Expectation)
     }
 
     const fn of(side: Role, name: &'static str, does: &'static str) -> Self {

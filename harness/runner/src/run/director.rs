@@ -10,15 +10,15 @@ use mqttspec_codec::{Role, Version};
 use super::applications::Applications;
 use super::cast::{Cast, Part};
 use super::connection::Connection;
-use super::found::{Found, Stop};
+use super::found::Stop;
 use super::ground::{Ground, Pace};
 use super::identifiers::Identifiers;
 use super::lines::Lines;
 use super::stage::Stage;
 use super::{Case, expect::Window};
-use mqttspec_judge::history::{Lane, What};
+use mqttspec_judge::finding::{Check, Finding};
+use mqttspec_judge::history::{Lane, What, nanoseconds};
 use mqttspec_judge::results::BranchTaken;
-use mqttspec_judge::verdict::FoundBy;
 use mqttspec_notation::fields::Bindings;
 use mqttspec_notation::{Branch, Level, Number, Property, Step, StepKind, Timing, Value};
 
@@ -26,7 +26,7 @@ use mqttspec_notation::{Branch, Level, Number, Property, Step, StepKind, Timing,
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     /// Failures after which the run went on.
-    pub(crate) found: Vec<Found>,
+    pub(crate) found: Vec<Finding>,
     pub(crate) branches: Vec<BranchTaken>,
     pub(crate) marks: Vec<String>,
     pub(crate) drawn: Vec<(String, String)>,
@@ -156,17 +156,17 @@ impl Director<'_> {
         self.findings.branches.push(BranchTaken { line, name: taken_name.clone(), level: branch.level });
         let better = branches.iter().enumerate().find(|(_, other)| other.level == Level::Should);
         if let (Some((index, better)), Level::Must | Level::May) = (better, branch.level) {
-            let found = Found {
-                found_by: FoundBy::Expectation,
+            let found = Finding {
+                check: Check::Expectation,
                 level: Level::Should,
                 line: self.lines.of_span(better.span),
                 expected: format!("the recommended branch: {}", name(index, better)),
                 actual: format!("another branch: {taken_name}"),
                 nearly: None,
                 event: None,
-                clauses: Vec::new(),
-                at: self.stage.now(),
-                timed: true,
+                requirements: self.case.requirements(Level::Should),
+                at_ns: nanoseconds(self.stage.now()),
+                timing_sensitive: true,
             };
             self.findings.found.push(found);
         }
@@ -278,22 +278,22 @@ impl Director<'_> {
         expected: impl Into<String>,
         actual: impl Into<String>,
         event: Option<usize>,
-    ) -> Found {
+    ) -> Finding {
         let at = event.map_or_else(
             || self.stage.now(),
             |event| self.stage.with_history(|history| history.events()[event].at),
         );
-        Found {
-            found_by: FoundBy::Expectation,
+        Finding {
+            check: Check::Expectation,
             level: Level::Must,
             line: self.stage.line(),
             expected: expected.into(),
             actual: actual.into(),
             nearly: None,
             event,
-            clauses: Vec::new(),
-            at,
-            timed: event.is_none(),
+            requirements: self.case.requirements(Level::Must),
+            at_ns: nanoseconds(at),
+            timing_sensitive: event.is_none(),
         }
     }
 }

@@ -5,8 +5,9 @@ use core::time::Duration;
 use mqttspec_codec::{Packet, Role};
 
 use super::director::{Director, Flow};
-use super::found::{Found, Stop, packet_text};
+use super::found::{Stop, packet_text};
 use super::stage::{Arrival, Arrived};
+use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::{Ending, Lane, What};
 use mqttspec_notation::fields::{Expectation, Mismatch};
 use mqttspec_notation::{PacketPattern, PacketType, Report};
@@ -179,7 +180,11 @@ impl Director<'_> {
             let early =
                 format!("{} after {:?}", self.describe(arrival), arrival.at.saturating_sub(window.begun));
             let expected = format!("{} not before {:?}", expected.text(), from.saturating_sub(window.begun));
-            return Err(Found { timed: true, ..self.found(expected, early, Some(arrival.event)) }.into());
+            return Err(Finding {
+                timing_sensitive: true,
+                ..self.found(expected, early, Some(arrival.event))
+            }
+            .into());
         }
         self.stage.with_lane(lane, |state| state.inbox.pop_front());
         self.stage.answered(arrival.event, self.stage.line());
@@ -233,16 +238,16 @@ impl Director<'_> {
         }
     }
 
-    pub(crate) fn unlike(&self, expected: &str, arrival: &Arrival, unlike: &Unlike) -> Found {
+    pub(crate) fn unlike(&self, expected: &str, arrival: &Arrival, unlike: &Unlike) -> Finding {
         let difference = match (&unlike.expected, &unlike.actual) {
             (Some(expected), Some(actual)) => format!("\n({actual} instead of {expected})"),
             _ => String::new(),
         };
         let actual = format!("{}{difference}", self.describe(arrival));
-        Found { nearly: nearly(arrival, unlike), ..self.found(expected, actual, Some(arrival.event)) }
+        Finding { nearly: nearly(arrival, unlike), ..self.found(expected, actual, Some(arrival.event)) }
     }
 
-    pub(crate) fn nothing_came(&self, lanes: &[Lane], expected: &str, window: Window) -> Found {
+    pub(crate) fn nothing_came(&self, lanes: &[Lane], expected: &str, window: Window) -> Finding {
         let waited = super::found::waited(window.until.saturating_sub(window.begun));
         let actual = match lanes {
             [lane] if !self.can_speak(*lane) => "nothing: there is no Network Connection".to_owned(),
@@ -292,7 +297,7 @@ impl Director<'_> {
                 Some(arrival) if !matches!(arrival.what, Arrived::Ended) => {
                     let expected = self.directed(lane, &Expected::Nothing(lasting).text());
                     let found = self.found(expected, self.describe(&arrival), Some(arrival.event));
-                    Err(Found { timed: true, ..found }.into())
+                    Err(Finding { timing_sensitive: true, ..found }.into())
                 }
                 _ => Ok(()),
             };
@@ -312,7 +317,7 @@ impl Director<'_> {
             Some((_, arrival)) => {
                 let actual = self.describe(&arrival);
                 let found = self.found(self.directed(lane, expected), actual, Some(arrival.event));
-                Err(Found { timed: true, ..found }.into())
+                Err(Finding { timing_sensitive: true, ..found }.into())
             }
             None => Err(self
                 .nothing_came(&[lane], &self.directed(lane, "PINGRESP (in proof of nothing)"), window)
@@ -343,8 +348,8 @@ impl Director<'_> {
                     self.describe(&arrival),
                     Some(arrival.event),
                 );
-                found.found_by = mqttspec_judge::verdict::FoundBy::LeftOver;
-                found.timed = true;
+                found.check = Check::LeftOver;
+                found.timing_sensitive = true;
                 Err(found.into())
             }
             _ => Ok(()),

@@ -29,19 +29,21 @@ use mqttspec_world::{Keep, Seed, World};
 use self::applications::{Application, Applications};
 use self::cast::{Cast, Part};
 use self::director::{Director, Findings};
-use self::found::{Found, Stop};
+use self::found::Stop;
 use self::ground::{Ground, LATENCY, Pace};
 use self::identifiers::Identifiers;
 use self::lines::Lines;
 use self::stage::Stage;
 use crate::live::site::{Site, Surroundings};
 use mqttspec_codec::Role;
+use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::deliveries::Deliveries;
+use mqttspec_judge::finding::{Finding, ReportedFinding};
 use mqttspec_judge::history::{History, Lane};
 use mqttspec_judge::resilience::Endured;
 use mqttspec_judge::results::{RunResult, Trace};
 use mqttspec_judge::verdict::Verdict;
-use mqttspec_judge::{Case, delivery_checks as properties, monitors, transcript};
+use mqttspec_judge::{Case, delivery_checks, monitors, transcript};
 use mqttspec_mutants::Defect;
 use mqttspec_notation::fields::Bindings;
 use mqttspec_spec::Level;
@@ -72,62 +74,65 @@ pub fn run(case: &Case, seed: u64) -> RunResult {
 /// Runs a case once, for what is wanted.
 #[must_use]
 pub fn run_for(case: &Case, seed: u64, wanted: Wanted) -> RunResult {
-    judged(case, seed, perform(case, seed, wanted.defect), wanted.trace).0
+    judged(case, &case.repeat_command(seed), perform(case, seed, wanted.defect), wanted.trace).0
 }
 
 /// Runs a case once before a live server, and says whether its failure may be due to somebody's lack of time. The case's times are those
 /// of live targets already.
 pub(crate) async fn run_live(
     case: &Case,
-    seed: u64,
+    command: &RepeatCommand,
     surroundings: Surroundings,
     with_trace: bool,
 ) -> (RunResult, bool) {
-    judged(case, seed, perform_live(case, seed, surroundings).await, with_trace)
+    judged(case, command, perform_live(case, command.seed, surroundings).await, with_trace)
 }
 
-fn judged(case: &Case, seed: u64, performed: Performed, with_trace: bool) -> (RunResult, bool) {
-    let version = case.version;
-    let mut found = performed.findings.found;
-    let (verdict, reason) = match performed.end {
+fn judged(case: &Case, command: &RepeatCommand, performed: Performed, with_trace: bool) -> (RunResult, bool) {
+    let Performed {
+        history,
+        findings: Findings { mut found, branches, marks, drawn, properties },
+        end,
+        hash,
+    } = performed;
+    let (broke, reason) = match end {
         Ok(()) => {
-            found.extend(judge_properties(&performed.findings.properties, &performed.history));
-            (None, String::new())
+            found.extend(judge_deliveries(case, &properties, &history));
+            (false, String::new())
         }
-        Err(Stop::Found(stopped)) => {
-            found.push(*stopped);
-            (None, String::new())
+        Err(Stop::Finding(finding)) => {
+            found.push(*finding);
+            (false, String::new())
         }
-        Err(Stop::Broken(reason)) => (Some(Verdict::Error), reason),
+        Err(Stop::Broken(reason)) => (true, reason),
     };
-    for violation in monitors::judge(&performed.history) {
-        found.push(Found::of_violation(violation, &performed.history));
-    }
-    let timed = verdict.is_some() || found.iter().any(|found| found.timed);
-    let level = found.iter().map(|found| found.level).max().unwrap_or(Level::Must);
-    let failed = if found.is_empty() { Verdict::Pass } else { Verdict::Fail };
-    let verdict = verdict.unwrap_or(failed);
+    found.extend(monitors::judge(&history));
+    let verdict = match () {
+        () if broke => Verdict::Error,
+        () if found.is_empty() => Verdict::Pass,
+        () => Verdict::Fail,
+    };
+    let timing_sensitive = broke || found.iter().any(|finding| finding.timing_sensitive);
+    let level = found.iter().map(|finding| finding.level).max().unwrap_or(Level::Must);
     // Most runs pass, and nobody looks at all of their traces.
     let shown = with_trace || verdict != Verdict::Pass;
-    let trace = if shown { transcript::trace(&performed.history, version) } else { Trace::default() };
-    let failures =
-        found.into_iter().map(|found| found.into_failure(case, seed, &performed.history, &trace)).collect();
-    let endured = Endured::of(&case.scenario, &performed.history);
+    let trace = if shown { transcript::trace(&history, case.version) } else { Trace::default() };
+    let reported = |finding| ReportedFinding::new(finding, case, &history, &trace, command);
     let result = RunResult {
-        seed,
+        seed: command.seed,
         verdict,
         level,
         reason,
-        failures,
-        drawn: performed.findings.drawn,
-        branches: performed.findings.branches,
-        marks: performed.findings.marks,
-        endured,
+        failures: found.into_iter().map(reported).collect(),
+        drawn,
+        branches,
+        marks,
+        endured: Endured::of(&case.scenario, &history),
         trace,
-        history_hash: performed.hash,
+        history_hash: hash,
         output: Vec::new(),
     };
-    (result, timed)
+    (result, timing_sensitive)
 }
 
 /// What is left when a run is over.
@@ -138,16 +143,20 @@ struct Performed {
     hash: String,
 }
 
-fn judge_properties(properties: &[(u32, mqttspec_notation::Property)], history: &History) -> Vec<Found> {
+fn judge_deliveries(
+    case: &Case,
+    properties: &[(u32, mqttspec_notation::Property)],
+    history: &History,
+) -> Vec<Finding> {
     if properties.is_empty() {
         return Vec::new();
     }
     let deliveries = Deliveries::of(history);
+    let requirements = case.requirements(Level::Must);
     properties
         .iter()
         .flat_map(|(line, property)| {
-            let broken = properties::judge(property, history, &deliveries);
-            broken.into_iter().map(|broken| Found::of_property(broken, *line, history))
+            delivery_checks::judge(property, *line, &requirements, history, &deliveries)
         })
         .collect()
 }

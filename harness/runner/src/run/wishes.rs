@@ -11,6 +11,7 @@ use super::director::{Director, Flow};
 use super::expect::{Expected, Window, bare};
 use super::found::Stop;
 use mqttspec_judge::deliveries::Deliveries;
+use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::{Lane, Message, Told, What};
 use mqttspec_judge::transcript::told_text;
 use mqttspec_notation::fields::{Defaults, Mismatch, accept_fields, build, field};
@@ -225,7 +226,7 @@ impl Director<'_> {
         Ok(None)
     }
 
-    fn not_told(&self, lane: Lane, report: &Report, window: Window) -> super::found::Found {
+    fn not_told(&self, lane: Lane, report: &Report, window: Window) -> Finding {
         let told: Vec<String> = self.stage.with_lane(lane, |state| {
             state.told.iter().map(|(_, told)| format!("\n  {}", told_text(told))).collect()
         });
@@ -258,8 +259,8 @@ impl Director<'_> {
                     told_text(&told),
                     Some(event),
                 );
-                found.found_by = mqttspec_judge::verdict::FoundBy::LeftOver;
-                found.timed = true;
+                found.check = Check::LeftOver;
+                found.timing_sensitive = true;
                 return Err(found.into());
             }
         }

@@ -95,9 +95,9 @@ fn behind_a_liar_that_changes_nothing_all_pass() {
         let result = proofs::play_once(&case, honest, 0);
         if result.verdict != Verdict::Pass {
             let _ = writeln!(wrong, "{} {} {}", result.verdict, case.name(), result.reason);
-            for failure in &result.failures {
+            for finding in result.failures.iter().map(|reported| &reported.finding) {
                 let _ =
-                    writeln!(wrong, "  line {}: {} but {}", failure.line, failure.expected, failure.actual);
+                    writeln!(wrong, "  line {}: {} but {}", finding.line, finding.expected, finding.actual);
             }
         }
     }

@@ -8,9 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use mqttspec_codec::Role;
 use mqttspec_judge::Case;
 use mqttspec_judge::delivery_checks as properties;
+use mqttspec_judge::finding::{self, Finding};
 use mqttspec_judge::monitors::Rule;
 use mqttspec_judge::results::RunResult;
-use mqttspec_judge::verdict::{Failure, FoundBy, Verdict};
+use mqttspec_judge::verdict::Verdict;
 use mqttspec_mutants::Defect;
 use mqttspec_notation::Guarantee;
 use mqttspec_runner::run::{Wanted, run_for};
@@ -83,14 +84,14 @@ impl Check {
             .collect()
     }
 
-    fn is_reported_by(&self, case: &Case, failure: &Failure) -> bool {
+    fn is_reported_by(&self, case: &Case, finding: &Finding) -> bool {
         match self {
             Self::Rule(rule) => {
                 rule.side == case.tests
                     && Some(rule.standard) == Standard::of(case.version)
-                    && rule.is_reported_by(failure)
+                    && rule.is_reported_by(finding)
             }
-            Self::Property(words) => failure.found_by == FoundBy::Property((*words).to_owned()),
+            Self::Property(words) => finding.check == finding::Check::DeliveryCheck((*words).to_owned()),
         }
     }
 }
@@ -148,11 +149,10 @@ impl Played<'_> {
         }
         let standard = Standard::of(self.case.version)?;
         let rows_from = rows_from(self.case);
-        let of_row =
-            self.result.failures.iter().filter(|failure| failure.line == 0 || failure.line >= rows_from);
-        let told = of_row.map(|failure| match &failure.found_by {
-            _ if !self.defect.is_told_by(standard, failure) => Told::Nobody,
-            FoundBy::Monitor(_) => Told::Monitor,
+        let of_row = self.findings().filter(|finding| finding.line == 0 || finding.line >= rows_from);
+        let told = of_row.map(|finding| match &finding.check {
+            _ if !self.defect.is_told_by(standard, finding) => Told::Nobody,
+            finding::Check::Monitor(_) => Told::Monitor,
             _ => Told::Scenario,
         });
         Some(Proof { defect: self.defect.name, told: told.max()? })
@@ -163,7 +163,11 @@ impl Played<'_> {
     }
 
     pub(crate) fn shows(&self, check: &Check) -> bool {
-        self.result.failures.iter().any(|failure| check.is_reported_by(self.case, failure))
+        self.findings().any(|finding| check.is_reported_by(self.case, finding))
+    }
+
+    fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.result.failures.iter().map(|reported| &reported.finding)
     }
 }
 
