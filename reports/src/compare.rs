@@ -177,7 +177,7 @@ fn changed(before: Option<&CaseResult>, after: Option<&CaseResult>) -> Option<Ch
         seen: case
             .failures
             .last()
-            .map_or_else(|| case.reason.clone(), |failure| format!("saw {}", failure.actual)),
+            .map_or_else(|| case.reason.clone(), |failure| format!("saw {}", failure.finding.actual)),
     })
 }
 
@@ -187,8 +187,8 @@ fn essence(case: &CaseResult) -> Vec<(u32, &str, Vec<&str>)> {
         .iter()
         .map(|failure| {
             let clauses =
-                failure.requirements.iter().map(|requirement| requirement.clause.as_str()).collect();
-            (failure.line, failure.source.as_str(), clauses)
+                failure.finding.requirements.iter().map(|requirement| requirement.clause.as_str()).collect();
+            (failure.finding.line, failure.source.as_str(), clauses)
         })
         .collect()
 }

@@ -173,14 +173,14 @@ impl<'a> Seen<'a> {
                 *best = verdict.min(*best);
             }
             for failure in &case.failures {
-                let outcome = match (&case.reading, &failure.nearly) {
+                let outcome = match (&case.reading, &failure.finding.nearly) {
                     (Some(_), _) => Outcome::Contested,
                     (None, Some(_)) => Outcome::Nearly,
                     (None, None) => Outcome::Failed,
                 };
-                for requirement in &failure.requirements {
+                for requirement in &failure.finding.requirements {
                     let asks = level_of(version, &requirement.clause);
-                    if requirement.version == version && asks <= Some(failure.level) {
+                    if requirement.version == version && asks <= Some(failure.finding.level) {
                         let worst = seen.failed.entry(&requirement.clause).or_insert(outcome);
                         *worst = outcome.max(*worst);
                     }

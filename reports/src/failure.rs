@@ -1,58 +1,31 @@
 //! A failure told in parts that every report lays out in its own way.
 
+use mqttspec_judge::finding::ReportedFinding;
 use mqttspec_judge::results::CaseResult;
-use mqttspec_judge::verdict::{Failure, FoundBy};
-use mqttspec_spec::Requirement;
-use mqttspec_spec::{Catalogue, Clause, Standard};
+use mqttspec_spec::{Clause, Requirement};
 
 /// How many failures of one case are told in full: a target that does one thing wrong all the time breaks a monitor with every packet.
 const IN_FULL: usize = 3;
 
 /// The failures of a case that are told in full, and how many are not.
-pub(crate) fn told(case: &CaseResult) -> (&[Failure], usize) {
+pub(crate) fn told(case: &CaseResult) -> (&[ReportedFinding], usize) {
     let told = &case.failures[..case.failures.len().min(IN_FULL)];
     (told, case.failures.len() - told.len())
 }
 
-/// The clause, where it stands and what it asks for: one line a requirement.
-pub(crate) fn requirements(failure: &Failure) -> Vec<String> {
-    failure
-        .requirements
-        .iter()
-        .map(|requirement| {
-            let mut line = format!("{} (MQTT {}", requirement.clause, requirement.version);
-            if !requirement.section.is_empty() {
-                line.push_str(&format!(", section {}", requirement.section));
-            }
-            line.push(')');
-            if !requirement.summary.is_empty() {
-                line.push_str(": ");
-                line.push_str(&requirement.summary);
-            }
-            line
-        })
-        .collect()
-}
-
 /// Where each requirement stands in the HTML edition of the standard; empty for what the catalogue does not know.
-pub(crate) fn links(failure: &Failure) -> Vec<String> {
-    let link = |requirement: &Requirement| {
-        let standard: Standard = requirement.version.parse().ok()?;
-        Catalogue::get(standard, &requirement.clause).map(Clause::link)
-    };
-    failure.requirements.iter().map(|requirement| link(requirement).unwrap_or_default()).collect()
+pub(crate) fn links(failure: &ReportedFinding) -> Vec<String> {
+    let link = |requirement: &Requirement| requirement.in_catalogue().map(Clause::link).unwrap_or_default();
+    failure.finding.requirements.iter().map(link).collect()
 }
 
-/// Which check spoke, and about which line of the scenario.
-pub(crate) fn place(failure: &Failure) -> String {
-    let by = match &failure.found_by {
-        FoundBy::Expectation => "the scenario".to_owned(),
-        FoundBy::LeftOver => "a packet that no line expects".to_owned(),
-        FoundBy::Monitor(name) => format!("the monitor `{name}`"),
-        FoundBy::Property(words) => format!("the property `{words}`"),
-        FoundBy::Sometimes(mark) => format!("the mark `{mark}`, which no seed reached"),
-    };
-    if failure.line == 0 { by } else { format!("{by}, {}:{}", failure.file, failure.line) }
+/// The check that made the finding, and the line of the scenario that it is about.
+pub(crate) fn place(failure: &ReportedFinding) -> String {
+    let ReportedFinding { finding, file, .. } = failure;
+    match finding.line {
+        0 => finding.check.to_string(),
+        line => format!("{}, {file}:{line}", finding.check),
+    }
 }
 
 /// Which of the case's seeds failed, in a few words.

@@ -93,9 +93,9 @@ fn status(case: &CaseResult, strict: bool) -> TestCaseStatus {
 fn message(case: &CaseResult) -> String {
     case.failures.first().map_or_else(
         || case.reason.clone(),
-        |failure| match &failure.nearly {
+        |failure| match &failure.finding.nearly {
             Some(nearly) => nearly.clone(),
-            None => format!("expected {}; got {}", failure.expected, failure.actual),
+            None => format!("expected {}; got {}", failure.finding.expected, failure.finding.actual),
         },
     )
 }

@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use mqttspec_judge::finding::ReportedFinding;
 use mqttspec_judge::results::{CaseResult, SuiteResult};
-use mqttspec_judge::verdict::{Failure, Verdict};
+use mqttspec_judge::verdict::Verdict;
 
 use crate::{ClauseStanding, Coverage, Modules, Outcome, failure, outcome, resilience, seconds};
 
@@ -164,21 +165,21 @@ fn one_case(case: &CaseResult) -> String {
     out
 }
 
-fn one_failure(out: &mut String, failure: &Failure) {
-    for (requirement, link) in failure::requirements(failure).iter().zip(failure::links(failure)) {
+fn one_failure(out: &mut String, failure: &ReportedFinding) {
+    for (requirement, link) in failure.finding.requirements.iter().zip(failure::links(failure)) {
         let section = if link.is_empty() { String::new() } else { format!(" ([section]({link}))") };
-        let _ = writeln!(out, "- **requirement**: {}{section}", text(requirement));
+        let _ = writeln!(out, "- **requirement**: {}{section}", text(&requirement.to_string()));
     }
     let _ = writeln!(out, "- **found by**: {}", text(&failure::place(failure)));
     if !failure.source.is_empty() {
         let _ = writeln!(out, "- **line**: {}", code(&failure.source));
     }
-    let _ = writeln!(out, "- **expected**: {}", code(&failure.expected));
-    let _ = writeln!(out, "- **actual**: {}", code(&failure.actual));
+    let _ = writeln!(out, "- **expected**: {}", code(&failure.finding.expected));
+    let _ = writeln!(out, "- **actual**: {}", code(&failure.finding.actual));
     if !failure.actual_hex.is_empty() {
         let _ = writeln!(out, "- **bytes**: {}", code(&failure::bytes(&failure.actual_hex)));
     }
-    if let Some(nearly) = &failure.nearly {
+    if let Some(nearly) = &failure.finding.nearly {
         let _ = writeln!(out, "- **nearly**: {}", text(nearly));
     }
     let _ = writeln!(out, "- **again**: {}\n", code(&failure.command));

@@ -65,7 +65,7 @@ impl fmt::Display for Outcome {
 }
 
 fn is_nearly(case: &CaseResult) -> bool {
-    !case.failures.is_empty() && case.failures.iter().all(|failure| failure.nearly.is_some())
+    !case.failures.is_empty() && case.failures.iter().all(|failure| failure.finding.nearly.is_some())
 }
 
 /// The word for the level of a failure where it is weaker than MUST, with a space before it.

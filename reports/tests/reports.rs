@@ -5,6 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{failure, played, scenarios, snapshot, suite, trace};
+use mqttspec_codec::Role;
 use mqttspec_judge::Case;
 use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult};
 use mqttspec_judge::verdict::Verdict;
@@ -82,7 +83,7 @@ fn rows_of_a_scenario_that_fail_at_the_same_line_are_told_once() {
     let failed = suite().cases.into_iter().find(|case| Outcome::of(case) == Outcome::Failed).unwrap();
     let row = |row: &str| CaseResult { row: Some(row.into()), ..failed.clone() };
     let mut elsewhere = row("elsewhere");
-    elsewhere.failures[0].line = 12;
+    elsewhere.failures[0].finding.line = 12;
     let suite = SuiteResult { cases: vec![row("one"), row("two"), row("three"), elsewhere], ..suite() };
     let told = plain(&terminal::summary(&suite, 100));
     assert_eq!(told.matches("\nFAILED ").count(), 2);
@@ -152,7 +153,8 @@ fn the_sides_of_a_scenario_that_tests_both_have_names_of_their_own_in_every_repo
     let names: Vec<String> = suite.cases.iter().map(CaseResult::name).collect();
     assert_eq!(names, ["connect/both.mqtt 5.0 server", "connect/both.mqtt 5.0 client"]);
     assert!(plan.cases.iter().map(Case::name).eq(names.iter().cloned()));
-    assert!(plan.cases[1].command(0).contains(" --tests client "), "{}", plan.cases[1].command(0));
+    let roles: Vec<_> = plan.cases.iter().map(|case| case.repeat_command(0).role).collect();
+    assert_eq!(roles, [Some(Role::Server), Some(Role::Client)]);
     suite = json::read(&json::report(&suite).unwrap()).unwrap();
     for case in &mut suite.cases {
         case.verdict = Verdict::Fail;
@@ -253,7 +255,7 @@ fn a_comparison_tells_worse_from_better_and_from_otherwise() {
                 case.verdict = Verdict::Pass;
                 case.failures.clear();
             }
-            "connect/unsupported-version.mqtt" => case.failures[0].line = 9,
+            "connect/unsupported-version.mqtt" => case.failures[0].finding.line = 9,
             "shared/one-member.mqtt" => case.verdict = Verdict::Pass,
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::rc::Rc;
 
-use crate::serve::watch::{ClientViolation, Report};
+use crate::serve::watch::{ClientFinding, Report};
 use anstyle::{AnsiColor, Style};
 use mqttspec_reports::seconds;
 
@@ -40,10 +40,11 @@ impl Tally {
         text
     }
 
-    fn add(&self, violation: &ClientViolation) {
-        let ids: Vec<&str> = violation.requirements.iter().map(|rule| rule.clause.as_str()).collect();
-        let rule = if ids.is_empty() { violation.expected.clone() } else { ids.join(" ") };
-        *self.0.borrow_mut().entry((rule, violation.client.clone())).or_default() += 1;
+    fn add(&self, ClientFinding { finding, client, .. }: &ClientFinding) {
+        let ids: Vec<&str> =
+            finding.requirements.iter().map(|requirement| requirement.clause.as_str()).collect();
+        let rule = if ids.is_empty() { finding.expected.clone() } else { ids.join(" ") };
+        *self.0.borrow_mut().entry((rule, client.clone())).or_default() += 1;
     }
 }
 
@@ -55,33 +56,31 @@ pub(super) fn print(report: &Report, tally: &Tally) {
             let quiet = Style::new().dimmed();
             writeln!(out, "{quiet}{:>12}{quiet:#}  {}", seconds(line.at_ns, 6), cut(&line.text, LONGEST_LINE))
         }
-        Report::Violation(violation) => {
-            tally.add(violation);
-            print_violation(&mut out, violation)
+        Report::Finding(finding) => {
+            tally.add(finding);
+            print_finding(&mut out, finding)
         }
     };
 }
 
-fn print_violation(out: &mut impl Write, violation: &ClientViolation) -> io::Result<()> {
+fn print_finding(out: &mut impl Write, of_client: &ClientFinding) -> io::Result<()> {
+    let ClientFinding { finding, client, peer, packet, hex } = of_client;
     let bad: Style = AnsiColor::Red.on_default().bold();
-    let peer = violation.peer.map_or_else(String::new, |peer| format!(" ({peer})"));
-    let at = seconds(violation.at_ns, 6);
-    writeln!(out, "{bad}VIOLATION{bad:#} by {}{peer} at {at}", violation.client)?;
+    let peer = peer.map_or_else(String::new, |peer| format!(" ({peer})"));
+    let at = seconds(finding.at_ns, 6);
+    writeln!(out, "{bad}VIOLATION{bad:#} by {client}{peer} at {at}")?;
     let mut row = |name: &str, text: &str| writeln!(out, "  {name:<11}  {}", cut(text, LONGEST_LINE));
-    for rule in &violation.requirements {
-        let (id, version, section, summary) = (&rule.clause, &rule.version, &rule.section, &rule.summary);
-        row("requirement", &format!("{id} (MQTT {version}, section {section}): {summary}"))?;
+    for requirement in &finding.requirements {
+        row("requirement", &requirement.to_string())?;
     }
-    let found_by =
-        violation.monitor.map_or_else(|| "the broker".to_owned(), |name| format!("the monitor `{name}`"));
-    row("found by", &found_by)?;
-    row("expected", &violation.expected)?;
-    row("actual", &violation.actual)?;
-    if !violation.packet.is_empty() {
-        row("packet", &format!("{} {}", violation.client, violation.packet))?;
+    row("found by", &finding.check.to_string())?;
+    row("expected", &finding.expected)?;
+    row("actual", &finding.actual)?;
+    if !packet.is_empty() {
+        row("packet", &format!("{client} {packet}"))?;
     }
-    if !violation.hex.is_empty() {
-        row("bytes", &cut(&violation.hex, LONGEST_HEX))?;
+    if !hex.is_empty() {
+        row("bytes", &cut(hex, LONGEST_HEX))?;
     }
     Ok(())
 }

@@ -14,14 +14,13 @@ use mqttspec_codec::{Connect, Packet, Role, Version};
 use mqttspec_net::framed::Ending;
 use mqttspec_net::tap::{Observed, Tap};
 
-use mqttspec_judge::history::{ConnectionKey, Event, History, Lane, LaneInfo, What};
+use mqttspec_judge::finding::{Check, Finding};
+use mqttspec_judge::history::{ConnectionKey, Event, History, Lane, LaneInfo, What, nanoseconds};
 use mqttspec_judge::monitors::Monitors;
-use mqttspec_judge::transcript::event_text;
-use mqttspec_judge::verdict::TranscriptLine;
+use mqttspec_judge::transcript::{TranscriptLine, event_text};
 use mqttspec_notation::fields::hex;
 use mqttspec_notation::is_host_name;
-use mqttspec_spec::Requirement;
-use mqttspec_spec::{Catalogue, Standard};
+use mqttspec_spec::{Catalogue, Level, Requirement, Standard};
 
 /// Something to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,26 +28,18 @@ pub(super) enum Report {
     /// What happened, in the notation; what has no spelling there stands behind a `#`.
     Line(TranscriptLine),
     /// A Client broke a rule.
-    Violation(ClientViolation),
+    Finding(Box<ClientFinding>),
 }
 
 /// A rule that a Client broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ClientViolation {
-    /// When it was certain, in nanoseconds since the watch began.
-    pub(super) at_ns: u64,
+pub(super) struct ClientFinding {
+    /// What a monitor, or the broker itself, found.
+    pub(super) finding: Finding,
     /// The Client, by the name that it has in the transcript.
     pub(super) client: String,
     /// Where it comes from, if the transport tells.
     pub(super) peer: Option<SocketAddr>,
-    /// The monitor that saw it; `None`: the broker, which ends the Network Connection for it.
-    pub(super) monitor: Option<&'static str>,
-    /// The clauses that are violated, with our summaries; none where the rule has no number.
-    pub(super) requirements: Vec<Requirement>,
-    /// What the rule asks for.
-    pub(super) expected: String,
-    /// What happened instead.
-    pub(super) actual: String,
     /// The packet in the notation; empty where there is none.
     pub(super) packet: String,
     /// The bytes that show it, as hex pairs with spaces.
@@ -128,7 +119,7 @@ impl<F: FnMut(Report)> Watch<F> {
         }
         // No Client Identifier begins with U+0000.
         let key = if client_id.is_empty() { format!("\0{}", id.0) } else { client_id.to_owned() };
-        let client = self.clients.entry(key.clone()).or_insert_with(|| Client::named(&connection.name));
+        let client = self.clients.entry(key.clone()).or_insert_with(Client::new);
         client.connections = client.connections.wrapping_add(1);
         client.open += 1;
         let known = Known { client: key, number: client.connections, version };
@@ -146,24 +137,20 @@ impl<F: FnMut(Report)> Watch<F> {
         let packet = event_text(&client.history, &event, known.version);
         if self.wanted.transcript {
             let text = format!("{} {packet}", connection.name);
-            (self.report)(Report::Line(TranscriptLine { at_ns: since(self.began, at), text }));
+            (self.report)(Report::Line(TranscriptLine { at_ns: nanoseconds(at), text }));
         }
         if !self.wanted.violations {
             return;
         }
-        for violation in client.monitors.see(&client.history, 0, &event) {
-            connection.told.extend(violation.clauses.iter().map(|id| (*id).to_owned()));
-            (self.report)(Report::Violation(ClientViolation {
-                at_ns: since(self.began, at),
+        for finding in client.monitors.see(&client.history, 0, &event) {
+            connection.told.extend(finding.requirements.iter().map(|requirement| requirement.clause.clone()));
+            (self.report)(Report::Finding(Box::new(ClientFinding {
+                finding,
                 client: connection.name.clone(),
                 peer: connection.peer,
-                monitor: Some(violation.monitor),
-                requirements: violation.clauses.iter().map(|id| requirement(id, known.version)).collect(),
-                expected: violation.expected,
-                actual: violation.actual,
                 packet: packet.clone(),
                 hex: event.what.bytes().map_or_else(String::new, |bytes| hex(bytes, " ")),
-            }));
+            })));
         }
         if matches!(&event.what, What::Sent { packet: Packet::ConnAck(ack), .. } if !ack.reason.is_failure())
         {
@@ -181,17 +168,25 @@ impl<F: FnMut(Report)> Watch<F> {
             return;
         }
         let (expected, actual) = words;
-        (self.report)(Report::Violation(ClientViolation {
-            at_ns: since(self.began, at),
-            client: connection.name.clone(),
-            peer: connection.peer,
-            monitor: None,
+        let finding = Finding {
+            check: Check::Broker,
+            level: Level::Must,
             requirements,
             expected,
             actual: actual.to_owned(),
+            nearly: None,
+            line: 0,
+            at_ns: nanoseconds(at),
+            event: None,
+            timing_sensitive: false,
+        };
+        (self.report)(Report::Finding(Box::new(ClientFinding {
+            finding,
+            client: connection.name.clone(),
+            peer: connection.peer,
             packet: String::new(),
             hex: String::new(),
-        }));
+        })));
     }
 
     fn closed(&mut self, id: ConnectionId) -> Option<String> {
@@ -249,13 +244,14 @@ impl<F: FnMut(Report)> Watch<F> {
 
     fn line(&mut self, at: Duration, text: String) {
         if self.wanted.transcript {
-            (self.report)(Report::Line(TranscriptLine { at_ns: since(self.began, at), text }));
+            (self.report)(Report::Line(TranscriptLine { at_ns: nanoseconds(at), text }));
         }
     }
 }
 
 impl<F: FnMut(Report)> Tap for Watch<F> {
     fn observe(&mut self, at: Duration, what: Observed<'_>) {
+        let at = at.saturating_sub(self.began);
         match what {
             Observed::Opened { connection, peer } => self.opened(at, connection, peer),
             Observed::Received { connection, packet, bytes } => {
@@ -308,8 +304,9 @@ impl<F: FnMut(Report)> Tap for Watch<F> {
 }
 
 impl Client {
-    fn named(name: &str) -> Client {
-        let lane = LaneInfo { name: Arc::from(name), observer: Role::Server };
+    fn new() -> Client {
+        // One Client may use several connections, so findings are not told by the lane's name.
+        let lane = LaneInfo { name: Arc::from(""), observer: Role::Server };
         Client {
             history: History::new(vec![lane]),
             monitors: Monitors::default(),
@@ -326,29 +323,13 @@ impl Known {
     }
 }
 
-fn since(began: Duration, at: Duration) -> u64 {
-    u64::try_from(at.saturating_sub(began).as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The clause as reports tell it. MQTT 3.1 has no numbers: its rules go by those of 3.1.1.
-fn requirement(id: &str, version: Version) -> Requirement {
-    let standard = Standard::of(version).unwrap_or(Standard::V3_1_1);
-    let clause = Catalogue::get(standard, id);
-    Requirement {
-        version: standard.to_string(),
-        clause: id.to_owned(),
-        section: clause.map_or_else(String::new, |clause| clause.section.to_owned()),
-        summary: clause.map_or_else(String::new, |clause| clause.summary.to_owned()),
-    }
-}
-
 /// A statement of 5.0, or its counterparts in the version before.
 fn in_version(id: &str, version: Version) -> Vec<Requirement> {
     if version.is_5() {
-        return vec![requirement(id, version)];
+        return vec![Requirement::new(version, id)];
     }
     let counterparts = Catalogue::get(Standard::V5, id).map(|clause| clause.counterparts.as_slice());
-    counterparts.unwrap_or_default().iter().map(|id| requirement(id, version)).collect()
+    counterparts.unwrap_or_default().iter().map(|id| Requirement::new(version, id)).collect()
 }
 
 fn ending_words(ending: &Ending) -> String {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use mqttspec_codec::{Role, Version};
 use mqttspec_notation::{Roles, Scenario, Span, StepKind};
-use mqttspec_spec::role_word;
+use mqttspec_spec::{Level, Requirement, role_word};
+
+use crate::command::RepeatCommand;
 
 /// A scenario for one version, one side and one row of its table.
 #[derive(Clone, Debug)]
@@ -61,15 +63,30 @@ impl Case {
         ids
     }
 
-    /// The one command that runs it again under a seed, and prints its transcript.
+    /// The clauses of the case that a finding of this level can be about: one that is only recommended violates no clause that says
+    /// MUST. All of them, where none is as weak.
     #[must_use]
-    pub fn command(&self, seed: u64) -> String {
-        let row = self.row_name().map_or_else(String::new, |row| format!(" --row {row}"));
-        let side = match self.scenario.tests {
-            Roles::Both => format!(" --tests {}", role_word(self.tests)),
-            _ => String::new(),
+    pub fn requirements(&self, level: Level) -> Vec<Requirement> {
+        let all: Vec<Requirement> =
+            self.clauses().iter().map(|clause| Requirement::new(self.version, clause)).collect();
+        let is_weak = |requirement: &&Requirement| {
+            requirement.in_catalogue().is_some_and(|clause| clause.level <= level)
         };
-        format!("mqttspec trace {} --version {}{side}{row} --seed {seed}", self.file, self.version)
+        let weak: Vec<Requirement> = all.iter().filter(is_weak).cloned().collect();
+        if weak.is_empty() { all } else { weak }
+    }
+
+    /// The command that repeats it in the simulator under a seed.
+    #[must_use]
+    pub fn repeat_command(&self, seed: u64) -> RepeatCommand {
+        RepeatCommand {
+            file: self.file.clone(),
+            version: self.version,
+            role: (self.scenario.tests == Roles::Both).then_some(self.tests),
+            row: self.row_name().map(str::to_owned),
+            seed,
+            target: None,
+        }
     }
 
     /// The line of the file in which a span begins, from 1.

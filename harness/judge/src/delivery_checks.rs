@@ -8,28 +8,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use mqttspec_codec::QoS;
 
 use crate::deliveries::{Deliveries, Delivery, Publication};
-use crate::history::{History, Lane};
+use crate::finding::{Check, Finding};
+use crate::history::{History, Lane, nanoseconds};
 use mqttspec_notation::{Guarantee, Property};
+use mqttspec_spec::{Level, Requirement};
 
-/// A property that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// The guarantee, in the notation's words.
-    pub guarantee: &'static str,
-    /// The index of the event in the history that shows it.
-    pub event: usize,
-    /// What had to hold.
-    pub expected: String,
-    /// What was so instead; several messages are summed up.
-    pub actual: String,
-}
+/// How many of the messages that violate a guarantee are listed.
+const LISTED: usize = 5;
 
-/// How many of the messages that break a property are told one by one.
-const TOLD: usize = 5;
-
-/// Judges one `Property` step over a whole run.
+/// Judges one `Property` step over a whole run. `line` is its line in the file, `requirements` are what its findings cite.
 #[must_use]
-pub fn judge(property: &Property, history: &History, deliveries: &Deliveries) -> Vec<Broken> {
+pub fn judge(
+    property: &Property,
+    line: u32,
+    requirements: &[Requirement],
+    history: &History,
+    deliveries: &Deliveries,
+) -> Vec<Finding> {
     let subscribers: Vec<(Lane, Groups<'_>)> = subscribers(property, history, deliveries)
         .into_iter()
         .map(|subscriber| (subscriber, groups(property, deliveries, subscriber)))
@@ -38,38 +33,49 @@ pub fn judge(property: &Property, history: &History, deliveries: &Deliveries) ->
         .guarantees
         .iter()
         .filter_map(|guarantee| {
-            let findings = match guarantee {
+            let anomalies = match guarantee {
                 Guarantee::ExactlyOnce => count(&subscribers, history, true, true),
                 Guarantee::AtLeastOnce => count(&subscribers, history, true, false),
                 Guarantee::AtMostOnce => count(&subscribers, history, false, true),
                 Guarantee::InOrder => order(&subscribers, history, deliveries, false),
                 Guarantee::InOrderOfFirstDelivery => order(&subscribers, history, deliveries, true),
             };
-            summary(guarantee.words(), property, findings)
+            let (event, actual) = summary(anomalies)?;
+            let words = guarantee.words();
+            let whom = property.host.as_deref().unwrap_or("every subscriber");
+            let which = property.qos.map_or_else(String::new, |qos| format!(" with QoS {qos}"));
+            Some(Finding {
+                check: Check::DeliveryCheck(words.to_owned()),
+                level: Level::Must,
+                requirements: requirements.to_vec(),
+                expected: format!("each message{which} reaches {whom} {words}"),
+                actual,
+                nearly: None,
+                line,
+                at_ns: nanoseconds(history.events()[event].at),
+                event: Some(event),
+                timing_sensitive: true,
+            })
         })
         .collect()
 }
 
-struct Finding {
+/// A message, or several that are equal, with which a guarantee does not hold.
+struct Anomaly {
+    /// The index of the event in the history that shows it.
     event: usize,
     text: String,
 }
 
-fn summary(guarantee: &'static str, property: &Property, findings: Vec<Finding>) -> Option<Broken> {
-    let event = findings.iter().map(|finding| finding.event).min()?;
-    let more = findings.len().saturating_sub(TOLD);
-    let mut lines: Vec<String> = findings.into_iter().take(TOLD).map(|finding| finding.text).collect();
+/// The first event that shows an anomaly, and all of them in a few lines.
+fn summary(anomalies: Vec<Anomaly>) -> Option<(usize, String)> {
+    let event = anomalies.iter().map(|anomaly| anomaly.event).min()?;
+    let more = anomalies.len().saturating_sub(LISTED);
+    let mut lines: Vec<String> = anomalies.into_iter().take(LISTED).map(|anomaly| anomaly.text).collect();
     if more > 0 {
         lines.push(format!("and {more} more"));
     }
-    let whom = property.host.as_deref().unwrap_or("every subscriber");
-    let which = property.qos.map_or_else(String::new, |qos| format!(" with QoS {qos}"));
-    Some(Broken {
-        guarantee,
-        event,
-        expected: format!("each message{which} reaches {whom} {guarantee}"),
-        actual: lines.join("\n"),
-    })
+    Some((event, lines.join("\n")))
 }
 
 /// Messages that are the same to a subscriber, and how often it had them.
@@ -89,8 +95,8 @@ fn count(
     history: &History,
     at_least: bool,
     at_most: bool,
-) -> Vec<Finding> {
-    let mut findings = Vec::new();
+) -> Vec<Anomaly> {
+    let mut anomalies = Vec::new();
     for (subscriber, groups) in subscribers {
         let name = &history.info(*subscriber).name;
         for ((topic, payload), group) in groups {
@@ -110,13 +116,13 @@ fn count(
                 1 => String::new(),
                 times => format!(" (sent {times} times)"),
             };
-            findings.push(Finding {
+            anomalies.push(Anomaly {
                 event,
                 text: format!("{name} had {topic} {} of {publisher}{sent} {had} times", quoted(payload)),
             });
         }
     }
-    findings
+    anomalies
 }
 
 fn groups<'a>(property: &Property, deliveries: &'a Deliveries, subscriber: Lane) -> Groups<'a> {
@@ -144,8 +150,8 @@ fn order(
     history: &History,
     deliveries: &Deliveries,
     first_only: bool,
-) -> Vec<Finding> {
-    let mut findings = Vec::new();
+) -> Vec<Anomaly> {
+    let mut anomalies = Vec::new();
     for (subscriber, groups) in subscribers {
         // (publisher, topic, QoS sent, QoS delivered) -> place in the order of sending, and the event, of the last delivery
         let mut last: BTreeMap<(Lane, &str, QoS, QoS), (usize, &Delivery)> = BTreeMap::new();
@@ -161,7 +167,7 @@ fn order(
             }
             let stream = (publication.publisher, key.0, publication.qos, delivery.qos);
             match last.get(&stream) {
-                Some((event, before)) if *event > publication.event => findings.push(Finding {
+                Some((event, before)) if *event > publication.event => anomalies.push(Anomaly {
                     event: delivery.event,
                     text: format!(
                         "{} had {} {} of {} after {}, which was sent later",
@@ -178,7 +184,7 @@ fn order(
             }
         }
     }
-    findings
+    anomalies
 }
 
 fn counts(property: &Property, qos: QoS) -> bool {
@@ -210,8 +216,8 @@ mod tests {
 
     fn broken(tale: Tale, guarantee: Guarantee) -> Option<String> {
         let history = tale.history();
-        let found = judge(&property(&[guarantee]), &history, &Deliveries::of(&history));
-        found.into_iter().next().map(|broken| broken.actual)
+        let found = judge(&property(&[guarantee]), 0, &[], &history, &Deliveries::of(&history));
+        found.into_iter().next().map(|finding| finding.actual)
     }
 
     /// A writer whose QoS 2 message was taken over, and a subscribed reader.

@@ -4,8 +4,10 @@
 #![forbid(unsafe_code)]
 
 pub mod case;
+pub mod command;
 pub mod deliveries;
 pub mod delivery_checks;
+pub mod finding;
 pub mod history;
 pub mod monitors;
 pub mod resilience;

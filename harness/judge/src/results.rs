@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::resilience::Endured;
 use mqttspec_spec::Level;
 
-use crate::verdict::{Failure, TranscriptLine, Verdict};
+use crate::finding::ReportedFinding;
+use crate::transcript::TranscriptLine;
+use crate::verdict::Verdict;
 
 /// The format of [`SuiteResult`] as JSON; a reader refuses another one.
 pub const FORMAT: u32 = 2;
@@ -27,7 +29,7 @@ pub struct RunResult {
     /// Why it was skipped or what broke; empty for a pass and a fail.
     pub reason: String,
     /// What was wrong, in the order in which it was found.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<ReportedFinding>,
     /// Options that the seed drew, in the order of the draws: (`cut writer`, `17.2ms`).
     pub drawn: Vec<(String, String)>,
     /// The branches that the target took.
@@ -146,7 +148,7 @@ pub struct CaseResult {
     /// The seeds that failed or broke.
     pub failed_seeds: Vec<u64>,
     /// The failures of the first seed that failed (and unreached `sometimes` marks).
-    pub failures: Vec<Failure>,
+    pub failures: Vec<ReportedFinding>,
     /// Each branch that was taken, with the number of runs that took it.
     pub branches: Vec<(BranchTaken, u32)>,
     /// Each `sometimes` mark of the scenario, with the number of runs that reached it.
@@ -351,14 +353,17 @@ impl Trace {
     /// The transcript in the notation, a line an event, events without a spelling in the notation left out.
     #[must_use]
     pub fn transcript(&self) -> Vec<TranscriptLine> {
-        self.events
-            .iter()
-            .map(|event| TranscriptLine { at_ns: event.at_ns, text: event.line_text() })
-            .collect()
+        self.events.iter().map(TraceEvent::transcript_line).collect()
     }
 }
 
 impl TraceEvent {
+    /// The event as a line of the transcript, with its time.
+    #[must_use]
+    pub fn transcript_line(&self) -> TranscriptLine {
+        TranscriptLine { at_ns: self.at_ns, text: self.line_text() }
+    }
+
     /// The event as one line of a transcript; what has no spelling in the notation stands behind a `#`.
     #[must_use]
     pub fn line_text(&self) -> String {

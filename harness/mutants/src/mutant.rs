@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use mqttspec_codec::{Packet, Role};
-use mqttspec_judge::verdict::{Failure, FoundBy};
+use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_spec::{Catalogue, Standard};
 
 use crate::effect::Effect;
@@ -92,13 +92,13 @@ impl Mutant {
         self.clauses(standard).contains(&id) || self.accepts_violations && enforced()
     }
 
-    /// Whether a failure reports what the mutant does wrong: it cites a clause that the mutant
+    /// Whether a finding reports what the mutant does wrong: it cites a clause that the mutant
     /// breaks.
     #[must_use]
-    pub fn is_reported_by(&self, standard: Standard, failure: &Failure) -> bool {
+    pub fn is_reported_by(&self, standard: Standard, finding: &Finding) -> bool {
         let cites =
-            failure.requirements.iter().any(|requirement| self.breaks_clause(standard, &requirement.clause));
-        cites || self.breaks_documented_behaviour && matches!(failure.found_by, FoundBy::Expectation)
+            finding.requirements.iter().any(|requirement| self.breaks_clause(standard, &requirement.clause));
+        cites || self.breaks_documented_behaviour && matches!(finding.check, Check::Expectation)
     }
 
     pub(crate) const fn of(role: Role, name: &'static str, does: &'static str) -> Self {

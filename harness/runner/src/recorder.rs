@@ -5,15 +5,15 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use mqttspec_codec::{DecodeError, Packet, Version};
+use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::{
-    ConnectionKey, Ending, Event, History, Lane as HostIndex, LaneInfo, Told, What,
+    ConnectionKey, Ending, Event, History, Lane as HostIndex, LaneInfo, Told, What, nanoseconds,
 };
-use mqttspec_judge::verdict::FoundBy;
 use mqttspec_net::framed;
-use mqttspec_spec::Level;
+use mqttspec_spec::{Level, Requirement};
 use tokio::sync::Notify;
 
-use crate::found::{Found, packet_text};
+use crate::found::packet_text;
 
 /// Something that arrived from a peer.
 #[derive(Clone, Debug)]
@@ -70,6 +70,7 @@ pub(crate) struct HostState {
 /// Records the events of a run. The executor, its connections and the peers share it.
 pub(crate) struct Recorder {
     state: RefCell<State>,
+    requirements: Vec<Requirement>,
     changed: Notify,
     now: Box<dyn Fn() -> Duration>,
 }
@@ -84,10 +85,15 @@ struct State {
 }
 
 impl Recorder {
-    pub(crate) fn new(lanes: Vec<LaneInfo>, now: impl Fn() -> Duration + 'static) -> Self {
+    /// `requirements` are what the findings of expectations cite.
+    pub(crate) fn new(
+        lanes: Vec<LaneInfo>,
+        requirements: Vec<Requirement>,
+        now: impl Fn() -> Duration + 'static,
+    ) -> Self {
         let hosts = lanes.iter().map(|_| HostState::default()).collect();
         let state = State { history: History::new(lanes), hosts, line: 0, subscribed: None };
-        Self { state: RefCell::new(state), changed: Notify::new(), now: Box::new(now) }
+        Self { state: RefCell::new(state), requirements, changed: Notify::new(), now: Box::new(now) }
     }
 
     /// Returns when something was recorded since the last call.
@@ -185,26 +191,26 @@ impl Recorder {
         self.state.borrow().line
     }
 
-    /// A failure of the line that is executed.
+    /// A finding of the line that is executed.
     pub(crate) fn found(
         &self,
         expected: impl Into<String>,
         actual: impl Into<String>,
         event: Option<usize>,
-    ) -> Found {
+    ) -> Finding {
         let at = event
             .map_or_else(|| (self.now)(), |event| self.with_history(|history| history.events()[event].at));
-        Found {
-            found_by: FoundBy::Expectation,
+        Finding {
+            check: Check::Expectation,
             level: Level::Must,
-            line: self.line(),
+            requirements: self.requirements.clone(),
             expected: expected.into(),
             actual: actual.into(),
             nearly: None,
+            line: self.line(),
+            at_ns: nanoseconds(at),
             event,
-            clauses: Vec::new(),
-            at,
-            timed: event.is_none(),
+            timing_sensitive: event.is_none(),
         }
     }
 

@@ -25,5 +25,5 @@ pub fn run(case: &Case, seed: u64) -> RunResult {
 /// Runs a case once, for what is wanted.
 #[must_use]
 pub fn run_for(case: &Case, seed: u64, wanted: Wanted) -> RunResult {
-    judged(case, seed, perform(case, seed, wanted.mutant), wanted.trace).0
+    judged(case, &case.repeat_command(seed), perform(case, seed, wanted.mutant), wanted.trace).0
 }

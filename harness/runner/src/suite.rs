@@ -10,14 +10,16 @@ use std::sync::Arc;
 
 use crate::run::{Wanted, run_for};
 use mqttspec_judge::Case;
+use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
+use mqttspec_judge::history::History;
 use mqttspec_judge::resilience::Endured;
 use mqttspec_judge::results::{
     BranchTaken, CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target, Trace,
 };
-use mqttspec_judge::verdict::{Failure, FoundBy, Verdict};
+use mqttspec_judge::verdict::Verdict;
 use mqttspec_notation::{self as notation, Roles, Version};
+use mqttspec_spec::Level;
 use mqttspec_spec::role_word;
-use mqttspec_spec::{Level, Requirement};
 
 /// A scenario file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -339,21 +341,19 @@ impl Summary {
 }
 
 /// A mark that no seed reached: the scenario does not show what it says it does.
-fn unreached(case: &Case, mark: &str, runs: u32, seed: u64) -> Failure {
-    let requirements = case.clauses().into_iter().map(|clause| Requirement::new(case.version, &clause));
-    Failure {
-        found_by: FoundBy::Sometimes(mark.to_owned()),
+fn unreached(case: &Case, mark: &str, runs: u32, seed: u64) -> ReportedFinding {
+    let finding = Finding {
+        check: Check::Sometimes(mark.to_owned()),
         level: Level::Must,
-        requirements: requirements.collect(),
+        requirements: case.requirements(Level::Must),
         expected: format!("`sometimes {mark}` is reached under at least one seed"),
         actual: format!("it was not reached in {runs} runs"),
         nearly: None,
-        actual_hex: String::new(),
-        file: case.file.clone(),
         line: case.line_of_mark(mark),
-        source: format!("sometimes {mark}"),
         at_ns: 0,
-        transcript: Vec::new(),
-        command: case.command(seed),
-    }
+        event: None,
+        timing_sensitive: false,
+    };
+    let (history, trace) = (History::default(), Trace::default());
+    ReportedFinding::new(finding, case, &history, &trace, &case.repeat_command(seed))
 }

@@ -54,9 +54,9 @@ fn bad(suite: &SuiteResult) -> String {
                     failure.transcript.iter().map(|line| line.text.as_str()).collect();
                 format!(
                     "\n  line {}: {} => {}\n    {}",
-                    failure.line,
-                    failure.expected,
-                    failure.actual,
+                    failure.finding.line,
+                    failure.finding.expected,
+                    failure.finding.actual,
                     transcript.join("\n    ")
                 )
             })

@@ -57,11 +57,12 @@ fn tell(result: &CaseResult, into: &mut String) {
         let _ = writeln!(into, "  {}", result.reason);
     }
     for failure in &result.failures {
-        let _ = writeln!(into, "  {}:{}  {}", failure.file, failure.line, failure.source);
-        for requirement in &failure.requirements {
+        let finding = &failure.finding;
+        let _ = writeln!(into, "  {}:{}  {}", failure.file, finding.line, failure.source);
+        for requirement in &finding.requirements {
             let _ = writeln!(into, "  requirement {}: {}", requirement.clause, requirement.summary);
         }
-        let _ = writeln!(into, "  expected    {}\n  actual      {}", failure.expected, failure.actual);
+        let _ = writeln!(into, "  expected    {}\n  actual      {}", finding.expected, finding.actual);
         for line in &failure.transcript {
             let _ = writeln!(into, "    {:>12.6}  {}", line.at_ns as f64 / 1e9, line.text);
         }

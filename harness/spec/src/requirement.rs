@@ -5,7 +5,7 @@ use std::fmt;
 use mqttspec_codec::Version;
 use serde::{Deserialize, Serialize};
 
-use crate::{Catalogue, Standard};
+use crate::{Catalogue, Clause, Standard};
 
 /// How strongly the standard asks for something (RFC 2119's words). The order is from weakest to strongest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,8 +30,9 @@ impl fmt::Display for Level {
     }
 }
 
-/// One clause of one version of the standard, with the catalogue's summary.
+/// One clause of one version of the standard, with the catalogue's summary. [`Requirement::new`] makes it, and a reader of reports.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Requirement {
     /// The version of the standard that the id belongs to: `3.1.1` or `5.0`.
     pub version: String,
@@ -44,15 +45,38 @@ pub struct Requirement {
 }
 
 impl Requirement {
-    /// The clause with this id in a version. Section and summary are empty if the version has no such clause.
+    /// The clause with this id. MQTT 3.1 numbers no clauses: its rules go by the numbers of 3.1.1. Section and summary are empty if the
+    /// standard has no such clause.
     #[must_use]
     pub fn new(version: Version, id: &str) -> Self {
-        let known = Standard::of(version).and_then(|standard| Catalogue::get(standard, id));
+        let standard = Standard::of(version).unwrap_or(Standard::V3_1_1);
+        let known = Catalogue::get(standard, id);
         Self {
-            version: version.to_string(),
+            version: standard.to_string(),
             clause: id.to_owned(),
             section: known.map_or_else(String::new, |known| known.section.to_owned()),
             summary: known.map_or_else(String::new, |known| known.summary.to_owned()),
         }
+    }
+
+    /// The catalogue's entry; `None` if the standard has no such clause.
+    #[must_use]
+    pub fn in_catalogue(&self) -> Option<&'static Clause> {
+        Catalogue::get(self.version.parse().ok()?, &self.clause)
+    }
+}
+
+impl fmt::Display for Requirement {
+    /// `MQTT-3.1.2-8 (MQTT 5.0, section 3.1.2.5): …`, as far as section and summary are known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (MQTT {}", self.clause, self.version)?;
+        if !self.section.is_empty() {
+            write!(f, ", section {}", self.section)?;
+        }
+        f.write_str(")")?;
+        if !self.summary.is_empty() {
+            write!(f, ": {}", self.summary)?;
+        }
+        Ok(())
     }
 }

@@ -11,8 +11,8 @@ pub use svg::svg;
 
 pub(crate) use svg::STYLE;
 
+use mqttspec_judge::finding::ReportedFinding;
 use mqttspec_judge::results::{Trace, TraceEvent, TraceKind};
-use mqttspec_judge::verdict::Failure;
 
 use bands::Bands;
 use lanes::Lanes;
@@ -158,7 +158,7 @@ pub struct Row {
 impl Diagram {
     /// Lays out a run and what was found wrong in it.
     #[must_use]
-    pub fn of(trace: &Trace, observer: Observer, failures: &[Failure]) -> Self {
+    pub fn of(trace: &Trace, observer: Observer, failures: &[ReportedFinding]) -> Self {
         let lanes = Lanes::of(trace);
         let mut layout = Layout::new(&lanes, observer, failures);
         for event in &trace.events {
@@ -197,7 +197,7 @@ struct Layout<'a> {
     lanes: &'a Lanes,
     observer: Observer,
     /// Failures that have no row yet, by time.
-    failures: Vec<&'a Failure>,
+    failures: Vec<&'a ReportedFinding>,
     bad_bytes: Vec<(String, u64)>,
     y: u32,
     last_ns: u64,
@@ -208,10 +208,10 @@ struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    fn new(lanes: &'a Lanes, observer: Observer, failures: &'a [Failure]) -> Self {
-        let mut sorted: Vec<&Failure> = failures.iter().collect();
-        sorted.sort_by_key(|failure| failure.at_ns);
-        let bytes = |failure: &Failure| (failure.actual_hex.replace(' ', ""), failure.at_ns);
+    fn new(lanes: &'a Lanes, observer: Observer, failures: &'a [ReportedFinding]) -> Self {
+        let mut sorted: Vec<&ReportedFinding> = failures.iter().collect();
+        sorted.sort_by_key(|failure| failure.finding.at_ns);
+        let bytes = |failure: &ReportedFinding| (failure.actual_hex.replace(' ', ""), failure.finding.at_ns);
         let bad_bytes = failures.iter().map(bytes).filter(|(hex, _)| !hex.is_empty()).collect();
         Self {
             lanes,
@@ -228,17 +228,23 @@ impl<'a> Layout<'a> {
 
     /// A failure is found once what it is about has happened, so it stands below the events of its own time.
     fn failures_before(&mut self, at_ns: u64) {
-        while self.failures.first().is_some_and(|failure| failure.at_ns < at_ns) {
+        while self.failures.first().is_some_and(|failure| failure.finding.at_ns < at_ns) {
             let failure = self.failures.remove(0);
-            if failure.at_ns != 0 {
-                self.pause_before(failure.at_ns);
+            if failure.finding.at_ns != 0 {
+                self.pause_before(failure.finding.at_ns);
             }
-            let text = match failure.line {
-                0 => failure.expected.clone(),
+            let text = match failure.finding.line {
+                0 => failure.finding.expected.clone(),
                 line => format!("line {line}: {}", failure.source),
             };
             let edges = self.lanes.edges();
-            self.row(RowKind::Failure, failure.at_ns.max(self.last_ns), edges, text, failure.line);
+            self.row(
+                RowKind::Failure,
+                failure.finding.at_ns.max(self.last_ns),
+                edges,
+                text,
+                failure.finding.line,
+            );
         }
     }
 

@@ -1,7 +1,7 @@
 //! Where things stand in a diagram.
 
+use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
 use mqttspec_judge::results::{Trace, TraceEvent, TraceKind};
-use mqttspec_judge::verdict::{Failure, FoundBy};
 use mqttspec_spec::Level;
 
 use super::{Diagram, LABEL_LENGTH, Observer, RowKind, label};
@@ -75,18 +75,23 @@ fn a_connection_ends_where_it_was_lost_though_the_next_is_open_already() {
 
 #[test]
 fn a_failure_stands_below_what_it_is_about() {
-    let failure = Failure {
-        found_by: FoundBy::Expectation,
+    let finding = Finding {
+        check: Check::Expectation,
         level: Level::Must,
         requirements: Vec::new(),
         expected: "nothing".into(),
         actual: "PINGRESP".into(),
         nearly: None,
+        line: 3,
+        at_ns: 2,
+        event: None,
+        timing_sensitive: false,
+    };
+    let failure = ReportedFinding {
+        finding,
         actual_hex: "d0 00".into(),
         file: "a.mqtt".into(),
-        line: 3,
         source: "a < nothing".into(),
-        at_ns: 2,
         transcript: Vec::new(),
         command: String::new(),
     };

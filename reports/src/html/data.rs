@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use mqttspec_judge::finding::ReportedFinding;
 use mqttspec_judge::results::{CaseResult, SuiteResult, Trace, TraceEvent, TraceKind};
-use mqttspec_judge::verdict::Failure;
 use mqttspec_spec::{AREAS, Catalogue, Clause, Origin, Roles, Standard};
 use serde::Serialize;
 
@@ -296,8 +296,8 @@ impl ClauseData {
 }
 
 impl FailureData {
-    fn of(failure: &Failure) -> Self {
-        let linked = failure.requirements.iter().zip(failure::links(failure));
+    fn of(failure: &ReportedFinding) -> Self {
+        let linked = failure.finding.requirements.iter().zip(failure::links(failure));
         let requirements = linked.map(|(requirement, link)| RequirementData {
             clause: requirement.clause.clone(),
             version: requirement.version.clone(),
@@ -307,13 +307,13 @@ impl FailureData {
         });
         Self {
             by: failure::place(failure),
-            level: failure.level.to_string(),
+            level: failure.finding.level.to_string(),
             requirements: requirements.collect(),
-            expected: failure.expected.clone(),
-            actual: failure.actual.clone(),
+            expected: failure.finding.expected.clone(),
+            actual: failure.finding.actual.clone(),
             hex: failure::bytes(&failure.actual_hex),
             source: failure.source.clone(),
-            nearly: failure.nearly.clone(),
+            nearly: failure.finding.nearly.clone(),
             command: failure.command.clone(),
         }
     }

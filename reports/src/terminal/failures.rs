@@ -1,7 +1,8 @@
 //! One case that failed, told so that somebody who has never seen the scenario can act on it.
 
+use mqttspec_judge::finding::ReportedFinding;
 use mqttspec_judge::results::CaseResult;
-use mqttspec_judge::verdict::{Failure, Verdict};
+use mqttspec_judge::verdict::Verdict;
 
 use super::{BAD, HEAD, ODD, QUIET, cut, indented, line, whole_words};
 use crate::{Outcome, failure, seconds};
@@ -75,7 +76,7 @@ pub(super) fn alike(bad: Vec<&CaseResult>) -> Vec<(&CaseResult, Vec<&CaseResult>
 
 fn fails_like(one: &CaseResult, other: &CaseResult) -> bool {
     let lines = |case: &CaseResult| -> Vec<_> {
-        case.failures.iter().map(|failure| (failure.line, failure.found_by.clone())).collect()
+        case.failures.iter().map(|failure| (failure.finding.line, failure.finding.check.clone())).collect()
     };
     one.file == other.file
         && Outcome::of(one) == Outcome::of(other)
@@ -97,27 +98,27 @@ pub(super) fn also(out: &mut String, alike: &[&CaseResult], width: u16) {
     row(out, "also", &text, usize::from(width.max(40)));
 }
 
-fn one_failure(out: &mut String, failure: &Failure, width: usize) {
+fn one_failure(out: &mut String, failure: &ReportedFinding, width: usize) {
     let mut linked = String::new();
-    for (requirement, link) in failure::requirements(failure).iter().zip(failure::links(failure)) {
-        row(out, "requirement", requirement, width);
+    for (requirement, link) in failure.finding.requirements.iter().zip(failure::links(failure)) {
+        row(out, "requirement", &requirement.to_string(), width);
         // Several clauses of one section: its address once.
         if !link.is_empty() && link != linked {
             unbroken(out, "", &link);
             linked = link;
         }
     }
-    row(out, "level", &failure.level.to_string(), width);
+    row(out, "level", &failure.finding.level.to_string(), width);
     row(out, "found by", &failure::place(failure), width);
     if !failure.source.is_empty() {
         row(out, "line", &failure.source, width);
     }
-    row(out, "expected", &failure.expected, width);
-    row(out, "actual", &failure.actual, width);
+    row(out, "expected", &failure.finding.expected, width);
+    row(out, "actual", &failure.finding.actual, width);
     if !failure.actual_hex.is_empty() {
         row(out, "bytes", &failure::bytes(&failure.actual_hex), width);
     }
-    if let Some(nearly) = &failure.nearly {
+    if let Some(nearly) = &failure.finding.nearly {
         row(out, "nearly", nearly, width);
     }
     if !failure.transcript.is_empty() {

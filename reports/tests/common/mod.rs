@@ -3,12 +3,14 @@
 
 use std::path::Path;
 
+use mqttspec_codec::Version;
+use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
 use mqttspec_judge::results::{
     BranchTaken, CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target, Trace, TraceEvent, TraceKind,
 };
-use mqttspec_judge::verdict::{Failure, FoundBy, TranscriptLine, Verdict};
+use mqttspec_judge::transcript::TranscriptLine;
+use mqttspec_judge::verdict::Verdict;
 use mqttspec_runner::suite::{self, KeepTrace, Selection, SuiteOptions};
-use mqttspec_spec::{Catalogue, Standard};
 use mqttspec_spec::{Level, Requirement};
 
 /// The project's scenarios.
@@ -115,14 +117,17 @@ pub(crate) fn suite() -> SuiteResult {
         clauses: vec!["MQTT-3.1.2-2".into()],
         verdict: Verdict::Fail,
         runs: 1,
-        failures: vec![Failure {
-            requirements: requirements(&["MQTT-3.1.2-2"]),
-            expected: "CONNACK reason=unsupported-protocol-version or closed".into(),
-            actual: "CONNACK session_present=0 reason=malformed-packet".into(),
-            nearly: Some("refused as required, with 0x81 in place of 0x84".into()),
+        failures: vec![ReportedFinding {
+            finding: Finding {
+                requirements: requirements(&["MQTT-3.1.2-2"]),
+                expected: "CONNACK reason=unsupported-protocol-version or closed".into(),
+                actual: "CONNACK session_present=0 reason=malformed-packet".into(),
+                nearly: Some("refused as required, with 0x81 in place of 0x84".into()),
+                line: 6,
+                ..failure().finding
+            },
             actual_hex: "20 03 00 81 00".into(),
             file: "connect/unsupported-version.mqtt".into(),
-            line: 6,
             source: "a < CONNACK reason=unsupported-protocol-version".into(),
             transcript: Vec::new(),
             ..failure()
@@ -139,7 +144,10 @@ pub(crate) fn suite() -> SuiteResult {
         clauses: vec!["MQTT-3.1.4-3".into()],
         verdict: Verdict::Fail,
         runs: 1,
-        failures: vec![Failure { requirements: requirements(&["MQTT-3.1.4-3"]), ..failure() }],
+        failures: vec![ReportedFinding {
+            finding: Finding { requirements: requirements(&["MQTT-3.1.4-3"]), ..failure().finding },
+            ..failure()
+        }],
         branches: Vec::new(),
         marks: Vec::new(),
         ..passed.clone()
@@ -152,9 +160,12 @@ pub(crate) fn suite() -> SuiteResult {
         verdict: Verdict::Fail,
         level: Level::Should,
         runs: 1,
-        failures: vec![Failure {
-            level: Level::Should,
-            requirements: requirements(&["MQTT-3.1.4-2"]),
+        failures: vec![ReportedFinding {
+            finding: Finding {
+                level: Level::Should,
+                requirements: requirements(&["MQTT-3.1.4-2"]),
+                ..failure().finding
+            },
             ..failure()
         }],
         branches: Vec::new(),
@@ -177,19 +188,24 @@ pub(crate) fn suite() -> SuiteResult {
 }
 
 /// A Will that was published although its owner took leave.
-pub(crate) fn failure() -> Failure {
-    Failure {
-        found_by: FoundBy::Expectation,
+pub(crate) fn failure() -> ReportedFinding {
+    let finding = Finding {
+        check: Check::Expectation,
         level: Level::Must,
         requirements: requirements(&["MQTT-3.14.4-3", "MQTT-3.1.2-10"]),
         expected: "nothing for 120s".into(),
         actual: "watcher < PUBLISH topic=status/device payload=\"a | b `c`\" qos=1 id=1".into(),
         nearly: None,
+        line: 11,
+        at_ns: 1_014_000_000,
+        event: None,
+        timing_sensitive: false,
+    };
+    ReportedFinding {
+        finding,
         actual_hex: "32 14 00 0d 73 74 61 74 75 73 2f 64 65 76 69 63 65 00 01 00 67".into(),
         file: "wills/not-published-on-disconnect.mqtt".into(),
-        line: 11,
         source: "watcher < nothing for 120s".into(),
-        at_ns: 1_014_000_000,
         transcript: vec![
             TranscriptLine { at_ns: 20_000_000, text: "device > DISCONNECT".into() },
             TranscriptLine { at_ns: 1_021_000_000, text: "watcher < PUBLISH topic=status/device".into() },
@@ -199,16 +215,9 @@ pub(crate) fn failure() -> Failure {
 }
 
 fn requirements(clauses: &[&str]) -> Vec<Requirement> {
-    let requirement = |clause: &&str| {
-        let known = Catalogue::get(Standard::V5, clause).expect("a clause of the catalogue");
-        Requirement {
-            version: "5.0".into(),
-            clause: (*clause).into(),
-            section: known.section.into(),
-            summary: known.summary.into(),
-        }
-    };
-    clauses.iter().map(requirement).collect()
+    let requirements: Vec<_> = clauses.iter().map(|clause| Requirement::new(Version::V5, clause)).collect();
+    assert!(requirements.iter().all(|requirement| requirement.in_catalogue().is_some()), "they exist");
+    requirements
 }
 
 /// Two clients and the server: a partition, packets both ways, a pause, a close, a mark.

@@ -8,14 +8,19 @@ use std::collections::{BTreeMap, VecDeque};
 use mqttspec_codec::{Packet, PacketIdentifier, QoS, Role};
 
 use super::conversation::{Glance, Seen};
-use super::{Breach, Clauses, Watcher, outlives};
+use super::{Clauses, Monitor, Watcher, outlives};
+use crate::finding::Finding;
 use crate::history::ConnectionKey;
 
 const PUBACK: Clauses = of_clients(&["MQTT-4.6.0-2"]);
 const PUBREC: Clauses = of_clients(&["MQTT-4.6.0-3"]);
 const PUBREL: Clauses = of_clients(&["MQTT-4.6.0-4"]);
 
-pub(super) const RULES: &[Clauses] = &[PUBACK, PUBREC, PUBREL];
+pub(super) const MONITOR: Monitor = Monitor {
+    name: "order of acknowledgements",
+    rules: &[PUBACK, PUBREC, PUBREL],
+    watcher: || Box::<AcknowledgementOrder>::default(),
+};
 
 /// The same number in both versions.
 const fn of_clients(clauses: &'static [&'static str]) -> Clauses {
@@ -23,7 +28,7 @@ const fn of_clients(clauses: &'static [&'static str]) -> Clauses {
 }
 
 #[derive(Default)]
-pub(super) struct AcknowledgementOrder {
+struct AcknowledgementOrder {
     waiting: BTreeMap<ConnectionKey, Waiting>,
 }
 
@@ -36,7 +41,7 @@ struct Waiting {
 }
 
 impl Watcher for AcknowledgementOrder {
-    fn see(&mut self, glance: &Glance<'_>) -> Vec<Breach> {
+    fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding> {
         if glance.peer != Role::Client {
             return Vec::new();
         }
@@ -62,11 +67,12 @@ impl Watcher for AcknowledgementOrder {
         if place == 0 {
             return Vec::new();
         }
-        vec![Breach {
-            clauses: clauses.of(glance),
-            expected: what.to_owned(),
-            actual: format!("Packet Identifier {id} answered before {place} older"),
-        }]
+        vec![glance.finding(
+            &MONITOR,
+            clauses.of(glance),
+            what,
+            format!("Packet Identifier {id} answered before {place} older"),
+        )]
     }
 
     fn forget_before(&mut self, kept: ConnectionKey) {

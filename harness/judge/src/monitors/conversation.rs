@@ -7,11 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{DecodeError, Packet, Role, Version};
 
-use super::outlives;
-use crate::history::{ConnectionKey, Event, History, What};
+use super::{Monitor, outlives};
+use crate::finding::{Check, Finding};
+use crate::history::{ConnectionKey, Event, History, LaneInfo, What, nanoseconds};
+use mqttspec_spec::{Level, Requirement};
 
 /// One thing that happened on a connection, as a monitor sees it.
 pub(super) struct Glance<'a> {
+    /// The event, by its index in the history.
+    index: usize,
+    event: &'a Event,
+    /// The name of the client's host; empty where only one host is watched.
+    host: &'a str,
     /// The connection.
     pub(super) connection: ConnectionKey,
     /// Its version.
@@ -22,6 +29,35 @@ pub(super) struct Glance<'a> {
     pub(super) size: usize,
     /// What happened.
     pub(super) seen: Seen<'a>,
+}
+
+impl Glance<'_> {
+    /// The finding that the peer broke a rule with this event. `clauses` are those of the connection's version.
+    pub(super) fn finding(
+        &self,
+        monitor: &Monitor,
+        clauses: &[&str],
+        expected: impl Into<String>,
+        actual: String,
+    ) -> Finding {
+        let requirements = clauses.iter().map(|clause| Requirement::new(self.version, clause)).collect();
+        let actual = match self.host {
+            "" => actual,
+            host => format!("{actual} on the connection of {host}"),
+        };
+        Finding {
+            check: Check::Monitor(monitor.name.to_owned()),
+            level: Level::Must,
+            requirements,
+            expected: expected.into(),
+            actual,
+            nearly: None,
+            line: self.event.line,
+            at_ns: nanoseconds(self.event.at),
+            event: Some(self.index),
+            timing_sensitive: true,
+        }
+    }
 }
 
 /// What a monitor can see.
@@ -70,7 +106,12 @@ struct Asked {
 
 impl Conversations {
     /// The event as monitors see it; `None` for what is no packet of a connection that is judged.
-    pub(super) fn glance<'a>(&mut self, history: &History, event: &'a Event) -> Option<Glance<'a>> {
+    pub(super) fn glance<'a>(
+        &mut self,
+        history: &'a History,
+        index: usize,
+        event: &'a Event,
+    ) -> Option<Glance<'a>> {
         let connection = event.connection.filter(|connection| connection.number > 0)?;
         if let What::Opened(version) = event.what {
             self.versions.insert(connection, version);
@@ -83,7 +124,8 @@ impl Conversations {
             return None;
         }
         let version = *self.versions.get(&connection)?;
-        let peer = history.info(connection.lane).observer.peer();
+        let LaneInfo { name: host, observer } = history.info(connection.lane);
+        let peer = observer.peer();
         let seen = match &event.what {
             What::Sent { packet: Packet::Connect(packet), .. }
             | What::Received { packet: Packet::Connect(packet), .. } => {
@@ -119,7 +161,7 @@ impl Conversations {
             What::Sent { bytes, .. } | What::Received { bytes, .. } => bytes.len(),
             _ => 0,
         };
-        Some(Glance { connection, version, peer, size, seen })
+        Some(Glance { index, event, host, connection, version, peer, size, seen })
     }
 
     /// Whether what passed on this connection, or on one after it, was not judged.

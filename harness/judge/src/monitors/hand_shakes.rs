@@ -8,7 +8,8 @@ use mqttspec_codec::{Packet, PacketIdentifier, QoS};
 
 use super::conversation::{Glance, Seen, SessionKept};
 use super::exchanges::{Exchanges, Judgement};
-use super::{Breach, Clauses, Watcher, outlives};
+use super::{Clauses, Monitor, Watcher, outlives};
+use crate::finding::Finding;
 use crate::history::ConnectionKey;
 
 const ANSWERS: Clauses = Clauses::both(&["MQTT-2.2.1-5"], &["MQTT-2.3.1-6"]);
@@ -26,11 +27,22 @@ const WHILE_CONNECTED: Clauses = Clauses::both(&["MQTT-4.4.0-1"], &[]);
 const AFTER_PUBREL: Clauses = Clauses::both(&["MQTT-4.3.3-6"], &["MQTT-4.3.3-1"]);
 const WITHOUT_PUBREC: Clauses = Clauses::both(&["MQTT-4.3.3-4"], &["MQTT-4.3.3-1"]);
 
-pub(super) const RULES: &[Clauses] =
-    &[ANSWERS, FIRST_OF_QOS_1, FIRST_OF_QOS_2, REPEATED, WHILE_CONNECTED, AFTER_PUBREL, WITHOUT_PUBREC];
+pub(super) const MONITOR: Monitor = Monitor {
+    name: "QoS hand-shakes",
+    rules: &[
+        ANSWERS,
+        FIRST_OF_QOS_1,
+        FIRST_OF_QOS_2,
+        REPEATED,
+        WHILE_CONNECTED,
+        AFTER_PUBREL,
+        WITHOUT_PUBREC,
+    ],
+    watcher: || Box::<HandShakes>::default(),
+};
 
 #[derive(Default)]
-pub(super) struct HandShakes {
+struct HandShakes {
     exchanges: Exchanges,
     /// What the peer has to acknowledge, for each connection.
     owed: BTreeMap<ConnectionKey, Debts>,
@@ -56,7 +68,7 @@ struct Owed {
 }
 
 impl Watcher for HandShakes {
-    fn see(&mut self, glance: &Glance<'_>) -> Vec<Breach> {
+    fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding> {
         let repeated = self.exchanges.follow(glance);
         match glance.seen {
             Seen::Connect { goes_on_with, .. } => {
@@ -134,16 +146,17 @@ impl Owed {
 type Kind<'a> = (&'a mut BTreeMap<PacketIdentifier, u32>, PacketIdentifier, &'static str, &'static str);
 
 impl Debts {
-    fn came(&mut self, glance: &Glance<'_>, packet: &Packet) -> Option<Breach> {
+    fn came(&mut self, glance: &Glance<'_>, packet: &Packet) -> Option<Finding> {
         if self.here.settle(packet) || self.before.settle(packet) || self.vague {
             return None;
         }
         let (_, id, answer, question) = self.here.kind(packet)?;
-        Some(Breach {
-            clauses: ANSWERS.of(glance),
-            expected: format!("one {answer} for each {question} that the {} got", glance.peer),
-            actual: format!("a {answer} with Packet Identifier {id}, which answers no {question}"),
-        })
+        Some(glance.finding(
+            &MONITOR,
+            ANSWERS.of(glance),
+            format!("one {answer} for each {question} that the {} got", glance.peer),
+            format!("a {answer} with Packet Identifier {id}, which answers no {question}"),
+        ))
     }
 
     fn all(&self) -> Owed {
@@ -161,7 +174,7 @@ impl Debts {
     }
 }
 
-fn judge_repetition(glance: &Glance<'_>, packet: &Packet, judgement: Judgement) -> Option<Breach> {
+fn judge_repetition(glance: &Glance<'_>, packet: &Packet, judgement: Judgement) -> Option<Finding> {
     let exactly_once =
         matches!(packet, Packet::Publish(publish) if publish.delivery.qos() == QoS::ExactlyOnce);
     let (clauses, expected, actual) = match judgement {
@@ -190,9 +203,10 @@ fn judge_repetition(glance: &Glance<'_>, packet: &Packet, judgement: Judgement) 
             "a PUBREL for an exchange of which no PUBREC was sent",
         ),
     };
-    Some(Breach {
-        clauses: clauses.of(glance),
-        expected: expected.to_owned(),
-        actual: format!("{actual}: {} of the {}", packet.packet_type(), glance.peer),
-    })
+    Some(glance.finding(
+        &MONITOR,
+        clauses.of(glance),
+        expected,
+        format!("{actual}: {} of the {}", packet.packet_type(), glance.peer),
+    ))
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use mqttspec_codec::{MaximumPacketSize as Property, Role, Version};
 
 use super::conversation::{Glance, Seen};
-use super::{Breach, Clauses, Watcher, outlives};
+use super::{Clauses, Monitor, Watcher, outlives};
+use crate::finding::Finding;
 use crate::history::ConnectionKey;
 
 const CLAUSES: Clauses = Clauses {
@@ -17,16 +18,20 @@ const CLAUSES: Clauses = Clauses {
     client_3_1_1: &[],
 };
 
-pub(super) const RULES: &[Clauses] = &[CLAUSES];
+pub(super) const MONITOR: Monitor = Monitor {
+    name: "Maximum Packet Size",
+    rules: &[CLAUSES],
+    watcher: || Box::<MaximumPacketSize>::default(),
+};
 
 #[derive(Default)]
-pub(super) struct MaximumPacketSize {
+struct MaximumPacketSize {
     /// What the observer's own packet announced, in bytes.
     maximums: BTreeMap<ConnectionKey, u32>,
 }
 
 impl Watcher for MaximumPacketSize {
-    fn see(&mut self, glance: &Glance<'_>) -> Vec<Breach> {
+    fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding> {
         if glance.version != Version::V5 {
             return Vec::new();
         }
@@ -50,11 +55,12 @@ impl Watcher for MaximumPacketSize {
         };
         match self.maximums.get(&glance.connection) {
             Some(maximum) if from_peer && glance.size > usize::try_from(*maximum).unwrap_or(usize::MAX) => {
-                vec![Breach {
-                    clauses: CLAUSES.of(glance),
-                    expected: format!("no packet of more than {maximum} bytes (Maximum Packet Size)"),
-                    actual: format!("a packet of {} bytes of the {}", glance.size, glance.peer),
-                }]
+                vec![glance.finding(
+                    &MONITOR,
+                    CLAUSES.of(glance),
+                    format!("no packet of more than {maximum} bytes (Maximum Packet Size)"),
+                    format!("a packet of {} bytes of the {}", glance.size, glance.peer),
+                )]
             }
             _ => Vec::new(),
         }

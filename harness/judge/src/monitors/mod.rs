@@ -18,44 +18,40 @@ mod well_formed;
 mod tests;
 
 use mqttspec_codec::{Role, Version};
-
-use crate::history::{ConnectionKey, Event, History};
 use mqttspec_spec::Standard;
 
-use crate::verdict::{Failure, FoundBy};
+use crate::finding::{Check, Finding};
+use crate::history::{ConnectionKey, Event, History};
 use conversation::{Conversations, Glance};
 
-/// A rule that a peer broke.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The monitor that saw it.
-    pub monitor: &'static str,
-    /// The index of the event in the history by which it is certain.
-    pub event: usize,
-    /// The clauses of the connection's version; none where the rule has no number.
-    pub clauses: Vec<&'static str>,
-    /// What the rule asks for.
-    pub expected: String,
-    /// What happened instead, in words; the packet itself is in the event.
-    pub actual: String,
+/// A family of rules. Each stands in a file of its own; [`MONITORS`] names them all.
+struct Monitor {
+    /// Its name in findings.
+    name: &'static str,
+    /// The clauses of every rule that it can report.
+    rules: &'static [Clauses],
+    /// What watches one run.
+    watcher: fn() -> Box<dyn Watcher>,
 }
+
+/// Every monitor, in the order in which they see an event.
+const MONITORS: [&Monitor; 7] = [
+    &well_formed::MONITOR,
+    &packet_identifiers::MONITOR,
+    &hand_shakes::MONITOR,
+    &acknowledgement_order::MONITOR,
+    &receive_maximum::MONITOR,
+    &maximum_packet_size::MONITOR,
+    &topic_aliases::MONITOR,
+];
 
 /// Watches every connection of a run.
 trait Watcher {
-    /// Sees one thing that happened on a connection, and says what rule the peer broke by it.
-    fn see(&mut self, glance: &Glance<'_>) -> Vec<Breach>;
+    /// Sees one event of a connection, and returns what is wrong with it.
+    fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding>;
 
     /// Drops what is known of the lane's connections before this one.
     fn forget_before(&mut self, connection: ConnectionKey);
-}
-
-/// What a watcher says of the event that it sees.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Breach {
-    /// The clauses of the connection's version.
-    clauses: Vec<&'static str>,
-    expected: String,
-    actual: String,
 }
 
 /// The clauses of one rule, by version and by the side that must obey. Empty where the version has no number for it.
@@ -74,9 +70,9 @@ impl Clauses {
     }
 
     /// Those that the judged side of the connection must obey.
-    fn of(self, glance: &Glance<'_>) -> Vec<&'static str> {
+    fn of(self, glance: &Glance<'_>) -> &'static [&'static str] {
         let standard = if glance.version == Version::V5 { Standard::V5 } else { Standard::V3_1_1 };
-        self.for_side(glance.peer, standard).to_vec()
+        self.for_side(glance.peer, standard)
     }
 
     fn for_side(self, side: Role, standard: Standard) -> &'static [&'static str] {
@@ -107,13 +103,13 @@ impl Rule {
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
-        for (monitor, rules) in RULES {
+        for Monitor { name, rules, .. } in MONITORS {
             for (side, standard) in SIDES {
-                if *monitor == WELL_FORMED {
-                    all.push(Self { monitor, side, standard, clauses: Vec::new() });
+                if *name == well_formed::MONITOR.name {
+                    all.push(Self { monitor: name, side, standard, clauses: Vec::new() });
                 }
                 for clauses in rules.iter().map(|clauses| clauses.for_side(side, standard)) {
-                    let rule = Self { monitor, side, standard, clauses: clauses.to_vec() };
+                    let rule = Self { monitor: name, side, standard, clauses: clauses.to_vec() };
                     if !clauses.is_empty() && !all.contains(&rule) {
                         all.push(rule);
                     }
@@ -123,16 +119,16 @@ impl Rule {
         all
     }
 
-    /// Whether a failure of a run against this side, in this version, is a report of this rule.
+    /// Whether a finding about this side, in this version, reports this rule.
     #[must_use]
-    pub fn is_reported_by(&self, failure: &Failure) -> bool {
-        if failure.found_by != FoundBy::Monitor(self.monitor.to_owned()) {
+    pub fn is_reported_by(&self, finding: &Finding) -> bool {
+        if finding.check != Check::Monitor(self.monitor.to_owned()) {
             return false;
         }
         if self.clauses.is_empty() {
-            return failure.expected == well_formed::A_PACKET;
+            return finding.expected == well_formed::A_PACKET;
         }
-        failure
+        finding
             .requirements
             .iter()
             .map(|requirement| requirement.clause.as_str())
@@ -147,28 +143,9 @@ const SIDES: [(Role, Standard); 4] = [
     (Role::Client, Standard::V3_1_1),
 ];
 
-const WELL_FORMED: &str = "well-formed packets";
-const PACKET_IDENTIFIERS: &str = "Packet Identifiers";
-const HAND_SHAKES: &str = "QoS hand-shakes";
-const ACKNOWLEDGEMENT_ORDER: &str = "order of acknowledgements";
-const RECEIVE_MAXIMUM: &str = "Receive Maximum";
-const MAXIMUM_PACKET_SIZE: &str = "Maximum Packet Size";
-const TOPIC_ALIASES: &str = "Topic Aliases";
-
-/// The rules of each monitor.
-const RULES: &[(&str, &[Clauses])] = &[
-    (WELL_FORMED, well_formed::RULES),
-    (PACKET_IDENTIFIERS, packet_identifiers::RULES),
-    (HAND_SHAKES, hand_shakes::RULES),
-    (ACKNOWLEDGEMENT_ORDER, acknowledgement_order::RULES),
-    (RECEIVE_MAXIMUM, receive_maximum::RULES),
-    (MAXIMUM_PACKET_SIZE, maximum_packet_size::RULES),
-    (TOPIC_ALIASES, topic_aliases::RULES),
-];
-
-/// Runs every monitor over a history; what they found, in the order in which it happened.
+/// Runs every monitor over a history. Returns their findings in the order of the events.
 #[must_use]
-pub fn judge(history: &History) -> Vec<Violation> {
+pub fn judge(history: &History) -> Vec<Finding> {
     let mut monitors = Monitors::default();
     history
         .events()
@@ -180,49 +157,31 @@ pub fn judge(history: &History) -> Vec<Violation> {
 
 /// Every monitor, in the middle of a history that goes on: for live traffic, which is judged while it happens.
 pub struct Monitors {
-    watchers: [(&'static str, Box<dyn Watcher>); 7],
+    watchers: [Box<dyn Watcher>; MONITORS.len()],
     conversations: Conversations,
 }
 
 impl Default for Monitors {
     fn default() -> Self {
         Self {
-            watchers: [
-                (WELL_FORMED, Box::new(well_formed::WellFormed)),
-                (PACKET_IDENTIFIERS, Box::<packet_identifiers::PacketIdentifiers>::default()),
-                (HAND_SHAKES, Box::<hand_shakes::HandShakes>::default()),
-                (ACKNOWLEDGEMENT_ORDER, Box::<acknowledgement_order::AcknowledgementOrder>::default()),
-                (RECEIVE_MAXIMUM, Box::<receive_maximum::ReceiveMaximum>::default()),
-                (MAXIMUM_PACKET_SIZE, Box::<maximum_packet_size::MaximumPacketSize>::default()),
-                (TOPIC_ALIASES, Box::<topic_aliases::TopicAliases>::default()),
-            ],
+            watchers: MONITORS.map(|monitor| (monitor.watcher)()),
             conversations: Conversations::default(),
         }
     }
 }
 
 impl Monitors {
-    /// Sees the next event, and says what rules the peer broke by it. `index` is its place in the history, whose lanes alone are read.
-    pub fn see(&mut self, history: &History, index: usize, event: &Event) -> Vec<Violation> {
-        let Some(glance) = self.conversations.glance(history, event) else { return Vec::new() };
-        let mut violations = Vec::new();
-        for (monitor, watcher) in &mut self.watchers {
-            violations.extend(watcher.see(&glance).into_iter().map(|breach| Violation {
-                monitor,
-                event: index,
-                clauses: breach.clauses,
-                expected: breach.expected,
-                actual: breach.actual,
-            }));
-        }
-        violations
+    /// Sees the next event, and returns what is wrong with it. `index` is its place in the history, of which only the lanes are read.
+    pub fn see(&mut self, history: &History, index: usize, event: &Event) -> Vec<Finding> {
+        let Some(glance) = self.conversations.glance(history, index, event) else { return Vec::new() };
+        self.watchers.iter_mut().flat_map(|watcher| watcher.see(&glance)).collect()
     }
 
     /// Forgets the lane's connections before this one, when nothing of them can come any more and what their Session holds has gone on
     /// to this one. Without it the memory of a live watch grows with each reconnect.
     pub fn forget_before(&mut self, connection: ConnectionKey) {
         self.conversations.forget_before(connection);
-        self.watchers.iter_mut().for_each(|(_, watcher)| watcher.forget_before(connection));
+        self.watchers.iter_mut().for_each(|watcher| watcher.forget_before(connection));
     }
 }
 

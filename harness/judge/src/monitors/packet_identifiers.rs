@@ -8,7 +8,8 @@ use mqttspec_codec::{Packet, PacketIdentifier, Role};
 
 use super::conversation::{Glance, Seen};
 use super::exchanges::{Exchanges, Judgement};
-use super::{Breach, Clauses, Watcher, outlives};
+use super::{Clauses, Monitor, Watcher, outlives};
+use crate::finding::Finding;
 use crate::history::ConnectionKey;
 
 const UNUSED: Clauses = Clauses {
@@ -25,10 +26,14 @@ const fn of_servers(v5: &'static [&'static str], v3_1_1: &'static [&'static str]
     Clauses { server_5: v5, client_5: &[], server_3_1_1: v3_1_1, client_3_1_1: &[] }
 }
 
-pub(super) const RULES: &[Clauses] = &[UNUSED, SUBACK, UNSUBACK];
+pub(super) const MONITOR: Monitor = Monitor {
+    name: "Packet Identifiers",
+    rules: &[UNUSED, SUBACK, UNSUBACK],
+    watcher: || Box::<PacketIdentifiers>::default(),
+};
 
 #[derive(Default)]
-pub(super) struct PacketIdentifiers {
+struct PacketIdentifiers {
     exchanges: Exchanges,
     /// SUBSCRIBE and UNSUBSCRIBE packets that were sent to the peer and not answered, for each connection.
     subscribes: BTreeMap<ConnectionKey, Vec<PacketIdentifier>>,
@@ -36,7 +41,7 @@ pub(super) struct PacketIdentifiers {
 }
 
 impl Watcher for PacketIdentifiers {
-    fn see(&mut self, glance: &Glance<'_>) -> Vec<Breach> {
+    fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding> {
         let judgement = self.exchanges.follow(glance);
         let subscribes = self.subscribes.entry(glance.connection).or_default();
         let unsubscribes = self.unsubscribes.entry(glance.connection).or_default();
@@ -52,15 +57,16 @@ impl Watcher for PacketIdentifiers {
             }
             Seen::FromPeer(packet) if judgement == Judgement::IdentifierInUse => {
                 let id = identifier(packet).map_or_else(String::new, |id| id.to_string());
-                return vec![Breach {
-                    clauses: UNUSED.of(glance),
-                    expected: "a Packet Identifier that is not in use".to_owned(),
-                    actual: format!(
+                return vec![glance.finding(
+                    &MONITOR,
+                    UNUSED.of(glance),
+                    "a Packet Identifier that is not in use",
+                    format!(
                         "a new {} of the {} with Packet Identifier {id}, whose exchange is not complete",
                         packet.packet_type(),
                         glance.peer
                     ),
-                }];
+                )];
             }
             _ => {}
         }
@@ -85,12 +91,13 @@ fn unasked(
     answer: &str,
     question: &str,
     id: PacketIdentifier,
-) -> Breach {
-    Breach {
-        clauses: clauses.of(glance),
-        expected: format!("a {answer} with the Packet Identifier of a {question} that waits for it"),
-        actual: format!("a {answer} with Packet Identifier {id}, for which no {question} waits"),
-    }
+) -> Finding {
+    glance.finding(
+        &MONITOR,
+        clauses.of(glance),
+        format!("a {answer} with the Packet Identifier of a {question} that waits for it"),
+        format!("a {answer} with Packet Identifier {id}, for which no {question} waits"),
+    )
 }
 
 fn identifier(packet: &Packet) -> Option<PacketIdentifier> {

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use mqttspec_codec::{Packet, PacketIdentifier, ReceiveMaximum as Property, Role, Version};
 
 use super::conversation::{Glance, Seen};
-use super::{Breach, Clauses, Watcher, outlives};
+use super::{Clauses, Monitor, Watcher, outlives};
+use crate::finding::Finding;
 use crate::history::ConnectionKey;
 
 const CLAUSES: Clauses = Clauses {
@@ -18,10 +19,11 @@ const CLAUSES: Clauses = Clauses {
     client_3_1_1: &[],
 };
 
-pub(super) const RULES: &[Clauses] = &[CLAUSES];
+pub(super) const MONITOR: Monitor =
+    Monitor { name: "Receive Maximum", rules: &[CLAUSES], watcher: || Box::<ReceiveMaximum>::default() };
 
 #[derive(Default)]
-pub(super) struct ReceiveMaximum {
+struct ReceiveMaximum {
     quotas: BTreeMap<ConnectionKey, Quota>,
 }
 
@@ -38,7 +40,7 @@ impl Default for Quota {
 }
 
 impl Watcher for ReceiveMaximum {
-    fn see(&mut self, glance: &Glance<'_>) -> Vec<Breach> {
+    fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding> {
         if glance.version != Version::V5 {
             return Vec::new();
         }
@@ -57,14 +59,12 @@ impl Watcher for ReceiveMaximum {
                 quota.in_flight.insert(id);
                 let (count, maximum) = (quota.in_flight.len(), quota.maximum);
                 if count > usize::from(maximum) {
-                    return vec![Breach {
-                        clauses: CLAUSES.of(glance),
-                        expected: format!("at most {maximum} PUBLISH packets in flight (Receive Maximum)"),
-                        actual: format!(
-                            "{count} PUBLISH packets of the {} that are not acknowledged",
-                            glance.peer
-                        ),
-                    }];
+                    return vec![glance.finding(
+                        &MONITOR,
+                        CLAUSES.of(glance),
+                        format!("at most {maximum} PUBLISH packets in flight (Receive Maximum)"),
+                        format!("{count} PUBLISH packets of the {} that are not acknowledged", glance.peer),
+                    )];
                 }
             }
             _ => {}

@@ -1,9 +1,9 @@
 use mqttspec_codec::{QoS, Role, SubAck, SubAckReason, Version};
 
-use super::{Violation, judge};
+use super::judge;
+use crate::finding::{Check, Finding};
 use crate::history::History;
 use crate::history::tale::{Tale, again, id, puback, pubcomp, publish, pubrec, pubrel};
-use mqttspec_spec::{Catalogue, Standard};
 
 const QOS1: QoS = QoS::AtLeastOnce;
 const QOS2: QoS = QoS::ExactlyOnce;
@@ -23,17 +23,18 @@ fn fine(history: &History) {
     assert_eq!(judge(history), []);
 }
 
-/// Exactly one violation, of this monitor, with these clauses; all of them exist.
+/// Exactly one finding, of this monitor, with these clauses; all of them exist.
 #[track_caller]
-fn broken(tale: Tale, version: Version, monitor: &str, clauses: &[&str]) -> Violation {
+fn broken(tale: Tale, version: Version, monitor: &str, clauses: &[&str]) -> Finding {
     let found = judge(&tale.history());
-    let [violation] = found.as_slice() else { panic!("one violation expected: {found:#?}") };
-    assert_eq!((violation.monitor, violation.clauses.as_slice()), (monitor, clauses), "{violation:#?}");
-    let standard = if version.is_5() { Standard::V5 } else { Standard::V3_1_1 };
-    for clause in clauses {
-        assert!(Catalogue::get(standard, clause).is_some(), "{standard} has no {clause}");
+    let [finding] = found.as_slice() else { panic!("one finding expected: {found:#?}") };
+    let cited: Vec<&str> = finding.requirements.iter().map(|cited| cited.clause.as_str()).collect();
+    assert_eq!((&finding.check, &cited[..]), (&Check::Monitor(monitor.to_owned()), clauses), "{finding:#?}");
+    for requirement in &finding.requirements {
+        assert_eq!(requirement.version, version.to_string());
+        assert!(requirement.in_catalogue().is_some(), "{requirement} is not in the catalogue");
     }
-    violation.clone()
+    finding.clone()
 }
 
 #[test]
@@ -61,9 +62,9 @@ fn identifier_used_again_before_puback() {
             .connects("a", false)
             .received("a", publish(QOS1, 1, "one"))
             .received("a", publish(QOS1, 1, "two"));
-        let violation = broken(tale, version, "Packet Identifiers", &[clause]);
+        let finding = broken(tale, version, "Packet Identifiers", &[clause]);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(violation.actual, @"a new PUBLISH of the Server with Packet Identifier 1, whose exchange is not complete");
+            insta::assert_snapshot!(finding.actual, @"a new PUBLISH of the Server with Packet Identifier 1, whose exchange is not complete on the connection of a");
         }
     }
 }
@@ -272,13 +273,13 @@ fn receive_maximum_kept() {
             .received("a", pubrel(2))
     };
     fine(&tale(2).sent("a", pubcomp(2)).received("a", publish(QOS1, 3, "three")).history());
-    let violation = broken(
+    let finding = broken(
         tale(2).received("a", publish(QOS1, 3, "three")),
         Version::V5,
         "Receive Maximum",
         &["MQTT-3.3.4-9", "MQTT-4.9.0-2"],
     );
-    insta::assert_snapshot!(violation.expected, @"at most 2 PUBLISH packets in flight (Receive Maximum)");
+    insta::assert_snapshot!(finding.expected, @"at most 2 PUBLISH packets in flight (Receive Maximum)");
     // The quota belongs to the connection: what was in flight on the one before does not count (§4.9).
     fine(
         &tale(2)
@@ -321,8 +322,8 @@ fn no_packet_above_the_maximum_packet_size() {
             .received("a", publish(QOS1, 1, "twelve bytes"))
     };
     fine(&tale(20).history());
-    let violation = broken(tale(19), Version::V5, "Maximum Packet Size", &["MQTT-3.1.2-24"]);
-    insta::assert_snapshot!(violation.actual, @"a packet of 20 bytes of the Server");
+    let finding = broken(tale(19), Version::V5, "Maximum Packet Size", &["MQTT-3.1.2-24"]);
+    insta::assert_snapshot!(finding.actual, @"a packet of 20 bytes of the Server on the connection of a");
     let tale = client(Version::V5)
         .maximum_packet_size(19)
         .connects("a", false)
@@ -377,8 +378,8 @@ fn topic_aliases_end_with_their_connection() {
         .resuming()
         .connects("a", true)
         .received("a", aliased(1, false));
-    let violation = broken(tale, Version::V5, "Topic Aliases", &["U5-080", "MQTT-3.3.2-7"]);
-    insta::assert_snapshot!(violation.actual, @"Topic Alias 1, which the Server has not set, in place of the Topic Name");
+    let finding = broken(tale, Version::V5, "Topic Aliases", &["U5-080", "MQTT-3.3.2-7"]);
+    insta::assert_snapshot!(finding.actual, @"Topic Alias 1, which the Server has not set, in place of the Topic Name on the connection of a");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use mqttspec_codec::{Packet, Publish, Role, TopicAlias, TopicAliasMaximum, Version};
 
 use super::conversation::{Glance, Seen};
-use super::{Breach, Clauses, Watcher, outlives};
+use super::{Clauses, Monitor, Watcher, outlives};
+use crate::finding::Finding;
 use crate::history::ConnectionKey;
 
 const ABOVE: Clauses = Clauses {
@@ -26,10 +27,14 @@ const NOT_WANTED: Clauses = Clauses {
 
 const NOT_SET: Clauses = Clauses::both(&["U5-080", "MQTT-3.3.2-7"], &[]);
 
-pub(super) const RULES: &[Clauses] = &[ABOVE, NOT_WANTED, NOT_SET];
+pub(super) const MONITOR: Monitor = Monitor {
+    name: "Topic Aliases",
+    rules: &[ABOVE, NOT_WANTED, NOT_SET],
+    watcher: || Box::<TopicAliases>::default(),
+};
 
 #[derive(Default)]
-pub(super) struct TopicAliases {
+struct TopicAliases {
     connections: BTreeMap<ConnectionKey, Aliases>,
 }
 
@@ -42,7 +47,7 @@ struct Aliases {
 }
 
 impl Watcher for TopicAliases {
-    fn see(&mut self, glance: &Glance<'_>) -> Vec<Breach> {
+    fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding> {
         if glance.version != Version::V5 {
             return Vec::new();
         }
@@ -71,28 +76,32 @@ impl Watcher for TopicAliases {
 }
 
 impl Aliases {
-    fn judge(&mut self, glance: &Glance<'_>, publish: &Publish) -> Option<Breach> {
+    fn judge(&mut self, glance: &Glance<'_>, publish: &Publish) -> Option<Finding> {
         let alias = publish.properties.get::<TopicAlias>()?.0.get();
         let peer = glance.peer;
         if alias > self.maximum {
             let clauses = if self.maximum == 0 { NOT_WANTED } else { ABOVE };
-            return Some(Breach {
-                clauses: clauses.of(glance),
-                expected: match self.maximum {
+            return Some(glance.finding(
+                &MONITOR,
+                clauses.of(glance),
+                match self.maximum {
                     0 => "no Topic Alias (no Topic Alias Maximum was announced)".to_owned(),
                     maximum => format!("no Topic Alias above {maximum} (Topic Alias Maximum)"),
                 },
-                actual: format!("Topic Alias {alias} in a PUBLISH of the {peer}"),
-            });
+                format!("Topic Alias {alias} in a PUBLISH of the {peer}"),
+            ));
         }
         if publish.topic.is_some() {
             self.set.insert(alias);
             return None;
         }
-        (!self.set.contains(&alias)).then(|| Breach {
-            clauses: NOT_SET.of(glance),
-            expected: "a Topic Name, or a Topic Alias that was set on this Network Connection".to_owned(),
-            actual: format!("Topic Alias {alias}, which the {peer} has not set, in place of the Topic Name"),
+        (!self.set.contains(&alias)).then(|| {
+            glance.finding(
+                &MONITOR,
+                NOT_SET.of(glance),
+                "a Topic Name, or a Topic Alias that was set on this Network Connection",
+                format!("Topic Alias {alias}, which the {peer} has not set, in place of the Topic Name"),
+            )
         })
     }
 }

@@ -5,32 +5,36 @@
 use mqttspec_codec::Misdeed;
 
 use super::conversation::{Glance, Seen};
-use super::{Breach, Clauses, Watcher};
+use super::{Clauses, Monitor, Watcher};
+use crate::finding::Finding;
 use crate::history::ConnectionKey;
 
 const DIRECTION: Clauses = Clauses::both(&["U5-156"], &["U3-016"]);
 
-pub(super) const RULES: &[Clauses] = &[DIRECTION];
+pub(super) const MONITOR: Monitor =
+    Monitor { name: "well-formed packets", rules: &[DIRECTION], watcher: || Box::new(WellFormed) };
 
 /// What the rule for malformed packets asks for, whose clause the codec names.
 pub(super) const A_PACKET: &str = "bytes that are a packet as the standard defines it";
 
-pub(super) struct WellFormed;
+struct WellFormed;
 
 impl Watcher for WellFormed {
-    fn see(&mut self, glance: &Glance<'_>) -> Vec<Breach> {
+    fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding> {
         let (peer, version) = (glance.peer, glance.version);
         match glance.seen {
-            Seen::Malformed(error) if error.kind == Misdeed::WrongSender => vec![Breach {
-                clauses: DIRECTION.of(glance),
-                expected: format!("packets that a {peer} may send in MQTT {version}"),
-                actual: format!("a packet of the other direction from the {peer}: {error}"),
-            }],
-            Seen::Malformed(error) => vec![Breach {
-                clauses: error.clause().into_iter().collect(),
-                expected: A_PACKET.to_owned(),
-                actual: format!("a malformed packet of the {peer}: {error}"),
-            }],
+            Seen::Malformed(error) if error.kind == Misdeed::WrongSender => vec![glance.finding(
+                &MONITOR,
+                DIRECTION.of(glance),
+                format!("packets that a {peer} may send in MQTT {version}"),
+                format!("a packet of the other direction from the {peer}: {error}"),
+            )],
+            Seen::Malformed(error) => vec![glance.finding(
+                &MONITOR,
+                error.clause().as_slice(),
+                A_PACKET,
+                format!("a malformed packet of the {peer}: {error}"),
+            )],
             _ => Vec::new(),
         }
     }

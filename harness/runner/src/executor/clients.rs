@@ -6,6 +6,7 @@ use std::rc::Rc;
 use mqttspec_client::{DisconnectRequest, Publication, SubscribeRequest, UnsubscribeRequest};
 use mqttspec_codec::{Packet, PacketIdentifier, QoS, TopicName, Version};
 use mqttspec_judge::deliveries::Deliveries;
+use mqttspec_judge::finding::Finding;
 use mqttspec_judge::history::{Lane as HostIndex, Told, What};
 use mqttspec_judge::transcript::told_text;
 use mqttspec_notation::{
@@ -17,7 +18,7 @@ use super::matcher::{Match, Matcher, fields_text, report_text};
 use super::patterns::{bare, filter, publish};
 use super::script::Script;
 use crate::backend::Backend;
-use crate::found::{Found, Stop, waited};
+use crate::found::{Stop, waited};
 use crate::hosts::Hosts;
 use crate::peers::client::{Application, Applications, By};
 use crate::peers::reports::ClientReport;
@@ -153,7 +154,7 @@ impl<'r> Clients<'r> {
     }
 
     /// The failure of a line whose report was not made in time.
-    pub(crate) fn not_told(&self, host: HostIndex, report: &Report, window: Window) -> Found {
+    pub(crate) fn not_told(&self, host: HostIndex, report: &Report, window: Window) -> Finding {
         let application = self.applications.get(self.hosts.name(host));
         let told: String = application.map_or_else(String::new, |application| {
             let reports = application.reports.borrow();
@@ -169,7 +170,7 @@ impl<'r> Clients<'r> {
     }
 
     /// A message that a client told its application and no line expected. A scenario that never says what is received leaves that open.
-    pub(crate) fn left_over(&self, script: &Script<'_>) -> Option<Found> {
+    pub(crate) fn left_over(&self, script: &Script<'_>) -> Option<Finding> {
         if !self.hosts.plays_server {
             return None;
         }

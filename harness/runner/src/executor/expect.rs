@@ -3,15 +3,15 @@
 use core::time::Duration;
 
 use mqttspec_codec::{Packet, Role};
+use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::Lane as HostIndex;
-use mqttspec_judge::verdict::FoundBy;
 use mqttspec_notation::{PacketType, Report};
 
 use super::clock::Window;
 use super::matcher::{Expected, Match};
 use super::patterns::bare;
 use super::{Executor, Flow};
-use crate::found::{Found, Stop, waited};
+use crate::found::{Stop, waited};
 use crate::recorder::{Arrival, Arrived};
 
 impl Executor<'_> {
@@ -85,7 +85,7 @@ impl Executor<'_> {
             let early = format!("{text} after {:?}", arrival.at.saturating_sub(window.begun));
             let expected = format!("{} not before {:?}", expected.text(), from.saturating_sub(window.begun));
             let found = self.recorder.found(expected, early, Some(arrival.event));
-            return Err(Found { timed: true, ..found }.into());
+            return Err(Finding { timing_sensitive: true, ..found }.into());
         }
         self.inboxes.take(host, arrival);
         self.clock.done(arrival.at);
@@ -99,7 +99,7 @@ impl Executor<'_> {
     }
 
     /// The failure of a line for which something else arrived.
-    pub(crate) fn unlike(&self, expected: &str, arrival: &Arrival, matched: &Match) -> Found {
+    pub(crate) fn unlike(&self, expected: &str, arrival: &Arrival, matched: &Match) -> Finding {
         let text = arrival.what.text(self.script.version());
         let (actual, nearly) = match matched {
             Match::Differs { expected, actual } => {
@@ -108,11 +108,11 @@ impl Executor<'_> {
             }
             Match::Equal | Match::Other => (text, None),
         };
-        Found { nearly, ..self.recorder.found(expected, actual, Some(arrival.event)) }
+        Finding { nearly, ..self.recorder.found(expected, actual, Some(arrival.event)) }
     }
 
     /// The failure of a line for which nothing arrived.
-    pub(crate) fn nothing_arrived(&self, hosts: &[HostIndex], expected: &str, window: Window) -> Found {
+    pub(crate) fn nothing_arrived(&self, hosts: &[HostIndex], expected: &str, window: Window) -> Finding {
         let waited = waited(window.until.saturating_sub(window.begun));
         let actual = match hosts {
             [_] if !self.inboxes.can_arrive(hosts) => "nothing: there is no Network Connection".to_owned(),
@@ -163,10 +163,10 @@ impl Executor<'_> {
     }
 
     /// The failure of a line that expected nothing.
-    fn unexpected(&self, host: HostIndex, expected: &str, arrival: &Arrival) -> Found {
+    fn unexpected(&self, host: HostIndex, expected: &str, arrival: &Arrival) -> Finding {
         let expected = self.script.hosts.directed(host, expected);
         let actual = arrival.what.text(self.script.version());
-        Found { timed: true, ..self.recorder.found(expected, actual, Some(arrival.event)) }
+        Finding { timing_sensitive: true, ..self.recorder.found(expected, actual, Some(arrival.event)) }
     }
 
     /// Waits until the client tells its application this.
@@ -193,7 +193,7 @@ impl Executor<'_> {
     pub(crate) fn nothing_left_over(&self) -> Flow {
         self.script.hosts.indices().try_for_each(|host| self.nothing_left_on(host))?;
         match self.clients.left_over(&self.script) {
-            Some(found) => Err(Found { found_by: FoundBy::LeftOver, timed: true, ..found }.into()),
+            Some(found) => Err(Finding { check: Check::LeftOver, timing_sensitive: true, ..found }.into()),
             None => Ok(()),
         }
     }
@@ -203,7 +203,7 @@ impl Executor<'_> {
         match self.inboxes.left_over(host) {
             Some(arrival) => {
                 let found = self.unexpected(host, "nothing that no line expects", &arrival);
-                Err(Found { found_by: FoundBy::LeftOver, ..found }.into())
+                Err(Finding { check: Check::LeftOver, ..found }.into())
             }
             None => Ok(()),
         }

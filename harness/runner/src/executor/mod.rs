@@ -26,9 +26,9 @@ use std::rc::Rc;
 use bytes::Bytes;
 use mqttspec_codec::{Packet, Role};
 use mqttspec_judge::Case;
-use mqttspec_judge::history::{Lane as HostIndex, What};
+use mqttspec_judge::finding::{Check, Finding};
+use mqttspec_judge::history::{Lane as HostIndex, What, nanoseconds};
 use mqttspec_judge::results::BranchTaken;
-use mqttspec_judge::verdict::FoundBy;
 use mqttspec_notation::bytes::{patched, raw_bytes};
 use mqttspec_notation::{
     Action, Branch, Content, Level, PacketPattern, PacketType, Property, Step, StepKind, Timing,
@@ -44,7 +44,7 @@ use self::script::Script;
 use self::sequence::{Move, Sequence};
 use self::wire::Wire;
 use crate::backend::Backend;
-use crate::found::{Found, Stop};
+use crate::found::Stop;
 use crate::hosts::{Hosts, PlayedBy};
 use crate::peers::client::Applications;
 use crate::recorder::Recorder;
@@ -61,7 +61,7 @@ pub(crate) struct Setup<'r> {
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     /// Failures after which the run went on.
-    pub(crate) found: Vec<Found>,
+    pub(crate) found: Vec<Finding>,
     pub(crate) branches: Vec<BranchTaken>,
     pub(crate) marks: Vec<String>,
     pub(crate) drawn: Vec<(String, String)>,
@@ -248,17 +248,17 @@ impl<'r> Executor<'r> {
         self.findings.branches.push(BranchTaken { line, name: taken_name.clone(), level: branch.level });
         let better = branches.iter().enumerate().find(|(_, other)| other.level == Level::Should);
         if let (Some((index, better)), Level::Must | Level::May) = (better, branch.level) {
-            let found = Found {
-                found_by: FoundBy::Expectation,
+            let found = Finding {
+                check: Check::Expectation,
                 level: Level::Should,
-                line: self.script.line_of(better.span),
+                requirements: self.script.case.requirements(Level::Should),
                 expected: format!("the recommended branch: {}", name(index, better)),
                 actual: format!("another branch: {taken_name}"),
                 nearly: None,
+                line: self.script.line_of(better.span),
+                at_ns: nanoseconds(self.clock.now()),
                 event: None,
-                clauses: Vec::new(),
-                at: self.clock.now(),
-                timed: true,
+                timing_sensitive: true,
             };
             self.findings.found.push(found);
         }

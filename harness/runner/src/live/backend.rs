@@ -25,23 +25,26 @@ use crate::peers::applications;
 use crate::peers::client::Application;
 use crate::recorder::Recorder;
 use mqttspec_judge::Case;
+use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::results::RunResult;
+use mqttspec_spec::Level;
 
 /// Runs a case once before a live server, and tells whether its failure may be due to a lack of time. The case's times are those
 /// of live targets already.
 pub(crate) async fn run(
     case: &Case,
-    seed: u64,
+    command: &RepeatCommand,
     surroundings: Surroundings,
     with_trace: bool,
 ) -> (RunResult, bool) {
-    judged(case, seed, perform(case, seed, surroundings).await, with_trace)
+    judged(case, command, perform(case, command.seed, surroundings).await, with_trace)
 }
 
 async fn perform(case: &Case, seed: u64, surroundings: Surroundings) -> Performed {
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let began = Instant::now();
-    let recorder = Rc::new(Recorder::new(hosts.lanes(), move || began.elapsed()));
+    let recorder =
+        Rc::new(Recorder::new(hosts.lanes(), case.requirements(Level::Must), move || began.elapsed()));
     let executed = match applications(case, &hosts, &recorder, None) {
         Err(reason) => Executed::broken(reason),
         Ok(applications) => {

@@ -20,6 +20,7 @@ use super::wire::Reach;
 use crate::backend::Timeouts;
 use crate::suite::KeepTrace;
 use mqttspec_judge::Case;
+use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
 
@@ -70,8 +71,9 @@ impl Played {
     /// Whether both failed at the same lines.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let lines = |played: &Self| -> Vec<(Verdict, Vec<u32>)> {
-            let of_run =
-                |run: &RunResult| (run.verdict, run.failures.iter().map(|failure| failure.line).collect());
+            let of_run = |run: &RunResult| {
+                (run.verdict, run.failures.iter().map(|failure| failure.finding.line).collect())
+            };
             played.runs.iter().map(of_run).collect()
         };
         lines(self) == lines(other)
@@ -110,15 +112,13 @@ impl Shared {
     }
 
     /// The one command that runs a case again under a seed.
-    pub(crate) fn command(&self, case: &Case, seed: u64) -> String {
-        let row = case.row_name().map_or_else(String::new, |row| format!(" --row {row}"));
+    pub(crate) fn command(&self, case: &Case, seed: u64) -> RepeatCommand {
         let target = match (&self.profile.start, self.starts) {
             _ if !self.named.is_empty() => self.named.clone(),
             (Some(start), true) => format!("--start '{start}'"),
             _ => format!("--target {}", self.url),
         };
-        let seed = if seed == 0 { String::new() } else { format!(" --seed {seed}") };
-        format!("mqttspec run {} --version {}{row} {target}{seed}", case.file, case.version)
+        RepeatCommand { role: None, target: Some(target), ..case.repeat_command(seed) }
     }
 }
 
@@ -133,16 +133,13 @@ pub(crate) async fn play(shared: Rc<Shared>, index: usize, placed: Placed, mut p
     let (mut strayed, mut timed) = (false, false);
     for offset in 0..u64::from(shared.seeds) {
         let seed = shared.seed.wrapping_add(offset);
-        let (mut run, by_time) = match &placed.place {
+        let (run, by_time) = match &placed.place {
             Place::Own(options) => play_on_own(&shared, &placed, options, seed, pace).await,
             Place::Alone { unnamed } => {
                 play_on_shared(&shared, &placed, seed, pace, *unnamed, &mut strayed).await
             }
             _ => play_on_shared(&shared, &placed, seed, pace, false, &mut strayed).await,
         };
-        for failure in &mut run.failures {
-            failure.command = shared.command(&placed.case, seed);
-        }
         timed |= by_time;
         runs.push(run);
     }
@@ -242,7 +239,8 @@ pub(crate) async fn in_a_set_of_its_own(
 ) -> (RunResult, bool) {
     let set = LocalSet::new();
     let with_trace = shared.keep == KeepTrace::All;
-    set.run_until(backend::run(case, seed, surroundings, with_trace)).await
+    let command = shared.command(case, seed);
+    set.run_until(backend::run(case, &command, surroundings, with_trace)).await
 }
 
 /// What reports call the target.

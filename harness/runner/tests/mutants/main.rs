@@ -99,9 +99,9 @@ fn every_case_passes_unchanged() {
         let result = proofs::run_once(&case, proofs::unchanged(case.tests), 0);
         if result.verdict != Verdict::Pass {
             let _ = writeln!(failed, "{} {} {}", result.verdict, case.name(), result.reason);
-            for failure in &result.failures {
+            for finding in result.failures.iter().map(|reported| &reported.finding) {
                 let _ =
-                    writeln!(failed, "  line {}: {} but {}", failure.line, failure.expected, failure.actual);
+                    writeln!(failed, "  line {}: {} but {}", finding.line, finding.expected, finding.actual);
             }
         }
     }

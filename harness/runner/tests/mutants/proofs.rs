@@ -7,9 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use mqttspec_codec::Role;
 use mqttspec_judge::Case;
+use mqttspec_judge::finding::{self, Finding};
 use mqttspec_judge::monitors::Rule;
 use mqttspec_judge::results::RunResult;
-use mqttspec_judge::verdict::{Failure, FoundBy, Verdict};
+use mqttspec_judge::verdict::Verdict;
 use mqttspec_mutants::Mutant;
 use mqttspec_notation::Guarantee;
 use mqttspec_runner::run::{Wanted, run_for};
@@ -81,14 +82,14 @@ impl Check {
         rules.chain(Guarantee::ALL.map(|guarantee| Self::Delivery(guarantee.words()))).collect()
     }
 
-    fn is_reported_by(&self, case: &Case, failure: &Failure) -> bool {
+    fn is_reported_by(&self, case: &Case, finding: &Finding) -> bool {
         match self {
             Self::Rule(rule) => {
                 rule.side == case.tests
                     && Some(rule.standard) == Standard::of(case.version)
-                    && rule.is_reported_by(failure)
+                    && rule.is_reported_by(finding)
             }
-            Self::Delivery(words) => failure.found_by == FoundBy::Property((*words).to_owned()),
+            Self::Delivery(words) => finding.check == finding::Check::DeliveryCheck((*words).to_owned()),
         }
     }
 }
@@ -147,11 +148,10 @@ impl MutantRun<'_> {
         }
         let standard = Standard::of(self.case.version)?;
         let rows_from = rows_from(self.case);
-        let of_row =
-            self.result.failures.iter().filter(|failure| failure.line == 0 || failure.line >= rows_from);
-        let reported_by = of_row.map(|failure| match &failure.found_by {
-            _ if !self.mutant.is_reported_by(standard, failure) => ReportedBy::OtherClause,
-            FoundBy::Monitor(_) => ReportedBy::Monitor,
+        let of_row = self.findings().filter(|finding| finding.line == 0 || finding.line >= rows_from);
+        let reported_by = of_row.map(|finding| match &finding.check {
+            _ if !self.mutant.is_reported_by(standard, finding) => ReportedBy::OtherClause,
+            finding::Check::Monitor(_) => ReportedBy::Monitor,
             _ => ReportedBy::Scenario,
         });
         Some(Proof { mutant: self.mutant.name, reported_by: reported_by.max()? })
@@ -162,7 +162,11 @@ impl MutantRun<'_> {
     }
 
     pub(crate) fn reports(&self, check: &Check) -> bool {
-        self.result.failures.iter().any(|failure| check.is_reported_by(self.case, failure))
+        self.findings().any(|finding| check.is_reported_by(self.case, finding))
+    }
+
+    fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.result.failures.iter().map(|reported| &reported.finding)
     }
 }
 

@@ -1,0 +1,65 @@
+//! The command that repeats a run.
+
+use std::fmt;
+
+use mqttspec_codec::{Role, Version};
+use mqttspec_spec::role_word;
+
+/// The one command that repeats a run and prints its transcript. [`fmt::Display`] is its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepeatCommand {
+    /// The scenario file, relative to the folder of scenarios, with `/`.
+    pub file: String,
+    /// The version of the standard.
+    pub version: Version,
+    /// The role under test, where the scenario has a case for each.
+    pub role: Option<Role>,
+    /// The row of the scenario's table.
+    pub row: Option<String>,
+    /// The seed.
+    pub seed: u64,
+    /// The arguments that name a live target; `None` in the simulator.
+    pub target: Option<String>,
+}
+
+impl fmt::Display for RepeatCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, version, role, row, seed, target } = self;
+        let verb = if target.is_some() { "run" } else { "trace" };
+        write!(f, "mqttspec {verb} {file} --version {version}")?;
+        if let Some(role) = role {
+            write!(f, " --tests {}", role_word(*role))?;
+        }
+        if let Some(row) = row {
+            write!(f, " --row {row}")?;
+        }
+        match target {
+            Some(target) if *seed == 0 => write!(f, " {target}"),
+            Some(target) => write!(f, " {target} --seed {seed}"),
+            None => write!(f, " --seed {seed}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_simulated_run_is_traced_and_a_live_one_is_run() {
+        let command = RepeatCommand {
+            file: "connect/refused.mqtt".to_owned(),
+            version: Version::V5,
+            role: Some(Role::Client),
+            row: Some("bad-flag".to_owned()),
+            seed: 0,
+            target: None,
+        };
+        insta::assert_snapshot!(command, @"mqttspec trace connect/refused.mqtt --version 5.0 --tests client --row bad-flag --seed 0");
+        let target = Some("--target mqtt://127.0.0.1".to_owned());
+        let live = RepeatCommand { role: None, target, ..command };
+        insta::assert_snapshot!(live, @"mqttspec run connect/refused.mqtt --version 5.0 --row bad-flag --target mqtt://127.0.0.1");
+        let seeded = RepeatCommand { row: None, seed: 7, ..live };
+        insta::assert_snapshot!(seeded, @"mqttspec run connect/refused.mqtt --version 5.0 --target mqtt://127.0.0.1 --seed 7");
+    }
+}

@@ -1,0 +1,146 @@
+//! A finding: one thing that was not as the standard or the scenario asks.
+//!
+//! The check that notices it makes it, complete: a line of the scenario, a monitor, a delivery check. [`ReportedFinding`] adds where it
+//! stands in the scenario file and in the transcript. Nothing else is added on the way to the reports.
+
+use mqttspec_spec::{Level, Requirement};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::Case;
+use crate::command::RepeatCommand;
+use crate::history::History;
+use crate::results::Trace;
+use crate::transcript::TranscriptLine;
+use mqttspec_notation::fields::hex;
+
+/// How many lines of the transcript are shown with a finding.
+const EXCERPT: usize = 12;
+
+/// The check that made a finding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "by", content = "name")]
+pub enum Check {
+    /// A line of the scenario.
+    Expectation,
+    /// A packet arrived that no line expected.
+    LeftOver,
+    /// A monitor, by its name: it watches every run, whatever the scenario asserts.
+    Monitor(String),
+    /// A delivery check, by its words: `exactly once`.
+    #[serde(rename = "property")]
+    DeliveryCheck(String),
+    /// A `sometimes` mark that no seed reached.
+    Sometimes(String),
+    /// The reference broker, which ends the Network Connection of a Client that breaks a rule: only `serve` reports it.
+    Broker,
+}
+
+impl std::fmt::Display for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Expectation => f.write_str("the scenario"),
+            Self::LeftOver => f.write_str("a packet that no line expects"),
+            Self::Monitor(name) => write!(f, "the monitor `{name}`"),
+            Self::DeliveryCheck(words) => write!(f, "the property `{words}`"),
+            Self::Sometimes(mark) => write!(f, "the mark `{mark}`, which no seed reached"),
+            Self::Broker => f.write_str("the broker"),
+        }
+    }
+}
+
+/// One thing that was not as the standard or the scenario asks.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Finding {
+    /// The check that made it.
+    #[serde(rename = "found_by")]
+    pub check: Check,
+    /// How strongly it is required.
+    pub level: Level,
+    /// The clauses that are violated; for a line of the scenario, the clauses of the case.
+    pub requirements: Vec<Requirement>,
+    /// What must have followed.
+    pub expected: String,
+    /// What followed, decoded; printed in the notation where it is a packet.
+    pub actual: String,
+    /// What was right all the same, where only the Reason Code of a refusal or of a close was another one than required:
+    /// `refused as required, with 0x82 in place of 0x81`.
+    pub nearly: Option<String>,
+    /// The line of the scenario file, from 1; 0 where it belongs to the whole run.
+    pub line: u32,
+    /// When it was certain, in nanoseconds of simulated time from the start of the run.
+    pub at_ns: u64,
+    /// The index of the event in the history that shows it. Not part of a report.
+    #[serde(skip)]
+    pub event: Option<usize>,
+    /// Whether a stalled machine can cause it: nothing came, or something came out of its time. Wrong content does not depend on time. Not
+    /// part of a report.
+    #[serde(skip)]
+    pub timing_sensitive: bool,
+}
+
+/// A finding with its place in the scenario file and in the transcript, as reports show it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ReportedFinding {
+    /// The finding.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// The bytes of [`Finding::actual`] as hex pairs with spaces; empty where there are none.
+    pub actual_hex: String,
+    /// The scenario file, relative to the folder of scenarios, with `/`.
+    pub file: String,
+    /// The text of the line, without its indentation.
+    pub source: String,
+    /// The last lines of the transcript up to the finding.
+    pub transcript: Vec<TranscriptLine>,
+    /// The text of the [`RepeatCommand`].
+    pub command: String,
+}
+
+impl ReportedFinding {
+    /// The finding of a case's run, with its place in the file and in the run's history and trace.
+    #[must_use]
+    pub fn new(
+        finding: Finding,
+        case: &Case,
+        history: &History,
+        trace: &Trace,
+        command: &RepeatCommand,
+    ) -> Self {
+        let event = finding.event.and_then(|index| history.events().get(index));
+        let bytes = event.and_then(|event| event.what.bytes());
+        let until: Vec<_> = trace.events.iter().filter(|event| event.at_ns <= finding.at_ns).collect();
+        let excerpt = &until[until.len().saturating_sub(EXCERPT)..];
+        Self {
+            actual_hex: bytes.map_or_else(String::new, |bytes| hex(bytes, " ")),
+            file: case.file.clone(),
+            source: case.source_line(finding.line),
+            transcript: excerpt.iter().map(|event| event.transcript_line()).collect(),
+            command: command.to_string(),
+            finding,
+        }
+    }
+}
+
+impl Serialize for ReportedFinding {
+    /// The finding and its place on one level, in the order of the format.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { finding, actual_hex, file, source, transcript, command } = self;
+        let Finding { check, level, requirements, expected, actual, nearly, line, at_ns, .. } = finding;
+        let mut out = serializer.serialize_struct("ReportedFinding", 13)?;
+        out.serialize_field("found_by", check)?;
+        out.serialize_field("level", level)?;
+        out.serialize_field("requirements", requirements)?;
+        out.serialize_field("expected", expected)?;
+        out.serialize_field("actual", actual)?;
+        out.serialize_field("nearly", nearly)?;
+        out.serialize_field("actual_hex", actual_hex)?;
+        out.serialize_field("file", file)?;
+        out.serialize_field("line", line)?;
+        out.serialize_field("source", source)?;
+        out.serialize_field("at_ns", at_ns)?;
+        out.serialize_field("transcript", transcript)?;
+        out.serialize_field("command", command)?;
+        out.end()
+    }
+}
