@@ -13,7 +13,7 @@ use mqttspec_client::{Command, Event};
 use mqttspec_codec::{Properties, QoS, Subscription, TopicFilter};
 use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientHandle, Commander, spawn_client};
-use mqttspec_net::relay::{Cut, Faults, Lane, Point, RelayNet};
+use mqttspec_net::relay::{Cut, Direction, Faults, Point, RelayNet};
 use mqttspec_net::store::NoStore;
 use mqttspec_ports::Net;
 use proptest::prelude::*;
@@ -24,15 +24,15 @@ const MESSAGES: u32 = 30;
 
 #[derive(Debug, Clone)]
 enum Fault {
-    Partition(Lane),
-    Heal(Lane),
-    Stall(Lane),
-    Resume(Lane),
-    Latency(Lane, u64),
-    Loss(Lane, f64),
-    Bandwidth(Lane, u64),
+    Partition(Direction),
+    Heal(Direction),
+    Stall(Direction),
+    Resume(Direction),
+    Latency(Direction, u64),
+    Loss(Direction, f64),
+    Bandwidth(Direction, u64),
     Cut(Cut),
-    CutAt(Lane, Point, Cut),
+    CutAt(Direction, Point, Cut),
     Refuse(bool),
     HealAll,
 }
@@ -40,15 +40,17 @@ enum Fault {
 impl Fault {
     fn apply(&self, faults: &Faults) {
         match *self {
-            Fault::Partition(lane) => faults.partition(lane),
-            Fault::Heal(lane) => faults.heal(lane),
-            Fault::Stall(lane) => faults.stall(lane),
-            Fault::Resume(lane) => faults.resume(lane),
-            Fault::Latency(lane, most) => faults.latency(lane, Duration::ZERO..=Duration::from_millis(most)),
-            Fault::Loss(lane, fraction) => faults.loss(lane, fraction),
-            Fault::Bandwidth(lane, rate) => faults.bandwidth(lane, Some(rate)),
+            Fault::Partition(direction) => faults.partition(direction),
+            Fault::Heal(direction) => faults.heal(direction),
+            Fault::Stall(direction) => faults.stall(direction),
+            Fault::Resume(direction) => faults.resume(direction),
+            Fault::Latency(direction, most) => {
+                faults.latency(direction, Duration::ZERO..=Duration::from_millis(most));
+            }
+            Fault::Loss(direction, fraction) => faults.loss(direction, fraction),
+            Fault::Bandwidth(direction, rate) => faults.bandwidth(direction, Some(rate)),
             Fault::Cut(how) => faults.cut(how),
-            Fault::CutAt(lane, point, how) => faults.cut_at(lane, point, how),
+            Fault::CutAt(direction, point, how) => faults.cut_at(direction, point, how),
             Fault::Refuse(refuse) => faults.refuse(refuse),
             Fault::HealAll => faults.heal_all(),
         }
@@ -56,7 +58,7 @@ impl Fault {
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
-    let lane = || prop_oneof![Just(Lane::ToServer), Just(Lane::ToClient)];
+    let direction = || prop_oneof![Just(Direction::ToServer), Just(Direction::ToClient)];
     let cut = || prop_oneof![Just(Cut::Close), Just(Cut::Reset), Just(Cut::HalfOpen)];
     let point = prop_oneof![
         (1..400_u64).prop_map(Point::Bytes),
@@ -64,15 +66,15 @@ fn fault() -> impl Strategy<Value = Fault> {
         (1..40_u64, 1..8_u64).prop_map(|(packets, bytes)| Point::Within { packets, bytes }),
     ];
     prop_oneof![
-        lane().prop_map(Fault::Partition),
-        lane().prop_map(Fault::Heal),
-        lane().prop_map(Fault::Stall),
-        lane().prop_map(Fault::Resume),
-        (lane(), 0..800_u64).prop_map(|(lane, most)| Fault::Latency(lane, most)),
-        (lane(), 0.0..0.6).prop_map(|(lane, fraction)| Fault::Loss(lane, fraction)),
-        (lane(), 200..5000_u64).prop_map(|(lane, rate)| Fault::Bandwidth(lane, rate)),
+        direction().prop_map(Fault::Partition),
+        direction().prop_map(Fault::Heal),
+        direction().prop_map(Fault::Stall),
+        direction().prop_map(Fault::Resume),
+        (direction(), 0..800_u64).prop_map(|(direction, most)| Fault::Latency(direction, most)),
+        (direction(), 0.0..0.6).prop_map(|(direction, fraction)| Fault::Loss(direction, fraction)),
+        (direction(), 200..5000_u64).prop_map(|(direction, rate)| Fault::Bandwidth(direction, rate)),
         cut().prop_map(Fault::Cut),
-        (lane(), point, cut()).prop_map(|(lane, point, how)| Fault::CutAt(lane, point, how)),
+        (direction(), point, cut()).prop_map(|(direction, point, how)| Fault::CutAt(direction, point, how)),
         any::<bool>().prop_map(Fault::Refuse),
         Just(Fault::HealAll),
     ]

@@ -7,7 +7,7 @@ mod common;
 use std::io;
 use std::time::Duration;
 
-use mqttspec_net::relay::{Cut, Faults, Lane, Point, RelayNet, RelayStream, forward};
+use mqttspec_net::relay::{Cut, Direction, Faults, Point, RelayNet, RelayStream, forward};
 use mqttspec_ports::{Listener as _, Net};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
@@ -83,20 +83,20 @@ async fn a_partition_holds_bytes_back_and_keeps_their_order<N: Net>(
     host: &'static str,
 ) {
     let mut ends = ends(&server, &client, host).await;
-    Lane::BOTH.into_iter().for_each(|lane| ends.faults.partition(lane));
+    Direction::BOTH.into_iter().for_each(|direction| ends.faults.partition(direction));
     ends.client.write_all(b"first ").await.unwrap();
     ends.server.write_all(b"answer").await.unwrap();
     assert!(is_silent(&mut ends.server).await);
     assert!(is_silent(&mut ends.client).await);
     ends.client.write_all(b"second").await.unwrap();
-    Lane::BOTH.into_iter().for_each(|lane| ends.faults.heal(lane));
+    Direction::BOTH.into_iter().for_each(|direction| ends.faults.heal(direction));
     assert_eq!(read(&mut ends.server, 12).await, b"first second");
     assert_eq!(read(&mut ends.client, 6).await, b"answer");
 }
 
 async fn a_partition_of_one_direction_lets_the_other_pass<N: Net>(server: N, client: N, host: &'static str) {
     let mut ends = ends(&server, &client, host).await;
-    ends.faults.partition(Lane::ToServer);
+    ends.faults.partition(Direction::ToServer);
     ends.client.write_all(PINGREQ).await.unwrap();
     ends.server.write_all(b"hello").await.unwrap();
     assert_eq!(read(&mut ends.client, 5).await, b"hello");
@@ -105,11 +105,11 @@ async fn a_partition_of_one_direction_lets_the_other_pass<N: Net>(server: N, cli
 
 async fn an_end_behind_a_partition_arrives_after_it<N: Net>(server: N, client: N, host: &'static str) {
     let mut ends = ends(&server, &client, host).await;
-    ends.faults.partition(Lane::ToServer);
+    ends.faults.partition(Direction::ToServer);
     ends.client.write_all(PINGREQ).await.unwrap();
     drop(ends.client);
     assert!(is_silent(&mut ends.server).await);
-    ends.faults.heal(Lane::ToServer);
+    ends.faults.heal(Direction::ToServer);
     let mut rest = Vec::new();
     ends.server.read_to_end(&mut rest).await.unwrap();
     assert_eq!(rest, PINGREQ);
@@ -119,16 +119,16 @@ async fn no_connection_comes_about_in_a_partition<N: Net>(server: N, client: N, 
     let listener = server.listen(0).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let net = RelayNet::new(client, Faults::new(1));
-    net.faults().partition(Lane::ToClient);
+    net.faults().partition(Direction::ToClient);
     assert!(timeout(A_WHILE, net.connect(host, port)).await.is_err());
-    net.faults().heal(Lane::ToClient);
+    net.faults().heal(Direction::ToClient);
     net.connect(host, port).await.unwrap();
 }
 
 async fn latency_delays_each_way<N: Net>(server: N, client: N, host: &'static str) {
     let mut ends = ends(&server, &client, host).await;
-    ends.faults.latency(Lane::ToServer, A_WHILE..=A_WHILE);
-    ends.faults.latency(Lane::ToClient, A_WHILE..=2 * A_WHILE);
+    ends.faults.latency(Direction::ToServer, A_WHILE..=A_WHILE);
+    ends.faults.latency(Direction::ToClient, A_WHILE..=2 * A_WHILE);
     let start = Instant::now();
     ends.client.write_all(b"a").await.unwrap();
     read(&mut ends.server, 1).await;
@@ -149,7 +149,7 @@ async fn a_cut_resets_both_ends<N: Net>(server: N, client: N, host: &'static str
 
 async fn a_cut_within_a_packet_passes_what_is_before_it<N: Net>(server: N, client: N, host: &'static str) {
     let mut ends = ends(&server, &client, host).await;
-    ends.faults.cut_at(Lane::ToServer, Point::Within { packets: 1, bytes: 1 }, Cut::Close);
+    ends.faults.cut_at(Direction::ToServer, Point::Within { packets: 1, bytes: 1 }, Cut::Close);
     ends.client.write_all(&[CONNECT, PINGREQ, PINGREQ].concat()).await.unwrap();
     let mut received = Vec::new();
     ends.server.read_to_end(&mut received).await.unwrap();
@@ -159,7 +159,7 @@ async fn a_cut_within_a_packet_passes_what_is_before_it<N: Net>(server: N, clien
 
 async fn a_cut_behind_a_packet_passes_the_packet<N: Net>(server: N, client: N, host: &'static str) {
     let mut ends = ends(&server, &client, host).await;
-    ends.faults.cut_at(Lane::ToClient, Point::Packets(1), Cut::Close);
+    ends.faults.cut_at(Direction::ToClient, Point::Packets(1), Cut::Close);
     ends.server.write_all(b"\x20\x02\x00\x00\xd0\x00").await.unwrap();
     let mut received = Vec::new();
     ends.client.read_to_end(&mut received).await.unwrap();
@@ -181,20 +181,20 @@ async fn a_half_open_connection_is_over_for_the_client_only<N: Net>(
 
 async fn a_stalled_direction_fills_the_sender<N: Net>(server: N, client: N, host: &'static str) {
     let mut ends = ends(&server, &client, host).await;
-    ends.faults.stall(Lane::ToServer);
+    ends.faults.stall(Direction::ToServer);
     let much = vec![7; 4 << 20];
     let mut sent = 0;
     while let Ok(written) = timeout(A_WHILE, ends.client.write(&much[sent..])).await {
         sent += written.unwrap();
         assert!(sent < much.len(), "nothing made the sender wait");
     }
-    ends.faults.resume(Lane::ToServer);
+    ends.faults.resume(Direction::ToServer);
     assert_eq!(read(&mut ends.server, sent).await, &much[..sent]);
 }
 
 async fn bandwidth_stretches_a_transfer<N: Net>(server: N, client: N, host: &'static str) {
     let mut ends = ends(&server, &client, host).await;
-    ends.faults.bandwidth(Lane::ToServer, Some(10_000));
+    ends.faults.bandwidth(Direction::ToServer, Some(10_000));
     let start = Instant::now();
     ends.client.write_all(&vec![7; 10_000]).await.unwrap();
     read(&mut ends.server, 10_000).await;
@@ -203,7 +203,7 @@ async fn bandwidth_stretches_a_transfer<N: Net>(server: N, client: N, host: &'st
 
 async fn lost_bytes_arrive_late_and_in_order<N: Net>(server: N, client: N, host: &'static str) {
     let mut ends = ends(&server, &client, host).await;
-    ends.faults.loss(Lane::ToServer, 0.5);
+    ends.faults.loss(Direction::ToServer, 0.5);
     let start = Instant::now();
     let sent: Vec<u8> = (0..8).collect();
     for byte in &sent {

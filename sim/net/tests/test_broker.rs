@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mqttspec_broker::Options;
 use mqttspec_net::TestBroker;
-use mqttspec_net::relay::{Cut, Lane};
+use mqttspec_net::relay::{Cut, Direction};
 
 /// CONNECT of 3.1.1 with Clean Session 0, Keep Alive 0 and the client identifier "t".
 const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x00\x00\x00\x00\x01t";
@@ -70,11 +70,11 @@ fn its_network_can_fail() {
     let broker = TestBroker::start().unwrap();
     let mut stream = dial(&broker);
     ask(&mut stream, CONNECT, NEW_SESSION);
-    broker.network(|faults| faults.partition(Lane::ToClient)).unwrap();
+    broker.network(|faults| faults.partition(Direction::ToClient)).unwrap();
     stream.write_all(PINGREQ).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     assert!(stream.read(&mut [0]).is_err(), "nothing passes");
-    broker.network(|faults| faults.heal(Lane::ToClient)).unwrap();
+    broker.network(|faults| faults.heal(Direction::ToClient)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     ask(&mut stream, &[], PINGRESP);
     broker.network(|faults| faults.cut(Cut::Reset)).unwrap();

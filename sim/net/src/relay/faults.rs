@@ -13,16 +13,16 @@ use rand_chacha::ChaCha8Rng;
 
 /// A direction of a relayed connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lane {
+pub enum Direction {
     /// From the end that dialled to the end that was dialled.
     ToServer,
     /// The other way.
     ToClient,
 }
 
-impl Lane {
+impl Direction {
     /// Both directions.
-    pub const BOTH: [Lane; 2] = [Lane::ToServer, Lane::ToClient];
+    pub const BOTH: [Direction; 2] = [Direction::ToServer, Direction::ToClient];
 
     pub(super) fn index(self) -> usize {
         self as usize
@@ -69,10 +69,10 @@ pub struct Faults {
 
 #[derive(Debug)]
 struct State {
-    lanes: [LaneFaults; 2],
+    directions: [DirectionFaults; 2],
     refuse: bool,
     cut: Option<(u64, Cut)>,
-    planned: Option<(Lane, Point, Cut)>,
+    planned: Option<(Direction, Point, Cut)>,
     /// Rises with every change, so that a cut meets the connections that were open then.
     generation: u64,
     random: ChaCha8Rng,
@@ -83,7 +83,7 @@ struct State {
 
 /// The faults of one direction.
 #[derive(Debug, Clone)]
-pub(super) struct LaneFaults {
+pub(super) struct DirectionFaults {
     pub(super) partitioned: bool,
     pub(super) stalled: bool,
     pub(super) latency: RangeInclusive<Duration>,
@@ -91,9 +91,9 @@ pub(super) struct LaneFaults {
     pub(super) bytes_per_second: Option<u64>,
 }
 
-impl Default for LaneFaults {
-    fn default() -> LaneFaults {
-        LaneFaults {
+impl Default for DirectionFaults {
+    fn default() -> DirectionFaults {
+        DirectionFaults {
             partitioned: false,
             stalled: false,
             latency: Duration::ZERO..=Duration::ZERO,
@@ -108,7 +108,7 @@ impl Faults {
     #[must_use]
     pub fn new(seed: u64) -> Faults {
         let state = State {
-            lanes: [LaneFaults::default(), LaneFaults::default()],
+            directions: [DirectionFaults::default(), DirectionFaults::default()],
             refuse: false,
             cut: None,
             planned: None,
@@ -122,41 +122,41 @@ impl Faults {
 
     /// Holds back all bytes, ends and resets of a direction until [`heal`](Faults::heal); new connections are not
     /// answered meanwhile, whichever direction it is.
-    pub fn partition(&self, lane: Lane) {
-        self.change(|state| state.lanes[lane.index()].partitioned = true);
+    pub fn partition(&self, direction: Direction) {
+        self.change(|state| state.directions[direction.index()].partitioned = true);
     }
 
     /// Lets a direction's bytes pass again, those held back first.
-    pub fn heal(&self, lane: Lane) {
-        self.change(|state| state.lanes[lane.index()].partitioned = false);
+    pub fn heal(&self, direction: Direction) {
+        self.change(|state| state.directions[direction.index()].partitioned = false);
     }
 
     /// Reads nothing from the sender of a direction until [`resume`](Faults::resume), so that the sender's buffers
     /// fill: a receiver that does not read.
-    pub fn stall(&self, lane: Lane) {
-        self.change(|state| state.lanes[lane.index()].stalled = true);
+    pub fn stall(&self, direction: Direction) {
+        self.change(|state| state.directions[direction.index()].stalled = true);
     }
 
     /// Reads from the sender of a direction again.
-    pub fn resume(&self, lane: Lane) {
-        self.change(|state| state.lanes[lane.index()].stalled = false);
+    pub fn resume(&self, direction: Direction) {
+        self.change(|state| state.directions[direction.index()].stalled = false);
     }
 
     /// Delays what is sent from now on by a time drawn from this range; nothing overtakes.
-    pub fn latency(&self, lane: Lane, range: RangeInclusive<Duration>) {
-        self.change(|state| state.lanes[lane.index()].latency = range);
+    pub fn latency(&self, direction: Direction, range: RangeInclusive<Duration>) {
+        self.change(|state| state.directions[direction.index()].latency = range);
     }
 
     /// Loses this fraction of what is sent, in 0.0 to 1.0. What is lost is sent again after 200 ms, 400 ms, 800 ms …,
     /// as TCP does, so it arrives late.
-    pub fn loss(&self, lane: Lane, fraction: f64) {
-        self.change(|state| state.lanes[lane.index()].loss = fraction.clamp(0.0, 1.0));
+    pub fn loss(&self, direction: Direction, fraction: f64) {
+        self.change(|state| state.directions[direction.index()].loss = fraction.clamp(0.0, 1.0));
     }
 
     /// Passes at most so many bytes a second; `None`: no limit.
-    pub fn bandwidth(&self, lane: Lane, bytes_per_second: Option<u64>) {
+    pub fn bandwidth(&self, direction: Direction, bytes_per_second: Option<u64>) {
         self.change(|state| {
-            state.lanes[lane.index()].bytes_per_second = bytes_per_second.map(|rate| rate.max(1));
+            state.directions[direction.index()].bytes_per_second = bytes_per_second.map(|rate| rate.max(1));
         });
     }
 
@@ -172,14 +172,14 @@ impl Faults {
 
     /// Ends the first connection that reaches this point in this direction, when all bytes before it have been passed on
     /// and none behind it. A later plan replaces it.
-    pub fn cut_at(&self, lane: Lane, point: Point, how: Cut) {
-        self.change(|state| state.planned = Some((lane, point, how)));
+    pub fn cut_at(&self, direction: Direction, point: Point, how: Cut) {
+        self.change(|state| state.planned = Some((direction, point, how)));
     }
 
     /// Ends all faults, and plans of them; what was held back passes.
     pub fn heal_all(&self) {
         self.change(|state| {
-            state.lanes = [LaneFaults::default(), LaneFaults::default()];
+            state.directions = [DirectionFaults::default(), DirectionFaults::default()];
             state.refuse = false;
             state.planned = None;
         });
@@ -215,8 +215,8 @@ impl Faults {
         self.state.borrow().generation
     }
 
-    pub(super) fn lane(&self, lane: Lane) -> LaneFaults {
-        self.state.borrow().lanes[lane.index()].clone()
+    pub(super) fn of(&self, direction: Direction) -> DirectionFaults {
+        self.state.borrow().directions[direction.index()].clone()
     }
 
     /// How a connection that was opened, or cut last, in this generation is to be cut now, and in which
@@ -226,9 +226,9 @@ impl Faults {
     }
 
     /// The point at which a direction is to be cut.
-    pub(super) fn planned(&self, lane: Lane) -> Option<(Point, Cut)> {
+    pub(super) fn planned(&self, direction: Direction) -> Option<(Point, Cut)> {
         let planned = self.state.borrow().planned;
-        planned.filter(|(of, ..)| *of == lane).map(|(_, point, how)| (point, how))
+        planned.filter(|(of, ..)| *of == direction).map(|(_, point, how)| (point, how))
     }
 
     /// A planned cut has happened.
@@ -237,9 +237,9 @@ impl Faults {
     }
 
     /// The delay of the next piece of a direction.
-    pub(super) fn draw_delay(&self, lane: Lane) -> Duration {
+    pub(super) fn draw_delay(&self, direction: Direction) -> Duration {
         let mut state = self.state.borrow_mut();
-        let LaneFaults { latency, loss, .. } = state.lanes[lane.index()].clone();
+        let DirectionFaults { latency, loss, .. } = state.directions[direction.index()].clone();
         let random = &mut state.random;
         let (low, high) = (*latency.start(), (*latency.end()).max(*latency.start()));
         let mut delay = if low == high { low } else { random.random_range(low..=high) };
@@ -264,7 +264,11 @@ impl Faults {
             if state.refuse {
                 return Poll::Ready(Err(std::io::ErrorKind::ConnectionRefused.into()));
             }
-            if state.lanes.iter().any(|lane| lane.partitioned) { Poll::Pending } else { Poll::Ready(Ok(())) }
+            if state.directions.iter().any(|direction| direction.partitioned) {
+                Poll::Pending
+            } else {
+                Poll::Ready(Ok(()))
+            }
         })
         .await
     }

@@ -5,9 +5,9 @@
 //! loses nothing and puts nothing out of order within a connection: TCP would not either.
 
 mod faults;
-mod lane;
 mod pipe;
 mod pump;
+mod queue;
 mod relays;
 
 use std::io;
@@ -15,7 +15,7 @@ use std::io;
 use mqttspec_ports::{Listener, Net};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 
-pub use self::faults::{Cut, Faults, Lane, Point};
+pub use self::faults::{Cut, Direction, Direction as Lane, Faults, Point};
 pub use self::pipe::RelayStream;
 pub use self::relays::{Power, Relays};
 

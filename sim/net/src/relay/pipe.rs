@@ -15,13 +15,13 @@ const CAPACITY_BYTES: usize = 64 * 1024;
 /// One end of a connection within the process. Dropping it closes it.
 #[derive(Debug)]
 pub struct RelayStream {
-    directions: Rc<RefCell<[Direction; 2]>>,
-    /// The direction that this end reads; it writes the other.
+    buffers: Rc<RefCell<[Buffer; 2]>>,
+    /// The buffer that this end reads; it writes the other.
     reads: usize,
 }
 
 #[derive(Debug, Default)]
-struct Direction {
+struct Buffer {
     bytes: BytesMut,
     /// No more will be written.
     finished: bool,
@@ -32,7 +32,7 @@ struct Direction {
     writer: Option<Waker>,
 }
 
-impl Direction {
+impl Buffer {
     fn wake(&mut self) {
         [self.reader.take(), self.writer.take()].into_iter().flatten().for_each(Waker::wake);
     }
@@ -40,26 +40,26 @@ impl Direction {
 
 /// Both ends of a new connection.
 pub(super) fn pipe() -> (RelayStream, RelayStream) {
-    let directions = Rc::new(RefCell::new([Direction::default(), Direction::default()]));
-    (RelayStream { directions: Rc::clone(&directions), reads: 0 }, RelayStream { directions, reads: 1 })
+    let buffers = Rc::new(RefCell::new([Buffer::default(), Buffer::default()]));
+    (RelayStream { buffers: Rc::clone(&buffers), reads: 0 }, RelayStream { buffers, reads: 1 })
 }
 
 impl RelayStream {
     /// Ends the connection with a reset: the other end's writes fail, and its reads once it has read what had arrived, as on a socket.
     pub fn reset(self) {
-        for direction in self.directions.borrow_mut().iter_mut() {
-            direction.reset = true;
-            direction.wake();
+        for buffer in self.buffers.borrow_mut().iter_mut() {
+            buffer.reset = true;
+            buffer.wake();
         }
     }
 }
 
 impl Drop for RelayStream {
     fn drop(&mut self) {
-        let mut directions = self.directions.borrow_mut();
-        directions[self.reads].unread = true;
-        directions[1 - self.reads].finished = true;
-        directions.iter_mut().for_each(Direction::wake);
+        let mut buffers = self.buffers.borrow_mut();
+        buffers[self.reads].unread = true;
+        buffers[1 - self.reads].finished = true;
+        buffers.iter_mut().for_each(Buffer::wake);
     }
 }
 
@@ -69,21 +69,21 @@ impl AsyncRead for RelayStream {
         context: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let direction = &mut self.directions.borrow_mut()[self.reads];
-        if direction.bytes.is_empty() {
-            if direction.reset {
+        let buffer = &mut self.buffers.borrow_mut()[self.reads];
+        if buffer.bytes.is_empty() {
+            if buffer.reset {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
-            if direction.finished {
+            if buffer.finished {
                 return Poll::Ready(Ok(()));
             }
-            direction.reader = Some(context.waker().clone());
+            buffer.reader = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let taken = direction.bytes.len().min(out.remaining());
-        out.put_slice(&direction.bytes[..taken]);
-        direction.bytes.advance(taken);
-        if let Some(writer) = direction.writer.take() {
+        let taken = buffer.bytes.len().min(out.remaining());
+        out.put_slice(&buffer.bytes[..taken]);
+        buffer.bytes.advance(taken);
+        if let Some(writer) = buffer.writer.take() {
             writer.wake();
         }
         Poll::Ready(Ok(()))
@@ -92,21 +92,21 @@ impl AsyncRead for RelayStream {
 
 impl AsyncWrite for RelayStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let direction = &mut self.directions.borrow_mut()[1 - self.reads];
-        if direction.reset {
+        let buffer = &mut self.buffers.borrow_mut()[1 - self.reads];
+        if buffer.reset {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        if direction.unread || direction.finished {
+        if buffer.unread || buffer.finished {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let room = CAPACITY_BYTES.saturating_sub(direction.bytes.len());
+        let room = CAPACITY_BYTES.saturating_sub(buffer.bytes.len());
         if room == 0 && !data.is_empty() {
-            direction.writer = Some(context.waker().clone());
+            buffer.writer = Some(context.waker().clone());
             return Poll::Pending;
         }
         let taken = room.min(data.len());
-        direction.bytes.extend_from_slice(&data[..taken]);
-        if let Some(reader) = direction.reader.take() {
+        buffer.bytes.extend_from_slice(&data[..taken]);
+        if let Some(reader) = buffer.reader.take() {
             reader.wake();
         }
         Poll::Ready(Ok(taken))
@@ -117,9 +117,9 @@ impl AsyncWrite for RelayStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let direction = &mut self.directions.borrow_mut()[1 - self.reads];
-        direction.finished = true;
-        direction.wake();
+        let buffer = &mut self.buffers.borrow_mut()[1 - self.reads];
+        buffer.finished = true;
+        buffer.wake();
         Poll::Ready(Ok(()))
     }
 }

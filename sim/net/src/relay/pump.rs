@@ -8,8 +8,8 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 
-use super::faults::{Cut, Faults, Lane};
-use super::lane::{Item, Next, Queue};
+use super::faults::{Cut, Direction, Faults};
+use super::queue::{Item, Next, Queue};
 
 /// Bytes asked of a stream at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -79,8 +79,8 @@ impl Pump {
                 return Poll::Pending;
             }
             let turns = [
-                turn(&mut self.to_server, client, server, &self.faults, Lane::ToServer, context),
-                turn(&mut self.to_client, server, client, &self.faults, Lane::ToClient, context),
+                turn(&mut self.to_server, client, server, &self.faults, Direction::ToServer, context),
+                turn(&mut self.to_client, server, client, &self.faults, Direction::ToClient, context),
             ];
             let mut moved = false;
             let mut wake_at = None;
@@ -121,7 +121,7 @@ fn turn<R, W>(
     source: &mut R,
     sink: &mut W,
     faults: &Faults,
-    lane: Lane,
+    direction: Direction,
     context: &mut Context<'_>,
 ) -> Turn
 where
@@ -129,9 +129,9 @@ where
     W: AsyncWrite + Unpin,
 {
     let now = Instant::now();
-    let taken = take_in(queue, source, faults, lane, now, context);
-    let state = faults.lane(lane);
-    let planned = faults.planned(lane);
+    let taken = take_in(queue, source, faults, direction, now, context);
+    let state = faults.of(direction);
+    let planned = faults.planned(direction);
     if let Some((point, how)) = planned
         && queue.has_reached(point)
     {
@@ -173,11 +173,11 @@ fn take_in<R: AsyncRead + Unpin>(
     queue: &mut Queue,
     source: &mut R,
     faults: &Faults,
-    lane: Lane,
+    direction: Direction,
     now: Instant,
     context: &mut Context<'_>,
 ) -> bool {
-    if !queue.has_room() || faults.lane(lane).stalled {
+    if !queue.has_room() || faults.of(direction).stalled {
         return false;
     }
     let mut bytes = BytesMut::with_capacity(READ_BYTES);
@@ -187,6 +187,6 @@ fn take_in<R: AsyncRead + Unpin>(
         Poll::Ready(Ok(_)) => Item::Bytes(bytes.freeze()),
         Poll::Ready(Err(_)) => Item::Reset,
     };
-    queue.push(now, faults.draw_delay(lane), item);
+    queue.push(now, faults.draw_delay(direction), item);
     true
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mqttspec_faults::{Fault, FaultError, Inject, LinkState, Probability, Unsupported, Way};
 
-use super::faults::{Cut, Faults, Lane};
+use super::faults::{Cut, Direction, Faults};
 
 /// Crashes and starts the processes on the hosts.
 pub trait Power {
@@ -67,9 +67,9 @@ impl<P: Power> Relays<P> {
         Ok(hosts.iter().filter_map(|host| self.relay(host)).collect())
     }
 
-    fn each_to(&self, host: &str, change: impl Fn(&Faults, Lane)) -> Result<(), FaultError> {
-        for (host, lane) in self.links(&Way::To(host.to_owned()))? {
-            change(self.client(&host)?, lane);
+    fn each_to(&self, host: &str, change: impl Fn(&Faults, Direction)) -> Result<(), FaultError> {
+        for (host, direction) in self.links(&Way::To(host.to_owned()))? {
+            change(self.client(&host)?, direction);
         }
         Ok(())
     }
@@ -84,7 +84,7 @@ fn full_disk(host: &str) -> FaultError {
 
 impl<P: Power> Inject for Relays<P> {
     /// The client's host, and the direction.
-    type Link = (String, Lane);
+    type Link = (String, Direction);
 
     fn supports(&self, fault: &Fault) -> Result<(), Unsupported> {
         let reason = match fault {
@@ -96,43 +96,46 @@ impl<P: Power> Inject for Relays<P> {
         reason.map_err(|reason| Unsupported { fault: fault.clone(), reason })
     }
 
-    fn links(&self, on: &Way) -> Result<Vec<(String, Lane)>, FaultError> {
-        let of_all = |lanes: &[Lane]| {
-            self.clients.keys().flat_map(|host| lanes.iter().map(|lane| (host.clone(), *lane))).collect()
+    fn links(&self, on: &Way) -> Result<Vec<(String, Direction)>, FaultError> {
+        let of_all = |directions: &[Direction]| {
+            self.clients
+                .keys()
+                .flat_map(|host| directions.iter().map(|direction| (host.clone(), *direction)))
+                .collect()
         };
-        let of = |host: &String, lanes: &[Lane]| {
-            self.client(host).map(|_| lanes.iter().map(|lane| (host.clone(), *lane)).collect())
+        let of = |host: &String, directions: &[Direction]| {
+            self.client(host).map(|_| directions.iter().map(|direction| (host.clone(), *direction)).collect())
         };
         match on {
-            Way::Everywhere => Ok(of_all(&Lane::BOTH)),
-            Way::Around(host) if *host == self.server => Ok(of_all(&Lane::BOTH)),
-            Way::Around(host) => of(host, &Lane::BOTH),
-            Way::To(host) if *host == self.server => Ok(of_all(&[Lane::ToServer])),
-            Way::To(host) => of(host, &[Lane::ToClient]),
+            Way::Everywhere => Ok(of_all(&Direction::BOTH)),
+            Way::Around(host) if *host == self.server => Ok(of_all(&Direction::BOTH)),
+            Way::Around(host) => of(host, &Direction::BOTH),
+            Way::To(host) if *host == self.server => Ok(of_all(&[Direction::ToServer])),
+            Way::To(host) => of(host, &[Direction::ToClient]),
             Way::OneWay { from, to } => {
                 self.known(from)?;
                 self.known(to)?;
                 match (*from == self.server, *to == self.server) {
-                    (false, true) => of(from, &[Lane::ToServer]),
-                    (true, false) => of(to, &[Lane::ToClient]),
+                    (false, true) => of(from, &[Direction::ToServer]),
+                    (true, false) => of(to, &[Direction::ToClient]),
                     _ => Err(FaultError::NoLink { from: from.clone(), to: to.clone() }),
                 }
             }
         }
     }
 
-    fn set(&self, (host, lane): &(String, Lane), state: &LinkState) {
+    fn set(&self, (host, direction): &(String, Direction), state: &LinkState) {
         let Some(faults) = self.relay(host) else { return };
         let none = Duration::ZERO..=Duration::ZERO;
         let latency = state.latency.as_ref().unwrap_or(&none);
         let (least, most) = (*latency.start() + state.added_latency, *latency.end() + state.added_latency);
-        faults.latency(*lane, least..=most);
-        faults.loss(*lane, state.loss.unwrap_or(Probability::NEVER).as_fraction());
-        faults.bandwidth(*lane, state.bytes_per_second);
+        faults.latency(*direction, least..=most);
+        faults.loss(*direction, state.loss.unwrap_or(Probability::NEVER).as_fraction());
+        faults.bandwidth(*direction, state.bytes_per_second);
         if state.partitioned {
-            faults.partition(*lane);
+            faults.partition(*direction);
         } else {
-            faults.heal(*lane);
+            faults.heal(*direction);
         }
     }
 

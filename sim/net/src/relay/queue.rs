@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::faults::{LaneFaults, Point};
+use super::faults::{DirectionFaults, Point};
 
 /// Bytes that a direction holds; more are not read from the sender, as a network holds only what is in flight.
 const HOLDS_BYTES: usize = 1 << 20;
@@ -79,7 +79,7 @@ impl Queue {
     }
 
     /// What may be passed on now; the connection is to be cut behind `until`.
-    pub(super) fn next(&self, now: Instant, faults: &LaneFaults, until: Option<Point>) -> Next {
+    pub(super) fn next(&self, now: Instant, faults: &DirectionFaults, until: Option<Point>) -> Next {
         let Some((due, item)) = self.items.front() else { return Next::Nothing };
         if faults.partitioned || self.sink_done {
             return Next::Nothing;
@@ -106,7 +106,7 @@ impl Queue {
     }
 
     /// So many bytes of the first item were passed on.
-    pub(super) fn pass(&mut self, now: Instant, count: usize, faults: &LaneFaults) {
+    pub(super) fn pass(&mut self, now: Instant, count: usize, faults: &DirectionFaults) {
         let Some((_, Item::Bytes(bytes))) = self.items.front_mut() else { return };
         self.passed.advance(&bytes.split_to(count));
         self.held_bytes -= count;
@@ -207,8 +207,8 @@ mod tests {
     const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a";
     const PINGREQ: &[u8] = b"\xc0\x00";
 
-    fn no_faults() -> LaneFaults {
-        LaneFaults::default()
+    fn no_faults() -> DirectionFaults {
+        DirectionFaults::default()
     }
 
     fn bytes(bytes: &'static [u8]) -> Item {
@@ -231,7 +231,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_link_takes_as_long_as_its_rate_says() {
         let start = Instant::now();
-        let faults = LaneFaults { bytes_per_second: Some(1000), ..LaneFaults::default() };
+        let faults = DirectionFaults { bytes_per_second: Some(1000), ..DirectionFaults::default() };
         let mut queue = Queue::new(start);
         queue.push(start, Duration::ZERO, Item::Bytes(Bytes::from(vec![0; 3000])));
         let (mut now, mut passed) = (start, 0);
