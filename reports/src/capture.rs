@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use etherparse::{PacketBuilder, PacketBuilderStep, TcpHeader};
-use mqttspec_judge::results::{Trace, TraceEvent, TraceKind};
+use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{

@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::Case;
 use crate::command::RepeatCommand;
 use crate::history::History;
-use crate::results::Trace;
-use crate::transcript::TranscriptLine;
+use crate::trace::{Trace, TranscriptLine};
 use mqttspec_notation::fields::hex;
 
 /// How many lines of the transcript are shown with a finding.

@@ -12,6 +12,7 @@ pub mod history;
 pub mod monitors;
 pub mod resilience;
 pub mod results;
+pub mod trace;
 pub mod transcript;
 pub mod verdict;
 

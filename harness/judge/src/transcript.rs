@@ -2,24 +2,14 @@
 
 use bytes::Bytes;
 use mqttspec_codec::{Role, Version};
-use serde::{Deserialize, Serialize};
 
 use crate::history::{Asked, Event, History, Message, Told, What, nanoseconds};
-use crate::results::{Trace, TraceEvent, TraceKind};
+use crate::trace::{Trace, TraceEvent, TraceKind};
 use mqttspec_notation::SERVER;
 use mqttspec_notation::fields::{hex, line, payload_text};
 
 /// How many events of a run a trace holds; of a longer run the last ones, which lead to its end.
 const LONGEST: usize = 4000;
-
-/// One line of a run's transcript.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TranscriptLine {
-    /// When it happened, in nanoseconds of simulated time from the start of the run.
-    pub at_ns: u64,
-    /// The line in the scenario notation: `device > CONNECT client_id=device`.
-    pub text: String,
-}
 
 /// The trace of a history.
 pub fn trace(history: &History, version: Version) -> Trace {

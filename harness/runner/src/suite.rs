@@ -13,9 +13,8 @@ use mqttspec_judge::Case;
 use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
 use mqttspec_judge::history::History;
 use mqttspec_judge::resilience::Endured;
-use mqttspec_judge::results::{
-    BranchTaken, CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target, Trace,
-};
+use mqttspec_judge::results::{BranchTaken, CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target};
+use mqttspec_judge::trace::Trace;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_notation::{self as notation, Roles, Version};
 use mqttspec_spec::Level;

@@ -1,7 +1,8 @@
 //! What `ask` gives a client and what `told` takes from it: one command for each `ask`, and for each `told` a report of its own command.
 
 use mqttspec_judge::Case;
-use mqttspec_judge::results::{RunResult, TraceKind};
+use mqttspec_judge::results::RunResult;
+use mqttspec_judge::trace::TraceKind;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_runner::run::run;
 use mqttspec_runner::suite::{Selection, Source, plan};
@@ -23,7 +24,7 @@ fn under_seeds(case: &Case, seeds: u64, mut check: impl FnMut(&RunResult) -> Res
         let run = run(case, seed);
         if let Err(wrong) = check(&run) {
             let lines: Vec<String> =
-                run.trace.events.iter().map(mqttspec_judge::results::TraceEvent::line_text).collect();
+                run.trace.events.iter().map(mqttspec_judge::trace::TraceEvent::line_text).collect();
             panic!("seed {seed}: {wrong}\n{}\n{:?}", lines.join("\n"), run.failures);
         }
     }

@@ -1,7 +1,7 @@
 //! The frames of a capture, read back by the library that made neither the sequence numbers nor the streams.
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-use mqttspec_judge::results::{Trace, TraceEvent, TraceKind};
+use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
 use pcap_file::pcapng::{Block, PcapNgReader};
 
 use super::{CaptureError, pcapng};

@@ -1,6 +1,6 @@
 //! Which faults last, and from where to where.
 
-use mqttspec_judge::results::TraceKind;
+use mqttspec_judge::trace::TraceKind;
 
 use super::Band;
 

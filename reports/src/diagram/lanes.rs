@@ -1,6 +1,6 @@
 //! Where the hosts of a diagram stand: the server in the middle, gaps as wide as the labels in them.
 
-use mqttspec_judge::results::{Trace, TraceKind};
+use mqttspec_judge::trace::{Trace, TraceKind};
 
 use super::{Lane, label};
 

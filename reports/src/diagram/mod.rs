@@ -12,7 +12,7 @@ pub use svg::svg;
 pub(crate) use svg::STYLE;
 
 use mqttspec_judge::finding::ReportedFinding;
-use mqttspec_judge::results::{Trace, TraceEvent, TraceKind};
+use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
 
 use bands::Bands;
 use lanes::Lanes;

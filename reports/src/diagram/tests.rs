@@ -1,7 +1,7 @@
 //! Where things stand in a diagram.
 
 use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
-use mqttspec_judge::results::{Trace, TraceEvent, TraceKind};
+use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
 use mqttspec_spec::Level;
 
 use super::{Diagram, LABEL_LENGTH, Observer, RowKind, label};

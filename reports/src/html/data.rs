@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use mqttspec_judge::finding::ReportedFinding;
-use mqttspec_judge::results::{CaseResult, SuiteResult, Trace, TraceEvent, TraceKind};
+use mqttspec_judge::results::{CaseResult, SuiteResult};
+use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
 use mqttspec_spec::{AREAS, Catalogue, Clause, Origin, Roles, Standard};
 use serde::Serialize;
 

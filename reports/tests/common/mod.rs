@@ -5,10 +5,9 @@ use std::path::Path;
 
 use mqttspec_codec::Version;
 use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
-use mqttspec_judge::results::{
-    BranchTaken, CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target, Trace, TraceEvent, TraceKind,
-};
-use mqttspec_judge::transcript::TranscriptLine;
+use mqttspec_judge::results::{BranchTaken, CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target};
+use mqttspec_judge::trace::TranscriptLine;
+use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_runner::suite::{self, KeepTrace, Selection, SuiteOptions};
 use mqttspec_spec::{Level, Requirement};

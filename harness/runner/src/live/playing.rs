@@ -297,7 +297,7 @@ pub(crate) fn broken(reason: String, seed: u64) -> RunResult {
         branches: Vec::new(),
         marks: Vec::new(),
         endured: None,
-        trace: mqttspec_judge::results::Trace::default(),
+        trace: mqttspec_judge::trace::Trace::default(),
         history_hash: String::new(),
         output: Vec::new(),
     }
