@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use mqttspec_codec::{DecodeError, Packet, Version};
 use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::{
@@ -25,6 +26,8 @@ pub(crate) struct Arrival {
     /// The number of the connection.
     pub(crate) connection: u32,
     pub(crate) what: Arrived,
+    /// The bytes as they came; none for the end of a connection.
+    pub(crate) bytes: Bytes,
 }
 
 /// What can arrive.
@@ -139,10 +142,11 @@ impl Recorder {
             _ => Arrived::Ended(Ending::ByPeer),
         };
         let ended = matches!(arrived, Arrived::Ended(_));
+        let bytes = what.bytes().cloned().unwrap_or_default();
         let event = self.record(Some(key), 0, what);
         let at = (self.now)();
         self.with_host(key.lane, |host| {
-            host.inbox.push_back(Arrival { at, event, connection: key.number, what: arrived });
+            host.inbox.push_back(Arrival { at, event, connection: key.number, what: arrived, bytes });
             if ended && host.number == key.number {
                 host.open = false;
             }

@@ -84,7 +84,7 @@ impl<'a> Checker<'a> {
         let used = if self.is_sent(direction) { Use::Sent } else { Use::Expected };
         match content {
             Content::Packet(pattern) => self.pattern(pattern, used, known),
-            Content::Raw(raw) => self.atoms(span, &raw.atoms, known),
+            Content::Raw(raw) => self.atoms(span, &raw.atoms, used, known),
             Content::Closed { or } => {
                 // Which of them comes is open, so none gives a value for what follows.
                 for pattern in or {
@@ -137,7 +137,7 @@ impl<'a> Checker<'a> {
         }
         for patch in &pattern.patches {
             if let Patch::Properties(atoms) = patch {
-                self.atoms(span, atoms, known);
+                self.atoms(span, atoms, Use::Sent, known);
             }
         }
         for condition in &pattern.conditions {
@@ -267,14 +267,17 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn atoms(&mut self, span: Span, atoms: &[Atom], known: &Known) {
+    fn atoms(&mut self, span: Span, atoms: &[Atom], used: Use, known: &mut Known) {
         for atom in atoms {
             match atom {
+                Atom::Integer(_, Operand::Capture(name)) if used == Use::Expected => {
+                    known.insert(name.clone());
+                }
                 Atom::Integer(_, Operand::Capture(name)) => self.must_know(span, name, known),
                 Atom::String(AtomText::Text(text)) | Atom::Content(AtomText::Text(text)) => {
                     self.text(span, text, known);
                 }
-                Atom::Counted(inner) => self.atoms(span, inner, known),
+                Atom::Counted(inner) => self.atoms(span, inner, used, known),
                 _ => {}
             }
         }

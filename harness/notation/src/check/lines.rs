@@ -4,8 +4,8 @@ use super::Checker;
 use crate::lexicon::version_word;
 use crate::vocabulary::{Owner, reason_code, reason_name};
 use crate::{
-    Action, Cell, Content, Direction, Field, PacketPattern, PacketType, Patch, Place, Report, Span, Step,
-    StepKind, Test, Value, Version,
+    Action, Atom, Cell, Content, Direction, Field, PacketPattern, PacketType, Patch, Place, Report, Span,
+    Step, StepKind, Test, Value, Version,
 };
 
 /// How a packet stands in the scenario.
@@ -66,10 +66,14 @@ impl<'a> Checker<'a> {
         let role = Role { sent, expected, direction, alternative: false };
         match content {
             Content::Packet(pattern) => self.packet(pattern, role, versions),
-            Content::Raw(_) => {
-                if expected {
-                    self.error(span, "raw bytes are only sent").label =
+            Content::Raw(raw) => {
+                if expected && !raw.patches.is_empty() {
+                    self.error(span, "only bytes that are sent can be changed").label =
                         "this line says what must come".to_owned();
+                }
+                if sent && has_any(&raw.atoms) {
+                    self.error(span, "`any` is only expected").label =
+                        "this line says what the harness sends".to_owned();
                 }
             }
             Content::Nothing { .. } | Content::Anything => {
@@ -170,6 +174,11 @@ impl<'a> Checker<'a> {
             self.reason(pattern.span, test, Some(pattern.packet_type), versions);
         }
         for patch in &pattern.patches {
+            if let Patch::Properties(atoms) = patch
+                && has_any(atoms)
+            {
+                self.error(pattern.span, "`any` is only expected").label = "these bytes are sent".to_owned();
+            }
             let place = match patch {
                 Patch::Properties(_) => "properties".to_owned(),
                 Patch::Set { place: Place::PropertyLength, .. } => Place::PropertyLength.name(),
@@ -368,4 +377,13 @@ fn is_old_code(packet: PacketType, code: u8) -> bool {
         PacketType::SubAck => matches!(code, 0..=2 | 0x80),
         _ => code == 0,
     }
+}
+
+/// Whether a byte of any value is among them.
+fn has_any(atoms: &[Atom]) -> bool {
+    atoms.iter().any(|atom| match atom {
+        Atom::Any => true,
+        Atom::Counted(inner) => has_any(inner),
+        _ => false,
+    })
 }

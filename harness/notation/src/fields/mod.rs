@@ -1,5 +1,5 @@
 //! The mapping between packets and the notation's fields, in one place: what a packet looks like as a line ([`observe`]), whether it is what
-//! a line expects ([`Expectation`]), and which packet a line sends ([`build`]).
+//! a line expects ([`Expectation`], [`accept_raw`]), and which packet a line sends ([`build`]).
 //!
 //! It follows the packets of chapter 3 of both standards and the properties of MQTT 5.0 §2.2.2.2, under the names of the notation's vocabulary.
 
@@ -7,6 +7,7 @@ mod bindings;
 mod build;
 mod matching;
 mod observe;
+mod raw;
 
 use crate::{Test, Value};
 
@@ -14,6 +15,7 @@ pub use bindings::{Bindings, Unknown};
 pub use build::{BuildError, Defaults, build};
 pub use matching::{Expectation, Mismatch, accept_fields};
 pub use observe::{field, line, observe};
+pub use raw::accept_raw;
 
 /// A payload as the notation writes it: `"text"` where it is one, `x"61ff"` otherwise; long ones are cut.
 #[must_use]

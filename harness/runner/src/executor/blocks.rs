@@ -29,7 +29,8 @@ impl Executor<'_> {
         let mut windows = Vec::new();
         for step in self.script.counting(steps) {
             let sequence = Sequence::of(step, &self.script, &self.matcher)?;
-            if !matches!(sequence.awaited(), Some(Expected::Packet(_) | Expected::Closed(_))) {
+            let awaited = sequence.awaited();
+            if !matches!(awaited, Some(Expected::Packet(_) | Expected::Raw(_) | Expected::Closed(_))) {
                 return Err(Stop::broken("only packets and `closed` can come in any order"));
             }
             windows.push(self.clock.window(sequence.timing));
@@ -50,7 +51,7 @@ impl Executor<'_> {
             let mut unlike = None;
             for (index, sequence) in open.iter().enumerate().filter(|(_, sequence)| sequence.host == host) {
                 let Some(expected) = sequence.awaited().cloned() else { continue };
-                match self.matcher.compare(&expected, &arrival.what)? {
+                match self.matcher.compare(&expected, &arrival)? {
                     Match::Equal => {
                         met = Some((index, expected));
                         break;
@@ -124,7 +125,7 @@ impl Executor<'_> {
             let mut chosen = None;
             for beginning in beginnings.iter().filter(|beginning| beginning.host == host) {
                 // Captures take their values when the branch takes the packet.
-                if self.matcher.would_take(&beginning.expected, &arrival.what)? {
+                if self.matcher.would_take(&beginning.expected, &arrival)? {
                     chosen = Some(beginning.branch);
                     break;
                 }

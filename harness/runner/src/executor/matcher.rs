@@ -6,17 +6,21 @@ use mqttspec_codec::{Packet, PacketIdentifier, Version};
 use mqttspec_judge::Case;
 use mqttspec_judge::history::{Message, Told, Trouble};
 use mqttspec_notation::fields::{
-    Bindings, Defaults, Expectation, Mismatch, accept_fields, build, field_words,
+    Bindings, Defaults, Expectation, Mismatch, accept_fields, accept_raw, build, field_words,
 };
-use mqttspec_notation::{Cell, Field, PacketPattern, PacketType, Report, Test, Text, Value};
+use mqttspec_notation::{
+    Cell, Content, Field, PacketPattern, PacketType, RawBytes, Report, Test, Text, Value,
+};
 
 use super::patterns::{equal, field, number};
-use crate::recorder::Arrived;
+use crate::recorder::{Arrival, Arrived};
 
 /// What a line expects.
 #[derive(Clone, Debug)]
 pub(crate) enum Expected {
     Packet(PacketPattern),
+    /// A packet with these bytes.
+    Raw(RawBytes),
     /// The end of the connection, after one of these packets or none.
     Closed(Vec<PacketPattern>),
     Nothing(Option<Duration>),
@@ -29,6 +33,7 @@ impl Expected {
     pub(crate) fn text(&self) -> String {
         match self {
             Expected::Packet(pattern) => pattern.to_string(),
+            Expected::Raw(raw) => Content::Raw(raw.clone()).to_string(),
             Expected::Closed(or) => {
                 let or: String = or.iter().map(|pattern| format!(" or {pattern}")).collect();
                 format!("closed{or}")
@@ -125,10 +130,13 @@ impl Matcher {
     }
 
     /// Compares an arrival. If it is what is expected, captures without a value take theirs.
-    pub(crate) fn compare(&mut self, expected: &Expected, arrived: &Arrived) -> Result<Match, LineError> {
-        match (expected, arrived) {
+    pub(crate) fn compare(&mut self, expected: &Expected, arrival: &Arrival) -> Result<Match, LineError> {
+        match (expected, &arrival.what) {
             (Expected::Closed(_), Arrived::Ended(_)) => Ok(Match::Equal),
             (Expected::Packet(pattern), Arrived::Packet(packet)) => self.compare_packet(pattern, packet),
+            (Expected::Raw(raw), Arrived::Packet(_) | Arrived::Malformed(_)) => {
+                as_match(accept_raw(raw, &arrival.bytes, &mut self.bindings))
+            }
             (Expected::Closed(or), Arrived::Packet(packet)) => {
                 for pattern in or {
                     if self.compare_packet(pattern, packet)? == Match::Equal {
@@ -142,8 +150,8 @@ impl Matcher {
     }
 
     /// Whether an arrival is what is expected. Captures do not change.
-    pub(crate) fn would_take(&mut self, expected: &Expected, arrived: &Arrived) -> Result<bool, LineError> {
-        self.without_captures(|matcher| Ok(matcher.compare(expected, arrived)? == Match::Equal))
+    pub(crate) fn would_take(&mut self, expected: &Expected, arrival: &Arrival) -> Result<bool, LineError> {
+        self.without_captures(|matcher| Ok(matcher.compare(expected, arrival)? == Match::Equal))
     }
 
     fn compare_packet(&mut self, pattern: &PacketPattern, packet: &Packet) -> Result<Match, LineError> {
@@ -266,7 +274,7 @@ mod tests {
     use bytes::Bytes;
     use mqttspec_codec::{Publish, QoS, Role, TopicName};
     use mqttspec_judge::history::Ending;
-    use mqttspec_notation::{CatalogueClauses, Content, StepKind, read};
+    use mqttspec_notation::{CatalogueClauses, StepKind, read};
 
     use super::*;
 
@@ -296,10 +304,14 @@ mod tests {
         (Matcher::new(&case), all)
     }
 
-    fn publish(payload: &'static str, id: u16) -> Arrived {
+    fn arrival(what: Arrived) -> Arrival {
+        Arrival { at: Duration::ZERO, event: 0, connection: 1, what, bytes: Bytes::new() }
+    }
+
+    fn publish(payload: &'static str, id: u16) -> Arrival {
         let id = PacketIdentifier::new(id).expect("an identifier above 0");
         let topic = TopicName::try_from("t").expect("a Topic Name");
-        Arrived::Packet(Publish::new(topic, Bytes::from(payload)).at_least_once(id).into())
+        arrival(Arrived::Packet(Publish::new(topic, Bytes::from(payload)).at_least_once(id).into()))
     }
 
     fn differs(expected: &str, actual: &str) -> Match {
@@ -314,9 +326,9 @@ mod tests {
             matcher.compare(&lines[0], &publish("y", 1)),
             Ok(differs("payload=\"x\"", "payload=\"y\""))
         );
-        let other = Arrived::Packet(Packet::PingResp);
+        let other = arrival(Arrived::Packet(Packet::PingResp));
         assert_eq!(matcher.compare(&lines[0], &other), Ok(differs("PUBLISH", "PINGRESP")));
-        assert_eq!(matcher.compare(&lines[0], &Arrived::Ended(Ending::Reset)), Ok(Match::Other));
+        assert_eq!(matcher.compare(&lines[0], &arrival(Arrived::Ended(Ending::Reset))), Ok(Match::Other));
     }
 
     #[test]
@@ -342,7 +354,7 @@ mod tests {
     #[test]
     fn the_end_of_a_connection_may_follow_one_of_the_packets_that_its_line_names() {
         let (mut matcher, lines) = matcher("a < closed or DISCONNECT or PUBLISH payload=\"x\"\n");
-        assert_eq!(matcher.compare(&lines[0], &Arrived::Ended(Ending::ByPeer)), Ok(Match::Equal));
+        assert_eq!(matcher.compare(&lines[0], &arrival(Arrived::Ended(Ending::ByPeer))), Ok(Match::Equal));
         assert_eq!(matcher.compare(&lines[0], &publish("x", 1)), Ok(Match::Equal));
         assert_eq!(matcher.compare(&lines[0], &publish("y", 1)), Ok(Match::Other));
     }

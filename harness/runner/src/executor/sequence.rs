@@ -177,7 +177,8 @@ fn line(direction: Direction, content: &Content, observer: Role, matcher: &Match
         Content::Closed { or } => Expected::Closed(or.clone()),
         Content::Nothing { lasting } => Expected::Nothing(lasting.map(|time| time.on(false))),
         Content::Anything => Expected::Anything,
-        Content::Raw(_) | Content::Column(_) => {
+        Content::Raw(raw) => Expected::Raw(raw.clone()),
+        Content::Column(_) => {
             return Err(Stop::broken(format!("`{content}` cannot be expected")));
         }
     }))

@@ -315,8 +315,9 @@ fn breaks_among_others(case: &Case) -> bool {
     let (mut broken, mut receives, mut names_itself) = (false, false, false);
     case.scenario.walk(&mut |step| match &step.kind {
         StepKind::Line { direction, content, .. } => {
-            broken |= breaks(content);
-            names_itself |= connects(content);
+            let is_sent = *direction == Direction::ToServer;
+            broken |= is_sent && breaks(content);
+            names_itself |= is_sent && connects(content);
             receives |= *direction == Direction::ToClient && is_publish(content);
         }
         StepKind::Verb { action: Action::Receives { .. }, .. } => receives = true,
@@ -339,7 +340,10 @@ fn starts_a_connect(raw: &RawBytes) -> bool {
 fn sends_raw(case: &Case) -> bool {
     let mut raw = false;
     case.scenario.walk(&mut |step| {
-        raw |= matches!(&step.kind, StepKind::Line { content: Content::Raw(_), .. });
+        raw |= matches!(
+            &step.kind,
+            StepKind::Line { content: Content::Raw(_), direction: Direction::ToServer, .. }
+        );
     });
     raw
 }
