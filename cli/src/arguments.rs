@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mqttspec_codec::Version;
+use mqttspec_judge::command::quoted;
 use mqttspec_net::transport::Target;
 
 /// Runs MQTT scenarios on a simulated network and says which clauses of the standard hold.
@@ -39,7 +40,7 @@ pub(crate) enum Command {
 /// Which scenarios are meant.
 #[derive(Debug, Args)]
 pub(crate) struct Chosen {
-    /// Parts of a path, or clause ids (MQTT-3.1.2-8); without any, every scenario
+    /// Files, parts of the path of a scenario, or clause ids (MQTT-3.1.2-8); without any, every scenario
     #[arg(value_name = "FILTER")]
     pub(crate) filters: Vec<String>,
     /// Only this version of the standard
@@ -67,15 +68,6 @@ impl Folder {
         }
         format!(" --scenarios {}", quoted(&self.scenarios.to_string_lossy()))
     }
-}
-
-/// A word as a shell takes it.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 #[derive(Debug, Args)]

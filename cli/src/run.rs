@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Trouble> {
         version: chosen.version.map(Into::into),
         row: arguments.row.clone(),
     };
-    let plan = sources::plan(&sources::below(&chosen.folder.scenarios)?, &selection)?;
+    let plan = sources::plan(&chosen.folder.scenarios, &selection)?;
     let known = expect::known(arguments)?;
     let mut suite = match live::options(arguments)? {
         Some(options) => live::run(&plan, &options)?,
