@@ -76,10 +76,10 @@ impl Connection {
         }
     }
 
-    /// The peer has a new connection: this one is dropped, and its end recorded if it was not yet.
-    pub(crate) fn forget(&self, ending: Ending) {
+    /// The peer has a new connection: this one is dropped. Its end has arrived, if it did not before.
+    pub(crate) fn replaced(&self) {
         if !self.dropped.is.replace(true) {
-            self.recorder.record(Some(self.key), 0, What::Closed(ending));
+            self.recorder.arrive(self.key, What::Closed(Ending::ByPeer));
             self.dropped.now.notify_waiters();
         }
     }

@@ -132,11 +132,11 @@ impl Executor<'_> {
         };
         if let Some(silence) = silence {
             self.clock.until(self.clock.done_at() + silence).await;
-            return match self.inboxes.front(host, false) {
-                Some(arrival) if !matches!(arrival.what, Arrived::Ended(_)) => {
+            return match self.inboxes.first_packet(host) {
+                Some(arrival) => {
                     Err(self.unexpected(host, &Expected::Nothing(lasting).text(), &arrival).into())
                 }
-                _ => Ok(()),
+                None => Ok(()),
             };
         }
         if !self.wire.is_connected(host) {

@@ -51,6 +51,15 @@ impl Inboxes {
         })
     }
 
+    /// The oldest packet on a host, also after the end of a connection.
+    pub(crate) fn first_packet(&self, host: HostIndex) -> Option<Arrival> {
+        self.front(host, false)?;
+        self.recorder.with_host(host, |state| {
+            let mut packets = state.inbox.iter().filter(|arrival| !matches!(arrival.what, Arrived::Ended(_)));
+            packets.next().cloned()
+        })
+    }
+
     /// Whether anything can still arrive on one of the hosts.
     pub(crate) fn can_arrive(&self, hosts: &[HostIndex]) -> bool {
         self.hosts.observer() == Role::Server || hosts.iter().any(|host| self.is_open(*host))
