@@ -203,6 +203,7 @@ impl Reader {
                 }
             }
             Told::Unsubscribed { .. }
+            | Told::Acknowledged { .. }
             | Told::Connected { .. }
             | Told::Disconnected { .. }
             | Told::Failed { .. } => {}

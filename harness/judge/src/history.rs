@@ -204,6 +204,11 @@ pub enum Told {
         /// The Topic Filters.
         filters: Vec<String>,
     },
+    /// The client has taken the acknowledgement of a message.
+    Acknowledged {
+        /// The message.
+        message: Message,
+    },
     /// The server has accepted the connection.
     Connected {
         /// Session Present.

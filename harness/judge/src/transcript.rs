@@ -97,6 +97,7 @@ fn asked_text(asked: &Asked) -> String {
 pub fn told_text(told: &Told) -> String {
     match told {
         Told::Message(message) => format!("received {}", message_text(message)),
+        Told::Acknowledged { message } => format!("acknowledged {}", message_text(message)),
         Told::Published { message, refused: None, .. } => format!("published {}", message_text(message)),
         Told::Published { message, refused: Some(error), .. } => {
             format!("failed error={} # publish {}: {}", error.kind, message_text(message), error.text)

@@ -129,11 +129,20 @@ pub(super) const VERBS: &[&str] = &[
 ];
 
 /// What a client may be asked for.
-pub(super) const WISHES: &[&str] = &["connect", "subscribe", "unsubscribe", "publish", "disconnect"];
+pub(super) const WISHES: &[&str] =
+    &["connect", "subscribe", "unsubscribe", "publish", "acknowledge", "disconnect"];
 
 /// What a client may tell.
-pub(super) const REPORTS: &[&str] =
-    &["connected", "disconnected", "subscribed", "unsubscribed", "published", "received", "failed"];
+pub(super) const REPORTS: &[&str] = &[
+    "connected",
+    "disconnected",
+    "subscribed",
+    "unsubscribed",
+    "published",
+    "received",
+    "acknowledged",
+    "failed",
+];
 
 /// Whether a host may have this name, apart from the characters. `broker` may: faults name it.
 pub(super) fn may_be_host(name: &str) -> bool {

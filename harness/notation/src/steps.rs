@@ -60,7 +60,7 @@ pub enum StepKind {
         action: Action,
     },
     /// `ask device publish t "x" qos=2`: what its application wants of the client under test. Never [`Action::Opens`],
-    /// [`Action::Receives`], [`Action::Pings`] or [`Action::Closes`].
+    /// [`Action::Receives`], [`Action::Pings`] or [`Action::Closes`]. Only here: [`Action::Acknowledges`].
     Ask {
         /// The host of the client under test.
         host: Name,
@@ -164,6 +164,15 @@ pub enum Action {
         /// Other fields of PUBLISH.
         fields: Vec<Field>,
     },
+    /// `ask device acknowledge t "x" reason=quota-exceeded`: the application acknowledges a message that its client reported.
+    Acknowledges {
+        /// The Topic Name: [`Value::Text`] or [`Value::Capture`].
+        topic: Value,
+        /// The payload; any where absent.
+        payload: Option<Value>,
+        /// `reason`: the Reason Code of the acknowledgement.
+        fields: Vec<Field>,
+    },
     /// `pings`: PINGREQ, PINGRESP.
     Pings,
     /// `disconnects reason=0x04`: DISCONNECT, and closes the Network Connection.
@@ -202,6 +211,15 @@ pub enum Report {
         /// The payload.
         payload: Option<Value>,
         /// Other fields of the PUBLISH.
+        fields: Vec<Field>,
+    },
+    /// `acknowledged t "x" qos=1`: the client has taken the acknowledgement of this message.
+    Acknowledged {
+        /// The Topic Name.
+        topic: Value,
+        /// The payload.
+        payload: Option<Value>,
+        /// Other fields of the message.
         fields: Vec<Field>,
     },
     /// `failed reason=…`: what was asked for last was refused, or the client gave up.

@@ -172,6 +172,9 @@ impl<'a> Checker<'a> {
             Action::Receives { topic, payload, fields } => {
                 self.message(span, topic, payload.as_ref(), fields, Use::Expected, known);
             }
+            Action::Acknowledges { topic, payload, fields } => {
+                self.message(span, topic, payload.as_ref(), fields, Use::Sent, known);
+            }
             Action::Disconnects { fields } => self.fields(fields, Use::Sent, known),
             Action::Opens | Action::Pings | Action::Closes => {}
         }
@@ -185,7 +188,9 @@ impl<'a> Checker<'a> {
             Report::Subscribed(filter) | Report::Unsubscribed(filter) => {
                 self.value(span, filter, Use::Expected, known);
             }
-            Report::Published { topic, payload, fields } | Report::Received { topic, payload, fields } => {
+            Report::Published { topic, payload, fields }
+            | Report::Received { topic, payload, fields }
+            | Report::Acknowledged { topic, payload, fields } => {
                 self.message(span, topic, payload.as_ref(), fields, Use::Expected, known);
             }
         }

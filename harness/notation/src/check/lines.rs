@@ -51,7 +51,9 @@ impl<'a> Checker<'a> {
                     Report::Connected(fields) => (Owner::Connected, fields),
                     Report::Disconnected(fields) => (Owner::Disconnected, fields),
                     Report::Published { fields, .. } => (Owner::Published, fields),
-                    Report::Received { fields, .. } => (Owner::Received, fields),
+                    Report::Received { fields, .. } | Report::Acknowledged { fields, .. } => {
+                        (Owner::Received, fields)
+                    }
                     Report::Failed(fields) => (Owner::Failed, fields),
                     Report::Subscribed(_) | Report::Unsubscribed(_) => return,
                 };
@@ -142,6 +144,10 @@ impl<'a> Checker<'a> {
             Action::Receives { fields, .. } => all(PacketType::Publish, fields),
             Action::Disconnects { fields } => {
                 all(PacketType::Disconnect, fields);
+                self.only_values(fields);
+            }
+            Action::Acknowledges { fields, .. } => {
+                self.version_fields(fields, Owner::Acknowledge, versions);
                 self.only_values(fields);
             }
             Action::Opens | Action::Pings | Action::Closes => {}

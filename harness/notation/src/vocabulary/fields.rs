@@ -58,8 +58,10 @@ pub enum Owner {
     Disconnected,
     /// `told H published`: the message with the Reason Code of its acknowledgement.
     Published,
-    /// `told H received`: the message.
+    /// `told H received`, `told H acknowledged`: the message.
     Received,
+    /// `ask H acknowledge`: the Reason Code.
+    Acknowledge,
     /// `told H failed`
     Failed,
 }
@@ -76,6 +78,7 @@ impl Owner {
             Self::Disconnected => "`disconnected`",
             Self::Published => "`published`",
             Self::Received => "`received`",
+            Self::Acknowledge => "`acknowledge`",
             Self::Failed => "`failed`",
         }
     }
@@ -92,7 +95,7 @@ impl Owner {
     pub fn reason_packet(self) -> Option<PacketType> {
         match self {
             Self::Packet(packet) => Some(packet),
-            Self::Published => Some(PacketType::PubAck),
+            Self::Published | Self::Acknowledge => Some(PacketType::PubAck),
             Self::Will
             | Self::Subscription
             | Self::Connected
@@ -133,6 +136,7 @@ impl Owner {
             Self::Disconnected | Self::Failed => &[FAILED],
             Self::Published => &[MESSAGE, REASON],
             Self::Received => &[MESSAGE],
+            Self::Acknowledge => &[REASON],
         }
     }
 }

@@ -197,7 +197,9 @@ fn report_fields(report: &Report) -> Vec<Field> {
         Report::Subscribed(filter) | Report::Unsubscribed(filter) => {
             vec![field("filter", Test::Equal(filter.clone()))]
         }
-        Report::Published { topic, payload, fields } | Report::Received { topic, payload, fields } => {
+        Report::Published { topic, payload, fields }
+        | Report::Received { topic, payload, fields }
+        | Report::Acknowledged { topic, payload, fields } => {
             let mut all = vec![field("topic", Test::Equal(topic.clone()))];
             all.extend(payload.iter().map(|payload| field("payload", Test::Equal(payload.clone()))));
             all.extend(fields.iter().cloned());
@@ -224,7 +226,8 @@ fn seen(report: &Report, told: &Told) -> Option<Vec<Field>> {
             filters.iter().map(filter).collect()
         }
         (Report::Published { .. }, Told::Published { message, refused: None, .. })
-        | (Report::Received { .. }, Told::Message(message)) => message_fields(message),
+        | (Report::Received { .. }, Told::Message(message))
+        | (Report::Acknowledged { .. }, Told::Acknowledged { message }) => message_fields(message),
         _ => return None,
     })
 }
@@ -258,6 +261,7 @@ pub(crate) fn report_text(report: &Report) -> String {
         Report::Unsubscribed(_) => "unsubscribed",
         Report::Published { .. } => "published",
         Report::Received { .. } => "received",
+        Report::Acknowledged { .. } => "acknowledged",
     };
     format!("{word}{}", fields_text(&report_fields(report)))
 }

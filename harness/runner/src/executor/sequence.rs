@@ -219,6 +219,7 @@ fn verb(action: &Action, observer: Role) -> Result<Vec<Move>, Stop> {
         Action::Receives { topic, payload, fields } => {
             vec![expecting_packet(publish(topic, payload.as_ref(), fields)), Move::SettleReceived]
         }
+        Action::Acknowledges { .. } => return Err(Stop::broken("only an application acknowledges")),
         Action::Pings => {
             vec![sending(bare(PacketType::PingReq)), expecting_packet(bare(PacketType::PingResp))]
         }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use mqttspec_client::{self as client, Command, Event, Options};
-use mqttspec_codec::{QoS, Version};
+use mqttspec_codec::{PubAckReason, QoS, Version};
 use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientGone, ClientObserved, Commander};
 use mqttspec_net::store::{DiskStore, MemoryStore, Store};
@@ -65,6 +65,8 @@ pub(crate) struct Application {
     sent: RefCell<VecDeque<Given>>,
     /// Commands that the client has taken and that have not ended.
     taken: RefCell<BTreeMap<client::Handle, Given>>,
+    /// Messages that the client has reported and no command has acknowledged, oldest first.
+    unacknowledged: RefCell<VecDeque<(client::Delivered, Message)>>,
     /// What no line has taken yet.
     pub(crate) reports: RefCell<Reports>,
     last_number: Cell<u64>,
@@ -110,6 +112,7 @@ enum ClientCommand {
     Publish { handle: u64, message: Message },
     Subscribe { handle: u64, filters: Vec<String> },
     Unsubscribe { filters: Vec<String> },
+    Acknowledge { message: Message },
     Disconnect,
 }
 
@@ -120,7 +123,8 @@ impl ClientCommand {
             ClientCommand::Disconnect => CommandKind::Disconnect,
             ClientCommand::Publish { .. }
             | ClientCommand::Subscribe { .. }
-            | ClientCommand::Unsubscribe { .. } => CommandKind::Other,
+            | ClientCommand::Unsubscribe { .. }
+            | ClientCommand::Acknowledge { .. } => CommandKind::Other,
         }
     }
 }
@@ -151,6 +155,7 @@ impl Application {
             after_a_crash: RefCell::new(AfterACrash::Waits),
             sent: RefCell::default(),
             taken: RefCell::default(),
+            unacknowledged: RefCell::default(),
             reports: RefCell::default(),
             last_number: Cell::new(0),
             pending: Cell::new(0),
@@ -287,6 +292,26 @@ impl Application {
         self.command(Command::Unsubscribe(request), By::Line, ClientCommand::Unsubscribe { filters }).await
     }
 
+    /// Asks the client to acknowledge the oldest message of this kind that it has reported and that no command has acknowledged. `None`
+    /// if there is none.
+    pub(crate) async fn acknowledge(
+        &self,
+        topic: &str,
+        payload: Option<&[u8]>,
+        reason: PubAckReason,
+        text: String,
+    ) -> Result<Option<()>, String> {
+        let is_meant = |(_, message): &(client::Delivered, Message)| {
+            message.topic == topic && payload.is_none_or(|payload| *message.payload == *payload)
+        };
+        let oldest = self.unacknowledged.borrow().iter().position(is_meant);
+        let oldest = oldest.and_then(|place| self.unacknowledged.borrow_mut().remove(place));
+        let Some((delivered, message)) = oldest else { return Ok(None) };
+        self.record(What::Asked(Asked::Other(text)));
+        let command = Command::Acknowledge { message: delivered, reason };
+        self.command(command, By::Line, ClientCommand::Acknowledge { message }).await.map(Some)
+    }
+
     /// Gives the client a command, and waits until it has taken it.
     async fn command(&self, command: Command, by: By, what: ClientCommand) -> Result<(), String> {
         let number = (by == By::Line).then(|| {
@@ -339,6 +364,7 @@ impl Application {
         *self.commander.borrow_mut() = None;
         self.connected.set(false);
         self.sent.borrow_mut().clear();
+        self.unacknowledged.borrow_mut().clear();
         // Only what is to be published outlives the client, in its store. The rest never ends.
         self.taken.borrow_mut().retain(|_, given| matches!(given.what, ClientCommand::Publish { .. }));
         let last = self.keys.borrow_mut().pop_last();
@@ -421,18 +447,24 @@ impl Application {
                 self.tell(number, Told::Disconnected { error: error.as_ref().map(trouble) });
             }
             Event::Message(message) => {
+                let delivered = message.delivered;
                 let message = Message {
                     topic: message.topic.as_str().to_owned(),
                     payload: message.payload.clone(),
                     qos: message.qos,
                     retain: message.retain,
                 };
+                if let Some(delivered) = delivered {
+                    self.unacknowledged.borrow_mut().push_back((delivered, message.clone()));
+                }
                 self.tell(None, Told::Message(message));
             }
             Event::Published { handle, reason, .. } => {
                 self.end_of(*handle, CommandEnd::Published(u8::from(*reason)));
             }
-            Event::Unsubscribed { handle, .. } => self.end_of(*handle, CommandEnd::Done),
+            Event::Unsubscribed { handle, .. } | Event::Acknowledged { handle } => {
+                self.end_of(*handle, CommandEnd::Done);
+            }
             Event::Subscribed { handle, reasons, .. } => {
                 let granted = reasons.iter().map(|reason| QoS::try_from(u8::from(*reason)).ok()).collect();
                 self.end_of(*handle, CommandEnd::Granted(granted));
@@ -481,6 +513,9 @@ impl Application {
             }
             (ClientCommand::Unsubscribe { filters }, CommandEnd::Done) => {
                 self.tell(number, Told::Unsubscribed { filters });
+            }
+            (ClientCommand::Acknowledge { message }, CommandEnd::Done) => {
+                self.tell(number, Told::Acknowledged { message });
             }
             (_, CommandEnd::Failed(error)) => self.tell(number, Told::Failed { error }),
             _ => {}
