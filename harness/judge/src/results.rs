@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::resilience::Endured;
-use mqttspec_spec::Level;
-
 use crate::finding::ReportedFinding;
+use crate::history::BranchTaken;
+use crate::resilience::Endured;
 use crate::trace::Trace;
 use crate::verdict::Verdict;
+use mqttspec_spec::Level;
 
 /// The format of [`SuiteResult`] as JSON; a reader refuses another one.
 pub const FORMAT: u32 = 2;
@@ -46,17 +46,6 @@ pub struct RunResult {
     /// The last lines that a server printed which was started for this run alone; kept where the run failed or broke.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub output: Vec<String>,
-}
-
-/// A branch of an `either … or …` block that was taken.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct BranchTaken {
-    /// The line of the file on which the branch begins.
-    pub line: u32,
-    /// The branch's name, or its place: `1st`.
-    pub name: String,
-    /// What the standard thinks of it.
-    pub level: Level,
 }
 
 /// A case under all its seeds.

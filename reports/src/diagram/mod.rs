@@ -12,6 +12,7 @@ pub use svg::svg;
 pub(crate) use svg::STYLE;
 
 use mqttspec_judge::finding::ReportedFinding;
+use mqttspec_judge::history::Ending;
 use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
 
 use bands::Bands;
@@ -281,9 +282,8 @@ impl<'a> Layout<'a> {
                 self.bars.push(((lane, event.connection), bar, true));
             }
             TraceKind::Closed => {
-                let ends_itself = matches!(event.text.as_str(), "closes")
-                    || event.text.starts_with("gives")
-                    || event.text.starts_with("lost");
+                let ends_itself =
+                    matches!(event.ending, Some(Ending::ByObserver | Ending::TimedOut | Ending::Crashed));
                 let from_client = ends_itself == (self.observer == Observer::Client);
                 let (from, to) = if from_client { (client, server) } else { (server, client) };
                 self.row(RowKind::Closed, at_ns, (from, to), text, line);
@@ -297,10 +297,12 @@ impl<'a> Layout<'a> {
                 self.row(RowKind::Application, at_ns, (client, client), format!("{word} {text}"), line);
             }
             TraceKind::FaultBegun | TraceKind::FaultEnded | TraceKind::Crashed | TraceKind::Started => {
-                let (from, to) = self.lanes.concerned(&text);
+                let concerned = event.fault.as_ref().map_or(edges, |fault| self.lanes.concerned(fault));
                 let text = text.trim_start_matches("# ").to_owned();
-                self.row(RowKind::Fault, at_ns, (from, to), text.clone(), line);
-                self.bands.change(event.kind, &text, (from, to), self.y);
+                self.row(RowKind::Fault, at_ns, concerned, text, line);
+                if let Some(fault) = &event.fault {
+                    self.bands.change(fault, concerned, self.y);
+                }
             }
             TraceKind::Note => {
                 let text = if event.host.is_empty() { text } else { format!("{} {text}", event.host) };

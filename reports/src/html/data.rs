@@ -354,6 +354,8 @@ fn brief(trace: &Trace) -> Trace {
         text: format!("{left_out} events are left out here; `trace` shows them"),
         hex: String::new(),
         line: 0,
+        ending: None,
+        fault: None,
     };
     let events = [before, &[note], after].concat();
     Trace { hosts: trace.hosts.clone(), events }
