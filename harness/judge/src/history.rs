@@ -322,6 +322,12 @@ impl History {
         self.events.push(event);
     }
 
+    /// The hash of everything in it.
+    #[must_use]
+    pub fn hash(&self) -> u128 {
+        hash::hash(self)
+    }
+
     /// Says which line of the scenario a packet answered to, once that is known.
     pub fn set_line(&mut self, index: usize, line: u32) {
         if let Some(event) = self.events.get_mut(index) {
@@ -336,5 +342,6 @@ pub fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+mod hash;
 #[cfg(test)]
 pub(crate) mod tale;

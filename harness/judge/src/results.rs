@@ -41,7 +41,7 @@ pub struct RunResult {
     pub endured: Option<Endured>,
     /// Everything that happened, in order.
     pub trace: Trace,
-    /// A hash of the whole history: two runs that differ in one byte or one nanosecond differ here.
+    /// The hash of the whole history: two runs that differ in one byte, one nanosecond or one report to an application differ here.
     pub history_hash: String,
     /// The last lines that a server printed which was started for this run alone; kept where the run failed or broke.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
