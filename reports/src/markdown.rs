@@ -17,8 +17,6 @@ use crate::{ClauseStanding, Coverage, Modules, Outcome, failure, outcome, resili
 const ROOM: usize = 65_000;
 /// As much of it as the names of failures may take for which there is no more room.
 const ROOM_FOR_NAMES: usize = 7_000;
-/// How much of what a case's own server printed is told.
-const LINES_OF_OUTPUT: usize = 20;
 /// Lines of a list that nobody would read to its end.
 const LISTED: usize = 60;
 
@@ -144,17 +142,11 @@ fn one_case(case: &CaseResult) -> String {
         fenced(&mut out, "text", case.reason.lines());
     }
     let (told, more) = failure::told(case);
-    for failure in told {
-        one_failure(&mut out, failure);
+    for (failure, command) in failure::with_commands(told) {
+        one_failure(&mut out, failure, command);
     }
     if more > 0 {
         let _ = writeln!(out, "{more} more of the same run: see `report.html`.\n");
-    }
-    let printed = case.shown.as_ref().map_or(&[][..], |run| &run.output);
-    if !printed.is_empty() {
-        out.push_str("Its server printed:\n\n");
-        let from = printed.len().saturating_sub(LINES_OF_OUTPUT);
-        fenced(&mut out, "text", printed[from..].iter().map(String::as_str));
     }
     let printed = failure::printed(case);
     if !printed.is_empty() {
@@ -165,7 +157,7 @@ fn one_case(case: &CaseResult) -> String {
     out
 }
 
-fn one_failure(out: &mut String, failure: &ReportedFinding) {
+fn one_failure(out: &mut String, failure: &ReportedFinding, command: Option<&str>) {
     for (requirement, link) in failure.finding.requirements.iter().zip(failure::links(failure)) {
         let section = if link.is_empty() { String::new() } else { format!(" ([section]({link}))") };
         let _ = writeln!(out, "- **requirement**: {}{section}", text(&requirement.to_string()));
@@ -182,7 +174,10 @@ fn one_failure(out: &mut String, failure: &ReportedFinding) {
     if let Some(nearly) = &failure.finding.nearly {
         let _ = writeln!(out, "- **nearly**: {}", text(nearly));
     }
-    let _ = writeln!(out, "- **again**: {}\n", code(&failure.command));
+    if let Some(command) = command {
+        let _ = writeln!(out, "- **again**: {}", code(command));
+    }
+    out.push('\n');
     if !failure.transcript.is_empty() {
         let lines: Vec<String> = failure
             .transcript

@@ -103,6 +103,8 @@ fn a_run_that_breaks_a_rule_with_every_packet_is_told_in_bounds() {
     let told = plain(&terminal::summary(&suite, 100));
     assert_eq!(told.matches("  found by ").count(), 3);
     assert!(told.contains("more         54 failures of the same run"), "{told}");
+    assert_eq!(told.matches("  again ").count(), 1, "they have one command: {told}");
+    assert_eq!(markdown::report(&suite).matches("**again**").count(), 1);
     assert!(markdown::report(&suite).contains("\n54 more of the same run"));
 }
 
@@ -111,7 +113,10 @@ fn what_the_server_of_a_failed_run_printed_is_told_with_the_failure() {
     let mut case = suite().cases.into_iter().find(|case| case.shown.is_some()).unwrap();
     case.shown.as_mut().unwrap().output = vec!["segmentation <fault>".into()];
     let suite = SuiteResult { cases: vec![case], ..suite() };
-    assert!(markdown::report(&suite).contains("Its server printed:\n\n```text\nsegmentation <fault>\n```"));
+    let text = markdown::report(&suite);
+    let start = text.find("<details><summary><b>failed").unwrap();
+    let end = start + text[start..].find("</details>").unwrap();
+    snapshot("markdown-of-a-failure", &text[start..end]);
     assert!(plain(&terminal::summary(&suite, 80)).contains("segmentation <fault>"));
     assert!(html::page(&[suite]).unwrap().contains("segmentation \\u003cfault>"));
 }
