@@ -11,7 +11,7 @@ use mqttspec_judge::finding::ReportedFinding;
 use mqttspec_judge::results::{CaseResult, SuiteResult};
 use mqttspec_judge::verdict::Verdict;
 
-use crate::{ClauseStanding, Coverage, Modules, Outcome, failure, outcome, resilience, seconds};
+use crate::{Areas, ClauseStanding, Coverage, Outcome, failure, outcome, resilience, seconds};
 
 /// As much as a comment takes, in bytes, with something left for who puts it there.
 const ROOM: usize = 65_000;
@@ -27,7 +27,7 @@ pub fn report(suite: &SuiteResult) -> String {
     heading(&mut out, suite);
     unreadable(&mut out, suite);
     let mut below = String::new();
-    modules(&mut below, suite);
+    areas(&mut below, suite);
     endured(&mut below, suite);
     skipped(&mut below, suite);
     branches(&mut below, suite);
@@ -243,22 +243,22 @@ fn branches(out: &mut String, suite: &SuiteResult) {
     out.push_str("\n</details>\n\n");
 }
 
-fn modules(out: &mut String, suite: &SuiteResult) {
+fn areas(out: &mut String, suite: &SuiteResult) {
     if suite.cases.is_empty() {
         return;
     }
-    let modules = Modules::of(suite);
+    let areas = Areas::of(suite);
     out.push_str("## By module\n\n| module | passed | failed | skipped | errors |");
-    for version in &modules.versions {
+    for version in &areas.versions {
         let _ = write!(out, " {version} shown |");
     }
-    let _ = writeln!(out, "\n|---|--:|--:|--:|--:|{}", "--:|".repeat(modules.versions.len()));
-    for module in modules.rows.iter().chain([&modules.all]) {
-        let tally = module.tally;
+    let _ = writeln!(out, "\n|---|--:|--:|--:|--:|{}", "--:|".repeat(areas.versions.len()));
+    for area in areas.rows.iter().chain([&areas.all]) {
+        let tally = area.tally;
         let number = |number: u32| if number == 0 { "–".to_owned() } else { number.to_string() };
         let numbers = [tally.passed, tally.failed, tally.skipped, tally.errors].map(number).join(" | ");
-        let _ = write!(out, "| {} | {numbers} |", module.name);
-        for (shown, total) in &module.shown {
+        let _ = write!(out, "| {} | {numbers} |", area.name);
+        for (shown, total) in &area.shown {
             let share = if *total == 0 { String::new() } else { format!("{shown} of {total}") };
             let _ = write!(out, " {share} |");
         }

@@ -13,7 +13,7 @@ use mqttspec_reports::baseline::Baseline;
 use mqttspec_reports::compare::{Change, Comparison};
 use mqttspec_reports::diagram::{self, Diagram, Observer};
 use mqttspec_reports::{
-    Coverage, Modules, Outcome, html, json, junit, markdown, terminal, write, write_matrix,
+    Areas, Coverage, Outcome, html, json, junit, markdown, terminal, write, write_matrix,
 };
 use mqttspec_runner::suite::{self as planned, KeepTrace, Selection, Source, SuiteOptions};
 
@@ -226,12 +226,12 @@ fn a_clause_is_failed_if_any_check_names_it_and_shown_only_if_a_case_passed() {
     let all = &five.all;
     assert_eq!((all.total, all.shown, all.failed, all.contested, all.skipped), (251, 2, 3, 1, 1));
     for coverage in [three, five] {
-        let sum: usize = coverage.modules.iter().map(|module| module.total).sum();
-        assert_eq!(sum, coverage.all.total, "every numbered statement is in one module");
+        let sum: usize = coverage.areas.iter().map(|area| area.total).sum();
+        assert_eq!(sum, coverage.all.total, "every numbered statement is in one area");
     }
-    let modules = Modules::of(&suite());
-    let cases: u32 = modules.rows.iter().map(|module| module.tally.total()).sum();
-    assert_eq!(cases, modules.all.tally.total(), "every case is in one module");
+    let areas = Areas::of(&suite());
+    let cases: u32 = areas.rows.iter().map(|area| area.tally.total()).sum();
+    assert_eq!(cases, areas.all.tally.total(), "every case is in one area");
 }
 
 #[test]
