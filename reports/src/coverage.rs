@@ -13,7 +13,7 @@ use crate::Outcome;
 
 /// What a suite says about one clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClauseStanding {
+pub(crate) enum ClauseStanding {
     /// A scenario that cites it passed, and nothing found it broken.
     Shown,
     /// A check that names it failed.
@@ -34,13 +34,13 @@ pub enum ClauseStanding {
 
 /// One clause in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClauseRow {
+pub(crate) struct ClauseRow {
     /// What it asks for and where it stands.
-    pub clause: &'static Clause,
+    pub(crate) clause: &'static Clause,
     /// What the suite says about it.
-    pub standing: ClauseStanding,
+    pub(crate) standing: ClauseStanding,
     /// The scenario files that cite it.
-    pub files: Vec<String>,
+    pub(crate) files: Vec<String>,
 }
 
 /// The clauses of one area of the protocol, counted.
@@ -74,7 +74,7 @@ pub struct Coverage {
     /// The areas, in the order of the standard.
     pub areas: Vec<AreaCoverage>,
     /// Every numbered statement, and every rule without a number that a scenario cites.
-    pub rows: Vec<ClauseRow>,
+    pub(crate) rows: Vec<ClauseRow>,
 }
 
 impl Coverage {
@@ -117,14 +117,12 @@ impl Coverage {
 
 impl ClauseStanding {
     /// Whether a check that names the clause failed.
-    #[must_use]
-    pub const fn is_bad(&self) -> bool {
+    pub(crate) const fn is_bad(&self) -> bool {
         matches!(self, Self::Failed | Self::Nearly | Self::Contested)
     }
 
     /// One word for machines: a class of the page, a value in a filter.
-    #[must_use]
-    pub const fn word(&self) -> &'static str {
+    pub(crate) const fn word(&self) -> &'static str {
         match self {
             Self::Shown => "shown",
             Self::Failed => "failed",

@@ -37,7 +37,8 @@ mod time;
 mod write;
 
 pub use areas::{AreaRow, Areas};
-pub use coverage::{AreaCoverage, ClauseRow, ClauseStanding, Coverage};
+pub(crate) use coverage::ClauseStanding;
+pub use coverage::{AreaCoverage, Coverage};
 pub use mqttspec_judge::results::SuiteResult;
 pub use outcome::Outcome;
 pub use time::seconds;

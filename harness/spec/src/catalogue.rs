@@ -147,7 +147,7 @@ impl Clause {
 
     /// Whether a suite that tests `role` has to show it: because `role` must obey, or because `role` must notice a breach.
     #[must_use]
-    pub fn concerns(&self, role: Roles) -> bool {
+    pub(crate) fn concerns(&self, role: Roles) -> bool {
         self.role.includes(role)
             || self.checked_by.is_some_and(|checks| checks.includes(role))
             || role == Roles::Both
