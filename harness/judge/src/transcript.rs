@@ -156,6 +156,9 @@ fn asked_text(asked: &Asked) -> String {
             format!("subscribe {}", filters.join(" "))
         }
         Asked::Unsubscribe(filters) => format!("unsubscribe {}", filters.join(" ")),
+        Asked::Acknowledge { message, fields } => {
+            format!("acknowledge {} {}{}", message.topic, payload_text(&message.payload), fields_text(fields))
+        }
         Asked::Connect(fields) => format!("connect{}", fields_text(fields)),
         Asked::Disconnect(fields) => format!("disconnect{}", fields_text(fields)),
     }

@@ -95,15 +95,13 @@ impl<'r> Clients<'r> {
                 let Packet::PubAck(answer) = packet(&answer)? else { return Ok(()) };
                 let topic = publish.topic.ok_or_else(|| Stop::broken("the message has no topic"))?;
                 let named = payload.is_some().then_some(&publish.payload[..]);
-                let payload = named.map(|payload| format!(" {}", payload_text(payload))).unwrap_or_default();
-                let message = format!("{}{payload}", topic.as_str());
-                let text = format!("acknowledge {message}{}", self.texts(fields));
-                let asked = application.acknowledge(topic.as_str(), named, answer.reason, text).await;
-                if asked == Ok(None) {
+                let Some(message) = application.unacknowledged(topic.as_str(), named) else {
+                    let payload = named.map(|payload| format!(" {}", payload_text(payload)));
+                    let message = format!("{}{}", topic.as_str(), payload.unwrap_or_default());
                     let expected = format!("{host} has a message {message} that it has not acknowledged");
                     return Err(self.recorder.found(expected, "it has none", None).into());
-                }
-                asked.map(drop)
+                };
+                application.acknowledge(message, answer.reason, self.in_version(fields)).await
             }
             Action::Disconnects { fields } => {
                 let pattern = PacketPattern { fields: fields.clone(), ..bare(PacketType::Disconnect) };

@@ -67,7 +67,7 @@ pub(crate) struct Application {
     /// Commands that the client has taken and that have not ended.
     taken: RefCell<BTreeMap<client::Handle, Given>>,
     /// Messages that the client has reported and no command has acknowledged, oldest first.
-    unacknowledged: RefCell<VecDeque<(client::Delivered, Message)>>,
+    unacknowledged: RefCell<VecDeque<Unacknowledged>>,
     /// What no line has taken yet.
     pub(crate) reports: RefCell<Reports>,
     last_number: Cell<u64>,
@@ -79,6 +79,9 @@ pub(crate) struct Application {
     /// The connections of the client as the history numbers them.
     keys: RefCell<BTreeMap<u64, ConnectionKey>>,
 }
+
+/// A message that the client has reported, and how to acknowledge it.
+pub(crate) type Unacknowledged = (client::Delivered, Message);
 
 /// Who gives a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,24 +301,26 @@ impl Application {
         self.command(Command::Unsubscribe(request), By::Line, ClientCommand::Unsubscribe { filters }).await
     }
 
-    /// Asks the client to acknowledge the oldest message of this kind that it has reported and that no command has acknowledged. `None`
-    /// if there is none.
-    pub(crate) async fn acknowledge(
-        &self,
-        topic: &str,
-        payload: Option<&[u8]>,
-        reason: PubAckReason,
-        text: String,
-    ) -> Result<Option<()>, String> {
-        let is_meant = |(_, message): &(client::Delivered, Message)| {
+    /// Takes the oldest message of this kind that the client has reported and that no command has acknowledged.
+    pub(crate) fn unacknowledged(&self, topic: &str, payload: Option<&[u8]>) -> Option<Unacknowledged> {
+        let mut messages = self.unacknowledged.borrow_mut();
+        let is_meant = |(_, message): &Unacknowledged| {
             message.topic == topic && payload.is_none_or(|payload| *message.payload == *payload)
         };
-        let oldest = self.unacknowledged.borrow().iter().position(is_meant);
-        let oldest = oldest.and_then(|place| self.unacknowledged.borrow_mut().remove(place));
-        let Some((delivered, message)) = oldest else { return Ok(None) };
-        self.record(What::Asked(Asked::Other(text)));
+        let place = messages.iter().position(is_meant)?;
+        messages.remove(place)
+    }
+
+    /// Asks the client to acknowledge a message.
+    pub(crate) async fn acknowledge(
+        &self,
+        (delivered, message): Unacknowledged,
+        reason: PubAckReason,
+        fields: Vec<Field>,
+    ) -> Result<(), String> {
+        self.record(What::Asked(Asked::Acknowledge { message: message.clone(), fields }));
         let command = Command::Acknowledge { message: delivered, reason };
-        self.command(command, By::Line, ClientCommand::Acknowledge { message }).await.map(Some)
+        self.command(command, By::Line, ClientCommand::Acknowledge { message }).await
     }
 
     /// Gives the client a command, and waits until it has taken it.
