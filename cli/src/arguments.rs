@@ -40,7 +40,8 @@ pub(crate) enum Command {
 /// Which scenarios are meant.
 #[derive(Debug, Args)]
 pub(crate) struct Chosen {
-    /// Files, parts of the path of a scenario, or clause ids (MQTT-3.1.2-8); without any, every scenario
+    /// Files, parts of the path of a scenario, or clause ids (MQTT-3.1.2-8); without any, every
+    /// scenario
     #[arg(value_name = "FILTER")]
     pub(crate) filters: Vec<String>,
     /// Only this version of the standard

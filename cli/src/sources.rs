@@ -36,17 +36,17 @@ pub(crate) fn one(folder: &Path, file: &Path) -> Result<Source, SourcesError> {
     Ok(Source { file: name_of(&path, folder), text })
 }
 
-/// The name of a file: its path below the folder of scenarios if it is there, otherwise its path. The seeds of a run derive from
-/// it, so below the folder it must not depend on the current folder.
+/// The name of a file: its path below the folder of scenarios if it is there, otherwise its path.
+/// The seeds of a run derive from it, so below the folder it must not depend on the current folder.
 fn name_of(path: &Path, folder: &Path) -> String {
     let whole = |path: &Path| path.canonicalize().ok();
     let below = whole(folder).and_then(|folder| Some(whole(path)?.strip_prefix(folder).ok()?.to_owned()));
     below.as_deref().unwrap_or(path).to_string_lossy().replace('\\', "/")
 }
 
-/// The plan of what was chosen. A filter that is the path of a file means this file, wherever it is; the others choose from the
-/// folder, which is not read if there are none. Filters that fit nothing are an error, unless a file that cannot be read may be
-/// the reason.
+/// The plan of what was chosen. A filter that is the path of a file means this file, wherever it
+/// is; the others choose from the folder, which is not read if there are none. Filters that fit
+/// nothing are an error, unless a file that cannot be read may be the reason.
 pub(crate) fn plan(folder: &Path, selection: &Selection) -> Result<Plan, SourcesError> {
     let (files, filters): (Vec<_>, Vec<_>) =
         selection.filters.iter().cloned().partition(|filter| Path::new(filter).is_file());
@@ -69,7 +69,8 @@ pub(crate) fn plan(folder: &Path, selection: &Selection) -> Result<Plan, Sources
     Ok(plan)
 }
 
-/// The plan of what a selection chooses from the folder. A file that cannot be read does not keep the others from running.
+/// The plan of what a selection chooses from the folder. A file that cannot be read does not keep
+/// the others from running.
 fn plan_of_folder(folder: &Path, selection: &Selection) -> Result<Plan, SourcesError> {
     let files = suite::files_below(folder)
         .map_err(|source| SourcesError::Folder { folder: folder.to_owned(), source })?;

@@ -1,4 +1,5 @@
-//! Which files run: those that are named by their paths, wherever they are, and those that filters choose from a folder.
+//! Which files run: those that are named by their paths, wherever they are, and those that filters
+//! choose from a folder.
 
 use crate::process::{FAILS, Folder, HOLDS, mqttspec, mqttspec_in, scenario};
 

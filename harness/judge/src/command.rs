@@ -8,7 +8,8 @@ use mqttspec_spec::role_word;
 /// The one command that repeats a run and prints its transcript. [`fmt::Display`] is its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepeatCommand {
-    /// The scenario file, relative to the folder of scenarios, with `/`; the whole path of a file that is elsewhere.
+    /// The scenario file, relative to the folder of scenarios, with `/`; the whole path of a file
+    /// that is elsewhere.
     pub file: String,
     /// The version of the standard.
     pub version: Version,

@@ -10,7 +10,8 @@ use super::values::{Field, Name, Number, Operator, Span, Test, Text, Time, Value
 pub enum Content {
     /// `CONNECT client_id=watcher`
     Packet(PacketPattern),
-    /// `raw 10 { str "MQTT" 05 02 u16 60 00 str "a" }`: these bytes. Expected, they are those of the next packet.
+    /// `raw 10 { str "MQTT" 05 02 u16 60 00 str "a" }`: these bytes. Expected, they are those of
+    /// the next packet.
     Raw(RawBytes),
     /// `nothing`, `nothing for 5s`: no packet comes. Without a time, a PINGREQ sent behind the input must be answered by its
     /// PINGRESP and nothing before it (where the harness plays the server: nothing comes within the runner's usual patience). Only expected.
@@ -215,7 +216,8 @@ pub struct RawBytes {
     pub span: Span,
     /// The bytes.
     pub atoms: Vec<Atom>,
-    /// `truncated to 7`, `extended by 00`: only [`Patch::TruncatedTo`] and [`Patch::ExtendedBy`]. Only sent.
+    /// `truncated to 7`, `extended by 00`: only [`Patch::TruncatedTo`] and [`Patch::ExtendedBy`].
+    /// Only sent.
     pub patches: Vec<Patch>,
 }
 

@@ -59,8 +59,9 @@ pub enum StepKind {
         /// What it does.
         action: Action,
     },
-    /// `ask device publish t "x" qos=2`: what its application wants of the client under test. Never [`Action::Opens`],
-    /// [`Action::Receives`], [`Action::Pings`] or [`Action::Closes`]. Only here: [`Action::Acknowledges`].
+    /// `ask device publish t "x" qos=2`: what its application wants of the client under test. Never
+    /// [`Action::Opens`], [`Action::Receives`], [`Action::Pings`] or [`Action::Closes`]. Only here:
+    /// [`Action::Acknowledges`].
     Ask {
         /// The host of the client under test.
         host: Name,
@@ -164,7 +165,8 @@ pub enum Action {
         /// Other fields of PUBLISH.
         fields: Vec<Field>,
     },
-    /// `ask device acknowledge t "x" reason=quota-exceeded`: the application acknowledges a message that its client reported.
+    /// `ask device acknowledge t "x" reason=quota-exceeded`: the application acknowledges a message
+    /// that its client reported.
     Acknowledges {
         /// The Topic Name: [`Value::Text`] or [`Value::Capture`].
         topic: Value,

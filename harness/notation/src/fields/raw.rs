@@ -1,7 +1,8 @@
 //! Whether the bytes of a packet are those that a `raw` line expects.
 //!
-//! The codec has no part in it: the comparison follows the data representations of section 1.5 of MQTT 5.0, so that it shows the exact form
-//! of an answer, also where a decoder accepts several forms.
+//! The codec has no part in it: the comparison follows the data representations of section 1.5 of
+//! MQTT 5.0, so that it shows the exact form of an answer, also where a decoder accepts several
+//! forms.
 
 use super::bindings::Bindings;
 use super::matching::Mismatch;

@@ -76,7 +76,8 @@ impl Connection {
         }
     }
 
-    /// The peer has a new connection: this one is dropped. Its end has arrived, if it did not before.
+    /// The peer has a new connection: this one is dropped. Its end has arrived, if it did not
+    /// before.
     pub(crate) fn replaced(&self) {
         if !self.dropped.is.replace(true) {
             self.recorder.arrive(self.key, What::Closed(Ending::ByPeer));
@@ -118,7 +119,8 @@ impl Connection {
         }
     }
 
-    /// The refusal of a CONNECT that was sent as raw bytes, if it has the form of another version than that of the run.
+    /// The refusal of a CONNECT that was sent as raw bytes, if it has the form of another version
+    /// than that of the run.
     fn refusal_of_raw_bytes(&self, bytes: &Bytes) -> Option<Packet> {
         let versions = self.refusals.get().iter();
         let decoded = versions.filter_map(|version| mqttspec_codec::decode(bytes, *version).ok()).next()?;
@@ -156,9 +158,9 @@ impl Connection {
     }
 }
 
-/// The versions in whose form a server may refuse these bytes. A CONNECT is refused in the form of the version that it names. If
-/// it names a version that does not exist, the form of 5.0 is allowed for a newer one, and that of 3.1.1 for an older one
-/// (MQTT 5.0 and 3.1.1 §3.1.2.2).
+/// The versions in whose form a server may refuse these bytes. A CONNECT is refused in the form of
+/// the version that it names. If it names a version that does not exist, the form of 5.0 is allowed
+/// for a newer one, and that of 3.1.1 for an older one (MQTT 5.0 and 3.1.1 §3.1.2.2).
 fn versions_of_refusals(bytes: &[u8]) -> &'static [Version] {
     match level_of_connect(bytes) {
         Some(3) => &[Version::V3_1],

@@ -301,7 +301,8 @@ impl Application {
         self.command(Command::Unsubscribe(request), By::Line, ClientCommand::Unsubscribe { filters }).await
     }
 
-    /// Takes the oldest message of this kind that the client has reported and that no command has acknowledged.
+    /// Takes the oldest message of this kind that the client has reported and that no command has
+    /// acknowledged.
     pub(crate) fn unacknowledged(&self, topic: &str, payload: Option<&[u8]>) -> Option<Unacknowledged> {
         let mut messages = self.unacknowledged.borrow_mut();
         let is_meant = |(_, message): &Unacknowledged| {
