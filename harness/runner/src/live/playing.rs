@@ -12,12 +12,13 @@ use super::backend::{self, Surroundings};
 use super::cleaning;
 use super::launcher::{Instance, LaunchError};
 use super::names::{Credentials, Names};
-use super::placing::{Place, Placed, says_keep_alive};
+use super::placing::{Place, Placed};
 use super::probes::{Capabilities, KEEP_ALIVE_0, Prober};
 use super::target_file::TargetFile;
 use super::tokens::base36;
 use super::wire::Reach;
 use crate::backend::Timeouts;
+use crate::facts::Facts;
 use crate::suite::KeepTrace;
 use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
@@ -101,7 +102,7 @@ impl Shared {
     /// What a case has on the wire for Keep Alive 0: something else only where the server refuses it, and where the scenario says nothing of it.
     fn keep_alive(&self, placed: &Placed) -> u16 {
         match self.capabilities.get(KEEP_ALIVE_0) {
-            Some("0") if !says_keep_alive(&placed.case) => 600,
+            Some("0") if !Facts::of(&placed.case).says_keep_alive => 600,
             _ => 0,
         }
     }

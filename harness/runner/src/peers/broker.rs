@@ -14,19 +14,13 @@ use mqttspec_net::tap::{Observed, Tap};
 use mqttspec_ports::Net;
 use mqttspec_world::{Builder, HostContext};
 
+use crate::facts::{Facts, STORE};
 use crate::hosts::{Hosts, PORT, SERVER};
 use crate::recorder::{Recorder, ending};
 use mqttspec_judge::Case;
 use mqttspec_judge::history::{ConnectionKey, Ending, What};
 use mqttspec_mutants::Mutant;
 use mqttspec_mutants::MutantNet;
-use mqttspec_notation::{self as notation, DiskFault, FaultKind, HostName, StepKind};
-
-/// The option of the notation that is the harness's own: what the broker's records are kept in.
-pub(crate) const STORE: &str = "store";
-
-/// The value of [`STORE`] for records that outlive a crash.
-pub(crate) const DURABLE: &str = "durable";
 
 /// The part of a write that a disk keeps or loses as a whole, in bytes.
 const SECTOR: u64 = 512;
@@ -55,8 +49,9 @@ pub(crate) fn host(
     if hosts.plays_server {
         return builder.host(SERVER, |_| std::future::pending::<()>());
     }
-    let durable = is_durable(case);
-    let builder = builder.torn_writes(tears_writes(case).then_some(SECTOR));
+    let facts = Facts::of(case);
+    let durable = facts.is_durable;
+    let builder = builder.torn_writes(facts.tears_writes.then_some(SECTOR));
     let recorder = recorder.clone();
     let (version, watches) = (case.version, case.tests == Role::Client);
     builder.host(SERVER, move |context| {
@@ -88,38 +83,6 @@ async fn start<N: Net>(
         serve(net, PORT, options, seed, clock, NoStore, tap).await
     };
     served.map_err(|error| error.to_string())
-}
-
-/// Whether the broker keeps its records on its disk: where the scenario says so, or crashes it.
-fn is_durable(case: &Case) -> bool {
-    let said = case.scenario.broker.iter().find(|option| option.name == STORE);
-    let mut crashes = false;
-    case.scenario.walk(&mut |step| {
-        if let StepKind::Fault(fault) = &step.kind {
-            let on_server = match &fault.hosts {
-                notation::Hosts::All => false,
-                notation::Hosts::Named(names) => names.iter().flat_map(HostName::expand).any(|name| name == SERVER),
-            };
-            let profile = matches!(&fault.kind, FaultKind::Profile(name) if name.contains("crash") || name.contains("disk"));
-            crashes |= on_server && (profile || matches!(fault.kind, FaultKind::Crash | FaultKind::Disk(_)));
-        }
-    });
-    said.map_or(crashes, |option| option.value == DURABLE)
-}
-
-/// Whether a disk of the scenario keeps a part of an unsynced write.
-fn tears_writes(case: &Case) -> bool {
-    let mut torn = false;
-    case.scenario.walk(&mut |step| {
-        if let StepKind::Fault(fault) = &step.kind {
-            torn |= match &fault.kind {
-                FaultKind::Disk(faults) => faults.contains(&DiskFault::Torn),
-                FaultKind::Profile(name) => name == "disk-loss",
-                _ => false,
-            };
-        }
-    });
-    torn
 }
 
 /// Records what the broker sees of reference clients, where it is the clients that are tested.
