@@ -245,7 +245,7 @@ fn is_on_server(fault: &Fault) -> bool {
 }
 
 /// Whether the bytes begin as a CONNECT does.
-fn starts_a_connect(raw: &RawBytes) -> bool {
+pub(crate) fn starts_a_connect(raw: &RawBytes) -> bool {
     matches!(raw.atoms.first(), Some(Atom::Bytes(bytes)) if bytes.first() == Some(&0x10))
 }
 

@@ -58,6 +58,9 @@ pub(crate) struct HostState {
     pub(crate) inbox: VecDeque<Arrival>,
     /// The number of the newest connection; 0 before the first.
     pub(crate) number: u32,
+    /// A connection that the peer gave up by opening another one, and whose end has not arrived: its
+    /// number, and the event that records that it is over.
+    pub(crate) replaced: Option<(u32, usize)>,
     /// Whether that connection is open.
     pub(crate) open: bool,
     /// Whether the scenario itself, or a fault of it, ended that connection: the rest of it is not judged.
@@ -150,6 +153,26 @@ impl Recorder {
             if ended && host.number == key.number {
                 host.open = false;
             }
+        });
+        self.changed.notify_one();
+    }
+
+    /// The peer has opened another connection: for the history this one is over.
+    pub(crate) fn replaced(&self, key: ConnectionKey) {
+        let event = self.record(Some(key), 0, What::Closed(Ending::ByPeer));
+        self.with_host(key.lane, |host| host.replaced = Some((key.number, event)));
+    }
+
+    /// The end of a connection arrived after the peer had opened another one. It counts before what
+    /// arrived on the other one, unless a line took that already.
+    pub(crate) fn replaced_ended(&self, key: ConnectionKey, ending: Ending) {
+        let at = (self.now)();
+        self.with_host(key.lane, |host| {
+            let Some((_, event)) = host.replaced.take_if(|(number, _)| *number == key.number) else { return };
+            let newer = |arrival: &Arrival| arrival.connection > key.number;
+            let place = host.inbox.iter().position(newer).unwrap_or(host.inbox.len());
+            let (connection, what) = (key.number, Arrived::Ended(ending));
+            host.inbox.insert(place, Arrival { at, event, connection, what, bytes: Bytes::new() });
         });
         self.changed.notify_one();
     }

@@ -19,6 +19,8 @@ pub(crate) struct Connection {
     orders: mpsc::UnboundedSender<Order>,
     /// Ends both tasks at once: the stream is dropped, which closes it.
     dropped: Rc<Dropped>,
+    /// Whether the peer has a newer connection.
+    replaced: Rc<Cell<bool>>,
     /// The versions in whose form a refusal may come, besides that of the run.
     refusals: Rc<Cell<&'static [Version]>>,
     recorder: Rc<Recorder>,
@@ -48,7 +50,8 @@ impl Connection {
     {
         let (read, write) = tokio::io::split(stream);
         let (orders, received) = mpsc::unbounded_channel();
-        let connection = Self { key, orders, dropped: Rc::default(), refusals: Rc::default(), recorder };
+        let (dropped, replaced, refusals) = (Rc::default(), Rc::default(), Rc::default());
+        let connection = Self { key, orders, dropped, replaced, refusals, recorder };
         tokio::task::spawn_local(connection.clone().read(read, inflow));
         tokio::task::spawn_local(connection.clone().write(write, received));
         connection
@@ -76,12 +79,10 @@ impl Connection {
         }
     }
 
-    /// The peer has a new connection: this one is dropped. Its end has arrived, if it did not
-    /// before.
+    /// The peer has a new connection. Of this one only the end still matters.
     pub(crate) fn replaced(&self) {
-        if !self.dropped.is.replace(true) {
-            self.recorder.arrive(self.key, What::Closed(Ending::ByPeer));
-            self.dropped.now.notify_waiters();
+        if !self.dropped.is.get() && !self.replaced.replace(true) {
+            self.recorder.replaced(self.key);
         }
     }
 
@@ -108,12 +109,18 @@ impl Connection {
                         None => What::ReceivedMalformed { error, bytes },
                     },
                 };
-                self.recorder.arrive(self.key, what);
+                if !self.replaced.get() {
+                    self.recorder.arrive(self.key, what);
+                }
             }
             if let Some(ending) = ending {
                 self.dropped.is.set(true);
                 self.dropped.now.notify_waiters();
-                self.recorder.arrive(self.key, What::Closed(ending));
+                if self.replaced.get() {
+                    self.recorder.replaced_ended(self.key, ending);
+                } else {
+                    self.recorder.arrive(self.key, What::Closed(ending));
+                }
                 return;
             }
         }

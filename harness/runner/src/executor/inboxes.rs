@@ -39,6 +39,10 @@ impl Inboxes {
                         state.owed_pings -= 1;
                         true
                     }
+                    // The end of the connection before comes first.
+                    _ if !connect && state.replaced.is_some_and(|(number, _)| number < front.connection) => {
+                        return None;
+                    }
                     // A CONNECT begins a new connection, so the one before has ended.
                     Arrived::Ended(_) if connect => true,
                     _ => state.ignored && front.connection == state.number,
@@ -53,10 +57,12 @@ impl Inboxes {
 
     /// The oldest packet on a host, also after the end of a connection.
     pub(crate) fn first_packet(&self, host: HostIndex) -> Option<Arrival> {
-        self.front(host, false)?;
+        // What does not count is dropped.
+        let _ = self.front(host, false);
         self.recorder.with_host(host, |state| {
+            let ignored = |arrival: &Arrival| state.ignored && arrival.connection == state.number;
             let mut packets = state.inbox.iter().filter(|arrival| !matches!(arrival.what, Arrived::Ended(_)));
-            packets.next().cloned()
+            packets.find(|arrival| !ignored(arrival)).cloned()
         })
     }
 
@@ -72,6 +78,9 @@ impl Inboxes {
     /// Takes the oldest arrival: the line that is executed was about it.
     pub(crate) fn take(&self, host: HostIndex, arrival: &Arrival) {
         self.drop_front(host);
+        self.recorder.with_host(host, |state| {
+            state.replaced.take_if(|(number, _)| *number < arrival.connection);
+        });
         self.recorder.answered(arrival.event, self.recorder.line());
     }
 

@@ -13,6 +13,7 @@ use mqttspec_notation::{
 };
 
 use super::patterns::{equal, field, number};
+use crate::facts::starts_a_connect;
 use crate::recorder::{Arrival, Arrived};
 
 /// What a line expects.
@@ -46,7 +47,11 @@ impl Expected {
     }
 
     pub(crate) fn awaits_connect(&self) -> bool {
-        matches!(self, Expected::Packet(pattern) if pattern.packet_type == PacketType::Connect)
+        match self {
+            Expected::Packet(pattern) => pattern.packet_type == PacketType::Connect,
+            Expected::Raw(raw) => starts_a_connect(raw),
+            _ => false,
+        }
     }
 }
 
