@@ -318,7 +318,10 @@ mod tests {
 
     #[test]
     fn what_a_connect_says_is_found_in_lines_and_in_verbs() {
-        for body in ["a connects keep_alive=10 user_name=me\n", "a > CONNECT keep_alive=10 user_name=me\n"] {
+        for body in [
+            "a connects keep_alive=10 user_name=me\n",
+            "a > CONNECT keep_alive=10 user_name=me\na < CONNACK\n",
+        ] {
             let facts = facts(Version::V5, "", body);
             assert!(facts.says_keep_alive && facts.says_credentials && facts.sets_a_clock, "{body}");
         }
