@@ -81,6 +81,9 @@ pub(crate) struct RunArguments {
     /// How many seeds a scenario runs under, unless it asks for more itself
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) seeds: u32,
+    /// Lets the seed draw the choices that the standard leaves to the reference peer under test
+    #[arg(long, conflicts_with_all = ["target", "start", "target_file"])]
+    pub(crate) latitude: bool,
     /// Writes report.html, report.json, report.md, statements.md and junit.xml into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
@@ -173,6 +176,9 @@ pub(crate) struct TraceArguments {
     /// The seed of the run
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Lets the seed draw the choices that the standard leaves to the reference peer under test
+    #[arg(long)]
+    pub(crate) latitude: bool,
     /// The version of the standard [default: the newest that the scenario runs]
     #[arg(long, value_name = "VERSION")]
     pub(crate) version: Option<VersionName>,

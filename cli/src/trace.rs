@@ -11,7 +11,7 @@ use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_reports::diagram::{self, Diagram, Observer};
 use mqttspec_reports::{capture, seconds, terminal};
-use mqttspec_runner::run::run as run_once;
+use mqttspec_runner::run::{Wanted, run_for};
 use mqttspec_runner::suite::{self, KeepTrace, Plan, Selection, SuiteOptions};
 use thiserror::Error;
 
@@ -41,7 +41,8 @@ pub(crate) fn run(arguments: &TraceArguments) -> Result<u8, Trouble> {
     let case = chosen(&plan, arguments)?;
     let quiet = Style::new().dimmed();
     let mut out = anstream::stdout().lock();
-    let result = run_once(case, arguments.seed);
+    let wanted = Wanted { trace: true, latitude: arguments.latitude, ..Wanted::default() };
+    let result = run_for(case, arguments.seed, wanted);
     writeln!(out, "{quiet}# {}: {}{quiet:#}", case.name(), case.scenario.title)?;
     writeln!(out, "{quiet}# seed {}, history {}{quiet:#}", result.seed, result.history_hash)?;
     for (what, drawn) in &result.drawn {
@@ -59,7 +60,8 @@ pub(crate) fn run(arguments: &TraceArguments) -> Result<u8, Trouble> {
     }
     let width = terminal_size::terminal_size().map_or(WIDTH_OF_A_FILE, |(width, _)| width.0);
     // The same run once more, told as the suite tells it.
-    let options = SuiteOptions { seed: arguments.seed, keep: KeepTrace::None, ..SuiteOptions::default() };
+    let (seed, latitude, keep) = (arguments.seed, arguments.latitude, KeepTrace::None);
+    let options = SuiteOptions { seed, latitude, keep, ..SuiteOptions::default() };
     let mut told = suite::run_case_under(case, [arguments.seed], &options);
     for failure in &mut told.failures {
         failure.command.push_str(&arguments.folder.as_typed());

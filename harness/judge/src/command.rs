@@ -19,13 +19,15 @@ pub struct RepeatCommand {
     pub row: Option<String>,
     /// The seed.
     pub seed: u64,
+    /// Whether the seed also draws the choices that the standard leaves to the peer under test.
+    pub latitude: bool,
     /// The arguments that name a live target; `None` in the simulator.
     pub target: Option<String>,
 }
 
 impl fmt::Display for RepeatCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, version, role, row, seed, target } = self;
+        let Self { file, version, role, row, seed, latitude, target } = self;
         let verb = if target.is_some() { "run" } else { "trace" };
         write!(f, "mqttspec {verb} {} --version {version}", quoted(file))?;
         if let Some(role) = role {
@@ -33,6 +35,9 @@ impl fmt::Display for RepeatCommand {
         }
         if let Some(row) = row {
             write!(f, " --row {row}")?;
+        }
+        if *latitude {
+            f.write_str(" --latitude")?;
         }
         match target {
             Some(target) if *seed == 0 => write!(f, " {target}"),
@@ -64,6 +69,7 @@ mod tests {
             role: Some(Role::Client),
             row: Some("bad-flag".to_owned()),
             seed: 0,
+            latitude: false,
             target: None,
         };
         insta::assert_snapshot!(command, @"mqttspec trace connect/refused.mqtt --version 5.0 --tests client --row bad-flag --seed 0");

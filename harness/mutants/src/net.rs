@@ -5,6 +5,7 @@
 //! what arrives on either, calls the mutant's handler and applies the effects.
 
 use core::future::pending;
+use core::time::Duration;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -18,12 +19,16 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::edit::encoded;
 use crate::effect::Effect;
 use crate::mutant::Mutant;
 use crate::state::{Connection, State};
 
 /// The capacity of the stream between the peer and the middleware, in bytes.
 const BUFFER: usize = 64 * 1024;
+
+/// The time between the two parts of a packet: longer than segments are merged.
+const BETWEEN_PARTS: Duration = Duration::from_millis(1);
 
 /// A network whose streams pass through a mutant. Make a new one whenever the peer starts: the
 /// mutant's memory begins empty.
@@ -209,6 +214,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Middleware<S> {
         match effect {
             Effect::Send(packet) => write(&mut self.network, &packet, self.version).await,
             Effect::SendBytes(bytes) => write_bytes(&mut self.network, &bytes).await,
+            Effect::SendInParts(packet) => {
+                let bytes = encoded(&packet, self.version).unwrap_or_default();
+                let (first, second) = bytes.split_at(bytes.len() / 2);
+                write_bytes(&mut self.network, first).await;
+                tokio::time::sleep(BETWEEN_PARTS).await;
+                write_bytes(&mut self.network, second).await;
+            }
             Effect::SendLater(delay, packet) => self.delayed.push((now + delay, Effect::Send(packet))),
             Effect::Deliver(packet) => write(&mut self.peer, &packet, self.version).await,
             Effect::DeliverBytes(bytes) => write_bytes(&mut self.peer, &bytes).await,

@@ -1,6 +1,7 @@
 //! One run of one case under one seed, in the simulated world.
 
 use mqttspec_judge::Case;
+use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::results::RunResult;
 use mqttspec_mutants::Mutant;
 
@@ -14,16 +15,24 @@ pub struct Wanted {
     pub trace: bool,
     /// A mutant of the reference peer under test: the run then tests the scenario.
     pub mutant: Option<&'static Mutant>,
+    /// Whether the seed also draws the choices that the standard leaves to the peer under test.
+    pub latitude: bool,
 }
 
 /// Runs a case once. The same case and seed give the same result, bit for bit.
 #[must_use]
 pub fn run(case: &Case, seed: u64) -> RunResult {
-    run_for(case, seed, Wanted { trace: true, mutant: None })
+    run_for(case, seed, Wanted { trace: true, ..Wanted::default() })
 }
 
 /// Runs a case once, for what is wanted.
 #[must_use]
 pub fn run_for(case: &Case, seed: u64, wanted: Wanted) -> RunResult {
-    judged(case, &case.repeat_command(seed), perform(case, seed, wanted.mutant), wanted.trace).0
+    judged(
+        case,
+        &RepeatCommand { latitude: wanted.latitude, ..case.repeat_command(seed) },
+        perform(case, seed, wanted),
+        wanted.trace,
+    )
+    .0
 }

@@ -178,6 +178,8 @@ pub struct SuiteOptions {
     pub seed: u64,
     /// Under how many seeds a case runs whose scenario does not ask for more. At least 1.
     pub seeds: u32,
+    /// Whether the seed also draws the choices that the standard leaves to the peer under test.
+    pub latitude: bool,
     /// On how many threads. At least 1.
     pub jobs: usize,
     /// Whose traces are kept.
@@ -186,7 +188,7 @@ pub struct SuiteOptions {
 
 impl Default for SuiteOptions {
     fn default() -> Self {
-        Self { seed: 0, seeds: 1, jobs: 1, keep: KeepTrace::default() }
+        Self { seed: 0, seeds: 1, latitude: false, jobs: 1, keep: KeepTrace::default() }
     }
 }
 
@@ -251,7 +253,7 @@ fn wanted(case: &Case, run: u32, options: &SuiteOptions) -> Wanted {
         KeepTrace::Failing => !case.scenario.sometimes().is_empty(),
         KeepTrace::All => true,
     };
-    Wanted { trace: may_be_shown && run == 0, mutant: None }
+    Wanted { trace: may_be_shown && run == 0, mutant: None, latitude: options.latitude }
 }
 
 /// What came of all runs of a case before a live server, in which they took so long.

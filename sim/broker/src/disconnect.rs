@@ -38,7 +38,8 @@ impl Broker {
         Ok(())
     }
 
-    /// Ends a Network Connection from the Server's side, with DISCONNECT where the version has it.
+    /// Ends a Network Connection from the Server's side, with DISCONNECT where the version has it
+    /// and the Server chooses to send it.
     pub(crate) fn disconnect(&mut self, now: Duration, id: ConnectionId, fault: Fault) {
         let Some(connection) = self.connections.get(&id) else { return };
         if let Some(clauses) = fault.broken {
@@ -47,7 +48,7 @@ impl Broker {
         }
         // [MQTT-3.14.0-1] not before CONNACK
         let accepted = connection.session().is_some();
-        if accepted && connection.version.is_5() {
+        if accepted && connection.version.is_5() && self.options.send_disconnect {
             // [MQTT-3.14.2-2] never with Session Expiry Interval
             let mut properties = self.reason_string(id, fault.detail);
             let moved =

@@ -65,6 +65,7 @@ mod fault;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
+mod latitude;
 mod message;
 mod options;
 mod outbound;
@@ -87,7 +88,7 @@ pub use authentication::{Users, UsersError};
 pub use broker::Broker;
 pub use connection_id::ConnectionId;
 pub use event::{Drop, Ending, Event, SessionEnd, WillEnd};
-pub use mqttspec_core::{Change, OptionDescription, OptionError};
+pub use mqttspec_core::{Change, Latitude, OptionDescription, OptionError};
 pub use options::{
     ClientIdCharacters, DollarTopics, Options, OverlappingSubscriptions, ProtocolVersions, QueuePolicy,
     Redirect, SharedChoice, UnauthorizedPublish,

@@ -62,6 +62,7 @@ mod event;
 #[doc(hidden)]
 pub mod fuzz;
 mod keep_alive;
+mod latitude;
 mod operations;
 mod options;
 mod outbox;
@@ -81,7 +82,7 @@ pub use command::{
 };
 pub use error::{Awaited, Error, ErrorKind, Invalid, Unsupported, Violation, meaning};
 pub use event::{Event, Message, State};
-pub use mqttspec_core::{Change, OptionDescription, OptionError};
+pub use mqttspec_core::{Change, Latitude, OptionDescription, OptionError};
 pub use options::{Acknowledgement, Authentication, Options, QueuePolicy, SessionLostPolicy};
 pub use outbox::{DeliveryState, DeliveryStatistics, OutboxEntry, StateStatistics};
 pub use statistics::Statistics;

@@ -1,5 +1,5 @@
-//! What the broker core and the client core share: options that are set by name and text, and
-//! change records for a store.
+//! What the broker core and the client core share: options that are set by name and text, the
+//! choices that they give, and change records for a store.
 //!
 //! A core without I/O needs the same two things from outside, whichever side of a connection it
 //! plays. They are in a crate of their own so that both cores, their drivers and the command line
@@ -7,9 +7,11 @@
 #![forbid(unsafe_code)]
 
 mod change;
+mod latitude;
 mod options;
 
 pub use change::Change;
+pub use latitude::Latitude;
 pub use options::{OptionDescription, OptionError, OptionValue};
 
 #[doc(hidden)]

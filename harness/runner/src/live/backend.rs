@@ -45,7 +45,7 @@ async fn perform(case: &Case, seed: u64, surroundings: Surroundings) -> Performe
     let began = Instant::now();
     let recorder =
         Rc::new(Recorder::new(hosts.lanes(), case.requirements(Level::Must), move || began.elapsed()));
-    let executed = match applications(case, &hosts, &recorder, None) {
+    let executed = match applications(case, &hosts, &recorder, None, &[]) {
         Err(reason) => Executed::broken(reason),
         Ok(applications) => {
             let names = hosts.clients.iter().map(|client| client.name.clone());

@@ -25,9 +25,13 @@ use mqttspec_mutants::MutantNet;
 /// The part of a write that a disk keeps or loses as a whole, in bytes.
 const SECTOR: u64 = 512;
 
-/// The reference broker's options for a case.
-pub(crate) fn options(case: &Case) -> Result<mqttspec_broker::Options, String> {
+/// The reference broker's options for a case. `drawn` are options of a broker under test that the
+/// scenario does not set.
+pub(crate) fn options(case: &Case, drawn: &[(&str, &str)]) -> Result<mqttspec_broker::Options, String> {
     let mut options = mqttspec_broker::Options::default();
+    for (name, value) in drawn.iter().filter(|_| case.tests == Role::Server) {
+        options.set(name, value).map_err(|error| error.to_string())?;
+    }
     for option in case.scenario.broker.iter().filter(|option| option.versions.applies_to(case.version)) {
         if option.name == STORE {
             continue;

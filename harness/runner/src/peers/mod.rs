@@ -15,12 +15,14 @@ use crate::facts::{DURABLE, STORE};
 use crate::hosts::{Hosts, PlayedBy};
 use crate::recorder::Recorder;
 
-/// The clients of a case with their applications.
+/// The clients of a case with their applications. `drawn` are options of clients under test that
+/// the scenario does not set.
 pub(crate) fn applications(
     case: &Case,
     hosts: &Hosts,
     recorder: &Rc<Recorder>,
     mutant: Option<&'static Mutant>,
+    drawn: &[(&str, &str)],
 ) -> Result<Applications, String> {
     let mut applications = Applications::default();
     for (index, client) in hosts.indices().zip(&hosts.clients) {
@@ -32,6 +34,9 @@ pub(crate) fn applications(
         if hosts.plays_server {
             // Its PINGREQ packets belong into those transcripts only that are about them.
             options.keep_alive = 0;
+        }
+        for (name, value) in drawn.iter().filter(|_| case.tests == Role::Client) {
+            options.set(name, value).map_err(|error| error.to_string())?;
         }
         let mut durable = false;
         for option in client.options.iter().filter(|option| option.versions.applies_to(case.version)) {

@@ -8,7 +8,6 @@ use std::rc::Rc;
 
 use mqttspec_judge::Case;
 use mqttspec_judge::history::History;
-use mqttspec_mutants::Mutant;
 use mqttspec_ports::{Listener as _, Net as _};
 use mqttspec_spec::Level;
 use mqttspec_world::{Keep, Probability, Seed, World, WorldError, WorldListener};
@@ -17,8 +16,10 @@ use crate::backend::{Accepted, Backend, BackendError, Incoming, Links, Pending, 
 use crate::executor::{Executed, Setup, execute, run_seed};
 use crate::hosts::{Hosts, PORT, SERVER};
 use crate::judging::Performed;
+use crate::latitude::Latitude;
 use crate::peers::{applications, broker};
 use crate::recorder::Recorder;
+use crate::run::Wanted;
 
 /// The latency of every link of the world where the scenario says nothing.
 const LATENCY: Duration = Duration::from_millis(2);
@@ -40,13 +41,16 @@ const TIMEOUTS: Timeouts = Timeouts {
 };
 
 /// Executes a case in a world of its own.
-pub(crate) fn perform(case: &Case, seed: u64, mutant: Option<&'static Mutant>) -> Performed {
+pub(crate) fn perform(case: &Case, seed: u64, wanted: Wanted) -> Performed {
+    let latitude = wanted.latitude.then(|| Latitude::draw(case, seed));
+    let mutant = wanted.mutant.or(latitude.as_ref().map(|latitude| latitude.variant));
+    let drawn_options = latitude.as_ref().map_or(&[][..], |latitude| &latitude.options);
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let broken = |reason: String| Performed {
         history: History::new(hosts.lanes()),
         executed: Executed::broken(reason),
     };
-    let options = match broker::options(case) {
+    let options = match broker::options(case, drawn_options) {
         Ok(options) => options,
         Err(reason) => return broken(reason),
     };
@@ -54,7 +58,7 @@ pub(crate) fn perform(case: &Case, seed: u64, mutant: Option<&'static Mutant>) -
     let clock = begun.clone();
     let now = move || clock.get().map_or(Duration::ZERO, World::now);
     let recorder = Rc::new(Recorder::new(hosts.lanes(), case.requirements(Level::Must), now));
-    let applications = match applications(case, &hosts, &recorder, mutant) {
+    let applications = match applications(case, &hosts, &recorder, mutant, drawn_options) {
         Ok(applications) => applications,
         Err(reason) => return broken(reason),
     };
@@ -80,10 +84,13 @@ pub(crate) fn perform(case: &Case, seed: u64, mutant: Option<&'static Mutant>) -
         let _ = begun.set(world.clone());
         execute(setup, Rc::new(SimulatedBackend { world, travel }))
     });
-    let executed = match outcome {
+    let mut executed = match outcome {
         Ok(outcome) => outcome.output,
         Err(failure) => Executed::broken(failure.error.to_string()),
     };
+    if let Some(latitude) = latitude {
+        executed.findings.drawn.splice(0..0, latitude.drawn());
+    }
     Performed { history: recorder.take_history(), executed }
 }
 
