@@ -20,7 +20,7 @@ fn a_refusal_of_3_1_1_in_the_form_of_5_0_fails() {
         let mutant = Mutant::named("refuses-in-the-form-of-5.0", Role::Server);
         assert!(mutant.is_some(), "there is no such mutant");
         for (mutant, verdict) in [(None, Verdict::Pass), (mutant, Verdict::Fail)] {
-            let run = run_for(&cases[0], 0, Wanted { trace: false, mutant });
+            let run = run_for(&cases[0], 0, Wanted { mutant, ..Wanted::default() });
             assert_eq!(run.verdict, verdict, "{file}: {:?} {}", run.failures, run.reason);
         }
     }
