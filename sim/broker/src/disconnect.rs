@@ -27,7 +27,8 @@ impl Broker {
             && let Some(session) = self.sessions.get_mut(&key)
         {
             if session.expiry_interval == 0 && interval != 0 {
-                // §3.14.2.2.2: then it is not a valid DISCONNECT, so the Will Message is kept
+                // §3.14.2.2.2: then it is not a valid DISCONNECT, so the Will Message is not
+                // discarded. The rule has no number
                 let fault =
                     Fault::protocol("Session Expiry Interval in DISCONNECT although it was 0 in CONNECT");
                 return Err(fault.breaking(&[]));

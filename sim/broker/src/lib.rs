@@ -3,7 +3,7 @@
 //!
 //! **The broker does no I/O: a driver passes it inputs and carries out its outputs.** Time is a
 //! [`Duration`](std::time::Duration) since an epoch that the driver chooses. It never goes
-//! backwards, and with a store the epoch stays the same from one broker to the next. All randomness
+//! backwards, and the epoch stays the same after a restart with the same store. All randomness
 //! comes from the seed. A driver repeats these steps:
 //!
 //! 1. Wait for the first of: a new Network Connection, bytes, the end of a Network Connection, the

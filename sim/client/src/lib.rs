@@ -17,8 +17,9 @@
 //!    [`poll_timeout`](Client::poll_timeout) returns.
 //!
 //! Steps 2 and 3 are before step 4 because a packet may acknowledge a message: the application must
-//! have the message, and the store its identifier, before the Server may forget them. No input is
-//! allowed between steps 1 and 4.
+//! have the message, and the store its identifier, before the Server may forget them. Pass the next
+//! input only after step 4. Unlike the broker, the client takes one input at a time, and its events
+//! come first.
 //!
 //! ```
 //! use std::time::Duration;
