@@ -6,7 +6,7 @@ mod executor;
 mod found;
 mod hosts;
 mod judging;
-mod latitude;
+pub mod latitude;
 pub mod live;
 mod peers;
 mod recorder;
