@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use mqttspec_codec::Version;
 use mqttspec_judge::command::quoted;
 use mqttspec_net::transport::Target;
+use mqttspec_runner::latitude::Latitude;
 
 /// Runs MQTT scenarios on a simulated network and says which clauses of the standard hold.
 #[derive(Debug, Parser)]
@@ -81,9 +82,10 @@ pub(crate) struct RunArguments {
     /// How many seeds a scenario runs under, unless it asks for more itself
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) seeds: u32,
-    /// Lets the seed draw the choices that the standard leaves to the reference peer under test
-    #[arg(long, conflicts_with_all = ["target", "start", "target_file"])]
-    pub(crate) latitude: bool,
+    /// Lets the seed draw the choices that the standard leaves to the reference peer under test, or
+    /// makes one: --latitude=send_maximum=1
+    #[arg(long, value_name = "CHOICE", num_args = 0..=1, require_equals = true, default_missing_value = "drawn", conflicts_with_all = ["target", "start", "target_file"])]
+    pub(crate) latitude: Option<Latitude>,
     /// Writes report.html, report.json, report.md, statements.md and junit.xml into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
@@ -176,9 +178,10 @@ pub(crate) struct TraceArguments {
     /// The seed of the run
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Lets the seed draw the choices that the standard leaves to the reference peer under test
-    #[arg(long)]
-    pub(crate) latitude: bool,
+    /// Lets the seed draw the choices that the standard leaves to the reference peer under test, or
+    /// makes one: --latitude=send_maximum=1
+    #[arg(long, value_name = "CHOICE", num_args = 0..=1, require_equals = true, default_missing_value = "drawn")]
+    pub(crate) latitude: Option<Latitude>,
     /// The version of the standard [default: the newest that the scenario runs]
     #[arg(long, value_name = "VERSION")]
     pub(crate) version: Option<VersionName>,

@@ -47,7 +47,7 @@ fn simulated(arguments: &RunArguments, plan: &Plan) -> SuiteResult {
     let options = SuiteOptions {
         seed: arguments.seed,
         seeds: arguments.seeds,
-        latitude: arguments.latitude,
+        latitude: arguments.latitude.unwrap_or_default(),
         jobs: arguments.jobs.map_or_else(processors, usize::from),
         // The page draws every run.
         keep: if arguments.report.is_some() { KeepTrace::All } else { KeepTrace::Failing },

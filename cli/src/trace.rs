@@ -41,7 +41,8 @@ pub(crate) fn run(arguments: &TraceArguments) -> Result<u8, Trouble> {
     let case = chosen(&plan, arguments)?;
     let quiet = Style::new().dimmed();
     let mut out = anstream::stdout().lock();
-    let wanted = Wanted { trace: true, latitude: arguments.latitude, ..Wanted::default() };
+    let wanted =
+        Wanted { trace: true, latitude: arguments.latitude.unwrap_or_default(), ..Wanted::default() };
     let result = run_for(case, arguments.seed, wanted);
     writeln!(out, "{quiet}# {}: {}{quiet:#}", case.name(), case.scenario.title)?;
     writeln!(out, "{quiet}# seed {}, history {}{quiet:#}", result.seed, result.history_hash)?;
@@ -60,7 +61,7 @@ pub(crate) fn run(arguments: &TraceArguments) -> Result<u8, Trouble> {
     }
     let width = terminal_size::terminal_size().map_or(WIDTH_OF_A_FILE, |(width, _)| width.0);
     // The same run once more, told as the suite tells it.
-    let (seed, latitude, keep) = (arguments.seed, arguments.latitude, KeepTrace::None);
+    let (seed, latitude, keep) = (arguments.seed, arguments.latitude.unwrap_or_default(), KeepTrace::None);
     let options = SuiteOptions { seed, latitude, keep, ..SuiteOptions::default() };
     let mut told = suite::run_case_under(case, [arguments.seed], &options);
     for failure in &mut told.failures {

@@ -19,8 +19,9 @@ pub struct RepeatCommand {
     pub row: Option<String>,
     /// The seed.
     pub seed: u64,
-    /// Whether the seed also draws the choices that the standard leaves to the peer under test.
-    pub latitude: bool,
+    /// How the peer under test uses the choices that the standard leaves to it; `None` as the
+    /// reference peer does.
+    pub latitude: Option<String>,
     /// The arguments that name a live target; `None` in the simulator.
     pub target: Option<String>,
 }
@@ -36,8 +37,8 @@ impl fmt::Display for RepeatCommand {
         if let Some(row) = row {
             write!(f, " --row {row}")?;
         }
-        if *latitude {
-            f.write_str(" --latitude")?;
+        if let Some(latitude) = latitude {
+            write!(f, " --latitude={latitude}")?;
         }
         match target {
             Some(target) if *seed == 0 => write!(f, " {target}"),
@@ -69,7 +70,7 @@ mod tests {
             role: Some(Role::Client),
             row: Some("bad-flag".to_owned()),
             seed: 0,
-            latitude: false,
+            latitude: None,
             target: None,
         };
         insta::assert_snapshot!(command, @"mqttspec trace connect/refused.mqtt --version 5.0 --tests client --row bad-flag --seed 0");

@@ -7,7 +7,7 @@ mod facts;
 mod found;
 mod hosts;
 mod judging;
-mod latitude;
+pub mod latitude;
 pub mod live;
 mod peers;
 mod recorder;

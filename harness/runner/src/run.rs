@@ -6,6 +6,7 @@ use mqttspec_judge::results::RunResult;
 use mqttspec_mutants::Mutant;
 
 use crate::judging::judged;
+use crate::latitude::Latitude;
 use crate::simulated::perform;
 
 /// What is wanted of a run besides its verdict.
@@ -15,8 +16,8 @@ pub struct Wanted {
     pub trace: bool,
     /// A mutant of the reference peer under test: the run then tests the scenario.
     pub mutant: Option<&'static Mutant>,
-    /// Whether the seed also draws the choices that the standard leaves to the peer under test.
-    pub latitude: bool,
+    /// How the peer under test uses the choices that the standard leaves to it.
+    pub latitude: Latitude,
 }
 
 /// Runs a case once. The same case and seed give the same result, bit for bit.
@@ -28,11 +29,8 @@ pub fn run(case: &Case, seed: u64) -> RunResult {
 /// Runs a case once, for what is wanted.
 #[must_use]
 pub fn run_for(case: &Case, seed: u64, wanted: Wanted) -> RunResult {
-    judged(
-        case,
-        &RepeatCommand { latitude: wanted.latitude, ..case.repeat_command(seed) },
-        perform(case, seed, wanted),
-        wanted.trace,
-    )
-    .0
+    let latitude = Some(wanted.latitude).filter(|latitude| *latitude != Latitude::Reference);
+    let latitude = latitude.map(|latitude| latitude.to_string());
+    let command = RepeatCommand { latitude, ..case.repeat_command(seed) };
+    judged(case, &command, perform(case, seed, wanted), wanted.trace).0
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::latitude::Latitude;
 use crate::run::{Wanted, run_for};
 use mqttspec_judge::Case;
 use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
@@ -178,8 +179,8 @@ pub struct SuiteOptions {
     pub seed: u64,
     /// Under how many seeds a case runs whose scenario does not ask for more. At least 1.
     pub seeds: u32,
-    /// Whether the seed also draws the choices that the standard leaves to the peer under test.
-    pub latitude: bool,
+    /// How the peers under test use the choices that the standard leaves to them.
+    pub latitude: Latitude,
     /// On how many threads. At least 1.
     pub jobs: usize,
     /// Whose traces are kept.
@@ -188,7 +189,7 @@ pub struct SuiteOptions {
 
 impl Default for SuiteOptions {
     fn default() -> Self {
-        Self { seed: 0, seeds: 1, latitude: false, jobs: 1, keep: KeepTrace::default() }
+        Self { seed: 0, seeds: 1, latitude: Latitude::Reference, jobs: 1, keep: KeepTrace::default() }
     }
 }
 

@@ -16,7 +16,6 @@ use crate::backend::{Accepted, Backend, BackendError, Incoming, Links, Pending, 
 use crate::executor::{Executed, Setup, execute, run_seed};
 use crate::hosts::{Hosts, PORT, SERVER};
 use crate::judging::Performed;
-use crate::latitude::Latitude;
 use crate::peers::{applications, broker};
 use crate::recorder::Recorder;
 use crate::run::Wanted;
@@ -42,9 +41,9 @@ const TIMEOUTS: Timeouts = Timeouts {
 
 /// Executes a case in a world of its own.
 pub(crate) fn perform(case: &Case, seed: u64, wanted: Wanted) -> Performed {
-    let latitude = wanted.latitude.then(|| Latitude::draw(case, seed));
-    let mutant = wanted.mutant.or(latitude.as_ref().map(|latitude| latitude.variant));
-    let drawn_options = latitude.as_ref().map_or(&[][..], |latitude| &latitude.options);
+    let choices = wanted.latitude.choices(case, seed);
+    let mutant = wanted.mutant.or(choices.as_ref().map(|choices| choices.variant));
+    let drawn_options = choices.as_ref().map_or(&[][..], |choices| &choices.options);
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let broken = |reason: String| Performed {
         history: History::new(hosts.lanes()),
@@ -88,8 +87,8 @@ pub(crate) fn perform(case: &Case, seed: u64, wanted: Wanted) -> Performed {
         Ok(outcome) => outcome.output,
         Err(failure) => Executed::broken(failure.error.to_string()),
     };
-    if let Some(latitude) = latitude {
-        executed.findings.drawn.splice(0..0, latitude.drawn());
+    if let Some(choices) = choices {
+        executed.findings.drawn.splice(0..0, choices.described());
     }
     Performed { history: recorder.take_history(), executed }
 }
