@@ -12,13 +12,13 @@ use mqttspec_runner::live::{Credentials, Elapsed, JOBS, LiveError, LiveOptions, 
 use mqttspec_runner::suite::{KeepTrace, Plan};
 use thiserror::Error;
 
-use crate::Trouble;
+use crate::CommandError;
 use crate::arguments::RunArguments;
 use crate::run::style;
 
 /// Why a live broker cannot be judged.
 #[derive(Debug, Error)]
-pub(crate) enum LiveTrouble {
+pub(crate) enum LiveCommandError {
     #[error(transparent)]
     Live(#[from] LiveError),
     #[error(transparent)]
@@ -30,7 +30,7 @@ pub(crate) enum LiveTrouble {
 }
 
 /// The options of a live run; `None` if the arguments name no live broker.
-pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, LiveTrouble> {
+pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, LiveCommandError> {
     let live = &arguments.live;
     if live.target.is_none() && live.start.is_none() && live.target_file.is_none() {
         return Ok(None);
@@ -40,12 +40,12 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, L
         target_file.start = Some(start.clone());
     }
     let tls = live.ca.as_ref().map(|file| {
-        let trouble = |source| LiveTrouble::Authorities { file: file.clone(), source };
+        let trouble = |source| LiveCommandError::Authorities { file: file.clone(), source };
         ClientTls::trusting(&read(file)?).map_err(trouble)
     });
     let credentials = live.user.as_ref().map(|user| {
         let password = live.password_file.as_deref().map(read).transpose()?.map(first_line);
-        Ok::<_, LiveTrouble>(Credentials { user_name: user.clone(), password })
+        Ok::<_, LiveCommandError>(Credentials { user_name: user.clone(), password })
     });
     Ok(Some(LiveOptions {
         target: live.target.clone(),
@@ -57,13 +57,13 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, L
         // The HTML report draws every run.
         keep: if arguments.report.is_some() { KeepTrace::All } else { KeepTrace::Failing },
         patient: live.patient,
-        target_arguments: live.as_typed(),
+        target_arguments: live.as_arguments(),
         quick: live.quick,
         target_file,
     }))
 }
 
-pub(crate) fn run(plan: &Plan, options: &LiveOptions) -> Result<SuiteResult, Trouble> {
+pub(crate) fn run(plan: &Plan, options: &LiveOptions) -> Result<SuiteResult, CommandError> {
     let bar = ProgressBar::new(0).with_style(style());
     let mut bad = 0;
     let suite = run_live(plan, options, &mut |progress| match progress {
@@ -104,11 +104,11 @@ pub(crate) fn run(plan: &Plan, options: &LiveOptions) -> Result<SuiteResult, Tro
         }
     });
     bar.finish_and_clear();
-    Ok(suite.map_err(LiveTrouble::from)?)
+    Ok(suite.map_err(LiveCommandError::from)?)
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, LiveTrouble> {
-    std::fs::read(file).map_err(|source| LiveTrouble::File { file: file.to_owned(), source })
+fn read(file: &Path) -> Result<Vec<u8>, LiveCommandError> {
+    std::fs::read(file).map_err(|source| LiveCommandError::File { file: file.to_owned(), source })
 }
 
 fn first_line(mut bytes: Vec<u8>) -> Vec<u8> {

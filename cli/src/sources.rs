@@ -9,21 +9,21 @@ use thiserror::Error;
 /// Why there is nothing to run.
 #[derive(Debug, Error)]
 pub(crate) enum SourcesError {
-    #[error("cannot read the folder of scenarios {}: {source}\n  run mqttspec where the folder lies, or name it: --scenarios DIR", folder.display())]
+    #[error("cannot read the folder of scenarios {}: {source}\n  name the folder with --scenarios DIR", folder.display())]
     Folder { folder: PathBuf, source: io::Error },
     #[error("cannot read {}: {source}", file.display())]
     File { file: PathBuf, source: io::Error },
-    #[error("there is no .mqtt file below {}", folder.display())]
+    #[error("no .mqtt file below {}", folder.display())]
     Empty { folder: PathBuf },
     #[error(
-        "no scenario fits {wanted}\n  a filter is a part of a file's path or a clause id; `mqttspec list` shows what there is"
+        "no scenario matches {wanted}\n  a filter is a part of a file's path or a clause id; `mqttspec list` lists the scenarios"
     )]
-    NothingFits { wanted: String },
-    #[error("{} does not run for MQTT {version}: it says `versions {has}`", file.display())]
+    NoMatch { wanted: String },
+    #[error("{} is not for MQTT {version}: it has `versions {has}`", file.display())]
     OtherVersion { file: PathBuf, version: String, has: String },
     #[error("{} tests the {has} only", file.display())]
-    OtherSide { file: PathBuf, has: String },
-    #[error("{} has no row {row}\n  its rows: {rows}", file.display())]
+    OtherRole { file: PathBuf, has: String },
+    #[error("{} has no row {row}\n  rows: {rows}", file.display())]
     NoSuchRow { file: PathBuf, row: String, rows: String },
 }
 
@@ -42,12 +42,13 @@ pub(crate) fn one(folder: &Path, file: &Path) -> Result<Source, SourcesError> {
     let path = if file.exists() { file.to_owned() } else { folder.join(file) };
     let text = std::fs::read_to_string(&path)
         .map_err(|source| SourcesError::File { file: file.to_owned(), source })?;
-    // A run's seeds derive from the file's name, which must not depend on the folder in which somebody stands.
+    // Seeds derive from the file's name, so it must not depend on the working directory.
     let name = path.strip_prefix(folder).unwrap_or(&path);
     Ok(Source { file: name.to_string_lossy().replace('\\', "/"), text })
 }
 
-/// The plan of what was chosen. Filters that fit nothing are an error, unless a file that cannot be read may be the reason.
+/// The plan of the selected cases. Filters that match nothing are an error, unless a file that
+/// cannot be read may be the reason.
 pub(crate) fn plan(sources: &[Source], selection: &Selection) -> Result<Plan, SourcesError> {
     let plan = suite::plan(sources, selection);
     if plan.cases.is_empty() && plan.errors.is_empty() {
@@ -55,7 +56,7 @@ pub(crate) fn plan(sources: &[Source], selection: &Selection) -> Result<Plan, So
         if let Some(version) = selection.version {
             wanted.push_str(&format!(" (for MQTT {version})"));
         }
-        return Err(SourcesError::NothingFits { wanted: wanted.trim().to_owned() });
+        return Err(SourcesError::NoMatch { wanted: wanted.trim().to_owned() });
     }
     Ok(plan)
 }
