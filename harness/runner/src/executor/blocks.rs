@@ -1,4 +1,4 @@
-//! Blocks that leave something open: `in any order`, and the choice of a branch in `either … or …`.
+//! `in any order`, and the choice of a branch of `either … or …`.
 
 use core::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::found::Stop;
 use crate::hosts::Hosts;
 use crate::recorder::{Arrival, Arrived};
 
-/// How a branch can begin.
+/// The first expectation of a branch.
 struct Beginning {
     branch: usize,
     host: HostIndex,
@@ -23,7 +23,7 @@ struct Beginning {
 }
 
 impl Executor<'_> {
-    /// All of the steps must be met, in whatever order they come.
+    /// Waits until all of the steps are met, in any order.
     pub(crate) async fn in_any_order(&mut self, steps: &[Step]) -> Flow {
         let mut open: Vec<Sequence> = Vec::new();
         let mut windows = Vec::new();
@@ -42,7 +42,7 @@ impl Executor<'_> {
             let Some((host, arrival)) = self.arrival(&hosts, until, connect).await else {
                 let missing = all_of(&self.script.hosts, &open);
                 let window = windows.first().copied();
-                let window = window.unwrap_or(Window { begun: self.clock.done_at(), from: None, until });
+                let window = window.unwrap_or(Window { start: self.clock.done_at(), from: None, until });
                 self.recorder.set_line(open[0].line);
                 return Err(self.nothing_arrived(&hosts, &missing, window).into());
             };
@@ -77,7 +77,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// The branch whose first step is met by what arrives next. The arrival stays for the branch itself.
+    /// The branch whose first step is met by the next arrival. The branch itself takes the arrival.
     pub(crate) async fn choose(&mut self, step: &Step, branches: &[Branch]) -> Result<usize, Stop> {
         let mut beginnings = Vec::new();
         for (index, branch) in branches.iter().enumerate() {
@@ -92,7 +92,7 @@ impl Executor<'_> {
         let silence = beginnings.iter().filter_map(|beginning| silence(beginning, observer, usual)).min();
         let last = beginnings.iter().map(|beginning| beginning.window.until).max().unwrap_or_default();
         let until = silence.map_or(last, |(until, _)| until);
-        // A branch that compares nothing is for whatever the others are not, silence included.
+        // A branch that starts with `anything` is taken if no other branch is, also on silence.
         let is_anything = |beginning: &&Beginning| matches!(beginning.expected, Expected::Anything);
         let anything = beginnings.iter().find(is_anything).map(|beginning| beginning.branch);
         let is_told = |beginning: &Beginning| matches!(beginning.expected, Expected::Told(_));
@@ -113,7 +113,7 @@ impl Executor<'_> {
                     return Ok(branch);
                 }
                 let expected = any_of(&self.script.hosts, &beginnings);
-                let window = Window { begun: self.clock.done_at(), from: None, until };
+                let window = Window { start: self.clock.done_at(), from: None, until };
                 return Err(self.nothing_arrived(&hosts, &expected, window).into());
             };
             if let Some(branch) = fence.filter(|_| is_pingresp(&arrival)) {
@@ -190,14 +190,15 @@ impl Executor<'_> {
     }
 }
 
-/// When a branch that begins with silence is taken if nothing arrives, and which it is.
+/// The time at which a branch that starts with `nothing` is taken if nothing arrives, and the
+/// branch.
 fn silence(beginning: &Beginning, observer: Role, usual: Duration) -> Option<(Duration, usize)> {
     let lasting = match (&beginning.expected, observer) {
         (Expected::Nothing(Some(lasting)), _) => *lasting,
         (Expected::Nothing(None), Role::Server) => usual,
         _ => return None,
     };
-    Some((beginning.window.from.unwrap_or(beginning.window.begun) + lasting, beginning.branch))
+    Some((beginning.window.from.unwrap_or(beginning.window.start) + lasting, beginning.branch))
 }
 
 fn is_pingresp(arrival: &Arrival) -> bool {

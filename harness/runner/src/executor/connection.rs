@@ -1,4 +1,4 @@
-//! The executor's end of a Network Connection: one task writes what the executor orders, another records what arrives.
+//! The executor's end of a Network Connection. One task writes, another one records arrivals.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,9 +17,9 @@ use mqttspec_judge::history::{ConnectionKey, Ending, What};
 pub(crate) struct Connection {
     key: ConnectionKey,
     orders: mpsc::UnboundedSender<Order>,
-    /// Ends both tasks at once: the stream is dropped, which closes it.
+    /// Ends both tasks, which drops and closes the stream.
     dropped: Rc<Dropped>,
-    /// Whether the executor has sent bytes that are no packet.
+    /// Whether the executor has sent raw bytes.
     raw: Rc<Cell<bool>>,
     recorder: Rc<Recorder>,
 }
@@ -36,12 +36,12 @@ enum Order {
         bytes: Bytes,
         line: u32,
     },
-    /// Close after what was written before.
+    /// Close after all previous writes.
     Close,
 }
 
 impl Connection {
-    /// Begins to play one end of `stream`. `inflow` knows what the other end sends.
+    /// Starts the tasks of one end of `stream`. `inflow` decodes the packets of the other end.
     pub(crate) fn play<S>(recorder: Rc<Recorder>, key: ConnectionKey, stream: S, inflow: Inflow) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -54,21 +54,21 @@ impl Connection {
         connection
     }
 
-    /// Writes bytes as soon as all before are written; `what` is recorded at that moment.
+    /// Writes bytes after all previous ones; `what` is recorded at that time.
     pub(crate) fn write_bytes(&self, what: What, bytes: Bytes, line: u32) {
         if matches!(what, What::SentRaw { .. }) {
             self.raw.set(true);
         }
-        // If the tasks have ended, so has the connection, and that is on record.
+        // If the tasks have ended, the end of the connection is recorded already.
         let _ = self.orders.send(Order::Write { what, bytes, line });
     }
 
-    /// Closes after what was written before. The peer sees the end, or a reset if it sent what was not read.
+    /// Closes after all previous writes. The peer sees a reset if it sent bytes that were not read.
     pub(crate) fn close(&self) {
         let _ = self.orders.send(Order::Close);
     }
 
-    /// The connection is gone with its host, or is not wanted any more: no word to the peer.
+    /// Drops the stream, and records that the executor's side ended the connection.
     pub(crate) fn abandon(&self, ending: Ending) {
         if !self.dropped.is.replace(true) {
             self.recorder.end(self.key, ending);
@@ -76,7 +76,8 @@ impl Connection {
         }
     }
 
-    /// The peer has a new connection: this one is dropped, and its end recorded if it was not yet.
+    /// Drops the connection because the peer has a new one, and records its end if that was not
+    /// recorded yet.
     pub(crate) fn forget(&self, ending: Ending) {
         if !self.dropped.is.replace(true) {
             self.recorder.record(Some(self.key), 0, What::Closed(ending));
@@ -118,7 +119,8 @@ impl Connection {
         }
     }
 
-    /// Who sends a CONNECT of a version that there is not may be refused in any version that there is (MQTT 5.0 §3.1.2.2).
+    /// Who sends a CONNECT of a version that there is not may be refused in any version that there
+    /// is (MQTT 5.0 §3.1.2.2).
     fn refusal_of_raw_bytes(&self, bytes: &Bytes) -> Option<Packet> {
         let versions = [Version::V5, Version::V3_1_1].into_iter().filter(|_| self.raw.get());
         let decoded = versions.filter_map(|version| mqttspec_codec::decode(bytes, version).ok()).next()?;
@@ -145,7 +147,7 @@ impl Connection {
                         written = async { stream.write_all(&bytes).await?; stream.flush().await } => written,
                     };
                     if written.is_err() {
-                        // The reader learns how it ended.
+                        // The reading task records how the connection ended.
                         return;
                     }
                 }

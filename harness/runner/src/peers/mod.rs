@@ -15,7 +15,7 @@ use self::client::{Application, Applications};
 use crate::hosts::{Hosts, PlayedBy};
 use crate::recorder::Recorder;
 
-/// The clients of a case with their applications.
+/// The applications of a case, one for each client under test.
 pub(crate) fn applications(
     case: &Case,
     hosts: &Hosts,
@@ -30,7 +30,7 @@ pub(crate) fn applications(
         let mut options = mqttspec_client::Options::default();
         options.set("client_id", &client.name).map_err(|error| error.to_string())?;
         if hosts.plays_server {
-            // Its PINGREQ packets belong into those transcripts only that are about them.
+            // Only scenarios about Keep Alive expect PINGREQ packets, and they set it.
             options.keep_alive = 0;
         }
         let mut durable = false;

@@ -20,13 +20,14 @@ use crate::judging::Performed;
 use crate::peers::{applications, broker};
 use crate::recorder::Recorder;
 
-/// The latency of every link of the world where the scenario says nothing.
+/// The default latency of every link.
 const LATENCY: Duration = Duration::from_millis(2);
 
 /// The simulated time after which a run counts as endless.
 const LONGEST: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 
-/// Waiting costs nothing here, and clocks agree. The patience is longer than any retransmission of a lossy link that is likely.
+/// Simulated time costs nothing, and all clocks agree. The patience is longer than any likely
+/// retransmission on a lossy link.
 const TIMEOUTS: Timeouts = Timeouts {
     patience: Duration::from_secs(60),
     early: Duration::ZERO,
