@@ -1,4 +1,4 @@
-//! The areas of the protocol: the one list by which clauses are sorted, reports count, and scenarios are put into folders.
+//! The areas of the protocol. Clauses, reports and the folders of scenarios use this one list.
 
 use std::fmt;
 
@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    /// Folders that belong to no single area: a first look, everything about clients, loads under faults.
+    /// Folders that belong to no single area.
     const ACROSS: [&str; 3] = ["basics", "clients", "faults"];
 
     #[test]

@@ -1,4 +1,4 @@
-//! A clause as findings and reports cite it, and how strongly the standard words it.
+//! Requirement levels, and clauses as findings and reports cite them.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Catalogue, Clause, Standard};
 
-/// How strongly the standard asks for something (RFC 2119's words). The order is from weakest to strongest.
+/// A requirement level of RFC 2119. The order is from weakest to strongest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Allowed: shown in reports, and never a failure that counts.
+    /// Optional: shown in reports, and never affects the exit code.
     May,
-    /// Recommended: a failure decides the exit code only if the user asks for that.
+    /// Recommended: a failure affects the exit code only with `--strict`.
     Should,
     /// Required.
     #[default]
@@ -30,7 +30,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// One clause of one version of the standard, with the catalogue's summary. [`Requirement::new`] makes it, and a reader of reports.
+/// A clause of one version of the standard, with the catalogue's summary.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Requirement {
@@ -38,15 +38,15 @@ pub struct Requirement {
     pub version: String,
     /// The id as the standard prints it, without brackets: `MQTT-3.1.2-8`.
     pub clause: String,
-    /// The section's number, for example `3.1.2.5`; empty if the catalogue has none.
+    /// The number of the section, for example `3.1.2.5`; empty if unknown.
     pub section: String,
-    /// What the clause asks for, in our own words.
+    /// The requirement in our own words; empty if unknown.
     pub summary: String,
 }
 
 impl Requirement {
-    /// The clause with this id. MQTT 3.1 numbers no clauses: its rules go by the numbers of 3.1.1. Section and summary are empty if the
-    /// standard has no such clause.
+    /// The clause with this id. MQTT 3.1 has no numbered clauses, so its rules have the numbers of
+    /// 3.1.1. Section and summary are empty if the standard has no such clause.
     #[must_use]
     pub fn new(version: Version, id: &str) -> Self {
         let standard = Standard::of(version).unwrap_or(Standard::V3_1_1);
@@ -59,7 +59,7 @@ impl Requirement {
         }
     }
 
-    /// The catalogue's entry; `None` if the standard has no such clause.
+    /// The clause in the catalogue; `None` if the standard has no such clause.
     #[must_use]
     pub fn in_catalogue(&self) -> Option<&'static Clause> {
         Catalogue::get(self.version.parse().ok()?, &self.clause)
