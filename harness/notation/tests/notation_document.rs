@@ -1,4 +1,5 @@
-//! `NOTATION.md` tells no lies: every example in it parses, is in the canonical layout, and together they show everything that a scenario can say.
+//! `NOTATION.md` tells no lies: every example in it parses, is in the canonical layout, and
+//! together they show everything that a scenario can say.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -64,7 +65,8 @@ fn every_whole_file_in_it_could_be_run() {
     }
 }
 
-/// The variants of the enums of the notation's types, read from their source: a new one is asked for without anybody adding it to a list.
+/// The variants of the enums of the notation's types, read from their source: a new one is asked
+/// for without anybody adding it to a list.
 fn variants() -> BTreeSet<String> {
     let sources = [
         include_str!("../src/scenario.rs"),

@@ -1,7 +1,8 @@
 //! Draws scenarios: everything that the notation can say, in every place where it may stand.
 //!
-//! What is drawn may mean nothing (a host that never acts, a capture without a value): it is for what must hold of every scenario that can be
-//! written, such as that its print is read back as the same.
+//! What is drawn may mean nothing (a host that never acts, a capture without a value): it is for
+//! what must hold of every scenario that can be written, such as that its print is read back as the
+//! same.
 
 mod lines;
 mod parts;
@@ -106,7 +107,8 @@ fn clauses(
     versions: Vec<Version>,
     count: std::ops::Range<usize>,
 ) -> impl Strategy<Value = Vec<ClauseReference>> {
-    // Also clauses of versions that the scenario does not run for: those are the checker's to refuse.
+    // Also clauses of versions that the scenario does not run for: those are the checker's to
+    // refuse.
     let version = prop_oneof![4 => proptest::sample::select(versions), 1 => version()];
     vec((version, "MQTT-[1-6]\\.[0-9]\\.[0-9]-[0-9]{1,2}"), count).prop_map(|references| {
         let mut clauses: Vec<ClauseReference> = Vec::new();
