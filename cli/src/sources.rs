@@ -16,9 +16,9 @@ pub(crate) enum SourcesError {
     #[error("no .mqtt file below {}", folder.display())]
     Empty { folder: PathBuf },
     #[error(
-        "no scenario matches {wanted}\n  a filter is a part of a file's path or a clause id; `mqttspec list` lists the scenarios"
+        "no scenario matches {filters}\n  a filter is a part of a file's path or a clause id; `mqttspec list` lists the scenarios"
     )]
-    NoMatch { wanted: String },
+    NoMatch { filters: String },
     #[error("{} is not for MQTT {version}: it has `versions {has}`", file.display())]
     OtherVersion { file: PathBuf, version: String, has: String },
     #[error("{} tests the {has} only", file.display())]
@@ -52,11 +52,11 @@ pub(crate) fn one(folder: &Path, file: &Path) -> Result<Source, SourcesError> {
 pub(crate) fn plan(sources: &[Source], selection: &Selection) -> Result<Plan, SourcesError> {
     let plan = suite::plan(sources, selection);
     if plan.cases.is_empty() && plan.errors.is_empty() {
-        let mut wanted = selection.filters.join(" ");
+        let mut filters = selection.filters.join(" ");
         if let Some(version) = selection.version {
-            wanted.push_str(&format!(" (for MQTT {version})"));
+            filters.push_str(&format!(" (for MQTT {version})"));
         }
-        return Err(SourcesError::NoMatch { wanted: wanted.trim().to_owned() });
+        return Err(SourcesError::NoMatch { filters: filters.trim().to_owned() });
     }
     Ok(plan)
 }

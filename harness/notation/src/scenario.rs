@@ -246,7 +246,7 @@ pub struct Comments {
     /// Comments on lines of their own above, without their `# `.
     pub above: Vec<String>,
     /// The comment at the end of the line, without its `# `.
-    pub behind: Option<String>,
+    pub after: Option<String>,
 }
 
 /// The first word of a line of the header.

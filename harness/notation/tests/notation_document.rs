@@ -9,7 +9,7 @@ use mqttspec_notation::{CatalogueClauses, Scenario, parse, print, read};
 
 const DOCUMENT: &str = include_str!("../../../scenarios/NOTATION.md");
 
-/// The examples, each with the line where it begins and the word behind `mqtt`.
+/// The examples, each with the line where it begins and the word after `mqtt`.
 fn examples() -> Vec<(usize, &'static str, String)> {
     let mut examples: Vec<(usize, &str, String)> = Vec::new();
     let mut open = false;

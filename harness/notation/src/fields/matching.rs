@@ -107,11 +107,11 @@ struct Comparing<'a> {
 impl Comparing<'_> {
     fn fields(&mut self, expected: &[Field], seen: &[Field]) -> Result<(), Mismatch> {
         // Repeated fields are compared in order: each is searched after the previous one.
-        let mut behind: Vec<(&str, usize)> = Vec::new();
+        let mut previous: Vec<(&str, usize)> = Vec::new();
         let version = self.version;
         for field in expected.iter().filter(|field| field.versions.applies_to(version)) {
             let from =
-                behind.iter().rev().find(|(name, _)| *name == field.name).map_or(0, |(_, place)| *place);
+                previous.iter().rev().find(|(name, _)| *name == field.name).map_or(0, |(_, place)| *place);
             let mut found: Result<usize, Option<Mismatch>> = Err(None);
             for (place, candidate) in seen.iter().enumerate().skip(from) {
                 if candidate.name != field.name {
@@ -131,7 +131,7 @@ impl Comparing<'_> {
                 }
             }
             match found {
-                Ok(place) => behind.push((&field.name, place + 1)),
+                Ok(place) => previous.push((&field.name, place + 1)),
                 Err(Some(mismatch)) => return Err(mismatch),
                 Err(None) => self.value(&field.name, &field.test, None)?,
             }

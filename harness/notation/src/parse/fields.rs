@@ -32,10 +32,10 @@ pub(super) fn item(cursor: &mut Cursor<'_>, owners: &[Owner], bare_is: &str) -> 
     }
     let negated = cursor.eat("!");
     let name = cursor.run(|character| character.is_ascii_alphanumeric() || character == '_');
-    let behind = &cursor.rest()[name.len()..];
-    let has_operator = behind.starts_with(['=', '<', '>']) || behind.starts_with("!=");
+    let rest = &cursor.rest()[name.len()..];
+    let has_operator = rest.starts_with(['=', '<', '>']) || rest.starts_with("!=");
     let alone =
-        behind.is_empty() || behind.starts_with(|next: char| next.is_whitespace() || ",]}[".contains(next));
+        rest.is_empty() || rest.starts_with(|next: char| next.is_whitespace() || ",]}[".contains(next));
     if !name.is_empty() && (negated || has_operator || alone) {
         let rule = owners.iter().find_map(|owner| owner.field(name).map(|rule| (*owner, rule)));
         if let Some((owner, rule)) = rule {

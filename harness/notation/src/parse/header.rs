@@ -284,16 +284,16 @@ impl Parser<'_> {
 
 /// Adds the comments of a line of the header to those of its word.
 fn keep_comments(all: &mut Vec<HeaderComment>, word: HeaderWord, index: usize, comments: Comments) {
-    if comments.above.is_empty() && comments.behind.is_none() {
+    if comments.above.is_empty() && comments.after.is_none() {
         return;
     }
     let comments = Comments { blank_line_above: false, ..comments };
     match all.iter_mut().find(|other| other.word == word && other.index == index) {
         Some(other) => {
             other.comments.above.extend(comments.above);
-            match &other.comments.behind {
-                Some(_) => other.comments.above.extend(comments.behind),
-                None => other.comments.behind = comments.behind,
+            match &other.comments.after {
+                Some(_) => other.comments.above.extend(comments.after),
+                None => other.comments.after = comments.after,
             }
         }
         None => {

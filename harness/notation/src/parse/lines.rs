@@ -44,7 +44,7 @@ pub(super) fn split(source: &str) -> (Vec<Line>, Vec<String>) {
         lines.push(Line {
             indent: indent_bytes,
             span: Span::new(said_start, said_start + said.len()),
-            comments: Comments { blank_line_above, above: core::mem::take(&mut above), behind: comment },
+            comments: Comments { blank_line_above, above: core::mem::take(&mut above), after: comment },
             tab: whole[..indent_bytes].contains('\t'),
         });
         blank_line_above = false;

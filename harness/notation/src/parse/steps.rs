@@ -171,11 +171,11 @@ fn open(cursor: &mut Cursor<'_>, line: &Line) -> Parsed<Opened> {
         match word {
             _ if FAULT_WORDS.contains(&word) => {
                 cursor.advance(word.len());
-                let (fault, behind) = faults::fault(cursor, word)?;
-                if let (Some(_), Some(_)) = (timing, behind) {
+                let (fault, after) = faults::fault(cursor, word)?;
+                if let (Some(_), Some(_)) = (timing, after) {
                     return Err(Diagnostic::error(timing_span, "the line has two times"));
                 }
-                timing = timing.or(behind);
+                timing = timing.or(after);
                 (StepKind::Fault(fault), Block::None)
             }
             "in" | "either" | "or" | "repeat" | "each" => block(cursor, kind_span)?,
@@ -319,13 +319,13 @@ fn host_line(cursor: &mut Cursor<'_>) -> Parsed<StepKind> {
     if word.is_empty() {
         return Err(cursor.expected("a host (`watcher > CONNECT`), a fault or another step"));
     }
-    let mut behind = cursor.clone();
-    behind.advance(word.len());
-    behind.skip_spaces();
-    let is_line = matches!(behind.peek(), Some('>' | '<'));
-    let behind = behind.peek_word();
+    let mut after = cursor.clone();
+    after.advance(word.len());
+    after.skip_spaces();
+    let is_line = matches!(after.peek(), Some('>' | '<'));
+    let after = after.peek_word();
     // The search for the nearest spelling is last, because most lines are correct.
-    let is_host = is_line || VERBS.contains(&behind) || nearest(behind, VERBS.iter().copied()).is_some();
+    let is_host = is_line || VERBS.contains(&after) || nearest(after, VERBS.iter().copied()).is_some();
     if !is_host {
         let known = [FAULT_WORDS, STEP_WORDS, HEADER_WORDS].concat();
         return Err(cursor

@@ -63,7 +63,7 @@ fn comment_text(comment: &str) -> String {
 /// Ends a line with its comment.
 pub(super) fn end_line(line: &str, comments: &Comments, indent: usize, written: &mut String) {
     push_indented(line.trim_end(), indent, written);
-    if let Some(comment) = &comments.behind {
+    if let Some(comment) = &comments.after {
         written.push_str("  ");
         written.push_str(&comment_text(comment));
     }

@@ -64,11 +64,11 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
                     let words = commented_words(&scenario, &commented);
                     let comments = vec((comments_above(), option::of(parts::comment())), words.len());
                     (Just(scenario), Just(words), comments).prop_map(|(mut scenario, words, comments)| {
-                        for ((word, index), (above, behind)) in words.into_iter().zip(comments) {
-                            let behind =
-                                behind.filter(|_| !matches!(word, HeaderWord::Title | HeaderWord::Reading));
-                            if !above.is_empty() || behind.is_some() {
-                                let comments = Comments { blank_line_above: false, above, behind };
+                        for ((word, index), (above, after)) in words.into_iter().zip(comments) {
+                            let after =
+                                after.filter(|_| !matches!(word, HeaderWord::Title | HeaderWord::Reading));
+                            if !above.is_empty() || after.is_some() {
+                                let comments = Comments { blank_line_above: false, above, after };
                                 scenario.header_comments.push(HeaderComment { word, index, comments });
                             }
                         }
@@ -159,13 +159,13 @@ fn table() -> impl Strategy<Value = Table> {
 fn row(columns: usize) -> impl Strategy<Value = Row> {
     let comments = (comments_above(), option::of(parts::comment()));
     (mark(), bare_word(), vec(cell(), columns), comments).prop_map(
-        |(versions, case, cells, (above, behind))| Row {
+        |(versions, case, cells, (above, after))| Row {
             span: Span::default(),
             versions,
             case,
             clauses: Vec::new(),
             cells,
-            comments: Comments { blank_line_above: false, above, behind },
+            comments: Comments { blank_line_above: false, above, after },
         },
     )
 }

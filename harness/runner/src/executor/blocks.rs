@@ -155,7 +155,7 @@ impl Executor<'_> {
             _ => {
                 let sequence = Sequence::of(step, &self.script, &self.matcher)?;
                 let Some(expected) = sequence.awaited().cloned() else {
-                    return Err(Stop::broken("a branch begins with what is expected"));
+                    return Err(Stop::broken("a branch must start with an expectation"));
                 };
                 let window = self.clock.window(sequence.timing);
                 beginnings.push(Beginning { branch, host: sequence.host, expected, window });

@@ -143,7 +143,7 @@ impl Wire {
         self.identifiers[usize::from(host.0)].received(packet);
     }
 
-    /// Closes the host's connection after what was sent before.
+    /// Closes the host's connection after all previous writes.
     pub(crate) fn close(&self, host: HostIndex) {
         if let Some(connection) = &self.connections.borrow()[usize::from(host.0)] {
             connection.close();

@@ -187,7 +187,7 @@ pub fn run_live(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
     let judged = local.block_on(&runtime, session::judge(plan, options, progress));
-    // Dropping the set ends tasks that a run left behind, so they cannot keep the process alive.
+    // Dropping the set ends the remaining tasks of runs, so they cannot keep the process alive.
     drop(local);
     runtime.shutdown_background();
     judged

@@ -36,7 +36,7 @@ pub struct TargetFile {
     /// The `broker` options of scenarios (`name=value`) with which the server is already
     /// configured.
     pub configured: Vec<String>,
-    /// Capabilities of the server, by the names that a run prints. They override what is probed.
+    /// Capabilities of the server, by the names that a run prints. They override probed ones.
     pub capabilities: BTreeMap<String, String>,
     /// Credentials for every Client to which a scenario gives none.
     pub credentials: Option<FileCredentials>,

@@ -51,8 +51,8 @@ pub(crate) fn perform(case: &Case, seed: u64, mutant: Option<&'static Mutant>) -
         Ok(options) => options,
         Err(reason) => return broken(reason),
     };
-    let begun = Rc::new(OnceCell::<World>::new());
-    let clock = begun.clone();
+    let world_cell = Rc::new(OnceCell::<World>::new());
+    let clock = world_cell.clone();
     let now = move || clock.get().map_or(Duration::ZERO, World::now);
     let recorder = Rc::new(Recorder::new(hosts.lanes(), case.requirements(Level::Must), now));
     let applications = match applications(case, &hosts, &recorder, mutant) {
@@ -78,7 +78,7 @@ pub(crate) fn perform(case: &Case, seed: u64, mutant: Option<&'static Mutant>) -
 
     let setup = Setup { case, hosts, recorder: recorder.clone(), applications: &applications };
     let outcome = builder.run(|world: World| {
-        let _ = begun.set(world.clone());
+        let _ = world_cell.set(world.clone());
         execute(setup, Rc::new(SimulatedBackend { world, travel }))
     });
     let executed = match outcome {
