@@ -1,4 +1,4 @@
-//! Requirement levels, and clauses as findings and reports cite them.
+//! A clause as findings and reports cite it.
 
 use std::fmt;
 
@@ -6,29 +6,6 @@ use mqttspec_codec::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::{Catalogue, Clause, Standard};
-
-/// A requirement level of RFC 2119. The order is from weakest to strongest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// Optional: shown in reports, and never affects the exit code.
-    May,
-    /// Recommended: a failure affects the exit code only with `--strict`.
-    Should,
-    /// Required.
-    #[default]
-    Must,
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Level::May => "MAY",
-            Level::Should => "SHOULD",
-            Level::Must => "MUST",
-        })
-    }
-}
 
 /// A clause of one version of the standard, with the catalogue's summary.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
