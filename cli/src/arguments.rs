@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mqttspec_codec::Version;
+use mqttspec_judge::command::quoted;
 use mqttspec_net::transport::Target;
 
 /// Run MQTT conformance scenarios on a simulated network or against a live broker, and report which
@@ -40,7 +41,7 @@ pub(crate) enum Command {
 /// Which scenarios are selected.
 #[derive(Debug, Args)]
 pub(crate) struct SelectionArguments {
-    /// Part of a path, or a clause id such as MQTT-3.1.2-8, to select scenarios [default: all]
+    /// File, part of a path, or clause id such as MQTT-3.1.2-8, to select scenarios [default: all]
     #[arg(value_name = "FILTER")]
     pub(crate) filters: Vec<String>,
     /// Select only this version of the standard
@@ -68,15 +69,6 @@ impl Folder {
         }
         format!(" --scenarios {}", quoted(&self.scenarios.to_string_lossy()))
     }
-}
-
-/// Quotes a word for a shell, if it needs quotes.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 #[derive(Debug, Args)]

@@ -130,11 +130,20 @@ pub(super) const VERBS: &[&str] = &[
 ];
 
 /// The commands of `ask`.
-pub(super) const COMMANDS: &[&str] = &["connect", "subscribe", "unsubscribe", "publish", "disconnect"];
+pub(super) const COMMANDS: &[&str] =
+    &["connect", "subscribe", "unsubscribe", "publish", "acknowledge", "disconnect"];
 
 /// The reports of `told`.
-pub(super) const REPORTS: &[&str] =
-    &["connected", "disconnected", "subscribed", "unsubscribed", "published", "received", "failed"];
+pub(super) const REPORTS: &[&str] = &[
+    "connected",
+    "disconnected",
+    "subscribed",
+    "unsubscribed",
+    "published",
+    "received",
+    "acknowledged",
+    "failed",
+];
 
 /// Whether a host may have this name, apart from the characters. `broker` may: faults name it.
 pub(super) fn may_be_host(name: &str) -> bool {

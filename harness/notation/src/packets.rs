@@ -10,7 +10,8 @@ use super::values::{Field, Name, Number, Operator, Span, Test, Text, Time, Value
 pub enum Content {
     /// `CONNECT client_id=watcher`
     Packet(PacketPattern),
-    /// `raw 10 { str "MQTT" 05 02 u16 60 00 str "a" }`. Only sent.
+    /// `raw 10 { str "MQTT" 05 02 u16 60 00 str "a" }`: these bytes. Expected, they are those of
+    /// the next packet.
     Raw(RawBytes),
     /// `nothing`, `nothing for 5s`: no packet arrives. Without a time, the harness sends a PINGREQ,
     /// and the next packet must be its PINGRESP. If the harness plays the server, no packet may
@@ -221,6 +222,7 @@ pub struct RawBytes {
     /// The bytes.
     pub atoms: Vec<Atom>,
     /// `truncated to 7`, `extended by 00`: only [`Patch::TruncatedTo`] and [`Patch::ExtendedBy`].
+    /// Only sent.
     pub patches: Vec<Patch>,
 }
 
@@ -244,6 +246,8 @@ pub enum Atom {
     },
     /// `{ … }`: the length of the contents as a Variable Byte Integer, then the contents.
     Counted(Vec<Self>),
+    /// `any`: one byte of any value. Only expected.
+    Any,
 }
 
 /// The bytes of [`Atom::String`] and [`Atom::Content`].

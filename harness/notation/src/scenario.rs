@@ -21,6 +21,11 @@ impl VersionMark {
     pub fn applies_to(&self, version: Version) -> bool {
         self.0.is_empty() || self.0.contains(&version)
     }
+
+    /// Whether a version has both what carries this mark and what carries the other.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.0.is_empty() || other.0.is_empty() || self.0.iter().any(|version| other.0.contains(version))
+    }
 }
 
 /// A scenario.

@@ -61,7 +61,8 @@ pub enum StepKind {
         action: Action,
     },
     /// `ask device publish t "x" qos=2`: a command to the client under test. Never
-    /// [`Action::Opens`], [`Action::Receives`], [`Action::Pings`] or [`Action::Closes`].
+    /// [`Action::Opens`], [`Action::Receives`], [`Action::Pings`] or [`Action::Closes`]. Only here:
+    /// [`Action::Acknowledges`].
     Ask {
         /// The host of the client under test.
         host: Name,
@@ -172,6 +173,16 @@ pub enum Action {
         /// Other fields of PUBLISH.
         fields: Vec<Field>,
     },
+    /// `ask device acknowledge t "x" reason=quota-exceeded`: the application acknowledges a message
+    /// that its client reported.
+    Acknowledges {
+        /// The Topic Name: [`Value::Text`] or [`Value::Capture`].
+        topic: Value,
+        /// The payload; any where absent.
+        payload: Option<Value>,
+        /// `reason`: the Reason Code of the acknowledgement.
+        fields: Vec<Field>,
+    },
     /// `pings`: PINGREQ, PINGRESP.
     Pings,
     /// `disconnects reason=0x04`: DISCONNECT, and closes the Network Connection.
@@ -210,6 +221,15 @@ pub enum Report {
         /// The payload.
         payload: Option<Value>,
         /// Other fields of the PUBLISH.
+        fields: Vec<Field>,
+    },
+    /// `acknowledged t "x" qos=1`: the client has acknowledged this message.
+    Acknowledged {
+        /// The Topic Name.
+        topic: Value,
+        /// The payload.
+        payload: Option<Value>,
+        /// Other fields of the message.
         fields: Vec<Field>,
     },
     /// `failed reason=…`: the last command was refused, or the client gave up.

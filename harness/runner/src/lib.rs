@@ -3,6 +3,7 @@
 
 mod backend;
 mod executor;
+mod facts;
 mod found;
 mod hosts;
 mod judging;

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use mqttspec_codec::{DecodeError, Packet, Version};
 use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::{
@@ -24,6 +25,8 @@ pub(crate) struct Arrival {
     /// The number of the connection.
     pub(crate) connection: u32,
     pub(crate) what: Arrived,
+    /// The bytes as they came; none for the end of a connection.
+    pub(crate) bytes: Bytes,
 }
 
 /// What can arrive.
@@ -54,6 +57,9 @@ pub(crate) struct HostState {
     pub(crate) inbox: VecDeque<Arrival>,
     /// The number of the newest connection; 0 before the first.
     pub(crate) number: u32,
+    /// A connection that the peer gave up by opening another one, and whose end has not arrived:
+    /// its number, and the event that records that it is over.
+    pub(crate) replaced: Option<(u32, usize)>,
     /// Whether that connection is open.
     pub(crate) open: bool,
     /// Whether a step or a fault of the scenario ended that connection. Its last packets are not
@@ -141,13 +147,35 @@ impl Recorder {
             _ => Arrived::Ended(Ending::ByPeer),
         };
         let ended = matches!(arrived, Arrived::Ended(_));
+        let bytes = what.bytes().cloned().unwrap_or_default();
         let event = self.record(Some(key), 0, what);
         let at = (self.now)();
         self.with_host(key.lane, |host| {
-            host.inbox.push_back(Arrival { at, event, connection: key.number, what: arrived });
+            host.inbox.push_back(Arrival { at, event, connection: key.number, what: arrived, bytes });
             if ended && host.number == key.number {
                 host.open = false;
             }
+        });
+        self.changed.notify_one();
+    }
+
+    /// Records the end of a connection because the peer has opened another one.
+    pub(crate) fn replaced(&self, key: ConnectionKey) {
+        let event = self.record(Some(key), 0, What::Closed(Ending::ByPeer));
+        self.with_host(key.lane, |host| host.replaced = Some((key.number, event)));
+    }
+
+    /// Puts the end of a connection into the inbox that arrived after the peer had opened another
+    /// one. Its position is before arrivals on the other one, unless a line has taken the end
+    /// already.
+    pub(crate) fn replaced_ended(&self, key: ConnectionKey, ending: Ending) {
+        let at = (self.now)();
+        self.with_host(key.lane, |host| {
+            let Some((_, event)) = host.replaced.take_if(|(number, _)| *number == key.number) else { return };
+            let newer = |arrival: &Arrival| arrival.connection > key.number;
+            let place = host.inbox.iter().position(newer).unwrap_or(host.inbox.len());
+            let (connection, what) = (key.number, Arrived::Ended(ending));
+            host.inbox.insert(place, Arrival { at, event, connection, what, bytes: Bytes::new() });
         });
         self.changed.notify_one();
     }

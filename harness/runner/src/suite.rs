@@ -34,25 +34,30 @@ pub struct Source {
 /// # Errors
 /// If the folder or a file in it cannot be read.
 pub fn read_folder(folder: &Path) -> io::Result<Vec<Source>> {
-    let mut sources = Vec::new();
-    read_below(folder, "", &mut sources)?;
-    sources.sort_by(|one, other| one.file.cmp(&other.file));
-    Ok(sources)
+    let read = |file: String| Ok(Source { text: fs::read_to_string(folder.join(&file))?, file });
+    files_below(folder)?.into_iter().map(read).collect()
 }
 
-fn read_below(folder: &Path, prefix: &str, sources: &mut Vec<Source>) -> io::Result<()> {
+/// The paths of all `.mqtt` files below a folder, relative to it, with `/`, in order.
+///
+/// # Errors
+/// If the folder or a folder in it cannot be read.
+pub fn files_below(folder: &Path) -> io::Result<Vec<String>> {
+    let mut files = Vec::new();
+    add_files(folder, "", &mut files)?;
+    files.sort_unstable();
+    Ok(files)
+}
+
+fn add_files(folder: &Path, prefix: &str, files: &mut Vec<String>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let file = format!("{prefix}{name}");
         if entry.file_type()?.is_dir() {
-            // These folders of a crate contain examples of the notation, not scenarios.
-            if prefix.is_empty() && ["src", "tests", "clauses", "target"].contains(&name.as_str()) {
-                continue;
-            }
-            read_below(&entry.path(), &format!("{file}/"), sources)?;
+            add_files(&entry.path(), &format!("{file}/"), files)?;
         } else if name.ends_with(".mqtt") {
-            sources.push(Source { file, text: fs::read_to_string(entry.path())? });
+            files.push(file);
         }
     }
     Ok(())
@@ -74,15 +79,26 @@ impl Selection {
         let by_version = self.version.is_none_or(|version| version == case.version);
         let by_row = self.row.as_ref().is_none_or(|row| case.row_name() == Some(row));
         let matches = |filter: &String| {
-            let clauses = case.clauses();
-            if filter.starts_with("MQTT-") {
-                clauses.contains(filter)
-            } else {
-                case.file.contains(filter.as_str())
-            }
+            if is_clause(filter) { case.clauses().contains(filter) } else { case.file.contains(filter) }
         };
         by_version && by_row && (self.filters.is_empty() || self.filters.iter().any(matches))
     }
+
+    /// Whether a file may be meant that cannot be read, so that its cases are not known.
+    fn may_want(&self, source: &Source) -> bool {
+        let fits = |filter: &String| {
+            if is_clause(filter) {
+                source.text.split_whitespace().any(|word| word == filter)
+            } else {
+                source.file.contains(filter)
+            }
+        };
+        self.filters.is_empty() || self.filters.iter().any(fits)
+    }
+}
+
+fn is_clause(filter: &str) -> bool {
+    ["MQTT-", "U3-", "U5-"].iter().any(|prefix| filter.starts_with(prefix))
 }
 
 /// The cases to run.
@@ -90,7 +106,7 @@ impl Selection {
 pub struct Plan {
     /// The cases, in order of file, version, role and row.
     pub cases: Vec<Case>,
-    /// Files that are not valid scenarios.
+    /// Files that are not valid scenarios, of those that the selection may mean.
     pub errors: Vec<FileError>,
 }
 
@@ -105,9 +121,10 @@ pub fn plan(sources: &[Source], selection: &Selection) -> Plan {
                 let cases = cases(&Arc::new(scenario), &source.file, &text);
                 plan.cases.extend(cases.into_iter().filter(|case| selection.includes(case)));
             }
-            Err(diagnostics) => {
+            Err(diagnostics) if selection.may_want(source) => {
                 plan.errors.push(FileError { file: source.file.clone(), message: diagnostics.plain() });
             }
+            Err(_) => {}
         }
     }
     plan

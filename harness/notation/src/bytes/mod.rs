@@ -42,6 +42,9 @@ pub enum BytesError {
         /// The length of the packet.
         length: usize,
     },
+    /// `any` is not a byte.
+    #[error("`any` cannot be sent")]
+    AnyByte,
     /// The bytes are not those of such a packet.
     #[error("the bytes to be patched are not a {0}")]
     NoSuchPacket(&'static str),
@@ -83,28 +86,31 @@ pub fn patched(
 fn atoms(list: &[Atom], variables: &dyn Variables) -> Result<Vec<u8>, BytesError> {
     let mut bytes = Vec::new();
     for atom in list {
-        match atom {
-            Atom::Bytes(given) => bytes.extend(given),
-            Atom::Integer(extent, operand) => {
-                let value = match operand {
-                    Operand::Number(number) => number.value,
-                    Operand::Capture(name) => {
-                        variables.number(name).ok_or_else(|| BytesError::NoValue(name.clone()))?
-                    }
-                };
-                bytes.extend(integer(*extent, value)?);
-            }
-            Atom::String(text) => bytes.extend(string(&atom_text(text, variables)?)?),
-            Atom::Content(text) => bytes.extend(atom_text(text, variables)?),
-            Atom::Fill { times, byte } => bytes.extend(core::iter::repeat_n(*byte, *times as usize)),
-            Atom::Counted(inner) => {
-                let inner = atoms(inner, variables)?;
-                bytes.extend(variable_byte_integer(inner.len() as u64)?);
-                bytes.extend(inner);
-            }
-        }
+        bytes.extend(atom_bytes(atom, variables)?);
     }
     Ok(bytes)
+}
+
+/// The bytes of one part of raw bytes.
+pub(crate) fn atom_bytes(atom: &Atom, variables: &dyn Variables) -> Result<Vec<u8>, BytesError> {
+    match atom {
+        Atom::Bytes(given) => Ok(given.clone()),
+        Atom::Integer(extent, Operand::Number(number)) => integer(*extent, number.value),
+        Atom::Integer(extent, Operand::Capture(name)) => {
+            let value = variables.number(name).ok_or_else(|| BytesError::NoValue(name.clone()))?;
+            integer(*extent, value)
+        }
+        Atom::String(text) => string(&atom_text(text, variables)?),
+        Atom::Content(text) => atom_text(text, variables),
+        Atom::Fill { times, byte } => Ok(vec![*byte; *times as usize]),
+        Atom::Counted(inner) => {
+            let inner = atoms(inner, variables)?;
+            let mut bytes = variable_byte_integer(inner.len() as u64)?;
+            bytes.extend(inner);
+            Ok(bytes)
+        }
+        Atom::Any => Err(BytesError::AnyByte),
+    }
 }
 
 fn atom_text(text: &AtomText, variables: &dyn Variables) -> Result<Vec<u8>, BytesError> {
@@ -133,7 +139,7 @@ fn integer(extent: Extent, value: u64) -> Result<Vec<u8>, BytesError> {
 }
 
 /// Section 1.5.5: seven bits a byte, low bits first; the high bit means that more bytes follow.
-fn variable_byte_integer(value: u64) -> Result<Vec<u8>, BytesError> {
+pub(crate) fn variable_byte_integer(value: u64) -> Result<Vec<u8>, BytesError> {
     if value > 268_435_455 {
         return Err(BytesError::DoesNotFit(value, "a Variable Byte Integer"));
     }

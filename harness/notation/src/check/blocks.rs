@@ -31,7 +31,13 @@ impl<'a> Checker<'a> {
             let fits = match &step.kind {
                 StepKind::Line { direction, content, .. } => {
                     self.is_expected(*direction)
-                        && matches!(content, Content::Packet(_) | Content::Closed { .. } | Content::Column(_))
+                        && matches!(
+                            content,
+                            Content::Packet(_)
+                                | Content::Raw(_)
+                                | Content::Closed { .. }
+                                | Content::Column(_)
+                        )
                 }
                 StepKind::Told { .. } => true,
                 StepKind::Verb { action, .. } => matches!(action, Action::Receives { .. }),
@@ -47,9 +53,7 @@ impl<'a> Checker<'a> {
     fn branch(&mut self, branch: &Branch) {
         let Some(first) = branch.steps.first() else { return };
         let decides = match &first.kind {
-            StepKind::Line { direction, content, .. } => {
-                self.is_expected(*direction) && !matches!(content, Content::Raw(_))
-            }
+            StepKind::Line { direction, .. } => self.is_expected(*direction),
             StepKind::Told { .. } => true,
             StepKind::Verb { action, .. } => matches!(action, Action::Receives { .. }),
             // The arrival of one of them decides.

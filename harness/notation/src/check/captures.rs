@@ -84,7 +84,7 @@ impl<'a> Checker<'a> {
         let used = if self.is_sent(direction) { Use::Sent } else { Use::Expected };
         match content {
             Content::Packet(pattern) => self.pattern(pattern, used, known),
-            Content::Raw(raw) => self.atoms(span, &raw.atoms, known),
+            Content::Raw(raw) => self.atoms(span, &raw.atoms, used, known),
             Content::Closed { or } => {
                 // Only one of them arrives, so none sets a capture for later lines.
                 for pattern in or {
@@ -140,7 +140,7 @@ impl<'a> Checker<'a> {
         }
         for patch in &pattern.patches {
             if let Patch::Properties(atoms) = patch {
-                self.atoms(span, atoms, known);
+                self.atoms(span, atoms, Use::Sent, known);
             }
         }
         for condition in &pattern.conditions {
@@ -175,6 +175,9 @@ impl<'a> Checker<'a> {
             Action::Receives { topic, payload, fields } => {
                 self.message(span, topic, payload.as_ref(), fields, Use::Expected, known);
             }
+            Action::Acknowledges { topic, payload, fields } => {
+                self.message(span, topic, payload.as_ref(), fields, Use::Sent, known);
+            }
             Action::Disconnects { fields } => self.fields(fields, Use::Sent, known),
             Action::Opens | Action::Pings | Action::Closes => {}
         }
@@ -188,7 +191,9 @@ impl<'a> Checker<'a> {
             Report::Subscribed(filter) | Report::Unsubscribed(filter) => {
                 self.value(span, filter, Use::Expected, known);
             }
-            Report::Published { topic, payload, fields } | Report::Received { topic, payload, fields } => {
+            Report::Published { topic, payload, fields }
+            | Report::Received { topic, payload, fields }
+            | Report::Acknowledged { topic, payload, fields } => {
                 self.message(span, topic, payload.as_ref(), fields, Use::Expected, known);
             }
         }
@@ -270,14 +275,17 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn atoms(&mut self, span: Span, atoms: &[Atom], known: &Known) {
+    fn atoms(&mut self, span: Span, atoms: &[Atom], used: Use, known: &mut Known) {
         for atom in atoms {
             match atom {
+                Atom::Integer(_, Operand::Capture(name)) if used == Use::Expected => {
+                    known.insert(name.clone());
+                }
                 Atom::Integer(_, Operand::Capture(name)) => self.must_know(span, name, known),
                 Atom::String(AtomText::Text(text)) | Atom::Content(AtomText::Text(text)) => {
                     self.text(span, text, known);
                 }
-                Atom::Counted(inner) => self.atoms(span, inner, known),
+                Atom::Counted(inner) => self.atoms(span, inner, used, known),
                 _ => {}
             }
         }

@@ -5,8 +5,8 @@ use super::Checker;
 use crate::lexicon::version_word;
 use crate::vocabulary::{Owner, reason_code, reason_name};
 use crate::{
-    Action, Cell, Content, Direction, Field, PacketPattern, PacketType, Patch, Place, Report, Span, Step,
-    StepKind, Test, Value, Version,
+    Action, Atom, Cell, Content, Direction, Field, PacketPattern, PacketType, Patch, Place, Report, Span,
+    Step, StepKind, Test, Value, Version,
 };
 
 /// How the scenario uses a packet.
@@ -52,7 +52,9 @@ impl<'a> Checker<'a> {
                     Report::Connected(fields) => (Owner::Connected, fields),
                     Report::Disconnected(fields) => (Owner::Disconnected, fields),
                     Report::Published { fields, .. } => (Owner::Published, fields),
-                    Report::Received { fields, .. } => (Owner::Received, fields),
+                    Report::Received { fields, .. } | Report::Acknowledged { fields, .. } => {
+                        (Owner::Received, fields)
+                    }
                     Report::Failed(fields) => (Owner::Failed, fields),
                     Report::Subscribed(_) | Report::Unsubscribed(_) => return,
                 };
@@ -67,10 +69,13 @@ impl<'a> Checker<'a> {
         let role = Role { sent, expected, direction, alternative: false };
         match content {
             Content::Packet(pattern) => self.packet(pattern, role, versions),
-            Content::Raw(_) => {
-                if expected {
-                    self.error(span, "raw bytes can only be sent").label =
+            Content::Raw(raw) => {
+                if expected && !raw.patches.is_empty() {
+                    self.error(span, "only bytes that are sent can have patches").label =
                         "this line is an expectation".to_owned();
+                }
+                if sent && has_any(&raw.atoms) {
+                    self.error(span, "`any` can only be expected").label = "this line is sent".to_owned();
                 }
             }
             Content::Nothing { .. } | Content::Anything => {
@@ -141,6 +146,10 @@ impl<'a> Checker<'a> {
                 all(PacketType::Disconnect, fields);
                 self.only_values(fields);
             }
+            Action::Acknowledges { fields, .. } => {
+                self.version_fields(fields, Owner::Acknowledge, versions);
+                self.only_values(fields);
+            }
             Action::Opens | Action::Pings | Action::Closes => {}
         }
     }
@@ -171,6 +180,12 @@ impl<'a> Checker<'a> {
             self.reason(pattern.span, test, Some(pattern.packet_type), versions);
         }
         for patch in &pattern.patches {
+            if let Patch::Properties(atoms) = patch
+                && has_any(atoms)
+            {
+                self.error(pattern.span, "`any` can only be expected").label =
+                    "these bytes are sent".to_owned();
+            }
             let place = match patch {
                 Patch::Properties(_) => "properties".to_owned(),
                 Patch::Set { place: Place::PropertyLength, .. } => Place::PropertyLength.name(),
@@ -368,4 +383,13 @@ fn is_old_code(packet: PacketType, code: u8) -> bool {
         PacketType::SubAck => matches!(code, 0..=2 | 0x80),
         _ => code == 0,
     }
+}
+
+/// Whether a byte of any value is among them.
+fn has_any(atoms: &[Atom]) -> bool {
+    atoms.iter().any(|atom| match atom {
+        Atom::Any => true,
+        Atom::Counted(inner) => has_any(inner),
+        _ => false,
+    })
 }

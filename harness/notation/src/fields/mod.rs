@@ -1,5 +1,5 @@
 //! The mapping between packets and the notation's fields: a packet as a line ([`observe`]), the
-//! comparison with a line ([`Expectation`]), and the packet of a line ([`build`]).
+//! comparison with a line ([`Expectation`], [`accept_raw`]), and the packet of a line ([`build`]).
 //!
 //! It follows the packets of chapter 3 of both standards and the properties of MQTT 5.0 §2.2.2.2,
 //! with the names of the notation's vocabulary.
@@ -8,6 +8,7 @@ mod bindings;
 mod build;
 mod matching;
 mod observe;
+mod raw;
 
 use crate::{Test, Value};
 
@@ -15,6 +16,7 @@ pub use bindings::{Bindings, Unknown};
 pub use build::{BuildError, Defaults, build};
 pub use matching::{Expectation, Mismatch, accept_fields};
 pub use observe::{field, line, observe};
+pub use raw::accept_raw;
 
 /// A payload in the notation: `"text"` if it is one, otherwise `x"61ff"`; long ones are cut.
 #[must_use]

@@ -26,7 +26,7 @@ pub(super) fn ask(cursor: &mut Cursor<'_>) -> Parsed<StepKind> {
         return Err(cursor.expected_one_of("a command for the client", COMMANDS.iter().copied()));
     };
     cursor.advance(word.len());
-    let verb = ["connects", "subscribes", "unsubscribes", "publishes", "disconnects"][at];
+    let verb = ["connects", "subscribes", "unsubscribes", "publishes", "acknowledges", "disconnects"][at];
     let action = action(cursor, verb, false)?;
     Ok(StepKind::Ask { host, action })
 }
@@ -61,6 +61,10 @@ fn action(cursor: &mut Cursor<'_>, verb: &str, may_expect: bool) -> Parsed<Actio
             let (topic, payload, fields) = message(cursor, Owner::Packet(PacketType::Publish))?;
             Action::Receives { topic, payload, fields }
         }
+        "acknowledges" => {
+            let (topic, payload, fields) = message(cursor, Owner::Acknowledge)?;
+            Action::Acknowledges { topic, payload, fields }
+        }
         "pings" => Action::Pings,
         "disconnects" => {
             Action::Disconnects { fields: fields::fields(cursor, Owner::Packet(PacketType::Disconnect))? }
@@ -89,6 +93,10 @@ pub(super) fn told(cursor: &mut Cursor<'_>) -> Parsed<StepKind> {
         "received" => {
             let (topic, payload, fields) = message(cursor, Owner::Received)?;
             Report::Received { topic, payload, fields }
+        }
+        "acknowledged" => {
+            let (topic, payload, fields) = message(cursor, Owner::Received)?;
+            Report::Acknowledged { topic, payload, fields }
         }
         _ => Report::Failed(fields::fields(cursor, Owner::Failed)?),
     };

@@ -157,7 +157,7 @@ fn atoms(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<Vec<Atom>> {
 }
 
 fn atom(cursor: &mut Cursor<'_>) -> Parsed<Atom> {
-    const WORDS: [&str; 7] = ["u8", "u16", "u32", "varint", "str", "bytes", "fill"];
+    const WORDS: [&str; 8] = ["u8", "u16", "u32", "varint", "str", "bytes", "fill", "any"];
     let word = cursor.peek_word();
     if let Some(bytes) = values::hexadecimal(word).filter(|bytes| !bytes.is_empty()) {
         cursor.advance(word.len());
@@ -174,6 +174,7 @@ fn atom(cursor: &mut Cursor<'_>) -> Parsed<Atom> {
         "varint" => Atom::Integer(Extent::Variable, operand(cursor, 268_435_455)?),
         "str" => Atom::String(atom_text(cursor)?),
         "bytes" => Atom::Content(atom_text(cursor)?),
+        "any" => Atom::Any,
         _ => {
             let times = values::small_number(cursor, "how many times", 0, 16 << 20)?;
             let bytes = hexadecimal_byte(cursor)?;

@@ -93,12 +93,7 @@ pub(super) fn fields(cursor: &mut Cursor<'_>, owner: Owner) -> Parsed<Vec<Field>
 
 /// Adds a field. It must not exist in the same version, unless it may occur several times.
 pub(super) fn push(fields: &mut Vec<Field>, owner: Owner, field: Field) -> Parsed<()> {
-    let overlaps = |other: &Field| {
-        other.name == field.name
-            && (other.versions.0.is_empty()
-                || field.versions.0.is_empty()
-                || field.versions.0.iter().any(|version| other.versions.0.contains(version)))
-    };
+    let overlaps = |other: &Field| other.name == field.name && other.versions.overlaps(&field.versions);
     // `id>=2 id!=$held` are two conditions on one field.
     let is_value = |test: &Test| !matches!(test, Test::Compared(..));
     let clash = fields.iter().any(|other| overlaps(other) && is_value(&other.test) && is_value(&field.test));

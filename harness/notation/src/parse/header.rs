@@ -476,7 +476,8 @@ fn row(source: &str, line: &Line, cells: &[Span], table: &Table) -> Parsed<(Row,
     let versions = values::mark(&mut cursor).unwrap_or_default();
     let case = values::name(&mut cursor, "the name of the case: a word")?;
     cursor.finish()?;
-    if let Some(other) = table.rows.iter().find(|row| row.case == case) {
+    let is_same = |row: &&Row| row.case == case && row.versions.overlaps(&versions);
+    if let Some(other) = table.rows.iter().find(is_same) {
         let at = other.span.line_and_column(source).0;
         return Err(Diagnostic::error(
             cursor.span_from(line.span.start),

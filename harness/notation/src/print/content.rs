@@ -120,6 +120,7 @@ fn atom(atom: &Atom) -> String {
         Atom::Content(text) => format!("bytes {}", atom_text(text)),
         Atom::Fill { times, byte } => format!("fill {times} {byte:02x}"),
         Atom::Counted(inner) => counted(inner),
+        Atom::Any => "any".to_owned(),
     }
 }
 

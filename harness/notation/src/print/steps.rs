@@ -186,6 +186,10 @@ fn action(action: &Action, is_verb: bool) -> String {
             push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Packet(PacketType::Publish));
             "receives"
         }
+        Action::Acknowledges { topic, payload, fields } => {
+            push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Acknowledge);
+            "acknowledges"
+        }
         Action::Pings => "pings",
         Action::Disconnects { fields } => {
             push_fields(&mut parts, fields, Owner::Packet(PacketType::Disconnect));
@@ -250,6 +254,10 @@ fn report(report: &Report) -> String {
         Report::Received { topic, payload, fields } => {
             push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Received);
             "received"
+        }
+        Report::Acknowledged { topic, payload, fields } => {
+            push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Received);
+            "acknowledged"
         }
         Report::Failed(fields) => {
             push_fields(&mut parts, fields, Owner::Failed);

@@ -61,8 +61,10 @@ pub enum Owner {
     Disconnected,
     /// `told H published`: the message with the Reason Code of its acknowledgement.
     Published,
-    /// `told H received`: the message.
+    /// `told H received`, `told H acknowledged`: the message.
     Received,
+    /// `ask H acknowledge`: the Reason Code.
+    Acknowledge,
     /// `told H failed`
     Failed,
 }
@@ -79,6 +81,7 @@ impl Owner {
             Self::Disconnected => "`disconnected`",
             Self::Published => "`published`",
             Self::Received => "`received`",
+            Self::Acknowledge => "`acknowledge`",
             Self::Failed => "`failed`",
         }
     }
@@ -96,7 +99,7 @@ impl Owner {
     pub fn reason_packet(self) -> Option<PacketType> {
         match self {
             Self::Packet(packet) => Some(packet),
-            Self::Published => Some(PacketType::PubAck),
+            Self::Published | Self::Acknowledge => Some(PacketType::PubAck),
             Self::Will
             | Self::Subscription
             | Self::Connected
@@ -137,6 +140,7 @@ impl Owner {
             Self::Disconnected | Self::Failed => &[FAILED],
             Self::Published => &[MESSAGE, REASON],
             Self::Received => &[MESSAGE],
+            Self::Acknowledge => &[REASON],
         }
     }
 }

@@ -173,8 +173,14 @@ fn action() -> BoxedStrategy<Action> {
 
 /// An action that a client can be asked for.
 fn wish() -> impl Strategy<Value = Action> {
-    action().prop_filter_map("a client cannot be asked for it", |action| match action {
-        Action::Opens | Action::Receives { .. } | Action::Pings | Action::Closes => None,
+    let acknowledges = message(Owner::Acknowledge)
+        .prop_map(|(topic, payload, fields)| Action::Acknowledges { topic, payload, fields });
+    let verbs = action().prop_filter_map("a client cannot be asked for it", |action| match action {
+        Action::Opens
+        | Action::Receives { .. }
+        | Action::Acknowledges { .. }
+        | Action::Pings
+        | Action::Closes => None,
         Action::Connects { fields, .. } => Some(Action::Connects { fields, expecting: Vec::new() }),
         Action::Subscribes { subscriptions, fields, .. } => {
             Some(Action::Subscribes { subscriptions, fields, expecting: Vec::new() })
@@ -186,7 +192,8 @@ fn wish() -> impl Strategy<Value = Action> {
             Some(Action::Publishes { topic, payload, fields, expecting: Vec::new() })
         }
         Action::Disconnects { fields } => Some(Action::Disconnects { fields }),
-    })
+    });
+    prop_oneof![6 => verbs, 1 => acknowledges]
 }
 
 fn report() -> impl Strategy<Value = Report> {
@@ -201,6 +208,11 @@ fn report() -> impl Strategy<Value = Report> {
             fields
         }),
         message(Owner::Received).prop_map(|(topic, payload, fields)| Report::Received {
+            topic,
+            payload,
+            fields
+        }),
+        message(Owner::Received).prop_map(|(topic, payload, fields)| Report::Acknowledged {
             topic,
             payload,
             fields

@@ -332,6 +332,7 @@ fn atoms(depth: u32) -> BoxedStrategy<Vec<Atom>> {
         1 => atom_text().prop_map(Atom::String),
         1 => atom_text().prop_map(Atom::Content),
         1 => (0..=(16u32 << 20), any::<u8>()).prop_map(|(times, byte)| Atom::Fill { times, byte }),
+        1 => Just(Atom::Any),
     ];
     let atom = if depth == 0 {
         leaf.boxed()

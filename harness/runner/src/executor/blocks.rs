@@ -29,39 +29,43 @@ impl Executor<'_> {
         let mut windows = Vec::new();
         for step in self.script.counting(steps) {
             let sequence = Sequence::of(step, &self.script, &self.matcher)?;
-            if !matches!(sequence.awaited(), Some(Expected::Packet(_) | Expected::Closed(_))) {
+            let awaited = sequence.awaited();
+            if !matches!(awaited, Some(Expected::Packet(_) | Expected::Raw(_) | Expected::Closed(_))) {
                 return Err(Stop::broken("only packets and `closed` can come in any order"));
             }
             windows.push(self.clock.window(sequence.timing));
             open.push(sequence);
         }
-        while !open.is_empty() {
+        // The line whose time ends first; of several, the first in the file.
+        while let Some((first, window)) =
+            windows.iter().copied().enumerate().min_by_key(|(_, window)| window.until)
+        {
             let hosts: Vec<HostIndex> = open.iter().map(|sequence| sequence.host).collect();
-            let until = windows.iter().map(|window| window.until).max().unwrap_or_default();
             let connect = open.iter().filter_map(Sequence::awaited).any(Expected::awaits_connect);
-            let Some((host, arrival)) = self.arrival(&hosts, until, connect).await else {
-                let missing = all_of(&self.script.hosts, &open);
-                let window = windows.first().copied();
-                let window = window.unwrap_or(Window { start: self.clock.done_at(), from: None, until });
-                self.recorder.set_line(open[0].line);
-                return Err(self.nothing_arrived(&hosts, &missing, window).into());
+            let Some((host, arrival)) = self.arrival(&hosts, window.until, connect).await else {
+                self.recorder.set_line(open[first].line);
+                let expected = unmet(&self.script.hosts, &open, first);
+                return Err(self.nothing_arrived(&hosts, &expected, window).into());
             };
             let mut met = None;
-            let mut unlike = None;
+            let mut nearest: Option<(usize, Match)> = None;
             for (index, sequence) in open.iter().enumerate().filter(|(_, sequence)| sequence.host == host) {
                 let Some(expected) = sequence.awaited().cloned() else { continue };
-                match self.matcher.compare(&expected, &arrival.what)? {
-                    Match::Equal => {
-                        met = Some((index, expected));
-                        break;
-                    }
-                    matched => unlike = unlike.or(Some(matched)),
+                let matched = self.matcher.compare(&expected, &arrival)?;
+                if matched == Match::Equal {
+                    met = Some((index, expected));
+                    break;
+                }
+                let is_like = |index: usize| is_of_type(open[index].awaited(), &arrival);
+                if nearest.as_ref().is_none_or(|(other, _)| is_like(index) && !is_like(*other)) {
+                    nearest = Some((index, matched));
                 }
             }
             let Some((index, expected)) = met else {
-                let expected = all_of(&self.script.hosts, &open);
-                let only = unlike.filter(|_| open.len() == 1).unwrap_or(Match::Other);
-                return Err(self.unlike(&expected, &arrival, &only).into());
+                let (index, matched) = nearest.unwrap_or((first, Match::Other));
+                self.recorder.set_line(open[index].line);
+                let expected = unmet(&self.script.hosts, &open, index);
+                return Err(self.unlike(&expected, &arrival, &matched).into());
             };
             self.recorder.set_line(open[index].line);
             let packet = self.accept(host, &expected, &arrival, windows[index])?;
@@ -124,7 +128,7 @@ impl Executor<'_> {
             let mut chosen = None;
             for beginning in beginnings.iter().filter(|beginning| beginning.host == host) {
                 // Captures take their values when the branch takes the packet.
-                if self.matcher.would_take(&beginning.expected, &arrival.what)? {
+                if self.matcher.would_take(&beginning.expected, &arrival)? {
                     chosen = Some(beginning.branch);
                     break;
                 }
@@ -205,13 +209,27 @@ fn is_pingresp(arrival: &Arrival) -> bool {
     matches!(arrival.what, Arrived::Packet(Packet::PingResp))
 }
 
-fn all_of(hosts: &Hosts, open: &[Sequence]) -> String {
-    let line = |sequence: &Sequence| Some(hosts.directed(sequence.host, &sequence.awaited()?.text()));
-    let lines: Vec<String> = open.iter().filter_map(line).collect();
-    match lines.as_slice() {
-        [only] => only.clone(),
-        many => format!("in any order:\n  {}", many.join("\n  ")),
+/// Whether a packet is of the type that is expected.
+fn is_of_type(expected: Option<&Expected>, arrival: &Arrival) -> bool {
+    match (expected, &arrival.what) {
+        (Some(Expected::Packet(pattern)), Arrived::Packet(packet)) => {
+            pattern.packet_type == packet.packet_type()
+        }
+        _ => false,
     }
+}
+
+/// The line of a block that is not met, and the others that are still open, each with its number.
+fn unmet(hosts: &Hosts, open: &[Sequence], line: usize) -> String {
+    let text = |sequence: &Sequence| {
+        let expected = sequence.awaited().map(Expected::text).unwrap_or_default();
+        hosts.directed(sequence.host, &expected)
+    };
+    let mut unmet = text(&open[line]);
+    for other in open.iter().enumerate().filter(|(index, _)| *index != line).map(|(_, other)| other) {
+        unmet.push_str(&format!("\n  and in any order, line {}: {}", other.line, text(other)));
+    }
+    unmet
 }
 
 fn any_of(hosts: &Hosts, beginnings: &[Beginning]) -> String {

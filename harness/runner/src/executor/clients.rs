@@ -9,6 +9,7 @@ use mqttspec_judge::deliveries::Deliveries;
 use mqttspec_judge::finding::Finding;
 use mqttspec_judge::history::{Lane as HostIndex, Told, What};
 use mqttspec_judge::transcript::told_text;
+use mqttspec_notation::fields::payload_text;
 use mqttspec_notation::{
     Action, Field, Load, PacketPattern, PacketType, Report, StepKind, Test, Text, Value,
 };
@@ -86,6 +87,21 @@ impl<'r> Clients<'r> {
                 let (payload, retain, properties) = (publish.payload, publish.retain, publish.properties);
                 let publication = Publication { topic, payload, qos, retain, properties };
                 application.publish(publication, By::Line).await
+            }
+            Action::Acknowledges { topic, payload, fields } => {
+                let pattern = publish(topic, payload.as_ref(), &[]);
+                let Packet::Publish(publish) = packet(&pattern)? else { return Ok(()) };
+                let answer = PacketPattern { fields: fields.clone(), ..bare(PacketType::PubAck) };
+                let Packet::PubAck(answer) = packet(&answer)? else { return Ok(()) };
+                let topic = publish.topic.ok_or_else(|| Stop::broken("the message has no topic"))?;
+                let named = payload.is_some().then_some(&publish.payload[..]);
+                let Some(message) = application.unacknowledged(topic.as_str(), named) else {
+                    let payload = named.map(|payload| format!(" {}", payload_text(payload)));
+                    let message = format!("{}{}", topic.as_str(), payload.unwrap_or_default());
+                    let expected = format!("{host} has a message {message} that it has not acknowledged");
+                    return Err(self.recorder.found(expected, "it has none", None).into());
+                };
+                application.acknowledge(message, answer.reason, self.in_version(fields)).await
             }
             Action::Disconnects { fields } => {
                 let pattern = PacketPattern { fields: fields.clone(), ..bare(PacketType::Disconnect) };
@@ -302,6 +318,10 @@ pub(crate) fn report_of(action: &Action) -> Result<Option<Report>, Stop> {
         Action::Receives { topic, payload, fields } => {
             let (topic, payload, fields) = (topic.clone(), payload.clone(), fields.clone());
             Report::Received { topic, payload, fields }
+        }
+        Action::Acknowledges { topic, payload, .. } => {
+            let (topic, payload, fields) = (topic.clone(), payload.clone(), Vec::new());
+            Report::Acknowledged { topic, payload, fields }
         }
         Action::Disconnects { .. } => Report::Disconnected(Vec::new()),
         Action::Opens | Action::Pings | Action::Closes => {

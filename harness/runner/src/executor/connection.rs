@@ -19,8 +19,10 @@ pub(crate) struct Connection {
     orders: mpsc::UnboundedSender<Order>,
     /// Ends both tasks, which drops and closes the stream.
     dropped: Rc<Dropped>,
-    /// Whether the executor has sent raw bytes.
-    raw: Rc<Cell<bool>>,
+    /// Whether the peer has a newer connection.
+    replaced: Rc<Cell<bool>>,
+    /// The versions whose form a refusal may have, besides that of the run.
+    refusals: Rc<Cell<&'static [Version]>>,
     recorder: Rc<Recorder>,
 }
 
@@ -48,7 +50,8 @@ impl Connection {
     {
         let (read, write) = tokio::io::split(stream);
         let (orders, received) = mpsc::unbounded_channel();
-        let connection = Self { key, orders, dropped: Rc::default(), raw: Rc::default(), recorder };
+        let (dropped, replaced, refusals) = (Rc::default(), Rc::default(), Rc::default());
+        let connection = Self { key, orders, dropped, replaced, refusals, recorder };
         tokio::task::spawn_local(connection.clone().read(read, inflow));
         tokio::task::spawn_local(connection.clone().write(write, received));
         connection
@@ -57,7 +60,7 @@ impl Connection {
     /// Writes bytes after all previous ones; `what` is recorded at that time.
     pub(crate) fn write_bytes(&self, what: What, bytes: Bytes, line: u32) {
         if matches!(what, What::SentRaw { .. }) {
-            self.raw.set(true);
+            self.refusals.set(versions_of_refusals(&bytes));
         }
         // If the tasks have ended, the end of the connection is recorded already.
         let _ = self.orders.send(Order::Write { what, bytes, line });
@@ -76,12 +79,10 @@ impl Connection {
         }
     }
 
-    /// Drops the connection because the peer has a new one, and records its end if that was not
-    /// recorded yet.
-    pub(crate) fn forget(&self, ending: Ending) {
-        if !self.dropped.is.replace(true) {
-            self.recorder.record(Some(self.key), 0, What::Closed(ending));
-            self.dropped.now.notify_waiters();
+    /// Notes that the peer has a newer connection. Only the end of this one still matters.
+    pub(crate) fn replaced(&self) {
+        if !self.dropped.is.get() && !self.replaced.replace(true) {
+            self.recorder.replaced(self.key);
         }
     }
 
@@ -108,22 +109,28 @@ impl Connection {
                         None => What::ReceivedMalformed { error, bytes },
                     },
                 };
-                self.recorder.arrive(self.key, what);
+                if !self.replaced.get() {
+                    self.recorder.arrive(self.key, what);
+                }
             }
             if let Some(ending) = ending {
                 self.dropped.is.set(true);
                 self.dropped.now.notify_waiters();
-                self.recorder.arrive(self.key, What::Closed(ending));
+                if self.replaced.get() {
+                    self.recorder.replaced_ended(self.key, ending);
+                } else {
+                    self.recorder.arrive(self.key, What::Closed(ending));
+                }
                 return;
             }
         }
     }
 
-    /// Who sends a CONNECT of a version that there is not may be refused in any version that there
-    /// is (MQTT 5.0 §3.1.2.2).
+    /// A refusal of a CONNECT that was sent as raw bytes, if it has the form of another version
+    /// than that of the run.
     fn refusal_of_raw_bytes(&self, bytes: &Bytes) -> Option<Packet> {
-        let versions = [Version::V5, Version::V3_1_1].into_iter().filter(|_| self.raw.get());
-        let decoded = versions.filter_map(|version| mqttspec_codec::decode(bytes, version).ok()).next()?;
+        let versions = self.refusals.get().iter();
+        let decoded = versions.filter_map(|version| mqttspec_codec::decode(bytes, *version).ok()).next()?;
         matches!(&decoded, Packet::ConnAck(connack) if connack.reason.is_failure()).then_some(decoded)
     }
 
@@ -155,5 +162,44 @@ impl Connection {
                 None => return,
             }
         }
+    }
+}
+
+/// The versions in whose form a server may refuse these bytes. A CONNECT is refused in the form of
+/// the version that it names. If it names a version that does not exist, the form of 5.0 is allowed
+/// for a newer one, and that of 3.1.1 for an older one (MQTT 5.0 and 3.1.1 §3.1.2.2).
+fn versions_of_refusals(bytes: &[u8]) -> &'static [Version] {
+    match level_of_connect(bytes) {
+        Some(3) => &[Version::V3_1],
+        Some(0..=4) => &[Version::V3_1_1],
+        Some(5) => &[Version::V5],
+        // Bytes whose level cannot be read leave the version open.
+        _ => &[Version::V5, Version::V3_1_1],
+    }
+}
+
+/// The Protocol Version, if the bytes begin as a CONNECT does.
+fn level_of_connect(bytes: &[u8]) -> Option<u8> {
+    let (first, rest) = bytes.split_first()?;
+    if first >> 4 != 1 {
+        return None;
+    }
+    let length = rest.iter().position(|byte| byte & 0x80 == 0)? + 1;
+    let (name_length, rest) = rest.get(length..)?.split_first_chunk()?;
+    rest.get(usize::from(u16::from_be_bytes(*name_length))).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connect_is_refused_in_the_form_of_the_version_that_it_names() {
+        let connect = |level| [0x10, 0x80, 0x01, 0, 4, b'M', b'Q', b'T', b'T', level, 2];
+        assert_eq!(versions_of_refusals(&connect(2)), [Version::V3_1_1]);
+        assert_eq!(versions_of_refusals(&connect(4)), [Version::V3_1_1]);
+        assert_eq!(versions_of_refusals(&connect(5)), [Version::V5]);
+        assert_eq!(versions_of_refusals(&connect(7)), [Version::V5, Version::V3_1_1]);
+        assert_eq!(versions_of_refusals(&connect(4)[..9]), [Version::V5, Version::V3_1_1]);
     }
 }

@@ -23,7 +23,7 @@ impl Executor<'_> {
         window: Window,
     ) -> Result<Option<Packet>, Stop> {
         match expected {
-            Expected::Packet(_) | Expected::Closed(_) => {
+            Expected::Packet(_) | Expected::Raw(_) | Expected::Closed(_) => {
                 let Some((_, arrival)) = self.arrival(&[host], window.until, expected.awaits_connect()).await
                 else {
                     let expected = self.script.hosts.directed(host, &expected.text());
@@ -73,7 +73,7 @@ impl Executor<'_> {
         arrival: &Arrival,
         window: Window,
     ) -> Result<Option<Packet>, Stop> {
-        let matched = self.matcher.compare(expected, &arrival.what)?;
+        let matched = self.matcher.compare(expected, arrival)?;
         if matched != Match::Equal {
             let expected = self.script.hosts.directed(host, &expected.text());
             return Err(self.unlike(&expected, arrival, &matched).into());
@@ -132,11 +132,11 @@ impl Executor<'_> {
         };
         if let Some(silence) = silence {
             self.clock.until(self.clock.done_at() + silence).await;
-            return match self.inboxes.front(host, false) {
-                Some(arrival) if !matches!(arrival.what, Arrived::Ended(_)) => {
+            return match self.inboxes.first_packet(host) {
+                Some(arrival) => {
                     Err(self.unexpected(host, &Expected::Nothing(lasting).text(), &arrival).into())
                 }
-                _ => Ok(()),
+                None => Ok(()),
             };
         }
         if !self.wire.is_connected(host) {

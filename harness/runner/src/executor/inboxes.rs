@@ -39,6 +39,10 @@ impl Inboxes {
                         state.owed_pings -= 1;
                         true
                     }
+                    // The end of the previous connection must arrive first.
+                    _ if !connect && state.replaced.is_some_and(|(number, _)| number < front.connection) => {
+                        return None;
+                    }
                     // A CONNECT starts a new connection, so the previous one has ended.
                     Arrived::Ended(_) if connect => true,
                     _ => state.ignored && front.connection == state.number,
@@ -48,6 +52,17 @@ impl Inboxes {
                 }
                 state.inbox.pop_front();
             }
+        })
+    }
+
+    /// The oldest packet on a host, also after the end of a connection.
+    pub(crate) fn first_packet(&self, host: HostIndex) -> Option<Arrival> {
+        // What does not count is dropped.
+        let _ = self.front(host, false);
+        self.recorder.with_host(host, |state| {
+            let ignored = |arrival: &Arrival| state.ignored && arrival.connection == state.number;
+            let mut packets = state.inbox.iter().filter(|arrival| !matches!(arrival.what, Arrived::Ended(_)));
+            packets.find(|arrival| !ignored(arrival)).cloned()
         })
     }
 
@@ -63,6 +78,9 @@ impl Inboxes {
     /// Takes the oldest arrival, and notes that the current line is about it.
     pub(crate) fn take(&self, host: HostIndex, arrival: &Arrival) {
         self.drop_front(host);
+        self.recorder.with_host(host, |state| {
+            state.replaced.take_if(|(number, _)| *number < arrival.connection);
+        });
         self.recorder.answered(arrival.event, self.recorder.line());
     }
 

@@ -7,17 +7,22 @@ use mqttspec_codec::{Packet, PacketIdentifier, Version};
 use mqttspec_judge::Case;
 use mqttspec_judge::history::{Message, Told, Trouble};
 use mqttspec_notation::fields::{
-    Bindings, Defaults, Expectation, Mismatch, accept_fields, build, field_words,
+    Bindings, Defaults, Expectation, Mismatch, accept_fields, accept_raw, build, field_words,
 };
-use mqttspec_notation::{Cell, Field, PacketPattern, PacketType, Report, Test, Text, Value};
+use mqttspec_notation::{
+    Cell, Content, Field, PacketPattern, PacketType, RawBytes, Report, Test, Text, Value,
+};
 
 use super::patterns::{equal, field, number};
-use crate::recorder::Arrived;
+use crate::facts::starts_a_connect;
+use crate::recorder::{Arrival, Arrived};
 
 /// What a line expects.
 #[derive(Clone, Debug)]
 pub(crate) enum Expected {
     Packet(PacketPattern),
+    /// A packet with these bytes.
+    Raw(RawBytes),
     /// The end of the connection, after one of these packets or none.
     Closed(Vec<PacketPattern>),
     Nothing(Option<Duration>),
@@ -30,6 +35,7 @@ impl Expected {
     pub(crate) fn text(&self) -> String {
         match self {
             Expected::Packet(pattern) => pattern.to_string(),
+            Expected::Raw(raw) => Content::Raw(raw.clone()).to_string(),
             Expected::Closed(or) => {
                 let or: String = or.iter().map(|pattern| format!(" or {pattern}")).collect();
                 format!("closed{or}")
@@ -42,7 +48,11 @@ impl Expected {
     }
 
     pub(crate) fn awaits_connect(&self) -> bool {
-        matches!(self, Expected::Packet(pattern) if pattern.packet_type == PacketType::Connect)
+        match self {
+            Expected::Packet(pattern) => pattern.packet_type == PacketType::Connect,
+            Expected::Raw(raw) => starts_a_connect(raw),
+            _ => false,
+        }
     }
 }
 
@@ -126,10 +136,13 @@ impl Matcher {
     }
 
     /// Compares an arrival. If it matches, captures without a value take theirs.
-    pub(crate) fn compare(&mut self, expected: &Expected, arrived: &Arrived) -> Result<Match, LineError> {
-        match (expected, arrived) {
+    pub(crate) fn compare(&mut self, expected: &Expected, arrival: &Arrival) -> Result<Match, LineError> {
+        match (expected, &arrival.what) {
             (Expected::Closed(_), Arrived::Ended(_)) => Ok(Match::Equal),
             (Expected::Packet(pattern), Arrived::Packet(packet)) => self.compare_packet(pattern, packet),
+            (Expected::Raw(raw), Arrived::Packet(_) | Arrived::Malformed(_)) => {
+                as_match(accept_raw(raw, &arrival.bytes, &mut self.bindings))
+            }
             (Expected::Closed(or), Arrived::Packet(packet)) => {
                 for pattern in or {
                     if self.compare_packet(pattern, packet)? == Match::Equal {
@@ -143,8 +156,8 @@ impl Matcher {
     }
 
     /// Whether an arrival matches. Captures do not change.
-    pub(crate) fn would_take(&mut self, expected: &Expected, arrived: &Arrived) -> Result<bool, LineError> {
-        self.without_captures(|matcher| Ok(matcher.compare(expected, arrived)? == Match::Equal))
+    pub(crate) fn would_take(&mut self, expected: &Expected, arrival: &Arrival) -> Result<bool, LineError> {
+        self.without_captures(|matcher| Ok(matcher.compare(expected, arrival)? == Match::Equal))
     }
 
     fn compare_packet(&mut self, pattern: &PacketPattern, packet: &Packet) -> Result<Match, LineError> {
@@ -190,7 +203,9 @@ fn report_fields(report: &Report) -> Vec<Field> {
         Report::Subscribed(filter) | Report::Unsubscribed(filter) => {
             vec![field("filter", Test::Equal(filter.clone()))]
         }
-        Report::Published { topic, payload, fields } | Report::Received { topic, payload, fields } => {
+        Report::Published { topic, payload, fields }
+        | Report::Received { topic, payload, fields }
+        | Report::Acknowledged { topic, payload, fields } => {
             let mut all = vec![field("topic", Test::Equal(topic.clone()))];
             all.extend(payload.iter().map(|payload| field("payload", Test::Equal(payload.clone()))));
             all.extend(fields.iter().cloned());
@@ -217,7 +232,8 @@ fn seen(report: &Report, told: &Told) -> Option<Vec<Field>> {
             filters.iter().map(filter).collect()
         }
         (Report::Published { .. }, Told::Published { message, refused: None, .. })
-        | (Report::Received { .. }, Told::Message(message)) => message_fields(message),
+        | (Report::Received { .. }, Told::Message(message))
+        | (Report::Acknowledged { .. }, Told::Acknowledged { message }) => message_fields(message),
         _ => return None,
     })
 }
@@ -251,6 +267,7 @@ pub(crate) fn report_text(report: &Report) -> String {
         Report::Unsubscribed(_) => "unsubscribed",
         Report::Published { .. } => "published",
         Report::Received { .. } => "received",
+        Report::Acknowledged { .. } => "acknowledged",
     };
     format!("{word}{}", fields_text(&report_fields(report)))
 }
@@ -267,7 +284,7 @@ mod tests {
     use bytes::Bytes;
     use mqttspec_codec::{Publish, QoS, Role, TopicName};
     use mqttspec_judge::history::Ending;
-    use mqttspec_notation::{CatalogueClauses, Content, StepKind, read};
+    use mqttspec_notation::{CatalogueClauses, StepKind, read};
 
     use super::*;
 
@@ -297,10 +314,14 @@ mod tests {
         (Matcher::new(&case), all)
     }
 
-    fn publish(payload: &'static str, id: u16) -> Arrived {
+    fn arrival(what: Arrived) -> Arrival {
+        Arrival { at: Duration::ZERO, event: 0, connection: 1, what, bytes: Bytes::new() }
+    }
+
+    fn publish(payload: &'static str, id: u16) -> Arrival {
         let id = PacketIdentifier::new(id).expect("an identifier above 0");
         let topic = TopicName::try_from("t").expect("a Topic Name");
-        Arrived::Packet(Publish::new(topic, Bytes::from(payload)).at_least_once(id).into())
+        arrival(Arrived::Packet(Publish::new(topic, Bytes::from(payload)).at_least_once(id).into()))
     }
 
     fn differs(expected: &str, actual: &str) -> Match {
@@ -315,9 +336,9 @@ mod tests {
             matcher.compare(&lines[0], &publish("y", 1)),
             Ok(differs("payload=\"x\"", "payload=\"y\""))
         );
-        let other = Arrived::Packet(Packet::PingResp);
+        let other = arrival(Arrived::Packet(Packet::PingResp));
         assert_eq!(matcher.compare(&lines[0], &other), Ok(differs("PUBLISH", "PINGRESP")));
-        assert_eq!(matcher.compare(&lines[0], &Arrived::Ended(Ending::Reset)), Ok(Match::Other));
+        assert_eq!(matcher.compare(&lines[0], &arrival(Arrived::Ended(Ending::Reset))), Ok(Match::Other));
     }
 
     #[test]
@@ -343,7 +364,7 @@ mod tests {
     #[test]
     fn closed_or_matches_the_end_and_the_named_packets() {
         let (mut matcher, lines) = matcher("a < closed or DISCONNECT or PUBLISH payload=\"x\"\n");
-        assert_eq!(matcher.compare(&lines[0], &Arrived::Ended(Ending::ByPeer)), Ok(Match::Equal));
+        assert_eq!(matcher.compare(&lines[0], &arrival(Arrived::Ended(Ending::ByPeer))), Ok(Match::Equal));
         assert_eq!(matcher.compare(&lines[0], &publish("x", 1)), Ok(Match::Equal));
         assert_eq!(matcher.compare(&lines[0], &publish("y", 1)), Ok(Match::Other));
     }

@@ -179,7 +179,8 @@ fn line(direction: Direction, content: &Content, observer: Role, matcher: &Match
         Content::Closed { or } => Expected::Closed(or.clone()),
         Content::Nothing { lasting } => Expected::Nothing(lasting.map(|time| time.on(false))),
         Content::Anything => Expected::Anything,
-        Content::Raw(_) | Content::Column(_) => {
+        Content::Raw(raw) => Expected::Raw(raw.clone()),
+        Content::Column(_) => {
             return Err(Stop::broken(format!("`{content}` cannot be expected")));
         }
     }))
@@ -220,6 +221,7 @@ fn verb(action: &Action, observer: Role) -> Result<Vec<Move>, Stop> {
         Action::Receives { topic, payload, fields } => {
             vec![expecting_packet(publish(topic, payload.as_ref(), fields)), Move::SettleReceived]
         }
+        Action::Acknowledges { .. } => return Err(Stop::broken("only an application acknowledges")),
         Action::Pings => {
             vec![sending(bare(PacketType::PingReq)), expecting_packet(bare(PacketType::PingResp))]
         }

@@ -48,8 +48,9 @@ impl Wire {
                 let Some(host) = host.and_then(|host| hosts.index(&host)) else { continue };
                 let index = usize::from(host.0);
                 if let Some(before) = connections.borrow_mut()[index].take() {
-                    // The client has given it up: nothing on it matters any more.
-                    before.forget(Ending::ByPeer);
+                    // The client has given it up. If the link was partitioned meanwhile, its FIN
+                    // may come later than this.
+                    before.replaced();
                 }
                 let key = recorder.open(host, version);
                 let connection = Connection::play(recorder.clone(), key, stream, Inflow::from_client());

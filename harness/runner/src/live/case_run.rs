@@ -12,12 +12,13 @@ use super::backend::{self, Environment};
 use super::cleaning;
 use super::launcher::{Instance, LaunchError};
 use super::names::{Credentials, Names};
-use super::placing::{Place, Placed, sets_keep_alive};
+use super::placing::{Place, Placed};
 use super::probes::{Capabilities, KEEP_ALIVE_0, Prober};
 use super::target_file::TargetFile;
 use super::tokens::base36;
 use super::wire::Endpoint;
 use crate::backend::Timeouts;
+use crate::facts::Facts;
 use crate::suite::KeepTrace;
 use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
@@ -109,7 +110,7 @@ impl RunContext {
     /// set Keep Alive.
     fn keep_alive(&self, placed: &Placed) -> u16 {
         match self.capabilities.get(KEEP_ALIVE_0) {
-            Some("0") if !sets_keep_alive(&placed.case) => 600,
+            Some("0") if !Facts::of(&placed.case).sets_keep_alive => 600,
             _ => 0,
         }
     }

@@ -1,39 +1,16 @@
 //! Decides where a case runs: on the shared server with other cases, on a server of its own, on the
 //! shared server alone, or not at all.
 
-use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use super::probes::Capabilities;
 use super::schedule::{self, Limits, Scheduled};
 use super::target_file::TargetFile;
-use crate::hosts::SERVER;
-use crate::peers::broker::STORE;
+use crate::facts::{Facts, STORE};
 use mqttspec_judge::Case;
-use mqttspec_notation::{
-    Action, Atom, Cell, Content, Direction, DiskFault, Fault, FaultKind, Field, HostName, Hosts,
-    PacketPattern, PacketType, RawBytes, StepKind, Test, Value,
-};
-
-/// The longest Client Identifier of a scenario to which a token can be added: every server accepts
-/// 23 bytes (MQTT 5.0 §3.1.3.1).
-const LONGEST_ID: usize = 15;
 
 /// A case with a wait of at least this duration is slow.
 const LONG: Duration = Duration::from_secs(1);
-
-/// An interval that may expire during a case, in seconds.
-const SHORT_INTERVAL: RangeInclusive<u64> = 1..=60;
-
-/// The packet fields and server options that set a timer of the server.
-const SERVER_TIMERS: [&str; 6] = [
-    "keep_alive",
-    "server_keep_alive",
-    "will_delay",
-    "session_expiry",
-    "session_expiry_maximum",
-    "message_expiry",
-];
 
 /// Where a case runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +61,7 @@ impl Placing<'_> {
             Ok((scheduled, place)) => {
                 placed.case.scenario = scheduled.scenario.into();
                 (placed.waits, placed.place) = (scheduled.waits, place);
-                placed.is_slow = scheduled.longest >= LONG || sets_server_timer(&placed.case);
+                placed.is_slow = scheduled.longest >= LONG || Facts::of(&placed.case).sets_server_timer;
                 if placed.is_slow && self.quick {
                     placed.place = Place::Skip(
                         "waits for a second or longer, or for a timer of the server: skipped by --quick"
@@ -109,18 +86,19 @@ impl Placing<'_> {
                 options.iter().map(|(name, value)| format!("{name}={value}")).collect();
             return Err(format!("needs a server with {}", options.join(" ")));
         }
-        let crashes = self.crashes(case)?;
+        let facts = Facts::of(case);
+        self.has_power(&facts)?;
         let scheduled = schedule::live(&case.scenario, case.version, self.limits)
             .map_err(|needed| format!("needs a wait of {needed:?}: run with --patient"))?;
-        let place = if own || (crashes || needs_plain_names(case)) && self.starts {
+        let place = if own || (facts.crashes_server || facts.needs_plain_names) && self.starts {
             Place::Own(options)
-        } else if crashes || needs_plain_names(case) {
-            Place::Exclusive { plain_names: needs_plain_names(case) }
+        } else if facts.crashes_server || facts.needs_plain_names {
+            Place::Exclusive { plain_names: facts.needs_plain_names }
         } else {
             Place::Shared
         };
         if self.has_credentials
-            && sets_credentials(case)
+            && facts.sets_credentials
             && !self.has_user_of(case)
             && !matches!(&place, Place::Own(options) if !options.is_empty())
         {
@@ -209,7 +187,7 @@ impl Placing<'_> {
     fn has_user_of(&self, case: &Case) -> bool {
         let has = |value: &str| value == ALICE && self.target_file.second_identity.is_some();
         let options = &case.scenario.broker;
-        options.iter().any(|option| option.name == USERS && has(&option.value)) && !sends_raw(case)
+        options.iter().any(|option| option.name == USERS && has(&option.value)) && !Facts::of(case).sends_raw
     }
 
     fn holds(&self, name: &str, value: &str) -> bool {
@@ -218,37 +196,19 @@ impl Placing<'_> {
             || ANNOUNCED.contains(&name) && self.capabilities.get(name) == Some(value)
     }
 
-    /// Whether the scenario crashes the server.
-    fn crashes(&self, case: &Case) -> Result<bool, String> {
-        let mut crashes = false;
-        let mut disk = false;
-        case.scenario.walk(&mut |step| {
-            if let StepKind::Fault(fault) = &step.kind
-                && step.versions.applies_to(case.version)
-                && is_on_server(fault)
-            {
-                match &fault.kind {
-                    FaultKind::Crash | FaultKind::Start => crashes = true,
-                    FaultKind::Profile(name) => {
-                        crashes |= name == "broker-crash";
-                        disk |= name == "disk-loss";
-                    }
-                    FaultKind::Disk(faults) => disk |= faults.as_slice() != [DiskFault::Sound],
-                    _ => {}
-                }
-            }
-        });
-        if disk {
+    /// Checks that the harness can inject the faults of the scenario.
+    fn has_power(&self, facts: &Facts) -> Result<(), String> {
+        if facts.has_disk_fault {
             return Err("needs control of the server's disk".to_owned());
         }
         let by_commands = self.target_file.kill.is_some() && self.target_file.start.is_some();
-        if crashes && !self.starts && !by_commands {
+        if facts.crashes_server && !self.starts && !by_commands {
             return Err(
                 "needs a server that can be crashed: --start COMMAND, or a target file with kill and start"
                     .to_owned(),
             );
         }
-        Ok(crashes)
+        Ok(())
     }
 }
 
@@ -269,174 +229,3 @@ const ANNOUNCED: [&str; 10] = [
     "maximum_packet_size",
     "server_keep_alive",
 ];
-
-fn is_on_server(fault: &Fault) -> bool {
-    match &fault.hosts {
-        Hosts::All => false,
-        Hosts::Named(names) => names.iter().flat_map(HostName::expand).any(|name| name == SERVER),
-    }
-}
-
-/// Whether a token before the names would change what the scenario tests: because sizes matter to
-/// the byte, a wildcard must match topics of the server, or a Client Identifier has no room left.
-fn needs_plain_names(case: &Case) -> bool {
-    let mut plain_names = case.scenario.broker.iter().any(|option| match option.name.as_str() {
-        "maximum_packet_size" => true,
-        // A list of users may restrict topics.
-        "users" => ["publish", "subscribe"].iter().any(|word| option.value.contains(word)),
-        _ => false,
-    });
-    let (mut wildcard, mut dollar) = (false, false);
-    each_field(case, &mut |field| {
-        plain_names |= field.name == "maximum_packet_size";
-        let text = match &field.test {
-            Test::Equal(Value::Text(text)) => text.as_literal().unwrap_or_default(),
-            _ => "",
-        };
-        plain_names |= field.name == "client_id" && text.len() > LONGEST_ID;
-        dollar |= field.name == "topic" && text.starts_with('$');
-    });
-    each_topic(case, &mut |topic| {
-        wildcard |= topic.starts_with(['#', '+']);
-        dollar |= topic.starts_with('$') && !topic.starts_with("$share/");
-    });
-    plain_names || wildcard && dollar || needs_isolation(case)
-}
-
-/// Whether malformed packets, whose names cannot carry a token, may reach a subscriber of another
-/// run or take over its Session.
-fn needs_isolation(case: &Case) -> bool {
-    let breaks = |content: &Content| match content {
-        Content::Packet(pattern) => !pattern.patches.is_empty(),
-        Content::Raw(_) => true,
-        _ => false,
-    };
-    let is_publish = |content: &Content| matches!(content, Content::Packet(pattern) if pattern.packet_type == PacketType::Publish);
-    let connects = |content: &Content| match content {
-        Content::Packet(pattern) => pattern.packet_type == PacketType::Connect && !pattern.patches.is_empty(),
-        Content::Raw(raw) => starts_a_connect(raw),
-        _ => false,
-    };
-    let (mut broken, mut receives, mut names_itself) = (false, false, false);
-    case.scenario.walk(&mut |step| match &step.kind {
-        StepKind::Line { direction, content, .. } => {
-            broken |= breaks(content);
-            names_itself |= connects(content);
-            receives |= *direction == Direction::ToClient && is_publish(content);
-        }
-        StepKind::Verb { action: Action::Receives { .. }, .. } => receives = true,
-        _ => {}
-    });
-    let rows = case.scenario.table.iter().flat_map(|table| &table.rows).enumerate();
-    for (_, row) in rows.filter(|(index, _)| case.row.is_none_or(|row| row == *index)) {
-        broken |= row.cells.iter().any(|cell| matches!(cell, Cell::Content(content) if breaks(content)));
-        names_itself |=
-            row.cells.iter().any(|cell| matches!(cell, Cell::Content(content) if connects(content)));
-    }
-    names_itself || broken && receives
-}
-
-/// Whether the bytes start like a CONNECT.
-fn starts_a_connect(raw: &RawBytes) -> bool {
-    matches!(raw.atoms.first(), Some(Atom::Bytes(bytes)) if bytes.first() == Some(&0x10))
-}
-
-fn sends_raw(case: &Case) -> bool {
-    let mut raw = false;
-    case.scenario.walk(&mut |step| {
-        raw |= matches!(&step.kind, StepKind::Line { content: Content::Raw(_), .. });
-    });
-    raw
-}
-
-/// Whether the case sets a timer of the server that may expire while the case runs.
-fn sets_server_timer(case: &Case) -> bool {
-    let mut sets = case.scenario.broker.iter().any(|option| {
-        SERVER_TIMERS.contains(&option.name.as_str())
-            && option.value.parse().is_ok_and(|seconds| SHORT_INTERVAL.contains(&seconds))
-    });
-    each_field(case, &mut |field| {
-        sets |= SERVER_TIMERS.contains(&field.name.as_str())
-            && matches!(&field.test, Test::Equal(Value::Number(number)) if SHORT_INTERVAL.contains(&number.value));
-    });
-    sets
-}
-
-/// Whether a CONNECT of the scenario has a User Name or Password.
-fn sets_credentials(case: &Case) -> bool {
-    let mut says = false;
-    each_field(case, &mut |field| says |= field.name == "user_name" || field.name == "password");
-    says
-}
-
-/// Whether a CONNECT of the scenario has a Keep Alive.
-pub(crate) fn sets_keep_alive(case: &Case) -> bool {
-    let mut says = false;
-    each_field(case, &mut |field| says |= field.name == "keep_alive");
-    says
-}
-
-fn each_field(case: &Case, look: &mut dyn FnMut(&Field)) {
-    fn fields(all: &[Field], look: &mut dyn FnMut(&Field)) {
-        for field in all {
-            look(field);
-            if let Test::Equal(Value::Fields(inner)) = &field.test {
-                fields(inner, look);
-            }
-        }
-    }
-    fn pattern(pattern: &PacketPattern, look: &mut dyn FnMut(&Field)) {
-        fields(&pattern.fields, look);
-    }
-    let content = |content: &Content, look: &mut dyn FnMut(&Field)| {
-        if let Content::Packet(one) = content {
-            pattern(one, look);
-        }
-    };
-    case.scenario.walk(&mut |step| match &step.kind {
-        StepKind::Line { content: line, .. } => content(line, look),
-        StepKind::Verb { action, .. } | StepKind::Ask { action, .. } => match action {
-            Action::Connects { fields: all, .. } | Action::Publishes { fields: all, .. } => fields(all, look),
-            _ => {}
-        },
-        _ => {}
-    });
-    let rows = case.scenario.table.iter().flat_map(|table| &table.rows).enumerate();
-    for (_, row) in rows.filter(|(index, _)| case.row.is_none_or(|row| row == *index)) {
-        for cell in &row.cells {
-            if let Cell::Content(line) = cell {
-                content(line, look);
-            }
-        }
-    }
-}
-
-/// Every Topic Name and Topic Filter of verbs and SUBSCRIBE packets.
-fn each_topic(case: &Case, look: &mut dyn FnMut(&str)) {
-    let mut value = |value: &Value| {
-        if let Value::Text(text) = value {
-            look(text.as_literal().unwrap_or_default());
-        }
-    };
-    case.scenario.walk(&mut |step| match &step.kind {
-        StepKind::Line { content: Content::Packet(pattern), .. } => {
-            pattern.subscriptions.iter().for_each(|subscription| value(&subscription.filter));
-        }
-        StepKind::Verb { action, .. } | StepKind::Ask { action, .. } => match action {
-            Action::Subscribes { subscriptions, .. } => {
-                subscriptions.iter().for_each(|subscription| value(&subscription.filter));
-            }
-            Action::Publishes { topic, .. } | Action::Receives { topic, .. } => value(topic),
-            _ => {}
-        },
-        _ => {}
-    });
-    let rows = case.scenario.table.iter().flat_map(|table| &table.rows).enumerate();
-    for (_, row) in rows.filter(|(index, _)| case.row.is_none_or(|row| row == *index)) {
-        for cell in &row.cells {
-            if let Cell::Value(cell) = cell {
-                value(cell);
-            }
-        }
-    }
-}

@@ -80,7 +80,9 @@ impl Adapter {
                 Report::Connected(fields) | Report::Disconnected(fields) | Report::Failed(fields) => {
                     set_fields(fields);
                 }
-                Report::Published { fields, .. } | Report::Received { fields, .. } => set_fields(fields),
+                Report::Published { fields, .. }
+                | Report::Received { fields, .. }
+                | Report::Acknowledged { fields, .. } => set_fields(fields),
                 Report::Subscribed(_) | Report::Unsubscribed(_) => {}
             },
             StepKind::Fault(fault) => self.fault(fault),
@@ -142,6 +144,7 @@ impl Adapter {
             }
             Action::Unsubscribes { fields, .. }
             | Action::Receives { fields, .. }
+            | Action::Acknowledges { fields, .. }
             | Action::Disconnects { fields } => {
                 set_fields(fields);
             }

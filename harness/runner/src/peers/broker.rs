@@ -14,20 +14,13 @@ use mqttspec_net::tap::{Observed, Tap};
 use mqttspec_ports::Net;
 use mqttspec_world::{Builder, HostContext};
 
+use crate::facts::{Facts, STORE};
 use crate::hosts::{Hosts, PORT, SERVER};
 use crate::recorder::{Recorder, ending};
 use mqttspec_judge::Case;
 use mqttspec_judge::history::{ConnectionKey, Ending, What};
 use mqttspec_mutants::Mutant;
 use mqttspec_mutants::MutantNet;
-use mqttspec_notation::{self as notation, DiskFault, FaultKind, HostName, StepKind};
-
-/// An option of the notation that the harness itself interprets: where the broker keeps its
-/// records.
-pub(crate) const STORE: &str = "store";
-
-/// The value of [`STORE`] for records that outlive a crash.
-pub(crate) const DURABLE: &str = "durable";
 
 /// The size of the part of a write that a disk keeps or loses as a whole, in bytes.
 const SECTOR: u64 = 512;
@@ -57,8 +50,9 @@ pub(crate) fn host(
     if hosts.plays_server {
         return builder.host(SERVER, |_| std::future::pending::<()>());
     }
-    let durable = is_durable(case);
-    let builder = builder.torn_writes(tears_writes(case).then_some(SECTOR));
+    let facts = Facts::of(case);
+    let durable = facts.is_durable;
+    let builder = builder.torn_writes(facts.tears_writes.then_some(SECTOR));
     let recorder = recorder.clone();
     let (version, is_recording) = (case.version, case.tests == Role::Client);
     builder.host(SERVER, move |context| {
@@ -90,39 +84,6 @@ async fn start<N: Net>(
         serve(net, PORT, options, seed, clock, NoStore, tap).await
     };
     served.map_err(|error| error.to_string())
-}
-
-/// Whether the broker keeps its records on its disk: if the scenario says so, or crashes the
-/// broker.
-fn is_durable(case: &Case) -> bool {
-    let said = case.scenario.broker.iter().find(|option| option.name == STORE);
-    let mut crashes = false;
-    case.scenario.walk(&mut |step| {
-        if let StepKind::Fault(fault) = &step.kind {
-            let on_server = match &fault.hosts {
-                notation::Hosts::All => false,
-                notation::Hosts::Named(names) => names.iter().flat_map(HostName::expand).any(|name| name == SERVER),
-            };
-            let profile = matches!(&fault.kind, FaultKind::Profile(name) if name.contains("crash") || name.contains("disk"));
-            crashes |= on_server && (profile || matches!(fault.kind, FaultKind::Crash | FaultKind::Disk(_)));
-        }
-    });
-    said.map_or(crashes, |option| option.value == DURABLE)
-}
-
-/// Whether a disk of the scenario may keep a part of an unsynced write.
-fn tears_writes(case: &Case) -> bool {
-    let mut torn = false;
-    case.scenario.walk(&mut |step| {
-        if let StepKind::Fault(fault) = &step.kind {
-            torn |= match &fault.kind {
-                FaultKind::Disk(faults) => faults.contains(&DiskFault::Torn),
-                FaultKind::Profile(name) => name == "disk-loss",
-                _ => false,
-            };
-        }
-    });
-    torn
 }
 
 /// Records the events at the broker's end of the connections, if clients are tested.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use mqttspec_client::{self as client, Command, Event, Options};
-use mqttspec_codec::{QoS, Version};
+use mqttspec_codec::{PubAckReason, QoS, Version};
 use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientGone, ClientObserved, Commander};
 use mqttspec_net::store::{DiskStore, MemoryStore, Store};
@@ -68,6 +68,8 @@ pub(crate) struct Application {
     sent: RefCell<VecDeque<GivenCommand>>,
     /// Commands that the client has accepted and that have not ended.
     accepted: RefCell<BTreeMap<client::Handle, GivenCommand>>,
+    /// Messages that the client has reported and no command has acknowledged, oldest first.
+    unacknowledged: RefCell<VecDeque<Unacknowledged>>,
     /// Reports that no line has taken.
     pub(crate) reports: RefCell<Reports>,
     last_number: Cell<u64>,
@@ -79,6 +81,9 @@ pub(crate) struct Application {
     /// The connections of the client, by their numbers in the client.
     keys: RefCell<BTreeMap<u64, ConnectionKey>>,
 }
+
+/// A message that the client has reported, and how to acknowledge it.
+pub(crate) type Unacknowledged = (client::Delivered, Message);
 
 /// The source of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +118,7 @@ enum ClientCommand {
     Publish { handle: u64, message: Message },
     Subscribe { handle: u64, filters: Vec<String> },
     Unsubscribe { filters: Vec<String> },
+    Acknowledge { message: Message },
     Disconnect,
 }
 
@@ -123,7 +129,8 @@ impl ClientCommand {
             ClientCommand::Disconnect => CommandKind::Disconnect,
             ClientCommand::Publish { .. }
             | ClientCommand::Subscribe { .. }
-            | ClientCommand::Unsubscribe { .. } => CommandKind::Other,
+            | ClientCommand::Unsubscribe { .. }
+            | ClientCommand::Acknowledge { .. } => CommandKind::Other,
         }
     }
 }
@@ -154,6 +161,7 @@ impl Application {
             after_crash: RefCell::new(AfterCrash::Wait),
             sent: RefCell::default(),
             accepted: RefCell::default(),
+            unacknowledged: RefCell::default(),
             reports: RefCell::default(),
             last_number: Cell::new(0),
             pending: Cell::new(0),
@@ -292,6 +300,28 @@ impl Application {
         self.command(Command::Unsubscribe(request), By::Line, ClientCommand::Unsubscribe { filters }).await
     }
 
+    /// Takes the oldest message of this kind that the client has reported and that no command has
+    /// acknowledged.
+    pub(crate) fn unacknowledged(&self, topic: &str, payload: Option<&[u8]>) -> Option<Unacknowledged> {
+        let mut messages = self.unacknowledged.borrow_mut();
+        let matches = |(_, message): &Unacknowledged| {
+            message.topic == topic && payload.is_none_or(|payload| *message.payload == *payload)
+        };
+        let place = messages.iter().position(matches)?;
+        messages.remove(place)
+    }
+
+    pub(crate) async fn acknowledge(
+        &self,
+        (delivered, message): Unacknowledged,
+        reason: PubAckReason,
+        fields: Vec<Field>,
+    ) -> Result<(), String> {
+        self.record(What::Asked(Asked::Acknowledge { message: message.clone(), fields }));
+        let command = Command::Acknowledge { message: delivered, reason };
+        self.command(command, By::Line, ClientCommand::Acknowledge { message }).await
+    }
+
     /// Gives the client a command, and waits until the client has accepted it.
     async fn command(&self, command: Command, by: By, what: ClientCommand) -> Result<(), String> {
         let number = (by == By::Line).then(|| {
@@ -344,6 +374,7 @@ impl Application {
         *self.commander.borrow_mut() = None;
         self.connected.set(false);
         self.sent.borrow_mut().clear();
+        self.unacknowledged.borrow_mut().clear();
         // Only publications survive, in the store. Other commands never end.
         self.accepted.borrow_mut().retain(|_, given| matches!(given.what, ClientCommand::Publish { .. }));
         let last = self.keys.borrow_mut().pop_last();
@@ -426,18 +457,24 @@ impl Application {
                 self.tell(number, Told::Disconnected { error: error.as_ref().map(trouble) });
             }
             Event::Message(message) => {
+                let delivered = message.delivered;
                 let message = Message {
                     topic: message.topic.as_str().to_owned(),
                     payload: message.payload.clone(),
                     qos: message.qos,
                     retain: message.retain,
                 };
+                if let Some(delivered) = delivered {
+                    self.unacknowledged.borrow_mut().push_back((delivered, message.clone()));
+                }
                 self.tell(None, Told::Message(message));
             }
             Event::Published { handle, reason, .. } => {
                 self.end_of(*handle, CommandEnd::Published(u8::from(*reason)));
             }
-            Event::Unsubscribed { handle, .. } => self.end_of(*handle, CommandEnd::Done),
+            Event::Unsubscribed { handle, .. } | Event::Acknowledged { handle } => {
+                self.end_of(*handle, CommandEnd::Done);
+            }
             Event::Subscribed { handle, reasons, .. } => {
                 let granted = reasons.iter().map(|reason| QoS::try_from(u8::from(*reason)).ok()).collect();
                 self.end_of(*handle, CommandEnd::Granted(granted));
@@ -486,6 +523,9 @@ impl Application {
             }
             (ClientCommand::Unsubscribe { filters }, CommandEnd::Done) => {
                 self.tell(number, Told::Unsubscribed { filters });
+            }
+            (ClientCommand::Acknowledge { message }, CommandEnd::Done) => {
+                self.tell(number, Told::Acknowledged { message });
             }
             (_, CommandEnd::Failed(error)) => self.tell(number, Told::Failed { error }),
             _ => {}

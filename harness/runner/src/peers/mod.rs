@@ -10,8 +10,8 @@ use mqttspec_codec::Role;
 use mqttspec_judge::Case;
 use mqttspec_mutants::Mutant;
 
-use self::broker::{DURABLE, STORE};
 use self::client::{Application, Applications};
+use crate::facts::{DURABLE, STORE};
 use crate::hosts::{Hosts, PlayedBy};
 use crate::recorder::Recorder;
 

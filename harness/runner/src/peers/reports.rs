@@ -91,9 +91,10 @@ impl Reports {
     fn belongs(&self, line: &Report) -> Belongs {
         match line {
             Report::Received { .. } => Belongs::ToNoCommandSince(0),
-            Report::Subscribed(_) | Report::Unsubscribed(_) | Report::Published { .. } => {
-                Belongs::ToAnyCommand
-            }
+            Report::Subscribed(_)
+            | Report::Unsubscribed(_)
+            | Report::Published { .. }
+            | Report::Acknowledged { .. } => Belongs::ToAnyCommand,
             Report::Connected(_) => self.of_connection(CommandKind::Connect),
             Report::Disconnected(_) => self.of_connection(CommandKind::Disconnect),
             Report::Failed(_) => {
@@ -149,6 +150,7 @@ fn is_of_kind(told: &Told, line: &Report) -> bool {
         Report::Unsubscribed(_) => matches!(told, Told::Unsubscribed { .. }),
         Report::Published { .. } => matches!(told, Told::Published { refused: None, .. }),
         Report::Received { .. } => matches!(told, Told::Message(_)),
+        Report::Acknowledged { .. } => matches!(told, Told::Acknowledged { .. }),
         Report::Failed(_) => failure(told).is_some(),
     }
 }

@@ -2,16 +2,15 @@
 //! others have finished.
 
 use core::cmp::Reverse;
-use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 
 use super::{SuiteOptions, Summary, run_options, runs_of, seed_of};
+use crate::facts::Facts;
 use crate::run::run_with;
 use mqttspec_judge::Case;
 use mqttspec_judge::results::{CaseResult, RunResult};
-use mqttspec_notation::{HostName, Hosts, Load, Step, StepKind};
 
 /// Runs every case under its seeds; the results are in the order of the cases.
 #[expect(
@@ -63,35 +62,12 @@ struct Run {
 }
 
 fn longest_first(cases: &[Case], options: &SuiteOptions) -> Vec<Run> {
-    let mut order: Vec<(u64, usize)> =
-        cases.iter().map(|case| length(&case.scenario.steps)).zip(0..).collect();
+    let mut order: Vec<(u64, usize)> = cases.iter().map(|case| Facts::of(case).length).zip(0..).collect();
     order.sort_by_key(|(length, _)| Reverse(*length));
     let runs = order
         .into_iter()
         .flat_map(|(_, case)| (0..runs_of(&cases[case], options)).map(move |number| Run { case, number }));
     runs.collect()
-}
-
-/// An estimate of the length of a run: the number of steps, and of messages of loads.
-fn length(steps: &[Step]) -> u64 {
-    let lengths = steps.iter().map(|step| match &step.kind {
-        StepKind::Repeat { times, steps, .. } => u64::from(*times).saturating_mul(length(steps)),
-        StepKind::InAnyOrder(steps) | StepKind::EachRow(steps) => length(steps),
-        StepKind::Either(branches) => branches.iter().map(|branch| length(&branch.steps)).max().unwrap_or(0),
-        StepKind::Load(load) => messages(load),
-        _ => 1,
-    });
-    lengths.fold(0, u64::saturating_add)
-}
-
-fn messages(load: &Load) -> u64 {
-    let publishers = match &load.publishers {
-        Hosts::All => 1,
-        Hosts::Named(names) => names.iter().flat_map(HostName::expand).count() as u64,
-    };
-    let interval = (load.rate.per / load.rate.count.max(1)).max(Duration::from_nanos(1));
-    let each = load.lasting.on(false).as_nanos() / interval.as_nanos();
-    publishers.saturating_mul(u64::try_from(each).unwrap_or(u64::MAX))
 }
 
 /// The finished runs of a case. They are added to the summary in the order of their seeds.
