@@ -10,21 +10,21 @@ use thiserror::Error;
 /// Why there is nothing to run.
 #[derive(Debug, Error)]
 pub(crate) enum SourcesError {
-    #[error("cannot read the folder of scenarios {}: {source}\n  run mqttspec where the folder lies, or name it: --scenarios DIR, or name a file: mqttspec run FILE", folder.display())]
+    #[error("cannot read the folder of scenarios {}: {source}\n  name the folder with --scenarios DIR, or name a file: mqttspec run FILE", folder.display())]
     Folder { folder: PathBuf, source: io::Error },
     #[error("cannot read {}: {source}", file.display())]
     File { file: PathBuf, source: io::Error },
-    #[error("there is no .mqtt file below {}", folder.display())]
+    #[error("no .mqtt file below {}", folder.display())]
     Empty { folder: PathBuf },
     #[error(
-        "no scenario fits {wanted}\n  a filter is a file, a part of the path of a scenario or a clause id; `mqttspec list` shows what there is"
+        "no scenario matches {filters}\n  a filter is a file, a part of the path of a scenario, or a clause id; `mqttspec list` lists the scenarios"
     )]
-    NothingFits { wanted: String },
-    #[error("{} does not run for MQTT {version}: it says `versions {has}`", file.display())]
+    NoMatch { filters: String },
+    #[error("{} is not for MQTT {version}: it has `versions {has}`", file.display())]
     OtherVersion { file: PathBuf, version: String, has: String },
     #[error("{} tests the {has} only", file.display())]
-    OtherSide { file: PathBuf, has: String },
-    #[error("{} has no row {row}\n  its rows: {rows}", file.display())]
+    OtherRole { file: PathBuf, has: String },
+    #[error("{} has no row {row}\n  rows: {rows}", file.display())]
     NoSuchRow { file: PathBuf, row: String, rows: String },
 }
 
@@ -37,16 +37,16 @@ pub(crate) fn one(folder: &Path, file: &Path) -> Result<Source, SourcesError> {
 }
 
 /// The name of a file: its path below the folder of scenarios if it is there, otherwise its path.
-/// The seeds of a run derive from it, so below the folder it must not depend on the current folder.
+/// Seeds derive from it, so below the folder it must not depend on the working directory.
 fn name_of(path: &Path, folder: &Path) -> String {
     let whole = |path: &Path| path.canonicalize().ok();
     let below = whole(folder).and_then(|folder| Some(whole(path)?.strip_prefix(folder).ok()?.to_owned()));
     below.as_deref().unwrap_or(path).to_string_lossy().replace('\\', "/")
 }
 
-/// The plan of what was chosen. A filter that is the path of a file means this file, wherever it
-/// is; the others choose from the folder, which is not read if there are none. Filters that fit
-/// nothing are an error, unless a file that cannot be read may be the reason.
+/// The plan of the selected cases. A filter that is the path of a file selects this file. The
+/// others select from the folder, which is not read if there are none. Filters that match nothing
+/// are an error, unless a file that cannot be read may be the reason.
 pub(crate) fn plan(folder: &Path, selection: &Selection) -> Result<Plan, SourcesError> {
     let (files, filters): (Vec<_>, Vec<_>) =
         selection.filters.iter().cloned().partition(|filter| Path::new(filter).is_file());
@@ -60,11 +60,11 @@ pub(crate) fn plan(folder: &Path, selection: &Selection) -> Result<Plan, Sources
         plan.errors.extend(more.errors.into_iter().filter(|error| is_new(&error.file)));
     }
     if plan.cases.is_empty() && plan.errors.is_empty() {
-        let mut wanted = selection.filters.join(" ");
+        let mut filters = selection.filters.join(" ");
         if let Some(version) = selection.version {
-            wanted.push_str(&format!(" (for MQTT {version})"));
+            filters.push_str(&format!(" (for MQTT {version})"));
         }
-        return Err(SourcesError::NothingFits { wanted: wanted.trim().to_owned() });
+        return Err(SourcesError::NoMatch { filters: filters.trim().to_owned() });
     }
     Ok(plan)
 }

@@ -1,4 +1,5 @@
-//! The notation on whole files: each of `notation_examples` says something that the notation must be able to say.
+//! The notation on whole files: each of `notation_examples` says something that the notation must
+//! be able to say.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use mqttspec_notation::{CatalogueClauses, parse, print, read};

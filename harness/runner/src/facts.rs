@@ -1,6 +1,6 @@
-//! What a case does, as far as the setting of its runs depends on it. Where a broker keeps its
-//! records, which server a live run needs and which run begins first all follow from these facts,
-//! and nothing else looks for them in a scenario. Who plays a host is in [`crate::hosts`].
+//! Facts about a case on which the setup of its runs depends: where the broker keeps its records,
+//! which server a live run needs, and which run starts first. Only this module searches scenarios
+//! for them. [`crate::hosts`] knows who acts on a host.
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
@@ -13,21 +13,21 @@ use mqttspec_notation::{
 
 use crate::hosts::SERVER;
 
-/// The option of the notation that is the harness's own: where a peer keeps its records.
+/// An option of the notation that the harness itself interprets: where a peer keeps its records.
 pub(crate) const STORE: &str = "store";
 
 /// The value of [`STORE`] for records that outlive a crash.
 pub(crate) const DURABLE: &str = "durable";
 
-/// The longest Client Identifier of a scenario that still has room for a token: every server takes
+/// The longest Client Identifier of a scenario to which a token can be added: every server accepts
 /// 23 bytes (MQTT 5.0 §3.1.3.1).
 const LONGEST_ID: usize = 15;
 
-/// An interval that may run out while a case is played, in seconds.
+/// An interval that may expire during a case, in seconds.
 const SHORT_INTERVAL: RangeInclusive<u64> = 1..=60;
 
-/// The fields of packets, and the options of servers, that set a clock of the server.
-const CLOCKS: [&str; 6] = [
+/// The packet fields and server options that set a timer of the server.
+const SERVER_TIMERS: [&str; 6] = [
     "keep_alive",
     "server_keep_alive",
     "will_delay",
@@ -41,24 +41,24 @@ pub(crate) struct Facts {
     /// The server crashes, or is started.
     pub(crate) crashes_server: bool,
     /// The server's disk loses writes, tears them or is full.
-    pub(crate) harms_disk: bool,
+    pub(crate) has_disk_fault: bool,
     /// A disk keeps a part of an unsynced write.
     pub(crate) tears_writes: bool,
     /// The reference broker keeps its records on its disk: the scenario says so, or crashes it.
     pub(crate) is_durable: bool,
     /// A line sends raw bytes. No name in them is changed.
     pub(crate) sends_raw: bool,
-    /// A CONNECT of the scenario says who its user is.
-    pub(crate) says_credentials: bool,
-    /// A CONNECT of the scenario says what its Keep Alive is.
-    pub(crate) says_keep_alive: bool,
-    /// A clock of the server is set that may run out while the case is played.
-    pub(crate) sets_a_clock: bool,
-    /// The scenario would be another one with a token before its names: where sizes count to the
-    /// byte, where a wildcard meets topics of the server, where Client Identifiers are as long as
-    /// they may be, where bytes that are no packet may reach another run.
-    pub(crate) keeps_its_names: bool,
-    /// About how many things happen in a run: steps, and messages of loads.
+    /// A CONNECT of the scenario has a User Name or Password.
+    pub(crate) sets_credentials: bool,
+    /// A CONNECT of the scenario has a Keep Alive.
+    pub(crate) sets_keep_alive: bool,
+    /// A timer of the server is set that may expire while the case runs.
+    pub(crate) sets_server_timer: bool,
+    /// A token before the names would change what the scenario tests, because sizes matter to the
+    /// byte, a wildcard must match topics of the server, or a Client Identifier has no room left.
+    /// Or malformed packets, which cannot carry a token, may reach another run.
+    pub(crate) needs_plain_names: bool,
+    /// An estimate of the length of a run: the number of steps, and of messages of loads.
     pub(crate) length: u64,
 }
 
@@ -88,14 +88,14 @@ impl Facts {
     }
 }
 
-/// The facts that were found so far, and what some of them depend on together.
+/// The facts found so far, and intermediate results.
 #[derive(Default)]
 struct Search {
     facts: Facts,
-    /// A Topic Filter begins with a wildcard, and a topic with `$`.
+    /// A Topic Filter starts with a wildcard, and a topic with `$`.
     wildcard: bool,
     dollar: bool,
-    /// Bytes that are no packet are sent, also a CONNECT of this kind.
+    /// Malformed packets are sent, and among them a CONNECT.
     breaks: bool,
     breaks_a_connect: bool,
     /// A client receives an Application Message.
@@ -105,18 +105,18 @@ struct Search {
 impl Search {
     fn ended(self) -> Facts {
         let Self { mut facts, wildcard, dollar, breaks, breaks_a_connect, receives } = self;
-        // Bytes whose names are not changed may reach a client that expects a message, or take over
-        // the Session of another run.
-        facts.keeps_its_names |= wildcard && dollar || breaks_a_connect || breaks && receives;
+        // Malformed packets, whose names cannot carry a token, may reach a subscriber of another
+        // run or take over its Session.
+        facts.needs_plain_names |= wildcard && dollar || breaks_a_connect || breaks && receives;
         facts
     }
 
     fn option(&mut self, option: &HostOption) {
         let is_short = option.value.parse().is_ok_and(|seconds| SHORT_INTERVAL.contains(&seconds));
-        self.facts.sets_a_clock |= CLOCKS.contains(&option.name.as_str()) && is_short;
-        self.facts.keeps_its_names |= match option.name.as_str() {
+        self.facts.sets_server_timer |= SERVER_TIMERS.contains(&option.name.as_str()) && is_short;
+        self.facts.needs_plain_names |= match option.name.as_str() {
             "maximum_packet_size" => true,
-            // A list of users may say which topics they may use.
+            // A list of users may restrict topics.
             "users" => ["publish", "subscribe"].iter().any(|word| option.value.contains(word)),
             _ => false,
         };
@@ -128,16 +128,16 @@ impl Search {
             FaultKind::Crash | FaultKind::Start => facts.crashes_server |= on_server,
             FaultKind::Profile(name) => {
                 facts.crashes_server |= on_server && name == "broker-crash";
-                facts.harms_disk |= on_server && name == "disk-loss";
+                facts.has_disk_fault |= on_server && name == "disk-loss";
                 facts.tears_writes |= name == "disk-loss";
             }
             FaultKind::Disk(faults) => {
-                facts.harms_disk |= on_server && faults.as_slice() != [DiskFault::Sound];
+                facts.has_disk_fault |= on_server && faults.as_slice() != [DiskFault::Sound];
                 facts.tears_writes |= faults.contains(&DiskFault::Torn);
             }
             _ => {}
         }
-        facts.is_durable = facts.crashes_server || facts.harms_disk;
+        facts.is_durable = facts.crashes_server || facts.has_disk_fault;
     }
 
     fn step(&mut self, step: &Step) {
@@ -193,7 +193,7 @@ impl Search {
         }
     }
 
-    /// What a line or a cell sends.
+    /// The content of a line or a cell that is sent.
     fn sent(&mut self, content: &Content) {
         let (breaks, connects) = match content {
             Content::Packet(PacketPattern { patches, packet_type, .. }) => {
@@ -209,17 +209,17 @@ impl Search {
     fn fields(&mut self, fields: &[Field]) {
         for Field { name, test, .. } in fields {
             let facts = &mut self.facts;
-            facts.says_credentials |= name == "user_name" || name == "password";
-            facts.says_keep_alive |= name == "keep_alive";
-            facts.keeps_its_names |= name == "maximum_packet_size";
+            facts.sets_credentials |= name == "user_name" || name == "password";
+            facts.sets_keep_alive |= name == "keep_alive";
+            facts.needs_plain_names |= name == "maximum_packet_size";
             match test {
                 Test::Equal(Value::Number(number)) => {
                     let is_short = SHORT_INTERVAL.contains(&number.value);
-                    facts.sets_a_clock |= CLOCKS.contains(&name.as_str()) && is_short;
+                    facts.sets_server_timer |= SERVER_TIMERS.contains(&name.as_str()) && is_short;
                 }
                 Test::Equal(Value::Text(text)) => {
                     let text = text.as_literal().unwrap_or_default();
-                    facts.keeps_its_names |= name == "client_id" && text.len() > LONGEST_ID;
+                    facts.needs_plain_names |= name == "client_id" && text.len() > LONGEST_ID;
                     self.dollar |= name == "topic" && text.starts_with('$');
                 }
                 Test::Equal(Value::Fields(inner)) => self.fields(inner),
@@ -244,7 +244,7 @@ fn is_on_server(fault: &Fault) -> bool {
     }
 }
 
-/// Whether the bytes begin as a CONNECT does.
+/// Whether the bytes start like a CONNECT.
 pub(crate) fn starts_a_connect(raw: &RawBytes) -> bool {
     matches!(raw.atoms.first(), Some(Atom::Bytes(bytes)) if bytes.first() == Some(&0x10))
 }
@@ -292,7 +292,7 @@ mod tests {
     fn a_crash_counts_in_its_version_and_asks_for_a_disk() {
         let crash = "a connects\n[5] crash broker\n[5] start broker\n";
         let there = facts(Version::V5, "", crash);
-        assert!(there.crashes_server && there.is_durable && !there.harms_disk);
+        assert!(there.crashes_server && there.is_durable && !there.has_disk_fault);
         let elsewhere = facts(Version::V3_1_1, "", crash);
         assert!(!elsewhere.crashes_server && !elsewhere.is_durable);
         assert!(!facts(Version::V5, "broker   store=memory\n", crash).is_durable);
@@ -303,17 +303,17 @@ mod tests {
     #[test]
     fn a_sound_disk_harms_nothing() {
         let torn = facts(Version::V5, "", "a connects\ndisk broker torn\n");
-        assert!(torn.harms_disk && torn.tears_writes && torn.is_durable);
+        assert!(torn.has_disk_fault && torn.tears_writes && torn.is_durable);
         let sound = facts(Version::V5, "", "a connects\ndisk broker sound\n");
-        assert!(!sound.harms_disk && !sound.tears_writes && !sound.is_durable);
+        assert!(!sound.has_disk_fault && !sound.tears_writes && !sound.is_durable);
     }
 
     #[test]
     fn raw_bytes_count_as_sent_only_where_the_harness_sends_them() {
         let sent = facts(Version::V5, "", "a > raw 10 { str \"MQTT\" }\na < closed\n");
-        assert!(sent.sends_raw && sent.keeps_its_names);
+        assert!(sent.sends_raw && sent.needs_plain_names);
         let expected = facts(Version::V5, "", "a > CONNECT\na < raw 20 03 00 00 00\na < PUBLISH\n");
-        assert!(!expected.sends_raw && !expected.keeps_its_names);
+        assert!(!expected.sends_raw && !expected.needs_plain_names);
     }
 
     #[test]
@@ -323,10 +323,10 @@ mod tests {
             "a > CONNECT keep_alive=10 user_name=me\na < CONNACK\n",
         ] {
             let facts = facts(Version::V5, "", body);
-            assert!(facts.says_keep_alive && facts.says_credentials && facts.sets_a_clock, "{body}");
+            assert!(facts.sets_keep_alive && facts.sets_credentials && facts.sets_server_timer, "{body}");
         }
         let long = facts(Version::V5, "", "a connects keep_alive=600\n");
-        assert!(long.says_keep_alive && !long.says_credentials && !long.sets_a_clock);
+        assert!(long.sets_keep_alive && !long.sets_credentials && !long.sets_server_timer);
     }
 
     #[test]

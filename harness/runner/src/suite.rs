@@ -1,4 +1,4 @@
-//! Many runs: finding scenario files, planning their cases, running each under its seeds.
+//! Runs a suite: finds scenario files, plans their cases, and runs each case under its seeds.
 
 mod threads;
 
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::latitude::Latitude;
-use crate::run::{Wanted, run_for};
+use crate::run::{RunOptions, run_with};
 use mqttspec_judge::Case;
 use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
 use mqttspec_judge::history::{BranchTaken, History};
@@ -64,10 +64,10 @@ fn add_files(folder: &Path, prefix: &str, files: &mut Vec<String>) -> io::Result
     Ok(())
 }
 
-/// Which cases are wanted.
+/// Which cases are selected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Parts of paths or clause ids; a case is wanted if any of them fits. Empty for all.
+    /// Parts of paths, or clause ids. A case that matches any of them is selected; all if empty.
     pub filters: Vec<String>,
     /// Only this version.
     pub version: Option<Version>,
@@ -76,13 +76,13 @@ pub struct Selection {
 }
 
 impl Selection {
-    fn wants(&self, case: &Case) -> bool {
+    fn includes(&self, case: &Case) -> bool {
         let by_version = self.version.is_none_or(|version| version == case.version);
         let by_row = self.row.as_ref().is_none_or(|row| case.row_name() == Some(row));
-        let fits = |filter: &String| {
+        let matches = |filter: &String| {
             if is_clause(filter) { case.clauses().contains(filter) } else { case.file.contains(filter) }
         };
-        by_version && by_row && (self.filters.is_empty() || self.filters.iter().any(fits))
+        by_version && by_row && (self.filters.is_empty() || self.filters.iter().any(matches))
     }
 
     /// Whether a file may be meant that cannot be read, so that its cases are not known.
@@ -102,16 +102,16 @@ fn is_clause(filter: &str) -> bool {
     ["MQTT-", "U3-", "U5-"].iter().any(|prefix| filter.starts_with(prefix))
 }
 
-/// What is to be run.
+/// The cases to run.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// The cases, in order of file, version, side and row.
+    /// The cases, in order of file, version, role and row.
     pub cases: Vec<Case>,
-    /// Files that cannot be read as scenarios, of those that the selection may mean.
+    /// Files that are not valid scenarios, of those that the selection may mean.
     pub errors: Vec<FileError>,
 }
 
-/// Reads and checks the scenarios, and makes a case of each version, side and row that is wanted.
+/// Parses and checks scenarios, and makes a case for each selected version, role and row.
 #[must_use]
 pub fn plan(sources: &[Source], selection: &Selection) -> Plan {
     let mut plan = Plan::default();
@@ -120,7 +120,7 @@ pub fn plan(sources: &[Source], selection: &Selection) -> Plan {
             Ok((scenario, _)) => {
                 let text: Arc<str> = Arc::from(source.text.as_str());
                 let cases = cases(&Arc::new(scenario), &source.file, &text);
-                plan.cases.extend(cases.into_iter().filter(|case| selection.wants(case)));
+                plan.cases.extend(cases.into_iter().filter(|case| selection.includes(case)));
             }
             Err(diagnostics) if selection.may_want(source) => {
                 plan.errors.push(FileError { file: source.file.clone(), message: diagnostics.plain() });
@@ -132,7 +132,7 @@ pub fn plan(sources: &[Source], selection: &Selection) -> Plan {
 }
 
 fn cases(scenario: &Arc<notation::Scenario>, file: &str, source: &Arc<str>) -> Vec<Case> {
-    let sides = scenario.tests.each();
+    let roles = scenario.tests.each();
     let mut cases = Vec::new();
     for version in &scenario.versions {
         let rows: Vec<Option<usize>> = match &scenario.table {
@@ -144,7 +144,7 @@ fn cases(scenario: &Arc<notation::Scenario>, file: &str, source: &Arc<str>) -> V
                 table.rows.iter().enumerate().filter_map(counts).collect()
             }
         };
-        for tests in sides {
+        for tests in roles {
             for row in &rows {
                 cases.push(Case {
                     scenario: scenario.clone(),
@@ -160,30 +160,31 @@ fn cases(scenario: &Arc<notation::Scenario>, file: &str, source: &Arc<str>) -> V
     cases
 }
 
-/// Whose runs come with their trace in the results.
+/// Which cases keep the trace of a run in the results: their first failing run, otherwise their
+/// first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeepTrace {
-    /// Nobody's.
+    /// No case.
     None,
-    /// Cases that failed or broke.
+    /// Cases with the verdict fail or error.
     #[default]
     Failing,
-    /// Every case: its first failing run, otherwise its first.
+    /// Every case.
     All,
 }
 
 /// How a suite is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SuiteOptions {
-    /// The first seed of each case; those of its other runs follow it.
+    /// The first seed of each case. Its other runs have the following seeds.
     pub seed: u64,
-    /// Under how many seeds a case runs whose scenario does not ask for more. At least 1.
+    /// The number of runs of a case whose scenario does not ask for more. At least 1.
     pub seeds: u32,
     /// How the peers under test use the choices that the standard leaves to them.
     pub latitude: Latitude,
-    /// On how many threads. At least 1.
+    /// The number of threads. At least 1.
     pub jobs: usize,
-    /// Whose traces are kept.
+    /// Which cases keep a trace.
     pub keep: KeepTrace,
 }
 
@@ -193,10 +194,11 @@ impl Default for SuiteOptions {
     }
 }
 
-/// Runs every case of a plan. `progress` is told of each case when it is done, with the number of those done and of all.
+/// Runs every case of a plan. Calls `progress` for each finished case, with the number of finished
+/// and of all cases.
 ///
-/// The result does not depend on `jobs`: each run is played by one thread, in a world of its own, and the runs of a case are summed up in
-/// the order of their seeds.
+/// The result does not depend on `jobs`: each run has one thread and a world of its own, and the
+/// runs of a case are summed up in the order of their seeds.
 pub fn run_all(
     plan: &Plan,
     options: &SuiteOptions,
@@ -208,7 +210,7 @@ pub fn run_all(
         seed: options.seed,
         seeds: options.seeds,
         strict: false,
-        cases: threads::share_out(&plan.cases, options, progress),
+        cases: threads::run_cases(&plan.cases, options, progress),
         errors: plan.errors.clone(),
         notes: Vec::new(),
     }
@@ -221,7 +223,7 @@ pub fn run_case(case: &Case, options: &SuiteOptions) -> CaseResult {
     run_case_under(case, (0..runs).map(|run| seed_of(run, options)), options)
 }
 
-/// How often a case is run.
+/// The number of runs of a case.
 fn runs_of(case: &Case, options: &SuiteOptions) -> u32 {
     case.scenario.seeds.max(options.seeds).max(1)
 }
@@ -231,7 +233,7 @@ fn seed_of(run: u32, options: &SuiteOptions) -> u64 {
     options.seed.wrapping_add(u64::from(run))
 }
 
-/// Runs a case under the given seeds; those of `options` are not looked at.
+/// Runs a case under the given seeds. The seeds of `options` are not used.
 #[must_use]
 pub fn run_case_under(
     case: &Case,
@@ -241,23 +243,24 @@ pub fn run_case_under(
     let mut summary = Summary::default();
     let mut runs = 0;
     for seed in seeds {
-        summary.add(run_for(case, seed, wanted(case, runs, options)));
+        summary.add(run_with(case, seed, run_options(case, runs, options)));
         runs += 1;
     }
     summary.into_result(case, runs, options)
 }
 
-/// The trace of the first run is wanted if it may be the one that is shown: where a mark is never reached no run fails.
-fn wanted(case: &Case, run: u32, options: &SuiteOptions) -> Wanted {
+/// The first run has its trace if it may be the run that is shown although it passes: a case whose
+/// mark is never reached fails without a failed run.
+fn run_options(case: &Case, run: u32, options: &SuiteOptions) -> RunOptions {
     let may_be_shown = match options.keep {
         KeepTrace::None => false,
         KeepTrace::Failing => !case.scenario.sometimes().is_empty(),
         KeepTrace::All => true,
     };
-    Wanted { trace: may_be_shown && run == 0, mutant: None, latitude: options.latitude }
+    RunOptions { trace: may_be_shown && run == 0, mutant: None, latitude: options.latitude }
 }
 
-/// What came of all runs of a case before a live server, in which they took so long.
+/// The result of a case on a live server, from all its runs and their duration.
 pub(crate) fn summary(
     case: &Case,
     runs: Vec<RunResult>,
@@ -277,7 +280,7 @@ pub(crate) fn summary(
 
 #[derive(Default)]
 struct Summary {
-    /// A live server is not asked under enough seeds to reach every mark.
+    /// A live run has too few seeds to reach every mark, so marks are not required.
     is_live: bool,
     verdict: Option<Verdict>,
     level: Option<Level>,
@@ -307,7 +310,7 @@ impl Summary {
             self.level = self.level.max(Some(run.level));
             self.failed_seeds.push(run.seed);
         }
-        // The first is shown, or the first that is bad.
+        // The first failed run is shown, otherwise the first run.
         if self.shown.is_none() || bad && self.failed_seeds.len() == 1 {
             self.shown = Some(run);
         }
@@ -359,7 +362,7 @@ impl Summary {
     }
 }
 
-/// A mark that no seed reached: the scenario does not show what it says it does.
+/// The finding for a mark that no seed reached.
 fn unreached(case: &Case, mark: &str, runs: u32, seed: u64) -> ReportedFinding {
     let finding = Finding {
         check: Check::Sometimes(mark.to_owned()),

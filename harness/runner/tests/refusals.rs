@@ -5,7 +5,7 @@ use std::path::Path;
 use mqttspec_codec::{Role, Version};
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_mutants::Mutant;
-use mqttspec_runner::run::{Wanted, run_for};
+use mqttspec_runner::run::{RunOptions, run_with};
 use mqttspec_runner::suite::{Selection, plan, read_folder};
 
 #[test]
@@ -20,7 +20,7 @@ fn a_refusal_of_3_1_1_in_the_form_of_5_0_fails() {
         let mutant = Mutant::named("refuses-in-the-form-of-5.0", Role::Server);
         assert!(mutant.is_some(), "there is no such mutant");
         for (mutant, verdict) in [(None, Verdict::Pass), (mutant, Verdict::Fail)] {
-            let run = run_for(&cases[0], 0, Wanted { mutant, ..Wanted::default() });
+            let run = run_with(&cases[0], 0, RunOptions { mutant, ..RunOptions::default() });
             assert_eq!(run.verdict, verdict, "{file}: {:?} {}", run.failures, run.reason);
         }
     }

@@ -1,4 +1,4 @@
-//! Blocks: what may stand in them, and `sometimes`.
+//! Checks blocks and `sometimes`.
 
 use super::{Checker, inner};
 use crate::{Action, Branch, Content, FaultKind, Span, Step, StepKind};
@@ -44,8 +44,8 @@ impl<'a> Checker<'a> {
                 _ => false,
             };
             if !fits {
-                self.error(step.span, "only what is expected can come in any order").label =
-                    "expected a packet that comes, `closed`, `receives` or `told`".to_owned();
+                self.error(step.span, "only expectations can be in any order").label =
+                    "expected a packet to receive, `closed`, `receives` or `told`".to_owned();
             }
         }
     }
@@ -56,13 +56,13 @@ impl<'a> Checker<'a> {
             StepKind::Line { direction, .. } => self.is_expected(*direction),
             StepKind::Told { .. } => true,
             StepKind::Verb { action, .. } => matches!(action, Action::Receives { .. }),
-            // Whether one of them has come decides.
+            // The arrival of one of them decides.
             StepKind::InAnyOrder(_) => true,
             _ => false,
         };
         if !decides {
             self.error(first.span, "the first line of a branch decides whether it is taken").label =
-                "expected a line that says what must come, `receives` or `told`".to_owned();
+                "expected a line that expects something, `receives` or `told`".to_owned();
         }
     }
 
@@ -88,12 +88,12 @@ impl<'a> Checker<'a> {
             }
         });
         if let Some(span) = first {
-            self.warning(span, "`sometimes` under one seed means always").help =
-                Some("`seeds 100` in the header runs the scenario under a hundred".to_owned());
+            self.warning(span, "with one seed, `sometimes` means always").help =
+                Some("`seeds 100` in the header runs the scenario with a hundred seeds".to_owned());
         }
     }
 
-    /// A live broker must be known to survive what the scenario does to it.
+    /// A scenario that crashes the broker must have `needs restart`.
     fn restart(&mut self) {
         if self.scenario.needs.iter().any(|need| need.name == "restart") {
             return;

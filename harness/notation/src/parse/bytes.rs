@@ -1,4 +1,4 @@
-//! Reads the bytes that the notation itself writes: patches of packets and raw bytes.
+//! Parses patches of packets and raw bytes.
 
 use super::cursor::{Cursor, Parsed};
 use super::values;
@@ -49,8 +49,9 @@ fn hexadecimal_run(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
 
 fn set(cursor: &mut Cursor<'_>, packet: Option<PacketType>) -> Parsed<Patch> {
     let Some(packet) = packet else {
-        return Err(cursor
-            .expected("`truncated to …` or `extended by …` (raw bytes can be written as they should be)"));
+        return Err(
+            cursor.expected("`truncated to …` or `extended by …` (other raw bytes are written directly)")
+        );
     };
     if cursor.eat_word("properties") {
         cursor.skip_spaces();
@@ -66,7 +67,7 @@ fn set(cursor: &mut Cursor<'_>, packet: Option<PacketType>) -> Parsed<Patch> {
     let span = cursor.span_from(start);
     cursor.skip_spaces();
     if !cursor.eat("=") {
-        return Err(cursor.expected("`=` and what is put there"));
+        return Err(cursor.expected("`=` and a value"));
     }
     if !place.is_in(packet) {
         return Err(Diagnostic::error(span, format!("{packet} has no `{}`", cursor.text(span))));
@@ -111,7 +112,7 @@ fn patch_value(cursor: &mut Cursor<'_>, place: Place) -> Parsed<PatchValue> {
     Ok(PatchValue::Number(number))
 }
 
-/// What stands behind `raw`.
+/// The bytes after `raw`.
 pub(super) fn raw(cursor: &mut Cursor<'_>) -> Parsed<RawBytes> {
     cursor.skip_spaces();
     let start = cursor.at();
@@ -123,10 +124,11 @@ pub(super) fn raw(cursor: &mut Cursor<'_>) -> Parsed<RawBytes> {
     Ok(RawBytes { span: cursor.span_from(start), atoms, patches })
 }
 
-/// How deep braces may be nested: no packet has a length in a length in a length.
+/// The maximum nesting of braces. No packet needs more lengths within lengths.
 const DEEPEST: usize = 4;
 
-/// Atoms up to the end, or inside of braces (`depth` of them) up to the closing brace, which is read too.
+/// Atoms up to the end of the line. Within `depth` braces, up to the closing brace, which is read
+/// too.
 fn atoms(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<Vec<Atom>> {
     let braces = depth > 0;
     let opened = cursor.at().saturating_sub(1);
@@ -137,8 +139,8 @@ fn atoms(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<Vec<Atom>> {
             return Ok(list);
         }
         if braces && cursor.is_done() {
-            return Err(Diagnostic::error(Span::new(opened, opened + 1), "the brace has no end")
-                .label("expected `}` behind the bytes"));
+            return Err(Diagnostic::error(Span::new(opened, opened + 1), "the brace is not closed")
+                .label("expected `}` after the bytes"));
         }
         if depth < DEEPEST && cursor.eat("{") {
             list.push(Atom::Counted(atoms(cursor, depth + 1)?));

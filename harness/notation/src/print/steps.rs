@@ -1,4 +1,4 @@
-//! Writes the lines of the body.
+//! Prints the lines of the body.
 
 use super::content::{content, subscriptions};
 use super::values::{self, mark};
@@ -23,7 +23,8 @@ pub(super) fn steps(steps: &[Step], indent: usize, written: &mut String) {
     }
 }
 
-/// For each step, how wide the column of hosts is in its paragraph: `device  > CONNECT` stands below `watcher > CONNECT`.
+/// The width of the column of hosts in each step's paragraph. It aligns `device  > CONNECT` with
+/// `watcher > CONNECT`.
 fn host_widths(steps: &[Step]) -> Vec<usize> {
     let mut widths = Vec::new();
     let mut start = 0;
@@ -38,7 +39,7 @@ fn host_widths(steps: &[Step]) -> Vec<usize> {
     widths
 }
 
-/// The host of a line that is aligned: one of the transcript that begins with it.
+/// The host of a line that is aligned: a line of the transcript that starts with it.
 fn aligned_host(step: &Step) -> Option<&Name> {
     match &step.kind {
         StepKind::Line { host, .. } if step.timing == Timing::Usual && step.versions.0.is_empty() => {
@@ -59,10 +60,10 @@ fn comment_text(comment: &str) -> String {
     if comment.is_empty() { "#".to_owned() } else { format!("# {comment}") }
 }
 
-/// Ends a line with the comment behind it.
+/// Ends a line with its comment.
 pub(super) fn end_line(line: &str, comments: &Comments, indent: usize, written: &mut String) {
     push_indented(line.trim_end(), indent, written);
-    if let Some(comment) = &comments.behind {
+    if let Some(comment) = &comments.after {
         written.push_str("  ");
         written.push_str(&comment_text(comment));
     }
@@ -93,7 +94,8 @@ fn blocks(kind: &StepKind, indent: usize, written: &mut String) {
     }
 }
 
-/// The line of a step without its comments and its block; hosts of transcript lines are padded to `width`.
+/// The line of a step without its comments and its block; hosts of transcript lines are padded to
+/// `width`.
 pub(super) fn line(step: &Step, width: usize) -> String {
     let timing = values::timing(step.timing);
     let body = match &step.kind {
@@ -152,7 +154,7 @@ fn branch_line(word: &str, branch: &Branch) -> String {
     format!("{word}{level}{}", name.unwrap_or_default())
 }
 
-/// As a verb (`connects`), or as what is asked for (`connect`).
+/// As a verb (`connects`), or as a command (`connect`).
 fn action(action: &Action, is_verb: bool) -> String {
     let mut parts: Vec<String> = Vec::new();
     let verb = match action {

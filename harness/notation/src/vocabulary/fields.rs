@@ -1,19 +1,20 @@
-//! The one table of the fields of packets: the parser takes spellings from it, the checker versions, the printer and the runner kinds.
+//! The table of the fields of packets, which the parser, the checker, the printer and the runner
+//! use.
 //!
 //! It follows the packets of chapter 3 and the properties of section 2.2.2.2 of MQTT 5.0.
 
 use crate::PacketType;
 
-/// What a field's value is.
+/// The kind of a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldKind {
-    /// 0 or 1; written bare for 1.
+    /// 0 or 1. The name alone means 1.
     Flag,
     /// An integer from `least` to `most`.
     Number {
-        /// The least that the standard allows to be sent.
+        /// The smallest number that the standard allows.
         least: u64,
-        /// The most.
+        /// The largest number that the standard allows.
         most: u64,
     },
     /// A UTF-8 Encoded String.
@@ -35,11 +36,13 @@ pub enum FieldKind {
 pub struct FieldRule {
     /// The name in the notation.
     pub name: &'static str,
-    /// What its value is.
+    /// The kind of its value.
     pub kind: FieldKind,
-    /// Whether the packet may do without it, so that `!name` and, for an expected packet, a bare name say something.
+    /// Whether the packet may omit it. Only then `!name` and, in an expected packet, the name alone
+    /// are tests.
     pub optional: bool,
-    /// The identifier of the property, if it is one (section 2.2.2.2): then it exists in MQTT 5 only.
+    /// The identifier of the property, if it is one (section 2.2.2.2). Properties exist only in
+    /// MQTT 5.
     pub property: Option<u8>,
 }
 
@@ -50,7 +53,7 @@ pub enum Owner {
     Packet(PacketType),
     /// The Will in CONNECT.
     Will,
-    /// The Subscription Options behind a Topic Filter.
+    /// The Subscription Options after a Topic Filter.
     Subscription,
     /// `told H connected`
     Connected,
@@ -67,7 +70,7 @@ pub enum Owner {
 }
 
 impl Owner {
-    /// As it is named in messages.
+    /// The name in messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -83,14 +86,15 @@ impl Owner {
         }
     }
 
-    /// Whether the field may be written several times, each for one occurrence in the packet, in order.
+    /// Whether the field may be written several times, each for one occurrence in the packet, in
+    /// order.
     #[must_use]
     pub fn repeats(self, field: &str) -> bool {
         field == "user_property"
             || (field == "subscription_identifier" && self == Self::Packet(PacketType::Publish))
     }
 
-    /// The packet whose Reason Codes a field of the owner may have; any packet's where none.
+    /// The packet whose Reason Codes a field of the owner may have; `None` for any packet.
     #[must_use]
     pub fn reason_packet(self) -> Option<PacketType> {
         match self {
@@ -266,7 +270,7 @@ const DISCONNECT: &[FieldRule] = &[SESSION_EXPIRY, SERVER_REFERENCE];
 
 const AUTH: &[FieldRule] = &[AUTHENTICATION_METHOD, AUTHENTICATION_DATA];
 
-/// What a client reports of a message.
+/// The fields of a message that a client reports.
 const MESSAGE: &[FieldRule] = &[
     always("topic", FieldKind::Text),
     always("payload", FieldKind::Binary),

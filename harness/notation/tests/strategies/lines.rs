@@ -21,7 +21,7 @@ pub(crate) fn steps(depth: u32) -> BoxedStrategy<Vec<Step>> {
 
 fn step(depth: u32) -> BoxedStrategy<Step> {
     let comments = (any::<bool>(), comments_above(), option::weighted(0.2, comment()))
-        .prop_map(|(blank_line_above, above, behind)| Comments { blank_line_above, above, behind });
+        .prop_map(|(blank_line_above, above, after)| Comments { blank_line_above, above, after });
     let body =
         if depth == 0 { simple().boxed() } else { prop_oneof![6 => simple(), 1 => block(depth)].boxed() };
     (mark(), body, comments)
@@ -104,12 +104,12 @@ fn branch(depth: u32) -> impl Strategy<Value = Branch> {
     let level = select(vec![Level::Must, Level::Should, Level::May]);
     let name = option::of("[a-z\"$ ]{1,12}");
     (level, name, steps(depth), comments_above(), option::weighted(0.2, comment())).prop_map(
-        |(level, name, steps, above, behind)| Branch {
+        |(level, name, steps, above, after)| Branch {
             span: Span::default(),
             level,
             name,
             steps,
-            comments: Comments { blank_line_above: false, above, behind },
+            comments: Comments { blank_line_above: false, above, after },
         },
     )
 }

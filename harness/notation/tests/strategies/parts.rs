@@ -365,7 +365,7 @@ pub(crate) fn content() -> impl Strategy<Value = Content> {
 
 /// What may stand in a line and in a cell.
 fn whole_line() -> impl Strategy<Value = Content> {
-    // `closed or PACKET`: `or` behind conditions and patches is read as what follows them.
+    // `closed or PACKET`: `or` after conditions and patches is read as what follows them.
     prop_oneof![
         6 => packet().prop_map(Content::Packet),
         2 => raw().prop_map(Content::Raw),

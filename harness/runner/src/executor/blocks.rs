@@ -1,4 +1,4 @@
-//! Blocks that leave something open: `in any order`, and the choice of a branch in `either … or …`.
+//! `in any order`, and the choice of a branch of `either … or …`.
 
 use core::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::found::Stop;
 use crate::hosts::Hosts;
 use crate::recorder::{Arrival, Arrived};
 
-/// How a branch can begin.
+/// The first expectation of a branch.
 struct Beginning {
     branch: usize,
     host: HostIndex,
@@ -23,7 +23,7 @@ struct Beginning {
 }
 
 impl Executor<'_> {
-    /// All of the steps must be met, in whatever order they come.
+    /// Waits until all of the steps are met, in any order.
     pub(crate) async fn in_any_order(&mut self, steps: &[Step]) -> Flow {
         let mut open: Vec<Sequence> = Vec::new();
         let mut windows = Vec::new();
@@ -81,7 +81,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// The branch whose first step is met by what arrives next. The arrival stays for the branch itself.
+    /// The branch whose first step is met by the next arrival. The branch itself takes the arrival.
     pub(crate) async fn choose(&mut self, step: &Step, branches: &[Branch]) -> Result<usize, Stop> {
         let mut beginnings = Vec::new();
         for (index, branch) in branches.iter().enumerate() {
@@ -96,7 +96,7 @@ impl Executor<'_> {
         let silence = beginnings.iter().filter_map(|beginning| silence(beginning, observer, usual)).min();
         let last = beginnings.iter().map(|beginning| beginning.window.until).max().unwrap_or_default();
         let until = silence.map_or(last, |(until, _)| until);
-        // A branch that compares nothing is for whatever the others are not, silence included.
+        // A branch that starts with `anything` is taken if no other branch is, also on silence.
         let is_anything = |beginning: &&Beginning| matches!(beginning.expected, Expected::Anything);
         let anything = beginnings.iter().find(is_anything).map(|beginning| beginning.branch);
         let is_told = |beginning: &Beginning| matches!(beginning.expected, Expected::Told(_));
@@ -117,7 +117,7 @@ impl Executor<'_> {
                     return Ok(branch);
                 }
                 let expected = any_of(&self.script.hosts, &beginnings);
-                let window = Window { begun: self.clock.done_at(), from: None, until };
+                let window = Window { start: self.clock.done_at(), from: None, until };
                 return Err(self.nothing_arrived(&hosts, &expected, window).into());
             };
             if let Some(branch) = fence.filter(|_| is_pingresp(&arrival)) {
@@ -159,7 +159,7 @@ impl Executor<'_> {
             _ => {
                 let sequence = Sequence::of(step, &self.script, &self.matcher)?;
                 let Some(expected) = sequence.awaited().cloned() else {
-                    return Err(Stop::broken("a branch begins with what is expected"));
+                    return Err(Stop::broken("a branch must start with an expectation"));
                 };
                 let window = self.clock.window(sequence.timing);
                 beginnings.push(Beginning { branch, host: sequence.host, expected, window });
@@ -194,14 +194,15 @@ impl Executor<'_> {
     }
 }
 
-/// When a branch that begins with silence is taken if nothing arrives, and which it is.
+/// The time at which a branch that starts with `nothing` is taken if nothing arrives, and the
+/// branch.
 fn silence(beginning: &Beginning, observer: Role, usual: Duration) -> Option<(Duration, usize)> {
     let lasting = match (&beginning.expected, observer) {
         (Expected::Nothing(Some(lasting)), _) => *lasting,
         (Expected::Nothing(None), Role::Server) => usual,
         _ => return None,
     };
-    Some((beginning.window.from.unwrap_or(beginning.window.begun) + lasting, beginning.branch))
+    Some((beginning.window.from.unwrap_or(beginning.window.start) + lasting, beginning.branch))
 }
 
 fn is_pingresp(arrival: &Arrival) -> bool {

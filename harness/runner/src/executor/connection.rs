@@ -1,4 +1,4 @@
-//! The executor's end of a Network Connection: one task writes what the executor orders, another records what arrives.
+//! The executor's end of a Network Connection. One task writes, another one records arrivals.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,11 +17,11 @@ use mqttspec_judge::history::{ConnectionKey, Ending, What};
 pub(crate) struct Connection {
     key: ConnectionKey,
     orders: mpsc::UnboundedSender<Order>,
-    /// Ends both tasks at once: the stream is dropped, which closes it.
+    /// Ends both tasks, which drops and closes the stream.
     dropped: Rc<Dropped>,
     /// Whether the peer has a newer connection.
     replaced: Rc<Cell<bool>>,
-    /// The versions in whose form a refusal may come, besides that of the run.
+    /// The versions whose form a refusal may have, besides that of the run.
     refusals: Rc<Cell<&'static [Version]>>,
     recorder: Rc<Recorder>,
 }
@@ -38,12 +38,12 @@ enum Order {
         bytes: Bytes,
         line: u32,
     },
-    /// Close after what was written before.
+    /// Close after all previous writes.
     Close,
 }
 
 impl Connection {
-    /// Begins to play one end of `stream`. `inflow` knows what the other end sends.
+    /// Starts the tasks of one end of `stream`. `inflow` decodes the packets of the other end.
     pub(crate) fn play<S>(recorder: Rc<Recorder>, key: ConnectionKey, stream: S, inflow: Inflow) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -57,21 +57,21 @@ impl Connection {
         connection
     }
 
-    /// Writes bytes as soon as all before are written; `what` is recorded at that moment.
+    /// Writes bytes after all previous ones; `what` is recorded at that time.
     pub(crate) fn write_bytes(&self, what: What, bytes: Bytes, line: u32) {
         if matches!(what, What::SentRaw { .. }) {
             self.refusals.set(versions_of_refusals(&bytes));
         }
-        // If the tasks have ended, so has the connection, and that is on record.
+        // If the tasks have ended, the end of the connection is recorded already.
         let _ = self.orders.send(Order::Write { what, bytes, line });
     }
 
-    /// Closes after what was written before. The peer sees the end, or a reset if it sent what was not read.
+    /// Closes after all previous writes. The peer sees a reset if it sent bytes that were not read.
     pub(crate) fn close(&self) {
         let _ = self.orders.send(Order::Close);
     }
 
-    /// The connection is gone with its host, or is not wanted any more: no word to the peer.
+    /// Drops the stream, and records that the executor's side ended the connection.
     pub(crate) fn abandon(&self, ending: Ending) {
         if !self.dropped.is.replace(true) {
             self.recorder.end(self.key, ending);
@@ -79,7 +79,7 @@ impl Connection {
         }
     }
 
-    /// The peer has a new connection. Of this one only the end still matters.
+    /// Notes that the peer has a newer connection. Only the end of this one still matters.
     pub(crate) fn replaced(&self) {
         if !self.dropped.is.get() && !self.replaced.replace(true) {
             self.recorder.replaced(self.key);
@@ -126,7 +126,7 @@ impl Connection {
         }
     }
 
-    /// The refusal of a CONNECT that was sent as raw bytes, if it has the form of another version
+    /// A refusal of a CONNECT that was sent as raw bytes, if it has the form of another version
     /// than that of the run.
     fn refusal_of_raw_bytes(&self, bytes: &Bytes) -> Option<Packet> {
         let versions = self.refusals.get().iter();
@@ -154,7 +154,7 @@ impl Connection {
                         written = async { stream.write_all(&bytes).await?; stream.flush().await } => written,
                     };
                     if written.is_err() {
-                        // The reader learns how it ended.
+                        // The reading task records how the connection ended.
                         return;
                     }
                 }

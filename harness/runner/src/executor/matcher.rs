@@ -1,4 +1,5 @@
-//! Compares what arrived, or what a client reported, with what a line expects. Nothing here waits, sends or records.
+//! Compares an arrival or a report of a client with the expectation of a line. It does not wait,
+//! send or record.
 
 use core::time::Duration;
 
@@ -30,7 +31,7 @@ pub(crate) enum Expected {
 }
 
 impl Expected {
-    /// In the words of the notation.
+    /// The text in the notation.
     pub(crate) fn text(&self) -> String {
         match self {
             Expected::Packet(pattern) => pattern.to_string(),
@@ -55,20 +56,20 @@ impl Expected {
     }
 }
 
-/// Whether something is what a line expects.
+/// The result of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Match {
     Equal,
-    /// It is of the kind that is expected, and differs: what had to be so, and what is so.
+    /// The kind matches and a part differs.
     Differs {
         expected: String,
         actual: String,
     },
-    /// It is something else.
+    /// The kind is another one.
     Other,
 }
 
-/// A line cannot be compared, or its packet cannot be built: why.
+/// Why a line cannot be compared, or its packet cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct LineError(pub(crate) String);
@@ -103,7 +104,7 @@ impl Matcher {
         &self.bindings
     }
 
-    /// Begins a round of a block: captures of it are forgotten at its end.
+    /// Starts a round of a block. Its captures end with it.
     pub(crate) fn enter(&mut self) {
         self.bindings.enter();
     }
@@ -123,7 +124,7 @@ impl Matcher {
         self.bindings.column(name)
     }
 
-    /// The packet that a pattern asks for. Captures without a value take theirs.
+    /// Builds the packet of a pattern. Captures without a value take theirs.
     pub(crate) fn build(
         &mut self,
         pattern: &PacketPattern,
@@ -134,7 +135,7 @@ impl Matcher {
             .map_err(|error| LineError(error.to_string()))
     }
 
-    /// Compares an arrival. If it is what is expected, captures without a value take theirs.
+    /// Compares an arrival. If it matches, captures without a value take theirs.
     pub(crate) fn compare(&mut self, expected: &Expected, arrival: &Arrival) -> Result<Match, LineError> {
         match (expected, &arrival.what) {
             (Expected::Closed(_), Arrived::Ended(_)) => Ok(Match::Equal),
@@ -154,7 +155,7 @@ impl Matcher {
         }
     }
 
-    /// Whether an arrival is what is expected. Captures do not change.
+    /// Whether an arrival matches. Captures do not change.
     pub(crate) fn would_take(&mut self, expected: &Expected, arrival: &Arrival) -> Result<bool, LineError> {
         self.without_captures(|matcher| Ok(matcher.compare(expected, arrival)? == Match::Equal))
     }
@@ -164,8 +165,8 @@ impl Matcher {
         as_match(expectation.accept(packet, &mut self.bindings))
     }
 
-    /// Compares a report of a client. If it is what is expected, captures without a value take theirs.
-    /// `reason` is the Reason Code with which the server took a message over, if the client reports one.
+    /// Compares a report of a client. If it matches, captures without a value take theirs. `reason`
+    /// is the Reason Code with which the server acknowledged a message, if the client reports one.
     pub(crate) fn compare_report(
         &mut self,
         report: &Report,
@@ -178,7 +179,7 @@ impl Matcher {
         as_match(accept_fields(&fields, &seen, PacketType::Publish, self.version, &mut self.bindings))
     }
 
-    /// Calls `compare`, and gives the variables the values that they had before.
+    /// Calls `compare`, and restores the captures afterwards.
     pub(crate) fn without_captures<R>(&mut self, compare: impl FnOnce(&mut Self) -> R) -> R {
         let bindings = self.bindings.clone();
         let result = compare(self);
@@ -195,7 +196,7 @@ fn as_match(accepted: Result<(), Mismatch>) -> Result<Match, LineError> {
     }
 }
 
-/// The fields that a report asks for.
+/// The fields that a `told` line expects.
 fn report_fields(report: &Report) -> Vec<Field> {
     match report {
         Report::Connected(fields) | Report::Disconnected(fields) | Report::Failed(fields) => fields.clone(),
@@ -213,7 +214,7 @@ fn report_fields(report: &Report) -> Vec<Field> {
     }
 }
 
-/// The fields of what a client told, if it is a report of that kind.
+/// The fields of a client's report, if it is of the kind of the `told` line.
 fn seen(report: &Report, told: &Told) -> Option<Vec<Field>> {
     Some(match (report, told) {
         (Report::Connected(_), Told::Connected { session_present }) => {
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_that_differs_tells_the_field_and_one_of_another_type_the_types() {
+    fn a_difference_names_the_field_or_the_packet_types() {
         let (mut matcher, lines) = matcher("a < PUBLISH topic=t payload=\"x\" qos=1\n");
         assert_eq!(matcher.compare(&lines[0], &publish("x", 1)), Ok(Match::Equal));
         assert_eq!(
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_capture_takes_its_value_from_a_packet_that_is_taken_and_not_from_one_that_is_only_looked_at() {
+    fn only_a_packet_that_is_taken_sets_a_capture() {
         let (mut matcher, lines) =
             matcher("a < PUBLISH topic=t qos=1 id=$first\na < PUBLISH topic=t qos=1 id=$first\n");
         assert_eq!(matcher.would_take(&lines[0], &publish("x", 7)), Ok(true));
@@ -351,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_capture_of_a_round_is_forgotten_at_its_end() {
+    fn a_capture_ends_with_its_round() {
         let (mut matcher, lines) = matcher("a < PUBLISH topic=t qos=1 id=$first\n");
         for id in [3, 7] {
             matcher.enter();
@@ -361,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_connection_may_follow_one_of_the_packets_that_its_line_names() {
+    fn closed_or_matches_the_end_and_the_named_packets() {
         let (mut matcher, lines) = matcher("a < closed or DISCONNECT or PUBLISH payload=\"x\"\n");
         assert_eq!(matcher.compare(&lines[0], &arrival(Arrived::Ended(Ending::ByPeer))), Ok(Match::Equal));
         assert_eq!(matcher.compare(&lines[0], &publish("x", 1)), Ok(Match::Equal));
@@ -379,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_compared_with_one_of_its_own_kind_only() {
+    fn a_report_matches_only_a_line_of_its_own_kind() {
         let (mut matcher, _) = matcher("");
         let received = Report::Received {
             topic: Value::Text(Text::literal("t")),

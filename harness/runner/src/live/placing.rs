@@ -1,4 +1,5 @@
-//! Where a case is played: beside the others, on a server of its own, by itself, or not at all, and why.
+//! Decides where a case runs: on the shared server with other cases, on a server of its own, on the
+//! shared server alone, or not at all.
 
 use core::time::Duration;
 
@@ -8,74 +9,74 @@ use super::target_file::TargetFile;
 use crate::facts::{Facts, STORE};
 use mqttspec_judge::Case;
 
-/// A wait from which on a case counts as one that waits for long.
+/// A case with a wait of at least this duration is slow.
 const LONG: Duration = Duration::from_secs(1);
 
-/// Where a case is played.
+/// Where a case runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Beside others, on the server that all share.
-    Beside,
+    /// On the shared server, concurrently with other cases.
+    Shared,
     /// On a server that is started for it, with these options.
     Own(Vec<(String, String)>),
-    /// On the server that all share, while nobody else plays.
-    Alone {
-        /// Under the scenario's own names.
-        unnamed: bool,
+    /// On the shared server, while no other case runs.
+    Exclusive {
+        /// Whether the scenario's names go on the wire unchanged.
+        plain_names: bool,
     },
-    /// Not at all, for this reason.
-    Nowhere(String),
+    /// Nowhere, for this reason.
+    Skip(String),
 }
 
-/// A case as it is played.
+/// A case with its live times, and where it runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Placed {
     pub(crate) case: Case,
     pub(crate) place: Place,
-    /// How long it takes at least.
+    /// The sum of its waits: its shortest duration.
     pub(crate) waits: Duration,
-    /// Whether it waits for long, or for a clock of the server: an interval that runs out, such as a Keep Alive.
-    pub(crate) by_the_clock: bool,
+    /// Whether it has a long wait, or waits for a timer of the server, such as a Keep Alive.
+    pub(crate) is_slow: bool,
 }
 
-/// What placing goes by.
+/// What placing depends on.
 pub(crate) struct Placing<'p> {
     pub(crate) capabilities: &'p Capabilities,
     pub(crate) target_file: &'p TargetFile,
-    /// Whether servers can be started here.
+    /// Whether the harness can start servers.
     pub(crate) starts: bool,
     pub(crate) limits: Limits,
-    /// Whether every Client needs credentials that the scenarios do not have.
+    /// Whether Clients get credentials that the scenarios do not name.
     pub(crate) has_credentials: bool,
-    /// Whether what waits for long, or for a clock of the server, is left out.
+    /// Whether slow cases are skipped.
     pub(crate) quick: bool,
 }
 
 impl Placing<'_> {
-    /// Where to play a case.
+    /// Decides where a case runs.
     pub(crate) fn place(&self, case: &Case) -> Placed {
         let mut placed =
-            Placed { case: case.clone(), place: Place::Beside, waits: Duration::ZERO, by_the_clock: false };
+            Placed { case: case.clone(), place: Place::Shared, waits: Duration::ZERO, is_slow: false };
         match self.decide(case) {
             Ok((scheduled, place)) => {
                 placed.case.scenario = scheduled.scenario.into();
                 (placed.waits, placed.place) = (scheduled.waits, place);
-                placed.by_the_clock = scheduled.longest >= LONG || Facts::of(&placed.case).sets_a_clock;
-                if placed.by_the_clock && self.quick {
-                    placed.place = Place::Nowhere(
-                        "waits for a second or longer, or for a clock of the server: left out by --quick"
+                placed.is_slow = scheduled.longest >= LONG || Facts::of(&placed.case).sets_server_timer;
+                if placed.is_slow && self.quick {
+                    placed.place = Place::Skip(
+                        "waits for a second or longer, or for a timer of the server: skipped by --quick"
                             .to_owned(),
                     );
                 }
             }
-            Err(reason) => placed.place = Place::Nowhere(reason),
+            Err(reason) => placed.place = Place::Skip(reason),
         }
         placed
     }
 
     fn decide(&self, case: &Case) -> Result<(Scheduled, Place), String> {
         if !self.capabilities.versions.contains(&case.version) {
-            return Err(format!("the target does not speak MQTT {}", case.version));
+            return Err(format!("the target does not support MQTT {}", case.version));
         }
         self.needs(case)?;
         let options = self.missing_options(case);
@@ -88,20 +89,20 @@ impl Placing<'_> {
         let facts = Facts::of(case);
         self.has_power(&facts)?;
         let scheduled = schedule::live(&case.scenario, case.version, self.limits)
-            .map_err(|needed| format!("needs {needed:?} of real time; --patient waits"))?;
-        let place = if own || (facts.crashes_server || facts.keeps_its_names) && self.starts {
+            .map_err(|needed| format!("needs a wait of {needed:?}: run with --patient"))?;
+        let place = if own || (facts.crashes_server || facts.needs_plain_names) && self.starts {
             Place::Own(options)
-        } else if facts.crashes_server || facts.keeps_its_names {
-            Place::Alone { unnamed: facts.keeps_its_names }
+        } else if facts.crashes_server || facts.needs_plain_names {
+            Place::Exclusive { plain_names: facts.needs_plain_names }
         } else {
-            Place::Beside
+            Place::Shared
         };
         if self.has_credentials
-            && facts.says_credentials
-            && !self.has_the_user_of(case)
+            && facts.sets_credentials
+            && !self.has_user_of(case)
             && !matches!(&place, Place::Own(options) if !options.is_empty())
         {
-            return Err("needs a server that takes any credentials".to_owned());
+            return Err("needs a server that accepts any credentials".to_owned());
         }
         Ok((scheduled, place))
     }
@@ -124,12 +125,12 @@ impl Placing<'_> {
                 "maximum-packet-size" => self.at_least("maximum_packet_size", need.value),
                 "assigned-client-id" => self.at_least("assigned_client_id", Some(1)),
                 "durable-store" => self.target_file.durable,
-                // These say what the options of the scenario set up, or what its faults do.
+                // The options of the scenario, where it has any, configure the next ones.
                 "password-authentication" => {
                     !case.scenario.broker.is_empty()
                         || self.capabilities.get("password_authentication") == Some("1")
                 }
-                // Users that the target has anyway say nothing of the methods that it knows.
+                // That the target has these users does not mean that it supports the method.
                 "enhanced-authentication" => {
                     !self.missing_options(case).is_empty()
                         || self.capabilities.get("enhanced_authentication") == Some("1")
@@ -141,15 +142,15 @@ impl Placing<'_> {
                 "restart" => true,
                 _ => false,
             };
-            if !met && !self.is_set_up(case, &need.name) {
+            if !met && !self.is_configured(case, &need.name) {
                 return Err(format!("needs {text}"));
             }
         }
         Ok(())
     }
 
-    /// Whether the scenario's own options bring about what it needs.
-    fn is_set_up(&self, case: &Case, need: &str) -> bool {
+    /// Whether an option of the scenario itself provides what it needs.
+    fn is_configured(&self, case: &Case, need: &str) -> bool {
         let name = match need {
             "topic-alias" => "topic_alias_maximum",
             "receive-maximum" => "receive_maximum",
@@ -162,7 +163,7 @@ impl Placing<'_> {
             .any(|option| option.name == name && option.versions.applies_to(case.version))
     }
 
-    /// What is not announced is not limited.
+    /// Whether a capability has at least this value. One that is not announced has no limit.
     fn at_least(&self, capability: &str, least: Option<u64>) -> bool {
         let Some(value) = self.capabilities.get(capability) else { return true };
         match (value.parse::<u64>(), least) {
@@ -171,18 +172,19 @@ impl Placing<'_> {
         }
     }
 
-    /// Options of the scenario that do not hold of the target as it is.
+    /// Options of the scenario that the target does not have as it is configured.
     fn missing_options(&self, case: &Case) -> Vec<(String, String)> {
         let counting = case.scenario.broker.iter().filter(|option| option.versions.applies_to(case.version));
         counting
             .filter(|option| option.name != STORE && !self.holds(&option.name, &option.value))
-            .filter(|option| option.name != USERS || !self.has_the_user_of(case))
+            .filter(|option| option.name != USERS || !self.has_user_of(case))
             .map(|option| (option.name.clone(), option.value.clone()))
             .collect()
     }
 
-    /// Whether the second identity stands for the user of the scenario. Raw bytes go out as they are, with the name that they have.
-    fn has_the_user_of(&self, case: &Case) -> bool {
+    /// Whether the second identity can replace the scenario's user. Raw bytes are sent unchanged,
+    /// so a user name in them is not replaced.
+    fn has_user_of(&self, case: &Case) -> bool {
         let has = |value: &str| value == ALICE && self.target_file.second_identity.is_some();
         let options = &case.scenario.broker;
         options.iter().any(|option| option.name == USERS && has(&option.value)) && !Facts::of(case).sends_raw
@@ -190,14 +192,14 @@ impl Placing<'_> {
 
     fn holds(&self, name: &str, value: &str) -> bool {
         self.target_file.configured.contains(&format!("{name}={value}"))
-            // What a CONNACK announces is what the option of the same name makes the reference broker announce.
+            // The option of the reference broker has the same name as the capability in a CONNACK.
             || ANNOUNCED.contains(&name) && self.capabilities.get(name) == Some(value)
     }
 
-    /// Whether the target has the power over its server that the faults of the scenario need.
+    /// Checks that the harness can inject the faults of the scenario.
     fn has_power(&self, facts: &Facts) -> Result<(), String> {
-        if facts.harms_disk {
-            return Err("needs power over the server's disk".to_owned());
+        if facts.has_disk_fault {
+            return Err("needs control of the server's disk".to_owned());
         }
         let by_commands = self.target_file.kill.is_some() && self.target_file.start.is_some();
         if facts.crashes_server && !self.starts && !by_commands {
@@ -210,11 +212,11 @@ impl Placing<'_> {
     }
 }
 
-/// The option that says who may connect, and what it says where a scenario needs one user besides anybody.
+/// The option that lists the users, and its value in scenarios that need a second user.
 const USERS: &str = "users";
 const ALICE: &str = "user alice password secret";
 
-/// Options that a CONNACK shows.
+/// Options whose value the probes find, mostly in the CONNACK.
 const ANNOUNCED: [&str; 10] = [
     "allow_anonymous",
     "maximum_qos",

@@ -15,8 +15,8 @@ use crate::facts::{DURABLE, STORE};
 use crate::hosts::{Hosts, PlayedBy};
 use crate::recorder::Recorder;
 
-/// The clients of a case with their applications. `drawn` are options of clients under test that
-/// the scenario does not set.
+/// The applications of a case, one for each client under test. `drawn` are options of
+/// the clients that the scenario does not set.
 pub(crate) fn applications(
     case: &Case,
     hosts: &Hosts,
@@ -32,7 +32,7 @@ pub(crate) fn applications(
         let mut options = mqttspec_client::Options::default();
         options.set("client_id", &client.name).map_err(|error| error.to_string())?;
         if hosts.plays_server {
-            // Its PINGREQ packets belong into those transcripts only that are about them.
+            // Only scenarios about Keep Alive expect PINGREQ packets, and they set it.
             options.keep_alive = 0;
         }
         for (name, value) in drawn.iter().filter(|_| case.tests == Role::Client) {

@@ -18,15 +18,16 @@ use crate::hosts::{Hosts, PORT, SERVER};
 use crate::judging::Performed;
 use crate::peers::{applications, broker};
 use crate::recorder::Recorder;
-use crate::run::Wanted;
+use crate::run::RunOptions;
 
-/// The latency of every link of the world where the scenario says nothing.
+/// The default latency of every link.
 const LATENCY: Duration = Duration::from_millis(2);
 
 /// The simulated time after which a run counts as endless.
 const LONGEST: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 
-/// Waiting costs nothing here, and clocks agree. The patience is longer than any retransmission of a lossy link that is likely.
+/// Simulated time costs nothing, and all clocks agree. The patience is longer than any likely
+/// retransmission on a lossy link.
 const TIMEOUTS: Timeouts = Timeouts {
     patience: Duration::from_secs(60),
     early: Duration::ZERO,
@@ -40,9 +41,9 @@ const TIMEOUTS: Timeouts = Timeouts {
 };
 
 /// Executes a case in a world of its own.
-pub(crate) fn perform(case: &Case, seed: u64, wanted: Wanted) -> Performed {
-    let choices = wanted.latitude.choices(case, seed);
-    let mutant = wanted.mutant.or(choices.as_ref().map(|choices| choices.variant));
+pub(crate) fn perform(case: &Case, seed: u64, options: RunOptions) -> Performed {
+    let choices = options.latitude.choices(case, seed);
+    let mutant = options.mutant.or(choices.as_ref().map(|choices| choices.variant));
     let drawn_options = choices.as_ref().map_or(&[][..], |choices| &choices.options);
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let broken = |reason: String| Performed {
@@ -53,8 +54,8 @@ pub(crate) fn perform(case: &Case, seed: u64, wanted: Wanted) -> Performed {
         Ok(options) => options,
         Err(reason) => return broken(reason),
     };
-    let begun = Rc::new(OnceCell::<World>::new());
-    let clock = begun.clone();
+    let world_cell = Rc::new(OnceCell::<World>::new());
+    let clock = world_cell.clone();
     let now = move || clock.get().map_or(Duration::ZERO, World::now);
     let recorder = Rc::new(Recorder::new(hosts.lanes(), case.requirements(Level::Must), now));
     let applications = match applications(case, &hosts, &recorder, mutant, drawn_options) {
@@ -80,7 +81,7 @@ pub(crate) fn perform(case: &Case, seed: u64, wanted: Wanted) -> Performed {
 
     let setup = Setup { case, hosts, recorder: recorder.clone(), applications: &applications };
     let outcome = builder.run(|world: World| {
-        let _ = begun.set(world.clone());
+        let _ = world_cell.set(world.clone());
         execute(setup, Rc::new(SimulatedBackend { world, travel }))
     });
     let mut executed = match outcome {

@@ -1,14 +1,14 @@
-//! Runs are shared out among threads one by one, those that take longest first: so no thread is left with the longest case when the
-//! others have nothing more to do.
+//! Distributes runs to threads, the longest first. So no thread starts the longest case when the
+//! others have finished.
 
 use core::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 
-use super::{SuiteOptions, Summary, runs_of, seed_of, wanted};
+use super::{SuiteOptions, Summary, run_options, runs_of, seed_of};
 use crate::facts::Facts;
-use crate::run::run_for;
+use crate::run::run_with;
 use mqttspec_judge::Case;
 use mqttspec_judge::results::{CaseResult, RunResult};
 
@@ -17,7 +17,7 @@ use mqttspec_judge::results::{CaseResult, RunResult};
     clippy::disallowed_methods,
     reason = "a thread takes whole runs, and results are put in the order of cases and seeds"
 )]
-pub(super) fn share_out(
+pub(super) fn run_cases(
     cases: &[Case],
     options: &SuiteOptions,
     progress: &mut dyn FnMut(&CaseResult, usize, usize),
@@ -34,7 +34,7 @@ pub(super) fn share_out(
                 while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let case = &cases[run.case];
                     let result =
-                        run_for(case, seed_of(run.number, options), wanted(case, run.number, options));
+                        run_with(case, seed_of(run.number, options), run_options(case, run.number, options));
                     let summary = locked(&gathered[run.case]).add(run.number, result, runs_of(case, options));
                     let Some(summary) = summary else { continue };
                     let result = summary.into_result(case, runs_of(case, options), options);
@@ -70,23 +70,25 @@ fn longest_first(cases: &[Case], options: &SuiteOptions) -> Vec<Run> {
     runs.collect()
 }
 
-/// The runs of a case that are done. They are summed up in the order of their seeds, whichever is done first.
+/// The finished runs of a case. They are added to the summary in the order of their seeds.
 #[derive(Default)]
 struct Gathered {
     summary: Summary,
-    summed_up: u32,
+    /// The number of runs in the summary.
+    added: u32,
+    /// Runs that finished before an earlier one.
     waiting: BTreeMap<u32, RunResult>,
 }
 
 impl Gathered {
-    /// The sum of all runs, when this is the last of so many.
+    /// Adds a run. Returns the summary if it was the last of `of` runs.
     fn add(&mut self, number: u32, result: RunResult, of: u32) -> Option<Summary> {
         self.waiting.insert(number, result);
-        while let Some(result) = self.waiting.remove(&self.summed_up) {
+        while let Some(result) = self.waiting.remove(&self.added) {
             self.summary.add(result);
-            self.summed_up += 1;
+            self.added += 1;
         }
-        (self.summed_up == of).then(|| std::mem::take(&mut self.summary))
+        (self.added == of).then(|| std::mem::take(&mut self.summary))
     }
 }
 
