@@ -1,7 +1,8 @@
-//! Splits a byte stream into packets and keeps the bytes of each, because a history shows what was on the wire.
+//! Splits a byte stream into packets and keeps the bytes of each, because a history shows what was
+//! on the wire.
 //!
-//! Network Connections: section 4.2 of MQTT 5.0 and 3.1.1. The fixed header that delimits packets: section 2.1 of 5.0,
-//! 2.2 of 3.1.1.
+//! Network Connections: section 4.2 of MQTT 5.0 and 3.1.1. The fixed header that delimits packets:
+//! section 2.1 of 5.0, 2.2 of 3.1.1.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -17,7 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 const READ_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// Where reads go first. What arrived is copied out of it, so a connection that is idle holds no buffer.
+    /// Where reads go first. What arrived is copied out of it, so a connection that is idle holds
+    /// no buffer.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
 }
 
@@ -136,14 +138,15 @@ impl Inflow {
         &self.bytes
     }
 
-    /// The next packet, or `None` until more bytes are there; `None` for ever after bytes that are no packet.
+    /// The next packet, or `None` until more bytes are there; `None` for ever after bytes that are
+    /// no packet.
     pub fn next_arrived(&mut self) -> Option<Arrived> {
         if self.malformed {
             self.bytes = BytesMut::new();
             return None;
         }
-        // The decoder removes the packet's bytes, so they are copied first. Only those of a complete packet: a long
-        // one would be copied at every read.
+        // The decoder removes the packet's bytes, so they are copied first. Only those of a
+        // complete packet: a long one would be copied at every read.
         let whole = packet_length(&self.bytes).filter(|_| self.keep_bytes);
         let bytes = whole.and_then(|length| self.bytes.get(..length)).map(Bytes::copy_from_slice);
         match self.decoder.decode(&mut self.bytes) {

@@ -1,11 +1,12 @@
 //! Drivers that run a broker or client core over any byte stream.
 //!
-//! The cores do no I/O; these drivers do it. [`broker::Server`] and [`client::client`] are short loops between a
-//! core, a [store](store::Store) and a network. They are written against [`Net`](mqttspec_ports::Net), so the same
-//! code runs in the simulated world, on [TCP](TcpNet), and over [TLS and WebSocket](transport).
+//! The cores do no I/O; these drivers do it. [`broker::Server`] and [`client::client`] are short
+//! loops between a core, a [store](store::Store) and a network. They are written against
+//! [`Net`](mqttspec_ports::Net), so the same code runs in the simulated world, on [TCP](TcpNet),
+//! and over [TLS and WebSocket](transport).
 //!
-//! [`framed::Framed`] reads and writes packets on a stream, for tests that play a peer. [`relay`] injects faults into
-//! live connections. [`TestBroker`] starts a broker for a test.
+//! [`framed::Framed`] reads and writes packets on a stream, for tests that play a peer. [`relay`]
+//! injects faults into live connections. [`TestBroker`] starts a broker for a test.
 //!
 //! A broker on this machine, with its Sessions in a file:
 //!

@@ -261,7 +261,8 @@ impl Client {
         packet
     }
 
-    /// A feature that the message needs and the Server lacks. `None` if the client is not connected.
+    /// A feature that the message needs and the Server lacks. `None` if the client is not
+    /// connected.
     fn unsupported(&self, publication: &Publication, qos: QoS) -> Option<Unsupported> {
         let Link::Up(connection) = &self.link else { return None };
         let limits = &connection.limits;

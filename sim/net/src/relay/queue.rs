@@ -1,4 +1,5 @@
-//! One direction of a relayed connection: bytes to write, the time of each, and the position in the stream.
+//! One direction of a relayed connection: bytes to write, the time of each, and the position in the
+//! stream.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -158,7 +159,8 @@ impl Progress {
             Header::None => Header::Partial { remaining: 0, shift: 0 },
             Header::Partial { remaining, shift } => {
                 let remaining = remaining | u64::from(byte & 0x7f) << shift;
-                // A fourth byte always ends the field. After a malformed length the counts are meaningless.
+                // A fourth byte always ends the field. After a malformed length the counts are
+                // meaningless.
                 if byte & 0x80 == 0 || shift == 21 {
                     Header::Complete { total: self.within + remaining }
                 } else {
