@@ -108,7 +108,7 @@ fn is_durable(case: &Case) -> bool {
 }
 
 /// Whether a disk of the scenario keeps a part of an unsynced write.
-fn tears_writes(case: &Case) -> bool {
+pub(crate) fn tears_writes(case: &Case) -> bool {
     let mut torn = false;
     case.scenario.walk(&mut |step| {
         if let StepKind::Fault(fault) = &step.kind {

@@ -1,19 +1,22 @@
 //! The simulated backend: one run in a world of its own.
 
-use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::cell::OnceCell;
 use std::io;
 use std::rc::Rc;
 
+use mqttspec_faults::{Fault, Injector};
 use mqttspec_judge::Case;
 use mqttspec_judge::history::History;
 use mqttspec_mutants::Mutant;
+use mqttspec_notation::DiskFault;
 use mqttspec_ports::{Listener as _, Net as _};
 use mqttspec_spec::Level;
-use mqttspec_world::{Keep, Probability, Seed, World, WorldError, WorldListener};
+use mqttspec_world::{Keep, Seed, World, WorldError, WorldListener};
 
-use crate::backend::{Accepted, Backend, BackendError, Incoming, Links, Pending, Stream, Timeouts, Way};
+use crate::backend::{
+    Accepted, Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
+};
 use crate::executor::{Executed, Setup, execute, run_seed};
 use crate::hosts::{Hosts, PORT, SERVER};
 use crate::judging::Performed;
@@ -76,10 +79,12 @@ pub(crate) fn perform(case: &Case, seed: u64, mutant: Option<&'static Mutant>) -
         };
     }
 
-    let setup = Setup { case, hosts, recorder: recorder.clone(), applications: &applications };
+    let tears_writes = broker::tears_writes(case);
+    let setup = Setup { case, hosts, recorder: recorder.clone(), applications: Rc::new(applications) };
     let outcome = builder.run(|world: World| {
         let _ = begun.set(world.clone());
-        execute(setup, Rc::new(SimulatedBackend { world, travel }))
+        let faults = Injector::new(world.clone());
+        execute(setup, Rc::new(SimulatedBackend { world, faults, travel, tears_writes }))
     });
     let (executed, trace) = match outcome {
         Ok(outcome) => (outcome.output, outcome.trace),
@@ -90,8 +95,11 @@ pub(crate) fn perform(case: &Case, seed: u64, mutant: Option<&'static Mutant>) -
 
 struct SimulatedBackend {
     world: World,
+    faults: Injector<World>,
     /// The longest latency of a link without faults.
     travel: Duration,
+    /// Whether disks keep a part of unsynced writes when the power fails.
+    tears_writes: bool,
 }
 
 impl From<WorldError> for BackendError {
@@ -132,35 +140,31 @@ impl Backend for SimulatedBackend {
         })
     }
 
-    fn links(&self, way: Way<'_>) -> Result<Box<dyn Links>, BackendError> {
-        Ok(Box::new(match way {
-            Way::Everywhere => self.world.everywhere(),
-            Way::Around(host) => self.world.around(host)?,
-            Way::To(host) => self.world.to(host)?,
-            Way::FromTo(from, to) => self.world.one_way(from, to)?,
-            Way::Between(one, other) => self.world.between(one, other)?,
-        }))
+    fn faults(&self) -> &dyn FaultInjector {
+        &self.faults
     }
 
-    fn stall(&self, host: &str) -> Result<(), BackendError> {
-        Ok(self.world.stall_reading(host)?)
-    }
-
-    fn resume(&self, host: &str) -> Result<(), BackendError> {
-        Ok(self.world.resume_reading(host)?)
-    }
-
-    fn crash<'b>(&'b self, host: &'b str) -> Pending<'b, Result<(), BackendError>> {
-        Box::pin(async move { Ok(self.world.crash(host)?) })
-    }
-
-    fn start<'b>(&'b self, host: &'b str) -> Pending<'b, Result<(), BackendError>> {
-        Box::pin(async move { Ok(self.world.start(host)?) })
-    }
-
-    fn disk_capacity(&self, host: &str, bytes: Option<u64>) -> Result<(), BackendError> {
-        self.world.disk(host)?.capacity(bytes);
-        Ok(())
+    fn supports(&self, demands: &Demands) -> Result<(), Unsupported> {
+        let crashes = |host: &String| {
+            demands.faults.iter().any(|fault| match fault {
+                Fault::Crash { host: of } | Fault::DiskLoss { host: of, .. } => of == host,
+                _ => false,
+            })
+        };
+        for (host, words) in &demands.disks {
+            let unsupported =
+                |word: &str, reason| Unsupported { what: format!("disk {host} {word}"), reason };
+            if words.contains(&DiskFault::Sound) && crashes(host) {
+                let reason = "a simulated disk never keeps unsynced writes when the power fails";
+                return Err(unsupported("sound", reason));
+            }
+            let loses = words.contains(&DiskFault::LoseUnsynced) && !words.contains(&DiskFault::Torn);
+            if loses && crashes(host) && self.tears_writes {
+                let reason = "the disks of this run tear unsynced writes, because another line asks for that";
+                return Err(unsupported("lose-unsynced", reason));
+            }
+        }
+        demands.faults.iter().try_for_each(|fault| Ok(self.faults().supports(fault)?))
     }
 }
 
@@ -180,39 +184,5 @@ impl Incoming for Port {
             });
             Ok(Accepted { stream: Box::new(stream), host })
         })
-    }
-}
-
-impl Links for mqttspec_world::Links {
-    fn partition(&self) {
-        self.partition();
-    }
-
-    fn join(&self) {
-        self.heal();
-    }
-
-    fn latency(&self, latency: RangeInclusive<Duration>) {
-        self.latency(latency);
-    }
-
-    fn usual_latency_and(&self, more: Duration) {
-        self.latency(LATENCY + more);
-    }
-
-    fn loss(&self, probability: Probability) {
-        self.loss(probability);
-    }
-
-    fn bandwidth(&self, bytes_per_second: Option<u64>) {
-        self.bandwidth(bytes_per_second);
-    }
-
-    fn reset(&self) {
-        self.reset();
-    }
-
-    fn blackhole(&self) {
-        self.blackhole();
     }
 }
