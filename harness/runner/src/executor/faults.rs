@@ -124,7 +124,7 @@ impl Faults {
         for step in &course.steps {
             match &step.fault {
                 Fault::Latency { latency, .. } => clock.latency_is(*latency.end()),
-                Fault::AddedLatency { added, .. } => clock.latency_is(clock.timeouts.travel + *added),
+                Fault::AddedLatency { added, .. } => clock.added_latency_is(*added),
                 _ => {}
             }
         }
