@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mqttspec_codec::Version;
 use mqttspec_net::transport::Target;
+use mqttspec_runner::run::Simulator;
 
 /// Runs MQTT scenarios on a simulated network and says which clauses of the standard hold.
 #[derive(Debug, Parser)]
@@ -103,6 +104,9 @@ pub(crate) struct RunArguments {
     /// Shows what a load went through under each fault profile, of the scenarios in faults/
     #[arg(long)]
     pub(crate) resilience: bool,
+    /// What the reference broker and client run on. A case that the backend cannot do is skipped with the reason
+    #[arg(long, value_name = "BACKEND", default_value = "simulated", conflicts_with_all = ["target", "start"])]
+    pub(crate) backend: BackendName,
     /// A list of known failures: the exit code is 1 if another case fails, or if a listed one passes
     #[arg(long, value_name = "FILE")]
     pub(crate) expect: Option<PathBuf>,
@@ -233,6 +237,24 @@ pub(crate) enum SideName {
     Server,
     /// The client: the harness plays the server
     Client,
+}
+
+/// A simulation as people type it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackendName {
+    /// The simulated world, which does every fault
+    Simulated,
+    /// A stock turmoil simulation: a second opinion, and slower
+    Turmoil,
+}
+
+impl From<BackendName> for Simulator {
+    fn from(name: BackendName) -> Self {
+        match name {
+            BackendName::Simulated => Self::World,
+            BackendName::Turmoil => Self::Turmoil,
+        }
+    }
 }
 
 /// A version of the standard as people type it.

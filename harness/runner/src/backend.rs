@@ -67,6 +67,8 @@ pub(crate) trait Backend {
 pub(crate) struct Demands {
     /// The executor plays the server.
     pub(crate) plays_server: bool,
+    /// How long its steps wait at least.
+    pub(crate) waits: Duration,
     /// The faults that may be injected.
     pub(crate) faults: Vec<Fault>,
     /// What the disks of hosts must do, in the order of the lines that say so.

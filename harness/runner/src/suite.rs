@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::run::{Wanted, run_for};
+use crate::run::{Simulator, Wanted, run_for};
 use mqttspec_judge::Case;
 use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
 use mqttspec_judge::history::History;
@@ -165,11 +165,13 @@ pub struct SuiteOptions {
     pub jobs: usize,
     /// Whose traces are kept.
     pub keep: KeepTrace,
+    /// What the runs execute on.
+    pub simulator: Simulator,
 }
 
 impl Default for SuiteOptions {
     fn default() -> Self {
-        Self { seed: 0, seeds: 1, jobs: 1, keep: KeepTrace::default() }
+        Self { seed: 0, seeds: 1, jobs: 1, keep: KeepTrace::default(), simulator: Simulator::default() }
     }
 }
 
@@ -184,7 +186,13 @@ pub fn run_all(
 ) -> SuiteResult {
     SuiteResult {
         format: FORMAT,
-        target: Target::simulated(),
+        target: match options.simulator {
+            Simulator::World => Target::simulated(),
+            Simulator::Turmoil => {
+                let name = "reference broker and client in turmoil".to_owned();
+                Target { name, ..Target::simulated() }
+            }
+        },
         seed: options.seed,
         seeds: options.seeds,
         strict: false,
@@ -234,7 +242,7 @@ fn wanted(case: &Case, run: u32, options: &SuiteOptions) -> Wanted {
         KeepTrace::Failing => !case.scenario.sometimes().is_empty(),
         KeepTrace::All => true,
     };
-    Wanted { trace: may_be_shown && run == 0, mutant: None }
+    Wanted { trace: may_be_shown && run == 0, simulator: options.simulator, ..Wanted::default() }
 }
 
 /// What came of all runs of a case before a live server, in which they took so long.
@@ -302,7 +310,7 @@ impl Summary {
         for mark in case.scenario.sometimes() {
             let reached = self.marks.get(mark).copied().unwrap_or(0);
             if reached == 0 && verdict == Verdict::Pass && !self.is_live {
-                failures.push(unreached(case, mark, runs, options.seed));
+                failures.push(unreached(case, mark, runs, options));
                 verdict = Verdict::Fail;
             }
             marks.push((mark.to_owned(), reached));
@@ -340,7 +348,7 @@ impl Summary {
 }
 
 /// A mark that no seed reached: the scenario does not show what it says it does.
-fn unreached(case: &Case, mark: &str, runs: u32, seed: u64) -> ReportedFinding {
+fn unreached(case: &Case, mark: &str, runs: u32, options: &SuiteOptions) -> ReportedFinding {
     let finding = Finding {
         check: Check::Sometimes(mark.to_owned()),
         level: Level::Must,
@@ -354,5 +362,6 @@ fn unreached(case: &Case, mark: &str, runs: u32, seed: u64) -> ReportedFinding {
         timing_sensitive: false,
     };
     let (history, trace) = (History::default(), Trace::default());
-    ReportedFinding::new(finding, case, &history, &trace, &case.repeat_command(seed))
+    let command = options.simulator.repeat_command(case, options.seed);
+    ReportedFinding::new(finding, case, &history, &trace, &command)
 }

@@ -1,21 +1,29 @@
 //! What a case asks of a backend, known before the run.
 
-use mqttspec_faults::{Fault, Profile, Way};
+use core::time::Duration;
+
+use mqttspec_faults::{Fault, Probability, Profile, Way};
 use mqttspec_judge::Case;
-use mqttspec_notation::{self as notation, DiskFault, FaultKind, Name, StepKind};
-use mqttspec_world::Probability;
+use mqttspec_notation::{
+    self as notation, Content, DiskFault, FaultKind, Name, Step, StepKind, Timing, Version,
+};
 
 use crate::backend::Demands;
 use crate::hosts::{Hosts, SERVER};
 
 /// The demands of a case.
 pub(crate) fn demands(case: &Case, hosts: &Hosts) -> Demands {
-    let mut demands = Demands { plays_server: hosts.plays_server, ..Demands::default() };
+    let waits = waits(&case.scenario.steps, case.version);
+    let mut demands = Demands { plays_server: hosts.plays_server, waits, ..Demands::default() };
     case.scenario.walk(&mut |step| {
         if let StepKind::Fault(fault) = &step.kind
             && step.versions.applies_to(case.version)
         {
             demands.faults.extend(faults(fault, hosts));
+            if fault.kind == FaultKind::Heal {
+                // A backend heals the links that it can partition.
+                demands.faults.extend(ways(fault, hosts).into_iter().map(|on| Fault::Partition { on }));
+            }
             if let FaultKind::Disk(words) = &fault.kind {
                 let on = hosts_of(fault, hosts).into_iter();
                 demands.disks.extend(on.map(|host| (host, words.clone())));
@@ -23,6 +31,33 @@ pub(crate) fn demands(case: &Case, hosts: &Hosts) -> Demands {
         }
     });
     demands
+}
+
+/// How long the steps wait at least.
+fn waits(steps: &[Step], version: Version) -> Duration {
+    let mut waited = Duration::ZERO;
+    for step in steps.iter().filter(|step| step.versions.applies_to(version)) {
+        let before = match step.timing {
+            Timing::Usual | Timing::Within(_) => Duration::ZERO,
+            Timing::After(time) => time.on(false),
+            Timing::At(time) => time.on(false).saturating_sub(waited),
+            Timing::Between(range) => range.on(false).0,
+        };
+        waited += before;
+        waited += match &step.kind {
+            StepKind::Wait(time) => time.on(false),
+            StepKind::WaitUntil(time) => time.on(false).saturating_sub(waited),
+            StepKind::Line { content: Content::Nothing { lasting: Some(time) }, .. } => time.on(false),
+            StepKind::Repeat { times, steps, .. } => waits(steps, version).saturating_mul(*times),
+            StepKind::InAnyOrder(steps) | StepKind::EachRow(steps) => waits(steps, version),
+            StepKind::Either(branches) => {
+                let each = branches.iter().map(|branch| waits(&branch.steps, version));
+                each.min().unwrap_or_default()
+            }
+            _ => Duration::ZERO,
+        };
+    }
+    waited
 }
 
 /// The faults that a line begins.

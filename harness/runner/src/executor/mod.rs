@@ -40,7 +40,7 @@ use mqttspec_world::Seed;
 use self::clients::{Clients, report_of};
 use self::clock::Clock;
 use self::connections::Connections;
-use self::demands::demands;
+pub(crate) use self::demands::demands;
 use self::faults::{Crashes, Faults};
 use self::inboxes::Inboxes;
 use self::matcher::{Expected, LineError, Matcher};

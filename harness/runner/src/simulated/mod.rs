@@ -1,33 +1,31 @@
-//! The simulated backend: one run in a world of its own.
+//! The simulated backends: one run in a simulation of its own.
 
+mod turmoil;
+mod world;
+
+use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::cell::OnceCell;
-use std::io;
 use std::rc::Rc;
 
-use mqttspec_faults::{Fault, Injector};
+use mqttspec_faults::Fault;
 use mqttspec_judge::Case;
 use mqttspec_judge::history::History;
 use mqttspec_mutants::Mutant;
 use mqttspec_notation::DiskFault;
-use mqttspec_ports::{Listener as _, Net as _};
 use mqttspec_spec::Level;
-use mqttspec_world::{Keep, Seed, World, WorldError, WorldListener};
 
-use crate::backend::{
-    Accepted, Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
-};
-use crate::executor::{Executed, Setup, execute, run_seed};
-use crate::hosts::{Hosts, PORT, SERVER};
+use crate::backend::{Demands, Timeouts, Unsupported};
+use crate::executor::{Executed, Setup, demands, run_seed};
+use crate::hosts::Hosts;
 use crate::judging::Performed;
-use crate::peers::{applications, broker};
+use crate::peers::applications;
+use crate::peers::broker::{BrokerPeer, tears_writes};
 use crate::recorder::Recorder;
+use crate::run::Simulator;
 
-/// The latency of every link of the world where the scenario says nothing.
+/// The latency of every link where the scenario says nothing.
 const LATENCY: Duration = Duration::from_millis(2);
-
-/// The simulated time after which a run counts as endless.
-const LONGEST: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 
 /// Waiting costs nothing here, and clocks agree. The patience is longer than any retransmission of a lossy link that is likely.
 const TIMEOUTS: Timeouts = Timeouts {
@@ -42,147 +40,101 @@ const TIMEOUTS: Timeouts = Timeouts {
     subscribing: Duration::ZERO,
 };
 
-/// Executes a case in a world of its own.
-pub(crate) fn perform(case: &Case, seed: u64, mutant: Option<&'static Mutant>) -> Performed {
+/// A run before its simulation exists.
+struct Prepared<'c> {
+    setup: Setup<'c>,
+    clock: RunClock,
+    /// `None` where the executor plays the server.
+    broker: Option<BrokerPeer>,
+    seed: u64,
+    latency: RangeInclusive<Duration>,
+    /// Whether disks keep a part of unsynced writes when the power fails.
+    tears_writes: bool,
+}
+
+/// The clock of a run, which shows zero until its simulation starts it.
+#[derive(Clone, Default)]
+struct RunClock(Rc<OnceCell<Box<dyn Fn() -> Duration>>>);
+
+impl RunClock {
+    fn start(&self, now: impl Fn() -> Duration + 'static) {
+        let _ = self.0.set(Box::new(now));
+    }
+
+    fn now(&self) -> Duration {
+        self.0.get().map_or(Duration::ZERO, |now| now())
+    }
+}
+
+/// Executes a case in a simulation of its own.
+pub(crate) fn perform(
+    case: &Case,
+    seed: u64,
+    simulator: Simulator,
+    mutant: Option<&'static Mutant>,
+) -> Performed {
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let broken = |reason: String| Performed {
         history: History::new(hosts.lanes()),
         executed: Executed::broken(reason),
         hash: String::new(),
     };
-    let options = match broker::options(case) {
-        Ok(options) => options,
+    let clock = RunClock::default();
+    let of_run = clock.clone();
+    let recorder =
+        Rc::new(Recorder::new(hosts.lanes(), case.requirements(Level::Must), move || of_run.now()));
+    let broker = match BrokerPeer::of(case, &hosts, &recorder, mutant) {
+        Ok(broker) => broker,
         Err(reason) => return broken(reason),
     };
-    let begun = Rc::new(OnceCell::<World>::new());
-    let clock = begun.clone();
-    let now = move || clock.get().map_or(Duration::ZERO, World::now);
-    let recorder = Rc::new(Recorder::new(hosts.lanes(), case.requirements(Level::Must), now));
     let applications = match applications(case, &hosts, &recorder, mutant) {
-        Ok(applications) => applications,
+        Ok(applications) => Rc::new(applications),
         Err(reason) => return broken(reason),
     };
-
     let travel = if case.scenario.seeds > 1 { LATENCY * 10 } else { LATENCY };
-    let mut builder = World::builder(run_seed(case, seed).to_u64())
-        .latency(LATENCY..=travel)
-        .keep(Keep::Last(0))
-        .time_limit(LONGEST);
-    builder = broker::host(builder, case, &hosts, &recorder, options, mutant);
-    for client in &hosts.clients {
-        builder = match applications.get(&client.name) {
-            Some(application) => {
-                let (application, connects) = (application.clone(), !client.connects_when_told);
-                builder.host(&client.name, move |context| application.clone().run(context, connects))
-            }
-            None => builder.host(&client.name, |_| std::future::pending::<()>()),
-        };
-    }
-
-    let tears_writes = broker::tears_writes(case);
-    let setup = Setup { case, hosts, recorder: recorder.clone(), applications: Rc::new(applications) };
-    let outcome = builder.run(|world: World| {
-        let _ = begun.set(world.clone());
-        let faults = Injector::new(world.clone());
-        execute(setup, Rc::new(SimulatedBackend { world, faults, travel, tears_writes }))
-    });
-    let (executed, trace) = match outcome {
-        Ok(outcome) => (outcome.output, outcome.trace),
-        Err(failure) => (Executed::broken(failure.error.to_string()), *failure.trace),
+    let prepared = Prepared {
+        setup: Setup { case, hosts, recorder: recorder.clone(), applications },
+        clock,
+        broker,
+        seed: run_seed(case, seed).to_u64(),
+        latency: LATENCY..=travel,
+        tears_writes: tears_writes(case),
     };
-    Performed { history: recorder.take_history(), executed, hash: format!("{:032x}", trace.hash) }
+    let (executed, hash) = match simulator {
+        Simulator::World => world::execute_in_world(prepared),
+        Simulator::Turmoil => (turmoil::execute_in_turmoil(prepared), String::new()),
+    };
+    Performed { history: recorder.take_history(), executed, hash }
 }
 
-struct SimulatedBackend {
-    world: World,
-    faults: Injector<World>,
-    /// The longest latency of a link without faults.
-    travel: Duration,
-    /// Whether disks keep a part of unsynced writes when the power fails.
-    tears_writes: bool,
+/// Why a case is skipped in a simulation; `None` if it is run.
+pub(crate) fn refusal(case: &Case, simulator: Simulator) -> Option<Unsupported> {
+    let demands = demands(case, &Hosts::of(&case.scenario, case.tests));
+    let answer = match simulator {
+        Simulator::World => disks_can(&demands, tears_writes(case)),
+        Simulator::Turmoil => turmoil::supports(&demands, tears_writes(case)),
+    };
+    answer.err()
 }
 
-impl From<WorldError> for BackendError {
-    fn from(error: WorldError) -> Self {
-        BackendError(error.to_string())
-    }
-}
-
-impl Backend for SimulatedBackend {
-    fn timeouts(&self) -> Timeouts {
-        Timeouts { travel: self.travel, ..TIMEOUTS }
-    }
-
-    fn now(&self) -> Duration {
-        self.world.now()
-    }
-
-    fn sleep_until(&self, since_start: Duration) -> Pending<'_, ()> {
-        Box::pin(self.world.sleep_until(since_start))
-    }
-
-    fn seed(&self) -> Seed {
-        self.world.seed("scenario")
-    }
-
-    fn dial<'b>(&'b self, host: &'b str) -> Pending<'b, io::Result<Box<dyn Stream>>> {
-        Box::pin(async move {
-            let net = self.world.net(host).map_err(io::Error::other)?;
-            Ok(Box::new(net.connect(SERVER, PORT).await?) as Box<dyn Stream>)
+/// Whether simulated disks can do what a case asks of them.
+fn disks_can(demands: &Demands, tears_writes: bool) -> Result<(), Unsupported> {
+    let crashes = |host: &String| {
+        demands.faults.iter().any(|fault| match fault {
+            Fault::Crash { host: of } | Fault::DiskLoss { host: of, .. } => of == host,
+            _ => false,
         })
-    }
-
-    fn listen(&self) -> Pending<'_, Result<Box<dyn Incoming>, BackendError>> {
-        Box::pin(async {
-            let net = self.world.net(SERVER)?;
-            let listener = net.listen(PORT).await.map_err(|error| BackendError(error.to_string()))?;
-            Ok(Box::new(Port { world: self.world.clone(), listener }) as Box<dyn Incoming>)
-        })
-    }
-
-    fn faults(&self) -> &dyn FaultInjector {
-        &self.faults
-    }
-
-    fn supports(&self, demands: &Demands) -> Result<(), Unsupported> {
-        let crashes = |host: &String| {
-            demands.faults.iter().any(|fault| match fault {
-                Fault::Crash { host: of } | Fault::DiskLoss { host: of, .. } => of == host,
-                _ => false,
-            })
-        };
-        for (host, words) in &demands.disks {
-            let unsupported =
-                |word: &str, reason| Unsupported { what: format!("disk {host} {word}"), reason };
-            if words.contains(&DiskFault::Sound) && crashes(host) {
-                let reason = "a simulated disk never keeps unsynced writes when the power fails";
-                return Err(unsupported("sound", reason));
-            }
-            let loses = words.contains(&DiskFault::LoseUnsynced) && !words.contains(&DiskFault::Torn);
-            if loses && crashes(host) && self.tears_writes {
-                let reason = "the disks of this run tear unsynced writes, because another line asks for that";
-                return Err(unsupported("lose-unsynced", reason));
-            }
+    };
+    for (host, words) in demands.disks.iter().filter(|(host, _)| crashes(host)) {
+        let unsupported = |word: &str, reason| Unsupported { what: format!("disk {host} {word}"), reason };
+        if words.contains(&DiskFault::Sound) {
+            let reason = "a simulated disk never keeps unsynced writes when the power fails";
+            return Err(unsupported("sound", reason));
         }
-        demands.faults.iter().try_for_each(|fault| Ok(self.faults().supports(fault)?))
+        if words.contains(&DiskFault::LoseUnsynced) && !words.contains(&DiskFault::Torn) && tears_writes {
+            let reason = "the disks of this run tear unsynced writes, because another line asks for that";
+            return Err(unsupported("lose-unsynced", reason));
+        }
     }
-}
-
-/// The port of a played server.
-struct Port {
-    world: World,
-    listener: WorldListener,
-}
-
-impl Incoming for Port {
-    fn accept(&self) -> Pending<'_, io::Result<Accepted>> {
-        Box::pin(async {
-            let (stream, _) = self.listener.accept().await?;
-            let host = stream.connection().and_then(|id| {
-                let (_, from, _) = self.world.connections().into_iter().find(|(other, ..)| *other == id)?;
-                self.world.hosts().get(from.index()).cloned()
-            });
-            Ok(Accepted { stream: Box::new(stream), host })
-        })
-    }
+    Ok(())
 }

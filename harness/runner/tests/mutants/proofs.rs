@@ -136,7 +136,7 @@ pub(crate) fn run_mutant<'a>(case: &'a Case, mutant: &'static Mutant) -> MutantR
 }
 
 pub(crate) fn run_once(case: &Case, mutant: &'static Mutant, seed: u64) -> RunResult {
-    run_for(case, seed, Wanted { trace: false, mutant: Some(mutant) })
+    run_for(case, seed, Wanted { mutant: Some(mutant), ..Wanted::default() })
 }
 
 impl MutantRun<'_> {
