@@ -18,7 +18,6 @@ use crate::found::Stop;
 pub(crate) struct Performed {
     pub(crate) history: History,
     pub(crate) executed: Executed,
-    pub(crate) hash: String,
 }
 
 /// The result of a run, and whether its failure may be due to a lack of time. `with_trace` asks for the trace of a run that passes.
@@ -28,7 +27,7 @@ pub(crate) fn judged(
     performed: Performed,
     with_trace: bool,
 ) -> (RunResult, bool) {
-    let Performed { history, executed: Executed { findings, end }, hash } = performed;
+    let Performed { history, executed: Executed { findings, end } } = performed;
     let mut found = findings.found;
     let (stopped, reason) = match end {
         Ok(()) => {
@@ -62,7 +61,7 @@ pub(crate) fn judged(
         marks: findings.marks,
         endured: Endured::of(&case.scenario, &history),
         trace,
-        history_hash: hash,
+        history_hash: format!("{:032x}", history.hash()),
         output: Vec::new(),
     };
     (result, timing_sensitive)

@@ -1,41 +1,12 @@
 //! One run of one case under one seed, in a simulation.
 
 use mqttspec_judge::Case;
-use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::results::RunResult;
 use mqttspec_mutants::Mutant;
 
 use crate::judging::judged;
 use crate::simulated::{perform, refusal};
-
-/// What simulates the network, the disks and the machines of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Simulator {
-    /// The simulated world of this project, which does every fault.
-    #[default]
-    World,
-    /// A stock `turmoil::Sim`. A case whose faults turmoil does not model is skipped.
-    Turmoil,
-}
-
-impl Simulator {
-    /// Why a case is skipped here; `None` if it is run. The reason stands after the first `: `.
-    #[must_use]
-    pub fn refusal(self, case: &Case) -> Option<String> {
-        refusal(case, self).map(|unsupported| unsupported.to_string())
-    }
-
-    /// The command that repeats a run in this simulation.
-    pub(crate) fn repeat_command(self, case: &Case, seed: u64) -> RepeatCommand {
-        let command = case.repeat_command(seed);
-        match self {
-            Simulator::World => command,
-            Simulator::Turmoil => {
-                RepeatCommand { role: None, target: Some("--backend turmoil".to_owned()), ..command }
-            }
-        }
-    }
-}
+pub use crate::simulator::Simulator;
 
 /// What is wanted of a run besides its verdict.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,4 +31,10 @@ pub fn run_for(case: &Case, seed: u64, wanted: Wanted) -> RunResult {
     let Wanted { trace, mutant, simulator } = wanted;
     let performed = perform(case, seed, simulator, mutant);
     judged(case, &simulator.repeat_command(case, seed), performed, trace).0
+}
+
+/// Why a case is skipped in a simulation; `None` if it is run. The reason stands after the first `: `.
+#[must_use]
+pub fn refusal_of(case: &Case, simulator: Simulator) -> Option<String> {
+    refusal(case, simulator).map(|unsupported| unsupported.to_string())
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use mqttspec_judge::Case;
 use mqttspec_judge::verdict::Verdict;
-use mqttspec_runner::run::{Simulator, Wanted, run_for};
+use mqttspec_runner::run::{Simulator, Wanted, refusal_of, run_for};
 use mqttspec_runner::suite::{Plan, Selection, Source, plan, read_folder};
 
 /// Scenarios that cover each area and each fault that turmoil models, and that are short.
@@ -56,7 +56,7 @@ fn differences(case: &Case, out: &mut String) {
         let run = run_for(case, 0, Wanted { simulator, ..Wanted::default() });
         assert_eq!(
             run.verdict == Verdict::Skip,
-            simulator.refusal(case).is_some(),
+            refusal_of(case, simulator).is_some(),
             "{}: {}",
             case.name(),
             run.reason
@@ -84,7 +84,7 @@ fn a_smoke_set_has_the_same_verdicts_in_turmoil() {
         let version = of_file().map(|case| case.version).max();
         let case = of_file().find(|case| Some(case.version) == version);
         let case = case.unwrap_or_else(|| panic!("there is no scenario {file}"));
-        assert_eq!(Simulator::Turmoil.refusal(case), None, "{file} is run and not skipped");
+        assert_eq!(refusal_of(case, Simulator::Turmoil), None, "{file} is run and not skipped");
         differences(case, &mut out);
     }
     assert!(out.is_empty(), "{out}");
@@ -105,7 +105,7 @@ fn the_page_lists_every_skipped_case_with_its_reason() {
     let plan = suite();
     let mut files: BTreeMap<String, BTreeMap<&str, usize>> = BTreeMap::new();
     for case in &plan.cases {
-        if let Some(refusal) = Simulator::Turmoil.refusal(case) {
+        if let Some(refusal) = refusal_of(case, Simulator::Turmoil) {
             let (_, reason) = refusal.split_once(": ").expect("a reason");
             *files.entry(reason.to_owned()).or_default().entry(&case.file).or_default() += 1;
         }

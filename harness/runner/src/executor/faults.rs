@@ -6,7 +6,7 @@ use std::rc::Rc;
 use mqttspec_codec::Role;
 use mqttspec_faults::{Course, Fault, FaultError, Phase, Profile, RunningCourse, Step as CourseStep};
 use mqttspec_judge::history::{Lane as HostIndex, What};
-use mqttspec_notation::{self as notation, DiskFault, FaultKind};
+use mqttspec_notation::{self as notation, DiskFault, FaultKind, HostName};
 
 use super::Flow;
 use super::clock::Clock;
@@ -34,11 +34,11 @@ impl Faults {
     pub(crate) async fn inject(&self, fault: &notation::Fault, clock: &mut Clock) -> Flow {
         let (recorder, injector) = (&self.crashes.recorder, self.backend.faults());
         let hosts = &self.crashes.hosts;
-        let text = text(fault);
-        recorder.record(None, recorder.line(), begun(&fault.kind, text.clone()));
+        let what = What::fault(fault.clone(), hosts.named(&fault.hosts));
+        let began = recorder.record(None, recorder.line(), what);
         self.trouble(fault);
         match &fault.kind {
-            FaultKind::Profile(name) => self.profile(name, fault, text, clock).await?,
+            FaultKind::Profile(name) => self.profile(name, fault, began, clock).await?,
             FaultKind::Heal => {
                 for way in ways(fault, hosts) {
                     injector.heal(&way)?;
@@ -76,7 +76,7 @@ impl Faults {
                     self.provoke(fault);
                 }
                 if lasts.is_some() {
-                    self.finish(running, Some(What::FaultEnded(format!("# {text}: over"))));
+                    self.finish(running, Some(What::FaultOver { began }));
                 }
             }
         }
@@ -85,7 +85,7 @@ impl Faults {
     }
 
     /// Runs a named course of faults while the scenario goes on.
-    async fn profile(&self, name: &str, fault: &notation::Fault, text: String, clock: &mut Clock) -> Flow {
+    async fn profile(&self, name: &str, fault: &notation::Fault, began: usize, clock: &mut Clock) -> Flow {
         let unknown = || Stop::broken(format!("there is no fault profile {name}"));
         let profile = Profile::named(name).ok_or_else(unknown)?;
         let hosts = self.crashes.hosts.named(&fault.hosts);
@@ -96,10 +96,10 @@ impl Faults {
             match phase {
                 Phase::Begun => {
                     crashes.crashed(host);
-                    crashes.recorder.record(None, line, What::Crashed(format!("crash {host}")));
+                    crashes.recorder.record(None, line, power(FaultKind::Crash, host));
                 }
                 Phase::Ended => {
-                    crashes.recorder.record(None, 0, What::Started(format!("start {host}")));
+                    crashes.recorder.record(None, 0, power(FaultKind::Start, host));
                 }
             }
         };
@@ -110,7 +110,7 @@ impl Faults {
             self.provoke(fault);
             return Ok(());
         }
-        let over = (!is_crash).then(|| What::FaultEnded(format!("# {text}: over")));
+        let over = (!is_crash).then(|| What::FaultOver { began });
         self.finish(running, over);
         Ok(())
     }
@@ -225,23 +225,9 @@ fn crashed(step: &CourseStep) -> Option<&str> {
     }
 }
 
-fn begun(kind: &FaultKind, text: String) -> What {
-    match kind {
-        FaultKind::Crash => What::Crashed(text),
-        FaultKind::Start => What::Started(text),
-        FaultKind::Heal | FaultKind::Resume => What::FaultEnded(text),
-        _ => What::FaultBegun(text),
-    }
-}
-
-/// The fault as a line of the notation, without its timing.
-fn text(fault: &notation::Fault) -> String {
-    notation::Step {
-        span: notation::Span::default(),
-        versions: notation::VersionMark::default(),
-        timing: notation::Timing::Usual,
-        kind: notation::StepKind::Fault(fault.clone()),
-        comments: notation::Comments::default(),
-    }
-    .to_string()
+/// The power of one host fails or returns.
+fn power(kind: FaultKind, host: &str) -> What {
+    let hosts = notation::Hosts::Named(vec![HostName::One(host.to_owned())]);
+    let fault = notation::Fault { kind, hosts, towards: None, lasting: None };
+    What::fault(fault, vec![host.to_owned()])
 }

@@ -64,7 +64,7 @@ async fn perform(case: &Case, seed: u64, surroundings: Surroundings) -> Performe
             execute(setup, Rc::new(backend)).await
         }
     };
-    Performed { history: recorder.take_history(), executed, hash: String::new() }
+    Performed { history: recorder.take_history(), executed }
 }
 
 /// The backend of one run.
@@ -106,7 +106,7 @@ impl LiveBackend {
             (host.clone(), HostNet::new(&reach, faults, &names, version))
         };
         let nets = faults.iter().map(net).collect();
-        let power = LivePower { seed: seed.clone(), nets, clients: RefCell::default(), instance };
+        let power = LivePower { seed, nets, clients: RefCell::default(), instance };
         let faults = Injector::new(Relays::new(SERVER, faults, power));
         Self { began, seed, timeouts, limit, faults }
     }

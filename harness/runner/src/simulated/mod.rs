@@ -22,7 +22,7 @@ use crate::judging::Performed;
 use crate::peers::applications;
 use crate::peers::broker::{BrokerPeer, tears_writes};
 use crate::recorder::Recorder;
-use crate::run::Simulator;
+use crate::simulator::Simulator;
 
 /// The latency of every link where the scenario says nothing.
 const LATENCY: Duration = Duration::from_millis(2);
@@ -77,7 +77,6 @@ pub(crate) fn perform(
     let broken = |reason: String| Performed {
         history: History::new(hosts.lanes()),
         executed: Executed::broken(reason),
-        hash: String::new(),
     };
     let clock = RunClock::default();
     let of_run = clock.clone();
@@ -100,11 +99,11 @@ pub(crate) fn perform(
         latency: LATENCY..=travel,
         tears_writes: tears_writes(case),
     };
-    let (executed, hash) = match simulator {
+    let executed = match simulator {
         Simulator::World => world::execute_in_world(prepared),
-        Simulator::Turmoil => (turmoil::execute_in_turmoil(prepared), String::new()),
+        Simulator::Turmoil => turmoil::execute_in_turmoil(prepared),
     };
-    Performed { history: recorder.take_history(), executed, hash }
+    Performed { history: recorder.take_history(), executed }
 }
 
 /// Why a case is skipped in a simulation; `None` if it is run.

@@ -37,17 +37,13 @@ pub(super) fn execute_in_turmoil(prepared: Prepared<'_>) -> Executed {
         .time_limit(LONGEST)
         .torn_writes(tears_writes.then_some(SECTOR));
     builder = match broker {
-        Some(broker) => {
-            let seeds = seeds.clone();
-            builder.host(SERVER, move |context| broker.clone().run(peer_host(&context, &seeds)))
-        }
+        Some(broker) => builder.host(SERVER, move |context| broker.clone().run(peer_host(&context, &seeds))),
         None => builder.host(SERVER, |_| std::future::pending::<Result<(), String>>()),
     };
     for client in &setup.hosts.clients {
         builder = match setup.applications.get(&client.name) {
             Some(application) => {
                 let (application, connects) = (application.clone(), !client.connects_when_told);
-                let seeds = seeds.clone();
                 builder.host(&client.name, move |context| {
                     application.clone().run(peer_host(&context, &seeds), connects)
                 })

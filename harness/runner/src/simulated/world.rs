@@ -20,8 +20,8 @@ use crate::peers::broker::SECTOR;
 /// The simulated time after which a run counts as endless.
 const LONGEST: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 
-/// Executes a case in a world of its own; returns the hash of the world's history too.
-pub(super) fn execute_in_world(prepared: Prepared<'_>) -> (Executed, String) {
+/// Executes a case in a world of its own.
+pub(super) fn execute_in_world(prepared: Prepared<'_>) -> Executed {
     let Prepared { setup, clock, broker, seed, latency, tears_writes } = prepared;
     let mut builder = World::builder(seed)
         .latency(latency.clone())
@@ -49,11 +49,10 @@ pub(super) fn execute_in_world(prepared: Prepared<'_>) -> (Executed, String) {
         let travel = *latency.end();
         execute(setup, Rc::new(SimulatedBackend { world, faults, travel, tears_writes }))
     });
-    let (executed, trace) = match outcome {
-        Ok(outcome) => (outcome.output, outcome.trace),
-        Err(failure) => (Executed::broken(failure.error.to_string()), *failure.trace),
-    };
-    (executed, format!("{:032x}", trace.hash))
+    match outcome {
+        Ok(outcome) => outcome.output,
+        Err(failure) => Executed::broken(failure.error.to_string()),
+    }
 }
 
 fn peer_host(context: &HostContext) -> PeerHost<WorldNet, WorldDisk> {

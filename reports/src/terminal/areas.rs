@@ -1,15 +1,15 @@
-//! The closing table: the parts of the protocol, what came of their cases, and how much of the standard was shown.
+//! The closing table: the areas of the protocol, what came of their cases, and how much of the standard was shown.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use mqttspec_judge::results::SuiteResult;
 
-use crate::{Coverage, Modules};
+use crate::{Areas, Coverage};
 
 /// From this width on the table has all columns.
 const WIDE: u16 = 80;
 
 pub(super) fn table(suite: &SuiteResult, width: u16) -> String {
-    let modules = Modules::of(suite);
+    let areas = Areas::of(suite);
     let wide = width >= WIDE;
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -17,16 +17,16 @@ pub(super) fn table(suite: &SuiteResult, width: u16) -> String {
     let words = if wide { ["passed", "failed", "skipped", "errors"] } else { ["✓", "✗", "↷", "!"] };
     header.extend(words.map(str::to_owned));
     let long = |version: &String| format!("{version} shown");
-    header.extend(modules.versions.iter().map(|version| if wide { long(version) } else { version.clone() }));
+    header.extend(areas.versions.iter().map(|version| if wide { long(version) } else { version.clone() }));
     let columns = header.len();
     table.set_header(header);
-    for module in modules.rows.iter().chain([&modules.all]) {
+    for area in areas.rows.iter().chain([&areas.all]) {
         let number = |number: u32| if number == 0 { "–".to_owned() } else { number.to_string() };
-        let tally = module.tally;
-        let name = if wide { module.name.to_owned() } else { super::cut(module.name, 13) };
+        let tally = area.tally;
+        let name = if wide { area.name.to_owned() } else { super::cut(area.name, 13) };
         let mut cells = vec![name];
         cells.extend([tally.passed, tally.failed, tally.skipped, tally.errors].map(number));
-        cells.extend(module.shown.iter().map(|(shown, total)| match total {
+        cells.extend(area.shown.iter().map(|(shown, total)| match total {
             0 => String::new(),
             _ if wide => format!("{shown} of {total}"),
             _ => format!("{}%", shown * 100 / total),
