@@ -15,6 +15,7 @@ use mqttspec_runner::run::{Simulator, Wanted, run_for};
 use mqttspec_runner::suite::{Plan, Selection, Source, plan};
 
 /// A word, and a scenario of MQTT 5.0 that passes because of it.
+#[derive(Clone, Copy)]
 struct Word {
     word: &'static str,
     /// The rest of the header.

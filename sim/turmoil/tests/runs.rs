@@ -229,9 +229,9 @@ fn a_disk_reads_what_was_written() {
 fn over_a_crash(first: fn(&HostContext), second: fn(&HostContext)) {
     let host = move |context: HostContext| {
         if context.incarnation() == 1 {
-            first(&context)
+            first(&context);
         } else {
-            second(&context)
+            second(&context);
         }
         std::future::pending::<io::Result<()>>()
     };
