@@ -30,23 +30,21 @@ pub(crate) fn judged(
 ) -> (RunResult, bool) {
     let Performed { history, executed: Executed { findings, end } } = performed;
     let mut found = findings.found;
-    let (broke, reason) = match end {
+    let (stopped, reason) = match end {
         Ok(()) => {
             found.extend(judge_deliveries(case, &findings.properties, &history));
-            (false, String::new())
+            (None, String::new())
         }
         Err(Stop::Finding(finding)) => {
             found.push(*finding);
-            (false, String::new())
+            (None, String::new())
         }
-        Err(Stop::Broken(reason)) => (true, reason),
+        Err(Stop::Broken(reason)) => (Some(Verdict::Error), reason),
+        Err(Stop::Unsupported(unsupported)) => (Some(Verdict::Skip), unsupported.to_string()),
     };
     found.extend(monitors::judge(&history));
-    let verdict = match () {
-        () if broke => Verdict::Error,
-        () if found.is_empty() => Verdict::Pass,
-        () => Verdict::Fail,
-    };
+    let verdict = stopped.unwrap_or(if found.is_empty() { Verdict::Pass } else { Verdict::Fail });
+    let broke = verdict == Verdict::Error;
     let timing_sensitive = broke || found.iter().any(|finding| finding.timing_sensitive);
     let level = found.iter().map(|finding| finding.level).max().unwrap_or(Level::Must);
     // Most runs pass, and their traces are not shown.

@@ -8,6 +8,8 @@ mod blocks;
 mod clients;
 mod clock;
 mod connection;
+mod connections;
+mod demands;
 mod expect;
 mod faults;
 mod identifiers;
@@ -37,7 +39,9 @@ use mqttspec_world::Seed;
 
 use self::clients::{Clients, report_of};
 use self::clock::Clock;
-use self::faults::Faults;
+use self::connections::Connections;
+pub(crate) use self::demands::demands;
+use self::faults::{Crashes, Faults};
 use self::inboxes::Inboxes;
 use self::matcher::{Expected, LineError, Matcher};
 use self::script::Script;
@@ -54,7 +58,7 @@ pub(crate) struct Setup<'r> {
     pub(crate) case: &'r Case,
     pub(crate) hosts: Rc<Hosts>,
     pub(crate) recorder: Rc<Recorder>,
-    pub(crate) applications: &'r Applications,
+    pub(crate) applications: Rc<Applications>,
 }
 
 /// The results of an execution besides the history.
@@ -92,6 +96,9 @@ pub(crate) fn run_seed(case: &Case, seed: u64) -> Seed {
 pub(crate) async fn execute(setup: Setup<'_>, backend: Rc<dyn Backend>) -> Executed {
     let recorder = setup.recorder.clone();
     let limit = backend.limit();
+    if let Err(unsupported) = backend.supports(&demands(setup.case, &setup.hosts)) {
+        return Executed { findings: Findings::default(), end: Err(unsupported.into()) };
+    }
     let mut executor = Executor::new(setup, &backend);
     let execution = executor.execute();
     let end = match limit {
@@ -112,7 +119,7 @@ struct Executor<'r> {
     wire: Wire,
     inboxes: Inboxes,
     matcher: Matcher,
-    clients: Clients<'r>,
+    clients: Clients,
     faults: Faults,
     findings: Findings,
 }
@@ -131,14 +138,21 @@ impl<'r> Executor<'r> {
         let Setup { case, hosts, recorder, applications } = setup;
         let version = case.version;
         let (b, r, h) = (|| backend.clone(), || recorder.clone(), || hosts.clone());
+        let connections = Connections::new(hosts.clients.len());
+        let crashes = Crashes {
+            recorder: r(),
+            hosts: h(),
+            connections: connections.clone(),
+            applications: applications.clone(),
+        };
         Self {
             script: Script::of(case, h()),
             clock: Clock::new(b(), r()),
-            wire: Wire::new(b(), r(), h(), version),
+            wire: Wire::new(b(), r(), h(), version, connections),
             inboxes: Inboxes::new(r(), h()),
             matcher: Matcher::new(case),
             clients: Clients::new(applications, b(), r(), h(), version),
-            faults: Faults::new(b(), r(), h()),
+            faults: Faults::new(b(), crashes),
             recorder: r(),
             findings: Findings::default(),
         }
@@ -152,6 +166,7 @@ impl<'r> Executor<'r> {
         let scenario = self.script.case.scenario.clone();
         self.steps(&scenario.steps).await?;
         self.clock.sleep(self.clock.timeouts.settling).await;
+        self.faults.check()?;
         self.nothing_left_over()
     }
 
@@ -159,6 +174,7 @@ impl<'r> Executor<'r> {
         Box::pin(async move {
             for step in self.script.counting(steps) {
                 self.step(step).await?;
+                self.faults.check()?;
             }
             Ok(())
         })
@@ -185,7 +201,7 @@ impl<'r> Executor<'r> {
                     self.clock.sent_has_arrived().await;
                 }
                 self.pause(step.timing).await;
-                self.faults.inject(fault, &self.wire, &self.clients, &mut self.clock).await
+                self.faults.inject(fault, &mut self.clock).await
             }
             StepKind::Wait(time) => {
                 self.clock.until(self.clock.done_at() + time.on(false)).await;
