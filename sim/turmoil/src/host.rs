@@ -1,8 +1,9 @@
 //! A host's main task, what it is given, and the agent beside it.
 
-use crate::director::{AgentRequest, Piped, director_end};
 use crate::disk::TurmoilDisk;
 use crate::net::{HostListener, HostNet};
+use crate::pipe::{AgentRequest, Piped};
+use crate::relaying::director_end;
 use crate::simulation::{Host, Power, Simulation};
 use mqttspec_ports::{Listener as _, Net as _};
 use std::fmt;

@@ -1,8 +1,8 @@
 //! What the director and the hosts of a run share, and what is done to hosts between two steps.
 
 use crate::connection::{Connections, Key};
-use crate::director::AgentRequest;
 use crate::disk::Drive;
+use crate::pipe::AgentRequest;
 use crate::wakers::Wakers;
 use mqttspec_faults::{FaultError, LinkState};
 use std::cell::{Cell, RefCell};
