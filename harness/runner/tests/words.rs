@@ -8,6 +8,7 @@ use std::path::Path;
 
 use mqttspec_faults::Profile;
 use mqttspec_judge::Case;
+use mqttspec_judge::results::CaseResult;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_net::TestBroker;
 use mqttspec_runner::live::{LiveOptions, run_live};
@@ -330,23 +331,39 @@ fn every_fault_has_an_effect_before_a_live_server_or_is_refused() {
     let broker = TestBroker::start().expect("a broker starts");
     let target = broker.url().parse().expect("the address of the broker");
     let options = LiveOptions { target: Some(target), ..LiveOptions::default() };
-    let cases: Vec<Case> = all().flat_map(Word::cases).collect();
-    let suite = run_live(&Plan { cases, errors: Vec::new() }, &options, &mut |_| {}).expect("a live run");
+    // A busy machine can delay an answer by as much as a fault does, so a word has three tries.
+    let mut open: Vec<&Word> = all().collect();
     let mut wrong = String::new();
-    for (word, pair) in all().zip(suite.cases.chunks(2)) {
-        let of = |index: usize| {
-            let case = &pair[index];
-            let failures: Vec<String> = case
-                .failures
-                .iter()
-                .map(|failure| format!("{}: {}", failure.finding.expected, failure.finding.actual))
-                .collect();
-            (case.verdict, format!("{}{}", case.reason, failures.join("; ")))
-        };
-        let (with, without) = (of(0), of(1));
-        wrong.extend(word.judge(LIVE, (with.0, &with.1), (without.0, &without.1)));
+    for _ in 0..3 {
+        let cases: Vec<Case> = open.iter().flat_map(|word| word.cases()).collect();
+        let plan = Plan { cases, errors: Vec::new() };
+        let suite = run_live(&plan, &options, &mut |_| {}).expect("a live run");
+        let verdicts = suite.cases.chunks(2).map(|pair| [verdict_of(&pair[0]), verdict_of(&pair[1])]);
+        wrong.clear();
+        let tried = open.iter().copied().zip(verdicts);
+        open = tried
+            .filter_map(|(word, [with, without])| {
+                let is_wrong = word.judge(LIVE, (with.0, &with.1), (without.0, &without.1));
+                is_wrong.map(|text| {
+                    wrong.push_str(&text);
+                    word
+                })
+            })
+            .collect();
+        if open.is_empty() {
+            return;
+        }
     }
-    assert!(wrong.is_empty(), "\n{wrong}");
+    panic!("\n{wrong}");
+}
+
+fn verdict_of(case: &CaseResult) -> (Verdict, String) {
+    let failures: Vec<String> = case
+        .failures
+        .iter()
+        .map(|failure| format!("{}: {}", failure.finding.expected, failure.finding.actual))
+        .collect();
+    (case.verdict, format!("{}{}", case.reason, failures.join("; ")))
 }
 
 /// The words in quotes of a rule of the grammar.
