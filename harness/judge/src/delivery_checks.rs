@@ -44,6 +44,8 @@ pub fn judge(property: &Property, history: &History, deliveries: &Deliveries) ->
                 Guarantee::AtMostOnce => count(&subscribers, history, false, true),
                 Guarantee::InOrder => order(&subscribers, history, deliveries, false),
                 Guarantee::InOrderOfFirstDelivery => order(&subscribers, history, deliveries, true),
+                // Checked by the runner as each run ends.
+                Guarantee::NothingMore => Vec::new(),
             };
             summary(words(*guarantee), property, findings)
         })
@@ -59,6 +61,7 @@ pub fn words(guarantee: Guarantee) -> &'static str {
         Guarantee::AtMostOnce => "at most once",
         Guarantee::InOrder => "in order",
         Guarantee::InOrderOfFirstDelivery => "in order of first delivery",
+        Guarantee::NothingMore => "nothing more",
     }
 }
 

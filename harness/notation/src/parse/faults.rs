@@ -277,6 +277,7 @@ pub(crate) const GUARANTEES: &[(&str, Guarantee)] = &[
     ("at most once", Guarantee::AtMostOnce),
     ("in order of first delivery", Guarantee::InOrderOfFirstDelivery),
     ("in order", Guarantee::InOrder),
+    ("nothing more", Guarantee::NothingMore),
 ];
 
 /// Whether the line is a property: `exactly once …`, `qos 2: …`, `sink: …`, `sink qos 2: …`.
