@@ -34,7 +34,10 @@ pub(super) fn version_word(version: Version) -> &'static str {
 }
 
 /// Words that end a list of fields.
-pub(super) const STOPS: &[&str] = &["with", "where", "truncated", "extended", "or", "expecting"];
+pub(super) const STOPS: &[&str] = &["with", "where", "truncated", "extended", "or", "expecting", SHOWS];
+
+/// The word in front of the clauses that a line shows.
+pub(super) const SHOWS: &str = "shows";
 
 /// Whether a bare word in the place of a Topic Filter or Topic Name would be read as something else, so that it needs quotes.
 pub(super) fn is_taken(word: &str, owners: &[Owner]) -> bool {
@@ -109,6 +112,7 @@ const OTHER_TAKEN: &[&str] = &[
     "closed",
     "anything",
     "raw",
+    SHOWS,
     "sound",
     "lose-unsynced",
     "torn",

@@ -17,6 +17,7 @@ mod packets;
 mod parse;
 mod print;
 mod scenario;
+mod shows;
 mod steps;
 mod values;
 pub mod vocabulary;
@@ -37,6 +38,7 @@ pub use scenario::{
     Cell, ClauseReference, ClientDeclaration, Comments, HeaderComment, HeaderWord, HostName, HostOption,
     Hosts, Need, Row, Scenario, Table, VersionMark,
 };
+pub use shows::{ShownClause, Shows};
 pub use steps::{
     Action, Branch, Direction, DiskFault, Fault, FaultKind, Guarantee, Load, Property, Rate, Report, Step,
     StepKind, Timing,

@@ -91,12 +91,17 @@ impl Scenario {
         walk_steps(&self.steps, visit);
     }
 
+    /// The clauses of the header and of the table's rows, in the order of the file.
+    pub(crate) fn listed_clauses(&self) -> impl Iterator<Item = &ClauseReference> {
+        let rows = self.table.iter().flat_map(|table| &table.rows).flat_map(|row| &row.clauses);
+        self.clauses.iter().chain(rows)
+    }
+
     /// The clauses that count in `version`, those of the table's rows included, each once, in the order of the file.
     #[must_use]
     pub fn clauses_of(&self, version: Version) -> Vec<&str> {
-        let rows = self.table.iter().flat_map(|table| &table.rows).flat_map(|row| &row.clauses);
         let mut ids = Vec::new();
-        for clause in self.clauses.iter().chain(rows) {
+        for clause in self.listed_clauses() {
             if clause.version == version && !ids.contains(&clause.id.as_str()) {
                 ids.push(clause.id.as_str());
             }

@@ -4,6 +4,7 @@ use super::packets::Content;
 use mqttspec_spec::Level;
 
 use super::scenario::{Comments, Hosts, VersionMark};
+use super::shows::Shows;
 use super::values::{Field, Name, Span, Test, Text, Time, TimeRange, Value};
 
 /// A line of the body, with its block if it opens one.
@@ -17,6 +18,9 @@ pub struct Step {
     pub timing: Timing,
     /// What happens.
     pub kind: StepKind,
+    /// `shows MQTT-3.1.2-8` at its end. On a block it counts for the lines inside that have none of their own. Never on
+    /// [`StepKind::Either`], whose branches have their own.
+    pub shows: Option<Shows>,
     /// Comments above and behind it.
     pub comments: Comments,
 }
@@ -281,6 +285,8 @@ pub struct Branch {
     pub level: Level,
     /// `either "refuses with a reason"`: its name in the verdict.
     pub name: Option<String>,
+    /// `or shows MQTT-3.1.2-8`: for its lines that have none of their own.
+    pub shows: Option<Shows>,
     /// Its steps, at least one. The first decides whether the branch is taken.
     pub steps: Vec<Step>,
     /// Comments above and behind its `or` line; those of the first branch are the step's.
@@ -337,12 +343,20 @@ pub enum Guarantee {
     InOrder,
     /// `in order of first delivery`: as `in order`, leaving repetitions aside.
     InOrderOfFirstDelivery,
+    /// `nothing more`: at the end of the run no packet is left that no line expected. This fails any run; the step says what it shows.
+    NothingMore,
 }
 
 impl Guarantee {
     /// Every guarantee. Those with more words come before those whose words they begin with.
-    pub const ALL: [Self; 5] =
-        [Self::ExactlyOnce, Self::AtLeastOnce, Self::AtMostOnce, Self::InOrderOfFirstDelivery, Self::InOrder];
+    pub const ALL: [Self; 6] = [
+        Self::ExactlyOnce,
+        Self::AtLeastOnce,
+        Self::AtMostOnce,
+        Self::InOrderOfFirstDelivery,
+        Self::InOrder,
+        Self::NothingMore,
+    ];
 
     /// The words of the notation.
     #[must_use]
@@ -353,6 +367,7 @@ impl Guarantee {
             Self::AtMostOnce => "at most once",
             Self::InOrder => "in order",
             Self::InOrderOfFirstDelivery => "in order of first delivery",
+            Self::NothingMore => "nothing more",
         }
     }
 }

@@ -150,7 +150,7 @@ impl Checker<'_> {
 }
 
 /// Whether the action can fail because of what the server does or leaves undone.
-fn asserts(action: &Action) -> bool {
+pub(super) fn asserts(action: &Action) -> bool {
     match action {
         Action::Opens | Action::Closes | Action::Disconnects { .. } => false,
         Action::Publishes { fields, .. } => fields.iter().any(|field| {

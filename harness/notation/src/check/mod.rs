@@ -7,6 +7,7 @@ mod clauses;
 mod header;
 mod hosts;
 mod lines;
+mod shows;
 
 pub use clauses::{CatalogueClauses, ClauseLookup};
 
@@ -46,6 +47,7 @@ pub fn check(scenario: &Scenario, clauses: &dyn ClauseLookup) -> Vec<Diagnostic>
     checker.lines();
     checker.captures();
     checker.blocks();
+    checker.shows();
     checker.found.sort_by_key(|diagnostic| diagnostic.span.start);
     // A line that two others use is wrong once.
     checker.found.dedup_by(|left, right| left == right && left.span.start == right.span.start);

@@ -4,7 +4,7 @@ use super::content::add_option;
 use super::cursor::{Cursor, Parsed};
 use super::fields::{self, Item};
 use super::values;
-use crate::lexicon::{REPORTS, VERBS, WISHES};
+use crate::lexicon::{REPORTS, SHOWS, VERBS, WISHES};
 use crate::vocabulary::Owner;
 use crate::{Action, Diagnostic, Field, PacketType, Report, Span, StepKind, Subscription, Test, Value};
 
@@ -171,7 +171,7 @@ fn expecting_fields(cursor: &mut Cursor<'_>, allowed: bool, packet: PacketType) 
 fn expecting_reasons(cursor: &mut Cursor<'_>, allowed: bool, packet: PacketType) -> Parsed<Vec<Test>> {
     let mut reasons = Vec::new();
     if eat_expecting(cursor, allowed)? {
-        while reasons.is_empty() || !cursor.is_done() {
+        while reasons.is_empty() || !(cursor.is_done() || cursor.next_is(SHOWS)) {
             reasons.push(fields::reason_test(cursor, packet)?);
         }
     }

@@ -374,6 +374,7 @@ fn text(fault: &Fault) -> String {
         versions: mqttspec_notation::VersionMark::default(),
         timing: mqttspec_notation::Timing::Usual,
         kind: mqttspec_notation::StepKind::Fault(fault.clone()),
+        shows: None,
         comments: mqttspec_notation::Comments::default(),
     }
     .to_string()
