@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod case;
+pub mod claims;
 pub mod command;
 pub mod deliveries;
 pub mod delivery_checks;

@@ -1,6 +1,7 @@
 //! What happens in a scenario: transcript lines, verbs, faults, waiting, blocks, load and end-of-run properties.
 
 use super::packets::Content;
+use mqttspec_codec::Role;
 use mqttspec_spec::Level;
 
 use super::scenario::{Comments, Hosts, VersionMark};
@@ -118,6 +119,17 @@ pub enum Direction {
     ToClient,
 }
 
+impl Direction {
+    /// Whether the peer under test sends what goes this way, so that it is expected and not sent by the harness.
+    #[must_use]
+    pub fn is_expected(self, tested: Role) -> bool {
+        match tested {
+            Role::Server => self == Self::ToClient,
+            Role::Client => self == Self::ToServer,
+        }
+    }
+}
+
 /// What a client does: as a verb (`connects`), as a wish (`ask device connect`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -210,6 +222,21 @@ pub enum Report {
     },
     /// `failed reason=…`: what was asked for last was refused, or the client gave up.
     Failed(Vec<Field>),
+}
+
+impl Action {
+    /// Whether it can fail because of what the server does or leaves undone.
+    #[must_use]
+    pub fn expects(&self) -> bool {
+        match self {
+            Self::Opens | Self::Closes | Self::Disconnects { .. } => false,
+            Self::Publishes { fields, .. } => fields.iter().any(|field| {
+                let is_0 = matches!(&field.test, Test::Equal(Value::Number(number)) if number.value == 0);
+                field.name == "qos" && !is_0
+            }),
+            _ => true,
+        }
+    }
 }
 
 /// A fault, or its end.

@@ -69,7 +69,7 @@ impl Checker<'_> {
             }
             StepKind::Verb { host, action } => {
                 cast.host(host, step.span, true);
-                cast.asserts |= asserts(action);
+                cast.asserts |= action.expects();
                 self.is_no_server(host, step.span);
                 if self.scenario.tests == Roles::Client && !is_reference(host) {
                     self.error(
@@ -146,17 +146,5 @@ impl Checker<'_> {
             self.error(at, "the scenario asserts nothing").help =
                 Some("say what must come (`watcher < PUBLISH …`), that nothing comes, or a property of the whole run".to_owned());
         }
-    }
-}
-
-/// Whether the action can fail because of what the server does or leaves undone.
-pub(super) fn asserts(action: &Action) -> bool {
-    match action {
-        Action::Opens | Action::Closes | Action::Disconnects { .. } => false,
-        Action::Publishes { fields, .. } => fields.iter().any(|field| {
-            field.name == "qos"
-                && !matches!(&field.test, Test::Equal(Value::Number(number)) if number.value == 0)
-        }),
-        _ => true,
     }
 }

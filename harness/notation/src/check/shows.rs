@@ -1,6 +1,6 @@
 //! `shows`: that a line shows what the case lists and can fail, and that every clause is shown by a line.
 
-use super::{Checker, hosts, narrowed};
+use super::{Checker, narrowed};
 use crate::vocabulary::nearest;
 use crate::{
     Branch, ClauseReference, Content, Guarantee, Property, ShownClause, Shows, Span, Step, StepKind, Version,
@@ -108,7 +108,7 @@ impl<'a> Checker<'a> {
             StepKind::Line { direction, content, .. } => {
                 self.is_expected(*direction) && !matches!(content, Content::Anything)
             }
-            StepKind::Verb { action, .. } => hosts::asserts(action),
+            StepKind::Verb { action, .. } => action.expects(),
             StepKind::Told { .. } | StepKind::Property(_) => true,
             _ => false,
         }
