@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use mqttspec_notation::{Action, Branch, Content, Guarantee, Property, Shows, Span, Step, StepKind};
+use mqttspec_notation::{Branch, Content, Guarantee, Property, Shows, Span, Step, StepKind};
 use mqttspec_spec::Requirement;
 
 use crate::Case;
@@ -45,23 +45,19 @@ impl Claims {
         Self { lines: reader.lines, none: Rc::from(Vec::new()) }
     }
 
-    /// What the line that begins here shows.
+    /// What the line that begins here shows. A line that expects nothing can fail too: its host has no connection to
+    /// send on. The next line that expects something of the host would notice it, so this is reported as that line's.
     #[must_use]
     pub fn at(&self, span: Span) -> Shown {
-        self.line(span).map_or_else(|| self.none.clone(), |(_, line)| line.shown.clone())
-    }
-
-    /// What is shown by the line that notices that `host` lost its connection before it sent what the line
-    /// at `span` says: by that line if it expects something too, otherwise by the next that expects something
-    /// of the host.
-    #[must_use]
-    pub fn awaiting(&self, span: Span, host: &str) -> Shown {
-        let Some((place, line)) = self.line(span) else { return self.none.clone() };
+        let found = self.lines.binary_search_by_key(&span.start, |line| line.span.start);
+        let Some((place, line)) = found.ok().map(|place| (place, &self.lines[place])) else {
+            return self.none.clone();
+        };
         if line.expects {
             return line.shown.clone();
         }
         let next = self.lines[place + 1..].iter().find(|next| {
-            next.expects && next.host.as_deref() == Some(host) && !is_elsewhere(&next.branches, &line.branches)
+            next.expects && next.host == line.host && !is_elsewhere(&next.branches, &line.branches)
         });
         let Some(next) = next else { return self.none.clone() };
         match next.branches.iter().find(|branch| !line.branches.contains(branch)) {
@@ -87,22 +83,17 @@ impl Claims {
         all(self.lines.iter().filter(within).map(|line| &line.shown))
     }
 
-    /// The clauses that a run has shown. `passed` are the lines that passed. If the run stopped early, at `stopped`,
-    /// what a later line shows is still open.
+    /// The clauses that a run has shown, by where its lines begin. `passed` are those that passed. If the run stopped
+    /// early, at `stopped`, what a later line shows is still open.
     #[must_use]
-    pub fn shown(&self, passed: &BTreeSet<usize>, stopped: Option<Span>) -> BTreeSet<String> {
+    pub fn shown(&self, passed: &BTreeSet<usize>, stopped: Option<usize>) -> BTreeSet<String> {
         let ids = |lines: &mut dyn Iterator<Item = &Line>| -> BTreeSet<String> {
             lines.flat_map(|line| line.shown.iter()).map(|shown| shown.clause.clone()).collect()
         };
-        let is_later = |line: &&Line| stopped.is_some_and(|stopped| line.span.start > stopped.start);
+        let is_later = |line: &&Line| stopped.is_some_and(|stopped| line.span.start > stopped);
         let open = ids(&mut self.lines.iter().filter(is_later));
         let passed = ids(&mut self.lines.iter().filter(|line| passed.contains(&line.span.start)));
         passed.difference(&open).cloned().collect()
-    }
-
-    fn line(&self, span: Span) -> Option<(usize, &Line)> {
-        let place = self.lines.binary_search_by_key(&span.start, |line| line.span.start).ok()?;
-        Some((place, &self.lines[place]))
     }
 
     /// What the first line of each branch of an `either` shows.

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use mqttspec_codec::{DecodeError, Packet, Version};
+use mqttspec_judge::claims::Shown;
 use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::{
     ConnectionKey, Ending, Event, History, Lane as HostIndex, LaneInfo, Told, What, nanoseconds,
@@ -70,7 +71,6 @@ pub(crate) struct HostState {
 /// Records the events of a run. The executor, its connections and the peers share it.
 pub(crate) struct Recorder {
     state: RefCell<State>,
-    requirements: Vec<Requirement>,
     changed: Notify,
     now: Box<dyn Fn() -> Duration>,
 }
@@ -80,20 +80,18 @@ struct State {
     hosts: Vec<HostState>,
     /// The line that is executed. Events that it causes carry it.
     line: u32,
+    /// What it shows, which its findings cite.
+    shown: Shown,
     /// When a Subscription was acknowledged last, until this is asked for.
     subscribed: Option<Duration>,
 }
 
 impl Recorder {
-    /// `requirements` are what the findings of expectations cite.
-    pub(crate) fn new(
-        lanes: Vec<LaneInfo>,
-        requirements: Vec<Requirement>,
-        now: impl Fn() -> Duration + 'static,
-    ) -> Self {
+    pub(crate) fn new(lanes: Vec<LaneInfo>, now: impl Fn() -> Duration + 'static) -> Self {
         let hosts = lanes.iter().map(|_| HostState::default()).collect();
-        let state = State { history: History::new(lanes), hosts, line: 0, subscribed: None };
-        Self { state: RefCell::new(state), requirements, changed: Notify::new(), now: Box::new(now) }
+        let (history, shown) = (History::new(lanes), Shown::from(Vec::new()));
+        let state = State { history, hosts, line: 0, shown, subscribed: None };
+        Self { state: RefCell::new(state), changed: Notify::new(), now: Box::new(now) }
     }
 
     /// Returns when something was recorded since the last call.
@@ -183,15 +181,17 @@ impl Recorder {
         self.state.borrow_mut().subscribed.take()
     }
 
-    pub(crate) fn set_line(&self, line: u32) {
-        self.state.borrow_mut().line = line;
+    /// A line is executed from now on, which shows these clauses.
+    pub(crate) fn begin(&self, line: u32, shown: Shown) {
+        let mut state = self.state.borrow_mut();
+        (state.line, state.shown) = (line, shown);
     }
 
     pub(crate) fn line(&self) -> u32 {
         self.state.borrow().line
     }
 
-    /// A finding of the line that is executed.
+    /// A finding of the line that is executed, as strong as the strongest of its clauses.
     pub(crate) fn found(
         &self,
         expected: impl Into<String>,
@@ -200,10 +200,11 @@ impl Recorder {
     ) -> Finding {
         let at = event
             .map_or_else(|| (self.now)(), |event| self.with_history(|history| history.events()[event].at));
+        let requirements = self.state.borrow().shown.to_vec();
         Finding {
             check: Check::Expectation,
-            level: Level::Must,
-            requirements: self.requirements.clone(),
+            level: strongest(&requirements),
+            requirements,
             expected: expected.into(),
             actual: actual.into(),
             nearly: None,
@@ -218,6 +219,12 @@ impl Recorder {
     pub(crate) fn take_history(&self) -> History {
         std::mem::take(&mut self.state.borrow_mut().history)
     }
+}
+
+/// The level of the strongest of several clauses.
+pub(crate) fn strongest(requirements: &[Requirement]) -> Level {
+    let levels = requirements.iter().filter_map(Requirement::in_catalogue).map(|clause| clause.level);
+    levels.max().unwrap_or(Level::Must)
 }
 
 /// How a connection of the drivers ended, as the history records it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Checker;
 use crate::SERVER;
 use crate::vocabulary::nearest;
-use crate::{Action, Content, Direction, Hosts, Name, Roles, Span, Step, StepKind, Test, Value};
+use crate::{Content, Direction, Hosts, Name, Roles, Span, Step, StepKind};
 
 /// The host on which the server runs, which needs no line of its own to act.
 

@@ -1,8 +1,10 @@
 //! Blocks that leave something open: `in any order`, and the choice of a branch in `either … or …`.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use mqttspec_codec::{Packet, Role};
+use mqttspec_judge::claims::{self, Shown};
 use mqttspec_judge::history::Lane as HostIndex;
 use mqttspec_notation::{Branch, Step, StepKind, Timing};
 
@@ -20,6 +22,7 @@ struct Beginning {
     host: HostIndex,
     expected: Expected,
     window: Window,
+    shown: Shown,
 }
 
 impl Executor<'_> {
@@ -43,7 +46,9 @@ impl Executor<'_> {
                 let missing = all_of(&self.script.hosts, &open);
                 let window = windows.first().copied();
                 let window = window.unwrap_or(Window { begun: self.clock.done_at(), from: None, until });
-                self.recorder.set_line(open[0].line);
+                // Each of them failed.
+                let shown: Vec<Shown> = open.iter().map(|sequence| self.claims.at(sequence.span)).collect();
+                self.recorder.begin(open[0].line, claims::all(shown.iter()));
                 return Err(self.nothing_arrived(&hosts, &missing, window).into());
             };
             let mut met = None;
@@ -61,13 +66,17 @@ impl Executor<'_> {
             let Some((index, expected)) = met else {
                 let expected = all_of(&self.script.hosts, &open);
                 let only = unlike.filter(|_| open.len() == 1).unwrap_or(Match::Other);
+                let of_host = open.iter().filter(|sequence| sequence.host == host);
+                let shown: Vec<Shown> = of_host.map(|sequence| self.claims.at(sequence.span)).collect();
+                self.recorder.begin(self.recorder.line(), claims::common(&shown));
                 return Err(self.unlike(&expected, &arrival, &only).into());
             };
-            self.recorder.set_line(open[index].line);
+            self.recorder.begin(open[index].line, self.claims.at(open[index].span));
             let packet = self.accept(host, &expected, &arrival, windows[index])?;
             open[index].arrived(packet);
             self.advance(&mut open[index]).await?;
             if open[index].awaited().is_none() {
+                self.findings.passed.insert(open[index].span.start);
                 open.remove(index);
                 windows.remove(index);
             } else {
@@ -84,7 +93,7 @@ impl Executor<'_> {
             let Some(first) = self.script.counting(&branch.steps).next() else { continue };
             self.beginnings(index, first, &mut beginnings)?;
         }
-        self.recorder.set_line(self.script.line_of(step.span));
+        self.recorder.begin(self.script.line_of(step.span), of_none(&beginnings));
         let hosts: Vec<HostIndex> = beginnings.iter().map(|beginning| beginning.host).collect();
         let connect = beginnings.iter().any(|beginning| beginning.expected.awaits_connect());
         let fence = self.fence(&beginnings)?;
@@ -158,7 +167,8 @@ impl Executor<'_> {
                     return Err(Stop::broken("a branch begins with what is expected"));
                 };
                 let window = self.clock.window(sequence.timing);
-                beginnings.push(Beginning { branch, host: sequence.host, expected, window });
+                let shown = self.claims.at(step.span);
+                beginnings.push(Beginning { branch, host: sequence.host, expected, window, shown });
             }
         }
         Ok(())
@@ -198,6 +208,17 @@ fn silence(beginning: &Beginning, observer: Role, usual: Duration) -> Option<(Du
         _ => return None,
     };
     Some((beginning.window.from.unwrap_or(beginning.window.begun) + lasting, beginning.branch))
+}
+
+/// What is broken if no branch is met.
+fn of_none(beginnings: &[Beginning]) -> Shown {
+    let mut branches: BTreeMap<usize, Vec<&Shown>> = BTreeMap::new();
+    for beginning in beginnings {
+        branches.entry(beginning.branch).or_default().push(&beginning.shown);
+    }
+    let of_branches: Vec<Shown> =
+        branches.into_values().map(|lines| claims::all(lines.into_iter())).collect();
+    claims::common(&of_branches)
 }
 
 fn is_pingresp(arrival: &Arrival) -> bool {

@@ -169,8 +169,8 @@ impl<'r> Clients<'r> {
         )
     }
 
-    /// A message that a client told its application and no line expected. A scenario that never says what is received leaves that open.
-    pub(crate) fn left_over(&self, script: &Script<'_>) -> Option<Finding> {
+    /// A message that a client told its application and no line expected, with its host. A scenario that never says what is received leaves that open.
+    pub(crate) fn left_over(&self, script: &Script<'_>) -> Option<(String, Finding)> {
         if !self.hosts.plays_server {
             return None;
         }
@@ -182,7 +182,8 @@ impl<'r> Clients<'r> {
             let reports = application.reports.borrow();
             let left = reports.waiting().find(|report| matches!(report.told, Told::Message(_)))?;
             let expected = format!("{host} is told of no message that no line expects");
-            Some(self.recorder.found(expected, told_text(&left.told), Some(left.event)))
+            let found = self.recorder.found(expected, told_text(&left.told), Some(left.event));
+            Some((host.to_owned(), found))
         })
     }
 

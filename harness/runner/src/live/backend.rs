@@ -27,7 +27,6 @@ use crate::recorder::Recorder;
 use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::results::RunResult;
-use mqttspec_spec::Level;
 
 /// Runs a case once before a live server, and tells whether its failure may be due to a lack of time. The case's times are those
 /// of live targets already.
@@ -44,7 +43,7 @@ async fn perform(case: &Case, seed: u64, surroundings: Surroundings) -> Performe
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let began = Instant::now();
     let recorder =
-        Rc::new(Recorder::new(hosts.lanes(), case.requirements(Level::Must), move || began.elapsed()));
+        Rc::new(Recorder::new(hosts.lanes(), move || began.elapsed()));
     let executed = match applications(case, &hosts, &recorder, None) {
         Err(reason) => Executed::broken(reason),
         Ok(applications) => {

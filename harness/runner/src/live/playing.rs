@@ -83,8 +83,14 @@ impl Played {
         self.runs.iter().map(|run| run.verdict).max().unwrap_or(Verdict::Error)
     }
 
+    /// Whether it may have to be played again.
     pub(crate) fn is_bad(&self) -> bool {
-        matches!(self.verdict(), Verdict::Fail | Verdict::Error)
+        matches!(self.verdict(), Verdict::NotJudged | Verdict::Fail | Verdict::Error)
+    }
+
+    /// Whether another run would end in the same way: the server chose something else than the scenario needs.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.verdict() == Verdict::NotJudged && !self.timed
     }
 }
 
@@ -219,7 +225,7 @@ pub(crate) async fn play_on_own(
         );
     }
     instance.stop().await;
-    if matches!(run.verdict, Verdict::Fail | Verdict::Error) {
+    if matches!(run.verdict, Verdict::NotJudged | Verdict::Fail | Verdict::Error) {
         run.output = instance.output();
     }
     (run, by_time)
@@ -293,6 +299,7 @@ pub(crate) fn broken(reason: String, seed: u64) -> RunResult {
         level: mqttspec_spec::Level::Must,
         reason,
         failures: Vec::new(),
+        clauses_shown: Vec::new(),
         drawn: Vec::new(),
         branches: Vec::new(),
         marks: Vec::new(),

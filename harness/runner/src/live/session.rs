@@ -365,6 +365,8 @@ impl<'s> Session<'s> {
                 self.revive().await;
             } else if played.strayed {
                 alone.push(index);
+            } else if played.is_settled() {
+                self.done(played, progress);
             } else if let Some(before) = before {
                 let by_time = played.timed || before.timed;
                 if before.is_like(&played) && (!by_time || unhurried.is_calm_since(played.begun)) {

@@ -10,7 +10,6 @@ use mqttspec_judge::Case;
 use mqttspec_judge::history::History;
 use mqttspec_mutants::Mutant;
 use mqttspec_ports::{Listener as _, Net as _};
-use mqttspec_spec::Level;
 use mqttspec_world::{Keep, Probability, Seed, World, WorldError, WorldListener};
 
 use crate::backend::{Accepted, Backend, BackendError, Incoming, Links, Pending, Stream, Timeouts, Way};
@@ -54,7 +53,7 @@ pub(crate) fn perform(case: &Case, seed: u64, mutant: Option<&'static Mutant>) -
     let begun = Rc::new(OnceCell::<World>::new());
     let clock = begun.clone();
     let now = move || clock.get().map_or(Duration::ZERO, World::now);
-    let recorder = Rc::new(Recorder::new(hosts.lanes(), case.requirements(Level::Must), now));
+    let recorder = Rc::new(Recorder::new(hosts.lanes(), now));
     let applications = match applications(case, &hosts, &recorder, mutant) {
         Ok(applications) => applications,
         Err(reason) => return broken(reason),

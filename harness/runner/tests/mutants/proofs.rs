@@ -89,6 +89,9 @@ impl Check {
                     && Some(rule.standard) == Standard::of(case.version)
                     && rule.is_reported_by(finding)
             }
+            Self::Delivery(words) if *words == Guarantee::NothingMore.words() => {
+                finding.check == finding::Check::LeftOver
+            }
             Self::Delivery(words) => finding.check == finding::Check::DeliveryCheck((*words).to_owned()),
         }
     }
@@ -127,7 +130,7 @@ pub(crate) fn run_mutant<'a>(case: &'a Case, mutant: &'static Mutant) -> MutantR
     let seeds = u64::from(case.scenario.seeds).clamp(1, MAXIMUM_SEEDS);
     let mut result = run_once(case, mutant, 0);
     for seed in 1..seeds {
-        if result.verdict != Verdict::Pass {
+        if !matches!(result.verdict, Verdict::Pass | Verdict::NotJudged) {
             break;
         }
         result = run_once(case, mutant, seed);
