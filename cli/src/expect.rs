@@ -8,7 +8,7 @@ use mqttspec_reports::baseline::{Baseline, BaselineError};
 use thiserror::Error;
 
 use crate::arguments::RunArguments;
-use crate::{FAILED, HOLDS, NOT_JUDGED, Trouble};
+use crate::{FAILED, HOLDS, NOT_RUN, Trouble};
 
 /// Why there is nothing to compare with.
 #[derive(Debug, Error)]
@@ -49,11 +49,11 @@ pub(crate) fn judge(
         let rewritten = known.rewritten(suite);
         write_to(path, &rewritten)?;
         writeln!(anstream::stderr(), "wrote {} ({} known)", path.display(), rewritten.len())?;
-        return Ok(if code == NOT_JUDGED { code } else { HOLDS });
+        return Ok(if code == NOT_RUN { code } else { HOLDS });
     }
     let as_known = known.compare(suite).is_empty();
     Ok(match code {
-        NOT_JUDGED => code,
+        NOT_RUN => code,
         _ if as_known => HOLDS,
         _ => FAILED,
     })

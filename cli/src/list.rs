@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use mqttspec_runner::suite::Selection;
 
 use crate::arguments::ListArguments;
-use crate::{HOLDS, NOT_JUDGED, Trouble, sources};
+use crate::{HOLDS, NOT_RUN, Trouble, sources};
 
 pub(crate) fn run(arguments: &ListArguments) -> Result<u8, Trouble> {
     let (head, quiet, bad) = (Style::new().bold(), Style::new().dimmed(), AnsiColor::Red.on_default().bold());
@@ -36,5 +36,5 @@ pub(crate) fn run(arguments: &ListArguments) -> Result<u8, Trouble> {
     for error in &plan.errors {
         writeln!(out, "\n{bad}cannot be read{bad:#}  {}\n{}", error.file, error.message)?;
     }
-    Ok(if plan.errors.is_empty() { HOLDS } else { NOT_JUDGED })
+    Ok(if plan.errors.is_empty() { HOLDS } else { NOT_RUN })
 }

@@ -27,7 +27,7 @@ use crate::arguments::{Arguments, Command};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What was wrong before anything could be judged: the process ends with exit code 2.
+/// What was wrong before anything could be run: the process ends with exit code 2.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error(transparent)]
@@ -50,10 +50,10 @@ enum Trouble {
 
 /// Everything that was checked holds.
 const HOLDS: u8 = 0;
-/// It was judged, and something does not hold.
+/// Something does not hold, or the reference peers do not allow the set-up of a scenario.
 const FAILED: u8 = 1;
-/// Nothing could be judged: an unreadable file, an unknown name, nothing to run.
-const NOT_JUDGED: u8 = 2;
+/// Nothing could be run: an unreadable file, an unknown name, nothing to run.
+const NOT_RUN: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
             let bad: Style = AnsiColor::Red.on_default().bold();
             // Nothing is left to do where even this cannot be written.
             let _ = writeln!(anstream::stderr(), "{bad}error{bad:#}: {trouble}");
-            ExitCode::from(NOT_JUDGED)
+            ExitCode::from(NOT_RUN)
         }
     }
 }

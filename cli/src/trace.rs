@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use crate::arguments::{SideName, TraceArguments};
 use crate::sources::SourcesError;
-use crate::{FAILED, HOLDS, NOT_JUDGED, Trouble, sources};
+use crate::{FAILED, HOLDS, NOT_RUN, Trouble, sources};
 
 /// Width of text where nobody looks: a file, a pipe.
 const WIDTH_OF_A_FILE: u16 = 100;
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &TraceArguments) -> Result<u8, Trouble> {
     let plan = suite::plan(&[source], &Selection::default());
     if let Some(error) = plan.errors.first() {
         writeln!(anstream::stderr(), "{}", error.message)?;
-        return Ok(NOT_JUDGED);
+        return Ok(NOT_RUN);
     }
     let case = chosen(&plan, arguments)?;
     let quiet = Style::new().dimmed();

@@ -31,7 +31,8 @@ pub fn report(suite: &SuiteResult) -> String {
     let mut below = String::new();
     modules(&mut below, suite);
     endured(&mut below, suite);
-    skipped(&mut below, suite);
+    by_reason(&mut below, suite, Verdict::NotJudged, "Not judged");
+    by_reason(&mut below, suite, Verdict::Skip, "Skipped");
     branches(&mut below, suite);
     for coverage in &Coverage::of(suite) {
         not_exercised(&mut below, coverage);
@@ -62,11 +63,12 @@ fn heading(out: &mut String, suite: &SuiteResult) {
     };
     let _ = writeln!(
         out,
-        "# {sign} MQTT conformance: {} passed, {} failed, {} skipped, {} {}\n\n\
+        "# {sign} MQTT conformance: {} passed, {} failed, {} skipped, {}{} {}\n\n\
          **{}** Target: {}. Seed {}; {} cases (a scenario for one version of the standard), {runs} runs{}.\n",
         tally.passed,
         tally.failed,
         tally.skipped,
+        if tally.not_judged > 0 { format!("{} not judged, ", tally.not_judged) } else { String::new() },
         tally.errors,
         if tally.errors == 1 { "error" } else { "errors" },
         outcome::sentence(suite),
@@ -93,7 +95,7 @@ fn unreadable(out: &mut String, suite: &SuiteResult) {
 
 fn failures(out: &mut String, suite: &SuiteResult, room: usize) {
     let bad: Vec<&CaseResult> =
-        suite.cases.iter().filter(|case| matches!(case.verdict, Verdict::Fail | Verdict::Error)).collect();
+        suite.cases.iter().filter(|case| outcome::is_told_in_full(suite, case)).collect();
     if bad.is_empty() {
         return;
     }
@@ -139,6 +141,9 @@ fn one_case(case: &CaseResult) -> String {
     }
     if let Some(reading) = &case.reading {
         let _ = writeln!(out, "Contested; the reading applied: {}\n", text(reading));
+    }
+    if case.verdict == Verdict::Fail && !case.reason.is_empty() {
+        out.push_str("The rest of the scenario was not judged:\n\n");
     }
     if !case.reason.is_empty() {
         fenced(&mut out, "text", case.reason.lines());
@@ -193,15 +198,16 @@ fn one_failure(out: &mut String, failure: &ReportedFinding) {
     }
 }
 
-fn skipped(out: &mut String, suite: &SuiteResult) {
+/// The cases with a verdict that has a reason, a line for each reason.
+fn by_reason(out: &mut String, suite: &SuiteResult, verdict: Verdict, heading: &str) {
     let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for case in suite.cases.iter().filter(|case| case.verdict == Verdict::Skip) {
+    for case in suite.cases.iter().filter(|case| case.verdict == verdict) {
         reasons.entry(&case.reason).or_default().push(case.name());
     }
     if reasons.is_empty() {
         return;
     }
-    out.push_str("## Skipped\n\n");
+    let _ = writeln!(out, "## {heading}\n");
     for (reason, cases) in reasons {
         let _ = writeln!(out, "- {} ({}): {}", text(reason), cases.len(), text(&listed(&cases)));
     }
@@ -253,15 +259,16 @@ fn modules(out: &mut String, suite: &SuiteResult) {
         return;
     }
     let modules = Modules::of(suite);
-    out.push_str("## By module\n\n| module | passed | failed | skipped | errors |");
+    out.push_str("## By module\n\n| module | passed | failed | skipped | not judged | errors |");
     for version in &modules.versions {
         let _ = write!(out, " {version} shown |");
     }
-    let _ = writeln!(out, "\n|---|--:|--:|--:|--:|{}", "--:|".repeat(modules.versions.len()));
+    let _ = writeln!(out, "\n|---|--:|--:|--:|--:|--:|{}", "--:|".repeat(modules.versions.len()));
     for module in modules.rows.iter().chain([&modules.all]) {
         let tally = module.tally;
         let number = |number: u32| if number == 0 { "–".to_owned() } else { number.to_string() };
-        let numbers = [tally.passed, tally.failed, tally.skipped, tally.errors].map(number).join(" | ");
+        let numbers = [tally.passed, tally.failed, tally.skipped, tally.not_judged, tally.errors];
+        let numbers = numbers.map(number).join(" | ");
         let _ = write!(out, "| {} | {numbers} |", module.name);
         for (shown, total) in &module.shown {
             let share = if *total == 0 { String::new() } else { format!("{shown} of {total}") };
@@ -269,7 +276,7 @@ fn modules(out: &mut String, suite: &SuiteResult) {
         }
         out.push('\n');
     }
-    out.push_str("\n`shown`: numbered statements of the standard that a passed scenario shows, of all that the module has.\n\n");
+    out.push_str("\n`shown`: numbered statements of the standard of which a claim passed and none failed, of all that the module has.\n\n");
 }
 
 /// The resilience table.
@@ -302,6 +309,7 @@ fn not_exercised(out: &mut String, coverage: &Coverage) {
                 ClauseStanding::NotShown
                     | ClauseStanding::Skipped
                     | ClauseStanding::Error
+                    | ClauseStanding::NotJudged
                     | ClauseStanding::Unobservable(_)
             )
         })
@@ -316,6 +324,7 @@ fn not_exercised(out: &mut String, coverage: &Coverage) {
             ClauseStanding::Unobservable(why) => format!("not to be seen on the wire: {why}"),
             ClauseStanding::Skipped => "every scenario that shows it was skipped".to_owned(),
             ClauseStanding::Error => "every scenario that shows it broke".to_owned(),
+            ClauseStanding::NotJudged => "no claim of it was reached".to_owned(),
             _ => "not exercised".to_owned(),
         };
         let _ = writeln!(
@@ -346,6 +355,7 @@ fn every_clause(out: &mut String, coverage: &Coverage) {
             ClauseStanding::Nearly => "**nearly**".to_owned(),
             ClauseStanding::Contested => "contested".to_owned(),
             ClauseStanding::Error => "error".to_owned(),
+            ClauseStanding::NotJudged => "not judged".to_owned(),
             ClauseStanding::Skipped => "skipped".to_owned(),
             ClauseStanding::NotShown => "not exercised".to_owned(),
             ClauseStanding::Unobservable(why) => format!("not on the wire: {why}"),

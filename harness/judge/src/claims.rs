@@ -208,3 +208,6 @@ fn is_nothing_more(kind: &StepKind) -> bool {
     let asks = |property: &Property| property.guarantees.contains(&Guarantee::NothingMore);
     matches!(kind, StepKind::Property(property) if asks(property))
 }
+
+#[cfg(test)]
+mod tests;

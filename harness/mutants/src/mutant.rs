@@ -20,6 +20,7 @@ pub struct Mutant {
     pub role: Role,
     breaks_5: &'static [&'static str],
     breaks_3_1_1: &'static [&'static str],
+    also_blamed: &'static [AlsoBlamed],
     accepts_violations: bool,
     breaks_documented_behaviour: bool,
     pub(crate) on_outgoing: PacketHandler,
@@ -27,6 +28,16 @@ pub struct Mutant {
     pub(crate) on_malformed: fn(&mut State, Bytes) -> Vec<Effect>,
     pub(crate) on_network_end: fn(&mut State) -> Vec<Effect>,
     pub(crate) on_peer_close: fn(&mut State) -> Vec<Effect>,
+}
+
+/// Clauses that a failure may cite although the mutant keeps them, and why that is right.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AlsoBlamed {
+    pub(crate) standard: Standard,
+    pub(crate) clauses: &'static [&'static str],
+    /// For readers of the code.
+    #[expect(dead_code, reason = "an argument is not computed with")]
+    pub(crate) because: &'static str,
 }
 
 /// Turns a packet into effects.
@@ -42,6 +53,7 @@ impl Mutant {
             role,
             breaks_5: &[],
             breaks_3_1_1: &[],
+            also_blamed: &[],
             accepts_violations: false,
             breaks_documented_behaviour: false,
             on_outgoing: |_, packet| vec![Effect::Send(packet)],
@@ -101,6 +113,15 @@ impl Mutant {
         cites || self.breaks_documented_behaviour && matches!(finding.check, Check::Expectation)
     }
 
+    /// Whether a failure may cite the clause: the mutant breaks it, says why it is cited all the same, or breaks no clause at all.
+    #[must_use]
+    pub fn may_be_blamed_for(&self, standard: Standard, id: &str) -> bool {
+        let argued = |also: &AlsoBlamed| also.standard == standard && also.clauses.contains(&id);
+        self.breaks_clause(standard, id)
+            || self.breaks_documented_behaviour
+            || self.also_blamed.iter().any(argued)
+    }
+
     pub(crate) const fn of(role: Role, name: &'static str, does: &'static str) -> Self {
         Self { name, does, ..Self::unchanged(role) }
     }
@@ -114,6 +135,12 @@ impl Mutant {
     ) -> Self {
         self.breaks_5 = v5;
         self.breaks_3_1_1 = v3_1_1;
+        self
+    }
+
+    /// Sets the clauses that a failure may cite although the mutant keeps them.
+    pub(crate) const fn also_blamed(mut self, also: &'static [AlsoBlamed]) -> Self {
+        self.also_blamed = also;
         self
     }
 
