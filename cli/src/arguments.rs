@@ -124,8 +124,8 @@ pub(crate) struct LiveArguments {
     #[arg(long, value_name = "COMMAND")]
     pub(crate) start: Option<String>,
     /// The target file: settings that cannot be observed over the network; see targets/README.md
-    #[arg(long, value_name = "FILE")]
-    pub(crate) profile: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", alias = "profile")]
+    pub(crate) target_file: Option<PathBuf>,
     /// The certificate authorities (PEM) to trust for mqtts:// and wss://
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
@@ -150,7 +150,7 @@ impl LiveArguments {
         let named = [
             ("--target", self.target.as_ref().map(Target::to_string)),
             ("--start", self.start.clone()),
-            ("--profile", self.profile.as_ref().map(path)),
+            ("--target-file", self.target_file.as_ref().map(path)),
             ("--ca", self.ca.as_ref().map(path)),
             ("--user", self.user.clone()),
             ("--password-file", self.password_file.as_ref().map(path)),

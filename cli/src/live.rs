@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use mqttspec_judge::results::SuiteResult;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_net::transport::{ClientTls, TlsError};
-use mqttspec_runner::live::profile::{Profile, ProfileError};
+use mqttspec_runner::live::target_file::{TargetFile, TargetFileError};
 use mqttspec_runner::live::{Credentials, JOBS, LiveError, LiveOptions, Progress, Took, run_live};
 use mqttspec_runner::suite::{KeepTrace, Plan};
 use thiserror::Error;
@@ -22,7 +22,7 @@ pub(crate) enum LiveTrouble {
     #[error(transparent)]
     Live(#[from] LiveError),
     #[error(transparent)]
-    Profile(#[from] ProfileError),
+    TargetFile(#[from] TargetFileError),
     #[error("cannot read {}: {source}", file.display())]
     File { file: PathBuf, source: io::Error },
     #[error("{}: {source}", file.display())]
@@ -32,12 +32,12 @@ pub(crate) enum LiveTrouble {
 /// What the arguments say about a live broker; `None` if they name none.
 pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, LiveTrouble> {
     let live = &arguments.live;
-    if live.target.is_none() && live.start.is_none() && live.profile.is_none() {
+    if live.target.is_none() && live.start.is_none() && live.target_file.is_none() {
         return Ok(None);
     }
-    let mut profile = live.profile.as_deref().map(Profile::read).transpose()?.unwrap_or_default();
+    let mut target_file = live.target_file.as_deref().map(TargetFile::read).transpose()?.unwrap_or_default();
     if let Some(start) = &live.start {
-        profile.start = Some(start.clone());
+        target_file.start = Some(start.clone());
     }
     let tls = live.ca.as_ref().map(|file| {
         let trouble = |source| LiveTrouble::Authorities { file: file.clone(), source };
@@ -53,13 +53,13 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, L
         credentials: credentials.transpose()?,
         seed: arguments.seed,
         seeds: arguments.seeds,
-        jobs: arguments.jobs.map(usize::from).or(profile.jobs).unwrap_or(JOBS),
+        jobs: arguments.jobs.map(usize::from).or(target_file.jobs).unwrap_or(JOBS),
         // The page draws every run.
         keep: if arguments.report.is_some() { KeepTrace::All } else { KeepTrace::Failing },
         patient: live.patient,
         named: live.as_typed(),
         quick: live.quick,
-        profile,
+        target_file,
     }))
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use etherparse::{PacketBuilder, PacketBuilderStep, TcpHeader};
+use mqttspec_judge::history::Ending;
 use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
@@ -161,9 +162,8 @@ impl Wire<'_> {
             Observer::Client => (From::Client, From::Server),
             Observer::Server => (From::Server, From::Client),
         };
-        let refused = event.text.starts_with("is refused");
         let Some(stream) = self.streams.get(&key).copied() else {
-            if !refused {
+            if event.ending != Some(Ending::Refused) {
                 return Ok(());
             }
             self.streams.insert(key, Stream { client: 0, server: 0, ended: None });
@@ -171,9 +171,9 @@ impl Wire<'_> {
             return self.segment(key, From::Server, Flag::Reset, &[], event.at_ns);
         };
         let at_ns = event.at_ns;
-        match event.text.as_str() {
-            "closed" | "closes" => {
-                let first = if event.text == "closed" { peer } else { observer };
+        match event.ending {
+            Some(ending @ (Ending::ByPeer | Ending::ByObserver)) => {
+                let first = if ending == Ending::ByPeer { peer } else { observer };
                 let second = if first == From::Client { From::Server } else { From::Client };
                 if stream.ended != Some(first) {
                     self.segment(key, first, Flag::Fin, &[], at_ns)?;
@@ -181,9 +181,11 @@ impl Wire<'_> {
                 self.segment(key, second, Flag::Fin, &[], at_ns)?;
                 self.segment(key, first, Flag::None, &[], at_ns)?;
             }
-            "closed by a reset" => self.segment(key, peer, Flag::Reset, &[], at_ns)?,
+            Some(Ending::Reset) => self.segment(key, peer, Flag::Reset, &[], at_ns)?,
             // Whoever gives up or crashes says nothing on the wire.
-            other => self.said.push(format!("{}  {} {other}", crate::seconds(at_ns, 6), event.host)),
+            Some(Ending::TimedOut | Ending::Refused | Ending::Crashed) | None => {
+                self.said.push(format!("{}  {} {}", crate::seconds(at_ns, 6), event.host, event.text));
+            }
         }
         Ok(())
     }

@@ -8,14 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_judge::results::SuiteResult;
 use mqttspec_judge::verdict::Verdict;
-use mqttspec_spec::Level;
-use mqttspec_spec::{Catalogue, Clause, Origin, Standard};
+use mqttspec_spec::{Area, Catalogue, Clause, Level, Origin, Standard};
 
 use crate::Outcome;
 
 /// What a suite says about one clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClauseStanding {
+pub(crate) enum ClauseStanding {
     /// A claim of it passed, and nothing found it broken.
     Shown,
     /// A check that names it failed.
@@ -38,20 +37,20 @@ pub enum ClauseStanding {
 
 /// One clause in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClauseRow {
+pub(crate) struct ClauseRow {
     /// What it asks for and where it stands.
-    pub clause: &'static Clause,
+    pub(crate) clause: &'static Clause,
     /// What the suite says about it.
-    pub standing: ClauseStanding,
+    pub(crate) standing: ClauseStanding,
     /// The scenario files that cite it.
-    pub files: Vec<String>,
+    pub(crate) files: Vec<String>,
 }
 
-/// The clauses of one part of the protocol, counted.
+/// The clauses of one area of the protocol, counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ModuleRow {
-    /// The part of the protocol: `Wills`.
-    pub module: &'static str,
+pub struct AreaCoverage {
+    /// The area; `None` for all of them together.
+    pub area: Option<Area>,
     /// Numbered statements.
     pub total: usize,
     /// Of these, shown.
@@ -76,11 +75,11 @@ pub struct Coverage {
     /// `3.1.1` or `5.0`.
     pub version: String,
     /// All numbered statements together.
-    pub all: ModuleRow,
-    /// The parts of the protocol, in the order of the standard.
-    pub modules: Vec<ModuleRow>,
+    pub all: AreaCoverage,
+    /// The areas, in the order of the standard.
+    pub areas: Vec<AreaCoverage>,
     /// Every numbered statement, and every rule without a number that a scenario cites.
-    pub rows: Vec<ClauseRow>,
+    pub(crate) rows: Vec<ClauseRow>,
 }
 
 impl Coverage {
@@ -99,38 +98,36 @@ impl Coverage {
         let version = standard.to_string();
         let seen = Seen::of(suite, &version);
         let mut rows = Vec::new();
-        let mut all = ModuleRow { module: "all", ..ModuleRow::default() };
-        let mut modules: Vec<ModuleRow> = Vec::new();
+        let mut all = AreaCoverage::default();
+        let mut areas: Vec<AreaCoverage> = Vec::new();
         for clause in Catalogue::iter(standard) {
             let standing = seen.standing(clause);
             let files: Vec<String> = seen.citing(clause.id).map(str::to_owned).collect();
             if clause.origin == Origin::Numbered {
                 all.add(&standing);
-                let place = modules.iter().position(|module| module.module == clause.area);
+                let place = areas.iter().position(|row| row.area == Some(clause.area));
                 let place = place.unwrap_or_else(|| {
-                    modules.push(ModuleRow { module: clause.area, ..ModuleRow::default() });
-                    modules.len() - 1
+                    areas.push(AreaCoverage { area: Some(clause.area), ..AreaCoverage::default() });
+                    areas.len() - 1
                 });
-                modules[place].add(&standing);
+                areas[place].add(&standing);
             } else if files.is_empty() && !standing.is_bad() {
                 continue;
             }
             rows.push(ClauseRow { clause, standing, files });
         }
-        Self { version, all, modules, rows }
+        Self { version, all, areas, rows }
     }
 }
 
 impl ClauseStanding {
     /// Whether a check that names the clause failed.
-    #[must_use]
-    pub const fn is_bad(&self) -> bool {
+    pub(crate) const fn is_bad(&self) -> bool {
         matches!(self, Self::Failed | Self::Nearly | Self::Contested)
     }
 
     /// One word for machines: a class of the page, a value in a filter.
-    #[must_use]
-    pub const fn word(&self) -> &'static str {
+    pub(crate) const fn word(&self) -> &'static str {
         match self {
             Self::Shown => "shown",
             Self::Failed => "failed",
@@ -145,7 +142,7 @@ impl ClauseStanding {
     }
 }
 
-impl ModuleRow {
+impl AreaCoverage {
     fn add(&mut self, standing: &ClauseStanding) {
         self.total += 1;
         *match standing {

@@ -13,6 +13,15 @@ pub(crate) fn told(case: &CaseResult) -> (&[ReportedFinding], usize) {
     (told, case.failures.len() - told.len())
 }
 
+/// The failures, each with the command that repeats it where the next one has another command.
+pub(crate) fn with_commands(
+    failures: &[ReportedFinding],
+) -> impl Iterator<Item = (&ReportedFinding, Option<&str>)> {
+    let command = |index: usize| failures.get(index).map(|failure| failure.command.as_str());
+    let shown = move |index| command(index).filter(|_| command(index) != command(index + 1));
+    failures.iter().enumerate().map(move |(index, failure)| (failure, shown(index)))
+}
+
 /// Where each requirement stands in the HTML edition of the standard; empty for what the catalogue does not know.
 pub(crate) fn links(failure: &ReportedFinding) -> Vec<String> {
     let link = |requirement: &Requirement| requirement.in_catalogue().map(Clause::link).unwrap_or_default();

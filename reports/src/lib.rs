@@ -19,6 +19,7 @@
 //! `README.md` in this folder describes every format.
 #![forbid(unsafe_code)]
 
+mod areas;
 pub mod baseline;
 pub mod capture;
 pub mod compare;
@@ -29,15 +30,15 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
-mod modules;
 mod outcome;
 pub mod resilience;
 pub mod terminal;
 mod time;
 mod write;
 
-pub use coverage::{ClauseRow, ClauseStanding, Coverage, ModuleRow};
-pub use modules::{Module, Modules};
+pub use areas::{AreaRow, Areas};
+pub(crate) use coverage::ClauseStanding;
+pub use coverage::{AreaCoverage, Coverage};
 pub use mqttspec_judge::results::SuiteResult;
 pub use outcome::Outcome;
 pub use time::seconds;

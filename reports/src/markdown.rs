@@ -11,14 +11,12 @@ use mqttspec_judge::finding::ReportedFinding;
 use mqttspec_judge::results::{CaseResult, SuiteResult};
 use mqttspec_judge::verdict::Verdict;
 
-use crate::{ClauseStanding, Coverage, Modules, Outcome, failure, outcome, resilience, seconds};
+use crate::{Areas, ClauseStanding, Coverage, Outcome, failure, outcome, resilience, seconds};
 
 /// As much as a comment takes, in bytes, with something left for who puts it there.
 const ROOM: usize = 65_000;
 /// As much of it as the names of failures may take for which there is no more room.
 const ROOM_FOR_NAMES: usize = 7_000;
-/// How much of what a case's own server printed is told.
-const LINES_OF_OUTPUT: usize = 20;
 /// Lines of a list that nobody would read to its end.
 const LISTED: usize = 60;
 
@@ -29,7 +27,7 @@ pub fn report(suite: &SuiteResult) -> String {
     heading(&mut out, suite);
     unreadable(&mut out, suite);
     let mut below = String::new();
-    modules(&mut below, suite);
+    areas(&mut below, suite);
     endured(&mut below, suite);
     by_reason(&mut below, suite, Verdict::NotJudged, "Not judged");
     by_reason(&mut below, suite, Verdict::Skip, "Skipped");
@@ -149,17 +147,11 @@ fn one_case(case: &CaseResult) -> String {
         fenced(&mut out, "text", case.reason.lines());
     }
     let (told, more) = failure::told(case);
-    for failure in told {
-        one_failure(&mut out, failure);
+    for (failure, command) in failure::with_commands(told) {
+        one_failure(&mut out, failure, command);
     }
     if more > 0 {
         let _ = writeln!(out, "{more} more of the same run: see `report.html`.\n");
-    }
-    let printed = case.shown.as_ref().map_or(&[][..], |run| &run.output);
-    if !printed.is_empty() {
-        out.push_str("Its server printed:\n\n");
-        let from = printed.len().saturating_sub(LINES_OF_OUTPUT);
-        fenced(&mut out, "text", printed[from..].iter().map(String::as_str));
     }
     let printed = failure::printed(case);
     if !printed.is_empty() {
@@ -170,7 +162,7 @@ fn one_case(case: &CaseResult) -> String {
     out
 }
 
-fn one_failure(out: &mut String, failure: &ReportedFinding) {
+fn one_failure(out: &mut String, failure: &ReportedFinding, command: Option<&str>) {
     for (requirement, link) in failure.finding.requirements.iter().zip(failure::links(failure)) {
         let section = if link.is_empty() { String::new() } else { format!(" ([section]({link}))") };
         let _ = writeln!(out, "- **requirement**: {}{section}", text(&requirement.to_string()));
@@ -187,7 +179,10 @@ fn one_failure(out: &mut String, failure: &ReportedFinding) {
     if let Some(nearly) = &failure.finding.nearly {
         let _ = writeln!(out, "- **nearly**: {}", text(nearly));
     }
-    let _ = writeln!(out, "- **again**: {}\n", code(&failure.command));
+    if let Some(command) = command {
+        let _ = writeln!(out, "- **again**: {}", code(command));
+    }
+    out.push('\n');
     if !failure.transcript.is_empty() {
         let lines: Vec<String> = failure
             .transcript
@@ -254,23 +249,23 @@ fn branches(out: &mut String, suite: &SuiteResult) {
     out.push_str("\n</details>\n\n");
 }
 
-fn modules(out: &mut String, suite: &SuiteResult) {
+fn areas(out: &mut String, suite: &SuiteResult) {
     if suite.cases.is_empty() {
         return;
     }
-    let modules = Modules::of(suite);
+    let areas = Areas::of(suite);
     out.push_str("## By module\n\n| module | passed | failed | skipped | not judged | errors |");
-    for version in &modules.versions {
+    for version in &areas.versions {
         let _ = write!(out, " {version} shown |");
     }
-    let _ = writeln!(out, "\n|---|--:|--:|--:|--:|--:|{}", "--:|".repeat(modules.versions.len()));
-    for module in modules.rows.iter().chain([&modules.all]) {
-        let tally = module.tally;
+    let _ = writeln!(out, "\n|---|--:|--:|--:|--:|--:|{}", "--:|".repeat(areas.versions.len()));
+    for area in areas.rows.iter().chain([&areas.all]) {
+        let tally = area.tally;
         let number = |number: u32| if number == 0 { "–".to_owned() } else { number.to_string() };
         let numbers = [tally.passed, tally.failed, tally.skipped, tally.not_judged, tally.errors];
         let numbers = numbers.map(number).join(" | ");
-        let _ = write!(out, "| {} | {numbers} |", module.name);
-        for (shown, total) in &module.shown {
+        let _ = write!(out, "| {} | {numbers} |", area.name);
+        for (shown, total) in &area.shown {
             let share = if *total == 0 { String::new() } else { format!("{shown} of {total}") };
             let _ = write!(out, " {share} |");
         }

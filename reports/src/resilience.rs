@@ -8,9 +8,9 @@ use mqttspec_judge::results::{CaseResult, SuiteResult};
 use crate::{Outcome, seconds};
 
 /// The heading of the table.
-pub const HEADING: &str = "Under a steady load, by fault profile";
+pub(crate) const HEADING: &str = "Under a steady load, by fault profile";
 /// The columns.
-pub const COLUMNS: [&str; 14] = [
+pub(crate) const COLUMNS: [&str; 14] = [
     "profile",
     "version",
     "verdict",
@@ -27,7 +27,7 @@ pub const COLUMNS: [&str; 14] = [
     "at the end",
 ];
 /// What the figures mean.
-pub const LEGEND: &str = "\
+pub(crate) const LEGEND: &str = "\
     Messages, errors and reconnects are sums of all runs of a case. longest gap: the longest time in which the subscriber got nothing. \
     refused: not delivered, and the publishing application was told so; lost: not delivered, and nobody was told. The standard lets \
     messages of QoS 0 be lost and those of QoS 1 be duplicated; a delivery guarantee that is broken is a failure of the case.";

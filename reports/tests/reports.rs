@@ -13,7 +13,7 @@ use mqttspec_reports::baseline::Baseline;
 use mqttspec_reports::compare::{Change, Comparison};
 use mqttspec_reports::diagram::{self, Diagram, Observer};
 use mqttspec_reports::{
-    Coverage, Modules, Outcome, html, json, junit, markdown, terminal, write, write_matrix,
+    Areas, Coverage, Outcome, html, json, junit, markdown, terminal, write, write_matrix,
 };
 use mqttspec_runner::suite::{self as planned, KeepTrace, Selection, Source, SuiteOptions};
 
@@ -103,6 +103,8 @@ fn a_run_that_breaks_a_rule_with_every_packet_is_told_in_bounds() {
     let told = plain(&terminal::summary(&suite, 100));
     assert_eq!(told.matches("  found by ").count(), 3);
     assert!(told.contains("more         54 failures of the same run"), "{told}");
+    assert_eq!(told.matches("  again ").count(), 1, "they have one command: {told}");
+    assert_eq!(markdown::report(&suite).matches("**again**").count(), 1);
     assert!(markdown::report(&suite).contains("\n54 more of the same run"));
 }
 
@@ -111,7 +113,10 @@ fn what_the_server_of_a_failed_run_printed_is_told_with_the_failure() {
     let mut case = suite().cases.into_iter().find(|case| case.shown.is_some()).unwrap();
     case.shown.as_mut().unwrap().output = vec!["segmentation <fault>".into()];
     let suite = SuiteResult { cases: vec![case], ..suite() };
-    assert!(markdown::report(&suite).contains("Its server printed:\n\n```text\nsegmentation <fault>\n```"));
+    let text = markdown::report(&suite);
+    let start = text.find("<details><summary><b>failed").unwrap();
+    let end = start + text[start..].find("</details>").unwrap();
+    snapshot("markdown-of-a-failure", &text[start..end]);
     assert!(plain(&terminal::summary(&suite, 80)).contains("segmentation <fault>"));
     assert!(html::page(&[suite]).unwrap().contains("segmentation \\u003cfault>"));
 }
@@ -221,12 +226,12 @@ fn a_clause_is_failed_if_any_check_names_it_and_shown_only_if_a_case_passed() {
     let all = &five.all;
     assert_eq!((all.total, all.shown, all.failed, all.contested, all.skipped), (251, 2, 3, 1, 1));
     for coverage in [three, five] {
-        let sum: usize = coverage.modules.iter().map(|module| module.total).sum();
-        assert_eq!(sum, coverage.all.total, "every numbered statement is in one module");
+        let sum: usize = coverage.areas.iter().map(|area| area.total).sum();
+        assert_eq!(sum, coverage.all.total, "every numbered statement is in one area");
     }
-    let modules = Modules::of(&suite());
-    let cases: u32 = modules.rows.iter().map(|module| module.tally.total()).sum();
-    assert_eq!(cases, modules.all.tally.total(), "every case is in one module");
+    let areas = Areas::of(&suite());
+    let cases: u32 = areas.rows.iter().map(|area| area.tally.total()).sum();
+    assert_eq!(cases, areas.all.tally.total(), "every case is in one area");
 }
 
 #[test]

@@ -34,10 +34,10 @@ impl Administered {
         Self { folder, port, first }
     }
 
-    fn profile(&self) -> String {
+    fn target_file(&self) -> String {
         let script = |name: &str| format!("\"sh '{}'\"", self.folder.at(name));
         self.folder.write(
-            "profile.toml",
+            "target_file.toml",
             &format!(
                 "name = \"administered\"\ndurable = true\nstart = {}\nkill = {}\nreset = {}\n",
                 script("start.sh"),
@@ -69,8 +69,8 @@ fn a_server_that_mqttspec_did_not_start_is_reset_once_and_crashed_by_command() {
         SCENARIOS,
         "--target",
         &target,
-        "--profile",
-        &server.profile(),
+        "--target-file",
+        &server.target_file(),
     ]);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     assert!(outcome.out.contains(" passed, 0 failed, 0 skipped, 0 errors"), "{}", outcome.out);
@@ -111,12 +111,12 @@ while True:
     threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 ";
     let script = folder.write("server.py", script);
-    let profile = folder.write("profile.toml", &format!("start = \"python3 '{script}' {{port}}\"\n"));
+    let target_file = folder.write("target_file.toml", &format!("start = \"python3 '{script}' {{port}}\"\n"));
     folder.write("scenarios/a.mqtt", &scenario(HOLDS));
     folder
         .write("scenarios/b.mqtt", &scenario("device connects\ndevice publishes t \"die\"\ndevice pings\n"));
     folder.write("scenarios/c.mqtt", &scenario(HOLDS));
-    let outcome = mqttspec(&["run", "--scenarios", &folder.at("scenarios"), "--profile", &profile]);
+    let outcome = mqttspec(&["run", "--scenarios", &folder.at("scenarios"), "--target-file", &target_file]);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     assert!(outcome.out.contains("2 passed, 0 failed, 0 skipped, 1 error"), "{}", outcome.out);
     assert!(outcome.out.contains("exit status: 7"), "{}", outcome.out);

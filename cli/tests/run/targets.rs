@@ -91,14 +91,14 @@ fn connections_are_accepted_and_never_answered() {
     let port = server(move |stream| held.push(stream));
     let folder = Folder::new("silent");
     let hurried = folder.write("hurried.toml", "[tolerance]\npatience_ms = 20\n");
-    refused(&format!("mqtt://127.0.0.1:{port}"), &["--profile", &hurried], &["never answers a CONNECT"]);
+    refused(&format!("mqtt://127.0.0.1:{port}"), &["--target-file", &hurried], &["never answers a CONNECT"]);
 }
 
 #[test]
 fn a_target_file_with_an_unknown_key() {
     let folder = Folder::new("unknown-key");
-    let profile = folder.write("broker.toml", "name = \"broker\"\nstrat = \"broker -p {port}\"\n");
-    let outcome = mqttspec(&["run", "--scenarios", SCENARIOS, "--profile", &profile]);
+    let target_file = folder.write("broker.toml", "name = \"broker\"\nstrat = \"broker -p {port}\"\n");
+    let outcome = mqttspec(&["run", "--scenarios", SCENARIOS, "--target-file", &target_file]);
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
     assert!(
         outcome.err.contains("broker.toml")

@@ -81,8 +81,7 @@ impl Case {
     }
 
     /// The line of the file in which a span begins, from 1.
-    #[must_use]
-    pub fn line_of(&self, span: Span) -> u32 {
+    fn line_of(&self, span: Span) -> u32 {
         let (line, _) = span.line_and_column(&self.source);
         u32::try_from(line).unwrap_or(u32::MAX)
     }

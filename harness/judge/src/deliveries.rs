@@ -181,7 +181,7 @@ impl Reader {
             Asked::Subscribe { filters, handle } => {
                 self.wishes.insert((lane, *handle), Wish::Subscribe(filters.clone()));
             }
-            Asked::Other(_) => {}
+            Asked::Unsubscribe(_) | Asked::Connect(_) | Asked::Disconnect(_) => {}
         }
     }
 

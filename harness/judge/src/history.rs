@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mqttspec_codec::{DecodeError, Packet, QoS, Role, Version};
+use mqttspec_notation::{Fault, Field};
+use mqttspec_spec::Level;
+use serde::{Deserialize, Serialize};
 
 /// A lane of the history: a client's host, by its place in [`History::lanes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,23 +83,51 @@ pub enum What {
         /// The bytes from the start of the packet, as far as they had arrived.
         bytes: Bytes,
     },
-    /// A fault began, in the notation.
-    FaultBegun(String),
-    /// A fault ended, in the notation.
-    FaultEnded(String),
-    /// The host lost its power, or its process was ended. The line in the notation.
-    Crashed(String),
-    /// The host started again. The line in the notation.
-    Started(String),
+    /// A fault step was executed: something began or, by `heal`, `resume` or `start`, ended. A fault profile records what it does to the
+    /// power of hosts in the same way.
+    Fault(Box<FaultEvent>),
+    /// A fault, or the course of a fault profile, ended by itself.
+    FaultOver {
+        /// The index of the event by which it began.
+        began: usize,
+    },
     /// An application asked its client for something.
     Asked(Asked),
     /// A client told its application something.
     Told(Told),
-    /// A branch was taken or a mark reached, in words.
-    Note(String),
+    /// A branch of an `either … or …` block was taken.
+    BranchTaken(BranchTaken),
+    /// A `sometimes` mark was reached.
+    MarkReached(String),
+}
+
+/// A fault step and the hosts that it is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultEvent {
+    /// The step.
+    pub fault: Fault,
+    /// The hosts that it names, or every client's host, in the order of the scenario.
+    pub hosts: Vec<String>,
+}
+
+/// A branch of an `either … or …` block that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BranchTaken {
+    /// The line of the file on which the branch begins.
+    pub line: u32,
+    /// The branch's name, or its place: `1st`.
+    pub name: String,
+    /// How strongly the standard recommends it.
+    pub level: Level,
 }
 
 impl What {
+    /// A fault step on these hosts.
+    #[must_use]
+    pub fn fault(fault: Fault, hosts: Vec<String>) -> Self {
+        Self::Fault(Box::new(FaultEvent { fault, hosts }))
+    }
+
     /// The bytes that were on the wire, if there were.
     #[must_use]
     pub fn bytes(&self) -> Option<&Bytes> {
@@ -111,7 +142,8 @@ impl What {
 }
 
 /// How a Network Connection ended, as the observer saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Ending {
     /// The peer closed it.
     ByPeer,
@@ -172,8 +204,12 @@ pub enum Asked {
         /// Names this wish in what the client tells later.
         handle: u64,
     },
-    /// Anything else, in the notation.
-    Other(String),
+    /// To unsubscribe from these Topic Filters.
+    Unsubscribe(Vec<String>),
+    /// To connect, with these fields of CONNECT.
+    Connect(Vec<Field>),
+    /// To disconnect, with these fields of DISCONNECT.
+    Disconnect(Vec<Field>),
 }
 
 /// What a client told its application.
@@ -271,10 +307,25 @@ impl History {
         &self.events
     }
 
+    /// The fault that begins with the event at this index; `None` for any other event.
+    #[must_use]
+    pub fn fault(&self, index: usize) -> Option<&FaultEvent> {
+        match &self.events.get(index)?.what {
+            What::Fault(fault) => Some(fault),
+            _ => None,
+        }
+    }
+
     /// Adds an event. Time must not go back.
     pub fn push(&mut self, event: Event) {
         debug_assert!(self.events.last().is_none_or(|last| last.at <= event.at), "time went back");
         self.events.push(event);
+    }
+
+    /// The hash of everything in it.
+    #[must_use]
+    pub fn hash(&self) -> u128 {
+        hash::hash(self)
     }
 
     /// Says which line of the scenario a packet answered to, once that is known.
@@ -291,5 +342,6 @@ pub fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+mod hash;
 #[cfg(test)]
 pub(crate) mod tale;

@@ -3,6 +3,7 @@
 //! **The history is the only input of a verdict, and judging it needs neither sockets nor a clock.**
 #![forbid(unsafe_code)]
 
+mod active_faults;
 pub mod case;
 pub mod claims;
 pub mod command;

@@ -9,7 +9,7 @@ use mqttspec_codec::QoS;
 use serde::{Deserialize, Serialize};
 
 use crate::deliveries::Deliveries;
-use crate::history::{Ending, History, Lane, Told, What, nanoseconds};
+use crate::history::{Ending, Event, FaultEvent, History, Lane, Told, What, nanoseconds};
 use mqttspec_notation::{FaultKind, Scenario, StepKind};
 
 /// What became of a load, in one run or in all runs of a case together.
@@ -130,18 +130,17 @@ impl Endured {
             let gaps = times.windows(2).map(|pair| nanoseconds(pair[1].saturating_sub(pair[0])));
             self.gap_ns = self.gap_ns.max(gaps.max().unwrap_or(0));
         }
-        let is_profile = |text: &String| text.trim_start_matches("# ").starts_with("profile ");
-        let begun = events.iter().find_map(|event| match &event.what {
-            What::FaultBegun(text) if is_profile(text) => Some(event.at),
-            _ => None,
-        });
-        let over = events.iter().rev().find_map(|event| match &event.what {
-            What::FaultEnded(text) if is_profile(text) => Some(event.at),
-            What::Started(_) => Some(event.at),
-            _ => None,
-        });
-        if let (Some(begun), Some(over)) = (begun, over) {
-            self.faults_ns = nanoseconds(over.saturating_sub(begun));
+        let is_profile = |fault: &FaultEvent| matches!(fault.fault.kind, FaultKind::Profile(_));
+        let begins = |event: &Event| matches!(&event.what, What::Fault(fault) if is_profile(fault));
+        let ends = |event: &Event| match &event.what {
+            What::FaultOver { began } => history.fault(*began).is_some_and(is_profile),
+            What::Fault(fault) => fault.fault.kind == FaultKind::Start,
+            _ => false,
+        };
+        let begin = events.iter().find(|event| begins(event));
+        let end = events.iter().rfind(|event| ends(event));
+        if let (Some(begin), Some(end)) = (begin, end) {
+            self.faults_ns = nanoseconds(end.at.saturating_sub(begin.at));
         }
     }
 

@@ -3,16 +3,14 @@
 //! A *case* is a scenario file, for one version of the standard, for one row of its table where it has one. A *run* is a case under
 //! one seed. `report.json` is [`SuiteResult`] as it stands; every other report is computed from it.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::resilience::Endured;
-use mqttspec_spec::Level;
-
 use crate::finding::ReportedFinding;
+use crate::history::BranchTaken;
+use crate::resilience::Endured;
 use crate::trace::Trace;
 use crate::verdict::Verdict;
+use mqttspec_spec::Level;
 
 /// The format of [`SuiteResult`] as JSON; a reader refuses another one.
 pub const FORMAT: u32 = 3;
@@ -44,22 +42,11 @@ pub struct RunResult {
     pub endured: Option<Endured>,
     /// Everything that happened, in order.
     pub trace: Trace,
-    /// A hash of the whole history: two runs that differ in one byte or one nanosecond differ here.
+    /// The hash of the whole history: two runs that differ in one byte, one nanosecond or one report to an application differ here.
     pub history_hash: String,
     /// The last lines that a server printed which was started for this run alone; kept where the run did not pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub output: Vec<String>,
-}
-
-/// A branch of an `either … or …` block that was taken.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct BranchTaken {
-    /// The line of the file on which the branch begins.
-    pub line: u32,
-    /// The branch's name, or its place: `1st`.
-    pub name: String,
-    /// What the standard thinks of it.
-    pub level: Level,
 }
 
 /// A case under all its seeds.
@@ -259,29 +246,9 @@ impl SuiteResult {
     /// All cases together.
     #[must_use]
     pub fn tally(&self) -> Tally {
-        tally(self.cases.iter())
-    }
-
-    /// The cases of each folder.
-    #[must_use]
-    pub fn by_folder(&self) -> BTreeMap<String, Tally> {
-        let mut folders: BTreeMap<String, Tally> = BTreeMap::new();
-        for case in &self.cases {
-            folders.entry(case.folder().to_owned()).or_default().add(case.verdict);
-        }
-        folders
-    }
-
-    /// The cases that show each clause, by (version, clause id).
-    #[must_use]
-    pub fn by_clause(&self) -> BTreeMap<(String, String), Tally> {
-        let mut clauses: BTreeMap<(String, String), Tally> = BTreeMap::new();
-        for case in &self.cases {
-            for clause in &case.clauses {
-                clauses.entry((case.version.clone(), clause.clone())).or_default().add(case.verdict);
-            }
-        }
-        clauses
+        let mut tally = Tally::default();
+        self.cases.iter().for_each(|case| tally.add(case.verdict));
+        tally
     }
 
     /// Whether a case keeps the exit code from being 0: [`CaseResult::counts_against`], or it was not judged on the reference peers, which
@@ -301,10 +268,4 @@ impl SuiteResult {
             u8::from(self.cases.iter().any(|case| self.counts_against(case)))
         }
     }
-}
-
-fn tally<'a>(cases: impl Iterator<Item = &'a CaseResult>) -> Tally {
-    let mut tally = Tally::default();
-    cases.for_each(|case| tally.add(case.verdict));
-    tally
 }

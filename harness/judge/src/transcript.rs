@@ -2,11 +2,14 @@
 
 use bytes::Bytes;
 use mqttspec_codec::{Role, Version};
+use mqttspec_notation::fields::{field_words, hex, line, payload_text};
+use mqttspec_notation::{
+    Comments, Fault, FaultKind, Field, SERVER, Span, Step, StepKind, Timing, VersionMark,
+};
 
-use crate::history::{Asked, Event, History, Message, Told, What, nanoseconds};
-use crate::trace::{Trace, TraceEvent, TraceKind};
-use mqttspec_notation::SERVER;
-use mqttspec_notation::fields::{hex, line, payload_text};
+use crate::active_faults::{ActiveFaults, Change};
+use crate::history::{Asked, Event, FaultEvent, History, Message, Told, What, nanoseconds};
+use crate::trace::{Trace, TraceEvent, TraceFault, TraceKind};
 
 /// How many events of a run a trace holds; of a longer run the last ones, which lead to its end.
 const LONGEST: usize = 4000;
@@ -27,9 +30,20 @@ pub fn trace(history: &History, version: Version) -> Trace {
             text: format!("{left_out} earlier events are left out"),
             hex: String::new(),
             line: 0,
+            ending: None,
+            fault: None,
         });
     }
-    events.extend(all[left_out..].iter().map(|event| trace_event(history, event, version)));
+    // Faults that began in the part that is left out can end in the part that is shown.
+    let mut faults = ActiveFaults::default();
+    for (index, event) in all.iter().enumerate() {
+        let change = faults.follow(index, &event.what);
+        if index >= left_out {
+            let mut shown = trace_event(history, event, version);
+            shown.fault = trace_fault(history, &event.what, change);
+            events.push(shown);
+        }
+    }
     Trace { hosts, events }
 }
 
@@ -54,13 +68,15 @@ fn trace_event(history: &History, event: &Event, version: Version) -> TraceEvent
         What::ReceivedMalformed { bytes, .. } => {
             (inward, format!("{} raw {}", sign(inward), hex(bytes, " ")), bytes)
         }
-        What::FaultBegun(text) => (TraceKind::FaultBegun, text.clone(), &none),
-        What::FaultEnded(text) => (TraceKind::FaultEnded, text.clone(), &none),
-        What::Crashed(text) => (TraceKind::Crashed, text.clone(), &none),
-        What::Started(text) => (TraceKind::Started, text.clone(), &none),
+        What::Fault(fault) => (kind_of_step(&fault.fault.kind), fault_text(&fault.fault), &none),
+        What::FaultOver { began } => {
+            let text = history.fault(*began).map_or_else(String::new, over_text);
+            (TraceKind::FaultEnded, format!("# {text}: over"), &none)
+        }
         What::Asked(asked) => (TraceKind::Asked, asked_text(asked), &none),
         What::Told(told) => (TraceKind::Told, told_text(told), &none),
-        What::Note(text) => (TraceKind::Note, text.clone(), &none),
+        What::BranchTaken(branch) => (TraceKind::Note, format!("took the branch {}", branch.name), &none),
+        What::MarkReached(mark) => (TraceKind::Note, format!("reached {mark}"), &none),
     };
     TraceEvent {
         at_ns: nanoseconds(event.at),
@@ -72,6 +88,58 @@ fn trace_event(history: &History, event: &Event, version: Version) -> TraceEvent
         text,
         hex: hex(bytes, ""),
         line: event.line,
+        ending: match event.what {
+            What::Closed(ending) => Some(ending),
+            _ => None,
+        },
+        fault: None,
+    }
+}
+
+/// What an event says of faults; `None` for other events.
+fn trace_fault(history: &History, what: &What, change: Change) -> Option<TraceFault> {
+    let event = match what {
+        What::Fault(event) => event,
+        What::FaultOver { began } => history.fault(*began)?,
+        _ => return None,
+    };
+    let number = |index: usize| u64::try_from(index).unwrap_or(u64::MAX);
+    Some(TraceFault {
+        kind: (&event.fault.kind).into(),
+        hosts: event.hosts.clone(),
+        towards: event.fault.towards.clone(),
+        begins: change.begins.map(number),
+        ends: change.ends.into_iter().map(number).collect(),
+    })
+}
+
+fn kind_of_step(kind: &FaultKind) -> TraceKind {
+    match kind {
+        FaultKind::Crash => TraceKind::Crashed,
+        FaultKind::Start => TraceKind::Started,
+        FaultKind::Heal | FaultKind::Resume => TraceKind::FaultEnded,
+        _ => TraceKind::FaultBegun,
+    }
+}
+
+/// The fault as a line of the notation, without its timing.
+fn fault_text(fault: &Fault) -> String {
+    let step = Step {
+        span: Span::default(),
+        versions: VersionMark::default(),
+        timing: Timing::Usual,
+        kind: StepKind::Fault(fault.clone()),
+        shows: None,
+        comments: Comments::default(),
+    };
+    step.to_string()
+}
+
+/// The fault as the line that reports its end names it. That of a fault profile names each host.
+fn over_text(event: &FaultEvent) -> String {
+    match &event.fault.kind {
+        FaultKind::Profile(name) => format!("profile {name} {}", event.hosts.join(" ")),
+        _ => fault_text(&event.fault),
     }
 }
 
@@ -88,8 +156,14 @@ fn asked_text(asked: &Asked) -> String {
                 filters.iter().map(|(filter, qos)| format!("{filter} qos={qos}")).collect();
             format!("subscribe {}", filters.join(" "))
         }
-        Asked::Other(text) => text.clone(),
+        Asked::Unsubscribe(filters) => format!("unsubscribe {}", filters.join(" ")),
+        Asked::Connect(fields) => format!("connect{}", fields_text(fields)),
+        Asked::Disconnect(fields) => format!("disconnect{}", fields_text(fields)),
     }
+}
+
+fn fields_text(fields: &[Field]) -> String {
+    fields.iter().map(|field| format!(" {}", field_words(field))).collect()
 }
 
 /// What a client reported, in the notation.

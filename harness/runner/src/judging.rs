@@ -22,7 +22,6 @@ use crate::found::{SetUp, Stop};
 pub(crate) struct Performed {
     pub(crate) history: History,
     pub(crate) executed: Executed,
-    pub(crate) hash: String,
 }
 
 /// The result of a run, and whether its failure may be due to a lack of time. `with_trace` asks for the trace of a run that passes.
@@ -32,7 +31,7 @@ pub(crate) fn judged(
     performed: Performed,
     with_trace: bool,
 ) -> (RunResult, bool) {
-    let Performed { history, executed: Executed { findings, end }, hash } = performed;
+    let Performed { history, executed: Executed { findings, end } } = performed;
     let claims = Claims::of(case);
     let (mut found, mut passed) = (findings.found, findings.passed);
     // What keeps the run from being judged by its claims.
@@ -90,7 +89,7 @@ pub(crate) fn judged(
         marks: findings.marks,
         endured: Endured::of(&case.scenario, &history),
         trace,
-        history_hash: hash,
+        history_hash: format!("{:032x}", history.hash()),
         output: Vec::new(),
     };
     (result, timing_sensitive)

@@ -16,7 +16,7 @@ use mqttspec_judge::results::{SuiteResult, TargetKind};
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_net::TestBroker;
 use mqttspec_net::transport::{ClientTls, ServerTls, Target};
-use mqttspec_runner::live::profile::Profile;
+use mqttspec_runner::live::target_file::TargetFile;
 use mqttspec_runner::live::{ContactError, Credentials, LiveError, LiveOptions, run_live};
 use mqttspec_runner::suite::{Plan, Selection, Source, plan, read_folder};
 
@@ -90,8 +90,8 @@ fn judge_with(options: &[(String, String)], cases: Vec<Case>) -> Option<SuiteRes
         configured.push(format!("{name}={value}"));
     }
     let broker = TestBroker::with(of_broker).start().expect("a broker starts");
-    let profile = Profile { configured, ..Profile::default() };
-    let live = LiveOptions { profile, quick: true, ..at(&broker.url()) };
+    let target_file = TargetFile { configured, ..TargetFile::default() };
+    let live = LiveOptions { target_file, quick: true, ..at(&broker.url()) };
     match run_live(&Plan { cases, errors: Vec::new() }, &live, &mut |_| {}) {
         Ok(suite) => Some(suite),
         Err(LiveError::Contact(ContactError::Refused { .. })) => None,
@@ -357,11 +357,11 @@ mod contact {
         options.set("users", "user tester password one; user other password two").expect("it is an option");
         options.set("allow_anonymous", "0").expect("it is an option");
         let broker = TestBroker::with(options).start().expect("a broker starts");
-        let profile = "[credentials]\nuser = \"tester\"\npassword = \"one\"\n\
+        let target_file = "[credentials]\nuser = \"tester\"\npassword = \"one\"\n\
                        [second_identity]\nuser = \"other\"\npassword = \"two\"\n";
-        let profile = Profile::parse(profile, Path::new("p.toml")).expect("it is a profile");
+        let target_file = TargetFile::parse(target_file, Path::new("p.toml")).expect("it is a target file");
         let filters = ["connect/wrong-credentials", "connect/refused-takes-nobody-over", "auth/scram"];
-        let suite = judge(&LiveOptions { profile, ..at(&broker.url()) }, &filters).expect("it is judged");
+        let suite = judge(&LiveOptions { target_file, ..at(&broker.url()) }, &filters).expect("it is judged");
         assert_eq!(bad(&suite), "");
         for case in suite.cases.iter().filter(|case| case.file.starts_with("connect/")) {
             assert_eq!(case.verdict, Verdict::Pass, "{}: {}", case.name(), case.reason);
@@ -390,8 +390,8 @@ mod contact {
     }
 }
 
-mod profiles {
-    //! Profiles, and servers that are started by them.
+mod target_files {
+    //! Target files, and servers that are started by them.
 
     use super::*;
 
@@ -400,11 +400,11 @@ mod profiles {
     }
 
     #[test]
-    fn every_profile_and_the_example_of_the_page_can_be_read() {
+    fn every_target_file_and_the_example_of_the_page_can_be_read() {
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(folder()).expect("there are profiles").flatten() {
+        for entry in std::fs::read_dir(folder()).expect("there are target files").flatten() {
             if entry.path().extension().is_some_and(|extension| extension == "toml") {
-                names.push(Profile::read(&entry.path()).expect("a ready profile is one").name);
+                names.push(TargetFile::read(&entry.path()).expect("a ready target file is one").name);
             }
         }
         assert!(names.len() >= 5, "{names:?}");
@@ -414,8 +414,9 @@ mod profiles {
             .nth(1)
             .and_then(|rest| rest.split("```").next())
             .expect("it has an example");
-        let profile = Profile::parse(example, Path::new("README.md")).expect("the example is a profile");
-        assert_eq!(profile.name, "my broker");
+        let target_file =
+            TargetFile::parse(example, Path::new("README.md")).expect("the example is a target file");
+        assert_eq!(target_file.name, "my broker");
         // Each key of the example is explained on the page, and each that there is stands in one of the two.
         for key in [
             "name",
@@ -442,9 +443,12 @@ mod profiles {
     #[test]
     fn a_command_that_is_no_server_says_what_it_printed() {
         let start = |start: &str| {
-            let profile =
-                Profile { start: Some(start.to_owned()), ready_within_ms: Some(400), ..Profile::default() };
-            judge(&LiveOptions { profile, ..LiveOptions::default() }, &SMOKE)
+            let target_file = TargetFile {
+                start: Some(start.to_owned()),
+                ready_within_ms: Some(400),
+                ..TargetFile::default()
+            };
+            judge(&LiveOptions { target_file, ..LiveOptions::default() }, &SMOKE)
                 .expect_err("it is no server")
                 .to_string()
         };
@@ -457,14 +461,14 @@ mod profiles {
     }
 
     /// A server in Python; `None` where there is none. It ends with the session that started it.
-    fn server(script: &str) -> Option<Profile> {
+    fn server(script: &str) -> Option<TargetFile> {
         if std::process::Command::new("python3").arg("--version").output().is_err() {
             eprintln!("left out: python3 is not installed");
             return None;
         }
         let start = Some("python3 {dir}/broker.py {port}".to_owned());
         let files = [("broker.py".to_owned(), script.to_owned())].into();
-        Some(Profile { start, files, ..Profile::default() })
+        Some(TargetFile { start, files, ..TargetFile::default() })
     }
 
     const SILENT: &str = "\
@@ -478,8 +482,8 @@ while True:
 
     #[test]
     fn a_server_that_was_started_and_never_answers_is_told_with_its_output() {
-        let Some(profile) = server(SILENT) else { return };
-        let options = LiveOptions { profile, ..LiveOptions::default() };
+        let Some(target_file) = server(SILENT) else { return };
+        let options = LiveOptions { target_file, ..LiveOptions::default() };
         let error = judge(&options, &SMOKE).expect_err("it never answers").to_string();
         assert!(error.contains("never answers") && error.contains("listening"), "{error}");
     }
@@ -525,10 +529,10 @@ asyncio.run(main())
 
     #[test]
     fn what_a_server_of_its_own_printed_is_kept_with_the_case_that_failed() {
-        let Some(mut profile) = server(FRAIL) else { return };
-        profile.start_with_options =
+        let Some(mut target_file) = server(FRAIL) else { return };
+        target_file.start_with_options =
             Some("sh -c 'echo started {options}; exec python3 {dir}/broker.py {port}'".to_owned());
-        profile.option = Some("{name}={value}".to_owned());
+        target_file.option = Some("{name}={value}".to_owned());
         let mut asks = scenario("a/asks.mqtt", "device connects\ndevice > PINGREQ\ndevice < PUBACK id=1\n");
         asks.text =
             asks.text.replace("versions 3.1.1 5\n", "versions 3.1.1 5\nbroker   maximum_subscriptions=7\n");
@@ -537,7 +541,7 @@ asyncio.run(main())
             &Selection { version: Some(mqttspec_notation::Version::V3_1_1), ..Selection::default() },
         );
         assert_eq!(plan.errors, []);
-        let suite = run_live(&plan, &LiveOptions { profile, ..LiveOptions::default() }, &mut |_| {})
+        let suite = run_live(&plan, &LiveOptions { target_file, ..LiveOptions::default() }, &mut |_| {})
             .expect("the server is judged");
         let shown = suite.cases[0].shown.as_ref().expect("the run that failed is kept");
         assert_eq!(suite.cases[0].verdict, Verdict::Fail, "{}", suite.cases[0].reason);
@@ -546,7 +550,7 @@ asyncio.run(main())
 
     #[test]
     fn a_server_that_falls_in_mid_run_is_an_error_where_it_fell_and_the_rest_goes_on() {
-        let Some(profile) = server(FRAIL) else { return };
+        let Some(target_file) = server(FRAIL) else { return };
         let lives =
             "device connects\ndevice pings\ndevice < nothing for 300ms\ndevice pings\ndevice disconnects\n";
         let sources = [
@@ -559,7 +563,7 @@ asyncio.run(main())
         ];
         let plan = plan(&sources, &Selection::default());
         assert_eq!(plan.errors, []);
-        let options = LiveOptions { profile, ..LiveOptions::default() };
+        let options = LiveOptions { target_file, ..LiveOptions::default() };
         let suite = run_live(&plan, &options, &mut |_| {}).expect("the server is judged");
         let of = |file: &str, version: &str| {
             suite

@@ -13,40 +13,7 @@ use std::sync::LazyLock;
 use mqttspec_codec::Version;
 use serde::Deserialize;
 
-use crate::{Level, Roles};
-
-/// The parts of the protocol into which [`Clause::area`] sorts the clauses, in the order in which reports list them.
-pub const AREAS: [&str; 29] = [
-    "Data representation",
-    "Packet format",
-    "Packet Identifiers",
-    "Packet size",
-    "CONNECT",
-    "CONNACK",
-    "Keep Alive",
-    "Sessions",
-    "Wills",
-    "PUBLISH",
-    "Retained messages",
-    "Message expiry",
-    "Topic Alias",
-    "Request and response",
-    "QoS",
-    "Ordering",
-    "Flow control",
-    "SUBSCRIBE",
-    "Subscription Identifiers",
-    "Shared Subscriptions",
-    "UNSUBSCRIBE",
-    "Topics",
-    "PING",
-    "DISCONNECT",
-    "AUTH",
-    "Redirection",
-    "Error handling",
-    "Transport",
-    "Conformance",
-];
+use crate::{Area, Level, Roles};
 
 /// One of the two standards that number their conformance statements. (MQTT 3.1 has none.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -145,8 +112,8 @@ pub struct Clause {
     pub role: Roles,
     /// How strongly: the strongest keyword of the sentence. A plain statement of the body counts as [`Level::Must`].
     pub level: Level,
-    /// The part of the protocol, one of [`AREAS`].
-    pub area: &'static str,
+    /// The area of the protocol.
+    pub area: Area,
     /// What is required and when, in our own words: one sentence of at most 200 characters.
     pub summary: &'static str,
     /// The receiver that sees a breach on the wire and has to treat it as an error: where a scenario that breaks the clause makes sense.
@@ -180,7 +147,7 @@ impl Clause {
 
     /// Whether a suite that tests `role` has to show it: because `role` must obey, or because `role` must notice a breach.
     #[must_use]
-    pub fn concerns(&self, role: Roles) -> bool {
+    pub(crate) fn concerns(&self, role: Roles) -> bool {
         self.role.includes(role)
             || self.checked_by.is_some_and(|checks| checks.includes(role))
             || role == Roles::Both
@@ -292,7 +259,7 @@ struct Entry<'a> {
     section: &'a str,
     role: Roles,
     level: Level,
-    area: &'a str,
+    area: Area,
     summary: &'a str,
     checked_by: Option<Roles>,
     #[serde(borrow, default)]

@@ -2,12 +2,14 @@
 //! use to speak about clauses.
 #![forbid(unsafe_code)]
 
+mod area;
 mod catalogue;
 mod coverage;
 mod requirement;
 mod roles;
 
-pub use catalogue::{AREAS, Catalogue, Clause, Origin, Standard, UnknownStandard};
+pub use area::Area;
+pub use catalogue::{Catalogue, Clause, Origin, Standard, UnknownStandard};
 pub use coverage::{Coverage, Uncited};
 pub use requirement::{Level, Requirement};
 pub use roles::{Roles, role_word};

@@ -1,6 +1,7 @@
 //! The frames of a capture, read back by the library that made neither the sequence numbers nor the streams.
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use mqttspec_judge::history::Ending;
 use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
 use pcap_file::pcapng::{Block, PcapNgReader};
 
@@ -13,7 +14,7 @@ fn sequence_numbers_follow_the_bytes_of_each_connection() {
         event(1_000, 1, TraceKind::Opened, "opens a connection", ""),
         event(2_000, 1, TraceKind::ToServer, "> PINGREQ", "c000"),
         event(3_000, 1, TraceKind::ToClient, "< PINGRESP", "d000"),
-        event(4_000, 1, TraceKind::Closed, "closes", ""),
+        closed(4_000, Ending::ByObserver),
     ]);
     let seen: Vec<String> = segments(&pcapng(&trace, Observer::Client, "a title").unwrap());
     assert_eq!(
@@ -40,10 +41,7 @@ fn a_long_packet_is_cut_into_segments() {
 
 #[test]
 fn a_reset_comes_from_the_end_that_did_not_see_it() {
-    let events = vec![
-        event(1, 1, TraceKind::Opened, "opens a connection", ""),
-        event(2, 1, TraceKind::Closed, "closed by a reset", ""),
-    ];
+    let events = vec![event(1, 1, TraceKind::Opened, "opens a connection", ""), closed(2, Ending::Reset)];
     let last = |observer| segments(&pcapng(&trace(events.clone()), observer, "").unwrap()).pop().unwrap();
     assert_eq!(last(Observer::Client), "2 1883>40001 RA 1 1 []");
     assert_eq!(last(Observer::Server), "2 40001>1883 RA 1 1 []");
@@ -51,7 +49,7 @@ fn a_reset_comes_from_the_end_that_did_not_see_it() {
 
 #[test]
 fn a_refused_connection_is_a_syn_that_is_reset() {
-    let trace = trace(vec![event(5, 1, TraceKind::Closed, "is refused a connection", "")]);
+    let trace = trace(vec![closed(5, Ending::Refused)]);
     let seen = segments(&pcapng(&trace, Observer::Client, "").unwrap());
     assert_eq!(seen, ["5 40001>1883 S 0 0 []", "5 1883>40001 RA 0 1 []"]);
 }
@@ -100,5 +98,10 @@ fn trace(events: Vec<TraceEvent>) -> Trace {
 }
 
 fn event(at_ns: u64, connection: u32, kind: TraceKind, text: &str, hex: &str) -> TraceEvent {
-    TraceEvent { at_ns, host: "a".into(), connection, kind, text: text.into(), hex: hex.into(), line: 0 }
+    let (host, text, hex) = ("a".into(), text.into(), hex.into());
+    TraceEvent { at_ns, host, connection, kind, text, hex, line: 0, ending: None, fault: None }
+}
+
+fn closed(at_ns: u64, ending: Ending) -> TraceEvent {
+    TraceEvent { ending: Some(ending), ..event(at_ns, 1, TraceKind::Closed, ending.words(), "") }
 }

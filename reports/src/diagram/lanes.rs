@@ -1,6 +1,6 @@
 //! Where the hosts of a diagram stand: the server in the middle, gaps as wide as the labels in them.
 
-use mqttspec_judge::trace::{Trace, TraceKind};
+use mqttspec_judge::trace::{Trace, TraceFault, TraceFaultKind, TraceKind};
 
 use super::{Lane, label};
 
@@ -108,27 +108,17 @@ impl Lanes {
     }
 
     /// From where to where a fault reaches: on its hosts' links to the server, or on one host where the machine itself is meant.
-    pub(super) fn concerned(&self, fault: &str) -> (u32, u32) {
-        let mut words = fault.trim_start_matches("# ").split([' ', ':']).filter(|word| !word.is_empty());
-        let verb = words.next().unwrap_or_default();
-        let named: Vec<u32> = words.flat_map(|word| self.named(word)).collect();
+    pub(super) fn concerned(&self, fault: &TraceFault) -> (u32, u32) {
+        let place = |name: &String| self.hosts.iter().position(|(host, _)| host == name);
+        let named: Vec<u32> =
+            fault.hosts.iter().chain(&fault.towards).filter_map(place).map(|lane| self.x(lane)).collect();
         let (Some(left), Some(right)) = (named.iter().min(), named.iter().max()) else {
             return self.edges();
         };
-        if matches!(verb, "crash" | "start" | "disk") {
+        if matches!(fault.kind, TraceFaultKind::Crash | TraceFaultKind::Start | TraceFaultKind::Disk) {
             return (left.saturating_sub(26), right + 26);
         }
         (self.server_x().min(*left), self.server_x().max(*right))
-    }
-
-    /// The lanes that a word of a fault names: `device`, `d1..d3`; none where it names no host.
-    fn named(&self, word: &str) -> Vec<u32> {
-        let place = |name: &str| self.hosts.iter().position(|(host, _)| host == name);
-        let (first, last) = word.split_once("..").unwrap_or((word, word));
-        match (place(first), place(last)) {
-            (Some(first), Some(last)) if first <= last => (first..=last).map(|lane| self.x(lane)).collect(),
-            _ => Vec::new(),
-        }
     }
 
     pub(super) fn width(&self) -> u32 {

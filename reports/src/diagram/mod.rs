@@ -12,6 +12,7 @@ pub use svg::svg;
 pub(crate) use svg::STYLE;
 
 use mqttspec_judge::finding::ReportedFinding;
+use mqttspec_judge::history::Ending;
 use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
 
 use bands::Bands;
@@ -35,7 +36,7 @@ impl Observer {
 }
 
 /// How many characters of a packet stand on its arrow; the rest is for whoever asks.
-pub const LABEL_LENGTH: usize = 36;
+pub(crate) const LABEL_LENGTH: usize = 36;
 
 const HEAD: u32 = 44;
 const FOOT: u32 = 18;
@@ -46,57 +47,57 @@ const PAUSE_NS: u64 = 1_000_000_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagram {
     /// Its width.
-    pub width: u32,
+    pub(crate) width: u32,
     /// Its height.
-    pub height: u32,
+    pub(crate) height: u32,
     /// Its lanes from left to right: the server in the middle, so that few arrows cross a lane.
-    pub lanes: Vec<Lane>,
+    pub(crate) lanes: Vec<Lane>,
     /// Network Connections, as bars on the lanes of clients.
-    pub bars: Vec<Bar>,
+    pub(crate) bars: Vec<Bar>,
     /// Stretches in which something is wrong.
-    pub bands: Vec<Band>,
+    pub(crate) bands: Vec<Band>,
     /// What happened, downwards.
-    pub rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
 }
 
 /// A host's lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lane {
+pub(crate) struct Lane {
     /// The host.
-    pub name: String,
+    pub(crate) name: String,
     /// Where its line stands.
-    pub x: u32,
+    pub(crate) x: u32,
 }
 
 /// A Network Connection while it is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bar {
+pub(crate) struct Bar {
     /// The client's lane.
-    pub x: u32,
+    pub(crate) x: u32,
     /// Where it was opened.
-    pub top: u32,
+    pub(crate) top: u32,
     /// Where it ended, or the end of the run.
-    pub bottom: u32,
+    pub(crate) bottom: u32,
 }
 
 /// A fault while it lasts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Band {
+pub(crate) struct Band {
     /// Its left edge.
-    pub left: u32,
+    pub(crate) left: u32,
     /// Its right edge.
-    pub right: u32,
+    pub(crate) right: u32,
     /// Where it began.
-    pub top: u32,
+    pub(crate) top: u32,
     /// Where it ended.
-    pub bottom: u32,
+    pub(crate) bottom: u32,
     /// Whether nothing passes (a partition, a crash) or something still does (loss, latency, bandwidth, a stalled reader).
-    pub severe: bool,
+    pub(crate) severe: bool,
 }
 
 /// What a [`Row`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RowKind {
+pub(crate) enum RowKind {
     /// A packet, or raw bytes: an arrow.
     Packet,
     /// A connection opened: a dot on the client's lane.
@@ -132,27 +133,27 @@ impl RowKind {
 
 /// One line of the diagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub(crate) struct Row {
     /// What it is.
-    pub kind: RowKind,
+    pub(crate) kind: RowKind,
     /// The height of its line.
-    pub y: u32,
+    pub(crate) y: u32,
     /// When it happened, in nanoseconds of simulated time; for a pause its length.
-    pub at_ns: u64,
+    pub(crate) at_ns: u64,
     /// Where its line begins.
-    pub from: u32,
+    pub(crate) from: u32,
     /// Where its line ends: for an arrow its head.
-    pub to: u32,
+    pub(crate) to: u32,
     /// The middle of its label.
-    pub middle: u32,
+    pub(crate) middle: u32,
     /// What it says.
-    pub text: String,
+    pub(crate) text: String,
     /// The bytes of a packet as hex pairs without spaces.
-    pub hex: String,
+    pub(crate) hex: String,
     /// The line of the scenario that sent or expected it; 0 where none did.
-    pub line: u32,
+    pub(crate) line: u32,
     /// Whether a failure is about it.
-    pub bad: bool,
+    pub(crate) bad: bool,
 }
 
 impl Diagram {
@@ -172,8 +173,7 @@ impl Diagram {
 }
 
 /// A packet's label: the text without the sign of its direction, cut to [`LABEL_LENGTH`] characters.
-#[must_use]
-pub fn label(text: &str) -> String {
+pub(crate) fn label(text: &str) -> String {
     label_of(text, LABEL_LENGTH)
 }
 
@@ -187,8 +187,7 @@ fn label_of(text: &str, length: usize) -> String {
 }
 
 /// How many characters fit from the times to the line numbers of a diagram of this width: so much of a failure or a fault is told.
-#[must_use]
-pub fn long_label(width: u32) -> usize {
+pub(crate) fn long_label(width: u32) -> usize {
     let room = width.saturating_sub(lanes::TIMES + lanes::LINES + 20);
     usize::try_from(room * 10 / lanes::CHARACTER_TENTHS).unwrap_or(LABEL_LENGTH).max(LABEL_LENGTH)
 }
@@ -281,9 +280,8 @@ impl<'a> Layout<'a> {
                 self.bars.push(((lane, event.connection), bar, true));
             }
             TraceKind::Closed => {
-                let ends_itself = matches!(event.text.as_str(), "closes")
-                    || event.text.starts_with("gives")
-                    || event.text.starts_with("lost");
+                let ends_itself =
+                    matches!(event.ending, Some(Ending::ByObserver | Ending::TimedOut | Ending::Crashed));
                 let from_client = ends_itself == (self.observer == Observer::Client);
                 let (from, to) = if from_client { (client, server) } else { (server, client) };
                 self.row(RowKind::Closed, at_ns, (from, to), text, line);
@@ -297,10 +295,12 @@ impl<'a> Layout<'a> {
                 self.row(RowKind::Application, at_ns, (client, client), format!("{word} {text}"), line);
             }
             TraceKind::FaultBegun | TraceKind::FaultEnded | TraceKind::Crashed | TraceKind::Started => {
-                let (from, to) = self.lanes.concerned(&text);
+                let concerned = event.fault.as_ref().map_or(edges, |fault| self.lanes.concerned(fault));
                 let text = text.trim_start_matches("# ").to_owned();
-                self.row(RowKind::Fault, at_ns, (from, to), text.clone(), line);
-                self.bands.change(event.kind, &text, (from, to), self.y);
+                self.row(RowKind::Fault, at_ns, concerned, text, line);
+                if let Some(fault) = &event.fault {
+                    self.bands.change(fault, concerned, self.y);
+                }
             }
             TraceKind::Note => {
                 let text = if event.host.is_empty() { text } else { format!("{} {text}", event.host) };

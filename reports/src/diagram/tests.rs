@@ -1,7 +1,8 @@
 //! Where things stand in a diagram.
 
 use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
-use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
+use mqttspec_judge::history::Ending;
+use mqttspec_judge::trace::{Trace, TraceEvent, TraceFault, TraceFaultKind, TraceKind};
 use mqttspec_spec::Level;
 
 use super::{Diagram, LABEL_LENGTH, Observer, RowKind, label};
@@ -30,7 +31,7 @@ fn arrows_point_the_way_of_the_packet() {
 
 #[test]
 fn a_client_that_is_tested_is_closed_by_whom_the_server_did_not_see_close() {
-    let trace = trace(&["broker", "a"], vec![event(1, "a", TraceKind::Closed, "closed")]);
+    let trace = trace(&["broker", "a"], vec![closed(1, "a", Ending::ByPeer)]);
     let by_server = Diagram::of(&trace, Observer::Client, &[]);
     let by_client = Diagram::of(&trace, Observer::Server, &[]);
     assert!(by_server.rows[0].from > by_server.rows[0].to);
@@ -42,10 +43,10 @@ fn a_partition_lasts_until_it_is_healed_and_a_cut_does_not_last() {
     let diagram = laid_out(
         &["broker", "a", "b"],
         vec![
-            event(1, "", TraceKind::FaultBegun, "partition a"),
-            event(2, "", TraceKind::FaultBegun, "cut b"),
-            event(3, "", TraceKind::FaultEnded, "heal a"),
-            event(4, "", TraceKind::Crashed, "crash broker"),
+            fault(1, TraceKind::FaultBegun, TraceFaultKind::Partition, "a", Some(0), &[]),
+            fault(2, TraceKind::FaultBegun, TraceFaultKind::Cut, "b", None, &[]),
+            fault(3, TraceKind::FaultEnded, TraceFaultKind::Heal, "a", None, &[0]),
+            fault(4, TraceKind::Crashed, TraceFaultKind::Crash, "broker", Some(3), &[]),
         ],
     );
     let [partition, crash] = &diagram.bands[..] else { panic!("{:?}", diagram.bands) };
@@ -64,7 +65,7 @@ fn a_connection_ends_where_it_was_lost_though_the_next_is_open_already() {
         vec![
             event(1, "a", TraceKind::Opened, "opens a connection"),
             next,
-            event(3, "a", TraceKind::Closed, "closed by a reset"),
+            closed(3, "a", Ending::Reset),
             event(4, "", TraceKind::Note, "later"),
         ],
     );
@@ -144,5 +145,24 @@ fn event(at_ns: u64, host: &str, kind: TraceKind, text: &str) -> TraceEvent {
         text: text.into(),
         hex: String::new(),
         line: 0,
+        ending: None,
+        fault: None,
     }
+}
+
+fn closed(at_ns: u64, host: &str, ending: Ending) -> TraceEvent {
+    TraceEvent { ending: Some(ending), ..event(at_ns, host, TraceKind::Closed, ending.words()) }
+}
+
+fn fault(
+    at_ns: u64,
+    kind: TraceKind,
+    does: TraceFaultKind,
+    host: &str,
+    begins: Option<u64>,
+    ends: &[u64],
+) -> TraceEvent {
+    let hosts = vec![host.to_owned()];
+    let fault = TraceFault { kind: does, hosts, towards: None, begins, ends: ends.to_vec() };
+    TraceEvent { fault: Some(fault), ..event(at_ns, "", kind, "a fault") }
 }

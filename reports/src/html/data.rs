@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use mqttspec_judge::finding::ReportedFinding;
 use mqttspec_judge::results::{CaseResult, SuiteResult};
 use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
-use mqttspec_spec::{AREAS, Catalogue, Clause, Origin, Roles, Standard};
+use mqttspec_spec::{Area, Catalogue, Clause, Origin, Roles, Standard};
 use serde::Serialize;
 
 use crate::diagram::{Diagram, LABEL_LENGTH, Observer, Row, long_label};
@@ -155,7 +155,7 @@ impl Data {
                 .enumerate()
                 .map(|(index, suite)| TargetData { letter: letter(index), name: suite.target.name.clone() })
                 .collect(),
-            areas: AREAS.to_vec(),
+            areas: Area::ALL.iter().copied().map(Area::name).collect(),
             clauses: Vec::new(),
             cases: Vec::new(),
             diagrams: Vec::new(),
@@ -184,7 +184,7 @@ impl Data {
                 continue;
             }
             let mut clauses: Vec<&'static Clause> = Catalogue::iter(standard).collect();
-            clauses.sort_by_key(|clause| AREAS.iter().position(|area| *area == clause.area));
+            clauses.sort_by_key(|clause| clause.area);
             for clause in clauses {
                 let word = |coverage: &Option<&Coverage>| {
                     let row = coverage.and_then(|of| of.rows.iter().find(|row| row.clause.id == clause.id));
@@ -286,7 +286,7 @@ impl ClauseData {
                 Roles::Client => "client",
                 Roles::Both => "both",
             },
-            area: clause.area,
+            area: clause.area.name(),
             summary: clause.summary,
             reading: None,
             unobservable: clause.unobservable,
@@ -354,6 +354,8 @@ fn brief(trace: &Trace) -> Trace {
         text: format!("{left_out} events are left out here; `trace` shows them"),
         hex: String::new(),
         line: 0,
+        ending: None,
+        fault: None,
     };
     let events = [before, &[note], after].concat();
     Trace { hosts: trace.hosts.clone(), events }

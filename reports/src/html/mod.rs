@@ -10,7 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::diagram::STYLE as DIAGRAM_STYLE;
-use crate::{Coverage, ModuleRow, outcome, resilience};
+use crate::{AreaCoverage, Coverage, outcome, resilience};
 
 /// Why there is no page.
 #[derive(Debug, Error)]
@@ -169,7 +169,7 @@ impl Head {
 
 impl Share {
     fn of(coverage: &Coverage) -> Self {
-        let ModuleRow { total, shown, failed, contested, skipped, not_judged, unobservable, not_shown, .. } =
+        let AreaCoverage { total, shown, failed, contested, skipped, not_judged, unobservable, not_shown, .. } =
             coverage.all;
         let percent = |count: usize| (count * 100).checked_div(total).unwrap_or(0);
         Self {

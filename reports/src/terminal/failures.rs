@@ -44,11 +44,14 @@ pub fn bad_case(case: &CaseResult, width: u16) -> String {
         row(&mut out, "reading", reading, width);
     }
     let (told, more) = failure::told(case);
-    for (index, failure) in told.iter().enumerate() {
+    for (index, (failure, command)) in failure::with_commands(told).enumerate() {
         if index > 0 {
             out.push('\n');
         }
         one_failure(&mut out, failure, width);
+        if let Some(command) = command {
+            unbroken(&mut out, "again", command);
+        }
     }
     if more > 0 {
         row(
@@ -136,7 +139,6 @@ fn one_failure(out: &mut String, failure: &ReportedFinding, width: usize) {
             }
         }
     }
-    unbroken(out, "again", &failure.command);
 }
 
 /// A packet with all of its fields, unless they are very many: what a failure is about often stands in the last of them.

@@ -3,8 +3,8 @@
 //!
 //! Everything fits the width that the caller gives, down to 40 columns; only addresses and commands, which are copied, are never broken.
 
+mod areas;
 mod failures;
-mod modules;
 mod resilience;
 mod tree;
 
@@ -66,10 +66,10 @@ fn told(suite: &SuiteResult, width: u16, with_resilience: bool) -> String {
     }
     if !suite.cases.is_empty() {
         out.push('\n');
-        out.push_str(&modules::table(suite, width));
+        out.push_str(&areas::table(suite, width));
         out.push('\n');
         for coverage in Coverage::of(suite) {
-            paragraph(&mut out, &modules::share(&coverage), width);
+            paragraph(&mut out, &areas::share(&coverage), width);
         }
     }
     if with_resilience {

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use mqttspec_codec::Version;
 use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
-use mqttspec_judge::results::{BranchTaken, CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target};
-use mqttspec_judge::trace::TranscriptLine;
-use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
+use mqttspec_judge::history::{BranchTaken, Ending};
+use mqttspec_judge::results::{CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target};
+use mqttspec_judge::trace::{Trace, TraceEvent, TraceFault, TraceFaultKind, TraceKind, TranscriptLine};
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_runner::suite::{self, KeepTrace, Selection, SuiteOptions};
 use mqttspec_spec::{Level, Requirement};
@@ -252,6 +252,16 @@ pub(crate) fn trace() -> Trace {
         text: text.into(),
         hex: hex.into(),
         line,
+        ending: None,
+        fault: None,
+    };
+    let closed = |at_ms, host, ending: Ending, line| TraceEvent {
+        ending: Some(ending),
+        ..event(at_ms, host, Kind::Closed, ending.words(), "", line)
+    };
+    let fault = |kind, host: &str, begins, ends: &[u64], event| TraceEvent {
+        fault: Some(TraceFault { kind, hosts: vec![host.into()], towards: None, begins, ends: ends.into() }),
+        ..event
     };
     let events = vec![
         event(0, "watcher", Kind::Opened, "opens a connection", "", 0),
@@ -265,10 +275,22 @@ pub(crate) fn trace() -> Trace {
         ),
         event(4, "watcher", Kind::ToClient, "< CONNACK session_present=0 reason=success", "2003000000", 5),
         event(4, "device", Kind::Opened, "opens a connection", "", 0),
-        event(6, "", Kind::FaultBegun, "partition device", "", 7),
-        event(1010, "", Kind::FaultEnded, "heal device", "", 8),
+        fault(
+            TraceFaultKind::Partition,
+            "device",
+            Some(4),
+            &[],
+            event(6, "", Kind::FaultBegun, "partition device", "", 7),
+        ),
+        fault(
+            TraceFaultKind::Heal,
+            "device",
+            None,
+            &[4],
+            event(1010, "", Kind::FaultEnded, "heal device", "", 8),
+        ),
         event(1012, "device", Kind::ToServer, "> DISCONNECT", "e000", 9),
-        event(1012, "device", Kind::Closed, "closes", "", 9),
+        closed(1012, "device", Ending::ByObserver, 9),
         event(1012, "", Kind::Note, "reached left", "", 10),
         event(
             1014,
@@ -278,8 +300,14 @@ pub(crate) fn trace() -> Trace {
             "3214000d7374617475732f64657669636500010067",
             0,
         ),
-        event(1014, "", Kind::Crashed, "crash broker", "", 12),
-        event(1014, "watcher", Kind::Closed, "closed by a reset", "", 0),
+        fault(
+            TraceFaultKind::Crash,
+            "broker",
+            Some(10),
+            &[],
+            event(1014, "", Kind::Crashed, "crash broker", "", 12),
+        ),
+        closed(1014, "watcher", Ending::Reset, 0),
     ];
     Trace { hosts: ["broker", "device", "watcher"].map(str::to_owned).into(), events }
 }

@@ -14,7 +14,7 @@ use mqttspec_notation::{
 };
 
 use super::clock::Window;
-use super::matcher::{Match, Matcher, fields_text, report_text};
+use super::matcher::{Match, Matcher, report_text};
 use super::patterns::{bare, filter, publish};
 use super::script::Script;
 use crate::backend::Backend;
@@ -56,10 +56,9 @@ impl<'r> Clients<'r> {
                 for field in fields.iter().filter(|field| field.versions.applies_to(self.version)) {
                     set_option(&mut options, "", field, matcher, self.version)?;
                 }
-                let text = format!("connect{}", self.texts(fields));
                 // A client under test does what lines ask of it, also after a crash. A client in the
                 // background connects again without a line.
-                application.connect(options, !self.hosts.plays_server, text).await
+                application.connect(options, !self.hosts.plays_server, self.in_version(fields)).await
             }
             Action::Subscribes { subscriptions, fields, .. } => {
                 let (fields, subscriptions) = (fields.clone(), subscriptions.clone());
@@ -93,8 +92,7 @@ impl<'r> Clients<'r> {
                 let Packet::Disconnect(disconnect) = packet(&pattern)? else { return Ok(()) };
                 let request =
                     DisconnectRequest { reason: disconnect.reason, properties: disconnect.properties };
-                let text = format!("disconnect{}", self.texts(fields));
-                application.disconnect(request, text).await
+                application.disconnect(request, self.in_version(fields)).await
             }
             Action::Opens | Action::Receives { .. } | Action::Pings | Action::Closes => {
                 return Err(Stop::broken("an application cannot ask its client for this"));
@@ -278,8 +276,8 @@ impl<'r> Clients<'r> {
         self.application(self.hosts.name(host))
     }
 
-    fn texts(&self, fields: &[Field]) -> String {
-        fields_text(fields.iter().filter(|field| field.versions.applies_to(self.version)))
+    fn in_version(&self, fields: &[Field]) -> Vec<Field> {
+        fields.iter().filter(|field| field.versions.applies_to(self.version)).cloned().collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use mqttspec_codec::Role;
 use mqttspec_judge::history::{Lane as HostIndex, What};
-use mqttspec_notation::{self as notation, DiskFault, Fault, FaultKind};
+use mqttspec_notation::{self as notation, DiskFault, Fault, FaultKind, HostName};
 use mqttspec_world::{Probability, Profile};
 
 use super::Flow;
@@ -45,25 +45,23 @@ impl Faults {
         clock: &mut Clock,
     ) -> Flow {
         let mut concerned = Concerned { wire, clients, clock };
-        let text = text(fault);
-        let line = self.recorder.line();
+        let hosts = self.hosts.named(&fault.hosts);
+        let what = What::fault(fault.clone(), hosts.clone());
+        let began = self.recorder.record(None, self.recorder.line(), what);
         if let FaultKind::Profile(profile) = &fault.kind {
-            let hosts = self.hosts.named(&fault.hosts);
-            self.recorder.record(None, line, What::FaultBegun(text));
-            return self.profile(profile, hosts, &mut concerned).await;
+            return self.profile(profile, hosts, began, &mut concerned).await;
         }
-        self.recorder.record(None, line, begun(&fault.kind, text.clone()));
         match &fault.hosts {
             notation::Hosts::All => self.change(fault, None, &mut concerned).await?,
             notation::Hosts::Named(_) => {
-                for host in self.hosts.named(&fault.hosts) {
-                    self.change(fault, Some(&host), &mut concerned).await?;
+                for host in &hosts {
+                    self.change(fault, Some(host), &mut concerned).await?;
                 }
             }
         }
         concerned.clock.done_now();
         if let Some(lasting) = fault.lasting {
-            self.end_later(fault, &text, lasting.on(false));
+            self.end_later(fault, began, lasting.on(false));
         }
         Ok(())
     }
@@ -172,9 +170,8 @@ impl Faults {
     }
 
     /// Ends a fault by itself after some time, while the scenario goes on.
-    fn end_later(&self, fault: &Fault, text: &str, lasting: Duration) {
-        let (backend, recorder, fault, text) =
-            (self.backend.clone(), self.recorder.clone(), fault.clone(), text.to_owned());
+    fn end_later(&self, fault: &Fault, began: usize, lasting: Duration) {
+        let (backend, recorder, fault) = (self.backend.clone(), self.recorder.clone(), fault.clone());
         let hosts: Vec<Option<String>> = match &fault.hosts {
             notation::Hosts::All => vec![None],
             notation::Hosts::Named(_) => self.hosts.named(&fault.hosts).into_iter().map(Some).collect(),
@@ -184,12 +181,18 @@ impl Faults {
             for host in &hosts {
                 end(&*backend, &fault, host.as_deref()).await;
             }
-            recorder.record(None, 0, What::FaultEnded(format!("# {text}: over")));
+            recorder.record(None, 0, What::FaultOver { began });
         });
     }
 
     /// A named course of faults; all but what the name says goes on meanwhile.
-    async fn profile(&self, name: &str, hosts: Vec<String>, concerned: &mut Concerned<'_>) -> Flow {
+    async fn profile(
+        &self,
+        name: &str,
+        hosts: Vec<String>,
+        began: usize,
+        concerned: &mut Concerned<'_>,
+    ) -> Flow {
         let (backend, recorder) = (self.backend.clone(), self.recorder.clone());
         let unknown = || Stop::broken(format!("this harness has no profile {name} yet"));
         let profile = Profile::named(name).ok_or_else(unknown)?;
@@ -216,7 +219,7 @@ impl Faults {
             _ => {
                 let course = course(profile).ok_or_else(unknown)?;
                 tokio::task::spawn_local(async move {
-                    follow(&*backend, &recorder, profile, &course, &hosts).await;
+                    follow(&*backend, &recorder, began, &course, &hosts).await;
                 });
             }
         }
@@ -228,14 +231,14 @@ impl Faults {
         for host in &hosts {
             self.backend.crash(host).await?;
             self.lost_in_crash(Some(host), concerned);
-            self.recorder.record(None, self.recorder.line(), What::Crashed(format!("crash {host}")));
+            self.recorder.record(None, self.recorder.line(), power(FaultKind::Crash, host));
         }
         let (backend, recorder) = (self.backend.clone(), self.recorder.clone());
         tokio::task::spawn_local(async move {
             backend.sleep(down / backend.timeouts().shorter).await;
             for host in &hosts {
                 if backend.start(host).await.is_ok() {
-                    recorder.record(None, 0, What::Started(format!("start {host}")));
+                    recorder.record(None, 0, power(FaultKind::Start, host));
                 }
             }
         });
@@ -273,7 +276,7 @@ fn course(profile: Profile) -> Option<Vec<Stretch>> {
 async fn follow(
     backend: &dyn Backend,
     recorder: &Recorder,
-    profile: Profile,
+    began: usize,
     course: &[Stretch],
     hosts: &[String],
 ) {
@@ -313,11 +316,7 @@ async fn follow(
             Stretch::Sound(_) => {}
         }
     }
-    recorder.record(
-        None,
-        0,
-        What::FaultEnded(format!("# profile {} {}: over", profile.name(), hosts.join(" "))),
-    );
+    recorder.record(None, 0, What::FaultOver { began });
 }
 
 /// The links that a fault is on: all of a host, or one direction.
@@ -358,24 +357,8 @@ async fn end(backend: &dyn Backend, fault: &Fault, host: Option<&str>) {
     }
 }
 
-fn begun(kind: &FaultKind, text: String) -> What {
-    match kind {
-        FaultKind::Crash => What::Crashed(text),
-        FaultKind::Start => What::Started(text),
-        FaultKind::Heal | FaultKind::Resume => What::FaultEnded(text),
-        _ => What::FaultBegun(text),
-    }
-}
-
-/// The fault as a line of the notation, without its timing.
-fn text(fault: &Fault) -> String {
-    mqttspec_notation::Step {
-        span: mqttspec_notation::Span::default(),
-        versions: mqttspec_notation::VersionMark::default(),
-        timing: mqttspec_notation::Timing::Usual,
-        kind: mqttspec_notation::StepKind::Fault(fault.clone()),
-        shows: None,
-        comments: mqttspec_notation::Comments::default(),
-    }
-    .to_string()
+/// The power of one host fails or returns.
+fn power(kind: FaultKind, host: &str) -> What {
+    let hosts = notation::Hosts::Named(vec![HostName::One(host.to_owned())]);
+    What::fault(Fault { kind, hosts, towards: None, lasting: None }, vec![host.to_owned()])
 }

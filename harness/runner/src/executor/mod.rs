@@ -29,8 +29,7 @@ use mqttspec_codec::{Packet, Role};
 use mqttspec_judge::Case;
 use mqttspec_judge::claims::Claims;
 use mqttspec_judge::finding::{Check, Finding};
-use mqttspec_judge::history::{Lane as HostIndex, What, nanoseconds};
-use mqttspec_judge::results::BranchTaken;
+use mqttspec_judge::history::{BranchTaken, Lane as HostIndex, What, nanoseconds};
 use mqttspec_notation::bytes::{patched, raw_bytes};
 use mqttspec_notation::{
     self as notation, Action, Branch, Content, Level, PacketPattern, PacketType, Span, Step, StepKind, Timing,
@@ -257,7 +256,7 @@ impl<'r> Executor<'r> {
                 Ok(())
             }
             StepKind::Sometimes(mark) => {
-                self.recorder.record(None, self.recorder.line(), What::Note(format!("reached {mark}")));
+                self.recorder.record(None, self.recorder.line(), What::MarkReached(mark.clone()));
                 if !self.findings.marks.contains(mark) {
                     self.findings.marks.push(mark.clone());
                 }
@@ -280,8 +279,9 @@ impl<'r> Executor<'r> {
         };
         let line = self.script.line_of(branch.span);
         let taken_name = name(taken, branch);
-        self.recorder.record(None, line, What::Note(format!("took the branch {taken_name}")));
-        self.findings.branches.push(BranchTaken { line, name: taken_name.clone(), level: branch.level });
+        let branch_taken = BranchTaken { line, name: taken_name.clone(), level: branch.level };
+        self.recorder.record(None, line, What::BranchTaken(branch_taken.clone()));
+        self.findings.branches.push(branch_taken);
         let better = branches.iter().enumerate().find(|(_, other)| other.level == Level::Should);
         if let (Some((index, better)), Level::Must | Level::May) = (better, branch.level)
             && let requirements = recommended(&self.claims.of_branch(better))

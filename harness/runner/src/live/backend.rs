@@ -59,7 +59,7 @@ async fn perform(case: &Case, seed: u64, surroundings: Surroundings) -> Performe
             execute(setup, Rc::new(backend)).await
         }
     };
-    Performed { history: recorder.take_history(), executed, hash: String::new() }
+    Performed { history: recorder.take_history(), executed }
 }
 
 /// The backend of one run.

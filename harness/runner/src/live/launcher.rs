@@ -1,4 +1,4 @@
-//! Starts, crashes and stops servers: processes of this machine, by the commands of a profile.
+//! Starts, crashes and stops servers: processes of this machine, by the commands of a target_file.
 
 use core::time::Duration;
 use std::cell::{Cell, RefCell};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use super::profile::{Filling, Profile, ProfileError};
+use super::target_file::{Filling, TargetFile, TargetFileError};
 
 /// How long a server may take to end in order.
 const GOOD_BYE: Duration = Duration::from_secs(3);
@@ -30,7 +30,7 @@ const LINES: usize = 60;
 pub enum LaunchError {
     /// The command is none.
     #[error(transparent)]
-    Command(#[from] ProfileError),
+    Command(#[from] TargetFileError),
     /// The program cannot be started.
     #[error("cannot start `{program}`: {source}\n  the command is `{command}`; is the program installed?")]
     Start {
@@ -70,7 +70,7 @@ pub enum LaunchError {
         /// What it printed, behind a line break; empty if nothing.
         output: String,
     },
-    /// A command of the profile failed.
+    /// A command of the target file failed.
     #[error("`{command}` failed: {how}")]
     Failed {
         /// The command.
@@ -88,8 +88,8 @@ pub(crate) struct Instance {
     dir: TempDir,
     start: String,
     options: String,
-    profile: Profile,
-    /// Whether the server is a child of this process; otherwise the profile's commands deal with one that somebody else runs.
+    target_file: TargetFile,
+    /// Whether the server is a child of this process; otherwise the target file's commands deal with one that somebody else runs.
     ours: bool,
     child: RefCell<Option<Child>>,
     /// No life after this.
@@ -98,20 +98,24 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// Starts a server on a free port of this machine, and waits until it accepts connections.
-    pub(crate) async fn launch(profile: &Profile, start: &str, options: &str) -> Result<Self, LaunchError> {
-        let instance = Self::new(profile, start, options, "127.0.0.1", free_port()?, true)?;
+    pub(crate) async fn launch(
+        target_file: &TargetFile,
+        start: &str,
+        options: &str,
+    ) -> Result<Self, LaunchError> {
+        let instance = Self::new(target_file, start, options, "127.0.0.1", free_port()?, true)?;
         instance.start().await?;
         Ok(instance)
     }
 
-    /// A server that runs already, and that the profile's commands crash and start.
-    pub(crate) fn running(profile: &Profile, host: &str, port: u16) -> Result<Self, LaunchError> {
-        let start = profile.start.clone().unwrap_or_default();
-        Self::new(profile, &start, "", host, port, false)
+    /// A server that runs already, and that the target file's commands crash and start.
+    pub(crate) fn running(target_file: &TargetFile, host: &str, port: u16) -> Result<Self, LaunchError> {
+        let start = target_file.start.clone().unwrap_or_default();
+        Self::new(target_file, &start, "", host, port, false)
     }
 
     fn new(
-        profile: &Profile,
+        target_file: &TargetFile,
         start: &str,
         options: &str,
         host: &str,
@@ -124,12 +128,12 @@ impl Instance {
             dir: tempfile::Builder::new().prefix("mqttspec-").tempdir()?,
             start: start.to_owned(),
             options: options.to_owned(),
-            profile: profile.clone(),
+            target_file: target_file.clone(),
             ours,
             child: RefCell::new(None),
             over: Cell::new(false),
         };
-        for (name, text) in &profile.files {
+        for (name, text) in &target_file.files {
             let path = instance.dir.path().join(name);
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder)?;
@@ -183,7 +187,7 @@ impl Instance {
                     output: self.output_text(),
                 });
             }
-            let after = self.profile.ready_within();
+            let after = self.target_file.ready_within();
             if begun.elapsed() > after {
                 return Err(LaunchError::NotReady {
                     command: self.start.clone(),
@@ -204,7 +208,7 @@ impl Instance {
 
     /// Ends the server as a power failure would.
     pub(crate) async fn crash(&self) -> Result<(), LaunchError> {
-        match &self.profile.kill {
+        match &self.target_file.kill {
             Some(kill) => self.command(kill).await?,
             None => self.signal(Signal::KILL),
         }
@@ -224,7 +228,7 @@ impl Instance {
     /// Ends the server in order, or else by force.
     pub(crate) async fn stop(&self) {
         self.over.set(true);
-        match self.profile.stop.as_ref() {
+        match self.target_file.stop.as_ref() {
             // What cannot be stopped so is killed below.
             Some(stop) => drop(self.command(stop).await),
             None => self.signal(Signal::TERM),
@@ -237,9 +241,9 @@ impl Instance {
         self.reap().await;
     }
 
-    /// Forgets all Sessions and retained messages, if the profile says how.
+    /// Forgets all Sessions and retained messages, if the target file says how.
     pub(crate) async fn reset(&self) -> Result<(), LaunchError> {
-        match &self.profile.reset {
+        match &self.target_file.reset {
             Some(reset) => self.command(reset).await,
             None => Ok(()),
         }
@@ -255,7 +259,7 @@ impl Instance {
             command: text.to_owned(),
             source,
         })?;
-        let until = Instant::now() + self.profile.ready_within();
+        let until = Instant::now() + self.target_file.ready_within();
         let how = loop {
             match child.try_wait()? {
                 Some(status) if status.success() => return Ok(()),

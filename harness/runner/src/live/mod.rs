@@ -12,11 +12,11 @@ pub(crate) mod names;
 pub(crate) mod placing;
 pub(crate) mod playing;
 pub(crate) mod probes;
-pub mod profile;
 pub(crate) mod schedule;
 pub(crate) mod session;
+pub(crate) mod stall_detector;
+pub mod target_file;
 pub(crate) mod tokens;
-pub(crate) mod unhurried;
 pub(crate) mod wire;
 
 use core::time::Duration;
@@ -28,7 +28,7 @@ use tokio::task::LocalSet;
 pub use self::launcher::LaunchError;
 pub use self::names::Credentials;
 pub use self::probes::ContactError;
-use self::profile::Profile;
+use self::target_file::TargetFile;
 use crate::suite::{KeepTrace, Plan};
 use mqttspec_judge::results::{CaseResult, SuiteResult};
 
@@ -38,13 +38,13 @@ pub const JOBS: usize = 128;
 /// Which server is judged, and how.
 #[derive(Clone, Debug)]
 pub struct LiveOptions {
-    /// A server that runs already; without it the profile's `start` starts one.
+    /// A server that runs already; without it the target file's `start` starts one.
     pub target: Option<Target>,
     /// Whom to trust, where the target is encrypted.
     pub tls: Option<ClientTls>,
     /// What is known of the target.
-    pub profile: Profile,
-    /// User name and password for Clients of which a scenario says nothing about them; those of the profile otherwise.
+    pub target_file: TargetFile,
+    /// User name and password for Clients of which a scenario says nothing about them; those of the target file otherwise.
     pub credentials: Option<Credentials>,
     /// What faults and choices are drawn from.
     pub seed: u64,
@@ -56,7 +56,7 @@ pub struct LiveOptions {
     pub keep: KeepTrace,
     /// Waits as long as scenarios say, however long that is.
     pub patient: bool,
-    /// How the command line named the target, for the commands that play a case again: `--profile profiles/mosquitto.toml`. Where it is
+    /// How the command line named the target, for the commands that play a case again: `--target-file targets/mosquitto.toml`. Where it is
     /// empty they name the address, or the command that starts the server.
     pub named: String,
     /// Leaves out what waits for a second or longer, or for a clock of the server.
@@ -68,7 +68,7 @@ impl Default for LiveOptions {
         Self {
             target: None,
             tls: None,
-            profile: Profile::default(),
+            target_file: TargetFile::default(),
             credentials: None,
             seed: 0,
             seeds: 1,
@@ -86,7 +86,7 @@ impl Default for LiveOptions {
 pub enum LiveError {
     /// Neither a target nor a way to start one.
     #[error(
-        "there is no target: --target URL names one, --start COMMAND or a profile with `start` starts one"
+        "there is no target: --target URL names one, --start COMMAND or a target file with `start` starts one"
     )]
     NoTarget,
     /// The server cannot be started.

@@ -11,7 +11,7 @@ use mqttspec_codec::{
     SessionExpiryInterval, TopicFilter, TopicName, Utf8String, Version, Will,
 };
 
-use super::profile::ProfileCredentials;
+use super::target_file::FileCredentials;
 
 /// The first level of Topic Filters of shared subscriptions.
 const SHARE: &str = "$share/";
@@ -25,9 +25,9 @@ pub struct Credentials {
     pub password: Option<Vec<u8>>,
 }
 
-impl From<ProfileCredentials> for Credentials {
-    fn from(of_profile: ProfileCredentials) -> Self {
-        Self { user_name: of_profile.user, password: of_profile.password.map(String::into_bytes) }
+impl From<FileCredentials> for Credentials {
+    fn from(in_file: FileCredentials) -> Self {
+        Self { user_name: in_file.user, password: in_file.password.map(String::into_bytes) }
     }
 }
 

@@ -3,9 +3,9 @@
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
-use super::probes::Found;
-use super::profile::Profile;
+use super::probes::Capabilities;
 use super::schedule::{self, Limits, Scheduled};
+use super::target_file::TargetFile;
 use crate::hosts::SERVER;
 use crate::peers::broker::STORE;
 use mqttspec_judge::Case;
@@ -62,8 +62,8 @@ pub(crate) struct Placed {
 
 /// What placing goes by.
 pub(crate) struct Placing<'p> {
-    pub(crate) found: &'p Found,
-    pub(crate) profile: &'p Profile,
+    pub(crate) capabilities: &'p Capabilities,
+    pub(crate) target_file: &'p TargetFile,
     /// Whether servers can be started here.
     pub(crate) starts: bool,
     pub(crate) limits: Limits,
@@ -96,13 +96,13 @@ impl Placing<'_> {
     }
 
     fn decide(&self, case: &Case) -> Result<(Scheduled, Place), String> {
-        if !self.found.versions.contains(&case.version) {
+        if !self.capabilities.versions.contains(&case.version) {
             return Err(format!("the target does not speak MQTT {}", case.version));
         }
         self.needs(case)?;
         let options = self.missing_options(case);
         let own = !options.is_empty();
-        if own && !(self.starts && self.profile.start_with_options.is_some()) {
+        if own && !(self.starts && self.target_file.start_with_options.is_some()) {
             let options: Vec<String> =
                 options.iter().map(|(name, value)| format!("{name}={value}")).collect();
             return Err(format!("needs a server with {}", options.join(" ")));
@@ -144,18 +144,20 @@ impl Placing<'_> {
                 "receive-maximum" => self.at_least("receive_maximum", need.value),
                 "maximum-packet-size" => self.at_least("maximum_packet_size", need.value),
                 "assigned-client-id" => self.at_least("assigned_client_id", Some(1)),
-                "durable-store" => self.profile.durable,
+                "durable-store" => self.target_file.durable,
                 // These say what the options of the scenario set up, or what its faults do.
                 "password-authentication" => {
-                    !case.scenario.broker.is_empty() || self.found.get("password_authentication") == Some("1")
+                    !case.scenario.broker.is_empty()
+                        || self.capabilities.get("password_authentication") == Some("1")
                 }
                 // Users that the target has anyway say nothing of the methods that it knows.
                 "enhanced-authentication" => {
                     !self.missing_options(case).is_empty()
-                        || self.found.get("enhanced_authentication") == Some("1")
+                        || self.capabilities.get("enhanced_authentication") == Some("1")
                 }
                 "response-information" => {
-                    !case.scenario.broker.is_empty() || self.found.get("response_information") == Some("1")
+                    !case.scenario.broker.is_empty()
+                        || self.capabilities.get("response_information") == Some("1")
                 }
                 "restart" => true,
                 _ => false,
@@ -183,7 +185,7 @@ impl Placing<'_> {
 
     /// What is not announced is not limited.
     fn at_least(&self, capability: &str, least: Option<u64>) -> bool {
-        let Some(value) = self.found.get(capability) else { return true };
+        let Some(value) = self.capabilities.get(capability) else { return true };
         match (value.parse::<u64>(), least) {
             (Ok(value), Some(least)) => value >= least,
             _ => true,
@@ -202,15 +204,15 @@ impl Placing<'_> {
 
     /// Whether the second identity stands for the user of the scenario. Raw bytes go out as they are, with the name that they have.
     fn has_the_user_of(&self, case: &Case) -> bool {
-        let has = |value: &str| value == ALICE && self.profile.second_identity.is_some();
+        let has = |value: &str| value == ALICE && self.target_file.second_identity.is_some();
         let options = &case.scenario.broker;
         options.iter().any(|option| option.name == USERS && has(&option.value)) && !sends_raw(case)
     }
 
     fn holds(&self, name: &str, value: &str) -> bool {
-        self.profile.configured.contains(&format!("{name}={value}"))
+        self.target_file.configured.contains(&format!("{name}={value}"))
             // What a CONNACK announces is what the option of the same name makes the reference broker announce.
-            || ANNOUNCED.contains(&name) && self.found.get(name) == Some(value)
+            || ANNOUNCED.contains(&name) && self.capabilities.get(name) == Some(value)
     }
 
     /// Whether the scenario crashes the server.
@@ -236,10 +238,10 @@ impl Placing<'_> {
         if disk {
             return Err("needs power over the server's disk".to_owned());
         }
-        let by_commands = self.profile.kill.is_some() && self.profile.start.is_some();
+        let by_commands = self.target_file.kill.is_some() && self.target_file.start.is_some();
         if crashes && !self.starts && !by_commands {
             return Err(
-                "needs a server that can be crashed: --start COMMAND, or a profile with kill and start"
+                "needs a server that can be crashed: --start COMMAND, or a target file with kill and start"
                     .to_owned(),
             );
         }

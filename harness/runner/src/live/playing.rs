@@ -13,8 +13,8 @@ use super::cleaning;
 use super::launcher::{Instance, LaunchError};
 use super::names::{Credentials, Names};
 use super::placing::{Place, Placed, says_keep_alive};
-use super::probes::{Found, KEEP_ALIVE_0, Prober};
-use super::profile::Profile;
+use super::probes::{Capabilities, KEEP_ALIVE_0, Prober};
+use super::target_file::TargetFile;
 use super::tokens::base36;
 use super::wire::Reach;
 use crate::backend::Timeouts;
@@ -28,9 +28,9 @@ use mqttspec_judge::verdict::Verdict;
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) url: String,
-    pub(crate) profile: Profile,
+    pub(crate) target_file: TargetFile,
     pub(crate) credentials: Option<Credentials>,
-    pub(crate) found: Found,
+    pub(crate) capabilities: Capabilities,
     pub(crate) pace: Timeouts,
     pub(crate) reach: Reach,
     pub(crate) prober: Prober,
@@ -101,12 +101,12 @@ impl Shared {
 
     /// The newest version that the server speaks.
     pub(crate) fn version(&self) -> Version {
-        self.found.versions.last().copied().unwrap_or(Version::V3_1_1)
+        self.capabilities.versions.last().copied().unwrap_or(Version::V3_1_1)
     }
 
     /// What a case has on the wire for Keep Alive 0: something else only where the server refuses it, and where the scenario says nothing of it.
     fn keep_alive(&self, placed: &Placed) -> u16 {
-        match self.found.get(KEEP_ALIVE_0) {
+        match self.capabilities.get(KEEP_ALIVE_0) {
             Some("0") if !says_keep_alive(&placed.case) => 600,
             _ => 0,
         }
@@ -119,7 +119,7 @@ impl Shared {
 
     /// The one command that runs a case again under a seed.
     pub(crate) fn command(&self, case: &Case, seed: u64) -> RepeatCommand {
-        let target = match (&self.profile.start, self.starts) {
+        let target = match (&self.target_file.start, self.starts) {
             _ if !self.named.is_empty() => self.named.clone(),
             (Some(start), true) => format!("--start '{start}'"),
             _ => format!("--target {}", self.url),
@@ -168,7 +168,7 @@ pub(crate) async fn play_on_shared(
     // Where nobody may come without credentials, a Client that has none shows it.
     let none_asked = placed.case.scenario.broker.iter().any(|option| option.name == "allow_anonymous");
     let credentials = shared.credentials.clone().filter(|_| !none_asked);
-    let second = shared.profile.second_identity.clone().map(Credentials::from);
+    let second = shared.target_file.second_identity.clone().map(Credentials::from);
     let names = Names::new(token, &shared.token, credentials).with_second_identity(second);
     let names = Rc::new(names.with_keep_alive(shared.keep_alive(placed)));
     let power = shared.instance.clone();
@@ -194,13 +194,13 @@ pub(crate) async fn play_on_own(
     seed: u64,
     pace: Timeouts,
 ) -> (RunResult, bool) {
-    let profile = &shared.profile;
-    let start = if options.is_empty() { &profile.start } else { &profile.start_with_options };
+    let target_file = &shared.target_file;
+    let start = if options.is_empty() { &target_file.start } else { &target_file.start_with_options };
     let Some(start) = start else {
-        return (broken("the profile does not say how a server is started".to_owned(), seed), false);
+        return (broken("the target file does not say how a server is started".to_owned(), seed), false);
     };
-    let text = profile.options_text(options).unwrap_or_default();
-    let instance = match Instance::launch(profile, start, &text).await {
+    let text = target_file.options_text(options).unwrap_or_default();
+    let instance = match Instance::launch(target_file, start, &text).await {
         Ok(instance) => Rc::new(instance),
         Err(error) => return (broken(launch_failed(&error, options), seed), true),
     };
@@ -250,13 +250,13 @@ pub(crate) async fn in_a_set_of_its_own(
 }
 
 /// What reports call the target.
-pub(crate) fn name(profile: &Profile, reach: &Reach, starts: bool) -> String {
+pub(crate) fn name(target_file: &TargetFile, reach: &Reach, starts: bool) -> String {
     let program = || {
-        let command = profile.start.as_deref().filter(|_| starts)?;
+        let command = target_file.start.as_deref().filter(|_| starts)?;
         command.split_whitespace().next()?.rsplit('/').next().map(str::to_owned)
     };
-    if !profile.name.is_empty() {
-        return profile.name.clone();
+    if !target_file.name.is_empty() {
+        return target_file.name.clone();
     }
     program().unwrap_or_else(|| format!("{}:{}", reach.host, reach.port))
 }
@@ -267,9 +267,9 @@ pub(crate) fn limit(waits: Duration, pace: Timeouts) -> Duration {
 }
 
 /// Deadlines scale with the round trip that was measured.
-pub(crate) fn pace(profile: &Profile, found: &Found) -> Timeouts {
-    let round_trip = found.round_trip;
-    let tolerance = profile.tolerance;
+pub(crate) fn pace(target_file: &TargetFile, capabilities: &Capabilities) -> Timeouts {
+    let round_trip = capabilities.round_trip;
+    let tolerance = target_file.tolerance;
     let milliseconds = Duration::from_millis;
     Timeouts {
         patience: milliseconds(tolerance.patience_ms) + round_trip * 20,
@@ -280,7 +280,7 @@ pub(crate) fn pace(profile: &Profile, found: &Found) -> Timeouts {
         quiet: milliseconds(500) + round_trip * 5,
         shorter: 5,
         travel: milliseconds(20) + round_trip * 2,
-        subscribing: found.subscribing,
+        subscribing: capabilities.subscribing,
     }
 }
 

@@ -102,7 +102,7 @@ pub enum ContactError {
 
 /// What is known of a live server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct Capabilities {
     /// The versions that it speaks.
     pub(crate) versions: Vec<Version>,
     /// How long a PINGREQ and its PINGRESP take, the longest of some.
@@ -110,20 +110,20 @@ pub(crate) struct Found {
     /// How long is waited behind a SUBACK until the Subscription is in force.
     pub(crate) subscribing: Duration,
     /// What it can do, by name, in the order in which it is printed.
-    pub(crate) capabilities: Vec<(String, String)>,
+    pub(crate) announced: Vec<(String, String)>,
 }
 
-impl Found {
+impl Capabilities {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.capabilities.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.announced.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// What a profile says counts more.
+    /// What a target file says overrides it.
     pub(crate) fn overrule(&mut self, known: &BTreeMap<String, String>) {
         for (name, value) in known {
-            match self.capabilities.iter_mut().find(|(found, _)| found == name) {
+            match self.announced.iter_mut().find(|(known, _)| known == name) {
                 Some((_, found)) => found.clone_from(value),
-                None => self.capabilities.push((name.clone(), value.clone())),
+                None => self.announced.push((name.clone(), value.clone())),
             }
         }
     }
@@ -161,7 +161,7 @@ pub(crate) struct Guest {
 
 impl Prober {
     /// Finds out what answers, and what it can do.
-    pub(crate) async fn probe(&self) -> Result<Found, ContactError> {
+    pub(crate) async fn probe(&self) -> Result<Capabilities, ContactError> {
         let mut versions = Vec::new();
         let mut refused = None;
         let (mut closed, mut silent) = (false, false);
@@ -214,7 +214,7 @@ impl Prober {
             // It is over either way.
             let _ = guest.send(Packet::Disconnect(mqttspec_codec::Disconnect::normal())).await;
         }
-        Ok(Found { versions, round_trip, subscribing, capabilities })
+        Ok(Capabilities { versions, round_trip, subscribing, announced: capabilities })
     }
 
     /// How long behind its SUBACK a Subscription was in force for a message of another connection, the longest of some tries: a server of
@@ -369,7 +369,7 @@ impl Prober {
                         "the user name and password are not right for this server"
                     }
                     ConnectReason::BadUserNameOrPassword | ConnectReason::NotAuthorized => {
-                        "it wants credentials: --user NAME --password-file FILE, or `credentials` in the profile"
+                        "it wants credentials: --user NAME --password-file FILE, or `credentials` in the target file"
                     }
                     _ => "no version of MQTT that mqttspec speaks is accepted",
                 };

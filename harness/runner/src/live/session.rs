@@ -16,8 +16,8 @@ use super::placing::{Place, Placed, Placing};
 use super::playing::{Played, Shared, broken, name, pace, panicked, play, skipped};
 use super::probes::{KEEP_ALIVE_0, Prober, TIME_TO_ANSWER};
 use super::schedule::Limits;
+use super::stall_detector::StallDetector;
 use super::tokens::token;
-use super::unhurried::Unhurried;
 use super::wire::Reach;
 use super::{LiveError, LiveOptions, Progress, Took};
 use crate::backend::Timeouts;
@@ -121,22 +121,22 @@ impl<'s> Session<'s> {
         options: &'s LiveOptions,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self, LiveError> {
-        let profile = options.profile.clone();
-        let of_profile = profile.credentials.clone().map(Credentials::from);
-        let credentials = options.credentials.clone().or(of_profile);
-        let (reach, url, instance, scheme, starts) = match (&options.target, &profile.start) {
+        let target_file = options.target_file.clone();
+        let in_file = target_file.credentials.clone().map(Credentials::from);
+        let credentials = options.credentials.clone().or(in_file);
+        let (reach, url, instance, scheme, starts) = match (&options.target, &target_file.start) {
             (Some(target), _) => {
                 let net = LiveNet::to(target, options.tls.clone())?;
                 let reach = Reach { net, host: target.host.clone(), port: target.port };
-                let power = match profile.kill.is_some() || profile.reset.is_some() {
-                    true => Some(Rc::new(Instance::running(&profile, &target.host, target.port)?)),
+                let power = match target_file.kill.is_some() || target_file.reset.is_some() {
+                    true => Some(Rc::new(Instance::running(&target_file, &target.host, target.port)?)),
                     false => None,
                 };
                 (reach, target.to_string(), power, target.scheme, false)
             }
             (None, Some(start)) => {
                 progress(Progress::Doing("starting the server"));
-                let instance = Instance::launch(&profile, start, "").await?;
+                let instance = Instance::launch(&target_file, start, "").await?;
                 let reach =
                     Reach { net: LiveNet::tcp(), host: "127.0.0.1".to_owned(), port: instance.port() };
                 let url = format!("mqtt://127.0.0.1:{}", instance.port());
@@ -144,7 +144,7 @@ impl<'s> Session<'s> {
             }
             (None, None) => return Err(LiveError::NoTarget),
         };
-        if let Some(instance) = instance.as_ref().filter(|_| profile.reset.is_some()) {
+        if let Some(instance) = instance.as_ref().filter(|_| target_file.reset.is_some()) {
             instance.reset().await?;
         }
         progress(Progress::Doing("asking the server what it can do"));
@@ -155,12 +155,12 @@ impl<'s> Session<'s> {
             websocket: matches!(scheme, Scheme::Ws | Scheme::Wss),
             credentials: credentials.clone(),
             token: token(),
-            patience: TIME_TO_ANSWER.min(Duration::from_millis(profile.tolerance.patience_ms) * 5),
+            patience: TIME_TO_ANSWER.min(Duration::from_millis(target_file.tolerance.patience_ms) * 5),
         };
-        let mut found = match prober.probe().await {
-            Ok(found) => found,
+        let mut capabilities = match prober.probe().await {
+            Ok(capabilities) => capabilities,
             Err(contact) => {
-                return Err(match (&profile.start, &instance, starts) {
+                return Err(match (&target_file.start, &instance, starts) {
                     (Some(start), Some(instance), true) => {
                         let output = instance.output_text();
                         LiveError::Started { contact, start: start.clone(), output }
@@ -169,14 +169,14 @@ impl<'s> Session<'s> {
                 });
             }
         };
-        found.overrule(&profile.capabilities);
-        let pace = pace(&profile, &found);
-        let name = name(&profile, &reach, starts);
+        capabilities.overrule(&target_file.capabilities);
+        let pace = pace(&target_file, &capabilities);
+        let name = name(&target_file, &reach, starts);
         let shared = Shared {
             name,
             url,
             credentials,
-            found,
+            capabilities,
             pace,
             reach,
             token: prober.token.clone(),
@@ -184,7 +184,7 @@ impl<'s> Session<'s> {
             keep: options.keep,
             instance,
             starts,
-            profile,
+            target_file,
             runs: Cell::new(0),
             seed: options.seed,
             seeds: options.seeds.max(1),
@@ -204,7 +204,7 @@ impl<'s> Session<'s> {
         progress(Progress::Met {
             name: &session.shared.name,
             url: &session.shared.url,
-            capabilities: &session.shared.found.capabilities,
+            capabilities: &session.shared.capabilities.announced,
             tolerance: pace.late,
             notes: &session.notes,
             cases: session.placed.len(),
@@ -215,8 +215,8 @@ impl<'s> Session<'s> {
     fn place(&mut self, plan: &Plan) {
         let shared = self.shared.clone();
         let placing = Placing {
-            found: &shared.found,
-            profile: &shared.profile,
+            capabilities: &shared.capabilities,
+            target_file: &shared.target_file,
             starts: shared.starts,
             limits: Limits {
                 wait: (!self.options.patient).then_some(LONGEST_WAIT),
@@ -231,7 +231,7 @@ impl<'s> Session<'s> {
         if clients > 0 {
             self.notes.push(format!("{clients} cases test clients: they are left out before a live server"));
         }
-        if shared.found.get(KEEP_ALIVE_0) == Some("0") {
+        if shared.capabilities.get(KEEP_ALIVE_0) == Some("0") {
             self.notes.push(
                 "the target refuses Keep Alive 0, which turns it off (section 3.1.2.10): scenarios that say nothing of it are played with \
                  10 minutes"
@@ -240,7 +240,7 @@ impl<'s> Session<'s> {
         }
         for version in Version::ALL {
             let of_version = self.placed.iter().filter(|placed| placed.case.version == version).count();
-            if of_version > 0 && !shared.found.versions.contains(&version) {
+            if of_version > 0 && !shared.capabilities.versions.contains(&version) {
                 self.notes
                     .push(format!("the target does not speak MQTT {version}: {of_version} cases skipped"));
             }
@@ -294,11 +294,11 @@ impl<'s> Session<'s> {
     ) -> Vec<usize> {
         let shared = self.shared.clone();
         let jobs = self.options.jobs.max(1);
-        let unhurried = Unhurried::watch(
+        let stalls = StallDetector::watch(
             &shared.prober,
             shared.version(),
             format!("{}calm", shared.token),
-            shared.found.round_trip,
+            shared.capabilities.round_trip,
         );
         let first = Timeouts { patience: shared.pace.patience / 2, ..shared.pace };
         let (mut own, mut beside): (Vec<usize>, Vec<usize>) =
@@ -369,7 +369,7 @@ impl<'s> Session<'s> {
                 self.done(played, progress);
             } else if let Some(before) = before {
                 let by_time = played.timed || before.timed;
-                if before.is_like(&played) && (!by_time || unhurried.is_calm_since(played.begun)) {
+                if before.is_like(&played) && (!by_time || stalls.is_calm_since(played.begun)) {
                     self.done(played, progress);
                 } else {
                     alone.push(index);
@@ -419,7 +419,7 @@ impl<'s> Session<'s> {
         self.notes
             .push(format!("the server {how} in mid run: what was under way was played again by itself"));
         if let Some(instance) =
-            shared.instance.as_ref().filter(|_| shared.starts || shared.profile.kill.is_some())
+            shared.instance.as_ref().filter(|_| shared.starts || shared.target_file.kill.is_some())
         {
             let restarted = async {
                 instance.crash().await?;
@@ -465,7 +465,7 @@ impl<'s> Session<'s> {
                 name: shared.name.clone(),
                 kind: TargetKind::Live,
                 url: Some(shared.url.clone()),
-                capabilities: shared.found.capabilities.clone(),
+                capabilities: shared.capabilities.announced.clone(),
                 tolerance_ms: u64::try_from(shared.pace.late.as_millis()).ok(),
                 output: shared.instance.as_ref().map_or_else(Vec::new, |instance| instance.output()),
             },

@@ -23,6 +23,7 @@ use mqttspec_judge::history::{
 };
 use mqttspec_mutants::Mutant;
 use mqttspec_mutants::MutantNet;
+use mqttspec_notation::Field;
 
 /// All applications of a run, by host.
 #[derive(Default)]
@@ -233,8 +234,13 @@ impl Application {
 
     /// Asks the client to connect with these options. Where `again` is set, the application does so by itself when its host starts after a
     /// crash; otherwise a line of the scenario asks for it anew.
-    pub(crate) async fn connect(&self, options: Options, again: bool, text: String) -> Result<(), String> {
-        self.record(What::Asked(Asked::Other(text)));
+    pub(crate) async fn connect(
+        &self,
+        options: Options,
+        again: bool,
+        fields: Vec<Field>,
+    ) -> Result<(), String> {
+        self.record(What::Asked(Asked::Connect(fields)));
         let options = Some(Box::new(options));
         self.command(Command::Connect(options.clone()), By::Line, ClientCommand::Connect).await?;
         // Only now: a host that is just starting must not connect because of this command too.
@@ -248,9 +254,9 @@ impl Application {
     pub(crate) async fn disconnect(
         &self,
         request: client::DisconnectRequest,
-        text: String,
+        fields: Vec<Field>,
     ) -> Result<(), String> {
-        self.record(What::Asked(Asked::Other(text)));
+        self.record(What::Asked(Asked::Disconnect(fields)));
         *self.after_a_crash.borrow_mut() = AfterACrash::Waits;
         self.command(Command::Disconnect(request), By::Line, ClientCommand::Disconnect).await
     }
@@ -283,7 +289,7 @@ impl Application {
     /// Asks the client to unsubscribe.
     pub(crate) async fn unsubscribe(&self, request: client::UnsubscribeRequest) -> Result<(), String> {
         let filters: Vec<String> = request.filters.iter().map(|filter| filter.as_str().to_owned()).collect();
-        self.record(What::Asked(Asked::Other(format!("unsubscribe {}", filters.join(" ")))));
+        self.record(What::Asked(Asked::Unsubscribe(filters.clone())));
         self.command(Command::Unsubscribe(request), By::Line, ClientCommand::Unsubscribe { filters }).await
     }
 

@@ -44,7 +44,6 @@ pub(crate) fn perform(case: &Case, seed: u64, mutant: Option<&'static Mutant>) -
     let broken = |reason: String| Performed {
         history: History::new(hosts.lanes()),
         executed: Executed::broken(reason),
-        hash: String::new(),
     };
     let options = match broker::options(case) {
         Ok(options) => options,
@@ -80,11 +79,11 @@ pub(crate) fn perform(case: &Case, seed: u64, mutant: Option<&'static Mutant>) -
         let _ = begun.set(world.clone());
         execute(setup, Rc::new(SimulatedBackend { world, travel }))
     });
-    let (executed, trace) = match outcome {
-        Ok(outcome) => (outcome.output, outcome.trace),
-        Err(failure) => (Executed::broken(failure.error.to_string()), *failure.trace),
+    let executed = match outcome {
+        Ok(outcome) => outcome.output,
+        Err(failure) => Executed::broken(failure.error.to_string()),
     };
-    Performed { history: recorder.take_history(), executed, hash: format!("{:032x}", trace.hash) }
+    Performed { history: recorder.take_history(), executed }
 }
 
 struct SimulatedBackend {

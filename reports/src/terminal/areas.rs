@@ -1,9 +1,9 @@
-//! The closing table: the parts of the protocol, what came of their cases, and how much of the standard was shown.
+//! The closing table: the areas of the protocol, what came of their cases, and how much of the standard was shown.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use mqttspec_judge::results::SuiteResult;
 
-use crate::{Coverage, Modules};
+use crate::{Areas, Coverage};
 
 /// From this width on the table has all columns.
 const WIDE: u16 = 80;
@@ -12,7 +12,7 @@ const WIDE: u16 = 80;
 const NOT_JUDGED: usize = 3;
 
 pub(super) fn table(suite: &SuiteResult, width: u16) -> String {
-    let modules = Modules::of(suite);
+    let areas = Areas::of(suite);
     let wide = width >= WIDE;
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -20,21 +20,21 @@ pub(super) fn table(suite: &SuiteResult, width: u16) -> String {
     let words =
         if wide { ["passed", "failed", "skipped", "not judged", "errors"] } else { ["✓", "✗", "↷", "○", "!"] };
     // Most targets allow the set-up of every scenario.
-    let columns = |index: &usize| *index != NOT_JUDGED || modules.all.tally.not_judged > 0;
+    let columns = |index: &usize| *index != NOT_JUDGED || areas.all.tally.not_judged > 0;
     let counts: Vec<usize> = (0..words.len()).filter(columns).collect();
     header.extend(counts.iter().map(|index| words[*index].to_owned()));
     let long = |version: &String| format!("{version} shown");
-    header.extend(modules.versions.iter().map(|version| if wide { long(version) } else { version.clone() }));
+    header.extend(areas.versions.iter().map(|version| if wide { long(version) } else { version.clone() }));
     let columns = header.len();
     table.set_header(header);
-    for module in modules.rows.iter().chain([&modules.all]) {
+    for area in areas.rows.iter().chain([&areas.all]) {
         let number = |number: u32| if number == 0 { "–".to_owned() } else { number.to_string() };
-        let tally = module.tally;
-        let name = if wide { module.name.to_owned() } else { super::cut(module.name, 13) };
+        let tally = area.tally;
+        let name = if wide { area.name.to_owned() } else { super::cut(area.name, 13) };
         let mut cells = vec![name];
         let numbers = [tally.passed, tally.failed, tally.skipped, tally.not_judged, tally.errors];
         cells.extend(counts.iter().map(|index| number(numbers[*index])));
-        cells.extend(module.shown.iter().map(|(shown, total)| match total {
+        cells.extend(area.shown.iter().map(|(shown, total)| match total {
             0 => String::new(),
             _ if wide => format!("{shown} of {total}"),
             _ => format!("{}%", shown * 100 / total),

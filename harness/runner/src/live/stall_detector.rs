@@ -23,13 +23,13 @@ const LATE: Duration = Duration::from_millis(100);
 const CONNECTING: Duration = Duration::from_secs(1);
 
 /// Watches until it is dropped.
-pub(crate) struct Unhurried {
+pub(crate) struct StallDetector {
     /// When somebody was last seen to be kept waiting.
     hurried: Rc<Cell<Option<Instant>>>,
     watching: [JoinHandle<()>; 2],
 }
 
-impl Unhurried {
+impl StallDetector {
     /// Begins to watch this process, and a server that all cases share.
     pub(crate) fn watch(prober: &Prober, version: Version, id: String, round_trip: Duration) -> Self {
         let hurried = Rc::new(Cell::new(None));
@@ -81,7 +81,7 @@ async fn ping(
     }
 }
 
-impl Drop for Unhurried {
+impl Drop for StallDetector {
     fn drop(&mut self) {
         self.watching.iter().for_each(JoinHandle::abort);
     }

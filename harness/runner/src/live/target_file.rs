@@ -1,4 +1,4 @@
-//! Target profiles: what the wire does not tell about a server, in a TOML file. `profiles/README.md` says how one is written.
+//! Target files: what cannot be observed over the network about a server, in TOML. See `targets/README.md`.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 /// What is known of a target besides its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Profile {
+pub struct TargetFile {
     /// What reports call the target.
     pub name: String,
     /// Starts the server, on the port `{port}` and with `{dir}` as the folder for whatever it writes.
@@ -35,19 +35,19 @@ pub struct Profile {
     /// What the server can do, by the names that the probes print; this counts and not what a probe finds.
     pub capabilities: BTreeMap<String, String>,
     /// User name and password for every Client that a scenario gives none.
-    pub credentials: Option<ProfileCredentials>,
+    pub credentials: Option<FileCredentials>,
     /// Another user that the server knows: stands for the user of scenarios that have one on their `broker` line.
-    pub second_identity: Option<ProfileCredentials>,
+    pub second_identity: Option<FileCredentials>,
     /// How far the server's clock may be off what a scenario says.
     pub tolerance: Tolerance,
     /// How many runs go on side by side, unless the command line says otherwise.
     pub jobs: Option<usize>,
 }
 
-/// User name and password in a profile.
+/// User name and password in a target_file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ProfileCredentials {
+pub struct FileCredentials {
     /// User name.
     pub user: String,
     /// Password.
@@ -73,18 +73,18 @@ impl Default for Tolerance {
     }
 }
 
-/// Why a profile cannot be used.
+/// Why a target file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ProfileError {
+pub enum TargetFileError {
     /// The file cannot be read.
-    #[error("cannot read the profile {}: {source}", path.display())]
+    #[error("cannot read the target file {}: {source}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// What the system says.
         source: std::io::Error,
     },
-    /// It is no TOML, or has something that no profile has.
+    /// It is no TOML, or has something that no target file has.
     #[error("{}: {source}", path.display())]
     Malformed {
         /// The file.
@@ -112,29 +112,30 @@ pub enum ProfileError {
     Options,
 }
 
-impl Profile {
-    /// Reads a profile.
+impl TargetFile {
+    /// Reads a target_file.
     ///
     /// # Errors
-    /// If the file is not there, or is no profile.
-    pub fn read(path: &Path) -> Result<Self, ProfileError> {
+    /// If the file is not there, or is no target_file.
+    pub fn read(path: &Path) -> Result<Self, TargetFileError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|source| ProfileError::Unreadable { path: path.to_owned(), source })?;
+            .map_err(|source| TargetFileError::Unreadable { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 
-    /// Reads the text of a profile; `path` is for messages.
+    /// Reads the text of a target_file; `path` is for messages.
     ///
     /// # Errors
-    /// If it is no profile.
-    pub fn parse(text: &str, path: &Path) -> Result<Self, ProfileError> {
-        let malformed = |source| ProfileError::Malformed { path: path.to_owned(), source: Box::new(source) };
-        let profile: Self = toml::from_str(text).map_err(malformed)?;
-        profile.check()?;
-        Ok(profile)
+    /// If it is no target_file.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, TargetFileError> {
+        let malformed =
+            |source| TargetFileError::Malformed { path: path.to_owned(), source: Box::new(source) };
+        let target_file: Self = toml::from_str(text).map_err(malformed)?;
+        target_file.check()?;
+        Ok(target_file)
     }
 
-    fn check(&self) -> Result<(), ProfileError> {
+    fn check(&self) -> Result<(), TargetFileError> {
         let commands = [&self.start, &self.kill, &self.stop, &self.reset, &self.start_with_options];
         for command in commands.into_iter().flatten() {
             Filling { port: 1, dir: Path::new("dir"), options: "" }.words(command)?;
@@ -142,7 +143,7 @@ impl Profile {
         match (&self.start_with_options, &self.option) {
             (Some(command), Some(_)) if command.contains("{options}") => Ok(()),
             (None, None) => Ok(()),
-            _ => Err(ProfileError::Options),
+            _ => Err(TargetFileError::Options),
         }
     }
 
@@ -152,7 +153,7 @@ impl Profile {
         Duration::from_millis(self.ready_within_ms.unwrap_or(20_000))
     }
 
-    /// The command that starts the server with these options of a scenario, if the profile knows how.
+    /// The command that starts the server with these options of a scenario, if the target file knows how.
     pub(crate) fn options_text(&self, options: &[(String, String)]) -> Option<String> {
         let option = self.option.as_ref()?;
         let quoted = options.iter().map(|(name, value)| {
@@ -187,13 +188,13 @@ pub(crate) struct Filling<'f> {
 
 impl Filling<'_> {
     /// The words of a command with its places filled.
-    pub(crate) fn words(&self, command: &str) -> Result<Vec<String>, ProfileError> {
+    pub(crate) fn words(&self, command: &str) -> Result<Vec<String>, TargetFileError> {
         let filled = self.text(command);
         if let Some(place) = place_left(&filled) {
-            return Err(ProfileError::Place { command: command.to_owned(), place });
+            return Err(TargetFileError::Place { command: command.to_owned(), place });
         }
         let words = shlex::split(&filled).filter(|words| !words.is_empty());
-        words.ok_or_else(|| ProfileError::Words(command.to_owned()))
+        words.ok_or_else(|| TargetFileError::Words(command.to_owned()))
     }
 
     pub(crate) fn text(&self, text: &str) -> String {
@@ -216,12 +217,12 @@ fn place_left(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Profile, ProfileError> {
-        Profile::parse(text, Path::new("p.toml"))
+    fn parse(text: &str) -> Result<TargetFile, TargetFileError> {
+        TargetFile::parse(text, Path::new("p.toml"))
     }
 
     #[test]
-    fn a_profile_says_what_it_does_not_know() {
+    fn a_target_file_names_what_it_does_not_know() {
         let error = parse("name = \"x\"\nstrat = \"mosquitto\"\n").unwrap_err().to_string();
         assert!(error.contains("strat") && error.contains("start"), "{error}");
         let error = parse("start = \"mosquitto -p {prot}\"").unwrap_err().to_string();
@@ -241,11 +242,12 @@ mod tests {
 
     #[test]
     fn a_value_with_spaces_is_one_word() {
-        let profile = Profile { option: Some("--option {name}={value}".to_owned()), ..Profile::default() };
+        let target_file =
+            TargetFile { option: Some("--option {name}={value}".to_owned()), ..TargetFile::default() };
         let option = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let options =
             [option("users", "user alice password secret;  publish own/#"), option("maximum_qos", "1")];
-        let text = profile.options_text(&options).unwrap();
+        let text = target_file.options_text(&options).unwrap();
         let words = shlex::split(&text).unwrap();
         assert_eq!(
             words,

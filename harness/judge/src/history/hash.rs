@@ -1,0 +1,315 @@
+//! The hash of a history: it covers everything that is judged, so a run that fails has another hash than one that passes.
+//!
+//! XXH3 is specified to the bit, and each value is hashed in one order of bytes and after its length, so the hash of equal histories is the
+//! same on every machine. Packets count by their bytes.
+
+use std::fmt::Write as _;
+
+use mqttspec_notation::Field;
+use mqttspec_notation::fields::field_words;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{
+    Asked, BranchTaken, ConnectionKey, Event, FaultEvent, History, LaneInfo, Message, Told, Trouble, What,
+    nanoseconds,
+};
+
+pub(super) fn hash(history: &History) -> u128 {
+    let mut digest = Digest(Box::new(Xxh3::new()));
+    digest.number(history.lanes.len());
+    for LaneInfo { name, observer } in &history.lanes {
+        digest.text(name);
+        digest.debug(observer);
+    }
+    for event in &history.events {
+        digest.event(event);
+    }
+    digest.0.digest128()
+}
+
+struct Digest(Box<Xxh3>);
+
+impl Digest {
+    fn event(&mut self, Event { at, connection, line, what }: &Event) {
+        self.0.update(&nanoseconds(*at).to_le_bytes());
+        let (lane, number) = match connection {
+            Some(ConnectionKey { lane, number }) => (u32::from(lane.0), *number),
+            None => (u32::MAX, 0),
+        };
+        for value in [lane, number, *line] {
+            self.0.update(&value.to_le_bytes());
+        }
+        self.what(what);
+    }
+
+    fn what(&mut self, what: &What) {
+        match what {
+            What::Opened(version) => {
+                self.tag(0);
+                self.debug(version);
+            }
+            What::Closed(ending) => {
+                self.tag(1);
+                self.debug(ending);
+            }
+            What::Sent { packet: _, bytes } => {
+                self.tag(2);
+                self.bytes(bytes);
+            }
+            What::SentRaw { text, bytes } => {
+                self.tag(3);
+                self.text(text);
+                self.bytes(bytes);
+            }
+            What::Received { packet: _, bytes } => {
+                self.tag(4);
+                self.bytes(bytes);
+            }
+            What::ReceivedMalformed { error, bytes } => {
+                self.tag(5);
+                self.debug(error);
+                self.bytes(bytes);
+            }
+            What::Fault(fault) => {
+                self.tag(6);
+                let FaultEvent { fault, hosts } = &**fault;
+                self.debug(fault);
+                self.texts(hosts);
+            }
+            What::FaultOver { began } => {
+                self.tag(7);
+                self.number(*began);
+            }
+            What::Asked(asked) => {
+                self.tag(8);
+                self.asked(asked);
+            }
+            What::Told(told) => {
+                self.tag(9);
+                self.told(told);
+            }
+            What::BranchTaken(BranchTaken { line, name, level }) => {
+                self.tag(10);
+                self.0.update(&line.to_le_bytes());
+                self.text(name);
+                self.debug(level);
+            }
+            What::MarkReached(mark) => {
+                self.tag(11);
+                self.text(mark);
+            }
+        }
+    }
+
+    fn asked(&mut self, asked: &Asked) {
+        match asked {
+            Asked::Publish { message, handle } => {
+                self.tag(0);
+                self.message(message);
+                self.0.update(&handle.to_le_bytes());
+            }
+            Asked::Subscribe { filters, handle } => {
+                self.tag(1);
+                self.number(filters.len());
+                for (filter, qos) in filters {
+                    self.text(filter);
+                    self.tag(u8::from(*qos));
+                }
+                self.0.update(&handle.to_le_bytes());
+            }
+            Asked::Unsubscribe(filters) => {
+                self.tag(2);
+                self.texts(filters);
+            }
+            Asked::Connect(fields) => {
+                self.tag(3);
+                self.fields(fields);
+            }
+            Asked::Disconnect(fields) => {
+                self.tag(4);
+                self.fields(fields);
+            }
+        }
+    }
+
+    fn told(&mut self, told: &Told) {
+        match told {
+            Told::Message(message) => {
+                self.tag(0);
+                self.message(message);
+            }
+            Told::Published { handle, message, refused } => {
+                self.tag(1);
+                self.0.update(&handle.to_le_bytes());
+                self.message(message);
+                self.trouble(refused.as_ref());
+            }
+            Told::Subscribed { handle, filters, granted } => {
+                self.tag(2);
+                self.0.update(&handle.to_le_bytes());
+                self.texts(filters);
+                self.number(granted.len());
+                granted.iter().for_each(|granted| self.tag(granted.map_or(u8::MAX, u8::from)));
+            }
+            Told::Unsubscribed { filters } => {
+                self.tag(3);
+                self.texts(filters);
+            }
+            Told::Connected { session_present } => {
+                self.tag(4);
+                self.tag(u8::from(*session_present));
+            }
+            Told::Disconnected { error } => {
+                self.tag(5);
+                self.trouble(error.as_ref());
+            }
+            Told::Failed { error } => {
+                self.tag(6);
+                self.trouble(Some(error));
+            }
+        }
+    }
+
+    fn message(&mut self, Message { topic, payload, qos, retain }: &Message) {
+        self.text(topic);
+        self.bytes(payload);
+        self.tag(u8::from(*qos));
+        self.tag(u8::from(*retain));
+    }
+
+    fn trouble(&mut self, trouble: Option<&Trouble>) {
+        self.tag(u8::from(trouble.is_some()));
+        if let Some(Trouble { kind, reason, text }) = trouble {
+            self.text(kind);
+            self.0.update(&reason.map_or(u16::MAX, u16::from).to_le_bytes());
+            self.text(text);
+        }
+    }
+
+    fn tag(&mut self, tag: u8) {
+        self.0.update(&[tag]);
+    }
+
+    fn number(&mut self, number: usize) {
+        self.0.update(&u64::try_from(number).unwrap_or(u64::MAX).to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len());
+        self.0.update(bytes);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn texts(&mut self, texts: &[String]) {
+        self.number(texts.len());
+        texts.iter().for_each(|text| self.text(text));
+    }
+
+    /// Fields count as the notation writes them, not by their place in the file.
+    fn fields(&mut self, fields: &[Field]) {
+        self.number(fields.len());
+        fields.iter().for_each(|field| self.text(&field_words(field)));
+    }
+
+    /// A value of few variants, or one that is rare in a history.
+    fn debug(&mut self, value: &impl std::fmt::Debug) {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = write!(text, "{value:?}");
+        self.text(&text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mqttspec_codec::{QoS, Role, Version};
+    use mqttspec_notation::{Fault, FaultKind, Hosts};
+
+    use super::*;
+    use crate::history::tale::{Tale, message, publish};
+    use crate::history::{Ending, Event, Lane};
+
+    fn told(told: Told) -> u128 {
+        let tale = Tale::of(Version::V5, Role::Client, &["a"]).connects("a", false);
+        tale.told("a", told).history().hash()
+    }
+
+    /// The hash of a history of one event.
+    fn of(what: What) -> u128 {
+        let lanes = vec![LaneInfo { name: "a".into(), observer: Role::Client }];
+        let mut history = History::new(lanes);
+        let connection = Some(ConnectionKey { lane: Lane(0), number: 1 });
+        history.push(Event { at: core::time::Duration::from_millis(1), connection, line: 3, what });
+        history.hash()
+    }
+
+    #[test]
+    fn two_runs_that_differ_only_in_what_an_application_is_told_differ() {
+        let failed = |reason| Told::Failed {
+            error: Trouble { kind: "authentication", reason, text: "refused".to_owned() },
+        };
+        let hashes = [
+            told(Told::Connected { session_present: false }),
+            told(Told::Connected { session_present: true }),
+            told(failed(None)),
+            told(failed(Some(0x87))),
+            told(Told::Message(message("x", QoS::AtMostOnce))),
+            told(Told::Message(message("x", QoS::AtLeastOnce))),
+            told(Told::Message(message("y", QoS::AtMostOnce))),
+        ];
+        let distinct: std::collections::BTreeSet<u128> = hashes.into_iter().collect();
+        assert_eq!(distinct.len(), hashes.len());
+        assert_eq!(told(failed(None)), hashes[2], "equal histories have equal hashes");
+    }
+
+    #[test]
+    fn every_kind_of_event_counts() {
+        let fault = |kind| {
+            let fault = Fault { kind, hosts: Hosts::All, towards: None, lasting: None };
+            What::fault(fault, vec!["a".to_owned()])
+        };
+        let branch = |name: &str| {
+            let level = mqttspec_spec::Level::May;
+            What::BranchTaken(BranchTaken { line: 1, name: name.to_owned(), level })
+        };
+        let hashes = [
+            of(What::Opened(Version::V5)),
+            of(What::Opened(Version::V3_1_1)),
+            of(What::Closed(Ending::ByPeer)),
+            of(What::Closed(Ending::Reset)),
+            of(fault(FaultKind::Cut)),
+            of(fault(FaultKind::Crash)),
+            of(What::FaultOver { began: 0 }),
+            of(What::FaultOver { began: 1 }),
+            of(What::Asked(Asked::Unsubscribe(vec!["ab".to_owned()]))),
+            of(What::Asked(Asked::Unsubscribe(vec!["a".to_owned(), "b".to_owned()]))),
+            of(What::Asked(Asked::Connect(Vec::new()))),
+            of(What::Asked(Asked::Disconnect(Vec::new()))),
+            of(branch("one")),
+            of(branch("other")),
+            of(What::MarkReached("one".to_owned())),
+        ];
+        let distinct: std::collections::BTreeSet<u128> = hashes.into_iter().collect();
+        assert_eq!(distinct.len(), hashes.len());
+    }
+
+    #[test]
+    fn a_packet_counts_by_its_bytes_its_direction_and_its_time() {
+        let tale = || Tale::of(Version::V5, Role::Client, &["a"]).connects("a", false);
+        let one = || publish(QoS::AtLeastOnce, 1, "one");
+        let hashes = [
+            tale().sent("a", one()).history().hash(),
+            tale().received("a", one()).history().hash(),
+            tale().received("a", publish(QoS::AtLeastOnce, 2, "one")).history().hash(),
+            tale().lost("a").received("a", one()).history().hash(),
+        ];
+        let distinct: std::collections::BTreeSet<u128> = hashes.into_iter().collect();
+        assert_eq!(distinct.len(), hashes.len());
+        let mut answered = tale().received("a", one()).history();
+        answered.set_line(0, 9);
+        assert_ne!(answered.hash(), hashes[1], "the line that it answers to counts");
+    }
+}
