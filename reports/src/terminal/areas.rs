@@ -5,22 +5,23 @@ use mqttspec_judge::results::SuiteResult;
 
 use crate::{Areas, Coverage};
 
-/// From this width on the table has all columns.
-const WIDE: u16 = 80;
+/// From this width on the columns have words, of which one is there only if a case was not judged.
+const WIDE: [u16; 2] = [80, 92];
 
 /// The place of the column for cases that were not judged.
 const NOT_JUDGED: usize = 3;
 
 pub(super) fn table(suite: &SuiteResult, width: u16) -> String {
     let areas = Areas::of(suite);
-    let wide = width >= WIDE;
+    // Most targets allow the set-up of every scenario.
+    let has_not_judged = areas.all.tally.not_judged > 0;
+    let wide = width >= WIDE[usize::from(has_not_judged)];
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     let mut header: Vec<String> = vec!["module".into()];
     let words =
         if wide { ["passed", "failed", "skipped", "not judged", "errors"] } else { ["✓", "✗", "↷", "○", "!"] };
-    // Most targets allow the set-up of every scenario.
-    let columns = |index: &usize| *index != NOT_JUDGED || areas.all.tally.not_judged > 0;
+    let columns = |index: &usize| *index != NOT_JUDGED || has_not_judged;
     let counts: Vec<usize> = (0..words.len()).filter(columns).collect();
     header.extend(counts.iter().map(|index| words[*index].to_owned()));
     let long = |version: &String| format!("{version} shown");
