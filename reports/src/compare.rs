@@ -158,9 +158,8 @@ fn changed(before: Option<&CaseResult>, after: Option<&CaseResult>) -> Option<Ch
         [_, None] => Change::Gone,
         [Some(Outcome::Skipped), Some(Outcome::Skipped)] => return None,
         [Some(Outcome::NotJudged), Some(Outcome::NotJudged)] => return None,
-        [Some(Outcome::Skipped | Outcome::NotJudged), _] | [_, Some(Outcome::Skipped | Outcome::NotJudged)] => {
-            Change::Skipped
-        }
+        [Some(Outcome::Skipped | Outcome::NotJudged), _]
+        | [_, Some(Outcome::Skipped | Outcome::NotJudged)] => Change::Skipped,
         [Some(one), Some(other)] if one == other => {
             if before.map(essence) == after.map(essence) {
                 return None;

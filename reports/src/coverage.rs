@@ -211,7 +211,9 @@ impl<'a> Seen<'a> {
         match (self.cited.get(clause.id), clause.unobservable) {
             (Some(files), _) if files.values().any(|best| *best == Verdict::Pass) => ClauseStanding::Shown,
             (Some(files), _) if files.values().any(|best| *best == Verdict::Error) => ClauseStanding::Error,
-            (Some(files), _) if files.values().any(|best| *best == Verdict::NotJudged) => ClauseStanding::NotJudged,
+            (Some(files), _) if files.values().any(|best| *best == Verdict::NotJudged) => {
+                ClauseStanding::NotJudged
+            }
             (Some(_), _) => ClauseStanding::Skipped,
             (None, Some(why)) => ClauseStanding::Unobservable(why),
             (None, None) => ClauseStanding::NotShown,

@@ -41,7 +41,9 @@ impl Claims {
     #[must_use]
     pub fn of(case: &Case) -> Self {
         let mut reader = Reader { case, lines: Vec::new(), branches: Vec::new() };
-        reader.steps(&case.scenario.steps, None);
+        // A file in which no line shows anything has no set-up: what fails in it must not pass unnoticed.
+        let all = (!case.scenario.marks_claims()).then_some(&Shows::All);
+        reader.steps(&case.scenario.steps, all);
         Self { lines: reader.lines, none: Rc::from(Vec::new()) }
     }
 
@@ -145,7 +147,9 @@ fn is_elsewhere(one: &[(usize, usize)], other: &[(usize, usize)]) -> bool {
 /// Where the last line of a step begins.
 fn end(step: &Step) -> usize {
     let last = match &step.kind {
-        StepKind::InAnyOrder(steps) | StepKind::EachRow(steps) | StepKind::Repeat { steps, .. } => steps.last(),
+        StepKind::InAnyOrder(steps) | StepKind::EachRow(steps) | StepKind::Repeat { steps, .. } => {
+            steps.last()
+        }
         StepKind::Either(branches) => branches.last().and_then(|branch| branch.steps.last()),
         _ => None,
     };

@@ -20,5 +20,5 @@ mod net;
 mod server;
 mod state;
 
-pub use self::mutant::Mutant;
+pub use self::mutant::{AlsoBlamed, Mutant};
 pub use self::net::MutantNet;

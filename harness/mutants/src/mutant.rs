@@ -30,15 +30,8 @@ pub struct Mutant {
     pub(crate) on_peer_close: fn(&mut State) -> Vec<Effect>,
 }
 
-/// Clauses that a failure may cite although the mutant keeps them, and why that is right.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AlsoBlamed {
-    pub(crate) standard: Standard,
-    pub(crate) clauses: &'static [&'static str],
-    /// For readers of the code.
-    #[expect(dead_code, reason = "an argument is not computed with")]
-    pub(crate) because: &'static str,
-}
+/// Clauses of a standard that a failure may cite although the mutant keeps them, and why that is right.
+pub type AlsoBlamed = (Standard, &'static [&'static str], &'static str);
 
 /// Turns a packet into effects.
 pub(crate) type PacketHandler = fn(&mut State, Packet) -> Vec<Effect>;
@@ -116,10 +109,16 @@ impl Mutant {
     /// Whether a failure may cite the clause: the mutant breaks it, says why it is cited all the same, or breaks no clause at all.
     #[must_use]
     pub fn may_be_blamed_for(&self, standard: Standard, id: &str) -> bool {
-        let argued = |also: &AlsoBlamed| also.standard == standard && also.clauses.contains(&id);
+        let argued = |(of, clauses, _): &AlsoBlamed| *of == standard && clauses.contains(&id);
         self.breaks_clause(standard, id)
             || self.breaks_documented_behaviour
             || self.also_blamed.iter().any(argued)
+    }
+
+    /// The clauses that a failure may cite although the mutant keeps them.
+    #[must_use]
+    pub fn arguments(&self) -> &'static [AlsoBlamed] {
+        self.also_blamed
     }
 
     pub(crate) const fn of(role: Role, name: &'static str, does: &'static str) -> Self {

@@ -91,6 +91,19 @@ impl Scenario {
         walk_steps(&self.steps, visit);
     }
 
+    /// Whether a line or a block says what it shows. Otherwise each expected line shows every clause of the case.
+    #[must_use]
+    pub fn marks_claims(&self) -> bool {
+        let mut marks = false;
+        self.walk(&mut |step| {
+            marks |= step.shows.is_some();
+            if let StepKind::Either(branches) = &step.kind {
+                marks |= branches.iter().any(|branch| branch.shows.is_some());
+            }
+        });
+        marks
+    }
+
     /// The clauses of the header and of the table's rows, in the order of the file.
     pub(crate) fn listed_clauses(&self) -> impl Iterator<Item = &ClauseReference> {
         let rows = self.table.iter().flat_map(|table| &table.rows).flat_map(|row| &row.clauses);

@@ -62,8 +62,7 @@ pub(crate) fn judged(
         () => Verdict::Pass,
     };
     let by_time = set_up.iter().any(|unmet| unmet.timing_sensitive);
-    let timing_sensitive =
-        broke.is_some() || by_time || found.iter().any(|finding| finding.timing_sensitive);
+    let timing_sensitive = broke.is_some() || by_time || found.iter().any(|finding| finding.timing_sensitive);
     let reason = broke.or_else(|| set_up.into_iter().next().map(|unmet| unmet.reason)).unwrap_or_default();
     let mut clauses_shown = claims.shown(&passed, findings.stopped);
     for broken in found.iter().flat_map(|finding| &finding.requirements) {

@@ -98,16 +98,15 @@ fn a_connection_that_the_peer_closed_fails_the_line_that_waits_for_an_answer() {
 #[test]
 fn a_packet_that_no_line_expects_breaks_what_nothing_more_shows() {
     let body = |last| {
-        format!("a connects\na subscribes t\nb connects\nb publishes t \"x\"\nb pings shows MQTT-3.12.4-1\nwait 1s\n{last}")
+        format!(
+            "a connects\na subscribes t\nb connects\nb publishes t \"x\"\nb pings shows MQTT-3.12.4-1\nwait 1s\n{last}"
+        )
     };
     let left = run("clauses  MQTT-3.12.4-1", &body(""), None);
     assert_eq!((left.verdict, left.failures.len()), (Verdict::NotJudged, 0));
     assert!(left.reason.contains("nothing that no line expects"), "{}", left.reason);
-    let claimed = run(
-        "clauses  MQTT-3.12.4-1 MQTT-3.3.4-1",
-        &body("a: nothing more shows MQTT-3.3.4-1\n"),
-        None,
-    );
+    let claimed =
+        run("clauses  MQTT-3.12.4-1 MQTT-3.3.4-1", &body("a: nothing more shows MQTT-3.3.4-1\n"), None);
     assert_eq!((claimed.verdict, blamed(&claimed)), (Verdict::Fail, vec!["MQTT-3.3.4-1"]));
     assert_eq!(claimed.failures[0].finding.check, Check::LeftOver);
 }

@@ -96,7 +96,8 @@ fn rewriting_keeps_reasons_and_what_was_not_run() {
 #[test]
 fn a_case_that_is_not_judged_is_told_and_stays_in_the_list() {
     let suite = suite(&[case("wills/one.mqtt", Verdict::NotJudged)]);
-    let live = SuiteResult { target: Target { kind: TargetKind::Live, ..Target::simulated() }, ..suite.clone() };
+    let live =
+        SuiteResult { target: Target { kind: TargetKind::Live, ..Target::simulated() }, ..suite.clone() };
     let known = Baseline::read(LIST).unwrap();
     let difference = known.compare(&live);
     assert!(difference.is_empty());

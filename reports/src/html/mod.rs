@@ -169,8 +169,17 @@ impl Head {
 
 impl Share {
     fn of(coverage: &Coverage) -> Self {
-        let AreaCoverage { total, shown, failed, contested, skipped, not_judged, unobservable, not_shown, .. } =
-            coverage.all;
+        let AreaCoverage {
+            total,
+            shown,
+            failed,
+            contested,
+            skipped,
+            not_judged,
+            unobservable,
+            not_shown,
+            ..
+        } = coverage.all;
         let percent = |count: usize| (count * 100).checked_div(total).unwrap_or(0);
         Self {
             version: coverage.version.clone(),

@@ -19,8 +19,11 @@ pub(super) fn table(suite: &SuiteResult, width: u16) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     let mut header: Vec<String> = vec!["module".into()];
-    let words =
-        if wide { ["passed", "failed", "skipped", "not judged", "errors"] } else { ["✓", "✗", "↷", "○", "!"] };
+    let words = if wide {
+        ["passed", "failed", "skipped", "not judged", "errors"]
+    } else {
+        ["✓", "✗", "↷", "○", "!"]
+    };
     let columns = |index: &usize| *index != NOT_JUDGED || has_not_judged;
     let counts: Vec<usize> = (0..words.len()).filter(columns).collect();
     header.extend(counts.iter().map(|index| words[*index].to_owned()));

@@ -67,13 +67,19 @@ fn bad(out: &mut String, case: &CaseResult, width: usize) {
 }
 
 /// The cases with a verdict that has a reason, a line for each reason. A reason that names a line of a file names the file too.
-fn by_reason(out: &mut String, cases: &[&CaseResult], (verdict, sign, style): (Verdict, char, Style), width: usize) {
+fn by_reason(
+    out: &mut String,
+    cases: &[&CaseResult],
+    (verdict, sign, style): (Verdict, char, Style),
+    width: usize,
+) {
     let mut reasons: BTreeMap<&str, Vec<&CaseResult>> = BTreeMap::new();
     for case in cases.iter().filter(|case| case.verdict == verdict) {
         reasons.entry(&case.reason).or_default().push(case);
     }
     for (reason, cases) in reasons {
-        let file = cases.first().map(|case| &case.file).filter(|file| cases.iter().all(|case| case.file == **file));
+        let file =
+            cases.first().map(|case| &case.file).filter(|file| cases.iter().all(|case| case.file == **file));
         let number = count(cases.len(), "case");
         let text = match file.filter(|_| verdict == Verdict::NotJudged) {
             Some(file) => {

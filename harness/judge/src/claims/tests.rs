@@ -102,7 +102,8 @@ fn a_packet_that_no_line_expects_breaks_what_nothing_more_shows() {
 fn alternatives_break_what_they_have_in_common_or_else_all_of_it() {
     let case = case(Version::V5);
     let claims = Claims::of(&case);
-    let (t, u) = (claims.at(line(&case, "a < PUBLISH topic=t", 0)), claims.at(line(&case, "a < PUBLISH topic=u", 0)));
+    let (t, u) =
+        (claims.at(line(&case, "a < PUBLISH topic=t", 0)), claims.at(line(&case, "a < PUBLISH topic=u", 0)));
     assert_eq!(ids(&common(&[t.clone(), t.clone()])), ["MQTT-3.1.2-10"]);
     assert_eq!(ids(&common(&[t.clone(), u.clone()])), ["MQTT-3.1.2-10", "MQTT-3.3.1-5"]);
     assert_eq!(ids(&all([&t, &u, &t].into_iter())), ["MQTT-3.1.2-10", "MQTT-3.3.1-5"]);

@@ -1,6 +1,7 @@
 //! Sessions and Subscriptions after a new connection (§3.1.2.4, §3.2.2.1.1, §4.4).
 
 use mqttspec_codec::Packet;
+use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::{edit_connack, edit_connect};
@@ -10,6 +11,11 @@ use crate::mutant::Mutant;
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("session-present-taken-for-granted", "assumes that the Server has its Session when it has none")
         .breaks(&["MQTT-3.2.2-5", "MQTT-4.4.0-1"], &["MQTT-4.4.0-1"])
+        .also_blamed(&[(
+            Standard::V5,
+            &["U5-036", "MQTT-4.3.2-2", "MQTT-4.3.3-4", "MQTT-2.2.1-3"],
+            "what is sent for a Session that has ended continues exchanges that are new to the Server",
+        )])
         .on_incoming(|state, packet| {
             let resumes = state.connection_count() > 1;
             deliver(edit_connack(packet, |ack| ack.session_present |= resumes && !ack.reason.is_failure()))

@@ -20,7 +20,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("alias-outlives-its-connection", "uses a Topic Alias of an earlier connection")
-        .breaks(&["MQTT-3.3.2-7"], &[])
+        .breaks(&["MQTT-3.3.2-7", "U5-080", "U5-078"], &[])
         .on_outgoing(|state, packet| {
             let again = state.connection_count() > 1;
             send(edit_publish(packet, |publish| {

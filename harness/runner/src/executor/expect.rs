@@ -9,8 +9,8 @@ use mqttspec_notation::{PacketType, Report};
 
 use super::clock::Window;
 use super::matcher::{Expected, Match};
-use super::sequence::asked_code;
 use super::patterns::bare;
+use super::sequence::asked_code;
 use super::{Executor, Flow};
 use crate::found::{SetUp, Stop, waited};
 use crate::recorder::{Arrival, Arrived, strongest};

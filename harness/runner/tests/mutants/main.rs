@@ -88,7 +88,12 @@ fn invalid(proofs: &Proofs, cases: &[Case]) -> String {
     let unargued = expected.iter().filter_map(|(index, proof)| {
         let (case, unargued) = (&cases[*index], proof.unargued(&cases[*index]));
         (!unargued.is_empty()).then(|| {
-            format!("{} with {} blames what the mutant keeps: {}", case.name(), proof.mutant, unargued.join(" "))
+            format!(
+                "{} with {} blames what the mutant keeps: {}",
+                case.name(),
+                proof.mutant,
+                unargued.join(" ")
+            )
         })
     });
     let unargued: Vec<String> = unargued.collect();
@@ -120,21 +125,46 @@ fn every_case_passes_unchanged() {
 fn matrix() {
     let cases = cases();
     let filter = std::env::var("ONLY").unwrap_or_default();
-    let cases: Vec<Case> = cases.into_iter().filter(|case| !case.file.contains("/wraps-") && case.name().contains(&filter)).collect();
+    let cases: Vec<Case> = cases
+        .into_iter()
+        .filter(|case| !case.file.contains("/wraps-") && case.name().contains(&filter))
+        .collect();
     let lines = proofs::in_parallel(&cases, |case| {
         let mut out = String::new();
         let standard = mqttspec_spec::Standard::of(case.version).unwrap_or(mqttspec_spec::Standard::V3_1_1);
-        for mutant in Mutant::all().filter(|mutant| mutant.role == case.tests && mutant.applies_to(standard)) {
+        for mutant in Mutant::all().filter(|mutant| mutant.role == case.tests && mutant.applies_to(standard))
+        {
             let run = proofs::run_once(case, mutant, 0);
             for finding in run.failures.iter().map(|reported| &reported.finding) {
-                let by = match &finding.check { mqttspec_judge::finding::Check::Monitor(_) => "monitor", _ => "line" };
+                let by = match &finding.check {
+                    mqttspec_judge::finding::Check::Monitor(_) => "monitor",
+                    _ => "line",
+                };
                 for requirement in &finding.requirements {
                     let good = mutant.breaks_clause(standard, &requirement.clause);
-                    let _ = writeln!(out, "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}", if good {"good"} else {"extra"}, mutant.name, case.name(), by, finding.line, requirement.clause, finding.expected.replace(char::is_whitespace, " "), finding.actual.replace(char::is_whitespace, " "));
+                    let _ = writeln!(
+                        out,
+                        "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
+                        if good { "good" } else { "extra" },
+                        mutant.name,
+                        case.name(),
+                        by,
+                        finding.line,
+                        requirement.clause,
+                        finding.expected.replace(char::is_whitespace, " "),
+                        finding.actual.replace(char::is_whitespace, " ")
+                    );
                 }
             }
             if run.verdict == Verdict::NotJudged || run.verdict == Verdict::Error {
-                let _ = writeln!(out, "{}\t{}\t{}\t\t\t\t{}", run.verdict, mutant.name, case.name(), run.reason.replace(char::is_whitespace, " "));
+                let _ = writeln!(
+                    out,
+                    "{}\t{}\t{}\t\t\t\t{}",
+                    run.verdict,
+                    mutant.name,
+                    case.name(),
+                    run.reason.replace(char::is_whitespace, " ")
+                );
             }
         }
         out

@@ -28,6 +28,7 @@ Generated: `UPDATE=1 cargo test -p mqttspec-runner --test mutants`.
 const NONE: &str = "**none**";
 const OTHER_CLAUSE: &str = " (other clause)";
 const MONITOR: &str = " (monitor)";
+const SET_UP: &str = " (set-up)";
 
 /// The page.
 pub(crate) fn render(proofs: &Proofs, cases: &[Case]) -> String {
@@ -77,13 +78,28 @@ pub(crate) fn render(proofs: &Proofs, cases: &[Case]) -> String {
             breaks(Standard::V3_1_1)
         );
     }
+    render_arguments(&mut text);
     text
+}
+
+/// Why a failure may cite clauses that a mutant keeps.
+fn render_arguments(text: &mut String) {
+    let _ = writeln!(
+        text,
+        "\n## Clauses that are blamed although the mutant keeps them\n\n| role | mutant | version | clauses | why |\n|---|---|---|---|---|"
+    );
+    for mutant in Mutant::all() {
+        for (standard, clauses, why) in mutant.arguments() {
+            let (role, name) = (mqttspec_spec::role_word(mutant.role), mutant.name);
+            let _ = writeln!(text, "| {role} | {name} | {standard} | {} | {why} |", clauses.join(" "));
+        }
+    }
 }
 
 fn render_counts(text: &mut String, proofs: &Proofs) {
     let _ = writeln!(
         text,
-        "\n| | total | reported by the scenario | only by a monitor | only other clauses are cited | no proof |\n|---|---|---|---|---|---|"
+        "\n| | total | reported by the scenario | only by a monitor | only by set-up | only other clauses are cited | no proof |\n|---|---|---|---|---|---|---|"
     );
     let of_cases: Vec<Option<ReportedBy>> =
         proofs.cases.iter().map(|proof| proof.as_ref().map(|proof| proof.reported_by)).collect();
@@ -95,10 +111,11 @@ fn render_counts(text: &mut String, proofs: &Proofs) {
         };
         let _ = writeln!(
             text,
-            "| {what} | {} | {} | {} | {} | {} |",
+            "| {what} | {} | {} | {} | {} | {} | {} |",
             reported_by.len(),
             count(Some(ReportedBy::Scenario)),
             count(Some(ReportedBy::Monitor)),
+            count(Some(ReportedBy::SetUp)),
             count(Some(ReportedBy::OtherClause)),
             count(None)
         );
@@ -109,16 +126,21 @@ fn render_counts(text: &mut String, proofs: &Proofs) {
         all += 1;
         proved += usize::from(by.is_some());
     }
-    let _ = writeln!(text, "| delivery checks | {all} | {proved} | | | {} |", all - proved);
+    let _ = writeln!(text, "| delivery checks | {all} | {proved} | | | | {} |", all - proved);
     let (all, proved) = (proofs.checks.len() - all, proofs.checks.values().flatten().count() - proved);
-    let _ = writeln!(text, "| monitor rules | {all} | | {proved} | | {} |", all - proved);
+    let _ = writeln!(text, "| monitor rules | {all} | | {proved} | | | {} |", all - proved);
 }
 
 fn mark(proof: &Proof) -> &'static str {
-    match proof.reported_by {
+    mark_of(proof.reported_by)
+}
+
+fn mark_of(reported_by: ReportedBy) -> &'static str {
+    match reported_by {
         ReportedBy::Scenario => "",
         ReportedBy::Monitor => MONITOR,
         ReportedBy::OtherClause => OTHER_CLAUSE,
+        ReportedBy::SetUp => SET_UP,
     }
 }
 
@@ -135,11 +157,10 @@ fn render_cases(text: &mut String, side: Role, proofs: &Proofs, cases: &[Case]) 
     // The rows of each file, version and proof, in the order of the suite.
     let mut of_version: Vec<(Line<'_>, Vec<&str>)> = Vec::new();
     for (case, proof) in cases.iter().zip(&proofs.cases).filter(|(case, _)| case.tests == side) {
-        let by = proof
-            .as_ref()
-            .map_or_else(|| format!("{NONE} | "), |proof| {
-                format!("{}{} | {}", proof.mutant, mark(proof), proof.blamed.join(" "))
-            });
+        let by = proof.as_ref().map_or_else(
+            || format!("{NONE} | "),
+            |proof| format!("{}{} | {}", proof.mutant, mark(proof), proof.blamed.join(" ")),
+        );
         let key = (case.file.as_str(), case.version_text(), by);
         let row = case.row_name().unwrap_or_default();
         match of_version.iter_mut().rev().take(40).find(|(known, _)| *known == key) {
@@ -228,9 +249,9 @@ fn clauses(cell: &str) -> Vec<String> {
 
 /// Splits a name from its mark, and gives the meaning of the mark.
 fn split_mark(by: &str) -> (&str, ReportedBy) {
-    match (by.strip_suffix(OTHER_CLAUSE), by.strip_suffix(MONITOR)) {
-        (Some(name), _) => (name, ReportedBy::OtherClause),
-        (_, Some(name)) => (name, ReportedBy::Monitor),
-        _ => (by, ReportedBy::Scenario),
-    }
+    let marks = [ReportedBy::OtherClause, ReportedBy::SetUp, ReportedBy::Monitor];
+    let marked = marks
+        .into_iter()
+        .find_map(|reported_by| by.strip_suffix(mark_of(reported_by)).map(|name| (name, reported_by)));
+    marked.unwrap_or((by, ReportedBy::Scenario))
 }

@@ -62,6 +62,8 @@ impl Proof {
 pub(crate) enum ReportedBy {
     /// None: the failures cite other clauses.
     OtherClause,
+    /// A line that shows no clause. A mutant that breaks no clause of the standard can do no more.
+    SetUp,
     /// A monitor, which would report it in other scenarios too.
     Monitor,
     /// The scenario: one of its lines or delivery checks.
@@ -166,6 +168,10 @@ impl MutantRun<'_> {
     /// The proof that the run gives, if it failed. In a scenario with a table, only failures from
     /// the steps of the row on count.
     pub(crate) fn proof(&self) -> Option<Proof> {
+        if self.result.verdict == Verdict::NotJudged && self.mutant.breaks_documented_behaviour() {
+            let (mutant, reported_by) = (self.mutant.name, ReportedBy::SetUp);
+            return Some(Proof { mutant, reported_by, blamed: Vec::new() });
+        }
         if self.result.verdict != Verdict::Fail {
             return None;
         }

@@ -72,7 +72,7 @@ impl Evidence {
         let key = (mutant.role, mutant.name);
         let argued = proof.unargued(case).is_empty();
         let proved = match proof.reported_by {
-            ReportedBy::Monitor | ReportedBy::Scenario if argued => &mut self.mutants,
+            ReportedBy::SetUp | ReportedBy::Monitor | ReportedBy::Scenario if argued => &mut self.mutants,
             _ => &mut self.by_other_clause,
         };
         proved.entry(key).or_insert((index, proof));
