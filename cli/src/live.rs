@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::Trouble;
 use crate::arguments::RunArguments;
-use crate::run::style;
+use crate::progress::style;
 
 /// Why a live broker cannot be judged.
 #[derive(Debug, Error)]

@@ -10,6 +10,7 @@ mod compare;
 mod expect;
 mod list;
 mod live;
+mod progress;
 mod report;
 mod run;
 mod serve;

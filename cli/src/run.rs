@@ -2,14 +2,14 @@
 
 use std::io::Write;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use mqttspec_judge::results::SuiteResult;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_reports::terminal;
 use mqttspec_runner::suite::{self, KeepTrace, Plan, Selection, SuiteOptions};
 
 use crate::arguments::RunArguments;
-use crate::{Trouble, expect, live, sources};
+use crate::{Trouble, expect, live, progress, sources};
 
 /// Width of tables where nobody looks: a file, a pipe.
 const WIDTH_OF_A_FILE: u16 = 100;
@@ -51,7 +51,7 @@ fn simulated(arguments: &RunArguments, plan: &Plan) -> SuiteResult {
         // The page draws every run.
         keep: if arguments.report.is_some() { KeepTrace::All } else { KeepTrace::Failing },
     };
-    let bar = ProgressBar::new(plan.cases.len() as u64).with_style(style());
+    let bar = ProgressBar::new(plan.cases.len() as u64).with_style(progress::style());
     let mut bad = 0;
     let suite = suite::run_all(plan, &options, &mut |case, _, _| {
         bad += u32::from(matches!(case.verdict, Verdict::Fail | Verdict::Error));
@@ -64,9 +64,4 @@ fn simulated(arguments: &RunArguments, plan: &Plan) -> SuiteResult {
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-pub(crate) fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{bar:30} {pos}/{len}  {wide_msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }

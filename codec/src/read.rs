@@ -4,10 +4,10 @@
 use bytes::Bytes;
 
 use crate::misdeed::Misdeed;
-use crate::policy::{Advice, Policy};
+use crate::policy::Policy;
 use crate::scalar::PacketIdentifier;
 use crate::scan::is_plain;
-use crate::text::Utf8Ref;
+use crate::text::{Utf8Ref, check_text};
 use crate::topic::check_name;
 use crate::version::{Role, Version};
 
@@ -189,50 +189,6 @@ impl<'a> Reader<'a> {
             _ => Ok(name),
         }
     }
-}
-
-/// Returns the first violation of §1.5.4 in a string, and its offset.
-pub(crate) fn check_text(bytes: &[u8], policy: Policy) -> Result<(), (Misdeed, usize)> {
-    // [MQTT-1.5.4-1]
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(fault) => return Err((ill_formed(bytes, fault.valid_up_to()), fault.valid_up_to())),
-    };
-    // [MQTT-1.5.4-2]
-    if let Some(at) = bytes.iter().position(|&byte| byte == 0) {
-        return Err((Misdeed::NullCharacter, at));
-    }
-    if policy.looks_at_characters() {
-        check_characters(text, policy)?;
-    }
-    Ok(())
-}
-
-/// Classifies ill-formed UTF-8: surrogates U+D800 to U+DFFF appear as ED A0 80 to ED BF BF.
-#[cold]
-pub(crate) fn ill_formed(bytes: &[u8], at: usize) -> Misdeed {
-    match bytes.get(at..) {
-        Some([0xED, 0xA0..=0xBF, ..]) => Misdeed::Surrogate,
-        _ => Misdeed::IllFormedUtf8,
-    }
-}
-
-fn check_characters(text: &str, policy: Policy) -> Result<(), (Misdeed, usize)> {
-    for (at, character) in text.char_indices() {
-        if policy.control_characters == Advice::Refuse && character.is_control() {
-            return Err((Misdeed::ControlCharacter, at));
-        }
-        if policy.non_characters == Advice::Refuse && is_non_character(character) {
-            return Err((Misdeed::NonCharacter, at));
-        }
-    }
-    Ok(())
-}
-
-/// U+FDD0 to U+FDEF, and the last two code points of each plane.
-const fn is_non_character(character: char) -> bool {
-    let code = character as u32;
-    matches!(code, 0xFDD0..=0xFDEF) || code & 0xFFFE == 0xFFFE
 }
 
 /// The result of reading a Variable Byte Integer.

@@ -9,6 +9,7 @@ mod disconnect;
 mod encode;
 mod fit;
 mod kind;
+mod properties;
 mod publish;
 mod subscribe;
 mod unsubscribe;

@@ -1,8 +1,7 @@
 //! Reads Properties (§2.2.2): one pass checks them completely, without copying.
 
-use super::{PropertyIdentifier, sealed::Place};
+use super::{Place, PropertyIdentifier, sealed::HasPlace};
 use crate::misdeed::Misdeed;
-use crate::packet::{Disconnect, Publish};
 use crate::read::{Read, Reader};
 use crate::version::Role;
 
@@ -25,24 +24,24 @@ impl Checked<'_> {
 /// Reads Property Length and Properties of `P`. A packet that ends here has none (the short forms
 /// of §3.4.2.2.1, §3.14.2.2.1).
 #[inline]
-pub(crate) fn read_properties_or_end<'a, P: Place>(reader: &mut Reader<'a>) -> Read<Checked<'a>> {
+pub(crate) fn read_properties_or_end<'a, P: HasPlace>(reader: &mut Reader<'a>) -> Read<Checked<'a>> {
     if reader.is_at_end() { Ok(Checked::default()) } else { read_properties::<P>(reader) }
 }
 
 /// Reads Property Length and Properties of `P`.
 #[inline]
-pub(crate) fn read_properties<'a, P: Place>(reader: &mut Reader<'a>) -> Read<Checked<'a>> {
+pub(crate) fn read_properties<'a, P: HasPlace>(reader: &mut Reader<'a>) -> Read<Checked<'a>> {
     let at = reader.at();
     let length = reader.variable_byte_integer()?;
     if length == 0 {
         return Ok(Checked::default());
     }
-    read_present(reader, P::BIT, at, length as usize)
+    read_present(reader, P::PLACE, at, length as usize)
 }
 
 fn read_present<'a>(
     reader: &mut Reader<'a>,
-    place: u16,
+    place: Place,
     length_at: usize,
     length: usize,
 ) -> Read<Checked<'a>> {
@@ -54,12 +53,12 @@ fn read_present<'a>(
     while !properties.is_at_end() {
         let at = properties.at();
         let identifier = read_identifier(&mut properties)?;
-        if identifier.places() & place == 0 {
+        if identifier.places() & place.bit() == 0 {
             return properties.fault(Misdeed::PropertyNotAllowed, at);
         }
         check_sender(&properties, identifier, place, at)?;
         let bit = 1 << identifier as u8;
-        if seen & bit != 0 && identifier.places_repeatable() & place == 0 {
+        if seen & bit != 0 && identifier.places_repeatable() & place.bit() == 0 {
             return properties.fault(Misdeed::PropertyRepeated, at);
         }
         seen |= bit;
@@ -81,17 +80,22 @@ fn read_identifier(properties: &mut Reader<'_>) -> Read<PropertyIdentifier> {
 
 /// Checks properties that only one end may send, in packets that both may send.
 #[inline]
-fn check_sender(properties: &Reader<'_>, identifier: PropertyIdentifier, place: u16, at: usize) -> Read<()> {
+fn check_sender(
+    properties: &Reader<'_>,
+    identifier: PropertyIdentifier,
+    place: Place,
+    at: usize,
+) -> Read<()> {
     match (identifier, properties.sender) {
         // [MQTT-3.3.4-6]
-        (PropertyIdentifier::SubscriptionIdentifier, Some(Role::Client)) if place == Publish::BIT => {
+        (PropertyIdentifier::SubscriptionIdentifier, Some(Role::Client)) if place == Place::Publish => {
             properties.fault(Misdeed::SubscriptionIdentifierFromClient, at)
         }
         // [MQTT-3.14.2-2]
-        (PropertyIdentifier::SessionExpiryInterval, Some(Role::Server)) if place == Disconnect::BIT => {
+        (PropertyIdentifier::SessionExpiryInterval, Some(Role::Server)) if place == Place::Disconnect => {
             properties.fault(Misdeed::SessionExpiryIntervalFromServer, at)
         }
-        (PropertyIdentifier::ServerReference, Some(Role::Client)) if place == Disconnect::BIT => {
+        (PropertyIdentifier::ServerReference, Some(Role::Client)) if place == Place::Disconnect => {
             properties.fault(Misdeed::ServerReferenceFromClient, at)
         }
         _ => Ok(()),

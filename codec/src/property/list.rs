@@ -215,6 +215,14 @@ impl<P: HasProperties> Properties<P> {
     }
 }
 
+impl<P: HasProperties> PropertiesRef<'_, P> {
+    /// Converts to owned properties; `bytes` turns the encoded bytes into a buffer.
+    #[inline]
+    pub(crate) fn own(&self, bytes: impl Fn(&[u8]) -> Bytes) -> Properties<P> {
+        if self.is_empty() { Properties::new() } else { Properties::from_checked(bytes(self.as_bytes())) }
+    }
+}
+
 impl<P: HasProperties, T: RepeatableIn<P>> Extend<T> for Properties<P> {
     fn extend<I: IntoIterator<Item = T>>(&mut self, properties: I) {
         let mut encoded: Vec<u8> = self.take();

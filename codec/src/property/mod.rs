@@ -1,11 +1,12 @@
 //! The 27 properties of 5.0 (§2.2.2.2), and the packets that each may appear in.
 //!
 //! One table gives identifier, name and packets of every property. From it derive the enum of all
-//! properties, the [`AllowedIn`] traits, which make a property in a wrong packet a compile error,
-//! and the bit masks that make it a decoding error.
+//! properties, the bit masks that make a property in a wrong packet a decoding error, and, in
+//! `packet::properties`, the [`AllowedIn`] traits that make it a compile error.
 
 mod check;
 mod list;
+mod table;
 mod value;
 mod view;
 
@@ -13,13 +14,9 @@ use bytes::Bytes;
 
 pub(crate) use check::{read_properties, read_properties_or_end};
 pub use list::Properties;
+pub(crate) use table::property_table;
 pub use value::*;
 pub use view::{PropertiesRef, ValueRef};
-
-use crate::packet::{
-    Auth, ConnAck, Connect, Disconnect, PubAck, PubComp, PubRec, PubRel, Publish, SubAck, Subscribe,
-    UnsubAck, Unsubscribe, Will,
-};
 
 pub(crate) mod sealed {
     use super::Bytes;
@@ -33,13 +30,13 @@ pub(crate) mod sealed {
     }
 
     /// A packet, or the Will, that has properties.
-    pub trait Place {
-        const BIT: u16;
+    pub trait HasPlace {
+        const PLACE: super::Place;
     }
 }
 
 /// A type with Properties: 13 packets and the Will.
-pub trait HasProperties: sealed::Place {}
+pub trait HasProperties: sealed::HasPlace {}
 
 /// One of the 27 properties.
 pub trait PropertyValue: sealed::Wire + Into<Property> {
@@ -56,24 +53,32 @@ pub trait AllowedIn<P: HasProperties>: PropertyValue {
 /// The property may appear in the Properties of `P` more than once.
 pub trait RepeatableIn<P: HasProperties>: AllowedIn<P> {}
 
-macro_rules! places {
-    ($($packet:ident $bit:literal)*) => {
-        $(
-            impl sealed::Place for $packet {
-                const BIT: u16 = 1 << $bit;
-            }
-            impl HasProperties for $packet {}
-            impl RepeatableIn<$packet> for UserProperty {}
-        )*
-    };
+/// Where properties may appear: 13 packets and the Will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the packet of its name")]
+pub enum Place {
+    Connect,
+    ConnAck,
+    Publish,
+    Will,
+    PubAck,
+    PubRec,
+    PubRel,
+    PubComp,
+    Subscribe,
+    SubAck,
+    Unsubscribe,
+    UnsubAck,
+    Disconnect,
+    Auth,
 }
 
-places! {
-    Connect 0 ConnAck 1 Publish 2 Will 3 PubAck 4 PubRec 5 PubRel 6 PubComp 7
-    Subscribe 8 SubAck 9 Unsubscribe 10 UnsubAck 11 Disconnect 12 Auth 13
+impl Place {
+    /// The place as a bit.
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
 }
-
-impl RepeatableIn<Publish> for SubscriptionIdentifier {}
 
 macro_rules! properties {
     ($($name:ident = $id:literal $title:literal, $($packet:ident $repeat:literal)*;)*) => {
@@ -102,13 +107,13 @@ macro_rules! properties {
 
             /// The packets that it may appear in, as bits.
             const fn places(self) -> u16 {
-                match self { $(Self::$name => 0 $(| <$packet as sealed::Place>::BIT)*,)* }
+                match self { $(Self::$name => 0 $(| Place::$packet.bit())*,)* }
             }
 
             /// The packets in which it may appear more than once, as bits.
             const fn places_repeatable(self) -> u16 {
                 match self {
-                    $(Self::$name => 0 $(| if $repeat { <$packet as sealed::Place>::BIT } else { 0 })*,)*
+                    $(Self::$name => 0 $(| if $repeat { Place::$packet.bit() } else { 0 })*,)*
                 }
             }
         }
@@ -148,59 +153,23 @@ macro_rules! properties {
             impl PropertyValue for $name {
                 const IDENTIFIER: PropertyIdentifier = PropertyIdentifier::$name;
             }
-
-            $(
-                impl AllowedIn<$packet> for $name {
-                    const REPEATABLE: bool = $repeat;
-                }
-            )*
         )*
     };
 }
 
-properties! {
-    PayloadFormatIndicator = 0x01 "Payload Format Indicator", Publish false Will false;
-    MessageExpiryInterval = 0x02 "Message Expiry Interval", Publish false Will false;
-    ContentType = 0x03 "Content Type", Publish false Will false;
-    ResponseTopic = 0x08 "Response Topic", Publish false Will false;
-    CorrelationData = 0x09 "Correlation Data", Publish false Will false;
-    SubscriptionIdentifier = 0x0B "Subscription Identifier", Publish true Subscribe false;
-    SessionExpiryInterval = 0x11 "Session Expiry Interval", Connect false ConnAck false Disconnect false;
-    AssignedClientIdentifier = 0x12 "Assigned Client Identifier", ConnAck false;
-    ServerKeepAlive = 0x13 "Server Keep Alive", ConnAck false;
-    AuthenticationMethod = 0x15 "Authentication Method", Connect false ConnAck false Auth false;
-    AuthenticationData = 0x16 "Authentication Data", Connect false ConnAck false Auth false;
-    RequestProblemInformation = 0x17 "Request Problem Information", Connect false;
-    WillDelayInterval = 0x18 "Will Delay Interval", Will false;
-    RequestResponseInformation = 0x19 "Request Response Information", Connect false;
-    ResponseInformation = 0x1A "Response Information", ConnAck false;
-    ServerReference = 0x1C "Server Reference", ConnAck false Disconnect false;
-    ReasonString = 0x1F "Reason String", ConnAck false PubAck false PubRec false PubRel false PubComp false
-        SubAck false UnsubAck false Disconnect false Auth false;
-    ReceiveMaximum = 0x21 "Receive Maximum", Connect false ConnAck false;
-    TopicAliasMaximum = 0x22 "Topic Alias Maximum", Connect false ConnAck false;
-    TopicAlias = 0x23 "Topic Alias", Publish false;
-    MaximumQoS = 0x24 "Maximum QoS", ConnAck false;
-    RetainAvailable = 0x25 "Retain Available", ConnAck false;
-    UserProperty = 0x26 "User Property", Connect true ConnAck true Publish true Will true PubAck true PubRec true
-        PubRel true PubComp true Subscribe true SubAck true Unsubscribe true UnsubAck true Disconnect true Auth true;
-    MaximumPacketSize = 0x27 "Maximum Packet Size", Connect false ConnAck false;
-    WildcardSubscriptionAvailable = 0x28 "Wildcard Subscription Available", ConnAck false;
-    SubscriptionIdentifierAvailable = 0x29 "Subscription Identifier Available", ConnAck false;
-    SharedSubscriptionAvailable = 0x2A "Shared Subscription Available", ConnAck false;
-}
+property_table!(properties);
 
 impl PropertyIdentifier {
     /// Whether the property may appear in the Properties of `P`.
     #[must_use]
     pub const fn is_allowed_in<P: HasProperties>(self) -> bool {
-        self.places() & P::BIT != 0
+        self.places() & P::PLACE.bit() != 0
     }
 
     /// Whether it may appear there more than once.
     #[must_use]
     pub const fn is_repeatable_in<P: HasProperties>(self) -> bool {
-        self.places_repeatable() & P::BIT != 0
+        self.places_repeatable() & P::PLACE.bit() != 0
     }
 }
 

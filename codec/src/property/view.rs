@@ -3,9 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use bytes::Bytes;
-
-use super::{HasProperties, Properties, PropertyIdentifier};
+use super::{HasProperties, PropertyIdentifier};
 use crate::read::{Variable, variable_byte_integer};
 
 /// The checked Properties of a `P`, borrowed from the packet.
@@ -51,12 +49,6 @@ impl<'a, P: HasProperties> PropertiesRef<'a, P> {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.raw.is_empty()
-    }
-
-    /// Converts to owned properties; `bytes` turns the encoded bytes into a buffer.
-    #[inline]
-    pub(crate) fn own(&self, bytes: impl Fn(&[u8]) -> Bytes) -> Properties<P> {
-        if self.is_empty() { Properties::new() } else { Properties::from_checked(bytes(self.raw)) }
     }
 
     /// Whether the payload is declared as UTF-8 text (§3.3.2.3.2, §3.1.3.2.3).

@@ -5,11 +5,13 @@
 mod area;
 mod catalogue;
 mod coverage;
+mod level;
 mod requirement;
 mod roles;
 
 pub use area::Area;
 pub use catalogue::{Catalogue, Clause, Origin, Standard, UnknownStandard};
 pub use coverage::{Coverage, Uncited};
-pub use requirement::{Level, Requirement};
+pub use level::Level;
+pub use requirement::Requirement;
 pub use roles::{Roles, role_word};

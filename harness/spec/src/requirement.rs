@@ -1,4 +1,4 @@
-//! A clause as findings and reports cite it, and how strongly the standard words it.
+//! A clause as findings and reports cite it.
 
 use std::fmt;
 
@@ -6,29 +6,6 @@ use mqttspec_codec::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::{Catalogue, Clause, Standard};
-
-/// How strongly the standard asks for something (RFC 2119's words). The order is from weakest to strongest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// Allowed: shown in reports, and never a failure that counts.
-    May,
-    /// Recommended: a failure decides the exit code only if the user asks for that.
-    Should,
-    /// Required.
-    #[default]
-    Must,
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Level::May => "MAY",
-            Level::Should => "SHOULD",
-            Level::Must => "MUST",
-        })
-    }
-}
 
 /// One clause of one version of the standard, with the catalogue's summary. [`Requirement::new`] makes it, and a reader of reports.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

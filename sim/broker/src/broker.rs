@@ -3,46 +3,24 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mqttspec_codec::{Answer, DecodeError, DisconnectReason, Packet, Utf8String, Version};
+use mqttspec_codec::{Answer, DecodeError, DisconnectReason, Packet, Utf8String};
 use mqttspec_core::Change;
 use rand::Rng as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 use crate::connection::{Connection, State};
+use crate::connection_id::ConnectionId;
 use crate::event::{Ending, Event};
+use crate::fault::Fault;
 use crate::message::MessageId;
 use crate::options::{Options, Redirect};
-use crate::output::Output;
+use crate::output::{Output, Transmit};
 use crate::retained::Retained;
 use crate::session::{Session, SessionKey};
 use crate::store::Records;
 use crate::timers::{Timer, Timers};
 use crate::topic::{Matches, SubscriptionTree};
-
-/// Identifies a Network Connection. A broker never uses one twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub u64);
-
-/// Something for the driver to do, in the order in which it is returned.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Transmit {
-    /// Encode and send the packet.
-    Packet {
-        /// The Network Connection to send it on.
-        connection: ConnectionId,
-        /// The packet.
-        packet: Packet,
-        /// The version to encode it in.
-        version: Version,
-    },
-    /// Close the Network Connection once everything before this has been sent. The broker no longer
-    /// knows it.
-    Close {
-        /// The Network Connection to close.
-        connection: ConnectionId,
-    },
-}
 
 /// The reference broker. See the [crate] for how to drive it.
 #[derive(Debug)]
@@ -65,31 +43,6 @@ pub struct Broker {
     pub(crate) next_message: u64,
     /// Reused from message to message to save allocations.
     pub(crate) matches: Matches,
-}
-
-/// Why the Server ends a Network Connection (§4.13).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
-    pub(crate) reason: DisconnectReason,
-    pub(crate) detail: &'static str,
-    /// The clauses that the Client broke, by their numbers in 5.0; empty if the rule has no number.
-    /// `None` if it broke no rule, or one that its packets alone show to be broken.
-    pub(crate) broken: Option<&'static [&'static str]>,
-}
-
-impl Fault {
-    pub(crate) const fn new(reason: DisconnectReason, detail: &'static str) -> Self {
-        Self { reason, detail, broken: None }
-    }
-
-    /// The Client broke these clauses.
-    pub(crate) const fn breaking(self, clauses: &'static [&'static str]) -> Self {
-        Self { broken: Some(clauses), ..self }
-    }
-
-    pub(crate) const fn protocol(detail: &'static str) -> Self {
-        Self::new(DisconnectReason::ProtocolError, detail)
-    }
 }
 
 impl Broker {

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use mqttspec_codec::{Disconnect, DisconnectReason, ServerReference, SessionExpiryInterval};
 
-use crate::broker::{Broker, ConnectionId, Fault, Transmit};
+use crate::broker::Broker;
+use crate::connection_id::ConnectionId;
 use crate::event::{Ending, Event};
+use crate::fault::Fault;
+use crate::output::Transmit;
 use crate::session::SessionKey;
 use crate::timers::Timer;
 use crate::will::WillFate;

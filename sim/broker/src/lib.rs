@@ -53,12 +53,15 @@
 //! `CLAUSES.md` lists for each clause that binds a server where it is obeyed.
 #![forbid(unsafe_code)]
 
+mod answers;
 mod authentication;
 mod broker;
 mod connect;
 mod connection;
+mod connection_id;
 mod disconnect;
 mod event;
+mod fault;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -81,12 +84,14 @@ mod topic;
 mod will;
 
 pub use authentication::{Users, UsersError};
-pub use broker::{Broker, ConnectionId, Transmit};
+pub use broker::Broker;
+pub use connection_id::ConnectionId;
 pub use event::{Drop, Ending, Event, SessionEnd, WillEnd};
 pub use mqttspec_core::{Change, OptionDescription, OptionError};
 pub use options::{
     ClientIdCharacters, DollarTopics, Options, OverlappingSubscriptions, ProtocolVersions, QueuePolicy,
     Redirect, SharedChoice, UnauthorizedPublish,
 };
+pub use output::Transmit;
 pub use statistics::Statistics;
 pub use store::RestoreError;

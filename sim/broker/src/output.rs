@@ -5,12 +5,33 @@ use std::collections::VecDeque;
 
 use mqttspec_codec::{
     AllowedIn, DisconnectReason, HasProperties, Packet, Properties, ReasonString, ResponseInformation,
-    ServerReference, TopicAliasMaximum, UserProperty, Utf8String,
+    ServerReference, TopicAliasMaximum, UserProperty, Version,
 };
 
-use crate::broker::{Broker, ConnectionId, Fault, Transmit};
 use crate::connection::Connection;
+use crate::connection_id::ConnectionId;
 use crate::event::Event;
+use crate::fault::Fault;
+
+/// Something for the driver to do, in the order in which it is returned.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Transmit {
+    /// Encode and send the packet.
+    Packet {
+        /// The Network Connection to send it on.
+        connection: ConnectionId,
+        /// The packet.
+        packet: Packet,
+        /// The version to encode it in.
+        version: Version,
+    },
+    /// Close the Network Connection once everything before this has been sent. The broker no longer
+    /// knows it.
+    Close {
+        /// The Network Connection to close.
+        connection: ConnectionId,
+    },
+}
 
 /// The queues that the driver reads.
 #[derive(Debug, Default)]
@@ -45,41 +66,6 @@ impl Output {
         let Some(packet) = shortened(connection, packet) else { return false };
         self.transmit(id, connection, packet);
         true
-    }
-}
-
-impl Broker {
-    pub(crate) fn send(&mut self, id: ConnectionId, packet: impl Into<Packet>) {
-        if let Some(connection) = self.connections.get(&id) {
-            self.output.send(id, connection, packet.into());
-        }
-    }
-
-    /// A Reason String for a packet other than CONNACK and DISCONNECT, if the Client's Request
-    /// Problem Information allows it.
-    pub(crate) fn explanation<P>(&self, id: ConnectionId, text: &'static str) -> Properties<P>
-    where
-        P: HasProperties,
-        ReasonString: AllowedIn<P>,
-    {
-        // [MQTT-3.1.2-29]
-        let wanted =
-            self.connections.get(&id).is_some_and(|connection| connection.client.problem_information);
-        if wanted { self.reason_string(id, text) } else { Properties::new() }
-    }
-
-    /// A Reason String for CONNACK or DISCONNECT, to which Request Problem Information does not
-    /// apply.
-    pub(crate) fn reason_string<P>(&self, id: ConnectionId, text: &'static str) -> Properties<P>
-    where
-        P: HasProperties,
-        ReasonString: AllowedIn<P>,
-    {
-        let speaks_5 = self.connections.get(&id).is_some_and(|connection| connection.version.is_5());
-        if text.is_empty() || !speaks_5 || !self.options.reason_strings {
-            return Properties::new();
-        }
-        Properties::new().with(ReasonString(Utf8String::from_static(text)))
     }
 }
 

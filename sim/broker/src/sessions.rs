@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use mqttspec_codec::Utf8String;
 
-use crate::broker::{Broker, ConnectionId};
+use crate::broker::Broker;
+use crate::connection_id::ConnectionId;
 use crate::event::{Drop, Event, SessionEnd};
 use crate::message::Delivery;
 use crate::outbound::Stage;

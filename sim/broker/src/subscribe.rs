@@ -8,7 +8,9 @@ use mqttspec_codec::{
     Subscribe, SubscriptionIdentifier, TopicFilter, UnsubAck, UnsubAckReason, Unsubscribe, Version,
 };
 
-use crate::broker::{Broker, ConnectionId, Fault};
+use crate::broker::Broker;
+use crate::connection_id::ConnectionId;
+use crate::fault::Fault;
 use crate::session::{SessionKey, Subscription};
 use crate::topic::Granted;
 

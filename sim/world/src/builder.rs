@@ -3,11 +3,11 @@
 use crate::disk::Drive;
 use crate::error::{Failure, RunError};
 use crate::history::{Event, EventKind, Keep, Observer, Statistics, Trace};
-use crate::host::{Factory, Host, HostContext, HostResult, HostWaker, Ready};
+use crate::host_context::{HostContext, HostResult};
 use crate::link::{Latency, Link};
 use crate::network::{Network, Patience};
 use crate::seed::Seed;
-use crate::simulation::{Limits, Scheduler, Simulation};
+use crate::simulation::{Factory, Host, HostWaker, Limits, Ready, Scheduler, Simulation, Start};
 use crate::swarm::Swarm;
 use crate::watchdog::Watched;
 use crate::world::World;
@@ -44,6 +44,14 @@ pub struct Builder {
     observer: Option<Observer>,
     sector_bytes: Option<u64>,
     options: Arc<str>,
+}
+
+impl World {
+    /// Starts the description of a world. The seed is the only source of randomness: the same seed
+    /// repeats a run bit for bit.
+    pub fn builder(seed: u64) -> Builder {
+        Builder::new(seed)
+    }
 }
 
 impl Builder {
@@ -93,8 +101,8 @@ impl Builder {
         Fut: Future + 'static,
         Fut::Output: HostResult,
     {
-        let factory: Factory = Box::new(move |context| {
-            let main = main(context);
+        let factory: Factory = Box::new(move |Start { simulation, host, incarnation, stop }| {
+            let main = main(HostContext { simulation, host, incarnation, stop });
             Box::pin(async move { main.await.into_result() })
         });
         self.hosts.push(Declared { name: name.to_owned(), factory, starts_up });

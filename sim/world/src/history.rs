@@ -1,10 +1,10 @@
 //! The history of a run: typed events in order, and a hash that identifies the run.
 
 use crate::link::LinkChange;
-use crate::watchdog::Events;
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -217,6 +217,9 @@ pub struct Statistics {
 
 /// A callback for every event as it happens.
 pub(crate) type Observer = Box<dyn FnMut(&Event)>;
+
+/// The last events of a run, shared with the watchdog.
+pub(crate) type Events = Arc<Mutex<VecDeque<Event>>>;
 
 pub(crate) struct History {
     keep: Keep,

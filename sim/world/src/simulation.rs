@@ -5,9 +5,10 @@
 //! executes due network actions, in an order drawn from the seed, until nothing is left to do at
 //! that instant.
 
+mod host;
+
 use crate::error::RunError;
 use crate::history::{EventKind, Statistics, Trace, nanoseconds};
-use crate::host::{Host, HostContext, Ready};
 use crate::machine::address_of;
 use crate::network::Network;
 use crate::seed::{Draw, Seed};
@@ -26,6 +27,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, Sleep};
+
+pub(crate) use host::{Factory, Host, HostWaker, Ready, Start, Stop};
 
 /// The director's index in the list of hosts to poll.
 pub(crate) const DIRECTOR: u16 = u16::MAX;
@@ -158,11 +161,11 @@ impl Simulation {
         self.record(Some(host), EventKind::HostStarted);
         let stop = Rc::default();
         *slot.stop.borrow_mut() = Rc::clone(&stop);
-        let context = HostContext { simulation: self.clone(), host, incarnation, stop };
+        let start = Start { simulation: self.clone(), host, incarnation, stop };
         let ended = slot.ended.clone();
         *ended.borrow_mut() = None;
         let tasks = new_task_set();
-        let main = catch_unwind(AssertUnwindSafe(|| (slot.factory.borrow_mut())(context)));
+        let main = catch_unwind(AssertUnwindSafe(|| (slot.factory.borrow_mut())(start)));
         match main {
             Ok(mut main) => {
                 let simulation = self.clone();
@@ -350,7 +353,7 @@ pub(crate) struct Scheduler<F: Future> {
     pub(crate) simulation: Rc<Simulation>,
     pub(crate) director: Pin<Box<F>>,
     director_waker: Waker,
-    director_woken: Arc<crate::host::HostWaker>,
+    director_woken: Arc<HostWaker>,
     director_polls: Cell<(Duration, u64)>,
     alarm: Option<Pin<Box<Sleep>>>,
     alarm_at: Duration,
@@ -359,7 +362,7 @@ pub(crate) struct Scheduler<F: Future> {
 
 impl<F: Future> Scheduler<F> {
     pub(crate) fn new(simulation: Rc<Simulation>, director: F) -> Scheduler<F> {
-        let woken = Arc::new(crate::host::HostWaker::new(DIRECTOR, simulation.ready.clone()));
+        let woken = Arc::new(HostWaker::new(DIRECTOR, simulation.ready.clone()));
         let director_waker = Waker::from(woken.clone());
         director_waker.wake_by_ref();
         Scheduler {

@@ -3,8 +3,7 @@
 //! One thread checks all worlds of the process periodically. It has no effect on any run: it aborts
 //! the process with a message if one poll of a host takes too long, and does nothing otherwise.
 
-use crate::history::{Event, line};
-use std::collections::VecDeque;
+use crate::history::{Events, line};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,9 +15,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LAST_EVENTS: usize = 10;
 /// No host is being polled.
 const NOBODY: u32 = u32::MAX;
-
-/// The last events of a run, shared with the watchdog.
-pub(crate) type Events = Arc<Mutex<VecDeque<Event>>>;
 
 /// The state of a world that the watchdog reads.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! The handle with which a director lets time pass and injects faults.
 
-use crate::builder::Builder;
 use crate::disk::DiskFaults;
 use crate::error::WorldError;
 use crate::history::{ConnectionId, EventKind, HostId, Statistics};
@@ -22,12 +21,6 @@ pub struct World {
 }
 
 impl World {
-    /// Starts the description of a world. The seed is the only source of randomness: the same seed
-    /// repeats a run bit for bit.
-    pub fn builder(seed: u64) -> Builder {
-        Builder::new(seed)
-    }
-
     /// Simulated time since the start of the run.
     pub fn now(&self) -> Duration {
         self.simulation.now()

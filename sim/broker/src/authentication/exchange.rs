@@ -13,60 +13,15 @@ use rand::Rng as _;
 
 use super::Permissions;
 use super::scram::{Exchange, Failure};
-use crate::broker::{Broker, ConnectionId, Fault};
+use super::state::{Authentication, Progress, Stage, Step};
+use crate::broker::Broker;
 use crate::connect::Refusal;
 use crate::connection::State;
+use crate::connection_id::ConnectionId;
 use crate::event::Ending;
+use crate::fault::Fault;
 
 const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
-
-/// Enhanced authentication of one Network Connection.
-#[derive(Debug)]
-pub(crate) struct Authentication {
-    method: AuthenticationMethod,
-    stage: Stage,
-    /// The user, once the Client has authenticated.
-    user: Option<String>,
-}
-
-#[derive(Debug)]
-enum Stage {
-    /// The Client's first message is expected.
-    First,
-    /// The Client's proof is expected.
-    Final(Box<Exchange>),
-    /// No message is expected.
-    Done,
-}
-
-/// The next step after a CONNECT or AUTH.
-pub(crate) enum Step {
-    /// The Client is accepted; CONNACK has this Authentication Data.
-    Accepted(Option<BinaryData>),
-    /// AUTH is sent to the Client, and one is expected from it.
-    Continue(Auth),
-}
-
-/// The result of a message from the Client.
-enum Progress {
-    Continue(BinaryData),
-    Done { user: String, data: BinaryData },
-}
-
-impl Authentication {
-    pub(crate) const fn method(&self) -> &AuthenticationMethod {
-        &self.method
-    }
-
-    fn auth(&self, reason: AuthReason, data: Option<BinaryData>) -> Auth {
-        // [MQTT-4.12.0-5] the method of CONNECT
-        let auth = Auth::new(reason, self.method.clone());
-        match data {
-            Some(data) => auth.with(AuthenticationData(data)),
-            None => auth,
-        }
-    }
-}
 
 impl Broker {
     /// Authenticates the sender of a CONNECT.

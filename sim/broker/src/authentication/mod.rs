@@ -9,8 +9,9 @@ mod exchange;
 mod password;
 mod permissions;
 mod scram;
+mod state;
 mod users;
 
-pub(crate) use exchange::{Authentication, Step};
 pub(crate) use permissions::Permissions;
+pub(crate) use state::{Authentication, Step};
 pub use users::{Users, UsersError};

@@ -9,9 +9,11 @@ use mqttspec_codec::{
     SubscriptionIdentifierAvailable, TopicAliasMaximum, Version, WildcardSubscriptionAvailable,
 };
 
-use crate::broker::{Broker, ConnectionId, Fault};
+use crate::broker::Broker;
 use crate::connection::State;
+use crate::connection_id::ConnectionId;
 use crate::event::{Ending, Event, SessionEnd};
+use crate::fault::Fault;
 use crate::output::shortened;
 use crate::session::{NEVER, SessionKey};
 use crate::timers::Timer;

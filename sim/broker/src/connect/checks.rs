@@ -5,7 +5,8 @@ use mqttspec_codec::{Connect, ConnectReason, Utf8String, Version};
 use rand::Rng as _;
 
 use super::Refusal;
-use crate::broker::{Broker, ConnectionId};
+use crate::broker::Broker;
+use crate::connection_id::ConnectionId;
 use crate::options::{ClientIdCharacters, Redirect};
 
 impl Broker {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use mqttspec_codec::{ConnAck, Connect, ConnectReason, Packet, ServerReference, Version};
 
 use crate::authentication::Step;
-use crate::broker::{Broker, ConnectionId};
+use crate::broker::Broker;
+use crate::connection_id::ConnectionId;
 use crate::event::{Ending, Event};
 
 /// Why a CONNECT is refused.

@@ -8,7 +8,9 @@ use mqttspec_codec::{
 };
 
 use crate::authentication::Permissions;
-use crate::broker::{Broker, ConnectionId, Fault};
+use crate::broker::Broker;
+use crate::connection_id::ConnectionId;
+use crate::fault::Fault;
 use crate::message::{Expiry, Message};
 use crate::options::{DollarTopics, UnauthorizedPublish};
 use crate::session::SessionKey;

@@ -1,8 +1,9 @@
 //! Application Messages (§3.3, §4.3): from Clients ([`inbound`]), to Subscriptions ([`routing`]),
-//! to Clients ([`outbound`]).
+//! to Clients ([`outbound`]); retained messages ([`retaining`]).
 
 mod inbound;
 mod outbound;
+mod retaining;
 mod routing;
 
 pub(crate) use routing::copy_for;

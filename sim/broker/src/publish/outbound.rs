@@ -8,9 +8,11 @@ use mqttspec_codec::{
     PubRec, PubRel, PubRelReason, Publish, QoS, SubscriptionIdentifier,
 };
 
-use crate::broker::{Broker, ConnectionId, Fault};
+use crate::broker::Broker;
 use crate::connection::Connection;
+use crate::connection_id::ConnectionId;
 use crate::event::{Drop, Event};
+use crate::fault::Fault;
 use crate::message::Delivery;
 use crate::options::{Options, QueuePolicy};
 use crate::outbound::Stage;
