@@ -23,9 +23,13 @@ pub(super) static MUTANTS: &[Mutant] = &[
     mutant("session-present-unheard", "assumes that the Server has lost its Session when it has it")
         .breaks(&["MQTT-3.2.2-4", "MQTT-4.1.0-1", "MQTT-4.4.0-1"], &["MQTT-4.1.0-1", "MQTT-4.4.0-1"])
         .on_incoming(|_, packet| deliver(edit_connack(packet, |ack| ack.session_present = false))),
-    mutant("clean-start-always", "starts a new Session with every connection")
+    mutant("clean-start-always", "starts a new Session with every connection but the first")
         .breaks(&["MQTT-3.1.2-23", "MQTT-4.1.0-1", "MQTT-4.4.0-1"], &["MQTT-4.1.0-1", "MQTT-4.4.0-1"])
-        .on_outgoing(|_, packet| send(edit_connect(packet, |connect| connect.clean_start = true))),
+        .also_blamed(&[(Standard::V5, &["U5-034"], "what a Session held is lost with it")])
+        .on_outgoing(|state, packet| {
+            let is_first = state.connection_counts.values().all(|count| *count <= 1);
+            send(edit_connect(packet, |connect| connect.clean_start |= !is_first))
+        }),
     mutant("clean-start-never", "never starts a new Session")
         .breaks_only_documented_behaviour()
         .on_outgoing(|_, packet| send(edit_connect(packet, |connect| connect.clean_start = false))),

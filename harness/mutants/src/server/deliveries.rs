@@ -33,11 +33,14 @@ pub(super) static MUTANTS: &[Mutant] = &[
             &["MQTT-2.2.1-4", "MQTT-4.3.2-1", "MQTT-4.3.3-1"],
             &["MQTT-2.3.1-4", "MQTT-4.3.2-1", "MQTT-4.3.3-1"],
         )
-        .also_blamed(&[(
-            Standard::V5,
-            &["MQTT-4.3.2-3", "MQTT-4.3.3-5"],
-            "an identifier in use is given again, as if its message were no longer open",
-        )])
+        .also_blamed(&[
+            (Standard::V3_1_1, &["MQTT-2.3.1-1"], "one PUBLISH with an identifier of its own is expected"),
+            (
+                Standard::V5,
+                &["MQTT-4.3.2-3", "MQTT-4.3.3-5"],
+                "an identifier in use is given again, as if its message were no longer open",
+            ),
+        ])
         .on_outgoing(use_one_identifier)
         .on_incoming(restore_identifier),
     mutant("repeats-while-connected", "resends a QoS 1 message while the connection is open")

@@ -80,6 +80,24 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }
             _ => deliver(packet),
         }),
+    mutant("remembers-what-it-refused", "holds an identifier in use after a PUBREC that refuses its message")
+        .breaks(&["MQTT-4.3.3-9", "U5-149"], &[])
+        .on_incoming(|state, packet| match &packet {
+            Packet::Publish(Publish { delivery: Delivery::ExactlyOnce { id, .. }, .. })
+                if state.connection.identifiers.contains(id) =>
+            {
+                send(PubRec::new(*id, PubAckReason::PacketIdentifierInUse))
+            }
+            _ => deliver(packet),
+        })
+        .on_outgoing(|state, packet| {
+            if let Packet::PubRec(ack) = &packet
+                && ack.reason.is_failure()
+            {
+                state.connection.identifiers.insert(ack.id);
+            }
+            send(packet)
+        }),
     mutant(
         "disconnects-at-the-second-repetition",
         "treats the second repetition of a message as a Protocol Error",
