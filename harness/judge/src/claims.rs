@@ -72,7 +72,8 @@ impl Claims {
     #[must_use]
     pub fn nothing_more(&self, host: &str) -> Shown {
         let of_host = |line: &&Line| line.nothing_more && line.host.as_deref().is_none_or(|of| of == host);
-        common_or_all(self.lines.iter().filter(of_host).map(|line| &line.shown))
+        let shown: Vec<Shown> = self.lines.iter().filter(of_host).map(|line| line.shown.clone()).collect();
+        common(&shown)
     }
 
     /// What any line of a branch shows.
@@ -117,7 +118,10 @@ impl Claims {
 /// common, those that any of them shows.
 #[must_use]
 pub fn common(alternatives: &[Shown]) -> Shown {
-    common_or_all(alternatives.iter())
+    let any = all(alternatives.iter());
+    let in_all = |shown: &&Requirement| alternatives.iter().all(|line| line.contains(shown));
+    let common: Vec<Requirement> = any.iter().filter(in_all).cloned().collect();
+    if common.is_empty() { any } else { common.into() }
 }
 
 /// The clauses that any of several lines shows, each once.
@@ -130,13 +134,6 @@ pub fn all<'a>(lines: impl Iterator<Item = &'a Shown>) -> Shown {
         }
     }
     together.into()
-}
-
-fn common_or_all<'a>(lines: impl Iterator<Item = &'a Shown> + Clone) -> Shown {
-    let any = all(lines.clone());
-    let in_all = |shown: &&Requirement| lines.clone().all(|line| line.contains(shown));
-    let common: Vec<Requirement> = any.iter().filter(in_all).cloned().collect();
-    if common.is_empty() { any } else { common.into() }
 }
 
 /// Whether both are in one `either`, in different branches of it.

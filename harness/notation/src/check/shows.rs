@@ -126,7 +126,7 @@ impl<'a> Checker<'a> {
                 }
             }
             Shows::Clauses(clauses) => {
-                clauses.iter().for_each(|shown| self.one_listed(shown, &listed, versions))
+                clauses.iter().for_each(|shown| self.one_listed(shown, &listed, versions));
             }
         }
     }
