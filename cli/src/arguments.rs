@@ -1,17 +1,20 @@
-//! What may stand on the command line.
+//! The command line.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mqttspec_codec::Version;
+use mqttspec_judge::command::quoted;
 use mqttspec_net::transport::Target;
+use mqttspec_runner::latitude::Latitude;
 
-/// Runs MQTT scenarios on a simulated network and says which clauses of the standard hold.
+/// Run MQTT conformance scenarios on a simulated network or against a live broker, and report which
+/// clauses of the standard hold.
 #[derive(Debug, Parser)]
 #[command(
     name = "mqttspec",
     version,
-    after_help = "Exit codes: 0 everything that was checked holds, 1 something failed or broke, 2 nothing could be judged."
+    after_help = "Exit codes: 0 everything passed, 1 a check failed or a run broke off, 2 nothing could be judged."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -20,39 +23,39 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Plays scenarios against the reference broker and client, and judges them
+    /// Run scenarios and judge the reference broker and client, or a live broker
     Run(Box<RunArguments>),
-    /// Lists scenarios with their versions and clauses
+    /// List scenarios with their versions and clauses
     List(ListArguments),
-    /// Prints the transcript of one run, with simulated times
+    /// Print the transcript of one simulated run
     Trace(TraceArguments),
-    /// Reads scenario files and explains what is wrong in them
+    /// Check scenario files and explain every mistake
     Check(CheckArguments),
-    /// Runs the reference broker on real sockets
+    /// Run the reference broker on real sockets
     Serve(crate::serve::arguments::ServeArguments),
-    /// Tells what changed between two reports: two runs, or two targets
+    /// Compare two reports, of two runs or two targets
     Compare(CompareArguments),
-    /// Puts several reports beside each other in one page
+    /// Combine the reports of several targets into one HTML page
     Report(ReportArguments),
 }
 
-/// Which scenarios are meant.
+/// Which scenarios are selected.
 #[derive(Debug, Args)]
-pub(crate) struct Chosen {
-    /// Parts of a path, or clause ids (MQTT-3.1.2-8); without any, every scenario
+pub(crate) struct SelectionArguments {
+    /// File, part of a path, or clause id such as MQTT-3.1.2-8, to select scenarios [default: all]
     #[arg(value_name = "FILTER")]
     pub(crate) filters: Vec<String>,
-    /// Only this version of the standard
+    /// Select only this version of the standard
     #[arg(long, value_name = "VERSION")]
     pub(crate) version: Option<VersionName>,
     #[command(flatten)]
     pub(crate) folder: Folder,
 }
 
-/// Where scenarios lie.
+/// The location of the scenarios.
 #[derive(Debug, Args)]
 pub(crate) struct Folder {
-    /// The folder of scenario files
+    /// Folder of the scenario files
     #[arg(long, value_name = "DIR", default_value = FOLDER)]
     pub(crate) scenarios: PathBuf,
 }
@@ -60,8 +63,8 @@ pub(crate) struct Folder {
 const FOLDER: &str = "scenarios";
 
 impl Folder {
-    /// The words that name the folder on a command line, with a space before them; none for the usual one.
-    pub(crate) fn as_typed(&self) -> String {
+    /// The arguments that name this folder, after a space; empty for the default folder.
+    pub(crate) fn as_arguments(&self) -> String {
         if self.scenarios.as_path() == std::path::Path::new(FOLDER) {
             return String::new();
         }
@@ -69,44 +72,40 @@ impl Folder {
     }
 }
 
-/// A word as a shell takes it.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
     #[command(flatten)]
-    pub(crate) chosen: Chosen,
-    /// The seed that everything derives from
+    pub(crate) selection: SelectionArguments,
+    /// First seed of each case; all random choices derive from it
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// How many seeds a scenario runs under, unless it asks for more itself
+    /// Number of runs of each case, each with its own seed; a scenario may ask for more
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) seeds: u32,
-    /// Writes report.html, report.json, report.md, statements.md and junit.xml into this folder
+    /// Draw the choices that the standard leaves to the reference peer under test from the seed, or
+    /// make one of them: --latitude=send_maximum=1
+    #[arg(long, value_name = "CHOICE", num_args = 0..=1, require_equals = true, default_missing_value = "drawn", conflicts_with_all = ["target", "start", "target_file"])]
+    pub(crate) latitude: Option<Latitude>,
+    /// Write report.html, report.json, report.md, statements.md and junit.xml into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
-    /// How many scenarios run side by side; the results do not depend on it [default: one for each processor; 128 before a live broker]
+    /// Number of concurrent runs; it does not affect results [default: the number of CPUs; 128
+    /// against a live broker]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
-    /// Only this row of the scenarios' tables, by its first column
+    /// Run only this row of the scenarios' tables, by its first column
     #[arg(long, value_name = "NAME")]
     pub(crate) row: Option<String>,
-    /// Lets what the standard only recommends (SHOULD), and contested readings, decide the exit code too
+    /// Let recommendations (SHOULD) and contested readings affect the exit code too
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Shows what a load went through under each fault profile, of the scenarios in faults/
+    /// Also print what each fault profile did to the messages of the scenarios in faults/
     #[arg(long)]
     pub(crate) resilience: bool,
-    /// A list of known failures: the exit code is 1 if another case fails, or if a listed one passes
+    /// List of known failures: exit with 1 if another case fails, or if a listed case passes
     #[arg(long, value_name = "FILE")]
     pub(crate) expect: Option<PathBuf>,
-    /// Writes what fails now into the file of --expect, and keeps the reasons that stand there
+    /// Write the current failures into the file of --expect, and keep the reasons that it gives
     #[arg(long, requires = "expect")]
     pub(crate) write_expect: bool,
     #[command(flatten)]
@@ -117,35 +116,36 @@ pub(crate) struct RunArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Live brokers")]
 pub(crate) struct LiveArguments {
-    /// Judges the broker at this address: mqtt://HOST:PORT, mqtts://…, ws://…/PATH, wss://…
+    /// Judge the broker at this address: mqtt://HOST:PORT, mqtts://…, ws://…/PATH, wss://…
     #[arg(long, value_name = "URL", conflicts_with = "start")]
     pub(crate) target: Option<Target>,
-    /// Starts the broker itself, on a free port, and stops it at the end: --start 'mosquitto -p {port}'
+    /// Start the broker on a free port, and stop it at the end: --start 'mosquitto -p {port}'
     #[arg(long, value_name = "COMMAND")]
     pub(crate) start: Option<String>,
-    /// The target file: settings that cannot be observed over the network; see targets/README.md
+    /// Target file: settings that cannot be observed over the network; see targets/README.md
     #[arg(long, value_name = "FILE", alias = "profile")]
     pub(crate) target_file: Option<PathBuf>,
-    /// The certificate authorities (PEM) to trust for mqtts:// and wss://
+    /// Certificate authorities (PEM) to trust for mqtts:// and wss://
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// The user name of every Client that a scenario gives none
+    /// User name for every Client to which a scenario gives none
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
-    /// The file whose first line is the password for --user
+    /// File whose first line is the password for --user
     #[arg(long, value_name = "FILE", requires = "user")]
     pub(crate) password_file: Option<PathBuf>,
-    /// Waits as long as scenarios say; otherwise those that need long are skipped
+    /// Run scenarios with long waits too, instead of skipping them
     #[arg(long)]
     pub(crate) patient: bool,
-    /// Skips what waits for a second or longer, or for a clock of the broker, such as a Keep Alive or an expiry
+    /// Skip scenarios that wait for a second or longer, or for a timer of the broker, such as Keep
+    /// Alive or expiry
     #[arg(long, conflicts_with = "patient")]
     pub(crate) quick: bool,
 }
 
 impl LiveArguments {
-    /// The words that name the broker on a command line.
-    pub(crate) fn as_typed(&self) -> String {
+    /// The arguments that name the broker, to repeat the command.
+    pub(crate) fn as_arguments(&self) -> String {
         let path = |path: &PathBuf| path.to_string_lossy().into_owned();
         let named = [
             ("--target", self.target.as_ref().map(Target::to_string)),
@@ -169,30 +169,34 @@ impl LiveArguments {
 #[derive(Debug, Args)]
 pub(crate) struct ListArguments {
     #[command(flatten)]
-    pub(crate) chosen: Chosen,
+    pub(crate) selection: SelectionArguments,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct TraceArguments {
-    /// The scenario file: a path, or its name below the folder of scenarios
+    /// Scenario file: a path, or a path below the folder of scenarios
     #[arg(value_name = "FILE")]
     pub(crate) file: String,
-    /// The seed of the run
+    /// Seed of the run
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// The version of the standard [default: the newest that the scenario runs]
+    /// Draw the choices that the standard leaves to the reference peer under test from the seed, or
+    /// make one of them: --latitude=send_maximum=1
+    #[arg(long, value_name = "CHOICE", num_args = 0..=1, require_equals = true, default_missing_value = "drawn")]
+    pub(crate) latitude: Option<Latitude>,
+    /// Version of the standard [default: the newest of the scenario]
     #[arg(long, value_name = "VERSION")]
     pub(crate) version: Option<VersionName>,
-    /// The row of the scenario's table, by its first column
+    /// Row of the scenario's table, by its first column [default: the first]
     #[arg(long, value_name = "NAME")]
     pub(crate) row: Option<String>,
-    /// Which side is tested, where the scenario tests both [default: server]
-    #[arg(long, value_name = "SIDE")]
-    pub(crate) tests: Option<SideName>,
-    /// Writes the run as a capture file, which Wireshark opens
+    /// Role under test, for a scenario that tests both [default: server]
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) tests: Option<RoleName>,
+    /// Write the run as a capture file for Wireshark (pcapng)
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
-    /// Writes the run as a sequence diagram
+    /// Write the run as a sequence diagram (SVG)
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
     #[command(flatten)]
@@ -201,41 +205,41 @@ pub(crate) struct TraceArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct CompareArguments {
-    /// The earlier report.json, or that of the first target
+    /// report.json of the earlier run or first target, or its folder
     #[arg(value_name = "BEFORE")]
     pub(crate) before: PathBuf,
-    /// The later report.json, or that of the second target
+    /// report.json of the later run or second target, or its folder
     #[arg(value_name = "AFTER")]
     pub(crate) after: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArguments {
-    /// The report.json of each target, in the order of their columns
+    /// report.json of each target, or its folder, in the order of the columns
     #[arg(value_name = "REPORT", required = true)]
     pub(crate) reports: Vec<PathBuf>,
-    /// Writes report.html into this folder
+    /// Write report.html into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
-    /// The scenario files
+    /// Scenario files
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// A side of the Network Connection as people type it.
+/// A role as an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SideName {
-    /// The server: the harness plays the clients
+pub(crate) enum RoleName {
+    /// The Server: the harness acts as the Clients
     Server,
-    /// The client: the harness plays the server
+    /// The Client: the harness acts as the Server
     Client,
 }
 
-/// A version of the standard as people type it.
+/// A version of the standard as an argument.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum VersionName {
     /// MQTT 3.1

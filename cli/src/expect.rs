@@ -1,4 +1,4 @@
-//! `run --expect`: the exit code by a list of known failures.
+//! `run --expect`: an exit code that depends on a list of known failures.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use mqttspec_reports::baseline::{Baseline, BaselineError};
 use thiserror::Error;
 
 use crate::arguments::RunArguments;
-use crate::{FAILED, HOLDS, NOT_RUN, Trouble};
+use crate::{CommandError, FAILED, NOT_RUN, PASSED};
 
-/// Why there is nothing to compare with.
+/// Why the list of known failures cannot be used.
 #[derive(Debug, Error)]
 pub(crate) enum ExpectError {
-    #[error("cannot read {}: {source}\n  `--write-expect` makes the file", path.display())]
+    #[error("cannot read {}: {source}\n  --write-expect creates the file", path.display())]
     Missing { path: PathBuf, source: std::io::Error },
     #[error("{}: {source}", path.display())]
     Format { path: PathBuf, source: BaselineError },
@@ -21,7 +21,8 @@ pub(crate) enum ExpectError {
     Write { path: PathBuf, source: std::io::Error },
 }
 
-/// The known failures, read before anything runs: a mistake in the file is not found out after a long run.
+/// Reads the known failures. This happens before the run, so that a mistake in the file is reported
+/// at once.
 pub(crate) fn known(arguments: &RunArguments) -> Result<Option<Baseline>, ExpectError> {
     let Some(path) = &arguments.expect else { return Ok(None) };
     match std::fs::read_to_string(path) {
@@ -35,12 +36,12 @@ pub(crate) fn known(arguments: &RunArguments) -> Result<Option<Baseline>, Expect
     }
 }
 
-/// The exit code of a run: by the list where there is one.
+/// The exit code of a run, by the list of known failures if there is one.
 pub(crate) fn judge(
     known: Option<&Baseline>,
     suite: &SuiteResult,
     arguments: &RunArguments,
-) -> Result<u8, Trouble> {
+) -> Result<u8, CommandError> {
     let code = suite.exit_code();
     let (Some(known), Some(path)) = (known, &arguments.expect) else { return Ok(code) };
     let mut out = anstream::stdout();
@@ -48,13 +49,13 @@ pub(crate) fn judge(
     if arguments.write_expect {
         let rewritten = known.rewritten(suite);
         write_to(path, &rewritten)?;
-        writeln!(anstream::stderr(), "wrote {} ({} known)", path.display(), rewritten.len())?;
-        return Ok(if code == NOT_RUN { code } else { HOLDS });
+        writeln!(anstream::stderr(), "wrote {} ({} known failures)", path.display(), rewritten.len())?;
+        return Ok(if code == NOT_RUN { code } else { PASSED });
     }
     let as_known = known.compare(suite).is_empty();
     Ok(match code {
         NOT_RUN => code,
-        _ if as_known => HOLDS,
+        _ if as_known => PASSED,
         _ => FAILED,
     })
 }

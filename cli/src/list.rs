@@ -1,4 +1,4 @@
-//! `mqttspec list`: what there is, a line a scenario.
+//! `mqttspec list`: the scenarios, and a line for each case.
 
 use std::io::Write;
 
@@ -6,17 +6,17 @@ use anstyle::{AnsiColor, Style};
 use mqttspec_runner::suite::Selection;
 
 use crate::arguments::ListArguments;
-use crate::{HOLDS, NOT_RUN, Trouble, sources};
+use crate::{CommandError, NOT_RUN, PASSED, sources};
 
-pub(crate) fn run(arguments: &ListArguments) -> Result<u8, Trouble> {
+pub(crate) fn run(arguments: &ListArguments) -> Result<u8, CommandError> {
     let (head, quiet, bad) = (Style::new().bold(), Style::new().dimmed(), AnsiColor::Red.on_default().bold());
-    let chosen = &arguments.chosen;
+    let selected = &arguments.selection;
     let selection = Selection {
-        filters: chosen.filters.clone(),
-        version: chosen.version.map(Into::into),
+        filters: selected.filters.clone(),
+        version: selected.version.map(Into::into),
         ..Selection::default()
     };
-    let plan = sources::plan(&sources::below(&chosen.folder.scenarios)?, &selection)?;
+    let plan = sources::plan(&selected.folder.scenarios, &selection)?;
     let mut out = anstream::stdout().lock();
     let mut file = "";
     for case in &plan.cases {
@@ -36,5 +36,5 @@ pub(crate) fn run(arguments: &ListArguments) -> Result<u8, Trouble> {
     for error in &plan.errors {
         writeln!(out, "\n{bad}cannot be read{bad:#}  {}\n{}", error.file, error.message)?;
     }
-    Ok(if plan.errors.is_empty() { HOLDS } else { NOT_RUN })
+    Ok(if plan.errors.is_empty() { PASSED } else { NOT_RUN })
 }

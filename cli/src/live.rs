@@ -1,4 +1,4 @@
-//! `mqttspec run` before a live broker: what the arguments say about it, and what is told while it runs.
+//! `mqttspec run` on a live broker: its arguments, and the progress of the run.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,17 +8,17 @@ use mqttspec_judge::results::SuiteResult;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_net::transport::{ClientTls, TlsError};
 use mqttspec_runner::live::target_file::{TargetFile, TargetFileError};
-use mqttspec_runner::live::{Credentials, JOBS, LiveError, LiveOptions, Progress, Took, run_live};
+use mqttspec_runner::live::{Credentials, Elapsed, JOBS, LiveError, LiveOptions, Progress, run_live};
 use mqttspec_runner::suite::{KeepTrace, Plan};
 use thiserror::Error;
 
-use crate::Trouble;
+use crate::CommandError;
 use crate::arguments::RunArguments;
 use crate::progress::style;
 
 /// Why a live broker cannot be judged.
 #[derive(Debug, Error)]
-pub(crate) enum LiveTrouble {
+pub(crate) enum LiveCommandError {
     #[error(transparent)]
     Live(#[from] LiveError),
     #[error(transparent)]
@@ -29,8 +29,8 @@ pub(crate) enum LiveTrouble {
     Authorities { file: PathBuf, source: TlsError },
 }
 
-/// What the arguments say about a live broker; `None` if they name none.
-pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, LiveTrouble> {
+/// The options of a live run; `None` if the arguments name no live broker.
+pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, LiveCommandError> {
     let live = &arguments.live;
     if live.target.is_none() && live.start.is_none() && live.target_file.is_none() {
         return Ok(None);
@@ -40,12 +40,12 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, L
         target_file.start = Some(start.clone());
     }
     let tls = live.ca.as_ref().map(|file| {
-        let trouble = |source| LiveTrouble::Authorities { file: file.clone(), source };
+        let trouble = |source| LiveCommandError::Authorities { file: file.clone(), source };
         ClientTls::trusting(&read(file)?).map_err(trouble)
     });
     let credentials = live.user.as_ref().map(|user| {
         let password = live.password_file.as_deref().map(read).transpose()?.map(first_line);
-        Ok::<_, LiveTrouble>(Credentials { user_name: user.clone(), password })
+        Ok::<_, LiveCommandError>(Credentials { user_name: user.clone(), password })
     });
     Ok(Some(LiveOptions {
         target: live.target.clone(),
@@ -54,60 +54,61 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, L
         seed: arguments.seed,
         seeds: arguments.seeds,
         jobs: arguments.jobs.map(usize::from).or(target_file.jobs).unwrap_or(JOBS),
-        // The page draws every run.
+        // The HTML report draws every run.
         keep: if arguments.report.is_some() { KeepTrace::All } else { KeepTrace::Failing },
         patient: live.patient,
-        named: live.as_typed(),
+        target_arguments: live.as_arguments(),
         quick: live.quick,
         target_file,
     }))
 }
 
-pub(crate) fn run(plan: &Plan, options: &LiveOptions) -> Result<SuiteResult, Trouble> {
+pub(crate) fn run(plan: &Plan, options: &LiveOptions) -> Result<SuiteResult, CommandError> {
     let bar = ProgressBar::new(0).with_style(style());
     let mut bad = 0;
     let suite = run_live(plan, options, &mut |progress| match progress {
-        Progress::Doing(what) => bar.set_message(what.to_owned()),
-        Progress::Met { name, url, capabilities, tolerance, notes, cases } => {
+        Progress::Status(text) => bar.set_message(text.to_owned()),
+        Progress::Connected { name, url, capabilities, tolerance, notes, cases } => {
             bar.set_length(cases as u64);
             let mut text = format!("{name} at {url}\n");
             for (name, value) in capabilities {
                 text.push_str(&format!("  {name} {value}\n"));
             }
             let late = tolerance.as_millis();
-            text.push_str(&format!("  what is timed may come {late} ms later than a scenario says\n"));
+            text.push_str(&format!("  tolerance: {late} ms later than a scenario says\n"));
             notes.iter().for_each(|note| text.push_str(&format!("  note: {note}\n")));
-            // What cannot be told does not stop the run.
+            // An error of the terminal does not stop the run.
             bar.suspend(|| drop(anstream::stderr().write_all(text.as_bytes())));
         }
-        Progress::Done { case, .. } => {
-            // Where no bar is drawn, a long run still says what goes wrong as it does.
+        Progress::CaseDone { case, .. } => {
+            // Without a progress bar, failures are printed at once: the run may take long.
             if bar.is_hidden() && matches!(case.verdict, Verdict::Fail | Verdict::Error) {
-                let said = format!("{} {} {}", case.verdict, case.name(), case.reason);
-                let _ = writeln!(anstream::stderr(), "{}", said.trim_end());
+                let line = format!("{} {} {}", case.verdict, case.name(), case.reason);
+                let _ = writeln!(anstream::stderr(), "{}", line.trim_end());
             }
             bad += u32::from(matches!(case.verdict, Verdict::Fail | Verdict::Error));
             bar.set_message(format!("{bad} failed  {}", case.file));
             bar.inc(1);
         }
-        Progress::Over { brisk, by_the_clock } => {
-            let seconds = |took: Took| took.took.as_secs_f64();
+        Progress::Finished { fast, slow } => {
+            let seconds = |elapsed: Elapsed| elapsed.duration.as_secs_f64();
             let text = format!(
-                "played {} cases in {:.1} s; {} wait for a second or longer or for a clock of the server, the others were done after {:.1} s\n",
-                brisk.cases + by_the_clock.cases,
-                seconds(brisk).max(seconds(by_the_clock)),
-                by_the_clock.cases,
-                seconds(brisk),
+                "ran {} cases in {:.1} s: {} fast cases in {:.1} s, {} that wait for a second or longer, or for a timer of the server\n",
+                fast.cases + slow.cases,
+                seconds(fast).max(seconds(slow)),
+                fast.cases,
+                seconds(fast),
+                slow.cases,
             );
             bar.suspend(|| drop(anstream::stderr().write_all(text.as_bytes())));
         }
     });
     bar.finish_and_clear();
-    Ok(suite.map_err(LiveTrouble::from)?)
+    Ok(suite.map_err(LiveCommandError::from)?)
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, LiveTrouble> {
-    std::fs::read(file).map_err(|source| LiveTrouble::File { file: file.to_owned(), source })
+fn read(file: &Path) -> Result<Vec<u8>, LiveCommandError> {
+    std::fs::read(file).map_err(|source| LiveCommandError::File { file: file.to_owned(), source })
 }
 
 fn first_line(mut bytes: Vec<u8>) -> Vec<u8> {

@@ -1,7 +1,8 @@
 //! `mqttspec`: the MQTT specification as a program that you can run.
 //!
-//! This room holds arguments, progress and exit codes, and nothing else: scenarios are played and judged by
-//! `mqttspec-scenarios`, and told by `mqttspec-reports`.
+//! This crate contains only the command line, the progress display and the exit codes.
+//! `mqttspec-runner` runs scenarios, `mqttspec-judge` judges them, and `mqttspec-reports` renders
+//! the results.
 #![forbid(unsafe_code)]
 
 mod arguments;
@@ -28,17 +29,17 @@ use crate::arguments::{Arguments, Command};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What was wrong before anything could be run: the process ends with exit code 2.
+/// An error before anything could be run: the exit code is 2.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum CommandError {
     #[error(transparent)]
     Sources(#[from] sources::SourcesError),
     #[error(transparent)]
-    Live(#[from] live::LiveTrouble),
+    Live(#[from] live::LiveCommandError),
     #[error(transparent)]
     Report(#[from] mqttspec_reports::WriteError),
     #[error(transparent)]
-    Serve(#[from] serve::ServeTrouble),
+    Serve(#[from] serve::ServeCommandError),
     #[error(transparent)]
     Reports(#[from] report::ReportError),
     #[error(transparent)]
@@ -49,16 +50,16 @@ enum Trouble {
     Output(#[from] io::Error),
 }
 
-/// Everything that was checked holds.
-const HOLDS: u8 = 0;
-/// Something does not hold, or the reference peers do not allow the set-up of a scenario.
+/// Everything passed.
+const PASSED: u8 = 0;
+/// A check failed, a run broke off, or a reference peer did not allow the set-up of a scenario.
 const FAILED: u8 = 1;
 /// Nothing could be run: an unreadable file, an unknown name, nothing to run.
 const NOT_RUN: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let ended = match arguments.command {
+    let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
@@ -67,14 +68,16 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
     };
-    match ended {
+    match result {
         Ok(code) => ExitCode::from(code),
-        // `mqttspec list | head` is no trouble.
-        Err(Trouble::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(HOLDS),
-        Err(trouble) => {
+        // `mqttspec list | head` is not an error.
+        Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::from(PASSED)
+        }
+        Err(error) => {
             let bad: Style = AnsiColor::Red.on_default().bold();
-            // Nothing is left to do where even this cannot be written.
-            let _ = writeln!(anstream::stderr(), "{bad}error{bad:#}: {trouble}");
+            // If this fails too, nothing more can be done.
+            let _ = writeln!(anstream::stderr(), "{bad}error{bad:#}: {error}");
             ExitCode::from(NOT_RUN)
         }
     }

@@ -1,4 +1,5 @@
-//! `mqttspec run`: plays the chosen scenarios with a bar of progress, tells what came of it, and writes the reports.
+//! `mqttspec run`: runs the selected scenarios with a progress bar, prints a summary, and writes
+//! the reports.
 
 use std::io::Write;
 
@@ -9,30 +10,30 @@ use mqttspec_reports::terminal;
 use mqttspec_runner::suite::{self, KeepTrace, Plan, Selection, SuiteOptions};
 
 use crate::arguments::RunArguments;
-use crate::{Trouble, expect, live, progress, sources};
+use crate::{CommandError, expect, live, progress, sources};
 
-/// Width of tables where nobody looks: a file, a pipe.
-const WIDTH_OF_A_FILE: u16 = 100;
+/// The width of tables that are written into a file or a pipe.
+const FILE_WIDTH: u16 = 100;
 
-pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Trouble> {
-    let chosen = &arguments.chosen;
+pub(crate) fn run(arguments: &RunArguments) -> Result<u8, CommandError> {
+    let selected = &arguments.selection;
     let selection = Selection {
-        filters: chosen.filters.clone(),
-        version: chosen.version.map(Into::into),
+        filters: selected.filters.clone(),
+        version: selected.version.map(Into::into),
         row: arguments.row.clone(),
     };
-    let plan = sources::plan(&sources::below(&chosen.folder.scenarios)?, &selection)?;
+    let plan = sources::plan(&selected.folder.scenarios, &selection)?;
     let known = expect::known(arguments)?;
     let mut suite = match live::options(arguments)? {
         Some(options) => live::run(&plan, &options)?,
         None => simulated(arguments, &plan),
     };
     suite.strict = arguments.strict;
-    let elsewhere = chosen.folder.as_typed();
+    let folder_arguments = selected.folder.as_arguments();
     for failure in suite.cases.iter_mut().flat_map(|case| &mut case.failures) {
-        failure.command.push_str(&elsewhere);
+        failure.command.push_str(&folder_arguments);
     }
-    let width = terminal_size::terminal_size().map_or(WIDTH_OF_A_FILE, |(width, _)| width.0);
+    let width = terminal_size::terminal_size().map_or(FILE_WIDTH, |(width, _)| width.0);
     let summary = if arguments.resilience { terminal::summary_with_resilience } else { terminal::summary };
     anstream::stdout().write_all(summary(&suite, width).as_bytes())?;
     if let Some(folder) = &arguments.report {
@@ -47,8 +48,9 @@ fn simulated(arguments: &RunArguments, plan: &Plan) -> SuiteResult {
     let options = SuiteOptions {
         seed: arguments.seed,
         seeds: arguments.seeds,
-        jobs: arguments.jobs.map_or_else(processors, usize::from),
-        // The page draws every run.
+        latitude: arguments.latitude.unwrap_or_default(),
+        jobs: arguments.jobs.map_or_else(cpus, usize::from),
+        // The HTML report draws every run.
         keep: if arguments.report.is_some() { KeepTrace::All } else { KeepTrace::Failing },
     };
     let bar = ProgressBar::new(plan.cases.len() as u64).with_style(progress::style());
@@ -62,6 +64,6 @@ fn simulated(arguments: &RunArguments, plan: &Plan) -> SuiteResult {
     suite
 }
 
-fn processors() -> usize {
+fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

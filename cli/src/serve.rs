@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::serve::watch::{Wanted, Watch};
+use crate::serve::watch::{Watch, WatchOptions};
 use mqttspec_broker::Redirect;
 use mqttspec_broker::{Options, Users, UsersError};
 use mqttspec_net::broker::{Entrance, Limits, ServeError, Server};
@@ -20,29 +20,29 @@ use mqttspec_ports::{Listener, Net};
 use thiserror::Error;
 use tokio::task::LocalSet;
 
-use self::arguments::{Place, ServeArguments};
+use self::arguments::{ListenAddress, ServeArguments};
 use self::print::Tally;
-use crate::{HOLDS, Trouble};
+use crate::{CommandError, PASSED};
 
-/// A Client broke a rule.
+/// The exit code of `--check` after a violation.
 const VIOLATED: u8 = 1;
-/// Somebody asked twice.
+/// The exit code after a second signal.
 const INTERRUPTED: i32 = 130;
 
-/// Why the broker does not run.
+/// Why the broker cannot run.
 #[derive(Debug, Error)]
-pub(crate) enum ServeTrouble {
+pub(crate) enum ServeCommandError {
     #[error("cannot start: {0}")]
     Machine(#[source] io::Error),
     #[error("cannot listen at {address}: {source}{}", remedy(*address, source))]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("there is nowhere to listen: --listen none needs --tls or --ws")]
-    Nowhere,
+    #[error("no address to listen on: --listen none needs --tls or --ws")]
+    NoListener,
     #[error("cannot read {what} {}: {source}", file.display())]
     File { what: &'static str, file: PathBuf, source: io::Error },
-    #[error("the users file {} cannot be used: {source}", file.display())]
+    #[error("invalid users file {}: {source}", file.display())]
     Users { file: PathBuf, source: UsersError },
-    #[error("TLS cannot be offered with {} and {}: {source}", certificate.display(), key.display())]
+    #[error("cannot use {} and {} for TLS: {source}", certificate.display(), key.display())]
     Tls { certificate: PathBuf, key: PathBuf, source: TlsError },
     #[error("cannot open the store {}: {source}", file.display())]
     Store { file: PathBuf, source: StoreError },
@@ -54,7 +54,7 @@ fn remedy(address: SocketAddr, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!(
-                "\n  another program listens there; choose another port, or 0 for a free one: --listen {}:0",
+                "\n  another program uses this port; choose another one, or 0 for a free port: --listen {}:0",
                 address.ip()
             )
         }
@@ -62,36 +62,39 @@ fn remedy(address: SocketAddr, error: &io::Error) -> String {
             "\n  ports below 1024 may be reserved; choose a higher one".to_owned()
         }
         io::ErrorKind::AddrNotAvailable => {
-            "\n  the address is none of this machine's; 0.0.0.0 and [::] stand for all of them".to_owned()
+            "\n  this machine does not have the address; 0.0.0.0 and [::] mean all of its addresses"
+                .to_owned()
         }
         _ => String::new(),
     }
 }
 
-pub(crate) fn run(arguments: &ServeArguments) -> Result<u8, Trouble> {
+pub(crate) fn run(arguments: &ServeArguments) -> Result<u8, CommandError> {
     if arguments.options {
         print_options()?;
-        return Ok(HOLDS);
+        return Ok(PASSED);
     }
     let configuration = Configuration::of(arguments)?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeTrouble::Machine)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ServeCommandError::Machine)?;
     LocalSet::new().block_on(&runtime, async {
         let clock = Clock::of_this_machine();
-        let wanted = Wanted { transcript: arguments.trace, violations: arguments.check };
+        let watch_options = WatchOptions { transcript: arguments.trace, violations: arguments.check };
         let tally = Tally::default();
-        if wanted == Wanted::default() {
+        if watch_options == WatchOptions::default() {
             configuration.serve(arguments, clock, ()).await?;
         } else {
             let counted = tally.clone();
-            let watch = Watch::new(clock.now(), wanted, move |report| print::print(&report, &counted));
+            let watch = Watch::new(clock.now(), watch_options, move |report| print::print(&report, &counted));
             configuration.serve(arguments, clock, watch).await?;
         }
         if !arguments.check {
-            return Ok(HOLDS);
+            return Ok(PASSED);
         }
         write!(anstream::stdout(), "{}", tally.summary())?;
-        Ok(if tally.count() == 0 { HOLDS } else { VIOLATED })
+        Ok(if tally.count() == 0 { PASSED } else { VIOLATED })
     })
 }
 
@@ -101,12 +104,12 @@ fn print_options() -> io::Result<()> {
     for option in arguments::descriptions() {
         writeln!(out, "{bold}{}{bold:#} = {}", option.name, option.default)?;
         writeln!(out, "    {}", option.description)?;
-        writeln!(out, "    takes {}", option.values)?;
+        writeln!(out, "    values: {}", option.values)?;
     }
     Ok(())
 }
 
-/// What was read from files and arguments before anything is opened.
+/// The configuration from files and arguments. It is read before a listener is opened.
 struct Configuration {
     options: Options,
     limits: Limits,
@@ -115,7 +118,7 @@ struct Configuration {
 }
 
 impl Configuration {
-    fn of(arguments: &ServeArguments) -> Result<Configuration, ServeTrouble> {
+    fn of(arguments: &ServeArguments) -> Result<Configuration, ServeCommandError> {
         let mut options = Options::default();
         let mut limits = Limits::default();
         if let Some(file) = &arguments.users {
@@ -123,14 +126,14 @@ impl Configuration {
             options.allow_anonymous = options.users.has_anonymous();
         }
         for setting in &arguments.settings {
-            // clap has tried each of them.
+            // clap has checked every setting, so this cannot fail.
             let _ = arguments::set(&mut options, &mut limits, &setting.name, &setting.value);
         }
         options.record_changes = arguments.store.is_some();
         let tls = arguments.tls.as_deref().map(|files| read_tls(files, arguments.tls_clients.as_deref()));
         let seed = match arguments.seed {
             Some(seed) => seed,
-            None => getrandom::u64().map_err(|error| ServeTrouble::Machine(io::Error::other(error)))?,
+            None => getrandom::u64().map_err(|error| ServeCommandError::Machine(io::Error::other(error)))?,
         };
         Ok(Configuration { options, limits, tls: tls.transpose()?, seed })
     }
@@ -140,36 +143,36 @@ impl Configuration {
         arguments: &ServeArguments,
         clock: Clock,
         tap: impl Tap,
-    ) -> Result<(), ServeTrouble> {
+    ) -> Result<(), ServeCommandError> {
         let store = open_store(arguments.store.as_deref())?;
         let (server, entrance) =
             Server::with_limits(self.options, self.seed, clock, store, tap, self.limits)?;
         let urls = open_listeners(arguments, self.tls, &entrance).await?;
-        stop_on_signals(&entrance).map_err(ServeTrouble::Machine)?;
-        // Nobody who reads is no reason for a broker to stop.
+        stop_on_signals(&entrance).map_err(ServeCommandError::Machine)?;
+        // A closed pipe must not stop the broker.
         let _ = writeln!(anstream::stdout(), "ready: {}", urls.join(" "));
         Ok(server.run().await?)
     }
 }
 
-fn read(what: &'static str, file: &Path) -> Result<Vec<u8>, ServeTrouble> {
-    std::fs::read(file).map_err(|source| ServeTrouble::File { what, file: file.to_owned(), source })
+fn read(what: &'static str, file: &Path) -> Result<Vec<u8>, ServeCommandError> {
+    std::fs::read(file).map_err(|source| ServeCommandError::File { what, file: file.to_owned(), source })
 }
 
-fn read_users(file: &Path) -> Result<Users, ServeTrouble> {
+fn read_users(file: &Path) -> Result<Users, ServeCommandError> {
     let text = read("the users file", file).and_then(|bytes| {
-        String::from_utf8(bytes).map_err(|error| ServeTrouble::File {
+        String::from_utf8(bytes).map_err(|error| ServeCommandError::File {
             what: "the users file",
             file: file.to_owned(),
             source: io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()),
         })
     })?;
-    text.parse().map_err(|source| ServeTrouble::Users { file: file.to_owned(), source })
+    text.parse().map_err(|source| ServeCommandError::Users { file: file.to_owned(), source })
 }
 
-fn read_tls(files: &[PathBuf], authorities: Option<&Path>) -> Result<ServerTls, ServeTrouble> {
-    // clap takes two of them.
-    let [certificate, key] = files else { return Err(ServeTrouble::Nowhere) };
+fn read_tls(files: &[PathBuf], authorities: Option<&Path>) -> Result<ServerTls, ServeCommandError> {
+    // clap requires exactly two files.
+    let [certificate, key] = files else { return Err(ServeCommandError::NoListener) };
     let chain = read("the certificate", certificate)?;
     let secret = read("the key", key)?;
     let tls = match authorities {
@@ -180,22 +183,26 @@ fn read_tls(files: &[PathBuf], authorities: Option<&Path>) -> Result<ServerTls, 
         ),
         None => ServerTls::new(&chain, &secret),
     };
-    tls.map_err(|source| ServeTrouble::Tls { certificate: certificate.clone(), key: key.clone(), source })
+    tls.map_err(|source| ServeCommandError::Tls {
+        certificate: certificate.clone(),
+        key: key.clone(),
+        source,
+    })
 }
 
-fn open_store(file: Option<&Path>) -> Result<Box<dyn Store>, ServeTrouble> {
+fn open_store(file: Option<&Path>) -> Result<Box<dyn Store>, ServeCommandError> {
     let Some(file) = file else { return Ok(Box::new(NoStore)) };
-    let store =
-        RedbStore::open_file(file).map_err(|source| ServeTrouble::Store { file: file.to_owned(), source })?;
+    let store = RedbStore::open_file(file)
+        .map_err(|source| ServeCommandError::Store { file: file.to_owned(), source })?;
     Ok(Box::new(store))
 }
 
-/// Opens every listener; the URLs at which Clients find them.
+/// Opens every listener, and returns their URLs.
 async fn open_listeners(
     arguments: &ServeArguments,
     tls: Option<ServerTls>,
     entrance: &Entrance,
-) -> Result<Vec<String>, ServeTrouble> {
+) -> Result<Vec<String>, ServeCommandError> {
     let mut urls = Vec::new();
     let tcp = |address: SocketAddr| TcpNet::listening_at(address.ip());
     for address in addresses(&arguments.listen) {
@@ -215,24 +222,28 @@ async fn open_listeners(
             urls.push(format!("wss://{}/mqtt", open(net, address, entrance).await?));
         }
     }
-    if urls.is_empty() { Err(ServeTrouble::Nowhere) } else { Ok(urls) }
+    if urls.is_empty() { Err(ServeCommandError::NoListener) } else { Ok(urls) }
 }
 
-fn addresses(places: &[Place]) -> impl Iterator<Item = SocketAddr> {
-    places.iter().filter_map(|place| place.0)
+fn addresses(arguments: &[ListenAddress]) -> impl Iterator<Item = SocketAddr> {
+    arguments.iter().filter_map(|argument| argument.0)
 }
 
-/// Listens at one address; where that is, if the system chose the port.
-async fn open<N: Net>(net: N, address: SocketAddr, entrance: &Entrance) -> Result<SocketAddr, ServeTrouble> {
-    let fault = |source| ServeTrouble::Listen { address, source };
+/// Listens on one address, and returns the address with the port that the system chose.
+async fn open<N: Net>(
+    net: N,
+    address: SocketAddr,
+    entrance: &Entrance,
+) -> Result<SocketAddr, ServeCommandError> {
+    let fault = |source| ServeCommandError::Listen { address, source };
     let listener = net.listen(address.port()).await.map_err(fault)?;
     let bound = listener.local_addr().map_err(fault)?;
     entrance.listen(listener);
     Ok(bound)
 }
 
-/// The first signal to stop tells the Clients and saves the Sessions; the second ends the process at once. SIGUSR1
-/// sends the Clients to another server.
+/// On SIGTERM or SIGINT, the broker disconnects the Clients, saves the Sessions and stops. The
+/// second signal ends the process at once. SIGUSR1 redirects the Clients to another server.
 #[cfg(unix)]
 fn stop_on_signals(entrance: &Entrance) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -3,38 +3,29 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mqttspec_judge::results::FileError;
 use mqttspec_runner::suite::{self, Plan, Selection, Source};
 use thiserror::Error;
 
 /// Why there is nothing to run.
 #[derive(Debug, Error)]
 pub(crate) enum SourcesError {
-    #[error("cannot read the folder of scenarios {}: {source}\n  run mqttspec where the folder lies, or name it: --scenarios DIR", folder.display())]
+    #[error("cannot read the folder of scenarios {}: {source}\n  name the folder with --scenarios DIR, or name a file: mqttspec run FILE", folder.display())]
     Folder { folder: PathBuf, source: io::Error },
     #[error("cannot read {}: {source}", file.display())]
     File { file: PathBuf, source: io::Error },
-    #[error("there is no .mqtt file below {}", folder.display())]
+    #[error("no .mqtt file below {}", folder.display())]
     Empty { folder: PathBuf },
     #[error(
-        "no scenario fits {wanted}\n  a filter is a part of a file's path or a clause id; `mqttspec list` shows what there is"
+        "no scenario matches {filters}\n  a filter is a file, a part of the path of a scenario, or a clause id; `mqttspec list` lists the scenarios"
     )]
-    NothingFits { wanted: String },
-    #[error("{} does not run for MQTT {version}: it says `versions {has}`", file.display())]
+    NoMatch { filters: String },
+    #[error("{} is not for MQTT {version}: it has `versions {has}`", file.display())]
     OtherVersion { file: PathBuf, version: String, has: String },
     #[error("{} tests the {has} only", file.display())]
-    OtherSide { file: PathBuf, has: String },
-    #[error("{} has no row {row}\n  its rows: {rows}", file.display())]
+    OtherRole { file: PathBuf, has: String },
+    #[error("{} has no row {row}\n  rows: {rows}", file.display())]
     NoSuchRow { file: PathBuf, row: String, rows: String },
-}
-
-/// Every scenario file below the folder.
-pub(crate) fn below(folder: &Path) -> Result<Vec<Source>, SourcesError> {
-    let sources = suite::read_folder(folder)
-        .map_err(|source| SourcesError::Folder { folder: folder.to_owned(), source })?;
-    if sources.is_empty() {
-        return Err(SourcesError::Empty { folder: folder.to_owned() });
-    }
-    Ok(sources)
 }
 
 /// One file: as a path, or else by its name below the folder.
@@ -42,20 +33,70 @@ pub(crate) fn one(folder: &Path, file: &Path) -> Result<Source, SourcesError> {
     let path = if file.exists() { file.to_owned() } else { folder.join(file) };
     let text = std::fs::read_to_string(&path)
         .map_err(|source| SourcesError::File { file: file.to_owned(), source })?;
-    // A run's seeds derive from the file's name, which must not depend on the folder in which somebody stands.
-    let name = path.strip_prefix(folder).unwrap_or(&path);
-    Ok(Source { file: name.to_string_lossy().replace('\\', "/"), text })
+    Ok(Source { file: name_of(&path, folder), text })
 }
 
-/// The plan of what was chosen. Filters that fit nothing are an error, unless a file that cannot be read may be the reason.
-pub(crate) fn plan(sources: &[Source], selection: &Selection) -> Result<Plan, SourcesError> {
-    let plan = suite::plan(sources, selection);
-    if plan.cases.is_empty() && plan.errors.is_empty() {
-        let mut wanted = selection.filters.join(" ");
-        if let Some(version) = selection.version {
-            wanted.push_str(&format!(" (for MQTT {version})"));
-        }
-        return Err(SourcesError::NothingFits { wanted: wanted.trim().to_owned() });
+/// The name of a file: its path below the folder of scenarios if it is there, otherwise its path.
+/// Seeds derive from it, so below the folder it must not depend on the working directory.
+fn name_of(path: &Path, folder: &Path) -> String {
+    let whole = |path: &Path| path.canonicalize().ok();
+    let below = whole(folder).and_then(|folder| Some(whole(path)?.strip_prefix(folder).ok()?.to_owned()));
+    below.as_deref().unwrap_or(path).to_string_lossy().replace('\\', "/")
+}
+
+/// The plan of the selected cases. A filter that is the path of a file selects this file. The
+/// others select from the folder, which is not read if there are none. Filters that match nothing
+/// are an error, unless a file that cannot be read may be the reason.
+pub(crate) fn plan(folder: &Path, selection: &Selection) -> Result<Plan, SourcesError> {
+    let (files, filters): (Vec<_>, Vec<_>) =
+        selection.filters.iter().cloned().partition(|filter| Path::new(filter).is_file());
+    let named: Vec<Source> =
+        files.iter().map(|file| one(folder, Path::new(file))).collect::<Result<_, _>>()?;
+    let mut plan = suite::plan(&named, &Selection { filters: Vec::new(), ..selection.clone() });
+    if named.is_empty() || !filters.is_empty() {
+        let more = plan_of_folder(folder, &Selection { filters, ..selection.clone() })?;
+        let is_new = |file: &str| named.iter().all(|source| source.file != file);
+        plan.cases.extend(more.cases.into_iter().filter(|case| is_new(&case.file)));
+        plan.errors.extend(more.errors.into_iter().filter(|error| is_new(&error.file)));
     }
+    if plan.cases.is_empty() && plan.errors.is_empty() {
+        let mut filters = selection.filters.join(" ");
+        if let Some(version) = selection.version {
+            filters.push_str(&format!(" (for MQTT {version})"));
+        }
+        return Err(SourcesError::NoMatch { filters: filters.trim().to_owned() });
+    }
+    Ok(plan)
+}
+
+/// The plan of what a selection chooses from the folder. A file that cannot be read does not keep
+/// the others from running.
+fn plan_of_folder(folder: &Path, selection: &Selection) -> Result<Plan, SourcesError> {
+    let files = suite::files_below(folder)
+        .map_err(|source| SourcesError::Folder { folder: folder.to_owned(), source })?;
+    if files.is_empty() {
+        return Err(SourcesError::Empty { folder: folder.to_owned() });
+    }
+    let mut sources = Vec::new();
+    let mut errors = Vec::new();
+    for file in files {
+        match std::fs::read_to_string(folder.join(&file)) {
+            Ok(text) => sources.push(Source { file, text }),
+            Err(error)
+                if selection.filters.is_empty()
+                    || selection.filters.iter().any(|part| file.contains(part)) =>
+            {
+                let path = folder.join(&file);
+                let message = format!(
+                    "cannot read {}: {error}\na scenario is a text file in UTF-8 that you may read; rename it if it is none",
+                    path.display()
+                );
+                errors.push(FileError { file, message });
+            }
+            Err(_) => {}
+        }
+    }
+    let mut plan = suite::plan(&sources, selection);
+    plan.errors.extend(errors);
     Ok(plan)
 }

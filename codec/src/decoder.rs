@@ -190,8 +190,8 @@ fn header(bytes: &[u8], sender: Option<Role>, version: Version) -> Result<Option
     }
 }
 
-/// Whether a CONNECT whose fixed header is followed by these bytes is one of 3.1, which calls its flags unused; `None`
-/// if more bytes are needed to know.
+/// Whether a CONNECT whose fixed header is followed by these bytes is one of 3.1, which calls its
+/// flags unused; `None` if more bytes are needed to know.
 fn begins_as_3_1(body: &[u8], remaining: usize) -> Option<bool> {
     let known = body.len().min(VERSION_3_1.len());
     if remaining < VERSION_3_1.len() || body[..known] != VERSION_3_1[..known] {

@@ -1,6 +1,6 @@
 //! MQTT 3.1, 3.1.1 and 5.0 packets: strict decoder, exact encoder, no I/O.
 //!
-//! **A decoded packet obeys every rule of the standard that can be checked on one packet alone, and
+//! **A decoded packet obeys every rule that a receiver must enforce and that one packet shows, and
 //! an encoded packet decodes to the same value.** The crate uses no socket, clock or executor: it
 //! converts between bytes and packets.
 //!
@@ -15,7 +15,7 @@
 //!    the Network Connection. Decoding cannot continue.
 //! 4. [`Packet::encode`] appends a packet to a buffer, which grows at most once. A packet that
 //!    cannot be expressed in its version is an [`EncodeError`]; no field is dropped silently.
-//!    [`Packet::fitted_to`] drops fields on purpose.
+//!    [`Packet::fitted_to`] reduces a packet to what an older version can express.
 //!
 //! ```
 //! use bytes::BytesMut;
@@ -88,10 +88,12 @@
 //! # Choices left to the receiver
 //!
 //! The decoder accepts input that the standard only advises against, unless a [`Policy`] refuses
-//! it. 3.1 is decoded as 3.1.1, with two differences. Its CONNECT has its own rules for Protocol
-//! Name and Client Identifier, and its User Name and Password may be missing at the end. Bits that
-//! 3.1 calls unused are ignored, where 3.1.1 reserves them: flags of fixed headers, Connect Flags,
-//! the first byte of CONNACK, the upper bits of a requested QoS.
+//! it. 3.1 is decoded as 3.1.1, with two differences:
+//!
+//! - Its CONNECT has its own rules for Protocol Name and Client Identifier, and its User Name and
+//!   Password may be missing at the end.
+//! - Bits that 3.1 calls unused are ignored, where 3.1.1 reserves them: flags of fixed headers,
+//!   Connect Flags, the first byte of CONNACK, the upper bits of a requested QoS.
 //!
 //! The page [`checks`] lists every check by packet, with its clause.
 #![forbid(unsafe_code)]

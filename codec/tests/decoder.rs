@@ -124,7 +124,8 @@ fn header_that_shows_a_misdeed_is_refused_before_the_rest() {
     assert_eq!(refused(&mut decoder, "30 80 00").kind, Misdeed::RemainingLengthNotMinimal);
 }
 
-/// Flags in the fixed header of a first CONNECT are wrong unless it is one of 3.1, which its first bytes show.
+/// Flags in the fixed header of a first CONNECT are wrong unless it is one of 3.1, which its first
+/// bytes show.
 #[test]
 fn flags_of_a_first_connect_wait_for_its_version() {
     let whole = wire("14 {<'MQIsdp'> 03 02 003C <'a'>}").bytes;

@@ -1,4 +1,4 @@
-//! What `serve` prints while it runs: transcript lines and the rules that Clients break.
+//! The output of `serve` while it runs: transcript lines, and the clauses that Clients violate.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,33 +9,33 @@ use crate::serve::watch::{ClientFinding, Report};
 use anstyle::{AnsiColor, Style};
 use mqttspec_reports::seconds;
 
-/// A line is cut here: a message may have 256 MiB.
+/// The maximum length of a line: a message may have 256 MiB.
 const LONGEST_LINE: usize = 4000;
-/// Bytes of a packet that are shown, as hex pairs with spaces.
+/// The maximum length of a hex dump: 128 bytes, with spaces.
 const LONGEST_HEX: usize = 3 * 128;
 
-/// What was found, for the summary at the end. Clones are the same tally.
+/// Counts findings for the summary at the end. Clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally(Rc<RefCell<BTreeMap<Key, u64>>>);
 
-/// The clause, or the rule in words where it has no number; and the Client.
+/// The clause ids, or the expected behaviour if there are none; and the Client.
 type Key = (String, String);
 
 impl Tally {
-    /// How many violations there were.
+    /// The number of violations.
     pub(super) fn count(&self) -> u64 {
         self.0.borrow().values().sum()
     }
 
-    /// One line for each rule and Client.
+    /// One line for each clause and Client.
     pub(super) fn summary(&self) -> String {
         let counts = self.0.borrow();
         if counts.is_empty() {
-            return "checked: no Client broke a rule\n".to_owned();
+            return "checked: no violations\n".to_owned();
         }
         let mut text = format!("checked: {} violations\n", self.count());
-        for ((rule, client), count) in counts.iter() {
-            text.push_str(&format!("  {count:>7}  {rule}  {client}\n"));
+        for ((clause, client), count) in counts.iter() {
+            text.push_str(&format!("  {count:>7}  {clause}  {client}\n"));
         }
         text
     }
@@ -43,12 +43,12 @@ impl Tally {
     fn add(&self, ClientFinding { finding, client, .. }: &ClientFinding) {
         let ids: Vec<&str> =
             finding.requirements.iter().map(|requirement| requirement.clause.as_str()).collect();
-        let rule = if ids.is_empty() { finding.expected.clone() } else { ids.join(" ") };
-        *self.0.borrow_mut().entry((rule, client.clone())).or_default() += 1;
+        let clause = if ids.is_empty() { finding.expected.clone() } else { ids.join(" ") };
+        *self.0.borrow_mut().entry((clause, client.clone())).or_default() += 1;
     }
 }
 
-/// Prints one report. Nobody who reads is no reason for a broker to stop.
+/// Prints one report. Output errors are ignored: a closed pipe must not stop the broker.
 pub(super) fn print(report: &Report, tally: &Tally) {
     let mut out = anstream::stdout().lock();
     let _ = match report {

@@ -1,7 +1,9 @@
-//! Real traffic of a live broker, as runs see simulated traffic: lines of the notation, and what the monitors say of its Clients.
+//! Watches the traffic of `serve`: turns events into transcript lines, and judges the Clients with
+//! the monitors.
 //!
-//! Apart from the runner, because live traffic has no end: what is printed and judged is forgotten, and what is kept grows with
-//! the Sessions that exist and not with what happened. The broker's own end records, so it is the Clients that are judged.
+//! It does not use the runner's recorder, because the traffic has no end. Events are dropped after
+//! they are printed and judged, so memory grows with the number of Sessions only. The broker's end
+//! of the connections is observed, so the Clients are judged.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,32 +28,32 @@ use mqttspec_spec::{Catalogue, Level, Requirement, Standard};
 /// Something to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Report {
-    /// What happened, in the notation; what has no spelling there stands behind a `#`.
+    /// An event in the notation. An event that the notation cannot express is a `#` comment.
     Line(TranscriptLine),
-    /// A Client broke a rule.
+    /// A violation by a Client.
     Finding(Box<ClientFinding>),
 }
 
-/// A rule that a Client broke.
+/// A violation by a Client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ClientFinding {
-    /// What a monitor, or the broker itself, found.
+    /// The finding of a monitor or of the broker itself.
     pub(super) finding: Finding,
-    /// The Client, by the name that it has in the transcript.
+    /// The Client's name in the transcript.
     pub(super) client: String,
-    /// Where it comes from, if the transport tells.
+    /// The Client's address, if the transport knows it.
     pub(super) peer: Option<SocketAddr>,
-    /// The packet in the notation; empty where there is none.
+    /// The packet in the notation; empty if the finding is not about one packet.
     pub(super) packet: String,
-    /// The bytes that show it, as hex pairs with spaces.
+    /// The bytes of the packet, as hex pairs with spaces.
     pub(super) hex: String,
 }
 
-/// A [`Tap`] of a live broker that turns what it sees into [`Report`]s.
+/// A [`Tap`] of the broker that turns events into [`Report`]s.
 #[derive(Debug)]
 pub(super) struct Watch<F> {
-    began: Duration,
-    wanted: Wanted,
+    start: Duration,
+    options: WatchOptions,
     report: F,
     connections: BTreeMap<ConnectionId, Connection>,
     clients: BTreeMap<String, Client>,
@@ -59,10 +61,10 @@ pub(super) struct Watch<F> {
 
 /// What a watch reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
-    /// Everything that happens, as lines.
+pub(super) struct WatchOptions {
+    /// All events, as lines.
     pub(super) transcript: bool,
-    /// The rules that Clients break.
+    /// Violations by Clients.
     pub(super) violations: bool,
 }
 
@@ -70,47 +72,49 @@ pub(super) struct Wanted {
 struct Connection {
     name: String,
     peer: Option<SocketAddr>,
-    /// Known when CONNECT, or something in its place, has come.
-    known: Option<Known>,
-    /// The statements that monitors have found broken on it.
-    told: BTreeSet<String>,
+    /// Known after the first packet: a CONNECT, or something else in its place.
+    identity: Option<Identity>,
+    /// The clauses that monitors have reported on this connection.
+    reported: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
-struct Known {
-    /// The key of the Client.
+struct Identity {
+    /// The key in [`Watch::clients`].
     client: String,
     number: u32,
     version: Version,
 }
 
-/// What is known of the Client with one Client Identifier; only the violations need it.
+/// The state of one Client Identifier. Only violations need it.
 #[derive(Debug)]
 struct Client {
-    /// Without events: its one lane is all that monitors ask for.
+    /// Contains no events. The monitors read only its list of hosts.
     history: History,
     monitors: Monitors,
     connections: u32,
     open: u32,
-    session_over: bool,
+    session_ended: bool,
 }
 
 impl<F: FnMut(Report)> Watch<F> {
-    /// A watch that begins at this time of the driver's clock.
-    pub(super) fn new(began: Duration, wanted: Wanted, report: F) -> Watch<F> {
-        Watch { began, wanted, report, connections: BTreeMap::new(), clients: BTreeMap::new() }
+    /// A watch that starts at this time of the driver's clock.
+    pub(super) fn new(start: Duration, options: WatchOptions, report: F) -> Watch<F> {
+        Watch { start, options, report, connections: BTreeMap::new(), clients: BTreeMap::new() }
     }
 
     fn opened(&mut self, at: Duration, id: ConnectionId, peer: Option<SocketAddr>) {
         let name = format!("connection-{}", id.0);
         let from = peer.map_or_else(String::new, |peer| format!(" from {peer}"));
         self.line(at, format!("# {name} opens{from}"));
-        self.connections.insert(id, Connection { name, peer, known: None, told: BTreeSet::new() });
+        self.connections.insert(id, Connection { name, peer, identity: None, reported: BTreeSet::new() });
     }
 
-    /// A CONNECT says who it is; anything else in its place comes from nobody.
+    /// Identifies the Client of a connection by its CONNECT. If the first packet is not a CONNECT,
+    /// the connection gets a Client of its own.
     fn identify(&mut self, id: ConnectionId, connect: Option<&Connect>, version: Version) {
-        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.known.is_none())
+        let Some(connection) =
+            self.connections.get_mut(&id).filter(|connection| connection.identity.is_none())
         else {
             return;
         };
@@ -123,28 +127,34 @@ impl<F: FnMut(Report)> Watch<F> {
         let client = self.clients.entry(key.clone()).or_insert_with(Client::new);
         client.connections = client.connections.wrapping_add(1);
         client.open += 1;
-        let known = Known { client: key, number: client.connections, version };
-        let opened =
-            Event { at: Duration::ZERO, connection: Some(known.key()), line: 0, what: What::Opened(version) };
+        let identity = Identity { client: key, number: client.connections, version };
+        let opened = Event {
+            at: Duration::ZERO,
+            connection: Some(identity.key()),
+            line: 0,
+            what: What::Opened(version),
+        };
         client.monitors.see(&client.history, 0, &opened);
-        connection.known = Some(known);
+        connection.identity = Some(identity);
     }
 
-    fn happened(&mut self, at: Duration, id: ConnectionId, what: What) {
+    fn observe_event(&mut self, at: Duration, id: ConnectionId, what: What) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let Some(known) = &connection.known else { return };
-        let Some(client) = self.clients.get_mut(&known.client) else { return };
-        let event = Event { at, connection: Some(known.key()), line: 0, what };
-        let packet = event_text(&client.history, &event, known.version);
-        if self.wanted.transcript {
+        let Some(identity) = &connection.identity else { return };
+        let Some(client) = self.clients.get_mut(&identity.client) else { return };
+        let event = Event { at, connection: Some(identity.key()), line: 0, what };
+        let packet = event_text(&client.history, &event, identity.version);
+        if self.options.transcript {
             let text = format!("{} {packet}", connection.name);
             (self.report)(Report::Line(TranscriptLine { at_ns: nanoseconds(at), text }));
         }
-        if !self.wanted.violations {
+        if !self.options.violations {
             return;
         }
         for finding in client.monitors.see(&client.history, 0, &event) {
-            connection.told.extend(finding.requirements.iter().map(|requirement| requirement.clause.clone()));
+            connection
+                .reported
+                .extend(finding.requirements.iter().map(|requirement| requirement.clause.clone()));
             (self.report)(Report::Finding(Box::new(ClientFinding {
                 finding,
                 client: connection.name.clone(),
@@ -155,17 +165,18 @@ impl<F: FnMut(Report)> Watch<F> {
         }
         if matches!(&event.what, What::Sent { packet: Packet::ConnAck(ack), .. } if !ack.reason.is_failure())
         {
-            client.monitors.forget_before(known.key());
+            client.monitors.forget_before(identity.key());
         }
     }
 
-    /// The broker itself holds its Clients to what it announced. What a monitor has told of the connection is not told again.
-    fn broke(&mut self, at: Duration, id: ConnectionId, statements: &[&str], words: (String, &str)) {
-        let Some(connection) = self.connections.get(&id).filter(|_| self.wanted.violations) else { return };
-        let Some(known) = &connection.known else { return };
+    /// Reports a violation that the broker itself detected, unless a monitor has reported the
+    /// clause on this connection.
+    fn rule_broken(&mut self, at: Duration, id: ConnectionId, clauses: &[&str], words: (String, &str)) {
+        let Some(connection) = self.connections.get(&id).filter(|_| self.options.violations) else { return };
+        let Some(identity) = &connection.identity else { return };
         let requirements: Vec<Requirement> =
-            statements.iter().flat_map(|id| in_version(id, known.version)).collect();
-        if requirements.iter().any(|requirement| connection.told.contains(&requirement.clause)) {
+            clauses.iter().flat_map(|id| in_version(id, identity.version)).collect();
+        if requirements.iter().any(|requirement| connection.reported.contains(&requirement.clause)) {
             return;
         }
         let (expected, actual) = words;
@@ -192,19 +203,19 @@ impl<F: FnMut(Report)> Watch<F> {
 
     fn closed(&mut self, id: ConnectionId) -> Option<String> {
         let connection = self.connections.remove(&id)?;
-        if let Some(known) = &connection.known
-            && let Some(client) = self.clients.get_mut(&known.client)
+        if let Some(identity) = &connection.identity
+            && let Some(client) = self.clients.get_mut(&identity.client)
         {
             client.open -= 1;
-            self.forget(&known.client);
+            self.forget(&identity.client);
         }
         Some(connection.name)
     }
 
-    /// Forgets a Client that has neither Session nor Network Connection.
+    /// Removes a Client that has neither a Session nor a Network Connection.
     fn forget(&mut self, key: &str) {
         if self.clients.get(key).is_some_and(|client| {
-            client.open == 0 && (client.session_over || key.starts_with('\0') || !self.wanted.violations)
+            client.open == 0 && (client.session_ended || key.starts_with('\0') || !self.options.violations)
         }) {
             self.clients.remove(key);
         }
@@ -214,12 +225,12 @@ impl<F: FnMut(Report)> Watch<F> {
         match event {
             BrokerEvent::SessionCreated { client_id } | BrokerEvent::SessionResumed { client_id } => {
                 if let Some(client) = self.clients.get_mut(client_id.as_str()) {
-                    client.session_over = false;
+                    client.session_ended = false;
                 }
             }
             BrokerEvent::SessionEnded { client_id, why } => {
                 if let Some(client) = self.clients.get_mut(client_id.as_str()) {
-                    client.session_over = true;
+                    client.session_ended = true;
                 }
                 self.forget(client_id.as_str());
                 self.line(at, format!("# the Session of {client_id} ends: {}", session_end(*why)));
@@ -227,7 +238,7 @@ impl<F: FnMut(Report)> Watch<F> {
             BrokerEvent::RuleBroken { connection, reason, detail, clauses } => {
                 let expected =
                     format!("no cause for a DISCONNECT with {:#04x} ({reason})", u8::from(*reason));
-                self.broke(at, *connection, clauses, (expected, detail));
+                self.rule_broken(at, *connection, clauses, (expected, detail));
             }
             BrokerEvent::WillPublished { client_id, topic } => {
                 self.line(at, format!("# the Will of {client_id} is published to {topic}"));
@@ -244,7 +255,7 @@ impl<F: FnMut(Report)> Watch<F> {
     }
 
     fn line(&mut self, at: Duration, text: String) {
-        if self.wanted.transcript {
+        if self.options.transcript {
             (self.report)(Report::Line(TranscriptLine { at_ns: nanoseconds(at), text }));
         }
     }
@@ -252,7 +263,7 @@ impl<F: FnMut(Report)> Watch<F> {
 
 impl<F: FnMut(Report)> Tap for Watch<F> {
     fn observe(&mut self, at: Duration, what: Observed<'_>) {
-        let at = at.saturating_sub(self.began);
+        let at = at.saturating_sub(self.start);
         match what {
             Observed::Opened { connection, peer } => self.opened(at, connection, peer),
             Observed::Received { connection, packet, bytes } => {
@@ -261,16 +272,16 @@ impl<F: FnMut(Report)> Tap for Watch<F> {
                     _ => self.identify(connection, None, Version::V5),
                 }
                 let (packet, bytes) = (packet.clone(), bytes.clone());
-                self.happened(at, connection, What::Received { packet, bytes });
+                self.observe_event(at, connection, What::Received { packet, bytes });
             }
             Observed::Malformed { connection, error, bytes } => {
                 self.identify(connection, None, error.version);
                 let (error, bytes) = (*error, bytes.clone());
-                self.happened(at, connection, What::ReceivedMalformed { error, bytes });
+                self.observe_event(at, connection, What::ReceivedMalformed { error, bytes });
             }
             Observed::Sent { connection, packet, bytes } => {
                 let bytes = Bytes::copy_from_slice(bytes);
-                self.happened(at, connection, What::Sent { packet: packet.clone(), bytes });
+                self.observe_event(at, connection, What::Sent { packet: packet.clone(), bytes });
             }
             Observed::Lost { connection, ending } => {
                 let words = ending_words(ending);
@@ -285,13 +296,13 @@ impl<F: FnMut(Report)> Tap for Watch<F> {
             }
             Observed::Overflowed { connection, unsent_bytes } => {
                 if let Some(name) = self.closed(connection) {
-                    self.line(at, format!("# {name} is given up: it leaves {unsent_bytes} bytes unread"));
+                    self.line(at, format!("# {name} is dropped: {unsent_bytes} bytes were not read"));
                 }
             }
             Observed::Unsendable { connection, packet, error } => {
                 if let Some(name) = self.closed(connection) {
                     let packet = packet.packet_type();
-                    self.line(at, format!("# {name} is given up: a {packet} cannot be sent: {error}"));
+                    self.line(at, format!("# {name} is dropped: a {packet} cannot be sent: {error}"));
                 }
             }
             Observed::Core(event) => self.broker_event(at, event),
@@ -300,31 +311,31 @@ impl<F: FnMut(Report)> Tap for Watch<F> {
     }
 
     fn wants_bytes(&self) -> bool {
-        self.wanted.violations
+        self.options.violations
     }
 }
 
 impl Client {
     fn new() -> Client {
-        // One Client may use several connections, so findings are not told by the lane's name.
+        // A Client may have several connections with different names, so the host has no name.
         let lane = LaneInfo { name: Arc::from(""), observer: Role::Server };
         Client {
             history: History::new(vec![lane]),
             monitors: Monitors::default(),
             connections: 0,
             open: 0,
-            session_over: false,
+            session_ended: false,
         }
     }
 }
 
-impl Known {
+impl Identity {
     fn key(&self) -> ConnectionKey {
         ConnectionKey { lane: Lane(0), number: self.number }
     }
 }
 
-/// A statement of 5.0, or its counterparts in the version before.
+/// A clause of 5.0, or its counterparts in 3.1.1.
 fn in_version(id: &str, version: Version) -> Vec<Requirement> {
     if version.is_5() {
         return vec![Requirement::new(version, id)];
@@ -337,8 +348,8 @@ fn ending_words(ending: &Ending) -> String {
     match ending {
         Ending::Closed { left_over } if left_over.is_empty() => "closes".to_owned(),
         Ending::Closed { left_over } => format!("closes after {} bytes of a packet", left_over.len()),
-        Ending::Reset => "is cut off by a reset".to_owned(),
-        Ending::TimedOut => "is lost: its network acknowledged nothing for too long".to_owned(),
+        Ending::Reset => "is reset".to_owned(),
+        Ending::TimedOut => "is lost: TCP timed out".to_owned(),
         Ending::Failed(kind) => format!("is lost: {kind}"),
     }
 }
@@ -358,7 +369,7 @@ fn message_drop(why: mqttspec_broker::Drop) -> &'static str {
         Drop::TooLarge => "it exceeds the Maximum Packet Size",
         Drop::SessionEnded => "its Session ended",
         Drop::Refused => "it refused the message",
-        Drop::Away => "it is away, and QoS 0 does not wait",
-        Drop::Congested => "it does not read fast enough, and QoS 0 does not wait",
+        Drop::Away => "it is not connected, and QoS 0 is not queued",
+        Drop::Congested => "it does not read fast enough, and QoS 0 is not queued",
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod differences;
+mod files;
 mod power;
 mod process;
 mod targets;

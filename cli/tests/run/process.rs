@@ -13,7 +13,13 @@ pub(crate) struct Outcome {
 
 /// Runs `mqttspec` with these arguments until it ends.
 pub(crate) fn mqttspec(arguments: &[&str]) -> Outcome {
-    let output = Command::new(env!("CARGO_BIN_EXE_mqttspec")).args(arguments).output().unwrap();
+    mqttspec_in(".", arguments)
+}
+
+/// The same, in a folder.
+pub(crate) fn mqttspec_in(folder: &str, arguments: &[&str]) -> Outcome {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mqttspec"));
+    let output = command.current_dir(folder).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Outcome { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }

@@ -39,7 +39,7 @@ fn a_correct_client_has_no_violation() {
     exchange(&mut client, b"\x32\x08\x00\x01t\x00\x07\x00hi", b"\x40\x02\x00\x07");
     exchange(&mut client, b"\xe0\x00", b"");
     assert_eq!(rest(&mut client), b"");
-    assert_eq!(serve.stop(), (0, "checked: no Client broke a rule\n".to_owned()));
+    assert_eq!(serve.stop(), (0, "checked: no violations\n".to_owned()));
 }
 
 #[test]

@@ -184,15 +184,15 @@ const QOS_SHIFT: u32 = 1;
 const DUP: u8 = 1 << 3;
 
 impl<'a> PublishRef<'a> {
-    /// `flags` is the packet's first byte, already checked.
+    /// The first byte of the packet has been checked.
     #[inline(always)]
-    pub(crate) fn read(flags: u8, reader: &mut Reader<'a>) -> Read<Self> {
+    pub(crate) fn read(first_byte: u8, reader: &mut Reader<'a>) -> Read<Self> {
         let topic_at = reader.at();
         // [MQTT-3.3.2-1]
         // [MQTT-3.3.2-2]
         let topic = reader.topic_name(Misdeed::TopicNameWildcard)?;
-        let dup = flags & DUP != 0;
-        let delivery = match flags >> QOS_SHIFT & 0b11 {
+        let dup = first_byte & DUP != 0;
+        let delivery = match first_byte >> QOS_SHIFT & 0b11 {
             // [MQTT-2.2.1-2]
             0 => Delivery::AtMostOnce,
             1 => Delivery::AtLeastOnce { id: reader.packet_identifier()?, dup },
@@ -213,7 +213,7 @@ impl<'a> PublishRef<'a> {
             check_payload_format(reader, properties)?;
         }
         let payload = reader.rest();
-        Ok(Self { topic, delivery, retain: flags & RETAIN != 0, properties, payload })
+        Ok(Self { topic, delivery, retain: first_byte & RETAIN != 0, properties, payload })
     }
 
     /// Copies the packet into its own buffers.

@@ -283,7 +283,8 @@ pub struct SubscriptionRef<'a> {
     pub retain_handling: RetainHandling,
 }
 
-/// The bits of the Subscription Options that have a meaning or must be 0: 3.1 calls all but the QoS unused.
+/// The bits of the Subscription Options that have a meaning or must be 0: 3.1 calls all but the QoS
+/// unused.
 const fn used_options(version: Version) -> u8 {
     match version {
         Version::V3_1 => 0b11,

@@ -1,8 +1,8 @@
 //! The 27 properties of 5.0 (§2.2.2.2), and the packets that each may appear in.
 //!
-//! One table gives identifier, name and packets of every property. From it derive the enum of all
-//! properties, the bit masks that make a property in a wrong packet a decoding error, and, in
-//! `packet::properties`, the [`AllowedIn`] traits that make it a compile error.
+//! One table gives identifier, name and packets of every property. It generates the enum of all
+//! properties, the bit masks with which the decoder refuses a property in a wrong packet, and (in
+//! `packet::properties`) the [`AllowedIn`] traits with which the compiler refuses it.
 
 mod check;
 mod list;
@@ -29,7 +29,7 @@ pub(crate) mod sealed {
         fn read(value: &[u8], source: &Bytes) -> Option<Self>;
     }
 
-    /// A packet, or the Will, that has properties.
+    /// A type that has properties: a packet or the Will.
     pub trait HasPlace {
         const PLACE: super::Place;
     }

@@ -76,6 +76,7 @@ impl Case {
             role: (self.scenario.tests == Roles::Both).then_some(self.tests),
             row: self.row_name().map(str::to_owned),
             seed,
+            latitude: None,
             target: None,
         }
     }

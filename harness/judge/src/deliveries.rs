@@ -181,7 +181,7 @@ impl Reader {
             Asked::Subscribe { filters, handle } => {
                 self.wishes.insert((lane, *handle), Wish::Subscribe(filters.clone()));
             }
-            Asked::Unsubscribe(_) | Asked::Connect(_) | Asked::Disconnect(_) => {}
+            Asked::Unsubscribe(_) | Asked::Acknowledge { .. } | Asked::Connect(_) | Asked::Disconnect(_) => {}
         }
     }
 
@@ -203,6 +203,7 @@ impl Reader {
                 }
             }
             Told::Unsubscribed { .. }
+            | Told::Acknowledged { .. }
             | Told::Connected { .. }
             | Told::Disconnected { .. }
             | Told::Failed { .. } => {}

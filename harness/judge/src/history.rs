@@ -206,6 +206,13 @@ pub enum Asked {
     },
     /// To unsubscribe from these Topic Filters.
     Unsubscribe(Vec<String>),
+    /// To acknowledge a message, with these fields of the acknowledgement.
+    Acknowledge {
+        /// The message.
+        message: Message,
+        /// The fields.
+        fields: Vec<Field>,
+    },
     /// To connect, with these fields of CONNECT.
     Connect(Vec<Field>),
     /// To disconnect, with these fields of DISCONNECT.
@@ -239,6 +246,11 @@ pub enum Told {
     Unsubscribed {
         /// The Topic Filters.
         filters: Vec<String>,
+    },
+    /// The client has taken the acknowledgement of a message.
+    Acknowledged {
+        /// The message.
+        message: Message,
     },
     /// The server has accepted the connection.
     Connected {

@@ -157,6 +157,9 @@ fn asked_text(asked: &Asked) -> String {
             format!("subscribe {}", filters.join(" "))
         }
         Asked::Unsubscribe(filters) => format!("unsubscribe {}", filters.join(" ")),
+        Asked::Acknowledge { message, fields } => {
+            format!("acknowledge {} {}{}", message.topic, payload_text(&message.payload), fields_text(fields))
+        }
         Asked::Connect(fields) => format!("connect{}", fields_text(fields)),
         Asked::Disconnect(fields) => format!("disconnect{}", fields_text(fields)),
     }
@@ -171,6 +174,7 @@ fn fields_text(fields: &[Field]) -> String {
 pub fn told_text(told: &Told) -> String {
     match told {
         Told::Message(message) => format!("received {}", message_text(message)),
+        Told::Acknowledged { message } => format!("acknowledged {}", message_text(message)),
         Told::Published { message, refused: None, .. } => format!("published {}", message_text(message)),
         Told::Published { message, refused: Some(error), .. } => {
             format!("failed error={} # publish {}: {}", error.kind, message_text(message), error.text)

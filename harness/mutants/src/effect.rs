@@ -12,6 +12,8 @@ pub(crate) enum Effect {
     Send(Packet),
     /// Sends bytes to the network.
     SendBytes(Bytes),
+    /// Sends a packet in two halves, each in a TCP segment of its own.
+    SendInParts(Packet),
     /// Sends a packet after a delay, if the Network Connection is still open.
     SendLater(Duration, Packet),
     /// Delivers a packet to the peer, as if it came from the network.

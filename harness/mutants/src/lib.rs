@@ -8,6 +8,9 @@
 //! Each mutant does what a real broker or client has done wrong, or what a scenario must be
 //! able to detect. For every scenario there must be a mutant that makes it fail, and for every
 //! mutant a scenario that detects it. `scenarios/PROVED.md` lists both.
+//!
+//! [`Mutant::variants`] are the opposite: peers that differ from the reference and break nothing.
+//! Every scenario must accept them.
 #![forbid(unsafe_code)]
 
 mod catalogue;
@@ -19,6 +22,7 @@ mod mutant;
 mod net;
 mod server;
 mod state;
+mod variants;
 
 pub use self::mutant::{AlsoBlamed, Mutant};
 pub use self::net::MutantNet;

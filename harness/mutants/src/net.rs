@@ -3,8 +3,11 @@
 //! A peer's driver gets a [`MutantNet`] in place of its network. Each connection is then two
 //! streams with a task between them: one stream to the network, one to the peer. The task decodes
 //! what arrives on either, calls the mutant's handler and applies the effects.
+//!
+//! *Outgoing* and *send* mean towards the network; *incoming* and *deliver* mean towards the peer.
 
 use core::future::pending;
+use core::time::Duration;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -18,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::edit::encoded;
 use crate::effect::Effect;
 use crate::mutant::Mutant;
 use crate::state::{Connection, State};
@@ -25,8 +29,11 @@ use crate::state::{Connection, State};
 /// The capacity of the stream between the peer and the middleware, in bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// A network whose streams pass through a mutant. Make a new one whenever the peer starts: the
-/// mutant's memory begins empty.
+/// The time between the two parts of a packet: longer than segments are merged.
+const BETWEEN_PARTS: Duration = Duration::from_millis(1);
+
+/// A network whose streams pass through a mutant. Create a new one at each start of the peer,
+/// because a mutant keeps state.
 #[derive(Clone)]
 pub struct MutantNet<N> {
     net: N,
@@ -63,6 +70,7 @@ impl<N: Net> Net for MutantNet<N> {
         Ok(MutantListener { listener: self.net.listen(port).await?, shared: self.shared.clone() })
     }
 
+    /// A reset of the peer becomes a close: mutants do not model it.
     fn reset(&self, stream: DuplexStream) {
         drop(stream);
     }
@@ -88,13 +96,13 @@ impl<L: Listener<Stream: AsyncRead + AsyncWrite + Unpin + 'static>> Listener for
 
 /// Starts the task between a network stream and the peer. Returns the peer's stream.
 fn spawn<S: AsyncRead + AsyncWrite + Unpin + 'static>(network: S, shared: &Rc<Shared>) -> DuplexStream {
-    let (peers_end, peer) = duplex(BUFFER);
+    let (peers_end, our_end) = duplex(BUFFER);
     let number = u32::try_from(shared.tasks.borrow().len() + 1).unwrap_or(u32::MAX);
     let (sender, effects) = mpsc::unbounded_channel();
     shared.tasks.borrow_mut().insert(number, sender);
     let (network, peer) = match shared.mutant.role {
-        Role::Server => (Framed::accepted(network), Framed::dialled(peer, Version::V5)),
-        Role::Client => (Framed::dialled(network, Version::V5), Framed::accepted(peer)),
+        Role::Server => (Framed::accepted(network), Framed::dialled(our_end, Version::V5)),
+        Role::Client => (Framed::dialled(network, Version::V5), Framed::accepted(our_end)),
     };
     let middleware = Middleware {
         shared: shared.clone(),
@@ -209,6 +217,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Middleware<S> {
         match effect {
             Effect::Send(packet) => write(&mut self.network, &packet, self.version).await,
             Effect::SendBytes(bytes) => write_bytes(&mut self.network, &bytes).await,
+            Effect::SendInParts(packet) => {
+                let bytes = encoded(&packet, self.version).unwrap_or_default();
+                let (first, second) = bytes.split_at(bytes.len() / 2);
+                write_bytes(&mut self.network, first).await;
+                tokio::time::sleep(BETWEEN_PARTS).await;
+                write_bytes(&mut self.network, second).await;
+            }
             Effect::SendLater(delay, packet) => self.delayed.push((now + delay, Effect::Send(packet))),
             Effect::Deliver(packet) => write(&mut self.peer, &packet, self.version).await,
             Effect::DeliverBytes(bytes) => write_bytes(&mut self.peer, &bytes).await,

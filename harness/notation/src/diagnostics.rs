@@ -1,4 +1,5 @@
-//! What is wrong with a file: each misdeed with its place, what was expected and the nearest spelling, drawn as compilers draw it.
+//! Diagnostics: the mistakes in a file, each with its position and a suggestion, printed like those
+//! of a compiler.
 
 use core::fmt;
 
@@ -6,27 +7,27 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::values::Span;
 
-/// How bad it is.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// The file is a scenario, but may not say what its author means.
+    /// The file is a valid scenario, but may not have the intended meaning.
     Warning,
-    /// The file is not a scenario that may be run.
+    /// The file is not a valid scenario.
     Error,
 }
 
-/// One thing that is wrong with a file.
+/// A mistake in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// Where.
+    /// The position.
     pub span: Span,
-    /// What, in one line, without a full stop.
+    /// The message: one line, without a full stop.
     pub message: String,
-    /// What stands under the caret: mostly what was expected there. May be empty.
+    /// The text under the caret: mostly what was expected there. May be empty.
     pub label: String,
-    /// What to write instead, and the like.
+    /// A suggestion.
     pub help: Option<String>,
 }
 
@@ -43,21 +44,21 @@ impl Diagnostic {
         Self { severity: Severity::Warning, ..Self::error(span, message) }
     }
 
-    /// The same with what stands under the caret.
+    /// Sets the text under the caret.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
-    /// The same with what to write instead.
+    /// Sets the suggestion.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// The same with `did you mean …` if a spelling is near.
+    /// Suggests the nearest spelling, if there is one.
     #[must_use]
     pub fn did_you_mean(self, nearest: Option<&str>) -> Self {
         match nearest {
@@ -67,7 +68,7 @@ impl Diagnostic {
     }
 }
 
-/// Everything that is wrong with one file, in the order of the file.
+/// All diagnostics of a file, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics {
     file: String,
@@ -76,7 +77,7 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    /// Nothing is wrong yet with `source`, which messages call `file`.
+    /// No diagnostics yet for `source`, whose name in messages is `file`.
     #[must_use]
     pub fn new(file: &str, source: &str) -> Self {
         Self { file: file.to_owned(), source: source.to_owned(), list: Vec::new() }
@@ -93,7 +94,7 @@ impl Diagnostics {
         others.into_iter().for_each(|diagnostic| self.push(diagnostic));
     }
 
-    /// What is wrong, in the order of the file.
+    /// The diagnostics, in the order of the file.
     #[must_use]
     pub fn list(&self) -> &[Diagnostic] {
         &self.list
@@ -105,13 +106,13 @@ impl Diagnostics {
         &self.file
     }
 
-    /// Whether nothing at all is wrong.
+    /// Whether there are no diagnostics.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Whether there is more than warnings, so that the file must not be run.
+    /// Whether there is an error, so that the file must not be run.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
@@ -123,13 +124,13 @@ impl Diagnostics {
         diagnostic.span.line_and_column(&self.source)
     }
 
-    /// Drawn with file, line, column and caret, in plain characters.
+    /// The text with file, line, column and caret, without colours.
     #[must_use]
     pub fn plain(&self) -> String {
         self.draw(&Renderer::plain())
     }
 
-    /// The same with terminal colours.
+    /// The text with terminal colours.
     #[must_use]
     pub fn rich(&self) -> String {
         self.draw(&Renderer::styled())

@@ -1,9 +1,10 @@
-//! The body of the fuzz target `notation`: any bytes as a scenario file. `cargo test` runs it over the corpus.
+//! The body of the fuzz target `notation`, which reads any bytes as a scenario file. `cargo test`
+//! runs it over the corpus.
 
 use super::{CatalogueClauses, parse, print, read};
 
-/// Reads bytes as a file. Reading never panics, every place that a diagnostic names is in the file, and what could be read is
-/// printed and read back as the same.
+/// Reads bytes as a file. Reading must not panic, every diagnostic must be printable, and a valid
+/// scenario must print and parse to an equal one.
 ///
 /// # Panics
 /// If one of these does not hold.

@@ -1,20 +1,20 @@
-//! Which characters may stand bare and which words are taken: shared by the parser, which reads by these rules, and the printer, which
-//! must write what will be read back as the same.
+//! Which characters need no quotes and which words are reserved. The parser and the printer share
+//! these rules, so that printed files parse to the same scenario.
 
 use super::vocabulary::{Owner, nearest};
 use super::{PacketType, Version};
 
-/// Whether a text with this character may stand without quotes.
+/// Whether a text with this character needs no quotes.
 pub(super) fn is_bare(character: char) -> bool {
     character.is_alphanumeric() || "/+#$_-.:@*%".contains(character)
 }
 
-/// Whether the name of a capture or variable may begin with the character.
+/// Whether the name of a capture or variable may start with the character.
 pub(super) fn is_variable_start(character: char) -> bool {
     character.is_ascii_alphabetic() || character == '_'
 }
 
-/// Whether the name of a capture or variable may go on with the character.
+/// Whether the name of a capture or variable may contain the character.
 pub(super) fn is_variable(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_'
 }
@@ -24,7 +24,7 @@ pub(super) fn is_bare_option(character: char) -> bool {
     is_bare(character) || character == ','
 }
 
-/// A version as it stands in `versions` and in marks: the standard's name without what says nothing.
+/// A version as written in `versions` and in marks.
 pub(super) fn version_word(version: Version) -> &'static str {
     match version {
         Version::V3_1 => "3.1",
@@ -39,7 +39,8 @@ pub(super) const STOPS: &[&str] = &["with", "where", "truncated", "extended", "o
 /// The word in front of the clauses that a line shows.
 pub(super) const SHOWS: &str = "shows";
 
-/// Whether a bare word in the place of a Topic Filter or Topic Name would be read as something else, so that it needs quotes.
+/// Whether a Topic Filter or Topic Name needs quotes, because the bare word would be read as
+/// something else.
 pub(super) fn is_taken(word: &str, owners: &[Owner]) -> bool {
     STOPS.contains(&word)
         || owners.iter().any(|owner| owner.field(word).is_some())
@@ -56,7 +57,7 @@ pub(super) fn misspelt(word: &str, owners: &[Owner]) -> Option<&'static str> {
     nearest(word, owners.iter().flat_map(|owner| owner.fields()).map(|rule| rule.name))
 }
 
-/// The packet whose name it is.
+/// The packet type with this name.
 pub(super) fn packet_type(name: &str) -> Option<PacketType> {
     PacketType::ALL.into_iter().find(|packet| packet.name() == name)
 }
@@ -82,7 +83,7 @@ pub(super) const FAULT_WORDS: &[&str] = &[
     "profile",
 ];
 
-/// The first words of the other steps that do not begin with a host.
+/// The first words of the other steps that do not start with a host.
 pub(super) const STEP_WORDS: &[&str] = &[
     "in",
     "either",
@@ -102,7 +103,7 @@ pub(super) const STEP_WORDS: &[&str] = &[
     "qos",
 ];
 
-/// Other words that cannot be the name of a host, because a host may stand where they do.
+/// Other words that cannot be the name of a host, because a host may be in the same position.
 const OTHER_TAKEN: &[&str] = &[
     "all",
     "to",
@@ -132,12 +133,21 @@ pub(super) const VERBS: &[&str] = &[
     "closes",
 ];
 
-/// What a client may be asked for.
-pub(super) const WISHES: &[&str] = &["connect", "subscribe", "unsubscribe", "publish", "disconnect"];
+/// The commands of `ask`.
+pub(super) const COMMANDS: &[&str] =
+    &["connect", "subscribe", "unsubscribe", "publish", "acknowledge", "disconnect"];
 
-/// What a client may tell.
-pub(super) const REPORTS: &[&str] =
-    &["connected", "disconnected", "subscribed", "unsubscribed", "published", "received", "failed"];
+/// The reports of `told`.
+pub(super) const REPORTS: &[&str] = &[
+    "connected",
+    "disconnected",
+    "subscribed",
+    "unsubscribed",
+    "published",
+    "received",
+    "acknowledged",
+    "failed",
+];
 
 /// Whether a host may have this name, apart from the characters. `broker` may: faults name it.
 pub(super) fn may_be_host(name: &str) -> bool {

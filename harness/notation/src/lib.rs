@@ -1,11 +1,11 @@
-//! The scenario notation: one text form for scenario files, transcripts, snapshots, recorded captures and shrunk counter-examples.
+//! The scenario notation: the text form of scenario files and transcripts.
 //!
-//! The types here are the one scenario type of the product: files are parsed into [`Scenario`], generators draw it, the runner
-//! executes it, and it prints back as a file that parses to an equal value. Nothing here knows how a scenario is
-//! run. The grammar, with an example of every construct, is in `scenarios/NOTATION.md`.
+//! Files are parsed into a [`Scenario`], which the runner executes. A scenario prints back as a
+//! file that parses to an equal value. This crate does not know how a scenario is run. The grammar,
+//! with an example of every construct, is in `scenarios/NOTATION.md`.
 //!
-//! A scenario obeys no part of the standard itself; its names are the standard's own terms (section 1.2 and the
-//! tables of chapters 2 and 3), and each scenario names the statements that it shows, which belong to a version.
+//! Names are the standard's own terms (section 1.2 and the tables of chapters 2 and 3). Each
+//! scenario cites the clauses that it tests. A clause belongs to a version.
 
 pub mod bytes;
 mod check;
@@ -48,7 +48,8 @@ pub use values::{Field, Name, Number, Operator, Piece, Radix, Span, Test, Text, 
 /// The name of the server's host.
 pub const SERVER: &str = "broker";
 
-/// Whether a host may have this name: letters, digits, `-` and `_`, a letter first, and no word of the notation.
+/// Whether a host may have this name: letters, digits, `-` and `_`, starting with a letter, and not
+/// a word of the notation.
 #[must_use]
 pub fn is_host_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -56,10 +57,10 @@ pub fn is_host_name(name: &str) -> bool {
         && lexicon::may_be_host(name)
 }
 
-/// The file in the canonical layout.
+/// Formats a file in the canonical layout.
 ///
 /// # Errors
-/// What is wrong with the file, if it is no scenario.
+/// The diagnostics, if the file is not a scenario.
 pub fn format(file: &str, source: &str) -> Result<String, Diagnostics> {
     parse(file, source).map(|scenario| print(&scenario))
 }

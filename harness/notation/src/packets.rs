@@ -1,60 +1,64 @@
-//! What goes over a connection: packets as patterns, patches that break them, raw bytes, silence, the end of the connection.
+//! The contents of transcript lines: packet patterns, patches, raw bytes, `nothing` and `closed`.
 
 use mqttspec_codec::PacketType;
 
 use super::scenario::VersionMark;
 use super::values::{Field, Name, Number, Operator, Span, Test, Text, Time, Value};
 
-/// What a transcript line sends or expects.
+/// The content of a transcript line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// `CONNECT client_id=watcher`
     Packet(PacketPattern),
-    /// `raw 10 { str "MQTT" 05 02 u16 60 00 str "a" }`. Only sent.
+    /// `raw 10 { str "MQTT" 05 02 u16 60 00 str "a" }`: these bytes. Expected, they are those of
+    /// the next packet.
     Raw(RawBytes),
-    /// `nothing`, `nothing for 5s`: no packet comes. Without a time, a PINGREQ sent behind the input must be answered by its
-    /// PINGRESP and nothing before it (where the harness plays the server: nothing comes within the runner's usual patience). Only expected.
+    /// `nothing`, `nothing for 5s`: no packet arrives. Without a time, the harness sends a PINGREQ,
+    /// and the next packet must be its PINGRESP. If the harness plays the server, no packet may
+    /// arrive within the runner's usual time. Only expected.
     Nothing {
-        /// How long it must last.
+        /// The time without a packet.
         lasting: Option<Time>,
     },
-    /// `closed`, `closed or DISCONNECT reason=…`: the peer ends the Network Connection, by close or reset; before that it may send one of
-    /// the packets. Only expected.
+    /// `closed`, `closed or DISCONNECT reason=…`: the peer closes or resets the Network Connection.
+    /// Before that it may send one of the packets. Only expected.
     Closed {
-        /// The packets, any one of which may come before the end.
+        /// The packets, one of which may arrive before the end.
         or: Vec<PacketPattern>,
     },
-    /// `anything`: from here to the end of this Network Connection nothing that comes is compared. Only expected.
+    /// `anything`: further packets on this Network Connection are not compared. Only expected.
     Anything,
     /// `$bytes`: a column of the table whose cells are [`super::Cell::Content`].
     Column(Name),
 }
 
-/// A packet to send, or a pattern that a packet must match. Fields that are not named have their default when sent and are not compared when expected.
+/// A packet to send, or a pattern that a packet must match. A field that is not named has its
+/// default when sent, and is not compared when expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PacketPattern {
-    /// Where it stands.
+    /// The position.
     pub span: Span,
     /// Its type.
     pub packet_type: PacketType,
-    /// Its fields, in the order of the file. `user_property` and, in an expected PUBLISH, `subscription_identifier` may be there several times.
+    /// Its fields, in the order of the file. `user_property` and, in an expected PUBLISH,
+    /// `subscription_identifier` may occur several times.
     pub fields: Vec<Field>,
     /// SUBSCRIBE: its subscriptions; UNSUBSCRIBE: its Topic Filters, without options.
     pub subscriptions: Vec<Subscription>,
-    /// SUBACK, UNSUBACK: `[granted-1 failure]`: its Reason Codes, as many as the packet must have; not compared where absent.
+    /// SUBACK, UNSUBACK: `[granted-1 failure]`: all of its Reason Codes. Not compared if `None`.
     pub reasons: Option<Vec<Test>>,
-    /// `with connect_flags=0x03, truncated to 7`: what is changed in its bytes, in this order. Only sent.
+    /// `with connect_flags=0x03, truncated to 7`: changes of its bytes, in this order. Only sent.
     pub patches: Vec<Patch>,
-    /// `where $code>=0x80 and $code!=0x87`: what must hold of captures. Only expected.
+    /// `where $code>=0x80 and $code!=0x87`: conditions on captures. Only expected.
     pub conditions: Vec<Comparison>,
 }
 
 /// A Topic Filter with its Subscription Options (section 3.8.3.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
-    /// Where it stands.
+    /// The position.
     pub span: Span,
-    /// In which versions it is there.
+    /// The versions to which it applies.
     pub versions: VersionMark,
     /// The Topic Filter: [`Value::Text`] or [`Value::Capture`].
     pub filter: Value,
@@ -62,16 +66,16 @@ pub struct Subscription {
     pub options: Vec<Field>,
 }
 
-/// `$code>=0x80`: what must hold of a capture.
+/// `$code>=0x80`: a condition on a capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
-    /// Where it stands.
+    /// The position.
     pub span: Span,
     /// The capture on the left.
     pub capture: Name,
-    /// How it is compared. There is no `=`: a field that must be equal says so itself.
+    /// The operator. There is no `=`, because a field can test equality itself.
     pub operator: Operator,
-    /// With what.
+    /// The value on the right.
     pub value: Value,
 }
 
@@ -80,20 +84,20 @@ pub struct Comparison {
 pub enum Patch {
     /// `with PLACE=VALUE`
     Set {
-        /// What is changed.
+        /// The part that is changed.
         place: Place,
-        /// What stands there instead.
+        /// Its new value.
         value: PatchValue,
     },
-    /// `with properties { 21 u16 10 }`: these bytes instead of the properties, their length computed. MQTT 5.
+    /// `with properties { 21 u16 10 }`: replaces the properties, with the right length. MQTT 5.
     Properties(Vec<Atom>),
-    /// `truncated to 7`: only the first bytes are sent; lengths stay as they are.
+    /// `truncated to 7`: sends only the first bytes, without adapting lengths.
     TruncatedTo(u32),
-    /// `extended by 00ff`: these bytes follow at the end, the Remaining Length stays as it is.
+    /// `extended by 00ff`: appends bytes, without adapting the Remaining Length.
     ExtendedBy(Vec<u8>),
 }
 
-/// What a [`Patch::Set`] changes.
+/// The part of a packet that [`Patch::Set`] changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// `byte 0`: the byte at this offset from the start of the packet.
@@ -112,22 +116,22 @@ pub enum Place {
     ConnectFlags,
     /// `acknowledge_flags`: CONNACK.
     AcknowledgeFlags,
-    /// `id`: the two bytes of the Packet Identifier, which may so be 0.
+    /// `id`: the two bytes of the Packet Identifier. It may be 0.
     PacketIdentifier,
-    /// `reason`: the Reason Code byte, also one that the standard does not have.
+    /// `reason`: the byte of the Reason Code. It may be an unknown code.
     Reason,
-    /// `topic`: the Topic Name of PUBLISH as any bytes.
+    /// `topic`: the bytes of the Topic Name of PUBLISH.
     Topic,
-    /// `client_id`: the Client Identifier of CONNECT as any bytes.
+    /// `client_id`: the bytes of the Client Identifier of CONNECT.
     ClientIdentifier,
-    /// `filter`: the first Topic Filter of SUBSCRIBE or UNSUBSCRIBE as any bytes.
+    /// `filter`: the bytes of the first Topic Filter of SUBSCRIBE or UNSUBSCRIBE.
     Filter,
     /// `options`: the Subscription Options byte of the first subscription.
     SubscriptionOptions,
 }
 
 impl Place {
-    /// The places that have a name, with it; all but [`Place::Byte`].
+    /// The places with their names; all but [`Place::Byte`].
     pub const NAMED: &[(&str, Self)] = &[
         ("flags", Self::Flags),
         ("remaining_length", Self::RemainingLength),
@@ -144,7 +148,7 @@ impl Place {
         ("options", Self::SubscriptionOptions),
     ];
 
-    /// As it is written behind `with`.
+    /// The text after `with`.
     #[must_use]
     pub fn name(self) -> String {
         match (self, Self::NAMED.iter().find(|(_, place)| *place == self)) {
@@ -154,7 +158,7 @@ impl Place {
         }
     }
 
-    /// The packets that have the place.
+    /// Whether a packet has the place.
     #[must_use]
     pub fn is_in(self, packet: PacketType) -> bool {
         use PacketType::{
@@ -183,7 +187,7 @@ impl Place {
         }
     }
 
-    /// The largest number that fits, for places that hold a number.
+    /// The largest number; `None` for places that hold bytes.
     #[must_use]
     pub fn most(self) -> Option<u64> {
         match self {
@@ -196,26 +200,29 @@ impl Place {
     }
 }
 
-/// What a [`Patch::Set`] puts there.
+/// The new value of a [`Patch::Set`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PatchValue {
-    /// A number; its width is the place's.
+    /// A number, in the width of the place.
     Number(Number),
-    /// `x"4d51"` or `"MQTX"`: bytes of a string, whose length is computed. [`Place::ProtocolName`], [`Place::Topic`], [`Place::ClientIdentifier`] and
-    /// [`Place::Filter`] only.
+    /// `x"4d51"` or `"MQTX"`: the bytes of a string, whose length is computed. Only for
+    /// [`Place::ProtocolName`], [`Place::Topic`], [`Place::ClientIdentifier`] and
+    /// [`Place::Filter`].
     Bytes(Vec<u8>),
-    /// `nonminimal`: the right number in one byte more than it needs. [`Place::RemainingLength`] and [`Place::PropertyLength`] only.
+    /// `nonminimal`: the right number, encoded with one byte too many. Only for
+    /// [`Place::RemainingLength`] and [`Place::PropertyLength`].
     Nonminimal,
 }
 
-/// Bytes written by the notation itself, never by the codec under test.
+/// Raw bytes. The notation encodes them itself, without the codec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawBytes {
-    /// Where it stands.
+    /// The position.
     pub span: Span,
     /// The bytes.
     pub atoms: Vec<Atom>,
     /// `truncated to 7`, `extended by 00`: only [`Patch::TruncatedTo`] and [`Patch::ExtendedBy`].
+    /// Only sent.
     pub patches: Vec<Patch>,
 }
 
@@ -232,13 +239,15 @@ pub enum Atom {
     Content(AtomText),
     /// `fill 70000 00`: one byte, many times.
     Fill {
-        /// How many times.
+        /// The number of bytes.
         times: u32,
         /// The byte.
         byte: u8,
     },
-    /// `{ … }`: the length of what is inside as a Variable Byte Integer, then what is inside.
+    /// `{ … }`: the length of the contents as a Variable Byte Integer, then the contents.
     Counted(Vec<Self>),
+    /// `any`: one byte of any value. Only expected.
+    Any,
 }
 
 /// The bytes of [`Atom::String`] and [`Atom::Content`].

@@ -7,7 +7,8 @@ use super::packets::Content;
 use super::steps::{Step, StepKind};
 use super::values::{Name, Span, Value};
 
-/// `[5]`, `[3.1.1]`, `[3.1 3.1.1]`: the versions in which what is marked counts. No mark is every version.
+/// `[5]`, `[3.1.1]`, `[3.1 3.1.1]`: the versions to which something applies. No mark means every
+/// version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VersionMark(
     /// In ascending order, each once; empty for every version.
@@ -15,37 +16,45 @@ pub struct VersionMark(
 );
 
 impl VersionMark {
-    /// Whether what carries this mark counts in `version`.
+    /// Whether something with this mark applies to `version`.
     #[must_use]
     pub fn applies_to(&self, version: Version) -> bool {
         self.0.is_empty() || self.0.contains(&version)
     }
+
+    /// Whether a version has both what carries this mark and what carries the other.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.0.is_empty() || other.0.is_empty() || self.0.iter().any(|version| other.0.contains(version))
+    }
 }
 
-/// A scenario: what a file says.
+/// A scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
-    /// `title`: what is shown, in one sentence.
+    /// `title`: what the scenario tests, in one sentence.
     pub title: String,
-    /// `reading`: how the standard is read here, where its words bear more than one defensible reading. What such a scenario finds is reported apart.
+    /// `reading`: the interpretation of a contested clause. Reports list the findings of such a
+    /// scenario separately.
     pub reading: Option<String>,
-    /// `clauses`: the statements of the standard that the scenario shows, in the order of the file. Those of the rows of a table stand in the rows.
+    /// `clauses`: the clauses that the scenario tests, in the order of the file. The rows of a
+    /// table have their own.
     pub clauses: Vec<ClauseReference>,
-    /// `versions`: it is run once for each. In ascending order, each once, never empty.
+    /// `versions`: the scenario runs once for each. In ascending order, without duplicates, never
+    /// empty.
     pub versions: Vec<Version>,
-    /// `tests`: which side is under test.
+    /// `tests`: the roles under test.
     pub tests: Roles,
-    /// `needs`: what the target must be able to do, or the scenario is skipped.
+    /// `needs`: capabilities without which a target skips the scenario.
     pub needs: Vec<Need>,
     /// `broker receive_maximum=10 store=durable`: options of the reference broker.
     pub broker: Vec<HostOption>,
     /// `client d1 d2 reference keep_alive=5`: hosts on which the reference client runs.
     pub clients: Vec<ClientDeclaration>,
-    /// `seeds`: under how many seeds it is run; 1 where the file does not say.
+    /// `seeds`: the number of seeds; 1 by default.
     pub seeds: u32,
     /// `table`: values for `each row`.
     pub table: Option<Table>,
-    /// What happens, in order.
+    /// The steps of the body.
     pub steps: Vec<Step>,
     /// Comments on and above lines of the header.
     pub header_comments: Vec<HeaderComment>,
@@ -54,7 +63,8 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Every name of a `sometimes` line, in order, each once: each must be reached under at least one seed.
+    /// The names of the `sometimes` lines, in order, without duplicates. Each must be reached under
+    /// at least one seed.
     #[must_use]
     pub fn sometimes(&self) -> Vec<&str> {
         let mut names = Vec::new();
@@ -68,7 +78,7 @@ impl Scenario {
         names
     }
 
-    /// Calls `visit` with every step, those of blocks after the block itself.
+    /// Calls `visit` for every step, and for the steps of a block after the block itself.
     pub fn walk<'a>(&'a self, visit: &mut dyn FnMut(&'a Step)) {
         fn walk_steps<'a>(steps: &'a [Step], visit: &mut dyn FnMut(&'a Step)) {
             for step in steps {
@@ -110,7 +120,8 @@ impl Scenario {
         self.clauses.iter().chain(rows)
     }
 
-    /// The clauses that count in `version`, those of the table's rows included, each once, in the order of the file.
+    /// The clauses of `version`, including those of the table's rows, without duplicates, in the
+    /// order of the file.
     #[must_use]
     pub fn clauses_of(&self, version: Version) -> Vec<&str> {
         let mut ids = Vec::new();
@@ -123,36 +134,37 @@ impl Scenario {
     }
 }
 
-/// A statement of the standard. The two standards number the same rule differently and use one number for different rules, so the version is part of it.
+/// A reference to a clause. The two standards number the same rule differently and use the same
+/// number for different rules, so the version is part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClauseReference {
-    /// Where the id stands.
+    /// The position of the id.
     pub span: Span,
-    /// The version whose statement it is.
+    /// The version of the clause.
     pub version: Version,
-    /// The id as the standard has it: `MQTT-3.1.2-8`.
+    /// The id as the standard prints it: `MQTT-3.1.2-8`.
     pub id: String,
 }
 
 /// `needs shared-subscriptions qos=2`: one capability.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// Where it stands.
+    /// The position.
     pub span: Span,
-    /// In which versions it is needed.
+    /// The versions in which it is needed.
     pub versions: VersionMark,
-    /// The name, as the table of needs has it.
+    /// The name in [`crate::vocabulary::NEEDS`].
     pub name: Name,
-    /// The least value, where the need has one: `qos=2`.
+    /// The least sufficient value, if the need has one: `qos=2`.
     pub value: Option<u64>,
 }
 
 /// `client d1 d2 reference keep_alive=5`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientDeclaration {
-    /// Where it stands.
+    /// The position.
     pub span: Span,
-    /// The hosts on which a client of this kind runs.
+    /// The hosts on which such a client runs.
     pub names: Vec<HostName>,
     /// Its options.
     pub options: Vec<HostOption>,
@@ -161,17 +173,17 @@ pub struct ClientDeclaration {
 /// `receive_maximum=10`: an option of the reference broker or of a reference client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostOption {
-    /// Where it stands.
+    /// The position.
     pub span: Span,
-    /// In which versions it is set.
+    /// The versions in which it is set.
     pub versions: VersionMark,
-    /// Its name, as `set` of the broker's or client's `Options` takes it, or one of the harness's own (`store`).
+    /// The name: of an option of the broker's or client's `Options`, or of the harness (`store`).
     pub name: Name,
-    /// Its value in the spelling that `set` takes; quoted in the file where it has characters that a bare value may not have.
+    /// The value as text. The file has quotes if it has characters that a bare value may not have.
     pub value: String,
 }
 
-/// A host, or a row of numbered hosts.
+/// A host, or a range of numbered hosts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HostName {
     /// `device`
@@ -200,7 +212,7 @@ impl HostName {
     }
 }
 
-/// The hosts that a fault, a load or a property is about.
+/// The hosts of a fault, a load or a property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hosts {
     /// `all`: every host but the broker.
@@ -209,10 +221,10 @@ pub enum Hosts {
     Named(Vec<HostName>),
 }
 
-/// `table`: named columns, one row a line. Cells stand two or more spaces apart.
+/// `table`: named columns, one row a line. Cells are separated by two or more spaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// Where its first line stands.
+    /// The position of its first line.
     pub span: Span,
     /// Whether the rows have a `clauses` column (always the second).
     pub has_clauses: bool,
@@ -225,43 +237,44 @@ pub struct Table {
 /// A row of a [`Table`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Where it stands.
+    /// The position.
     pub span: Span,
-    /// In which versions the row counts.
+    /// The versions to which the row applies.
     pub versions: VersionMark,
-    /// The name of the case, which a failure names.
+    /// The name of the case.
     pub case: Name,
-    /// The clauses that the row shows, besides those of the header.
+    /// The clauses that the row tests, besides those of the header.
     pub clauses: Vec<ClauseReference>,
     /// One for each of [`Table::columns`].
     pub cells: Vec<Cell>,
-    /// Comments above and behind the row.
+    /// Comments above and after the row.
     pub comments: Comments,
 }
 
 /// A cell of a [`Row`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cell {
-    /// A packet, raw bytes, `closed` and so on; used as a whole line: `bad > $bytes`.
+    /// A packet, raw bytes, `closed` and so on, for a whole line: `bad > $bytes`.
     Content(Box<Content>),
-    /// A value; used as the value of a field or in a text.
+    /// A value, for a field or a text.
     Value(Value),
 }
 
-/// Comments and blank lines around a line. They say nothing, but a printed file keeps them.
+/// Comments and blank lines around a line. They have no meaning, but a printed file keeps them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comments {
-    /// Whether a blank line stands above. Always false for the first line of the body and of a block, where the printer decides.
+    /// Whether a blank line is above. Always false for the first line of the body and of a block,
+    /// where the printer decides.
     pub blank_line_above: bool,
     /// Comments on lines of their own above, without their `# `.
     pub above: Vec<String>,
     /// The comment at the end of the line, without its `# `.
-    pub behind: Option<String>,
+    pub after: Option<String>,
 }
 
 /// The first word of a line of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "each is the word of its name")]
+#[allow(missing_docs, reason = "the names are the words")]
 pub enum HeaderWord {
     Title,
     Reading,
@@ -278,10 +291,11 @@ pub enum HeaderWord {
 /// A comment in the header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderComment {
-    /// The line of the header to which it belongs.
+    /// The first word of the line to which it belongs.
     pub word: HeaderWord,
-    /// Which line of that word, counted from 0 (there may be several `client` lines).
+    /// The number of the line among those with this word, from 0. There may be several `client`
+    /// lines.
     pub index: usize,
-    /// The comments above and behind that line.
+    /// The comments above and after that line.
     pub comments: Comments,
 }

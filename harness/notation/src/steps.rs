@@ -1,4 +1,4 @@
-//! What happens in a scenario: transcript lines, verbs, faults, waiting, blocks, load and end-of-run properties.
+//! The steps of a scenario: transcript lines, verbs, faults, waits, blocks, loads and properties.
 
 use super::packets::Content;
 use mqttspec_codec::Role;
@@ -8,101 +8,107 @@ use super::scenario::{Comments, Hosts, VersionMark};
 use super::shows::Shows;
 use super::values::{Field, Name, Span, Test, Text, Time, TimeRange, Value};
 
-/// A line of the body, with its block if it opens one.
+/// A line of the body, with its block if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Where the line stands (of a block: its first line).
+    /// The position of the line; for a block, of its first line.
     pub span: Span,
-    /// `[5] watcher > …`: in which versions the line, with its block, is there at all.
+    /// `[5] watcher > …`: the versions to which the line and its block apply.
     pub versions: VersionMark,
-    /// When it happens.
+    /// The time.
     pub timing: Timing,
-    /// What happens.
+    /// The kind of step, with its parts.
     pub kind: StepKind,
     /// `shows MQTT-3.1.2-8` at its end. On a block it counts for the lines inside that have none of their own. Never on
     /// [`StepKind::Either`], whose branches have their own.
     pub shows: Option<Shows>,
-    /// Comments above and behind it.
+    /// Comments above and after it.
     pub comments: Comments,
 }
 
-/// When a step happens. The reference is the moment at which the step before it was done.
+/// The time of a step, counted from the end of the previous step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Timing {
-    /// Nothing is written. What is sent is sent at once; what is expected must come within the runner's usual patience.
+    /// Not written. An action happens at once; an expectation must be met within the runner's usual
+    /// patience.
     #[default]
     Usual,
-    /// `within 16s`: what is expected must come no later than this.
+    /// `within 16s`: the expectation must be met no later than this.
     Within(Time),
-    /// `after 14.9s`: what is sent or done is sent or done that much later; what is expected must not come sooner, and
-    /// then within the usual patience; `nothing` is proved at that moment.
+    /// `after 14.9s`: an action happens at this time. An expectation must not be met earlier, and
+    /// then within the usual patience; `nothing` is proved at this time.
     After(Time),
-    /// `between 14s..16s`: what is expected must come no sooner and no later. What is sent or done happens at a moment drawn by
-    /// the seed from the range, both ends included.
+    /// `between 14s..16s`: an expectation must be met neither earlier nor later. An action happens
+    /// at a time in the range that the seed draws, both ends included.
     Between(TimeRange),
     /// `at 90s`: as [`Timing::After`], but counted from the start of the scenario.
     At(Time),
 }
 
-/// What a step is.
+/// The kind of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepKind {
     /// `watcher > CONNECT …`, `watcher < nothing`: a line of the transcript.
     Line {
         /// The client's host.
         host: Name,
-        /// Which way.
+        /// The direction.
         direction: Direction,
-        /// What goes that way.
+        /// What is sent or expected.
         content: Content,
     },
-    /// `watcher connects`, `watcher receives t "x"`: shorthand for lines of the transcript. On a host that runs the reference
-    /// client it is what the application does or gets.
+    /// `watcher connects`, `watcher receives t "x"`: shorthand for lines of the transcript. On a
+    /// host with the reference client, a command to the client or a report of it.
     Verb {
         /// The client's host.
         host: Name,
-        /// What it does.
+        /// The action.
         action: Action,
     },
-    /// `ask device publish t "x" qos=2`: what its application wants of the client under test. Never [`Action::Opens`],
-    /// [`Action::Receives`], [`Action::Pings`] or [`Action::Closes`].
+    /// `ask device publish t "x" qos=2`: a command to the client under test. Never
+    /// [`Action::Opens`], [`Action::Receives`], [`Action::Pings`] or [`Action::Closes`]. Only here:
+    /// [`Action::Acknowledges`].
     Ask {
         /// The host of the client under test.
         host: Name,
-        /// What is asked for, without any `expecting`.
+        /// The command, without any `expecting`.
         action: Action,
     },
-    /// `told device published t "x"`: what the client under test must tell its application.
+    /// `told device published t "x"`: a report that the client under test must make.
     Told {
         /// The host of the client under test.
         host: Name,
-        /// What it must tell.
+        /// The report.
         report: Report,
     },
-    /// `cut device`, `partition device`, …: a fault begins or ends.
+    /// `cut device`, `partition device`, …: a fault starts or ends.
     Fault(Fault),
     /// `wait 30s`
     Wait(Time),
-    /// `wait until 90s`: until that long after the start of the scenario.
+    /// `wait until 90s`: until this time after the start of the scenario.
     WaitUntil(Time),
-    /// `wait for quiet 120s`: until no load runs, no Application Message is under way and every client is connected; fails after that time.
+    /// `wait for quiet 120s`: until no load runs, no Application Message is in transit and every
+    /// client is connected. Fails after this time.
     WaitForQuiet(Time),
-    /// `in any order`: all of the steps must be met, in whatever order they come. Only expected lines stand in it.
+    /// `in any order`: all of the steps must be met, in any order. It contains only expectations.
     InAnyOrder(Vec<Step>),
     /// `either … or …`: exactly one branch is taken, at its first step.
     Either(Vec<Branch>),
-    /// `repeat 100 as i`: `$i` counts from 1. A capture that gets its first value inside is forgotten at the end of each round.
+    /// `repeat 100 as i`: `$i` counts from 1. A capture that gets its first value in a round ends
+    /// with the round.
     Repeat {
-        /// How many times.
+        /// The number of rounds.
         times: u32,
         /// The name of the counter.
         variable: Option<Name>,
         /// The steps of one round.
         steps: Vec<Step>,
     },
-    /// `each row`: once for each row of the table that counts in the version, with `$column` standing for its cell; captures as in `repeat`.
+    /// `each row`: once for each row of the table that applies to the version. `$column` is its
+    /// cell; captures as in `repeat`.
     EachRow(Vec<Step>),
-    /// `load d1 d2 to load/$client qos=0,1,2 rate=1/s for 60s`: begins and lets the next step begin.
+    /// `load d1 d2 to load/$client qos=0,1,2 rate=1/s for 60s`: starts a load. The next step does
+    /// not wait for its end.
     Load(Load),
     /// `sometimes pubrec-lost`: this line must be reached under at least one seed of the scenario.
     Sometimes(Name),
@@ -110,7 +116,7 @@ pub enum StepKind {
     Property(Property),
 }
 
-/// Which way something goes.
+/// The direction of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     /// `>`: client to server.
@@ -130,12 +136,13 @@ impl Direction {
     }
 }
 
-/// What a client does: as a verb (`connects`), as a wish (`ask device connect`).
+/// An action of a client: a verb (`connects`), or a command (`ask device connect`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// `opens`: a Network Connection, and sends nothing.
+    /// `opens`: opens a Network Connection, and sends nothing.
     Opens,
-    /// `connects clean_start=0 expecting session_present=1`: CONNECT, CONNACK. On a new Network Connection if there is none.
+    /// `connects clean_start=0 expecting session_present=1`: CONNECT, CONNACK. Opens a Network
+    /// Connection if there is none.
     Connects {
         /// Fields of CONNECT.
         fields: Vec<Field>,
@@ -146,9 +153,9 @@ pub enum Action {
     Subscribes {
         /// The subscriptions, at least one.
         subscriptions: Vec<super::Subscription>,
-        /// Other fields of SUBSCRIBE: those that are no Subscription Options, before the first Topic Filter.
+        /// Other fields of SUBSCRIBE, which are before the first Topic Filter.
         fields: Vec<Field>,
-        /// The Reason Codes of SUBACK. When empty, each QoS is granted as asked for.
+        /// The Reason Codes of SUBACK. If empty, each requested QoS is granted.
         expecting: Vec<Test>,
     },
     /// `unsubscribes a/b c/# expecting success no-subscription-existed`: UNSUBSCRIBE, UNSUBACK.
@@ -157,27 +164,39 @@ pub enum Action {
         filters: Vec<Value>,
         /// Other fields of UNSUBSCRIBE, before the first Topic Filter.
         fields: Vec<Field>,
-        /// The Reason Codes of UNSUBACK. When empty, success (in 3.1.1 there are none).
+        /// The Reason Codes of UNSUBACK. If empty, success. 3.1.1 has none.
         expecting: Vec<Test>,
     },
-    /// `publishes t "x" qos=2 retain expecting reason=quota-exceeded`: PUBLISH and the whole hand-shake of its QoS.
+    /// `publishes t "x" qos=2 retain expecting reason=quota-exceeded`: PUBLISH and the handshake of
+    /// its QoS.
     Publishes {
         /// The Topic Name: [`Value::Text`] or [`Value::Capture`].
         topic: Value,
-        /// The payload ([`Value::Text`], [`Value::Bytes`], [`Value::Capture`]); empty where absent.
+        /// The payload ([`Value::Text`], [`Value::Bytes`], [`Value::Capture`]); `None` is an empty
+        /// one.
         payload: Option<Value>,
         /// Other fields of PUBLISH.
         fields: Vec<Field>,
         /// Fields of PUBACK or PUBREC. Without `reason`, a Reason Code below 0x80 is expected.
         expecting: Vec<Field>,
     },
-    /// `receives t "x" qos=2 id!=$held`: PUBLISH and the whole hand-shake of its QoS.
+    /// `receives t "x" qos=2 id!=$held`: PUBLISH and the handshake of its QoS.
     Receives {
+        /// The Topic Name: [`Value::Text`] or [`Value::Capture`].
+        topic: Value,
+        /// The payload; `None` is any payload.
+        payload: Option<Value>,
+        /// Other fields of PUBLISH.
+        fields: Vec<Field>,
+    },
+    /// `ask device acknowledge t "x" reason=quota-exceeded`: the application acknowledges a message
+    /// that its client reported.
+    Acknowledges {
         /// The Topic Name: [`Value::Text`] or [`Value::Capture`].
         topic: Value,
         /// The payload; any where absent.
         payload: Option<Value>,
-        /// Other fields of PUBLISH.
+        /// `reason`: the Reason Code of the acknowledgement.
         fields: Vec<Field>,
     },
     /// `pings`: PINGREQ, PINGRESP.
@@ -191,18 +210,18 @@ pub enum Action {
     Closes,
 }
 
-/// What a client under test, or a reference client, tells its application.
+/// A report of a client to its application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     /// `connected session_present=1`
     Connected(Vec<Field>),
-    /// `disconnected reason=…`: the connection ended, whoever ended it.
+    /// `disconnected reason=…`: the connection ended, by either side.
     Disconnected(Vec<Field>),
     /// `subscribed a/b`
     Subscribed(Value),
     /// `unsubscribed a/b`
     Unsubscribed(Value),
-    /// `published t "x"`: the hand-shake of its QoS is complete.
+    /// `published t "x"`: the handshake of its QoS is complete.
     Published {
         /// The Topic Name.
         topic: Value,
@@ -220,7 +239,16 @@ pub enum Report {
         /// Other fields of the PUBLISH.
         fields: Vec<Field>,
     },
-    /// `failed reason=…`: what was asked for last was refused, or the client gave up.
+    /// `acknowledged t "x" qos=1`: the client has acknowledged this message.
+    Acknowledged {
+        /// The Topic Name.
+        topic: Value,
+        /// The payload.
+        payload: Option<Value>,
+        /// Other fields of the message.
+        fields: Vec<Field>,
+    },
+    /// `failed reason=…`: the last command was refused, or the client gave up.
     Failed(Vec<Field>),
 }
 
@@ -242,55 +270,57 @@ impl Action {
 /// A fault, or its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What it is.
+    /// The kind of fault.
     pub kind: FaultKind,
-    /// On which hosts. For [`FaultKind::Crash`], [`FaultKind::Start`] and [`FaultKind::Disk`] mostly the host `broker`.
+    /// The affected hosts. For [`FaultKind::Crash`], [`FaultKind::Start`] and [`FaultKind::Disk`]
+    /// mostly the host `broker`.
     pub hosts: Hosts,
-    /// `to broker`: only packets from `hosts` to that host are concerned. Partition, heal, latency, loss and bandwidth only.
+    /// `to broker`: only packets from `hosts` to that host are affected. Only for partition, heal,
+    /// latency, loss and bandwidth.
     pub towards: Option<Name>,
-    /// `for 5s`: it ends by itself after that time; the next step does not wait for it. Partition, latency, loss,
-    /// bandwidth, stall and crash only.
+    /// `for 5s`: it ends after this time; the next step does not wait for the end. Only for
+    /// partition, latency, loss, bandwidth, stall and crash.
     pub lasting: Option<Time>,
 }
 
-/// What a [`Fault`] does to each of its hosts.
+/// The effect of a [`Fault`] on each of its hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// `cut device`: its connections are reset.
     Cut,
-    /// `close device`: its connections are closed without a DISCONNECT, after what was already sent.
+    /// `close device`: its connections are closed without a DISCONNECT, after all previous packets.
     Close,
-    /// `partition device`: nothing reaches it and nothing of it arrives, connections stay open.
+    /// `partition device`: no packet from or to it arrives; connections stay open.
     Partition,
-    /// `heal device`: partition, latency, loss, bandwidth of its links end.
+    /// `heal device`: ends partition, latency, loss and bandwidth on its links.
     Heal,
-    /// `latency device 500ms..800ms`: each packet takes as long, drawn by the seed.
+    /// `latency device 500ms..800ms`: the latency of each packet, drawn by the seed.
     Latency(TimeRange),
     /// `loss device 30%`: in thousandths, so `0.5%` is 5.
     Loss {
-        /// Of a thousand packets, how many are lost on the way (and sent again by the transport).
+        /// The share of packets that are lost, and then sent again by the transport.
         per_mille: u16,
     },
-    /// `bandwidth device 1kB/s`: in bytes a second.
+    /// `bandwidth device 1kB/s`
     Bandwidth {
-        /// Bytes a second, each way.
+        /// The bandwidth of each direction.
         bytes_per_second: u64,
     },
-    /// `stall device`: it reads nothing from its connections.
+    /// `stall device`: it stops reading from its connections.
     Stall,
     /// `resume device`: it reads again.
     Resume,
-    /// `crash broker`: the process ends without a word; what it had not synced is at its disk's mercy.
+    /// `crash broker`: the process ends as in a power failure; its disk may lose unsynced writes.
     Crash,
-    /// `start broker`: the process starts again, with what its disk kept.
+    /// `start broker`: the process starts again, with the data on its disk.
     Start,
-    /// `disk broker lose-unsynced torn`: what the disk does to unsynced writes at the next crash.
+    /// `disk broker lose-unsynced torn`: faults of the disk.
     Disk(Vec<DiskFault>),
-    /// `profile packet-loss d1 d2`: a named course of faults, which ends by itself.
+    /// `profile packet-loss d1 d2`: a fault profile, which ends by itself.
     Profile(Name),
 }
 
-/// What a disk does to unsynced writes when its host crashes.
+/// A fault of a disk. All but `full` concern unsynced writes in a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DiskFault {
     /// `sound`: keeps them all.
@@ -299,65 +329,66 @@ pub enum DiskFault {
     LoseUnsynced,
     /// `torn`: keeps a part of them, in blocks.
     Torn,
-    /// `full`: takes no more writes.
+    /// `full`: refuses writes.
     Full,
 }
 
 /// A branch of [`StepKind::Either`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Branch {
-    /// Where its first line stands.
+    /// The position of its first line.
     pub span: Span,
-    /// `either should`, `or may`: how the standard asks for this behaviour.
+    /// `either should`, `or may`: the requirement level of this behaviour.
     pub level: Level,
-    /// `either "refuses with a reason"`: its name in the verdict.
+    /// `either "refuses with a reason"`: its name in reports.
     pub name: Option<String>,
     /// `or shows MQTT-3.1.2-8`: for its lines that have none of their own.
     pub shows: Option<Shows>,
     /// Its steps, at least one. The first decides whether the branch is taken.
     pub steps: Vec<Step>,
-    /// Comments above and behind its `or` line; those of the first branch are the step's.
+    /// Comments above and after its `or` line. Those of the first branch belong to the step.
     pub comments: Comments,
 }
 
 /// `load d1..d3 to load/$client qos=0,1,2 rate=1/s for 60s`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// Who publishes.
+    /// The publishing hosts.
     pub publishers: Hosts,
     /// The Topic Name, in which `$client` is the publisher's host.
     pub topic: Text,
     /// The QoS values, used in turn; at least one.
     pub qos: Vec<u8>,
-    /// How often each of the publishers publishes.
+    /// The rate of each publisher.
     pub rate: Rate,
-    /// `size=100`: bytes of each payload, at least as many as its unique mark takes.
+    /// `size=100`: the least size of each payload in bytes. A payload has a unique start, which may
+    /// be longer.
     pub size: Option<u32>,
-    /// How long it lasts.
+    /// The duration.
     pub lasting: Time,
 }
 
 /// `50/s`, `1/10s`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many.
+    /// The number of messages.
     pub count: u32,
-    /// In which time; one second when written `/s`.
+    /// The interval for that number; one second if written `/s`.
     pub per: core::time::Duration,
 }
 
-/// An end-of-run property: over every Application Message that the subscribers should have had.
+/// A delivery check: a property of all deliveries, judged at the end of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Property {
-    /// `sink: …`: for what this host got only; every subscriber where absent.
+    /// `sink: …`: only for deliveries to this host; `None` for every subscriber.
     pub host: Option<Name>,
-    /// `qos 1: …`: for Application Messages delivered with this QoS only.
+    /// `qos 1: …`: only for Application Messages delivered with this QoS.
     pub qos: Option<u8>,
-    /// What must hold, at least one.
+    /// The guarantees, at least one.
     pub guarantees: Vec<Guarantee>,
 }
 
-/// What a [`Property`] asks for.
+/// A guarantee of a [`Property`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Guarantee {
     /// `exactly once`
@@ -368,14 +399,14 @@ pub enum Guarantee {
     AtMostOnce,
     /// `in order`: of publication, for each publisher, topic and QoS.
     InOrder,
-    /// `in order of first delivery`: as `in order`, leaving repetitions aside.
+    /// `in order of first delivery`: as `in order`, ignoring duplicates.
     InOrderOfFirstDelivery,
     /// `nothing more`: at the end of the run no packet is left that no line expected. This fails any run; the step says what it shows.
     NothingMore,
 }
 
 impl Guarantee {
-    /// Every guarantee. Those with more words come before those whose words they begin with.
+    /// Every guarantee. A longer text is before one that is its prefix.
     pub const ALL: [Self; 6] = [
         Self::ExactlyOnce,
         Self::AtLeastOnce,

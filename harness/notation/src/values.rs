@@ -5,14 +5,14 @@ use core::time::Duration;
 
 use super::VersionMark;
 
-/// Where something stands in the source: byte offsets, `start` inclusive, `end` exclusive.
+/// A position in the source, in byte offsets: `start` inclusive, `end` exclusive.
 ///
-/// All spans are equal to each other, so that two scenarios are equal when they say the same, wherever it stands.
+/// All spans are equal to each other, so the equality of scenarios does not depend on positions.
 #[derive(Clone, Copy, Default)]
 pub struct Span {
     /// Offset of the first byte.
     pub start: usize,
-    /// Offset of the byte behind the last.
+    /// Offset after the last byte.
     pub end: usize,
 }
 
@@ -23,7 +23,7 @@ impl Span {
         Self { start, end }
     }
 
-    /// The smallest span that holds both.
+    /// The smallest span that contains both.
     #[must_use]
     pub fn to(self, other: Self) -> Self {
         Self { start: self.start.min(other.start), end: self.end.max(other.end) }
@@ -52,10 +52,10 @@ impl fmt::Debug for Span {
     }
 }
 
-/// A name that the file chooses or that the notation knows: a host, a capture (without its `$`), a field.
+/// A name: of a host, a capture (without its `$`), a field.
 pub type Name = String;
 
-/// How a number is written. Kept, because `reason=0x87` and `keep_alive=10` each read better their own way.
+/// How a number is written. A printed file keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Radix {
     /// `10`
@@ -87,11 +87,11 @@ impl Number {
     }
 }
 
-/// A duration of the scenario: `30s`, `1.5s`, `20ms`, `2m`, `1h`, whole microseconds, with another one for live targets where waiting costs
-/// real time: `30s [live 3s]`.
+/// A duration: `30s`, `1.5s`, `20ms`, `2m`, `1h`, in whole microseconds. It may have another value
+/// for live targets, where waiting takes real time: `30s [live 3s]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time {
-    /// In the simulated world, and on live targets where `live` is absent.
+    /// In the simulated world, and on live targets if `live` is `None`.
     pub simulated: Duration,
     /// On live targets.
     pub live: Option<Duration>,
@@ -104,44 +104,45 @@ impl Time {
         Self { simulated: duration, live: None }
     }
 
-    /// The duration that counts on a live target (`live`) or in the simulated world.
+    /// The duration on a live target (`live`) or in the simulated world.
     #[must_use]
     pub fn on(self, live: bool) -> Duration {
         if live { self.live.unwrap_or(self.simulated) } else { self.simulated }
     }
 }
 
-/// A range of durations from which one is drawn by the seed, or within which something must happen: `5ms..40ms`, both ends
-/// included; with another one for live targets: `14s..16s [live 1.4s..1.6s]`.
+/// A range of durations, both ends included: `5ms..40ms`. The seed draws one, or something must
+/// happen within it. It may have another value for live targets: `14s..16s [live 1.4s..1.6s]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeRange {
-    /// In the simulated world, and on live targets where `live` is absent.
+    /// In the simulated world, and on live targets if `live` is `None`.
     pub simulated: (Duration, Duration),
     /// On live targets.
     pub live: Option<(Duration, Duration)>,
 }
 
 impl TimeRange {
-    /// The shortest and the longest duration that count on a live target (`live`) or in the simulated world.
+    /// The shortest and the longest duration on a live target (`live`) or in the simulated world.
     #[must_use]
     pub fn on(self, live: bool) -> (Duration, Duration) {
         if live { self.live.unwrap_or(self.simulated) } else { self.simulated }
     }
 }
 
-/// A text with variables in it: `"m$i"` is the piece `m` and the variable `i`.
+/// A text that may contain variables: `"m$i"` is the literal `m` and the variable `i`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Text(
-    /// The pieces in order; no empty literal, no two literals side by side. No piece at all is the empty text.
+    /// The pieces in order, without empty or adjacent literals. The empty text has no piece.
     pub Vec<Piece>,
 );
 
 /// A piece of a [`Text`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Piece {
-    /// Characters as they stand.
+    /// Literal characters.
     Literal(String),
-    /// The value of a capture, a loop variable, a column of the table, or `client` in the topic of `load`.
+    /// The value of a capture, a loop variable, a column of the table, or `client` in the topic of
+    /// `load`.
     Variable(Name),
 }
 
@@ -152,7 +153,7 @@ impl Text {
         if text.is_empty() { Self::default() } else { Self(vec![Piece::Literal(text.to_owned())]) }
     }
 
-    /// The text, if no variable is in it.
+    /// The text, if it contains no variable.
     #[must_use]
     pub fn as_literal(&self) -> Option<&str> {
         match self.0.as_slice() {
@@ -162,10 +163,10 @@ impl Text {
         }
     }
 
-    /// The text with every variable replaced by what `value_of` gives for its name; the name of the first that has none otherwise.
+    /// The text with every variable replaced by the value that `value_of` returns for its name.
     ///
     /// # Errors
-    /// The name of a variable for which `value_of` gives nothing.
+    /// The name of the first variable without a value.
     pub fn resolve(&self, mut value_of: impl FnMut(&str) -> Option<String>) -> Result<String, Name> {
         let mut whole = String::new();
         for piece in &self.0 {
@@ -183,53 +184,57 @@ impl Text {
 pub enum Value {
     /// `10`, `0x87`
     Number(Number),
-    /// A word that the notation knows: the name of a Reason Code (`not-authorized`).
+    /// A word of the notation: the name of a Reason Code (`not-authorized`).
     Word(Name),
-    /// `"gone"`; bare where the field is a text and the characters allow it: `topic=status/device`, `client_id=watcher`.
+    /// `"gone"`; without quotes if the field is a text and the characters allow it:
+    /// `client_id=watcher`.
     Text(Text),
     /// `x"61ff"`: bytes of a payload, a password, Correlation Data, Authentication Data.
     Bytes(Vec<u8>),
     /// `"name":"value"`: a User Property.
     Pair(Text, Text),
-    /// `$m`: takes a value at its first use in an expected line and must be equal afterwards; also a loop variable or a column of the table.
+    /// `$m`: takes its value at its first use in an expectation, and must be equal afterwards; also
+    /// a loop counter or a column of the table.
     Capture(Name),
     /// `{topic=t payload="x" qos=1}`: the Will.
     Fields(Vec<Field>),
 }
 
-/// A named field of a packet, an option of a host, and what must hold of it.
+/// A named field of a packet, with its value or test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Where it stands, with its mark.
+    /// The position, including the mark.
     pub span: Span,
-    /// `[5] session_expiry=3600`: in which versions the field is there at all. Everywhere when empty.
+    /// `[5] session_expiry=3600`: the versions to which the field applies.
     pub versions: VersionMark,
-    /// The name, as the table of fields has it (`keep_alive`).
+    /// The name in the vocabulary (`keep_alive`).
     pub name: Name,
-    /// What must hold. A line that is sent only has [`Test::Equal`], and [`Test::Absent`] for what would otherwise be sent by default.
+    /// The test. A line that is sent has only [`Test::Equal`], and [`Test::Absent`] to omit a
+    /// default.
     pub test: Test,
-    /// `keep_alive=10 [live 2]`: the number on live targets. Only with [`Test::Equal`] of a [`Value::Number`].
+    /// `keep_alive=10 [live 2]`: the number on live targets. Only with [`Test::Equal`] of a
+    /// [`Value::Number`].
     pub live: Option<Number>,
 }
 
-/// What must hold of a value.
+/// A test of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Test {
     /// `id=1`; a bare flag (`dup`, `retain`) is `Equal(1)`.
     Equal(Value),
     /// `reason=not-authorized|banned`: one of two or more.
     OneOf(Vec<Value>),
-    /// `message_expiry=8..10`: a number between the two, both included.
+    /// `message_expiry=8..10`: a number in the range, both ends included.
     Between(Number, Number),
     /// `id!=$held`, `reason>=0x80`
     Compared(Operator, Value),
     /// `!reason_string`: the packet must not have it.
     Absent,
-    /// `reason_string`: the packet must have it, whatever its value. In a list of Reason Codes: `any`.
+    /// `reason_string`: the packet must have it, with any value. In a list of Reason Codes: `any`.
     Present,
 }
 
-/// How two values are compared, besides equality.
+/// A comparison of two values other than equality.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
     /// `!=`

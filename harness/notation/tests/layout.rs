@@ -1,5 +1,6 @@
-//! Every scenario file can be read and stands in the canonical layout, so that a printed trace, a shrunk counter-example and a file
-//! written by hand look the same and a diff shows only what changed.
+//! Every scenario file can be read and stands in the canonical layout, so that a printed trace, a
+//! shrunk counter-example and a file written by hand look the same and a diff shows only what
+//! changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};

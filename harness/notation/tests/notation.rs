@@ -1,4 +1,5 @@
-//! The notation on whole files: each of `notation_examples` says something that the notation must be able to say.
+//! The notation on whole files: each of `notation_examples` says something that the notation must
+//! be able to say.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use mqttspec_notation::{CatalogueClauses, Scenario, StepKind, parse, print, read};
@@ -76,4 +77,18 @@ fn every_scenario_file_passes_every_check() {
         folder(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios")), &mut wrong);
     assert!(files >= 30, "only {files} scenario files");
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Two rows may have one name if no version has both.
+#[test]
+fn the_names_of_rows_are_unique_within_a_version() {
+    let table = |first: &str, second: &str| {
+        let rows = format!("table    case  bytes\n         {first}  PINGREQ\n         {second}  PINGREQ\n");
+        parse("t.mqtt", &format!("title    t\nversions 3.1.1 5\n{rows}\neach row\n  a > $bytes\n"))
+    };
+    assert!(table("[5] one", "[3.1.1] one").is_ok());
+    for (first, second) in [("one", "one"), ("[5] one", "one"), ("[3.1.1 5] one", "[5] one")] {
+        let error = table(first, second).expect_err(&format!("{first}, {second}"));
+        assert!(error.plain().contains("is a case `one` already"), "{}", error.plain());
+    }
 }

@@ -1,4 +1,5 @@
-//! `NOTATION.md` tells no lies: every example in it parses, is in the canonical layout, and together they show everything that a scenario can say.
+//! `NOTATION.md` tells no lies: every example in it parses, is in the canonical layout, and
+//! together they show everything that a scenario can say.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -8,7 +9,7 @@ use mqttspec_notation::{CatalogueClauses, Scenario, parse, print, read};
 
 const DOCUMENT: &str = include_str!("../../../scenarios/NOTATION.md");
 
-/// The examples, each with the line where it begins and the word behind `mqtt`.
+/// The examples, each with the line where it begins and the word after `mqtt`.
 fn examples() -> Vec<(usize, &'static str, String)> {
     let mut examples: Vec<(usize, &str, String)> = Vec::new();
     let mut open = false;
@@ -64,7 +65,8 @@ fn every_whole_file_in_it_could_be_run() {
     }
 }
 
-/// The variants of the enums of the notation's types, read from their source: a new one is asked for without anybody adding it to a list.
+/// The variants of the enums of the notation's types, read from their source: a new one is asked
+/// for without anybody adding it to a list.
 fn variants() -> BTreeSet<String> {
     let sources = [
         include_str!("../src/scenario.rs"),

@@ -1,5 +1,5 @@
-//! What the notation says about files that are wrong: each file of `notation_errors` makes one kind of mistake, and the snapshot beside it
-//! is what its author reads.
+//! What the notation says about files that are wrong: each file of `notation_errors` makes one kind
+//! of mistake, and the snapshot beside it is what its author reads.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 

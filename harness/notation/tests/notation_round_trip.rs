@@ -26,7 +26,8 @@ proptest! {
         }
     }
 
-    /// A line that is damaged anywhere is read or refused, at a place that exists, and what can be drawn is drawn.
+    /// A line that is damaged anywhere is read or refused, at a place that exists, and what can be
+    /// drawn is drawn.
     #[test]
     fn a_damaged_file_is_explained(scenario in strategies::scenario(), at in any::<prop::sample::Index>(), with in "\\PC{0,3}|[\"\\[{}$#\n ]") {
         let mut damaged: Vec<char> = print(&scenario).chars().collect();

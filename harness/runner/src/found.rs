@@ -60,7 +60,8 @@ impl From<Finding> for Stop {
     }
 }
 
-/// How long was waited, for people to read: before a live server the tolerance that was measured has many digits.
+/// How long was waited, for people to read: before a live server the tolerance that was measured
+/// has many digits.
 pub(crate) fn waited(duration: Duration) -> Duration {
     let whole = duration.as_millis();
     if whole == 0 { duration } else { Duration::from_millis(u64::try_from(whole).unwrap_or(u64::MAX)) }

@@ -1,4 +1,4 @@
-//! The hosts of a scenario, and who plays each: the executor, or a peer.
+//! The hosts of a scenario, and who acts on each: the executor, or a peer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(crate) const PORT: u16 = 1883;
 /// Who acts on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PlayedBy {
-    /// The executor: it does what the transcript says, and nothing by itself.
+    /// The executor, which only does what the scenario says.
     Executor,
     /// A client or a broker.
     Peer,
@@ -27,8 +27,8 @@ pub(crate) struct Hosts {
     /// The hosts of clients, in the order in which the scenario names them.
     pub(crate) clients: Vec<ClientHost>,
     tests: Role,
-    /// True if a client is tested and the transcript says what passes between it and its server: then the executor plays
-    /// the server. Otherwise a broker runs on the server's host.
+    /// Whether the executor plays the server: if a client is tested, and the scenario has the
+    /// packets between it and its server. Otherwise a broker runs on the server's host.
     pub(crate) plays_server: bool,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct ClientHost {
     pub(crate) played_by: PlayedBy,
     /// Options of the client that runs here.
     pub(crate) options: Vec<HostOption>,
-    /// True if a step of the scenario connects the client. Otherwise it connects at the start.
+    /// Whether a step of the scenario connects the client. Otherwise it connects at the start.
     pub(crate) connects_when_told: bool,
 }
 
@@ -50,7 +50,7 @@ impl Hosts {
         let plays_server = tests == Role::Client && has_transcript(scenario, &declared);
         let mut clients: BTreeMap<Name, ClientHost> = BTreeMap::new();
         let mut order = Vec::new();
-        let mut meet = |name: &Name| {
+        let mut add = |name: &Name| {
             if name != SERVER && !clients.contains_key(name) {
                 order.push(name.clone());
                 let is_peer = plays_server || declared.contains(name);
@@ -60,19 +60,19 @@ impl Hosts {
                 clients.insert(name.clone(), client);
             }
         };
-        declared.iter().for_each(&mut meet);
+        declared.iter().for_each(&mut add);
         scenario.walk(&mut |step| match &step.kind {
             StepKind::Line { host, .. }
             | StepKind::Verb { host, .. }
             | StepKind::Ask { host, .. }
             | StepKind::Told { host, .. } => {
-                meet(host);
+                add(host);
             }
             StepKind::Fault(fault) => {
-                names(&fault.hosts).iter().for_each(&mut meet);
-                fault.towards.iter().for_each(&mut meet);
+                names(&fault.hosts).iter().for_each(&mut add);
+                fault.towards.iter().for_each(&mut add);
             }
-            StepKind::Load(load) => names(&load.publishers).iter().for_each(&mut meet),
+            StepKind::Load(load) => names(&load.publishers).iter().for_each(&mut add),
             _ => {}
         });
         for declaration in &scenario.clients {
@@ -98,7 +98,7 @@ impl Hosts {
         let lane = |client: &ClientHost| LaneInfo {
             name: Arc::from(client.name.as_str()),
             observer: match (self.tests, client.played_by) {
-                // A client that is tested is judged from its server's end.
+                // A client under test is observed at its server's end.
                 (Role::Client, PlayedBy::Peer) => Role::Server,
                 _ => Role::Client,
             },
@@ -106,7 +106,7 @@ impl Hosts {
         self.clients.iter().map(lane).collect()
     }
 
-    /// Which end of the connections the executor has.
+    /// The role of the executor on the connections.
     pub(crate) fn observer(&self) -> Role {
         if self.plays_server { Role::Server } else { Role::Client }
     }
@@ -132,7 +132,7 @@ impl Hosts {
         client.map_or(PlayedBy::Executor, |client| client.played_by) == player
     }
 
-    /// The names of the hosts that something is about; `all` is every client's host.
+    /// The names of hosts in the notation; `all` means every client's host.
     pub(crate) fn named(&self, hosts: &notation::Hosts) -> Vec<Name> {
         match hosts {
             notation::Hosts::All => self.clients.iter().map(|client| client.name.clone()).collect(),
@@ -147,7 +147,8 @@ impl Hosts {
     }
 }
 
-/// Whether a line says what passes between a tested client and its server. Tested are the declared clients, or all if none is declared.
+/// Whether a line has a packet between a client under test and its server. The declared clients are
+/// tested, or all clients if none is declared.
 fn has_transcript(scenario: &Scenario, declared: &[Name]) -> bool {
     let mut has = false;
     scenario.walk(&mut |step| {

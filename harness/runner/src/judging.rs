@@ -1,4 +1,4 @@
-//! Judges a run that is over: by what the executor found, the monitors and the delivery checks.
+//! Judges a finished run by the findings of the executor, the monitors and the delivery checks.
 
 use std::collections::BTreeSet;
 
@@ -18,13 +18,14 @@ use mqttspec_spec::Level;
 use crate::executor::{Executed, Property};
 use crate::found::{SetUp, Stop};
 
-/// What is left when a run is over.
+/// A finished run.
 pub(crate) struct Performed {
     pub(crate) history: History,
     pub(crate) executed: Executed,
 }
 
-/// The result of a run, and whether its failure may be due to a lack of time. `with_trace` asks for the trace of a run that passes.
+/// The result of a run, and whether a failure may be caused by timing. With `with_trace`, a run
+/// that passes has its trace too.
 pub(crate) fn judged(
     case: &Case,
     command: &RepeatCommand,

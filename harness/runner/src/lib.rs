@@ -3,9 +3,11 @@
 
 mod backend;
 mod executor;
+mod facts;
 mod found;
 mod hosts;
 mod judging;
+pub mod latitude;
 pub mod live;
 mod peers;
 mod recorder;

@@ -1,9 +1,10 @@
-//! The recorder of a run: the history, and for each host what arrived and was not compared with a line yet.
+//! The recorder of a run: the history, and the inbox of each host.
 
 use core::time::Duration;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use mqttspec_codec::{DecodeError, Packet, Version};
 use mqttspec_judge::claims::Shown;
 use mqttspec_judge::finding::{Check, Finding};
@@ -19,13 +20,14 @@ use crate::found::packet_text;
 /// Something that arrived from a peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrival {
-    /// The time.
     pub(crate) at: Duration,
-    /// Its event in the history.
+    /// The position of its event in the history.
     pub(crate) event: usize,
     /// The number of the connection.
     pub(crate) connection: u32,
     pub(crate) what: Arrived,
+    /// The bytes as they came; none for the end of a connection.
+    pub(crate) bytes: Bytes,
 }
 
 /// What can arrive.
@@ -38,7 +40,7 @@ pub(crate) enum Arrived {
 }
 
 impl Arrived {
-    /// In words.
+    /// The text in a finding.
     pub(crate) fn text(&self, version: Version) -> String {
         match self {
             Arrived::Packet(packet) => packet_text(packet, version),
@@ -49,22 +51,28 @@ impl Arrived {
     }
 }
 
-/// What is known of a client's host during a run.
+/// The state of a client's host during a run.
 #[derive(Debug, Default)]
 pub(crate) struct HostState {
-    /// What arrived and was not taken by a line, oldest first.
+    /// Arrivals that no line has taken, oldest first.
     pub(crate) inbox: VecDeque<Arrival>,
     /// The number of the newest connection; 0 before the first.
     pub(crate) number: u32,
+    /// A connection that the peer gave up by opening another one, and whose end has not arrived:
+    /// its number, and the event that records that it is over.
+    pub(crate) replaced: Option<(u32, usize)>,
     /// Whether that connection is open.
     pub(crate) open: bool,
-    /// Whether the scenario itself, or a fault of it, ended that connection: the rest of it is not judged.
+    /// Whether a step or a fault of the scenario ended that connection. Its last packets are not
+    /// judged then.
     pub(crate) provoked: bool,
-    /// Whether a fault was on the host's links: a DISCONNECT with which the peer gives up the connection may be unexpected.
+    /// Whether a fault was on the host's links. The peer may then send a DISCONNECT that no line
+    /// expects.
     pub(crate) troubled: bool,
-    /// Whether a line says that nothing more is compared on it.
+    /// Whether `anything` was expected on that connection: its packets are not compared any more.
     pub(crate) ignored: bool,
-    /// The number of PINGRESP packets that answer a PINGREQ of the executor whose proof was not needed in the end.
+    /// The number of expected PINGRESP packets that no line will take: they answer a PINGREQ of the
+    /// executor for a branch that was not taken.
     pub(crate) owed_pings: u32,
 }
 
@@ -78,11 +86,11 @@ pub(crate) struct Recorder {
 struct State {
     history: History,
     hosts: Vec<HostState>,
-    /// The line that is executed. Events that it causes carry it.
+    /// The current line. Events that it causes carry its number.
     line: u32,
-    /// What it shows, which its findings cite.
+    /// The clauses that it shows, which its findings cite.
     shown: Shown,
-    /// When a Subscription was acknowledged last, until this is asked for.
+    /// The time of the last SUBACK since [`Recorder::take_subscribed`].
     subscribed: Option<Duration>,
 }
 
@@ -94,7 +102,7 @@ impl Recorder {
         Self { state: RefCell::new(state), changed: Notify::new(), now: Box::new(now) }
     }
 
-    /// Returns when something was recorded since the last call.
+    /// Waits until an event was recorded since the last call.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -116,7 +124,7 @@ impl Recorder {
         index
     }
 
-    /// A new connection of the host begins; returns the key to record under.
+    /// Records a new connection of the host; returns its key.
     pub(crate) fn open(&self, host: HostIndex, version: Version) -> ConnectionKey {
         let number = self.with_host(host, |state| {
             state.number += 1;
@@ -128,7 +136,7 @@ impl Recorder {
         key
     }
 
-    /// Something arrived on a connection.
+    /// Records an arrival on a connection, and puts it into the inbox.
     pub(crate) fn arrive(&self, key: ConnectionKey, what: What) {
         let arrived = match &what {
             What::Received { packet, .. } => Arrived::Packet(packet.clone()),
@@ -137,10 +145,11 @@ impl Recorder {
             _ => Arrived::Ended(Ending::ByPeer),
         };
         let ended = matches!(arrived, Arrived::Ended(_));
+        let bytes = what.bytes().cloned().unwrap_or_default();
         let event = self.record(Some(key), 0, what);
         let at = (self.now)();
         self.with_host(key.lane, |host| {
-            host.inbox.push_back(Arrival { at, event, connection: key.number, what: arrived });
+            host.inbox.push_back(Arrival { at, event, connection: key.number, what: arrived, bytes });
             if ended && host.number == key.number {
                 host.open = false;
             }
@@ -148,7 +157,28 @@ impl Recorder {
         self.changed.notify_one();
     }
 
-    /// The observer's side ends a connection, or loses it with its host: nothing more can arrive on it.
+    /// Records the end of a connection because the peer has opened another one.
+    pub(crate) fn replaced(&self, key: ConnectionKey) {
+        let event = self.record(Some(key), 0, What::Closed(Ending::ByPeer));
+        self.with_host(key.lane, |host| host.replaced = Some((key.number, event)));
+    }
+
+    /// Puts the end of a connection into the inbox that arrived after the peer had opened another
+    /// one. Its position is before arrivals on the other one, unless a line has taken the end
+    /// already.
+    pub(crate) fn replaced_ended(&self, key: ConnectionKey, ending: Ending) {
+        let at = (self.now)();
+        self.with_host(key.lane, |host| {
+            let Some((_, event)) = host.replaced.take_if(|(number, _)| *number == key.number) else { return };
+            let newer = |arrival: &Arrival| arrival.connection > key.number;
+            let place = host.inbox.iter().position(newer).unwrap_or(host.inbox.len());
+            let (connection, what) = (key.number, Arrived::Ended(ending));
+            host.inbox.insert(place, Arrival { at, event, connection, what, bytes: Bytes::new() });
+        });
+        self.changed.notify_one();
+    }
+
+    /// Records that the observer's side ended a connection, or lost it in a crash.
     pub(crate) fn end(&self, key: ConnectionKey, ending: Ending) {
         self.record(Some(key), self.line(), What::Closed(ending));
         self.with_host(key.lane, |host| {
@@ -158,7 +188,8 @@ impl Recorder {
         });
     }
 
-    /// A client reported something to its application; returns the event's place in the history.
+    /// Records a report of a client to its application; returns the event's position in the
+    /// history.
     pub(crate) fn tell(&self, host: HostIndex, told: Told) -> usize {
         self.record(Some(ConnectionKey { lane: host, number: 0 }), 0, What::Told(told))
     }
@@ -171,12 +202,12 @@ impl Recorder {
         look(&self.state.borrow().history)
     }
 
-    /// Notes which line an arrival answered.
+    /// Notes which line took an arrival.
     pub(crate) fn answered(&self, event: usize, line: u32) {
         self.state.borrow_mut().history.set_line(event, line);
     }
 
-    /// When a Subscription was acknowledged last, if one was since the last call.
+    /// The time of the last SUBACK, if there was one since the last call.
     pub(crate) fn take_subscribed(&self) -> Option<Duration> {
         self.state.borrow_mut().subscribed.take()
     }
@@ -191,7 +222,7 @@ impl Recorder {
         self.state.borrow().line
     }
 
-    /// A finding of the line that is executed, as strong as the strongest of its clauses.
+    /// A finding of the current line, as strong as the strongest of its clauses.
     pub(crate) fn found(
         &self,
         expected: impl Into<String>,

@@ -1,29 +1,36 @@
 //! One run of one case under one seed, in the simulated world.
 
 use mqttspec_judge::Case;
+use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::results::RunResult;
 use mqttspec_mutants::Mutant;
 
 use crate::judging::judged;
+use crate::latitude::Latitude;
 use crate::simulated::perform;
 
-/// What is wanted of a run besides its verdict.
+/// Options of a run.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wanted {
-    /// The trace of a run that passes; one that does not has its trace anyway.
+pub struct RunOptions {
+    /// Whether a run that passes has its trace. A run that fails always has it.
     pub trace: bool,
-    /// A mutant of the reference peer under test: the run then tests the scenario.
+    /// A mutant in place of the reference peer under test. The run then tests the scenario.
     pub mutant: Option<&'static Mutant>,
+    /// How the peer under test uses the choices that the standard leaves to it.
+    pub latitude: Latitude,
 }
 
 /// Runs a case once. The same case and seed give the same result, bit for bit.
 #[must_use]
 pub fn run(case: &Case, seed: u64) -> RunResult {
-    run_for(case, seed, Wanted { trace: true, mutant: None })
+    run_with(case, seed, RunOptions { trace: true, ..RunOptions::default() })
 }
 
-/// Runs a case once, for what is wanted.
+/// Runs a case once, with options.
 #[must_use]
-pub fn run_for(case: &Case, seed: u64, wanted: Wanted) -> RunResult {
-    judged(case, &case.repeat_command(seed), perform(case, seed, wanted.mutant), wanted.trace).0
+pub fn run_with(case: &Case, seed: u64, options: RunOptions) -> RunResult {
+    let latitude = Some(options.latitude).filter(|latitude| *latitude != Latitude::Reference);
+    let latitude = latitude.map(|latitude| latitude.to_string());
+    let command = RepeatCommand { latitude, ..case.repeat_command(seed) };
+    judged(case, &command, perform(case, seed, options), options.trace).0
 }

@@ -1,4 +1,4 @@
-//! Many runs: finding scenario files, planning their cases, running each under its seeds.
+//! Runs a suite: finds scenario files, plans their cases, and runs each case under its seeds.
 
 mod threads;
 
@@ -8,7 +8,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::run::{Wanted, run_for};
+use crate::latitude::Latitude;
+use crate::run::{RunOptions, run_with};
 use mqttspec_judge::Case;
 use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
 use mqttspec_judge::history::{BranchTaken, History};
@@ -34,34 +35,39 @@ pub struct Source {
 /// # Errors
 /// If the folder or a file in it cannot be read.
 pub fn read_folder(folder: &Path) -> io::Result<Vec<Source>> {
-    let mut sources = Vec::new();
-    read_below(folder, "", &mut sources)?;
-    sources.sort_by(|one, other| one.file.cmp(&other.file));
-    Ok(sources)
+    let read = |file: String| Ok(Source { text: fs::read_to_string(folder.join(&file))?, file });
+    files_below(folder)?.into_iter().map(read).collect()
 }
 
-fn read_below(folder: &Path, prefix: &str, sources: &mut Vec<Source>) -> io::Result<()> {
+/// The paths of all `.mqtt` files below a folder, relative to it, with `/`, in order.
+///
+/// # Errors
+/// If the folder or a folder in it cannot be read.
+pub fn files_below(folder: &Path) -> io::Result<Vec<String>> {
+    let mut files = Vec::new();
+    add_files(folder, "", &mut files)?;
+    files.sort_unstable();
+    Ok(files)
+}
+
+fn add_files(folder: &Path, prefix: &str, files: &mut Vec<String>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let file = format!("{prefix}{name}");
         if entry.file_type()?.is_dir() {
-            // In the crate's own folder these hold no scenarios but examples of the notation.
-            if prefix.is_empty() && ["src", "tests", "clauses", "target"].contains(&name.as_str()) {
-                continue;
-            }
-            read_below(&entry.path(), &format!("{file}/"), sources)?;
+            add_files(&entry.path(), &format!("{file}/"), files)?;
         } else if name.ends_with(".mqtt") {
-            sources.push(Source { file, text: fs::read_to_string(entry.path())? });
+            files.push(file);
         }
     }
     Ok(())
 }
 
-/// Which cases are wanted.
+/// Which cases are selected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Parts of paths or clause ids; a case is wanted if any of them fits. Empty for all.
+    /// Parts of paths, or clause ids. A case that matches any of them is selected; all if empty.
     pub filters: Vec<String>,
     /// Only this version.
     pub version: Option<Version>,
@@ -70,31 +76,42 @@ pub struct Selection {
 }
 
 impl Selection {
-    fn wants(&self, case: &Case) -> bool {
+    fn includes(&self, case: &Case) -> bool {
         let by_version = self.version.is_none_or(|version| version == case.version);
         let by_row = self.row.as_ref().is_none_or(|row| case.row_name() == Some(row));
+        let matches = |filter: &String| {
+            if is_clause(filter) { case.clauses().contains(filter) } else { case.file.contains(filter) }
+        };
+        by_version && by_row && (self.filters.is_empty() || self.filters.iter().any(matches))
+    }
+
+    /// Whether a file may be meant that cannot be read, so that its cases are not known.
+    fn may_want(&self, source: &Source) -> bool {
         let fits = |filter: &String| {
-            let clauses = case.clauses();
-            if filter.starts_with("MQTT-") {
-                clauses.contains(filter)
+            if is_clause(filter) {
+                source.text.split_whitespace().any(|word| word == filter)
             } else {
-                case.file.contains(filter.as_str())
+                source.file.contains(filter)
             }
         };
-        by_version && by_row && (self.filters.is_empty() || self.filters.iter().any(fits))
+        self.filters.is_empty() || self.filters.iter().any(fits)
     }
 }
 
-/// What is to be run.
+fn is_clause(filter: &str) -> bool {
+    ["MQTT-", "U3-", "U5-"].iter().any(|prefix| filter.starts_with(prefix))
+}
+
+/// The cases to run.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// The cases, in order of file, version, side and row.
+    /// The cases, in order of file, version, role and row.
     pub cases: Vec<Case>,
-    /// Files that cannot be read as scenarios.
+    /// Files that are not valid scenarios, of those that the selection may mean.
     pub errors: Vec<FileError>,
 }
 
-/// Reads and checks the scenarios, and makes a case of each version, side and row that is wanted.
+/// Parses and checks scenarios, and makes a case for each selected version, role and row.
 #[must_use]
 pub fn plan(sources: &[Source], selection: &Selection) -> Plan {
     let mut plan = Plan::default();
@@ -103,18 +120,19 @@ pub fn plan(sources: &[Source], selection: &Selection) -> Plan {
             Ok((scenario, _)) => {
                 let text: Arc<str> = Arc::from(source.text.as_str());
                 let cases = cases(&Arc::new(scenario), &source.file, &text);
-                plan.cases.extend(cases.into_iter().filter(|case| selection.wants(case)));
+                plan.cases.extend(cases.into_iter().filter(|case| selection.includes(case)));
             }
-            Err(diagnostics) => {
+            Err(diagnostics) if selection.may_want(source) => {
                 plan.errors.push(FileError { file: source.file.clone(), message: diagnostics.plain() });
             }
+            Err(_) => {}
         }
     }
     plan
 }
 
 fn cases(scenario: &Arc<notation::Scenario>, file: &str, source: &Arc<str>) -> Vec<Case> {
-    let sides = scenario.tests.each();
+    let roles = scenario.tests.each();
     let mut cases = Vec::new();
     for version in &scenario.versions {
         let rows: Vec<Option<usize>> = match &scenario.table {
@@ -126,7 +144,7 @@ fn cases(scenario: &Arc<notation::Scenario>, file: &str, source: &Arc<str>) -> V
                 table.rows.iter().enumerate().filter_map(counts).collect()
             }
         };
-        for tests in sides {
+        for tests in roles {
             for row in &rows {
                 cases.push(Case {
                     scenario: scenario.clone(),
@@ -142,41 +160,45 @@ fn cases(scenario: &Arc<notation::Scenario>, file: &str, source: &Arc<str>) -> V
     cases
 }
 
-/// Whose runs come with their trace in the results.
+/// Which cases keep the trace of a run in the results: their first failing run, otherwise their
+/// first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeepTrace {
-    /// Nobody's.
+    /// No case.
     None,
-    /// Cases that failed or broke.
+    /// Cases with the verdict fail or error.
     #[default]
     Failing,
-    /// Every case: its first failing run, otherwise its first.
+    /// Every case.
     All,
 }
 
 /// How a suite is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SuiteOptions {
-    /// The first seed of each case; those of its other runs follow it.
+    /// The first seed of each case. Its other runs have the following seeds.
     pub seed: u64,
-    /// Under how many seeds a case runs whose scenario does not ask for more. At least 1.
+    /// The number of runs of a case whose scenario does not ask for more. At least 1.
     pub seeds: u32,
-    /// On how many threads. At least 1.
+    /// How the peers under test use the choices that the standard leaves to them.
+    pub latitude: Latitude,
+    /// The number of threads. At least 1.
     pub jobs: usize,
-    /// Whose traces are kept.
+    /// Which cases keep a trace.
     pub keep: KeepTrace,
 }
 
 impl Default for SuiteOptions {
     fn default() -> Self {
-        Self { seed: 0, seeds: 1, jobs: 1, keep: KeepTrace::default() }
+        Self { seed: 0, seeds: 1, latitude: Latitude::Reference, jobs: 1, keep: KeepTrace::default() }
     }
 }
 
-/// Runs every case of a plan. `progress` is told of each case when it is done, with the number of those done and of all.
+/// Runs every case of a plan. Calls `progress` for each finished case, with the number of finished
+/// and of all cases.
 ///
-/// The result does not depend on `jobs`: each run is played by one thread, in a world of its own, and the runs of a case are summed up in
-/// the order of their seeds.
+/// The result does not depend on `jobs`: each run has one thread and a world of its own, and the
+/// runs of a case are summed up in the order of their seeds.
 pub fn run_all(
     plan: &Plan,
     options: &SuiteOptions,
@@ -188,7 +210,7 @@ pub fn run_all(
         seed: options.seed,
         seeds: options.seeds,
         strict: false,
-        cases: threads::share_out(&plan.cases, options, progress),
+        cases: threads::run_cases(&plan.cases, options, progress),
         errors: plan.errors.clone(),
         notes: Vec::new(),
     }
@@ -201,7 +223,7 @@ pub fn run_case(case: &Case, options: &SuiteOptions) -> CaseResult {
     run_case_under(case, (0..runs).map(|run| seed_of(run, options)), options)
 }
 
-/// How often a case is run.
+/// The number of runs of a case.
 fn runs_of(case: &Case, options: &SuiteOptions) -> u32 {
     case.scenario.seeds.max(options.seeds).max(1)
 }
@@ -211,7 +233,7 @@ fn seed_of(run: u32, options: &SuiteOptions) -> u64 {
     options.seed.wrapping_add(u64::from(run))
 }
 
-/// Runs a case under the given seeds; those of `options` are not looked at.
+/// Runs a case under the given seeds. The seeds of `options` are not used.
 #[must_use]
 pub fn run_case_under(
     case: &Case,
@@ -221,23 +243,24 @@ pub fn run_case_under(
     let mut summary = Summary::default();
     let mut runs = 0;
     for seed in seeds {
-        summary.add(run_for(case, seed, wanted(case, runs, options)));
+        summary.add(run_with(case, seed, run_options(case, runs, options)));
         runs += 1;
     }
     summary.into_result(case, runs, options)
 }
 
-/// The trace of the first run is wanted if it may be the one that is shown: where a mark is never reached no run fails.
-fn wanted(case: &Case, run: u32, options: &SuiteOptions) -> Wanted {
+/// The first run has its trace if it may be the run that is shown although it passes: a case whose
+/// mark is never reached fails without a failed run.
+fn run_options(case: &Case, run: u32, options: &SuiteOptions) -> RunOptions {
     let may_be_shown = match options.keep {
         KeepTrace::None => false,
         KeepTrace::Failing => !case.scenario.sometimes().is_empty(),
         KeepTrace::All => true,
     };
-    Wanted { trace: may_be_shown && run == 0, mutant: None }
+    RunOptions { trace: may_be_shown && run == 0, mutant: None, latitude: options.latitude }
 }
 
-/// What came of all runs of a case before a live server, in which they took so long.
+/// The result of a case on a live server, from all its runs and their duration.
 pub(crate) fn summary(
     case: &Case,
     runs: Vec<RunResult>,
@@ -257,7 +280,7 @@ pub(crate) fn summary(
 
 #[derive(Default)]
 struct Summary {
-    /// A live server is not asked under enough seeds to reach every mark.
+    /// A live run has too few seeds to reach every mark, so marks are not required.
     is_live: bool,
     verdict: Option<Verdict>,
     level: Option<Level>,
@@ -356,7 +379,7 @@ fn weight(verdict: Verdict) -> u8 {
     }
 }
 
-/// A mark that no seed reached: the scenario does not show what it says it does.
+/// The finding for a mark that no seed reached.
 fn unreached(case: &Case, mark: &str, runs: u32, seed: u64) -> ReportedFinding {
     let finding = Finding {
         check: Check::Sometimes(mark.to_owned()),

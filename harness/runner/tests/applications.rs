@@ -1,4 +1,5 @@
-//! What `ask` gives a client and what `told` takes from it: one command for each `ask`, and for each `told` a report of its own command.
+//! What `ask` gives a client and what `told` takes from it: one command for each `ask`, and for
+//! each `told` a report of its own command.
 
 use mqttspec_judge::Case;
 use mqttspec_judge::results::RunResult;
@@ -143,7 +144,8 @@ told device disconnected error=network
     });
 }
 
-/// What no line took before is still there for a line that expects what the client reports by itself.
+/// What no line took before is still there for a line that expects what the client reports by
+/// itself.
 #[test]
 fn a_spontaneous_report_meets_a_line_that_expects_it() {
     let case = case(

@@ -5,7 +5,7 @@ use mqttspec_judge::finding::Check;
 use mqttspec_judge::results::{RunResult, SuiteResult, Target, TargetKind};
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_mutants::Mutant;
-use mqttspec_runner::run::{Wanted, run_for};
+use mqttspec_runner::run::{RunOptions, run_with};
 use mqttspec_runner::suite::{Plan, Selection, Source, SuiteOptions, plan, run_all};
 
 /// A scenario of MQTT 5.0 that tests a server. `clauses` is the header's line.
@@ -21,7 +21,7 @@ fn planned(header: &str, body: &str) -> Plan {
 /// Runs the scenario on the reference broker, or on a mutant of it.
 fn run(header: &str, body: &str, mutant: Option<&str>) -> RunResult {
     let mutant = mutant.map(|name| Mutant::named(name, Role::Server).expect("the mutant exists"));
-    run_for(&planned(header, body).cases[0], 0, Wanted { trace: false, mutant })
+    run_with(&planned(header, body).cases[0], 0, RunOptions { mutant, ..RunOptions::default() })
 }
 
 fn blamed(run: &RunResult) -> Vec<&str> {

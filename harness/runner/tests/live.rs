@@ -1,4 +1,4 @@
-//! The scenarios before a live server: our own broker on real sockets, within this process.
+//! Runs scenarios on live servers: mostly the reference broker on real sockets, in this process.
 
 #![expect(
     clippy::disallowed_methods,
@@ -25,7 +25,8 @@ fn at(url: &str) -> LiveOptions {
     LiveOptions { target: Some(target), ..LiveOptions::default() }
 }
 
-/// Three scenarios that show that a target can be judged: a message, a cut connection, a silent owner.
+/// Three scenarios that need few capabilities: a message, a reset connection, an expired Keep
+/// Alive.
 const SMOKE: [&str; 3] = [
     "qos1/acknowledged-and-delivered",
     "qos2/to-server-cut-before-or-after-pubrec",
@@ -66,13 +67,14 @@ fn bad(suite: &SuiteResult) -> String {
     bad.map(line).collect()
 }
 
-/// On how many servers the cases are spread that ask for no options: those that cannot be played beside others are played side by side so.
+/// The number of servers for the cases without options. So cases that must run alone on a server
+/// still run concurrently.
 const SERVERS: usize = 8;
 
 /// Options of the broker, by name.
 type Settings = Vec<(String, String)>;
 
-/// The options of the server that a case asks for. A durable store is none: what needs one says so.
+/// The server options of a case, without `store`: a case that needs a durable store has `needs`.
 fn options_of(case: &Case) -> Settings {
     let options = case.scenario.broker.iter().filter(|option| option.versions.applies_to(case.version));
     options
@@ -81,7 +83,8 @@ fn options_of(case: &Case) -> Settings {
         .collect()
 }
 
-/// Judges our broker with these options by the cases that ask for them; `None` where nobody may connect without credentials.
+/// Judges the reference broker with these options by the cases that have them. `None` if the
+/// options refuse anonymous Clients.
 fn judge_with(options: &[(String, String)], cases: Vec<Case>) -> Option<SuiteResult> {
     let mut of_broker = Options::default();
     let mut configured = Vec::new();
@@ -100,7 +103,7 @@ fn judge_with(options: &[(String, String)], cases: Vec<Case>) -> Option<SuiteRes
 }
 
 #[test]
-fn our_broker_on_sockets_holds_what_it_holds_in_the_simulator() {
+fn the_reference_broker_passes_on_sockets_as_in_the_simulator() {
     let sources = read_folder(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios")))
         .expect("the folder of scenarios can be read");
     let plan = plan(&sources, &Selection::default());
@@ -129,12 +132,12 @@ fn our_broker_on_sockets_holds_what_it_holds_in_the_simulator() {
             _ => *left_out.entry(case.reason.clone()).or_insert(0) += 1,
         }
     }
-    eprintln!("{passed} of {all} cases were played; left out: {left_out:#?}");
-    assert!(passed * 10 > all * 8, "only {passed} of {all} cases were played; left out: {left_out:#?}");
+    eprintln!("{passed} of {all} cases ran; skipped: {left_out:#?}");
+    assert!(passed * 10 > all * 8, "only {passed} of {all} cases ran; skipped: {left_out:#?}");
 }
 
 mod fences {
-    //! A server of several nodes may answer a SUBSCRIBE before all of them know of it.
+    //! A server of several nodes may answer a SUBSCRIBE before all nodes know the Subscription.
 
     use std::collections::BTreeMap;
     use std::io::{Read as _, Write as _};
@@ -146,7 +149,8 @@ mod fences {
 
     type Subscriptions = Arc<Mutex<BTreeMap<Vec<u8>, (Instant, TcpStream)>>>;
 
-    /// Speaks as much of MQTT 3.1.1 as is needed here, with QoS 0 only. A Subscription is in force so long after its SUBACK.
+    /// A minimal server for MQTT 3.1.1 and QoS 0. A Subscription is in force after a delay from its
+    /// SUBACK.
     fn slow_to_subscribe(delay: Duration) -> u16 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
         let port = listener.local_addr().expect("it has an address").port();
@@ -160,7 +164,7 @@ mod fences {
         port
     }
 
-    /// Serves one connection to its end; nothing here is longer than a Remaining Length of one byte.
+    /// Serves one connection to its end. All packets have a Remaining Length of one byte.
     fn serve(mut stream: TcpStream, subscriptions: &Subscriptions, delay: Duration) -> Option<()> {
         loop {
             let mut header = [0; 2];
@@ -168,7 +172,7 @@ mod fences {
             let mut body = vec![0; usize::from(header[1])];
             stream.read_exact(&mut body).ok()?;
             match header[0] >> 4 {
-                // CONNECT; other versions than 3.1.1 are not for it.
+                // CONNECT; only 3.1.1 is supported.
                 1 if body.get(6) != Some(&4) => return None,
                 1 => stream.write_all(&[0x20, 2, 0, 0]).ok()?,
                 3 => {
@@ -177,7 +181,7 @@ mod fences {
                     if let Some((from, subscriber)) = subscriptions.get_mut(topic)
                         && *from <= Instant::now()
                     {
-                        // Who has gone gets nothing.
+                        // The subscriber may have disconnected.
                         let _ = subscriber.write_all(&[&[0x30, header[1]], body.as_slice()].concat());
                     }
                 }
@@ -210,7 +214,7 @@ mod fences {
     }
 
     #[test]
-    fn what_is_published_behind_a_suback_waits_until_the_subscription_is_in_force() {
+    fn runs_wait_until_a_subscription_is_in_force() {
         let suite = judge_slow(Duration::from_millis(300));
         assert_eq!(bad(&suite), "");
         assert!(suite.cases.iter().any(|case| case.verdict == Verdict::Pass));
@@ -218,7 +222,7 @@ mod fences {
     }
 
     #[test]
-    fn a_server_whose_subscriptions_hold_from_the_suback_on_is_not_waited_for() {
+    fn runs_do_not_wait_if_subscriptions_are_in_force_at_once() {
         let suite = judge_slow(Duration::ZERO);
         assert_eq!(bad(&suite), "");
         assert_eq!(said(&suite), "with SUBACK");
@@ -226,14 +230,14 @@ mod fences {
 }
 
 mod contact {
-    //! Targets that cannot be judged: each says why, and none hangs.
+    //! Targets that cannot be judged: each gives an error, and none hangs.
 
     use std::io::{Read as _, Write as _};
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
     use super::*;
 
-    /// Serves every connection so, for as long as the test runs.
+    /// Serves every connection with this function, until the test ends.
     fn server(mut serve: impl FnMut(TcpStream) + Send + 'static) -> u16 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
         let port = listener.local_addr().expect("it has an address").port();
@@ -251,28 +255,28 @@ mod contact {
     }
 
     #[test]
-    fn nobody_listens() {
+    fn no_listener() {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .and_then(|free| free.local_addr())
             .expect("a port is free")
             .port();
         let error = contact(&format!("mqtt://127.0.0.1:{port}"));
-        assert!(matches!(error, ContactError::Nobody { .. }), "{error}");
+        assert!(matches!(error, ContactError::Unreachable { .. }), "{error}");
     }
 
     #[test]
-    fn an_http_server_that_answers_what_it_does_not_understand() {
+    fn an_http_server_that_answers_a_malformed_request() {
         let port = server(|mut stream| {
             let mut request = [0; 64];
             let _ = stream.read(&mut request);
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
         });
         let error = contact(&format!("mqtt://127.0.0.1:{port}"));
-        assert!(matches!(error, ContactError::Other { what: "an HTTP server", .. }), "{error}");
+        assert!(matches!(error, ContactError::NotMqtt { what: "an HTTP server", .. }), "{error}");
     }
 
     #[test]
-    fn an_http_server_that_waits_for_a_whole_request() {
+    fn an_http_server_that_waits_for_a_complete_request() {
         let port = server(|mut stream| {
             std::thread::Builder::new()
                 .spawn(move || {
@@ -289,11 +293,11 @@ mod contact {
                 .expect("a thread starts");
         });
         let error = contact(&format!("mqtt://127.0.0.1:{port}"));
-        assert!(matches!(error, ContactError::Other { what: "an HTTP server", .. }), "{error}");
+        assert!(matches!(error, ContactError::NotMqtt { what: "an HTTP server", .. }), "{error}");
     }
 
     #[test]
-    fn it_takes_connections_and_never_answers() {
+    fn a_server_that_accepts_connections_and_never_answers() {
         let mut held = Vec::new();
         let port = server(move |stream| held.push(stream));
         let error = contact(&format!("mqtt://127.0.0.1:{port}"));
@@ -301,14 +305,14 @@ mod contact {
     }
 
     #[test]
-    fn it_closes_every_connection() {
+    fn a_server_that_closes_every_connection() {
         let port = server(drop);
         let error = contact(&format!("mqtt://127.0.0.1:{port}"));
         assert!(matches!(error, ContactError::Closes { .. }), "{error}");
     }
 
     #[test]
-    fn tls_is_spoken_where_plain_packets_were_meant_and_the_other_way_round() {
+    fn plain_packets_to_a_tls_port_and_tls_to_a_plain_port() {
         let key =
             rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate is made");
         let (certificate, private) = (key.cert.pem(), key.signing_key.serialize_pem());
@@ -316,10 +320,7 @@ mod contact {
         let encrypted = TestBroker::with(Options::default()).tls(tls).start().expect("a broker starts");
         let error = contact(&format!("mqtt://127.0.0.1:{}", encrypted.port()));
         assert!(
-            matches!(
-                error,
-                ContactError::Other { what: "a server that speaks TLS", .. } | ContactError::Closes { .. }
-            ),
+            matches!(error, ContactError::NotMqtt { what: "a TLS server", .. } | ContactError::Closes { .. }),
             "{error}"
         );
 
@@ -328,7 +329,7 @@ mod contact {
         let mut options = at(&format!("mqtts://localhost:{}", plain.port()));
         options.tls = Some(trusting.clone());
         let error = judge(&options, &SMOKE).expect_err("it speaks no TLS").to_string();
-        assert!(error.contains("not as TLS") && error.contains("--ca"), "{error}");
+        assert!(error.contains("TLS handshake failed") && error.contains("--ca"), "{error}");
 
         let mut options = at(&encrypted.url());
         options.tls = Some(trusting);
@@ -352,7 +353,7 @@ mod contact {
     }
 
     #[test]
-    fn the_second_identity_is_the_user_of_scenarios() {
+    fn the_second_identity_replaces_the_user_of_scenarios() {
         let mut options = Options::default();
         options.set("users", "user tester password one; user other password two").expect("it is an option");
         options.set("allow_anonymous", "0").expect("it is an option");
@@ -366,7 +367,7 @@ mod contact {
         for case in suite.cases.iter().filter(|case| case.file.starts_with("connect/")) {
             assert_eq!(case.verdict, Verdict::Pass, "{}: {}", case.name(), case.reason);
         }
-        // That it knows a user says nothing of the methods that it knows.
+        // A target that has the user need not support the authentication method.
         let scram = suite.cases.iter().find(|case| case.file == "auth/scram.mqtt").expect("it is placed");
         assert_eq!(scram.reason, "needs enhanced-authentication");
     }
@@ -385,13 +386,13 @@ mod contact {
             judge(&LiveOptions { credentials, ..at(&broker.url()) }, &SMOKE)
         };
         let error = with("wrong").expect_err("the password is wrong").to_string();
-        assert!(error.contains("not right"), "{error}");
+        assert!(error.contains("is wrong"), "{error}");
         assert_eq!(bad(&with("secret").expect("the broker is judged")), "");
     }
 }
 
 mod target_files {
-    //! Target files, and servers that are started by them.
+    //! Target files, and servers that they start.
 
     use super::*;
 
@@ -417,7 +418,8 @@ mod target_files {
         let target_file =
             TargetFile::parse(example, Path::new("README.md")).expect("the example is a target file");
         assert_eq!(target_file.name, "my broker");
-        // Each key of the example is explained on the page, and each that there is stands in one of the two.
+        // The page explains each key of the example, and every key is in the example or on the
+        // page.
         for key in [
             "name",
             "start",
@@ -441,7 +443,7 @@ mod target_files {
     }
 
     #[test]
-    fn a_command_that_is_no_server_says_what_it_printed() {
+    fn the_error_for_a_command_that_is_not_a_server_has_its_output() {
         let start = |start: &str| {
             let target_file = TargetFile {
                 start: Some(start.to_owned()),
@@ -460,7 +462,7 @@ mod target_files {
         assert!(error.contains("accepts no connection"), "{error}");
     }
 
-    /// A server in Python; `None` where there is none. It ends with the session that started it.
+    /// A server in Python; `None` without Python. It ends with the session that started it.
     fn server(script: &str) -> Option<TargetFile> {
         if std::process::Command::new("python3").arg("--version").output().is_err() {
             eprintln!("left out: python3 is not installed");
@@ -481,14 +483,15 @@ while True:
 ";
 
     #[test]
-    fn a_server_that_was_started_and_never_answers_is_told_with_its_output() {
+    fn the_error_for_a_started_server_that_never_answers_has_its_output() {
         let Some(target_file) = server(SILENT) else { return };
         let options = LiveOptions { target_file, ..LiveOptions::default() };
         let error = judge(&options, &SMOKE).expect_err("it never answers").to_string();
-        assert!(error.contains("never answers") && error.contains("listening"), "{error}");
+        assert!(error.contains("does not answer") && error.contains("listening"), "{error}");
     }
 
-    /// Accepts Clients of MQTT 3.1.1 and answers their PINGREQ; a PUBLISH to `die` ends it, one to `hang` silences it.
+    /// Accepts Clients of MQTT 3.1.1 and answers their PINGREQ; a PUBLISH to `die` ends it, one to
+    /// `hang` silences it.
     const FRAIL: &str = "\
 import asyncio, os, sys, time
 async def serve(reader, writer):
@@ -528,7 +531,7 @@ asyncio.run(main())
     }
 
     #[test]
-    fn what_a_server_of_its_own_printed_is_kept_with_the_case_that_failed() {
+    fn a_failed_case_with_its_own_server_keeps_the_output() {
         let Some(mut target_file) = server(FRAIL) else { return };
         target_file.start_with_options =
             Some("sh -c 'echo started {options}; exec python3 {dir}/broker.py {port}'".to_owned());
@@ -549,7 +552,7 @@ asyncio.run(main())
     }
 
     #[test]
-    fn a_server_that_falls_in_mid_run_is_an_error_where_it_fell_and_the_rest_goes_on() {
+    fn a_server_that_ends_is_an_error_of_its_case_and_the_others_continue() {
         let Some(target_file) = server(FRAIL) else { return };
         let lives =
             "device connects\ndevice pings\ndevice < nothing for 300ms\ndevice pings\ndevice disconnects\n";
@@ -558,7 +561,7 @@ asyncio.run(main())
             scenario("b/kills.mqtt", "device connects\ndevice publishes t \"die\"\ndevice pings\n"),
             scenario("c/silences.mqtt", "device connects\ndevice publishes t \"hang\"\ndevice pings\n"),
             scenario("d/lives.mqtt", lives),
-            // What ends the server is what the scenario expects: a close.
+            // The end of the server looks like the close that the scenario expects.
             scenario("e/kills-last.mqtt", "device connects\ndevice publishes t \"die\"\ndevice < closed\n"),
         ];
         let plan = plan(&sources, &Selection::default());
@@ -589,13 +592,16 @@ asyncio.run(main())
         assert!(shown.trace.events.iter().any(|event| event.text.contains("die")), "{all}");
         let silences = of("c/silences.mqtt", "3.1.1");
         assert!(silences.verdict == Verdict::Error && silences.reason.contains("no longer answers"), "{all}");
-        // A version that it does not speak is one line and no failure.
+        // A version that it does not support is one note and not a failure.
         assert!(
             suite.cases.iter().filter(|case| case.version == "5.0").all(|case| case.verdict == Verdict::Skip),
             "{all}"
         );
-        assert_eq!(suite.notes[0], "the target does not speak MQTT 5.0: 5 cases skipped");
-        assert!(suite.notes.iter().any(|note| note.contains("ended (exit status: 7) in mid run")), "{all}");
+        assert_eq!(suite.notes[0], "the target does not support MQTT 5.0: 5 cases skipped");
+        assert!(
+            suite.notes.iter().any(|note| note.contains("ended (exit status: 7) during the run")),
+            "{all}"
+        );
         assert!(suite.target.output.iter().any(|line| line == "dying"), "{:?}", suite.target.output);
     }
 }

@@ -1,6 +1,8 @@
-//! Every scenario file × version as a named test of its own, against the reference broker or the reference client in the simulated world.
+//! Every scenario file × version as a named test of its own, against the reference broker or the
+//! reference client in the simulated world.
 //!
-//! `cargo test -p mqttspec-runner --test scenarios -- wills/` runs those whose name has `wills/` in it.
+//! `cargo test -p mqttspec-runner --test scenarios -- wills/` runs those whose name has `wills/` in
+//! it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! The areas of the protocol: the one list by which clauses are sorted, reports count, and scenarios are put into folders.
+//! The areas of the protocol. Clauses, reports and the folders of scenarios use this one list.
 
 use std::fmt;
 

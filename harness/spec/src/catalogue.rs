@@ -1,9 +1,10 @@
-//! The clause catalogue: every numbered conformance statement of MQTT 3.1.1 and 5.0, and the rules of their bodies that carry no
-//! number, each with a summary in our own words.
+//! The clause catalogue: every numbered conformance statement of MQTT 3.1.1 and 5.0, and normative
+//! sentences without a number, each with a summary in our own words.
 //!
-//! It is apart from the scenarios so that the notation, the monitors, the reports and the comments in the code all cite the same
-//! ids, and none that does not exist. The two standards number the same rule differently and use the same number for different
-//! rules, so an id means nothing without its [`Standard`]. The data are `clauses/*.toml` of this crate.
+//! The notation, the monitors, the reports and the comments in the code cite these ids, and tests
+//! refuse ids that do not exist. The two standards number the same rule differently and use the
+//! same number for different rules, so an id means nothing without its [`Standard`]. The data is in
+//! `clauses/*.toml` of this crate.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,7 +29,7 @@ impl Standard {
     /// Both, the older first.
     pub const ALL: [Self; 2] = [Self::V3_1_1, Self::V5];
 
-    /// The other one.
+    /// The other standard.
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -37,7 +38,7 @@ impl Standard {
         }
     }
 
-    /// The standard of a version of a scenario; `None` for MQTT 3.1, which has no numbered clauses.
+    /// The standard of a version; `None` for MQTT 3.1, which has no numbered clauses.
     #[must_use]
     pub const fn of(version: Version) -> Option<Self> {
         match version {
@@ -84,52 +85,56 @@ impl FromStr for Standard {
     }
 }
 
-/// Where a clause comes from, and so how much weight it has.
+/// Where a clause comes from, and so how binding it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// A conformance statement with a number of its own: `MQTT-3.1.2-8`.
     #[default]
     Numbered,
-    /// A sentence of the standard's body that has no number. The id (`U5-043`) is ours.
+    /// A sentence of the standard that has no number. The id (`U5-043`) is ours.
     Body,
-    /// Behaviour that the standard leaves open on purpose: every way that the summary names is conformant.
+    /// Behaviour that the standard leaves open on purpose. Every option in the summary is
+    /// conformant.
     Choice,
-    /// Our reading: it follows from the text, and is not written there.
+    /// Our interpretation: it follows from the text, and is not written there.
     Inferred,
 }
 
-/// One requirement of one standard.
+/// A clause of a standard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clause {
     /// The standard that it belongs to.
     pub standard: Standard,
-    /// The id as the body of the standard prints it, without brackets (`MQTT-3.1.2-8`), or one of ours (`U5-043`, `U3-001`).
+    /// The id as the standard prints it, without brackets (`MQTT-3.1.2-8`), or one of ours
+    /// (`U5-043`, `U3-001`).
     pub id: &'static str,
-    /// The number of the section in which the sentence stands: `3.1.2.5`. It may be finer than the id, or differ from it.
+    /// The number of the section: `3.1.2.5`. It may be finer than the id, or differ from it.
     pub section: &'static str,
-    /// Who has to obey.
+    /// The roles that it binds.
     pub role: Roles,
-    /// How strongly: the strongest keyword of the sentence. A plain statement of the body counts as [`Level::Must`].
+    /// The strongest keyword of the sentence. A plain statement counts as [`Level::Must`].
     pub level: Level,
     /// The area of the protocol.
     pub area: Area,
-    /// What is required and when, in our own words: one sentence of at most 200 characters.
+    /// The requirement in our own words: one sentence of at most 200 characters.
     pub summary: &'static str,
-    /// The receiver that sees a breach on the wire and has to treat it as an error: where a scenario that breaks the clause makes sense.
+    /// The roles that must treat a violation as an error when they receive it. Scenarios violate
+    /// the clause on purpose to test them.
     pub checked_by: Option<Roles>,
     /// The closest clauses of the other standard. They may differ in detail.
     pub counterparts: Vec<&'static str>,
-    /// Other spellings of the id that the standard prints by mistake. [`Catalogue::nearest`] knows them, [`Catalogue::get`] does not.
+    /// Misprints of the id in the standard. Only [`Catalogue::nearest`] accepts them.
     pub aliases: Vec<&'static str>,
-    /// Why no scenario can show it.
+    /// Why no scenario can observe it.
     pub unobservable: Option<&'static str>,
     /// Where it comes from.
     pub origin: Origin,
 }
 
 impl Clause {
-    /// The section in the HTML edition of the standard; the nearest section above it that has an anchor where it has none itself.
+    /// A link to the section in the HTML edition of the standard. If the section has no anchor, the
+    /// link leads to the nearest enclosing section that has one.
     #[must_use]
     pub fn link(&self) -> String {
         let anchors = &CATALOGUE.anchors[&self.standard];
@@ -145,7 +150,8 @@ impl Clause {
         }
     }
 
-    /// Whether a suite that tests `role` has to show it: because `role` must obey, or because `role` must notice a breach.
+    /// Whether tests of `role` should cover it: because it binds `role`, or because `role` must
+    /// detect violations.
     #[must_use]
     pub(crate) fn concerns(&self, role: Roles) -> bool {
         self.role.includes(role)
@@ -155,7 +161,7 @@ impl Clause {
 }
 
 impl fmt::Display for Clause {
-    /// As it is cited in the code: `[MQTT-3.1.2-8]`, and `3.1.1/[MQTT-…]` for a clause of 3.1.1.
+    /// As the code cites it: `[MQTT-3.1.2-8]`, and `3.1.1/[MQTT-…]` for a clause of 3.1.1.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.standard {
             Standard::V5 => write!(f, "[{}]", self.id),
@@ -168,26 +174,28 @@ impl fmt::Display for Clause {
 #[derive(Debug)]
 pub struct Catalogue {
     clauses: BTreeMap<Standard, Vec<Clause>>,
-    /// Places in `clauses`.
+    /// Positions in `clauses`.
     by_id: BTreeMap<Standard, BTreeMap<&'static str, usize>>,
     anchors: BTreeMap<Standard, BTreeMap<String, String>>,
 }
 
 impl Catalogue {
-    /// The clause with this id, numbered or ours; `None` where the standard has no such clause.
+    /// The clause with this id; `None` if the standard has no such clause.
     #[must_use]
     pub fn get(standard: Standard, id: &str) -> Option<&'static Clause> {
-        let place = CATALOGUE.by_id[&standard].get(id)?;
-        CATALOGUE.clauses[&standard].get(*place)
+        let position = CATALOGUE.by_id[&standard].get(id)?;
+        CATALOGUE.clauses[&standard].get(*position)
     }
 
-    /// All clauses of a standard: first the numbered ones in its order, then the rules without a number.
+    /// All clauses of a standard: first the numbered ones in its order, then those without a
+    /// number.
     pub fn iter(standard: Standard) -> impl Iterator<Item = &'static Clause> {
         CATALOGUE.clauses[&standard].iter()
     }
 
-    /// The clause that somebody who wrote `id` probably meant: the one that the standard also prints like this, the counterpart where
-    /// the other standard has this id, otherwise the nearest spelling. `None` where nothing is near, or where `id` exists.
+    /// The clause that was probably meant by an unknown id: the one with this misprint, otherwise
+    /// the counterpart of the other standard's clause with this id, otherwise the nearest spelling.
+    /// `None` if nothing is near, or if `id` exists.
     #[must_use]
     pub fn nearest(standard: Standard, id: &str) -> Option<&'static Clause> {
         if Self::get(standard, id).is_some() {
@@ -199,7 +207,7 @@ impl Catalogue {
         if let Some(meant) = Self::get(standard.other(), id).and_then(|clause| clause.counterparts.first()) {
             return Self::get(standard, meant);
         }
-        // More than two slips make another id, not a misspelt one.
+        // With more than two differences, it is probably another id.
         Self::iter(standard)
             .map(|clause| {
                 (
@@ -228,7 +236,7 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
         let by_id = catalogue.by_id.entry(standard).or_default();
         for entry in file.clause {
             let previous = by_id.insert(entry.id, clauses.len());
-            assert!(previous.is_none(), "{} stands twice in the catalogue of {standard}", entry.id);
+            assert!(previous.is_none(), "{} is twice in the catalogue of {standard}", entry.id);
             clauses.push(entry.into_clause(standard));
         }
     }
@@ -251,7 +259,7 @@ struct File<'a> {
     clause: Vec<Entry<'a>>,
 }
 
-/// A clause as it stands in its file.
+/// A clause in its file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry<'a> {

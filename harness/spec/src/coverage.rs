@@ -1,32 +1,32 @@
-//! Which clauses a set of scenarios cites, and what keeps the others from being cited.
+//! Coverage: which clauses a set of scenarios cites, and why it does not cite the others.
 
 use std::collections::BTreeSet;
 
 use crate::{Catalogue, Clause, Roles, Standard};
 
-/// The clauses of one standard that concern one role, sorted by whether a set of scenarios cites them.
+/// The coverage of the clauses of one standard that concern one role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {
     /// Cited by at least one scenario, in the catalogue's order.
     pub cited: Vec<&'static Clause>,
     /// Not cited, with the reason.
     pub uncited: Vec<(&'static Clause, Uncited)>,
-    /// Ids that were cited and that the standard does not have.
+    /// Cited ids that the standard does not have.
     pub unknown: BTreeSet<String>,
 }
 
 /// Why no scenario cites a clause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Uncited {
-    /// The wire cannot show it; the text says why.
+    /// It cannot be observed on the wire, for this reason.
     Unobservable(&'static str),
-    /// A scenario could show it, and none does: a gap.
+    /// A scenario could cite it, and none does.
     Missing,
 }
 
 impl Coverage {
-    /// Sorts the clauses of `standard` that concern `role` by whether `cited` names them. Clauses that concern the other role only are
-    /// left out, cited or not; [`Roles::Both`] leaves out none.
+    /// The coverage of `standard` by the ids in `cited`. Clauses that concern only the other role
+    /// are omitted; [`Roles::Both`] omits none.
     pub fn of<'a>(standard: Standard, role: Roles, cited: impl IntoIterator<Item = &'a str>) -> Self {
         let ids: BTreeSet<&str> = cited.into_iter().collect();
         let unknown = ids
@@ -47,7 +47,7 @@ impl Coverage {
         coverage
     }
 
-    /// The clauses that a scenario could show and none does.
+    /// The clauses that a scenario could cite and none does.
     pub fn missing(&self) -> impl Iterator<Item = &'static Clause> {
         self.uncited.iter().filter(|(_, why)| *why == Uncited::Missing).map(|(clause, _)| *clause)
     }

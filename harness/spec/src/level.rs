@@ -1,16 +1,16 @@
-//! How strongly the standard words a requirement.
+//! Requirement levels.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How strongly the standard asks for something (RFC 2119's words). The order is from weakest to strongest.
+/// A requirement level of RFC 2119. The order is from weakest to strongest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Allowed: shown in reports, and never a failure that counts.
+    /// Optional: shown in reports, and never affects the exit code.
     May,
-    /// Recommended: a failure decides the exit code only if the user asks for that.
+    /// Recommended: a failure affects the exit code only with `--strict`.
     Should,
     /// Required.
     #[default]

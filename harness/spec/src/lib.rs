@@ -1,5 +1,5 @@
-//! The standard as data: every clause of MQTT 3.1.1 and 5.0 that the project cites, and the types that all crates of the harness
-//! use to speak about clauses.
+//! The standard as data: the clauses of MQTT 3.1.1 and 5.0, and the types with which all crates of
+//! the harness refer to them.
 #![forbid(unsafe_code)]
 
 mod area;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Catalogue, Clause, Standard};
 
-/// One clause of one version of the standard, with the catalogue's summary. [`Requirement::new`] makes it, and a reader of reports.
+/// A clause of one version of the standard, with the catalogue's summary.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Requirement {
@@ -15,15 +15,15 @@ pub struct Requirement {
     pub version: String,
     /// The id as the standard prints it, without brackets: `MQTT-3.1.2-8`.
     pub clause: String,
-    /// The section's number, for example `3.1.2.5`; empty if the catalogue has none.
+    /// The number of the section, for example `3.1.2.5`; empty if unknown.
     pub section: String,
-    /// What the clause asks for, in our own words.
+    /// The requirement in our own words; empty if unknown.
     pub summary: String,
 }
 
 impl Requirement {
-    /// The clause with this id. MQTT 3.1 numbers no clauses: its rules go by the numbers of 3.1.1. Section and summary are empty if the
-    /// standard has no such clause.
+    /// The clause with this id. MQTT 3.1 has no numbered clauses, so its rules have the numbers of
+    /// 3.1.1. Section and summary are empty if the standard has no such clause.
     #[must_use]
     pub fn new(version: Version, id: &str) -> Self {
         let standard = Standard::of(version).unwrap_or(Standard::V3_1_1);
@@ -36,7 +36,7 @@ impl Requirement {
         }
     }
 
-    /// The catalogue's entry; `None` if the standard has no such clause.
+    /// The clause in the catalogue; `None` if the standard has no such clause.
     #[must_use]
     pub fn in_catalogue(&self) -> Option<&'static Clause> {
         Catalogue::get(self.version.parse().ok()?, &self.clause)

@@ -1,11 +1,11 @@
-//! Which side of a connection something is about: one, or both.
+//! The roles that something is about: Server, Client, or both.
 
 use std::fmt;
 
 use mqttspec_codec::Role;
 use serde::Deserialize;
 
-/// The sides of a connection that a clause binds or that a scenario tests.
+/// The roles that a clause binds or that a scenario tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Roles {
@@ -14,7 +14,7 @@ pub enum Roles {
     Server,
     /// The Client only.
     Client,
-    /// Both sides.
+    /// Both roles.
     Both,
 }
 
@@ -25,7 +25,7 @@ impl Roles {
         self == Self::Both || self == other.into()
     }
 
-    /// The sides, the Server first.
+    /// The roles, the Server first.
     #[must_use]
     pub fn each(self) -> &'static [Role] {
         match self {
@@ -36,7 +36,7 @@ impl Roles {
     }
 }
 
-/// A side as the notation and the reports write it: `server`, `client`.
+/// A role as the notation and the reports write it: `server`, `client`.
 #[must_use]
 pub const fn role_word(role: Role) -> &'static str {
     match role {

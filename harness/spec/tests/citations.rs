@@ -1,7 +1,8 @@
 //! Every clause that the code or a scenario cites exists in the standard for which it is cited.
 //!
-//! In code, a citation is `[id]` in a comment, of 5.0 unless `3.1.1/` stands before it, or an id alone in a string of a table. In a
-//! scenario it is an id behind a mark such as `[5]`; without a mark it counts for every version of the file.
+//! In code, a citation is `[id]` in a comment, of 5.0 unless `3.1.1/` stands before it, or an id
+//! alone in a string of a table. In a scenario it is an id behind a mark such as `[5]`; without a
+//! mark it counts for every version of the file.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -92,7 +93,8 @@ fn is_test(file: &Path) -> bool {
     file.ends_with("tests.rs") || file.components().any(|part| part.as_os_str() == "tests")
 }
 
-/// Bracketed ids in comments, and strings that are an id outside of tests: tests name ids that do not exist on purpose.
+/// Bracketed ids in comments, and strings that are an id outside of tests: tests name ids that do
+/// not exist on purpose.
 fn citations_in_code(text: &str, mut in_tests: bool) -> Vec<Citation> {
     let mut citations = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -166,8 +168,8 @@ fn citations_in_scenario(text: &str) -> Vec<Citation> {
     citations
 }
 
-/// What looks like the id of a clause, with the place where it begins: `MQTT-` and a digit, or `U3-` or `U5-` and a digit, up to the
-/// last letter, digit, dot or dash.
+/// What looks like the id of a clause, with the place where it begins: `MQTT-` and a digit, or
+/// `U3-` or `U5-` and a digit, up to the last letter, digit, dot or dash.
 fn ids_in(text: &str) -> Vec<(usize, &str)> {
     let mut ids = Vec::new();
     let mut from = 0;

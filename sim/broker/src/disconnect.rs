@@ -27,7 +27,8 @@ impl Broker {
             && let Some(session) = self.sessions.get_mut(&key)
         {
             if session.expiry_interval == 0 && interval != 0 {
-                // §3.14.2.2.2: then it is not a valid DISCONNECT, so the Will Message is kept
+                // §3.14.2.2.2: then it is not a valid DISCONNECT, so the Will Message is not
+                // discarded. The rule has no number
                 let fault =
                     Fault::protocol("Session Expiry Interval in DISCONNECT although it was 0 in CONNECT");
                 return Err(fault.breaking(&[]));
@@ -38,7 +39,8 @@ impl Broker {
         Ok(())
     }
 
-    /// Ends a Network Connection from the Server's side, with DISCONNECT where the version has it.
+    /// Ends a Network Connection from the Server's side, with DISCONNECT where the version has it
+    /// and the Server chooses to send it.
     pub(crate) fn disconnect(&mut self, now: Duration, id: ConnectionId, fault: Fault) {
         let Some(connection) = self.connections.get(&id) else { return };
         if let Some(clauses) = fault.broken {
@@ -47,7 +49,7 @@ impl Broker {
         }
         // [MQTT-3.14.0-1] not before CONNACK
         let accepted = connection.session().is_some();
-        if accepted && connection.version.is_5() {
+        if accepted && connection.version.is_5() && self.options.send_disconnect {
             // [MQTT-3.14.2-2] never with Session Expiry Interval
             let mut properties = self.reason_string(id, fault.detail);
             let moved =

@@ -3,7 +3,7 @@
 //!
 //! **The broker does no I/O: a driver passes it inputs and carries out its outputs.** Time is a
 //! [`Duration`](std::time::Duration) since an epoch that the driver chooses. It never goes
-//! backwards, and with a store the epoch stays the same from one broker to the next. All randomness
+//! backwards, and the epoch stays the same after a restart with the same store. All randomness
 //! comes from the seed. A driver repeats these steps:
 //!
 //! 1. Wait for the first of: a new Network Connection, bytes, the end of a Network Connection, the
@@ -65,6 +65,7 @@ mod fault;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
+mod latitude;
 mod message;
 mod options;
 mod outbound;
@@ -87,7 +88,7 @@ pub use authentication::{Users, UsersError};
 pub use broker::Broker;
 pub use connection_id::ConnectionId;
 pub use event::{Drop, Ending, Event, SessionEnd, WillEnd};
-pub use mqttspec_core::{Change, OptionDescription, OptionError};
+pub use mqttspec_core::{Change, Latitude, OptionDescription, OptionError};
 pub use options::{
     ClientIdCharacters, DollarTopics, Options, OverlappingSubscriptions, ProtocolVersions, QueuePolicy,
     Redirect, SharedChoice, UnauthorizedPublish,

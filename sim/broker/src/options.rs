@@ -28,6 +28,9 @@ options! {
         maximum_packet_size: Option<u32> = None;
         /// The highest QoS that the Server accepts in PUBLISH and grants in SUBACK (§3.2.2.3.4).
         maximum_qos: QoS = QoS::ExactlyOnce;
+        /// The highest QoS that the Server grants in SUBACK (§3.9.3). It is not announced and does
+        /// not limit PUBLISH. `maximum_qos` applies too, if it is lower.
+        granted_qos_maximum: QoS = QoS::ExactlyOnce;
         /// Whether the Server keeps retained messages (§3.2.2.3.5).
         retain_available: bool = true;
         /// Whether the Server accepts Topic Filters with wildcards (§3.2.2.3.11).
@@ -88,6 +91,9 @@ options! {
         report_no_matching_subscribers: bool = false;
         /// Whether a payload is checked against its Payload Format Indicator (§3.3.2.3.2).
         check_payload_format: bool = false;
+        /// Whether the Server sends DISCONNECT before it closes a Network Connection because of an
+        /// error (§4.13). If not, it only closes.
+        send_disconnect: bool = true;
         /// Whether refusals have a Reason String (§3.2.2.3.9 and others).
         reason_strings: bool = true;
         /// The Response Information for a Client that requests it (§3.2.2.3.15).

@@ -131,7 +131,8 @@ impl Broker {
 
         // [MQTT-3.8.4-7] [MQTT-3.2.2-10] every requested QoS is accepted; the granted one is within
         // the Server's Maximum QoS
-        let granted = Granted::new(wanted, wanted.qos.min(self.options.maximum_qos), identifier);
+        let maximum = self.options.maximum_qos.min(self.options.granted_qos_maximum);
+        let granted = Granted::new(wanted, wanted.qos.min(maximum), identifier);
         let subscription = Subscription { granted, shared };
         // [MQTT-3.8.4-3] replaced in place, so no message is lost [MQTT-3.8.4-4]
         session.subscriptions.insert(wanted.filter.detached(), subscription);

@@ -17,8 +17,9 @@
 //!    [`poll_timeout`](Client::poll_timeout) returns.
 //!
 //! Steps 2 and 3 are before step 4 because a packet may acknowledge a message: the application must
-//! have the message, and the store its identifier, before the Server may forget them. No input is
-//! allowed between steps 1 and 4.
+//! have the message, and the store its identifier, before the Server may forget them. Pass the next
+//! input only after step 4. Unlike the broker, the client takes one input at a time, and its events
+//! come first.
 //!
 //! ```
 //! use std::time::Duration;
@@ -62,6 +63,7 @@ mod event;
 #[doc(hidden)]
 pub mod fuzz;
 mod keep_alive;
+mod latitude;
 mod operations;
 mod options;
 mod outbox;
@@ -81,7 +83,7 @@ pub use command::{
 };
 pub use error::{Awaited, Error, ErrorKind, Invalid, Unsupported, Violation, meaning};
 pub use event::{Event, Message, State};
-pub use mqttspec_core::{Change, OptionDescription, OptionError};
+pub use mqttspec_core::{Change, Latitude, OptionDescription, OptionError};
 pub use options::{Acknowledgement, Authentication, Options, QueuePolicy, SessionLostPolicy};
 pub use outbox::{DeliveryState, DeliveryStatistics, OutboxEntry, StateStatistics};
 pub use statistics::Statistics;

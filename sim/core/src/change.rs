@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// One change to the records of a store. Keys and values have a meaning for the core that wrote
-/// them only.
+/// One change to the records of a store. Only the core that wrote them knows what keys and values
+/// mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Writes a record, in place of the one that has this key if there is one.

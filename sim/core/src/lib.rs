@@ -1,15 +1,17 @@
-//! What the broker core and the client core share: options that are set by name and text, and
-//! change records for a store.
+//! What the broker core and the client core share: options that are set by name and text, the
+//! choices that they give, and change records for a store.
 //!
-//! A core without I/O needs the same two things from outside, whichever side of a connection it
-//! plays. They are in a crate of their own so that both cores, their drivers and the command line
-//! use one definition, and so that neither core depends on the other.
+//! Both cores have options and produce change records. These are in a crate of their own so that
+//! the cores, their drivers and the command line use one definition, and so that neither core
+//! depends on the other.
 #![forbid(unsafe_code)]
 
 mod change;
+mod latitude;
 mod options;
 
 pub use change::Change;
+pub use latitude::Latitude;
 pub use options::{OptionDescription, OptionError, OptionValue};
 
 #[doc(hidden)]

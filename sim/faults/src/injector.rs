@@ -119,7 +119,7 @@ impl<B: Inject + 'static> Injector<B> {
         Ok(running)
     }
 
-    /// Runs a course from begin to end.
+    /// Runs a course from start to end.
     ///
     /// # Errors
     /// As [`begin`](Injector::begin) and [`RunningCourse::finish`].
@@ -165,7 +165,7 @@ impl<B: Inject + 'static> Injector<B> {
         self.shared.backend.free_disk(host)
     }
 
-    /// Starts a host that is down, before the fault that crashed it would.
+    /// Starts a host that is down, without waiting for the end of the fault that crashed it.
     ///
     /// # Errors
     /// [`FaultError::UnknownHost`]; [`FaultError::AlreadyUp`]; [`FaultError::Failed`].
@@ -273,7 +273,8 @@ impl<B: Inject> Shared<B> {
             _ => Ok(()),
         };
         match outcome {
-            // The process that did not read is gone; the host was started by something else.
+            // Down: the process that did not read is gone. AlreadyUp: the host was started by
+            // something else.
             Err(FaultError::Down(_) | FaultError::AlreadyUp(_)) => Ok(false),
             outcome => outcome.map(|()| true),
         }

@@ -1,9 +1,11 @@
-//! How fast and how large brokers are on this machine's loopback interface: the same load for each, in the same run.
+//! How fast and how large brokers are on this machine's loopback interface: the same load for each,
+//! in the same run.
 //!
-//! `sim/net/examples/loopback.sh` builds and starts `mqttspec serve` and mosquitto, and runs this with their process
-//! numbers and ports: `loopback NAME=PROCESS:PORT,PORT…`. Rounds alternate between the brokers and the best of each
-//! counts. The load is bytes that were encoded before, so that it costs little. `loopback sessions …` fills the
-//! brokers with Sessions and measures in between; `loopback connections …` with Network Connections.
+//! `sim/net/examples/loopback.sh` builds and starts `mqttspec serve` and mosquitto, and runs this
+//! with their process numbers and ports: `loopback NAME=PROCESS:PORT,PORT…`. Rounds alternate
+//! between the brokers and the best of each counts. The load is bytes that were encoded before, so
+//! that it costs little. `loopback sessions …` fills the brokers with Sessions and measures in
+//! between; `loopback connections …` with Network Connections.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program for a developer's terminal")]
 #![expect(clippy::disallowed_methods, reason = "it measures real time, with a thread for each end")]
 
@@ -68,7 +70,8 @@ fn throughput(brokers: &[Broker]) {
     }
 }
 
-/// With a Session that is kept, every message and every acknowledgement is on the disk before anything is said of it.
+/// With a Session that is kept, every message and every acknowledgement is on the disk before
+/// anything is said of it.
 fn durable(brokers: &[Broker]) {
     head("messages per second", brokers);
     print_row("QoS 1 to a Session that is kept", &best(brokers, |port| deliver_to(port, 1, 0)));
@@ -146,7 +149,8 @@ impl Broker {
         }
     }
 
-    /// Network Connections that do nothing, over all the ports: each port can have some ten thousand.
+    /// Network Connections that do nothing, over all the ports: each port can have some ten
+    /// thousand.
     fn connect_idle(&self, from: usize, to: usize) -> Vec<TcpStream> {
         let port = |number: usize| self.ports[number % self.ports.len()];
         (from..to).map(|number| connect(port(number), &format!("idle{number:06}"), 2)).collect()

@@ -1,8 +1,8 @@
 //! The time that a driver tells its core.
 //!
-//! A core's time is a [`Duration`] since an epoch of the driver's choice, and a stored Session outlives the driver, so
-//! the epoch must too: a simulated driver counts from the start of the world, a live one from the Unix epoch. In
-//! between, time is tokio's, which a simulation drives.
+//! A core's time is a [`Duration`] since an epoch of the driver's choice, and a stored Session
+//! outlives the driver, so the epoch must too: a simulated driver counts from the start of the
+//! world, a live one from the Unix epoch. In between, time is tokio's, which a simulation drives.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ impl Clock {
         Clock { started: Instant::now(), at_start: now }
     }
 
-    /// A clock that shows the time since the Unix epoch, read once from the machine: setting the machine's clock
-    /// later does not move it.
+    /// A clock that shows the time since the Unix epoch, read once from the machine: setting the
+    /// machine's clock later does not move it.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place where a live driver learns the time of day")]
     pub fn of_this_machine() -> Clock {

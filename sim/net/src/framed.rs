@@ -1,7 +1,8 @@
-//! A Network Connection as packets: what arrives is cut into packets whatever the segmentation, and the bytes of each
-//! are kept, because a history shows what was on the wire and not what a codec made of it.
+//! Splits a byte stream into packets and keeps the bytes of each, because a history shows what was
+//! on the wire.
 //!
-//! Network Connections: MQTT 5.0 and 3.1.1 section 4.2; the fixed header that delimits packets: section 2.1 (2.2).
+//! Network Connections: section 4.2 of MQTT 5.0 and 3.1.1. The fixed header that delimits packets:
+//! section 2.1 of 5.0, 2.2 of 3.1.1.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -17,7 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 const READ_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// Where reads go first. What arrived is copied out of it, so a connection that is idle holds no buffer.
+    /// Where reads go first. What arrived is copied out of it, so a connection that is idle holds
+    /// no buffer.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
 }
 
@@ -28,14 +30,14 @@ pub enum Arrived {
     Packet {
         /// The packet.
         packet: Packet,
-        /// All its bytes, from the first of the fixed header.
+        /// All its bytes, from the first of the fixed header. Empty without [`Inflow::keep_bytes`].
         bytes: Bytes,
     },
-    /// Bytes that are no Control Packet. Nothing behind them can be understood, so nothing follows.
+    /// Malformed bytes. Nothing after them can be understood, so nothing follows.
     Malformed {
         /// What is wrong with them.
         error: DecodeError,
-        /// What had arrived, from the start of the packet that is none.
+        /// The bytes of the packet if it is complete, otherwise all bytes from its start.
         bytes: Bytes,
     },
 }
@@ -120,7 +122,7 @@ impl Inflow {
         &mut self.decoder
     }
 
-    /// Whether what arrives comes with its bytes, as it does unless told otherwise.
+    /// Sets whether each packet comes with its bytes. The default is yes.
     pub fn keep_bytes(&mut self, keep: bool) {
         self.keep_bytes = keep;
     }
@@ -136,14 +138,15 @@ impl Inflow {
         &self.bytes
     }
 
-    /// The next packet, or `None` until more bytes are there; `None` for ever after bytes that are no packet.
+    /// The next packet, or `None` until more bytes are there; `None` for ever after bytes that are
+    /// no packet.
     pub fn next_arrived(&mut self) -> Option<Arrived> {
         if self.malformed {
             self.bytes = BytesMut::new();
             return None;
         }
-        // The decoder takes a packet's bytes away, so they are copied before; those of a packet that is not whole
-        // stay, and would be copied again at every read of a long one.
+        // The decoder removes the packet's bytes, so they are copied first. Only those of a
+        // complete packet: a long one would be copied at every read.
         let whole = packet_length(&self.bytes).filter(|_| self.keep_bytes);
         let bytes = whole.and_then(|length| self.bytes.get(..length)).map(Bytes::copy_from_slice);
         match self.decoder.decode(&mut self.bytes) {
@@ -180,7 +183,7 @@ fn packet_length(bytes: &[u8]) -> Option<usize> {
 pub enum Received {
     /// Something arrived.
     Arrived(Arrived),
-    /// Nothing will any more.
+    /// The connection ended.
     Ended(Ending),
 }
 
@@ -212,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         &mut self.stream
     }
 
-    /// The stream, without what was read from it and not yet received.
+    /// Returns the stream. Bytes that were read and not yet received are lost.
     pub fn into_stream(self) -> S {
         self.stream
     }

@@ -1,11 +1,12 @@
 //! Drivers that run a broker or client core over any byte stream.
 //!
-//! The cores decide everything and do nothing; here is what does it for them. [`broker::Server`] and
-//! [`client::client`] are short loops between a core, a [store](store::Store) and a network, written against
-//! [`Net`](mqttspec_ports::Net), so that the same code runs in the simulated world, on [TCP](TcpNet), and over
-//! [TLS and WebSocket](transport). [`framed::Framed`] is a connection as packets for whoever plays a peer by hand, and
-//! the [`relay`] does to a live connection what the world does to a simulated one. [`TestBroker`] is all of it in one
-//! line.
+//! The cores do no I/O; these drivers do it. [`broker::Server`] and [`client::client`] are short
+//! loops between a core, a [store](store::Store) and a network. They are written against
+//! [`Net`](mqttspec_ports::Net), so the same code runs in the simulated world, on [TCP](TcpNet),
+//! and over [TLS and WebSocket](transport).
+//!
+//! [`framed::Framed`] reads and writes packets on a stream, for tests that play a peer. [`relay`]
+//! injects faults into live connections. [`TestBroker`] starts a broker for a test.
 //!
 //! A broker on this machine, with its Sessions in a file:
 //!
@@ -16,6 +17,7 @@
 //! let store = RedbStore::open_file("sessions.redb".as_ref())?;
 //! let options = mqttspec_broker::Options::default();
 //! // Within a `tokio::task::LocalSet`: the driver's tasks stay on one thread.
+//! // 1 is the seed; () is a tap that observes nothing.
 //! serve(&TcpNet::loopback(), 1883, options, 1, Clock::of_this_machine(), store, ()).await?;
 //! # Ok(())
 //! # }

@@ -1,4 +1,5 @@
-//! Watching a broker driver: everything that happens at the broker's end of its Network Connections, in order.
+//! Watching a broker driver: everything that happens at the broker's end of its Network
+//! Connections, in order.
 //!
 //! A tap sees and changes nothing. It is what prints live transcripts, feeds monitors and counts.
 
@@ -68,7 +69,8 @@ pub enum Observed<'a> {
         /// How many bytes it left unread.
         unsent_bytes: usize,
     },
-    /// The core made a packet that has no encoding, and the driver gives the Network Connection up: a defect.
+    /// The core made a packet that has no encoding, and the driver gives the Network Connection up:
+    /// a defect.
     Unsendable {
         /// On which Network Connection.
         connection: ConnectionId,

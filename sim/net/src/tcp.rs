@@ -1,4 +1,5 @@
-//! Real sockets behind the [`Net`] trait: what drives a core in the simulated world drives it over TCP.
+//! Real sockets behind the [`Net`] trait: what drives a core in the simulated world drives it over
+//! TCP.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,7 +8,8 @@ use std::time::Duration;
 use mqttspec_ports::{Listener, Net};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long a peer may take to answer a connection request; the operating system's own limit is minutes.
+/// How long a peer may take to answer a connection request; the operating system's own limit is
+/// minutes.
 const TIME_TO_CONNECT: Duration = Duration::from_secs(30);
 
 /// This machine's TCP.
@@ -48,7 +50,8 @@ impl Net for TcpNet {
     }
 
     fn reset(&self, stream: TcpStream) {
-        // Without the option the drop below is an orderly close: the peer sees an end and not an error.
+        // Without the option the drop below is an orderly close: the peer sees an end and not an
+        // error.
         let _ = stream.set_zero_linger();
     }
 }
@@ -73,8 +76,8 @@ impl Listener for TcpNetListener {
     }
 }
 
-/// Drivers write whole packets, as many at once as there are; waiting for more to send would only add latency. A
-/// socket that refuses the option still works.
+/// Drivers write whole packets, as many at once as there are; waiting for more to send would only
+/// add latency. A socket that refuses the option still works.
 fn without_delay(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
 }

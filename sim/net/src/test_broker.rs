@@ -1,5 +1,5 @@
-//! A broker for other projects' tests: one line starts it, the end of the scope stops it, and between the two its
-//! network and its power can fail.
+//! A broker for other projects' tests: one line starts it, the end of the scope stops it, and
+//! between the two its network and its power can fail.
 
 use std::fmt;
 use std::io;
@@ -40,7 +40,8 @@ pub enum TestBrokerError {
     Ended,
 }
 
-/// The reference broker on a port of this machine that nobody else uses, on a thread of its own. Dropping it stops it.
+/// The reference broker on a port of this machine that nobody else uses, on a thread of its own.
+/// Dropping it stops it.
 ///
 /// ```
 /// let broker = mqttspec_net::TestBroker::start()?;
@@ -83,7 +84,8 @@ impl TestBroker {
         self.address.port()
     }
 
-    /// Where it listens, as a URL: `mqtt://127.0.0.1:…`, `mqtts://localhost:…` or `ws://127.0.0.1:…/mqtt`.
+    /// Where it listens, as a URL: `mqtt://127.0.0.1:…`, `mqtts://localhost:…` or
+    /// `ws://127.0.0.1:…/mqtt`.
     #[must_use]
     pub fn url(&self) -> String {
         let port = self.port();
@@ -94,7 +96,8 @@ impl TestBroker {
         }
     }
 
-    /// Does something to the network between the broker and all its clients, which stays so until it is healed.
+    /// Does something to the network between the broker and all its clients, which stays so until
+    /// it is healed.
     ///
     /// # Errors
     /// When the broker has ended.
@@ -102,8 +105,8 @@ impl TestBroker {
         self.order(|done| Order::Network(Box::new(change), done))
     }
 
-    /// Kills the broker and starts it again at the same port with the Sessions and retained messages that it had: its
-    /// clients see a close and find their Sessions present.
+    /// Kills the broker and starts it again at the same port with the Sessions and retained
+    /// messages that it had: its clients see a close and find their Sessions present.
     ///
     /// # Errors
     /// When the broker has ended, or cannot start again.

@@ -1,5 +1,6 @@
-//! The power of the broker's machine fails in the middle of traffic, at every write and sync of its disk in turn and at moments
-//! that the seed draws: what it acknowledged is there when it is back, nothing is corrupt, and QoS 2 is delivered exactly once.
+//! The power of the broker's machine fails in the middle of traffic, at every write and sync of its
+//! disk in turn and at moments that the seed draws: what it acknowledged is there when it is back,
+//! nothing is corrupt, and QoS 2 is delivered exactly once.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -24,7 +25,8 @@ const MESSAGES: u32 = 12;
 /// The runs without a failure make at least so many changes to the disk between them.
 const LEAST_BOUNDARIES: u64 = 500;
 
-/// Long enough for all that is under way once everything was acknowledged, and for a try more of the clients.
+/// Long enough for all that is under way once everything was acknowledged, and for a try more of
+/// the clients.
 const SETTLES: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
@@ -128,7 +130,8 @@ fn run(seed: u64, failing: Failing) -> u64 {
     operations
 }
 
-/// Each is soon after the broker is back, while the publisher still has something to say: it begins once there is a Subscription.
+/// Each is soon after the broker is back, while the publisher still has something to say: it begins
+/// once there is a Subscription.
 async fn fail_at_moments(world: World, seen: Rc<Seen>, times: u32) {
     let mut moments = world.seed("power").draw();
     for _ in 0..times {

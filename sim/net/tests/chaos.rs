@@ -1,5 +1,6 @@
-//! Random faults of the relay between two clients and a broker, then a healthy end: whatever the network did, QoS 2 has
-//! delivered exactly once and QoS 1 at least once, in order of first delivery.
+//! Random faults of the relay between two clients and a broker, then a healthy end: whatever the
+//! network did, QoS 2 has delivered exactly once and QoS 1 at least once, in order of first
+//! delivery.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -168,7 +169,8 @@ async fn traffic<N: Net>(
             _ => {}
         }
     }
-    // What the broker has taken reaches the subscriber when it is back: its circuit breaker may wait for half a minute.
+    // What the broker has taken reaches the subscriber when it is back: its circuit breaker may
+    // wait for half a minute.
     sleep(Duration::from_secs(90)).await;
 }
 
@@ -184,8 +186,8 @@ async fn collect(mut subscriber: ClientHandle, got: Rc<RefCell<Vec<u32>>>) {
     }
 }
 
-/// A CONNECT that a fault held back may arrive after that of the next connection and take its Session over: the client
-/// is told so and gives up, and its application knows better.
+/// A CONNECT that a fault held back may arrive after that of the next connection and take its
+/// Session over: the client is told so and gives up, and its application knows better.
 fn connect_again(commander: &Commander) {
     let _ = commander.send(Command::Connect(None));
 }

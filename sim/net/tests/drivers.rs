@@ -1,4 +1,5 @@
-//! A broker and its clients under their drivers, over the simulated network and over this machine's TCP: the same code.
+//! A broker and its clients under their drivers, over the simulated network and over this machine's
+//! TCP: the same code.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -125,7 +126,8 @@ async fn a_session_outlives_its_broker<N: Net>(server: N, net: N, host: &'static
     let port = broker.kill();
     let broker = start_broker_at(&server, port, store).await;
     let mut sleeper = client(&net, host, broker.port, "sleeper");
-    // The Server has a Session of which this new client knows nothing: it begins anew, and gets the retained message.
+    // The Server has a Session of which this new client knows nothing: it begins anew, and gets the
+    // retained message.
     let options = options(host, broker.port, "sleeper", &[("clean_start", "1")]);
     sleeper.command(Command::Connect(Some(Box::new(options)))).await.unwrap();
     connected(&mut sleeper).await;

@@ -109,7 +109,8 @@ async fn who_asks_and_never_reads_is_not_read_any_more<N: Net>(server: N, net: N
     let broker = start_limited(&server, Options::default(), limits).await;
     let mut flood = net.connect(host, broker.port).await.unwrap();
     flood.write_all(CONNECT).await.unwrap();
-    // SUBSCRIBE with 1,000 Topic Filters "a", each answered by a byte; and PINGREQs, each answered by two.
+    // SUBSCRIBE with 1,000 Topic Filters "a", each answered by a byte; and PINGREQs, each answered
+    // by two.
     let mut subscribe = vec![0x82, 0xa3, 0x1f, 0, 1, 0];
     subscribe.extend(b"\x00\x01a\x00".repeat(1000));
     let piece = [subscribe, [0xc0, 0].repeat(20_000)].concat();

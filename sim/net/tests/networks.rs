@@ -1,4 +1,5 @@
-//! What drivers rely on of a network, simulated or real: how packets arrive and how connections end.
+//! What drivers rely on of a network, simulated or real: how packets arrive and how connections
+//! end.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -17,7 +18,8 @@ on_both_networks!(
     nobody_listens_at_the_port,
 );
 
-/// CONNECT of 5.0 with Clean Start, Keep Alive 0, no properties and a zero-length client identifier.
+/// CONNECT of 5.0 with Clean Start, Keep Alive 0, no properties and a zero-length client
+/// identifier.
 const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x00";
 const PINGREQ: &[u8] = b"\xc0\x00";
 

@@ -1,9 +1,10 @@
-//! The same hosts and the same faults in this world, in a stock `turmoil::Sim` and on real sockets: the application must see
-//! the same.
+//! The same hosts and the same faults in this world, in a stock `turmoil::Sim` and on real sockets:
+//! the application must see the same.
 //!
-//! In turmoil only faults take part that it models soundly: latency, hold and release, crash and restart. A partition or loss
-//! in turmoil 0.7 eats a segment for good, because it never retransmits. On real sockets there are no faults here (there they
-//! are the relay's), but resets, which turmoil has not.
+//! In turmoil only faults take part that it models soundly: latency, hold and release, crash and
+//! restart. A partition or loss in turmoil 0.7 eats a segment for good, because it never
+//! retransmits. On real sockets there are no faults here (there they are the relay's), but resets,
+//! which turmoil has not.
 
 mod loopback;
 #[path = "../../world/tests/stock/mod.rs"]
@@ -45,7 +46,8 @@ impl Seen {
         self.0.borrow_mut().push(what.into());
     }
 
-    /// The kinds of errors for a broken connection differ between stacks; that it is broken must not.
+    /// The kinds of errors for a broken connection differ between stacks; that it is broken must
+    /// not.
     fn add_read(&self, read: io::Result<usize>, bytes: &[u8]) {
         self.add(match read {
             Ok(0) => "end".to_owned(),
@@ -56,7 +58,8 @@ impl Seen {
     }
 }
 
-/// Greets with its incarnation, then echoes; a `q` ends the connection, an `!` resets it, and a `^` has last words first.
+/// Greets with its incarnation, then echoes; a `q` ends the connection, an `!` resets it, and a `^`
+/// has last words first.
 async fn broker<N: Net>(net: N, incarnation: u32) -> io::Result<()> {
     let listener = net.listen(PORT).await?;
     loop {
@@ -188,7 +191,8 @@ async fn client<N: Net>(net: N, story: Story, seen: Seen) -> io::Result<()> {
             stream.write_all(b"q").await?;
             let read = stream.read(&mut buffer).await;
             seen.add_read(read, &buffer);
-            // Each try is taken until the answer to an earlier one is back, which says that nobody will read.
+            // Each try is taken until the answer to an earlier one is back, which says that nobody
+            // will read.
             while stream.write_all(b"anybody?").await.is_ok() {
                 sleep(ms(30)).await;
             }

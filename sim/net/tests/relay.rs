@@ -1,5 +1,5 @@
-//! The relay for live targets: each fault as both ends of a connection see it, over the simulated network, where time
-//! costs nothing, and over TCP.
+//! The relay for live targets: each fault as both ends of a connection see it, over the simulated
+//! network, where time costs nothing, and over TCP.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -239,6 +239,7 @@ async fn foreign_clients_are_forwarded<N: Net>(server: N, client: N, host: &'sta
     assert_eq!(read(&mut accepted, CONNECT.len()).await, CONNECT);
     faults.cut(Cut::Reset);
     assert_eq!(dialled.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    // The relay and the target are one host here, to which the simulated network tells a reset as an end.
+    // The relay and the target are one host here, to which the simulated network tells a reset as
+    // an end.
     assert!(accepted.read_u8().await.is_err());
 }

@@ -1,5 +1,5 @@
-//! The durable store under a power failure at every write, sync and resize in turn: what was committed is there,
-//! what was not is there whole or not at all.
+//! The durable store under a power failure at every write, sync and resize in turn: what was
+//! committed is there, what was not is there whole or not at all.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -99,7 +99,8 @@ fn commit(store: &mut RedbStore, changes: Vec<Change>) -> Result<(), StoreError>
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(store.commit(changes))
 }
 
-/// What the commit with this number changes: something new, something old, something gone, something large.
+/// What the commit with this number changes: something new, something old, something gone,
+/// something large.
 fn batch(number: u32) -> Vec<Change> {
     let put = |key: Vec<u8>, value: Vec<u8>| Change::Put { key, value };
     let mut changes = vec![

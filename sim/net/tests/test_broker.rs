@@ -1,4 +1,5 @@
-//! The broker for other projects' tests, used as they would: with a blocking socket and bytes written by hand.
+//! The broker for other projects' tests, used as they would: with a blocking socket and bytes
+//! written by hand.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::io::{ErrorKind, Read as _, Write as _};

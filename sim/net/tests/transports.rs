@@ -1,4 +1,5 @@
-//! The same broker and clients over TLS, over WebSocket and over both, on the simulated network and on this machine's.
+//! The same broker and clients over TLS, over WebSocket and over both, on the simulated network and
+//! on this machine's.
 #![cfg(all(feature = "tls", feature = "websocket"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

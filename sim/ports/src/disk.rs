@@ -49,8 +49,8 @@ pub trait File: fmt::Debug + Send + Sync + 'static {
     /// `UnexpectedEof` if the file ends before the buffer does.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
-    /// Writes all of the bytes, and lengthens the file if necessary. A crash may lose them until the
-    /// next sync.
+    /// Writes all of the bytes, and lengthens the file if necessary. A crash may lose them until
+    /// the next sync.
     ///
     /// # Errors
     /// `StorageFull`, and other errors of the disk. After one, some of the bytes may be written.
@@ -65,7 +65,7 @@ pub trait File: fmt::Debug + Send + Sync + 'static {
     /// Makes all written bytes durable (see [`Disk::settled`]).
     ///
     /// # Errors
-    /// Errors of the disk. After one, it is unknown whether the bytes written since the last sync are
-    /// durable.
+    /// Errors of the disk. After one, it is unknown whether the bytes written since the last sync
+    /// are durable.
     fn sync(&self) -> io::Result<()>;
 }

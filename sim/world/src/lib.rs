@@ -5,7 +5,7 @@
 //! 1. Write your broker or client against [`Net`](mqttspec_ports::Net) (or over any `AsyncRead + AsyncWrite`), and spawn with
 //!    [`tokio::task::spawn_local`]; time is tokio's.
 //! 2. Declare hosts with [`World::builder`]; each is a closure that makes its main task at each start.
-//! 3. [`run`](Builder::run) a director: it lets time pass and faults happen, and looks at what came of it.
+//! 3. [`run`](Builder::run) a director: a future that controls the run. It waits, injects faults and checks results.
 //! 4. Compare [`Trace::hash`] to know that a run was repeated; print the [`Trace`] to read what happened.
 //!
 //! ```
@@ -38,14 +38,14 @@
 //! ```
 //!
 //! Hosted code must not spawn with `tokio::spawn` or on threads, nor look at the wall clock, the machine's entropy or the order
-//! of a `HashMap`: the workspace's clippy lists refuse all that. Build with `--cfg tokio_unstable`, as the workspace does:
+//! of a `HashMap`. In this workspace clippy refuses them (`clippy.toml`); copy its lists. Build with `--cfg tokio_unstable`, as the workspace does:
 //! without it, the branches of `tokio::select!` are not drawn from the seed, and the panic of a task that nobody joins is not
 //! found.
 //!
-//! Streams and networks are `Send` and `Sync`, so third-party clients take them as they take real ones (through a connector, or
-//! over a stream that they are handed); on another thread than their world's they are not connected.
+//! Streams and networks are `Send` and `Sync`, so third-party clients can use them like real ones, but only on the thread of
+//! their world.
 //!
-//! One world runs at a time on a thread; worlds on other threads do not mind each other.
+//! One world runs at a time on a thread. Worlds on different threads are independent.
 #![doc = "\n"]
 #![doc = include_str!("../FAULTS.md")]
 #![forbid(unsafe_code)]

@@ -119,7 +119,7 @@ impl Simulation {
         }
     }
 
-    /// The time of the current instant; the runtime's clock is paused during it.
+    /// The time of the current instant; the runtime's clock does not advance during an instant.
     pub(crate) fn now(&self) -> Duration {
         Duration::from_nanos(self.clock.load(Ordering::Relaxed))
     }

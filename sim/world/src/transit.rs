@@ -1,5 +1,10 @@
 //! The transit of segments: takes them from the ends that have something to send, and decides
 //! whether and when they arrive.
+//!
+//! A *speaker* is an end of a connection that has something to send; it is *listed* once. A *sweep*
+//! sends all that the speakers have. The *tie* of a segment is its place among those that arrive at
+//! the same instant. An *unhurried* segment is an acknowledgement whose arrival time affects
+//! nothing.
 
 use crate::connection::{EndKey, Waiting, retry_after};
 use crate::history::EventKind;
@@ -40,7 +45,7 @@ impl Network {
             self.settle(end.key);
         }
         speakers.clear();
-        // No end was listed meanwhile: sending delivers nothing.
+        // Sending delivers nothing at once, so no end was added meanwhile.
         self.speakers = speakers;
     }
 
@@ -119,7 +124,7 @@ impl Network {
                         tie = end.tie;
                     }
                     (end.last_arrival, end.tie) = (at, tie);
-                    // Not if it is due at this instant: later segments must not overtake it.
+                    // A segment that is due now is planned as usual, or later ones would overtake it.
                     unhurried = at > now
                         && segment.is_bare_acknowledgement()
                         && connection.ends[usize::from(1 - from.side)].can_wait_for_acknowledgement();
@@ -240,6 +245,7 @@ impl Network {
             return;
         }
         let lost_power = self.machines.get(usize::from(source)).and_then(|machine| machine.power_lost);
+        // Bytes that had not left the host when its power failed are lost.
         if lost_power.is_some_and(|at| sent <= at && leaves > at) {
             return;
         }

@@ -129,6 +129,11 @@ impl Digest {
                 self.tag(4);
                 self.fields(fields);
             }
+            Asked::Acknowledge { message, fields } => {
+                self.tag(5);
+                self.message(message);
+                self.fields(fields);
+            }
         }
     }
 
@@ -166,6 +171,10 @@ impl Digest {
             Told::Failed { error } => {
                 self.tag(6);
                 self.trouble(Some(error));
+            }
+            Told::Acknowledged { message } => {
+                self.tag(7);
+                self.message(message);
             }
         }
     }

@@ -56,6 +56,15 @@ pub(super) static MUTANTS: &[Mutant] = &[
             Packet::PingReq => deliver(Packet::PingResp),
             packet => send(packet),
         }),
+    mutant("misses-no-pingresp", "does not detect a missing PINGRESP")
+        .breaks_only_documented_behaviour()
+        .on_outgoing(|_, packet| match packet {
+            Packet::PingReq => vec![Effect::Send(packet), Effect::Deliver(Packet::PingResp)],
+            packet => send(packet),
+        })
+        .on_incoming(
+            |_, packet| if matches!(packet, Packet::PingResp) { Vec::new() } else { deliver(packet) },
+        ),
     mutant("connects-late", "waits five minutes before each CONNECT after the first")
         .breaks_only_documented_behaviour()
         .on_outgoing(|state, packet| match packet {

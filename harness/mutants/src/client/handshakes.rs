@@ -1,11 +1,11 @@
 //! Acknowledgements of QoS 1 and QoS 2 messages, in both directions (§4.3, §4.4).
 
-use mqttspec_codec::{Packet, PacketType, PubAck, PubAckReason, PubRec};
+use mqttspec_codec::{Packet, PacketType, PubAck, PubAckReason, PubRec, QoS};
 use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::{acknowledgement, is_acknowledgement, next_identifier, renumbered};
-use crate::effect::{deliver, send};
+use crate::effect::{Effect, deliver, send};
 use crate::handlers::{
     acknowledge_forgotten, forget_received, omit_repeated_pubrel, record_pubrec, send_except,
     send_publish_for_pubrel, swap_pairs,
@@ -28,6 +28,29 @@ pub(super) static MUTANTS: &[Mutant] = &[
             ),
         ])
         .on_outgoing(|_, packet| send_except(packet, PacketType::PubAck)),
+    mutant("acknowledges-on-a-new-connection", "acknowledges on a new connection what came on the old one")
+        .breaks(&["MQTT-4.3.2-4"], &["MQTT-4.3.2-2"])
+        .on_incoming(|state, packet| {
+            match &packet {
+                Packet::Publish(publish) if publish.delivery.qos() == QoS::AtLeastOnce => {
+                    let id = publish.delivery.packet_identifier();
+                    state.messages.extend(id.map(|id| (id, publish.clone())));
+                }
+                Packet::ConnAck(_) => {
+                    let owed = std::mem::take(&mut state.messages).into_keys();
+                    let acknowledgements = owed.map(|id| Effect::Send(PubAck::success(id).into()));
+                    return [Effect::Deliver(packet)].into_iter().chain(acknowledgements).collect();
+                }
+                _ => {}
+            }
+            deliver(packet)
+        })
+        .on_outgoing(|state, packet| {
+            if let Packet::PubAck(ack) = &packet {
+                state.messages.remove(&ack.id);
+            }
+            send(packet)
+        }),
     mutant("no-pubrec", "does not answer QoS 2 messages")
         .breaks(&["MQTT-4.3.3-8", "MQTT-4.5.0-2"], &["MQTT-4.3.3-2", "MQTT-4.5.0-2"])
         .on_outgoing(|_, packet| send_except(packet, PacketType::PubRec)),

@@ -185,6 +185,23 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }
             send(packet)
         }),
+    mutant("refuses-in-the-form-of-5.0", "refuses a CONNECT of another version with a CONNACK of 5.0")
+        .breaks(&[], &["MQTT-3.1.2-2", "MQTT-3.1.3-8", "MQTT-3.1.3-9"])
+        .on_malformed(|_, bytes| {
+            // The Protocol Version of a short CONNECT with the Protocol Name MQTT.
+            let reason = match bytes.get(8).filter(|_| bytes.starts_with(&[0x10])) {
+                None | Some(5) => return vec![Effect::DeliverBytes(bytes)],
+                Some(4) => ConnectReason::ClientIdentifierNotValid,
+                Some(_) => ConnectReason::UnsupportedProtocolVersion,
+            };
+            vec![refusal_of_5(reason), Effect::Close, Effect::DeliverEnd]
+        })
+        .on_outgoing(|state, packet| match &packet {
+            Packet::ConnAck(ack) if ack.reason.is_failure() && !state.connection.version.is_5() => {
+                vec![refusal_of_5(ack.reason)]
+            }
+            _ => send(packet),
+        }),
     mutant("takes-malformed-packets", "ignores malformed packets")
         .breaks(
             &["MQTT-3.1.4-1", "MQTT-3.8.3-5", "MQTT-3.14.1-1", "MQTT-4.13.1-1"],
@@ -352,6 +369,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
         },
     ),
 ];
+
+/// A CONNACK in the form of 5.0, which has a Property Length.
+fn refusal_of_5(reason: ConnectReason) -> Effect {
+    Effect::SendBytes(Bytes::from(vec![0x20, 3, 0, u8::from(reason), 0]))
+}
 
 /// The Protocol Version of a CONNECT whose Protocol Name is not MQTT; `None` for other bytes.
 fn level_after_another_name(bytes: &[u8]) -> Option<u8> {

@@ -93,7 +93,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             Packet::Publish(_) if state.is_every_nth(40) => Vec::new(),
             _ => send(packet),
         }),
-    mutant("out-of-order", "swaps each two messages")
+    mutant("out-of-order", "sends messages in swapped pairs")
         .breaks(&["MQTT-4.6.0-5", "MQTT-4.6.0-6"], &["MQTT-4.6.0-5", "MQTT-4.6.0-6"])
         .also_blamed(&[
             (
@@ -148,7 +148,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .on_outgoing(|_, packet| {
             send(edit_publish(packet, |publish| publish.delivery = Delivery::AtMostOnce))
         }),
-    mutant("grants-qos2-to-all", "delivers with the QoS of the message, whatever it granted")
+    mutant("grants-qos2-to-all", "grants QoS 2 to every Subscription, whatever was requested")
         .breaks(&["MQTT-3.8.4-7", "MQTT-3.8.4-8", "MQTT-4.8.2-3"], &["MQTT-3.8.4-5", "MQTT-3.8.4-6"])
         .on_incoming(|_, packet| {
             deliver(edit_subscriptions(packet, |subscription| subscription.qos = QoS::ExactlyOnce))

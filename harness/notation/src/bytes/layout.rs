@@ -1,4 +1,4 @@
-//! Where things stand in a valid packet, so that a patch can change them.
+//! The layout of a valid packet, so that a patch can change a part of it.
 
 use super::{BytesError, string, variable_byte_integer};
 use crate::{PacketType, Patch, PatchValue, Place, Version};
@@ -8,7 +8,7 @@ pub(super) struct Layout {
     packet: PacketType,
     version: Version,
     first_byte: u8,
-    /// The bytes that are sent as Remaining Length, where they are not those of the true one.
+    /// The bytes of a Remaining Length that a patch sets.
     remaining_length: Option<Vec<u8>>,
     parts: Vec<Part>,
 }
@@ -24,12 +24,12 @@ enum PartName {
     Place(Place),
     /// The properties, without their length.
     Properties,
-    /// What no patch changes by name.
+    /// A part that no patch names.
     Other,
 }
 
 impl Layout {
-    /// Takes a valid packet apart.
+    /// Splits a valid packet into its parts.
     pub(super) fn of(bytes: &[u8], packet: PacketType, version: Version) -> Result<Self, BytesError> {
         let reader = Reader { rest: bytes };
         Self::read(reader, packet, version).ok_or(BytesError::NoSuchPacket(packet.name()))
@@ -94,7 +94,7 @@ impl Layout {
         Some(Self { packet, version, first_byte, remaining_length: None, parts: parts.parts })
     }
 
-    /// Puts something else at a place; a byte by its offset is left for [`flat_patches`].
+    /// Changes a place. [`flat_patches`] changes bytes by offset.
     pub(super) fn set(&mut self, place: Place, value: &PatchValue) -> Result<(), BytesError> {
         match place {
             Place::Byte(_) => Ok(()),
@@ -108,7 +108,7 @@ impl Layout {
                 Ok(())
             }
             Place::PropertyLength => {
-                self.spell_out();
+                self.expand_short_form();
                 let length = self.part(PartName::Properties, place)?.bytes.len() as u64;
                 self.part(PartName::Place(place), place)?.bytes = length_bytes(value, length)?;
                 Ok(())
@@ -142,9 +142,9 @@ impl Layout {
         }
     }
 
-    /// Puts these bytes in the place of the properties.
+    /// Replaces the properties.
     pub(super) fn set_properties(&mut self, bytes: Vec<u8>) -> Result<(), BytesError> {
-        self.spell_out();
+        self.expand_short_form();
         let length = variable_byte_integer(bytes.len() as u64)?;
         self.part(PartName::Place(Place::PropertyLength), Place::PropertyLength)?.bytes = length;
         self.part(PartName::Properties, Place::PropertyLength)?.bytes = bytes;
@@ -172,8 +172,9 @@ impl Layout {
         self.parts.iter_mut().find(|part| part.name == name).ok_or(missing)
     }
 
-    /// Writes out a Reason Code of 0 and a Property Length of 0 that the short form of a packet leaves out (section 3.4.2.1).
-    fn spell_out(&mut self) {
+    /// Adds the Reason Code 0 and the Property Length 0 that the short form of a packet omits
+    /// (section 3.4.2.1).
+    fn expand_short_form(&mut self) {
         for part in &mut self.parts {
             let may_be_left_out =
                 [Place::Reason, Place::PropertyLength].map(PartName::Place).contains(&part.name);
@@ -184,7 +185,7 @@ impl Layout {
     }
 }
 
-/// The patches that know offsets only.
+/// Applies the patches that work on offsets.
 pub(super) fn flat_patches(mut bytes: Vec<u8>, patches: &[Patch]) -> Result<Vec<u8>, BytesError> {
     for patch in patches {
         match patch {
@@ -201,7 +202,7 @@ pub(super) fn flat_patches(mut bytes: Vec<u8>, patches: &[Patch]) -> Result<Vec<
     Ok(bytes)
 }
 
-/// The parser lets only numbers up to 255 stand where a byte goes.
+/// The parser allows only numbers up to 255 for a byte.
 fn low_byte(value: &PatchValue) -> u8 {
     match value {
         PatchValue::Number(number) => (number.value & 0xff) as u8,
@@ -235,7 +236,7 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
-    /// Its bytes and its value.
+    /// Reads the integer; returns its bytes and its value.
     fn variable_byte_integer(&mut self) -> Option<(&'a [u8], usize)> {
         let length = 1 + self.rest.iter().position(|byte| byte & 0x80 == 0).filter(|at| *at < 4)?;
         let bytes = self.take(length)?;
@@ -286,7 +287,7 @@ impl Parts<'_> {
         Some(())
     }
 
-    /// Both may be missing at the end of a packet.
+    /// Reads a Reason Code and properties. Both may be missing at the end of a packet.
     fn reason_and_properties(&mut self) -> Option<()> {
         if !self.has_properties {
             return Some(());

@@ -1,26 +1,27 @@
-//! The bytes that the notation writes itself, never the codec under test: `raw …` and the patches of `with …`.
+//! Bytes that the notation encodes itself, without the codec: `raw …` and the patches of `with …`.
 //!
-//! It follows the data representations of section 1.5 of MQTT 5.0; [`patched`] finds places by the layouts of chapter 3.
+//! It follows the data representations of section 1.5 of MQTT 5.0; [`patched`] finds places by the
+//! layouts of chapter 3.
 
 mod layout;
 
 use super::{Atom, AtomText, Extent, Name, Operand, PacketType, Patch, RawBytes, Version};
 
-/// What the variables in raw bytes stand for.
+/// The values of variables in raw bytes.
 pub trait Variables {
-    /// The number that `$name` stands for.
+    /// The number of `$name`.
     fn number(&self, name: &str) -> Option<u64>;
-    /// The text that `$name` stands for within a text.
+    /// The text of `$name` within a text.
     fn text(&self, name: &str) -> Option<String>;
 }
 
-/// Why bytes cannot be written.
+/// Why bytes cannot be encoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BytesError {
-    /// A variable without a value, or with one that is not of the type that is needed.
-    #[error("`${0}` has no value that could stand here")]
+    /// A variable without a value, or with one of another type.
+    #[error("`${0}` has no suitable value here")]
     NoValue(Name),
-    /// A number or length that is too large for the integer that must hold it.
+    /// A number or length that is too large for its integer type.
     #[error("{0} does not fit into {1}")]
     DoesNotFit(u64, &'static str),
     /// A place that this packet of this version does not have.
@@ -33,16 +34,19 @@ pub enum BytesError {
         /// The version.
         version: Version,
     },
-    /// `byte N` behind the end.
+    /// `byte N` after the end.
     #[error("there is no byte {offset}: the packet has {length} bytes")]
     NoSuchByte {
-        /// The offset that was asked for.
+        /// The offset.
         offset: u32,
-        /// How long the packet is.
+        /// The length of the packet.
         length: usize,
     },
-    /// The bytes that are to be patched are not those of such a packet.
-    #[error("the bytes to be changed are no {0}")]
+    /// `any` is not a byte.
+    #[error("`any` cannot be sent")]
+    AnyByte,
+    /// The bytes are not those of such a packet.
+    #[error("the bytes to be patched are not a {0}")]
     NoSuchPacket(&'static str),
 }
 
@@ -55,8 +59,9 @@ pub fn raw_bytes(raw: &RawBytes, variables: &dyn Variables) -> Result<Vec<u8>, B
     layout::flat_patches(bytes, &raw.patches)
 }
 
-/// The bytes of a valid packet as the patches change them. Places with a name are changed first, with all lengths computed anew
-/// that no patch sets; then bytes by their offset, truncations and extensions, in their order.
+/// Applies patches to the bytes of a valid packet. Named places are changed first, and the lengths
+/// that no patch sets are computed again; then bytes by offset, truncations and extensions, in
+/// their order.
 ///
 /// # Errors
 /// See [`BytesError`].
@@ -81,28 +86,31 @@ pub fn patched(
 fn atoms(list: &[Atom], variables: &dyn Variables) -> Result<Vec<u8>, BytesError> {
     let mut bytes = Vec::new();
     for atom in list {
-        match atom {
-            Atom::Bytes(given) => bytes.extend(given),
-            Atom::Integer(extent, operand) => {
-                let value = match operand {
-                    Operand::Number(number) => number.value,
-                    Operand::Capture(name) => {
-                        variables.number(name).ok_or_else(|| BytesError::NoValue(name.clone()))?
-                    }
-                };
-                bytes.extend(integer(*extent, value)?);
-            }
-            Atom::String(text) => bytes.extend(string(&atom_text(text, variables)?)?),
-            Atom::Content(text) => bytes.extend(atom_text(text, variables)?),
-            Atom::Fill { times, byte } => bytes.extend(core::iter::repeat_n(*byte, *times as usize)),
-            Atom::Counted(inner) => {
-                let inner = atoms(inner, variables)?;
-                bytes.extend(variable_byte_integer(inner.len() as u64)?);
-                bytes.extend(inner);
-            }
-        }
+        bytes.extend(atom_bytes(atom, variables)?);
     }
     Ok(bytes)
+}
+
+/// The bytes of one part of raw bytes.
+pub(crate) fn atom_bytes(atom: &Atom, variables: &dyn Variables) -> Result<Vec<u8>, BytesError> {
+    match atom {
+        Atom::Bytes(given) => Ok(given.clone()),
+        Atom::Integer(extent, Operand::Number(number)) => integer(*extent, number.value),
+        Atom::Integer(extent, Operand::Capture(name)) => {
+            let value = variables.number(name).ok_or_else(|| BytesError::NoValue(name.clone()))?;
+            integer(*extent, value)
+        }
+        Atom::String(text) => string(&atom_text(text, variables)?),
+        Atom::Content(text) => atom_text(text, variables),
+        Atom::Fill { times, byte } => Ok(vec![*byte; *times as usize]),
+        Atom::Counted(inner) => {
+            let inner = atoms(inner, variables)?;
+            let mut bytes = variable_byte_integer(inner.len() as u64)?;
+            bytes.extend(inner);
+            Ok(bytes)
+        }
+        Atom::Any => Err(BytesError::AnyByte),
+    }
 }
 
 fn atom_text(text: &AtomText, variables: &dyn Variables) -> Result<Vec<u8>, BytesError> {
@@ -130,8 +138,8 @@ fn integer(extent: Extent, value: u64) -> Result<Vec<u8>, BytesError> {
     }
 }
 
-/// Section 1.5.5: seven bits a byte, low ones first, the high bit says that more follow.
-fn variable_byte_integer(value: u64) -> Result<Vec<u8>, BytesError> {
+/// Section 1.5.5: seven bits a byte, low bits first; the high bit means that more bytes follow.
+pub(crate) fn variable_byte_integer(value: u64) -> Result<Vec<u8>, BytesError> {
     if value > 268_435_455 {
         return Err(BytesError::DoesNotFit(value, "a Variable Byte Integer"));
     }

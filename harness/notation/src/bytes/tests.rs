@@ -1,4 +1,4 @@
-//! Bytes written by hand, as the standard lays packets out.
+//! The expected bytes are written by hand, from the packet layouts of the standard.
 
 use super::*;
 use crate::{Cell, Content, StepKind, parse};
@@ -43,7 +43,7 @@ fn patch(line: &str, version: Version, bytes: &[u8]) -> Result<Vec<u8>, BytesErr
 const CONNECT: &[u8] = b"\x10\x11\x00\x04MQTT\x05\x02\x00\x3c\x03\x21\x00\x0a\x00\x01a";
 
 #[test]
-fn a_length_in_braces_is_that_of_what_is_inside() {
+fn braces_are_preceded_by_the_length_of_their_contents() {
     let bytes = raw("raw 10 { str \"MQTT\" 05 02 u16 60 03 21 u16 10 str \"a\" }");
     assert_eq!(bytes.as_deref(), Ok(CONNECT));
     let bytes = raw("raw 10 { str \"MQTT\" 05 02 u16 60 { 21 u16 10 } str \"a\" }");
@@ -152,7 +152,7 @@ fn places_of_publish_subscribe_and_suback() {
 }
 
 #[test]
-fn what_is_not_there_cannot_be_changed() {
+fn a_missing_place_is_an_error() {
     assert_eq!(
         patch("PINGREQ with byte 2=0", Version::V5, b"\xc0\x00"),
         Err(BytesError::NoSuchByte { offset: 2, length: 2 })

@@ -1,4 +1,4 @@
-//! Blocks: what may stand in them, and `sometimes`.
+//! Checks blocks and `sometimes`.
 
 use super::{Checker, inner};
 use crate::{Action, Branch, Content, FaultKind, Span, Step, StepKind};
@@ -31,15 +31,21 @@ impl<'a> Checker<'a> {
             let fits = match &step.kind {
                 StepKind::Line { direction, content, .. } => {
                     self.is_expected(*direction)
-                        && matches!(content, Content::Packet(_) | Content::Closed { .. } | Content::Column(_))
+                        && matches!(
+                            content,
+                            Content::Packet(_)
+                                | Content::Raw(_)
+                                | Content::Closed { .. }
+                                | Content::Column(_)
+                        )
                 }
                 StepKind::Told { .. } => true,
                 StepKind::Verb { action, .. } => matches!(action, Action::Receives { .. }),
                 _ => false,
             };
             if !fits {
-                self.error(step.span, "only what is expected can come in any order").label =
-                    "expected a packet that comes, `closed`, `receives` or `told`".to_owned();
+                self.error(step.span, "only expectations can be in any order").label =
+                    "expected a packet to receive, `closed`, `receives` or `told`".to_owned();
             }
         }
     }
@@ -47,18 +53,16 @@ impl<'a> Checker<'a> {
     fn branch(&mut self, branch: &Branch) {
         let Some(first) = branch.steps.first() else { return };
         let decides = match &first.kind {
-            StepKind::Line { direction, content, .. } => {
-                self.is_expected(*direction) && !matches!(content, Content::Raw(_))
-            }
+            StepKind::Line { direction, .. } => self.is_expected(*direction),
             StepKind::Told { .. } => true,
             StepKind::Verb { action, .. } => matches!(action, Action::Receives { .. }),
-            // Whether one of them has come decides.
+            // The arrival of one of them decides.
             StepKind::InAnyOrder(_) => true,
             _ => false,
         };
         if !decides {
             self.error(first.span, "the first line of a branch decides whether it is taken").label =
-                "expected a line that says what must come, `receives` or `told`".to_owned();
+                "expected a line that expects something, `receives` or `told`".to_owned();
         }
     }
 
@@ -84,12 +88,12 @@ impl<'a> Checker<'a> {
             }
         });
         if let Some(span) = first {
-            self.warning(span, "`sometimes` under one seed means always").help =
-                Some("`seeds 100` in the header runs the scenario under a hundred".to_owned());
+            self.warning(span, "with one seed, `sometimes` means always").help =
+                Some("`seeds 100` in the header runs the scenario with a hundred seeds".to_owned());
         }
     }
 
-    /// A live broker must be known to survive what the scenario does to it.
+    /// A scenario that crashes the broker must have `needs restart`.
     fn restart(&mut self) {
         if self.scenario.needs.iter().any(|need| need.name == "restart") {
             return;

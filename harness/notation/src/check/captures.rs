@@ -1,4 +1,4 @@
-//! Captures and variables: that each has a value where it is compared or sent.
+//! Checks that every capture and variable has a value where it is compared or sent.
 
 use std::collections::BTreeSet;
 
@@ -9,19 +9,19 @@ use crate::{
     Report, Span, Step, StepKind, Test, Text, Value,
 };
 
-/// The variable that stands for the publisher in the topic of `load`.
+/// The variable with the publisher's host in the topic of `load`.
 const PUBLISHER: &str = "client";
 
-/// Whether a line gives a capture without a value one, or must find it.
+/// Whether a line may set a capture.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
-    /// What comes gives it a value.
+    /// The expected packet sets it.
     Expected,
-    /// What is sent must know it.
+    /// It must have a value, because the line is sent.
     Sent,
 }
 
-/// The names that have a value so far.
+/// The names with a value so far.
 type Known = BTreeSet<Name>;
 
 impl<'a> Checker<'a> {
@@ -84,9 +84,9 @@ impl<'a> Checker<'a> {
         let used = if self.is_sent(direction) { Use::Sent } else { Use::Expected };
         match content {
             Content::Packet(pattern) => self.pattern(pattern, used, known),
-            Content::Raw(raw) => self.atoms(span, &raw.atoms, known),
+            Content::Raw(raw) => self.atoms(span, &raw.atoms, used, known),
             Content::Closed { or } => {
-                // Which of them comes is open, so none gives a value for what follows.
+                // Only one of them arrives, so none sets a capture for later lines.
                 for pattern in or {
                     self.pattern(pattern, used, &mut known.clone());
                 }
@@ -96,7 +96,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A whole line that stands in a column of the table.
+    /// A column of the table that is used as a whole line.
     fn column(&mut self, span: Span, direction: Direction, name: &str, known: &mut Known) {
         let Some(table) = &self.scenario.table else {
             self.error(span, format!("there is no table with a column `{name}`"));
@@ -118,8 +118,11 @@ impl<'a> Checker<'a> {
                     self.content(row.span, direction, content, &mut known.clone());
                 }
                 _ => {
-                    self.error(row.span, format!("the cell `{name}` is no packet, raw bytes or the like"))
-                        .label = "a line consists of it".to_owned();
+                    self.error(
+                        row.span,
+                        format!("the cell `{name}` is not a packet, raw bytes or another content"),
+                    )
+                    .label = "a line uses it as its content".to_owned();
                 }
             }
         }
@@ -137,7 +140,7 @@ impl<'a> Checker<'a> {
         }
         for patch in &pattern.patches {
             if let Patch::Properties(atoms) = patch {
-                self.atoms(span, atoms, known);
+                self.atoms(span, atoms, Use::Sent, known);
             }
         }
         for condition in &pattern.conditions {
@@ -172,6 +175,9 @@ impl<'a> Checker<'a> {
             Action::Receives { topic, payload, fields } => {
                 self.message(span, topic, payload.as_ref(), fields, Use::Expected, known);
             }
+            Action::Acknowledges { topic, payload, fields } => {
+                self.message(span, topic, payload.as_ref(), fields, Use::Sent, known);
+            }
             Action::Disconnects { fields } => self.fields(fields, Use::Sent, known),
             Action::Opens | Action::Pings | Action::Closes => {}
         }
@@ -185,7 +191,9 @@ impl<'a> Checker<'a> {
             Report::Subscribed(filter) | Report::Unsubscribed(filter) => {
                 self.value(span, filter, Use::Expected, known);
             }
-            Report::Published { topic, payload, fields } | Report::Received { topic, payload, fields } => {
+            Report::Published { topic, payload, fields }
+            | Report::Received { topic, payload, fields }
+            | Report::Acknowledged { topic, payload, fields } => {
                 self.message(span, topic, payload.as_ref(), fields, Use::Expected, known);
             }
         }
@@ -207,7 +215,7 @@ impl<'a> Checker<'a> {
 
     fn fields(&mut self, fields: &'a [Field], used: Use, known: &mut Known) {
         for field in fields {
-            // The harness draws a free Packet Identifier for what it sends.
+            // The harness chooses a free Packet Identifier for a packet that it sends.
             let used = if field.name == "id" { Use::Expected } else { used };
             self.test(field.span, &field.test, used, known);
         }
@@ -242,7 +250,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A column that stands for a value must have values.
+    /// A column that is used as a value must contain values.
     fn is_value_column(&mut self, span: Span, name: &str) {
         let Some(table) = &self.scenario.table else { return };
         let Some(at) = table.columns.iter().position(|column| column == name) else { return };
@@ -257,9 +265,9 @@ impl<'a> Checker<'a> {
                 if !known.contains(name) {
                     self.must_know(span, name, known);
                     if let Some(error) = self.found.last_mut() {
-                        error.help.get_or_insert_with(|| {
-                            "a `$` that is meant as such is written `\\$`, in quotes".to_owned()
-                        });
+                        error
+                            .help
+                            .get_or_insert_with(|| "a literal `$` is written `\\$`, in quotes".to_owned());
                     }
                 }
                 self.is_value_column(span, name);
@@ -267,14 +275,17 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn atoms(&mut self, span: Span, atoms: &[Atom], known: &Known) {
+    fn atoms(&mut self, span: Span, atoms: &[Atom], used: Use, known: &mut Known) {
         for atom in atoms {
             match atom {
+                Atom::Integer(_, Operand::Capture(name)) if used == Use::Expected => {
+                    known.insert(name.clone());
+                }
                 Atom::Integer(_, Operand::Capture(name)) => self.must_know(span, name, known),
                 Atom::String(AtomText::Text(text)) | Atom::Content(AtomText::Text(text)) => {
                     self.text(span, text, known);
                 }
-                Atom::Counted(inner) => self.atoms(span, inner, known),
+                Atom::Counted(inner) => self.atoms(span, inner, used, known),
                 _ => {}
             }
         }

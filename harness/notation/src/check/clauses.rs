@@ -1,10 +1,10 @@
-//! Clauses: that they exist, in the version in which they are cited, and that the scenario runs for it.
+//! Checks that cited clauses exist in their version, and that the scenario runs in that version.
 
 use super::Checker;
 use crate::{ClauseReference, Span, Version};
 use mqttspec_spec::{Catalogue, Standard};
 
-/// What is known about the statements of the standards.
+/// Looks up clauses.
 pub trait ClauseLookup {
     /// Whether the standard of this version has a clause with this id.
     fn knows(&self, version: Version, id: &str) -> bool;
@@ -12,7 +12,7 @@ pub trait ClauseLookup {
     fn nearest(&self, version: Version, id: &str) -> Option<String>;
 }
 
-/// The clauses of this product's catalogue.
+/// The clauses of the catalogue.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CatalogueClauses;
 
@@ -26,7 +26,7 @@ impl ClauseLookup for CatalogueClauses {
     }
 }
 
-/// The standard with numbered clauses, which MQTT 3.1 has not.
+/// The standard with numbered clauses; `None` for MQTT 3.1.
 fn standard(version: Version) -> Option<Standard> {
     match version {
         Version::V3_1 => None,
@@ -42,15 +42,15 @@ impl Checker<'_> {
         }
     }
 
-    /// Every version of the scenario must show something.
+    /// Every version of the scenario must have a clause.
     pub(super) fn some_clause(&mut self) {
         let scenario = self.scenario;
-        // Numbered clauses begin with 3.1.1.
+        // MQTT 3.1 has no numbered clauses.
         let numbered = scenario.versions.iter().filter(|version| **version != Version::V3_1);
         for version in numbered {
             if scenario.clauses_of(*version).is_empty() {
                 let at = Span::new(0, 0);
-                self.error(at, format!("the file names no clause of MQTT {version}")).help =
+                self.error(at, format!("the file cites no clause of MQTT {version}")).help =
                     Some("say what it shows: `clauses [5] MQTT-3.1.2-8  [3.1.1] MQTT-3.1.2-8`".to_owned());
             }
         }
@@ -61,7 +61,7 @@ impl Checker<'_> {
         if !self.scenario.versions.is_empty() && !self.scenario.versions.contains(version) {
             self.error(
                 *span,
-                format!("`{id}` is marked for MQTT {version}, for which the scenario does not run"),
+                format!("`{id}` is marked for MQTT {version}, which the scenario does not run"),
             )
             .label = "see the line `versions`".to_owned();
             return;

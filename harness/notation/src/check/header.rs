@@ -1,4 +1,4 @@
-//! The header: options that exist, needs that are named once, a table that is used.
+//! Checks the header: unknown options, duplicate needs, an unused table.
 
 use super::Checker;
 use crate::vocabulary::nearest;
@@ -17,7 +17,7 @@ impl Checker<'_> {
                 .iter()
                 .any(|other| other.name == need.name && other.versions == need.versions)
             {
-                self.warning(need.span, format!("`{}` is needed twice", need.name));
+                self.warning(need.span, format!("`{}` is listed twice", need.name));
             }
         }
         self.options(&scenario.broker, mqttspec_broker::Options::NAMES, |name, value| {
@@ -47,7 +47,7 @@ impl Checker<'_> {
             }
             if name == STORE {
                 if !STORES.contains(&value.as_str()) {
-                    self.error(*span, format!("`{value}` is no store")).label =
+                    self.error(*span, format!("`{value}` is not a store")).label =
                         format!("expected one of {}", STORES.join(", "));
                 }
             } else if !names.contains(&name.as_str()) {

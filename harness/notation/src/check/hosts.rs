@@ -1,4 +1,5 @@
-//! Hosts: that each acts, that faults and properties name hosts that do, and that the scenario asserts something.
+//! Checks that every host acts, that faults and properties name such hosts, and that the scenario
+//! asserts something.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +8,13 @@ use crate::SERVER;
 use crate::vocabulary::nearest;
 use crate::{Content, Direction, Hosts, Name, Roles, Span, Step, StepKind};
 
-/// The host on which the server runs, which needs no line of its own to act.
+/// The host of the server, which needs no line of its own.
 
 #[derive(Default)]
 struct Cast {
-    /// Every host, where it is first named, and whether it does anything.
+    /// Every host, the position of its first use, and whether it acts.
     hosts: BTreeMap<Name, (Span, bool)>,
-    /// Where faults, properties and the like name hosts.
+    /// The hosts that faults, properties and loads name.
     named: Vec<(Name, Span)>,
     asserts: bool,
 }
@@ -44,7 +45,7 @@ impl Checker<'_> {
         for client in &scenario.clients {
             for name in client.names.iter().flat_map(crate::HostName::expand) {
                 if declared.contains(&name) || name == SERVER {
-                    self.error(client.span, format!("there is a host `{name}` already"));
+                    self.error(client.span, format!("the host `{name}` exists already"));
                 }
                 cast.host(&name, client.span, false);
                 declared.push(name);
@@ -77,7 +78,7 @@ impl Checker<'_> {
                         "the harness plays the server here, so it has no client of its own",
                     )
                     .help = Some(format!(
-                        "`ask {host} …` tells the client under test what to do; lines `{host} > …` say what it must send"
+                        "`ask {host} …` gives the client under test a command; lines `{host} > …` are packets that it must send"
                     ));
                 }
             }
@@ -88,7 +89,7 @@ impl Checker<'_> {
                 if self.scenario.tests == Roles::Server && !is_reference(host) {
                     self.error(
                         step.span,
-                        format!("`{host}` is no client that can be asked or that tells anything"),
+                        format!("`{host}` is not a client under test or a reference client"),
                     )
                     .help = Some(format!("write `tests client` or `client {host} reference` in the header"));
                 }
@@ -113,8 +114,8 @@ impl Checker<'_> {
 
     fn is_no_server(&mut self, host: &str, span: Span) {
         if host == SERVER {
-            self.error(span, "a line begins with the host of a client").help = Some(
-                "`device < …` is what the server sends to `device`, `device > …` what it gets from it"
+            self.error(span, "a line starts with the host of a client").help = Some(
+                "`device < …` is sent by the server to `device`, `device > …` by `device` to the server"
                     .to_owned(),
             );
         }
@@ -126,7 +127,7 @@ impl Checker<'_> {
                 let others = cast.hosts.iter().filter(|(_, (_, acts))| *acts).map(|(name, _)| name.as_str());
                 let near = nearest(name, others);
                 let error = self.error(*span, format!("`{name}` never acts"));
-                error.label = "nothing that it does could be seen".to_owned();
+                error.label = "it can never be observed".to_owned();
                 error.help = Some(match near {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("give it a line like `{name} connects`"),
@@ -137,14 +138,16 @@ impl Checker<'_> {
             if name != SERVER && !cast.hosts.contains_key(name) {
                 let near = nearest(name, cast.hosts.keys().map(String::as_str).chain([SERVER]));
                 let error = self.error(*span, format!("`{name}` never acts"));
-                error.label = "no line of the file begins with this host".to_owned();
+                error.label = "no line of the file starts with this host".to_owned();
                 error.help = near.map(|near| format!("did you mean `{near}`?"));
             }
         }
         if !cast.asserts {
             let at = self.scenario.steps.last().map_or(Span::new(0, 0), |step| step.span);
-            self.error(at, "the scenario asserts nothing").help =
-                Some("say what must come (`watcher < PUBLISH …`), that nothing comes, or a property of the whole run".to_owned());
+            self.error(at, "the scenario asserts nothing").help = Some(
+                "expect a packet (`watcher < PUBLISH …`), `nothing`, or a property of the whole run"
+                    .to_owned(),
+            );
         }
     }
 }

@@ -1,20 +1,21 @@
-//! Lines: what a side may send, what can be expected, and which fields a version has.
+//! Checks lines: which packets a role may send, what can be expected, and which fields a version
+//! has.
 
 use super::Checker;
 use crate::lexicon::version_word;
 use crate::vocabulary::{Owner, reason_code, reason_name};
 use crate::{
-    Action, Cell, Content, Direction, Field, PacketPattern, PacketType, Patch, Place, Report, Span, Step,
-    StepKind, Test, Value, Version,
+    Action, Atom, Cell, Content, Direction, Field, PacketPattern, PacketType, Patch, Place, Report, Span,
+    Step, StepKind, Test, Value, Version,
 };
 
-/// How a packet stands in the scenario.
+/// How the scenario uses a packet.
 #[derive(Clone, Copy)]
 struct Role {
     sent: bool,
     expected: bool,
     direction: Direction,
-    /// One of several that may come: it need not be possible in every version.
+    /// One of several expected packets, which need not be possible in every version.
     alternative: bool,
 }
 
@@ -22,7 +23,7 @@ impl<'a> Checker<'a> {
     pub(super) fn lines(&mut self) {
         let scenario = self.scenario;
         self.visit(&mut |checker, step, versions| checker.line(step, versions));
-        // Marks of steps, in the versions of what they stand in.
+        // Marks of steps, within the versions of their block.
         self.step_marks(&scenario.steps, &scenario.versions);
     }
 
@@ -51,7 +52,9 @@ impl<'a> Checker<'a> {
                     Report::Connected(fields) => (Owner::Connected, fields),
                     Report::Disconnected(fields) => (Owner::Disconnected, fields),
                     Report::Published { fields, .. } => (Owner::Published, fields),
-                    Report::Received { fields, .. } => (Owner::Received, fields),
+                    Report::Received { fields, .. } | Report::Acknowledged { fields, .. } => {
+                        (Owner::Received, fields)
+                    }
                     Report::Failed(fields) => (Owner::Failed, fields),
                     Report::Subscribed(_) | Report::Unsubscribed(_) => return,
                 };
@@ -66,22 +69,25 @@ impl<'a> Checker<'a> {
         let role = Role { sent, expected, direction, alternative: false };
         match content {
             Content::Packet(pattern) => self.packet(pattern, role, versions),
-            Content::Raw(_) => {
-                if expected {
-                    self.error(span, "raw bytes are only sent").label =
-                        "this line says what must come".to_owned();
+            Content::Raw(raw) => {
+                if expected && !raw.patches.is_empty() {
+                    self.error(span, "only bytes that are sent can have patches").label =
+                        "this line is an expectation".to_owned();
+                }
+                if sent && has_any(&raw.atoms) {
+                    self.error(span, "`any` can only be expected").label = "this line is sent".to_owned();
                 }
             }
             Content::Nothing { .. } | Content::Anything => {
                 if !expected {
-                    self.error(span, format!("`{content}` is only expected")).label =
-                        "this line says what the harness sends".to_owned();
+                    self.error(span, format!("`{content}` can only be expected")).label =
+                        "this line is sent".to_owned();
                 }
             }
             Content::Closed { or } => {
-                // `device < closed` where the harness plays the server closes the connection.
+                // If the harness plays the server, `device < closed` closes the connection.
                 if !expected && (direction == Direction::ToServer || !or.is_empty()) {
-                    self.error(span, "`closed` is only expected").help =
+                    self.error(span, "`closed` can only be expected").help =
                         Some("`device closes` ends the connection of `device`".to_owned());
                 }
                 for pattern in or {
@@ -140,6 +146,10 @@ impl<'a> Checker<'a> {
                 all(PacketType::Disconnect, fields);
                 self.only_values(fields);
             }
+            Action::Acknowledges { fields, .. } => {
+                self.version_fields(fields, Owner::Acknowledge, versions);
+                self.only_values(fields);
+            }
             Action::Opens | Action::Pings | Action::Closes => {}
         }
     }
@@ -150,8 +160,8 @@ impl<'a> Checker<'a> {
             self.sent(pattern);
         }
         if role.expected && !role.sent && !pattern.patches.is_empty() {
-            self.error(pattern.span, "only a packet that is sent can be changed").label =
-                "this line says what must come".to_owned();
+            self.error(pattern.span, "only a packet that is sent can have patches").label =
+                "this line is an expectation".to_owned();
         }
         let owner = Owner::Packet(pattern.packet_type);
         let lenient: Vec<Version>;
@@ -170,6 +180,12 @@ impl<'a> Checker<'a> {
             self.reason(pattern.span, test, Some(pattern.packet_type), versions);
         }
         for patch in &pattern.patches {
+            if let Patch::Properties(atoms) = patch
+                && has_any(atoms)
+            {
+                self.error(pattern.span, "`any` can only be expected").label =
+                    "these bytes are sent".to_owned();
+            }
             let place = match patch {
                 Patch::Properties(_) => "properties".to_owned(),
                 Patch::Set { place: Place::PropertyLength, .. } => Place::PropertyLength.name(),
@@ -184,7 +200,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Whether any side sends such a packet that way.
+    /// Whether a role sends such a packet in this direction.
     fn possible(&mut self, pattern: &PacketPattern, role: Role, versions: &[Version]) {
         let sender = match role.direction {
             Direction::ToServer => mqttspec_codec::Role::Client,
@@ -194,7 +210,7 @@ impl<'a> Checker<'a> {
         let (sends, never): (Vec<Version>, Vec<Version>) = versions.iter().partition(|version| {
             packet.may_be_sent_by(sender, **version) && (packet != PacketType::Auth || version.is_5())
         });
-        // What is sent may be a misdeed on purpose, if the codec can write it at all.
+        // A packet that is sent may violate the standard on purpose, if the codec can encode it.
         let wrong = if role.sent && !role.expected {
             packet == PacketType::Auth && never.iter().any(|version| !version.is_5()) && !sends.is_empty()
         } else {
@@ -210,7 +226,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// What is needed to build the packet.
+    /// Checks that a packet can be built.
     fn sent(&mut self, pattern: &PacketPattern) {
         self.only_values(&pattern.fields);
         for subscription in &pattern.subscriptions {
@@ -218,11 +234,10 @@ impl<'a> Checker<'a> {
         }
         let packet = pattern.packet_type;
         if let Some(condition) = pattern.conditions.first() {
-            self.error(condition.span, "`where` is for what is expected").label =
-                "this line is sent".to_owned();
+            self.error(condition.span, "`where` is for expectations").label = "this line is sent".to_owned();
         }
         if pattern.reasons.iter().flatten().any(|test| !matches!(test, Test::Equal(_))) {
-            self.error(pattern.span, format!("a {packet} that is sent has exact Reason Codes"));
+            self.error(pattern.span, format!("a {packet} that is sent needs exact Reason Codes"));
         }
         let needs_id = matches!(
             packet,
@@ -235,7 +250,7 @@ impl<'a> Checker<'a> {
         );
         if needs_id && !pattern.fields.iter().any(|field| field.name == "id") {
             self.error(pattern.span, format!("the {packet} has no Packet Identifier")).help =
-                Some("write which packet it answers: `id=1` or `id=$m`".to_owned());
+                Some("give that of the packet that it answers: `id=1` or `id=$m`".to_owned());
         }
         if packet == PacketType::SubAck && pattern.reasons.is_none() {
             self.error(pattern.span, "the SUBACK has no Reason Codes").help =
@@ -245,7 +260,7 @@ impl<'a> Checker<'a> {
             && pattern.subscriptions.is_empty()
         {
             self.error(pattern.span, format!("the {packet} has no Topic Filter")).help =
-                Some("one without any is sent as `raw` bytes: `raw 82 { u16 1 00 }`".to_owned());
+                Some("send a packet without one as `raw` bytes: `raw 82 { u16 1 00 }`".to_owned());
         }
         if packet == PacketType::Publish {
             self.sent_publish(pattern);
@@ -275,7 +290,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A packet that is built needs values, not conditions.
+    /// A packet that is built needs values, not tests.
     fn only_values(&mut self, fields: &[Field]) {
         for field in fields {
             match &field.test {
@@ -324,12 +339,12 @@ impl<'a> Checker<'a> {
             && let Some(code) = codes.iter().find(|code| reason_name(Some(packet), **code).is_none())
         {
             self.error(span, format!("{packet} has no Reason Code 0x{code:02x}")).help =
-                Some(format!("one that the standard does not have is sent with `with reason=0x{code:02x}`"));
+                Some(format!("send an unknown code with `with reason=0x{code:02x}`"));
             return;
         }
         let Some(old) = versions.iter().find(|version| !version.is_5()) else { return };
         if packet == Some(PacketType::UnsubAck) {
-            // MQTT 3.1.1's has none at all, and none is compared.
+            // In MQTT 3.1.1 it has none, and none is compared.
             return;
         }
         let possible = match (packet, test) {
@@ -344,7 +359,7 @@ impl<'a> Checker<'a> {
         if !possible {
             let packet = packet.map_or("a packet", PacketType::name);
             let error = self.error(span, format!("{packet} of MQTT {old} has no such code"));
-            error.label = format!("the line counts for MQTT {old} too");
+            error.label = format!("the line applies to MQTT {old} too");
             error.help = Some("mark the field or the line: `[5]`".to_owned());
         }
     }
@@ -352,20 +367,29 @@ impl<'a> Checker<'a> {
     fn needs_5(&mut self, span: Span, what: &str, versions: &[Version]) {
         let Some(old) = versions.iter().find(|version| !version.is_5()) else { return };
         let error = self.error(span, format!("{what} exists in MQTT 5 only"));
-        error.label = format!("the line counts for MQTT {old} too");
+        error.label = format!("the line applies to MQTT {old} too");
         error.help = Some("mark the field or the line: `[5]`".to_owned());
         if !versions.contains(&Version::V5) {
-            error.label = format!("the line counts for MQTT {old} only");
+            error.label = format!("the line applies to MQTT {old} only");
             error.help = None;
         }
     }
 }
 
-/// Whether MQTT 3.1.1 can say what the code means. An acknowledgement without a code says 0.
+/// Whether MQTT 3.1.1 can express the code. An acknowledgement without a code means 0.
 fn is_old_code(packet: PacketType, code: u8) -> bool {
     match packet {
         PacketType::ConnAck => code == 0 || (0x84..=0x88).contains(&code),
         PacketType::SubAck => matches!(code, 0..=2 | 0x80),
         _ => code == 0,
     }
+}
+
+/// Whether a byte of any value is among them.
+fn has_any(atoms: &[Atom]) -> bool {
+    atoms.iter().any(|atom| match atom {
+        Atom::Any => true,
+        Atom::Counted(inner) => has_any(inner),
+        _ => false,
+    })
 }

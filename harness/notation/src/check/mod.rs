@@ -1,5 +1,6 @@
-//! The rules that need the whole scenario: clauses that exist, hosts that act, captures with a value, lines that a side may send, something
-//! that is asserted. A scenario that breaks one would pass without showing anything, or could never pass.
+//! The rules that need the whole scenario: clauses that exist, hosts that act, captures with a
+//! value, lines that a role may send, at least one assertion. A scenario that violates one would
+//! always pass or never.
 
 mod blocks;
 mod captures;
@@ -15,10 +16,10 @@ use super::diagnostics::{Diagnostic, Diagnostics};
 use super::parse::parse_leniently;
 use super::{Direction, Roles, Scenario, Span, Step, StepKind, Version, VersionMark};
 
-/// Reads a file and checks it. The [`Diagnostics`] beside the scenario are warnings.
+/// Parses a file and checks it. The [`Diagnostics`] in the result are warnings.
 ///
 /// # Errors
-/// Everything that is wrong with the file.
+/// All mistakes in the file.
 pub fn read(
     file: &str,
     source: &str,
@@ -26,7 +27,8 @@ pub fn read(
 ) -> Result<(Scenario, Diagnostics), Diagnostics> {
     let (scenario, mut diagnostics) = parse_leniently(file, source);
     if diagnostics.has_errors() {
-        // What was left out would look like a mistake of its own; the clauses stand for themselves.
+        // Lines that could not be parsed would cause further errors; only the clauses do not depend
+        // on them.
         let mut checker = Checker::new(&scenario);
         checker.clauses(clauses);
         diagnostics.extend(checker.found);
@@ -36,7 +38,7 @@ pub fn read(
     if diagnostics.has_errors() { Err(diagnostics) } else { Ok((scenario, diagnostics)) }
 }
 
-/// What is wrong with a scenario, besides what the parser says already.
+/// Checks a scenario. The parser has reported other mistakes.
 #[must_use]
 pub fn check(scenario: &Scenario, clauses: &dyn ClauseLookup) -> Vec<Diagnostic> {
     let mut checker = Checker::new(scenario);
@@ -49,7 +51,7 @@ pub fn check(scenario: &Scenario, clauses: &dyn ClauseLookup) -> Vec<Diagnostic>
     checker.blocks();
     checker.shows();
     checker.found.sort_by_key(|diagnostic| diagnostic.span.start);
-    // A line that two others use is wrong once.
+    // A table cell that several lines use is reported once.
     checker.found.dedup_by(|left, right| left == right && left.span.start == right.span.start);
     checker.found
 }
@@ -78,7 +80,7 @@ impl<'a> Checker<'a> {
         &mut self.found[last]
     }
 
-    /// Whether the harness sends what goes that way, in any role that the scenario gives it.
+    /// Whether the harness sends in this direction, in one of its roles in the scenario.
     fn is_sent(&self, direction: Direction) -> bool {
         match self.scenario.tests {
             Roles::Server => direction == Direction::ToServer,
@@ -87,7 +89,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Whether the harness waits for what goes that way, in any role that the scenario gives it.
+    /// Whether the harness receives in this direction, in one of its roles in the scenario.
     fn is_expected(&self, direction: Direction) -> bool {
         match self.scenario.tests {
             Roles::Server => direction == Direction::ToClient,
@@ -96,7 +98,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Calls `visit` with every step and the versions in which it is there.
+    /// Calls `visit` for every step, with the versions to which it applies.
     fn visit(&mut self, visit: &mut dyn FnMut(&mut Self, &'a Step, &[Version])) {
         let scenario = self.scenario;
         self.visit_steps(&scenario.steps, &scenario.versions, visit);
@@ -117,13 +119,13 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// The versions that are left of `versions` by a mark, which must leave some.
+    /// The versions in both `versions` and a mark. There must be at least one.
     fn marked(&mut self, span: Span, versions: &[Version], mark: &VersionMark) -> Vec<Version> {
         let left = narrowed(versions, mark);
         if left.is_empty() && !versions.is_empty() {
             let known: Vec<String> = versions.iter().map(ToString::to_string).collect();
-            let error = self.error(span, "this is never there: the mark leaves no version");
-            error.label = format!("the line counts for MQTT {}", known.join(" and "));
+            let error = self.error(span, "this never applies: the mark leaves no version");
+            error.label = format!("the line applies to MQTT {}", known.join(" and "));
         }
         left
     }

@@ -1,4 +1,4 @@
-//! What variables stand for: captures, loop counters and the columns of a table's row.
+//! The values of variables: captures, loop counters and the columns of a table's row.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use crate::{Cell, Name, Number, Text, Value};
 #[error("`${0}` has no value here")]
 pub struct Unknown(pub Name);
 
-/// The variables of a run, in scopes: a capture that is first given a value inside a round is forgotten at its end.
+/// The variables of a run, in scopes. A capture that gets its first value in a round ends with the
+/// round.
 #[derive(Clone, Debug)]
 pub struct Bindings {
     scopes: Vec<BTreeMap<Name, Value>>,
@@ -24,7 +25,7 @@ impl Default for Bindings {
 }
 
 impl Bindings {
-    /// Begins a round.
+    /// Starts a round.
     pub fn enter(&mut self) {
         self.scopes.push(BTreeMap::new());
     }
@@ -36,14 +37,14 @@ impl Bindings {
         }
     }
 
-    /// Gives a variable its value in the innermost scope.
+    /// Sets a variable in the innermost scope.
     pub fn bind(&mut self, name: &str, value: Value) {
         if let Some(scope) = self.scopes.last_mut() {
             scope.insert(name.to_owned(), value);
         }
     }
 
-    /// Gives a column of the table its cell.
+    /// Sets the cell of a column.
     pub fn bind_column(&mut self, name: &str, cell: Cell) {
         self.columns.insert(name.to_owned(), cell);
     }
@@ -54,7 +55,7 @@ impl Bindings {
         self.columns.get(name)
     }
 
-    /// The value of a variable: itself without variables.
+    /// The value of a variable. It contains no variables.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Value> {
         let bound = self.scopes.iter().rev().find_map(|scope| scope.get(name));
@@ -68,7 +69,7 @@ impl Bindings {
     /// The value with every variable in it replaced.
     ///
     /// # Errors
-    /// The first variable that has no value.
+    /// The first variable without a value.
     pub fn resolve(&self, value: &Value) -> Result<Value, Unknown> {
         Ok(match value {
             Value::Capture(name) => self.get(name).ok_or_else(|| Unknown(name.clone()))?,
@@ -83,7 +84,7 @@ impl Bindings {
     /// The text with every variable in it replaced.
     ///
     /// # Errors
-    /// The first variable that has no value.
+    /// The first variable without a value.
     pub fn text(&self, text: &Text) -> Result<String, Unknown> {
         text.resolve(|name| self.get(name).and_then(|value| as_text(&value))).map_err(Unknown)
     }
@@ -102,7 +103,7 @@ impl Variables for Bindings {
     }
 }
 
-/// A resolved value as a text, as it is put into other texts.
+/// A resolved value as a text, for insertion into another text.
 pub(super) fn as_text(value: &Value) -> Option<String> {
     match value {
         Value::Number(Number { value, .. }) => Some(value.to_string()),

@@ -1,4 +1,4 @@
-//! The packet that a line sends.
+//! Builds the packet that a line sends.
 
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -27,7 +27,7 @@ pub enum BuildError {
     /// A variable has no value.
     #[error("`${0}` has no value here")]
     Unknown(Name),
-    /// The packet cannot hold this value; a broken packet is written with `with` or `raw`.
+    /// The packet cannot hold this value. A malformed packet needs `with` or `raw`.
     #[error("{packet} cannot hold {field}={value}")]
     Value {
         /// The packet.
@@ -47,7 +47,7 @@ pub enum BuildError {
         /// The version of the run.
         version: Version,
     },
-    /// A field is needed that is not there.
+    /// A required field is missing.
     #[error("{packet} needs {field}")]
     Missing {
         /// The packet.
@@ -63,21 +63,21 @@ impl From<Unknown> for BuildError {
     }
 }
 
-/// What a line that does not say so sends.
+/// The default values of a line.
 #[derive(Clone, Copy, Debug)]
 pub struct Defaults<'a> {
     /// The Client Identifier of CONNECT: the host's name.
     pub client_id: &'a str,
-    /// The Packet Identifier of a packet that needs one: one that is free.
+    /// The Packet Identifier of a packet that needs one. It must be free.
     pub id: PacketIdentifier,
 }
 
-/// Makes the packet that a line sends. A capture without a value in `id` takes [`Defaults::id`].
+/// Builds the packet that a line sends. A capture without a value in `id` takes [`Defaults::id`].
 ///
-/// Not said: Clean Start is 1, Keep Alive 0, QoS 0, the payload empty, Reason Codes those of success.
+/// Other defaults: Clean Start 1, Keep Alive 0, QoS 0, an empty payload, Reason Codes of success.
 ///
 /// # Errors
-/// If the notation's values do not make a packet of this type.
+/// If the values do not form a packet of this type.
 pub fn build(
     pattern: &PacketPattern,
     version: Version,
@@ -97,7 +97,7 @@ struct Builder<'a> {
     bindings: &'a mut Bindings,
 }
 
-/// Fields that are no properties.
+/// Fields that are not properties.
 const FIXED: [&str; 14] = [
     "id",
     "client_id",

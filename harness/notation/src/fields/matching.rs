@@ -1,4 +1,4 @@
-//! Whether a packet is what a line expects.
+//! Compares a packet with the expectation of a line.
 
 use mqttspec_codec::{Packet, Version};
 
@@ -7,10 +7,10 @@ use super::{observe, words};
 use crate::vocabulary::reason_code;
 use crate::{Comparison, Field, Name, Operator, PacketPattern, PacketType, Subscription, Test, Value};
 
-/// Why a packet is not what a line expects.
+/// Why a packet does not match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mismatch {
-    /// It differs: what had to be so, and what is so.
+    /// A part differs.
     Differs {
         /// In the notation: `qos=1`, or the packet's type.
         expected: String,
@@ -27,7 +27,7 @@ impl From<Unknown> for Mismatch {
     }
 }
 
-/// What a line expects, in a version.
+/// The expectation of a line, in a version.
 #[derive(Clone, Copy, Debug)]
 pub struct Expectation<'a> {
     /// The line.
@@ -36,14 +36,14 @@ pub struct Expectation<'a> {
     pub version: Version,
 }
 
-/// Captures that a matching packet gives values to.
+/// The captures that get their value from a matching packet.
 type Captured = Vec<(Name, Value)>;
 
 impl Expectation<'_> {
-    /// Compares a packet; when it matches, captures without a value take theirs.
+    /// Compares a packet. If it matches, captures without a value take theirs.
     ///
     /// # Errors
-    /// The first thing that differs.
+    /// The first difference.
     pub fn accept(self, packet: &Packet, bindings: &mut Bindings) -> Result<(), Mismatch> {
         let captured = self.compare(&observe(packet), bindings)?;
         for (name, value) in captured {
@@ -73,10 +73,11 @@ impl Expectation<'_> {
     }
 }
 
-/// Compares named fields that are no packet's, as what a client told its application; captures take their values if all match.
+/// Compares fields that are not those of a packet, such as those of a client's report. If all
+/// match, captures without a value take theirs.
 ///
 /// # Errors
-/// The first thing that differs.
+/// The first difference.
 pub fn accept_fields(
     expected: &[Field],
     seen: &[Field],
@@ -105,12 +106,12 @@ struct Comparing<'a> {
 
 impl Comparing<'_> {
     fn fields(&mut self, expected: &[Field], seen: &[Field]) -> Result<(), Mismatch> {
-        // Fields that repeat are compared in order: each is looked for behind the one before.
-        let mut behind: Vec<(&str, usize)> = Vec::new();
+        // Repeated fields are compared in order: each is searched after the previous one.
+        let mut previous: Vec<(&str, usize)> = Vec::new();
         let version = self.version;
         for field in expected.iter().filter(|field| field.versions.applies_to(version)) {
             let from =
-                behind.iter().rev().find(|(name, _)| *name == field.name).map_or(0, |(_, place)| *place);
+                previous.iter().rev().find(|(name, _)| *name == field.name).map_or(0, |(_, place)| *place);
             let mut found: Result<usize, Option<Mismatch>> = Err(None);
             for (place, candidate) in seen.iter().enumerate().skip(from) {
                 if candidate.name != field.name {
@@ -130,7 +131,7 @@ impl Comparing<'_> {
                 }
             }
             match found {
-                Ok(place) => behind.push((&field.name, place + 1)),
+                Ok(place) => previous.push((&field.name, place + 1)),
                 Err(Some(mismatch)) => return Err(mismatch),
                 Err(None) => self.value(&field.name, &field.test, None)?,
             }
@@ -138,7 +139,7 @@ impl Comparing<'_> {
         Ok(())
     }
 
-    /// Tests one value; `None` where the packet does not have the field.
+    /// Tests one value; `None` if the packet does not have the field.
     fn value(&mut self, name: &str, test: &Test, actual: Option<&Value>) -> Result<(), Mismatch> {
         let mismatch = |expected: String| {
             let seen = actual.map_or_else(|| format!("no {name}"), |actual| self.shown(name, actual));
@@ -186,7 +187,7 @@ impl Comparing<'_> {
                 let expected = self.resolve(expected)?;
                 match actual {
                     Some(actual) if self.holds(*operator, actual, &expected) => Ok(()),
-                    // What is not there is not equal to anything.
+                    // An absent field is not equal to any value.
                     None if *operator == Operator::NotEqual => Ok(()),
                     _ => Err(mismatch(format!("{name}{}{}", sign(*operator), words(&expected)))),
                 }

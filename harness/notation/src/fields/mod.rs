@@ -1,12 +1,14 @@
-//! The mapping between packets and the notation's fields, in one place: what a packet looks like as a line ([`observe`]), whether it is what
-//! a line expects ([`Expectation`]), and which packet a line sends ([`build`]).
+//! The mapping between packets and the notation's fields: a packet as a line ([`observe`]), the
+//! comparison with a line ([`Expectation`], [`accept_raw`]), and the packet of a line ([`build`]).
 //!
-//! It follows the packets of chapter 3 of both standards and the properties of MQTT 5.0 §2.2.2.2, under the names of the notation's vocabulary.
+//! It follows the packets of chapter 3 of both standards and the properties of MQTT 5.0 §2.2.2.2,
+//! with the names of the notation's vocabulary.
 
 mod bindings;
 mod build;
 mod matching;
 mod observe;
+mod raw;
 
 use crate::{Test, Value};
 
@@ -14,8 +16,9 @@ pub use bindings::{Bindings, Unknown};
 pub use build::{BuildError, Defaults, build};
 pub use matching::{Expectation, Mismatch, accept_fields};
 pub use observe::{field, line, observe};
+pub use raw::accept_raw;
 
-/// A payload as the notation writes it: `"text"` where it is one, `x"61ff"` otherwise; long ones are cut.
+/// A payload in the notation: `"text"` if it is one, otherwise `x"61ff"`; long ones are cut.
 #[must_use]
 pub fn payload_text(payload: &[u8]) -> String {
     const SHOWN: usize = 60;
@@ -36,7 +39,7 @@ pub fn hex(bytes: &[u8], between: &str) -> String {
     pairs.join(between)
 }
 
-/// A field for messages, as the notation writes it, shortly.
+/// A field in a short notation, for messages.
 #[must_use]
 pub fn field_words(field: &crate::Field) -> String {
     match &field.test {
@@ -46,7 +49,7 @@ pub fn field_words(field: &crate::Field) -> String {
     }
 }
 
-/// A value for messages, as the notation writes it, shortly.
+/// A value in a short notation, for messages.
 fn words(value: &Value) -> String {
     match value {
         Value::Number(number) => match number.radix {

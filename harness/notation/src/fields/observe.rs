@@ -1,4 +1,4 @@
-//! A packet as the fields of a line.
+//! Converts a packet into the fields of a line.
 
 use mqttspec_codec::{
     self as codec, HasProperties, Packet, PayloadFormatIndicator, Properties, Property, Version,
@@ -7,7 +7,8 @@ use mqttspec_codec::{
 use crate::vocabulary::reason_name;
 use crate::{Field, Number, PacketPattern, PacketType, Span, Subscription, Test, Text, Value, VersionMark};
 
-/// The packet with every field that it has, in the order of the vocabulary. Reason Codes are numbers.
+/// The packet with every field that it has, in the order of the vocabulary. Reason Codes are
+/// numbers.
 #[must_use]
 pub fn observe(packet: &Packet) -> PacketPattern {
     let mut seen = Seen::default();
@@ -64,8 +65,8 @@ pub fn observe(packet: &Packet) -> PacketPattern {
     }
 }
 
-/// The packet as the notation prints it: names instead of Reason Codes, without what says nothing (flags that are 0, Reason Codes that
-/// the version does not have, an empty list).
+/// The packet as the notation prints it: with the names of Reason Codes, and without flags that are
+/// 0, Reason Codes that the version does not have, and empty lists.
 #[must_use]
 pub fn line(packet: &Packet, version: Version) -> PacketPattern {
     let mut pattern = observe(packet);
@@ -74,7 +75,7 @@ pub fn line(packet: &Packet, version: Version) -> PacketPattern {
     pattern.fields.retain(|field| match (field.name.as_str(), &field.test) {
         ("dup" | "qos" | "retain", Test::Equal(Value::Number(number))) => number.value != 0,
         ("payload", Test::Equal(Value::Bytes(payload))) => !payload.is_empty(),
-        // These packets leave it out themselves where it is 0 (5.0 §3.4.2.1, §3.14.2.1).
+        // These packets may omit it if it is 0 (5.0 §3.4.2.1, §3.14.2.1).
         ("reason", Test::Equal(Value::Number(number))) if packet_type != PacketType::ConnAck => {
             has_reason && number.value != 0
         }
@@ -281,7 +282,7 @@ fn bare(filter: &str) -> Subscription {
 fn subscription(subscription: &codec::Subscription) -> Subscription {
     let mut options = Seen::default();
     options.number("qos", u8::from(subscription.qos));
-    // Options that are 0 say nothing, and 3.1.1 has none but QoS.
+    // Options that are 0 are omitted, and 3.1.1 has only QoS.
     if subscription.no_local {
         options.flag("no_local", true);
     }

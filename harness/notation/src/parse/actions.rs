@@ -1,14 +1,14 @@
-//! Reads what clients do, are asked for and tell: verbs, `ask`, `told`.
+//! Parses verbs, `ask` and `told`.
 
 use super::content::add_option;
 use super::cursor::{Cursor, Parsed};
 use super::fields::{self, Item};
 use super::values;
-use crate::lexicon::{REPORTS, SHOWS, VERBS, WISHES};
+use crate::lexicon::{COMMANDS, REPORTS, SHOWS, VERBS};
 use crate::vocabulary::Owner;
 use crate::{Action, Diagnostic, Field, PacketType, Report, Span, StepKind, Subscription, Test, Value};
 
-/// The verb behind the name of a host.
+/// The verb after the name of a host.
 pub(super) fn verb(cursor: &mut Cursor<'_>) -> Parsed<Action> {
     let word = cursor.peek_word();
     if !VERBS.contains(&word) {
@@ -18,15 +18,15 @@ pub(super) fn verb(cursor: &mut Cursor<'_>) -> Parsed<Action> {
     action(cursor, word, true)
 }
 
-/// `device publish t "x"`, behind `ask`.
+/// `device publish t "x"`, after `ask`.
 pub(super) fn ask(cursor: &mut Cursor<'_>) -> Parsed<StepKind> {
     let host = values::host(cursor)?;
     let word = cursor.peek_word();
-    let Some(at) = WISHES.iter().position(|wish| *wish == word) else {
-        return Err(cursor.expected_one_of("what the client is asked for", WISHES.iter().copied()));
+    let Some(at) = COMMANDS.iter().position(|command| *command == word) else {
+        return Err(cursor.expected_one_of("a command for the client", COMMANDS.iter().copied()));
     };
     cursor.advance(word.len());
-    let verb = ["connects", "subscribes", "unsubscribes", "publishes", "disconnects"][at];
+    let verb = ["connects", "subscribes", "unsubscribes", "publishes", "acknowledges", "disconnects"][at];
     let action = action(cursor, verb, false)?;
     Ok(StepKind::Ask { host, action })
 }
@@ -61,6 +61,10 @@ fn action(cursor: &mut Cursor<'_>, verb: &str, may_expect: bool) -> Parsed<Actio
             let (topic, payload, fields) = message(cursor, Owner::Packet(PacketType::Publish))?;
             Action::Receives { topic, payload, fields }
         }
+        "acknowledges" => {
+            let (topic, payload, fields) = message(cursor, Owner::Acknowledge)?;
+            Action::Acknowledges { topic, payload, fields }
+        }
         "pings" => Action::Pings,
         "disconnects" => {
             Action::Disconnects { fields: fields::fields(cursor, Owner::Packet(PacketType::Disconnect))? }
@@ -69,12 +73,12 @@ fn action(cursor: &mut Cursor<'_>, verb: &str, may_expect: bool) -> Parsed<Actio
     })
 }
 
-/// `device published t "x"`, behind `told`.
+/// `device published t "x"`, after `told`.
 pub(super) fn told(cursor: &mut Cursor<'_>) -> Parsed<StepKind> {
     let host = values::host(cursor)?;
     let word = cursor.peek_word();
     if !REPORTS.contains(&word) {
-        return Err(cursor.expected_one_of("what the client tells", REPORTS.iter().copied()));
+        return Err(cursor.expected_one_of("a report of the client", REPORTS.iter().copied()));
     }
     cursor.advance(word.len());
     let report = match word {
@@ -89,6 +93,10 @@ pub(super) fn told(cursor: &mut Cursor<'_>) -> Parsed<StepKind> {
         "received" => {
             let (topic, payload, fields) = message(cursor, Owner::Received)?;
             Report::Received { topic, payload, fields }
+        }
+        "acknowledged" => {
+            let (topic, payload, fields) = message(cursor, Owner::Received)?;
+            Report::Acknowledged { topic, payload, fields }
         }
         _ => Report::Failed(fields::fields(cursor, Owner::Failed)?),
     };
@@ -141,7 +149,7 @@ fn message(cursor: &mut Cursor<'_>, owner: Owner) -> Parsed<(Value, Option<Value
     match twice {
         Some(field) => Err(Diagnostic::error(
             field.span,
-            format!("the {} is already given in front of the fields", field.name),
+            format!("the {} is already given before the fields", field.name),
         )),
         None => Ok((topic, payload, fields)),
     }
@@ -161,7 +169,7 @@ fn expecting_fields(cursor: &mut Cursor<'_>, allowed: bool, packet: PacketType) 
     let fields = fields::fields(cursor, Owner::Packet(packet))?;
     match fields.iter().find(|field| field.name == "id") {
         Some(field) => {
-            Err(Diagnostic::error(field.span, "the Packet Identifier of an answer is that of the question"))
+            Err(Diagnostic::error(field.span, "an answer always has the Packet Identifier of its request"))
         }
         None if fields.is_empty() => Err(cursor.expected(&format!("fields of {packet}"))),
         None => Ok(fields),
@@ -186,10 +194,7 @@ fn eat_expecting(cursor: &mut Cursor<'_>, allowed: bool) -> Parsed<bool> {
     if allowed {
         Ok(true)
     } else {
-        Err(Diagnostic::error(
-            Span::new(start.start, start.start + 9),
-            "what a client is asked for has no answer of its own",
-        )
-        .help("write what it must tell as a line: `told HOST …`"))
+        Err(Diagnostic::error(Span::new(start.start, start.start + 9), "`ask` has no `expecting`")
+            .help("expect the client's report with a line `told HOST …`"))
     }
 }

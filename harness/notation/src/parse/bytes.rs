@@ -1,4 +1,4 @@
-//! Reads the bytes that the notation itself writes: patches of packets and raw bytes.
+//! Parses patches of packets and raw bytes.
 
 use super::cursor::{Cursor, Parsed};
 use super::values;
@@ -50,8 +50,9 @@ fn hexadecimal_run(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
 
 fn set(cursor: &mut Cursor<'_>, packet: Option<PacketType>) -> Parsed<Patch> {
     let Some(packet) = packet else {
-        return Err(cursor
-            .expected("`truncated to …` or `extended by …` (raw bytes can be written as they should be)"));
+        return Err(
+            cursor.expected("`truncated to …` or `extended by …` (other raw bytes are written directly)")
+        );
     };
     if cursor.eat_word("properties") {
         cursor.skip_spaces();
@@ -67,7 +68,7 @@ fn set(cursor: &mut Cursor<'_>, packet: Option<PacketType>) -> Parsed<Patch> {
     let span = cursor.span_from(start);
     cursor.skip_spaces();
     if !cursor.eat("=") {
-        return Err(cursor.expected("`=` and what is put there"));
+        return Err(cursor.expected("`=` and a value"));
     }
     if !place.is_in(packet) {
         return Err(Diagnostic::error(span, format!("{packet} has no `{}`", cursor.text(span))));
@@ -112,7 +113,7 @@ fn patch_value(cursor: &mut Cursor<'_>, place: Place) -> Parsed<PatchValue> {
     Ok(PatchValue::Number(number))
 }
 
-/// What stands behind `raw`.
+/// The bytes after `raw`.
 pub(super) fn raw(cursor: &mut Cursor<'_>) -> Parsed<RawBytes> {
     cursor.skip_spaces();
     let start = cursor.at();
@@ -124,10 +125,11 @@ pub(super) fn raw(cursor: &mut Cursor<'_>) -> Parsed<RawBytes> {
     Ok(RawBytes { span: cursor.span_from(start), atoms, patches })
 }
 
-/// How deep braces may be nested: no packet has a length in a length in a length.
+/// The maximum nesting of braces. No packet needs more lengths within lengths.
 const DEEPEST: usize = 4;
 
-/// Atoms up to the end, or inside of braces (`depth` of them) up to the closing brace, which is read too.
+/// Atoms up to the end of the line. Within `depth` braces, up to the closing brace, which is read
+/// too.
 fn atoms(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<Vec<Atom>> {
     let braces = depth > 0;
     let opened = cursor.at().saturating_sub(1);
@@ -138,8 +140,8 @@ fn atoms(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<Vec<Atom>> {
             return Ok(list);
         }
         if braces && cursor.is_done() {
-            return Err(Diagnostic::error(Span::new(opened, opened + 1), "the brace has no end")
-                .label("expected `}` behind the bytes"));
+            return Err(Diagnostic::error(Span::new(opened, opened + 1), "the brace is not closed")
+                .label("expected `}` after the bytes"));
         }
         if depth < DEEPEST && cursor.eat("{") {
             list.push(Atom::Counted(atoms(cursor, depth + 1)?));
@@ -158,7 +160,7 @@ fn atoms(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<Vec<Atom>> {
 }
 
 fn atom(cursor: &mut Cursor<'_>) -> Parsed<Atom> {
-    const WORDS: [&str; 7] = ["u8", "u16", "u32", "varint", "str", "bytes", "fill"];
+    const WORDS: [&str; 8] = ["u8", "u16", "u32", "varint", "str", "bytes", "fill", "any"];
     let word = cursor.peek_word();
     if let Some(bytes) = values::hexadecimal(word).filter(|bytes| !bytes.is_empty()) {
         cursor.advance(word.len());
@@ -175,6 +177,7 @@ fn atom(cursor: &mut Cursor<'_>) -> Parsed<Atom> {
         "varint" => Atom::Integer(Extent::Variable, operand(cursor, 268_435_455)?),
         "str" => Atom::String(atom_text(cursor)?),
         "bytes" => Atom::Content(atom_text(cursor)?),
+        "any" => Atom::Any,
         _ => {
             let times = values::small_number(cursor, "how many times", 0, 16 << 20)?;
             let bytes = hexadecimal_byte(cursor)?;

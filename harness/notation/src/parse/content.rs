@@ -1,4 +1,4 @@
-//! Reads what goes over a connection: packets, silence and the end.
+//! Parses the contents of transcript lines: packets, `raw`, `nothing`, `closed`, `anything`.
 
 use super::bytes::{patches, raw};
 use super::cursor::{Cursor, Parsed};
@@ -8,7 +8,7 @@ use crate::lexicon::packet_type;
 use crate::vocabulary::{Owner, nearest};
 use crate::{Comparison, Content, Diagnostic, Field, PacketPattern, PacketType, Subscription, Test, Value};
 
-/// What stands behind `>` or `<`, or in a cell of a table.
+/// The content after `>` or `<`, or in a cell of a table.
 pub(super) fn content(cursor: &mut Cursor<'_>) -> Parsed<Content> {
     if let Some(column) = values::capture(cursor) {
         return Ok(Content::Column(column));
@@ -36,7 +36,7 @@ pub(super) fn content(cursor: &mut Cursor<'_>) -> Parsed<Content> {
 /// Whether a cell of a table is read as [`Content`], not as a value.
 pub(super) fn is_content(cursor: &mut Cursor<'_>) -> bool {
     let word = cursor.peek_word();
-    // A packet that is misspelt is not a text.
+    // A misspelt packet name must not become a text.
     let capitals = word.len() >= 4 && word.chars().all(|letter| letter.is_ascii_uppercase());
     let misspelt = || nearest(word, PacketType::ALL.into_iter().map(PacketType::name)).is_some();
     packet_type(word).is_some()
@@ -107,12 +107,12 @@ fn body(cursor: &mut Cursor<'_>, pattern: &mut PacketPattern) -> Parsed<()> {
     }
 }
 
-/// Gives a Subscription Option to the Topic Filter before it.
+/// Adds a Subscription Option to the Topic Filter before it.
 pub(super) fn add_option(subscriptions: &mut [Subscription], option: Field) -> Parsed<()> {
     match subscriptions.last_mut() {
         Some(subscription) => fields::push(&mut subscription.options, Owner::Subscription, option),
         None => {
-            Err(Diagnostic::error(option.span, format!("`{}` belongs behind a Topic Filter", option.name))
+            Err(Diagnostic::error(option.span, format!("`{}` belongs after a Topic Filter", option.name))
                 .label("expected a Topic Filter first: `a/b qos=1`"))
         }
     }
@@ -124,7 +124,7 @@ fn comparison(cursor: &mut Cursor<'_>) -> Parsed<Comparison> {
     let capture = values::capture(cursor).ok_or_else(|| cursor.expected("a capture: `where $code>=0x80`"))?;
     cursor.skip_spaces();
     let operator = values::operator(cursor).ok_or_else(|| {
-        cursor.expected("`!=`, `<`, `<=`, `>` or `>=` (what must be equal is written in the field itself)")
+        cursor.expected("`!=`, `<`, `<=`, `>` or `>=` (for equality, write the value in the field)")
     })?;
     let value = match values::capture(cursor) {
         Some(name) => Value::Capture(name),

@@ -1,18 +1,18 @@
-//! A place within one line (or one cell of a table) from which the line is read.
+//! A cursor within one line, or one cell of a table.
 
 use crate::vocabulary::nearest;
 use crate::{Diagnostic, Span};
 
-/// What a part of a line was read as, or why it could not be.
+/// A parsed part of a line, or the error.
 pub(super) type Parsed<T> = Result<T, Diagnostic>;
 
-/// Reads a stretch of the source from left to right. Every position is on a character boundary.
+/// Reads a part of the source from left to right. Every position is on a character boundary.
 #[derive(Clone, Debug)]
 pub(super) struct Cursor<'a> {
     source: &'a str,
     at: usize,
     end: usize,
-    /// Where the last thing that was read ended, before any spaces.
+    /// The end of the last part that was read, before any spaces.
     read_to: usize,
 }
 
@@ -21,7 +21,7 @@ impl<'a> Cursor<'a> {
         Self { source, at: span.start, end: span.end, read_to: span.start }
     }
 
-    /// What has not been read.
+    /// The unread rest.
     pub(super) fn rest(&self) -> &'a str {
         &self.source[self.at..self.end]
     }
@@ -30,7 +30,7 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
-    /// From `start` to the end of what was read last.
+    /// The span from `start` to the end of the last part that was read.
     pub(super) fn span_from(&self, start: usize) -> Span {
         Span::new(start, self.read_to.max(start))
     }
@@ -57,7 +57,7 @@ impl<'a> Cursor<'a> {
         read
     }
 
-    /// Reads `token` if it comes next, at this very place.
+    /// Reads `token` if it is next, without skipping spaces.
     pub(super) fn eat(&mut self, token: &str) -> bool {
         let found = self.rest().starts_with(token);
         if found {
@@ -66,7 +66,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// The characters from here on of which `belongs` is true, without reading them.
+    /// The next characters for which `belongs` is true, without reading them.
     pub(super) fn run(&self, belongs: impl Fn(char) -> bool) -> &'a str {
         let rest = self.rest();
         &rest[..rest.find(|character| !belongs(character)).unwrap_or(rest.len())]
@@ -78,7 +78,7 @@ impl<'a> Cursor<'a> {
         self.run(is_word)
     }
 
-    /// Whether the next word, after spaces, is `word` and stands alone; reads it if so.
+    /// Reads the next word, after spaces, if it is `word`.
     pub(super) fn eat_word(&mut self, word: &str) -> bool {
         let found = self.next_is(word);
         if found {
@@ -87,7 +87,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// Whether the next word, after spaces, is `word` and stands alone.
+    /// Whether the next word, after spaces, is `word`.
     pub(super) fn next_is(&mut self, word: &str) -> bool {
         self.peek_word() == word
             && self.rest()[word.len()..]
@@ -102,7 +102,7 @@ impl<'a> Cursor<'a> {
         self.run(|character| !character.is_whitespace())
     }
 
-    /// Where the next chunk is, or where the line ends.
+    /// The span of the next chunk, or of the end of the line.
     pub(super) fn next_span(&mut self) -> Span {
         let length = self.peek_chunk().len();
         if length == 0 { Span::new(self.read_to, self.read_to) } else { Span::new(self.at, self.at + length) }
@@ -117,7 +117,8 @@ impl<'a> Cursor<'a> {
         Diagnostic::error(span, found).label(format!("expected {what}"))
     }
 
-    /// The error that one of `words` was expected at the next chunk, with the nearest or all of them.
+    /// The error that one of `words` was expected at the next chunk, with the nearest or all of
+    /// them.
     pub(super) fn expected_one_of<'w>(
         &mut self,
         what: &str,
@@ -132,7 +133,7 @@ impl<'a> Cursor<'a> {
         self.expected(what).help(help)
     }
 
-    /// That nothing is left.
+    /// Checks that nothing is left.
     pub(super) fn finish(&mut self) -> Parsed<()> {
         if self.is_done() { Ok(()) } else { Err(self.expected("the end of the line")) }
     }

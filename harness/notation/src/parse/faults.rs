@@ -1,4 +1,4 @@
-//! Reads faults, waiting, load and end-of-run properties.
+//! Parses faults, waits, loads and properties.
 
 use core::time::Duration;
 
@@ -36,7 +36,7 @@ pub(crate) const DISK_FAULTS: &[(&str, DiskFault)] = &[
     ("full", DiskFault::Full),
 ];
 
-/// A fault and when it happens. `word` is one of [`FAULT_WORDS`] and read already.
+/// A fault and its time. `word` is its first word, one of [`FAULT_WORDS`], and is read already.
 pub(super) fn fault(cursor: &mut Cursor<'_>, word: &str) -> Parsed<(Fault, Option<Timing>)> {
     debug_assert!(FAULT_WORDS.contains(&word));
     let profile = if word == "profile" { Some(profile(cursor)?) } else { None };
@@ -81,7 +81,7 @@ pub(super) fn fault(cursor: &mut Cursor<'_>, word: &str) -> Parsed<(Fault, Optio
 }
 
 impl FaultKind {
-    /// Whether it can concern the packets to one host only.
+    /// Whether it can affect only the packets to one host.
     #[must_use]
     pub fn may_be_one_way(&self) -> bool {
         matches!(
@@ -105,7 +105,7 @@ impl FaultKind {
     }
 }
 
-/// `within 5s`, `after 3s`, `between 0ms..30ms`, `at 90s`, if one comes next.
+/// `within 5s`, `after 3s`, `between 0ms..30ms`, `at 90s`, if one is next.
 pub(super) fn timing(cursor: &mut Cursor<'_>) -> Parsed<Option<Timing>> {
     Ok(Some(if cursor.eat_word("within") {
         Timing::Within(values::time(cursor)?)
@@ -179,9 +179,9 @@ fn disk(cursor: &mut Cursor<'_>, hosts: &Hosts) -> Parsed<Vec<DiskFault>> {
     }
     if faults.is_empty() {
         let words = DISK_FAULTS.iter().map(|(word, _)| *word);
-        // A misspelt word was read as the name of a host.
+        // A misspelt word has been read as the name of a host.
         let near = last_host(hosts).and_then(|host| nearest(&host, words.clone()).map(|word| (host, word)));
-        let error = cursor.expected_one_of("what the disk does", words);
+        let error = cursor.expected_one_of("a disk fault", words);
         return Err(match near {
             Some((host, word)) => error.help(format!("did you mean `{word}` where `{host}` stands?")),
             None => error,
@@ -197,21 +197,21 @@ fn last_host(hosts: &Hosts) -> Option<Name> {
     }
 }
 
-/// What stands behind `wait`.
+/// The step after `wait`.
 pub(super) fn wait(cursor: &mut Cursor<'_>) -> Parsed<StepKind> {
     if cursor.eat_word("until") {
         return Ok(StepKind::WaitUntil(values::time(cursor)?));
     }
     if cursor.eat_word("for") {
         if !cursor.eat_word("quiet") {
-            return Err(cursor.expected("`quiet` and how long to wait for it at most: `wait for quiet 120s`"));
+            return Err(cursor.expected("`quiet` and the longest wait: `wait for quiet 120s`"));
         }
         return Ok(StepKind::WaitForQuiet(values::time(cursor)?));
     }
     Ok(StepKind::Wait(values::time(cursor)?))
 }
 
-/// What stands behind `load`.
+/// The load after `load`.
 pub(super) fn load(cursor: &mut Cursor<'_>) -> Parsed<Load> {
     let publishers = values::hosts(cursor, AFTER_HOSTS)?;
     let topic = if cursor.eat_word("to") {
@@ -233,7 +233,7 @@ pub(super) fn load(cursor: &mut Cursor<'_>) -> Parsed<Load> {
         } else if cursor.eat("size=") {
             size = Some(values::small_number(cursor, "a number of bytes", 0, 268_435_455)?);
         } else {
-            return Err(cursor.expected("`qos=0,1,2`, `rate=1/s`, `size=100` or `for` and how long it lasts"));
+            return Err(cursor.expected("`qos=0,1,2`, `rate=1/s`, `size=100` or `for` and a duration"));
         }
     };
     let rate = rate.ok_or_else(|| cursor.expected("a `rate=1/s` before `for`"))?;
@@ -288,7 +288,7 @@ pub(super) fn is_property(cursor: &Cursor<'_>) -> bool {
     ahead.rest().starts_with(':') || ahead.next_is("qos")
 }
 
-/// A line of which [`is_property`] is true.
+/// A property, if [`is_property`] is true.
 pub(super) fn property(cursor: &mut Cursor<'_>) -> Parsed<Property> {
     let mut property = Property { host: None, qos: None, guarantees: Vec::new() };
     let unscoped = Guarantee::ALL.iter().any(|guarantee| eat_words(&mut cursor.clone(), guarantee.words()));
@@ -329,7 +329,7 @@ fn guarantee(cursor: &mut Cursor<'_>) -> Parsed<Guarantee> {
     })
 }
 
-/// Reads all of the words if they come next.
+/// Reads all of the words if they are next.
 fn eat_words(cursor: &mut Cursor<'_>, words: &str) -> bool {
     let mut ahead = cursor.clone();
     let all = words.split(' ').all(|word| ahead.eat_word(word));

@@ -1,4 +1,4 @@
-//! Reads fields of packets and what must hold of them, by the table of fields.
+//! Parses fields of packets and their tests, by the table of fields.
 
 use super::cursor::{Cursor, Parsed};
 use super::values;
@@ -6,9 +6,9 @@ use crate::lexicon::{STOPS, is_bare, misspelt};
 use crate::vocabulary::{FieldKind, FieldRule, Owner, nearest, reason_code, reason_names};
 use crate::{Diagnostic, Field, Number, PacketType, Span, Test, Value, VersionMark};
 
-/// The next part of a list in which fields may stand.
+/// The next part of a list of fields.
 pub(super) enum Item {
-    /// A field, and which of the owners it belongs to.
+    /// A field and its owner.
     Field(Owner, Field),
     /// A text or capture without a name: a Topic Filter, a Topic Name, a payload.
     Bare(Span, VersionMark, Value),
@@ -27,15 +27,15 @@ pub(super) fn item(cursor: &mut Cursor<'_>, owners: &[Owner], bare_is: &str) -> 
         return if versions.0.is_empty() {
             Ok(Item::End)
         } else {
-            Err(cursor.expected("a field behind the mark"))
+            Err(cursor.expected("a field after the mark"))
         };
     }
     let negated = cursor.eat("!");
     let name = cursor.run(|character| character.is_ascii_alphanumeric() || character == '_');
-    let behind = &cursor.rest()[name.len()..];
-    let has_operator = behind.starts_with(['=', '<', '>']) || behind.starts_with("!=");
+    let rest = &cursor.rest()[name.len()..];
+    let has_operator = rest.starts_with(['=', '<', '>']) || rest.starts_with("!=");
     let alone =
-        behind.is_empty() || behind.starts_with(|next: char| next.is_whitespace() || ",]}[".contains(next));
+        rest.is_empty() || rest.starts_with(|next: char| next.is_whitespace() || ",]}[".contains(next));
     if !name.is_empty() && (negated || has_operator || alone) {
         let rule = owners.iter().find_map(|owner| owner.field(name).map(|rule| (*owner, rule)));
         if let Some((owner, rule)) = rule {
@@ -80,7 +80,7 @@ fn bare_item(
     Ok(Item::Bare(cursor.span_from(start), versions, value))
 }
 
-/// Reads fields of `owner` up to something that is none.
+/// Reads fields of `owner` until the next part that is not a field.
 pub(super) fn fields(cursor: &mut Cursor<'_>, owner: Owner) -> Parsed<Vec<Field>> {
     let mut fields = Vec::new();
     loop {
@@ -91,14 +91,9 @@ pub(super) fn fields(cursor: &mut Cursor<'_>, owner: Owner) -> Parsed<Vec<Field>
     }
 }
 
-/// Adds a field, which must not be there in the same version already unless it may occur several times.
+/// Adds a field. It must not exist in the same version, unless it may occur several times.
 pub(super) fn push(fields: &mut Vec<Field>, owner: Owner, field: Field) -> Parsed<()> {
-    let overlaps = |other: &Field| {
-        other.name == field.name
-            && (other.versions.0.is_empty()
-                || field.versions.0.is_empty()
-                || field.versions.0.iter().any(|version| other.versions.0.contains(version)))
-    };
+    let overlaps = |other: &Field| other.name == field.name && other.versions.overlaps(&field.versions);
     // `id>=2 id!=$held` are two conditions on one field.
     let is_value = |test: &Test| !matches!(test, Test::Compared(..));
     let clash = fields.iter().any(|other| overlaps(other) && is_value(&other.test) && is_value(&field.test));
@@ -144,10 +139,10 @@ fn absent(cursor: &Cursor<'_>, start: usize, rule: &FieldRule) -> Parsed<Test> {
     })
 }
 
-/// What stands behind the name of a field.
+/// The test after the name of a field.
 fn test(cursor: &mut Cursor<'_>, owner: Owner, rule: &FieldRule) -> Parsed<(Test, Option<Number>)> {
     if let Some(operator) = values::operator(cursor) {
-        // `topic_alias>0`: what is compared with need not be a value of the field.
+        // `topic_alias>0`: the number need not be a valid value of the field.
         let kind = match rule.kind {
             FieldKind::Flag | FieldKind::Number { .. } => FieldKind::Number { least: 0, most: u64::MAX },
             kind => kind,
@@ -180,12 +175,12 @@ fn test(cursor: &mut Cursor<'_>, owner: Owner, rule: &FieldRule) -> Parsed<(Test
     }
     let live = values::live(cursor, |cursor| values::number(cursor, "a number for live targets"))?;
     if live.is_some() && !matches!(first, Value::Number(_)) {
-        return Err(cursor.expected("`[live …]` behind a number only"));
+        return Err(cursor.expected("`[live …]` only after a number"));
     }
     Ok((Test::Equal(first), live))
 }
 
-/// A value of the kind that the rule has; a capture may stand for any.
+/// A value of the rule's kind, or a capture.
 pub(super) fn value(cursor: &mut Cursor<'_>, owner: Owner, rule: &FieldRule) -> Parsed<Value> {
     if let Some(name) = values::capture(cursor) {
         return Ok(Value::Capture(name));
@@ -244,7 +239,7 @@ pub(super) fn reason(cursor: &mut Cursor<'_>, packet: Option<PacketType>) -> Par
         return Ok(Value::Word(word.to_owned()));
     }
     let of = packet.map_or("any packet", PacketType::name);
-    let error = Diagnostic::error(cursor.span_from(start), format!("`{word}` is no Reason Code of {of}"));
+    let error = Diagnostic::error(cursor.span_from(start), format!("`{word}` is not a Reason Code of {of}"));
     Err(match nearest(word, reason_names(packet)) {
         Some(near) => error.help(format!("did you mean `{near}`?")),
         None => error.help(format!("{of} has: {}", reason_names(packet).collect::<Vec<_>>().join(" "))),
@@ -275,7 +270,7 @@ fn will(cursor: &mut Cursor<'_>) -> Parsed<Value> {
     }
     let span = Span::new(start, start + 1);
     Err(if cursor.is_done() {
-        Diagnostic::error(span, "the Will has no end").label("expected `}` behind its fields")
+        Diagnostic::error(span, "the Will is not closed").label("expected `}` after its fields")
     } else {
         cursor.expected("a field of the Will or `}`")
     })
@@ -289,7 +284,7 @@ fn word(cursor: &mut Cursor<'_>, words: &[&'static str]) -> Parsed<Value> {
     Err(cursor.expected_one_of("one of its words", words.iter().copied()))
 }
 
-/// `[granted-1 failure|not-authorized >=0x80 any]`, behind the opening bracket.
+/// `[granted-1 failure|not-authorized >=0x80 any]`, after the opening bracket.
 pub(super) fn reasons(cursor: &mut Cursor<'_>, packet: PacketType) -> Parsed<Vec<Test>> {
     let mut reasons = Vec::new();
     loop {
@@ -298,13 +293,13 @@ pub(super) fn reasons(cursor: &mut Cursor<'_>, packet: PacketType) -> Parsed<Vec
             return Ok(reasons);
         }
         if cursor.is_done() {
-            return Err(cursor.expected("`]` behind the Reason Codes"));
+            return Err(cursor.expected("`]` after the Reason Codes"));
         }
         reasons.push(reason_test(cursor, packet)?);
     }
 }
 
-/// One Reason Code of a list, or what must hold of it.
+/// One Reason Code of a list, or its test.
 pub(super) fn reason_test(cursor: &mut Cursor<'_>, packet: PacketType) -> Parsed<Test> {
     cursor.skip_spaces();
     if cursor.eat_word("any") {

@@ -1,4 +1,4 @@
-//! Reads the header: what the scenario shows, for which versions, with what needs and options.
+//! Parses the header: title, clauses, versions, needs, options and the table.
 
 use super::Parser;
 use super::content::{content, is_content};
@@ -13,7 +13,7 @@ use crate::{
     Name, Need, Roles, Row, Scenario, Span, Table, Value, VersionMark,
 };
 
-/// What the header has said so far.
+/// The lines of the header so far.
 #[derive(Default)]
 pub(super) struct Header {
     title: Option<String>,
@@ -27,7 +27,7 @@ pub(super) struct Header {
     row_clauses: Vec<Vec<(Option<VersionMark>, Span, String)>>,
 }
 
-/// Whether the line belongs to a header by its first word.
+/// The first word of the line, if it is one of the header.
 pub(super) fn word(cursor: &mut Cursor<'_>) -> Option<HeaderWord> {
     const WORDS: [HeaderWord; 10] = [
         HeaderWord::Title,
@@ -46,7 +46,7 @@ pub(super) fn word(cursor: &mut Cursor<'_>) -> Option<HeaderWord> {
 }
 
 impl Parser<'_> {
-    /// Reads the lines of the header, up to the first line that is none of it.
+    /// Reads the lines of the header, up to the first line of the body.
     pub(super) fn header(&mut self, scenario: &mut Scenario) -> Header {
         let mut header = Header::default();
         while let Some(line) = self.peek() {
@@ -178,7 +178,7 @@ impl Parser<'_> {
         cursor.finish()
     }
 
-    /// Whether a line before the body begins with something that is nearly a word of the header; says so.
+    /// Whether a line before the body starts with a misspelt word of the header; reports it.
     fn is_misspelt_header(&mut self, line: &Line) -> bool {
         let mut cursor = self.cursor(line);
         let word = cursor.peek_word();
@@ -223,17 +223,17 @@ impl Parser<'_> {
         }
     }
 
-    /// Gives each clause its version, and asks for what must not be missing.
+    /// Assigns a version to each clause, and reports required lines that are missing.
     pub(super) fn finish_header(&mut self, scenario: &mut Scenario, header: Header) {
         let start = Span::new(0, 0);
         if header.title.is_none() && !self.misspelt_header {
             self.error(
                 Diagnostic::error(start, "the file has no title")
-                    .help("begin it with `title  What it shows`"),
+                    .help("start it with `title  What it shows`"),
             );
         }
         if header.versions.is_none() && !self.misspelt_header {
-            let error = Diagnostic::error(start, "the file does not say for which versions it is");
+            let error = Diagnostic::error(start, "the file has no `versions`");
             self.error(error.help("add a line `versions 3.1.1 5`"));
         }
         scenario.clauses = self.references(scenario, header.clauses);
@@ -260,9 +260,8 @@ impl Parser<'_> {
                 (None, []) => Vec::new(),
                 (None, _) => {
                     if !unmarked {
-                        let error =
-                            Diagnostic::error(span, format!("`{id}` does not say of which version it is"));
-                        self.error(error.label("expected a mark in front: `[5]` or `[3.1.1]`").help(
+                        let error = Diagnostic::error(span, format!("`{id}` has no version"));
+                        self.error(error.label("expected a mark before it: `[5]` or `[3.1.1]`").help(
                             "the two standards use the same number for different rules, so a clause belongs to a version",
                         ));
                     }
@@ -283,18 +282,18 @@ impl Parser<'_> {
     }
 }
 
-/// Adds the comments of a line of the header to those that its word has already.
+/// Adds the comments of a line of the header to those of its word.
 fn keep_comments(all: &mut Vec<HeaderComment>, word: HeaderWord, index: usize, comments: Comments) {
-    if comments.above.is_empty() && comments.behind.is_none() {
+    if comments.above.is_empty() && comments.after.is_none() {
         return;
     }
     let comments = Comments { blank_line_above: false, ..comments };
     match all.iter_mut().find(|other| other.word == word && other.index == index) {
         Some(other) => {
             other.comments.above.extend(comments.above);
-            match &other.comments.behind {
-                Some(_) => other.comments.above.extend(comments.behind),
-                None => other.comments.behind = comments.behind,
+            match &other.comments.after {
+                Some(_) => other.comments.above.extend(comments.after),
+                None => other.comments.after = comments.after,
             }
         }
         None => {
@@ -304,7 +303,7 @@ fn keep_comments(all: &mut Vec<HeaderComment>, word: HeaderWord, index: usize, c
     }
 }
 
-/// `[5] MQTT-3.1.2-8 MQTT-3.1.2-22  [3.1.1] MQTT-3.1.2-8`: a mark counts until the next.
+/// `[5] MQTT-3.1.2-8 MQTT-3.1.2-22  [3.1.1] MQTT-3.1.2-8`: a mark applies until the next one.
 pub(super) fn clauses(cursor: &mut Cursor<'_>) -> Parsed<Vec<(Option<VersionMark>, Span, String)>> {
     let mut clauses = Vec::new();
     let mut mark = None;
@@ -326,7 +325,7 @@ pub(super) fn clauses(cursor: &mut Cursor<'_>) -> Parsed<Vec<(Option<VersionMark
         clauses.push((mark.clone(), span, chunk.to_owned()));
         waiting = false;
     }
-    if waiting { Err(cursor.expected("the id of a clause behind the mark")) } else { Ok(clauses) }
+    if waiting { Err(cursor.expected("the id of a clause after the mark")) } else { Ok(clauses) }
 }
 
 fn need(cursor: &mut Cursor<'_>) -> Parsed<Need> {
@@ -339,7 +338,7 @@ fn need(cursor: &mut Cursor<'_>) -> Parsed<Need> {
     };
     cursor.advance(word.len());
     let value = if cursor.eat("=") {
-        Some(values::number(cursor, "the least value that will do")?.value)
+        Some(values::number(cursor, "the least sufficient value")?.value)
     } else {
         None
     };
@@ -376,7 +375,7 @@ fn option_value(cursor: &mut Cursor<'_>) -> Parsed<String> {
         return match text.as_literal() {
             Some(value) => Ok(value.to_owned()),
             None => Err(Diagnostic::error(cursor.span_from(start), "an option has no variables")
-                .help("a `$` that is meant as such is written `\\$`")),
+                .help("a literal `$` is written `\\$`")),
         };
     }
     let value = cursor.run(is_bare_option);
@@ -422,7 +421,7 @@ fn columns(cursor: &mut Cursor<'_>, span: Span) -> Parsed<Table> {
                 .label("expected no `-` in it"));
         }
         if columns.contains(&column) || column == "case" || column == "clauses" {
-            return Err(Diagnostic::error(span, format!("there is a column `{column}` already"))
+            return Err(Diagnostic::error(span, format!("the column `{column}` exists already"))
                 .help("`case` comes first, `clauses` second, if there is one"));
         }
         columns.push(column);
@@ -430,7 +429,7 @@ fn columns(cursor: &mut Cursor<'_>, span: Span) -> Parsed<Table> {
     Ok(Table { span: cursor.span_from(span.start), has_clauses, columns, rows: Vec::new() })
 }
 
-/// The cells of a line: two or more spaces stand between them.
+/// The cells of a line. They are separated by two or more spaces.
 fn cells(cursor: &Cursor<'_>) -> Vec<Span> {
     let text = cursor.rest();
     let mut cells = Vec::new();
@@ -468,7 +467,7 @@ fn row(source: &str, line: &Line, cells: &[Span], table: &Table) -> Parsed<(Row,
     let expected = 1 + usize::from(table.has_clauses) + table.columns.len();
     if cells.len() != expected {
         return Err(Diagnostic::error(line.span, format!("the row has {} cells", cells.len())).label(
-            format!("expected {expected}, as the table has columns; two or more spaces stand between cells"),
+            format!("expected {expected}, one for each column; cells are separated by two or more spaces"),
         ));
     }
     let mut cells = cells.iter();
@@ -477,11 +476,12 @@ fn row(source: &str, line: &Line, cells: &[Span], table: &Table) -> Parsed<(Row,
     let versions = values::mark(&mut cursor).unwrap_or_default();
     let case = values::name(&mut cursor, "the name of the case: a word")?;
     cursor.finish()?;
-    if let Some(other) = table.rows.iter().find(|row| row.case == case) {
+    let is_same = |row: &&Row| row.case == case && row.versions.overlaps(&versions);
+    if let Some(other) = table.rows.iter().find(is_same) {
         let at = other.span.line_and_column(source).0;
         return Err(Diagnostic::error(
             cursor.span_from(line.span.start),
-            format!("line {at} is a case `{case}` already"),
+            format!("line {at} has the case `{case}` already"),
         ));
     }
     let clauses = if table.has_clauses { row_clauses(&mut next())? } else { Vec::new() };
@@ -505,7 +505,7 @@ fn row_clauses(cursor: &mut Cursor<'_>) -> Parsed<RowClauses> {
     clauses(cursor)
 }
 
-/// A cell in a column of the file's own.
+/// A cell in a column other than `case` and `clauses`.
 pub(super) fn cell(cursor: &mut Cursor<'_>) -> Parsed<Cell> {
     if is_content(cursor) {
         return Ok(Cell::Content(Box::new(content(cursor)?)));

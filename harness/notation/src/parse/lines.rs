@@ -1,15 +1,15 @@
-//! A file as lines: what is said, how far it is indented, and the comments that belong to it.
+//! Splits a file into lines, with their indentation and comments.
 
 use crate::{Comments, Span};
 
-/// A line that says something.
+/// A line that is not empty.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
-    /// How many spaces stand before it.
+    /// The number of spaces before it.
     pub(super) indent: usize,
     /// From the first to the last character that is not a space or a comment.
     pub(super) span: Span,
-    /// What stands above and behind.
+    /// Comments above and after it.
     pub(super) comments: Comments,
     /// Whether the indentation has a tab in it.
     pub(super) tab: bool,
@@ -27,7 +27,7 @@ pub(super) fn split(source: &str) -> (Vec<Line>, Vec<String>) {
         let indent_bytes = whole.len() - whole.trim_start_matches([' ', '\t', '\r', '\u{feff}']).len();
         let text = &whole[indent_bytes..];
         let said_start = offset + indent_bytes;
-        // A sentence goes to the end of its line, whatever is in it.
+        // A sentence extends to the end of its line, even if it contains a `#`.
         let sentence = ["title", "reading"]
             .iter()
             .any(|word| text.strip_prefix(word).is_some_and(|rest| rest.starts_with([' ', '\t'])));
@@ -44,7 +44,7 @@ pub(super) fn split(source: &str) -> (Vec<Line>, Vec<String>) {
         lines.push(Line {
             indent: indent_bytes,
             span: Span::new(said_start, said_start + said.len()),
-            comments: Comments { blank_line_above, above: core::mem::take(&mut above), behind: comment },
+            comments: Comments { blank_line_above, above: core::mem::take(&mut above), after: comment },
             tab: whole[..indent_bytes].contains('\t'),
         });
         blank_line_above = false;
@@ -56,7 +56,7 @@ fn comment_text(text: &str) -> String {
     text.strip_prefix(' ').unwrap_or(text).trim_end().to_owned()
 }
 
-/// Where the comment of a line begins: at a `#` that begins a word and is not in quotes.
+/// The start of the comment of a line: a `#` that starts a word and is not in quotes.
 fn comment_start(text: &str) -> Option<usize> {
     let mut quoted = false;
     let mut escaped = false;

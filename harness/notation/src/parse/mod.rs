@@ -1,7 +1,7 @@
-//! Reads a file into a [`Scenario`], line by line, and says everything that is wrong with it, not only the first thing.
+//! Parses a file into a [`Scenario`], line by line, and reports every mistake.
 //!
-//! The parser knows the words and the table of fields. What needs the whole scenario (hosts that never act, captures without
-//! a value, clauses) is [`super::check`]'s.
+//! The parser knows the words and the table of fields. [`super::check`] has the rules that need the
+//! whole scenario: hosts that never act, captures without a value, clauses.
 
 mod actions;
 mod bytes;
@@ -21,16 +21,17 @@ use lines::Line;
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::{Cell, Roles, Scenario, Span, Step, Text};
 
-/// Reads a file. `file` is its name for messages.
+/// Parses a file. `file` is its name for messages.
 ///
 /// # Errors
-/// Everything that is wrong with the file by itself. Use [`super::read`] for the rules that need the whole scenario and the clause catalogue.
+/// The mistakes that the parser finds. [`super::read`] also applies the rules that need the whole
+/// scenario and the clause catalogue.
 pub fn parse(file: &str, source: &str) -> Result<Scenario, Diagnostics> {
     let (scenario, diagnostics) = parse_leniently(file, source);
     if diagnostics.has_errors() { Err(diagnostics) } else { Ok(scenario) }
 }
 
-/// Reads as much of a file as can be read, and says what could not.
+/// Parses as much of a file as possible, and reports the mistakes.
 pub(super) fn parse_leniently(file: &str, source: &str) -> (Scenario, Diagnostics) {
     let (lines, comments_below) = lines::split(source);
     let mut parser = Parser {
@@ -65,7 +66,7 @@ struct Parser<'a> {
     source: &'a str,
     lines: Vec<Line>,
     next: usize,
-    /// Whether a word of the header was misspelt, so that nothing is said to be missing.
+    /// Whether a word of the header was misspelt. Then missing lines are not reported.
     misspelt_header: bool,
     diagnostics: Diagnostics,
 }
@@ -89,7 +90,7 @@ impl<'a> Parser<'a> {
         Cursor::new(self.source, line.span)
     }
 
-    /// Leaves out the lines below that are indented deeper.
+    /// Skips the next lines that are indented deeper.
     fn skip_block(&mut self, indent: usize) {
         while self.peek().is_some_and(|line| line.indent > indent) {
             self.next_line();
@@ -105,7 +106,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Whether a field's text that is written so, bare, is read back as `text`.
+/// Whether `written` without quotes parses to this text of a field.
 pub(super) fn reads_as_text(written: &str, text: &Text) -> bool {
     let mut cursor = whole(written);
     values::capture(&mut cursor).is_none()
@@ -114,12 +115,13 @@ pub(super) fn reads_as_text(written: &str, text: &Text) -> bool {
         && cursor.is_done()
 }
 
-/// Whether a bare word among fields is read as a word of its own, not as bytes or the end of a list.
+/// Whether a bare word among fields parses to a positional value, not to bytes or the end of a
+/// list.
 pub(super) fn reads_as_positional(written: &str) -> bool {
     !whole(written).next_is("raw") && values::mark(&mut whole(written)).is_none()
 }
 
-/// Whether a cell that is written so is read back as `cell`.
+/// Whether `written` parses to this cell.
 pub(super) fn reads_as_cell(written: &str, cell: &Cell) -> bool {
     let mut cursor = whole(written);
     !written.starts_with('#') && header::cell(&mut cursor).is_ok_and(|read| read == *cell) && cursor.is_done()

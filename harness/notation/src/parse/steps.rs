@@ -1,4 +1,4 @@
-//! Reads the body: one step a line, blocks by indentation.
+//! Parses the body: one step a line, blocks by indentation.
 
 use super::Parser;
 use super::actions;
@@ -13,16 +13,16 @@ use crate::lexicon::{FAULT_WORDS, HEADER_WORDS, SHOWS, STEP_WORDS, VERBS, is_var
 use crate::vocabulary::nearest;
 use crate::{Branch, Comments, Diagnostic, Direction, Level, Name, Span, Step, StepKind, Timing};
 
-/// How deep blocks may be nested.
+/// The maximum nesting of blocks.
 const DEEPEST: usize = 8;
 
-/// A line of the body as far as it can be read without its block.
+/// A parsed line of the body, without its block.
 struct Opened {
     step: Step,
     block: Block,
 }
 
-/// What must stand below a line.
+/// The block below a line.
 enum Block {
     None,
     Steps,
@@ -30,7 +30,8 @@ enum Block {
 }
 
 impl Parser<'_> {
-    /// Reads the steps of a block: every line that is indented as the first, up to one that is less so.
+    /// Reads the steps of a block: the lines with the indentation of the first, up to one with
+    /// less.
     pub(super) fn steps(&mut self, indent: usize, depth: usize) -> Vec<Step> {
         let mut steps = Vec::new();
         while let Some(line) = self.peek().filter(|line| line.indent >= indent) {
@@ -110,19 +111,20 @@ impl Parser<'_> {
         }
     }
 
-    /// Lines that are indented less than the block before them but more than the line that opened it.
+    /// Reports lines that are indented less than the block before them, but more than the line
+    /// above the block.
     fn overhang(&mut self, indent: usize) {
         while let Some(line) = self.peek().filter(|line| line.indent > indent) {
             self.next_line();
             let span = Span::new(line.span.start - line.indent, line.span.start);
             self.error(
-                Diagnostic::error(span, "the indentation fits no block")
-                    .label("expected that of a line above"),
+                Diagnostic::error(span, "the indentation matches no block")
+                    .label("expected the indentation of a line above"),
             );
         }
     }
 
-    /// The `or` branches behind the first.
+    /// The `or` branches after the first.
     fn branches(&mut self, branches: &mut Vec<Branch>, first: &Line, depth: usize) -> Parsed<()> {
         while let Some(line) = self.peek().filter(|line| line.indent == first.indent) {
             let mut cursor = self.cursor(&line);
@@ -138,12 +140,12 @@ impl Parser<'_> {
         }
         if branches.len() < 2 {
             return Err(Diagnostic::error(first.span, "`either` without `or`")
-                .help("one branch that may be missing is two: the second holds what comes otherwise"));
+                .help("for an optional branch, write a second branch with the alternative"));
         }
         Ok(())
     }
 
-    /// Whether a line reads like a step, so that its first word is a host and not a misspelt word.
+    /// Whether a line looks like a step, so that its first word is a host and not misspelt.
     pub(super) fn looks_like_a_step(&self, line: &Line) -> bool {
         let mut cursor = self.cursor(line);
         let _ = values::mark(&mut cursor);
@@ -170,11 +172,11 @@ fn open(cursor: &mut Cursor<'_>, line: &Line) -> Parsed<Opened> {
         match word {
             _ if FAULT_WORDS.contains(&word) => {
                 cursor.advance(word.len());
-                let (fault, behind) = faults::fault(cursor, word)?;
-                if let (Some(_), Some(_)) = (timing, behind) {
-                    return Err(Diagnostic::error(timing_span, "the line says twice when it happens"));
+                let (fault, after) = faults::fault(cursor, word)?;
+                if let (Some(_), Some(_)) = (timing, after) {
+                    return Err(Diagnostic::error(timing_span, "the line has two times"));
                 }
-                timing = timing.or(behind);
+                timing = timing.or(after);
                 (StepKind::Fault(fault), Block::None)
             }
             "in" | "either" | "or" | "repeat" | "each" => block(cursor, kind_span)?,
@@ -233,7 +235,7 @@ fn may_show(kind: &StepKind) -> bool {
     )
 }
 
-/// Which steps can be timed, and how.
+/// Checks that a step may have this timing.
 fn check_timing(timing: Timing, kind: &StepKind, span: Span) -> Parsed<()> {
     let timed = matches!(
         kind,
@@ -253,7 +255,7 @@ fn check_timing(timing: Timing, kind: &StepKind, span: Span) -> Parsed<()> {
     }
     let done = matches!(kind, StepKind::Fault(_) | StepKind::Load(_) | StepKind::Ask { .. });
     if done && matches!(timing, Timing::Within(_)) {
-        return Err(Diagnostic::error(span, "`within` is for what is expected")
+        return Err(Diagnostic::error(span, "`within` is for expectations")
             .label("expected `after`, `between` or `at`"));
     }
     Ok(())
@@ -272,7 +274,7 @@ fn block(cursor: &mut Cursor<'_>, span: Span) -> Parsed<(StepKind, Block)> {
         return Ok((StepKind::Either(vec![branch(cursor, span)?]), Block::Branches));
     }
     if cursor.eat_word("or") {
-        return Err(Diagnostic::error(span, "`or` without `either`").help("it is indented as its `either`"));
+        return Err(Diagnostic::error(span, "`or` without `either`").help("indent it like its `either`"));
     }
     if cursor.eat_word("each") {
         return if cursor.eat_word("row") {
@@ -293,12 +295,12 @@ fn variable(cursor: &mut Cursor<'_>) -> Parsed<Name> {
     if name.chars().all(is_variable) {
         Ok(name)
     } else {
-        Err(Diagnostic::error(cursor.span_from(start), "this is no name of a variable")
+        Err(Diagnostic::error(cursor.span_from(start), "this is not a name of a variable")
             .label("expected no `-` in it"))
     }
 }
 
-/// What stands behind `either` and `or`.
+/// The branch after `either` or `or`.
 fn branch(cursor: &mut Cursor<'_>, span: Span) -> Parsed<Branch> {
     let level = if cursor.eat_word("should") {
         Level::Should
@@ -326,25 +328,25 @@ fn branch(cursor: &mut Cursor<'_>, span: Span) -> Parsed<Branch> {
     Ok(Branch { span, level, name, shows, steps: Vec::new(), comments: Comments::default() })
 }
 
-/// A line that begins with a host: a line of the transcript or a verb.
+/// A line that starts with a host: a line of the transcript or a verb.
 fn host_line(cursor: &mut Cursor<'_>) -> Parsed<StepKind> {
     let start = cursor.next_span();
     if header::word(cursor).is_some() {
         return Err(Diagnostic::error(start, format!("`{}` belongs to the header", cursor.peek_chunk()))
             .label("expected a step")
-            .help("the header stands before the first step of the body"));
+            .help("the header is before the first step of the body"));
     }
     let word = cursor.peek_word();
     if word.is_empty() {
         return Err(cursor.expected("a host (`watcher > CONNECT`), a fault or another step"));
     }
-    let mut behind = cursor.clone();
-    behind.advance(word.len());
-    behind.skip_spaces();
-    let is_line = matches!(behind.peek(), Some('>' | '<'));
-    let behind = behind.peek_word();
-    // Most lines are as they should be: what they are spelt like is not asked of them.
-    let is_host = is_line || VERBS.contains(&behind) || nearest(behind, VERBS.iter().copied()).is_some();
+    let mut after = cursor.clone();
+    after.advance(word.len());
+    after.skip_spaces();
+    let is_line = matches!(after.peek(), Some('>' | '<'));
+    let after = after.peek_word();
+    // The search for the nearest spelling is last, because most lines are correct.
+    let is_host = is_line || VERBS.contains(&after) || nearest(after, VERBS.iter().copied()).is_some();
     if !is_host {
         let known = [FAULT_WORDS, STEP_WORDS, HEADER_WORDS].concat();
         return Err(cursor

@@ -1,4 +1,4 @@
-//! Reads the smallest parts: marks, names, numbers, durations, texts and bytes.
+//! Parses the smallest parts: marks, names, numbers, durations, texts and bytes.
 
 use core::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) fn version(word: &str) -> Option<Version> {
     }
 }
 
-/// `[5]`, if it comes next, after spaces. Brackets around anything else are left alone.
+/// `[5]`, if it is next, after spaces. Brackets around anything else are not read.
 pub(super) fn mark(cursor: &mut Cursor<'_>) -> Option<VersionMark> {
     cursor.skip_spaces();
     let inside = cursor.rest().strip_prefix('[')?.split_once(']')?.0;
@@ -33,7 +33,7 @@ pub(super) fn mark(cursor: &mut Cursor<'_>) -> Option<VersionMark> {
     Some(VersionMark(versions))
 }
 
-/// A name of letters, digits, `-` and `_` that begins with a letter.
+/// A name of letters, digits, `-` and `_` that starts with a letter.
 pub(super) fn name(cursor: &mut Cursor<'_>, what: &str) -> Parsed<Name> {
     let word = cursor.peek_word();
     if !word.starts_with(|first: char| first.is_ascii_alphabetic()) {
@@ -52,7 +52,7 @@ pub(super) fn host(cursor: &mut Cursor<'_>) -> Parsed<Name> {
         let span = cursor.span_from(start);
         Err(Diagnostic::error(
             span,
-            format!("`{name}` cannot be the name of a host: the notation uses the word"),
+            format!("`{name}` cannot be the name of a host: it is a word of the notation"),
         )
         .label("expected the name of a host"))
     }
@@ -79,15 +79,12 @@ pub(super) fn host_name(cursor: &mut Cursor<'_>) -> Parsed<HostName> {
         {
             Ok(HostName::Numbered { prefix, first, last })
         }
-        _ => Err(Diagnostic::error(
-            cursor.span_from(start),
-            "these are not the ends of a row of numbered hosts",
-        )
-        .label("expected the same name with two numbers, the smaller first, at most 10,000: `d1..d20`")),
+        _ => Err(Diagnostic::error(cursor.span_from(start), "this is not a range of numbered hosts")
+            .label("expected the same name with two numbers, the smaller first, at most 10,000: `d1..d20`")),
     }
 }
 
-/// Hosts up to something that is no name, or one of the words in `until`.
+/// Hosts, until the next part that is not a name, or is one of the words in `until`.
 pub(super) fn hosts(cursor: &mut Cursor<'_>, until: &[&str]) -> Parsed<Hosts> {
     if cursor.eat_word("all") {
         return Ok(Hosts::All);
@@ -139,7 +136,7 @@ pub(super) fn number_between(cursor: &mut Cursor<'_>, what: &str, least: u64, mo
     }
 }
 
-/// The `u32` between the bounds.
+/// A `u32` from `least` to `most`.
 pub(super) fn small_number(cursor: &mut Cursor<'_>, what: &str, least: u32, most: u32) -> Parsed<u32> {
     let value = number_between(cursor, what, least.into(), most.into())?;
     Ok(u32::try_from(value).unwrap_or(most))
@@ -152,14 +149,14 @@ pub(super) fn time(cursor: &mut Cursor<'_>) -> Parsed<Time> {
     Ok(Time { simulated, live })
 }
 
-/// `5ms..40ms [live 1ms..2ms]`, or one duration as the range of itself.
+/// `5ms..40ms [live 1ms..2ms]`, or one duration as both ends of the range.
 pub(super) fn time_range(cursor: &mut Cursor<'_>) -> Parsed<TimeRange> {
     let simulated = duration_range(cursor)?;
     let live = live(cursor, duration_range)?;
     Ok(TimeRange { simulated, live })
 }
 
-/// `[live …]`, if it comes next.
+/// `[live …]`, if it is next.
 pub(super) fn live<'a, T>(
     cursor: &mut Cursor<'a>,
     read: impl FnOnce(&mut Cursor<'a>) -> Parsed<T>,
@@ -175,7 +172,7 @@ pub(super) fn live<'a, T>(
     if cursor.eat("]") {
         Ok(Some(value))
     } else {
-        Err(cursor.expected("`]` behind the value for live targets"))
+        Err(cursor.expected("`]` after the value for live targets"))
     }
 }
 
@@ -190,7 +187,7 @@ fn duration_range(cursor: &mut Cursor<'_>) -> Parsed<(Duration, Duration)> {
     if from <= to {
         Ok((from, to))
     } else {
-        Err(Diagnostic::error(cursor.span_from(start), "the range ends before it begins")
+        Err(Diagnostic::error(cursor.span_from(start), "the range ends before it starts")
             .label("expected the shorter duration first"))
     }
 }
@@ -243,7 +240,7 @@ fn in_micros(whole: &str, fraction: &str, scale: u128) -> Option<u64> {
         .flatten()
 }
 
-/// The comparison that comes next, if any; `=` is none.
+/// The next comparison operator, if there is one. `=` is not one.
 pub(super) fn operator(cursor: &mut Cursor<'_>) -> Option<Operator> {
     const OPERATORS: [(&str, Operator); 5] = [
         ("!=", Operator::NotEqual),
@@ -255,7 +252,7 @@ pub(super) fn operator(cursor: &mut Cursor<'_>) -> Option<Operator> {
     OPERATORS.into_iter().find(|(token, _)| cursor.eat(token)).map(|(_, operator)| operator)
 }
 
-/// `$m` alone: its name. A `$` that goes on as a text is left alone.
+/// The name of a capture `$m`. A `$` that starts a text is not read.
 pub(super) fn capture(cursor: &mut Cursor<'_>) -> Option<Name> {
     cursor.skip_spaces();
     let word = cursor.rest().strip_prefix('$')?;
@@ -282,7 +279,7 @@ fn bare(cursor: &mut Cursor<'_>, what: &str) -> Parsed<Text> {
         if character != '$' {
             pieces.literal(cursor.advance(character.len_utf8()));
         } else if cursor.at() == start && is_leading_dollar_level(cursor.rest()) {
-            // `$SYS/…` and `$share/…` are the standard's own (sections 4.7.2 and 4.8.2).
+            // `$SYS/…` and `$share/…` are topics of the standard (sections 4.7.2 and 4.8.2).
             pieces.literal(cursor.advance(1));
         } else {
             dollar(cursor, &mut pieces)?;
@@ -291,7 +288,7 @@ fn bare(cursor: &mut Cursor<'_>, what: &str) -> Parsed<Text> {
     if cursor.at() == start { Err(cursor.expected(what)) } else { Ok(pieces.finish()) }
 }
 
-/// Whether a text begins with a level like `$share/`.
+/// Whether a text starts with a level like `$share/`.
 pub(crate) fn is_leading_dollar_level(text: &str) -> bool {
     text.strip_prefix('$').is_some_and(|rest| {
         let level = rest.trim_start_matches(is_variable);
@@ -306,8 +303,8 @@ fn quoted(cursor: &mut Cursor<'_>) -> Parsed<Text> {
     loop {
         match cursor.peek() {
             None => {
-                return Err(Diagnostic::error(cursor.span_from(start), "the text has no end")
-                    .label("expected `\"` behind it"));
+                return Err(Diagnostic::error(cursor.span_from(start), "the text is not closed")
+                    .label("expected `\"` at its end"));
             }
             Some('"') => {
                 cursor.advance(1);
@@ -320,7 +317,7 @@ fn quoted(cursor: &mut Cursor<'_>) -> Parsed<Text> {
     }
 }
 
-/// `$i`, `${i}`, or a `$` that is only a `$`.
+/// `$i`, `${i}`, or a literal `$`.
 fn dollar(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Parsed<()> {
     let start = cursor.at();
     cursor.advance(1);
@@ -333,8 +330,8 @@ fn dollar(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Parsed<()> {
         return Ok(());
     }
     if braces && (name.is_empty() || !cursor.eat("}")) {
-        return Err(Diagnostic::error(cursor.span_from(start), "this is no variable")
-            .label("expected `${name}`; a `${` that is not meant as one is written `\\${`"));
+        return Err(Diagnostic::error(cursor.span_from(start), "this is not a variable")
+            .label("expected `${name}`; a literal `${` is written `\\${`"));
     }
     Ok(())
 }
@@ -367,7 +364,7 @@ fn escape(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Parsed<()> {
     Ok(())
 }
 
-/// `x"61ff"`, if it comes next: the bytes.
+/// The bytes of `x"61ff"`, if it is next.
 pub(super) fn bytes(cursor: &mut Cursor<'_>) -> Parsed<Option<Vec<u8>>> {
     cursor.skip_spaces();
     if !cursor.rest().starts_with("x\"") {
@@ -381,12 +378,12 @@ pub(super) fn bytes(cursor: &mut Cursor<'_>) -> Parsed<Option<Vec<u8>>> {
     let compact: String = digits.split_whitespace().collect();
     let bytes = hexadecimal(&compact).filter(|_| closed);
     bytes.map(Some).ok_or_else(|| {
-        Diagnostic::error(cursor.span_from(start), "these are no bytes")
+        Diagnostic::error(cursor.span_from(start), "these are not bytes")
             .label("expected two hexadecimal digits for each byte: `x\"61ff\"`")
     })
 }
 
-/// The bytes that pairs of hexadecimal digits stand for.
+/// The bytes of pairs of hexadecimal digits.
 pub(super) fn hexadecimal(digits: &str) -> Option<Vec<u8>> {
     if !digits.len().is_multiple_of(2) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
@@ -394,7 +391,7 @@ pub(super) fn hexadecimal(digits: &str) -> Option<Vec<u8>> {
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect()
 }
 
-/// Builds a [`Text`] with literals joined.
+/// Builds a [`Text`], and joins adjacent literals.
 #[derive(Default)]
 struct Pieces(Vec<Piece>);
 

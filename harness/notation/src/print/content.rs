@@ -1,4 +1,4 @@
-//! Writes what goes over a connection.
+//! Prints the contents of transcript lines.
 
 use super::values::{self, mark};
 use crate::vocabulary::Owner;
@@ -80,7 +80,7 @@ fn patch_value(value: &PatchValue) -> String {
     }
 }
 
-/// As a text where the bytes are one without anything unusual.
+/// As a text if the bytes are printable, otherwise in hexadecimal.
 fn bytes_or_text(bytes: &[u8]) -> String {
     match core::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(|character| character.is_control() || character == '$') => {
@@ -120,6 +120,7 @@ fn atom(atom: &Atom) -> String {
         Atom::Content(text) => format!("bytes {}", atom_text(text)),
         Atom::Fill { times, byte } => format!("fill {times} {byte:02x}"),
         Atom::Counted(inner) => counted(inner),
+        Atom::Any => "any".to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Writes the header and the table.
+//! Prints the header and the table.
 
 use super::content::cell;
 use super::steps::{comments_above, end_line};
@@ -8,9 +8,9 @@ use crate::{
     ClauseReference, Comments, HeaderWord, HostOption, Roles, Row, Scenario, Table, Text, VersionMark,
 };
 
-/// How wide the column of the words is.
+/// The width of the column of words.
 const WORDS: usize = 9;
-/// How wide a line of clauses becomes before it is continued on another.
+/// The maximum width of a line of clauses.
 const WIDEST: usize = 110;
 
 pub(super) fn header(scenario: &Scenario, written: &mut String) {
@@ -29,7 +29,7 @@ pub(super) fn header(scenario: &Scenario, written: &mut String) {
     let reading = scenario.reading.as_deref();
     write(HeaderWord::Reading, 0, "reading", reading.unwrap_or_default(), reading.is_some());
     for (at, line) in clause_lines(scenario).iter().enumerate() {
-        // Only the first line has the comments: parsing gives all of them to one.
+        // Only the first line has the comments, because the parser joins those of all lines.
         write(HeaderWord::Clauses, at, "clauses", line, true);
     }
     let versions: Vec<&str> = scenario.versions.iter().copied().map(version_word).collect();
@@ -80,12 +80,12 @@ fn options(options: &[HostOption]) -> String {
     options.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether the clauses need no marks: the file has one version and they are its.
+/// Whether the clauses need no marks, because the file has one version and all are of it.
 fn is_unmarked(scenario: &Scenario, clauses: &[ClauseReference]) -> bool {
     matches!(scenario.versions.as_slice(), [only] if clauses.iter().all(|clause| clause.version == *only))
 }
 
-/// Runs of clauses of one version, with the mark that stands before them.
+/// Sequences of clauses of one version, with their mark.
 fn runs<'a>(scenario: &Scenario, clauses: &'a [ClauseReference]) -> Vec<(String, Vec<&'a str>)> {
     let unmarked = is_unmarked(scenario, clauses);
     let runs = clauses.chunk_by(|left, right| left.version == right.version).map(|run| {

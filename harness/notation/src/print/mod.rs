@@ -1,4 +1,4 @@
-//! Writes a scenario as a file, in the one canonical layout. What is written parses to an equal scenario.
+//! Prints a scenario as a file, in the canonical layout. The file parses to an equal scenario.
 
 mod content;
 mod header;
@@ -52,7 +52,7 @@ impl fmt::Display for PacketPattern {
     }
 }
 
-/// A field of `owner`, as it stands in a line.
+/// A field of `owner`, as in a line.
 #[must_use]
 pub fn print_field(field: &Field, owner: Owner) -> String {
     values::field(field, owner)

@@ -1,4 +1,4 @@
-//! Writes the lines of the body.
+//! Prints the lines of the body.
 
 use super::content::{content, subscriptions};
 use super::shows::shows;
@@ -24,7 +24,8 @@ pub(super) fn steps(steps: &[Step], indent: usize, written: &mut String) {
     }
 }
 
-/// For each step, how wide the column of hosts is in its paragraph: `device  > CONNECT` stands below `watcher > CONNECT`.
+/// The width of the column of hosts in each step's paragraph. It aligns `device  > CONNECT` with
+/// `watcher > CONNECT`.
 fn host_widths(steps: &[Step]) -> Vec<usize> {
     let mut widths = Vec::new();
     let mut start = 0;
@@ -39,7 +40,7 @@ fn host_widths(steps: &[Step]) -> Vec<usize> {
     widths
 }
 
-/// The host of a line that is aligned: one of the transcript that begins with it.
+/// The host of a line that is aligned: a line of the transcript that starts with it.
 fn aligned_host(step: &Step) -> Option<&Name> {
     match &step.kind {
         StepKind::Line { host, .. } if step.timing == Timing::Usual && step.versions.0.is_empty() => {
@@ -60,10 +61,10 @@ fn comment_text(comment: &str) -> String {
     if comment.is_empty() { "#".to_owned() } else { format!("# {comment}") }
 }
 
-/// Ends a line with the comment behind it.
+/// Ends a line with its comment.
 pub(super) fn end_line(line: &str, comments: &Comments, indent: usize, written: &mut String) {
     push_indented(line.trim_end(), indent, written);
-    if let Some(comment) = &comments.behind {
+    if let Some(comment) = &comments.after {
         written.push_str("  ");
         written.push_str(&comment_text(comment));
     }
@@ -94,7 +95,8 @@ fn blocks(kind: &StepKind, indent: usize, written: &mut String) {
     }
 }
 
-/// The line of a step without its comments and its block; hosts of transcript lines are padded to `width`.
+/// The line of a step without its comments and its block; hosts of transcript lines are padded to
+/// `width`.
 pub(super) fn line(step: &Step, width: usize) -> String {
     let timing = values::timing(step.timing);
     let body = match &step.kind {
@@ -154,7 +156,7 @@ fn branch_line(word: &str, branch: &Branch) -> String {
     format!("{word}{level}{}{}", name.unwrap_or_default(), shows(branch.shows.as_ref()))
 }
 
-/// As a verb (`connects`), or as what is asked for (`connect`).
+/// As a verb (`connects`), or as a command (`connect`).
 fn action(action: &Action, is_verb: bool) -> String {
     let mut parts: Vec<String> = Vec::new();
     let verb = match action {
@@ -185,6 +187,10 @@ fn action(action: &Action, is_verb: bool) -> String {
         Action::Receives { topic, payload, fields } => {
             push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Packet(PacketType::Publish));
             "receives"
+        }
+        Action::Acknowledges { topic, payload, fields } => {
+            push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Acknowledge);
+            "acknowledges"
         }
         Action::Pings => "pings",
         Action::Disconnects { fields } => {
@@ -250,6 +256,10 @@ fn report(report: &Report) -> String {
         Report::Received { topic, payload, fields } => {
             push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Received);
             "received"
+        }
+        Report::Acknowledged { topic, payload, fields } => {
+            push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Received);
+            "acknowledged"
         }
         Report::Failed(fields) => {
             push_fields(&mut parts, fields, Owner::Failed);

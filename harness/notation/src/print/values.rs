@@ -1,4 +1,4 @@
-//! Writes the smallest parts, each so that it is read back as the same.
+//! Prints the smallest parts, so that each parses to an equal value.
 
 use core::fmt::Write;
 use core::time::Duration;
@@ -11,7 +11,7 @@ use crate::{
     VersionMark,
 };
 
-/// `[5] `, with the space behind it, or nothing.
+/// `[5] `, with the space after it, or nothing.
 pub(super) fn mark(versions: &VersionMark) -> String {
     if versions.0.is_empty() {
         return String::new();
@@ -30,7 +30,8 @@ pub(super) fn number(number: Number) -> String {
     }
 }
 
-/// In the largest unit that reads well: whole hours, whole minutes from ten on, then s, ms, us with decimals.
+/// In the largest suitable unit: whole hours, whole minutes from ten on, then s, ms, us with
+/// decimals.
 pub(super) fn duration(duration: Duration) -> String {
     let micros = duration.as_micros();
     let (scale, unit) = match micros {
@@ -57,7 +58,7 @@ pub(super) fn time(time: Time) -> String {
     }
 }
 
-/// `5ms..40ms`; one duration alone where both ends are the same and `shorten` allows it.
+/// `5ms..40ms`; one duration if both ends are the same and `shorten` allows it.
 pub(super) fn time_range(range: TimeRange, shorten: bool) -> String {
     let one = |(from, to): (Duration, Duration)| {
         if shorten && from == to { duration(from) } else { format!("{}..{}", duration(from), duration(to)) }
@@ -134,7 +135,7 @@ fn escaped(literal: &str, written: &mut String) {
     }
 }
 
-/// Characters that an editor does not show, or that end a line in some.
+/// Characters that some editors do not show, or treat as the end of a line.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
         || (character.is_whitespace() && character != ' ')
@@ -144,7 +145,7 @@ fn variable(name: &str, braces: bool, written: &mut String) {
     let _ = if braces { write!(written, "${{{name}}}") } else { write!(written, "${name}") };
 }
 
-/// Whether the next piece would be read as part of the name.
+/// Whether the next piece would be parsed as a part of the name.
 fn follows_on(next: Option<&Piece>) -> bool {
     matches!(next, Some(Piece::Literal(literal)) if literal.starts_with(is_variable))
 }
@@ -163,10 +164,10 @@ fn bare(text: &Text) -> String {
     written
 }
 
-/// The text of a field: bare where it is read back as the same.
+/// The text of a field: without quotes if it parses to the same text.
 pub(super) fn text(text: &Text) -> String {
     let candidate = bare(text);
-    // Behind a space it would begin a comment.
+    // After a space it would start a comment.
     let safe = !candidate.starts_with('#') && reads_as_text(&candidate, text);
     if safe { candidate } else { quoted(text) }
 }
@@ -185,7 +186,7 @@ pub(super) fn topic(value: &Value, owners: &[Owner]) -> String {
     }
 }
 
-/// A payload in front of the fields.
+/// A payload before the fields.
 pub(super) fn payload(value: &Value) -> String {
     self::value(value, FieldKind::Binary, Owner::Will)
 }

@@ -1,19 +1,20 @@
-//! The one table of the fields of packets: the parser takes spellings from it, the checker versions, the printer and the runner kinds.
+//! The table of the fields of packets, which the parser, the checker, the printer and the runner
+//! use.
 //!
 //! It follows the packets of chapter 3 and the properties of section 2.2.2.2 of MQTT 5.0.
 
 use crate::PacketType;
 
-/// What a field's value is.
+/// The kind of a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldKind {
-    /// 0 or 1; written bare for 1.
+    /// 0 or 1. The name alone means 1.
     Flag,
     /// An integer from `least` to `most`.
     Number {
-        /// The least that the standard allows to be sent.
+        /// The smallest number that the standard allows.
         least: u64,
-        /// The most.
+        /// The largest number that the standard allows.
         most: u64,
     },
     /// A UTF-8 Encoded String.
@@ -35,11 +36,13 @@ pub enum FieldKind {
 pub struct FieldRule {
     /// The name in the notation.
     pub name: &'static str,
-    /// What its value is.
+    /// The kind of its value.
     pub kind: FieldKind,
-    /// Whether the packet may do without it, so that `!name` and, for an expected packet, a bare name say something.
+    /// Whether the packet may omit it. Only then `!name` and, in an expected packet, the name alone
+    /// are tests.
     pub optional: bool,
-    /// The identifier of the property, if it is one (section 2.2.2.2): then it exists in MQTT 5 only.
+    /// The identifier of the property, if it is one (section 2.2.2.2). Properties exist only in
+    /// MQTT 5.
     pub property: Option<u8>,
 }
 
@@ -50,7 +53,7 @@ pub enum Owner {
     Packet(PacketType),
     /// The Will in CONNECT.
     Will,
-    /// The Subscription Options behind a Topic Filter.
+    /// The Subscription Options after a Topic Filter.
     Subscription,
     /// `told H connected`
     Connected,
@@ -58,14 +61,16 @@ pub enum Owner {
     Disconnected,
     /// `told H published`: the message with the Reason Code of its acknowledgement.
     Published,
-    /// `told H received`: the message.
+    /// `told H received`, `told H acknowledged`: the message.
     Received,
+    /// `ask H acknowledge`: the Reason Code.
+    Acknowledge,
     /// `told H failed`
     Failed,
 }
 
 impl Owner {
-    /// As it is named in messages.
+    /// The name in messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -76,23 +81,25 @@ impl Owner {
             Self::Disconnected => "`disconnected`",
             Self::Published => "`published`",
             Self::Received => "`received`",
+            Self::Acknowledge => "`acknowledge`",
             Self::Failed => "`failed`",
         }
     }
 
-    /// Whether the field may be written several times, each for one occurrence in the packet, in order.
+    /// Whether the field may be written several times, each for one occurrence in the packet, in
+    /// order.
     #[must_use]
     pub fn repeats(self, field: &str) -> bool {
         field == "user_property"
             || (field == "subscription_identifier" && self == Self::Packet(PacketType::Publish))
     }
 
-    /// The packet whose Reason Codes a field of the owner may have; any packet's where none.
+    /// The packet whose Reason Codes a field of the owner may have; `None` for any packet.
     #[must_use]
     pub fn reason_packet(self) -> Option<PacketType> {
         match self {
             Self::Packet(packet) => Some(packet),
-            Self::Published => Some(PacketType::PubAck),
+            Self::Published | Self::Acknowledge => Some(PacketType::PubAck),
             Self::Will
             | Self::Subscription
             | Self::Connected
@@ -133,6 +140,7 @@ impl Owner {
             Self::Disconnected | Self::Failed => &[FAILED],
             Self::Published => &[MESSAGE, REASON],
             Self::Received => &[MESSAGE],
+            Self::Acknowledge => &[REASON],
         }
     }
 }
@@ -262,7 +270,7 @@ const DISCONNECT: &[FieldRule] = &[SESSION_EXPIRY, SERVER_REFERENCE];
 
 const AUTH: &[FieldRule] = &[AUTHENTICATION_METHOD, AUTHENTICATION_DATA];
 
-/// What a client reports of a message.
+/// The fields of a message that a client reports.
 const MESSAGE: &[FieldRule] = &[
     always("topic", FieldKind::Text),
     always("payload", FieldKind::Binary),

@@ -1,6 +1,8 @@
-//! The Reason Codes by the standard's names, in kebab-case, for each packet that may carry them (section 2.4 of MQTT 5.0).
+//! The names of the Reason Codes in kebab-case, and the packets that may have them (section 2.4 of
+//! MQTT 5.0).
 //!
-//! The Connect Return codes and SUBACK codes of MQTT 3.1.1 (sections 3.2.2.3 and 3.9.3) are named as the Reason Codes that mean the same.
+//! The Connect Return codes and SUBACK codes of MQTT 3.1.1 (sections 3.2.2.3 and 3.9.3) have the
+//! names of the Reason Codes with the same meaning.
 
 use PacketType::{Auth, ConnAck, Disconnect, PubAck, PubComp, PubRec, PubRel, SubAck, UnsubAck};
 
@@ -12,19 +14,19 @@ struct ReasonRule {
     packets: &'static [PacketType],
 }
 
-/// The value of a Reason Code that `packet` may carry; of any packet's where that is absent.
+/// The value of a Reason Code of `packet`; `None` means any packet.
 #[must_use]
 pub fn reason_code(packet: Option<PacketType>, name: &str) -> Option<u8> {
     REASONS.iter().find(|rule| rule.name == name && applies(rule, packet)).map(|rule| rule.code)
 }
 
-/// The name of a Reason Code that `packet` may carry; of any packet's where that is absent.
+/// The name of a Reason Code of `packet`; `None` means any packet.
 #[must_use]
 pub fn reason_name(packet: Option<PacketType>, code: u8) -> Option<&'static str> {
     REASONS.iter().find(|rule| rule.code == code && applies(rule, packet)).map(|rule| rule.name)
 }
 
-/// The names of the Reason Codes that `packet` may carry; every packet's where that is absent.
+/// The names of the Reason Codes of `packet`; `None` means any packet.
 pub fn reason_names(packet: Option<PacketType>) -> impl Iterator<Item = &'static str> {
     REASONS.iter().filter(move |rule| applies(rule, packet)).map(|rule| rule.name)
 }
@@ -53,7 +55,7 @@ const REASONS: &[ReasonRule] = &[
     rule(0x18, "continue-authentication", &[Auth]),
     rule(0x19, "re-authenticate", &[Auth]),
     rule(0x80, "unspecified-error", REFUSED),
-    // What MQTT 3.1.1 calls the same code of a SUBACK.
+    // The name of the code in a SUBACK of MQTT 3.1.1.
     rule(0x80, "failure", &[SubAck]),
     rule(0x81, "malformed-packet", ENDED),
     rule(0x82, "protocol-error", ENDED),
@@ -66,7 +68,7 @@ const REASONS: &[ReasonRule] = &[
     rule(0x89, "server-busy", ENDED),
     rule(0x8a, "banned", &[ConnAck]),
     rule(0x8b, "server-shutting-down", &[Disconnect]),
-    // Table 2-6 gives it to DISCONNECT too, for a failed re-authentication.
+    // Table 2-6 lists it for DISCONNECT too, after a failed re-authentication.
     rule(0x8c, "bad-authentication-method", ENDED),
     rule(0x8d, "keep-alive-timeout", &[Disconnect]),
     rule(0x8e, "session-taken-over", &[Disconnect]),

@@ -21,7 +21,7 @@ pub(crate) fn steps(depth: u32) -> BoxedStrategy<Vec<Step>> {
 
 fn step(depth: u32) -> BoxedStrategy<Step> {
     let comments = (any::<bool>(), comments_above(), option::weighted(0.2, comment()))
-        .prop_map(|(blank_line_above, above, behind)| Comments { blank_line_above, above, behind });
+        .prop_map(|(blank_line_above, above, after)| Comments { blank_line_above, above, after });
     let body =
         if depth == 0 { simple().boxed() } else { prop_oneof![6 => simple(), 1 => block(depth)].boxed() };
     (mark(), body, option::weighted(0.3, shows()), comments)
@@ -138,13 +138,13 @@ fn branch(depth: u32) -> impl Strategy<Value = Branch> {
     let name = option::of("[a-z\"$ ]{1,12}");
     let shows = option::weighted(0.3, shows());
     (level, name, shows, steps(depth), comments_above(), option::weighted(0.2, comment())).prop_map(
-        |(level, name, shows, steps, above, behind)| Branch {
+        |(level, name, shows, steps, above, after)| Branch {
             span: Span::default(),
             level,
             name,
             shows,
             steps,
-            comments: Comments { blank_line_above: false, above, behind },
+            comments: Comments { blank_line_above: false, above, after },
         },
     )
 }
@@ -208,8 +208,14 @@ fn action() -> BoxedStrategy<Action> {
 
 /// An action that a client can be asked for.
 fn wish() -> impl Strategy<Value = Action> {
-    action().prop_filter_map("a client cannot be asked for it", |action| match action {
-        Action::Opens | Action::Receives { .. } | Action::Pings | Action::Closes => None,
+    let acknowledges = message(Owner::Acknowledge)
+        .prop_map(|(topic, payload, fields)| Action::Acknowledges { topic, payload, fields });
+    let verbs = action().prop_filter_map("a client cannot be asked for it", |action| match action {
+        Action::Opens
+        | Action::Receives { .. }
+        | Action::Acknowledges { .. }
+        | Action::Pings
+        | Action::Closes => None,
         Action::Connects { fields, .. } => Some(Action::Connects { fields, expecting: Vec::new() }),
         Action::Subscribes { subscriptions, fields, .. } => {
             Some(Action::Subscribes { subscriptions, fields, expecting: Vec::new() })
@@ -221,7 +227,8 @@ fn wish() -> impl Strategy<Value = Action> {
             Some(Action::Publishes { topic, payload, fields, expecting: Vec::new() })
         }
         Action::Disconnects { fields } => Some(Action::Disconnects { fields }),
-    })
+    });
+    prop_oneof![6 => verbs, 1 => acknowledges]
 }
 
 fn report() -> impl Strategy<Value = Report> {
@@ -236,6 +243,11 @@ fn report() -> impl Strategy<Value = Report> {
             fields
         }),
         message(Owner::Received).prop_map(|(topic, payload, fields)| Report::Received {
+            topic,
+            payload,
+            fields
+        }),
+        message(Owner::Received).prop_map(|(topic, payload, fields)| Report::Acknowledged {
             topic,
             payload,
             fields

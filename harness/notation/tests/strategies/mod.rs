@@ -1,7 +1,8 @@
 //! Draws scenarios: everything that the notation can say, in every place where it may stand.
 //!
-//! What is drawn may mean nothing (a host that never acts, a capture without a value): it is for what must hold of every scenario that can be
-//! written, such as that its print is read back as the same.
+//! What is drawn may mean nothing (a host that never acts, a capture without a value): it is for
+//! what must hold of every scenario that can be written, such as that its print is read back as the
+//! same.
 
 mod lines;
 mod parts;
@@ -63,11 +64,11 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
                     let words = commented_words(&scenario, &commented);
                     let comments = vec((comments_above(), option::of(parts::comment())), words.len());
                     (Just(scenario), Just(words), comments).prop_map(|(mut scenario, words, comments)| {
-                        for ((word, index), (above, behind)) in words.into_iter().zip(comments) {
-                            let behind =
-                                behind.filter(|_| !matches!(word, HeaderWord::Title | HeaderWord::Reading));
-                            if !above.is_empty() || behind.is_some() {
-                                let comments = Comments { blank_line_above: false, above, behind };
+                        for ((word, index), (above, after)) in words.into_iter().zip(comments) {
+                            let after =
+                                after.filter(|_| !matches!(word, HeaderWord::Title | HeaderWord::Reading));
+                            if !above.is_empty() || after.is_some() {
+                                let comments = Comments { blank_line_above: false, above, after };
                                 scenario.header_comments.push(HeaderComment { word, index, comments });
                             }
                         }
@@ -106,7 +107,8 @@ fn clauses(
     versions: Vec<Version>,
     count: std::ops::Range<usize>,
 ) -> impl Strategy<Value = Vec<ClauseReference>> {
-    // Also clauses of versions that the scenario does not run for: those are the checker's to refuse.
+    // Also clauses of versions that the scenario does not run for: those are the checker's to
+    // refuse.
     let version = prop_oneof![4 => proptest::sample::select(versions), 1 => version()];
     vec((version, "MQTT-[1-6]\\.[0-9]\\.[0-9]-[0-9]{1,2}"), count).prop_map(|references| {
         let mut clauses: Vec<ClauseReference> = Vec::new();
@@ -157,13 +159,13 @@ fn table() -> impl Strategy<Value = Table> {
 fn row(columns: usize) -> impl Strategy<Value = Row> {
     let comments = (comments_above(), option::of(parts::comment()));
     (mark(), bare_word(), vec(cell(), columns), comments).prop_map(
-        |(versions, case, cells, (above, behind))| Row {
+        |(versions, case, cells, (above, after))| Row {
             span: Span::default(),
             versions,
             case,
             clauses: Vec::new(),
             cells,
-            comments: Comments { blank_line_above: false, above, behind },
+            comments: Comments { blank_line_above: false, above, after },
         },
     )
 }

@@ -332,6 +332,7 @@ fn atoms(depth: u32) -> BoxedStrategy<Vec<Atom>> {
         1 => atom_text().prop_map(Atom::String),
         1 => atom_text().prop_map(Atom::Content),
         1 => (0..=(16u32 << 20), any::<u8>()).prop_map(|(times, byte)| Atom::Fill { times, byte }),
+        1 => Just(Atom::Any),
     ];
     let atom = if depth == 0 {
         leaf.boxed()
@@ -364,7 +365,7 @@ pub(crate) fn content() -> impl Strategy<Value = Content> {
 
 /// What may stand in a line and in a cell.
 fn whole_line() -> impl Strategy<Value = Content> {
-    // `closed or PACKET`: `or` behind conditions and patches is read as what follows them.
+    // `closed or PACKET`: `or` after conditions and patches is read as what follows them.
     prop_oneof![
         6 => packet().prop_map(Content::Packet),
         2 => raw().prop_map(Content::Raw),

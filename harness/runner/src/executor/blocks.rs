@@ -1,4 +1,4 @@
-//! Blocks that leave something open: `in any order`, and the choice of a branch in `either … or …`.
+//! `in any order`, and the choice of a branch of `either … or …`.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::found::Stop;
 use crate::hosts::Hosts;
 use crate::recorder::{Arrival, Arrived};
 
-/// How a branch can begin.
+/// The first expectation of a branch.
 struct Beginning {
     branch: usize,
     host: HostIndex,
@@ -26,50 +26,49 @@ struct Beginning {
 }
 
 impl Executor<'_> {
-    /// All of the steps must be met, in whatever order they come.
+    /// Waits until all of the steps are met, in any order.
     pub(crate) async fn in_any_order(&mut self, steps: &[Step]) -> Flow {
         let mut open: Vec<Sequence> = Vec::new();
         let mut windows = Vec::new();
         for step in self.script.counting(steps) {
             let sequence = Sequence::of(step, &self.script, &self.matcher)?;
-            if !matches!(sequence.awaited(), Some(Expected::Packet(_) | Expected::Closed(_))) {
+            let awaited = sequence.awaited();
+            if !matches!(awaited, Some(Expected::Packet(_) | Expected::Raw(_) | Expected::Closed(_))) {
                 return Err(Stop::broken("only packets and `closed` can come in any order"));
             }
             windows.push(self.clock.window(sequence.timing));
             open.push(sequence);
         }
-        while !open.is_empty() {
+        // The line whose time ends first; of several, the first in the file.
+        while let Some((first, window)) =
+            windows.iter().copied().enumerate().min_by_key(|(_, window)| window.until)
+        {
             let hosts: Vec<HostIndex> = open.iter().map(|sequence| sequence.host).collect();
-            let until = windows.iter().map(|window| window.until).max().unwrap_or_default();
             let connect = open.iter().filter_map(Sequence::awaited).any(Expected::awaits_connect);
-            let Some((host, arrival)) = self.arrival(&hosts, until, connect).await else {
-                let missing = all_of(&self.script.hosts, &open);
-                let window = windows.first().copied();
-                let window = window.unwrap_or(Window { begun: self.clock.done_at(), from: None, until });
-                // Each of them failed.
-                let shown: Vec<Shown> = open.iter().map(|sequence| self.claims.at(sequence.span)).collect();
-                self.recorder.begin(open[0].line, claims::all(shown.iter()));
-                return Err(self.nothing_arrived(&hosts, &missing, window).into());
+            let Some((host, arrival)) = self.arrival(&hosts, window.until, connect).await else {
+                self.recorder.begin(open[first].line, self.claims.at(open[first].span));
+                let expected = unmet(&self.script.hosts, &open, first);
+                return Err(self.nothing_arrived(&hosts, &expected, window).into());
             };
             let mut met = None;
-            let mut unlike = None;
+            let mut nearest: Option<(usize, Match)> = None;
             for (index, sequence) in open.iter().enumerate().filter(|(_, sequence)| sequence.host == host) {
                 let Some(expected) = sequence.awaited().cloned() else { continue };
-                match self.matcher.compare(&expected, &arrival.what)? {
-                    Match::Equal => {
-                        met = Some((index, expected));
-                        break;
-                    }
-                    matched => unlike = unlike.or(Some(matched)),
+                let matched = self.matcher.compare(&expected, &arrival)?;
+                if matched == Match::Equal {
+                    met = Some((index, expected));
+                    break;
+                }
+                let is_like = |index: usize| is_of_type(open[index].awaited(), &arrival);
+                if nearest.as_ref().is_none_or(|(other, _)| is_like(index) && !is_like(*other)) {
+                    nearest = Some((index, matched));
                 }
             }
             let Some((index, expected)) = met else {
-                let expected = all_of(&self.script.hosts, &open);
-                let only = unlike.filter(|_| open.len() == 1).unwrap_or(Match::Other);
-                let of_host = open.iter().filter(|sequence| sequence.host == host);
-                let shown: Vec<Shown> = of_host.map(|sequence| self.claims.at(sequence.span)).collect();
-                self.recorder.begin(self.recorder.line(), claims::common(&shown));
-                return Err(self.unlike(&expected, &arrival, &only).into());
+                let (index, matched) = nearest.unwrap_or((first, Match::Other));
+                self.recorder.begin(open[index].line, self.claims.at(open[index].span));
+                let expected = unmet(&self.script.hosts, &open, index);
+                return Err(self.unlike(&expected, &arrival, &matched).into());
             };
             self.recorder.begin(open[index].line, self.claims.at(open[index].span));
             let packet = self.accept(host, &expected, &arrival, windows[index])?;
@@ -86,7 +85,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// The branch whose first step is met by what arrives next. The arrival stays for the branch itself.
+    /// The branch whose first step is met by the next arrival. The branch itself takes the arrival.
     pub(crate) async fn choose(&mut self, step: &Step, branches: &[Branch]) -> Result<usize, Stop> {
         let mut beginnings = Vec::new();
         for (index, branch) in branches.iter().enumerate() {
@@ -101,7 +100,7 @@ impl Executor<'_> {
         let silence = beginnings.iter().filter_map(|beginning| silence(beginning, observer, usual)).min();
         let last = beginnings.iter().map(|beginning| beginning.window.until).max().unwrap_or_default();
         let until = silence.map_or(last, |(until, _)| until);
-        // A branch that compares nothing is for whatever the others are not, silence included.
+        // A branch that starts with `anything` is taken if no other branch is, also on silence.
         let is_anything = |beginning: &&Beginning| matches!(beginning.expected, Expected::Anything);
         let anything = beginnings.iter().find(is_anything).map(|beginning| beginning.branch);
         let is_told = |beginning: &Beginning| matches!(beginning.expected, Expected::Told(_));
@@ -122,7 +121,7 @@ impl Executor<'_> {
                     return Ok(branch);
                 }
                 let expected = any_of(&self.script.hosts, &beginnings);
-                let window = Window { begun: self.clock.done_at(), from: None, until };
+                let window = Window { start: self.clock.done_at(), from: None, until };
                 return Err(self.nothing_arrived(&hosts, &expected, window).into());
             };
             if let Some(branch) = fence.filter(|_| is_pingresp(&arrival)) {
@@ -133,7 +132,7 @@ impl Executor<'_> {
             let mut chosen = None;
             for beginning in beginnings.iter().filter(|beginning| beginning.host == host) {
                 // Captures take their values when the branch takes the packet.
-                if self.matcher.would_take(&beginning.expected, &arrival.what)? {
+                if self.matcher.would_take(&beginning.expected, &arrival)? {
                     chosen = Some(beginning.branch);
                     break;
                 }
@@ -164,7 +163,7 @@ impl Executor<'_> {
             _ => {
                 let sequence = Sequence::of(step, &self.script, &self.matcher)?;
                 let Some(expected) = sequence.awaited().cloned() else {
-                    return Err(Stop::broken("a branch begins with what is expected"));
+                    return Err(Stop::broken("a branch must start with an expectation"));
                 };
                 let window = self.clock.window(sequence.timing);
                 let shown = self.claims.at(step.span);
@@ -200,14 +199,15 @@ impl Executor<'_> {
     }
 }
 
-/// When a branch that begins with silence is taken if nothing arrives, and which it is.
+/// The time at which a branch that starts with `nothing` is taken if nothing arrives, and the
+/// branch.
 fn silence(beginning: &Beginning, observer: Role, usual: Duration) -> Option<(Duration, usize)> {
     let lasting = match (&beginning.expected, observer) {
         (Expected::Nothing(Some(lasting)), _) => *lasting,
         (Expected::Nothing(None), Role::Server) => usual,
         _ => return None,
     };
-    Some((beginning.window.from.unwrap_or(beginning.window.begun) + lasting, beginning.branch))
+    Some((beginning.window.from.unwrap_or(beginning.window.start) + lasting, beginning.branch))
 }
 
 /// What is broken if no branch is met.
@@ -225,13 +225,27 @@ fn is_pingresp(arrival: &Arrival) -> bool {
     matches!(arrival.what, Arrived::Packet(Packet::PingResp))
 }
 
-fn all_of(hosts: &Hosts, open: &[Sequence]) -> String {
-    let line = |sequence: &Sequence| Some(hosts.directed(sequence.host, &sequence.awaited()?.text()));
-    let lines: Vec<String> = open.iter().filter_map(line).collect();
-    match lines.as_slice() {
-        [only] => only.clone(),
-        many => format!("in any order:\n  {}", many.join("\n  ")),
+/// Whether a packet is of the type that is expected.
+fn is_of_type(expected: Option<&Expected>, arrival: &Arrival) -> bool {
+    match (expected, &arrival.what) {
+        (Some(Expected::Packet(pattern)), Arrived::Packet(packet)) => {
+            pattern.packet_type == packet.packet_type()
+        }
+        _ => false,
     }
+}
+
+/// The line of a block that is not met, and the others that are still open, each with its number.
+fn unmet(hosts: &Hosts, open: &[Sequence], line: usize) -> String {
+    let text = |sequence: &Sequence| {
+        let expected = sequence.awaited().map(Expected::text).unwrap_or_default();
+        hosts.directed(sequence.host, &expected)
+    };
+    let mut unmet = text(&open[line]);
+    for other in open.iter().enumerate().filter(|(index, _)| *index != line).map(|(_, other)| other) {
+        unmet.push_str(&format!("\n  and in any order, line {}: {}", other.line, text(other)));
+    }
+    unmet
 }
 
 fn any_of(hosts: &Hosts, beginnings: &[Beginning]) -> String {

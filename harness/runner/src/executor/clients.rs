@@ -1,4 +1,4 @@
-//! The applications of the clients: what the scenario asks of them, what they are told, and the load that they put on.
+//! Commands to the clients under test, their reports, and their loads.
 
 use core::time::Duration;
 use std::rc::Rc;
@@ -9,6 +9,7 @@ use mqttspec_judge::deliveries::Deliveries;
 use mqttspec_judge::finding::Finding;
 use mqttspec_judge::history::{Lane as HostIndex, Told, What};
 use mqttspec_judge::transcript::told_text;
+use mqttspec_notation::fields::payload_text;
 use mqttspec_notation::{
     Action, Field, Load, PacketPattern, PacketType, Report, StepKind, Test, Text, Value,
 };
@@ -56,8 +57,8 @@ impl<'r> Clients<'r> {
                 for field in fields.iter().filter(|field| field.versions.applies_to(self.version)) {
                     set_option(&mut options, "", field, matcher, self.version)?;
                 }
-                // A client under test does what lines ask of it, also after a crash. A client in the
-                // background connects again without a line.
+                // After a crash, a client under test waits for a line that connects it. A
+                // background client reconnects without one.
                 application.connect(options, !self.hosts.plays_server, self.in_version(fields)).await
             }
             Action::Subscribes { subscriptions, fields, .. } => {
@@ -87,6 +88,21 @@ impl<'r> Clients<'r> {
                 let publication = Publication { topic, payload, qos, retain, properties };
                 application.publish(publication, By::Line).await
             }
+            Action::Acknowledges { topic, payload, fields } => {
+                let pattern = publish(topic, payload.as_ref(), &[]);
+                let Packet::Publish(publish) = packet(&pattern)? else { return Ok(()) };
+                let answer = PacketPattern { fields: fields.clone(), ..bare(PacketType::PubAck) };
+                let Packet::PubAck(answer) = packet(&answer)? else { return Ok(()) };
+                let topic = publish.topic.ok_or_else(|| Stop::broken("the message has no topic"))?;
+                let named = payload.is_some().then_some(&publish.payload[..]);
+                let Some(message) = application.unacknowledged(topic.as_str(), named) else {
+                    let payload = named.map(|payload| format!(" {}", payload_text(payload)));
+                    let message = format!("{}{}", topic.as_str(), payload.unwrap_or_default());
+                    let expected = format!("{host} has a message {message} that it has not acknowledged");
+                    return Err(self.recorder.found(expected, "it has none", None).into());
+                };
+                application.acknowledge(message, answer.reason, self.in_version(fields)).await
+            }
             Action::Disconnects { fields } => {
                 let pattern = PacketPattern { fields: fields.clone(), ..bare(PacketType::Disconnect) };
                 let Packet::Disconnect(disconnect) = packet(&pattern)? else { return Ok(()) };
@@ -95,13 +111,13 @@ impl<'r> Clients<'r> {
                 application.disconnect(request, self.in_version(fields)).await
             }
             Action::Opens | Action::Receives { .. } | Action::Pings | Action::Closes => {
-                return Err(Stop::broken("an application cannot ask its client for this"));
+                return Err(Stop::broken("a client under test has no such command"));
             }
         };
         asked.map_err(|error| Stop::broken(format!("{host}: {error}")))
     }
 
-    /// Whether the client has told its application this already; it stays where it is.
+    /// Whether the client has made this report already. The report is not taken.
     pub(crate) fn was_told(
         &self,
         host: HostIndex,
@@ -111,7 +127,7 @@ impl<'r> Clients<'r> {
         Ok(matcher.without_captures(|matcher| self.position(host, report, matcher))?.is_some())
     }
 
-    /// Takes what the client told its application, if it has; returns the time.
+    /// Takes this report, if the client has made it; returns its time.
     pub(crate) fn take_told(
         &self,
         host: HostIndex,
@@ -125,8 +141,8 @@ impl<'r> Clients<'r> {
         Ok(Some(self.recorder.with_history(|history| history.events()[event].at)))
     }
 
-    /// The place of a report among those that the client made and no line has taken. A message must be the next
-    /// one; of other reports any that belongs to the line will do.
+    /// The position of a report among those that no line has taken. Messages must arrive in the
+    /// order of the lines; other reports need only belong to the line.
     fn position(
         &self,
         host: HostIndex,
@@ -151,7 +167,7 @@ impl<'r> Clients<'r> {
         Ok(None)
     }
 
-    /// The failure of a line whose report was not made in time.
+    /// The finding for a report that the client did not make in time.
     pub(crate) fn not_told(&self, host: HostIndex, report: &Report, window: Window) -> Finding {
         let application = self.applications.get(self.hosts.name(host));
         let told: String = application.map_or_else(String::new, |application| {
@@ -159,15 +175,16 @@ impl<'r> Clients<'r> {
             reports.waiting().map(|report| format!("\n  {}", told_text(&report.told))).collect()
         });
         let told = if told.is_empty() { told } else { format!("; it was told{told}") };
-        let waited = waited(window.until.saturating_sub(window.begun));
+        let waited = waited(window.until.saturating_sub(window.start));
         self.recorder.found(
             format!("{} is told {}", self.hosts.name(host), report_text(report)),
-            format!("it was not told so within {waited:?}{told}"),
+            format!("not told within {waited:?}{told}"),
             None,
         )
     }
 
-    /// A message that a client told its application and no line expected, with its host. A scenario that never says what is received leaves that open.
+    /// The finding for a received message that no line expects, with its host. There is none if the scenario has
+    /// no `told … received` line for the host.
     pub(crate) fn left_over(&self, script: &Script<'_>) -> Option<(String, Finding)> {
         if !self.hosts.plays_server {
             return None;
@@ -179,33 +196,33 @@ impl<'r> Clients<'r> {
             }
             let reports = application.reports.borrow();
             let left = reports.waiting().find(|report| matches!(report.told, Told::Message(_)))?;
-            let expected = format!("{host} is told of no message that no line expects");
+            let expected = format!("{host} receives only messages that a line expects");
             let found = self.recorder.found(expected, told_text(&left.told), Some(left.event));
             Some((host.to_owned(), found))
         })
     }
 
-    /// Begins to put load on clients.
+    /// Starts a load.
     pub(crate) fn load(&self, load: &Load) -> Result<(), Stop> {
         let interval = load.rate.per / load.rate.count.max(1);
         for host in self.hosts.named(&load.publishers) {
             let application = self.application(&host)?.clone();
             let topic =
                 client_topic(&load.topic, &host).and_then(|topic| TopicName::try_from(topic.as_str()).ok());
-            let topic = topic.ok_or_else(|| Stop::broken("the topic of the load is no Topic Name"))?;
+            let topic = topic.ok_or_else(|| Stop::broken("the topic of the load is not a Topic Name"))?;
             let qos: Vec<QoS> = load.qos.iter().filter_map(|qos| QoS::try_from(*qos).ok()).collect();
             let (backend, size) = (self.backend.clone(), load.size.unwrap_or(0) as usize);
             let end = self.backend.now() + load.lasting.on(false);
             application.loads.set(application.loads.get() + 1);
             tokio::task::spawn_local(async move {
-                let begun = backend.now();
+                let start = backend.now();
                 for (number, qos) in (1u32..).zip(qos.into_iter().cycle()) {
                     let mut payload = format!("{host}-{number}");
                     payload.extend(std::iter::repeat_n('.', size.saturating_sub(payload.len())));
                     let publication = Publication::new(topic.clone(), payload).qos(qos);
-                    // A client that is down cannot take it; the history shows that it was asked.
+                    // If the client is down, this fails. The history has the command anyway.
                     let _ = application.publish(publication, By::Load).await;
-                    let next = begun + interval * number;
+                    let next = start + interval * number;
                     if next >= end {
                         break;
                     }
@@ -217,8 +234,8 @@ impl<'r> Clients<'r> {
         Ok(())
     }
 
-    /// Why the clients are not quiet, if they are not: a load runs, a publication is not acknowledged, a client is not
-    /// connected, or a packet passed within `silence`.
+    /// Why the clients are not quiet: a load runs, a publication is not acknowledged, a client is
+    /// not connected, or a packet was sent within `silence`. `None` if they are quiet.
     pub(crate) fn busy(&self, silence: Duration) -> Option<String> {
         for application in self.applications.all() {
             let host = self.hosts.name(application.host);
@@ -242,7 +259,8 @@ impl<'r> Clients<'r> {
         (silent < silence).then(|| format!("the last packet was sent {silent:?} ago"))
     }
 
-    /// Whether every accepted message with QoS above 0 has reached every subscriber that should have it.
+    /// Whether every accepted message with QoS above 0 was delivered to every subscriber that
+    /// should receive it.
     pub(crate) fn all_delivered(&self) -> bool {
         self.recorder.with_history(|history| {
             let deliveries = Deliveries::of(history);
@@ -281,7 +299,8 @@ impl<'r> Clients<'r> {
     }
 }
 
-/// The report that must follow a verb on the host of a client; `None` if there is nothing to report.
+/// The report that must follow a verb on the host of a client; `None` if there is nothing to
+/// report.
 pub(crate) fn report_of(action: &Action) -> Result<Option<Report>, Stop> {
     Ok(Some(match action {
         Action::Connects { expecting, .. } => Report::Connected(expecting.clone()),
@@ -301,9 +320,13 @@ pub(crate) fn report_of(action: &Action) -> Result<Option<Report>, Stop> {
             let (topic, payload, fields) = (topic.clone(), payload.clone(), fields.clone());
             Report::Received { topic, payload, fields }
         }
+        Action::Acknowledges { topic, payload, .. } => {
+            let (topic, payload, fields) = (topic.clone(), payload.clone(), Vec::new());
+            Report::Acknowledged { topic, payload, fields }
+        }
         Action::Disconnects { .. } => Report::Disconnected(Vec::new()),
         Action::Opens | Action::Pings | Action::Closes => {
-            return Err(Stop::broken("a reference client does this by itself"));
+            return Err(Stop::broken("a client under test has no such command"));
         }
     }))
 }

@@ -1,4 +1,4 @@
-//! The time of a run: waits, the windows in which something must arrive, and drawn moments.
+//! The time of a run: waits, windows for arrivals, and random times.
 
 use core::time::Duration;
 use std::rc::Rc;
@@ -8,11 +8,11 @@ use mqttspec_notation::Timing;
 use crate::backend::{Backend, Timeouts};
 use crate::recorder::Recorder;
 
-/// The time in which something must arrive, counted from the start of the run.
+/// The window in which something must arrive. Times count from the start of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
     /// When the wait began.
-    pub(crate) begun: Duration,
+    pub(crate) start: Duration,
     /// Not earlier than this.
     pub(crate) from: Option<Duration>,
     /// Not later than this.
@@ -24,7 +24,6 @@ pub(crate) struct Clock {
     backend: Rc<dyn Backend>,
     recorder: Rc<Recorder>,
     pub(crate) timeouts: Timeouts,
-    /// The moment at which the last step was done.
     done_at: Duration,
     /// When the executor last sent something.
     sent_at: Option<Duration>,
@@ -46,35 +45,35 @@ impl Clock {
         self.backend.now()
     }
 
-    /// The moment at which the last step was done. Times of a scenario count from here.
+    /// The time at which the last step was done. Times of a scenario count from here.
     pub(crate) fn done_at(&self) -> Duration {
         self.done_at
     }
 
-    /// The step was done at this moment.
+    /// Notes that the step was done at this time.
     pub(crate) fn done(&mut self, at: Duration) {
         self.done_at = self.done_at.max(at);
     }
 
-    /// The step is done now.
+    /// Notes that the step is done now.
     pub(crate) fn done_now(&mut self) {
         self.done(self.now());
     }
 
-    /// Waits until a moment; then the step is done.
+    /// Waits until a time; then the step is done.
     pub(crate) async fn until(&mut self, time: Duration) {
         self.backend.sleep_until(time).await;
         self.done_now();
     }
 
-    /// Waits for a duration while a step goes on.
+    /// Waits for a duration. The step is not done after it.
     pub(crate) async fn sleep(&self, duration: Duration) {
         self.backend.sleep(duration).await;
     }
 
-    /// Waits until something is recorded, or until it is too late for `until`.
+    /// Waits until an event is recorded, or until just after `until`.
     pub(crate) async fn wait_for_change(&self, until: Duration) {
-        // What arrives at the very instant of the deadline is in time: look once more after it.
+        // An arrival at exactly the deadline is in time, so the wait ends after it.
         let deadline = until + Duration::from_millis(1);
         tokio::select! {
             () = self.recorder.changed() => {}
@@ -82,7 +81,7 @@ impl Clock {
         }
     }
 
-    /// Waits as the timing of something that is sent or done says; returns a drawn wait.
+    /// Waits for the time of a step that sends or acts; returns the wait if it was drawn.
     pub(crate) async fn pause(&mut self, timing: Timing) -> Option<Duration> {
         let (until, drawn) = match timing {
             Timing::Usual | Timing::Within(_) => return None,
@@ -98,7 +97,7 @@ impl Clock {
         drawn
     }
 
-    /// The window in which what is expected must arrive.
+    /// The window for an expected arrival.
     pub(crate) fn window(&self, timing: Timing) -> Window {
         let Timeouts { patience, early, late, .. } = self.timeouts;
         let (from, until) = match timing {
@@ -115,24 +114,26 @@ impl Clock {
             }
         };
         let from = from.map(|from| from.saturating_sub(early));
-        Window { begun: self.done_at, from, until }
+        Window { start: self.done_at, from, until }
     }
 
-    /// Lets the connections write what was ordered, so that it is in the history before what follows.
+    /// Lets the connections write, so that the packets are in the history before the next step.
     pub(crate) async fn written(&mut self) {
         tokio::task::yield_now().await;
         self.sent_at = Some(self.now());
     }
 
-    /// Waits until what the executor sent has had the time to arrive: the lines of a transcript happen one after another,
-    /// also if the next one does not wait for an answer. A timing says otherwise.
+    /// Waits until the packets that the executor sent have arrived. So the steps of a scenario
+    /// happen one after another, even if the next one waits for no answer. A step with a timing
+    /// does not wait.
     pub(crate) async fn sent_has_arrived(&mut self) {
         if let Some(sent) = self.sent_at.take() {
             self.until(sent + self.longest_latency + Duration::from_millis(1)).await;
         }
     }
 
-    /// Waits until the acknowledged Subscriptions are in force, on servers that acknowledge them earlier.
+    /// Waits until acknowledged Subscriptions are in force, on a server that acknowledges them
+    /// earlier.
     pub(crate) async fn subscriptions_are_in_force(&mut self) {
         if !self.timeouts.subscribing.is_zero()
             && let Some(acknowledged) = self.recorder.take_subscribed()
@@ -148,7 +149,7 @@ impl Clock {
 
     fn draw(&mut self, least: Duration, most: Duration) -> Duration {
         self.draws += 1;
-        // Whole microseconds read well, and the clock has no finer steps that matter.
+        // Whole microseconds are easier to read.
         let drawn = self.backend.seed().nth(self.draws).draw().duration(least, most);
         Duration::from_micros(u64::try_from(drawn.as_micros()).unwrap_or(u64::MAX))
     }

@@ -1,4 +1,4 @@
-//! The executor's end of a Network Connection: one task writes what the executor orders, another records what arrives.
+//! The executor's end of a Network Connection. One task writes, another one records arrivals.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,10 +17,12 @@ use mqttspec_judge::history::{ConnectionKey, Ending, What};
 pub(crate) struct Connection {
     key: ConnectionKey,
     orders: mpsc::UnboundedSender<Order>,
-    /// Ends both tasks at once: the stream is dropped, which closes it.
+    /// Ends both tasks, which drops and closes the stream.
     dropped: Rc<Dropped>,
-    /// Whether the executor has sent bytes that are no packet.
-    raw: Rc<Cell<bool>>,
+    /// Whether the peer has a newer connection.
+    replaced: Rc<Cell<bool>>,
+    /// The versions whose form a refusal may have, besides that of the run.
+    refusals: Rc<Cell<&'static [Version]>>,
     recorder: Rc<Recorder>,
 }
 
@@ -36,39 +38,40 @@ enum Order {
         bytes: Bytes,
         line: u32,
     },
-    /// Close after what was written before.
+    /// Close after all previous writes.
     Close,
 }
 
 impl Connection {
-    /// Begins to play one end of `stream`. `inflow` knows what the other end sends.
+    /// Starts the tasks of one end of `stream`. `inflow` decodes the packets of the other end.
     pub(crate) fn play<S>(recorder: Rc<Recorder>, key: ConnectionKey, stream: S, inflow: Inflow) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let (read, write) = tokio::io::split(stream);
         let (orders, received) = mpsc::unbounded_channel();
-        let connection = Self { key, orders, dropped: Rc::default(), raw: Rc::default(), recorder };
+        let (dropped, replaced, refusals) = (Rc::default(), Rc::default(), Rc::default());
+        let connection = Self { key, orders, dropped, replaced, refusals, recorder };
         tokio::task::spawn_local(connection.clone().read(read, inflow));
         tokio::task::spawn_local(connection.clone().write(write, received));
         connection
     }
 
-    /// Writes bytes as soon as all before are written; `what` is recorded at that moment.
+    /// Writes bytes after all previous ones; `what` is recorded at that time.
     pub(crate) fn write_bytes(&self, what: What, bytes: Bytes, line: u32) {
         if matches!(what, What::SentRaw { .. }) {
-            self.raw.set(true);
+            self.refusals.set(versions_of_refusals(&bytes));
         }
-        // If the tasks have ended, so has the connection, and that is on record.
+        // If the tasks have ended, the end of the connection is recorded already.
         let _ = self.orders.send(Order::Write { what, bytes, line });
     }
 
-    /// Closes after what was written before. The peer sees the end, or a reset if it sent what was not read.
+    /// Closes after all previous writes. The peer sees a reset if it sent bytes that were not read.
     pub(crate) fn close(&self) {
         let _ = self.orders.send(Order::Close);
     }
 
-    /// The connection is gone with its host, or is not wanted any more: no word to the peer.
+    /// Drops the stream, and records that the executor's side ended the connection.
     pub(crate) fn abandon(&self, ending: Ending) {
         if !self.dropped.is.replace(true) {
             self.recorder.end(self.key, ending);
@@ -76,11 +79,10 @@ impl Connection {
         }
     }
 
-    /// The peer has a new connection: this one is dropped, and its end recorded if it was not yet.
-    pub(crate) fn forget(&self, ending: Ending) {
-        if !self.dropped.is.replace(true) {
-            self.recorder.record(Some(self.key), 0, What::Closed(ending));
-            self.dropped.now.notify_waiters();
+    /// Notes that the peer has a newer connection. Only the end of this one still matters.
+    pub(crate) fn replaced(&self) {
+        if !self.dropped.is.get() && !self.replaced.replace(true) {
+            self.recorder.replaced(self.key);
         }
     }
 
@@ -107,21 +109,28 @@ impl Connection {
                         None => What::ReceivedMalformed { error, bytes },
                     },
                 };
-                self.recorder.arrive(self.key, what);
+                if !self.replaced.get() {
+                    self.recorder.arrive(self.key, what);
+                }
             }
             if let Some(ending) = ending {
                 self.dropped.is.set(true);
                 self.dropped.now.notify_waiters();
-                self.recorder.arrive(self.key, What::Closed(ending));
+                if self.replaced.get() {
+                    self.recorder.replaced_ended(self.key, ending);
+                } else {
+                    self.recorder.arrive(self.key, What::Closed(ending));
+                }
                 return;
             }
         }
     }
 
-    /// Who sends a CONNECT of a version that there is not may be refused in any version that there is (MQTT 5.0 §3.1.2.2).
+    /// A refusal of a CONNECT that was sent as raw bytes, if it has the form of another version
+    /// than that of the run.
     fn refusal_of_raw_bytes(&self, bytes: &Bytes) -> Option<Packet> {
-        let versions = [Version::V5, Version::V3_1_1].into_iter().filter(|_| self.raw.get());
-        let decoded = versions.filter_map(|version| mqttspec_codec::decode(bytes, version).ok()).next()?;
+        let versions = self.refusals.get().iter();
+        let decoded = versions.filter_map(|version| mqttspec_codec::decode(bytes, *version).ok()).next()?;
         matches!(&decoded, Packet::ConnAck(connack) if connack.reason.is_failure()).then_some(decoded)
     }
 
@@ -145,7 +154,7 @@ impl Connection {
                         written = async { stream.write_all(&bytes).await?; stream.flush().await } => written,
                     };
                     if written.is_err() {
-                        // The reader learns how it ended.
+                        // The reading task records how the connection ended.
                         return;
                     }
                 }
@@ -153,5 +162,44 @@ impl Connection {
                 None => return,
             }
         }
+    }
+}
+
+/// The versions in whose form a server may refuse these bytes. A CONNECT is refused in the form of
+/// the version that it names. If it names a version that does not exist, the form of 5.0 is allowed
+/// for a newer one, and that of 3.1.1 for an older one (MQTT 5.0 and 3.1.1 §3.1.2.2).
+fn versions_of_refusals(bytes: &[u8]) -> &'static [Version] {
+    match level_of_connect(bytes) {
+        Some(3) => &[Version::V3_1],
+        Some(0..=4) => &[Version::V3_1_1],
+        Some(5) => &[Version::V5],
+        // Bytes whose level cannot be read leave the version open.
+        _ => &[Version::V5, Version::V3_1_1],
+    }
+}
+
+/// The Protocol Version, if the bytes begin as a CONNECT does.
+fn level_of_connect(bytes: &[u8]) -> Option<u8> {
+    let (first, rest) = bytes.split_first()?;
+    if first >> 4 != 1 {
+        return None;
+    }
+    let length = rest.iter().position(|byte| byte & 0x80 == 0)? + 1;
+    let (name_length, rest) = rest.get(length..)?.split_first_chunk()?;
+    rest.get(usize::from(u16::from_be_bytes(*name_length))).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connect_is_refused_in_the_form_of_the_version_that_it_names() {
+        let connect = |level| [0x10, 0x80, 0x01, 0, 4, b'M', b'Q', b'T', b'T', level, 2];
+        assert_eq!(versions_of_refusals(&connect(2)), [Version::V3_1_1]);
+        assert_eq!(versions_of_refusals(&connect(4)), [Version::V3_1_1]);
+        assert_eq!(versions_of_refusals(&connect(5)), [Version::V5]);
+        assert_eq!(versions_of_refusals(&connect(7)), [Version::V5, Version::V3_1_1]);
+        assert_eq!(versions_of_refusals(&connect(4)[..9]), [Version::V5, Version::V3_1_1]);
     }
 }

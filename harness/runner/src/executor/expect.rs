@@ -1,4 +1,4 @@
-//! Waits for what lines expect, and takes it.
+//! Waits for arrivals and reports that lines expect, and takes them.
 
 use core::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::found::{SetUp, Stop, waited};
 use crate::recorder::{Arrival, Arrived, strongest};
 
 impl Executor<'_> {
-    /// Waits for what one line expects, and takes it. Returns the packet, if it is one.
+    /// Waits until the expectation of a line is met. Returns the packet, if one was expected.
     pub(crate) async fn expect(
         &mut self,
         host: HostIndex,
@@ -24,7 +24,7 @@ impl Executor<'_> {
         window: Window,
     ) -> Result<Option<Packet>, Stop> {
         match expected {
-            Expected::Packet(_) | Expected::Closed(_) => {
+            Expected::Packet(_) | Expected::Raw(_) | Expected::Closed(_) => {
                 let Some((_, arrival)) = self.arrival(&[host], window.until, expected.awaits_connect()).await
                 else {
                     let expected = self.script.hosts.directed(host, &expected.text());
@@ -32,7 +32,7 @@ impl Executor<'_> {
                 };
                 let packet = self.accept(host, expected, &arrival, window)?;
                 if let (Expected::Closed(_), Some(_)) = (expected, &packet) {
-                    // The packet may come before the end, not instead of it.
+                    // The packet may arrive before the end, not instead of it.
                     let end = Expected::Closed(Vec::new());
                     return Box::pin(self.expect(host, &end, window)).await;
                 }
@@ -47,8 +47,8 @@ impl Executor<'_> {
         }
     }
 
-    /// The oldest arrival on any of the hosts that no line has taken; it stays where it is. `None` when the time is over, or when
-    /// nothing can arrive.
+    /// The oldest arrival on any of the hosts that no line has taken. It is not taken. `None` if
+    /// the time is over, or if nothing can arrive.
     pub(crate) async fn arrival(
         &self,
         hosts: &[HostIndex],
@@ -66,7 +66,7 @@ impl Executor<'_> {
         }
     }
 
-    /// Takes an arrival that is what is expected.
+    /// Takes an arrival, if it matches the expectation and is not too early.
     pub(crate) fn accept(
         &mut self,
         host: HostIndex,
@@ -74,7 +74,7 @@ impl Executor<'_> {
         arrival: &Arrival,
         window: Window,
     ) -> Result<Option<Packet>, Stop> {
-        let matched = self.matcher.compare(expected, &arrival.what)?;
+        let matched = self.matcher.compare(expected, arrival)?;
         if matched != Match::Equal {
             let text = self.script.hosts.directed(host, &expected.text());
             let found = self.unlike(&text, arrival, &matched);
@@ -89,8 +89,8 @@ impl Executor<'_> {
             && arrival.at < from
         {
             let text = arrival.what.text(self.script.version());
-            let early = format!("{text} after {:?}", arrival.at.saturating_sub(window.begun));
-            let expected = format!("{} not before {:?}", expected.text(), from.saturating_sub(window.begun));
+            let early = format!("{text} after {:?}", arrival.at.saturating_sub(window.start));
+            let expected = format!("{} not before {:?}", expected.text(), from.saturating_sub(window.start));
             let found = self.recorder.found(expected, early, Some(arrival.event));
             return Err(Finding { timing_sensitive: true, ..found }.into());
         }
@@ -105,7 +105,7 @@ impl Executor<'_> {
         }
     }
 
-    /// The failure of a line for which something else arrived.
+    /// The finding for an arrival that does not match.
     pub(crate) fn unlike(&self, expected: &str, arrival: &Arrival, matched: &Match) -> Finding {
         let text = arrival.what.text(self.script.version());
         let (actual, nearly) = match matched {
@@ -118,9 +118,9 @@ impl Executor<'_> {
         Finding { nearly, ..self.recorder.found(expected, actual, Some(arrival.event)) }
     }
 
-    /// The failure of a line for which nothing arrived.
+    /// The finding for an expectation for which nothing arrived.
     pub(crate) fn nothing_arrived(&self, hosts: &[HostIndex], expected: &str, window: Window) -> Finding {
-        let waited = waited(window.until.saturating_sub(window.begun));
+        let waited = waited(window.until.saturating_sub(window.start));
         let actual = match hosts {
             [_] if !self.inboxes.can_arrive(hosts) => "nothing: there is no Network Connection".to_owned(),
             _ => format!("nothing within {waited:?}"),
@@ -139,11 +139,11 @@ impl Executor<'_> {
         };
         if let Some(silence) = silence {
             self.clock.until(self.clock.done_at() + silence).await;
-            return match self.inboxes.front(host, false) {
-                Some(arrival) if !matches!(arrival.what, Arrived::Ended(_)) => {
+            return match self.inboxes.first_packet(host) {
+                Some(arrival) => {
                     Err(self.unexpected(host, &Expected::Nothing(lasting).text(), &arrival).into())
                 }
-                _ => Ok(()),
+                None => Ok(()),
             };
         }
         if !self.wire.is_connected(host) {
@@ -151,8 +151,8 @@ impl Executor<'_> {
         }
         self.wire.send_packet(host, Packet::PingReq)?;
         self.clock.done_now();
-        let begun = self.clock.done_at();
-        let window = Window { begun, from: None, until: begun + self.clock.timeouts.patience };
+        let start = self.clock.done_at();
+        let window = Window { start, from: None, until: start + self.clock.timeouts.patience };
         match self.arrival(&[host], window.until, false).await {
             Some((_, arrival)) if matches!(arrival.what, Arrived::Packet(Packet::PingResp)) => {
                 let answer = Expected::Packet(bare(PacketType::PingResp));
@@ -169,14 +169,14 @@ impl Executor<'_> {
         }
     }
 
-    /// The failure of a line that expected nothing.
+    /// The finding for an arrival that no line expects.
     fn unexpected(&self, host: HostIndex, expected: &str, arrival: &Arrival) -> Finding {
         let expected = self.script.hosts.directed(host, expected);
         let actual = arrival.what.text(self.script.version());
         Finding { timing_sensitive: true, ..self.recorder.found(expected, actual, Some(arrival.event)) }
     }
 
-    /// Waits until the client tells its application this.
+    /// Waits until the client makes this report.
     async fn told(&mut self, host: HostIndex, report: &Report, window: Window) -> Flow {
         loop {
             if let Some(at) = self.clients.take_told(host, report, &mut self.matcher)? {
@@ -196,7 +196,8 @@ impl Executor<'_> {
         }
     }
 
-    /// At the end of the scenario no packet and no message may be left that no line expected.
+    /// Checks at the end of the scenario that no packet and no message is left that no line
+    /// expects.
     pub(crate) fn nothing_left_over(&self) -> Flow {
         self.script.hosts.indices().try_for_each(|host| self.nothing_left_on(host))?;
         match self.clients.left_over(&self.script) {
@@ -205,7 +206,8 @@ impl Executor<'_> {
         }
     }
 
-    /// No packet may be left on the newest connection of a host, unless the scenario itself broke it.
+    /// Checks that no packet is left on the newest connection of a host, unless the scenario ended
+    /// it.
     pub(crate) fn nothing_left_on(&self, host: HostIndex) -> Flow {
         match self.inboxes.left_over(host) {
             Some(arrival) => {
@@ -224,7 +226,7 @@ impl Executor<'_> {
     }
 }
 
-/// What is right although it is unlike: the peer refused or left as it had to, and only the Reason Code is another one.
+/// Reports a near miss: the peer refused or closed as required, and only the Reason Code differs.
 fn nearly(arrived: &Arrived, expected: &str, actual: &str) -> Option<String> {
     let what = match arrived {
         Arrived::Packet(Packet::ConnAck(connack)) if connack.reason.is_failure() => "refused",

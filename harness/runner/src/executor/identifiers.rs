@@ -1,4 +1,5 @@
-//! The Packet Identifiers that the executor uses on a host, so that it can choose a free one (MQTT 5.0 §2.2.1).
+//! The Packet Identifiers that the executor uses on a host, so that it can choose a free one (MQTT
+//! 5.0 §2.2.1).
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ pub(crate) struct Identifiers {
 }
 
 impl Identifiers {
-    /// An identifier that is free, the next after the one that was used last.
+    /// The next free identifier after the last one used.
     pub(crate) fn free(&self) -> PacketIdentifier {
         let after = (self.last.saturating_add(1)..=u16::MAX).chain(1..=self.last);
         after
@@ -20,7 +21,7 @@ impl Identifiers {
             .unwrap_or(PacketIdentifier::MIN)
     }
 
-    /// The executor sends a packet.
+    /// Notes that the executor sends a packet.
     pub(crate) fn sent(&mut self, packet: &Packet) {
         let begins = match packet {
             Packet::Publish(publish) if publish.delivery.qos() != QoS::AtMostOnce => {
@@ -36,7 +37,7 @@ impl Identifiers {
         }
     }
 
-    /// The peer answers.
+    /// Notes that the peer sent a packet, which may end an exchange.
     pub(crate) fn received(&mut self, packet: &Packet) {
         match packet {
             Packet::PubAck(ack) => drop(self.in_use.remove(&ack.id)),

@@ -1,4 +1,4 @@
-//! What arrived on the connections of the executor and was not taken by a line yet.
+//! Arrivals on the connections of the executor that no line has taken.
 
 use std::rc::Rc;
 
@@ -18,28 +18,32 @@ impl Inboxes {
         Self { recorder, hosts }
     }
 
-    /// The oldest arrival on any of the hosts; it stays where it is. A line that awaits a CONNECT does not see the end of
-    /// the connection before.
+    /// The oldest arrival on any of the hosts. It is not taken. `connect` skips ends of
+    /// connections, for a line that expects a CONNECT on a new one.
     pub(crate) fn oldest(&self, hosts: &[HostIndex], connect: bool) -> Option<(HostIndex, Arrival)> {
         let found =
             hosts.iter().filter_map(|host| self.front(*host, connect).map(|arrival| (*host, arrival)));
         found.min_by_key(|(_, arrival)| arrival.event)
     }
 
-    /// The oldest arrival on a host that counts.
+    /// The oldest arrival on a host. Arrivals that need not be compared are dropped.
     pub(crate) fn front(&self, host: HostIndex, connect: bool) -> Option<Arrival> {
         let dials = self.hosts.observer() == Role::Client;
         self.recorder.with_host(host, |state| {
             loop {
                 let front = state.inbox.front()?;
                 let skipped = match &front.what {
-                    // The rest of the connection before was judged when the executor opened the new one.
+                    // The previous connection was judged when the executor opened the new one.
                     _ if dials && front.connection < state.number => true,
                     Arrived::Packet(Packet::PingResp) if state.owed_pings > 0 => {
                         state.owed_pings -= 1;
                         true
                     }
-                    // A CONNECT begins a new connection, so the one before has ended.
+                    // The end of the previous connection must arrive first.
+                    _ if !connect && state.replaced.is_some_and(|(number, _)| number < front.connection) => {
+                        return None;
+                    }
+                    // A CONNECT starts a new connection, so the previous one has ended.
                     Arrived::Ended(_) if connect => true,
                     _ => state.ignored && front.connection == state.number,
                 };
@@ -48,6 +52,17 @@ impl Inboxes {
                 }
                 state.inbox.pop_front();
             }
+        })
+    }
+
+    /// The oldest packet on a host, also after the end of a connection.
+    pub(crate) fn first_packet(&self, host: HostIndex) -> Option<Arrival> {
+        // What does not count is dropped.
+        let _ = self.front(host, false);
+        self.recorder.with_host(host, |state| {
+            let ignored = |arrival: &Arrival| state.ignored && arrival.connection == state.number;
+            let mut packets = state.inbox.iter().filter(|arrival| !matches!(arrival.what, Arrived::Ended(_)));
+            packets.find(|arrival| !ignored(arrival)).cloned()
         })
     }
 
@@ -60,28 +75,29 @@ impl Inboxes {
         self.recorder.with_host(host, |state| state.open)
     }
 
-    /// Takes the oldest arrival: the line that is executed was about it.
+    /// Takes the oldest arrival, and notes that the current line is about it.
     pub(crate) fn take(&self, host: HostIndex, arrival: &Arrival) {
         self.drop_front(host);
+        self.recorder.with_host(host, |state| {
+            state.replaced.take_if(|(number, _)| *number < arrival.connection);
+        });
         self.recorder.answered(arrival.event, self.recorder.line());
     }
 
-    /// Drops the oldest arrival.
     pub(crate) fn drop_front(&self, host: HostIndex) {
         self.recorder.with_host(host, |state| state.inbox.pop_front());
     }
 
-    /// Drops everything that arrived.
     pub(crate) fn clear(&self, host: HostIndex) {
         self.recorder.with_host(host, |state| state.inbox.clear());
     }
 
-    /// Nothing more is compared on this connection.
+    /// Notes that nothing more is compared on the newest connection.
     pub(crate) fn ignore(&self, host: HostIndex) {
         self.recorder.with_host(host, |state| state.ignored = true);
     }
 
-    /// A PINGRESP will arrive that no line awaits.
+    /// Notes that a PINGRESP will arrive that no line expects.
     pub(crate) fn owe_ping(&self, host: HostIndex) {
         self.recorder.with_host(host, |state| state.owed_pings += 1);
     }
@@ -91,7 +107,7 @@ impl Inboxes {
         self.recorder.with_host(host, |state| state.open && !state.provoked)
     }
 
-    /// The end of the newest connection, if the peer ended it and no line took that.
+    /// The end of the newest connection, if the peer ended it and no line has taken the end.
     pub(crate) fn unseen_end(&self, host: HostIndex) -> Option<Arrival> {
         self.recorder.with_host(host, |state| {
             let ended = state.inbox.iter().find(|arrival| matches!(arrival.what, Arrived::Ended(_)));
@@ -99,7 +115,8 @@ impl Inboxes {
         })
     }
 
-    /// A packet on the newest connection that no line expected, unless the scenario itself broke the connection.
+    /// A packet on the newest connection that no line has taken, unless the scenario ended the
+    /// connection.
     pub(crate) fn left_over(&self, host: HostIndex) -> Option<Arrival> {
         let runs_peer = self.hosts.is_played_by(self.hosts.name(host), PlayedBy::Peer);
         if runs_peer && self.hosts.observer() == Role::Client {

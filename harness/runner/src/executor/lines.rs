@@ -1,11 +1,12 @@
-//! Where the lines of a scenario file begin: each step of a run asks for its own, and a file's steps may be repeated thousands of times.
+//! An index of the lines of a scenario file. Every executed step looks up its line, and steps may
+//! be repeated thousands of times.
 
 use mqttspec_notation::Span;
 
 /// The lines of a text.
 #[derive(Clone, Debug)]
 pub(crate) struct Lines {
-    /// Where each line but the first begins, in bytes.
+    /// The byte offset of each line but the first.
     begins: Vec<usize>,
 }
 
@@ -26,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_is_on_the_line_that_its_first_byte_stands_on() {
+    fn a_span_is_on_the_line_of_its_first_byte() {
         let text = "title    T\n\nreader connects\nreader < nothing";
         let lines = Lines::of(text);
         for start in 0..=text.len() {

@@ -1,4 +1,5 @@
-//! Compares what arrived, or what a client reported, with what a line expects. Nothing here waits, sends or records.
+//! Compares an arrival or a report of a client with the expectation of a line. It does not wait,
+//! send or record.
 
 use core::time::Duration;
 
@@ -6,17 +7,22 @@ use mqttspec_codec::{Packet, PacketIdentifier, Version};
 use mqttspec_judge::Case;
 use mqttspec_judge::history::{Message, Told, Trouble};
 use mqttspec_notation::fields::{
-    Bindings, Defaults, Expectation, Mismatch, accept_fields, build, field_words,
+    Bindings, Defaults, Expectation, Mismatch, accept_fields, accept_raw, build, field_words,
 };
-use mqttspec_notation::{Cell, Field, PacketPattern, PacketType, Report, Test, Text, Value};
+use mqttspec_notation::{
+    Cell, Content, Field, PacketPattern, PacketType, RawBytes, Report, Test, Text, Value,
+};
 
 use super::patterns::{equal, field, number};
-use crate::recorder::Arrived;
+use crate::facts::starts_a_connect;
+use crate::recorder::{Arrival, Arrived};
 
 /// What a line expects.
 #[derive(Clone, Debug)]
 pub(crate) enum Expected {
     Packet(PacketPattern),
+    /// A packet with these bytes.
+    Raw(RawBytes),
     /// The end of the connection, after one of these packets or none.
     Closed(Vec<PacketPattern>),
     Nothing(Option<Duration>),
@@ -25,10 +31,11 @@ pub(crate) enum Expected {
 }
 
 impl Expected {
-    /// In the words of the notation.
+    /// The text in the notation.
     pub(crate) fn text(&self) -> String {
         match self {
             Expected::Packet(pattern) => pattern.to_string(),
+            Expected::Raw(raw) => Content::Raw(raw.clone()).to_string(),
             Expected::Closed(or) => {
                 let or: String = or.iter().map(|pattern| format!(" or {pattern}")).collect();
                 format!("closed{or}")
@@ -41,24 +48,28 @@ impl Expected {
     }
 
     pub(crate) fn awaits_connect(&self) -> bool {
-        matches!(self, Expected::Packet(pattern) if pattern.packet_type == PacketType::Connect)
+        match self {
+            Expected::Packet(pattern) => pattern.packet_type == PacketType::Connect,
+            Expected::Raw(raw) => starts_a_connect(raw),
+            _ => false,
+        }
     }
 }
 
-/// Whether something is what a line expects.
+/// The result of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Match {
     Equal,
-    /// It is of the kind that is expected, and differs: what had to be so, and what is so.
+    /// The kind matches and a part differs.
     Differs {
         expected: String,
         actual: String,
     },
-    /// It is something else.
+    /// The kind is another one.
     Other,
 }
 
-/// A line cannot be compared, or its packet cannot be built: why.
+/// Why a line cannot be compared, or its packet cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct LineError(pub(crate) String);
@@ -93,7 +104,7 @@ impl Matcher {
         &self.bindings
     }
 
-    /// Begins a round of a block: captures of it are forgotten at its end.
+    /// Starts a round of a block. Its captures end with it.
     pub(crate) fn enter(&mut self) {
         self.bindings.enter();
     }
@@ -113,7 +124,7 @@ impl Matcher {
         self.bindings.column(name)
     }
 
-    /// The packet that a pattern asks for. Captures without a value take theirs.
+    /// Builds the packet of a pattern. Captures without a value take theirs.
     pub(crate) fn build(
         &mut self,
         pattern: &PacketPattern,
@@ -124,11 +135,14 @@ impl Matcher {
             .map_err(|error| LineError(error.to_string()))
     }
 
-    /// Compares an arrival. If it is what is expected, captures without a value take theirs.
-    pub(crate) fn compare(&mut self, expected: &Expected, arrived: &Arrived) -> Result<Match, LineError> {
-        match (expected, arrived) {
+    /// Compares an arrival. If it matches, captures without a value take theirs.
+    pub(crate) fn compare(&mut self, expected: &Expected, arrival: &Arrival) -> Result<Match, LineError> {
+        match (expected, &arrival.what) {
             (Expected::Closed(_), Arrived::Ended(_)) => Ok(Match::Equal),
             (Expected::Packet(pattern), Arrived::Packet(packet)) => self.compare_packet(pattern, packet),
+            (Expected::Raw(raw), Arrived::Packet(_) | Arrived::Malformed(_)) => {
+                as_match(accept_raw(raw, &arrival.bytes, &mut self.bindings))
+            }
             (Expected::Closed(or), Arrived::Packet(packet)) => {
                 for pattern in or {
                     if self.compare_packet(pattern, packet)? == Match::Equal {
@@ -141,9 +155,9 @@ impl Matcher {
         }
     }
 
-    /// Whether an arrival is what is expected. Captures do not change.
-    pub(crate) fn would_take(&mut self, expected: &Expected, arrived: &Arrived) -> Result<bool, LineError> {
-        self.without_captures(|matcher| Ok(matcher.compare(expected, arrived)? == Match::Equal))
+    /// Whether an arrival matches. Captures do not change.
+    pub(crate) fn would_take(&mut self, expected: &Expected, arrival: &Arrival) -> Result<bool, LineError> {
+        self.without_captures(|matcher| Ok(matcher.compare(expected, arrival)? == Match::Equal))
     }
 
     fn compare_packet(&mut self, pattern: &PacketPattern, packet: &Packet) -> Result<Match, LineError> {
@@ -151,8 +165,8 @@ impl Matcher {
         as_match(expectation.accept(packet, &mut self.bindings))
     }
 
-    /// Compares a report of a client. If it is what is expected, captures without a value take theirs.
-    /// `reason` is the Reason Code with which the server took a message over, if the client reports one.
+    /// Compares a report of a client. If it matches, captures without a value take theirs. `reason`
+    /// is the Reason Code with which the server acknowledged a message, if the client reports one.
     pub(crate) fn compare_report(
         &mut self,
         report: &Report,
@@ -165,7 +179,7 @@ impl Matcher {
         as_match(accept_fields(&fields, &seen, PacketType::Publish, self.version, &mut self.bindings))
     }
 
-    /// Calls `compare`, and gives the variables the values that they had before.
+    /// Calls `compare`, and restores the captures afterwards.
     pub(crate) fn without_captures<R>(&mut self, compare: impl FnOnce(&mut Self) -> R) -> R {
         let bindings = self.bindings.clone();
         let result = compare(self);
@@ -182,14 +196,16 @@ fn as_match(accepted: Result<(), Mismatch>) -> Result<Match, LineError> {
     }
 }
 
-/// The fields that a report asks for.
+/// The fields that a `told` line expects.
 fn report_fields(report: &Report) -> Vec<Field> {
     match report {
         Report::Connected(fields) | Report::Disconnected(fields) | Report::Failed(fields) => fields.clone(),
         Report::Subscribed(filter) | Report::Unsubscribed(filter) => {
             vec![field("filter", Test::Equal(filter.clone()))]
         }
-        Report::Published { topic, payload, fields } | Report::Received { topic, payload, fields } => {
+        Report::Published { topic, payload, fields }
+        | Report::Received { topic, payload, fields }
+        | Report::Acknowledged { topic, payload, fields } => {
             let mut all = vec![field("topic", Test::Equal(topic.clone()))];
             all.extend(payload.iter().map(|payload| field("payload", Test::Equal(payload.clone()))));
             all.extend(fields.iter().cloned());
@@ -198,7 +214,7 @@ fn report_fields(report: &Report) -> Vec<Field> {
     }
 }
 
-/// The fields of what a client told, if it is a report of that kind.
+/// The fields of a client's report, if it is of the kind of the `told` line.
 fn seen(report: &Report, told: &Told) -> Option<Vec<Field>> {
     Some(match (report, told) {
         (Report::Connected(_), Told::Connected { session_present }) => {
@@ -216,7 +232,8 @@ fn seen(report: &Report, told: &Told) -> Option<Vec<Field>> {
             filters.iter().map(filter).collect()
         }
         (Report::Published { .. }, Told::Published { message, refused: None, .. })
-        | (Report::Received { .. }, Told::Message(message)) => message_fields(message),
+        | (Report::Received { .. }, Told::Message(message))
+        | (Report::Acknowledged { .. }, Told::Acknowledged { message }) => message_fields(message),
         _ => return None,
     })
 }
@@ -250,6 +267,7 @@ pub(crate) fn report_text(report: &Report) -> String {
         Report::Unsubscribed(_) => "unsubscribed",
         Report::Published { .. } => "published",
         Report::Received { .. } => "received",
+        Report::Acknowledged { .. } => "acknowledged",
     };
     format!("{word}{}", fields_text(&report_fields(report)))
 }
@@ -266,7 +284,7 @@ mod tests {
     use bytes::Bytes;
     use mqttspec_codec::{Publish, QoS, Role, TopicName};
     use mqttspec_judge::history::Ending;
-    use mqttspec_notation::{CatalogueClauses, Content, StepKind, read};
+    use mqttspec_notation::{CatalogueClauses, StepKind, read};
 
     use super::*;
 
@@ -296,10 +314,14 @@ mod tests {
         (Matcher::new(&case), all)
     }
 
-    fn publish(payload: &'static str, id: u16) -> Arrived {
+    fn arrival(what: Arrived) -> Arrival {
+        Arrival { at: Duration::ZERO, event: 0, connection: 1, what, bytes: Bytes::new() }
+    }
+
+    fn publish(payload: &'static str, id: u16) -> Arrival {
         let id = PacketIdentifier::new(id).expect("an identifier above 0");
         let topic = TopicName::try_from("t").expect("a Topic Name");
-        Arrived::Packet(Publish::new(topic, Bytes::from(payload)).at_least_once(id).into())
+        arrival(Arrived::Packet(Publish::new(topic, Bytes::from(payload)).at_least_once(id).into()))
     }
 
     fn differs(expected: &str, actual: &str) -> Match {
@@ -307,20 +329,20 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_that_differs_tells_the_field_and_one_of_another_type_the_types() {
+    fn a_difference_names_the_field_or_the_packet_types() {
         let (mut matcher, lines) = matcher("a < PUBLISH topic=t payload=\"x\" qos=1\n");
         assert_eq!(matcher.compare(&lines[0], &publish("x", 1)), Ok(Match::Equal));
         assert_eq!(
             matcher.compare(&lines[0], &publish("y", 1)),
             Ok(differs("payload=\"x\"", "payload=\"y\""))
         );
-        let other = Arrived::Packet(Packet::PingResp);
+        let other = arrival(Arrived::Packet(Packet::PingResp));
         assert_eq!(matcher.compare(&lines[0], &other), Ok(differs("PUBLISH", "PINGRESP")));
-        assert_eq!(matcher.compare(&lines[0], &Arrived::Ended(Ending::Reset)), Ok(Match::Other));
+        assert_eq!(matcher.compare(&lines[0], &arrival(Arrived::Ended(Ending::Reset))), Ok(Match::Other));
     }
 
     #[test]
-    fn a_capture_takes_its_value_from_a_packet_that_is_taken_and_not_from_one_that_is_only_looked_at() {
+    fn only_a_packet_that_is_taken_sets_a_capture() {
         let (mut matcher, lines) =
             matcher("a < PUBLISH topic=t qos=1 id=$first\na < PUBLISH topic=t qos=1 id=$first\n");
         assert_eq!(matcher.would_take(&lines[0], &publish("x", 7)), Ok(true));
@@ -330,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_capture_of_a_round_is_forgotten_at_its_end() {
+    fn a_capture_ends_with_its_round() {
         let (mut matcher, lines) = matcher("a < PUBLISH topic=t qos=1 id=$first\n");
         for id in [3, 7] {
             matcher.enter();
@@ -340,9 +362,9 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_connection_may_follow_one_of_the_packets_that_its_line_names() {
+    fn closed_or_matches_the_end_and_the_named_packets() {
         let (mut matcher, lines) = matcher("a < closed or DISCONNECT or PUBLISH payload=\"x\"\n");
-        assert_eq!(matcher.compare(&lines[0], &Arrived::Ended(Ending::ByPeer)), Ok(Match::Equal));
+        assert_eq!(matcher.compare(&lines[0], &arrival(Arrived::Ended(Ending::ByPeer))), Ok(Match::Equal));
         assert_eq!(matcher.compare(&lines[0], &publish("x", 1)), Ok(Match::Equal));
         assert_eq!(matcher.compare(&lines[0], &publish("y", 1)), Ok(Match::Other));
     }
@@ -358,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_compared_with_one_of_its_own_kind_only() {
+    fn a_report_matches_only_a_line_of_its_own_kind() {
         let (mut matcher, _) = matcher("");
         let received = Report::Received {
             topic: Value::Text(Text::literal("t")),

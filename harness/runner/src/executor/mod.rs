@@ -1,7 +1,8 @@
 //! The executor: executes the steps of a scenario on a backend, in order.
 //!
-//! [`Executor`] is a small interpreter over steps. Each of its parts has one job: [`clock`] waits, [`wire`] sends, [`inboxes`]
-//! holds what arrived, [`matcher`] compares, [`clients`] asks the clients under test, [`faults`] injects faults.
+//! [`Executor`] is a small interpreter over steps. Each of its parts has one job: [`clock`] waits,
+//! [`wire`] sends, [`inboxes`] holds arrivals, [`matcher`] compares, [`clients`] commands the
+//! clients under test, [`faults`] injects faults.
 
 mod blocks;
 mod clients;
@@ -51,7 +52,7 @@ use crate::hosts::{Hosts, PlayedBy};
 use crate::peers::client::Applications;
 use crate::recorder::Recorder;
 
-/// What a run is made of, whatever it executes on.
+/// The parts of a run that do not depend on the backend.
 pub(crate) struct Setup<'r> {
     pub(crate) case: &'r Case,
     pub(crate) hosts: Rc<Hosts>,
@@ -59,10 +60,10 @@ pub(crate) struct Setup<'r> {
     pub(crate) applications: &'r Applications,
 }
 
-/// What the executor found and drew, besides the history.
+/// The results of an execution besides the history.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// Failures after which the run went on.
+    /// Findings that did not stop the run.
     pub(crate) found: Vec<Finding>,
     pub(crate) branches: Vec<BranchTaken>,
     pub(crate) marks: Vec<String>,
@@ -92,13 +93,14 @@ pub(crate) struct Executed {
 }
 
 impl Executed {
-    /// The run could not be executed, or not to its end.
+    /// A run that could not be executed to its end.
     pub(crate) fn broken(reason: impl Into<String>) -> Self {
         Self { findings: Findings::default(), end: Err(Stop::broken(reason)) }
     }
 }
 
-/// The seed of a run: different for each case, so that neither order nor selection of cases changes a run.
+/// The seed of a run: different for each case, so that neither order nor selection of cases changes
+/// a run.
 pub(crate) fn run_seed(case: &Case, seed: u64) -> Seed {
     Seed::new(seed).child(&case.name())
 }
@@ -113,7 +115,7 @@ pub(crate) async fn execute(setup: Setup<'_>, backend: Rc<dyn Backend>) -> Execu
         None => execution.await,
         Some(limit) => tokio::time::timeout(limit, execution).await.unwrap_or_else(|_| {
             let (line, limit) = (recorder.line(), limit.as_secs());
-            Err(Stop::broken(format!("the run does not end: after {limit} s it is at line {line}")))
+            Err(Stop::broken(format!("the run did not end within {limit} s: it was at line {line}")))
         }),
     };
     Executed { findings: executor.findings, end }
@@ -161,7 +163,7 @@ impl<'r> Executor<'r> {
         }
     }
 
-    /// Executes the whole scenario, to its end or to what stops it.
+    /// Executes the scenario, until its end or the first error.
     async fn execute(&mut self) -> Flow {
         if self.script.hosts.plays_server {
             self.wire.serve().await?;
@@ -304,7 +306,7 @@ impl<'r> Executor<'r> {
         self.steps(&branch.steps).await
     }
 
-    /// Executes a line, a verb on a host that the executor plays, or a report.
+    /// Executes a line, a `told` line, or a verb on a host that the executor plays.
     async fn act(&mut self, step: &Step) -> Flow {
         let mut sequence = Sequence::of(step, &self.script, &self.matcher)?;
         let begins_by_waiting = sequence.awaited().is_some();
@@ -317,7 +319,7 @@ impl<'r> Executor<'r> {
             self.advance(&mut sequence).await?;
             let Some(expected) = sequence.awaited().cloned() else { return Ok(()) };
             let window = match step.timing {
-                // It says when the whole hand-shake must be done.
+                // The limit is for the whole handshake.
                 Timing::Within(_) => window,
                 _ if first && begins_by_waiting => window,
                 _ => self.clock.window(Timing::Usual),
@@ -328,7 +330,7 @@ impl<'r> Executor<'r> {
         }
     }
 
-    /// Does everything of a sequence that need not be waited for.
+    /// Makes the moves of a sequence up to the next one that must arrive.
     async fn advance(&mut self, sequence: &mut Sequence) -> Flow {
         let host = sequence.host;
         while let Some(next) = sequence.next_move() {
@@ -355,7 +357,7 @@ impl<'r> Executor<'r> {
         Ok(())
     }
 
-    /// Sends what a line says. Returns the packet, if it is one.
+    /// Sends the content of a line. Returns the packet, if the content is one.
     async fn send(&mut self, host: HostIndex, content: &Content) -> Result<Option<Packet>, Stop> {
         let sent = match content {
             Content::Packet(pattern) => {
@@ -379,7 +381,7 @@ impl<'r> Executor<'r> {
         Ok(sent)
     }
 
-    /// Sends a packet. What was changed on purpose counts as no packet.
+    /// Sends a packet. Returns `None` for a packet with patches.
     fn send_pattern(
         &mut self,
         host: HostIndex,
@@ -399,13 +401,14 @@ impl<'r> Executor<'r> {
         Ok(None)
     }
 
-    /// Makes sure that the host has a connection to send on: a new one if there is none, or if the last one is over.
+    /// Makes sure that the host has a connection to send on. Opens a new one if there is none or
+    /// the last one has ended.
     async fn ready(&mut self, host: HostIndex, connect: bool) -> Flow {
         if self.script.hosts.observer() == Role::Server || self.inboxes.is_usable(host) {
             return Ok(());
         }
         if let (Some(end), false) = (self.inboxes.unseen_end(host), connect) {
-            let expected = format!("the Network Connection of {} stands", self.script.hosts.name(host));
+            let expected = format!("the Network Connection of {} is open", self.script.hosts.name(host));
             let actual = end.what.text(self.script.version());
             return Err(self.recorder.found(expected, actual, Some(end.event)).into());
         }
@@ -425,7 +428,7 @@ impl<'r> Executor<'r> {
         self.clock.done_now();
     }
 
-    /// `ask device publish …`: gives the client the command, and does not wait for its effect.
+    /// `ask device publish …`: gives the client a command, and does not wait for its effect.
     async fn ask(&mut self, host: &str, action: &Action) -> Flow {
         self.clock.sent_has_arrived().await;
         let asked = self.clients.ask(host, action, &mut self.matcher).await;
@@ -433,7 +436,7 @@ impl<'r> Executor<'r> {
         asked
     }
 
-    /// A verb on the host of a client: the command, and what the client must report of it.
+    /// A verb on the host of a client: gives the command, and waits for the client's report.
     async fn application_does(&mut self, step: &Step, host: &str, action: &Action) -> Flow {
         let index = self.script.host(host)?;
         let Some(report) = report_of(action)? else { return Ok(()) };
@@ -445,10 +448,12 @@ impl<'r> Executor<'r> {
         self.expect(index, &Expected::Told(report), window).await.map(drop)
     }
 
-    /// Waits until no load runs, every command is done, every client is connected and no Application Message is under way.
+    /// Waits until no load runs, every command is done, every client is connected and no
+    /// Application Message is in transit.
     async fn quiet(&mut self, longest: Duration) -> Flow {
         let until = self.clock.done_at() + longest;
-        // The length of the history in which something was not delivered yet: nothing new, nothing delivered.
+        // The length of the history at which a message was undelivered. While it is the same, the
+        // check need not be repeated.
         let mut undelivered = None;
         loop {
             let busy = self.clients.busy(self.clock.timeouts.quiet);
@@ -460,7 +465,7 @@ impl<'r> Executor<'r> {
                 undelivered = Some(length);
             }
             if self.clock.now() >= until {
-                // What was not delivered by now is for the delivery checks to judge.
+                // The delivery checks judge messages that were not delivered by now.
                 let Some(busy) = busy else { break };
                 let found = self.recorder.found(format!("quiet within {longest:?}"), busy, None);
                 self.findings.unquiet = Some(found.into());
@@ -472,7 +477,7 @@ impl<'r> Executor<'r> {
         Ok(())
     }
 
-    /// Waits as the timing of something that is sent or done says.
+    /// Waits for the time of a step that sends or acts, and records a drawn wait.
     async fn pause(&mut self, timing: Timing) {
         if let Some(drawn) = self.clock.pause(timing).await {
             let line = self.recorder.line();

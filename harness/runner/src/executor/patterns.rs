@@ -5,7 +5,7 @@ use mqttspec_notation::{
     Field, Number, PacketPattern, PacketType, Radix, Span, Subscription, Test, Value, VersionMark,
 };
 
-/// A pattern that only asks for a packet type.
+/// A pattern that only names a packet type.
 pub(crate) fn bare(packet_type: PacketType) -> PacketPattern {
     PacketPattern {
         span: Span::default(),

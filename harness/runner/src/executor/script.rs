@@ -1,4 +1,4 @@
-//! What is executed: the case, its hosts, and where its steps are in the file.
+//! The case that is executed, its hosts, and the line numbers of its steps.
 
 use std::rc::Rc;
 
@@ -26,7 +26,7 @@ impl<'r> Script<'r> {
         self.case.version
     }
 
-    /// The line of the file in which a span begins.
+    /// The line of the file in which a span starts.
     pub(crate) fn line_of(&self, span: Span) -> u32 {
         self.lines.of_span(span)
     }
@@ -36,7 +36,7 @@ impl<'r> Script<'r> {
         self.hosts.index(name).ok_or_else(|| Stop::broken(format!("no host is called {name}")))
     }
 
-    /// The steps that count in the version of the case.
+    /// The steps that apply to the version of the case.
     pub(crate) fn counting<'s>(&self, steps: &'s [Step]) -> impl Iterator<Item = &'s Step> + use<'s> {
         let version = self.version();
         steps.iter().filter(move |step| step.versions.applies_to(version))

@@ -1,6 +1,6 @@
-//! Lines and verbs as short sequences: what is sent at once, and what must arrive before it goes on.
+//! Lines and verbs as sequences of moves: send a packet, or wait until one arrives.
 //!
-//! The hand-shakes that verbs stand for: MQTT 5.0 and 3.1.1 §3.1, §3.8, §3.10, §3.12, §4.3.
+//! The handshakes of the verbs: MQTT 5.0 and 3.1.1 §3.1, §3.8, §3.10, §3.12, §4.3.
 
 use std::collections::VecDeque;
 
@@ -19,21 +19,22 @@ use crate::found::Stop;
 /// One move of a sequence.
 #[derive(Clone, Debug)]
 pub(crate) enum Move {
-    /// Sent when its turn comes.
+    /// Send this.
     Send(Content),
-    /// Waited for.
+    /// Wait for this.
     Expect(Expected),
-    /// What follows the PUBLISH that was sent last, by its QoS. The fields are expected of its first acknowledgement.
+    /// Complete the exchange of the PUBLISH that was sent last, by its QoS. The fields are expected
+    /// in its first acknowledgement.
     SettleSent(Vec<Field>),
-    /// What follows the PUBLISH that arrived last, by its QoS.
+    /// Complete the exchange of the PUBLISH that arrived last, by its QoS.
     SettleReceived,
-    /// What follows the request that was sent last: its answer with these Reason Codes.
+    /// Wait for the answer to the request that was sent last, with these Reason Codes.
     Answer(Vec<Test>),
     Open,
     Close,
 }
 
-/// What is left to do of a step.
+/// The moves of a step that are left.
 #[derive(Clone, Debug)]
 pub(crate) struct Sequence {
     pub(crate) host: HostIndex,
@@ -46,7 +47,7 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
-    /// What a line, a verb on a host that the executor plays, or a report stands for.
+    /// The sequence of a line, a `told` line, or a verb on a host that the executor plays.
     pub(crate) fn of(step: &Step, script: &Script<'_>, matcher: &Matcher) -> Result<Self, Stop> {
         let observer = script.hosts.observer();
         let (host, moves) = match &step.kind {
@@ -62,7 +63,7 @@ impl Sequence {
         Ok(Self { host: script.host(host)?, moves, last: None, timing, line, span })
     }
 
-    /// What it waits for now, once everything before it was sent.
+    /// The expectation that is the next move, if the next move is one.
     pub(crate) fn awaited(&self) -> Option<&Expected> {
         match self.moves.front() {
             Some(Move::Expect(expected)) => Some(expected),
@@ -70,7 +71,7 @@ impl Sequence {
         }
     }
 
-    /// The next move, if it need not be waited for.
+    /// The next move, unless it is an expectation.
     pub(crate) fn next_move(&mut self) -> Option<Move> {
         match self.moves.front() {
             None | Some(Move::Expect(_)) => None,
@@ -78,18 +79,18 @@ impl Sequence {
         }
     }
 
-    /// What it waited for arrived.
+    /// Notes that the expectation was met.
     pub(crate) fn arrived(&mut self, packet: Option<Packet>) {
         self.moves.pop_front();
         self.sent(packet);
     }
 
-    /// A packet was sent.
+    /// Notes that a packet was sent.
     pub(crate) fn sent(&mut self, packet: Option<Packet>) {
         self.last = packet.or(self.last.take());
     }
 
-    /// Awaits the acknowledgements that a PUBLISH of the executor must get.
+    /// Expects the acknowledgements of the executor's PUBLISH.
     pub(crate) fn settle_sent(&mut self, expecting: &[Field], version: Version) {
         let Some(Packet::Publish(publish)) = &self.last else { return };
         let Some(id) = publish.delivery.packet_identifier() else { return };
@@ -119,7 +120,8 @@ impl Sequence {
         self.moves.push_front(first);
     }
 
-    /// The acknowledgement that the executor sends for a PUBLISH; the rest of the hand-shake follows.
+    /// The acknowledgement that the executor sends for a PUBLISH. The rest of the handshake
+    /// follows.
     pub(crate) fn settle_received(&mut self) -> Option<Packet> {
         let Some(Packet::Publish(publish)) = &self.last else { return None };
         let id = publish.delivery.packet_identifier()?;
@@ -136,7 +138,7 @@ impl Sequence {
         }
     }
 
-    /// Awaits the answer that a SUBSCRIBE or UNSUBSCRIBE of the executor must get.
+    /// Expects the answer to the executor's SUBSCRIBE or UNSUBSCRIBE.
     pub(crate) fn answer(&mut self, reasons: Vec<Test>) -> Result<(), Stop> {
         let (id, packet_type, usual) = match &self.last {
             Some(Packet::Subscribe(subscribe)) => {
@@ -158,12 +160,12 @@ impl Sequence {
     }
 }
 
-/// What a line stands for.
+/// The move of a line.
 fn line(direction: Direction, content: &Content, observer: Role, matcher: &Matcher) -> Result<Move, Stop> {
     let content = match content {
         Content::Column(name) => match matcher.column(name) {
             Some(Cell::Content(content)) => content,
-            _ => return Err(Stop::broken(format!("the column `{name}` holds no line"))),
+            _ => return Err(Stop::broken(format!("the column `{name}` does not contain a packet"))),
         },
         content => content,
     };
@@ -179,16 +181,17 @@ fn line(direction: Direction, content: &Content, observer: Role, matcher: &Match
         Content::Closed { or } => Expected::Closed(or.clone()),
         Content::Nothing { lasting } => Expected::Nothing(lasting.map(|time| time.on(false))),
         Content::Anything => Expected::Anything,
-        Content::Raw(_) | Content::Column(_) => {
+        Content::Raw(raw) => Expected::Raw(raw.clone()),
+        Content::Column(_) => {
             return Err(Stop::broken(format!("`{content}` cannot be expected")));
         }
     }))
 }
 
-/// What a verb stands for.
+/// The moves of a verb.
 fn verb(action: &Action, observer: Role) -> Result<Vec<Move>, Stop> {
     if observer == Role::Server {
-        return Err(Stop::broken("where a client is tested, `ask` says what it is to do"));
+        return Err(Stop::broken("a client under test gets its commands with `ask`"));
     }
     Ok(match action {
         Action::Opens => vec![Move::Open],
@@ -220,6 +223,7 @@ fn verb(action: &Action, observer: Role) -> Result<Vec<Move>, Stop> {
         Action::Receives { topic, payload, fields } => {
             vec![expecting_packet(publish(topic, payload.as_ref(), fields)), Move::SettleReceived]
         }
+        Action::Acknowledges { .. } => return Err(Stop::broken("only an application acknowledges")),
         Action::Pings => {
             vec![sending(bare(PacketType::PingReq)), expecting_packet(bare(PacketType::PingResp))]
         }
@@ -259,7 +263,7 @@ fn reason_code(value: &Value) -> Option<u8> {
     }
 }
 
-/// Whether what is asked of a Reason Code can only be met by a failure.
+/// Whether only a failure can meet this test of a Reason Code.
 fn asks_for_failure(test: &Test) -> bool {
     let failure = |value: &Value| reason_code(value).is_some_and(|code| code >= 0x80);
     match test {

@@ -1,4 +1,4 @@
-//! The connections of the executor: opens them, sends on them, and knows which Packet Identifiers are free.
+//! The connections of the executor: opens them, sends on them, and chooses free Packet Identifiers.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -48,8 +48,9 @@ impl Wire {
                 let Some(host) = host.and_then(|host| hosts.index(&host)) else { continue };
                 let index = usize::from(host.0);
                 if let Some(before) = connections.borrow_mut()[index].take() {
-                    // The client has given it up: nothing on it matters any more.
-                    before.forget(Ending::ByPeer);
+                    // The client has given it up. If the link was partitioned meanwhile, its FIN
+                    // may come later than this.
+                    before.replaced();
                 }
                 let key = recorder.open(host, version);
                 let connection = Connection::play(recorder.clone(), key, stream, Inflow::from_client());
@@ -72,7 +73,7 @@ impl Wire {
             }
             Err(error) => {
                 self.recorder.end(key, Ending::Refused);
-                let expected = format!("the server takes a Network Connection of {name}");
+                let expected = format!("the server accepts a Network Connection of {name}");
                 Err(self.recorder.found(expected, error.to_string(), None).into())
             }
         }
@@ -83,7 +84,7 @@ impl Wire {
         self.connections.borrow()[usize::from(host.0)].is_some()
     }
 
-    /// Sends a packet, also one that breaks a rule on purpose.
+    /// Sends a packet, even one that violates the standard.
     pub(crate) fn send_packet(&mut self, host: HostIndex, packet: Packet) -> Result<(), Stop> {
         let bytes = self.encoded(&packet)?;
         self.identifiers[usize::from(host.0)].sent(&packet);
@@ -97,7 +98,7 @@ impl Wire {
         self.write(host, what, bytes)
     }
 
-    /// Sends the bytes of a packet that was changed on purpose.
+    /// Sends the bytes of a packet with patches.
     pub(crate) fn send_patched(
         &mut self,
         host: HostIndex,
@@ -109,7 +110,7 @@ impl Wire {
         self.send_bytes(host, text, bytes)
     }
 
-    /// Sends bytes that are no packet; `text` is the line of the scenario.
+    /// Sends raw bytes; `text` is their line in the scenario.
     pub(crate) fn send_bytes(&self, host: HostIndex, text: String, bytes: Bytes) -> Result<(), Stop> {
         self.write(host, What::SentRaw { text, bytes: bytes.clone() }, bytes)
     }
@@ -117,7 +118,7 @@ impl Wire {
     /// The bytes of a packet.
     pub(crate) fn encoded(&self, packet: &Packet) -> Result<Bytes, Stop> {
         let mut bytes = BytesMut::new();
-        // A scenario may break a rule on purpose; then the monitors take the packet for what it is.
+        // A scenario may violate the standard on purpose.
         packet
             .encode_unchecked(self.version, &mut bytes)
             .map_err(|error| Stop::broken(format!("{} cannot be sent: {error}", packet.packet_type())))?;
@@ -138,12 +139,12 @@ impl Wire {
         self.identifiers[usize::from(host.0)].free()
     }
 
-    /// The peer sent a packet: it may end an exchange.
+    /// Notes that the peer sent a packet, which may end an exchange.
     pub(crate) fn received(&mut self, host: HostIndex, packet: &Packet) {
         self.identifiers[usize::from(host.0)].received(packet);
     }
 
-    /// Closes the host's connection after what was sent before.
+    /// Closes the host's connection after all previous writes.
     pub(crate) fn close(&self, host: HostIndex) {
         if let Some(connection) = &self.connections.borrow()[usize::from(host.0)] {
             connection.close();
@@ -151,7 +152,8 @@ impl Wire {
         self.recorder.with_host(host, |state| (state.open, state.provoked) = (false, true));
     }
 
-    /// The machine at one end crashed: the connection is gone, and the executor does not wait to learn of it from the network.
+    /// The machine at one end crashed: the connection is gone, and the executor does not wait to
+    /// learn of it from the network.
     pub(crate) fn abandon(&self, host: HostIndex) {
         let connection = self.connections.borrow_mut()[usize::from(host.0)].take();
         if let Some(connection) = connection {

@@ -1,4 +1,4 @@
-//! The live backend: a relay with faults for each host, the reference clients, and the power of the server.
+//! The live backend: a fault relay for each host, the reference clients, and control of the server.
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::launcher::Instance;
 use super::names::Names;
-use super::wire::{HostNet, Reach};
+use super::wire::{Endpoint, HostNet};
 use crate::backend::{Backend, BackendError, Incoming, Links, Pending, Stream, Timeouts, Way};
 use crate::executor::{Executed, Setup, execute, run_seed};
 use crate::hosts::{Hosts, PORT, SERVER};
@@ -28,27 +28,27 @@ use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::results::RunResult;
 
-/// Runs a case once before a live server, and tells whether its failure may be due to a lack of time. The case's times are those
-/// of live targets already.
+/// Runs a case once on a live server. Also returns whether a failure may be caused by timing.
+/// The case must already have its live times.
 pub(crate) async fn run(
     case: &Case,
     command: &RepeatCommand,
-    surroundings: Surroundings,
+    environment: Environment,
     with_trace: bool,
 ) -> (RunResult, bool) {
-    judged(case, command, perform(case, command.seed, surroundings).await, with_trace)
+    judged(case, command, perform(case, command.seed, environment).await, with_trace)
 }
 
-async fn perform(case: &Case, seed: u64, surroundings: Surroundings) -> Performed {
+async fn perform(case: &Case, seed: u64, environment: Environment) -> Performed {
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let began = Instant::now();
     let recorder = Rc::new(Recorder::new(hosts.lanes(), move || began.elapsed()));
-    let executed = match applications(case, &hosts, &recorder, None) {
+    let executed = match applications(case, &hosts, &recorder, None, &[]) {
         Err(reason) => Executed::broken(reason),
         Ok(applications) => {
             let names = hosts.clients.iter().map(|client| client.name.clone());
             let seed = run_seed(case, seed);
-            let backend = LiveBackend::new(surroundings, began, seed, case.version, names);
+            let backend = LiveBackend::new(environment, began, seed, case.version, names);
             for client in &hosts.clients {
                 if let Some(application) = applications.get(&client.name) {
                     backend.run_client(&client.name, application.clone(), !client.connects_when_told);
@@ -65,36 +65,36 @@ async fn perform(case: &Case, seed: u64, surroundings: Surroundings) -> Performe
 struct LiveBackend {
     began: Instant,
     seed: Seed,
-    reach: Reach,
+    endpoint: Endpoint,
     names: Rc<Names>,
     version: Version,
     timeouts: Timeouts,
     limit: Duration,
     faults: BTreeMap<String, Faults>,
     clients: Clients,
-    power: Option<Rc<Instance>>,
+    instance: Option<Rc<Instance>>,
 }
 
-/// What a run before a live server is given.
-pub(crate) struct Surroundings {
-    pub(crate) reach: Reach,
+/// What a live run needs besides its case.
+pub(crate) struct Environment {
+    pub(crate) endpoint: Endpoint,
     pub(crate) names: Rc<Names>,
     pub(crate) timeouts: Timeouts,
-    /// How the server is crashed and started, if it can be.
-    pub(crate) power: Option<Rc<Instance>>,
-    /// A run that takes longer never ends.
+    /// The server's process, if the harness can crash and start it.
+    pub(crate) instance: Option<Rc<Instance>>,
+    /// A run that takes longer counts as endless.
     pub(crate) limit: Duration,
 }
 
 impl LiveBackend {
     fn new(
-        surroundings: Surroundings,
+        environment: Environment,
         began: Instant,
         seed: Seed,
         version: Version,
         hosts: impl Iterator<Item = String>,
     ) -> Self {
-        let Surroundings { reach, names, timeouts, power, limit } = surroundings;
+        let Environment { endpoint, names, timeouts, instance, limit } = environment;
         let faults = hosts
             .map(|host| {
                 let faults = Faults::new(seed.child(&host).to_u64());
@@ -102,7 +102,7 @@ impl LiveBackend {
             })
             .collect();
         let clients = Clients::default();
-        Self { began, seed, reach, names, version, timeouts, limit, faults, clients, power }
+        Self { began, seed, endpoint, names, version, timeouts, limit, faults, clients, instance }
     }
 
     /// Runs a client on a host.
@@ -115,10 +115,11 @@ impl LiveBackend {
     /// The network of a client's host.
     fn net(&self, host: &str) -> HostNet {
         let faults = self.faults.get(host).cloned().unwrap_or_else(|| Faults::new(0));
-        HostNet::new(&self.reach, &faults, &self.names, self.version)
+        HostNet::new(&self.endpoint, &faults, &self.names, self.version)
     }
 
-    /// The directions of relays that a fault is on: each connection is between a client's host and the server.
+    /// The relay directions that a fault affects. Every connection is between a client's host and
+    /// the server.
     fn lanes(&self, way: Way<'_>) -> Lanes {
         let of = |host: &str, lanes: &[Lane]| match self.faults.get(host) {
             Some(faults) => lanes.iter().map(|lane| (faults.clone(), *lane)).collect(),
@@ -140,9 +141,9 @@ impl LiveBackend {
         self.faults.values().flat_map(each).collect()
     }
 
-    fn power(&self) -> Result<&Rc<Instance>, BackendError> {
-        let unknown = || BackendError("nothing says how this server is crashed and started".to_owned());
-        self.power.as_ref().ok_or_else(unknown)
+    fn instance(&self) -> Result<&Rc<Instance>, BackendError> {
+        let unknown = || BackendError("no command is known that crashes and starts this server".to_owned());
+        self.instance.as_ref().ok_or_else(unknown)
     }
 }
 
@@ -175,7 +176,7 @@ impl Backend for LiveBackend {
     }
 
     fn listen(&self) -> Pending<'_, Result<Box<dyn Incoming>, BackendError>> {
-        let reason = "a live server cannot be played by the harness".to_owned();
+        let reason = "the harness cannot act as the server on a live target".to_owned();
         Box::pin(async { Err(BackendError(reason)) })
     }
 
@@ -202,7 +203,7 @@ impl Backend for LiveBackend {
                 }
                 return Ok(());
             }
-            self.power()?.crash().await.map_err(|error| BackendError(error.to_string()))
+            self.instance()?.crash().await.map_err(|error| BackendError(error.to_string()))
         })
     }
 
@@ -212,16 +213,16 @@ impl Backend for LiveBackend {
                 self.clients.start(host, self);
                 return Ok(());
             }
-            self.power()?.start().await.map_err(|error| BackendError(error.to_string()))
+            self.instance()?.start().await.map_err(|error| BackendError(error.to_string()))
         })
     }
 
     fn disk_capacity(&self, _host: &str, _bytes: Option<u64>) -> Result<(), BackendError> {
-        Err(BackendError("the disk of a live server cannot be filled from here".to_owned()))
+        Err(BackendError("the disk of a live server cannot be limited".to_owned()))
     }
 }
 
-/// Directions of relays.
+/// Relays, each with one direction.
 struct Lanes(Vec<(Faults, Lane)>);
 
 impl Lanes {
@@ -264,7 +265,7 @@ impl Links for Lanes {
     }
 }
 
-/// The reference clients that run on the hosts of a run.
+/// The reference clients of a run, by host.
 #[derive(Default)]
 struct Clients {
     by_host: RefCell<BTreeMap<String, Client>>,
@@ -286,7 +287,7 @@ impl Clients {
         let seed = backend.seed.child(host).nth(client.lives).to_u64();
         let life = client.application.clone().run_live(backend.net(host), seed, client.connects);
         client.running = Some(tokio::task::spawn_local(async move {
-            // A client's failure shows in what it does not report to its application.
+            // A client that fails stops reporting to its application, and the checks find that.
             let _ = life.await;
         }));
     }

@@ -1,4 +1,4 @@
-//! Starts, crashes and stops servers: processes of this machine, by the commands of a target_file.
+//! Starts, crashes and stops servers on this machine with the commands of a target file.
 
 use core::time::Duration;
 use std::cell::{Cell, RefCell};
@@ -14,21 +14,21 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use super::target_file::{Filling, TargetFile, TargetFileError};
+use super::target_file::{Placeholders, TargetFile, TargetFileError};
 
-/// How long a server may take to end in order.
-const GOOD_BYE: Duration = Duration::from_secs(3);
+/// How long a server may take to shut down.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How often is looked whether a server accepts or has ended.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+/// The interval between checks whether a server accepts connections or has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How many of the last lines that a server printed are kept.
-const LINES: usize = 60;
+/// How many of the server's last output lines are kept.
+const KEPT_LINES: usize = 60;
 
-/// Why a server does not run.
+/// Why a command of a target file failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// The command is none.
+    /// The command cannot be parsed.
     #[error(transparent)]
     Command(#[from] TargetFileError),
     /// The program cannot be started.
@@ -38,11 +38,11 @@ pub enum LaunchError {
         program: String,
         /// The command.
         command: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// No port, folder or file for it.
-    #[error("cannot make a place for the server: {0}")]
+    /// The port, folder or files of the server cannot be prepared.
+    #[error("cannot prepare a port and folder for the server: {0}")]
     Place(#[from] io::Error),
     /// It ended before it accepted a connection.
     #[error("`{command}` ended ({how}) before it accepted a connection on port {port}{output}")]
@@ -53,7 +53,7 @@ pub enum LaunchError {
         how: String,
         /// The port.
         port: u16,
-        /// What it printed, behind a line break; empty if nothing.
+        /// The last lines of its output, after a line break; empty if there are none.
         output: String,
     },
     /// It does not accept connections.
@@ -65,9 +65,9 @@ pub enum LaunchError {
         command: String,
         /// The port.
         port: u16,
-        /// How long was waited.
+        /// The time limit.
         after: Duration,
-        /// What it printed, behind a line break; empty if nothing.
+        /// The last lines of its output, after a line break; empty if there are none.
         output: String,
     },
     /// A command of the target file failed.
@@ -80,7 +80,8 @@ pub enum LaunchError {
     },
 }
 
-/// A server that this process starts and ends. Dropping it kills the server and removes its folder.
+/// A server that the commands of a target file control. Dropping it kills a server that this
+/// process started, and removes its folder.
 #[derive(Debug)]
 pub(crate) struct Instance {
     host: String,
@@ -89,11 +90,12 @@ pub(crate) struct Instance {
     start: String,
     options: String,
     target_file: TargetFile,
-    /// Whether the server is a child of this process; otherwise the target file's commands deal with one that somebody else runs.
-    ours: bool,
+    /// Whether this process started the server. Otherwise it ran before, and only the target
+    /// file's commands control it.
+    is_child: bool,
     child: RefCell<Option<Child>>,
-    /// No life after this.
-    over: Cell<bool>,
+    /// Whether the server was stopped for good.
+    stopped: Cell<bool>,
 }
 
 impl Instance {
@@ -108,7 +110,7 @@ impl Instance {
         Ok(instance)
     }
 
-    /// A server that runs already, and that the target file's commands crash and start.
+    /// A server that runs already. The target file's commands crash and start it.
     pub(crate) fn running(target_file: &TargetFile, host: &str, port: u16) -> Result<Self, LaunchError> {
         let start = target_file.start.clone().unwrap_or_default();
         Self::new(target_file, &start, "", host, port, false)
@@ -120,7 +122,7 @@ impl Instance {
         options: &str,
         host: &str,
         port: u16,
-        ours: bool,
+        is_child: bool,
     ) -> Result<Self, LaunchError> {
         let instance = Self {
             host: host.to_owned(),
@@ -129,38 +131,39 @@ impl Instance {
             start: start.to_owned(),
             options: options.to_owned(),
             target_file: target_file.clone(),
-            ours,
+            is_child,
             child: RefCell::new(None),
-            over: Cell::new(false),
+            stopped: Cell::new(false),
         };
         for (name, text) in &target_file.files {
             let path = instance.dir.path().join(name);
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder)?;
             }
-            fs::write(path, instance.filling().text(text))?;
+            fs::write(path, instance.placeholders().text(text))?;
         }
         Ok(instance)
     }
 
-    fn filling(&self) -> Filling<'_> {
-        Filling { port: self.port, dir: self.dir.path(), options: &self.options }
+    fn placeholders(&self) -> Placeholders<'_> {
+        Placeholders { port: self.port, dir: self.dir.path(), options: &self.options }
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// Starts the server with what it kept, and waits until it accepts connections.
+    /// Starts the server with its folder as it is, and waits until it accepts connections.
     pub(crate) async fn start(&self) -> Result<(), LaunchError> {
-        if self.over.get() {
+        if self.stopped.get() {
             return Ok(());
         }
-        let words = self.filling().words(&self.start)?;
+        let words = self.placeholders().words(&self.start)?;
         let output = File::options().create(true).append(true).open(self.output_file())?;
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        // A group of its own, so that Ctrl-C reaches the harness alone, and what a shell or a script starts ends with it.
+        // Its own process group: Ctrl-C reaches only the harness, and the processes that a shell or
+        // script starts are killed with it.
         command.process_group(0);
         let child = command.spawn().map_err(|source| LaunchError::Start {
             program: words[0].clone(),
@@ -168,18 +171,18 @@ impl Instance {
             source,
         })?;
         *self.child.borrow_mut() = Some(child);
-        self.accepts().await
+        self.wait_until_ready().await
     }
 
-    async fn accepts(&self) -> Result<(), LaunchError> {
-        let begun = Instant::now();
+    async fn wait_until_ready(&self) -> Result<(), LaunchError> {
+        let started = Instant::now();
         loop {
             if self.is_open().await {
                 return Ok(());
             }
             let ended = self.ended();
-            // A command that hands over to a service manager ends well before the server is there.
-            if let Some(how) = ended.filter(|how| self.ours || !how.success()) {
+            // A command that starts a service ends successfully before the server is ready.
+            if let Some(how) = ended.filter(|how| self.is_child || !how.success()) {
                 return Err(LaunchError::Ended {
                     command: self.start.clone(),
                     how: how.to_string(),
@@ -188,7 +191,7 @@ impl Instance {
                 });
             }
             let after = self.target_file.ready_within();
-            if begun.elapsed() > after {
+            if started.elapsed() > after {
                 return Err(LaunchError::NotReady {
                     command: self.start.clone(),
                     port: self.port,
@@ -196,27 +199,28 @@ impl Instance {
                     output: self.output_text(),
                 });
             }
-            sleep(BETWEEN_LOOKS).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// How the server's process ended, if it has.
+    /// The exit status of the server's process, if it has ended.
     pub(crate) fn ended(&self) -> Option<std::process::ExitStatus> {
         let mut child = self.child.borrow_mut();
         child.as_mut().and_then(|child| child.try_wait().ok().flatten())
     }
 
-    /// Ends the server as a power failure would.
+    /// Kills the server, as a power failure would.
     pub(crate) async fn crash(&self) -> Result<(), LaunchError> {
         match &self.target_file.kill {
             Some(kill) => self.command(kill).await?,
             None => self.signal(Signal::KILL),
         }
         self.reap().await;
-        // A command that kills is done a moment before its victim is: what is started next needs the port.
-        let until = Instant::now() + GOOD_BYE;
-        while !self.ours && Instant::now() < until && self.is_open().await {
-            sleep(BETWEEN_LOOKS).await;
+        // The kill command may return before the server has ended, and the next start needs the
+        // port.
+        let until = Instant::now() + SHUTDOWN_TIMEOUT;
+        while !self.is_child && Instant::now() < until && self.is_open().await {
+            sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }
@@ -225,23 +229,23 @@ impl Instance {
         TcpStream::connect((self.host.as_str(), self.port)).await.is_ok()
     }
 
-    /// Ends the server in order, or else by force.
+    /// Shuts the server down. Kills it if it does not end in time.
     pub(crate) async fn stop(&self) {
-        self.over.set(true);
+        self.stopped.set(true);
         match self.target_file.stop.as_ref() {
-            // What cannot be stopped so is killed below.
+            // If this fails, the server is killed below.
             Some(stop) => drop(self.command(stop).await),
             None => self.signal(Signal::TERM),
         }
-        let until = Instant::now() + GOOD_BYE;
+        let until = Instant::now() + SHUTDOWN_TIMEOUT;
         while self.child.borrow().is_some() && self.ended().is_none() && Instant::now() < until {
-            sleep(BETWEEN_LOOKS).await;
+            sleep(POLL_INTERVAL).await;
         }
         self.signal(Signal::KILL);
         self.reap().await;
     }
 
-    /// Forgets all Sessions and retained messages, if the target file says how.
+    /// Deletes all Sessions and retained messages, if the target file has a command for it.
     pub(crate) async fn reset(&self) -> Result<(), LaunchError> {
         match &self.target_file.reset {
             Some(reset) => self.command(reset).await,
@@ -250,7 +254,7 @@ impl Instance {
     }
 
     async fn command(&self, text: &str) -> Result<(), LaunchError> {
-        let words = self.filling().words(text)?;
+        let words = self.placeholders().words(text)?;
         let output = File::options().create(true).append(true).open(self.output_file())?;
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
@@ -268,7 +272,7 @@ impl Instance {
                     child.kill()?;
                     break "it did not end".to_owned();
                 }
-                None => sleep(BETWEEN_LOOKS).await,
+                None => sleep(POLL_INTERVAL).await,
             }
         };
         Err(LaunchError::Failed { command: text.to_owned(), how })
@@ -278,13 +282,13 @@ impl Instance {
         let child = self.child.borrow();
         let pid = child.as_ref().and_then(|child| i32::try_from(child.id()).ok()).and_then(Pid::from_raw);
         if let Some(group) = pid {
-            // A group that has ended needs no signal.
+            // An error means that the group has ended already.
             let _ = kill_process_group(group, signal);
         }
     }
 
     async fn reap(&self) {
-        let until = Instant::now() + GOOD_BYE;
+        let until = Instant::now() + SHUTDOWN_TIMEOUT;
         while self.child.borrow().is_some() && self.ended().is_none() && Instant::now() < until {
             sleep(Duration::from_millis(1)).await;
         }
@@ -295,7 +299,7 @@ impl Instance {
         self.dir.path().join("output.log")
     }
 
-    /// The last lines that the server printed.
+    /// The last lines of the server's output.
     pub(crate) fn output(&self) -> Vec<String> {
         last_lines(&self.output_file())
     }
@@ -303,16 +307,16 @@ impl Instance {
     pub(crate) fn output_text(&self) -> String {
         let lines = self.output();
         let last = &lines[lines.len().saturating_sub(5)..];
-        if last.is_empty() { String::new() } else { format!("\n  it printed:\n    {}", last.join("\n    ")) }
+        if last.is_empty() { String::new() } else { format!("\n  its output:\n    {}", last.join("\n    ")) }
     }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        if self.ours {
+        if self.is_child {
             self.signal(Signal::KILL);
         }
-        if let Some(mut child) = self.child.borrow_mut().take().filter(|_| self.ours) {
+        if let Some(mut child) = self.child.borrow_mut().take().filter(|_| self.is_child) {
             let _ = child.wait();
         }
     }
@@ -322,10 +326,10 @@ fn last_lines(path: &Path) -> Vec<String> {
     let bytes = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LINES)..].iter().map(|line| (*line).to_owned()).collect()
+    lines[lines.len().saturating_sub(KEPT_LINES)..].iter().map(|line| (*line).to_owned()).collect()
 }
 
-/// A port of this machine that nobody listens on at the moment.
+/// A port of this machine that is free at the moment.
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

@@ -1,16 +1,22 @@
 //! Live targets: the same scenarios judge a real broker over TCP, TLS or WebSocket.
 //!
-//! What the executor asks of the simulated world, a [`backend::LiveBackend`] gives it here: connections through a relay with faults, real time, and the
-//! power of a server that was started here. What is particular to real brokers stands in this folder: first contact and capabilities
-//! ([`probes`]), names on the wire that keep runs apart ([`names`]), times that people can wait for ([`schedule`]), where a case is played
-//! ([`placing`]), one case ([`playing`]), and what is done before a failure counts ([`session`]). It is apart from `run`, because it talks to the real machine.
+//! [`backend::LiveBackend`] provides what the simulated world provides otherwise: connections
+//! through a relay with faults, real time, and control over a server that the harness started.
+//! The other modules handle what only real brokers need:
+//!
+//! - [`probes`]: the first connections, which find the capabilities of the server
+//! - [`names`]: names on the wire that keep concurrent runs apart
+//! - [`schedule`]: the live times of a scenario
+//! - [`placing`]: on which server a case runs, and whether it runs at all
+//! - [`case_run`]: the runs of one case
+//! - [`session`]: all cases, and the reruns before a failure counts
 
 pub(crate) mod backend;
+pub(crate) mod case_run;
 pub(crate) mod cleaning;
 pub(crate) mod launcher;
 pub(crate) mod names;
 pub(crate) mod placing;
-pub(crate) mod playing;
 pub(crate) mod probes;
 pub(crate) mod schedule;
 pub(crate) mod session;
@@ -32,34 +38,35 @@ use self::target_file::TargetFile;
 use crate::suite::{KeepTrace, Plan};
 use mqttspec_judge::results::{CaseResult, SuiteResult};
 
-/// How many runs go on side by side where nobody says otherwise: they mostly wait.
+/// The default number of concurrent runs. They mostly wait, so it exceeds the number of CPUs.
 pub const JOBS: usize = 128;
 
-/// Which server is judged, and how.
+/// Which server to judge, and how.
 #[derive(Clone, Debug)]
 pub struct LiveOptions {
     /// A server that runs already; without it the target file's `start` starts one.
     pub target: Option<Target>,
-    /// Whom to trust, where the target is encrypted.
+    /// The trusted certificate authorities, for an encrypted target.
     pub tls: Option<ClientTls>,
-    /// What is known of the target.
+    /// The settings of the target.
     pub target_file: TargetFile,
-    /// User name and password for Clients of which a scenario says nothing about them; those of the target file otherwise.
+    /// Credentials for Clients to which a scenario gives none. They override the target file's.
     pub credentials: Option<Credentials>,
-    /// What faults and choices are drawn from.
+    /// The first seed, for faults and random choices.
     pub seed: u64,
-    /// How many runs each case gets, each with other draws.
+    /// The number of runs of each case, each with its own seed.
     pub seeds: u32,
-    /// How many runs go on side by side.
+    /// The number of concurrent runs.
     pub jobs: usize,
-    /// Whose traces are kept.
+    /// Which runs keep their trace.
     pub keep: KeepTrace,
-    /// Waits as long as scenarios say, however long that is.
+    /// Runs scenarios with long waits too, instead of skipping them.
     pub patient: bool,
-    /// How the command line named the target, for the commands that play a case again: `--target-file targets/mosquitto.toml`. Where it is
-    /// empty they name the address, or the command that starts the server.
-    pub named: String,
-    /// Leaves out what waits for a second or longer, or for a clock of the server.
+    /// The arguments that named the target, for the commands that repeat a case, such as
+    /// `--target-file targets/mosquitto.toml`. If empty, a command names the address, or the
+    /// command that starts the server.
+    pub target_arguments: String,
+    /// Skips cases that wait for a second or longer, or for a timer of the server.
     pub quick: bool,
 }
 
@@ -75,44 +82,42 @@ impl Default for LiveOptions {
             jobs: JOBS,
             keep: KeepTrace::default(),
             patient: false,
-            named: String::new(),
+            target_arguments: String::new(),
             quick: false,
         }
     }
 }
 
-/// Why nothing could be judged.
+/// Why no case could be judged.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
-    /// Neither a target nor a way to start one.
-    #[error(
-        "there is no target: --target URL names one, --start COMMAND or a target file with `start` starts one"
-    )]
+    /// Neither a target nor a command that starts one.
+    #[error("no target: use --target URL, --start COMMAND, or a target file with `start`")]
     NoTarget,
     /// The server cannot be started.
     #[error(transparent)]
     Launch(#[from] LaunchError),
-    /// What answers cannot be judged.
+    /// The server cannot be reached, or is not an MQTT server.
     #[error(transparent)]
     Contact(#[from] ContactError),
-    /// The server was started, and what answers cannot be judged.
+    /// The same, for a server that the harness started.
     #[error("{contact}\n  the server was started with `{start}`{output}")]
     Started {
-        /// What is wrong.
+        /// The error.
         contact: ContactError,
         /// The command.
         start: String,
-        /// What it printed, behind a line break; empty if nothing.
+        /// The last lines of its output, after a line break; empty if there are none.
         output: String,
     },
     /// The target's transport cannot be used.
     #[error("{}{}", .0, remedy(*.0))]
     Transport(#[from] LiveNetError),
-    /// This machine gives no runtime.
-    #[error("cannot begin: {0}")]
+    /// The operating system refused to start the runtime.
+    #[error("cannot start: {0}")]
     Machine(#[from] io::Error),
-    /// Somebody wants it to end.
-    #[error("interrupted; the server that was started is stopped")]
+    /// SIGINT or SIGTERM.
+    #[error("interrupted; the server that mqttspec started was stopped")]
     Interrupted,
 }
 
@@ -123,57 +128,57 @@ fn remedy(error: LiveNetError) -> &'static str {
     }
 }
 
-/// What is told while a live run goes on.
+/// An event of a live session, for a progress display.
 #[derive(Debug)]
 pub enum Progress<'p> {
-    /// A server was found: its name, what it can do, and notes about what is left out.
-    Met {
-        /// What the target is called.
+    /// The server was probed, and the cases were placed.
+    Connected {
+        /// The target's name.
         name: &'p str,
-        /// Where it is.
+        /// The target's address.
         url: &'p str,
-        /// What it can do.
+        /// Its capabilities, by name.
         capabilities: &'p [(String, String)],
-        /// The tolerance that is used.
+        /// How much later than a scenario says the server may act.
         tolerance: Duration,
-        /// One line each.
+        /// Notes about skipped cases, one line each.
         notes: &'p [String],
-        /// How many cases are played.
+        /// The number of cases, including skipped ones.
         cases: usize,
     },
     /// A case is done.
-    Done {
-        /// What came of it.
+    CaseDone {
+        /// Its result.
         case: &'p CaseResult,
-        /// How many are done.
+        /// The number of cases that are done.
         done: usize,
-        /// Of how many.
+        /// The number of all cases.
         of: usize,
     },
-    /// Something that takes a while, in words.
-    Doing(&'p str),
+    /// A step that takes a while, as text.
+    Status(&'p str),
     /// All cases are done.
-    Over {
-        /// The cases that neither wait for long nor for a clock of the server.
-        brisk: Took,
-        /// The others: they wait for a second or longer, or for an interval of the server to run out.
-        by_the_clock: Took,
+    Finished {
+        /// The fast cases.
+        fast: Elapsed,
+        /// The slow cases: they wait for a second or longer, or for a timer of the server.
+        slow: Elapsed,
     },
 }
 
-/// How long cases took that were played.
+/// The duration of a group of cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Took {
-    /// How many they are.
+pub struct Elapsed {
+    /// The number of cases.
     pub cases: usize,
-    /// From the beginning of the first of all cases to the end of the last of these.
-    pub took: Duration,
+    /// From the start of the first case of all groups to the end of the last case of this group.
+    pub duration: Duration,
 }
 
 /// Judges a live server by every case of the plan that tests servers.
 ///
 /// # Errors
-/// If there is no server that could be judged.
+/// If no server can be judged.
 pub fn run_live(
     plan: &Plan,
     options: &LiveOptions,
@@ -182,7 +187,7 @@ pub fn run_live(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
     let judged = local.block_on(&runtime, session::judge(plan, options, progress));
-    // What a run left behind must not keep the process: its tasks end with the set.
+    // Dropping the set ends the remaining tasks of runs, so they cannot keep the process alive.
     drop(local);
     runtime.shutdown_background();
     judged

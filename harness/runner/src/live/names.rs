@@ -1,7 +1,9 @@
-//! Names of one run on the wire: its Client Identifiers, topics and groups of shared subscriptions carry a token of the run, so that runs
-//! beside one another, and what earlier ones left behind, are not in each other's way. Transcripts and expectations show the scenario's names.
+//! The names of one run on the wire. Client Identifiers, topics and ShareNames carry the token of
+//! the run, so that concurrent runs and leftovers of earlier runs cannot affect each other.
+//! Transcripts and expectations show the scenario's names.
 //!
-//! Topic Names and Topic Filters: MQTT 5.0 §4.7; shared subscriptions: §4.8.2; Client Identifiers: §3.1.3.1.
+//! Topic Names and Topic Filters: MQTT 5.0 §4.7; shared subscriptions: §4.8.2; Client Identifiers:
+//! §3.1.3.1.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -16,12 +18,12 @@ use super::target_file::FileCredentials;
 /// The first level of Topic Filters of shared subscriptions.
 const SHARE: &str = "$share/";
 
-/// User name and password for Clients of which a scenario says nothing about them.
+/// User name and password for Clients to which a scenario gives none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// User name.
+    /// The User Name.
     pub user_name: String,
-    /// Password.
+    /// The Password.
     pub password: Option<Vec<u8>>,
 }
 
@@ -31,72 +33,75 @@ impl From<FileCredentials> for Credentials {
     }
 }
 
-/// The user whom scenarios know besides anybody, and the right password (`users="user alice password secret"` on a `broker` line).
+/// The user name and password that scenarios configure with `users="user alice password secret"`
+/// on a `broker` line.
 const ALICE: (&str, &[u8]) = ("alice", b"secret");
 
 /// The names of one run.
 #[derive(Debug)]
 pub(crate) struct Names {
-    /// Stands before every name; none where the server is there for this run alone, or where nothing may be changed.
+    /// The prefix of every name. `None` if the server is used by this run only, or if the scenario
+    /// does not allow other names.
     token: Option<String>,
     credentials: Option<Credentials>,
-    /// Who stands for the user of scenarios.
+    /// Replaces the user `alice` of scenarios.
     second_identity: Option<Credentials>,
-    /// What stands on the wire for Keep Alive 0.
-    instead_of_keep_alive_0: u16,
-    /// What the tokens of all runs of this process begin with.
-    family: String,
-    /// A message of another run came, to whose topics nobody here has subscribed.
-    strayed: Cell<bool>,
-    /// Client Identifiers that the server assigned: they have no token.
+    /// Replaces Keep Alive 0 in a CONNECT.
+    replacement_of_keep_alive_0: u16,
+    /// The prefix of the tokens of all runs of this process.
+    token_prefix: String,
+    /// Whether a message of another run arrived, though this run cannot have subscribed to it.
+    crosstalk: Cell<bool>,
+    /// Client Identifiers that the server assigned. They carry no token.
     assigned: RefCell<BTreeSet<String>>,
-    left: RefCell<LeftBehind>,
+    leftovers: RefCell<Leftovers>,
 }
 
-/// What a run may leave behind on the server, by its names on the wire.
+/// What a run may have left on the server, by the names on the wire.
 #[derive(Debug, Default)]
-pub(crate) struct LeftBehind {
-    /// Client Identifiers whose Session may outlive its connection, with the version in which it was asked for.
+pub(crate) struct Leftovers {
+    /// Client Identifiers whose Session may outlive its connection, with the version of the
+    /// CONNECT.
     pub(crate) sessions: BTreeSet<(String, Version)>,
-    /// Topics to which a retained message was sent.
+    /// Topics of retained messages.
     pub(crate) retained: BTreeSet<String>,
 }
 
 impl Names {
-    pub(crate) fn new(token: Option<String>, family: &str, credentials: Option<Credentials>) -> Self {
+    pub(crate) fn new(token: Option<String>, token_prefix: &str, credentials: Option<Credentials>) -> Self {
         Self {
             token,
             credentials,
             second_identity: None,
-            instead_of_keep_alive_0: 0,
-            family: family.to_owned(),
-            strayed: Cell::new(false),
+            replacement_of_keep_alive_0: 0,
+            token_prefix: token_prefix.to_owned(),
+            crosstalk: Cell::new(false),
             assigned: RefCell::default(),
-            left: RefCell::default(),
+            leftovers: RefCell::default(),
         }
     }
 
-    /// The user of scenarios is this one on the wire.
+    /// Replaces the user `alice` of scenarios by this one.
     pub(crate) fn with_second_identity(self, second_identity: Option<Credentials>) -> Self {
         Self { second_identity, ..self }
     }
 
-    /// For a server that does not let a Client turn Keep Alive off: so many seconds go out in place of 0.
-    pub(crate) fn with_keep_alive(self, instead_of_keep_alive_0: u16) -> Self {
-        Self { instead_of_keep_alive_0, ..self }
+    /// Replaces Keep Alive 0 by a number of seconds, for a server that refuses 0.
+    pub(crate) fn with_keep_alive(self, replacement_of_keep_alive_0: u16) -> Self {
+        Self { replacement_of_keep_alive_0, ..self }
     }
 
-    /// Whether a message of another run came.
-    pub(crate) fn has_strayed(&self) -> bool {
-        self.strayed.get()
+    /// Whether a message of another run arrived.
+    pub(crate) fn has_crosstalk(&self) -> bool {
+        self.crosstalk.get()
     }
 
-    /// What the run may have left behind, once.
-    pub(crate) fn take_left_behind(&self) -> LeftBehind {
-        self.left.take()
+    /// Takes what the run may have left on the server.
+    pub(crate) fn take_leftovers(&self) -> Leftovers {
+        self.leftovers.take()
     }
 
-    /// A packet of a client as it goes over the wire.
+    /// Converts a packet of a client: the scenario's names become names on the wire.
     pub(crate) fn outward(&self, packet: Packet) -> Packet {
         match packet {
             Packet::Connect(connect) => Packet::Connect(self.connect(*connect).into()),
@@ -105,7 +110,7 @@ impl Names {
                 if let Some(topic) =
                     publish.topic.as_ref().filter(|_| publish.retain && !publish.payload.is_empty())
                 {
-                    self.left.borrow_mut().retained.insert(topic.as_str().to_owned());
+                    self.leftovers.borrow_mut().retained.insert(topic.as_str().to_owned());
                 }
                 Packet::Publish(publish)
             }
@@ -135,7 +140,7 @@ impl Names {
         }
     }
 
-    /// A packet of the server as the scenario knows it.
+    /// Converts a packet of the server: names on the wire become the scenario's names.
     pub(crate) fn inward(&self, packet: Packet) -> Packet {
         match packet {
             Packet::Publish(publish) => Packet::Publish(self.publish(publish, Self::topic_inward)),
@@ -154,12 +159,12 @@ impl Names {
         if !id.is_empty()
             && !self.assigned.borrow().contains(id)
             && let Some(token) = &self.token
-            && let Ok(on_the_wire) = Utf8String::try_from(format!("{token}{id}"))
+            && let Ok(on_wire) = Utf8String::try_from(format!("{token}{id}"))
         {
-            connect.client_id = on_the_wire;
+            connect.client_id = on_wire;
         }
         if connect.keep_alive == 0 {
-            connect.keep_alive = self.instead_of_keep_alive_0;
+            connect.keep_alive = self.replacement_of_keep_alive_0;
         }
         connect.will = connect.will.map(|will| self.will(will));
         let expiry = connect.properties.get().map_or(0, |SessionExpiryInterval(seconds)| seconds);
@@ -167,7 +172,7 @@ impl Names {
             && (expiry > 0 || !connect.version.is_5() && !connect.clean_start)
         {
             let session = (connect.client_id.as_str().to_owned(), connect.version);
-            self.left.borrow_mut().sessions.insert(session);
+            self.leftovers.borrow_mut().sessions.insert(session);
         }
         if let Some(credentials) =
             self.credentials.as_ref().filter(|_| connect.user_name.is_none() && connect.password.is_none())
@@ -177,7 +182,7 @@ impl Names {
                 credentials.password.clone().and_then(|password| BinaryData::try_from(password).ok());
         }
         if let Some(identity) = &self.second_identity {
-            named_otherwise(&mut connect, identity);
+            replace_alice(&mut connect, identity);
         }
         connect
     }
@@ -188,7 +193,7 @@ impl Names {
             will.properties.set(ResponseTopic(self.topic(&topic, Self::topic_outward)));
         }
         if will.retain {
-            self.left.borrow_mut().retained.insert(will.topic.as_str().to_owned());
+            self.leftovers.borrow_mut().retained.insert(will.topic.as_str().to_owned());
         }
         will
     }
@@ -201,7 +206,7 @@ impl Names {
         publish
     }
 
-    /// The other name of a topic; the same where it has none, or where that would be too long.
+    /// The converted topic; the topic itself if it has no other name or the other name is too long.
     fn topic(&self, topic: &TopicName, named: fn(&Self, &str) -> Option<String>) -> TopicName {
         let other = named(self, topic.as_str()).and_then(|other| TopicName::try_from(other.as_str()).ok());
         other.unwrap_or_else(|| topic.clone())
@@ -216,8 +221,8 @@ impl Names {
     fn topic_inward(&self, topic: &str) -> Option<String> {
         let token = self.token.as_ref()?;
         let own = topic.strip_prefix(token.as_str()).and_then(|rest| rest.strip_prefix('/'));
-        if own.is_none() && topic.starts_with(&self.family) {
-            self.strayed.set(true);
+        if own.is_none() && topic.starts_with(&self.token_prefix) {
+            self.crosstalk.set(true);
         }
         own.map(str::to_owned)
     }
@@ -225,7 +230,7 @@ impl Names {
     fn filter(&self, filter: &TopicFilter) -> TopicFilter {
         let Some(token) = &self.token else { return filter.clone() };
         let text = filter.as_str();
-        // A name that is none must not become one.
+        // An invalid ShareName must stay invalid.
         let is_name = |group: &str| !group.is_empty() && !group.contains(['+', '#']);
         let other = match text.strip_prefix(SHARE).and_then(|rest| rest.split_once('/')) {
             Some((group, rest)) if !is_name(group) || rest.is_empty() => None,
@@ -239,8 +244,8 @@ impl Names {
     }
 }
 
-/// Puts another user in the place of the user of scenarios. A password that is wrong stays as it is: it is wrong of the other one too.
-fn named_otherwise(connect: &mut Connect, identity: &Credentials) {
+/// Replaces the user `alice`. A wrong password is not replaced: it is wrong for the other user too.
+fn replace_alice(connect: &mut Connect, identity: &Credentials) {
     let (user, password) = ALICE;
     if connect.user_name.as_ref().is_none_or(|name| name.as_str() != user) {
         return;
@@ -269,20 +274,20 @@ mod tests {
     #[test]
     fn topics_carry_the_token_on_the_wire_only() {
         let names = names();
-        for (of_the_scenario, on_the_wire) in
+        for (in_scenario, on_wire) in
             [("a/b", "t0k/a/b"), ("/", "t0k//"), ("t0k/a", "t0k/t0k/a"), ("$SYS/uptime", "$SYS/uptime")]
         {
-            let publish = Publish::new(TopicName::try_from(of_the_scenario).unwrap(), "x");
+            let publish = Publish::new(TopicName::try_from(in_scenario).unwrap(), "x");
             let outward = names.outward(publish.clone().into());
-            assert_eq!(topic(outward.clone()), on_the_wire);
+            assert_eq!(topic(outward.clone()), on_wire);
             assert_eq!(names.inward(outward), Packet::Publish(publish));
         }
     }
 
     #[test]
-    fn filters_carry_the_token_behind_the_share_name_too() {
+    fn shared_filters_carry_the_token_in_the_share_name_and_in_the_filter() {
         let names = names();
-        for (of_the_scenario, on_the_wire) in [
+        for (in_scenario, on_wire) in [
             ("#", "t0k/#"),
             ("+/b", "t0k/+/b"),
             ("/finance", "t0k//finance"),
@@ -290,29 +295,29 @@ mod tests {
             ("$share/group/a/+", "$share/t0kgroup/t0k/a/+"),
             ("$share/group/$SYS/#", "$share/t0kgroup/$SYS/#"),
         ] {
-            let filter = TopicFilter::try_from(of_the_scenario).unwrap();
+            let filter = TopicFilter::try_from(in_scenario).unwrap();
             let subscription = Subscription::new(filter, QoS::AtLeastOnce);
             let subscribe = Subscribe::new(PacketIdentifier::MIN, NonEmpty::one(subscription));
             let Packet::Subscribe(subscribe) = names.outward(subscribe.into()) else {
                 panic!("not a SUBSCRIBE")
             };
-            assert_eq!(subscribe.subscriptions.first().filter.as_str(), on_the_wire);
+            assert_eq!(subscribe.subscriptions.first().filter.as_str(), on_wire);
         }
     }
 
     #[test]
-    fn a_message_of_another_run_is_noticed() {
+    fn a_message_of_another_run_is_detected() {
         let names = names();
         let from = |topic: &str| Publish::new(TopicName::try_from(topic).unwrap(), "x");
         names.inward(from("t0k/a").into());
         names.inward(from("$SYS/a").into());
-        assert!(!names.has_strayed());
+        assert!(!names.has_crosstalk());
         names.inward(from("t0x/a").into());
-        assert!(names.has_strayed());
+        assert!(names.has_crosstalk());
     }
 
     #[test]
-    fn an_assigned_client_identifier_is_taken_as_it_is() {
+    fn an_assigned_client_identifier_carries_no_token() {
         let names = names();
         let id = |id: &str| Utf8String::try_from(id).unwrap();
         let client_id = |packet| match packet {
@@ -327,34 +332,34 @@ mod tests {
     }
 
     #[test]
-    fn the_user_of_scenarios_goes_out_as_the_second_identity() {
+    fn the_second_identity_replaces_alice() {
         let text = |text: &str| Utf8String::try_from(text).unwrap();
         let identity = Credentials { user_name: "other".to_owned(), password: Some(b"right".to_vec()) };
         let names = Names::new(None, "t0", None).with_second_identity(Some(identity));
-        for (of_the_scenario, on_the_wire) in [
+        for (in_scenario, on_wire) in [
             (("alice", "secret"), ("other", "right")),
             (("alice", "guess"), ("other", "guess")),
             (("mallory", "secret"), ("mallory", "secret")),
         ] {
             let mut connect = Connect::new(Version::V5, text("device"));
-            connect.user_name = Some(text(of_the_scenario.0));
-            connect.password = BinaryData::try_from(of_the_scenario.1.as_bytes().to_vec()).ok();
+            connect.user_name = Some(text(in_scenario.0));
+            connect.password = BinaryData::try_from(in_scenario.1.as_bytes().to_vec()).ok();
             let Packet::Connect(sent) = names.outward(connect.into()) else { panic!("not a CONNECT") };
-            assert_eq!(sent.user_name, Some(text(on_the_wire.0)));
-            assert_eq!(sent.password, BinaryData::try_from(on_the_wire.1.as_bytes().to_vec()).ok());
+            assert_eq!(sent.user_name, Some(text(on_wire.0)));
+            assert_eq!(sent.password, BinaryData::try_from(on_wire.1.as_bytes().to_vec()).ok());
         }
     }
 
     #[test]
-    fn what_must_be_cleaned_up_is_known_by_its_name_on_the_wire() {
+    fn leftovers_are_listed_by_their_names_on_the_wire() {
         let names = names();
         let mut connect = Connect::new(Version::V3_1_1, Utf8String::try_from("device").unwrap());
         connect.clean_start = false;
         names.outward(connect.into());
         names.outward(Publish::new(TopicName::try_from("a").unwrap(), "x").retained().into());
         names.outward(Publish::new(TopicName::try_from("b").unwrap(), "x").into());
-        let left = names.take_left_behind();
-        assert_eq!(left.sessions, BTreeSet::from([("t0kdevice".to_owned(), Version::V3_1_1)]));
-        assert_eq!(left.retained, BTreeSet::from(["t0k/a".to_owned()]));
+        let leftovers = names.take_leftovers();
+        assert_eq!(leftovers.sessions, BTreeSet::from([("t0kdevice".to_owned(), Version::V3_1_1)]));
+        assert_eq!(leftovers.retained, BTreeSet::from(["t0k/a".to_owned()]));
     }
 }

@@ -1,4 +1,4 @@
-//! First contact with a live server: whether there is one, which versions it speaks, how fast it answers and what it can do.
+//! Probes a live server: whether there is one, its versions, its round trip and its capabilities.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -19,168 +19,168 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::names::Credentials;
-use super::wire::Reach;
+use super::wire::Endpoint;
 
-/// How long a server may take to answer a CONNECT before it counts as one that never does.
-pub(crate) const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
+/// How long a server may take to answer.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is said of a server that refuses a CONNECT with Keep Alive 0.
+/// The capability that is `0` if the server refuses a CONNECT with Keep Alive 0.
 pub(crate) const KEEP_ALIVE_0: &str = "keep_alive_0";
 
-/// How long a server may take for what it need not do before it answers.
-const A_MOMENT: Duration = Duration::from_millis(200);
+/// How long a server may take for work that it may finish after its answer.
+const GRACE_PERIOD: Duration = Duration::from_millis(200);
 
-/// How often is tried how soon a Subscription is in force.
-const TRIES: u32 = 5;
+/// The number of measurements of the subscription delay.
+const MEASUREMENTS: u32 = 5;
 
-/// How long is waited for a message before the next one is sent.
-const BETWEEN_FENCES: Duration = Duration::from_millis(20);
+/// The interval between the messages of a measurement.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(20);
 
-/// So many times as long as it took at most is waited behind each SUBACK.
-const SETTLING: u32 = 3;
+/// Runs wait after each SUBACK for the longest measured subscription delay times this.
+const DELAY_FACTOR: u32 = 3;
 
 /// Why a live server cannot be judged.
 #[derive(Debug, thiserror::Error)]
 pub enum ContactError {
-    /// No connection.
-    #[error("nobody listens at {url}: {source}\n  is the server started, and is this its port?")]
-    Nobody {
+    /// No connection could be opened.
+    #[error("cannot connect to {url}: {source}\n  is the server running, and is this its port?")]
+    Unreachable {
         /// The target.
         url: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The TCP port answers, and TLS or WebSocket on it does not.
-    #[error("{url}: the port answers, but not as {what}: {source}\n  {remedy}")]
+    /// The TCP connection was opened, and the TLS or WebSocket handshake failed.
+    #[error("{url}: the {what} handshake failed: {source}\n  {remedy}")]
     Transport {
         /// The target.
         url: String,
         /// The transport.
         what: &'static str,
-        /// What went wrong.
+        /// The error of the handshake.
         source: io::Error,
         /// What to do.
         remedy: &'static str,
     },
-    /// Something that is no MQTT.
-    #[error("{url}: {what} answers there, not an MQTT server\n  {remedy}")]
-    Other {
+    /// The answer is not MQTT.
+    #[error("{url} is not an MQTT server: {what} answers\n  {remedy}")]
+    NotMqtt {
         /// The target.
         url: String,
-        /// What seems to answer.
+        /// What probably answers.
         what: &'static str,
         /// What to do.
         remedy: &'static str,
     },
-    /// It takes connections and says nothing.
-    #[error("{url}: takes connections and never answers a CONNECT (waited {after:?})")]
+    /// No CONNECT was answered.
+    #[error("{url} accepts connections, and does not answer a CONNECT within {after:?}")]
     Silent {
         /// The target.
         url: String,
-        /// How long was waited.
+        /// The time limit.
         after: Duration,
     },
-    /// Every CONNECT is closed without a CONNACK.
-    #[error("{url}: closes every connection without a CONNACK, whichever version the CONNECT asks for")]
+    /// No CONNECT was answered by a CONNACK.
+    #[error("{url} closes the connection without a CONNACK after a CONNECT of every version")]
     Closes {
         /// The target.
         url: String,
     },
-    /// Every CONNECT is refused.
-    #[error("{url}: refuses the CONNECT with {reason:?} (0x{code:02x})\n  {remedy}")]
+    /// Every CONNECT was refused.
+    #[error("{url} refuses the CONNECT with {reason:?} (0x{code:02x})\n  {remedy}")]
     Refused {
         /// The target.
         url: String,
         /// The Reason Code, or the Connect Return code of 3.1.1 with the same meaning.
         reason: ConnectReason,
-        /// Its byte.
+        /// The code as a byte.
         code: u8,
         /// What to do.
         remedy: &'static str,
     },
 }
 
-/// What is known of a live server.
+/// What a live server supports, and how fast it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Capabilities {
-    /// The versions that it speaks.
+    /// The versions that it accepts.
     pub(crate) versions: Vec<Version>,
-    /// How long a PINGREQ and its PINGRESP take, the longest of some.
+    /// The longest of several times between PINGREQ and PINGRESP.
     pub(crate) round_trip: Duration,
-    /// How long is waited behind a SUBACK until the Subscription is in force.
+    /// How long a run waits after a SUBACK, until the Subscription is surely in force.
     pub(crate) subscribing: Duration,
-    /// What it can do, by name, in the order in which it is printed.
-    pub(crate) announced: Vec<(String, String)>,
+    /// The capabilities by name, in the order in which they are printed.
+    pub(crate) values: Vec<(String, String)>,
 }
 
 impl Capabilities {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.announced.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// What a target file says overrides it.
-    pub(crate) fn overrule(&mut self, known: &BTreeMap<String, String>) {
+    /// Replaces probed values by those of a target file.
+    pub(crate) fn override_with(&mut self, known: &BTreeMap<String, String>) {
         for (name, value) in known {
-            match self.announced.iter_mut().find(|(known, _)| known == name) {
+            match self.values.iter_mut().find(|(known, _)| known == name) {
                 Some((_, found)) => found.clone_from(value),
-                None => self.announced.push((name.clone(), value.clone())),
+                None => self.values.push((name.clone(), value.clone())),
             }
         }
     }
 }
 
-/// Who probes.
+/// Opens connections to a live server, outside of any scenario.
 #[derive(Clone, Debug)]
 pub(crate) struct Prober {
-    pub(crate) reach: Reach,
+    pub(crate) endpoint: Endpoint,
     pub(crate) url: String,
     pub(crate) encrypted: bool,
     pub(crate) websocket: bool,
     pub(crate) credentials: Option<Credentials>,
-    /// Stands before Client Identifiers and topics.
+    /// The prefix of Client Identifiers and topics.
     pub(crate) token: String,
-    /// How long an answer to a CONNECT may take.
+    /// How long the answer to the first CONNECT of a version may take.
     pub(crate) patience: Duration,
 }
 
-/// What became of one CONNECT.
+/// The outcome of one CONNECT.
 enum Answer {
-    Accepted(Box<Guest>),
+    Accepted(Box<ProbeClient>),
     Refused(ConnectReason),
     Closed,
     Silent,
-    Strange(Vec<u8>),
+    Unknown(Vec<u8>),
 }
 
-/// A connection that a probe has.
-pub(crate) struct Guest {
+/// A connection of the prober that the server accepted.
+pub(crate) struct ProbeClient {
     framed: Framed<LiveStream>,
     version: Version,
     connack: ConnAck,
 }
 
 impl Prober {
-    /// Finds out what answers, and what it can do.
+    /// Probes the server.
     pub(crate) async fn probe(&self) -> Result<Capabilities, ContactError> {
         let mut versions = Vec::new();
         let mut refused = None;
         let (mut closed, mut silent) = (false, false);
-        let mut guests: Vec<Guest> = Vec::new();
+        let mut clients: Vec<ProbeClient> = Vec::new();
         for version in [Version::V5, Version::V3_1_1, Version::V3_1] {
             match self.answer(version, self.patience).await? {
-                Answer::Accepted(guest) => {
+                Answer::Accepted(client) => {
                     versions.insert(0, version);
-                    guests.push(*guest);
+                    clients.push(*client);
                 }
                 Answer::Refused(reason) => refused = refused.or(Some(reason)),
                 Answer::Closed => closed = true,
                 Answer::Silent if versions.is_empty() && !closed && refused.is_none() => {
                     silent = true;
-                    // Two versions of a server that never answers take as long as one can bear.
+                    // Trying a third version would make the user wait for too long.
                     if self.speaks_http().await {
-                        return Err(self.other(
+                        return Err(self.not_mqtt(
                             "an HTTP server",
-                            "MQTT over WebSocket is ws:// or wss://, with the path that the server uses",
+                            "for MQTT over WebSocket, use ws:// or wss:// and the server's path",
                         ));
                     }
                     if version == Version::V3_1_1 {
@@ -188,63 +188,71 @@ impl Prober {
                     }
                 }
                 Answer::Silent => silent = true,
-                Answer::Strange(bytes) => return Err(self.strange(&bytes)),
+                Answer::Unknown(bytes) => return Err(self.unknown_protocol(&bytes)),
             }
         }
-        let Some(guest) = guests.first_mut() else {
-            return Err(self.nothing(refused, closed, silent));
+        let Some(client) = clients.first_mut() else {
+            return Err(self.no_version_accepted(refused, closed, silent));
         };
-        let round_trip = guest.round_trip().await.unwrap_or(Duration::from_millis(100));
+        let round_trip = client.round_trip().await.unwrap_or(Duration::from_millis(100));
         let mut capabilities = Vec::new();
-        let spoken: Vec<String> = versions.iter().map(ToString::to_string).collect();
-        capabilities.push(("versions".to_owned(), spoken.join(" ")));
-        announced(guest, &mut capabilities);
-        self.tried(guest, &mut capabilities).await;
-        let assigns = self.assigns(guest.version).await;
+        let version_texts: Vec<String> = versions.iter().map(ToString::to_string).collect();
+        capabilities.push(("versions".to_owned(), version_texts.join(" ")));
+        read_connack(client, &mut capabilities);
+        self.probe_requests(client, &mut capabilities).await;
+        let assigns = self.assigns_client_id(client.version).await;
         capabilities.push(("assigned_client_id".to_owned(), u8::from(assigns).to_string()));
-        let anybody = self.takes_anybody(guest.version).await;
-        capabilities.push(("allow_anonymous".to_owned(), u8::from(anybody).to_string()));
-        if !self.takes_keep_alive_0(guest.version).await {
+        let anonymous = self.accepts_anonymous(client.version).await;
+        capabilities.push(("allow_anonymous".to_owned(), u8::from(anonymous).to_string()));
+        if !self.accepts_keep_alive_0(client.version).await {
             capabilities.push((KEEP_ALIVE_0.to_owned(), "0".to_owned()));
         }
-        let subscribing = self.in_force_after(guest.version).await;
-        capabilities.push(("subscriptions_in_force".to_owned(), in_force_text(subscribing)));
-        let subscribing = subscribing * SETTLING;
-        for mut guest in guests {
-            // It is over either way.
-            let _ = guest.send(Packet::Disconnect(mqttspec_codec::Disconnect::normal())).await;
+        let subscribing = self.subscription_delay(client.version).await;
+        capabilities.push(("subscriptions_in_force".to_owned(), subscription_delay_text(subscribing)));
+        let subscribing = subscribing * DELAY_FACTOR;
+        for mut client in clients {
+            // The connection ends whether this is sent or not.
+            let _ = client.send(Packet::Disconnect(mqttspec_codec::Disconnect::normal())).await;
         }
-        Ok(Capabilities { versions, round_trip, subscribing, announced: capabilities })
+        Ok(Capabilities { versions, round_trip, subscribing, values: capabilities })
     }
 
-    /// How long behind its SUBACK a Subscription was in force for a message of another connection, the longest of some tries: a server of
-    /// several nodes may answer before all of them know (the standard does not say how soon they must).
-    async fn in_force_after(&self, version: Version) -> Duration {
+    /// The subscription delay: how long after its SUBACK a Subscription is not yet in force for
+    /// messages of another connection. A server of several nodes may send the SUBACK before all
+    /// nodes know the Subscription, and the standard gives no limit. Returns the longest of several
+    /// measurements.
+    async fn subscription_delay(&self, version: Version) -> Duration {
         let mut longest = Duration::ZERO;
-        for number in 0..TRIES {
-            // Each try has connections of its own, for each may be at another node.
+        for number in 0..MEASUREMENTS {
+            // Every measurement opens new connections, which may lead to other nodes.
             let reader = format!("{}probef{number}", self.token);
             let writer = format!("{}probeg{number}", self.token);
-            let tried = self.tried_fence(version, &reader, &writer).await;
-            longest = longest.max(tried.unwrap_or_default());
+            let measured = self.measure_subscription_delay(version, &reader, &writer).await;
+            longest = longest.max(measured.unwrap_or_default());
         }
         longest
     }
 
-    async fn tried_fence(&self, version: Version, reader: &str, writer: &str) -> Option<Duration> {
+    async fn measure_subscription_delay(
+        &self,
+        version: Version,
+        reader: &str,
+        writer: &str,
+    ) -> Option<Duration> {
         let topic = TopicName::try_from(reader).ok()?;
-        let mut reader = self.visit(version, reader, TIME_TO_ANSWER).await?;
-        let mut writer = self.visit(version, writer, TIME_TO_ANSWER).await?;
+        let mut reader = self.connect_client(version, reader, ANSWER_TIMEOUT).await?;
+        let mut writer = self.connect_client(version, writer, ANSWER_TIMEOUT).await?;
         reader.send(subscribe(topic.as_str())?.into()).await?;
         while !matches!(reader.receive().await?, Packet::SubAck(_)) {}
         let acknowledged = Instant::now();
         let mut sent = Vec::new();
-        while acknowledged.elapsed() < TIME_TO_ANSWER {
-            // The payload says which message it is: the first that comes was the first that met the Subscription.
+        while acknowledged.elapsed() < ANSWER_TIMEOUT {
+            // The payload is the number of the message. The first message that arrives is the first
+            // that was published after the Subscription was in force.
             let number = sent.len();
             sent.push(acknowledged.elapsed());
             writer.send(Publish::new(topic.clone(), number.to_string()).into()).await?;
-            if let Ok(packet) = timeout(BETWEEN_FENCES, reader.receive()).await
+            if let Ok(packet) = timeout(PUBLISH_INTERVAL, reader.receive()).await
                 && let Packet::Publish(publish) = packet?
             {
                 let number: usize = std::str::from_utf8(&publish.payload).ok()?.parse().ok()?;
@@ -259,20 +267,25 @@ impl Prober {
         matches!(self.answer(version, within).await, Ok(Answer::Accepted(_) | Answer::Refused(_)))
     }
 
-    /// A connection of a Client with this identifier, with Clean Start.
-    pub(crate) async fn visit(&self, version: Version, client_id: &str, within: Duration) -> Option<Guest> {
-        match self.answer_to(self.connect(version, client_id), version, within).await {
-            Ok(Answer::Accepted(guest)) => Some(*guest),
+    /// Connects with this Client Identifier and Clean Start; `None` if the server does not accept.
+    pub(crate) async fn connect_client(
+        &self,
+        version: Version,
+        client_id: &str,
+        within: Duration,
+    ) -> Option<ProbeClient> {
+        match self.answer_to(self.connect_packet(version, client_id), version, within).await {
+            Ok(Answer::Accepted(client)) => Some(*client),
             _ => None,
         }
     }
 
     async fn answer(&self, version: Version, within: Duration) -> Result<Answer, ContactError> {
         let id = format!("{}probe{}", self.token, version.level());
-        self.answer_to(self.connect(version, &id), version, within).await
+        self.answer_to(self.connect_packet(version, &id), version, within).await
     }
 
-    fn connect(&self, version: Version, client_id: &str) -> Connect {
+    fn connect_packet(&self, version: Version, client_id: &str) -> Connect {
         let mut connect = Connect::new(version, Utf8String::try_from(client_id).unwrap_or_default());
         connect.clean_start = true;
         if let Some(credentials) = &self.credentials {
@@ -289,15 +302,17 @@ impl Prober {
         version: Version,
         within: Duration,
     ) -> Result<Answer, ContactError> {
-        let connecting = self.reach.net.connect(&self.reach.host, self.reach.port);
+        let connecting = self.endpoint.net.connect(&self.endpoint.host, self.endpoint.port);
         let stream = match timeout(within, connecting).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(self.no_stream(error)),
+            Ok(Err(error)) => return Err(self.connect_failed(error)),
             Err(_) if self.encrypted || self.websocket => {
-                return Err(self.no_stream(io::Error::new(io::ErrorKind::InvalidData, "it does not answer")));
+                return Err(
+                    self.connect_failed(io::Error::new(io::ErrorKind::InvalidData, "it does not answer"))
+                );
             }
             Err(_) => {
-                return Err(ContactError::Nobody {
+                return Err(ContactError::Unreachable {
                     url: self.url.clone(),
                     source: io::ErrorKind::TimedOut.into(),
                 });
@@ -311,54 +326,59 @@ impl Prober {
             Err(_) => Answer::Silent,
             Ok(Received::Arrived(Arrived::Packet { packet: Packet::ConnAck(connack), .. })) => {
                 if connack.reason == ConnectReason::Success {
-                    Answer::Accepted(Box::new(Guest { framed, version, connack }))
+                    Answer::Accepted(Box::new(ProbeClient { framed, version, connack }))
                 } else {
                     Answer::Refused(connack.reason)
                 }
             }
             Ok(Received::Arrived(Arrived::Packet { bytes, .. } | Arrived::Malformed { bytes, .. })) => {
-                // The CONNACK of another version, or something else altogether.
-                if bytes.first() == Some(&0x20) { Answer::Closed } else { Answer::Strange(bytes.to_vec()) }
+                // A CONNACK that is malformed in this version, or another protocol.
+                if bytes.first() == Some(&0x20) { Answer::Closed } else { Answer::Unknown(bytes.to_vec()) }
             }
             Ok(Received::Ended(_)) => Answer::Closed,
         })
     }
 
-    fn no_stream(&self, source: io::Error) -> ContactError {
+    fn connect_failed(&self, source: io::Error) -> ContactError {
         let url = self.url.clone();
         let remedy = match source.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound | io::ErrorKind::TimedOut => {
-                return ContactError::Nobody { url, source };
+                return ContactError::Unreachable { url, source };
             }
             _ if self.encrypted => {
-                "does the port speak TLS, and is the certificate's authority the one in --ca, its name the one in the URL?"
+                "is this a TLS port? did an authority in --ca issue the certificate, and does it name the host of the URL?"
             }
-            _ if self.websocket => "is it a WebSocket port, and is the path right?",
-            _ => return ContactError::Nobody { url, source },
+            _ if self.websocket => "is this a WebSocket port, and is the path right?",
+            _ => return ContactError::Unreachable { url, source },
         };
         let what = if self.encrypted { "TLS" } else { "WebSocket" };
         ContactError::Transport { url, what, source, remedy }
     }
 
-    fn other(&self, what: &'static str, remedy: &'static str) -> ContactError {
-        ContactError::Other { url: self.url.clone(), what, remedy }
+    fn not_mqtt(&self, what: &'static str, remedy: &'static str) -> ContactError {
+        ContactError::NotMqtt { url: self.url.clone(), what, remedy }
     }
 
-    fn strange(&self, bytes: &[u8]) -> ContactError {
+    fn unknown_protocol(&self, bytes: &[u8]) -> ContactError {
         if bytes.starts_with(b"HTTP/") {
-            return self.other(
+            return self.not_mqtt(
                 "an HTTP server",
-                "MQTT over WebSocket is ws:// or wss://, with the path that the server uses",
+                "for MQTT over WebSocket, use ws:// or wss:// and the server's path",
             );
         }
         // A TLS alert: content type 21, version 3.x.
         if bytes.starts_with(&[0x15, 0x03]) {
-            return self.other("a server that speaks TLS", "mqtts:// (or wss://) with --ca speaks TLS");
+            return self.not_mqtt("a TLS server", "for TLS, use mqtts:// or wss:// with --ca");
         }
-        self.other("something that speaks another protocol", "is this the right port?")
+        self.not_mqtt("another protocol", "is this the right port?")
     }
 
-    fn nothing(&self, refused: Option<ConnectReason>, closed: bool, silent: bool) -> ContactError {
+    fn no_version_accepted(
+        &self,
+        refused: Option<ConnectReason>,
+        closed: bool,
+        silent: bool,
+    ) -> ContactError {
         let url = self.url.clone();
         match refused {
             Some(reason) => {
@@ -366,12 +386,12 @@ impl Prober {
                     ConnectReason::BadUserNameOrPassword | ConnectReason::NotAuthorized
                         if self.credentials.is_some() =>
                     {
-                        "the user name and password are not right for this server"
+                        "the user name or password is wrong"
                     }
                     ConnectReason::BadUserNameOrPassword | ConnectReason::NotAuthorized => {
-                        "it wants credentials: --user NAME --password-file FILE, or `credentials` in the target file"
+                        "it needs credentials: --user NAME --password-file FILE, or `credentials` in the target file"
                     }
-                    _ => "no version of MQTT that mqttspec speaks is accepted",
+                    _ => "it accepts no version of MQTT that mqttspec supports",
                 };
                 ContactError::Refused { url, reason, code: u8::from(reason), remedy }
             }
@@ -380,55 +400,57 @@ impl Prober {
         }
     }
 
-    /// Whether a server that says nothing to a CONNECT answers a request of HTTP.
+    /// Whether a server that does not answer a CONNECT answers an HTTP request.
     async fn speaks_http(&self) -> bool {
-        let ask = async {
-            let mut stream = self.reach.net.connect(&self.reach.host, self.reach.port).await?;
+        let request = async {
+            let mut stream = self.endpoint.net.connect(&self.endpoint.host, self.endpoint.port).await?;
             stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
             stream.flush().await?;
             let mut answer = [0; 5];
             stream.read_exact(&mut answer).await?;
             io::Result::Ok(answer == *b"HTTP/")
         };
-        matches!(timeout(Duration::from_secs(1), ask).await, Ok(Ok(true)))
+        matches!(timeout(Duration::from_secs(1), request).await, Ok(Ok(true)))
     }
 
     /// Whether a Client without credentials is accepted.
-    async fn takes_anybody(&self, version: Version) -> bool {
-        let mut connect = self.connect(version, &format!("{}probea", self.token));
+    async fn accepts_anonymous(&self, version: Version) -> bool {
+        let mut connect = self.connect_packet(version, &format!("{}probea", self.token));
         (connect.user_name, connect.password) = (None, None);
-        matches!(self.answer_to(connect, version, TIME_TO_ANSWER).await, Ok(Answer::Accepted(_)))
+        matches!(self.answer_to(connect, version, ANSWER_TIMEOUT).await, Ok(Answer::Accepted(_)))
     }
 
-    /// Whether a Client may turn Keep Alive off (§3.1.2.10).
-    async fn takes_keep_alive_0(&self, version: Version) -> bool {
-        let mut connect = self.connect(version, &format!("{}probek", self.token));
+    /// Whether a Client may disable Keep Alive (§3.1.2.10).
+    async fn accepts_keep_alive_0(&self, version: Version) -> bool {
+        let mut connect = self.connect_packet(version, &format!("{}probek", self.token));
         connect.keep_alive = 0;
-        matches!(self.answer_to(connect, version, TIME_TO_ANSWER).await, Ok(Answer::Accepted(_)))
+        matches!(self.answer_to(connect, version, ANSWER_TIMEOUT).await, Ok(Answer::Accepted(_)))
     }
 
-    /// Whether a Client without an identifier gets one.
-    async fn assigns(&self, version: Version) -> bool {
-        match self.answer_to(self.connect(version, ""), version, TIME_TO_ANSWER).await {
-            Ok(Answer::Accepted(guest)) => {
-                !version.is_5() || guest.connack.properties.get::<AssignedClientIdentifier>().is_some()
+    /// Whether a Client without a Client Identifier is assigned one.
+    async fn assigns_client_id(&self, version: Version) -> bool {
+        match self.answer_to(self.connect_packet(version, ""), version, ANSWER_TIMEOUT).await {
+            Ok(Answer::Accepted(client)) => {
+                !version.is_5() || client.connack.properties.get::<AssignedClientIdentifier>().is_some()
             }
             _ => false,
         }
     }
 
-    /// What the answers to requests show. Requests that are refused may end the connection: each has one of its own.
-    async fn tried(&self, guest: &Guest, capabilities: &mut Vec<(String, String)>) {
-        let version = guest.version;
+    /// Finds capabilities by requests. A refused request may end the connection, so each request
+    /// has its own.
+    async fn probe_requests(&self, client: &ProbeClient, capabilities: &mut Vec<(String, String)>) {
+        let version = client.version;
         let base = format!("{}probe", self.token);
-        // A server may grant less than it was asked for, and need not announce that (MQTT 5.0 and 3.1.1 §3.8.4).
+        // A server may grant a lower QoS than requested without announcing it (§3.8.4 of both
+        // versions).
         let granted = self.granted(version, &format!("{base}/q"), 1).await;
-        let announced = guest.connack.properties.get().map_or(2, |most: MaximumQoS| u8::from(most.qos()));
+        let announced = client.connack.properties.get().map_or(2, |most: MaximumQoS| u8::from(most.qos()));
         set(capabilities, "maximum_qos", &granted.map_or(0, u8::from).min(announced).to_string());
         if version.is_5() {
             return;
         }
-        // Where nothing is announced, what was tried counts.
+        // In 3.1.1 nothing is announced, so the answers count.
         let granted = self.granted(version, &format!("{base}/w/#"), 2).await;
         set(capabilities, "wildcard_subscription_available", flag(granted.is_some()));
         let kept = self.keeps_retained(version, &format!("{base}/r")).await;
@@ -437,10 +459,10 @@ impl Prober {
 
     async fn granted(&self, version: Version, filter: &str, which: u16) -> Option<QoS> {
         let id = format!("{}probes{which}", self.token);
-        let mut guest = self.visit(version, &id, TIME_TO_ANSWER).await?;
-        guest.send(subscribe(filter)?.into()).await?;
+        let mut client = self.connect_client(version, &id, ANSWER_TIMEOUT).await?;
+        client.send(subscribe(filter)?.into()).await?;
         loop {
-            match guest.receive().await? {
+            match client.receive().await? {
                 Packet::SubAck(suback) => {
                     let reason: SubAckReason = *suback.reasons.first();
                     return QoS::try_from(u8::from(reason)).ok();
@@ -453,32 +475,33 @@ impl Prober {
 
     async fn keeps_retained(&self, version: Version, topic: &str) -> bool {
         let tried = async {
-            let mut guest = self.visit(version, &format!("{}probesr", self.token), TIME_TO_ANSWER).await?;
+            let mut client =
+                self.connect_client(version, &format!("{}probesr", self.token), ANSWER_TIMEOUT).await?;
             let topic = TopicName::try_from(topic).ok()?;
-            guest.send(Publish::new(topic.clone(), "kept").retained().into()).await?;
-            guest.send(Packet::PingReq).await?;
-            while guest.receive().await? != Packet::PingResp {}
-            // A server may keep it a moment later, and send it a moment later.
-            sleep(A_MOMENT).await;
-            guest.send(subscribe(topic.as_str())?.into()).await?;
-            let until = Instant::now() + A_MOMENT * 3;
+            client.send(Publish::new(topic.clone(), "kept").retained().into()).await?;
+            client.send(Packet::PingReq).await?;
+            while client.receive().await? != Packet::PingResp {}
+            // A server may store and deliver the message after the PINGRESP.
+            sleep(GRACE_PERIOD).await;
+            client.send(subscribe(topic.as_str())?.into()).await?;
+            let until = Instant::now() + GRACE_PERIOD * 3;
             let mut kept = false;
-            while !kept && let Ok(packet) = timeout_at(until, guest.receive()).await {
+            while !kept && let Ok(packet) = timeout_at(until, client.receive()).await {
                 kept = matches!(packet?, Packet::Publish(publish) if publish.retain);
             }
-            guest.send(Publish::new(topic, "").retained().into()).await?;
-            guest.send(Packet::PingReq).await?;
-            while guest.receive().await? != Packet::PingResp {}
+            client.send(Publish::new(topic, "").retained().into()).await?;
+            client.send(Packet::PingReq).await?;
+            while client.receive().await? != Packet::PingResp {}
             Some(kept)
         };
         tried.await.unwrap_or(false)
     }
 }
 
-fn in_force_text(after: Duration) -> String {
+fn subscription_delay_text(after: Duration) -> String {
     match after.as_millis() {
         0 => "with SUBACK".to_owned(),
-        after => format!("{after} ms after SUBACK; {} ms are waited", after * u128::from(SETTLING)),
+        after => format!("{after} ms after SUBACK; runs wait {} ms", after * u128::from(DELAY_FACTOR)),
     }
 }
 
@@ -498,50 +521,50 @@ fn subscribe(filter: &str) -> Option<Subscribe> {
     Some(Subscribe::new(PacketIdentifier::MIN, NonEmpty::one(Subscription::new(filter, QoS::ExactlyOnce))))
 }
 
-/// What a CONNACK says, with the defaults of MQTT 5.0 §3.2.2.3 where it says nothing.
-fn announced(guest: &Guest, into: &mut Vec<(String, String)>) {
-    if !guest.version.is_5() {
+/// The capabilities in a CONNACK; the default values of MQTT 5.0 §3.2.2.3 for absent properties.
+fn read_connack(client: &ProbeClient, into: &mut Vec<(String, String)>) {
+    if !client.version.is_5() {
         return;
     }
-    let properties = &guest.connack.properties;
-    let mut say = |name: &str, value: String| into.push((name.to_owned(), value));
-    say("maximum_qos", properties.get().map_or(2, |most: MaximumQoS| u8::from(most.qos())).to_string());
-    say("retain_available", u8::from(properties.get().is_none_or(|RetainAvailable(is)| is)).to_string());
-    say(
+    let properties = &client.connack.properties;
+    let mut add = |name: &str, value: String| into.push((name.to_owned(), value));
+    add("maximum_qos", properties.get().map_or(2, |most: MaximumQoS| u8::from(most.qos())).to_string());
+    add("retain_available", u8::from(properties.get().is_none_or(|RetainAvailable(is)| is)).to_string());
+    add(
         "wildcard_subscription_available",
         u8::from(properties.get().is_none_or(|WildcardSubscriptionAvailable(is)| is)).to_string(),
     );
-    say(
+    add(
         "subscription_identifier_available",
         u8::from(properties.get().is_none_or(|SubscriptionIdentifierAvailable(is)| is)).to_string(),
     );
-    say(
+    add(
         "shared_subscription_available",
         u8::from(properties.get().is_none_or(|SharedSubscriptionAvailable(is)| is)).to_string(),
     );
-    say("topic_alias_maximum", properties.get().map_or(0, |TopicAliasMaximum(most)| most).to_string());
-    say("receive_maximum", properties.get().map_or(65_535, |ReceiveMaximum(most)| most.get()).to_string());
+    add("topic_alias_maximum", properties.get().map_or(0, |TopicAliasMaximum(most)| most).to_string());
+    add("receive_maximum", properties.get().map_or(65_535, |ReceiveMaximum(most)| most.get()).to_string());
     if let Some(MaximumPacketSize(most)) = properties.get() {
-        say("maximum_packet_size", most.to_string());
+        add("maximum_packet_size", most.to_string());
     }
     if let Some(ServerKeepAlive(seconds)) = properties.get() {
-        say("server_keep_alive", seconds.to_string());
+        add("server_keep_alive", seconds.to_string());
     }
     if let Some(SessionExpiryInterval(seconds)) = properties.get() {
-        say("session_expiry", seconds.to_string());
+        add("session_expiry", seconds.to_string());
     }
 }
 
-impl Guest {
+impl ProbeClient {
     pub(crate) async fn send(&mut self, packet: Packet) -> Option<()> {
         let mut bytes = BytesMut::new();
         packet.encode(self.version, &mut bytes).ok()?;
         self.framed.send_bytes(&bytes).await.ok()
     }
 
-    /// The next packet; none when the connection ends, or nothing comes.
+    /// The next packet; `None` if the connection ends or no packet arrives in time.
     pub(crate) async fn receive(&mut self) -> Option<Packet> {
-        match timeout(TIME_TO_ANSWER, self.framed.receive()).await {
+        match timeout(ANSWER_TIMEOUT, self.framed.receive()).await {
             Ok(Received::Arrived(Arrived::Packet { packet, .. })) => Some(packet),
             _ => None,
         }
@@ -550,10 +573,10 @@ impl Guest {
     async fn round_trip(&mut self) -> Option<Duration> {
         let mut longest = Duration::ZERO;
         for _ in 0..5 {
-            let begun = Instant::now();
+            let started = Instant::now();
             self.send(Packet::PingReq).await?;
             while self.receive().await? != Packet::PingResp {}
-            longest = longest.max(begun.elapsed());
+            longest = longest.max(started.elapsed());
         }
         Some(longest)
     }

@@ -1,4 +1,4 @@
-//! A scenario with the times that it has on a live target, where waiting costs real time.
+//! Gives a scenario its live times. On a live target, waiting takes real time.
 
 use core::time::Duration;
 
@@ -7,29 +7,30 @@ use mqttspec_notation::{
     TimeRange, Timing, Value, Version,
 };
 
-/// How long a live run may wait.
+/// Limits of the waits of a live run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// The longest wait of a scenario; without one a scenario waits as long as it says.
+    /// The longest single wait; `None` for no limit.
     pub(crate) wait: Option<Duration>,
-    /// How long silence is watched that a scenario watches for longer: the shorter watch shows less, and nothing wrong.
+    /// The longest time for which `nothing` is expected. A shorter time finds less, and never
+    /// reports a false failure.
     pub(crate) silence: Duration,
 }
 
-/// A scenario with its live times.
+/// A scenario with live times.
 #[derive(Clone, Debug)]
 pub(crate) struct Scheduled {
     pub(crate) scenario: Scenario,
-    /// The longest single wait that it asks for.
+    /// The longest single wait.
     pub(crate) longest: Duration,
-    /// All waits together: it takes at least so long.
+    /// The sum of all waits: the shortest duration of a run.
     pub(crate) waits: Duration,
 }
 
-/// The scenario as it is played live in this version, and how long it waits.
+/// Gives a scenario its live times, and sums up its waits in this version.
 ///
 /// # Errors
-/// The real time that it needs, if that is more than the limits say.
+/// The longest wait, if it exceeds the limit.
 pub(crate) fn live(scenario: &Scenario, version: Version, limits: Limits) -> Result<Scheduled, Duration> {
     let mut scenario = scenario.clone();
     let mut adapter = Adapter { version, limits, longest: Duration::ZERO, waits: Duration::ZERO };
@@ -47,15 +48,13 @@ pub(crate) fn live(scenario: &Scenario, version: Version, limits: Limits) -> Res
     }
 }
 
-/// What a round of `repeat` takes at least: a packet goes there, and its answer comes back.
+/// The shortest duration of one round of `repeat`: a packet and its answer.
 const ROUND: Duration = Duration::from_micros(500);
 
 struct Adapter {
     version: Version,
     limits: Limits,
-    /// The longest single wait.
     longest: Duration,
-    /// All waits together.
     waits: Duration,
 }
 
@@ -81,7 +80,9 @@ impl Adapter {
                 Report::Connected(fields) | Report::Disconnected(fields) | Report::Failed(fields) => {
                     set_fields(fields);
                 }
-                Report::Published { fields, .. } | Report::Received { fields, .. } => set_fields(fields),
+                Report::Published { fields, .. }
+                | Report::Received { fields, .. }
+                | Report::Acknowledged { fields, .. } => set_fields(fields),
                 Report::Subscribed(_) | Report::Unsubscribed(_) => {}
             },
             StepKind::Fault(fault) => self.fault(fault),
@@ -143,6 +144,7 @@ impl Adapter {
             }
             Action::Unsubscribes { fields, .. }
             | Action::Receives { fields, .. }
+            | Action::Acknowledges { fields, .. }
             | Action::Disconnects { fields } => {
                 set_fields(fields);
             }
@@ -150,7 +152,7 @@ impl Adapter {
         }
     }
 
-    /// `times`: how often it is waited for as long; 0 where the time only ends a wait.
+    /// `times` is the number of waits of this duration; 0 if the time is only an upper limit.
     fn time(&mut self, time: &mut Time, times: u32) {
         *time = Time::everywhere(time.on(true));
         self.waited(time.simulated, times);
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn live_times_and_numbers_count() {
+    fn live_times_and_numbers_replace_the_simulated_ones() {
         let text = adapted(
             "a connects keep_alive=10 [live 2]\nafter 14.9s [live 2.9s] a < nothing\nwait 1h [live 3s]\n",
             5,
@@ -231,13 +233,13 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_cannot_be_shortened_says_what_it_needs() {
+    fn a_wait_above_the_limit_is_an_error() {
         assert_eq!(adapted("a connects\nwait 20s\na pings\n", 5), Err(Duration::from_secs(20)));
         assert_eq!(
             adapted("a connects\nat 90s a > PINGREQ\na < PINGRESP\n", 5),
             Err(Duration::from_secs(90))
         );
-        // What only ends a wait costs nothing where the answer comes.
+        // An upper limit is not a wait.
         assert!(adapted("a connects\na > PINGREQ\nwithin 600s a < PINGRESP\n", 5).is_ok());
     }
 

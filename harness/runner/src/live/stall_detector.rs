@@ -1,4 +1,5 @@
-//! Whether this process, the server and the way between them got their time: a machine that is busy with something else makes everything late.
+//! Detects stalls: times when this process, the server or the network between them did not get
+//! enough CPU time. A failure in such a time may be caused by the machine.
 
 use core::cell::Cell;
 use core::time::Duration;
@@ -10,74 +11,75 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::probes::Prober;
 
-/// How often the clock is looked at.
-const BEAT: Duration = Duration::from_millis(20);
+/// The interval of the timer that detects stalls of this process.
+const TIMER_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often the server is asked for a PINGRESP.
-const BETWEEN_PINGS: Duration = Duration::from_millis(50);
+/// The interval between PINGREQs to the server.
+const PING_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A beat that comes later than this, or a PINGRESP that takes so much longer than the round trip, shows that somebody was kept waiting.
-const LATE: Duration = Duration::from_millis(100);
+/// A stall is detected if the timer fires later than this, or if a PINGRESP takes this much longer
+/// than the measured round trip.
+const STALL: Duration = Duration::from_millis(100);
 
-/// How long a connection to the server may take, and how long is waited before the next one where it takes none.
-const CONNECTING: Duration = Duration::from_secs(1);
+/// How long the detector's connection to the server may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Watches until it is dropped.
+/// Watches for stalls until it is dropped.
 pub(crate) struct StallDetector {
-    /// When somebody was last seen to be kept waiting.
-    hurried: Rc<Cell<Option<Instant>>>,
+    /// When the last stall was detected.
+    last_stall: Rc<Cell<Option<Instant>>>,
     watching: [JoinHandle<()>; 2],
 }
 
 impl StallDetector {
-    /// Begins to watch this process, and a server that all cases share.
+    /// Starts to watch this process and the shared server.
     pub(crate) fn watch(prober: &Prober, version: Version, id: String, round_trip: Duration) -> Self {
-        let hurried = Rc::new(Cell::new(None));
-        let beating = tokio::task::spawn_local(beat(hurried.clone()));
-        let pinging = ping(hurried.clone(), prober.clone(), version, id, LATE + round_trip * 5);
-        Self { hurried, watching: [beating, tokio::task::spawn_local(pinging)] }
+        let last_stall = Rc::new(Cell::new(None));
+        let timer = tokio::task::spawn_local(watch_timer(last_stall.clone()));
+        let pings = watch_pings(last_stall.clone(), prober.clone(), version, id, STALL + round_trip * 5);
+        Self { last_stall, watching: [timer, tokio::task::spawn_local(pings)] }
     }
 
-    /// Whether everybody got their time since then.
-    pub(crate) fn is_calm_since(&self, begun: Instant) -> bool {
-        self.hurried.get().is_none_or(|hurried| hurried < begun)
+    /// Whether no stall was detected since this time.
+    pub(crate) fn no_stall_since(&self, started: Instant) -> bool {
+        self.last_stall.get().is_none_or(|last_stall| last_stall < started)
     }
 }
 
-async fn beat(hurried: Rc<Cell<Option<Instant>>>) {
+async fn watch_timer(last_stall: Rc<Cell<Option<Instant>>>) {
     loop {
-        let begun = Instant::now();
-        sleep(BEAT).await;
-        if begun.elapsed().saturating_sub(BEAT) > LATE {
-            hurried.set(Some(Instant::now()));
+        let started = Instant::now();
+        sleep(TIMER_INTERVAL).await;
+        if started.elapsed().saturating_sub(TIMER_INTERVAL) > STALL {
+            last_stall.set(Some(Instant::now()));
         }
     }
 }
 
-async fn ping(
-    hurried: Rc<Cell<Option<Instant>>>,
+async fn watch_pings(
+    last_stall: Rc<Cell<Option<Instant>>>,
     prober: Prober,
     version: Version,
     id: String,
     longest: Duration,
 ) {
     loop {
-        if let Some(mut guest) = prober.visit(version, &id, CONNECTING).await {
+        if let Some(mut client) = prober.connect_client(version, &id, CONNECT_TIMEOUT).await {
             loop {
                 let answered = async {
-                    guest.send(Packet::PingReq).await?;
-                    while guest.receive().await? != Packet::PingResp {}
+                    client.send(Packet::PingReq).await?;
+                    while client.receive().await? != Packet::PingResp {}
                     Some(())
                 };
                 match timeout(longest, answered).await {
-                    Ok(Some(())) => sleep(BETWEEN_PINGS).await,
-                    // It is asked anew: an answer that comes after all belongs to the question before.
+                    Ok(Some(())) => sleep(PING_INTERVAL).await,
+                    // A new connection: on this one, a late PINGRESP would answer the next PINGREQ.
                     Ok(None) | Err(_) => break,
                 }
             }
         }
-        hurried.set(Some(Instant::now()));
-        sleep(BETWEEN_PINGS).await;
+        last_stall.set(Some(Instant::now()));
+        sleep(PING_INTERVAL).await;
     }
 }
 

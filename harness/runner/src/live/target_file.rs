@@ -1,4 +1,5 @@
-//! Target files: what cannot be observed over the network about a server, in TOML. See `targets/README.md`.
+//! Target files: settings of a server that cannot be observed over the network, in TOML. See
+//! `targets/README.md`.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -6,23 +7,25 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// What is known of a target besides its address.
+/// The settings of a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TargetFile {
-    /// What reports call the target.
+    /// The target's name in reports.
     pub name: String,
-    /// Starts the server, on the port `{port}` and with `{dir}` as the folder for whatever it writes.
+    /// The command that starts the server, on the port `{port}` and with the folder `{dir}`.
     pub start: Option<String>,
-    /// Ends the server as a power failure would; where `start` is ours, SIGKILL does it.
+    /// The command that kills the server, as a power failure would. The default is SIGKILL, for a
+    /// server that the harness started.
     pub kill: Option<String>,
-    /// Ends the server in order; where `start` is ours, SIGTERM does it.
+    /// The command that shuts the server down. The default is SIGTERM, for a server that the
+    /// harness started.
     pub stop: Option<String>,
-    /// Forgets all Sessions and retained messages; run before the first scenario.
+    /// The command that deletes all Sessions and retained messages, run before the first scenario.
     pub reset: Option<String>,
-    /// Starts the server with options of a scenario's `broker` line: as `start`, with `{options}` where they go.
+    /// Like `start`, with the options of a scenario's `broker` line in place of `{options}`.
     pub start_with_options: Option<String>,
-    /// What `{options}` holds for each option: `--option {name}={value}`.
+    /// The text of one option in `{options}`, for example `--option {name}={value}`.
     pub option: Option<String>,
     /// Files that are written into `{dir}` before the server is started.
     pub files: BTreeMap<String, String>,
@@ -30,44 +33,46 @@ pub struct TargetFile {
     pub ready_within_ms: Option<u64>,
     /// Whether the server keeps Sessions and retained messages over a crash.
     pub durable: bool,
-    /// The scenarios' `broker` options (`name=value`) that hold of this server as it is configured.
+    /// The `broker` options of scenarios (`name=value`) with which the server is already
+    /// configured.
     pub configured: Vec<String>,
-    /// What the server can do, by the names that the probes print; this counts and not what a probe finds.
+    /// Capabilities of the server, by the names that a run prints. They override probed ones.
     pub capabilities: BTreeMap<String, String>,
-    /// User name and password for every Client that a scenario gives none.
+    /// Credentials for every Client to which a scenario gives none.
     pub credentials: Option<FileCredentials>,
-    /// Another user that the server knows: stands for the user of scenarios that have one on their `broker` line.
+    /// Another user of the server. It replaces the user that scenarios have on their `broker` line.
     pub second_identity: Option<FileCredentials>,
-    /// How far the server's clock may be off what a scenario says.
+    /// How far the server may deviate from the times of a scenario.
     pub tolerance: Tolerance,
-    /// How many runs go on side by side, unless the command line says otherwise.
+    /// The number of concurrent runs, unless the command line gives one.
     pub jobs: Option<usize>,
 }
 
-/// User name and password in a target_file.
+/// User name and password in a target file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileCredentials {
-    /// User name.
+    /// The User Name.
     pub user: String,
-    /// Password.
+    /// The Password.
     pub password: Option<String>,
 }
 
-/// How far from the time that a scenario says something may come.
+/// How far the server may deviate from the times of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tolerance {
-    /// So much sooner, in milliseconds.
+    /// How much earlier than the scenario says, in milliseconds.
     pub early_ms: u64,
-    /// So much later, in milliseconds.
+    /// How much later than the scenario says, in milliseconds.
     pub late_ms: u64,
-    /// How long what is expected may take where the scenario says nothing, in milliseconds.
+    /// How long an expected packet may take if the scenario gives no time, in milliseconds.
     pub patience_ms: u64,
 }
 
 impl Default for Tolerance {
-    /// Servers look at their clocks every second, some (mosquitto 2.0) every five: they are late by that much, and never early.
+    /// Most servers check their timers every second, some (mosquitto 2.0) every five seconds. They
+    /// act late by that time, and never early.
     fn default() -> Self {
         Self { early_ms: 50, late_ms: 7000, patience_ms: 2000 }
     }
@@ -81,52 +86,52 @@ pub enum TargetFileError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// It is no TOML, or has something that no target file has.
+    /// The file is not TOML, or has an unknown key or a wrong value.
     #[error("{}: {source}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// Where and what.
+        /// The error and its position.
         source: Box<toml::de::Error>,
     },
-    /// A command has a place that nothing fills.
+    /// A command has an unknown placeholder.
     #[error(
-        "the command `{command}` has {place}, but only {{port}}, {{dir}}, {{mqttspec}} (this program) and, in start_with_options, {{options}} are filled in"
+        "unknown placeholder {placeholder} in the command `{command}`\n  placeholders are {{port}}, {{dir}}, {{mqttspec}} (this program) and, in start_with_options, {{options}}"
     )]
-    Place {
+    Placeholder {
         /// The command.
         command: String,
-        /// The place, with its braces.
-        place: String,
+        /// The placeholder, with its braces.
+        placeholder: String,
     },
-    /// A command is no list of words: a quote is not closed.
-    #[error("the command `{0}` has a quote that is not closed, or no word")]
+    /// A command cannot be split into words.
+    #[error("the command `{0}` is empty, or has a quote that is not closed")]
     Words(String),
-    /// `start_with_options` without `option`, or without its place.
+    /// Only one of `start_with_options` and `option`, or no `{options}` in the first.
     #[error(
-        "start_with_options needs {{options}} in it and `option`, for example option = \"--option {{name}}={{value}}\""
+        "start_with_options must contain {{options}} and needs `option`, for example option = \"--option {{name}}={{value}}\""
     )]
     Options,
 }
 
 impl TargetFile {
-    /// Reads a target_file.
+    /// Reads a target file.
     ///
     /// # Errors
-    /// If the file is not there, or is no target_file.
+    /// If the file cannot be read or is not a valid target file.
     pub fn read(path: &Path) -> Result<Self, TargetFileError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| TargetFileError::Unreadable { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 
-    /// Reads the text of a target_file; `path` is for messages.
+    /// Parses the text of a target file; `path` is for messages.
     ///
     /// # Errors
-    /// If it is no target_file.
+    /// If it is not a valid target file.
     pub fn parse(text: &str, path: &Path) -> Result<Self, TargetFileError> {
         let malformed =
             |source| TargetFileError::Malformed { path: path.to_owned(), source: Box::new(source) };
@@ -138,7 +143,7 @@ impl TargetFile {
     fn check(&self) -> Result<(), TargetFileError> {
         let commands = [&self.start, &self.kill, &self.stop, &self.reset, &self.start_with_options];
         for command in commands.into_iter().flatten() {
-            Filling { port: 1, dir: Path::new("dir"), options: "" }.words(command)?;
+            Placeholders { port: 1, dir: Path::new("dir"), options: "" }.words(command)?;
         }
         match (&self.start_with_options, &self.option) {
             (Some(command), Some(_)) if command.contains("{options}") => Ok(()),
@@ -153,12 +158,12 @@ impl TargetFile {
         Duration::from_millis(self.ready_within_ms.unwrap_or(20_000))
     }
 
-    /// The command that starts the server with these options of a scenario, if the target file knows how.
+    /// The text that replaces `{options}`; `None` if the target file does not support options.
     pub(crate) fn options_text(&self, options: &[(String, String)]) -> Option<String> {
         let option = self.option.as_ref()?;
         let quoted = options.iter().map(|(name, value)| {
             let one = option.replace("{name}", name).replace("{value}", value);
-            // An option may itself be several words of the command; a value with spaces is one.
+            // An option may consist of several words, but a value with spaces must stay one word.
             match one.split_once(value.as_str()) {
                 Some((before, after)) if value.contains([' ', ';', '"', '#', '\'']) => {
                     quoted_word(before, value, after)
@@ -178,22 +183,22 @@ fn quoted_word(before: &str, value: &str, after: &str) -> String {
     format!("{words} {word}")
 }
 
-/// What is filled into the places of a command.
+/// The values of the placeholders of a command.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Filling<'f> {
+pub(crate) struct Placeholders<'f> {
     pub(crate) port: u16,
     pub(crate) dir: &'f Path,
     pub(crate) options: &'f str,
 }
 
-impl Filling<'_> {
-    /// The words of a command with its places filled.
+impl Placeholders<'_> {
+    /// The words of a command, with its placeholders replaced.
     pub(crate) fn words(&self, command: &str) -> Result<Vec<String>, TargetFileError> {
-        let filled = self.text(command);
-        if let Some(place) = place_left(&filled) {
-            return Err(TargetFileError::Place { command: command.to_owned(), place });
+        let replaced = self.text(command);
+        if let Some(placeholder) = first_placeholder(&replaced) {
+            return Err(TargetFileError::Placeholder { command: command.to_owned(), placeholder });
         }
-        let words = shlex::split(&filled).filter(|words| !words.is_empty());
+        let words = shlex::split(&replaced).filter(|words| !words.is_empty());
         words.ok_or_else(|| TargetFileError::Words(command.to_owned()))
     }
 
@@ -206,7 +211,7 @@ impl Filling<'_> {
     }
 }
 
-fn place_left(text: &str) -> Option<String> {
+fn first_placeholder(text: &str) -> Option<String> {
     let (_, rest) = text.split_once('{')?;
     let (name, _) = rest.split_once('}')?;
     let is_name = !name.is_empty() && name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
@@ -222,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_file_names_what_it_does_not_know() {
+    fn errors_name_the_unknown_key_and_placeholder() {
         let error = parse("name = \"x\"\nstrat = \"mosquitto\"\n").unwrap_err().to_string();
         assert!(error.contains("strat") && error.contains("start"), "{error}");
         let error = parse("start = \"mosquitto -p {prot}\"").unwrap_err().to_string();
@@ -234,9 +239,9 @@ mod tests {
     }
 
     #[test]
-    fn places_are_filled_and_words_keep_their_quotes() {
-        let filling = Filling { port: 1884, dir: Path::new("/tmp/d"), options: "" };
-        let words = filling.words("sh -c 'exec mosquitto -p {port} -c {dir}/m.conf'").unwrap();
+    fn placeholders_are_replaced_inside_quoted_words() {
+        let placeholders = Placeholders { port: 1884, dir: Path::new("/tmp/d"), options: "" };
+        let words = placeholders.words("sh -c 'exec mosquitto -p {port} -c {dir}/m.conf'").unwrap();
         assert_eq!(words, ["sh", "-c", "exec mosquitto -p 1884 -c /tmp/d/m.conf"]);
     }
 

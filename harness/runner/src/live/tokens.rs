@@ -1,15 +1,16 @@
-//! New names for the wire.
+//! Tokens for names on the wire.
 
-/// Names on the wire differ from one process to the next, so that nothing that an earlier one left behind is met.
+/// A token of this process. It differs from those of earlier processes, so that a run does not meet
+/// their Sessions and retained messages.
 #[expect(
     clippy::disallowed_methods,
-    reason = "names on the wire must be new; nothing that is judged or shown depends on them"
+    reason = "names on the wire must be new; no verdict and no report depends on them"
 )]
 pub(crate) fn token() -> String {
     let since =
         std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mixed = since.as_micros() as u64 ^ u64::from(std::process::id()) << 20;
-    // Four figures: a Client Identifier has room for 23, and every run adds its number.
+    // Four digits: a Client Identifier has room for 23 bytes, and every run adds its number.
     format!("m{}", base36(mixed % 36_u64.pow(4)))
 }
 

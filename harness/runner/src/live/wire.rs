@@ -1,4 +1,5 @@
-//! The harness's way to a live server: a relay with the faults of one host, and the names of the run on the wire.
+//! Connections to a live server: through the fault relay of a host, with the names of the run on
+//! the wire.
 
 use std::convert::Infallible;
 use std::io;
@@ -17,9 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::names::Names;
 
-/// Where a live server is.
+/// The network and address of a live server.
 #[derive(Clone, Debug)]
-pub(crate) struct Reach {
+pub(crate) struct Endpoint {
     pub(crate) net: LiveNet,
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -29,26 +30,26 @@ pub(crate) struct Reach {
 #[derive(Clone)]
 pub(crate) struct HostNet {
     relay: RelayNet<LiveNet>,
-    reach: Reach,
+    endpoint: Endpoint,
     names: Rc<Names>,
     version: Version,
 }
 
 impl HostNet {
-    pub(crate) fn new(reach: &Reach, faults: &Faults, names: &Rc<Names>, version: Version) -> Self {
-        let relay = RelayNet::new(reach.net.clone(), faults.clone());
-        Self { relay, reach: reach.clone(), names: names.clone(), version }
+    pub(crate) fn new(endpoint: &Endpoint, faults: &Faults, names: &Rc<Names>, version: Version) -> Self {
+        let relay = RelayNet::new(endpoint.net.clone(), faults.clone());
+        Self { relay, endpoint: endpoint.clone(), names: names.clone(), version }
     }
 }
 
 impl Net for HostNet {
-    type Stream = Named<RelayStream>;
+    type Stream = NamedStream<RelayStream>;
     type Listener = NoListener;
 
-    /// Whatever a scenario calls it: there is one server.
+    /// Ignores the host: there is only one server.
     async fn connect(&self, _host: &str, _port: u16) -> io::Result<Self::Stream> {
-        let stream = self.relay.connect(&self.reach.host, self.reach.port).await?;
-        Ok(Named::new(stream, self.names.clone(), self.version))
+        let stream = self.relay.connect(&self.endpoint.host, self.endpoint.port).await?;
+        Ok(NamedStream::new(stream, self.names.clone(), self.version))
     }
 
     async fn listen(&self, _port: u16) -> io::Result<NoListener> {
@@ -60,11 +61,11 @@ impl Net for HostNet {
     }
 }
 
-/// Nobody listens on the hosts of clients.
+/// The hosts of clients never listen.
 pub(crate) struct NoListener(Infallible);
 
 impl Listener for NoListener {
-    type Stream = Named<RelayStream>;
+    type Stream = NamedStream<RelayStream>;
 
     async fn accept(&self) -> io::Result<(Self::Stream, SocketAddr)> {
         match self.0 {}
@@ -75,21 +76,22 @@ impl Listener for NoListener {
     }
 }
 
-/// A stream on which the names of packets are changed both ways. What is written at once is whole packets; bytes that are none go out as they are.
-pub(crate) struct Named<S> {
+/// A stream that converts the names in packets in both directions. Each write must consist of whole
+/// packets; other bytes pass unchanged.
+pub(crate) struct NamedStream<S> {
     stream: S,
     names: Rc<Names>,
     version: Version,
-    /// Changed, and not written yet.
+    /// Converted bytes that were not written yet.
     outward: BytesMut,
     inflow: Inflow,
-    /// Changed, and not read yet.
+    /// Converted bytes that were not read yet.
     inward: BytesMut,
-    /// Nothing that comes can be understood any more.
-    lost: bool,
+    /// Whether malformed bytes arrived: the packets after them cannot be found.
+    is_raw: bool,
 }
 
-impl<S> Named<S> {
+impl<S> NamedStream<S> {
     pub(crate) fn new(stream: S, names: Rc<Names>, version: Version) -> Self {
         let inflow = Inflow::from_server(version);
         Self {
@@ -99,7 +101,7 @@ impl<S> Named<S> {
             outward: BytesMut::new(),
             inflow,
             inward: BytesMut::new(),
-            lost: false,
+            is_raw: false,
         }
     }
 
@@ -131,21 +133,21 @@ impl<S> Named<S> {
                 }
                 Arrived::Malformed { bytes, .. } => {
                     self.inward.extend_from_slice(&bytes);
-                    self.give_up();
+                    self.pass_raw();
                 }
             }
         }
     }
 
-    /// From here on bytes pass as they come.
-    fn give_up(&mut self) {
-        self.lost = true;
-        let left = self.inflow.bytes_mut().split();
-        self.inward.extend_from_slice(&left);
+    /// Passes all further bytes unchanged.
+    fn pass_raw(&mut self) {
+        self.is_raw = true;
+        let rest = self.inflow.bytes_mut().split();
+        self.inward.extend_from_slice(&rest);
     }
 }
 
-/// The packet that these bytes begin with, and its length, if it is well formed and all there.
+/// The packet at the start of the bytes, and its length; `None` if it is malformed or incomplete.
 fn first_packet(bytes: &[u8], version: Version) -> Option<(Packet, usize)> {
     let mut remaining_length = 0;
     for (index, byte) in bytes.iter().skip(1).take(4).enumerate() {
@@ -153,7 +155,8 @@ fn first_packet(bytes: &[u8], version: Version) -> Option<(Packet, usize)> {
         if byte & 0x80 == 0 {
             let length = 2 + index + remaining_length;
             let packet = decode(&Bytes::copy_from_slice(bytes.get(..length)?), version).ok()?;
-            // A packet that asks for another version than the run's is an attempt at something; it goes out as it is.
+            // A CONNECT with another version than the run's is sent on purpose, so it is not
+            // changed.
             let other = matches!(&packet, Packet::Connect(connect) if connect.version != version);
             return (!other).then_some((packet, length));
         }
@@ -161,7 +164,7 @@ fn first_packet(bytes: &[u8], version: Version) -> Option<(Packet, usize)> {
     None
 }
 
-impl<S: AsyncWrite + Unpin> Named<S> {
+impl<S: AsyncWrite + Unpin> NamedStream<S> {
     fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outward.is_empty() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(context, &self.outward))?;
@@ -174,7 +177,7 @@ impl<S: AsyncWrite + Unpin> Named<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Named<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for NamedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -199,7 +202,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Named<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Named<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for NamedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -214,15 +217,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Named<S> {
             let mut read = ReadBuf::new(&mut scratch);
             ready!(Pin::new(&mut this.stream).poll_read(context, &mut read))?;
             let ended = read.filled().is_empty();
-            if this.lost {
+            if this.is_raw {
                 this.inward.extend_from_slice(read.filled());
             } else {
                 this.inflow.bytes_mut().extend_from_slice(read.filled());
                 this.take_inward();
             }
             if ended {
-                // A part of a packet is shown as it came.
-                this.give_up();
+                // An incomplete packet at the end passes unchanged.
+                this.pass_raw();
                 break;
             }
         }
@@ -238,14 +241,14 @@ mod tests {
 
     use super::*;
 
-    fn named<S>(stream: S) -> Named<S> {
-        Named::new(stream, Rc::new(Names::new(Some("t".to_owned()), "t", None)), Version::V3_1_1)
+    fn stream<S>(stream: S) -> NamedStream<S> {
+        NamedStream::new(stream, Rc::new(Names::new(Some("t".to_owned()), "t", None)), Version::V3_1_1)
     }
 
     #[tokio::test]
-    async fn packets_that_are_written_at_once_are_changed_one_by_one() {
+    async fn every_packet_of_one_write_is_converted() {
         let (near, mut far) = tokio::io::duplex(1000);
-        let mut near = named(near);
+        let mut near = stream(near);
         near.write_all(b"\x30\x04\x00\x01ax\xc0\x00\x30\x04\x00\x01by").await.unwrap();
         drop(near);
         let mut seen = Vec::new();
@@ -254,10 +257,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_that_are_no_packet_go_out_as_they_are() {
+    async fn malformed_bytes_are_written_unchanged() {
         for broken in [&b"\x30\x04\x00\x09ax"[..], b"\x30\x04\x00\x01a", b"\x3f\x04\x00\x01ax", b"\x30"] {
             let (near, mut far) = tokio::io::duplex(1000);
-            let mut near = named(near);
+            let mut near = stream(near);
             near.write_all(broken).await.unwrap();
             drop(near);
             let mut seen = Vec::new();
@@ -267,9 +270,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_is_changed_however_it_is_cut_into_pieces() {
+    async fn packets_are_converted_even_if_they_arrive_byte_by_byte() {
         let (near, mut far) = tokio::io::duplex(1000);
-        let mut near = named(near);
+        let mut near = stream(near);
         let reading = async {
             let mut seen = Vec::new();
             near.read_to_end(&mut seen).await.unwrap();

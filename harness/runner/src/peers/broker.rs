@@ -1,4 +1,4 @@
-//! The host `broker`: the reference broker, or no process where the executor plays the server.
+//! The host `broker`. It runs the reference broker, or no process if the executor plays the server.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -14,26 +14,24 @@ use mqttspec_net::tap::{Observed, Tap};
 use mqttspec_ports::Net;
 use mqttspec_world::{Builder, HostContext};
 
+use crate::facts::{Facts, STORE};
 use crate::hosts::{Hosts, PORT, SERVER};
 use crate::recorder::{Recorder, ending};
 use mqttspec_judge::Case;
 use mqttspec_judge::history::{ConnectionKey, Ending, What};
 use mqttspec_mutants::Mutant;
 use mqttspec_mutants::MutantNet;
-use mqttspec_notation::{self as notation, DiskFault, FaultKind, HostName, StepKind};
 
-/// The option of the notation that is the harness's own: what the broker's records are kept in.
-pub(crate) const STORE: &str = "store";
-
-/// The value of [`STORE`] for records that outlive a crash.
-pub(crate) const DURABLE: &str = "durable";
-
-/// The part of a write that a disk keeps or loses as a whole, in bytes.
+/// The size of the part of a write that a disk keeps or loses as a whole, in bytes.
 const SECTOR: u64 = 512;
 
-/// The reference broker's options for a case.
-pub(crate) fn options(case: &Case) -> Result<mqttspec_broker::Options, String> {
+/// The reference broker's options for a case. `drawn` are options of a broker under test that the
+/// scenario does not set.
+pub(crate) fn options(case: &Case, drawn: &[(&str, &str)]) -> Result<mqttspec_broker::Options, String> {
     let mut options = mqttspec_broker::Options::default();
+    for (name, value) in drawn.iter().filter(|_| case.tests == Role::Server) {
+        options.set(name, value).map_err(|error| error.to_string())?;
+    }
     for option in case.scenario.broker.iter().filter(|option| option.versions.applies_to(case.version)) {
         if option.name == STORE {
             continue;
@@ -43,7 +41,8 @@ pub(crate) fn options(case: &Case) -> Result<mqttspec_broker::Options, String> {
     Ok(options)
 }
 
-/// Declares the host: with the reference broker on it, or with nobody where the director plays the server.
+/// Declares the host: with the reference broker, or without a process if the executor plays the
+/// server.
 pub(crate) fn host(
     builder: Builder,
     case: &Case,
@@ -55,15 +54,16 @@ pub(crate) fn host(
     if hosts.plays_server {
         return builder.host(SERVER, |_| std::future::pending::<()>());
     }
-    let durable = is_durable(case);
-    let builder = builder.torn_writes(tears_writes(case).then_some(SECTOR));
+    let facts = Facts::of(case);
+    let durable = facts.is_durable;
+    let builder = builder.torn_writes(facts.tears_writes.then_some(SECTOR));
     let recorder = recorder.clone();
-    let (version, watches) = (case.version, case.tests == Role::Client);
+    let (version, is_recording) = (case.version, case.tests == Role::Client);
     builder.host(SERVER, move |context| {
         let (options, recorder) = (options.clone(), recorder.clone());
         async move {
             let net = context.net();
-            let tap = Witness { recorder, version, watches, keys: BTreeMap::new() };
+            let tap = BrokerTap { recorder, version, is_recording, keys: BTreeMap::new() };
             match mutant.filter(|mutant| mutant.role == Role::Server) {
                 Some(mutant) => start(&MutantNet::new(net, mutant), &context, options, durable, tap).await,
                 None => start(&net, &context, options, durable, tap).await,
@@ -77,7 +77,7 @@ async fn start<N: Net>(
     context: &HostContext,
     options: mqttspec_broker::Options,
     durable: bool,
-    tap: Witness,
+    tap: BrokerTap,
 ) -> Result<(), String> {
     let seed = context.seed().child("broker").to_u64();
     let clock = Clock::showing(context.now());
@@ -90,48 +90,16 @@ async fn start<N: Net>(
     served.map_err(|error| error.to_string())
 }
 
-/// Whether the broker keeps its records on its disk: where the scenario says so, or crashes it.
-fn is_durable(case: &Case) -> bool {
-    let said = case.scenario.broker.iter().find(|option| option.name == STORE);
-    let mut crashes = false;
-    case.scenario.walk(&mut |step| {
-        if let StepKind::Fault(fault) = &step.kind {
-            let on_server = match &fault.hosts {
-                notation::Hosts::All => false,
-                notation::Hosts::Named(names) => names.iter().flat_map(HostName::expand).any(|name| name == SERVER),
-            };
-            let profile = matches!(&fault.kind, FaultKind::Profile(name) if name.contains("crash") || name.contains("disk"));
-            crashes |= on_server && (profile || matches!(fault.kind, FaultKind::Crash | FaultKind::Disk(_)));
-        }
-    });
-    said.map_or(crashes, |option| option.value == DURABLE)
-}
-
-/// Whether a disk of the scenario keeps a part of an unsynced write.
-fn tears_writes(case: &Case) -> bool {
-    let mut torn = false;
-    case.scenario.walk(&mut |step| {
-        if let StepKind::Fault(fault) = &step.kind {
-            torn |= match &fault.kind {
-                FaultKind::Disk(faults) => faults.contains(&DiskFault::Torn),
-                FaultKind::Profile(name) => name == "disk-loss",
-                _ => false,
-            };
-        }
-    });
-    torn
-}
-
-/// Records what the broker sees of reference clients, where it is the clients that are tested.
-struct Witness {
+/// Records the events at the broker's end of the connections, if clients are tested.
+struct BrokerTap {
     recorder: Rc<Recorder>,
     version: Version,
-    /// Whether the clients are tested; otherwise what their end of the wire sees is enough.
-    watches: bool,
+    /// Whether clients are tested. Otherwise the events at the clients' end are recorded.
+    is_recording: bool,
     keys: BTreeMap<ConnectionId, ConnectionKey>,
 }
 
-impl Witness {
+impl BrokerTap {
     fn record(&self, connection: ConnectionId, what: What) {
         if let Some(key) = self.keys.get(&connection) {
             self.recorder.record(Some(*key), 0, what);
@@ -139,14 +107,14 @@ impl Witness {
     }
 }
 
-impl Tap for Witness {
+impl Tap for BrokerTap {
     fn observe(&mut self, _at: Duration, what: Observed<'_>) {
-        if !self.watches {
+        if !self.is_recording {
             return;
         }
         match what {
             Observed::Received { connection, packet, bytes } => {
-                // The Client Identifier tells whose connection it is.
+                // The Client Identifier is the name of the client's host.
                 if let Packet::Connect(connect) = packet
                     && !self.keys.contains_key(&connection)
                     && let Some(lane) =
@@ -179,6 +147,6 @@ impl Tap for Witness {
     }
 
     fn wants_bytes(&self) -> bool {
-        self.watches
+        self.is_recording
     }
 }

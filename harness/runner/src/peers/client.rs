@@ -1,4 +1,5 @@
-//! The applications of reference clients: they ask their client for something, record what it tells them, and put load on it.
+//! The applications of reference clients. An application gives commands to its client, records the
+//! client's reports, and counts its loads.
 
 use core::time::Duration;
 use std::cell::{Cell, RefCell};
@@ -7,7 +8,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use mqttspec_client::{self as client, Command, Event, Options};
-use mqttspec_codec::{QoS, Version};
+use mqttspec_codec::{PubAckReason, QoS, Version};
 use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientGone, ClientObserved, Commander};
 use mqttspec_net::store::{DiskStore, MemoryStore, Store};
@@ -45,72 +46,79 @@ impl Applications {
     }
 }
 
-/// An application with its client. It outlives crashes of its host, and so does the client's store.
+/// An application with its client. The application and the client's store survive crashes of the
+/// host.
 pub(crate) struct Application {
     pub(crate) host: HostIndex,
     recorder: Rc<Recorder>,
     version: Version,
     pub(crate) options: Options,
-    /// Kept apart from the host, as on a disk on which every write is synced at once.
+    /// Survives crashes, like a disk that syncs every write at once.
     store: MemoryStore,
-    /// Whether the client's store is on its host's disk instead.
+    /// Whether the client's store is on the disk of its host instead.
     durable: bool,
     /// Whether packets are recorded at the client's end.
     records_packets: bool,
-    /// What its client does wrong.
+    /// Stands between the client and its streams.
     mutant: Option<&'static Mutant>,
     commander: RefCell<Option<Commander>>,
-    /// What the client is told when its host starts again after a crash.
-    after_a_crash: RefCell<AfterACrash>,
-    /// Commands that were sent to the client and that it has not taken yet, oldest first.
-    sent: RefCell<VecDeque<Given>>,
-    /// Commands that the client has taken and that have not ended.
-    taken: RefCell<BTreeMap<client::Handle, Given>>,
-    /// What no line has taken yet.
+    /// The first command when the host starts after a crash.
+    after_crash: RefCell<AfterCrash>,
+    /// Commands that were sent and that the client has not accepted yet, oldest first.
+    sent: RefCell<VecDeque<GivenCommand>>,
+    /// Commands that the client has accepted and that have not ended.
+    accepted: RefCell<BTreeMap<client::Handle, GivenCommand>>,
+    /// Messages that the client has reported and no command has acknowledged, oldest first.
+    unacknowledged: RefCell<VecDeque<Unacknowledged>>,
+    /// Reports that no line has taken.
     pub(crate) reports: RefCell<Reports>,
     last_number: Cell<u64>,
-    /// Publications that are asked for and not done.
+    /// The number of publications that were commanded and have not ended.
     pub(crate) pending: Cell<u64>,
     pub(crate) connected: Cell<bool>,
-    /// Loads that still run.
+    /// The number of loads that run.
     pub(crate) loads: Cell<u32>,
-    /// The connections of the client as the history numbers them.
+    /// The connections of the client, by their numbers in the client.
     keys: RefCell<BTreeMap<u64, ConnectionKey>>,
 }
 
-/// Who gives a command.
+/// A message that the client has reported, and how to acknowledge it.
+pub(crate) type Unacknowledged = (client::Delivered, Message);
+
+/// The source of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
-    /// A line of the scenario: another line may expect its end.
+    /// A line of the scenario. Another line may expect the end of the command.
     Line,
     /// A load in the background.
     Load,
 }
 
-/// What an application does when its host starts again.
+/// What an application does when its host starts after a crash.
 #[derive(Clone, Debug)]
-enum AfterACrash {
-    /// Nothing: the scenario says what it does.
-    Waits,
-    /// It connects with the options of the last command that connected it.
-    Connects(Option<Box<Options>>),
+enum AfterCrash {
+    /// Nothing: it waits for a command of the scenario.
+    Wait,
+    /// It connects with the options of its last connect command.
+    Connect(Option<Box<Options>>),
 }
 
-/// A command that the client was given.
+/// A command that was given to the client.
 #[derive(Clone, Debug)]
-struct Given {
+struct GivenCommand {
     /// Its number among the commands of the scenario's lines; `None` for a command of the harness.
     number: Option<CommandNumber>,
     what: ClientCommand,
 }
 
-/// What a command is about, as far as its end needs it.
+/// The parts of a command that its report needs.
 #[derive(Clone, Debug)]
 enum ClientCommand {
     Connect,
     Publish { handle: u64, message: Message },
     Subscribe { handle: u64, filters: Vec<String> },
     Unsubscribe { filters: Vec<String> },
+    Acknowledge { message: Message },
     Disconnect,
 }
 
@@ -121,7 +129,8 @@ impl ClientCommand {
             ClientCommand::Disconnect => CommandKind::Disconnect,
             ClientCommand::Publish { .. }
             | ClientCommand::Subscribe { .. }
-            | ClientCommand::Unsubscribe { .. } => CommandKind::Other,
+            | ClientCommand::Unsubscribe { .. }
+            | ClientCommand::Acknowledge { .. } => CommandKind::Other,
         }
     }
 }
@@ -149,9 +158,10 @@ impl Application {
             records_packets,
             mutant,
             commander: RefCell::default(),
-            after_a_crash: RefCell::new(AfterACrash::Waits),
+            after_crash: RefCell::new(AfterCrash::Wait),
             sent: RefCell::default(),
-            taken: RefCell::default(),
+            accepted: RefCell::default(),
+            unacknowledged: RefCell::default(),
             reports: RefCell::default(),
             last_number: Cell::new(0),
             pending: Cell::new(0),
@@ -186,7 +196,8 @@ impl Application {
         }
     }
 
-    /// The same before a live server. Its store outlives its crashes, as a disk does on which every write is synced.
+    /// Runs the client against a live server. Its store survives crashes, like a disk that syncs
+    /// every write.
     pub(crate) async fn run_live<N: Net>(
         self: Rc<Self>,
         net: N,
@@ -217,23 +228,23 @@ impl Application {
         )
         .map_err(|error| error.to_string())?;
         let commander = handle.commander();
-        let connect = match &*self.after_a_crash.borrow() {
-            AfterACrash::Connects(options) => Some(options.clone()),
-            AfterACrash::Waits => connects.then_some(None),
+        let connect = match &*self.after_crash.borrow() {
+            AfterCrash::Connect(options) => Some(options.clone()),
+            AfterCrash::Wait => connects.then_some(None),
         };
         if let Some(options) = connect {
-            // No line expects the end of this command, so nothing waits for it.
-            let connect = Given { number: None, what: ClientCommand::Connect };
+            // No line expects the end of this command.
+            let connect = GivenCommand { number: None, what: ClientCommand::Connect };
             drop(self.send(&commander, Command::Connect(options), connect));
         }
         *self.commander.borrow_mut() = Some(commander);
-        // The tap has seen the events already; the queue only has to be emptied.
+        // The events were observed already, but the queue must be emptied.
         tokio::task::spawn_local(async move { while handle.event().await.is_some() {} });
         driver.await.map_err(|error| error.to_string())
     }
 
-    /// Asks the client to connect with these options. Where `again` is set, the application does so by itself when its host starts after a
-    /// crash; otherwise a line of the scenario asks for it anew.
+    /// Commands the client to connect with these options. With `again`, the application repeats the
+    /// command when its host starts after a crash; otherwise a line of the scenario does.
     pub(crate) async fn connect(
         &self,
         options: Options,
@@ -243,25 +254,23 @@ impl Application {
         self.record(What::Asked(Asked::Connect(fields)));
         let options = Some(Box::new(options));
         self.command(Command::Connect(options.clone()), By::Line, ClientCommand::Connect).await?;
-        // Only now: a host that is just starting must not connect because of this command too.
+        // Set after the command, so that a host that is just starting does not connect twice.
         if again {
-            *self.after_a_crash.borrow_mut() = AfterACrash::Connects(options);
+            *self.after_crash.borrow_mut() = AfterCrash::Connect(options);
         }
         Ok(())
     }
 
-    /// Asks the client to disconnect.
     pub(crate) async fn disconnect(
         &self,
         request: client::DisconnectRequest,
         fields: Vec<Field>,
     ) -> Result<(), String> {
         self.record(What::Asked(Asked::Disconnect(fields)));
-        *self.after_a_crash.borrow_mut() = AfterACrash::Waits;
+        *self.after_crash.borrow_mut() = AfterCrash::Wait;
         self.command(Command::Disconnect(request), By::Line, ClientCommand::Disconnect).await
     }
 
-    /// Asks the client to publish.
     pub(crate) async fn publish(&self, publication: client::Publication, by: By) -> Result<(), String> {
         let message = Message {
             topic: publication.topic.as_str().to_owned(),
@@ -275,7 +284,6 @@ impl Application {
         self.command(Command::Publish(publication), by, ClientCommand::Publish { handle, message }).await
     }
 
-    /// Asks the client to subscribe.
     pub(crate) async fn subscribe(&self, request: client::SubscribeRequest) -> Result<(), String> {
         let asked: Vec<(String, QoS)> =
             request.subscriptions.iter().map(|s| (s.filter.as_str().to_owned(), s.qos)).collect();
@@ -286,21 +294,42 @@ impl Application {
         self.command(Command::Subscribe(request), By::Line, subscribe).await
     }
 
-    /// Asks the client to unsubscribe.
     pub(crate) async fn unsubscribe(&self, request: client::UnsubscribeRequest) -> Result<(), String> {
         let filters: Vec<String> = request.filters.iter().map(|filter| filter.as_str().to_owned()).collect();
         self.record(What::Asked(Asked::Unsubscribe(filters.clone())));
         self.command(Command::Unsubscribe(request), By::Line, ClientCommand::Unsubscribe { filters }).await
     }
 
-    /// Gives the client a command, and waits until it has taken it.
+    /// Takes the oldest message of this kind that the client has reported and that no command has
+    /// acknowledged.
+    pub(crate) fn unacknowledged(&self, topic: &str, payload: Option<&[u8]>) -> Option<Unacknowledged> {
+        let mut messages = self.unacknowledged.borrow_mut();
+        let matches = |(_, message): &Unacknowledged| {
+            message.topic == topic && payload.is_none_or(|payload| *message.payload == *payload)
+        };
+        let place = messages.iter().position(matches)?;
+        messages.remove(place)
+    }
+
+    pub(crate) async fn acknowledge(
+        &self,
+        (delivered, message): Unacknowledged,
+        reason: PubAckReason,
+        fields: Vec<Field>,
+    ) -> Result<(), String> {
+        self.record(What::Asked(Asked::Acknowledge { message: message.clone(), fields }));
+        let command = Command::Acknowledge { message: delivered, reason };
+        self.command(command, By::Line, ClientCommand::Acknowledge { message }).await
+    }
+
+    /// Gives the client a command, and waits until the client has accepted it.
     async fn command(&self, command: Command, by: By, what: ClientCommand) -> Result<(), String> {
         let number = (by == By::Line).then(|| {
             let given_at = self.recorder.with_history(|history| history.events().len());
             self.reports.borrow_mut().begin(what.kind(), given_at)
         });
-        let given = Given { number, what };
-        let taken = match self.started().await {
+        let given = GivenCommand { number, what };
+        let taken = match self.commander().await {
             Some(commander) => match self.send(&commander, command, given.clone()) {
                 Ok(taken) => taken.await.map(drop).map_err(|_| ClientGone.to_string()),
                 Err(gone) => Err(gone.to_string()),
@@ -316,20 +345,20 @@ impl Application {
         taken
     }
 
-    /// Sends a command to the client. What is returned resolves when the client has taken it.
+    /// Sends a command to the client. The receiver resolves when the client has accepted it.
     fn send(
         &self,
         commander: &Commander,
         command: Command,
-        given: Given,
+        given: GivenCommand,
     ) -> Result<oneshot::Receiver<client::Handle>, ClientGone> {
         let taken = commander.send(command)?;
         self.sent.borrow_mut().push_back(given);
         Ok(taken)
     }
 
-    /// The way to the client; where its host has only just been started, the client may need a moment.
-    async fn started(&self) -> Option<Commander> {
+    /// The handle for commands. Waits for a short time if the host has just been started.
+    async fn commander(&self) -> Option<Commander> {
         for _ in 0..10 {
             let commander = self.commander.borrow().clone();
             if commander.is_some() {
@@ -340,13 +369,14 @@ impl Application {
         None
     }
 
-    /// The client's host has crashed.
+    /// Notes that the client's host has crashed.
     pub(crate) fn crashed(&self) {
         *self.commander.borrow_mut() = None;
         self.connected.set(false);
         self.sent.borrow_mut().clear();
-        // Only what is to be published outlives the client, in its store. The rest never ends.
-        self.taken.borrow_mut().retain(|_, given| matches!(given.what, ClientCommand::Publish { .. }));
+        self.unacknowledged.borrow_mut().clear();
+        // Only publications survive, in the store. Other commands never end.
+        self.accepted.borrow_mut().retain(|_, given| matches!(given.what, ClientCommand::Publish { .. }));
         let last = self.keys.borrow_mut().pop_last();
         if let Some((_, key)) = last.filter(|_| self.recorder.with_host(self.host, |state| state.open)) {
             self.recorder.end(key, Ending::Crashed);
@@ -368,7 +398,7 @@ impl Application {
             ClientObserved::Core(event) => return self.event(event),
             ClientObserved::Commanded { handle } => {
                 let oldest = self.sent.borrow_mut().pop_front();
-                self.taken.borrow_mut().extend(oldest.map(|given| (*handle, given)));
+                self.accepted.borrow_mut().extend(oldest.map(|given| (*handle, given)));
                 return;
             }
             _ => {}
@@ -427,18 +457,24 @@ impl Application {
                 self.tell(number, Told::Disconnected { error: error.as_ref().map(trouble) });
             }
             Event::Message(message) => {
+                let delivered = message.delivered;
                 let message = Message {
                     topic: message.topic.as_str().to_owned(),
                     payload: message.payload.clone(),
                     qos: message.qos,
                     retain: message.retain,
                 };
+                if let Some(delivered) = delivered {
+                    self.unacknowledged.borrow_mut().push_back((delivered, message.clone()));
+                }
                 self.tell(None, Told::Message(message));
             }
             Event::Published { handle, reason, .. } => {
                 self.end_of(*handle, CommandEnd::Published(u8::from(*reason)));
             }
-            Event::Unsubscribed { handle, .. } => self.end_of(*handle, CommandEnd::Done),
+            Event::Unsubscribed { handle, .. } | Event::Acknowledged { handle } => {
+                self.end_of(*handle, CommandEnd::Done);
+            }
             Event::Subscribed { handle, reasons, .. } => {
                 let granted = reasons.iter().map(|reason| QoS::try_from(u8::from(*reason)).ok()).collect();
                 self.end_of(*handle, CommandEnd::Granted(granted));
@@ -453,9 +489,9 @@ impl Application {
         }
     }
 
-    /// The command with this handle, which has ended.
-    fn ended(&self, handle: Option<client::Handle>) -> Option<Given> {
-        self.taken.borrow_mut().remove(&handle?)
+    /// Removes and returns the command with this handle.
+    fn ended(&self, handle: Option<client::Handle>) -> Option<GivenCommand> {
+        self.accepted.borrow_mut().remove(&handle?)
     }
 
     fn end_of(&self, handle: client::Handle, end: CommandEnd) {
@@ -465,8 +501,8 @@ impl Application {
     }
 
     /// Reports the end of a command to the application.
-    fn end(&self, given: Given, end: CommandEnd) {
-        let Given { number, what } = given;
+    fn end(&self, given: GivenCommand, end: CommandEnd) {
+        let GivenCommand { number, what } = given;
         match (what, end) {
             (ClientCommand::Publish { handle, message }, end) => {
                 self.pending.set(self.pending.get().saturating_sub(1));
@@ -477,7 +513,7 @@ impl Application {
                 };
                 let told = Told::Published { handle, message, refused };
                 let event = self.recorder.tell(self.host, told.clone());
-                // No line expects the end of what a load published.
+                // No line expects the end of a load's publication.
                 if number.is_some() {
                     self.reports.borrow_mut().add(ClientReport { event, command: number, told, reason });
                 }
@@ -487,6 +523,9 @@ impl Application {
             }
             (ClientCommand::Unsubscribe { filters }, CommandEnd::Done) => {
                 self.tell(number, Told::Unsubscribed { filters });
+            }
+            (ClientCommand::Acknowledge { message }, CommandEnd::Done) => {
+                self.tell(number, Told::Acknowledged { message });
             }
             (_, CommandEnd::Failed(error)) => self.tell(number, Told::Failed { error }),
             _ => {}
@@ -504,9 +543,9 @@ impl Application {
 #[derive(Clone, Debug)]
 enum CommandEnd {
     Done,
-    /// The server has taken the message over, with this Reason Code.
+    /// The server has acknowledged the message with this Reason Code.
     Published(u8),
-    /// What was granted for each Topic Filter.
+    /// The granted QoS of each Topic Filter; `None` if it was refused.
     Granted(Vec<Option<QoS>>),
     Failed(Trouble),
 }

@@ -10,17 +10,19 @@ use mqttspec_codec::Role;
 use mqttspec_judge::Case;
 use mqttspec_mutants::Mutant;
 
-use self::broker::{DURABLE, STORE};
 use self::client::{Application, Applications};
+use crate::facts::{DURABLE, STORE};
 use crate::hosts::{Hosts, PlayedBy};
 use crate::recorder::Recorder;
 
-/// The clients of a case with their applications.
+/// The applications of a case, one for each client under test. `drawn` are options of
+/// the clients that the scenario does not set.
 pub(crate) fn applications(
     case: &Case,
     hosts: &Hosts,
     recorder: &Rc<Recorder>,
     mutant: Option<&'static Mutant>,
+    drawn: &[(&str, &str)],
 ) -> Result<Applications, String> {
     let mut applications = Applications::default();
     for (index, client) in hosts.indices().zip(&hosts.clients) {
@@ -30,8 +32,11 @@ pub(crate) fn applications(
         let mut options = mqttspec_client::Options::default();
         options.set("client_id", &client.name).map_err(|error| error.to_string())?;
         if hosts.plays_server {
-            // Its PINGREQ packets belong into those transcripts only that are about them.
+            // Only scenarios about Keep Alive expect PINGREQ packets, and they set it.
             options.keep_alive = 0;
+        }
+        for (name, value) in drawn.iter().filter(|_| case.tests == Role::Client) {
+            options.set(name, value).map_err(|error| error.to_string())?;
         }
         let mut durable = false;
         for option in client.options.iter().filter(|option| option.versions.applies_to(case.version)) {

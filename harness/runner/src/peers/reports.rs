@@ -1,17 +1,17 @@
-//! What a client has reported to its application, and which `told` line may take which report.
+//! The reports of a client to its application, and which `told` line may take which report.
 //!
-//! A line takes only a report of its own command: the end of what the scenario asked the client for. What a client reports by itself, such as
-//! the loss of a connection, meets only a line that cannot stand for the end of a command.
+//! A line takes only the report that ends its own command. A report that ends no command, such as
+//! the loss of a connection, is taken only by a line that cannot be about the end of a command.
 
 use std::collections::VecDeque;
 
 use mqttspec_judge::history::Told;
 use mqttspec_notation::Report;
 
-/// The number of a command among those that lines of the scenario gave a client, from 0.
+/// The number of a command among those that lines of the scenario gave to a client, from 0.
 pub(crate) type CommandNumber = usize;
 
-/// What a command is for, as far as reports are told apart by it.
+/// The kinds of commands that the rules for reports distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CommandKind {
     Connect,
@@ -19,15 +19,15 @@ pub(crate) enum CommandKind {
     Other,
 }
 
-/// Something that a client reported.
+/// A report of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientReport {
     /// Its event in the history.
     pub(crate) event: usize,
-    /// The command that ended with it; `None` where it is the end of no command of the scenario.
+    /// The command of the scenario that it ends, if any.
     pub(crate) command: Option<CommandNumber>,
     pub(crate) told: Told,
-    /// The Reason Code with which the server took a message over.
+    /// The Reason Code with which the server acknowledged a message.
     pub(crate) reason: Option<u8>,
 }
 
@@ -37,9 +37,8 @@ struct Command {
     kind: CommandKind,
     /// The length of the history when it was given.
     given_at: usize,
-    /// Whether it ended as wanted.
     succeeded: bool,
-    /// Whether a line has taken its end.
+    /// Whether a line has taken the report of its end.
     taken: bool,
 }
 
@@ -52,13 +51,13 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    /// A line gives the client a command.
+    /// Adds a command of a line.
     pub(crate) fn begin(&mut self, kind: CommandKind, given_at: usize) -> CommandNumber {
         self.commands.push(Command { kind, given_at, succeeded: false, taken: false });
         self.commands.len() - 1
     }
 
-    /// The client has reported this.
+    /// Adds a report of the client.
     pub(crate) fn add(&mut self, report: ClientReport) {
         if let Some(number) = report.command {
             self.commands[number].succeeded = failure(&report.told).is_none();
@@ -66,12 +65,12 @@ impl Reports {
         self.waiting.push_back(report);
     }
 
-    /// All that no line has taken, oldest first.
+    /// The reports that no line has taken, oldest first.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &ClientReport> {
         self.waiting.iter()
     }
 
-    /// The reports that a line may take, oldest first, with their places.
+    /// The reports that a line may take, oldest first, with their positions.
     pub(crate) fn for_line(&self, line: &Report) -> Vec<(usize, ClientReport)> {
         let belongs = self.belongs(line);
         let fits =
@@ -79,7 +78,7 @@ impl Reports {
         self.waiting.iter().enumerate().filter(fits).map(|(place, report)| (place, report.clone())).collect()
     }
 
-    /// Takes the report at a place.
+    /// Takes the report at a position.
     pub(crate) fn take(&mut self, place: usize) -> Option<ClientReport> {
         let report = self.waiting.remove(place)?;
         if let Some(number) = report.command {
@@ -88,13 +87,14 @@ impl Reports {
         Some(report)
     }
 
-    /// What a report must belong to so that the line may take it.
+    /// The rule for reports that a line may take.
     fn belongs(&self, line: &Report) -> Belongs {
         match line {
             Report::Received { .. } => Belongs::ToNoCommandSince(0),
-            Report::Subscribed(_) | Report::Unsubscribed(_) | Report::Published { .. } => {
-                Belongs::ToAnyCommand
-            }
+            Report::Subscribed(_)
+            | Report::Unsubscribed(_)
+            | Report::Published { .. }
+            | Report::Acknowledged { .. } => Belongs::ToAnyCommand,
             Report::Connected(_) => self.of_connection(CommandKind::Connect),
             Report::Disconnected(_) => self.of_connection(CommandKind::Disconnect),
             Report::Failed(_) => {
@@ -107,8 +107,9 @@ impl Reports {
         }
     }
 
-    /// The end of the last command to connect or disconnect, if it is of this kind and no line has taken it. Otherwise what the client
-    /// reported by itself since that command.
+    /// The report must end the last command to connect or disconnect, if that command is of this
+    /// kind and no line has taken its end. Otherwise the client must have reported it by itself
+    /// since then.
     fn of_connection(&self, kind: CommandKind) -> Belongs {
         let last = self.commands.iter().rposition(|command| command.kind != CommandKind::Other);
         let Some(number) = last else { return Belongs::ToNoCommandSince(0) };
@@ -121,12 +122,12 @@ impl Reports {
     }
 }
 
-/// What a report must belong to.
+/// Which command a report must belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Belongs {
     To(CommandNumber),
     ToAnyCommand,
-    /// The client reported it by itself, not before this place in the history.
+    /// To none: the client reported it by itself, not before this position in the history.
     ToNoCommandSince(usize),
 }
 
@@ -140,7 +141,7 @@ impl Belongs {
     }
 }
 
-/// Whether the line is about this kind of report.
+/// Whether a line is about this kind of report.
 fn is_of_kind(told: &Told, line: &Report) -> bool {
     match line {
         Report::Connected(_) => matches!(told, Told::Connected { .. }),
@@ -149,11 +150,12 @@ fn is_of_kind(told: &Told, line: &Report) -> bool {
         Report::Unsubscribed(_) => matches!(told, Told::Unsubscribed { .. }),
         Report::Published { .. } => matches!(told, Told::Published { refused: None, .. }),
         Report::Received { .. } => matches!(told, Told::Message(_)),
+        Report::Acknowledged { .. } => matches!(told, Told::Acknowledged { .. }),
         Report::Failed(_) => failure(told).is_some(),
     }
 }
 
-/// Why a command failed, if the report says so.
+/// The error of a failed command.
 fn failure(told: &Told) -> Option<&mqttspec_judge::history::Trouble> {
     match told {
         Told::Failed { error } | Told::Published { refused: Some(error), .. } => Some(error),
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_gives_up_meets_a_line_only_where_no_command_is_left() {
+    fn a_line_takes_an_unprompted_failure_only_if_no_command_is_open() {
         let mut reports = Reports::default();
         let connect = reports.begin(CommandKind::Connect, 1);
         add(&mut reports, 2, None, failed());
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_was_asked_for_is_told_from_one_that_came_by_itself() {
+    fn a_commanded_connection_is_distinguished_from_a_reconnect() {
         let mut reports = Reports::default();
         let connect = reports.begin(CommandKind::Connect, 1);
         add(&mut reports, 2, Some(connect), Told::Connected { session_present: false });

@@ -8,7 +8,6 @@ use std::rc::Rc;
 
 use mqttspec_judge::Case;
 use mqttspec_judge::history::History;
-use mqttspec_mutants::Mutant;
 use mqttspec_ports::{Listener as _, Net as _};
 use mqttspec_world::{Keep, Probability, Seed, World, WorldError, WorldListener};
 
@@ -18,14 +17,16 @@ use crate::hosts::{Hosts, PORT, SERVER};
 use crate::judging::Performed;
 use crate::peers::{applications, broker};
 use crate::recorder::Recorder;
+use crate::run::RunOptions;
 
-/// The latency of every link of the world where the scenario says nothing.
+/// The default latency of every link.
 const LATENCY: Duration = Duration::from_millis(2);
 
 /// The simulated time after which a run counts as endless.
 const LONGEST: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 
-/// Waiting costs nothing here, and clocks agree. The patience is longer than any retransmission of a lossy link that is likely.
+/// Simulated time costs nothing, and all clocks agree. The patience is longer than any likely
+/// retransmission on a lossy link.
 const TIMEOUTS: Timeouts = Timeouts {
     patience: Duration::from_secs(60),
     early: Duration::ZERO,
@@ -39,21 +40,24 @@ const TIMEOUTS: Timeouts = Timeouts {
 };
 
 /// Executes a case in a world of its own.
-pub(crate) fn perform(case: &Case, seed: u64, mutant: Option<&'static Mutant>) -> Performed {
+pub(crate) fn perform(case: &Case, seed: u64, options: RunOptions) -> Performed {
+    let choices = options.latitude.choices(case, seed);
+    let mutant = options.mutant.or(choices.as_ref().map(|choices| choices.variant));
+    let drawn_options = choices.as_ref().map_or(&[][..], |choices| &choices.options);
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let broken = |reason: String| Performed {
         history: History::new(hosts.lanes()),
         executed: Executed::broken(reason),
     };
-    let options = match broker::options(case) {
+    let options = match broker::options(case, drawn_options) {
         Ok(options) => options,
         Err(reason) => return broken(reason),
     };
-    let begun = Rc::new(OnceCell::<World>::new());
-    let clock = begun.clone();
+    let world_cell = Rc::new(OnceCell::<World>::new());
+    let clock = world_cell.clone();
     let now = move || clock.get().map_or(Duration::ZERO, World::now);
     let recorder = Rc::new(Recorder::new(hosts.lanes(), now));
-    let applications = match applications(case, &hosts, &recorder, mutant) {
+    let applications = match applications(case, &hosts, &recorder, mutant, drawn_options) {
         Ok(applications) => applications,
         Err(reason) => return broken(reason),
     };
@@ -76,13 +80,16 @@ pub(crate) fn perform(case: &Case, seed: u64, mutant: Option<&'static Mutant>) -
 
     let setup = Setup { case, hosts, recorder: recorder.clone(), applications: &applications };
     let outcome = builder.run(|world: World| {
-        let _ = begun.set(world.clone());
+        let _ = world_cell.set(world.clone());
         execute(setup, Rc::new(SimulatedBackend { world, travel }))
     });
-    let executed = match outcome {
+    let mut executed = match outcome {
         Ok(outcome) => outcome.output,
         Err(failure) => Executed::broken(failure.error.to_string()),
     };
+    if let Some(choices) = choices {
+        executed.findings.drawn.splice(0..0, choices.described());
+    }
     Performed { history: recorder.take_history(), executed }
 }
 

@@ -1,24 +1,23 @@
-//! Runs are shared out among threads one by one, those that take longest first: so no thread is left with the longest case when the
-//! others have nothing more to do.
+//! Distributes runs to threads, the longest first. So no thread starts the longest case when the
+//! others have finished.
 
 use core::cmp::Reverse;
-use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 
-use super::{SuiteOptions, Summary, runs_of, seed_of, wanted};
-use crate::run::run_for;
+use super::{SuiteOptions, Summary, run_options, runs_of, seed_of};
+use crate::facts::Facts;
+use crate::run::run_with;
 use mqttspec_judge::Case;
 use mqttspec_judge::results::{CaseResult, RunResult};
-use mqttspec_notation::{HostName, Hosts, Load, Step, StepKind};
 
 /// Runs every case under its seeds; the results are in the order of the cases.
 #[expect(
     clippy::disallowed_methods,
     reason = "a thread takes whole runs, and results are put in the order of cases and seeds"
 )]
-pub(super) fn share_out(
+pub(super) fn run_cases(
     cases: &[Case],
     options: &SuiteOptions,
     progress: &mut dyn FnMut(&CaseResult, usize, usize),
@@ -35,7 +34,7 @@ pub(super) fn share_out(
                 while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let case = &cases[run.case];
                     let result =
-                        run_for(case, seed_of(run.number, options), wanted(case, run.number, options));
+                        run_with(case, seed_of(run.number, options), run_options(case, run.number, options));
                     let summary = locked(&gathered[run.case]).add(run.number, result, runs_of(case, options));
                     let Some(summary) = summary else { continue };
                     let result = summary.into_result(case, runs_of(case, options), options);
@@ -63,8 +62,7 @@ struct Run {
 }
 
 fn longest_first(cases: &[Case], options: &SuiteOptions) -> Vec<Run> {
-    let mut order: Vec<(u64, usize)> =
-        cases.iter().map(|case| length(&case.scenario.steps)).zip(0..).collect();
+    let mut order: Vec<(u64, usize)> = cases.iter().map(|case| Facts::of(case).length).zip(0..).collect();
     order.sort_by_key(|(length, _)| Reverse(*length));
     let runs = order
         .into_iter()
@@ -72,45 +70,25 @@ fn longest_first(cases: &[Case], options: &SuiteOptions) -> Vec<Run> {
     runs.collect()
 }
 
-/// About how many things happen in a run: steps, and messages of loads.
-fn length(steps: &[Step]) -> u64 {
-    let lengths = steps.iter().map(|step| match &step.kind {
-        StepKind::Repeat { times, steps, .. } => u64::from(*times).saturating_mul(length(steps)),
-        StepKind::InAnyOrder(steps) | StepKind::EachRow(steps) => length(steps),
-        StepKind::Either(branches) => branches.iter().map(|branch| length(&branch.steps)).max().unwrap_or(0),
-        StepKind::Load(load) => messages(load),
-        _ => 1,
-    });
-    lengths.fold(0, u64::saturating_add)
-}
-
-fn messages(load: &Load) -> u64 {
-    let publishers = match &load.publishers {
-        Hosts::All => 1,
-        Hosts::Named(names) => names.iter().flat_map(HostName::expand).count() as u64,
-    };
-    let interval = (load.rate.per / load.rate.count.max(1)).max(Duration::from_nanos(1));
-    let each = load.lasting.on(false).as_nanos() / interval.as_nanos();
-    publishers.saturating_mul(u64::try_from(each).unwrap_or(u64::MAX))
-}
-
-/// The runs of a case that are done. They are summed up in the order of their seeds, whichever is done first.
+/// The finished runs of a case. They are added to the summary in the order of their seeds.
 #[derive(Default)]
 struct Gathered {
     summary: Summary,
-    summed_up: u32,
+    /// The number of runs in the summary.
+    added: u32,
+    /// Runs that finished before an earlier one.
     waiting: BTreeMap<u32, RunResult>,
 }
 
 impl Gathered {
-    /// The sum of all runs, when this is the last of so many.
+    /// Adds a run. Returns the summary if it was the last of `of` runs.
     fn add(&mut self, number: u32, result: RunResult, of: u32) -> Option<Summary> {
         self.waiting.insert(number, result);
-        while let Some(result) = self.waiting.remove(&self.summed_up) {
+        while let Some(result) = self.waiting.remove(&self.added) {
             self.summary.add(result);
-            self.summed_up += 1;
+            self.added += 1;
         }
-        (self.summed_up == of).then(|| std::mem::take(&mut self.summary))
+        (self.added == of).then(|| std::mem::take(&mut self.summary))
     }
 }
 

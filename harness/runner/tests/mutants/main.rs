@@ -2,9 +2,9 @@
 //! every mutant, the failures blame no clause that the mutant keeps, every monitor rule and every delivery check reports a mutant, and every case
 //! passes with the mutant that changes nothing.
 //!
-//! `scenarios/PROVED.md` lists the proofs. Without `UPDATE` they are run again.
-//! `UPDATE=1 cargo test -p mqttspec-runner --test mutants` searches for proofs and writes the page.
-//! The page also lists and counts what has no proof, so that no entry can appear or vanish unnoticed.
+//! `scenarios/PROVED.md` lists the proofs. Without `UPDATE` they are run again. `UPDATE=1 cargo
+//! test -p mqttspec-runner --test mutants` searches for proofs and writes the page. The page also
+//! lists and counts what has no proof, so that no entry can appear or vanish unnoticed.
 
 mod page;
 mod proofs;

@@ -13,7 +13,7 @@ use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_mutants::Mutant;
 use mqttspec_notation::Guarantee;
-use mqttspec_runner::run::{Wanted, run_for};
+use mqttspec_runner::run::{RunOptions, run_with};
 use mqttspec_spec::Standard;
 
 /// The largest number of seeds under which a case is run with a mutant.
@@ -161,7 +161,7 @@ pub(crate) fn run_mutant<'a>(case: &'a Case, mutant: &'static Mutant) -> MutantR
 }
 
 pub(crate) fn run_once(case: &Case, mutant: &'static Mutant, seed: u64) -> RunResult {
-    run_for(case, seed, Wanted { trace: false, mutant: Some(mutant) })
+    run_with(case, seed, RunOptions { mutant: Some(mutant), ..RunOptions::default() })
 }
 
 impl MutantRun<'_> {

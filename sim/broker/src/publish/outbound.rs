@@ -67,7 +67,7 @@ impl Broker {
         }
     }
 
-    /// Whether the queue has room for the message. If not, messages are dropped as the options say.
+    /// Makes room for the message by the queue policy. Returns whether there is room.
     fn make_room(&mut self, now: Duration, key: SessionKey, delivery: &Delivery) -> bool {
         let Some(session) = self.sessions.get_mut(&key) else { return false };
         if has_room(session, delivery, &self.options) {
@@ -104,7 +104,7 @@ impl Broker {
     }
 
     /// [MQTT-4.4.0-1] Re-sends what a resumed Session has in flight: PUBREL if PUBREC was received,
-    /// PUBLISH otherwise.
+    /// PUBLISH otherwise (in `pump`). Then sends the messages that wait.
     pub(crate) fn resume_delivery(&mut self, now: Duration, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         let Some(id) = session.connection else { return };
@@ -143,7 +143,8 @@ impl Broker {
                 let Some((identifier, delivery)) = session.outbound.publish_in_flight(order) else {
                     continue;
                 };
-                // [MQTT-3.3.1-1] [MQTT-4.3.3-7] DUP 1, the same identifier, and no expiry
+                // [MQTT-3.3.1-1] [MQTT-4.3.3-7] DUP 1, the same identifier, and the
+                // message no longer expires
                 let attempt = attempt(delivery.qos, identifier, true);
                 if !send_publish(now, &mut self.output, id, connection, session, &delivery, attempt) {
                     session.outbound.end(order);
@@ -181,7 +182,7 @@ impl Broker {
         key: SessionKey,
         puback: &PubAck,
     ) -> Result<(), Fault> {
-        match self.stage(key, puback.id) {
+        match self.open_qos(key, puback.id) {
             Some(QoS::AtLeastOnce) => self.end_exchange(now, key, puback.id, puback.reason),
             Some(_) => return Err(Fault::protocol("PUBACK for a QoS 2 PUBLISH")),
             None => {}
@@ -197,7 +198,7 @@ impl Broker {
         key: SessionKey,
         pubrec: &PubRec,
     ) -> Result<(), Fault> {
-        match self.stage(key, pubrec.id) {
+        match self.open_qos(key, pubrec.id) {
             Some(QoS::AtLeastOnce) => Err(Fault::protocol("PUBREC for a QoS 1 PUBLISH")),
             Some(_) if pubrec.reason.is_failure() => {
                 self.end_exchange(now, key, pubrec.id, pubrec.reason);
@@ -244,7 +245,7 @@ impl Broker {
     }
 
     /// The QoS of the open exchange with this identifier.
-    fn stage(&self, key: SessionKey, identifier: PacketIdentifier) -> Option<QoS> {
+    fn open_qos(&self, key: SessionKey, identifier: PacketIdentifier) -> Option<QoS> {
         let (_, in_flight) = self.sessions.get(&key)?.outbound.find(identifier)?;
         Some(match &in_flight.stage {
             Stage::Publish(delivery) => delivery.qos,

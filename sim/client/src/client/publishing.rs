@@ -190,7 +190,7 @@ impl Client {
         self.send(now, PubRel::new(identifier, reason).into());
     }
 
-    /// Sends the message that has waited longest. Returns false if it must continue to wait.
+    /// Sends a waiting message. Returns false if it must continue to wait.
     fn send_waiting(&mut self, now: Duration, handle: Handle) -> bool {
         let Some(waiting) = self.queue.remove(handle) else { return true };
         if let Some(lacking) = self.unsupported(&waiting.publication, waiting.qos) {
@@ -242,8 +242,8 @@ impl Client {
         let Link::Up(connection) = &mut self.link else { return packet };
         let Some(topic) = packet.topic.clone() else { return packet };
         // An alias beside the topic makes the packet larger; it must not become too large.
-        let room = Packet::from(packet.clone()).encoded_len(version).unwrap_or(usize::MAX);
-        if room.saturating_add(ALIAS_COST) > connection.limits.maximum_packet_size {
+        let length = Packet::from(packet.clone()).encoded_len(version).unwrap_or(usize::MAX);
+        if length.saturating_add(ALIAS_COST) > connection.limits.maximum_packet_size {
             return packet;
         }
         match connection.outbound_aliases.spell(&topic) {
@@ -261,7 +261,8 @@ impl Client {
         packet
     }
 
-    /// What the Server does not support that this message needs, if the client is connected.
+    /// A feature that the message needs and the Server lacks. `None` if the client is not
+    /// connected.
     fn unsupported(&self, publication: &Publication, qos: QoS) -> Option<Unsupported> {
         let Link::Up(connection) = &self.link else { return None };
         let limits = &connection.limits;

@@ -189,7 +189,8 @@ impl Inbound {
     }
 
     fn check_receive_maximum(&self) -> Result<(), Violation> {
-        // [MQTT-3.3.4-9] seen from the receiver: only acknowledgements that were sent can count
+        // [MQTT-3.3.4-9] seen from the receiver: a message counts until its acknowledgement
+        // was sent
         if self.held_once.len() + self.open.len() > self.receive_maximum {
             return Err(Violation::ReceiveMaximumExceeded);
         }

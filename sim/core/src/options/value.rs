@@ -10,10 +10,11 @@ pub trait OptionValue: Sized {
     /// The value that the text stands for; `None` if it stands for none.
     fn parse(text: &str) -> Option<Self>;
 
-    /// A text that [`parse`](Self::parse) reads as this value.
+    /// The value as text, for display. Most texts can be parsed again; not so several User
+    /// Properties, binary data that is not UTF-8, and fractions of a millisecond.
     fn print(&self) -> String;
 
-    /// The texts that [`parse`](Self::parse) reads, in words.
+    /// The usual texts of a value, for an error message.
     fn expected() -> String;
 
     /// Takes a value that was given. It replaces the present one, unless values of this type add
@@ -50,7 +51,7 @@ numbers! {
     usize: "a number from 0 on",
 }
 
-/// A share of a whole.
+/// Every `f64` option is a fraction above 0 and up to 1.
 impl OptionValue for f64 {
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0)
@@ -242,7 +243,7 @@ impl OptionValue for Vec<(Utf8String, Utf8String)> {
     }
 }
 
-/// Defines enums whose variants have a word each, as the values of an option.
+/// Defines enums that can be the value of an option, with one word for each variant.
 #[macro_export]
 macro_rules! choices {
     ($(

@@ -1,7 +1,8 @@
 //! The task of one Network Connection at the broker: it moves bytes and decides nothing.
 //!
-//! It reads only while the core keeps up with what it read and the peer keeps up with what it is sent, so that a peer
-//! that floods, or asks and never reads the answers, waits in its own TCP window and costs a bounded number of bytes.
+//! It reads only while the core keeps up with what it read and the peer keeps up with what it is
+//! sent, so that a peer that floods, or asks and never reads the answers, waits in its own TCP
+//! window and costs a bounded number of bytes.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::future::{Future as _, poll_fn};
@@ -25,11 +26,13 @@ const BACKLOG_PACKETS: usize = 64;
 /// Bytes of packets of one connection that may wait for the core, the last of them apart.
 const BACKLOG_BYTES: usize = 1 << 20;
 
-/// An outflow that was larger than this and is sent is given back, so that an idle connection holds no buffer.
+/// An outflow that was larger than this and is sent is given back, so that an idle connection holds
+/// no buffer.
 const OUTFLOW_KEPT_BYTES: usize = 4 * 1024;
 
-/// How long a peer gets to close its side after the broker closed. A socket that is dropped with unread bytes sends a
-/// reset, which overtakes what the broker sent last: the Reason Code of its CONNACK or DISCONNECT.
+/// How long a peer gets to close its side after the broker closed. A socket that is dropped with
+/// unread bytes sends a reset, which overtakes what the broker sent last: the Reason Code of its
+/// CONNACK or DISCONNECT.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// What the loop and the task of a connection share.
@@ -144,7 +147,8 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Moves bytes both ways. Ready with the ending when the peer ended it, with `None` when the loop did.
+/// Moves bytes both ways. Ready with the ending when the peer ended it, with `None` when the loop
+/// did.
 fn poll_transfer<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     inflow: &mut Inflow,

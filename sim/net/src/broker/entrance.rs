@@ -1,4 +1,5 @@
-//! Where Network Connections come in: listeners of any transport, or single streams, all to one broker.
+//! Where Network Connections come in: listeners of any transport, or single streams, all to one
+//! broker.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -16,7 +17,8 @@ use super::inbox::Inbox;
 use super::{Input, Limits};
 use crate::framed::Inflow;
 
-/// How long a listener rests after it failed to accept, as it does while the machine is out of file descriptors.
+/// How long a listener rests after it failed to accept, as it does while the machine is out of file
+/// descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The way into a running [`Server`](super::Server). Clones lead to the same one.
@@ -59,7 +61,8 @@ impl Entrance {
         self.listeners.borrow_mut().push(task.abort_handle());
     }
 
-    /// Serves one Network Connection over any byte stream; drops it if there are as many as the limits allow.
+    /// Serves one Network Connection over any byte stream; drops it if there are as many as the
+    /// limits allow.
     pub fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S, peer: Option<SocketAddr>) {
         if self.inside.get() >= self.limits.connections {
             return;
@@ -85,8 +88,9 @@ impl Entrance {
         self.inside.get()
     }
 
-    /// Sends every Client to another Server, those that are connected and those that come, until this is called with
-    /// [`Redirect::No`]. `reference` takes the place of the option `server_reference`, unless it is `None`.
+    /// Sends every Client to another Server, those that are connected and those that come, until
+    /// this is called with [`Redirect::No`]. `reference` takes the place of the option
+    /// `server_reference`, unless it is `None`.
     pub fn redirect(&self, redirect: Redirect, reference: Option<Utf8String>) {
         self.inbox.push(Input::Redirect { redirect, reference });
     }

@@ -1,21 +1,24 @@
-//! What the driver grants to peers before the core knows them, and to those that do not read. Apart from the core's
-//! options, because the core knows packets and no bytes, connections and no machine.
+//! What the driver grants to peers before the core knows them, and to those that do not read. Apart
+//! from the core's options, because the core knows packets and no bytes, connections and no
+//! machine.
 
 use mqttspec_core::options;
 
 options! {
-    /// What the driver grants to peers before the core knows them, and to those that do not read. The time that a
-    /// peer may take to CONNECT and the number of Clients are the core's options.
+    /// What the driver grants to peers before the core knows them, and to those that do not read.
+    /// The time that a peer may take to CONNECT and the number of Clients are the core's options.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct Limits {
-        /// Network Connections at once, those in a handshake and those being closed among them; more are closed without a
-        /// word. `maximum_connections` tells Clients why; this one protects the machine, and should be the larger.
+        /// Network Connections at once, those in a handshake and those being closed among them;
+        /// more are closed without a word. `maximum_connections` tells Clients why; this one
+        /// protects the machine, and should be the larger.
         connections: usize = 1_000_000;
-        /// Bytes of the first packet, before anything is known of the Client; a larger one is answered Packet too large
-        /// (0x95). A CONNECT with everything in it at its longest has about 600 KiB.
+        /// Bytes of the first packet, before anything is known of the Client; a larger one is
+        /// answered Packet too large (0x95). A CONNECT with everything in it at its longest has
+        /// about 600 KiB.
         first_packet_bytes: u32 = 1 << 20;
-        /// Bytes to be sent to one Client above which it is not read any more, its QoS 0 messages are dropped and the
-        /// others wait in its queue.
+        /// Bytes to be sent to one Client above which it is not read any more, its QoS 0 messages
+        /// are dropped and the others wait in its queue.
         outflow_high_bytes: usize = 1 << 20;
         /// Bytes to be sent to one Client above which it is given up.
         outflow_max_bytes: usize = 128 << 20;

@@ -1,16 +1,18 @@
 //! The broker driver: the one loop between the broker core, its store and its Network Connections.
 //!
-//! It obeys the core's contract and no rule of the standard but one: **nothing is acknowledged before it is durable**
-//! (4.1 and 4.3 of MQTT 5.0, and what a Server's acknowledgement means). One turn:
+//! It obeys the core's contract and no rule of the standard but one: **nothing is acknowledged
+//! before it is durable** (4.1 and 4.3 of MQTT 5.0, and what a Server's acknowledgement means). One
+//! turn:
 //!
 //! 1. Wait until a connection has something, or the core's next deadline.
-//! 2. Feed the core all that is there, up to a limit: accepted connections, packets, malformed bytes, endings.
+//! 2. Feed the core all that is there, up to a limit: accepted connections, packets, malformed
+//!    bytes, endings.
 //! 3. Tell the tap what the core did.
 //! 4. Take the core's changes and commit them: one transaction for all that step 2 brought.
 //! 5. Append what the core transmits to the connections' outflows; their tasks write it.
 //!
-//! A task per connection moves the bytes (`connection.rs`); back-pressure is told there. All of it runs on one thread:
-//! call it within a `LocalSet` or a host of the simulated world.
+//! A task per connection moves the bytes (`connection.rs`); back-pressure is told there. All of it
+//! runs on one thread: call it within a `LocalSet` or a host of the simulated world.
 
 mod connection;
 mod entrance;
@@ -38,8 +40,8 @@ use crate::framed::{Arrived, Ending};
 use crate::store::{Store, StoreError};
 use crate::tap::{Observed, Tap};
 
-/// Things given to the core before their changes are committed. More would make a larger group commit, and keep
-/// those that came first waiting.
+/// Things given to the core before their changes are committed. More would make a larger group
+/// commit, and keep those that came first waiting.
 const TURN: usize = 1024;
 
 /// Why a broker driver ended, if it was not told to.
@@ -56,8 +58,8 @@ pub enum ServeError {
     Listen(#[source] io::Error),
 }
 
-/// Restores a broker from `store`, listens at `port` and serves until the store fails. To serve several listeners, or
-/// to stop, use a [`Server`].
+/// Restores a broker from `store`, listens at `port` and serves until the store fails. To serve
+/// several listeners, or to stop, use a [`Server`].
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -267,10 +269,12 @@ impl<S: Store, T: Tap> Server<S, T> {
         Ok(())
     }
 
-    /// Hands out what the core sends. True when that led to something for the core that cannot wait.
+    /// Hands out what the core sends. True when that led to something for the core that cannot
+    /// wait.
     fn transmit(&mut self) -> bool {
         let now = self.clock.now();
-        // What the core does about these is not durable yet, so it learns when all that is durable is handed out.
+        // What the core does about these is not durable yet, so it learns when all that is durable
+        // is handed out.
         let mut congested = Vec::new();
         let mut given_up = Vec::new();
         while let Some(transmit) = self.broker.poll_transmit() {
@@ -321,7 +325,8 @@ impl<S: Store, T: Tap> Server<S, T> {
     }
 }
 
-/// A server that is dropped while it runs drops its connections and listeners too, as a killed process does.
+/// A server that is dropped while it runs drops its connections and listeners too, as a killed
+/// process does.
 impl<S, T> Drop for Server<S, T> {
     fn drop(&mut self) {
         self.entrance.close();

@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::framed::{Ending, Framed, Received};
 
-/// How long the Server gets to take what is left and to close its side. A socket that is dropped with unread bytes
-/// sends a reset, which overtakes what was sent last.
+/// How long the Server gets to take what is left and to close its side. A socket that is dropped
+/// with unread bytes sends a reset, which overtakes what was sent last.
 const LINGER: Duration = Duration::from_secs(2);
 
 pub(super) struct Connection<S> {

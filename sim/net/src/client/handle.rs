@@ -23,7 +23,8 @@ pub(super) fn pair() -> (ClientHandle, mpsc::UnboundedReceiver<Request>, mpsc::U
 #[error("the client has ended")]
 pub struct ClientGone;
 
-/// An application's hold of its client. The client ends when this and all [`Commander`]s are dropped.
+/// An application's hold of its client. The client ends when this and all [`Commander`]s are
+/// dropped.
 #[derive(Debug)]
 pub struct ClientHandle {
     commander: Commander,
@@ -31,7 +32,8 @@ pub struct ClientHandle {
 }
 
 impl ClientHandle {
-    /// Gives the client a command and waits until it has taken it. The event that ends the command carries the handle.
+    /// Gives the client a command and waits until it has taken it. The event that ends the command
+    /// carries the handle.
     ///
     /// # Errors
     /// When the driver has ended.

@@ -1,16 +1,18 @@
-//! The client driver: the one loop between a client core, its store, its Network Connection and its application.
+//! The client driver: the one loop between a client core, its store, its Network Connection and its
+//! application.
 //!
 //! It obeys the core's contract and no rule of the standard. One turn:
 //!
-//! 1. Wait for a command, the outcome of dialling, a packet, the end of the connection, or the core's next deadline,
-//!    and feed the core.
+//! 1. Wait for a command, the outcome of dialling, a packet, the end of the connection, or the
+//!    core's next deadline, and feed the core.
 //! 2. Hand the core's events to the tap at once, and to the application's queue.
 //! 3. Take the core's changes and commit them.
 //! 4. Carry out the core's actions: dial, append to the outflow, close.
 //!
-//! Steps 2 and 3 come before step 4, so a message is the application's, and known to be, before its Server is told so.
-//! A crash may take events that the application has not picked up from its queue; who must not lose them looks at them
-//! in the tap, or acknowledges messages itself (the core's option `acknowledgement`).
+//! Steps 2 and 3 come before step 4, so a message is the application's, and known to be, before its
+//! Server is told so. A crash may take events that the application has not picked up from its
+//! queue; who must not lose them looks at them in the tap, or acknowledges messages itself (the
+//! core's option `acknowledgement`).
 //!
 //! All of it runs on one thread: call it within a `LocalSet` or a host of the simulated world.
 
@@ -53,11 +55,12 @@ pub enum ClientError {
     Store(#[from] StoreError),
 }
 
-/// Runs a client core over `net`: the handle for its application, and the driver to spawn or await. The driver ends
-/// when the handle and all its commanders are gone.
+/// Runs a client core over `net`: the handle for its application, and the driver to spawn or await.
+/// The driver ends when the handle and all its commanders are gone.
 ///
 /// # Errors
-/// When the store cannot be read or holds what no client wrote. The driver ends with [`ClientError::Store`].
+/// When the store cannot be read or holds what no client wrote. The driver ends with
+/// [`ClientError::Store`].
 pub fn client<N: Net>(
     net: N,
     options: mqttspec_client::Options,
@@ -256,7 +259,8 @@ impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
     }
 }
 
-/// What the link brings: the outcome of dialling, or what the Server sends. Writes what is to be sent on the way.
+/// What the link brings: the outcome of dialling, or what the Server sends. Writes what is to be
+/// sent on the way.
 fn poll_link<S>(link: &mut Link<S>, context: &mut Context<'_>) -> Poll<Input<S>>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
@@ -268,7 +272,8 @@ where
     }
 }
 
-/// The first of the Servers that a Server Reference names, `host` or `host:port` (MQTT 5.0 section 4.11).
+/// The first of the Servers that a Server Reference names, `host` or `host:port` (MQTT 5.0 section
+/// 4.11).
 fn server_reference(reference: &str, default_port: u16) -> (String, u16) {
     let first = reference.split_whitespace().next().unwrap_or_default();
     match first.rsplit_once(':') {

@@ -1,4 +1,5 @@
-//! Watching a client driver: everything that happens at the client's end of its Network Connections, in order.
+//! Watching a client driver: everything that happens at the client's end of its Network
+//! Connections, in order.
 
 use std::io;
 use std::time::Duration;
@@ -9,12 +10,13 @@ use mqttspec_codec::{DecodeError, EncodeError, Packet};
 
 use crate::framed::Ending;
 
-/// Something that happened at the client. Connections are numbered from 1 in the order in which they were opened.
+/// Something that happened at the client. Connections are numbered from 1 in the order in which
+/// they were opened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ClientObserved<'a> {
-    /// The core was given a command of the application. Commands are taken in the order in which they were sent; the
-    /// events that a command causes are observed later.
+    /// The core was given a command of the application. Commands are taken in the order in which
+    /// they were sent; the events that a command causes are observed later.
     Commanded {
         /// Names the command in the event that ends it.
         handle: Handle,

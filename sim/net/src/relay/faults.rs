@@ -1,4 +1,5 @@
-//! What a relay does to the connections that go through it: set from outside at any time, at work at once.
+//! What a relay does to the connections that go through it: set from outside at any time, at work
+//! at once.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -60,8 +61,8 @@ pub enum Cut {
 
 /// The faults of the connections of one host. Clones set the same.
 ///
-/// Nothing is lost or put out of order within a connection, because no network does that to TCP: what a fault holds
-/// back arrives later, or the connection ends.
+/// Nothing is lost or put out of order within a connection, because no network does that to TCP:
+/// what a fault holds back arrives later, or the connection ends.
 #[derive(Debug, Clone)]
 pub struct Faults {
     state: Rc<RefCell<State>>,
@@ -120,8 +121,8 @@ impl Faults {
         Faults { state: Rc::new(RefCell::new(state)) }
     }
 
-    /// Holds back all bytes, ends and resets of a direction until [`heal`](Faults::heal); new connections are not
-    /// answered meanwhile, whichever direction it is.
+    /// Holds back all bytes, ends and resets of a direction until [`heal`](Faults::heal); new
+    /// connections are not answered meanwhile, whichever direction it is.
     pub fn partition(&self, direction: Direction) {
         self.change(|state| state.directions[direction.index()].partitioned = true);
     }
@@ -131,8 +132,8 @@ impl Faults {
         self.change(|state| state.directions[direction.index()].partitioned = false);
     }
 
-    /// Reads nothing from the sender of a direction until [`resume`](Faults::resume), so that the sender's buffers
-    /// fill: a receiver that does not read.
+    /// Reads nothing from the sender of a direction until [`resume`](Faults::resume), so that the
+    /// sender's buffers fill: a receiver that does not read.
     pub fn stall(&self, direction: Direction) {
         self.change(|state| state.directions[direction.index()].stalled = true);
     }
@@ -147,8 +148,8 @@ impl Faults {
         self.change(|state| state.directions[direction.index()].latency = range);
     }
 
-    /// Loses this fraction of what is sent, in 0.0 to 1.0. What is lost is sent again after 200 ms, 400 ms, 800 ms …,
-    /// as TCP does, so it arrives late.
+    /// Loses this fraction of what is sent, in 0.0 to 1.0. What is lost is sent again after 200 ms,
+    /// 400 ms, 800 ms …, as TCP does, so it arrives late.
     pub fn loss(&self, direction: Direction, fraction: f64) {
         self.change(|state| state.directions[direction.index()].loss = fraction.clamp(0.0, 1.0));
     }
@@ -170,8 +171,8 @@ impl Faults {
         self.change(|state| state.cut = Some((state.generation, how)));
     }
 
-    /// Ends the first connection that reaches this point in this direction, when all bytes before it have been passed on
-    /// and none behind it. A later plan replaces it.
+    /// Ends the first connection that reaches this point in this direction, when all bytes before
+    /// it have been passed on and none behind it. A later plan replaces it.
     pub fn cut_at(&self, direction: Direction, point: Point, how: Cut) {
         self.change(|state| state.planned = Some((direction, point, how)));
     }
@@ -219,8 +220,8 @@ impl Faults {
         self.state.borrow().directions[direction.index()].clone()
     }
 
-    /// How a connection that was opened, or cut last, in this generation is to be cut now, and in which
-    /// generation that was decided.
+    /// How a connection that was opened, or cut last, in this generation is to be cut now, and in
+    /// which generation that was decided.
     pub(super) fn cut_since(&self, opened: u64) -> Option<(u64, Cut)> {
         self.state.borrow().cut.filter(|(generation, _)| *generation > opened)
     }
@@ -274,6 +275,7 @@ impl Faults {
     }
 }
 
-/// First wait before a lost segment is sent again, and the longest, as in the simulated world and in Linux.
+/// First wait before a lost segment is sent again, and the longest, as in the simulated world and
+/// in Linux.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(120);

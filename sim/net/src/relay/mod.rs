@@ -1,8 +1,10 @@
-//! A relay with faults for live targets: what the simulated world does to a connection, done to a real one.
+//! A relay with faults for live targets: what the simulated world does to a connection, done to a
+//! real one.
 //!
-//! [`RelayNet`] is a [`Net`] whose connections run through a relay within the process, so that whoever dials through it
-//! has the faults that its [`Faults`] say. [`forward`] relays what foreign clients open to a port. Like the world, it
-//! loses nothing and puts nothing out of order within a connection: TCP would not either.
+//! [`RelayNet`] is a [`Net`] whose connections run through a relay within the process, so that
+//! whoever dials through it has the faults that its [`Faults`] say. [`forward`] relays what foreign
+//! clients open to a port. Like the world, it loses nothing and puts nothing out of order within a
+//! connection: TCP would not either.
 
 mod faults;
 mod pipe;
@@ -96,7 +98,8 @@ impl<N: Net> Listener for RelayListener<N> {
     }
 }
 
-/// Relays every connection that is opened to `listener` to a port of a host, until the listener fails.
+/// Relays every connection that is opened to `listener` to a port of a host, until the listener
+/// fails.
 ///
 /// # Errors
 /// What the listener says.
@@ -121,14 +124,16 @@ pub async fn forward<N: Net>(
                     let reset = |stream| net.reset(stream);
                     connect_through(client, reset, server, &reset, &faults, opened).await;
                 }
-                // A relay has accepted before it can know: a reset is as near to a refusal as it comes.
+                // A relay has accepted before it can know: a reset is as near to a refusal as it
+                // comes.
                 Err(_) => net.reset(client),
             }
         });
     }
 }
 
-/// `opened` is the generation of the faults when the connection was opened: a cut may come before this task runs.
+/// `opened` is the generation of the faults when the connection was opened: a cut may come before
+/// this task runs.
 async fn connect_through<A, B>(
     mut client: A,
     reset_client: impl FnOnce(A),

@@ -1,4 +1,5 @@
-//! A connection within the process that can be reset: what a relay hands to whoever dials through it.
+//! A connection within the process that can be reset: what a relay hands to whoever dials through
+//! it.
 
 use std::cell::RefCell;
 use std::io;
@@ -45,7 +46,8 @@ pub(super) fn pipe() -> (RelayStream, RelayStream) {
 }
 
 impl RelayStream {
-    /// Ends the connection with a reset: the other end's writes fail, and its reads once it has read what had arrived, as on a socket.
+    /// Ends the connection with a reset: the other end's writes fail, and its reads once it has
+    /// read what had arrived, as on a socket.
     pub fn reset(self) {
         for buffer in self.buffers.borrow_mut().iter_mut() {
             buffer.reset = true;
@@ -158,7 +160,8 @@ mod tests {
         let (mut near, mut far) = pipe();
         near.write_all(b"!").await.unwrap();
         near.reset();
-        // A server that says why it closes, and closes with bytes unread, sends a reset behind its words.
+        // A server that says why it closes, and closes with bytes unread, sends a reset behind its
+        // words.
         assert_eq!(far.read_u8().await.unwrap(), b'!');
         assert_eq!(far.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
         assert_eq!(far.write_all(b"x").await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);

@@ -14,8 +14,8 @@ use super::queue::{Item, Next, Queue};
 /// Bytes asked of a stream at once.
 const READ_BYTES: usize = 16 * 1024;
 
-/// Relays between the end that dialled and the server's until both are done. Tells how the connection is to end, and
-/// leaves that to the caller, who has the streams.
+/// Relays between the end that dialled and the server's until both are done. Tells how the
+/// connection is to end, and leaves that to the caller, who has the streams.
 pub(super) async fn relay<A, B>(client: &mut A, server: &mut B, faults: &Faults, opened: u64) -> Option<Cut>
 where
     A: AsyncRead + AsyncWrite + Unpin,
@@ -37,8 +37,8 @@ where
 struct Pump {
     faults: Faults,
     listener: u64,
-    /// The generation of the faults when the connection was opened, or of the cut that made it carry
-    /// nothing any more.
+    /// The generation of the faults when the connection was opened, or of the cut that made it
+    /// carry nothing any more.
     opened: u64,
     blackholed: bool,
     to_server: Queue,
@@ -155,7 +155,8 @@ where
             Poll::Pending => still(None),
             Poll::Ready(Ok(written)) if written > 0 => {
                 queue.pass(now, written, &state);
-                // What cannot be flushed at once is flushed with the next bytes, or by the transport itself.
+                // What cannot be flushed at once is flushed with the next bytes, or by the
+                // transport itself.
                 let _ = Pin::new(sink).poll_flush(context);
                 Turn::Moved
             }

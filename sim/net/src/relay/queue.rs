@@ -1,4 +1,5 @@
-//! One direction of a relayed connection: what was read and is to be written, when, and how far the stream has come.
+//! One direction of a relayed connection: bytes to write, the time of each, and the position in the
+//! stream.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,10 +9,10 @@ use tokio::time::Instant;
 
 use super::faults::{DirectionFaults, Point};
 
-/// Bytes that a direction holds; more are not read from the sender, as a network holds only what is in flight.
+/// The maximum of buffered bytes. Above it, the relay stops reading from the sender.
 const HOLDS_BYTES: usize = 1 << 20;
 
-/// A slow link passes pieces of this share of a second.
+/// A slow link sends this many pieces per second.
 const PIECES_PER_SECOND: u64 = 20;
 
 /// What a sender did.
@@ -78,7 +79,7 @@ impl Queue {
         self.items.push_back((self.last_due, item));
     }
 
-    /// What may be passed on now; the connection is to be cut behind `until`.
+    /// What may be passed on now. `until` is the point after which the connection is cut.
     pub(super) fn next(&self, now: Instant, faults: &DirectionFaults, until: Option<Point>) -> Next {
         let Some((due, item)) = self.items.front() else { return Next::Nothing };
         if faults.partitioned || self.sink_done {
@@ -105,7 +106,7 @@ impl Queue {
         }
     }
 
-    /// So many bytes of the first item were passed on.
+    /// Records that `count` bytes of the first item were written.
     pub(super) fn pass(&mut self, now: Instant, count: usize, faults: &DirectionFaults) {
         let Some((_, Item::Bytes(bytes))) = self.items.front_mut() else { return };
         self.passed.advance(&bytes.split_to(count));
@@ -158,7 +159,8 @@ impl Progress {
             Header::None => Header::Partial { remaining: 0, shift: 0 },
             Header::Partial { remaining, shift } => {
                 let remaining = remaining | u64::from(byte & 0x7f) << shift;
-                // A fourth byte ends the field, whatever it says: after a malformed one nothing is counted right.
+                // A fourth byte always ends the field. After a malformed length the counts are
+                // meaningless.
                 if byte & 0x80 == 0 || shift == 21 {
                     Header::Complete { total: self.within + remaining }
                 } else {

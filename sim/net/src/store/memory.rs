@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use super::{Change, Commit, Record, Store, StoreError};
 
-/// Records in memory. Clones share them, so a test can keep one, crash the broker that was given another, and
-/// start the next broker on what was committed.
+/// Records in memory. Clones share them, so a test can keep one, crash the broker that was given
+/// another, and start the next broker on what was committed.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     records: Rc<RefCell<BTreeMap<Vec<u8>, Vec<u8>>>>,
@@ -47,7 +47,8 @@ impl Store for MemoryStore {
     }
 }
 
-/// A store that forgets: for a broker whose Sessions need not outlive it. Nothing is kept, not even in memory.
+/// A store that forgets: for a broker whose Sessions need not outlive it. Nothing is kept, not even
+/// in memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoStore;
 

@@ -1,9 +1,10 @@
-//! Where the cores' records live: a key/value store that a driver commits to before it acknowledges anything.
+//! Where the cores' records live: a key/value store that a driver commits to before it acknowledges
+//! anything.
 //!
-//! A core gives its Session State as changes to an ordered set of records, whose keys and values only the core
-//! understands. A store keeps such records; it is apart from the drivers so that the same broker runs without
-//! durability ([`NoStore`], [`MemoryStore`]), on a real file ([`RedbStore`]) and on the
-//! simulated disk ([`DiskStore`]).
+//! A core gives its Session State as changes to an ordered set of records, whose keys and values
+//! only the core understands. A store keeps such records; it is apart from the drivers so that the
+//! same broker runs without durability ([`NoStore`], [`MemoryStore`]), on a real file
+//! ([`RedbStore`]) and on the simulated disk ([`DiskStore`]).
 //!
 //! "Session State" and how long a Server keeps it: MQTT 5.0 section 4.1, 3.1.1 section 3.1.2.4.
 
@@ -34,15 +35,16 @@ pub trait Store {
     /// When the medium cannot be read or does not hold what was written.
     fn load(&mut self) -> Result<Vec<Record>, StoreError>;
 
-    /// Applies `changes` in order, all or none, and resolves when they are durable: what was committed is there
-    /// after a crash at any later moment.
+    /// Applies `changes` in order, all or none, and resolves when they are durable: what was
+    /// committed is there after a crash at any later moment.
     ///
     /// # Errors
-    /// When the medium refused. Whether the changes are there after a restart is then open, so the caller must
-    /// not acknowledge what they stand for, and must not go on with this store.
+    /// When the medium refused. Whether the changes are there after a restart is then open, so the
+    /// caller must not acknowledge what they stand for, and must not go on with this store.
     fn commit(&mut self, changes: Vec<Change>) -> Commit<'_>;
 
-    /// Nothing will be committed any more: whoever has to tidy up does it now, and the next start is quick.
+    /// Nothing will be committed any more: whoever has to tidy up does it now, and the next start
+    /// is quick.
     fn finish(&mut self) {}
 }
 

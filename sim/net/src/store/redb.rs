@@ -1,8 +1,9 @@
 //! The durable store: one redb table, one transaction a commit, on any medium that can sync.
 //!
-//! redb is used because it takes its file as a trait, so the same engine runs on a real file and on the simulated
-//! disk; because a commit is one copy-on-write transaction, all or none after a crash at any point; and because it
-//! starts no threads and hashes with a fixed hasher, so equal commits write equal bytes.
+//! redb is used because it takes its file as a trait, so the same engine runs on a real file and on
+//! the simulated disk; because a commit is one copy-on-write transaction, all or none after a crash
+//! at any point; and because it starts no threads and hashes with a fixed hasher, so equal commits
+//! write equal bytes.
 
 use std::io;
 use std::ops::Bound;
@@ -20,13 +21,15 @@ use super::{Change, Commit, Record, Store, StoreError};
 /// Records by key. Both are the core's own encoding.
 const RECORDS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("records");
 
-/// Bytes of pages that redb keeps in memory. Records are read once, at start, so a large cache would lie idle.
+/// Bytes of pages that redb keeps in memory. Records are read once, at start, so a large cache
+/// would lie idle.
 const CACHE_BYTES: usize = 16 << 20;
 
 /// Records that survive a crash, in redb.
 ///
-/// A store that is dropped leaves its medium as a crash would leave it, so that a simulated crash is one; the next
-/// open repairs it, which takes a time that grows with its size. [`close`](RedbStore::close) spares that.
+/// A store that is dropped leaves its medium as a crash would leave it, so that a simulated crash
+/// is one; the next open repairs it, which takes a time that grows with its size.
+/// [`close`](RedbStore::close) spares that.
 #[derive(Debug)]
 pub struct RedbStore {
     database: Option<Database>,
@@ -34,7 +37,8 @@ pub struct RedbStore {
 }
 
 impl RedbStore {
-    /// Opens the store on a medium, which is empty or holds what an earlier store left, in whatever state.
+    /// Opens the store on a medium, which is empty or holds what an earlier store left, in whatever
+    /// state.
     ///
     /// # Errors
     /// When the medium fails, or holds something that no store wrote.
@@ -49,10 +53,12 @@ impl RedbStore {
         Ok(RedbStore { database: Some(database), medium_open })
     }
 
-    /// Opens the store in a file, which is made if there is none. The file is locked while the store is open.
+    /// Opens the store in a file, which is made if there is none. The file is locked while the
+    /// store is open.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] when another process has it open; otherwise as [`open`](RedbStore::open).
+    /// [`StoreError::InUse`] when another process has it open; otherwise as
+    /// [`open`](RedbStore::open).
     pub fn open_file(path: &Path) -> Result<RedbStore, StoreError> {
         let file =
             std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
@@ -138,8 +144,9 @@ impl From<redb::Error> for StoreError {
     }
 }
 
-/// Empties a medium on which power failed while its first store was being made: redb writes its magic number last,
-/// so a medium that has none was never committed to, and redb would take it for another program's file.
+/// Empties a medium on which power failed while its first store was being made: redb writes its
+/// magic number last, so a medium that has none was never committed to, and redb would take it for
+/// another program's file.
 fn forget_unfinished(medium: &impl StorageBackend) -> io::Result<()> {
     let mut start = [0; 9];
     let length = medium.len()?;
@@ -156,8 +163,8 @@ fn forget_unfinished(medium: &impl StorageBackend) -> io::Result<()> {
     Ok(())
 }
 
-/// A medium that can be made deaf. redb tidies up when it is dropped, which the writes of a host that has lost
-/// its power cannot do.
+/// A medium that can be made deaf. redb tidies up when it is dropped, which the writes of a host
+/// that has lost its power cannot do.
 #[derive(Debug)]
 struct Gate<M> {
     medium: M,

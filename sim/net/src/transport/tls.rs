@@ -1,4 +1,5 @@
-//! MQTT over TLS, with rustls. Section 4.2 of the standard names TLS as a transport; port 8883 is its own.
+//! MQTT over TLS, with rustls. Section 4.2 of the standard names TLS as a transport; port 8883 is
+//! its own.
 //!
 //! The cryptography is ring's: it needs a C compiler and nothing else to build.
 
@@ -55,7 +56,8 @@ impl ClientTls {
     /// As [`trusting`](ClientTls::trusting), and shows a certificate of its own.
     ///
     /// # Errors
-    /// When one of the PEM texts does not hold what it should, or key and certificate do not fit together.
+    /// When one of the PEM texts does not hold what it should, or key and certificate do not fit
+    /// together.
     pub fn with_certificate(
         authorities: &[u8],
         certificates: &[u8],
@@ -77,7 +79,8 @@ impl ServerTls {
     /// Shows these certificates, the Server's own first; both are PEM texts.
     ///
     /// # Errors
-    /// When one of the PEM texts does not hold what it should, or key and certificate do not fit together.
+    /// When one of the PEM texts does not hold what it should, or key and certificate do not fit
+    /// together.
     pub fn new(certificates: &[u8], key: &[u8]) -> Result<ServerTls, TlsError> {
         let (certificates, key) = identity(certificates, key)?;
         let config = server_builder()?.with_no_client_auth().with_single_cert(certificates, key)?;
@@ -87,7 +90,8 @@ impl ServerTls {
     /// As [`new`](ServerTls::new), and serves only Clients with a certificate of these authorities.
     ///
     /// # Errors
-    /// When one of the PEM texts does not hold what it should, or key and certificate do not fit together.
+    /// When one of the PEM texts does not hold what it should, or key and certificate do not fit
+    /// together.
     pub fn for_clients_of(
         authorities: &[u8],
         certificates: &[u8],

@@ -134,7 +134,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocketStream<S> {
         context: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // [MQTT-6.0.0-2] 3.1.1/[MQTT-6.0.0-2] what a frame holds is a piece of the stream, wherever packets begin.
+        // [MQTT-6.0.0-2] 3.1.1/[MQTT-6.0.0-2] what a frame holds is a piece of the stream, wherever
+        // packets begin.
         while self.incoming.is_empty() {
             match ready!(Pin::new(&mut self.socket).poll_next(context)) {
                 None => return Poll::Ready(Ok(())),

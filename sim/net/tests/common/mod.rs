@@ -18,7 +18,8 @@ use tokio::time::timeout;
 /// Far longer than anything takes, on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Runs a body as director of a simulated world, with the networks of two hosts; the name leads to the first.
+/// Runs a body as director of a simulated world, with the networks of two hosts; the name leads to
+/// the first.
 pub(crate) fn simulated<F: Future<Output = ()>>(body: impl FnOnce(WorldNet, WorldNet, &'static str) -> F) {
     World::builder(7)
         .host("server", |_| pending::<()>())

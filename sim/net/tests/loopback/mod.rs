@@ -1,4 +1,5 @@
-//! This machine's TCP behind the [`Net`] trait, by the very driver that live targets have, with the names of the stories.
+//! This machine's TCP behind the [`Net`] trait, by the very driver that live targets have, with the
+//! names of the stories.
 
 use mqttspec_net::{TcpNet, TcpNetListener};
 use mqttspec_ports::{Listener, Net};
@@ -7,7 +8,8 @@ use std::io;
 use std::rc::Rc;
 use tokio::net::TcpStream;
 
-/// Every name leads to the loopback interface; the first port that was asked for stands for one that was free.
+/// Every name leads to the loopback interface; the first port that was asked for stands for one
+/// that was free.
 #[derive(Clone)]
 pub(crate) struct LoopbackNet {
     net: TcpNet,

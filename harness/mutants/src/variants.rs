@@ -1,0 +1,82 @@
+//! Conformant peers that differ from the reference peers on the wire.
+//!
+//! A variant has the form of a mutant and breaks nothing. It does what the standard leaves open
+//! and an option of the core cannot express: when packets are sent, and in which order. A check
+//! that fails on a variant is wrong.
+
+use core::time::Duration;
+
+use mqttspec_codec::{Packet, Role, TopicAlias};
+
+use crate::effect::{Effect, send};
+use crate::mutant::Mutant;
+
+/// Longer than a round trip, shorter than every time that a scenario waits for.
+const LATE: Duration = Duration::from_millis(50);
+
+const fn server(name: &'static str, does: &'static str) -> Mutant {
+    Mutant::of(Role::Server, name, does)
+}
+
+const fn client(name: &'static str, does: &'static str) -> Mutant {
+    Mutant::of(Role::Client, name, does)
+}
+
+static SERVER: &[Mutant] = &[
+    Mutant::unchanged(Role::Server),
+    server("sends-messages-late", "sends each message after answers that follow it")
+        .on_outgoing(|_, packet| send_late(packet, is_message)),
+    // §3.8.4 of 5.0: PUBLISH packets may come before SUBACK
+    server("acknowledges-subscriptions-late", "sends SUBACK after the first messages")
+        .on_outgoing(|_, packet| send_late(packet, |packet| matches!(packet, Packet::SubAck(_)))),
+    server("acknowledges-messages-late", "sends acknowledgements after packets that follow them")
+        .on_outgoing(|_, packet| send_late(packet, is_acknowledgement)),
+    // [MQTT-4.6.0-6] the order is that of one topic
+    server("sends-topics-out-of-order", "keeps the order of messages within a topic only")
+        .on_outgoing(|_, packet| send_late(packet, is_of_an_odd_topic)),
+    server("sends-in-parts", "sends each packet in two TCP segments")
+        .on_outgoing(|_, packet| vec![Effect::SendInParts(packet)]),
+];
+
+static CLIENT: &[Mutant] = &[
+    Mutant::unchanged(Role::Client),
+    client("sends-messages-late", "sends each message after answers that follow it")
+        .on_outgoing(|_, packet| send_late(packet, is_message)),
+    client("acknowledges-messages-late", "sends acknowledgements after packets that follow them")
+        .on_outgoing(|_, packet| send_late(packet, is_acknowledgement)),
+    client("sends-in-parts", "sends each packet in two TCP segments")
+        .on_outgoing(|_, packet| vec![Effect::SendInParts(packet)]),
+];
+
+impl Mutant {
+    /// The conformant variants of a peer. The first one is the reference peer unchanged.
+    #[must_use]
+    pub fn variants(role: Role) -> &'static [Self] {
+        match role {
+            Role::Server => SERVER,
+            Role::Client => CLIENT,
+        }
+    }
+}
+
+/// Sends these packets late and the others at once. Late packets keep their order.
+fn send_late(packet: Packet, is_late: fn(&Packet) -> bool) -> Vec<Effect> {
+    if is_late(&packet) { vec![Effect::SendLater(LATE, packet)] } else { send(packet) }
+}
+
+const fn is_message(packet: &Packet) -> bool {
+    matches!(packet, Packet::Publish(_))
+}
+
+const fn is_acknowledgement(packet: &Packet) -> bool {
+    matches!(packet, Packet::PubAck(_) | Packet::PubRec(_) | Packet::PubComp(_))
+}
+
+/// Whether it is a message of a topic with an odd sum of bytes. A message with a Topic Alias is
+/// not: the alias must be set before it is used.
+fn is_of_an_odd_topic(packet: &Packet) -> bool {
+    let Packet::Publish(publish) = packet else { return false };
+    let Some(topic) = &publish.topic else { return false };
+    !publish.properties.contains::<TopicAlias>()
+        && topic.as_bytes().iter().fold(0, |sum, byte| sum ^ byte) & 1 == 1
+}

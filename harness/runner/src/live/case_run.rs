@@ -1,0 +1,330 @@
+//! Runs one case on a live server: under each of its seeds, on the shared server or on its own.
+
+use core::time::Duration;
+use std::cell::Cell;
+use std::rc::Rc;
+
+use mqttspec_codec::Version;
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+use super::backend::{self, Environment};
+use super::cleaning;
+use super::launcher::{Instance, LaunchError};
+use super::names::{Credentials, Names};
+use super::placing::{Place, Placed};
+use super::probes::{Capabilities, KEEP_ALIVE_0, Prober};
+use super::target_file::TargetFile;
+use super::tokens::base36;
+use super::wire::Endpoint;
+use crate::backend::Timeouts;
+use crate::facts::Facts;
+use crate::suite::KeepTrace;
+use mqttspec_judge::Case;
+use mqttspec_judge::command::RepeatCommand;
+use mqttspec_judge::results::RunResult;
+use mqttspec_judge::verdict::Verdict;
+
+/// What all runs of a session share.
+pub(crate) struct RunContext {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) target_file: TargetFile,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) prober: Prober,
+    pub(crate) keep: KeepTrace,
+    /// The process of the shared server, if the harness can crash and start it.
+    pub(crate) instance: Option<Rc<Instance>>,
+    /// Whether the harness can start servers.
+    pub(crate) starts: bool,
+    pub(crate) token: String,
+    pub(crate) runs: Cell<u64>,
+    pub(crate) seed: u64,
+    pub(crate) seeds: u32,
+    /// See [`super::LiveOptions::target_arguments`].
+    pub(crate) target_arguments: String,
+}
+
+/// The outcome of one case.
+pub(crate) struct Outcome {
+    pub(crate) index: usize,
+    pub(crate) runs: Vec<RunResult>,
+    pub(crate) took: Duration,
+    pub(crate) started: Instant,
+    /// Whether a message of another run arrived.
+    pub(crate) crosstalk: bool,
+    /// Whether a failure may be caused by timing.
+    pub(crate) timing_sensitive: bool,
+    /// Whether the shared server still answers after a failure.
+    pub(crate) alive: bool,
+}
+
+impl Outcome {
+    pub(crate) fn of(index: usize, run: RunResult) -> Self {
+        let started = Instant::now();
+        Self {
+            index,
+            runs: vec![run],
+            took: Duration::ZERO,
+            started,
+            crosstalk: false,
+            timing_sensitive: true,
+            alive: true,
+        }
+    }
+
+    /// Whether both outcomes have the same verdicts and failed lines.
+    pub(crate) fn fails_like(&self, other: &Self) -> bool {
+        let lines = |outcome: &Self| -> Vec<(Verdict, Vec<u32>)> {
+            let of_run = |run: &RunResult| {
+                (run.verdict, run.failures.iter().map(|failure| failure.finding.line).collect())
+            };
+            outcome.runs.iter().map(of_run).collect()
+        };
+        lines(self) == lines(other)
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.runs.iter().map(|run| run.verdict).max().unwrap_or(Verdict::Error)
+    }
+
+    pub(crate) fn is_bad(&self) -> bool {
+        matches!(self.verdict(), Verdict::NotJudged | Verdict::Fail | Verdict::Error)
+    }
+
+    /// Whether a rerun would end in the same way: the server chose something else than the scenario needs.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.verdict() == Verdict::NotJudged && !self.timing_sensitive
+    }
+}
+
+impl RunContext {
+    pub(crate) async fn is_alive(&self) -> bool {
+        self.prober.is_alive(self.version(), self.timeouts.patience * 2).await
+    }
+
+    /// The newest version that the server supports.
+    pub(crate) fn version(&self) -> Version {
+        self.capabilities.versions.last().copied().unwrap_or(Version::V3_1_1)
+    }
+
+    /// The replacement of Keep Alive 0, for a server that refuses 0 and a scenario that does not
+    /// set Keep Alive.
+    fn keep_alive(&self, placed: &Placed) -> u16 {
+        match self.capabilities.get(KEEP_ALIVE_0) {
+            Some("0") if !Facts::of(&placed.case).sets_keep_alive => 600,
+            _ => 0,
+        }
+    }
+
+    pub(crate) fn next_token(&self) -> String {
+        self.runs.set(self.runs.get() + 1);
+        format!("{}{}", self.token, base36(self.runs.get()))
+    }
+
+    /// The command that repeats a run of a case.
+    pub(crate) fn command(&self, case: &Case, seed: u64) -> RepeatCommand {
+        let target = match (&self.target_file.start, self.starts) {
+            _ if !self.target_arguments.is_empty() => self.target_arguments.clone(),
+            (Some(start), true) => format!("--start '{start}'"),
+            _ => format!("--target {}", self.url),
+        };
+        RepeatCommand { role: None, target: Some(target), ..case.repeat_command(seed) }
+    }
+}
+
+/// Runs a case where it was placed, once for each seed.
+pub(crate) async fn run_case(
+    context: Rc<RunContext>,
+    index: usize,
+    placed: Placed,
+    mut timeouts: Timeouts,
+) -> Outcome {
+    if !placed.is_slow {
+        // Only a timer of the server justifies the long tolerance, and a fast case waits for none.
+        timeouts.late = timeouts.late.min(timeouts.patience);
+    }
+    let started = Instant::now();
+    let mut runs = Vec::new();
+    let (mut crosstalk, mut timing_sensitive) = (false, false);
+    for offset in 0..u64::from(context.seeds) {
+        let seed = context.seed.wrapping_add(offset);
+        let (run, run_timing_sensitive) = match &placed.place {
+            Place::Own(options) => run_on_own_server(&context, &placed, options, seed, timeouts).await,
+            Place::Exclusive { plain_names } => {
+                run_on_shared_server(&context, &placed, seed, timeouts, *plain_names, &mut crosstalk).await
+            }
+            _ => run_on_shared_server(&context, &placed, seed, timeouts, false, &mut crosstalk).await,
+        };
+        timing_sensitive |= run_timing_sensitive;
+        runs.push(run);
+    }
+    let mut outcome =
+        Outcome { index, runs, took: started.elapsed(), started, crosstalk, timing_sensitive, alive: true };
+    if outcome.is_bad() && !matches!(placed.place, Place::Own(_)) {
+        outcome.alive = context.is_alive().await;
+    }
+    outcome
+}
+
+pub(crate) async fn run_on_shared_server(
+    context: &RunContext,
+    placed: &Placed,
+    seed: u64,
+    timeouts: Timeouts,
+    plain_names: bool,
+    crosstalk: &mut bool,
+) -> (RunResult, bool) {
+    let token = (!plain_names).then(|| context.next_token());
+    // A scenario about anonymous access needs Clients without credentials.
+    let tests_anonymous = placed.case.scenario.broker.iter().any(|option| option.name == "allow_anonymous");
+    let credentials = context.credentials.clone().filter(|_| !tests_anonymous);
+    let second = context.target_file.second_identity.clone().map(Credentials::from);
+    let names = Names::new(token, &context.token, credentials).with_second_identity(second);
+    let names = Rc::new(names.with_keep_alive(context.keep_alive(placed)));
+    let instance = context.instance.clone();
+    let environment = Environment {
+        endpoint: context.endpoint.clone(),
+        names: names.clone(),
+        timeouts,
+        instance,
+        limit: limit(placed.waits, timeouts),
+    };
+    let run = run_in_local_set(context, &placed.case, seed, environment).await;
+    *crosstalk |= names.has_crosstalk();
+    let leftovers = names.take_leftovers();
+    cleaning::clean(
+        &context.prober,
+        leftovers,
+        placed.case.version,
+        &context.next_token(),
+        context.timeouts.patience,
+    )
+    .await;
+    run
+}
+
+pub(crate) async fn run_on_own_server(
+    context: &RunContext,
+    placed: &Placed,
+    options: &[(String, String)],
+    seed: u64,
+    timeouts: Timeouts,
+) -> (RunResult, bool) {
+    let target_file = &context.target_file;
+    let start = if options.is_empty() { &target_file.start } else { &target_file.start_with_options };
+    let Some(start) = start else {
+        return (broken("the target file has no command that starts a server".to_owned(), seed), false);
+    };
+    let text = target_file.options_text(options).unwrap_or_default();
+    let instance = match Instance::launch(target_file, start, &text).await {
+        Ok(instance) => Rc::new(instance),
+        Err(error) => return (broken(launch_failed(&error, options), seed), true),
+    };
+    // With options, the scenario itself decides about credentials.
+    let credentials = context.credentials.clone().filter(|_| options.is_empty());
+    let names = Names::new(None, &context.token, credentials).with_keep_alive(context.keep_alive(placed));
+    let names = Rc::new(names);
+    let endpoint = Endpoint { port: instance.port(), ..context.endpoint.clone() };
+    let environment = Environment {
+        endpoint,
+        names,
+        timeouts,
+        instance: Some(instance.clone()),
+        limit: limit(placed.waits, timeouts),
+    };
+    let (mut run, timing_sensitive) = run_in_local_set(context, &placed.case, seed, environment).await;
+    // A crash by the scenario forgets the process, so this one ended by itself.
+    if let Some(how) = instance.ended() {
+        run.verdict = Verdict::Error;
+        run.reason =
+            format!("the server ended ({how}) during this scenario; the transcript has its last packets");
+    }
+    instance.stop().await;
+    if matches!(run.verdict, Verdict::NotJudged | Verdict::Fail | Verdict::Error) {
+        run.output = instance.output();
+    }
+    (run, timing_sensitive)
+}
+
+pub(crate) fn launch_failed(error: &LaunchError, options: &[(String, String)]) -> String {
+    let options: Vec<String> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    format!("cannot start a server with {}: {error}", options.join(" "))
+}
+
+/// Runs in a task set of its own, so that the run's tasks end with it.
+pub(crate) async fn run_in_local_set(
+    context: &RunContext,
+    case: &Case,
+    seed: u64,
+    environment: Environment,
+) -> (RunResult, bool) {
+    let set = LocalSet::new();
+    let with_trace = context.keep == KeepTrace::All;
+    let command = context.command(case, seed);
+    set.run_until(backend::run(case, &command, environment, with_trace)).await
+}
+
+/// The target's name in reports.
+pub(crate) fn name(target_file: &TargetFile, endpoint: &Endpoint, starts: bool) -> String {
+    let program = || {
+        let command = target_file.start.as_deref().filter(|_| starts)?;
+        command.split_whitespace().next()?.rsplit('/').next().map(str::to_owned)
+    };
+    if !target_file.name.is_empty() {
+        return target_file.name.clone();
+    }
+    program().unwrap_or_else(|| format!("{}:{}", endpoint.host, endpoint.port))
+}
+
+/// The duration after which a run counts as endless.
+pub(crate) fn limit(waits: Duration, timeouts: Timeouts) -> Duration {
+    waits * 2 + timeouts.patience * 10 + Duration::from_secs(20)
+}
+
+/// The timeouts of a target. They grow with the measured round trip.
+pub(crate) fn timeouts(target_file: &TargetFile, capabilities: &Capabilities) -> Timeouts {
+    let round_trip = capabilities.round_trip;
+    let tolerance = target_file.tolerance;
+    let milliseconds = Duration::from_millis;
+    Timeouts {
+        patience: milliseconds(tolerance.patience_ms) + round_trip * 20,
+        early: milliseconds(tolerance.early_ms) + round_trip,
+        late: milliseconds(tolerance.late_ms) + round_trip * 5,
+        settling: milliseconds(20) + round_trip * 2,
+        silence: milliseconds(500) + round_trip * 5,
+        quiet: milliseconds(500) + round_trip * 5,
+        shorter: 5,
+        travel: milliseconds(20) + round_trip * 2,
+        subscribing: capabilities.subscribing,
+    }
+}
+
+pub(crate) fn skipped(reason: String, seed: u64) -> RunResult {
+    RunResult { verdict: Verdict::Skip, ..broken(reason, seed) }
+}
+
+pub(crate) fn panicked(seed: u64) -> RunResult {
+    broken("the harness panicked in this scenario".to_owned(), seed)
+}
+
+pub(crate) fn broken(reason: String, seed: u64) -> RunResult {
+    RunResult {
+        seed,
+        verdict: Verdict::Error,
+        level: mqttspec_spec::Level::Must,
+        reason,
+        failures: Vec::new(),
+        clauses_shown: Vec::new(),
+        drawn: Vec::new(),
+        branches: Vec::new(),
+        marks: Vec::new(),
+        endured: None,
+        trace: mqttspec_judge::trace::Trace::default(),
+        history_hash: String::new(),
+        output: Vec::new(),
+    }
+}
