@@ -89,6 +89,6 @@ fn the_names_of_rows_are_unique_within_a_version() {
     assert!(table("[5] one", "[3.1.1] one").is_ok());
     for (first, second) in [("one", "one"), ("[5] one", "one"), ("[3.1.1 5] one", "[5] one")] {
         let error = table(first, second).expect_err(&format!("{first}, {second}"));
-        assert!(error.plain().contains("is a case `one` already"), "{}", error.plain());
+        assert!(error.plain().contains("has the case `one` already"), "{}", error.plain());
     }
 }

@@ -92,7 +92,7 @@ fn a_connection_that_the_peer_closed_fails_the_line_that_waits_for_an_answer() {
     let later = body("") + "b connects\nb pings shows MQTT-3.12.4-1\n";
     let unclaimed = run(header, &later, None);
     assert_eq!(unclaimed.verdict, Verdict::NotJudged);
-    assert!(unclaimed.reason.starts_with("line 8: expected the Network Connection of a stands"));
+    assert!(unclaimed.reason.starts_with("line 8: expected the Network Connection of a is open"));
 }
 
 #[test]
