@@ -17,7 +17,6 @@ mod packets;
 mod parse;
 mod print;
 mod scenario;
-mod shows;
 mod steps;
 mod values;
 pub mod vocabulary;
@@ -36,9 +35,8 @@ pub use packets::{
 };
 pub use scenario::{
     Cell, ClauseReference, ClientDeclaration, Comments, HeaderComment, HeaderWord, HostName, HostOption,
-    Hosts, Need, Row, Scenario, Table, VersionMark,
+    Hosts, Need, Row, Scenario, ShownClause, Shows, Table, VersionMark,
 };
-pub use shows::{ShownClause, Shows};
 pub use steps::{
     Action, Branch, Direction, DiskFault, Fault, FaultKind, Guarantee, Load, Property, Rate, Report, Step,
     StepKind, Timing,

@@ -4,8 +4,7 @@ use super::packets::Content;
 use mqttspec_codec::Role;
 use mqttspec_spec::Level;
 
-use super::scenario::{Comments, Hosts, VersionMark};
-use super::shows::Shows;
+use super::scenario::{Comments, Hosts, Shows, VersionMark};
 use super::values::{Field, Name, Span, Test, Text, Time, TimeRange, Value};
 
 /// A line of the body, with its block if it has one.

@@ -70,7 +70,6 @@ fn every_whole_file_in_it_could_be_run() {
 fn variants() -> BTreeSet<String> {
     let sources = [
         include_str!("../src/scenario.rs"),
-        include_str!("../src/shows.rs"),
         include_str!("../src/steps.rs"),
         include_str!("../src/packets.rs"),
         include_str!("../src/values.rs"),

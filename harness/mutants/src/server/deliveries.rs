@@ -162,6 +162,18 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("says-granted-2", "reports QoS 2 in every SUBACK, whatever it granted")
         .breaks(&["MQTT-3.8.4-7", "MQTT-3.8.4-8"], &["MQTT-3.8.4-5", "MQTT-3.8.4-6"])
+        .also_blamed(&[
+            (
+                Standard::V3_1_1,
+                &["MQTT-3.9.3-1", "MQTT-3.9.3-2"],
+                "one SUBACK is expected, and its order shows where its codes differ",
+            ),
+            (
+                Standard::V5,
+                &["MQTT-3.9.3-1", "U5-149"],
+                "one SUBACK is expected, and its order shows where its codes differ",
+            ),
+        ])
         .on_outgoing(|_, mut packet| {
             if let Packet::SubAck(ack) = &mut packet {
                 ack.reasons.iter_mut().for_each(|reason| *reason = SubAckReason::GrantedQoS2);
