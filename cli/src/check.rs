@@ -7,7 +7,7 @@ use mqttspec_notation as notation;
 
 use crate::arguments::CheckArguments;
 use crate::sources::SourcesError;
-use crate::{CommandError, NOT_JUDGED, PASSED};
+use crate::{CommandError, NOT_RUN, PASSED};
 
 pub(crate) fn run(arguments: &CheckArguments) -> Result<u8, CommandError> {
     let good: Style = AnsiColor::Green.on_default();
@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<u8, CommandError> {
                 writeln!(out, "{good}ok{good:#}  {}  {}", file.display(), scenario.title)?;
             }
             Err(diagnostics) => {
-                code = NOT_JUDGED;
+                code = NOT_RUN;
                 write!(out, "{}", diagnostics.rich())?;
             }
         }

@@ -8,7 +8,7 @@ use mqttspec_reports::baseline::{Baseline, BaselineError};
 use thiserror::Error;
 
 use crate::arguments::RunArguments;
-use crate::{CommandError, FAILED, NOT_JUDGED, PASSED};
+use crate::{CommandError, FAILED, NOT_RUN, PASSED};
 
 /// Why the list of known failures cannot be used.
 #[derive(Debug, Error)]
@@ -50,11 +50,11 @@ pub(crate) fn judge(
         let rewritten = known.rewritten(suite);
         write_to(path, &rewritten)?;
         writeln!(anstream::stderr(), "wrote {} ({} known failures)", path.display(), rewritten.len())?;
-        return Ok(if code == NOT_JUDGED { code } else { PASSED });
+        return Ok(if code == NOT_RUN { code } else { PASSED });
     }
     let as_known = known.compare(suite).is_empty();
     Ok(match code {
-        NOT_JUDGED => code,
+        NOT_RUN => code,
         _ if as_known => PASSED,
         _ => FAILED,
     })

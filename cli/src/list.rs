@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use mqttspec_runner::suite::Selection;
 
 use crate::arguments::ListArguments;
-use crate::{CommandError, NOT_JUDGED, PASSED, sources};
+use crate::{CommandError, NOT_RUN, PASSED, sources};
 
 pub(crate) fn run(arguments: &ListArguments) -> Result<u8, CommandError> {
     let (head, quiet, bad) = (Style::new().bold(), Style::new().dimmed(), AnsiColor::Red.on_default().bold());
@@ -36,5 +36,5 @@ pub(crate) fn run(arguments: &ListArguments) -> Result<u8, CommandError> {
     for error in &plan.errors {
         writeln!(out, "\n{bad}cannot be read{bad:#}  {}\n{}", error.file, error.message)?;
     }
-    Ok(if plan.errors.is_empty() { PASSED } else { NOT_JUDGED })
+    Ok(if plan.errors.is_empty() { PASSED } else { NOT_RUN })
 }

@@ -29,7 +29,7 @@ use crate::arguments::{Arguments, Command};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// An error before anything could be judged: the exit code is 2.
+/// An error before anything could be run: the exit code is 2.
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
     #[error(transparent)]
@@ -52,10 +52,10 @@ enum CommandError {
 
 /// Everything passed.
 const PASSED: u8 = 0;
-/// A check failed or a run broke off.
+/// A check failed, a run broke off, or a reference peer did not allow the set-up of a scenario.
 const FAILED: u8 = 1;
-/// Nothing could be judged: an unreadable file, an unknown name, nothing to run.
-const NOT_JUDGED: u8 = 2;
+/// Nothing could be run: an unreadable file, an unknown name, nothing to run.
+const NOT_RUN: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
             let bad: Style = AnsiColor::Red.on_default().bold();
             // If this fails too, nothing more can be done.
             let _ = writeln!(anstream::stderr(), "{bad}error{bad:#}: {error}");
-            ExitCode::from(NOT_JUDGED)
+            ExitCode::from(NOT_RUN)
         }
     }
 }

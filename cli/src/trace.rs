@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use crate::arguments::{RoleName, TraceArguments};
 use crate::sources::SourcesError;
-use crate::{CommandError, FAILED, NOT_JUDGED, PASSED, sources};
+use crate::{CommandError, FAILED, NOT_RUN, PASSED, sources};
 
 /// The width of text that is written into a file or a pipe.
 const FILE_WIDTH: u16 = 100;
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &TraceArguments) -> Result<u8, CommandError> {
     let plan = suite::plan(&[source], &Selection::default());
     if let Some(error) = plan.errors.first() {
         writeln!(anstream::stderr(), "{}", error.message)?;
-        return Ok(NOT_JUDGED);
+        return Ok(NOT_RUN);
     }
     let case = selected(&plan, arguments)?;
     let quiet = Style::new().dimmed();

@@ -71,8 +71,8 @@ pub struct Difference {
     pub repaired: Vec<(String, String)>,
     /// Listed cases with another verdict: (case, listed, now). A failure that became an error, or the other way round.
     pub otherwise: Vec<(String, Verdict, Verdict)>,
-    /// Listed cases that are skipped now; told, and no difference.
-    pub skipped: Vec<String>,
+    /// Listed cases that are skipped or not judged now; told, and no difference.
+    pub skipped: Vec<(String, Verdict)>,
     /// How many listed cases fail as listed.
     pub as_listed: usize,
     /// How many listed cases were not run.
@@ -100,8 +100,12 @@ impl Difference {
         for (case, listed, now) in &self.otherwise {
             let _ = writeln!(out, "~ {now:<5}  {case}  is listed as {listed}");
         }
-        for case in &self.skipped {
-            let _ = writeln!(out, "  skip   {case}  is listed and was skipped");
+        for (case, verdict) in &self.skipped {
+            let (word, was) = match verdict {
+                Verdict::NotJudged => ("none", "not judged"),
+                _ => ("skip", "skipped"),
+            };
+            let _ = writeln!(out, "  {word:<5}  {case}  is listed and was {was}");
         }
         let listed = match self.as_listed {
             1 => "1 known failure".to_owned(),
@@ -144,7 +148,7 @@ impl Baseline {
         let mut run = 0;
         for case in &suite.cases {
             let Some(known) = self.known.get(&case.name()) else {
-                if case.counts_against(suite.strict) {
+                if suite.counts_against(case) {
                     difference.unlisted.push((case.name(), case.verdict));
                 }
                 continue;
@@ -152,7 +156,7 @@ impl Baseline {
             run += 1;
             match case.verdict {
                 Verdict::Pass => difference.repaired.push((case.name(), known.reason.clone())),
-                Verdict::Skip => difference.skipped.push(case.name()),
+                Verdict::Skip | Verdict::NotJudged => difference.skipped.push((case.name(), case.verdict)),
                 now if now == known.verdict => difference.as_listed += 1,
                 now => difference.otherwise.push((case.name(), known.verdict, now)),
             }
@@ -162,14 +166,14 @@ impl Baseline {
     }
 
     /// The baseline that fits the run: what counts against it, with the reasons that were given; entries of cases that were not run or
-    /// were skipped stay as they are.
+    /// were skipped or not judged stay as they are.
     #[must_use]
     pub fn rewritten(&self, suite: &SuiteResult) -> Self {
         let mut known = self.known.clone();
         for case in &suite.cases {
             let name = case.name();
             let bad = matches!(case.verdict, Verdict::Fail | Verdict::Error);
-            if case.counts_against(suite.strict) || bad && known.contains_key(&name) {
+            if bad && (suite.counts_against(case) || known.contains_key(&name)) {
                 let entry = known.entry(name.clone()).or_insert_with(|| Known {
                     case: name,
                     verdict: case.verdict,

@@ -17,7 +17,7 @@ pub enum Change {
     Otherwise,
     /// It did not hold, and does now.
     Better,
-    /// It is skipped in one and not in the other.
+    /// It is skipped or not judged in one and not in the other.
     Skipped,
     /// Only the second suite has it.
     New,
@@ -38,7 +38,7 @@ pub struct Changed {
     pub before: Option<Outcome>,
     /// What came of it in the second.
     pub after: Option<Outcome>,
-    /// What was seen last, where it fails now; why, where it is skipped or broke.
+    /// What was seen last, where it fails now; why, where it is skipped, not judged or broke.
     pub seen: String,
 }
 
@@ -134,7 +134,7 @@ impl Change {
             Self::Worse => "Holds no more",
             Self::Otherwise => "Fails in another way",
             Self::Better => "Holds now",
-            Self::Skipped => "Skipped in one of the two",
+            Self::Skipped => "Skipped or not judged in one of the two",
             Self::New => "Only in the second",
             Self::Gone => "Only in the first",
         }
@@ -157,7 +157,9 @@ fn changed(before: Option<&CaseResult>, after: Option<&CaseResult>) -> Option<Ch
         [None, _] => Change::New,
         [_, None] => Change::Gone,
         [Some(Outcome::Skipped), Some(Outcome::Skipped)] => return None,
-        [Some(Outcome::Skipped), _] | [_, Some(Outcome::Skipped)] => Change::Skipped,
+        [Some(Outcome::NotJudged), Some(Outcome::NotJudged)] => return None,
+        [Some(Outcome::Skipped | Outcome::NotJudged), _]
+        | [_, Some(Outcome::Skipped | Outcome::NotJudged)] => Change::Skipped,
         [Some(one), Some(other)] if one == other => {
             if before.map(essence) == after.map(essence) {
                 return None;

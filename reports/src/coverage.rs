@@ -1,6 +1,7 @@
 //! How much of the standard a suite exercised: computed from verdicts, never typed by hand.
 //!
-//! A clause is *shown* when a scenario that cites it passed and none failed it. A failure of something that is only recommended fails no clause that says MUST. What no scenario cites stays in the table as *not
+//! A clause is *shown* if a claim of it passed and no check found it broken. A failure of something that is only recommended breaks no
+//! clause that says MUST. A clause of which no claim was reached is *not judged*. What no scenario cites stays in the table as *not
 //! exercised*, so a gap is counted and cannot be forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,7 @@ use crate::Outcome;
 /// What a suite says about one clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ClauseStanding {
-    /// A scenario that cites it passed, and nothing found it broken.
+    /// A claim of it passed, and nothing found it broken.
     Shown,
     /// A check that names it failed.
     Failed,
@@ -22,8 +23,10 @@ pub(crate) enum ClauseStanding {
     Nearly,
     /// A check failed under a reading of the standard that is not the only defensible one.
     Contested,
-    /// No scenario that cites it passed, and one of them broke.
+    /// No claim of it was judged, and a scenario that cites it broke.
     Error,
+    /// No claim of it was reached in a scenario that ran.
+    NotJudged,
     /// Every scenario that cites it was skipped.
     Skipped,
     /// No scenario cites it.
@@ -58,6 +61,8 @@ pub struct AreaCoverage {
     pub contested: usize,
     /// Of these, cited by scenarios that were all skipped or broke.
     pub skipped: usize,
+    /// Of these, without a claim that was reached.
+    pub not_judged: usize,
     /// Of these, not to be seen on the wire and cited by no scenario.
     pub unobservable: usize,
     /// Of these, cited by no scenario.
@@ -129,6 +134,7 @@ impl ClauseStanding {
             Self::Nearly => "nearly",
             Self::Contested => "contested",
             Self::Error => "error",
+            Self::NotJudged => "not-judged",
             Self::Skipped => "skipped",
             Self::NotShown => "not-shown",
             Self::Unobservable(_) => "unobservable",
@@ -144,6 +150,7 @@ impl AreaCoverage {
             ClauseStanding::Failed | ClauseStanding::Nearly => &mut self.failed,
             ClauseStanding::Contested => &mut self.contested,
             ClauseStanding::Skipped | ClauseStanding::Error => &mut self.skipped,
+            ClauseStanding::NotJudged => &mut self.not_judged,
             ClauseStanding::NotShown => &mut self.not_shown,
             ClauseStanding::Unobservable(_) => &mut self.unobservable,
         } += 1;
@@ -152,7 +159,7 @@ impl AreaCoverage {
 
 /// What the cases of one version say about clause ids.
 struct Seen<'a> {
-    /// The files that cite a clause, with the best verdict of their cases.
+    /// The files that cite a clause, with the best that their cases say about it: a pass if they show it.
     cited: BTreeMap<&'a str, BTreeMap<&'a str, Verdict>>,
     /// The worst that a failed check says about a clause.
     failed: BTreeMap<&'a str, Outcome>,
@@ -163,9 +170,12 @@ impl<'a> Seen<'a> {
         let mut seen = Self { cited: BTreeMap::new(), failed: BTreeMap::new() };
         for case in suite.cases.iter().filter(|case| case.version == version) {
             for clause in &case.clauses {
-                // What failed was only recommended, and the run went on: a clause that asks for more was seen to hold.
-                let held = case.verdict == Verdict::Fail && level_of(version, clause) > Some(case.level);
-                let verdict = if held { Verdict::Pass } else { case.verdict };
+                let verdict = match case.verdict {
+                    _ if case.clauses_shown.contains(clause) => Verdict::Pass,
+                    Verdict::Skip => Verdict::Skip,
+                    Verdict::Error => Verdict::Error,
+                    Verdict::Pass | Verdict::NotJudged | Verdict::Fail => Verdict::NotJudged,
+                };
                 let best = seen.cited.entry(clause).or_default().entry(&case.file).or_insert(verdict);
                 *best = verdict.min(*best);
             }
@@ -201,8 +211,9 @@ impl<'a> Seen<'a> {
         match (self.cited.get(clause.id), clause.unobservable) {
             (Some(files), _) if files.values().any(|best| *best == Verdict::Pass) => ClauseStanding::Shown,
             (Some(files), _) if files.values().any(|best| *best == Verdict::Error) => ClauseStanding::Error,
-            // A failure under a `sometimes` mark or of a monitor may name other clauses than the scenario does.
-            (Some(files), _) if files.values().any(|best| *best == Verdict::Fail) => ClauseStanding::NotShown,
+            (Some(files), _) if files.values().any(|best| *best == Verdict::NotJudged) => {
+                ClauseStanding::NotJudged
+            }
             (Some(_), _) => ClauseStanding::Skipped,
             (None, Some(why)) => ClauseStanding::Unobservable(why),
             (None, None) => ClauseStanding::NotShown,

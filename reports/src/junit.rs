@@ -25,7 +25,7 @@ pub fn report(suite: &SuiteResult) -> Result<String, SerializeError> {
             folders.push((folder.to_owned(), tests));
         }
         if let Some((_, tests)) = folders.last_mut() {
-            tests.add_test_case(test_case(case, folder, suite.strict));
+            tests.add_test_case(test_case(case, folder, suite));
         }
     }
     report.add_test_suites(folders.into_iter().map(|(_, tests)| tests));
@@ -43,14 +43,14 @@ pub fn report(suite: &SuiteResult) -> Result<String, SerializeError> {
     report.to_string()
 }
 
-fn test_case(case: &CaseResult, folder: &str, strict: bool) -> TestCase {
-    let mut test = TestCase::new(name(case), status(case, strict));
+fn test_case(case: &CaseResult, folder: &str, suite: &SuiteResult) -> TestCase {
+    let mut test = TestCase::new(name(case), status(case, suite));
     test.set_classname(format!("mqttspec.{}", folder.replace('/', ".")));
     test.extra.insert("file".into(), case.file.as_str().into());
     if let Some(took) = case.took_ms {
         test.set_time(std::time::Duration::from_millis(took));
     }
-    if case.verdict == Verdict::Fail && !case.counts_against(strict) {
+    if case.verdict == Verdict::Fail && !suite.counts_against(case) {
         test.set_system_out(plain(case));
     }
     test
@@ -63,11 +63,12 @@ fn name(case: &CaseResult) -> String {
     short.replacen(".mqtt ", " ", 1)
 }
 
-fn status(case: &CaseResult, strict: bool) -> TestCaseStatus {
+fn status(case: &CaseResult, suite: &SuiteResult) -> TestCaseStatus {
     let bad = |kind| {
         let mut status = TestCaseStatus::non_success(kind);
         status.set_type(format!("{} {}", case.level, Outcome::of(case)));
-        let because = if case.counts_against(false) { "" } else { " (it decides because of --strict)" };
+        let weak = case.verdict == Verdict::Fail && !case.counts_against(false);
+        let because = if weak { " (it decides because of --strict)" } else { "" };
         status.set_message(format!("{}{because}", message(case))).set_description(plain(case));
         status
     };
@@ -79,8 +80,10 @@ fn status(case: &CaseResult, strict: bool) -> TestCaseStatus {
     match case.verdict {
         Verdict::Pass => TestCaseStatus::success(),
         Verdict::Skip => skipped(case.reason.clone()),
+        Verdict::NotJudged if suite.counts_against(case) => bad(NonSuccessKind::Error),
+        Verdict::NotJudged => skipped(format!("not judged: {}", case.reason)),
         Verdict::Error => bad(NonSuccessKind::Error),
-        Verdict::Fail if case.counts_against(strict) => bad(NonSuccessKind::Failure),
+        Verdict::Fail if suite.counts_against(case) => bad(NonSuccessKind::Failure),
         Verdict::Fail => skipped(format!(
             "{}{}, which does not decide the exit code: {}",
             Outcome::of(case),

@@ -29,7 +29,8 @@ pub fn report(suite: &SuiteResult) -> String {
     let mut below = String::new();
     areas(&mut below, suite);
     endured(&mut below, suite);
-    skipped(&mut below, suite);
+    by_reason(&mut below, suite, Verdict::NotJudged, "Not judged");
+    by_reason(&mut below, suite, Verdict::Skip, "Skipped");
     branches(&mut below, suite);
     for coverage in &Coverage::of(suite) {
         not_exercised(&mut below, coverage);
@@ -60,11 +61,12 @@ fn heading(out: &mut String, suite: &SuiteResult) {
     };
     let _ = writeln!(
         out,
-        "# {sign} MQTT conformance: {} passed, {} failed, {} skipped, {} {}\n\n\
+        "# {sign} MQTT conformance: {} passed, {} failed, {} skipped, {}{} {}\n\n\
          **{}** Target: {}. Seed {}; {} cases (a scenario for one version of the standard), {runs} runs{}.\n",
         tally.passed,
         tally.failed,
         tally.skipped,
+        if tally.not_judged > 0 { format!("{} not judged, ", tally.not_judged) } else { String::new() },
         tally.errors,
         if tally.errors == 1 { "error" } else { "errors" },
         outcome::sentence(suite),
@@ -91,7 +93,7 @@ fn unreadable(out: &mut String, suite: &SuiteResult) {
 
 fn failures(out: &mut String, suite: &SuiteResult, room: usize) {
     let bad: Vec<&CaseResult> =
-        suite.cases.iter().filter(|case| matches!(case.verdict, Verdict::Fail | Verdict::Error)).collect();
+        suite.cases.iter().filter(|case| outcome::is_told_in_full(suite, case)).collect();
     if bad.is_empty() {
         return;
     }
@@ -137,6 +139,9 @@ fn one_case(case: &CaseResult) -> String {
     }
     if let Some(reading) = &case.reading {
         let _ = writeln!(out, "Contested; the reading applied: {}\n", text(reading));
+    }
+    if case.verdict == Verdict::Fail && !case.reason.is_empty() {
+        out.push_str("The rest of the scenario was not judged:\n\n");
     }
     if !case.reason.is_empty() {
         fenced(&mut out, "text", case.reason.lines());
@@ -188,15 +193,16 @@ fn one_failure(out: &mut String, failure: &ReportedFinding, command: Option<&str
     }
 }
 
-fn skipped(out: &mut String, suite: &SuiteResult) {
+/// The cases with a verdict that has a reason, a line for each reason.
+fn by_reason(out: &mut String, suite: &SuiteResult, verdict: Verdict, heading: &str) {
     let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for case in suite.cases.iter().filter(|case| case.verdict == Verdict::Skip) {
+    for case in suite.cases.iter().filter(|case| case.verdict == verdict) {
         reasons.entry(&case.reason).or_default().push(case.name());
     }
     if reasons.is_empty() {
         return;
     }
-    out.push_str("## Skipped\n\n");
+    let _ = writeln!(out, "## {heading}\n");
     for (reason, cases) in reasons {
         let _ = writeln!(out, "- {} ({}): {}", text(reason), cases.len(), text(&listed(&cases)));
     }
@@ -248,15 +254,16 @@ fn areas(out: &mut String, suite: &SuiteResult) {
         return;
     }
     let areas = Areas::of(suite);
-    out.push_str("## By module\n\n| module | passed | failed | skipped | errors |");
+    out.push_str("## By module\n\n| module | passed | failed | skipped | not judged | errors |");
     for version in &areas.versions {
         let _ = write!(out, " {version} shown |");
     }
-    let _ = writeln!(out, "\n|---|--:|--:|--:|--:|{}", "--:|".repeat(areas.versions.len()));
+    let _ = writeln!(out, "\n|---|--:|--:|--:|--:|--:|{}", "--:|".repeat(areas.versions.len()));
     for area in areas.rows.iter().chain([&areas.all]) {
         let tally = area.tally;
         let number = |number: u32| if number == 0 { "–".to_owned() } else { number.to_string() };
-        let numbers = [tally.passed, tally.failed, tally.skipped, tally.errors].map(number).join(" | ");
+        let numbers = [tally.passed, tally.failed, tally.skipped, tally.not_judged, tally.errors];
+        let numbers = numbers.map(number).join(" | ");
         let _ = write!(out, "| {} | {numbers} |", area.name);
         for (shown, total) in &area.shown {
             let share = if *total == 0 { String::new() } else { format!("{shown} of {total}") };
@@ -264,7 +271,7 @@ fn areas(out: &mut String, suite: &SuiteResult) {
         }
         out.push('\n');
     }
-    out.push_str("\n`shown`: numbered statements of the standard that a passed scenario shows, of all that the module has.\n\n");
+    out.push_str("\n`shown`: numbered statements of the standard of which a claim passed and none failed, of all that the module has.\n\n");
 }
 
 /// The resilience table.
@@ -297,6 +304,7 @@ fn not_exercised(out: &mut String, coverage: &Coverage) {
                 ClauseStanding::NotShown
                     | ClauseStanding::Skipped
                     | ClauseStanding::Error
+                    | ClauseStanding::NotJudged
                     | ClauseStanding::Unobservable(_)
             )
         })
@@ -311,6 +319,7 @@ fn not_exercised(out: &mut String, coverage: &Coverage) {
             ClauseStanding::Unobservable(why) => format!("not to be seen on the wire: {why}"),
             ClauseStanding::Skipped => "every scenario that shows it was skipped".to_owned(),
             ClauseStanding::Error => "every scenario that shows it broke".to_owned(),
+            ClauseStanding::NotJudged => "no claim of it was reached".to_owned(),
             _ => "not exercised".to_owned(),
         };
         let _ = writeln!(
@@ -341,6 +350,7 @@ fn every_clause(out: &mut String, coverage: &Coverage) {
             ClauseStanding::Nearly => "**nearly**".to_owned(),
             ClauseStanding::Contested => "contested".to_owned(),
             ClauseStanding::Error => "error".to_owned(),
+            ClauseStanding::NotJudged => "not judged".to_owned(),
             ClauseStanding::Skipped => "skipped".to_owned(),
             ClauseStanding::NotShown => "not exercised".to_owned(),
             ClauseStanding::Unobservable(why) => format!("not on the wire: {why}"),

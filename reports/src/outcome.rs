@@ -13,6 +13,8 @@ pub enum Outcome {
     Passed,
     /// The target lacks something that the scenario needs.
     Skipped,
+    /// The set-up of the scenario did not come about.
+    NotJudged,
     /// It failed under a reading of the standard that is not the only defensible one.
     Contested,
     /// It did what is asked for, with another Reason Code.
@@ -30,6 +32,7 @@ impl Outcome {
         match case.verdict {
             Verdict::Pass => Self::Passed,
             Verdict::Skip => Self::Skipped,
+            Verdict::NotJudged => Self::NotJudged,
             Verdict::Error => Self::Error,
             Verdict::Fail if case.reading.is_some() => Self::Contested,
             Verdict::Fail if is_nearly(case) => Self::Nearly,
@@ -43,6 +46,7 @@ impl Outcome {
         match self {
             Self::Passed => "pass",
             Self::Skipped => "skip",
+            Self::NotJudged => "not-judged",
             Self::Contested => "contested",
             Self::Nearly => "nearly",
             Self::Failed => "fail",
@@ -56,6 +60,7 @@ impl fmt::Display for Outcome {
         f.pad(match self {
             Self::Passed => "passed",
             Self::Skipped => "skipped",
+            Self::NotJudged => "not judged",
             Self::Contested => "contested",
             Self::Nearly => "nearly",
             Self::Failed => "failed",
@@ -66,6 +71,12 @@ impl fmt::Display for Outcome {
 
 fn is_nearly(case: &CaseResult) -> bool {
     !case.failures.is_empty() && case.failures.iter().all(|failure| failure.finding.nearly.is_some())
+}
+
+/// Whether a case is told with all that is known: it failed or broke, or the reference peers did not allow its set-up.
+#[must_use]
+pub(crate) fn is_told_in_full(suite: &SuiteResult, case: &CaseResult) -> bool {
+    matches!(case.verdict, Verdict::Fail | Verdict::Error) || suite.counts_against(case)
 }
 
 /// The word for the level of a failure where it is weaker than MUST, with a space before it.
@@ -82,8 +93,14 @@ pub(crate) fn sentence(suite: &SuiteResult) -> &'static str {
         0 if suite.cases.iter().all(|case| case.verdict == Verdict::Skip) => {
             "Everything was skipped: nothing is known."
         }
+        0 if suite.cases.iter().all(|case| matches!(case.verdict, Verdict::Skip | Verdict::NotJudged)) => {
+            "Nothing could be judged."
+        }
         0 if weak => "Every MUST that was checked holds; something recommended or contested does not.",
         0 => "Everything that was checked holds.",
+        1 if !suite.cases.iter().any(|case| case.counts_against(suite.strict)) => {
+            "The reference peers do not allow the set-up of a scenario: one of them is wrong."
+        }
         1 if !suite.cases.iter().any(|case| case.counts_against(false)) => {
             "Every MUST that was checked holds; under --strict, what is recommended or contested has to hold too."
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mqttspec_codec::{Role, Version};
-use mqttspec_notation::{Roles, Scenario, Span, StepKind};
-use mqttspec_spec::{Level, Requirement, role_word};
+use mqttspec_notation::{ClauseReference, Roles, Scenario, Shows, Span, StepKind};
+use mqttspec_spec::{Requirement, role_word};
 
 use crate::command::RepeatCommand;
 
@@ -53,27 +53,18 @@ impl Case {
     /// The clauses that the case shows: those of its row first, where it has one.
     #[must_use]
     pub fn clauses(&self) -> Vec<String> {
-        let row = self.row.and_then(|row| self.scenario.table.as_ref()?.rows.get(row));
-        let mut ids: Vec<String> = Vec::new();
-        for clause in row.into_iter().flat_map(|row| &row.clauses).chain(&self.scenario.clauses) {
-            if clause.version == self.version && !ids.contains(&clause.id) {
-                ids.push(clause.id.clone());
-            }
-        }
-        ids
+        Shows::All.of(self.version, self.listed()).into_iter().map(str::to_owned).collect()
     }
 
-    /// The clauses of the case that a finding of this level can be about: one that is only recommended violates no clause that says
-    /// MUST. All of them, where none is as weak.
-    #[must_use]
-    pub fn requirements(&self, level: Level) -> Vec<Requirement> {
-        let all: Vec<Requirement> =
-            self.clauses().iter().map(|clause| Requirement::new(self.version, clause)).collect();
-        let is_weak = |requirement: &&Requirement| {
-            requirement.in_catalogue().is_some_and(|clause| clause.level <= level)
-        };
-        let weak: Vec<Requirement> = all.iter().filter(is_weak).cloned().collect();
-        if weak.is_empty() { all } else { weak }
+    fn listed(&self) -> impl Iterator<Item = &ClauseReference> {
+        let row = self.row.and_then(|row| self.scenario.table.as_ref()?.rows.get(row));
+        row.into_iter().flat_map(|row| &row.clauses).chain(&self.scenario.clauses)
+    }
+
+    /// The clauses of the case that a line with this `shows` is about.
+    pub(crate) fn shown_by(&self, shows: &Shows) -> Vec<Requirement> {
+        let ids = shows.of(self.version, self.listed());
+        ids.into_iter().map(|id| Requirement::new(self.version, id)).collect()
     }
 
     /// The command that repeats it in the simulator under a seed.

@@ -5,6 +5,7 @@
 
 mod active_faults;
 pub mod case;
+pub mod claims;
 pub mod command;
 pub mod deliveries;
 pub mod delivery_checks;

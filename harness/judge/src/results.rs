@@ -13,7 +13,7 @@ use crate::verdict::Verdict;
 use mqttspec_spec::Level;
 
 /// The format of [`SuiteResult`] as JSON; a reader refuses another one.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// What happened in one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,10 +24,13 @@ pub struct RunResult {
     pub verdict: Verdict,
     /// The level of the worst failure; [`Level::Must`] where nothing failed.
     pub level: Level,
-    /// Why it was skipped or what broke; empty for a pass and a fail.
+    /// Why it was skipped or not judged, or what broke. For a fail, why the rest of the scenario was not judged, if it was not; empty
+    /// for a pass.
     pub reason: String,
     /// What was wrong, in the order in which it was found.
     pub failures: Vec<ReportedFinding>,
+    /// The clauses that the run has shown: claims of them passed, and nothing found them broken.
+    pub clauses_shown: Vec<String>,
     /// Options that the seed drew, in the order of the draws: (`cut writer`, `17.2ms`).
     pub drawn: Vec<(String, String)>,
     /// The branches that the target took.
@@ -41,7 +44,7 @@ pub struct RunResult {
     pub trace: Trace,
     /// The hash of the whole history: two runs that differ in one byte, one nanosecond or one report to an application differ here.
     pub history_hash: String,
-    /// The last lines that a server printed which was started for this run alone; kept where the run failed or broke.
+    /// The last lines that a server printed which was started for this run alone; kept where the run did not pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub output: Vec<String>,
 }
@@ -64,13 +67,15 @@ pub struct CaseResult {
     pub both_sides: bool,
     /// Where the standard bears more than one defensible reading: the one that the scenario applies.
     pub reading: Option<String>,
-    /// The clauses of this version that the case shows, in the scenario's order.
+    /// The clauses of this version that the case is to show, in the scenario's order.
     pub clauses: Vec<String>,
+    /// Those that it has shown: claims of them passed, and no run found them broken.
+    pub clauses_shown: Vec<String>,
     /// The worst outcome of all runs.
     pub verdict: Verdict,
     /// The level of the worst failure; [`Level::Must`] where nothing failed.
     pub level: Level,
-    /// Why it was skipped or what broke; empty for a pass and a fail.
+    /// Why it was skipped or not judged, or what broke: [`RunResult::reason`] of the run that is shown.
     pub reason: String,
     /// How long the case took in milliseconds of real time, on a live target; `None` in the simulator, whose results repeat byte for byte.
     pub took_ms: Option<u64>,
@@ -87,7 +92,7 @@ pub struct CaseResult {
     /// What became of a load under a fault profile in all runs together, where the scenario has both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endured: Option<Endured>,
-    /// The run that is shown: the first that failed or broke, otherwise the first of all. Without a trace where the suite was told to keep none.
+    /// The run that is shown: the first that failed or broke, otherwise the first that was not judged, otherwise the first of all. Without a trace where the suite was told to keep none.
     pub shown: Option<RunResult>,
 }
 
@@ -111,7 +116,7 @@ impl CaseResult {
     #[must_use]
     pub fn counts_against(&self, strict: bool) -> bool {
         match self.verdict {
-            Verdict::Pass | Verdict::Skip => false,
+            Verdict::Pass | Verdict::Skip | Verdict::NotJudged => false,
             Verdict::Error => true,
             Verdict::Fail if self.reading.is_some() && !strict => false,
             Verdict::Fail => self.level >= if strict { Level::Should } else { Level::Must },
@@ -212,6 +217,8 @@ pub struct Tally {
     pub failed: u32,
     /// Cases that were skipped.
     pub skipped: u32,
+    /// Cases that were not judged.
+    pub not_judged: u32,
     /// Cases that broke.
     pub errors: u32,
 }
@@ -223,6 +230,7 @@ impl Tally {
             Verdict::Pass => &mut self.passed,
             Verdict::Fail => &mut self.failed,
             Verdict::Skip => &mut self.skipped,
+            Verdict::NotJudged => &mut self.not_judged,
             Verdict::Error => &mut self.errors,
         } += 1;
     }
@@ -230,7 +238,7 @@ impl Tally {
     /// All cases.
     #[must_use]
     pub fn total(&self) -> u32 {
-        self.passed + self.failed + self.skipped + self.errors
+        self.passed + self.failed + self.skipped + self.not_judged + self.errors
     }
 }
 
@@ -243,13 +251,21 @@ impl SuiteResult {
         tally
     }
 
+    /// Whether a case keeps the exit code from being 0: [`CaseResult::counts_against`], or it was not judged on the reference peers, which
+    /// have to allow the set-up of every scenario.
+    #[must_use]
+    pub fn counts_against(&self, case: &CaseResult) -> bool {
+        let unjudged = self.target.kind == TargetKind::Simulated && case.verdict == Verdict::NotJudged;
+        unjudged || case.counts_against(self.strict)
+    }
+
     /// The process's exit code: 0 if nothing failed or broke, 1 if something did, 2 if a file could not be read or nothing was run.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         if !self.errors.is_empty() || self.cases.is_empty() {
             2
         } else {
-            u8::from(self.cases.iter().any(|case| case.counts_against(self.strict)))
+            u8::from(self.cases.iter().any(|case| self.counts_against(case)))
         }
     }
 }

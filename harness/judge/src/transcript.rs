@@ -129,6 +129,7 @@ fn fault_text(fault: &Fault) -> String {
         versions: VersionMark::default(),
         timing: Timing::Usual,
         kind: StepKind::Fault(fault.clone()),
+        shows: None,
         comments: Comments::default(),
     };
     step.to_string()

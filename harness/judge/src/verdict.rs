@@ -4,12 +4,15 @@ use serde::{Deserialize, Serialize};
 
 /// The outcome of a run or of a case. The order is from best to worst, so that the worst of several is their maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Everything that the scenario, the monitors and the delivery checks require was seen.
     Pass,
     /// The scenario needs something that the target lacks; `reason` names the need.
     Skip,
+    /// A line failed that shows no clause: the set-up did not come about, so that nothing can be said about the claims after it; `reason`
+    /// says what was missing.
+    NotJudged,
     /// The target did what the standard forbids, or did not do what it requires.
     Fail,
     /// The harness or the target broke: says nothing about conformance, and never counts as a pass.
@@ -21,6 +24,7 @@ impl std::fmt::Display for Verdict {
         f.pad(match self {
             Verdict::Pass => "pass",
             Verdict::Skip => "skip",
+            Verdict::NotJudged => "not judged",
             Verdict::Fail => "fail",
             Verdict::Error => "error",
         })

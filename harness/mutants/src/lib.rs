@@ -24,5 +24,5 @@ mod server;
 mod state;
 mod variants;
 
-pub use self::mutant::Mutant;
+pub use self::mutant::{AlsoBlamed, Mutant};
 pub use self::net::MutantNet;

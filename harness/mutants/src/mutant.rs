@@ -20,6 +20,7 @@ pub struct Mutant {
     pub role: Role,
     breaks_5: &'static [&'static str],
     breaks_3_1_1: &'static [&'static str],
+    also_blamed: &'static [AlsoBlamed],
     accepts_violations: bool,
     breaks_documented_behaviour: bool,
     pub(crate) on_outgoing: PacketHandler,
@@ -28,6 +29,9 @@ pub struct Mutant {
     pub(crate) on_network_end: fn(&mut State) -> Vec<Effect>,
     pub(crate) on_peer_close: fn(&mut State) -> Vec<Effect>,
 }
+
+/// Clauses of a standard that a failure may cite although the mutant keeps them, and why that is right.
+pub type AlsoBlamed = (Standard, &'static [&'static str], &'static str);
 
 /// Turns a packet into effects.
 pub(crate) type PacketHandler = fn(&mut State, Packet) -> Vec<Effect>;
@@ -42,6 +46,7 @@ impl Mutant {
             role,
             breaks_5: &[],
             breaks_3_1_1: &[],
+            also_blamed: &[],
             accepts_violations: false,
             breaks_documented_behaviour: false,
             on_outgoing: |_, packet| vec![Effect::Send(packet)],
@@ -101,6 +106,21 @@ impl Mutant {
         cites || self.breaks_documented_behaviour && matches!(finding.check, Check::Expectation)
     }
 
+    /// Whether a failure may cite the clause: the mutant breaks it, says why it is cited all the same, or breaks no clause at all.
+    #[must_use]
+    pub fn may_be_blamed_for(&self, standard: Standard, id: &str) -> bool {
+        let argued = |(of, clauses, _): &AlsoBlamed| *of == standard && clauses.contains(&id);
+        self.breaks_clause(standard, id)
+            || self.breaks_documented_behaviour
+            || self.also_blamed.iter().any(argued)
+    }
+
+    /// The clauses that a failure may cite although the mutant keeps them.
+    #[must_use]
+    pub fn arguments(&self) -> &'static [AlsoBlamed] {
+        self.also_blamed
+    }
+
     pub(crate) const fn of(role: Role, name: &'static str, does: &'static str) -> Self {
         Self { name, does, ..Self::unchanged(role) }
     }
@@ -114,6 +134,12 @@ impl Mutant {
     ) -> Self {
         self.breaks_5 = v5;
         self.breaks_3_1_1 = v3_1_1;
+        self
+    }
+
+    /// Sets the clauses that a failure may cite although the mutant keeps them.
+    pub(crate) const fn also_blamed(mut self, also: &'static [AlsoBlamed]) -> Self {
+        self.also_blamed = also;
         self
     }
 

@@ -34,7 +34,10 @@ pub(super) fn version_word(version: Version) -> &'static str {
 }
 
 /// Words that end a list of fields.
-pub(super) const STOPS: &[&str] = &["with", "where", "truncated", "extended", "or", "expecting"];
+pub(super) const STOPS: &[&str] = &["with", "where", "truncated", "extended", "or", "expecting", SHOWS];
+
+/// The word in front of the clauses that a line shows.
+pub(super) const SHOWS: &str = "shows";
 
 /// Whether a Topic Filter or Topic Name needs quotes, because the bare word would be read as
 /// something else.
@@ -110,6 +113,7 @@ const OTHER_TAKEN: &[&str] = &[
     "closed",
     "anything",
     "raw",
+    SHOWS,
     "sound",
     "lose-unsynced",
     "torn",

@@ -35,7 +35,7 @@ pub use packets::{
 };
 pub use scenario::{
     Cell, ClauseReference, ClientDeclaration, Comments, HeaderComment, HeaderWord, HostName, HostOption,
-    Hosts, Need, Row, Scenario, Table, VersionMark,
+    Hosts, Need, Row, Scenario, ShownClause, Shows, Table, VersionMark,
 };
 pub use steps::{
     Action, Branch, Direction, DiskFault, Fault, FaultKind, Guarantee, Load, Property, Rate, Report, Step,

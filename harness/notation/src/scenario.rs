@@ -101,13 +101,31 @@ impl Scenario {
         walk_steps(&self.steps, visit);
     }
 
+    /// Whether a line or a block says what it shows. Otherwise each expected line shows every clause of the case.
+    #[must_use]
+    pub fn marks_claims(&self) -> bool {
+        let mut marks = false;
+        self.walk(&mut |step| {
+            marks |= step.shows.is_some();
+            if let StepKind::Either(branches) = &step.kind {
+                marks |= branches.iter().any(|branch| branch.shows.is_some());
+            }
+        });
+        marks
+    }
+
+    /// The clauses of the header and of the table's rows, in the order of the file.
+    pub(crate) fn listed_clauses(&self) -> impl Iterator<Item = &ClauseReference> {
+        let rows = self.table.iter().flat_map(|table| &table.rows).flat_map(|row| &row.clauses);
+        self.clauses.iter().chain(rows)
+    }
+
     /// The clauses of `version`, including those of the table's rows, without duplicates, in the
     /// order of the file.
     #[must_use]
     pub fn clauses_of(&self, version: Version) -> Vec<&str> {
-        let rows = self.table.iter().flat_map(|table| &table.rows).flat_map(|row| &row.clauses);
         let mut ids = Vec::new();
-        for clause in self.clauses.iter().chain(rows) {
+        for clause in self.listed_clauses() {
             if clause.version == version && !ids.contains(&clause.id.as_str()) {
                 ids.push(clause.id.as_str());
             }
@@ -280,4 +298,54 @@ pub struct HeaderComment {
     pub index: usize,
     /// The comments above and after that line.
     pub comments: Comments,
+}
+
+/// `shows MQTT-3.1.2-8`: the clauses that a line, or the lines of a block, show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// `shows all`: every clause of the case, those of the header and those of its row.
+    All,
+    /// The named ones, at least one. Those without a mark come first.
+    Clauses(Vec<ShownClause>),
+}
+
+/// A clause that a line shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownClause {
+    /// Where the id is written.
+    pub span: Span,
+    /// `[5] MQTT-4.3.3-10`: the versions in which it is shown. Without a mark, every version in which the case lists it.
+    pub versions: VersionMark,
+    /// The id.
+    pub id: String,
+}
+
+impl ShownClause {
+    /// Whether it names this clause.
+    #[must_use]
+    pub fn names(&self, clause: &ClauseReference) -> bool {
+        self.id == clause.id && self.versions.applies_to(clause.version)
+    }
+}
+
+impl Shows {
+    /// The clauses that are shown in `version`, of those that the case lists: in the order of the list, each once.
+    #[must_use]
+    pub fn of<'a>(
+        &self,
+        version: Version,
+        listed: impl IntoIterator<Item = &'a ClauseReference>,
+    ) -> Vec<&'a str> {
+        let mut ids = Vec::new();
+        for clause in listed {
+            let named = match self {
+                Self::All => true,
+                Self::Clauses(clauses) => clauses.iter().any(|shown| shown.names(clause)),
+            };
+            if named && clause.version == version && !ids.contains(&clause.id.as_str()) {
+                ids.push(clause.id.as_str());
+            }
+        }
+        ids
+    }
 }

@@ -1,9 +1,10 @@
 //! The steps of a scenario: transcript lines, verbs, faults, waits, blocks, loads and properties.
 
 use super::packets::Content;
+use mqttspec_codec::Role;
 use mqttspec_spec::Level;
 
-use super::scenario::{Comments, Hosts, VersionMark};
+use super::scenario::{Comments, Hosts, Shows, VersionMark};
 use super::values::{Field, Name, Span, Test, Text, Time, TimeRange, Value};
 
 /// A line of the body, with its block if it has one.
@@ -17,6 +18,9 @@ pub struct Step {
     pub timing: Timing,
     /// The kind of step, with its parts.
     pub kind: StepKind,
+    /// `shows MQTT-3.1.2-8` at its end. On a block it counts for the lines inside that have none of their own. Never on
+    /// [`StepKind::Either`], whose branches have their own.
+    pub shows: Option<Shows>,
     /// Comments above and after it.
     pub comments: Comments,
 }
@@ -118,6 +122,17 @@ pub enum Direction {
     ToServer,
     /// `<`: server to client.
     ToClient,
+}
+
+impl Direction {
+    /// Whether the peer under test sends what goes this way, so that it is expected and not sent by the harness.
+    #[must_use]
+    pub fn is_expected(self, tested: Role) -> bool {
+        match tested {
+            Role::Server => self == Self::ToClient,
+            Role::Client => self == Self::ToServer,
+        }
+    }
 }
 
 /// An action of a client: a verb (`connects`), or a command (`ask device connect`).
@@ -236,6 +251,21 @@ pub enum Report {
     Failed(Vec<Field>),
 }
 
+impl Action {
+    /// Whether it can fail because of what the server does or leaves undone.
+    #[must_use]
+    pub fn expects(&self) -> bool {
+        match self {
+            Self::Opens | Self::Closes | Self::Disconnects { .. } => false,
+            Self::Publishes { fields, .. } => fields.iter().any(|field| {
+                let is_0 = matches!(&field.test, Test::Equal(Value::Number(number)) if number.value == 0);
+                field.name == "qos" && !is_0
+            }),
+            _ => true,
+        }
+    }
+}
+
 /// A fault, or its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -311,6 +341,8 @@ pub struct Branch {
     pub level: Level,
     /// `either "refuses with a reason"`: its name in reports.
     pub name: Option<String>,
+    /// `or shows MQTT-3.1.2-8`: for its lines that have none of their own.
+    pub shows: Option<Shows>,
     /// Its steps, at least one. The first decides whether the branch is taken.
     pub steps: Vec<Step>,
     /// Comments above and after its `or` line. Those of the first branch belong to the step.
@@ -368,12 +400,20 @@ pub enum Guarantee {
     InOrder,
     /// `in order of first delivery`: as `in order`, ignoring duplicates.
     InOrderOfFirstDelivery,
+    /// `nothing more`: at the end of the run no packet is left that no line expected. This fails any run; the step says what it shows.
+    NothingMore,
 }
 
 impl Guarantee {
     /// Every guarantee. A longer text is before one that is its prefix.
-    pub const ALL: [Self; 5] =
-        [Self::ExactlyOnce, Self::AtLeastOnce, Self::AtMostOnce, Self::InOrderOfFirstDelivery, Self::InOrder];
+    pub const ALL: [Self; 6] = [
+        Self::ExactlyOnce,
+        Self::AtLeastOnce,
+        Self::AtMostOnce,
+        Self::InOrderOfFirstDelivery,
+        Self::InOrder,
+        Self::NothingMore,
+    ];
 
     /// The words of the notation.
     #[must_use]
@@ -384,6 +424,7 @@ impl Guarantee {
             Self::AtMostOnce => "at most once",
             Self::InOrder => "in order",
             Self::InOrderOfFirstDelivery => "in order of first delivery",
+            Self::NothingMore => "nothing more",
         }
     }
 }

@@ -2,7 +2,7 @@
 //! be able to say.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use mqttspec_notation::{CatalogueClauses, parse, print, read};
+use mqttspec_notation::{CatalogueClauses, Scenario, StepKind, parse, print, read};
 
 fn files() -> Vec<(String, String)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/notation_examples");
@@ -32,6 +32,18 @@ fn examples_are_canonical_and_parse_to_what_they_print() {
     }
 }
 
+/// Whether a line shows a clause. The check then asks for a line for each clause.
+fn has_claims(scenario: &Scenario) -> bool {
+    let mut claims = false;
+    scenario.walk(&mut |step| {
+        claims |= step.shows.is_some();
+        if let StepKind::Either(branches) = &step.kind {
+            claims |= branches.iter().any(|branch| branch.shows.is_some());
+        }
+    });
+    claims
+}
+
 #[test]
 fn every_scenario_file_passes_every_check() {
     fn folder(path: &std::path::Path, wrong: &mut String) -> usize {
@@ -48,7 +60,13 @@ fn every_scenario_file_passes_every_check() {
                 files += 1;
                 let source = std::fs::read_to_string(&path).unwrap();
                 match read(&path.to_string_lossy(), &source, &CatalogueClauses) {
-                    Ok((_, diagnostics)) | Err(diagnostics) => wrong.push_str(&diagnostics.plain()),
+                    Ok((scenario, diagnostics)) => {
+                        wrong.push_str(&diagnostics.plain());
+                        if !has_claims(&scenario) {
+                            wrong.push_str(&format!("{}: no line shows a clause\n", path.display()));
+                        }
+                    }
+                    Err(diagnostics) => wrong.push_str(&diagnostics.plain()),
                 }
             }
         }

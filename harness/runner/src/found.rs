@@ -10,12 +10,34 @@ use mqttspec_notation::fields::line as packet_line;
 /// Why the executor does not go on.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// The target did not do what the scenario expects.
+    /// A claim failed.
     Finding(Box<Finding>),
+    /// A line failed that shows no clause.
+    SetUp(SetUp),
     /// The harness or the target broke: the sentence that says how.
     Broken(String),
     /// The backend cannot do what the scenario asks for.
     Unsupported(Unsupported),
+}
+
+/// Why a case cannot be judged: its set-up did not come about.
+#[derive(Debug)]
+pub(crate) struct SetUp {
+    /// In words.
+    pub(crate) reason: String,
+    /// Whether a stalled machine can cause it.
+    pub(crate) timing_sensitive: bool,
+}
+
+impl From<Finding> for SetUp {
+    fn from(finding: Finding) -> Self {
+        let one_line = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        let (expected, actual) = (one_line(&finding.expected), one_line(&finding.actual));
+        Self {
+            reason: format!("line {}: expected {expected}, got {actual}", finding.line),
+            timing_sensitive: finding.timing_sensitive,
+        }
+    }
 }
 
 impl Stop {
@@ -46,8 +68,13 @@ impl From<FaultError> for Stop {
 }
 
 impl From<Finding> for Stop {
+    /// What is expected and shows no clause is set-up.
     fn from(finding: Finding) -> Self {
-        Stop::Finding(Box::new(finding))
+        if finding.requirements.is_empty() {
+            Stop::SetUp(finding.into())
+        } else {
+            Stop::Finding(Box::new(finding))
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Judges a finished run by the findings of the executor, the monitors and the delivery checks.
 
+use std::collections::BTreeSet;
+
+use mqttspec_judge::claims::Claims;
 use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::deliveries::Deliveries;
 use mqttspec_judge::finding::{Finding, ReportedFinding};
@@ -9,10 +12,11 @@ use mqttspec_judge::results::RunResult;
 use mqttspec_judge::trace::Trace;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_judge::{Case, delivery_checks, monitors, transcript};
+use mqttspec_notation::Guarantee;
 use mqttspec_spec::Level;
 
-use crate::executor::Executed;
-use crate::found::Stop;
+use crate::executor::{Executed, Property};
+use crate::found::{SetUp, Stop};
 
 /// A finished run.
 pub(crate) struct Performed {
@@ -29,23 +33,48 @@ pub(crate) fn judged(
     with_trace: bool,
 ) -> (RunResult, bool) {
     let Performed { history, executed: Executed { findings, end } } = performed;
-    let mut found = findings.found;
-    let (stopped, reason) = match end {
+    let claims = Claims::of(case);
+    let (mut found, mut passed) = (findings.found, findings.passed);
+    // What keeps the run from being judged by its claims.
+    let mut set_up: Vec<SetUp> = Vec::new();
+    let (mut broke, mut refused) = (None, None);
+    match end {
         Ok(()) => {
-            found.extend(judge_deliveries(case, &findings.properties, &history));
-            (None, String::new())
+            let quiet = findings.unquiet.is_none();
+            set_up.extend(findings.unquiet);
+            let of_deliveries = judge_deliveries(&findings.properties, &claims, &history, quiet, &mut passed);
+            for finding in of_deliveries {
+                match Stop::from(finding) {
+                    Stop::SetUp(unmet) => set_up.push(unmet),
+                    Stop::Finding(finding) => found.push(*finding),
+                    Stop::Broken(_) | Stop::Unsupported(_) => {}
+                }
+            }
         }
-        Err(Stop::Finding(finding)) => {
-            found.push(*finding);
-            (None, String::new())
-        }
-        Err(Stop::Broken(reason)) => (Some(Verdict::Error), reason),
-        Err(Stop::Unsupported(unsupported)) => (Some(Verdict::Skip), unsupported.to_string()),
-    };
+        Err(Stop::Finding(finding)) => found.push(*finding),
+        Err(Stop::SetUp(unmet)) => set_up.push(unmet),
+        Err(Stop::Broken(reason)) => broke = Some(reason),
+        Err(Stop::Unsupported(unsupported)) => refused = Some(unsupported.to_string()),
+    }
     found.extend(monitors::judge(&history));
-    let verdict = stopped.unwrap_or(if found.is_empty() { Verdict::Pass } else { Verdict::Fail });
-    let broke = verdict == Verdict::Error;
-    let timing_sensitive = broke || found.iter().any(|finding| finding.timing_sensitive);
+    let verdict = match () {
+        () if refused.is_some() => Verdict::Skip,
+        () if broke.is_some() => Verdict::Error,
+        () if !found.is_empty() => Verdict::Fail,
+        () if !set_up.is_empty() => Verdict::NotJudged,
+        () => Verdict::Pass,
+    };
+    let by_time = set_up.iter().any(|unmet| unmet.timing_sensitive);
+    let timing_sensitive = broke.is_some() || by_time || found.iter().any(|finding| finding.timing_sensitive);
+    let reason =
+        refused.or(broke).or_else(|| set_up.into_iter().next().map(|unmet| unmet.reason)).unwrap_or_default();
+    let mut clauses_shown = claims.shown(&passed, findings.stopped);
+    for broken in found.iter().flat_map(|finding| &finding.requirements) {
+        clauses_shown.remove(&broken.clause);
+    }
+    if matches!(verdict, Verdict::Error | Verdict::Skip) {
+        clauses_shown.clear();
+    }
     let level = found.iter().map(|finding| finding.level).max().unwrap_or(Level::Must);
     // Most runs pass, and their traces are not shown.
     let shown = with_trace || verdict != Verdict::Pass;
@@ -57,6 +86,7 @@ pub(crate) fn judged(
         level,
         reason,
         failures: found.into_iter().map(reported).collect(),
+        clauses_shown: clauses_shown.into_iter().collect(),
         drawn: findings.drawn,
         branches: findings.branches,
         marks: findings.marks,
@@ -68,20 +98,26 @@ pub(crate) fn judged(
     (result, timing_sensitive)
 }
 
+/// The findings of the delivery checks. Those that hold are added to what `passed`.
 fn judge_deliveries(
-    case: &Case,
-    properties: &[(u32, mqttspec_notation::Property)],
+    properties: &[Property],
+    claims: &Claims,
     history: &History,
+    quiet: bool,
+    passed: &mut BTreeSet<usize>,
 ) -> Vec<Finding> {
     if properties.is_empty() {
         return Vec::new();
     }
     let deliveries = Deliveries::of(history);
-    let requirements = case.requirements(Level::Must);
-    properties
-        .iter()
-        .flat_map(|(line, property)| {
-            delivery_checks::judge(property, *line, &requirements, history, &deliveries)
-        })
-        .collect()
+    let mut findings = Vec::new();
+    for Property { asks, line, span } in properties {
+        let of_check = delivery_checks::judge(asks, *line, &claims.at(*span), history, &deliveries);
+        // What is left over is looked for only where the run came to rest.
+        if of_check.is_empty() && (quiet || !asks.guarantees.contains(&Guarantee::NothingMore)) {
+            passed.insert(span.start);
+        }
+        findings.extend(of_check);
+    }
+    findings
 }

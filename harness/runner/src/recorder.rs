@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use mqttspec_codec::{DecodeError, Packet, Version};
+use mqttspec_judge::claims::Shown;
 use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::{
     ConnectionKey, Ending, Event, History, Lane as HostIndex, LaneInfo, Told, What, nanoseconds,
@@ -78,7 +79,6 @@ pub(crate) struct HostState {
 /// Records the events of a run. The executor, its connections and the peers share it.
 pub(crate) struct Recorder {
     state: RefCell<State>,
-    requirements: Vec<Requirement>,
     changed: Notify,
     now: Box<dyn Fn() -> Duration>,
 }
@@ -88,20 +88,18 @@ struct State {
     hosts: Vec<HostState>,
     /// The current line. Events that it causes carry its number.
     line: u32,
+    /// The clauses that it shows, which its findings cite.
+    shown: Shown,
     /// The time of the last SUBACK since [`Recorder::take_subscribed`].
     subscribed: Option<Duration>,
 }
 
 impl Recorder {
-    /// Findings of expectations cite `requirements`.
-    pub(crate) fn new(
-        lanes: Vec<LaneInfo>,
-        requirements: Vec<Requirement>,
-        now: impl Fn() -> Duration + 'static,
-    ) -> Self {
+    pub(crate) fn new(lanes: Vec<LaneInfo>, now: impl Fn() -> Duration + 'static) -> Self {
         let hosts = lanes.iter().map(|_| HostState::default()).collect();
-        let state = State { history: History::new(lanes), hosts, line: 0, subscribed: None };
-        Self { state: RefCell::new(state), requirements, changed: Notify::new(), now: Box::new(now) }
+        let (history, shown) = (History::new(lanes), Shown::from(Vec::new()));
+        let state = State { history, hosts, line: 0, shown, subscribed: None };
+        Self { state: RefCell::new(state), changed: Notify::new(), now: Box::new(now) }
     }
 
     /// Waits until an event was recorded since the last call.
@@ -214,15 +212,17 @@ impl Recorder {
         self.state.borrow_mut().subscribed.take()
     }
 
-    pub(crate) fn set_line(&self, line: u32) {
-        self.state.borrow_mut().line = line;
+    /// A line is executed from now on, which shows these clauses.
+    pub(crate) fn begin(&self, line: u32, shown: Shown) {
+        let mut state = self.state.borrow_mut();
+        (state.line, state.shown) = (line, shown);
     }
 
     pub(crate) fn line(&self) -> u32 {
         self.state.borrow().line
     }
 
-    /// A finding of the current line.
+    /// A finding of the current line, as strong as the strongest of its clauses.
     pub(crate) fn found(
         &self,
         expected: impl Into<String>,
@@ -231,10 +231,11 @@ impl Recorder {
     ) -> Finding {
         let at = event
             .map_or_else(|| (self.now)(), |event| self.with_history(|history| history.events()[event].at));
+        let requirements = self.state.borrow().shown.to_vec();
         Finding {
             check: Check::Expectation,
-            level: Level::Must,
-            requirements: self.requirements.clone(),
+            level: strongest(&requirements),
+            requirements,
             expected: expected.into(),
             actual: actual.into(),
             nearly: None,
@@ -249,6 +250,12 @@ impl Recorder {
     pub(crate) fn take_history(&self) -> History {
         std::mem::take(&mut self.state.borrow_mut().history)
     }
+}
+
+/// The level of the strongest of several clauses.
+pub(crate) fn strongest(requirements: &[Requirement]) -> Level {
+    let levels = requirements.iter().filter_map(Requirement::in_catalogue).map(|clause| clause.level);
+    levels.max().unwrap_or(Level::Must)
 }
 
 /// How a connection of the drivers ended, as the history records it.

@@ -308,6 +308,8 @@ struct Summary {
     branches: BTreeMap<BranchTaken, u32>,
     marks: BTreeMap<String, u32>,
     endured: Option<Endured>,
+    clauses_shown: BTreeSet<String>,
+    clauses_broken: BTreeSet<String>,
     shown: Option<RunResult>,
 }
 
@@ -330,8 +332,11 @@ impl Summary {
             self.level = self.level.max(Some(run.level));
             self.failed_seeds.push(run.seed);
         }
-        // The first failed run is shown, otherwise the first run.
-        if self.shown.is_none() || bad && self.failed_seeds.len() == 1 {
+        self.clauses_shown.extend(run.clauses_shown.iter().cloned());
+        let broken = run.failures.iter().flat_map(|failure| &failure.finding.requirements);
+        self.clauses_broken.extend(broken.map(|broken| broken.clause.clone()));
+        // The first is shown, or the first that is bad, or else the first that is not judged.
+        if self.shown.as_ref().is_none_or(|shown| weight(shown.verdict) < weight(run.verdict)) {
             self.shown = Some(run);
         }
     }
@@ -352,9 +357,11 @@ impl Summary {
         }
         let keeps = match options.keep {
             KeepTrace::None => false,
-            KeepTrace::Failing => matches!(verdict, Verdict::Fail | Verdict::Error),
+            KeepTrace::Failing => weight(verdict) > 0,
             KeepTrace::All => true,
         };
+        let clauses = case.clauses();
+        let holds = |id: &&String| self.clauses_shown.contains(*id) && !self.clauses_broken.contains(*id);
         if let Some(run) = shown.as_mut().filter(|_| !keeps) {
             run.trace = Trace::default();
         }
@@ -366,7 +373,8 @@ impl Summary {
             tests: role_word(case.tests).to_owned(),
             both_sides: case.scenario.tests == Roles::Both,
             reading: case.scenario.reading.clone(),
-            clauses: case.clauses(),
+            clauses_shown: clauses.iter().filter(holds).cloned().collect(),
+            clauses,
             verdict,
             level: self.level.unwrap_or(Level::Must),
             reason,
@@ -382,12 +390,21 @@ impl Summary {
     }
 }
 
+/// Which runs of a case are more worth looking at.
+fn weight(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Pass | Verdict::Skip => 0,
+        Verdict::NotJudged => 1,
+        Verdict::Fail | Verdict::Error => 2,
+    }
+}
+
 /// The finding for a mark that no seed reached.
 fn unreached(case: &Case, mark: &str, runs: u32, options: &SuiteOptions) -> ReportedFinding {
     let finding = Finding {
         check: Check::Sometimes(mark.to_owned()),
         level: Level::Must,
-        requirements: case.requirements(Level::Must),
+        requirements: Vec::new(),
         expected: format!("`sometimes {mark}` is reached under at least one seed"),
         actual: format!("it was not reached in {runs} runs"),
         nearly: None,

@@ -46,7 +46,7 @@ fn judge(cases: &[Case]) -> Result<(), Failed> {
     let mut bad = String::new();
     for case in cases {
         let result = run_case(case, &SuiteOptions::default());
-        if result.counts_against(false) {
+        if result.counts_against(false) || result.verdict == Verdict::NotJudged {
             tell(&result, &mut bad);
         }
     }
@@ -55,7 +55,7 @@ fn judge(cases: &[Case]) -> Result<(), Failed> {
 
 fn tell(result: &CaseResult, into: &mut String) {
     let _ = writeln!(into, "\n{} {}", result.verdict, result.name());
-    if result.verdict == Verdict::Error {
+    if !result.reason.is_empty() {
         let _ = writeln!(into, "  {}", result.reason);
     }
     for failure in &result.failures {

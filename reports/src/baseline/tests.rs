@@ -1,6 +1,6 @@
 //! What is expected, and what becomes of the list.
 
-use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target};
+use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target, TargetKind};
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_spec::Level;
 
@@ -94,6 +94,22 @@ fn rewriting_keeps_reasons_and_what_was_not_run() {
 }
 
 #[test]
+fn a_case_that_is_not_judged_is_told_and_stays_in_the_list() {
+    let suite = suite(&[case("wills/one.mqtt", Verdict::NotJudged)]);
+    let live =
+        SuiteResult { target: Target { kind: TargetKind::Live, ..Target::simulated() }, ..suite.clone() };
+    let known = Baseline::read(LIST).unwrap();
+    let difference = known.compare(&live);
+    assert!(difference.is_empty());
+    assert!(difference.text().contains("wills/one.mqtt 5.0  is listed and was not judged"));
+    assert_eq!(known.rewritten(&live).len(), known.len());
+    // The reference peers have to allow every set-up: that is no failure to get used to.
+    let none = Baseline::default();
+    assert_eq!(none.compare(&suite).unlisted, [("wills/one.mqtt 5.0".to_owned(), Verdict::NotJudged)]);
+    assert!(none.rewritten(&suite).is_empty());
+}
+
+#[test]
 fn mistakes_in_the_file_are_named() {
     let error = |text: &str| Baseline::read(text).unwrap_err();
     assert!(
@@ -131,6 +147,7 @@ fn case(file: &str, verdict: Verdict) -> CaseResult {
         both_sides: false,
         reading: None,
         clauses: Vec::new(),
+        clauses_shown: Vec::new(),
         verdict,
         level: Level::Must,
         reason: String::new(),

@@ -76,6 +76,7 @@ struct Head {
     passed: u32,
     failed: u32,
     skipped: u32,
+    not_judged: u32,
     errors: u32,
     total: u32,
     parts: Vec<Part>,
@@ -110,6 +111,7 @@ struct Share {
     shown_percent: usize,
     failed: usize,
     failed_percent: usize,
+    not_judged: usize,
     not_shown: usize,
     unobservable: usize,
 }
@@ -128,6 +130,7 @@ impl Head {
             ("pass", tally.passed),
             ("fail", tally.failed),
             ("error", tally.errors),
+            ("not-judged", tally.not_judged),
             ("skip", tally.skipped),
         ];
         Self {
@@ -139,6 +142,7 @@ impl Head {
             passed: tally.passed,
             failed: tally.failed,
             skipped: tally.skipped,
+            not_judged: tally.not_judged,
             errors: tally.errors,
             total: tally.total(),
             parts: parts
@@ -165,8 +169,17 @@ impl Head {
 
 impl Share {
     fn of(coverage: &Coverage) -> Self {
-        let AreaCoverage { total, shown, failed, contested, skipped, unobservable, not_shown, .. } =
-            coverage.all;
+        let AreaCoverage {
+            total,
+            shown,
+            failed,
+            contested,
+            skipped,
+            not_judged,
+            unobservable,
+            not_shown,
+            ..
+        } = coverage.all;
         let percent = |count: usize| (count * 100).checked_div(total).unwrap_or(0);
         Self {
             version: coverage.version.clone(),
@@ -175,6 +188,7 @@ impl Share {
             shown_percent: percent(shown),
             failed: failed + contested,
             failed_percent: percent(failed + contested),
+            not_judged,
             not_shown: not_shown + skipped,
             unobservable,
         }

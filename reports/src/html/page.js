@@ -7,12 +7,12 @@ const many = data.targets.length > 1;
 const $ = (id) => document.getElementById(id);
 
 const WORDS = {
-  contested: ['?', 'contested'], failed: ['✗', 'failed'], nearly: ['≈', 'nearly'], fail: ['✗', 'failed'], error: ['!', 'error'], skipped: ['↷', 'skipped'], skip: ['↷', 'skipped'],
+  contested: ['?', 'contested'], failed: ['✗', 'failed'], nearly: ['≈', 'nearly'], fail: ['✗', 'failed'], error: ['!', 'error'], skipped: ['↷', 'skipped'], skip: ['↷', 'skipped'], 'not-judged': ['○', 'not judged'],
   'not-shown': ['·', 'not exercised'], unobservable: ['∅', 'not on the wire'], shown: ['✓', 'shown'], pass: ['✓', 'passed'], none: ['–', 'not run'],
 };
 const OF_VIEW = {
-  clauses: ['failed', 'nearly', 'contested', 'error', 'skipped', 'not-shown', 'unobservable', 'shown'],
-  scenarios: ['fail', 'nearly', 'contested', 'error', 'skip', 'pass'],
+  clauses: ['failed', 'nearly', 'contested', 'error', 'not-judged', 'skipped', 'not-shown', 'unobservable', 'shown'],
+  scenarios: ['fail', 'nearly', 'contested', 'error', 'not-judged', 'skip', 'pass'],
 };
 const BAD = new Set(['failed', 'fail', 'nearly', 'error']);
 

@@ -5,17 +5,28 @@ use mqttspec_judge::results::SuiteResult;
 
 use crate::{Areas, Coverage};
 
-/// From this width on the table has all columns.
-const WIDE: u16 = 80;
+/// From this width on the columns have words, of which one is there only if a case was not judged.
+const WIDE: [u16; 2] = [80, 92];
+
+/// The place of the column for cases that were not judged.
+const NOT_JUDGED: usize = 3;
 
 pub(super) fn table(suite: &SuiteResult, width: u16) -> String {
     let areas = Areas::of(suite);
-    let wide = width >= WIDE;
+    // Most targets allow the set-up of every scenario.
+    let has_not_judged = areas.all.tally.not_judged > 0;
+    let wide = width >= WIDE[usize::from(has_not_judged)];
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     let mut header: Vec<String> = vec!["module".into()];
-    let words = if wide { ["passed", "failed", "skipped", "errors"] } else { ["✓", "✗", "↷", "!"] };
-    header.extend(words.map(str::to_owned));
+    let words = if wide {
+        ["passed", "failed", "skipped", "not judged", "errors"]
+    } else {
+        ["✓", "✗", "↷", "○", "!"]
+    };
+    let columns = |index: &usize| *index != NOT_JUDGED || has_not_judged;
+    let counts: Vec<usize> = (0..words.len()).filter(columns).collect();
+    header.extend(counts.iter().map(|index| words[*index].to_owned()));
     let long = |version: &String| format!("{version} shown");
     header.extend(areas.versions.iter().map(|version| if wide { long(version) } else { version.clone() }));
     let columns = header.len();
@@ -25,7 +36,8 @@ pub(super) fn table(suite: &SuiteResult, width: u16) -> String {
         let tally = area.tally;
         let name = if wide { area.name.to_owned() } else { super::cut(area.name, 13) };
         let mut cells = vec![name];
-        cells.extend([tally.passed, tally.failed, tally.skipped, tally.errors].map(number));
+        let numbers = [tally.passed, tally.failed, tally.skipped, tally.not_judged, tally.errors];
+        cells.extend(counts.iter().map(|index| number(numbers[*index])));
         cells.extend(area.shown.iter().map(|(shown, total)| match total {
             0 => String::new(),
             _ if wide => format!("{shown} of {total}"),
@@ -54,6 +66,9 @@ pub(super) fn share(coverage: &Coverage) -> String {
     }
     if all.skipped > 0 {
         parts.push(format!("{} skipped or broken", all.skipped));
+    }
+    if all.not_judged > 0 {
+        parts.push(format!("{} not judged", all.not_judged));
     }
     if all.unobservable > 0 {
         parts.push(format!("{} not to be seen on the wire", all.unobservable));

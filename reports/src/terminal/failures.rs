@@ -10,13 +10,14 @@ use crate::{Outcome, failure, seconds};
 /// The column in which values stand.
 const VALUES: usize = 15;
 
-/// One case that failed or broke, with everything that is known about its failures.
+/// One case that failed or broke or was not judged, with everything that is known about its failures.
 #[must_use]
 pub fn bad_case(case: &CaseResult, width: u16) -> String {
     let width = usize::from(width.max(40));
     let mut out = String::new();
     let (word, style) = match Outcome::of(case) {
-        _ if case.verdict == Verdict::Error => ("BROKE", BAD),
+        Outcome::Error => ("BROKE", BAD),
+        Outcome::NotJudged => ("NOT JUDGED", ODD),
         Outcome::Nearly => ("NEARLY", ODD),
         Outcome::Contested => ("CONTESTED", ODD),
         _ => ("FAILED", BAD),
@@ -33,8 +34,11 @@ pub fn bad_case(case: &CaseResult, width: u16) -> String {
             line(&mut out, &format!("{QUIET}{part}{QUIET:#}"));
         }
     }
-    if !case.reason.is_empty() {
-        line(&mut out, &indented(&case.reason, 2));
+    match case.verdict {
+        _ if case.reason.is_empty() => {}
+        Verdict::Fail => row(&mut out, "not judged", &format!("the rest: {}", case.reason), width),
+        Verdict::NotJudged => row(&mut out, "set-up", &case.reason, width),
+        _ => line(&mut out, &indented(&case.reason, 2)),
     }
     if let Some(reading) = &case.reading {
         row(&mut out, "reading", reading, width);

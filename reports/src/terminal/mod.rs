@@ -15,7 +15,6 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use mqttspec_judge::results::SuiteResult;
-use mqttspec_judge::verdict::Verdict;
 
 use crate::{Coverage, Outcome, outcome};
 
@@ -49,8 +48,7 @@ fn told(suite: &SuiteResult, width: u16, with_resilience: bool) -> String {
         line(&mut out, &format!("\n{BAD}cannot be read{BAD:#}  {}", error.file));
         line(&mut out, &indented(&error.message, 2));
     }
-    let bad =
-        suite.cases.iter().filter(|case| matches!(case.verdict, Verdict::Fail | Verdict::Error)).collect();
+    let bad = suite.cases.iter().filter(|case| outcome::is_told_in_full(suite, case)).collect();
     let groups = failures::alike(bad);
     for (case, alike) in groups.iter().take(TOLD_IN_FULL) {
         out.push('\n');
@@ -102,16 +100,20 @@ fn heading(out: &mut String, suite: &SuiteResult, width: u16) {
 }
 
 fn last_line(out: &mut String, suite: &SuiteResult, width: u16) {
-    let mut counts = [0_usize; 6];
+    let mut counts = [0_usize; 7];
     for case in &suite.cases {
         counts[Outcome::of(case) as usize] += 1;
     }
     let number = |outcome: Outcome| counts[outcome as usize];
     let mut text = format!(
-        "{} passed, {} failed, {} skipped, {}",
+        "{} passed, {} failed, {} skipped, {}{}",
         number(Outcome::Passed),
         number(Outcome::Failed) + number(Outcome::Nearly) + number(Outcome::Contested),
         number(Outcome::Skipped),
+        match number(Outcome::NotJudged) {
+            0 => String::new(),
+            number => format!("{number} not judged, "),
+        },
         count(number(Outcome::Error), "error")
     );
     if number(Outcome::Nearly) > 0 {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anstyle::Style;
 use mqttspec_judge::results::{CaseResult, SuiteResult, Tally};
 use mqttspec_judge::verdict::Verdict;
 
@@ -31,7 +32,8 @@ pub(super) fn tree(suite: &SuiteResult, width: u16) -> String {
         for case in cases.iter().filter(|case| matches!(case.verdict, Verdict::Fail | Verdict::Error)) {
             bad(&mut out, case, width);
         }
-        skipped(&mut out, cases, width);
+        by_reason(&mut out, cases, (Verdict::NotJudged, '○', ODD), width);
+        by_reason(&mut out, cases, (Verdict::Skip, '↷', QUIET), width);
     }
     out
 }
@@ -41,6 +43,7 @@ fn counts(tally: Tally) -> String {
         (tally.passed, "passed"),
         (tally.failed, "failed"),
         (tally.skipped, "skipped"),
+        (tally.not_judged, "not judged"),
         (tally.errors, if tally.errors == 1 { "error" } else { "errors" }),
     ];
     let parts = parts.iter().filter(|(number, _)| *number > 0);
@@ -63,16 +66,32 @@ fn bad(out: &mut String, case: &CaseResult, width: usize) {
     line(out, &format!("    {style}{sign}{style:#} {} {style}{word}{style:#}", cut(name, room)));
 }
 
-/// What was skipped, a line for each reason.
-fn skipped(out: &mut String, cases: &[&CaseResult], width: usize) {
-    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-    for case in cases.iter().filter(|case| case.verdict == Verdict::Skip) {
-        *reasons.entry(&case.reason).or_default() += 1;
+/// The cases with a verdict that has a reason, a line for each reason. A reason that names a line of a file names the file too.
+fn by_reason(
+    out: &mut String,
+    cases: &[&CaseResult],
+    (verdict, sign, style): (Verdict, char, Style),
+    width: usize,
+) {
+    let mut reasons: BTreeMap<&str, Vec<&CaseResult>> = BTreeMap::new();
+    for case in cases.iter().filter(|case| case.verdict == verdict) {
+        reasons.entry(&case.reason).or_default().push(case);
     }
-    for (reason, number) in reasons {
-        let options = whole_words(width).initial_indent("    ↷ ").subsequent_indent("      ");
-        for part in textwrap::wrap(&format!("{}: {reason}", count(number, "case")), options) {
-            line(out, &format!("{QUIET}{part}{QUIET:#}"));
+    for (reason, cases) in reasons {
+        let file =
+            cases.first().map(|case| &case.file).filter(|file| cases.iter().all(|case| case.file == **file));
+        let number = count(cases.len(), "case");
+        let text = match file.filter(|_| verdict == Verdict::NotJudged) {
+            Some(file) => {
+                let name = file.rsplit('/').next().unwrap_or(file);
+                format!("{number} of {name}: {reason}")
+            }
+            None => format!("{number}: {reason}"),
+        };
+        let first = format!("    {sign} ");
+        let options = whole_words(width).initial_indent(&first).subsequent_indent("      ");
+        for part in textwrap::wrap(&text, options) {
+            line(out, &format!("{style}{part}{style:#}"));
         }
     }
 }

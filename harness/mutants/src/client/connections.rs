@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use mqttspec_codec::{ConnectReason, Packet, PacketType};
+use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::edit_connack;
@@ -21,23 +22,40 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .on_outgoing(|_, packet| send_except(packet, PacketType::Disconnect)),
     mutant("speaks-after-disconnect", "sends a PINGREQ after its DISCONNECT")
         .breaks(&["MQTT-3.14.4-1"], &["MQTT-3.14.4-2"])
+        .also_blamed(&[
+            (Standard::V3_1_1, &["MQTT-3.14.4-1"], "a close is expected, and a packet comes in its place"),
+            (Standard::V5, &["MQTT-3.14.4-2"], "a close is expected, and a packet comes in its place"),
+        ])
         .on_outgoing(|_, packet| match packet {
             Packet::Disconnect(_) => vec![Effect::Send(packet), Effect::Send(Packet::PingReq)],
             packet => send(packet),
         }),
     mutant("stays-after-disconnect", "does not close after its DISCONNECT")
         .breaks(&["MQTT-3.14.4-2"], &["MQTT-3.14.4-1"])
+        .also_blamed(&[
+            (
+                Standard::V3_1_1,
+                &["MQTT-3.14.4-2"],
+                "a close shows that nothing follows, and it does not come",
+            ),
+            (Standard::V5, &["MQTT-3.14.4-1"], "a close shows that nothing follows, and it does not come"),
+        ])
         .on_peer_close(|_| Vec::new()),
     mutant("takes-malformed-packets", "ignores malformed packets")
         .breaks(&["U5-147"], &["MQTT-4.8.0-1"])
         .that_accepts_violations()
         .on_malformed(|_, _| Vec::new()),
-    mutant("does-not-ping", "sends no PINGREQ").breaks(&["MQTT-3.1.2-20"], &["MQTT-3.1.2-23"]).on_outgoing(
-        |_, packet| match packet {
+    mutant("does-not-ping", "sends no PINGREQ")
+        .breaks(&["MQTT-3.1.2-20"], &["MQTT-3.1.2-23"])
+        .also_blamed(&[(
+            Standard::V5,
+            &["U5-051"],
+            "the PINGREQ that shows when one is needed does not come",
+        )])
+        .on_outgoing(|_, packet| match packet {
             Packet::PingReq => deliver(Packet::PingResp),
             packet => send(packet),
-        },
-    ),
+        }),
     mutant("misses-no-pingresp", "does not detect a missing PINGRESP")
         .breaks_only_documented_behaviour()
         .on_outgoing(|_, packet| match packet {

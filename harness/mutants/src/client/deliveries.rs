@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use mqttspec_codec::{Packet, QoS};
+use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::{edit_publish, repetition};
@@ -18,9 +19,23 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }
             _ => deliver(packet),
         }),
-    mutant("dup-forgotten", "resends with DUP 0").breaks(&["MQTT-3.3.1-1"], &["MQTT-3.3.1-1"]).on_outgoing(
-        |_, packet| send(edit_publish(packet, |publish| publish.delivery = publish.delivery.with_dup(false))),
-    ),
+    mutant("dup-forgotten", "resends with DUP 0")
+        .breaks(&["MQTT-3.3.1-1"], &["MQTT-3.3.1-1"])
+        .also_blamed(&[
+            (
+                Standard::V3_1_1,
+                &["MQTT-4.4.0-1", "MQTT-4.6.0-1"],
+                "one PUBLISH is expected, repeated and with DUP",
+            ),
+            (
+                Standard::V5,
+                &["MQTT-4.4.0-1", "MQTT-4.6.0-1"],
+                "one PUBLISH is expected, repeated and with DUP",
+            ),
+        ])
+        .on_outgoing(|_, packet| {
+            send(edit_publish(packet, |publish| publish.delivery = publish.delivery.with_dup(false)))
+        }),
     mutant("dup-always", "sends with DUP 1 the first time")
         .breaks(&["MQTT-4.3.2-2", "MQTT-4.3.3-2"], &["MQTT-4.3.2-1", "MQTT-4.3.3-1"])
         .on_outgoing(|_, packet| {
@@ -40,26 +55,64 @@ pub(super) static MUTANTS: &[Mutant] = &[
             &["MQTT-4.3.2-3", "MQTT-4.3.3-3", "MQTT-4.4.0-1"],
             &["MQTT-4.3.2-1", "MQTT-4.3.3-1", "MQTT-4.4.0-1"],
         )
+        .also_blamed(&[
+            (
+                Standard::V5,
+                &["MQTT-4.6.0-1"],
+                "the order is that of the repeated PUBLISH packets, which do not come",
+            ),
+            (
+                Standard::V3_1_1,
+                &["MQTT-4.6.0-1"],
+                "the order is that of the repeated PUBLISH packets, which do not come",
+            ),
+        ])
         .on_outgoing(|_, packet| match &packet {
             Packet::Publish(publish) if publish.delivery.dup() => Vec::new(),
             _ => send(packet),
         }),
     mutant("loses-every-third", "drops every third message that it sends")
         .breaks(&["MQTT-4.3.2-2", "MQTT-4.3.3-2"], &["MQTT-4.3.2-1", "MQTT-4.3.3-1"])
+        .also_blamed(&[
+            (
+                Standard::V3_1_1,
+                &["MQTT-2.3.1-1", "MQTT-2.3.1-2"],
+                "one PUBLISH with an identifier of its own is expected, and it does not come",
+            ),
+            (
+                Standard::V5,
+                &["MQTT-2.2.1-3"],
+                "one PUBLISH with an identifier of its own is expected, and it does not come",
+            ),
+        ])
         .on_outgoing(|state, packet| match &packet {
             Packet::Publish(_) if state.is_every_nth(3) => Vec::new(),
             _ => send(packet),
         }),
-    mutant("out-of-order", "swaps each two messages")
+    mutant("out-of-order", "swaps each two messages that it sends again")
         .breaks(&["MQTT-4.6.0-1"], &["MQTT-4.6.0-1"])
+        .also_blamed(&[
+            (
+                Standard::V3_1_1,
+                &["MQTT-4.4.0-1"],
+                "one PUBLISH is expected, the next of those that are repeated",
+            ),
+            (Standard::V5, &["MQTT-4.4.0-1"], "one PUBLISH is expected, the next of those that are repeated"),
+        ])
         .on_outgoing(|state, packet| {
-            swap_pairs(state, packet, |packet| matches!(packet, Packet::Publish(_)))
+            let is_repeated =
+                |packet: &Packet| matches!(packet, Packet::Publish(publish) if publish.delivery.dup());
+            swap_pairs(state, packet, is_repeated)
         }),
     mutant("one-identifier-for-all", "gives every message the Packet Identifier 1")
         .breaks(
             &["MQTT-2.2.1-3", "MQTT-4.3.2-1", "MQTT-4.3.3-1"],
             &["MQTT-2.3.1-2", "MQTT-4.3.2-1", "MQTT-4.3.3-1"],
         )
+        .also_blamed(&[
+            (Standard::V5, &["MQTT-4.3.3-1"], "one PUBLISH with an identifier of its own is expected"),
+            (Standard::V3_1_1, &["MQTT-4.3.3-1"], "one PUBLISH with an identifier of its own is expected"),
+        ])
         .on_outgoing(use_one_identifier)
         .on_incoming(restore_identifier),
     mutant(

@@ -1,6 +1,7 @@
 //! Acknowledgements of QoS 1 and QoS 2 messages, in both directions (§4.3, §4.4).
 
 use mqttspec_codec::{Packet, PacketType, PubAck, PubAckReason, PubRec, QoS};
+use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::{acknowledgement, is_acknowledgement, next_identifier, renumbered};
@@ -14,6 +15,18 @@ use crate::mutant::Mutant;
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("no-puback", "does not acknowledge QoS 1 messages")
         .breaks(&["MQTT-4.3.2-4", "MQTT-4.5.0-2"], &["MQTT-4.3.2-2", "MQTT-4.5.0-2"])
+        .also_blamed(&[
+            (
+                Standard::V5,
+                &["MQTT-2.2.1-5", "MQTT-4.6.0-2", "U5-097"],
+                "the PUBACK whose identifier and place are looked at does not come",
+            ),
+            (
+                Standard::V3_1_1,
+                &["MQTT-2.3.1-6", "MQTT-4.6.0-2"],
+                "the PUBACK whose identifier and place are looked at does not come",
+            ),
+        ])
         .on_outgoing(|_, packet| send_except(packet, PacketType::PubAck)),
     mutant("acknowledges-on-a-new-connection", "acknowledges on a new connection what came on the old one")
         .breaks(&["MQTT-4.3.2-4"], &["MQTT-4.3.2-2"])
@@ -54,15 +67,39 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("pubacks-out-of-order", "swaps each two PUBACKs")
         .breaks(&["MQTT-4.6.0-2"], &["MQTT-4.6.0-2"])
+        .also_blamed(&[
+            (
+                Standard::V3_1_1,
+                &["MQTT-2.3.1-6", "MQTT-4.5.0-2"],
+                "one PUBACK is expected, the first, and another comes in its place",
+            ),
+            (
+                Standard::V5,
+                &["MQTT-2.2.1-5", "U5-097", "MQTT-4.5.0-2"],
+                "one PUBACK is expected, the first, and another comes in its place",
+            ),
+        ])
         .on_outgoing(|state, packet| swap_pairs(state, packet, |packet| matches!(packet, Packet::PubAck(_)))),
     mutant("pubrecs-out-of-order", "swaps each two PUBRECs")
         .breaks(&["MQTT-4.6.0-3"], &["MQTT-4.6.0-3"])
+        .also_blamed(&[
+            (
+                Standard::V3_1_1,
+                &["MQTT-4.5.0-2"],
+                "one PUBREC is expected, the first, and another comes in its place",
+            ),
+            (
+                Standard::V5,
+                &["MQTT-4.5.0-2"],
+                "one PUBREC is expected, the first, and another comes in its place",
+            ),
+        ])
         .on_outgoing(|state, packet| swap_pairs(state, packet, |packet| matches!(packet, Packet::PubRec(_)))),
     mutant("releases-out-of-order", "swaps each two PUBRELs")
         .breaks(&["MQTT-4.6.0-4"], &["MQTT-4.6.0-4"])
         .on_outgoing(|state, packet| swap_pairs(state, packet, |packet| matches!(packet, Packet::PubRel(_)))),
     mutant("forgets-received-qos2", "delivers a repeated QoS 2 message to its application again")
-        .breaks(&["MQTT-4.3.3-10"], &["MQTT-4.3.3-2"])
+        .breaks(&["MQTT-4.3.3-10"], &["MQTT-4.3.3-2", "MQTT-4.1.0-1"])
         .on_incoming(forget_received)
         .on_outgoing(acknowledge_forgotten),
     mutant("keeps-messages-to-itself", "acknowledges messages and does not deliver them to its application")
@@ -74,10 +111,18 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("pubrel-not-sent-again", "does not resend PUBREL on a new connection")
         .breaks(&["MQTT-4.3.3-5", "MQTT-4.4.0-1"], &["MQTT-4.3.3-1", "MQTT-4.4.0-1"])
+        .also_blamed(&[(
+            Standard::V5,
+            &["MQTT-3.1.2-23", "U5-034"],
+            "a PUBREL that is not sent again may have been lost with the Session",
+        )])
         .on_incoming(record_pubrec)
         .on_outgoing(omit_repeated_pubrel),
     mutant("publish-again-for-pubrel", "resends PUBLISH instead of PUBREL on a new connection")
-        .breaks(&["MQTT-4.3.3-6", "U5-119"], &["MQTT-4.3.3-1"])
+        .breaks(
+            &["MQTT-4.3.3-6", "U5-119", "MQTT-4.3.3-5", "MQTT-4.4.0-1"],
+            &["MQTT-4.3.3-1", "MQTT-4.4.0-1"],
+        )
         .on_incoming(record_pubrec)
         .on_outgoing(send_publish_for_pubrel),
     mutant("hears-no-refusal", "treats a PUBACK or PUBREC that refuses a message as success")

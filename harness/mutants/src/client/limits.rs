@@ -50,7 +50,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("server-keep-alive-ignored", "ignores the Server Keep Alive")
-        .breaks(&["MQTT-3.1.2-21", "MQTT-3.2.2-21"], &[])
+        .breaks(&["MQTT-3.1.2-21", "MQTT-3.2.2-21", "MQTT-3.1.2-20"], &[])
         .on_incoming(|_, packet| {
             deliver(edit_connack(packet, |ack| {
                 ack.properties.remove::<ServerKeepAlive>();

@@ -1,6 +1,7 @@
 //! Topic Aliases in both directions (§3.2.2.3.8, §3.3.2.3.4).
 
 use mqttspec_codec::{Packet, TopicAlias, TopicAliasMaximum, TopicName};
+use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::{edit_connack, edit_publish};
@@ -10,6 +11,11 @@ use crate::mutant::Mutant;
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("alias-maximum-ignored", "ignores the Topic Alias Maximum of the Server")
         .breaks(&["MQTT-3.2.2-17", "MQTT-3.2.2-18", "MQTT-3.3.2-9"], &[])
+        .also_blamed(&[(
+            Standard::V5,
+            &["MQTT-3.3.2-7", "MQTT-4.4.0-1"],
+            "one PUBLISH without an alias is expected, repeated on a new connection",
+        )])
         .on_incoming(|state, packet| {
             let is_5 = state.connection.version.is_5();
             deliver(edit_connack(packet, |ack| {
@@ -19,7 +25,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("alias-outlives-its-connection", "uses a Topic Alias of an earlier connection")
-        .breaks(&["MQTT-3.3.2-7"], &[])
+        .breaks(&["MQTT-3.3.2-7", "U5-080"], &[])
         .on_outgoing(|state, packet| {
             let again = state.connection_count() > 1;
             send(edit_publish(packet, |publish| {
@@ -35,7 +41,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => deliver(packet),
         }),
     mutant("alias-of-before", "resolves a Topic Alias that was set on an earlier connection")
-        .breaks(&["MQTT-3.3.2-7"], &[])
+        .breaks(&["MQTT-3.3.2-7", "MQTT-3.3.2-10", "U5-079"], &[])
         .on_incoming(|state, packet| match packet {
             Packet::Publish(mut publish) => {
                 match (&publish.topic, publish.properties.contains::<TopicAlias>()) {
@@ -57,6 +63,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("alias-maximum-off-by-one", "uses one Topic Alias more than the Server allows")
         .breaks(&["MQTT-3.2.2-17", "MQTT-3.3.2-9"], &[])
+        .also_blamed(&[(
+            Standard::V5,
+            &["MQTT-3.3.2-7"],
+            "one PUBLISH with an alias of the new connection is expected",
+        )])
         .on_incoming(|_, packet| {
             deliver(edit_connack(packet, |ack| {
                 if let Some(maximum) =

@@ -1,6 +1,8 @@
 //! Who may connect: User Name, Password and enhanced authentication (§3.1.3, §4.12).
 
-use mqttspec_codec::{AuthenticationData, AuthenticationMethod, Packet, Utf8String};
+use bytes::Bytes;
+use mqttspec_codec::{AuthenticationData, AuthenticationMethod, BinaryData, Packet, Utf8String};
+use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::{edit_connack, edit_connect};
@@ -10,6 +12,11 @@ use crate::mutant::Mutant;
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("no-authentication", "accepts every Client that begins to authenticate")
         .breaks(&["MQTT-3.1.4-2", "MQTT-4.12.0-2", "MQTT-4.12.0-4"], &[])
+        .also_blamed(&[(
+            Standard::V5,
+            &["MQTT-4.12.0-5", "MQTT-3.15.2-1"],
+            "the AUTH that would repeat the method does not come",
+        )])
         .on_incoming(|_, packet| match &packet {
             Packet::Connect(connect) if connect.properties.contains::<AuthenticationMethod>() => {
                 let mut plain = connect.clone();
@@ -22,6 +29,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("auth-without-method", "sends AUTH and CONNACK without the Authentication Method")
         .breaks(&["MQTT-4.12.0-5"], &[])
+        .also_blamed(&[(
+            Standard::V5,
+            &["MQTT-3.15.2-1", "MQTT-4.12.0-2"],
+            "one AUTH is expected, with its Reason Code and its method",
+        )])
         .on_outgoing(|_, mut packet| {
             match &mut packet {
                 Packet::Auth(auth) => {
@@ -47,9 +59,10 @@ pub(super) static MUTANTS: &[Mutant] = &[
     mutant("everybody-may-enter", "ignores User Name and Password")
         .breaks(&["MQTT-3.1.4-2"], &["U3-001", "U3-004"])
         .on_incoming(|_, packet| {
+            // The one user of the scenarios.
             deliver(edit_connect(packet, |connect| {
-                connect.user_name = None;
-                connect.password = None;
+                connect.user_name = Some(Utf8String::from_static("alice"));
+                connect.password = BinaryData::try_from(Bytes::from_static(b"secret")).ok();
             }))
         }),
     mutant("password-needs-a-user-name", "closes on a Password without a User Name, as 3.1.1 requires")

@@ -7,6 +7,7 @@ use mqttspec_codec::{
     AssignedClientIdentifier, ConnectReason, DisconnectReason, Packet, PacketType, PubAck, PubAckReason,
     PubRec, RequestResponseInformation, ResponseInformation, SubAckReason, Utf8String,
 };
+use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::{edit_connack, edit_connect, is_acknowledgement};
@@ -46,7 +47,7 @@ const CLOSING_3_1_1: &[&str] = &[
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("no-pingresp", "does not answer PINGREQ")
-        .breaks(&["MQTT-3.12.4-1"], &["MQTT-3.12.4-1"])
+        .breaks(&["MQTT-3.12.4-1", "U5-055"], &["MQTT-3.12.4-1"])
         .on_outgoing(|_, packet| send_except(packet, PacketType::PingResp)),
     mutant("response-information-unasked", "sends Response Information to every Client")
         .breaks(&["MQTT-3.1.2-28"], &[])
@@ -70,6 +71,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .on_outgoing(|_, packet| send(edit_connack(packet, |ack| ack.properties.clear()))),
     mutant("no-assigned-identifier", "sends no Assigned Client Identifier")
         .breaks(&["MQTT-3.1.3-7", "MQTT-3.2.2-16"], &[])
+        .also_blamed(&[(
+            Standard::V5,
+            &["MQTT-3.1.3-6"],
+            "only the CONNACK shows the identifier that was assigned",
+        )])
         .on_outgoing(|_, packet| {
             send(edit_connack(packet, |ack| {
                 ack.properties.remove::<AssignedClientIdentifier>();
@@ -83,6 +89,18 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("connack-late", "sends CONNACK after the messages that wait for the Client")
         .breaks(&["MQTT-3.2.0-1"], &["MQTT-3.2.0-1"])
+        .also_blamed(&[
+            (
+                Standard::V5,
+                &["MQTT-3.1.4-4", "MQTT-3.2.2-3"],
+                "another packet comes in place of the CONNACK with Session Present",
+            ),
+            (
+                Standard::V3_1_1,
+                &["MQTT-3.1.4-3", "MQTT-3.2.2-2", "MQTT-4.4.0-1"],
+                "another packet comes in place of the CONNACK with Session Present",
+            ),
+        ])
         .on_outgoing(|_, packet| match &packet {
             Packet::ConnAck(_) => vec![Effect::SendLater(Duration::from_millis(200), packet)],
             _ => send(packet),
@@ -94,6 +112,18 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .on_peer_close(|_| Vec::new()),
     mutant("closes-late", "closes five minutes later than it should")
         .breaks(CLOSING_5, CLOSING_3_1_1)
+        .also_blamed(&[
+            (
+                Standard::V5,
+                &["MQTT-3.2.2-8", "MQTT-3.1.2-3", "U5-052", "MQTT-3.3.2-7", "U5-035", "U5-078"],
+                "the close that shows what the Server made of a packet does not come in time",
+            ),
+            (
+                Standard::V3_1_1,
+                &["MQTT-2.2.2-2", "MQTT-3.1.2-3"],
+                "the close that shows what the Server made of a packet does not come in time",
+            ),
+        ])
         .that_accepts_violations()
         .on_peer_close(|_| vec![Effect::CloseLater(Duration::from_secs(300))]),
     mutant("closes-without-a-word", "sends no DISCONNECT and no refusal before it closes")
@@ -108,6 +138,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("speaks-after-disconnect", "sends a PINGRESP after its DISCONNECT")
         .breaks(&["MQTT-3.14.4-1"], &[])
+        .also_blamed(&[(
+            Standard::V5,
+            &["MQTT-3.14.4-2", "MQTT-4.13.2-1"],
+            "a close is expected, and a packet comes in its place",
+        )])
         .on_outgoing(|_, packet| match &packet {
             Packet::Disconnect(_) => vec![Effect::Send(packet), Effect::Send(Packet::PingResp)],
             _ => send(packet),
@@ -180,6 +215,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
             &["MQTT-3.3.4-1", "MQTT-4.3.1-1", "MQTT-4.3.2-4", "MQTT-4.3.3-8"],
             &["MQTT-3.3.4-1", "MQTT-4.3.1-1", "MQTT-4.3.2-2", "MQTT-4.3.3-2"],
         )
+        .also_blamed(&[(
+            Standard::V5,
+            &["MQTT-3.4.2-1", "U5-071"],
+            "the acknowledgement whose Reason Code is looked at does not come",
+        )])
         .on_incoming(|_, packet| match packet {
             Packet::Publish(_) => vec![Effect::Close, Effect::DeliverEnd],
             packet => deliver(packet),
@@ -243,6 +283,18 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .on_peer_close(|_| Vec::new()),
     mutant("grants-everything", "reports success for what it refuses")
         .breaks(&["MQTT-3.8.4-7", "U5-072", "U5-093"], &["MQTT-3.8.3-2", "MQTT-3.8.4-5"])
+        .also_blamed(&[
+            (
+                Standard::V5,
+                &["U5-149", "MQTT-3.9.3-1"],
+                "one SUBACK is expected, and its order shows where its codes differ",
+            ),
+            (
+                Standard::V3_1_1,
+                &["MQTT-3.9.3-1", "MQTT-3.9.3-2"],
+                "one SUBACK is expected, and its order shows where its codes differ",
+            ),
+        ])
         .on_outgoing(|_, mut packet| {
             match &mut packet {
                 Packet::SubAck(ack) => {
@@ -259,6 +311,18 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("disconnects-for-a-refusal", "closes the connection instead of refusing one request")
         .breaks(&["MQTT-3.8.4-1", "U5-149"], &["MQTT-3.8.4-1"])
+        .also_blamed(&[
+            (
+                Standard::V5,
+                &["MQTT-3.8.4-7", "MQTT-3.9.3-1"],
+                "the SUBACK whose codes are looked at does not come",
+            ),
+            (
+                Standard::V3_1_1,
+                &["MQTT-3.8.4-5", "MQTT-3.9.3-1", "MQTT-3.9.3-2"],
+                "the SUBACK whose codes are looked at does not come",
+            ),
+        ])
         .on_outgoing(|_, packet| {
             let refuses = match &packet {
                 Packet::SubAck(ack) => ack.reasons.iter().any(|reason| reason.is_failure()),

@@ -6,6 +6,7 @@ use mqttspec_codec::{
     Delivery, MessageExpiryInterval, Packet, PacketType, PubAck, PubAckReason, PubRec, PubRel, PubRelReason,
     Publish, QoS,
 };
+use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::{acknowledgement, duplicate, is_acknowledgement, next_identifier, renumbered};
@@ -45,6 +46,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
                 "MQTT-4.3.2-4",
                 "MQTT-4.3.3-8",
                 "MQTT-4.3.3-11",
+                "MQTT-3.8.4-1",
             ],
             &[
                 "MQTT-2.3.1-6",
@@ -53,6 +55,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
                 "MQTT-3.10.4-4",
                 "MQTT-4.3.2-2",
                 "MQTT-4.3.3-2",
+                "MQTT-3.8.4-1",
             ],
         )
         .on_outgoing(|_, packet| match packet {
@@ -77,6 +80,24 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }
             _ => deliver(packet),
         }),
+    mutant("remembers-what-it-refused", "holds an identifier in use after a PUBREC that refuses its message")
+        .breaks(&["MQTT-4.3.3-9", "U5-149"], &[])
+        .on_incoming(|state, packet| match &packet {
+            Packet::Publish(Publish { delivery: Delivery::ExactlyOnce { id, .. }, .. })
+                if state.connection.identifiers.contains(id) =>
+            {
+                send(PubRec::new(*id, PubAckReason::PacketIdentifierInUse))
+            }
+            _ => deliver(packet),
+        })
+        .on_outgoing(|state, packet| {
+            if let Packet::PubRec(ack) = &packet
+                && ack.reason.is_failure()
+            {
+                state.connection.identifiers.insert(ack.id);
+            }
+            send(packet)
+        }),
     mutant(
         "disconnects-at-the-second-repetition",
         "treats the second repetition of a message as a Protocol Error",
@@ -94,7 +115,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     }),
     mutant("loses-what-is-repeated", "acknowledges a repeated message and does not deliver it")
         .breaks(
-            &["MQTT-4.3.2-4", "MQTT-4.3.2-5", "MQTT-4.3.3-8", "MQTT-4.5.0-1", "U5-123"],
+            &["MQTT-4.3.2-4", "MQTT-4.3.2-5", "MQTT-4.3.3-8", "MQTT-4.5.0-1", "U5-123", "U5-056"],
             &["MQTT-4.3.2-2", "MQTT-4.3.3-2", "MQTT-4.5.0-1"],
         )
         .on_incoming(|state, packet| match &packet {
@@ -114,11 +135,15 @@ pub(super) static MUTANTS: &[Mutant] = &[
         "forgets-received-qos2",
         "forgets received QoS 2 messages, so that a repetition counts as a new message",
     )
-    .breaks(&["MQTT-4.3.3-10"], &["MQTT-4.3.3-2"])
+    .breaks(&["MQTT-4.3.3-10"], &["MQTT-4.3.3-2", "MQTT-4.1.0-1"])
     .on_incoming(forget_received)
     .on_outgoing(acknowledge_forgotten),
     mutant("delivers-at-publish-and-pubrel", "delivers a QoS 2 message at its PUBLISH and at its PUBREL")
         .breaks(&["MQTT-4.3.3-10", "U5-116"], &["MQTT-4.3.3-2"])
+        .also_blamed(&[
+            (Standard::V3_1_1, &["MQTT-2.3.1-4"], "the second copy takes an identifier that is in use"),
+            (Standard::V5, &["MQTT-2.2.1-4"], "the second copy takes an identifier that is in use"),
+        ])
         .on_outgoing(|_, packet| match &packet {
             Packet::Publish(publish)
                 if publish.delivery.qos() == QoS::ExactlyOnce && !publish.delivery.dup() =>
@@ -146,11 +171,19 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .on_incoming(record_pubrec)
         .on_outgoing(omit_repeated_pubrel),
     mutant("publish-again-for-pubrel", "resends PUBLISH instead of PUBREL on a new connection")
-        .breaks(&["MQTT-4.3.3-6", "U5-119"], &["MQTT-4.3.3-1"])
+        .breaks(
+            &["MQTT-4.3.3-6", "U5-119", "MQTT-4.3.3-5", "MQTT-4.4.0-1"],
+            &["MQTT-4.3.3-1", "MQTT-4.4.0-1"],
+        )
         .on_incoming(record_pubrec)
         .on_outgoing(send_publish_for_pubrel),
     mutant("pubcomp-not-found", "answers every PUBREL with 0x92")
         .breaks(&["MQTT-4.3.3-11", "U5-117"], &[])
+        .also_blamed(&[(
+            Standard::V5,
+            &["U5-113", "U5-005"],
+            "a PUBREL that is not understood looks like one whose exchange is unknown",
+        )])
         .on_outgoing(|state, mut packet| {
             if let (Packet::PubComp(done), true) = (&mut packet, state.connection.version.is_5()) {
                 done.reason = PubRelReason::PacketIdentifierNotFound;
@@ -176,6 +209,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .on_incoming(|_, packet| if is_acknowledgement(&packet) { Vec::new() } else { deliver(packet) }),
     mutant("hears-no-refusal", "treats a PUBACK or PUBREC that refuses a message as success")
         .breaks(&["MQTT-4.4.0-2", "MQTT-4.8.2-6", "U5-106", "U5-114"], &[])
+        .also_blamed(&[(
+            Standard::V5,
+            &["MQTT-4.4.0-1"],
+            "what a refusal ended is sent again under its old identifier",
+        )])
         .on_incoming(|_, mut packet| {
             if let Packet::PubAck(PubAck { reason, .. }) | Packet::PubRec(PubRec { reason, .. }) = &mut packet
             {

@@ -3,6 +3,7 @@
 use mqttspec_codec::{
     CorrelationData, MessageExpiryInterval, Packet, PayloadFormatIndicator, ResponseTopic, UserProperty,
 };
+use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::edit_publish;
@@ -37,6 +38,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("adds-properties", "adds a Payload Format Indicator to every message")
         .breaks(&["MQTT-3.3.2-4"], &[])
+        .also_blamed(&[(
+            Standard::V5,
+            &["MQTT-3.3.2-15", "MQTT-3.3.2-16", "MQTT-3.3.2-20", "U5-065"],
+            "one PUBLISH without any property is expected",
+        )])
         .on_outgoing(|state, packet| {
             let is_5 = state.connection.version.is_5();
             send(edit_publish(packet, |publish| {
@@ -75,7 +81,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             deliver(packet)
         }),
     mutant("expiry-ignored", "ignores the Message Expiry Interval")
-        .breaks(&["MQTT-3.3.2-5", "MQTT-3.3.2-6"], &[])
+        .breaks(&["MQTT-3.3.2-5", "MQTT-3.3.2-6", "U5-066", "U5-059"], &[])
         .on_incoming(|_, packet| {
             deliver(edit_publish(packet, |publish| {
                 publish.properties.remove::<MessageExpiryInterval>();

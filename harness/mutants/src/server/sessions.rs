@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use mqttspec_codec::{Packet, SessionExpiryInterval, Utf8String};
+use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::{edit_connack, edit_connect, hidden_unsubscribe};
@@ -14,11 +15,16 @@ pub(super) static MUTANTS: &[Mutant] = &[
     mutant("session-forgotten", "starts a new Session with every connection")
         .breaks(
             &["MQTT-3.1.2-5", "MQTT-3.1.2-23", "MQTT-3.2.2-3", "MQTT-4.1.0-1"],
-            &["MQTT-3.1.2-4", "MQTT-3.1.2-5", "MQTT-3.2.2-2", "MQTT-4.1.0-1"],
+            &["MQTT-3.1.2-4", "MQTT-3.1.2-5", "MQTT-3.2.2-2", "MQTT-4.1.0-1", "U3-006"],
         )
         .on_incoming(|_, packet| deliver(edit_connect(packet, |connect| connect.clean_start = true))),
     mutant("session-kept", "does not discard a Session at Clean Start")
         .breaks(&["MQTT-3.1.2-4", "MQTT-3.2.2-2", "U5-024"], &["MQTT-3.1.2-6", "MQTT-3.2.2-1"])
+        .also_blamed(&[(
+            Standard::V3_1_1,
+            &["MQTT-3.2.2-3"],
+            "Session Present 1 shows that the Session was kept",
+        )])
         .on_incoming(|_, packet| {
             deliver(edit_connect(packet, |connect| {
                 connect.clean_start &= connect.client_id.as_str().is_empty();
@@ -34,6 +40,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .on_outgoing(|_, packet| send(edit_connack(packet, |ack| ack.session_present = false))),
     mutant("session-never-expires", "never ends a Session")
         .breaks(&["MQTT-4.1.0-2", "U5-036"], &[])
+        .also_blamed(&[(
+            Standard::V5,
+            &["MQTT-3.1.2-6", "MQTT-3.2.2-3", "U5-038"],
+            "Session Present 1 shows that the Session has not ended, and not why",
+        )])
         .on_incoming(|_, mut packet| {
             match &mut packet {
                 Packet::Connect(connect) if connect.version.is_5() => {
@@ -48,6 +59,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("session-ends-with-the-connection", "ignores the Session Expiry Interval")
         .breaks(&["MQTT-3.1.2-23", "MQTT-3.1.2-5", "U5-036"], &[])
+        .also_blamed(&[(
+            Standard::V5,
+            &["MQTT-3.2.2-3", "MQTT-4.4.0-1"],
+            "a Server that has lost a Session reports and sends what one does that never had it",
+        )])
         .on_incoming(|_, packet| {
             deliver(edit_connect(packet, |connect| {
                 connect.properties.remove::<SessionExpiryInterval>();
@@ -55,6 +71,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("session-expires-early", "ends every Session after half of its Session Expiry Interval")
         .breaks(&["MQTT-3.1.2-23", "U5-036"], &[])
+        .also_blamed(&[(
+            Standard::V5,
+            &["MQTT-3.2.2-3"],
+            "Session Present 0 shows that the Session has ended",
+        )])
         .on_incoming(|_, mut packet| {
             let half = |expiry: Option<SessionExpiryInterval>| {
                 expiry.map(|expiry| SessionExpiryInterval(expiry.0 / 2))
@@ -75,7 +96,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             deliver(packet)
         }),
     mutant("expiry-at-disconnect-ignored", "ignores a Session Expiry Interval in DISCONNECT")
-        .breaks(&["U5-038"], &[])
+        .breaks(&["U5-038", "MQTT-4.1.0-2"], &[])
         .on_incoming(|_, mut packet| {
             if let Packet::Disconnect(disconnect) = &mut packet {
                 disconnect.properties.remove::<SessionExpiryInterval>();
@@ -83,7 +104,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             deliver(packet)
         }),
     mutant("identifiers-regardless-of-case", "ignores case in Client Identifiers")
-        .breaks(&["MQTT-3.1.3-2"], &["MQTT-3.1.3-2"])
+        .breaks(&["MQTT-3.1.3-2", "MQTT-3.1.2-6", "MQTT-3.2.2-3"], &["MQTT-3.1.3-2", "MQTT-3.2.2-3"])
         .on_incoming(|_, packet| {
             deliver(edit_connect(packet, |connect| {
                 if let Ok(lower) = Utf8String::try_from(connect.client_id.as_str().to_lowercase().as_str()) {
@@ -92,7 +113,10 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("short-identifiers-only", "uses only the first eight letters of a Client Identifier")
-        .breaks(&["MQTT-3.1.3-2", "MQTT-3.1.3-5"], &["MQTT-3.1.3-2", "MQTT-3.1.3-5"])
+        .breaks(
+            &["MQTT-3.1.3-2", "MQTT-3.1.3-5", "MQTT-3.1.2-6", "MQTT-3.2.2-3"],
+            &["MQTT-3.1.3-2", "MQTT-3.1.3-5", "MQTT-3.2.2-3"],
+        )
         .on_incoming(|_, packet| {
             deliver(edit_connect(packet, |connect| {
                 let short: String = connect.client_id.as_str().chars().take(8).collect();
@@ -113,13 +137,28 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("deaf-after-five-connections", "delivers nothing to a Session after its fifth connection")
-        .breaks(&["MQTT-3.1.2-5", "MQTT-4.5.0-1"], &["MQTT-3.1.2-4", "MQTT-3.1.2-5", "MQTT-4.5.0-1"])
+        .breaks(
+            &["MQTT-3.1.2-5", "MQTT-4.5.0-1", "MQTT-4.4.0-1"],
+            &["MQTT-3.1.2-4", "MQTT-3.1.2-5", "MQTT-4.5.0-1", "MQTT-4.4.0-1"],
+        )
         .on_outgoing(|state, packet| match packet {
             Packet::Publish(_) if state.connection_count() > 5 => Vec::new(),
             packet => send(packet),
         }),
     mutant("a-fault-hits-everybody", "closes every connection when one is lost")
         .breaks(&["U5-150"], &["U3-014"])
+        .also_blamed(&[
+            (
+                Standard::V5,
+                &["MQTT-4.1.0-1"],
+                "a PUBACK that does not come may be due to a lost Session or to a closed connection",
+            ),
+            (
+                Standard::V3_1_1,
+                &["MQTT-4.1.0-1"],
+                "a PUBACK that does not come may be due to a lost Session or to a closed connection",
+            ),
+        ])
         .on_network_end(|state| {
             let closes = state.other_connections().map(|number| Effect::Close.on(number));
             closes.chain([Effect::DeliverEnd]).collect()
@@ -128,7 +167,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .breaks(&["MQTT-3.1.2-8", "U5-042"], &["MQTT-3.1.2-8"])
         .on_network_end(|_| Vec::new()),
     mutant("subscriptions-end-with-time", "removes a Subscription after ten minutes")
-        .breaks(&["MQTT-4.1.0-1"], &["MQTT-4.1.0-1", "MQTT-4.1.0-2"])
+        .breaks(&["MQTT-4.1.0-1", "U5-033"], &["MQTT-4.1.0-1", "MQTT-4.1.0-2"])
         .on_outgoing(|_, packet| send_except_hidden(packet))
         .on_incoming(|_, packet| match &packet {
             Packet::Subscribe(subscribe) => {

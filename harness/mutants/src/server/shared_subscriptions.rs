@@ -34,7 +34,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("shared-messages-are-never-sent-again", "does not resend unacknowledged messages")
-        .breaks(&["MQTT-4.4.0-1", "MQTT-4.8.2-4", "U5-104", "U5-105"], &[])
+        .breaks(&["MQTT-4.4.0-1", "MQTT-4.8.2-4", "U5-104", "U5-105", "MQTT-4.3.2-3"], &[])
         .on_outgoing(|state, packet| match &packet {
             Packet::Publish(publish) if publish.delivery.dup() || state.connection_count() > 1 => Vec::new(),
             Packet::PubRel(_) if state.connection_count() > 1 => Vec::new(),

@@ -6,6 +6,7 @@ use mqttspec_codec::{
     NonEmpty, Packet, PacketType, QoS, SubscriptionIdentifier, TopicFilter, TopicName, UnsubAck,
     UnsubAckReason,
 };
+use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::{
@@ -18,18 +19,21 @@ use crate::mutant::Mutant;
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("no-suback", "does not answer SUBSCRIBE")
         .breaks(&["MQTT-3.8.4-1"], &["MQTT-3.8.4-1"])
+        .also_blamed(&[(Standard::V3_1_1, &["MQTT-2.3.1-7", "MQTT-3.8.4-2"], "one expected packet shows all of them, and it does not come"), (Standard::V5, &["MQTT-2.2.1-6", "MQTT-3.8.4-2"], "one expected packet shows all of them, and it does not come")])
         .on_outgoing(|_, packet| send_except(packet, PacketType::SubAck)),
     mutant("no-unsuback", "does not answer UNSUBSCRIBE")
         .breaks(&["MQTT-3.10.4-4"], &["MQTT-3.10.4-4"])
+        .also_blamed(&[(Standard::V3_1_1, &["MQTT-2.3.1-7"], "one expected packet shows all of them, and it does not come"), (Standard::V5, &["MQTT-2.2.1-6", "MQTT-3.11.3-1", "MQTT-3.11.3-2"], "one expected packet shows all of them, and it does not come")])
         .on_outgoing(|_, packet| send_except(packet, PacketType::UnsubAck)),
     mutant("acknowledges-unsubscribe-as-another", "answers UNSUBSCRIBE with another Packet Identifier")
         .breaks(&["MQTT-2.2.1-6", "MQTT-3.10.4-5"], &["MQTT-2.3.1-7", "MQTT-3.10.4-4"])
+        .also_blamed(&[(Standard::V5, &["MQTT-3.11.3-1", "MQTT-3.11.3-2"], "one UNSUBACK is expected, with its identifier and its codes")])
         .on_outgoing(|_, packet| match packet {
             Packet::UnsubAck(_) => send(renumbered(packet, next_identifier)),
             packet => send(packet),
         }),
     mutant("one-unsuback-for-each-filter", "answers an UNSUBSCRIBE with an UNSUBACK for each filter")
-        .breaks(&["MQTT-3.10.4-6", "MQTT-3.11.3-2"], &["MQTT-3.10.4-6"])
+        .breaks(&["MQTT-3.10.4-6", "MQTT-3.11.3-2", "MQTT-2.2.1-6", "MQTT-3.10.4-5"], &["MQTT-3.10.4-6", "MQTT-2.3.1-7", "MQTT-3.10.4-4"])
         .on_incoming(|state, packet| {
             if let Packet::Unsubscribe(unsubscribe) = &packet {
                 state.connection.count = u32::try_from(unsubscribe.filters.len()).unwrap_or(1);
@@ -46,6 +50,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("unsubscribes-in-words-only", "answers UNSUBSCRIBE and still delivers")
         .breaks(&["MQTT-3.10.4-1", "MQTT-3.10.4-2"], &["MQTT-3.10.4-1", "MQTT-3.10.4-2"])
+        .also_blamed(&[(Standard::V3_1_1, &["MQTT-3.1.2-4"], "a message that should not come stands in front of the one that shows the Session"), (Standard::V5, &["MQTT-3.1.2-5"], "a message that should not come stands in front of the one that shows the Session")])
         .on_incoming(|state, packet| match &packet {
             Packet::Unsubscribe(unsubscribe) => {
                 let codes = if state.connection.version.is_5() { unsubscribe.filters.len() } else { 0 };
@@ -55,6 +60,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("unsuback-codes-reversed", "reverses the Reason Codes of SUBACK and UNSUBACK")
         .breaks(&["MQTT-3.9.3-1", "MQTT-3.11.3-1"], &["MQTT-3.9.3-1"])
+        .also_blamed(&[(Standard::V5, &["U5-149", "MQTT-3.8.4-7"], "a code at another place is a grant of another filter")])
         .on_outgoing(|_, mut packet| {
             match &mut packet {
                 Packet::UnsubAck(ack) => ack.reasons.reverse(),
@@ -64,7 +70,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             send(packet)
         }),
     mutant("one-answer-for-each-filter", "answers a SUBSCRIBE with a SUBACK for each filter")
-        .breaks(&["MQTT-3.8.4-5", "MQTT-3.8.4-6"], &["MQTT-3.8.4-4", "MQTT-3.8.4-5"])
+        .breaks(&["MQTT-3.8.4-5", "MQTT-3.8.4-6", "MQTT-2.2.1-6", "MQTT-3.8.4-2"], &["MQTT-3.8.4-4", "MQTT-3.8.4-5", "MQTT-2.3.1-7", "MQTT-3.8.4-2"])
         .on_outgoing(|_, packet| match packet {
             Packet::SubAck(ack) if ack.reasons.len() > 1 => ack
                 .reasons
@@ -108,7 +114,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("normalises-topics", "ignores case and an empty first or last level in topics")
-        .breaks(&["MQTT-4.7.3-4", "U5-132"], &["MQTT-4.7.3-4"])
+        .breaks(&["MQTT-4.7.3-4", "U5-132", "MQTT-3.3.2-3"], &["MQTT-4.7.3-4", "MQTT-3.3.2-3"])
+        .also_blamed(&[(Standard::V5, &["MQTT-4.5.0-1"], "a message under another name does not reach the Subscription"), (Standard::V3_1_1, &["MQTT-4.5.0-1"], "a message under another name does not reach the Subscription")])
         .on_incoming(|_, packet| {
             let plain = |text: &str| text.trim_matches('/').to_lowercase();
             let packet = edit_publish(packet, |publish| {
@@ -134,7 +141,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("filters-that-match-nothing", "grants Topic Filters with wildcards and delivers nothing for them")
-        .breaks(&["MQTT-3.3.1-9", "MQTT-4.5.0-1"], &["MQTT-3.3.1-6", "MQTT-4.5.0-1"])
+        .breaks(&["MQTT-3.3.1-9", "MQTT-4.5.0-1", "MQTT-4.7.1-1", "MQTT-4.7.1-2", "U5-132", "U5-133"], &["MQTT-3.3.1-6", "MQTT-4.5.0-1", "MQTT-4.7.1-2", "MQTT-4.7.1-3"])
+        .also_blamed(&[(Standard::V5, &["MQTT-3.3.1-5", "MQTT-3.3.2-3", "MQTT-4.7.3-4"], "a message that no filter matches looks like one that was not kept or not matched as it was sent"), (Standard::V3_1_1, &["MQTT-3.3.1-5", "MQTT-3.3.2-3", "MQTT-4.7.3-4"], "a message that no filter matches looks like one that was not kept or not matched as it was sent")])
         .on_incoming(|_, packet| {
             deliver(edit_subscriptions(packet, |subscription| {
                 if subscription.filter.has_wildcard() && !subscription.filter.is_shared() {
@@ -147,6 +155,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     }),
     mutant("no-local-for-all", "never delivers a Client's own messages to it")
         .breaks(&["MQTT-3.8.3-3", "MQTT-4.5.0-1"], &[])
+        .also_blamed(&[(Standard::V5, &["MQTT-3.3.2-3"], "a message that does not come has no topic")])
         .on_incoming(|state, packet| {
             let is_5 = state.connection.version.is_5();
             deliver(edit_subscriptions(packet, |subscription| {
@@ -183,7 +192,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             deliver(packet)
         }),
     mutant("subscription-identifiers-forgotten", "delivers without Subscription Identifiers")
-        .breaks(&["MQTT-3.3.4-3", "MQTT-3.3.4-4", "MQTT-3.3.4-5"], &[])
+        .breaks(&["MQTT-3.3.4-3", "MQTT-3.3.4-4", "MQTT-3.3.4-5", "U5-109"], &[])
         .on_outgoing(|_, packet| {
             send(edit_publish(
                 packet,
@@ -191,7 +200,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             ))
         }),
     mutant("one-subscription-identifier-only", "sends one Subscription Identifier instead of all")
-        .breaks(&["MQTT-3.3.4-4"], &[])
+        .breaks(&["MQTT-3.3.4-4", "U5-074"], &[])
         .on_outgoing(|_, packet| {
             send(edit_publish(packet, |publish| {
                 let first = publish.properties.get::<SubscriptionIdentifier>();
@@ -202,7 +211,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("subscription-identifier-of-before", "keeps the first Subscription Identifier of a Topic Filter")
-        .breaks(&["MQTT-3.8.4-3", "U5-085", "U5-087"], &[])
+        .breaks(&["MQTT-3.8.4-3", "U5-085", "U5-087", "U5-086"], &[])
         .on_incoming(|state, packet| match packet {
             Packet::Subscribe(mut subscribe) => {
                 let before = state.subscribed.values().flatten().find(|before| {

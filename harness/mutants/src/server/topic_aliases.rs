@@ -3,6 +3,7 @@
 use core::num::NonZeroU16;
 
 use mqttspec_codec::{Disconnect, DisconnectReason, Packet, TopicAlias, TopicAliasMaximum};
+use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::{edit_connack, edit_connect, edit_publish};
@@ -20,7 +21,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("alias-outlives-its-connection", "uses a Topic Alias of an earlier connection")
-        .breaks(&["MQTT-3.3.2-7"], &[])
+        .breaks(&["MQTT-3.3.2-7", "U5-080", "U5-078"], &[])
+        .also_blamed(&[(Standard::V5, &["MQTT-4.4.0-1"], "one repeated PUBLISH with its topic is expected")])
         .on_outgoing(|state, packet| {
             let again = state.connection_count() > 1;
             send(edit_publish(packet, |publish| {

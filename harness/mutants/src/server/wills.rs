@@ -3,6 +3,7 @@
 use mqttspec_codec::{
     BinaryData, Disconnect, DisconnectReason, Packet, QoS, SessionExpiryInterval, WillDelayInterval,
 };
+use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::{duplicate, edit_connack, edit_connect, edit_will};
@@ -12,10 +13,15 @@ use crate::state::State;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("will-forgotten", "publishes no Will")
-        .breaks(&["MQTT-3.1.2-7", "MQTT-3.1.2-8"], &["MQTT-3.1.2-8"])
+        .breaks(&["MQTT-3.1.2-7", "MQTT-3.1.2-8", "U5-047"], &["MQTT-3.1.2-8"])
         .on_incoming(|_, packet| deliver(edit_connect(packet, |connect| connect.will = None))),
     mutant("will-on-disconnect", "publishes the Will on DISCONNECT")
         .breaks(&["MQTT-3.1.2-10", "MQTT-3.14.4-3"], &["MQTT-3.1.2-10", "MQTT-3.14.4-3"])
+        .also_blamed(&[(
+            Standard::V5,
+            &["U5-006"],
+            "a Will is published also where a short DISCONNECT is not understood",
+        )])
         .on_incoming(|_, packet| match packet {
             Packet::Disconnect(_) => vec![Effect::Close, Effect::DeliverEnd],
             packet => deliver(packet),
@@ -68,7 +74,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("will-delay-ignored", "publishes a Will without its delay")
-        .breaks(&["MQTT-3.1.2-8", "U5-043"], &[])
+        .breaks(&["MQTT-3.1.2-8", "U5-043", "U5-046"], &[])
         .on_incoming(|_, packet| {
             deliver(edit_will(packet, |will| {
                 will.properties.remove::<WillDelayInterval>();
@@ -97,7 +103,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         "will-of-the-newer-connection",
         "ends the newer connection of a Client together with the older one",
     )
-    .breaks(&["MQTT-3.1.2-8"], &["MQTT-3.1.2-8"])
+    .breaks(&["MQTT-3.1.2-8", "MQTT-3.1.4-5"], &["MQTT-3.1.2-8", "MQTT-3.1.4-4"])
     .on_network_end(|state| end_newer(state).into_iter().chain([Effect::DeliverEnd]).collect())
     .on_peer_close(|state| end_newer(state).into_iter().chain([Effect::Close]).collect()),
     mutant("will-retained-always", "retains every Will")
@@ -121,7 +127,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("will-of-before", "keeps the Will of an earlier connection")
-        .breaks(&["MQTT-3.1.2-7"], &["MQTT-3.1.2-12"])
+        .breaks(&["MQTT-3.1.2-7"], &["MQTT-3.1.2-12", "MQTT-3.1.2-10"])
         .on_incoming(|state, packet| {
             let before = state.wills.values().next().cloned();
             deliver(edit_connect(packet, |connect| {

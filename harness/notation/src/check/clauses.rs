@@ -37,10 +37,7 @@ fn standard(version: Version) -> Option<Standard> {
 
 impl Checker<'_> {
     pub(super) fn clauses(&mut self, lookup: &dyn ClauseLookup) {
-        let scenario = self.scenario;
-        let rows = scenario.table.iter().flat_map(|table| &table.rows);
-        let of_rows = rows.flat_map(|row| &row.clauses);
-        for clause in scenario.clauses.iter().chain(of_rows) {
+        for clause in self.scenario.listed_clauses() {
             self.clause(clause, lookup);
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::Checker;
 use crate::SERVER;
 use crate::vocabulary::nearest;
-use crate::{Action, Content, Direction, Hosts, Name, Roles, Span, Step, StepKind, Test, Value};
+use crate::{Content, Direction, Hosts, Name, Roles, Span, Step, StepKind};
 
 /// The host of the server, which needs no line of its own.
 
@@ -70,7 +70,7 @@ impl Checker<'_> {
             }
             StepKind::Verb { host, action } => {
                 cast.host(host, step.span, true);
-                cast.asserts |= asserts(action);
+                cast.asserts |= action.expects();
                 self.is_no_server(host, step.span);
                 if self.scenario.tests == Roles::Client && !is_reference(host) {
                     self.error(
@@ -149,17 +149,5 @@ impl Checker<'_> {
                     .to_owned(),
             );
         }
-    }
-}
-
-/// Whether the server can make the action fail.
-fn asserts(action: &Action) -> bool {
-    match action {
-        Action::Opens | Action::Closes | Action::Disconnects { .. } => false,
-        Action::Publishes { fields, .. } => fields.iter().any(|field| {
-            field.name == "qos"
-                && !matches!(&field.test, Test::Equal(Value::Number(number)) if number.value == 0)
-        }),
-        _ => true,
     }
 }

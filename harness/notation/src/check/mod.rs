@@ -8,6 +8,7 @@ mod clauses;
 mod header;
 mod hosts;
 mod lines;
+mod shows;
 
 pub use clauses::{CatalogueClauses, ClauseLookup};
 
@@ -48,6 +49,7 @@ pub fn check(scenario: &Scenario, clauses: &dyn ClauseLookup) -> Vec<Diagnostic>
     checker.lines();
     checker.captures();
     checker.blocks();
+    checker.shows();
     checker.found.sort_by_key(|diagnostic| diagnostic.span.start);
     // A table cell that several lines use is reported once.
     checker.found.dedup_by(|left, right| left == right && left.span.start == right.span.start);

@@ -4,7 +4,7 @@ use super::content::add_option;
 use super::cursor::{Cursor, Parsed};
 use super::fields::{self, Item};
 use super::values;
-use crate::lexicon::{COMMANDS, REPORTS, VERBS};
+use crate::lexicon::{COMMANDS, REPORTS, SHOWS, VERBS};
 use crate::vocabulary::Owner;
 use crate::{Action, Diagnostic, Field, PacketType, Report, Span, StepKind, Subscription, Test, Value};
 
@@ -179,7 +179,7 @@ fn expecting_fields(cursor: &mut Cursor<'_>, allowed: bool, packet: PacketType) 
 fn expecting_reasons(cursor: &mut Cursor<'_>, allowed: bool, packet: PacketType) -> Parsed<Vec<Test>> {
     let mut reasons = Vec::new();
     if eat_expecting(cursor, allowed)? {
-        while reasons.is_empty() || !cursor.is_done() {
+        while reasons.is_empty() || !(cursor.is_done() || cursor.next_is(SHOWS)) {
             reasons.push(fields::reason_test(cursor, packet)?);
         }
     }

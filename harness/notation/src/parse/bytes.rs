@@ -2,6 +2,7 @@
 
 use super::cursor::{Cursor, Parsed};
 use super::values;
+use crate::lexicon::SHOWS;
 use crate::{
     Atom, AtomText, Diagnostic, Extent, Operand, PacketType, Patch, PatchValue, Place, RawBytes, Span,
 };
@@ -144,7 +145,9 @@ fn atoms(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<Vec<Atom>> {
         }
         if depth < DEEPEST && cursor.eat("{") {
             list.push(Atom::Counted(atoms(cursor, depth + 1)?));
-        } else if !braces && (cursor.is_done() || cursor.next_is("truncated") || cursor.next_is("extended")) {
+        } else if !braces
+            && (cursor.is_done() || ["truncated", "extended", SHOWS].iter().any(|word| cursor.next_is(word)))
+        {
             return Ok(list);
         } else {
             match (atom(cursor)?, list.last_mut()) {

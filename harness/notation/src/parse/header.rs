@@ -304,7 +304,7 @@ fn keep_comments(all: &mut Vec<HeaderComment>, word: HeaderWord, index: usize, c
 }
 
 /// `[5] MQTT-3.1.2-8 MQTT-3.1.2-22  [3.1.1] MQTT-3.1.2-8`: a mark applies until the next one.
-fn clauses(cursor: &mut Cursor<'_>) -> Parsed<Vec<(Option<VersionMark>, Span, String)>> {
+pub(super) fn clauses(cursor: &mut Cursor<'_>) -> Parsed<Vec<(Option<VersionMark>, Span, String)>> {
     let mut clauses = Vec::new();
     let mut mark = None;
     let mut waiting = false;

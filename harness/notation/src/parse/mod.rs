@@ -11,6 +11,7 @@ pub(super) mod faults;
 mod fields;
 mod header;
 mod lines;
+mod shows;
 mod steps;
 pub(super) mod values;
 

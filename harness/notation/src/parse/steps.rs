@@ -7,8 +7,9 @@ use super::cursor::{Cursor, Parsed};
 use super::faults;
 use super::header;
 use super::lines::Line;
+use super::shows::shows;
 use super::values;
-use crate::lexicon::{FAULT_WORDS, HEADER_WORDS, STEP_WORDS, VERBS, is_variable};
+use crate::lexicon::{FAULT_WORDS, HEADER_WORDS, SHOWS, STEP_WORDS, VERBS, is_variable};
 use crate::vocabulary::nearest;
 use crate::{Branch, Comments, Diagnostic, Direction, Level, Name, Span, Step, StepKind, Timing};
 
@@ -205,14 +206,33 @@ fn open(cursor: &mut Cursor<'_>, line: &Line) -> Parsed<Opened> {
     if let Some(timing) = timing {
         check_timing(timing, &kind, timing_span)?;
     }
+    let shows = if may_show(&kind) { shows(cursor)? } else { None };
+    if cursor.next_is(SHOWS) {
+        return Err(cursor.expected("the end of the line: only a line that expects something shows a clause"));
+    }
     let step = Step {
         span: line.span,
         versions,
         timing: timing.unwrap_or_default(),
         kind,
+        shows,
         comments: line.comments.clone(),
     };
     Ok(Opened { step, block })
+}
+
+/// Whether clauses can stand at the end of the line. Those of `either` belong to its branch.
+fn may_show(kind: &StepKind) -> bool {
+    matches!(
+        kind,
+        StepKind::Line { .. }
+            | StepKind::Verb { .. }
+            | StepKind::Told { .. }
+            | StepKind::Property(_)
+            | StepKind::InAnyOrder(_)
+            | StepKind::Repeat { .. }
+            | StepKind::EachRow(_)
+    )
 }
 
 /// Checks that a step may have this timing.
@@ -301,10 +321,11 @@ fn branch(cursor: &mut Cursor<'_>, span: Span) -> Parsed<Branch> {
     } else {
         None
     };
+    let shows = shows(cursor)?;
     if !cursor.is_done() {
-        return Err(cursor.expected("`should`, `may`, the name of the branch in quotes, or nothing"));
+        return Err(cursor.expected("`should`, `may`, the name of the branch in quotes, `shows` or nothing"));
     }
-    Ok(Branch { span, level, name, steps: Vec::new(), comments: Comments::default() })
+    Ok(Branch { span, level, name, shows, steps: Vec::new(), comments: Comments::default() })
 }
 
 /// A line that starts with a host: a line of the transcript or a verb.

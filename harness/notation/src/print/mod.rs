@@ -2,6 +2,7 @@
 
 mod content;
 mod header;
+mod shows;
 mod steps;
 mod values;
 

@@ -1,6 +1,7 @@
 //! Prints the lines of the body.
 
 use super::content::{content, subscriptions};
+use super::shows::shows;
 use super::values::{self, mark};
 use crate::parse::faults::{BANDWIDTHS, DISK_FAULTS};
 use crate::vocabulary::Owner;
@@ -107,10 +108,11 @@ pub(super) fn line(step: &Step, width: usize) -> String {
         other => untimed(other),
     };
     let mark = mark(&step.versions);
+    let shows = shows(step.shows.as_ref());
     match (&step.kind, timing.is_empty()) {
-        (_, true) => format!("{mark}{body}"),
+        (_, true) => format!("{mark}{body}{shows}"),
         (StepKind::Fault(_), false) => format!("{mark}{body} {timing}"),
-        _ => format!("{mark}{timing} {body}"),
+        _ => format!("{mark}{timing} {body}{shows}"),
     }
 }
 
@@ -151,7 +153,7 @@ fn branch_line(word: &str, branch: &Branch) -> String {
         Level::May => " may",
     };
     let name = branch.name.as_ref().map(|name| format!(" {}", values::quoted(&crate::Text::literal(name))));
-    format!("{word}{level}{}", name.unwrap_or_default())
+    format!("{word}{level}{}{}", name.unwrap_or_default(), shows(branch.shows.as_ref()))
 }
 
 /// As a verb (`connects`), or as a command (`connect`).

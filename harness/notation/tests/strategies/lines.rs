@@ -24,15 +24,48 @@ fn step(depth: u32) -> BoxedStrategy<Step> {
         .prop_map(|(blank_line_above, above, after)| Comments { blank_line_above, above, after });
     let body =
         if depth == 0 { simple().boxed() } else { prop_oneof![6 => simple(), 1 => block(depth)].boxed() };
-    (mark(), body, comments)
-        .prop_map(|(versions, (timing, kind), comments)| Step {
+    (mark(), body, option::weighted(0.3, shows()), comments)
+        .prop_map(|(versions, (timing, kind), shows, comments)| Step {
             span: Span::default(),
             versions,
             timing,
+            shows: shows.filter(|_| may_show(&kind)),
             kind,
             comments,
         })
         .boxed()
+}
+
+fn may_show(kind: &StepKind) -> bool {
+    !matches!(
+        kind,
+        StepKind::Ask { .. }
+            | StepKind::Fault(_)
+            | StepKind::Load(_)
+            | StepKind::Wait(_)
+            | StepKind::WaitUntil(_)
+            | StepKind::WaitForQuiet(_)
+            | StepKind::Sometimes(_)
+            | StepKind::Either(_)
+    )
+}
+
+/// Clauses without a mark come before those with one: a mark counts until the next.
+fn shows() -> impl Strategy<Value = Shows> {
+    let clause = (mark(), "MQTT-[1-6]\\.[0-9]\\.[0-9]-[0-9]{1,2}");
+    let clauses = vec(clause, 1..5).prop_map(|mut clauses| {
+        clauses.sort_by_key(|(versions, _)| !versions.0.is_empty());
+        clauses.dedup();
+        let mut shown: Vec<ShownClause> = Vec::new();
+        for (versions, id) in clauses {
+            let one = ShownClause { span: Span::default(), versions, id };
+            if !shown.contains(&one) {
+                shown.push(one);
+            }
+        }
+        Shows::Clauses(shown)
+    });
+    prop_oneof![1 => Just(Shows::All), 3 => clauses]
 }
 
 fn timing(may_be_within: bool) -> BoxedStrategy<Timing> {
@@ -103,11 +136,13 @@ fn block(depth: u32) -> impl Strategy<Value = (Timing, StepKind)> {
 fn branch(depth: u32) -> impl Strategy<Value = Branch> {
     let level = select(vec![Level::Must, Level::Should, Level::May]);
     let name = option::of("[a-z\"$ ]{1,12}");
-    (level, name, steps(depth), comments_above(), option::weighted(0.2, comment())).prop_map(
-        |(level, name, steps, above, after)| Branch {
+    let shows = option::weighted(0.3, shows());
+    (level, name, shows, steps(depth), comments_above(), option::weighted(0.2, comment())).prop_map(
+        |(level, name, shows, steps, above, after)| Branch {
             span: Span::default(),
             level,
             name,
+            shows,
             steps,
             comments: Comments { blank_line_above: false, above, after },
         },

@@ -1,8 +1,10 @@
 //! `in any order`, and the choice of a branch of `either … or …`.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use mqttspec_codec::{Packet, Role};
+use mqttspec_judge::claims::{self, Shown};
 use mqttspec_judge::history::Lane as HostIndex;
 use mqttspec_notation::{Branch, Step, StepKind, Timing};
 
@@ -20,6 +22,7 @@ struct Beginning {
     host: HostIndex,
     expected: Expected,
     window: Window,
+    shown: Shown,
 }
 
 impl Executor<'_> {
@@ -43,7 +46,7 @@ impl Executor<'_> {
             let hosts: Vec<HostIndex> = open.iter().map(|sequence| sequence.host).collect();
             let connect = open.iter().filter_map(Sequence::awaited).any(Expected::awaits_connect);
             let Some((host, arrival)) = self.arrival(&hosts, window.until, connect).await else {
-                self.recorder.set_line(open[first].line);
+                self.recorder.begin(open[first].line, self.claims.at(open[first].span));
                 let expected = unmet(&self.script.hosts, &open, first);
                 return Err(self.nothing_arrived(&hosts, &expected, window).into());
             };
@@ -63,15 +66,16 @@ impl Executor<'_> {
             }
             let Some((index, expected)) = met else {
                 let (index, matched) = nearest.unwrap_or((first, Match::Other));
-                self.recorder.set_line(open[index].line);
+                self.recorder.begin(open[index].line, self.claims.at(open[index].span));
                 let expected = unmet(&self.script.hosts, &open, index);
                 return Err(self.unlike(&expected, &arrival, &matched).into());
             };
-            self.recorder.set_line(open[index].line);
+            self.recorder.begin(open[index].line, self.claims.at(open[index].span));
             let packet = self.accept(host, &expected, &arrival, windows[index])?;
             open[index].arrived(packet);
             self.advance(&mut open[index]).await?;
             if open[index].awaited().is_none() {
+                self.findings.passed.insert(open[index].span.start);
                 open.remove(index);
                 windows.remove(index);
             } else {
@@ -88,7 +92,7 @@ impl Executor<'_> {
             let Some(first) = self.script.counting(&branch.steps).next() else { continue };
             self.beginnings(index, first, &mut beginnings)?;
         }
-        self.recorder.set_line(self.script.line_of(step.span));
+        self.recorder.begin(self.script.line_of(step.span), of_none(&beginnings));
         let hosts: Vec<HostIndex> = beginnings.iter().map(|beginning| beginning.host).collect();
         let connect = beginnings.iter().any(|beginning| beginning.expected.awaits_connect());
         let fence = self.fence(&beginnings)?;
@@ -162,7 +166,8 @@ impl Executor<'_> {
                     return Err(Stop::broken("a branch must start with an expectation"));
                 };
                 let window = self.clock.window(sequence.timing);
-                beginnings.push(Beginning { branch, host: sequence.host, expected, window });
+                let shown = self.claims.at(step.span);
+                beginnings.push(Beginning { branch, host: sequence.host, expected, window, shown });
             }
         }
         Ok(())
@@ -203,6 +208,17 @@ fn silence(beginning: &Beginning, observer: Role, usual: Duration) -> Option<(Du
         _ => return None,
     };
     Some((beginning.window.from.unwrap_or(beginning.window.start) + lasting, beginning.branch))
+}
+
+/// What is broken if no branch is met.
+fn of_none(beginnings: &[Beginning]) -> Shown {
+    let mut branches: BTreeMap<usize, Vec<&Shown>> = BTreeMap::new();
+    for beginning in beginnings {
+        branches.entry(beginning.branch).or_default().push(&beginning.shown);
+    }
+    let of_branches: Vec<Shown> =
+        branches.into_values().map(|lines| claims::all(lines.into_iter())).collect();
+    claims::common(&of_branches)
 }
 
 fn is_pingresp(arrival: &Arrival) -> bool {

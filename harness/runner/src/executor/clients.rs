@@ -183,9 +183,9 @@ impl Clients {
         )
     }
 
-    /// The finding for a received message that no line expects. There is none if the scenario has
+    /// The finding for a received message that no line expects, with its host. There is none if the scenario has
     /// no `told … received` line for the host.
-    pub(crate) fn left_over(&self, script: &Script<'_>) -> Option<Finding> {
+    pub(crate) fn left_over(&self, script: &Script<'_>) -> Option<(String, Finding)> {
         if !self.hosts.plays_server {
             return None;
         }
@@ -197,7 +197,8 @@ impl Clients {
             let reports = application.reports.borrow();
             let left = reports.waiting().find(|report| matches!(report.told, Told::Message(_)))?;
             let expected = format!("{host} receives only messages that a line expects");
-            Some(self.recorder.found(expected, told_text(&left.told), Some(left.event)))
+            let found = self.recorder.found(expected, told_text(&left.told), Some(left.event));
+            Some((host.to_owned(), found))
         })
     }
 

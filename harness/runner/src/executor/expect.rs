@@ -10,9 +10,10 @@ use mqttspec_notation::{PacketType, Report};
 use super::clock::Window;
 use super::matcher::{Expected, Match};
 use super::patterns::bare;
+use super::sequence::asked_code;
 use super::{Executor, Flow};
-use crate::found::{Stop, waited};
-use crate::recorder::{Arrival, Arrived};
+use crate::found::{SetUp, Stop, waited};
+use crate::recorder::{Arrival, Arrived, strongest};
 
 impl Executor<'_> {
     /// Waits until the expectation of a line is met. Returns the packet, if one was expected.
@@ -75,8 +76,14 @@ impl Executor<'_> {
     ) -> Result<Option<Packet>, Stop> {
         let matched = self.matcher.compare(expected, arrival)?;
         if matched != Match::Equal {
-            let expected = self.script.hosts.directed(host, &expected.text());
-            return Err(self.unlike(&expected, arrival, &matched).into());
+            let text = self.script.hosts.directed(host, &expected.text());
+            let found = self.unlike(&text, arrival, &matched);
+            return Err(match lower_grant(expected, &arrival.what) {
+                Some(reason) if found.requirements.is_empty() => {
+                    Stop::SetUp(SetUp { reason, timing_sensitive: false })
+                }
+                _ => found.into(),
+            });
         }
         if let Some(from) = window.from
             && arrival.at < from
@@ -194,7 +201,7 @@ impl Executor<'_> {
     pub(crate) fn nothing_left_over(&self) -> Flow {
         self.script.hosts.indices().try_for_each(|host| self.nothing_left_on(host))?;
         match self.clients.left_over(&self.script) {
-            Some(found) => Err(Finding { check: Check::LeftOver, timing_sensitive: true, ..found }.into()),
+            Some((host, found)) => Err(self.left_over(&host, Finding { timing_sensitive: true, ..found })),
             None => Ok(()),
         }
     }
@@ -205,10 +212,17 @@ impl Executor<'_> {
         match self.inboxes.left_over(host) {
             Some(arrival) => {
                 let found = self.unexpected(host, "nothing that no line expects", &arrival);
-                Err(Finding { check: Check::LeftOver, ..found }.into())
+                Err(self.left_over(self.script.hosts.name(host), found))
             }
             None => Ok(()),
         }
+    }
+
+    /// Whatever line is executed: a `nothing more` says what is broken by something that no line expects.
+    fn left_over(&self, host: &str, found: Finding) -> Stop {
+        let requirements = self.claims.nothing_more(host).to_vec();
+        let level = strongest(&requirements);
+        Finding { check: Check::LeftOver, level, requirements, ..found }.into()
     }
 }
 
@@ -221,4 +235,19 @@ fn nearly(arrived: &Arrived, expected: &str, actual: &str) -> Option<String> {
     };
     let by_reason = expected.starts_with("reason=") && actual.starts_with("reason=");
     by_reason.then(|| format!("{what} as required, with {actual} in place of {expected}"))
+}
+
+/// In words, if a Server granted less than a Subscription asked for, as it may: MQTT 5.0 and 3.1.1 §3.8.4, §3.9.3.
+fn lower_grant(expected: &Expected, arrived: &Arrived) -> Option<String> {
+    let (Expected::Packet(pattern), Arrived::Packet(Packet::SubAck(suback))) = (expected, arrived) else {
+        return None;
+    };
+    let granted = suback.reasons.iter().map(|reason| u8::from(*reason));
+    let needed = pattern.reasons.iter().flatten().map(asked_code);
+    needed.zip(granted).find_map(|(needed, granted)| match needed? {
+        needed @ 0..=2 if granted < needed => {
+            Some(format!("granted QoS {granted}; the scenario needs {needed}"))
+        }
+        _ => None,
+    })
 }

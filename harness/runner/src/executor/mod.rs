@@ -24,17 +24,20 @@ mod wire;
 use core::future::Future;
 use core::pin::Pin;
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use mqttspec_codec::{Packet, Role};
 use mqttspec_judge::Case;
+use mqttspec_judge::claims::Claims;
 use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::{BranchTaken, Lane as HostIndex, What, nanoseconds};
 use mqttspec_notation::bytes::{patched, raw_bytes};
 use mqttspec_notation::{
-    Action, Branch, Content, Level, PacketPattern, PacketType, Property, Step, StepKind, Timing,
+    self as notation, Action, Branch, Content, Level, PacketPattern, PacketType, Span, Step, StepKind, Timing,
 };
+use mqttspec_spec::Requirement;
 use mqttspec_world::Seed;
 
 use self::clients::{Clients, report_of};
@@ -48,7 +51,7 @@ use self::script::Script;
 use self::sequence::{Move, Sequence};
 use self::wire::Wire;
 use crate::backend::Backend;
-use crate::found::Stop;
+use crate::found::{SetUp, Stop};
 use crate::hosts::{Hosts, PlayedBy};
 use crate::peers::client::Applications;
 use crate::recorder::Recorder;
@@ -69,8 +72,22 @@ pub(crate) struct Findings {
     pub(crate) branches: Vec<BranchTaken>,
     pub(crate) marks: Vec<String>,
     pub(crate) drawn: Vec<(String, String)>,
-    /// Delivery checks to judge at the end, with their lines.
-    pub(crate) properties: Vec<(u32, Property)>,
+    /// Delivery checks to judge at the end.
+    pub(crate) properties: Vec<Property>,
+    /// Where the lines begin that passed.
+    pub(crate) passed: BTreeSet<usize>,
+    /// Where the line begins at which the run stopped, if it did not come to its end.
+    pub(crate) stopped: Option<usize>,
+    /// What never became quiet. Only delivery checks are judged after that.
+    pub(crate) unquiet: Option<SetUp>,
+}
+
+/// A delivery check of a scenario.
+#[derive(Clone, Debug)]
+pub(crate) struct Property {
+    pub(crate) asks: notation::Property,
+    pub(crate) line: u32,
+    pub(crate) span: Span,
 }
 
 /// The result of an execution.
@@ -121,6 +138,7 @@ struct Executor<'r> {
     matcher: Matcher,
     clients: Clients,
     faults: Faults,
+    claims: Claims,
     findings: Findings,
 }
 
@@ -154,6 +172,7 @@ impl<'r> Executor<'r> {
             clients: Clients::new(applications, b(), r(), h(), version),
             faults: Faults::new(b(), crashes),
             recorder: r(),
+            claims: Claims::of(case),
             findings: Findings::default(),
         }
     }
@@ -165,6 +184,9 @@ impl<'r> Executor<'r> {
         }
         let scenario = self.script.case.scenario.clone();
         self.steps(&scenario.steps).await?;
+        if self.findings.unquiet.is_some() {
+            return Ok(());
+        }
         self.clock.sleep(self.clock.timeouts.settling).await;
         self.faults.check()?;
         self.nothing_left_over()
@@ -173,7 +195,11 @@ impl<'r> Executor<'r> {
     fn steps<'s>(&'s mut self, steps: &'s [Step]) -> Pending<'s, Flow> {
         Box::pin(async move {
             for step in self.script.counting(steps) {
-                self.step(step).await?;
+                if let Err(stop) = self.step(step).await {
+                    // The innermost of several blocks is the first to know.
+                    self.findings.stopped.get_or_insert(step.span.start);
+                    return Err(stop);
+                }
                 self.faults.check()?;
             }
             Ok(())
@@ -181,16 +207,25 @@ impl<'r> Executor<'r> {
     }
 
     async fn step(&mut self, step: &Step) -> Flow {
-        self.recorder.set_line(self.script.line_of(step.span));
+        if self.findings.unquiet.is_some() && !matches!(step.kind, StepKind::Property(_)) {
+            return Ok(());
+        }
+        self.recorder.begin(self.script.line_of(step.span), self.claims.at(step.span));
         self.clock.subscriptions_are_in_force().await;
         match &step.kind {
-            StepKind::Line { .. } | StepKind::Told { .. } => self.act(step).await,
+            StepKind::Line { .. } | StepKind::Told { .. } => {
+                self.act(step).await?;
+                self.findings.passed.insert(step.span.start);
+                Ok(())
+            }
             StepKind::Verb { host, action } => {
                 if self.script.hosts.is_played_by(host, PlayedBy::Peer) {
-                    self.application_does(step, host, action).await
+                    self.application_does(step, host, action).await?;
                 } else {
-                    self.act(step).await
+                    self.act(step).await?;
                 }
+                self.findings.passed.insert(step.span.start);
+                Ok(())
             }
             StepKind::Ask { host, action } => {
                 self.pause(step.timing).await;
@@ -246,7 +281,8 @@ impl<'r> Executor<'r> {
                 Ok(())
             }
             StepKind::Property(property) => {
-                self.findings.properties.push((self.recorder.line(), property.clone()));
+                let (asks, line) = (property.clone(), self.recorder.line());
+                self.findings.properties.push(Property { asks, line, span: step.span });
                 Ok(())
             }
         }
@@ -265,11 +301,14 @@ impl<'r> Executor<'r> {
         self.recorder.record(None, line, What::BranchTaken(branch_taken.clone()));
         self.findings.branches.push(branch_taken);
         let better = branches.iter().enumerate().find(|(_, other)| other.level == Level::Should);
-        if let (Some((index, better)), Level::Must | Level::May) = (better, branch.level) {
+        if let (Some((index, better)), Level::Must | Level::May) = (better, branch.level)
+            && let requirements = recommended(&self.claims.of_branch(better))
+            && !requirements.is_empty()
+        {
             let found = Finding {
                 check: Check::Expectation,
                 level: Level::Should,
-                requirements: self.script.case.requirements(Level::Should),
+                requirements,
                 expected: format!("the recommended branch: {}", name(index, better)),
                 actual: format!("another branch: {taken_name}"),
                 nearly: None,
@@ -444,7 +483,9 @@ impl<'r> Executor<'r> {
             if self.clock.now() >= until {
                 // The delivery checks judge messages that were not delivered by now.
                 let Some(busy) = busy else { break };
-                return Err(self.recorder.found(format!("quiet within {longest:?}"), busy, None).into());
+                let found = self.recorder.found(format!("quiet within {longest:?}"), busy, None);
+                self.findings.unquiet = Some(found.into());
+                break;
             }
             self.clock.sleep(Duration::from_millis(200)).await;
         }
@@ -459,6 +500,14 @@ impl<'r> Executor<'r> {
             self.findings.drawn.push((self.script.case.source_line(line), format!("{drawn:?}")));
         }
     }
+}
+
+/// The clauses that are no more than recommendations.
+fn recommended(shown: &[Requirement]) -> Vec<Requirement> {
+    let is_weak = |requirement: &&Requirement| {
+        requirement.in_catalogue().is_some_and(|clause| clause.level <= Level::Should)
+    };
+    shown.iter().filter(is_weak).cloned().collect()
 }
 
 fn ordinal(number: usize) -> String {

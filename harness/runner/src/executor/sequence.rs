@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use mqttspec_codec::{Packet, PubAck, PubRec, QoS, Role, Version};
 use mqttspec_judge::history::Lane as HostIndex;
 use mqttspec_notation::{
-    Action, Cell, Content, Direction, Field, Operator, PacketPattern, PacketType, Step, StepKind, Test,
+    Action, Cell, Content, Direction, Field, Operator, PacketPattern, PacketType, Span, Step, StepKind, Test,
     Timing, Value,
 };
 
@@ -43,6 +43,7 @@ pub(crate) struct Sequence {
     last: Option<Packet>,
     pub(crate) timing: Timing,
     pub(crate) line: u32,
+    pub(crate) span: Span,
 }
 
 impl Sequence {
@@ -58,7 +59,8 @@ impl Sequence {
             _ => return Err(Stop::broken("only lines, verbs and reports can stand here")),
         };
         let (moves, line) = (moves.into(), script.line_of(step.span));
-        Ok(Self { host: script.host(host)?, moves, last: None, timing: step.timing, line })
+        let (timing, span) = (step.timing, step.span);
+        Ok(Self { host: script.host(host)?, moves, last: None, timing, line, span })
     }
 
     /// The expectation that is the next move, if the next move is one.
@@ -245,15 +247,25 @@ fn names(fields: &[Field], name: &str) -> bool {
     fields.iter().any(|field| field.name == name)
 }
 
+/// The one Reason Code that meets a test.
+pub(crate) fn asked_code(test: &Test) -> Option<u8> {
+    match test {
+        Test::Equal(value) => reason_code(value),
+        _ => None,
+    }
+}
+
+fn reason_code(value: &Value) -> Option<u8> {
+    match value {
+        Value::Number(number) => u8::try_from(number.value).ok(),
+        Value::Word(word) => mqttspec_notation::vocabulary::reason_code(None, word),
+        _ => None,
+    }
+}
+
 /// Whether only a failure can meet this test of a Reason Code.
 fn asks_for_failure(test: &Test) -> bool {
-    let failure = |value: &Value| match value {
-        Value::Number(number) => number.value >= 0x80,
-        Value::Word(word) => {
-            mqttspec_notation::vocabulary::reason_code(None, word).is_some_and(|code| code >= 0x80)
-        }
-        _ => false,
-    };
+    let failure = |value: &Value| reason_code(value).is_some_and(|code| code >= 0x80);
     match test {
         Test::Equal(value) => failure(value),
         Test::OneOf(values) => values.iter().all(failure),

@@ -30,7 +30,6 @@ use crate::recorder::Recorder;
 use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::results::RunResult;
-use mqttspec_spec::Level;
 
 /// Runs a case once on a live server. Also returns whether a failure may be caused by timing.
 /// The case must already have its live times.
@@ -46,8 +45,7 @@ pub(crate) async fn run(
 async fn perform(case: &Case, seed: u64, environment: Environment) -> Performed {
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let began = Instant::now();
-    let recorder =
-        Rc::new(Recorder::new(hosts.lanes(), case.requirements(Level::Must), move || began.elapsed()));
+    let recorder = Rc::new(Recorder::new(hosts.lanes(), move || began.elapsed()));
     let executed = match applications(case, &hosts, &recorder, None, &[]) {
         Err(reason) => Executed::broken(reason),
         Ok(applications) => {

@@ -92,7 +92,12 @@ impl Outcome {
     }
 
     pub(crate) fn is_bad(&self) -> bool {
-        matches!(self.verdict(), Verdict::Fail | Verdict::Error)
+        matches!(self.verdict(), Verdict::NotJudged | Verdict::Fail | Verdict::Error)
+    }
+
+    /// Whether a rerun would end in the same way: the server chose something else than the scenario needs.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.verdict() == Verdict::NotJudged && !self.timing_sensitive
     }
 }
 
@@ -239,7 +244,7 @@ pub(crate) async fn run_on_own_server(
             format!("the server ended ({how}) during this scenario; the transcript has its last packets");
     }
     instance.stop().await;
-    if matches!(run.verdict, Verdict::Fail | Verdict::Error) {
+    if matches!(run.verdict, Verdict::NotJudged | Verdict::Fail | Verdict::Error) {
         run.output = instance.output();
     }
     (run, timing_sensitive)
@@ -313,6 +318,7 @@ pub(crate) fn broken(reason: String, seed: u64) -> RunResult {
         level: mqttspec_spec::Level::Must,
         reason,
         failures: Vec::new(),
+        clauses_shown: Vec::new(),
         drawn: Vec::new(),
         branches: Vec::new(),
         marks: Vec::new(),

@@ -366,6 +366,8 @@ impl<'s> Session<'s> {
                 self.revive().await;
             } else if outcome.crosstalk {
                 alone.push(index);
+            } else if outcome.is_settled() {
+                self.done(outcome, progress);
             } else if let Some(before) = before {
                 let timing_sensitive = outcome.timing_sensitive || before.timing_sensitive;
                 if before.fails_like(&outcome)

@@ -12,7 +12,6 @@ use mqttspec_faults::Fault;
 use mqttspec_judge::Case;
 use mqttspec_judge::history::History;
 use mqttspec_notation::DiskFault;
-use mqttspec_spec::Level;
 
 use crate::backend::{Demands, Timeouts, Unsupported};
 use crate::executor::{Executed, Setup, demands, run_seed};
@@ -80,8 +79,7 @@ pub(crate) fn perform(case: &Case, seed: u64, options: RunOptions) -> Performed 
     };
     let clock = RunClock::default();
     let of_run = clock.clone();
-    let recorder =
-        Rc::new(Recorder::new(hosts.lanes(), case.requirements(Level::Must), move || of_run.now()));
+    let recorder = Rc::new(Recorder::new(hosts.lanes(), move || of_run.now()));
     let broker = match BrokerPeer::of(case, &hosts, &recorder, mutant, drawn) {
         Ok(broker) => broker,
         Err(reason) => return broken(reason),

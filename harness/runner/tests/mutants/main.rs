@@ -1,5 +1,5 @@
 //! Proves the checks with mutants: a mutant fails every case of every scenario, a case detects
-//! every mutant, every monitor rule and every delivery check reports a mutant, and every case
+//! every mutant, the failures blame no clause that the mutant keeps, every monitor rule and every delivery check reports a mutant, and every case
 //! passes with the mutant that changes nothing.
 //!
 //! `scenarios/PROVED.md` lists the proofs. Without `UPDATE` they are run again. `UPDATE=1 cargo
@@ -85,7 +85,19 @@ fn invalid(proofs: &Proofs, cases: &[Case]) -> String {
             Mutant::named(mutant, case.tests).is_some_and(|mutant| run_mutant(case, mutant).reports(check));
         (!reported).then(|| format!("{check} does not report {mutant} in {}", case.name()))
     });
-    changed.into_iter().chain(silent).flatten().collect::<Vec<String>>().join("\n")
+    let unargued = expected.iter().filter_map(|(index, proof)| {
+        let (case, unargued) = (&cases[*index], proof.unargued(&cases[*index]));
+        (!unargued.is_empty()).then(|| {
+            format!(
+                "{} with {} blames what the mutant keeps: {}",
+                case.name(),
+                proof.mutant,
+                unargued.join(" ")
+            )
+        })
+    });
+    let unargued: Vec<String> = unargued.collect();
+    changed.into_iter().chain(silent).flatten().chain(unargued).collect::<Vec<String>>().join("\n")
 }
 
 #[test]

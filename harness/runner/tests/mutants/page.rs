@@ -19,7 +19,8 @@ A check that has never failed proves nothing. A mutant (`harness/mutants/src`) i
 - for each mutant, a case that detects it;
 - for each monitor rule and each delivery check, a mutant that it reports.
 
-Anything without a proof is listed as **none**. `cargo test` runs every proof again.
+Anything without a proof is listed as **none**. The clauses blamed are those that the failure cites. Each is a clause that the mutant breaks, or
+the mutant says why it is cited all the same. `cargo test` runs every proof again.
 
 Generated: `UPDATE=1 cargo test -p mqttspec-runner --test mutants`.
 ";
@@ -27,6 +28,7 @@ Generated: `UPDATE=1 cargo test -p mqttspec-runner --test mutants`.
 const NONE: &str = "**none**";
 const OTHER_CLAUSE: &str = " (other clause)";
 const MONITOR: &str = " (monitor)";
+const SET_UP: &str = " (set-up)";
 
 /// The page.
 pub(crate) fn render(proofs: &Proofs, cases: &[Case]) -> String {
@@ -47,12 +49,14 @@ pub(crate) fn render(proofs: &Proofs, cases: &[Case]) -> String {
     let _ = writeln!(text, "\n## Mutants\n");
     let _ = writeln!(
         text,
-        "| role | mutant | what it does | clauses of 5.0 | clauses of 3.1.1 | detected by |\n|---|---|---|---|---|---|"
+        "| role | mutant | what it does | clauses of 5.0 | clauses of 3.1.1 | detected by | clauses blamed |\n|---|---|---|---|---|---|---|"
     );
     for mutant in Mutant::all() {
         let found = match proofs.mutants.get(&(mutant.role, mutant.name)).and_then(Option::as_ref) {
-            Some((index, proof)) => format!("{}{}", cases[*index].name(), mark(proof)),
-            None => NONE.to_owned(),
+            Some((index, proof)) => {
+                format!("{}{} | {}", cases[*index].name(), mark(proof), proof.blamed.join(" "))
+            }
+            None => format!("{NONE} | "),
         };
         let breaks = |standard| {
             let mut clauses = mutant.clauses(standard).join(" ");
@@ -74,13 +78,28 @@ pub(crate) fn render(proofs: &Proofs, cases: &[Case]) -> String {
             breaks(Standard::V3_1_1)
         );
     }
+    render_arguments(&mut text);
     text
+}
+
+/// Why a failure may cite clauses that a mutant keeps.
+fn render_arguments(text: &mut String) {
+    let _ = writeln!(
+        text,
+        "\n## Clauses that are blamed although the mutant keeps them\n\n| role | mutant | version | clauses | why |\n|---|---|---|---|---|"
+    );
+    for mutant in Mutant::all() {
+        for (standard, clauses, why) in mutant.arguments() {
+            let (role, name) = (mqttspec_spec::role_word(mutant.role), mutant.name);
+            let _ = writeln!(text, "| {role} | {name} | {standard} | {} | {why} |", clauses.join(" "));
+        }
+    }
 }
 
 fn render_counts(text: &mut String, proofs: &Proofs) {
     let _ = writeln!(
         text,
-        "\n| | total | reported by the scenario | only by a monitor | only other clauses are cited | no proof |\n|---|---|---|---|---|---|"
+        "\n| | total | reported by the scenario | only by a monitor | only by set-up | only other clauses are cited | no proof |\n|---|---|---|---|---|---|---|"
     );
     let of_cases: Vec<Option<ReportedBy>> =
         proofs.cases.iter().map(|proof| proof.as_ref().map(|proof| proof.reported_by)).collect();
@@ -92,10 +111,11 @@ fn render_counts(text: &mut String, proofs: &Proofs) {
         };
         let _ = writeln!(
             text,
-            "| {what} | {} | {} | {} | {} | {} |",
+            "| {what} | {} | {} | {} | {} | {} | {} |",
             reported_by.len(),
             count(Some(ReportedBy::Scenario)),
             count(Some(ReportedBy::Monitor)),
+            count(Some(ReportedBy::SetUp)),
             count(Some(ReportedBy::OtherClause)),
             count(None)
         );
@@ -106,16 +126,21 @@ fn render_counts(text: &mut String, proofs: &Proofs) {
         all += 1;
         proved += usize::from(by.is_some());
     }
-    let _ = writeln!(text, "| delivery checks | {all} | {proved} | | | {} |", all - proved);
+    let _ = writeln!(text, "| delivery checks | {all} | {proved} | | | | {} |", all - proved);
     let (all, proved) = (proofs.checks.len() - all, proofs.checks.values().flatten().count() - proved);
-    let _ = writeln!(text, "| monitor rules | {all} | | {proved} | | {} |", all - proved);
+    let _ = writeln!(text, "| monitor rules | {all} | | {proved} | | | {} |", all - proved);
 }
 
 fn mark(proof: &Proof) -> &'static str {
-    match proof.reported_by {
+    mark_of(proof.reported_by)
+}
+
+fn mark_of(reported_by: ReportedBy) -> &'static str {
+    match reported_by {
         ReportedBy::Scenario => "",
         ReportedBy::Monitor => MONITOR,
         ReportedBy::OtherClause => OTHER_CLAUSE,
+        ReportedBy::SetUp => SET_UP,
     }
 }
 
@@ -126,15 +151,16 @@ type Line<'a> = (&'a str, String, String);
 fn render_cases(text: &mut String, side: Role, proofs: &Proofs, cases: &[Case]) {
     let _ = writeln!(
         text,
-        "\n## Scenarios that test a {}\n\n| scenario | versions | rows | fails with |\n|---|---|---|---|",
+        "\n## Scenarios that test a {}\n\n| scenario | versions | rows | fails with | clauses blamed |\n|---|---|---|---|---|",
         mqttspec_spec::role_word(side)
     );
     // The rows of each file, version and proof, in the order of the suite.
     let mut of_version: Vec<(Line<'_>, Vec<&str>)> = Vec::new();
     for (case, proof) in cases.iter().zip(&proofs.cases).filter(|(case, _)| case.tests == side) {
-        let by = proof
-            .as_ref()
-            .map_or_else(|| NONE.to_owned(), |proof| format!("{}{}", proof.mutant, mark(proof)));
+        let by = proof.as_ref().map_or_else(
+            || format!("{NONE} | "),
+            |proof| format!("{}{} | {}", proof.mutant, mark(proof), proof.blamed.join(" ")),
+        );
         let key = (case.file.as_str(), case.version_text(), by);
         let row = case.row_name().unwrap_or_default();
         match of_version.iter_mut().rev().take(40).find(|(known, _)| *known == key) {
@@ -176,14 +202,14 @@ pub(crate) fn read(text: &str, cases: &[Case]) -> Proofs {
             .and_then(|line| line.strip_suffix(" |"))
             .map_or_else(Vec::new, |line| line.split(" | ").collect());
         match cells.as_slice() {
-            [file, versions, rows, by] if file.ends_with(".mqtt") => {
+            [file, versions, rows, by, blamed] if file.ends_with(".mqtt") => {
                 for (version, side) in versions
                     .split(' ')
                     .flat_map(|version| [Role::Server, Role::Client].map(|side| (version, side)))
                 {
                     for row in rows.split(' ') {
                         let place = by_place.get(&(side, *file, version.to_owned(), row));
-                        if let (Some(index), Some(proof)) = (place, proof(by, side)) {
+                        if let (Some(index), Some(proof)) = (place, proof(by, blamed, side)) {
                             proofs.cases[*index] = Some(proof);
                         }
                     }
@@ -197,12 +223,12 @@ pub(crate) fn read(text: &str, cases: &[Case]) -> Proofs {
                     *known = found;
                 }
             }
-            [_, name, _, _, _, found] => {
+            [_, name, _, _, _, found, blamed] => {
                 let (case, reported_by) = split_mark(found);
                 let index = by_name.get(case);
                 let mutant = index.and_then(|index| Mutant::named(name, cases[*index].tests));
                 if let (Some(index), Some(mutant)) = (index, mutant) {
-                    let proof = Proof { mutant: mutant.name, reported_by };
+                    let proof = Proof { mutant: mutant.name, reported_by, blamed: clauses(blamed) };
                     proofs.mutants.insert((mutant.role, mutant.name), Some((*index, proof)));
                 }
             }
@@ -212,16 +238,20 @@ pub(crate) fn read(text: &str, cases: &[Case]) -> Proofs {
     proofs
 }
 
-fn proof(by: &str, side: Role) -> Option<Proof> {
+fn proof(by: &str, blamed: &str, side: Role) -> Option<Proof> {
     let (name, reported_by) = split_mark(by);
-    Some(Proof { mutant: Mutant::named(name, side)?.name, reported_by })
+    Some(Proof { mutant: Mutant::named(name, side)?.name, reported_by, blamed: clauses(blamed) })
+}
+
+fn clauses(cell: &str) -> Vec<String> {
+    cell.split_whitespace().map(str::to_owned).collect()
 }
 
 /// Splits a name from its mark, and gives the meaning of the mark.
 fn split_mark(by: &str) -> (&str, ReportedBy) {
-    match (by.strip_suffix(OTHER_CLAUSE), by.strip_suffix(MONITOR)) {
-        (Some(name), _) => (name, ReportedBy::OtherClause),
-        (_, Some(name)) => (name, ReportedBy::Monitor),
-        _ => (by, ReportedBy::Scenario),
-    }
+    let marks = [ReportedBy::OtherClause, ReportedBy::SetUp, ReportedBy::Monitor];
+    let marked = marks
+        .into_iter()
+        .find_map(|reported_by| by.strip_suffix(mark_of(reported_by)).map(|name| (name, reported_by)));
+    marked.unwrap_or((by, ReportedBy::Scenario))
 }

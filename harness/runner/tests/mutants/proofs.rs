@@ -1,6 +1,6 @@
 //! What a proof is, and how a case is run with a mutant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -34,6 +34,26 @@ pub(crate) fn unchanged(role: Role) -> &'static Mutant {
 pub(crate) struct Proof {
     pub(crate) mutant: &'static str,
     pub(crate) reported_by: ReportedBy,
+    /// The clauses that the findings cite.
+    pub(crate) blamed: Vec<String>,
+}
+
+impl Proof {
+    /// The blamed clauses that the mutant keeps, unless it argues for them.
+    pub(crate) fn unargued(&self, case: &Case) -> Vec<&str> {
+        let (Some(mutant), Some(standard)) =
+            (Mutant::named(self.mutant, case.tests), Standard::of(case.version))
+        else {
+            return Vec::new();
+        };
+        let is_kept = |clause: &&str| !mutant.may_be_blamed_for(standard, clause);
+        self.blamed.iter().map(String::as_str).filter(is_kept).collect()
+    }
+
+    /// Better proofs are greater: by the kind of check, and by whether they blame what is kept.
+    pub(crate) fn rank(&self, case: &Case) -> (ReportedBy, bool) {
+        (self.reported_by, self.unargued(case).is_empty())
+    }
 }
 
 /// The kind of check whose failure cites a clause that the mutant breaks. The order is from the
@@ -42,6 +62,8 @@ pub(crate) struct Proof {
 pub(crate) enum ReportedBy {
     /// None: the failures cite other clauses.
     OtherClause,
+    /// A line that shows no clause. A mutant that breaks no clause of the standard can do no more.
+    SetUp,
     /// A monitor, which would report it in other scenarios too.
     Monitor,
     /// The scenario: one of its lines or delivery checks.
@@ -89,6 +111,9 @@ impl Check {
                     && Some(rule.standard) == Standard::of(case.version)
                     && rule.is_reported_by(finding)
             }
+            Self::Delivery(words) if *words == Guarantee::NothingMore.words() => {
+                finding.check == finding::Check::LeftOver
+            }
             Self::Delivery(words) => finding.check == finding::Check::DeliveryCheck((*words).to_owned()),
         }
     }
@@ -127,7 +152,7 @@ pub(crate) fn run_mutant<'a>(case: &'a Case, mutant: &'static Mutant) -> MutantR
     let seeds = u64::from(case.scenario.seeds).clamp(1, MAXIMUM_SEEDS);
     let mut result = run_once(case, mutant, 0);
     for seed in 1..seeds {
-        if result.verdict != Verdict::Pass {
+        if !matches!(result.verdict, Verdict::Pass | Verdict::NotJudged) {
             break;
         }
         result = run_once(case, mutant, seed);
@@ -143,18 +168,26 @@ impl MutantRun<'_> {
     /// The proof that the run gives, if it failed. In a scenario with a table, only failures from
     /// the steps of the row on count.
     pub(crate) fn proof(&self) -> Option<Proof> {
+        if self.result.verdict == Verdict::NotJudged && self.mutant.breaks_documented_behaviour() {
+            let (mutant, reported_by) = (self.mutant.name, ReportedBy::SetUp);
+            return Some(Proof { mutant, reported_by, blamed: Vec::new() });
+        }
         if self.result.verdict != Verdict::Fail {
             return None;
         }
         let standard = Standard::of(self.case.version)?;
         let rows_from = rows_from(self.case);
-        let of_row = self.findings().filter(|finding| finding.line == 0 || finding.line >= rows_from);
-        let reported_by = of_row.map(|finding| match &finding.check {
+        let of_row: Vec<&Finding> =
+            self.findings().filter(|finding| finding.line == 0 || finding.line >= rows_from).collect();
+        let cited = of_row.iter().flat_map(|finding| &finding.requirements);
+        let blamed: BTreeSet<String> = cited.map(|requirement| requirement.clause.clone()).collect();
+        let reported_by = of_row.iter().map(|finding| match &finding.check {
             _ if !self.mutant.is_reported_by(standard, finding) => ReportedBy::OtherClause,
             finding::Check::Monitor(_) => ReportedBy::Monitor,
             _ => ReportedBy::Scenario,
         });
-        Some(Proof { mutant: self.mutant.name, reported_by: reported_by.max()? })
+        let (mutant, reported_by) = (self.mutant.name, reported_by.max()?);
+        Some(Proof { mutant, reported_by, blamed: blamed.into_iter().collect() })
     }
 
     pub(crate) fn passes(&self) -> bool {

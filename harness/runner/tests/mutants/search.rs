@@ -59,20 +59,21 @@ pub(crate) fn search(cases: &[Case]) -> Proofs {
 /// What the runs so far have shown. The first run counts.
 #[derive(Default)]
 struct Evidence {
-    /// Cases whose failure cites a clause that the mutant breaks.
+    /// Cases whose failure cites a clause that the mutant breaks, and none that it keeps.
     mutants: BTreeMap<(Role, &'static str), (usize, Proof)>,
-    /// Cases whose failure cites other clauses.
+    /// Cases whose failure cites a clause that the mutant keeps.
     by_other_clause: BTreeMap<(Role, &'static str), (usize, Proof)>,
     checks: BTreeMap<Check, (usize, &'static str)>,
 }
 
 impl Evidence {
-    fn record(&mut self, index: usize, mutant: &'static Mutant, run: &MutantRun<'_>) {
+    fn record(&mut self, case: &Case, index: usize, mutant: &'static Mutant, run: &MutantRun<'_>) {
         let Some(proof) = run.proof() else { return };
         let key = (mutant.role, mutant.name);
+        let argued = proof.unargued(case).is_empty();
         let proved = match proof.reported_by {
-            ReportedBy::OtherClause => &mut self.by_other_clause,
-            ReportedBy::Monitor | ReportedBy::Scenario => &mut self.mutants,
+            ReportedBy::SetUp | ReportedBy::Monitor | ReportedBy::Scenario if argued => &mut self.mutants,
+            _ => &mut self.by_other_clause,
         };
         proved.entry(key).or_insert((index, proof));
         for check in Check::all() {
@@ -110,13 +111,13 @@ fn prove_file(file: &[usize], cases: &[Case]) -> (Vec<(usize, Option<Proof>)>, E
                 continue;
             }
             let run = run_mutant(case, mutant);
-            evidence.record(*index, mutant, &run);
+            evidence.record(case, *index, mutant, &run);
             if let Some(this) = run.proof() {
-                let reported_by = this.reported_by;
-                if proof.as_ref().is_none_or(|best| best.reported_by < reported_by) {
+                let rank = this.rank(case);
+                if proof.as_ref().is_none_or(|best| best.rank(case) < rank) {
                     proof = Some(this);
                 }
-                if reported_by == ReportedBy::Scenario {
+                if rank == (ReportedBy::Scenario, true) {
                     used.insert(mutant.name);
                     break;
                 }
@@ -176,7 +177,7 @@ fn prove_mutant(mutant: &'static Mutant, cases: &[Case]) -> Evidence {
         .collect();
     order.sort_by_key(|(relevance, index)| (Reverse(*relevance), *index));
     for (_, index) in order.into_iter().take(MAXIMUM_RUNS) {
-        evidence.record(index, mutant, &run_mutant(&cases[index], mutant));
+        evidence.record(&cases[index], index, mutant, &run_mutant(&cases[index], mutant));
         if !evidence.mutants.is_empty() {
             break;
         }
@@ -211,7 +212,7 @@ fn prove_check(check: &Check, cases: &[Case]) -> Evidence {
     }
     runs.sort_by_key(|(relevance, index, _)| (Reverse(*relevance), *index));
     for (_, index, mutant) in runs.into_iter().take(MAXIMUM_RUNS) {
-        evidence.record(index, mutant, &run_mutant(&cases[index], mutant));
+        evidence.record(&cases[index], index, mutant, &run_mutant(&cases[index], mutant));
         if evidence.checks.contains_key(check) {
             break;
         }
