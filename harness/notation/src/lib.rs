@@ -15,6 +15,7 @@ pub mod fuzz;
 mod lexicon;
 mod packets;
 mod parse;
+mod parts;
 mod print;
 mod scenario;
 mod steps;
@@ -33,15 +34,17 @@ pub use packets::{
     Atom, AtomText, Comparison, Content, Extent, Operand, PacketPattern, Patch, PatchValue, Place, RawBytes,
     Subscription,
 };
+pub use parts::{ClauseReference, Comments, HostName, Hosts, ShownClause, Shows};
 pub use scenario::{
-    Cell, ClauseReference, ClientDeclaration, Comments, HeaderComment, HeaderWord, HostName, HostOption,
-    Hosts, Need, Row, Scenario, ShownClause, Shows, Table, VersionMark,
+    Cell, ClientDeclaration, HeaderComment, HeaderWord, HostOption, Need, Row, Scenario, Table,
 };
 pub use steps::{
     Action, Branch, Direction, DiskFault, Fault, FaultKind, Guarantee, Load, Property, Rate, Report, Step,
     StepKind, Timing,
 };
-pub use values::{Field, Name, Number, Operator, Piece, Radix, Span, Test, Text, Time, TimeRange, Value};
+pub use values::{
+    Field, Name, Number, Operator, Piece, Radix, Span, Test, Text, Time, TimeRange, Value, VersionMark,
+};
 
 /// The name of the server's host.
 pub const SERVER: &str = "broker";

@@ -2,8 +2,7 @@
 
 use mqttspec_codec::PacketType;
 
-use super::scenario::VersionMark;
-use super::values::{Field, Name, Number, Operator, Span, Test, Text, Time, Value};
+use super::values::{Field, Name, Number, Operator, Span, Test, Text, Time, Value, VersionMark};
 
 /// The content of a transcript line.
 #[derive(Clone, Debug, PartialEq, Eq)]

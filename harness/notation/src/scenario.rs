@@ -4,29 +4,9 @@ use mqttspec_codec::Version;
 use mqttspec_spec::Roles;
 
 use super::packets::Content;
+use super::parts::{ClauseReference, Comments, HostName};
 use super::steps::{Step, StepKind};
-use super::values::{Name, Span, Value};
-
-/// `[5]`, `[3.1.1]`, `[3.1 3.1.1]`: the versions to which something applies. No mark means every
-/// version.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct VersionMark(
-    /// In ascending order, each once; empty for every version.
-    pub Vec<Version>,
-);
-
-impl VersionMark {
-    /// Whether something with this mark applies to `version`.
-    #[must_use]
-    pub fn applies_to(&self, version: Version) -> bool {
-        self.0.is_empty() || self.0.contains(&version)
-    }
-
-    /// Whether a version has both what carries this mark and what carries the other.
-    pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        self.0.is_empty() || other.0.is_empty() || self.0.iter().any(|version| other.0.contains(version))
-    }
-}
+use super::values::{Name, Span, Value, VersionMark};
 
 /// A scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,18 +114,6 @@ impl Scenario {
     }
 }
 
-/// A reference to a clause. The two standards number the same rule differently and use the same
-/// number for different rules, so the version is part of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClauseReference {
-    /// The position of the id.
-    pub span: Span,
-    /// The version of the clause.
-    pub version: Version,
-    /// The id as the standard prints it: `MQTT-3.1.2-8`.
-    pub id: String,
-}
-
 /// `needs shared-subscriptions qos=2`: one capability.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
@@ -181,44 +149,6 @@ pub struct HostOption {
     pub name: Name,
     /// The value as text. The file has quotes if it has characters that a bare value may not have.
     pub value: String,
-}
-
-/// A host, or a range of numbered hosts.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum HostName {
-    /// `device`
-    One(Name),
-    /// `d1..d100`: `d1`, `d2` and so on, both ends included.
-    Numbered {
-        /// The part before the number.
-        prefix: Name,
-        /// The first number.
-        first: u32,
-        /// The last number, not smaller.
-        last: u32,
-    },
-}
-
-impl HostName {
-    /// The names of the hosts.
-    #[must_use]
-    pub fn expand(&self) -> Vec<Name> {
-        match self {
-            Self::One(name) => vec![name.clone()],
-            Self::Numbered { prefix, first, last } => {
-                (*first..=*last).map(|number| format!("{prefix}{number}")).collect()
-            }
-        }
-    }
-}
-
-/// The hosts of a fault, a load or a property.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hosts {
-    /// `all`: every host but the broker.
-    All,
-    /// By name, at least one.
-    Named(Vec<HostName>),
 }
 
 /// `table`: named columns, one row a line. Cells are separated by two or more spaces.
@@ -260,18 +190,6 @@ pub enum Cell {
     Value(Value),
 }
 
-/// Comments and blank lines around a line. They have no meaning, but a printed file keeps them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Comments {
-    /// Whether a blank line is above. Always false for the first line of the body and of a block,
-    /// where the printer decides.
-    pub blank_line_above: bool,
-    /// Comments on lines of their own above, without their `# `.
-    pub above: Vec<String>,
-    /// The comment at the end of the line, without its `# `.
-    pub after: Option<String>,
-}
-
 /// The first word of a line of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names are the words")]
@@ -298,34 +216,6 @@ pub struct HeaderComment {
     pub index: usize,
     /// The comments above and after that line.
     pub comments: Comments,
-}
-
-/// `shows MQTT-3.1.2-8`: the clauses that a line, or the lines of a block, show.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shows {
-    /// `shows all`: every clause of the case, those of the header and those of its row.
-    All,
-    /// The named ones, at least one. Those without a mark come first.
-    Clauses(Vec<ShownClause>),
-}
-
-/// A clause that a line shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShownClause {
-    /// Where the id is written.
-    pub span: Span,
-    /// `[5] MQTT-4.3.3-10`: the versions in which it is shown. Without a mark, every version in which the case lists it.
-    pub versions: VersionMark,
-    /// The id.
-    pub id: String,
-}
-
-impl ShownClause {
-    /// Whether it names this clause.
-    #[must_use]
-    pub fn names(&self, clause: &ClauseReference) -> bool {
-        self.id == clause.id && self.versions.applies_to(clause.version)
-    }
 }
 
 impl Shows {

@@ -4,8 +4,8 @@ use super::packets::Content;
 use mqttspec_codec::Role;
 use mqttspec_spec::Level;
 
-use super::scenario::{Comments, Hosts, Shows, VersionMark};
-use super::values::{Field, Name, Span, Test, Text, Time, TimeRange, Value};
+use super::parts::{Comments, Hosts, Shows};
+use super::values::{Field, Name, Span, Test, Text, Time, TimeRange, Value, VersionMark};
 
 /// A line of the body, with its block if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]

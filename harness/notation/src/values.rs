@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::VersionMark;
+use mqttspec_codec::Version;
 
 /// A position in the source, in byte offsets: `start` inclusive, `end` exclusive.
 ///
@@ -49,6 +49,27 @@ impl Eq for Span {}
 impl fmt::Debug for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}..{}", self.start, self.end)
+    }
+}
+
+/// `[5]`, `[3.1.1]`, `[3.1 3.1.1]`: the versions to which something applies. No mark means every
+/// version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VersionMark(
+    /// In ascending order, each once; empty for every version.
+    pub Vec<Version>,
+);
+
+impl VersionMark {
+    /// Whether something with this mark applies to `version`.
+    #[must_use]
+    pub fn applies_to(&self, version: Version) -> bool {
+        self.0.is_empty() || self.0.contains(&version)
+    }
+
+    /// Whether a version has both what carries this mark and what carries the other.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.0.is_empty() || other.0.is_empty() || self.0.iter().any(|version| other.0.contains(version))
     }
 }
 
