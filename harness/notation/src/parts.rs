@@ -2,7 +2,7 @@
 
 use mqttspec_codec::Version;
 
-use super::values::{Name, Span};
+use super::values::{Name, Span, VersionMark};
 
 /// A reference to a clause. The two standards number the same rule differently and use the same
 /// number for different rules, so the version is part of it.
@@ -23,6 +23,28 @@ pub enum Shows {
     All,
     /// The named ones, at least one. Those without a mark come first.
     Clauses(Vec<ShownClause>),
+}
+
+impl Shows {
+    /// The clauses that are shown in `version`, of those that the case lists: in the order of the list, each once.
+    #[must_use]
+    pub fn of<'a>(
+        &self,
+        version: Version,
+        listed: impl IntoIterator<Item = &'a ClauseReference>,
+    ) -> Vec<&'a str> {
+        let mut ids = Vec::new();
+        for clause in listed {
+            let named = match self {
+                Self::All => true,
+                Self::Clauses(clauses) => clauses.iter().any(|shown| shown.names(clause)),
+            };
+            if named && clause.version == version && !ids.contains(&clause.id.as_str()) {
+                ids.push(clause.id.as_str());
+            }
+        }
+        ids
+    }
 }
 
 /// A clause that a line shows.

@@ -217,25 +217,3 @@ pub struct HeaderComment {
     /// The comments above and after that line.
     pub comments: Comments,
 }
-
-impl Shows {
-    /// The clauses that are shown in `version`, of those that the case lists: in the order of the list, each once.
-    #[must_use]
-    pub fn of<'a>(
-        &self,
-        version: Version,
-        listed: impl IntoIterator<Item = &'a ClauseReference>,
-    ) -> Vec<&'a str> {
-        let mut ids = Vec::new();
-        for clause in listed {
-            let named = match self {
-                Self::All => true,
-                Self::Clauses(clauses) => clauses.iter().any(|shown| shown.names(clause)),
-            };
-            if named && clause.version == version && !ids.contains(&clause.id.as_str()) {
-                ids.push(clause.id.as_str());
-            }
-        }
-        ids
-    }
-}
