@@ -12,6 +12,7 @@ pub mod live;
 mod peers;
 mod recorder;
 pub mod run;
+mod run_options;
 mod simulated;
 mod simulator;
 pub mod suite;

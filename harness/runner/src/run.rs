@@ -3,25 +3,12 @@
 use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::results::RunResult;
-use mqttspec_mutants::Mutant;
 
 use crate::judging::judged;
 use crate::latitude::Latitude;
+pub use crate::run_options::RunOptions;
 use crate::simulated::{perform, refusal};
 pub use crate::simulator::Simulator;
-
-/// Options of a run.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RunOptions {
-    /// Whether a run that passes has its trace. A run that fails always has it.
-    pub trace: bool,
-    /// A mutant in place of the reference peer under test. The run then tests the scenario.
-    pub mutant: Option<&'static Mutant>,
-    /// How the peer under test uses the choices that the standard leaves to it.
-    pub latitude: Latitude,
-    /// What the run executes on.
-    pub simulator: Simulator,
-}
 
 /// Runs a case once. The same case and seed give the same result, bit for bit.
 #[must_use]

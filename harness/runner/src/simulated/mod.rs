@@ -21,7 +21,7 @@ use crate::judging::Performed;
 use crate::peers::applications;
 use crate::peers::broker::BrokerPeer;
 use crate::recorder::Recorder;
-use crate::run::RunOptions;
+use crate::run_options::RunOptions;
 use crate::simulator::Simulator;
 
 /// The default latency of every link.
