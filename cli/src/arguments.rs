@@ -7,6 +7,7 @@ use mqttspec_codec::Version;
 use mqttspec_judge::command::quoted;
 use mqttspec_net::transport::Target;
 use mqttspec_runner::latitude::Latitude;
+use mqttspec_runner::run::Simulator;
 
 /// Run MQTT conformance scenarios on a simulated network or against a live broker, and report which
 /// clauses of the standard hold.
@@ -102,6 +103,9 @@ pub(crate) struct RunArguments {
     /// Also print what each fault profile did to the messages of the scenarios in faults/
     #[arg(long)]
     pub(crate) resilience: bool,
+    /// Run the reference peers on this backend; skip cases that it cannot do, with the reason
+    #[arg(long, value_name = "BACKEND", default_value = "simulated", conflicts_with_all = ["target", "start"])]
+    pub(crate) backend: BackendName,
     /// List of known failures: exit with 1 if another case fails, or if a listed case passes
     #[arg(long, value_name = "FILE")]
     pub(crate) expect: Option<PathBuf>,
@@ -237,6 +241,24 @@ pub(crate) enum RoleName {
     Server,
     /// The Client: the harness acts as the Server
     Client,
+}
+
+/// A simulated backend as an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackendName {
+    /// The simulated world, which models every fault
+    Simulated,
+    /// A stock turmoil simulation: a second opinion, and slower
+    Turmoil,
+}
+
+impl From<BackendName> for Simulator {
+    fn from(name: BackendName) -> Self {
+        match name {
+            BackendName::Simulated => Self::World,
+            BackendName::Turmoil => Self::Turmoil,
+        }
+    }
 }
 
 /// A version of the standard as an argument.

@@ -52,6 +52,7 @@ fn simulated(arguments: &RunArguments, plan: &Plan) -> SuiteResult {
         jobs: arguments.jobs.map_or_else(cpus, usize::from),
         // The HTML report draws every run.
         keep: if arguments.report.is_some() { KeepTrace::All } else { KeepTrace::Failing },
+        simulator: arguments.backend.into(),
     };
     let bar = ProgressBar::new(plan.cases.len() as u64).with_style(progress::style());
     let mut bad = 0;

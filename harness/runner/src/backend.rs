@@ -2,13 +2,14 @@
 //! simulated world or a live server is behind it.
 
 use core::future::Future;
-use core::ops::RangeInclusive;
 use core::pin::Pin;
 use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
-use mqttspec_world::{Probability, Seed};
+use mqttspec_faults::{Course, Fault, FaultError, Inject, Injector, Phase, RunningCourse, Step, Way};
+use mqttspec_notation::DiskFault;
+use mqttspec_world::Seed;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A future of a trait object. It is boxed, which costs nothing beside the wait that it stands for.
@@ -49,23 +50,82 @@ pub(crate) trait Backend {
     /// Listens on the host of the server, for an executor that plays the server.
     fn listen(&self) -> Pending<'_, Result<Box<dyn Incoming>, BackendError>>;
 
-    /// The links that a fault is on.
-    fn links(&self, way: Way<'_>) -> Result<Box<dyn Links>, BackendError>;
+    /// The faults of the backend.
+    fn faults(&self) -> &dyn FaultInjector;
 
-    /// The host's process stops reading.
-    fn stall(&self, host: &str) -> Result<(), BackendError>;
+    /// Whether a case can be executed here.
+    ///
+    /// # Errors
+    /// The first thing that this backend cannot do.
+    fn supports(&self, demands: &Demands) -> Result<(), Unsupported> {
+        demands.faults.iter().try_for_each(|fault| Ok(self.faults().supports(fault)?))
+    }
+}
 
-    /// The host's process reads again.
-    fn resume(&self, host: &str) -> Result<(), BackendError>;
+/// What a case asks of a backend.
+#[derive(Debug, Default)]
+pub(crate) struct Demands {
+    /// The executor plays the server.
+    pub(crate) plays_server: bool,
+    /// How long its steps wait at least.
+    pub(crate) waits: Duration,
+    /// The faults that may be injected.
+    pub(crate) faults: Vec<Fault>,
+    /// What the disks of hosts must do, in the order of the lines that say so.
+    pub(crate) disks: Vec<(String, Vec<DiskFault>)>,
+}
 
-    /// The power of the host fails: its process ends, and its peers are not notified.
-    fn crash<'b>(&'b self, host: &'b str) -> Pending<'b, Result<(), BackendError>>;
+/// Something that a backend cannot do, and why. The case is skipped with this reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} is not supported: {reason}")]
+pub(crate) struct Unsupported {
+    pub(crate) what: String,
+    pub(crate) reason: &'static str,
+}
 
-    /// The host starts with what its disk kept.
-    fn start<'b>(&'b self, host: &'b str) -> Pending<'b, Result<(), BackendError>>;
+impl From<mqttspec_faults::Unsupported> for Unsupported {
+    fn from(unsupported: mqttspec_faults::Unsupported) -> Self {
+        Self { what: unsupported.fault.to_string(), reason: unsupported.reason }
+    }
+}
 
-    /// Limits the size of the host's disk in bytes.
-    fn disk_capacity(&self, host: &str, bytes: Option<u64>) -> Result<(), BackendError>;
+/// What is called at the begin and the end of each step of a course.
+pub(crate) type Observer = Box<dyn Fn(&Step, Phase)>;
+
+/// An [`Injector`] of any backend. See there.
+pub(crate) trait FaultInjector {
+    fn supports(&self, fault: &Fault) -> Result<(), mqttspec_faults::Unsupported>;
+    fn begin(&self, course: Course, observer: Observer) -> Pending<'_, Result<RunningCourse, FaultError>>;
+    fn heal(&self, on: &Way) -> Result<(), FaultError>;
+    fn resume_reading(&self, host: &str) -> Result<(), FaultError>;
+    fn free_disk(&self, host: &str) -> Result<(), FaultError>;
+    fn start<'i>(&'i self, host: &'i str) -> Pending<'i, Result<(), FaultError>>;
+}
+
+impl<B: Inject + 'static> FaultInjector for Injector<B> {
+    fn supports(&self, fault: &Fault) -> Result<(), mqttspec_faults::Unsupported> {
+        self.backend().supports(fault)
+    }
+
+    fn begin(&self, course: Course, observer: Observer) -> Pending<'_, Result<RunningCourse, FaultError>> {
+        Box::pin(self.begin(course, observer))
+    }
+
+    fn heal(&self, on: &Way) -> Result<(), FaultError> {
+        self.heal(on)
+    }
+
+    fn resume_reading(&self, host: &str) -> Result<(), FaultError> {
+        self.resume_reading(host)
+    }
+
+    fn free_disk(&self, host: &str) -> Result<(), FaultError> {
+        self.free_disk(host)
+    }
+
+    fn start<'i>(&'i self, host: &'i str) -> Pending<'i, Result<(), FaultError>> {
+        Box::pin(self.start(host))
+    }
 }
 
 /// Connections that clients open to a played server.
@@ -78,48 +138,6 @@ pub(crate) trait Incoming {
 pub(crate) struct Accepted {
     pub(crate) stream: Box<dyn Stream>,
     pub(crate) host: Option<Arc<str>>,
-}
-
-/// Some links, and what can be done to them.
-pub(crate) trait Links {
-    /// Nothing passes.
-    fn partition(&self);
-
-    /// Ends a partition.
-    fn join(&self);
-
-    /// Sets the latency; on a live link, the added latency.
-    fn latency(&self, latency: RangeInclusive<Duration>);
-
-    /// Sets the latency to the usual one and this much more.
-    fn usual_latency_and(&self, more: Duration);
-
-    /// Sets the probability of losing each segment.
-    fn loss(&self, probability: Probability);
-
-    /// Limits the bytes per second.
-    fn bandwidth(&self, bytes_per_second: Option<u64>);
-
-    /// Resets the connections.
-    fn reset(&self);
-
-    /// The connections carry nothing from now on, and neither end is notified.
-    fn blackhole(&self);
-}
-
-/// The links that a fault is on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Way<'h> {
-    /// Every link.
-    Everywhere,
-    /// Both directions between a host and all others.
-    Around(&'h str),
-    /// All directions that lead to a host.
-    To(&'h str),
-    /// One direction between two hosts.
-    FromTo(&'h str, &'h str),
-    /// Both directions between two hosts.
-    Between(&'h str, &'h str),
 }
 
 /// How long things may take.

@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use crate::backend::BackendError;
+use crate::backend::{BackendError, Unsupported};
+use mqttspec_faults::FaultError;
 use mqttspec_judge::finding::Finding;
 use mqttspec_notation::fields::line as packet_line;
 
@@ -15,6 +16,8 @@ pub(crate) enum Stop {
     SetUp(SetUp),
     /// The harness or the target broke: the sentence that says how.
     Broken(String),
+    /// The backend cannot do what the scenario asks for.
+    Unsupported(Unsupported),
 }
 
 /// Why a case cannot be judged: its set-up did not come about.
@@ -46,6 +49,21 @@ impl Stop {
 impl From<BackendError> for Stop {
     fn from(error: BackendError) -> Self {
         Stop::broken(error.to_string())
+    }
+}
+
+impl From<Unsupported> for Stop {
+    fn from(unsupported: Unsupported) -> Self {
+        Stop::Unsupported(unsupported)
+    }
+}
+
+impl From<FaultError> for Stop {
+    fn from(error: FaultError) -> Self {
+        match error {
+            FaultError::Unsupported(unsupported) => Stop::Unsupported(unsupported.into()),
+            error => Stop::broken(error.to_string()),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The runner: plans cases, and executes scenarios in the simulated world or on a live target.
+//! The runner: plans cases, and executes scenarios in a simulation or on a live target.
 #![forbid(unsafe_code)]
 
 mod backend;
@@ -13,4 +13,5 @@ mod peers;
 mod recorder;
 pub mod run;
 mod simulated;
+mod simulator;
 pub mod suite;

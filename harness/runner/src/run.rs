@@ -1,4 +1,4 @@
-//! One run of one case under one seed, in the simulated world.
+//! One run of one case under one seed, in a simulation.
 
 use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
@@ -7,7 +7,8 @@ use mqttspec_mutants::Mutant;
 
 use crate::judging::judged;
 use crate::latitude::Latitude;
-use crate::simulated::perform;
+use crate::simulated::{perform, refusal};
+pub use crate::simulator::Simulator;
 
 /// Options of a run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,6 +19,8 @@ pub struct RunOptions {
     pub mutant: Option<&'static Mutant>,
     /// How the peer under test uses the choices that the standard leaves to it.
     pub latitude: Latitude,
+    /// What the run executes on.
+    pub simulator: Simulator,
 }
 
 /// Runs a case once. The same case and seed give the same result, bit for bit.
@@ -31,6 +34,12 @@ pub fn run(case: &Case, seed: u64) -> RunResult {
 pub fn run_with(case: &Case, seed: u64, options: RunOptions) -> RunResult {
     let latitude = Some(options.latitude).filter(|latitude| *latitude != Latitude::Reference);
     let latitude = latitude.map(|latitude| latitude.to_string());
-    let command = RepeatCommand { latitude, ..case.repeat_command(seed) };
+    let command = RepeatCommand { latitude, ..options.simulator.repeat_command(case, seed) };
     judged(case, &command, perform(case, seed, options), options.trace).0
+}
+
+/// Why a case is skipped in a simulation; `None` if it is run. The reason stands after the first `: `.
+#[must_use]
+pub fn refusal_of(case: &Case, simulator: Simulator) -> Option<String> {
+    refusal(case, simulator).map(|unsupported| unsupported.to_string())
 }

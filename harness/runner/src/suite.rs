@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::latitude::Latitude;
-use crate::run::{RunOptions, run_with};
+use crate::run::{RunOptions, Simulator, run_with};
 use mqttspec_judge::Case;
 use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
 use mqttspec_judge::history::{BranchTaken, History};
@@ -186,11 +186,20 @@ pub struct SuiteOptions {
     pub jobs: usize,
     /// Which cases keep a trace.
     pub keep: KeepTrace,
+    /// What the runs execute on.
+    pub simulator: Simulator,
 }
 
 impl Default for SuiteOptions {
     fn default() -> Self {
-        Self { seed: 0, seeds: 1, latitude: Latitude::Reference, jobs: 1, keep: KeepTrace::default() }
+        Self {
+            seed: 0,
+            seeds: 1,
+            latitude: Latitude::Reference,
+            jobs: 1,
+            keep: KeepTrace::default(),
+            simulator: Simulator::default(),
+        }
     }
 }
 
@@ -206,7 +215,13 @@ pub fn run_all(
 ) -> SuiteResult {
     SuiteResult {
         format: FORMAT,
-        target: Target::simulated(),
+        target: match options.simulator {
+            Simulator::World => Target::simulated(),
+            Simulator::Turmoil => {
+                let name = "reference broker and client in turmoil".to_owned();
+                Target { name, ..Target::simulated() }
+            }
+        },
         seed: options.seed,
         seeds: options.seeds,
         strict: false,
@@ -257,7 +272,12 @@ fn run_options(case: &Case, run: u32, options: &SuiteOptions) -> RunOptions {
         KeepTrace::Failing => !case.scenario.sometimes().is_empty(),
         KeepTrace::All => true,
     };
-    RunOptions { trace: may_be_shown && run == 0, mutant: None, latitude: options.latitude }
+    RunOptions {
+        trace: may_be_shown && run == 0,
+        mutant: None,
+        latitude: options.latitude,
+        simulator: options.simulator,
+    }
 }
 
 /// The result of a case on a live server, from all its runs and their duration.
@@ -330,7 +350,7 @@ impl Summary {
         for mark in case.scenario.sometimes() {
             let reached = self.marks.get(mark).copied().unwrap_or(0);
             if reached == 0 && verdict == Verdict::Pass && !self.is_live {
-                failures.push(unreached(case, mark, runs, options.seed));
+                failures.push(unreached(case, mark, runs, options));
                 verdict = Verdict::Fail;
             }
             marks.push((mark.to_owned(), reached));
@@ -380,7 +400,7 @@ fn weight(verdict: Verdict) -> u8 {
 }
 
 /// The finding for a mark that no seed reached.
-fn unreached(case: &Case, mark: &str, runs: u32, seed: u64) -> ReportedFinding {
+fn unreached(case: &Case, mark: &str, runs: u32, options: &SuiteOptions) -> ReportedFinding {
     let finding = Finding {
         check: Check::Sometimes(mark.to_owned()),
         level: Level::Must,
@@ -394,5 +414,6 @@ fn unreached(case: &Case, mark: &str, runs: u32, seed: u64) -> ReportedFinding {
         timing_sensitive: false,
     };
     let (history, trace) = (History::default(), Trace::default());
-    ReportedFinding::new(finding, case, &history, &trace, &case.repeat_command(seed))
+    let command = options.simulator.repeat_command(case, options.seed);
+    ReportedFinding::new(finding, case, &history, &trace, &command)
 }

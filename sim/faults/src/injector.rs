@@ -134,8 +134,10 @@ impl<B: Inject + 'static> Injector<B> {
     /// Ends every fault of these links: partitions, latencies, losses and bandwidths.
     ///
     /// # Errors
-    /// [`FaultError::UnknownHost`]; [`FaultError::NoLink`].
+    /// [`FaultError::UnknownHost`]; [`FaultError::NoLink`]. [`FaultError::Unsupported`] if the backend
+    /// cannot partition these links alone, because then it cannot heal them alone.
     pub fn heal(&self, on: &Way) -> Result<(), FaultError> {
+        self.shared.backend.supports(&Fault::Partition { on: on.clone() })?;
         let links: BTreeSet<B::Link> = self.shared.backend.links(on)?.into_iter().collect();
         let mut healed = BTreeSet::new();
         self.shared.active.borrow_mut().retain(|_, active| {

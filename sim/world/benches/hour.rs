@@ -6,9 +6,6 @@
 //! on a shared machine can only make a run slower.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
 
-#[path = "../tests/stock/mod.rs"]
-mod stock;
-
 use mqttspec_ports::{Listener, Net};
 use mqttspec_world::{HostContext, Keep, Probability, World};
 use std::io;
@@ -230,7 +227,7 @@ fn report_stock(hosts: usize, tick: Duration, part: Duration) {
             .max_message_latency(Duration::from_millis(10))
             .build();
         sim.host("broker", || async {
-            let listener = stock::StockNet.listen(PORT).await?;
+            let listener = turmoil::net::TcpListener::bind(("0.0.0.0", PORT)).await?;
             loop {
                 let (mut stream, _) = listener.accept().await?;
                 tokio::task::spawn_local(async move {
@@ -245,7 +242,7 @@ fn report_stock(hosts: usize, tick: Duration, part: Duration) {
         });
         for n in 1..=hosts {
             sim.host(format!("client{n}"), || async {
-                let mut stream = stock::StockNet.connect("broker", PORT).await?;
+                let mut stream = turmoil::net::TcpStream::connect(("broker", PORT)).await?;
                 ping(&mut stream).await?;
                 Ok(())
             });

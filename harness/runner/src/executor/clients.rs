@@ -25,17 +25,17 @@ use crate::peers::client::{Application, Applications, By};
 use crate::peers::reports::ClientReport;
 use crate::recorder::Recorder;
 
-pub(crate) struct Clients<'r> {
-    applications: &'r Applications,
+pub(crate) struct Clients {
+    applications: Rc<Applications>,
     backend: Rc<dyn Backend>,
     recorder: Rc<Recorder>,
     hosts: Rc<Hosts>,
     version: Version,
 }
 
-impl<'r> Clients<'r> {
+impl Clients {
     pub(crate) fn new(
-        applications: &'r Applications,
+        applications: Rc<Applications>,
         backend: Rc<dyn Backend>,
         recorder: Rc<Recorder>,
         hosts: Rc<Hosts>,
@@ -276,13 +276,6 @@ impl<'r> Clients<'r> {
                 })
             })
         })
-    }
-
-    /// The host of a client has crashed.
-    pub(crate) fn crashed(&self, host: &str) {
-        if let Some(application) = self.applications.get(host) {
-            application.crashed();
-        }
     }
 
     fn application(&self, host: &str) -> Result<&Rc<Application>, Stop> {

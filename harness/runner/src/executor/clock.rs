@@ -27,8 +27,10 @@ pub(crate) struct Clock {
     done_at: Duration,
     /// When the executor last sent something.
     sent_at: Option<Duration>,
-    /// The longest latency that a link has had.
+    /// The longest latency that a link has had, without added latency.
     longest_latency: Duration,
+    /// The longest added latency that a link has had.
+    longest_added_latency: Duration,
     /// The number of draws so far: each has a stream of its own.
     draws: u64,
 }
@@ -37,7 +39,18 @@ impl Clock {
     pub(crate) fn new(backend: Rc<dyn Backend>, recorder: Rc<Recorder>) -> Self {
         let timeouts = backend.timeouts();
         let (done_at, longest_latency) = (Duration::ZERO, timeouts.travel);
-        Self { backend, recorder, timeouts, done_at, sent_at: None, longest_latency, draws: 0 }
+        let longest_added_latency = Duration::ZERO;
+        let sent_at = None;
+        Self {
+            backend,
+            recorder,
+            timeouts,
+            done_at,
+            sent_at,
+            longest_latency,
+            longest_added_latency,
+            draws: 0,
+        }
     }
 
     /// Time since the start of the run.
@@ -128,7 +141,8 @@ impl Clock {
     /// does not wait.
     pub(crate) async fn sent_has_arrived(&mut self) {
         if let Some(sent) = self.sent_at.take() {
-            self.until(sent + self.longest_latency + Duration::from_millis(1)).await;
+            let longest = self.longest_latency + self.longest_added_latency;
+            self.until(sent + longest + Duration::from_millis(1)).await;
         }
     }
 
@@ -145,6 +159,11 @@ impl Clock {
     /// A link has this latency from now on.
     pub(crate) fn latency_is(&mut self, latency: Duration) {
         self.longest_latency = self.longest_latency.max(latency);
+    }
+
+    /// A link takes this much longer from now on.
+    pub(crate) fn added_latency_is(&mut self, added: Duration) {
+        self.longest_added_latency = self.longest_added_latency.max(added);
     }
 
     fn draw(&mut self, least: Duration, most: Duration) -> Duration {

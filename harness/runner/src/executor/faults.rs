@@ -1,364 +1,233 @@
-//! Faults: what the network, the disks and the machines do to the hosts.
+//! Injects the faults of the scenario: what the network, the disks and the machines do to the hosts.
 
-use core::time::Duration;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use mqttspec_codec::Role;
+use mqttspec_faults::{Course, Fault, FaultError, Phase, Profile, RunningCourse, Step as CourseStep};
 use mqttspec_judge::history::{Lane as HostIndex, What};
-use mqttspec_notation::{self as notation, DiskFault, Fault, FaultKind, HostName};
-use mqttspec_world::{Probability, Profile};
+use mqttspec_notation::{self as notation, DiskFault, FaultKind, HostName};
 
 use super::Flow;
-use super::clients::Clients;
 use super::clock::Clock;
-use super::wire::Wire;
-use crate::backend::{Backend, BackendError, Links, Way};
+use super::connections::Connections;
+use super::demands::{faults, hosts_of, ways};
+use crate::backend::Backend;
 use crate::found::Stop;
 use crate::hosts::{Hosts, PlayedBy, SERVER};
+use crate::peers::client::Applications;
 use crate::recorder::Recorder;
 
-/// Injects the faults of the scenario.
 pub(crate) struct Faults {
     backend: Rc<dyn Backend>,
-    recorder: Rc<Recorder>,
-    hosts: Rc<Hosts>,
-}
-
-/// What else a fault concerns: the executor's own connections, the clients, and the time.
-struct Concerned<'c> {
-    wire: &'c Wire,
-    clients: &'c Clients<'c>,
-    clock: &'c mut Clock,
+    crashes: Crashes,
+    /// A fault that could not begin or end while the scenario went on.
+    failed: Rc<RefCell<Option<FaultError>>>,
 }
 
 impl Faults {
-    pub(crate) fn new(backend: Rc<dyn Backend>, recorder: Rc<Recorder>, hosts: Rc<Hosts>) -> Self {
-        Self { backend, recorder, hosts }
+    pub(crate) fn new(backend: Rc<dyn Backend>, crashes: Crashes) -> Self {
+        Self { backend, crashes, failed: Rc::default() }
     }
 
     /// Begins or ends a fault. It ends by itself if it has a duration.
-    pub(crate) async fn inject(
-        &self,
-        fault: &Fault,
-        wire: &Wire,
-        clients: &Clients<'_>,
-        clock: &mut Clock,
-    ) -> Flow {
-        let mut concerned = Concerned { wire, clients, clock };
-        let hosts = self.hosts.named(&fault.hosts);
-        let what = What::fault(fault.clone(), hosts.clone());
-        let began = self.recorder.record(None, self.recorder.line(), what);
-        if let FaultKind::Profile(profile) = &fault.kind {
-            return self.profile(profile, hosts, began, &mut concerned).await;
-        }
-        match &fault.hosts {
-            notation::Hosts::All => self.change(fault, None, &mut concerned).await?,
-            notation::Hosts::Named(_) => {
-                for host in &hosts {
-                    self.change(fault, Some(host), &mut concerned).await?;
-                }
-            }
-        }
-        concerned.clock.done_now();
-        if let Some(lasting) = fault.lasting {
-            self.end_later(fault, began, lasting.on(false));
-        }
-        Ok(())
-    }
-
-    /// Begins or ends a fault on one host, or on all.
-    async fn change(&self, fault: &Fault, host: Option<&str>, concerned: &mut Concerned<'_>) -> Flow {
-        self.troubled(host);
-        let links = || links(&*self.backend, host, fault.towards.as_deref());
+    pub(crate) async fn inject(&self, fault: &notation::Fault, clock: &mut Clock) -> Flow {
+        let (recorder, injector) = (&self.crashes.recorder, self.backend.faults());
+        let hosts = &self.crashes.hosts;
+        let what = What::fault(fault.clone(), hosts.named(&fault.hosts));
+        let began = recorder.record(None, recorder.line(), what);
+        self.trouble(fault);
         match &fault.kind {
-            FaultKind::Partition => links()?.partition(),
-            FaultKind::Heal => heal(&*links()?),
-            FaultKind::Latency(range) => {
-                let (least, most) = range.on(false);
-                links()?.latency(least..=most);
-                concerned.clock.latency_is(most);
-            }
-            FaultKind::Loss { per_mille } => {
-                links()?.loss(Probability::fraction(f64::from(*per_mille) / 1000.0));
-            }
-            FaultKind::Bandwidth { bytes_per_second } => links()?.bandwidth(Some(*bytes_per_second)),
-            FaultKind::Cut => {
-                links()?.reset();
-                self.provoked(host);
-            }
-            FaultKind::Close => self.close_all(host, concerned.wire)?,
-            FaultKind::Stall => {
-                for host in self.concerned(host) {
-                    self.backend.stall(&host)?;
+            FaultKind::Profile(name) => self.profile(name, fault, began, clock).await?,
+            FaultKind::Heal => {
+                for way in ways(fault, hosts) {
+                    injector.heal(&way)?;
                 }
             }
             FaultKind::Resume => {
-                for host in self.concerned(host) {
-                    self.backend.resume(&host)?;
+                for host in hosts_of(fault, hosts) {
+                    injector.resume_reading(&host)?;
                 }
-            }
-            FaultKind::Crash => {
-                for host in self.concerned(host) {
-                    self.backend.crash(&host).await?;
-                }
-                self.lost_in_crash(host, concerned);
             }
             FaultKind::Start => {
-                for host in self.concerned(host) {
-                    self.backend.start(&host).await?;
+                for host in hosts_of(fault, hosts) {
+                    injector.start(&host).await?;
                 }
             }
-            // What was not synced is lost in any crash, and the world was told at its start whether writes are torn.
-            FaultKind::Disk(faults) => {
-                let full = faults.contains(&DiskFault::Full).then_some(0);
-                self.backend.disk_capacity(host.unwrap_or(SERVER), full)?;
+            FaultKind::Close => self.close(fault)?,
+            FaultKind::Disk(words) if !words.contains(&DiskFault::Full) => {
+                // What becomes of unsynced writes was decided when the run began.
+                for host in hosts_of(fault, hosts) {
+                    injector.free_disk(&host)?;
+                }
             }
-            FaultKind::Profile(_) => {}
+            _ => {
+                let lasts = fault.lasting.map(|time| time.on(false));
+                let step = |fault| CourseStep { fault, begins: core::time::Duration::ZERO, lasts };
+                let course: Course = faults(fault, hosts).into_iter().map(step).collect();
+                let crashes = self.crashes.clone();
+                let observer = move |step: &CourseStep, phase| {
+                    if let (Some(host), Phase::Begun) = (crashed(step), phase) {
+                        crashes.crashed(host);
+                    }
+                };
+                let running = self.begin(course, observer, clock).await?;
+                if fault.kind == FaultKind::Cut {
+                    self.provoke(fault);
+                }
+                if lasts.is_some() {
+                    self.finish(running, Some(What::FaultOver { began }));
+                }
+            }
         }
+        clock.done_now();
         Ok(())
     }
 
-    /// The host that is named, or every client's.
-    fn concerned(&self, host: Option<&str>) -> Vec<String> {
-        match host {
-            Some(host) => vec![host.to_owned()],
-            None => self.hosts.clients.iter().map(|client| client.name.clone()).collect(),
-        }
-    }
-
-    /// The hosts of clients that a fault affects: all if it is on all hosts or on the server's.
-    fn affected<'f>(&'f self, host: Option<&'f str>) -> impl Iterator<Item = HostIndex> + 'f {
-        let on = move |index: &HostIndex| {
-            host.is_none_or(|host| host == SERVER || self.hosts.name(*index) == host)
+    /// Runs a named course of faults while the scenario goes on.
+    async fn profile(&self, name: &str, fault: &notation::Fault, began: usize, clock: &mut Clock) -> Flow {
+        let unknown = || Stop::broken(format!("there is no fault profile {name}"));
+        let profile = Profile::named(name).ok_or_else(unknown)?;
+        let hosts = self.crashes.hosts.named(&fault.hosts);
+        let course = profile.course(&hosts, SERVER).shortened(clock.timeouts.shorter);
+        let (crashes, line) = (self.crashes.clone(), self.crashes.recorder.line());
+        let observer = move |step: &CourseStep, phase| {
+            let Some(host) = crashed(step) else { return };
+            match phase {
+                Phase::Begun => {
+                    crashes.crashed(host);
+                    crashes.recorder.record(None, line, power(FaultKind::Crash, host));
+                }
+                Phase::Ended => {
+                    crashes.recorder.record(None, 0, power(FaultKind::Start, host));
+                }
+            }
         };
-        self.hosts.indices().filter(on)
+        let is_instant = course.steps.iter().all(|step| step.fault.is_instant());
+        let is_crash = course.steps.iter().any(|step| crashed(step).is_some());
+        let running = self.begin(course, observer, clock).await?;
+        if is_instant {
+            self.provoke(fault);
+            return Ok(());
+        }
+        let over = (!is_crash).then(|| What::FaultOver { began });
+        self.finish(running, over);
+        Ok(())
     }
 
-    fn troubled(&self, host: Option<&str>) {
-        for index in self.affected(host) {
-            self.recorder.with_host(index, |state| state.troubled = true);
+    async fn begin(
+        &self,
+        course: Course,
+        observer: impl Fn(&CourseStep, Phase) + 'static,
+        clock: &mut Clock,
+    ) -> Result<RunningCourse, Stop> {
+        for step in &course.steps {
+            match &step.fault {
+                Fault::Latency { latency, .. } => clock.latency_is(*latency.end()),
+                Fault::AddedLatency { added, .. } => clock.added_latency_is(*added),
+                _ => {}
+            }
+        }
+        Ok(self.backend.faults().begin(course, Box::new(observer)).await?)
+    }
+
+    /// Lets a course go on beside the scenario; then records that it is over.
+    fn finish(&self, running: RunningCourse, over: Option<What>) {
+        let (recorder, failed) = (self.crashes.recorder.clone(), self.failed.clone());
+        tokio::task::spawn_local(async move {
+            if let Err(error) = running.finish().await {
+                failed.borrow_mut().get_or_insert(error);
+            }
+            if let Some(over) = over {
+                recorder.record(None, 0, over);
+            }
+        });
+    }
+
+    /// A fault may have failed since the last call.
+    pub(crate) fn check(&self) -> Flow {
+        match self.failed.borrow_mut().take() {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
         }
     }
 
-    fn provoked(&self, host: Option<&str>) {
-        for index in self.affected(host) {
-            self.recorder.with_host(index, |state| state.provoked = true);
+    /// The clients that a fault affects.
+    fn affected(&self, fault: &notation::Fault) -> Vec<HostIndex> {
+        match &fault.hosts {
+            notation::Hosts::All => self.crashes.hosts.indices().collect(),
+            named @ notation::Hosts::Named(_) => {
+                let named = self.crashes.hosts.named(named);
+                named.iter().flat_map(|host| self.crashes.affected(host)).collect()
+            }
         }
     }
 
-    fn close_all(&self, host: Option<&str>, wire: &Wire) -> Flow {
-        for index in self.affected(host) {
-            let runs_peer = self.hosts.is_played_by(self.hosts.name(index), PlayedBy::Peer);
-            if runs_peer && self.hosts.observer() == Role::Client {
+    fn trouble(&self, fault: &notation::Fault) {
+        for host in self.affected(fault) {
+            self.crashes.recorder.with_host(host, |state| state.troubled = true);
+        }
+    }
+
+    fn provoke(&self, fault: &notation::Fault) {
+        for host in self.affected(fault) {
+            self.crashes.recorder.with_host(host, |state| state.provoked = true);
+        }
+    }
+
+    /// Closes the connections that the executor plays.
+    fn close(&self, fault: &notation::Fault) -> Flow {
+        let hosts = &self.crashes.hosts;
+        for host in self.affected(fault) {
+            let runs_peer = hosts.is_played_by(hosts.name(host), PlayedBy::Peer);
+            if runs_peer && hosts.observer() == Role::Client {
                 return Err(Stop::broken(
-                    "`close` is for hosts that the harness plays; `cut` resets any connection",
+                    "`close` is for hosts that the executor plays; `cut` resets any connection",
                 ));
             }
-            wire.close(index);
+            self.crashes.connections.close(host);
+            self.crashes.recorder.with_host(host, |state| (state.open, state.provoked) = (false, true));
         }
         Ok(())
     }
+}
 
-    /// Connections that the harness plays end with the machine at either end; the harness does not wait to learn of it from the network.
-    fn lost_in_crash(&self, host: Option<&str>, concerned: &Concerned<'_>) {
-        if let Some(host) = host {
-            concerned.clients.crashed(host);
+/// What a crash of a host does to the executor's own connections and to the client on the host.
+#[derive(Clone)]
+pub(crate) struct Crashes {
+    pub(crate) recorder: Rc<Recorder>,
+    pub(crate) hosts: Rc<Hosts>,
+    pub(crate) connections: Connections,
+    pub(crate) applications: Rc<Applications>,
+}
+
+impl Crashes {
+    /// The executor's connections end with the machine at either end; it does not wait to learn of that from the network.
+    fn crashed(&self, host: &str) {
+        if let Some(application) = self.applications.get(host) {
+            application.crashed();
         }
-        for index in self.affected(host) {
-            concerned.wire.abandon(index);
-        }
+        self.affected(host).for_each(|host| self.connections.abandon(host));
     }
 
-    /// Ends a fault by itself after some time, while the scenario goes on.
-    fn end_later(&self, fault: &Fault, began: usize, lasting: Duration) {
-        let (backend, recorder, fault) = (self.backend.clone(), self.recorder.clone(), fault.clone());
-        let hosts: Vec<Option<String>> = match &fault.hosts {
-            notation::Hosts::All => vec![None],
-            notation::Hosts::Named(_) => self.hosts.named(&fault.hosts).into_iter().map(Some).collect(),
-        };
-        tokio::task::spawn_local(async move {
-            backend.sleep(lasting).await;
-            for host in &hosts {
-                end(&*backend, &fault, host.as_deref()).await;
-            }
-            recorder.record(None, 0, What::FaultOver { began });
-        });
-    }
-
-    /// A named course of faults; all but what the name says goes on meanwhile.
-    async fn profile(
-        &self,
-        name: &str,
-        hosts: Vec<String>,
-        began: usize,
-        concerned: &mut Concerned<'_>,
-    ) -> Flow {
-        let (backend, recorder) = (self.backend.clone(), self.recorder.clone());
-        let unknown = || Stop::broken(format!("this harness has no profile {name} yet"));
-        let profile = Profile::named(name).ok_or_else(unknown)?;
-        hosts.iter().for_each(|host| self.troubled(Some(host)));
-        match profile {
-            Profile::Reset => {
-                for host in &hosts {
-                    backend.links(Way::Between(host, SERVER))?.reset();
-                    self.provoked(Some(host));
-                }
-                return Ok(());
-            }
-            Profile::HalfOpen => {
-                for host in &hosts {
-                    backend.links(Way::Between(host, SERVER))?.blackhole();
-                    self.provoked(Some(host));
-                }
-                return Ok(());
-            }
-            Profile::ServerCrash { down } | Profile::TornWrites { down } => {
-                self.crash_for(vec![SERVER.to_owned()], down, concerned).await?;
-            }
-            Profile::ClientCrash { down } => self.crash_for(hosts, down, concerned).await?,
-            _ => {
-                let course = course(profile).ok_or_else(unknown)?;
-                tokio::task::spawn_local(async move {
-                    follow(&*backend, &recorder, began, &course, &hosts).await;
-                });
-            }
-        }
-        concerned.clock.done_now();
-        Ok(())
-    }
-
-    async fn crash_for(&self, hosts: Vec<String>, down: Duration, concerned: &Concerned<'_>) -> Flow {
-        for host in &hosts {
-            self.backend.crash(host).await?;
-            self.lost_in_crash(Some(host), concerned);
-            self.recorder.record(None, self.recorder.line(), power(FaultKind::Crash, host));
-        }
-        let (backend, recorder) = (self.backend.clone(), self.recorder.clone());
-        tokio::task::spawn_local(async move {
-            backend.sleep(down / backend.timeouts().shorter).await;
-            for host in &hosts {
-                if backend.start(host).await.is_ok() {
-                    recorder.record(None, 0, power(FaultKind::Start, host));
-                }
-            }
-        });
-        Ok(())
+    /// The clients that a fault of a host affects: all if it is the server's.
+    fn affected<'c>(&'c self, host: &'c str) -> impl Iterator<Item = HostIndex> + 'c {
+        let on = move |index: &HostIndex| host == SERVER || self.hosts.name(*index) == host;
+        self.hosts.indices().filter(on)
     }
 }
 
-/// One stretch of a profile: what the links are like, and for how long.
-#[derive(Clone, Copy)]
-enum Stretch {
-    Cut(Duration),
-    OneWay(Duration),
-    Slow(Duration, Duration),
-    Lossy(Probability, Duration),
-    Stalled(Duration),
-    Sound(Duration),
-}
-
-/// The stretches of a profile of the links; none for what happens at one moment.
-fn course(profile: Profile) -> Option<Vec<Stretch>> {
-    Some(match profile {
-        Profile::Outage { lasts } => vec![Stretch::Cut(lasts)],
-        Profile::Intermittent { on, off, lasts } => {
-            let turns = lasts.as_nanos() / (on + off).as_nanos().max(1);
-            (0..turns).flat_map(|_| [Stretch::Cut(off), Stretch::Sound(on)]).collect()
-        }
-        Profile::HighLatency { added, lasts } => vec![Stretch::Slow(added, lasts)],
-        Profile::PacketLoss { probability, lasts } => vec![Stretch::Lossy(probability, lasts)],
-        Profile::OneWayPartition { lasts } => vec![Stretch::OneWay(lasts)],
-        Profile::SlowReader { lasts } => vec![Stretch::Stalled(lasts)],
-        _ => return None,
-    })
-}
-
-async fn follow(
-    backend: &dyn Backend,
-    recorder: &Recorder,
-    began: usize,
-    course: &[Stretch],
-    hosts: &[String],
-) {
-    let shorter = backend.timeouts().shorter;
-    for stretch in course {
-        let around = || hosts.iter().filter_map(|host| backend.links(Way::Around(host)).ok());
-        let lasting = match *stretch {
-            Stretch::Cut(lasting) => {
-                around().for_each(|links| links.partition());
-                lasting
-            }
-            Stretch::OneWay(lasting) => {
-                let towards = hosts.iter().filter_map(|host| backend.links(Way::To(host)).ok());
-                towards.for_each(|links| links.partition());
-                lasting
-            }
-            Stretch::Slow(latency, lasting) => {
-                around().for_each(|links| links.usual_latency_and(latency));
-                lasting
-            }
-            Stretch::Lossy(probability, lasting) => {
-                around().for_each(|links| links.loss(probability));
-                lasting
-            }
-            Stretch::Stalled(lasting) => {
-                hosts.iter().for_each(|host| drop(backend.stall(host)));
-                lasting
-            }
-            Stretch::Sound(lasting) => lasting,
-        };
-        backend.sleep(lasting / shorter).await;
-        match stretch {
-            Stretch::Cut(_) | Stretch::OneWay(_) => around().for_each(|links| links.join()),
-            Stretch::Slow(..) => around().for_each(|links| links.usual_latency_and(Duration::ZERO)),
-            Stretch::Lossy(..) => around().for_each(|links| links.loss(Probability::NEVER)),
-            Stretch::Stalled(_) => hosts.iter().for_each(|host| drop(backend.resume(host))),
-            Stretch::Sound(_) => {}
-        }
-    }
-    recorder.record(None, 0, What::FaultOver { began });
-}
-
-/// The links that a fault is on: all of a host, or one direction.
-fn links(
-    backend: &dyn Backend,
-    host: Option<&str>,
-    towards: Option<&str>,
-) -> Result<Box<dyn Links>, BackendError> {
-    backend.links(match (host, towards) {
-        (None, None) => Way::Everywhere,
-        (None, Some(to)) => Way::To(to),
-        (Some(host), None) => Way::Around(host),
-        (Some(host), Some(to)) => Way::FromTo(host, to),
-    })
-}
-
-fn heal(links: &dyn Links) {
-    links.join();
-    links.usual_latency_and(Duration::ZERO);
-    links.loss(Probability::NEVER);
-    links.bandwidth(None);
-}
-
-async fn end(backend: &dyn Backend, fault: &Fault, host: Option<&str>) {
-    if let Ok(links) = links(backend, host, fault.towards.as_deref()) {
-        match &fault.kind {
-            FaultKind::Partition => links.join(),
-            FaultKind::Latency(_) => links.usual_latency_and(Duration::ZERO),
-            FaultKind::Loss { .. } => links.loss(Probability::NEVER),
-            FaultKind::Bandwidth { .. } => links.bandwidth(None),
-            _ => {}
-        }
-    }
-    match (&fault.kind, host) {
-        (FaultKind::Stall, Some(host)) => drop(backend.resume(host)),
-        (FaultKind::Crash, Some(host)) => drop(backend.start(host).await),
-        _ => {}
+/// The host whose power fails in a step.
+fn crashed(step: &CourseStep) -> Option<&str> {
+    match &step.fault {
+        Fault::Crash { host } | Fault::DiskLoss { host, .. } => Some(host),
+        _ => None,
     }
 }
 
 /// The power of one host fails or returns.
 fn power(kind: FaultKind, host: &str) -> What {
     let hosts = notation::Hosts::Named(vec![HostName::One(host.to_owned())]);
-    What::fault(Fault { kind, hosts, towards: None, lasting: None }, vec![host.to_owned()])
+    let fault = notation::Fault { kind, hosts, towards: None, lasting: None };
+    What::fault(fault, vec![host.to_owned()])
 }

@@ -8,6 +8,8 @@ mod blocks;
 mod clients;
 mod clock;
 mod connection;
+mod connections;
+mod demands;
 mod expect;
 mod faults;
 mod identifiers;
@@ -40,7 +42,9 @@ use mqttspec_world::Seed;
 
 use self::clients::{Clients, report_of};
 use self::clock::Clock;
-use self::faults::Faults;
+use self::connections::Connections;
+pub(crate) use self::demands::demands;
+use self::faults::{Crashes, Faults};
 use self::inboxes::Inboxes;
 use self::matcher::{Expected, LineError, Matcher};
 use self::script::Script;
@@ -57,7 +61,7 @@ pub(crate) struct Setup<'r> {
     pub(crate) case: &'r Case,
     pub(crate) hosts: Rc<Hosts>,
     pub(crate) recorder: Rc<Recorder>,
-    pub(crate) applications: &'r Applications,
+    pub(crate) applications: Rc<Applications>,
 }
 
 /// The results of an execution besides the history.
@@ -109,6 +113,9 @@ pub(crate) fn run_seed(case: &Case, seed: u64) -> Seed {
 pub(crate) async fn execute(setup: Setup<'_>, backend: Rc<dyn Backend>) -> Executed {
     let recorder = setup.recorder.clone();
     let limit = backend.limit();
+    if let Err(unsupported) = backend.supports(&demands(setup.case, &setup.hosts)) {
+        return Executed { findings: Findings::default(), end: Err(unsupported.into()) };
+    }
     let mut executor = Executor::new(setup, &backend);
     let execution = executor.execute();
     let end = match limit {
@@ -129,7 +136,7 @@ struct Executor<'r> {
     wire: Wire,
     inboxes: Inboxes,
     matcher: Matcher,
-    clients: Clients<'r>,
+    clients: Clients,
     faults: Faults,
     claims: Claims,
     findings: Findings,
@@ -149,14 +156,21 @@ impl<'r> Executor<'r> {
         let Setup { case, hosts, recorder, applications } = setup;
         let version = case.version;
         let (b, r, h) = (|| backend.clone(), || recorder.clone(), || hosts.clone());
+        let connections = Connections::new(hosts.clients.len());
+        let crashes = Crashes {
+            recorder: r(),
+            hosts: h(),
+            connections: connections.clone(),
+            applications: applications.clone(),
+        };
         Self {
             script: Script::of(case, h()),
             clock: Clock::new(b(), r()),
-            wire: Wire::new(b(), r(), h(), version),
+            wire: Wire::new(b(), r(), h(), version, connections),
             inboxes: Inboxes::new(r(), h()),
             matcher: Matcher::new(case),
             clients: Clients::new(applications, b(), r(), h(), version),
-            faults: Faults::new(b(), r(), h()),
+            faults: Faults::new(b(), crashes),
             recorder: r(),
             claims: Claims::of(case),
             findings: Findings::default(),
@@ -174,13 +188,18 @@ impl<'r> Executor<'r> {
             return Ok(());
         }
         self.clock.sleep(self.clock.timeouts.settling).await;
+        self.faults.check()?;
         self.nothing_left_over()
     }
 
     fn steps<'s>(&'s mut self, steps: &'s [Step]) -> Pending<'s, Flow> {
         Box::pin(async move {
             for step in self.script.counting(steps) {
-                if let Err(stop) = self.step(step).await {
+                let done = match self.step(step).await {
+                    Ok(()) => self.faults.check().map_err(Stop::from),
+                    stopped => stopped,
+                };
+                if let Err(stop) = done {
                     // The innermost of several blocks is the first to know.
                     self.findings.stopped.get_or_insert(step.span.start);
                     return Err(stop);
@@ -220,7 +239,7 @@ impl<'r> Executor<'r> {
                     self.clock.sent_has_arrived().await;
                 }
                 self.pause(step.timing).await;
-                self.faults.inject(fault, &self.wire, &self.clients, &mut self.clock).await
+                self.faults.inject(fault, &mut self.clock).await
             }
             StepKind::Wait(time) => {
                 self.clock.until(self.clock.done_at() + time.on(false)).await;

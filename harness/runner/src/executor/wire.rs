@@ -1,6 +1,5 @@
 //! The connections of the executor: opens them, sends on them, and chooses free Packet Identifiers.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
@@ -9,6 +8,7 @@ use mqttspec_judge::history::{Ending, Lane as HostIndex, What};
 use mqttspec_net::framed::Inflow;
 
 use super::connection::Connection;
+use super::connections::Connections;
 use super::identifiers::Identifiers;
 use crate::backend::{Accepted, Backend, BackendError};
 use crate::found::{Stop, packet_text};
@@ -20,8 +20,7 @@ pub(crate) struct Wire {
     recorder: Rc<Recorder>,
     hosts: Rc<Hosts>,
     version: Version,
-    /// By host. If the executor plays the server, they are put here as clients connect.
-    connections: Rc<RefCell<Vec<Option<Connection>>>>,
+    connections: Connections,
     identifiers: Vec<Identifiers>,
 }
 
@@ -31,10 +30,9 @@ impl Wire {
         recorder: Rc<Recorder>,
         hosts: Rc<Hosts>,
         version: Version,
+        connections: Connections,
     ) -> Self {
-        let count = hosts.clients.len();
-        let connections = Rc::new(RefCell::new(vec![None; count]));
-        let identifiers = vec![Identifiers::default(); count];
+        let identifiers = vec![Identifiers::default(); hosts.clients.len()];
         Self { backend, recorder, hosts, version, connections, identifiers }
     }
 
@@ -46,15 +44,14 @@ impl Wire {
         tokio::task::spawn_local(async move {
             while let Ok(Accepted { stream, host }) = incoming.accept().await {
                 let Some(host) = host.and_then(|host| hosts.index(&host)) else { continue };
-                let index = usize::from(host.0);
-                if let Some(before) = connections.borrow_mut()[index].take() {
+                if let Some(before) = connections.take(host) {
                     // The client has given it up. If the link was partitioned meanwhile, its FIN
                     // may come later than this.
                     before.replaced();
                 }
                 let key = recorder.open(host, version);
                 let connection = Connection::play(recorder.clone(), key, stream, Inflow::from_client());
-                connections.borrow_mut()[index] = Some(connection);
+                connections.put(host, connection);
             }
         });
         Ok(())
@@ -68,7 +65,7 @@ impl Wire {
             Ok(stream) => {
                 let inflow = Inflow::from_server(self.version);
                 let connection = Connection::play(self.recorder.clone(), key, stream, inflow);
-                self.connections.borrow_mut()[usize::from(host.0)] = Some(connection);
+                self.connections.put(host, connection);
                 Ok(())
             }
             Err(error) => {
@@ -81,7 +78,7 @@ impl Wire {
 
     /// Whether the host has a connection to send on.
     pub(crate) fn is_connected(&self, host: HostIndex) -> bool {
-        self.connections.borrow()[usize::from(host.0)].is_some()
+        self.connections.has(host)
     }
 
     /// Sends a packet, even one that violates the standard.
@@ -126,12 +123,10 @@ impl Wire {
     }
 
     fn write(&self, host: HostIndex, what: What, bytes: Bytes) -> Result<(), Stop> {
-        let connections = self.connections.borrow();
-        let connection = connections[usize::from(host.0)].as_ref().ok_or_else(|| {
-            Stop::broken(format!("{} has no Network Connection to send on", self.hosts.name(host)))
-        })?;
-        connection.write_bytes(what, bytes, self.recorder.line());
-        Ok(())
+        if self.connections.write(host, what, bytes, self.recorder.line()) {
+            return Ok(());
+        }
+        Err(Stop::broken(format!("{} has no Network Connection to send on", self.hosts.name(host))))
     }
 
     /// A Packet Identifier that the host can use for a new exchange.
@@ -146,18 +141,7 @@ impl Wire {
 
     /// Closes the host's connection after all previous writes.
     pub(crate) fn close(&self, host: HostIndex) {
-        if let Some(connection) = &self.connections.borrow()[usize::from(host.0)] {
-            connection.close();
-        }
+        self.connections.close(host);
         self.recorder.with_host(host, |state| (state.open, state.provoked) = (false, true));
-    }
-
-    /// The machine at one end crashed: the connection is gone, and the executor does not wait to
-    /// learn of it from the network.
-    pub(crate) fn abandon(&self, host: HostIndex) {
-        let connection = self.connections.borrow_mut()[usize::from(host.0)].take();
-        if let Some(connection) = connection {
-            connection.abandon(Ending::Crashed);
-        }
     }
 }

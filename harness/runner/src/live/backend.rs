@@ -1,6 +1,5 @@
 //! The live backend: a fault relay for each host, the reference clients, and control of the server.
 
-use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,16 +7,20 @@ use std::io;
 use std::rc::Rc;
 
 use mqttspec_codec::Version;
-use mqttspec_net::relay::{Cut, Faults, Lane};
+use mqttspec_faults::{FaultError, Injector};
+use mqttspec_net::relay::{Faults, Power, Relays};
+use mqttspec_notation::DiskFault;
 use mqttspec_ports::Net as _;
-use mqttspec_world::{Probability, Seed};
+use mqttspec_world::Seed;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::launcher::Instance;
 use super::names::Names;
 use super::wire::{Endpoint, HostNet};
-use crate::backend::{Backend, BackendError, Incoming, Links, Pending, Stream, Timeouts, Way};
+use crate::backend::{
+    Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
+};
 use crate::executor::{Executed, Setup, execute, run_seed};
 use crate::hosts::{Hosts, PORT, SERVER};
 use crate::judging::{Performed, judged};
@@ -54,7 +57,8 @@ async fn perform(case: &Case, seed: u64, environment: Environment) -> Performed 
                     backend.run_client(&client.name, application.clone(), !client.connects_when_told);
                 }
             }
-            let setup = Setup { case, hosts, recorder: recorder.clone(), applications: &applications };
+            let setup =
+                Setup { case, hosts, recorder: recorder.clone(), applications: Rc::new(applications) };
             execute(setup, Rc::new(backend)).await
         }
     };
@@ -65,14 +69,9 @@ async fn perform(case: &Case, seed: u64, environment: Environment) -> Performed 
 struct LiveBackend {
     began: Instant,
     seed: Seed,
-    endpoint: Endpoint,
-    names: Rc<Names>,
-    version: Version,
     timeouts: Timeouts,
     limit: Duration,
-    faults: BTreeMap<String, Faults>,
-    clients: Clients,
-    instance: Option<Rc<Instance>>,
+    faults: Injector<Relays<LivePower>>,
 }
 
 /// What a live run needs besides its case.
@@ -95,55 +94,24 @@ impl LiveBackend {
         hosts: impl Iterator<Item = String>,
     ) -> Self {
         let Environment { endpoint, names, timeouts, instance, limit } = environment;
-        let faults = hosts
+        let faults: BTreeMap<String, Faults> = hosts
             .map(|host| {
                 let faults = Faults::new(seed.child(&host).to_u64());
                 (host, faults)
             })
             .collect();
-        let clients = Clients::default();
-        Self { began, seed, endpoint, names, version, timeouts, limit, faults, clients, instance }
+        let net = |(host, faults): (&String, &Faults)| {
+            (host.clone(), HostNet::new(&endpoint, faults, &names, version))
+        };
+        let nets = faults.iter().map(net).collect();
+        let power = LivePower { seed, nets, clients: RefCell::default(), instance };
+        let faults = Injector::new(Relays::new(SERVER, faults, power));
+        Self { began, seed, timeouts, limit, faults }
     }
 
     /// Runs a client on a host.
     fn run_client(&self, host: &str, application: Rc<Application>, connects: bool) {
-        let client = Client { application, connects, lives: 0, running: None };
-        self.clients.by_host.borrow_mut().insert(host.to_owned(), client);
-        self.clients.start(host, self);
-    }
-
-    /// The network of a client's host.
-    fn net(&self, host: &str) -> HostNet {
-        let faults = self.faults.get(host).cloned().unwrap_or_else(|| Faults::new(0));
-        HostNet::new(&self.endpoint, &faults, &self.names, self.version)
-    }
-
-    /// The relay directions that a fault affects. Every connection is between a client's host and
-    /// the server.
-    fn lanes(&self, way: Way<'_>) -> Lanes {
-        let of = |host: &str, lanes: &[Lane]| match self.faults.get(host) {
-            Some(faults) => lanes.iter().map(|lane| (faults.clone(), *lane)).collect(),
-            None => self.of_all(lanes),
-        };
-        Lanes(match way {
-            Way::Everywhere => self.of_all(&Lane::BOTH),
-            Way::Around(host) => of(host, &Lane::BOTH),
-            Way::To(SERVER) => self.of_all(&[Lane::ToServer]),
-            Way::To(host) => of(host, &[Lane::ToClient]),
-            Way::FromTo(SERVER, host) => of(host, &[Lane::ToClient]),
-            Way::FromTo(host, _) => of(host, &[Lane::ToServer]),
-            Way::Between(SERVER, host) | Way::Between(host, _) => of(host, &Lane::BOTH),
-        })
-    }
-
-    fn of_all(&self, lanes: &[Lane]) -> Vec<(Faults, Lane)> {
-        let each = |faults: &Faults| lanes.iter().map(|lane| (faults.clone(), *lane)).collect::<Vec<_>>();
-        self.faults.values().flat_map(each).collect()
-    }
-
-    fn instance(&self) -> Result<&Rc<Instance>, BackendError> {
-        let unknown = || BackendError("no command is known that crashes and starts this server".to_owned());
-        self.instance.as_ref().ok_or_else(unknown)
+        self.faults.backend().power().run_client(host, application, connects);
     }
 }
 
@@ -170,7 +138,7 @@ impl Backend for LiveBackend {
 
     fn dial<'b>(&'b self, host: &'b str) -> Pending<'b, io::Result<Box<dyn Stream>>> {
         Box::pin(async move {
-            let stream = self.net(host).connect(SERVER, PORT).await?;
+            let stream = self.faults.backend().power().net(host)?.connect(SERVER, PORT).await?;
             Ok(Box::new(stream) as Box<dyn Stream>)
         })
     }
@@ -180,95 +148,31 @@ impl Backend for LiveBackend {
         Box::pin(async { Err(BackendError(reason)) })
     }
 
-    fn links(&self, way: Way<'_>) -> Result<Box<dyn Links>, BackendError> {
-        Ok(Box::new(self.lanes(way)))
+    fn faults(&self) -> &dyn FaultInjector {
+        &self.faults
     }
 
-    fn stall(&self, host: &str) -> Result<(), BackendError> {
-        self.lanes(Way::To(host)).each(Faults::stall);
-        Ok(())
-    }
-
-    fn resume(&self, host: &str) -> Result<(), BackendError> {
-        self.lanes(Way::To(host)).each(Faults::resume);
-        Ok(())
-    }
-
-    fn crash<'b>(&'b self, host: &'b str) -> Pending<'b, Result<(), BackendError>> {
-        Box::pin(async move {
-            if host != SERVER {
-                self.clients.crash(host);
-                if let Some(faults) = self.faults.get(host) {
-                    faults.cut(Cut::HalfOpen);
-                }
-                return Ok(());
-            }
-            self.instance()?.crash().await.map_err(|error| BackendError(error.to_string()))
-        })
-    }
-
-    fn start<'b>(&'b self, host: &'b str) -> Pending<'b, Result<(), BackendError>> {
-        Box::pin(async move {
-            if host != SERVER {
-                self.clients.start(host, self);
-                return Ok(());
-            }
-            self.instance()?.start().await.map_err(|error| BackendError(error.to_string()))
-        })
-    }
-
-    fn disk_capacity(&self, _host: &str, _bytes: Option<u64>) -> Result<(), BackendError> {
-        Err(BackendError("the disk of a live server cannot be limited".to_owned()))
+    fn supports(&self, demands: &Demands) -> Result<(), Unsupported> {
+        if demands.plays_server {
+            let what = "a server that the harness plays".to_owned();
+            return Err(Unsupported { what, reason: "the server is a live one" });
+        }
+        // A killed process loses nothing that it wrote, because its machine goes on: so every disk is sound.
+        let unsound = demands.disks.iter().find(|(_, words)| words.as_slice() != [DiskFault::Sound]);
+        if let Some((host, _)) = unsound {
+            let what = format!("a fault of the disk of {host}");
+            return Err(Unsupported { what, reason: "the disks of live hosts cannot be reached" });
+        }
+        demands.faults.iter().try_for_each(|fault| Ok(self.faults().supports(fault)?))
     }
 }
 
-/// Relays, each with one direction.
-struct Lanes(Vec<(Faults, Lane)>);
-
-impl Lanes {
-    fn each(&self, change: impl Fn(&Faults, Lane)) {
-        self.0.iter().for_each(|(faults, lane)| change(faults, *lane));
-    }
-}
-
-impl Links for Lanes {
-    fn partition(&self) {
-        self.each(Faults::partition);
-    }
-
-    fn join(&self) {
-        self.each(Faults::heal);
-    }
-
-    fn latency(&self, latency: RangeInclusive<Duration>) {
-        self.each(|faults, lane| faults.latency(lane, latency.clone()));
-    }
-
-    fn usual_latency_and(&self, more: Duration) {
-        self.latency(more..=more);
-    }
-
-    fn loss(&self, probability: Probability) {
-        self.each(|faults, lane| faults.loss(lane, probability.as_fraction()));
-    }
-
-    fn bandwidth(&self, bytes_per_second: Option<u64>) {
-        self.each(|faults, lane| faults.bandwidth(lane, bytes_per_second));
-    }
-
-    fn reset(&self) {
-        self.each(|faults, _| faults.cut(Cut::Reset));
-    }
-
-    fn blackhole(&self) {
-        self.each(|faults, _| faults.cut(Cut::HalfOpen));
-    }
-}
-
-/// The reference clients of a run, by host.
-#[derive(Default)]
-struct Clients {
-    by_host: RefCell<BTreeMap<String, Client>>,
+/// The processes on the hosts: the reference clients, and the server if it was started here or has commands for it.
+struct LivePower {
+    seed: Seed,
+    nets: BTreeMap<String, HostNet>,
+    clients: RefCell<BTreeMap<String, Client>>,
+    instance: Option<Rc<Instance>>,
 }
 
 struct Client {
@@ -279,24 +183,59 @@ struct Client {
     running: Option<JoinHandle<()>>,
 }
 
-impl Clients {
-    fn start(&self, host: &str, backend: &LiveBackend) {
-        let mut clients = self.by_host.borrow_mut();
-        let Some(client) = clients.get_mut(host) else { return };
+/// Why the server has no power that can fail.
+const NO_POWER: &str = "nothing says how this server is crashed and started";
+
+impl LivePower {
+    /// The network of a client's host.
+    fn net(&self, host: &str) -> io::Result<&HostNet> {
+        self.nets.get(host).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn run_client(&self, host: &str, application: Rc<Application>, connects: bool) {
+        let client = Client { application, connects, lives: 0, running: None };
+        self.clients.borrow_mut().insert(host.to_owned(), client);
+        self.start_client(host);
+    }
+
+    fn start_client(&self, host: &str) {
+        let mut clients = self.clients.borrow_mut();
+        let (Some(client), Ok(net)) = (clients.get_mut(host), self.net(host)) else { return };
         client.lives += 1;
-        let seed = backend.seed.child(host).nth(client.lives).to_u64();
-        let life = client.application.clone().run_live(backend.net(host), seed, client.connects);
+        let seed = self.seed.child(host).nth(client.lives).to_u64();
+        let life = client.application.clone().run_live(net.clone(), seed, client.connects);
         client.running = Some(tokio::task::spawn_local(async move {
             // A client that fails stops reporting to its application, and the checks find that.
             let _ = life.await;
         }));
     }
 
-    fn crash(&self, host: &str) {
-        if let Some(client) = self.by_host.borrow_mut().get_mut(host)
-            && let Some(running) = client.running.take()
-        {
+    fn server(&self) -> Result<&Instance, FaultError> {
+        self.instance.as_deref().ok_or_else(|| FaultError::Failed(NO_POWER.to_owned()))
+    }
+}
+
+impl Power for LivePower {
+    fn reaches(&self, host: &str) -> Result<(), &'static str> {
+        if host == SERVER && self.instance.is_none() { Err(NO_POWER) } else { Ok(()) }
+    }
+
+    async fn crash(&self, host: &str) -> Result<(), FaultError> {
+        if host == SERVER {
+            return self.server()?.crash().await.map_err(|error| FaultError::Failed(error.to_string()));
+        }
+        let running = self.clients.borrow_mut().get_mut(host).and_then(|client| client.running.take());
+        if let Some(running) = running {
             running.abort();
         }
+        Ok(())
+    }
+
+    async fn start(&self, host: &str) -> Result<(), FaultError> {
+        if host == SERVER {
+            return self.server()?.start().await.map_err(|error| FaultError::Failed(error.to_string()));
+        }
+        self.start_client(host);
+        Ok(())
     }
 }

@@ -11,11 +11,11 @@ use mqttspec_net::Clock;
 use mqttspec_net::broker::serve;
 use mqttspec_net::store::{DiskStore, NoStore};
 use mqttspec_net::tap::{Observed, Tap};
-use mqttspec_ports::Net;
-use mqttspec_world::{Builder, HostContext};
+use mqttspec_ports::{Disk, Net};
 
+use super::PeerHost;
 use crate::facts::{Facts, STORE};
-use crate::hosts::{Hosts, PORT, SERVER};
+use crate::hosts::{Hosts, PORT};
 use crate::recorder::{Recorder, ending};
 use mqttspec_judge::Case;
 use mqttspec_judge::history::{ConnectionKey, Ending, What};
@@ -23,11 +23,11 @@ use mqttspec_mutants::Mutant;
 use mqttspec_mutants::MutantNet;
 
 /// The size of the part of a write that a disk keeps or loses as a whole, in bytes.
-const SECTOR: u64 = 512;
+pub(crate) const SECTOR: u64 = 512;
 
 /// The reference broker's options for a case. `drawn` are options of a broker under test that the
 /// scenario does not set.
-pub(crate) fn options(case: &Case, drawn: &[(&str, &str)]) -> Result<mqttspec_broker::Options, String> {
+fn options(case: &Case, drawn: &[(&str, &str)]) -> Result<mqttspec_broker::Options, String> {
     let mut options = mqttspec_broker::Options::default();
     for (name, value) in drawn.iter().filter(|_| case.tests == Role::Server) {
         options.set(name, value).map_err(|error| error.to_string())?;
@@ -41,53 +41,66 @@ pub(crate) fn options(case: &Case, drawn: &[(&str, &str)]) -> Result<mqttspec_br
     Ok(options)
 }
 
-/// Declares the host: with the reference broker, or without a process if the executor plays the
-/// server.
-pub(crate) fn host(
-    builder: Builder,
-    case: &Case,
-    hosts: &Hosts,
-    recorder: &Rc<Recorder>,
+/// The reference broker of a case, in all its lives.
+#[derive(Clone)]
+pub(crate) struct BrokerPeer {
     options: mqttspec_broker::Options,
+    recorder: Rc<Recorder>,
+    version: Version,
+    /// Whether the clients are tested.
+    is_recording: bool,
+    durable: bool,
     mutant: Option<&'static Mutant>,
-) -> Builder {
-    if hosts.plays_server {
-        return builder.host(SERVER, |_| std::future::pending::<()>());
-    }
-    let facts = Facts::of(case);
-    let durable = facts.is_durable;
-    let builder = builder.torn_writes(facts.tears_writes.then_some(SECTOR));
-    let recorder = recorder.clone();
-    let (version, is_recording) = (case.version, case.tests == Role::Client);
-    builder.host(SERVER, move |context| {
-        let (options, recorder) = (options.clone(), recorder.clone());
-        async move {
-            let net = context.net();
-            let tap = BrokerTap { recorder, version, is_recording, keys: BTreeMap::new() };
-            match mutant.filter(|mutant| mutant.role == Role::Server) {
-                Some(mutant) => start(&MutantNet::new(net, mutant), &context, options, durable, tap).await,
-                None => start(&net, &context, options, durable, tap).await,
-            }
-        }
-    })
 }
 
-async fn start<N: Net>(
-    net: &N,
-    context: &HostContext,
-    options: mqttspec_broker::Options,
-    durable: bool,
-    tap: BrokerTap,
-) -> Result<(), String> {
-    let seed = context.seed().child("broker").to_u64();
-    let clock = Clock::showing(context.now());
-    let served = if durable {
-        let store = DiskStore::open(context.disk()).map_err(|error| error.to_string())?;
-        serve(net, PORT, options, seed, clock, store, tap).await
-    } else {
-        serve(net, PORT, options, seed, clock, NoStore, tap).await
-    };
-    served.map_err(|error| error.to_string())
+impl BrokerPeer {
+    /// The broker of a case; `None` where the executor plays the server.
+    pub(crate) fn of(
+        case: &Case,
+        hosts: &Hosts,
+        recorder: &Rc<Recorder>,
+        mutant: Option<&'static Mutant>,
+        drawn: &[(&str, &str)],
+    ) -> Result<Option<Self>, String> {
+        let options = options(case, drawn)?;
+        if hosts.plays_server {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            options,
+            recorder: recorder.clone(),
+            version: case.version,
+            is_recording: case.tests == Role::Client,
+            durable: Facts::of(case).is_durable,
+            mutant: mutant.filter(|mutant| mutant.role == Role::Server),
+        }))
+    }
+
+    /// The main task of the server's host in a simulation.
+    pub(crate) async fn run<N: Net, D: Disk>(self, host: PeerHost<N, D>) -> Result<(), String> {
+        let PeerHost { net, disk, seed, now } = host;
+        match self.mutant {
+            Some(mutant) => {
+                let net = MutantNet::new(net, mutant);
+                self.serve(PeerHost { net, disk, seed, now }).await
+            }
+            None => self.serve(PeerHost { net, disk, seed, now }).await,
+        }
+    }
+
+    async fn serve<N: Net, D: Disk>(self, host: PeerHost<N, D>) -> Result<(), String> {
+        let Self { options, recorder, version, is_recording, durable, .. } = self;
+        let tap = BrokerTap { recorder, version, is_recording, keys: BTreeMap::new() };
+        let seed = host.seed.child("broker").to_u64();
+        let clock = Clock::showing(host.now);
+        let served = if durable {
+            let store = DiskStore::open(host.disk).map_err(|error| error.to_string())?;
+            serve(&host.net, PORT, options, seed, clock, store, tap).await
+        } else {
+            serve(&host.net, PORT, options, seed, clock, NoStore, tap).await
+        };
+        served.map_err(|error| error.to_string())
+    }
 }
 
 /// Records the events at the broker's end of the connections, if clients are tested.

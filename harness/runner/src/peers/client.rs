@@ -12,10 +12,10 @@ use mqttspec_codec::{PubAckReason, QoS, Version};
 use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientGone, ClientObserved, Commander};
 use mqttspec_net::store::{DiskStore, MemoryStore, Store};
-use mqttspec_ports::Net;
-use mqttspec_world::HostContext;
+use mqttspec_ports::{Disk, Net};
 use tokio::sync::oneshot;
 
+use super::PeerHost;
 use super::reports::{ClientReport, CommandKind, CommandNumber, Reports};
 use crate::hosts::{PORT, SERVER};
 use crate::recorder::{Recorder, ending};
@@ -171,28 +171,34 @@ impl Application {
         })
     }
 
-    /// The main task of the client's host.
-    pub(crate) async fn run(self: Rc<Self>, context: HostContext, connects: bool) -> Result<(), String> {
-        let net = context.net();
+    /// The main task of the client's host in a simulation.
+    pub(crate) async fn run<N: Net, D: Disk>(
+        self: Rc<Self>,
+        host: PeerHost<N, D>,
+        connects: bool,
+    ) -> Result<(), String> {
+        let PeerHost { net, disk, seed, now } = host;
         match self.mutant {
-            Some(mutant) => self.run_on(MutantNet::new(net, mutant), context, connects).await,
-            None => self.run_on(net, context, connects).await,
+            Some(mutant) => {
+                let net = MutantNet::new(net, mutant);
+                self.run_on(PeerHost { net, disk, seed, now }, connects).await
+            }
+            None => self.run_on(PeerHost { net, disk, seed, now }, connects).await,
         }
     }
 
-    async fn run_on<N: Net>(
+    async fn run_on<N: Net, D: Disk>(
         self: Rc<Self>,
-        net: N,
-        context: HostContext,
+        host: PeerHost<N, D>,
         connects: bool,
     ) -> Result<(), String> {
-        let (seed, clock) = (context.seed().child("client"), Clock::showing(context.now()));
+        let (seed, clock) = (host.seed.child("client"), Clock::showing(host.now));
         if self.durable {
-            let store = DiskStore::open(context.disk()).map_err(|error| error.to_string())?;
-            self.drive(net, seed.to_u64(), clock, connects, store).await
+            let store = DiskStore::open(host.disk).map_err(|error| error.to_string())?;
+            self.drive(host.net, seed.to_u64(), clock, connects, store).await
         } else {
             let store = self.store.clone();
-            self.drive(net, seed.to_u64(), clock, connects, store).await
+            self.drive(host.net, seed.to_u64(), clock, connects, store).await
         }
     }
 

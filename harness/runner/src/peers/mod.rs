@@ -4,16 +4,27 @@ pub(crate) mod broker;
 pub(crate) mod client;
 pub(crate) mod reports;
 
+use core::time::Duration;
 use std::rc::Rc;
 
 use mqttspec_codec::Role;
 use mqttspec_judge::Case;
 use mqttspec_mutants::Mutant;
+use mqttspec_world::Seed;
 
 use self::client::{Application, Applications};
 use crate::facts::{DURABLE, STORE};
 use crate::hosts::{Hosts, PlayedBy};
 use crate::recorder::Recorder;
+
+/// What a host of a simulation gives to the peer that runs on it, at each start.
+pub(crate) struct PeerHost<N, D> {
+    pub(crate) net: N,
+    pub(crate) disk: D,
+    pub(crate) seed: Seed,
+    /// Time since the start of the run.
+    pub(crate) now: Duration,
+}
 
 /// The applications of a case, one for each client under test. `drawn` are options of
 /// the clients that the scenario does not set.

@@ -1,29 +1,31 @@
-//! The simulated backend: one run in a world of its own.
+//! The simulated backends: one run in a simulation of its own.
+
+mod turmoil;
+mod world;
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::cell::OnceCell;
-use std::io;
 use std::rc::Rc;
 
+use mqttspec_faults::Fault;
 use mqttspec_judge::Case;
 use mqttspec_judge::history::History;
-use mqttspec_ports::{Listener as _, Net as _};
-use mqttspec_world::{Keep, Probability, Seed, World, WorldError, WorldListener};
+use mqttspec_notation::DiskFault;
 
-use crate::backend::{Accepted, Backend, BackendError, Incoming, Links, Pending, Stream, Timeouts, Way};
-use crate::executor::{Executed, Setup, execute, run_seed};
-use crate::hosts::{Hosts, PORT, SERVER};
+use crate::backend::{Demands, Timeouts, Unsupported};
+use crate::executor::{Executed, Setup, demands, run_seed};
+use crate::facts::Facts;
+use crate::hosts::Hosts;
 use crate::judging::Performed;
-use crate::peers::{applications, broker};
+use crate::peers::applications;
+use crate::peers::broker::BrokerPeer;
 use crate::recorder::Recorder;
 use crate::run::RunOptions;
+use crate::simulator::Simulator;
 
 /// The default latency of every link.
 const LATENCY: Duration = Duration::from_millis(2);
-
-/// The simulated time after which a run counts as endless.
-const LONGEST: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 
 /// Simulated time costs nothing, and all clocks agree. The patience is longer than any likely
 /// retransmission on a lossy link.
@@ -39,53 +41,65 @@ const TIMEOUTS: Timeouts = Timeouts {
     subscribing: Duration::ZERO,
 };
 
-/// Executes a case in a world of its own.
+/// A run before its simulation exists.
+struct Prepared<'c> {
+    setup: Setup<'c>,
+    clock: RunClock,
+    /// `None` where the executor plays the server.
+    broker: Option<BrokerPeer>,
+    seed: u64,
+    latency: RangeInclusive<Duration>,
+    /// Whether disks keep a part of unsynced writes when the power fails.
+    tears_writes: bool,
+}
+
+/// The clock of a run, which shows zero until its simulation starts it.
+#[derive(Clone, Default)]
+struct RunClock(Rc<OnceCell<Box<dyn Fn() -> Duration>>>);
+
+impl RunClock {
+    fn start(&self, now: impl Fn() -> Duration + 'static) {
+        let _ = self.0.set(Box::new(now));
+    }
+
+    fn now(&self) -> Duration {
+        self.0.get().map_or(Duration::ZERO, |now| now())
+    }
+}
+
+/// Executes a case in a simulation of its own.
 pub(crate) fn perform(case: &Case, seed: u64, options: RunOptions) -> Performed {
     let choices = options.latitude.choices(case, seed);
     let mutant = options.mutant.or(choices.as_ref().map(|choices| choices.variant));
-    let drawn_options = choices.as_ref().map_or(&[][..], |choices| &choices.options);
+    let drawn = choices.as_ref().map_or(&[][..], |choices| &choices.options);
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let broken = |reason: String| Performed {
         history: History::new(hosts.lanes()),
         executed: Executed::broken(reason),
     };
-    let options = match broker::options(case, drawn_options) {
-        Ok(options) => options,
+    let clock = RunClock::default();
+    let of_run = clock.clone();
+    let recorder = Rc::new(Recorder::new(hosts.lanes(), move || of_run.now()));
+    let broker = match BrokerPeer::of(case, &hosts, &recorder, mutant, drawn) {
+        Ok(broker) => broker,
         Err(reason) => return broken(reason),
     };
-    let world_cell = Rc::new(OnceCell::<World>::new());
-    let clock = world_cell.clone();
-    let now = move || clock.get().map_or(Duration::ZERO, World::now);
-    let recorder = Rc::new(Recorder::new(hosts.lanes(), now));
-    let applications = match applications(case, &hosts, &recorder, mutant, drawn_options) {
-        Ok(applications) => applications,
+    let applications = match applications(case, &hosts, &recorder, mutant, drawn) {
+        Ok(applications) => Rc::new(applications),
         Err(reason) => return broken(reason),
     };
-
     let travel = if case.scenario.seeds > 1 { LATENCY * 10 } else { LATENCY };
-    let mut builder = World::builder(run_seed(case, seed).to_u64())
-        .latency(LATENCY..=travel)
-        .keep(Keep::Last(0))
-        .time_limit(LONGEST);
-    builder = broker::host(builder, case, &hosts, &recorder, options, mutant);
-    for client in &hosts.clients {
-        builder = match applications.get(&client.name) {
-            Some(application) => {
-                let (application, connects) = (application.clone(), !client.connects_when_told);
-                builder.host(&client.name, move |context| application.clone().run(context, connects))
-            }
-            None => builder.host(&client.name, |_| std::future::pending::<()>()),
-        };
-    }
-
-    let setup = Setup { case, hosts, recorder: recorder.clone(), applications: &applications };
-    let outcome = builder.run(|world: World| {
-        let _ = world_cell.set(world.clone());
-        execute(setup, Rc::new(SimulatedBackend { world, travel }))
-    });
-    let mut executed = match outcome {
-        Ok(outcome) => outcome.output,
-        Err(failure) => Executed::broken(failure.error.to_string()),
+    let prepared = Prepared {
+        setup: Setup { case, hosts, recorder: recorder.clone(), applications },
+        clock,
+        broker,
+        seed: run_seed(case, seed).to_u64(),
+        latency: LATENCY..=travel,
+        tears_writes: Facts::of(case).tears_writes,
+    };
+    let mut executed = match options.simulator {
+        Simulator::World => world::execute_in_world(prepared),
+        Simulator::Turmoil => turmoil::execute_in_turmoil(prepared),
     };
     if let Some(choices) = choices {
         executed.findings.drawn.splice(0..0, choices.described());
@@ -93,131 +107,34 @@ pub(crate) fn perform(case: &Case, seed: u64, options: RunOptions) -> Performed 
     Performed { history: recorder.take_history(), executed }
 }
 
-struct SimulatedBackend {
-    world: World,
-    /// The longest latency of a link without faults.
-    travel: Duration,
+/// Why a case is skipped in a simulation; `None` if it is run.
+pub(crate) fn refusal(case: &Case, simulator: Simulator) -> Option<Unsupported> {
+    let demands = demands(case, &Hosts::of(&case.scenario, case.tests));
+    let answer = match simulator {
+        Simulator::World => disks_can(&demands, Facts::of(case).tears_writes),
+        Simulator::Turmoil => turmoil::supports(&demands, Facts::of(case).tears_writes),
+    };
+    answer.err()
 }
 
-impl From<WorldError> for BackendError {
-    fn from(error: WorldError) -> Self {
-        BackendError(error.to_string())
-    }
-}
-
-impl Backend for SimulatedBackend {
-    fn timeouts(&self) -> Timeouts {
-        Timeouts { travel: self.travel, ..TIMEOUTS }
-    }
-
-    fn now(&self) -> Duration {
-        self.world.now()
-    }
-
-    fn sleep_until(&self, since_start: Duration) -> Pending<'_, ()> {
-        Box::pin(self.world.sleep_until(since_start))
-    }
-
-    fn seed(&self) -> Seed {
-        self.world.seed("scenario")
-    }
-
-    fn dial<'b>(&'b self, host: &'b str) -> Pending<'b, io::Result<Box<dyn Stream>>> {
-        Box::pin(async move {
-            let net = self.world.net(host).map_err(io::Error::other)?;
-            Ok(Box::new(net.connect(SERVER, PORT).await?) as Box<dyn Stream>)
+/// Whether simulated disks can do what a case asks of them.
+fn disks_can(demands: &Demands, tears_writes: bool) -> Result<(), Unsupported> {
+    let crashes = |host: &String| {
+        demands.faults.iter().any(|fault| match fault {
+            Fault::Crash { host: of } | Fault::DiskLoss { host: of, .. } => of == host,
+            _ => false,
         })
+    };
+    for (host, words) in demands.disks.iter().filter(|(host, _)| crashes(host)) {
+        let unsupported = |word: &str, reason| Unsupported { what: format!("disk {host} {word}"), reason };
+        if words.contains(&DiskFault::Sound) {
+            let reason = "a simulated disk never keeps unsynced writes when the power fails";
+            return Err(unsupported("sound", reason));
+        }
+        if words.contains(&DiskFault::LoseUnsynced) && !words.contains(&DiskFault::Torn) && tears_writes {
+            let reason = "the disks of this run tear unsynced writes, because another line asks for that";
+            return Err(unsupported("lose-unsynced", reason));
+        }
     }
-
-    fn listen(&self) -> Pending<'_, Result<Box<dyn Incoming>, BackendError>> {
-        Box::pin(async {
-            let net = self.world.net(SERVER)?;
-            let listener = net.listen(PORT).await.map_err(|error| BackendError(error.to_string()))?;
-            Ok(Box::new(Port { world: self.world.clone(), listener }) as Box<dyn Incoming>)
-        })
-    }
-
-    fn links(&self, way: Way<'_>) -> Result<Box<dyn Links>, BackendError> {
-        Ok(Box::new(match way {
-            Way::Everywhere => self.world.everywhere(),
-            Way::Around(host) => self.world.around(host)?,
-            Way::To(host) => self.world.to(host)?,
-            Way::FromTo(from, to) => self.world.one_way(from, to)?,
-            Way::Between(one, other) => self.world.between(one, other)?,
-        }))
-    }
-
-    fn stall(&self, host: &str) -> Result<(), BackendError> {
-        Ok(self.world.stall_reading(host)?)
-    }
-
-    fn resume(&self, host: &str) -> Result<(), BackendError> {
-        Ok(self.world.resume_reading(host)?)
-    }
-
-    fn crash<'b>(&'b self, host: &'b str) -> Pending<'b, Result<(), BackendError>> {
-        Box::pin(async move { Ok(self.world.crash(host)?) })
-    }
-
-    fn start<'b>(&'b self, host: &'b str) -> Pending<'b, Result<(), BackendError>> {
-        Box::pin(async move { Ok(self.world.start(host)?) })
-    }
-
-    fn disk_capacity(&self, host: &str, bytes: Option<u64>) -> Result<(), BackendError> {
-        self.world.disk(host)?.capacity(bytes);
-        Ok(())
-    }
-}
-
-/// The port of a played server.
-struct Port {
-    world: World,
-    listener: WorldListener,
-}
-
-impl Incoming for Port {
-    fn accept(&self) -> Pending<'_, io::Result<Accepted>> {
-        Box::pin(async {
-            let (stream, _) = self.listener.accept().await?;
-            let host = stream.connection().and_then(|id| {
-                let (_, from, _) = self.world.connections().into_iter().find(|(other, ..)| *other == id)?;
-                self.world.hosts().get(from.index()).cloned()
-            });
-            Ok(Accepted { stream: Box::new(stream), host })
-        })
-    }
-}
-
-impl Links for mqttspec_world::Links {
-    fn partition(&self) {
-        self.partition();
-    }
-
-    fn join(&self) {
-        self.heal();
-    }
-
-    fn latency(&self, latency: RangeInclusive<Duration>) {
-        self.latency(latency);
-    }
-
-    fn usual_latency_and(&self, more: Duration) {
-        self.latency(LATENCY + more);
-    }
-
-    fn loss(&self, probability: Probability) {
-        self.loss(probability);
-    }
-
-    fn bandwidth(&self, bytes_per_second: Option<u64>) {
-        self.bandwidth(bytes_per_second);
-    }
-
-    fn reset(&self) {
-        self.reset();
-    }
-
-    fn blackhole(&self) {
-        self.blackhole();
-    }
+    Ok(())
 }

@@ -1,0 +1,147 @@
+//! A stock `turmoil::Sim` as a backend.
+
+use core::time::Duration;
+use std::io;
+use std::rc::Rc;
+
+use mqttspec_faults::Injector;
+use mqttspec_ports::{Listener as _, Net as _};
+use mqttspec_turmoil::{DirectorListener, HostContext, HostNet, Turmoil, TurmoilDisk};
+use mqttspec_world::Seed;
+
+use super::{Prepared, TIMEOUTS, disks_can};
+use crate::backend::{
+    Accepted, Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
+};
+use crate::executor::{Executed, execute};
+use crate::hosts::{PORT, SERVER};
+use crate::peers::PeerHost;
+use crate::peers::broker::SECTOR;
+
+/// The simulated time of a step.
+const TICK: Duration = Duration::from_millis(1);
+
+/// A scenario that waits longer is skipped.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// The simulated time after which a run counts as endless: what a scenario waits for, and deadlines of lines that are not met.
+const LONGEST: Duration = Duration::from_secs(2 * 3600);
+
+/// Executes a case in a simulation of turmoil.
+pub(super) fn execute_in_turmoil(prepared: Prepared<'_>) -> Executed {
+    let Prepared { setup, clock, broker, seed, latency, tears_writes } = prepared;
+    let seeds = Seed::new(seed);
+    let mut builder = Turmoil::builder(seed)
+        .tick(TICK)
+        .latency_between(latency.clone())
+        .time_limit(LONGEST)
+        .torn_writes(tears_writes.then_some(SECTOR));
+    builder = match broker {
+        Some(broker) => builder.host(SERVER, move |context| broker.clone().run(peer_host(&context, &seeds))),
+        None => builder.host(SERVER, |_| std::future::pending::<Result<(), String>>()),
+    };
+    for client in &setup.hosts.clients {
+        builder = match setup.applications.get(&client.name) {
+            Some(application) => {
+                let (application, connects) = (application.clone(), !client.connects_when_told);
+                builder.host(&client.name, move |context| {
+                    application.clone().run(peer_host(&context, &seeds), connects)
+                })
+            }
+            None => builder.host(&client.name, |_| std::future::pending::<Result<(), String>>()),
+        };
+    }
+    let outcome = builder.run(|turmoil| {
+        let of_simulation = turmoil.clone();
+        clock.start(move || of_simulation.now());
+        let faults = Injector::new(turmoil.clone());
+        let travel = *latency.end();
+        execute(setup, Rc::new(TurmoilBackend { turmoil, faults, seeds, travel, tears_writes }))
+    });
+    outcome.unwrap_or_else(|error| Executed::broken(error.to_string()))
+}
+
+/// The seeds of hosts are those of the simulated world.
+fn peer_host(context: &HostContext, seeds: &Seed) -> PeerHost<HostNet, TurmoilDisk> {
+    let seed = seeds.child("hosts").child(context.name()).nth(u64::from(context.incarnation()));
+    PeerHost { net: context.net(), disk: context.disk(), seed, now: context.now() }
+}
+
+struct TurmoilBackend {
+    turmoil: Turmoil,
+    faults: Injector<Turmoil>,
+    seeds: Seed,
+    /// The longest latency of a link without faults.
+    travel: Duration,
+    /// Whether disks keep a part of unsynced writes when the power fails.
+    tears_writes: bool,
+}
+
+impl Backend for TurmoilBackend {
+    fn timeouts(&self) -> Timeouts {
+        // A packet is seen at the end of the tick in which it arrives, and so is what answers it.
+        Timeouts { travel: self.travel + TICK, late: TICK * 4, ..TIMEOUTS }
+    }
+
+    fn now(&self) -> Duration {
+        self.turmoil.now()
+    }
+
+    fn sleep_until(&self, since_start: Duration) -> Pending<'_, ()> {
+        Box::pin(self.turmoil.sleep_until(since_start))
+    }
+
+    fn seed(&self) -> Seed {
+        self.seeds.child("director").child("scenario")
+    }
+
+    fn dial<'b>(&'b self, host: &'b str) -> Pending<'b, io::Result<Box<dyn Stream>>> {
+        Box::pin(async move {
+            let stream = self.turmoil.net(host)?.connect(SERVER, PORT).await?;
+            Ok(Box::new(stream) as Box<dyn Stream>)
+        })
+    }
+
+    fn listen(&self) -> Pending<'_, Result<Box<dyn Incoming>, BackendError>> {
+        Box::pin(async {
+            let failed = |error: io::Error| BackendError(error.to_string());
+            let net = self.turmoil.net(SERVER).map_err(failed)?;
+            let listener = net.listen(PORT).await.map_err(failed)?;
+            Ok(Box::new(Port { turmoil: self.turmoil.clone(), listener }) as Box<dyn Incoming>)
+        })
+    }
+
+    fn faults(&self) -> &dyn FaultInjector {
+        &self.faults
+    }
+
+    fn supports(&self, demands: &Demands) -> Result<(), Unsupported> {
+        supports(demands, self.tears_writes)
+    }
+}
+
+/// Whether a case can be executed in turmoil.
+pub(super) fn supports(demands: &Demands, tears_writes: bool) -> Result<(), Unsupported> {
+    if demands.waits > LONGEST_WAIT {
+        let what = format!("a wait of {:?}", demands.waits);
+        return Err(Unsupported { what, reason: "turmoil steps through time in ticks of 1 ms" });
+    }
+    disks_can(demands, tears_writes)?;
+    demands.faults.iter().try_for_each(|fault| Ok(mqttspec_turmoil::supports(fault)?))
+}
+
+/// The port of a played server.
+struct Port {
+    turmoil: Turmoil,
+    listener: DirectorListener,
+}
+
+impl Incoming for Port {
+    fn accept(&self) -> Pending<'_, io::Result<Accepted>> {
+        Box::pin(async {
+            let (stream, peer) = self.listener.accept().await?;
+            let host = self.turmoil.host_at(peer).map(Into::into);
+            Ok(Accepted { stream: Box::new(stream), host })
+        })
+    }
+}

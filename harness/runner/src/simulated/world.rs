@@ -1,0 +1,136 @@
+//! The simulated world as a backend.
+
+use core::time::Duration;
+use std::io;
+use std::rc::Rc;
+
+use mqttspec_faults::Injector;
+use mqttspec_ports::{Listener as _, Net as _};
+use mqttspec_world::{HostContext, Keep, Seed, World, WorldDisk, WorldError, WorldListener, WorldNet};
+
+use super::{Prepared, TIMEOUTS, disks_can};
+use crate::backend::{
+    Accepted, Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
+};
+use crate::executor::{Executed, execute};
+use crate::hosts::{PORT, SERVER};
+use crate::peers::PeerHost;
+use crate::peers::broker::SECTOR;
+
+/// The simulated time after which a run counts as endless.
+const LONGEST: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
+
+/// Executes a case in a world of its own.
+pub(super) fn execute_in_world(prepared: Prepared<'_>) -> Executed {
+    let Prepared { setup, clock, broker, seed, latency, tears_writes } = prepared;
+    let mut builder = World::builder(seed)
+        .latency(latency.clone())
+        .keep(Keep::Last(0))
+        .time_limit(LONGEST)
+        .torn_writes(tears_writes.then_some(SECTOR));
+    builder = match broker {
+        Some(broker) => builder.host(SERVER, move |context| broker.clone().run(peer_host(&context))),
+        None => builder.host(SERVER, |_| std::future::pending::<()>()),
+    };
+    for client in &setup.hosts.clients {
+        builder = match setup.applications.get(&client.name) {
+            Some(application) => {
+                let (application, connects) = (application.clone(), !client.connects_when_told);
+                builder
+                    .host(&client.name, move |context| application.clone().run(peer_host(&context), connects))
+            }
+            None => builder.host(&client.name, |_| std::future::pending::<()>()),
+        };
+    }
+    let outcome = builder.run(|world: World| {
+        let of_world = world.clone();
+        clock.start(move || of_world.now());
+        let faults = Injector::new(world.clone());
+        let travel = *latency.end();
+        execute(setup, Rc::new(SimulatedBackend { world, faults, travel, tears_writes }))
+    });
+    match outcome {
+        Ok(outcome) => outcome.output,
+        Err(failure) => Executed::broken(failure.error.to_string()),
+    }
+}
+
+fn peer_host(context: &HostContext) -> PeerHost<WorldNet, WorldDisk> {
+    PeerHost { net: context.net(), disk: context.disk(), seed: context.seed(), now: context.now() }
+}
+
+struct SimulatedBackend {
+    world: World,
+    faults: Injector<World>,
+    /// The longest latency of a link without faults.
+    travel: Duration,
+    /// Whether disks keep a part of unsynced writes when the power fails.
+    tears_writes: bool,
+}
+
+impl From<WorldError> for BackendError {
+    fn from(error: WorldError) -> Self {
+        BackendError(error.to_string())
+    }
+}
+
+impl Backend for SimulatedBackend {
+    fn timeouts(&self) -> Timeouts {
+        Timeouts { travel: self.travel, ..TIMEOUTS }
+    }
+
+    fn now(&self) -> Duration {
+        self.world.now()
+    }
+
+    fn sleep_until(&self, since_start: Duration) -> Pending<'_, ()> {
+        Box::pin(self.world.sleep_until(since_start))
+    }
+
+    fn seed(&self) -> Seed {
+        self.world.seed("scenario")
+    }
+
+    fn dial<'b>(&'b self, host: &'b str) -> Pending<'b, io::Result<Box<dyn Stream>>> {
+        Box::pin(async move {
+            let net = self.world.net(host).map_err(io::Error::other)?;
+            Ok(Box::new(net.connect(SERVER, PORT).await?) as Box<dyn Stream>)
+        })
+    }
+
+    fn listen(&self) -> Pending<'_, Result<Box<dyn Incoming>, BackendError>> {
+        Box::pin(async {
+            let net = self.world.net(SERVER)?;
+            let listener = net.listen(PORT).await.map_err(|error| BackendError(error.to_string()))?;
+            Ok(Box::new(Port { world: self.world.clone(), listener }) as Box<dyn Incoming>)
+        })
+    }
+
+    fn faults(&self) -> &dyn FaultInjector {
+        &self.faults
+    }
+
+    fn supports(&self, demands: &Demands) -> Result<(), Unsupported> {
+        // The world models every fault.
+        disks_can(demands, self.tears_writes)
+    }
+}
+
+/// The port of a played server.
+struct Port {
+    world: World,
+    listener: WorldListener,
+}
+
+impl Incoming for Port {
+    fn accept(&self) -> Pending<'_, io::Result<Accepted>> {
+        Box::pin(async {
+            let (stream, _) = self.listener.accept().await?;
+            let host = stream.connection().and_then(|id| {
+                let (_, from, _) = self.world.connections().into_iter().find(|(other, ..)| *other == id)?;
+                self.world.hosts().get(from.index()).cloned()
+            });
+            Ok(Accepted { stream: Box::new(stream), host })
+        })
+    }
+}
