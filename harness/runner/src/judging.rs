@@ -37,7 +37,7 @@ pub(crate) fn judged(
     let (mut found, mut passed) = (findings.found, findings.passed);
     // What keeps the run from being judged by its claims.
     let mut set_up: Vec<SetUp> = Vec::new();
-    let (mut broke, mut refused) = (None, None);
+    let mut broke: Option<(Verdict, String)> = None;
     match end {
         Ok(()) => {
             let quiet = findings.unquiet.is_none();
@@ -53,21 +53,23 @@ pub(crate) fn judged(
         }
         Err(Stop::Finding(finding)) => found.push(*finding),
         Err(Stop::SetUp(unmet)) => set_up.push(unmet),
-        Err(Stop::Broken(reason)) => broke = Some(reason),
-        Err(Stop::Unsupported(unsupported)) => refused = Some(unsupported.to_string()),
+        Err(Stop::Broken(reason)) => broke = Some((Verdict::Error, reason)),
+        Err(Stop::Unsupported(unsupported)) => broke = Some((Verdict::Skip, unsupported.to_string())),
     }
     found.extend(monitors::judge(&history));
-    let verdict = match () {
-        () if refused.is_some() => Verdict::Skip,
-        () if broke.is_some() => Verdict::Error,
-        () if !found.is_empty() => Verdict::Fail,
-        () if !set_up.is_empty() => Verdict::NotJudged,
-        () => Verdict::Pass,
+    let verdict = match &broke {
+        Some((verdict, _)) => *verdict,
+        None if !found.is_empty() => Verdict::Fail,
+        None if !set_up.is_empty() => Verdict::NotJudged,
+        None => Verdict::Pass,
     };
     let by_time = set_up.iter().any(|unmet| unmet.timing_sensitive);
-    let timing_sensitive = broke.is_some() || by_time || found.iter().any(|finding| finding.timing_sensitive);
-    let reason =
-        refused.or(broke).or_else(|| set_up.into_iter().next().map(|unmet| unmet.reason)).unwrap_or_default();
+    let timing_sensitive =
+        verdict == Verdict::Error || by_time || found.iter().any(|finding| finding.timing_sensitive);
+    let reason = broke
+        .map(|(_, reason)| reason)
+        .or_else(|| set_up.into_iter().next().map(|unmet| unmet.reason))
+        .unwrap_or_default();
     let mut clauses_shown = claims.shown(&passed, findings.stopped);
     for broken in found.iter().flat_map(|finding| &finding.requirements) {
         clauses_shown.remove(&broken.clause);

@@ -195,12 +195,15 @@ impl<'r> Executor<'r> {
     fn steps<'s>(&'s mut self, steps: &'s [Step]) -> Pending<'s, Flow> {
         Box::pin(async move {
             for step in self.script.counting(steps) {
-                if let Err(stop) = self.step(step).await {
+                let done = match self.step(step).await {
+                    Ok(()) => self.faults.check().map_err(Stop::from),
+                    stopped => stopped,
+                };
+                if let Err(stop) = done {
                     // The innermost of several blocks is the first to know.
                     self.findings.stopped.get_or_insert(step.span.start);
                     return Err(stop);
                 }
-                self.faults.check()?;
             }
             Ok(())
         })
