@@ -196,7 +196,7 @@ impl<'r> Executor<'r> {
         Box::pin(async move {
             for step in self.script.counting(steps) {
                 let done = match self.step(step).await {
-                    Ok(()) => self.faults.check().map_err(Stop::from),
+                    Ok(()) => self.faults.check(),
                     stopped => stopped,
                 };
                 if let Err(stop) = done {
