@@ -191,7 +191,7 @@ impl std::fmt::Display for Target {
     /// `the reference broker and client, simulated`; `mosquitto at mqtt://127.0.0.1:1883`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (&self.kind, &self.url) {
-            (TargetKind::Simulated, _) => write!(f, "the {}, simulated", self.name),
+            (TargetKind::Simulated | TargetKind::Latitude, _) => write!(f, "the {}, simulated", self.name),
             (TargetKind::Live, Some(url)) => write!(f, "{} at {url}", self.name),
             (TargetKind::Live, None) => f.write_str(&self.name),
         }
@@ -204,6 +204,9 @@ impl std::fmt::Display for Target {
 pub enum TargetKind {
     /// In the simulated world: the same seed gives the same bytes.
     Simulated,
+    /// In the simulated world, by reference peers that use the choices of the standard in another
+    /// way than usual.
+    Latitude,
     /// On real sockets and real time.
     Live,
 }

@@ -14,7 +14,7 @@ use mqttspec_judge::Case;
 use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
 use mqttspec_judge::history::{BranchTaken, History};
 use mqttspec_judge::resilience::Endured;
-use mqttspec_judge::results::{CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target};
+use mqttspec_judge::results::{CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target, TargetKind};
 use mqttspec_judge::trace::Trace;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_notation::{self as notation, Roles, Version};
@@ -215,13 +215,7 @@ pub fn run_all(
 ) -> SuiteResult {
     SuiteResult {
         format: FORMAT,
-        target: match options.simulator {
-            Simulator::World => Target::simulated(),
-            Simulator::Turmoil => {
-                let name = "reference broker and client in turmoil".to_owned();
-                Target { name, ..Target::simulated() }
-            }
-        },
+        target: target(options),
         seed: options.seed,
         seeds: options.seeds,
         strict: false,
@@ -229,6 +223,21 @@ pub fn run_all(
         errors: plan.errors.clone(),
         notes: Vec::new(),
     }
+}
+
+fn target(options: &SuiteOptions) -> Target {
+    let name = match (options.simulator, options.latitude) {
+        (Simulator::World, Latitude::Reference) => return Target::simulated(),
+        (Simulator::World, _) => "reference broker and client with latitude",
+        (Simulator::Turmoil, Latitude::Reference) => "reference broker and client in turmoil",
+        (Simulator::Turmoil, _) => "reference broker and client in turmoil, with latitude",
+    };
+    // Peers that use their choices may make what a scenario needs impossible.
+    let kind = match options.latitude {
+        Latitude::Reference => TargetKind::Simulated,
+        Latitude::Drawn | Latitude::Only { .. } => TargetKind::Latitude,
+    };
+    Target { name: name.to_owned(), kind, ..Target::simulated() }
 }
 
 /// Runs a case under all its seeds.

@@ -62,6 +62,16 @@ fn set_up_that_fails_is_not_judged() {
     assert_eq!(run.clauses_shown, ["MQTT-3.12.4-1"]);
 }
 
+/// A reference client in the background subscribes as a played one does.
+#[test]
+fn a_lower_grant_of_a_client_in_the_background_is_named() {
+    let header = "clauses  MQTT-4.3.3-10\nbroker   granted_qos_maximum=0\nclient   sink reference";
+    let body = "sink subscribes load/# qos=2\nload sink to load/$client qos=2 rate=1/s for 2s\nwait for quiet 60s\nexactly once shows MQTT-4.3.3-10\n";
+    let run = run(header, body, None);
+    assert_eq!(run.verdict, Verdict::NotJudged);
+    assert_eq!(run.reason, "line 7: sink was granted QoS 0; the scenario needs 2");
+}
+
 #[test]
 fn a_lower_grant_is_named() {
     let header = "clauses  MQTT-3.12.4-1\nbroker   maximum_qos=1";

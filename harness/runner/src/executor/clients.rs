@@ -7,7 +7,7 @@ use mqttspec_client::{DisconnectRequest, Publication, SubscribeRequest, Unsubscr
 use mqttspec_codec::{Packet, PacketIdentifier, QoS, TopicName, Version};
 use mqttspec_judge::deliveries::Deliveries;
 use mqttspec_judge::finding::Finding;
-use mqttspec_judge::history::{Lane as HostIndex, Told, What};
+use mqttspec_judge::history::{Asked, Lane as HostIndex, Told, What};
 use mqttspec_judge::transcript::told_text;
 use mqttspec_notation::fields::payload_text;
 use mqttspec_notation::{
@@ -19,7 +19,7 @@ use super::matcher::{Match, Matcher, report_text};
 use super::patterns::{bare, filter, publish};
 use super::script::Script;
 use crate::backend::Backend;
-use crate::found::{Stop, waited};
+use crate::found::{SetUp, Stop, waited};
 use crate::hosts::Hosts;
 use crate::peers::client::{Application, Applications, By};
 use crate::peers::reports::ClientReport;
@@ -136,9 +136,33 @@ impl Clients {
     ) -> Result<Option<Duration>, Stop> {
         let Some(place) = self.position(host, report, matcher)? else { return Ok(None) };
         let taken = self.client_of(host)?.reports.borrow_mut().take(place);
-        let Some(ClientReport { event, .. }) = taken else { return Ok(None) };
+        let Some(ClientReport { event, told, .. }) = taken else { return Ok(None) };
         self.recorder.answered(event, self.recorder.line());
+        if let Some(reason) = self.lower_grant(host, &told) {
+            let reason = format!("line {}: {reason}", self.recorder.line());
+            return Err(Stop::SetUp(SetUp { reason, timing_sensitive: false }));
+        }
         Ok(Some(self.recorder.with_history(|history| history.events()[event].at)))
+    }
+
+    /// The Subscription that was granted a lower QoS than the client asked for: the Server may do
+    /// that, and the scenario cannot use it.
+    fn lower_grant(&self, host: HostIndex, told: &Told) -> Option<String> {
+        let Told::Subscribed { handle, granted, .. } = told else { return None };
+        let wanted = self.recorder.with_history(|history| {
+            history.events().iter().rev().find_map(|event| match &event.what {
+                What::Asked(Asked::Subscribe { filters, handle: of }) if of == handle => {
+                    Some(filters.iter().map(|(_, qos)| *qos).collect::<Vec<_>>())
+                }
+                _ => None,
+            })
+        })?;
+        let (wanted, granted) = wanted.into_iter().zip(granted).find_map(|(wanted, granted)| {
+            granted.filter(|granted| *granted < wanted).map(|granted| (wanted, granted))
+        })?;
+        let (granted, wanted) = (u8::from(granted), u8::from(wanted));
+        let name = self.hosts.name(host);
+        Some(format!("{name} was granted QoS {granted}; the scenario needs {wanted}"))
     }
 
     /// The position of a report among those that no line has taken. Messages must arrive in the
