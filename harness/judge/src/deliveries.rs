@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use mqttspec_codec::{Packet, PacketIdentifier, Publish, QoS, Role, TopicFilter, TopicName};
 
-use crate::history::{Asked, Event, History, Lane, Message, Told, What};
+use crate::history::{Asked, Event, History, HostIndex, Message, Told, What};
 
 /// An Application Message that was published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
     /// Who published it.
-    pub publisher: Lane,
+    pub publisher: HostIndex,
     /// The index of the event by which it was sent or asked for.
     pub event: usize,
     /// The Topic Name.
@@ -33,7 +33,7 @@ pub struct Publication {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// Who got it.
-    pub subscriber: Lane,
+    pub subscriber: HostIndex,
     /// The index of the event by which it came.
     pub event: usize,
     /// The Topic Name.
@@ -56,7 +56,7 @@ pub struct Interest {
 /// A subscription and the events between which it stood.
 #[derive(Clone, Debug)]
 struct Standing {
-    subscriber: Lane,
+    subscriber: HostIndex,
     filter: TopicFilter,
     qos: QoS,
     from: usize,
@@ -86,7 +86,7 @@ impl Deliveries {
 
     /// What `subscriber` must get of a publication; `None` if it had no matching subscription when it was sent.
     #[must_use]
-    pub fn interest(&self, subscriber: Lane, publication: &Publication) -> Option<Interest> {
+    pub fn interest(&self, subscriber: HostIndex, publication: &Publication) -> Option<Interest> {
         let topic = TopicName::try_from(publication.topic.as_str()).ok()?;
         let matching = self.standing.iter().filter(|standing| {
             standing.subscriber == subscriber
@@ -104,25 +104,25 @@ impl Deliveries {
     }
 
     /// Everyone who ever had a subscription.
-    pub fn subscribers(&self) -> impl Iterator<Item = Lane> {
-        let lanes: BTreeSet<Lane> = self.standing.iter().map(|standing| standing.subscriber).collect();
-        lanes.into_iter()
+    pub fn subscribers(&self) -> impl Iterator<Item = HostIndex> {
+        let hosts: BTreeSet<HostIndex> = self.standing.iter().map(|standing| standing.subscriber).collect();
+        hosts.into_iter()
     }
 }
 
 struct Reader {
-    /// Lanes on which an application asks and is told.
-    applications: BTreeSet<Lane>,
-    /// Lanes whose packets the harness sees from the client's end.
-    played: BTreeSet<Lane>,
-    /// By (lane, handle): what was asked.
-    wishes: BTreeMap<(Lane, u64), Wish>,
-    /// By (lane, identifier): the publication that waits for its acknowledgement.
-    in_flight: BTreeMap<(Lane, PacketIdentifier), usize>,
-    /// By (lane, identifier): QoS 2 PUBLISH packets that came and were not released.
-    held: BTreeSet<(Lane, PacketIdentifier)>,
-    subscribing: BTreeMap<(Lane, PacketIdentifier), Vec<(TopicFilter, QoS)>>,
-    unsubscribing: BTreeMap<(Lane, PacketIdentifier), Vec<TopicFilter>>,
+    /// Hosts on which an application asks and is told.
+    applications: BTreeSet<HostIndex>,
+    /// Hosts whose packets the harness sees from the client's end.
+    played: BTreeSet<HostIndex>,
+    /// By (host, handle): what was asked.
+    wishes: BTreeMap<(HostIndex, u64), Wish>,
+    /// By (host, identifier): the publication that waits for its acknowledgement.
+    in_flight: BTreeMap<(HostIndex, PacketIdentifier), usize>,
+    /// By (host, identifier): QoS 2 PUBLISH packets that came and were not released.
+    held: BTreeSet<(HostIndex, PacketIdentifier)>,
+    subscribing: BTreeMap<(HostIndex, PacketIdentifier), Vec<(TopicFilter, QoS)>>,
+    unsubscribing: BTreeMap<(HostIndex, PacketIdentifier), Vec<TopicFilter>>,
     found: Deliveries,
 }
 
@@ -137,13 +137,13 @@ impl Reader {
             .events()
             .iter()
             .filter(|event| matches!(event.what, What::Asked(_) | What::Told(_)))
-            .filter_map(|event| event.connection.map(|connection| connection.lane))
+            .filter_map(|event| event.connection.map(|connection| connection.host))
             .collect();
         let played = (0u16..)
-            .map(Lane)
-            .zip(history.lanes())
+            .map(HostIndex)
+            .zip(history.hosts())
             .filter(|(_, info)| info.observer == Role::Client)
-            .map(|(lane, _)| lane)
+            .map(|(host, _)| host)
             .collect();
         Self {
             applications,
@@ -158,47 +158,47 @@ impl Reader {
     }
 
     fn read(&mut self, index: usize, event: &Event) {
-        let Some(lane) = event.connection.map(|connection| connection.lane) else { return };
+        let Some(host) = event.connection.map(|connection| connection.host) else { return };
         match &event.what {
-            What::Asked(asked) => self.asked(index, lane, asked),
-            What::Told(told) => self.told(index, lane, told),
-            What::Sent { packet, .. } if self.by_packets(lane) => self.sent(index, lane, packet),
-            What::Received { packet, .. } if self.by_packets(lane) => self.received(index, lane, packet),
+            What::Asked(asked) => self.asked(index, host, asked),
+            What::Told(told) => self.told(index, host, told),
+            What::Sent { packet, .. } if self.by_packets(host) => self.sent(index, host, packet),
+            What::Received { packet, .. } if self.by_packets(host) => self.received(index, host, packet),
             _ => {}
         }
     }
 
-    fn by_packets(&self, lane: Lane) -> bool {
-        self.played.contains(&lane) && !self.applications.contains(&lane)
+    fn by_packets(&self, host: HostIndex) -> bool {
+        self.played.contains(&host) && !self.applications.contains(&host)
     }
 
-    fn asked(&mut self, index: usize, lane: Lane, asked: &Asked) {
+    fn asked(&mut self, index: usize, host: HostIndex, asked: &Asked) {
         match asked {
             Asked::Publish { message, handle } => {
-                let publication = self.publish(index, lane, message);
-                self.wishes.insert((lane, *handle), Wish::Publish(publication));
+                let publication = self.publish(index, host, message);
+                self.wishes.insert((host, *handle), Wish::Publish(publication));
             }
             Asked::Subscribe { filters, handle } => {
-                self.wishes.insert((lane, *handle), Wish::Subscribe(filters.clone()));
+                self.wishes.insert((host, *handle), Wish::Subscribe(filters.clone()));
             }
             Asked::Unsubscribe(_) | Asked::Acknowledge { .. } | Asked::Connect(_) | Asked::Disconnect(_) => {}
         }
     }
 
-    fn told(&mut self, index: usize, lane: Lane, told: &Told) {
+    fn told(&mut self, index: usize, host: HostIndex, told: &Told) {
         match told {
-            Told::Message(message) => self.deliver(index, lane, message),
+            Told::Message(message) => self.deliver(index, host, message),
             Told::Published { handle, refused, .. } => {
-                if let Some(Wish::Publish(publication)) = self.wishes.get(&(lane, *handle)) {
+                if let Some(Wish::Publish(publication)) = self.wishes.get(&(host, *handle)) {
                     let publication = &mut self.found.publications[*publication];
                     (publication.accepted, publication.refused) = (refused.is_none(), refused.is_some());
                 }
             }
             Told::Subscribed { handle, granted, .. } => {
-                let Some(Wish::Subscribe(filters)) = self.wishes.remove(&(lane, *handle)) else { return };
+                let Some(Wish::Subscribe(filters)) = self.wishes.remove(&(host, *handle)) else { return };
                 for ((filter, _), granted) in filters.iter().zip(granted) {
                     if let (Ok(filter), Some(qos)) = (TopicFilter::try_from(filter.as_str()), granted) {
-                        self.subscribe(index, lane, filter, *qos);
+                        self.subscribe(index, host, filter, *qos);
                     }
                 }
             }
@@ -210,57 +210,57 @@ impl Reader {
         }
     }
 
-    fn sent(&mut self, index: usize, lane: Lane, packet: &Packet) {
+    fn sent(&mut self, index: usize, host: HostIndex, packet: &Packet) {
         match packet {
             Packet::Publish(publish) => {
                 let Some(message) = message(publish) else { return };
                 let id = publish.delivery.packet_identifier();
                 let repeated =
-                    id.filter(|id| publish.delivery.dup() && self.in_flight.contains_key(&(lane, *id)));
+                    id.filter(|id| publish.delivery.dup() && self.in_flight.contains_key(&(host, *id)));
                 if repeated.is_none() {
-                    let publication = self.publish(index, lane, &message);
+                    let publication = self.publish(index, host, &message);
                     match id {
-                        Some(id) => drop(self.in_flight.insert((lane, id), publication)),
+                        Some(id) => drop(self.in_flight.insert((host, id), publication)),
                         None => self.found.publications[publication].accepted = true,
                     }
                 }
             }
             Packet::Subscribe(subscribe) => {
                 let filters = subscribe.subscriptions.iter().map(|s| (s.filter.clone(), s.qos)).collect();
-                self.subscribing.insert((lane, subscribe.id), filters);
+                self.subscribing.insert((host, subscribe.id), filters);
             }
             Packet::Unsubscribe(unsubscribe) => {
                 let filters = unsubscribe.filters.iter().cloned().collect();
-                self.unsubscribing.insert((lane, unsubscribe.id), filters);
+                self.unsubscribing.insert((host, unsubscribe.id), filters);
                 // From here on the server may stop at any moment.
-                self.unsubscribe(index, lane, unsubscribe.id);
+                self.unsubscribe(index, host, unsubscribe.id);
             }
             _ => {}
         }
     }
 
-    fn received(&mut self, index: usize, lane: Lane, packet: &Packet) {
+    fn received(&mut self, index: usize, host: HostIndex, packet: &Packet) {
         match packet {
             Packet::ConnAck(ack) if !ack.reason.is_failure() && !ack.session_present => {
-                self.forget(index, lane);
+                self.forget(index, host);
             }
             Packet::Publish(publish) => {
                 let Some(message) = message(publish) else { return };
                 let held = publish.delivery.qos() == QoS::ExactlyOnce
-                    && publish.delivery.packet_identifier().is_some_and(|id| !self.held.insert((lane, id)));
+                    && publish.delivery.packet_identifier().is_some_and(|id| !self.held.insert((host, id)));
                 if !held {
-                    self.deliver(index, lane, &message);
+                    self.deliver(index, host, &message);
                 }
             }
-            Packet::PubRel(release) => drop(self.held.remove(&(lane, release.id))),
-            Packet::PubAck(ack) => self.acknowledged(lane, ack.id, ack.reason.is_failure()),
-            Packet::PubRec(ack) => self.acknowledged(lane, ack.id, ack.reason.is_failure()),
-            Packet::PubComp(ack) => drop(self.in_flight.remove(&(lane, ack.id))),
+            Packet::PubRel(release) => drop(self.held.remove(&(host, release.id))),
+            Packet::PubAck(ack) => self.acknowledged(host, ack.id, ack.reason.is_failure()),
+            Packet::PubRec(ack) => self.acknowledged(host, ack.id, ack.reason.is_failure()),
+            Packet::PubComp(ack) => drop(self.in_flight.remove(&(host, ack.id))),
             Packet::SubAck(ack) => {
-                let Some(filters) = self.subscribing.remove(&(lane, ack.id)) else { return };
+                let Some(filters) = self.subscribing.remove(&(host, ack.id)) else { return };
                 for ((filter, _), reason) in filters.into_iter().zip(&ack.reasons) {
                     if let Ok(qos) = QoS::try_from(u8::from(*reason)) {
-                        self.subscribe(index, lane, filter, qos);
+                        self.subscribe(index, host, filter, qos);
                     }
                 }
             }
@@ -268,7 +268,7 @@ impl Reader {
         }
     }
 
-    fn publish(&mut self, event: usize, publisher: Lane, message: &Message) -> usize {
+    fn publish(&mut self, event: usize, publisher: HostIndex, message: &Message) -> usize {
         self.found.publications.push(Publication {
             publisher,
             event,
@@ -281,7 +281,7 @@ impl Reader {
         self.found.publications.len() - 1
     }
 
-    fn deliver(&mut self, event: usize, subscriber: Lane, message: &Message) {
+    fn deliver(&mut self, event: usize, subscriber: HostIndex, message: &Message) {
         self.found.deliveries.push(Delivery {
             subscriber,
             event,
@@ -291,36 +291,36 @@ impl Reader {
         });
     }
 
-    fn acknowledged(&mut self, lane: Lane, id: PacketIdentifier, failure: bool) {
-        if let Some(publication) = self.in_flight.get(&(lane, id)) {
+    fn acknowledged(&mut self, host: HostIndex, id: PacketIdentifier, failure: bool) {
+        if let Some(publication) = self.in_flight.get(&(host, id)) {
             let publication = &mut self.found.publications[*publication];
             (publication.accepted, publication.refused) = (!failure, failure);
             // After a PUBACK the identifier is free; after a PUBREC only PUBREL may follow, which repeats no PUBLISH.
             if failure || publication.qos == QoS::AtLeastOnce {
-                self.in_flight.remove(&(lane, id));
+                self.in_flight.remove(&(host, id));
             }
         }
     }
 
-    fn subscribe(&mut self, event: usize, subscriber: Lane, filter: TopicFilter, qos: QoS) {
+    fn subscribe(&mut self, event: usize, subscriber: HostIndex, filter: TopicFilter, qos: QoS) {
         self.end(event, subscriber, |standing| *standing == filter);
         self.found.standing.push(Standing { subscriber, filter, qos, from: event, until: usize::MAX });
     }
 
-    fn unsubscribe(&mut self, event: usize, lane: Lane, id: PacketIdentifier) {
-        for filter in self.unsubscribing.remove(&(lane, id)).unwrap_or_default() {
-            self.end(event, lane, |standing| *standing == filter);
+    fn unsubscribe(&mut self, event: usize, host: HostIndex, id: PacketIdentifier) {
+        for filter in self.unsubscribing.remove(&(host, id)).unwrap_or_default() {
+            self.end(event, host, |standing| *standing == filter);
         }
     }
 
     /// The Session is new: nothing of the one before is left.
-    fn forget(&mut self, event: usize, lane: Lane) {
-        self.end(event, lane, |_| true);
-        self.held.retain(|(held, _)| *held != lane);
-        self.in_flight.retain(|(waiting, _), _| *waiting != lane);
+    fn forget(&mut self, event: usize, host: HostIndex) {
+        self.end(event, host, |_| true);
+        self.held.retain(|(held, _)| *held != host);
+        self.in_flight.retain(|(waiting, _), _| *waiting != host);
     }
 
-    fn end(&mut self, event: usize, subscriber: Lane, which: impl Fn(&TopicFilter) -> bool) {
+    fn end(&mut self, event: usize, subscriber: HostIndex, which: impl Fn(&TopicFilter) -> bool) {
         for standing in &mut self.found.standing {
             if standing.subscriber == subscriber && standing.until == usize::MAX && which(&standing.filter) {
                 standing.until = event;

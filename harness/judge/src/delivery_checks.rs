@@ -9,7 +9,7 @@ use mqttspec_codec::QoS;
 
 use crate::deliveries::{Deliveries, Delivery, Publication};
 use crate::finding::{Check, Finding};
-use crate::history::{History, Lane, nanoseconds};
+use crate::history::{History, HostIndex, nanoseconds};
 use mqttspec_notation::{Guarantee, Property};
 use mqttspec_spec::{Level, Requirement};
 
@@ -25,7 +25,7 @@ pub fn judge(
     history: &History,
     deliveries: &Deliveries,
 ) -> Vec<Finding> {
-    let subscribers: Vec<(Lane, Groups<'_>)> = subscribers(property, history, deliveries)
+    let subscribers: Vec<(HostIndex, Groups<'_>)> = subscribers(property, history, deliveries)
         .into_iter()
         .map(|subscriber| (subscriber, groups(property, deliveries, subscriber)))
         .collect();
@@ -93,7 +93,7 @@ struct Group<'a> {
 type Groups<'a> = BTreeMap<(&'a str, &'a [u8]), Group<'a>>;
 
 fn count(
-    subscribers: &[(Lane, Groups<'_>)],
+    subscribers: &[(HostIndex, Groups<'_>)],
     history: &History,
     at_least: bool,
     at_most: bool,
@@ -127,7 +127,7 @@ fn count(
     anomalies
 }
 
-fn groups<'a>(property: &Property, deliveries: &'a Deliveries, subscriber: Lane) -> Groups<'a> {
+fn groups<'a>(property: &Property, deliveries: &'a Deliveries, subscriber: HostIndex) -> Groups<'a> {
     let mut groups = Groups::new();
     for publication in &deliveries.publications {
         let Some(interest) = deliveries.interest(subscriber, publication) else { continue };
@@ -148,7 +148,7 @@ fn groups<'a>(property: &Property, deliveries: &'a Deliveries, subscriber: Lane)
 }
 
 fn order(
-    subscribers: &[(Lane, Groups<'_>)],
+    subscribers: &[(HostIndex, Groups<'_>)],
     history: &History,
     deliveries: &Deliveries,
     first_only: bool,
@@ -156,7 +156,7 @@ fn order(
     let mut anomalies = Vec::new();
     for (subscriber, groups) in subscribers {
         // (publisher, topic, QoS sent, QoS delivered) -> place in the order of sending, and the event, of the last delivery
-        let mut last: BTreeMap<(Lane, &str, QoS, QoS), (usize, &Delivery)> = BTreeMap::new();
+        let mut last: BTreeMap<(HostIndex, &str, QoS, QoS), (usize, &Delivery)> = BTreeMap::new();
         let mut seen = BTreeSet::new();
         for delivery in deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == *subscriber) {
             let key = (delivery.topic.as_str(), &delivery.payload[..]);
@@ -193,9 +193,9 @@ fn counts(property: &Property, qos: QoS) -> bool {
     property.qos.is_none_or(|wanted| wanted == u8::from(qos))
 }
 
-fn subscribers(property: &Property, history: &History, deliveries: &Deliveries) -> Vec<Lane> {
+fn subscribers(property: &Property, history: &History, deliveries: &Deliveries) -> Vec<HostIndex> {
     match &property.host {
-        Some(host) => history.lane(host).into_iter().collect(),
+        Some(host) => history.host(host).into_iter().collect(),
         None => deliveries.subscribers().collect(),
     }
 }

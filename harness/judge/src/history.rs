@@ -13,22 +13,22 @@ use mqttspec_notation::{Fault, Field};
 use mqttspec_spec::Level;
 use serde::{Deserialize, Serialize};
 
-/// A lane of the history: a client's host, by its place in [`History::lanes`].
+/// A client's host, by its index in [`History::hosts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lane(pub u16);
+pub struct HostIndex(pub u16);
 
-/// A Network Connection: the lane and its number there, from 1.
+/// A Network Connection: the client's host, and the number of the connection on it, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnectionKey {
     /// The client's host.
-    pub lane: Lane,
+    pub host: HostIndex,
     /// Counts the connections of that host; they follow one another in time.
     pub number: u32,
 }
 
-/// What is known of a lane from the start.
+/// A host's facts that do not change during a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaneInfo {
+pub struct HostInfo {
     /// The name of the client's host: the first word of its transcript lines.
     pub name: Arc<str>,
     /// Which end of its connections records the packets. The other end is the one that is judged.
@@ -283,34 +283,34 @@ pub struct Trouble {
 /// The history of a run.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    lanes: Vec<LaneInfo>,
+    hosts: Vec<HostInfo>,
     events: Vec<Event>,
 }
 
 impl History {
-    /// An empty history with these lanes.
+    /// An empty history with these hosts.
     #[must_use]
-    pub fn new(lanes: Vec<LaneInfo>) -> Self {
-        Self { lanes, events: Vec::new() }
+    pub fn new(hosts: Vec<HostInfo>) -> Self {
+        Self { hosts, events: Vec::new() }
     }
 
-    /// The lanes, in the order in which the scenario names the hosts.
+    /// The clients' hosts, in the order in which the scenario names them.
     #[must_use]
-    pub fn lanes(&self) -> &[LaneInfo] {
-        &self.lanes
+    pub fn hosts(&self) -> &[HostInfo] {
+        &self.hosts
     }
 
-    /// The lane of a host.
+    /// The index of the host with this name.
     #[must_use]
-    pub fn lane(&self, name: &str) -> Option<Lane> {
-        let index = self.lanes.iter().position(|lane| &*lane.name == name)?;
-        u16::try_from(index).ok().map(Lane)
+    pub fn host(&self, name: &str) -> Option<HostIndex> {
+        let index = self.hosts.iter().position(|host| &*host.name == name)?;
+        u16::try_from(index).ok().map(HostIndex)
     }
 
-    /// What is known of a lane. Lanes come from the same history, so there is one.
+    /// The facts of a host of this history.
     #[must_use]
-    pub fn info(&self, lane: Lane) -> &LaneInfo {
-        &self.lanes[usize::from(lane.0)]
+    pub fn info(&self, host: HostIndex) -> &HostInfo {
+        &self.hosts[usize::from(host.0)]
     }
 
     /// All events, oldest first.

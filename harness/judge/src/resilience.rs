@@ -9,7 +9,7 @@ use mqttspec_codec::QoS;
 use serde::{Deserialize, Serialize};
 
 use crate::deliveries::Deliveries;
-use crate::history::{Ending, Event, FaultEvent, History, Lane, Told, What, nanoseconds};
+use crate::history::{Ending, Event, FaultEvent, History, HostIndex, Told, What, nanoseconds};
 use mqttspec_notation::{FaultKind, Scenario, StepKind};
 
 /// What became of a load, in one run or in all runs of a case together.
@@ -145,31 +145,31 @@ impl Endured {
     }
 
     fn count_connections(&mut self, history: &History) {
-        let mut states: BTreeMap<Lane, &'static str> = BTreeMap::new();
-        let mut before: BTreeSet<Lane> = BTreeSet::new();
+        let mut states: BTreeMap<HostIndex, &'static str> = BTreeMap::new();
+        let mut before: BTreeSet<HostIndex> = BTreeSet::new();
         for event in history.events() {
-            let Some(lane) = event.connection.map(|connection| connection.lane) else { continue };
+            let Some(host) = event.connection.map(|connection| connection.host) else { continue };
             let trouble = match &event.what {
                 What::Told(Told::Connected { .. }) => {
-                    self.reconnects += u32::from(!before.insert(lane));
-                    states.insert(lane, "connected");
+                    self.reconnects += u32::from(!before.insert(host));
+                    states.insert(host, "connected");
                     None
                 }
                 What::Told(Told::Disconnected { error }) => {
-                    states.insert(lane, "disconnected");
+                    states.insert(host, "disconnected");
                     error.as_ref()
                 }
                 What::Told(Told::Failed { error }) => {
                     // A connected client that could not do one thing goes on; one that is not has given up.
-                    if states.get(&lane) != Some(&"connected") {
-                        states.insert(lane, "failed");
+                    if states.get(&host) != Some(&"connected") {
+                        states.insert(host, "failed");
                     }
                     Some(error)
                 }
                 What::Told(Told::Published { refused, .. }) => refused.as_ref(),
                 // A client that crashes tells its application nothing.
                 What::Closed(Ending::Crashed) => {
-                    states.insert(lane, "disconnected");
+                    states.insert(host, "disconnected");
                     None
                 }
                 _ => None,

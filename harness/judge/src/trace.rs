@@ -8,7 +8,7 @@ use crate::history::Ending;
 /// The printable history of a run: enough for a transcript, a sequence diagram and a capture file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
-    /// Hosts in the order of their lanes: the server first.
+    /// The names of the hosts: the server first, then the clients in the order of [`History::hosts`](crate::history::History::hosts).
     pub hosts: Vec<String>,
     /// What happened, in order of time.
     pub events: Vec<TraceEvent>,

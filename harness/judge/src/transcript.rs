@@ -17,7 +17,7 @@ const LONGEST: usize = 4000;
 /// The trace of a history.
 pub fn trace(history: &History, version: Version) -> Trace {
     let mut hosts = vec![SERVER.to_owned()];
-    hosts.extend(history.lanes().iter().map(|lane| lane.name.to_string()));
+    hosts.extend(history.hosts().iter().map(|host| host.name.to_string()));
     let all = history.events();
     let left_out = all.len().saturating_sub(LONGEST);
     let mut events = Vec::with_capacity(all.len() - left_out);
@@ -48,7 +48,7 @@ pub fn trace(history: &History, version: Version) -> Trace {
 }
 
 fn trace_event(history: &History, event: &Event, version: Version) -> TraceEvent {
-    let observer = event.connection.map_or(Role::Client, |connection| history.info(connection.lane).observer);
+    let observer = event.connection.map_or(Role::Client, |connection| history.info(connection.host).observer);
     let (outward, inward) = match observer {
         Role::Client => (TraceKind::ToServer, TraceKind::ToClient),
         Role::Server => (TraceKind::ToClient, TraceKind::ToServer),
@@ -82,7 +82,7 @@ fn trace_event(history: &History, event: &Event, version: Version) -> TraceEvent
         at_ns: nanoseconds(event.at),
         host: event
             .connection
-            .map_or_else(String::new, |connection| history.info(connection.lane).name.to_string()),
+            .map_or_else(String::new, |connection| history.info(connection.host).name.to_string()),
         connection: event.connection.map_or(0, |connection| connection.number),
         kind,
         text,

@@ -10,14 +10,14 @@ use mqttspec_notation::fields::field_words;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
-    Asked, BranchTaken, ConnectionKey, Event, FaultEvent, History, LaneInfo, Message, Told, Trouble, What,
+    Asked, BranchTaken, ConnectionKey, Event, FaultEvent, History, HostInfo, Message, Told, Trouble, What,
     nanoseconds,
 };
 
 pub(super) fn hash(history: &History) -> u128 {
     let mut digest = Digest(Box::new(Xxh3::new()));
-    digest.number(history.lanes.len());
-    for LaneInfo { name, observer } in &history.lanes {
+    digest.number(history.hosts.len());
+    for HostInfo { name, observer } in &history.hosts {
         digest.text(name);
         digest.debug(observer);
     }
@@ -32,11 +32,11 @@ struct Digest(Box<Xxh3>);
 impl Digest {
     fn event(&mut self, Event { at, connection, line, what }: &Event) {
         self.0.update(&nanoseconds(*at).to_le_bytes());
-        let (lane, number) = match connection {
-            Some(ConnectionKey { lane, number }) => (u32::from(lane.0), *number),
+        let (host, number) = match connection {
+            Some(ConnectionKey { host, number }) => (u32::from(host.0), *number),
             None => (u32::MAX, 0),
         };
-        for value in [lane, number, *line] {
+        for value in [host, number, *line] {
             self.0.update(&value.to_le_bytes());
         }
         self.what(what);
@@ -239,7 +239,7 @@ mod tests {
 
     use super::*;
     use crate::history::tale::{Tale, message, publish};
-    use crate::history::{Ending, Event, Lane};
+    use crate::history::{Ending, Event, HostIndex};
 
     fn told(told: Told) -> u128 {
         let tale = Tale::of(Version::V5, Role::Client, &["a"]).connects("a", false);
@@ -248,9 +248,9 @@ mod tests {
 
     /// The hash of a history of one event.
     fn of(what: What) -> u128 {
-        let lanes = vec![LaneInfo { name: "a".into(), observer: Role::Client }];
-        let mut history = History::new(lanes);
-        let connection = Some(ConnectionKey { lane: Lane(0), number: 1 });
+        let hosts = vec![HostInfo { name: "a".into(), observer: Role::Client }];
+        let mut history = History::new(hosts);
+        let connection = Some(ConnectionKey { host: HostIndex(0), number: 1 });
         history.push(Event { at: core::time::Duration::from_millis(1), connection, line: 3, what });
         history.hash()
     }

@@ -10,7 +10,7 @@ use mqttspec_codec::{
     TopicFilter, TopicName, Utf8String, Version, decode_from,
 };
 
-use super::{Asked, ConnectionKey, Ending, Event, History, Lane, LaneInfo, Message, Told, What};
+use super::{Asked, ConnectionKey, Ending, Event, History, HostIndex, HostInfo, Message, Told, What};
 
 /// A history in the making: one event a millisecond.
 pub(crate) struct Tale {
@@ -26,9 +26,9 @@ pub(crate) struct Tale {
 impl Tale {
     /// A tale of hosts whose packets are seen from this end.
     pub(crate) fn of(version: Version, observer: Role, hosts: &[&str]) -> Self {
-        let lanes = hosts.iter().map(|host| LaneInfo { name: Arc::from(*host), observer }).collect();
+        let infos = hosts.iter().map(|host| HostInfo { name: Arc::from(*host), observer }).collect();
         Self {
-            history: History::new(lanes),
+            history: History::new(infos),
             version,
             connections: vec![0; hosts.len()],
             clean: true,
@@ -63,8 +63,8 @@ impl Tale {
     }
 
     fn key(&self, host: &str) -> ConnectionKey {
-        let lane = self.history.lane(host).expect("a host of the tale");
-        ConnectionKey { lane, number: self.connections[usize::from(lane.0)] }
+        let index = self.history.host(host).expect("a host of the tale");
+        ConnectionKey { host: index, number: self.connections[usize::from(index.0)] }
     }
 
     fn push(mut self, host: &str, what: What) -> Self {
@@ -89,8 +89,8 @@ impl Tale {
     /// Bytes of the peer that are no packet, or none that it may send.
     pub(crate) fn received_malformed(self, host: &str, bytes: &[u8]) -> Self {
         let bytes = Bytes::copy_from_slice(bytes);
-        let lane = self.history.lane(host).expect("a host of the tale");
-        let peer = self.history.info(lane).observer.peer();
+        let index = self.history.host(host).expect("a host of the tale");
+        let peer = self.history.info(index).observer.peer();
         let error = decode_from(Some(peer), &bytes, self.version, Policy::LENIENT).expect_err("no packet");
         self.push(host, What::ReceivedMalformed { error, bytes })
     }
@@ -121,13 +121,13 @@ impl Tale {
 
     /// A new connection, with CONNECT and CONNACK. `present` is Session Present.
     pub(crate) fn connects(mut self, host: &str, present: bool) -> Self {
-        let lane = self.history.lane(host).expect("a host of the tale");
-        self.connections[usize::from(lane.0)] += 1;
+        let index = self.history.host(host).expect("a host of the tale");
+        self.connections[usize::from(index.0)] += 1;
         let mut connect =
             Connect::new(self.version, Utf8String::try_from(host).expect("a Client Identifier"));
         connect.clean_start = self.clean;
         let mut ack = ConnAck::accepted(present);
-        let observer = self.history.info(lane).observer;
+        let observer = self.history.info(index).observer;
         if let Some(maximum) = self.receive_maximum {
             let maximum = ReceiveMaximum(maximum.try_into().expect("not 0"));
             match observer {
@@ -217,5 +217,5 @@ fn a_tale_numbers_its_connections() {
     let history =
         Tale::of(Version::V5, Role::Client, &["a", "b"]).connects("b", false).connects("b", false).history();
     let last = history.events().last().and_then(|event| event.connection);
-    assert_eq!(last, Some(ConnectionKey { lane: Lane(1), number: 2 }));
+    assert_eq!(last, Some(ConnectionKey { host: HostIndex(1), number: 2 }));
 }

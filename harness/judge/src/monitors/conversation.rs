@@ -9,7 +9,7 @@ use mqttspec_codec::{DecodeError, Packet, Role, Version};
 
 use super::{Monitor, outlives};
 use crate::finding::{Check, Finding};
-use crate::history::{ConnectionKey, Event, History, LaneInfo, What, nanoseconds};
+use crate::history::{ConnectionKey, Event, History, HostInfo, What, nanoseconds};
 use mqttspec_spec::{Level, Requirement};
 
 /// One thing that happened on a connection, as a monitor sees it.
@@ -124,7 +124,7 @@ impl Conversations {
             return None;
         }
         let version = *self.versions.get(&connection)?;
-        let LaneInfo { name: host, observer } = history.info(connection.lane);
+        let HostInfo { name: host, observer } = history.info(connection.host);
         let peer = observer.peer();
         let seen = match &event.what {
             What::Sent { packet: Packet::Connect(packet), .. }
@@ -167,11 +167,11 @@ impl Conversations {
     /// Whether what passed on this connection, or on one after it, was not judged.
     fn has_gaps_since(&self, connection: ConnectionKey) -> bool {
         let since =
-            |other: &&ConnectionKey| other.lane == connection.lane && other.number >= connection.number;
+            |other: &&ConnectionKey| other.host == connection.host && other.number >= connection.number;
         self.unjudged.iter().any(|other| since(&other))
     }
 
-    /// Drops what is known of the lane's connections before this one.
+    /// Drops what is known of the host's connections before this one.
     pub(super) fn forget_before(&mut self, kept: ConnectionKey) {
         self.versions.retain(|connection, _| outlives(connection, kept));
         self.asked.retain(|connection, _| outlives(connection, kept));

@@ -108,7 +108,7 @@ impl Exchanges {
         }
     }
 
-    /// Drops what is known of the lane's connections before this one.
+    /// Drops what is known of the host's connections before this one.
     pub(super) fn forget_before(&mut self, kept: ConnectionKey) {
         self.tables.retain(|connection, _| outlives(connection, kept));
     }

@@ -50,7 +50,7 @@ trait Watcher {
     /// Sees one event of a connection, and returns what is wrong with it.
     fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding>;
 
-    /// Drops what is known of the lane's connections before this one.
+    /// Drops what is known of the host's connections before this one.
     fn forget_before(&mut self, connection: ConnectionKey);
 }
 
@@ -171,13 +171,13 @@ impl Default for Monitors {
 }
 
 impl Monitors {
-    /// Sees the next event, and returns what is wrong with it. `index` is its place in the history, of which only the lanes are read.
+    /// Sees the next event, and returns what is wrong with it. `index` is its place in the history, of which only the hosts are read.
     pub fn see(&mut self, history: &History, index: usize, event: &Event) -> Vec<Finding> {
         let Some(glance) = self.conversations.glance(history, index, event) else { return Vec::new() };
         self.watchers.iter_mut().flat_map(|watcher| watcher.see(&glance)).collect()
     }
 
-    /// Forgets the lane's connections before this one, when nothing of them can come any more and what their Session holds has gone on
+    /// Forgets the host's connections before this one, when nothing of them can come any more and what their Session holds has gone on
     /// to this one. Without it the memory of a live watch grows with each reconnect.
     pub fn forget_before(&mut self, connection: ConnectionKey) {
         self.conversations.forget_before(connection);
@@ -191,7 +191,7 @@ impl std::fmt::Debug for Monitors {
     }
 }
 
-/// Whether a connection belongs to another lane, or is not before `kept` in the same one.
+/// Whether a connection belongs to another host, or is not before `kept` in the same one.
 fn outlives(connection: &ConnectionKey, kept: ConnectionKey) -> bool {
-    connection.lane != kept.lane || connection.number >= kept.number
+    connection.host != kept.host || connection.number >= kept.number
 }

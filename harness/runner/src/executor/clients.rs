@@ -7,7 +7,7 @@ use mqttspec_client::{DisconnectRequest, Publication, SubscribeRequest, Unsubscr
 use mqttspec_codec::{Packet, PacketIdentifier, QoS, TopicName, Version};
 use mqttspec_judge::deliveries::Deliveries;
 use mqttspec_judge::finding::Finding;
-use mqttspec_judge::history::{Lane as HostIndex, Told, What};
+use mqttspec_judge::history::{HostIndex, Told, What};
 use mqttspec_judge::transcript::told_text;
 use mqttspec_notation::fields::payload_text;
 use mqttspec_notation::{

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use mqttspec_codec::{Packet, Role};
 use mqttspec_judge::finding::{Check, Finding};
-use mqttspec_judge::history::Lane as HostIndex;
+use mqttspec_judge::history::HostIndex;
 use mqttspec_notation::{PacketType, Report};
 
 use super::clock::Window;

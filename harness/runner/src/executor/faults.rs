@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use mqttspec_codec::Role;
 use mqttspec_faults::{Course, Fault, FaultError, Phase, Profile, RunningCourse, Step as CourseStep};
-use mqttspec_judge::history::{Lane as HostIndex, What};
+use mqttspec_judge::history::{HostIndex, What};
 use mqttspec_notation::{self as notation, DiskFault, FaultKind, HostName};
 
 use super::Flow;

@@ -45,7 +45,7 @@ pub(crate) async fn run(
 async fn perform(case: &Case, seed: u64, environment: Environment) -> Performed {
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let began = Instant::now();
-    let recorder = Rc::new(Recorder::new(hosts.lanes(), move || began.elapsed()));
+    let recorder = Rc::new(Recorder::new(hosts.infos(), move || began.elapsed()));
     let executed = match applications(case, &hosts, &recorder, None, &[]) {
         Err(reason) => Executed::broken(reason),
         Ok(applications) => {

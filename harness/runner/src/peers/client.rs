@@ -19,9 +19,7 @@ use super::PeerHost;
 use super::reports::{ClientReport, CommandKind, CommandNumber, Reports};
 use crate::hosts::{PORT, SERVER};
 use crate::recorder::{Recorder, ending};
-use mqttspec_judge::history::{
-    Asked, ConnectionKey, Ending, Lane as HostIndex, Message, Told, Trouble, What,
-};
+use mqttspec_judge::history::{Asked, ConnectionKey, Ending, HostIndex, Message, Told, Trouble, What};
 use mqttspec_mutants::Mutant;
 use mqttspec_mutants::MutantNet;
 use mqttspec_notation::Field;
@@ -395,7 +393,7 @@ impl Application {
     }
 
     fn record(&self, what: What) {
-        let key = ConnectionKey { lane: self.host, number: 0 };
+        let key = ConnectionKey { host: self.host, number: 0 };
         self.recorder.record(Some(key), self.recorder.line(), what);
     }
 
