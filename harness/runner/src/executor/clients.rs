@@ -183,8 +183,8 @@ impl Clients {
         )
     }
 
-    /// The finding for a received message that no line expects, with its host. There is none if the scenario has
-    /// no `told … received` line for the host.
+    /// The finding for a received message that no line expects, with its host. There is none if the
+    /// scenario has no `told … received` line for the host.
     pub(crate) fn left_over(&self, script: &Script<'_>) -> Option<(String, Finding)> {
         if !self.hosts.plays_server {
             return None;

@@ -1,4 +1,4 @@
-//! Injects the faults of the scenario: what the network, the disks and the machines do to the hosts.
+//! Injects the faults of the scenario into the network, the disks and the machines of the hosts.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -202,7 +202,8 @@ pub(crate) struct Crashes {
 }
 
 impl Crashes {
-    /// The executor's connections end with the machine at either end; it does not wait to learn of that from the network.
+    /// The executor's connections end with the machine at either end; it does not wait to learn of
+    /// that from the network.
     fn crashed(&self, host: &str) {
         if let Some(application) = self.applications.get(host) {
             application.crashed();
