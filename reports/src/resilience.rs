@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mqttspec_judge::resilience::{Endured, Messages};
+use mqttspec_judge::resilience::{LoadSummary, Messages};
 use mqttspec_judge::results::{CaseResult, SuiteResult};
 
 use crate::{Outcome, seconds};
@@ -47,7 +47,7 @@ pub fn rows(suite: &SuiteResult) -> Vec<Row> {
     suite.cases.iter().filter_map(|case| Some(row(case, case.endured.as_ref()?))).collect()
 }
 
-fn row(case: &CaseResult, endured: &Endured) -> Row {
+fn row(case: &CaseResult, endured: &LoadSummary) -> Row {
     let all = endured.messages();
     let outcome = Outcome::of(case);
     let faults = if endured.faults_ns == 0 { "a moment".to_owned() } else { seconds(endured.faults_ns, 1) };
@@ -71,7 +71,7 @@ fn row(case: &CaseResult, endured: &Endured) -> Row {
 }
 
 /// Messages with the QoS that they were published with: `29 of QoS 0`.
-fn by_qos(endured: &Endured, which: fn(&Messages) -> u32) -> String {
+fn by_qos(endured: &LoadSummary, which: fn(&Messages) -> u32) -> String {
     let counts = endured.by_qos.iter().enumerate().map(|(qos, messages)| (qos, which(messages)));
     let parts: Vec<String> =
         counts.filter(|(_, count)| *count > 0).map(|(qos, count)| format!("{count} of QoS {qos}")).collect();

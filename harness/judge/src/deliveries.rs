@@ -1,7 +1,9 @@
-//! Which Application Messages were published, and which were delivered to whom: read from the history once, for the properties.
+//! The Application Messages that were published and delivered in a run, read from its history once
+//! for all delivery checks.
 //!
-//! On a host with an application (the reference client) what it asked for and was told counts. On a host that the harness plays the
-//! packets count, as the receiver of §4.3 treats them: a QoS 2 PUBLISH whose identifier awaits its PUBREL is the same message again.
+//! On a host with an application (the reference client), its commands and events count. On a host
+//! that the harness plays, the packets count, as a receiver treats them by §4.3: a QoS 2 PUBLISH
+//! whose Packet Identifier awaits its PUBREL repeats the same message.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +15,9 @@ use crate::history::{Asked, Event, History, HostIndex, Message, Told, What};
 /// An Application Message that was published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
-    /// Who published it.
+    /// The host that published it.
     pub publisher: HostIndex,
-    /// The index of the event by which it was sent or asked for.
+    /// The index of the event that sent it, or asked for it.
     pub event: usize,
     /// The Topic Name.
     pub topic: String,
@@ -23,7 +25,8 @@ pub struct Publication {
     pub payload: Bytes,
     /// The QoS with which it was published.
     pub qos: QoS,
-    /// The receiver took it over: PUBACK or PUBREC with a Reason Code below 0x80, or the client said that it is published.
+    /// The receiver took ownership: it sent PUBACK or PUBREC with a Reason Code below 0x80, or the
+    /// client reported the message as published.
     pub accepted: bool,
     /// The receiver refused it.
     pub refused: bool,
@@ -32,30 +35,31 @@ pub struct Publication {
 /// An Application Message that reached a subscriber.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Who got it.
+    /// The host that received it.
     pub subscriber: HostIndex,
-    /// The index of the event by which it came.
+    /// The index of the event with which it arrived.
     pub event: usize,
     /// The Topic Name.
     pub topic: String,
     /// The payload.
     pub payload: Bytes,
-    /// The QoS with which it came.
+    /// The QoS with which it arrived.
     pub qos: QoS,
 }
 
-/// What a subscriber's subscriptions say of a message.
+/// What the matching subscriptions of a subscriber ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest {
-    /// The QoS with which it must come: the smaller of that of the message and the greatest that was granted.
+    /// The QoS with which the message must arrive: that of the message, or the greatest that was
+    /// granted if that is smaller.
     pub qos: QoS,
     /// How many of its subscriptions match.
     pub subscriptions: usize,
 }
 
-/// A subscription and the events between which it stood.
+/// A subscription and the events between which it was active.
 #[derive(Clone, Debug)]
-struct Standing {
+struct Subscription {
     subscriber: HostIndex,
     filter: TopicFilter,
     qos: QoS,
@@ -70,11 +74,11 @@ pub struct Deliveries {
     pub publications: Vec<Publication>,
     /// In the order of arrival.
     pub deliveries: Vec<Delivery>,
-    standing: Vec<Standing>,
+    subscriptions: Vec<Subscription>,
 }
 
 impl Deliveries {
-    /// Reads them from a history.
+    /// Reads the publications and deliveries of a history.
     #[must_use]
     pub fn of(history: &History) -> Self {
         let mut reader = Reader::new(history);
@@ -84,49 +88,51 @@ impl Deliveries {
         reader.found
     }
 
-    /// What `subscriber` must get of a publication; `None` if it had no matching subscription when it was sent.
+    /// How `subscriber` must receive a publication; `None` if it had no matching subscription when
+    /// the message was sent.
     #[must_use]
     pub fn interest(&self, subscriber: HostIndex, publication: &Publication) -> Option<Interest> {
         let topic = TopicName::try_from(publication.topic.as_str()).ok()?;
-        let matching = self.standing.iter().filter(|standing| {
-            standing.subscriber == subscriber
-                && standing.from < publication.event
-                && publication.event < standing.until
-                && !standing.filter.is_shared()
-                && standing.filter.matches(&topic)
+        let matching = self.subscriptions.iter().filter(|subscription| {
+            subscription.subscriber == subscriber
+                && subscription.from < publication.event
+                && publication.event < subscription.until
+                && !subscription.filter.is_shared()
+                && subscription.filter.matches(&topic)
         });
         let (mut granted, mut subscriptions) = (None, 0);
-        for standing in matching {
-            granted = granted.max(Some(standing.qos));
+        for subscription in matching {
+            granted = granted.max(Some(subscription.qos));
             subscriptions += 1;
         }
         Some(Interest { qos: granted?.min(publication.qos), subscriptions })
     }
 
-    /// Everyone who ever had a subscription.
+    /// The hosts that ever had a subscription.
     pub fn subscribers(&self) -> impl Iterator<Item = HostIndex> {
-        let hosts: BTreeSet<HostIndex> = self.standing.iter().map(|standing| standing.subscriber).collect();
+        let hosts: BTreeSet<HostIndex> =
+            self.subscriptions.iter().map(|subscription| subscription.subscriber).collect();
         hosts.into_iter()
     }
 }
 
 struct Reader {
-    /// Hosts on which an application asks and is told.
+    /// Hosts that run a client with an application.
     applications: BTreeSet<HostIndex>,
     /// Hosts whose packets the harness sees from the client's end.
     played: BTreeSet<HostIndex>,
-    /// By (host, handle): what was asked.
-    wishes: BTreeMap<(HostIndex, u64), Wish>,
+    /// By (host, handle): what the application asked for.
+    requests: BTreeMap<(HostIndex, u64), Request>,
     /// By (host, identifier): the publication that waits for its acknowledgement.
     in_flight: BTreeMap<(HostIndex, PacketIdentifier), usize>,
-    /// By (host, identifier): QoS 2 PUBLISH packets that came and were not released.
+    /// By (host, identifier): QoS 2 PUBLISH packets that arrived and were not released.
     held: BTreeSet<(HostIndex, PacketIdentifier)>,
     subscribing: BTreeMap<(HostIndex, PacketIdentifier), Vec<(TopicFilter, QoS)>>,
     unsubscribing: BTreeMap<(HostIndex, PacketIdentifier), Vec<TopicFilter>>,
     found: Deliveries,
 }
 
-enum Wish {
+enum Request {
     Publish(usize),
     Subscribe(Vec<(String, QoS)>),
 }
@@ -148,7 +154,7 @@ impl Reader {
         Self {
             applications,
             played,
-            wishes: BTreeMap::new(),
+            requests: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             held: BTreeSet::new(),
             subscribing: BTreeMap::new(),
@@ -176,10 +182,10 @@ impl Reader {
         match asked {
             Asked::Publish { message, handle } => {
                 let publication = self.publish(index, host, message);
-                self.wishes.insert((host, *handle), Wish::Publish(publication));
+                self.requests.insert((host, *handle), Request::Publish(publication));
             }
             Asked::Subscribe { filters, handle } => {
-                self.wishes.insert((host, *handle), Wish::Subscribe(filters.clone()));
+                self.requests.insert((host, *handle), Request::Subscribe(filters.clone()));
             }
             Asked::Unsubscribe(_) | Asked::Acknowledge { .. } | Asked::Connect(_) | Asked::Disconnect(_) => {}
         }
@@ -189,13 +195,15 @@ impl Reader {
         match told {
             Told::Message(message) => self.deliver(index, host, message),
             Told::Published { handle, refused, .. } => {
-                if let Some(Wish::Publish(publication)) = self.wishes.get(&(host, *handle)) {
+                if let Some(Request::Publish(publication)) = self.requests.get(&(host, *handle)) {
                     let publication = &mut self.found.publications[*publication];
                     (publication.accepted, publication.refused) = (refused.is_none(), refused.is_some());
                 }
             }
             Told::Subscribed { handle, granted, .. } => {
-                let Some(Wish::Subscribe(filters)) = self.wishes.remove(&(host, *handle)) else { return };
+                let Some(Request::Subscribe(filters)) = self.requests.remove(&(host, *handle)) else {
+                    return;
+                };
                 for ((filter, _), granted) in filters.iter().zip(granted) {
                     if let (Ok(filter), Some(qos)) = (TopicFilter::try_from(filter.as_str()), granted) {
                         self.subscribe(index, host, filter, *qos);
@@ -232,7 +240,7 @@ impl Reader {
             Packet::Unsubscribe(unsubscribe) => {
                 let filters = unsubscribe.filters.iter().cloned().collect();
                 self.unsubscribing.insert((host, unsubscribe.id), filters);
-                // From here on the server may stop at any moment.
+                // From now on the server may stop sending at any moment.
                 self.unsubscribe(index, host, unsubscribe.id);
             }
             _ => {}
@@ -242,7 +250,7 @@ impl Reader {
     fn received(&mut self, index: usize, host: HostIndex, packet: &Packet) {
         match packet {
             Packet::ConnAck(ack) if !ack.reason.is_failure() && !ack.session_present => {
-                self.forget(index, host);
+                self.end_session(index, host);
             }
             Packet::Publish(publish) => {
                 let Some(message) = message(publish) else { return };
@@ -295,7 +303,8 @@ impl Reader {
         if let Some(publication) = self.in_flight.get(&(host, id)) {
             let publication = &mut self.found.publications[*publication];
             (publication.accepted, publication.refused) = (!failure, failure);
-            // After a PUBACK the identifier is free; after a PUBREC only PUBREL may follow, which repeats no PUBLISH.
+            // After PUBACK the identifier is free. After PUBREC only PUBREL may follow, and that
+            // repeats no PUBLISH.
             if failure || publication.qos == QoS::AtLeastOnce {
                 self.in_flight.remove(&(host, id));
             }
@@ -303,33 +312,42 @@ impl Reader {
     }
 
     fn subscribe(&mut self, event: usize, subscriber: HostIndex, filter: TopicFilter, qos: QoS) {
-        self.end(event, subscriber, |standing| *standing == filter);
-        self.found.standing.push(Standing { subscriber, filter, qos, from: event, until: usize::MAX });
+        self.end(event, subscriber, |subscription| *subscription == filter);
+        self.found.subscriptions.push(Subscription {
+            subscriber,
+            filter,
+            qos,
+            from: event,
+            until: usize::MAX,
+        });
     }
 
     fn unsubscribe(&mut self, event: usize, host: HostIndex, id: PacketIdentifier) {
         for filter in self.unsubscribing.remove(&(host, id)).unwrap_or_default() {
-            self.end(event, host, |standing| *standing == filter);
+            self.end(event, host, |subscription| *subscription == filter);
         }
     }
 
-    /// The Session is new: nothing of the one before is left.
-    fn forget(&mut self, event: usize, host: HostIndex) {
+    /// The Session is new: nothing of the previous one is left.
+    fn end_session(&mut self, event: usize, host: HostIndex) {
         self.end(event, host, |_| true);
         self.held.retain(|(held, _)| *held != host);
         self.in_flight.retain(|(waiting, _), _| *waiting != host);
     }
 
     fn end(&mut self, event: usize, subscriber: HostIndex, which: impl Fn(&TopicFilter) -> bool) {
-        for standing in &mut self.found.standing {
-            if standing.subscriber == subscriber && standing.until == usize::MAX && which(&standing.filter) {
-                standing.until = event;
+        for subscription in &mut self.found.subscriptions {
+            if subscription.subscriber == subscriber
+                && subscription.until == usize::MAX
+                && which(&subscription.filter)
+            {
+                subscription.until = event;
             }
         }
     }
 }
 
-/// The message of a PUBLISH; `None` where the Topic Name is only an alias, which the observer does not follow.
+/// The message of a PUBLISH; `None` if it has only a Topic Alias, which is not resolved here.
 fn message(publish: &Publish) -> Option<Message> {
     Some(Message {
         topic: publish.topic.as_ref()?.as_str().to_owned(),

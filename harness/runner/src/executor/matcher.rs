@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use mqttspec_codec::{Packet, PacketIdentifier, Version};
 use mqttspec_judge::Case;
-use mqttspec_judge::history::{Message, Told, Trouble};
+use mqttspec_judge::history::{Message, ReportedError, Told};
 use mqttspec_notation::fields::{
     Bindings, Defaults, Expectation, Mismatch, accept_fields, accept_raw, build, field_words,
 };
@@ -238,7 +238,7 @@ fn seen(report: &Report, told: &Told) -> Option<Vec<Field>> {
     })
 }
 
-fn trouble_fields(error: &Trouble) -> impl Iterator<Item = Field> {
+fn trouble_fields(error: &ReportedError) -> impl Iterator<Item = Field> {
     let kind = field("error", Test::Equal(Value::Word(error.kind.to_owned())));
     let reason = error.reason.map(|reason| equal("reason", reason.into()));
     std::iter::once(kind).chain(reason)

@@ -19,7 +19,7 @@ use super::PeerHost;
 use super::reports::{ClientReport, CommandKind, CommandNumber, Reports};
 use crate::hosts::{PORT, SERVER};
 use crate::recorder::{Recorder, ending};
-use mqttspec_judge::history::{Asked, ConnectionKey, Ending, HostIndex, Message, Told, Trouble, What};
+use mqttspec_judge::history::{Asked, ConnectionKey, Ending, HostIndex, Message, ReportedError, Told, What};
 use mqttspec_mutants::Mutant;
 use mqttspec_mutants::MutantNet;
 use mqttspec_notation::Field;
@@ -344,7 +344,7 @@ impl Application {
             && let ClientCommand::Publish { .. } = given.what
         {
             let text = error.clone();
-            self.end(given, CommandEnd::Failed(Trouble { kind: "application", reason: None, text }));
+            self.end(given, CommandEnd::Failed(ReportedError { kind: "application", reason: None, text }));
         }
         taken
     }
@@ -486,7 +486,10 @@ impl Application {
             Event::Failed { handle, error } => self.end_of(*handle, CommandEnd::Failed(trouble(error))),
             Event::Dropped { handle } => {
                 let text = "the publish queue had no place for it".to_owned();
-                self.end_of(*handle, CommandEnd::Failed(Trouble { kind: "application", reason: None, text }));
+                self.end_of(
+                    *handle,
+                    CommandEnd::Failed(ReportedError { kind: "application", reason: None, text }),
+                );
             }
             Event::GaveUp { error } => self.tell(None, Told::Failed { error: trouble(error) }),
             _ => {}
@@ -551,10 +554,10 @@ enum CommandEnd {
     Published(u8),
     /// The granted QoS of each Topic Filter; `None` if it was refused.
     Granted(Vec<Option<QoS>>),
-    Failed(Trouble),
+    Failed(ReportedError),
 }
 
-fn trouble(error: &client::Error) -> Trouble {
+fn trouble(error: &client::Error) -> ReportedError {
     let kind = match error.kind() {
         client::ErrorKind::Network => "network",
         client::ErrorKind::Authentication => "authentication",
@@ -568,5 +571,5 @@ fn trouble(error: &client::Error) -> Trouble {
         client::Error::PublishRefused { reason, .. } => Some(u8::from(*reason)),
         _ => None,
     };
-    Trouble { kind, reason, text: error.to_string() }
+    ReportedError { kind, reason, text: error.to_string() }
 }
