@@ -86,12 +86,12 @@ struct Head {
     capabilities: Vec<(String, String)>,
     output: Vec<String>,
     unreadable: Vec<Unreadable>,
-    endured: Vec<EnduredRow>,
+    endured: Vec<LoadRow>,
 }
 
 /// A row of the resilience table.
 #[derive(Serialize)]
-struct EnduredRow {
+struct LoadRow {
     word: &'static str,
     cells: [String; 14],
 }
@@ -162,7 +162,7 @@ impl Head {
                 .collect(),
             endured: resilience::rows(suite)
                 .into_iter()
-                .map(|row| EnduredRow { word: row.outcome.word(), cells: row.cells })
+                .map(|row| LoadRow { word: row.outcome.word(), cells: row.cells })
                 .collect(),
         }
     }

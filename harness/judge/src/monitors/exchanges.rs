@@ -79,13 +79,12 @@ impl Exchanges {
     /// PUBREL of the peer.
     pub(super) fn follow(&mut self, observation: &Observation<'_>) -> Judgement {
         match observation.seen {
-            Seen::Connect { goes_on_with, .. } => {
-                let mut table =
-                    goes_on_with.and_then(|from| self.tables.get(&from).cloned()).unwrap_or_default();
+            Seen::Connect { resumes, .. } => {
+                let mut table = resumes.and_then(|from| self.tables.get(&from).cloned()).unwrap_or_default();
                 table.requests.clear();
                 table.exchanges.values_mut().for_each(|exchange| exchange.here = false);
                 // Until CONNACK says otherwise, the Session may have been resumed.
-                table.resumed = goes_on_with.is_some();
+                table.resumed = resumes.is_some();
                 self.tables.insert(observation.connection, table);
                 Judgement::Right
             }

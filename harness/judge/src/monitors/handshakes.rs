@@ -72,8 +72,8 @@ impl Watcher for Handshakes {
     fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding> {
         let repeated = self.exchanges.follow(observation);
         match observation.seen {
-            Seen::Connect { goes_on_with, .. } => {
-                let before = goes_on_with
+            Seen::Connect { resumes, .. } => {
+                let before = resumes
                     .and_then(|from| self.allowed.get(&from))
                     .map(Acknowledgements::all)
                     .unwrap_or_default();

@@ -64,9 +64,9 @@ impl Observation<'_> {
 
 /// The kinds of events that monitors receive.
 pub(super) enum Seen<'a> {
-    /// A CONNECT was sent or received. `goes_on_with` is the connection whose Session State this
+    /// A CONNECT was sent or received. `resumes` is the connection whose Session State this
     /// one may resume.
-    Connect { packet: &'a mqttspec_codec::Connect, goes_on_with: Option<ConnectionKey> },
+    Connect { packet: &'a mqttspec_codec::Connect, resumes: Option<ConnectionKey> },
     /// A successful CONNACK was sent or received. `session` is whether the Session State was
     /// resumed.
     ConnAck { packet: &'a mqttspec_codec::ConnAck, session: SessionKept },
@@ -135,10 +135,10 @@ impl Connections {
             | What::Received { packet: Packet::Connect(packet), .. } => {
                 let client_id = packet.client_id.as_str().to_owned();
                 let before = self.sessions.get(&client_id).copied().filter(|_| !packet.clean_start);
-                let goes_on_with = before.filter(|before| !self.has_gaps_since(*before));
-                let known = goes_on_with.is_some();
+                let resumes = before.filter(|before| !self.has_gaps_since(*before));
+                let known = resumes.is_some();
                 self.asked.insert(connection, Asked { client_id, clean: packet.clean_start, known });
-                Seen::Connect { packet, goes_on_with }
+                Seen::Connect { packet, resumes }
             }
             What::Sent { packet: Packet::ConnAck(packet), .. }
             | What::Received { packet: Packet::ConnAck(packet), .. }

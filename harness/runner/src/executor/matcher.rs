@@ -221,10 +221,10 @@ fn seen(report: &Report, told: &Told) -> Option<Vec<Field>> {
             vec![equal("session_present", u64::from(*session_present))]
         }
         (Report::Disconnected(_), Told::Disconnected { error }) => {
-            error.iter().flat_map(trouble_fields).collect()
+            error.iter().flat_map(error_fields).collect()
         }
         (Report::Failed(_), Told::Failed { error } | Told::Published { refused: Some(error), .. }) => {
-            trouble_fields(error).collect()
+            error_fields(error).collect()
         }
         (Report::Subscribed(_), Told::Subscribed { filters, .. })
         | (Report::Unsubscribed(_), Told::Unsubscribed { filters }) => {
@@ -238,7 +238,7 @@ fn seen(report: &Report, told: &Told) -> Option<Vec<Field>> {
     })
 }
 
-fn trouble_fields(error: &ReportedError) -> impl Iterator<Item = Field> {
+fn error_fields(error: &ReportedError) -> impl Iterator<Item = Field> {
     let kind = field("error", Test::Equal(Value::Word(error.kind.to_owned())));
     let reason = error.reason.map(|reason| equal("reason", reason.into()));
     std::iter::once(kind).chain(reason)

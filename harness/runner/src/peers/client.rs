@@ -458,7 +458,7 @@ impl Application {
             Event::Disconnected { handle, error, .. } => {
                 self.connected.set(false);
                 let number = self.ended(*handle).and_then(|given| given.number);
-                self.tell(number, Told::Disconnected { error: error.as_ref().map(trouble) });
+                self.tell(number, Told::Disconnected { error: error.as_ref().map(reported_error) });
             }
             Event::Message(message) => {
                 let delivered = message.delivered;
@@ -483,7 +483,9 @@ impl Application {
                 let granted = reasons.iter().map(|reason| QoS::try_from(u8::from(*reason)).ok()).collect();
                 self.end_of(*handle, CommandEnd::Granted(granted));
             }
-            Event::Failed { handle, error } => self.end_of(*handle, CommandEnd::Failed(trouble(error))),
+            Event::Failed { handle, error } => {
+                self.end_of(*handle, CommandEnd::Failed(reported_error(error)))
+            }
             Event::Dropped { handle } => {
                 let text = "the publish queue had no place for it".to_owned();
                 self.end_of(
@@ -491,7 +493,7 @@ impl Application {
                     CommandEnd::Failed(ReportedError { kind: "application", reason: None, text }),
                 );
             }
-            Event::GaveUp { error } => self.tell(None, Told::Failed { error: trouble(error) }),
+            Event::GaveUp { error } => self.tell(None, Told::Failed { error: reported_error(error) }),
             _ => {}
         }
     }
@@ -557,7 +559,7 @@ enum CommandEnd {
     Failed(ReportedError),
 }
 
-fn trouble(error: &client::Error) -> ReportedError {
+fn reported_error(error: &client::Error) -> ReportedError {
     let kind = match error.kind() {
         client::ErrorKind::Network => "network",
         client::ErrorKind::Authentication => "authentication",
