@@ -484,7 +484,7 @@ impl Application {
                 self.end_of(*handle, CommandEnd::Granted(granted));
             }
             Event::Failed { handle, error } => {
-                self.end_of(*handle, CommandEnd::Failed(reported_error(error)))
+                self.end_of(*handle, CommandEnd::Failed(reported_error(error)));
             }
             Event::Dropped { handle } => {
                 let text = "the publish queue had no place for it".to_owned();
