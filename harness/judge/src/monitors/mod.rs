@@ -75,11 +75,11 @@ impl Clauses {
     /// Those that the judged end of the connection must obey.
     fn of(self, observation: &Observation<'_>) -> &'static [&'static str] {
         let standard = if observation.version == Version::V5 { Standard::V5 } else { Standard::V3_1_1 };
-        self.for_side(observation.peer, standard)
+        self.for_role(observation.peer, standard)
     }
 
-    fn for_side(self, side: Role, standard: Standard) -> &'static [&'static str] {
-        match (standard, side) {
+    fn for_role(self, role: Role, standard: Standard) -> &'static [&'static str] {
+        match (standard, role) {
             (Standard::V5, Role::Server) => self.server_5,
             (Standard::V5, Role::Client) => self.client_5,
             (Standard::V3_1_1, Role::Server) => self.server_3_1_1,
@@ -94,7 +94,7 @@ pub struct Rule {
     /// The monitor.
     pub monitor: &'static str,
     /// The role that must obey.
-    pub side: Role,
+    pub role: Role,
     /// The version of the clauses.
     pub standard: Standard,
     /// The cited clauses; none for malformed packets, whose clause the codec names.
@@ -107,12 +107,12 @@ impl Rule {
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for Monitor { name, rules, .. } in MONITORS {
-            for (side, standard) in SIDES {
+            for (role, standard) in ROLES {
                 if *name == well_formed::MONITOR.name {
-                    all.push(Self { monitor: name, side, standard, clauses: Vec::new() });
+                    all.push(Self { monitor: name, role, standard, clauses: Vec::new() });
                 }
-                for clauses in rules.iter().map(|clauses| clauses.for_side(side, standard)) {
-                    let rule = Self { monitor: name, side, standard, clauses: clauses.to_vec() };
+                for clauses in rules.iter().map(|clauses| clauses.for_role(role, standard)) {
+                    let rule = Self { monitor: name, role, standard, clauses: clauses.to_vec() };
                     if !clauses.is_empty() && !all.contains(&rule) {
                         all.push(rule);
                     }
@@ -139,7 +139,7 @@ impl Rule {
     }
 }
 
-const SIDES: [(Role, Standard); 4] = [
+const ROLES: [(Role, Standard); 4] = [
     (Role::Server, Standard::V5),
     (Role::Server, Standard::V3_1_1),
     (Role::Client, Standard::V5),
