@@ -1,20 +1,23 @@
-//! Cases and clauses by area of the protocol: CONNECT, QoS, Wills, flow control and so on.
+//! Counts of cases and clauses by area of the protocol: CONNECT, QoS, Wills, flow control and so
+//! on.
 //!
-//! A case belongs to the area of the first clause that it cites, so that the numbers add up; one that cites none, to that of its folder.
+//! A case counts once: in the area of the first clause that it cites, or in that of its folder if
+//! it cites none.
 
 use mqttspec_judge::results::{CaseResult, SuiteResult, Tally};
 use mqttspec_spec::{Area, Catalogue, Standard};
 
 use crate::Coverage;
 
-/// The areas that a suite touched.
+/// The areas of a suite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Areas {
     /// The versions that were run, the older first.
     pub versions: Vec<String>,
-    /// The areas with a case, or with a numbered clause in one of the versions, in the order of [`Area`].
+    /// The areas that have a case or a numbered clause in one of the versions, in the order of
+    /// [`Area`].
     pub rows: Vec<AreaRow>,
-    /// All of them together.
+    /// The sum of all areas.
     pub all: AreaRow,
 }
 
@@ -23,14 +26,14 @@ pub struct Areas {
 pub struct AreaRow {
     /// Its name: `Wills`.
     pub name: &'static str,
-    /// Its cases.
+    /// Its cases by verdict.
     pub tally: Tally,
-    /// For each version how many of its numbered clauses were shown, and how many it has.
+    /// For each version, the number of numbered clauses that were shown, and of all that it has.
     pub shown: Vec<(usize, usize)>,
 }
 
 impl Areas {
-    /// Sorts a suite's cases and clauses.
+    /// Counts a suite's cases and clauses by area.
     #[must_use]
     pub fn of(suite: &SuiteResult) -> Self {
         let coverage = Coverage::of(suite);

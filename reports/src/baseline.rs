@@ -1,5 +1,5 @@
-//! Known failures: a file that says which cases fail, and why that is so for now. A run that differs from it, for the worse or for the
-//! better, is a difference that somebody has to look at.
+//! Known failures: a file that lists the cases that fail, each with a reason. A run that differs
+//! from the list, for better or for worse, needs attention.
 //!
 //! ```toml
 //! [[known]]
@@ -16,24 +16,24 @@ use mqttspec_judge::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Why a text is no baseline.
+/// Why a text is not a list of known failures.
 #[derive(Debug, Error)]
 pub enum BaselineError {
     /// It is not TOML, or has other tables and keys.
     #[error("not a list of known failures: {0}")]
     NotAList(#[from] toml::de::Error),
-    /// A case stands there twice.
-    #[error("{case} stands there twice: remove one of the two")]
+    /// A case is listed twice.
+    #[error("{case} is listed twice: remove one of the two entries")]
     Twice {
         /// The case.
         case: String,
     },
-    /// A verdict that is no failure.
+    /// A listed verdict is not a failure.
     #[error("{case} has the verdict `{verdict}`: only `fail` and `error` can be known")]
     NoFailure {
         /// The case.
         case: String,
-        /// What stands there.
+        /// The listed verdict.
         verdict: Verdict,
     },
 }
@@ -45,7 +45,7 @@ pub struct Baseline {
     known: BTreeMap<String, Known>,
 }
 
-/// One known failure, as it stands in the file.
+/// One known failure, as in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Known {
@@ -62,31 +62,34 @@ struct File {
     known: Vec<Known>,
 }
 
-/// How a run differs from what is known.
+/// The differences between a run and the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// Cases that fail or broke and are not listed.
+    /// Cases that failed or broke and are not listed.
     pub unlisted: Vec<(String, Verdict)>,
-    /// Listed cases that pass now, with the reason that was given for their failure.
+    /// Listed cases that passed, with the listed reason for their failure.
     pub repaired: Vec<(String, String)>,
-    /// Listed cases with another verdict: (case, listed, now). A failure that became an error, or the other way round.
+    /// Listed cases with another verdict: (case, listed, now). A failure became an error, or the
+    /// reverse.
     pub otherwise: Vec<(String, Verdict, Verdict)>,
-    /// Listed cases that are skipped or not judged now; told, and no difference.
+    /// Listed cases that were skipped or not judged. They are reported, but do not count as a
+    /// difference.
     pub skipped: Vec<(String, Verdict)>,
-    /// How many listed cases fail as listed.
+    /// The number of listed cases that failed as listed.
     pub as_listed: usize,
-    /// How many listed cases were not run.
+    /// The number of listed cases that were not run.
     pub not_run: usize,
 }
 
 impl Difference {
-    /// Whether somebody has to look.
+    /// Whether the run is as expected.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.unlisted.is_empty() && self.repaired.is_empty() && self.otherwise.is_empty()
     }
 
-    /// The difference in lines: `+` fails and is not listed, `-` is listed and does not fail, `~` is listed with another verdict.
+    /// The differences, one per line: `+` failed and is not listed, `-` is listed and passed, `~`
+    /// is listed with another verdict.
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = String::new();
@@ -125,7 +128,7 @@ impl Baseline {
     /// Reads the file's text.
     ///
     /// # Errors
-    /// [`BaselineError`] says where and what is wrong.
+    /// [`BaselineError`] says what is wrong, and where.
     pub fn read(text: &str) -> Result<Self, BaselineError> {
         let file: File = toml::from_str(text)?;
         let mut baseline = Self::default();
@@ -140,8 +143,8 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// How the run differs. Failures that do not decide the exit code (SHOULD unless the suite is strict, contested readings) need no
-    /// entry.
+    /// Compares a run with the list. Failures that do not decide the exit code (of level SHOULD, or
+    /// under a contested reading, unless the suite is strict) need no entry.
     #[must_use]
     pub fn compare(&self, suite: &SuiteResult) -> Difference {
         let mut difference = Difference::default();
@@ -165,8 +168,8 @@ impl Baseline {
         difference
     }
 
-    /// The baseline that fits the run: what counts against it, with the reasons that were given; entries of cases that were not run or
-    /// were skipped or not judged stay as they are.
+    /// The list that fits the run. It has the failures that count, and keeps the reasons, and the
+    /// entries of cases that were not run, skipped or not judged.
     #[must_use]
     pub fn rewritten(&self, suite: &SuiteResult) -> Self {
         let mut known = self.known.clone();
@@ -187,19 +190,19 @@ impl Baseline {
         Self { known }
     }
 
-    /// How many failures are known.
+    /// The number of known failures.
     #[must_use]
     pub fn len(&self) -> usize {
         self.known.len()
     }
 
-    /// Whether no failure is known.
+    /// Whether the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
     }
 
-    /// The file's text, with a head that says what it is.
+    /// The text of the file, with a comment that explains it.
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = String::from(

@@ -1,9 +1,11 @@
-//! A run as a capture file (pcapng): the packets of its [`Trace`] inside Ethernet, IPv4 and TCP, so that Wireshark shows and dissects them.
+//! A run as a capture file (pcapng): the packets of its [`Trace`] inside Ethernet, IPv4 and TCP, so
+//! that Wireshark shows and dissects them.
 //!
-//! The frames are made up around bytes and times that are real: the server is 10.0.0.1:1883, the clients are 10.0.0.2 and so on in the
-//! order of the trace, and a client's nth Network Connection leaves from port 40000 + n. Each connection has its hand-shake, right sequence numbers
-//! and checksums, and the end that the trace tells. Faults stand as comments on the frame that follows them. Times count from 1970, as
-//! simulated times have no date.
+//! The packets and times are those of the run; the frames around them are synthetic. The server is
+//! 10.0.0.1:1883, the clients are 10.0.0.2 and so on in the order of the trace, and a client's nth
+//! Network Connection uses port 40000 + n. Each connection has a TCP handshake, correct sequence
+//! numbers and checksums, and the ending of the trace. Faults are comments on the frame that
+//! follows them. Simulated times have no date, so they count from 1970.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,24 +25,24 @@ use thiserror::Error;
 
 use crate::diagram::Observer;
 
-/// Why a run cannot be told as a capture file.
+/// Why a run cannot be written as a capture file.
 #[derive(Debug, Error)]
 pub enum CaptureError {
     /// The library refused a block.
     #[error("cannot write the capture: {0}")]
     File(#[from] pcap_file::PcapError),
     /// The library refused a frame.
-    #[error("cannot make a frame: {0}")]
+    #[error("cannot build a frame: {0}")]
     Frame(#[from] etherparse::err::packet::BuildWriteError),
     /// The trace has bytes that are not hex pairs.
     #[error("the event at {at_ns} ns has bytes that are not hex pairs: {hex}")]
     NotHex {
         /// When it happened.
         at_ns: u64,
-        /// The bytes as they stand there.
+        /// The text of the bytes.
         hex: String,
     },
-    /// More hosts than the made up network has addresses.
+    /// There are more hosts than the synthetic network has addresses.
     #[error("{hosts} hosts are more than the 250 for which a capture has addresses")]
     TooManyHosts {
         /// The number of hosts.
@@ -48,7 +50,7 @@ pub enum CaptureError {
     },
 }
 
-/// The payload of a segment on an Ethernet of the usual size.
+/// The largest TCP payload of an Ethernet frame of the usual size.
 const SEGMENT: usize = 1460;
 const MQTT: u16 = 1883;
 const FIRST_PORT: u16 = 40_000;
@@ -57,26 +59,27 @@ const WINDOW: u16 = u16::MAX;
 /// The capture file. `title` is its comment.
 ///
 /// # Errors
-/// [`CaptureError`] says what in the trace cannot be told.
+/// [`CaptureError`] says which part of the trace cannot be written.
 pub fn pcapng(trace: &Trace, observer: Observer, title: &str) -> Result<Vec<u8>, CaptureError> {
     if trace.hosts.len() > 250 {
         return Err(CaptureError::TooManyHosts { hosts: trace.hosts.len() });
     }
-    let mut wire = Wire { trace, observer, streams: BTreeMap::new(), frames: Vec::new(), said: Vec::new() };
+    let mut wire =
+        Wire { trace, observer, streams: BTreeMap::new(), frames: Vec::new(), comments: Vec::new() };
     for event in &trace.events {
         wire.event(event)?;
     }
     wire.finish(title)
 }
 
-/// Who sends a segment.
+/// The sender of a segment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum From {
     Client,
     Server,
 }
 
-/// What a segment says besides its bytes.
+/// The TCP flag of a segment, besides ACK.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flag {
     Syn,
@@ -97,7 +100,7 @@ struct Frame {
 struct Stream {
     client: u32,
     server: u32,
-    /// Which end said that it is done.
+    /// The end that sent FIN.
     ended: Option<From>,
 }
 
@@ -107,7 +110,7 @@ struct Wire<'a> {
     streams: BTreeMap<(u8, u32), Stream>,
     frames: Vec<Frame>,
     /// Comments for the next frame.
-    said: Vec<String>,
+    comments: Vec<String>,
 }
 
 impl Wire<'_> {
@@ -125,13 +128,13 @@ impl Wire<'_> {
             | TraceKind::Asked
             | TraceKind::Told
             | TraceKind::Note => {
-                self.said.push(format!("{}  {}", crate::seconds(event.at_ns, 6), event.line_text()));
+                self.comments.push(format!("{}  {}", crate::seconds(event.at_ns, 6), event.line_text()));
                 Ok(())
             }
         }
     }
 
-    /// The last byte of a host's address: 1 for the server, which stands first in a trace.
+    /// The last byte of a host's address: 1 for the server, which is first in a trace.
     fn address(&self, host: &str) -> u8 {
         let place = self.trace.hosts.iter().position(|name| name == host).unwrap_or(0);
         u8::try_from(place + 1).unwrap_or(u8::MAX)
@@ -147,7 +150,7 @@ impl Wire<'_> {
     fn data(&mut self, key: (u8, u32), from: From, event: &TraceEvent) -> Result<(), CaptureError> {
         let bytes = unhex(&event.hex)
             .ok_or_else(|| CaptureError::NotHex { at_ns: event.at_ns, hex: event.hex.clone() })?;
-        // The beginning of a long trace is left out, and with it that its connections were opened.
+        // A long trace lacks its beginning, and so the events that opened its connections.
         if !self.streams.contains_key(&key) {
             self.open(key, event.at_ns)?;
         }
@@ -182,9 +185,9 @@ impl Wire<'_> {
                 self.segment(key, first, Flag::None, &[], at_ns)?;
             }
             Some(Ending::Reset) => self.segment(key, peer, Flag::Reset, &[], at_ns)?,
-            // Whoever gives up or crashes says nothing on the wire.
+            // An end that gives up or crashes sends nothing.
             Some(Ending::TimedOut | Ending::Refused | Ending::Crashed) | None => {
-                self.said.push(format!("{}  {} {}", crate::seconds(at_ns, 6), event.host, event.text));
+                self.comments.push(format!("{}  {} {}", crate::seconds(at_ns, 6), event.host, event.text));
             }
         }
         Ok(())
@@ -220,13 +223,13 @@ impl Wire<'_> {
         if flag == Flag::Fin {
             stream.ended = Some(from);
         }
-        self.frames.push(Frame { at_ns, bytes, comments: std::mem::take(&mut self.said) });
+        self.frames.push(Frame { at_ns, bytes, comments: std::mem::take(&mut self.comments) });
         Ok(())
     }
 
     fn finish(mut self, title: &str) -> Result<Vec<u8>, CaptureError> {
         if let Some(last) = self.frames.last_mut() {
-            last.comments.append(&mut self.said);
+            last.comments.append(&mut self.comments);
         }
         let section = SectionHeaderBlock {
             endianness: Endianness::Little,

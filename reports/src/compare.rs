@@ -1,4 +1,4 @@
-//! What changed between two suites: two runs of one target, or two targets.
+//! Differences between two suites: two runs of one target, or two targets.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,16 +8,16 @@ use mqttspec_judge::results::{CaseResult, SuiteResult};
 
 use crate::{Coverage, Outcome};
 
-/// How a case changed. The order is the reader's: the worst first.
+/// How a case changed, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// It held, and does not any more.
+    /// It passed in the first suite and does not pass in the second.
     Worse,
-    /// It failed before, and fails with something else seen now.
+    /// It fails in both, in different ways.
     Otherwise,
-    /// It did not hold, and does now.
+    /// It did not pass in the first suite and passes in the second.
     Better,
-    /// It is skipped or not judged in one and not in the other.
+    /// It is skipped or not judged in one of the two.
     Skipped,
     /// Only the second suite has it.
     New,
@@ -25,38 +25,39 @@ pub enum Change {
     Gone,
 }
 
-/// A case that is not the same in both suites.
+/// A case with different results in the two suites.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changed {
-    /// How.
+    /// The kind of change.
     pub change: Change,
     /// The case: `wills/retained.mqtt 5.0 [row]`.
     pub case: String,
     /// The scenario's title.
     pub title: String,
-    /// What came of it in the first suite.
+    /// Its outcome in the first suite.
     pub before: Option<Outcome>,
-    /// What came of it in the second.
+    /// Its outcome in the second.
     pub after: Option<Outcome>,
-    /// What was seen last, where it fails now; why, where it is skipped, not judged or broke.
+    /// For a failure, what happened instead; otherwise the reason why it was skipped, was not
+    /// judged or broke.
     pub seen: String,
 }
 
-/// Two suites beside each other.
+/// The comparison of two suites.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
     /// The targets' names.
     pub targets: [String; 2],
-    /// The cases that are not the same, the worst first.
+    /// The cases that changed, the worst first.
     pub changed: Vec<Changed>,
-    /// How many cases are the same in both.
+    /// The number of cases that are the same in both.
     pub same: usize,
-    /// Shown clauses by version: (version, before, after).
+    /// The number of shown clauses by version: (version, before, after).
     pub shown: Vec<(String, usize, usize)>,
 }
 
 impl Comparison {
-    /// Puts `after` beside `before`.
+    /// Compares `after` with `before`.
     #[must_use]
     pub fn of(before: &SuiteResult, after: &SuiteResult) -> Self {
         let mut cases: BTreeMap<_, [Option<&CaseResult>; 2]> = BTreeMap::new();
@@ -85,7 +86,8 @@ impl Comparison {
         }
     }
 
-    /// Whether something that held, or was not there, does not hold now.
+    /// Whether a case fails in the second suite and passed, was skipped, was not judged or did not
+    /// exist in the first.
     #[must_use]
     pub fn is_worse(&self) -> bool {
         self.changed.iter().any(|changed| {
@@ -94,7 +96,8 @@ impl Comparison {
         })
     }
 
-    /// The comparison for a terminal, with ANSI styles that the caller strips where nobody sees them.
+    /// The comparison for a terminal, with ANSI styles. The caller strips them if the output is not
+    /// a terminal.
     #[must_use]
     pub fn text(&self) -> String {
         let (head, quiet) = (Style::new().bold(), Style::new().dimmed());
@@ -183,7 +186,7 @@ fn changed(before: Option<&CaseResult>, after: Option<&CaseResult>) -> Option<Ch
     })
 }
 
-/// What a failure is about, without what differs from run to run (Packet Identifiers, times).
+/// The parts of a failure that do not vary from run to run, as Packet Identifiers and times do.
 fn essence(case: &CaseResult) -> Vec<(u32, &str, Vec<&str>)> {
     case.failures
         .iter()

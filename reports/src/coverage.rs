@@ -1,8 +1,8 @@
-//! How much of the standard a suite exercised: computed from verdicts, never typed by hand.
+//! The coverage of the standard by a suite, computed from its results.
 //!
-//! A clause is *shown* if a claim of it passed and no check found it broken. A failure of something that is only recommended breaks no
-//! clause that says MUST. A clause of which no claim was reached is *not judged*. What no scenario cites stays in the table as *not
-//! exercised*, so a gap is counted and cannot be forgotten.
+//! A clause is *shown* if a claim of it passed and no check found a violation. A failure of level
+//! SHOULD does not violate a clause that says MUST. A clause is *not judged* if no claim of it was
+//! reached. A clause that no scenario cites is *not exercised*, and is counted too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +12,14 @@ use mqttspec_spec::{Area, Catalogue, Clause, Level, Origin, Standard};
 
 use crate::Outcome;
 
-/// What a suite says about one clause.
+/// The standing of one clause in a suite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ClauseStanding {
-    /// A claim of it passed, and nothing found it broken.
+    /// A claim of it passed, and no check found a violation.
     Shown,
-    /// A check that names it failed.
+    /// A check that cites it failed.
     Failed,
-    /// The checks that failed saw the right thing done with another Reason Code.
+    /// The failed checks found only a wrong Reason Code.
     Nearly,
     /// A check failed under a reading of the standard that is not the only defensible one.
     Contested,
@@ -38,9 +38,9 @@ pub(crate) enum ClauseStanding {
 /// One clause in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClauseRow {
-    /// What it asks for and where it stands.
+    /// The clause in the catalogue.
     pub(crate) clause: &'static Clause,
-    /// What the suite says about it.
+    /// Its standing in the suite.
     pub(crate) standing: ClauseStanding,
     /// The scenario files that cite it.
     pub(crate) files: Vec<String>,
@@ -49,36 +49,36 @@ pub(crate) struct ClauseRow {
 /// The clauses of one area of the protocol, counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AreaCoverage {
-    /// The area; `None` for all of them together.
+    /// The area; `None` for the sum of all areas.
     pub area: Option<Area>,
-    /// Numbered statements.
+    /// Numbered clauses.
     pub total: usize,
     /// Of these, shown.
     pub shown: usize,
-    /// Of these, failed, be it nearly.
+    /// Of these, failed. Includes wrong Reason Codes.
     pub failed: usize,
-    /// Of these, failed under a contested reading only.
+    /// Of these, failed only under a contested reading.
     pub contested: usize,
     /// Of these, cited by scenarios that were all skipped or broke.
     pub skipped: usize,
-    /// Of these, without a claim that was reached.
+    /// Of these, cited, but no claim was reached.
     pub not_judged: usize,
-    /// Of these, not to be seen on the wire and cited by no scenario.
+    /// Of these, not observable on the wire and cited by no scenario.
     pub unobservable: usize,
     /// Of these, cited by no scenario.
     pub not_shown: usize,
 }
 
-/// One version of the standard, as far as a suite exercised it. The counts are of numbered statements.
+/// The coverage of one version of the standard. The counts are of numbered clauses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {
     /// `3.1.1` or `5.0`.
     pub version: String,
-    /// All numbered statements together.
+    /// The counts of all areas together.
     pub all: AreaCoverage,
     /// The areas, in the order of the standard.
     pub areas: Vec<AreaCoverage>,
-    /// Every numbered statement, and every rule without a number that a scenario cites.
+    /// Every numbered clause, and every other clause that a scenario cites.
     pub(crate) rows: Vec<ClauseRow>,
 }
 
@@ -121,12 +121,12 @@ impl Coverage {
 }
 
 impl ClauseStanding {
-    /// Whether a check that names the clause failed.
+    /// Whether a check that cites the clause failed.
     pub(crate) const fn is_bad(&self) -> bool {
         matches!(self, Self::Failed | Self::Nearly | Self::Contested)
     }
 
-    /// One word for machines: a class of the page, a value in a filter.
+    /// One word for the CSS classes and the filters of the page.
     pub(crate) const fn word(&self) -> &'static str {
         match self {
             Self::Shown => "shown",
@@ -157,11 +157,12 @@ impl AreaCoverage {
     }
 }
 
-/// What the cases of one version say about clause ids.
+/// The results of the cases of one version, by clause.
 struct Seen<'a> {
-    /// The files that cite a clause, with the best that their cases say about it: a pass if they show it.
+    /// The files that cite a clause, with the best result of their cases for it: a pass if they
+    /// show it.
     cited: BTreeMap<&'a str, BTreeMap<&'a str, Verdict>>,
-    /// The worst that a failed check says about a clause.
+    /// The worst outcome of the failed checks of a clause.
     failed: BTreeMap<&'a str, Outcome>,
 }
 
@@ -221,7 +222,7 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// How strongly a clause asks; `None` for what the catalogue does not know.
+/// The level of a clause; `None` if the catalogue does not have it.
 fn level_of(version: &str, clause: &str) -> Option<Level> {
     let standard: Standard = version.parse().ok()?;
     Catalogue::get(standard, clause).map(|clause| clause.level)

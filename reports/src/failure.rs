@@ -1,19 +1,20 @@
-//! A failure told in parts that every report lays out in its own way.
+//! The parts of a failure that several reports show, each with its own layout.
 
 use mqttspec_judge::finding::ReportedFinding;
 use mqttspec_judge::results::CaseResult;
 use mqttspec_spec::{Clause, Requirement};
 
-/// How many failures of one case are told in full: a target that does one thing wrong all the time breaks a monitor with every packet.
+/// The number of failures of one case that are shown in full. A target can violate a monitor's rule
+/// with every packet.
 const IN_FULL: usize = 3;
 
-/// The failures of a case that are told in full, and how many are not.
-pub(crate) fn told(case: &CaseResult) -> (&[ReportedFinding], usize) {
-    let told = &case.failures[..case.failures.len().min(IN_FULL)];
-    (told, case.failures.len() - told.len())
+/// The failures of a case that are shown in full, and the number of the others.
+pub(crate) fn in_full(case: &CaseResult) -> (&[ReportedFinding], usize) {
+    let in_full = &case.failures[..case.failures.len().min(IN_FULL)];
+    (in_full, case.failures.len() - in_full.len())
 }
 
-/// The failures, each with the command that repeats it where the next one has another command.
+/// Each failure, with the command that repeats it unless the next failure has the same command.
 pub(crate) fn with_commands(
     failures: &[ReportedFinding],
 ) -> impl Iterator<Item = (&ReportedFinding, Option<&str>)> {
@@ -22,13 +23,14 @@ pub(crate) fn with_commands(
     failures.iter().enumerate().map(move |(index, failure)| (failure, shown(index)))
 }
 
-/// Where each requirement stands in the HTML edition of the standard; empty for what the catalogue does not know.
+/// The address of each requirement in the HTML edition of the standard; empty if the catalogue does
+/// not have it.
 pub(crate) fn links(failure: &ReportedFinding) -> Vec<String> {
     let link = |requirement: &Requirement| requirement.in_catalogue().map(Clause::link).unwrap_or_default();
     failure.finding.requirements.iter().map(link).collect()
 }
 
-/// The check that made the finding, and the line of the scenario that it is about.
+/// The check that detected the failure, and the line of the scenario.
 pub(crate) fn place(failure: &ReportedFinding) -> String {
     let ReportedFinding { finding, file, .. } = failure;
     match finding.line {
@@ -37,7 +39,7 @@ pub(crate) fn place(failure: &ReportedFinding) -> String {
     }
 }
 
-/// Which of the case's seeds failed, in a few words.
+/// A summary of the seeds that failed; empty for a single run.
 pub(crate) fn seeds(case: &CaseResult) -> String {
     const SHOWN: usize = 5;
     if case.runs <= 1 || case.failed_seeds.is_empty() {
@@ -48,15 +50,15 @@ pub(crate) fn seeds(case: &CaseResult) -> String {
     format!("{} of {} seeds: {}{more}", case.failed_seeds.len(), case.runs, shown.join(", "))
 }
 
-/// The last lines that a server printed which was started for the case alone.
+/// The last output lines of a server that was started for this case alone.
 pub(crate) fn printed(case: &CaseResult) -> &[String] {
-    /// More is on the page.
+    /// The page shows more lines.
     const LINES: usize = 12;
     let all = case.shown.as_ref().map_or(&[][..], |run| run.output.as_slice());
     &all[all.len().saturating_sub(LINES)..]
 }
 
-/// Bytes as hex pairs; of very many the first, and how many there are.
+/// Bytes as hex pairs. Many bytes are cut, with their count.
 pub(crate) fn bytes(hex: &str) -> String {
     const SHOWN: usize = 96;
     match hex.get(..SHOWN * 3) {

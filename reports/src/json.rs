@@ -1,7 +1,8 @@
-//! `report.json`: the [`SuiteResult`] as it stands, with `format` for readers to check. `report.schema.json` beside this crate's
-//! manifest describes it.
+//! `report.json`: the serialized [`SuiteResult`]. Readers check its `format`. `report.schema.json`
+//! in this crate's folder describes it.
 //!
-//! Each case stands on a line of its own, so that line-based tools show which cases differ between two reports.
+//! Each case is on a line of its own, so that line-based tools show which cases differ between two
+//! reports.
 
 use mqttspec_judge::results::{FORMAT, SuiteResult};
 use serde::Serialize;
@@ -10,26 +11,26 @@ use thiserror::Error;
 /// The JSON Schema (draft 2020-12) of `report.json`.
 pub const SCHEMA: &str = include_str!("../report.schema.json");
 
-/// Why a text is not a report of this format.
+/// Why a report cannot be read.
 #[derive(Debug, Error)]
 pub enum ReadError {
-    /// It is not the JSON of a report.
+    /// The text is not the JSON of a report.
     #[error("not a report of mqttspec: {0}")]
     NotAReport(#[from] serde_json::Error),
-    /// It was written by a version of mqttspec with another format.
+    /// A version of mqttspec with another format wrote it.
     #[error("the report has format {found}, this program reads format {FORMAT}: run the suite again")]
     OtherFormat {
-        /// The format that the report names.
+        /// The format of the report.
         found: u32,
     },
 }
 
-/// The suite as JSON with a line feed at its end.
+/// The suite as JSON, with a line feed at its end.
 ///
 /// # Errors
-/// None that the types of a [`SuiteResult`] can cause; the serializer's own otherwise.
+/// Those of the serializer. No [`SuiteResult`] can cause one.
 pub fn report(suite: &SuiteResult) -> Result<String, serde_json::Error> {
-    // A field that is added to the type has to be written here, or this does not compile.
+    // Without `..`, a new field of the type does not compile until it is written here.
     let SuiteResult { format, target, seed, seeds, strict, cases, errors, notes } = suite;
     let mut out = String::from("{\n");
     field(&mut out, "format", format)?;
@@ -37,7 +38,7 @@ pub fn report(suite: &SuiteResult) -> Result<String, serde_json::Error> {
     field(&mut out, "seed", seed)?;
     field(&mut out, "seeds", seeds)?;
     field(&mut out, "strict", strict)?;
-    // Computed, for readers that gate on it; not read back.
+    // Computed, for CI jobs that depend on it; not read back.
     field(&mut out, "exit_code", &suite.exit_code())?;
     field(&mut out, "notes", notes)?;
     out.push_str("  \"cases\": ");
@@ -66,7 +67,7 @@ fn lines(out: &mut String, entries: &[impl Serialize]) -> Result<(), serde_json:
 /// Reads `report.json` back.
 ///
 /// # Errors
-/// [`ReadError`] says what is wrong with the text.
+/// [`ReadError`] says why.
 pub fn read(text: &str) -> Result<SuiteResult, ReadError> {
     #[derive(serde::Deserialize)]
     struct Head {

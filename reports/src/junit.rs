@@ -1,7 +1,8 @@
-//! `junit.xml`: a test case for each case, for the viewers of GitLab, Jenkins and GitHub.
+//! `junit.xml`: one test case per case, for the test viewers of GitLab, Jenkins and GitHub.
 //!
-//! What does not decide the exit code must not make a viewer red: a failure that is only recommended or contested is a skipped test
-//! case with the failure as its output, unless the run was strict; each test suite has the property `strict`.
+//! A failure that does not decide the exit code must not turn a viewer red. So a failure of level
+//! SHOULD or under a contested reading is a skipped test case with the failure as its output,
+//! unless the run was strict. Each test suite has the property `strict`.
 
 use mqttspec_judge::results::{CaseResult, SuiteResult};
 use mqttspec_judge::verdict::Verdict;
@@ -12,7 +13,7 @@ use crate::{Outcome, outcome, terminal};
 /// The suite as JUnit XML.
 ///
 /// # Errors
-/// The library's, which no suite causes: characters that XML has no way to write are left out.
+/// Those of the library. No suite can cause one: characters that XML cannot contain are left out.
 pub fn report(suite: &SuiteResult) -> Result<String, SerializeError> {
     let mut report = Report::new(format!("mqttspec: {}", suite.target));
     let mut folders: Vec<(String, TestSuite)> = Vec::new();
@@ -56,7 +57,7 @@ fn test_case(case: &CaseResult, folder: &str, suite: &SuiteResult) -> TestCase {
     test
 }
 
-/// The name inside its folder: `published-when-owner-falls-silent 5.0 [row]`.
+/// The name without its folder: `published-when-owner-falls-silent 5.0 [row]`.
 fn name(case: &CaseResult) -> String {
     let name = case.name();
     let short = name.strip_prefix(case.folder()).unwrap_or(&name).trim_start_matches('/');
@@ -103,7 +104,7 @@ fn message(case: &CaseResult) -> String {
     )
 }
 
-/// The failure as the terminal tells it, without colours.
+/// The failure as the terminal shows it, without colours.
 fn plain(case: &CaseResult) -> String {
     const WIDTH: u16 = 120;
     anstream::adapter::strip_str(&terminal::bad_case(case, WIDTH)).to_string()

@@ -1,20 +1,21 @@
-//! Verdicts for people and for CI: what a suite gave back, as text for a terminal, as files, and as one page.
+//! Reports of the results of a suite, for people and for CI: text for a terminal, files, and one
+//! page.
 //!
-//! This room decides nothing. Each report is a function of a [`SuiteResult`], so the same seed prints the same bytes:
-//! no date, no duration of the wall clock, no absolute path.
+//! This crate makes no verdicts. Each report is a function of a [`SuiteResult`], so the same seed
+//! prints the same bytes: no date, no wall-clock time, no absolute path.
 //!
-//! | function | for whom |
+//! | function | for |
 //! |---|---|
-//! | [`terminal::summary`] | the person who just ran the suite |
-//! | [`html::page`] | whoever wants to see what happened: matrix, filters, sequence diagrams, one target or several |
+//! | [`terminal::summary`] | the user who ran the suite |
+//! | [`html::page`] | browsing results: matrix, filters, sequence diagrams, one target or several |
 //! | [`markdown::report`] | a pull request, a job summary; [`markdown::statements`] a compliance page |
 //! | [`junit::report`] | the test viewers of CI |
 //! | [`json::report`] | programs; [`json::read`] reads it back |
 //! | [`write()`] | `--report DIR`: all files at once |
 //! | [`compare::Comparison`] | what changed between two runs or two targets |
-//! | [`baseline::Baseline`] | known failures: what else fails, and what fails no more |
-//! | [`resilience::rows`] | what a load went through under each fault profile, in all of the above |
-//! | [`diagram::svg`], [`capture::pcapng`] | one run, to look at or to open in Wireshark |
+//! | [`baseline::Baseline`] | known failures: which other cases fail, and which pass again |
+//! | [`resilience::rows`] | results of a load under each fault profile, in the reports above |
+//! | [`diagram::svg`], [`capture::pcapng`] | one run, as a drawing or for Wireshark |
 //!
 //! `README.md` in this folder describes every format.
 #![forbid(unsafe_code)]

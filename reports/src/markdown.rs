@@ -1,8 +1,9 @@
-//! `report.md`, for a comment on a pull request or a job summary, and `statements.md`, the page that says for every clause whether it
-//! was shown and by which scenarios.
+//! `report.md`, for a comment on a pull request or a job summary, and `statements.md`, which says
+//! for every clause whether it was shown and by which scenarios.
 //!
-//! The order is the reader's: the verdict, the table by module, what failed and how to see it again, what was not exercised. A comment
-//! may not be longer than 65 536 characters, so failures are told in full only as long as the other parts leave room; the rest is listed.
+//! The report has the verdict, the failures and the commands that repeat them, the table by area,
+//! and the clauses that were not shown. A comment is limited to 65,536 characters, so failures are
+//! shown in full while there is room; the others are listed by name.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,11 +14,11 @@ use mqttspec_judge::verdict::Verdict;
 
 use crate::{Areas, ClauseStanding, Coverage, Outcome, failure, outcome, resilience, seconds};
 
-/// As much as a comment takes, in bytes, with something left for who puts it there.
+/// The size limit of a report in bytes. It leaves room for text around it in a comment.
 const ROOM: usize = 65_000;
-/// As much of it as the names of failures may take for which there is no more room.
+/// The part of it that is reserved for the names of failures that are not shown in full.
 const ROOM_FOR_NAMES: usize = 7_000;
-/// Lines of a list that nobody would read to its end.
+/// The greatest number of lines in a list.
 const LISTED: usize = 60;
 
 /// The whole report.
@@ -93,22 +94,22 @@ fn unreadable(out: &mut String, suite: &SuiteResult) {
 
 fn failures(out: &mut String, suite: &SuiteResult, room: usize) {
     let bad: Vec<&CaseResult> =
-        suite.cases.iter().filter(|case| outcome::is_told_in_full(suite, case)).collect();
+        suite.cases.iter().filter(|case| outcome::is_shown_in_full(suite, case)).collect();
     if bad.is_empty() {
         return;
     }
     let _ = writeln!(out, "## What does not hold ({})\n", bad.len());
     let end = out.len() + room.saturating_sub(ROOM_FOR_NAMES);
-    let mut told = 0;
+    let mut shown = 0;
     for case in &bad {
         let text = one_case(case);
         if out.len() + text.len() > end {
             break;
         }
         out.push_str(&text);
-        told += 1;
+        shown += 1;
     }
-    let rest = &bad[told..];
+    let rest = &bad[shown..];
     if rest.is_empty() {
         return;
     }
@@ -122,7 +123,7 @@ fn failures(out: &mut String, suite: &SuiteResult, room: usize) {
     out.push('\n');
 }
 
-/// One case, folded up: its head says what it is about.
+/// One case, as a collapsed section.
 fn one_case(case: &CaseResult) -> String {
     let mut out = String::new();
     let outcome = Outcome::of(case);
@@ -146,8 +147,8 @@ fn one_case(case: &CaseResult) -> String {
     if !case.reason.is_empty() {
         fenced(&mut out, "text", case.reason.lines());
     }
-    let (told, more) = failure::told(case);
-    for (failure, command) in failure::with_commands(told) {
+    let (in_full, more) = failure::in_full(case);
+    for (failure, command) in failure::with_commands(in_full) {
         one_failure(&mut out, failure, command);
     }
     if more > 0 {
@@ -193,7 +194,7 @@ fn one_failure(out: &mut String, failure: &ReportedFinding, command: Option<&str
     }
 }
 
-/// The cases with a verdict that has a reason, a line for each reason.
+/// The cases with this verdict, one line per reason.
 fn by_reason(out: &mut String, suite: &SuiteResult, verdict: Verdict, heading: &str) {
     let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for case in suite.cases.iter().filter(|case| case.verdict == verdict) {
@@ -209,7 +210,7 @@ fn by_reason(out: &mut String, suite: &SuiteResult, verdict: Verdict, heading: &
     out.push('\n');
 }
 
-/// The first of many names.
+/// The first few names, and the number of the others.
 fn listed(names: &[String]) -> String {
     const NAMED: usize = 4;
     let more = names.len().saturating_sub(NAMED);
@@ -217,7 +218,8 @@ fn listed(names: &[String]) -> String {
     if more == 0 { first } else { format!("{first}, … and {more} more") }
 }
 
-/// Which of several allowed behaviours the target showed: a branch, and the cases that took it.
+/// The behaviours that the target chose where the standard allows several: each branch, and the
+/// cases that took it.
 fn branches(out: &mut String, suite: &SuiteResult) {
     let mut taken: BTreeMap<(&str, &str, u32), (String, Vec<String>)> = BTreeMap::new();
     for case in &suite.cases {
@@ -293,7 +295,7 @@ fn endured(out: &mut String, suite: &SuiteResult) {
     out.push_str("\n</details>\n\n");
 }
 
-/// What nobody should take for shown.
+/// The clauses that were not shown.
 fn not_exercised(out: &mut String, coverage: &Coverage) {
     let open: Vec<_> = coverage
         .rows
@@ -369,12 +371,12 @@ fn every_clause(out: &mut String, coverage: &Coverage) {
     out.push('\n');
 }
 
-/// Plain text inside an HTML element.
+/// Escapes plain text for an HTML element.
 fn html(plain: &str) -> String {
     plain.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Plain text with what Markdown would take for markup escaped.
+/// Escapes plain text for Markdown.
 fn text(plain: &str) -> String {
     let mut out = String::with_capacity(plain.len());
     for character in plain.chars() {

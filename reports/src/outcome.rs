@@ -1,4 +1,5 @@
-//! A case's verdict as reports word it: a failure that is contested, or right but for its Reason Code, is no plain failure.
+//! The outcome of a case in reports: a verdict that also distinguishes contested failures and wrong
+//! Reason Codes.
 
 use std::fmt;
 
@@ -6,18 +7,18 @@ use mqttspec_judge::results::{CaseResult, SuiteResult};
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_spec::Level;
 
-/// What came of a case.
+/// The outcome of a case in reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// Everything asked for was seen.
+    /// All requirements were met.
     Passed,
     /// The target lacks something that the scenario needs.
     Skipped,
-    /// The set-up of the scenario did not come about.
+    /// The set-up of the scenario could not be established.
     NotJudged,
     /// It failed under a reading of the standard that is not the only defensible one.
     Contested,
-    /// It did what is asked for, with another Reason Code.
+    /// It acted as required, but with another Reason Code.
     Nearly,
     /// It failed.
     Failed,
@@ -40,7 +41,7 @@ impl Outcome {
         }
     }
 
-    /// One word for machines: a class of the page, a value in a filter.
+    /// One word for the CSS classes and the filters of the page.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -73,19 +74,20 @@ fn is_nearly(case: &CaseResult) -> bool {
     !case.failures.is_empty() && case.failures.iter().all(|failure| failure.finding.nearly.is_some())
 }
 
-/// Whether a case is told with all that is known: it failed or broke, or the reference peers did not allow its set-up.
+/// Whether a case is shown in full: it failed or broke, or the reference peers did not allow its
+/// set-up.
 #[must_use]
-pub(crate) fn is_told_in_full(suite: &SuiteResult, case: &CaseResult) -> bool {
+pub(crate) fn is_shown_in_full(suite: &SuiteResult, case: &CaseResult) -> bool {
     matches!(case.verdict, Verdict::Fail | Verdict::Error) || suite.counts_against(case)
 }
 
-/// The word for the level of a failure where it is weaker than MUST, with a space before it.
+/// The level of a failure after a space, if it is weaker than MUST.
 #[must_use]
 pub(crate) fn weaker(level: Level) -> String {
     if level == Level::Must { String::new() } else { format!(" {level}") }
 }
 
-/// The suite in one sentence.
+/// A summary of the suite in one sentence.
 #[must_use]
 pub(crate) fn sentence(suite: &SuiteResult) -> &'static str {
     let weak = suite.cases.iter().any(|case| case.verdict == Verdict::Fail);

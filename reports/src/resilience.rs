@@ -1,15 +1,16 @@
-//! The resilience table: what a steady load went through under each fault profile, computed from the histories of the runs.
+//! The resilience table: the results of a steady load under each fault profile, computed from the
+//! histories of the runs.
 
 use std::collections::BTreeMap;
 
-use mqttspec_judge::resilience::{Endured, Messages};
+use mqttspec_judge::resilience::{LoadSummary, Messages};
 use mqttspec_judge::results::{CaseResult, SuiteResult};
 
 use crate::{Outcome, seconds};
 
 /// The heading of the table.
 pub(crate) const HEADING: &str = "Under a steady load, by fault profile";
-/// The columns.
+/// The names of the columns.
 pub(crate) const COLUMNS: [&str; 14] = [
     "profile",
     "version",
@@ -26,28 +27,29 @@ pub(crate) const COLUMNS: [&str; 14] = [
     "reconnects",
     "at the end",
 ];
-/// What the figures mean.
+/// The explanation of the figures.
 pub(crate) const LEGEND: &str = "\
     Messages, errors and reconnects are sums of all runs of a case. longest gap: the longest time in which the subscriber got nothing. \
     refused: not delivered, and the publishing application was told so; lost: not delivered, and nobody was told. The standard lets \
     messages of QoS 0 be lost and those of QoS 1 be duplicated; a delivery guarantee that is broken is a failure of the case.";
 
-/// One scenario for one version of the standard.
+/// The row of one case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// What came of the case.
+    /// The outcome of the case.
     pub outcome: Outcome,
-    /// The cells, as [`COLUMNS`] names them.
+    /// The cells, in the order of the columns.
     pub cells: [String; 14],
 }
 
-/// The rows of a suite, in the order of its cases; empty where no scenario puts load on clients under a fault profile.
+/// The rows of a suite, in the order of its cases; empty if no scenario puts load on clients under
+/// a fault profile.
 #[must_use]
 pub fn rows(suite: &SuiteResult) -> Vec<Row> {
     suite.cases.iter().filter_map(|case| Some(row(case, case.endured.as_ref()?))).collect()
 }
 
-fn row(case: &CaseResult, endured: &Endured) -> Row {
+fn row(case: &CaseResult, endured: &LoadSummary) -> Row {
     let all = endured.messages();
     let outcome = Outcome::of(case);
     let faults = if endured.faults_ns == 0 { "a moment".to_owned() } else { seconds(endured.faults_ns, 1) };
@@ -70,15 +72,15 @@ fn row(case: &CaseResult, endured: &Endured) -> Row {
     Row { outcome, cells }
 }
 
-/// Messages with the QoS that they were published with: `29 of QoS 0`.
-fn by_qos(endured: &Endured, which: fn(&Messages) -> u32) -> String {
+/// Counts of messages by the QoS of their publication: `29 of QoS 0`.
+fn by_qos(endured: &LoadSummary, which: fn(&Messages) -> u32) -> String {
     let counts = endured.by_qos.iter().enumerate().map(|(qos, messages)| (qos, which(messages)));
     let parts: Vec<String> =
         counts.filter(|(_, count)| *count > 0).map(|(qos, count)| format!("{count} of QoS {qos}")).collect();
     if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
 }
 
-/// Words with their numbers: `12 network, 3 timeout`.
+/// Counts with their names: `12 network, 3 timeout`.
 fn counted(counts: &BTreeMap<String, u32>) -> String {
     let parts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
     if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }

@@ -1,6 +1,7 @@
-//! Simulated times as people read them.
+//! Simulated times as text.
 
-/// Nanoseconds as seconds with the given number of decimals, cut off, not rounded: a time never seems later than it was.
+/// Nanoseconds as seconds with this number of decimals. They are cut off, so that a time never
+/// seems later than it was.
 ///
 /// ```
 /// assert_eq!(mqttspec_reports::seconds(1_234_567_890, 3), "1.234s");

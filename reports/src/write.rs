@@ -1,4 +1,4 @@
-//! `--report DIR`: one folder with every report.
+//! `--report DIR`: writes all reports into one folder.
 
 use std::path::{Path, PathBuf};
 
@@ -10,12 +10,12 @@ use crate::{html, json, junit, markdown};
 /// Why the reports could not be written.
 #[derive(Debug, Error)]
 pub enum WriteError {
-    /// The folder cannot be made.
-    #[error("cannot make the folder {}: {source}", path.display())]
+    /// The folder cannot be created.
+    #[error("cannot create the folder {}: {source}", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A file cannot be written.
@@ -23,25 +23,25 @@ pub enum WriteError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The suite cannot be told as JSON.
-    #[error("cannot tell the results as JSON: {0}")]
+    /// The suite cannot be serialized as JSON.
+    #[error("cannot serialize the results as JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// The suite cannot be told as JUnit XML.
-    #[error("cannot tell the results as JUnit XML: {0}")]
+    /// The suite cannot be serialized as JUnit XML.
+    #[error("cannot serialize the results as JUnit XML: {0}")]
     Junit(#[from] quick_junit::SerializeError),
     /// The page cannot be made.
     #[error(transparent)]
     Page(#[from] html::PageError),
 }
 
-/// Writes `report.json`, `junit.xml`, `report.md`, `statements.md` and `report.html` into `folder`, which is made if it is missing, and
-/// gives back their paths.
+/// Writes `report.json`, `junit.xml`, `report.md`, `statements.md` and `report.html` into `folder`,
+/// and returns their paths. Creates the folder if it is missing.
 ///
 /// # Errors
-/// [`WriteError`] names the path and what the operating system says.
+/// [`WriteError`], with the path and the error of the operating system.
 pub fn write(suite: &SuiteResult, folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
     let files = [
         ("report.json", json::report(suite)?),
@@ -53,10 +53,11 @@ pub fn write(suite: &SuiteResult, folder: &Path) -> Result<Vec<PathBuf>, WriteEr
     write_files(folder, &files)
 }
 
-/// Writes `report.html` with several targets beside each other into `folder`, which is made if it is missing, and gives back its path.
+/// Writes `report.html` for several targets into `folder`, and returns its path. Creates the folder
+/// if it is missing.
 ///
 /// # Errors
-/// [`WriteError`] names the path and what the operating system says.
+/// [`WriteError`], with the path and the error of the operating system.
 pub fn write_matrix(suites: &[SuiteResult], folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
     write_files(folder, &[("report.html", html::page(suites)?)])
 }

@@ -1,5 +1,5 @@
-//! What other programs make of the reports: a browser of `report.html`, Wireshark's command line of a capture. Where such a program is
-//! not installed the test says so and ends.
+//! Opens reports in other programs: `report.html` in a browser, a capture in Wireshark's command
+//! line. A test whose program is not installed says so and ends.
 
 mod common;
 
@@ -13,7 +13,7 @@ use mqttspec_reports::html;
 use mqttspec_runner::run::run;
 use mqttspec_runner::suite::{self as planned, KeepTrace, Selection};
 
-/// Drives the page as a person would, with the keys of a keyboard, and writes down what it sees.
+/// Drives the page with key presses, and writes down what it shows.
 const DRIVER: &str = include_str!("common/driver.js");
 
 #[test]
@@ -33,18 +33,18 @@ fn the_page_works_in_a_browser_with_keys_and_filters() {
     let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
     let address = format!("file://{}", path.display());
     let arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom"];
-    // A browser that the machine kept from starting says nothing about the page: it is started again.
-    let said = (0..3).find_map(|_| {
+    // If the browser could not start, this says nothing about the page: it is started again.
+    let output = (0..3).find_map(|_| {
         let mut command = Command::new(browser);
         command.args(arguments).args([profile.as_str(), "--virtual-time-budget=10000", &address]);
         let document = command.output().ok()?.stdout;
         between(&String::from_utf8_lossy(&document), "<pre id=\"driven\">", "</pre>").map(str::to_owned)
     });
-    let said = said.expect("the browser shows the page to the end of the driver");
-    println!("{said}");
-    let wrong: Vec<&str> = said.lines().filter(|line| line.starts_with("WRONG")).collect();
+    let output = output.expect("the browser shows the page to the end of the driver");
+    println!("{output}");
+    let wrong: Vec<&str> = output.lines().filter(|line| line.starts_with("WRONG")).collect();
     assert_eq!(wrong, Vec::<&str>::new());
-    assert!(said.lines().filter(|line| line.starts_with("right")).count() >= 12, "{said}");
+    assert!(output.lines().filter(|line| line.starts_with("right")).count() >= 12, "{output}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Every report of one small suite that has all there is. The expected texts are in `reports/snapshots` and were read by a person.
+//! Every report of one small suite with every outcome. The expected texts are in
+//! `reports/snapshots`.
 
 mod common;
 
@@ -18,22 +19,22 @@ use mqttspec_reports::{
 use mqttspec_runner::suite::{self as planned, KeepTrace, Selection, Source, SuiteOptions};
 
 #[test]
-fn the_terminal_tells_the_whole_suite_in_80_columns() {
+fn the_terminal_shows_the_whole_suite_in_80_columns() {
     snapshot("terminal-80", &at_width(80));
 }
 
 #[test]
-fn the_terminal_tells_the_whole_suite_in_40_columns() {
+fn the_terminal_shows_the_whole_suite_in_40_columns() {
     snapshot("terminal-40", &at_width(40));
 }
 
 #[test]
-fn the_terminal_tells_the_whole_suite_in_120_columns() {
+fn the_terminal_shows_the_whole_suite_in_120_columns() {
     snapshot("terminal-120", &at_width(120));
 }
 
 #[test]
-fn nothing_is_wider_than_the_terminal_but_what_is_copied() {
+fn only_addresses_and_commands_are_wider_than_the_terminal() {
     for width in [40, 60, 80, 120] {
         let text = at_width(width);
         for line in text.lines() {
@@ -46,7 +47,7 @@ fn nothing_is_wider_than_the_terminal_but_what_is_copied() {
 }
 
 #[test]
-fn colours_stand_where_the_caller_can_strip_them() {
+fn colours_can_be_stripped() {
     let styled = terminal::summary(&suite(), 80);
     assert!(styled.contains("\u{1b}["));
     assert!(!plain(&styled).contains('\u{1b}'));
@@ -61,9 +62,9 @@ fn strict_lets_should_and_contested_readings_decide() {
     let usual = SuiteResult { cases, errors: Vec::new(), ..suite() };
     let strict = SuiteResult { strict: true, ..usual.clone() };
     assert_eq!((usual.exit_code(), strict.exit_code()), (0, 1));
-    let told = |suite: &SuiteResult| plain(&terminal::summary(suite, 200));
-    assert!(told(&usual).contains("Every MUST that was checked holds; something recommended"));
-    assert!(told(&strict).contains("Every MUST that was checked holds; under --strict"));
+    let summary = |suite: &SuiteResult| plain(&terminal::summary(suite, 200));
+    assert!(summary(&usual).contains("Every MUST that was checked holds; something recommended"));
+    assert!(summary(&strict).contains("Every MUST that was checked holds; under --strict"));
     let junit = |suite: &SuiteResult| junit::report(suite).unwrap();
     assert_eq!(junit(&usual).matches("<failure").count(), 0);
     assert_eq!(junit(&strict).matches("<failure").count(), 2);
@@ -79,37 +80,37 @@ fn strict_lets_should_and_contested_readings_decide() {
 }
 
 #[test]
-fn rows_of_a_scenario_that_fail_at_the_same_line_are_told_once() {
+fn rows_of_a_scenario_that_fail_at_the_same_line_are_shown_once() {
     let failed = suite().cases.into_iter().find(|case| Outcome::of(case) == Outcome::Failed).unwrap();
     let row = |row: &str| CaseResult { row: Some(row.into()), ..failed.clone() };
     let mut elsewhere = row("elsewhere");
     elsewhere.failures[0].finding.line = 12;
     let suite = SuiteResult { cases: vec![row("one"), row("two"), row("three"), elsewhere], ..suite() };
-    let told = plain(&terminal::summary(&suite, 100));
-    assert_eq!(told.matches("\nFAILED ").count(), 2);
-    assert!(told.contains("also         the same line fails in 5.0 [two], 5.0 [three]\n"), "{told}");
+    let summary = plain(&terminal::summary(&suite, 100));
+    assert_eq!(summary.matches("\nFAILED ").count(), 2);
+    assert!(summary.contains("also         the same line fails in 5.0 [two], 5.0 [three]\n"), "{summary}");
 }
 
 #[test]
-fn markdown_tells_the_verdict_then_failures_then_modules_and_what_is_missing() {
+fn markdown_has_the_verdict_then_failures_then_areas_and_gaps() {
     snapshot("markdown", &markdown::report(&suite()));
 }
 
 #[test]
-fn a_run_that_breaks_a_rule_with_every_packet_is_told_in_bounds() {
+fn a_run_that_violates_a_rule_with_every_packet_is_cut() {
     let mut case = suite().cases.into_iter().find(|case| Outcome::of(case) == Outcome::Failed).unwrap();
     case.failures = vec![failure(); 57];
     let suite = SuiteResult { cases: vec![case], ..suite() };
-    let told = plain(&terminal::summary(&suite, 100));
-    assert_eq!(told.matches("  found by ").count(), 3);
-    assert!(told.contains("more         54 failures of the same run"), "{told}");
-    assert_eq!(told.matches("  again ").count(), 1, "they have one command: {told}");
+    let summary = plain(&terminal::summary(&suite, 100));
+    assert_eq!(summary.matches("  found by ").count(), 3);
+    assert!(summary.contains("more         54 failures of the same run"), "{summary}");
+    assert_eq!(summary.matches("  again ").count(), 1, "they have one command: {summary}");
     assert_eq!(markdown::report(&suite).matches("**again**").count(), 1);
     assert!(markdown::report(&suite).contains("\n54 more of the same run"));
 }
 
 #[test]
-fn what_the_server_of_a_failed_run_printed_is_told_with_the_failure() {
+fn a_failure_has_the_output_of_the_server_of_its_run() {
     let mut case = suite().cases.into_iter().find(|case| case.shown.is_some()).unwrap();
     case.shown.as_mut().unwrap().output = vec!["segmentation <fault>".into()];
     let suite = SuiteResult { cases: vec![case], ..suite() };
@@ -128,10 +129,10 @@ fn markdown_fits_a_comment_however_much_fails() {
     let suite = SuiteResult { cases: (0..900).map(many).collect(), ..suite() };
     let text = markdown::report(&suite);
     assert!(text.len() < 65_536, "{}", text.len());
-    let told = text.matches("<details><summary><b>failed").count();
+    let shown = text.matches("<details><summary><b>failed").count();
     let listed = text.lines().filter(|line| line.starts_with("- wills/number-")).count();
-    let more = format!("- … and {} more", 900 - told - listed);
-    assert!(told > 10 && text.contains(&more), "told {told}, listed {listed}");
+    let more = format!("- … and {} more", 900 - shown - listed);
+    assert!(shown > 10 && text.contains(&more), "shown {shown}, listed {listed}");
 }
 
 #[test]
@@ -167,14 +168,14 @@ fn the_sides_of_a_scenario_that_tests_both_have_names_of_their_own_in_every_repo
     }
     let known = Baseline::default().rewritten(&suite);
     let before = SuiteResult { cases: Vec::new(), ..suite.clone() };
-    let told = [
+    let reports = [
         junit::report(&suite).unwrap().replace("both 5.0", "both.mqtt 5.0"),
         known.text(),
         Comparison::of(&before, &suite).text(),
         markdown::report(&suite),
         terminal::summary(&suite, 100),
     ];
-    for text in &told {
+    for text in &reports {
         for side in ["server", "client"] {
             assert!(text.contains(&format!("both.mqtt 5.0 {side}")), "{side}: {text}");
         }
@@ -218,7 +219,7 @@ fn json_fits_its_schema() {
 }
 
 #[test]
-fn a_clause_is_failed_if_any_check_names_it_and_shown_only_if_a_case_passed() {
+fn a_clause_is_failed_if_any_check_cites_it_and_shown_only_if_a_case_passed() {
     let coverage = Coverage::of(&suite());
     let [three, five] = &coverage[..] else { panic!("both versions ran") };
     assert_eq!((three.version.as_str(), five.version.as_str()), ("3.1.1", "5.0"));
@@ -235,19 +236,19 @@ fn a_clause_is_failed_if_any_check_names_it_and_shown_only_if_a_case_passed() {
 }
 
 #[test]
-fn what_is_only_recommended_breaks_no_clause_that_says_must() {
+fn a_failure_of_level_should_violates_no_clause_that_says_must() {
     let all = suite();
     let of = |verdict: &str| {
         let cases = all.cases.iter().filter(|case| case.file.contains(verdict)).cloned().collect();
         Coverage::of(&SuiteResult { cases, ..all.clone() }).remove(0).all
     };
-    // The refusal gives no reason, as it should; what it must do was seen.
+    // The refusal lacks a reason, which is only a SHOULD; the MUST of the clause was met.
     assert_eq!((of("reason-string").shown, of("reason-string").failed), (1, 0));
     assert_eq!((of("not-published").shown, of("not-published").failed), (0, 2));
 }
 
 #[test]
-fn a_comparison_tells_worse_from_better_and_from_otherwise() {
+fn a_comparison_distinguishes_worse_better_and_otherwise() {
     let before = suite();
     let mut after = suite();
     for case in &mut after.cases {
@@ -281,7 +282,7 @@ fn a_diagram_is_drawn_with_its_faults_and_its_failure() {
 }
 
 #[test]
-fn the_page_holds_its_data_safely_and_loads_nothing() {
+fn the_page_escapes_its_data_and_loads_nothing() {
     let page = html::page(&[suite(), played("wills/", KeepTrace::All)]).unwrap();
     assert!(!page.contains("<gone>"), "what a packet says is no markup");
     for loads in ["src=\"http", "<link rel=\"stylesheet", "@import", "fetch(", "XMLHttpRequest", "import("] {
@@ -320,7 +321,7 @@ fn reports_of_simulated_runs_repeat_byte_for_byte() {
 }
 
 #[test]
-fn all_files_are_written_into_a_folder_that_is_made() {
+fn all_files_are_written_into_a_new_folder() {
     let folder = tempfile::tempdir().unwrap();
     let written = write(&suite(), &folder.path().join("a/b")).unwrap();
     let names: Vec<_> = written.iter().map(|path| path.file_name().unwrap().to_owned()).collect();
@@ -332,7 +333,7 @@ fn all_files_are_written_into_a_folder_that_is_made() {
     );
     let blocked = folder.path().join("file");
     std::fs::write(&blocked, "").unwrap();
-    assert!(write(&suite(), &blocked).unwrap_err().to_string().contains("cannot make the folder"));
+    assert!(write(&suite(), &blocked).unwrap_err().to_string().contains("cannot create the folder"));
 }
 
 fn at_width(width: u16) -> String {

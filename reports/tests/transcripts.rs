@@ -1,4 +1,4 @@
-//! Transcripts of real runs, reviewed: one scenario of each family that the product is named for, as `mqttspec trace` prints it.
+//! Transcripts of runs, as `mqttspec trace` prints them: one scenario each of several areas.
 //! A change of the broker, the world or the notation that moves a byte or a nanosecond shows here.
 
 mod common;
@@ -20,7 +20,7 @@ fn a_will_with_a_delay_is_published_once() {
 }
 
 #[test]
-fn qos_2_goes_on_with_pubrel_after_a_cut() {
+fn qos_2_continues_with_pubrel_after_a_cut() {
     transcript("qos2/to-subscriber-cut-after-pubrec.mqtt");
 }
 
@@ -38,7 +38,8 @@ fn a_packet_identifier_in_flight_is_kept_over_a_reconnect() {
 fn the_report_of_the_wills() {
     let suite = played("wills/", KeepTrace::None);
     let report = [markdown::report(&suite), markdown::statements(&suite)].concat();
-    // What these files do not show is counted in the tables; a line for each such statement would hide the others.
+    // The tables count the clauses that these files do not show; a line for each would hide the
+    // others.
     let shown: String = report
         .lines()
         .filter(|line| {
@@ -49,16 +50,17 @@ fn the_report_of_the_wills() {
     snapshot("report-of-the-wills", &shown);
 }
 
-/// The resilience table of the project: every fault profile under all its seeds, for one version, as the other differs by little.
+/// The project's resilience table: every fault profile under all its seeds. One version is enough,
+/// as the other differs little.
 #[test]
-fn what_a_steady_load_goes_through_under_each_fault_profile() {
+fn results_of_a_steady_load_under_each_fault_profile() {
     let five = Some(mqttspec_codec::Version::V5);
     let selection = Selection { filters: vec!["faults/".into()], version: five, ..Selection::default() };
     let plan = suite::plan(&suite::read_folder(&scenarios()).expect("the project's scenarios"), &selection);
     let options = SuiteOptions { keep: KeepTrace::None, ..SuiteOptions::default() };
     let suite = suite::run_all(&plan, &options, &mut |_, _, _| {});
-    let told = |width| anstream::adapter::strip_str(&terminal::resilience(&suite, width)).to_string();
-    let (wide, narrow) = (told(240), told(80));
+    let table = |width| anstream::adapter::strip_str(&terminal::resilience(&suite, width)).to_string();
+    let (wide, narrow) = (table(240), table(80));
     assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
     let markdown = markdown::report(&suite);
     let start = markdown.find("<details><summary>Under a steady load").expect("the table is there");

@@ -17,7 +17,7 @@ use mqttspec_net::framed::Ending;
 use mqttspec_net::tap::{Observed, Tap};
 
 use mqttspec_judge::finding::{Check, Finding};
-use mqttspec_judge::history::{ConnectionKey, Event, History, Lane, LaneInfo, What, nanoseconds};
+use mqttspec_judge::history::{ConnectionKey, Event, History, HostIndex, HostInfo, What, nanoseconds};
 use mqttspec_judge::monitors::Monitors;
 use mqttspec_judge::trace::TranscriptLine;
 use mqttspec_judge::transcript::event_text;
@@ -318,9 +318,9 @@ impl<F: FnMut(Report)> Tap for Watch<F> {
 impl Client {
     fn new() -> Client {
         // A Client may have several connections with different names, so the host has no name.
-        let lane = LaneInfo { name: Arc::from(""), observer: Role::Server };
+        let host = HostInfo { name: Arc::from(""), observer: Role::Server };
         Client {
-            history: History::new(vec![lane]),
+            history: History::new(vec![host]),
             monitors: Monitors::default(),
             connections: 0,
             open: 0,
@@ -331,7 +331,7 @@ impl Client {
 
 impl Identity {
     fn key(&self) -> ConnectionKey {
-        ConnectionKey { lane: Lane(0), number: self.number }
+        ConnectionKey { host: HostIndex(0), number: self.number }
     }
 }
 

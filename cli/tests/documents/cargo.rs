@@ -5,8 +5,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Checks that the folders, manifests, packages and targets in a command exist, and that options for a
-/// benchmark reach only this benchmark.
+/// Checks that the folders, manifests, packages and targets in a command exist, and that options
+/// for a benchmark reach only this benchmark.
 pub(crate) fn check_names(line: &str, root: &Path) -> Result<(), String> {
     let mut folder = root.to_owned();
     for command in line.split("&&") {

@@ -1,10 +1,10 @@
 //! Every command in the Markdown pages of the project is a test.
 //!
-//! Commands of `mqttspec` run as a reader would type them, in a folder with copies of the files that
-//! the pages name. All other commands are in one of two lists below: `LONG` commands run only with
-//! `cargo test -p mqttspec --test documents -- --include-ignored`, and `NOT_RUN` commands never run.
-//! Both give the reason. The packages, targets and folders that a `cargo` command names are checked
-//! in any case.
+//! Commands of `mqttspec` run as a reader would type them, in a folder with copies of the files
+//! that the pages name. All other commands are in one of two lists below: `LONG` commands run only
+//! with `cargo test -p mqttspec --test documents -- --include-ignored`, and `NOT_RUN` commands
+//! never run. Both give the reason. The packages, targets and folders that a `cargo` command names
+//! are checked in any case.
 #![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 #[cfg(unix)]

@@ -110,8 +110,8 @@ fn is_command(text: &str) -> bool {
     is_program && has_arguments
 }
 
-/// The files that a page shows: a paragraph ends with the path in backticks and a colon, and a code block
-/// with the content follows.
+/// The files that a page shows: a paragraph ends with the path in backticks and a colon, and a code
+/// block with the content follows.
 pub(crate) fn files(page: &str) -> BTreeMap<String, String> {
     let parts = parts(page);
     let mut files = BTreeMap::new();

@@ -32,7 +32,7 @@ const REPORTS: [&str; 7] = [
     "run-2/report.json",
 ];
 
-/// Runs `mqttspec serve` in place of mosquitto: the test is about the commands, not about the broker.
+/// Runs `mqttspec serve` in place of mosquitto: the test checks the commands, not the broker.
 const MOSQUITTO: &str = r#"#!/bin/sh
 while [ $# -gt 0 ]; do
   case $1 in

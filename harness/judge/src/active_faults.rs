@@ -1,10 +1,10 @@
-//! Which faults last, read from the events of a history: where each begins, and which event ends it.
+//! Follows faults through the events of a history: where each begins, and which event ends it.
 
 use mqttspec_notation::{Fault, FaultKind, Hosts};
 
 use crate::history::{FaultEvent, What};
 
-/// The faults of a run that have begun and not ended.
+/// The faults of a run that have begun and have not ended.
 #[derive(Debug, Default)]
 pub(crate) struct ActiveFaults<'a> {
     active: Vec<Active<'a>>,
@@ -12,14 +12,15 @@ pub(crate) struct ActiveFaults<'a> {
 
 #[derive(Debug)]
 struct Active<'a> {
-    /// The index of the event by which it began.
+    /// The index of the event with which it began.
     began: usize,
     event: &'a FaultEvent,
-    /// The hosts on which it has not ended.
+    /// The hosts on which it is still active.
     hosts: Vec<&'a str>,
 }
 
-/// What an event begins and ends. Faults are numbered by the events with which they begin.
+/// The faults that an event begins and ends. The number of a fault is the index of the event with
+/// which it begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) begins: Option<usize>,
@@ -55,7 +56,7 @@ impl<'a> ActiveFaults<'a> {
                 Change { begins: None, ends: self.end_on(event, |kind| matches!(kind, FaultKind::Crash)) }
             }
             _ => {
-                // A link has one latency, one loss: a new one takes the place of the old.
+                // A link has one latency and one loss: a new one replaces the old one.
                 let ends = self.end(|active| replaces(event, active.event));
                 let hosts = event.hosts.iter().map(String::as_str).collect();
                 self.active.push(Active { began: index, event, hosts });
@@ -78,7 +79,7 @@ impl<'a> ActiveFaults<'a> {
     }
 }
 
-/// Whether a fault takes the place of one that began before.
+/// Whether a new fault replaces one that began earlier.
 fn replaces(new: &FaultEvent, old: &FaultEvent) -> bool {
     let same_kind = match (&new.fault.kind, &old.fault.kind) {
         (FaultKind::Profile(new), FaultKind::Profile(old)) => new == old,
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_is_ended_by_its_own_step() {
+    fn each_kind_of_fault_is_ended_by_its_own_step() {
         let events = [
             fault(FaultKind::Stall, &["a"]),
             fault(FaultKind::Crash, &["a"]),
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_by_itself_is_named_by_its_beginning() {
+    fn a_fault_that_ends_by_itself_is_found_by_its_first_event() {
         let profile = |name: &str| FaultKind::Profile(name.to_owned());
         let events = [
             fault(profile("outage"), &["a"]),
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn heal_all_ends_what_is_on_the_broker_too() {
+    fn heal_all_also_ends_faults_on_the_broker() {
         let all = Fault { kind: FaultKind::Heal, hosts: Hosts::All, towards: None, lasting: None };
         let events = [fault(FaultKind::Partition, &["broker"]), What::fault(all, vec!["a".to_owned()])];
         assert_eq!(changes(&events)[1], (None, vec![0]));

@@ -1,4 +1,5 @@
-//! A case: a scenario for one version, one side and one row of its table. Runs, results and reports name it.
+//! A case: a scenario for one version of the standard, one role under test and one row of its
+//! table.
 
 use std::sync::Arc;
 
@@ -8,32 +9,32 @@ use mqttspec_spec::{Requirement, role_word};
 
 use crate::command::RepeatCommand;
 
-/// A scenario for one version, one side and one row of its table.
+/// A scenario for one version of the standard, one role under test and one row of its table.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// The scenario.
     pub scenario: Arc<Scenario>,
-    /// Its file, relative to the folder of scenarios, with `/`.
+    /// Its file, relative to the folder of scenarios, separated by `/`.
     pub file: String,
     /// The text of the file.
     pub source: Arc<str>,
     /// The version of the standard.
     pub version: Version,
-    /// Which side is tested.
+    /// The role under test.
     pub tests: Role,
-    /// The row of the table, by its place; `None` where there is no table.
+    /// The index of the table's row; `None` without a table.
     pub row: Option<usize>,
 }
 
 impl Case {
-    /// The name of the row: its first column.
+    /// The name of the row: the text of its first column.
     #[must_use]
     pub fn row_name(&self) -> Option<&str> {
         let table = self.scenario.table.as_ref()?;
         table.rows.get(self.row?).map(|row| row.case.as_str())
     }
 
-    /// The name under which tests and reports list the case.
+    /// The name by which tests and reports list the case.
     #[must_use]
     pub fn name(&self) -> String {
         let tests = match self.scenario.tests {
@@ -44,13 +45,13 @@ impl Case {
         format!("{} {}{tests}{row}", self.file, self.version_text())
     }
 
-    /// The version as results name it: `3.1.1`, `5.0`.
+    /// The version as results write it: `3.1.1`, `5.0`.
     #[must_use]
     pub fn version_text(&self) -> String {
         self.version.to_string()
     }
 
-    /// The clauses that the case shows: those of its row first, where it has one.
+    /// The clauses that the case is about. Those of its row come first.
     #[must_use]
     pub fn clauses(&self) -> Vec<String> {
         Shows::All.of(self.version, self.listed()).into_iter().map(str::to_owned).collect()
@@ -61,13 +62,13 @@ impl Case {
         row.into_iter().flat_map(|row| &row.clauses).chain(&self.scenario.clauses)
     }
 
-    /// The clauses of the case that a line with this `shows` is about.
+    /// The clauses of the case that a line with this `shows` demonstrates.
     pub(crate) fn shown_by(&self, shows: &Shows) -> Vec<Requirement> {
         let ids = shows.of(self.version, self.listed());
         ids.into_iter().map(|id| Requirement::new(self.version, id)).collect()
     }
 
-    /// The command that repeats it in the simulator under a seed.
+    /// The command that repeats the case in the simulator under a seed.
     #[must_use]
     pub fn repeat_command(&self, seed: u64) -> RepeatCommand {
         RepeatCommand {
@@ -81,13 +82,13 @@ impl Case {
         }
     }
 
-    /// The line of the file in which a span begins, from 1.
+    /// The line of the file, from 1, on which a span begins.
     fn line_of(&self, span: Span) -> u32 {
         let (line, _) = span.line_and_column(&self.source);
         u32::try_from(line).unwrap_or(u32::MAX)
     }
 
-    /// The first line that has this `sometimes` mark.
+    /// The first line with this `sometimes` mark; 0 if there is none.
     #[must_use]
     pub fn line_of_mark(&self, mark: &str) -> u32 {
         let mut line = 0;

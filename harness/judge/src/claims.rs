@@ -1,6 +1,6 @@
 //! The claims of a case: the expected lines that show clauses. Every other expected line is set-up.
 //!
-//! A claim that fails breaks its clauses and no others. A set-up line that fails says nothing about a
+//! A failed claim violates its own clauses and no others. A failed set-up line says nothing about a
 //! clause: the case is then *not judged*.
 
 use std::collections::BTreeSet;
@@ -14,41 +14,44 @@ use crate::Case;
 /// The clauses that a line shows; empty for set-up.
 pub type Shown = Rc<[Requirement]>;
 
-/// The lines of a case that expect something or can send, with the clauses that they show.
+/// The lines of a case that expect or send something, with the clauses that they show.
 #[derive(Clone, Debug)]
 pub struct Claims {
     lines: Vec<Line>,
     none: Shown,
 }
 
-/// A line that is no block.
+/// A line that is not a block.
 #[derive(Clone, Debug)]
 struct Line {
     span: Span,
-    /// The host that it is about; `None` for a delivery check of all hosts.
+    /// The line's host; `None` for a delivery check of all hosts.
     host: Option<String>,
-    /// Whether it can fail because of what the peer under test does.
+    /// Whether the peer under test can make it fail.
     expects: bool,
     shown: Shown,
     /// Whether it is a `nothing more`.
     nothing_more: bool,
-    /// The branches that it is in, from the outermost: the place of the `either`, and which branch.
+    /// The branches that contain it, outermost first: where the `either` begins, and the index of
+    /// the branch.
     branches: Vec<(usize, usize)>,
 }
 
 impl Claims {
-    /// The claims of the lines that count in the case's version.
+    /// The claims of the lines that apply to the case's version.
     #[must_use]
     pub fn of(case: &Case) -> Self {
         let mut reader = Reader { case, lines: Vec::new(), branches: Vec::new() };
-        // A file in which no line shows anything has no set-up: what fails in it must not pass unnoticed.
+        // Without any `shows` in the file, every line is a claim of all its clauses: no failure may
+        // be taken for set-up.
         let all = (!case.scenario.marks_claims()).then_some(&Shows::All);
         reader.steps(&case.scenario.steps, all);
         Self { lines: reader.lines, none: Rc::from(Vec::new()) }
     }
 
-    /// What the line that begins here shows. A line that expects nothing can fail too: its host has no connection to
-    /// send on. The next line that expects something of the host would notice it, so this is reported as that line's.
+    /// The clauses of the line that begins here. A line that only sends can fail too, if its host
+    /// has no connection. The host's next expecting line would fail for the same reason, so the
+    /// failure counts as that line's.
     #[must_use]
     pub fn at(&self, span: Span) -> Shown {
         let found = self.lines.binary_search_by_key(&span.start, |line| line.span.start);
@@ -68,7 +71,8 @@ impl Claims {
         }
     }
 
-    /// What is broken by a packet or message of `host` that no line expects: what its `nothing more` shows.
+    /// The clauses that an unexpected packet or message of `host` violates: those of its `nothing
+    /// more`.
     #[must_use]
     pub fn nothing_more(&self, host: &str) -> Shown {
         let of_host = |line: &&Line| line.nothing_more && line.host.as_deref().is_none_or(|of| of == host);
@@ -76,7 +80,7 @@ impl Claims {
         common(&shown)
     }
 
-    /// What any line of a branch shows.
+    /// The clauses of all lines of a branch.
     #[must_use]
     pub fn of_branch(&self, branch: &Branch) -> Shown {
         let Some((first, last)) = branch.steps.first().zip(branch.steps.last()) else {
@@ -86,8 +90,8 @@ impl Claims {
         all(self.lines.iter().filter(within).map(|line| &line.shown))
     }
 
-    /// The clauses that a run has shown, by where its lines begin. `passed` are those that passed. If the run stopped
-    /// early, at `stopped`, what a later line shows is still open.
+    /// The clauses that a run has shown. `passed` has the offsets of the lines that passed. If the
+    /// run stopped early, at offset `stopped`, the clauses of all later lines are still open.
     #[must_use]
     pub fn shown(&self, passed: &BTreeSet<usize>, stopped: Option<usize>) -> BTreeSet<String> {
         let ids = |lines: &mut dyn Iterator<Item = &Line>| -> BTreeSet<String> {
@@ -99,7 +103,7 @@ impl Claims {
         passed.difference(&open).cloned().collect()
     }
 
-    /// What the first line of each branch of an `either` shows.
+    /// The clauses of the first line of each branch of an `either`.
     fn beginnings(&self, either: usize) -> Vec<Shown> {
         let mut seen = BTreeSet::new();
         let mut first = Vec::new();
@@ -114,8 +118,8 @@ impl Claims {
     }
 }
 
-/// What is broken if none of several alternatives is met: the clauses that all of them show, or if they have none in
-/// common, those that any of them shows.
+/// What is broken if none of several alternatives is met: the clauses that all of them show, or if
+/// they have none in common, those that any of them shows.
 #[must_use]
 pub fn common(alternatives: &[Shown]) -> Shown {
     let any = all(alternatives.iter());
@@ -141,7 +145,7 @@ fn is_elsewhere(one: &[(usize, usize)], other: &[(usize, usize)]) -> bool {
     one.iter().any(|(either, branch)| other.iter().any(|(of, another)| of == either && another != branch))
 }
 
-/// Where the last line of a step begins.
+/// The offset at which the last line of a step begins.
 fn end(step: &Step) -> usize {
     let last = match &step.kind {
         StepKind::InAnyOrder(steps) | StepKind::EachRow(steps) | StepKind::Repeat { steps, .. } => {

@@ -5,11 +5,11 @@ use std::fmt;
 use mqttspec_codec::{Role, Version};
 use mqttspec_spec::role_word;
 
-/// The one command that repeats a run and prints its transcript. [`fmt::Display`] is its text.
+/// The command that repeats a run and prints its transcript. [`fmt::Display`] writes its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepeatCommand {
-    /// The scenario file, relative to the folder of scenarios, with `/`; the whole path of a file
-    /// that is elsewhere.
+    /// The scenario file, relative to the folder of scenarios and separated by `/`; the full path
+    /// of a file outside it.
     pub file: String,
     /// The version of the standard.
     pub version: Version,
@@ -19,8 +19,8 @@ pub struct RepeatCommand {
     pub row: Option<String>,
     /// The seed.
     pub seed: u64,
-    /// How the peer under test uses the choices that the standard leaves to it; `None` as the
-    /// reference peer does.
+    /// How the peer under test uses the choices that the standard leaves open; `None` for the
+    /// choices of the reference peer.
     pub latitude: Option<String>,
     /// The arguments that name a live target; `None` in the simulator.
     pub target: Option<String>,
@@ -48,7 +48,7 @@ impl fmt::Display for RepeatCommand {
     }
 }
 
-/// A word as a shell takes it.
+/// Quotes a word for a shell, if it needs that.
 #[must_use]
 pub fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);

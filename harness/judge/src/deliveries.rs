@@ -1,21 +1,23 @@
-//! Which Application Messages were published, and which were delivered to whom: read from the history once, for the properties.
+//! The Application Messages that were published and delivered in a run, read from its history once
+//! for all delivery checks.
 //!
-//! On a host with an application (the reference client) what it asked for and was told counts. On a host that the harness plays the
-//! packets count, as the receiver of §4.3 treats them: a QoS 2 PUBLISH whose identifier awaits its PUBREL is the same message again.
+//! On a host with an application (the reference client), its commands and events count. On a host
+//! that the harness plays, the packets count, as a receiver treats them by §4.3: a QoS 2 PUBLISH
+//! whose Packet Identifier awaits its PUBREL repeats the same message.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use mqttspec_codec::{Packet, PacketIdentifier, Publish, QoS, Role, TopicFilter, TopicName};
 
-use crate::history::{Asked, Event, History, Lane, Message, Told, What};
+use crate::history::{Asked, Event, History, HostIndex, Message, Told, What};
 
 /// An Application Message that was published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
-    /// Who published it.
-    pub publisher: Lane,
-    /// The index of the event by which it was sent or asked for.
+    /// The host that published it.
+    pub publisher: HostIndex,
+    /// The index of the event that sent it, or asked for it.
     pub event: usize,
     /// The Topic Name.
     pub topic: String,
@@ -23,7 +25,8 @@ pub struct Publication {
     pub payload: Bytes,
     /// The QoS with which it was published.
     pub qos: QoS,
-    /// The receiver took it over: PUBACK or PUBREC with a Reason Code below 0x80, or the client said that it is published.
+    /// The receiver took ownership: it sent PUBACK or PUBREC with a Reason Code below 0x80, or the
+    /// client reported the message as published.
     pub accepted: bool,
     /// The receiver refused it.
     pub refused: bool,
@@ -32,31 +35,32 @@ pub struct Publication {
 /// An Application Message that reached a subscriber.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Who got it.
-    pub subscriber: Lane,
-    /// The index of the event by which it came.
+    /// The host that received it.
+    pub subscriber: HostIndex,
+    /// The index of the event with which it arrived.
     pub event: usize,
     /// The Topic Name.
     pub topic: String,
     /// The payload.
     pub payload: Bytes,
-    /// The QoS with which it came.
+    /// The QoS with which it arrived.
     pub qos: QoS,
 }
 
-/// What a subscriber's subscriptions say of a message.
+/// What the matching subscriptions of a subscriber ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest {
-    /// The QoS with which it must come: the smaller of that of the message and the greatest that was granted.
+    /// The QoS with which the message must arrive: that of the message, or the greatest that was
+    /// granted if that is smaller.
     pub qos: QoS,
     /// How many of its subscriptions match.
     pub subscriptions: usize,
 }
 
-/// A subscription and the events between which it stood.
+/// A subscription and the events between which it was active.
 #[derive(Clone, Debug)]
-struct Standing {
-    subscriber: Lane,
+struct Subscription {
+    subscriber: HostIndex,
     filter: TopicFilter,
     qos: QoS,
     from: usize,
@@ -70,11 +74,11 @@ pub struct Deliveries {
     pub publications: Vec<Publication>,
     /// In the order of arrival.
     pub deliveries: Vec<Delivery>,
-    standing: Vec<Standing>,
+    subscriptions: Vec<Subscription>,
 }
 
 impl Deliveries {
-    /// Reads them from a history.
+    /// Reads the publications and deliveries of a history.
     #[must_use]
     pub fn of(history: &History) -> Self {
         let mut reader = Reader::new(history);
@@ -84,49 +88,51 @@ impl Deliveries {
         reader.found
     }
 
-    /// What `subscriber` must get of a publication; `None` if it had no matching subscription when it was sent.
+    /// How `subscriber` must receive a publication; `None` if it had no matching subscription when
+    /// the message was sent.
     #[must_use]
-    pub fn interest(&self, subscriber: Lane, publication: &Publication) -> Option<Interest> {
+    pub fn interest(&self, subscriber: HostIndex, publication: &Publication) -> Option<Interest> {
         let topic = TopicName::try_from(publication.topic.as_str()).ok()?;
-        let matching = self.standing.iter().filter(|standing| {
-            standing.subscriber == subscriber
-                && standing.from < publication.event
-                && publication.event < standing.until
-                && !standing.filter.is_shared()
-                && standing.filter.matches(&topic)
+        let matching = self.subscriptions.iter().filter(|subscription| {
+            subscription.subscriber == subscriber
+                && subscription.from < publication.event
+                && publication.event < subscription.until
+                && !subscription.filter.is_shared()
+                && subscription.filter.matches(&topic)
         });
         let (mut granted, mut subscriptions) = (None, 0);
-        for standing in matching {
-            granted = granted.max(Some(standing.qos));
+        for subscription in matching {
+            granted = granted.max(Some(subscription.qos));
             subscriptions += 1;
         }
         Some(Interest { qos: granted?.min(publication.qos), subscriptions })
     }
 
-    /// Everyone who ever had a subscription.
-    pub fn subscribers(&self) -> impl Iterator<Item = Lane> {
-        let lanes: BTreeSet<Lane> = self.standing.iter().map(|standing| standing.subscriber).collect();
-        lanes.into_iter()
+    /// The hosts that ever had a subscription.
+    pub fn subscribers(&self) -> impl Iterator<Item = HostIndex> {
+        let hosts: BTreeSet<HostIndex> =
+            self.subscriptions.iter().map(|subscription| subscription.subscriber).collect();
+        hosts.into_iter()
     }
 }
 
 struct Reader {
-    /// Lanes on which an application asks and is told.
-    applications: BTreeSet<Lane>,
-    /// Lanes whose packets the harness sees from the client's end.
-    played: BTreeSet<Lane>,
-    /// By (lane, handle): what was asked.
-    wishes: BTreeMap<(Lane, u64), Wish>,
-    /// By (lane, identifier): the publication that waits for its acknowledgement.
-    in_flight: BTreeMap<(Lane, PacketIdentifier), usize>,
-    /// By (lane, identifier): QoS 2 PUBLISH packets that came and were not released.
-    held: BTreeSet<(Lane, PacketIdentifier)>,
-    subscribing: BTreeMap<(Lane, PacketIdentifier), Vec<(TopicFilter, QoS)>>,
-    unsubscribing: BTreeMap<(Lane, PacketIdentifier), Vec<TopicFilter>>,
+    /// Hosts that run a client with an application.
+    applications: BTreeSet<HostIndex>,
+    /// Hosts whose packets the harness sees from the client's end.
+    played: BTreeSet<HostIndex>,
+    /// By (host, handle): what the application asked for.
+    requests: BTreeMap<(HostIndex, u64), Request>,
+    /// By (host, identifier): the publication that waits for its acknowledgement.
+    in_flight: BTreeMap<(HostIndex, PacketIdentifier), usize>,
+    /// By (host, identifier): QoS 2 PUBLISH packets that arrived and were not released.
+    held: BTreeSet<(HostIndex, PacketIdentifier)>,
+    subscribing: BTreeMap<(HostIndex, PacketIdentifier), Vec<(TopicFilter, QoS)>>,
+    unsubscribing: BTreeMap<(HostIndex, PacketIdentifier), Vec<TopicFilter>>,
     found: Deliveries,
 }
 
-enum Wish {
+enum Request {
     Publish(usize),
     Subscribe(Vec<(String, QoS)>),
 }
@@ -137,18 +143,18 @@ impl Reader {
             .events()
             .iter()
             .filter(|event| matches!(event.what, What::Asked(_) | What::Told(_)))
-            .filter_map(|event| event.connection.map(|connection| connection.lane))
+            .filter_map(|event| event.connection.map(|connection| connection.host))
             .collect();
         let played = (0u16..)
-            .map(Lane)
-            .zip(history.lanes())
+            .map(HostIndex)
+            .zip(history.hosts())
             .filter(|(_, info)| info.observer == Role::Client)
-            .map(|(lane, _)| lane)
+            .map(|(host, _)| host)
             .collect();
         Self {
             applications,
             played,
-            wishes: BTreeMap::new(),
+            requests: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             held: BTreeSet::new(),
             subscribing: BTreeMap::new(),
@@ -158,47 +164,49 @@ impl Reader {
     }
 
     fn read(&mut self, index: usize, event: &Event) {
-        let Some(lane) = event.connection.map(|connection| connection.lane) else { return };
+        let Some(host) = event.connection.map(|connection| connection.host) else { return };
         match &event.what {
-            What::Asked(asked) => self.asked(index, lane, asked),
-            What::Told(told) => self.told(index, lane, told),
-            What::Sent { packet, .. } if self.by_packets(lane) => self.sent(index, lane, packet),
-            What::Received { packet, .. } if self.by_packets(lane) => self.received(index, lane, packet),
+            What::Asked(asked) => self.asked(index, host, asked),
+            What::Told(told) => self.told(index, host, told),
+            What::Sent { packet, .. } if self.by_packets(host) => self.sent(index, host, packet),
+            What::Received { packet, .. } if self.by_packets(host) => self.received(index, host, packet),
             _ => {}
         }
     }
 
-    fn by_packets(&self, lane: Lane) -> bool {
-        self.played.contains(&lane) && !self.applications.contains(&lane)
+    fn by_packets(&self, host: HostIndex) -> bool {
+        self.played.contains(&host) && !self.applications.contains(&host)
     }
 
-    fn asked(&mut self, index: usize, lane: Lane, asked: &Asked) {
+    fn asked(&mut self, index: usize, host: HostIndex, asked: &Asked) {
         match asked {
             Asked::Publish { message, handle } => {
-                let publication = self.publish(index, lane, message);
-                self.wishes.insert((lane, *handle), Wish::Publish(publication));
+                let publication = self.publish(index, host, message);
+                self.requests.insert((host, *handle), Request::Publish(publication));
             }
             Asked::Subscribe { filters, handle } => {
-                self.wishes.insert((lane, *handle), Wish::Subscribe(filters.clone()));
+                self.requests.insert((host, *handle), Request::Subscribe(filters.clone()));
             }
             Asked::Unsubscribe(_) | Asked::Acknowledge { .. } | Asked::Connect(_) | Asked::Disconnect(_) => {}
         }
     }
 
-    fn told(&mut self, index: usize, lane: Lane, told: &Told) {
+    fn told(&mut self, index: usize, host: HostIndex, told: &Told) {
         match told {
-            Told::Message(message) => self.deliver(index, lane, message),
+            Told::Message(message) => self.deliver(index, host, message),
             Told::Published { handle, refused, .. } => {
-                if let Some(Wish::Publish(publication)) = self.wishes.get(&(lane, *handle)) {
+                if let Some(Request::Publish(publication)) = self.requests.get(&(host, *handle)) {
                     let publication = &mut self.found.publications[*publication];
                     (publication.accepted, publication.refused) = (refused.is_none(), refused.is_some());
                 }
             }
             Told::Subscribed { handle, granted, .. } => {
-                let Some(Wish::Subscribe(filters)) = self.wishes.remove(&(lane, *handle)) else { return };
+                let Some(Request::Subscribe(filters)) = self.requests.remove(&(host, *handle)) else {
+                    return;
+                };
                 for ((filter, _), granted) in filters.iter().zip(granted) {
                     if let (Ok(filter), Some(qos)) = (TopicFilter::try_from(filter.as_str()), granted) {
-                        self.subscribe(index, lane, filter, *qos);
+                        self.subscribe(index, host, filter, *qos);
                     }
                 }
             }
@@ -210,57 +218,57 @@ impl Reader {
         }
     }
 
-    fn sent(&mut self, index: usize, lane: Lane, packet: &Packet) {
+    fn sent(&mut self, index: usize, host: HostIndex, packet: &Packet) {
         match packet {
             Packet::Publish(publish) => {
                 let Some(message) = message(publish) else { return };
                 let id = publish.delivery.packet_identifier();
                 let repeated =
-                    id.filter(|id| publish.delivery.dup() && self.in_flight.contains_key(&(lane, *id)));
+                    id.filter(|id| publish.delivery.dup() && self.in_flight.contains_key(&(host, *id)));
                 if repeated.is_none() {
-                    let publication = self.publish(index, lane, &message);
+                    let publication = self.publish(index, host, &message);
                     match id {
-                        Some(id) => drop(self.in_flight.insert((lane, id), publication)),
+                        Some(id) => drop(self.in_flight.insert((host, id), publication)),
                         None => self.found.publications[publication].accepted = true,
                     }
                 }
             }
             Packet::Subscribe(subscribe) => {
                 let filters = subscribe.subscriptions.iter().map(|s| (s.filter.clone(), s.qos)).collect();
-                self.subscribing.insert((lane, subscribe.id), filters);
+                self.subscribing.insert((host, subscribe.id), filters);
             }
             Packet::Unsubscribe(unsubscribe) => {
                 let filters = unsubscribe.filters.iter().cloned().collect();
-                self.unsubscribing.insert((lane, unsubscribe.id), filters);
-                // From here on the server may stop at any moment.
-                self.unsubscribe(index, lane, unsubscribe.id);
+                self.unsubscribing.insert((host, unsubscribe.id), filters);
+                // From now on the server may stop sending at any moment.
+                self.unsubscribe(index, host, unsubscribe.id);
             }
             _ => {}
         }
     }
 
-    fn received(&mut self, index: usize, lane: Lane, packet: &Packet) {
+    fn received(&mut self, index: usize, host: HostIndex, packet: &Packet) {
         match packet {
             Packet::ConnAck(ack) if !ack.reason.is_failure() && !ack.session_present => {
-                self.forget(index, lane);
+                self.end_session(index, host);
             }
             Packet::Publish(publish) => {
                 let Some(message) = message(publish) else { return };
                 let held = publish.delivery.qos() == QoS::ExactlyOnce
-                    && publish.delivery.packet_identifier().is_some_and(|id| !self.held.insert((lane, id)));
+                    && publish.delivery.packet_identifier().is_some_and(|id| !self.held.insert((host, id)));
                 if !held {
-                    self.deliver(index, lane, &message);
+                    self.deliver(index, host, &message);
                 }
             }
-            Packet::PubRel(release) => drop(self.held.remove(&(lane, release.id))),
-            Packet::PubAck(ack) => self.acknowledged(lane, ack.id, ack.reason.is_failure()),
-            Packet::PubRec(ack) => self.acknowledged(lane, ack.id, ack.reason.is_failure()),
-            Packet::PubComp(ack) => drop(self.in_flight.remove(&(lane, ack.id))),
+            Packet::PubRel(release) => drop(self.held.remove(&(host, release.id))),
+            Packet::PubAck(ack) => self.acknowledged(host, ack.id, ack.reason.is_failure()),
+            Packet::PubRec(ack) => self.acknowledged(host, ack.id, ack.reason.is_failure()),
+            Packet::PubComp(ack) => drop(self.in_flight.remove(&(host, ack.id))),
             Packet::SubAck(ack) => {
-                let Some(filters) = self.subscribing.remove(&(lane, ack.id)) else { return };
+                let Some(filters) = self.subscribing.remove(&(host, ack.id)) else { return };
                 for ((filter, _), reason) in filters.into_iter().zip(&ack.reasons) {
                     if let Ok(qos) = QoS::try_from(u8::from(*reason)) {
-                        self.subscribe(index, lane, filter, qos);
+                        self.subscribe(index, host, filter, qos);
                     }
                 }
             }
@@ -268,7 +276,7 @@ impl Reader {
         }
     }
 
-    fn publish(&mut self, event: usize, publisher: Lane, message: &Message) -> usize {
+    fn publish(&mut self, event: usize, publisher: HostIndex, message: &Message) -> usize {
         self.found.publications.push(Publication {
             publisher,
             event,
@@ -281,7 +289,7 @@ impl Reader {
         self.found.publications.len() - 1
     }
 
-    fn deliver(&mut self, event: usize, subscriber: Lane, message: &Message) {
+    fn deliver(&mut self, event: usize, subscriber: HostIndex, message: &Message) {
         self.found.deliveries.push(Delivery {
             subscriber,
             event,
@@ -291,45 +299,55 @@ impl Reader {
         });
     }
 
-    fn acknowledged(&mut self, lane: Lane, id: PacketIdentifier, failure: bool) {
-        if let Some(publication) = self.in_flight.get(&(lane, id)) {
+    fn acknowledged(&mut self, host: HostIndex, id: PacketIdentifier, failure: bool) {
+        if let Some(publication) = self.in_flight.get(&(host, id)) {
             let publication = &mut self.found.publications[*publication];
             (publication.accepted, publication.refused) = (!failure, failure);
-            // After a PUBACK the identifier is free; after a PUBREC only PUBREL may follow, which repeats no PUBLISH.
+            // After PUBACK the identifier is free. After PUBREC only PUBREL may follow, and that
+            // repeats no PUBLISH.
             if failure || publication.qos == QoS::AtLeastOnce {
-                self.in_flight.remove(&(lane, id));
+                self.in_flight.remove(&(host, id));
             }
         }
     }
 
-    fn subscribe(&mut self, event: usize, subscriber: Lane, filter: TopicFilter, qos: QoS) {
-        self.end(event, subscriber, |standing| *standing == filter);
-        self.found.standing.push(Standing { subscriber, filter, qos, from: event, until: usize::MAX });
+    fn subscribe(&mut self, event: usize, subscriber: HostIndex, filter: TopicFilter, qos: QoS) {
+        self.end(event, subscriber, |subscription| *subscription == filter);
+        self.found.subscriptions.push(Subscription {
+            subscriber,
+            filter,
+            qos,
+            from: event,
+            until: usize::MAX,
+        });
     }
 
-    fn unsubscribe(&mut self, event: usize, lane: Lane, id: PacketIdentifier) {
-        for filter in self.unsubscribing.remove(&(lane, id)).unwrap_or_default() {
-            self.end(event, lane, |standing| *standing == filter);
+    fn unsubscribe(&mut self, event: usize, host: HostIndex, id: PacketIdentifier) {
+        for filter in self.unsubscribing.remove(&(host, id)).unwrap_or_default() {
+            self.end(event, host, |subscription| *subscription == filter);
         }
     }
 
-    /// The Session is new: nothing of the one before is left.
-    fn forget(&mut self, event: usize, lane: Lane) {
-        self.end(event, lane, |_| true);
-        self.held.retain(|(held, _)| *held != lane);
-        self.in_flight.retain(|(waiting, _), _| *waiting != lane);
+    /// The Session is new: nothing of the previous one is left.
+    fn end_session(&mut self, event: usize, host: HostIndex) {
+        self.end(event, host, |_| true);
+        self.held.retain(|(held, _)| *held != host);
+        self.in_flight.retain(|(waiting, _), _| *waiting != host);
     }
 
-    fn end(&mut self, event: usize, subscriber: Lane, which: impl Fn(&TopicFilter) -> bool) {
-        for standing in &mut self.found.standing {
-            if standing.subscriber == subscriber && standing.until == usize::MAX && which(&standing.filter) {
-                standing.until = event;
+    fn end(&mut self, event: usize, subscriber: HostIndex, which: impl Fn(&TopicFilter) -> bool) {
+        for subscription in &mut self.found.subscriptions {
+            if subscription.subscriber == subscriber
+                && subscription.until == usize::MAX
+                && which(&subscription.filter)
+            {
+                subscription.until = event;
             }
         }
     }
 }
 
-/// The message of a PUBLISH; `None` where the Topic Name is only an alias, which the observer does not follow.
+/// The message of a PUBLISH; `None` if it has only a Topic Alias, which is not resolved here.
 fn message(publish: &Publish) -> Option<Message> {
     Some(Message {
         topic: publish.topic.as_ref()?.as_str().to_owned(),

@@ -1,7 +1,9 @@
-//! End-of-run properties: how often and in which order Application Messages reached those who should have had them.
+//! Delivery checks at the end of a run: how often, and in which order, Application Messages reached
+//! their subscribers.
 //!
-//! MQTT 5.0 and 3.1.1 §4.3 (delivery guarantees), §4.6 (ordering). A message concerns a subscriber if it had a matching subscription, granted before the
-//! message was sent. Messages are told apart by Topic Name and payload: equal ones are counted together.
+//! MQTT 5.0 and 3.1.1 §4.3 (delivery guarantees), §4.6 (ordering). A message counts for a
+//! subscriber that had a matching subscription, granted before the message was sent. Messages with
+//! equal Topic Name and payload are counted together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +11,15 @@ use mqttspec_codec::QoS;
 
 use crate::deliveries::{Deliveries, Delivery, Publication};
 use crate::finding::{Check, Finding};
-use crate::history::{History, Lane, nanoseconds};
+use crate::history::{History, HostIndex, nanoseconds};
 use mqttspec_notation::{Guarantee, Property};
 use mqttspec_spec::{Level, Requirement};
 
-/// How many of the messages that violate a guarantee are listed.
+/// The number of messages that a finding lists.
 const LISTED: usize = 5;
 
-/// Judges one `Property` step over a whole run. `line` is its line in the file, `requirements` are what its findings cite.
+/// Judges one `Property` step over a whole run. `line` is its line in the file; its findings cite
+/// `requirements`.
 #[must_use]
 pub fn judge(
     property: &Property,
@@ -25,7 +28,7 @@ pub fn judge(
     history: &History,
     deliveries: &Deliveries,
 ) -> Vec<Finding> {
-    let subscribers: Vec<(Lane, Groups<'_>)> = subscribers(property, history, deliveries)
+    let subscribers: Vec<(HostIndex, Groups<'_>)> = subscribers(property, history, deliveries)
         .into_iter()
         .map(|subscriber| (subscriber, groups(property, deliveries, subscriber)))
         .collect();
@@ -39,18 +42,18 @@ pub fn judge(
                 Guarantee::AtMostOnce => count(&subscribers, history, false, true),
                 Guarantee::InOrder => order(&subscribers, history, deliveries, false),
                 Guarantee::InOrderOfFirstDelivery => order(&subscribers, history, deliveries, true),
-                // Checked by the runner as each run ends.
+                // The runner checks this when a run ends.
                 Guarantee::NothingMore => Vec::new(),
             };
             let (event, actual) = summary(anomalies)?;
             let words = guarantee.words();
-            let whom = property.host.as_deref().unwrap_or("every subscriber");
+            let receiver = property.host.as_deref().unwrap_or("every subscriber");
             let which = property.qos.map_or_else(String::new, |qos| format!(" with QoS {qos}"));
             Some(Finding {
                 check: Check::DeliveryCheck(words.to_owned()),
                 level: Level::Must,
                 requirements: requirements.to_vec(),
-                expected: format!("each message{which} reaches {whom} {words}"),
+                expected: format!("each message{which} reaches {receiver} {words}"),
                 actual,
                 nearly: None,
                 line,
@@ -62,14 +65,14 @@ pub fn judge(
         .collect()
 }
 
-/// A message, or several that are equal, with which a guarantee does not hold.
+/// A message, or several equal ones, for which a guarantee does not hold.
 struct Anomaly {
     /// The index of the event in the history that shows it.
     event: usize,
     text: String,
 }
 
-/// The first event that shows an anomaly, and all of them in a few lines.
+/// The first event that shows an anomaly, and a text of a few lines about all of them.
 fn summary(anomalies: Vec<Anomaly>) -> Option<(usize, String)> {
     let event = anomalies.iter().map(|anomaly| anomaly.event).min()?;
     let more = anomalies.len().saturating_sub(LISTED);
@@ -80,11 +83,12 @@ fn summary(anomalies: Vec<Anomaly>) -> Option<(usize, String)> {
     Some((event, lines.join("\n")))
 }
 
-/// Messages that are the same to a subscriber, and how often it had them.
+/// Messages that a subscriber cannot tell apart, and their deliveries to it.
 #[derive(Default)]
 struct Group<'a> {
     publications: Vec<&'a Publication>,
-    /// How many copies a server may send at most: one for each matching subscription of each message.
+    /// The greatest number of copies that a server may send: one per message and matching
+    /// subscription.
     most: usize,
     deliveries: Vec<&'a Delivery>,
 }
@@ -93,7 +97,7 @@ struct Group<'a> {
 type Groups<'a> = BTreeMap<(&'a str, &'a [u8]), Group<'a>>;
 
 fn count(
-    subscribers: &[(Lane, Groups<'_>)],
+    subscribers: &[(HostIndex, Groups<'_>)],
     history: &History,
     at_least: bool,
     at_most: bool,
@@ -102,10 +106,10 @@ fn count(
     for (subscriber, groups) in subscribers {
         let name = &history.info(*subscriber).name;
         for ((topic, payload), group) in groups {
-            // What the publisher's side never completed, it still owes; it may come or not.
-            let owed = group.publications.iter().filter(|publication| publication.accepted).count();
+            // A message that the receiver never accepted may be delivered or not.
+            let accepted = group.publications.iter().filter(|publication| publication.accepted).count();
             let had = group.deliveries.len();
-            if !(at_least && had < owed || at_most && had > group.most) {
+            if !(at_least && had < accepted || at_most && had > group.most) {
                 continue;
             }
             let publisher = &history.info(group.publications[0].publisher).name;
@@ -127,7 +131,7 @@ fn count(
     anomalies
 }
 
-fn groups<'a>(property: &Property, deliveries: &'a Deliveries, subscriber: Lane) -> Groups<'a> {
+fn groups<'a>(property: &Property, deliveries: &'a Deliveries, subscriber: HostIndex) -> Groups<'a> {
     let mut groups = Groups::new();
     for publication in &deliveries.publications {
         let Some(interest) = deliveries.interest(subscriber, publication) else { continue };
@@ -148,19 +152,20 @@ fn groups<'a>(property: &Property, deliveries: &'a Deliveries, subscriber: Lane)
 }
 
 fn order(
-    subscribers: &[(Lane, Groups<'_>)],
+    subscribers: &[(HostIndex, Groups<'_>)],
     history: &History,
     deliveries: &Deliveries,
     first_only: bool,
 ) -> Vec<Anomaly> {
     let mut anomalies = Vec::new();
     for (subscriber, groups) in subscribers {
-        // (publisher, topic, QoS sent, QoS delivered) -> place in the order of sending, and the event, of the last delivery
-        let mut last: BTreeMap<(Lane, &str, QoS, QoS), (usize, &Delivery)> = BTreeMap::new();
+        // (publisher, topic, QoS sent, QoS delivered) -> the last delivery, and the event that
+        // published it
+        let mut last: BTreeMap<(HostIndex, &str, QoS, QoS), (usize, &Delivery)> = BTreeMap::new();
         let mut seen = BTreeSet::new();
         for delivery in deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == *subscriber) {
             let key = (delivery.topic.as_str(), &delivery.payload[..]);
-            // Of equal messages nobody can tell which is which.
+            // Equal messages cannot be told apart.
             let Some([publication]) = groups.get(&key).map(|group| group.publications.as_slice()) else {
                 continue;
             };
@@ -193,9 +198,9 @@ fn counts(property: &Property, qos: QoS) -> bool {
     property.qos.is_none_or(|wanted| wanted == u8::from(qos))
 }
 
-fn subscribers(property: &Property, history: &History, deliveries: &Deliveries) -> Vec<Lane> {
+fn subscribers(property: &Property, history: &History, deliveries: &Deliveries) -> Vec<HostIndex> {
     match &property.host {
-        Some(host) => history.lane(host).into_iter().collect(),
+        Some(host) => history.host(host).into_iter().collect(),
         None => deliveries.subscribers().collect(),
     }
 }
@@ -209,22 +214,22 @@ mod tests {
     use mqttspec_codec::{Role, Version};
 
     use super::*;
-    use crate::history::tale::{Tale, again, message, puback, pubcomp, publish, pubrec, pubrel};
+    use crate::history::builder::{HistoryBuilder, again, message, puback, pubcomp, publish, pubrec, pubrel};
     use crate::history::{Asked, Told};
 
     fn property(guarantees: &[Guarantee]) -> Property {
         Property { host: None, qos: None, guarantees: guarantees.to_vec() }
     }
 
-    fn broken(tale: Tale, guarantee: Guarantee) -> Option<String> {
-        let history = tale.history();
+    fn broken(builder: HistoryBuilder, guarantee: Guarantee) -> Option<String> {
+        let history = builder.build();
         let found = judge(&property(&[guarantee]), 0, &[], &history, &Deliveries::of(&history));
         found.into_iter().next().map(|finding| finding.actual)
     }
 
-    /// A writer whose QoS 2 message was taken over, and a subscribed reader.
-    fn written() -> Tale {
-        Tale::of(Version::V5, Role::Client, &["reader", "writer"])
+    /// A writer whose QoS 2 message was accepted, and a subscribed reader.
+    fn written() -> HistoryBuilder {
+        HistoryBuilder::of(Version::V5, Role::Client, &["reader", "writer"])
             .connects("reader", false)
             .subscribes("reader", "t", QoS::ExactlyOnce)
             .connects("writer", false)
@@ -236,14 +241,14 @@ mod tests {
 
     #[test]
     fn exactly_once_holds_when_the_publish_is_repeated_before_its_pubrel() {
-        let tale = written()
+        let builder = written()
             .received("reader", publish(QoS::ExactlyOnce, 4, "pay"))
             .received("reader", again(publish(QoS::ExactlyOnce, 4, "pay")));
-        assert_eq!(broken(tale, Guarantee::ExactlyOnce), None);
+        assert_eq!(broken(builder, Guarantee::ExactlyOnce), None);
     }
 
     #[test]
-    fn exactly_once_is_broken_by_a_second_delivery_and_by_none() {
+    fn exactly_once_is_violated_by_two_deliveries_and_by_none() {
         let twice = written()
             .received("reader", publish(QoS::ExactlyOnce, 4, "pay"))
             .received("reader", pubrel(4))
@@ -261,20 +266,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_taken_over_may_be_missing() {
-        let tale = Tale::of(Version::V5, Role::Client, &["reader", "writer"])
+    fn a_message_that_was_never_accepted_may_be_missing() {
+        let builder = HistoryBuilder::of(Version::V5, Role::Client, &["reader", "writer"])
             .connects("reader", false)
             .subscribes("reader", "t", QoS::AtLeastOnce)
             .connects("writer", false)
             .sent("writer", publish(QoS::AtLeastOnce, 1, "pay"))
             .lost("writer");
-        assert_eq!(broken(tale, Guarantee::AtLeastOnce), None);
+        assert_eq!(broken(builder, Guarantee::AtLeastOnce), None);
     }
 
     #[test]
-    fn order_is_by_first_delivery_where_repetitions_may_come() {
-        let tale = || {
-            Tale::of(Version::V5, Role::Client, &["reader", "writer"])
+    fn order_of_first_delivery_ignores_repetitions() {
+        let builder = || {
+            HistoryBuilder::of(Version::V5, Role::Client, &["reader", "writer"])
                 .connects("reader", false)
                 .subscribes("reader", "t", QoS::AtLeastOnce)
                 .connects("writer", false)
@@ -286,17 +291,17 @@ mod tests {
                 .received("reader", publish(QoS::AtLeastOnce, 2, "two"))
                 .received("reader", again(publish(QoS::AtLeastOnce, 1, "one")))
         };
-        assert_eq!(broken(tale(), Guarantee::InOrderOfFirstDelivery), None);
+        assert_eq!(broken(builder(), Guarantee::InOrderOfFirstDelivery), None);
         assert_eq!(
-            broken(tale(), Guarantee::InOrder).as_deref(),
+            broken(builder(), Guarantee::InOrder).as_deref(),
             Some("reader had t \"one\" of writer after \"two\", which was sent later")
         );
     }
 
     #[test]
-    fn an_application_counts_by_what_it_asked_and_was_told() {
-        let tale = |told: usize| {
-            let mut tale = Tale::of(Version::V5, Role::Client, &["sink", "d1"])
+    fn commands_and_events_of_an_application_count() {
+        let builder = |told: usize| {
+            let mut builder = HistoryBuilder::of(Version::V5, Role::Client, &["sink", "d1"])
                 .asked(
                     "sink",
                     Asked::Subscribe { filters: vec![("t".to_owned(), QoS::ExactlyOnce)], handle: 1 },
@@ -315,12 +320,12 @@ mod tests {
                     Told::Published { handle: 1, message: message("x", QoS::ExactlyOnce), refused: None },
                 );
             for _ in 0..told {
-                tale = tale.told("sink", Told::Message(message("x", QoS::ExactlyOnce)));
+                builder = builder.told("sink", Told::Message(message("x", QoS::ExactlyOnce)));
             }
-            tale
+            builder
         };
-        assert_eq!(broken(tale(1), Guarantee::ExactlyOnce), None);
-        assert!(broken(tale(2), Guarantee::ExactlyOnce).is_some());
-        assert!(broken(tale(0), Guarantee::ExactlyOnce).is_some());
+        assert_eq!(broken(builder(1), Guarantee::ExactlyOnce), None);
+        assert!(broken(builder(2), Guarantee::ExactlyOnce).is_some());
+        assert!(broken(builder(0), Guarantee::ExactlyOnce).is_some());
     }
 }

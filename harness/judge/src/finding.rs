@@ -1,7 +1,8 @@
-//! A finding: one thing that was not as the standard or the scenario asks.
+//! A finding: one thing that is not as the standard or the scenario requires.
 //!
-//! The check that notices it makes it, complete: a line of the scenario, a monitor, a delivery check. [`ReportedFinding`] adds where it
-//! stands in the scenario file and in the transcript. Nothing else is added on the way to the reports.
+//! The check that detects it fills in all of it: a line of the scenario, a monitor, a delivery
+//! check. [`ReportedFinding`] adds its place in the scenario file and in the transcript. Nothing
+//! else is added on the way to the reports.
 
 use mqttspec_spec::{Level, Requirement};
 use serde::ser::SerializeStruct as _;
@@ -13,7 +14,7 @@ use crate::history::History;
 use crate::trace::{Trace, TranscriptLine};
 use mqttspec_notation::fields::hex;
 
-/// How many lines of the transcript are shown with a finding.
+/// The number of transcript lines that are shown with a finding.
 const EXCERPT: usize = 12;
 
 /// The check that made a finding.
@@ -24,14 +25,15 @@ pub enum Check {
     Expectation,
     /// A packet arrived that no line expected.
     LeftOver,
-    /// A monitor, by its name: it watches every run, whatever the scenario asserts.
+    /// A monitor, by its name. Monitors check every run, whatever the scenario asserts.
     Monitor(String),
-    /// A delivery check, by its words: `exactly once`.
+    /// A delivery check, by the guarantee in words: `exactly once`.
     #[serde(rename = "property")]
     DeliveryCheck(String),
     /// A `sometimes` mark that no seed reached.
     Sometimes(String),
-    /// The reference broker, which ends the Network Connection of a Client that breaks a rule: only `serve` reports it.
+    /// The reference broker, which closes the Network Connection of a Client that violates the
+    /// standard. Only `serve` reports this.
     Broker,
 }
 
@@ -48,32 +50,32 @@ impl std::fmt::Display for Check {
     }
 }
 
-/// One thing that was not as the standard or the scenario asks.
+/// One thing that is not as the standard or the scenario requires.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Finding {
-    /// The check that made it.
+    /// The check that detected it.
     #[serde(rename = "found_by")]
     pub check: Check,
-    /// How strongly it is required.
+    /// The level of the requirement.
     pub level: Level,
-    /// The clauses that are violated; for a line of the scenario, the clauses of the case.
+    /// The violated clauses; for a line of the scenario, the clauses that it shows.
     pub requirements: Vec<Requirement>,
-    /// What must have followed.
+    /// What was required.
     pub expected: String,
-    /// What followed, decoded; printed in the notation where it is a packet.
+    /// What happened instead; a packet is printed in the notation.
     pub actual: String,
-    /// What was right all the same, where only the Reason Code of a refusal or of a close was another one than required:
-    /// `refused as required, with 0x82 in place of 0x81`.
+    /// What was right, if only the Reason Code of a refusal or of a close differs from the required
+    /// one: `refused as required, with 0x82 in place of 0x81`.
     pub nearly: Option<String>,
-    /// The line of the scenario file, from 1; 0 where it belongs to the whole run.
+    /// The line of the scenario file, from 1; 0 for a finding about the whole run.
     pub line: u32,
-    /// When it was certain, in nanoseconds of simulated time from the start of the run.
+    /// The simulated time at which it was certain, in nanoseconds since the start of the run.
     pub at_ns: u64,
-    /// The index of the event in the history that shows it. Not part of a report.
+    /// The index of the history's event that shows it. Not part of a report.
     #[serde(skip)]
     pub event: Option<usize>,
-    /// Whether a stalled machine can cause it: nothing came, or something came out of its time. Wrong content does not depend on time. Not
-    /// part of a report.
+    /// Whether a stalled machine can cause it: something was missing, early or late. Wrong content
+    /// does not depend on time. Not part of a report.
     #[serde(skip)]
     pub timing_sensitive: bool,
 }
@@ -84,11 +86,11 @@ pub struct ReportedFinding {
     /// The finding.
     #[serde(flatten)]
     pub finding: Finding,
-    /// The bytes of [`Finding::actual`] as hex pairs with spaces; empty where there are none.
+    /// The bytes of [`Finding::actual`] as hex pairs with spaces; empty if there are none.
     pub actual_hex: String,
-    /// The scenario file, relative to the folder of scenarios, with `/`.
+    /// The scenario file, relative to the folder of scenarios, separated by `/`.
     pub file: String,
-    /// The text of the line, without its indentation.
+    /// The text of the scenario's line, without its indentation.
     pub source: String,
     /// The last lines of the transcript up to the finding.
     pub transcript: Vec<TranscriptLine>,
@@ -97,7 +99,7 @@ pub struct ReportedFinding {
 }
 
 impl ReportedFinding {
-    /// The finding of a case's run, with its place in the file and in the run's history and trace.
+    /// Adds the place in the case's file and in the run's history and trace.
     #[must_use]
     pub fn new(
         finding: Finding,
@@ -122,7 +124,7 @@ impl ReportedFinding {
 }
 
 impl Serialize for ReportedFinding {
-    /// The finding and its place on one level, in the order of the format.
+    /// All fields on one level, in the order of the report format.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { finding, actual_hex, file, source, transcript, command } = self;
         let Finding { check, level, requirements, expected, actual, nearly, line, at_ns, .. } = finding;

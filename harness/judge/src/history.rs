@@ -1,8 +1,10 @@
-//! The history of a run: one list of typed events, in the order in which they happened. Everything that is judged is judged from it.
+//! The history of a run: one list of typed events, in the order in which they happened. It is the
+//! only input of every check.
 //!
-//! Packets are recorded at the end of the wire that the harness plays or drives, never at the end that is judged: what the peer under
-//! test sent counts when it arrives here, and what was sent to it counts when it leaves here. So whatever an event says the peer
-//! *may* know, and whatever it says the peer did is certain, however long the wire holds packets back.
+//! Packets are recorded at the end of the connection that the harness plays or drives, never at the
+//! end that is judged: a packet of the peer under test counts when it arrives, and a packet to it
+//! counts when it is sent. So a recorded action of the peer is certain, and a packet that was sent
+//! to it *may* have reached it, however long the network delays packets.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -13,36 +15,37 @@ use mqttspec_notation::{Fault, Field};
 use mqttspec_spec::Level;
 use serde::{Deserialize, Serialize};
 
-/// A lane of the history: a client's host, by its place in [`History::lanes`].
+/// A client's host, by its index in [`History::hosts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lane(pub u16);
+pub struct HostIndex(pub u16);
 
-/// A Network Connection: the lane and its number there, from 1.
+/// A Network Connection: the client's host, and the number of the connection on it, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnectionKey {
     /// The client's host.
-    pub lane: Lane,
-    /// Counts the connections of that host; they follow one another in time.
+    pub host: HostIndex,
+    /// The number of the connection on that host, from 1, in order of time.
     pub number: u32,
 }
 
-/// What is known of a lane from the start.
+/// A host's facts that do not change during a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaneInfo {
+pub struct HostInfo {
     /// The name of the client's host: the first word of its transcript lines.
     pub name: Arc<str>,
-    /// Which end of its connections records the packets. The other end is the one that is judged.
+    /// The end of its connections that records the packets. The other end is judged.
     pub observer: Role,
 }
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Simulated time since the start of the run.
+    /// The simulated time since the start of the run.
     pub at: Duration,
-    /// The Network Connection it belongs to; number 0 for what belongs to a host only. `None` for what concerns no client's host.
+    /// The Network Connection, with number 0 for an event of the host only. `None` for an event
+    /// that concerns no client's host.
     pub connection: Option<ConnectionKey>,
-    /// The line of the scenario that sent or expected it, from 1; 0 where none did.
+    /// The line of the scenario that sent or expected it, from 1; 0 if there is none.
     pub line: u32,
     /// What happened.
     pub what: What,
@@ -62,33 +65,33 @@ pub enum What {
         /// Its bytes.
         bytes: Bytes,
     },
-    /// The observer sent bytes that are no packet, or a packet changed on purpose.
+    /// The observer sent bytes that are not a packet, or a packet changed on purpose.
     SentRaw {
-        /// As the transcript shows it: the line of the scenario.
+        /// The line of the scenario, as the transcript shows it.
         text: String,
         /// The bytes.
         bytes: Bytes,
     },
-    /// The peer's packet arrived.
+    /// A packet of the peer arrived.
     Received {
         /// The packet.
         packet: Packet,
         /// Its bytes.
         bytes: Bytes,
     },
-    /// Bytes of the peer arrived that are no packet.
+    /// Bytes of the peer arrived that are not a packet.
     ReceivedMalformed {
-        /// What is wrong with them.
+        /// Why they cannot be decoded.
         error: DecodeError,
         /// The bytes from the start of the packet, as far as they had arrived.
         bytes: Bytes,
     },
-    /// A fault step was executed: something began or, by `heal`, `resume` or `start`, ended. A fault profile records what it does to the
-    /// power of hosts in the same way.
+    /// A fault step was executed: it began a fault or, for `heal`, `resume` and `start`, ended one.
+    /// A fault profile records the crashes and starts of hosts in the same way.
     Fault(Box<FaultEvent>),
-    /// A fault, or the course of a fault profile, ended by itself.
+    /// A fault or a fault profile ended by itself.
     FaultOver {
-        /// The index of the event by which it began.
+        /// The index of the event with which it began.
         began: usize,
     },
     /// An application asked its client for something.
@@ -101,12 +104,12 @@ pub enum What {
     MarkReached(String),
 }
 
-/// A fault step and the hosts that it is on.
+/// A fault step and the hosts that it affects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultEvent {
     /// The step.
     pub fault: Fault,
-    /// The hosts that it names, or every client's host, in the order of the scenario.
+    /// The hosts that it names, or all clients' hosts, in the order of the scenario.
     pub hosts: Vec<String>,
 }
 
@@ -115,7 +118,7 @@ pub struct FaultEvent {
 pub struct BranchTaken {
     /// The line of the file on which the branch begins.
     pub line: u32,
-    /// The branch's name, or its place: `1st`.
+    /// The branch's name, or its number: `1st`.
     pub name: String,
     /// How strongly the standard recommends it.
     pub level: Level,
@@ -128,7 +131,7 @@ impl What {
         Self::Fault(Box::new(FaultEvent { fault, hosts }))
     }
 
-    /// The bytes that were on the wire, if there were.
+    /// The bytes on the wire, if there are any.
     #[must_use]
     pub fn bytes(&self) -> Option<&Bytes> {
         match self {
@@ -147,11 +150,11 @@ impl What {
 pub enum Ending {
     /// The peer closed it.
     ByPeer,
-    /// It was reset from the other end, or by a fault.
+    /// The other end, or a fault, reset it.
     Reset,
     /// The observer closed it.
     ByObserver,
-    /// The observer gave it up: nothing was acknowledged for too long.
+    /// The observer gave it up: no data was acknowledged for too long.
     TimedOut,
     /// It could not be opened.
     Refused,
@@ -160,7 +163,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// In words, after the host's name.
+    /// The predicate of a sentence about the host.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -174,34 +177,34 @@ impl Ending {
     }
 }
 
-/// An Application Message as an application hands it over or gets it.
+/// An Application Message as an application sends or receives it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Message {
     /// The Topic Name.
     pub topic: String,
     /// The payload.
     pub payload: Bytes,
-    /// The QoS with which it was handed over or came.
+    /// The QoS with which it was published or delivered.
     pub qos: QoS,
     /// The RETAIN flag.
     pub retain: bool,
 }
 
-/// What an application asked its client for.
+/// A command of an application to its client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// To publish a message.
     Publish {
         /// The message.
         message: Message,
-        /// Names this wish in what the client tells later.
+        /// Identifies this request in later events of the client.
         handle: u64,
     },
     /// To subscribe.
     Subscribe {
-        /// The Topic Filters with the QoS that is asked for.
+        /// The Topic Filters with the requested QoS.
         filters: Vec<(String, QoS)>,
-        /// Names this wish in what the client tells later.
+        /// Identifies this request in later events of the client.
         handle: u64,
     },
     /// To unsubscribe from these Topic Filters.
@@ -219,35 +222,35 @@ pub enum Asked {
     Disconnect(Vec<Field>),
 }
 
-/// What a client told its application.
+/// An event that a client reported to its application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// A message came.
+    /// A message arrived.
     Message(Message),
-    /// The hand-shake of a message is complete; QoS 0: it was written to the connection.
+    /// The acknowledgements of a message are complete; for QoS 0, it was written to the connection.
     Published {
-        /// The wish.
+        /// The handle of the request.
         handle: u64,
         /// The message.
         message: Message,
-        /// Why not, if the server did not take it.
-        refused: Option<Trouble>,
+        /// Why the server refused it, if it did.
+        refused: Option<ReportedError>,
     },
     /// Subscriptions were granted or refused.
     Subscribed {
-        /// The wish.
+        /// The handle of the request.
         handle: u64,
         /// The Topic Filters.
         filters: Vec<String>,
-        /// What was granted for each; `None` where it was refused.
+        /// The granted QoS of each; `None` if it was refused.
         granted: Vec<Option<QoS>>,
     },
-    /// Subscriptions are gone.
+    /// Subscriptions ended.
     Unsubscribed {
         /// The Topic Filters.
         filters: Vec<String>,
     },
-    /// The client has taken the acknowledgement of a message.
+    /// The client accepted the application's acknowledgement of a message.
     Acknowledged {
         /// The message.
         message: Message,
@@ -257,60 +260,61 @@ pub enum Told {
         /// Session Present.
         session_present: bool,
     },
-    /// The connection ended, whoever ended it.
+    /// The connection ended, at whichever end.
     Disconnected {
-        /// Why, if the application did not want it.
-        error: Option<Trouble>,
+        /// The reason, if the application did not ask for it.
+        error: Option<ReportedError>,
     },
-    /// What was asked for was refused, or the client gave up.
+    /// A request was refused, or the client gave up.
     Failed {
         /// Why.
-        error: Trouble,
+        error: ReportedError,
     },
 }
 
-/// Why a client could not do what its application wanted.
+/// Why a client could not do what its application asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// The kind of error, in the notation's words: `network`, `authentication`, `timeout`, `protocol`, `application`.
+pub struct ReportedError {
+    /// The kind of error, in the notation's words: `network`, `authentication`, `timeout`,
+    /// `protocol`, `application`.
     pub kind: &'static str,
-    /// The Reason Code that the server gave, if it did.
+    /// The Reason Code of the server, if there was one.
     pub reason: Option<u8>,
-    /// In words.
+    /// A description.
     pub text: String,
 }
 
 /// The history of a run.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    lanes: Vec<LaneInfo>,
+    hosts: Vec<HostInfo>,
     events: Vec<Event>,
 }
 
 impl History {
-    /// An empty history with these lanes.
+    /// An empty history with these hosts.
     #[must_use]
-    pub fn new(lanes: Vec<LaneInfo>) -> Self {
-        Self { lanes, events: Vec::new() }
+    pub fn new(hosts: Vec<HostInfo>) -> Self {
+        Self { hosts, events: Vec::new() }
     }
 
-    /// The lanes, in the order in which the scenario names the hosts.
+    /// The clients' hosts, in the order in which the scenario names them.
     #[must_use]
-    pub fn lanes(&self) -> &[LaneInfo] {
-        &self.lanes
+    pub fn hosts(&self) -> &[HostInfo] {
+        &self.hosts
     }
 
-    /// The lane of a host.
+    /// The index of the host with this name.
     #[must_use]
-    pub fn lane(&self, name: &str) -> Option<Lane> {
-        let index = self.lanes.iter().position(|lane| &*lane.name == name)?;
-        u16::try_from(index).ok().map(Lane)
+    pub fn host(&self, name: &str) -> Option<HostIndex> {
+        let index = self.hosts.iter().position(|host| &*host.name == name)?;
+        u16::try_from(index).ok().map(HostIndex)
     }
 
-    /// What is known of a lane. Lanes come from the same history, so there is one.
+    /// The facts of a host of this history.
     #[must_use]
-    pub fn info(&self, lane: Lane) -> &LaneInfo {
-        &self.lanes[usize::from(lane.0)]
+    pub fn info(&self, host: HostIndex) -> &HostInfo {
+        &self.hosts[usize::from(host.0)]
     }
 
     /// All events, oldest first.
@@ -334,13 +338,13 @@ impl History {
         self.events.push(event);
     }
 
-    /// The hash of everything in it.
+    /// The hash of the whole history.
     #[must_use]
     pub fn hash(&self) -> u128 {
         hash::hash(self)
     }
 
-    /// Says which line of the scenario a packet answered to, once that is known.
+    /// Sets the line of the scenario that expected a packet, once it is known.
     pub fn set_line(&mut self, index: usize, line: u32) {
         if let Some(event) = self.events.get_mut(index) {
             event.line = line;
@@ -348,12 +352,12 @@ impl History {
     }
 }
 
-/// A duration in nanoseconds, as results carry it.
+/// A duration in nanoseconds, as in results.
 #[must_use]
 pub fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-mod hash;
 #[cfg(test)]
-pub(crate) mod tale;
+pub(crate) mod builder;
+mod hash;

@@ -1,6 +1,8 @@
-//! What a run is judged by: its history, the monitors, the delivery checks, and the results that reports are made of.
+//! Judges runs: the history of a run, the monitors and delivery checks that read it, and the
+//! results from which reports are made.
 //!
-//! **The history is the only input of a verdict, and judging it needs neither sockets nor a clock.**
+//! **The history is the only input of a verdict, and judging it needs neither sockets nor a
+//! clock.**
 #![forbid(unsafe_code)]
 
 mod active_faults;

@@ -1,7 +1,8 @@
-//! What a steady load went through while faults were on: read from the history of a run, for the table by fault profile.
+//! The results of a steady load under faults, read from the history of a run, for the table by
+//! fault profile.
 //!
-//! It judges nothing: which of the losses and repetitions the standard allows (§4.3) is for the properties. A message is told from others by
-//! its Topic Name and payload, as there.
+//! Nothing is judged here: the delivery checks decide which losses and repetitions the standard
+//! allows (§4.3). Messages are identified by Topic Name and payload, as there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,42 +10,46 @@ use mqttspec_codec::QoS;
 use serde::{Deserialize, Serialize};
 
 use crate::deliveries::Deliveries;
-use crate::history::{Ending, Event, FaultEvent, History, Lane, Told, What, nanoseconds};
+use crate::history::{Ending, Event, FaultEvent, History, HostIndex, Told, What, nanoseconds};
 use mqttspec_notation::{FaultKind, Scenario, StepKind};
 
-/// What became of a load, in one run or in all runs of a case together.
+/// The results of a load, in one run or in all runs of a case together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Endured {
+pub struct LoadSummary {
     /// The fault profiles of the scenario in its order: `broker-crash`.
     pub profiles: Vec<String>,
-    /// How many runs are counted here.
+    /// The number of runs that are counted.
     pub runs: u32,
-    /// The longest time in which no message reached a subscriber that had had one, until the next did, in nanoseconds: of all runs.
+    /// The longest time between two successive messages to a subscriber, over all runs, in
+    /// nanoseconds.
     pub gap_ns: u64,
-    /// From the first fault to the end of the last, in nanoseconds: of the run in which that took longest. 0 for what is over at once.
+    /// The longest time from the first fault to the end of the last, over all runs, in nanoseconds.
+    /// 0 for faults that do not last.
     pub faults_ns: u64,
     /// Messages by the QoS with which they were published: 0, 1, 2.
     pub by_qos: [Messages; 3],
-    /// Errors that clients told their applications, by kind in the notation's words: `network`, `timeout`, …
+    /// Errors that clients reported to their applications, by kind in the notation's words:
+    /// `network`, `timeout`, …
     pub errors: BTreeMap<String, u32>,
-    /// Network Connections that were accepted after the first of each client.
+    /// Accepted Network Connections, without the first of each client.
     pub reconnects: u32,
-    /// How many clients were in which state at the end: `connected`, `disconnected`, `failed`.
+    /// The number of clients in each state at the end: `connected`, `disconnected`, `failed`.
     pub at_the_end: BTreeMap<String, u32>,
 }
 
-/// What became of messages. A message for several subscribers counts for each of them.
+/// Counts of messages. A message for several subscribers counts once for each of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Messages {
-    /// Applications asked their clients to publish them.
+    /// Messages that applications asked their clients to publish.
     pub sent: u32,
-    /// Of these, reached the subscriber.
+    /// Of these, the messages that reached the subscriber.
     pub delivered: u32,
     /// Deliveries after the first of a message.
     pub duplicated: u32,
-    /// Of those sent, not delivered, and the application was told so: its client did not run or had no room, or the server refused.
+    /// Of those sent, not delivered, with an error to the application: its client did not run or
+    /// had no room, or the server refused.
     pub refused: u32,
-    /// Of those sent, not delivered, and nobody was told.
+    /// Of those sent, not delivered, without an error.
     pub lost: u32,
 }
 
@@ -58,8 +63,9 @@ impl Messages {
     }
 }
 
-impl Endured {
-    /// What a run's history says; `None` for a scenario that puts no load on clients, or none under a fault profile.
+impl LoadSummary {
+    /// Reads a run's history; `None` for a scenario without a load on clients or without a fault
+    /// profile.
     #[must_use]
     pub fn of(scenario: &Scenario, history: &History) -> Option<Self> {
         let profiles = profiles(scenario)?;
@@ -71,7 +77,7 @@ impl Endured {
         Some(endured)
     }
 
-    /// Counts another run of the same case too.
+    /// Adds another run of the same case.
     pub fn add(&mut self, other: &Self) {
         self.runs += other.runs;
         self.gap_ns = self.gap_ns.max(other.gap_ns);
@@ -145,37 +151,38 @@ impl Endured {
     }
 
     fn count_connections(&mut self, history: &History) {
-        let mut states: BTreeMap<Lane, &'static str> = BTreeMap::new();
-        let mut before: BTreeSet<Lane> = BTreeSet::new();
+        let mut states: BTreeMap<HostIndex, &'static str> = BTreeMap::new();
+        let mut before: BTreeSet<HostIndex> = BTreeSet::new();
         for event in history.events() {
-            let Some(lane) = event.connection.map(|connection| connection.lane) else { continue };
-            let trouble = match &event.what {
+            let Some(host) = event.connection.map(|connection| connection.host) else { continue };
+            let error = match &event.what {
                 What::Told(Told::Connected { .. }) => {
-                    self.reconnects += u32::from(!before.insert(lane));
-                    states.insert(lane, "connected");
+                    self.reconnects += u32::from(!before.insert(host));
+                    states.insert(host, "connected");
                     None
                 }
                 What::Told(Told::Disconnected { error }) => {
-                    states.insert(lane, "disconnected");
+                    states.insert(host, "disconnected");
                     error.as_ref()
                 }
                 What::Told(Told::Failed { error }) => {
-                    // A connected client that could not do one thing goes on; one that is not has given up.
-                    if states.get(&lane) != Some(&"connected") {
-                        states.insert(lane, "failed");
+                    // A connected client continues after a failed request; one that is not
+                    // connected has given up.
+                    if states.get(&host) != Some(&"connected") {
+                        states.insert(host, "failed");
                     }
                     Some(error)
                 }
                 What::Told(Told::Published { refused, .. }) => refused.as_ref(),
-                // A client that crashes tells its application nothing.
+                // A client that crashes reports nothing to its application.
                 What::Closed(Ending::Crashed) => {
-                    states.insert(lane, "disconnected");
+                    states.insert(host, "disconnected");
                     None
                 }
                 _ => None,
             };
-            if let Some(trouble) = trouble {
-                *self.errors.entry(trouble.kind.to_owned()).or_default() += 1;
+            if let Some(error) = error {
+                *self.errors.entry(error.kind.to_owned()).or_default() += 1;
             }
         }
         for state in states.into_values() {
@@ -209,18 +216,16 @@ const fn place(qos: QoS) -> usize {
 
 #[cfg(test)]
 mod tests {
-    //! What is counted, and what is not.
-
     use mqttspec_codec::{Role, Version};
 
     use super::*;
-    use crate::history::tale::{Tale, message, puback, publish};
-    use crate::history::{Asked, Trouble};
+    use crate::history::builder::{HistoryBuilder, message, puback, publish};
+    use crate::history::{Asked, ReportedError};
 
-    fn endured(tale: Tale) -> Endured {
-        let history = tale.history();
+    fn endured(builder: HistoryBuilder) -> LoadSummary {
+        let history = builder.build();
         let deliveries = Deliveries::of(&history);
-        let mut endured = Endured { runs: 1, ..Endured::default() };
+        let mut endured = LoadSummary { runs: 1, ..LoadSummary::default() };
         endured.count_messages(&deliveries);
         endured.measure(&history, &deliveries);
         endured.count_connections(&history);
@@ -229,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_message_is_delivered_duplicated_or_lost() {
-        let tale = Tale::of(Version::V5, Role::Client, &["reader", "writer"])
+        let builder = HistoryBuilder::of(Version::V5, Role::Client, &["reader", "writer"])
             .connects("reader", false)
             .subscribes("reader", "t", QoS::AtLeastOnce)
             .connects("writer", false)
@@ -238,24 +243,24 @@ mod tests {
             .sent("writer", publish(QoS::AtLeastOnce, 2, "two"))
             .received("reader", publish(QoS::AtLeastOnce, 1, "one"))
             .received("reader", publish(QoS::AtLeastOnce, 2, "one"));
-        let found = endured(tale);
+        let found = endured(builder);
         let expected = Messages { sent: 2, delivered: 1, duplicated: 1, refused: 0, lost: 1 };
         assert_eq!((found.by_qos[1], found.messages()), (expected, expected));
     }
 
     #[test]
-    fn what_the_application_was_told_is_refused_and_not_lost() {
-        let trouble = Trouble { kind: "application", reason: None, text: "it does not run".to_owned() };
+    fn a_message_with_a_reported_error_is_refused_and_not_lost() {
+        let error = ReportedError { kind: "application", reason: None, text: "it does not run".to_owned() };
         let asked = message("x", QoS::ExactlyOnce);
-        let tale = Tale::of(Version::V5, Role::Client, &["reader", "d1"])
+        let builder = HistoryBuilder::of(Version::V5, Role::Client, &["reader", "d1"])
             .connects("reader", false)
             .subscribes("reader", "t", QoS::ExactlyOnce)
             .told("d1", Told::Connected { session_present: false })
             .told("d1", Told::Disconnected { error: None })
             .told("d1", Told::Connected { session_present: true })
             .asked("d1", Asked::Publish { message: asked.clone(), handle: 1 })
-            .told("d1", Told::Published { handle: 1, message: asked, refused: Some(trouble) });
-        let found = endured(tale);
+            .told("d1", Told::Published { handle: 1, message: asked, refused: Some(error) });
+        let found = endured(builder);
         assert_eq!(found.by_qos[2], Messages { sent: 1, refused: 1, ..Messages::default() });
         assert_eq!(found.errors, BTreeMap::from([("application".to_owned(), 1)]));
         assert_eq!(found.reconnects, 1);
@@ -263,16 +268,17 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_summed_up_and_the_longest_times_stand() {
-        let mut all = Endured { runs: 1, gap_ns: 5, faults_ns: 1, reconnects: 2, ..Endured::default() };
+    fn counts_are_summed_and_the_longest_times_kept() {
+        let mut all =
+            LoadSummary { runs: 1, gap_ns: 5, faults_ns: 1, reconnects: 2, ..LoadSummary::default() };
         let at_the_end = BTreeMap::from([("connected".to_owned(), 4)]);
-        all.add(&Endured {
+        all.add(&LoadSummary {
             runs: 1,
             gap_ns: 3,
             faults_ns: 2,
             reconnects: 1,
             at_the_end,
-            ..Endured::default()
+            ..LoadSummary::default()
         });
         assert_eq!((all.runs, all.gap_ns, all.faults_ns, all.reconnects), (2, 5, 2, 3));
         assert_eq!(all.at_the_end["connected"], 4);

@@ -1,50 +1,55 @@
-//! What runs give back: [`RunResult`] for one run, [`CaseResult`] for a case under all its seeds, [`SuiteResult`] for everything.
+//! The results of runs: [`RunResult`] for one run, [`CaseResult`] for a case under all its seeds,
+//! [`SuiteResult`] for a whole invocation.
 //!
-//! A *case* is a scenario file, for one version of the standard, for one row of its table where it has one. A *run* is a case under
-//! one seed. `report.json` is [`SuiteResult`] as it stands; every other report is computed from it.
+//! A *case* is a scenario file for one version of the standard and, if it has a table, one row. A
+//! *run* is a case under one seed. `report.json` is the serialized [`SuiteResult`]; every other
+//! report is computed from it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::finding::ReportedFinding;
 use crate::history::BranchTaken;
-use crate::resilience::Endured;
+use crate::resilience::LoadSummary;
 use crate::trace::Trace;
 use crate::verdict::Verdict;
 use mqttspec_spec::Level;
 
-/// The format of [`SuiteResult`] as JSON; a reader refuses another one.
+/// The format of [`SuiteResult`] as JSON; a reader refuses any other.
 pub const FORMAT: u32 = 3;
 
-/// What happened in one run.
+/// The result of one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunResult {
     /// The run's seed.
     pub seed: u64,
-    /// The outcome. A failure of level SHOULD or MAY is a `Fail` too: [`RunResult::level`] tells them apart.
+    /// The outcome. A failure of level SHOULD or MAY is a `Fail` too; [`RunResult::level`] has the
+    /// level.
     pub verdict: Verdict,
-    /// The level of the worst failure; [`Level::Must`] where nothing failed.
+    /// The level of the worst failure; [`Level::Must`] if nothing failed.
     pub level: Level,
-    /// Why it was skipped or not judged, or what broke. For a fail, why the rest of the scenario was not judged, if it was not; empty
-    /// for a pass.
+    /// Why it was skipped or not judged, or what broke. For a failure, why the rest of the scenario
+    /// was not judged, if so. Empty for a pass.
     pub reason: String,
-    /// What was wrong, in the order in which it was found.
+    /// The findings, in the order of detection.
     pub failures: Vec<ReportedFinding>,
-    /// The clauses that the run has shown: claims of them passed, and nothing found them broken.
+    /// The clauses that the run has shown: claims of them passed, and no check found a violation.
     pub clauses_shown: Vec<String>,
-    /// Options that the seed drew, in the order of the draws: (`cut writer`, `17.2ms`).
+    /// Random choices of the run, in order: (`cut writer`, `17.2ms`).
     pub drawn: Vec<(String, String)>,
     /// The branches that the target took.
     pub branches: Vec<BranchTaken>,
     /// The `sometimes` marks that were reached.
     pub marks: Vec<String>,
-    /// What became of a load under a fault profile, where the scenario has both.
+    /// The results of a load under a fault profile, if the scenario has both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endured: Option<Endured>,
+    pub endured: Option<LoadSummary>,
     /// Everything that happened, in order.
     pub trace: Trace,
-    /// The hash of the whole history: two runs that differ in one byte, one nanosecond or one report to an application differ here.
+    /// The hash of the whole history: it differs if one byte, one nanosecond or one event of an
+    /// application differs.
     pub history_hash: String,
-    /// The last lines that a server printed which was started for this run alone; kept where the run did not pass.
+    /// The last output lines of a server that was started for this run alone; kept if the run did
+    /// not pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub output: Vec<String>,
 }
@@ -52,52 +57,55 @@ pub struct RunResult {
 /// A case under all its seeds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseResult {
-    /// The scenario file, relative to the folder of scenarios, with `/`: `will/keep-alive.mqtt`.
+    /// The scenario file, relative to the folder of scenarios: `will/keep-alive.mqtt`.
     pub file: String,
     /// The scenario's title.
     pub title: String,
     /// The version of the standard: `3.1.1` or `5.0`.
     pub version: String,
-    /// The row of the scenario's table, by its first column; `None` where there is no table.
+    /// The first column of the table's row; `None` without a table.
     pub row: Option<String>,
-    /// Which side is tested: `server` or `client`.
+    /// The role under test: `server` or `client`.
     pub tests: String,
-    /// Whether the scenario tests both sides, a case each: the name then says which.
+    /// Whether the scenario has a case for each role. The name then includes the role.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub both_sides: bool,
-    /// Where the standard bears more than one defensible reading: the one that the scenario applies.
+    /// The reading of the standard that the scenario applies, if it is not the only defensible one.
     pub reading: Option<String>,
-    /// The clauses of this version that the case is to show, in the scenario's order.
+    /// The clauses of this version that the case is about, in the scenario's order.
     pub clauses: Vec<String>,
-    /// Those that it has shown: claims of them passed, and no run found them broken.
+    /// The clauses that it has shown: claims of them passed, and no run found a violation.
     pub clauses_shown: Vec<String>,
-    /// The worst outcome of all runs.
+    /// The worst verdict of all runs.
     pub verdict: Verdict,
-    /// The level of the worst failure; [`Level::Must`] where nothing failed.
+    /// The level of the worst failure; [`Level::Must`] if nothing failed.
     pub level: Level,
-    /// Why it was skipped or not judged, or what broke: [`RunResult::reason`] of the run that is shown.
+    /// The [`RunResult::reason`] of the run that is shown.
     pub reason: String,
-    /// How long the case took in milliseconds of real time, on a live target; `None` in the simulator, whose results repeat byte for byte.
+    /// The real time of the case on a live target, in milliseconds; `None` in the simulator, whose
+    /// results repeat byte for byte.
     pub took_ms: Option<u64>,
-    /// How many seeds were run.
+    /// The number of seeds that were run.
     pub runs: u32,
     /// The seeds that failed or broke.
     pub failed_seeds: Vec<u64>,
-    /// The failures of the first seed that failed (and unreached `sometimes` marks).
+    /// The findings of the first seed that failed, and unreached `sometimes` marks.
     pub failures: Vec<ReportedFinding>,
     /// Each branch that was taken, with the number of runs that took it.
     pub branches: Vec<(BranchTaken, u32)>,
     /// Each `sometimes` mark of the scenario, with the number of runs that reached it.
     pub marks: Vec<(String, u32)>,
-    /// What became of a load under a fault profile in all runs together, where the scenario has both.
+    /// The results of a load under a fault profile in all runs together, if the scenario has both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endured: Option<Endured>,
-    /// The run that is shown: the first that failed or broke, otherwise the first that was not judged, otherwise the first of all. Without a trace where the suite was told to keep none.
+    pub endured: Option<LoadSummary>,
+    /// The run that is shown: the first that failed or broke, otherwise the first that was not
+    /// judged, otherwise the first. Its trace is empty if the suite keeps none.
     pub shown: Option<RunResult>,
 }
 
 impl CaseResult {
-    /// The name under which tests and reports list the case, and no other of its suite: `will/keep-alive.mqtt 5.0 [row]`.
+    /// The name by which tests and reports list the case, unique in its suite:
+    /// `will/keep-alive.mqtt 5.0 [row]`.
     #[must_use]
     pub fn name(&self) -> String {
         let side = if self.both_sides { format!(" {}", self.tests) } else { String::new() };
@@ -105,14 +113,14 @@ impl CaseResult {
         format!("{} {}{side}{row}", self.file, self.version)
     }
 
-    /// The folder of the file: the protocol area. Empty for a file at the top.
+    /// The folder of the file: the protocol area. Empty for a file without a folder.
     #[must_use]
     pub fn folder(&self) -> &str {
         self.file.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
-    /// Whether the case keeps the exit code from being 0: an error, a failure of level MUST, or, when `strict`, of level SHOULD or
-    /// of a contested reading.
+    /// Whether the case makes the exit code nonzero: an error, a failure of level MUST, or with
+    /// `strict` also one of level SHOULD or of a contested reading.
     #[must_use]
     pub fn counts_against(&self, strict: bool) -> bool {
         match self.verdict {
@@ -124,34 +132,35 @@ impl CaseResult {
     }
 }
 
-/// A scenario file that could not be read as one.
+/// A scenario file that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileError {
-    /// The file, relative to the folder of scenarios, with `/`.
+    /// The file, relative to the folder of scenarios.
     pub file: String,
-    /// What is wrong, with the line and a caret, in plain text of several lines.
+    /// The diagnostic in plain text, with the line and a caret.
     pub message: String,
 }
 
-/// Everything that one invocation ran.
+/// The results of one invocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuiteResult {
     /// [`FORMAT`].
     pub format: u32,
     /// What was tested.
     pub target: Target,
-    /// The seed that all runs derive from.
+    /// The seed from which the seeds of all runs are derived.
     pub seed: u64,
-    /// Under how many seeds a case ran whose scenario does not ask for more.
+    /// The number of seeds per case, unless its scenario asks for more.
     pub seeds: u32,
-    /// Whether failures of level SHOULD, and contested ones, decide the exit code too.
+    /// Whether failures of level SHOULD and contested failures also decide the exit code.
     #[serde(default)]
     pub strict: bool,
     /// The cases, in order of file, version and row.
     pub cases: Vec<CaseResult>,
     /// Files that could not be read.
     pub errors: Vec<FileError>,
-    /// What holds for the whole of it, a sentence each: `the target does not speak MQTT 3.1.1: 243 cases were skipped`.
+    /// Remarks about the whole suite: `the target does not speak MQTT 3.1.1: 243 cases were
+    /// skipped`.
     pub notes: Vec<String>,
 }
 
@@ -164,11 +173,12 @@ pub struct Target {
     pub kind: TargetKind,
     /// Its address, of a live target.
     pub url: Option<String>,
-    /// What it said or showed that it can do, in the order of the probes: (`maximum_qos`, `2`). Empty for the simulated peers.
+    /// Its capabilities, in the order of the probes: (`maximum_qos`, `2`). Empty for the simulated
+    /// peers.
     pub capabilities: Vec<(String, String)>,
-    /// How much later than the standard's times a live target may act before that counts, in milliseconds.
+    /// The accepted delay of a live target beyond the standard's times, in milliseconds.
     pub tolerance_ms: Option<u64>,
-    /// The last lines that the target's process printed, where mqttspec started it.
+    /// The last output lines of the target's process, if mqttspec started it.
     pub output: Vec<String>,
 }
 
@@ -211,7 +221,7 @@ pub enum TargetKind {
     Live,
 }
 
-/// How many cases came to which verdict.
+/// The number of cases with each verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Cases that passed.
@@ -227,7 +237,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts one more.
+    /// Counts one more case.
     pub fn add(&mut self, verdict: Verdict) {
         *match verdict {
             Verdict::Pass => &mut self.passed,
@@ -238,7 +248,7 @@ impl Tally {
         } += 1;
     }
 
-    /// All cases.
+    /// The number of all cases.
     #[must_use]
     pub fn total(&self) -> u32 {
         self.passed + self.failed + self.skipped + self.not_judged + self.errors
@@ -246,7 +256,7 @@ impl Tally {
 }
 
 impl SuiteResult {
-    /// All cases together.
+    /// The verdicts of all cases, counted.
     #[must_use]
     pub fn tally(&self) -> Tally {
         let mut tally = Tally::default();
@@ -254,15 +264,16 @@ impl SuiteResult {
         tally
     }
 
-    /// Whether a case keeps the exit code from being 0: [`CaseResult::counts_against`], or it was not judged on the reference peers, which
-    /// have to allow the set-up of every scenario.
+    /// Whether a case makes the exit code nonzero: [`CaseResult::counts_against`], or it was not
+    /// judged on the reference peers, which must allow the set-up of every scenario.
     #[must_use]
     pub fn counts_against(&self, case: &CaseResult) -> bool {
         let unjudged = self.target.kind == TargetKind::Simulated && case.verdict == Verdict::NotJudged;
         unjudged || case.counts_against(self.strict)
     }
 
-    /// The process's exit code: 0 if nothing failed or broke, 1 if something did, 2 if a file could not be read or nothing was run.
+    /// The exit code of the process: 0 if no case counts against it, 1 if one does, 2 if a file
+    /// could not be read or no case was run.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         if !self.errors.is_empty() || self.cases.is_empty() {

@@ -1,4 +1,4 @@
-//! The printable history of a run: what reports show of it, as `report.json` carries it.
+//! The printable history of a run: the part of it that reports show and `report.json` carries.
 
 use mqttspec_notation::FaultKind;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,8 @@ use crate::history::Ending;
 /// The printable history of a run: enough for a transcript, a sequence diagram and a capture file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
-    /// Hosts in the order of their lanes: the server first.
+    /// The names of the hosts: the server first, then the clients in the order of
+    /// [`History::hosts`](crate::history::History::hosts).
     pub hosts: Vec<String>,
     /// What happened, in order of time.
     pub events: Vec<TraceEvent>,
@@ -19,17 +20,17 @@ pub struct Trace {
 pub struct TraceEvent {
     /// Nanoseconds of simulated time from the start of the run.
     pub at_ns: u64,
-    /// The host on which it was seen: for packets always the end of the wire that the harness plays or drives.
+    /// The host that recorded it: for packets, always the end that the harness plays or drives.
     pub host: String,
-    /// The number of the host's Network Connection, from 1; 0 where the event belongs to none.
+    /// The number of the host's Network Connection, from 1; 0 if the event belongs to none.
     pub connection: u32,
-    /// What it is.
+    /// The kind of event.
     pub kind: TraceKind,
     /// The event in the notation, without the host: `> CONNECT client_id=device`, `cut device`.
     pub text: String,
-    /// The bytes that were on the wire as hex pairs without spaces; empty where there were none.
+    /// The bytes on the wire as hex pairs without spaces; empty if there were none.
     pub hex: String,
-    /// The line of the scenario file that sent or expected it; 0 where none did.
+    /// The line of the scenario file that sent or expected it; 0 if there is none.
     pub line: u32,
     /// How the Network Connection ended; events of [`TraceKind::Closed`] only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,17 +40,18 @@ pub struct TraceEvent {
     pub fault: Option<TraceFault>,
 }
 
-/// What a fault event of a [`Trace`] is about.
+/// The fault of an event of a [`Trace`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceFault {
-    /// What the fault step does.
+    /// The kind of fault step.
     pub kind: TraceFaultKind,
-    /// The hosts that it is on, in the order of the scenario.
+    /// The affected hosts, in the order of the scenario.
     pub hosts: Vec<String>,
-    /// The host towards which packets are concerned, where the fault is on one direction only.
+    /// The host to which packets are affected, if the fault is in one direction only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub towards: Option<String>,
-    /// The number of the fault that begins here and lasts; none where the event is over at once, or only ends something.
+    /// The number of the fault that begins here; none if the fault does not last, or the event only
+    /// ends faults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begins: Option<u64>,
     /// The numbers of the faults that end here.
@@ -57,7 +59,7 @@ pub struct TraceFault {
     pub ends: Vec<u64>,
 }
 
-/// What a fault step does: the words of the notation.
+/// The kind of a fault step, by its word in the notation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TraceFaultKind {
@@ -109,7 +111,7 @@ impl From<&FaultKind> for TraceFaultKind {
     }
 }
 
-/// What a [`TraceEvent`] is.
+/// The kind of a [`TraceEvent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TraceKind {
@@ -131,9 +133,9 @@ pub enum TraceKind {
     Started,
     /// An application asked its client for something.
     Asked,
-    /// A client told its application something.
+    /// A client reported an event to its application.
     Told,
-    /// Anything else worth a line: a mark reached, a branch taken, time waited.
+    /// Any other line: a mark reached, a branch taken.
     Note,
 }
 
@@ -147,7 +149,7 @@ pub struct TranscriptLine {
 }
 
 impl Trace {
-    /// The transcript in the notation, a line an event, events without a spelling in the notation left out.
+    /// The transcript: one line per event.
     #[must_use]
     pub fn transcript(&self) -> Vec<TranscriptLine> {
         self.events.iter().map(TraceEvent::transcript_line).collect()
@@ -161,7 +163,8 @@ impl TraceEvent {
         TranscriptLine { at_ns: self.at_ns, text: self.line_text() }
     }
 
-    /// The event as one line of a transcript; what has no spelling in the notation stands behind a `#`.
+    /// The event as one line of a transcript. An event without a word in the notation is a comment,
+    /// after `#`.
     #[must_use]
     pub fn line_text(&self) -> String {
         match self.kind {

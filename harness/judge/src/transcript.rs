@@ -11,13 +11,14 @@ use crate::active_faults::{ActiveFaults, Change};
 use crate::history::{Asked, Event, FaultEvent, History, Message, Told, What, nanoseconds};
 use crate::trace::{Trace, TraceEvent, TraceFault, TraceKind};
 
-/// How many events of a run a trace holds; of a longer run the last ones, which lead to its end.
+/// The greatest number of events in a trace. Of a longer run, the trace has the last events, which
+/// lead to its end.
 const LONGEST: usize = 4000;
 
 /// The trace of a history.
 pub fn trace(history: &History, version: Version) -> Trace {
     let mut hosts = vec![SERVER.to_owned()];
-    hosts.extend(history.lanes().iter().map(|lane| lane.name.to_string()));
+    hosts.extend(history.hosts().iter().map(|host| host.name.to_string()));
     let all = history.events();
     let left_out = all.len().saturating_sub(LONGEST);
     let mut events = Vec::with_capacity(all.len() - left_out);
@@ -34,7 +35,7 @@ pub fn trace(history: &History, version: Version) -> Trace {
             fault: None,
         });
     }
-    // Faults that began in the part that is left out can end in the part that is shown.
+    // A fault that began in the omitted part can end in the part that is shown.
     let mut faults = ActiveFaults::default();
     for (index, event) in all.iter().enumerate() {
         let change = faults.follow(index, &event.what);
@@ -48,7 +49,7 @@ pub fn trace(history: &History, version: Version) -> Trace {
 }
 
 fn trace_event(history: &History, event: &Event, version: Version) -> TraceEvent {
-    let observer = event.connection.map_or(Role::Client, |connection| history.info(connection.lane).observer);
+    let observer = event.connection.map_or(Role::Client, |connection| history.info(connection.host).observer);
     let (outward, inward) = match observer {
         Role::Client => (TraceKind::ToServer, TraceKind::ToClient),
         Role::Server => (TraceKind::ToClient, TraceKind::ToServer),
@@ -82,7 +83,7 @@ fn trace_event(history: &History, event: &Event, version: Version) -> TraceEvent
         at_ns: nanoseconds(event.at),
         host: event
             .connection
-            .map_or_else(String::new, |connection| history.info(connection.lane).name.to_string()),
+            .map_or_else(String::new, |connection| history.info(connection.host).name.to_string()),
         connection: event.connection.map_or(0, |connection| connection.number),
         kind,
         text,
@@ -96,7 +97,7 @@ fn trace_event(history: &History, event: &Event, version: Version) -> TraceEvent
     }
 }
 
-/// What an event says of faults; `None` for other events.
+/// The fault that an event begins or ends; `None` for other events.
 fn trace_fault(history: &History, what: &What, change: Change) -> Option<TraceFault> {
     let event = match what {
         What::Fault(event) => event,
@@ -135,7 +136,7 @@ fn fault_text(fault: &Fault) -> String {
     step.to_string()
 }
 
-/// The fault as the line that reports its end names it. That of a fault profile names each host.
+/// The text of the fault in the line that reports its end. That of a fault profile names each host.
 fn over_text(event: &FaultEvent) -> String {
     match &event.fault.kind {
         FaultKind::Profile(name) => format!("profile {name} {}", event.hosts.join(" ")),
@@ -169,7 +170,7 @@ fn fields_text(fields: &[Field]) -> String {
     fields.iter().map(|field| format!(" {}", field_words(field))).collect()
 }
 
-/// What a client reported, in the notation.
+/// An event of a client in the notation.
 #[must_use]
 pub fn told_text(told: &Told) -> String {
     match told {

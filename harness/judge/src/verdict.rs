@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The outcome of a run or of a case. The order is from best to worst, so that the worst of several is their maximum.
+/// The outcome of a run or of a case. The order is from best to worst, so that the worst of several
+/// is their maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -10,12 +11,13 @@ pub enum Verdict {
     Pass,
     /// The scenario needs something that the target lacks; `reason` names the need.
     Skip,
-    /// A line failed that shows no clause: the set-up did not come about, so that nothing can be said about the claims after it; `reason`
-    /// says what was missing.
+    /// A line that shows no clause failed: the set-up could not be established, so the claims after
+    /// it were not judged. `reason` says what was missing.
     NotJudged,
-    /// The target did what the standard forbids, or did not do what it requires.
+    /// The target violated the standard.
     Fail,
-    /// The harness or the target broke: says nothing about conformance, and never counts as a pass.
+    /// The harness or the target broke. This says nothing about conformance and never counts as a
+    /// pass.
     Error,
 }
 

@@ -1,5 +1,5 @@
-//! What a run executes on. The executor asks this for time, connections, faults and power, and does not know whether a
-//! simulated world or a live server is behind it.
+//! What a run executes on. The executor asks the backend for time, connections, faults and power,
+//! and does not know whether that is a simulated world or a live server.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -25,7 +25,8 @@ pub(crate) trait Backend {
     /// How long things may take here.
     fn timeouts(&self) -> Timeouts;
 
-    /// The real time after which a run counts as endless; `None` if the backend notices that by itself.
+    /// The real time after which a run counts as endless; `None` if the backend notices that by
+    /// itself.
     fn limit(&self) -> Option<Duration> {
         None
     }
@@ -145,13 +146,15 @@ pub(crate) struct Accepted {
 pub(crate) struct Timeouts {
     /// How long an expected packet may take if the scenario gives no time.
     pub(crate) patience: Duration,
-    /// How much earlier than the scenario says something may come: the clocks of both ends may differ by this.
+    /// How much earlier than the scenario requires an event may come: the possible difference
+    /// between the clocks of both ends.
     pub(crate) early: Duration,
     /// How much later than the scenario says something may come.
     pub(crate) late: Duration,
     /// How long a run continues after its last step, so that everything sent by then arrives.
     pub(crate) settling: Duration,
-    /// How long a client under test is watched for silence: no PINGREQ can be sent after the input of a client.
+    /// How long a client under test is watched for silence: no PINGREQ can be sent after the input
+    /// of a client.
     pub(crate) silence: Duration,
     /// How long nothing but PINGREQ and PINGRESP may pass before everything counts as quiet.
     pub(crate) quiet: Duration,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mqttspec_codec::Role;
-use mqttspec_judge::history::{Lane as HostIndex, LaneInfo};
+use mqttspec_judge::history::{HostIndex, HostInfo};
 use mqttspec_notation::{self as notation, Action, HostName, HostOption, Name, Scenario, StepKind};
 
 pub(crate) use mqttspec_notation::SERVER;
@@ -94,8 +94,8 @@ impl Hosts {
     }
 
     /// The hosts of clients as the history knows them.
-    pub(crate) fn lanes(&self) -> Vec<LaneInfo> {
-        let lane = |client: &ClientHost| LaneInfo {
+    pub(crate) fn infos(&self) -> Vec<HostInfo> {
+        let info = |client: &ClientHost| HostInfo {
             name: Arc::from(client.name.as_str()),
             observer: match (self.tests, client.played_by) {
                 // A client under test is observed at its server's end.
@@ -103,7 +103,7 @@ impl Hosts {
                 _ => Role::Client,
             },
         };
-        self.clients.iter().map(lane).collect()
+        self.clients.iter().map(info).collect()
     }
 
     /// The role of the executor on the connections.

@@ -7,7 +7,7 @@ use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::deliveries::Deliveries;
 use mqttspec_judge::finding::{Finding, ReportedFinding};
 use mqttspec_judge::history::History;
-use mqttspec_judge::resilience::Endured;
+use mqttspec_judge::resilience::LoadSummary;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::trace::Trace;
 use mqttspec_judge::verdict::Verdict;
@@ -92,7 +92,7 @@ pub(crate) fn judged(
         drawn: findings.drawn,
         branches: findings.branches,
         marks: findings.marks,
-        endured: Endured::of(&case.scenario, &history),
+        endured: LoadSummary::of(&case.scenario, &history),
         trace,
         history_hash: format!("{:032x}", history.hash()),
         output: Vec::new(),

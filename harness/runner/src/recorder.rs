@@ -9,7 +9,7 @@ use mqttspec_codec::{DecodeError, Packet, Version};
 use mqttspec_judge::claims::Shown;
 use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::{
-    ConnectionKey, Ending, Event, History, Lane as HostIndex, LaneInfo, Told, What, nanoseconds,
+    ConnectionKey, Ending, Event, History, HostIndex, HostInfo, Told, What, nanoseconds,
 };
 use mqttspec_net::framed;
 use mqttspec_spec::{Level, Requirement};
@@ -95,9 +95,9 @@ struct State {
 }
 
 impl Recorder {
-    pub(crate) fn new(lanes: Vec<LaneInfo>, now: impl Fn() -> Duration + 'static) -> Self {
-        let hosts = lanes.iter().map(|_| HostState::default()).collect();
-        let (history, shown) = (History::new(lanes), Shown::from(Vec::new()));
+    pub(crate) fn new(infos: Vec<HostInfo>, now: impl Fn() -> Duration + 'static) -> Self {
+        let hosts = infos.iter().map(|_| HostState::default()).collect();
+        let (history, shown) = (History::new(infos), Shown::from(Vec::new()));
         let state = State { history, hosts, line: 0, shown, subscribed: None };
         Self { state: RefCell::new(state), changed: Notify::new(), now: Box::new(now) }
     }
@@ -131,7 +131,7 @@ impl Recorder {
             (state.open, state.provoked, state.ignored, state.owed_pings) = (true, false, false, 0);
             state.number
         });
-        let key = ConnectionKey { lane: host, number };
+        let key = ConnectionKey { host, number };
         self.record(Some(key), self.line(), What::Opened(version));
         key
     }
@@ -148,7 +148,7 @@ impl Recorder {
         let bytes = what.bytes().cloned().unwrap_or_default();
         let event = self.record(Some(key), 0, what);
         let at = (self.now)();
-        self.with_host(key.lane, |host| {
+        self.with_host(key.host, |host| {
             host.inbox.push_back(Arrival { at, event, connection: key.number, what: arrived, bytes });
             if ended && host.number == key.number {
                 host.open = false;
@@ -160,7 +160,7 @@ impl Recorder {
     /// Records the end of a connection because the peer has opened another one.
     pub(crate) fn replaced(&self, key: ConnectionKey) {
         let event = self.record(Some(key), 0, What::Closed(Ending::ByPeer));
-        self.with_host(key.lane, |host| host.replaced = Some((key.number, event)));
+        self.with_host(key.host, |host| host.replaced = Some((key.number, event)));
     }
 
     /// Puts the end of a connection into the inbox that arrived after the peer had opened another
@@ -168,7 +168,7 @@ impl Recorder {
     /// already.
     pub(crate) fn replaced_ended(&self, key: ConnectionKey, ending: Ending) {
         let at = (self.now)();
-        self.with_host(key.lane, |host| {
+        self.with_host(key.host, |host| {
             let Some((_, event)) = host.replaced.take_if(|(number, _)| *number == key.number) else { return };
             let newer = |arrival: &Arrival| arrival.connection > key.number;
             let place = host.inbox.iter().position(newer).unwrap_or(host.inbox.len());
@@ -181,7 +181,7 @@ impl Recorder {
     /// Records that the observer's side ended a connection, or lost it in a crash.
     pub(crate) fn end(&self, key: ConnectionKey, ending: Ending) {
         self.record(Some(key), self.line(), What::Closed(ending));
-        self.with_host(key.lane, |host| {
+        self.with_host(key.host, |host| {
             if host.number == key.number {
                 (host.open, host.provoked) = (false, true);
             }
@@ -191,7 +191,7 @@ impl Recorder {
     /// Records a report of a client to its application; returns the event's position in the
     /// history.
     pub(crate) fn tell(&self, host: HostIndex, told: Told) -> usize {
-        self.record(Some(ConnectionKey { lane: host, number: 0 }), 0, What::Told(told))
+        self.record(Some(ConnectionKey { host, number: 0 }), 0, What::Told(told))
     }
 
     pub(crate) fn with_host<R>(&self, host: HostIndex, change: impl FnOnce(&mut HostState) -> R) -> R {

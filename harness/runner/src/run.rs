@@ -25,7 +25,7 @@ pub fn run_with(case: &Case, seed: u64, options: RunOptions) -> RunResult {
     judged(case, &command, perform(case, seed, options), options.trace).0
 }
 
-/// Why a case is skipped in a simulation; `None` if it is run. The reason stands after the first `: `.
+/// Why a case is skipped in a simulation; `None` if it is run. The reason follows the first colon.
 #[must_use]
 pub fn refusal_of(case: &Case, simulator: Simulator) -> Option<String> {
     refusal(case, simulator).map(|unsupported| unsupported.to_string())

@@ -13,7 +13,7 @@ use crate::run::{RunOptions, Simulator, run_with};
 use mqttspec_judge::Case;
 use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
 use mqttspec_judge::history::{BranchTaken, History};
-use mqttspec_judge::resilience::Endured;
+use mqttspec_judge::resilience::LoadSummary;
 use mqttspec_judge::results::{CaseResult, FORMAT, FileError, RunResult, SuiteResult, Target, TargetKind};
 use mqttspec_judge::trace::Trace;
 use mqttspec_judge::verdict::Verdict;
@@ -316,7 +316,7 @@ struct Summary {
     failed_seeds: Vec<u64>,
     branches: BTreeMap<BranchTaken, u32>,
     marks: BTreeMap<String, u32>,
-    endured: Option<Endured>,
+    endured: Option<LoadSummary>,
     clauses_shown: BTreeSet<String>,
     clauses_broken: BTreeSet<String>,
     shown: Option<RunResult>,

@@ -1,4 +1,5 @@
-//! The same scenarios in a stock turmoil simulation and in the simulated world: the verdict is the same.
+//! The same scenarios in a stock turmoil simulation and in the simulated world: the verdict is the
+//! same.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -90,7 +91,7 @@ fn a_smoke_set_has_the_same_verdicts_in_turmoil() {
     assert!(out.is_empty(), "{out}");
 }
 
-/// `cargo test -p mqttspec-runner --test turmoil -- --ignored` plays all cases, which takes minutes.
+/// `cargo test -p mqttspec-runner --test turmoil -- --ignored` runs all cases: several minutes.
 #[test]
 #[ignore = "takes minutes: turmoil steps through every millisecond"]
 fn every_case_has_the_same_verdict_in_turmoil() {

@@ -1,7 +1,7 @@
 //! Every word of the notation's faults has an effect on every backend, or is refused with a reason.
 //!
-//! Each word has a scenario that passes because of the word: without it, the same scenario does not pass. A word of the grammar
-//! that has no scenario here fails the test.
+//! Each word has a scenario that passes because of the word: without it, the same scenario does not
+//! pass. A word of the grammar that has no scenario here fails the test.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -152,8 +152,9 @@ const WORDS: &[Word] = &[
             "device connects keep_alive=0\ndisk broker full\ndevice > raw 31 { str \"t/a\" 00 fill 4000000 61 }\ndevice < closed\n",
         )),
     ),
-    // A retained message of 4 MB makes the store grow. The other words of a disk end `full`; what they do to unsynced writes, only a faulty broker shows: see tests/faults.rs and
-    // the tests of the disks.
+    // A retained message of 4 MB makes the store grow. The other words of a disk end `full`; what
+    // they do to unsynced writes, only a faulty broker shows: see tests/faults.rs and the tests of
+    // the disks.
     refused_by(
         &[LIVE],
         on_a_durable_broker(word(

@@ -1,4 +1,4 @@
-//! What is expected, and what becomes of the list.
+//! Comparison of runs with a list, and rewriting of the list.
 
 use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target, TargetKind};
 use mqttspec_judge::verdict::Verdict;
@@ -48,14 +48,14 @@ fn an_error_is_not_the_failure_that_is_known() {
 }
 
 #[test]
-fn a_skipped_case_is_told_and_is_no_difference() {
+fn a_skipped_case_is_reported_and_is_no_difference() {
     let difference = compare(&[case("wills/one.mqtt", Verdict::Skip)]);
     assert!(difference.is_empty());
     assert!(difference.text().contains("skip"));
 }
 
 #[test]
-fn what_does_not_count_needs_no_entry_unless_strict() {
+fn weak_failures_need_no_entry_unless_strict() {
     let weak = CaseResult { level: Level::Should, ..case("wills/weak.mqtt", Verdict::Fail) };
     let contested = CaseResult { reading: Some("ours".into()), ..case("wills/read.mqtt", Verdict::Fail) };
     let usual = suite(&[weak, contested]);
@@ -78,7 +78,7 @@ fn a_list_knows_a_client_from_a_server() {
 }
 
 #[test]
-fn rewriting_keeps_reasons_and_what_was_not_run() {
+fn rewriting_keeps_reasons_and_cases_that_were_not_run() {
     let list = Baseline::read(LIST).unwrap();
     let suite = suite(&[case("wills/one.mqtt", Verdict::Error), case("wills/new.mqtt", Verdict::Fail)]);
     let rewritten = list.rewritten(&suite);
@@ -94,7 +94,7 @@ fn rewriting_keeps_reasons_and_what_was_not_run() {
 }
 
 #[test]
-fn a_case_that_is_not_judged_is_told_and_stays_in_the_list() {
+fn a_case_that_is_not_judged_is_reported_and_stays_in_the_list() {
     let suite = suite(&[case("wills/one.mqtt", Verdict::NotJudged)]);
     let live =
         SuiteResult { target: Target { kind: TargetKind::Live, ..Target::simulated() }, ..suite.clone() };
@@ -103,7 +103,7 @@ fn a_case_that_is_not_judged_is_told_and_stays_in_the_list() {
     assert!(difference.is_empty());
     assert!(difference.text().contains("wills/one.mqtt 5.0  is listed and was not judged"));
     assert_eq!(known.rewritten(&live).len(), known.len());
-    // The reference peers have to allow every set-up: that is no failure to get used to.
+    // The reference peers must allow every set-up, so this must not become a known failure.
     let none = Baseline::default();
     assert_eq!(none.compare(&suite).unlisted, [("wills/one.mqtt 5.0".to_owned(), Verdict::NotJudged)]);
     assert!(none.rewritten(&suite).is_empty());

@@ -1,4 +1,5 @@
-//! The frames of a capture, read back by the library that made neither the sequence numbers nor the streams.
+//! The frames of a capture, read back by a library. The crate's own code makes the sequence numbers
+//! and streams.
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use mqttspec_judge::history::Ending;
@@ -36,11 +37,11 @@ fn sequence_numbers_follow_the_bytes_of_each_connection() {
 fn a_long_packet_is_cut_into_segments() {
     let trace = trace(vec![event(1, 1, TraceKind::ToServer, "> PUBLISH", &"ab".repeat(4000))]);
     let seen = segments(&pcapng(&trace, Observer::Client, "").unwrap());
-    assert_eq!(seen.len(), 3 + 3, "the hand-shake that was left out, and three segments");
+    assert_eq!(seen.len(), 3 + 3, "the added handshake, and three segments");
 }
 
 #[test]
-fn a_reset_comes_from_the_end_that_did_not_see_it() {
+fn a_reset_comes_from_the_end_that_is_not_the_observer() {
     let events = vec![event(1, 1, TraceKind::Opened, "opens a connection", ""), closed(2, Ending::Reset)];
     let last = |observer| segments(&pcapng(&trace(events.clone()), observer, "").unwrap()).pop().unwrap();
     assert_eq!(last(Observer::Client), "2 1883>40001 RA 1 1 []");
@@ -55,7 +56,7 @@ fn a_refused_connection_is_a_syn_that_is_reset() {
 }
 
 #[test]
-fn bytes_that_are_no_hex_pairs_are_named() {
+fn bytes_that_are_not_hex_pairs_are_an_error() {
     for hex in ["abc", "zz"] {
         let trace = trace(vec![event(7, 1, TraceKind::ToServer, "> raw", hex)]);
         let error = pcapng(&trace, Observer::Client, "").unwrap_err();
@@ -63,7 +64,8 @@ fn bytes_that_are_no_hex_pairs_are_named() {
     }
 }
 
-/// Each frame as `time source>target flags sequence acknowledgement payload`; the checksums are held to on the way.
+/// Each frame as `time source>target flags sequence acknowledgement payload`. Asserts that the
+/// checksums are right.
 fn segments(file: &[u8]) -> Vec<String> {
     let mut reader = PcapNgReader::new(file).unwrap();
     let mut seen = Vec::new();

@@ -1,4 +1,4 @@
-//! Which faults last, and from where to where.
+//! The bands of a diagram: the faults that last, and the lanes that they cover.
 
 use mqttspec_judge::trace::{TraceFault, TraceFaultKind};
 
@@ -7,7 +7,7 @@ use super::Band;
 /// The faults of a run so far.
 #[derive(Debug, Default)]
 pub(super) struct Bands {
-    /// The fault's number, and its band.
+    /// The number of each active fault, and its band.
     open: Vec<(u64, Band)>,
     done: Vec<Band>,
 }
@@ -26,7 +26,7 @@ impl Bands {
         }
     }
 
-    /// All bands; one that has no end lasts to the bottom.
+    /// All bands. A fault that did not end lasts to the bottom.
     pub(super) fn finish(mut self, bottom: u32) -> Vec<Band> {
         self.done.extend(self.open.into_iter().map(|(_, band)| Band { bottom, ..band }));
         self.done.sort_by_key(|band| (band.top, band.left));

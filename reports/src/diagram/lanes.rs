@@ -1,20 +1,21 @@
-//! Where the hosts of a diagram stand: the server in the middle, gaps as wide as the labels in them.
+//! The positions of the hosts in a diagram: the server is in the middle, and the gaps are as wide
+//! as their labels.
 
 use mqttspec_judge::trace::{Trace, TraceFault, TraceFaultKind, TraceKind};
 
 use super::{Lane, label};
 
-/// Room for the times on the left.
+/// Pixels for the times on the left.
 pub(super) const TIMES: u32 = 92;
-/// Room for the numbers of scenario lines on the right.
+/// Pixels for the numbers of scenario lines on the right.
 pub(super) const LINES: u32 = 44;
 pub(super) const CHARACTER_TENTHS: u32 = 66;
 const GAP_LEAST: u32 = 130;
 
 pub(super) struct Lanes {
-    /// By the order of the trace: (name, x).
+    /// (name, x), in the order of the trace.
     hosts: Vec<(String, u32)>,
-    /// The places from left to right, as indices into `hosts`.
+    /// The indices of `hosts`, from left to right.
     order: Vec<usize>,
     width: u32,
 }
@@ -83,20 +84,21 @@ impl Lanes {
         self.x(0)
     }
 
-    /// The outermost lanes.
+    /// The positions of the outermost lanes.
     pub(super) fn edges(&self) -> (u32, u32) {
         let x = |place: Option<&usize>| place.map_or(TIMES, |index| self.x(*index));
         (x(self.order.first()), x(self.order.last()))
     }
 
-    /// The middle of the gap between a client's lane and its neighbour towards the server: an arrow's label stands where only its
-    /// own client can be meant.
+    /// The middle of the gap between a client's lane and its neighbour towards the server. The
+    /// labels of a client's arrows are here: each gap belongs to one client.
     pub(super) fn label_middle(&self, lane: usize) -> u32 {
         let Some(gap) = self.gap_of(lane) else { return self.x(lane) };
         u32::midpoint(self.x(self.order[gap]), self.x(self.order[gap + 1]))
     }
 
-    /// The gap on the server's side of a client's lane, by the place on its left.
+    /// The gap between a client's lane and its neighbour towards the server: the position of the
+    /// lane on its left.
     fn gap_of(&self, lane: usize) -> Option<usize> {
         let place = self.order.iter().position(|index| *index == lane)?;
         let server = self.order.iter().position(|index| *index == 0)?;
@@ -107,7 +109,8 @@ impl Lanes {
         }
     }
 
-    /// From where to where a fault reaches: on its hosts' links to the server, or on one host where the machine itself is meant.
+    /// The left and right ends of a fault: its hosts' links to the server, or one host if the fault
+    /// is of the machine.
     pub(super) fn concerned(&self, fault: &TraceFault) -> (u32, u32) {
         let place = |name: &String| self.hosts.iter().position(|(host, _)| host == name);
         let named: Vec<u32> =

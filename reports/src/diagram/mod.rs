@@ -1,7 +1,8 @@
-//! Sequence diagrams of a run: a lane a host, packets as arrows, faults as bands, the place of each failure marked.
+//! Sequence diagrams of a run: one lane per host, packets as arrows, faults as bands, and a mark
+//! for each failure.
 //!
-//! [`Diagram::of`] decides where everything stands, in pixels; [`svg()`] and the page's script only draw what it says. So a diagram
-//! looks the same in `trace --svg` and in `report.html`.
+//! [`Diagram::of`] computes the layout in pixels; [`svg()`] and the page's script only draw it. So
+//! a diagram looks the same in `trace --svg` and in `report.html`.
 
 mod bands;
 mod lanes;
@@ -18,54 +19,51 @@ use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
 use bands::Bands;
 use lanes::Lanes;
 
-/// Which end of each connection saw what a [`Trace`] tells.
+/// The end of each connection that recorded the events of a [`Trace`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observer {
-    /// The clients: a server is tested.
+    /// The clients: the server is under test.
     Client,
-    /// The server: clients are tested.
+    /// The server: the clients are under test.
     Server,
 }
 
 impl Observer {
-    /// The end that the harness plays where `tests` (`server` or `client`) is tested.
+    /// The end that the harness plays if `tests` (`server` or `client`) is under test.
     #[must_use]
     pub fn of(tests: &str) -> Self {
         if tests == "client" { Self::Server } else { Self::Client }
     }
 }
 
-/// How many characters of a packet stand on its arrow; the rest is for whoever asks.
+/// The number of characters of a packet on its arrow; the details show the rest.
 pub(crate) const LABEL_LENGTH: usize = 36;
 
 const HEAD: u32 = 44;
 const FOOT: u32 = 18;
-/// A pause at least as long is drawn as one.
+/// The shortest time without events that is drawn as a pause.
 const PAUSE_NS: u64 = 1_000_000_000;
 
-/// A laid out sequence diagram. Lengths are pixels of the unscaled drawing, from its top left corner.
+/// The layout of a sequence diagram. Lengths are pixels of the unscaled drawing, from its top left
+/// corner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagram {
-    /// Its width.
     pub(crate) width: u32,
-    /// Its height.
     pub(crate) height: u32,
-    /// Its lanes from left to right: the server in the middle, so that few arrows cross a lane.
+    /// From left to right. The server is in the middle, so that few arrows cross a lane.
     pub(crate) lanes: Vec<Lane>,
     /// Network Connections, as bars on the lanes of clients.
     pub(crate) bars: Vec<Bar>,
-    /// Stretches in which something is wrong.
+    /// Faults while they last.
     pub(crate) bands: Vec<Band>,
-    /// What happened, downwards.
+    /// Events, failures and pauses, from top to bottom.
     pub(crate) rows: Vec<Row>,
 }
 
 /// A host's lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lane {
-    /// The host.
     pub(crate) name: String,
-    /// Where its line stands.
     pub(crate) x: u32,
 }
 
@@ -74,50 +72,47 @@ pub(crate) struct Lane {
 pub(crate) struct Bar {
     /// The client's lane.
     pub(crate) x: u32,
-    /// Where it was opened.
+    /// Where the connection was opened.
     pub(crate) top: u32,
-    /// Where it ended, or the end of the run.
+    /// Where the connection or the run ended.
     pub(crate) bottom: u32,
 }
 
 /// A fault while it lasts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Band {
-    /// Its left edge.
     pub(crate) left: u32,
-    /// Its right edge.
     pub(crate) right: u32,
-    /// Where it began.
     pub(crate) top: u32,
-    /// Where it ended.
     pub(crate) bottom: u32,
-    /// Whether nothing passes (a partition, a crash) or something still does (loss, latency, bandwidth, a stalled reader).
+    /// Whether no packet can pass: a partition or a crash, not loss, latency, bandwidth or a
+    /// stalled reader.
     pub(crate) severe: bool,
 }
 
-/// What a [`Row`] is.
+/// The kind of a [`Row`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RowKind {
     /// A packet, or raw bytes: an arrow.
     Packet,
     /// A connection opened: a dot on the client's lane.
     Opened,
-    /// A connection ended: a broken arrow from who ended it.
+    /// A connection ended: a broken arrow from the end that closed it.
     Closed,
-    /// A fault, a crash or a start: a line across the lanes concerned.
+    /// A fault, a crash or a start: a line across the affected lanes.
     Fault,
-    /// What an application asked or was told: a label on its lane.
+    /// A command or an event of an application: a label on its lane.
     Application,
     /// A mark, a branch, anything else: a line of text.
     Note,
-    /// Time in which nothing happened.
+    /// A time without events.
     Pause,
-    /// The place of a failure.
+    /// A failure: a marked line across all lanes.
     Failure,
 }
 
 impl RowKind {
-    /// How far its line stands below the one before.
+    /// The distance of its line from the previous one.
     const fn height(self) -> u32 {
         match self {
             Self::Packet => 34,
@@ -134,30 +129,28 @@ impl RowKind {
 /// One line of the diagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
-    /// What it is.
     pub(crate) kind: RowKind,
-    /// The height of its line.
+    /// The vertical position of its line.
     pub(crate) y: u32,
-    /// When it happened, in nanoseconds of simulated time; for a pause its length.
+    /// The simulated time in nanoseconds; for a pause, its length.
     pub(crate) at_ns: u64,
     /// Where its line begins.
     pub(crate) from: u32,
-    /// Where its line ends: for an arrow its head.
+    /// Where its line ends: for an arrow, its head.
     pub(crate) to: u32,
     /// The middle of its label.
     pub(crate) middle: u32,
-    /// What it says.
     pub(crate) text: String,
     /// The bytes of a packet as hex pairs without spaces.
     pub(crate) hex: String,
-    /// The line of the scenario that sent or expected it; 0 where none did.
+    /// The line of the scenario that sent or expected it; 0 if there is none.
     pub(crate) line: u32,
     /// Whether a failure is about it.
     pub(crate) bad: bool,
 }
 
 impl Diagram {
-    /// Lays out a run and what was found wrong in it.
+    /// Lays out a run and its failures.
     #[must_use]
     pub fn of(trace: &Trace, observer: Observer, failures: &[ReportedFinding]) -> Self {
         let lanes = Lanes::of(trace);
@@ -172,7 +165,8 @@ impl Diagram {
     }
 }
 
-/// A packet's label: the text without the sign of its direction, cut to [`LABEL_LENGTH`] characters.
+/// A packet's label: the text without the sign of its direction, cut to [`LABEL_LENGTH`]
+/// characters.
 pub(crate) fn label(text: &str) -> String {
     label_of(text, LABEL_LENGTH)
 }
@@ -186,7 +180,8 @@ fn label_of(text: &str, length: usize) -> String {
     format!("{}…", cut.trim_end())
 }
 
-/// How many characters fit from the times to the line numbers of a diagram of this width: so much of a failure or a fault is told.
+/// The number of characters that fit between the times and the line numbers of a diagram of this
+/// width. Failures and faults are cut to it.
 pub(crate) fn long_label(width: u32) -> usize {
     let room = width.saturating_sub(lanes::TIMES + lanes::LINES + 20);
     usize::try_from(room * 10 / lanes::CHARACTER_TENTHS).unwrap_or(LABEL_LENGTH).max(LABEL_LENGTH)
@@ -200,7 +195,7 @@ struct Layout<'a> {
     bad_bytes: Vec<(String, u64)>,
     y: u32,
     last_ns: u64,
-    /// By lane and number of the connection, and whether it is open.
+    /// ((lane, number of the connection), bar, whether it is open).
     bars: Vec<((usize, u32), Bar, bool)>,
     bands: Bands,
     rows: Vec<Row>,
@@ -225,7 +220,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// A failure is found once what it is about has happened, so it stands below the events of its own time.
+    /// A failure follows the event that it is about, so it comes after the events of the same time.
     fn failures_before(&mut self, at_ns: u64) {
         while self.failures.first().is_some_and(|failure| failure.finding.at_ns < at_ns) {
             let failure = self.failures.remove(0);

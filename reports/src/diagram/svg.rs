@@ -1,19 +1,19 @@
-//! A [`Diagram`] as an SVG file of its own, in light and dark.
+//! A [`Diagram`] as an SVG file with a light and a dark colour scheme.
 
 use std::fmt::Write as _;
 
 use super::{Diagram, Row, RowKind, label, label_of, long_label};
 use crate::seconds;
 
-/// How a diagram looks, here and in `report.html`.
+/// The style of a diagram, here and in `report.html`.
 pub(crate) const STYLE: &str = include_str!("diagram.css");
 
-/// The colours of the file by itself; the page has its own.
+/// The colours of the SVG file; the page has its own.
 const COLOURS: &str = "svg{--ink:#1b2430;--soft:#5d6b7c;--line:#c4ccd6;--paper:#fff;--accent:#0b62c4;--good:#1a7f37;\
     --bad:#c3221b;--warn:#9a6200;--tint:#eef2f7}@media(prefers-color-scheme:dark){svg{--ink:#e3e9f0;--soft:#95a3b3;--line:#3d4957;\
     --paper:#12181f;--accent:#6db3ff;--good:#57c97a;--bad:#ff7b72;--warn:#e3b341;--tint:#1d2630}}";
 
-/// The diagram as a whole file. `title` stands above it and in its metadata.
+/// The SVG file. `title` is drawn above the diagram and is in its metadata.
 #[must_use]
 pub fn svg(diagram: &Diagram, title: &str) -> String {
     let title_height = 28;
@@ -137,13 +137,13 @@ pub(crate) const fn class(kind: RowKind) -> &'static str {
     }
 }
 
-/// The head of an arrow at `x`.
+/// The path of an arrow's head at `x`.
 fn head(x: u32, y: u32, rightwards: bool) -> String {
     let back = if rightwards { x - 9 } else { x + 9 };
     format!("M{x} {y}L{back} {}V{}Z", y - 4, y + 4)
 }
 
-/// Text as XML, without the characters that XML has no way to write.
+/// Escapes text for XML, and replaces the characters that XML cannot contain.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {

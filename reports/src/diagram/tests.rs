@@ -1,5 +1,3 @@
-//! Where things stand in a diagram.
-
 use mqttspec_judge::finding::{Check, Finding, ReportedFinding};
 use mqttspec_judge::history::Ending;
 use mqttspec_judge::trace::{Trace, TraceEvent, TraceFault, TraceFaultKind, TraceKind};
@@ -8,7 +6,7 @@ use mqttspec_spec::Level;
 use super::{Diagram, LABEL_LENGTH, Observer, RowKind, label};
 
 #[test]
-fn the_server_stands_between_its_clients() {
+fn the_server_is_between_its_clients() {
     let diagram = laid_out(&["broker", "a", "b", "c"], Vec::new());
     let names: Vec<&str> = diagram.lanes.iter().map(|lane| lane.name.as_str()).collect();
     assert_eq!(names, ["a", "b", "broker", "c"]);
@@ -16,7 +14,7 @@ fn the_server_stands_between_its_clients() {
 }
 
 #[test]
-fn arrows_point_the_way_of_the_packet() {
+fn arrows_point_in_the_direction_of_the_packet() {
     let diagram = laid_out(
         &["broker", "a"],
         vec![
@@ -30,7 +28,7 @@ fn arrows_point_the_way_of_the_packet() {
 }
 
 #[test]
-fn a_client_that_is_tested_is_closed_by_whom_the_server_did_not_see_close() {
+fn a_close_by_the_peer_comes_from_the_end_under_test() {
     let trace = trace(&["broker", "a"], vec![closed(1, "a", Ending::ByPeer)]);
     let by_server = Diagram::of(&trace, Observer::Client, &[]);
     let by_client = Diagram::of(&trace, Observer::Server, &[]);
@@ -57,7 +55,7 @@ fn a_partition_lasts_until_it_is_healed_and_a_cut_does_not_last() {
 }
 
 #[test]
-fn a_connection_ends_where_it_was_lost_though_the_next_is_open_already() {
+fn a_connection_ends_where_it_was_lost_even_if_the_next_is_already_open() {
     let mut next = event(2, "a", TraceKind::Opened, "opens a connection");
     next.connection = 2;
     let diagram = laid_out(
@@ -75,7 +73,7 @@ fn a_connection_ends_where_it_was_lost_though_the_next_is_open_already() {
 }
 
 #[test]
-fn a_failure_stands_below_what_it_is_about() {
+fn a_failure_is_below_its_event() {
     let finding = Finding {
         check: Check::Expectation,
         level: Level::Must,

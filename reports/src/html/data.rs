@@ -1,5 +1,6 @@
-//! What the page's script works with: every clause with its standing on each target, every case with its result on each target, and
-//! the diagrams, laid out. Names are short to read, not to type; rows of diagrams are arrays because there are very many of them.
+//! The data for the page's script: every clause with its standing on each target, every case with
+//! its result on each target, and the layouts of the diagrams. The rows of diagrams are arrays,
+//! because there are many of them.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +13,17 @@ use serde::Serialize;
 use crate::diagram::{Diagram, LABEL_LENGTH, Observer, Row, long_label};
 use crate::{Coverage, Outcome, failure};
 
-/// How many bytes of one packet the page holds.
+/// The number of bytes of one packet that the page contains.
 const BYTES_SHOWN: usize = 512;
-/// How many events of a run are drawn from its beginning, and how many up to its end, where failures are.
+/// The number of events that are drawn from the beginning of a run, and from its end, where
+/// failures are.
 const EVENTS_SHOWN: [usize; 2] = [60, 100];
-/// How many seeds that failed are listed.
+/// The number of failed seeds that are listed.
 const SEEDS_SHOWN: usize = 8;
 
 #[derive(Serialize)]
 pub(super) struct Data {
-    /// Characters of a label in a diagram.
+    /// The length of a packet's label in a diagram, in characters.
     label: usize,
     targets: Vec<TargetData>,
     areas: Vec<&'static str>,
@@ -50,7 +52,7 @@ struct ClauseData {
     reading: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unobservable: Option<&'static str>,
-    /// A word for each target.
+    /// The standing on each target, in one word.
     standing: Vec<&'static str>,
     cases: Vec<usize>,
 }
@@ -63,7 +65,7 @@ struct CaseData {
     #[serde(skip_serializing_if = "Option::is_none")]
     row: Option<String>,
     tests: String,
-    /// Whether the file tests both sides, so that the name alone does not say which case is meant.
+    /// Whether the scenario has a case for each role, so that the name must include the role.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     both: bool,
     clauses: Vec<usize>,
@@ -124,7 +126,7 @@ struct RequirementData {
 struct DiagramData {
     width: u32,
     height: u32,
-    /// Characters of a fault or a failure.
+    /// The length of the text of a fault or a failure, in characters.
     long: usize,
     lanes: Vec<(String, u32)>,
     bars: Vec<(u32, u32, u32)>,
@@ -135,7 +137,7 @@ struct DiagramData {
 /// Kind, y, nanoseconds, from, to, middle, text, hex, line, bad.
 type RowData = (u8, u32, u64, u32, u32, u32, String, String, u32, u8);
 
-/// What tells cases apart: file, version, row, side.
+/// The key of a case: file, version, row, role.
 type Key = (String, String, Option<String>, String);
 
 /// The letter of a target's column: A, B, … Z, then numbers.
@@ -170,7 +172,8 @@ impl Data {
         data
     }
 
-    /// Every numbered clause of a version that some target ran, and every other that a scenario cites. Gives their places by version and id.
+    /// Adds every numbered clause of a version that a target ran, and every other clause that a
+    /// scenario cites. Returns their indices by version and id.
     fn add_clauses(&mut self, suites: &[SuiteResult]) -> BTreeMap<(String, &'static str), usize> {
         let coverages: Vec<Vec<Coverage>> = suites.iter().map(Coverage::of).collect();
         let mut places = BTreeMap::new();
@@ -338,7 +341,7 @@ impl DiagramData {
     }
 }
 
-/// A run without its middle, where it is so long that nobody would look at all of it.
+/// A run without its middle, if it is too long to draw.
 fn brief(trace: &Trace) -> Trace {
     let [first, last] = EVENTS_SHOWN;
     let left_out = trace.events.len().saturating_sub(first + last);
@@ -366,7 +369,7 @@ fn row(row: Row) -> RowData {
         Some(shown) if row.hex.len() > BYTES_SHOWN * 2 => format!("{shown}+{}", row.hex.len() / 2),
         _ => row.hex,
     };
-    // The script knows the kinds by their place in this order.
+    // The script identifies the kinds by their index in this enum.
     let kind = row.kind as u8;
     let (line, bad) = (row.line, u8::from(row.bad));
     (kind, row.y, row.at_ns, row.from, row.to, row.middle, row.text, hex, line, bad)

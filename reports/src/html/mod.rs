@@ -1,7 +1,8 @@
-//! `report.html`: one page that holds everything, for one suite or several beside each other. It loads nothing from anywhere.
+//! `report.html`: one self-contained page for one suite or several. It loads no other files.
 //!
-//! The page's frame and its figures come from a template; the matrix and the diagrams are drawn by the page's script out of the
-//! data in it, and only those that somebody opens. `page.html`, `page.css`, `page.js` and `detail.js` are files of their own.
+//! A template makes the frame of the page and its figures. The page's script draws the matrix from
+//! the embedded data, and a diagram when its case is opened. `page.html` is the template;
+//! `page.css`, `page.js` and `detail.js` are embedded.
 
 mod data;
 
@@ -12,21 +13,21 @@ use thiserror::Error;
 use crate::diagram::STYLE as DIAGRAM_STYLE;
 use crate::{AreaCoverage, Coverage, outcome, resilience};
 
-/// Why there is no page.
+/// Why the page could not be made.
 #[derive(Debug, Error)]
 pub enum PageError {
-    /// The template and what is put into it do not fit.
+    /// The template does not fit its values.
     #[error("cannot fill the page: {0}")]
     Template(#[from] minijinja::Error),
-    /// The data cannot be told as JSON.
-    #[error("cannot tell the results as JSON: {0}")]
+    /// The data cannot be serialized as JSON.
+    #[error("cannot serialize the results as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
 
-/// The page for one suite or several; each is a target, a column of the matrix.
+/// The page for one suite or several. Each suite is a column of the matrix.
 ///
 /// # Errors
-/// [`PageError`], which no suite causes: it would be a mistake in this crate.
+/// [`PageError`]. No suite can cause it; it would be a bug in this crate.
 pub fn page(suites: &[SuiteResult]) -> Result<String, PageError> {
     let data = serde_json::to_string(&data::Data::of(suites))?;
     let context = Context {
@@ -40,7 +41,7 @@ pub fn page(suites: &[SuiteResult]) -> Result<String, PageError> {
         },
         style: [include_str!("page.css"), DIAGRAM_STYLE].concat(),
         script: [include_str!("detail.js"), include_str!("page.js")].concat(),
-        // JSON has `<` in strings only, where it can be written in a way that no parser of HTML takes for a tag.
+        // In JSON, `<` occurs only inside strings. Escaped there, it cannot end the script element.
         data: data.replace('<', "\\u003c"),
     };
     let mut environment = minijinja::Environment::new();
@@ -51,11 +52,11 @@ pub fn page(suites: &[SuiteResult]) -> Result<String, PageError> {
         .render(minijinja::Value::from(minijinja::value::Serde(&context)))?)
 }
 
-/// What the template is filled with.
+/// The values of the template.
 #[derive(Serialize)]
 struct Context {
     targets: Vec<Head>,
-    /// Of the resilience table: its heading, what its figures mean, and its columns.
+    /// The resilience table's heading, legend and columns.
     load: (&'static str, &'static str, [&'static str; 14]),
     many: bool,
     good: bool,
@@ -65,7 +66,7 @@ struct Context {
     data: String,
 }
 
-/// One target's figures.
+/// The figures of one target.
 #[derive(Serialize)]
 struct Head {
     letter: String,
@@ -85,24 +86,24 @@ struct Head {
     capabilities: Vec<(String, String)>,
     output: Vec<String>,
     unreadable: Vec<Unreadable>,
-    endured: Vec<EnduredRow>,
+    endured: Vec<LoadRow>,
 }
 
 /// A row of the resilience table.
 #[derive(Serialize)]
-struct EnduredRow {
+struct LoadRow {
     word: &'static str,
     cells: [String; 14],
 }
 
-/// A part of the bar.
+/// A part of the bar of verdicts.
 #[derive(Serialize)]
 struct Part {
     class: &'static str,
     count: u32,
 }
 
-/// How much of one standard was shown.
+/// The share of one version of the standard that was shown.
 #[derive(Serialize)]
 struct Share {
     version: String,
@@ -116,7 +117,7 @@ struct Share {
     unobservable: usize,
 }
 
-/// A scenario file that is none.
+/// A scenario file that could not be read.
 #[derive(Serialize)]
 struct Unreadable {
     file: String,
@@ -161,7 +162,7 @@ impl Head {
                 .collect(),
             endured: resilience::rows(suite)
                 .into_iter()
-                .map(|row| EnduredRow { word: row.outcome.word(), cells: row.cells })
+                .map(|row| LoadRow { word: row.outcome.word(), cells: row.cells })
                 .collect(),
         }
     }

@@ -1,19 +1,19 @@
-//! The closing table: the areas of the protocol, what came of their cases, and how much of the standard was shown.
+//! The table by area: the verdicts of its cases, and the share of the standard that was shown.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use mqttspec_judge::results::SuiteResult;
 
 use crate::{Areas, Coverage};
 
-/// From this width on the columns have words, of which one is there only if a case was not judged.
+/// The least width for words as headings: without the column `not judged`, and with it.
 const WIDE: [u16; 2] = [80, 92];
 
-/// The place of the column for cases that were not judged.
+/// The index of the column `not judged`.
 const NOT_JUDGED: usize = 3;
 
 pub(super) fn table(suite: &SuiteResult, width: u16) -> String {
     let areas = Areas::of(suite);
-    // Most targets allow the set-up of every scenario.
+    // The column is left out if it would be empty, as for most targets.
     let has_not_judged = areas.all.tally.not_judged > 0;
     let wide = width >= WIDE[usize::from(has_not_judged)];
     let mut table = Table::new();
@@ -54,7 +54,8 @@ pub(super) fn table(suite: &SuiteResult, width: u16) -> String {
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// How much of one standard was shown, and what was not.
+/// A sentence about one version: the number of clauses that were shown, and of the others by
+/// standing.
 pub(super) fn share(coverage: &Coverage) -> String {
     let all = &coverage.all;
     let mut parts = vec![format!("{} of {} shown", all.shown, all.total)];

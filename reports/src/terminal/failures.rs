@@ -1,4 +1,4 @@
-//! One case that failed, told so that somebody who has never seen the scenario can act on it.
+//! A failed case in full: enough to act on it without the scenario file.
 
 use mqttspec_judge::finding::ReportedFinding;
 use mqttspec_judge::results::CaseResult;
@@ -7,10 +7,10 @@ use mqttspec_judge::verdict::Verdict;
 use super::{BAD, HEAD, ODD, QUIET, cut, indented, line, whole_words};
 use crate::{Outcome, failure, seconds};
 
-/// The column in which values stand.
+/// The column of the values.
 const VALUES: usize = 15;
 
-/// One case that failed or broke or was not judged, with everything that is known about its failures.
+/// A case that failed, broke or was not judged, with all details of its failures.
 #[must_use]
 pub fn bad_case(case: &CaseResult, width: u16) -> String {
     let width = usize::from(width.max(40));
@@ -43,8 +43,8 @@ pub fn bad_case(case: &CaseResult, width: u16) -> String {
     if let Some(reading) = &case.reading {
         row(&mut out, "reading", reading, width);
     }
-    let (told, more) = failure::told(case);
-    for (index, (failure, command)) in failure::with_commands(told).enumerate() {
+    let (in_full, more) = failure::in_full(case);
+    for (index, (failure, command)) in failure::with_commands(in_full).enumerate() {
         if index > 0 {
             out.push('\n');
         }
@@ -69,7 +69,8 @@ pub fn bad_case(case: &CaseResult, width: u16) -> String {
     out
 }
 
-/// Cases that fail, each with those that fail alike: rows and versions of one scenario in which the same lines fail.
+/// Groups the cases that fail alike: rows and versions of one scenario in which the same lines
+/// fail.
 pub(super) fn alike(bad: Vec<&CaseResult>) -> Vec<(&CaseResult, Vec<&CaseResult>)> {
     let mut groups: Vec<(&CaseResult, Vec<&CaseResult>)> = Vec::new();
     for case in bad {
@@ -91,7 +92,7 @@ fn fails_like(one: &CaseResult, other: &CaseResult) -> bool {
         && lines(one) == lines(other)
 }
 
-/// The cases that fail as the one above does.
+/// The other cases of a group, after the one that is shown.
 pub(super) fn also(out: &mut String, alike: &[&CaseResult], width: u16) {
     if alike.is_empty() {
         return;
@@ -109,7 +110,7 @@ fn one_failure(out: &mut String, failure: &ReportedFinding, width: usize) {
     let mut linked = String::new();
     for (requirement, link) in failure.finding.requirements.iter().zip(failure::links(failure)) {
         row(out, "requirement", &requirement.to_string(), width);
-        // Several clauses of one section: its address once.
+        // Clauses of the same section share one address.
         if !link.is_empty() && link != linked {
             unbroken(out, "", &link);
             linked = link;
@@ -141,14 +142,15 @@ fn one_failure(out: &mut String, failure: &ReportedFinding, width: usize) {
     }
 }
 
-/// A packet with all of its fields, unless they are very many: what a failure is about often stands in the last of them.
+/// Wraps a packet to a few lines. It is not cut to one, because a failure is often about the last
+/// fields.
 fn transcript_line(text: &str, room: usize) -> Vec<String> {
     const LINES: usize = 4;
     let whole: Vec<String> = textwrap::wrap(text, whole_words(room).subsequent_indent("  "))
         .into_iter()
         .map(|part| part.trim_end().to_owned())
         .collect();
-    // Its later lines stand two columns further right, within the same width.
+    // Later lines are indented by two more columns, within the same width.
     let mut parts: Vec<String> = whole.iter().take(LINES).map(|part| part.trim_start().to_owned()).collect();
     if let Some(last) = parts.last_mut().filter(|_| whole.len() > LINES) {
         *last = format!("{}…", cut(last, room.saturating_sub(3)));
@@ -156,7 +158,7 @@ fn transcript_line(text: &str, room: usize) -> Vec<String> {
     parts
 }
 
-/// A name and a value that goes on in its own column.
+/// Appends a name and a value, which is wrapped in its own column.
 fn row(out: &mut String, name: &str, text: &str, width: usize) {
     let mut name = format!("  {QUIET}{name:<11}{QUIET:#}  ");
     for part in
@@ -167,7 +169,7 @@ fn row(out: &mut String, name: &str, text: &str, width: usize) {
     }
 }
 
-/// A name and a value that is to be copied.
+/// Appends a name and a value that is not wrapped, so that it can be copied.
 fn unbroken(out: &mut String, name: &str, text: &str) {
     line(out, &format!("  {QUIET}{name:<11}{QUIET:#}  {text}"));
 }

@@ -1,7 +1,8 @@
-//! What the person at the terminal sees when a suite has ended: a tree by protocol area, every failure with all that is needed to act
-//! on it, a table by module with the share of the standard that was shown, and one last line that says it all.
+//! The summary of a suite for a terminal: a tree by protocol area, the failures in full, a table by
+//! area with the share of the standard that was shown, and a last line with the counts.
 //!
-//! Everything fits the width that the caller gives, down to 40 columns; only addresses and commands, which are copied, are never broken.
+//! Everything fits the width that the caller gives, down to 40 columns. Only addresses and commands
+//! are never broken, so that they can be copied.
 
 mod areas;
 mod failures;
@@ -24,22 +25,24 @@ pub(crate) const ODD: Style = AnsiColor::Yellow.on_default();
 pub(crate) const HEAD: Style = Style::new().bold();
 pub(crate) const QUIET: Style = Style::new().dimmed();
 
-/// How many failures are told in full, of those that are alike only one; the others stand in the tree, and in the files of `--report`.
-const TOLD_IN_FULL: usize = 30;
+/// The number of groups of like failures that are shown in full, one failure each. The others are
+/// in the tree, and in the files of `--report`.
+const SHOWN_IN_FULL: usize = 30;
 
-/// The whole summary for a terminal of `width` columns, with ANSI styles that the caller strips where nobody sees them.
+/// The whole summary for a terminal of `width` columns, with ANSI styles. The caller strips them if
+/// the output is not a terminal.
 #[must_use]
 pub fn summary(suite: &SuiteResult, width: u16) -> String {
-    told(suite, width, false)
+    whole(suite, width, false)
 }
 
-/// The same with the resilience table below the table by module.
+/// The same, with the resilience table below the table by area.
 #[must_use]
 pub fn summary_with_resilience(suite: &SuiteResult, width: u16) -> String {
-    told(suite, width, true)
+    whole(suite, width, true)
 }
 
-fn told(suite: &SuiteResult, width: u16, with_resilience: bool) -> String {
+fn whole(suite: &SuiteResult, width: u16, with_resilience: bool) -> String {
     let mut out = String::new();
     heading(&mut out, suite, width);
     out.push('\n');
@@ -48,14 +51,14 @@ fn told(suite: &SuiteResult, width: u16, with_resilience: bool) -> String {
         line(&mut out, &format!("\n{BAD}cannot be read{BAD:#}  {}", error.file));
         line(&mut out, &indented(&error.message, 2));
     }
-    let bad = suite.cases.iter().filter(|case| outcome::is_told_in_full(suite, case)).collect();
+    let bad = suite.cases.iter().filter(|case| outcome::is_shown_in_full(suite, case)).collect();
     let groups = failures::alike(bad);
-    for (case, alike) in groups.iter().take(TOLD_IN_FULL) {
+    for (case, alike) in groups.iter().take(SHOWN_IN_FULL) {
         out.push('\n');
         out.push_str(&bad_case(case, width));
         failures::also(&mut out, alike, width);
     }
-    let more: usize = groups.iter().skip(TOLD_IN_FULL).map(|(_, alike)| alike.len() + 1).sum();
+    let more: usize = groups.iter().skip(SHOWN_IN_FULL).map(|(_, alike)| alike.len() + 1).sum();
     if more > 0 {
         out.push('\n');
         paragraph(
@@ -142,12 +145,12 @@ pub(crate) fn line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
-/// Lines are broken between words only: what has a hyphen is a name that somebody may want to search for.
+/// Breaks lines between words only: a word with a hyphen is often a name to search for.
 pub(crate) fn whole_words(width: usize) -> textwrap::Options<'static> {
     textwrap::Options::new(width).word_splitter(textwrap::WordSplitter::NoHyphenation)
 }
 
-/// Plain text, broken at the width.
+/// Appends plain text, wrapped at the width.
 pub(crate) fn paragraph(out: &mut String, text: &str, width: u16) {
     for part in textwrap::wrap(text, whole_words(usize::from(width)).subsequent_indent("  ")) {
         line(out, &part);
@@ -158,7 +161,7 @@ pub(crate) fn indented(text: &str, by: usize) -> String {
     text.lines().map(|text| format!("{:by$}{text}", "")).collect::<Vec<_>>().join("\n")
 }
 
-/// Text that fits a width, cut at its end where it does not.
+/// Cuts text that does not fit a width.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();

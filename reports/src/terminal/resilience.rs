@@ -1,4 +1,5 @@
-//! The resilience table for a terminal: a line a case where there is room for it, a paragraph a case elsewhere.
+//! The resilience table for a terminal: one line per case if it fits, otherwise one paragraph per
+//! case.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use mqttspec_judge::results::SuiteResult;
@@ -7,10 +8,10 @@ use super::{BAD, GOOD, HEAD, QUIET, line, whole_words};
 use crate::Outcome;
 use crate::resilience::{COLUMNS, HEADING, LEGEND, Row, rows};
 
-/// The columns that are numbers.
+/// The indices of the columns with numbers.
 const NUMBERS: [usize; 6] = [3, 4, 5, 6, 7, 12];
 
-/// The table, with ANSI styles that the caller strips where nobody sees them.
+/// The table, with ANSI styles. The caller strips them if the output is not a terminal.
 #[must_use]
 pub fn resilience(suite: &SuiteResult, width: u16) -> String {
     let rows = rows(suite);
@@ -71,14 +72,14 @@ fn paragraphs(out: &mut String, row: &Row, width: usize) {
     ] = &row.cells;
     let style = if row.outcome == Outcome::Passed { GOOD } else { BAD };
     line(out, &format!(" {HEAD}{profile} {version}{HEAD:#}  {style}{verdict}{style:#}"));
-    let told = [
+    let lines = [
         format!("{runs} runs; faults last {faults}; longest gap {gap}"),
         format!(
             "{sent} sent, {delivered} delivered; duplicated: {duplicated}; refused: {refused}; lost: {lost}"
         ),
         format!("errors: {errors}; {reconnects} reconnects; at the end: {end}"),
     ];
-    for text in told {
+    for text in lines {
         let options = whole_words(width).initial_indent("   ").subsequent_indent("     ");
         textwrap::wrap(&text, options).iter().for_each(|part| line(out, part));
     }

@@ -1,4 +1,4 @@
-//! The tree by area: a line for each folder of scenarios, and below it only what did not pass.
+//! The tree by area: one line per folder of scenarios, and below it the cases that did not pass.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +66,8 @@ fn bad(out: &mut String, case: &CaseResult, width: usize) {
     line(out, &format!("    {style}{sign}{style:#} {} {style}{word}{style:#}", cut(name, room)));
 }
 
-/// The cases with a verdict that has a reason, a line for each reason. A reason that names a line of a file names the file too.
+/// The cases with this verdict, one line per reason. Reasons that name a line of a file come after
+/// the name of the file.
 fn by_reason(
     out: &mut String,
     cases: &[&CaseResult],

@@ -1,5 +1,5 @@
-//! What the tests of reports tell about: a suite and a history that are made by hand.
-#![allow(dead_code, reason = "each test program uses a part of it")]
+//! A suite and a history, made by hand for the tests of the reports.
+#![allow(dead_code, reason = "each test program uses some of it")]
 
 use std::path::Path;
 
@@ -17,22 +17,23 @@ pub(crate) fn scenarios() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
 }
 
-/// What fits a filter, played for real.
+/// Runs the project's scenarios that match a filter.
 pub(crate) fn played(filter: &str, keep: KeepTrace) -> SuiteResult {
     let selection = Selection { filters: vec![filter.into()], ..Selection::default() };
     let plan = suite::plan(&suite::read_folder(&scenarios()).expect("the project's scenarios"), &selection);
-    assert!(!plan.cases.is_empty(), "something fits {filter}");
+    assert!(!plan.cases.is_empty(), "no scenario matches {filter}");
     suite::run_all(&plan, &SuiteOptions { keep, ..SuiteOptions::default() }, &mut |_, _, _| {})
 }
 
-/// Compares with the reviewed file in `reports/snapshots`.
+/// Compares with the file in `reports/snapshots`.
 pub(crate) fn snapshot(name: &str, text: &str) {
     insta::with_settings!({ snapshot_path => "../../snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
         insta::assert_snapshot!(name, text);
     });
 }
 
-/// A suite with all there is: a pass, each sort of failure, a skip, a case that was not judged, an error, an unreadable file, a branch.
+/// A suite with every outcome: a pass, each kind of failure, a skip, a case that was not judged, an
+/// error, an unreadable file, a branch.
 pub(crate) fn suite() -> SuiteResult {
     let passed = CaseResult {
         file: "wills/retained.mqtt".into(),
@@ -208,7 +209,7 @@ pub(crate) fn suite() -> SuiteResult {
     }
 }
 
-/// A Will that was published although its owner took leave.
+/// A Will that was published although its owner sent DISCONNECT.
 pub(crate) fn failure() -> ReportedFinding {
     let finding = Finding {
         check: Check::Expectation,

@@ -93,7 +93,7 @@ pub enum Fault {
         host: String,
     },
     /// The power of the host fails in the middle of a write: at one of its next eight operations
-    /// that change the disk (which one is drawn from the seed), or after `within` if there are fewer.
+    /// that change the disk (the seed draws which one), or after `within` if there are fewer.
     ///
     /// The disk keeps everything that was synced. Of each later write it keeps the first sectors,
     /// from none to all of them, drawn for each write; it keeps no later change of a file's length.

@@ -79,15 +79,15 @@ impl fmt::Display for LinkState {
 
 /// A backend into which faults can be injected.
 ///
-/// The methods set a state or do one thing; when a fault begins and ends, and how several combine, is
-/// the [`Injector`](crate::Injector)'s. All take effect when they are called (the asynchronous ones:
-/// when they return).
+/// The methods set a state or do one thing; when a fault begins and ends, and how several combine,
+/// is the [`Injector`](crate::Injector)'s. All take effect when they are called (the asynchronous
+/// ones: when they return).
 pub trait Inject {
     /// One direction between two hosts.
     type Link: Clone + Ord;
 
-    /// Whether the backend can model the fault. Nothing else of this trait is called for a fault that
-    /// is refused here.
+    /// Whether the backend can model the fault. Nothing else of this trait is called for a fault
+    /// that is refused here.
     ///
     /// # Errors
     /// [`Unsupported`], with the reason.
@@ -114,8 +114,8 @@ pub trait Inject {
     /// As [`links`](Inject::links).
     fn half_open(&self, on: &Way) -> Result<(), FaultError>;
 
-    /// The host's process stops reading, until [`resume_reading`](Inject::resume_reading) or until it
-    /// ends.
+    /// The host's process stops reading, until [`resume_reading`](Inject::resume_reading) or until
+    /// it ends.
     ///
     /// # Errors
     /// [`FaultError::UnknownHost`]; [`FaultError::Down`].

@@ -134,8 +134,8 @@ impl<B: Inject + 'static> Injector<B> {
     /// Ends every fault of these links: partitions, latencies, losses and bandwidths.
     ///
     /// # Errors
-    /// [`FaultError::UnknownHost`]; [`FaultError::NoLink`]. [`FaultError::Unsupported`] if the backend
-    /// cannot partition these links alone, because then it cannot heal them alone.
+    /// [`FaultError::UnknownHost`]; [`FaultError::NoLink`]. [`FaultError::Unsupported`] if the
+    /// backend cannot partition these links alone, because then it cannot heal them alone.
     pub fn heal(&self, on: &Way) -> Result<(), FaultError> {
         self.shared.backend.supports(&Fault::Partition { on: on.clone() })?;
         let links: BTreeSet<B::Link> = self.shared.backend.links(on)?.into_iter().collect();
@@ -204,8 +204,8 @@ impl RunningCourse {
 }
 
 impl<B: Inject> Shared<B> {
-    /// One step of a course. The token is set when the fault has begun or, if it begins by itself, is
-    /// certain to.
+    /// One step of a course. The token is set when the fault has begun or, if it begins by itself,
+    /// is certain to.
     async fn follow(
         self: Rc<Self>,
         step: Step,

@@ -1,13 +1,13 @@
 //! Faults of links and hosts as data, and the interpreter that injects them into a backend.
 //!
-//! **A backend implements [`Inject`], which only applies the state that it is given. The [`Injector`]
-//! knows which faults are active. So a fault has the same meaning on every backend.**
+//! **A backend implements [`Inject`], which only applies the state that it is given. The
+//! [`Injector`] knows which faults are active. So a fault has the same meaning on every backend.**
 //!
 //! 1. A [`Fault`] is one thing that can go wrong, and where.
 //! 2. A [`Course`] is a list of faults with the time at which each begins and how long it lasts. A
 //!    [`Profile`] is a course with a name, as scenario files write it.
-//! 3. An [`Injector`] begins and ends faults and runs courses. It calls back at the start and the end
-//!    of each step, so that a history can record them.
+//! 3. An [`Injector`] begins and ends faults and runs courses. It calls back at the start and the
+//!    end of each step, so that a history can record them.
 //! 4. A fault that a backend cannot model is refused as [`Unsupported`] before anything happens.
 //!
 //! Faults that are active at the same time combine as follows, for each direction of each link:

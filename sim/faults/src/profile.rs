@@ -1,5 +1,5 @@
-//! Fault profiles: courses of faults that have a name, with their usual measures. The names are those
-//! of scenario files.
+//! Fault profiles: courses of faults that have a name, with their usual measures. The names are
+//! those of scenario files.
 
 use crate::course::{Course, Step};
 use crate::fault::{Fault, Way};
@@ -63,8 +63,8 @@ pub enum Profile {
         /// How long the hosts are down.
         down: Duration,
     },
-    /// `disk-loss`: the server crashes while it writes to its disk ([`Fault::DiskLoss`], within 5 s),
-    /// and starts again. Usually after 2 s.
+    /// `disk-loss`: the server crashes while it writes to its disk ([`Fault::DiskLoss`], within
+    /// 5 s), and starts again. Usually after 2 s.
     TornWrites {
         /// How long the server is down.
         down: Duration,
@@ -116,8 +116,8 @@ impl Profile {
         }
     }
 
-    /// The faults in time. Those of links are between the hosts and all others; those of a server are
-    /// the server's, whichever hosts are named.
+    /// The faults in time. Those of links are between the hosts and all others; those of a server
+    /// are the server's, whichever hosts are named.
     pub fn course<H: AsRef<str>>(&self, hosts: &[H], server: &str) -> Course {
         let names = || hosts.iter().map(|host| host.as_ref().to_owned());
         let around = || names().map(Way::Around);

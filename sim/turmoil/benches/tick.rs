@@ -1,8 +1,8 @@
 //! What a tick costs, and how exact the director's times are.
 //!
-//! `cargo bench -p mqttspec-turmoil --bench tick` prints the wall time of a simulated minute in which
-//! clients ask a broker ten times a second, and how much longer than 83 ms an answer took that the
-//! broker delays by 63 ms over links of 10 ms.
+//! `cargo bench -p mqttspec-turmoil --bench tick` prints the wall time of a simulated minute in
+//! which clients ask a broker ten times a second, and how much longer than 83 ms an answer took
+//! that the broker delays by 63 ms over links of 10 ms.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
 

@@ -96,8 +96,8 @@ impl Turmoil {
 }
 
 impl Builder {
-    /// Declares a host that is up from the start. The closure makes its main task at each start. When
-    /// that task returns, the host's process has ended, and its other tasks with it.
+    /// Declares a host that is up from the start. The closure makes its main task at each start.
+    /// When that task returns, the host's process has ended, and its other tasks with it.
     #[must_use]
     pub fn host<F, Fut, E>(mut self, name: &str, main: F) -> Builder
     where
@@ -116,7 +116,8 @@ impl Builder {
 
     /// How much simulated time each step takes, in whole milliseconds. The default is 1 ms.
     ///
-    /// The director acts at the ends of ticks only. A longer tick is faster and makes its times coarser.
+    /// The director acts at the ends of ticks only. A longer tick is faster and makes its times
+    /// coarser.
     #[must_use]
     pub fn tick(mut self, tick: Duration) -> Builder {
         self.tick = tick;
@@ -129,8 +130,8 @@ impl Builder {
         self.latency_between(latency..=latency)
     }
 
-    /// The latency of every link, drawn for each segment from a range of whole milliseconds. turmoil's
-    /// distribution is exponential: a fifth of the range on average.
+    /// The latency of every link, drawn for each segment from a range of whole milliseconds.
+    /// turmoil's distribution is exponential: a fifth of the range on average.
     #[must_use]
     pub fn latency_between(mut self, latency: RangeInclusive<Duration>) -> Builder {
         self.latency = latency;
@@ -144,8 +145,8 @@ impl Builder {
         self
     }
 
-    /// In which unit of bytes an unsynced write survives a crash in part; `None`: as a whole or not at
-    /// all. The default is 512.
+    /// In which unit of bytes an unsynced write survives a crash in part; `None`: as a whole or not
+    /// at all. The default is 512.
     #[must_use]
     pub fn torn_writes(mut self, sector_bytes: Option<u64>) -> Builder {
         self.torn_writes = sector_bytes.filter(|&bytes| bytes > 0);
@@ -183,7 +184,7 @@ impl Builder {
                 return Ok(output);
             }
             let now = simulation.now.get();
-            // Between the steps, and outside of all runtimes: turmoil makes new ones for such hosts.
+            // Between steps and outside of all runtimes: turmoil makes new ones for such hosts.
             if guarded(now, || simulation.serve_requests())? {
                 continue;
             }
@@ -243,8 +244,8 @@ impl Builder {
     }
 }
 
-/// Polls the director, and what it spawned, until nothing is left to do at this instant or something
-/// has to be done to a host. Time does not pass.
+/// Polls the director, and what it spawned, until nothing is left to do at this instant or
+/// something has to be done to a host. Time does not pass.
 fn turn<F: Future>(
     runtime: &Runtime,
     mut director: Pin<&mut F>,

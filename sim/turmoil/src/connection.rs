@@ -1,5 +1,5 @@
-//! What both ends of a connection share: the faults of the connection itself, which turmoil does not
-//! have.
+//! What both ends of a connection share: the faults of the connection itself, which turmoil does
+//! not have.
 
 use crate::wakers::Wakers;
 use std::cell::{Cell, RefCell};
@@ -35,8 +35,8 @@ pub(crate) struct Connection {
     pub(crate) is_reset: Cell<bool>,
     /// It carries nothing any more, and neither end is notified.
     pub(crate) is_silent: Cell<bool>,
-    /// Something was sent to a host that has crashed. TCP would send it again, and the host, once it is
-    /// back, would answer with a reset.
+    /// Something was sent to a host that has crashed. TCP would send it again, and the host, once
+    /// it is back, would answer with a reset.
     pub(crate) spoke_in_vain: Cell<bool>,
     /// The application at an end reset it: its FIN stands for a reset.
     pub(crate) reset_by: [Cell<bool>; 2],

@@ -31,8 +31,8 @@ impl Turmoil {
         tokio::time::sleep(duration).await;
     }
 
-    /// Lets simulated time pass until this time since the start of the run. Returns at once if that is
-    /// over.
+    /// Lets simulated time pass until this time since the start of the run. Returns at once if that
+    /// is over.
     pub async fn sleep_until(&self, since_start: Duration) {
         tokio::time::sleep_until(self.began + since_start).await;
     }

@@ -1,5 +1,5 @@
-//! The network of a host, for code that runs on it: turmoil's sockets, and the faults of connections
-//! and readers, which turmoil does not have.
+//! The network of a host, for code that runs on it: turmoil's sockets, and the faults of
+//! connections and readers, which turmoil does not have.
 
 use crate::connection::{Connection, Key, Side};
 use crate::simulation::{Host, Power, Simulation};
@@ -15,7 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::sleep;
 use turmoil::net::{TcpListener, TcpStream};
 
-/// A connection request is sent again after 1 s, 2 s, 4 s …, and given up after this time, as on Linux.
+/// A connection request is sent again after 1 s, 2 s, 4 s …, and given up after this time, as on
+/// Linux.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(127);
 

@@ -275,7 +275,7 @@ impl Simulation {
             } else if slot.ended.borrow().is_some() {
                 slot.process_is_gone(Power::NoProcess);
                 if let Some(sim) = &mut *self.sim.borrow_mut() {
-                    // Drops the tasks, which closes the sockets, and starts a process that does nothing.
+                    // Drops the tasks, which closes the sockets, and starts an idle process.
                     sim.bounce(slot.name.as_str());
                 }
             }

@@ -21,8 +21,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-/// Echoes, and writes to its disk all the while. It writes half a turn after the client asks, so that
-/// at 5 s no question is under way when the power fails.
+/// Echoes, and writes to its disk all the while. It writes half a turn after the client asks, so
+/// that at 5 s no question is under way when the power fails.
 async fn writing_echo(context: HostContext) -> io::Result<()> {
     let disk = context.disk();
     tokio::task::spawn_local(async move {
@@ -78,7 +78,8 @@ fn every_profile_that_turmoil_models_is_felt_as_in_the_world() {
     assert_eq!(refused, ["packet-loss", "one-way-partition"]);
 }
 
-/// What the director measures is never shorter than what a host lets pass, and at most a tick longer.
+/// What the director measures is never shorter than what a host lets pass, and at most a tick
+/// longer.
 #[test]
 fn a_host_and_the_director_measure_the_same_time() {
     for tick in [1, 5, 10] {

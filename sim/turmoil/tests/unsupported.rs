@@ -60,8 +60,8 @@ fn one_direction_of_a_partition_cannot_be_healed() {
     run.unwrap();
 }
 
-/// A stock simulation in which a client asks an echo at 1 s, at 2 s and at 3 s. Says at which of these
-/// times it was answered within half a second, and how long the last answer took.
+/// A stock simulation in which a client asks an echo at 1 s, at 2 s and at 3 s. Says at which of
+/// these times it was answered within half a second, and how long the last answer took.
 fn answers_in_stock_turmoil(mut at_one_second: impl FnMut(&mut turmoil::Sim<'_>)) -> (Vec<bool>, u128) {
     let mut sim = turmoil::Builder::new()
         .rng_seed(1)

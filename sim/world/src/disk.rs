@@ -55,7 +55,8 @@ pub(crate) struct Drive {
 }
 
 impl Drive {
-    /// `sector_bytes` is the unit in which a write survives a crash in part; none if it survives as a whole or not at all.
+    /// `sector_bytes` is the unit in which a write survives a crash in part; none if it survives as
+    /// a whole or not at all.
     pub(crate) fn new(seed: &Seed, sector_bytes: Option<u64>, clock: Arc<AtomicU64>) -> Drive {
         let mut files = Fs::builder().seed(seed.child("tearing").to_u64());
         if let Some(bytes) = sector_bytes {
@@ -262,7 +263,8 @@ impl fmt::Debug for WorldDisk {
     }
 }
 
-/// A director's grip on the disk of a host. A change holds until the next change of the same kind, over crashes too.
+/// A director's grip on the disk of a host. A change holds until the next change of the same kind,
+/// over crashes too.
 #[derive(Clone)]
 pub struct DiskFaults {
     pub(crate) drive: Arc<Drive>,
@@ -298,9 +300,9 @@ impl DiskFaults {
         );
     }
 
-    /// The power fails in place of the nth operation from now on that would change the disk (a write, a change of length, a
-    /// sync, a new or removed file; 1 is the next one): the host crashes there, in the middle of what it was doing. None
-    /// takes it back.
+    /// The power fails in place of the nth operation from now on that would change the disk (a
+    /// write, a change of length, a sync, a new or removed file; 1 is the next one): the host
+    /// crashes there, in the middle of what it was doing. None takes it back.
     pub fn power_fails_at(&self, nth: Option<u64>) {
         let now = self.drive.operations.load(Ordering::Relaxed);
         let at = nth.map_or(0, |nth| now.saturating_add(nth.max(1)));

@@ -1,12 +1,16 @@
 //! A simulated world of named hosts: one clock, links, faults, disks and a seed.
 //!
-//! **The seed is the whole input of chance: the same seed gives the same history, byte for byte, in any process.**
+//! **The seed is the whole input of chance: the same seed gives the same history, byte for byte, in
+//! any process.**
 //!
-//! 1. Write your broker or client against [`Net`](mqttspec_ports::Net) (or over any `AsyncRead + AsyncWrite`), and spawn with
-//!    [`tokio::task::spawn_local`]; time is tokio's.
-//! 2. Declare hosts with [`World::builder`]; each is a closure that makes its main task at each start.
-//! 3. [`run`](Builder::run) a director: a future that controls the run. It waits, injects faults and checks results.
-//! 4. Compare [`Trace::hash`] to know that a run was repeated; print the [`Trace`] to read what happened.
+//! 1. Write your broker or client against [`Net`](mqttspec_ports::Net) (or over any `AsyncRead +
+//!    AsyncWrite`), and spawn with [`tokio::task::spawn_local`]; time is tokio's.
+//! 2. Declare hosts with [`World::builder`]; each is a closure that makes its main task at each
+//!    start.
+//! 3. [`run`](Builder::run) a director: a future that controls the run. It waits, injects faults
+//!    and checks results.
+//! 4. Compare [`Trace::hash`] to know that a run was repeated; print the [`Trace`] to read what
+//!    happened.
 //!
 //! ```
 //! use mqttspec_ports::{Listener, Net};
@@ -37,13 +41,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Hosted code must not spawn with `tokio::spawn` or on threads, nor look at the wall clock, the machine's entropy or the order
-//! of a `HashMap`. In this workspace clippy refuses them (`clippy.toml`); copy its lists. Build with `--cfg tokio_unstable`, as the workspace does:
-//! without it, the branches of `tokio::select!` are not drawn from the seed, and the panic of a task that nobody joins is not
-//! found.
+//! Hosted code must not spawn with `tokio::spawn` or on threads, nor look at the wall clock, the
+//! machine's entropy or the order of a `HashMap`. In this workspace clippy refuses them
+//! (`clippy.toml`); copy its lists. Build with `--cfg tokio_unstable`, as the workspace does:
+//! without it, the branches of `tokio::select!` are not drawn from the seed, and the panic of a
+//! task that is never joined is not found.
 //!
-//! Streams and networks are `Send` and `Sync`, so third-party clients can use them like real ones, but only on the thread of
-//! their world.
+//! Streams and networks are `Send` and `Sync`, so third-party clients can use them like real ones,
+//! but only on the thread of their world.
 //!
 //! One world runs at a time on a thread. Worlds on different threads are independent.
 #![doc = "\n"]

@@ -124,7 +124,7 @@ impl Network {
                         tie = end.tie;
                     }
                     (end.last_arrival, end.tie) = (at, tie);
-                    // A segment that is due now is planned as usual, or later ones would overtake it.
+                    // A segment that is due now is planned as usual: later ones must not overtake.
                     unhurried = at > now
                         && segment.is_bare_acknowledgement()
                         && connection.ends[usize::from(1 - from.side)].can_wait_for_acknowledgement();

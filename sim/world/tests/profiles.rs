@@ -1,5 +1,5 @@
-//! Each fault profile as an application sees it: a question every 100 ms, and a new connection whenever
-//! that fails.
+//! Each fault profile as an application sees it: a question every 100 ms, and a new connection
+//! whenever that fails.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -139,8 +139,8 @@ fn a_partition_by_the_director_outlasts_a_course() {
     assert_eq!(seen, [3_020]);
 }
 
-/// What is on the disk after a disk loss at a host that writes numbered records of three sectors each
-/// and syncs after every second one; and how many writes and syncs had returned.
+/// What is on the disk after a disk loss at a host that writes numbered records of three sectors
+/// each and syncs after every second one; and how many writes and syncs had returned.
 fn left_by_a_disk_loss(seed: u64, profile: Profile) -> (Vec<u8>, usize, usize) {
     let disk: Rc<RefCell<Option<WorldDisk>>> = Rc::default();
     let returned = Rc::new(RefCell::new((0, 0)));
@@ -211,7 +211,8 @@ fn a_disk_loss_keeps_what_was_synced_and_first_sectors_of_the_rest() {
         }
     }
     assert_eq!(kept_of_the_rest, [0, 1, 2, 3].into());
-    // In place of each of the next eight operations: write 11, write 12, the sync of both, write 13 …
+    // In place of each of the next eight operations: write 11, write 12, the sync
+    // of both, write 13 …
     let expected = [(10, 10), (11, 10), (12, 10), (12, 12), (13, 12), (14, 12), (14, 14), (15, 14)];
     assert_eq!(moments, expected.into());
 }

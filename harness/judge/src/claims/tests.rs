@@ -1,4 +1,4 @@
-//! Which clauses a line shows, what the next line of a host shows, and what a run has shown.
+//! The clauses of a line, of the next line of a host, and of a whole run.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ exactly once shows [5] MQTT-3.3.4-1
 ";
 
 fn case(version: Version) -> Case {
-    // A branch begins with what is expected: the first line of the first branch is taken out.
+    // A branch must begin with an expected line, so the first line of the first branch is removed.
     let text = TEXT.replacen("  b > PINGREQ\n", "", 1);
     let scenario = match read("test.mqtt", &text, &CatalogueClauses) {
         Ok((scenario, _)) => scenario,
@@ -50,7 +50,7 @@ fn case(version: Version) -> Case {
     }
 }
 
-/// Where the line begins that has this text and is the `number`th of its kind, from 0.
+/// The span of the `number`th line, from 0, that begins with this text.
 fn line(case: &Case, text: &str, number: usize) -> Span {
     let mut spans = Vec::new();
     case.scenario.walk(&mut |step| spans.push(step.span));
@@ -79,19 +79,19 @@ fn a_line_shows_its_own_clauses_or_those_of_its_block() {
 }
 
 #[test]
-fn a_sent_line_stands_for_the_next_expected_line_of_its_host() {
+fn a_sent_line_has_the_clauses_of_its_hosts_next_expected_line() {
     let case = case(Version::V5);
     let claims = Claims::of(&case);
     let sent = |text, number| claims.at(line(&case, text, number));
     assert_eq!(ids(&sent("a > PINGREQ", 0)), ["MQTT-3.1.2-8"]);
-    // Before an `either`: what the first lines of its branches have in common.
+    // Before an `either`: the common clauses of the first lines of its branches.
     assert_eq!(ids(&sent("b > PINGREQ", 0)), ["MQTT-3.1.2-10"]);
-    // In a branch: what follows the block, which is set-up here.
+    // In a branch: the clauses of the line after the block, which is set-up here.
     assert_eq!(ids(&sent("b > PINGREQ", 1)), [""; 0]);
 }
 
 #[test]
-fn a_packet_that_no_line_expects_breaks_what_nothing_more_shows() {
+fn an_unexpected_packet_violates_the_clauses_of_nothing_more() {
     let case = case(Version::V5);
     let claims = Claims::of(&case);
     assert_eq!(ids(&claims.nothing_more("a")), ["MQTT-3.3.1-5"]);
@@ -99,7 +99,7 @@ fn a_packet_that_no_line_expects_breaks_what_nothing_more_shows() {
 }
 
 #[test]
-fn alternatives_break_what_they_have_in_common_or_else_all_of_it() {
+fn alternatives_violate_their_common_clauses_or_else_all() {
     let case = case(Version::V5);
     let claims = Claims::of(&case);
     let (t, u) =
@@ -117,7 +117,7 @@ fn alternatives_break_what_they_have_in_common_or_else_all_of_it() {
 }
 
 #[test]
-fn a_run_has_shown_what_passed_and_no_later_line_shows() {
+fn a_run_shows_clauses_that_passed_and_have_no_later_line() {
     let case = case(Version::V5);
     let claims = Claims::of(&case);
     let passed: BTreeSet<usize> = [("a < PINGRESP", 0), ("a < PUBLISH topic=u", 0)]
@@ -125,7 +125,7 @@ fn a_run_has_shown_what_passed_and_no_later_line_shows() {
         .into();
     let all: Vec<String> = claims.shown(&passed, None).into_iter().collect();
     assert_eq!(all, ["MQTT-3.1.2-8", "MQTT-3.3.1-5"]);
-    // At the second PINGREQ, `nothing more` and a branch that show the same clauses are still to come.
+    // At the second PINGREQ, a branch and `nothing more` with the same clauses are still to come.
     let stopped = line(&case, "b > PINGREQ", 0);
     assert_eq!(claims.shown(&passed, Some(stopped.start)), BTreeSet::new());
     let later = line(&case, "exactly once", 0);

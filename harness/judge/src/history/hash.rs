@@ -1,7 +1,9 @@
-//! The hash of a history: it covers everything that is judged, so a run that fails has another hash than one that passes.
+//! The hash of a history. It covers everything that is judged, so a failed run and a passed run
+//! have different hashes.
 //!
-//! XXH3 is specified to the bit, and each value is hashed in one order of bytes and after its length, so the hash of equal histories is the
-//! same on every machine. Packets count by their bytes.
+//! XXH3 is specified to the bit, integers are hashed in little-endian order, and each text follows
+//! its length. So the hash of equal histories is the same on every machine. Packets are hashed as
+//! their bytes.
 
 use std::fmt::Write as _;
 
@@ -10,14 +12,14 @@ use mqttspec_notation::fields::field_words;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
-    Asked, BranchTaken, ConnectionKey, Event, FaultEvent, History, LaneInfo, Message, Told, Trouble, What,
-    nanoseconds,
+    Asked, BranchTaken, ConnectionKey, Event, FaultEvent, History, HostInfo, Message, ReportedError, Told,
+    What, nanoseconds,
 };
 
 pub(super) fn hash(history: &History) -> u128 {
     let mut digest = Digest(Box::new(Xxh3::new()));
-    digest.number(history.lanes.len());
-    for LaneInfo { name, observer } in &history.lanes {
+    digest.number(history.hosts.len());
+    for HostInfo { name, observer } in &history.hosts {
         digest.text(name);
         digest.debug(observer);
     }
@@ -32,11 +34,11 @@ struct Digest(Box<Xxh3>);
 impl Digest {
     fn event(&mut self, Event { at, connection, line, what }: &Event) {
         self.0.update(&nanoseconds(*at).to_le_bytes());
-        let (lane, number) = match connection {
-            Some(ConnectionKey { lane, number }) => (u32::from(lane.0), *number),
+        let (host, number) = match connection {
+            Some(ConnectionKey { host, number }) => (u32::from(host.0), *number),
             None => (u32::MAX, 0),
         };
-        for value in [lane, number, *line] {
+        for value in [host, number, *line] {
             self.0.update(&value.to_le_bytes());
         }
         self.what(what);
@@ -147,7 +149,7 @@ impl Digest {
                 self.tag(1);
                 self.0.update(&handle.to_le_bytes());
                 self.message(message);
-                self.trouble(refused.as_ref());
+                self.error(refused.as_ref());
             }
             Told::Subscribed { handle, filters, granted } => {
                 self.tag(2);
@@ -166,11 +168,11 @@ impl Digest {
             }
             Told::Disconnected { error } => {
                 self.tag(5);
-                self.trouble(error.as_ref());
+                self.error(error.as_ref());
             }
             Told::Failed { error } => {
                 self.tag(6);
-                self.trouble(Some(error));
+                self.error(Some(error));
             }
             Told::Acknowledged { message } => {
                 self.tag(7);
@@ -186,9 +188,9 @@ impl Digest {
         self.tag(u8::from(*retain));
     }
 
-    fn trouble(&mut self, trouble: Option<&Trouble>) {
-        self.tag(u8::from(trouble.is_some()));
-        if let Some(Trouble { kind, reason, text }) = trouble {
+    fn error(&mut self, error: Option<&ReportedError>) {
+        self.tag(u8::from(error.is_some()));
+        if let Some(ReportedError { kind, reason, text }) = error {
             self.text(kind);
             self.0.update(&reason.map_or(u16::MAX, u16::from).to_le_bytes());
             self.text(text);
@@ -217,13 +219,13 @@ impl Digest {
         texts.iter().for_each(|text| self.text(text));
     }
 
-    /// Fields count as the notation writes them, not by their place in the file.
+    /// Fields are hashed as the notation writes them, without their place in the file.
     fn fields(&mut self, fields: &[Field]) {
         self.number(fields.len());
         fields.iter().for_each(|field| self.text(&field_words(field)));
     }
 
-    /// A value of few variants, or one that is rare in a history.
+    /// For values with few variants, or rare ones: their `Debug` text.
     fn debug(&mut self, value: &impl std::fmt::Debug) {
         let mut text = String::new();
         // Writing to a String does not fail.
@@ -238,27 +240,27 @@ mod tests {
     use mqttspec_notation::{Fault, FaultKind, Hosts};
 
     use super::*;
-    use crate::history::tale::{Tale, message, publish};
-    use crate::history::{Ending, Event, Lane};
+    use crate::history::builder::{HistoryBuilder, message, publish};
+    use crate::history::{Ending, Event, HostIndex};
 
     fn told(told: Told) -> u128 {
-        let tale = Tale::of(Version::V5, Role::Client, &["a"]).connects("a", false);
-        tale.told("a", told).history().hash()
+        let builder = HistoryBuilder::of(Version::V5, Role::Client, &["a"]).connects("a", false);
+        builder.told("a", told).build().hash()
     }
 
     /// The hash of a history of one event.
     fn of(what: What) -> u128 {
-        let lanes = vec![LaneInfo { name: "a".into(), observer: Role::Client }];
-        let mut history = History::new(lanes);
-        let connection = Some(ConnectionKey { lane: Lane(0), number: 1 });
+        let hosts = vec![HostInfo { name: "a".into(), observer: Role::Client }];
+        let mut history = History::new(hosts);
+        let connection = Some(ConnectionKey { host: HostIndex(0), number: 1 });
         history.push(Event { at: core::time::Duration::from_millis(1), connection, line: 3, what });
         history.hash()
     }
 
     #[test]
-    fn two_runs_that_differ_only_in_what_an_application_is_told_differ() {
+    fn events_of_an_application_change_the_hash() {
         let failed = |reason| Told::Failed {
-            error: Trouble { kind: "authentication", reason, text: "refused".to_owned() },
+            error: ReportedError { kind: "authentication", reason, text: "refused".to_owned() },
         };
         let hashes = [
             told(Told::Connected { session_present: false }),
@@ -275,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_event_counts() {
+    fn every_kind_of_event_changes_the_hash() {
         let fault = |kind| {
             let fault = Fault { kind, hosts: Hosts::All, towards: None, lasting: None };
             What::fault(fault, vec!["a".to_owned()])
@@ -306,18 +308,18 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_counts_by_its_bytes_its_direction_and_its_time() {
-        let tale = || Tale::of(Version::V5, Role::Client, &["a"]).connects("a", false);
+    fn bytes_direction_and_time_of_a_packet_change_the_hash() {
+        let builder = || HistoryBuilder::of(Version::V5, Role::Client, &["a"]).connects("a", false);
         let one = || publish(QoS::AtLeastOnce, 1, "one");
         let hashes = [
-            tale().sent("a", one()).history().hash(),
-            tale().received("a", one()).history().hash(),
-            tale().received("a", publish(QoS::AtLeastOnce, 2, "one")).history().hash(),
-            tale().lost("a").received("a", one()).history().hash(),
+            builder().sent("a", one()).build().hash(),
+            builder().received("a", one()).build().hash(),
+            builder().received("a", publish(QoS::AtLeastOnce, 2, "one")).build().hash(),
+            builder().lost("a").received("a", one()).build().hash(),
         ];
         let distinct: std::collections::BTreeSet<u128> = hashes.into_iter().collect();
         assert_eq!(distinct.len(), hashes.len());
-        let mut answered = tale().received("a", one()).history();
+        let mut answered = builder().received("a", one()).build();
         answered.set_line(0, 9);
         assert_ne!(answered.hash(), hashes[1], "the line that it answers to counts");
     }

@@ -1,13 +1,14 @@
-//! Acknowledgements come in the order of what they acknowledge.
+//! A Client sends acknowledgements in the order of the packets that they acknowledge.
 //!
-//! MQTT 5.0 and 3.1.1 §4.6: PUBACK and PUBREC in the order of the PUBLISH packets, PUBREL in the order of the PUBREC packets. The clauses bind the
-//! Client; a Server's order of acknowledgements is not judged.
+//! MQTT 5.0 and 3.1.1 §4.6: PUBACK and PUBREC in the order of the PUBLISH packets, PUBREL in the
+//! order of the PUBREC packets. The clauses bind the Client; a Server's order of acknowledgements
+//! is not judged.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use mqttspec_codec::{Packet, PacketIdentifier, QoS, Role};
 
-use super::conversation::{Glance, Seen};
+use super::observation::{Observation, Seen};
 use super::{Clauses, Monitor, Watcher, outlives};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
@@ -32,7 +33,7 @@ struct AcknowledgementOrder {
     waiting: BTreeMap<ConnectionKey, Waiting>,
 }
 
-/// What the peer was sent on this connection and has not answered, oldest first.
+/// The packets that the peer has not answered on this connection, oldest first.
 #[derive(Default)]
 struct Waiting {
     puback: VecDeque<PacketIdentifier>,
@@ -41,12 +42,12 @@ struct Waiting {
 }
 
 impl Watcher for AcknowledgementOrder {
-    fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding> {
-        if glance.peer != Role::Client {
+    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding> {
+        if observation.peer != Role::Client {
             return Vec::new();
         }
-        let waiting = self.waiting.entry(glance.connection).or_default();
-        let (queue, id, clauses, what) = match glance.seen {
+        let waiting = self.waiting.entry(observation.connection).or_default();
+        let (queue, id, clauses, what) = match observation.seen {
             Seen::ToPeer(packet) => {
                 waiting.sent(packet);
                 return Vec::new();
@@ -67,9 +68,9 @@ impl Watcher for AcknowledgementOrder {
         if place == 0 {
             return Vec::new();
         }
-        vec![glance.finding(
+        vec![observation.finding(
             &MONITOR,
-            clauses.of(glance),
+            clauses.of(observation),
             what,
             format!("Packet Identifier {id} answered before {place} older"),
         )]

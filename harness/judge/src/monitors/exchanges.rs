@@ -1,28 +1,30 @@
-//! The exchanges that the peer began: its PUBLISH packets with QoS above 0, from the PUBLISH to the last acknowledgement.
+//! The exchanges that the peer began: each lasts from a PUBLISH with QoS above 0 to its last
+//! acknowledgement.
 //!
-//! MQTT 5.0 §2.2.1, §4.3, §4.4; 3.1.1 §2.3.1, §4.3, §4.4. One table for two monitors: what a PUBLISH *is* (a new message, a
-//! retransmission, a Packet Identifier taken twice) depends on the same knowledge.
+//! MQTT 5.0 §2.2.1, §4.3, §4.4; 3.1.1 §2.3.1, §4.3, §4.4. Two monitors share this: both must know
+//! whether a PUBLISH is a new message, a retransmission, or a second use of a Packet Identifier.
 
 use std::collections::BTreeMap;
 
 use mqttspec_codec::{Packet, PacketIdentifier, QoS, Role, Version};
 
-use super::conversation::{Glance, Seen, SessionKept};
+use super::observation::{Observation, Seen, SessionKept};
 use super::outlives;
 use crate::history::ConnectionKey;
 
-/// How far an exchange is, as the observer knows it.
+/// The progress of an exchange, as the observer knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// PUBLISH came; no acknowledgement was sent.
+    /// PUBLISH arrived; no acknowledgement was sent.
     Published,
-    /// PUBREC of success was sent.
+    /// A successful PUBREC was sent.
     Recorded,
-    /// PUBREL came; no PUBCOMP was sent.
+    /// PUBREL arrived; no PUBCOMP was sent.
     Released,
-    /// The last acknowledgement was sent. The peer has it, or it is on its way, or it was lost with the connection.
+    /// The last acknowledgement was sent. It has arrived, is under way, or was lost with the
+    /// connection.
     Complete,
-    /// The observer sent something that does not belong here; what the peer makes of it is not judged.
+    /// The observer sent an acknowledgement that does not fit; the peer's reaction is not judged.
     Unclear,
 }
 
@@ -30,26 +32,27 @@ enum Stage {
 struct Exchange {
     qos: QoS,
     stage: Stage,
-    /// Whether the stage was reached on this connection. Otherwise the peer may not know of the observer's last acknowledgement.
+    /// Whether the stage was reached on this connection. Otherwise the observer's last
+    /// acknowledgement may not have reached the peer.
     here: bool,
 }
 
-/// What a PUBLISH or a PUBREL of the peer is.
+/// The judgement on a packet of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
-    /// As it should be.
+    /// Nothing is wrong.
     Right,
-    /// A new PUBLISH takes an identifier whose exchange is not complete.
+    /// A new packet uses a Packet Identifier whose exchange is not complete.
     IdentifierInUse,
-    /// DUP is 1, but nothing was sent before that it could repeat.
+    /// DUP is 1, but there is no earlier PUBLISH that it could repeat.
     NothingToRepeat,
     /// A retransmission after a reconnect has DUP 0.
     RepeatedWithoutDup,
-    /// It is sent again though the connection did not break (5.0).
+    /// The packet is sent again although the connection did not break (5.0).
     RepeatedWhileConnected,
     /// PUBLISH is sent again after its PUBREL.
     PublishAfterPubRel,
-    /// PUBREL for what had no PUBREC.
+    /// PUBREL for an exchange without a PUBREC.
     PubRelWithoutPubRec,
 }
 
@@ -57,50 +60,50 @@ pub(super) enum Judgement {
 #[derive(Clone, Debug, Default)]
 struct Table {
     exchanges: BTreeMap<PacketIdentifier, Exchange>,
-    /// SUBSCRIBE and UNSUBSCRIBE of a client that are not answered yet.
+    /// SUBSCRIBE and UNSUBSCRIBE packets of a client that are not answered yet.
     requests: Vec<PacketIdentifier>,
-    /// Whether the Session began before this connection, as far as is known.
+    /// Whether the Session is known to have begun before this connection.
     resumed: bool,
-    /// Whether what the Session held before is only partly known.
-    vague: bool,
+    /// Whether the earlier exchanges of the Session are only partly known.
+    is_uncertain: bool,
 }
 
-/// The peers' exchanges on every connection.
+/// The peers' exchanges on all connections.
 #[derive(Default)]
 pub(super) struct Exchanges {
     tables: BTreeMap<ConnectionKey, Table>,
 }
 
 impl Exchanges {
-    /// Follows one glance. For a PUBLISH with QoS above 0, a SUBSCRIBE, an UNSUBSCRIBE or a PUBREL of the peer it says what it is.
-    pub(super) fn follow(&mut self, glance: &Glance<'_>) -> Judgement {
-        match glance.seen {
-            Seen::Connect { goes_on_with, .. } => {
-                let mut table =
-                    goes_on_with.and_then(|from| self.tables.get(&from).cloned()).unwrap_or_default();
+    /// Follows one observation. Judges each PUBLISH with QoS above 0, SUBSCRIBE, UNSUBSCRIBE and
+    /// PUBREL of the peer.
+    pub(super) fn follow(&mut self, observation: &Observation<'_>) -> Judgement {
+        match observation.seen {
+            Seen::Connect { resumes, .. } => {
+                let mut table = resumes.and_then(|from| self.tables.get(&from).cloned()).unwrap_or_default();
                 table.requests.clear();
                 table.exchanges.values_mut().for_each(|exchange| exchange.here = false);
-                // Until CONNACK says otherwise the Session may have gone on.
-                table.resumed = goes_on_with.is_some();
-                self.tables.insert(glance.connection, table);
+                // Until CONNACK says otherwise, the Session may have been resumed.
+                table.resumed = resumes.is_some();
+                self.tables.insert(observation.connection, table);
                 Judgement::Right
             }
             Seen::ConnAck { session, .. } => {
-                let table = self.tables.entry(glance.connection).or_default();
+                let table = self.tables.entry(observation.connection).or_default();
                 match session {
                     SessionKept::Yes => table.resumed = true,
                     SessionKept::No => {
                         table.exchanges.retain(|_, exchange| exchange.here);
                         table.resumed = false;
                     }
-                    SessionKept::Unknown => (table.resumed, table.vague) = (true, true),
+                    SessionKept::Unknown => (table.resumed, table.is_uncertain) = (true, true),
                 }
                 Judgement::Right
             }
-            Seen::FromPeer(packet) => self.judge_packet(glance, packet),
+            Seen::FromPeer(packet) => self.judge_packet(observation, packet),
             Seen::ToPeer(packet) => {
-                if let Some(table) = self.tables.get_mut(&glance.connection) {
-                    table.take_answer(packet);
+                if let Some(table) = self.tables.get_mut(&observation.connection) {
+                    table.acknowledge_packet(packet);
                 }
                 Judgement::Right
             }
@@ -108,21 +111,23 @@ impl Exchanges {
         }
     }
 
-    /// Drops what is known of the lane's connections before this one.
+    /// Drops the state of the host's earlier connections.
     pub(super) fn forget_before(&mut self, kept: ConnectionKey) {
         self.tables.retain(|connection, _| outlives(connection, kept));
     }
 
-    fn judge_packet(&mut self, glance: &Glance<'_>, packet: &Packet) -> Judgement {
-        let Some(table) = self.tables.get_mut(&glance.connection) else { return Judgement::Right };
+    fn judge_packet(&mut self, observation: &Observation<'_>, packet: &Packet) -> Judgement {
+        let Some(table) = self.tables.get_mut(&observation.connection) else { return Judgement::Right };
         match packet {
             Packet::Publish(publish) => {
                 let Some(id) = publish.delivery.packet_identifier() else { return Judgement::Right };
-                table.publish(glance.version, id, publish.delivery.qos(), publish.delivery.dup())
+                table.publish(observation.version, id, publish.delivery.qos(), publish.delivery.dup())
             }
-            Packet::PubRel(release) => table.release(glance.version, release.id),
-            Packet::Subscribe(subscribe) if glance.peer == Role::Client => table.request(subscribe.id),
-            Packet::Unsubscribe(unsubscribe) if glance.peer == Role::Client => table.request(unsubscribe.id),
+            Packet::PubRel(release) => table.release(observation.version, release.id),
+            Packet::Subscribe(subscribe) if observation.peer == Role::Client => table.request(subscribe.id),
+            Packet::Unsubscribe(unsubscribe) if observation.peer == Role::Client => {
+                table.request(unsubscribe.id)
+            }
             _ => Judgement::Right,
         }
     }
@@ -138,11 +143,12 @@ impl Table {
                 None if dup && !self.resumed => Judgement::NothingToRepeat,
                 None => Judgement::Right,
                 Some(exchange) if exchange.here => repeated_here(version, exchange.stage, dup),
-                Some(_) if self.vague => Judgement::Right,
+                Some(_) if self.is_uncertain => Judgement::Right,
                 Some(exchange) => repeated_after_reconnect(exchange.stage, dup),
             }
         };
-        // A repetition of what is further on already changes nothing; everything else is the state from now on.
+        // A repetition of a PUBLISH whose exchange is further on changes nothing. Any other PUBLISH
+        // sets the state.
         let further = known.is_some_and(|exchange| {
             dup && exchange.here && !matches!(exchange.stage, Stage::Complete | Stage::Unclear)
         });
@@ -155,13 +161,13 @@ impl Table {
     fn release(&mut self, version: Version, id: PacketIdentifier) -> Judgement {
         let known = self.exchanges.get(&id).copied();
         let judgement = match known {
-            None if self.vague => Judgement::Right,
+            None if self.is_uncertain => Judgement::Right,
             None => Judgement::PubRelWithoutPubRec,
             Some(Exchange { stage: Stage::Unclear | Stage::Recorded, .. }) => Judgement::Right,
             Some(Exchange { stage: Stage::Published, .. } | Exchange { qos: QoS::AtLeastOnce, .. }) => {
                 Judgement::PubRelWithoutPubRec
             }
-            // It is owed again after a reconnect, or in 3.1.1 at any time.
+            // PUBREL may be repeated after a reconnect, and in 3.1.1 at any time.
             Some(Exchange { stage: Stage::Released | Stage::Complete, here: true, .. }) if version.is_5() => {
                 Judgement::RepeatedWhileConnected
             }
@@ -174,7 +180,7 @@ impl Table {
     fn request(&mut self, id: PacketIdentifier) -> Judgement {
         let in_flight = self.exchanges.get(&id).is_some_and(|exchange| {
             let open = !matches!(exchange.stage, Stage::Complete | Stage::Unclear);
-            open && (exchange.here || !self.vague)
+            open && (exchange.here || !self.is_uncertain)
         });
         let judgement = if in_flight || self.requests.contains(&id) {
             Judgement::IdentifierInUse
@@ -185,7 +191,7 @@ impl Table {
         judgement
     }
 
-    fn take_answer(&mut self, packet: &Packet) {
+    fn acknowledge_packet(&mut self, packet: &Packet) {
         match packet {
             Packet::PubAck(ack) => self.acknowledge(ack.id, QoS::AtLeastOnce, Stage::Complete),
             Packet::PubRec(ack) => {
@@ -220,11 +226,12 @@ impl Table {
     }
 }
 
-/// An identifier comes again in a PUBLISH on the connection on which its exchange got as far as `stage`.
+/// A PUBLISH uses an identifier again, on the connection on which its exchange reached `stage`.
 fn repeated_here(version: Version, stage: Stage, dup: bool) -> Judgement {
     match (stage, dup) {
         (Stage::Unclear, _) | (Stage::Complete, false) => Judgement::Right,
-        // 3.1.1 lets a sender repeat at any time, so it may have done so before the acknowledgement arrived.
+        // 3.1.1 lets a sender repeat at any time, so it may have repeated before the
+        // acknowledgement arrived.
         (Stage::Complete | Stage::Published | Stage::Recorded, true) if !version.is_5() => Judgement::Right,
         (Stage::Released, true) => Judgement::PublishAfterPubRel,
         (Stage::Complete | Stage::Published | Stage::Recorded, true) => Judgement::RepeatedWhileConnected,
@@ -232,7 +239,8 @@ fn repeated_here(version: Version, stage: Stage, dup: bool) -> Judgement {
     }
 }
 
-/// An identifier comes again in the first PUBLISH that has it since a reconnect. `stage` is from before.
+/// A PUBLISH uses an identifier for the first time since a reconnect. The exchange reached `stage`
+/// before it.
 fn repeated_after_reconnect(stage: Stage, dup: bool) -> Judgement {
     match (stage, dup) {
         (Stage::Unclear | Stage::Complete, _) | (Stage::Published | Stage::Recorded, true) => {

@@ -1,12 +1,13 @@
-//! No packet is larger than the Maximum Packet Size of the side that gets it.
+//! No packet is larger than the Maximum Packet Size of its receiver.
 //!
-//! MQTT 5.0 §3.1.2.11.4, §3.2.2.3.6: the whole packet counts, its fixed header too. Announced in CONNECT and CONNACK for one Network Connection.
+//! MQTT 5.0 §3.1.2.11.4, §3.2.2.3.6: the whole packet counts, with its fixed header. CONNECT and
+//! CONNACK announce the maximum for one Network Connection.
 
 use std::collections::BTreeMap;
 
 use mqttspec_codec::{MaximumPacketSize as Property, Role, Version};
 
-use super::conversation::{Glance, Seen};
+use super::observation::{Observation, Seen};
 use super::{Clauses, Monitor, Watcher, outlives};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
@@ -26,40 +27,42 @@ pub(super) const MONITOR: Monitor = Monitor {
 
 #[derive(Default)]
 struct MaximumPacketSize {
-    /// What the observer's own packet announced, in bytes.
+    /// The maximum that the observer announced, in bytes.
     maximums: BTreeMap<ConnectionKey, u32>,
 }
 
 impl Watcher for MaximumPacketSize {
-    fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding> {
-        if glance.version != Version::V5 {
+    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding> {
+        if observation.version != Version::V5 {
             return Vec::new();
         }
-        let announced = match glance.seen {
-            Seen::Connect { packet, .. } if glance.peer == Role::Server => {
+        let announced = match observation.seen {
+            Seen::Connect { packet, .. } if observation.peer == Role::Server => {
                 packet.properties.get::<Property>()
             }
-            Seen::ConnAck { packet, .. } if glance.peer == Role::Client => {
+            Seen::ConnAck { packet, .. } if observation.peer == Role::Client => {
                 packet.properties.get::<Property>()
             }
             _ => None,
         };
         if let Some(maximum) = announced {
-            self.maximums.insert(glance.connection, maximum.0.get());
+            self.maximums.insert(observation.connection, maximum.0.get());
             return Vec::new();
         }
-        let from_peer = match glance.seen {
+        let from_peer = match observation.seen {
             Seen::FromPeer(_) => true,
-            Seen::ConnAck { .. } => glance.peer == Role::Server,
+            Seen::ConnAck { .. } => observation.peer == Role::Server,
             _ => false,
         };
-        match self.maximums.get(&glance.connection) {
-            Some(maximum) if from_peer && glance.size > usize::try_from(*maximum).unwrap_or(usize::MAX) => {
-                vec![glance.finding(
+        match self.maximums.get(&observation.connection) {
+            Some(maximum)
+                if from_peer && observation.size > usize::try_from(*maximum).unwrap_or(usize::MAX) =>
+            {
+                vec![observation.finding(
                     &MONITOR,
-                    CLAUSES.of(glance),
+                    CLAUSES.of(observation),
                     format!("no packet of more than {maximum} bytes (Maximum Packet Size)"),
-                    format!("a packet of {} bytes of the {}", glance.size, glance.peer),
+                    format!("a packet of {} bytes of the {}", observation.size, observation.peer),
                 )]
             }
             _ => Vec::new(),

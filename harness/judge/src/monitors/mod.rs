@@ -1,14 +1,16 @@
-//! Monitors: rules that hold on every Network Connection of every run, whatever the scenario asserts. One family a file.
+//! Monitors: rules that every Network Connection of every run must keep, whatever the scenario
+//! asserts. Each file has one family of rules.
 //!
-//! A monitor reads the history once, after the run, and judges only the peer at the other end of the observer's wire. It counts nothing that the peer
-//! cannot be held to: an acknowledgement that was sent on a connection that then broke may or may not have arrived, so both are
-//! allowed; once the harness itself misbehaves on a connection (raw bytes, changed packets), the connection is not judged any more.
+//! A monitor reads the history once, after the run, and judges only the peer of the observer. It
+//! reports only what is certain. An acknowledgement that was sent on a connection that then broke
+//! may or may not have arrived, so both are allowed. Once the harness itself sends raw bytes or a
+//! changed packet on a connection, that connection is not judged any more.
 
 mod acknowledgement_order;
-mod conversation;
 mod exchanges;
-mod hand_shakes;
+mod handshakes;
 mod maximum_packet_size;
+mod observation;
 mod packet_identifiers;
 mod receive_maximum;
 mod topic_aliases;
@@ -22,39 +24,40 @@ use mqttspec_spec::Standard;
 
 use crate::finding::{Check, Finding};
 use crate::history::{ConnectionKey, Event, History};
-use conversation::{Conversations, Glance};
+use observation::{Connections, Observation};
 
-/// A family of rules. Each stands in a file of its own; [`MONITORS`] names them all.
+/// A family of rules, in a file of its own. [`MONITORS`] lists them all.
 struct Monitor {
     /// Its name in findings.
     name: &'static str,
-    /// The clauses of every rule that it can report.
+    /// The clauses of each rule that it can report.
     rules: &'static [Clauses],
-    /// What watches one run.
+    /// Makes the state for one run.
     watcher: fn() -> Box<dyn Watcher>,
 }
 
-/// Every monitor, in the order in which they see an event.
+/// Every monitor, in the order in which they receive an event.
 const MONITORS: [&Monitor; 7] = [
     &well_formed::MONITOR,
     &packet_identifiers::MONITOR,
-    &hand_shakes::MONITOR,
+    &handshakes::MONITOR,
     &acknowledgement_order::MONITOR,
     &receive_maximum::MONITOR,
     &maximum_packet_size::MONITOR,
     &topic_aliases::MONITOR,
 ];
 
-/// Watches every connection of a run.
+/// The state of a monitor during a run.
 trait Watcher {
-    /// Sees one event of a connection, and returns what is wrong with it.
-    fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding>;
+    /// Receives one event of a connection, and returns the rules that it violates.
+    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding>;
 
-    /// Drops what is known of the lane's connections before this one.
+    /// Drops the state of the host's earlier connections.
     fn forget_before(&mut self, connection: ConnectionKey);
 }
 
-/// The clauses of one rule, by version and by the side that must obey. Empty where the version has no number for it.
+/// The clauses of one rule, by version and by the role that must obey. Empty if the version has no
+/// clause for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Clauses {
     server_5: &'static [&'static str],
@@ -64,19 +67,19 @@ struct Clauses {
 }
 
 impl Clauses {
-    /// A rule that both sides obey under the same number.
+    /// A rule with the same clauses for both roles.
     const fn both(v5: &'static [&'static str], v3_1_1: &'static [&'static str]) -> Self {
         Self { server_5: v5, client_5: v5, server_3_1_1: v3_1_1, client_3_1_1: v3_1_1 }
     }
 
-    /// Those that the judged side of the connection must obey.
-    fn of(self, glance: &Glance<'_>) -> &'static [&'static str] {
-        let standard = if glance.version == Version::V5 { Standard::V5 } else { Standard::V3_1_1 };
-        self.for_side(glance.peer, standard)
+    /// Those that the judged end of the connection must obey.
+    fn of(self, observation: &Observation<'_>) -> &'static [&'static str] {
+        let standard = if observation.version == Version::V5 { Standard::V5 } else { Standard::V3_1_1 };
+        self.for_role(observation.peer, standard)
     }
 
-    fn for_side(self, side: Role, standard: Standard) -> &'static [&'static str] {
-        match (standard, side) {
+    fn for_role(self, role: Role, standard: Standard) -> &'static [&'static str] {
+        match (standard, role) {
             (Standard::V5, Role::Server) => self.server_5,
             (Standard::V5, Role::Client) => self.client_5,
             (Standard::V3_1_1, Role::Server) => self.server_3_1_1,
@@ -85,31 +88,31 @@ impl Clauses {
     }
 }
 
-/// Something that a monitor can report, of one side in one version.
+/// A rule that a monitor checks, for one role in one version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
     /// The monitor.
     pub monitor: &'static str,
-    /// The side that must obey.
-    pub side: Role,
-    /// The version whose clauses these are.
+    /// The role that must obey.
+    pub role: Role,
+    /// The version of the clauses.
     pub standard: Standard,
-    /// The clauses that it cites; none for malformed packets, of which the codec names the clause.
+    /// The cited clauses; none for malformed packets, whose clause the codec names.
     pub clauses: Vec<&'static str>,
 }
 
 impl Rule {
-    /// Everything that the monitors can report, in their order.
+    /// Every rule that the monitors can report, in their order.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for Monitor { name, rules, .. } in MONITORS {
-            for (side, standard) in SIDES {
+            for (role, standard) in ROLES {
                 if *name == well_formed::MONITOR.name {
-                    all.push(Self { monitor: name, side, standard, clauses: Vec::new() });
+                    all.push(Self { monitor: name, role, standard, clauses: Vec::new() });
                 }
-                for clauses in rules.iter().map(|clauses| clauses.for_side(side, standard)) {
-                    let rule = Self { monitor: name, side, standard, clauses: clauses.to_vec() };
+                for clauses in rules.iter().map(|clauses| clauses.for_role(role, standard)) {
+                    let rule = Self { monitor: name, role, standard, clauses: clauses.to_vec() };
                     if !clauses.is_empty() && !all.contains(&rule) {
                         all.push(rule);
                     }
@@ -119,7 +122,7 @@ impl Rule {
         all
     }
 
-    /// Whether a finding about this side, in this version, reports this rule.
+    /// Whether a finding about this role, in this version, reports this rule.
     #[must_use]
     pub fn is_reported_by(&self, finding: &Finding) -> bool {
         if finding.check != Check::Monitor(self.monitor.to_owned()) {
@@ -136,7 +139,7 @@ impl Rule {
     }
 }
 
-const SIDES: [(Role, Standard); 4] = [
+const ROLES: [(Role, Standard); 4] = [
     (Role::Server, Standard::V5),
     (Role::Server, Standard::V3_1_1),
     (Role::Client, Standard::V5),
@@ -155,32 +158,32 @@ pub fn judge(history: &History) -> Vec<Finding> {
         .collect()
 }
 
-/// Every monitor, in the middle of a history that goes on: for live traffic, which is judged while it happens.
+/// All monitors, and their state after part of a history: for live traffic, which is judged as it
+/// happens.
 pub struct Monitors {
     watchers: [Box<dyn Watcher>; MONITORS.len()],
-    conversations: Conversations,
+    connections: Connections,
 }
 
 impl Default for Monitors {
     fn default() -> Self {
-        Self {
-            watchers: MONITORS.map(|monitor| (monitor.watcher)()),
-            conversations: Conversations::default(),
-        }
+        Self { watchers: MONITORS.map(|monitor| (monitor.watcher)()), connections: Connections::default() }
     }
 }
 
 impl Monitors {
-    /// Sees the next event, and returns what is wrong with it. `index` is its place in the history, of which only the lanes are read.
+    /// Receives the next event, and returns the rules that it violates. `index` is its index in the
+    /// history, of which only the hosts are read.
     pub fn see(&mut self, history: &History, index: usize, event: &Event) -> Vec<Finding> {
-        let Some(glance) = self.conversations.glance(history, index, event) else { return Vec::new() };
-        self.watchers.iter_mut().flat_map(|watcher| watcher.see(&glance)).collect()
+        let Some(observation) = self.connections.observe(history, index, event) else { return Vec::new() };
+        self.watchers.iter_mut().flat_map(|watcher| watcher.see(&observation)).collect()
     }
 
-    /// Forgets the lane's connections before this one, when nothing of them can come any more and what their Session holds has gone on
-    /// to this one. Without it the memory of a live watch grows with each reconnect.
+    /// Drops the state of the host's earlier connections, once no event of them can follow and
+    /// their Session has been resumed by this one. Without this, the memory for live traffic grows
+    /// with each reconnect.
     pub fn forget_before(&mut self, connection: ConnectionKey) {
-        self.conversations.forget_before(connection);
+        self.connections.forget_before(connection);
         self.watchers.iter_mut().for_each(|watcher| watcher.forget_before(connection));
     }
 }
@@ -191,7 +194,7 @@ impl std::fmt::Debug for Monitors {
     }
 }
 
-/// Whether a connection belongs to another lane, or is not before `kept` in the same one.
+/// Whether a connection belongs to another host, or is not earlier than `kept`.
 fn outlives(connection: &ConnectionKey, kept: ConnectionKey) -> bool {
-    connection.lane != kept.lane || connection.number >= kept.number
+    connection.host != kept.host || connection.number >= kept.number
 }

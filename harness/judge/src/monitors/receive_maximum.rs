@@ -1,13 +1,14 @@
-//! At most Receive Maximum PUBLISH packets with QoS above 0 are unacknowledged.
+//! No more PUBLISH packets with QoS above 0 are unacknowledged than the Receive Maximum allows.
 //!
-//! MQTT 5.0 §3.1.2.11.3, §3.2.2.3.3, §4.9. Counted for each Network Connection anew. The observer counts down when it sends an acknowledgement, which is
-//! not later than the peer counts down, so its count never exceeds the peer's.
+//! MQTT 5.0 §3.1.2.11.3, §3.2.2.3.3, §4.9. Each Network Connection counts anew. The observer counts
+//! an acknowledgement when it sends it, before the peer receives it, so its count never exceeds the
+//! peer's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{Packet, PacketIdentifier, ReceiveMaximum as Property, Role, Version};
 
-use super::conversation::{Glance, Seen};
+use super::observation::{Observation, Seen};
 use super::{Clauses, Monitor, Watcher, outlives};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
@@ -40,17 +41,17 @@ impl Default for Quota {
 }
 
 impl Watcher for ReceiveMaximum {
-    fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding> {
-        if glance.version != Version::V5 {
+    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding> {
+        if observation.version != Version::V5 {
             return Vec::new();
         }
-        let quota = self.quotas.entry(glance.connection).or_default();
-        match glance.seen {
-            // The observer's own packet carries the maximum that the peer must keep to.
-            Seen::Connect { packet, .. } if glance.peer == Role::Server => {
+        let quota = self.quotas.entry(observation.connection).or_default();
+        match observation.seen {
+            // The observer's own packet carries the maximum that the peer must keep.
+            Seen::Connect { packet, .. } if observation.peer == Role::Server => {
                 quota.limit(packet.properties.get::<Property>().map(|maximum| maximum.0.get()));
             }
-            Seen::ConnAck { packet, .. } if glance.peer == Role::Client => {
+            Seen::ConnAck { packet, .. } if observation.peer == Role::Client => {
                 quota.limit(packet.properties.get::<Property>().map(|maximum| maximum.0.get()));
             }
             Seen::ToPeer(packet) => quota.acknowledged(packet),
@@ -59,11 +60,14 @@ impl Watcher for ReceiveMaximum {
                 quota.in_flight.insert(id);
                 let (count, maximum) = (quota.in_flight.len(), quota.maximum);
                 if count > usize::from(maximum) {
-                    return vec![glance.finding(
+                    return vec![observation.finding(
                         &MONITOR,
-                        CLAUSES.of(glance),
+                        CLAUSES.of(observation),
                         format!("at most {maximum} PUBLISH packets in flight (Receive Maximum)"),
-                        format!("{count} PUBLISH packets of the {} that are not acknowledged", glance.peer),
+                        format!(
+                            "{count} PUBLISH packets of the {} that are not acknowledged",
+                            observation.peer
+                        ),
                     )];
                 }
             }

@@ -3,19 +3,19 @@ use mqttspec_codec::{QoS, Role, SubAck, SubAckReason, Version};
 use super::judge;
 use crate::finding::{Check, Finding};
 use crate::history::History;
-use crate::history::tale::{Tale, again, id, puback, pubcomp, publish, pubrec, pubrel};
+use crate::history::builder::{HistoryBuilder, again, id, puback, pubcomp, publish, pubrec, pubrel};
 
 const QOS1: QoS = QoS::AtLeastOnce;
 const QOS2: QoS = QoS::ExactlyOnce;
 
-/// A broker, seen from a client's end.
-fn broker(version: Version) -> Tale {
-    Tale::of(version, Role::Client, &["a"])
+/// A history of a broker, recorded at the client's end.
+fn broker(version: Version) -> HistoryBuilder {
+    HistoryBuilder::of(version, Role::Client, &["a"])
 }
 
-/// A client, seen from the server's end.
-fn client(version: Version) -> Tale {
-    Tale::of(version, Role::Server, &["a"])
+/// A history of a client, recorded at the server's end.
+fn client(version: Version) -> HistoryBuilder {
+    HistoryBuilder::of(version, Role::Server, &["a"])
 }
 
 #[track_caller]
@@ -25,8 +25,8 @@ fn fine(history: &History) {
 
 /// Exactly one finding, of this monitor, with these clauses; all of them exist.
 #[track_caller]
-fn broken(tale: Tale, version: Version, monitor: &str, clauses: &[&str]) -> Finding {
-    let found = judge(&tale.history());
+fn broken(builder: HistoryBuilder, version: Version, monitor: &str, clauses: &[&str]) -> Finding {
+    let found = judge(&builder.build());
     let [finding] = found.as_slice() else { panic!("one finding expected: {found:#?}") };
     let cited: Vec<&str> = finding.requirements.iter().map(|cited| cited.clause.as_str()).collect();
     assert_eq!((&finding.check, &cited[..]), (&Check::Monitor(monitor.to_owned()), clauses), "{finding:#?}");
@@ -50,7 +50,7 @@ fn identifier_free_again_after_its_last_acknowledgement() {
                 .received("a", pubrel(1))
                 .sent("a", pubcomp(1))
                 .received("a", publish(QOS1, 1, "three"))
-                .history(),
+                .build(),
         );
     }
 }
@@ -58,11 +58,11 @@ fn identifier_free_again_after_its_last_acknowledgement() {
 #[test]
 fn identifier_used_again_before_puback() {
     for (version, clause) in [(Version::V5, "MQTT-2.2.1-4"), (Version::V3_1_1, "MQTT-2.3.1-4")] {
-        let tale = broker(version)
+        let builder = broker(version)
             .connects("a", false)
             .received("a", publish(QOS1, 1, "one"))
             .received("a", publish(QOS1, 1, "two"));
-        let finding = broken(tale, version, "Packet Identifiers", &[clause]);
+        let finding = broken(builder, version, "Packet Identifiers", &[clause]);
         insta::allow_duplicates! {
             insta::assert_snapshot!(finding.actual, @"a new PUBLISH of the Server with Packet Identifier 1, whose exchange is not complete on the connection of a");
         }
@@ -71,21 +71,21 @@ fn identifier_used_again_before_puback() {
 
 #[test]
 fn identifier_used_again_while_pubrel_is_unanswered() {
-    let tale = broker(Version::V5)
+    let builder = broker(Version::V5)
         .connects("a", false)
         .received("a", publish(QOS2, 7, "one"))
         .sent("a", pubrec(7))
         .received("a", pubrel(7))
         .received("a", publish(QOS1, 7, "two"));
-    broken(tale, Version::V5, "Packet Identifiers", &["MQTT-2.2.1-4"]);
+    broken(builder, Version::V5, "Packet Identifiers", &["MQTT-2.2.1-4"]);
 }
 
 #[test]
-fn identifier_of_a_message_taken_by_a_subscribe() {
-    let subscribe = |tale: Tale| tale.received("a", subscribe());
-    let tale = subscribe(client(Version::V5).connects("a", false).received("a", publish(QOS1, 5, "one")));
-    broken(tale, Version::V5, "Packet Identifiers", &["MQTT-2.2.1-3"]);
-    fine(&subscribe(client(Version::V5).connects("a", false)).history());
+fn identifier_of_a_message_used_by_a_subscribe() {
+    let subscribe = |builder: HistoryBuilder| builder.received("a", subscribe());
+    let builder = subscribe(client(Version::V5).connects("a", false).received("a", publish(QOS1, 5, "one")));
+    broken(builder, Version::V5, "Packet Identifiers", &["MQTT-2.2.1-3"]);
+    fine(&subscribe(client(Version::V5).connects("a", false)).build());
 }
 
 fn subscribe() -> mqttspec_codec::Subscribe {
@@ -101,7 +101,7 @@ fn subscribe() -> mqttspec_codec::Subscribe {
 fn suback_for_another_identifier() {
     let suback = |number| SubAck::new(id(number), SubAckReason::GrantedQoS1);
     let asked = || broker(Version::V5).connects("a", false).sent("a", subscribe());
-    fine(&asked().received("a", suback(5)).history());
+    fine(&asked().received("a", suback(5)).build());
     broken(
         asked().received("a", suback(6)),
         Version::V5,
@@ -139,7 +139,7 @@ fn exchanges_go_on_after_a_reconnect() {
                 .received("a", pubrel(5))
                 .received("a", again(publish(QOS1, 6, "got lost on the way")))
                 .sent("a", puback(1))
-                .history(),
+                .build(),
         );
     }
 }
@@ -147,55 +147,55 @@ fn exchanges_go_on_after_a_reconnect() {
 #[test]
 fn redelivery_without_dup() {
     for version in [Version::V3_1_1, Version::V5] {
-        let tale = broker(version)
+        let builder = broker(version)
             .resuming()
             .connects("a", false)
             .received("a", publish(QOS1, 1, "one"))
             .lost("a")
             .connects("a", true)
             .received("a", publish(QOS1, 1, "one"));
-        broken(tale, version, "QoS hand-shakes", &["MQTT-3.3.1-1"]);
+        broken(builder, version, "QoS hand-shakes", &["MQTT-3.3.1-1"]);
     }
 }
 
 #[test]
 fn dup_on_a_first_delivery() {
-    let tale = broker(Version::V5).connects("a", false).received("a", again(publish(QOS1, 1, "one")));
-    broken(tale, Version::V5, "QoS hand-shakes", &["MQTT-3.3.1-3"]);
-    let tale = client(Version::V3_1_1).connects("a", false).received("a", again(publish(QOS1, 1, "one")));
-    broken(tale, Version::V3_1_1, "QoS hand-shakes", &["MQTT-4.3.2-1"]);
-    let tale = client(Version::V5).connects("a", false).received("a", again(publish(QOS2, 1, "one")));
-    broken(tale, Version::V5, "QoS hand-shakes", &["MQTT-4.3.3-2"]);
+    let builder = broker(Version::V5).connects("a", false).received("a", again(publish(QOS1, 1, "one")));
+    broken(builder, Version::V5, "QoS hand-shakes", &["MQTT-3.3.1-3"]);
+    let builder = client(Version::V3_1_1).connects("a", false).received("a", again(publish(QOS1, 1, "one")));
+    broken(builder, Version::V3_1_1, "QoS hand-shakes", &["MQTT-4.3.2-1"]);
+    let builder = client(Version::V5).connects("a", false).received("a", again(publish(QOS2, 1, "one")));
+    broken(builder, Version::V5, "QoS hand-shakes", &["MQTT-4.3.3-2"]);
 }
 
 #[test]
-fn nothing_of_a_session_that_is_gone_is_repeated() {
-    let tale = broker(Version::V5)
+fn packets_of_a_discarded_session_are_not_repeated() {
+    let builder = broker(Version::V5)
         .resuming()
         .connects("a", false)
         .received("a", publish(QOS1, 1, "one"))
         .lost("a")
         .connects("a", false)
         .received("a", again(publish(QOS1, 1, "one")));
-    broken(tale, Version::V5, "QoS hand-shakes", &["MQTT-3.3.1-3"]);
+    broken(builder, Version::V5, "QoS hand-shakes", &["MQTT-3.3.1-3"]);
 }
 
 #[test]
-fn repeated_while_the_connection_stands() {
-    let tale = |version| {
+fn repetition_while_connected() {
+    let builder = |version| {
         broker(version)
             .connects("a", false)
             .received("a", publish(QOS1, 1, "one"))
             .received("a", again(publish(QOS1, 1, "one")))
     };
-    broken(tale(Version::V5), Version::V5, "QoS hand-shakes", &["MQTT-4.4.0-1"]);
+    broken(builder(Version::V5), Version::V5, "QoS hand-shakes", &["MQTT-4.4.0-1"]);
     // MQTT 3.1.1 does not forbid it.
-    fine(&tale(Version::V3_1_1).history());
+    fine(&builder(Version::V3_1_1).build());
 }
 
 #[test]
 fn publish_again_after_its_pubrel() {
-    let tale = client(Version::V5)
+    let builder = client(Version::V5)
         .resuming()
         .connects("a", false)
         .received("a", publish(QOS2, 1, "one"))
@@ -204,16 +204,16 @@ fn publish_again_after_its_pubrel() {
         .lost("a")
         .connects("a", true)
         .received("a", again(publish(QOS2, 1, "one")));
-    broken(tale, Version::V5, "QoS hand-shakes", &["MQTT-4.3.3-6"]);
+    broken(builder, Version::V5, "QoS hand-shakes", &["MQTT-4.3.3-6"]);
 }
 
 #[test]
 fn pubrel_without_pubrec() {
-    let tale = broker(Version::V5)
+    let builder = broker(Version::V5)
         .connects("a", false)
         .received("a", publish(QOS2, 1, "one"))
         .received("a", pubrel(1));
-    broken(tale, Version::V5, "QoS hand-shakes", &["MQTT-4.3.3-4"]);
+    broken(builder, Version::V5, "QoS hand-shakes", &["MQTT-4.3.3-4"]);
 }
 
 #[test]
@@ -229,22 +229,22 @@ fn acknowledgements_answer_something() {
             .received("a", pubrec(1))
             .sent("a", pubrel(1))
             .received("a", pubcomp(1))
-            .history(),
+            .build(),
     );
-    let tale =
+    let builder =
         broker(Version::V5).connects("a", false).sent("a", publish(QOS1, 1, "one")).received("a", puback(2));
-    broken(tale, Version::V5, "QoS hand-shakes", &["MQTT-2.2.1-5"]);
-    let tale = broker(Version::V3_1_1)
+    broken(builder, Version::V5, "QoS hand-shakes", &["MQTT-2.2.1-5"]);
+    let builder = broker(Version::V3_1_1)
         .connects("a", false)
         .sent("a", publish(QOS2, 1, "x"))
         .received("a", puback(1));
-    broken(tale, Version::V3_1_1, "QoS hand-shakes", &["MQTT-2.3.1-6"]);
-    let tale = broker(Version::V5)
+    broken(builder, Version::V3_1_1, "QoS hand-shakes", &["MQTT-2.3.1-6"]);
+    let builder = broker(Version::V5)
         .connects("a", false)
         .sent("a", publish(QOS1, 1, "one"))
         .received("a", puback(1))
         .received("a", puback(1));
-    broken(tale, Version::V5, "QoS hand-shakes", &["MQTT-2.2.1-5"]);
+    broken(builder, Version::V5, "QoS hand-shakes", &["MQTT-2.2.1-5"]);
 }
 
 #[test]
@@ -255,14 +255,14 @@ fn client_acknowledges_in_order() {
             .sent("a", publish(QOS1, 1, "one"))
             .sent("a", publish(QOS1, 2, "two"))
     };
-    fine(&two().received("a", puback(1)).received("a", puback(2)).history());
-    let tale = two().received("a", puback(2)).received("a", puback(1));
-    broken(tale, Version::V5, "order of acknowledgements", &["MQTT-4.6.0-2"]);
+    fine(&two().received("a", puback(1)).received("a", puback(2)).build());
+    let builder = two().received("a", puback(2)).received("a", puback(1));
+    broken(builder, Version::V5, "order of acknowledgements", &["MQTT-4.6.0-2"]);
 }
 
 #[test]
 fn receive_maximum_kept() {
-    let tale = |maximum| {
+    let builder = |maximum| {
         broker(Version::V5)
             .receive_maximum(maximum)
             .connects("a", false)
@@ -272,74 +272,76 @@ fn receive_maximum_kept() {
             .received("a", publish(QoS::AtMostOnce, 0, "not counted"))
             .received("a", pubrel(2))
     };
-    fine(&tale(2).sent("a", pubcomp(2)).received("a", publish(QOS1, 3, "three")).history());
+    fine(&builder(2).sent("a", pubcomp(2)).received("a", publish(QOS1, 3, "three")).build());
     let finding = broken(
-        tale(2).received("a", publish(QOS1, 3, "three")),
+        builder(2).received("a", publish(QOS1, 3, "three")),
         Version::V5,
         "Receive Maximum",
         &["MQTT-3.3.4-9", "MQTT-4.9.0-2"],
     );
     insta::assert_snapshot!(finding.expected, @"at most 2 PUBLISH packets in flight (Receive Maximum)");
-    // The quota belongs to the connection: what was in flight on the one before does not count (§4.9).
+    // The quota belongs to the connection: packets in flight on the previous one do not count
+    // (§4.9).
     fine(
-        &tale(2)
+        &builder(2)
             .lost("a")
             .resuming()
             .connects("a", true)
             .received("a", again(publish(QOS1, 1, "one")))
-            .history(),
+            .build(),
     );
 }
 
 #[test]
 fn receive_maximum_of_the_server_binds_the_client() {
-    let tale = client(Version::V5)
+    let builder = client(Version::V5)
         .receive_maximum(1)
         .connects("a", false)
         .received("a", publish(QOS1, 1, "one"))
         .received("a", publish(QOS1, 2, "two"));
-    broken(tale, Version::V5, "Receive Maximum", &["MQTT-3.3.4-7", "MQTT-4.9.0-2"]);
+    broken(builder, Version::V5, "Receive Maximum", &["MQTT-3.3.4-7", "MQTT-4.9.0-2"]);
 }
 
 #[test]
-fn a_packet_of_the_wrong_side() {
-    let tale = broker(Version::V5).connects("a", false).received_malformed("a", &[0xc0, 0x00]);
-    broken(tale, Version::V5, "well-formed packets", &["U5-156"]);
+fn a_packet_that_only_the_other_role_may_send() {
+    let builder = broker(Version::V5).connects("a", false).received_malformed("a", &[0xc0, 0x00]);
+    broken(builder, Version::V5, "well-formed packets", &["U5-156"]);
 }
 
 #[test]
-fn what_the_harness_provokes_is_not_judged() {
-    fine(&broker(Version::V5).connects("a", false).raw("a").received("a", puback(1)).history());
+fn reactions_to_invalid_bytes_are_not_judged() {
+    fine(&broker(Version::V5).connects("a", false).raw("a").received("a", puback(1)).build());
 }
 
 #[test]
 fn no_packet_above_the_maximum_packet_size() {
-    // PUBLISH at QoS 1 to "t" with 12 bytes: 2 of fixed header, 3 of topic, 2 of identifier, 1 of properties.
-    let tale = |size| {
+    // PUBLISH at QoS 1 to "t" with 12 bytes: 2 of fixed header, 3 of topic, 2 of identifier, 1 of
+    // properties.
+    let builder = |size| {
         broker(Version::V5)
             .maximum_packet_size(size)
             .connects("a", false)
             .received("a", publish(QOS1, 1, "twelve bytes"))
     };
-    fine(&tale(20).history());
-    let finding = broken(tale(19), Version::V5, "Maximum Packet Size", &["MQTT-3.1.2-24"]);
+    fine(&builder(20).build());
+    let finding = broken(builder(19), Version::V5, "Maximum Packet Size", &["MQTT-3.1.2-24"]);
     insta::assert_snapshot!(finding.actual, @"a packet of 20 bytes of the Server on the connection of a");
-    let tale = client(Version::V5)
+    let builder = client(Version::V5)
         .maximum_packet_size(19)
         .connects("a", false)
         .received("a", publish(QOS1, 1, "twelve bytes"));
-    broken(tale, Version::V5, "Maximum Packet Size", &["MQTT-3.2.2-15"]);
+    broken(builder, Version::V5, "Maximum Packet Size", &["MQTT-3.2.2-15"]);
 }
 
 #[test]
 fn a_connack_counts_against_the_maximum_packet_size() {
     // CONNACK of 5 bytes: 2 of fixed header, flags, Reason Code, no properties.
-    fine(&broker(Version::V5).maximum_packet_size(5).connects("a", false).history());
-    let tale = broker(Version::V5).maximum_packet_size(4).connects("a", false);
-    broken(tale, Version::V5, "Maximum Packet Size", &["MQTT-3.1.2-24"]);
+    fine(&broker(Version::V5).maximum_packet_size(5).connects("a", false).build());
+    let builder = broker(Version::V5).maximum_packet_size(4).connects("a", false);
+    broken(builder, Version::V5, "Maximum Packet Size", &["MQTT-3.1.2-24"]);
 }
 
-/// A message with a Topic Alias; with the topic or without.
+/// A message with a Topic Alias, and with or without the Topic Name.
 fn aliased(alias: u16, named: bool) -> mqttspec_codec::Publish {
     let alias = mqttspec_codec::TopicAlias(alias.try_into().expect("not 0"));
     let mut publish = publish(QoS::AtMostOnce, 0, "one").with(alias);
@@ -351,26 +353,26 @@ fn aliased(alias: u16, named: bool) -> mqttspec_codec::Publish {
 
 #[test]
 fn topic_aliases_up_to_the_maximum() {
-    let tale = || broker(Version::V5).topic_alias_maximum(2).connects("a", false);
-    fine(&tale().received("a", aliased(2, true)).received("a", aliased(2, false)).history());
+    let builder = || broker(Version::V5).topic_alias_maximum(2).connects("a", false);
+    fine(&builder().received("a", aliased(2, true)).received("a", aliased(2, false)).build());
     let above = ["MQTT-3.3.2-11", "MQTT-3.1.2-26"];
-    broken(tale().received("a", aliased(3, true)), Version::V5, "Topic Aliases", &above);
-    let tale =
+    broken(builder().received("a", aliased(3, true)), Version::V5, "Topic Aliases", &above);
+    let builder =
         client(Version::V5).topic_alias_maximum(2).connects("a", false).received("a", aliased(3, true));
-    broken(tale, Version::V5, "Topic Aliases", &["MQTT-3.3.2-9", "MQTT-3.2.2-17"]);
+    broken(builder, Version::V5, "Topic Aliases", &["MQTT-3.3.2-9", "MQTT-3.2.2-17"]);
 }
 
 #[test]
 fn no_topic_alias_where_no_maximum_is_announced() {
-    let tale = broker(Version::V5).connects("a", false).received("a", aliased(1, true));
-    broken(tale, Version::V5, "Topic Aliases", &["MQTT-3.1.2-27"]);
-    let tale = client(Version::V5).connects("a", false).received("a", aliased(1, true));
-    broken(tale, Version::V5, "Topic Aliases", &["MQTT-3.2.2-18"]);
+    let builder = broker(Version::V5).connects("a", false).received("a", aliased(1, true));
+    broken(builder, Version::V5, "Topic Aliases", &["MQTT-3.1.2-27"]);
+    let builder = client(Version::V5).connects("a", false).received("a", aliased(1, true));
+    broken(builder, Version::V5, "Topic Aliases", &["MQTT-3.2.2-18"]);
 }
 
 #[test]
 fn topic_aliases_end_with_their_connection() {
-    let tale = broker(Version::V5)
+    let builder = broker(Version::V5)
         .topic_alias_maximum(2)
         .connects("a", false)
         .received("a", aliased(1, true))
@@ -378,13 +380,13 @@ fn topic_aliases_end_with_their_connection() {
         .resuming()
         .connects("a", true)
         .received("a", aliased(1, false));
-    let finding = broken(tale, Version::V5, "Topic Aliases", &["U5-080", "MQTT-3.3.2-7"]);
+    let finding = broken(builder, Version::V5, "Topic Aliases", &["U5-080", "MQTT-3.3.2-7"]);
     insta::assert_snapshot!(finding.actual, @"Topic Alias 1, which the Server has not set, in place of the Topic Name on the connection of a");
 }
 
 #[test]
-fn a_session_that_began_before_the_watch_may_hold_any_exchange() {
+fn a_session_that_began_before_the_history_may_hold_any_exchange() {
     for version in [Version::V3_1_1, Version::V5] {
-        fine(&client(version).resuming().connects("a", true).received("a", pubrel(7)).history());
+        fine(&client(version).resuming().connects("a", true).received("a", pubrel(7)).build());
     }
 }

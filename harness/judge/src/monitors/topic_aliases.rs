@@ -1,12 +1,14 @@
-//! No Topic Alias is above the Topic Alias Maximum of the side that gets it, and none stands for a topic that was not named on its connection.
+//! No Topic Alias is above the Topic Alias Maximum of its receiver, and none is used before its
+//! connection has set it.
 //!
-//! MQTT 5.0 §3.1.2.11.5, §3.2.2.3.8, §3.3.2.3.4. Maximum and mappings belong to one Network Connection.
+//! MQTT 5.0 §3.1.2.11.5, §3.2.2.3.8, §3.3.2.3.4. The maximum and the mappings belong to one Network
+//! Connection.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{Packet, Publish, Role, TopicAlias, TopicAliasMaximum, Version};
 
-use super::conversation::{Glance, Seen};
+use super::observation::{Observation, Seen};
 use super::{Clauses, Monitor, Watcher, outlives};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
@@ -40,27 +42,27 @@ struct TopicAliases {
 
 #[derive(Default)]
 struct Aliases {
-    /// What the observer announced; 0 where it announced nothing.
+    /// The maximum that the observer announced; 0 if it announced none.
     maximum: u16,
-    /// Which aliases the peer has set.
+    /// The aliases that the peer has set.
     set: BTreeSet<u16>,
 }
 
 impl Watcher for TopicAliases {
-    fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding> {
-        if glance.version != Version::V5 {
+    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding> {
+        if observation.version != Version::V5 {
             return Vec::new();
         }
-        let aliases = self.connections.entry(glance.connection).or_default();
-        let announced = match glance.seen {
-            Seen::Connect { packet, .. } if glance.peer == Role::Server => {
+        let aliases = self.connections.entry(observation.connection).or_default();
+        let announced = match observation.seen {
+            Seen::Connect { packet, .. } if observation.peer == Role::Server => {
                 packet.properties.get::<TopicAliasMaximum>()
             }
-            Seen::ConnAck { packet, .. } if glance.peer == Role::Client => {
+            Seen::ConnAck { packet, .. } if observation.peer == Role::Client => {
                 packet.properties.get::<TopicAliasMaximum>()
             }
             Seen::FromPeer(Packet::Publish(publish)) => {
-                return aliases.judge(glance, publish).into_iter().collect();
+                return aliases.judge(observation, publish).into_iter().collect();
             }
             _ => None,
         };
@@ -76,14 +78,14 @@ impl Watcher for TopicAliases {
 }
 
 impl Aliases {
-    fn judge(&mut self, glance: &Glance<'_>, publish: &Publish) -> Option<Finding> {
+    fn judge(&mut self, observation: &Observation<'_>, publish: &Publish) -> Option<Finding> {
         let alias = publish.properties.get::<TopicAlias>()?.0.get();
-        let peer = glance.peer;
+        let peer = observation.peer;
         if alias > self.maximum {
             let clauses = if self.maximum == 0 { NOT_WANTED } else { ABOVE };
-            return Some(glance.finding(
+            return Some(observation.finding(
                 &MONITOR,
-                clauses.of(glance),
+                clauses.of(observation),
                 match self.maximum {
                     0 => "no Topic Alias (no Topic Alias Maximum was announced)".to_owned(),
                     maximum => format!("no Topic Alias above {maximum} (Topic Alias Maximum)"),
@@ -96,9 +98,9 @@ impl Aliases {
             return None;
         }
         (!self.set.contains(&alias)).then(|| {
-            glance.finding(
+            observation.finding(
                 &MONITOR,
-                NOT_SET.of(glance),
+                NOT_SET.of(observation),
                 "a Topic Name, or a Topic Alias that was set on this Network Connection",
                 format!("Topic Alias {alias}, which the {peer} has not set, in place of the Topic Name"),
             )

@@ -1,10 +1,11 @@
-//! What the peer sends can be decoded, and is a packet that its side may send.
+//! Each packet of the peer can be decoded, and is one that its role may send.
 //!
-//! MQTT 5.0 §2 and §3, 3.1.1 the same: the codec's error knows the rule that a malformed packet breaks. Directions: §2.1.2, 3.1.1 §2.2.1.
+//! MQTT 5.0 §2 and §3, 3.1.1 the same: the codec's error names the clause that a malformed packet
+//! violates. Directions: §2.1.2, 3.1.1 §2.2.1.
 
 use mqttspec_codec::Misdeed;
 
-use super::conversation::{Glance, Seen};
+use super::observation::{Observation, Seen};
 use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
@@ -14,22 +15,22 @@ const DIRECTION: Clauses = Clauses::both(&["U5-156"], &["U3-016"]);
 pub(super) const MONITOR: Monitor =
     Monitor { name: "well-formed packets", rules: &[DIRECTION], watcher: || Box::new(WellFormed) };
 
-/// What the rule for malformed packets asks for, whose clause the codec names.
+/// What the rule for malformed packets expects. The codec names its clause.
 pub(super) const A_PACKET: &str = "bytes that are a packet as the standard defines it";
 
 struct WellFormed;
 
 impl Watcher for WellFormed {
-    fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding> {
-        let (peer, version) = (glance.peer, glance.version);
-        match glance.seen {
-            Seen::Malformed(error) if error.kind == Misdeed::WrongSender => vec![glance.finding(
+    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding> {
+        let (peer, version) = (observation.peer, observation.version);
+        match observation.seen {
+            Seen::Malformed(error) if error.kind == Misdeed::WrongSender => vec![observation.finding(
                 &MONITOR,
-                DIRECTION.of(glance),
+                DIRECTION.of(observation),
                 format!("packets that a {peer} may send in MQTT {version}"),
                 format!("a packet of the other direction from the {peer}: {error}"),
             )],
-            Seen::Malformed(error) => vec![glance.finding(
+            Seen::Malformed(error) => vec![observation.finding(
                 &MONITOR,
                 error.clause().as_slice(),
                 A_PACKET,

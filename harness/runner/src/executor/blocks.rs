@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use mqttspec_codec::{Packet, Role};
 use mqttspec_judge::claims::{self, Shown};
-use mqttspec_judge::history::Lane as HostIndex;
+use mqttspec_judge::history::HostIndex;
 use mqttspec_notation::{Branch, Step, StepKind, Timing};
 
 use super::clock::Window;

@@ -7,7 +7,7 @@ use mqttspec_client::{DisconnectRequest, Publication, SubscribeRequest, Unsubscr
 use mqttspec_codec::{Packet, PacketIdentifier, QoS, TopicName, Version};
 use mqttspec_judge::deliveries::Deliveries;
 use mqttspec_judge::finding::Finding;
-use mqttspec_judge::history::{Asked, Lane as HostIndex, Told, What};
+use mqttspec_judge::history::{Asked, HostIndex, Told, What};
 use mqttspec_judge::transcript::told_text;
 use mqttspec_notation::fields::payload_text;
 use mqttspec_notation::{
@@ -207,8 +207,8 @@ impl Clients {
         )
     }
 
-    /// The finding for a received message that no line expects, with its host. There is none if the scenario has
-    /// no `told … received` line for the host.
+    /// The finding for a received message that no line expects, with its host. There is none if the
+    /// scenario has no `told … received` line for the host.
     pub(crate) fn left_over(&self, script: &Script<'_>) -> Option<(String, Finding)> {
         if !self.hosts.plays_server {
             return None;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use mqttspec_judge::history::{Ending, Lane as HostIndex, What};
+use mqttspec_judge::history::{Ending, HostIndex, What};
 
 use super::connection::Connection;
 

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use mqttspec_codec::{Packet, Role};
 use mqttspec_judge::finding::{Check, Finding};
-use mqttspec_judge::history::Lane as HostIndex;
+use mqttspec_judge::history::HostIndex;
 use mqttspec_notation::{PacketType, Report};
 
 use super::clock::Window;
@@ -218,7 +218,8 @@ impl Executor<'_> {
         }
     }
 
-    /// Whatever line is executed: a `nothing more` says what is broken by something that no line expects.
+    /// Whatever line is executed: a `nothing more` says what is broken by something that no line
+    /// expects.
     fn left_over(&self, host: &str, found: Finding) -> Stop {
         let requirements = self.claims.nothing_more(host).to_vec();
         let level = strongest(&requirements);
@@ -237,7 +238,8 @@ fn nearly(arrived: &Arrived, expected: &str, actual: &str) -> Option<String> {
     by_reason.then(|| format!("{what} as required, with {actual} in place of {expected}"))
 }
 
-/// In words, if a Server granted less than a Subscription asked for, as it may: MQTT 5.0 and 3.1.1 §3.8.4, §3.9.3.
+/// In words, if a Server granted less than a Subscription asked for, as it may: MQTT 5.0 and 3.1.1
+/// §3.8.4, §3.9.3.
 fn lower_grant(expected: &Expected, arrived: &Arrived) -> Option<String> {
     let (Expected::Packet(pattern), Arrived::Packet(Packet::SubAck(suback))) = (expected, arrived) else {
         return None;

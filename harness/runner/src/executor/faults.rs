@@ -1,11 +1,11 @@
-//! Injects the faults of the scenario: what the network, the disks and the machines do to the hosts.
+//! Injects the faults of the scenario into the network, the disks and the machines of the hosts.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use mqttspec_codec::Role;
 use mqttspec_faults::{Course, Fault, FaultError, Phase, Profile, RunningCourse, Step as CourseStep};
-use mqttspec_judge::history::{Lane as HostIndex, What};
+use mqttspec_judge::history::{HostIndex, What};
 use mqttspec_notation::{self as notation, DiskFault, FaultKind, HostName};
 
 use super::Flow;
@@ -202,7 +202,8 @@ pub(crate) struct Crashes {
 }
 
 impl Crashes {
-    /// The executor's connections end with the machine at either end; it does not wait to learn of that from the network.
+    /// The executor's connections end with the machine at either end; it does not wait to learn of
+    /// that from the network.
     fn crashed(&self, host: &str) {
         if let Some(application) = self.applications.get(host) {
             application.crashed();

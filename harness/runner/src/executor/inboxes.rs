@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use mqttspec_codec::{Packet, Role};
-use mqttspec_judge::history::Lane as HostIndex;
+use mqttspec_judge::history::HostIndex;
 
 use crate::hosts::{Hosts, PlayedBy};
 use crate::recorder::{Arrival, Arrived, Recorder};

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use mqttspec_codec::{Packet, PacketIdentifier, Version};
 use mqttspec_judge::Case;
-use mqttspec_judge::history::{Message, Told, Trouble};
+use mqttspec_judge::history::{Message, ReportedError, Told};
 use mqttspec_notation::fields::{
     Bindings, Defaults, Expectation, Mismatch, accept_fields, accept_raw, build, field_words,
 };
@@ -221,10 +221,10 @@ fn seen(report: &Report, told: &Told) -> Option<Vec<Field>> {
             vec![equal("session_present", u64::from(*session_present))]
         }
         (Report::Disconnected(_), Told::Disconnected { error }) => {
-            error.iter().flat_map(trouble_fields).collect()
+            error.iter().flat_map(error_fields).collect()
         }
         (Report::Failed(_), Told::Failed { error } | Told::Published { refused: Some(error), .. }) => {
-            trouble_fields(error).collect()
+            error_fields(error).collect()
         }
         (Report::Subscribed(_), Told::Subscribed { filters, .. })
         | (Report::Unsubscribed(_), Told::Unsubscribed { filters }) => {
@@ -238,7 +238,7 @@ fn seen(report: &Report, told: &Told) -> Option<Vec<Field>> {
     })
 }
 
-fn trouble_fields(error: &Trouble) -> impl Iterator<Item = Field> {
+fn error_fields(error: &ReportedError) -> impl Iterator<Item = Field> {
     let kind = field("error", Test::Equal(Value::Word(error.kind.to_owned())));
     let reason = error.reason.map(|reason| equal("reason", reason.into()));
     std::iter::once(kind).chain(reason)

@@ -32,7 +32,7 @@ use mqttspec_codec::{Packet, Role};
 use mqttspec_judge::Case;
 use mqttspec_judge::claims::Claims;
 use mqttspec_judge::finding::{Check, Finding};
-use mqttspec_judge::history::{BranchTaken, Lane as HostIndex, What, nanoseconds};
+use mqttspec_judge::history::{BranchTaken, HostIndex, What, nanoseconds};
 use mqttspec_notation::bytes::{patched, raw_bytes};
 use mqttspec_notation::{
     self as notation, Action, Branch, Content, Level, PacketPattern, PacketType, Span, Step, StepKind, Timing,

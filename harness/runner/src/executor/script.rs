@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use mqttspec_codec::Version;
 use mqttspec_judge::Case;
-use mqttspec_judge::history::Lane as HostIndex;
+use mqttspec_judge::history::HostIndex;
 use mqttspec_notation::{Span, Step};
 
 use super::lines::Lines;

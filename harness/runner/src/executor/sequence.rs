@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use mqttspec_codec::{Packet, PubAck, PubRec, QoS, Role, Version};
-use mqttspec_judge::history::Lane as HostIndex;
+use mqttspec_judge::history::HostIndex;
 use mqttspec_notation::{
     Action, Cell, Content, Direction, Field, Operator, PacketPattern, PacketType, Span, Step, StepKind, Test,
     Timing, Value,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use mqttspec_codec::{Encode as _, Packet, PacketIdentifier, Version};
-use mqttspec_judge::history::{Ending, Lane as HostIndex, What};
+use mqttspec_judge::history::{Ending, HostIndex, What};
 use mqttspec_net::framed::Inflow;
 
 use super::connection::Connection;

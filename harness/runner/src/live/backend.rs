@@ -45,7 +45,7 @@ pub(crate) async fn run(
 async fn perform(case: &Case, seed: u64, environment: Environment) -> Performed {
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let began = Instant::now();
-    let recorder = Rc::new(Recorder::new(hosts.lanes(), move || began.elapsed()));
+    let recorder = Rc::new(Recorder::new(hosts.infos(), move || began.elapsed()));
     let executed = match applications(case, &hosts, &recorder, None, &[]) {
         Err(reason) => Executed::broken(reason),
         Ok(applications) => {
@@ -157,7 +157,8 @@ impl Backend for LiveBackend {
             let what = "a server that the harness plays".to_owned();
             return Err(Unsupported { what, reason: "the server is a live one" });
         }
-        // A killed process loses nothing that it wrote, because its machine goes on: so every disk is sound.
+        // A killed process loses nothing that it wrote, because its machine goes on: so every disk
+        // is sound.
         let unsound = demands.disks.iter().find(|(_, words)| words.as_slice() != [DiskFault::Sound]);
         if let Some((host, _)) = unsound {
             let what = format!("a fault of the disk of {host}");
@@ -167,7 +168,8 @@ impl Backend for LiveBackend {
     }
 }
 
-/// The processes on the hosts: the reference clients, and the server if it was started here or has commands for it.
+/// The processes on the hosts: the reference clients, and the server if it was started here or has
+/// commands for it.
 struct LivePower {
     seed: Seed,
     nets: BTreeMap<String, HostNet>,

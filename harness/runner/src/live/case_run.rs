@@ -95,7 +95,8 @@ impl Outcome {
         matches!(self.verdict(), Verdict::NotJudged | Verdict::Fail | Verdict::Error)
     }
 
-    /// Whether a rerun would end in the same way: the server chose something else than the scenario needs.
+    /// Whether a rerun would end in the same way: the server chose something else than the scenario
+    /// needs.
     pub(crate) fn is_settled(&self) -> bool {
         self.verdict() == Verdict::NotJudged && !self.timing_sensitive
     }

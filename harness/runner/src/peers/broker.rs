@@ -130,11 +130,11 @@ impl Tap for BrokerTap {
                 // The Client Identifier is the name of the client's host.
                 if let Packet::Connect(connect) = packet
                     && !self.keys.contains_key(&connection)
-                    && let Some(lane) =
-                        self.recorder.with_history(|history| history.lane(connect.client_id.as_str()))
-                    && self.recorder.with_history(|history| history.info(lane).observer) == Role::Server
+                    && let Some(host) =
+                        self.recorder.with_history(|history| history.host(connect.client_id.as_str()))
+                    && self.recorder.with_history(|history| history.info(host).observer) == Role::Server
                 {
-                    self.keys.insert(connection, self.recorder.open(lane, self.version));
+                    self.keys.insert(connection, self.recorder.open(host, self.version));
                 }
                 self.record(connection, What::Received { packet: packet.clone(), bytes: bytes.clone() });
             }

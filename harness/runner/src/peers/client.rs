@@ -19,9 +19,7 @@ use super::PeerHost;
 use super::reports::{ClientReport, CommandKind, CommandNumber, Reports};
 use crate::hosts::{PORT, SERVER};
 use crate::recorder::{Recorder, ending};
-use mqttspec_judge::history::{
-    Asked, ConnectionKey, Ending, Lane as HostIndex, Message, Told, Trouble, What,
-};
+use mqttspec_judge::history::{Asked, ConnectionKey, Ending, HostIndex, Message, ReportedError, Told, What};
 use mqttspec_mutants::Mutant;
 use mqttspec_mutants::MutantNet;
 use mqttspec_notation::Field;
@@ -346,7 +344,7 @@ impl Application {
             && let ClientCommand::Publish { .. } = given.what
         {
             let text = error.clone();
-            self.end(given, CommandEnd::Failed(Trouble { kind: "application", reason: None, text }));
+            self.end(given, CommandEnd::Failed(ReportedError { kind: "application", reason: None, text }));
         }
         taken
     }
@@ -395,7 +393,7 @@ impl Application {
     }
 
     fn record(&self, what: What) {
-        let key = ConnectionKey { lane: self.host, number: 0 };
+        let key = ConnectionKey { host: self.host, number: 0 };
         self.recorder.record(Some(key), self.recorder.line(), what);
     }
 
@@ -460,7 +458,7 @@ impl Application {
             Event::Disconnected { handle, error, .. } => {
                 self.connected.set(false);
                 let number = self.ended(*handle).and_then(|given| given.number);
-                self.tell(number, Told::Disconnected { error: error.as_ref().map(trouble) });
+                self.tell(number, Told::Disconnected { error: error.as_ref().map(reported_error) });
             }
             Event::Message(message) => {
                 let delivered = message.delivered;
@@ -485,12 +483,17 @@ impl Application {
                 let granted = reasons.iter().map(|reason| QoS::try_from(u8::from(*reason)).ok()).collect();
                 self.end_of(*handle, CommandEnd::Granted(granted));
             }
-            Event::Failed { handle, error } => self.end_of(*handle, CommandEnd::Failed(trouble(error))),
+            Event::Failed { handle, error } => {
+                self.end_of(*handle, CommandEnd::Failed(reported_error(error)));
+            }
             Event::Dropped { handle } => {
                 let text = "the publish queue had no place for it".to_owned();
-                self.end_of(*handle, CommandEnd::Failed(Trouble { kind: "application", reason: None, text }));
+                self.end_of(
+                    *handle,
+                    CommandEnd::Failed(ReportedError { kind: "application", reason: None, text }),
+                );
             }
-            Event::GaveUp { error } => self.tell(None, Told::Failed { error: trouble(error) }),
+            Event::GaveUp { error } => self.tell(None, Told::Failed { error: reported_error(error) }),
             _ => {}
         }
     }
@@ -553,10 +556,10 @@ enum CommandEnd {
     Published(u8),
     /// The granted QoS of each Topic Filter; `None` if it was refused.
     Granted(Vec<Option<QoS>>),
-    Failed(Trouble),
+    Failed(ReportedError),
 }
 
-fn trouble(error: &client::Error) -> Trouble {
+fn reported_error(error: &client::Error) -> ReportedError {
     let kind = match error.kind() {
         client::ErrorKind::Network => "network",
         client::ErrorKind::Authentication => "authentication",
@@ -570,5 +573,5 @@ fn trouble(error: &client::Error) -> Trouble {
         client::Error::PublishRefused { reason, .. } => Some(u8::from(*reason)),
         _ => None,
     };
-    Trouble { kind, reason, text: error.to_string() }
+    ReportedError { kind, reason, text: error.to_string() }
 }

@@ -156,7 +156,7 @@ fn is_of_kind(told: &Told, line: &Report) -> bool {
 }
 
 /// The error of a failed command.
-fn failure(told: &Told) -> Option<&mqttspec_judge::history::Trouble> {
+fn failure(told: &Told) -> Option<&mqttspec_judge::history::ReportedError> {
     match told {
         Told::Failed { error } | Told::Published { refused: Some(error), .. } => Some(error),
         _ => None,
@@ -166,10 +166,10 @@ fn failure(told: &Told) -> Option<&mqttspec_judge::history::Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mqttspec_judge::history::Trouble;
+    use mqttspec_judge::history::ReportedError;
 
     fn failed() -> Told {
-        Told::Failed { error: Trouble { kind: "network", reason: None, text: String::new() } }
+        Told::Failed { error: ReportedError { kind: "network", reason: None, text: String::new() } }
     }
 
     fn events(reports: &Reports, line: &Report) -> Vec<usize> {

@@ -74,12 +74,12 @@ pub(crate) fn perform(case: &Case, seed: u64, options: RunOptions) -> Performed 
     let drawn = choices.as_ref().map_or(&[][..], |choices| &choices.options);
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let broken = |reason: String| Performed {
-        history: History::new(hosts.lanes()),
+        history: History::new(hosts.infos()),
         executed: Executed::broken(reason),
     };
     let clock = RunClock::default();
     let of_run = clock.clone();
-    let recorder = Rc::new(Recorder::new(hosts.lanes(), move || of_run.now()));
+    let recorder = Rc::new(Recorder::new(hosts.infos(), move || of_run.now()));
     let broker = match BrokerPeer::of(case, &hosts, &recorder, mutant, drawn) {
         Ok(broker) => broker,
         Err(reason) => return broken(reason),

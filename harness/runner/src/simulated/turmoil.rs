@@ -24,7 +24,8 @@ const TICK: Duration = Duration::from_millis(1);
 /// A scenario that waits longer is skipped.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// The simulated time after which a run counts as endless: what a scenario waits for, and deadlines of lines that are not met.
+/// The simulated time after which a run counts as endless: what a scenario waits for, and deadlines
+/// of lines that are not met.
 const LONGEST: Duration = Duration::from_secs(2 * 3600);
 
 /// Executes a case in a simulation of turmoil.

@@ -107,7 +107,7 @@ impl Check {
     fn is_reported_by(&self, case: &Case, finding: &Finding) -> bool {
         match self {
             Self::Rule(rule) => {
-                rule.side == case.tests
+                rule.role == case.tests
                     && Some(rule.standard) == Standard::of(case.version)
                     && rule.is_reported_by(finding)
             }
@@ -132,7 +132,7 @@ impl fmt::Display for Check {
                     f,
                     "{} | {clauses} | {} | {}",
                     rule.monitor,
-                    mqttspec_spec::role_word(rule.side),
+                    mqttspec_spec::role_word(rule.role),
                     rule.standard
                 )
             }

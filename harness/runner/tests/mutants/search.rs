@@ -200,7 +200,7 @@ fn prove_check(check: &Check, cases: &[Case]) -> Evidence {
             let fits = match check {
                 Check::Delivery(words) => relevance > 0 && case.source.contains(words),
                 Check::Rule(rule) => {
-                    rule.side == case.tests
+                    rule.role == case.tests
                         && rule.standard == standard
                         && clauses.iter().any(|clause| mutant.clauses(standard).contains(clause))
                 }

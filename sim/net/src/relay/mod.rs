@@ -17,7 +17,7 @@ use std::io;
 use mqttspec_ports::{Listener, Net};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 
-pub use self::faults::{Cut, Direction, Direction as Lane, Faults, Point};
+pub use self::faults::{Cut, Direction, Faults, Point};
 pub use self::pipe::RelayStream;
 pub use self::relays::{Power, Relays};
 

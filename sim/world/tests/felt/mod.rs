@@ -60,8 +60,8 @@ impl Felt {
         let slowest_between =
             |low, high| (Duration::from_millis(low)..=Duration::from_millis(high)).contains(&self.slowest);
         match profile {
-            // A relay passes on what it held at once. The world, like TCP, tries again 3.0 and 6.2 s
-            // after the question was sent.
+            // A relay passes on what it held at once. The world, like TCP, tries again
+            // 3.0 s and 6.2 s after the question was sent.
             Profile::Outage { .. } | Profile::OneWayPartition { .. } => kept && slowest_between(4_900, 6_400),
             Profile::Intermittent { .. } => kept && slowest_between(900, 13_000),
             Profile::HighLatency { .. } => kept && slowest_between(1_002, 1_002),

@@ -1,4 +1,5 @@
-//! The hand-shakes of QoS 1 and QoS 2 go in their order, and DUP tells a retransmission and nothing else.
+//! The packets of QoS 1 and QoS 2 exchanges come in order, and DUP marks retransmissions and
+//! nothing else.
 //!
 //! MQTT 5.0 §3.3.1.1, §4.3, §4.4; 3.1.1 the same sections.
 
@@ -6,8 +7,8 @@ use std::collections::BTreeMap;
 
 use mqttspec_codec::{Packet, PacketIdentifier, QoS};
 
-use super::conversation::{Glance, Seen, SessionKept};
 use super::exchanges::{Exchanges, Judgement};
+use super::observation::{Observation, Seen, SessionKept};
 use super::{Clauses, Monitor, Watcher, outlives};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
@@ -38,59 +39,64 @@ pub(super) const MONITOR: Monitor = Monitor {
         AFTER_PUBREL,
         WITHOUT_PUBREC,
     ],
-    watcher: || Box::<HandShakes>::default(),
+    watcher: || Box::<Handshakes>::default(),
 };
 
 #[derive(Default)]
-struct HandShakes {
+struct Handshakes {
     exchanges: Exchanges,
-    /// What the peer has to acknowledge, for each connection.
-    owed: BTreeMap<ConnectionKey, Debts>,
+    /// The acknowledgements that the peer may send, for each connection.
+    allowed: BTreeMap<ConnectionKey, Acknowledgements>,
 }
 
-/// What the peer may acknowledge on a connection.
+/// The acknowledgements that the peer may send on a connection.
 #[derive(Default)]
-struct Debts {
-    /// For what was sent on this connection.
-    here: Owed,
-    /// For what was sent on the Session's connections before.
-    before: Owed,
-    /// What went before on the Session is not known.
-    vague: bool,
+struct Acknowledgements {
+    /// For packets sent on this connection.
+    here: Allowed,
+    /// For packets sent on the Session's earlier connections.
+    before: Allowed,
+    /// The earlier packets of the Session are not known.
+    is_uncertain: bool,
 }
 
-/// How many acknowledgements of each kind the observer's packets allow.
+/// The number of acknowledgements of each kind that the observer's packets allow.
 #[derive(Clone, Debug, Default)]
-struct Owed {
+struct Allowed {
     puback: BTreeMap<PacketIdentifier, u32>,
     pubrec: BTreeMap<PacketIdentifier, u32>,
     pubcomp: BTreeMap<PacketIdentifier, u32>,
 }
 
-impl Watcher for HandShakes {
-    fn see(&mut self, glance: &Glance<'_>) -> Vec<Finding> {
-        let repeated = self.exchanges.follow(glance);
-        match glance.seen {
-            Seen::Connect { goes_on_with, .. } => {
-                let before =
-                    goes_on_with.and_then(|from| self.owed.get(&from)).map(Debts::all).unwrap_or_default();
-                self.owed.insert(glance.connection, Debts { before, ..Debts::default() });
+impl Watcher for Handshakes {
+    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding> {
+        let repeated = self.exchanges.follow(observation);
+        match observation.seen {
+            Seen::Connect { resumes, .. } => {
+                let before = resumes
+                    .and_then(|from| self.allowed.get(&from))
+                    .map(Acknowledgements::all)
+                    .unwrap_or_default();
+                self.allowed.insert(
+                    observation.connection,
+                    Acknowledgements { before, ..Acknowledgements::default() },
+                );
             }
             Seen::ConnAck { session, .. } => {
-                let debts = self.owed.entry(glance.connection).or_default();
+                let acknowledgements = self.allowed.entry(observation.connection).or_default();
                 match session {
                     SessionKept::Yes => {}
-                    SessionKept::Unknown => debts.vague = true,
-                    // Nothing of a Session that is gone can be acknowledged.
-                    SessionKept::No => debts.before = Owed::default(),
+                    SessionKept::Unknown => acknowledgements.is_uncertain = true,
+                    // No packet of a discarded Session can be acknowledged.
+                    SessionKept::No => acknowledgements.before = Allowed::default(),
                 }
             }
-            Seen::ToPeer(packet) => self.owed.entry(glance.connection).or_default().here.sent(packet),
+            Seen::ToPeer(packet) => self.allowed.entry(observation.connection).or_default().here.sent(packet),
             Seen::FromPeer(packet) => {
-                let debts = self.owed.entry(glance.connection).or_default();
-                return judge_repetition(glance, packet, repeated)
+                let acknowledgements = self.allowed.entry(observation.connection).or_default();
+                return judge_repetition(observation, packet, repeated)
                     .into_iter()
-                    .chain(debts.came(glance, packet))
+                    .chain(acknowledgements.check(observation, packet))
                     .collect();
             }
             Seen::Malformed(_) => {}
@@ -100,13 +106,13 @@ impl Watcher for HandShakes {
 
     fn forget_before(&mut self, kept: ConnectionKey) {
         self.exchanges.forget_before(kept);
-        self.owed.retain(|connection, _| outlives(connection, kept));
+        self.allowed.retain(|connection, _| outlives(connection, kept));
     }
 }
 
-impl Owed {
+impl Allowed {
     fn sent(&mut self, packet: &Packet) {
-        let owed = match packet {
+        let allowed = match packet {
             Packet::Publish(publish) => match publish.delivery.qos() {
                 QoS::AtMostOnce => None,
                 QoS::AtLeastOnce => Some((&mut self.puback, publish.delivery.packet_identifier())),
@@ -115,12 +121,13 @@ impl Owed {
             Packet::PubRel(release) => Some((&mut self.pubcomp, Some(release.id))),
             _ => None,
         };
-        if let Some((owed, Some(id))) = owed {
-            *owed.entry(id).or_default() += 1;
+        if let Some((allowed, Some(id))) = allowed {
+            *allowed.entry(id).or_default() += 1;
         }
     }
 
-    /// The debt that a packet settles, and what the packet and the debt are called; `None` for a packet that is no acknowledgement.
+    /// The counts for an acknowledgement, its identifier, and the names of the packet and of the
+    /// packet that it answers; `None` for a packet that is not an acknowledgement.
     fn kind(&mut self, packet: &Packet) -> Option<Kind<'_>> {
         match packet {
             Packet::PubAck(ack) => Some((&mut self.puback, ack.id, "PUBACK", "PUBLISH with QoS 1")),
@@ -130,12 +137,12 @@ impl Owed {
         }
     }
 
-    fn settle(&mut self, packet: &Packet) -> bool {
-        let Some((owed, id, ..)) = self.kind(packet) else { return false };
-        match owed.get_mut(&id) {
+    fn take(&mut self, packet: &Packet) -> bool {
+        let Some((allowed, id, ..)) = self.kind(packet) else { return false };
+        match allowed.get_mut(&id) {
             Some(count) if *count > 1 => *count -= 1,
             Some(_) => {
-                owed.remove(&id);
+                allowed.remove(&id);
             }
             None => return false,
         }
@@ -145,21 +152,21 @@ impl Owed {
 
 type Kind<'a> = (&'a mut BTreeMap<PacketIdentifier, u32>, PacketIdentifier, &'static str, &'static str);
 
-impl Debts {
-    fn came(&mut self, glance: &Glance<'_>, packet: &Packet) -> Option<Finding> {
-        if self.here.settle(packet) || self.before.settle(packet) || self.vague {
+impl Acknowledgements {
+    fn check(&mut self, observation: &Observation<'_>, packet: &Packet) -> Option<Finding> {
+        if self.here.take(packet) || self.before.take(packet) || self.is_uncertain {
             return None;
         }
         let (_, id, answer, question) = self.here.kind(packet)?;
-        Some(glance.finding(
+        Some(observation.finding(
             &MONITOR,
-            ANSWERS.of(glance),
-            format!("one {answer} for each {question} that the {} got", glance.peer),
+            ANSWERS.of(observation),
+            format!("one {answer} for each {question} that the {} got", observation.peer),
             format!("a {answer} with Packet Identifier {id}, which answers no {question}"),
         ))
     }
 
-    fn all(&self) -> Owed {
+    fn all(&self) -> Allowed {
         let mut all = self.before.clone();
         for (into, from) in [
             (&mut all.puback, &self.here.puback),
@@ -174,7 +181,7 @@ impl Debts {
     }
 }
 
-fn judge_repetition(glance: &Glance<'_>, packet: &Packet, judgement: Judgement) -> Option<Finding> {
+fn judge_repetition(observation: &Observation<'_>, packet: &Packet, judgement: Judgement) -> Option<Finding> {
     let exactly_once =
         matches!(packet, Packet::Publish(publish) if publish.delivery.qos() == QoS::ExactlyOnce);
     let (clauses, expected, actual) = match judgement {
@@ -203,10 +210,10 @@ fn judge_repetition(glance: &Glance<'_>, packet: &Packet, judgement: Judgement) 
             "a PUBREL for an exchange of which no PUBREC was sent",
         ),
     };
-    Some(glance.finding(
+    Some(observation.finding(
         &MONITOR,
-        clauses.of(glance),
+        clauses.of(observation),
         expected,
-        format!("{actual}: {} of the {}", packet.packet_type(), glance.peer),
+        format!("{actual}: {} of the {}", packet.packet_type(), observation.peer),
     ))
 }

@@ -1,4 +1,4 @@
-//! Histories written by hand, for the tests of what is judged from histories.
+//! Builds histories for the tests of the checks.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use mqttspec_codec::{
     TopicFilter, TopicName, Utf8String, Version, decode_from,
 };
 
-use super::{Asked, ConnectionKey, Ending, Event, History, Lane, LaneInfo, Message, Told, What};
+use super::{Asked, ConnectionKey, Ending, Event, History, HostIndex, HostInfo, Message, Told, What};
 
-/// A history in the making: one event a millisecond.
-pub(crate) struct Tale {
+/// A history under construction, with one event per millisecond.
+pub(crate) struct HistoryBuilder {
     history: History,
     version: Version,
     connections: Vec<u32>,
@@ -23,12 +23,12 @@ pub(crate) struct Tale {
     topic_alias_maximum: Option<u16>,
 }
 
-impl Tale {
-    /// A tale of hosts whose packets are seen from this end.
+impl HistoryBuilder {
+    /// A history of these clients' hosts, recorded by this end of their connections.
     pub(crate) fn of(version: Version, observer: Role, hosts: &[&str]) -> Self {
-        let lanes = hosts.iter().map(|host| LaneInfo { name: Arc::from(*host), observer }).collect();
+        let infos = hosts.iter().map(|host| HostInfo { name: Arc::from(*host), observer }).collect();
         Self {
-            history: History::new(lanes),
+            history: History::new(infos),
             version,
             connections: vec![0; hosts.len()],
             clean: true,
@@ -38,33 +38,33 @@ impl Tale {
         }
     }
 
-    /// The next connections go on with the Session.
+    /// The next connections resume the Session.
     pub(crate) fn resuming(mut self) -> Self {
         self.clean = false;
         self
     }
 
-    /// The observer of the next connections takes so many PUBLISH packets at once.
+    /// The observer of the next connections announces this Receive Maximum.
     pub(crate) fn receive_maximum(mut self, maximum: u16) -> Self {
         self.receive_maximum = Some(maximum);
         self
     }
 
-    /// The observer of the next connections takes packets of so many bytes.
+    /// The observer of the next connections announces this Maximum Packet Size.
     pub(crate) fn maximum_packet_size(mut self, bytes: u32) -> Self {
         self.maximum_packet_size = Some(bytes);
         self
     }
 
-    /// The observer of the next connections takes Topic Aliases up to this one.
+    /// The observer of the next connections announces this Topic Alias Maximum.
     pub(crate) fn topic_alias_maximum(mut self, maximum: u16) -> Self {
         self.topic_alias_maximum = Some(maximum);
         self
     }
 
     fn key(&self, host: &str) -> ConnectionKey {
-        let lane = self.history.lane(host).expect("a host of the tale");
-        ConnectionKey { lane, number: self.connections[usize::from(lane.0)] }
+        let index = self.history.host(host).expect("a host of the history");
+        ConnectionKey { host: index, number: self.connections[usize::from(index.0)] }
     }
 
     fn push(mut self, host: &str, what: What) -> Self {
@@ -80,17 +80,17 @@ impl Tale {
         self.push(host, What::Sent { packet, bytes })
     }
 
-    /// The peer's packet arrives.
+    /// A packet of the peer arrives.
     pub(crate) fn received(self, host: &str, packet: impl Into<Packet>) -> Self {
         let (packet, bytes) = self.encoded(packet);
         self.push(host, What::Received { packet, bytes })
     }
 
-    /// Bytes of the peer that are no packet, or none that it may send.
+    /// Bytes of the peer arrive that are not a packet, or not one that it may send.
     pub(crate) fn received_malformed(self, host: &str, bytes: &[u8]) -> Self {
         let bytes = Bytes::copy_from_slice(bytes);
-        let lane = self.history.lane(host).expect("a host of the tale");
-        let peer = self.history.info(lane).observer.peer();
+        let index = self.history.host(host).expect("a host of the history");
+        let peer = self.history.info(index).observer.peer();
         let error = decode_from(Some(peer), &bytes, self.version, Policy::LENIENT).expect_err("no packet");
         self.push(host, What::ReceivedMalformed { error, bytes })
     }
@@ -101,7 +101,7 @@ impl Tale {
         (packet, bytes.freeze())
     }
 
-    /// The observer misbehaves.
+    /// The observer sends invalid bytes.
     pub(crate) fn raw(self, host: &str) -> Self {
         self.push(host, What::SentRaw { text: "raw 00".to_owned(), bytes: Bytes::from_static(&[0]) })
     }
@@ -121,13 +121,13 @@ impl Tale {
 
     /// A new connection, with CONNECT and CONNACK. `present` is Session Present.
     pub(crate) fn connects(mut self, host: &str, present: bool) -> Self {
-        let lane = self.history.lane(host).expect("a host of the tale");
-        self.connections[usize::from(lane.0)] += 1;
+        let index = self.history.host(host).expect("a host of the history");
+        self.connections[usize::from(index.0)] += 1;
         let mut connect =
             Connect::new(self.version, Utf8String::try_from(host).expect("a Client Identifier"));
         connect.clean_start = self.clean;
         let mut ack = ConnAck::accepted(present);
-        let observer = self.history.info(lane).observer;
+        let observer = self.history.info(index).observer;
         if let Some(maximum) = self.receive_maximum {
             let maximum = ReceiveMaximum(maximum.try_into().expect("not 0"));
             match observer {
@@ -168,7 +168,7 @@ impl Tale {
         self.sent(host, subscribe).received(host, SubAck::new(id(9999), granted))
     }
 
-    pub(crate) fn history(self) -> History {
+    pub(crate) fn build(self) -> History {
         self.history
     }
 }
@@ -213,9 +213,11 @@ pub(crate) fn message(payload: &str, qos: QoS) -> Message {
 }
 
 #[test]
-fn a_tale_numbers_its_connections() {
-    let history =
-        Tale::of(Version::V5, Role::Client, &["a", "b"]).connects("b", false).connects("b", false).history();
+fn connections_are_numbered_per_host() {
+    let history = HistoryBuilder::of(Version::V5, Role::Client, &["a", "b"])
+        .connects("b", false)
+        .connects("b", false)
+        .build();
     let last = history.events().last().and_then(|event| event.connection);
-    assert_eq!(last, Some(ConnectionKey { lane: Lane(1), number: 2 }));
+    assert_eq!(last, Some(ConnectionKey { host: HostIndex(1), number: 2 }));
 }

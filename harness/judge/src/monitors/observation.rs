@@ -1,7 +1,8 @@
-//! Which Session a Network Connection goes on with: the frame in which every monitor sees packets.
+//! Events as monitors receive them, with the Session that the Network Connection resumes.
 //!
-//! MQTT 5.0 §3.1.2.4 (Clean Start), §3.2.2.1.1 (Session Present), §4.1 (Session State); 3.1.1 §3.1.2.4, §3.2.2.2. MQTT 3.1 has no Session
-//! Present, so nothing certain is known of what a connection without Clean Session goes on with.
+//! MQTT 5.0 §3.1.2.4 (Clean Start), §3.2.2.1.1 (Session Present), §4.1 (Session State); 3.1.1
+//! §3.1.2.4, §3.2.2.2. MQTT 3.1 has no Session Present, so it is not certain whether a connection
+//! without Clean Session resumes one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,30 +10,31 @@ use mqttspec_codec::{DecodeError, Packet, Role, Version};
 
 use super::{Monitor, outlives};
 use crate::finding::{Check, Finding};
-use crate::history::{ConnectionKey, Event, History, LaneInfo, What, nanoseconds};
+use crate::history::{ConnectionKey, Event, History, HostInfo, What, nanoseconds};
 use mqttspec_spec::{Level, Requirement};
 
-/// One thing that happened on a connection, as a monitor sees it.
-pub(super) struct Glance<'a> {
+/// An event of a connection, as a monitor receives it.
+pub(super) struct Observation<'a> {
     /// The event, by its index in the history.
     index: usize,
     event: &'a Event,
-    /// The name of the client's host; empty where only one host is watched.
+    /// The name of the client's host; empty if there is only one host.
     host: &'a str,
     /// The connection.
     pub(super) connection: ConnectionKey,
     /// Its version.
     pub(super) version: Version,
-    /// The side that is judged.
+    /// The role that is judged.
     pub(super) peer: Role,
-    /// The bytes of the packet.
+    /// The size of the packet in bytes.
     pub(super) size: usize,
     /// What happened.
     pub(super) seen: Seen<'a>,
 }
 
-impl Glance<'_> {
-    /// The finding that the peer broke a rule with this event. `clauses` are those of the connection's version.
+impl Observation<'_> {
+    /// The finding that the peer violated a rule with this event. `clauses` are those of the
+    /// connection's version.
     pub(super) fn finding(
         &self,
         monitor: &Monitor,
@@ -60,58 +62,60 @@ impl Glance<'_> {
     }
 }
 
-/// What a monitor can see.
+/// The kinds of events that monitors receive.
 pub(super) enum Seen<'a> {
-    /// A CONNECT passed. `goes_on_with` is the connection whose Session State may go on here.
-    Connect { packet: &'a mqttspec_codec::Connect, goes_on_with: Option<ConnectionKey> },
-    /// A CONNACK of success passed. `session` says whether Session State went on.
+    /// A CONNECT was sent or received. `resumes` is the connection whose Session State this
+    /// one may resume.
+    Connect { packet: &'a mqttspec_codec::Connect, resumes: Option<ConnectionKey> },
+    /// A successful CONNACK was sent or received. `session` is whether the Session State was
+    /// resumed.
     ConnAck { packet: &'a mqttspec_codec::ConnAck, session: SessionKept },
     /// A packet of the peer arrived.
     FromPeer(&'a Packet),
     /// A packet was sent to the peer.
     ToPeer(&'a Packet),
-    /// Bytes of the peer arrived that are no packet.
+    /// Bytes of the peer arrived that are not a packet.
     Malformed(&'a DecodeError),
 }
 
-/// What CONNACK tells of the Session.
+/// Whether CONNACK resumes the Session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionKept {
     /// Session Present is 1.
     Yes,
     /// Session Present is 0, or Clean Session was asked for.
     No,
-    /// The version cannot tell, or the beginning of the Session was not seen.
+    /// The version does not say, or the beginning of the Session was not recorded.
     Unknown,
 }
 
 /// Follows the connections of a history.
 #[derive(Default)]
-pub(super) struct Conversations {
+pub(super) struct Connections {
     versions: BTreeMap<ConnectionKey, Version>,
-    /// What each connection's CONNECT asked for.
+    /// The requests of each connection's CONNECT.
     asked: BTreeMap<ConnectionKey, Asked>,
-    /// The connection that had the Session of a Client Identifier last.
+    /// The last connection of the Session of a Client Identifier.
     sessions: BTreeMap<String, ConnectionKey>,
-    /// Connections on which the harness misbehaved.
+    /// Connections on which the harness sent invalid bytes.
     unjudged: BTreeSet<ConnectionKey>,
 }
 
 struct Asked {
     client_id: String,
     clean: bool,
-    /// Whether all that has happened to its Session was seen.
+    /// Whether the whole history of its Session was recorded.
     known: bool,
 }
 
-impl Conversations {
-    /// The event as monitors see it; `None` for what is no packet of a connection that is judged.
-    pub(super) fn glance<'a>(
+impl Connections {
+    /// The event as monitors receive it; `None` if it is not a packet of a judged connection.
+    pub(super) fn observe<'a>(
         &mut self,
         history: &'a History,
         index: usize,
         event: &'a Event,
-    ) -> Option<Glance<'a>> {
+    ) -> Option<Observation<'a>> {
         let connection = event.connection.filter(|connection| connection.number > 0)?;
         if let What::Opened(version) = event.what {
             self.versions.insert(connection, version);
@@ -124,17 +128,17 @@ impl Conversations {
             return None;
         }
         let version = *self.versions.get(&connection)?;
-        let LaneInfo { name: host, observer } = history.info(connection.lane);
+        let HostInfo { name: host, observer } = history.info(connection.host);
         let peer = observer.peer();
         let seen = match &event.what {
             What::Sent { packet: Packet::Connect(packet), .. }
             | What::Received { packet: Packet::Connect(packet), .. } => {
                 let client_id = packet.client_id.as_str().to_owned();
                 let before = self.sessions.get(&client_id).copied().filter(|_| !packet.clean_start);
-                let goes_on_with = before.filter(|before| !self.has_gaps_since(*before));
-                let known = goes_on_with.is_some();
+                let resumes = before.filter(|before| !self.has_gaps_since(*before));
+                let known = resumes.is_some();
                 self.asked.insert(connection, Asked { client_id, clean: packet.clean_start, known });
-                Seen::Connect { packet, goes_on_with }
+                Seen::Connect { packet, resumes }
             }
             What::Sent { packet: Packet::ConnAck(packet), .. }
             | What::Received { packet: Packet::ConnAck(packet), .. }
@@ -161,17 +165,17 @@ impl Conversations {
             What::Sent { bytes, .. } | What::Received { bytes, .. } => bytes.len(),
             _ => 0,
         };
-        Some(Glance { index, event, host, connection, version, peer, size, seen })
+        Some(Observation { index, event, host, connection, version, peer, size, seen })
     }
 
-    /// Whether what passed on this connection, or on one after it, was not judged.
+    /// Whether this connection, or a later one of its host, is not judged.
     fn has_gaps_since(&self, connection: ConnectionKey) -> bool {
         let since =
-            |other: &&ConnectionKey| other.lane == connection.lane && other.number >= connection.number;
+            |other: &&ConnectionKey| other.host == connection.host && other.number >= connection.number;
         self.unjudged.iter().any(|other| since(&other))
     }
 
-    /// Drops what is known of the lane's connections before this one.
+    /// Drops the state of the host's earlier connections.
     pub(super) fn forget_before(&mut self, kept: ConnectionKey) {
         self.versions.retain(|connection, _| outlives(connection, kept));
         self.asked.retain(|connection, _| outlives(connection, kept));
