@@ -73,18 +73,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("loses-every-third", "drops every third message that it sends")
         .breaks(&["MQTT-4.3.2-2", "MQTT-4.3.3-2"], &["MQTT-4.3.2-1", "MQTT-4.3.3-1"])
-        .also_blamed(&[
-            (
-                Standard::V3_1_1,
-                &["MQTT-2.3.1-1", "MQTT-2.3.1-2"],
-                "one PUBLISH with an identifier of its own is expected, and it does not come",
-            ),
-            (
-                Standard::V5,
-                &["MQTT-2.2.1-3"],
-                "one PUBLISH with an identifier of its own is expected, and it does not come",
-            ),
-        ])
+        .also_blamed(&[(
+            Standard::V3_1_1,
+            &["MQTT-2.3.1-3", "MQTT-3.3.1-1", "MQTT-4.4.0-1"],
+            "the message that it drops is one that it has to send again",
+        )])
         .on_outgoing(|state, packet| match &packet {
             Packet::Publish(_) if state.is_every_nth(3) => Vec::new(),
             _ => send(packet),
