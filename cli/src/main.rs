@@ -29,7 +29,7 @@ use crate::arguments::{Arguments, Command};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// An error before anything could be run: the exit code is 2.
+/// An error of the command itself, before or after the run: the exit code is 2.
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
     #[error(transparent)]

@@ -1,8 +1,8 @@
 //! Judges runs: the history of a run, the monitors and delivery checks that read it, and the
 //! results from which reports are made.
 //!
-//! **The history is the only input of a verdict, and judging it needs neither sockets nor a
-//! clock.**
+//! **Monitors and delivery checks read only the history, and need neither sockets nor a clock.** The
+//! executor checks expectations while the run goes on; a verdict comes from both.
 #![forbid(unsafe_code)]
 
 mod active_faults;

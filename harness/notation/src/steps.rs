@@ -103,8 +103,8 @@ pub enum StepKind {
         /// The steps of one round.
         steps: Vec<Step>,
     },
-    /// `each row`: once for each row of the table that applies to the version. `$column` is its
-    /// cell; captures as in `repeat`.
+    /// `each row`: the scenario runs once for each row. In that run the block is executed once, and
+    /// `$column` is the cell of the row.
     EachRow(Vec<Step>),
     /// `load d1 d2 to load/$client qos=0,1,2 rate=1/s for 60s`: starts a load. The next step does
     /// not wait for its end.
@@ -400,7 +400,7 @@ pub enum Guarantee {
     InOrder,
     /// `in order of first delivery`: as `in order`, ignoring duplicates.
     InOrderOfFirstDelivery,
-    /// `nothing more`: at the end of the run no packet is left that no line expected. This fails any run; the step says what it shows.
+    /// `nothing more`: at the end of the run no packet is left that no line expected. Such a packet ends every run: with this step its clauses are broken, without it the case is not judged.
     NothingMore,
 }
 

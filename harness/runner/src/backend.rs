@@ -153,12 +153,12 @@ pub(crate) struct Timeouts {
     pub(crate) late: Duration,
     /// How long a run continues after its last step, so that everything sent by then arrives.
     pub(crate) settling: Duration,
-    /// How long a client under test is watched for silence: no PINGREQ can be sent after the input
-    /// of a client.
+    /// How long `nothing` is awaited from a client under test. The harness as server cannot use
+    /// PINGREQ to prove that nothing more comes.
     pub(crate) silence: Duration,
     /// How long nothing but PINGREQ and PINGRESP may pass before everything counts as quiet.
     pub(crate) quiet: Duration,
-    /// By which number the times of fault profiles are divided.
+    /// The times of fault profiles are divided by this number.
     pub(crate) shorter: u32,
     /// How long a sent packet may travel if no fault delays it.
     pub(crate) travel: Duration,

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+// An option with several conformant values. The first one is the reference's.
 use mqttspec_broker::Latitude as Choice;
 use mqttspec_codec::Role;
 use mqttspec_judge::Case;
@@ -69,8 +70,8 @@ impl fmt::Display for Latitude {
 impl Latitude {
     /// The choices of the peer under test in one run; `None` where it is the reference peer.
     ///
-    /// A drawn choice is the reference's own in about half of the runs, so that a failure has few
-    /// causes.
+    /// Each option keeps the reference's value in about half of the runs, so that a failure has few
+    /// causes. The variant is drawn evenly, and one of them is the unchanged peer.
     pub(crate) fn choices(self, case: &Case, seed: u64) -> Option<Choices> {
         let variants = Mutant::variants(case.tests);
         match self {

@@ -13,7 +13,8 @@ use crate::{Catalogue, Clause, Standard};
 pub struct Requirement {
     /// The version of the standard that the id belongs to: `3.1.1` or `5.0`.
     pub version: String,
-    /// The id as the standard prints it, without brackets: `MQTT-3.1.2-8`.
+    /// The id as the standard prints it, without brackets (`MQTT-3.1.2-8`), or one of ours
+    /// (`U5-043`).
     pub clause: String,
     /// The number of the section, for example `3.1.2.5`; empty if unknown.
     pub section: String,
