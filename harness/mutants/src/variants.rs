@@ -8,7 +8,8 @@ use core::time::Duration;
 
 use mqttspec_codec::{Packet, Role, TopicAlias};
 
-use crate::effect::{Effect, send};
+use crate::edit::edit_connect;
+use crate::effect::{Effect, deliver, send};
 use crate::mutant::Mutant;
 
 /// Longer than a round trip, shorter than every time that a scenario waits for.
@@ -34,6 +35,13 @@ static SERVER: &[Mutant] = &[
     // [MQTT-4.6.0-6] the order is that of one topic
     server("sends-topics-out-of-order", "keeps the order of messages within a topic only")
         .on_outgoing(|_, packet| send_late(packet, is_of_an_odd_topic)),
+    // [MQTT-3.1.2-22] says when a Server closes at the latest
+    server("closes-after-the-keep-alive", "does not wait for one and a half times the Keep Alive")
+        .on_incoming(|_, packet| {
+            deliver(edit_connect(packet, |connect| {
+                connect.keep_alive = connect.keep_alive.saturating_mul(2).div_ceil(3);
+            }))
+        }),
     server("sends-in-parts", "sends each packet in two TCP segments")
         .on_outgoing(|_, packet| vec![Effect::SendInParts(packet)]),
 ];

@@ -1,7 +1,7 @@
-//! `NOTATION.md` tells no lies: every example in it parses, is in the canonical layout, and
+//! Every example in `NOTATION.md` parses and is in the canonical layout, and
 //! together they show everything that a scenario can say.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, reason = "a failure here is the test failing")]
 
 use std::collections::BTreeSet;
 

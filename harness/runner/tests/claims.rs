@@ -94,7 +94,7 @@ fn a_monitor_judges_what_the_scenario_could_not() {
 
 #[test]
 fn a_connection_that_the_peer_closed_fails_the_line_that_waits_for_an_answer() {
-    // A second CONNECT ends the connection; nobody looks at that.
+    // A second CONNECT ends the connection. No line expects that.
     let body = |shows| format!("a connects\na > CONNECT\nwait 1s\na > PINGREQ\na < PINGRESP{shows}\n");
     let header = "clauses  MQTT-3.12.4-1";
     let claimed = run(header, &body(" shows MQTT-3.12.4-1"), None);

@@ -11,14 +11,6 @@ pub(super) static MUTANTS: &[Mutant] = &[
     mutant("keep-alive-ignored", "ignores the Keep Alive")
         .breaks(&["MQTT-3.1.2-22", "MQTT-3.2.2-22"], &["MQTT-3.1.2-24"])
         .on_incoming(|_, packet| deliver(edit_connect(packet, |connect| connect.keep_alive = 0))),
-    mutant(
-        "keep-alive-too-strict",
-        "closes after the Keep Alive, not after one and a half times the Keep Alive",
-    )
-    .breaks(&["MQTT-3.1.2-22"], &["MQTT-3.1.2-24"])
-    .on_incoming(|_, packet| {
-        deliver(edit_connect(packet, |connect| connect.keep_alive = connect.keep_alive * 2 / 3))
-    }),
     mutant("keep-alive-for-all", "applies a Keep Alive of a minute to Clients with Keep Alive 0")
         .breaks(&["U5-053"], &["MQTT-3.1.2-24"])
         .on_incoming(|_, packet| {

@@ -13,7 +13,7 @@ use crate::state::State;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("will-forgotten", "publishes no Will")
-        .breaks(&["MQTT-3.1.2-7", "MQTT-3.1.2-8", "U5-047"], &["MQTT-3.1.2-8"])
+        .breaks(&["MQTT-3.1.2-7", "MQTT-3.1.2-8", "U5-042", "U5-047", "U5-054"], &["MQTT-3.1.2-8"])
         .on_incoming(|_, packet| deliver(edit_connect(packet, |connect| connect.will = None))),
     mutant("will-on-disconnect", "publishes the Will on DISCONNECT")
         .breaks(&["MQTT-3.1.2-10", "MQTT-3.14.4-3"], &["MQTT-3.1.2-10", "MQTT-3.14.4-3"])
