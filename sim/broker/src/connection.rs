@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mqttspec_codec::{
     AuthenticationMethod, Connect, MaximumPacketSize, PacketIdentifier, ReceiveMaximum,
-    RequestProblemInformation, TopicAlias, TopicAliasMaximum, TopicName, Version,
+    RequestProblemInformation, TopicAlias, TopicAliasMaximum, TopicName, Utf8String, Version,
 };
 
 use crate::authentication::{Authentication, Permissions};
@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     /// the Server's Receive Maximum.
     pub(crate) unacknowledged: BTreeSet<PacketIdentifier>,
     pub(crate) permissions: Arc<Permissions>,
+    /// The user that has authenticated; `None` for an anonymous Client.
+    pub(crate) user: Option<Utf8String>,
     pub(crate) authentication: Option<Authentication>,
     /// The Server chose the ClientID (§3.2.2.3.7).
     pub(crate) client_id_assigned: bool,
@@ -78,6 +80,7 @@ impl Connection {
             aliases_to_client: AliasesToClient::default(),
             unacknowledged: BTreeSet::new(),
             permissions,
+            user: None,
             authentication: None,
             client_id_assigned: false,
             congested: false,

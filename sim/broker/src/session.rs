@@ -23,6 +23,8 @@ pub(crate) struct SessionKey(pub(crate) u64);
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) client_id: Utf8String,
+    /// The user that made the Session; `None` for an anonymous Client.
+    pub(crate) owner: Option<Utf8String>,
     pub(crate) connection: Option<ConnectionId>,
     /// Whether the content of the Session is in the store, because it outlives its Network
     /// Connection.
@@ -55,6 +57,7 @@ impl Session {
     pub(crate) fn new(client_id: Utf8String) -> Self {
         Self {
             client_id,
+            owner: None,
             connection: None,
             recorded: false,
             expiry_interval: 0,

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use mqttspec_codec::{
     Auth, AuthReason, AuthenticationData, AuthenticationMethod, BinaryData, Connect, ConnectReason,
-    DisconnectReason, Packet,
+    DisconnectReason, Packet, Utf8String,
 };
 use rand::Rng as _;
 
@@ -42,7 +42,11 @@ impl Broker {
                     ConnectReason::BadUserNameOrPassword,
                     "the User Name or the Password is wrong",
                 );
-                users.authenticate(name.as_str(), password).ok_or(refusal)?
+                let permissions = users.authenticate(name.as_str(), password).ok_or(refusal)?;
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.user = Some(name.detached());
+                }
+                permissions
             }
         };
         self.set_permissions(id, connect, permissions)?;
@@ -149,6 +153,9 @@ impl Broker {
             }
             Ok(Progress::Done { user, data }) => {
                 let permissions = self.options.users.permissions(&user).ok_or(wrong_credentials());
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.user = Utf8String::try_from(user.as_str()).ok();
+                }
                 authentication.user = Some(user);
                 self.keep_authentication(id, authentication);
                 permissions
@@ -158,7 +165,7 @@ impl Broker {
             Err(_) => Err(wrong_credentials()),
         };
         match outcome {
-            Ok(data) => self.accept(now, id, connect, Some(data)),
+            Ok(data) => self.admit(now, id, connect, Some(data)),
             // [MQTT-4.12.0-4]
             Err(refusal) => self.refuse(now, id, refusal.reason, refusal.detail),
         }

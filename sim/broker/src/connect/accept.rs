@@ -52,7 +52,9 @@ impl Broker {
         // 3.1 has no such flag
         connack.session_present = session_present && connect.version != Version::V3_1;
 
+        let owner = self.connections.get(&id).and_then(|connection| connection.user.clone());
         if let Some(session) = self.sessions.get_mut(&key) {
+            session.owner = owner;
             session.connection = Some(id);
             session.expiry_interval = granted;
             // [MQTT-3.1.2-7] 3.1.1/[MQTT-3.1.2-8]; without Will Flag there is none

@@ -6,12 +6,13 @@ mod checks;
 
 use std::time::Duration;
 
-use mqttspec_codec::{ConnAck, Connect, ConnectReason, Packet, ServerReference, Version};
+use mqttspec_codec::{BinaryData, ConnAck, Connect, ConnectReason, Packet, ServerReference, Version};
 
 use crate::authentication::Step;
 use crate::broker::Broker;
 use crate::connection_id::ConnectionId;
 use crate::event::{Ending, Event};
+use crate::session::Session;
 
 /// Why a CONNECT is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +39,31 @@ impl Broker {
         // [MQTT-3.1.4-2] restrictions of this Server, then authentication
         let outcome = self.check_connect(id, &mut connect).and_then(|()| self.authenticate(id, &connect));
         match outcome {
-            Ok(Step::Accepted(data)) => self.accept(now, id, connect, data),
+            Ok(Step::Accepted(data)) => self.admit(now, id, connect, data),
             Ok(Step::Continue(auth)) => self.wait_for_auth(id, connect, auth),
             // §3.1.4: the Session and an older Network Connection of this ClientID are untouched
             Err(refusal) => self.refuse(now, id, refusal.reason, refusal.detail),
+        }
+    }
+
+    /// Accepts a Client that has authenticated, unless the Session with its ClientID was made by
+    /// another user: then that Session, its Network Connection and its Will are untouched (§5.4.2).
+    pub(crate) fn admit(
+        &mut self,
+        now: Duration,
+        id: ConnectionId,
+        connect: Connect,
+        data: Option<BinaryData>,
+    ) {
+        let user = self.connections.get(&id).and_then(|connection| connection.user.as_ref());
+        let session = self.session_keys.get(&connect.client_id).and_then(|key| self.sessions.get(key));
+        let lives = |session: &Session| session.ends_at.is_none_or(|at| at > now);
+        let of_another = session.is_some_and(|session| lives(session) && session.owner.as_ref() != user);
+        if of_another {
+            let detail = "the Session with this ClientID belongs to another user";
+            self.refuse(now, id, ConnectReason::NotAuthorized, detail);
+        } else {
+            self.accept(now, id, connect, data);
         }
     }
 

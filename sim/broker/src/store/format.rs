@@ -53,6 +53,7 @@ pub(super) enum Record {
 
 pub(super) struct StoredSession {
     pub(super) client_id: Utf8String,
+    pub(super) owner: Option<Utf8String>,
     pub(super) recorded: bool,
     pub(super) expiry_interval: u32,
     pub(super) ends_at: Option<Duration>,
@@ -111,13 +112,14 @@ impl Key<'_> {
     }
 }
 
-/// The times of the Session, followed by a CONNECT with its ClientID and Will.
+/// The times of the Session, followed by a CONNECT with its ClientID, Will, and owner as User Name.
 pub(super) fn session(session: &Session) -> Vec<u8> {
     let mut value = vec![FORMAT, u8::from(session.recorded)];
     value.put_u32(session.expiry_interval);
     put_instant(&mut value, session.ends_at);
     put_instant(&mut value, session.will_due);
     let mut connect = Connect::new(Version::V5, session.client_id.clone());
+    connect.user_name = session.owner.clone();
     connect.will = session.will.as_deref().cloned();
     put_packet(&mut value, &Packet::from(connect));
     value
@@ -262,8 +264,8 @@ fn read_session(mut value: Bytes) -> Option<StoredSession> {
     let ends_at = read_instant(&mut value)?;
     let will_due = read_instant(&mut value)?;
     let Packet::Connect(connect) = codec::decode(&value, Version::V5).ok()? else { return None };
-    let Connect { client_id, will, .. } = *connect;
-    Some(StoredSession { client_id, recorded, expiry_interval, ends_at, will, will_due })
+    let Connect { client_id, user_name: owner, will, .. } = *connect;
+    Some(StoredSession { client_id, owner, recorded, expiry_interval, ends_at, will, will_due })
 }
 
 fn read_subscription(filter: Bytes, mut value: Bytes) -> Option<(TopicFilter, Subscription)> {

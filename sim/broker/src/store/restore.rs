@@ -79,6 +79,7 @@ impl Broker {
 
     fn restore_session(&mut self, now: Duration, key: SessionKey, stored: StoredSession) {
         let mut session = Session::new(stored.client_id);
+        session.owner = stored.owner;
         session.recorded = stored.recorded;
         session.expiry_interval = stored.expiry_interval;
         session.will = stored.will.map(Box::new);

@@ -270,3 +270,24 @@ fn auth_that_is_not_due_is_a_protocol_error() {
     rig.send(client, Auth::new(AuthReason::ReAuthenticate, other));
     rig.disconnected(client, DisconnectReason::ProtocolError);
 }
+
+#[test]
+fn a_session_belongs_to_the_user_that_made_it() {
+    let mut rig = rig();
+    let alice = rig.connect(as_user("alice", "pencil", lasting("a", 100)));
+    for clean_start in [false, true] {
+        let bob = Connect { clean_start, ..as_user("bob", "x", v5("a")) };
+        let old = Connect { clean_start, ..as_user("bob", "x", v311("a", true)) };
+        let anonymous = Connect { clean_start, ..v5("a") };
+        for intruder in [bob, old, anonymous] {
+            let (client, connack) = rig.answer_to(intruder);
+            assert_eq!(connack.reason, ConnectReason::NotAuthorized);
+            rig.closed_in_silence(client);
+        }
+    }
+    // The Session and its Network Connection are untouched.
+    rig.publish(alice, qos_1(1, "a/x", "still here"));
+    let again = Connect { clean_start: false, ..as_user("alice", "pencil", lasting("a", 100)) };
+    let (_, connack) = rig.answer_to(again);
+    assert!(connack.session_present);
+}
