@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mqttspec_codec::Version;
@@ -8,6 +8,8 @@ use mqttspec_judge::command::quoted;
 use mqttspec_net::transport::Target;
 use mqttspec_runner::latitude::Latitude;
 use mqttspec_runner::run::Simulator;
+
+use crate::sources::Place;
 
 /// Run MQTT conformance scenarios on a simulated network or against a live broker, and report which
 /// clauses of the standard hold.
@@ -56,9 +58,10 @@ pub(crate) struct SelectionArguments {
 /// The location of the scenarios.
 #[derive(Debug, Args)]
 pub(crate) struct Folder {
-    /// Folder of the scenario files
-    #[arg(long, value_name = "DIR", default_value = FOLDER)]
-    pub(crate) scenarios: PathBuf,
+    /// Folder of the scenario files [default: scenarios, if it has any; otherwise the files that
+    /// are compiled in]
+    #[arg(long, value_name = "DIR")]
+    scenarios: Option<PathBuf>,
 }
 
 const FOLDER: &str = "scenarios";
@@ -66,10 +69,21 @@ const FOLDER: &str = "scenarios";
 impl Folder {
     /// The arguments that name this folder, after a space; empty for the default folder.
     pub(crate) fn as_arguments(&self) -> String {
-        if self.scenarios.as_path() == std::path::Path::new(FOLDER) {
-            return String::new();
+        match &self.scenarios {
+            Some(folder) if folder.as_path() != Path::new(FOLDER) => {
+                format!(" --scenarios {}", quoted(&folder.to_string_lossy()))
+            }
+            _ => String::new(),
         }
-        format!(" --scenarios {}", quoted(&self.scenarios.to_string_lossy()))
+    }
+
+    /// The scenarios that are meant.
+    pub(crate) fn place(&self) -> Place {
+        let usual = || Place::folder_with_files(Path::new(FOLDER));
+        match &self.scenarios {
+            Some(folder) => Place::Folder(folder.clone()),
+            None => usual().unwrap_or(Place::Embedded),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn run(arguments: &ListArguments) -> Result<u8, CommandError> {
         version: selected.version.map(Into::into),
         ..Selection::default()
     };
-    let plan = sources::plan(&selected.folder.scenarios, &selection)?;
+    let plan = sources::plan(&selected.folder.place(), &selection)?;
     let mut out = anstream::stdout().lock();
     let mut file = "";
     for case in &plan.cases {

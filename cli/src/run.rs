@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, CommandError> {
         version: selected.version.map(Into::into),
         row: arguments.row.clone(),
     };
-    let plan = sources::plan(&selected.folder.scenarios, &selection)?;
+    let plan = sources::plan(&selected.folder.place(), &selection)?;
     let known = expect::known(arguments)?;
     let mut suite = match live::options(arguments)? {
         Some(options) => live::run(&plan, &options)?,

@@ -1,8 +1,9 @@
-//! Finding scenario files on this machine.
+//! Finding scenario files: on this machine, or among those that are compiled in.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mqttspec_embedded::SCENARIOS;
 use mqttspec_judge::results::FileError;
 use mqttspec_runner::suite::{self, Plan, Selection, Source};
 use thiserror::Error;
@@ -28,12 +29,43 @@ pub(crate) enum SourcesError {
     NoSuchRow { file: PathBuf, row: String, rows: String },
 }
 
-/// One file: as a path, or else by its name below the folder.
-pub(crate) fn one(folder: &Path, file: &Path) -> Result<Source, SourcesError> {
-    let path = if file.exists() { file.to_owned() } else { folder.join(file) };
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| SourcesError::File { file: file.to_owned(), source })?;
-    Ok(Source { file: name_of(&path, folder), text })
+/// Where the scenarios are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Below a folder.
+    Folder(PathBuf),
+    /// In the program.
+    Embedded,
+}
+
+impl Place {
+    /// A folder with scenario files; `None` if it has none or does not exist.
+    pub(crate) fn folder_with_files(folder: &Path) -> Option<Self> {
+        let has_files = suite::files_below(folder).is_ok_and(|files| !files.is_empty());
+        has_files.then(|| Place::Folder(folder.to_owned()))
+    }
+}
+
+/// One file: as a path, or else by its name among the scenarios.
+pub(crate) fn one(place: &Place, file: &Path) -> Result<Source, SourcesError> {
+    let unreadable = |source| SourcesError::File { file: file.to_owned(), source };
+    match place {
+        Place::Folder(folder) => {
+            let path = if file.exists() { file.to_owned() } else { folder.join(file) };
+            let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+            Ok(Source { file: name_of(&path, folder), text })
+        }
+        Place::Embedded => {
+            let name = file.to_string_lossy().replace('\\', "/");
+            if let Some((_, text)) =
+                SCENARIOS.iter().find(|(embedded, _)| *embedded == name && !file.exists())
+            {
+                return Ok(Source { file: name, text: (*text).to_owned() });
+            }
+            let text = std::fs::read_to_string(file).map_err(unreadable)?;
+            Ok(Source { file: name, text })
+        }
+    }
 }
 
 /// The name of a file: its path below the folder of scenarios if it is there, otherwise its path.
@@ -45,16 +77,20 @@ fn name_of(path: &Path, folder: &Path) -> String {
 }
 
 /// The plan of the selected cases. A filter that is the path of a file selects this file. The
-/// others select from the folder, which is not read if there are none. Filters that match nothing
-/// are an error, unless a file that cannot be read may be the reason.
-pub(crate) fn plan(folder: &Path, selection: &Selection) -> Result<Plan, SourcesError> {
+/// others select from the scenarios, which are not read if there are none. Filters that match
+/// nothing are an error, unless a file that cannot be read may be the reason.
+pub(crate) fn plan(place: &Place, selection: &Selection) -> Result<Plan, SourcesError> {
     let (files, filters): (Vec<_>, Vec<_>) =
         selection.filters.iter().cloned().partition(|filter| Path::new(filter).is_file());
     let named: Vec<Source> =
-        files.iter().map(|file| one(folder, Path::new(file))).collect::<Result<_, _>>()?;
+        files.iter().map(|file| one(place, Path::new(file))).collect::<Result<_, _>>()?;
     let mut plan = suite::plan(&named, &Selection { filters: Vec::new(), ..selection.clone() });
     if named.is_empty() || !filters.is_empty() {
-        let more = plan_of_folder(folder, &Selection { filters, ..selection.clone() })?;
+        let others = Selection { filters, ..selection.clone() };
+        let more = match place {
+            Place::Folder(folder) => plan_of_folder(folder, &others)?,
+            Place::Embedded => suite::plan(&embedded(), &others),
+        };
         let is_new = |file: &str| named.iter().all(|source| source.file != file);
         plan.cases.extend(more.cases.into_iter().filter(|case| is_new(&case.file)));
         plan.errors.extend(more.errors.into_iter().filter(|error| is_new(&error.file)));
@@ -67,6 +103,11 @@ pub(crate) fn plan(folder: &Path, selection: &Selection) -> Result<Plan, Sources
         return Err(SourcesError::NoMatch { filters: filters.trim().to_owned() });
     }
     Ok(plan)
+}
+
+fn embedded() -> Vec<Source> {
+    let source = |(file, text): &(&str, &str)| Source { file: (*file).to_owned(), text: (*text).to_owned() };
+    SCENARIOS.iter().map(source).collect()
 }
 
 /// The plan of what a selection chooses from the folder. A file that cannot be read does not keep

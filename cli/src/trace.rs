@@ -32,7 +32,7 @@ pub(crate) enum TraceError {
 }
 
 pub(crate) fn run(arguments: &TraceArguments) -> Result<u8, CommandError> {
-    let source = sources::one(&arguments.folder.scenarios, Path::new(&arguments.file))?;
+    let source = sources::one(&arguments.folder.place(), Path::new(&arguments.file))?;
     let plan = suite::plan(&[source], &Selection::default());
     if let Some(error) = plan.errors.first() {
         writeln!(anstream::stderr(), "{}", error.message)?;

@@ -1,20 +1,20 @@
 //! Which files run: those that are named by their paths, wherever they are, and those that filters
 //! choose from a folder.
 
-use crate::process::{FAILS, Folder, HOLDS, mqttspec, mqttspec_in, scenario};
+use crate::process::{FAILS, Folder, HOLDS, SCENARIOS, mqttspec, mqttspec_in, scenario};
 
 #[test]
 fn a_file_runs_from_anywhere() {
     let folder = Folder::new("file anywhere");
     let good = folder.write("elsewhere/good.mqtt", &scenario(HOLDS));
-    // There is no folder of scenarios here.
+    // There is no folder of scenarios here: the others are compiled in.
     let outcome = mqttspec_in(&folder.at("elsewhere"), &["run", "good.mqtt"]);
     assert!(outcome.code == Some(0) && outcome.out.contains("1 passed"), "{outcome:?}");
     let outcome = mqttspec_in(&folder.at("."), &["run", &good]);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     let outcome = mqttspec_in(&folder.at("."), &["list", "elsewhere/good.mqtt"]);
     assert!(outcome.code == Some(0) && outcome.out.starts_with("elsewhere/good.mqtt"), "{outcome:?}");
-    let outcome = mqttspec_in(&folder.at("."), &["run"]);
+    let outcome = mqttspec_in(&folder.at("."), &["run", "--scenarios", "nowhere"]);
     assert!(outcome.code == Some(2) && outcome.err.contains("mqttspec run FILE"), "{outcome:?}");
 
     // The command that repeats a failure finds the file.
@@ -22,6 +22,34 @@ fn a_file_runs_from_anywhere() {
     let outcome = mqttspec_in(&folder.at("."), &["run", &bad]);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     assert!(outcome.out.contains(&format!("mqttspec trace '{bad}' --version 3.1.1 --seed 0")), "{outcome:?}");
+}
+
+#[test]
+fn the_scenarios_are_compiled_in() {
+    let folder = Folder::new("empty");
+    let here = |arguments: &[&str]| mqttspec_in(&folder.at("."), arguments);
+    let of_clone = |arguments: &[&str]| mqttspec_in(&format!("{SCENARIOS}/.."), arguments);
+    // Every file is there, with the same name, cases and clauses as in the clone.
+    let all = here(&["list"]);
+    assert!(all.code == Some(0) && all.out.contains("wills/"), "{all:?}");
+    assert_eq!(all.out, of_clone(&["list"]).out);
+    // The same names give the same seeds, so the same history.
+    let trace = ["trace", "wills/published-when-owner-falls-silent.mqtt", "--seed", "7"];
+    let traced = here(&trace);
+    assert_eq!(traced.code, Some(0), "{traced:?}");
+    assert_eq!(traced.out, of_clone(&trace).out);
+    let run = here(&["run", "wills/"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let unknown = here(&["trace", "wills/nothing.mqtt"]);
+    assert!(unknown.code == Some(2) && unknown.err.contains("wills/nothing.mqtt"), "{unknown:?}");
+    // A folder of that name without scenario files is not one of scenarios.
+    std::fs::create_dir_all(folder.at("scenarios")).unwrap();
+    assert_eq!(here(&["list"]).out, all.out);
+    // Another folder can be named, and one of that name is found.
+    folder.write("scenarios/mine.mqtt", &scenario(HOLDS));
+    let mine = here(&["list"]);
+    assert!(mine.out.starts_with("mine.mqtt") && !mine.out.contains("wills/"), "{mine:?}");
+    assert_eq!(here(&["list", "--scenarios", "scenarios"]).out, mine.out);
 }
 
 #[test]
