@@ -1,7 +1,7 @@
 //! Runs one case on a live server: under each of its seeds, on the shared server or on its own.
 
 use core::time::Duration;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use mqttspec_codec::Version;
@@ -48,6 +48,8 @@ pub(crate) struct RunContext {
     pub(crate) instance: Option<Rc<Instance>>,
     /// Whether the harness can start servers.
     pub(crate) starts: bool,
+    /// Servers that were started for one case at a time, and are free.
+    pub(crate) idle: RefCell<Vec<Rc<Instance>>>,
     /// What the neutral probe found at the start.
     pub(crate) service: Service,
     /// Whether the neutral probe follows every case, not only failures.
@@ -262,10 +264,17 @@ pub(crate) async fn run_on_own_server(
     let Some(start) = start else {
         return (broken("the target file has no command that starts a server".to_owned(), seed), false);
     };
+    // A scenario that configures or crashes its server needs a new one. Others need only one that
+    // no other case uses at the same time.
+    let is_pooled = options.is_empty() && !Facts::of(&placed.case).crashes_server;
+    let idle = if is_pooled { context.idle.borrow_mut().pop() } else { None };
     let text = target_file.options_text(options).unwrap_or_default();
-    let instance = match Instance::launch(target_file, start, &text).await {
-        Ok(instance) => Rc::new(instance),
-        Err(error) => return (broken(launch_failed(&error, options), seed), true),
+    let instance = match idle {
+        Some(instance) => instance,
+        None => match Instance::launch(target_file, start, &text).await {
+            Ok(instance) => Rc::new(instance),
+            Err(error) => return (broken(launch_failed(&error, options), seed), true),
+        },
     };
     // With options, the scenario itself decides about credentials.
     let credentials = context.credentials.clone().filter(|_| options.is_empty());
@@ -273,8 +282,8 @@ pub(crate) async fn run_on_own_server(
     let names = Rc::new(names);
     let endpoint = Endpoint { port: instance.port(), ..context.endpoint.clone() };
     let environment = Environment {
-        endpoint,
-        names,
+        endpoint: endpoint.clone(),
+        names: names.clone(),
         timeouts,
         instance: Some(instance.clone()),
         limit: limit(placed.waits, timeouts),
@@ -286,10 +295,21 @@ pub(crate) async fn run_on_own_server(
         run.reason =
             format!("the server ended ({how}) during this scenario; the transcript has its last packets");
     }
-    instance.stop().await;
     if matches!(run.verdict, Verdict::NotJudged | Verdict::Fail | Verdict::Error) {
         run.output = instance.output();
     }
+    if is_pooled && run.verdict != Verdict::Error {
+        let prober = Prober { endpoint, ..context.prober.clone() };
+        let (id, patience) = (context.next_token(), context.timeouts.patience);
+        cleaning::clean(&prober, names.take_leftovers(), placed.case.version, &id, patience).await;
+        let service =
+            prober.service(context.version(), &context.next_token(), context.timeouts.subscribing).await;
+        if service.lacks(context.service).is_none() {
+            context.idle.borrow_mut().push(instance);
+            return (run, timing_sensitive);
+        }
+    }
+    instance.stop().await;
     (run, timing_sensitive)
 }
 

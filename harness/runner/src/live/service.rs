@@ -12,6 +12,12 @@ use tokio::time::{sleep, timeout};
 
 use super::probes::{ANSWER_TIMEOUT, ProbeClient, Prober};
 
+/// How long a message of the probe may take. A probe that finds a fault is repeated.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How the text begins if the server still answers a CONNECT.
+pub(crate) const NO_LONGER_SERVES: &str = "no longer serves";
+
 /// What the neutral probe found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Service {
@@ -28,7 +34,7 @@ impl Service {
         }
         let levels = (0..3).filter(|level| before.delivers[*level] && !self.delivers[*level]);
         let levels: Vec<String> = levels.map(|level| format!("QoS {level}")).collect();
-        (!levels.is_empty()).then(|| format!("no longer serves {}", levels.join(" and ")))
+        (!levels.is_empty()).then(|| format!("{NO_LONGER_SERVES} {}", levels.join(" and ")))
     }
 }
 
@@ -42,7 +48,7 @@ impl Prober {
             {
                 let name = format!("{run}n{index}");
                 let delivered = self.delivers(version, &name, qos, subscribing);
-                service.delivers[index] = timeout(ANSWER_TIMEOUT, delivered).await.ok().flatten().is_some();
+                service.delivers[index] = timeout(PROBE_TIMEOUT, delivered).await.ok().flatten().is_some();
             }
         }
         service

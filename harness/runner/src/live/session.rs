@@ -2,7 +2,7 @@
 //! restarts a server that ends.
 
 use core::time::Duration;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -19,6 +19,7 @@ use super::names::Credentials;
 use super::placing::{Place, Placed, Placing};
 use super::probes::{ANSWER_TIMEOUT, KEEP_ALIVE_0, Prober};
 use super::schedule::Limits;
+use super::service::NO_LONGER_SERVES;
 use super::service_watch::ServiceWatch;
 use super::stall_detector::StallDetector;
 use super::tokens::token;
@@ -30,8 +31,11 @@ use mqttspec_codec::Role;
 use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target, TargetKind};
 use mqttspec_judge::verdict::Verdict;
 
-/// The number of concurrent cases that have a server of their own.
-const MAX_OWN_SERVERS: usize = 32;
+/// The number of servers beside the shared one, unless the target file gives it: of a server that
+/// starts within `QUICK_START`, and of others.
+const QUICK_SERVERS: usize = 32;
+const SLOW_SERVERS: usize = 3;
+const QUICK_START: Duration = Duration::from_secs(1);
 
 /// The number of concurrent reruns.
 const MAX_RERUNS: usize = 48;
@@ -84,6 +88,8 @@ async fn interrupted() {
 struct Session<'s> {
     options: &'s LiveOptions,
     context: Rc<RunContext>,
+    /// The number of servers beside the shared one.
+    servers: usize,
     placed: Vec<Placed>,
     notes: Vec<String>,
     results: BTreeMap<usize, CaseResult>,
@@ -136,6 +142,7 @@ impl<'s> Session<'s> {
         let target_file = options.target_file.clone();
         let in_file = target_file.credentials.clone().map(Credentials::from);
         let credentials = options.credentials.clone().or(in_file);
+        let mut servers = QUICK_SERVERS;
         let (endpoint, url, instance, scheme, starts) = match (&options.target, &target_file.start) {
             (Some(target), _) => {
                 let net = LiveNet::to(target, options.tls.clone())?;
@@ -148,7 +155,11 @@ impl<'s> Session<'s> {
             }
             (None, Some(start)) => {
                 progress(Progress::Status("starting the server"));
+                let began = Instant::now();
                 let instance = Instance::launch(&target_file, start, "").await?;
+                if began.elapsed() > QUICK_START {
+                    servers = SLOW_SERVERS;
+                }
                 let endpoint =
                     Endpoint { net: LiveNet::tcp(), host: "127.0.0.1".to_owned(), port: instance.port() };
                 let url = format!("mqtt://127.0.0.1:{}", instance.port());
@@ -183,6 +194,7 @@ impl<'s> Session<'s> {
         };
         capabilities.override_with(&target_file.capabilities);
         let timeouts = timeouts(&target_file, &capabilities);
+        let target_file_servers = target_file.servers;
         let version = capabilities.versions.last().copied().unwrap_or(Version::V3_1_1);
         let run = format!("{}probe", prober.token);
         let service = prober.service(version, &run, timeouts.subscribing).await;
@@ -199,6 +211,7 @@ impl<'s> Session<'s> {
             keep: options.keep,
             instance,
             starts,
+            idle: RefCell::default(),
             service,
             probes_each_case: options.jobs == 1,
             target_file,
@@ -210,6 +223,7 @@ impl<'s> Session<'s> {
         let mut session = Self {
             options,
             context: Rc::new(context),
+            servers: target_file_servers.unwrap_or(servers),
             placed: Vec::new(),
             notes: Vec::new(),
             results: BTreeMap::new(),
@@ -334,7 +348,7 @@ impl<'s> Session<'s> {
                 alone.extend(reruns.drain(..).map(|outcome| outcome.index));
             }
             for (queue, most, is_own) in
-                [(&mut own, MAX_OWN_SERVERS.min(jobs), true), (&mut shared, jobs, false)]
+                [(&mut own, self.servers.min(jobs), true), (&mut shared, jobs, false)]
             {
                 while running.values().filter(|one| one.is_own == is_own).count() < most
                     && let Some(index) = queue.pop()
@@ -349,7 +363,10 @@ impl<'s> Session<'s> {
             if own.is_empty() && shared.is_empty() && !running.values().any(is_first_and_fast) {
                 reruns.sort_by_key(|outcome| self.placed[outcome.index].waits);
                 while running.values().filter(|one| one.before.is_some()).count() < MAX_RERUNS.min(jobs)
-                    && let Some(before) = reruns.pop()
+                    && let Some(before) = reruns.pop_if(|next| {
+                        let is_own = matches!(self.placed[next.index].place, Place::Own(_));
+                        !is_own || running.values().filter(|one| one.is_own).count() < self.servers
+                    })
                 {
                     let (index, placed) = (before.index, self.placed[before.index].clone());
                     let is_own = matches!(placed.place, Place::Own(_));
@@ -437,7 +454,8 @@ impl<'s> Session<'s> {
             tokio::time::sleep(Duration::from_millis(300)).await;
             let how = self.how_it_ended(&lacks);
             let reason = format!("after this scenario the server {how}; the transcript has its last packets");
-            for run in outcome.runs.iter_mut().filter(|run| run.verdict != Verdict::Fail) {
+            let is_gone = !lacks.starts_with(NO_LONGER_SERVES);
+            for run in outcome.runs.iter_mut().filter(|run| is_gone || run.verdict != Verdict::Fail) {
                 run.verdict = Verdict::Error;
                 run.reason.clone_from(&reason);
             }
@@ -549,6 +567,10 @@ impl<'s> Session<'s> {
     }
 
     async fn stop(&self) {
+        let idle = self.context.idle.take();
+        for instance in idle {
+            instance.stop().await;
+        }
         if let Some(instance) = self.context.instance.as_ref().filter(|_| self.context.starts) {
             instance.stop().await;
         }
