@@ -597,7 +597,7 @@ pub(crate) enum CommandEnd {
     Failed(ReportedError),
 }
 
-fn reported_error(error: &client::Error) -> ReportedError {
+pub(crate) fn reported_error(error: &client::Error) -> ReportedError {
     let kind = match error.kind() {
         client::ErrorKind::Network => "network",
         client::ErrorKind::Authentication => "authentication",
