@@ -125,7 +125,7 @@ pub(crate) struct RunArguments {
 #[command(next_help_heading = "Client libraries")]
 pub(crate) struct ClientArguments {
     /// Judge the client that this adapter drives; the harness is its server on real sockets:
-    /// --client 'python3 targets/clients/paho.py'
+    /// --client 'python3 targets/clients/paho_mqtt.py'
     #[arg(long, value_name = "COMMAND", conflicts_with_all = ["target", "start", "target_file", "latitude", "backend"])]
     pub(crate) client: Option<String>,
     /// Target file of a client, with the command of its adapter; see targets/clients/README.md
@@ -226,7 +226,7 @@ pub(crate) struct TraceArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct AdapterArguments {
-    /// Command of the adapter: 'python3 targets/clients/paho.py'
+    /// Command of the adapter: 'python3 targets/clients/paho_mqtt.py'
     #[arg(value_name = "COMMAND", required_unless_present = "reference")]
     pub(crate) command: Option<String>,
     /// Be an adapter: drive the reference client by the lines on the standard input

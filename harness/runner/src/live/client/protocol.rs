@@ -238,3 +238,102 @@ pub(crate) struct Trouble {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) text: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn schema() -> jsonschema::Validator {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../targets/clients/adapter.schema.json");
+        let text = std::fs::read_to_string(file).unwrap();
+        jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
+    }
+
+    /// A line of each kind.
+    fn requests() -> Vec<Value> {
+        [
+            json!({"hello": {"protocol": 1}}),
+            json!({"new": {"version": "5.0", "address": "127.0.0.1", "port": 4000,
+                "options": {"acknowledgement": "manual"}, "state_dir": "/tmp/x"}}),
+            json!({"connect": {"client_id": "device", "clean_start": false, "keep_alive": 5,
+                "session_expiry": 3600, "receive_maximum": "2", "will":
+                {"topic": "t", "payload": "eA==", "qos": 1, "retain": true, "delay": "5"}}}),
+            json!({"publish": {"topic": "t", "payload": "eA==", "qos": 2, "retain": false}}),
+            json!({"subscribe": {"subscriptions": [{"filter": "a/b", "qos": 1, "no_local": false,
+                "retain_as_published": false, "retain_handling": 0}]}}),
+            json!({"unsubscribe": {"filters": ["a/b"]}}),
+            json!({"acknowledge": {"message": 7, "reason": 0}}),
+            json!({"disconnect": {"reason": 4, "session_expiry": 0}}),
+            json!({"drop": {}}),
+        ]
+        .into_iter()
+        .map(|mut line| {
+            line["id"] = json!(7);
+            line
+        })
+        .collect()
+    }
+
+    #[test]
+    fn every_command_reads_back_and_fits_the_schema() {
+        let schema = schema();
+        for line in requests() {
+            let request: Request = serde_json::from_value(line.clone()).unwrap();
+            assert_eq!(json!(request), line);
+            assert!(schema.is_valid(&line), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_event_and_reply_reads_back_and_fits_the_schema() {
+        let schema = schema();
+        let trouble =
+            || Trouble { error: Some("network".to_owned()), reason: Some(135), text: "x".to_owned() };
+        let events = [
+            Event::Connected { session_present: true },
+            Event::Disconnected(trouble()),
+            Event::Disconnected(Trouble::default()),
+            Event::Failed { id: Some(7), trouble: trouble() },
+            Event::Failed { id: None, trouble: trouble() },
+            Event::Received {
+                message: Some(2),
+                topic: "t".to_owned(),
+                payload: "eA==".to_owned(),
+                qos: 1,
+                retain: true,
+                dup: false,
+            },
+            Event::Published { id: 7, reason: 16 },
+            Event::Subscribed { id: 7, reasons: vec![1, 128] },
+            Event::Unsubscribed { id: 7 },
+            Event::Acknowledged { id: 7 },
+        ];
+        for event in events {
+            let line = json!(event);
+            assert!(schema.is_valid(&line), "{line}");
+            assert_eq!(Line::parse(&line.to_string()).unwrap(), Line::Event(event));
+        }
+        let replies = [
+            Reply::Ok(json!({})),
+            Reply::Unsupported("no Will".to_owned()),
+            Reply::Error("not connected".to_owned()),
+        ];
+        for reply in replies {
+            let line = json!(Answer { id: 7, reply: reply.clone() });
+            assert!(schema.is_valid(&line), "{line}");
+            assert_eq!(Line::parse(&line.to_string()).unwrap(), Line::Reply { id: 7, reply });
+        }
+    }
+
+    #[test]
+    fn other_lines_are_errors_and_do_not_fit_the_schema() {
+        let schema = schema();
+        for line in ["hello", "{}", r#"{"id":1}"#, r#"{"event":"arrived"}"#, r#"{"event":"published"}"#] {
+            assert!(Line::parse(line).is_err(), "{line}");
+            let fits = serde_json::from_str(line).is_ok_and(|line: Value| schema.is_valid(&line));
+            assert!(!fits, "{line}");
+        }
+    }
+}

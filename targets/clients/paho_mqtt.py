@@ -101,6 +101,8 @@ class Adapter:
     def acknowledge(self, message, reason):
         if reason:
             raise Unsupported("paho-mqtt acknowledges with success only")
+        if message != next(iter(self.messages)):
+            raise Unsupported("paho-mqtt leaves the order of acknowledgements to the application")
         self.client.ack(*self.messages.pop(message))
         return "acknowledged"
 
