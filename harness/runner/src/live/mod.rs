@@ -11,10 +11,12 @@
 //! - [`case_run`]: the runs of one case
 //! - [`service`]: whether the server still serves as it did at the start
 //! - [`session`]: all cases, and the reruns before a failure counts
+//! - [`client`]: clients under test, for which the harness plays the server
 
 pub(crate) mod backend;
 pub(crate) mod case_run;
 pub(crate) mod cleaning;
+pub mod client;
 pub(crate) mod launcher;
 pub(crate) mod names;
 pub(crate) mod placing;
