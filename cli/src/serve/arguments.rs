@@ -34,7 +34,8 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:9002", requires = "tls")]
     pub(crate) wss: Vec<ListenAddress>,
     /// Keep Sessions and retained messages in this file, which is created if it does not exist. The
-    /// broker acknowledges a message after it is on the disk
+    /// broker acknowledges a message after it is on the disk. A file that is damaged or no store is
+    /// left as it is
     #[arg(long, value_name = "PATH")]
     pub(crate) store: Option<PathBuf>,
     /// Set an option of the broker; --options lists them. May be repeated
