@@ -143,7 +143,10 @@ impl Store for RedbStore {
     fn finish(&mut self) {
         let database = self.database.take();
         // What is committed is durable already, so an error here loses nothing.
-        let _ = check::guarded(|| Ok(drop(database)));
+        let _ = check::guarded(|| {
+            drop(database);
+            Ok(())
+        });
     }
 }
 
