@@ -91,9 +91,9 @@ fn small_store(close: bool) -> Vec<u8> {
 
 /// Opens a store with these bytes. It is damaged, or it holds what was committed and takes more.
 /// Returns whether it is damaged.
-fn is_damaged(bytes: Vec<u8>, what: &str) -> bool {
+fn is_damaged(bytes: &[u8], what: &str) -> bool {
     let disk = Disk::new();
-    disk.lock().current = bytes.clone();
+    disk.lock().current = bytes.to_vec();
     match RedbStore::open(disk.clone()) {
         Ok(mut store) => {
             assert!(store.load().expect(what) == state_after(3), "{what}: other records");
@@ -126,7 +126,7 @@ fn a_flipped_bit_is_found_or_does_no_harm() {
                 .filter(|&&bit| {
                     let mut bytes = whole.clone();
                     bytes[bit / 8] ^= 1 << (bit % 8);
-                    is_damaged(bytes, &format!("bit {bit} of {} bytes", whole.len()))
+                    is_damaged(&bytes, &format!("bit {bit} of {} bytes", whole.len()))
                 })
                 .count(),
         );
@@ -142,7 +142,7 @@ fn a_truncated_store_is_damaged() {
         for cut in 1..=100 {
             let mut bytes = whole.clone();
             bytes.truncate(whole.len() - (whole.len() * cut / 101).max(1));
-            assert!(is_damaged(bytes, &format!("cut by {cut} of 101")));
+            assert!(is_damaged(&bytes, &format!("cut by {cut} of 101")));
         }
     }
 }
@@ -158,7 +158,7 @@ fn what_is_not_a_store_is_left_as_it_is() {
     for length in [9, 10, 4096, new, new + 4096] {
         let mut bytes = vec![0; length];
         bytes[length - 1] = 1;
-        assert!(is_damaged(bytes, &format!("{length} bytes, all but one zero")));
+        assert!(is_damaged(&bytes, &format!("{length} bytes, all but one zero")));
     }
     assert!(is_damaged(b"a text, longer than a magic number".to_vec(), "a text"));
 }
