@@ -160,7 +160,7 @@ fn what_is_not_a_store_is_left_as_it_is() {
         bytes[length - 1] = 1;
         assert!(is_damaged(&bytes, &format!("{length} bytes, all but one zero")));
     }
-    assert!(is_damaged(b"a text, longer than a magic number".to_vec(), "a text"));
+    assert!(is_damaged(b"a text, longer than a magic number", "a text"));
 }
 
 #[test]
