@@ -9,6 +9,7 @@ mod arguments;
 mod check;
 mod compare;
 mod expect;
+mod explore;
 mod list;
 mod live;
 mod progress;
@@ -45,6 +46,8 @@ enum CommandError {
     #[error(transparent)]
     Expect(#[from] expect::ExpectError),
     #[error(transparent)]
+    Explore(#[from] explore::ExploreError),
+    #[error(transparent)]
     Trace(#[from] trace::TraceError),
     #[error("cannot write to the terminal: {0}")]
     Output(#[from] io::Error),
@@ -66,6 +69,9 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Explore(arguments) => explore::run(&arguments),
+        Command::Shrink(arguments) => explore::shrink_file(&arguments),
+        Command::Merge(arguments) => explore::merge_folders(&arguments),
         Command::Report(arguments) => report::run(&arguments),
     };
     match result {
