@@ -84,6 +84,8 @@ impl<'s> Writer<'s> {
         for client in 0..self.clients.len() {
             if self.draw.below(4) > 0 {
                 self.subscribe(client);
+            } else {
+                self.publish(client);
             }
         }
         for _ in 0..self.swarm.steps {
@@ -425,15 +427,17 @@ impl<'s> Writer<'s> {
         self.one(&[
             "CONNECT client_id=again",
             "PUBLISH topic=t/a with flags=0x06",
-            "PUBLISH topic=\"t/+\" payload=\"bad\"",
+            "PUBLISH topic=t/a with topic=\"t/+\"",
             "SUBSCRIBE id=9 t/a with options=0xc0",
-            "SUBSCRIBE id=9 \"t/#/b\"",
+            "SUBSCRIBE id=9 t/b with filter=\"t/#/b\"",
             "PUBREL id=3 with flags=0x00",
             "PINGREQ with flags=0x01",
             "PUBLISH qos=1 id=5 topic=t/a with id=0",
             "raw f0 02 00 00 00",
             "raw 30 ff ff ff ff 01",
             "UNSUBSCRIBE id=9 t/a with id=0",
+            "PUBLISH topic=t/a with topic=x\"61ff\"",
+            "PUBLISH qos=1 id=5 topic=t/a truncated to 6",
         ])
         .to_owned()
     }
@@ -509,8 +513,9 @@ impl<'s> Writer<'s> {
                         return self.line(&format!("{word} {name}{timing}"));
                     }
                 }
-                if self.clients[index].runs {
-                    self.line(&format!("{word} {name}{timing}"));
+                // The executor closes only connections that it plays.
+                if self.clients[index].runs && fault == F::Cut {
+                    self.line(&format!("cut {name}{timing}"));
                 }
             }
             F::Partition => {

@@ -83,6 +83,8 @@ pub fn shrink_first(text: &str, limits: Limits) -> Result<Shrunk, String> {
 /// The file with a title that says what fails.
 fn described(scenario: &Scenario, shape: &Shape) -> String {
     let mut scenario = scenario.clone();
+    // The comment about the swarm describes the run before it was shrunk.
+    scenario.header_comments.clear();
     scenario.title = format!("{} expects {}", shape.check, shape.expected).replace('#', "").trim().to_owned();
     scenario.comments_below.push(format!("fails: {}: {}", shape.check, shape.clauses.join(" ")));
     notation::print(&scenario)
@@ -131,16 +133,19 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Removes declared clients that no step needs, and their options.
+    /// Removes clients with all their steps, and options of those that are left.
     fn without_hosts(&mut self, mut best: Scenario) -> Scenario {
         for index in (0..best.clients.len()).rev() {
+            let names: Vec<String> =
+                best.clients[index].names.iter().flat_map(notation::HostName::expand).collect();
             let mut candidate = best.clone();
             candidate.clients.remove(index);
-            candidate.header_comments.clear();
+            candidate.steps.retain(|step| !names.iter().any(|name| is_of(step, name)));
             if self.fails(&candidate) {
                 best = candidate;
-                continue;
             }
+        }
+        for index in (0..best.clients.len()).rev() {
             for option in (0..best.clients[index].options.len()).rev() {
                 let mut candidate = best.clone();
                 candidate.clients[index].options.remove(option);
@@ -184,6 +189,23 @@ impl Shrinker<'_> {
             }
         }
         best
+    }
+}
+
+/// Whether a step is about this host only.
+fn is_of(step: &Step, name: &str) -> bool {
+    match &step.kind {
+        StepKind::Line { host, .. }
+        | StepKind::Verb { host, .. }
+        | StepKind::Ask { host, .. }
+        | StepKind::Told { host, .. } => host == name,
+        StepKind::Fault(fault) => match &fault.hosts {
+            notation::Hosts::Named(names) => {
+                names.iter().flat_map(notation::HostName::expand).eq([name.to_owned()])
+            }
+            notation::Hosts::All => false,
+        },
+        _ => false,
     }
 }
 
