@@ -32,7 +32,11 @@ pub(crate) enum ExploreError {
     Shrink { path: PathBuf, reason: String },
 }
 
-pub(crate) fn run_campaign(arguments: &ExploreArguments) -> Result<u8, CommandError> {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the clock stops a campaign and shows its rate; no run reads it"
+)]
+fn run_campaign(arguments: &ExploreArguments) -> Result<u8, CommandError> {
     let options = options(arguments);
     let folder = arguments.out.as_ref().or(arguments.resume.as_ref());
     let before = match &arguments.resume {
@@ -121,6 +125,7 @@ fn options(arguments: &ExploreArguments) -> Options {
 }
 
 /// Sets the flag at the first Ctrl-C; the second one ends the process.
+#[expect(clippy::disallowed_methods, reason = "the thread only waits for the signal")]
 fn stop_on_ctrl_c(stop: &Arc<AtomicBool>) -> Result<(), ExploreError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ExploreError::Signal)?;
