@@ -8,23 +8,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use mqttspec_codec::{Role, Version};
-use mqttspec_judge::Case;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_mutants::Mutant;
 use mqttspec_runner::run::{RunOptions, run_recorded};
-use mqttspec_runner::suite::{Selection, Source, plan};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::coverage::Coverage;
 use crate::generate::generate;
+use crate::run::{case_of, shapes};
 use crate::shape::Shape;
 use crate::shrink::{Limits, shrink};
 use crate::swarm::{Features, Swarm};
-
-/// The name under which generated scenarios run. The name of a file is a part of its seed.
-pub(crate) const FILE: &str = "generated.mqtt";
 
 /// One part of a campaign: shard 2 of 4 runs every fourth seed, beginning with the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,31 +175,6 @@ pub fn merge(shards: &[Campaign]) -> Campaign {
     }
     merged.findings.sort_by(|one, other| (one.seed, &one.shape).cmp(&(other.seed, &other.shape)));
     merged
-}
-
-/// The shapes of the findings of a run, with what was expected and what happened.
-pub(crate) fn shapes(result: &RunResult, version: Version) -> BTreeMap<Shape, (String, String)> {
-    let mut shapes = BTreeMap::new();
-    for finding in result.failures.iter().map(|reported| &reported.finding) {
-        let texts = (finding.expected.clone(), finding.actual.clone());
-        shapes.entry(Shape::of(finding, version)).or_insert(texts);
-    }
-    if result.verdict == Verdict::Error {
-        let texts = ("the run comes to its end".to_owned(), result.reason.clone());
-        shapes.insert(Shape::of_error(&result.reason, version), texts);
-    }
-    shapes
-}
-
-/// The one case of a generated or shrunk scenario.
-pub(crate) fn case_of(text: &str) -> Result<Case, String> {
-    let source = Source { file: FILE.to_owned(), text: text.to_owned() };
-    let plan = plan(&[source], &Selection::default());
-    let error = plan.errors.first().map(|error| error.message.clone());
-    plan.cases
-        .into_iter()
-        .next()
-        .ok_or_else(|| error.unwrap_or_else(|| "the scenario has no case".to_owned()))
 }
 
 struct Run {

@@ -10,6 +10,7 @@ mod campaign;
 mod coverage;
 mod generate;
 mod moves;
+mod run;
 mod shape;
 mod shrink;
 mod swarm;

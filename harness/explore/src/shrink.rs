@@ -10,7 +10,7 @@ use mqttspec_notation::{
 };
 use mqttspec_runner::run::{RunOptions, run_with};
 
-use crate::campaign::{case_of, shapes};
+use crate::run::{FILE, case_of, shapes};
 use crate::shape::Shape;
 
 /// How long to shrink.
@@ -48,7 +48,7 @@ pub fn shrink(
     mutant: Option<&'static Mutant>,
     limits: Limits,
 ) -> Result<Shrunk, String> {
-    let scenario = notation::parse(crate::campaign::FILE, text).map_err(|diagnostics| diagnostics.plain())?;
+    let scenario = notation::parse(FILE, text).map_err(|diagnostics| diagnostics.plain())?;
     let mut shrinker = Shrinker { shape, version, mutant, left: limits.runs };
     if !shrinker.fails(&scenario) {
         return Err("a run under seed 0 does not show the finding".to_owned());
