@@ -5,7 +5,7 @@ use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios").canonicalize()?;
-    println_for_cargo(&folder);
+    println!("cargo::rerun-if-changed={}", folder.display());
     let mut files = Vec::new();
     add_files(&folder, "", &mut files)?;
     files.sort_unstable();
@@ -16,11 +16,6 @@ fn main() -> io::Result<()> {
     list.push_str("]\n");
     let out = env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?;
     fs::write(Path::new(&out).join("scenarios.rs"), list)
-}
-
-#[expect(clippy::print_stdout, reason = "Cargo reads the output of a build script")]
-fn println_for_cargo(folder: &Path) {
-    println!("cargo::rerun-if-changed={}", folder.display());
 }
 
 fn add_files(folder: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> io::Result<()> {

@@ -173,7 +173,10 @@ impl Table {
             }
             Some(_) => Judgement::Right,
         };
-        self.exchanges.insert(id, Exchange { qos: QoS::ExactlyOnce, stage: Stage::Released, here: true });
+        // What follows an acknowledgement of nothing is not judged either.
+        let unclear = known.is_some_and(|exchange| exchange.here && exchange.stage == Stage::Unclear);
+        let stage = if unclear { Stage::Unclear } else { Stage::Released };
+        self.exchanges.insert(id, Exchange { qos: QoS::ExactlyOnce, stage, here: true });
         judgement
     }
 
