@@ -57,7 +57,15 @@ const NOT_RUN: [(&str, &str); 21] = [
 
 /// Text that looks like a command but is not a complete one.
 #[cfg(unix)]
-const MENTIONS: [&str; 4] = ["cargo doc", "cargo run", "cargo run --release --", "mqttspec serve --option"];
+const MENTIONS: [&str; 7] = [
+    "cargo doc",
+    "cargo run",
+    "cargo run --release --",
+    "mqttspec serve --option",
+    "mqttspec run --client COMMAND",
+    "mqttspec adapter COMMAND",
+    "mqttspec adapter --reference",
+];
 
 /// Other programs whose commands run like those of `mqttspec`, if they are installed.
 #[cfg(unix)]
