@@ -88,10 +88,9 @@ impl Folder {
 
     /// The scenarios that are meant.
     pub(crate) fn place(&self) -> Place {
-        let usual = || Place::folder_with_files(Path::new(FOLDER));
         match &self.scenarios {
             Some(folder) => Place::Folder(folder.clone()),
-            None => usual().unwrap_or(Place::Embedded),
+            None => Place::folder_with_files(Path::new(FOLDER)).unwrap_or(Place::Embedded),
         }
     }
 }

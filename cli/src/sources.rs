@@ -57,12 +57,10 @@ pub(crate) fn one(place: &Place, file: &Path) -> Result<Source, SourcesError> {
         }
         Place::Embedded => {
             let name = file.to_string_lossy().replace('\\', "/");
-            if let Some((_, text)) =
-                SCENARIOS.iter().find(|(embedded, _)| *embedded == name && !file.exists())
-            {
-                return Ok(Source { file: name, text: (*text).to_owned() });
-            }
-            let text = std::fs::read_to_string(file).map_err(unreadable)?;
+            let text = match SCENARIOS.iter().find(|(embedded, _)| *embedded == name) {
+                Some((_, text)) if !file.exists() => (*text).to_owned(),
+                _ => std::fs::read_to_string(file).map_err(unreadable)?,
+            };
             Ok(Source { file: name, text })
         }
     }

@@ -41,7 +41,8 @@ pub(crate) struct ServeArguments {
     #[arg(long = "option", value_name = "NAME=VALUE")]
     pub(crate) settings: Vec<Setting>,
     /// File of the users and their topics. Other Clients are refused, unless the file has a line
-    /// `anonymous` or the option allow_anonymous is set
+    /// `anonymous` or the option allow_anonymous is set. A Session belongs to the user that made
+    /// it: another user that connects with its ClientID is refused
     #[arg(long, value_name = "FILE")]
     pub(crate) users: Option<PathBuf>,
     /// Print every packet and event as it happens, in the format of `mqttspec trace`

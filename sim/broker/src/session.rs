@@ -76,6 +76,11 @@ impl Session {
         self.expiry_interval > 0
     }
 
+    /// Whether its end has passed, although its timer may not have fired yet.
+    pub(crate) fn has_ended(&self, now: Duration) -> bool {
+        self.ends_at.is_some_and(|at| at <= now)
+    }
+
     /// When the Session ends if its Network Connection closes now (§3.1.2.11.2).
     pub(crate) fn end_after_close(&self, now: Duration) -> Option<Duration> {
         let interval = Duration::from_secs(self.expiry_interval.into());

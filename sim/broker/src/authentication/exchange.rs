@@ -31,11 +31,11 @@ impl Broker {
         }
         // [MQTT-4.12.0-6] no AUTH without Authentication Method: User Name and Password decide
         let users = &self.options.users;
-        let permissions = match (&connect.user_name, &connect.password) {
-            (None, _) if self.options.allow_anonymous => users.anonymous(),
+        let (user, permissions) = match (&connect.user_name, &connect.password) {
+            (None, _) if self.options.allow_anonymous => (None, users.anonymous()),
             (None, _) => return Err(Refusal::new(ConnectReason::NotAuthorized, "a User Name is required")),
             // A broker without users treats a Client with any User Name as anonymous.
-            (Some(_), _) if users.is_empty() && self.options.allow_anonymous => users.anonymous(),
+            (Some(_), _) if users.is_empty() && self.options.allow_anonymous => (None, users.anonymous()),
             (Some(name), password) => {
                 let password = password.as_ref().map_or(&[][..], BinaryData::as_bytes);
                 let refusal = Refusal::new(
@@ -43,28 +43,27 @@ impl Broker {
                     "the User Name or the Password is wrong",
                 );
                 let permissions = users.authenticate(name.as_str(), password).ok_or(refusal)?;
-                if let Some(connection) = self.connections.get_mut(&id) {
-                    connection.user = Some(name.detached());
-                }
-                permissions
+                (Some(name.detached()), permissions)
             }
         };
-        self.set_permissions(id, connect, permissions)?;
+        self.identify(id, connect, user, permissions)?;
         Ok(Step::Accepted(None))
     }
 
-    /// Stores the permissions of the user. The Will Message is published on its behalf, so these
-    /// are checked for it now.
-    fn set_permissions(
+    /// Stores the user, `None` for an anonymous Client, and its permissions. The Will Message is
+    /// published on its behalf, so these are checked for it now.
+    fn identify(
         &mut self,
         id: ConnectionId,
         connect: &Connect,
+        user: Option<Utf8String>,
         permissions: Arc<Permissions>,
     ) -> Result<(), Refusal> {
         let allowed =
             connect.will.as_ref().map_or(Ok(()), |will| self.may_publish(&permissions, &will.topic));
         allowed.map_err(|detail| Refusal::new(ConnectReason::NotAuthorized, detail))?;
         if let Some(connection) = self.connections.get_mut(&id) {
+            connection.user = user;
             connection.permissions = permissions;
         }
         Ok(())
@@ -81,7 +80,7 @@ impl Broker {
             let detail = "the Server authenticates by SCRAM-SHA-256 or by User Name and Password";
             return Err(Refusal::new(ConnectReason::BadAuthenticationMethod, detail));
         }
-        let mut authentication = Authentication { method, stage: Stage::First, user: None };
+        let mut authentication = Authentication { method, stage: Stage::First };
         // [MQTT-4.12.0-2] the Server needs more: AUTH with Reason Code 0x18
         let challenge = match connect.properties.get::<AuthenticationData>() {
             None => None,
@@ -152,14 +151,10 @@ impl Broker {
                 return;
             }
             Ok(Progress::Done { user, data }) => {
-                let permissions = self.options.users.permissions(&user).ok_or(wrong_credentials());
-                if let Some(connection) = self.connections.get_mut(&id) {
-                    connection.user = Utf8String::try_from(user.as_str()).ok();
-                }
-                authentication.user = Some(user);
+                let permissions = self.options.users.permissions(user.as_str()).ok_or(wrong_credentials());
                 self.keep_authentication(id, authentication);
                 permissions
-                    .and_then(|permissions| self.set_permissions(id, &connect, permissions))
+                    .and_then(|permissions| self.identify(id, &connect, Some(user), permissions))
                     .map(|()| data)
             }
             Err(_) => Err(wrong_credentials()),
@@ -185,6 +180,7 @@ impl Broker {
             let fault = Fault::protocol("AUTH with another Authentication Method than CONNECT");
             return Err(fault.breaking(&["MQTT-4.12.0-5"]));
         }
+        let authenticated = connection.user.clone();
         match (auth.reason, &authentication.stage) {
             (AuthReason::ReAuthenticate, Stage::Done) => authentication.stage = Stage::First,
             (AuthReason::ContinueAuthentication, Stage::First | Stage::Final(_)) => {}
@@ -200,7 +196,7 @@ impl Broker {
                     authentication.auth(AuthReason::ContinueAuthentication, Some(challenge))
                 }
                 // The Session continues, so it must be the same user.
-                Ok(Progress::Done { user, data }) if authentication.user.as_ref() == Some(&user) => {
+                Ok(Progress::Done { user, data }) if authenticated.as_ref() == Some(&user) => {
                     authentication.auth(AuthReason::Success, Some(data))
                 }
                 // [MQTT-4.12.1-2]
@@ -234,6 +230,7 @@ impl Broker {
             }
             Stage::Final(exchange) => {
                 let (user, answer) = exchange.finish(data)?;
+                let user = Utf8String::try_from(user).map_err(|_| Failure::Message)?;
                 Ok(Progress::Done { user, data: as_data(&answer)? })
             }
             Stage::Done => Err(Failure::Message),

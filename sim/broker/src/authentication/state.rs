@@ -1,6 +1,6 @@
 //! How far the authentication of one Network Connection is.
 
-use mqttspec_codec::{Auth, AuthReason, AuthenticationData, AuthenticationMethod, BinaryData};
+use mqttspec_codec::{Auth, AuthReason, AuthenticationData, AuthenticationMethod, BinaryData, Utf8String};
 
 use super::scram::Exchange;
 
@@ -9,8 +9,6 @@ use super::scram::Exchange;
 pub(crate) struct Authentication {
     pub(super) method: AuthenticationMethod,
     pub(super) stage: Stage,
-    /// The user, once the Client has authenticated.
-    pub(super) user: Option<String>,
 }
 
 #[derive(Debug)]
@@ -34,7 +32,7 @@ pub(crate) enum Step {
 /// The result of a message from the Client.
 pub(super) enum Progress {
     Continue(BinaryData),
-    Done { user: String, data: BinaryData },
+    Done { user: Utf8String, data: BinaryData },
 }
 
 impl Authentication {

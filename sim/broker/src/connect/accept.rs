@@ -131,7 +131,7 @@ impl Broker {
     /// Message, and returns whether the Session has expired.
     fn settle_overdue(&mut self, now: Duration, key: SessionKey) -> bool {
         let Some(session) = self.sessions.get(&key) else { return false };
-        let has_ended = session.ends_at.is_some_and(|at| at <= now);
+        let has_ended = session.has_ended(now);
         if session.will_due.is_some_and(|at| at <= now) {
             self.publish_will(now, key);
         }

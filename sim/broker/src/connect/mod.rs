@@ -12,7 +12,6 @@ use crate::authentication::Step;
 use crate::broker::Broker;
 use crate::connection_id::ConnectionId;
 use crate::event::{Ending, Event};
-use crate::session::Session;
 
 /// Why a CONNECT is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +56,7 @@ impl Broker {
     ) {
         let user = self.connections.get(&id).and_then(|connection| connection.user.as_ref());
         let session = self.session_keys.get(&connect.client_id).and_then(|key| self.sessions.get(key));
-        let lives = |session: &Session| session.ends_at.is_none_or(|at| at > now);
-        let of_another = session.is_some_and(|session| lives(session) && session.owner.as_ref() != user);
-        if of_another {
+        if session.is_some_and(|session| !session.has_ended(now) && session.owner.as_ref() != user) {
             let detail = "the Session with this ClientID belongs to another user";
             self.refuse(now, id, ConnectReason::NotAuthorized, detail);
         } else {

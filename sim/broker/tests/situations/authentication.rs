@@ -291,3 +291,36 @@ fn a_session_belongs_to_the_user_that_made_it() {
     let (_, connack) = rig.answer_to(again);
     assert!(connack.session_present);
 }
+
+#[test]
+fn a_session_keeps_its_owner_over_a_restart() {
+    let mut rig = rig();
+    rig.connect(as_user("alice", "pencil", lasting("a", 100)));
+    rig.restart();
+    let (intruder, connack) = rig.answer_to(as_user("bob", "x", lasting("a", 100)));
+    assert_eq!(connack.reason, ConnectReason::NotAuthorized);
+    rig.closed_in_silence(intruder);
+    let (_, connack) = rig.answer_to(as_user("alice", "pencil", lasting("a", 100)));
+    assert!(connack.session_present);
+}
+
+#[test]
+fn a_user_is_the_same_however_it_authenticates() {
+    let mut rig = rig();
+    scram_connect(&mut rig, lasting("a", 100));
+    let (intruder, connack) = rig.answer_to(as_user("bob", "x", lasting("a", 100)));
+    assert_eq!(connack.reason, ConnectReason::NotAuthorized);
+    rig.closed_in_silence(intruder);
+    let (_, connack) = rig.answer_to(as_user("alice", "pencil", lasting("a", 100)));
+    assert!(connack.session_present);
+}
+
+#[test]
+fn a_session_that_has_ended_belongs_to_nobody() {
+    let mut rig = rig();
+    let alice = rig.connect(as_user("alice", "pencil", lasting("a", 100)));
+    rig.cut(alice);
+    rig.pass(101.0);
+    let (_, connack) = rig.answer_to(as_user("bob", "x", lasting("a", 100)));
+    assert!(connack.reason == ConnectReason::Success && !connack.session_present, "{connack:?}");
+}
