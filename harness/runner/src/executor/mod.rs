@@ -107,7 +107,7 @@ impl Executed {
 /// The seed of a run: different for each case, so that neither order nor selection of cases changes
 /// a run.
 pub(crate) fn run_seed(case: &Case, seed: u64) -> Seed {
-    Seed::new(seed).child(&case.name())
+    Seed::new(seed).child(&case.seed_name())
 }
 
 /// Executes the scenario of a case on a backend. The peers under test run already.
