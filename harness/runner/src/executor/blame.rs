@@ -2,8 +2,10 @@
 //!
 //! A message that is sent again with DUP 0 is sent again all the same: 3.3.1-1 is broken, and a line
 //! that claims 4.4.0-1 of both versions is met. A message that arrives with another QoS has arrived:
-//! only the clauses about its QoS are broken. A malformed packet says nothing about what it would
-//! have been, and the end of the connection nothing about a message that is still to come. Monitors judge DUP and malformed packets in every run.
+//! only the clauses about its QoS are broken. A malformed answer is not the answer that the clauses
+//! ask for; a malformed packet of another type says nothing about an answer that is still to come,
+//! and neither a malformed PUBLISH nor the end of the connection anything about a message that is
+//! still to come. Monitors judge DUP and malformed packets in every run.
 
 use mqttspec_judge::finding::Finding;
 use mqttspec_notation::{PacketPattern, PacketType, Test, Value};
@@ -69,10 +71,15 @@ impl Executor<'_> {
     ) -> Result<Finding, LineError> {
         let mut requirements = found.requirements;
         if let Expected::Packet(pattern) = expected {
-            match &arrival.what {
-                Arrived::Malformed(_) => requirements.clear(),
-                Arrived::Ended(_) if pattern.packet_type == PacketType::Publish => requirements.clear(),
-                _ => {}
+            let may_still_come = match &arrival.what {
+                Arrived::Malformed(error) => {
+                    pattern.packet_type == PacketType::Publish || error.packet != Some(pattern.packet_type)
+                }
+                Arrived::Ended(_) => pattern.packet_type == PacketType::Publish,
+                Arrived::Packet(_) => false,
+            };
+            if may_still_come {
+                requirements.clear();
             }
         }
         for fields in [&["dup"][..], &["qos"], &["dup", "qos"]] {
