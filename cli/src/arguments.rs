@@ -313,9 +313,12 @@ pub(crate) struct ExploreArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ShrinkArguments {
-    /// Scenario file that fails under seed 0
+    /// Scenario file that fails
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Seed under which it fails
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
     /// Number of runs after which to stop
     #[arg(long, value_name = "N", default_value_t = 1500)]
     pub(crate) runs: u32,

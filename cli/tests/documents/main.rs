@@ -57,7 +57,8 @@ const NOT_RUN: [(&str, &str); 21] = [
 
 /// Text that looks like a command but is not a complete one.
 #[cfg(unix)]
-const MENTIONS: [&str; 7] = [
+const MENTIONS: [&str; 8] = [
+    "mqttspec explore",
     "cargo doc",
     "cargo run",
     "cargo run --release --",

@@ -267,7 +267,7 @@ fn take(campaign: &mut Campaign, run: &Run, options: &Options, progress: &mut dy
         return progress(Progress { campaign, found: None });
     }
     for (shape, expected, actual) in new {
-        let shrunk = shrink(&run.text, &shape, run.version, options.mutant, options.limits);
+        let shrunk = shrink(&run.text, 0, &shape, run.version, options.mutant, options.limits);
         let scenario = shrunk.map_or_else(|_| run.text.clone(), |shrunk| shrunk.text);
         campaign.findings.push(Found { shape, seed: run.seed, times: 1, expected, actual, scenario });
         progress(Progress { campaign, found: campaign.findings.last() });

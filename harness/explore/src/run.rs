@@ -10,7 +10,7 @@ use mqttspec_runner::suite::{Selection, Source, plan};
 
 use crate::shape::Shape;
 
-/// The name under which generated scenarios run. The name of a file is a part of its seed.
+/// The name under which generated scenarios run. It is no part of their seeds.
 pub(crate) const FILE: &str = "generated.mqtt";
 
 /// The shapes of the findings of a run, with what was expected and what happened.
@@ -32,8 +32,6 @@ pub(crate) fn case_of(text: &str) -> Result<Case, String> {
     let source = Source { file: FILE.to_owned(), text: text.to_owned() };
     let plan = plan(&[source], &Selection::default());
     let error = plan.errors.first().map(|error| error.message.clone());
-    plan.cases
-        .into_iter()
-        .next()
-        .ok_or_else(|| error.unwrap_or_else(|| "the scenario has no case".to_owned()))
+    let case = plan.cases.into_iter().next().map(|case| Case { of_suite: false, ..case });
+    case.ok_or_else(|| error.unwrap_or_else(|| "the scenario has no case".to_owned()))
 }

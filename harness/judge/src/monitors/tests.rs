@@ -295,10 +295,10 @@ fn receive_maximum_kept() {
 /// The acknowledgement and the PUBLISH cross: the peer may count the exchange as complete.
 #[test]
 fn acknowledgements_before_their_publish() {
-    let maximum = ReceiveMaximum(2.try_into().expect("not 0"));
     let early = || {
         broker(Version::V5)
-            .connects_with("a", Properties::new().with(maximum))
+            .receive_maximum(2)
+            .connects("a", false)
             .sent("a", puback(1))
             .received("a", publish(QOS1, 1, "one"))
             .received("a", publish(QOS1, 2, "two"))
