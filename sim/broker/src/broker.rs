@@ -14,7 +14,7 @@ use crate::connection::{Connection, State};
 use crate::connection_id::ConnectionId;
 use crate::event::{Ending, Event};
 use crate::fault::Fault;
-use crate::memory::Memory;
+use crate::memory::{self, Memory};
 use crate::message::MessageId;
 use crate::options::{Options, Redirect};
 use crate::output::{Output, Transmit};
@@ -308,6 +308,11 @@ impl Broker {
         while let Some((id, fault)) = self.output.to_disconnect.pop_front() {
             self.disconnect(now, id, fault);
         }
+    }
+
+    /// Whether a holder that has `held` bytes may get more.
+    pub(crate) fn has_memory(&self, held: u64) -> bool {
+        memory::has_memory(&self.memory, self.options.memory_maximum, held)
     }
 
     pub(crate) fn next_message_id(&mut self) -> MessageId {

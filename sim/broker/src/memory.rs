@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mqttspec_codec::{TopicFilter, Will};
 
-use crate::broker::Broker;
-
 /// Besides the topic, properties and payload of a message.
 pub(crate) const MESSAGE_BYTES: u64 = 256;
 /// A copy of a message that waits or is in flight.
@@ -93,13 +91,7 @@ impl Drop for Charge {
 /// a few that take much leave something to the others.
 const SMALL_SHARE: u64 = 1024;
 
-impl Broker {
-    /// Whether a holder that has `held` bytes may get more.
-    pub(crate) fn has_memory(&self, held: u64) -> bool {
-        has_memory(&self.memory, self.options.memory_maximum, held)
-    }
-}
-
+/// Whether a holder that has `held` bytes may get more.
 pub(crate) fn has_memory(memory: &Memory, maximum: u64, held: u64) -> bool {
     let used = memory.used();
     maximum == 0 || used < maximum / 2 || used < maximum && held < maximum / SMALL_SHARE
