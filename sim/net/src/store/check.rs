@@ -62,13 +62,13 @@ pub(super) fn verify<M: StorageBackend>(medium: &Arc<M>, cache_bytes: usize) -> 
 }
 
 /// Whether power failed while the first store was being made here: every sector is zero or one that
-/// is written for a new store, and the length is that of one. redb writes its magic number last, so
-/// nothing was ever committed, and making the store again loses nothing. Another program's file
-/// that begins with zeros is not taken for one.
+/// is written for a new store. redb writes its magic number last, so nothing was ever committed, and
+/// making the store again loses nothing. Another program's file that begins with zeros is not taken
+/// for one, nor is one of zeros only, unless it is as long as a new store.
 pub(super) fn is_unfinished(medium: &impl StorageBackend) -> io::Result<bool> {
     let mut start = [0; MAGIC_BYTES];
     let length = medium.len()?;
-    if length < PAGE {
+    if length < MAGIC_BYTES as u64 {
         return Ok(false);
     }
     medium.read(0, &mut start)?;
@@ -80,20 +80,27 @@ pub(super) fn is_unfinished(medium: &impl StorageBackend) -> io::Result<bool> {
         return Ok(false);
     }
     let new = new.lock();
-    if !new.lengths.contains(&length) {
+    if new.lengths.last().is_none_or(|longest| length > *longest) {
         return Ok(false);
     }
+    let mut is_ours = new.lengths.contains(&length);
     let mut sector = [0; SECTOR_BYTES];
     for offset in (0..length).step_by(SECTOR_BYTES) {
-        let sector =
-            &mut sector[..usize::try_from(length - offset).unwrap_or(SECTOR_BYTES).min(SECTOR_BYTES)];
+        let there = usize::try_from(length - offset).unwrap_or(SECTOR_BYTES).min(SECTOR_BYTES);
+        let sector = &mut sector[..there];
         medium.read(offset, sector)?;
-        let is_zero = sector.iter().all(|byte| *byte == 0);
-        if !is_zero && !new.sectors.contains(&(offset, sector.to_vec())) {
+        if sector.iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        // A file may end within a sector.
+        let from = (offset, sector.to_vec());
+        let written = new.sectors.range(from..).take_while(|(at, _)| *at == offset).next();
+        if written.is_none_or(|(_, bytes)| !bytes.starts_with(sector)) {
             return Ok(false);
         }
+        is_ours = true;
     }
-    Ok(true)
+    Ok(is_ours)
 }
 
 /// Records what redb writes to make a store.
