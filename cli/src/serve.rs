@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<u8, CommandError> {
         configuration.serve(arguments, clock, Watch::new(clock.now(), watch_options, print)).await?;
         // The watch is gone with the server.
         if let Some(printer) = Rc::into_inner(printer) {
-            printer.finish(if arguments.check { tally.summary() } else { String::new() });
+            printer.finish(&if arguments.check { tally.summary() } else { String::new() });
         }
         if !arguments.check {
             return Ok(PASSED);

@@ -129,7 +129,7 @@ impl Printer {
     }
 
     /// Prints what waits, and this text at the end, if the output is read.
-    pub(super) fn finish(self, text: String) {
+    pub(super) fn finish(self, text: &str) {
         let Printer { queue, dropped, finished } = self;
         let lost = match dropped.get() {
             0 => String::new(),

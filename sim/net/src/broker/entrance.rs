@@ -39,8 +39,10 @@ pub struct Entrance {
     strangers: Rc<Strangers>,
     users: Users,
     passwords: Rc<RefCell<Option<Rc<dyn PasswordChecker>>>>,
-    notices: Rc<RefCell<Option<Rc<dyn Fn(Notice)>>>>,
+    notices: Rc<RefCell<Option<Tell>>>,
 }
+
+type Tell = Rc<dyn Fn(Notice)>;
 
 /// Something that the operator should know.
 #[derive(Debug)]
