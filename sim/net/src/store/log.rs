@@ -82,11 +82,13 @@ impl<D: Disk> Store for LogStore<D> {
     }
 }
 
+type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// The records of a log, and where its last whole frame ends.
-fn replay(file: &impl File) -> Result<(BTreeMap<Vec<u8>, Vec<u8>>, u64), StoreError> {
+fn replay(file: &impl File) -> Result<(Records, u64), StoreError> {
     let mut log = vec![0; usize::try_from(file.length()?).map_err(io::Error::other)?];
     file.read_at(0, &mut log)?;
-    let mut records = BTreeMap::new();
+    let mut records = Records::new();
     let mut rest = &log[..];
     loop {
         let offset = (log.len() - rest.len()) as u64;
