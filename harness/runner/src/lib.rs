@@ -5,6 +5,7 @@ mod backend;
 mod executor;
 mod facts;
 mod found;
+pub mod hosted;
 mod hosts;
 mod judging;
 pub mod latitude;
