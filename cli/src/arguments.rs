@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Run the reference broker on real sockets
     Serve(crate::serve::arguments::ServeArguments),
+    /// Check an adapter, the process that drives a client under test; see targets/clients/README.md
+    Adapter(AdapterArguments),
     /// Compare two reports, of two runs or two targets
     Compare(CompareArguments),
     /// Combine the reports of several targets into one HTML page
@@ -127,6 +129,21 @@ pub(crate) struct RunArguments {
     pub(crate) write_expect: bool,
     #[command(flatten)]
     pub(crate) live: LiveArguments,
+    #[command(flatten)]
+    pub(crate) client: ClientArguments,
+}
+
+/// A client library in place of the reference client.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Client libraries")]
+pub(crate) struct ClientArguments {
+    /// Judge the client that this adapter drives; the harness is its server on real sockets:
+    /// --client 'python3 targets/clients/paho_mqtt.py'
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["target", "start", "target_file", "latitude", "backend"])]
+    pub(crate) client: Option<String>,
+    /// Target file of a client, with the command of its adapter; see targets/clients/README.md
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["client", "target", "start", "target_file", "latitude", "backend"])]
+    pub(crate) client_target: Option<PathBuf>,
 }
 
 /// A live broker in place of the simulated one.
@@ -218,6 +235,16 @@ pub(crate) struct TraceArguments {
     pub(crate) svg: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) folder: Folder,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AdapterArguments {
+    /// Command of the adapter: 'python3 targets/clients/paho_mqtt.py'
+    #[arg(value_name = "COMMAND", required_unless_present = "reference")]
+    pub(crate) command: Option<String>,
+    /// Be an adapter: drive the reference client by the lines on the standard input
+    #[arg(long, conflicts_with = "command")]
+    pub(crate) reference: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,8 +5,10 @@
 //! the results.
 #![forbid(unsafe_code)]
 
+mod adapter;
 mod arguments;
 mod check;
+mod client;
 mod compare;
 mod expect;
 mod list;
@@ -37,6 +39,10 @@ enum CommandError {
     #[error(transparent)]
     Live(#[from] live::LiveCommandError),
     #[error(transparent)]
+    Client(#[from] client::ClientCommandError),
+    #[error("cannot run the reference client: {0}")]
+    Reference(io::Error),
+    #[error(transparent)]
     Report(#[from] mqttspec_reports::WriteError),
     #[error(transparent)]
     Serve(#[from] serve::ServeCommandError),
@@ -65,6 +71,7 @@ fn main() -> ExitCode {
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Adapter(arguments) => adapter::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
     };

@@ -10,7 +10,7 @@ use mqttspec_reports::terminal;
 use mqttspec_runner::suite::{self, KeepTrace, Plan, Selection, SuiteOptions};
 
 use crate::arguments::RunArguments;
-use crate::{CommandError, expect, live, progress, sources};
+use crate::{CommandError, client, expect, live, progress, sources};
 
 /// The width of tables that are written into a file or a pipe.
 const FILE_WIDTH: u16 = 100;
@@ -24,9 +24,10 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, CommandError> {
     };
     let plan = sources::plan(&selected.folder.place(), &selection)?;
     let known = expect::known(arguments)?;
-    let mut suite = match live::options(arguments)? {
-        Some(options) => live::run(&plan, &options)?,
-        None => simulated(arguments, &plan),
+    let mut suite = match (client::options(arguments)?, live::options(arguments)?) {
+        (Some(options), _) => client::run(&plan, &options)?,
+        (None, Some(options)) => live::run(&plan, &options)?,
+        (None, None) => simulated(arguments, &plan),
     };
     suite.strict = arguments.strict;
     let folder_arguments = selected.folder.as_arguments();

@@ -2,6 +2,7 @@
 
 pub(crate) mod arguments;
 mod print;
+mod secrets;
 mod watch;
 
 use std::io::{self, Write as _};
@@ -42,6 +43,10 @@ pub(crate) enum ServeCommandError {
     File { what: &'static str, file: PathBuf, source: io::Error },
     #[error("invalid users file {}: {source}", file.display())]
     Users { file: PathBuf, source: UsersError },
+    #[error(
+        "allow_anonymous=true, but the users file {} does not say what Clients without a User Name may do\n  add the line `anonymous` and below it `publish` and `subscribe` lines; without these it may do everything", file.display()
+    )]
+    Anonymous { file: PathBuf },
     #[error("cannot use {} and {} for TLS: {source}", certificate.display(), key.display())]
     Tls { certificate: PathBuf, key: PathBuf, source: TlsError },
     #[error("cannot open the store {}: {source}", file.display())]
@@ -128,6 +133,12 @@ impl Configuration {
         for setting in &arguments.settings {
             // clap has checked every setting, so this cannot fail.
             let _ = arguments::set(&mut options, &mut limits, &setting.name, &setting.value);
+        }
+        if let Some(file) = &arguments.users
+            && options.allow_anonymous
+            && !options.users.has_anonymous()
+        {
+            return Err(ServeCommandError::Anonymous { file: file.clone() });
         }
         options.record_changes = arguments.store.is_some();
         let tls = arguments.tls.as_deref().map(|files| read_tls(files, arguments.tls_clients.as_deref()));

@@ -41,11 +41,13 @@ pub(crate) struct ServeArguments {
     #[arg(long = "option", value_name = "NAME=VALUE")]
     pub(crate) settings: Vec<Setting>,
     /// File of the users and their topics. Other Clients are refused, unless the file has a line
-    /// `anonymous` or the option allow_anonymous is set. A Session belongs to the user that made
-    /// it: another user that connects with its ClientID is refused
+    /// `anonymous`. A Session belongs to the user that made it: another user that connects with its
+    /// ClientID is refused. What the file says now also holds for the Subscriptions, messages and
+    /// Wills of an older store
     #[arg(long, value_name = "FILE")]
     pub(crate) users: Option<PathBuf>,
-    /// Print every packet and event as it happens, in the format of `mqttspec trace`
+    /// Print every packet and event as it happens, in the format of `mqttspec trace`. Passwords and
+    /// Authentication Data are shown as `***`
     #[arg(long)]
     pub(crate) trace: bool,
     /// Check the Clients: print every violation of the standard with its clause, and exit with 1 if

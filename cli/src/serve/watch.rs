@@ -11,11 +11,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mqttspec_broker::{ConnectionId, Event as BrokerEvent};
+use mqttspec_broker::{ConnectionId, Event as BrokerEvent, WillEnd};
 use mqttspec_codec::{Connect, Packet, Role, Version};
 use mqttspec_net::framed::Ending;
 use mqttspec_net::tap::{Observed, Tap};
 
+use super::secrets;
 use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::{ConnectionKey, Event, History, HostIndex, HostInfo, What, nanoseconds};
 use mqttspec_judge::monitors::Monitors;
@@ -138,12 +139,19 @@ impl<F: FnMut(Report)> Watch<F> {
         connection.identity = Some(identity);
     }
 
+    /// Whether nothing was received on the connection yet.
+    fn is_first(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.identity.is_none())
+    }
+
     fn observe_event(&mut self, at: Duration, id: ConnectionId, what: What) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let Some(identity) = &connection.identity else { return };
         let Some(client) = self.clients.get_mut(&identity.client) else { return };
         let event = Event { at, connection: Some(identity.key()), line: 0, what };
-        let packet = event_text(&client.history, &event, identity.version);
+        let shown = secrets::without_secrets(&event.what);
+        let shown = Event { at, connection: event.connection, line: 0, what: shown };
+        let packet = event_text(&client.history, &shown, identity.version);
         if self.options.transcript {
             let text = format!("{} {packet}", connection.name);
             (self.report)(Report::Line(TranscriptLine { at_ns: nanoseconds(at), text }));
@@ -160,7 +168,7 @@ impl<F: FnMut(Report)> Watch<F> {
                 client: connection.name.clone(),
                 peer: connection.peer,
                 packet: packet.clone(),
-                hex: event.what.bytes().map_or_else(String::new, |bytes| hex(bytes, " ")),
+                hex: shown.what.bytes().map_or_else(String::new, |bytes| hex(bytes, " ")),
             })));
         }
         if matches!(&event.what, What::Sent { packet: Packet::ConnAck(ack), .. } if !ack.reason.is_failure())
@@ -243,8 +251,12 @@ impl<F: FnMut(Report)> Watch<F> {
             BrokerEvent::WillPublished { client_id, topic } => {
                 self.line(at, format!("# the Will of {client_id} is published to {topic}"));
             }
-            BrokerEvent::WillDiscarded { client_id, .. } => {
-                self.line(at, format!("# the Will of {client_id} is discarded"));
+            BrokerEvent::WillDiscarded { client_id, why } => {
+                let why = match why {
+                    WillEnd::NotAuthorized => ": its user may not publish it",
+                    WillEnd::Disconnected | WillEnd::Reconnected => "",
+                };
+                self.line(at, format!("# the Will of {client_id} is discarded{why}"));
             }
             BrokerEvent::MessageDropped { client_id, topic, why } => {
                 let why = message_drop(*why);
@@ -275,8 +287,10 @@ impl<F: FnMut(Report)> Tap for Watch<F> {
                 self.observe_event(at, connection, What::Received { packet, bytes });
             }
             Observed::Malformed { connection, error, bytes } => {
+                let is_first = self.is_first(connection);
                 self.identify(connection, None, error.version);
-                let (error, bytes) = (*error, bytes.clone());
+                let bytes = if is_first { secrets::start_of(bytes) } else { bytes.clone() };
+                let error = *error;
                 self.observe_event(at, connection, What::ReceivedMalformed { error, bytes });
             }
             Observed::Sent { connection, packet, bytes } => {
@@ -370,6 +384,7 @@ fn message_drop(why: mqttspec_broker::Drop) -> &'static str {
         Drop::SessionEnded => "its Session ended",
         Drop::Refused => "it refused the message",
         Drop::Away => "it is not connected, and QoS 0 is not queued",
+        Drop::NotAuthorized => "its user may not read it",
         Drop::Congested => "it does not read fast enough, and QoS 0 is not queued",
     }
 }

@@ -31,7 +31,7 @@ const LONG: [(&str, &str); 6] = [
 
 /// Prefixes of commands that are not run, with the reason.
 #[cfg(unix)]
-const NOT_RUN: [(&str, &str); 15] = [
+const NOT_RUN: [(&str, &str); 18] = [
     ("UPDATE=1 cargo test", "rewrites a page; `cargo test` runs the same test without UPDATE"),
     ("cargo test", "runs this test"),
     ("bash .ci/run", "runs this test"),
@@ -41,6 +41,9 @@ const NOT_RUN: [(&str, &str); 15] = [
     ("cargo build --release -p mqttspec", "compiles the program that this test runs"),
     ("cargo install", "installs software"),
     ("npm install", "installs software"),
+    ("pip install", "installs software"),
+    ("mqttspec adapter 'python3 ", "needs a client library; targets/clients says which"),
+    ("mqttspec run --client 'python3 ", "needs a client library; targets/clients says which"),
     ("apt-get install", "installs software"),
     ("RUSTC_BOOTSTRAP=1 cargo fuzz", "needs cargo-fuzz, and runs until it is stopped"),
     ("cargo insta", "needs cargo-insta, and is interactive"),
@@ -51,7 +54,15 @@ const NOT_RUN: [(&str, &str); 15] = [
 
 /// Text that looks like a command but is not a complete one.
 #[cfg(unix)]
-const MENTIONS: [&str; 4] = ["cargo doc", "cargo run", "cargo run --release --", "mqttspec serve --option"];
+const MENTIONS: [&str; 7] = [
+    "cargo doc",
+    "cargo run",
+    "cargo run --release --",
+    "mqttspec serve --option",
+    "mqttspec run --client COMMAND",
+    "mqttspec adapter COMMAND",
+    "mqttspec adapter --reference",
+];
 
 /// Other programs whose commands run like those of `mqttspec`, if they are installed.
 #[cfg(unix)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The first words of commands, after assignments of environment variables.
-const PROGRAMS: [&str; 7] = ["cargo", "mqttspec", "bash", "cd", "jq", "npm", "apt-get"];
+const PROGRAMS: [&str; 8] = ["cargo", "mqttspec", "bash", "cd", "jq", "npm", "pip", "apt-get"];
 
 /// Every page of the project, by its path.
 pub(crate) fn pages(root: &Path) -> BTreeMap<String, String> {

@@ -45,6 +45,8 @@ pub struct Delivery {
     pub payload: Bytes,
     /// The QoS with which it arrived.
     pub qos: QoS,
+    /// Whether it arrived with DUP 1: an earlier copy may have been lost with its connection.
+    pub dup: bool,
 }
 
 /// What the matching subscriptions of a subscriber ask for.
@@ -127,6 +129,8 @@ struct Reader {
     in_flight: BTreeMap<(HostIndex, PacketIdentifier), usize>,
     /// By (host, identifier): QoS 2 PUBLISH packets that arrived and were not released.
     held: BTreeSet<(HostIndex, PacketIdentifier)>,
+    /// By (host, topic, payload): the messages whose last PUBLISH had DUP 1.
+    repeated: BTreeSet<(HostIndex, String, Bytes)>,
     subscribing: BTreeMap<(HostIndex, PacketIdentifier), Vec<(TopicFilter, QoS)>>,
     unsubscribing: BTreeMap<(HostIndex, PacketIdentifier), Vec<TopicFilter>>,
     found: Deliveries,
@@ -157,6 +161,7 @@ impl Reader {
             requests: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             held: BTreeSet::new(),
+            repeated: BTreeSet::new(),
             subscribing: BTreeMap::new(),
             unsubscribing: BTreeMap::new(),
             found: Deliveries::default(),
@@ -165,6 +170,15 @@ impl Reader {
 
     fn read(&mut self, index: usize, event: &Event) {
         let Some(host) = event.connection.map(|connection| connection.host) else { return };
+        if let What::Received { packet: Packet::Publish(publish), .. } = &event.what
+            && let Some(message) = message(publish)
+        {
+            let key = (host, message.topic, message.payload);
+            match publish.delivery.dup() {
+                true => self.repeated.insert(key),
+                false => self.repeated.remove(&key),
+            };
+        }
         match &event.what {
             What::Asked(asked) => self.asked(index, host, asked),
             What::Told(told) => self.told(index, host, told),
@@ -290,12 +304,14 @@ impl Reader {
     }
 
     fn deliver(&mut self, event: usize, subscriber: HostIndex, message: &Message) {
+        let key = (subscriber, message.topic.clone(), message.payload.clone());
         self.found.deliveries.push(Delivery {
             subscriber,
             event,
             topic: message.topic.clone(),
             payload: message.payload.clone(),
             qos: message.qos,
+            dup: self.repeated.contains(&key),
         });
     }
 

@@ -169,7 +169,9 @@ fn order(
             let Some([publication]) = groups.get(&key).map(|group| group.publications.as_slice()) else {
                 continue;
             };
-            if !seen.insert(key) && first_only {
+            let is_first = seen.insert(key);
+            // Nobody saw when the copy was sent that this one repeats.
+            if is_first && delivery.dup || !is_first && first_only {
                 continue;
             }
             let stream = (publication.publisher, key.0, publication.qos, delivery.qos);
@@ -211,7 +213,7 @@ fn quoted(payload: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mqttspec_codec::{Role, Version};
+    use mqttspec_codec::{Publish, Role, Version};
 
     use super::*;
     use crate::history::builder::{HistoryBuilder, again, message, puback, pubcomp, publish, pubrec, pubrel};
@@ -296,6 +298,25 @@ mod tests {
             broken(builder(), Guarantee::InOrder).as_deref(),
             Some("reader had t \"one\" of writer after \"two\", which was sent later")
         );
+    }
+
+    /// The first copy was sent in order and lost with its connection.
+    #[test]
+    fn a_message_of_which_only_a_repetition_arrives_has_no_order() {
+        let builder = |repeat: fn(Publish) -> Publish| {
+            HistoryBuilder::of(Version::V5, Role::Client, &["reader", "writer"])
+                .connects("reader", false)
+                .subscribes("reader", "t", QoS::AtLeastOnce)
+                .connects("writer", false)
+                .sent("writer", publish(QoS::AtLeastOnce, 1, "one"))
+                .sent("writer", publish(QoS::AtLeastOnce, 2, "two"))
+                .received("reader", publish(QoS::AtLeastOnce, 2, "two"))
+                .received("reader", repeat(publish(QoS::AtLeastOnce, 1, "one")))
+        };
+        for guarantee in [Guarantee::InOrder, Guarantee::InOrderOfFirstDelivery] {
+            assert_eq!(broken(builder(again), guarantee), None);
+            assert!(broken(builder(|publish| publish), guarantee).is_some());
+        }
     }
 
     #[test]

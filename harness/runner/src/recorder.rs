@@ -222,6 +222,11 @@ impl Recorder {
         self.state.borrow().line
     }
 
+    /// The clauses that the current line claims.
+    pub(crate) fn claimed(&self) -> Shown {
+        self.state.borrow().shown.clone()
+    }
+
     /// A finding of the current line, as strong as the strongest of its clauses.
     pub(crate) fn found(
         &self,

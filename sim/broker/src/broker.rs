@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mqttspec_codec::{Answer, DecodeError, DisconnectReason, Packet, Utf8String};
+use mqttspec_codec::{Answer, Connect, DecodeError, DisconnectReason, Packet, Utf8String};
 use mqttspec_core::Change;
 use rand::Rng as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
+use crate::authentication::CheckedPassword;
 use crate::connection::{Connection, State};
 use crate::connection_id::ConnectionId;
 use crate::event::{Ending, Event};
@@ -35,9 +36,9 @@ pub struct Broker {
     pub(crate) timers: Timers,
     pub(crate) records: Records,
     pub(crate) output: Output,
+    /// Whether a Session may have a Subscription to topics that its user may not read.
+    pub(crate) reads_are_restricted: bool,
     pub(crate) random: ChaCha8Rng,
-    /// The key that salts of passwords are derived from.
-    pub(crate) salt_key: [u8; 32],
     pub(crate) next_connection: u64,
     pub(crate) next_session: u64,
     pub(crate) next_message: u64,
@@ -50,8 +51,7 @@ impl Broker {
     #[must_use]
     pub fn new(options: Options, seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let mut salt_key = [0; 32];
-        random.fill_bytes(&mut salt_key);
+        options.users.prepare();
         Self {
             records: Records::new(options.record_changes),
             options,
@@ -62,8 +62,8 @@ impl Broker {
             retained: Retained::default(),
             timers: Timers::default(),
             output: Output::default(),
+            reads_are_restricted: false,
             random,
-            salt_key,
             next_connection: 0,
             next_session: 0,
             next_message: 0,
@@ -117,6 +117,21 @@ impl Broker {
             self.disconnect(now, id, fault);
         }
         self.settle(now);
+    }
+
+    /// A CONNECT was received whose Password the driver has checked with [`Users::check`](crate::Users::check) of the
+    /// options, because that takes a time that other Clients should not wait.
+    pub fn handle_checked_connect(
+        &mut self,
+        now: Duration,
+        id: ConnectionId,
+        connect: Connect,
+        checked: CheckedPassword,
+    ) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.checked = Some(checked);
+        }
+        self.handle_packet(now, id, Packet::from(connect));
     }
 
     /// The bytes that were received are malformed (§4.13.1). The driver reads no further from this

@@ -11,7 +11,7 @@ use mqttspec_codec::{
     RequestProblemInformation, TopicAlias, TopicAliasMaximum, TopicName, Utf8String, Version,
 };
 
-use crate::authentication::{Authentication, Permissions};
+use crate::authentication::{Authentication, CheckedPassword, Permissions};
 use crate::options::Options;
 use crate::session::SessionKey;
 
@@ -35,6 +35,8 @@ pub(crate) struct Connection {
     pub(crate) permissions: Arc<Permissions>,
     /// The user that has authenticated; `None` for an anonymous Client.
     pub(crate) user: Option<Utf8String>,
+    /// The result of the check of the Password in CONNECT, if the driver did it.
+    pub(crate) checked: Option<CheckedPassword>,
     pub(crate) authentication: Option<Authentication>,
     /// The Server chose the ClientID (§3.2.2.3.7).
     pub(crate) client_id_assigned: bool,
@@ -81,6 +83,7 @@ impl Connection {
             unacknowledged: BTreeSet::new(),
             permissions,
             user: None,
+            checked: None,
             authentication: None,
             client_id_assigned: false,
             congested: false,

@@ -145,6 +145,8 @@ pub enum WillEnd {
     Disconnected,
     /// The Client reconnected before the Will Delay Interval had passed.
     Reconnected,
+    /// The user may no longer publish to its topic.
+    NotAuthorized,
 }
 
 /// Why a copy of a message was dropped.
@@ -164,4 +166,6 @@ pub enum Drop {
     Away,
     /// QoS 0, and the Client does not read fast enough.
     Congested,
+    /// The user may no longer read its topic.
+    NotAuthorized,
 }

@@ -46,6 +46,10 @@
 //! }
 //! ```
 //!
+//! The check of a Password is slow by intention. A driver can do it on another thread, with
+//! [`Users::check`], and pass the result with
+//! [`handle_checked_connect`](Broker::handle_checked_connect).
+//!
 //! A driver that cannot write as fast as the broker produces reports that with
 //! [`handle_congestion`](Broker::handle_congestion).
 //!
@@ -84,7 +88,7 @@ mod timers;
 mod topic;
 mod will;
 
-pub use authentication::{Users, UsersError};
+pub use authentication::{CheckedPassword, PasswordCheck, Users, UsersError};
 pub use broker::Broker;
 pub use connection_id::ConnectionId;
 pub use event::{Drop, Ending, Event, SessionEnd, WillEnd};

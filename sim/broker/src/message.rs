@@ -16,6 +16,8 @@ pub(crate) struct Message {
     pub(crate) id: MessageId,
     /// The ClientID of the publisher, for No Local.
     pub(crate) publisher: Utf8String,
+    /// The user that published it; `None` for an anonymous Client.
+    pub(crate) user: Option<Utf8String>,
     pub(crate) topic: TopicName,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,

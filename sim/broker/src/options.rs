@@ -102,7 +102,8 @@ options! {
         redirect: Redirect = Redirect::No;
         /// The Server Reference of a redirection (§3.2.2.3.16).
         server_reference: Option<Utf8String> = None;
-        /// Whether a Client without User Name may connect.
+        /// Whether a Client without User Name may connect. If there are users, their line `anonymous`
+        /// says what it may do; without that line it may do nothing.
         allow_anonymous: bool = true;
         /// The users that may connect, and the topics that each may publish and subscribe to: the
         /// text of a users file, with `;` in place of line ends.

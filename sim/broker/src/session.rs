@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mqttspec_codec::{PacketIdentifier, QoS, TopicFilter, Utf8String, Will, WillDelayInterval};
 
 use crate::ConnectionId;
+use crate::authentication::Permissions;
 use crate::outbound::Outbound;
 use crate::small_map::SmallMap;
 use crate::topic::Granted;
@@ -25,6 +27,8 @@ pub(crate) struct Session {
     pub(crate) client_id: Utf8String,
     /// The user that made the Session; `None` for an anonymous Client.
     pub(crate) owner: Option<Utf8String>,
+    /// What the owner may publish and receive, by the users file of now.
+    pub(crate) permissions: Arc<Permissions>,
     pub(crate) connection: Option<ConnectionId>,
     /// Whether the content of the Session is in the store, because it outlives its Network
     /// Connection.
@@ -58,6 +62,7 @@ impl Session {
         Self {
             client_id,
             owner: None,
+            permissions: Permissions::nothing(),
             connection: None,
             recorded: false,
             expiry_interval: 0,

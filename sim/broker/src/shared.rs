@@ -34,7 +34,8 @@ pub(crate) enum Member {
     Connected { load: usize },
     /// Not connected, or not reading.
     Disconnected { load: usize },
-    /// The message is larger than its Maximum Packet Size (§3.1.2.11.4).
+    /// The message is larger than its Maximum Packet Size (§3.1.2.11.4), or its user may not read
+    /// it.
     Unable,
 }
 
@@ -134,6 +135,9 @@ impl Member {
         message: &Message,
     ) -> Self {
         let Some(session) = sessions.get(&key) else { return Self::Unable };
+        if !session.permissions.may_receive(&message.topic) {
+            return Self::Unable;
+        }
         let load = session.outbound.load();
         let Some(connection) = session.connection.and_then(|id| connections.get(&id)) else {
             return Self::Disconnected { load };

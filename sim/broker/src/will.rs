@@ -1,6 +1,7 @@
 //! Will Messages (§3.1.2.5, §3.1.3.2): stored with the Session, published when the Network
 //! Connection, the Will Delay Interval or the Session ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -53,17 +54,23 @@ impl Broker {
         }
     }
 
-    /// Publishes and removes the Will Message, if there is one.
+    /// Publishes and removes the Will Message, if there is one and its user may publish it now: it
+    /// may have been stored under another users file (§5.4.2).
     pub(crate) fn publish_will(&mut self, now: Duration, key: SessionKey) {
         self.timers.cancel(Timer::WillDelay(key));
         let Some(session) = self.sessions.get_mut(&key) else { return };
         session.will_due = None;
         // [MQTT-3.1.2-10]
         let Some(will) = session.will.take() else { return };
-        let client_id = session.client_id.clone();
+        let (client_id, user) = (session.client_id.clone(), session.owner.clone());
+        let permissions = Arc::clone(&session.permissions);
         self.records.put_session(key, session);
+        if self.may_publish(&permissions, &will.topic).is_err() {
+            self.output.event(Event::WillDiscarded { client_id, why: WillEnd::NotAuthorized });
+            return;
+        }
         self.output.event(Event::WillPublished { client_id: client_id.clone(), topic: will.topic.clone() });
-        let message = self.will_message(now, client_id, *will);
+        let message = self.will_message(now, client_id, user, *will);
         self.accept_message(now, message);
     }
 
@@ -76,11 +83,18 @@ impl Broker {
         }
     }
 
-    fn will_message(&mut self, now: Duration, publisher: Utf8String, will: Will) -> Message {
+    fn will_message(
+        &mut self,
+        now: Duration,
+        publisher: Utf8String,
+        user: Option<Utf8String>,
+        will: Will,
+    ) -> Message {
         let interval = will.properties.get().map(|MessageExpiryInterval(interval)| interval);
         Message {
             id: self.next_message_id(),
             publisher,
+            user,
             properties: message_properties(&will.properties),
             // §3.1.3.2.4: the interval starts with the publication
             expiry: interval.map(|interval| Expiry { interval, since: now }),

@@ -37,16 +37,6 @@ pub(super) static MUTANTS: &[Mutant] = &[
     mutant("clean-start-never", "never starts a new Session")
         .breaks_only_documented_behaviour()
         .on_outgoing(|_, packet| send(edit_connect(packet, |connect| connect.clean_start = false))),
-    mutant("subscribes-once-only", "does not subscribe again when the Server has lost the Session")
-        .breaks_only_documented_behaviour()
-        .on_outgoing(|state, packet| match &packet {
-            Packet::Subscribe(subscribe) => {
-                let again = state.connection_count() > 1;
-                state.record_subscribe(subscribe);
-                if again { Vec::new() } else { send(packet) }
-            }
-            _ => send(packet),
-        }),
     mutant("subscribes-at-each-connection", "subscribes again although the Server has its Session")
         .breaks_only_documented_behaviour()
         .on_outgoing(|state, packet| {

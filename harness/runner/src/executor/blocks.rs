@@ -54,7 +54,8 @@ impl Executor<'_> {
             let mut nearest: Option<(usize, Match)> = None;
             for (index, sequence) in open.iter().enumerate().filter(|(_, sequence)| sequence.host == host) {
                 let Some(expected) = sequence.awaited().cloned() else { continue };
-                let matched = self.matcher.compare(&expected, &arrival)?;
+                let claimed = self.claims.at(sequence.span);
+                let matched = self.compare(&claimed, &expected, &arrival)?;
                 if matched == Match::Equal {
                     met = Some((index, expected));
                     break;
@@ -67,8 +68,12 @@ impl Executor<'_> {
             let Some((index, expected)) = met else {
                 let (index, matched) = nearest.unwrap_or((first, Match::Other));
                 self.recorder.begin(open[index].line, self.claims.at(open[index].span));
-                let expected = unmet(&self.script.hosts, &open, index);
-                return Err(self.unlike(&expected, &arrival, &matched).into());
+                let text = unmet(&self.script.hosts, &open, index);
+                let found = self.unlike(&text, &arrival, &matched);
+                return Err(match open[index].awaited() {
+                    Some(expected) => self.blame(found, expected, &arrival)?.into(),
+                    None => found.into(),
+                });
             };
             self.recorder.begin(open[index].line, self.claims.at(open[index].span));
             let packet = self.accept(host, &expected, &arrival, windows[index])?;

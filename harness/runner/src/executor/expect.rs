@@ -74,10 +74,12 @@ impl Executor<'_> {
         arrival: &Arrival,
         window: Window,
     ) -> Result<Option<Packet>, Stop> {
-        let matched = self.matcher.compare(expected, arrival)?;
+        let claimed = self.recorder.claimed();
+        let matched = self.compare(&claimed, expected, arrival)?;
         if matched != Match::Equal {
             let text = self.script.hosts.directed(host, &expected.text());
             let found = self.unlike(&text, arrival, &matched);
+            let found = self.blame(found, expected, arrival)?;
             return Err(match lower_grant(expected, &arrival.what) {
                 Some(reason) if found.requirements.is_empty() => {
                     Stop::SetUp(SetUp { reason, timing_sensitive: false })

@@ -4,6 +4,7 @@
 //! [`wire`] sends, [`inboxes`] holds arrivals, [`matcher`] compares, [`clients`] commands the
 //! clients under test, [`faults`] injects faults.
 
+mod blame;
 mod blocks;
 mod clients;
 mod clock;

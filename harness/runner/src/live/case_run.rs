@@ -1,7 +1,7 @@
 //! Runs one case on a live server: under each of its seeds, on the shared server or on its own.
 
 use core::time::Duration;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use mqttspec_codec::Version;
@@ -14,6 +14,7 @@ use super::launcher::{Instance, LaunchError};
 use super::names::{Credentials, Names};
 use super::placing::{Place, Placed};
 use super::probes::{Capabilities, KEEP_ALIVE_0, Prober};
+use super::service::Service;
 use super::target_file::TargetFile;
 use super::tokens::base36;
 use super::wire::Endpoint;
@@ -24,6 +25,13 @@ use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
+
+/// A run with more patience than this ends at the time of a run with this patience.
+const LONG_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The standard gives no time within which a server that resumes a Session sends again what was not
+/// acknowledged. nats-server takes 30 s.
+pub(crate) const RETRANSMISSION: Duration = Duration::from_secs(35);
 
 /// What all runs of a session share.
 pub(crate) struct RunContext {
@@ -40,6 +48,12 @@ pub(crate) struct RunContext {
     pub(crate) instance: Option<Rc<Instance>>,
     /// Whether the harness can start servers.
     pub(crate) starts: bool,
+    /// Servers that were started for one case at a time, and are free.
+    pub(crate) idle: RefCell<Vec<Rc<Instance>>>,
+    /// What the neutral probe found at the start.
+    pub(crate) service: Service,
+    /// Whether the neutral probe follows every case, not only failures.
+    pub(crate) probes_each_case: bool,
     pub(crate) token: String,
     pub(crate) runs: Cell<u64>,
     pub(crate) seed: u64,
@@ -58,8 +72,8 @@ pub(crate) struct Outcome {
     pub(crate) crosstalk: bool,
     /// Whether a failure may be caused by timing.
     pub(crate) timing_sensitive: bool,
-    /// Whether the shared server still answers after a failure.
-    pub(crate) alive: bool,
+    /// What the shared server does not do any more, if the neutral probe found that.
+    pub(crate) lacks: Option<String>,
 }
 
 impl Outcome {
@@ -72,7 +86,7 @@ impl Outcome {
             started,
             crosstalk: false,
             timing_sensitive: true,
-            alive: true,
+            lacks: None,
         }
     }
 
@@ -85,6 +99,28 @@ impl Outcome {
             outcome.runs.iter().map(of_run).collect()
         };
         lines(self) == lines(other)
+    }
+
+    /// Whether it fails only because nothing was sent again so far.
+    pub(crate) fn awaits_retransmission(&self) -> bool {
+        let is_late = |failure: &mqttspec_judge::finding::ReportedFinding| {
+            let finding = &failure.finding;
+            finding.event.is_none()
+                && finding.timing_sensitive
+                && finding.requirements.iter().any(|clause| clause.clause == "MQTT-4.4.0-1")
+        };
+        let mut failures = self.runs.iter().flat_map(|run| &run.failures).peekable();
+        failures.peek().is_some() && failures.all(is_late)
+    }
+
+    /// The same, not judged for this reason.
+    pub(crate) fn not_judged(mut self, reason: &str) -> Self {
+        for run in &mut self.runs {
+            run.verdict = Verdict::NotJudged;
+            reason.clone_into(&mut run.reason);
+            run.failures.clear();
+        }
+        self
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
@@ -103,8 +139,16 @@ impl Outcome {
 }
 
 impl RunContext {
-    pub(crate) async fn is_alive(&self) -> bool {
-        self.prober.is_alive(self.version(), self.timeouts.patience * 2).await
+    /// What the server does not do any more that it did at the start, in words. A probe that finds
+    /// something is repeated: the server may only have been slow.
+    pub(crate) async fn lacks(&self) -> Option<String> {
+        self.lacks_once().await?;
+        self.lacks_once().await
+    }
+
+    pub(crate) async fn lacks_once(&self) -> Option<String> {
+        let run = self.next_token();
+        self.prober.service(self.version(), &run, self.timeouts.subscribing).await.lacks(self.service)
     }
 
     /// The newest version that the server supports.
@@ -164,9 +208,9 @@ pub(crate) async fn run_case(
         runs.push(run);
     }
     let mut outcome =
-        Outcome { index, runs, took: started.elapsed(), started, crosstalk, timing_sensitive, alive: true };
-    if outcome.is_bad() && !matches!(placed.place, Place::Own(_)) {
-        outcome.alive = context.is_alive().await;
+        Outcome { index, runs, took: started.elapsed(), started, crosstalk, timing_sensitive, lacks: None };
+    if (outcome.is_bad() || context.probes_each_case) && !matches!(placed.place, Place::Own(_)) {
+        outcome.lacks = context.lacks().await;
     }
     outcome
 }
@@ -220,10 +264,17 @@ pub(crate) async fn run_on_own_server(
     let Some(start) = start else {
         return (broken("the target file has no command that starts a server".to_owned(), seed), false);
     };
+    // A scenario that configures or crashes its server needs a new one. Others need only one that
+    // no other case uses at the same time.
+    let is_pooled = options.is_empty() && !Facts::of(&placed.case).crashes_server;
+    let idle = if is_pooled { context.idle.borrow_mut().pop() } else { None };
     let text = target_file.options_text(options).unwrap_or_default();
-    let instance = match Instance::launch(target_file, start, &text).await {
-        Ok(instance) => Rc::new(instance),
-        Err(error) => return (broken(launch_failed(&error, options), seed), true),
+    let instance = match idle {
+        Some(instance) => instance,
+        None => match Instance::launch(target_file, start, &text).await {
+            Ok(instance) => Rc::new(instance),
+            Err(error) => return (broken(launch_failed(&error, options), seed), true),
+        },
     };
     // With options, the scenario itself decides about credentials.
     let credentials = context.credentials.clone().filter(|_| options.is_empty());
@@ -231,8 +282,8 @@ pub(crate) async fn run_on_own_server(
     let names = Rc::new(names);
     let endpoint = Endpoint { port: instance.port(), ..context.endpoint.clone() };
     let environment = Environment {
-        endpoint,
-        names,
+        endpoint: endpoint.clone(),
+        names: names.clone(),
         timeouts,
         instance: Some(instance.clone()),
         limit: limit(placed.waits, timeouts),
@@ -244,10 +295,21 @@ pub(crate) async fn run_on_own_server(
         run.reason =
             format!("the server ended ({how}) during this scenario; the transcript has its last packets");
     }
-    instance.stop().await;
     if matches!(run.verdict, Verdict::NotJudged | Verdict::Fail | Verdict::Error) {
         run.output = instance.output();
     }
+    if is_pooled && run.verdict != Verdict::Error {
+        let prober = Prober { endpoint, ..context.prober.clone() };
+        let (id, patience) = (context.next_token(), context.timeouts.patience);
+        cleaning::clean(&prober, names.take_leftovers(), placed.case.version, &id, patience).await;
+        let service =
+            prober.service(context.version(), &context.next_token(), context.timeouts.subscribing).await;
+        if service.lacks(context.service).is_none() {
+            context.idle.borrow_mut().push(instance);
+            return (run, timing_sensitive);
+        }
+    }
+    instance.stop().await;
     (run, timing_sensitive)
 }
 
@@ -283,7 +345,7 @@ pub(crate) fn name(target_file: &TargetFile, endpoint: &Endpoint, starts: bool) 
 
 /// The duration after which a run counts as endless.
 pub(crate) fn limit(waits: Duration, timeouts: Timeouts) -> Duration {
-    waits * 2 + timeouts.patience * 10 + Duration::from_secs(20)
+    waits * 2 + timeouts.patience.min(LONG_PATIENCE) * 10 + Duration::from_secs(20)
 }
 
 /// The timeouts of a target. They grow with the measured round trip.

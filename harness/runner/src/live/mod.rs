@@ -9,16 +9,21 @@
 //! - [`schedule`]: the live times of a scenario
 //! - [`placing`]: on which server a case runs, and whether it runs at all
 //! - [`case_run`]: the runs of one case
+//! - [`service`]: whether the server still serves as it did at the start
 //! - [`session`]: all cases, and the reruns before a failure counts
+//! - [`client`]: clients under test, for which the harness plays the server
 
 pub(crate) mod backend;
 pub(crate) mod case_run;
 pub(crate) mod cleaning;
+pub mod client;
 pub(crate) mod launcher;
 pub(crate) mod names;
 pub(crate) mod placing;
 pub(crate) mod probes;
 pub(crate) mod schedule;
+pub(crate) mod service;
+pub(crate) mod service_watch;
 pub(crate) mod session;
 pub(crate) mod stall_detector;
 pub mod target_file;

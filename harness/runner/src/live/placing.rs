@@ -189,13 +189,15 @@ impl Placing<'_> {
     /// Whether the second identity can replace the scenario's user. Raw bytes are sent unchanged,
     /// so a user name in them is not replaced.
     fn has_user_of(&self, case: &Case) -> bool {
-        let has = |value: &str| value == ALICE && self.target_file.second_identity.is_some();
+        let has = |value: &str| named(value) == ALICE && self.target_file.second_identity.is_some();
         let options = &case.scenario.broker;
         options.iter().any(|option| option.name == USERS && has(&option.value)) && !Facts::of(case).sends_raw
     }
 
     fn holds(&self, name: &str, value: &str) -> bool {
-        self.target_file.configured.contains(&format!("{name}={value}"))
+        let is_configured = |value| self.target_file.configured.contains(&format!("{name}={value}"));
+        is_configured(value)
+            || name == USERS && is_configured(named(value))
             // The option of the reference broker has the same name as the capability in a CONNACK.
             || ANNOUNCED.contains(&name) && self.capabilities.get(name) == Some(value)
     }
@@ -219,6 +221,12 @@ impl Placing<'_> {
 /// The option that lists the users, and its value in scenarios that need a second user.
 const USERS: &str = "users";
 const ALICE: &str = "user alice password secret";
+
+/// A list of users without the word that lets Clients without User Name do everything. Whether a
+/// target lets them connect is found by probing.
+fn named(users: &str) -> &str {
+    users.strip_suffix("; anonymous").unwrap_or(users)
+}
 
 /// Options whose value the probes find, mostly in the CONNACK.
 const ANNOUNCED: [&str; 10] = [

@@ -2,7 +2,7 @@
 //! restarts a server that ends.
 
 use core::time::Duration;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -11,12 +11,16 @@ use mqttspec_net::transport::{LiveNet, Scheme};
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::Instant;
 
-use super::case_run::{Outcome, RunContext, broken, name, panicked, run_case, skipped, timeouts};
+use super::case_run::{
+    Outcome, RETRANSMISSION, RunContext, broken, name, panicked, run_case, skipped, timeouts,
+};
 use super::launcher::Instance;
 use super::names::Credentials;
 use super::placing::{Place, Placed, Placing};
 use super::probes::{ANSWER_TIMEOUT, KEEP_ALIVE_0, Prober};
 use super::schedule::Limits;
+use super::service::NO_LONGER_SERVES;
+use super::service_watch::ServiceWatch;
 use super::stall_detector::StallDetector;
 use super::tokens::token;
 use super::wire::Endpoint;
@@ -27,8 +31,11 @@ use mqttspec_codec::Role;
 use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target, TargetKind};
 use mqttspec_judge::verdict::Verdict;
 
-/// The number of concurrent cases that have a server of their own.
-const MAX_OWN_SERVERS: usize = 32;
+/// The number of servers beside the shared one, unless the target file gives it: of a server that
+/// starts within `QUICK_START`, and of others.
+const QUICK_SERVERS: usize = 32;
+const SLOW_SERVERS: usize = 3;
+const QUICK_START: Duration = Duration::from_secs(1);
 
 /// The number of concurrent reruns.
 const MAX_RERUNS: usize = 48;
@@ -39,6 +46,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(6);
 /// The longest time for which `nothing` is expected without `--patient`.
 const SILENCE: Duration = Duration::from_millis(400);
 
+/// The number of cases that a note names.
+const LISTED: usize = 5;
+
 /// How long the session waits for a server that it cannot start itself.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -48,18 +58,21 @@ pub(crate) async fn judge(
     options: &LiveOptions,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<SuiteResult, LiveError> {
-    let judging = async {
-        let mut session = Session::connect(plan, options, progress).await?;
-        session.run_all(progress).await;
-        let result = session.result(plan);
-        session.stop().await;
-        Ok(result)
-    };
-    tokio::select! {
-        judged = judging => judged,
+    let mut session = tokio::select! {
+        connected = Session::connect(plan, options, progress) => connected?,
         // Dropping the session kills the servers that it started.
-        () = interrupted() => Err(LiveError::Interrupted),
+        () = interrupted() => return Err(LiveError::Interrupted),
+    };
+    let is_stopped = tokio::select! {
+        () = session.run_all(progress) => false,
+        () = interrupted() => true,
+    };
+    if is_stopped {
+        session.give_up(progress);
     }
+    let result = session.result(plan);
+    session.stop().await;
+    Ok(result)
 }
 
 /// Returns on SIGINT or SIGTERM.
@@ -75,11 +88,15 @@ async fn interrupted() {
 struct Session<'s> {
     options: &'s LiveOptions,
     context: Rc<RunContext>,
+    /// The number of servers beside the shared one.
+    servers: usize,
     placed: Vec<Placed>,
     notes: Vec<String>,
     results: BTreeMap<usize, CaseResult>,
-    /// Why the server cannot be used any more, if so.
-    server_lost: Option<String>,
+    /// Why the server cannot be used any more, if so, and the cases that may be the cause.
+    server_lost: Option<(String, Vec<usize>)>,
+    /// The cases on the shared server that ended, and when.
+    ended: Vec<(usize, Instant)>,
     /// The fast cases that ran.
     fast: Tally,
     /// The slow cases that ran.
@@ -125,6 +142,7 @@ impl<'s> Session<'s> {
         let target_file = options.target_file.clone();
         let in_file = target_file.credentials.clone().map(Credentials::from);
         let credentials = options.credentials.clone().or(in_file);
+        let mut servers = QUICK_SERVERS;
         let (endpoint, url, instance, scheme, starts) = match (&options.target, &target_file.start) {
             (Some(target), _) => {
                 let net = LiveNet::to(target, options.tls.clone())?;
@@ -137,7 +155,11 @@ impl<'s> Session<'s> {
             }
             (None, Some(start)) => {
                 progress(Progress::Status("starting the server"));
+                let began = Instant::now();
                 let instance = Instance::launch(&target_file, start, "").await?;
+                if began.elapsed() > QUICK_START {
+                    servers = SLOW_SERVERS;
+                }
                 let endpoint =
                     Endpoint { net: LiveNet::tcp(), host: "127.0.0.1".to_owned(), port: instance.port() };
                 let url = format!("mqtt://127.0.0.1:{}", instance.port());
@@ -172,6 +194,10 @@ impl<'s> Session<'s> {
         };
         capabilities.override_with(&target_file.capabilities);
         let timeouts = timeouts(&target_file, &capabilities);
+        let target_file_servers = target_file.servers;
+        let version = capabilities.versions.last().copied().unwrap_or(Version::V3_1_1);
+        let run = format!("{}probe", prober.token);
+        let service = prober.service(version, &run, timeouts.subscribing).await;
         let name = name(&target_file, &endpoint, starts);
         let context = RunContext {
             name,
@@ -185,6 +211,9 @@ impl<'s> Session<'s> {
             keep: options.keep,
             instance,
             starts,
+            idle: RefCell::default(),
+            service,
+            probes_each_case: options.jobs == 1,
             target_file,
             runs: Cell::new(0),
             seed: options.seed,
@@ -194,10 +223,12 @@ impl<'s> Session<'s> {
         let mut session = Self {
             options,
             context: Rc::new(context),
+            servers: target_file_servers.unwrap_or(servers),
             placed: Vec::new(),
             notes: Vec::new(),
             results: BTreeMap::new(),
             server_lost: None,
+            ended: Vec::new(),
             fast: Tally::default(),
             slow: Tally::default(),
         };
@@ -269,13 +300,12 @@ impl<'s> Session<'s> {
         }
         let recovered =
             |index: &&usize| self.results.get(index).is_some_and(|case| case.verdict == Verdict::Pass);
-        let recovered: Vec<String> =
-            failed_once.iter().filter(recovered).map(|index| self.placed[*index].case.name()).collect();
+        let recovered: Vec<usize> = failed_once.iter().filter(recovered).copied().collect();
         if !recovered.is_empty() {
             self.notes.push(format!(
                 "{} cases failed when run concurrently and passed when rerun: {}",
                 recovered.len(),
-                recovered.join(", ")
+                self.names(&recovered)
             ));
         }
         progress(Progress::Finished { fast: self.fast.since(started), slow: self.slow.since(started) });
@@ -300,6 +330,7 @@ impl<'s> Session<'s> {
             format!("{}calm", context.token),
             context.capabilities.round_trip,
         );
+        let service = ServiceWatch::start(context.clone());
         let first = Timeouts { patience: context.timeouts.patience / 2, ..context.timeouts };
         let (mut own, mut shared): (Vec<usize>, Vec<usize>) =
             cases.into_iter().partition(|index| matches!(self.placed[*index].place, Place::Own(_)));
@@ -317,7 +348,7 @@ impl<'s> Session<'s> {
                 alone.extend(reruns.drain(..).map(|outcome| outcome.index));
             }
             for (queue, most, is_own) in
-                [(&mut own, MAX_OWN_SERVERS.min(jobs), true), (&mut shared, jobs, false)]
+                [(&mut own, self.servers.min(jobs), true), (&mut shared, jobs, false)]
             {
                 while running.values().filter(|one| one.is_own == is_own).count() < most
                     && let Some(index) = queue.pop()
@@ -332,38 +363,56 @@ impl<'s> Session<'s> {
             if own.is_empty() && shared.is_empty() && !running.values().any(is_first_and_fast) {
                 reruns.sort_by_key(|outcome| self.placed[outcome.index].waits);
                 while running.values().filter(|one| one.before.is_some()).count() < MAX_RERUNS.min(jobs)
-                    && let Some(before) = reruns.pop()
+                    && let Some(before) = reruns.pop_if(|next| {
+                        let is_own = matches!(self.placed[next.index].place, Place::Own(_));
+                        !is_own || running.values().filter(|one| one.is_own).count() < self.servers
+                    })
                 {
                     let (index, placed) = (before.index, self.placed[before.index].clone());
                     let is_own = matches!(placed.place, Place::Own(_));
-                    let task = set.spawn_local(run_case(context.clone(), index, placed, context.timeouts));
+                    let mut timeouts = context.timeouts;
+                    if before.awaits_retransmission() {
+                        timeouts.patience = timeouts.patience.max(RETRANSMISSION);
+                    }
+                    let task = set.spawn_local(run_case(context.clone(), index, placed, timeouts));
                     running.insert(task.id(), Running { index, is_own, before: Some(before), task });
                 }
             }
             let Some(joined) = set.join_next_with_id().await else { return alone };
             let id = joined.as_ref().map_or_else(tokio::task::JoinError::id, |(id, _)| *id);
             // An aborted task was removed already.
-            let Some(Running { index, before, .. }) = running.remove(&id) else { continue };
+            let Some(Running { index, before, is_own, .. }) = running.remove(&id) else { continue };
             let outcome = match joined {
                 Ok((_, outcome)) => outcome,
                 Err(_) => Outcome::of(index, panicked(context.seed)),
             };
-            if outcome.is_bad() && outcome.alive && !outcome.crosstalk {
+            if !is_own {
+                self.ended.push((index, Instant::now()));
+            }
+            if outcome.is_bad() && outcome.lacks.is_none() && !outcome.crosstalk {
                 failed_once.insert(index);
             }
-            if !outcome.is_bad() {
-                self.done(outcome, progress);
-            } else if !outcome.alive {
-                // Any case that was running on the server may have ended it: all of them run alone.
-                alone.push(index);
+            if let Some(lacks) = outcome.lacks.clone() {
+                // Any case that ran on the server since it last served, or runs now, may be the
+                // cause: all of them run alone.
+                let mut suspects = self.suspects(service.last_served());
                 running.retain(|_, one| {
                     if !one.is_own {
                         one.task.abort();
-                        alone.push(one.index);
+                        suspects.push(one.index);
                     }
                     one.is_own
                 });
-                self.revive().await;
+                self.revive(&lacks, &suspects).await;
+                service.served();
+                alone.extend(suspects);
+                continue;
+            }
+            if context.probes_each_case && !is_own {
+                service.served();
+            }
+            if !outcome.is_bad() {
+                self.done(outcome, progress);
             } else if outcome.crosstalk {
                 alone.push(index);
             } else if outcome.is_settled() {
@@ -374,6 +423,10 @@ impl<'s> Session<'s> {
                     && (!timing_sensitive || stalls.no_stall_since(outcome.started))
                 {
                     self.done(outcome, progress);
+                } else if before.awaits_retransmission() {
+                    let reason = "the server sends again later than other messages, for which the \
+                                  standard gives no time";
+                    self.done(outcome.not_judged(reason), progress);
                 } else {
                     alone.push(index);
                 }
@@ -385,42 +438,51 @@ impl<'s> Session<'s> {
 
     /// Runs a case while no other case runs. Its outcome counts.
     async fn run_exclusively(&mut self, index: usize, progress: &mut dyn FnMut(Progress<'_>)) {
-        if let Some(reason) = self.server_lost.clone() {
-            let run = broken(reason, self.context.seed);
-            self.done(Outcome::of(index, run), progress);
+        if let Some((reason, suspects)) = &self.server_lost {
+            let lost = Outcome::of(index, broken(reason.clone(), self.context.seed));
+            let lost = if suspects.contains(&index) { lost } else { lost.not_judged(reason) };
+            self.done(lost, progress);
             return;
         }
         let placed = self.placed[index].clone();
         let is_shared = !matches!(placed.place, Place::Own(_));
         let mut outcome = run_case(self.context.clone(), index, placed, self.context.timeouts).await;
         // A case that passes may have ended the server too: it may expect a close.
-        outcome.alive = !is_shared || self.context.is_alive().await;
-        if !outcome.alive {
+        let lacks = if is_shared { self.context.lacks().await } else { None };
+        if let Some(lacks) = lacks {
             // The port of a process closes before the process has ended.
             tokio::time::sleep(Duration::from_millis(300)).await;
-            let how = self.how_it_ended();
-            let reason =
-                format!("the server {how} during this scenario; the transcript has its last packets");
-            for run in &mut outcome.runs {
+            let how = self.how_it_ended(&lacks);
+            let reason = format!("after this scenario the server {how}; the transcript has its last packets");
+            let is_gone = !lacks.starts_with(NO_LONGER_SERVES);
+            for run in outcome.runs.iter_mut().filter(|run| is_gone || run.verdict != Verdict::Fail) {
                 run.verdict = Verdict::Error;
                 run.reason.clone_from(&reason);
             }
-            self.revive().await;
+            self.revive(&lacks, &[index]).await;
         }
         self.done(outcome, progress);
     }
 
-    fn how_it_ended(&self) -> String {
-        let how = self.context.instance.as_ref().and_then(|instance| instance.ended());
-        how.map_or_else(|| "no longer answers a CONNECT".to_owned(), |how| format!("ended ({how})"))
+    /// The cases on the shared server that ended after this time.
+    fn suspects(&self, since: Instant) -> Vec<usize> {
+        self.ended.iter().filter(|(_, ended)| *ended >= since).map(|(index, _)| *index).collect()
     }
 
-    /// Restarts a server that ended or hangs, or waits until it is back.
-    async fn revive(&mut self) {
+    fn how_it_ended(&self, lacks: &str) -> String {
+        let how = self.context.instance.as_ref().and_then(|instance| instance.ended());
+        how.map_or_else(|| lacks.to_owned(), |how| format!("ended ({how})"))
+    }
+
+    /// Restarts a server that ended or no longer serves, or waits until it serves again.
+    async fn revive(&mut self, lacks: &str, suspects: &[usize]) {
         let context = self.context.clone();
-        let how = self.how_it_ended();
-        self.notes
-            .push(format!("the server {how} during the run: the cases that were running were rerun alone"));
+        let how = self.how_it_ended(lacks);
+        let after = self.names(suspects);
+        self.notes.push(match suspects {
+            [_] => format!("after {after} the server {how}"),
+            _ => format!("the server {how}: the cases that may be the cause run again, alone"),
+        });
         if let Some(instance) =
             context.instance.as_ref().filter(|_| context.starts || context.target_file.kill.is_some())
         {
@@ -429,21 +491,44 @@ impl<'s> Session<'s> {
                 instance.start().await
             };
             if let Err(error) = restarted.await {
-                self.server_lost = Some(format!("the server ended, and cannot be restarted: {error}"));
+                let reason = format!("the server ended, and cannot be restarted: {error}");
+                self.server_lost = Some((reason, suspects.to_vec()));
             }
             return;
         }
         let until = Instant::now() + RECOVERY_TIMEOUT;
         while Instant::now() < until {
-            if context.is_alive().await {
+            if context.lacks().await.is_none() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        self.server_lost = Some(format!(
-            "the server at {} ended during an earlier scenario, and no command is known that starts it",
-            context.url
-        ));
+        let url = &context.url;
+        let reason =
+            format!("the server at {url} {how} after {after}, and no command is known that starts it");
+        self.server_lost = Some((reason, suspects.to_vec()));
+    }
+
+    /// A few names of cases, for people.
+    fn names(&self, indices: &[usize]) -> String {
+        let names = indices.iter().take(LISTED).map(|index| self.placed[*index].case.name());
+        let mut text = names.collect::<Vec<_>>().join(", ");
+        if let Some(more) = indices.len().checked_sub(LISTED + 1) {
+            text.push_str(&format!(" and {} others", more + 1));
+        }
+        text
+    }
+
+    /// Ends a run that was stopped: the cases without a result are not judged.
+    fn give_up(&mut self, progress: &mut dyn FnMut(Progress<'_>)) {
+        let left: Vec<usize> =
+            (0..self.placed.len()).filter(|index| !self.results.contains_key(index)).collect();
+        self.notes.push(format!("the run was stopped: {} cases are not judged", left.len()));
+        for index in left {
+            let run = broken(String::new(), self.context.seed);
+            let outcome = Outcome::of(index, run).not_judged("the run was stopped before this case ended");
+            self.done(outcome, progress);
+        }
     }
 
     fn done(&mut self, outcome: Outcome, progress: &mut dyn FnMut(Progress<'_>)) {
@@ -482,6 +567,10 @@ impl<'s> Session<'s> {
     }
 
     async fn stop(&self) {
+        let idle = self.context.idle.take();
+        for instance in idle {
+            instance.stop().await;
+        }
         if let Some(instance) = self.context.instance.as_ref().filter(|_| self.context.starts) {
             instance.stop().await;
         }

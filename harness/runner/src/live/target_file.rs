@@ -46,6 +46,8 @@ pub struct TargetFile {
     pub tolerance: Tolerance,
     /// The number of concurrent runs, unless the command line gives one.
     pub jobs: Option<usize>,
+    /// The number of servers that are started beside the shared one.
+    pub servers: Option<usize>,
 }
 
 /// User name and password in a target file.

@@ -59,7 +59,7 @@ pub(crate) struct Application {
     records_packets: bool,
     /// Stands between the client and its streams.
     mutant: Option<&'static Mutant>,
-    commander: RefCell<Option<Commander>>,
+    commander: RefCell<Option<Rc<dyn Commands>>>,
     /// The first command when the host starts after a crash.
     after_crash: RefCell<AfterCrash>,
     /// Commands that were sent and that the client has not accepted yet, oldest first.
@@ -82,6 +82,19 @@ pub(crate) struct Application {
 
 /// A message that the client has reported, and how to acknowledge it.
 pub(crate) type Unacknowledged = (client::Delivered, Message);
+
+/// Takes the commands of an application to its client. The client takes them in their order.
+pub(crate) trait Commands {
+    /// Gives the client a command. The receiver resolves when the client has accepted it, and fails
+    /// if the client is gone.
+    fn send(&self, command: Command) -> Result<oneshot::Receiver<client::Handle>, ClientGone>;
+}
+
+impl Commands for Commander {
+    fn send(&self, command: Command) -> Result<oneshot::Receiver<client::Handle>, ClientGone> {
+        self.send(command)
+    }
+}
 
 /// The source of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,7 +244,14 @@ impl Application {
             move |_: Duration, what: ClientObserved<'_>| observer.observe(&what),
         )
         .map_err(|error| error.to_string())?;
-        let commander = handle.commander();
+        self.start(Rc::new(handle.commander()), connects);
+        // The events were observed already, but the queue must be emptied.
+        tokio::task::spawn_local(async move { while handle.event().await.is_some() {} });
+        driver.await.map_err(|error| error.to_string())
+    }
+
+    /// The client runs, and takes commands from now on.
+    pub(crate) fn start(&self, commander: Rc<dyn Commands>, connects: bool) {
         let connect = match &*self.after_crash.borrow() {
             AfterCrash::Connect(options) => Some(options.clone()),
             AfterCrash::Wait => connects.then_some(None),
@@ -239,12 +259,9 @@ impl Application {
         if let Some(options) = connect {
             // No line expects the end of this command.
             let connect = GivenCommand { number: None, what: ClientCommand::Connect };
-            drop(self.send(&commander, Command::Connect(options), connect));
+            drop(self.send(&*commander, Command::Connect(options), connect));
         }
         *self.commander.borrow_mut() = Some(commander);
-        // The events were observed already, but the queue must be emptied.
-        tokio::task::spawn_local(async move { while handle.event().await.is_some() {} });
-        driver.await.map_err(|error| error.to_string())
     }
 
     /// Commands the client to connect with these options. With `again`, the application repeats the
@@ -334,7 +351,7 @@ impl Application {
         });
         let given = GivenCommand { number, what };
         let taken = match self.commander().await {
-            Some(commander) => match self.send(&commander, command, given.clone()) {
+            Some(commander) => match self.send(&*commander, command, given.clone()) {
                 Ok(taken) => taken.await.map(drop).map_err(|_| ClientGone.to_string()),
                 Err(gone) => Err(gone.to_string()),
             },
@@ -352,17 +369,18 @@ impl Application {
     /// Sends a command to the client. The receiver resolves when the client has accepted it.
     fn send(
         &self,
-        commander: &Commander,
+        commander: &dyn Commands,
         command: Command,
         given: GivenCommand,
     ) -> Result<oneshot::Receiver<client::Handle>, ClientGone> {
+        // A client accepts a command after this task waits.
         let taken = commander.send(command)?;
         self.sent.borrow_mut().push_back(given);
         Ok(taken)
     }
 
     /// The handle for commands. Waits for a short time if the host has just been started.
-    async fn commander(&self) -> Option<Commander> {
+    async fn commander(&self) -> Option<Rc<dyn Commands>> {
         for _ in 0..10 {
             let commander = self.commander.borrow().clone();
             if commander.is_some() {
@@ -400,11 +418,7 @@ impl Application {
     fn observe(&self, what: &ClientObserved<'_>) {
         match what {
             ClientObserved::Core(event) => return self.event(event),
-            ClientObserved::Commanded { handle } => {
-                let oldest = self.sent.borrow_mut().pop_front();
-                self.accepted.borrow_mut().extend(oldest.map(|given| (*handle, given)));
-                return;
-            }
+            ClientObserved::Commanded { handle } => return self.accepted(*handle),
             _ => {}
         }
         if !self.records_packets {
@@ -451,14 +465,10 @@ impl Application {
     fn event(&self, event: &Event) {
         match event {
             Event::Connected { handle, session_present, .. } => {
-                self.connected.set(true);
-                let number = self.ended(*handle).and_then(|given| given.number);
-                self.tell(number, Told::Connected { session_present: *session_present });
+                self.client_connected(*handle, *session_present);
             }
             Event::Disconnected { handle, error, .. } => {
-                self.connected.set(false);
-                let number = self.ended(*handle).and_then(|given| given.number);
-                self.tell(number, Told::Disconnected { error: error.as_ref().map(reported_error) });
+                self.client_disconnected(*handle, error.as_ref().map(reported_error));
             }
             Event::Message(message) => {
                 let delivered = message.delivered;
@@ -468,10 +478,7 @@ impl Application {
                     qos: message.qos,
                     retain: message.retain,
                 };
-                if let Some(delivered) = delivered {
-                    self.unacknowledged.borrow_mut().push_back((delivered, message.clone()));
-                }
-                self.tell(None, Told::Message(message));
+                self.received(message, delivered);
             }
             Event::Published { handle, reason, .. } => {
                 self.end_of(*handle, CommandEnd::Published(u8::from(*reason)));
@@ -493,9 +500,40 @@ impl Application {
                     CommandEnd::Failed(ReportedError { kind: "application", reason: None, text }),
                 );
             }
-            Event::GaveUp { error } => self.tell(None, Told::Failed { error: reported_error(error) }),
+            Event::GaveUp { error } => self.gave_up(reported_error(error)),
             _ => {}
         }
+    }
+
+    /// The client has accepted the oldest command that was sent.
+    pub(crate) fn accepted(&self, handle: client::Handle) {
+        let oldest = self.sent.borrow_mut().pop_front();
+        self.accepted.borrow_mut().extend(oldest.map(|given| (handle, given)));
+    }
+
+    pub(crate) fn client_connected(&self, handle: Option<client::Handle>, session_present: bool) {
+        self.connected.set(true);
+        let number = self.ended(handle).and_then(|given| given.number);
+        self.tell(number, Told::Connected { session_present });
+    }
+
+    pub(crate) fn client_disconnected(&self, handle: Option<client::Handle>, error: Option<ReportedError>) {
+        self.connected.set(false);
+        let number = self.ended(handle).and_then(|given| given.number);
+        self.tell(number, Told::Disconnected { error });
+    }
+
+    /// The client has received a message; `delivered` identifies it if it can be acknowledged.
+    pub(crate) fn received(&self, message: Message, delivered: Option<client::Delivered>) {
+        if let Some(delivered) = delivered {
+            self.unacknowledged.borrow_mut().push_back((delivered, message.clone()));
+        }
+        self.tell(None, Told::Message(message));
+    }
+
+    /// The client makes no more attempts to connect.
+    pub(crate) fn gave_up(&self, error: ReportedError) {
+        self.tell(None, Told::Failed { error });
     }
 
     /// Removes and returns the command with this handle.
@@ -503,7 +541,7 @@ impl Application {
         self.accepted.borrow_mut().remove(&handle?)
     }
 
-    fn end_of(&self, handle: client::Handle, end: CommandEnd) {
+    pub(crate) fn end_of(&self, handle: client::Handle, end: CommandEnd) {
         if let Some(given) = self.ended(Some(handle)) {
             self.end(given, end);
         }
@@ -550,7 +588,7 @@ impl Application {
 
 /// How a command ended.
 #[derive(Clone, Debug)]
-enum CommandEnd {
+pub(crate) enum CommandEnd {
     Done,
     /// The server has acknowledged the message with this Reason Code.
     Published(u8),
@@ -559,7 +597,7 @@ enum CommandEnd {
     Failed(ReportedError),
 }
 
-fn reported_error(error: &client::Error) -> ReportedError {
+pub(crate) fn reported_error(error: &client::Error) -> ReportedError {
     let kind = match error.kind() {
         client::ErrorKind::Network => "network",
         client::ErrorKind::Authentication => "authentication",

@@ -11,9 +11,9 @@ use mqttspec_codec::{
 };
 use rand::Rng as _;
 
-use super::Permissions;
 use super::scram::{Exchange, Failure};
 use super::state::{Authentication, Progress, Stage, Step};
+use super::{CheckedPassword, PasswordCheck, Permissions};
 use crate::broker::Broker;
 use crate::connect::Refusal;
 use crate::connection::State;
@@ -31,23 +31,34 @@ impl Broker {
         }
         // [MQTT-4.12.0-6] no AUTH without Authentication Method: User Name and Password decide
         let users = &self.options.users;
-        let (user, permissions) = match (&connect.user_name, &connect.password) {
-            (None, _) if self.options.allow_anonymous => (None, users.anonymous()),
-            (None, _) => return Err(Refusal::new(ConnectReason::NotAuthorized, "a User Name is required")),
+        let (user, permissions) = match &connect.user_name {
+            None if self.options.allow_anonymous => (None, users.anonymous()),
+            None => return Err(Refusal::new(ConnectReason::NotAuthorized, "a User Name is required")),
             // A broker without users treats a Client with any User Name as anonymous.
-            (Some(_), _) if users.is_empty() && self.options.allow_anonymous => (None, users.anonymous()),
-            (Some(name), password) => {
-                let password = password.as_ref().map_or(&[][..], BinaryData::as_bytes);
+            Some(_) if users.is_empty() && self.options.allow_anonymous => (None, users.anonymous()),
+            Some(_) => {
+                let done = self.connections.get_mut(&id).and_then(|connection| connection.checked.take());
+                let checked = done.or_else(|| users.check(connect).map(PasswordCheck::run));
                 let refusal = Refusal::new(
                     ConnectReason::BadUserNameOrPassword,
                     "the User Name or the Password is wrong",
                 );
-                let permissions = users.authenticate(name.as_str(), password).ok_or(refusal)?;
-                (Some(name.detached()), permissions)
+                let CheckedPassword { user, permissions } = checked.ok_or(refusal)?;
+                (Some(user), permissions.ok_or(refusal)?)
             }
         };
         self.identify(id, connect, user, permissions)?;
         Ok(Step::Accepted(None))
+    }
+
+    /// What a user may do now, or an anonymous Client if it is `None`.
+    pub(crate) fn permissions_of(&self, user: Option<&Utf8String>) -> Arc<Permissions> {
+        let users = &self.options.users;
+        match user {
+            Some(name) => users.permissions(name.as_str()).unwrap_or_else(Permissions::nothing),
+            None if self.options.allow_anonymous => users.anonymous(),
+            None => Permissions::nothing(),
+        }
     }
 
     /// Stores the user, `None` for an anonymous Client, and its permissions. The Will Message is
@@ -223,8 +234,7 @@ impl Broker {
                 let mut nonce = [0; 18];
                 self.random.fill_bytes(&mut nonce);
                 let nonce = BASE64.encode(nonce);
-                let (exchange, challenge) =
-                    Exchange::begin(data, &self.options.users, &nonce, &self.salt_key)?;
+                let (exchange, challenge) = Exchange::begin(data, &self.options.users, &nonce)?;
                 authentication.stage = Stage::Final(Box::new(exchange));
                 Ok(Progress::Continue(as_data(&challenge)?))
             }

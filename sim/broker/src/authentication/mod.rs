@@ -14,4 +14,4 @@ mod users;
 
 pub(crate) use permissions::Permissions;
 pub(crate) use state::{Authentication, Step};
-pub use users::{Users, UsersError};
+pub use users::{CheckedPassword, PasswordCheck, Users, UsersError};

@@ -1,5 +1,6 @@
 //! The secrets of users, and how a password is checked.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
@@ -32,26 +33,68 @@ pub(super) struct Verifier {
     pub(super) server_key: Hash,
 }
 
-impl Secret {
-    pub(super) fn is(&self, password: &[u8]) -> bool {
-        match self {
-            Self::Password(secret) => secret.as_bytes().ct_eq(password).into(),
-            Self::Verifier(verifier) => {
-                let derived = std::str::from_utf8(password).ok();
-                let derived = derived
-                    .map(|password| Verifier::new(password, verifier.salt.clone(), verifier.iterations));
-                derived.is_some_and(|derived| derived.stored_key.ct_eq(&verifier.stored_key).into())
+/// The verifiers of all users. Those of passwords in clear text are derived once.
+#[derive(Debug)]
+pub(super) struct Verifiers {
+    by_name: BTreeMap<String, Verifier>,
+    /// The secret that salts are derived from for passwords in clear text and for unknown users.
+    key: Hash,
+    /// For passwords in clear text and for unknown users: as the first user has whose verifier is
+    /// in the file.
+    iterations: u32,
+}
+
+impl Verifiers {
+    pub(super) fn of<'a, S: Iterator<Item = (&'a str, &'a Secret)>>(secrets: impl Fn() -> S) -> Self {
+        let key = secrets().fold(Hash::default(), |key, (name, secret)| {
+            let key = keyed(&key, name.as_bytes());
+            match secret {
+                Secret::Password(password) => keyed(&key, password.as_bytes()),
+                Secret::Verifier(verifier) => keyed(&key, &verifier.stored_key),
             }
+        });
+        let iterations = secrets().find_map(|(_, secret)| match secret {
+            Secret::Password(_) => None,
+            Secret::Verifier(verifier) => Some(verifier.iterations),
+        });
+        let iterations = iterations.unwrap_or(ITERATIONS);
+        let verifier = |(name, secret): (&str, &Secret)| {
+            let verifier = match secret {
+                Secret::Password(password) => Verifier::new(password, salt(&key, name), iterations),
+                Secret::Verifier(verifier) => verifier.clone(),
+            };
+            (name.to_owned(), verifier)
+        };
+        Self { by_name: secrets().map(verifier).collect(), key, iterations }
+    }
+
+    /// The verifier of the user, and whether the user exists. If not, the verifier is invented, so
+    /// that a Client cannot find that out.
+    pub(super) fn get(&self, name: &str) -> (bool, Verifier) {
+        let invented = Verifier {
+            iterations: self.iterations,
+            salt: salt(&self.key, name),
+            stored_key: keyed(&self.key, b"no stored key"),
+            server_key: keyed(&self.key, b"no server key"),
+        };
+        match self.by_name.get(name) {
+            Some(verifier) => (true, verifier.clone()),
+            None => (false, invented),
         }
     }
 
-    /// The verifier for SCRAM; `salt` is used for a secret in clear text.
-    pub(super) fn verifier(&self, salt: &[u8]) -> Verifier {
-        match self {
-            Self::Password(password) => Verifier::new(password, salt.to_vec(), ITERATIONS),
-            Self::Verifier(verifier) => verifier.clone(),
-        }
+    /// Whether this is the password of the user.
+    pub(super) fn check(&self, name: &str, password: &[u8]) -> bool {
+        let (known, verifier) = self.get(name);
+        let text = std::str::from_utf8(password);
+        let derived = Verifier::new(text.unwrap_or_default(), verifier.salt.clone(), verifier.iterations);
+        let right: bool = derived.stored_key.ct_eq(&verifier.stored_key).into();
+        right & known & text.is_ok()
     }
+}
+
+fn salt(key: &Hash, name: &str) -> Vec<u8> {
+    keyed(key, name.as_bytes())[..16].to_vec()
 }
 
 impl fmt::Debug for Secret {
@@ -68,6 +111,8 @@ impl fmt::Debug for Verifier {
 
 impl Verifier {
     pub(super) fn new(password: &str, salt: Vec<u8>, iterations: u32) -> Self {
+        #[cfg(test)]
+        DERIVATIONS.with_borrow_mut(|derivations| derivations.push(iterations));
         // A password that SASLprep refuses is used unchanged; the Client must do the same.
         let prepared = stringprep::saslprep(password).unwrap_or(password.into());
         let salted: Hash = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(prepared.as_bytes(), &salt, iterations);
@@ -97,6 +142,19 @@ impl fmt::Display for Verifier {
             [&self.salt[..], &self.stored_key, &self.server_key].map(|key| BASE64.encode(key));
         write!(f, "{} {salt} {stored} {server}", self.iterations)
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static DERIVATIONS: std::cell::RefCell<Vec<u32>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// The result of `work`, and the iterations of each PBKDF2 in it.
+#[cfg(test)]
+pub(super) fn derivations<T>(work: impl FnOnce() -> T) -> (T, Vec<u32>) {
+    DERIVATIONS.take();
+    let result = work();
+    (result, DERIVATIONS.take())
 }
 
 /// HMAC-SHA-256.

@@ -1,5 +1,7 @@
 //! Which topics a user may publish to and subscribe to (§5.4.2).
 
+use std::sync::{Arc, LazyLock};
+
 use mqttspec_codec::{TopicFilter, TopicName};
 
 /// The Topic Filters that a user may use. `None` allows everything, an empty list nothing.
@@ -9,17 +11,32 @@ pub(crate) struct Permissions {
     pub(crate) subscribe: Option<Vec<TopicFilter>>,
 }
 
+static NOTHING: LazyLock<Arc<Permissions>> =
+    LazyLock::new(|| Arc::new(Permissions { publish: Some(Vec::new()), subscribe: Some(Vec::new()) }));
+
 impl Permissions {
+    /// Those of an unknown user.
+    pub(crate) fn nothing() -> Arc<Self> {
+        Arc::clone(&NOTHING)
+    }
+
     pub(crate) fn may_publish(&self, topic: &TopicName) -> bool {
-        self.publish
-            .as_ref()
-            .is_none_or(|filters| filters.iter().any(|filter| filter.matches_verbatim(topic)))
+        allows(self.publish.as_ref(), topic)
+    }
+
+    /// Whether messages of this topic may be sent to the user.
+    pub(crate) fn may_receive(&self, topic: &TopicName) -> bool {
+        allows(self.subscribe.as_ref(), topic)
     }
 
     /// Whether every topic that `filter` (without ShareName) matches is allowed.
     pub(crate) fn may_subscribe(&self, filter: &str) -> bool {
         self.subscribe.as_ref().is_none_or(|allowed| allowed.iter().any(|wide| covers(wide.as_str(), filter)))
     }
+}
+
+fn allows(filters: Option<&Vec<TopicFilter>>, topic: &TopicName) -> bool {
+    filters.is_none_or(|filters| filters.iter().any(|filter| filter.matches_verbatim(topic)))
 }
 
 /// Whether `wide` matches every topic that `narrow` matches.

@@ -33,14 +33,8 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Processes client-first-message and returns server-first-message. `nonce` is the Server's
-    /// part. `salt_key` is the secret that salts are derived from for passwords in clear text and
-    /// for unknown users.
-    pub(super) fn begin(
-        message: &[u8],
-        users: &Users,
-        nonce: &str,
-        salt_key: &[u8],
-    ) -> Result<(Self, String), Failure> {
+    /// part.
+    pub(super) fn begin(message: &[u8], users: &Users, nonce: &str) -> Result<(Self, String), Failure> {
         let message = std::str::from_utf8(message).map_err(|_| Failure::Message)?;
         // gs2-header: no channel binding, and no authorization identity, because MQTT has none.
         let bare =
@@ -52,10 +46,7 @@ impl Exchange {
         let client_nonce = client_nonce.filter(|nonce| !nonce.is_empty()).ok_or(Failure::Message)?;
         let user = unescape(name).ok_or(Failure::Message)?;
 
-        let salt = &keyed(salt_key, user.as_bytes())[..16];
-        let found = users.verifier(&user, salt);
-        let known = found.is_some();
-        let verifier = found.unwrap_or_else(|| Verifier::new("", salt.to_vec(), 1).with_iterations(4096));
+        let (known, verifier) = users.verifiers().get(&user);
         let nonce = format!("{client_nonce}{nonce}");
         let answer = format!("r={nonce},s={},i={}", BASE64.encode(&verifier.salt), verifier.iterations);
         let transcript = format!("{bare},{answer}");
@@ -91,12 +82,6 @@ impl Exchange {
     }
 }
 
-impl Verifier {
-    fn with_iterations(self, iterations: u32) -> Self {
-        Self { iterations, ..self }
-    }
-}
-
 /// A user name in which `,` is written `=2C` and `=` is written `=3D`.
 fn unescape(name: &str) -> Option<String> {
     let mut parts = name.split('=');
@@ -124,7 +109,7 @@ mod tests {
     const FINAL: &[u8] = b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
 
     fn begin(first: &[u8]) -> Result<(Exchange, String), Failure> {
-        Exchange::begin(first, &USERS.parse().expect("a users file"), SERVER_NONCE, b"key")
+        Exchange::begin(first, &USERS.parse().expect("a users file"), SERVER_NONCE)
     }
 
     #[test]

@@ -10,24 +10,46 @@
 //!   subscribe public/#
 //! ```
 //! A user without a `publish` line may publish everywhere, and one without a `subscribe` line
-//! subscribe to everything.
+//! subscribe to everything. Clients without User Name may do nothing if there are users and no line
+//! `anonymous`.
+//!
+//! A check of a password takes the same work for every name, known or not, so that its duration
+//! does not tell which users exist. The salts of users whose password is in clear text, and of names
+//! that are not in the file, derive from the secrets in the file: they stay the same as long as
+//! these do.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use mqttspec_codec::TopicFilter;
+use mqttspec_codec::{AuthenticationMethod, BinaryData, Connect, TopicFilter, Utf8String};
 
 use super::Permissions;
-use super::password::{Secret, Verifier};
+use super::password::{Secret, Verifier, Verifiers};
 
 /// The users of a broker. If there are none, any Client may connect if `allow_anonymous` is set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Clones share their content.
+#[derive(Clone, Debug, Default)]
 pub struct Users {
+    file: Arc<File>,
+    /// Derived from the file when they are first needed.
+    verifiers: Arc<OnceLock<Verifiers>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct File {
     by_name: BTreeMap<String, User>,
     anonymous: Option<Arc<Permissions>>,
 }
+
+impl PartialEq for Users {
+    fn eq(&self, other: &Self) -> bool {
+        self.file == other.file
+    }
+}
+
+impl Eq for Users {}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct User {
@@ -84,40 +106,85 @@ impl Users {
     /// Whether there are no users.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
+        self.file.by_name.is_empty()
     }
 
     /// Whether the file has a line `anonymous`: Clients without User Name may connect.
     #[must_use]
     pub fn has_anonymous(&self) -> bool {
-        self.anonymous.is_some()
+        self.file.anonymous.is_some()
+    }
+
+    /// The check of the User Name and Password of a CONNECT. `None` if the Broker needs none: there
+    /// are no users, or the CONNECT has no User Name, or it authenticates by AUTH.
+    #[must_use]
+    pub fn check(&self, connect: &Connect) -> Option<PasswordCheck> {
+        if self.is_empty() || connect.properties.contains::<AuthenticationMethod>() {
+            return None;
+        }
+        let name = connect.user_name.as_ref()?.detached();
+        let password = connect.password.as_ref().map_or(&[][..], BinaryData::as_bytes).to_vec();
+        Some(PasswordCheck { users: self.clone(), name, password })
     }
 
     /// The permissions of a Client without User Name.
     pub(crate) fn anonymous(&self) -> Arc<Permissions> {
-        self.anonymous.clone().unwrap_or_default()
-    }
-
-    /// The permissions of the user, if the password is right.
-    pub(crate) fn authenticate(&self, name: &str, password: &[u8]) -> Option<Arc<Permissions>> {
-        let user = self.by_name.get(name)?;
-        user.secret.is(password).then(|| Arc::clone(&user.permissions))
+        match &self.file.anonymous {
+            Some(permissions) => Arc::clone(permissions),
+            None if self.is_empty() => Arc::default(),
+            None => Permissions::nothing(),
+        }
     }
 
     pub(crate) fn permissions(&self, name: &str) -> Option<Arc<Permissions>> {
-        self.by_name.get(name).map(|user| Arc::clone(&user.permissions))
+        self.file.by_name.get(name).map(|user| Arc::clone(&user.permissions))
     }
 
-    pub(super) fn verifier(&self, name: &str, salt: &[u8]) -> Option<Verifier> {
-        self.by_name.get(name).map(|user| user.secret.verifier(salt))
+    /// Derives what checks of passwords need. Otherwise the first check does it.
+    pub(crate) fn prepare(&self) {
+        if !self.is_empty() {
+            self.verifiers();
+        }
     }
+
+    pub(super) fn verifiers(&self) -> &Verifiers {
+        let secrets = || self.file.by_name.iter().map(|(name, user)| (name.as_str(), &user.secret));
+        self.verifiers.get_or_init(|| Verifiers::of(secrets))
+    }
+}
+
+/// The check of a User Name and a Password. It is apart from the broker because it is slow by
+/// intention, so that a driver can do it on another thread.
+#[derive(Debug)]
+pub struct PasswordCheck {
+    users: Users,
+    name: Utf8String,
+    password: Vec<u8>,
+}
+
+impl PasswordCheck {
+    /// Does the work: once PBKDF2, whether the user exists or not.
+    #[must_use]
+    pub fn run(self) -> CheckedPassword {
+        let right = self.users.verifiers().check(self.name.as_str(), &self.password);
+        let permissions = self.users.permissions(self.name.as_str()).filter(|_| right);
+        CheckedPassword { user: self.name, permissions }
+    }
+}
+
+/// The result of a [`PasswordCheck`].
+#[derive(Clone, Debug)]
+pub struct CheckedPassword {
+    pub(super) user: Utf8String,
+    /// `None` if the User Name or the Password is wrong.
+    pub(super) permissions: Option<Arc<Permissions>>,
 }
 
 impl FromStr for Users {
     type Err = UsersError;
 
     fn from_str(text: &str) -> Result<Self, UsersError> {
-        let mut users = Self::default();
+        let mut users = File::default();
         // The owner of the permissions that follow. `Some(None)` is a Client without User Name.
         let mut whose: Option<Option<String>> = None;
         for (line, content) in (1..).zip(text.lines()) {
@@ -166,7 +233,7 @@ impl FromStr for Users {
                 [word, ..] => return Err(UsersError::Word { line, word: (*word).to_owned() }),
             }
         }
-        Ok(users)
+        Ok(Self { file: Arc::new(users), verifiers: Arc::default() })
     }
 }
 
@@ -188,14 +255,14 @@ fn parse_filter(filter: &str, line: usize) -> Result<TopicFilter, UsersError> {
 /// The users file that parses to the same users.
 impl fmt::Display for Users {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, user) in &self.by_name {
+        for (name, user) in &self.file.by_name {
             match &user.secret {
                 Secret::Password(password) => writeln!(f, "user {name} password {password}")?,
                 Secret::Verifier(verifier) => writeln!(f, "user {name} scram-sha-256 {verifier}")?,
             }
             print_permissions(f, &user.permissions)?;
         }
-        if let Some(anonymous) = &self.anonymous {
+        if let Some(anonymous) = &self.file.anonymous {
             writeln!(f, "anonymous")?;
             print_permissions(f, anonymous)?;
         }
@@ -231,13 +298,40 @@ anonymous
     fn a_users_file_reads_back_as_it_prints() {
         let users: Users = FILE.parse().expect("the file is right");
         assert_eq!(users.to_string().parse::<Users>(), Ok(users.clone()));
-        let alice = users.authenticate("alice", b"two words").expect("the password is right");
+        let alice = authenticate(&users, "alice", b"two words").expect("the password is right");
         assert!(alice.may_subscribe("commands/alice/+") && !alice.may_subscribe("#"));
-        assert!(users.authenticate("alice", b"two  words").is_none());
-        assert!(users.authenticate("carol", b"").is_none());
+        assert!(authenticate(&users, "alice", b"two  words").is_none());
+        assert!(authenticate(&users, "carol", b"").is_none());
+        assert!(authenticate(&users, "alice", b"\xff").is_none());
         // The verifier is that of the example in RFC 7677.
-        assert!(users.authenticate("bob", b"pencil").is_some());
-        assert!(users.authenticate("bob", b"pencils").is_none());
+        assert!(authenticate(&users, "bob", b"pencil").is_some());
+        assert!(authenticate(&users, "bob", b"pencils").is_none());
+    }
+
+    fn authenticate(users: &Users, name: &str, password: &[u8]) -> Option<Arc<Permissions>> {
+        let name = Utf8String::try_from(name).expect("a name");
+        PasswordCheck { users: users.clone(), name, password: password.to_vec() }.run().permissions
+    }
+
+    #[test]
+    fn a_check_costs_the_same_for_every_name_and_password() {
+        use super::super::password::derivations;
+        let users: Users = FILE.parse().expect("the file is right");
+        users.prepare();
+        for (name, password) in [
+            ("alice", &b"two words"[..]),
+            ("alice", b"wrong"),
+            ("alice", b"\xff"),
+            ("bob", b"pencil"),
+            ("bob", b""),
+            ("carol", b"pencil"),
+        ] {
+            let (_, iterations) = derivations(|| authenticate(&users, name, password));
+            assert_eq!(iterations, [4096], "{name}");
+            // SCRAM leaves the work to the Client.
+            let (_, iterations) = derivations(|| users.verifiers().get(name).1.stored_key);
+            assert_eq!(iterations, [0; 0], "{name}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The effects of an accepted CONNECT: take-over, Clean Start, resumption, CONNACK (§3.1.4, §3.2).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mqttspec_codec::{
@@ -52,9 +53,11 @@ impl Broker {
         // 3.1 has no such flag
         connack.session_present = session_present && connect.version != Version::V3_1;
 
-        let owner = self.connections.get(&id).and_then(|connection| connection.user.clone());
         if let Some(session) = self.sessions.get_mut(&key) {
-            session.owner = owner;
+            if let Some(connection) = self.connections.get(&id) {
+                session.owner = connection.user.clone();
+                session.permissions = Arc::clone(&connection.permissions);
+            }
             session.connection = Some(id);
             session.expiry_interval = granted;
             // [MQTT-3.1.2-7] 3.1.1/[MQTT-3.1.2-8]; without Will Flag there is none

@@ -196,7 +196,9 @@ impl Broker {
         // A small message that waits must not keep the large receive buffer alive.
         let waits = publish.delivery.qos() > QoS::AtMostOnce && publish.payload.len() < SMALL;
         let (topic, publish) = if waits { (topic.detached(), &publish.detached()) } else { (topic, publish) };
-        let publisher = self.sessions.get(&key).map(|session| session.client_id.clone()).unwrap_or_default();
+        let session = self.sessions.get(&key);
+        let (publisher, user) =
+            session.map(|session| (session.client_id.clone(), session.owner.clone())).unwrap_or_default();
         let interval = publish.properties.get().map(|MessageExpiryInterval(interval)| interval);
         let mut properties = publish.properties.clone();
         if interval.is_some() {
@@ -209,6 +211,7 @@ impl Broker {
         let message = Message {
             id: self.next_message_id(),
             publisher,
+            user,
             topic,
             qos: publish.delivery.qos(),
             retain: publish.retain && self.options.retain_available,

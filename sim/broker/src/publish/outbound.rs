@@ -320,8 +320,8 @@ fn dropped(output: &mut Output, session: &Session, delivery: &Delivery, why: Dro
     output.event(Event::MessageDropped { client_id, topic, why });
 }
 
-/// Sends one PUBLISH. Returns false if it is too large for the Client: then it is dropped and
-/// counts as delivered [MQTT-3.1.2-25].
+/// Sends one PUBLISH. Returns false if it is too large for the Client, or the user may not read it:
+/// then it is dropped and counts as delivered [MQTT-3.1.2-25].
 fn send_publish(
     now: Duration,
     output: &mut Output,
@@ -332,6 +332,11 @@ fn send_publish(
     attempt: codec::Delivery,
 ) -> bool {
     let message = &delivery.message;
+    // §5.4.2: it may have been stored under another users file.
+    if !session.permissions.may_receive(&message.topic) {
+        dropped(output, session, delivery, Drop::NotAuthorized);
+        return false;
+    }
     let plain = Packet::Publish(Publish {
         topic: Some(message.topic.clone()),
         delivery: attempt,

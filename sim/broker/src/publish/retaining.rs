@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqttspec_codec::{TopicFilter, TopicName};
+use mqttspec_codec::{TopicFilter, TopicName, Utf8String};
 
 use super::copy_for;
 use crate::broker::Broker;
@@ -27,6 +27,7 @@ impl Broker {
         let message = Arc::new(Message {
             id: message.id,
             publisher: message.publisher.detached(),
+            user: message.user.as_ref().map(Utf8String::detached),
             topic: message.topic.detached(),
             qos: message.qos,
             retain: message.retain,
@@ -78,6 +79,10 @@ impl Broker {
         for message in self.retained.matching(filter) {
             // [MQTT-3.8.3-3] No Local applies to these too
             if message.has_expired(now) || (granted.no_local && self.is_client(key, &message)) {
+                continue;
+            }
+            // §5.4.2: it may have been stored under another users file.
+            if !self.permissions_of(message.user.as_ref()).may_publish(&message.topic) {
                 continue;
             }
             // [MQTT-3.8.4-8]; 3.1.1/[MQTT-3.3.1-8]

@@ -40,6 +40,12 @@ impl Broker {
         matches
             .subscriptions
             .retain(|(session, granted)| !(granted.no_local && self.is_client(*session, message)));
+        if self.reads_are_restricted {
+            let sessions = &self.sessions;
+            matches.subscriptions.retain(|(session, _)| {
+                sessions.get(session).is_some_and(|session| session.permissions.may_receive(&message.topic))
+            });
+        }
         matches.subscriptions.sort_by_key(|(session, _)| *session);
         let mut copies = 0;
         for of_session in matches.subscriptions.chunk_by(|(left, _), (right, _)| left == right) {

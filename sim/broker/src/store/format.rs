@@ -25,6 +25,8 @@ const RETAINED: u8 = b'r';
 
 /// The first byte of every value is the format version.
 const FORMAT: u8 = 1;
+/// The format version of a message that has the user after its publisher.
+const FORMAT_WITH_USER: u8 = 2;
 
 /// The second byte of a delivery is its stage.
 const WAITING: u8 = 0;
@@ -170,13 +172,16 @@ fn put_copy(value: &mut Vec<u8>, delivery: &Delivery) {
     }
 }
 
-/// Identifier, times and publisher of the message, followed by a PUBLISH with the rest.
+/// Identifier, times, publisher and user of the message, followed by a PUBLISH with the rest.
 pub(super) fn message(message: &Message) -> Vec<u8> {
-    let mut value = vec![FORMAT];
+    let mut value = vec![if message.user.is_some() { FORMAT_WITH_USER } else { FORMAT }];
     value.put_u64(message.id.0);
     put_instant(&mut value, message.expiry.map(|expiry| expiry.since));
     value.put_u32(message.expiry.map_or(0, |expiry| expiry.interval));
     put_bytes(&mut value, message.publisher.as_bytes());
+    if let Some(user) = &message.user {
+        put_bytes(&mut value, user.as_bytes());
+    }
     let id = PacketIdentifier::MIN;
     let delivery = match message.qos {
         QoS::AtMostOnce => codec::Delivery::AtMostOnce,
@@ -218,9 +223,11 @@ fn put_bytes(value: &mut Vec<u8>, bytes: &[u8]) {
 pub(super) fn read(key: Vec<u8>, value: Vec<u8>) -> Option<Record> {
     let (mut key, mut value) = (Bytes::from(key), Bytes::from(value));
     let kind = key.try_get_u8().ok()?;
-    if value.try_get_u8().ok()? != FORMAT {
-        return None;
-    }
+    let with_user = match (kind, value.try_get_u8().ok()?) {
+        (_, FORMAT) => false,
+        (MESSAGE | RETAINED, FORMAT_WITH_USER) => true,
+        _ => return None,
+    };
     Some(match kind {
         SESSION => Record::Session(read_session_key(&mut key)?, read_session(value)?),
         SUBSCRIPTION => {
@@ -233,8 +240,8 @@ pub(super) fn read(key: Vec<u8>, value: Vec<u8>) -> Option<Record> {
             let session = read_session_key(&mut key)?;
             Record::Delivery(session, Order(key.try_get_u64().ok()?), read_delivery(value)?)
         }
-        MESSAGE => Record::Message(read_message(value)?),
-        RETAINED => Record::Retained(read_message(value)?),
+        MESSAGE => Record::Message(read_message(value, with_user)?),
+        RETAINED => Record::Retained(read_message(value, with_user)?),
         _ => return None,
     })
 }
@@ -312,15 +319,17 @@ fn read_copy(mut value: Bytes) -> Option<StoredCopy> {
     Some(StoredCopy { message, qos, retain: flags & 1 << 7 != 0, identifiers, shared })
 }
 
-fn read_message(mut value: Bytes) -> Option<Message> {
+fn read_message(mut value: Bytes, with_user: bool) -> Option<Message> {
     let id = MessageId(value.try_get_u64().ok()?);
     let since = read_instant(&mut value)?;
     let interval = value.try_get_u32().ok()?;
     let publisher = Utf8String::try_from(read_bytes(&mut value)?).ok()?;
+    let user = if with_user { Some(Utf8String::try_from(read_bytes(&mut value)?).ok()?) } else { None };
     let Packet::Publish(publish) = codec::decode(&value, Version::V5).ok()? else { return None };
     Some(Message {
         id,
         publisher,
+        user,
         topic: publish.topic?,
         qos: publish.delivery.qos(),
         retain: publish.retain,

@@ -79,6 +79,8 @@ impl Broker {
 
     fn restore_session(&mut self, now: Duration, key: SessionKey, stored: StoredSession) {
         let mut session = Session::new(stored.client_id);
+        session.permissions = self.permissions_of(stored.owner.as_ref());
+        self.reads_are_restricted |= session.permissions.subscribe.is_some();
         session.owner = stored.owner;
         session.recorded = stored.recorded;
         session.expiry_interval = stored.expiry_interval;

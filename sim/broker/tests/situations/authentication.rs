@@ -6,14 +6,14 @@ use sha2::{Digest, Sha256};
 
 use crate::rig::*;
 
-const USERS: &str =
+pub(crate) const USERS: &str =
     "user alice password pencil; publish a/#; subscribe b/+; user bob password x; anonymous; publish pub/#";
 
 fn rig() -> Rig {
     Rig::with_options([("users", USERS)])
 }
 
-fn as_user(name: &'static str, password: &'static str, connect: Connect) -> Connect {
+pub(crate) fn as_user(name: &'static str, password: &'static str, connect: Connect) -> Connect {
     Connect {
         user_name: Some(Utf8String::from_static(name)),
         password: Some(BinaryData::from_static(password.as_bytes())),
@@ -64,7 +64,7 @@ fn server_first(rig: &mut Rig, client: Client) -> String {
     text_of(auth.properties.get())
 }
 
-fn scram_connect(rig: &mut Rig, connect: Connect) -> Client {
+pub(crate) fn scram_connect(rig: &mut Rig, connect: Connect) -> Client {
     let client = rig.open();
     rig.send(client, connect.with(method()).with(data(CLIENT_FIRST)));
     let server_first = server_first(rig, client);
@@ -272,55 +272,20 @@ fn auth_that_is_not_due_is_a_protocol_error() {
 }
 
 #[test]
-fn a_session_belongs_to_the_user_that_made_it() {
+fn the_salt_of_a_user_is_the_same_after_a_restart_whether_it_exists_or_not() {
+    let salts = |rig: &mut Rig| {
+        ["alice", "nobody"].map(|name| {
+            let client = rig.open();
+            let first = data(&format!("n,,n={name},r=abc"));
+            rig.send(client, v5("a").with(method()).with(first));
+            let challenge = server_first(rig, client);
+            challenge.split_once(",s=").unwrap().1.to_owned()
+        })
+    };
     let mut rig = rig();
-    let alice = rig.connect(as_user("alice", "pencil", lasting("a", 100)));
-    for clean_start in [false, true] {
-        let bob = Connect { clean_start, ..as_user("bob", "x", v5("a")) };
-        let old = Connect { clean_start, ..as_user("bob", "x", v311("a", true)) };
-        let anonymous = Connect { clean_start, ..v5("a") };
-        for intruder in [bob, old, anonymous] {
-            let (client, connack) = rig.answer_to(intruder);
-            assert_eq!(connack.reason, ConnectReason::NotAuthorized);
-            rig.closed_in_silence(client);
-        }
-    }
-    // The Session and its Network Connection are untouched.
-    rig.publish(alice, qos_1(1, "a/x", "still here"));
-    let again = Connect { clean_start: false, ..as_user("alice", "pencil", lasting("a", 100)) };
-    let (_, connack) = rig.answer_to(again);
-    assert!(connack.session_present);
-}
-
-#[test]
-fn a_session_keeps_its_owner_over_a_restart() {
-    let mut rig = rig();
-    rig.connect(as_user("alice", "pencil", lasting("a", 100)));
+    let before = salts(&mut rig);
+    // With another seed.
     rig.restart();
-    let (intruder, connack) = rig.answer_to(as_user("bob", "x", lasting("a", 100)));
-    assert_eq!(connack.reason, ConnectReason::NotAuthorized);
-    rig.closed_in_silence(intruder);
-    let (_, connack) = rig.answer_to(as_user("alice", "pencil", lasting("a", 100)));
-    assert!(connack.session_present);
-}
-
-#[test]
-fn a_user_is_the_same_however_it_authenticates() {
-    let mut rig = rig();
-    scram_connect(&mut rig, lasting("a", 100));
-    let (intruder, connack) = rig.answer_to(as_user("bob", "x", lasting("a", 100)));
-    assert_eq!(connack.reason, ConnectReason::NotAuthorized);
-    rig.closed_in_silence(intruder);
-    let (_, connack) = rig.answer_to(as_user("alice", "pencil", lasting("a", 100)));
-    assert!(connack.session_present);
-}
-
-#[test]
-fn a_session_that_has_ended_belongs_to_nobody() {
-    let mut rig = rig();
-    let alice = rig.connect(as_user("alice", "pencil", lasting("a", 100)));
-    rig.cut(alice);
-    rig.pass(101.0);
-    let (_, connack) = rig.answer_to(as_user("bob", "x", lasting("a", 100)));
-    assert!(connack.reason == ConnectReason::Success && !connack.session_present, "{connack:?}");
+    assert_eq!(salts(&mut rig), before);
+    assert_ne!(before[0], before[1]);
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what is not as expected fails the test")]
 
 mod authentication;
+mod authorization;
 mod connect;
 mod disconnect;
 mod flow_control;

@@ -239,6 +239,12 @@ impl Rig {
         self.drive();
     }
 
+    /// [`restart`](Self::restart) with another value of an option.
+    pub(crate) fn restart_with(&mut self, name: &str, value: &str) {
+        self.options.set(name, value).unwrap();
+        self.restart();
+    }
+
     pub(crate) fn subscribe(&mut self, client: Client, filter: &str, qos: QoS) {
         self.subscribe_with(client, Subscription::new(TopicFilter::try_from(filter).unwrap(), qos));
     }

@@ -257,7 +257,7 @@ impl Faults {
     ///
     /// # Errors
     /// When connections are refused.
-    pub(super) async fn admit(&self) -> std::io::Result<()> {
+    pub async fn admit(&self) -> std::io::Result<()> {
         let listener = self.listener();
         poll_fn(|context| {
             self.listen(listener, context);

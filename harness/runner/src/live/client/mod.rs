@@ -1,0 +1,24 @@
+//! Clients under test: a process drives a client library by the adapter protocol, and the harness
+//! plays its server on real sockets.
+//!
+//! - [`protocol`]: the lines
+//! - [`process`]: a process, its pipes and its end; [`pool`]: the processes that are idle
+//! - [`peer`]: commands of the application to lines, and lines to what it is told
+//! - [`backend`]: the played server, the fault relays, and one run
+//! - [`session`]: all cases, and the reruns before a failure counts
+//! - [`target_file`]: the file that names an adapter
+//! - [`reference`]: the reference client as an adapter
+
+mod backend;
+mod peer;
+mod pool;
+mod process;
+mod protocol;
+mod reference;
+mod session;
+mod target_file;
+
+pub use self::process::AdapterError;
+pub use self::reference::run as run_reference_adapter;
+pub use self::session::{Check, ClientError, ClientOptions, JOBS, check_adapter, run_client};
+pub use self::target_file::{ClientTargetError, ClientTargetFile};

@@ -1,0 +1,280 @@
+//! The process of an adapter: starts it, writes and reads its lines, and kills it.
+
+use core::time::Duration;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Stdio};
+
+use bytes::BytesMut;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::unix::pipe;
+use tokio::time::timeout;
+
+use super::protocol::{Command, Hello, Line, PROTOCOL, Reply, Request};
+
+/// How long an adapter may take to start and answer `hello`.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long an adapter may take to answer a command.
+pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest line.
+const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// How many of the last lines of its standard error are kept.
+const KEPT_LINES: usize = 40;
+
+/// What an adapter did wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdapterError {
+    /// The command cannot be split into words.
+    #[error("the command `{0}` is empty, or has a quote that is not closed")]
+    Words(String),
+    /// The program cannot be started.
+    #[error("cannot start `{command}`: {error}")]
+    Start {
+        /// The command.
+        command: String,
+        /// The system's error.
+        error: String,
+    },
+    /// The process ended.
+    #[error("the adapter ended ({0})")]
+    Ended(String),
+    /// A pipe to the process failed.
+    #[error("the pipe to the adapter failed: {0}")]
+    Pipe(String),
+    /// No reply came.
+    #[error("the adapter did not answer `{command}` within {after:?}")]
+    Silent {
+        /// The command.
+        command: &'static str,
+        /// The time limit.
+        after: Duration,
+    },
+    /// A line is not one of the protocol.
+    #[error("the adapter printed a line that is not one of the protocol: {error}\n  {line}")]
+    Garbage {
+        /// The line, shortened.
+        line: String,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// A line does not end.
+    #[error("the adapter printed more than {MAX_LINE_BYTES} bytes without a line break")]
+    LongLine,
+    /// It prints without end.
+    #[error("the adapter printed more than {0} events in one case")]
+    Flood(u32),
+    /// A reply or event names a command that was not given, or that has ended.
+    #[error("the adapter's `{what}` names the command {id}, which is not open")]
+    UnknownCommand {
+        /// The event, or `reply`.
+        what: &'static str,
+        /// The number.
+        id: u64,
+    },
+    /// It refused a command that every adapter must accept.
+    #[error("the adapter refused `{command}`: {reason}")]
+    Refused {
+        /// The command.
+        command: &'static str,
+        /// Its reason.
+        reason: String,
+    },
+    /// The library never opens a Network Connection.
+    #[error("the client opened no Network Connection within {0:?} after `connect`")]
+    NeverConnects(Duration),
+    /// The library opens another Network Connection while the first is open.
+    #[error("the client opened a second Network Connection while its first one was open")]
+    ConnectsTwice,
+}
+
+/// A running adapter. Dropping it kills its process group.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) hello: Hello,
+    child: Child,
+    stdin: pipe::Sender,
+    stdout: pipe::Receiver,
+    /// Bytes of lines that were not taken.
+    read: BytesMut,
+    errors: TempDir,
+    last_id: u64,
+}
+
+/// How to kill a process that another task owns.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Killer(Option<Pid>);
+
+impl Killer {
+    pub(super) fn kill(self) {
+        if let Some(group) = self.0 {
+            // It fails if the process has ended.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Process {
+    /// Starts an adapter, and waits for its `hello`. On failure also returns its standard error.
+    pub(super) async fn start(command: &str) -> Result<Self, (AdapterError, Vec<String>)> {
+        let mut process = Self::spawn(command).map_err(|error| (error, Vec::new()))?;
+        let hello = match process.call(Command::Hello { protocol: PROTOCOL }, START_TIMEOUT).await {
+            Ok(Reply::Ok(value)) => serde_json::from_value(value.clone()).map_err(|error| {
+                AdapterError::Garbage { line: shortened(&value.to_string()), error: error.to_string() }
+            }),
+            Ok(Reply::Unsupported(reason) | Reply::Error(reason)) => {
+                Err(AdapterError::Refused { command: "hello", reason })
+            }
+            Err(error) => Err(error),
+        };
+        match hello {
+            Ok(hello) => {
+                process.hello = hello;
+                Ok(process)
+            }
+            Err(error) => {
+                let output = process.output();
+                Err((error, output))
+            }
+        }
+    }
+
+    fn spawn(command: &str) -> Result<Self, AdapterError> {
+        let words = shlex::split(command).filter(|words| !words.is_empty());
+        let words = words.ok_or_else(|| AdapterError::Words(command.to_owned()))?;
+        let failed =
+            |error: io::Error| AdapterError::Start { command: command.to_owned(), error: error.to_string() };
+        let errors = tempfile::Builder::new().prefix("mqttspec-adapter-").tempdir().map_err(failed)?;
+        let stderr = File::create(errors.path().join("stderr")).map_err(failed)?;
+        // Its own process group: what it starts is killed with it.
+        let mut child = std::process::Command::new(&words[0])
+            .args(&words[1..])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (stdin, stdout) = pipes.ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+        Ok(Self {
+            hello: Hello {
+                name: String::new(),
+                version: String::new(),
+                language: String::new(),
+                versions: Vec::new(),
+                supports: Vec::new(),
+            },
+            child,
+            stdin: pipe::Sender::from_owned_fd(OwnedFd::from(stdin)).map_err(failed)?,
+            stdout: pipe::Receiver::from_owned_fd(OwnedFd::from(stdout)).map_err(failed)?,
+            read: BytesMut::new(),
+            errors,
+            last_id: 0,
+        })
+    }
+
+    /// Gives a command outside of a case, and waits for its reply. Events meanwhile are of no client.
+    pub(super) async fn call(&mut self, command: Command, after: Duration) -> Result<Reply, AdapterError> {
+        let name = command.name();
+        let exchange = async {
+            let id = self.send(command).await?;
+            loop {
+                match self.line().await? {
+                    Line::Reply { id: of, reply } if of == id => return Ok(reply),
+                    Line::Reply { id, .. } => {
+                        return Err(AdapterError::UnknownCommand { what: "reply", id });
+                    }
+                    Line::Event(_) => {}
+                }
+            }
+        };
+        timeout(after, exchange).await.unwrap_or(Err(AdapterError::Silent { command: name, after }))
+    }
+
+    /// Writes a command; returns its number.
+    pub(super) async fn send(&mut self, command: Command) -> Result<u64, AdapterError> {
+        self.last_id += 1;
+        let request = Request { id: self.last_id, command };
+        let mut line = serde_json::to_vec(&request).map_err(|error| AdapterError::Pipe(error.to_string()))?;
+        line.push(b'\n');
+        if let Err(error) = self.stdin.write_all(&line).await {
+            return Err(self.ended().unwrap_or_else(|| AdapterError::Pipe(error.to_string())));
+        }
+        Ok(self.last_id)
+    }
+
+    /// The number of the next command.
+    pub(super) fn next_id(&self) -> u64 {
+        self.last_id + 1
+    }
+
+    /// The next line. Cancel safe.
+    pub(super) async fn line(&mut self) -> Result<Line, AdapterError> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let bytes = self.read.split_to(end + 1);
+                let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+                if text.is_empty() {
+                    continue;
+                }
+                return Line::parse(&text).map_err(|error| AdapterError::Garbage {
+                    line: shortened(&text),
+                    error: error.to_string(),
+                });
+            }
+            if self.read.len() > MAX_LINE_BYTES {
+                return Err(AdapterError::LongLine);
+            }
+            match self.stdout.read_buf(&mut self.read).await {
+                Ok(0) => {
+                    // The pipe closes a moment before the process can be reaped.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    let closed = || AdapterError::Ended("it closed its standard output".to_owned());
+                    return Err(self.ended().unwrap_or_else(closed));
+                }
+                Ok(_) => {}
+                Err(error) => return Err(AdapterError::Pipe(error.to_string())),
+            }
+        }
+    }
+
+    fn ended(&mut self) -> Option<AdapterError> {
+        let status = self.child.try_wait().ok().flatten()?;
+        Some(AdapterError::Ended(status.to_string()))
+    }
+
+    pub(super) fn killer(&self) -> Killer {
+        Killer(i32::try_from(self.child.id()).ok().and_then(Pid::from_raw))
+    }
+
+    /// The last lines of its standard error.
+    pub(super) fn output(&self) -> Vec<String> {
+        let bytes = fs::read(self.errors.path().join("stderr")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(KEPT_LINES)..].iter().map(|line| (*line).to_owned()).collect()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.killer().kill();
+        // A killed process can be reaped at once.
+        let _ = self.child.wait();
+    }
+}
+
+fn shortened(line: &str) -> String {
+    const LONGEST: usize = 200;
+    if line.chars().count() <= LONGEST {
+        return line.to_owned();
+    }
+    format!("{}…", line.chars().take(LONGEST).collect::<String>())
+}

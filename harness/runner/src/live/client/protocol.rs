@@ -1,0 +1,339 @@
+//! The adapter protocol: one JSON object per line on the standard streams of a process that drives a
+//! client library. `targets/clients/README.md` documents it, `targets/clients/adapter.schema.json`
+//! is its schema.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the protocol.
+pub(crate) const PROTOCOL: u32 = 1;
+
+/// A word of `supports`: the library connects again by itself after a loss.
+pub(crate) const RECONNECT: &str = "reconnect";
+
+/// A word of `supports`: the library keeps its Session in `state_dir`, over the end of its process.
+pub(crate) const DISK: &str = "disk";
+
+/// A line to the adapter. Each has a reply with its number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Request {
+    pub(crate) id: u64,
+    #[serde(flatten)]
+    pub(crate) command: Command,
+}
+
+/// A command to the adapter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Command {
+    Hello { protocol: u32 },
+    New(New),
+    Connect(Connect),
+    Publish(Publish),
+    Subscribe { subscriptions: Vec<Subscription> },
+    Unsubscribe { filters: Vec<String> },
+    Acknowledge { message: u64, reason: u8 },
+    Disconnect(Disconnect),
+    Drop {},
+}
+
+impl Command {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Hello { .. } => "hello",
+            Self::New(_) => "new",
+            Self::Connect(_) => "connect",
+            Self::Publish(_) => "publish",
+            Self::Subscribe { .. } => "subscribe",
+            Self::Unsubscribe { .. } => "unsubscribe",
+            Self::Acknowledge { .. } => "acknowledge",
+            Self::Disconnect(_) => "disconnect",
+            Self::Drop {} => "drop",
+        }
+    }
+}
+
+/// Where the server is, and how the application wants its client to behave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct New {
+    pub(crate) version: String,
+    pub(crate) address: String,
+    pub(crate) port: u16,
+    /// Options of the client besides the fields of CONNECT, such as `acknowledgement`.
+    pub(crate) options: BTreeMap<String, String>,
+    pub(crate) state_dir: String,
+}
+
+/// The fields of CONNECT. What is absent is the default of the standard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Connect {
+    pub(crate) client_id: String,
+    pub(crate) clean_start: bool,
+    pub(crate) keep_alive: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) session_expiry: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) will: Option<Will>,
+    /// The other fields, by name, as text; of the password the UTF-8 form.
+    #[serde(flatten)]
+    pub(crate) others: BTreeMap<String, String>,
+}
+
+/// A Will.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Will {
+    pub(crate) topic: String,
+    /// Base64.
+    pub(crate) payload: String,
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    /// The other fields, by name, as text.
+    #[serde(flatten)]
+    pub(crate) others: BTreeMap<String, String>,
+}
+
+/// A message to publish.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Publish {
+    pub(crate) topic: String,
+    /// Base64.
+    pub(crate) payload: String,
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+}
+
+/// A Topic Filter with its Subscription Options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Subscription {
+    pub(crate) filter: String,
+    pub(crate) qos: u8,
+    #[serde(default)]
+    pub(crate) no_local: bool,
+    #[serde(default)]
+    pub(crate) retain_as_published: bool,
+    #[serde(default)]
+    pub(crate) retain_handling: u8,
+}
+
+/// The fields of DISCONNECT.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Disconnect {
+    #[serde(default)]
+    pub(crate) reason: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) session_expiry: Option<u32>,
+}
+
+/// A line from the adapter.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Line {
+    Reply { id: u64, reply: Reply },
+    Event(Event),
+}
+
+impl Line {
+    /// Parses a line.
+    pub(crate) fn parse(line: &str) -> serde_json::Result<Self> {
+        let value: serde_json::Value = serde_json::from_str(line)?;
+        if value.get("event").is_some() {
+            return Ok(Self::Event(serde_json::from_value(value)?));
+        }
+        let Answer { id, reply } = serde_json::from_value(value)?;
+        Ok(Self::Reply { id, reply })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Answer {
+    pub(crate) id: u64,
+    #[serde(flatten)]
+    pub(crate) reply: Reply,
+}
+
+/// The reply to a command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reply {
+    /// The client has accepted the command. The object is empty, except for `hello`.
+    Ok(serde_json::Value),
+    /// The library cannot do this.
+    Unsupported(String),
+    /// The library refuses the command.
+    Error(String),
+}
+
+/// The answer to `hello`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    #[serde(default)]
+    pub(crate) language: String,
+    pub(crate) versions: Vec<String>,
+    #[serde(default)]
+    pub(crate) supports: Vec<String>,
+}
+
+impl Hello {
+    pub(crate) fn supports(&self, word: &str) -> bool {
+        self.supports.iter().any(|other| other == word)
+    }
+}
+
+/// What the client tells its application. `id` is the command that ends with the event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Event {
+    Connected {
+        #[serde(default)]
+        session_present: bool,
+    },
+    Disconnected(Trouble),
+    /// A command failed; without `id`, the client gives up.
+    Failed {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        #[serde(flatten)]
+        trouble: Trouble,
+    },
+    Received {
+        /// A number for `acknowledge`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<u64>,
+        topic: String,
+        /// Base64.
+        payload: String,
+        qos: u8,
+        #[serde(default)]
+        retain: bool,
+        #[serde(default)]
+        dup: bool,
+    },
+    Published {
+        id: u64,
+        #[serde(default)]
+        reason: u8,
+    },
+    Subscribed {
+        id: u64,
+        reasons: Vec<u8>,
+    },
+    Unsubscribed {
+        id: u64,
+    },
+    Acknowledged {
+        id: u64,
+    },
+}
+
+/// Why something failed, as far as the library says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Trouble {
+    /// `network`, `authentication`, `timeout`, `protocol` or `application`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<u8>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn schema() -> jsonschema::Validator {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../targets/clients/adapter.schema.json");
+        let text = std::fs::read_to_string(file).unwrap();
+        jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
+    }
+
+    /// A line of each kind.
+    fn requests() -> Vec<Value> {
+        [
+            json!({"hello": {"protocol": 1}}),
+            json!({"new": {"version": "5.0", "address": "127.0.0.1", "port": 4000,
+                "options": {"acknowledgement": "manual"}, "state_dir": "/tmp/x"}}),
+            json!({"connect": {"client_id": "device", "clean_start": false, "keep_alive": 5,
+                "session_expiry": 3600, "receive_maximum": "2", "will":
+                {"topic": "t", "payload": "eA==", "qos": 1, "retain": true, "delay": "5"}}}),
+            json!({"publish": {"topic": "t", "payload": "eA==", "qos": 2, "retain": false}}),
+            json!({"subscribe": {"subscriptions": [{"filter": "a/b", "qos": 1, "no_local": false,
+                "retain_as_published": false, "retain_handling": 0}]}}),
+            json!({"unsubscribe": {"filters": ["a/b"]}}),
+            json!({"acknowledge": {"message": 7, "reason": 0}}),
+            json!({"disconnect": {"reason": 4, "session_expiry": 0}}),
+            json!({"drop": {}}),
+        ]
+        .into_iter()
+        .map(|mut line| {
+            line["id"] = json!(7);
+            line
+        })
+        .collect()
+    }
+
+    #[test]
+    fn every_command_reads_back_and_fits_the_schema() {
+        let schema = schema();
+        for line in requests() {
+            let request: Request = serde_json::from_value(line.clone()).unwrap();
+            assert_eq!(json!(request), line);
+            assert!(schema.is_valid(&line), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_event_and_reply_reads_back_and_fits_the_schema() {
+        let schema = schema();
+        let trouble =
+            || Trouble { error: Some("network".to_owned()), reason: Some(135), text: "x".to_owned() };
+        let events = [
+            Event::Connected { session_present: true },
+            Event::Disconnected(trouble()),
+            Event::Disconnected(Trouble::default()),
+            Event::Failed { id: Some(7), trouble: trouble() },
+            Event::Failed { id: None, trouble: trouble() },
+            Event::Received {
+                message: Some(2),
+                topic: "t".to_owned(),
+                payload: "eA==".to_owned(),
+                qos: 1,
+                retain: true,
+                dup: false,
+            },
+            Event::Published { id: 7, reason: 16 },
+            Event::Subscribed { id: 7, reasons: vec![1, 128] },
+            Event::Unsubscribed { id: 7 },
+            Event::Acknowledged { id: 7 },
+        ];
+        for event in events {
+            let line = json!(event);
+            assert!(schema.is_valid(&line), "{line}");
+            assert_eq!(Line::parse(&line.to_string()).unwrap(), Line::Event(event));
+        }
+        let replies = [
+            Reply::Ok(json!({})),
+            Reply::Unsupported("no Will".to_owned()),
+            Reply::Error("not connected".to_owned()),
+        ];
+        for reply in replies {
+            let line = json!(Answer { id: 7, reply: reply.clone() });
+            assert!(schema.is_valid(&line), "{line}");
+            assert_eq!(Line::parse(&line.to_string()).unwrap(), Line::Reply { id: 7, reply });
+        }
+    }
+
+    #[test]
+    fn other_lines_are_errors_and_do_not_fit_the_schema() {
+        let schema = schema();
+        for line in ["hello", "{}", r#"{"id":1}"#, r#"{"event":"arrived"}"#, r#"{"event":"published"}"#] {
+            assert!(Line::parse(line).is_err(), "{line}");
+            let fits = serde_json::from_str(line).is_ok_and(|line: Value| schema.is_valid(&line));
+            assert!(!fits, "{line}");
+        }
+    }
+}

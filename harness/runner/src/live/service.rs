@@ -1,0 +1,100 @@
+//! The neutral probe: messages of each QoS from a Client to itself, which a server that serves at
+//! all acknowledges and delivers. A failure of a scenario counts only while this works as it did at
+//! the start. Otherwise an earlier scenario has changed the server.
+
+use core::time::Duration;
+
+use mqttspec_codec::{
+    NonEmpty, Packet, PacketIdentifier, PubAck, PubComp, PubRec, PubRel, Publish, QoS, Subscribe,
+    Subscription, TopicFilter, TopicName, Version,
+};
+use tokio::time::{sleep, timeout};
+
+use super::probes::{ANSWER_TIMEOUT, ProbeClient, Prober};
+
+/// How long a message of the probe may take. A probe that finds a fault is repeated.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How the text begins if the server still answers a CONNECT.
+pub(crate) const NO_LONGER_SERVES: &str = "no longer serves";
+
+/// What the neutral probe found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Service {
+    connects: bool,
+    /// By QoS: whether a message is acknowledged and delivered.
+    delivers: [bool; 3],
+}
+
+impl Service {
+    /// What does not work any more, in words; `None` if everything works that worked before.
+    pub(crate) fn lacks(self, before: Self) -> Option<String> {
+        if before.connects && !self.connects {
+            return Some("no longer answers a CONNECT".to_owned());
+        }
+        let levels = (0..3).filter(|level| before.delivers[*level] && !self.delivers[*level]);
+        let levels: Vec<String> = levels.map(|level| format!("QoS {level}")).collect();
+        (!levels.is_empty()).then(|| format!("{NO_LONGER_SERVES} {}", levels.join(" and ")))
+    }
+}
+
+impl Prober {
+    /// Probes with names that begin with `run`.
+    pub(crate) async fn service(&self, version: Version, run: &str, subscribing: Duration) -> Service {
+        let mut service =
+            Service { connects: self.is_alive(version, ANSWER_TIMEOUT).await, ..Service::default() };
+        if service.connects {
+            for (index, qos) in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce].into_iter().enumerate()
+            {
+                let name = format!("{run}n{index}");
+                let delivered = self.delivers(version, &name, qos, subscribing);
+                service.delivers[index] = timeout(PROBE_TIMEOUT, delivered).await.ok().flatten().is_some();
+            }
+        }
+        service
+    }
+
+    async fn delivers(&self, version: Version, name: &str, qos: QoS, subscribing: Duration) -> Option<()> {
+        let mut client = self.connect_client(version, name, ANSWER_TIMEOUT).await?;
+        let filter = TopicFilter::try_from(name).ok()?;
+        let subscription = NonEmpty::one(Subscription::new(filter, qos));
+        client.send(Subscribe::new(PacketIdentifier::MIN, subscription).into()).await?;
+        while !matches!(client.receive().await?, Packet::SubAck(_)) {}
+        // The Subscription may come into force after its SUBACK.
+        sleep(subscribing.min(Duration::from_secs(1))).await;
+        let id = PacketIdentifier::new(2)?;
+        let publish = Publish::new(TopicName::try_from(name).ok()?, "probe");
+        let publish = match qos {
+            QoS::AtMostOnce => publish,
+            QoS::AtLeastOnce => publish.at_least_once(id),
+            QoS::ExactlyOnce => publish.exactly_once(id),
+        };
+        client.send(publish.into()).await?;
+        exchange(&mut client, qos == QoS::AtMostOnce).await
+    }
+}
+
+/// Takes part in the hand-shakes until the message is acknowledged and delivered.
+async fn exchange(client: &mut ProbeClient, mut acknowledged: bool) -> Option<()> {
+    let mut delivered = false;
+    while !acknowledged || !delivered {
+        match client.receive().await? {
+            Packet::PubAck(ack) if !ack.reason.is_failure() => acknowledged = true,
+            Packet::PubRec(ack) if !ack.reason.is_failure() => {
+                client.send(PubRel::success(ack.id).into()).await?;
+            }
+            Packet::PubComp(_) => acknowledged = true,
+            Packet::PubRel(release) => client.send(PubComp::success(release.id).into()).await?,
+            Packet::Publish(publish) => {
+                delivered = true;
+                match (publish.delivery.qos(), publish.delivery.packet_identifier()) {
+                    (QoS::AtLeastOnce, Some(id)) => client.send(PubAck::success(id).into()).await?,
+                    (QoS::ExactlyOnce, Some(id)) => client.send(PubRec::success(id).into()).await?,
+                    _ => {}
+                }
+            }
+            _ => return None,
+        }
+    }
+    Some(())
+}
