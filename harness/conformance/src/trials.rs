@@ -98,7 +98,9 @@ impl Suite {
         let probing = suite.clone();
         trials.push(Trial::test("the_broker_answers", move || match &probing.probed().1 {
             Ok(()) => Ok(()),
-            Err(reason) => Err(Failed::from(format!("the broker does not answer the first CONNECT packets: {reason}"))),
+            Err(reason) => {
+                Err(Failed::from(format!("the broker does not answer the first CONNECT packets: {reason}")))
+            }
         }));
         for error in &suite.plan.errors {
             let message = error.message.clone();
@@ -250,7 +252,8 @@ fn same(one: &CaseResult, other: &CaseResult, again: &str) -> Result<(), Failed>
     }
     let difference = match firsts_that_differ(&one.trace, &other.trace) {
         Some((first, second)) => format!("  first run   {first}\n  second run  {second}"),
-        None => "  the transcripts are equal; the histories differ in bytes or times that they do not show".to_owned(),
+        None => "  the transcripts are equal; the histories differ in bytes or times that they do not show"
+            .to_owned(),
     };
     Err(Failed::from(format!(
         "two runs under the seed {} differ: the peer depends on more than its seed\n{difference}\n  again       {again}",

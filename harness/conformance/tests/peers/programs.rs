@@ -1,5 +1,9 @@
 //! Test programs for peers that are right, or wrong in a known way.
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "what a peer must not do is tested")]
 
+use core::future::pending;
+use core::time::Duration;
+use std::hash::{BuildHasher as _, RandomState};
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -8,6 +12,7 @@ use mqttspec_conformance::{Listener, Net, PeerResult, WorldHost, conformance};
 use mqttspec_net::Clock;
 use mqttspec_net::broker::serve;
 use mqttspec_net::store::{DiskStore, NoStore};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::mini;
 
@@ -17,9 +22,7 @@ pub(crate) fn run(peer: &str) -> ExitCode {
         "mini" => conformance().broker(mini_broker),
         "panics" => conformance().broker(|host| async move {
             let (_stream, _) = host.net().listen(1883).await?.accept().await?;
-            let nothing: Option<u8> = None;
-            let _byte = nothing.expect("a byte");
-            Ok(())
+            panic!("a byte is missing");
         }),
         "panics-in-a-task" => conformance().broker(|host| async move {
             let listener = host.net().listen(1883).await?;
@@ -46,9 +49,29 @@ pub(crate) fn run(peer: &str) -> ExitCode {
             }
         }),
         "real-socket" => conformance().broker(|_| async move {
-            Ok(drop(tokio::net::TcpListener::bind("127.0.0.1:0").await?))
+            let _listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+            Ok(())
+        }),
+        "draws" => conformance().broker(|host| async move {
+            let listener = host.net().listen(1883).await?;
+            let drawn = RandomState::new().hash_one(0_u8) % 1_000_000;
+            tokio::time::sleep(Duration::from_micros(drawn)).await;
+            let (mut stream, _) = listener.accept().await?;
+            stream.read_u8().await?;
+            stream.write_all(&[0x20, 2, 0, 0]).await?;
+            pending().await
+        }),
+        "chooses" => conformance().broker(|host| async move {
+            if let Some(most) = host.option("maximum_qos") {
+                return Err(host.unsupported(format!("a maximum QoS of {most}")).into());
+            }
+            reference(host).await
         }),
         _ => return ExitCode::from(3),
+    };
+    let tests = match std::env::var("KNOWN") {
+        Ok(file) => tests.known_failures(file),
+        Err(_) => tests,
     };
     tests.name(peer).main()
 }

@@ -66,7 +66,9 @@ impl Lives {
     pub(crate) fn probed<T>(&self, answer: Result<T, String>) -> Result<T, String> {
         match self.first_end() {
             None => answer,
-            Some(End::Unsupported(what)) => Err(format!("{what} is not supported, and nothing was asked for")),
+            Some(End::Unsupported(what)) => {
+                Err(format!("{what} is not supported, and nothing was asked for"))
+            }
             Some(End::Ended { how, at, .. }) => Err(format!("after {at:?} {how}")),
         }
     }
@@ -212,7 +214,7 @@ fn crashes_of_server(history: &History) -> Vec<u64> {
         }
         _ => false,
     };
-    history.events().iter().filter(|event| is_crash(&event.what)).map(|event| event.at_ns).collect()
+    history.events().iter().filter(|event| is_crash(&event.what)).map(|event| nanoseconds(event.at)).collect()
 }
 
 /// An error and its sources, in one line.

@@ -44,7 +44,10 @@ pub fn remember_panics() {
 }
 
 fn text(panic: &PanicHookInfo<'_>) -> String {
-    let message = panic.payload_as_str().unwrap_or("no message");
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let message =
+        text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     panic.location().map_or_else(|| message.to_owned(), |place| format!("{message}, at {place}"))
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use mqttspec_codec::Version;
 use mqttspec_judge::Case;
 use mqttspec_judge::results::{CaseResult, RunResult, Target, TargetKind};
-use mqttspec_judge::trace::Trace;
+use mqttspec_judge::trace::{Trace, TraceEvent};
 
 use super::host::Asked;
 use super::{HostedBroker, Lives};
@@ -44,7 +44,6 @@ pub(crate) struct HostedCase<'t> {
 impl HostedTarget {
     /// Starts the broker in a simulation and finds out what it can do. The error says why it could
     /// not be asked; then it is taken to be able to do everything.
-    #[must_use]
     pub fn probe(name: String, broker: HostedBroker) -> (Self, Result<(), String>) {
         let (capabilities, contact) = match probe_hosted(&broker) {
             Ok(capabilities) => (capabilities, Ok(())),
@@ -109,9 +108,7 @@ impl HostedCase<'_> {
     /// The lives of the broker in one run.
     pub(crate) fn lives(&self, case: &Case, recorder: &Rc<Recorder>, clock: &RunClock) -> Lives {
         let counting = case.scenario.broker.iter().filter(|option| option.versions.applies_to(case.version));
-        let options = counting
-            .map(|option| (option.name.clone(), option.value.clone()))
-            .collect();
+        let options = counting.map(|option| (option.name.clone(), option.value.clone())).collect();
         let needs_disk = case
             .scenario
             .needs
@@ -151,7 +148,8 @@ impl Capabilities {
 pub fn firsts_that_differ(one: &Trace, other: &Trace) -> Option<(String, String)> {
     let lines = |trace: &Trace| -> Vec<String> {
         let line = |at_ns: u64, text: String| format!("{:>12.6}s  {text}", at_ns as f64 / 1e9);
-        trace.events.iter().map(|event| event.transcript_line()).map(|l| line(l.at_ns, l.text)).collect()
+        let lines = trace.events.iter().map(TraceEvent::transcript_line);
+        lines.map(|of| line(of.at_ns, of.text)).collect()
     };
     let (mut one, mut other) = (lines(one).into_iter(), lines(other).into_iter());
     loop {

@@ -13,7 +13,7 @@ use mqttspec_codec::{
     WildcardSubscriptionAvailable,
 };
 use mqttspec_net::framed::{Arrived, Framed, Received};
-use mqttspec_net::transport::LiveNet;
+use mqttspec_net::transport::{LiveNet, LiveStream};
 use mqttspec_ports::Net;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -153,7 +153,7 @@ enum Answer<S> {
 }
 
 /// A connection of the prober that the server accepted.
-pub(crate) struct ProbeClient<S> {
+pub(crate) struct ProbeClient<S = LiveStream> {
     framed: Framed<S>,
     version: Version,
     connack: ConnAck,
@@ -439,7 +439,11 @@ impl<N: Net> Prober<N> {
 
     /// Finds capabilities by requests. A refused request may end the connection, so each request
     /// has its own.
-    async fn probe_requests(&self, client: &ProbeClient<N::Stream>, capabilities: &mut Vec<(String, String)>) {
+    async fn probe_requests(
+        &self,
+        client: &ProbeClient<N::Stream>,
+        capabilities: &mut Vec<(String, String)>,
+    ) {
         let version = client.version;
         let base = format!("{}probe", self.token);
         // A server may grant a lower QoS than requested without announcing it (§3.8.4 of both
