@@ -14,7 +14,8 @@ use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target};
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_reports::baseline::{Baseline, BaselineError};
 use mqttspec_reports::{terminal, write};
-use mqttspec_runner::hosted::{HostedBroker, HostedTarget, firsts_that_differ, remember_panics};
+use mqttspec_runner::hosted::{HostedBroker, remember_panics};
+use mqttspec_runner::hosted_target::{HostedTarget, firsts_that_differ};
 use mqttspec_runner::suite::{KeepTrace, Plan, Selection, Source, SuiteOptions, plan, read_folder};
 
 use crate::settings::{Settings, repeat_command};

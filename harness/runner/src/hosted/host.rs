@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use mqttspec_world::Seed;
 
-use crate::simulated::RunClock;
+use crate::run_clock::RunClock;
 
 /// The context of a peer at a start.
 pub struct Host<N, D> {

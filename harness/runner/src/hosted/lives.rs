@@ -21,7 +21,7 @@ use crate::found::Stop;
 use crate::hosts::SERVER;
 use crate::peers::PeerHost;
 use crate::recorder::Recorder;
-use crate::simulated::RunClock;
+use crate::run_clock::RunClock;
 
 /// The lives of the broker under test in one run.
 #[derive(Clone)]

@@ -3,12 +3,12 @@
 //!
 //! - [`host`]: what a peer gets at each start
 //! - [`lives`]: its starts during one run, and what they mean for the verdict
-//! - [`target`]: what is known of a peer before its cases run, and the runs of its cases
+//! - [`case`]: what the runs of one case need of it
 
+mod case;
 mod host;
 mod lives;
 mod panics;
-mod target;
 
 use core::future::Future;
 use core::pin::Pin;
@@ -19,12 +19,11 @@ use std::sync::Arc;
 use mqttspec_turmoil::{HostNet, TurmoilDisk};
 use mqttspec_world::{WorldDisk, WorldNet};
 
+pub(crate) use self::case::HostedCase;
 pub use self::host::{Host, Unsupported};
 pub(crate) use self::lives::Lives;
 pub(crate) use self::panics::Remembering;
 pub use self::panics::remember_panics;
-pub(crate) use self::target::HostedCase;
-pub use self::target::{HostedTarget, firsts_that_differ};
 use crate::simulator::Simulator;
 
 /// What the main task of a peer returns. `Err` with an [`Unsupported`] skips the case; any other

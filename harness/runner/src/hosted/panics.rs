@@ -5,7 +5,7 @@ use core::cell::RefCell;
 use core::time::Duration;
 use std::panic::PanicHookInfo;
 
-use crate::simulated::RunClock;
+use crate::run_clock::RunClock;
 
 thread_local! {
     static RUN: RefCell<Option<Run>> = const { RefCell::new(None) };

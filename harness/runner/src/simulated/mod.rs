@@ -5,7 +5,6 @@ mod world;
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
-use std::cell::OnceCell;
 use std::rc::Rc;
 
 use mqttspec_faults::Fault;
@@ -24,6 +23,7 @@ use crate::live::wire::Endpoint;
 use crate::peers::applications;
 use crate::peers::broker::BrokerPeer;
 use crate::recorder::Recorder;
+use crate::run_clock::RunClock;
 use crate::run_options::RunOptions;
 use crate::simulator::Simulator;
 
@@ -64,20 +64,6 @@ enum Server {
     Reference(BrokerPeer),
     /// The broker of somebody else.
     Hosted(Lives),
-}
-
-/// The clock of a run, which shows zero until its simulation starts it.
-#[derive(Clone, Default)]
-pub(crate) struct RunClock(Rc<OnceCell<Box<dyn Fn() -> Duration>>>);
-
-impl RunClock {
-    fn start(&self, now: impl Fn() -> Duration + 'static) {
-        let _ = self.0.set(Box::new(now));
-    }
-
-    pub(crate) fn now(&self) -> Duration {
-        self.0.get().map_or(Duration::ZERO, |now| now())
-    }
 }
 
 /// Executes a case in a simulation of its own.

@@ -9,7 +9,7 @@ use mqttspec_ports::{Listener as _, Net as _};
 use mqttspec_turmoil::{DirectorListener, HostContext, HostNet, Turmoil, TurmoilDisk};
 use mqttspec_world::Seed;
 
-use super::{Prepared, RunClock, Server, disks_can, prober};
+use super::{Prepared, Server, disks_can, prober};
 use crate::backend::{
     Accepted, Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
 };
@@ -19,6 +19,7 @@ use crate::hosts::{PORT, SERVER};
 use crate::live::probes::Capabilities;
 use crate::peers::PeerHost;
 use crate::peers::broker::SECTOR;
+use crate::run_clock::RunClock;
 
 /// The simulated time of a step.
 const TICK: Duration = Duration::from_millis(1);

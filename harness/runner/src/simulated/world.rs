@@ -8,7 +8,7 @@ use mqttspec_faults::Injector;
 use mqttspec_ports::{Listener as _, Net as _};
 use mqttspec_world::{HostContext, Keep, Seed, World, WorldDisk, WorldError, WorldListener, WorldNet};
 
-use super::{Prepared, RunClock, Server, disks_can, prober};
+use super::{Prepared, Server, disks_can, prober};
 use crate::backend::{
     Accepted, Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
 };
@@ -18,6 +18,7 @@ use crate::hosts::{PORT, SERVER};
 use crate::live::probes::Capabilities;
 use crate::peers::PeerHost;
 use crate::peers::broker::SECTOR;
+use crate::run_clock::RunClock;
 
 /// The simulated time after which a run counts as endless.
 const LONGEST: Duration = Duration::from_secs(20 * 365 * 24 * 3600);

@@ -1,24 +1,21 @@
 //! A broker under test: what the probes found, and the runs of its cases.
 
 use core::time::Duration;
-use std::rc::Rc;
 
 use mqttspec_codec::Version;
 use mqttspec_judge::Case;
 use mqttspec_judge::results::{CaseResult, RunResult, Target, TargetKind};
 use mqttspec_judge::trace::{Trace, TraceEvent};
 
-use super::host::Asked;
-use super::{HostedBroker, Lives};
+use crate::hosted::{HostedBroker, HostedCase};
 use crate::judging::judged;
 use crate::live::case_run::skipped;
 use crate::live::placing::Placing;
 use crate::live::probes::Capabilities;
 use crate::live::schedule::Limits;
 use crate::live::target_file::{TargetFile, Tolerance};
-use crate::recorder::Recorder;
 use crate::run::{RunOptions, refusal_of};
-use crate::simulated::{RunClock, perform_hosted, probe_hosted};
+use crate::simulated::{perform_hosted, probe_hosted};
 use crate::suite::{SuiteOptions, run_case_on};
 
 /// A broker under test, and what it can do.
@@ -30,15 +27,6 @@ pub struct HostedTarget {
     /// How much later than the scenario says something may come.
     late: Duration,
     settings: TargetFile,
-}
-
-/// What the runs of one case need of its broker.
-pub(crate) struct HostedCase<'t> {
-    pub(crate) broker: &'t HostedBroker,
-    pub(crate) late: Duration,
-    pub(crate) subscribing: Duration,
-    /// The options of the scenario that the broker does not have as it is.
-    missing: Vec<(String, String)>,
 }
 
 impl HostedTarget {
@@ -101,28 +89,6 @@ impl HostedTarget {
         let missing = placing.missing_options(case);
         let subscribing = self.capabilities.subscribing;
         Ok(HostedCase { broker: &self.broker, late: self.late, subscribing, missing })
-    }
-}
-
-impl HostedCase<'_> {
-    /// The lives of the broker in one run.
-    pub(crate) fn lives(&self, case: &Case, recorder: &Rc<Recorder>, clock: &RunClock) -> Lives {
-        let counting = case.scenario.broker.iter().filter(|option| option.versions.applies_to(case.version));
-        let options = counting.map(|option| (option.name.clone(), option.value.clone())).collect();
-        let needs_disk = case
-            .scenario
-            .needs
-            .iter()
-            .any(|need| need.name == "durable-store" && need.versions.applies_to(case.version));
-        Lives {
-            broker: self.broker.clone(),
-            asked: Rc::new(Asked::about(options)),
-            missing: self.missing.clone().into(),
-            needs_disk,
-            clock: clock.clone(),
-            recorder: recorder.clone(),
-            ends: Rc::default(),
-        }
     }
 }
 
