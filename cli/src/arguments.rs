@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mqttspec_codec::Version;
@@ -40,6 +41,12 @@ pub(crate) enum Command {
     Adapter(AdapterArguments),
     /// Compare two reports, of two runs or two targets
     Compare(CompareArguments),
+    /// Draw scenarios from seeds, run them, and shrink what fails
+    Explore(Box<ExploreArguments>),
+    /// Make a failing scenario file short, and keep what fails
+    Shrink(ShrinkArguments),
+    /// Put the results of several shards of `explore` together
+    Merge(MergeArguments),
     /// Combine the reports of several targets into one HTML page
     Report(ReportArguments),
 }
@@ -265,6 +272,75 @@ pub(crate) struct ReportArguments {
     /// Write report.html into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExploreArguments {
+    /// Stop after this time: 10m, 90s, 8h [default: until Ctrl-C]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) lasting: Option<Duration>,
+    /// Stop after this number of runs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) runs: Option<u64>,
+    /// First seed; everything that a run does derives from its seed
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Only this version of the standard
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<VersionName>,
+    /// Role under test
+    #[arg(long, value_name = "ROLE", default_value = "server")]
+    pub(crate) tests: RoleName,
+    /// Only these features, or, with a `-` before each, all others: qos1,cut or -raw,-malformed
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    pub(crate) features: Option<mqttspec_explore::Features>,
+    /// Run one part of the seeds: 1/4 is the first of four
+    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    pub(crate) shard: mqttspec_explore::Shard,
+    /// Number of threads; it does not affect results [default: the number of CPUs]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+    /// Write campaign.json, coverage.md and one scenario for each finding into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Continue the campaign whose results are in this folder; the other options must be as before
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    pub(crate) resume: Option<PathBuf>,
+    /// Print the scenario of --seed, and run nothing
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShrinkArguments {
+    /// Scenario file that fails
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Seed under which it fails
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Number of runs after which to stop
+    #[arg(long, value_name = "N", default_value_t = 1500)]
+    pub(crate) runs: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MergeArguments {
+    /// Folders of `explore --out`
+    #[arg(value_name = "DIR", required = true)]
+    pub(crate) folders: Vec<PathBuf>,
+    /// Write the results into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+/// Reads a duration: a number and `s`, `m` or `h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let unit = [("s", 1), ("m", 60), ("h", 3600)];
+    let found = unit.into_iter().find_map(|(unit, seconds)| {
+        text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
+    });
+    found.ok_or_else(|| format!("`{text}` is not a time: write 90s, 10m or 8h"))
 }
 
 #[derive(Debug, Args)]

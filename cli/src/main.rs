@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod compare;
 mod expect;
+mod explore;
 mod list;
 mod live;
 mod progress;
@@ -51,6 +52,8 @@ enum CommandError {
     #[error(transparent)]
     Expect(#[from] expect::ExpectError),
     #[error(transparent)]
+    Explore(#[from] explore::ExploreError),
+    #[error(transparent)]
     Trace(#[from] trace::TraceError),
     #[error("cannot write to the terminal: {0}")]
     Output(#[from] io::Error),
@@ -73,6 +76,9 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Adapter(arguments) => adapter::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Explore(arguments) => explore::run(&arguments),
+        Command::Shrink(arguments) => explore::shrink_file(&arguments),
+        Command::Merge(arguments) => explore::merge_folders(&arguments),
         Command::Report(arguments) => report::run(&arguments),
     };
     match result {

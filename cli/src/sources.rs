@@ -1,5 +1,6 @@
 //! Finding scenario files: on this machine, or among those that are compiled in.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -46,32 +47,35 @@ impl Place {
     }
 }
 
-/// One file: as a path, or else by its name among the scenarios.
-pub(crate) fn one(place: &Place, file: &Path) -> Result<Source, SourcesError> {
+/// The cases of one file that a selection chooses. The file is a path, or else the name of a
+/// scenario.
+pub(crate) fn plan_of_file(place: &Place, file: &Path, selection: &Selection) -> Result<Plan, SourcesError> {
     let unreadable = |source| SourcesError::File { file: file.to_owned(), source };
-    match place {
+    let read = |path: &Path| std::fs::read_to_string(path).map_err(unreadable);
+    let name = file.to_string_lossy().replace('\\', "/");
+    let (file, text, of_suite) = match place {
         Place::Folder(folder) => {
             let path = if file.exists() { file.to_owned() } else { folder.join(file) };
-            let text = std::fs::read_to_string(&path).map_err(unreadable)?;
-            Ok(Source { file: name_of(&path, folder), text })
+            let below = name_below(&path, folder);
+            let of_suite = below.is_some();
+            let name = below.unwrap_or_else(|| path.to_string_lossy().replace('\\', "/"));
+            (name, read(&path)?, of_suite)
         }
-        Place::Embedded => {
-            let name = file.to_string_lossy().replace('\\', "/");
-            let text = match SCENARIOS.iter().find(|(embedded, _)| *embedded == name) {
-                Some((_, text)) if !file.exists() => (*text).to_owned(),
-                _ => std::fs::read_to_string(file).map_err(unreadable)?,
-            };
-            Ok(Source { file: name, text })
-        }
-    }
+        Place::Embedded => match SCENARIOS.iter().find(|(embedded, _)| *embedded == name) {
+            Some((_, text)) if !file.exists() => (name, (*text).to_owned(), true),
+            _ => (name, read(file)?, false),
+        },
+    };
+    let mut plan = suite::plan(&[Source { file, text }], selection);
+    plan.cases.iter_mut().for_each(|case| case.of_suite = of_suite);
+    Ok(plan)
 }
 
-/// The name of a file: its path below the folder of scenarios if it is there, otherwise its path.
-/// Seeds derive from it, so below the folder it must not depend on the working directory.
-fn name_of(path: &Path, folder: &Path) -> String {
-    let whole = |path: &Path| path.canonicalize().ok();
-    let below = whole(folder).and_then(|folder| Some(whole(path)?.strip_prefix(folder).ok()?.to_owned()));
-    below.as_deref().unwrap_or(path).to_string_lossy().replace('\\', "/")
+/// The path of a file below the folder of scenarios; `None` if it is not there. Seeds derive from
+/// it, so it must not depend on the working directory.
+fn name_below(path: &Path, folder: &Path) -> Option<String> {
+    let (path, folder) = (path.canonicalize().ok()?, folder.canonicalize().ok()?);
+    Some(path.strip_prefix(folder).ok()?.to_string_lossy().replace('\\', "/"))
 }
 
 /// The plan of the selected cases. A filter that is the path of a file selects this file. The
@@ -80,18 +84,22 @@ fn name_of(path: &Path, folder: &Path) -> String {
 pub(crate) fn plan(place: &Place, selection: &Selection) -> Result<Plan, SourcesError> {
     let (files, filters): (Vec<_>, Vec<_>) =
         selection.filters.iter().cloned().partition(|filter| Path::new(filter).is_file());
-    let named: Vec<Source> =
-        files.iter().map(|file| one(place, Path::new(file))).collect::<Result<_, _>>()?;
-    let mut plan = suite::plan(&named, &Selection { filters: Vec::new(), ..selection.clone() });
-    if named.is_empty() || !filters.is_empty() {
+    let mut plan = Plan::default();
+    for file in &files {
+        let every = Selection { filters: Vec::new(), ..selection.clone() };
+        let of_file = plan_of_file(place, Path::new(file), &every)?;
+        plan.cases.extend(of_file.cases);
+        plan.errors.extend(of_file.errors);
+    }
+    if files.is_empty() || !filters.is_empty() {
         let others = Selection { filters, ..selection.clone() };
         let more = match place {
             Place::Folder(folder) => plan_of_folder(folder, &others)?,
             Place::Embedded => suite::plan(&embedded(), &others),
         };
-        let is_new = |file: &str| named.iter().all(|source| source.file != file);
-        plan.cases.extend(more.cases.into_iter().filter(|case| is_new(&case.file)));
-        plan.errors.extend(more.errors.into_iter().filter(|error| is_new(&error.file)));
+        let known: BTreeSet<String> = plan.files().map(str::to_owned).collect();
+        plan.cases.extend(more.cases.into_iter().filter(|case| !known.contains(&case.file)));
+        plan.errors.extend(more.errors.into_iter().filter(|error| !known.contains(&error.file)));
     }
     if plan.cases.is_empty() && plan.errors.is_empty() {
         let mut filters = selection.filters.join(" ");

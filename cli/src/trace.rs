@@ -32,8 +32,8 @@ pub(crate) enum TraceError {
 }
 
 pub(crate) fn run(arguments: &TraceArguments) -> Result<u8, CommandError> {
-    let source = sources::one(&arguments.folder.place(), Path::new(&arguments.file))?;
-    let plan = suite::plan(&[source], &Selection::default());
+    let file = Path::new(&arguments.file);
+    let plan = sources::plan_of_file(&arguments.folder.place(), file, &Selection::default())?;
     if let Some(error) = plan.errors.first() {
         writeln!(anstream::stderr(), "{}", error.message)?;
         return Ok(NOT_RUN);

@@ -25,6 +25,23 @@ fn a_file_runs_from_anywhere() {
 }
 
 #[test]
+fn a_file_outside_the_scenarios_runs_the_same_under_every_name() {
+    let folder = Folder::new("renamed");
+    let text = format!("{}latency device 1ms..900ms\ndevice > PINGREQ\ndevice < PINGRESP\n", scenario(HOLDS));
+    let history = |name: &str| {
+        let file = folder.write(name, &text);
+        let outcome = mqttspec_in(&folder.at("."), &["trace", &file, "--seed", "3"]);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        outcome.out.lines().find(|line| line.contains(", history ")).map(str::to_owned)
+    };
+    let first = history("one.mqtt");
+    assert!(first.is_some());
+    assert_eq!(history("elsewhere/two.mqtt"), first);
+    // The name of a file of the folder is a part of its seed.
+    assert_ne!(history("scenarios/three.mqtt"), first);
+}
+
+#[test]
 fn the_scenarios_are_compiled_in() {
     let folder = Folder::new("empty");
     let here = |arguments: &[&str]| mqttspec_in(&folder.at("."), arguments);

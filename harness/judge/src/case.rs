@@ -24,6 +24,9 @@ pub struct Case {
     pub tests: Role,
     /// The index of the table's row; `None` without a table.
     pub row: Option<usize>,
+    /// Whether the file is in the folder of scenarios. The name of any other file is no part of its
+    /// seeds, so that a copy of the file runs the same.
+    pub of_suite: bool,
 }
 
 impl Case {
@@ -37,12 +40,22 @@ impl Case {
     /// The name by which tests and reports list the case.
     #[must_use]
     pub fn name(&self) -> String {
+        self.name_with(&self.file)
+    }
+
+    /// The name from which the seeds of its runs derive.
+    #[must_use]
+    pub fn seed_name(&self) -> String {
+        self.name_with(if self.of_suite { &self.file } else { "" })
+    }
+
+    fn name_with(&self, file: &str) -> String {
         let tests = match self.scenario.tests {
             Roles::Both => format!(" {}", role_word(self.tests)),
             _ => String::new(),
         };
         let row = self.row_name().map_or_else(String::new, |row| format!(" [{row}]"));
-        format!("{} {}{tests}{row}", self.file, self.version_text())
+        format!("{file} {}{tests}{row}", self.version_text())
     }
 
     /// The version as results write it: `3.1.1`, `5.0`.

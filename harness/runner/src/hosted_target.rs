@@ -94,7 +94,8 @@ impl HostedTarget {
 
 fn run(case: &Case, seed: u64, options: RunOptions, hosted: &HostedCase<'_>) -> RunResult {
     let command = case.repeat_command(seed);
-    judged(case, &command, perform_hosted(case, seed, hosted), options.trace).0
+    let performed = perform_hosted(case, seed, hosted);
+    judged(case, &command, performed.executed, &performed.history, options.trace).0
 }
 
 impl Capabilities {

@@ -29,10 +29,11 @@ pub(crate) struct Performed {
 pub(crate) fn judged(
     case: &Case,
     command: &RepeatCommand,
-    performed: Performed,
+    executed: Executed,
+    history: &History,
     with_trace: bool,
 ) -> (RunResult, bool) {
-    let Performed { history, executed: Executed { findings, end } } = performed;
+    let Executed { findings, end } = executed;
     let claims = Claims::of(case);
     let (mut found, mut passed) = (findings.found, findings.passed);
     // What keeps the run from being judged by its claims.
@@ -42,7 +43,7 @@ pub(crate) fn judged(
         Ok(()) => {
             let quiet = findings.unquiet.is_none();
             set_up.extend(findings.unquiet);
-            let of_deliveries = judge_deliveries(&findings.properties, &claims, &history, quiet, &mut passed);
+            let of_deliveries = judge_deliveries(&findings.properties, &claims, history, quiet, &mut passed);
             for finding in of_deliveries {
                 match Stop::from(finding) {
                     Stop::SetUp(unmet) => set_up.push(unmet),
@@ -57,7 +58,7 @@ pub(crate) fn judged(
         Err(Stop::Unsupported(unsupported)) => broke = Some((Verdict::Skip, unsupported.to_string())),
     }
     let over = findings.over.unwrap_or(u64::MAX);
-    found.extend(monitors::judge(&history).into_iter().filter(|finding| finding.at_ns < over));
+    found.extend(monitors::judge(history).into_iter().filter(|finding| finding.at_ns < over));
     let verdict = match &broke {
         Some((verdict, _)) => *verdict,
         None if !found.is_empty() => Verdict::Fail,
@@ -81,8 +82,8 @@ pub(crate) fn judged(
     let level = found.iter().map(|finding| finding.level).max().unwrap_or(Level::Must);
     // Most runs pass, and their traces are not shown.
     let shown = with_trace || verdict != Verdict::Pass;
-    let trace = if shown { transcript::trace(&history, case.version) } else { Trace::default() };
-    let reported = |finding| ReportedFinding::new(finding, case, &history, &trace, command);
+    let trace = if shown { transcript::trace(history, case.version) } else { Trace::default() };
+    let reported = |finding| ReportedFinding::new(finding, case, history, &trace, command);
     let result = RunResult {
         seed: command.seed,
         verdict,
@@ -93,7 +94,7 @@ pub(crate) fn judged(
         drawn: findings.drawn,
         branches: findings.branches,
         marks: findings.marks,
-        endured: LoadSummary::of(&case.scenario, &history),
+        endured: LoadSummary::of(&case.scenario, history),
         trace,
         history_hash: format!("{:032x}", history.hash()),
         output: Vec::new(),

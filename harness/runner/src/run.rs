@@ -2,6 +2,7 @@
 
 use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
+use mqttspec_judge::history::History;
 use mqttspec_judge::results::RunResult;
 
 use crate::judging::judged;
@@ -19,10 +20,18 @@ pub fn run(case: &Case, seed: u64) -> RunResult {
 /// Runs a case once, with options.
 #[must_use]
 pub fn run_with(case: &Case, seed: u64, options: RunOptions) -> RunResult {
+    run_recorded(case, seed, options).0
+}
+
+/// Runs a case once, and returns its history too.
+#[must_use]
+pub fn run_recorded(case: &Case, seed: u64, options: RunOptions) -> (RunResult, History) {
     let latitude = Some(options.latitude).filter(|latitude| *latitude != Latitude::Reference);
     let latitude = latitude.map(|latitude| latitude.to_string());
     let command = RepeatCommand { latitude, ..options.simulator.repeat_command(case, seed) };
-    judged(case, &command, perform(case, seed, options), options.trace).0
+    let performed = perform(case, seed, options);
+    let (result, _) = judged(case, &command, performed.executed, &performed.history, options.trace);
+    (result, performed.history)
 }
 
 /// Why a case is skipped in a simulation; `None` if it is run. The reason follows the first colon.

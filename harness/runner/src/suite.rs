@@ -111,6 +111,14 @@ pub struct Plan {
     pub errors: Vec<FileError>,
 }
 
+impl Plan {
+    /// The files of its cases and errors.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        let of_cases = self.cases.iter().map(|case| case.file.as_str());
+        of_cases.chain(self.errors.iter().map(|error| error.file.as_str()))
+    }
+}
+
 /// Parses and checks scenarios, and makes a case for each selected version, role and row.
 #[must_use]
 pub fn plan(sources: &[Source], selection: &Selection) -> Plan {
@@ -153,6 +161,7 @@ fn cases(scenario: &Arc<notation::Scenario>, file: &str, source: &Arc<str>) -> V
                     version: *version,
                     tests: *tests,
                     row: *row,
+                    of_suite: true,
                 });
             }
         }

@@ -130,3 +130,21 @@ fn the_end_of_a_fault_is_recorded_with_its_text() {
         .collect();
     assert_eq!(ended, ["# stall device for 1s: over"]);
 }
+
+#[test]
+fn what_follows_the_end_of_a_connection_after_anything_is_left_out() {
+    let run = passes(
+        "",
+        "device > CONNECT
+device < anything
+device > CONNECT
+wait 1s
+device > PINGREQ
+wait 1s
+device > CONNECT
+device < CONNACK
+",
+    );
+    let sent: Vec<&str> = run.trace.events.iter().map(|event| event.text.as_str()).collect();
+    assert!(!sent.iter().any(|text| text.contains("PINGREQ")), "{sent:?}");
+}

@@ -47,6 +47,7 @@ fn case(version: Version) -> Case {
         version,
         tests: Role::Server,
         row: None,
+        of_suite: true,
     }
 }
 

@@ -147,10 +147,16 @@ impl Table {
                 Some(exchange) => repeated_after_reconnect(exchange.stage, dup),
             }
         };
-        // A repetition of a PUBLISH whose exchange is further on changes nothing. Any other PUBLISH
-        // sets the state.
+        // A repetition of a PUBLISH whose exchange is further on changes nothing. The same goes for
+        // a PUBLISH after an acknowledgement that did not fit: it may have been under way already.
+        // Any other PUBLISH sets the state.
         let further = known.is_some_and(|exchange| {
-            dup && exchange.here && !matches!(exchange.stage, Stage::Complete | Stage::Unclear)
+            exchange.here
+                && match exchange.stage {
+                    Stage::Unclear => true,
+                    Stage::Complete => false,
+                    Stage::Published | Stage::Recorded | Stage::Released => dup,
+                }
         });
         if !further {
             self.exchanges.insert(id, Exchange { qos, stage: Stage::Published, here: true });
@@ -173,7 +179,10 @@ impl Table {
             }
             Some(_) => Judgement::Right,
         };
-        self.exchanges.insert(id, Exchange { qos: QoS::ExactlyOnce, stage: Stage::Released, here: true });
+        // What follows an acknowledgement of nothing is not judged either.
+        let unclear = known.is_some_and(|exchange| exchange.here && exchange.stage == Stage::Unclear);
+        let stage = if unclear { Stage::Unclear } else { Stage::Released };
+        self.exchanges.insert(id, Exchange { qos: QoS::ExactlyOnce, stage, here: true });
         judgement
     }
 

@@ -131,6 +131,10 @@ impl Connections {
         let HostInfo { name: host, observer } = history.info(connection.host);
         let peer = observer.peer();
         let seen = match &event.what {
+            // A second CONNECT on a connection begins nothing: the peer closes.
+            What::Sent { packet: Packet::Connect(_), .. } if self.asked.contains_key(&connection) => {
+                return None;
+            }
             What::Sent { packet: Packet::Connect(packet), .. }
             | What::Received { packet: Packet::Connect(packet), .. } => {
                 let client_id = packet.client_id.as_str().to_owned();

@@ -2,7 +2,7 @@
 //!
 //! MQTT 5.0 §3.1.2.11.3, §3.2.2.3.3, §4.9. Each Network Connection counts anew. The observer counts
 //! an acknowledgement when it sends it, before the peer receives it, so its count never exceeds the
-//! peer's.
+//! peer's. An acknowledgement of a packet that has not arrived may meet this packet on its way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,12 +31,14 @@ struct ReceiveMaximum {
 struct Quota {
     maximum: u16,
     in_flight: BTreeSet<PacketIdentifier>,
+    /// Acknowledged before a PUBLISH with this identifier arrived.
+    early: BTreeSet<PacketIdentifier>,
 }
 
 impl Default for Quota {
     /// §3.1.2.11.3: 65,535 where the property is absent.
     fn default() -> Self {
-        Self { maximum: u16::MAX, in_flight: BTreeSet::new() }
+        Self { maximum: u16::MAX, in_flight: BTreeSet::new(), early: BTreeSet::new() }
     }
 }
 
@@ -57,7 +59,9 @@ impl Watcher for ReceiveMaximum {
             Seen::ToPeer(packet) => quota.acknowledged(packet),
             Seen::FromPeer(Packet::Publish(publish)) => {
                 let Some(id) = publish.delivery.packet_identifier() else { return Vec::new() };
-                quota.in_flight.insert(id);
+                if !quota.early.remove(&id) {
+                    quota.in_flight.insert(id);
+                }
                 let (count, maximum) = (quota.in_flight.len(), quota.maximum);
                 if count > usize::from(maximum) {
                     return vec![observation.finding(
@@ -87,11 +91,14 @@ impl Quota {
     }
 
     fn acknowledged(&mut self, packet: &Packet) {
-        match packet {
-            Packet::PubAck(ack) => self.in_flight.remove(&ack.id),
-            Packet::PubComp(ack) => self.in_flight.remove(&ack.id),
-            Packet::PubRec(ack) if ack.reason.is_failure() => self.in_flight.remove(&ack.id),
-            _ => false,
+        let id = match packet {
+            Packet::PubAck(ack) => ack.id,
+            Packet::PubComp(ack) => ack.id,
+            Packet::PubRec(ack) if ack.reason.is_failure() => ack.id,
+            _ => return,
         };
+        if !self.in_flight.remove(&id) {
+            self.early.insert(id);
+        }
     }
 }

@@ -292,6 +292,31 @@ fn receive_maximum_kept() {
     );
 }
 
+/// The acknowledgement and the PUBLISH cross: the peer may count the exchange as complete.
+#[test]
+fn acknowledgements_before_their_publish() {
+    let early = || {
+        broker(Version::V5)
+            .receive_maximum(2)
+            .connects("a", false)
+            .sent("a", puback(1))
+            .received("a", publish(QOS1, 1, "one"))
+            .received("a", publish(QOS1, 2, "two"))
+            .received("a", publish(QOS1, 3, "three"))
+    };
+    fine(&early().build());
+    let clauses = ["MQTT-3.3.4-9", "MQTT-4.9.0-2"];
+    broken(early().received("a", publish(QOS1, 4, "four")), Version::V5, "Receive Maximum", &clauses);
+    fine(
+        &broker(Version::V5)
+            .connects("a", false)
+            .sent("a", pubrec(1))
+            .received("a", publish(QOS2, 1, "one"))
+            .received("a", pubrel(1))
+            .build(),
+    );
+}
+
 #[test]
 fn receive_maximum_of_the_server_binds_the_client() {
     let builder = client(Version::V5)

@@ -107,6 +107,11 @@ impl Inboxes {
         self.recorder.with_host(host, |state| state.open && !state.provoked)
     }
 
+    /// Whether the peer has ended the newest connection after `anything`: no line compares that.
+    pub(crate) fn ended_unwatched(&self, host: HostIndex) -> bool {
+        self.recorder.with_host(host, |state| state.ignored && !state.open && !state.provoked)
+    }
+
     /// The end of the newest connection, if the peer ended it and no line has taken the end.
     pub(crate) fn unseen_end(&self, host: HostIndex) -> Option<Arrival> {
         self.recorder.with_host(host, |state| {

@@ -324,6 +324,7 @@ mod tests {
             version: Version::V5,
             tests: Role::Server,
             row: None,
+            of_suite: true,
         };
         (Matcher::new(&case), all)
     }

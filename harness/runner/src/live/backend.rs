@@ -39,7 +39,8 @@ pub(crate) async fn run(
     environment: Environment,
     with_trace: bool,
 ) -> (RunResult, bool) {
-    judged(case, command, perform(case, command.seed, environment).await, with_trace)
+    let performed = perform(case, command.seed, environment).await;
+    judged(case, command, performed.executed, &performed.history, with_trace)
 }
 
 async fn perform(case: &Case, seed: u64, environment: Environment) -> Performed {

@@ -397,8 +397,16 @@ impl Application {
         self.connected.set(false);
         self.sent.borrow_mut().clear();
         self.unacknowledged.borrow_mut().clear();
-        // Only publications survive, in the store. Other commands never end.
-        self.accepted.borrow_mut().retain(|_, given| matches!(given.what, ClientCommand::Publish { .. }));
+        // Only publications above QoS 0 survive, in the store. Other commands never end.
+        let mut lost = 0;
+        self.accepted.borrow_mut().retain(|_, given| match &given.what {
+            ClientCommand::Publish { message, .. } if message.qos == QoS::AtMostOnce => {
+                lost += 1;
+                false
+            }
+            what => matches!(what, ClientCommand::Publish { .. }),
+        });
+        self.pending.set(self.pending.get().saturating_sub(lost));
         let last = self.keys.borrow_mut().pop_last();
         if let Some((_, key)) = last.filter(|_| self.recorder.with_host(self.host, |state| state.open)) {
             self.recorder.end(key, Ending::Crashed);

@@ -392,8 +392,9 @@ impl Context {
     fn judge_run(&self, case: &Case, seed: u64, run: Run) -> (RunResult, bool) {
         let Run { performed, stopped, output } = run;
         let command = self.command(case, seed);
+        let with_trace = self.options.keep == KeepTrace::All;
         let (result, timing_sensitive) =
-            judged(case, &command, performed, self.options.keep == KeepTrace::All);
+            judged(case, &command, performed.executed, &performed.history, with_trace);
         match stopped {
             None => (result, timing_sensitive),
             Some(Stopped::Unsupported(reason)) => (skipped(reason, seed), false),

@@ -1,0 +1,196 @@
+//! `mqttspec explore`, `shrink` and `merge`: campaigns of generated scenarios.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mqttspec_codec::Role;
+use mqttspec_explore::{Campaign, CampaignError, Coverage, Found, Limits, Options, Progress, Swarm};
+use thiserror::Error;
+
+use crate::arguments::{ExploreArguments, MergeArguments, RoleName, ShrinkArguments};
+use crate::{CommandError, FAILED, PASSED};
+
+/// The results of a campaign, in its folder.
+const RESULTS: &str = "campaign.json";
+
+/// Why a campaign cannot begin or its results cannot be written.
+#[derive(Debug, Error)]
+pub(crate) enum ExploreError {
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", path.display())]
+    Campaign { path: PathBuf, source: CampaignError },
+    #[error("Ctrl-C cannot be noticed: {0}")]
+    Signal(io::Error),
+    #[error("{}: {reason}", path.display())]
+    Shrink { path: PathBuf, reason: String },
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the clock stops a campaign and shows its rate; no run reads it"
+)]
+fn run_campaign(arguments: &ExploreArguments) -> Result<u8, CommandError> {
+    let options = options(arguments);
+    let folder = arguments.out.as_ref().or(arguments.resume.as_ref());
+    let before = match &arguments.resume {
+        Some(folder) => read(folder)?,
+        None => Campaign::default(),
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_ctrl_c(&stop)?;
+    let began = Instant::now();
+    let done_before = before.runs;
+    let mut shown = began;
+    let campaign = mqttspec_explore::explore(&options, before, &stop, &mut |Progress { campaign, found }| {
+        let now = Instant::now();
+        if arguments.lasting.is_some_and(|lasting| now - began >= lasting) {
+            stop.store(true, Ordering::Relaxed);
+        }
+        let mut err = anstream::stderr();
+        if let Some(found) = found {
+            // If the terminal is gone, the results are still written.
+            let _ = write!(err, "{}", text_of(found));
+        }
+        if now - shown >= Duration::from_secs(5) {
+            shown = now;
+            let _ = writeln!(err, "{}", rate(campaign, campaign.runs - done_before, now - began));
+        }
+    });
+    let mut out = anstream::stdout().lock();
+    writeln!(out, "{}", rate(&campaign, campaign.runs - done_before, began.elapsed()))?;
+    if let Some(folder) = folder {
+        write_results(folder, &campaign)?;
+        writeln!(out, "wrote {}", folder.join(RESULTS).display())?;
+    }
+    Ok(if campaign.findings.is_empty() { PASSED } else { FAILED })
+}
+
+pub(crate) fn run(arguments: &ExploreArguments) -> Result<u8, CommandError> {
+    if !arguments.print {
+        return run_campaign(arguments);
+    }
+    let options = options(arguments);
+    let swarm = Swarm::draw(options.seed, options.tests, options.version, &options.features);
+    anstream::stdout().write_all(mqttspec_explore::generate(options.seed, &swarm).as_bytes())?;
+    Ok(PASSED)
+}
+
+pub(crate) fn shrink_file(arguments: &ShrinkArguments) -> Result<u8, CommandError> {
+    let path = &arguments.file;
+    let text =
+        fs::read_to_string(path).map_err(|source| ExploreError::Read { path: path.clone(), source })?;
+    let refused = |reason: String| ExploreError::Shrink { path: path.clone(), reason };
+    let limits = Limits { runs: arguments.runs };
+    let shrunk = mqttspec_explore::shrink_first(&text, arguments.seed, limits).map_err(refused)?;
+    anstream::stdout().write_all(shrunk.text.as_bytes())?;
+    writeln!(anstream::stderr(), "{} runs", shrunk.runs)?;
+    Ok(PASSED)
+}
+
+pub(crate) fn merge_folders(arguments: &MergeArguments) -> Result<u8, CommandError> {
+    let shards = arguments.folders.iter().map(|folder| read(folder)).collect::<Result<Vec<_>, _>>()?;
+    let campaign = mqttspec_explore::merge(&shards);
+    write_results(&arguments.out, &campaign)?;
+    let mut out = anstream::stdout().lock();
+    for found in &campaign.findings {
+        write!(out, "{}", text_of(found))?;
+    }
+    let (findings, cells) = (campaign.findings.len(), campaign.coverage.cells());
+    writeln!(out, "{} runs, {findings} findings, {cells} cells", campaign.runs)?;
+    Ok(if campaign.findings.is_empty() { PASSED } else { FAILED })
+}
+
+fn options(arguments: &ExploreArguments) -> Options {
+    let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+    Options {
+        seed: arguments.seed,
+        runs: arguments.runs,
+        tests: match arguments.tests {
+            RoleName::Server => Role::Server,
+            RoleName::Client => Role::Client,
+        },
+        version: arguments.version.map(Into::into),
+        features: arguments.features.clone().unwrap_or_default(),
+        shard: arguments.shard,
+        jobs: arguments.jobs.map_or_else(cpus, usize::from),
+        mutant: None,
+        limits: Limits::default(),
+    }
+}
+
+/// Sets the flag at the first Ctrl-C; the second one ends the process.
+#[expect(clippy::disallowed_methods, reason = "the thread only waits for the signal")]
+fn stop_on_ctrl_c(stop: &Arc<AtomicBool>) -> Result<(), ExploreError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ExploreError::Signal)?;
+    let stop = stop.clone();
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                stop.store(true, Ordering::Relaxed);
+            }
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(130);
+            }
+        });
+    });
+    Ok(())
+}
+
+fn rate(campaign: &Campaign, runs: u64, elapsed: Duration) -> String {
+    let Campaign { findings, coverage, not_judged, .. } = campaign;
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = runs as f64 / elapsed.as_secs_f64().max(0.001);
+    format!(
+        "{} runs ({rate:.0}/s), {} findings, {} of {} cells, {not_judged} not judged",
+        campaign.runs,
+        findings.len(),
+        coverage.cells(),
+        Coverage::all_cells()
+    )
+}
+
+fn text_of(found: &Found) -> String {
+    let Found { shape, seed, times, expected, actual, scenario } = found;
+    let clauses = shape.clauses.join(" ");
+    format!(
+        "\nseed {seed}: {} [{} {clauses}], {times} runs\n  expected: {expected}\n  actual:   {actual}\n\n{}\n",
+        shape.check,
+        shape.version,
+        indented(scenario)
+    )
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect()
+}
+
+fn read(folder: &Path) -> Result<Campaign, ExploreError> {
+    let path = folder.join(RESULTS);
+    let text =
+        fs::read_to_string(&path).map_err(|source| ExploreError::Read { path: path.clone(), source })?;
+    Campaign::read(&text).map_err(|source| ExploreError::Campaign { path, source })
+}
+
+fn write_results(folder: &Path, campaign: &Campaign) -> Result<(), ExploreError> {
+    let text =
+        campaign.text().map_err(|source| ExploreError::Campaign { path: folder.join(RESULTS), source })?;
+    let mut files = vec![(RESULTS.to_owned(), text), ("coverage.md".to_owned(), campaign.coverage.table())];
+    for (number, found) in campaign.findings.iter().enumerate() {
+        files.push((format!("findings/{:03}-seed-{}.mqtt", number + 1, found.seed), found.scenario.clone()));
+    }
+    fs::create_dir_all(folder.join("findings"))
+        .map_err(|source| ExploreError::Write { path: folder.to_owned(), source })?;
+    for (name, text) in files {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(|source| ExploreError::Write { path, source })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,275 @@
+//! A campaign: runs one seed after another, and keeps one finding of each shape.
+//!
+//! Threads take whole runs, and results are taken in the order of the seeds, so the number of
+//! threads changes nothing but the speed. A campaign has no clock: the caller stops it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+
+use mqttspec_codec::{Role, Version};
+use mqttspec_judge::results::RunResult;
+use mqttspec_judge::verdict::Verdict;
+use mqttspec_mutants::Mutant;
+use mqttspec_runner::run::{RunOptions, run_recorded};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::coverage::Coverage;
+use crate::generate::generate;
+use crate::run::{case_of, shapes};
+use crate::shape::Shape;
+use crate::shrink::{Limits, shrink};
+use crate::swarm::{Features, Swarm};
+
+/// One part of a campaign: shard 2 of 4 runs every fourth seed, beginning with the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    index: u64,
+    count: u64,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { index: 0, count: 1 }
+    }
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once('/').and_then(|(index, count)| {
+            let (index, count): (u64, u64) = (index.parse().ok()?, count.parse().ok()?);
+            (1..=count).contains(&index).then(|| Self { index: index - 1, count })
+        });
+        parsed.ok_or_else(|| format!("`{text}` is not a shard: write I/N, such as 1/4, with I from 1 to N"))
+    }
+}
+
+/// What a campaign runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The first seed.
+    pub seed: u64,
+    /// The number of runs of this shard; no limit if `None`.
+    pub runs: Option<u64>,
+    /// The role under test.
+    pub tests: Role,
+    /// Only this version.
+    pub version: Option<Version>,
+    /// The features that may be drawn.
+    pub features: Features,
+    /// The part of the seeds.
+    pub shard: Shard,
+    /// The number of threads.
+    pub jobs: usize,
+    /// A mutant in place of the reference peer.
+    pub mutant: Option<&'static Mutant>,
+    /// How long findings are shrunk.
+    pub limits: Limits,
+}
+
+/// A finding of a campaign.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// What it has in common with others.
+    pub shape: Shape,
+    /// The first seed that shows it.
+    pub seed: u64,
+    /// The number of runs that show it.
+    pub times: u64,
+    /// What was expected in the first run.
+    pub expected: String,
+    /// What happened instead.
+    pub actual: String,
+    /// The shrunk scenario.
+    pub scenario: String,
+}
+
+/// The results of a campaign. It is also the file from which a campaign is resumed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Campaign {
+    /// The number of runs.
+    pub runs: u64,
+    /// Of these, the runs that could not be judged to their end.
+    pub not_judged: u64,
+    /// The seed of the next run.
+    pub next_seed: Option<u64>,
+    /// One finding of each shape, in the order of their seeds.
+    pub findings: Vec<Found>,
+    /// The cells that were reached.
+    pub coverage: Coverage,
+}
+
+/// What a caller sees of a campaign while it runs.
+#[derive(Debug)]
+pub struct Progress<'a> {
+    /// The results so far.
+    pub campaign: &'a Campaign,
+    /// A finding of a new shape, which the last run showed.
+    pub found: Option<&'a Found>,
+}
+
+/// Why the results of a campaign cannot be used.
+#[derive(Debug, Error)]
+pub enum CampaignError {
+    /// The text is not the file of a campaign.
+    #[error("not the results of a campaign: {0}")]
+    Format(#[from] serde_json::Error),
+}
+
+impl Campaign {
+    /// Reads what [`Campaign::text`] wrote.
+    ///
+    /// # Errors
+    /// If the text is something else.
+    pub fn read(text: &str) -> Result<Self, CampaignError> {
+        Ok(serde_json::from_str(text)?)
+    }
+
+    /// The results as a file.
+    ///
+    /// # Errors
+    /// Never for results of a campaign.
+    pub fn text(&self) -> Result<String, CampaignError> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
+    /// Adds what a run showed. Returns the shapes that are new.
+    fn add(&mut self, run: &Run) -> Vec<(Shape, String, String)> {
+        self.runs += 1;
+        self.not_judged += u64::from(run.result.verdict == Verdict::NotJudged);
+        self.coverage.add(&run.coverage);
+        let mut new = Vec::new();
+        for (shape, (expected, actual)) in shapes(&run.result, run.version) {
+            match self.findings.iter_mut().find(|found| found.shape == shape) {
+                Some(found) => found.times += 1,
+                None => new.push((shape, expected, actual)),
+            }
+        }
+        new
+    }
+}
+
+/// Puts the results of shards together.
+#[must_use]
+pub fn merge(shards: &[Campaign]) -> Campaign {
+    let mut merged = Campaign::default();
+    for shard in shards {
+        merged.runs += shard.runs;
+        merged.not_judged += shard.not_judged;
+        merged.coverage.add(&shard.coverage);
+        for found in &shard.findings {
+            match merged.findings.iter_mut().find(|known| known.shape == found.shape) {
+                Some(known) => {
+                    let times = known.times + found.times;
+                    if found.seed < known.seed {
+                        *known = found.clone();
+                    }
+                    known.times = times;
+                }
+                None => merged.findings.push(found.clone()),
+            }
+        }
+    }
+    merged.findings.sort_by(|one, other| (one.seed, &one.shape).cmp(&(other.seed, &other.shape)));
+    merged
+}
+
+struct Run {
+    seed: u64,
+    version: Version,
+    text: String,
+    result: RunResult,
+    coverage: Coverage,
+}
+
+fn run_seed(seed: u64, options: &Options) -> Run {
+    let swarm = Swarm::draw(seed, options.tests, options.version, &options.features);
+    let text = generate(seed, &swarm);
+    let run_options = RunOptions { mutant: options.mutant, ..RunOptions::default() };
+    match case_of(&text) {
+        Ok(case) => {
+            let (result, history) = run_recorded(&case, 0, run_options);
+            Run { seed, version: swarm.version, text, result, coverage: Coverage::of(&history) }
+        }
+        Err(reason) => {
+            let result = RunResult {
+                seed,
+                verdict: Verdict::Error,
+                level: mqttspec_spec::Level::Must,
+                reason,
+                failures: Vec::new(),
+                clauses_shown: Vec::new(),
+                drawn: Vec::new(),
+                branches: Vec::new(),
+                marks: Vec::new(),
+                endured: None,
+                trace: mqttspec_judge::trace::Trace::default(),
+                history_hash: String::new(),
+                output: Vec::new(),
+            };
+            Run { seed, version: swarm.version, text, result, coverage: Coverage::default() }
+        }
+    }
+}
+
+/// Runs a campaign until its runs are done or `stop` is set. `before` has earlier results.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread takes whole runs, and results are taken in the order of the seeds"
+)]
+pub fn explore(
+    options: &Options,
+    before: Campaign,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Campaign {
+    let mut campaign = before;
+    let Shard { index, count } = options.shard;
+    let first = campaign.next_seed.unwrap_or(options.seed.saturating_add(index));
+    let left = options.runs.map_or(u64::MAX, |runs| runs.saturating_sub(campaign.runs));
+    let next = AtomicU64::new(0);
+    let seed_of = |number: u64| first.saturating_add(number.saturating_mul(count));
+    std::thread::scope(|scope| {
+        // A bounded channel: a slow seed does not let the others run far ahead.
+        let (done, finished) = mpsc::sync_channel(4 * options.jobs.max(1));
+        for _ in 0..options.jobs.max(1) {
+            let (done, next) = (done.clone(), &next);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= left || done.send((number, run_seed(seed_of(number), options))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(done);
+        let mut waiting = BTreeMap::new();
+        let mut expected = 0;
+        for (number, run) in finished {
+            waiting.insert(number, run);
+            while let Some(run) = waiting.remove(&expected) {
+                expected += 1;
+                take(&mut campaign, &run, options, progress);
+                campaign.next_seed = Some(seed_of(expected));
+            }
+        }
+    });
+    campaign
+}
+
+fn take(campaign: &mut Campaign, run: &Run, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) {
+    let new = campaign.add(run);
+    if new.is_empty() {
+        return progress(Progress { campaign, found: None });
+    }
+    for (shape, expected, actual) in new {
+        let shrunk = shrink(&run.text, 0, &shape, run.version, options.mutant, options.limits);
+        let scenario = shrunk.map_or_else(|_| run.text.clone(), |shrunk| shrunk.text);
+        campaign.findings.push(Found { shape, seed: run.seed, times: 1, expected, actual, scenario });
+        progress(Progress { campaign, found: campaign.findings.last() });
+    }
+}

@@ -1,0 +1,72 @@
+//! Draws a scenario file from a seed: a safety phase with faults, then a liveness phase, in which
+//! everything is healed and connected and the run becomes quiet.
+
+use std::fmt::Write as _;
+
+use mqttspec_codec::Version;
+use mqttspec_notation::{self as notation, CatalogueClauses};
+use mqttspec_world::Seed;
+
+use crate::moves::Writer;
+use crate::swarm::{Feature, Swarm};
+
+/// The text of the scenario of a seed, in canonical layout. The swarm is its first comment.
+#[must_use]
+pub fn generate(seed: u64, swarm: &Swarm) -> String {
+    let mut text = header(seed, swarm);
+    let draw = Seed::new(seed).child("moves").draw();
+    let mut writer = Writer::new(swarm, draw);
+    writer.safety_phase();
+    writer.liveness_phase();
+    text.push_str(&writer.body());
+    text.push_str(&checks(swarm));
+    // The text above is not in canonical layout.
+    match notation::read("generated.mqtt", &text, &CatalogueClauses) {
+        Ok((scenario, _)) => notation::print(&scenario),
+        Err(_) => text,
+    }
+}
+
+fn header(seed: u64, swarm: &Swarm) -> String {
+    let mut text = String::new();
+    let version = match swarm.version {
+        Version::V3_1 => "3.1",
+        Version::V3_1_1 => "3.1.1",
+        Version::V5 => "5",
+    };
+    let clauses = if swarm.is_calm() {
+        match swarm.version {
+            Version::V5 => "MQTT-4.3.1-1 MQTT-4.3.2-3 MQTT-4.3.3-10 MQTT-4.6.0-5",
+            _ => "MQTT-4.3.1-1 MQTT-4.3.2-1 MQTT-4.3.3-2 MQTT-4.6.0-6",
+        }
+    } else {
+        "MQTT-4.3.1-1"
+    };
+    let _ = writeln!(text, "# Seed {seed}: {swarm}");
+    let _ = writeln!(text, "title    Generated from seed {seed}");
+    let _ = writeln!(text, "clauses  {clauses}");
+    let _ = writeln!(text, "versions {version}");
+    if swarm.tests == mqttspec_codec::Role::Client {
+        text.push_str("tests    client\n");
+    }
+    if swarm.has(Feature::Durable) {
+        text.push_str("broker   store=durable\n");
+    }
+    text
+}
+
+/// The delivery checks. A file needs one line that shows a clause: without any, each line would
+/// show all of them.
+fn checks(swarm: &Swarm) -> String {
+    let [once, least, most, order] = match swarm.version {
+        Version::V5 => ["MQTT-4.3.1-1", "MQTT-4.3.2-3", "MQTT-4.3.3-10", "MQTT-4.6.0-5"],
+        _ => ["MQTT-4.3.1-1", "MQTT-4.3.2-1", "MQTT-4.3.3-2", "MQTT-4.6.0-6"],
+    };
+    if !swarm.is_calm() {
+        return format!("nothing more shows {once}\n");
+    }
+    format!(
+        "qos 0: at most once shows {once}\nqos 1: at least once shows {least}\n\
+         qos 2: exactly once shows {most}\nqos 1: in order of first delivery shows {order}\n"
+    )
+}

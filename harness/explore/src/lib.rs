@@ -1,0 +1,23 @@
+//! Explores: draws scenarios from seeds, runs them, and shrinks what fails to a short file.
+//!
+//! **The seed is the whole input.** [`generate`] draws a [`Swarm`] (the features of one run) and
+//! then a scenario file. [`explore`] runs one seed after another and keeps one finding of each
+//! shape. [`shrink`] makes a failing file short and keeps the broken rule. What is right is decided
+//! elsewhere: by the monitors, the delivery checks and the history model of `mqttspec-judge`.
+#![forbid(unsafe_code)]
+
+mod campaign;
+mod coverage;
+mod generate;
+mod moves;
+mod run;
+mod shape;
+mod shrink;
+mod swarm;
+
+pub use campaign::{Campaign, CampaignError, Found, Options, Progress, Shard, explore, merge};
+pub use coverage::Coverage;
+pub use generate::generate;
+pub use shape::Shape;
+pub use shrink::{Limits, Shrunk, shrink, shrink_first};
+pub use swarm::{Feature, Features, Swarm};

@@ -1,0 +1,187 @@
+//! A swarm: the features that one run uses. Each run draws its own subset, because features hide
+//! each other: a run that crashes the server every second never fills a receive window.
+
+use std::fmt;
+use std::str::FromStr;
+
+use mqttspec_codec::{Role, Version};
+use mqttspec_world::Seed;
+
+macro_rules! features {
+    ($($variant:ident $word:literal)*) => {
+        /// What a run may use.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[allow(missing_docs, reason = "the names are the words")]
+        pub enum Feature { $($variant),* }
+
+        impl Feature {
+            /// Every feature.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// Its word on the command line.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+        }
+    };
+}
+
+features! {
+    Qos0 "qos0" Qos1 "qos1" Qos2 "qos2"
+    Retained "retained" Wills "wills" WillDelay "will-delay"
+    Unsubscribe "unsubscribe" Resubscribe "resubscribe" Overlap "overlap" Shared "shared"
+    NoLocal "no-local" RetainAsPublished "retain-as-published" RetainHandling "retain-handling"
+    SubscriptionIdentifiers "subscription-identifiers"
+    MessageExpiry "message-expiry" SessionExpiry "session-expiry" Properties "properties"
+    TopicAliases "topic-aliases" ReceiveMaximum "receive-maximum" CleanStart "clean-start"
+    Disconnect "disconnect" TakeOver "take-over"
+    Raw "raw" Stale "stale" Malformed "malformed"
+    Cut "cut" Close "close" Partition "partition" Latency "latency" Loss "loss"
+    Bandwidth "bandwidth" Stall "stall" CrashServer "crash-server" CrashClient "crash-client"
+    Durable "durable" Profile "profile"
+}
+
+impl FromStr for Feature {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().copied().find(|feature| feature.word() == word);
+        found.ok_or_else(|| {
+            let all: Vec<&str> = Self::ALL.iter().map(|feature| feature.word()).collect();
+            format!("`{word}` is not a feature: {}", all.join(" "))
+        })
+    }
+}
+
+/// The features that may be drawn; all by default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Features(Vec<Feature>);
+
+impl Default for Features {
+    fn default() -> Self {
+        Self(Feature::ALL.to_vec())
+    }
+}
+
+impl FromStr for Features {
+    type Err = String;
+
+    /// A list of features with commas. A `-` before a word removes it from all of them.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (without, only): (Vec<&str>, Vec<&str>) = text
+            .split(',')
+            .map(str::trim)
+            .filter(|word| !word.is_empty())
+            .partition(|word| word.starts_with('-'));
+        let parse = |words: Vec<&str>| -> Result<Vec<Feature>, String> {
+            words.into_iter().map(|word| word.trim_start_matches('-').parse()).collect()
+        };
+        let (without, only) = (parse(without)?, parse(only)?);
+        let base = if only.is_empty() { Feature::ALL.to_vec() } else { only };
+        Ok(Self(base.into_iter().filter(|feature| !without.contains(feature)).collect()))
+    }
+}
+
+impl fmt::Display for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<&str> = self.0.iter().map(|feature| feature.word()).collect();
+        f.write_str(&words.join(","))
+    }
+}
+
+/// The options of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swarm {
+    /// The version of the standard.
+    pub version: Version,
+    /// The role under test.
+    pub tests: Role,
+    /// The number of hosts that run the reference client.
+    pub clients: u64,
+    /// The number of hosts that the harness plays.
+    pub raw: u64,
+    /// The number of steps of the safety phase.
+    pub steps: u64,
+    features: Vec<Feature>,
+}
+
+impl Swarm {
+    /// Draws the swarm of a seed.
+    #[must_use]
+    pub fn draw(seed: u64, tests: Role, version: Option<Version>, allowed: &Features) -> Self {
+        let mut draw = Seed::new(seed).child("swarm").draw();
+        let drawn = if draw.below(4) == 0 { Version::V3_1_1 } else { Version::V5 };
+        let version = version.unwrap_or(drawn);
+        // Some swarms have few features and some have most of them.
+        let share = 15 + draw.below(60);
+        let chosen: Vec<bool> = Feature::ALL.iter().map(|_| draw.below(100) < share).collect();
+        let only_5 = [
+            Feature::NoLocal,
+            Feature::RetainAsPublished,
+            Feature::RetainHandling,
+            Feature::SubscriptionIdentifiers,
+            Feature::MessageExpiry,
+            Feature::SessionExpiry,
+            Feature::Properties,
+            Feature::TopicAliases,
+            Feature::ReceiveMaximum,
+            Feature::WillDelay,
+            Feature::Shared,
+        ];
+        let mut features: Vec<Feature> = Feature::ALL
+            .iter()
+            .zip(chosen)
+            .filter(|(feature, chosen)| *chosen && allowed.0.contains(feature))
+            .map(|(feature, _)| *feature)
+            .filter(|feature| version.is_5() || !only_5.contains(feature))
+            .collect();
+        let levels = [Feature::Qos0, Feature::Qos1, Feature::Qos2];
+        if !features.iter().any(|feature| levels.contains(feature)) {
+            features.extend(draw.pick(&levels));
+        }
+        let peers = 2 + draw.below(5);
+        let has_raw = features.contains(&Feature::Raw) && tests == Role::Server;
+        let raw = if has_raw { 1 + draw.below(peers.min(3)) } else { 0 };
+        let most = if draw.below(3) == 0 { 190 } else { 50 };
+        let steps = 10 + draw.below(most);
+        Self { version, tests, clients: (peers - raw.min(peers)).max(1), raw, steps, features }
+    }
+
+    /// Whether the run uses a feature.
+    #[must_use]
+    pub fn has(&self, feature: Feature) -> bool {
+        self.features.contains(&feature)
+    }
+
+    /// Whether nothing in the run can take a message away from a subscriber or bring it a second
+    /// time, so that the delivery checks can be asked.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        use Feature as F;
+        let disturbing = [
+            F::Retained,
+            F::Wills,
+            F::Unsubscribe,
+            F::Resubscribe,
+            F::Shared,
+            F::NoLocal,
+            F::MessageExpiry,
+            F::SessionExpiry,
+            F::CleanStart,
+            F::Disconnect,
+            F::CrashClient,
+        ];
+        let lost = (self.has(F::CrashServer) || self.has(F::Profile)) && !self.has(F::Durable);
+        self.raw == 0 && !lost && !disturbing.iter().any(|feature| self.has(*feature))
+    }
+}
+
+impl fmt::Display for Swarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, clients, raw, steps, features, tests } = self;
+        let role = mqttspec_spec::role_word(*tests);
+        write!(f, "tests={role} version={version} clients={clients} raw={raw} steps={steps}")?;
+        features.iter().try_for_each(|feature| write!(f, " {}", feature.word()))
+    }
+}

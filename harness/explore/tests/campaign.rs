@@ -1,0 +1,79 @@
+//! A campaign on the reference peers has no finding, is the same for any number of threads and
+//! shards, and finds a mutant, which it shrinks to a few lines.
+
+use std::sync::atomic::AtomicBool;
+
+use mqttspec_codec::Role;
+use mqttspec_explore::{Campaign, Features, Limits, Options, Swarm, explore, generate, merge};
+use mqttspec_mutants::Mutant;
+use mqttspec_notation::{CatalogueClauses, parse, print, read};
+
+fn options(tests: Role) -> Options {
+    Options {
+        seed: 0,
+        runs: Some(24),
+        tests,
+        version: None,
+        features: Features::default(),
+        shard: "1/1".parse().expect("a shard"),
+        jobs: 1,
+        mutant: None,
+        limits: Limits { runs: 300 },
+    }
+}
+
+fn campaign(options: &Options) -> Campaign {
+    explore(options, Campaign::default(), &AtomicBool::new(false), &mut |_| {})
+}
+
+#[test]
+fn a_generated_scenario_is_an_ordinary_file() {
+    for (seed, tests) in (0..100).zip([Role::Server, Role::Client].into_iter().cycle()) {
+        let swarm = Swarm::draw(seed, tests, None, &Features::default());
+        let text = generate(seed, &swarm);
+        let checked = read("generated.mqtt", &text, &CatalogueClauses);
+        let (scenario, _) = checked.unwrap_or_else(|found| panic!("seed {seed}: {}\n{text}", found.plain()));
+        assert_eq!(print(&scenario), text, "seed {seed} is in canonical layout");
+        let again = parse("generated.mqtt", &print(&scenario)).expect("it parses");
+        assert_eq!(print(&again), text, "seed {seed}");
+    }
+}
+
+#[test]
+fn the_reference_peers_have_no_finding() {
+    for tests in [Role::Server, Role::Client] {
+        let found = campaign(&options(tests)).findings;
+        assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+#[test]
+fn threads_shards_and_resuming_change_nothing() {
+    let whole = campaign(&options(Role::Server));
+    let threads = campaign(&Options { jobs: 3, ..options(Role::Server) });
+    assert_eq!(whole, threads);
+    let shard = |shard: &str| {
+        campaign(&Options { runs: Some(12), shard: shard.parse().expect("a shard"), ..options(Role::Server) })
+    };
+    let merged = merge(&[shard("1/2"), shard("2/2")]);
+    assert_eq!((merged.runs, &merged.coverage), (whole.runs, &whole.coverage));
+    let half = campaign(&Options { runs: Some(10), ..options(Role::Server) });
+    let half = Campaign::read(&half.text().expect("it is written")).expect("it is read");
+    let resumed = explore(&options(Role::Server), half, &AtomicBool::new(false), &mut |_| {});
+    assert_eq!(whole, resumed);
+}
+
+#[test]
+fn a_mutant_is_found_and_shrunk() {
+    let mutant = Mutant::named("dup-forgotten", Role::Server);
+    let features = "qos1,qos2,cut".parse().expect("features");
+    let found = campaign(&Options { mutant, features, ..options(Role::Server) }).findings;
+    let first = found.first().expect("it is found");
+    insta::assert_snapshot!(first.scenario);
+}
+
+#[test]
+fn the_coverage_of_a_fixed_campaign() {
+    let coverage = campaign(&options(Role::Server)).coverage;
+    insta::assert_snapshot!(coverage.table());
+}
