@@ -14,6 +14,7 @@ use crate::finding::Finding;
 use crate::history::ConnectionKey;
 
 const ANSWERS: Clauses = Clauses::both(&["MQTT-2.2.1-5"], &["MQTT-2.3.1-6"]);
+const ANSWER_OF_THE_QOS: Clauses = Clauses::both(&["MQTT-3.3.4-1"], &["MQTT-3.3.4-1"]);
 const FIRST_OF_QOS_1: Clauses = Clauses {
     server_5: &["MQTT-3.3.1-3"],
     client_5: &["MQTT-4.3.2-2"],
@@ -32,6 +33,7 @@ pub(super) const MONITOR: Monitor = Monitor {
     name: "QoS hand-shakes",
     rules: &[
         ANSWERS,
+        ANSWER_OF_THE_QOS,
         FIRST_OF_QOS_1,
         FIRST_OF_QOS_2,
         REPEATED,
@@ -63,6 +65,8 @@ struct Acknowledgements {
 /// The number of acknowledgements of each kind that the observer's packets allow.
 #[derive(Clone, Debug, Default)]
 struct Allowed {
+    /// The QoS of the last PUBLISH with each identifier.
+    published: BTreeMap<PacketIdentifier, QoS>,
     puback: BTreeMap<PacketIdentifier, u32>,
     pubrec: BTreeMap<PacketIdentifier, u32>,
     pubcomp: BTreeMap<PacketIdentifier, u32>,
@@ -112,6 +116,11 @@ impl Watcher for Handshakes {
 
 impl Allowed {
     fn sent(&mut self, packet: &Packet) {
+        if let Packet::Publish(publish) = packet
+            && let Some(id) = publish.delivery.packet_identifier()
+        {
+            self.published.insert(id, publish.delivery.qos());
+        }
         let allowed = match packet {
             Packet::Publish(publish) => match publish.delivery.qos() {
                 QoS::AtMostOnce => None,
@@ -158,16 +167,26 @@ impl Acknowledgements {
             return None;
         }
         let (_, id, answer, question) = self.here.kind(packet)?;
+        let published = self.here.published.get(&id).or_else(|| self.before.published.get(&id));
+        let clauses = match (packet, published) {
+            (_, None) => ANSWERS,
+            (Packet::PubAck(_), Some(QoS::ExactlyOnce))
+            | (Packet::PubRec(_) | Packet::PubComp(_), Some(QoS::AtLeastOnce)) => ANSWER_OF_THE_QOS,
+            // No statement forbids a second acknowledgement, or a PUBCOMP before its PUBREL: it has
+            // the Packet Identifier of the PUBLISH.
+            _ => return None,
+        };
         Some(observation.finding(
             &MONITOR,
-            ANSWERS.of(observation),
-            format!("one {answer} for each {question} that the {} got", observation.peer),
+            clauses.of(observation),
+            format!("{answer} only for a {question} that the {} got", observation.peer),
             format!("a {answer} with Packet Identifier {id}, which answers no {question}"),
         ))
     }
 
     fn all(&self) -> Allowed {
         let mut all = self.before.clone();
+        all.published.extend(&self.here.published);
         for (into, from) in [
             (&mut all.puback, &self.here.puback),
             (&mut all.pubrec, &self.here.pubrec),

@@ -238,13 +238,27 @@ fn acknowledgements_answer_something() {
         .connects("a", false)
         .sent("a", publish(QOS2, 1, "x"))
         .received("a", puback(1));
-    broken(builder, Version::V3_1_1, "QoS hand-shakes", &["MQTT-2.3.1-6"]);
-    let builder = broker(Version::V5)
+    // Its Packet Identifier is right.
+    broken(builder, Version::V3_1_1, "QoS hand-shakes", &["MQTT-3.3.4-1"]);
+    let builder = broker(Version::V3_1_1)
         .connects("a", false)
-        .sent("a", publish(QOS1, 1, "one"))
-        .received("a", puback(1))
-        .received("a", puback(1));
-    broken(builder, Version::V5, "QoS hand-shakes", &["MQTT-2.2.1-5"]);
+        .sent("a", publish(QOS1, 1, "x"))
+        .received("a", pubrec(2));
+    broken(builder, Version::V3_1_1, "QoS hand-shakes", &["MQTT-2.3.1-6"]);
+    // No statement forbids a second acknowledgement.
+    for version in [Version::V3_1_1, Version::V5] {
+        fine(
+            &broker(version)
+                .connects("a", false)
+                .sent("a", publish(QOS1, 1, "one"))
+                .received("a", puback(1))
+                .received("a", puback(1))
+                .sent("a", publish(QOS2, 2, "two"))
+                .received("a", pubrec(2))
+                .received("a", pubrec(2))
+                .build(),
+        );
+    }
 }
 
 #[test]

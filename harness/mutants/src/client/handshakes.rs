@@ -60,6 +60,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
     mutant("no-pubcomp", "does not answer PUBREL")
         .breaks(&["MQTT-4.3.3-11"], &["MQTT-4.3.3-2"])
         .on_outgoing(|_, packet| send_except(packet, PacketType::PubComp)),
+    mutant("answers-qos2-as-qos1", "answers QoS 2 messages with PUBACK")
+        .breaks(&["MQTT-3.3.4-1", "MQTT-4.3.3-8"], &["MQTT-3.3.4-1", "MQTT-4.3.3-2"])
+        .on_outgoing(|_, packet| match packet {
+            Packet::PubRec(ack) => send(PubAck::new(ack.id, PubAckReason::Success)),
+            packet => send(packet),
+        }),
     mutant("acknowledges-another", "acknowledges with another Packet Identifier")
         .breaks(&["MQTT-2.2.1-5"], &["MQTT-2.3.1-6"])
         .on_outgoing(|_, packet| {

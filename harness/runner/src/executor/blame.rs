@@ -2,10 +2,11 @@
 //!
 //! A message that is sent again with DUP 0 is sent again all the same: 3.3.1-1 is broken, and a line
 //! that claims 4.4.0-1 of both versions is met. A message that arrives with another QoS has arrived:
-//! only the clauses about its QoS are broken. A malformed answer is not the answer that the clauses
-//! ask for; a malformed packet of another type says nothing about an answer that is still to come,
-//! and neither a malformed PUBLISH nor the end of the connection anything about a message that is
-//! still to come. Monitors judge DUP and malformed packets in every run.
+//! only the clauses about its QoS are broken; with another Packet Identifier, only those about
+//! identifiers. A malformed answer is not the answer that the clauses ask for; a malformed packet of
+//! another type says nothing about an answer that is still to come, and neither a malformed PUBLISH
+//! nor the end of the connection anything about a message that is still to come. Monitors judge DUP
+//! and malformed packets in every run.
 
 use mqttspec_judge::finding::Finding;
 use mqttspec_notation::{PacketPattern, PacketType, Test, Value};
@@ -28,6 +29,10 @@ const FIRST: [&str; 7] = [
 
 /// The clause about DUP 1 of a retransmission, of both versions.
 const AGAIN: [&str; 1] = ["MQTT-3.3.1-1"];
+
+/// The clauses about the Packet Identifier of a PUBLISH, of both versions.
+const IDENTIFIER: [&str; 6] =
+    ["MQTT-2.2.1-3", "MQTT-2.2.1-4", "MQTT-2.3.1-2", "MQTT-2.3.1-3", "MQTT-2.3.1-4", "MQTT-4.4.0-1"];
 
 /// The clauses about the QoS of a delivery, of both versions.
 const QOS: [&str; 9] = [
@@ -82,11 +87,15 @@ impl Executor<'_> {
                 requirements.clear();
             }
         }
-        for fields in [&["dup"][..], &["qos"], &["dup", "qos"]] {
+        for fields in [&["dup"][..], &["qos"], &["id"], &["dup", "qos"], &["dup", "id"]] {
             if let Some(rest) = without(expected, fields)
                 && self.matcher.would_take(&rest, arrival)?
             {
-                let about = |field: &&str| if *field == "dup" { about_dup(expected) } else { &QOS };
+                let about = |field: &&str| match *field {
+                    "dup" => about_dup(expected),
+                    "qos" => &QOS[..],
+                    _ => &IDENTIFIER,
+                };
                 let about: Vec<&str> = fields.iter().flat_map(about).copied().collect();
                 requirements.retain(|clause| about.contains(&clause.clause.as_str()));
                 break;
@@ -96,9 +105,12 @@ impl Executor<'_> {
     }
 }
 
-/// The expectation without these fields; `None` if it does not name them all.
+/// The expectation of a PUBLISH without these fields; `None` if it does not name them all.
 fn without(expected: &Expected, names: &[&str]) -> Option<Expected> {
     let Expected::Packet(pattern) = expected else { return None };
+    if pattern.packet_type != PacketType::Publish {
+        return None;
+    }
     let is_named = |name: &&str| pattern.fields.iter().any(|field| field.name == **name);
     let fields = pattern.fields.iter().filter(|field| !names.contains(&field.name.as_str()));
     let rest = PacketPattern { fields: fields.cloned().collect(), ..pattern.clone() };

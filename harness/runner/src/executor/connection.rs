@@ -167,26 +167,31 @@ impl Connection {
 
 /// The versions in whose form a server may refuse these bytes. A CONNECT is refused in the form of
 /// the version that it names. If it names a version that does not exist, the form of 5.0 is allowed
-/// for a newer one, and that of 3.1.1 for an older one (MQTT 5.0 and 3.1.1 §3.1.2.2).
+/// for a newer one, and that of 3.1.1 for an older one (MQTT 5.0 and 3.1.1 §3.1.2.2). A CONNECT with
+/// another Protocol Name may be of any protocol (§3.1.2.1).
 fn versions_of_refusals(bytes: &[u8]) -> &'static [Version] {
-    match level_of_connect(bytes) {
-        Some(3) => &[Version::V3_1],
-        Some(0..=4) => &[Version::V3_1_1],
-        Some(5) => &[Version::V5],
+    match protocol_of_connect(bytes) {
+        Some((name, _)) if ![&b"MQTT"[..], b"MQIsdp"].contains(&name) => {
+            &[Version::V5, Version::V3_1_1, Version::V3_1]
+        }
+        Some((_, 3)) => &[Version::V3_1],
+        Some((_, 0..=4)) => &[Version::V3_1_1],
+        Some((_, 5)) => &[Version::V5],
         // Bytes whose level cannot be read leave the version open.
         _ => &[Version::V5, Version::V3_1_1],
     }
 }
 
-/// The Protocol Version, if the bytes begin as a CONNECT does.
-fn level_of_connect(bytes: &[u8]) -> Option<u8> {
+/// The Protocol Name and Version, if the bytes begin as a CONNECT does.
+fn protocol_of_connect(bytes: &[u8]) -> Option<(&[u8], u8)> {
     let (first, rest) = bytes.split_first()?;
     if first >> 4 != 1 {
         return None;
     }
     let length = rest.iter().position(|byte| byte & 0x80 == 0)? + 1;
     let (name_length, rest) = rest.get(length..)?.split_first_chunk()?;
-    rest.get(usize::from(u16::from_be_bytes(*name_length))).copied()
+    let (name, rest) = rest.split_at_checked(u16::from_be_bytes(*name_length).into())?;
+    Some((name, *rest.first()?))
 }
 
 #[cfg(test)]
@@ -201,5 +206,7 @@ mod tests {
         assert_eq!(versions_of_refusals(&connect(5)), [Version::V5]);
         assert_eq!(versions_of_refusals(&connect(7)), [Version::V5, Version::V3_1_1]);
         assert_eq!(versions_of_refusals(&connect(4)[..9]), [Version::V5, Version::V3_1_1]);
+        let other = [0x10, 0x0d, 0, 4, b'M', b'Q', b'T', b'X', 5, 2];
+        assert_eq!(versions_of_refusals(&other), [Version::V5, Version::V3_1_1, Version::V3_1]);
     }
 }
