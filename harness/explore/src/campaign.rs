@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::coverage::Coverage;
-use crate::generate::generate;
+use crate::generate::{canonical, draft};
 use crate::run::{case_of, shapes};
 use crate::shape::Shape;
 use crate::shrink::{Limits, shrink};
@@ -187,7 +187,7 @@ struct Run {
 
 fn run_seed(seed: u64, options: &Options) -> Run {
     let swarm = Swarm::draw(seed, options.tests, options.version, &options.features);
-    let text = generate(seed, &swarm);
+    let text = draft(seed, &swarm);
     let run_options = RunOptions { mutant: options.mutant, ..RunOptions::default() };
     match case_of(&text) {
         Ok(case) => {
@@ -268,7 +268,7 @@ fn take(campaign: &mut Campaign, run: &Run, options: &Options, progress: &mut dy
     }
     for (shape, expected, actual) in new {
         let shrunk = shrink(&run.text, 0, &shape, run.version, options.mutant, options.limits);
-        let scenario = shrunk.map_or_else(|_| run.text.clone(), |shrunk| shrunk.text);
+        let scenario = shrunk.map_or_else(|_| canonical(run.text.clone()), |shrunk| shrunk.text);
         campaign.findings.push(Found { shape, seed: run.seed, times: 1, expected, actual, scenario });
         progress(Progress { campaign, found: campaign.findings.last() });
     }

@@ -114,6 +114,15 @@ impl<'s> Writer<'s> {
                 self.line(&format!("ask {name} connect"));
             }
         }
+        if self.swarm.has(Feature::Profile) {
+            // A fault profile may leave a connection of which one end is gone. The other end
+            // notices that only when the Keep Alive is over.
+            for index in 0..self.clients.len() {
+                let name = &self.clients[index].name;
+                let line = format!("cut {name}");
+                self.line(&line);
+            }
+        }
         self.line("wait 15s");
         // A last message to every topic shows which subscriptions are in force.
         for topic in TOPICS {

@@ -136,11 +136,11 @@ impl Swarm {
             .map(|(feature, _)| *feature)
             .filter(|feature| version.is_5() || !only_5.contains(feature))
             .collect();
-        // A store on a disk is slow, and without a crash it is like one in memory.
+        // A store on a disk takes most of a run's time, and without a crash it is like one in
+        // memory.
         let crashes = [Feature::CrashServer, Feature::CrashClient, Feature::Profile];
-        if !features.iter().any(|feature| crashes.contains(feature)) {
-            features.retain(|feature| *feature != Feature::Durable);
-        }
+        let durable = features.iter().any(|feature| crashes.contains(feature)) && draw.below(4) == 0;
+        features.retain(|feature| *feature != Feature::Durable || durable);
         let levels = [Feature::Qos0, Feature::Qos1, Feature::Qos2];
         if !features.iter().any(|feature| levels.contains(feature)) {
             features.extend(draw.pick(&levels));
