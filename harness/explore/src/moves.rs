@@ -179,7 +179,7 @@ impl<'s> Writer<'s> {
                 let short = self.has(Feature::SessionExpiry, 40);
                 let _ = write!(options, " session_expiry={}", if short { self.draw.below(8) } else { 3600 });
             }
-            if self.swarm.has(Feature::Durable) {
+            if self.has(Feature::Durable, 50) {
                 options.push_str(" store=durable");
             }
             if self.has(Feature::ReceiveMaximum, 60) {
