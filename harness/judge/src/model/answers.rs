@@ -37,9 +37,13 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     for ((key, (name, _)), event) in waiting(facts) {
-        let Some(link) = facts.links.get(&key).filter(|link| link.open && link.accepted.is_some()) else {
+        let Some(link) = facts.links.get(&key).filter(|link| link.open) else { continue };
+        // A Server that crashed leaves connections of which the client knows nothing.
+        let stands =
+            link.accepted.is_some_and(|(event, _)| facts.last_of_server.is_none_or(|fault| fault < event));
+        if !stands {
             continue;
-        };
+        }
         if events[event].at + PATIENCE > end {
             continue;
         }

@@ -76,12 +76,17 @@ pub(super) struct Facts<'h> {
     /// By message: its publications. Wills are in `wills`.
     sent: BTreeMap<Message<'h>, Vec<usize>>,
     wills: BTreeSet<Message<'h>>,
-    /// By (Client Identifier, identifier): the publication that waits for its acknowledgement.
-    in_flight: BTreeMap<(&'h str, PacketIdentifier), usize>,
+    /// By (Client Identifier, identifier): the publication that waits for its acknowledgement;
+    /// `None` if it is unclear which one.
+    in_flight: BTreeMap<(&'h str, PacketIdentifier), Option<usize>>,
+    /// By (Client Identifier, identifier): QoS 2 messages without a PUBCOMP.
+    unreleased: BTreeSet<(&'h str, PacketIdentifier)>,
     /// Whether a connection sent bytes that are not a packet.
     pub(super) raw: bool,
     /// Whether the Server may have lost state.
     pub(super) crashed: bool,
+    /// The event of the last fault of the Server's host.
+    pub(super) last_of_server: Option<usize>,
     /// When the last fault began or ended.
     pub(super) last_fault: Option<Duration>,
 }
@@ -101,8 +106,10 @@ impl<'h> Facts<'h> {
             sent: BTreeMap::new(),
             wills: BTreeSet::new(),
             in_flight: BTreeMap::new(),
+            unreleased: BTreeSet::new(),
             raw: false,
             crashed: false,
+            last_of_server: None,
             last_fault: None,
         };
         let mut versions = BTreeMap::new();
@@ -141,6 +148,11 @@ impl<'h> Facts<'h> {
             let profile = matches!(&fault.fault.kind, FaultKind::Profile(name) if name.contains("broker") || name.contains("disk"));
             self.crashed |=
                 of_server && matches!(fault.fault.kind, FaultKind::Crash | FaultKind::Disk(_)) || profile;
+        }
+        if let What::Fault(fault) = &event.what
+            && fault.hosts.iter().any(|host| host == SERVER)
+        {
+            self.last_of_server = Some(index);
         }
         if let What::Fault(_) | What::FaultOver { .. } = &event.what {
             self.last_fault = Some(event.at);
@@ -208,7 +220,14 @@ impl<'h> Facts<'h> {
                 let id = publish.delivery.packet_identifier();
                 let publication = self.publications.len();
                 if let Some(id) = id {
-                    self.in_flight.insert((client_id, id), publication);
+                    // A Packet Identifier in use: it is unclear to which message an answer belongs.
+                    let known = self.in_flight.insert((client_id, id), Some(publication));
+                    if known.is_some() || self.unreleased.contains(&(client_id, id)) {
+                        self.in_flight.insert((client_id, id), None);
+                    }
+                    if publish.delivery.qos() == QoS::ExactlyOnce {
+                        self.unreleased.insert((client_id, id));
+                    }
                 }
                 let message = (topic.as_str(), &publish.payload[..]);
                 self.sent.entry(message).or_default().push(publication);
@@ -272,6 +291,7 @@ impl<'h> Facts<'h> {
             }
             Packet::PubAck(ack) => self.taken(client_id, ack.id, index, ack.reason.is_failure()),
             Packet::PubRec(ack) => self.taken(client_id, ack.id, index, ack.reason.is_failure()),
+            Packet::PubComp(ack) => drop(self.unreleased.remove(&(client_id, ack.id))),
             Packet::SubAck(ack) => {
                 let waiting = self.requests.iter_mut().filter(|request| {
                     request.link == key && request.id == ack.id && request.granted.is_none()
@@ -294,7 +314,10 @@ impl<'h> Facts<'h> {
     }
 
     fn taken(&mut self, client_id: &'h str, id: PacketIdentifier, event: usize, refused: bool) {
-        if let (Some(publication), false) = (self.in_flight.remove(&(client_id, id)), refused) {
+        if refused {
+            self.unreleased.remove(&(client_id, id));
+        }
+        if let (Some(Some(publication)), false) = (self.in_flight.remove(&(client_id, id)), refused) {
             self.publications[publication].accepted = Some(event);
         }
     }
