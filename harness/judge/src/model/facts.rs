@@ -20,6 +20,8 @@ pub(super) struct Link<'h> {
     pub(super) accepted: Option<(usize, bool)>,
     /// The Session Expiry Interval in force, in seconds. In 3.1.1 Clean Session decides.
     pub(super) expiry: u32,
+    /// When CONNECT was sent.
+    pub(super) began: Duration,
     /// When the last packet of the Server arrived.
     pub(super) heard: Duration,
     pub(super) open: bool,
@@ -185,6 +187,7 @@ impl<'h> Facts<'h> {
                         clean: connect.clean_start,
                         accepted: None,
                         expiry: if version.is_5() { expiry } else { kept },
+                        began: event.at,
                         heard: event.at,
                         open: true,
                         limited: connect.properties.contains::<mqttspec_codec::MaximumPacketSize>(),

@@ -1,7 +1,5 @@
 //! Session Present in CONNACK.
 
-use core::time::Duration;
-
 use mqttspec_codec::Version;
 
 use super::Rule;
@@ -55,9 +53,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
         let all_known = same_host.count() == others.len() + 1 && others.len() == 1;
         // The Server may have ended the connection long before the client noticed, but not before
         // the connection began.
-        let at = |event: usize| facts.history.events()[event].at;
-        let began = before.accepted.map_or(Duration::ZERO, |(event, _)| at(event));
-        let away = at(event).saturating_sub(began).as_secs();
+        let away = facts.history.events()[event].at.saturating_sub(before.began).as_secs();
         let kept = before.expiry == u32::MAX || away + 2 < u64::from(before.expiry);
         if all_known && kept && !present && !facts.crashed {
             let actual = format!("{name} had Session Present 0, {away} s after its last connection began");
