@@ -4,11 +4,13 @@
 //! A core gives its Session State as changes to an ordered set of records, whose keys and values
 //! only the core understands. A store keeps such records; it is apart from the drivers so that the
 //! same broker runs without durability ([`NoStore`], [`MemoryStore`]), on a real file
-//! ([`RedbStore`]) and on the simulated disk ([`DiskStore`]).
+//! ([`RedbStore`]) and on a simulated disk ([`DiskStore`], or [`LogStore`], which is faster).
 //!
 //! "Session State" and how long a Server keeps it: MQTT 5.0 section 4.1, 3.1.1 section 3.1.2.4.
 
+mod check;
 mod disk;
+mod log;
 mod memory;
 mod redb;
 
@@ -18,6 +20,7 @@ use std::pin::Pin;
 pub use mqttspec_core::Change;
 
 pub use self::disk::DiskStore;
+pub use self::log::LogStore;
 pub use self::memory::{MemoryStore, NoStore};
 pub use self::redb::RedbStore;
 
@@ -85,7 +88,13 @@ pub enum StoreError {
     /// Another process has the store open.
     #[error("the store is open in another process")]
     InUse,
-    /// The medium holds something that no commit wrote.
-    #[error("the store is damaged, or no store: {0}")]
+    /// There is no room to write.
+    #[error("the disk is full: a store needs at least 1 MiB")]
+    DiskFull,
+    /// The medium holds something else than a store.
+    #[error("it is not a store of this broker, or its first bytes are damaged; it was left as it is")]
+    NoStore,
+    /// The medium holds a store, but not what was committed to it.
+    #[error("the store is damaged, and was left as it is: {0}")]
     Damaged(String),
 }
