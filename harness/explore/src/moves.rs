@@ -411,7 +411,13 @@ impl<'s> Writer<'s> {
             }
             86..92 if self.swarm.has(Feature::Malformed) => {
                 self.raws[host].open = false;
-                self.malformed()
+                let line = self.malformed();
+                self.line(&format!("{name} > {line}"));
+                if line.starts_with("CONNECT") {
+                    // If the server has ended the connection, this begins another one.
+                    self.line(&format!("{name} < anything"));
+                }
+                return;
             }
             92..96 => {
                 self.raws[host].open = false;
