@@ -8,11 +8,12 @@ mod watch;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::serve::watch::{Watch, WatchOptions};
 use mqttspec_broker::Redirect;
 use mqttspec_broker::{Options, Users, UsersError};
-use mqttspec_net::broker::{Entrance, Limits, ServeError, Server};
+use mqttspec_net::broker::{Entrance, Limits, Notice, PasswordThread, ServeError, Server};
 use mqttspec_net::store::{NoStore, RedbStore, Store, StoreError};
 use mqttspec_net::tap::Tap;
 use mqttspec_net::transport::{ServerTls, TlsError, TlsNet, WebSocketNet};
@@ -22,7 +23,7 @@ use thiserror::Error;
 use tokio::task::LocalSet;
 
 use self::arguments::{ListenAddress, ServeArguments};
-use self::print::Tally;
+use self::print::{Printer, Tally};
 use crate::{CommandError, PASSED};
 
 /// The exit code of `--check` after a violation.
@@ -90,15 +91,19 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<u8, CommandError> {
         let tally = Tally::default();
         if watch_options == WatchOptions::default() {
             configuration.serve(arguments, clock, ()).await?;
-        } else {
-            let counted = tally.clone();
-            let watch = Watch::new(clock.now(), watch_options, move |report| print::print(&report, &counted));
-            configuration.serve(arguments, clock, watch).await?;
+            return Ok(PASSED);
+        }
+        let printer = Rc::new(Printer::to_stdout().map_err(ServeCommandError::Machine)?);
+        let (counted, to) = (tally.clone(), Rc::clone(&printer));
+        let print = move |report| print::print(&report, &counted, &to);
+        configuration.serve(arguments, clock, Watch::new(clock.now(), watch_options, print)).await?;
+        // The watch is gone with the server.
+        if let Some(printer) = Rc::into_inner(printer) {
+            printer.finish(&if arguments.check { tally.summary() } else { String::new() });
         }
         if !arguments.check {
             return Ok(PASSED);
         }
-        write!(anstream::stdout(), "{}", tally.summary())?;
         Ok(if tally.count() == 0 { PASSED } else { VIOLATED })
     })
 }
@@ -124,7 +129,7 @@ struct Configuration {
 
 impl Configuration {
     fn of(arguments: &ServeArguments) -> Result<Configuration, ServeCommandError> {
-        let mut options = Options::default();
+        let mut options = arguments::defaults();
         let mut limits = Limits::default();
         if let Some(file) = &arguments.users {
             options.users = read_users(file)?;
@@ -156,13 +161,28 @@ impl Configuration {
         tap: impl Tap,
     ) -> Result<(), ServeCommandError> {
         let store = open_store(arguments.store.as_deref())?;
+        let has_users = !self.options.users.is_empty();
         let (server, entrance) =
             Server::with_limits(self.options, self.seed, clock, store, tap, self.limits)?;
+        if has_users {
+            entrance.check_passwords(PasswordThread::start().map_err(ServeCommandError::Machine)?);
+        }
+        let stderr = Printer::to_stderr().map_err(ServeCommandError::Machine)?;
+        entrance.on_notice(move |notice| stderr.print(notice_text(&notice).into_bytes()));
         let urls = open_listeners(arguments, self.tls, &entrance).await?;
         stop_on_signals(&entrance).map_err(ServeCommandError::Machine)?;
         // A closed pipe must not stop the broker.
         let _ = writeln!(anstream::stdout(), "ready: {}", urls.join(" "));
         Ok(server.run().await?)
+    }
+}
+
+fn notice_text(notice: &Notice) -> String {
+    match notice {
+        Notice::CannotAccept(error) => format!(
+            "warning: no connection can be accepted: {error}\n  if the limit of file descriptors is reached, raise it: ulimit -n 65536\n"
+        ),
+        other => format!("warning: {other:?}\n"),
     }
 }
 

@@ -34,7 +34,8 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:9002", requires = "tls")]
     pub(crate) wss: Vec<ListenAddress>,
     /// Keep Sessions and retained messages in this file, which is created if it does not exist. The
-    /// broker acknowledges a message after it is on the disk
+    /// broker acknowledges a message after it is on the disk. A file that is damaged or no store is
+    /// left as it is
     #[arg(long, value_name = "PATH")]
     pub(crate) store: Option<PathBuf>,
     /// Set an option of the broker; --options lists them. May be repeated
@@ -109,6 +110,17 @@ impl FromStr for Setting {
     }
 }
 
+/// The largest packet of a broker that strangers may reach, in bytes.
+const MAXIMUM_PACKET_SIZE: u32 = 16 << 20;
+
+/// The options of `serve` before any is set. The core has no limit for packets, because a scenario
+/// should see what it sets and nothing else.
+pub(crate) fn defaults() -> Options {
+    let mut options = Options::default();
+    options.maximum_packet_size = Some(MAXIMUM_PACKET_SIZE);
+    options
+}
+
 /// Sets an option of the core or a limit of its driver. The command line does not distinguish them.
 pub(crate) fn set(
     options: &mut Options,
@@ -132,7 +144,13 @@ pub(crate) fn set(
 pub(crate) fn descriptions() -> Vec<OptionDescription> {
     // `--store` determines record_changes.
     let core = Options::descriptions().into_iter().filter(|option| option.name != "record_changes");
-    core.chain(Limits::descriptions()).collect()
+    let mut all: Vec<_> = core.chain(Limits::descriptions()).collect();
+    for option in &mut all {
+        if option.name == "maximum_packet_size" {
+            option.default = MAXIMUM_PACKET_SIZE.to_string();
+        }
+    }
+    all
 }
 
 fn options_help() -> String {

@@ -1,9 +1,12 @@
 //! The output of `serve` while it runs: transcript lines, and the clauses that Clients violate.
 
-use std::cell::RefCell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::rc::Rc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use crate::serve::watch::{ClientFinding, Report};
 use anstyle::{AnsiColor, Style};
@@ -13,6 +16,9 @@ use mqttspec_reports::seconds;
 const LONGEST_LINE: usize = 4000;
 /// The maximum length of a hex dump: 128 bytes, with spaces.
 const LONGEST_HEX: usize = 3 * 128;
+
+/// The maximum number of rows of the summary. A Client may call itself anything.
+const MOST_ROWS: usize = 1000;
 
 /// Counts findings for the summary at the end. Clones share the counts.
 #[derive(Clone, Debug, Default)]
@@ -44,23 +50,99 @@ impl Tally {
         let ids: Vec<&str> =
             finding.requirements.iter().map(|requirement| requirement.clause.as_str()).collect();
         let clause = if ids.is_empty() { finding.expected.clone() } else { ids.join(" ") };
-        *self.0.borrow_mut().entry((clause, client.clone())).or_default() += 1;
+        let mut counts = self.0.borrow_mut();
+        let mut key = (plain(&clause).into_owned(), plain(client).into_owned());
+        if counts.len() >= MOST_ROWS && !counts.contains_key(&key) {
+            key = ("others".to_owned(), String::new());
+        }
+        *counts.entry(key).or_default() += 1;
     }
 }
 
-/// Prints one report. Output errors are ignored: a closed pipe must not stop the broker.
-pub(super) fn print(report: &Report, tally: &Tally) {
-    let mut out = anstream::stdout().lock();
+/// Prints one report.
+pub(super) fn print(report: &Report, tally: &Tally, printer: &Printer) {
+    let mut out = Vec::new();
+    // Writing to memory does not fail.
     let _ = match report {
         Report::Line(line) => {
             let quiet = Style::new().dimmed();
-            writeln!(out, "{quiet}{:>12}{quiet:#}  {}", seconds(line.at_ns, 6), cut(&line.text, LONGEST_LINE))
+            let text = plain(&line.text);
+            writeln!(out, "{quiet}{:>12}{quiet:#}  {}", seconds(line.at_ns, 6), cut(&text, LONGEST_LINE))
         }
         Report::Finding(finding) => {
             tally.add(finding);
             print_finding(&mut out, finding)
         }
     };
+    printer.print(out);
+}
+
+/// What may wait to be printed: more is dropped and counted.
+const WAITING: usize = 4096;
+/// How long the end of the program waits until all is printed.
+const LAST_CHANCE: Duration = Duration::from_secs(2);
+
+/// Prints on a thread of its own: an output that is not read must not stop the broker.
+#[derive(Debug)]
+pub(super) struct Printer {
+    queue: SyncSender<Vec<u8>>,
+    dropped: Cell<u64>,
+    finished: Receiver<()>,
+}
+
+impl Printer {
+    pub(super) fn to_stdout() -> io::Result<Printer> {
+        Printer::start(|text| anstream::stdout().lock().write_all(text))
+    }
+
+    pub(super) fn to_stderr() -> io::Result<Printer> {
+        Printer::start(|text| anstream::stderr().lock().write_all(text))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "only `serve` prints while a broker runs")]
+    fn start(write: impl Fn(&[u8]) -> io::Result<()> + Send + 'static) -> io::Result<Printer> {
+        let (queue, texts) = sync_channel::<Vec<u8>>(WAITING);
+        let (finish, finished) = sync_channel(1);
+        std::thread::Builder::new().name("printer".to_owned()).spawn(move || {
+            while let Ok(text) = texts.recv() {
+                // A closed pipe must not stop the broker either.
+                let _ = write(&text);
+            }
+            let _ = finish.send(());
+        })?;
+        Ok(Printer { queue, dropped: Cell::new(0), finished })
+    }
+
+    pub(super) fn print(&self, text: Vec<u8>) {
+        let dropped = self.dropped.get();
+        if dropped > 0 {
+            let text = format!("# {dropped} reports were dropped: the output was not read\n");
+            if self.queue.try_send(text.into_bytes()).is_err() {
+                self.dropped.set(dropped + 1);
+                return;
+            }
+            self.dropped.set(0);
+        }
+        if self.queue.try_send(text).is_err() {
+            self.dropped.set(self.dropped.get() + 1);
+        }
+    }
+
+    /// Prints what waits, and this text at the end, if the output is read.
+    pub(super) fn finish(self, text: &str) {
+        let Printer { queue, dropped, finished } = self;
+        let lost = match dropped.get() {
+            0 => String::new(),
+            dropped => format!("# {dropped} reports were dropped: the output was not read\n"),
+        };
+        // The queue has room as soon as something is printed. If nothing is, the text is lost.
+        if let Err(TrySendError::Full(text)) = queue.try_send(format!("{lost}{text}").into_bytes()) {
+            let _ = finished.recv_timeout(LAST_CHANCE);
+            let _ = queue.try_send(text);
+        }
+        drop(queue);
+        let _ = finished.recv_timeout(LAST_CHANCE);
+    }
 }
 
 fn print_finding(out: &mut impl Write, of_client: &ClientFinding) -> io::Result<()> {
@@ -69,7 +151,7 @@ fn print_finding(out: &mut impl Write, of_client: &ClientFinding) -> io::Result<
     let peer = peer.map_or_else(String::new, |peer| format!(" ({peer})"));
     let at = seconds(finding.at_ns, 6);
     writeln!(out, "{bad}VIOLATION{bad:#} by {client}{peer} at {at}")?;
-    let mut row = |name: &str, text: &str| writeln!(out, "  {name:<11}  {}", cut(text, LONGEST_LINE));
+    let mut row = |name: &str, text: &str| writeln!(out, "  {name:<11}  {}", cut(&plain(text), LONGEST_LINE));
     for requirement in &finding.requirements {
         row("requirement", &requirement.to_string())?;
     }
@@ -85,7 +167,28 @@ fn print_finding(out: &mut impl Write, of_client: &ClientFinding) -> io::Result<
     Ok(())
 }
 
-fn cut(text: &str, longest: usize) -> std::borrow::Cow<'_, str> {
+/// The text on one line: with control characters, and those that change the direction of writing,
+/// as escapes. Most of it is from Clients.
+fn plain(text: &str) -> Cow<'_, str> {
+    let is_bad = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(is_bad) {
+        return text.into();
+    }
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_bad(letter) {
+            plain.extend(letter.escape_unicode());
+        } else {
+            plain.push(letter);
+        }
+    }
+    plain.into()
+}
+
+fn cut(text: &str, longest: usize) -> Cow<'_, str> {
     if text.len() <= longest {
         return text.into();
     }

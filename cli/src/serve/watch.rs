@@ -338,7 +338,8 @@ impl Client {
             monitors: Monitors::default(),
             connections: 0,
             open: 0,
-            session_ended: false,
+            // Until the broker makes or resumes one: a CONNECT may be refused.
+            session_ended: true,
         }
     }
 }

@@ -22,7 +22,7 @@ fn the_transcript_is_in_the_notation() {
         lines[1..],
         [
             "device > CONNECT client_id=device clean_start keep_alive=0",
-            "device < CONNACK session_present=0 reason=success topic_alias_maximum=10",
+            "device < CONNACK session_present=0 reason=success maximum_packet_size=16777216 topic_alias_maximum=10",
             "device > PUBLISH id=7 qos=1 topic=t payload=\"hi\"",
             "device < PUBACK id=7",
             "device > DISCONNECT",
@@ -129,7 +129,7 @@ fn a_resumed_session_is_checked_across_connections() {
     // PUBLISH at QoS 2, answered by PUBREC; the connection ends before PUBREL.
     exchange(&mut first, b"\x34\x08\x00\x01t\x00\x07\x00hi", b"\x50\x02\x00\x07");
     drop(first);
-    let mut second = serve.dial(resume, b"\x20\x06\x01\x00\x03\x22\x00\x0a");
+    let mut second = serve.dial(resume, b"\x20\x0b\x01\x00\x08\x27\x01\x00\x00\x00\x22\x00\x0a");
     // The first PUBREL continues the exchange; the second belongs to no exchange.
     exchange(&mut second, b"\x62\x02\x00\x07", b"\x70\x02\x00\x07");
     exchange(&mut second, b"\x62\x02\x00\x08", b"\x70");

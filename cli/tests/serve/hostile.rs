@@ -200,6 +200,6 @@ fn half_open_connections_are_closed_after_one_and_a_half_keep_alives() {
 fn server_keep_alive_closes_clients_without_a_keep_alive() {
     let serve = Serve::start(&["--option", "server_keep_alive=1"]);
     // CONNACK with Server Keep Alive 1 and Topic Alias Maximum 10.
-    let mut silent = serve.dial(CONNECT, b"\x20\x09\x00\x00\x06\x22\x00\x0a\x13\x00\x01");
+    let mut silent = serve.dial(CONNECT, b"\x20\x0e\x00\x00\x0b\x27\x01\x00\x00\x00\x22\x00\x0a\x13\x00\x01");
     assert_eq!(rest(&mut silent)[2], 0x8d);
 }

@@ -29,6 +29,11 @@ impl Serve {
         if !arguments.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
+        Serve::spawn(command)
+    }
+
+    /// Starts a command that becomes the broker.
+    pub(crate) fn spawn(mut command: Command) -> Serve {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut ready = String::new();
@@ -148,5 +153,5 @@ pub(crate) fn file(name: &str, text: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// The CONNACK of success to the client identifier in CONNECT: Topic Alias Maximum is 10.
-pub(crate) const CONNACK: &[u8] = b"\x20\x06\x00\x00\x03\x22\x00\x0a";
+/// The CONNACK of success to the client identifier in CONNECT: Topic Alias Maximum is 10, Maximum Packet Size 16 MiB.
+pub(crate) const CONNACK: &[u8] = b"\x20\x0b\x00\x00\x08\x27\x01\x00\x00\x00\x22\x00\x0a";

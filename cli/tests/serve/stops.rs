@@ -79,7 +79,7 @@ fn acknowledged_messages_survive_sigkill() {
     serve.signal("KILL");
     drop(serve);
     let serve = Serve::start(&["--store", &store]);
-    serve.dial(RESUME, b"\x20\x06\x01\x00\x03\x22\x00\x0a");
+    serve.dial(RESUME, b"\x20\x0b\x01\x00\x08\x27\x01\x00\x00\x00\x22\x00\x0a");
 }
 
 /// A Session disconnects, and a message is queued for it.
@@ -94,7 +94,7 @@ fn leave_a_message(serve: &Serve) {
 }
 
 fn find_the_message(serve: &Serve) {
-    let mut back = serve.dial(RESUME, b"\x20\x06\x01\x00\x03\x22\x00\x0a");
+    let mut back = serve.dial(RESUME, b"\x20\x0b\x01\x00\x08\x27\x01\x00\x00\x00\x22\x00\x0a");
     // The queued message: RETAIN 0, Packet Identifier 1.
     expect(&mut back, b"\x32\x08\x00\x01t\x00\x01\x00hi");
     exchange(&mut back, b"\x40\x02\x00\x01", b"");

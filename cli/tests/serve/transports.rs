@@ -41,7 +41,7 @@ fn every_transport_reaches_the_same_broker() {
         // As CONNECT, with the client identifier "d"; SUBSCRIBE to "t" at QoS 0.
         subscriber.write_all(b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01d").await.unwrap();
         subscriber.write_all(b"\x82\x07\x00\x01\x00\x00\x01t\x00").await.unwrap();
-        let mut answers = [0; 14];
+        let mut answers = [0; CONNACK.len() + 6];
         subscriber.read_exact(&mut answers).await.unwrap();
         publish(tls(), "localhost", serve.address("mqtts").port()).await;
         publish(WebSocketNet::new(tcp, "/mqtt"), "127.0.0.1", serve.address("ws").port()).await;

@@ -70,7 +70,7 @@ fn a_session_and_its_messages_obey_the_users_file_of_now() {
     exchange(&mut publisher, b"\x32\x08\x00\x01t\x00\x07\x00hi", b"\x40\x02\x00\x07");
     assert_eq!(serve.stop().0, 0);
     let serve = start("  subscribe other\n");
-    let mut al = serve.dial(RESUME_AS_AL, b"\x20\x06\x01\x00\x03\x22\x00\x0a");
+    let mut al = serve.dial(RESUME_AS_AL, b"\x20\x0b\x01\x00\x08\x27\x01\x00\x00\x00\x22\x00\x0a");
     // PINGRESP is all that arrives.
     exchange(&mut al, b"\xc0\x00", b"\xd0\x00");
 }

@@ -1,6 +1,6 @@
 //! The broker as a whole: its state, its inputs (`handle_*`) and its outputs (`poll_*`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use mqttspec_codec::{Answer, Connect, DecodeError, DisconnectReason, Packet, Utf8String};
@@ -14,6 +14,7 @@ use crate::connection::{Connection, State};
 use crate::connection_id::ConnectionId;
 use crate::event::{Ending, Event};
 use crate::fault::Fault;
+use crate::memory::{self, Memory};
 use crate::message::MessageId;
 use crate::options::{Options, Redirect};
 use crate::output::{Output, Transmit};
@@ -36,6 +37,12 @@ pub struct Broker {
     pub(crate) timers: Timers,
     pub(crate) records: Records,
     pub(crate) output: Output,
+    pub(crate) memory: Memory,
+    /// Network Connections with an accepted CONNECT.
+    pub(crate) clients: usize,
+    /// Sessions that search for retained messages and can get more.
+    pub(crate) scanning: VecDeque<SessionKey>,
+    pub(crate) next_scan: u64,
     /// Whether a Session may have a Subscription to topics that its user may not read.
     pub(crate) reads_are_restricted: bool,
     pub(crate) random: ChaCha8Rng,
@@ -62,6 +69,10 @@ impl Broker {
             retained: Retained::default(),
             timers: Timers::default(),
             output: Output::default(),
+            memory: Memory::default(),
+            clients: 0,
+            scanning: VecDeque::new(),
+            next_scan: 0,
             reads_are_restricted: false,
             random,
             next_connection: 0,
@@ -81,7 +92,8 @@ impl Broker {
     pub fn handle_opened(&mut self, now: Duration) -> ConnectionId {
         self.next_connection += 1;
         let id = ConnectionId(self.next_connection);
-        self.connections.insert(id, Connection::new(now, self.options.users.anonymous()));
+        let connection = Connection::new(now, self.options.users.anonymous(), &self.memory);
+        self.connections.insert(id, connection);
         if !self.options.connect_timeout.is_zero() {
             self.timers.set(Timer::ConnectTimeout(id), now.saturating_add(self.options.connect_timeout));
         }
@@ -153,6 +165,13 @@ impl Broker {
         self.settle(now);
     }
 
+    /// The Client exceeds a limit of the driver, such as the time for one packet: it is disconnected
+    /// with Quota exceeded (0x97).
+    pub fn handle_exceeded(&mut self, now: Duration, id: ConnectionId, detail: &'static str) {
+        self.disconnect(now, id, Fault::new(DisconnectReason::QuotaExceeded, detail));
+        self.settle(now);
+    }
+
     /// The Network Connection ended: end of stream, reset, or a write error. For a Network
     /// Connection that the broker has closed, the call is optional.
     pub fn handle_closed(&mut self, now: Duration, id: ConnectionId) {
@@ -168,6 +187,7 @@ impl Broker {
         connection.congested = congested;
         if let Some(session) = connection.session() {
             self.pump(now, session);
+            self.continue_scans(now, session);
         }
         self.settle(now);
     }
@@ -182,6 +202,7 @@ impl Broker {
                 Timer::KeepAlive(id) => self.check_keep_alive(now, id),
                 Timer::WillDelay(session) => self.publish_will(now, session),
                 Timer::SessionExpiry(session) => self.end_session(now, session, crate::SessionEnd::Expired),
+                Timer::RetainedScans => self.run_scans(now),
                 Timer::RetainedExpiry(topic) => self.expire_retained(now, &topic),
             }
         }
@@ -287,6 +308,11 @@ impl Broker {
         while let Some((id, fault)) = self.output.to_disconnect.pop_front() {
             self.disconnect(now, id, fault);
         }
+    }
+
+    /// Whether a holder that has `held` bytes may get more.
+    pub(crate) fn has_memory(&self, held: u64) -> bool {
+        memory::has_memory(&self.memory, self.options.memory_maximum, held)
     }
 
     pub(crate) fn next_message_id(&mut self) -> MessageId {

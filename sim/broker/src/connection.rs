@@ -12,6 +12,7 @@ use mqttspec_codec::{
 };
 
 use crate::authentication::{Authentication, CheckedPassword, Permissions};
+use crate::memory::{Charge, Memory};
 use crate::options::Options;
 use crate::session::SessionKey;
 
@@ -42,6 +43,8 @@ pub(crate) struct Connection {
     pub(crate) client_id_assigned: bool,
     /// The driver reports that the Client does not read as fast as the broker writes.
     pub(crate) congested: bool,
+    /// Its Topic Aliases.
+    pub(crate) charge: Charge,
 }
 
 #[derive(Debug)]
@@ -70,7 +73,7 @@ impl Default for ClientLimits {
 }
 
 impl Connection {
-    pub(crate) fn new(now: Duration, permissions: Arc<Permissions>) -> Self {
+    pub(crate) fn new(now: Duration, permissions: Arc<Permissions>, memory: &Memory) -> Self {
         Self {
             state: State::AwaitingConnect,
             version: Version::V5,
@@ -87,6 +90,7 @@ impl Connection {
             authentication: None,
             client_id_assigned: false,
             congested: false,
+            charge: memory.charge(0),
         }
     }
 
@@ -151,6 +155,8 @@ impl AliasesToClient {
     /// Assigns the next alias to the topic. The PUBLISH that has both must then be sent.
     pub(crate) fn assign(&mut self, topic: &TopicName) {
         let Some(TopicAlias(alias)) = self.next() else { return };
+        // A copy of its own: it may outlive the packet's buffer by far.
+        let topic = &topic.detached();
         let place = usize::from(alias.get()) - 1;
         if place == self.topics.len() {
             self.topics.push(topic.clone());

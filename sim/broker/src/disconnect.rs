@@ -77,6 +77,7 @@ impl Broker {
             self.output.transmits.push_back(Transmit::Close { connection: id });
         }
         let key = connection.session();
+        self.clients -= usize::from(key.is_some());
         let session = key.and_then(|key| self.sessions.get(&key));
         let client_id = session.map(|session| session.client_id.clone());
         self.output.event(Event::Disconnected { connection: id, client_id, ending });

@@ -7,6 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use mqttspec_codec::{MessageExpiryInterval, Properties, Publish, QoS, TopicFilter, TopicName, Utf8String};
 
+use crate::memory::Charge;
+
 /// Identifies a message during the life of the broker and its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct MessageId(pub(crate) u64);
@@ -18,6 +20,8 @@ pub(crate) struct Message {
     pub(crate) publisher: Utf8String,
     /// The user that published it; `None` for an anonymous Client.
     pub(crate) user: Option<Utf8String>,
+    /// Its part of the broker's memory.
+    pub(crate) charge: Charge,
     pub(crate) topic: TopicName,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,

@@ -53,8 +53,8 @@ options! {
         /// How long a Network Connection may take from its start to an accepted CONNECT (§3.1.4). 0
         /// means no limit.
         connect_timeout: Duration = Duration::from_secs(10);
-        /// The largest number of Network Connections. A CONNECT above it is refused with Server
-        /// busy (0x89). 0 means no limit.
+        /// The largest number of Clients that are connected. A CONNECT above it is refused with
+        /// Server busy (0x89). 0 means no limit.
         maximum_connections: u32 = 0;
         /// Whether a Client with a ClientID of zero bytes is assigned one (§3.1.3.1). If not, it is
         /// refused.
@@ -71,8 +71,8 @@ options! {
         /// The largest number of messages that wait for one Client, not counting those in flight. 0
         /// means no limit.
         queue_maximum: u32 = 10_000;
-        /// The largest size of the messages that wait for one Client, in bytes of topic, properties
-        /// and payload. 0 means no limit.
+        /// The largest size of the messages that wait for one Client or are in flight to it, in bytes
+        /// of topic, properties and payload. 0 means no limit.
         queue_maximum_bytes: u64 = 64 << 20;
         /// What happens to a message when the Client's queue is full.
         queue_policy: QueuePolicy = QueuePolicy::DropNewest;
@@ -81,6 +81,20 @@ options! {
         /// The largest number of Subscriptions of one Session. More are refused with Quota exceeded
         /// (0x97). 0 means no limit.
         maximum_subscriptions: u32 = 100_000;
+        /// The largest number of Shared Subscriptions of one Session. More are refused with Quota
+        /// exceeded (0x97). 0 means no limit.
+        maximum_shared_subscriptions: u32 = 1_000;
+        /// The largest number of Topic Filters of one SUBSCRIBE. Those after it are refused with
+        /// Quota exceeded (0x97). 0 means no limit.
+        maximum_filters_per_packet: u32 = 10_000;
+        /// The largest number of levels of a Topic Filter. One with more is refused with Topic
+        /// Filter invalid (0x8F). 0 means no limit.
+        maximum_filter_levels: u16 = 200;
+        /// The largest size of what the Server holds for all Clients, in bytes: messages that are
+        /// retained, wait or are in flight, each once, Sessions and Subscriptions. Above half of it
+        /// a Session may have a 1024th of it. What has no room is refused with Quota exceeded
+        /// (0x97), or dropped like a message for a full queue. 0 means no limit.
+        memory_maximum: u64 = 128 << 20;
         /// The largest number of retained messages. More are refused with Quota exceeded (0x97). 0
         /// means no limit.
         maximum_retained: u32 = 0;

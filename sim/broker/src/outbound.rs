@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use mqttspec_codec::PacketIdentifier;
 
+use crate::memory::{COPY_BYTES, Charge, Memory};
 use crate::message::Delivery;
 use crate::packet_identifiers::PacketIdentifiers;
 
@@ -15,7 +16,7 @@ use crate::packet_identifiers::PacketIdentifiers;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Order(pub(crate) u64);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbound {
     /// QoS 1 and 2 messages that have not been sent.
     waiting: VecDeque<(Order, Delivery)>,
@@ -24,6 +25,10 @@ pub(crate) struct Outbound {
     pub(crate) waiting_qos_0: VecDeque<Delivery>,
     /// The size of both queues, in bytes.
     waiting_bytes: u64,
+    /// The size of the messages in flight, in bytes.
+    in_flight_bytes: u64,
+    /// The copies of both, without the messages.
+    charge: Charge,
     in_flight: BTreeMap<Order, InFlight>,
     by_identifier: BTreeMap<PacketIdentifier, Order>,
     /// Sent on an earlier Network Connection and not yet again on this one.
@@ -48,6 +53,21 @@ pub(crate) enum Stage {
 }
 
 impl Outbound {
+    pub(crate) fn new(memory: &Memory) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            waiting_qos_0: VecDeque::new(),
+            waiting_bytes: 0,
+            in_flight_bytes: 0,
+            charge: memory.charge(0),
+            in_flight: BTreeMap::new(),
+            by_identifier: BTreeMap::new(),
+            to_resend: VecDeque::new(),
+            identifiers: PacketIdentifiers::default(),
+            next_order: 0,
+        }
+    }
+
     pub(crate) fn next_order(&mut self) -> Order {
         self.next_order += 1;
         Order(self.next_order)
@@ -57,12 +77,14 @@ impl Outbound {
     pub(crate) fn wait(&mut self, delivery: Delivery) -> Order {
         let order = self.next_order();
         self.waiting_bytes += delivery.message.weight();
+        self.charge.add(COPY_BYTES);
         self.waiting.push_back((order, delivery));
         order
     }
 
     pub(crate) fn wait_qos_0(&mut self, delivery: Delivery) {
         self.waiting_bytes += delivery.message.weight();
+        self.charge.add(COPY_BYTES);
         self.waiting_qos_0.push_back(delivery);
     }
 
@@ -77,12 +99,14 @@ impl Outbound {
     pub(crate) fn take_waiting(&mut self) -> Option<(Order, Delivery)> {
         let (order, delivery) = self.waiting.pop_front()?;
         self.waiting_bytes -= delivery.message.weight();
+        self.charge.sub(COPY_BYTES);
         Some((order, delivery))
     }
 
     pub(crate) fn take_waiting_qos_0(&mut self) -> Option<Delivery> {
         let delivery = self.waiting_qos_0.pop_front()?;
         self.waiting_bytes -= delivery.message.weight();
+        self.charge.sub(COPY_BYTES);
         Some(delivery)
     }
 
@@ -91,6 +115,7 @@ impl Outbound {
         let waiting = std::mem::take(&mut self.waiting);
         let (taken, kept): (Vec<_>, _) = waiting.into_iter().partition(|(_, delivery)| which(delivery));
         self.waiting = kept.into();
+        self.charge.sub(COPY_BYTES * taken.len() as u64);
         self.waiting_bytes -= taken.iter().map(|(_, delivery)| delivery.message.weight()).sum::<u64>();
         taken
     }
@@ -101,6 +126,11 @@ impl Outbound {
 
     pub(crate) fn waiting_bytes(&self) -> u64 {
         self.waiting_bytes
+    }
+
+    /// The size of the messages that wait or are in flight, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.waiting_bytes + self.in_flight_bytes
     }
 
     /// The number of messages that wait or are in flight.
@@ -122,6 +152,10 @@ impl Outbound {
     }
 
     pub(crate) fn begin(&mut self, order: Order, identifier: PacketIdentifier, stage: Stage) {
+        if let Stage::Publish(delivery) = &stage {
+            self.in_flight_bytes += delivery.message.weight();
+        }
+        self.charge.add(COPY_BYTES);
         self.by_identifier.insert(identifier, order);
         self.in_flight.insert(order, InFlight { identifier, stage });
     }
@@ -143,6 +177,10 @@ impl Outbound {
     /// Ends the exchange and frees its Packet Identifier (§2.2.1).
     pub(crate) fn end(&mut self, order: Order) -> Option<InFlight> {
         let in_flight = self.in_flight.remove(&order)?;
+        if let Stage::Publish(delivery) = &in_flight.stage {
+            self.in_flight_bytes -= delivery.message.weight();
+        }
+        self.charge.sub(COPY_BYTES);
         self.by_identifier.remove(&in_flight.identifier);
         self.forget_resend(order);
         Some(in_flight)
@@ -183,6 +221,8 @@ impl Outbound {
     pub(crate) fn take_all_in_flight(&mut self) -> impl Iterator<Item = InFlight> + use<> {
         self.by_identifier.clear();
         self.to_resend.clear();
+        self.in_flight_bytes = 0;
+        self.charge.sub(COPY_BYTES * self.in_flight.len() as u64);
         std::mem::take(&mut self.in_flight).into_values()
     }
 
@@ -193,6 +233,7 @@ impl Outbound {
     /// Restores a waiting message from the store. Calls must be in the order of the messages.
     pub(crate) fn restore_waiting(&mut self, order: Order, delivery: Delivery) {
         self.waiting_bytes += delivery.message.weight();
+        self.charge.add(COPY_BYTES);
         self.waiting.push_back((order, delivery));
         self.next_order = self.next_order.max(order.0);
     }

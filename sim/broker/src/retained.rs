@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mqttspec_codec::{TopicFilter, TopicName};
+use mqttspec_codec::TopicName;
 
 use crate::message::Message;
-use crate::topic;
+use crate::topic::{self, Scan, Step};
 
 #[derive(Debug, Default)]
 pub(crate) struct Retained {
@@ -34,7 +34,8 @@ impl Retained {
         self.by_key.get(&topic::key(topic.as_bytes()))
     }
 
-    pub(crate) fn matching(&self, filter: &TopicFilter) -> Vec<Arc<Message>> {
-        topic::matching(&self.by_key, filter.as_bytes()).cloned().collect()
+    /// A step of a search, which looks at one message.
+    pub(crate) fn step(&self, scan: &mut Scan) -> Step<'_, Arc<Message>> {
+        scan.step(&self.by_key)
     }
 }

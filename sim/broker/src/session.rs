@@ -1,6 +1,6 @@
 //! Session State as the Server keeps it (§4.1).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,11 @@ use mqttspec_codec::{PacketIdentifier, QoS, TopicFilter, Utf8String, Will, WillD
 
 use crate::ConnectionId;
 use crate::authentication::Permissions;
+use crate::memory::{Charge, Memory, SESSION_BYTES};
+use crate::message::MessageId;
 use crate::outbound::Outbound;
 use crate::small_map::SmallMap;
-use crate::topic::Granted;
+use crate::topic::{Granted, Scan};
 
 /// The Session Expiry Interval of a Session that does not expire (§3.1.2.11.2).
 pub(crate) const NEVER: u32 = u32::MAX;
@@ -43,6 +45,14 @@ pub(crate) struct Session {
     /// Packet Identifiers of QoS 2 messages from the Client whose PUBREL has not been received.
     pub(crate) received: BTreeSet<PacketIdentifier>,
     pub(crate) will: Option<Box<Will>>,
+    /// Shared Subscriptions among the Subscriptions.
+    pub(crate) shared_count: usize,
+    /// Searches for retained messages that are not at their end.
+    pub(crate) scans: VecDeque<RetainedScan>,
+    /// Whether the Session is in the broker's list of those that search.
+    pub(crate) is_scanning: bool,
+    /// What it holds, without the messages.
+    pub(crate) charge: Charge,
     /// When the Will Message must be published; `None` while the Network Connection is open, or
     /// without Will.
     pub(crate) will_due: Option<Duration>,
@@ -55,10 +65,23 @@ pub(crate) struct Subscription {
     /// Whether it is a Shared Subscription. Before 5.0, a filter that begins with `$share/` is like
     /// any other.
     pub(crate) shared: bool,
+    /// The number of its search for retained messages; a new SUBSCRIBE replaces an older search.
+    pub(crate) scan: u64,
+}
+
+/// A search for the retained messages of a Subscription.
+#[derive(Debug)]
+pub(crate) struct RetainedScan {
+    pub(crate) filter: TopicFilter,
+    pub(crate) number: u64,
+    pub(crate) position: Scan,
+    /// The last message from before the Subscription. Later ones are sent as they are published.
+    pub(crate) until: MessageId,
 }
 
 impl Session {
-    pub(crate) fn new(client_id: Utf8String) -> Self {
+    pub(crate) fn new(client_id: Utf8String, memory: &Memory) -> Self {
+        let bytes = SESSION_BYTES + client_id.as_bytes().len() as u64;
         Self {
             client_id,
             owner: None,
@@ -68,9 +91,13 @@ impl Session {
             expiry_interval: 0,
             ends_at: None,
             subscriptions: SmallMap::new(),
-            outbound: Outbound::default(),
+            outbound: Outbound::new(memory),
             received: BTreeSet::new(),
             will: None,
+            shared_count: 0,
+            scans: VecDeque::new(),
+            is_scanning: false,
+            charge: memory.charge(bytes),
             will_due: None,
         }
     }

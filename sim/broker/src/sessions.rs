@@ -22,7 +22,7 @@ impl Broker {
         let client_id = client_id.detached();
         self.output.event(Event::SessionCreated { client_id: client_id.clone() });
         self.session_keys.insert(client_id.clone(), key);
-        self.sessions.insert(key, Box::new(Session::new(client_id)));
+        self.sessions.insert(key, Box::new(Session::new(client_id, &self.memory)));
         key
     }
 

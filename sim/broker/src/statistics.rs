@@ -12,6 +12,8 @@ pub struct Statistics {
     pub sessions: usize,
     /// Subscriptions of all Sessions.
     pub subscriptions: usize,
+    /// What is held for all Clients, in bytes: what the option `memory_maximum` limits.
+    pub memory: u64,
     /// Retained messages.
     pub retained: usize,
     /// Copies of messages that wait to be sent.
@@ -31,6 +33,7 @@ impl Broker {
             connections: self.connections.len(),
             sessions: self.sessions.len(),
             retained: self.retained.len(),
+            memory: self.memory.used(),
             ..Statistics::default()
         };
         for session in self.sessions.values() {

@@ -11,6 +11,7 @@ use mqttspec_codec::{
 use crate::broker::Broker;
 use crate::connection_id::ConnectionId;
 use crate::fault::Fault;
+use crate::memory::{self, has_memory};
 use crate::session::{SessionKey, Subscription};
 use crate::topic::Granted;
 
@@ -35,12 +36,22 @@ impl Broker {
         let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
         let mut made = Vec::new();
         let mut detail = "";
-        for wanted in &subscribe.subscriptions {
+        let maximum = match self.options.maximum_filters_per_packet {
+            0 => usize::MAX,
+            maximum => maximum as usize,
+        };
+        for (number, wanted) in subscribe.subscriptions.iter().enumerate() {
+            if number >= maximum {
+                let reason = SubAckReason::QuotaExceeded;
+                reasons.push(if version.is_5() { reason } else { SubAckReason::UnspecifiedError });
+                detail = "the SUBSCRIBE has more Topic Filters than the Server takes in one packet";
+                continue;
+            }
             match self.subscribe(id, key, version, wanted, identifier) {
                 Ok(made_one) => {
                     reasons.push(granted_reason(made_one.granted.qos));
-                    if let Some(send_retained) = made_one.send_retained {
-                        made.push((wanted.filter.clone(), send_retained));
+                    if made_one.send_retained {
+                        made.push((wanted.filter.clone(), made_one.scan));
                     }
                 }
                 Err((reason, why)) => {
@@ -56,9 +67,10 @@ impl Broker {
             let properties = self.explanation(id, detail);
             self.send(id, Packet::SubAck(SubAck { id: subscribe.id, properties, reasons }));
         }
-        for (filter, granted) in made {
-            self.send_retained(now, key, &filter, &granted);
+        for (filter, scan) in &made {
+            self.begin_scan(key, filter, *scan);
         }
+        self.start_scans(now, key);
         Ok(())
     }
 
@@ -110,6 +122,10 @@ impl Broker {
                 "the Server does not support wildcards",
             ));
         }
+        let maximum = usize::from(self.options.maximum_filter_levels);
+        if maximum > 0 && memory::levels(&wanted.filter) > maximum {
+            return Err((SubAckReason::TopicFilterInvalid, "the Topic Filter has too many levels"));
+        }
         let allowed = self
             .connections
             .get(&id)
@@ -120,6 +136,7 @@ impl Broker {
                 "the user may not subscribe to all topics that the Topic Filter matches",
             ));
         }
+        let has_memory = |held| has_memory(&self.memory, self.options.memory_maximum, held);
         let Some(session) = self.sessions.get_mut(&key) else {
             return Err((SubAckReason::UnspecifiedError, "there is no Session"));
         };
@@ -128,12 +145,26 @@ impl Broker {
         if existing.is_none() && maximum > 0 && session.subscriptions.len() >= maximum {
             return Err((SubAckReason::QuotaExceeded, "the Session has the maximum number of Subscriptions"));
         }
+        let maximum = self.options.maximum_shared_subscriptions as usize;
+        if existing.is_none() && shared && maximum > 0 && session.shared_count >= maximum {
+            let detail = "the Session has the maximum number of Shared Subscriptions";
+            return Err((SubAckReason::QuotaExceeded, detail));
+        }
+        if existing.is_none() && !has_memory(session.charge.bytes()) {
+            return Err((SubAckReason::QuotaExceeded, "the Server has no memory for more Subscriptions"));
+        }
+        if existing.is_none() {
+            session.charge.add(memory::of_subscription(&wanted.filter));
+        }
+        session.shared_count += usize::from(shared);
+        session.shared_count -= usize::from(existing.is_some_and(|existing| existing.shared));
+        self.next_scan += 1;
 
         // [MQTT-3.8.4-7] [MQTT-3.2.2-10] every requested QoS is accepted; the granted one is within
         // the Server's Maximum QoS
         let maximum = self.options.maximum_qos.min(self.options.granted_qos_maximum);
         let granted = Granted::new(wanted, wanted.qos.min(maximum), identifier);
-        let subscription = Subscription { granted, shared };
+        let subscription = Subscription { granted, shared, scan: self.next_scan };
         // [MQTT-3.8.4-3] replaced in place, so no message is lost [MQTT-3.8.4-4]
         session.subscriptions.insert(wanted.filter.detached(), subscription);
         self.records.put_subscription(key, session.recorded, &wanted.filter, &subscription);
@@ -155,7 +186,7 @@ impl Broker {
             // [MQTT-3.3.1-11]
             RetainHandling::DoNotSend => false,
         };
-        Ok(Made { granted, send_retained: send_retained.then_some(granted) })
+        Ok(Made { granted, send_retained, scan: subscription.scan })
     }
 
     pub(crate) fn handle_unsubscribe(
@@ -170,6 +201,8 @@ impl Broker {
             let Some(session) = self.sessions.get_mut(&key) else { return Ok(()) };
             // [MQTT-3.10.4-1] character by character, no wildcard expansion
             if let Some(subscription) = session.subscriptions.remove(filter) {
+                session.charge.sub(memory::of_subscription(filter));
+                session.shared_count -= usize::from(subscription.shared);
                 // [MQTT-3.10.4-2] no new messages; [MQTT-3.10.4-3] messages that wait or are in
                 // flight stay in the Session
                 self.records.delete_subscription(key, session.recorded, filter);
@@ -202,8 +235,9 @@ impl Broker {
 /// A Subscription that was made.
 struct Made {
     granted: Granted,
-    /// Set if retained messages must be sent.
-    send_retained: Option<Granted>,
+    /// Whether retained messages must be sent.
+    send_retained: bool,
+    scan: u64,
 }
 
 /// [MQTT-3.9.3-2]

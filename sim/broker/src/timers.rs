@@ -19,6 +19,8 @@ pub(crate) enum Timer {
     WillDelay(SessionKey),
     /// The Session Expiry Interval has passed (§4.1.1).
     SessionExpiry(SessionKey),
+    /// Searches for retained messages go on.
+    RetainedScans,
     /// The Message Expiry Interval of a retained message has passed (§3.3.1.3). Boxed, because
     /// there are few of these, and one or two deadlines for each Session.
     RetainedExpiry(Box<TopicName>),

@@ -12,6 +12,7 @@ use mqttspec_codec::{
 
 use crate::broker::Broker;
 use crate::event::{Event, WillEnd};
+use crate::memory::of_will;
 use crate::message::{Expiry, Message};
 use crate::session::SessionKey;
 use crate::timers::Timer;
@@ -62,6 +63,7 @@ impl Broker {
         session.will_due = None;
         // [MQTT-3.1.2-10]
         let Some(will) = session.will.take() else { return };
+        session.charge.sub(of_will(&will));
         let (client_id, user) = (session.client_id.clone(), session.owner.clone());
         let permissions = Arc::clone(&session.permissions);
         self.records.put_session(key, session);
@@ -77,7 +79,7 @@ impl Broker {
     fn discard_will(&mut self, key: SessionKey, why: WillEnd) {
         self.timers.cancel(Timer::WillDelay(key));
         if let Some(session) = self.sessions.get_mut(&key) {
-            session.will = None;
+            session.charge.sub(session.will.take().as_deref().map_or(0, of_will));
             session.will_due = None;
             self.output.event(Event::WillDiscarded { client_id: session.client_id.clone(), why });
         }
@@ -91,7 +93,9 @@ impl Broker {
         will: Will,
     ) -> Message {
         let interval = will.properties.get().map(|MessageExpiryInterval(interval)| interval);
+        let bytes = of_will(&will);
         Message {
+            charge: self.memory.charge(bytes),
             id: self.next_message_id(),
             publisher,
             user,

@@ -6,11 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mqttspec_ports::{Listener, Net};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// How long a peer may take to answer a connection request; the operating system's own limit is
 /// minutes.
 const TIME_TO_CONNECT: Duration = Duration::from_secs(30);
+
+/// Connections that may wait to be accepted. The system may allow fewer.
+const BACKLOG: u32 = 4096;
 
 /// This machine's TCP.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +49,12 @@ impl Net for TcpNet {
     }
 
     async fn listen(&self, port: u16) -> io::Result<TcpNetListener> {
-        Ok(TcpNetListener { listener: TcpListener::bind((self.listen_at, port)).await? })
+        let socket = if self.listen_at.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // As `TcpListener::bind` does: a port is free again at once.
+        #[cfg(not(windows))]
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::new(self.listen_at, port))?;
+        Ok(TcpNetListener { listener: socket.listen(BACKLOG)? })
     }
 
     fn reset(&self, stream: TcpStream) {

@@ -100,6 +100,99 @@ fn a_finished_store_and_a_dropped_one_hold_the_same() {
     }
 }
 
+/// A store of a few records, closed or as a crash leaves it.
+fn small_store(close: bool) -> Vec<u8> {
+    let disk = Disk::new();
+    let mut store = RedbStore::open(disk.clone()).expect("an empty disk opens");
+    for number in 1..4 {
+        commit(&mut store, batch(number)).expect("a healthy disk takes a commit");
+    }
+    if close {
+        store.close();
+    } else {
+        drop(store);
+    }
+    disk.lock().current.clone()
+}
+
+/// Opens a store with these bytes. It is damaged, or it holds what was committed and takes more. A
+/// last commit that is damaged after a crash looks like one that was not completed, so it may be
+/// missing. Returns whether the store is damaged.
+fn is_damaged(bytes: &[u8], was_closed: bool, what: &str) -> bool {
+    let disk = Disk::new();
+    disk.lock().current = bytes.to_vec();
+    match RedbStore::open(disk.clone()) {
+        Ok(mut store) => {
+            let found = store.load().expect(what);
+            let is_whole = found == state_after(3);
+            assert!(is_whole || !was_closed && found == state_after(2), "{what}: other records");
+            commit(&mut store, batch(4)).expect(what);
+            let found = store.load().expect(what);
+            assert!(!is_whole || found == state_after(4), "{what}: other records after a commit");
+            false
+        }
+        Err(StoreError::Damaged(_) | StoreError::NoStore) => {
+            assert!(disk.lock().current == bytes, "{what}: it was changed");
+            true
+        }
+        Err(other) => panic!("{what}: {other}"),
+    }
+}
+
+/// A bit in so many of the bytes that are not zero, and of their neighbours; with
+/// `MQTTSPEC_EVERY_BIT=1` each of them.
+#[test]
+fn a_flipped_bit_is_found_or_does_no_harm() {
+    let every = std::env::var("MQTTSPEC_EVERY_BIT").is_ok();
+    for close in [true, false] {
+        let whole = small_store(close);
+        let is_used = |at: &usize| whole[at - at % 64..].iter().take(64).any(|byte| *byte != 0);
+        let bits: Vec<usize> = (0..whole.len()).filter(is_used).flat_map(|at| at * 8..at * 8 + 8).collect();
+        let step = if every { 1 } else { (bits.len() / 951).max(1) | 1 };
+        let flipped = bits.iter().step_by(step);
+        let (count, damaged) = (
+            flipped.len(),
+            flipped
+                .filter(|&&bit| {
+                    let mut bytes = whole.clone();
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                    is_damaged(&bytes, close, &format!("bit {bit} of {} bytes", whole.len()))
+                })
+                .count(),
+        );
+        println!("{count} bits, of {} in use: {damaged} found", bits.len());
+        assert!(count > 900 && (damaged > 100 || !close), "{damaged} of {count}");
+    }
+}
+
+#[test]
+fn a_truncated_store_is_damaged() {
+    for close in [true, false] {
+        let whole = small_store(close);
+        for cut in 1..=100 {
+            let mut bytes = whole.clone();
+            bytes.truncate(whole.len() - (whole.len() * cut / 101).max(1));
+            assert!(is_damaged(&bytes, close, &format!("cut by {cut} of 101")));
+        }
+    }
+}
+
+/// Files that begin with zeros, one of them of the length of a new store.
+#[test]
+fn what_is_not_a_store_is_left_as_it_is() {
+    let new = {
+        let disk = Disk::new();
+        drop(RedbStore::open(disk.clone()).expect("an empty disk opens"));
+        disk.lock().current.len()
+    };
+    for length in [9, 10, 4096, new, new + 4096] {
+        let mut bytes = vec![0; length];
+        bytes[length - 1] = 1;
+        assert!(is_damaged(&bytes, true, &format!("{length} bytes, all but one zero")));
+    }
+    assert!(is_damaged(b"a text, longer than a magic number", true, "a text"));
+}
+
 #[test]
 fn a_log_with_a_flipped_bit_in_an_earlier_commit_is_damaged() {
     let disk = Disk::new();

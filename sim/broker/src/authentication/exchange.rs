@@ -43,7 +43,11 @@ impl Broker {
                     ConnectReason::BadUserNameOrPassword,
                     "the User Name or the Password is wrong",
                 );
-                let CheckedPassword { user, permissions } = checked.ok_or(refusal)?;
+                let CheckedPassword { user, permissions, is_busy } = checked.ok_or(refusal)?;
+                if is_busy {
+                    let detail = "the Server has too many passwords to check";
+                    return Err(Refusal::new(ConnectReason::ServerBusy, detail));
+                }
                 (Some(user), permissions.ok_or(refusal)?)
             }
         };

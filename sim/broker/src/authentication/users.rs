@@ -163,12 +163,19 @@ pub struct PasswordCheck {
 }
 
 impl PasswordCheck {
+    /// The result if the check is not done, because the Server has too many of them to do: the
+    /// CONNECT is refused with Server busy (0x89).
+    #[must_use]
+    pub fn busy(&self) -> CheckedPassword {
+        CheckedPassword { user: self.name.clone(), permissions: None, is_busy: true }
+    }
+
     /// Does the work: once PBKDF2, whether the user exists or not.
     #[must_use]
     pub fn run(self) -> CheckedPassword {
         let right = self.users.verifiers().check(self.name.as_str(), &self.password);
         let permissions = self.users.permissions(self.name.as_str()).filter(|_| right);
-        CheckedPassword { user: self.name, permissions }
+        CheckedPassword { user: self.name, permissions, is_busy: false }
     }
 }
 
@@ -178,6 +185,7 @@ pub struct CheckedPassword {
     pub(super) user: Utf8String,
     /// `None` if the User Name or the Password is wrong.
     pub(super) permissions: Option<Arc<Permissions>>,
+    pub(super) is_busy: bool,
 }
 
 impl FromStr for Users {

@@ -15,6 +15,7 @@ use crate::connection::State;
 use crate::connection_id::ConnectionId;
 use crate::event::{Ending, Event, SessionEnd};
 use crate::fault::Fault;
+use crate::memory::of_will;
 use crate::output::shortened;
 use crate::session::{NEVER, SessionKey};
 use crate::timers::Timer;
@@ -49,6 +50,7 @@ impl Broker {
             return;
         };
         self.take_over(now, id, &connect);
+        self.clients += 1;
         let (key, session_present) = self.begin_session(now, id, &connect);
         // 3.1 has no such flag
         connack.session_present = session_present && connect.version != Version::V3_1;
@@ -63,6 +65,7 @@ impl Broker {
             // [MQTT-3.1.2-7] 3.1.1/[MQTT-3.1.2-8]; without Will Flag there is none
             // (3.1.1/[MQTT-3.1.2-12])
             session.will = connect.will.map(Box::new);
+            session.charge.add(session.will.as_deref().map_or(0, of_will));
             self.records.put_whole_session(key, session);
         }
         if let Some(connection) = self.connections.get_mut(&id) {

@@ -21,7 +21,16 @@ impl Broker {
             Redirect::ServerMoved => return Err(Refusal::new(ConnectReason::ServerMoved, "")),
         }
         let maximum = options.maximum_connections as usize;
-        if maximum > 0 && self.connections.len() > maximum {
+        let session = self.session_keys.get(&connect.client_id).and_then(|key| self.sessions.get(key));
+        // A Network Connection that is taken over makes room.
+        let is_taken_over = session.is_some_and(|session| session.connection.is_some());
+        if session.is_none() && !self.has_memory(0) {
+            return Err(Refusal::new(
+                ConnectReason::QuotaExceeded,
+                "the Server has no memory for more Sessions",
+            ));
+        }
+        if maximum > 0 && self.clients >= maximum && !is_taken_over {
             return Err(Refusal::new(
                 ConnectReason::ServerBusy,
                 "the Server has its maximum number of connections",

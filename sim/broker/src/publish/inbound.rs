@@ -11,6 +11,7 @@ use crate::authentication::Permissions;
 use crate::broker::Broker;
 use crate::connection_id::ConnectionId;
 use crate::fault::Fault;
+use crate::memory::{IDENTIFIER_BYTES, MESSAGE_BYTES, has_memory};
 use crate::message::{Expiry, Message};
 use crate::options::{DollarTopics, UnauthorizedPublish};
 use crate::session::SessionKey;
@@ -111,8 +112,16 @@ impl Broker {
         match (&publish.topic, alias) {
             (Some(topic), None) => Ok(topic.clone()),
             (Some(topic), Some(alias)) => {
-                connection.aliases_from_client.insert(alias, topic.detached());
-                Ok(topic.clone())
+                let before = connection.aliases_from_client.insert(alias, topic.detached());
+                connection.charge.sub(before.map_or(0, |topic| topic.as_bytes().len() as u64));
+                connection.charge.add(topic.as_bytes().len() as u64);
+                let held = connection.charge.bytes();
+                if has_memory(&self.memory, self.options.memory_maximum, held) {
+                    Ok(topic.clone())
+                } else {
+                    let detail = "the Server has no memory for the Topic Aliases of the Client";
+                    Err(Fault::new(DisconnectReason::QuotaExceeded, detail))
+                }
             }
             (None, Some(alias)) => {
                 // [MQTT-3.3.2-7] only mappings of this Network Connection
@@ -166,8 +175,16 @@ impl Broker {
                 _ => Ok(Judgement::Refuse(PubAckReason::PayloadFormatInvalid, detail)),
             };
         }
-        if publish.retain && !self.has_room_to_retain(topic, &publish.payload) {
-            let detail = "the Server has its maximum number of retained messages";
+        let session = connection.session().and_then(|key| self.sessions.get(&key));
+        let held = session.map_or(0, |session| session.charge.bytes());
+        let too_many = if publish.retain && !self.has_room_to_retain(topic, &publish.payload) {
+            Some("the Server has no room for more retained messages")
+        } else if publish.delivery.qos() == QoS::ExactlyOnce && !self.has_memory(held) {
+            Some("the Server has no memory for more QoS 2 messages of the Client")
+        } else {
+            None
+        };
+        if let Some(detail) = too_many {
             return if connection.version.is_5() && publish.delivery.qos() > QoS::AtMostOnce {
                 Ok(Judgement::Refuse(PubAckReason::QuotaExceeded, detail))
             } else {
@@ -208,7 +225,9 @@ impl Broker {
         if properties.contains::<TopicAlias>() {
             properties.remove::<TopicAlias>();
         }
+        let bytes = topic.as_bytes().len() + properties.as_bytes().len() + publish.payload.len();
         let message = Message {
+            charge: self.memory.charge(bytes as u64 + MESSAGE_BYTES),
             id: self.next_message_id(),
             publisher,
             user,
@@ -246,6 +265,7 @@ impl Broker {
         if !reason.is_failure() {
             if let Some(session) = self.sessions.get_mut(&key) {
                 session.received.insert(identifier);
+                session.charge.add(IDENTIFIER_BYTES);
                 self.records.put_received(key, session.recorded, identifier);
             }
             self.note_unacknowledged(id, identifier);
@@ -280,6 +300,7 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(&key) else { return Ok(()) };
         let known = session.received.remove(&identifier);
         if known {
+            session.charge.sub(IDENTIFIER_BYTES);
             self.records.delete_received(key, session.recorded, identifier);
         }
         let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
@@ -299,6 +320,7 @@ impl Broker {
     /// Whether a message may be retained for this topic.
     fn has_room_to_retain(&self, topic: &TopicName, payload: &[u8]) -> bool {
         let maximum = self.options.maximum_retained as usize;
-        maximum == 0 || payload.is_empty() || self.retained.len() < maximum || self.retained.contains(topic)
+        let is_free = payload.is_empty() || self.retained.contains(topic);
+        is_free || (maximum == 0 || self.retained.len() < maximum) && self.has_memory(u64::MAX)
     }
 }

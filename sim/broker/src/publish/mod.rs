@@ -5,5 +5,6 @@ mod inbound;
 mod outbound;
 mod retaining;
 mod routing;
+mod scanning;
 
 pub(crate) use routing::copy_for;

@@ -13,6 +13,7 @@ use crate::connection::Connection;
 use crate::connection_id::ConnectionId;
 use crate::event::{Drop, Event};
 use crate::fault::Fault;
+use crate::memory::{Memory, has_memory};
 use crate::message::Delivery;
 use crate::options::{Options, QueuePolicy};
 use crate::outbound::Stage;
@@ -70,7 +71,7 @@ impl Broker {
     /// Makes room for the message by the queue policy. Returns whether there is room.
     fn make_room(&mut self, now: Duration, key: SessionKey, delivery: &Delivery) -> bool {
         let Some(session) = self.sessions.get_mut(&key) else { return false };
-        if has_room(session, delivery, &self.options) {
+        if has_room(session, delivery, &self.options, &self.memory) {
             return true;
         }
         // Expired messages are dropped first.
@@ -79,7 +80,7 @@ impl Broker {
             dropped(&mut self.output, session, &expired, Drop::Expired);
         }
         if self.options.queue_policy == QueuePolicy::DropOldest {
-            while !has_room(session, delivery, &self.options) {
+            while !has_room(session, delivery, &self.options, &self.memory) {
                 if let Some((order, oldest)) = session.outbound.take_waiting() {
                     self.records.delete_delivery(key, session.recorded, order, Some(&oldest.message));
                     dropped(&mut self.output, session, &oldest, Drop::QueueFull);
@@ -90,7 +91,7 @@ impl Broker {
                 }
             }
         }
-        if has_room(session, delivery, &self.options) {
+        if has_room(session, delivery, &self.options, &self.memory) {
             return true;
         }
         dropped(&mut self.output, session, delivery, Drop::QueueFull);
@@ -124,6 +125,7 @@ impl Broker {
             }
         }
         self.pump(now, key);
+        self.continue_scans(now, key);
     }
 
     /// Sends as many messages as the send quota allows: first those that were sent on an earlier
@@ -238,6 +240,7 @@ impl Broker {
                 session.outbound.end(order);
                 self.records.delete_delivery(key, session.recorded, order, None);
                 self.pump(now, key);
+                self.continue_scans(now, key);
                 Ok(())
             }
             Stage::Publish(_) => Err(Fault::protocol("PUBCOMP before PUBREC")),
@@ -277,6 +280,7 @@ impl Broker {
         };
         self.records.delete_delivery(key, session.recorded, order, message);
         self.pump(now, key);
+        self.continue_scans(now, key);
     }
 
     /// Moves an exchange from PUBLISH to PUBREL; the message itself is no longer needed.
@@ -308,11 +312,15 @@ fn attempt(qos: QoS, id: PacketIdentifier, dup: bool) -> codec::Delivery {
     }
 }
 
-fn has_room(session: &Session, delivery: &Delivery, options: &Options) -> bool {
+fn has_room(session: &Session, delivery: &Delivery, options: &Options, memory: &Memory) -> bool {
     let count = session.outbound.waiting_count() as u64 + 1;
-    let bytes = session.outbound.waiting_bytes() + delivery.message.weight();
+    let bytes = session.outbound.bytes() + delivery.message.weight();
     let within = |value: u64, maximum: u64| maximum == 0 || value <= maximum;
-    within(count, options.queue_maximum.into()) && within(bytes, options.queue_maximum_bytes)
+    // What is sent at once needs no memory.
+    let is_idle = session.outbound.load() == 0 && session.connection.is_some();
+    within(count, options.queue_maximum.into())
+        && within(bytes, options.queue_maximum_bytes)
+        && (is_idle || has_memory(memory, options.memory_maximum, bytes))
 }
 
 fn dropped(output: &mut Output, session: &Session, delivery: &Delivery, why: Drop) {

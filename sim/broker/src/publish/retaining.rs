@@ -1,17 +1,15 @@
-//! Stores, sends and discards retained messages (§3.3.1.3).
+//! Stores and discards retained messages (§3.3.1.3).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqttspec_codec::{TopicFilter, TopicName, Utf8String};
+use mqttspec_codec::{TopicName, Utf8String};
 
-use super::copy_for;
 use crate::broker::Broker;
 use crate::event::Event;
+use crate::memory;
 use crate::message::Message;
-use crate::session::SessionKey;
 use crate::timers::Timer;
-use crate::topic::Granted;
 
 impl Broker {
     /// A message with RETAIN 1 was published.
@@ -28,6 +26,7 @@ impl Broker {
             id: message.id,
             publisher: message.publisher.detached(),
             user: message.user.as_ref().map(Utf8String::detached),
+            charge: self.memory.charge(message.weight() + memory::MESSAGE_BYTES),
             topic: message.topic.detached(),
             qos: message.qos,
             retain: message.retain,
@@ -64,31 +63,6 @@ impl Broker {
                 self.timers.cancel(Timer::RetainedExpiry(Box::new(topic.clone())));
             }
             self.records.delete_retained(topic);
-        }
-    }
-
-    /// Sends the retained messages that match a new Subscription, with RETAIN 1 whatever its Retain
-    /// As Published is.
-    pub(crate) fn send_retained(
-        &mut self,
-        now: Duration,
-        key: SessionKey,
-        filter: &TopicFilter,
-        granted: &Granted,
-    ) {
-        for message in self.retained.matching(filter) {
-            // [MQTT-3.8.3-3] No Local applies to these too
-            if message.has_expired(now) || (granted.no_local && self.is_client(key, &message)) {
-                continue;
-            }
-            // §5.4.2: it may have been stored under another users file.
-            if !self.permissions_of(message.user.as_ref()).may_publish(&message.topic) {
-                continue;
-            }
-            // [MQTT-3.8.4-8]; 3.1.1/[MQTT-3.3.1-8]
-            let mut copy = copy_for(&message, [granted]);
-            copy.retain = true;
-            self.deliver(now, key, copy);
         }
     }
 }

@@ -10,6 +10,7 @@ use mqttspec_codec::{
     Version, Will,
 };
 
+use crate::memory::Charge;
 use crate::message::{Delivery, Expiry, Message, MessageId};
 use crate::outbound::Order;
 use crate::session::{Session, SessionKey, Subscription};
@@ -287,7 +288,7 @@ fn read_subscription(filter: Bytes, mut value: Bytes) -> Option<(TopicFilter, Su
         retain_as_published: options & 1 << 3 != 0,
         identifier,
     };
-    Some((filter, Subscription { granted, shared }))
+    Some((filter, Subscription { granted, shared, scan: 0 }))
 }
 
 fn read_delivery(mut value: Bytes) -> Option<StoredDelivery> {
@@ -330,6 +331,7 @@ fn read_message(mut value: Bytes, with_user: bool) -> Option<Message> {
         id,
         publisher,
         user,
+        charge: Charge::default(),
         topic: publish.topic?,
         qos: publish.delivery.qos(),
         retain: publish.retain,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::format::{Record, StoredCopy, StoredDelivery, StoredSession, read};
 use crate::broker::Broker;
+use crate::memory;
 use crate::message::{Delivery, Message, MessageId};
 use crate::options::Options;
 use crate::outbound::{Order, Stage};
@@ -60,11 +61,13 @@ impl Broker {
         for (key, value) in records {
             match read(key.clone(), value).ok_or(RestoreError::Record { key })? {
                 Record::Session(key, stored) => broker.restore_session(now, key, stored),
-                Record::Message(message) => {
+                Record::Message(mut message) => {
+                    message.charge = broker.memory.charge(message.weight() + memory::MESSAGE_BYTES);
                     broker.next_message = broker.next_message.max(message.id.0);
                     messages.insert(message.id, Arc::new(message));
                 }
-                Record::Retained(message) => {
+                Record::Retained(mut message) => {
+                    message.charge = broker.memory.charge(message.weight() + memory::MESSAGE_BYTES);
                     broker.next_message = broker.next_message.max(message.id.0);
                     broker.keep_retained(now, Arc::new(message));
                 }
@@ -78,13 +81,14 @@ impl Broker {
     }
 
     fn restore_session(&mut self, now: Duration, key: SessionKey, stored: StoredSession) {
-        let mut session = Session::new(stored.client_id);
+        let mut session = Session::new(stored.client_id, &self.memory);
         session.permissions = self.permissions_of(stored.owner.as_ref());
         self.reads_are_restricted |= session.permissions.subscribe.is_some();
         session.owner = stored.owner;
         session.recorded = stored.recorded;
         session.expiry_interval = stored.expiry_interval;
         session.will = stored.will.map(Box::new);
+        session.charge.add(session.will.as_deref().map_or(0, memory::of_will));
         // Times that are not set had not started: the Network Connection was open.
         session.ends_at = stored.ends_at.or_else(|| session.end_after_close(now));
         if session.will.is_some() {
@@ -106,7 +110,10 @@ impl Broker {
     fn restore_content(&mut self, record: Record, messages: &Messages) -> Result<(), RestoreError> {
         match record {
             Record::Subscription(key, filter, subscription) => {
-                self.restored(key)?.subscriptions.insert(filter.clone(), subscription);
+                let session = self.restored(key)?;
+                session.charge.add(memory::of_subscription(&filter));
+                session.shared_count += usize::from(subscription.shared);
+                session.subscriptions.insert(filter.clone(), subscription);
                 if subscription.shared {
                     self.subscriptions.insert_shared(&filter, key, subscription.granted);
                 } else {
@@ -115,7 +122,9 @@ impl Broker {
                 Ok(())
             }
             Record::Received(key, identifier) => {
-                self.restored(key)?.received.insert(identifier);
+                let session = self.restored(key)?;
+                session.charge.add(memory::IDENTIFIER_BYTES);
+                session.received.insert(identifier);
                 Ok(())
             }
             Record::Delivery(key, order, stored) => self.restore_delivery(key, order, stored, messages),

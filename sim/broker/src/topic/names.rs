@@ -16,28 +16,46 @@ pub(crate) fn key(name: &[u8]) -> Vec<u8> {
     name.iter().map(|&byte| if byte == b'/' { SEPARATOR } else { byte }).collect()
 }
 
-/// The values whose names match the filter, in the order of the names.
-pub(crate) fn matching<'map, V>(
-    map: &'map BTreeMap<Vec<u8>, V>,
-    filter: &[u8],
-) -> impl Iterator<Item = &'map V> + use<'map, V> {
-    let levels: Vec<Vec<u8>> = filter.split(|&byte| byte == b'/').map(<[u8]>::to_vec).collect();
-    let mut next = Some(Vec::new());
-    std::iter::from_fn(move || {
-        loop {
-            let from = next.take()?;
-            let (key, value) = map.range::<[u8], _>((Bound::Included(&from[..]), Bound::Unbounded)).next()?;
-            match compare(&levels, key) {
-                Comparison::Match => {
-                    let mut after = key.clone();
-                    after.push(SEPARATOR);
-                    next = Some(after);
-                    return Some(value);
-                }
-                Comparison::LeapTo(target) => next = target,
+/// A search for the names that match a filter, in their order. The map may change between two
+/// steps.
+#[derive(Clone, Debug)]
+pub(crate) struct Scan {
+    levels: Vec<Vec<u8>>,
+    /// Where the rest begins; `None` at the end.
+    next: Option<Vec<u8>>,
+}
+
+/// A step of a [`Scan`], which looks at one name.
+pub(crate) enum Step<'map, V> {
+    Match(&'map V),
+    /// The name does not match.
+    Other,
+    End,
+}
+
+impl Scan {
+    pub(crate) fn new(filter: &[u8]) -> Self {
+        let levels = filter.split(|&byte| byte == b'/').map(<[u8]>::to_vec).collect();
+        Self { levels, next: Some(Vec::new()) }
+    }
+
+    pub(crate) fn step<'map, V>(&mut self, map: &'map BTreeMap<Vec<u8>, V>) -> Step<'map, V> {
+        let Some(from) = self.next.take() else { return Step::End };
+        let found = map.range::<[u8], _>((Bound::Included(&from[..]), Bound::Unbounded)).next();
+        let Some((key, value)) = found else { return Step::End };
+        match compare(&self.levels, key) {
+            Comparison::Match => {
+                let mut after = key.clone();
+                after.push(SEPARATOR);
+                self.next = Some(after);
+                Step::Match(value)
+            }
+            Comparison::LeapTo(target) => {
+                self.next = target;
+                Step::Other
             }
         }
-    })
+    }
 }
 
 enum Comparison {
@@ -104,7 +122,13 @@ mod tests {
 
     fn found<'a>(names: &[&'a str], filter: &str) -> Vec<&'a str> {
         let map: BTreeMap<_, _> = names.iter().map(|name| (key(name.as_bytes()), *name)).collect();
-        matching(&map, filter.as_bytes()).copied().collect()
+        let mut scan = Scan::new(filter.as_bytes());
+        let steps = std::iter::from_fn(|| match scan.step(&map) {
+            Step::Match(name) => Some(Some(*name)),
+            Step::Other => Some(None),
+            Step::End => None,
+        });
+        steps.flatten().collect()
     }
 
     #[test]

@@ -48,7 +48,7 @@ struct Node {
     single_level: Option<NodeIndexOfChild>,
     multi_level: Option<NodeIndexOfChild>,
     subscribers: SmallMap<SessionKey, Granted>,
-    shared: Vec<GroupKey>,
+    shared: SmallMap<GroupKey, ()>,
 }
 
 /// Never the root, so that an `Option` of it needs no more space.
@@ -110,7 +110,7 @@ impl SubscriptionTree {
             let key = GroupKey(self.groups_made);
             self.groups_made += 1;
             let node = self.make_path(filter.without_share().as_bytes());
-            self.node_mut(node).shared.push(key);
+            self.node_mut(node).shared.insert(key, ());
             self.group_keys.insert(filter.clone(), key);
             self.groups.insert(key, Group { node, subscription: SharedSubscription::new(filter.clone()) });
             key
@@ -129,7 +129,7 @@ impl SubscriptionTree {
             let node = group.node;
             self.groups.remove(&key);
             self.group_keys.remove(filter);
-            self.node_mut(node).shared.retain(|other| *other != key);
+            self.node_mut(node).shared.remove(&key);
             self.prune(node);
         }
     }
@@ -277,7 +277,7 @@ impl Node {
             single_level: None,
             multi_level: None,
             subscribers: SmallMap::new(),
-            shared: Vec::new(),
+            shared: SmallMap::new(),
         }
     }
 
@@ -287,7 +287,7 @@ impl Node {
 
     fn collect_into(&self, subscriptions: &mut Vec<(SessionKey, Granted)>, shared: &mut Vec<GroupKey>) {
         subscriptions.extend(self.subscribers.iter().map(|(session, granted)| (*session, *granted)));
-        shared.extend_from_slice(&self.shared);
+        shared.extend(self.shared.keys());
     }
 }
 

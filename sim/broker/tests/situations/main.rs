@@ -3,6 +3,7 @@
 
 mod authentication;
 mod authorization;
+mod budgets;
 mod connect;
 mod disconnect;
 mod flow_control;

@@ -11,14 +11,17 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
 use mqttspec_broker::ConnectionId;
+use mqttspec_codec::{Connect, Packet};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::Input;
 use super::inbox::Inbox;
-use crate::framed::{Ending, Inflow, poll_read};
+use super::outflow::{Charge, Memory, Outflow};
+use super::passwords::Checking;
+use crate::framed::{Arrived, Ending, Inflow, poll_read};
 
 /// Packets of one connection that may wait for the core.
 const BACKLOG_PACKETS: usize = 64;
@@ -26,9 +29,8 @@ const BACKLOG_PACKETS: usize = 64;
 /// Bytes of packets of one connection that may wait for the core, the last of them apart.
 const BACKLOG_BYTES: usize = 1 << 20;
 
-/// An outflow that was larger than this and is sent is given back, so that an idle connection holds
-/// no buffer.
-const OUTFLOW_KEPT_BYTES: usize = 4 * 1024;
+/// The slowest that a packet may arrive, once its time is over.
+const SLOWEST_BYTES_PER_SECOND: u64 = 16 * 1024;
 
 /// How long a peer gets to close its side after the broker closed. A socket that is dropped with
 /// unread bytes sends a reset, which overtakes what the broker sent last: the Reason Code of its
@@ -40,7 +42,13 @@ pub(super) const LINGER: Duration = Duration::from_secs(2);
 pub(super) struct Link {
     /// Given by the core when the loop comes to it.
     pub(super) id: Cell<Option<ConnectionId>>,
-    outflow: RefCell<BytesMut>,
+    outflow: RefCell<Outflow>,
+    /// Bytes of packets that are not complete, or that the core has not seen.
+    held: RefCell<Charge>,
+    /// Bytes of the packet that is not complete.
+    unfinished: Cell<usize>,
+    /// No CONNECT was accepted yet.
+    is_stranger: Cell<bool>,
     end: Cell<End>,
     /// Packets read that the core has not seen, and their bytes.
     backlog: Cell<(usize, usize)>,
@@ -65,10 +73,13 @@ enum End {
 }
 
 impl Link {
-    pub(super) fn new(outflow_high: usize, largest_packet: u32) -> Rc<Link> {
+    pub(super) fn new(outflow_high: usize, largest_packet: u32, memory: &Memory) -> Rc<Link> {
         Rc::new(Link {
+            held: RefCell::new(memory.charge(0)),
+            unfinished: Cell::new(0),
+            is_stranger: Cell::new(true),
             id: Cell::new(None),
-            outflow: RefCell::new(BytesMut::new()),
+            outflow: RefCell::new(Outflow::new(memory)),
             end: Cell::new(End::Open),
             backlog: Cell::new((0, 0)),
             outflow_high,
@@ -79,7 +90,7 @@ impl Link {
     }
 
     /// What is to be sent. Whoever appends to it calls [`wake`](Link::wake) then.
-    pub(super) fn outflow(&self) -> RefMut<'_, BytesMut> {
+    pub(super) fn outflow(&self) -> RefMut<'_, Outflow> {
         self.outflow.borrow_mut()
     }
 
@@ -100,9 +111,35 @@ impl Link {
         let was_full = self.is_full();
         let (packets, bytes) = self.backlog.get();
         self.backlog.set((packets.saturating_sub(1), bytes.saturating_sub(size)));
+        self.count();
         if was_full && !self.is_full() {
             self.wake();
         }
+    }
+
+    /// Counts what is held anew.
+    fn count(&self) {
+        let (_, bytes) = self.backlog.get();
+        self.held.borrow_mut().set(bytes + self.unfinished.get());
+    }
+
+    /// Bytes that are held for this peer.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.borrow().bytes() + self.outflow.borrow().len()
+    }
+
+    /// Bytes of the packet that is not complete.
+    pub(super) fn unfinished_bytes(&self) -> usize {
+        self.unfinished.get()
+    }
+
+    pub(super) fn is_stranger(&self) -> bool {
+        self.is_stranger.get()
+    }
+
+    /// It is no longer a stranger. Returns whether it was.
+    pub(super) fn no_stranger(&self) -> bool {
+        self.is_stranger.replace(false)
     }
 
     fn is_full(&self) -> bool {
@@ -122,19 +159,47 @@ impl Link {
     }
 }
 
+/// What the task of a connection needs besides its stream.
+pub(super) struct Task<'a> {
+    pub(super) inflow: Inflow,
+    pub(super) link: Rc<Link>,
+    pub(super) inbox: &'a Inbox<Input>,
+    /// How long a packet may take; 0 for no limit.
+    pub(super) packet_timeout: Duration,
+    /// Begins the check of the password of a CONNECT, if it has one to be checked here.
+    pub(super) check: &'a dyn Fn(&Connect) -> Option<Checking>,
+}
+
 /// Runs a connection until it is at its end.
-pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
-    mut inflow: Inflow,
-    link: Rc<Link>,
-    inbox: &Inbox<Input>,
-) {
+pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, task: Task<'_>) {
+    let Task { mut inflow, link, inbox, packet_timeout, check } = task;
     let mut last_chance: Option<Pin<Box<Sleep>>> = None;
+    let mut patience = Patience { limit: packet_timeout, since: None, timer: None };
+    let mut checking: Option<(Checking, Arrived, usize)> = None;
     let ended = poll_fn(|context| {
-        let transfer = poll_transfer(&mut stream, &mut inflow, &link, inbox, context);
-        if transfer.is_ready() || link.end.get() != End::Close {
+        if let Some((check, ..)) = &mut checking
+            && let Poll::Ready(checked) = check.as_mut().poll(context)
+            && let Some((_, arrived, size)) = checking.take()
+        {
+            let checked = Some(Box::new(checked));
+            inbox.push(Input::Arrived { link: Rc::clone(&link), arrived, size, checked });
+        }
+        let mut io = Transfer { stream: &mut stream, inflow: &mut inflow, link: &link, inbox };
+        let transfer = io.poll(check, &mut checking, &mut patience, context);
+        if transfer.is_ready() {
             return transfer;
         }
+        if link.end.get() != End::Close {
+            if patience.is_over(link.unfinished.get(), context) {
+                let detail = "a packet took too long to arrive";
+                inbox.push(Input::Exceeded { link: Rc::clone(&link), detail });
+            }
+            return transfer;
+        }
+        // Nothing more is read, so what is there of a packet is not needed.
+        *inflow.bytes_mut() = BytesMut::new();
+        link.unfinished.set(0);
+        link.count();
         // A peer that does not read must not hold what the broker has closed.
         let last_chance = last_chance.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
         last_chance.as_mut().poll(context).map(|()| None)
@@ -147,49 +212,114 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Moves bytes both ways. Ready with the ending when the peer ended it, with `None` when the loop
-/// did.
-fn poll_transfer<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    inflow: &mut Inflow,
-    link: &Rc<Link>,
-    inbox: &Inbox<Input>,
-    context: &mut Context<'_>,
-) -> Poll<Option<Ending>> {
-    *link.task.borrow_mut() = Some(context.waker().clone());
-    if link.end.get() == End::Abandon {
-        return Poll::Ready(None);
-    }
-    if let Poll::Ready(result) = poll_write_all(stream, link, inbox, context) {
-        match result {
-            Err(error) => return Poll::Ready(Some(Ending::of_error(&error))),
-            Ok(()) if link.end.get() == End::Close => return Poll::Ready(None),
-            Ok(()) => {}
+/// The time that a packet takes to arrive.
+struct Patience {
+    limit: Duration,
+    /// When its first bytes were there.
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    /// Whether a packet of which so many bytes are there takes too long. The timer is set once and
+    /// not with each packet: when it fires, it may be another packet.
+    fn is_over(&mut self, unfinished: usize, context: &mut Context<'_>) -> bool {
+        if unfinished == 0 || self.limit.is_zero() {
+            self.since = None;
+            return false;
         }
-    }
-    while link.may_read() {
-        let before = inflow.left_over().len();
-        if let Some(arrived) = inflow.next_arrived() {
-            let size = before - inflow.left_over().len();
-            // The first packet is CONNECT, or the core closes the connection.
-            if let Some(largest) = link.largest_packet.take() {
-                inflow.decoder_mut().set_maximum_packet_size(largest);
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let more = Duration::from_secs(unfinished as u64 / SLOWEST_BYTES_PER_SECOND);
+        let deadline = since + self.limit + more;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        while timer.as_mut().poll(context).is_ready() {
+            if Instant::now() >= deadline {
+                self.since = None;
+                return true;
             }
-            let (packets, bytes) = link.backlog.get();
-            link.backlog.set((packets + 1, bytes + size));
-            inbox.push(Input::Arrived { link: Rc::clone(link), arrived, size });
-            continue;
+            timer.as_mut().reset(deadline);
         }
-        match ready!(poll_read(stream, inflow, context)) {
-            Ok(0) => {
-                let left_over = inflow.bytes_mut().split().freeze();
-                return Poll::Ready(Some(Ending::Closed { left_over }));
-            }
-            Ok(_) => {}
-            Err(error) => return Poll::Ready(Some(Ending::of_error(&error))),
-        }
+        false
     }
-    Poll::Pending
+}
+
+/// One turn of a connection.
+struct Transfer<'a, S> {
+    stream: &'a mut S,
+    inflow: &'a mut Inflow,
+    link: &'a Rc<Link>,
+    inbox: &'a Inbox<Input>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Transfer<'_, S> {
+    /// Moves bytes both ways. Ready with the ending when the peer ended it, with `None` when the
+    /// loop did.
+    fn poll(
+        &mut self,
+        check: &dyn Fn(&Connect) -> Option<Checking>,
+        checking: &mut Option<(Checking, Arrived, usize)>,
+        patience: &mut Patience,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Ending>> {
+        let Transfer { stream, inflow, link, inbox } = self;
+        *link.task.borrow_mut() = Some(context.waker().clone());
+        if link.end.get() == End::Abandon {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(result) = poll_write_all(*stream, link, inbox, context) {
+            match result {
+                Err(error) => return Poll::Ready(Some(Ending::of_error(&error))),
+                Ok(()) if link.end.get() == End::Close => return Poll::Ready(None),
+                Ok(()) => {}
+            }
+        }
+        while checking.is_none() && link.may_read() {
+            let before = inflow.left_over().len();
+            if let Some(arrived) = inflow.next_arrived() {
+                let size = before - inflow.left_over().len();
+                patience.since = None;
+                link.unfinished.set(inflow.left_over().len());
+                let (packets, bytes) = link.backlog.get();
+                link.backlog.set((packets + 1, bytes + size));
+                link.count();
+                // The first packet is CONNECT, or the core closes the connection.
+                if let Some(largest) = link.largest_packet.take() {
+                    inflow.decoder_mut().set_maximum_packet_size(largest);
+                    if let Arrived::Packet { packet: Packet::Connect(connect), .. } = &arrived
+                        && let Some(mut begun) = check(connect)
+                    {
+                        match begun.as_mut().poll(context) {
+                            Poll::Pending => *checking = Some((begun, arrived, size)),
+                            Poll::Ready(checked) => {
+                                let checked = Some(Box::new(checked));
+                                inbox.push(Input::Arrived { link: Rc::clone(link), arrived, size, checked });
+                            }
+                        }
+                        continue;
+                    }
+                }
+                inbox.push(Input::Arrived { link: Rc::clone(link), arrived, size, checked: None });
+                continue;
+            }
+            let read = poll_read(*stream, inflow, context);
+            link.unfinished.set(inflow.left_over().len());
+            link.count();
+            if link.held.borrow().is_too_much() {
+                inbox.push(Input::Done);
+            }
+            match ready!(read) {
+                Ok(0) => {
+                    let left_over = inflow.bytes_mut().split().freeze();
+                    return Poll::Ready(Some(Ending::Closed { left_over }));
+                }
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Some(Ending::of_error(&error))),
+            }
+        }
+        // The peer cannot go on, so it need not hurry.
+        patience.since = None;
+        Poll::Pending
+    }
 }
 
 /// Writes what is to be sent, as much as the stream takes.
@@ -201,15 +331,13 @@ fn poll_write_all<S: AsyncWrite + Unpin>(
 ) -> Poll<std::io::Result<()>> {
     let mut outflow = link.outflow.borrow_mut();
     while !outflow.is_empty() {
-        let written = ready!(Pin::new(&mut *stream).poll_write(context, &outflow))?;
+        let written = ready!(Pin::new(&mut *stream).poll_write(context, outflow.next()))?;
         if written == 0 {
             return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
         }
         outflow.advance(written);
     }
-    if outflow.capacity() > OUTFLOW_KEPT_BYTES {
-        *outflow = BytesMut::new();
-    }
+    outflow.shrink();
     if link.congested.get() {
         inbox.push(Input::Drained { link: Rc::clone(link) });
     }

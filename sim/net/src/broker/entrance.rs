@@ -2,18 +2,22 @@
 //! broker.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use mqttspec_broker::Redirect;
-use mqttspec_codec::Utf8String;
+use mqttspec_broker::{Redirect, Users};
+use mqttspec_codec::{Connect, Utf8String};
 use mqttspec_ports::Listener;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 
-use super::connection::{self, LINGER, Link};
+use super::connection::{self, LINGER, Link, Task};
 use super::inbox::Inbox;
+use super::outflow::Memory;
+use super::passwords::PasswordChecker;
 use super::{Input, Limits};
 use crate::framed::Inflow;
 
@@ -22,7 +26,7 @@ use crate::framed::Inflow;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The way into a running [`Server`](super::Server). Clones lead to the same one.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Entrance {
     inbox: Inbox<Input>,
     limits: Limits,
@@ -31,6 +35,58 @@ pub struct Entrance {
     listeners: Rc<RefCell<Vec<AbortHandle>>>,
     /// Connections whose task is not at its end.
     inside: Rc<Cell<usize>>,
+    pub(super) memory: Memory,
+    strangers: Rc<Strangers>,
+    users: Users,
+    passwords: Rc<RefCell<Option<Rc<dyn PasswordChecker>>>>,
+    notices: Rc<RefCell<Option<Tell>>>,
+}
+
+type Tell = Rc<dyn Fn(Notice)>;
+
+/// Something that the operator should know.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// Connections cannot be accepted. It is said once until one can.
+    CannotAccept(std::io::Error),
+}
+
+/// Connections without an accepted CONNECT.
+#[derive(Debug, Default)]
+struct Strangers {
+    count: Cell<usize>,
+    /// In the order in which they came; those that are no strangers any more among them.
+    links: RefCell<VecDeque<Weak<Link>>>,
+}
+
+impl Strangers {
+    fn enter(&self, link: &Rc<Link>) {
+        let mut links = self.links.borrow_mut();
+        self.count.set(self.count.get() + 1);
+        links.push_back(Rc::downgrade(link));
+        // Those that left are forgotten when they are most of the list.
+        if links.len() > 2 * self.count.get() + 64 {
+            links.retain(|link| link.upgrade().is_some_and(|link| link.is_stranger()));
+        }
+    }
+
+    fn leave(&self, link: &Link) {
+        if link.no_stranger() {
+            self.count.set(self.count.get() - 1);
+        }
+    }
+
+    /// Takes the one that has been there longest.
+    fn take_oldest(&self) -> Option<Rc<Link>> {
+        let mut links = self.links.borrow_mut();
+        let oldest = std::iter::from_fn(|| links.pop_front())
+            .filter_map(|link| link.upgrade())
+            .find(|link| link.is_stranger())?;
+        drop(links);
+        self.leave(&oldest);
+        Some(oldest)
+    }
 }
 
 impl Entrance {
@@ -39,9 +95,32 @@ impl Entrance {
         limits: Limits,
         largest_packet: u32,
         keep_bytes: bool,
+        users: Users,
     ) -> Entrance {
-        let listeners = Rc::new(RefCell::new(Vec::new()));
-        Entrance { inbox, limits, largest_packet, keep_bytes, listeners, inside: Rc::new(Cell::new(0)) }
+        Entrance {
+            inbox,
+            limits,
+            largest_packet,
+            keep_bytes,
+            listeners: Rc::default(),
+            inside: Rc::default(),
+            memory: Memory::new(limits.buffers_maximum),
+            strangers: Rc::default(),
+            users,
+            passwords: Rc::default(),
+            notices: Rc::default(),
+        }
+    }
+
+    /// Has passwords checked there from now on. Otherwise the loop checks them, while everything
+    /// else waits.
+    pub fn check_passwords(&self, checker: impl PasswordChecker + 'static) {
+        *self.passwords.borrow_mut() = Some(Rc::new(checker));
+    }
+
+    /// Tells the operator what it should know.
+    pub fn on_notice(&self, tell: impl Fn(Notice) + 'static) {
+        *self.notices.borrow_mut() = Some(Rc::new(tell));
     }
 
     /// Serves whoever connects to this listener.
@@ -51,10 +130,22 @@ impl Entrance {
     {
         let entrance = self.clone();
         let task = tokio::task::spawn_local(async move {
+            let mut told = false;
             loop {
                 match listener.accept().await {
-                    Ok((stream, peer)) => entrance.serve(stream, Some(peer)),
-                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                    Ok((stream, peer)) => {
+                        told = false;
+                        entrance.serve(stream, Some(peer));
+                    }
+                    Err(error) => {
+                        let tell = entrance.notices.borrow().clone();
+                        if let Some(tell) = tell.filter(|_| !std::mem::replace(&mut told, true)) {
+                            tell(Notice::CannotAccept(error));
+                        }
+                        // A stranger may hold what the machine is out of.
+                        entrance.close_oldest_stranger();
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
                 }
             }
         });
@@ -67,19 +158,45 @@ impl Entrance {
         if self.inside.get() >= self.limits.connections {
             return;
         }
-        let link = Link::new(self.limits.outflow_high_bytes, self.largest_packet);
+        if self.strangers.count.get() >= self.limits.strangers {
+            self.close_oldest_stranger();
+        }
+        let link = Link::new(self.limits.outflow_high_bytes, self.largest_packet, &self.memory);
+        self.strangers.enter(&link);
         let mut inflow = Inflow::from_client();
         let first_packet = self.limits.first_packet_bytes.min(self.largest_packet);
         inflow.decoder_mut().set_maximum_packet_size(first_packet);
         inflow.keep_bytes(self.keep_bytes);
         self.inbox.push(Input::Opened { link: Rc::clone(&link), peer });
         self.inside.set(self.inside.get() + 1);
-        let (inbox, inside) = (self.inbox.clone(), Rc::clone(&self.inside));
+        let entrance = self.clone();
         tokio::task::spawn_local(async move {
-            connection::run(stream, inflow, link, &inbox).await;
-            inside.set(inside.get() - 1);
-            inbox.push(Input::Done);
+            let from = peer.map(|peer| peer.ip());
+            let check = |connect: &Connect| {
+                let passwords = entrance.passwords.borrow();
+                passwords
+                    .as_ref()
+                    .zip(entrance.users.check(connect))
+                    .map(|(passwords, check)| passwords.check(from, check))
+            };
+            let (packet_timeout, inbox) = (entrance.limits.packet_timeout, &entrance.inbox);
+            let task = Task { inflow, link: Rc::clone(&link), inbox, packet_timeout, check: &check };
+            connection::run(stream, task).await;
+            entrance.strangers.leave(&link);
+            entrance.inside.set(entrance.inside.get() - 1);
+            entrance.inbox.push(Input::Done);
         });
+    }
+
+    /// A CONNECT was accepted.
+    pub(super) fn known(&self, link: &Link) {
+        self.strangers.leave(link);
+    }
+
+    fn close_oldest_stranger(&self) {
+        if let Some(link) = self.strangers.take_oldest() {
+            self.inbox.push(Input::Evicted { link });
+        }
     }
 
     /// How many connections are open, or on their way to be closed.
@@ -115,5 +232,11 @@ impl Entrance {
             }
         };
         let _ = tokio::time::timeout(2 * LINGER, all_done).await;
+    }
+}
+
+impl fmt::Debug for Entrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entrance").field("connections", &self.inside.get()).finish_non_exhaustive()
     }
 }

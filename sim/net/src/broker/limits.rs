@@ -2,6 +2,8 @@
 //! from the core's options, because the core knows packets and no bytes, connections and no
 //! machine.
 
+use std::time::Duration;
+
 use mqttspec_core::options;
 
 options! {
@@ -9,6 +11,17 @@ options! {
     /// The time that a peer may take to CONNECT and the number of Clients are the core's options.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct Limits {
+        /// Network Connections without an accepted CONNECT. When there are more, the one that has
+        /// been there longest is closed, so that others get their turn.
+        strangers: usize = 10_000;
+        /// How long a packet may take from its first byte to its last, besides one second for each
+        /// 16 KiB of it. A Client that takes longer is disconnected with Quota exceeded (0x97). 0
+        /// means no limit.
+        packet_timeout: Duration = Duration::from_secs(60);
+        /// Bytes that are held for all peers: packets that are not complete or wait for the core,
+        /// and what is to be sent. Above it, those that hold most are disconnected with Quota
+        /// exceeded (0x97) until it is enough. `memory_maximum` is for messages and Sessions.
+        buffers_maximum: usize = 128 << 20;
         /// Network Connections at once, those in a handshake and those being closed among them;
         /// more are closed without a word. `maximum_connections` tells Clients why; this one
         /// protects the machine, and should be the larger.

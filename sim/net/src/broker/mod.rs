@@ -18,6 +18,8 @@ mod connection;
 mod entrance;
 mod inbox;
 mod limits;
+mod outflow;
+mod passwords;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,16 +27,19 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::{BufMut as _, Bytes, BytesMut};
 use mqttspec_broker::Redirect;
-use mqttspec_broker::{Broker, ConnectionId, Options, RestoreError, Transmit};
-use mqttspec_codec::Utf8String;
+use mqttspec_broker::{Broker, CheckedPassword, ConnectionId, Event, Options, RestoreError, Transmit};
+use mqttspec_codec::{EncodeError, Packet, Publish, Utf8String, Version};
 use mqttspec_ports::Net;
 use tokio::time::Instant;
 
 use self::connection::Link;
-pub use self::entrance::Entrance;
+pub use self::entrance::{Entrance, Notice};
 use self::inbox::Inbox;
 pub use self::limits::Limits;
+use self::outflow::SharedPayload;
+pub use self::passwords::{Checking, PasswordChecker, PasswordThread};
 use crate::clock::Clock;
 use crate::framed::{Arrived, Ending};
 use crate::store::{Store, StoreError};
@@ -43,6 +48,14 @@ use crate::tap::{Observed, Tap};
 /// Things given to the core before their changes are committed. More would make a larger group
 /// commit, and keep those that came first waiting.
 const TURN: usize = 1024;
+
+/// The time after which a turn ends, however many they were. It is looked at after each
+/// [`TIMED`] things.
+const TURN_TIME: Duration = Duration::from_millis(10);
+const TIMED: usize = 16;
+
+/// A payload of this size, in bytes, is sent to several Clients without a copy for each.
+const SHARED_BYTES: usize = 8 * 1024;
 
 /// Why a broker driver ended, if it was not told to.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +101,17 @@ enum Input {
         link: Rc<Link>,
         arrived: Arrived,
         size: usize,
+        /// The result of the check of the password of a CONNECT.
+        checked: Option<Box<CheckedPassword>>,
+    },
+    /// The peer takes more than the limits allow.
+    Exceeded {
+        link: Rc<Link>,
+        detail: &'static str,
+    },
+    /// Others need the place of this stranger.
+    Evicted {
+        link: Rc<Link>,
     },
     Drained {
         link: Rc<Link>,
@@ -96,7 +120,8 @@ enum Input {
         link: Rc<Link>,
         ending: Ending,
     },
-    /// A connection's task is at its end; only of interest when the driver stops.
+    /// A connection's task is at its end, which is only of interest when the driver stops; or the
+    /// buffers hold too much, and the loop must look at it.
     Done,
     Redirect {
         redirect: Redirect,
@@ -145,10 +170,10 @@ impl<S: Store, T: Tap> Server<S, T> {
         tap: T,
         limits: Limits,
     ) -> Result<(Server<S, T>, Entrance), ServeError> {
-        let largest_packet = options.decoder_limit();
+        let (largest_packet, users) = (options.decoder_limit(), options.users.clone());
         let broker = Broker::restore(options, seed, clock.now(), store.load()?)?;
         let inbox = Inbox::new();
-        let entrance = Entrance::new(inbox.clone(), limits, largest_packet, tap.wants_bytes());
+        let entrance = Entrance::new(inbox.clone(), limits, largest_packet, tap.wants_bytes(), users);
         let links = BTreeMap::new();
         let server = Server { broker, clock, store, tap, limits, inbox, entrance: entrance.clone(), links };
         Ok((server, entrance))
@@ -165,6 +190,7 @@ impl<S: Store, T: Tap> Server<S, T> {
                 self.wait().await;
             }
             let stopping = self.feed();
+            self.relieve();
             self.report();
             self.commit().await?;
             more = self.transmit();
@@ -194,7 +220,10 @@ impl<S: Store, T: Tap> Server<S, T> {
         if self.broker.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.broker.handle_timeout(now);
         }
-        for _ in 0..TURN {
+        for number in 1..=TURN {
+            if number % TIMED == 0 && self.clock.now() - now > TURN_TIME {
+                break;
+            }
             match self.inbox.pop() {
                 Some(Input::Stop) => {
                     self.broker.handle_shutdown(now);
@@ -215,7 +244,7 @@ impl<S: Store, T: Tap> Server<S, T> {
                 self.links.insert(connection, link);
                 self.tap.observe(now, Observed::Opened { connection, peer });
             }
-            Input::Arrived { link, arrived, size } => {
+            Input::Arrived { link, arrived, size, checked } => {
                 link.taken(size);
                 // What a connection sent before the broker closed it may still be on its way here.
                 let Some(connection) = self.open(&link) else { return };
@@ -223,7 +252,12 @@ impl<S: Store, T: Tap> Server<S, T> {
                     Arrived::Packet { packet, bytes } => {
                         let what = Observed::Received { connection, packet: &packet, bytes: &bytes };
                         self.tap.observe(now, what);
-                        self.broker.handle_packet(now, connection, packet);
+                        match (packet, checked) {
+                            (Packet::Connect(connect), Some(checked)) => {
+                                self.broker.handle_checked_connect(now, connection, *connect, *checked);
+                            }
+                            (packet, _) => self.broker.handle_packet(now, connection, packet),
+                        }
                     }
                     Arrived::Malformed { error, bytes } => {
                         let what = Observed::Malformed { connection, error: &error, bytes: &bytes };
@@ -237,6 +271,18 @@ impl<S: Store, T: Tap> Server<S, T> {
                 if let Some(connection) = self.open(&link) {
                     self.broker.handle_congestion(now, connection, false);
                 }
+            }
+            Input::Exceeded { link, detail } => {
+                if let Some(connection) = self.open(&link) {
+                    self.broker.handle_exceeded(now, connection, detail);
+                }
+            }
+            Input::Evicted { link } => {
+                link.abandon();
+                let Some(connection) = self.open(&link) else { return };
+                self.tap.observe(now, Observed::Closed { connection });
+                self.links.remove(&connection);
+                self.broker.handle_closed(now, connection);
             }
             Input::Lost { link, ending } => {
                 let Some(connection) = self.open(&link) else { return };
@@ -257,7 +303,38 @@ impl<S: Store, T: Tap> Server<S, T> {
     fn report(&mut self) {
         let now = self.clock.now();
         while let Some(event) = self.broker.poll_event() {
+            if let Event::Connected { connection, .. } = &event
+                && let Some(link) = self.links.get(connection)
+            {
+                self.entrance.known(link);
+            }
             self.tap.observe(now, Observed::Core(&event));
+        }
+    }
+
+    /// Disconnects those that hold most while the buffers of all hold too much. One that does not
+    /// read cannot be told.
+    fn relieve(&mut self) {
+        let mut excess = self.entrance.memory.excess();
+        if excess == 0 {
+            return;
+        }
+        let now = self.clock.now();
+        let mut holders: Vec<_> =
+            self.links.iter().map(|(connection, link)| (link.held_bytes(), *connection)).collect();
+        holders.sort_unstable_by(|left, right| right.cmp(left));
+        for (held, connection) in holders {
+            let Some(link) = self.links.get(&connection).filter(|_| excess > 0) else { return };
+            excess = excess.saturating_sub(held);
+            if link.unfinished_bytes() > held / 2 {
+                let detail = "the Server has no memory for the rest of the packet";
+                self.broker.handle_exceeded(now, connection, detail);
+            } else {
+                link.abandon();
+                self.tap.observe(now, Observed::Overflowed { connection, unsent_bytes: held });
+                self.links.remove(&connection);
+                self.broker.handle_closed(now, connection);
+            }
         }
     }
 
@@ -277,15 +354,36 @@ impl<S: Store, T: Tap> Server<S, T> {
         // is handed out.
         let mut congested = Vec::new();
         let mut given_up = Vec::new();
+        let wants_bytes = self.tap.wants_bytes();
+        // The payload of the last large message, which others may get too.
+        let mut shared: Option<SharedPayload> = None;
         while let Some(transmit) = self.broker.poll_transmit() {
             match transmit {
                 Transmit::Packet { connection, packet, version } => {
                     let Some(link) = self.links.get(&connection) else { continue };
                     let mut outflow = link.outflow();
                     let before = outflow.len();
-                    match packet.encode(version, &mut outflow) {
-                        Ok(()) => {
-                            let bytes = &outflow[before..];
+                    let shares = |publish: &Publish| publish.payload.len() >= SHARED_BYTES && !wants_bytes;
+                    let result = match &packet {
+                        Packet::Publish(publish) if shares(publish) => {
+                            let known =
+                                shared.take().filter(|payload: &SharedPayload| payload.is(&publish.payload));
+                            let payload = known.unwrap_or_else(|| {
+                                SharedPayload::new(publish.payload.clone(), &self.entrance.memory)
+                            });
+                            let result =
+                                outflow.append(|out| encode_head(publish, &packet, version, out)).map(|_| ());
+                            if result.is_ok() {
+                                outflow.append_shared(payload.clone());
+                            }
+                            shared = Some(payload);
+                            // The tap does not look at bytes.
+                            result.map(|()| &[][..])
+                        }
+                        packet => outflow.append(|out| packet.encode(version, out)),
+                    };
+                    match result {
+                        Ok(bytes) => {
                             self.tap.observe(now, Observed::Sent { connection, packet: &packet, bytes });
                         }
                         Err(error) => {
@@ -323,6 +421,34 @@ impl<S: Store, T: Tap> Server<S, T> {
         }
         !given_up.is_empty() || !congested.is_empty()
     }
+}
+
+/// Encodes a PUBLISH without its payload.
+fn encode_head(
+    publish: &Publish,
+    packet: &Packet,
+    version: Version,
+    out: &mut BytesMut,
+) -> Result<(), EncodeError> {
+    // Its Remaining Length includes the payload, and its length is checked with it.
+    let total = packet.encoded_len(version)?;
+    let mut head = BytesMut::new();
+    Packet::Publish(Publish { payload: Bytes::new(), ..publish.clone() }).encode(version, &mut head)?;
+    let length_bytes = 1 + head.iter().skip(1).take_while(|byte| **byte & 0x80 != 0).count();
+    let variable = &head[1 + length_bytes..];
+    let mut remaining = variable.len() + publish.payload.len();
+    debug_assert!(total > remaining, "the fixed header is part of the packet");
+    out.put_u8(head[0]);
+    loop {
+        let low = u8::try_from(remaining % 128).unwrap_or_default();
+        remaining /= 128;
+        out.put_u8(if remaining > 0 { low | 0x80 } else { low });
+        if remaining == 0 {
+            break;
+        }
+    }
+    out.put_slice(variable);
+    Ok(())
 }
 
 /// A server that is dropped while it runs drops its connections and listeners too, as a killed

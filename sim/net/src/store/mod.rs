@@ -8,6 +8,7 @@
 //!
 //! "Session State" and how long a Server keeps it: MQTT 5.0 section 4.1, 3.1.1 section 3.1.2.4.
 
+mod check;
 mod disk;
 mod log;
 mod memory;
@@ -87,7 +88,13 @@ pub enum StoreError {
     /// Another process has the store open.
     #[error("the store is open in another process")]
     InUse,
-    /// The medium holds something that no commit wrote.
-    #[error("the store is damaged, or no store: {0}")]
+    /// There is no room to write.
+    #[error("the disk is full: a store needs at least 1 MiB")]
+    DiskFull,
+    /// The medium holds something else than a store.
+    #[error("it is not a store of this broker, or its first bytes are damaged; it was left as it is")]
+    NoStore,
+    /// The medium holds a store, but not what was committed to it.
+    #[error("the store is damaged, and was left as it is: {0}")]
     Damaged(String),
 }

@@ -5,7 +5,7 @@
 //! at any point; and because it starts no threads and hashes with a fixed hasher, so equal commits
 //! write equal bytes.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use redb::{
     TableDefinition, TableError,
 };
 
+use super::check;
 use super::{Change, Commit, Record, Store, StoreError};
 
 /// Records by key. Both are the core's own encoding.
@@ -37,19 +38,27 @@ pub struct RedbStore {
 }
 
 impl RedbStore {
-    /// Opens the store on a medium, which is empty or holds what an earlier store left, in whatever
-    /// state.
+    /// Opens the store on a medium, which is empty or holds what an earlier store left: closed, or
+    /// by a crash at any moment. The whole store is read once to compare its checksums.
     ///
     /// # Errors
-    /// When the medium fails, or holds something that no store wrote.
+    /// When the medium fails, or holds something that no store wrote. Then it is left as it is.
     pub fn open(medium: impl StorageBackend) -> Result<RedbStore, StoreError> {
-        forget_unfinished(&medium)?;
+        let medium = Arc::new(medium);
+        if check::is_unfinished(&*medium)? {
+            medium.set_len(0)?;
+            medium.sync_data()?;
+        }
+        if medium.len()? > 0 {
+            check::verify(&medium, CACHE_BYTES)?;
+        }
         let medium_open = Arc::new(AtomicBool::new(true));
         let gate = Gate { medium, open: Arc::clone(&medium_open) };
-        let database = Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .create_with_backend(gate)
-            .map_err(redb::Error::from)?;
+        let database = check::guarded(|| {
+            let mut builder = Builder::new();
+            let database = builder.set_cache_size(CACHE_BYTES).create_with_backend(gate);
+            Ok(database.map_err(redb::Error::from)?)
+        })?;
         Ok(RedbStore { database: Some(database), medium_open })
     }
 
@@ -57,16 +66,22 @@ impl RedbStore {
     /// store is open.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] when another process has it open; otherwise as
-    /// [`open`](RedbStore::open).
+    /// [`StoreError::InUse`] when another process has it open, [`StoreError::DiskFull`]; otherwise
+    /// as [`open`](RedbStore::open).
     pub fn open_file(path: &Path) -> Result<RedbStore, StoreError> {
+        has_room(path)?;
         let file =
             std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         // The name of a new file is durable only when its directory is.
         if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
             std::fs::File::open(directory)?.sync_all()?;
         }
-        RedbStore::open(redb::backends::FileBackend::new(file).map_err(redb::Error::from)?)
+        let backend = redb::backends::FileBackend::new(file).map_err(redb::Error::from)?;
+        // Another process may be writing, so the content is looked at only with the lock.
+        if !backend.try_lock_range(Bound::Unbounded, Bound::Unbounded).map_err(io_error)? {
+            return Err(StoreError::InUse);
+        }
+        RedbStore::open(Locked(backend))
     }
 
     /// Closes the store so that the next open finds nothing to repair.
@@ -110,22 +125,28 @@ impl Drop for RedbStore {
     fn drop(&mut self) {
         if self.database.is_some() {
             self.medium_open.store(false, Ordering::Relaxed);
+            self.finish();
         }
     }
 }
 
 impl Store for RedbStore {
     fn load(&mut self) -> Result<Vec<Record>, StoreError> {
-        Ok(self.read_all()?)
+        check::guarded(|| Ok(self.read_all()?))
     }
 
     fn commit(&mut self, changes: Vec<Change>) -> Commit<'_> {
-        let result = self.write_all(&changes).map_err(StoreError::from);
+        let result = check::guarded(|| Ok(self.write_all(&changes)?));
         Box::pin(std::future::ready(result))
     }
 
     fn finish(&mut self) {
-        drop(self.database.take());
+        let database = self.database.take();
+        // What is committed is durable already, so an error here loses nothing.
+        let _ = check::guarded(|| {
+            drop(database);
+            Ok(())
+        });
     }
 }
 
@@ -133,9 +154,12 @@ impl From<redb::Error> for StoreError {
     fn from(error: redb::Error) -> StoreError {
         match error {
             // So redb says that the magic number of its files is not there.
-            redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                StoreError::Damaged(error.to_string())
+            redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => StoreError::NoStore,
+            // It reads where the damaged file leads it, or where a truncated one ended.
+            redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                StoreError::Damaged("it ends too early".to_owned())
             }
+            redb::Error::Io(error) if is_full(&error) => StoreError::DiskFull,
             redb::Error::Io(error) => StoreError::Medium(error),
             redb::Error::DatabaseAlreadyOpen => StoreError::InUse,
             redb::Error::PreviousIo | redb::Error::DatabaseClosed => StoreError::Medium(gone()),
@@ -144,30 +168,73 @@ impl From<redb::Error> for StoreError {
     }
 }
 
-/// Empties a medium on which power failed while its first store was being made: redb writes its
-/// magic number last, so a medium that has none was never committed to, and redb would take it for
-/// another program's file.
-fn forget_unfinished(medium: &impl StorageBackend) -> io::Result<()> {
-    let mut start = [0; 9];
-    let length = medium.len()?;
-    if length == 0 {
+/// Bytes that a disk must have free for a store to be opened. A store that grows needs more, but
+/// this says at the start what the first commit would otherwise say.
+const ROOM_BYTES: usize = 1 << 20;
+
+/// Writes a file beside the store, and removes it. Whatever else is wrong there, the store itself
+/// will say.
+fn has_room(path: &Path) -> Result<(), StoreError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".room-{}", std::process::id()));
+    let probe = path.with_file_name(name);
+    let Ok(mut file) = std::fs::OpenOptions::new().write(true).create_new(true).open(&probe) else {
         return Ok(());
+    };
+    let written = file.write_all(&vec![1; ROOM_BYTES]).and_then(|()| file.sync_data());
+    let _ = std::fs::remove_file(&probe);
+    match written {
+        Err(error) if is_full(&error) => Err(StoreError::DiskFull),
+        _ => Ok(()),
     }
-    if let Some(start) = start.get_mut(..usize::try_from(length).unwrap_or(usize::MAX).min(9)) {
-        medium.read(0, start)?;
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn io_error(error: BackendError) -> io::Error {
+    match error {
+        BackendError::Io(error) => error,
+        other => io::Error::other(other.to_string()),
     }
-    if start == [0; 9] {
-        medium.set_len(0)?;
-        medium.sync_data()?;
+}
+
+/// A file that this process has locked as a whole: redb need not lock parts of it.
+#[derive(Debug)]
+struct Locked(redb::backends::FileBackend);
+
+impl StorageBackend for Locked {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
     }
-    Ok(())
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
 }
 
 /// A medium that can be made deaf. redb tidies up when it is dropped, which the writes of a host
 /// that has lost its power cannot do.
 #[derive(Debug)]
 struct Gate<M> {
-    medium: M,
+    medium: Arc<M>,
     open: Arc<AtomicBool>,
 }
 
@@ -204,29 +271,5 @@ impl<M: StorageBackend> StorageBackend for Gate<M> {
 
     fn close(&self) -> io::Result<()> {
         self.medium.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.medium.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.medium.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.medium.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.medium.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.medium.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.medium.query_lock_range(start, end)
     }
 }

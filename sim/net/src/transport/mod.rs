@@ -8,6 +8,8 @@
 
 #[cfg(any(feature = "tls", feature = "websocket"))]
 mod lazy;
+#[cfg(feature = "websocket")]
+mod server_frames;
 mod target;
 #[cfg(feature = "tls")]
 mod tls;

@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{accept_hdr_async_with_config, client_async_with_config};
 
 use super::Lazy;
+use super::server_frames::ServerFrames;
 
 /// The subprotocol of MQTT.
 const SUBPROTOCOL: &str = "mqtt";
@@ -54,7 +55,7 @@ impl<N: Net> Net for WebSocketNet<N> {
         let stream = self.net.connect(host, port).await?;
         let (socket, _) =
             client_async_with_config(request, stream, Some(config())).await.map_err(io_error)?;
-        Ok(Lazy::open(WebSocketStream { socket, incoming: Bytes::new() }))
+        Ok(Lazy::open(WebSocketStream { end: End::Client { socket, incoming: Bytes::new() } }))
     }
 
     async fn listen(&self, port: u16) -> io::Result<Self::Listener> {
@@ -63,7 +64,10 @@ impl<N: Net> Net for WebSocketNet<N> {
 
     fn reset(&self, stream: Self::Stream) {
         if let Some(stream) = stream.into_stream() {
-            self.net.reset(stream.socket.into_inner());
+            self.net.reset(match stream.end {
+                End::Client { socket, .. } => socket.into_inner(),
+                End::Server(frames) => frames.into_inner(),
+            });
         }
     }
 }
@@ -91,7 +95,9 @@ where
         let (stream, peer) = self.listener.accept().await?;
         let handshake = async move {
             let socket = accept_hdr_async_with_config(stream, select_subprotocol, Some(config()));
-            Ok(WebSocketStream { socket: socket.await.map_err(io_error)?, incoming: Bytes::new() })
+            // The peer has sent nothing yet that belongs to a frame: it waits for the answer.
+            let stream = socket.await.map_err(io_error)?.into_inner();
+            Ok(WebSocketStream { end: End::Server(ServerFrames::new(stream)) })
         };
         Ok((Lazy::after(handshake), peer))
     }
@@ -123,9 +129,17 @@ fn config() -> WebSocketConfig {
 /// The payload of binary frames as a byte stream.
 #[derive(Debug)]
 pub struct WebSocketStream<S> {
-    socket: tokio_tungstenite::WebSocketStream<S>,
-    /// The rest of a frame that was received.
-    incoming: Bytes,
+    end: End<S>,
+}
+
+#[derive(Debug)]
+enum End<S> {
+    Client {
+        socket: tokio_tungstenite::WebSocketStream<S>,
+        /// The rest of a frame that was received.
+        incoming: Bytes,
+    },
+    Server(ServerFrames<S>),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocketStream<S> {
@@ -134,12 +148,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocketStream<S> {
         context: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let (socket, incoming) = match &mut self.end {
+            End::Client { socket, incoming } => (socket, incoming),
+            End::Server(frames) => return frames.poll_read(context, out),
+        };
         // [MQTT-6.0.0-2] 3.1.1/[MQTT-6.0.0-2] what a frame holds is a piece of the stream, wherever
         // packets begin.
-        while self.incoming.is_empty() {
-            match ready!(Pin::new(&mut self.socket).poll_next(context)) {
+        while incoming.is_empty() {
+            match ready!(Pin::new(&mut *socket).poll_next(context)) {
                 None => return Poll::Ready(Ok(())),
-                Some(Ok(Message::Binary(bytes))) => self.incoming = bytes,
+                Some(Ok(Message::Binary(bytes))) => *incoming = bytes,
                 // [MQTT-6.0.0-1] 3.1.1/[MQTT-6.0.0-1]
                 Some(Ok(Message::Text(_))) => {
                     let error = io::Error::new(io::ErrorKind::InvalidData, "a WebSocket frame of text");
@@ -150,9 +168,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocketStream<S> {
                 Some(Err(error)) => return Poll::Ready(Err(io_error(error))),
             }
         }
-        let taken = self.incoming.len().min(out.remaining());
-        out.put_slice(&self.incoming[..taken]);
-        self.incoming.advance(taken);
+        let taken = incoming.len().min(out.remaining());
+        out.put_slice(&incoming[..taken]);
+        incoming.advance(taken);
         Poll::Ready(Ok(()))
     }
 }
@@ -163,19 +181,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocketStream<S> {
         context: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(Pin::new(&mut self.socket).poll_ready(context)).map_err(io_error)?;
+        let socket = match &mut self.end {
+            End::Client { socket, .. } => socket,
+            End::Server(frames) => return frames.poll_write(context, data),
+        };
+        ready!(Pin::new(&mut *socket).poll_ready(context)).map_err(io_error)?;
         let taken = data.len().min(FRAME_BYTES);
         let frame = Message::Binary(Bytes::copy_from_slice(&data[..taken]));
-        Pin::new(&mut self.socket).start_send(frame).map_err(io_error)?;
+        Pin::new(socket).start_send(frame).map_err(io_error)?;
         Poll::Ready(Ok(taken))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context).map_err(io_error)
+        match &mut self.end {
+            End::Client { socket, .. } => Pin::new(socket).poll_flush(context).map_err(io_error),
+            End::Server(frames) => frames.poll_flush(context),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_close(context).map_err(io_error)
+        match &mut self.end {
+            End::Client { socket, .. } => Pin::new(socket).poll_close(context).map_err(io_error),
+            End::Server(frames) => frames.poll_shutdown(context),
+        }
     }
 }
 

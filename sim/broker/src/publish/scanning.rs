@@ -1,0 +1,163 @@
+//! Sends the retained messages that match a new Subscription (§3.3.1.3), as the Client reads them.
+//!
+//! A SUBSCRIBE of a few bytes can ask for every retained message, or for a search through all of
+//! them. So a search is done in parts, in turn with those of other Sessions and with everything
+//! else: the first part at once, the others when a timer fires. It rests while the Client does not
+//! read, or has enough messages waiting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqttspec_codec::TopicFilter;
+
+use super::copy_for;
+use crate::broker::Broker;
+use crate::message::{Message, MessageId};
+use crate::session::{RetainedScan, SessionKey};
+use crate::timers::Timer;
+use crate::topic::{Granted, Scan, Step};
+
+/// Retained messages that are looked at for one Session before it is the turn of another.
+const PART_STEPS: u32 = 1000;
+/// The same for all Sessions before it is the turn of everything else.
+const TURN_STEPS: u32 = 4 * PART_STEPS;
+/// Bytes of messages that are sent to one Session before it is the turn of another.
+const PART_BYTES: u64 = 256 << 10;
+/// Messages that wait for a Client above which its searches rest.
+const ENOUGH_WAITING: usize = 1000;
+
+/// What became of the searches of one Session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// There is more to do.
+    More,
+    /// They are at their end, or the Client must read first.
+    Rest,
+}
+
+impl Broker {
+    /// Begins the search for a Subscription that was just made. If the filter is twice in one
+    /// SUBSCRIBE, the second one has replaced the number of the first.
+    pub(crate) fn begin_scan(&mut self, key: SessionKey, filter: &TopicFilter, number: u64) {
+        let Some(session) = self.sessions.get_mut(&key).filter(|_| self.retained.len() > 0) else { return };
+        let filter = filter.detached();
+        let position = Scan::new(filter.as_bytes());
+        let until = MessageId(self.next_message);
+        session.scans.push_back(RetainedScan { filter, number, position, until });
+        // Those that were replaced are found when it is their turn; a Client that does not read
+        // must not pile them up.
+        if session.scans.len() > 2 * session.subscriptions.len() + 16 {
+            let subscriptions = &session.subscriptions;
+            session.scans.retain(|scan| {
+                subscriptions.get(&scan.filter).is_some_and(|subscription| subscription.scan == scan.number)
+            });
+        }
+    }
+
+    /// Does a part of the searches of a Session, and lets a timer do the rest.
+    pub(crate) fn start_scans(&mut self, now: Duration, key: SessionKey) {
+        let queued = self.sessions.get(&key).is_none_or(|session| session.is_scanning);
+        if !queued && self.scan(now, key, &mut PART_STEPS.clone()) == Outcome::More {
+            self.continue_scans(now, key);
+        }
+    }
+
+    /// The Client of the Session may have read what it was sent.
+    pub(crate) fn continue_scans(&mut self, now: Duration, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        if session.scans.is_empty() || session.is_scanning {
+            return;
+        }
+        session.is_scanning = true;
+        if self.scanning.is_empty() {
+            self.timers.set(Timer::RetainedScans, soon(now));
+        }
+        self.scanning.push_back(key);
+    }
+
+    /// The timer has fired.
+    pub(crate) fn run_scans(&mut self, now: Duration) {
+        let mut steps = TURN_STEPS;
+        while steps > 0
+            && let Some(key) = self.scanning.pop_front()
+        {
+            let outcome = self.scan(now, key, &mut steps);
+            if let Some(session) = self.sessions.get_mut(&key) {
+                session.is_scanning = outcome == Outcome::More;
+                if session.is_scanning {
+                    self.scanning.push_back(key);
+                }
+            }
+        }
+        if !self.scanning.is_empty() {
+            self.timers.set(Timer::RetainedScans, soon(now));
+        }
+    }
+
+    /// A part of the searches of one Session.
+    fn scan(&mut self, now: Duration, key: SessionKey, left: &mut u32) -> Outcome {
+        let (mut steps, mut bytes) = (PART_STEPS.min(*left), 0);
+        *left -= steps;
+        while steps > 0 && bytes < PART_BYTES {
+            steps -= 1;
+            if !self.wants_retained(key) {
+                break;
+            }
+            let Some(session) = self.sessions.get_mut(&key) else { return Outcome::Rest };
+            let Some(scan) = session.scans.front_mut() else { break };
+            let subscription = session.subscriptions.get(&scan.filter);
+            let current = subscription.filter(|subscription| subscription.scan == scan.number);
+            let Some(granted) = current.map(|subscription| subscription.granted) else {
+                session.scans.pop_front();
+                continue;
+            };
+            match self.retained.step(&mut scan.position) {
+                Step::End => drop(session.scans.pop_front()),
+                Step::Other => {}
+                Step::Match(message) if message.id > scan.until => {}
+                Step::Match(message) => {
+                    let message = Arc::clone(message);
+                    bytes += message.weight();
+                    self.send_retained(now, key, &message, &granted);
+                }
+            }
+        }
+        // What was not needed is for others.
+        *left += steps;
+        let has_more = self.sessions.get(&key).is_some_and(|session| !session.scans.is_empty());
+        if has_more && self.wants_retained(key) { Outcome::More } else { Outcome::Rest }
+    }
+
+    /// Whether the Client is there, reads, and has not enough messages waiting.
+    fn wants_retained(&self, key: SessionKey) -> bool {
+        let Some(session) = self.sessions.get(&key) else { return false };
+        let connection = session.connection.and_then(|id| self.connections.get(&id));
+        let enough = match self.options.queue_maximum as usize {
+            0 => ENOUGH_WAITING,
+            maximum => ENOUGH_WAITING.min(maximum.div_ceil(2)),
+        };
+        connection.is_some_and(|connection| !connection.congested)
+            && session.outbound.waiting_count() < enough
+    }
+
+    /// Sends one retained message, with RETAIN 1 whatever Retain As Published is.
+    fn send_retained(&mut self, now: Duration, key: SessionKey, message: &Arc<Message>, granted: &Granted) {
+        // [MQTT-3.8.3-3] No Local applies to these too
+        if message.has_expired(now) || (granted.no_local && self.is_client(key, message)) {
+            return;
+        }
+        // §5.4.2: it may have been stored under another users file.
+        if !self.permissions_of(message.user.as_ref()).may_publish(&message.topic) {
+            return;
+        }
+        // [MQTT-3.8.4-8]; 3.1.1/[MQTT-3.3.1-8]
+        let mut copy = copy_for(message, [granted]);
+        copy.retain = true;
+        self.deliver(now, key, copy);
+    }
+}
+
+/// In the driver's next turn.
+fn soon(now: Duration) -> Duration {
+    now.saturating_add(Duration::from_nanos(1))
+}
