@@ -150,7 +150,7 @@ async fn keep_time<C: BrokerCore>(driver: Rc<RefCell<Driver<C>>>, changed: Rc<No
         tokio::select! {
             biased;
             () = changed.notified() => {}
-            () = due => driver.borrow_mut().call(|core, now| core.timer(now)),
+            () = due => driver.borrow_mut().call(BrokerCore::timer),
         }
     }
 }
