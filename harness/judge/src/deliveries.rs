@@ -21,6 +21,8 @@ pub struct Publication {
     pub event: usize,
     /// The Topic Name.
     pub topic: String,
+    /// The same for comparisons with Topic Filters; `None` if it is not valid.
+    name: Option<TopicName>,
     /// The payload.
     pub payload: Bytes,
     /// The QoS with which it was published.
@@ -94,13 +96,13 @@ impl Deliveries {
     /// the message was sent.
     #[must_use]
     pub fn interest(&self, subscriber: HostIndex, publication: &Publication) -> Option<Interest> {
-        let topic = TopicName::try_from(publication.topic.as_str()).ok()?;
+        let topic = publication.name.as_ref()?;
         let matching = self.subscriptions.iter().filter(|subscription| {
             subscription.subscriber == subscriber
                 && subscription.from < publication.event
                 && publication.event < subscription.until
                 && !subscription.filter.is_shared()
-                && subscription.filter.matches(&topic)
+                && subscription.filter.matches(topic)
         });
         let (mut granted, mut subscriptions) = (None, 0);
         for subscription in matching {
@@ -295,6 +297,7 @@ impl Reader {
             publisher,
             event,
             topic: message.topic.clone(),
+            name: TopicName::try_from(message.topic.as_str()).ok(),
             payload: message.payload.clone(),
             qos: message.qos,
             accepted: false,

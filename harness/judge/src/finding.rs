@@ -32,6 +32,8 @@ pub enum Check {
     DeliveryCheck(String),
     /// A `sometimes` mark that no seed reached.
     Sometimes(String),
+    /// The peer under test ended by itself: it panicked, returned, or did not let time pass.
+    Peer,
     /// The reference broker, which closes the Network Connection of a Client that violates the
     /// standard. Only `serve` reports this.
     Broker,
@@ -45,6 +47,7 @@ impl std::fmt::Display for Check {
             Self::Monitor(name) => write!(f, "the monitor `{name}`"),
             Self::DeliveryCheck(words) => write!(f, "the property `{words}`"),
             Self::Sometimes(mark) => write!(f, "the mark `{mark}`, which no seed reached"),
+            Self::Peer => f.write_str("the end of the peer under test"),
             Self::Broker => f.write_str("the broker"),
         }
     }

@@ -202,6 +202,7 @@ impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (&self.kind, &self.url) {
             (TargetKind::Simulated | TargetKind::Latitude, _) => write!(f, "the {}, simulated", self.name),
+            (TargetKind::Hosted, _) => write!(f, "{}, simulated", self.name),
             (TargetKind::Live, Some(url)) => write!(f, "{} at {url}", self.name),
             (TargetKind::Live, None) => f.write_str(&self.name),
         }
@@ -217,6 +218,8 @@ pub enum TargetKind {
     /// In the simulated world, by reference peers that use the choices of the standard in another
     /// way than usual.
     Latitude,
+    /// In a simulation, a peer that somebody else wrote.
+    Hosted,
     /// On real sockets and real time.
     Live,
 }

@@ -57,7 +57,8 @@ pub(crate) fn judged(
         Err(Stop::Broken(reason)) => broke = Some((Verdict::Error, reason)),
         Err(Stop::Unsupported(unsupported)) => broke = Some((Verdict::Skip, unsupported.to_string())),
     }
-    found.extend(monitors::judge(history));
+    let over = findings.over.unwrap_or(u64::MAX);
+    found.extend(monitors::judge(history).into_iter().filter(|finding| finding.at_ns < over));
     let verdict = match &broke {
         Some((verdict, _)) => *verdict,
         None if !found.is_empty() => Verdict::Fail,

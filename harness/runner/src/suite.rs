@@ -273,10 +273,29 @@ pub fn run_case_under(
     seeds: impl IntoIterator<Item = u64>,
     options: &SuiteOptions,
 ) -> CaseResult {
+    run_case_by(case, seeds, options, &mut |seed, options| run_with(case, seed, options))
+}
+
+/// Runs a case under all its seeds on a peer of the caller.
+pub(crate) fn run_case_on(
+    case: &Case,
+    options: &SuiteOptions,
+    run: &mut dyn FnMut(u64, RunOptions) -> RunResult,
+) -> CaseResult {
+    let runs = runs_of(case, options);
+    run_case_by(case, (0..runs).map(|run| seed_of(run, options)), options, run)
+}
+
+fn run_case_by(
+    case: &Case,
+    seeds: impl IntoIterator<Item = u64>,
+    options: &SuiteOptions,
+    run: &mut dyn FnMut(u64, RunOptions) -> RunResult,
+) -> CaseResult {
     let mut summary = Summary::default();
     let mut runs = 0;
     for seed in seeds {
-        summary.add(run_with(case, seed, run_options(case, runs, options)));
+        summary.add(run(seed, run_options(case, runs, options)));
         runs += 1;
     }
     summary.into_result(case, runs, options)

@@ -80,7 +80,8 @@ fn disk_loss_fails_the_power_at_a_write_and_not_at_once() {
 profile disk-loss broker
 wait 1s
 device pings
-device publishes a/b \"x\" qos=1 retain
+device > PUBLISH id=1 qos=1 retain topic=a/b payload=\"x\"
+device < anything
 wait 10s
 device connects clean_start=0 session_expiry=100
 ",

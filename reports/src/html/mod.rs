@@ -199,7 +199,7 @@ impl Share {
 fn about(target: &Target, suite: &SuiteResult) -> String {
     let runs: u64 = suite.cases.iter().map(|case| u64::from(case.runs)).sum();
     let place = match (target.kind, &target.url) {
-        (TargetKind::Simulated, _) => "simulated".to_owned(),
+        (TargetKind::Simulated | TargetKind::Hosted, _) => "simulated".to_owned(),
         (TargetKind::Latitude, _) => "simulated, with latitude".to_owned(),
         (TargetKind::Live, Some(url)) => format!("live at {url}"),
         (TargetKind::Live, None) => "live".to_owned(),

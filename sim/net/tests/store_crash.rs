@@ -1,76 +1,102 @@
-//! The durable store under a power failure at every write, sync and resize in turn: what was
+//! The durable stores under a power failure at every write, sync and resize in turn: what was
 //! committed is there, what was not is there whole or not at all.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use mqttspec_net::store::{Change, Record, RedbStore, Store, StoreError};
+use mqttspec_net::store::{Change, LogStore, Record, RedbStore, Store, StoreError};
+use mqttspec_ports as ports;
 
 /// Bytes that a disk writes or does not write, never in part.
 const SECTOR: usize = 512;
 
 const COMMITS: u32 = 12;
 
-#[test]
-fn power_fails_at_every_operation_of_a_run_of_commits() {
-    let operations = {
-        let disk = Disk::new();
-        let mut store = RedbStore::open(disk.clone()).expect("an empty disk opens");
-        for number in 1..=COMMITS {
-            commit(&mut store, batch(number)).expect("a healthy disk takes a commit");
-        }
-        disk.lock().operations
-    };
-    assert!(operations > u64::from(COMMITS) * 2, "every commit writes and syncs: {operations}");
+/// A store to test.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Redb,
+    Log,
+}
 
-    for limit in 0..=operations {
-        for luck in [Luck::NothingSurvives, Luck::EverythingSurvives, Luck::Some(1), Luck::Some(2)] {
-            let disk = Disk::new();
-            disk.lock().operations_left = limit;
-            let acknowledged = run_until_power_fails(&disk);
-            disk.power_cycle(luck, limit);
+const KINDS: [Kind; 2] = [Kind::Redb, Kind::Log];
 
-            let mut store = RedbStore::open(disk.clone())
-                .unwrap_or_else(|error| panic!("operation {limit}, {luck:?}: does not open: {error}"));
-            let found = store.load().expect("an opened store reads");
-            let whole = [acknowledged, acknowledged + 1];
-            assert!(
-                whole.iter().any(|&commits| found == state_after(commits)),
-                "operation {limit}, {luck:?}: {acknowledged} acknowledged, found {found:?}"
-            );
-            // And it goes on: the next commit is as durable as the first.
-            commit(&mut store, batch(COMMITS + 1)).expect("a repaired store takes a commit");
-            drop(store);
-            disk.power_cycle(Luck::NothingSurvives, 0);
-            let found = RedbStore::open(disk).expect("opens again").load().expect("reads again");
-            assert!(found.contains(&(b"last".to_vec(), (COMMITS + 1).to_be_bytes().to_vec())));
-        }
+impl Kind {
+    fn open(self, disk: &Disk) -> Result<Box<dyn Store>, StoreError> {
+        Ok(match self {
+            Kind::Redb => Box::new(RedbStore::open(disk.clone())?),
+            Kind::Log => Box::new(LogStore::open(disk.clone())?),
+        })
     }
 }
 
 #[test]
-fn a_disk_that_refuses_to_write_refuses_the_commit() {
+fn power_fails_at_every_operation_of_a_run_of_commits() {
+    for kind in KINDS {
+        let operations = {
+            let disk = Disk::new();
+            let mut store = kind.open(&disk).expect("an empty disk opens");
+            for number in 1..=COMMITS {
+                commit(&mut store, batch(number)).expect("a healthy disk takes a commit");
+            }
+            disk.lock().operations
+        };
+        assert!(operations >= u64::from(COMMITS) * 2, "every commit writes and syncs: {operations}");
+        for limit in 0..=operations {
+            for luck in [Luck::NothingSurvives, Luck::EverythingSurvives, Luck::Some(1), Luck::Some(2)] {
+                power_fails_at(kind, limit, luck);
+            }
+        }
+    }
+}
+
+fn power_fails_at(kind: Kind, limit: u64, luck: Luck) {
     let disk = Disk::new();
-    let mut store = RedbStore::open(disk.clone()).expect("an empty disk opens");
-    commit(&mut store, batch(1)).expect("a healthy disk takes a commit");
-    disk.lock().operations_left = 0;
-    let error = commit(&mut store, batch(2)).expect_err("nothing was written");
-    assert!(matches!(error, StoreError::Medium(_)), "{error}");
+    disk.lock().operations_left = limit;
+    let acknowledged = run_until_power_fails(kind, &disk);
+    disk.power_cycle(luck, limit);
+
+    let mut store = kind
+        .open(&disk)
+        .unwrap_or_else(|error| panic!("{kind:?}, operation {limit}, {luck:?}: does not open: {error}"));
+    let found = store.load().expect("an opened store reads");
+    let whole = [acknowledged, acknowledged + 1];
+    assert!(
+        whole.iter().any(|&commits| found == state_after(commits)),
+        "{kind:?}, operation {limit}, {luck:?}: {acknowledged} acknowledged, found {found:?}"
+    );
+    // And it goes on: the next commit is as durable as the first.
+    commit(&mut store, batch(COMMITS + 1)).expect("a repaired store takes a commit");
+    drop(store);
+    disk.power_cycle(Luck::NothingSurvives, 0);
+    let found = kind.open(&disk).expect("opens again").load().expect("reads again");
+    assert!(found.contains(&(b"last".to_vec(), (COMMITS + 1).to_be_bytes().to_vec())));
 }
 
 #[test]
-fn a_closed_store_and_a_dropped_one_hold_the_same() {
-    for close in [true, false] {
+fn a_disk_that_refuses_to_write_refuses_the_commit() {
+    for kind in KINDS {
         let disk = Disk::new();
-        let mut store = RedbStore::open(disk.clone()).expect("an empty disk opens");
+        let mut store = kind.open(&disk).expect("an empty disk opens");
         commit(&mut store, batch(1)).expect("a healthy disk takes a commit");
-        if close {
-            store.close();
-        } else {
-            drop(store);
+        disk.lock().operations_left = 0;
+        let error = commit(&mut store, batch(2)).expect_err("nothing was written");
+        assert!(matches!(error, StoreError::Medium(_)), "{kind:?}: {error}");
+    }
+}
+
+#[test]
+fn a_finished_store_and_a_dropped_one_hold_the_same() {
+    for (kind, finish) in KINDS.into_iter().flat_map(|kind| [(kind, true), (kind, false)]) {
+        let disk = Disk::new();
+        let mut store = kind.open(&disk).expect("an empty disk opens");
+        commit(&mut store, batch(1)).expect("a healthy disk takes a commit");
+        if finish {
+            store.finish();
         }
-        assert_eq!(RedbStore::open(disk).expect("opens").load().expect("reads"), state_after(1));
+        drop(store);
+        assert_eq!(kind.open(&disk).expect("opens").load().expect("reads"), state_after(1));
     }
 }
 
@@ -168,6 +194,18 @@ fn what_is_not_a_store_is_left_as_it_is() {
 }
 
 #[test]
+fn a_log_with_a_flipped_bit_in_an_earlier_commit_is_damaged() {
+    let disk = Disk::new();
+    let mut store = Kind::Log.open(&disk).expect("an empty disk opens");
+    commit(&mut store, batch(1)).expect("a healthy disk takes a commit");
+    commit(&mut store, batch(2)).expect("a healthy disk takes a commit");
+    drop(store);
+    disk.lock().current[20] ^= 1;
+    let error = Kind::Log.open(&disk).map(drop).expect_err("the first commit is not what was written");
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+}
+
+#[test]
 fn a_file_is_opened_by_one_at_a_time() {
     let directory = std::env::temp_dir().join(format!("mqttspec-store-{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("the temporary directory is writable");
@@ -183,12 +221,12 @@ fn a_file_is_opened_by_one_at_a_time() {
 }
 
 /// How many commits were acknowledged.
-fn run_until_power_fails(disk: &Disk) -> u32 {
-    let Ok(mut store) = RedbStore::open(disk.clone()) else { return 0 };
+fn run_until_power_fails(kind: Kind, disk: &Disk) -> u32 {
+    let Ok(mut store) = kind.open(disk) else { return 0 };
     (1..=COMMITS).take_while(|&number| commit(&mut store, batch(number)).is_ok()).count() as u32
 }
 
-fn commit(store: &mut RedbStore, changes: Vec<Change>) -> Result<(), StoreError> {
+fn commit(store: &mut impl Store, changes: Vec<Change>) -> Result<(), StoreError> {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(store.commit(changes))
 }
 
@@ -295,36 +333,79 @@ impl Platter {
 
 impl redb::StorageBackend for Disk {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.lock().current.len() as u64)
+        ports::File::length(self)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        ports::File::read_at(self, offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        ports::File::set_length(self, len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        ports::File::sync(self)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        ports::File::write_at(self, offset, data)
+    }
+}
+
+/// A disk with one file.
+impl ports::Disk for Disk {
+    type File = Disk;
+
+    fn open(&self, _name: &str) -> io::Result<Disk> {
+        Ok(self.clone())
+    }
+
+    fn exists(&self, _name: &str) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn remove(&self, _name: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    async fn settled(&self) {}
+}
+
+impl ports::File for Disk {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.lock().current.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let offset = offset as usize;
         out.copy_from_slice(&self.lock().current[offset..offset + out.len()]);
         Ok(())
     }
 
-    fn set_len(&self, len: u64) -> io::Result<()> {
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut platter = self.lock();
+        platter.operate()?;
+        let (start, end) = (offset as usize, offset as usize + data.len());
+        let length = platter.current.len().max(end);
+        platter.current.resize(length, 0);
+        platter.current[start..end].copy_from_slice(data);
+        platter.unsynced.push((start, data.to_vec()));
+        Ok(())
+    }
+
+    fn set_length(&self, len: u64) -> io::Result<()> {
         let mut platter = self.lock();
         platter.operate()?;
         platter.current.resize(len as usize, 0);
         Ok(())
     }
 
-    fn sync_data(&self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         let mut platter = self.lock();
         platter.operate()?;
         platter.synced = platter.current.clone();
         platter.unsynced.clear();
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut platter = self.lock();
-        platter.operate()?;
-        let start = offset as usize;
-        platter.current[start..start + data.len()].copy_from_slice(data);
-        platter.unsynced.push((start, data.to_vec()));
         Ok(())
     }
 }

@@ -171,15 +171,13 @@ impl Simulation {
                 let simulation = self.clone();
                 tasks.spawn_local(poll_fn(move |cx| {
                     let polled = catch_unwind(AssertUnwindSafe(|| main.as_mut().poll(cx)));
-                    let Ok(polled) =
-                        polled.map_err(|panic| simulation.fail(simulation.panicked(host, &*panic)))
-                    else {
+                    let Ok(polled) = polled.map_err(|panic| simulation.host_panicked(host, &*panic)) else {
                         return Poll::Pending;
                     };
                     polled.map(|result| *ended.borrow_mut() = Some(result))
                 }));
             }
-            Err(panic) => self.fail(self.panicked(host, &*panic)),
+            Err(panic) => self.host_panicked(host, &*panic),
         }
         *slot.tasks.borrow_mut() = Some(tasks);
         slot.waker.wake_by_ref();
@@ -224,6 +222,14 @@ impl Simulation {
     pub(crate) fn fail(&self, error: RunError) {
         self.failure.borrow_mut().get_or_insert(error);
         self.ready.wake_scheduler();
+    }
+
+    /// A panic of a host is the failure of the run. But what a process does after its machine lost
+    /// power, in the rest of that poll, did not happen.
+    fn host_panicked(&self, host: u16, panic: &(dyn std::any::Any + Send)) {
+        if !self.hosts[usize::from(host)].drive.power_failed() {
+            self.fail(self.panicked(host, panic));
+        }
     }
 
     fn panicked(&self, host: u16, panic: &(dyn std::any::Any + Send)) -> RunError {
@@ -294,7 +300,7 @@ impl Simulation {
         };
         self.pulse.poll_ends();
         if let Err(panic) = outcome {
-            self.fail(self.panicked(host, &*panic));
+            self.host_panicked(host, &*panic);
         }
         if slot.drive.power_failed() {
             self.crash(host);

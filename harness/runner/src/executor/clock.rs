@@ -89,6 +89,7 @@ impl Clock {
         // An arrival at exactly the deadline is in time, so the wait ends after it.
         let deadline = until + Duration::from_millis(1);
         tokio::select! {
+            biased;
             () = self.recorder.changed() => {}
             () = self.backend.sleep_until(deadline) => {}
         }

@@ -81,6 +81,8 @@ pub(crate) struct Findings {
     pub(crate) stopped: Option<usize>,
     /// What never became quiet. Only delivery checks are judged after that.
     pub(crate) unquiet: Option<SetUp>,
+    /// Since when nothing is judged: the peer under test had ended by then.
+    pub(crate) over: Option<u64>,
 }
 
 /// A delivery check of a scenario.

@@ -75,9 +75,6 @@ impl Placing<'_> {
     }
 
     fn decide(&self, case: &Case) -> Result<(Scheduled, Place), String> {
-        if !self.capabilities.versions.contains(&case.version) {
-            return Err(format!("the target does not support MQTT {}", case.version));
-        }
         self.needs(case)?;
         let options = self.missing_options(case);
         let own = !options.is_empty();
@@ -107,7 +104,14 @@ impl Placing<'_> {
         Ok((scheduled, place))
     }
 
-    fn needs(&self, case: &Case) -> Result<(), String> {
+    /// Whether the target has what the case needs.
+    ///
+    /// # Errors
+    /// The first thing that it lacks.
+    pub(crate) fn needs(&self, case: &Case) -> Result<(), String> {
+        if !self.capabilities.versions.contains(&case.version) {
+            return Err(format!("the target does not support MQTT {}", case.version));
+        }
         for need in case.scenario.needs.iter().filter(|need| need.versions.applies_to(case.version)) {
             let text = match need.value {
                 Some(value) => format!("{}={value}", need.name),
@@ -173,7 +177,7 @@ impl Placing<'_> {
     }
 
     /// Options of the scenario that the target does not have as it is configured.
-    fn missing_options(&self, case: &Case) -> Vec<(String, String)> {
+    pub(crate) fn missing_options(&self, case: &Case) -> Vec<(String, String)> {
         let counting = case.scenario.broker.iter().filter(|option| option.versions.applies_to(case.version));
         counting
             .filter(|option| option.name != STORE && !self.holds(&option.name, &option.value))

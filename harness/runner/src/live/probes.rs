@@ -1,4 +1,4 @@
-//! Probes a live server: whether there is one, its versions, its round trip and its capabilities.
+//! Probes a server: whether there is one, its versions, its round trip and its capabilities.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -13,9 +13,9 @@ use mqttspec_codec::{
     WildcardSubscriptionAvailable,
 };
 use mqttspec_net::framed::{Arrived, Framed, Received};
-use mqttspec_net::transport::LiveStream;
-use mqttspec_ports::Net as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use mqttspec_net::transport::{LiveNet, LiveStream};
+use mqttspec_ports::Net;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::names::Credentials;
@@ -129,10 +129,10 @@ impl Capabilities {
     }
 }
 
-/// Opens connections to a live server, outside of any scenario.
+/// Opens connections to a server, outside of any scenario.
 #[derive(Clone, Debug)]
-pub(crate) struct Prober {
-    pub(crate) endpoint: Endpoint,
+pub(crate) struct Prober<N = LiveNet> {
+    pub(crate) endpoint: Endpoint<N>,
     pub(crate) url: String,
     pub(crate) encrypted: bool,
     pub(crate) websocket: bool,
@@ -144,8 +144,8 @@ pub(crate) struct Prober {
 }
 
 /// The outcome of one CONNECT.
-enum Answer {
-    Accepted(Box<ProbeClient>),
+enum Answer<S> {
+    Accepted(Box<ProbeClient<S>>),
     Refused(ConnectReason),
     Closed,
     Silent,
@@ -153,19 +153,19 @@ enum Answer {
 }
 
 /// A connection of the prober that the server accepted.
-pub(crate) struct ProbeClient {
-    framed: Framed<LiveStream>,
+pub(crate) struct ProbeClient<S = LiveStream> {
+    framed: Framed<S>,
     version: Version,
     connack: ConnAck,
 }
 
-impl Prober {
+impl<N: Net> Prober<N> {
     /// Probes the server.
     pub(crate) async fn probe(&self) -> Result<Capabilities, ContactError> {
         let mut versions = Vec::new();
         let mut refused = None;
         let (mut closed, mut silent) = (false, false);
-        let mut clients: Vec<ProbeClient> = Vec::new();
+        let mut clients: Vec<ProbeClient<N::Stream>> = Vec::new();
         for version in [Version::V5, Version::V3_1_1, Version::V3_1] {
             match self.answer(version, self.patience).await? {
                 Answer::Accepted(client) => {
@@ -273,14 +273,14 @@ impl Prober {
         version: Version,
         client_id: &str,
         within: Duration,
-    ) -> Option<ProbeClient> {
+    ) -> Option<ProbeClient<N::Stream>> {
         match self.answer_to(self.connect_packet(version, client_id), version, within).await {
             Ok(Answer::Accepted(client)) => Some(*client),
             _ => None,
         }
     }
 
-    async fn answer(&self, version: Version, within: Duration) -> Result<Answer, ContactError> {
+    async fn answer(&self, version: Version, within: Duration) -> Result<Answer<N::Stream>, ContactError> {
         let id = format!("{}probe{}", self.token, version.level());
         self.answer_to(self.connect_packet(version, &id), version, within).await
     }
@@ -301,7 +301,7 @@ impl Prober {
         connect: Connect,
         version: Version,
         within: Duration,
-    ) -> Result<Answer, ContactError> {
+    ) -> Result<Answer<N::Stream>, ContactError> {
         let connecting = self.endpoint.net.connect(&self.endpoint.host, self.endpoint.port);
         let stream = match timeout(within, connecting).await {
             Ok(Ok(stream)) => stream,
@@ -439,7 +439,11 @@ impl Prober {
 
     /// Finds capabilities by requests. A refused request may end the connection, so each request
     /// has its own.
-    async fn probe_requests(&self, client: &ProbeClient, capabilities: &mut Vec<(String, String)>) {
+    async fn probe_requests(
+        &self,
+        client: &ProbeClient<N::Stream>,
+        capabilities: &mut Vec<(String, String)>,
+    ) {
         let version = client.version;
         let base = format!("{}probe", self.token);
         // A server may grant a lower QoS than requested without announcing it (§3.8.4 of both
@@ -522,7 +526,7 @@ fn subscribe(filter: &str) -> Option<Subscribe> {
 }
 
 /// The capabilities in a CONNACK; the default values of MQTT 5.0 §3.2.2.3 for absent properties.
-fn read_connack(client: &ProbeClient, into: &mut Vec<(String, String)>) {
+fn read_connack<S>(client: &ProbeClient<S>, into: &mut Vec<(String, String)>) {
     if !client.version.is_5() {
         return;
     }
@@ -555,7 +559,7 @@ fn read_connack(client: &ProbeClient, into: &mut Vec<(String, String)>) {
     }
 }
 
-impl ProbeClient {
+impl<S: AsyncRead + AsyncWrite + Unpin> ProbeClient<S> {
     pub(crate) async fn send(&mut self, packet: Packet) -> Option<()> {
         let mut bytes = BytesMut::new();
         packet.encode(self.version, &mut bytes).ok()?;

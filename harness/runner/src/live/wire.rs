@@ -18,10 +18,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::names::Names;
 
-/// The network and address of a live server.
+/// The network and address of a server.
 #[derive(Clone, Debug)]
-pub(crate) struct Endpoint {
-    pub(crate) net: LiveNet,
+pub(crate) struct Endpoint<N = LiveNet> {
+    pub(crate) net: N,
     pub(crate) host: String,
     pub(crate) port: u16,
 }

@@ -9,7 +9,7 @@ use mqttspec_broker::ConnectionId;
 use mqttspec_codec::{Packet, Role, Version};
 use mqttspec_net::Clock;
 use mqttspec_net::broker::serve;
-use mqttspec_net::store::{DiskStore, NoStore};
+use mqttspec_net::store::{LogStore, NoStore};
 use mqttspec_net::tap::{Observed, Tap};
 use mqttspec_ports::{Disk, Net};
 
@@ -94,7 +94,7 @@ impl BrokerPeer {
         let seed = host.seed.child("broker").to_u64();
         let clock = Clock::showing(host.now);
         let served = if durable {
-            let store = DiskStore::open(host.disk).map_err(|error| error.to_string())?;
+            let store = LogStore::open(host.disk).map_err(|error| error.to_string())?;
             serve(&host.net, PORT, options, seed, clock, store, tap).await
         } else {
             serve(&host.net, PORT, options, seed, clock, NoStore, tap).await

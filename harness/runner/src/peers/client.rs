@@ -11,7 +11,7 @@ use mqttspec_client::{self as client, Command, Event, Options};
 use mqttspec_codec::{PubAckReason, QoS, Version};
 use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientGone, ClientObserved, Commander};
-use mqttspec_net::store::{DiskStore, MemoryStore, Store};
+use mqttspec_net::store::{LogStore, MemoryStore, Store};
 use mqttspec_ports::{Disk, Net};
 use tokio::sync::oneshot;
 
@@ -205,7 +205,7 @@ impl Application {
     ) -> Result<(), String> {
         let (seed, clock) = (host.seed.child("client"), Clock::showing(host.now));
         if self.durable {
-            let store = DiskStore::open(host.disk).map_err(|error| error.to_string())?;
+            let store = LogStore::open(host.disk).map_err(|error| error.to_string())?;
             self.drive(host.net, seed.to_u64(), clock, connects, store).await
         } else {
             let store = self.store.clone();

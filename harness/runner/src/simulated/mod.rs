@@ -5,7 +5,6 @@ mod world;
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
-use std::cell::OnceCell;
 use std::rc::Rc;
 
 use mqttspec_faults::Fault;
@@ -16,11 +15,15 @@ use mqttspec_notation::DiskFault;
 use crate::backend::{Demands, Timeouts, Unsupported};
 use crate::executor::{Executed, Setup, demands, run_seed};
 use crate::facts::Facts;
-use crate::hosts::Hosts;
+use crate::hosted::{HostedBroker, HostedCase, Lives, Remembering};
+use crate::hosts::{Hosts, PORT, SERVER};
 use crate::judging::Performed;
+use crate::live::probes::{ANSWER_TIMEOUT, Capabilities, Prober};
+use crate::live::wire::Endpoint;
 use crate::peers::applications;
 use crate::peers::broker::BrokerPeer;
 use crate::recorder::Recorder;
+use crate::run_clock::RunClock;
 use crate::run_options::RunOptions;
 use crate::simulator::Simulator;
 
@@ -45,26 +48,22 @@ const TIMEOUTS: Timeouts = Timeouts {
 struct Prepared<'c> {
     setup: Setup<'c>,
     clock: RunClock,
-    /// `None` where the executor plays the server.
-    broker: Option<BrokerPeer>,
+    server: Server,
+    timeouts: Timeouts,
     seed: u64,
     latency: RangeInclusive<Duration>,
     /// Whether disks keep a part of unsynced writes when the power fails.
     tears_writes: bool,
 }
 
-/// The clock of a run, which shows zero until its simulation starts it.
-#[derive(Clone, Default)]
-struct RunClock(Rc<OnceCell<Box<dyn Fn() -> Duration>>>);
-
-impl RunClock {
-    fn start(&self, now: impl Fn() -> Duration + 'static) {
-        let _ = self.0.set(Box::new(now));
-    }
-
-    fn now(&self) -> Duration {
-        self.0.get().map_or(Duration::ZERO, |now| now())
-    }
+/// What runs on the host of the server.
+enum Server {
+    /// Nothing: the executor plays it.
+    Played,
+    /// The reference broker.
+    Reference(BrokerPeer),
+    /// The broker of somebody else.
+    Hosted(Lives),
 }
 
 /// Executes a case in a simulation of its own.
@@ -80,31 +79,89 @@ pub(crate) fn perform(case: &Case, seed: u64, options: RunOptions) -> Performed 
     let clock = RunClock::default();
     let of_run = clock.clone();
     let recorder = Rc::new(Recorder::new(hosts.infos(), move || of_run.now()));
-    let broker = match BrokerPeer::of(case, &hosts, &recorder, mutant, drawn) {
-        Ok(broker) => broker,
+    let server = match BrokerPeer::of(case, &hosts, &recorder, mutant, drawn) {
+        Ok(Some(broker)) => Server::Reference(broker),
+        Ok(None) => Server::Played,
         Err(reason) => return broken(reason),
     };
     let applications = match applications(case, &hosts, &recorder, mutant, drawn) {
         Ok(applications) => Rc::new(applications),
         Err(reason) => return broken(reason),
     };
-    let travel = if case.scenario.seeds > 1 { LATENCY * 10 } else { LATENCY };
     let prepared = Prepared {
         setup: Setup { case, hosts, recorder: recorder.clone(), applications },
         clock,
-        broker,
+        server,
+        timeouts: TIMEOUTS,
         seed: run_seed(case, seed).to_u64(),
-        latency: LATENCY..=travel,
+        latency: latency(case),
         tears_writes: Facts::of(case).tears_writes,
     };
-    let mut executed = match options.simulator {
-        Simulator::World => world::execute_in_world(prepared),
-        Simulator::Turmoil => turmoil::execute_in_turmoil(prepared),
-    };
+    let mut executed = execute_in(options.simulator, prepared);
     if let Some(choices) = choices {
         executed.findings.drawn.splice(0..0, choices.described());
     }
     Performed { history: recorder.take_history(), executed }
+}
+
+/// Executes a case on a hosted broker, in a simulation of its own.
+pub(crate) fn perform_hosted(case: &Case, seed: u64, hosted: &HostedCase<'_>) -> Performed {
+    let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
+    let clock = RunClock::default();
+    let of_run = clock.clone();
+    let recorder = Rc::new(Recorder::new(hosts.infos(), move || of_run.now()));
+    let applications = match applications(case, &hosts, &recorder, None, &[]) {
+        Ok(applications) => Rc::new(applications),
+        Err(reason) => {
+            return Performed { history: recorder.take_history(), executed: Executed::broken(reason) };
+        }
+    };
+    let lives = hosted.lives(case, &recorder, &clock);
+    let _remembering = Remembering::begin(&clock);
+    let prepared = Prepared {
+        setup: Setup { case, hosts, recorder: recorder.clone(), applications },
+        clock,
+        server: Server::Hosted(lives.clone()),
+        timeouts: Timeouts { late: hosted.late, subscribing: hosted.subscribing, ..TIMEOUTS },
+        seed: run_seed(case, seed).to_u64(),
+        latency: latency(case),
+        tears_writes: Facts::of(case).tears_writes,
+    };
+    let mut executed = execute_in(hosted.broker.simulator(), prepared);
+    lives.conclude(&mut executed);
+    Performed { history: recorder.take_history(), executed }
+}
+
+/// Starts a hosted broker in a simulation without a case, and asks it what it can do.
+pub(crate) fn probe_hosted(broker: &HostedBroker) -> Result<Capabilities, String> {
+    match broker.simulator() {
+        Simulator::World => world::probe_in_world(broker),
+        Simulator::Turmoil => turmoil::probe_in_turmoil(broker),
+    }
+}
+
+/// The prober of a server in a simulation.
+fn prober<N>(net: N) -> Prober<N> {
+    Prober {
+        endpoint: Endpoint { net, host: SERVER.to_owned(), port: PORT },
+        url: "it".to_owned(),
+        encrypted: false,
+        websocket: false,
+        credentials: None,
+        token: String::new(),
+        patience: ANSWER_TIMEOUT,
+    }
+}
+
+fn latency(case: &Case) -> RangeInclusive<Duration> {
+    LATENCY..=if case.scenario.seeds > 1 { LATENCY * 10 } else { LATENCY }
+}
+
+fn execute_in(simulator: Simulator, prepared: Prepared<'_>) -> Executed {
+    match simulator {
+        Simulator::World => world::execute_in_world(prepared),
+        Simulator::Turmoil => turmoil::execute_in_turmoil(prepared),
+    }
 }
 
 /// Why a case is skipped in a simulation; `None` if it is run.

@@ -9,14 +9,17 @@ use mqttspec_ports::{Listener as _, Net as _};
 use mqttspec_turmoil::{DirectorListener, HostContext, HostNet, Turmoil, TurmoilDisk};
 use mqttspec_world::Seed;
 
-use super::{Prepared, TIMEOUTS, disks_can};
+use super::{Prepared, Server, disks_can, prober};
 use crate::backend::{
     Accepted, Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
 };
 use crate::executor::{Executed, execute};
+use crate::hosted::{HostedBroker, Lives, Remembering};
 use crate::hosts::{PORT, SERVER};
+use crate::live::probes::Capabilities;
 use crate::peers::PeerHost;
 use crate::peers::broker::SECTOR;
+use crate::run_clock::RunClock;
 
 /// The simulated time of a step.
 const TICK: Duration = Duration::from_millis(1);
@@ -30,16 +33,21 @@ const LONGEST: Duration = Duration::from_secs(2 * 3600);
 
 /// Executes a case in a simulation of turmoil.
 pub(super) fn execute_in_turmoil(prepared: Prepared<'_>) -> Executed {
-    let Prepared { setup, clock, broker, seed, latency, tears_writes } = prepared;
+    let Prepared { setup, clock, server, timeouts, seed, latency, tears_writes } = prepared;
     let seeds = Seed::new(seed);
     let mut builder = Turmoil::builder(seed)
         .tick(TICK)
         .latency_between(latency.clone())
         .time_limit(LONGEST)
         .torn_writes(tears_writes.then_some(SECTOR));
-    builder = match broker {
-        Some(broker) => builder.host(SERVER, move |context| broker.clone().run(peer_host(&context, &seeds))),
-        None => builder.host(SERVER, |_| std::future::pending::<Result<(), String>>()),
+    builder = match server {
+        Server::Reference(broker) => {
+            builder.host(SERVER, move |context| broker.clone().run(peer_host(&context, &seeds)))
+        }
+        Server::Played => builder.host(SERVER, |_| std::future::pending::<Result<(), String>>()),
+        Server::Hosted(lives) => {
+            builder.host(SERVER, move |context| lives.start_in_turmoil(peer_host(&context, &seeds)))
+        }
     };
     for client in &setup.hosts.clients {
         builder = match setup.applications.get(&client.name) {
@@ -56,10 +64,34 @@ pub(super) fn execute_in_turmoil(prepared: Prepared<'_>) -> Executed {
         let of_simulation = turmoil.clone();
         clock.start(move || of_simulation.now());
         let faults = Injector::new(turmoil.clone());
-        let travel = *latency.end();
-        execute(setup, Rc::new(TurmoilBackend { turmoil, faults, seeds, travel, tears_writes }))
+        // A packet is seen at the end of the tick in which it arrives, and so is what answers it.
+        let (travel, late) = (*latency.end() + TICK, timeouts.late + TICK * 4);
+        let timeouts = Timeouts { travel, late, ..timeouts };
+        execute(setup, Rc::new(TurmoilBackend { turmoil, faults, seeds, timeouts, tears_writes }))
     });
     outcome.unwrap_or_else(|error| Executed::broken(error.to_string()))
+}
+
+/// The host of the prober.
+const PROBER: &str = "prober";
+
+/// Asks a hosted broker what it can do.
+pub(super) fn probe_in_turmoil(broker: &HostedBroker) -> Result<Capabilities, String> {
+    let clock = RunClock::default();
+    let lives = Lives::of_probe(broker, &clock);
+    let _remembering = Remembering::begin(&clock);
+    let (of_host, seeds) = (lives.clone(), Seed::new(0));
+    let outcome = Turmoil::builder(0)
+        .tick(TICK)
+        .host(SERVER, move |context| of_host.start_in_turmoil(peer_host(&context, &seeds)))
+        .host(PROBER, |_| std::future::pending::<Result<(), String>>())
+        .run(|turmoil| async move {
+            let of_simulation = turmoil.clone();
+            clock.start(move || of_simulation.now());
+            let net = turmoil.net(PROBER).map_err(|error| error.to_string())?;
+            prober(net).probe().await.map_err(|contact| contact.to_string())
+        });
+    lives.probed(outcome.unwrap_or_else(|error| Err(error.to_string())))
 }
 
 /// The seeds of hosts are those of the simulated world.
@@ -72,16 +104,14 @@ struct TurmoilBackend {
     turmoil: Turmoil,
     faults: Injector<Turmoil>,
     seeds: Seed,
-    /// The longest latency of a link without faults.
-    travel: Duration,
+    timeouts: Timeouts,
     /// Whether disks keep a part of unsynced writes when the power fails.
     tears_writes: bool,
 }
 
 impl Backend for TurmoilBackend {
     fn timeouts(&self) -> Timeouts {
-        // A packet is seen at the end of the tick in which it arrives, and so is what answers it.
-        Timeouts { travel: self.travel + TICK, late: TICK * 4, ..TIMEOUTS }
+        self.timeouts
     }
 
     fn now(&self) -> Duration {

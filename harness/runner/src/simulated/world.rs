@@ -8,29 +8,42 @@ use mqttspec_faults::Injector;
 use mqttspec_ports::{Listener as _, Net as _};
 use mqttspec_world::{HostContext, Keep, Seed, World, WorldDisk, WorldError, WorldListener, WorldNet};
 
-use super::{Prepared, TIMEOUTS, disks_can};
+use super::{Prepared, Server, disks_can, prober};
 use crate::backend::{
     Accepted, Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
 };
 use crate::executor::{Executed, execute};
+use crate::hosted::{HostedBroker, Lives, Remembering};
 use crate::hosts::{PORT, SERVER};
+use crate::live::probes::Capabilities;
 use crate::peers::PeerHost;
 use crate::peers::broker::SECTOR;
+use crate::run_clock::RunClock;
 
 /// The simulated time after which a run counts as endless.
 const LONGEST: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 
+/// The real time that one poll of a hosted broker may take.
+const REAL_POLL: Duration = Duration::from_secs(60);
+
 /// Executes a case in a world of its own.
 pub(super) fn execute_in_world(prepared: Prepared<'_>) -> Executed {
-    let Prepared { setup, clock, broker, seed, latency, tears_writes } = prepared;
+    let Prepared { setup, clock, server, timeouts, seed, latency, tears_writes } = prepared;
     let mut builder = World::builder(seed)
         .latency(latency.clone())
         .keep(Keep::Last(0))
         .time_limit(LONGEST)
         .torn_writes(tears_writes.then_some(SECTOR));
-    builder = match broker {
-        Some(broker) => builder.host(SERVER, move |context| broker.clone().run(peer_host(&context))),
-        None => builder.host(SERVER, |_| std::future::pending::<()>()),
+    let mut hosted = None;
+    builder = match server {
+        Server::Reference(broker) => {
+            builder.host(SERVER, move |context| broker.clone().run(peer_host(&context)))
+        }
+        Server::Played => builder.host(SERVER, |_| std::future::pending::<()>()),
+        Server::Hosted(lives) => {
+            hosted = Some(lives.clone());
+            builder.watchdog(REAL_POLL).host(SERVER, move |context| lives.start_in_world(&context))
+        }
     };
     for client in &setup.hosts.clients {
         builder = match setup.applications.get(&client.name) {
@@ -46,13 +59,43 @@ pub(super) fn execute_in_world(prepared: Prepared<'_>) -> Executed {
         let of_world = world.clone();
         clock.start(move || of_world.now());
         let faults = Injector::new(world.clone());
-        let travel = *latency.end();
-        execute(setup, Rc::new(SimulatedBackend { world, faults, travel, tears_writes }))
+        let timeouts = Timeouts { travel: *latency.end(), ..timeouts };
+        execute(setup, Rc::new(SimulatedBackend { world, faults, timeouts, tears_writes }))
     });
-    match outcome {
-        Ok(outcome) => outcome.output,
-        Err(failure) => Executed::broken(failure.error.to_string()),
+    match (outcome, hosted) {
+        (Ok(outcome), _) => outcome.output,
+        (Err(failure), Some(lives)) => lives.failed_in_world(failure.error),
+        (Err(failure), None) => Executed::broken(failure.error.to_string()),
     }
+}
+
+/// The host of the prober.
+const PROBER: &str = "prober";
+
+/// Asks a hosted broker what it can do.
+pub(super) fn probe_in_world(broker: &HostedBroker) -> Result<Capabilities, String> {
+    let clock = RunClock::default();
+    let lives = Lives::of_probe(broker, &clock);
+    let _remembering = Remembering::begin(&clock);
+    let of_host = lives.clone();
+    let outcome = World::builder(0)
+        .keep(Keep::Last(0))
+        .watchdog(REAL_POLL)
+        .host(SERVER, move |context| of_host.start_in_world(&context))
+        .host(PROBER, |_| std::future::pending::<()>())
+        .run(|world: World| async move {
+            let of_world = world.clone();
+            clock.start(move || of_world.now());
+            let net = world.net(PROBER).map_err(|error| error.to_string())?;
+            prober(net).probe().await.map_err(|contact| contact.to_string())
+        });
+    lives.probed(match outcome {
+        Ok(outcome) => outcome.output,
+        Err(failure) => {
+            lives.failed_in_world(failure.error.clone());
+            Err(failure.error.to_string())
+        }
+    })
 }
 
 fn peer_host(context: &HostContext) -> PeerHost<WorldNet, WorldDisk> {
@@ -62,8 +105,7 @@ fn peer_host(context: &HostContext) -> PeerHost<WorldNet, WorldDisk> {
 struct SimulatedBackend {
     world: World,
     faults: Injector<World>,
-    /// The longest latency of a link without faults.
-    travel: Duration,
+    timeouts: Timeouts,
     /// Whether disks keep a part of unsynced writes when the power fails.
     tears_writes: bool,
 }
@@ -76,7 +118,7 @@ impl From<WorldError> for BackendError {
 
 impl Backend for SimulatedBackend {
     fn timeouts(&self) -> Timeouts {
-        Timeouts { travel: self.travel, ..TIMEOUTS }
+        self.timeouts
     }
 
     fn now(&self) -> Duration {

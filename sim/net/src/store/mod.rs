@@ -4,12 +4,13 @@
 //! A core gives its Session State as changes to an ordered set of records, whose keys and values
 //! only the core understands. A store keeps such records; it is apart from the drivers so that the
 //! same broker runs without durability ([`NoStore`], [`MemoryStore`]), on a real file
-//! ([`RedbStore`]) and on the simulated disk ([`DiskStore`]).
+//! ([`RedbStore`]) and on a simulated disk ([`DiskStore`], or [`LogStore`], which is faster).
 //!
 //! "Session State" and how long a Server keeps it: MQTT 5.0 section 4.1, 3.1.1 section 3.1.2.4.
 
 mod check;
 mod disk;
+mod log;
 mod memory;
 mod redb;
 
@@ -19,6 +20,7 @@ use std::pin::Pin;
 pub use mqttspec_core::Change;
 
 pub use self::disk::DiskStore;
+pub use self::log::LogStore;
 pub use self::memory::{MemoryStore, NoStore};
 pub use self::redb::RedbStore;
 

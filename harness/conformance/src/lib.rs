@@ -1,0 +1,161 @@
+//! The scenarios as tests of your own crate: `cargo test` runs your broker in the simulator, with
+//! simulated time, faults and crashes.
+//!
+//! A test target with `harness = false`:
+//!
+//! ```no_run
+//! use mqttspec_conformance::{Listener, Net, conformance};
+//! # async fn serve(_: impl tokio::io::AsyncRead + tokio::io::AsyncWrite) {}
+//!
+//! fn main() -> std::process::ExitCode {
+//!     conformance()
+//!         .broker(|host| async move {
+//!             let listener = host.net().listen(1883).await?;
+//!             loop {
+//!                 let (stream, _) = listener.accept().await?;
+//!                 tokio::task::spawn_local(serve(stream)); // your broker
+//!             }
+//!         })
+//!         .main()
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+mod settings;
+mod trials;
+
+use core::future::Future;
+use core::time::Duration;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use mqttspec_runner::hosted::HostedBroker;
+
+pub use mqttspec_ports::{Disk, File, Listener, Net};
+pub use mqttspec_runner::hosted::{Host, PeerResult, TurmoilHost, Unsupported, WorldHost};
+
+use crate::settings::Settings;
+
+/// Starts the description of a test program that runs the scenarios on a peer.
+#[must_use]
+pub fn conformance() -> Conformance {
+    Conformance { settings: Settings::default() }
+}
+
+/// A test program without a peer yet.
+#[derive(Debug)]
+pub struct Conformance {
+    settings: Settings,
+}
+
+impl Conformance {
+    /// Tests a broker in the simulated world. The closure makes its main task at each start.
+    ///
+    /// The task must listen at port 1883 of [`Host::net`] and serve until it is dropped. Its other
+    /// tasks are spawned with `tokio::task::spawn_local`.
+    #[must_use]
+    pub fn broker<F, Fut>(self, main: F) -> Tests
+    where
+        F: Fn(WorldHost) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = PeerResult> + 'static,
+    {
+        Tests { broker: HostedBroker::in_world(main), settings: self.settings }
+    }
+
+    /// Tests a broker in a stock turmoil simulation: code that uses the types of `turmoil::net` runs
+    /// unchanged. Scenarios with faults that turmoil does not model are skipped.
+    #[must_use]
+    pub fn broker_in_turmoil<F, Fut>(self, main: F) -> Tests
+    where
+        F: Fn(TurmoilHost) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = PeerResult> + 'static,
+    {
+        Tests { broker: HostedBroker::in_turmoil(main), settings: self.settings }
+    }
+}
+
+/// A test program with its peer.
+#[derive(Debug)]
+pub struct Tests {
+    broker: HostedBroker,
+    settings: Settings,
+}
+
+impl Tests {
+    /// The name of the peer in reports. The default is the name of the package.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = name.into();
+        self
+    }
+
+    /// A file with failures that are known, relative to the package. Such a failure is reported as
+    /// ignored; a case that is listed and passes fails. With `MQTTSPEC_WRITE_KNOWN=1` a run writes
+    /// the file.
+    #[must_use]
+    pub fn known_failures(mut self, file: impl Into<PathBuf>) -> Self {
+        self.settings.known = Some(file.into());
+        self
+    }
+
+    /// Runs only cases whose path contains one of these words, or that are about one of these
+    /// clauses.
+    #[must_use]
+    pub fn only<S: Into<String>>(mut self, filters: impl IntoIterator<Item = S>) -> Self {
+        self.settings.filters.extend(filters.into_iter().map(Into::into));
+        self
+    }
+
+    /// Runs the scenario files of a folder in place of those that are compiled in.
+    #[must_use]
+    pub fn scenarios(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.settings.scenarios = Some(folder.into());
+        self
+    }
+
+    /// Runs each case under this number of seeds, or more if its scenario asks for more. The
+    /// default is 1. `MQTTSPEC_SEEDS` overrides it.
+    #[must_use]
+    pub fn seeds(mut self, seeds: u32) -> Self {
+        self.settings.seeds = seeds;
+        self
+    }
+
+    /// How much later than a scenario says the peer may act. The default is seven seconds: many
+    /// brokers look at their timers once in some seconds, and the standard does not forbid that.
+    #[must_use]
+    pub fn tolerance(mut self, late: Duration) -> Self {
+        self.settings.tolerance = Some(late);
+        self
+    }
+
+    /// Counts failures of level SHOULD and under a contested reading too.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.settings.strict = true;
+        self
+    }
+
+    /// Runs each case twice and fails if the two histories differ: then something in the peer
+    /// depends on more than the seed. `MQTTSPEC_TWICE=1` does the same.
+    #[must_use]
+    pub fn twice(mut self) -> Self {
+        self.settings.twice = true;
+        self
+    }
+
+    /// Writes reports into a folder, relative to the package, if the cases run in one process.
+    /// `MQTTSPEC_REPORT` overrides it.
+    #[must_use]
+    pub fn report(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.settings.report = Some(folder.into());
+        self
+    }
+
+    /// Runs the tests that the arguments of the process select, as `cargo test` and nextest pass
+    /// them.
+    #[must_use]
+    pub fn main(self) -> ExitCode {
+        trials::run(self.broker, self.settings.with_environment())
+    }
+}

@@ -1,0 +1,144 @@
+//! Runs the programs and compares what they print.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Trial};
+
+/// What a program printed, and whether it succeeded.
+struct Ran {
+    text: String,
+    passed: bool,
+}
+
+fn program(peer: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    command.current_dir(package).env("PEER", peer).env("CARGO_PKG_NAME", "mine").arg("--test-threads=1");
+    for name in ["MQTTSPEC_SEED", "MQTTSPEC_SEEDS", "MQTTSPEC_REPORT", "MQTTSPEC_TWICE", "NEXTEST"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn ran(command: &mut Command) -> Ran {
+    let output = command.output().expect("this program can be run");
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    // The last line has the duration and the number of all cases.
+    let text = text.lines().filter(|line| !line.starts_with("test result")).map(|line| format!("{line}\n"));
+    Ran { text: text.collect(), passed: output.status.success() }
+}
+
+/// The line that says how the peer ended.
+fn actual(peer: &str) -> String {
+    let ran = ran(program(peer).args(["--exact", "wills::published-when-owner-falls-silent::5.0"]));
+    assert!(!ran.passed, "{}", ran.text);
+    let text: Vec<&str> = ran.text.lines().map(str::trim).collect();
+    let begin = text.iter().position(|line| line.starts_with("actual")).expect("a failure has it");
+    let end = text.iter().position(|line| *line == "transcript").expect("a failure has it");
+    let text = text[begin..end].join(" ");
+    // The line of the panic is not told.
+    text.split_once(".rs:").map_or_else(|| text.clone(), |(until, _)| format!("{until}.rs"))
+}
+
+pub(crate) fn run() -> ExitCode {
+    let trials = vec![
+        Trial::test("the reference broker passes as a hosted peer", || {
+            for area in ["wills::", "faults::", "sessions::", "connect::"] {
+                let ran = ran(program("reference").arg(area));
+                assert!(ran.passed && !ran.text.contains("ignored"), "{}", ran.text);
+            }
+            Ok(())
+        }),
+        Trial::test("a wrong answer is a failure with its requirement and the command to repeat it", || {
+            insta::assert_snapshot!(
+                "failure",
+                ran(program("mini").args(["--exact", "connect::second-connect-is-a-protocol-error::3.1.1"]))
+                    .text
+            );
+            Ok(())
+        }),
+        Trial::test("the mistakes of the small broker are found", || {
+            let mistakes = [
+                "connect::unsupported-protocol-version::3.1.1",
+                "connect::second-connect-is-a-protocol-error::3.1.1",
+                "subscribe::one-suback-for-several-filters::3.1.1",
+            ];
+            for mistake in mistakes {
+                let ran = ran(program("mini").args(["--exact", mistake]));
+                assert!(!ran.passed && ran.text.contains("requirement  MQTT-3."), "{}", ran.text);
+            }
+            Ok(())
+        }),
+        Trial::test("the end of a peer is the failure of its case", || {
+            let peers = ["panics", "panics-in-a-task", "returns", "errs", "spins"];
+            let text: Vec<String> = peers.iter().map(|peer| format!("{peer}: {}", actual(peer))).collect();
+            insta::assert_snapshot!("ends", text.join("\n"));
+            assert!(
+                actual("real-socket")
+                    .contains("it panicked: A Tokio 1.x context was found, but IO is disabled.")
+            );
+            Ok(())
+        }),
+        Trial::test("what a peer cannot do is skipped with the reason", || {
+            let cases = [
+                "wills::carries-its-properties::5.0",
+                "wills::each-quality-of-service::3.1.1",
+                "connect::wrong-credentials::3.1.1::no-name",
+                "faults::broker-crash::3.1.1",
+                "wills::published-on-take-over::3.1.1",
+            ];
+            let mut text = String::new();
+            for case in cases {
+                text += &ran(program("mini").args(["--exact", case])).text;
+            }
+            text += &ran(program("chooses").arg("connect::maximum-qos")).text;
+            insta::assert_snapshot!("skipped", text);
+            Ok(())
+        }),
+        Trial::test("a peer that depends on more than its seed is found", || {
+            let ran = ran(program("draws")
+                .env("MQTTSPEC_TWICE", "1")
+                .args(["--exact", "connect::second-connect-is-a-protocol-error::3.1.1"]));
+            assert!(
+                !ran.passed && ran.text.contains("the peer depends on more than its seed\n  first run "),
+                "{}",
+                ran.text
+            );
+            Ok(())
+        }),
+        Trial::test("known failures are listed, and those that pass are not", known_failures),
+        Trial::test("tests are listed by area, version and row", || {
+            let ran = ran(program("mini").args(["--list", "wills::published-when"]));
+            insta::assert_snapshot!("listed", ran.text);
+            Ok(())
+        }),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn known_failures() -> Result<(), libtest_mimic::Failed> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("known.toml");
+    let case = "subscribe::one-suback-for-several-filters::3.1.1";
+    let with = |peer: &str| {
+        let mut command = program(peer);
+        command.env("KNOWN", &file).args(["--exact", case]);
+        command
+    };
+    let unwritten = ran(&mut with("mini"));
+    assert!(
+        !unwritten.passed && unwritten.text.contains("cannot read the known failures"),
+        "{}",
+        unwritten.text
+    );
+    let writing = ran(with("mini").env("MQTTSPEC_WRITE_KNOWN", "1"));
+    assert!(writing.passed, "{}", writing.text);
+    let known = std::fs::read_to_string(&file)?;
+    assert!(known.contains("case = \"subscribe/one-suback-for-several-filters.mqtt 3.1.1\""), "{known}");
+    let listed = ran(&mut with("mini"));
+    assert!(listed.passed && listed.text.contains("ignored (a known failure)"), "{}", listed.text);
+    let repaired = ran(&mut with("reference"));
+    assert!(!repaired.passed && repaired.text.contains("passes and is listed in"), "{}", repaired.text);
+    Ok(())
+}
