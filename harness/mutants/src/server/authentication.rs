@@ -1,7 +1,9 @@
 //! Who may connect: User Name, Password and enhanced authentication (§3.1.3, §4.12).
 
 use bytes::Bytes;
-use mqttspec_codec::{AuthenticationData, AuthenticationMethod, BinaryData, Packet, Utf8String};
+use mqttspec_codec::{
+    AuthenticationData, AuthenticationMethod, BinaryData, ConnAck, ConnectReason, Packet, Utf8String,
+};
 use mqttspec_spec::Standard;
 
 use super::mutant;
@@ -58,12 +60,23 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("everybody-may-enter", "ignores User Name and Password")
         .breaks(&["MQTT-3.1.4-2"], &["U3-001", "U3-004"])
-        .on_incoming(|_, packet| {
-            // The one user of the scenarios.
-            deliver(edit_connect(packet, |connect| {
-                connect.user_name = Some(Utf8String::from_static("alice"));
-                connect.password = BinaryData::try_from(Bytes::from_static(b"secret")).ok();
-            }))
+        .on_incoming(|_, packet| deliver(as_alice(packet))),
+    mutant("takes-over-before-it-refuses", "takes a Session over before it checks who the Client is")
+        .breaks(&["U5-050"], &["MQTT-4.1.0-2"])
+        .on_incoming(|_, packet| match &packet {
+            Packet::Connect(connect) if connect.user_name.is_some() => deliver(as_alice(packet)),
+            _ => deliver(packet),
+        })
+        .on_outgoing(|state, packet| {
+            let connect = state.connection.connect.as_deref();
+            let user = connect.and_then(|connect| connect.user_name.clone().zip(connect.password.clone()));
+            let is_alice = user.is_none_or(|(name, password)| name == ALICE && password.as_bytes() == SECRET);
+            if is_alice || !matches!(&packet, Packet::ConnAck(ack) if !ack.reason.is_failure()) {
+                return send(packet);
+            }
+            let mut effects = send(ConnAck::refused(ConnectReason::NotAuthorized));
+            effects.extend([Effect::Close, Effect::DeliverEnd]);
+            effects
         }),
     mutant("password-needs-a-user-name", "closes on a Password without a User Name, as 3.1.1 requires")
         .breaks(&["U5-026"], &[])
@@ -74,3 +87,14 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => deliver(packet),
         }),
 ];
+
+/// The user of the scenarios.
+const ALICE: &str = "alice";
+const SECRET: &[u8] = b"secret";
+
+fn as_alice(packet: Packet) -> Packet {
+    edit_connect(packet, |connect| {
+        connect.user_name = Some(Utf8String::from_static(ALICE));
+        connect.password = BinaryData::try_from(Bytes::from_static(SECRET)).ok();
+    })
+}

@@ -123,6 +123,13 @@ impl Link {
         self.held.borrow_mut().set(bytes + self.unfinished.get());
     }
 
+    /// Nothing more is read, so what is there of a packet is not needed.
+    fn forget(&self, inflow: &mut Inflow) {
+        *inflow.bytes_mut() = BytesMut::new();
+        self.unfinished.set(0);
+        self.count();
+    }
+
     /// Bytes that are held for this peer.
     pub(super) fn held_bytes(&self) -> usize {
         self.held.borrow().bytes() + self.outflow.borrow().len()
@@ -196,15 +203,13 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, task: 
             }
             return transfer;
         }
-        // Nothing more is read, so what is there of a packet is not needed.
-        *inflow.bytes_mut() = BytesMut::new();
-        link.unfinished.set(0);
-        link.count();
+        link.forget(&mut inflow);
         // A peer that does not read must not hold what the broker has closed.
         let last_chance = last_chance.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
         last_chance.as_mut().poll(context).map(|()| None)
     })
     .await;
+    link.forget(&mut inflow);
     match ended {
         Some(ending) => inbox.push(Input::Lost { link, ending }),
         None if link.end.get() == End::Close => linger(stream).await,

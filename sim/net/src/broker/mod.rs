@@ -54,6 +54,9 @@ const TURN: usize = 1024;
 const TURN_TIME: Duration = Duration::from_millis(10);
 const TIMED: usize = 16;
 
+/// Whoever holds no more than this is not disconnected for the memory of all.
+const SMALL_HOLDING: usize = 64 * 1024;
+
 /// A payload of this size, in bytes, is sent to several Clients without a copy for each.
 const SHARED_BYTES: usize = 8 * 1024;
 
@@ -324,7 +327,8 @@ impl<S: Store, T: Tap> Server<S, T> {
             self.links.iter().map(|(connection, link)| (link.held_bytes(), *connection)).collect();
         holders.sort_unstable_by(|left, right| right.cmp(left));
         for (held, connection) in holders {
-            let Some(link) = self.links.get(&connection).filter(|_| excess > 0) else { return };
+            let is_large = excess > 0 && held > SMALL_HOLDING;
+            let Some(link) = self.links.get(&connection).filter(|_| is_large) else { return };
             excess = excess.saturating_sub(held);
             if link.unfinished_bytes() > held / 2 {
                 let detail = "the Server has no memory for the rest of the packet";

@@ -1,0 +1,391 @@
+#!/usr/bin/env python3
+"""Attacks a broker that it starts, and measures what others notice. See README.md."""
+
+import argparse
+import multiprocessing
+import os
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+MIB = 1 << 20
+# What a broker may take: see README.md.
+MOST_MEMORY = 256 * MIB
+MOST_WAIT = 0.250
+
+
+def string(text):
+    data = text if isinstance(text, bytes) else text.encode()
+    return struct.pack(">H", len(data)) + data
+
+
+def varint(number):
+    out = b""
+    while True:
+        number, low = divmod(number, 128)
+        out += bytes([low | (0x80 if number else 0)])
+        if not number:
+            return out
+
+
+def packet(first, body):
+    return bytes([first]) + varint(len(body)) + body
+
+
+def connect_packet(client_id, user=None, password=None):
+    flags = 2 | (0x80 if user else 0) | (0x40 if password else 0)
+    body = string("MQTT") + bytes([5, flags, 0, 0, 0]) + string(client_id)
+    return packet(0x10, body + (string(user) if user else b"") + (string(password) if password else b""))
+
+
+def publish(topic, payload, qos=0, retain=False):
+    first = 0x30 | qos << 1 | int(retain)
+    return packet(first, string(topic) + (b"\x00\x01" if qos else b"") + b"\x00" + payload)
+
+
+def subscribe(filters, qos=0):
+    return packet(0x82, b"\x00\x01\x00" + b"".join(string(one) + bytes([qos]) for one in filters))
+
+
+def unsubscribe(filters):
+    return packet(0xA2, b"\x00\x01\x00" + b"".join(string(one) for one in filters))
+
+
+class Client:
+    """A Client that reads packets as they come."""
+
+    def __init__(self, port, client_id, **credentials):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffer = b""
+        self.send(connect_packet(client_id, **credentials))
+        self.expect(0x20)
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def receive(self):
+        while True:
+            length, shift, at = 0, 0, 1
+            while at < len(self.buffer):
+                byte = self.buffer[at]
+                length |= (byte & 0x7F) << shift
+                shift += 7
+                at += 1
+                if not byte & 0x80:
+                    if len(self.buffer) >= at + length:
+                        found, self.buffer = self.buffer[: at + length], self.buffer[at + length :]
+                        return found
+                    break
+            more = self.socket.recv(1 << 16)
+            if not more:
+                raise ConnectionError("closed")
+            self.buffer += more
+
+    def expect(self, first):
+        while True:
+            got = self.receive()
+            if got[0] & 0xF0 == first & 0xF0:
+                return got
+
+
+def bystander(port, stop, slowest):
+    """Publishes to itself, and notes the longest time until its message arrives."""
+    client = Client(port, "bystander", user="good", password="pencil")
+    client.send(subscribe(["bystander"]))
+    client.expect(0x90)
+    while not stop.is_set():
+        start = time.monotonic()
+        try:
+            client.send(publish("bystander", b"x"))
+            client.expect(0x30)
+        except OSError:
+            slowest.value = float("inf")
+            return
+        slowest.value = max(slowest.value, time.monotonic() - start)
+        time.sleep(0.01)
+
+
+def quietly(work):
+    """What a broker refuses ends an attack, and is no failure of it."""
+    try:
+        work()
+    except OSError:
+        pass
+
+
+def drain(client, seconds):
+    client.socket.settimeout(0.2)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if not client.socket.recv(1 << 20):
+                return
+        except TimeoutError:
+            return
+
+
+def fill_retained(port, name, topics):
+    client = Client(port, "filler" + name)
+    for start in range(0, len(topics), 1000):
+        client.send(b"".join(publish(topic, b"x" * 10, retain=True) for topic in topics[start : start + 1000]))
+    client.send(b"\xc0\x00")
+    client.expect(0xD0)
+
+
+def equal_filters(port):
+    fill_retained(port, "1", [f"r/{number}" for number in range(10_000)])
+    client = Client(port, "equal")
+    client.send(subscribe(["r/#"] * 2000))
+    quietly(lambda: drain(client, 30))
+
+
+def wide_searches(port):
+    fill_retained(port, "2", [f"{a}/{b}/{c}/x" for a in range(20) for b in range(50) for c in range(50)])
+    client = Client(port, "wide")
+    client.send(subscribe([f"+/+/+/y{number}" for number in range(1000)]))
+    quietly(lambda: drain(client, 10))
+    time.sleep(5)
+
+
+def share_groups(port):
+    client = Client(port, "groups")
+    groups = [f"$share/{number}/x" for number in range(100_000)]
+    for start in range(0, len(groups), 2000):
+        client.send(subscribe(groups[start : start + 2000]))
+        client.expect(0x90)
+    quietly(lambda: [client.send(publish("x", b"y")) for _ in range(20)])
+    quietly(lambda: drain(client, 10))
+
+    def leave():
+        for start in range(0, len(groups), 2000):
+            client.send(unsubscribe(groups[start : start + 2000]))
+
+    quietly(leave)
+    quietly(lambda: drain(client, 10))
+
+
+def many_levels(port):
+    client = Client(port, "levels")
+
+    def work():
+        for number in range(150):
+            client.send(subscribe([f"{number:03}" + "/" * 65_500]))
+            client.expect(0x90)
+
+    quietly(work)
+
+
+def websocket(port):
+    stream = socket.create_connection(("127.0.0.1", port), timeout=3)
+    stream.sendall(
+        b"GET /mqtt HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Sec-WebSocket-Protocol: mqtt\r\n\r\n"
+    )
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        answer += stream.recv(1)
+    return stream
+
+
+def on_websockets(port, data):
+    streams = [websocket(port) for _ in range(20)]
+    end = time.monotonic() + 5
+    while streams and time.monotonic() < end:
+        for stream in list(streams):
+            try:
+                stream.settimeout(0.05)
+                stream.sendall(data)
+            except OSError:
+                streams.remove(stream)
+
+
+def websocket_fragments(port):
+    # Binary frames of 60,000 bytes that are not the last of their message.
+    start = b"\x02\xfe" + struct.pack(">H", 60_000) + bytes(4) + bytes(60_000)
+    more = b"\x00" + start[1:]
+    streams = [websocket(port) for _ in range(20)]
+    for stream in streams:
+        quietly(lambda stream=stream: stream.sendall(start))
+    end = time.monotonic() + 5
+    while streams and time.monotonic() < end:
+        for stream in list(streams):
+            try:
+                stream.settimeout(0.05)
+                stream.sendall(more * 10)
+            except OSError:
+                streams.remove(stream)
+
+
+def websocket_giant(port):
+    giant = b"\x82\xff" + struct.pack(">Q", 15 * MIB) + bytes(4) + b"\x10\xff\xff\x3f" + bytes(4 * MIB)
+    on_websockets(port, giant)
+
+
+def websocket_pings(port):
+    on_websockets(port, (b"\x89\xfd" + bytes(4) + b"p" * 125) * 8000)
+
+
+def unfinished_packets(port):
+    clients = []
+    part = bytes(MIB)
+    for number in range(60):
+
+        def work(number=number):
+            client = Client(port, f"unfinished{number}")
+            clients.append(client)
+            client.send(b"\x30" + varint(16 * MIB - 100) + string("t") + b"\x00")
+            for _ in range(15):
+                client.send(part)
+
+        quietly(work)
+    time.sleep(2)
+
+
+def large_messages(port):
+    deaf = []
+    for number in range(200):
+        client = Client(port, f"deaf{number}")
+        client.send(subscribe(["large", f"own/{number}"]))
+        client.expect(0x90)
+        deaf.append(client)
+    writer = Client(port, "writer")
+    message = bytes(MIB)
+
+    def work():
+        for number in range(300):
+            writer.send(publish("large" if number % 3 == 0 else f"own/{number % 200}", message))
+
+    quietly(work)
+    time.sleep(2)
+
+
+def wrong_passwords(port):
+    end = time.monotonic() + 5
+    data = connect_packet("guess", user="good", password="wrong")
+    while time.monotonic() < end:
+        streams = []
+        for _ in range(100):
+            try:
+                stream = socket.create_connection(("127.0.0.1", port), timeout=3)
+                stream.sendall(data)
+                streams.append(stream)
+            except OSError:
+                pass
+        for stream in streams:
+            quietly(lambda stream=stream: stream.recv(100))
+            stream.close()
+
+
+def strangers(port):
+    streams = []
+    for _ in range(3000):
+        quietly(lambda: streams.append(socket.create_connection(("127.0.0.1", port), timeout=1)))
+    time.sleep(3)
+
+
+def trace_unread(port):
+    client = Client(port, "chatter")
+    for _ in range(100):
+        client.send(publish("t", b"hello") * 1000)
+        client.send(b"\xc0\x00")
+        client.expect(0xD0)
+
+
+# name: the attack, and whether it is on the WebSocket port.
+ATTACKS = {
+    "one SUBSCRIBE with 2,000 times r/# on 10,000 retained messages": (equal_filters, False),
+    "1,000 filters +/+/+/y on 50,000 retained messages": (wide_searches, False),
+    "100,000 share groups that match one PUBLISH, and leave": (share_groups, False),
+    "150 filters with 65,500 levels": (many_levels, False),
+    "WebSocket: fragments that never end": (websocket_fragments, True),
+    "WebSocket: giant frames": (websocket_giant, True),
+    "WebSocket: Pings whose answers are not read": (websocket_pings, True),
+    "60 packets of 16 MiB that are not completed": (unfinished_packets, False),
+    "300 MiB to 200 Clients that do not read": (large_messages, False),
+    "wrong passwords on 100 connections at once": (wrong_passwords, False),
+    "3,000 connections that say nothing": (strangers, False),
+    "--trace to an output that is not read": (trace_unread, False),
+}
+
+
+def memory_of(process, row):
+    with open(f"/proc/{process}/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(row))
+
+
+def play(broker, name, seconds):
+    attack, on_websocket = ATTACKS[name]
+    users = tempfile.NamedTemporaryFile("w", suffix=".users")
+    users.write("user good scram-sha-256 4096 W22ZaJ0SNY7soEsUEjb6gQ== "
+                "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY= wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=\n"
+                "user good2 password x\nanonymous\n")
+    users.flush()
+    # The verifier of RFC 7677: its password is "pencil".
+    command = [broker, "serve", "--listen", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--users", users.name]
+    if "--trace" in name:
+        command.append("--trace")
+
+    def limit_memory():
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+
+    errors = tempfile.TemporaryFile()
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, preexec_fn=limit_memory)
+    ready = server.stdout.readline().decode().split()
+    port = int(ready[1].rsplit(":", 1)[1])
+    ws_port = int(ready[2].split("/")[2].rsplit(":", 1)[1])
+    stop, slowest = multiprocessing.Event(), multiprocessing.Value("d", 0.0)
+    other = multiprocessing.Process(target=bystander, args=(port, stop, slowest))
+    other.start()
+    time.sleep(0.5)
+    slowest.value = 0.0
+    idle = memory_of(server.pid, "VmRSS")
+    attacker = multiprocessing.Process(target=attack, args=(ws_port if on_websocket else port,))
+    start = time.monotonic()
+    attacker.start()
+    attacker.join(seconds)
+    took = time.monotonic() - start
+    if attacker.is_alive():
+        attacker.kill()
+    attacker.join()
+    alive = server.poll() is None
+    grown = memory_of(server.pid, "VmHWM") - idle if alive else float("inf")
+    stop.set()
+    other.join(35)
+    waited = slowest.value if not other.is_alive() else float("inf")
+    if other.is_alive():
+        other.kill()
+    server.send_signal(signal.SIGKILL)
+    server.wait()
+    return took, grown, waited, alive
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("broker", help="the mqttspec program")
+    arguments.add_argument("--only", default="", help="only attacks whose name contains this")
+    arguments.add_argument("--seconds", type=float, default=60, help="the longest time of one attack")
+    arguments = arguments.parse_args()
+    print("| attack | seconds | more memory | slowest answer to another Client |")
+    print("|---|--:|--:|--:|")
+    bad = 0
+    for name in ATTACKS:
+        if arguments.only not in name:
+            continue
+        took, grown, waited, alive = play(arguments.broker, name, arguments.seconds)
+        held = alive and grown <= MOST_MEMORY and waited <= MOST_WAIT
+        bad += not held
+        memory = f"{grown / MIB:,.0f} MiB" if alive else "aborted"
+        wait = f"{waited * 1000:,.0f} ms" if waited != float("inf") else "none"
+        print(f"| {name} | {took:.1f} | {memory} | {wait} |{'' if held else ' <- too much'}", flush=True)
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()
