@@ -309,6 +309,10 @@ pub(crate) struct ExploreArguments {
     /// Print the scenario of --seed, and run nothing
     #[arg(long)]
     pub(crate) print: bool,
+    /// Measure the finder: run --runs against each mutant of the server and of the client until the
+    /// first finding, and print a page in Markdown
+    #[arg(long, requires = "runs", conflicts_with_all = ["print", "out", "resume", "lasting", "shard"])]
+    pub(crate) mutants: bool,
 }
 
 #[derive(Debug, Args)]

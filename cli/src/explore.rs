@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mqttspec_codec::Role;
-use mqttspec_explore::{Campaign, CampaignError, Coverage, Found, Limits, Options, Progress, Swarm};
+use mqttspec_explore::{
+    Campaign, CampaignError, Coverage, Found, Limits, Measured, Options, Progress, Swarm,
+};
 use thiserror::Error;
 
 use crate::arguments::{ExploreArguments, MergeArguments, RoleName, ShrinkArguments};
@@ -72,7 +74,34 @@ fn run_campaign(arguments: &ExploreArguments) -> Result<u8, CommandError> {
     Ok(if campaign.findings.is_empty() { PASSED } else { FAILED })
 }
 
+/// Prints which mutants campaigns find. The clock is not read: the page depends on the seeds only.
+fn measure_mutants(arguments: &ExploreArguments) -> Result<u8, CommandError> {
+    let options = options(arguments);
+    let roles = [Role::Server, Role::Client].map(|tests| {
+        let options = Options { tests, ..options.clone() };
+        let shown = |measured: &Measured| {
+            let first = measured.first.as_ref();
+            let runs = first.map_or_else(|| "not found".to_owned(), |(runs, _)| format!("{runs} runs"));
+            // If the terminal is gone, the page is still printed.
+            let _ = writeln!(anstream::stderr(), "{}: {runs}", measured.mutant.name);
+        };
+        (tests, mqttspec_explore::measure(&options, &shown))
+    });
+    let mut command = format!("mqttspec explore --mutants --runs {}", arguments.runs.unwrap_or_default());
+    if arguments.seed != 0 {
+        command.push_str(&format!(" --seed {}", arguments.seed));
+    }
+    if let Some(features) = &arguments.features {
+        command.push_str(&format!(" --features {features}"));
+    }
+    anstream::stdout().write_all(mqttspec_explore::page(&command, &roles).as_bytes())?;
+    Ok(PASSED)
+}
+
 pub(crate) fn run(arguments: &ExploreArguments) -> Result<u8, CommandError> {
+    if arguments.mutants {
+        return measure_mutants(arguments);
+    }
     if !arguments.print {
         return run_campaign(arguments);
     }

@@ -31,7 +31,7 @@ const LONG: [(&str, &str); 6] = [
 
 /// Prefixes of commands that are not run, with the reason.
 #[cfg(unix)]
-const NOT_RUN: [(&str, &str); 21] = [
+const NOT_RUN: [(&str, &str); 22] = [
     ("UPDATE=1 cargo test", "rewrites a page; `cargo test` runs the same test without UPDATE"),
     ("cargo test", "runs this test"),
     ("bash .ci/run", "runs this test"),
@@ -50,6 +50,7 @@ const NOT_RUN: [(&str, &str); 21] = [
     ("cargo doc -p mqttspec-codec --open", "opens a browser"),
     ("mqttspec serve", "listens on port 1883; tests/serve runs it on a free port"),
     ("mqttspec explore --for", "runs until its time is over"),
+    ("mqttspec explore --mutants", "takes minutes"),
     ("mqttspec shrink FILE", "the file is an example"),
     ("mqttspec merge DIR", "the folders are examples"),
     ("sim/net/examples/loopback.sh", "needs mosquitto, and takes minutes"),

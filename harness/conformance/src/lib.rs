@@ -21,11 +21,12 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod core;
 mod settings;
 mod trials;
 
-use core::future::Future;
-use core::time::Duration;
+use ::core::future::Future;
+use ::core::time::Duration;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,6 +35,7 @@ use mqttspec_runner::hosted::HostedBroker;
 pub use mqttspec_ports::{Disk, File, Listener, Net};
 pub use mqttspec_runner::hosted::{Host, PeerResult, TurmoilHost, Unsupported, WorldHost};
 
+pub use crate::core::{BrokerCore, Output};
 use crate::settings::Settings;
 
 /// Starts the description of a test program that runs the scenarios on a peer.
@@ -60,6 +62,25 @@ impl Conformance {
         Fut: Future<Output = PeerResult> + 'static,
     {
         Tests { broker: HostedBroker::in_world(main), settings: self.settings }
+    }
+
+    /// Tests a broker core that does no I/O, in the simulated world. The closure makes the core at
+    /// each start.
+    #[must_use]
+    pub fn broker_core<F, C>(self, make: F) -> Tests
+    where
+        F: Fn(&WorldHost) -> Result<C, Box<dyn std::error::Error>> + Send + Sync + 'static,
+        C: BrokerCore,
+    {
+        let make = std::sync::Arc::new(make);
+        self.broker(move |host| {
+            let make = make.clone();
+            async move {
+                let core = make(&host)?;
+                let net = host.net();
+                Ok(core::serve(net, move || host.now(), core).await?)
+            }
+        })
     }
 
     /// Tests a broker in a stock turmoil simulation: code that uses the types of `turmoil::net` runs

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use mqttspec_codec::{Role, Version};
-use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_mutants::Mutant;
 use mqttspec_runner::run::{RunOptions, run_recorded};
@@ -16,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::coverage::Coverage;
-use crate::generate::generate;
+use crate::generate::{canonical, draft};
 use crate::run::{case_of, shapes};
 use crate::shape::Shape;
 use crate::shrink::{Limits, shrink};
@@ -139,13 +138,13 @@ impl Campaign {
     /// Adds what a run showed. Returns the shapes that are new.
     fn add(&mut self, run: &Run) -> Vec<(Shape, String, String)> {
         self.runs += 1;
-        self.not_judged += u64::from(run.result.verdict == Verdict::NotJudged);
+        self.not_judged += u64::from(!run.is_judged);
         self.coverage.add(&run.coverage);
         let mut new = Vec::new();
-        for (shape, (expected, actual)) in shapes(&run.result, run.version) {
-            match self.findings.iter_mut().find(|found| found.shape == shape) {
+        for (shape, (expected, actual)) in &run.shapes {
+            match self.findings.iter_mut().find(|found| found.shape == *shape) {
                 Some(found) => found.times += 1,
-                None => new.push((shape, expected, actual)),
+                None => new.push((shape.clone(), expected.clone(), actual.clone())),
             }
         }
         new
@@ -181,36 +180,25 @@ struct Run {
     seed: u64,
     version: Version,
     text: String,
-    result: RunResult,
+    is_judged: bool,
+    shapes: BTreeMap<Shape, (String, String)>,
     coverage: Coverage,
 }
 
 fn run_seed(seed: u64, options: &Options) -> Run {
     let swarm = Swarm::draw(seed, options.tests, options.version, &options.features);
-    let text = generate(seed, &swarm);
+    let (version, text) = (swarm.version, draft(seed, &swarm));
     let run_options = RunOptions { mutant: options.mutant, ..RunOptions::default() };
     match case_of(&text) {
         Ok(case) => {
             let (result, history) = run_recorded(&case, 0, run_options);
-            Run { seed, version: swarm.version, text, result, coverage: Coverage::of(&history) }
+            let (shapes, coverage) = (shapes(&result, &history, version), Coverage::of(&history));
+            Run { seed, version, text, is_judged: result.verdict != Verdict::NotJudged, shapes, coverage }
         }
         Err(reason) => {
-            let result = RunResult {
-                seed,
-                verdict: Verdict::Error,
-                level: mqttspec_spec::Level::Must,
-                reason,
-                failures: Vec::new(),
-                clauses_shown: Vec::new(),
-                drawn: Vec::new(),
-                branches: Vec::new(),
-                marks: Vec::new(),
-                endured: None,
-                trace: mqttspec_judge::trace::Trace::default(),
-                history_hash: String::new(),
-                output: Vec::new(),
-            };
-            Run { seed, version: swarm.version, text, result, coverage: Coverage::default() }
+            let texts = ("the generated text is a scenario".to_owned(), reason.clone());
+            let shapes = BTreeMap::from([(Shape::of_error(&reason, version), texts)]);
+            Run { seed, version, text, is_judged: true, shapes, coverage: Coverage::default() }
         }
     }
 }
@@ -268,7 +256,7 @@ fn take(campaign: &mut Campaign, run: &Run, options: &Options, progress: &mut dy
     }
     for (shape, expected, actual) in new {
         let shrunk = shrink(&run.text, 0, &shape, run.version, options.mutant, options.limits);
-        let scenario = shrunk.map_or_else(|_| run.text.clone(), |shrunk| shrunk.text);
+        let scenario = shrunk.map_or_else(|_| canonical(run.text.clone()), |shrunk| shrunk.text);
         campaign.findings.push(Found { shape, seed: run.seed, times: 1, expected, actual, scenario });
         progress(Progress { campaign, found: campaign.findings.last() });
     }

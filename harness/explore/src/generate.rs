@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use mqttspec_codec::Version;
-use mqttspec_notation::{self as notation, CatalogueClauses};
+use mqttspec_notation as notation;
 use mqttspec_world::Seed;
 
 use crate::moves::Writer;
@@ -13,6 +13,11 @@ use crate::swarm::{Feature, Swarm};
 /// The text of the scenario of a seed, in canonical layout. The swarm is its first comment.
 #[must_use]
 pub fn generate(seed: u64, swarm: &Swarm) -> String {
+    canonical(draft(seed, swarm))
+}
+
+/// The same scenario in any layout, which is enough to run it.
+pub(crate) fn draft(seed: u64, swarm: &Swarm) -> String {
     let mut text = header(seed, swarm);
     let draw = Seed::new(seed).child("moves").draw();
     let mut writer = Writer::new(swarm, draw);
@@ -20,11 +25,12 @@ pub fn generate(seed: u64, swarm: &Swarm) -> String {
     writer.liveness_phase();
     text.push_str(&writer.body());
     text.push_str(&checks(swarm));
-    // The text above is not in canonical layout.
-    match notation::read("generated.mqtt", &text, &CatalogueClauses) {
-        Ok((scenario, _)) => notation::print(&scenario),
-        Err(_) => text,
-    }
+    text
+}
+
+/// The text in canonical layout, if it is a scenario.
+pub(crate) fn canonical(text: String) -> String {
+    notation::parse("generated.mqtt", &text).map_or(text, |scenario| notation::print(&scenario))
 }
 
 fn header(seed: u64, swarm: &Swarm) -> String {

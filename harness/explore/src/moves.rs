@@ -114,6 +114,15 @@ impl<'s> Writer<'s> {
                 self.line(&format!("ask {name} connect"));
             }
         }
+        if self.swarm.has(Feature::Profile) {
+            // A fault profile may leave a connection of which one end is gone. The other end
+            // notices that only when the Keep Alive is over.
+            for index in 0..self.clients.len() {
+                let name = &self.clients[index].name;
+                let line = format!("cut {name}");
+                self.line(&line);
+            }
+        }
         self.line("wait 15s");
         // A last message to every topic shows which subscriptions are in force.
         for topic in TOPICS {
@@ -123,7 +132,9 @@ impl<'s> Writer<'s> {
             let line = format!("ask {name} publish {topic} {payload} qos=1");
             self.line(&line);
         }
-        self.line("wait for quiet 300s");
+        // A message that is not owed keeps the run from being quiet. Only the delivery checks need
+        // every message.
+        self.line(if self.swarm.is_calm() { "wait for quiet 300s" } else { "wait for quiet 20s" });
         self.line("wait 5s");
     }
 
@@ -168,7 +179,7 @@ impl<'s> Writer<'s> {
                 let short = self.has(Feature::SessionExpiry, 40);
                 let _ = write!(options, " session_expiry={}", if short { self.draw.below(8) } else { 3600 });
             }
-            if self.swarm.has(Feature::Durable) {
+            if self.has(Feature::Durable, 50) {
                 options.push_str(" store=durable");
             }
             if self.has(Feature::ReceiveMaximum, 60) {
@@ -400,7 +411,13 @@ impl<'s> Writer<'s> {
             }
             86..92 if self.swarm.has(Feature::Malformed) => {
                 self.raws[host].open = false;
-                self.malformed()
+                let line = self.malformed();
+                self.line(&format!("{name} > {line}"));
+                if line.starts_with("CONNECT") {
+                    // If the server has ended the connection, this begins another one.
+                    self.line(&format!("{name} < anything"));
+                }
+                return;
             }
             92..96 => {
                 self.raws[host].open = false;

@@ -11,7 +11,7 @@ use mqttspec_notation::{
     self as notation, Action, ClauseReference, Content, FaultKind, Field, Guarantee, Property, Scenario,
     ShownClause, Shows, Step, StepKind, Time, Timing, VersionMark,
 };
-use mqttspec_runner::run::{RunOptions, run_with};
+use mqttspec_runner::run::{RunOptions, run_recorded};
 
 use crate::run::{FILE, case_of, shapes};
 use crate::shape::Shape;
@@ -101,8 +101,8 @@ pub fn shrink(
 /// If the text is no scenario with one case, or if its run has no finding.
 pub fn shrink_first(text: &str, seed: u64, limits: Limits) -> Result<Shrunk, String> {
     let case = case_of(text)?;
-    let result = run_with(&case, seed, RunOptions::default());
-    let first = shapes(&result, case.version).into_keys().next();
+    let (result, history) = run_recorded(&case, seed, RunOptions::default());
+    let first = shapes(&result, &history, case.version).into_keys().next();
     let shape = first.ok_or_else(|| format!("a run under seed {seed} has no finding"))?;
     shrink(text, seed, &shape, case.version, None, limits)
 }
@@ -143,8 +143,8 @@ fn with_clauses(mut scenario: Scenario, clauses: &[String]) -> Scenario {
 
 fn shows(text: &str, shape: &Shape, version: Version, mutant: Option<&'static Mutant>, seed: u64) -> bool {
     let Ok(case) = case_of(text) else { return false };
-    let result = run_with(&case, seed, RunOptions { mutant, ..RunOptions::default() });
-    shapes(&result, version).contains_key(shape)
+    let (result, history) = run_recorded(&case, seed, RunOptions { mutant, ..RunOptions::default() });
+    shapes(&result, &history, version).contains_key(shape)
 }
 
 struct Shrinker<'s> {

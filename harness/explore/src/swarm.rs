@@ -136,6 +136,11 @@ impl Swarm {
             .map(|(feature, _)| *feature)
             .filter(|feature| version.is_5() || !only_5.contains(feature))
             .collect();
+        // A store on a disk takes most of a run's time, and without a crash it is like one in
+        // memory.
+        let crashes = [Feature::CrashServer, Feature::CrashClient, Feature::Profile];
+        let durable = features.iter().any(|feature| crashes.contains(feature)) && draw.below(4) == 0;
+        features.retain(|feature| *feature != Feature::Durable || durable);
         let levels = [Feature::Qos0, Feature::Qos1, Feature::Qos2];
         if !features.iter().any(|feature| levels.contains(feature)) {
             features.extend(draw.pick(&levels));

@@ -13,6 +13,7 @@ pub mod deliveries;
 pub mod delivery_checks;
 pub mod finding;
 pub mod history;
+pub mod model;
 pub mod monitors;
 pub mod resilience;
 pub mod results;

@@ -29,6 +29,12 @@ fn ran(command: &mut Command) -> Ran {
     Ran { text: text.collect(), passed: output.status.success() }
 }
 
+/// The names of the tests that ran, each with its outcome but without the reason.
+fn verdicts(ran: &Ran) -> Vec<String> {
+    let outcome = |line: &str| Some(line.strip_prefix("test ")?.split(" (").next()?.to_owned());
+    ran.text.lines().filter_map(outcome).collect()
+}
+
 /// The line that says how the peer ended.
 fn actual(peer: &str) -> String {
     let ran = ran(program(peer).args(["--exact", "wills::published-when-owner-falls-silent::5.0"]));
@@ -105,6 +111,29 @@ pub(crate) fn run() -> ExitCode {
                 "{}",
                 ran.text
             );
+            Ok(())
+        }),
+        Trial::test("a broker on the sockets of turmoil runs unchanged", || {
+            let ran = ran(program("turmoil").arg("subscribe::"));
+            assert!(
+                ran.text.contains("test subscribe::one-suback-for-several-filters::3.1.1"),
+                "{}",
+                ran.text
+            );
+            let world = self::ran(program("mini").arg("subscribe::"));
+            assert_eq!(verdicts(&ran), verdicts(&world));
+            Ok(())
+        }),
+        Trial::test("a core without I/O is driven", || {
+            for case in [
+                "connect::accepted::3.1.1",
+                "connect::pingreq-is-answered::3.1.1",
+                "connect::keep-alive-closes::3.1.1",
+                "connect::unsupported-protocol-version::3.1.1",
+            ] {
+                let ran = ran(program("core").args(["--exact", case]));
+                assert!(ran.text.contains(&format!("test {case} ... ok")), "{}", ran.text);
+            }
             Ok(())
         }),
         Trial::test("known failures are listed, and those that pass are not", known_failures),

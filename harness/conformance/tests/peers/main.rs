@@ -6,6 +6,8 @@ mod expected;
 #[allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "the page of another crate")]
 mod mini;
 mod programs;
+mod reference;
+mod small_core;
 
 use std::process::ExitCode;
 

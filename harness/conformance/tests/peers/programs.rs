@@ -7,19 +7,27 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use mqttspec_broker::Options;
 use mqttspec_conformance::{Listener, Net, PeerResult, WorldHost, conformance};
-use mqttspec_net::Clock;
-use mqttspec_net::broker::serve;
-use mqttspec_net::store::{DiskStore, NoStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::mini;
+use crate::reference::reference;
+use crate::small_core::SmallCore;
 
 pub(crate) fn run(peer: &str) -> ExitCode {
     let tests = match peer {
         "reference" => conformance().broker(reference),
         "mini" => conformance().broker(mini_broker),
+        "turmoil" => conformance().broker_in_turmoil(|_| async move {
+            let listener = turmoil::net::TcpListener::bind(("0.0.0.0", 1883)).await?;
+            let clients = mini::Clients::default();
+            for number in 0.. {
+                let (stream, _) = listener.accept().await?;
+                tokio::task::spawn_local(mini::serve(stream, number, Rc::clone(&clients)));
+            }
+            Ok(())
+        }),
+        "core" => conformance().broker_core(|_| Ok(SmallCore::default())),
         "panics" => conformance().broker(|host| async move {
             let (_stream, _) = host.net().listen(1883).await?.accept().await?;
             panic!("a byte is missing");
@@ -74,21 +82,6 @@ pub(crate) fn run(peer: &str) -> ExitCode {
         Err(_) => tests,
     };
     tests.name(peer).main()
-}
-
-/// The reference broker, driven as any other.
-async fn reference(host: WorldHost) -> PeerResult {
-    let mut options = Options::default();
-    for (name, value) in host.options().iter().filter(|(name, _)| name != "store") {
-        options.set(name, value)?;
-    }
-    let seed = host.seed().child("broker").to_u64();
-    let clock = Clock::showing(host.now());
-    if host.option("store") == Some("durable") {
-        let store = DiskStore::open(host.disk())?;
-        return Ok(serve(&host.net(), 1883, options, seed, clock, store, ()).await?);
-    }
-    Ok(serve(&host.net(), 1883, options, seed, clock, NoStore, ()).await?)
 }
 
 async fn mini_broker(host: WorldHost) -> PeerResult {

@@ -21,6 +21,7 @@ pub(crate) struct HistoryBuilder {
     receive_maximum: Option<u16>,
     maximum_packet_size: Option<u32>,
     topic_alias_maximum: Option<u16>,
+    waited: Duration,
 }
 
 impl HistoryBuilder {
@@ -35,6 +36,7 @@ impl HistoryBuilder {
             receive_maximum: None,
             maximum_packet_size: None,
             topic_alias_maximum: None,
+            waited: Duration::ZERO,
         }
     }
 
@@ -68,9 +70,15 @@ impl HistoryBuilder {
     }
 
     fn push(mut self, host: &str, what: What) -> Self {
-        let at = Duration::from_millis(self.history.events().len() as u64);
+        let at = self.waited + Duration::from_millis(self.history.events().len() as u64);
         let connection = Some(self.key(host));
         self.history.push(Event { at, connection, line: 0, what });
+        self
+    }
+
+    /// Time passes.
+    pub(crate) fn waits(mut self, seconds: u64) -> Self {
+        self.waited += Duration::from_secs(seconds);
         self
     }
 

@@ -1,0 +1,22 @@
+//! The reference broker as a hosted peer.
+
+use mqttspec_broker::Options;
+use mqttspec_conformance::{PeerResult, WorldHost};
+use mqttspec_net::Clock;
+use mqttspec_net::broker::serve;
+use mqttspec_net::store::{DiskStore, NoStore};
+
+/// The reference broker, driven as any other.
+pub(crate) async fn reference(host: WorldHost) -> PeerResult {
+    let mut options = Options::default();
+    for (name, value) in host.options().iter().filter(|(name, _)| name != "store") {
+        options.set(name, value)?;
+    }
+    let seed = host.seed().child("broker").to_u64();
+    let clock = Clock::showing(host.now());
+    if host.option("store") == Some("durable") {
+        let store = DiskStore::open(host.disk())?;
+        return Ok(serve(&host.net(), 1883, options, seed, clock, store, ()).await?);
+    }
+    Ok(serve(&host.net(), 1883, options, seed, clock, NoStore, ()).await?)
+}

@@ -1,0 +1,95 @@
+//! Which mutants a campaign finds: the measure of the finder.
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use mqttspec_codec::Role;
+use mqttspec_mutants::Mutant;
+use mqttspec_spec::role_word;
+
+use crate::campaign::{Campaign, Options, explore};
+use crate::shape::Shape;
+use crate::shrink::Limits;
+
+/// What a campaign against one mutant showed.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// The mutant.
+    pub mutant: &'static Mutant,
+    /// The number of runs until the first finding, and the finding; `None` if there is none.
+    pub first: Option<(u64, Shape)>,
+}
+
+/// Runs a campaign against each mutant of the role, until its first finding. The mutants are spread
+/// over the threads; `done` gets each result, in no particular order.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "a thread takes whole campaigns, sorted by mutant afterwards")]
+pub fn measure(options: &Options, done: &(dyn Fn(&Measured) + Sync)) -> Vec<Measured> {
+    let mutants: Vec<&'static Mutant> = Mutant::all().filter(|mutant| mutant.role == options.tests).collect();
+    let (next, measured) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs.max(1) {
+            scope.spawn(|| {
+                while let Some((number, mutant)) = numbered(&mutants, next.fetch_add(1, Ordering::Relaxed)) {
+                    let of_mutant = Measured { mutant, first: first_finding(mutant, options) };
+                    done(&of_mutant);
+                    if let Ok(mut measured) = measured.lock() {
+                        measured.push((number, of_mutant));
+                    }
+                }
+            });
+        }
+    });
+    let mut measured = measured.into_inner().unwrap_or_default();
+    measured.sort_by_key(|(number, _)| *number);
+    measured.into_iter().map(|(_, of_mutant)| of_mutant).collect()
+}
+
+fn numbered(mutants: &[&'static Mutant], number: usize) -> Option<(usize, &'static Mutant)> {
+    mutants.get(number).map(|mutant| (number, *mutant))
+}
+
+fn first_finding(mutant: &'static Mutant, options: &Options) -> Option<(u64, Shape)> {
+    let options = Options { mutant: Some(mutant), jobs: 1, limits: Limits { runs: 0 }, ..options.clone() };
+    let (stop, mut first) = (AtomicBool::new(false), None);
+    explore(&options, Campaign::default(), &stop, &mut |progress| {
+        if let (Some(found), None) = (progress.found, &first) {
+            first = Some((progress.campaign.runs, found.shape.clone()));
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    first
+}
+
+/// The page with a table for each role.
+#[must_use]
+pub fn page(command: &str, roles: &[(Role, Vec<Measured>)]) -> String {
+    let mut text = format!(
+        "# Mutants that a campaign finds\n\nA mutant (`harness/mutants`) makes a reference peer faulty. The runs are \
+         generated: no scenario that a\nperson wrote takes part.\n\n    {command}\n\n"
+    );
+    for (role, measured) in roles {
+        let found = measured.iter().filter(|measured| measured.first.is_some()).count();
+        let _ =
+            writeln!(text, "- {found} of {} mutants of the {} are found.", measured.len(), role_word(*role));
+    }
+    for (role, measured) in roles {
+        let role = role_word(*role);
+        let _ = write!(text, "\n## Mutants of the {role} that are found\n\n");
+        text.push_str("| mutant | what it does | runs | found by | clauses |\n|---|---|---|---|---|\n");
+        for Measured { mutant, first } in measured {
+            if let Some((runs, shape)) = first {
+                let (check, clauses) = (&shape.check, shape.clauses.join(" "));
+                let _ =
+                    writeln!(text, "| {} | {} | {runs} | {check} | {clauses} |", mutant.name, mutant.does);
+            }
+        }
+        let _ = write!(text, "\n## Mutants of the {role} that are not found\n\n");
+        text.push_str("| mutant | what it does |\n|---|---|\n");
+        for Measured { mutant, .. } in measured.iter().filter(|measured| measured.first.is_none()) {
+            let _ = writeln!(text, "| {} | {} |", mutant.name, mutant.does);
+        }
+    }
+    text
+}

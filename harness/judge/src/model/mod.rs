@@ -1,0 +1,78 @@
+//! The history model: from what the clients saw, it computes for every subscriber what is owed,
+//! what is allowed and what is forbidden. `mqttspec explore` asks it about every run.
+//!
+//! It accepts every behaviour that the standard allows: a rule speaks only where the history leaves
+//! one answer. It says nothing about a message that equals another one or was sent twice, about a
+//! Client Identifier whose connections sent raw bytes, and, where state is at stake, about a Server
+//! that crashed.
+//!
+//! MQTT 5.0 §3.1.2, §3.2.2, §3.3, §3.8.4, §3.10.4, §4.5; 3.1.1 the same sections.
+
+mod answers;
+mod deliveries;
+mod facts;
+mod owed;
+mod sessions;
+
+#[cfg(test)]
+mod tests;
+
+use mqttspec_codec::Version;
+use mqttspec_spec::{Level, Requirement};
+
+use crate::finding::{Check, Finding};
+use crate::history::{History, nanoseconds};
+use facts::Facts;
+
+/// The name of the model in findings, among the monitors.
+const NAME: &str = "history model";
+
+/// The clauses of a rule in 5.0 and in 3.1.1. Empty if the version has no such rule.
+#[derive(Clone, Copy, Debug)]
+struct Rule {
+    v5: &'static [&'static str],
+    v3_1_1: &'static [&'static str],
+}
+
+impl Rule {
+    const fn new(v5: &'static [&'static str], v3_1_1: &'static [&'static str]) -> Self {
+        Self { v5, v3_1_1 }
+    }
+
+    /// The finding that an event shows; `None` if the version has no such rule.
+    fn broken(
+        self,
+        history: &History,
+        version: Version,
+        event: usize,
+        expected: &str,
+        actual: String,
+    ) -> Option<Finding> {
+        let clauses = if version.is_5() { self.v5 } else { self.v3_1_1 };
+        let at = history.events().get(event)?;
+        (!clauses.is_empty()).then(|| Finding {
+            check: Check::Monitor(NAME.to_owned()),
+            level: Level::Must,
+            requirements: clauses.iter().map(|clause| Requirement::new(version, clause)).collect(),
+            expected: expected.to_owned(),
+            actual,
+            nearly: None,
+            line: at.line,
+            at_ns: nanoseconds(at.at),
+            event: Some(event),
+            timing_sensitive: true,
+        })
+    }
+}
+
+/// Judges a Server by the history of its clients. Returns the findings in the order of the events.
+#[must_use]
+pub fn judge(history: &History) -> Vec<Finding> {
+    let Some(facts) = Facts::of(history) else { return Vec::new() };
+    let mut findings = deliveries::judge(&facts);
+    findings.extend(sessions::judge(&facts));
+    findings.extend(answers::judge(&facts));
+    findings.extend(owed::judge(&facts));
+    findings.sort_by_key(|finding| finding.event);
+    findings
+}
