@@ -1,7 +1,7 @@
 //! What it costs that a broker is hosted: the reference broker as a hosted peer, and as the built-in
 //! peer of the runner. The two run each case in turn, so that both see the same machine.
 //!
-//! `cargo bench -p mqttspec-conformance --bench hosted [ROUNDS]`
+//! `cargo bench -p mqttspec-conformance --bench hosted [ROUNDS] [FILTER…]`
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -23,10 +23,12 @@ use mqttspec_runner::hosted_target::HostedTarget;
 use mqttspec_runner::suite::{Selection, Source, SuiteOptions, plan, run_case};
 
 fn main() {
-    let rounds = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(3);
+    let arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let (rounds, filters): (Vec<_>, Vec<_>) = arguments.partition(|argument| argument.parse::<u32>().is_ok());
+    let rounds = rounds.first().and_then(|rounds| rounds.parse().ok()).unwrap_or(3);
     let source = |(file, text): &(&str, &str)| Source { file: (*file).to_owned(), text: (*text).to_owned() };
     let sources: Vec<Source> = SCENARIOS.iter().map(source).collect();
-    let mut plan = plan(&sources, &Selection::default());
+    let mut plan = plan(&sources, &Selection { filters, ..Selection::default() });
     plan.cases.retain(|case| case.tests == Role::Server);
     let (target, answered) =
         HostedTarget::probe("reference".to_owned(), HostedBroker::in_world(reference::reference));
