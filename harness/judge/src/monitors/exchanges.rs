@@ -218,6 +218,8 @@ impl Table {
         let fits = match self.exchanges.get(&id) {
             None => false,
             Some(exchange) if exchange.qos != qos => false,
+            // A second PUBREC: the peer may answer each of the two.
+            Some(Exchange { stage: Stage::Recorded, here: true, .. }) if stage == Stage::Recorded => false,
             Some(exchange) => matches!(
                 (exchange.stage, stage, qos),
                 (Stage::Published, Stage::Complete, QoS::AtLeastOnce)

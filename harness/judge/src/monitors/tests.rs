@@ -261,6 +261,22 @@ fn acknowledgements_answer_something() {
     }
 }
 
+/// The broker answers each PUBREC of a client that sends it twice.
+#[test]
+fn each_of_two_pubrecs_is_answered() {
+    fine(
+        &broker(Version::V5)
+            .connects("a", false)
+            .received("a", publish(QOS2, 1, "one"))
+            .sent("a", pubrec(1))
+            .sent("a", pubrec(1))
+            .received("a", pubrel(1))
+            .received("a", pubrel(1))
+            .sent("a", pubcomp(1))
+            .build(),
+    );
+}
+
 #[test]
 fn client_acknowledges_in_order() {
     let two = || {
