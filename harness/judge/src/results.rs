@@ -218,7 +218,7 @@ pub enum TargetKind {
     /// In the simulated world, by reference peers that use the choices of the standard in another
     /// way than usual.
     Latitude,
-    /// In a simulation, a peer that somebody else wrote.
+    /// In a simulation, a peer from outside this project.
     Hosted,
     /// On real sockets and real time.
     Live,

@@ -1,4 +1,4 @@
-//! What a test program of somebody else prints. This program is one itself if `PEER` names a peer;
+//! What the test program of another crate prints. This program is one itself if `PEER` names a peer;
 //! otherwise it runs itself and compares the output.
 
 mod expected;

@@ -3,7 +3,7 @@
 //!
 //! MQTT 5.0 §3.3.1.1, §4.3, §4.4; 3.1.1 the same sections.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{Packet, PacketIdentifier, QoS};
 
@@ -65,8 +65,8 @@ struct Acknowledgements {
 /// The number of acknowledgements of each kind that the observer's packets allow.
 #[derive(Clone, Debug, Default)]
 struct Allowed {
-    /// The QoS of the last PUBLISH with each identifier.
-    published: BTreeMap<PacketIdentifier, QoS>,
+    /// Each identifier with the QoS of each PUBLISH that had it.
+    published: BTreeSet<(PacketIdentifier, QoS)>,
     puback: BTreeMap<PacketIdentifier, u32>,
     pubrec: BTreeMap<PacketIdentifier, u32>,
     pubcomp: BTreeMap<PacketIdentifier, u32>,
@@ -119,7 +119,7 @@ impl Allowed {
         if let Packet::Publish(publish) = packet
             && let Some(id) = publish.delivery.packet_identifier()
         {
-            self.published.insert(id, publish.delivery.qos());
+            self.published.insert((id, publish.delivery.qos()));
         }
         let allowed = match packet {
             Packet::Publish(publish) => match publish.delivery.qos() {
@@ -167,14 +167,18 @@ impl Acknowledgements {
             return None;
         }
         let (_, id, answer, question) = self.here.kind(packet)?;
-        let published = self.here.published.get(&id).or_else(|| self.before.published.get(&id));
-        let clauses = match (packet, published) {
-            (_, None) => ANSWERS,
-            (Packet::PubAck(_), Some(QoS::ExactlyOnce))
-            | (Packet::PubRec(_) | Packet::PubComp(_), Some(QoS::AtLeastOnce)) => ANSWER_OF_THE_QOS,
+        let was_published =
+            |qos| [&self.here, &self.before].iter().any(|of| of.published.contains(&(id, qos)));
+        let (qos, other) = match packet {
+            Packet::PubAck(_) => (QoS::AtLeastOnce, QoS::ExactlyOnce),
+            _ => (QoS::ExactlyOnce, QoS::AtLeastOnce),
+        };
+        let clauses = match (was_published(qos), was_published(other)) {
             // No statement forbids a second acknowledgement, or a PUBCOMP before its PUBREL: it has
             // the Packet Identifier of the PUBLISH.
-            _ => return None,
+            (true, _) => return None,
+            (false, true) => ANSWER_OF_THE_QOS,
+            (false, false) => ANSWERS,
         };
         Some(observation.finding(
             &MONITOR,
@@ -186,7 +190,7 @@ impl Acknowledgements {
 
     fn all(&self) -> Allowed {
         let mut all = self.before.clone();
-        all.published.extend(&self.here.published);
+        all.published.extend(self.here.published.iter().copied());
         for (into, from) in [
             (&mut all.puback, &self.here.puback),
             (&mut all.pubrec, &self.here.pubrec),

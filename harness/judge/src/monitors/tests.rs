@@ -256,6 +256,9 @@ fn acknowledgements_answer_something() {
                 .sent("a", publish(QOS2, 2, "two"))
                 .received("a", pubrec(2))
                 .received("a", pubrec(2))
+                // Not even when a message with another QoS has the identifier by then.
+                .sent("a", publish(QOS2, 1, "three"))
+                .received("a", puback(1))
                 .build(),
         );
     }

@@ -1,5 +1,5 @@
-//! Hosted peers: the broker of somebody else on a host of a simulation, in place of the reference
-//! broker.
+//! Hosted peers: a broker from outside this project on a host of a simulation, in place of the
+//! reference broker.
 //!
 //! - [`host`]: what a peer gets at each start
 //! - [`lives`]: its starts during one run, and what they mean for the verdict

@@ -1,5 +1,5 @@
 //! Panics of hosted peers: where and when they happened. A simulation reports the message of a
-//! panic only, and the runtime keeps those of tasks that nobody joins to itself.
+//! panic only, and the runtime keeps those of tasks that are not joined to itself.
 
 use core::cell::RefCell;
 use core::time::Duration;

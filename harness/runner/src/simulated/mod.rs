@@ -62,7 +62,7 @@ enum Server {
     Played,
     /// The reference broker.
     Reference(BrokerPeer),
-    /// The broker of somebody else.
+    /// A broker from outside this project.
     Hosted(Lives),
 }
 

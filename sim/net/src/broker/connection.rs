@@ -226,7 +226,7 @@ struct Patience {
 }
 
 impl Patience {
-    /// Whether a packet of which so many bytes are there takes too long. The timer is set once and
+    /// Whether a packet that has arrived in part takes too long. The timer is set once and
     /// not with each packet: when it fires, it may be another packet.
     fn is_over(&mut self, unfinished: usize, context: &mut Context<'_>) -> bool {
         if unfinished == 0 || self.limit.is_zero() {

@@ -136,7 +136,7 @@ fn frame(offset: u64, changes: &[Change]) -> Vec<u8> {
     frame
 }
 
-/// The zeros behind so many bytes of changes.
+/// The number of zeros after changes of this length.
 fn padding(length: usize) -> usize {
     length.next_multiple_of(ALIGNMENT) - length
 }
