@@ -83,6 +83,23 @@ pub(super) const FAULT_WORDS: &[&str] = &[
     "profile",
 ];
 
+/// Words that end a list of hosts.
+pub(super) const AFTER_HOSTS: &[&str] = &[
+    "to",
+    "for",
+    "within",
+    "after",
+    "between",
+    "at",
+    "sound",
+    "lose-unsynced",
+    "torn",
+    "full",
+    "qos",
+    "rate",
+    "size",
+];
+
 /// The first words of the other steps that do not start with a host.
 pub(super) const STEP_WORDS: &[&str] = &[
     "in",

@@ -10,6 +10,7 @@
 pub mod bytes;
 mod check;
 mod diagnostics;
+mod faults;
 pub mod fields;
 pub mod fuzz;
 mod lexicon;
@@ -30,6 +31,7 @@ pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use parse::parse;
 pub use print::{print, print_field};
 
+pub use faults::{DiskFault, Fault, FaultKind};
 pub use packets::{
     Atom, AtomText, Comparison, Content, Extent, Operand, PacketPattern, Patch, PatchValue, Place, RawBytes,
     Subscription,
@@ -38,10 +40,7 @@ pub use parts::{ClauseReference, Comments, HostName, Hosts, ShownClause, Shows};
 pub use scenario::{
     Cell, ClientDeclaration, HeaderComment, HeaderWord, HostOption, Need, Row, Scenario, Table,
 };
-pub use steps::{
-    Action, Branch, Direction, DiskFault, Fault, FaultKind, Guarantee, Load, Property, Rate, Report, Step,
-    StepKind, Timing,
-};
+pub use steps::{Action, Branch, Direction, Guarantee, Load, Property, Rate, Report, Step, StepKind, Timing};
 pub use values::{
     Field, Name, Number, Operator, Piece, Radix, Span, Test, Text, Time, TimeRange, Value, VersionMark,
 };

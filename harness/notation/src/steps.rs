@@ -1,5 +1,6 @@
 //! The steps of a scenario: transcript lines, verbs, faults, waits, blocks, loads and properties.
 
+use super::faults::Fault;
 use super::packets::Content;
 use mqttspec_codec::Role;
 use mqttspec_spec::Level;
@@ -264,72 +265,6 @@ impl Action {
             _ => true,
         }
     }
-}
-
-/// A fault, or its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The kind of fault.
-    pub kind: FaultKind,
-    /// The affected hosts. For [`FaultKind::Crash`], [`FaultKind::Start`] and [`FaultKind::Disk`]
-    /// mostly the host `broker`.
-    pub hosts: Hosts,
-    /// `to broker`: only packets from `hosts` to that host are affected. Only for partition, heal,
-    /// latency, loss and bandwidth.
-    pub towards: Option<Name>,
-    /// `for 5s`: it ends after this time; the next step does not wait for the end. Only for
-    /// partition, latency, loss, bandwidth, stall and crash.
-    pub lasting: Option<Time>,
-}
-
-/// The effect of a [`Fault`] on each of its hosts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FaultKind {
-    /// `cut device`: its connections are reset.
-    Cut,
-    /// `close device`: its connections are closed without a DISCONNECT, after all previous packets.
-    Close,
-    /// `partition device`: no packet from or to it arrives; connections stay open.
-    Partition,
-    /// `heal device`: ends partition, latency, loss and bandwidth on its links.
-    Heal,
-    /// `latency device 500ms..800ms`: the latency of each packet, drawn by the seed.
-    Latency(TimeRange),
-    /// `loss device 30%`: in thousandths, so `0.5%` is 5.
-    Loss {
-        /// The share of packets that are lost, and then sent again by the transport.
-        per_mille: u16,
-    },
-    /// `bandwidth device 1kB/s`
-    Bandwidth {
-        /// The bandwidth of each direction.
-        bytes_per_second: u64,
-    },
-    /// `stall device`: it stops reading from its connections.
-    Stall,
-    /// `resume device`: it reads again.
-    Resume,
-    /// `crash broker`: the process ends as in a power failure; its disk may lose unsynced writes.
-    Crash,
-    /// `start broker`: the process starts again, with the data on its disk.
-    Start,
-    /// `disk broker lose-unsynced torn`: faults of the disk.
-    Disk(Vec<DiskFault>),
-    /// `profile packet-loss d1 d2`: a fault profile, which ends by itself.
-    Profile(Name),
-}
-
-/// A fault of a disk. All but `full` concern unsynced writes in a crash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum DiskFault {
-    /// `sound`: keeps them all.
-    Sound,
-    /// `lose-unsynced`: loses them.
-    LoseUnsynced,
-    /// `torn`: keeps a part of them, in blocks.
-    Torn,
-    /// `full`: refuses writes.
-    Full,
 }
 
 /// A branch of [`StepKind::Either`].

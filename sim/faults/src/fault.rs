@@ -1,4 +1,4 @@
-//! One thing that can go wrong, and where.
+//! One thing that can go wrong, and where; what it means for a link.
 
 use crate::probability::Probability;
 use std::fmt;
@@ -35,6 +35,10 @@ impl fmt::Display for Way {
 }
 
 /// A fault.
+///
+/// Not exhaustive: a backend refuses the kinds that it does not name, so a new kind does not touch
+/// the backends that do not model it.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing passes. Senders retry as TCP does, so no byte is lost to the application.
@@ -116,6 +120,23 @@ impl Fault {
     pub fn is_instant(&self) -> bool {
         matches!(self, Fault::Reset { .. } | Fault::HalfOpen { .. })
     }
+
+    /// The links whose [`LinkState`] it changes.
+    pub(crate) fn on_links(&self) -> Option<&Way> {
+        match self {
+            Fault::Partition { on }
+            | Fault::Latency { on, .. }
+            | Fault::AddedLatency { on, .. }
+            | Fault::Loss { on, .. }
+            | Fault::Bandwidth { on, .. } => Some(on),
+            Fault::Reset { .. }
+            | Fault::HalfOpen { .. }
+            | Fault::StalledReader { .. }
+            | Fault::Crash { .. }
+            | Fault::DiskLoss { .. }
+            | Fault::FullDisk { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -134,6 +155,51 @@ impl fmt::Display for Fault {
             Fault::Crash { host } => write!(f, "crash of {host}"),
             Fault::DiskLoss { host, .. } => write!(f, "disk loss of {host}"),
             Fault::FullDisk { host } => write!(f, "full disk of {host}"),
+        }
+    }
+}
+
+/// The faults in force on one direction of a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkState {
+    /// Nothing passes.
+    pub partitioned: bool,
+    /// Replaces the latency that the link has without faults.
+    pub latency: Option<RangeInclusive<Duration>>,
+    /// On top of the latency.
+    pub added_latency: Duration,
+    /// Replaces the loss that the link has without faults.
+    pub loss: Option<Probability>,
+    /// Replaces the bandwidth that the link has without faults.
+    pub bytes_per_second: Option<u64>,
+}
+
+impl fmt::Display for LinkState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == LinkState::default() {
+            return f.write_str("no faults");
+        }
+        let partitioned = self.partitioned.then(|| "partitioned".to_owned());
+        let latency = self.latency.as_ref().map(|latency| format!("latency {latency:?}"));
+        let added = (!self.added_latency.is_zero()).then(|| format!("latency +{:?}", self.added_latency));
+        let loss = self.loss.map(|loss| format!("loss {loss}"));
+        let bandwidth = self.bytes_per_second.map(|bytes| format!("bandwidth {bytes} B/s"));
+        let faults: Vec<String> =
+            [partitioned, latency, added, loss, bandwidth].into_iter().flatten().collect();
+        f.write_str(&faults.join(", "))
+    }
+}
+
+impl LinkState {
+    /// Adds a fault that began after those that it has.
+    pub(crate) fn add(&mut self, fault: &Fault) {
+        match fault {
+            Fault::Partition { .. } => self.partitioned = true,
+            Fault::Latency { latency, .. } => self.latency = Some(latency.clone()),
+            Fault::AddedLatency { added, .. } => self.added_latency += *added,
+            Fault::Loss { probability, .. } => self.loss = Some(*probability),
+            Fault::Bandwidth { bytes_per_second, .. } => self.bytes_per_second = Some(*bytes_per_second),
+            _ => debug_assert!(fault.on_links().is_none(), "{fault}"),
         }
     }
 }

@@ -1,10 +1,7 @@
 //! What a backend does so that faults can be injected into it.
 
-use crate::fault::{Fault, Way};
-use crate::probability::Probability;
-use std::fmt;
+use crate::fault::{Fault, LinkState, Way};
 use std::future::Future;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -16,6 +13,13 @@ pub struct Unsupported {
     pub fault: Fault,
     /// Why, as a clause that can follow a colon.
     pub reason: &'static str,
+}
+
+impl Unsupported {
+    /// The fault is of a kind that the backend does not have.
+    pub fn kind(fault: &Fault) -> Unsupported {
+        Unsupported { fault: fault.clone(), reason: "this backend does not model it" }
+    }
 }
 
 /// A fault could not be injected.
@@ -44,37 +48,6 @@ pub enum FaultError {
     /// The backend failed, for example to start a process.
     #[error("{0}")]
     Failed(String),
-}
-
-/// The faults in force on one direction of a link.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LinkState {
-    /// Nothing passes.
-    pub partitioned: bool,
-    /// Replaces the latency that the link has without faults.
-    pub latency: Option<RangeInclusive<Duration>>,
-    /// On top of the latency.
-    pub added_latency: Duration,
-    /// Replaces the loss that the link has without faults.
-    pub loss: Option<Probability>,
-    /// Replaces the bandwidth that the link has without faults.
-    pub bytes_per_second: Option<u64>,
-}
-
-impl fmt::Display for LinkState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == LinkState::default() {
-            return f.write_str("no faults");
-        }
-        let partitioned = self.partitioned.then(|| "partitioned".to_owned());
-        let latency = self.latency.as_ref().map(|latency| format!("latency {latency:?}"));
-        let added = (!self.added_latency.is_zero()).then(|| format!("latency +{:?}", self.added_latency));
-        let loss = self.loss.map(|loss| format!("loss {loss}"));
-        let bandwidth = self.bytes_per_second.map(|bytes| format!("bandwidth {bytes} B/s"));
-        let faults: Vec<String> =
-            [partitioned, latency, added, loss, bandwidth].into_iter().flatten().collect();
-        f.write_str(&faults.join(", "))
-    }
 }
 
 /// A backend into which faults can be injected.

@@ -2,8 +2,8 @@
 //! link; the backend only sets.
 
 use crate::course::{Course, Step};
-use crate::fault::{Fault, Way};
-use crate::inject::{FaultError, Inject, LinkState, Unsupported};
+use crate::fault::{Fault, LinkState, Way};
+use crate::inject::{FaultError, Inject, Unsupported};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
@@ -230,11 +230,6 @@ impl<B: Inject> Shared<B> {
         let backend = &self.backend;
         let mut links = BTreeSet::new();
         match fault {
-            Fault::Partition { on }
-            | Fault::Latency { on, .. }
-            | Fault::AddedLatency { on, .. }
-            | Fault::Loss { on, .. }
-            | Fault::Bandwidth { on, .. } => links = backend.links(on)?.into_iter().collect(),
             Fault::Reset { on } => backend.reset(on)?,
             Fault::HalfOpen { on } => backend.half_open(on)?,
             Fault::StalledReader { host } => backend.stall_reading(host)?,
@@ -246,6 +241,11 @@ impl<B: Inject> Shared<B> {
                 decided.set(Some(token));
                 crash.await?;
                 return Ok(token);
+            }
+            _ => {
+                if let Some(on) = fault.on_links() {
+                    links = backend.links(on)?.into_iter().collect();
+                }
             }
         }
         let token = self.activate(fault, links.clone());
@@ -290,16 +290,7 @@ impl<B: Inject> Shared<B> {
     fn set(&self, link: &B::Link) {
         let mut state = LinkState::default();
         for active in self.active.borrow().values().filter(|active| active.links.contains(link)) {
-            match &active.fault {
-                Fault::Partition { .. } => state.partitioned = true,
-                Fault::Latency { latency, .. } => state.latency = Some(latency.clone()),
-                Fault::AddedLatency { added, .. } => state.added_latency += *added,
-                Fault::Loss { probability, .. } => state.loss = Some(*probability),
-                Fault::Bandwidth { bytes_per_second, .. } => {
-                    state.bytes_per_second = Some(*bytes_per_second);
-                }
-                _ => {}
-            }
+            state.add(&active.fault);
         }
         self.backend.set(link, &state);
     }

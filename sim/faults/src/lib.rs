@@ -32,8 +32,8 @@ mod probability;
 mod profile;
 
 pub use course::{Course, Step};
-pub use fault::{Fault, Way};
-pub use inject::{FaultError, Inject, LinkState, Unsupported};
+pub use fault::{Fault, LinkState, Way};
+pub use inject::{FaultError, Inject, Unsupported};
 pub use injector::{Injector, Phase, RunningCourse};
 pub use probability::Probability;
 pub use profile::Profile;

@@ -40,6 +40,7 @@ pub fn supports(fault: &Fault) -> Result<(), Unsupported> {
         | Fault::Crash { .. }
         | Fault::DiskLoss { .. }
         | Fault::FullDisk { .. } => return Ok(()),
+        _ => return Err(Unsupported::kind(fault)),
     };
     Err(Unsupported { fault: fault.clone(), reason })
 }

@@ -4,11 +4,11 @@ use crate::vocabulary::nearest;
 use crate::{Diagnostic, Span};
 
 /// A parsed part of a line, or the error.
-pub(super) type Parsed<T> = Result<T, Diagnostic>;
+pub(crate) type Parsed<T> = Result<T, Diagnostic>;
 
 /// Reads a part of the source from left to right. Every position is on a character boundary.
 #[derive(Clone, Debug)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     source: &'a str,
     at: usize,
     end: usize,
@@ -17,40 +17,40 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(source: &'a str, span: Span) -> Self {
+    pub(crate) fn new(source: &'a str, span: Span) -> Self {
         Self { source, at: span.start, end: span.end, read_to: span.start }
     }
 
     /// The unread rest.
-    pub(super) fn rest(&self) -> &'a str {
+    pub(crate) fn rest(&self) -> &'a str {
         &self.source[self.at..self.end]
     }
 
-    pub(super) fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         self.at
     }
 
     /// The span from `start` to the end of the last part that was read.
-    pub(super) fn span_from(&self, start: usize) -> Span {
+    pub(crate) fn span_from(&self, start: usize) -> Span {
         Span::new(start, self.read_to.max(start))
     }
 
-    pub(super) fn peek(&self) -> Option<char> {
+    pub(crate) fn peek(&self) -> Option<char> {
         self.rest().chars().next()
     }
 
-    pub(super) fn skip_spaces(&mut self) {
+    pub(crate) fn skip_spaces(&mut self) {
         let rest = self.rest();
         self.at += rest.len() - rest.trim_start().len();
     }
 
     /// Whether only spaces are left; skips them.
-    pub(super) fn is_done(&mut self) -> bool {
+    pub(crate) fn is_done(&mut self) -> bool {
         self.skip_spaces();
         self.at >= self.end
     }
 
-    pub(super) fn advance(&mut self, bytes: usize) -> &'a str {
+    pub(crate) fn advance(&mut self, bytes: usize) -> &'a str {
         let read = &self.rest()[..bytes];
         self.at += bytes;
         self.read_to = self.at;
@@ -58,7 +58,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads `token` if it is next, without skipping spaces.
-    pub(super) fn eat(&mut self, token: &str) -> bool {
+    pub(crate) fn eat(&mut self, token: &str) -> bool {
         let found = self.rest().starts_with(token);
         if found {
             self.advance(token.len());
@@ -67,19 +67,19 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next characters for which `belongs` is true, without reading them.
-    pub(super) fn run(&self, belongs: impl Fn(char) -> bool) -> &'a str {
+    pub(crate) fn run(&self, belongs: impl Fn(char) -> bool) -> &'a str {
         let rest = self.rest();
         &rest[..rest.find(|character| !belongs(character)).unwrap_or(rest.len())]
     }
 
     /// The next word (letters, digits, `_` and `-`), after spaces, without reading it.
-    pub(super) fn peek_word(&mut self) -> &'a str {
+    pub(crate) fn peek_word(&mut self) -> &'a str {
         self.skip_spaces();
         self.run(is_word)
     }
 
     /// Reads the next word, after spaces, if it is `word`.
-    pub(super) fn eat_word(&mut self, word: &str) -> bool {
+    pub(crate) fn eat_word(&mut self, word: &str) -> bool {
         let found = self.next_is(word);
         if found {
             self.advance(word.len());
@@ -88,7 +88,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Whether the next word, after spaces, is `word`.
-    pub(super) fn next_is(&mut self, word: &str) -> bool {
+    pub(crate) fn next_is(&mut self, word: &str) -> bool {
         self.peek_word() == word
             && self.rest()[word.len()..]
                 .chars()
@@ -97,19 +97,19 @@ impl<'a> Cursor<'a> {
     }
 
     /// Everything up to the next space, after spaces, without reading it.
-    pub(super) fn peek_chunk(&mut self) -> &'a str {
+    pub(crate) fn peek_chunk(&mut self) -> &'a str {
         self.skip_spaces();
         self.run(|character| !character.is_whitespace())
     }
 
     /// The span of the next chunk, or of the end of the line.
-    pub(super) fn next_span(&mut self) -> Span {
+    pub(crate) fn next_span(&mut self) -> Span {
         let length = self.peek_chunk().len();
         if length == 0 { Span::new(self.read_to, self.read_to) } else { Span::new(self.at, self.at + length) }
     }
 
     /// The error that something else was expected at the next chunk.
-    pub(super) fn expected(&mut self, what: &str) -> Diagnostic {
+    pub(crate) fn expected(&mut self, what: &str) -> Diagnostic {
         let chunk = self.peek_chunk();
         let span = self.next_span();
         let found =
@@ -119,7 +119,7 @@ impl<'a> Cursor<'a> {
 
     /// The error that one of `words` was expected at the next chunk, with the nearest or all of
     /// them.
-    pub(super) fn expected_one_of<'w>(
+    pub(crate) fn expected_one_of<'w>(
         &mut self,
         what: &str,
         words: impl IntoIterator<Item = &'w str>,
@@ -134,17 +134,17 @@ impl<'a> Cursor<'a> {
     }
 
     /// Checks that nothing is left.
-    pub(super) fn finish(&mut self) -> Parsed<()> {
+    pub(crate) fn finish(&mut self) -> Parsed<()> {
         if self.is_done() { Ok(()) } else { Err(self.expected("the end of the line")) }
     }
 
     /// The part of the source at a span.
-    pub(super) fn text(&self, span: Span) -> &'a str {
+    pub(crate) fn text(&self, span: Span) -> &'a str {
         &self.source[span.start..span.end]
     }
 }
 
 /// Whether a word of the notation may have the character.
-pub(super) fn is_word(character: char) -> bool {
+pub(crate) fn is_word(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_' || character == '-'
 }

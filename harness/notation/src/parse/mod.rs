@@ -6,13 +6,13 @@
 mod actions;
 mod bytes;
 mod content;
-mod cursor;
-pub(super) mod faults;
+pub(super) mod cursor;
 mod fields;
 mod header;
 mod lines;
 mod shows;
 mod steps;
+mod timing;
 pub(super) mod values;
 
 use cursor::Cursor;

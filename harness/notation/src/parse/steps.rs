@@ -4,11 +4,12 @@ use super::Parser;
 use super::actions;
 use super::content::content;
 use super::cursor::{Cursor, Parsed};
-use super::faults;
 use super::header;
 use super::lines::Line;
 use super::shows::shows;
+use super::timing;
 use super::values;
+use crate::faults;
 use crate::lexicon::{FAULT_WORDS, HEADER_WORDS, SHOWS, STEP_WORDS, VERBS, is_variable};
 use crate::vocabulary::nearest;
 use crate::{Branch, Comments, Diagnostic, Direction, Level, Name, Span, Step, StepKind, Timing};
@@ -163,16 +164,17 @@ impl Parser<'_> {
 fn open(cursor: &mut Cursor<'_>, line: &Line) -> Parsed<Opened> {
     let versions = values::mark(cursor).unwrap_or_default();
     let timing_span = cursor.next_span();
-    let mut timing = faults::timing(cursor)?;
-    let (kind, block) = if faults::is_property(cursor) {
-        (StepKind::Property(faults::property(cursor)?), Block::None)
+    let mut timing = timing::timing(cursor)?;
+    let (kind, block) = if timing::is_property(cursor) {
+        (StepKind::Property(timing::property(cursor)?), Block::None)
     } else {
         let word = cursor.peek_word();
         let kind_span = cursor.next_span();
         match word {
             _ if FAULT_WORDS.contains(&word) => {
                 cursor.advance(word.len());
-                let (fault, after) = faults::fault(cursor, word)?;
+                let fault = faults::read(cursor, word)?;
+                let after = timing::timing(cursor)?;
                 if let (Some(_), Some(_)) = (timing, after) {
                     return Err(Diagnostic::error(timing_span, "the line has two times"));
                 }
@@ -182,7 +184,7 @@ fn open(cursor: &mut Cursor<'_>, line: &Line) -> Parsed<Opened> {
             "in" | "either" | "or" | "repeat" | "each" => block(cursor, kind_span)?,
             "load" => {
                 cursor.advance(word.len());
-                (StepKind::Load(faults::load(cursor)?), Block::None)
+                (StepKind::Load(timing::load(cursor)?), Block::None)
             }
             "sometimes" => {
                 cursor.advance(word.len());
@@ -190,7 +192,7 @@ fn open(cursor: &mut Cursor<'_>, line: &Line) -> Parsed<Opened> {
             }
             "wait" => {
                 cursor.advance(word.len());
-                (faults::wait(cursor)?, Block::None)
+                (timing::wait(cursor)?, Block::None)
             }
             "ask" => {
                 cursor.advance(word.len());

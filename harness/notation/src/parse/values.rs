@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The version of the standard that a word names.
-pub(super) fn version(word: &str) -> Option<Version> {
+pub(crate) fn version(word: &str) -> Option<Version> {
     match word {
         "3.1" => Some(Version::V3_1),
         "3.1.1" => Some(Version::V3_1_1),
@@ -20,7 +20,7 @@ pub(super) fn version(word: &str) -> Option<Version> {
 }
 
 /// `[5]`, if it is next, after spaces. Brackets around anything else are not read.
-pub(super) fn mark(cursor: &mut Cursor<'_>) -> Option<VersionMark> {
+pub(crate) fn mark(cursor: &mut Cursor<'_>) -> Option<VersionMark> {
     cursor.skip_spaces();
     let inside = cursor.rest().strip_prefix('[')?.split_once(']')?.0;
     let mut versions = inside.split_whitespace().map(version).collect::<Option<Vec<_>>>()?;
@@ -34,7 +34,7 @@ pub(super) fn mark(cursor: &mut Cursor<'_>) -> Option<VersionMark> {
 }
 
 /// A name of letters, digits, `-` and `_` that starts with a letter.
-pub(super) fn name(cursor: &mut Cursor<'_>, what: &str) -> Parsed<Name> {
+pub(crate) fn name(cursor: &mut Cursor<'_>, what: &str) -> Parsed<Name> {
     let word = cursor.peek_word();
     if !word.starts_with(|first: char| first.is_ascii_alphabetic()) {
         return Err(cursor.expected(what));
@@ -43,7 +43,7 @@ pub(super) fn name(cursor: &mut Cursor<'_>, what: &str) -> Parsed<Name> {
 }
 
 /// The name of one host.
-pub(super) fn host(cursor: &mut Cursor<'_>) -> Parsed<Name> {
+pub(crate) fn host(cursor: &mut Cursor<'_>) -> Parsed<Name> {
     let start = cursor.next_span().start;
     let name = name(cursor, "the name of a host")?;
     if may_be_host(&name) {
@@ -59,7 +59,7 @@ pub(super) fn host(cursor: &mut Cursor<'_>) -> Parsed<Name> {
 }
 
 /// `device` or `d1..d100`
-pub(super) fn host_name(cursor: &mut Cursor<'_>) -> Parsed<HostName> {
+pub(crate) fn host_name(cursor: &mut Cursor<'_>) -> Parsed<HostName> {
     let start = cursor.next_span().start;
     let first = host(cursor)?;
     if !cursor.rest().starts_with("..") {
@@ -85,7 +85,7 @@ pub(super) fn host_name(cursor: &mut Cursor<'_>) -> Parsed<HostName> {
 }
 
 /// Hosts, until the next part that is not a name, or is one of the words in `until`.
-pub(super) fn hosts(cursor: &mut Cursor<'_>, until: &[&str]) -> Parsed<Hosts> {
+pub(crate) fn hosts(cursor: &mut Cursor<'_>, until: &[&str]) -> Parsed<Hosts> {
     if cursor.eat_word("all") {
         return Ok(Hosts::All);
     }
@@ -99,7 +99,7 @@ pub(super) fn hosts(cursor: &mut Cursor<'_>, until: &[&str]) -> Parsed<Hosts> {
 }
 
 /// `10` or `0x0a`
-pub(super) fn number(cursor: &mut Cursor<'_>, what: &str) -> Parsed<Number> {
+pub(crate) fn number(cursor: &mut Cursor<'_>, what: &str) -> Parsed<Number> {
     cursor.skip_spaces();
     let start = cursor.at();
     if cursor.rest().starts_with("0x") {
@@ -124,7 +124,7 @@ pub(super) fn number(cursor: &mut Cursor<'_>, what: &str) -> Parsed<Number> {
 }
 
 /// A number that is at least `least` and at most `most`.
-pub(super) fn number_between(cursor: &mut Cursor<'_>, what: &str, least: u64, most: u64) -> Parsed<u64> {
+pub(crate) fn number_between(cursor: &mut Cursor<'_>, what: &str, least: u64, most: u64) -> Parsed<u64> {
     cursor.skip_spaces();
     let start = cursor.at();
     let number = number(cursor, what)?.value;
@@ -137,27 +137,27 @@ pub(super) fn number_between(cursor: &mut Cursor<'_>, what: &str, least: u64, mo
 }
 
 /// A `u32` from `least` to `most`.
-pub(super) fn small_number(cursor: &mut Cursor<'_>, what: &str, least: u32, most: u32) -> Parsed<u32> {
+pub(crate) fn small_number(cursor: &mut Cursor<'_>, what: &str, least: u32, most: u32) -> Parsed<u32> {
     let value = number_between(cursor, what, least.into(), most.into())?;
     Ok(u32::try_from(value).unwrap_or(most))
 }
 
 /// `5s`, `1.5s [live 200ms]`
-pub(super) fn time(cursor: &mut Cursor<'_>) -> Parsed<Time> {
+pub(crate) fn time(cursor: &mut Cursor<'_>) -> Parsed<Time> {
     let simulated = duration(cursor)?;
     let live = live(cursor, duration)?;
     Ok(Time { simulated, live })
 }
 
 /// `5ms..40ms [live 1ms..2ms]`, or one duration as both ends of the range.
-pub(super) fn time_range(cursor: &mut Cursor<'_>) -> Parsed<TimeRange> {
+pub(crate) fn time_range(cursor: &mut Cursor<'_>) -> Parsed<TimeRange> {
     let simulated = duration_range(cursor)?;
     let live = live(cursor, duration_range)?;
     Ok(TimeRange { simulated, live })
 }
 
 /// `[live …]`, if it is next.
-pub(super) fn live<'a, T>(
+pub(crate) fn live<'a, T>(
     cursor: &mut Cursor<'a>,
     read: impl FnOnce(&mut Cursor<'a>) -> Parsed<T>,
 ) -> Parsed<Option<T>> {
@@ -196,7 +196,7 @@ const UNITS: &[(&str, u128)] =
     &[("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
 
 /// `14.9s`: a whole number of microseconds, at most about a thousand years.
-pub(super) fn duration(cursor: &mut Cursor<'_>) -> Parsed<Duration> {
+pub(crate) fn duration(cursor: &mut Cursor<'_>) -> Parsed<Duration> {
     const EXPECTED: &str = "a duration with its unit (us, ms, s, m, h): `500ms`, `14.9s`";
     cursor.skip_spaces();
     let start = cursor.at();
@@ -241,7 +241,7 @@ fn in_micros(whole: &str, fraction: &str, scale: u128) -> Option<u64> {
 }
 
 /// The next comparison operator, if there is one. `=` is not one.
-pub(super) fn operator(cursor: &mut Cursor<'_>) -> Option<Operator> {
+pub(crate) fn operator(cursor: &mut Cursor<'_>) -> Option<Operator> {
     const OPERATORS: [(&str, Operator); 5] = [
         ("!=", Operator::NotEqual),
         ("<=", Operator::AtMost),
@@ -253,7 +253,7 @@ pub(super) fn operator(cursor: &mut Cursor<'_>) -> Option<Operator> {
 }
 
 /// The name of a capture `$m`. A `$` that starts a text is not read.
-pub(super) fn capture(cursor: &mut Cursor<'_>) -> Option<Name> {
+pub(crate) fn capture(cursor: &mut Cursor<'_>) -> Option<Name> {
     cursor.skip_spaces();
     let word = cursor.rest().strip_prefix('$')?;
     let name = &word[..word.find(|character| !is_variable(character)).unwrap_or(word.len())];
@@ -267,7 +267,7 @@ pub(super) fn capture(cursor: &mut Cursor<'_>) -> Option<Name> {
 }
 
 /// A text in quotes or bare.
-pub(super) fn text(cursor: &mut Cursor<'_>, what: &str) -> Parsed<Text> {
+pub(crate) fn text(cursor: &mut Cursor<'_>, what: &str) -> Parsed<Text> {
     cursor.skip_spaces();
     if cursor.peek() == Some('"') { quoted(cursor) } else { bare(cursor, what) }
 }
@@ -365,7 +365,7 @@ fn escape(cursor: &mut Cursor<'_>, pieces: &mut Pieces) -> Parsed<()> {
 }
 
 /// The bytes of `x"61ff"`, if it is next.
-pub(super) fn bytes(cursor: &mut Cursor<'_>) -> Parsed<Option<Vec<u8>>> {
+pub(crate) fn bytes(cursor: &mut Cursor<'_>) -> Parsed<Option<Vec<u8>>> {
     cursor.skip_spaces();
     if !cursor.rest().starts_with("x\"") {
         return Ok(None);
@@ -384,7 +384,7 @@ pub(super) fn bytes(cursor: &mut Cursor<'_>) -> Parsed<Option<Vec<u8>>> {
 }
 
 /// The bytes of pairs of hexadecimal digits.
-pub(super) fn hexadecimal(digits: &str) -> Option<Vec<u8>> {
+pub(crate) fn hexadecimal(digits: &str) -> Option<Vec<u8>> {
     if !digits.len().is_multiple_of(2) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
     }

@@ -1,5 +1,6 @@
 //! Prints the contents of transcript lines.
 
+use super::places;
 use super::values::{self, mark};
 use crate::vocabulary::Owner;
 use crate::{
@@ -12,7 +13,7 @@ pub(super) fn content(content: &Content) -> String {
         Content::Packet(pattern) => packet(pattern),
         Content::Raw(raw) => raw_bytes(raw),
         Content::Nothing { lasting: None } => "nothing".to_owned(),
-        Content::Nothing { lasting: Some(time) } => format!("nothing for {}", values::time(*time)),
+        Content::Nothing { lasting: Some(time) } => format!("nothing for {}", places::time(*time)),
         Content::Closed { or } => or
             .iter()
             .fold("closed".to_owned(), |written, pattern| format!("{written} or {}", packet(pattern))),

@@ -1,6 +1,7 @@
 //! Prints the header and the table.
 
 use super::content::cell;
+use super::places::host_name;
 use super::steps::{comments_above, end_line};
 use super::values::{self, mark};
 use crate::lexicon::{is_bare_option, version_word};
@@ -51,7 +52,7 @@ pub(super) fn header(scenario: &Scenario, written: &mut String) {
     write(HeaderWord::Needs, 0, "needs", &needs.join(" "), !needs.is_empty());
     write(HeaderWord::Broker, 0, "broker", &options(&scenario.broker), !scenario.broker.is_empty());
     for (at, client) in scenario.clients.iter().enumerate() {
-        let names: Vec<String> = client.names.iter().map(values::host_name).collect();
+        let names: Vec<String> = client.names.iter().map(host_name).collect();
         let line = format!("{} reference {}", names.join(" "), options(&client.options));
         write(HeaderWord::Client, at, "client", &line, true);
     }

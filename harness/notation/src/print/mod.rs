@@ -2,6 +2,7 @@
 
 mod content;
 mod header;
+pub(super) mod places;
 mod shows;
 mod steps;
 mod values;

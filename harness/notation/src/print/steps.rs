@@ -1,13 +1,14 @@
 //! Prints the lines of the body.
 
 use super::content::{content, subscriptions};
+use super::places;
 use super::shows::shows;
 use super::values::{self, mark};
-use crate::parse::faults::{BANDWIDTHS, DISK_FAULTS};
+use crate::faults;
 use crate::vocabulary::Owner;
 use crate::{
-    Action, Branch, Comments, Direction, Fault, FaultKind, Field, Level, Load, Name, PacketType, Property,
-    Report, Step, StepKind, Timing, Value,
+    Action, Branch, Comments, Direction, Field, Level, Load, Name, PacketType, Property, Report, Step,
+    StepKind, Timing, Value,
 };
 
 /// The steps of a block, each with its own block below it.
@@ -104,7 +105,7 @@ pub(super) fn line(step: &Step, width: usize) -> String {
             let width = if aligned_host(step).is_some() { width } else { 0 };
             format!("{host:width$} {} {}", arrow(*direction), content(inner))
         }
-        StepKind::Fault(one) => fault(one),
+        StepKind::Fault(one) => faults::print(one),
         other => untimed(other),
     };
     let mark = mark(&step.versions);
@@ -126,13 +127,13 @@ fn arrow(direction: Direction) -> char {
 fn untimed(kind: &StepKind) -> String {
     match kind {
         StepKind::Line { .. } => String::new(),
-        StepKind::Fault(one) => fault(one),
+        StepKind::Fault(one) => faults::print(one),
         StepKind::Verb { host, action } => format!("{host} {}", self::action(action, true)),
         StepKind::Ask { host, action } => format!("ask {host} {}", self::action(action, false)),
         StepKind::Told { host, report } => format!("told {host} {}", self::report(report)),
-        StepKind::Wait(time) => format!("wait {}", values::time(*time)),
-        StepKind::WaitUntil(time) => format!("wait until {}", values::time(*time)),
-        StepKind::WaitForQuiet(time) => format!("wait for quiet {}", values::time(*time)),
+        StepKind::Wait(time) => format!("wait {}", places::time(*time)),
+        StepKind::WaitUntil(time) => format!("wait until {}", places::time(*time)),
+        StepKind::WaitForQuiet(time) => format!("wait for quiet {}", places::time(*time)),
         StepKind::InAnyOrder(_) => "in any order".to_owned(),
         StepKind::Either(branches) => {
             branches.first().map_or_else(String::new, |first| branch_line("either", first))
@@ -270,56 +271,18 @@ fn report(report: &Report) -> String {
     parts.join(" ")
 }
 
-fn fault(fault: &Fault) -> String {
-    let hosts = values::hosts(&fault.hosts);
-    let mut written = match &fault.kind {
-        FaultKind::Cut => format!("cut {hosts}"),
-        FaultKind::Close => format!("close {hosts}"),
-        FaultKind::Partition => format!("partition {hosts}"),
-        FaultKind::Heal => format!("heal {hosts}"),
-        FaultKind::Latency(range) => format!("latency {hosts} {}", values::time_range(*range, true)),
-        FaultKind::Loss { per_mille } if per_mille % 10 == 0 => format!("loss {hosts} {}%", per_mille / 10),
-        FaultKind::Loss { per_mille } => format!("loss {hosts} {}.{}%", per_mille / 10, per_mille % 10),
-        FaultKind::Bandwidth { bytes_per_second } => {
-            format!("bandwidth {hosts} {}", bandwidth(*bytes_per_second))
-        }
-        FaultKind::Stall => format!("stall {hosts}"),
-        FaultKind::Resume => format!("resume {hosts}"),
-        FaultKind::Crash => format!("crash {hosts}"),
-        FaultKind::Start => format!("start {hosts}"),
-        FaultKind::Disk(faults) => {
-            let words = DISK_FAULTS.iter().filter(|(_, fault)| faults.contains(fault)).map(|(word, _)| *word);
-            format!("disk {hosts} {}", words.collect::<Vec<_>>().join(" "))
-        }
-        FaultKind::Profile(name) => format!("profile {name} {hosts}"),
-    };
-    if let Some(host) = &fault.towards {
-        written = format!("{written} to {host}");
-    }
-    if let Some(time) = fault.lasting {
-        written = format!("{written} for {}", values::time(time));
-    }
-    written
-}
-
-fn bandwidth(bytes_per_second: u64) -> String {
-    let fits = |scale: u64| bytes_per_second.is_multiple_of(scale);
-    let (unit, scale) = BANDWIDTHS.iter().find(|(_, scale)| fits(*scale)).copied().unwrap_or(("B/s", 1));
-    format!("{}{unit}", bytes_per_second / scale)
-}
-
 fn load(load: &Load) -> String {
     let topic = values::text(&load.topic);
     let qos: Vec<String> = load.qos.iter().map(u8::to_string).collect();
     let per =
-        if load.rate.per.as_secs_f64() == 1.0 { "s".to_owned() } else { values::duration(load.rate.per) };
+        if load.rate.per.as_secs_f64() == 1.0 { "s".to_owned() } else { places::duration(load.rate.per) };
     let size = load.size.map(|size| format!(" size={size}")).unwrap_or_default();
     format!(
         "load {} to {topic} qos={} rate={}/{per}{size} for {}",
-        values::hosts(&load.publishers),
+        places::hosts(&load.publishers),
         qos.join(","),
         load.rate.count,
-        values::time(load.lasting)
+        places::time(load.lasting)
     )
 }
 

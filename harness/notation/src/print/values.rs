@@ -1,15 +1,12 @@
 //! Prints the smallest parts, so that each parses to an equal value.
 
 use core::fmt::Write;
-use core::time::Duration;
 
+use super::places::{time, time_range};
 use crate::lexicon::{is_taken, is_variable, is_variable_start, version_word};
 use crate::parse::{reads_as_positional, reads_as_text};
 use crate::vocabulary::{FieldKind, Owner};
-use crate::{
-    Field, HostName, Hosts, Number, Operator, Piece, Radix, Test, Text, Time, TimeRange, Timing, Value,
-    VersionMark,
-};
+use crate::{Field, Number, Operator, Piece, Radix, Test, Text, Timing, Value, VersionMark};
 
 /// `[5] `, with the space after it, or nothing.
 pub(super) fn mark(versions: &VersionMark) -> String {
@@ -32,43 +29,6 @@ pub(super) fn number(number: Number) -> String {
 
 /// In the largest suitable unit: whole hours, whole minutes from ten on, then s, ms, us with
 /// decimals.
-pub(super) fn duration(duration: Duration) -> String {
-    let micros = duration.as_micros();
-    let (scale, unit) = match micros {
-        0 => (1_000, "ms"),
-        _ if micros.is_multiple_of(3_600_000_000) => (3_600_000_000, "h"),
-        _ if micros.is_multiple_of(60_000_000) && micros >= 600_000_000 => (60_000_000, "m"),
-        1_000_000.. => (1_000_000, "s"),
-        1_000.. => (1_000, "ms"),
-        _ => (1, "us"),
-    };
-    let (whole, rest) = (micros / scale, micros % scale);
-    if rest == 0 {
-        return format!("{whole}{unit}");
-    }
-    let digits = if scale == 1_000 { 3 } else { 6 };
-    let fraction = format!("{rest:0digits$}");
-    format!("{whole}.{}{unit}", fraction.trim_end_matches('0'))
-}
-
-pub(super) fn time(time: Time) -> String {
-    match time.live {
-        None => duration(time.simulated),
-        Some(live) => format!("{} [live {}]", duration(time.simulated), duration(live)),
-    }
-}
-
-/// `5ms..40ms`; one duration if both ends are the same and `shorten` allows it.
-pub(super) fn time_range(range: TimeRange, shorten: bool) -> String {
-    let one = |(from, to): (Duration, Duration)| {
-        if shorten && from == to { duration(from) } else { format!("{}..{}", duration(from), duration(to)) }
-    };
-    match range.live {
-        None => one(range.simulated),
-        Some(live) => format!("{} [live {}]", one(range.simulated), one(live)),
-    }
-}
-
 /// Without a space; nothing for [`Timing::Usual`].
 pub(super) fn timing(timing: Timing) -> String {
     match timing {
@@ -77,20 +37,6 @@ pub(super) fn timing(timing: Timing) -> String {
         Timing::After(delay) => format!("after {}", time(delay)),
         Timing::Between(range) => format!("between {}", time_range(range, false)),
         Timing::At(moment) => format!("at {}", time(moment)),
-    }
-}
-
-pub(super) fn host_name(name: &HostName) -> String {
-    match name {
-        HostName::One(name) => name.clone(),
-        HostName::Numbered { prefix, first, last } => format!("{prefix}{first}..{prefix}{last}"),
-    }
-}
-
-pub(super) fn hosts(hosts: &Hosts) -> String {
-    match hosts {
-        Hosts::All => "all".to_owned(),
-        Hosts::Named(names) => names.iter().map(host_name).collect::<Vec<_>>().join(" "),
     }
 }
 

@@ -2,11 +2,9 @@
 
 use core::time::Duration;
 
-use mqttspec_faults::{Fault, Probability, Profile, Way};
+use mqttspec_faults::{Fault, Profile, Way};
 use mqttspec_judge::Case;
-use mqttspec_notation::{
-    self as notation, Content, DiskFault, FaultKind, Name, Step, StepKind, Timing, Version,
-};
+use mqttspec_notation::{self as notation, Content, FaultKind, Name, Step, StepKind, Timing, Version};
 
 use crate::backend::Demands;
 use crate::hosts::{Hosts, SERVER};
@@ -62,36 +60,14 @@ fn waits(steps: &[Step], version: Version) -> Duration {
 
 /// The faults that a line begins.
 pub(crate) fn faults(fault: &notation::Fault, hosts: &Hosts) -> Vec<Fault> {
-    let on_links = |make: &dyn Fn(Way) -> Fault| ways(fault, hosts).into_iter().map(make).collect();
-    let on_hosts = |make: &dyn Fn(Name) -> Fault| hosts_of(fault, hosts).into_iter().map(make).collect();
-    match &fault.kind {
-        FaultKind::Partition => on_links(&|on| Fault::Partition { on }),
-        FaultKind::Latency(range) => {
-            let (least, most) = range.on(false);
-            on_links(&|on| Fault::Latency { on, latency: least..=most })
-        }
-        FaultKind::Loss { per_mille } => {
-            let probability = Probability::fraction(f64::from(*per_mille) / 1000.0);
-            on_links(&|on| Fault::Loss { on, probability })
-        }
-        FaultKind::Bandwidth { bytes_per_second } => {
-            on_links(&|on| Fault::Bandwidth { on, bytes_per_second: *bytes_per_second })
-        }
-        FaultKind::Cut => on_links(&|on| Fault::Reset { on }),
-        FaultKind::Stall => on_hosts(&|host| Fault::StalledReader { host }),
-        FaultKind::Crash => on_hosts(&|host| Fault::Crash { host }),
-        FaultKind::Disk(words) if words.contains(&DiskFault::Full) => {
-            on_hosts(&|host| Fault::FullDisk { host })
-        }
-        FaultKind::Profile(name) => {
-            let course =
-                Profile::named(name).map(|profile| profile.course(&hosts.named(&fault.hosts), SERVER));
-            course.map_or_else(Vec::new, |course| course.steps.into_iter().map(|step| step.fault).collect())
-        }
-        FaultKind::Disk(_) | FaultKind::Heal | FaultKind::Close | FaultKind::Resume | FaultKind::Start => {
-            Vec::new()
-        }
+    if let FaultKind::Profile(name) = &fault.kind {
+        let course = Profile::named(name).map(|profile| profile.course(&hosts.named(&fault.hosts), SERVER));
+        let steps = course.into_iter().flat_map(|course| course.steps);
+        return steps.map(|step| step.fault).collect();
     }
+    let on_links = ways(fault, hosts).into_iter().filter_map(|on| fault.kind.on_link(on));
+    let on_hosts = hosts_of(fault, hosts).into_iter().filter_map(|host| fault.kind.on_host(host));
+    on_links.chain(on_hosts).collect()
 }
 
 /// The links that a line is about.

@@ -91,7 +91,15 @@ impl<P: Power> Inject for Relays<P> {
             Fault::DiskLoss { .. } => Err(DISK_LOSS),
             Fault::FullDisk { .. } => Err(FULL_DISK),
             Fault::Crash { host } => self.power.reaches(host),
-            _ => Ok(()),
+            Fault::Partition { .. }
+            | Fault::Latency { .. }
+            | Fault::AddedLatency { .. }
+            | Fault::Loss { .. }
+            | Fault::Bandwidth { .. }
+            | Fault::Reset { .. }
+            | Fault::HalfOpen { .. }
+            | Fault::StalledReader { .. } => Ok(()),
+            _ => return Err(Unsupported::kind(fault)),
         };
         reason.map_err(|reason| Unsupported { fault: fault.clone(), reason })
     }
