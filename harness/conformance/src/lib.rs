@@ -36,7 +36,7 @@ pub use mqttspec_codec::Version;
 pub use mqttspec_ports::{Disk, File, Listener, Net};
 pub use mqttspec_runner::hosted::{
     App, ClientCommand, ClientEvent, CommandId, Connect, Disconnect, Events, Host, PeerResult, Publish,
-    Subscription, Trouble, TurmoilHost, Unsupported, Will, WorldHost,
+    Subscription, Trouble, TurmoilHost, Unsupported, Will, WorldDisk, WorldHost, WorldNet,
 };
 
 pub use crate::core::{BrokerCore, Output};

@@ -8,7 +8,7 @@ use mqttspec_codec::Role;
 use mqttspec_faults::Fault;
 use mqttspec_judge::Case;
 
-use super::host::Asked;
+use super::host::{Asked, Place};
 use super::{HostedPeer, Lives};
 use crate::executor::demands;
 use crate::hosts::{Hosts, PlayedBy, SERVER};
@@ -24,15 +24,6 @@ pub(crate) struct HostedCase<'t> {
     pub(crate) subscribing: Duration,
     /// The options of the scenario that a broker does not have as it is.
     pub(crate) missing: Vec<(String, String)>,
-}
-
-/// What a host of a peer under test asks of it.
-pub(super) struct Place {
-    pub(super) asked: Rc<Asked>,
-    /// The options for which the peer must ask, or the case is skipped.
-    pub(super) missing: Vec<(String, String)>,
-    /// Whether the case is skipped unless the peer asks for its disk.
-    pub(super) needs_disk: bool,
 }
 
 impl HostedCase<'_> {

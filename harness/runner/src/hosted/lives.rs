@@ -15,8 +15,7 @@ use mqttspec_spec::Level;
 use mqttspec_turmoil::{HostNet, TurmoilDisk};
 use mqttspec_world::{HostContext, RunError};
 
-use super::case::Place;
-use super::host::Asked;
+use super::host::{Asked, Place};
 use super::{Host, HostedPeer, Kind, Main, Unsupported, app, panics};
 use crate::backend;
 use crate::executor::{Executed, Findings};

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use mqttspec_codec::Role;
 use mqttspec_turmoil::{HostNet, TurmoilDisk};
-use mqttspec_world::{WorldDisk, WorldNet};
+pub use mqttspec_world::{WorldDisk, WorldNet};
 
 pub use self::app::{
     App, ClientCommand, ClientEvent, CommandId, Connect, Disconnect, Events, Publish, Subscription, Trouble,
