@@ -8,6 +8,7 @@ use mqttspec_codec::Version;
 use mqttspec_judge::command::quoted;
 use mqttspec_net::transport::Target;
 use mqttspec_runner::latitude::Latitude;
+use mqttspec_runner::live::TIME_LIMIT;
 use mqttspec_runner::run::Simulator;
 
 use crate::sources::Place;
@@ -119,6 +120,10 @@ pub(crate) struct RunArguments {
     /// Run only this row of the scenarios' tables, by its first column
     #[arg(long, value_name = "NAME")]
     pub(crate) row: Option<String>,
+    /// Real time that a run on a live broker or client may take; the cases that are left then are
+    /// errors [default: 7200]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) time_limit: Option<u32>,
     /// Let recommendations (SHOULD) and contested readings affect the exit code too
     #[arg(long)]
     pub(crate) strict: bool,
@@ -138,6 +143,12 @@ pub(crate) struct RunArguments {
     pub(crate) live: LiveArguments,
     #[command(flatten)]
     pub(crate) client: ClientArguments,
+}
+
+impl RunArguments {
+    pub(crate) fn time_limit(&self) -> Duration {
+        self.time_limit.map_or(TIME_LIMIT, |seconds| Duration::from_secs(seconds.into()))
+    }
 }
 
 /// A client library in place of the reference client.

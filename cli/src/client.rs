@@ -41,6 +41,7 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<Option<ClientOptions>,
         // The HTML report draws every run.
         keep: if arguments.report.is_some() { KeepTrace::All } else { KeepTrace::Failing },
         patient: arguments.live.patient,
+        time_limit: arguments.time_limit(),
     }))
 }
 

@@ -59,6 +59,7 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, L
         patient: live.patient,
         target_arguments: live.as_arguments(),
         quick: live.quick,
+        time_limit: arguments.time_limit(),
         target_file,
     }))
 }

@@ -17,6 +17,7 @@ mod live;
 mod progress;
 mod report;
 mod run;
+mod scenario_file;
 mod serve;
 mod sources;
 mod trace;

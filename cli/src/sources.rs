@@ -9,13 +9,15 @@ use mqttspec_judge::results::FileError;
 use mqttspec_runner::suite::{self, Plan, Selection, Source};
 use thiserror::Error;
 
+use crate::scenario_file::{self, ScenarioFileError};
+
 /// Why there is nothing to run.
 #[derive(Debug, Error)]
 pub(crate) enum SourcesError {
     #[error("cannot read the folder of scenarios {}: {source}\n  name the folder with --scenarios DIR, or name a file: mqttspec run FILE", folder.display())]
     Folder { folder: PathBuf, source: io::Error },
     #[error("cannot read {}: {source}", file.display())]
-    File { file: PathBuf, source: io::Error },
+    File { file: PathBuf, source: ScenarioFileError },
     #[error("no .mqtt file below {}", folder.display())]
     Empty { folder: PathBuf },
     #[error(
@@ -51,7 +53,7 @@ impl Place {
 /// scenario.
 pub(crate) fn plan_of_file(place: &Place, file: &Path, selection: &Selection) -> Result<Plan, SourcesError> {
     let unreadable = |source| SourcesError::File { file: file.to_owned(), source };
-    let read = |path: &Path| std::fs::read_to_string(path).map_err(unreadable);
+    let read = |path: &Path| scenario_file::read(path).map_err(unreadable);
     let name = file.to_string_lossy().replace('\\', "/");
     let (file, text, of_suite) = match place {
         Place::Folder(folder) => {
@@ -83,7 +85,7 @@ fn name_below(path: &Path, folder: &Path) -> Option<String> {
 /// nothing are an error, unless a file that cannot be read may be the reason.
 pub(crate) fn plan(place: &Place, selection: &Selection) -> Result<Plan, SourcesError> {
     let (files, filters): (Vec<_>, Vec<_>) =
-        selection.filters.iter().cloned().partition(|filter| Path::new(filter).is_file());
+        selection.filters.iter().cloned().partition(|filter| is_named(Path::new(filter)));
     let mut plan = Plan::default();
     for file in &files {
         let every = Selection { filters: Vec::new(), ..selection.clone() };
@@ -111,6 +113,11 @@ pub(crate) fn plan(place: &Place, selection: &Selection) -> Result<Plan, Sources
     Ok(plan)
 }
 
+/// Whether a filter is the path of something that is read, or refused, as a file.
+fn is_named(path: &Path) -> bool {
+    path.exists() && !path.is_dir()
+}
+
 fn embedded() -> Vec<Source> {
     let source = |(file, text): &(&str, &str)| Source { file: (*file).to_owned(), text: (*text).to_owned() };
     SCENARIOS.iter().map(source).collect()
@@ -127,7 +134,7 @@ fn plan_of_folder(folder: &Path, selection: &Selection) -> Result<Plan, SourcesE
     let mut sources = Vec::new();
     let mut errors = Vec::new();
     for file in files {
-        match std::fs::read_to_string(folder.join(&file)) {
+        match scenario_file::read(&folder.join(&file)) {
             Ok(text) => sources.push(Source { file, text }),
             Err(error)
                 if selection.filters.is_empty()

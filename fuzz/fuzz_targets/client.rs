@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| mqttspec_client::fuzz::run(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| drop(mqttspec_client::fuzz::run(input)));

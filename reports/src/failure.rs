@@ -1,5 +1,6 @@
 //! The parts of a failure that several reports show, each with its own layout.
 
+use mqttspec_judge::cut::split_hex;
 use mqttspec_judge::finding::ReportedFinding;
 use mqttspec_judge::results::CaseResult;
 use mqttspec_spec::{Clause, Requirement};
@@ -61,8 +62,10 @@ pub(crate) fn printed(case: &CaseResult) -> &[String] {
 /// Bytes as hex pairs. Many bytes are cut, with their count.
 pub(crate) fn bytes(hex: &str) -> String {
     const SHOWN: usize = 96;
-    match hex.get(..SHOWN * 3) {
-        Some(shown) => format!("{}… ({} bytes)", shown, hex.len().div_ceil(3)),
-        None => hex.to_owned(),
+    let (pairs, count) = split_hex(hex);
+    match (pairs.get(..SHOWN * 3), count) {
+        (Some(shown), Some(count)) => format!("{shown}{count}"),
+        (Some(shown), None) => format!("{}… ({} bytes)", shown, pairs.len().div_ceil(3)),
+        (None, _) => hex.to_owned(),
     }
 }

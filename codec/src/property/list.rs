@@ -128,7 +128,8 @@ impl<P: HasProperties> Properties<P> {
     /// Strings and Binary Data are slices of the packet's buffer; nothing is copied.
     #[must_use]
     pub fn get<T: AllowedIn<P>>(&self) -> Option<T> {
-        self.values(T::IDENTIFIER).next()
+        // Most packets have no properties.
+        if self.is_empty() { None } else { self.values(T::IDENTIFIER).next() }
     }
 
     /// All values of this property, in order.

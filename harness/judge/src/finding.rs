@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Case;
 use crate::command::RepeatCommand;
+use crate::cut;
 use crate::history::History;
 use crate::trace::{Trace, TranscriptLine};
-use mqttspec_notation::fields::hex;
 
 /// The number of transcript lines that are shown with a finding.
 const EXCERPT: usize = 12;
@@ -89,7 +89,8 @@ pub struct ReportedFinding {
     /// The finding.
     #[serde(flatten)]
     pub finding: Finding,
-    /// The bytes of [`Finding::actual`] as hex pairs with spaces; empty if there are none.
+    /// The bytes of [`Finding::actual`] as hex pairs with spaces; empty if there are none. Of many
+    /// bytes, the first ones with the count of all: see [`cut::split_hex`].
     pub actual_hex: String,
     /// The scenario file, relative to the folder of scenarios, separated by `/`.
     pub file: String,
@@ -115,11 +116,17 @@ impl ReportedFinding {
         let bytes = event.and_then(|event| event.what.bytes());
         let until: Vec<_> = trace.events.iter().filter(|event| event.at_ns <= finding.at_ns).collect();
         let excerpt = &until[until.len().saturating_sub(EXCERPT)..];
+        let shown = |line: TranscriptLine| TranscriptLine { text: cut::text(line.text, cut::LINE), ..line };
+        let finding = Finding {
+            expected: cut::text(finding.expected, cut::VALUE),
+            actual: cut::text(finding.actual, cut::VALUE),
+            ..finding
+        };
         Self {
-            actual_hex: bytes.map_or_else(String::new, |bytes| hex(bytes, " ")),
+            actual_hex: bytes.map_or_else(String::new, |bytes| cut::hex_of_finding(bytes)),
             file: case.file.clone(),
             source: case.source_line(finding.line),
-            transcript: excerpt.iter().map(|event| event.transcript_line()).collect(),
+            transcript: excerpt.iter().map(|event| shown(event.transcript_line())).collect(),
             command: command.to_string(),
             finding,
         }

@@ -9,6 +9,7 @@ mod active_faults;
 pub mod case;
 pub mod claims;
 pub mod command;
+pub mod cut;
 pub mod deliveries;
 pub mod delivery_checks;
 pub mod finding;

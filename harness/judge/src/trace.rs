@@ -149,6 +149,26 @@ pub struct TranscriptLine {
 }
 
 impl Trace {
+    /// How much text the events have, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.events.iter().map(|event| event.text.len() + event.hex.len()).sum()
+    }
+
+    /// Keeps only the last events, with at most this many bytes of text.
+    pub fn keep_last(&mut self, most: usize) {
+        let mut size = 0;
+        let kept = self.events.iter().rev().take_while(|event| {
+            size += event.text.len() + event.hex.len();
+            size <= most
+        });
+        let left_out = self.events.len() - kept.count();
+        if left_out > 0 {
+            self.events.drain(..left_out);
+            self.events.insert(0, TraceEvent::note(format!("{left_out} earlier events are left out")));
+        }
+    }
+
     /// The transcript: one line per event.
     #[must_use]
     pub fn transcript(&self) -> Vec<TranscriptLine> {
@@ -157,6 +177,22 @@ impl Trace {
 }
 
 impl TraceEvent {
+    /// A line that belongs to no host.
+    #[must_use]
+    pub(crate) fn note(text: String) -> Self {
+        Self {
+            at_ns: 0,
+            host: String::new(),
+            connection: 0,
+            kind: TraceKind::Note,
+            text,
+            hex: String::new(),
+            line: 0,
+            ending: None,
+            fault: None,
+        }
+    }
+
     /// The event as a line of the transcript, with its time.
     #[must_use]
     pub fn transcript_line(&self) -> TranscriptLine {

@@ -8,6 +8,7 @@ use mqttspec_notation::{
 };
 
 use crate::active_faults::{ActiveFaults, Change};
+use crate::cut;
 use crate::history::{Asked, Event, FaultEvent, History, Message, Told, What, nanoseconds};
 use crate::trace::{Trace, TraceEvent, TraceFault, TraceKind};
 
@@ -15,36 +16,35 @@ use crate::trace::{Trace, TraceEvent, TraceFault, TraceKind};
 /// lead to its end.
 const LONGEST: usize = 4000;
 
+/// The most bytes of text and hex in a trace.
+const MOST_BYTES: usize = 4 << 20;
+
 /// The trace of a history.
 pub fn trace(history: &History, version: Version) -> Trace {
     let mut hosts = vec![SERVER.to_owned()];
     hosts.extend(history.hosts().iter().map(|host| host.name.to_string()));
     let all = history.events();
-    let left_out = all.len().saturating_sub(LONGEST);
-    let mut events = Vec::with_capacity(all.len() - left_out);
-    if left_out > 0 {
-        events.push(TraceEvent {
-            at_ns: 0,
-            host: String::new(),
-            connection: 0,
-            kind: TraceKind::Note,
-            text: format!("{left_out} earlier events are left out"),
-            hex: String::new(),
-            line: 0,
-            ending: None,
-            fault: None,
-        });
-    }
+    let earliest = all.len().saturating_sub(LONGEST);
     // A fault that began in the omitted part can end in the part that is shown.
     let mut faults = ActiveFaults::default();
-    for (index, event) in all.iter().enumerate() {
-        let change = faults.follow(index, &event.what);
-        if index >= left_out {
-            let mut shown = trace_event(history, event, version);
-            shown.fault = trace_fault(history, &event.what, change);
-            events.push(shown);
+    let changes: Vec<Change> =
+        all.iter().enumerate().map(|(index, event)| faults.follow(index, &event.what)).collect();
+    let mut events = Vec::new();
+    let (mut bytes, mut left_out) = (0, earliest);
+    for ((index, event), change) in all.iter().enumerate().zip(changes).skip(earliest).rev() {
+        let mut shown = trace_event(history, event, version);
+        shown.fault = trace_fault(history, &event.what, change);
+        bytes += shown.text.len() + shown.hex.len();
+        if bytes > MOST_BYTES {
+            left_out = index + 1;
+            break;
         }
+        events.push(shown);
     }
+    if left_out > 0 {
+        events.push(TraceEvent::note(format!("{left_out} earlier events are left out")));
+    }
+    events.reverse();
     Trace { hosts, events }
 }
 
@@ -67,7 +67,7 @@ fn trace_event(history: &History, event: &Event, version: Version) -> TraceEvent
             (inward, format!("{} {}", sign(inward), line(packet, version)), bytes)
         }
         What::ReceivedMalformed { bytes, .. } => {
-            (inward, format!("{} raw {}", sign(inward), hex(bytes, " ")), bytes)
+            (inward, format!("{} raw {}", sign(inward), hex(cut::bytes(bytes, cut::EVENT), " ")), bytes)
         }
         What::Fault(fault) => (kind_of_step(&fault.fault.kind), fault_text(&fault.fault), &none),
         What::FaultOver { began } => {
@@ -86,8 +86,8 @@ fn trace_event(history: &History, event: &Event, version: Version) -> TraceEvent
             .map_or_else(String::new, |connection| history.info(connection.host).name.to_string()),
         connection: event.connection.map_or(0, |connection| connection.number),
         kind,
-        text,
-        hex: hex(bytes, ""),
+        text: cut::text(text, cut::EVENT),
+        hex: hex(cut::bytes(bytes, cut::EVENT), ""),
         line: event.line,
         ending: match event.what {
             What::Closed(ending) => Some(ending),

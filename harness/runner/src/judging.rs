@@ -11,12 +11,16 @@ use mqttspec_judge::resilience::LoadSummary;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::trace::Trace;
 use mqttspec_judge::verdict::Verdict;
-use mqttspec_judge::{Case, delivery_checks, monitors, transcript};
+use mqttspec_judge::{Case, cut, delivery_checks, monitors, transcript};
 use mqttspec_notation::Guarantee;
 use mqttspec_spec::Level;
 
 use crate::executor::{Executed, Property};
 use crate::found::{SetUp, Stop};
+
+/// The most findings of a run in a report. A peer that does the same wrong all the time gives one
+/// each time.
+const MOST_FINDINGS: usize = 30;
 
 /// A finished run.
 pub(crate) struct Performed {
@@ -68,10 +72,13 @@ pub(crate) fn judged(
     let by_time = set_up.iter().any(|unmet| unmet.timing_sensitive);
     let timing_sensitive =
         verdict == Verdict::Error || by_time || found.iter().any(|finding| finding.timing_sensitive);
+    let left_out = found.len().saturating_sub(MOST_FINDINGS);
     let reason = broke
         .map(|(_, reason)| reason)
         .or_else(|| set_up.into_iter().next().map(|unmet| unmet.reason))
+        .or_else(|| (left_out > 0).then(|| format!("{left_out} further findings are left out")))
         .unwrap_or_default();
+    let reason = cut::text(reason, cut::VALUE);
     let mut clauses_shown = claims.shown(&passed, findings.stopped);
     for broken in found.iter().flat_map(|finding| &finding.requirements) {
         clauses_shown.remove(&broken.clause);
@@ -79,6 +86,7 @@ pub(crate) fn judged(
     if matches!(verdict, Verdict::Error | Verdict::Skip) {
         clauses_shown.clear();
     }
+    found.truncate(MOST_FINDINGS);
     let level = found.iter().map(|finding| finding.level).max().unwrap_or(Level::Must);
     // Most runs pass, and their traces are not shown.
     let shown = with_trace || verdict != Verdict::Pass;

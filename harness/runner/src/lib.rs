@@ -8,6 +8,7 @@ mod found;
 pub mod hosted;
 pub mod hosted_target;
 mod hosts;
+mod intake;
 mod judging;
 pub mod latitude;
 pub mod live;

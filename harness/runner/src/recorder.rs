@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use mqttspec_codec::{DecodeError, Packet, Version};
@@ -16,6 +17,7 @@ use mqttspec_spec::{Level, Requirement};
 use tokio::sync::Notify;
 
 use crate::found::packet_text;
+use crate::intake::{EVENT, Excess, Intake, MAXIMUM_PACKET_SIZE};
 
 /// Something that arrived from a peer.
 #[derive(Clone, Debug)]
@@ -81,6 +83,8 @@ pub(crate) struct Recorder {
     state: RefCell<State>,
     changed: Notify,
     now: Box<dyn Fn() -> Duration>,
+    /// What a live peer may send.
+    intake: Option<Rc<Intake>>,
 }
 
 struct State {
@@ -99,7 +103,37 @@ impl Recorder {
         let hosts = infos.iter().map(|_| HostState::default()).collect();
         let (history, shown) = (History::new(infos), Shown::from(Vec::new()));
         let state = State { history, hosts, line: 0, shown, subscribed: None };
-        Self { state: RefCell::new(state), changed: Notify::new(), now: Box::new(now) }
+        Self { state: RefCell::new(state), changed: Notify::new(), now: Box::new(now), intake: None }
+    }
+
+    /// Counts the events of a live run.
+    pub(crate) fn counting(self, intake: Rc<Intake>) -> Self {
+        Self { intake: Some(intake), ..self }
+    }
+
+    /// Waits until the peer has sent more than the run takes.
+    pub(crate) async fn exceeded(&self) -> Excess {
+        match &self.intake {
+            Some(intake) => intake.exceeded().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether the run ends because the peer sent too much. Nothing more is to be read then.
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.intake.as_ref().is_some_and(|intake| intake.excess().is_some())
+    }
+
+    /// The largest packet that is taken from the peer under test.
+    pub(crate) fn maximum_packet_size(&self) -> u32 {
+        self.intake.as_ref().map_or(u32::MAX, |_| MAXIMUM_PACKET_SIZE)
+    }
+
+    /// Stops the run because of a packet that is larger.
+    pub(crate) fn refuse_packet(&self) {
+        if let Some(intake) = &self.intake {
+            intake.stop(Excess::Packet);
+        }
     }
 
     /// Waits until an event was recorded since the last call.
@@ -110,6 +144,9 @@ impl Recorder {
     /// Records an event; the connection is `None` if the event concerns no client's host.
     pub(crate) fn record(&self, connection: Option<ConnectionKey>, line: u32, what: What) -> usize {
         let at = (self.now)();
+        if let Some(intake) = &self.intake {
+            intake.take(EVENT);
+        }
         let mut state = self.state.borrow_mut();
         if matches!(
             what,

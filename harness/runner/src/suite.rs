@@ -42,7 +42,7 @@ pub fn read_folder(folder: &Path) -> io::Result<Vec<Source>> {
 /// The paths of all `.mqtt` files below a folder, relative to it, with `/`, in order.
 ///
 /// # Errors
-/// If the folder or a folder in it cannot be read.
+/// If the folder cannot be read. A folder in it that cannot be read is in the list.
 pub fn files_below(folder: &Path) -> io::Result<Vec<String>> {
     let mut files = Vec::new();
     add_files(folder, "", &mut files)?;
@@ -56,7 +56,10 @@ fn add_files(folder: &Path, prefix: &str, files: &mut Vec<String>) -> io::Result
         let name = entry.file_name().to_string_lossy().into_owned();
         let file = format!("{prefix}{name}");
         if entry.file_type()?.is_dir() {
-            add_files(&entry.path(), &format!("{file}/"), files)?;
+            // A folder that cannot be read does not hide the files beside it.
+            if add_files(&entry.path(), &format!("{file}/"), files).is_err() {
+                files.push(file);
+            }
         } else if name.ends_with(".mqtt") {
             files.push(file);
         }

@@ -12,6 +12,7 @@ pub use svg::svg;
 
 pub(crate) use svg::STYLE;
 
+use mqttspec_judge::cut::split_hex;
 use mqttspec_judge::finding::ReportedFinding;
 use mqttspec_judge::history::Ending;
 use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
@@ -192,7 +193,7 @@ struct Layout<'a> {
     observer: Observer,
     /// Failures that have no row yet, by time.
     failures: Vec<&'a ReportedFinding>,
-    bad_bytes: Vec<(String, u64)>,
+    bad_bytes: Vec<BadBytes>,
     y: u32,
     last_ns: u64,
     /// ((lane, number of the connection), bar, whether it is open).
@@ -201,12 +202,29 @@ struct Layout<'a> {
     rows: Vec<Row>,
 }
 
+/// The bytes of a finding.
+struct BadBytes {
+    hex: String,
+    /// Whether there were more.
+    is_cut: bool,
+    at_ns: u64,
+}
+
+impl BadBytes {
+    fn are(&self, hex: &str) -> bool {
+        if self.is_cut { hex.starts_with(&self.hex) } else { self.hex == hex }
+    }
+}
+
 impl<'a> Layout<'a> {
     fn new(lanes: &'a Lanes, observer: Observer, failures: &'a [ReportedFinding]) -> Self {
         let mut sorted: Vec<&ReportedFinding> = failures.iter().collect();
         sorted.sort_by_key(|failure| failure.finding.at_ns);
-        let bytes = |failure: &ReportedFinding| (failure.actual_hex.replace(' ', ""), failure.finding.at_ns);
-        let bad_bytes = failures.iter().map(bytes).filter(|(hex, _)| !hex.is_empty()).collect();
+        let bytes = |failure: &ReportedFinding| {
+            let (pairs, cut) = split_hex(&failure.actual_hex);
+            BadBytes { hex: pairs.replace(' ', ""), is_cut: cut.is_some(), at_ns: failure.finding.at_ns }
+        };
+        let bad_bytes = failures.iter().map(bytes).filter(|bad: &BadBytes| !bad.hex.is_empty()).collect();
         Self {
             lanes,
             observer,
@@ -262,7 +280,7 @@ impl<'a> Layout<'a> {
                 let (from, to) =
                     if event.kind == TraceKind::ToServer { (client, server) } else { (server, client) };
                 self.row(RowKind::Packet, at_ns, (from, to), text, line);
-                let bad = self.bad_bytes.iter().any(|(hex, found)| *hex == event.hex && *found >= at_ns);
+                let bad = self.bad_bytes.iter().any(|bad| bad.are(&event.hex) && bad.at_ns >= at_ns);
                 if let Some(row) = self.rows.last_mut() {
                     row.middle = self.lanes.label_middle(lane);
                     row.hex.clone_from(&event.hex);

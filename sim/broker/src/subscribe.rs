@@ -36,10 +36,7 @@ impl Broker {
         let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
         let mut made = Vec::new();
         let mut detail = "";
-        let maximum = match self.options.maximum_filters_per_packet {
-            0 => usize::MAX,
-            maximum => maximum as usize,
-        };
+        let maximum = self.maximum_filters();
         for (number, wanted) in subscribe.subscriptions.iter().enumerate() {
             if number >= maximum {
                 let reason = SubAckReason::QuotaExceeded;
@@ -195,6 +192,10 @@ impl Broker {
         key: SessionKey,
         unsubscribe: &Unsubscribe,
     ) -> Result<(), Fault> {
+        if unsubscribe.filters.len() > self.maximum_filters() {
+            let detail = "the UNSUBSCRIBE has more Topic Filters than the Server takes in one packet";
+            return Err(Fault::new(DisconnectReason::QuotaExceeded, detail));
+        }
         // [MQTT-3.10.4-6] 3.1.1/[MQTT-3.10.4-6] as if each had an UNSUBSCRIBE of its own
         let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
         for filter in &unsubscribe.filters {
@@ -221,6 +222,13 @@ impl Broker {
             Packet::UnsubAck(UnsubAck { id: unsubscribe.id, properties: Properties::new(), reasons }),
         );
         Ok(())
+    }
+
+    fn maximum_filters(&self) -> usize {
+        match self.options.maximum_filters_per_packet {
+            0 => usize::MAX,
+            maximum => maximum as usize,
+        }
     }
 
     fn forget_subscription(&mut self, key: SessionKey, filter: &TopicFilter, shared: bool) {

@@ -35,8 +35,15 @@ pub fn payload_text(payload: &[u8]) -> String {
 /// Bytes as hex pairs with `between` between them.
 #[must_use]
 pub fn hex(bytes: &[u8], between: &str) -> String {
-    let pairs: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    pairs.join(between)
+    let mut text = String::with_capacity(bytes.len() * (2 + between.len()));
+    for (index, byte) in bytes.iter().enumerate() {
+        if index > 0 {
+            text.push_str(between);
+        }
+        let digits = [byte >> 4, byte & 15].map(|half| char::from_digit(half.into(), 16));
+        text.extend(digits.into_iter().flatten());
+    }
+    text
 }
 
 /// A field in a short notation, for messages.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use mqttspec_codec::{Packet, Version};
+use mqttspec_codec::{Misdeed, Packet, Version};
 use mqttspec_net::framed::{self, Arrived, Inflow};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc};
@@ -44,12 +44,13 @@ enum Order {
 
 impl Connection {
     /// Starts the tasks of one end of `stream`. `inflow` decodes the packets of the other end.
-    pub(crate) fn play<S>(recorder: Rc<Recorder>, key: ConnectionKey, stream: S, inflow: Inflow) -> Self
+    pub(crate) fn play<S>(recorder: Rc<Recorder>, key: ConnectionKey, stream: S, mut inflow: Inflow) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let (read, write) = tokio::io::split(stream);
         let (orders, received) = mpsc::unbounded_channel();
+        inflow.decoder_mut().set_maximum_packet_size(recorder.maximum_packet_size());
         let (dropped, replaced, refusals) = (Rc::default(), Rc::default(), Rc::default());
         let connection = Self { key, orders, dropped, replaced, refusals, recorder };
         tokio::task::spawn_local(connection.clone().read(read, inflow));
@@ -102,6 +103,13 @@ impl Connection {
                 Err(error) => Some(ending(&framed::Ending::of_error(&error))),
             };
             while let Some(arrived) = inflow.next_arrived() {
+                if matches!(&arrived, Arrived::Malformed { error, .. } if error.kind == Misdeed::PacketTooLarge)
+                {
+                    self.recorder.refuse_packet();
+                }
+                if self.recorder.is_exceeded() {
+                    return;
+                }
                 let what = match arrived {
                     Arrived::Packet { packet, bytes } => What::Received { packet, bytes },
                     Arrived::Malformed { error, bytes } => match self.refusal_of_raw_bytes(&bytes) {

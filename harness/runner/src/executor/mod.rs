@@ -57,6 +57,9 @@ use crate::hosts::{Hosts, PlayedBy};
 use crate::peers::client::Applications;
 use crate::recorder::Recorder;
 
+/// The most steps of a run; each round of a `repeat` counts.
+const MAX_STEPS: u32 = 1_000_000;
+
 /// The parts of a run that do not depend on the backend.
 pub(crate) struct Setup<'r> {
     pub(crate) case: &'r Case,
@@ -123,10 +126,17 @@ pub(crate) async fn execute(setup: Setup<'_>, backend: Rc<dyn Backend>) -> Execu
     let execution = executor.execute();
     let end = match limit {
         None => execution.await,
-        Some(limit) => tokio::time::timeout(limit, execution).await.unwrap_or_else(|_| {
-            let (line, limit) = (recorder.line(), limit.as_secs());
-            Err(Stop::broken(format!("the run did not end within {limit} s: it was at line {line}")))
-        }),
+        Some(limit) => tokio::select! {
+            biased;
+            excess = recorder.exceeded() => {
+                Err(Stop::broken(format!("{excess}: the run ended at line {}", recorder.line())))
+            }
+            end = execution => end,
+            () = tokio::time::sleep(limit) => {
+                let (line, limit) = (recorder.line(), limit.as_secs());
+                Err(Stop::broken(format!("the run did not end within {limit} s: it was at line {line}")))
+            }
+        },
     };
     Executed { findings: executor.findings, end }
 }
@@ -143,6 +153,7 @@ struct Executor<'r> {
     faults: Faults,
     claims: Claims,
     findings: Findings,
+    steps_taken: u32,
 }
 
 type Flow = Result<(), Stop>;
@@ -177,6 +188,7 @@ impl<'r> Executor<'r> {
             recorder: r(),
             claims: Claims::of(case),
             findings: Findings::default(),
+            steps_taken: 0,
         }
     }
 
@@ -213,6 +225,10 @@ impl<'r> Executor<'r> {
     }
 
     async fn step(&mut self, step: &Step) -> Flow {
+        self.steps_taken += 1;
+        if self.steps_taken > MAX_STEPS {
+            return Err(Stop::broken(format!("the scenario has more than {MAX_STEPS} steps")));
+        }
         if self.findings.unquiet.is_some() && !matches!(step.kind, StepKind::Property(_)) {
             return Ok(());
         }

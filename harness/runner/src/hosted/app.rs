@@ -143,7 +143,7 @@ impl peer::Adapter for InProcess {
         self.last_id + 1
     }
 
-    fn output(&self) -> Vec<String> {
+    fn output(&mut self) -> Vec<String> {
         Vec::new()
     }
 }

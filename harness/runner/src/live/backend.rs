@@ -23,6 +23,7 @@ use crate::backend::{
 };
 use crate::executor::{Executed, Setup, execute, run_seed};
 use crate::hosts::{Hosts, PORT, SERVER};
+use crate::intake::Intake;
 use crate::judging::{Performed, judged};
 use crate::peers::applications;
 use crate::peers::client::Application;
@@ -46,7 +47,8 @@ pub(crate) async fn run(
 async fn perform(case: &Case, seed: u64, environment: Environment) -> Performed {
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let began = Instant::now();
-    let recorder = Rc::new(Recorder::new(hosts.infos(), move || began.elapsed()));
+    let recorder =
+        Rc::new(Recorder::new(hosts.infos(), move || began.elapsed()).counting(environment.intake.clone()));
     let executed = match applications(case, &hosts, &recorder, None, &[]) {
         Err(reason) => Executed::broken(reason),
         Ok(applications) => {
@@ -82,6 +84,8 @@ pub(crate) struct Environment {
     pub(crate) timeouts: Timeouts,
     /// The server's process, if the harness can crash and start it.
     pub(crate) instance: Option<Rc<Instance>>,
+    /// Counts what the server sends.
+    pub(crate) intake: Rc<Intake>,
     /// A run that takes longer counts as endless.
     pub(crate) limit: Duration,
 }
@@ -94,7 +98,7 @@ impl LiveBackend {
         version: Version,
         hosts: impl Iterator<Item = String>,
     ) -> Self {
-        let Environment { endpoint, names, timeouts, instance, limit } = environment;
+        let Environment { endpoint, names, timeouts, instance, intake, limit } = environment;
         let faults: BTreeMap<String, Faults> = hosts
             .map(|host| {
                 let faults = Faults::new(seed.child(&host).to_u64());
@@ -102,7 +106,7 @@ impl LiveBackend {
             })
             .collect();
         let net = |(host, faults): (&String, &Faults)| {
-            (host.clone(), HostNet::new(&endpoint, faults, &names, version))
+            (host.clone(), HostNet::new(&endpoint, faults, &names, &intake, version))
         };
         let nets = faults.iter().map(net).collect();
         let power = LivePower { seed, nets, clients: RefCell::default(), instance };

@@ -20,6 +20,7 @@ use super::tokens::base36;
 use super::wire::Endpoint;
 use crate::backend::Timeouts;
 use crate::facts::Facts;
+use crate::intake::{Budget, Intake};
 use crate::suite::KeepTrace;
 use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
@@ -50,6 +51,8 @@ pub(crate) struct RunContext {
     pub(crate) starts: bool,
     /// Servers that were started for one case at a time, and are free.
     pub(crate) idle: RefCell<Vec<Rc<Instance>>>,
+    /// What the servers may send to all runs.
+    pub(crate) budget: Budget,
     /// What the neutral probe found at the start.
     pub(crate) service: Service,
     /// Whether the neutral probe follows every case, not only failures.
@@ -236,6 +239,7 @@ pub(crate) async fn run_on_shared_server(
         names: names.clone(),
         timeouts,
         instance,
+        intake: Rc::new(Intake::new(&context.budget)),
         limit: limit(placed.waits, timeouts),
     };
     let run = run_in_local_set(context, &placed.case, seed, environment).await;
@@ -286,6 +290,7 @@ pub(crate) async fn run_on_own_server(
         names: names.clone(),
         timeouts,
         instance: Some(instance.clone()),
+        intake: Rc::new(Intake::new(&context.budget)),
         limit: limit(placed.waits, timeouts),
     };
     let (mut run, timing_sensitive) = run_in_local_set(context, &placed.case, seed, environment).await;
@@ -364,6 +369,11 @@ pub(crate) fn timeouts(target_file: &TargetFile, capabilities: &Capabilities) ->
         travel: milliseconds(20) + round_trip * 2,
         subscribing: capabilities.subscribing,
     }
+}
+
+/// The reason of the error of a case that did not end within the time limit of all cases.
+pub(crate) fn out_of_time(limit: Duration) -> String {
+    format!("the run was stopped after {limit:?}, its time limit, before this case ended")
 }
 
 pub(crate) fn skipped(reason: String, seed: u64) -> RunResult {

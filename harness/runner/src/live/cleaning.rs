@@ -31,8 +31,7 @@ pub(crate) async fn clean(
             let topic = TopicName::try_from(topic.as_str()).ok()?;
             client.send(Publish::new(topic, "").retained().into()).await?;
         }
-        client.send(Packet::PingReq).await?;
-        while client.receive().await? != Packet::PingResp {}
+        client.ping().await?;
         client.send(Packet::Disconnect(Disconnect::normal())).await
     };
     let _ = cleaned.await;

@@ -3,12 +3,13 @@
 use core::time::Duration;
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use mqttspec_judge::cut;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -24,6 +25,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How many of the server's last output lines are kept.
 const KEPT_LINES: usize = 60;
+
+/// In how many of its last bytes they are looked for.
+const KEPT_BYTES: u64 = 64 << 10;
 
 /// Why a command of a target file failed.
 #[derive(Debug, thiserror::Error)]
@@ -323,10 +327,21 @@ impl Drop for Instance {
 }
 
 fn last_lines(path: &Path) -> Vec<String> {
-    let bytes = fs::read(path).unwrap_or_default();
+    let bytes = last_bytes(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(KEPT_LINES)..].iter().map(|line| (*line).to_owned()).collect()
+    let last = &lines[lines.len().saturating_sub(KEPT_LINES)..];
+    last.iter().map(|line| cut::text((*line).to_owned(), cut::LINE)).collect()
+}
+
+/// The end of a file that may be long.
+fn last_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(KEPT_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.take(KEPT_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A port of this machine that is free at the moment.

@@ -43,6 +43,9 @@ use self::target_file::TargetFile;
 use crate::suite::{KeepTrace, Plan};
 use mqttspec_judge::results::{CaseResult, SuiteResult};
 
+/// The default of the real time that a run of all cases may take.
+pub const TIME_LIMIT: Duration = Duration::from_secs(2 * 3600);
+
 /// The default number of concurrent runs. They mostly wait, so it exceeds the number of CPUs.
 pub const JOBS: usize = 128;
 
@@ -73,6 +76,8 @@ pub struct LiveOptions {
     pub target_arguments: String,
     /// Skips cases that wait for a second or longer, or for a timer of the server.
     pub quick: bool,
+    /// The real time that all cases may take. Those that are left then are errors.
+    pub time_limit: Duration,
 }
 
 impl Default for LiveOptions {
@@ -89,6 +94,7 @@ impl Default for LiveOptions {
             patient: false,
             target_arguments: String::new(),
             quick: false,
+            time_limit: TIME_LIMIT,
         }
     }
 }

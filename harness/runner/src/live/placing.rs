@@ -78,7 +78,12 @@ impl Placing<'_> {
         self.needs(case)?;
         let options = self.missing_options(case);
         let own = !options.is_empty();
-        if own && !(self.starts && self.target_file.start_with_options.is_some()) {
+        let knows =
+            |name: &String| self.target_file.options.is_empty() || self.target_file.options.contains(name);
+        let starts = self.starts
+            && self.target_file.start_with_options.is_some()
+            && options.iter().all(|(name, _)| knows(name));
+        if own && !starts {
             let options: Vec<String> =
                 options.iter().map(|(name, value)| format!("{name}={value}")).collect();
             return Err(format!("needs a server with {}", options.join(" ")));
@@ -135,10 +140,11 @@ impl Placing<'_> {
                         || self.capabilities.get("password_authentication") == Some("1")
                 }
                 // That the target has these users does not mean that it supports the method.
-                "enhanced-authentication" => {
-                    !self.missing_options(case).is_empty()
-                        || self.capabilities.get("enhanced_authentication") == Some("1")
-                }
+                "enhanced-authentication" => match self.capabilities.get("enhanced_authentication") {
+                    Some("0") => false,
+                    Some("1") => true,
+                    _ => !self.missing_options(case).is_empty(),
+                },
                 "response-information" => {
                     !case.scenario.broker.is_empty()
                         || self.capabilities.get("response_information") == Some("1")

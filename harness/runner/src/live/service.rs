@@ -59,7 +59,7 @@ impl Prober {
         let filter = TopicFilter::try_from(name).ok()?;
         let subscription = NonEmpty::one(Subscription::new(filter, qos));
         client.send(Subscribe::new(PacketIdentifier::MIN, subscription).into()).await?;
-        while !matches!(client.receive().await?, Packet::SubAck(_)) {}
+        client.await_packet(|packet| matches!(packet, Packet::SubAck(_))).await?;
         // The Subscription may come into force after its SUBACK.
         sleep(subscribing.min(Duration::from_secs(1))).await;
         let id = PacketIdentifier::new(2)?;

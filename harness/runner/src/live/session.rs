@@ -12,7 +12,7 @@ use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::Instant;
 
 use super::case_run::{
-    Outcome, RETRANSMISSION, RunContext, broken, name, panicked, run_case, skipped, timeouts,
+    Outcome, RETRANSMISSION, RunContext, broken, name, out_of_time, panicked, run_case, skipped, timeouts,
 };
 use super::launcher::Instance;
 use super::names::Credentials;
@@ -26,6 +26,7 @@ use super::tokens::token;
 use super::wire::Endpoint;
 use super::{Elapsed, LiveError, LiveOptions, Progress};
 use crate::backend::Timeouts;
+use crate::intake::{Budget, KeptTraces};
 use crate::suite::{Plan, summary};
 use mqttspec_codec::Role;
 use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target, TargetKind};
@@ -63,16 +64,24 @@ pub(crate) async fn judge(
         // Dropping the session kills the servers that it started.
         () = interrupted() => return Err(LiveError::Interrupted),
     };
-    let is_stopped = tokio::select! {
-        () = session.run_all(progress) => false,
-        () = interrupted() => true,
+    let stopped = tokio::select! {
+        () = session.run_all(progress) => None,
+        () = interrupted() => Some(GiveUp::Interrupted),
+        () = tokio::time::sleep(options.time_limit) => Some(GiveUp::TimeLimit(options.time_limit)),
     };
-    if is_stopped {
-        session.give_up(progress);
+    if let Some(why) = stopped {
+        session.give_up(why, progress);
     }
     let result = session.result(plan);
     session.stop().await;
     Ok(result)
+}
+
+/// Why a run ends before its last case.
+#[derive(Clone, Copy, Debug)]
+enum GiveUp {
+    Interrupted,
+    TimeLimit(Duration),
 }
 
 /// Returns on SIGINT or SIGTERM.
@@ -93,6 +102,7 @@ struct Session<'s> {
     placed: Vec<Placed>,
     notes: Vec<String>,
     results: BTreeMap<usize, CaseResult>,
+    traces: KeptTraces,
     /// Why the server cannot be used any more, if so, and the cases that may be the cause.
     server_lost: Option<(String, Vec<usize>)>,
     /// The cases on the shared server that ended, and when.
@@ -212,6 +222,7 @@ impl<'s> Session<'s> {
             instance,
             starts,
             idle: RefCell::default(),
+            budget: Budget::default(),
             service,
             probes_each_case: options.jobs == 1,
             target_file,
@@ -227,6 +238,7 @@ impl<'s> Session<'s> {
             placed: Vec::new(),
             notes: Vec::new(),
             results: BTreeMap::new(),
+            traces: KeptTraces::default(),
             server_lost: None,
             ended: Vec::new(),
             fast: Tally::default(),
@@ -520,13 +532,25 @@ impl<'s> Session<'s> {
     }
 
     /// Ends a run that was stopped: the cases without a result are not judged.
-    fn give_up(&mut self, progress: &mut dyn FnMut(Progress<'_>)) {
+    fn give_up(&mut self, why: GiveUp, progress: &mut dyn FnMut(Progress<'_>)) {
         let left: Vec<usize> =
             (0..self.placed.len()).filter(|index| !self.results.contains_key(index)).collect();
-        self.notes.push(format!("the run was stopped: {} cases are not judged", left.len()));
+        match why {
+            GiveUp::Interrupted => {
+                self.notes.push(format!("the run was stopped: {} cases are not judged", left.len()));
+            }
+            GiveUp::TimeLimit(limit) => self.notes.push(format!(
+                "the run was stopped after {limit:?}, its time limit: {} cases did not end",
+                left.len()
+            )),
+        }
         for index in left {
-            let run = broken(String::new(), self.context.seed);
-            let outcome = Outcome::of(index, run).not_judged("the run was stopped before this case ended");
+            let outcome = match why {
+                GiveUp::Interrupted => Outcome::of(index, broken(String::new(), self.context.seed))
+                    .not_judged("the run was stopped before this case ended"),
+                // A run that did not end is no success.
+                GiveUp::TimeLimit(limit) => Outcome::of(index, broken(out_of_time(limit), self.context.seed)),
+            };
             self.done(outcome, progress);
         }
     }
@@ -537,7 +561,8 @@ impl<'s> Session<'s> {
             let tally = if *is_slow { &mut self.slow } else { &mut self.fast };
             tally.add();
         }
-        let result = summary(case, outcome.runs, self.options.keep, Some(outcome.took));
+        let mut result = summary(case, outcome.runs, self.options.keep, Some(outcome.took));
+        self.traces.keep(&mut result);
         self.results.insert(outcome.index, result);
         let (done, of) = (self.results.len(), self.placed.len());
         if let Some(case) = self.results.get(&outcome.index) {

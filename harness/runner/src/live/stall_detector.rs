@@ -5,7 +5,7 @@ use core::cell::Cell;
 use core::time::Duration;
 use std::rc::Rc;
 
-use mqttspec_codec::{Packet, Version};
+use mqttspec_codec::Version;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -65,17 +65,10 @@ async fn watch_pings(
 ) {
     loop {
         if let Some(mut client) = prober.connect_client(version, &id, CONNECT_TIMEOUT).await {
-            loop {
-                let answered = async {
-                    client.send(Packet::PingReq).await?;
-                    while client.receive().await? != Packet::PingResp {}
-                    Some(())
-                };
-                match timeout(longest, answered).await {
-                    Ok(Some(())) => sleep(PING_INTERVAL).await,
-                    // A new connection: on this one, a late PINGRESP would answer the next PINGREQ.
-                    Ok(None) | Err(_) => break,
-                }
+            // After one that is late, a new connection: on this one, its PINGRESP would answer the next
+            // PINGREQ.
+            while let Ok(Some(())) = timeout(longest, client.ping()).await {
+                sleep(PING_INTERVAL).await;
             }
         }
         last_stall.set(Some(Instant::now()));

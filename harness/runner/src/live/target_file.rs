@@ -27,6 +27,8 @@ pub struct TargetFile {
     pub start_with_options: Option<String>,
     /// The text of one option in `{options}`, for example `--option {name}={value}`.
     pub option: Option<String>,
+    /// The names of the options that `start_with_options` knows. If there are none, it knows all.
+    pub options: Vec<String>,
     /// Files that are written into `{dir}` before the server is started.
     pub files: BTreeMap<String, String>,
     /// How long the server may take until it accepts connections, in milliseconds.

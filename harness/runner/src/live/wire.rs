@@ -17,6 +17,7 @@ use mqttspec_ports::{Listener, Net};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::names::Names;
+use crate::intake::{Counted, Intake, MAXIMUM_PACKET_SIZE};
 
 /// The network and address of a server.
 #[derive(Clone, Debug)]
@@ -32,23 +33,31 @@ pub(crate) struct HostNet {
     relay: RelayNet<LiveNet>,
     endpoint: Endpoint,
     names: Rc<Names>,
+    intake: Rc<Intake>,
     version: Version,
 }
 
 impl HostNet {
-    pub(crate) fn new(endpoint: &Endpoint, faults: &Faults, names: &Rc<Names>, version: Version) -> Self {
+    pub(crate) fn new(
+        endpoint: &Endpoint,
+        faults: &Faults,
+        names: &Rc<Names>,
+        intake: &Rc<Intake>,
+        version: Version,
+    ) -> Self {
         let relay = RelayNet::new(endpoint.net.clone(), faults.clone());
-        Self { relay, endpoint: endpoint.clone(), names: names.clone(), version }
+        Self { relay, endpoint: endpoint.clone(), names: names.clone(), intake: intake.clone(), version }
     }
 }
 
 impl Net for HostNet {
-    type Stream = NamedStream<RelayStream>;
+    type Stream = NamedStream<Counted<RelayStream>>;
     type Listener = NoListener;
 
     /// Ignores the host: there is only one server.
     async fn connect(&self, _host: &str, _port: u16) -> io::Result<Self::Stream> {
         let stream = self.relay.connect(&self.endpoint.host, self.endpoint.port).await?;
+        let stream = Counted::new(stream, self.intake.clone());
         Ok(NamedStream::new(stream, self.names.clone(), self.version))
     }
 
@@ -57,7 +66,7 @@ impl Net for HostNet {
     }
 
     fn reset(&self, stream: Self::Stream) {
-        stream.stream.reset();
+        stream.stream.stream.reset();
     }
 }
 
@@ -65,7 +74,7 @@ impl Net for HostNet {
 pub(crate) struct NoListener(Infallible);
 
 impl Listener for NoListener {
-    type Stream = NamedStream<RelayStream>;
+    type Stream = NamedStream<Counted<RelayStream>>;
 
     async fn accept(&self) -> io::Result<(Self::Stream, SocketAddr)> {
         match self.0 {}
@@ -93,7 +102,8 @@ pub(crate) struct NamedStream<S> {
 
 impl<S> NamedStream<S> {
     pub(crate) fn new(stream: S, names: Rc<Names>, version: Version) -> Self {
-        let inflow = Inflow::from_server(version);
+        let mut inflow = Inflow::from_server(version);
+        inflow.decoder_mut().set_maximum_packet_size(MAXIMUM_PACKET_SIZE);
         Self {
             stream,
             names,

@@ -28,7 +28,12 @@ const OPTIONS: &[(&str, &str)] = &[
     ("maximum_retained", "6"),
     ("maximum_connections", "8"),
     ("session_expiry_maximum", "1000"),
-    ("users", "user u password p; publish a/#; publish +; subscribe #; user v password q"),
+    // The verifier gives the number of iterations for all: a schedule needs no slow hash.
+    (
+        "users",
+        "user u password p; publish a/#; publish +; subscribe #; user v password q; user x scram-sha-256 1 c2FsdA== \
+         AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    ),
 ];
 
 /// Runs the schedule. Returns the number of packets that the broker received and sent.

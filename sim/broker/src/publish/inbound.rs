@@ -79,13 +79,13 @@ impl Broker {
 
     /// Refuses what CONNACK announced as not available.
     fn check_capabilities(&self, id: ConnectionId, publish: &Publish) -> Result<(), Fault> {
-        let speaks_5 = self.connections.get(&id).is_some_and(|connection| connection.version.is_5());
+        let speaks_5 = || self.connections.get(&id).is_some_and(|connection| connection.version.is_5());
         if publish.delivery.qos() > self.options.maximum_qos {
             // §3.2.2.3.4; a Client before 5.0 could not know, but is closed too
             let fault = Fault::new(DisconnectReason::QoSNotSupported, "the QoS is above the Maximum QoS");
-            return Err(if speaks_5 { fault.breaking(&["MQTT-3.2.2-11"]) } else { fault });
+            return Err(if speaks_5() { fault.breaking(&["MQTT-3.2.2-11"]) } else { fault });
         }
-        if publish.retain && !self.options.retain_available && speaks_5 {
+        if publish.retain && !self.options.retain_available && speaks_5() {
             // §3.2.2.3.5; before 5.0 the message is published and not retained
             return Err(Fault::new(
                 DisconnectReason::RetainNotSupported,
@@ -175,11 +175,13 @@ impl Broker {
                 _ => Ok(Judgement::Refuse(PubAckReason::PayloadFormatInvalid, detail)),
             };
         }
-        let session = connection.session().and_then(|key| self.sessions.get(&key));
-        let held = session.map_or(0, |session| session.charge.bytes());
+        let held = || {
+            let session = connection.session().and_then(|key| self.sessions.get(&key));
+            session.map_or(0, |session| session.charge.bytes())
+        };
         let too_many = if publish.retain && !self.has_room_to_retain(topic, &publish.payload) {
             Some("the Server has no room for more retained messages")
-        } else if publish.delivery.qos() == QoS::ExactlyOnce && !self.has_memory(held) {
+        } else if publish.delivery.qos() == QoS::ExactlyOnce && !self.has_memory(held()) {
             Some("the Server has no memory for more QoS 2 messages of the Client")
         } else {
             None

@@ -239,8 +239,11 @@ impl Broker {
                 // [MQTT-4.3.3-5] and the identifier is free
                 session.outbound.end(order);
                 self.records.delete_delivery(key, session.recorded, order, None);
+                let scans = !session.scans.is_empty();
                 self.pump(now, key);
-                self.continue_scans(now, key);
+                if scans {
+                    self.continue_scans(now, key);
+                }
                 Ok(())
             }
             Stage::Publish(_) => Err(Fault::protocol("PUBCOMP before PUBREC")),
@@ -279,8 +282,11 @@ impl Broker {
             Stage::PubRel => None,
         };
         self.records.delete_delivery(key, session.recorded, order, message);
+        let scans = !session.scans.is_empty();
         self.pump(now, key);
-        self.continue_scans(now, key);
+        if scans {
+            self.continue_scans(now, key);
+        }
     }
 
     /// Moves an exchange from PUBLISH to PUBREL; the message itself is no longer needed.

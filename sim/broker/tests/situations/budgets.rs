@@ -44,6 +44,27 @@ fn more_filters_than_one_packet_may_have_are_refused() {
 }
 
 #[test]
+fn an_unsubscribe_with_more_filters_ends_the_connection() {
+    for connect in [v5("a"), v311("a", true)] {
+        let mut rig = Rig::with("maximum_filters_per_packet=2");
+        let client = rig.connect(connect.clone());
+        let filters = |filters: &[&str]| {
+            let filters: Vec<_> = filters.iter().map(|text| TopicFilter::try_from(*text).unwrap()).collect();
+            Unsubscribe::new(id(2), NonEmpty::try_from(filters).unwrap())
+        };
+        rig.send(client, filters(&["a", "b"]));
+        rig.all(client);
+        assert!(!rig.is_closed(client));
+        rig.send(client, filters(&["a", "b", "c"]));
+        if connect.version.is_5() {
+            rig.disconnected(client, DisconnectReason::QuotaExceeded);
+        } else {
+            rig.closed_in_silence(client);
+        }
+    }
+}
+
+#[test]
 fn more_shared_subscriptions_than_a_session_may_have_are_refused() {
     let mut rig = Rig::with("maximum_shared_subscriptions=1");
     let client = rig.connect(lasting("a", 100));

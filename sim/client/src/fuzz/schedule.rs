@@ -18,11 +18,11 @@ use crate::{
     QueuePolicy, SessionLostPolicy, State, SubscribeRequest, Transmit, UnsubscribeRequest,
 };
 
-/// Runs the schedule.
+/// Runs the schedule. Returns the number of its steps.
 ///
 /// # Panics
 /// If the client does anything wrong.
-pub fn run(input: &[u8]) {
+pub fn run(input: &[u8]) -> u64 {
     let mut bytes = Bytes(input);
     let options = options(&mut bytes);
     let mut play = Play {
@@ -32,9 +32,12 @@ pub fn run(input: &[u8]) {
         now: Duration::ZERO,
         decoder: Decoder::new(Role::Client),
     };
+    let mut steps = 0;
     while let Some(step) = bytes.next() {
         play.step(step, &mut bytes);
+        steps += 1;
     }
+    steps
 }
 
 /// The input, followed by zeros.

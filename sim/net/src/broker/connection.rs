@@ -44,7 +44,7 @@ pub(super) struct Link {
     pub(super) id: Cell<Option<ConnectionId>>,
     outflow: RefCell<Outflow>,
     /// Bytes of packets that are not complete, or that the core has not seen.
-    held: RefCell<Charge>,
+    held: Charge,
     /// Bytes of the packet that is not complete.
     unfinished: Cell<usize>,
     /// No CONNECT was accepted yet.
@@ -75,7 +75,7 @@ enum End {
 impl Link {
     pub(super) fn new(outflow_high: usize, largest_packet: u32, memory: &Memory) -> Rc<Link> {
         Rc::new(Link {
-            held: RefCell::new(memory.charge(0)),
+            held: memory.charge(0),
             unfinished: Cell::new(0),
             is_stranger: Cell::new(true),
             id: Cell::new(None),
@@ -111,28 +111,29 @@ impl Link {
         let was_full = self.is_full();
         let (packets, bytes) = self.backlog.get();
         self.backlog.set((packets.saturating_sub(1), bytes.saturating_sub(size)));
-        self.count();
+        self.held.sub(size);
         if was_full && !self.is_full() {
             self.wake();
         }
     }
 
-    /// Counts what is held anew.
-    fn count(&self) {
+    /// Counts what is held anew, when bytes were read or thrown away. A packet that is complete
+    /// then moves from `unfinished` to `backlog`, which changes no sum.
+    fn count(&self, unfinished: usize) {
         let (_, bytes) = self.backlog.get();
-        self.held.borrow_mut().set(bytes + self.unfinished.get());
+        self.unfinished.set(unfinished);
+        self.held.set(bytes + unfinished);
     }
 
     /// Nothing more is read, so what is there of a packet is not needed.
     fn forget(&self, inflow: &mut Inflow) {
         *inflow.bytes_mut() = BytesMut::new();
-        self.unfinished.set(0);
-        self.count();
+        self.count(0);
     }
 
     /// Bytes that are held for this peer.
     pub(super) fn held_bytes(&self) -> usize {
-        self.held.borrow().bytes() + self.outflow.borrow().len()
+        self.held.bytes() + self.outflow.borrow().len()
     }
 
     /// Bytes of the packet that is not complete.
@@ -283,10 +284,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transfer<'_, S> {
             if let Some(arrived) = inflow.next_arrived() {
                 let size = before - inflow.left_over().len();
                 patience.since = None;
-                link.unfinished.set(inflow.left_over().len());
                 let (packets, bytes) = link.backlog.get();
                 link.backlog.set((packets + 1, bytes + size));
-                link.count();
                 // The first packet is CONNECT, or the core closes the connection.
                 if let Some(largest) = link.largest_packet.take() {
                     inflow.decoder_mut().set_maximum_packet_size(largest);
@@ -307,9 +306,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transfer<'_, S> {
                 continue;
             }
             let read = poll_read(*stream, inflow, context);
-            link.unfinished.set(inflow.left_over().len());
-            link.count();
-            if link.held.borrow().is_too_much() {
+            link.count(inflow.left_over().len());
+            if link.held.is_too_much() {
                 inbox.push(Input::Done);
             }
             match ready!(read) {
@@ -321,6 +319,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transfer<'_, S> {
                 Err(error) => return Poll::Ready(Some(Ending::of_error(&error))),
             }
         }
+        link.unfinished.set(inflow.left_over().len());
         // The peer cannot go on, so it need not hurry.
         patience.since = None;
         Poll::Pending

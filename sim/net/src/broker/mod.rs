@@ -255,11 +255,14 @@ impl<S: Store, T: Tap> Server<S, T> {
                     Arrived::Packet { packet, bytes } => {
                         let what = Observed::Received { connection, packet: &packet, bytes: &bytes };
                         self.tap.observe(now, what);
-                        match (packet, checked) {
-                            (Packet::Connect(connect), Some(checked)) => {
-                                self.broker.handle_checked_connect(now, connection, *connect, *checked);
-                            }
-                            (packet, _) => self.broker.handle_packet(now, connection, packet),
+                        match packet {
+                            Packet::Connect(connect) => match checked {
+                                Some(checked) => {
+                                    self.broker.handle_checked_connect(now, connection, *connect, *checked);
+                                }
+                                None => self.broker.handle_packet(now, connection, Packet::Connect(connect)),
+                            },
+                            packet => self.broker.handle_packet(now, connection, packet),
                         }
                     }
                     Arrived::Malformed { error, bytes } => {

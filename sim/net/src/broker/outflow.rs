@@ -30,7 +30,7 @@ impl Memory {
 
     pub(super) fn charge(&self, bytes: usize) -> Charge {
         self.sum.set(self.sum.get() + bytes);
-        Charge { memory: self.clone(), bytes }
+        Charge { memory: self.clone(), bytes: Cell::new(bytes) }
     }
 }
 
@@ -38,12 +38,12 @@ impl Memory {
 #[derive(Debug)]
 pub(super) struct Charge {
     memory: Memory,
-    bytes: usize,
+    bytes: Cell<usize>,
 }
 
 impl Charge {
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes.get()
     }
 
     /// Whether the sum is above the maximum.
@@ -51,10 +51,20 @@ impl Charge {
         self.memory.excess() > 0
     }
 
-    pub(super) fn set(&mut self, bytes: usize) {
+    pub(super) fn set(&self, bytes: usize) {
         let sum = &self.memory.sum;
-        sum.set(sum.get() - self.bytes + bytes);
-        self.bytes = bytes;
+        sum.set(sum.get() - self.bytes.get() + bytes);
+        self.bytes.set(bytes);
+    }
+
+    fn add(&self, bytes: usize) {
+        let sum = &self.memory.sum;
+        sum.set(sum.get() + bytes);
+        self.bytes.set(self.bytes.get() + bytes);
+    }
+
+    pub(super) fn sub(&self, bytes: usize) {
+        self.set(self.bytes.get().saturating_sub(bytes));
     }
 }
 
@@ -130,7 +140,7 @@ impl Outflow {
         let result = encode(&mut self.tail);
         let added = self.tail.len() - before;
         self.bytes += added;
-        self.own.set(self.own.bytes() + added);
+        self.own.add(added);
         result.map(|()| &self.tail[before..])
     }
 
@@ -155,7 +165,7 @@ impl Outflow {
         self.bytes -= sent;
         let is_shared = matches!(self.before.front(), Some(Segment::Shared(_)));
         if !is_shared {
-            self.own.set(self.own.bytes() - sent);
+            self.own.sub(sent);
         }
         match self.before.front_mut() {
             Some(segment) => {

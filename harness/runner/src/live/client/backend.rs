@@ -26,6 +26,7 @@ use crate::backend::{
 };
 use crate::executor::{Executed, Setup, execute, run_seed};
 use crate::hosts::{Hosts, PlayedBy, SERVER};
+use crate::intake::{Counted, EVENT, Intake};
 use crate::judging::Performed;
 use crate::peers::applications;
 use crate::peers::client::Application;
@@ -35,6 +36,8 @@ use crate::recorder::Recorder;
 pub(super) struct Environment {
     pub(super) pool: Rc<Pool>,
     pub(super) timeouts: Timeouts,
+    /// Counts what the clients send.
+    pub(super) intake: Rc<Intake>,
     /// A run that takes longer counts as endless.
     pub(super) limit: Duration,
 }
@@ -50,10 +53,10 @@ pub(super) struct Run {
 
 /// Executes a case with its clients in adapters.
 pub(super) async fn perform(case: &Case, seed: u64, environment: Environment) -> Run {
-    let Environment { pool, timeouts, limit } = environment;
+    let Environment { pool, timeouts, intake, limit } = environment;
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let began = Instant::now();
-    let recorder = Rc::new(Recorder::new(hosts.infos(), move || began.elapsed()));
+    let recorder = Rc::new(Recorder::new(hosts.infos(), move || began.elapsed()).counting(intake.clone()));
     let (stops, output) = (Rc::new(Stops::default()), Rc::new(RefCell::new(Vec::new())));
     let prepared = async {
         let applications = applications(case, &hosts, &recorder, None, &[])?;
@@ -93,6 +96,7 @@ pub(super) async fn perform(case: &Case, seed: u64, environment: Environment) ->
                 seed,
                 timeouts,
                 limit,
+                intake,
                 faults,
                 listeners: RefCell::new(listeners),
             }),
@@ -125,6 +129,7 @@ struct ClientBackend {
     seed: Seed,
     timeouts: Timeouts,
     limit: Duration,
+    intake: Rc<Intake>,
     faults: Injector<Relays<ClientPower>>,
     /// The ports of the clients' hosts, until the server is played.
     listeners: RefCell<Vec<(String, RelayListener<TcpNet>, Faults)>>,
@@ -160,9 +165,13 @@ impl Backend for ClientBackend {
         let (sender, accepted) = mpsc::unbounded_channel();
         for (host, listener, faults) in listeners {
             let (sender, host) = (sender.clone(), std::sync::Arc::<str>::from(host));
+            let intake = self.intake.clone();
             tokio::task::spawn_local(async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     let (sender, host, faults) = (sender.clone(), host.clone(), faults.clone());
+                    let stream = Counted::new(stream, intake.clone());
+                    // A client may open connections without end.
+                    intake.take(EVENT);
                     tokio::task::spawn_local(async move {
                         // A partitioned link opens no connection.
                         if faults.admit().await.is_ok() {

@@ -248,7 +248,7 @@ pub(crate) trait Adapter {
     fn next_id(&self) -> u64;
 
     /// What it printed besides its lines.
-    fn output(&self) -> Vec<String>;
+    fn output(&mut self) -> Vec<String>;
 }
 
 impl Adapter for Process {
@@ -264,7 +264,7 @@ impl Adapter for Process {
         Process::next_id(self)
     }
 
-    fn output(&self) -> Vec<String> {
+    fn output(&mut self) -> Vec<String> {
         Process::output(self)
     }
 }

@@ -26,7 +26,10 @@ impl Pool {
     pub(super) async fn take(&self) -> Result<Process, (AdapterError, Vec<String>)> {
         let idle = self.idle.borrow_mut().pop();
         match idle {
-            Some(process) => Ok(process),
+            Some(mut process) => {
+                process.begin_case();
+                Ok(process)
+            }
             None => Process::start(&self.command).await,
         }
     }

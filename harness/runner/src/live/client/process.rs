@@ -1,7 +1,7 @@
 //! The process of an adapter: starts it, writes and reads its lines, and kills it.
 
+use core::convert::Infallible;
 use core::time::Duration;
-use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
@@ -9,12 +9,11 @@ use std::process::{Child, Stdio};
 
 use bytes::BytesMut;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::time::timeout;
 
-use super::protocol::{Command, Hello, Line, PROTOCOL, Reply, Request};
+use super::protocol::{Command, Hello, Line, PROTOCOL, Reply, Request, shortened};
 
 /// How long an adapter may take to start and answer `hello`.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -25,8 +24,17 @@ pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest line.
 const MAX_LINE_BYTES: usize = 1 << 20;
 
+/// Bytes asked of its standard output at once.
+const READ_BYTES: usize = 16 << 10;
+
+/// What an adapter may print in one case.
+const MAX_CASE_BYTES: usize = 32 << 20;
+
 /// How many of the last lines of its standard error are kept.
 const KEPT_LINES: usize = 40;
+
+/// How many of the last bytes of its standard error are kept.
+const KEPT_BYTES: usize = 16 << 10;
 
 /// What an adapter did wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +78,9 @@ pub enum AdapterError {
     /// It prints without end.
     #[error("the adapter printed more than {0} events in one case")]
     Flood(u32),
+    /// The same, counted in bytes.
+    #[error("the adapter printed more than {} MiB in one case", MAX_CASE_BYTES >> 20)]
+    FloodOfBytes,
     /// A reply or event names a command that was not given, or that has ended.
     #[error("the adapter's `{what}` names the command {id}, which is not open")]
     UnknownCommand {
@@ -103,7 +114,11 @@ pub(super) struct Process {
     stdout: pipe::Receiver,
     /// Bytes of lines that were not taken.
     read: BytesMut,
-    errors: TempDir,
+    stderr: pipe::Receiver,
+    /// The last bytes of its standard error.
+    errors: BytesMut,
+    /// What it printed since the last [`Process::begin_case`].
+    printed: usize,
     last_id: u64,
 }
 
@@ -125,7 +140,7 @@ impl Process {
     pub(super) async fn start(command: &str) -> Result<Self, (AdapterError, Vec<String>)> {
         let mut process = Self::spawn(command).map_err(|error| (error, Vec::new()))?;
         let hello = match process.call(Command::Hello { protocol: PROTOCOL }, START_TIMEOUT).await {
-            Ok(Reply::Ok(value)) => serde_json::from_value(value.clone()).map_err(|error| {
+            Ok(Reply::Ok(value)) => serde_json::from_value::<Hello>(value.clone()).map_err(|error| {
                 AdapterError::Garbage { line: shortened(&value.to_string()), error: error.to_string() }
             }),
             Ok(Reply::Unsupported(reason) | Reply::Error(reason)) => {
@@ -135,7 +150,7 @@ impl Process {
         };
         match hello {
             Ok(hello) => {
-                process.hello = hello;
+                process.hello = hello.shortened();
                 Ok(process)
             }
             Err(error) => {
@@ -150,19 +165,17 @@ impl Process {
         let words = words.ok_or_else(|| AdapterError::Words(command.to_owned()))?;
         let failed =
             |error: io::Error| AdapterError::Start { command: command.to_owned(), error: error.to_string() };
-        let errors = tempfile::Builder::new().prefix("mqttspec-adapter-").tempdir().map_err(failed)?;
-        let stderr = File::create(errors.path().join("stderr")).map_err(failed)?;
         // Its own process group: what it starts is killed with it.
         let mut child = std::process::Command::new(&words[0])
             .args(&words[1..])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(stderr)
+            .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
             .map_err(failed)?;
-        let pipes = child.stdin.take().zip(child.stdout.take());
-        let (stdin, stdout) = pipes.ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+        let pipes = child.stdin.take().zip(child.stdout.take()).zip(child.stderr.take());
+        let ((stdin, stdout), stderr) = pipes.ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         Ok(Self {
             hello: Hello {
                 name: String::new(),
@@ -174,8 +187,10 @@ impl Process {
             child,
             stdin: pipe::Sender::from_owned_fd(OwnedFd::from(stdin)).map_err(failed)?,
             stdout: pipe::Receiver::from_owned_fd(OwnedFd::from(stdout)).map_err(failed)?,
+            stderr: pipe::Receiver::from_owned_fd(OwnedFd::from(stderr)).map_err(failed)?,
             read: BytesMut::new(),
-            errors,
+            errors: BytesMut::new(),
+            printed: 0,
             last_id: 0,
         })
     }
@@ -204,7 +219,14 @@ impl Process {
         let request = Request { id: self.last_id, command };
         let mut line = serde_json::to_vec(&request).map_err(|error| AdapterError::Pipe(error.to_string()))?;
         line.push(b'\n');
-        if let Err(error) = self.stdin.write_all(&line).await {
+        let (stderr, errors) = (&mut self.stderr, &mut self.errors);
+        let written = tokio::select! {
+            biased;
+            written = self.stdin.write_all(&line) => written,
+            // An adapter that waits until its standard error is read takes no command.
+            never = keep_reading(stderr, errors) => match never {},
+        };
+        if let Err(error) = written {
             return Err(self.ended().unwrap_or_else(|| AdapterError::Pipe(error.to_string())));
         }
         Ok(self.last_id)
@@ -232,17 +254,32 @@ impl Process {
             if self.read.len() > MAX_LINE_BYTES {
                 return Err(AdapterError::LongLine);
             }
-            match self.stdout.read_buf(&mut self.read).await {
+            if self.printed > MAX_CASE_BYTES {
+                return Err(AdapterError::FloodOfBytes);
+            }
+            self.read.reserve(READ_BYTES);
+            let (stderr, errors) = (&mut self.stderr, &mut self.errors);
+            let read = tokio::select! {
+                biased;
+                read = self.stdout.read_buf(&mut self.read) => read,
+                never = keep_reading(stderr, errors) => match never {},
+            };
+            match read {
                 Ok(0) => {
                     // The pipe closes a moment before the process can be reaped.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     let closed = || AdapterError::Ended("it closed its standard output".to_owned());
                     return Err(self.ended().unwrap_or_else(closed));
                 }
-                Ok(_) => {}
+                Ok(count) => self.printed += count,
                 Err(error) => return Err(AdapterError::Pipe(error.to_string())),
             }
         }
+    }
+
+    /// Another case begins.
+    pub(super) fn begin_case(&mut self) {
+        self.printed = 0;
     }
 
     fn ended(&mut self) -> Option<AdapterError> {
@@ -255,11 +292,15 @@ impl Process {
     }
 
     /// The last lines of its standard error.
-    pub(super) fn output(&self) -> Vec<String> {
-        let bytes = fs::read(self.errors.path().join("stderr")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
+    pub(super) fn output(&mut self) -> Vec<String> {
+        let mut more = [0; KEPT_BYTES];
+        for _ in 0..4 {
+            let Ok(count @ 1..) = self.stderr.try_read(&mut more) else { break };
+            keep(&mut self.errors, &more[..count]);
+        }
+        let text = String::from_utf8_lossy(&self.errors);
         let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(KEPT_LINES)..].iter().map(|line| (*line).to_owned()).collect()
+        lines[lines.len().saturating_sub(KEPT_LINES)..].iter().map(|line| shortened(line)).collect()
     }
 }
 
@@ -271,10 +312,18 @@ impl Drop for Process {
     }
 }
 
-fn shortened(line: &str) -> String {
-    const LONGEST: usize = 200;
-    if line.chars().count() <= LONGEST {
-        return line.to_owned();
+/// Keeps the last bytes of a standard error.
+fn keep(errors: &mut BytesMut, more: &[u8]) {
+    errors.extend_from_slice(more);
+    let too_many = errors.len().saturating_sub(KEPT_BYTES);
+    drop(errors.split_to(too_many));
+}
+
+/// Reads a standard error, for as long as its caller waits for something else.
+async fn keep_reading(stderr: &mut pipe::Receiver, errors: &mut BytesMut) -> Infallible {
+    let mut more = [0; 4096];
+    while let Ok(count @ 1..) = stderr.read(&mut more).await {
+        keep(errors, &more[..count]);
     }
-    format!("{}…", line.chars().take(LONGEST).collect::<String>())
+    std::future::pending().await
 }

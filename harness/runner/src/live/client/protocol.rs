@@ -157,9 +157,18 @@ impl Line {
     pub(crate) fn parse(line: &str) -> serde_json::Result<Self> {
         let value: serde_json::Value = serde_json::from_str(line)?;
         if value.get("event").is_some() {
-            return Ok(Self::Event(serde_json::from_value(value)?));
+            let mut event = serde_json::from_value(value)?;
+            if let Event::Disconnected(trouble) | Event::Failed { trouble, .. } = &mut event {
+                trouble.text = shortened(&trouble.text);
+            }
+            return Ok(Self::Event(event));
         }
         let Answer { id, reply } = serde_json::from_value(value)?;
+        let reply = match reply {
+            Reply::Ok(value) => Reply::Ok(value),
+            Reply::Unsupported(reason) => Reply::Unsupported(shortened(&reason)),
+            Reply::Error(reason) => Reply::Error(shortened(&reason)),
+        };
         Ok(Self::Reply { id, reply })
     }
 }
@@ -199,6 +208,38 @@ impl Hello {
     pub(crate) fn supports(&self, word: &str) -> bool {
         self.supports.iter().any(|other| other == word)
     }
+
+    /// The same with short texts, for reports.
+    pub(crate) fn shortened(self) -> Self {
+        const WORDS: usize = 40;
+        let words = |words: Vec<String>| words.iter().take(WORDS).map(|word| shortened(word)).collect();
+        Self {
+            name: shortened(&self.name),
+            version: shortened(&self.version),
+            language: shortened(&self.language),
+            versions: words(self.versions),
+            supports: words(self.supports),
+        }
+    }
+}
+
+/// The start of a text of an adapter, without control characters: it goes into reports and onto
+/// terminals.
+pub(crate) fn shortened(line: &str) -> String {
+    const LONGEST: usize = 500;
+    let mut text = String::new();
+    for character in line.chars().take(LONGEST) {
+        match character {
+            '\t' => text.push(character),
+            _ if character.is_control() => text.extend(character.escape_default()),
+            _ => text.push(character),
+        }
+    }
+    let length = line.chars().count();
+    if length > LONGEST {
+        text.push_str(&format!("… ({length} characters)"));
+    }
+    text
 }
 
 /// What the client tells its application. `id` is the command that ends with the event.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use mqttspec_judge::history::What;
 use mqttspec_judge::results::{CaseResult, FORMAT, RunResult, SuiteResult, Target, TargetKind};
 use mqttspec_judge::verdict::Verdict;
 use tokio::task::{JoinHandle, JoinSet, LocalSet};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::backend::{Environment, Run, perform};
 use super::peer::Stopped;
@@ -21,8 +21,10 @@ use super::pool::Pool;
 use super::process::AdapterError;
 use super::protocol::Hello;
 use crate::backend::Timeouts;
+use crate::intake::{Budget, Intake, KeptTraces};
 use crate::judging::judged;
-use crate::live::case_run::{broken, limit, skipped};
+use crate::live::TIME_LIMIT;
+use crate::live::case_run::{broken, limit, out_of_time, skipped};
 use crate::live::schedule::{self, Limits};
 use crate::suite::{KeepTrace, Plan, Selection, Source, plan, summary};
 
@@ -60,6 +62,8 @@ pub struct ClientOptions {
     pub keep: KeepTrace,
     /// Runs scenarios with long waits too.
     pub patient: bool,
+    /// The real time that all cases may take. Those that are left then are errors.
+    pub time_limit: Duration,
 }
 
 impl ClientOptions {
@@ -75,6 +79,7 @@ impl ClientOptions {
             jobs: JOBS,
             keep: KeepTrace::default(),
             patient: false,
+            time_limit: TIME_LIMIT,
         }
     }
 }
@@ -104,6 +109,8 @@ struct Context {
     hello: Hello,
     options: ClientOptions,
     last_stall: Cell<Option<Instant>>,
+    /// What the clients may send in all runs.
+    budget: Budget,
 }
 
 /// A case, or why it is not run.
@@ -168,7 +175,13 @@ async fn start(options: &ClientOptions) -> Result<Rc<Context>, ClientError> {
     let started = Pool::start(&options.command).await;
     let (pool, hello) = started.map_err(|(error, output)| ClientError::Adapter { error, output })?;
     let options = options.clone();
-    Ok(Rc::new(Context { pool: Rc::new(pool), hello, options, last_stall: Cell::new(None) }))
+    Ok(Rc::new(Context {
+        pool: Rc::new(pool),
+        hello,
+        options,
+        last_stall: Cell::new(None),
+        budget: Budget::default(),
+    }))
 }
 
 async fn judge(
@@ -176,15 +189,19 @@ async fn judge(
     options: &ClientOptions,
     progress: &mut dyn FnMut(&CaseResult, usize, usize),
 ) -> Result<SuiteResult, ClientError> {
+    let until = Instant::now() + options.time_limit;
     let context = start(options).await?;
     contact(&context).await?;
     let cases = plan.cases.iter().filter(|case| case.tests == Role::Client);
     let placed: Vec<Rc<Placed>> = cases.map(|case| Rc::new(context.place(case))).collect();
     let stalls = watch_stalls(context.clone());
     let mut results = BTreeMap::new();
-    let mut done = |outcome: Outcome| {
+    let (mut ended, mut traces) = (BTreeSet::new(), KeptTraces::default());
+    let mut done = |outcome: Outcome, ended: &mut BTreeSet<usize>| {
+        ended.insert(outcome.index);
         let case = &placed[outcome.index].case;
-        let result = summary(case, outcome.runs, options.keep, Some(outcome.took));
+        let mut result = summary(case, outcome.runs, options.keep, Some(outcome.took));
+        traces.keep(&mut result);
         results.insert(outcome.index, result);
         progress(&results[&outcome.index], results.len(), placed.len());
     };
@@ -193,15 +210,17 @@ async fn judge(
     waiting.sort_by_key(|index| placed[*index].waits);
     let (mut set, mut again) = (JoinSet::new(), Vec::new());
     loop {
-        while set.len() < options.jobs.max(1)
+        while Instant::now() < until
+            && set.len() < options.jobs.max(1)
             && let Some(index) = waiting.pop()
         {
             let (context, placed) = (context.clone(), placed[index].clone());
             set.spawn_local(async move { context.run_case(index, &placed).await });
         }
-        match set.join_next().await {
+        let Ok(joined) = timeout_at(until, set.join_next()).await else { break };
+        match joined {
             Some(Ok(outcome)) if outcome.is_bad() => again.push(outcome),
-            Some(Ok(outcome)) => done(outcome),
+            Some(Ok(outcome)) => done(outcome, &mut ended),
             Some(Err(panicked)) => {
                 if let Ok(panic) = panicked.try_into_panic() {
                     std::panic::resume_unwind(panic);
@@ -214,7 +233,12 @@ async fn judge(
     for first in again {
         let mut before = first;
         for _ in 0..MAX_RERUNS {
-            let outcome = context.run_case(before.index, &placed[before.index]).await;
+            let rerun = context.run_case(before.index, &placed[before.index]);
+            let Ok(outcome) = timeout_at(until, rerun).await else {
+                // What failed once does not count.
+                before.runs = vec![broken(out_of_time(options.time_limit), options.seed)];
+                break;
+            };
             let settled = before.lines() == outcome.lines() && !(outcome.timing_sensitive && outcome.stalled);
             before = outcome;
             if settled || !before.is_bad() {
@@ -224,10 +248,22 @@ async fn judge(
         if !before.is_bad() {
             recovered.push(placed[before.index].case.name());
         }
-        done(before);
+        done(before, &mut ended);
     }
     stalls.abort();
+    drop(set);
+    let left: Vec<usize> = (0..placed.len()).filter(|index| !ended.contains(index)).collect();
     let mut notes = Vec::new();
+    if !left.is_empty() {
+        let (limit, count) = (options.time_limit, left.len());
+        notes.push(format!("the run was stopped after {limit:?}, its time limit: {count} cases did not end"));
+    }
+    for index in left {
+        let run = broken(out_of_time(options.time_limit), options.seed);
+        let outcome =
+            Outcome { index, runs: vec![run], took: Duration::ZERO, timing_sensitive: true, stalled: false };
+        done(outcome, &mut ended);
+    }
     if !recovered.is_empty() {
         recovered.sort();
         let (count, names) = (recovered.len(), recovered.join(", "));
@@ -351,7 +387,8 @@ impl Context {
         let timeouts = self.timeouts();
         // A line may wait a minute for a client that connects again.
         let limit = limit(placed.waits, timeouts) + Duration::from_secs(120);
-        Environment { pool: self.pool.clone(), timeouts, limit }
+        let intake = Rc::new(Intake::new(&self.budget));
+        Environment { pool: self.pool.clone(), timeouts, intake, limit }
     }
 
     fn command(&self, case: &Case, seed: u64) -> RepeatCommand {
