@@ -41,9 +41,9 @@ pub(crate) fn judged(
     let mut broke: Option<(Verdict, String)> = None;
     match end {
         Ok(()) => {
-            let quiet = findings.unquiet.is_none();
+            let end = End { quiet: findings.unquiet.is_none(), is_cut_off: findings.is_cut_off };
             set_up.extend(findings.unquiet);
-            let of_deliveries = judge_deliveries(&findings.properties, &claims, history, quiet, &mut passed);
+            let of_deliveries = judge_deliveries(&findings.properties, &claims, history, end, &mut passed);
             for finding in of_deliveries {
                 match Stop::from(finding) {
                     Stop::SetUp(unmet) => set_up.push(unmet),
@@ -102,12 +102,21 @@ pub(crate) fn judged(
     (result, timing_sensitive)
 }
 
+/// How a run came to its end.
+#[derive(Clone, Copy)]
+struct End {
+    /// Every message was delivered, and every command is done.
+    quiet: bool,
+    /// Messages were still on their way.
+    is_cut_off: bool,
+}
+
 /// The findings of the delivery checks. Those that hold are added to what `passed`.
 fn judge_deliveries(
     properties: &[Property],
     claims: &Claims,
     history: &History,
-    quiet: bool,
+    end: End,
     passed: &mut BTreeSet<usize>,
 ) -> Vec<Finding> {
     if properties.is_empty() {
@@ -116,9 +125,15 @@ fn judge_deliveries(
     let deliveries = Deliveries::of(history);
     let mut findings = Vec::new();
     for Property { asks, line, span } in properties {
-        let of_check = delivery_checks::judge(asks, *line, &claims.at(*span), history, &deliveries);
+        let mut asks = asks.clone();
+        if end.is_cut_off {
+            // A message that is not delivered yet is no lost one.
+            asks.guarantees.retain_mut(Guarantee::without_loss);
+        }
+        let shows_all = end.quiet || !asks.guarantees.contains(&Guarantee::NothingMore);
+        let of_check = delivery_checks::judge(&asks, *line, &claims.at(*span), history, &deliveries);
         // What is left over is looked for only where the run came to rest.
-        if of_check.is_empty() && (quiet || !asks.guarantees.contains(&Guarantee::NothingMore)) {
+        if of_check.is_empty() && shows_all && !end.is_cut_off {
             passed.insert(span.start);
         }
         findings.extend(of_check);

@@ -53,6 +53,11 @@ impl Clock {
         }
     }
 
+    /// When a live run has to end, less the time that judging it needs.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        self.backend.limit().map(|limit| limit.saturating_sub(Duration::from_secs(2)))
+    }
+
     /// Time since the start of the run.
     pub(crate) fn now(&self) -> Duration {
         self.backend.now()

@@ -1,6 +1,6 @@
 //! Injects the faults of the scenario into the network, the disks and the machines of the hosts.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use mqttspec_codec::Role;
@@ -23,11 +23,13 @@ pub(crate) struct Faults {
     crashes: Crashes,
     /// A fault that could not begin or end while the scenario went on.
     failed: Rc<RefCell<Option<FaultError>>>,
+    /// The number of courses that run beside the scenario.
+    running: Rc<Cell<u32>>,
 }
 
 impl Faults {
     pub(crate) fn new(backend: Rc<dyn Backend>, crashes: Crashes) -> Self {
-        Self { backend, crashes, failed: Rc::default() }
+        Self { backend, crashes, failed: Rc::default(), running: Rc::default() }
     }
 
     /// Begins or ends a fault. It ends by itself if it has a duration.
@@ -134,6 +136,8 @@ impl Faults {
     /// Lets a course go on beside the scenario; then records that it is over.
     fn finish(&self, running: RunningCourse, over: Option<What>) {
         let (recorder, failed) = (self.crashes.recorder.clone(), self.failed.clone());
+        let count = self.running.clone();
+        count.set(count.get() + 1);
         tokio::task::spawn_local(async move {
             if let Err(error) = running.finish().await {
                 failed.borrow_mut().get_or_insert(error);
@@ -141,7 +145,13 @@ impl Faults {
             if let Some(over) = over {
                 recorder.record(None, 0, over);
             }
+            count.set(count.get() - 1);
         });
+    }
+
+    /// Whether a course runs beside the scenario.
+    pub(crate) fn are_running(&self) -> bool {
+        self.running.get() > 0
     }
 
     /// A fault may have failed since the last call.

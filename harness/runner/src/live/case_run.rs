@@ -14,7 +14,7 @@ use super::launcher::{Instance, LaunchError};
 use super::names::{Credentials, Names};
 use super::placing::{Place, Placed};
 use super::probes::{Capabilities, KEEP_ALIVE_0, Prober};
-use super::service::Service;
+use super::service::{NO_LONGER_SERVES, Service};
 use super::target_file::TargetFile;
 use super::tokens::base36;
 use super::wire::Endpoint;
@@ -23,6 +23,7 @@ use crate::facts::Facts;
 use crate::suite::KeepTrace;
 use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
+use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
 
@@ -32,6 +33,9 @@ const LONG_PATIENCE: Duration = Duration::from_secs(10);
 /// The standard gives no time within which a server that resumes a Session sends again what was not
 /// acknowledged. nats-server takes 30 s.
 pub(crate) const RETRANSMISSION: Duration = Duration::from_secs(35);
+
+/// In a run in which nothing was sent for this time, nothing more is expected.
+const REST: Duration = Duration::from_secs(4);
 
 /// What all runs of a session share.
 pub(crate) struct RunContext {
@@ -74,6 +78,8 @@ pub(crate) struct Outcome {
     pub(crate) timing_sensitive: bool,
     /// What the shared server does not do any more, if the neutral probe found that.
     pub(crate) lacks: Option<String>,
+    /// The same of a server on which nothing else ran since it last served.
+    pub(crate) own_lacks: Option<String>,
 }
 
 impl Outcome {
@@ -87,6 +93,7 @@ impl Outcome {
             crosstalk: false,
             timing_sensitive: true,
             lacks: None,
+            own_lacks: None,
         }
     }
 
@@ -103,14 +110,32 @@ impl Outcome {
 
     /// Whether it fails only because nothing was sent again so far.
     pub(crate) fn awaits_retransmission(&self) -> bool {
-        let is_late = |failure: &mqttspec_judge::finding::ReportedFinding| {
-            let finding = &failure.finding;
-            finding.event.is_none()
-                && finding.timing_sensitive
-                && finding.requirements.iter().any(|clause| clause.clause == "MQTT-4.4.0-1")
+        let is_late = |finding: &Finding| match finding.check {
+            // Messages that are not delivered when nothing was sent for a while.
+            Check::DeliveryCheck(_) => true,
+            _ => {
+                finding.event.is_none()
+                    && finding.timing_sensitive
+                    && finding.requirements.iter().any(|clause| clause.clause == "MQTT-4.4.0-1")
+            }
         };
-        let mut failures = self.runs.iter().flat_map(|run| &run.failures).peekable();
-        failures.peek().is_some() && failures.all(is_late)
+        let mut findings = self.findings().peekable();
+        findings.peek().is_some() && findings.all(is_late)
+    }
+
+    fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.runs.iter().flat_map(|run| &run.failures).map(|failure| &failure.finding)
+    }
+
+    /// Whether stalls of this duration may be the cause of the failure.
+    pub(crate) fn may_be_caused_by(&self, stalled: Duration, patience: Duration) -> bool {
+        if !self.timing_sensitive || stalled.is_zero() {
+            return false;
+        }
+        // What did not come while the run waited for it, although most of that time was no stall.
+        let is_missing = |finding: &Finding| !finding.timing_sensitive || finding.event.is_none();
+        let only_missing = self.verdict() == Verdict::Fail && self.findings().all(is_missing);
+        !only_missing || stalled > patience / 2
     }
 
     /// The same, not judged for this reason.
@@ -121,6 +146,15 @@ impl Outcome {
             run.failures.clear();
         }
         self
+    }
+
+    /// Notes that after this case the server no longer does what it did at the start.
+    pub(crate) fn stops_service(&mut self, lacks: &str, how: &str) {
+        let is_gone = !lacks.starts_with(NO_LONGER_SERVES);
+        for run in self.runs.iter_mut().filter(|run| is_gone || run.verdict != Verdict::Fail) {
+            run.verdict = Verdict::Error;
+            run.reason = format!("after this scenario the server {how}; the transcript has its last packets");
+        }
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
@@ -142,13 +176,18 @@ impl RunContext {
     /// What the server does not do any more that it did at the start, in words. A probe that finds
     /// something is repeated: the server may only have been slow.
     pub(crate) async fn lacks(&self) -> Option<String> {
-        self.lacks_once().await?;
-        self.lacks_once().await
+        self.lacks_at(&self.prober).await
     }
 
-    pub(crate) async fn lacks_once(&self) -> Option<String> {
+    /// The same of another server.
+    async fn lacks_at(&self, prober: &Prober) -> Option<String> {
+        self.lacks_once(prober).await?;
+        self.lacks_once(prober).await
+    }
+
+    pub(crate) async fn lacks_once(&self, prober: &Prober) -> Option<String> {
         let run = self.next_token();
-        self.prober.service(self.version(), &run, self.timeouts.subscribing).await.lacks(self.service)
+        prober.service(self.version(), &run, self.timeouts.subscribing).await.lacks(self.service)
     }
 
     /// The newest version that the server supports.
@@ -163,6 +202,18 @@ impl RunContext {
             Some("0") if !Facts::of(&placed.case).sets_keep_alive => 600,
             _ => 0,
         }
+    }
+
+    /// The names of a run on a server that the scenario does not configure.
+    fn names(&self, placed: &Placed, plain: bool) -> Rc<Names> {
+        let token = (!plain).then(|| self.next_token());
+        // A scenario about anonymous access needs Clients without credentials.
+        let tests_anonymous =
+            placed.case.scenario.broker.iter().any(|option| option.name == "allow_anonymous");
+        let credentials = self.credentials.clone().filter(|_| !tests_anonymous);
+        let second = self.target_file.second_identity.clone().map(Credentials::from);
+        let names = Names::new(token, &self.token, credentials).with_second_identity(second);
+        Rc::new(names.with_keep_alive(self.keep_alive(placed)))
     }
 
     pub(crate) fn next_token(&self) -> String {
@@ -194,11 +245,13 @@ pub(crate) async fn run_case(
     }
     let started = Instant::now();
     let mut runs = Vec::new();
-    let (mut crosstalk, mut timing_sensitive) = (false, false);
+    let (mut crosstalk, mut timing_sensitive, mut own_lacks) = (false, false, None);
     for offset in 0..u64::from(context.seeds) {
         let seed = context.seed.wrapping_add(offset);
         let (run, run_timing_sensitive) = match &placed.place {
-            Place::Own(options) => run_on_own_server(&context, &placed, options, seed, timeouts).await,
+            Place::Own(options) => {
+                run_on_own_server(&context, &placed, options, seed, timeouts, &mut own_lacks).await
+            }
             Place::Exclusive { plain_names } => {
                 run_on_shared_server(&context, &placed, seed, timeouts, *plain_names, &mut crosstalk).await
             }
@@ -207,8 +260,9 @@ pub(crate) async fn run_case(
         timing_sensitive |= run_timing_sensitive;
         runs.push(run);
     }
+    let took = started.elapsed();
     let mut outcome =
-        Outcome { index, runs, took: started.elapsed(), started, crosstalk, timing_sensitive, lacks: None };
+        Outcome { index, runs, took, started, crosstalk, timing_sensitive, lacks: None, own_lacks };
     if (outcome.is_bad() || context.probes_each_case) && !matches!(placed.place, Place::Own(_)) {
         outcome.lacks = context.lacks().await;
     }
@@ -223,13 +277,7 @@ pub(crate) async fn run_on_shared_server(
     plain_names: bool,
     crosstalk: &mut bool,
 ) -> (RunResult, bool) {
-    let token = (!plain_names).then(|| context.next_token());
-    // A scenario about anonymous access needs Clients without credentials.
-    let tests_anonymous = placed.case.scenario.broker.iter().any(|option| option.name == "allow_anonymous");
-    let credentials = context.credentials.clone().filter(|_| !tests_anonymous);
-    let second = context.target_file.second_identity.clone().map(Credentials::from);
-    let names = Names::new(token, &context.token, credentials).with_second_identity(second);
-    let names = Rc::new(names.with_keep_alive(context.keep_alive(placed)));
+    let names = context.names(placed, plain_names);
     let instance = context.instance.clone();
     let environment = Environment {
         endpoint: context.endpoint.clone(),
@@ -258,6 +306,7 @@ pub(crate) async fn run_on_own_server(
     options: &[(String, String)],
     seed: u64,
     timeouts: Timeouts,
+    lacks: &mut Option<String>,
 ) -> (RunResult, bool) {
     let target_file = &context.target_file;
     let start = if options.is_empty() { &target_file.start } else { &target_file.start_with_options };
@@ -276,10 +325,11 @@ pub(crate) async fn run_on_own_server(
             Err(error) => return (broken(launch_failed(&error, options), seed), true),
         },
     };
-    // With options, the scenario itself decides about credentials.
-    let credentials = context.credentials.clone().filter(|_| options.is_empty());
-    let names = Names::new(None, &context.token, credentials).with_keep_alive(context.keep_alive(placed));
-    let names = Rc::new(names);
+    let names = match options {
+        [] => context.names(placed, true),
+        // The scenario itself decides about credentials.
+        _ => Rc::new(Names::new(None, &context.token, None).with_keep_alive(context.keep_alive(placed))),
+    };
     let endpoint = Endpoint { port: instance.port(), ..context.endpoint.clone() };
     let environment = Environment {
         endpoint: endpoint.clone(),
@@ -302,9 +352,8 @@ pub(crate) async fn run_on_own_server(
         let prober = Prober { endpoint, ..context.prober.clone() };
         let (id, patience) = (context.next_token(), context.timeouts.patience);
         cleaning::clean(&prober, names.take_leftovers(), placed.case.version, &id, patience).await;
-        let service =
-            prober.service(context.version(), &context.next_token(), context.timeouts.subscribing).await;
-        if service.lacks(context.service).is_none() {
+        *lacks = context.lacks_at(&prober).await;
+        if lacks.is_none() {
             context.idle.borrow_mut().push(instance);
             return (run, timing_sensitive);
         }
@@ -360,10 +409,17 @@ pub(crate) fn timeouts(target_file: &TargetFile, capabilities: &Capabilities) ->
         settling: milliseconds(20) + round_trip * 2,
         silence: milliseconds(500) + round_trip * 5,
         quiet: milliseconds(500) + round_trip * 5,
+        rest: Some(milliseconds(tolerance.patience_ms).max(REST) + round_trip * 20),
         shorter: 5,
         travel: milliseconds(20) + round_trip * 2,
         subscribing: capabilities.subscribing,
     }
+}
+
+/// Timeouts for a server that may send again late.
+pub(crate) fn patient(timeouts: Timeouts) -> Timeouts {
+    let rest = timeouts.rest.map(|rest| rest.max(RETRANSMISSION));
+    Timeouts { patience: timeouts.patience.max(RETRANSMISSION), rest, ..timeouts }
 }
 
 pub(crate) fn skipped(reason: String, seed: u64) -> RunResult {

@@ -321,6 +321,7 @@ impl Context {
             settling: milliseconds(50),
             silence: SILENCE,
             quiet: milliseconds(500),
+            rest: None,
             shorter: 5,
             travel: milliseconds(20),
             subscribing: Duration::ZERO,
