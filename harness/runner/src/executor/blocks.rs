@@ -137,7 +137,7 @@ impl Executor<'_> {
             let mut chosen = None;
             for beginning in beginnings.iter().filter(|beginning| beginning.host == host) {
                 // Captures take their values when the branch takes the packet.
-                if self.matcher.would_take(&beginning.expected, &arrival)? {
+                if self.would_take(&beginning.shown, &beginning.expected, &arrival)? {
                     chosen = Some(beginning.branch);
                     break;
                 }
@@ -149,7 +149,9 @@ impl Executor<'_> {
                 return Ok(branch);
             }
             let expected = any_of(&self.script.hosts, &beginnings);
-            return Err(self.unlike(&expected, &arrival, &Match::Other).into());
+            let found = self.unlike(&expected, &arrival, &Match::Other);
+            let beginnings: Vec<&Expected> = beginnings.iter().map(|beginning| &beginning.expected).collect();
+            return Err(self.blame_any(found, &beginnings, &arrival)?.into());
         }
     }
 

@@ -7,6 +7,7 @@ use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::HostIndex;
 use mqttspec_notation::{PacketType, Report};
 
+use super::blame::blame_silence;
 use super::clock::Window;
 use super::matcher::{Expected, Match};
 use super::patterns::bare;
@@ -127,7 +128,7 @@ impl Executor<'_> {
             [_] if !self.inboxes.can_arrive(hosts) => "nothing: there is no Network Connection".to_owned(),
             _ => format!("nothing within {waited:?}"),
         };
-        self.recorder.found(expected, actual, None)
+        blame_silence(self.recorder.found(expected, actual, None))
     }
 
     async fn prove_nothing(&mut self, host: HostIndex, lasting: Option<Duration>, window: Window) -> Flow {
