@@ -3,7 +3,8 @@
 
     targets/disturb.py --program target/release/mqttspec --target-file targets/mosquitto.toml
 
-compares the verdicts of each disturbed run with those of an undisturbed one. README.md has a table.
+compares the verdicts of each disturbed run with those of an undisturbed one. README.md tells more.
+The exit code is 1 if another verdict differs than that of a scenario named as the cause.
 """
 
 import argparse
@@ -29,6 +30,7 @@ DISTURBANCES = {
     "dies once": ["--die-after", "5"],
     "dies of a packet": ["--die-of", "e1"],
     "stops for 2 s": ["--stop-after", "5"],
+    "refuses QoS 1 after a packet": ["--poison", "c001"],
 }
 
 # The port of the broker, which is not the one that the suite connects to.
@@ -47,6 +49,7 @@ class Relay:
     def __init__(self, options):
         self.options = options
         self.delay = options.delay / 1000
+        self.is_poisoned = False
         self.dir = pathlib.Path(options.dir)
         kept = self.dir / "relay-port"
         if not kept.exists():
@@ -74,13 +77,15 @@ class Relay:
         return 1
 
     async def trouble(self):
-        """Disturbs each broker once: not again after it was restarted."""
-        marker = self.dir / "disturbed"
+        """Disturbs the first broker: none that is started later, for a scenario or in its place."""
         after = self.options.die_after or self.options.stop_after
-        if not after or marker.exists():
+        try:
+            pathlib.Path(self.options.once).touch(exist_ok=False)
+        except FileExistsError:
+            return
+        if not after:
             return
         await asyncio.sleep(after)
-        marker.touch()
         if self.options.die_after:
             self.broker.kill()
         else:
@@ -96,10 +101,17 @@ class Relay:
         except OSError:
             writer.transport.abort()
             return
-        deadly = bytes.fromhex(self.options.die_of) if self.options.die_of else None
-        await asyncio.gather(self.pump(reader, far_writer, deadly), self.pump(far_reader, writer, None))
+        await asyncio.gather(self.pump(reader, far_writer, True), self.pump(far_reader, writer, False))
 
-    async def pump(self, reader, writer, deadly):
+    def takes(self, data):
+        """What becomes of bytes that a Client sends. Returns whether they reach the broker."""
+        if self.options.die_of and data.startswith(bytes.fromhex(self.options.die_of)):
+            self.broker.kill()
+        if self.options.poison and data.startswith(bytes.fromhex(self.options.poison)):
+            self.is_poisoned = True
+        return not (self.is_poisoned and data[0] & 0xF6 == 0x32)
+
+    async def pump(self, reader, writer, is_of_client):
         arrived = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -125,8 +137,8 @@ class Relay:
                 data = await reader.read(65536) or None
             except OSError:
                 data = ConnectionResetError
-            if deadly and isinstance(data, bytes) and data.startswith(deadly):
-                self.broker.kill()
+            if is_of_client and isinstance(data, bytes) and not self.takes(data):
+                data = None
             arrived.put_nowait((loop.time() + self.delay, data))
             if not isinstance(data, bytes):
                 break
@@ -137,10 +149,12 @@ def relay(arguments):
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--dir", required=True)
+    parser.add_argument("--once", required=True, help="a file that the first broker creates")
     parser.add_argument("--delay", type=float, default=0)
     parser.add_argument("--die-after", type=float)
     parser.add_argument("--die-of", help="the first bytes of a packet, in hex")
     parser.add_argument("--stop-after", type=float)
+    parser.add_argument("--poison", help="the same: after them the broker closes who publishes at QoS 1")
     parser.add_argument("command", nargs="+")
     sys.exit(asyncio.run(Relay(parser.parse_args(arguments)).run()))
 
@@ -149,16 +163,18 @@ def quoted(value):
     return json.dumps(value)
 
 
-def wrapped(target, disturbance):
+def wrapped(target, disturbance, once):
     """The text of a target file whose broker is behind the relay."""
     me = f"{sys.executable} {pathlib.Path(__file__).resolve()}"
-    options = " ".join(disturbance)
-    start = target["start"].replace("{port}", PORT)
+    options = f"--port {{port}} --dir {{dir}} --once {once} {' '.join(disturbance)}"
     lines = [f"name = {quoted(target['name'])}"]
-    for key in ("ready_within_ms", "jobs", "servers", "durable", "configured"):
+    for key in ("ready_within_ms", "jobs", "servers", "durable", "configured", "option"):
         if key in target:
             lines.append(f"{key} = {quoted(target[key])}")
-    lines.append(f"start = {quoted(f'{me} relay --port {{port}} --dir {{dir}} {options} -- {start}')}")
+    for key in ("start", "start_with_options"):
+        if key in target:
+            command = target[key].replace("{port}", PORT)
+            lines.append(f"{key} = {quoted(f'{me} relay {options} -- {command}')}")
     for table in ("capabilities", "credentials", "second_identity", "tolerance"):
         if table in target:
             lines += [f"[{table}]"] + [f"{key} = {quoted(one)}" for key, one in target[table].items()]
@@ -176,7 +192,9 @@ def run(options, name, out):
     if disturbance:
         target = tomllib.loads(file.read_text())
         file = folder / "target.toml"
-        file.write_text(wrapped(target, disturbance))
+        once = folder / "disturbed"
+        once.unlink(missing_ok=True)
+        file.write_text(wrapped(target, disturbance, once.resolve()))
     command = [options.program, "run", *options.filter, "--target-file", str(file), "--report", str(folder)]
     began = time.monotonic()
     with open(folder / "output.txt", "w", encoding="utf-8") as output:
@@ -200,8 +218,8 @@ def main():
     parser.add_argument("filter", nargs="*", help="scenarios, as for `mqttspec run`")
     options = parser.parse_args()
     out = pathlib.Path(options.out or tempfile.mkdtemp(prefix="disturb-"))
-    print(f"reports: {out}\n\n| broker | s | passed | failed | not judged | errors | other verdicts |")
-    print("|---|---|---|---|---|---|---|")
+    print(f"reports: {out}\n\n| broker | s | passed | failed | not judged | errors | other verdicts | named as the cause |")
+    print("|---|---|---|---|---|---|---|---|")
     undisturbed, differing = None, False
     for name in dict.fromkeys(["undisturbed", *(options.only or DISTURBANCES)]):
         took, report = run(options, name, out)
@@ -209,9 +227,11 @@ def main():
         undisturbed = undisturbed or found
         count = [sum(one == kind for one, _ in found.values()) for kind in ("pass", "fail", "not-judged", "error")]
         others = [key for key, one in found.items() if one[0] != undisturbed[key][0]]
-        differing |= bool(others)
+        # The scenario that ends the server, or after which it no longer serves, is named.
+        named = [key for key in others if "the server" in found[key][1] and found[key][0] == "error"]
+        differing |= len(others) > len(named)
         counts = " | ".join(map(str, count))
-        print(f"| {name} | {took:.0f} | {counts} | {len(others)} |", flush=True)
+        print(f"| {name} | {took:.0f} | {counts} | {len(others) - len(named)} | {len(named)} |", flush=True)
         for key in others:
             (before, _), (after, reason) = undisturbed[key], found[key]
             print(f"  {' '.join(key)}: {before} -> {after} {reason}", file=sys.stderr, flush=True)

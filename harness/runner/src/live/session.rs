@@ -89,8 +89,8 @@ struct Session<'s> {
     /// The cases on the shared server that ended, and when.
     ended: Vec<(usize, Instant)>,
     /// The cases that may be the cause of a server that stopped serving, and those that got messages
-    /// of others.
-    suspected: Vec<usize>,
+    /// of others. Each runs on a server to itself, where its first outcome counts.
+    apart: BTreeSet<usize>,
     /// The cases that failed twice while the machine stalled.
     stalled: Vec<usize>,
     /// The fast cases that ran.
@@ -196,7 +196,7 @@ impl<'s> Session<'s> {
             results: BTreeMap::new(),
             server_lost: None,
             ended: Vec::new(),
-            suspected: Vec::new(),
+            apart: BTreeSet::new(),
             stalled: Vec::new(),
             fast: Tally::default(),
             slow: Tally::default(),
@@ -262,22 +262,9 @@ impl<'s> Session<'s> {
         let jobs = self.options.jobs.max(1);
         let first = Pass { cases: all, jobs, is_last: false };
         let mut alone = self.run_concurrently(first, &mut failed_once, progress).await;
-        let mut again = std::mem::take(&mut self.stalled);
-        let suspects = std::mem::take(&mut self.suspected);
-        if self.context.starts {
-            // They disturb others, or are disturbed by them: each runs on another server.
-            for index in &suspects {
-                self.placed[*index].place = Place::Own(Vec::new());
-            }
-            again.extend(suspects);
-        } else {
-            alone.extend(suspects);
-        }
-        again.sort_unstable();
-        again.dedup();
+        let again = std::mem::take(&mut self.stalled);
         let last = Pass { cases: again, jobs: jobs.min(LAST_JOBS), is_last: true };
         alone.extend(self.run_concurrently(last, &mut failed_once, progress).await);
-        alone.extend(std::mem::take(&mut self.suspected));
         let runs_exclusively = |placed: &Placed| matches!(placed.place, Place::Exclusive { .. });
         alone.extend((0..self.placed.len()).filter(|index| runs_exclusively(&self.placed[*index])));
         alone.sort_unstable_by_key(|index| (self.placed[*index].is_slow, *index));
@@ -346,29 +333,35 @@ impl<'s> Session<'s> {
                     && let Some(index) = queue.pop()
                 {
                     let placed = self.placed[index].clone();
-                    let timeouts = if placed.is_slow { context.timeouts } else { first };
+                    let counts = placed.is_slow || self.apart.contains(&index);
+                    let timeouts = if counts { context.timeouts } else { first };
                     let task = set.spawn_local(run_case(context.clone(), index, placed, timeouts));
                     running.insert(task.id(), Running { index, is_own, before: None, task });
                 }
             }
             let is_first_and_fast = |one: &Running| one.before.is_none() && !self.placed[one.index].is_slow;
-            if own.is_empty() && shared.is_empty() && !running.values().any(is_first_and_fast) {
-                reruns.sort_by_key(|outcome| self.placed[outcome.index].waits);
-                while running.values().filter(|one| one.before.is_some()).count() < MAX_RERUNS.min(jobs)
-                    && let Some(before) = reruns.pop_if(|next| {
-                        let is_own = matches!(self.placed[next.index].place, Place::Own(_));
-                        !is_own || running.values().filter(|one| one.is_own).count() < self.servers
-                    })
-                {
-                    let (index, placed) = (before.index, self.placed[before.index].clone());
-                    let is_own = matches!(placed.place, Place::Own(_));
-                    let mut timeouts = context.timeouts;
-                    if before.awaits_retransmission() {
-                        timeouts = patient(timeouts);
-                    }
-                    let task = set.spawn_local(run_case(context.clone(), index, placed, timeouts));
-                    running.insert(task.id(), Running { index, is_own, before: Some(before), task });
-                }
+            let has_first = !own.is_empty() || !shared.is_empty() || running.values().any(is_first_and_fast);
+            // The outcomes are taken from the end. Those that mostly wait do so meanwhile.
+            let key = |outcome: &Outcome| (outcome.awaits_retransmission(), self.placed[outcome.index].waits);
+            reruns.sort_by_key(key);
+            while let Some(before) = reruns.pop_if(|next| {
+                let waits = next.awaits_retransmission();
+                let is_own = matches!(self.placed[next.index].place, Place::Own(_));
+                let is_alike = |one: &&Running| {
+                    one.before.as_ref().is_some_and(|before| before.awaits_retransmission() == waits)
+                };
+                (waits || !has_first)
+                    && running.values().filter(is_alike).count() < MAX_RERUNS.min(jobs)
+                    && (!is_own || running.values().filter(|one| one.is_own).count() < self.servers)
+            }) {
+                let (index, placed) = (before.index, self.placed[before.index].clone());
+                let is_own = matches!(placed.place, Place::Own(_));
+                let timeouts = match before.awaits_retransmission() {
+                    true => patient(context.timeouts),
+                    false => context.timeouts,
+                };
+                let task = set.spawn_local(run_case(context.clone(), index, placed, timeouts));
+                running.insert(task.id(), Running { index, is_own, before: Some(before), task });
             }
             let Some(joined) = set.join_next_with_id().await else { return alone };
             let id = joined.as_ref().map_or_else(tokio::task::JoinError::id, |(id, _)| *id);
@@ -397,7 +390,10 @@ impl<'s> Session<'s> {
                 });
                 self.revive(&lacks, &suspects).await;
                 service.served();
-                self.suspected.extend(suspects);
+                reruns.retain(|outcome| !suspects.contains(&outcome.index));
+                for index in suspects {
+                    alone.extend(self.set_apart(index, &mut own));
+                }
                 continue;
             }
             if let Some(lacks) = outcome.own_lacks.clone() {
@@ -414,13 +410,12 @@ impl<'s> Session<'s> {
             if !outcome.is_bad() {
                 self.done(outcome, progress);
             } else if outcome.crosstalk {
-                match is_last {
-                    true => alone.push(index),
-                    false => self.suspected.push(index),
-                }
+                alone.extend(self.set_apart(index, &mut own));
             } else if outcome.is_settled() {
                 self.done(outcome, progress);
-            } else if is_last && (before.is_some() || !outcome.awaits_retransmission()) {
+            } else if (is_last || self.apart.contains(&index))
+                && (before.is_some() || !outcome.awaits_retransmission())
+            {
                 match excused {
                     true => alone.push(index),
                     false => self.done(outcome, progress),
@@ -439,6 +434,17 @@ impl<'s> Session<'s> {
                 reruns.push(outcome);
             }
         }
+    }
+
+    /// Lets a case run on a server to itself. Returns it if it must run alone instead: there is only
+    /// one server, or it had a server to itself already.
+    fn set_apart(&mut self, index: usize, own: &mut Vec<usize>) -> Option<usize> {
+        if !self.context.starts || !self.apart.insert(index) {
+            return Some(index);
+        }
+        self.placed[index].place = Place::Own(Vec::new());
+        own.push(index);
+        None
     }
 
     /// Runs a case while no other case runs. Its outcome counts.
