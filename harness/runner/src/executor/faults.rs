@@ -18,6 +18,9 @@ use crate::hosts::{Hosts, PlayedBy, SERVER};
 use crate::peers::client::Applications;
 use crate::recorder::Recorder;
 
+/// The time after which a packet has arrived that is lost six times in a row.
+const LONGEST_RETRY: core::time::Duration = core::time::Duration::from_secs(13);
+
 pub(crate) struct Faults {
     backend: Rc<dyn Backend>,
     crashes: Crashes,
@@ -25,11 +28,13 @@ pub(crate) struct Faults {
     failed: Rc<RefCell<Option<FaultError>>>,
     /// The number of courses that run beside the scenario.
     running: Rc<Cell<u32>>,
+    /// Whether packets were lost, which the transport sends again later and later.
+    has_lost: Cell<bool>,
 }
 
 impl Faults {
     pub(crate) fn new(backend: Rc<dyn Backend>, crashes: Crashes) -> Self {
-        Self { backend, crashes, failed: Rc::default(), running: Rc::default() }
+        Self { backend, crashes, failed: Rc::default(), running: Rc::default(), has_lost: Cell::default() }
     }
 
     /// Begins or ends a fault. It ends by itself if it has a duration.
@@ -39,6 +44,9 @@ impl Faults {
         let what = What::fault(fault.clone(), hosts.named(&fault.hosts));
         let began = recorder.record(None, recorder.line(), what);
         self.trouble(fault);
+        if matches!(fault.kind, FaultKind::Loss { .. } | FaultKind::Profile(_)) {
+            self.has_lost.set(true);
+        }
         match &fault.kind {
             FaultKind::Profile(name) => self.profile(name, fault, began, clock).await?,
             FaultKind::Heal => {
@@ -147,6 +155,14 @@ impl Faults {
             }
             count.set(count.get() - 1);
         });
+    }
+
+    /// How long a packet may be on its way at most, for the faults so far.
+    pub(crate) fn longest_retry(&self) -> core::time::Duration {
+        match self.has_lost.get() {
+            true => LONGEST_RETRY,
+            false => core::time::Duration::ZERO,
+        }
     }
 
     /// Whether a course runs beside the scenario.

@@ -513,7 +513,9 @@ impl<'r> Executor<'r> {
 
     /// Whether nothing was sent for so long that nothing more is expected.
     fn come_to_rest(&self) -> bool {
-        let rests = |rest| !self.faults.are_running() && self.clients.rest(rest);
+        let rests = |rest: Duration| {
+            !self.faults.are_running() && self.clients.rest(rest.max(self.faults.longest_retry()))
+        };
         self.clock.timeouts.rest.is_some_and(rests)
     }
 

@@ -72,6 +72,8 @@ pub(crate) struct Outcome {
     pub(crate) runs: Vec<RunResult>,
     pub(crate) took: Duration,
     pub(crate) started: Instant,
+    /// How long the run waited for a packet.
+    pub(crate) patience: Duration,
     /// Whether a message of another run arrived.
     pub(crate) crosstalk: bool,
     /// Whether a failure may be caused by timing.
@@ -90,6 +92,7 @@ impl Outcome {
             runs: vec![run],
             took: Duration::ZERO,
             started,
+            patience: Duration::ZERO,
             crosstalk: false,
             timing_sensitive: true,
             lacks: None,
@@ -128,14 +131,14 @@ impl Outcome {
     }
 
     /// Whether stalls of this duration may be the cause of the failure.
-    pub(crate) fn may_be_caused_by(&self, stalled: Duration, patience: Duration) -> bool {
+    pub(crate) fn may_be_caused_by(&self, stalled: Duration) -> bool {
         if !self.timing_sensitive || stalled.is_zero() {
             return false;
         }
         // What did not come while the run waited for it, although most of that time was no stall.
         let is_missing = |finding: &Finding| !finding.timing_sensitive || finding.event.is_none();
         let only_missing = self.verdict() == Verdict::Fail && self.findings().all(is_missing);
-        !only_missing || stalled > patience / 2
+        !only_missing || stalled > self.patience / 2
     }
 
     /// The same, not judged for this reason.
@@ -260,9 +263,17 @@ pub(crate) async fn run_case(
         timing_sensitive |= run_timing_sensitive;
         runs.push(run);
     }
-    let took = started.elapsed();
-    let mut outcome =
-        Outcome { index, runs, took, started, crosstalk, timing_sensitive, lacks: None, own_lacks };
+    let mut outcome = Outcome {
+        index,
+        runs,
+        took: started.elapsed(),
+        started,
+        patience: timeouts.patience,
+        crosstalk,
+        timing_sensitive,
+        lacks: None,
+        own_lacks,
+    };
     if (outcome.is_bad() || context.probes_each_case) && !matches!(placed.place, Place::Own(_)) {
         outcome.lacks = context.lacks().await;
     }

@@ -406,7 +406,7 @@ impl<'s> Session<'s> {
                 service.served();
             }
             let stalled = stalls.stalled_since(outcome.started);
-            let excused = outcome.may_be_caused_by(stalled, context.timeouts.patience);
+            let excused = outcome.may_be_caused_by(stalled);
             if !outcome.is_bad() {
                 self.done(outcome, progress);
             } else if outcome.crosstalk {
