@@ -16,7 +16,7 @@ use mqttspec_notation::Guarantee;
 use mqttspec_spec::Level;
 
 use crate::executor::{Executed, Property};
-use crate::found::{SetUp, Stop};
+use crate::found::{SetUp, Stop, Timed};
 
 /// A finished run.
 pub(crate) struct Performed {
@@ -24,7 +24,7 @@ pub(crate) struct Performed {
     pub(crate) executed: Executed,
 }
 
-/// The result of a run, and whether a failure may be caused by timing. With `with_trace`, a run
+/// The result of a run, and what time has to do with it. With `with_trace`, a run
 /// that passes has its trace too.
 pub(crate) fn judged(
     case: &Case,
@@ -32,7 +32,7 @@ pub(crate) fn judged(
     executed: Executed,
     history: &History,
     with_trace: bool,
-) -> (RunResult, bool) {
+) -> (RunResult, Timed) {
     let Executed { findings, end } = executed;
     let claims = Claims::of(case);
     let (mut found, mut passed) = (findings.found, findings.passed);
@@ -66,7 +66,7 @@ pub(crate) fn judged(
         None => Verdict::Pass,
     };
     let by_time = set_up.iter().any(|unmet| unmet.timing_sensitive);
-    let timing_sensitive =
+    let sensitive =
         verdict == Verdict::Error || by_time || found.iter().any(|finding| finding.timing_sensitive);
     let reason = broke
         .map(|(_, reason)| reason)
@@ -99,7 +99,7 @@ pub(crate) fn judged(
         history_hash: format!("{:032x}", history.hash()),
         output: Vec::new(),
     };
-    (result, timing_sensitive)
+    (result, Timed { sensitive, deviations: findings.deviations })
 }
 
 /// How a run came to its end.

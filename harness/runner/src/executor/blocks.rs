@@ -8,7 +8,7 @@ use mqttspec_judge::claims::{self, Shown};
 use mqttspec_judge::history::HostIndex;
 use mqttspec_notation::{Branch, Step, StepKind, Timing};
 
-use super::clock::Window;
+use super::clock::{Tolerance, Window};
 use super::matcher::{Expected, Match};
 use super::sequence::Sequence;
 use super::{Executor, Flow};
@@ -126,7 +126,12 @@ impl Executor<'_> {
                     return Ok(branch);
                 }
                 let expected = any_of(&self.script.hosts, &beginnings);
-                let window = Window { start: self.clock.done_at(), from: None, until };
+                let window = Window {
+                    start: self.clock.done_at(),
+                    from: None,
+                    until,
+                    tolerance: Tolerance::default(),
+                };
                 return Err(self.nothing_arrived(&hosts, &expected, window).into());
             };
             if let Some(branch) = fence.filter(|_| is_pingresp(&arrival)) {

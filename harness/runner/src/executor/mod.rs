@@ -52,7 +52,7 @@ use self::script::Script;
 use self::sequence::{Move, Sequence};
 use self::wire::Wire;
 use crate::backend::Backend;
-use crate::found::{SetUp, Stop};
+use crate::found::{Deviated, SetUp, Stop};
 use crate::hosts::{Hosts, PlayedBy};
 use crate::peers::client::Applications;
 use crate::recorder::Recorder;
@@ -83,6 +83,8 @@ pub(crate) struct Findings {
     pub(crate) unquiet: Option<SetUp>,
     /// The run ended while messages were still on their way, so none is lost.
     pub(crate) is_cut_off: bool,
+    /// What came earlier or later than the scenario says, within the tolerance.
+    pub(crate) deviations: Vec<Deviated>,
     /// Since when nothing is judged: the peer under test had ended by then.
     pub(crate) over: Option<u64>,
 }

@@ -20,6 +20,7 @@ use super::tokens::base36;
 use super::wire::Endpoint;
 use crate::backend::Timeouts;
 use crate::facts::Facts;
+use crate::found::{Deviated, Timed};
 use crate::suite::KeepTrace;
 use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
@@ -78,6 +79,8 @@ pub(crate) struct Outcome {
     pub(crate) crosstalk: bool,
     /// Whether a failure may be caused by timing.
     pub(crate) timing_sensitive: bool,
+    /// What came earlier or later than the scenario says, within the tolerance.
+    pub(crate) deviations: Vec<Deviated>,
     /// What the shared server does not do any more, if the neutral probe found that.
     pub(crate) lacks: Option<String>,
     /// The same of a server on which nothing else ran since it last served.
@@ -95,6 +98,7 @@ impl Outcome {
             patience: Duration::ZERO,
             crosstalk: false,
             timing_sensitive: true,
+            deviations: Vec::new(),
             lacks: None,
             own_lacks: None,
         }
@@ -249,9 +253,10 @@ pub(crate) async fn run_case(
     let started = Instant::now();
     let mut runs = Vec::new();
     let (mut crosstalk, mut timing_sensitive, mut own_lacks) = (false, false, None);
+    let mut deviations = Vec::new();
     for offset in 0..u64::from(context.seeds) {
         let seed = context.seed.wrapping_add(offset);
-        let (run, run_timing_sensitive) = match &placed.place {
+        let (run, timed) = match &placed.place {
             Place::Own(options) => {
                 run_on_own_server(&context, &placed, options, seed, timeouts, &mut own_lacks).await
             }
@@ -260,7 +265,8 @@ pub(crate) async fn run_case(
             }
             _ => run_on_shared_server(&context, &placed, seed, timeouts, false, &mut crosstalk).await,
         };
-        timing_sensitive |= run_timing_sensitive;
+        timing_sensitive |= timed.sensitive;
+        deviations.extend(timed.deviations);
         runs.push(run);
     }
     let mut outcome = Outcome {
@@ -271,6 +277,7 @@ pub(crate) async fn run_case(
         patience: timeouts.patience,
         crosstalk,
         timing_sensitive,
+        deviations,
         lacks: None,
         own_lacks,
     };
@@ -287,7 +294,7 @@ pub(crate) async fn run_on_shared_server(
     timeouts: Timeouts,
     plain_names: bool,
     crosstalk: &mut bool,
-) -> (RunResult, bool) {
+) -> (RunResult, Timed) {
     let names = context.names(placed, plain_names);
     let instance = context.instance.clone();
     let environment = Environment {
@@ -318,11 +325,14 @@ pub(crate) async fn run_on_own_server(
     seed: u64,
     timeouts: Timeouts,
     lacks: &mut Option<String>,
-) -> (RunResult, bool) {
+) -> (RunResult, Timed) {
     let target_file = &context.target_file;
     let start = if options.is_empty() { &target_file.start } else { &target_file.start_with_options };
     let Some(start) = start else {
-        return (broken("the target file has no command that starts a server".to_owned(), seed), false);
+        return (
+            broken("the target file has no command that starts a server".to_owned(), seed),
+            Timed::default(),
+        );
     };
     // A scenario that configures or crashes its server needs a new one. Others need only one that
     // no other case uses at the same time.
@@ -333,7 +343,10 @@ pub(crate) async fn run_on_own_server(
         Some(instance) => instance,
         None => match Instance::launch(target_file, start, &text).await {
             Ok(instance) => Rc::new(instance),
-            Err(error) => return (broken(launch_failed(&error, options), seed), true),
+            Err(error) => {
+                let timed = Timed { sensitive: true, ..Timed::default() };
+                return (broken(launch_failed(&error, options), seed), timed);
+            }
         },
     };
     let names = match options {
@@ -349,7 +362,7 @@ pub(crate) async fn run_on_own_server(
         instance: Some(instance.clone()),
         limit: limit(placed.waits, timeouts),
     };
-    let (mut run, timing_sensitive) = run_in_local_set(context, &placed.case, seed, environment).await;
+    let (mut run, timed) = run_in_local_set(context, &placed.case, seed, environment).await;
     // A crash by the scenario forgets the process, so this one ended by itself.
     if let Some(how) = instance.ended() {
         run.verdict = Verdict::Error;
@@ -366,11 +379,11 @@ pub(crate) async fn run_on_own_server(
         *lacks = context.lacks_at(&prober).await;
         if lacks.is_none() {
             context.idle.borrow_mut().push(instance);
-            return (run, timing_sensitive);
+            return (run, timed);
         }
     }
     instance.stop().await;
-    (run, timing_sensitive)
+    (run, timed)
 }
 
 pub(crate) fn launch_failed(error: &LaunchError, options: &[(String, String)]) -> String {
@@ -384,7 +397,7 @@ pub(crate) async fn run_in_local_set(
     case: &Case,
     seed: u64,
     environment: Environment,
-) -> (RunResult, bool) {
+) -> (RunResult, Timed) {
     let set = LocalSet::new();
     let with_trace = context.keep == KeepTrace::All;
     let command = context.command(case, seed);

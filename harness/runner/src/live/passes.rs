@@ -7,6 +7,8 @@ use tokio::time::Instant;
 
 use super::Elapsed;
 use super::case_run::Outcome;
+use crate::backend::Timeouts;
+use crate::found::{Deviated, Deviation};
 
 /// A case that runs concurrently with others.
 pub(crate) struct Running {
@@ -43,6 +45,32 @@ impl Tally {
         let duration = self.last.map_or(Duration::ZERO, |last| last.saturating_duration_since(started));
         Elapsed { cases: self.cases, duration }
     }
+}
+
+/// The largest deviations within the tolerance, for people. `None` if there are none.
+pub(crate) fn deviations_note(deviations: &[(String, Deviated)], timeouts: Timeouts) -> Option<String> {
+    const LISTED: usize = 12;
+    let text = |by: Deviation| match by {
+        Deviation::Early(early) => (early, format!("{} ms early", early.as_millis())),
+        Deviation::Late(late) => (late, format!("{} ms late", late.as_millis())),
+    };
+    let mut all: Vec<_> = deviations.iter().map(|(name, one)| (text(one.by), name, one.line)).collect();
+    all.retain(|((by, _), _, _)| by.as_millis() > 0);
+    all.sort_unstable_by(|one, other| other.cmp(one));
+    let listed = all.iter().take(LISTED).map(|((_, by), name, line)| format!("{name} line {line}: {by}"));
+    let mut listed: Vec<String> = listed.collect();
+    if let Some(more @ 1..) = all.len().checked_sub(LISTED) {
+        listed.push(format!("and {more} others by less"));
+    }
+    let (early, late) = (timeouts.early.as_millis(), timeouts.late.as_millis());
+    (!listed.is_empty()).then(|| {
+        format!(
+            "{} timed events were within the tolerance of {early} ms early and {late} ms late, and not in \
+             time: {}",
+            all.len(),
+            listed.join(", ")
+        )
+    })
 }
 
 /// Returns on SIGINT or SIGTERM.

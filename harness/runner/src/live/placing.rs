@@ -198,6 +198,7 @@ impl Placing<'_> {
         let is_configured = |value| self.target_file.configured.contains(&format!("{name}={value}"));
         is_configured(value)
             || name == USERS && is_configured(named(value))
+            || name == CHOICE
             // The option of the reference broker has the same name as the capability in a CONNACK.
             || ANNOUNCED.contains(&name) && self.capabilities.get(name) == Some(value)
     }
@@ -227,6 +228,10 @@ const ALICE: &str = "user alice password secret";
 fn named(users: &str) -> &str {
     users.strip_suffix("; anonymous").unwrap_or(users)
 }
+
+/// An option by which the reference broker makes a choice. The scenarios that have it accept every
+/// choice of another server.
+const CHOICE: &str = "dollar_topics";
 
 /// Options whose value the probes find, mostly in the CONNACK.
 const ANNOUNCED: [&str; 10] = [

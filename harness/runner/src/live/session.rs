@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::case_run::{Outcome, RunContext, broken, name, panicked, patient, run_case, skipped, timeouts};
 use super::launcher::Instance;
 use super::names::Credentials;
-use super::passes::{Pass, Running, Tally, interrupted};
+use super::passes::{Pass, Running, Tally, deviations_note, interrupted};
 use super::placing::{Place, Placed, Placing};
 use super::probes::{ANSWER_TIMEOUT, KEEP_ALIVE_0, Prober};
 use super::schedule::Limits;
@@ -24,6 +24,7 @@ use super::tokens::token;
 use super::wire::Endpoint;
 use super::{LiveError, LiveOptions, Progress};
 use crate::backend::Timeouts;
+use crate::found::Deviated;
 use crate::suite::{Plan, summary};
 use mqttspec_codec::Role;
 use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target, TargetKind};
@@ -93,6 +94,8 @@ struct Session<'s> {
     apart: BTreeSet<usize>,
     /// The cases that failed twice while the machine stalled.
     stalled: Vec<usize>,
+    /// What came earlier or later than a scenario says, within the tolerance, and in which case.
+    deviations: Vec<(String, Deviated)>,
     /// The fast cases that ran.
     fast: Tally,
     /// The slow cases that ran.
@@ -198,6 +201,7 @@ impl<'s> Session<'s> {
             ended: Vec::new(),
             apart: BTreeSet::new(),
             stalled: Vec::new(),
+            deviations: Vec::new(),
             fast: Tally::default(),
             slow: Tally::default(),
         };
@@ -282,6 +286,7 @@ impl<'s> Session<'s> {
                 self.names(&recovered)
             ));
         }
+        self.notes.extend(deviations_note(&self.deviations, self.context.timeouts));
         progress(Progress::Finished { fast: self.fast.since(started), slow: self.slow.since(started) });
     }
 
@@ -553,6 +558,9 @@ impl<'s> Session<'s> {
             let tally = if *is_slow { &mut self.slow } else { &mut self.fast };
             tally.add();
         }
+        let name = case.name();
+        self.deviations.retain(|(other, _): &(String, Deviated)| *other != name);
+        self.deviations.extend(outcome.deviations.iter().map(|one| (name.clone(), *one)));
         let result = summary(case, outcome.runs, self.options.keep, Some(outcome.took));
         self.results.insert(outcome.index, result);
         let (done, of) = (self.results.len(), self.placed.len());

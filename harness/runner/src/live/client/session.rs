@@ -21,6 +21,7 @@ use super::pool::Pool;
 use super::process::AdapterError;
 use super::protocol::Hello;
 use crate::backend::Timeouts;
+use crate::found::Timed;
 use crate::judging::judged;
 use crate::live::case_run::{broken, limit, skipped};
 use crate::live::schedule::{self, Limits};
@@ -394,7 +395,7 @@ impl Context {
         let Run { performed, stopped, output } = run;
         let command = self.command(case, seed);
         let with_trace = self.options.keep == KeepTrace::All;
-        let (result, timing_sensitive) =
+        let (result, Timed { sensitive: timing_sensitive, .. }) =
             judged(case, &command, performed.executed, &performed.history, with_trace);
         match stopped {
             None => (result, timing_sensitive),
