@@ -52,6 +52,9 @@ const QOS: [&str; 9] = [
 /// The clause about the topics that a Server sends, of both versions.
 const TOPIC: &str = "MQTT-3.3.2-3";
 
+/// The clauses about the place of a CONNACK, of both versions, which Session Present does not break.
+const CONNACK: [&str; 2] = ["MQTT-3.2.0-1", "MQTT-3.2.0-2"];
+
 /// The clauses about the fields of a packet that is sent, of both versions. Where nothing is sent, none
 /// of them is broken.
 const CONTENT: [&str; 10] = [
@@ -125,10 +128,24 @@ impl Executor<'_> {
         if let Some(about) = self.about_what_differs(expected, arrival)? {
             requirements.retain(|clause| about.contains(&clause.clause.as_str()));
         }
+        if self.differs_in_session(expected, arrival)? {
+            requirements.retain(|clause| !CONNACK.contains(&clause.clause.as_str()));
+        }
         if requirements.iter().any(is_about_topic) && self.is_of_another_topic(expected, arrival)? {
             requirements.retain(is_about_topic);
         }
         Ok(Finding { level: strongest(&requirements), requirements, ..found })
+    }
+
+    /// Whether this is the expected CONNACK, but for Session Present.
+    fn differs_in_session(&mut self, expected: &Expected, arrival: &Arrival) -> Result<bool, LineError> {
+        let Expected::Packet(pattern) = expected else { return Ok(false) };
+        if pattern.packet_type != PacketType::ConnAck {
+            return Ok(false);
+        }
+        let fields = pattern.fields.iter().filter(|field| field.name != "session_present");
+        let rest = PacketPattern { fields: fields.cloned().collect(), ..pattern.clone() };
+        self.matcher.would_take(&Expected::Packet(rest), arrival)
     }
 
     /// The same for an arrival with which no branch of a choice begins.
@@ -166,7 +183,7 @@ impl Executor<'_> {
         expected: &Expected,
         arrival: &Arrival,
     ) -> Result<Option<Vec<&'static str>>, LineError> {
-        for fields in [&["dup"][..], &["qos"], &["id"], &["dup", "qos"], &["dup", "id"]] {
+        for fields in [&["dup"][..], &["qos"], &["id"], &["dup", "qos"], &["dup", "id"], &["qos", "id"]] {
             if let Some(rest) = without(expected, fields)
                 && self.matcher.would_take(&rest, arrival)?
             {

@@ -31,6 +31,9 @@ use mqttspec_judge::verdict::Verdict;
 /// A run with more patience than this ends at the time of a run with this patience.
 const LONG_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a process may take to end after its port has closed.
+pub(crate) const ENDING: Duration = Duration::from_millis(300);
+
 /// The standard gives no time within which a server that resumes a Session sends again what was not
 /// acknowledged. nats-server takes 30 s.
 pub(crate) const RETRANSMISSION: Duration = Duration::from_secs(35);
@@ -363,16 +366,10 @@ pub(crate) async fn run_on_own_server(
         limit: limit(placed.waits, timeouts),
     };
     let (mut run, timed) = run_in_local_set(context, &placed.case, seed, environment).await;
-    // A crash by the scenario forgets the process, so this one ended by itself.
-    if let Some(how) = instance.ended() {
-        run.verdict = Verdict::Error;
-        run.reason =
-            format!("the server ended ({how}) during this scenario; the transcript has its last packets");
-    }
     if matches!(run.verdict, Verdict::NotJudged | Verdict::Fail | Verdict::Error) {
         run.output = instance.output();
     }
-    if is_pooled && run.verdict != Verdict::Error {
+    if is_pooled {
         let prober = Prober { endpoint, ..context.prober.clone() };
         let (id, patience) = (context.next_token(), context.timeouts.patience);
         cleaning::clean(&prober, names.take_leftovers(), placed.case.version, &id, patience).await;
@@ -381,6 +378,12 @@ pub(crate) async fn run_on_own_server(
             context.idle.borrow_mut().push(instance);
             return (run, timed);
         }
+        // The port of a process closes before the process has ended.
+        tokio::time::sleep(ENDING).await;
+    }
+    // A crash by the scenario forgets the process, so this one ended by itself.
+    if let Some(how) = instance.ended() {
+        *lacks = Some(format!("ended ({how})"));
     }
     instance.stop().await;
     (run, timed)

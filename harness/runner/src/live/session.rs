@@ -11,7 +11,9 @@ use mqttspec_net::transport::{LiveNet, Scheme};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
-use super::case_run::{Outcome, RunContext, broken, name, panicked, patient, run_case, skipped, timeouts};
+use super::case_run::{
+    ENDING, Outcome, RunContext, broken, name, panicked, patient, run_case, skipped, timeouts,
+};
 use super::launcher::Instance;
 use super::names::Credentials;
 use super::passes::{Pass, Running, Tally, deviations_note, interrupted};
@@ -473,8 +475,7 @@ impl<'s> Session<'s> {
             self.notes.push(format!("after {} the server {lacks}", self.names(&[index])));
             outcome.stops_service(&lacks, &lacks);
         } else if let Some(lacks) = lacks {
-            // The port of a process closes before the process has ended.
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::time::sleep(ENDING).await;
             let how = self.how_it_ended(&lacks);
             outcome.stops_service(&lacks, &how);
             self.revive(&lacks, &[index]).await;
