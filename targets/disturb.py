@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the suite on a broker behind a slow network, and on one that dies or stops.
 
-    targets/disturb.py --program target/release/mqttspec --target-file targets/mosquitto.toml
+    python3 targets/disturb.py --program target/release/mqttspec --target-file targets/mosquitto.toml
 
 compares the verdicts of each disturbed run with those of an undisturbed one. README.md tells more.
 The exit code is 1 if another verdict differs than that of a scenario named as the cause.
@@ -185,7 +185,7 @@ def wrapped(target, disturbance, once):
 
 
 def run(options, name, out):
-    disturbance = DISTURBANCES[name]
+    disturbance = ["1" if options.soon and one == "5" else one for one in DISTURBANCES[name]]
     folder = out / name.replace(" ", "-")
     folder.mkdir(parents=True, exist_ok=True)
     file = pathlib.Path(options.target_file)
@@ -214,6 +214,7 @@ def main():
     parser.add_argument("--program", default="target/release/mqttspec")
     parser.add_argument("--target-file", default="targets/mosquitto.toml")
     parser.add_argument("--out", help="a folder for the reports")
+    parser.add_argument("--soon", action="store_true", help="dies and stops after 1 s, not 5 s")
     parser.add_argument("--only", choices=DISTURBANCES, action="append")
     parser.add_argument("filter", nargs="*", help="scenarios, as for `mqttspec run`")
     options = parser.parse_args()
