@@ -8,6 +8,7 @@ use mqttspec_judge::claims::{self, Shown};
 use mqttspec_judge::history::HostIndex;
 use mqttspec_notation::{Branch, Step, StepKind, Timing};
 
+use super::blame;
 use super::clock::{Tolerance, Window};
 use super::matcher::{Expected, Match};
 use super::sequence::Sequence;
@@ -48,7 +49,9 @@ impl Executor<'_> {
             let Some((host, arrival)) = self.arrival(&hosts, window.until, connect).await else {
                 self.recorder.begin(open[first].line, self.claims.at(open[first].span));
                 let expected = unmet(&self.script.hosts, &open, first);
-                return Err(self.nothing_arrived(&hosts, &expected, window).into());
+                let awaits_publish = open[first].awaited().is_some_and(Expected::is_publish);
+                let found = self.nothing_arrived(&hosts, &expected, window);
+                return Err(blame::silence(found, awaits_publish).into());
             };
             let mut met = None;
             let mut nearest: Option<(usize, Match)> = None;
@@ -132,7 +135,9 @@ impl Executor<'_> {
                     until,
                     tolerance: Tolerance::default(),
                 };
-                return Err(self.nothing_arrived(&hosts, &expected, window).into());
+                let awaits_publish = beginnings.iter().all(|beginning| beginning.expected.is_publish());
+                let found = self.nothing_arrived(&hosts, &expected, window);
+                return Err(blame::silence(found, awaits_publish).into());
             };
             if let Some(branch) = fence.filter(|_| is_pingresp(&arrival)) {
                 // The branch sends its own PINGREQ when it proves its `nothing`.
@@ -155,7 +160,8 @@ impl Executor<'_> {
             }
             let expected = any_of(&self.script.hosts, &beginnings);
             let found = self.unlike(&expected, &arrival, &Match::Other);
-            let beginnings: Vec<&Expected> = beginnings.iter().map(|beginning| &beginning.expected).collect();
+            let of_host = beginnings.iter().filter(|beginning| beginning.host == host);
+            let beginnings: Vec<&Expected> = of_host.map(|beginning| &beginning.expected).collect();
             return Err(self.blame_any(found, &beginnings, &arrival)?.into());
         }
     }

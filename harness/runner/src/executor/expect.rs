@@ -7,7 +7,7 @@ use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::HostIndex;
 use mqttspec_notation::{PacketType, Report};
 
-use super::blame::blame_silence;
+use super::blame::silence;
 use super::clock::{Tolerance, Window};
 use super::matcher::{Expected, Match};
 use super::patterns::bare;
@@ -28,8 +28,9 @@ impl Executor<'_> {
             Expected::Packet(_) | Expected::Raw(_) | Expected::Closed(_) => {
                 let Some((_, arrival)) = self.arrival(&[host], window.until, expected.awaits_connect()).await
                 else {
-                    let expected = self.script.hosts.directed(host, &expected.text());
-                    return Err(self.nothing_arrived(&[host], &expected, window).into());
+                    let text = self.script.hosts.directed(host, &expected.text());
+                    let found = self.nothing_arrived(&[host], &text, window);
+                    return Err(silence(found, expected.is_publish()).into());
                 };
                 let packet = self.accept(host, expected, &arrival, window)?;
                 if let (Expected::Closed(_), Some(_)) = (expected, &packet) {
@@ -132,7 +133,7 @@ impl Executor<'_> {
             _ if window.late().is_zero() => format!("nothing within {waited:?}"),
             _ => format!("nothing within {waited:?}, of which {:?} are tolerance", window.late()),
         };
-        blame_silence(self.recorder.found(expected, actual, None))
+        self.recorder.found(expected, actual, None)
     }
 
     async fn prove_nothing(&mut self, host: HostIndex, lasting: Option<Duration>, window: Window) -> Flow {
