@@ -132,8 +132,15 @@ pub(crate) async fn execute(setup: Setup<'_>, backend: Rc<dyn Backend>) -> Execu
             Err(Stop::broken(format!("the run did not end within {limit} s: it was at line {line}")))
         }),
     };
+    if limit.is_some() && end.is_err() {
+        // What a live server sent until now arrives, so that the monitors see the same in each run.
+        executor.clock.sleep(executor.clock.timeouts.settling * STOPPED).await;
+    }
     Executed { findings: executor.findings, end }
 }
+
+/// A live run that stops early goes on for this many times the settling time.
+const STOPPED: u32 = 10;
 
 /// The interpreter of steps.
 struct Executor<'r> {
