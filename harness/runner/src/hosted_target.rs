@@ -13,7 +13,7 @@ use crate::live::case_run::skipped;
 use crate::live::placing::Placing;
 use crate::live::probes::Capabilities;
 use crate::live::schedule::Limits;
-use crate::live::target_file::{TargetFile, Tolerance};
+use crate::live::target_file::TargetFile;
 use crate::run::{RunOptions, refusal_of};
 use crate::simulated::{perform_hosted, probe_hosted};
 use crate::suite::{SuiteOptions, run_case_on};
@@ -29,6 +29,9 @@ pub struct HostedTarget {
     settings: TargetFile,
 }
 
+/// How much later than a scenario says a broker may act by default.
+const LATE: Duration = Duration::from_secs(7);
+
 impl HostedTarget {
     /// Starts the broker in a simulation and finds out what it can do. The error says why it could
     /// not be asked; then it is taken to be able to do everything.
@@ -37,14 +40,14 @@ impl HostedTarget {
             Ok(capabilities) => (capabilities, Ok(())),
             Err(reason) => (Capabilities::all(), Err(reason)),
         };
-        let late = Duration::from_millis(Tolerance::default().late_ms);
+        let late = LATE;
         // Whether it keeps its records over a crash shows when it runs.
         let settings = TargetFile { durable: true, ..TargetFile::default() };
         (Self { name, broker, capabilities, late, settings }, contact)
     }
 
-    /// Sets how much later than a scenario says the broker may act. The default is that for live
-    /// brokers: many look at their timers once in some seconds.
+    /// Sets how much later than a scenario says the broker may act. The default is 7 s:
+    /// many look at their timers once in some seconds.
     #[must_use]
     pub fn tolerance(self, late: Duration) -> Self {
         Self { late, ..self }
