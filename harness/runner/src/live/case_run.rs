@@ -118,19 +118,18 @@ impl Outcome {
         lines(self) == lines(other)
     }
 
-    /// Whether it fails only because nothing was sent again so far.
+    /// Whether it fails only because nothing was sent again so far, or because messages were not
+    /// delivered when nothing was sent for a while.
     pub(crate) fn awaits_retransmission(&self) -> bool {
-        let is_late = |finding: &Finding| match finding.check {
-            // Messages that are not delivered when nothing was sent for a while.
-            Check::DeliveryCheck(_) => true,
-            _ => {
-                finding.event.is_none()
-                    && finding.timing_sensitive
-                    && finding.requirements.iter().any(|clause| clause.clause == "MQTT-4.4.0-1")
-            }
-        };
+        let is_check = |finding: &Finding| matches!(finding.check, Check::DeliveryCheck(_));
         let mut findings = self.findings().peekable();
-        findings.peek().is_some() && findings.all(is_late)
+        findings.peek().is_some() && findings.all(|finding| is_check(finding) || is_not_sent_again(finding))
+    }
+
+    /// Whether it fails only because nothing was sent again so far.
+    pub(crate) fn sends_nothing_again(&self) -> bool {
+        let mut findings = self.findings().peekable();
+        findings.peek().is_some() && findings.all(is_not_sent_again)
     }
 
     fn findings(&self) -> impl Iterator<Item = &Finding> {
@@ -185,6 +184,12 @@ impl Outcome {
     pub(crate) fn is_settled(&self) -> bool {
         self.verdict() == Verdict::NotJudged && !self.timing_sensitive
     }
+}
+
+fn is_not_sent_again(finding: &Finding) -> bool {
+    finding.event.is_none()
+        && finding.timing_sensitive
+        && finding.requirements.iter().any(|clause| clause.clause == "MQTT-4.4.0-1")
 }
 
 impl RunContext {
@@ -310,7 +315,7 @@ pub(crate) async fn run_on_shared_server(
         names: names.clone(),
         timeouts,
         instance,
-        limit: limit(placed.waits, timeouts),
+        limit: limit(placed.waits, timeouts) + timeouts.travel * placed.lines,
     };
     let run = run_in_local_set(context, &placed.case, seed, environment).await;
     *crosstalk |= names.has_crosstalk();
@@ -368,7 +373,7 @@ pub(crate) async fn run_on_own_server(
         names: names.clone(),
         timeouts,
         instance: Some(instance.clone()),
-        limit: limit(placed.waits, timeouts),
+        limit: limit(placed.waits, timeouts) + timeouts.travel * placed.lines,
     };
     let (mut run, timed) = run_in_local_set(context, &placed.case, seed, environment).await;
     if matches!(run.verdict, Verdict::NotJudged | Verdict::Fail | Verdict::Error) {

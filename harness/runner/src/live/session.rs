@@ -421,7 +421,10 @@ impl<'s> Session<'s> {
             } else if outcome.is_settled() {
                 self.done(outcome, progress);
             } else if (is_last || self.apart.contains(&index))
-                && (before.is_some() || !outcome.awaits_retransmission())
+                && match &before {
+                    Some(before) => !before.sends_nothing_again() || before.fails_like(&outcome),
+                    None => !outcome.awaits_retransmission(),
+                }
             {
                 match excused {
                     true => alone.push(index),
@@ -430,7 +433,7 @@ impl<'s> Session<'s> {
             } else if let Some(before) = before {
                 if before.fails_like(&outcome) && !excused {
                     self.done(outcome, progress);
-                } else if before.awaits_retransmission() {
+                } else if before.sends_nothing_again() {
                     let reason = "the server sends again later than other messages, for which the \
                                   standard gives no time";
                     self.done(outcome.not_judged(reason), progress);
