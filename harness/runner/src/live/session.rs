@@ -414,18 +414,17 @@ impl<'s> Session<'s> {
             }
             let stalled = stalls.stalled_since(outcome.started);
             let excused = outcome.may_be_caused_by(stalled);
+            let is_final = match &before {
+                Some(before) => !before.sends_nothing_again() || before.fails_like(&outcome),
+                None => !outcome.awaits_retransmission(),
+            };
             if !outcome.is_bad() {
                 self.done(outcome, progress);
             } else if outcome.crosstalk {
                 alone.extend(self.set_apart(index, &mut own));
             } else if outcome.is_settled() {
                 self.done(outcome, progress);
-            } else if (is_last || self.apart.contains(&index))
-                && match &before {
-                    Some(before) => !before.sends_nothing_again() || before.fails_like(&outcome),
-                    None => !outcome.awaits_retransmission(),
-                }
-            {
+            } else if is_final && (is_last || self.apart.contains(&index)) {
                 match excused {
                     true => alone.push(index),
                     false => self.done(outcome, progress),
