@@ -363,7 +363,8 @@ pub(crate) async fn run_on_own_server(
         },
     };
     let names = match options {
-        [] => context.names(placed, true),
+        // Another case may have left a Session on it that the server does not end.
+        [] => context.names(placed, Facts::of(&placed.case).needs_plain_names),
         // The scenario itself decides about credentials.
         _ => Rc::new(Names::new(None, &context.token, None).with_keep_alive(context.keep_alive(placed))),
     };
