@@ -92,7 +92,7 @@ struct Session<'s> {
     /// The cases on the shared server that ended, and when.
     ended: Vec<(usize, Instant)>,
     /// The cases that may be the cause of a server that stopped serving, and those that got messages
-    /// of others. Each runs on a server to itself, where its first outcome counts.
+    /// of others. Each runs on a server to itself.
     apart: BTreeSet<usize>,
     /// The cases that failed twice while the machine stalled.
     stalled: Vec<usize>,
@@ -340,8 +340,7 @@ impl<'s> Session<'s> {
                     && let Some(index) = queue.pop()
                 {
                     let placed = self.placed[index].clone();
-                    let counts = placed.is_slow || self.apart.contains(&index);
-                    let timeouts = if counts { context.timeouts } else { first };
+                    let timeouts = if placed.is_slow { context.timeouts } else { first };
                     let task = set.spawn_local(run_case(context.clone(), index, placed, timeouts));
                     running.insert(task.id(), Running { index, is_own, before: None, task });
                 }
@@ -424,7 +423,7 @@ impl<'s> Session<'s> {
                 alone.extend(self.set_apart(index, &mut own));
             } else if outcome.is_settled() {
                 self.done(outcome, progress);
-            } else if is_final && (is_last || self.apart.contains(&index)) {
+            } else if is_final && is_last {
                 match excused {
                     true => alone.push(index),
                     false => self.done(outcome, progress),
