@@ -42,6 +42,7 @@ const NOT_RUN: [(&str, &str); 23] = [
     ("cargo install", "installs software"),
     ("npm install", "installs software"),
     ("pip install", "installs software"),
+    ("python3 targets/disturb.py", "runs the suite eight times; cli/tests/run/power.rs runs a few scenarios"),
     ("mqttspec adapter 'python3 ", "needs a client library; targets/clients says which"),
     ("mqttspec run --client 'python3 ", "needs a client library; targets/clients says which"),
     ("apt-get install", "installs software"),

@@ -350,6 +350,14 @@ impl Guarantee {
         Self::NothingMore,
     ];
 
+    /// Takes away what the loss of a message would break. Whether anything is left.
+    pub fn without_loss(&mut self) -> bool {
+        if *self == Self::ExactlyOnce {
+            *self = Self::AtMostOnce;
+        }
+        *self != Self::AtLeastOnce
+    }
+
     /// The words of the notation.
     #[must_use]
     pub const fn words(self) -> &'static str {

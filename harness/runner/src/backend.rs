@@ -158,6 +158,9 @@ pub(crate) struct Timeouts {
     pub(crate) silence: Duration,
     /// How long nothing but PINGREQ and PINGRESP may pass before everything counts as quiet.
     pub(crate) quiet: Duration,
+    /// How long nothing at all may pass before a run that is not quiet is given up. `None` for
+    /// never, where waiting costs nothing.
+    pub(crate) rest: Option<Duration>,
     /// The times of fault profiles are divided by this number.
     pub(crate) shorter: u32,
     /// How long a sent packet may travel if no fault delays it.

@@ -80,6 +80,11 @@ impl Facts {
         let rows = scenario.table.iter().flat_map(|table| &table.rows).enumerate();
         for (_, row) in rows.filter(|(index, _)| case.row.is_none_or(|row| row == *index)) {
             row.cells.iter().for_each(|cell| search.cell(cell));
+            let values = row.cells.iter().filter_map(|cell| match cell {
+                Cell::Value(Value::Text(text)) => text.as_literal(),
+                _ => None,
+            });
+            values.for_each(|text| search.first_character(text));
         }
         let mut facts = search.ended();
         facts.is_durable = said.map_or(facts.is_durable, |option| option.value == DURABLE);
@@ -234,6 +239,12 @@ impl Search {
         let text = text.as_literal().unwrap_or_default();
         self.wildcard |= text.starts_with(['#', '+']);
         self.dollar |= text.starts_with('$') && !text.starts_with("$share/");
+        self.first_character(text);
+    }
+
+    /// A byte order mark is one only at the beginning.
+    fn first_character(&mut self, text: &str) {
+        self.facts.needs_plain_names |= text.starts_with('\u{feff}');
     }
 }
 
@@ -314,6 +325,13 @@ mod tests {
         assert!(sent.sends_raw && sent.needs_plain_names);
         let expected = facts(Version::V5, "", "a > CONNECT\na < raw 20 03 00 00 00\na < PUBLISH\n");
         assert!(!expected.sends_raw && !expected.needs_plain_names);
+    }
+
+    #[test]
+    fn a_topic_that_begins_with_a_byte_order_mark_stays_as_it_is() {
+        let plain = |body| facts(Version::V5, "", body).needs_plain_names;
+        assert!(plain("a connects\na publishes \"\\u{feff}a\" \"x\"\n"));
+        assert!(!plain("a connects\na publishes \"a\\u{feff}b\" \"x\"\n"));
     }
 
     #[test]

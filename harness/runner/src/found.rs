@@ -7,6 +7,28 @@ use mqttspec_faults::FaultError;
 use mqttspec_judge::finding::Finding;
 use mqttspec_notation::fields::line as packet_line;
 
+/// By how much something came earlier or later than the scenario says, within the tolerance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deviation {
+    Early(Duration),
+    Late(Duration),
+}
+
+/// The deviation of what a line expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deviated {
+    pub(crate) line: u32,
+    pub(crate) by: Deviation,
+}
+
+/// What time has to do with the result of a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Timed {
+    /// Whether a failure may be caused by timing.
+    pub(crate) sensitive: bool,
+    pub(crate) deviations: Vec<Deviated>,
+}
+
 /// Why the executor does not go on.
 #[derive(Debug)]
 pub(crate) enum Stop {

@@ -16,7 +16,7 @@ use mqttspec_notation::Guarantee;
 use mqttspec_spec::Level;
 
 use crate::executor::{Executed, Property};
-use crate::found::{SetUp, Stop};
+use crate::found::{SetUp, Stop, Timed};
 
 /// The most findings of a run in a report. A peer that does the same wrong all the time gives one
 /// each time.
@@ -28,7 +28,7 @@ pub(crate) struct Performed {
     pub(crate) executed: Executed,
 }
 
-/// The result of a run, and whether a failure may be caused by timing. With `with_trace`, a run
+/// The result of a run, and what time has to do with it. With `with_trace`, a run
 /// that passes has its trace too.
 pub(crate) fn judged(
     case: &Case,
@@ -36,7 +36,7 @@ pub(crate) fn judged(
     executed: Executed,
     history: &History,
     with_trace: bool,
-) -> (RunResult, bool) {
+) -> (RunResult, Timed) {
     let Executed { findings, end } = executed;
     let claims = Claims::of(case);
     let (mut found, mut passed) = (findings.found, findings.passed);
@@ -45,9 +45,9 @@ pub(crate) fn judged(
     let mut broke: Option<(Verdict, String)> = None;
     match end {
         Ok(()) => {
-            let quiet = findings.unquiet.is_none();
+            let end = End { quiet: findings.unquiet.is_none(), is_cut_off: findings.is_cut_off };
             set_up.extend(findings.unquiet);
-            let of_deliveries = judge_deliveries(&findings.properties, &claims, history, quiet, &mut passed);
+            let of_deliveries = judge_deliveries(&findings.properties, &claims, history, end, &mut passed);
             for finding in of_deliveries {
                 match Stop::from(finding) {
                     Stop::SetUp(unmet) => set_up.push(unmet),
@@ -70,7 +70,7 @@ pub(crate) fn judged(
         None => Verdict::Pass,
     };
     let by_time = set_up.iter().any(|unmet| unmet.timing_sensitive);
-    let timing_sensitive =
+    let sensitive =
         verdict == Verdict::Error || by_time || found.iter().any(|finding| finding.timing_sensitive);
     let left_out = found.len().saturating_sub(MOST_FINDINGS);
     let reason = broke
@@ -107,7 +107,16 @@ pub(crate) fn judged(
         history_hash: format!("{:032x}", history.hash()),
         output: Vec::new(),
     };
-    (result, timing_sensitive)
+    (result, Timed { sensitive, deviations: findings.deviations })
+}
+
+/// How a run came to its end.
+#[derive(Clone, Copy)]
+struct End {
+    /// Every message was delivered, and every command is done.
+    quiet: bool,
+    /// Messages were still on their way.
+    is_cut_off: bool,
 }
 
 /// The findings of the delivery checks. Those that hold are added to what `passed`.
@@ -115,7 +124,7 @@ fn judge_deliveries(
     properties: &[Property],
     claims: &Claims,
     history: &History,
-    quiet: bool,
+    end: End,
     passed: &mut BTreeSet<usize>,
 ) -> Vec<Finding> {
     if properties.is_empty() {
@@ -124,9 +133,15 @@ fn judge_deliveries(
     let deliveries = Deliveries::of(history);
     let mut findings = Vec::new();
     for Property { asks, line, span } in properties {
-        let of_check = delivery_checks::judge(asks, *line, &claims.at(*span), history, &deliveries);
+        let mut asks = asks.clone();
+        if end.is_cut_off {
+            // A message that is not delivered yet is no lost one.
+            asks.guarantees.retain_mut(Guarantee::without_loss);
+        }
+        let shows_all = end.quiet || !asks.guarantees.contains(&Guarantee::NothingMore);
+        let of_check = delivery_checks::judge(&asks, *line, &claims.at(*span), history, &deliveries);
         // What is left over is looked for only where the run came to rest.
-        if of_check.is_empty() && (quiet || !asks.guarantees.contains(&Guarantee::NothingMore)) {
+        if of_check.is_empty() && shows_all && !end.is_cut_off {
             passed.insert(span.start);
         }
         findings.extend(of_check);

@@ -229,6 +229,47 @@ mod fences {
     }
 }
 
+mod tolerance {
+    //! A timed event that is not in time: a note with the figure, or a failure.
+
+    use super::*;
+
+    /// A Keep Alive of one second is over after a second and a half.
+    fn judged(line: &str, late_ms: u64) -> SuiteResult {
+        let text = format!(
+            "title    A time\nclauses  MQTT-3.1.2-22\nversions 5\n\ndevice connects keep_alive=1\n{line} \
+             device < closed or DISCONNECT reason=keep-alive-timeout shows MQTT-3.1.2-22\n"
+        );
+        let plan = plan(&[Source { file: "time.mqtt".to_owned(), text }], &Selection::default());
+        assert_eq!(plan.errors, []);
+        let broker = TestBroker::start().expect("a broker starts");
+        let tolerance = mqttspec_runner::live::target_file::Tolerance { late_ms, ..Default::default() };
+        let target_file = TargetFile { tolerance, ..TargetFile::default() };
+        run_live(&plan, &LiveOptions { target_file, ..at(&broker.url()) }, &mut |_| {})
+            .expect("the server answers")
+    }
+
+    #[test]
+    fn what_is_late_within_the_tolerance_is_a_note_with_the_figure() {
+        let suite = judged("within 1s", 4000);
+        assert_eq!(suite.cases[0].verdict, Verdict::Pass, "{}", bad(&suite));
+        let note = suite.notes.iter().find(|note| note.contains("time.mqtt 5.0 line 6: "));
+        let late = note.and_then(|note| note.rsplit("line 6: ").next()?.split(' ').next()?.parse().ok());
+        let late: u64 = late.unwrap_or_else(|| panic!("{:?}", suite.notes));
+        assert!((400..4000).contains(&late), "{late}");
+    }
+
+    #[test]
+    fn what_is_late_or_early_beyond_the_tolerance_fails_with_the_figure() {
+        let suite = judged("within 1s", 100);
+        assert_eq!(suite.cases[0].verdict, Verdict::Fail);
+        assert!(bad(&suite).contains("are tolerance"), "{}", bad(&suite));
+        let early = judged("after 2s", 4000);
+        assert_eq!(early.cases[0].verdict, Verdict::Fail);
+        assert!(bad(&early).contains(" after 1.5"), "{}", bad(&early));
+    }
+}
+
 mod contact {
     //! Targets that cannot be judged: each gives an error, and none hangs.
 

@@ -50,7 +50,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("retained-again-at-resumption", "sends retained messages when a Session is resumed")
-        .breaks(&["MQTT-3.3.1-9", "U5-061"], &["MQTT-3.3.1-6"])
+        .breaks(&["MQTT-3.3.1-9", "U5-061"], &["MQTT-3.3.1-9"])
         .on_incoming(|state, packet| {
             if let Packet::Subscribe(subscribe) = &packet {
                 state.record_subscribe(subscribe);

@@ -5,9 +5,11 @@
 //! only the clauses about its QoS are broken; with another Packet Identifier, only those about
 //! identifiers. A malformed answer is not the answer that the clauses ask for; a malformed packet of
 //! another type says nothing about an answer that is still to come, and neither a malformed PUBLISH
-//! nor the end of the connection anything about a message that is still to come. Monitors judge DUP
-//! and malformed packets in every run.
+//! nor the end of the connection anything about a message that is still to come. A message of another
+//! topic breaks the clause about topics, and where nothing arrives, no clause about the fields of a
+//! packet is broken. Monitors judge DUP and malformed packets in every run.
 
+use mqttspec_codec::Packet;
 use mqttspec_judge::finding::Finding;
 use mqttspec_notation::{PacketPattern, PacketType, Test, Value};
 use mqttspec_spec::Requirement;
@@ -35,7 +37,8 @@ const IDENTIFIER: [&str; 6] =
     ["MQTT-2.2.1-3", "MQTT-2.2.1-4", "MQTT-2.3.1-2", "MQTT-2.3.1-3", "MQTT-2.3.1-4", "MQTT-4.4.0-1"];
 
 /// The clauses about the QoS of a delivery, of both versions.
-const QOS: [&str; 9] = [
+const QOS: [&str; 10] = [
+    "MQTT-3.2.2-11",
     "MQTT-3.3.4-2",
     "MQTT-3.3.5-1",
     "MQTT-3.8.4-6",
@@ -45,6 +48,31 @@ const QOS: [&str; 9] = [
     "MQTT-4.3.2-2",
     "MQTT-4.3.3-1",
     "MQTT-4.3.3-2",
+];
+
+/// The clause about the topics that a Server sends, of both versions.
+const TOPIC: &str = "MQTT-3.3.2-3";
+
+/// The clause of 3.1.1 about what follows a refused CONNECT. The same number of 5.0 asks for the CONNACK
+/// that arrived.
+const REFUSED: &str = "MQTT-3.1.4-5";
+
+/// The clauses about the place of a CONNACK, of both versions, which Session Present does not break.
+const CONNACK: [&str; 2] = ["MQTT-3.2.0-1", "MQTT-3.2.0-2"];
+
+/// The clauses about the fields of a PUBLISH that is sent, of both versions. Where none is sent, none of
+/// them is broken.
+const CONTENT: [&str; 10] = [
+    "MQTT-3.3.1-1",
+    "MQTT-3.3.1-2",
+    "MQTT-3.3.1-3",
+    TOPIC,
+    "MQTT-3.3.4-5",
+    "MQTT-2.2.1-3",
+    "MQTT-2.2.1-4",
+    "MQTT-2.3.1-2",
+    "MQTT-2.3.1-3",
+    "MQTT-2.3.1-4",
 ];
 
 impl Executor<'_> {
@@ -58,13 +86,28 @@ impl Executor<'_> {
     ) -> Result<Match, LineError> {
         let matched = self.matcher.compare(expected, arrival)?;
         if matched != Match::Equal
-            && let Some(rest) = without(expected, &["dup"])
-            && !claimed.iter().any(|clause| about_dup(expected).contains(&clause.clause.as_str()))
+            && let Some(rest) = without_dup(claimed, expected)
             && self.matcher.compare(&rest, arrival)? == Match::Equal
         {
             return Ok(Match::Equal);
         }
         Ok(matched)
+    }
+
+    /// Whether [`Self::compare`] would find that they are equal. No capture takes a value.
+    pub(crate) fn would_take(
+        &mut self,
+        claimed: &[Requirement],
+        expected: &Expected,
+        arrival: &Arrival,
+    ) -> Result<bool, LineError> {
+        if self.matcher.would_take(expected, arrival)? {
+            return Ok(true);
+        }
+        match without_dup(claimed, expected) {
+            Some(rest) => self.matcher.would_take(&rest, arrival),
+            None => Ok(false),
+        }
     }
 
     /// Leaves only the clauses in a finding that this arrival breaks.
@@ -87,6 +130,70 @@ impl Executor<'_> {
                 requirements.clear();
             }
         }
+        if let Some(about) = self.about_what_differs(expected, arrival)? {
+            requirements.retain(|clause| about.contains(&clause.clause.as_str()));
+        }
+        if let (Expected::Closed(_), Arrived::Packet(Packet::ConnAck(connack))) = (expected, &arrival.what)
+            && !connack.reason.is_failure()
+        {
+            // What is not refused breaks nothing about what follows a refusal.
+            requirements.retain(|clause| clause.clause != REFUSED);
+        }
+        if self.differs_in_session(expected, arrival)? {
+            requirements.retain(|clause| !CONNACK.contains(&clause.clause.as_str()));
+        }
+        if requirements.iter().any(is_about_topic) && self.is_of_another_topic(expected, arrival)? {
+            requirements.retain(is_about_topic);
+        }
+        Ok(Finding { level: strongest(&requirements), requirements, ..found })
+    }
+
+    /// Whether this is the expected CONNACK, but for Session Present.
+    fn differs_in_session(&mut self, expected: &Expected, arrival: &Arrival) -> Result<bool, LineError> {
+        let Expected::Packet(pattern) = expected else { return Ok(false) };
+        if pattern.packet_type != PacketType::ConnAck {
+            return Ok(false);
+        }
+        let fields = pattern.fields.iter().filter(|field| field.name != "session_present");
+        let rest = PacketPattern { fields: fields.cloned().collect(), ..pattern.clone() };
+        self.matcher.would_take(&Expected::Packet(rest), arrival)
+    }
+
+    /// The same for an arrival with which no branch of a choice begins.
+    pub(crate) fn blame_any(
+        &mut self,
+        found: Finding,
+        expected: &[&Expected],
+        arrival: &Arrival,
+    ) -> Result<Finding, LineError> {
+        let mut requirements = found.requirements;
+        for expected in expected {
+            if let Some(about) = self.about_what_differs(expected, arrival)? {
+                requirements.retain(|clause| about.contains(&clause.clause.as_str()));
+                break;
+            }
+        }
+        Ok(Finding { level: strongest(&requirements), requirements, ..found })
+    }
+
+    /// Whether a message arrives that has another topic than the expected one, which may still come.
+    fn is_of_another_topic(&mut self, expected: &Expected, arrival: &Arrival) -> Result<bool, LineError> {
+        let Expected::Packet(pattern) = expected else { return Ok(false) };
+        let is_publish = matches!(&arrival.what, Arrived::Packet(Packet::Publish(_)));
+        let fields: Vec<_> = pattern.fields.iter().filter(|field| field.name == "topic").cloned().collect();
+        if pattern.packet_type != PacketType::Publish || !is_publish || fields.is_empty() {
+            return Ok(false);
+        }
+        let with_topic = Expected::Packet(PacketPattern { fields, ..pattern.clone() });
+        Ok(!self.matcher.would_take(&with_topic, arrival)?)
+    }
+
+    /// The clauses about the fields of a PUBLISH that differ, if it is the expected one otherwise.
+    fn about_what_differs(
+        &mut self,
+        expected: &Expected,
+        arrival: &Arrival,
+    ) -> Result<Option<Vec<&'static str>>, LineError> {
         for fields in [&["dup"][..], &["qos"], &["id"], &["dup", "qos"], &["dup", "id"]] {
             if let Some(rest) = without(expected, fields)
                 && self.matcher.would_take(&rest, arrival)?
@@ -96,13 +203,33 @@ impl Executor<'_> {
                     "qos" => &QOS[..],
                     _ => &IDENTIFIER,
                 };
-                let about: Vec<&str> = fields.iter().flat_map(about).copied().collect();
-                requirements.retain(|clause| about.contains(&clause.clause.as_str()));
-                break;
+                return Ok(Some(fields.iter().flat_map(about).copied().collect()));
             }
         }
-        Ok(Finding { level: strongest(&requirements), requirements, ..found })
+        Ok(None)
     }
+}
+
+/// Leaves only the clauses in a finding that are broken if no PUBLISH arrives: those about its fields
+/// are not.
+pub(crate) fn silence(found: Finding, awaits_publish: bool) -> Finding {
+    if !awaits_publish {
+        return found;
+    }
+    let mut requirements = found.requirements;
+    requirements.retain(|clause| !CONTENT.contains(&clause.clause.as_str()));
+    Finding { level: strongest(&requirements), requirements, ..found }
+}
+
+fn is_about_topic(clause: &Requirement) -> bool {
+    clause.clause == TOPIC
+}
+
+/// The expectation without its DUP, if the line claims no clause about that.
+fn without_dup(claimed: &[Requirement], expected: &Expected) -> Option<Expected> {
+    let rest = without(expected, &["dup"])?;
+    let is_about_dup = |clause: &Requirement| about_dup(expected).contains(&clause.clause.as_str());
+    (!claimed.iter().any(is_about_dup)).then_some(rest)
 }
 
 /// The expectation of a PUBLISH without these fields; `None` if it does not name them all.

@@ -8,7 +8,8 @@ use mqttspec_judge::claims::{self, Shown};
 use mqttspec_judge::history::HostIndex;
 use mqttspec_notation::{Branch, Step, StepKind, Timing};
 
-use super::clock::Window;
+use super::blame;
+use super::clock::{Tolerance, Window};
 use super::matcher::{Expected, Match};
 use super::sequence::Sequence;
 use super::{Executor, Flow};
@@ -48,7 +49,9 @@ impl Executor<'_> {
             let Some((host, arrival)) = self.arrival(&hosts, window.until, connect).await else {
                 self.recorder.begin(open[first].line, self.claims.at(open[first].span));
                 let expected = unmet(&self.script.hosts, &open, first);
-                return Err(self.nothing_arrived(&hosts, &expected, window).into());
+                let awaits_publish = open[first].awaited().is_some_and(Expected::is_publish);
+                let found = self.nothing_arrived(&hosts, &expected, window);
+                return Err(blame::silence(found, awaits_publish).into());
             };
             let mut met = None;
             let mut nearest: Option<(usize, Match)> = None;
@@ -126,8 +129,15 @@ impl Executor<'_> {
                     return Ok(branch);
                 }
                 let expected = any_of(&self.script.hosts, &beginnings);
-                let window = Window { start: self.clock.done_at(), from: None, until };
-                return Err(self.nothing_arrived(&hosts, &expected, window).into());
+                let window = Window {
+                    start: self.clock.done_at(),
+                    from: None,
+                    until,
+                    tolerance: Tolerance::default(),
+                };
+                let awaits_publish = beginnings.iter().all(|beginning| beginning.expected.is_publish());
+                let found = self.nothing_arrived(&hosts, &expected, window);
+                return Err(blame::silence(found, awaits_publish).into());
             };
             if let Some(branch) = fence.filter(|_| is_pingresp(&arrival)) {
                 // The branch sends its own PINGREQ when it proves its `nothing`.
@@ -137,7 +147,7 @@ impl Executor<'_> {
             let mut chosen = None;
             for beginning in beginnings.iter().filter(|beginning| beginning.host == host) {
                 // Captures take their values when the branch takes the packet.
-                if self.matcher.would_take(&beginning.expected, &arrival)? {
+                if self.would_take(&beginning.shown, &beginning.expected, &arrival)? {
                     chosen = Some(beginning.branch);
                     break;
                 }
@@ -149,7 +159,10 @@ impl Executor<'_> {
                 return Ok(branch);
             }
             let expected = any_of(&self.script.hosts, &beginnings);
-            return Err(self.unlike(&expected, &arrival, &Match::Other).into());
+            let found = self.unlike(&expected, &arrival, &Match::Other);
+            let of_host = beginnings.iter().filter(|beginning| beginning.host == host);
+            let beginnings: Vec<&Expected> = of_host.map(|beginning| &beginning.expected).collect();
+            return Err(self.blame_any(found, &beginnings, &arrival)?.into());
         }
     }
 

@@ -276,11 +276,27 @@ impl Clients {
                 return Some(format!("{host} is not connected"));
             }
         }
+        let silent = self.silent_for().unwrap_or(silence);
+        (silent < silence).then(|| format!("the last packet was sent {silent:?} ago"))
+    }
+
+    /// How long nothing but PINGREQ and PINGRESP has been sent. `None` if nothing ever was.
+    fn silent_for(&self) -> Option<Duration> {
         let last = self.recorder.with_history(|history| {
             history.events().iter().rev().find(|event| is_traffic(&event.what)).map(|event| event.at)
         });
-        let silent = last.map_or(silence, |last| self.backend.now().saturating_sub(last));
-        (silent < silence).then(|| format!("the last packet was sent {silent:?} ago"))
+        last.map(|last| self.backend.now().saturating_sub(last))
+    }
+
+    /// Whether nothing was sent for this time, and for as long as a client takes to notice that its
+    /// connection has ended.
+    pub(crate) fn rest(&self, rest: Duration) -> bool {
+        let keep_alives = self.applications.all().map(|application| application.options.keep_alive);
+        let noticing = keep_alives.map(|seconds| Duration::from_secs(u64::from(seconds)) * 2);
+        // No run is so long that a client with a longer Keep Alive would notice.
+        let noticing = noticing.filter(|time| *time <= LONGEST_NOTICE).max().unwrap_or_default();
+        let no_load = self.applications.all().all(|application| application.loads.get() == 0);
+        no_load && self.silent_for().is_some_and(|silent| silent > rest + noticing)
     }
 
     /// Whether every accepted message with QoS above 0 was delivered to every subscriber that
@@ -388,6 +404,9 @@ fn says_what_is_received(script: &Script<'_>, host: &str) -> bool {
     });
     says
 }
+
+/// How long a client may take to notice that its connection has ended.
+const LONGEST_NOTICE: Duration = Duration::from_secs(10);
 
 fn is_traffic(what: &What) -> bool {
     match what {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use mqttspec_notation::Timing;
 
 use crate::backend::{Backend, Timeouts};
+use crate::found::Deviation;
 use crate::recorder::Recorder;
 
 /// The window in which something must arrive. Times count from the start of the run.
@@ -17,6 +18,34 @@ pub(crate) struct Window {
     pub(crate) from: Option<Duration>,
     /// Not later than this.
     pub(crate) until: Duration,
+    /// How much of the window lies before the time of the scenario, and how much after it: the
+    /// tolerance of a live run.
+    pub(crate) tolerance: Tolerance,
+}
+
+/// How much earlier and later than the scenario says something may come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tolerance {
+    early: Duration,
+    late: Duration,
+}
+
+impl Window {
+    /// By how much an arrival in the window is earlier or later than the scenario says; `None` if it
+    /// is in time.
+    pub(crate) fn deviation(&self, at: Duration) -> Option<Deviation> {
+        let earliest = self.from.map(|from| from + self.tolerance.early);
+        if let Some(early) = earliest.and_then(|earliest| earliest.checked_sub(at)) {
+            return (!early.is_zero()).then_some(Deviation::Early(early));
+        }
+        let late = at.saturating_sub(self.until.saturating_sub(self.tolerance.late));
+        (!self.tolerance.late.is_zero() && !late.is_zero()).then_some(Deviation::Late(late))
+    }
+
+    /// The part of the wait that is tolerance.
+    pub(crate) fn late(&self) -> Duration {
+        self.tolerance.late
+    }
 }
 
 /// The clock of the executor.
@@ -51,6 +80,11 @@ impl Clock {
             longest_added_latency,
             draws: 0,
         }
+    }
+
+    /// When a live run has to end, less the time that judging it needs.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        self.backend.limit().map(|limit| limit.saturating_sub(Duration::from_secs(2)))
     }
 
     /// Time since the start of the run.
@@ -114,21 +148,21 @@ impl Clock {
     /// The window for an expected arrival.
     pub(crate) fn window(&self, timing: Timing) -> Window {
         let Timeouts { patience, early, late, .. } = self.timeouts;
-        let (from, until) = match timing {
-            Timing::Usual => (None, self.done_at + patience),
-            Timing::Within(time) => (None, self.done_at + time.on(false) + late),
+        let (from, until, late) = match timing {
+            Timing::Usual => (None, self.done_at + patience, Duration::ZERO),
+            Timing::Within(time) => (None, self.done_at + time.on(false) + late, late),
             Timing::After(time) => {
                 let from = self.done_at + time.on(false);
-                (Some(from), from + patience)
+                (Some(from), from + patience, Duration::ZERO)
             }
-            Timing::At(time) => (Some(time.on(false)), time.on(false) + patience),
+            Timing::At(time) => (Some(time.on(false)), time.on(false) + patience, Duration::ZERO),
             Timing::Between(range) => {
                 let (least, most) = range.on(false);
-                (Some(self.done_at + least), self.done_at + most + late)
+                (Some(self.done_at + least), self.done_at + most + late, late)
             }
         };
         let from = from.map(|from| from.saturating_sub(early));
-        Window { start: self.done_at, from, until }
+        Window { start: self.done_at, from, until, tolerance: Tolerance { early, late } }
     }
 
     /// Lets the connections write, so that the packets are in the history before the next step.

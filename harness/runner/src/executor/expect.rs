@@ -7,12 +7,13 @@ use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::HostIndex;
 use mqttspec_notation::{PacketType, Report};
 
-use super::clock::Window;
+use super::blame::silence;
+use super::clock::{Tolerance, Window};
 use super::matcher::{Expected, Match};
 use super::patterns::bare;
 use super::sequence::asked_code;
 use super::{Executor, Flow};
-use crate::found::{SetUp, Stop, waited};
+use crate::found::{Deviated, SetUp, Stop, waited};
 use crate::recorder::{Arrival, Arrived, strongest};
 
 impl Executor<'_> {
@@ -27,8 +28,9 @@ impl Executor<'_> {
             Expected::Packet(_) | Expected::Raw(_) | Expected::Closed(_) => {
                 let Some((_, arrival)) = self.arrival(&[host], window.until, expected.awaits_connect()).await
                 else {
-                    let expected = self.script.hosts.directed(host, &expected.text());
-                    return Err(self.nothing_arrived(&[host], &expected, window).into());
+                    let text = self.script.hosts.directed(host, &expected.text());
+                    let found = self.nothing_arrived(&[host], &text, window);
+                    return Err(silence(found, expected.is_publish()).into());
                 };
                 let packet = self.accept(host, expected, &arrival, window)?;
                 if let (Expected::Closed(_), Some(_)) = (expected, &packet) {
@@ -96,6 +98,9 @@ impl Executor<'_> {
             let found = self.recorder.found(expected, early, Some(arrival.event));
             return Err(Finding { timing_sensitive: true, ..found }.into());
         }
+        if let Some(by) = window.deviation(arrival.at) {
+            self.findings.deviations.push(Deviated { line: self.recorder.line(), by });
+        }
         self.inboxes.take(host, arrival);
         self.clock.done(arrival.at);
         match &arrival.what {
@@ -125,7 +130,8 @@ impl Executor<'_> {
         let waited = waited(window.until.saturating_sub(window.start));
         let actual = match hosts {
             [_] if !self.inboxes.can_arrive(hosts) => "nothing: there is no Network Connection".to_owned(),
-            _ => format!("nothing within {waited:?}"),
+            _ if window.late().is_zero() => format!("nothing within {waited:?}"),
+            _ => format!("nothing within {waited:?}, of which {:?} are tolerance", window.late()),
         };
         self.recorder.found(expected, actual, None)
     }
@@ -154,7 +160,8 @@ impl Executor<'_> {
         self.wire.send_packet(host, Packet::PingReq)?;
         self.clock.done_now();
         let start = self.clock.done_at();
-        let window = Window { start, from: None, until: start + self.clock.timeouts.patience };
+        let until = start + self.clock.timeouts.patience;
+        let window = Window { start, from: None, until, tolerance: Tolerance::default() };
         match self.arrival(&[host], window.until, false).await {
             Some((_, arrival)) if matches!(arrival.what, Arrived::Packet(Packet::PingResp)) => {
                 let answer = Expected::Packet(bare(PacketType::PingResp));

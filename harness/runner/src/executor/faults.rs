@@ -1,6 +1,6 @@
 //! Injects the faults of the scenario into the network, the disks and the machines of the hosts.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use mqttspec_codec::Role;
@@ -18,16 +18,23 @@ use crate::hosts::{Hosts, PlayedBy, SERVER};
 use crate::peers::client::Applications;
 use crate::recorder::Recorder;
 
+/// The time after which a packet has arrived that is lost six times in a row.
+const LONGEST_RETRY: core::time::Duration = core::time::Duration::from_secs(13);
+
 pub(crate) struct Faults {
     backend: Rc<dyn Backend>,
     crashes: Crashes,
     /// A fault that could not begin or end while the scenario went on.
     failed: Rc<RefCell<Option<FaultError>>>,
+    /// The number of courses that run beside the scenario.
+    running: Rc<Cell<u32>>,
+    /// Whether packets were lost, which the transport sends again later and later.
+    has_lost: Cell<bool>,
 }
 
 impl Faults {
     pub(crate) fn new(backend: Rc<dyn Backend>, crashes: Crashes) -> Self {
-        Self { backend, crashes, failed: Rc::default() }
+        Self { backend, crashes, failed: Rc::default(), running: Rc::default(), has_lost: Cell::default() }
     }
 
     /// Begins or ends a fault. It ends by itself if it has a duration.
@@ -37,6 +44,9 @@ impl Faults {
         let what = What::fault(fault.clone(), hosts.named(&fault.hosts));
         let began = recorder.record(None, recorder.line(), what);
         self.trouble(fault);
+        if matches!(fault.kind, FaultKind::Loss { .. } | FaultKind::Profile(_)) {
+            self.has_lost.set(true);
+        }
         match &fault.kind {
             FaultKind::Profile(name) => self.profile(name, fault, began, clock).await?,
             FaultKind::Heal => {
@@ -134,6 +144,8 @@ impl Faults {
     /// Lets a course go on beside the scenario; then records that it is over.
     fn finish(&self, running: RunningCourse, over: Option<What>) {
         let (recorder, failed) = (self.crashes.recorder.clone(), self.failed.clone());
+        let count = self.running.clone();
+        count.set(count.get() + 1);
         tokio::task::spawn_local(async move {
             if let Err(error) = running.finish().await {
                 failed.borrow_mut().get_or_insert(error);
@@ -141,7 +153,21 @@ impl Faults {
             if let Some(over) = over {
                 recorder.record(None, 0, over);
             }
+            count.set(count.get() - 1);
         });
+    }
+
+    /// How long a packet may be on its way at most, for the faults so far.
+    pub(crate) fn longest_retry(&self) -> core::time::Duration {
+        match self.has_lost.get() {
+            true => LONGEST_RETRY,
+            false => core::time::Duration::ZERO,
+        }
+    }
+
+    /// Whether a course runs beside the scenario.
+    pub(crate) fn are_running(&self) -> bool {
+        self.running.get() > 0
     }
 
     /// A fault may have failed since the last call.

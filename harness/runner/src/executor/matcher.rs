@@ -47,6 +47,10 @@ impl Expected {
         }
     }
 
+    pub(crate) fn is_publish(&self) -> bool {
+        matches!(self, Expected::Packet(pattern) if pattern.packet_type == PacketType::Publish)
+    }
+
     pub(crate) fn awaits_connect(&self) -> bool {
         match self {
             Expected::Packet(pattern) => pattern.packet_type == PacketType::Connect,

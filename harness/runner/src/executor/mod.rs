@@ -52,7 +52,7 @@ use self::script::Script;
 use self::sequence::{Move, Sequence};
 use self::wire::Wire;
 use crate::backend::Backend;
-use crate::found::{SetUp, Stop};
+use crate::found::{Deviated, SetUp, Stop};
 use crate::hosts::{Hosts, PlayedBy};
 use crate::peers::client::Applications;
 use crate::recorder::Recorder;
@@ -84,6 +84,10 @@ pub(crate) struct Findings {
     pub(crate) stopped: Option<usize>,
     /// What never became quiet. Only delivery checks are judged after that.
     pub(crate) unquiet: Option<SetUp>,
+    /// The run ended while messages were still on their way, so none is lost.
+    pub(crate) is_cut_off: bool,
+    /// What came earlier or later than the scenario says, within the tolerance.
+    pub(crate) deviations: Vec<Deviated>,
     /// Since when nothing is judged: the peer under test had ended by then.
     pub(crate) over: Option<u64>,
 }
@@ -138,8 +142,15 @@ pub(crate) async fn execute(setup: Setup<'_>, backend: Rc<dyn Backend>) -> Execu
             }
         },
     };
+    if limit.is_some() && end.is_err() {
+        // What a live server sent until now arrives, so that the monitors see the same in each run.
+        executor.clock.sleep(executor.clock.timeouts.settling * STOPPED).await;
+    }
     Executed { findings: executor.findings, end }
 }
+
+/// A live run that stops early goes on for this many times the settling time.
+const STOPPED: u32 = 10;
 
 /// The interpreter of steps.
 struct Executor<'r> {
@@ -495,7 +506,8 @@ impl<'r> Executor<'r> {
     /// Waits until no load runs, every command is done, every client is connected and no
     /// Application Message is in transit.
     async fn quiet(&mut self, longest: Duration) -> Flow {
-        let until = self.clock.done_at() + longest;
+        let end = self.clock.done_at() + longest;
+        let until = self.clock.limit().map_or(end, |limit| end.min(limit));
         // The length of the history at which a message was undelivered. While it is the same, the
         // check need not be repeated.
         let mut undelivered = None;
@@ -508,17 +520,28 @@ impl<'r> Executor<'r> {
                 }
                 undelivered = Some(length);
             }
-            if self.clock.now() >= until {
+            let is_over = self.clock.now() >= until;
+            if is_over || self.come_to_rest() {
                 // The delivery checks judge messages that were not delivered by now.
                 let Some(busy) = busy else { break };
                 let found = self.recorder.found(format!("quiet within {longest:?}"), busy, None);
                 self.findings.unquiet = Some(found.into());
+                // On a live server, time may have run out while messages were still on their way.
+                self.findings.is_cut_off = is_over && until < end;
                 break;
             }
             self.clock.sleep(Duration::from_millis(200)).await;
         }
         self.clock.done_now();
         Ok(())
+    }
+
+    /// Whether nothing was sent for so long that nothing more is expected.
+    fn come_to_rest(&self) -> bool {
+        let rests = |rest: Duration| {
+            !self.faults.are_running() && self.clients.rest(rest.max(self.faults.longest_retry()))
+        };
+        self.clock.timeouts.rest.is_some_and(rests)
     }
 
     /// Waits for the time of a step that sends or acts, and records a drawn wait.

@@ -22,6 +22,7 @@ use crate::backend::{
     Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
 };
 use crate::executor::{Executed, Setup, execute, run_seed};
+use crate::found::Timed;
 use crate::hosts::{Hosts, PORT, SERVER};
 use crate::intake::Intake;
 use crate::judging::{Performed, judged};
@@ -32,14 +33,14 @@ use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::results::RunResult;
 
-/// Runs a case once on a live server. Also returns whether a failure may be caused by timing.
+/// Runs a case once on a live server. Also returns what time has to do with the result.
 /// The case must already have its live times.
 pub(crate) async fn run(
     case: &Case,
     command: &RepeatCommand,
     environment: Environment,
     with_trace: bool,
-) -> (RunResult, bool) {
+) -> (RunResult, Timed) {
     let performed = perform(case, command.seed, environment).await;
     judged(case, command, performed.executed, &performed.history, with_trace)
 }

@@ -14,25 +14,33 @@ use super::launcher::{Instance, LaunchError};
 use super::names::{Credentials, Names};
 use super::placing::{Place, Placed};
 use super::probes::{Capabilities, KEEP_ALIVE_0, Prober};
-use super::service::Service;
+use super::service::{NO_LONGER_SERVES, Service};
 use super::target_file::TargetFile;
 use super::tokens::base36;
 use super::wire::Endpoint;
 use crate::backend::Timeouts;
 use crate::facts::Facts;
+use crate::found::{Deviated, Timed};
 use crate::intake::{Budget, Intake};
 use crate::suite::KeepTrace;
 use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
+use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
 
 /// A run with more patience than this ends at the time of a run with this patience.
 const LONG_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a process may take to end after its port has closed.
+pub(crate) const ENDING: Duration = Duration::from_millis(300);
+
 /// The standard gives no time within which a server that resumes a Session sends again what was not
 /// acknowledged. nats-server takes 30 s.
 pub(crate) const RETRANSMISSION: Duration = Duration::from_secs(35);
+
+/// In a run in which nothing was sent for this time, nothing more is expected.
+const REST: Duration = Duration::from_secs(4);
 
 /// What all runs of a session share.
 pub(crate) struct RunContext {
@@ -71,12 +79,18 @@ pub(crate) struct Outcome {
     pub(crate) runs: Vec<RunResult>,
     pub(crate) took: Duration,
     pub(crate) started: Instant,
+    /// How long the run waited for a packet.
+    pub(crate) patience: Duration,
     /// Whether a message of another run arrived.
     pub(crate) crosstalk: bool,
     /// Whether a failure may be caused by timing.
     pub(crate) timing_sensitive: bool,
+    /// What came earlier or later than the scenario says, within the tolerance.
+    pub(crate) deviations: Vec<Deviated>,
     /// What the shared server does not do any more, if the neutral probe found that.
     pub(crate) lacks: Option<String>,
+    /// The same of a server on which nothing else ran since it last served.
+    pub(crate) own_lacks: Option<String>,
 }
 
 impl Outcome {
@@ -87,9 +101,12 @@ impl Outcome {
             runs: vec![run],
             took: Duration::ZERO,
             started,
+            patience: Duration::ZERO,
             crosstalk: false,
             timing_sensitive: true,
+            deviations: Vec::new(),
             lacks: None,
+            own_lacks: None,
         }
     }
 
@@ -104,16 +121,38 @@ impl Outcome {
         lines(self) == lines(other)
     }
 
-    /// Whether it fails only because nothing was sent again so far.
+    /// Whether it fails only because nothing was sent again so far, or because messages were not
+    /// delivered when nothing was sent for a while.
     pub(crate) fn awaits_retransmission(&self) -> bool {
-        let is_late = |failure: &mqttspec_judge::finding::ReportedFinding| {
-            let finding = &failure.finding;
-            finding.event.is_none()
-                && finding.timing_sensitive
-                && finding.requirements.iter().any(|clause| clause.clause == "MQTT-4.4.0-1")
+        let is_check = |finding: &Finding| matches!(finding.check, Check::DeliveryCheck(_));
+        let mut findings = self.findings().peekable();
+        findings.peek().is_some() && findings.all(|finding| is_check(finding) || is_not_sent_again(finding))
+    }
+
+    /// Whether it fails only because nothing was sent again so far.
+    pub(crate) fn sends_nothing_again(&self) -> bool {
+        let mut findings = self.findings().peekable();
+        findings.peek().is_some() && findings.all(is_not_sent_again)
+    }
+
+    fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.runs.iter().flat_map(|run| &run.failures).map(|failure| &failure.finding)
+    }
+
+    /// Whether stalls of this duration may be the cause of the failure.
+    pub(crate) fn may_be_caused_by(&self, stalled: Duration) -> bool {
+        if !self.timing_sensitive || stalled.is_zero() {
+            return false;
+        }
+        // A short stall is no reason why the server sent something wrong, and none why something did
+        // not come: most of the time in which the run waited for it was no stall.
+        let is_untimed = |finding: &Finding| {
+            !finding.timing_sensitive
+                || finding.event.is_none()
+                || matches!(finding.check, Check::Monitor(_) | Check::DeliveryCheck(_))
         };
-        let mut failures = self.runs.iter().flat_map(|run| &run.failures).peekable();
-        failures.peek().is_some() && failures.all(is_late)
+        let is_certain = self.verdict() == Verdict::Fail && self.findings().all(is_untimed);
+        !is_certain || stalled > self.patience / 2
     }
 
     /// The same, not judged for this reason.
@@ -124,6 +163,15 @@ impl Outcome {
             run.failures.clear();
         }
         self
+    }
+
+    /// Notes that after this case the server no longer does what it did at the start.
+    pub(crate) fn stops_service(&mut self, lacks: &str, how: &str) {
+        let is_gone = !lacks.starts_with(NO_LONGER_SERVES);
+        for run in self.runs.iter_mut().filter(|run| is_gone || run.verdict != Verdict::Fail) {
+            run.verdict = Verdict::Error;
+            run.reason = format!("after this scenario the server {how}; the transcript has its last packets");
+        }
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
@@ -141,17 +189,28 @@ impl Outcome {
     }
 }
 
+fn is_not_sent_again(finding: &Finding) -> bool {
+    finding.event.is_none()
+        && finding.timing_sensitive
+        && finding.requirements.iter().any(|clause| clause.clause == "MQTT-4.4.0-1")
+}
+
 impl RunContext {
     /// What the server does not do any more that it did at the start, in words. A probe that finds
     /// something is repeated: the server may only have been slow.
     pub(crate) async fn lacks(&self) -> Option<String> {
-        self.lacks_once().await?;
-        self.lacks_once().await
+        self.lacks_at(&self.prober).await
     }
 
-    pub(crate) async fn lacks_once(&self) -> Option<String> {
+    /// The same of another server.
+    async fn lacks_at(&self, prober: &Prober) -> Option<String> {
+        self.lacks_once(prober).await?;
+        self.lacks_once(prober).await
+    }
+
+    pub(crate) async fn lacks_once(&self, prober: &Prober) -> Option<String> {
         let run = self.next_token();
-        self.prober.service(self.version(), &run, self.timeouts.subscribing).await.lacks(self.service)
+        prober.service(self.version(), &run, self.timeouts.subscribing).await.lacks(self.service)
     }
 
     /// The newest version that the server supports.
@@ -166,6 +225,18 @@ impl RunContext {
             Some("0") if !Facts::of(&placed.case).sets_keep_alive => 600,
             _ => 0,
         }
+    }
+
+    /// The names of a run on a server that the scenario does not configure.
+    fn names(&self, placed: &Placed, plain: bool) -> Rc<Names> {
+        let token = (!plain).then(|| self.next_token());
+        // A scenario about anonymous access needs Clients without credentials.
+        let tests_anonymous =
+            placed.case.scenario.broker.iter().any(|option| option.name == "allow_anonymous");
+        let credentials = self.credentials.clone().filter(|_| !tests_anonymous);
+        let second = self.target_file.second_identity.clone().map(Credentials::from);
+        let names = Names::new(token, &self.token, credentials).with_second_identity(second);
+        Rc::new(names.with_keep_alive(self.keep_alive(placed)))
     }
 
     pub(crate) fn next_token(&self) -> String {
@@ -197,21 +268,35 @@ pub(crate) async fn run_case(
     }
     let started = Instant::now();
     let mut runs = Vec::new();
-    let (mut crosstalk, mut timing_sensitive) = (false, false);
+    let (mut crosstalk, mut timing_sensitive, mut own_lacks) = (false, false, None);
+    let mut deviations = Vec::new();
     for offset in 0..u64::from(context.seeds) {
         let seed = context.seed.wrapping_add(offset);
-        let (run, run_timing_sensitive) = match &placed.place {
-            Place::Own(options) => run_on_own_server(&context, &placed, options, seed, timeouts).await,
+        let (run, timed) = match &placed.place {
+            Place::Own(options) => {
+                run_on_own_server(&context, &placed, options, seed, timeouts, &mut own_lacks).await
+            }
             Place::Exclusive { plain_names } => {
                 run_on_shared_server(&context, &placed, seed, timeouts, *plain_names, &mut crosstalk).await
             }
             _ => run_on_shared_server(&context, &placed, seed, timeouts, false, &mut crosstalk).await,
         };
-        timing_sensitive |= run_timing_sensitive;
+        timing_sensitive |= timed.sensitive;
+        deviations.extend(timed.deviations);
         runs.push(run);
     }
-    let mut outcome =
-        Outcome { index, runs, took: started.elapsed(), started, crosstalk, timing_sensitive, lacks: None };
+    let mut outcome = Outcome {
+        index,
+        runs,
+        took: started.elapsed(),
+        started,
+        patience: timeouts.patience,
+        crosstalk,
+        timing_sensitive,
+        deviations,
+        lacks: None,
+        own_lacks,
+    };
     if (outcome.is_bad() || context.probes_each_case) && !matches!(placed.place, Place::Own(_)) {
         outcome.lacks = context.lacks().await;
     }
@@ -225,14 +310,8 @@ pub(crate) async fn run_on_shared_server(
     timeouts: Timeouts,
     plain_names: bool,
     crosstalk: &mut bool,
-) -> (RunResult, bool) {
-    let token = (!plain_names).then(|| context.next_token());
-    // A scenario about anonymous access needs Clients without credentials.
-    let tests_anonymous = placed.case.scenario.broker.iter().any(|option| option.name == "allow_anonymous");
-    let credentials = context.credentials.clone().filter(|_| !tests_anonymous);
-    let second = context.target_file.second_identity.clone().map(Credentials::from);
-    let names = Names::new(token, &context.token, credentials).with_second_identity(second);
-    let names = Rc::new(names.with_keep_alive(context.keep_alive(placed)));
+) -> (RunResult, Timed) {
+    let names = context.names(placed, plain_names);
     let instance = context.instance.clone();
     let environment = Environment {
         endpoint: context.endpoint.clone(),
@@ -240,7 +319,7 @@ pub(crate) async fn run_on_shared_server(
         timeouts,
         instance,
         intake: Rc::new(Intake::new(&context.budget)),
-        limit: limit(placed.waits, timeouts),
+        limit: limit(placed.waits, timeouts) + timeouts.travel * placed.lines,
     };
     let run = run_in_local_set(context, &placed.case, seed, environment).await;
     *crosstalk |= names.has_crosstalk();
@@ -262,11 +341,15 @@ pub(crate) async fn run_on_own_server(
     options: &[(String, String)],
     seed: u64,
     timeouts: Timeouts,
-) -> (RunResult, bool) {
+    lacks: &mut Option<String>,
+) -> (RunResult, Timed) {
     let target_file = &context.target_file;
     let start = if options.is_empty() { &target_file.start } else { &target_file.start_with_options };
     let Some(start) = start else {
-        return (broken("the target file has no command that starts a server".to_owned(), seed), false);
+        return (
+            broken("the target file has no command that starts a server".to_owned(), seed),
+            Timed::default(),
+        );
     };
     // A scenario that configures or crashes its server needs a new one. Others need only one that
     // no other case uses at the same time.
@@ -277,13 +360,18 @@ pub(crate) async fn run_on_own_server(
         Some(instance) => instance,
         None => match Instance::launch(target_file, start, &text).await {
             Ok(instance) => Rc::new(instance),
-            Err(error) => return (broken(launch_failed(&error, options), seed), true),
+            Err(error) => {
+                let timed = Timed { sensitive: true, ..Timed::default() };
+                return (broken(launch_failed(&error, options), seed), timed);
+            }
         },
     };
-    // With options, the scenario itself decides about credentials.
-    let credentials = context.credentials.clone().filter(|_| options.is_empty());
-    let names = Names::new(None, &context.token, credentials).with_keep_alive(context.keep_alive(placed));
-    let names = Rc::new(names);
+    let names = match options {
+        // Another case may have left a Session on it that the server does not end.
+        [] => context.names(placed, Facts::of(&placed.case).needs_plain_names),
+        // The scenario itself decides about credentials.
+        _ => Rc::new(Names::new(None, &context.token, None).with_keep_alive(context.keep_alive(placed))),
+    };
     let endpoint = Endpoint { port: instance.port(), ..context.endpoint.clone() };
     let environment = Environment {
         endpoint: endpoint.clone(),
@@ -291,31 +379,30 @@ pub(crate) async fn run_on_own_server(
         timeouts,
         instance: Some(instance.clone()),
         intake: Rc::new(Intake::new(&context.budget)),
-        limit: limit(placed.waits, timeouts),
+        limit: limit(placed.waits, timeouts) + timeouts.travel * placed.lines,
     };
-    let (mut run, timing_sensitive) = run_in_local_set(context, &placed.case, seed, environment).await;
-    // A crash by the scenario forgets the process, so this one ended by itself.
-    if let Some(how) = instance.ended() {
-        run.verdict = Verdict::Error;
-        run.reason =
-            format!("the server ended ({how}) during this scenario; the transcript has its last packets");
-    }
+    let (mut run, timed) = run_in_local_set(context, &placed.case, seed, environment).await;
     if matches!(run.verdict, Verdict::NotJudged | Verdict::Fail | Verdict::Error) {
         run.output = instance.output();
     }
-    if is_pooled && run.verdict != Verdict::Error {
+    if is_pooled {
         let prober = Prober { endpoint, ..context.prober.clone() };
         let (id, patience) = (context.next_token(), context.timeouts.patience);
         cleaning::clean(&prober, names.take_leftovers(), placed.case.version, &id, patience).await;
-        let service =
-            prober.service(context.version(), &context.next_token(), context.timeouts.subscribing).await;
-        if service.lacks(context.service).is_none() {
+        *lacks = context.lacks_at(&prober).await;
+        if lacks.is_none() {
             context.idle.borrow_mut().push(instance);
-            return (run, timing_sensitive);
+            return (run, timed);
         }
+        // The port of a process closes before the process has ended.
+        tokio::time::sleep(ENDING).await;
+    }
+    // A crash by the scenario forgets the process, so this one ended by itself.
+    if let Some(how) = instance.ended() {
+        *lacks = Some(format!("ended ({how})"));
     }
     instance.stop().await;
-    (run, timing_sensitive)
+    (run, timed)
 }
 
 pub(crate) fn launch_failed(error: &LaunchError, options: &[(String, String)]) -> String {
@@ -329,7 +416,7 @@ pub(crate) async fn run_in_local_set(
     case: &Case,
     seed: u64,
     environment: Environment,
-) -> (RunResult, bool) {
+) -> (RunResult, Timed) {
     let set = LocalSet::new();
     let with_trace = context.keep == KeepTrace::All;
     let command = context.command(case, seed);
@@ -365,6 +452,7 @@ pub(crate) fn timeouts(target_file: &TargetFile, capabilities: &Capabilities) ->
         settling: milliseconds(20) + round_trip * 2,
         silence: milliseconds(500) + round_trip * 5,
         quiet: milliseconds(500) + round_trip * 5,
+        rest: Some(milliseconds(tolerance.patience_ms).max(REST) + round_trip * 20),
         shorter: 5,
         travel: milliseconds(20) + round_trip * 2,
         subscribing: capabilities.subscribing,
@@ -374,6 +462,12 @@ pub(crate) fn timeouts(target_file: &TargetFile, capabilities: &Capabilities) ->
 /// The reason of the error of a case that did not end within the time limit of all cases.
 pub(crate) fn out_of_time(limit: Duration) -> String {
     format!("the run was stopped after {limit:?}, its time limit, before this case ended")
+}
+
+/// Timeouts for a server that may send again late.
+pub(crate) fn patient(timeouts: Timeouts) -> Timeouts {
+    let rest = timeouts.rest.map(|rest| rest.max(RETRANSMISSION));
+    Timeouts { patience: timeouts.patience.max(RETRANSMISSION), rest, ..timeouts }
 }
 
 pub(crate) fn skipped(reason: String, seed: u64) -> RunResult {

@@ -19,6 +19,7 @@ pub(crate) mod cleaning;
 pub mod client;
 pub(crate) mod launcher;
 pub(crate) mod names;
+pub(crate) mod passes;
 pub(crate) mod placing;
 pub(crate) mod probes;
 pub(crate) mod schedule;

@@ -35,6 +35,8 @@ pub(crate) struct Placed {
     pub(crate) place: Place,
     /// The sum of its waits: its shortest duration.
     pub(crate) waits: Duration,
+    /// The number of its lines that are executed.
+    pub(crate) lines: u32,
     /// Whether it has a long wait, or waits for a timer of the server, such as a Keep Alive.
     pub(crate) is_slow: bool,
 }
@@ -55,12 +57,17 @@ pub(crate) struct Placing<'p> {
 impl Placing<'_> {
     /// Decides where a case runs.
     pub(crate) fn place(&self, case: &Case) -> Placed {
-        let mut placed =
-            Placed { case: case.clone(), place: Place::Shared, waits: Duration::ZERO, is_slow: false };
+        let mut placed = Placed {
+            case: case.clone(),
+            place: Place::Shared,
+            waits: Duration::ZERO,
+            lines: 0,
+            is_slow: false,
+        };
         match self.decide(case) {
             Ok((scheduled, place)) => {
                 placed.case.scenario = scheduled.scenario.into();
-                (placed.waits, placed.place) = (scheduled.waits, place);
+                (placed.waits, placed.lines, placed.place) = (scheduled.waits, scheduled.lines, place);
                 placed.is_slow = scheduled.longest >= LONG || Facts::of(&placed.case).sets_server_timer;
                 if placed.is_slow && self.quick {
                     placed.place = Place::Skip(
@@ -204,6 +211,7 @@ impl Placing<'_> {
         let is_configured = |value| self.target_file.configured.contains(&format!("{name}={value}"));
         is_configured(value)
             || name == USERS && is_configured(named(value))
+            || name == CHOICE
             // The option of the reference broker has the same name as the capability in a CONNACK.
             || ANNOUNCED.contains(&name) && self.capabilities.get(name) == Some(value)
     }
@@ -233,6 +241,10 @@ const ALICE: &str = "user alice password secret";
 fn named(users: &str) -> &str {
     users.strip_suffix("; anonymous").unwrap_or(users)
 }
+
+/// An option by which the reference broker makes a choice. The scenarios that have it accept every
+/// choice of another server.
+const CHOICE: &str = "dollar_topics";
 
 /// Options whose value the probes find, mostly in the CONNACK.
 const ANNOUNCED: [&str; 10] = [

@@ -192,6 +192,15 @@ impl<N: Net> Prober<N> {
                 Answer::Unknown(bytes) => return Err(self.unknown_protocol(&bytes)),
             }
         }
+        // A server that has just been started may not be ready for the first CONNECT.
+        if !versions.is_empty()
+            && (closed || silent)
+            && !versions.contains(&Version::V5)
+            && let Answer::Accepted(client) = self.answer(Version::V5, self.patience).await?
+        {
+            versions.push(Version::V5);
+            clients.insert(0, *client);
+        }
         let Some(client) = clients.first_mut() else {
             return Err(self.no_version_accepted(refused, closed, silent));
         };

@@ -25,6 +25,8 @@ pub(crate) struct Scheduled {
     pub(crate) longest: Duration,
     /// The sum of all waits: the shortest duration of a run.
     pub(crate) waits: Duration,
+    /// The number of lines that are executed: each may take a round trip.
+    pub(crate) lines: u32,
 }
 
 /// Gives a scenario its live times, and sums up its waits in this version.
@@ -33,7 +35,7 @@ pub(crate) struct Scheduled {
 /// The longest wait, if it exceeds the limit.
 pub(crate) fn live(scenario: &Scenario, version: Version, limits: Limits) -> Result<Scheduled, Duration> {
     let mut scenario = scenario.clone();
-    let mut adapter = Adapter { version, limits, longest: Duration::ZERO, waits: Duration::ZERO };
+    let mut adapter = Adapter { version, limits, longest: Duration::ZERO, waits: Duration::ZERO, lines: 0 };
     adapter.steps(&mut scenario.steps, 1);
     for row in scenario.table.iter_mut().flat_map(|table| &mut table.rows) {
         for cell in &mut row.cells {
@@ -44,7 +46,7 @@ pub(crate) fn live(scenario: &Scenario, version: Version, limits: Limits) -> Res
     }
     match limits.wait {
         Some(limit) if adapter.longest > limit => Err(adapter.longest),
-        _ => Ok(Scheduled { scenario, longest: adapter.longest, waits: adapter.waits }),
+        _ => Ok(Scheduled { scenario, longest: adapter.longest, waits: adapter.waits, lines: adapter.lines }),
     }
 }
 
@@ -56,6 +58,7 @@ struct Adapter {
     limits: Limits,
     longest: Duration,
     waits: Duration,
+    lines: u32,
 }
 
 impl Adapter {
@@ -67,6 +70,7 @@ impl Adapter {
     }
 
     fn step(&mut self, step: &mut Step, times: u32) {
+        self.lines = self.lines.saturating_add(times);
         match &mut step.timing {
             Timing::Usual => {}
             Timing::Within(time) => self.time(time, 0),

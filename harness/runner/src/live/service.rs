@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::probes::{ANSWER_TIMEOUT, ProbeClient, Prober};
 
-/// How long a message of the probe may take. A probe that finds a fault is repeated.
+/// How long a message of the probe may take at least. A probe that finds a fault is repeated.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How the text begins if the server still answers a CONNECT.
@@ -44,12 +44,17 @@ impl Prober {
         let mut service =
             Service { connects: self.is_alive(version, ANSWER_TIMEOUT).await, ..Service::default() };
         if service.connects {
-            for (index, qos) in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce].into_iter().enumerate()
-            {
-                let name = format!("{run}n{index}");
+            let delivers = async |qos: QoS| {
+                let name = format!("{run}n{}", u8::from(qos));
                 let delivered = self.delivers(version, &name, qos, subscribing);
-                service.delivers[index] = timeout(PROBE_TIMEOUT, delivered).await.ok().flatten().is_some();
-            }
+                timeout(self.patience.max(PROBE_TIMEOUT), delivered).await.ok().flatten().is_some()
+            };
+            let (at_most, at_least, exactly) = tokio::join!(
+                delivers(QoS::AtMostOnce),
+                delivers(QoS::AtLeastOnce),
+                delivers(QoS::ExactlyOnce)
+            );
+            service.delivers = [at_most, at_least, exactly];
         }
         service
     }

@@ -27,7 +27,7 @@ impl ServiceWatch {
             loop {
                 sleep(INTERVAL).await;
                 let started = Instant::now();
-                if context.lacks_once().await.is_none() {
+                if context.lacks_once(&context.prober).await.is_none() {
                     watched.set(started);
                 }
             }

@@ -8,24 +8,25 @@ use std::rc::Rc;
 
 use mqttspec_codec::Version;
 use mqttspec_net::transport::{LiveNet, Scheme};
-use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use super::case_run::{
-    Outcome, RETRANSMISSION, RunContext, broken, name, out_of_time, panicked, run_case, skipped, timeouts,
+    ENDING, Outcome, RunContext, broken, name, out_of_time, panicked, patient, run_case, skipped, timeouts,
 };
 use super::launcher::Instance;
 use super::names::Credentials;
+use super::passes::{Pass, Running, Tally, deviations_note, interrupted};
 use super::placing::{Place, Placed, Placing};
 use super::probes::{ANSWER_TIMEOUT, KEEP_ALIVE_0, Prober};
 use super::schedule::Limits;
-use super::service::NO_LONGER_SERVES;
 use super::service_watch::ServiceWatch;
 use super::stall_detector::StallDetector;
 use super::tokens::token;
 use super::wire::Endpoint;
-use super::{Elapsed, LiveError, LiveOptions, Progress};
+use super::{LiveError, LiveOptions, Progress};
 use crate::backend::Timeouts;
+use crate::found::Deviated;
 use crate::intake::{Budget, KeptTraces};
 use crate::suite::{Plan, summary};
 use mqttspec_codec::Role;
@@ -40,6 +41,9 @@ const QUICK_START: Duration = Duration::from_secs(1);
 
 /// The number of concurrent reruns.
 const MAX_RERUNS: usize = 48;
+
+/// The number of concurrent runs of cases whose failure the machine may have caused.
+const LAST_JOBS: usize = 16;
 
 /// A scenario with a longer wait is skipped without `--patient`.
 const LONGEST_WAIT: Duration = Duration::from_secs(6);
@@ -84,16 +88,6 @@ enum GiveUp {
     TimeLimit(Duration),
 }
 
-/// Returns on SIGINT or SIGTERM.
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        received = tokio::signal::ctrl_c() => if received.is_err() { std::future::pending().await },
-        _ = terminate.recv() => {}
-    }
-}
-
 struct Session<'s> {
     options: &'s LiveOptions,
     context: Rc<RunContext>,
@@ -107,39 +101,17 @@ struct Session<'s> {
     server_lost: Option<(String, Vec<usize>)>,
     /// The cases on the shared server that ended, and when.
     ended: Vec<(usize, Instant)>,
+    /// The cases that may be the cause of a server that stopped serving, and those that got messages
+    /// of others. Each runs on a server to itself.
+    apart: BTreeSet<usize>,
+    /// The cases that failed twice while the machine stalled.
+    stalled: Vec<usize>,
+    /// What came earlier or later than a scenario says, within the tolerance, and in which case.
+    deviations: Vec<(String, Deviated)>,
     /// The fast cases that ran.
     fast: Tally,
     /// The slow cases that ran.
     slow: Tally,
-}
-
-/// A case that runs concurrently with others.
-struct Running {
-    index: usize,
-    /// Whether it has a server of its own.
-    is_own: bool,
-    /// The outcome of the first attempt, if this is a rerun.
-    before: Option<Outcome>,
-    task: AbortHandle,
-}
-
-/// The number of cases that are done, and the time of the last.
-#[derive(Clone, Copy, Default)]
-struct Tally {
-    cases: usize,
-    last: Option<Instant>,
-}
-
-impl Tally {
-    fn add(&mut self) {
-        self.cases += 1;
-        self.last = Some(Instant::now());
-    }
-
-    fn since(self, started: Instant) -> Elapsed {
-        let duration = self.last.map_or(Duration::ZERO, |last| last.saturating_duration_since(started));
-        Elapsed { cases: self.cases, duration }
-    }
 }
 
 impl<'s> Session<'s> {
@@ -241,6 +213,9 @@ impl<'s> Session<'s> {
             traces: KeptTraces::default(),
             server_lost: None,
             ended: Vec::new(),
+            apart: BTreeSet::new(),
+            stalled: Vec::new(),
+            deviations: Vec::new(),
             fast: Tally::default(),
             slow: Tally::default(),
         };
@@ -302,7 +277,12 @@ impl<'s> Session<'s> {
         let runs_concurrently = |placed: &Placed| matches!(placed.place, Place::Shared | Place::Own(_));
         let all = (0..self.placed.len()).filter(|index| runs_concurrently(&self.placed[*index])).collect();
         let mut failed_once = BTreeSet::new();
-        let mut alone = self.run_concurrently(all, &mut failed_once, progress).await;
+        let jobs = self.options.jobs.max(1);
+        let first = Pass { cases: all, jobs, is_last: false };
+        let mut alone = self.run_concurrently(first, &mut failed_once, progress).await;
+        let again = std::mem::take(&mut self.stalled);
+        let last = Pass { cases: again, jobs: jobs.min(LAST_JOBS), is_last: true };
+        alone.extend(self.run_concurrently(last, &mut failed_once, progress).await);
         let runs_exclusively = |placed: &Placed| matches!(placed.place, Place::Exclusive { .. });
         alone.extend((0..self.placed.len()).filter(|index| runs_exclusively(&self.placed[*index])));
         alone.sort_unstable_by_key(|index| (self.placed[*index].is_slow, *index));
@@ -320,22 +300,25 @@ impl<'s> Session<'s> {
                 self.names(&recovered)
             ));
         }
+        self.notes.extend(deviations_note(&self.deviations, self.context.timeouts));
         progress(Progress::Finished { fast: self.fast.since(started), slow: self.slow.since(started) });
     }
 
     /// Runs cases concurrently, those with the longest waits first. The first attempt of a fast
     /// case has half the patience. A failed case is rerun when no first attempt of a fast case is
     /// left. If it fails at the same lines again, the failure counts, unless it may be caused by
-    /// timing and a stall was detected meanwhile. Returns the cases that must run alone, and adds
-    /// every case that failed to `failed_once`.
+    /// timing and a stall was detected meanwhile. In the last pass, the first attempt counts.
+    /// Returns the cases that must run alone, and adds every case that failed to `failed_once`.
     async fn run_concurrently(
         &mut self,
-        cases: Vec<usize>,
+        Pass { cases, jobs, is_last }: Pass,
         failed_once: &mut BTreeSet<usize>,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Vec<usize> {
+        if cases.is_empty() {
+            return Vec::new();
+        }
         let context = self.context.clone();
-        let jobs = self.options.jobs.max(1);
         let stalls = StallDetector::watch(
             &context.prober,
             context.version(),
@@ -343,7 +326,10 @@ impl<'s> Session<'s> {
             context.capabilities.round_trip,
         );
         let service = ServiceWatch::start(context.clone());
-        let first = Timeouts { patience: context.timeouts.patience / 2, ..context.timeouts };
+        let first = match is_last {
+            true => context.timeouts,
+            false => Timeouts { patience: context.timeouts.patience / 2, ..context.timeouts },
+        };
         let (mut own, mut shared): (Vec<usize>, Vec<usize>) =
             cases.into_iter().partition(|index| matches!(self.placed[*index].place, Place::Own(_)));
         // The cases are taken from the end.
@@ -372,29 +358,34 @@ impl<'s> Session<'s> {
                 }
             }
             let is_first_and_fast = |one: &Running| one.before.is_none() && !self.placed[one.index].is_slow;
-            if own.is_empty() && shared.is_empty() && !running.values().any(is_first_and_fast) {
-                reruns.sort_by_key(|outcome| self.placed[outcome.index].waits);
-                while running.values().filter(|one| one.before.is_some()).count() < MAX_RERUNS.min(jobs)
-                    && let Some(before) = reruns.pop_if(|next| {
-                        let is_own = matches!(self.placed[next.index].place, Place::Own(_));
-                        !is_own || running.values().filter(|one| one.is_own).count() < self.servers
-                    })
-                {
-                    let (index, placed) = (before.index, self.placed[before.index].clone());
-                    let is_own = matches!(placed.place, Place::Own(_));
-                    let mut timeouts = context.timeouts;
-                    if before.awaits_retransmission() {
-                        timeouts.patience = timeouts.patience.max(RETRANSMISSION);
-                    }
-                    let task = set.spawn_local(run_case(context.clone(), index, placed, timeouts));
-                    running.insert(task.id(), Running { index, is_own, before: Some(before), task });
-                }
+            let has_first = !own.is_empty() || !shared.is_empty() || running.values().any(is_first_and_fast);
+            // The outcomes are taken from the end. Those that mostly wait do so meanwhile.
+            let key = |outcome: &Outcome| (outcome.awaits_retransmission(), self.placed[outcome.index].waits);
+            reruns.sort_by_key(key);
+            while let Some(before) = reruns.pop_if(|next| {
+                let waits = next.awaits_retransmission();
+                let is_own = matches!(self.placed[next.index].place, Place::Own(_));
+                let is_alike = |one: &&Running| {
+                    one.before.as_ref().is_some_and(|before| before.awaits_retransmission() == waits)
+                };
+                (waits || !has_first)
+                    && running.values().filter(is_alike).count() < MAX_RERUNS.min(jobs)
+                    && (!is_own || running.values().filter(|one| one.is_own).count() < self.servers)
+            }) {
+                let (index, placed) = (before.index, self.placed[before.index].clone());
+                let is_own = matches!(placed.place, Place::Own(_));
+                let timeouts = match before.awaits_retransmission() {
+                    true => patient(context.timeouts),
+                    false => context.timeouts,
+                };
+                let task = set.spawn_local(run_case(context.clone(), index, placed, timeouts));
+                running.insert(task.id(), Running { index, is_own, before: Some(before), task });
             }
             let Some(joined) = set.join_next_with_id().await else { return alone };
             let id = joined.as_ref().map_or_else(tokio::task::JoinError::id, |(id, _)| *id);
             // An aborted task was removed already.
             let Some(Running { index, before, is_own, .. }) = running.remove(&id) else { continue };
-            let outcome = match joined {
+            let mut outcome = match joined {
                 Ok((_, outcome)) => outcome,
                 Err(_) => Outcome::of(index, panicked(context.seed)),
             };
@@ -406,7 +397,7 @@ impl<'s> Session<'s> {
             }
             if let Some(lacks) = outcome.lacks.clone() {
                 // Any case that ran on the server since it last served, or runs now, may be the
-                // cause: all of them run alone.
+                // cause.
                 let mut suspects = self.suspects(service.last_served());
                 running.retain(|_, one| {
                     if !one.is_own {
@@ -417,35 +408,63 @@ impl<'s> Session<'s> {
                 });
                 self.revive(&lacks, &suspects).await;
                 service.served();
-                alone.extend(suspects);
+                reruns.retain(|outcome| !suspects.contains(&outcome.index));
+                for index in suspects {
+                    alone.extend(self.set_apart(index, &mut own));
+                }
+                continue;
+            }
+            if let Some(lacks) = outcome.own_lacks.clone() {
+                self.notes.push(format!("after {} the server {lacks}", self.names(&[index])));
+                outcome.stops_service(&lacks, &lacks);
+                self.done(outcome, progress);
                 continue;
             }
             if context.probes_each_case && !is_own {
                 service.served();
             }
+            let stalled = stalls.stalled_since(outcome.started);
+            let excused = outcome.may_be_caused_by(stalled);
+            let is_final = match &before {
+                Some(before) => !before.sends_nothing_again() || before.fails_like(&outcome),
+                None => !outcome.awaits_retransmission(),
+            };
             if !outcome.is_bad() {
                 self.done(outcome, progress);
             } else if outcome.crosstalk {
-                alone.push(index);
+                alone.extend(self.set_apart(index, &mut own));
             } else if outcome.is_settled() {
                 self.done(outcome, progress);
+            } else if is_final && is_last {
+                match excused {
+                    true => alone.push(index),
+                    false => self.done(outcome, progress),
+                }
             } else if let Some(before) = before {
-                let timing_sensitive = outcome.timing_sensitive || before.timing_sensitive;
-                if before.fails_like(&outcome)
-                    && (!timing_sensitive || stalls.no_stall_since(outcome.started))
-                {
+                if before.fails_like(&outcome) && !excused {
                     self.done(outcome, progress);
-                } else if before.awaits_retransmission() {
+                } else if before.sends_nothing_again() {
                     let reason = "the server sends again later than other messages, for which the \
                                   standard gives no time";
                     self.done(outcome.not_judged(reason), progress);
                 } else {
-                    alone.push(index);
+                    self.stalled.push(index);
                 }
             } else {
                 reruns.push(outcome);
             }
         }
+    }
+
+    /// Lets a case run on a server to itself. Returns it if it must run alone instead: there is only
+    /// one server, or it had a server to itself already.
+    fn set_apart(&mut self, index: usize, own: &mut Vec<usize>) -> Option<usize> {
+        if !self.context.starts || !self.apart.insert(index) {
+            return Some(index);
+        }
+        self.placed[index].place = Place::Own(Vec::new());
+        own.push(index);
+        None
     }
 
     /// Runs a case while no other case runs. Its outcome counts.
@@ -458,19 +477,20 @@ impl<'s> Session<'s> {
         }
         let placed = self.placed[index].clone();
         let is_shared = !matches!(placed.place, Place::Own(_));
-        let mut outcome = run_case(self.context.clone(), index, placed, self.context.timeouts).await;
+        let timeouts = self.context.timeouts;
+        let mut outcome = run_case(self.context.clone(), index, placed.clone(), timeouts).await;
+        if outcome.awaits_retransmission() {
+            outcome = run_case(self.context.clone(), index, placed, patient(timeouts)).await;
+        }
         // A case that passes may have ended the server too: it may expect a close.
         let lacks = if is_shared { self.context.lacks().await } else { None };
-        if let Some(lacks) = lacks {
-            // The port of a process closes before the process has ended.
-            tokio::time::sleep(Duration::from_millis(300)).await;
+        if let Some(lacks) = outcome.own_lacks.clone() {
+            self.notes.push(format!("after {} the server {lacks}", self.names(&[index])));
+            outcome.stops_service(&lacks, &lacks);
+        } else if let Some(lacks) = lacks {
+            tokio::time::sleep(ENDING).await;
             let how = self.how_it_ended(&lacks);
-            let reason = format!("after this scenario the server {how}; the transcript has its last packets");
-            let is_gone = !lacks.starts_with(NO_LONGER_SERVES);
-            for run in outcome.runs.iter_mut().filter(|run| is_gone || run.verdict != Verdict::Fail) {
-                run.verdict = Verdict::Error;
-                run.reason.clone_from(&reason);
-            }
+            outcome.stops_service(&lacks, &how);
             self.revive(&lacks, &[index]).await;
         }
         self.done(outcome, progress);
@@ -493,7 +513,10 @@ impl<'s> Session<'s> {
         let after = self.names(suspects);
         self.notes.push(match suspects {
             [_] => format!("after {after} the server {how}"),
-            _ => format!("the server {how}: the cases that may be the cause run again, alone"),
+            _ => format!(
+                "the server {how}: the {} cases that may be the cause run again, each alone on a server",
+                suspects.len()
+            ),
         });
         if let Some(instance) =
             context.instance.as_ref().filter(|_| context.starts || context.target_file.kill.is_some())
@@ -561,6 +584,9 @@ impl<'s> Session<'s> {
             let tally = if *is_slow { &mut self.slow } else { &mut self.fast };
             tally.add();
         }
+        let name = case.name();
+        self.deviations.retain(|(other, _): &(String, Deviated)| *other != name);
+        self.deviations.extend(outcome.deviations.iter().map(|one| (name.clone(), *one)));
         let mut result = summary(case, outcome.runs, self.options.keep, Some(outcome.took));
         self.traces.keep(&mut result);
         self.results.insert(outcome.index, result);

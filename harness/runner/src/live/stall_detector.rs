@@ -1,7 +1,7 @@
 //! Detects stalls: times when this process, the server or the network between them did not get
 //! enough CPU time. A failure in such a time may be caused by the machine.
 
-use core::cell::Cell;
+use core::cell::RefCell;
 use core::time::Duration;
 use std::rc::Rc;
 
@@ -24,54 +24,58 @@ const STALL: Duration = Duration::from_millis(100);
 /// How long the detector's connection to the server may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Stalls: when each was detected, and how long it lasted.
+type Stalls = Rc<RefCell<Vec<(Instant, Duration)>>>;
+
 /// Watches for stalls until it is dropped.
 pub(crate) struct StallDetector {
-    /// When the last stall was detected.
-    last_stall: Rc<Cell<Option<Instant>>>,
+    stalls: Stalls,
     watching: [JoinHandle<()>; 2],
 }
 
 impl StallDetector {
     /// Starts to watch this process and the shared server.
     pub(crate) fn watch(prober: &Prober, version: Version, id: String, round_trip: Duration) -> Self {
-        let last_stall = Rc::new(Cell::new(None));
-        let timer = tokio::task::spawn_local(watch_timer(last_stall.clone()));
-        let pings = watch_pings(last_stall.clone(), prober.clone(), version, id, STALL + round_trip * 5);
-        Self { last_stall, watching: [timer, tokio::task::spawn_local(pings)] }
+        let stalls = Stalls::default();
+        let timer = tokio::task::spawn_local(watch_timer(stalls.clone()));
+        let pings = watch_pings(stalls.clone(), prober.clone(), version, id, STALL + round_trip * 5);
+        Self { stalls, watching: [timer, tokio::task::spawn_local(pings)] }
     }
 
-    /// Whether no stall was detected since this time.
-    pub(crate) fn no_stall_since(&self, started: Instant) -> bool {
-        self.last_stall.get().is_none_or(|last_stall| last_stall < started)
+    /// How long the stalls since this time lasted together. Those of this process and those of the
+    /// server may be the same, so this is an upper limit.
+    pub(crate) fn stalled_since(&self, started: Instant) -> Duration {
+        let stalls = self.stalls.borrow();
+        stalls.iter().rev().take_while(|(at, _)| *at >= started).map(|(_, lasted)| *lasted).sum()
     }
 }
 
-async fn watch_timer(last_stall: Rc<Cell<Option<Instant>>>) {
+async fn watch_timer(stalls: Stalls) {
     loop {
         let started = Instant::now();
         sleep(TIMER_INTERVAL).await;
-        if started.elapsed().saturating_sub(TIMER_INTERVAL) > STALL {
-            last_stall.set(Some(Instant::now()));
+        let late = started.elapsed().saturating_sub(TIMER_INTERVAL);
+        if late > STALL {
+            stalls.borrow_mut().push((Instant::now(), late));
         }
     }
 }
 
-async fn watch_pings(
-    last_stall: Rc<Cell<Option<Instant>>>,
-    prober: Prober,
-    version: Version,
-    id: String,
-    longest: Duration,
-) {
+async fn watch_pings(stalls: Stalls, prober: Prober, version: Version, id: String, longest: Duration) {
     loop {
+        // The last time at which the server answered, or at which an answer could be awaited.
+        let mut served = Instant::now();
         if let Some(mut client) = prober.connect_client(version, &id, CONNECT_TIMEOUT).await {
-            // After one that is late, a new connection: on this one, its PINGRESP would answer the next
-            // PINGREQ.
-            while let Ok(Some(())) = timeout(longest, client.ping()).await {
-                sleep(PING_INTERVAL).await;
+            loop {
+                served = Instant::now();
+                match timeout(longest, client.ping()).await {
+                    Ok(Some(())) => sleep(PING_INTERVAL).await,
+                    // A new connection: on this one, a late PINGRESP would answer the next PINGREQ.
+                    Ok(None) | Err(_) => break,
+                }
             }
         }
-        last_stall.set(Some(Instant::now()));
+        stalls.borrow_mut().push((Instant::now(), served.elapsed()));
         sleep(PING_INTERVAL).await;
     }
 }

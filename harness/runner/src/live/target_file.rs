@@ -78,7 +78,7 @@ impl Default for Tolerance {
     /// Most servers check their timers every second, some (mosquitto 2.0) every five seconds. They
     /// act late by that time, and never early.
     fn default() -> Self {
-        Self { early_ms: 50, late_ms: 7000, patience_ms: 2000 }
+        Self { early_ms: 50, late_ms: 4000, patience_ms: 2000 }
     }
 }
 

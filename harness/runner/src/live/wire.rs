@@ -164,7 +164,9 @@ fn first_packet(bytes: &[u8], version: Version) -> Option<(Packet, usize)> {
         remaining_length |= usize::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
             let length = 2 + index + remaining_length;
-            let packet = decode(&Bytes::copy_from_slice(bytes.get(..length)?), version).ok()?;
+            let bytes = bytes.get(..length)?;
+            let decoded = decode(&Bytes::copy_from_slice(bytes), version).ok();
+            let packet = decoded.or_else(|| nameless(bytes, 2 + index, version))?;
             // A CONNECT with another version than the run's is sent on purpose, so it is not
             // changed.
             let other = matches!(&packet, Packet::Connect(connect) if connect.version != version);
@@ -172,6 +174,22 @@ fn first_packet(bytes: &[u8], version: Version) -> Option<(Packet, usize)> {
         }
     }
     None
+}
+
+/// A CONNECT without Client Identifier that does not set CleanSession, which is to be refused with
+/// return code 0x02 (3.1.1 §3.1.3.1). The codec does not decode it, and it needs credentials as any
+/// other CONNECT: a server may refuse it for the lack of them.
+fn nameless(bytes: &[u8], header: usize, version: Version) -> Option<Packet> {
+    const CLEAN_SESSION: u8 = 2;
+    let mut bytes = bytes.to_vec();
+    *bytes.get_mut(header + "xxMQTTx".len())? |= CLEAN_SESSION;
+    match decode(&Bytes::from(bytes), version).ok()? {
+        Packet::Connect(mut connect) if connect.client_id.is_empty() => {
+            connect.clean_start = false;
+            Some(Packet::Connect(connect))
+        }
+        _ => None,
+    }
 }
 
 impl<S: AsyncWrite + Unpin> NamedStream<S> {
@@ -250,6 +268,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+    use crate::live::names::Credentials;
 
     fn stream<S>(stream: S) -> NamedStream<S> {
         NamedStream::new(stream, Rc::new(Names::new(Some("t".to_owned()), "t", None)), Version::V3_1_1)
@@ -277,6 +296,19 @@ mod tests {
             far.read_to_end(&mut seen).await.unwrap();
             assert_eq!(seen, broken);
         }
+    }
+
+    #[tokio::test]
+    async fn a_connect_without_client_identifier_gets_credentials() {
+        let (near, mut far) = tokio::io::duplex(1000);
+        let user = Credentials { user_name: "u".to_owned(), password: Some(b"p".to_vec()) };
+        let names = Names::new(Some("t".to_owned()), "t", Some(user));
+        let mut near = NamedStream::new(near, Rc::new(names), Version::V3_1_1);
+        near.write_all(b"\x10\x0c\x00\x04MQTT\x04\x00\x00\x3c\x00\x00").await.unwrap();
+        drop(near);
+        let mut seen = Vec::new();
+        far.read_to_end(&mut seen).await.unwrap();
+        assert_eq!(seen, b"\x10\x12\x00\x04MQTT\x04\xc0\x00\x3c\x00\x00\x00\x01u\x00\x01p");
     }
 
     #[tokio::test]

@@ -40,6 +40,7 @@ const TIMEOUTS: Timeouts = Timeouts {
     settling: Duration::from_millis(100),
     silence: Duration::from_secs(5),
     quiet: Duration::from_secs(3),
+    rest: None,
     shorter: 1,
     travel: LATENCY,
     subscribing: Duration::ZERO,

@@ -102,6 +102,42 @@ fn a_connection_that_the_peer_closed_fails_the_line_that_waits_for_an_answer() {
     assert!(unclaimed.reason.starts_with("line 8: expected the Network Connection of a is open"));
 }
 
+/// `a` subscribes to `t`; a message for it comes from `b`.
+fn delivered(lines: &str) -> String {
+    format!("a connects\na subscribes t qos=1\nb connects\nb publishes t \"x\" qos=1\n{lines}")
+}
+
+#[test]
+fn where_nothing_arrives_no_clause_about_a_field_is_broken() {
+    let header = "clauses  MQTT-4.4.0-1 MQTT-3.3.1-1";
+    let body = "a connects\na subscribes t qos=1\na < PUBLISH topic=t qos=1 dup id=$m shows all\n";
+    assert_eq!(blamed(&run(header, body, None)), ["MQTT-4.4.0-1"]);
+    let alone = body.replace("all", "MQTT-3.3.1-1");
+    let alone = run("clauses  MQTT-3.3.1-1", &alone, None);
+    assert_eq!((alone.verdict, alone.failures.len()), (Verdict::NotJudged, 0));
+}
+
+#[test]
+fn a_message_of_another_topic_breaks_only_the_clause_about_topics() {
+    let header = "clauses  MQTT-3.3.1-9 MQTT-3.3.2-3";
+    let body = delivered("a < PUBLISH topic=u payload=\"y\" qos=1 id=$m shows all\n");
+    assert_eq!(blamed(&run(header, &body, None)), ["MQTT-3.3.2-3"]);
+}
+
+#[test]
+fn a_choice_is_judged_like_a_line() {
+    let choice = |claims| {
+        let line = format!("topic=t payload=\"x\" qos=1 dup id=$m shows {claims}");
+        delivered(&format!(
+            "either\n  a < PUBLISH {line}\nor may\n  a < PUBLISH topic=u qos=1 shows {claims}\n"
+        ))
+    };
+    let again = run("clauses  MQTT-4.4.0-1", &choice("MQTT-4.4.0-1"), None);
+    assert_eq!((again.verdict, again.reason.as_str()), (Verdict::Pass, ""));
+    let header = "clauses  MQTT-4.4.0-1 MQTT-3.3.1-1";
+    assert_eq!(blamed(&run(header, &choice("all"), None)), ["MQTT-3.3.1-1"]);
+}
+
 #[test]
 fn a_packet_that_no_line_expects_breaks_what_nothing_more_shows() {
     let body = |last| {

@@ -21,6 +21,7 @@ use super::pool::Pool;
 use super::process::AdapterError;
 use super::protocol::Hello;
 use crate::backend::Timeouts;
+use crate::found::Timed;
 use crate::intake::{Budget, Intake, KeptTraces};
 use crate::judging::judged;
 use crate::live::TIME_LIMIT;
@@ -357,6 +358,7 @@ impl Context {
             settling: milliseconds(50),
             silence: SILENCE,
             quiet: milliseconds(500),
+            rest: None,
             shorter: 5,
             travel: milliseconds(20),
             subscribing: Duration::ZERO,
@@ -430,7 +432,7 @@ impl Context {
         let Run { performed, stopped, output } = run;
         let command = self.command(case, seed);
         let with_trace = self.options.keep == KeepTrace::All;
-        let (result, timing_sensitive) =
+        let (result, Timed { sensitive: timing_sensitive, .. }) =
             judged(case, &command, performed.executed, &performed.history, with_trace);
         match stopped {
             None => (result, timing_sensitive),
