@@ -44,7 +44,7 @@ impl Net for WorldNet {
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<WorldStream> {
         let owner = self.owner;
-        let end = owner.with(|network, simulation| {
+        let end = owner.change(|network, simulation| {
             let target = SocketAddr::new(simulation.resolve(host)?, port);
             network.connect(simulation.now(), owner.host, target)
         })?;
@@ -53,7 +53,7 @@ impl Net for WorldNet {
 
     async fn listen(&self, port: u16) -> io::Result<WorldListener> {
         let owner = self.owner;
-        let (port, number) = owner.with(|network, _| network.listen(owner.host, port))?;
+        let (port, number) = owner.change(|network, _| network.listen(owner.host, port))?;
         Ok(WorldListener { owner, port, number })
     }
 
@@ -87,17 +87,30 @@ impl Owner {
         self,
         call: impl FnOnce(&mut Network, Duration) -> Poll<io::Result<R>>,
     ) -> Poll<io::Result<R>> {
-        match self.with(|network, simulation| Ok(call(network, simulation.now()))) {
-            Ok(outcome) => outcome,
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        let called = self.with(|network, simulation| {
+            let outcome = call(network, simulation.now());
+            if outcome.is_ready() {
+                simulation.ready.wake_scheduler();
+            }
+            Ok(outcome)
+        });
+        called.unwrap_or_else(|error| Poll::Ready(Err(error)))
+    }
+
+    /// Like [`with`](Owner::with), for what changes the network. A task of `tokio::spawn` is polled
+    /// outside of its host: nothing else may wake the scheduler then.
+    fn change<R>(self, call: impl FnOnce(&mut Network, &Rc<Simulation>) -> io::Result<R>) -> io::Result<R> {
+        self.with(|network, simulation| {
+            let outcome = call(network, simulation);
+            simulation.ready.wake_scheduler();
+            outcome
+        })
     }
 
     /// For drop implementations: does nothing if the run is over or the host has stopped.
     fn try_with(self, call: impl FnOnce(&mut Network, Duration)) {
-        let _too_late = self.with(|network, simulation| {
+        let _too_late = self.change(|network, simulation| {
             call(network, simulation.now());
-            simulation.ready.wake_scheduler();
             Ok(())
         });
     }

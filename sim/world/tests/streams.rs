@@ -140,3 +140,35 @@ fn a_stream_brings_what_was_written_under_any_mix_of_faults() {
     }
     assert!(whole > 50 && broken > 10, "{whole} complete, {broken} failed");
 }
+
+/// A task of `tokio::spawn` is polled by the runtime, and not with its host.
+#[test]
+fn what_a_task_of_the_runtime_writes_arrives_without_another_wake() {
+    let (read, at) = World::builder(0)
+        .latency(ms(2)..=ms(2))
+        .host("broker", |host| async move {
+            let (mut stream, _) = host.net().listen(PORT).await?.accept().await?;
+            tokio::spawn(async move {
+                tokio::time::sleep(secs(1)).await;
+                stream.write_all(b"last words").await?;
+                stream.shutdown().await?;
+                std::future::pending::<io::Result<()>>().await
+            });
+            std::future::pending::<io::Result<()>>().await
+        })
+        .host("client", idle)
+        .run(|world| async move {
+            let mut stream = world.net("client")?.connect("broker", PORT).await?;
+            let mut read = String::new();
+            tokio::select! {
+                ended = stream.read_to_string(&mut read) => drop(ended?),
+                () = world.sleep(secs(60)) => {}
+            }
+            Ok::<_, Box<dyn std::error::Error>>((read, world.now()))
+        })
+        .expect("the run ends")
+        .output
+        .expect("the stream works");
+    assert_eq!(read, "last words");
+    assert!(at < secs(2), "{at:?}");
+}
