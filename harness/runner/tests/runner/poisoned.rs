@@ -7,7 +7,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -15,7 +14,9 @@ use std::thread;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_net::TestBroker;
 use mqttspec_runner::live::{LiveOptions, run_live};
-use mqttspec_runner::suite::{Selection, plan, read_folder};
+use mqttspec_runner::suite::Selection;
+
+use crate::common::scenarios;
 
 /// A PINGREQ with a payload. After it the server closes the connection of every Client that
 /// publishes with QoS 1.
@@ -60,10 +61,8 @@ fn forward(mut from: TcpStream, mut to: TcpStream, is_poisoned: &AtomicBool) {
 fn a_scenario_that_poisons_the_server_is_named_and_no_other_fails() {
     let sound = TestBroker::start().expect("a broker starts");
     let port = start(sound.url().replace("mqtt://", ""));
-    let sources = read_folder(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios")))
-        .expect("the folder of scenarios can be read");
     let filters = ["publish/malformed-acknowledgements", "qos1/"].map(str::to_owned).to_vec();
-    let plan = plan(&sources, &Selection { filters, ..Selection::default() });
+    let plan = scenarios(&Selection { filters, ..Selection::default() });
     let target = format!("mqtt://127.0.0.1:{port}").parse().expect("a URL");
     // One job: the server cannot be restarted, so the order must show which scenario it was.
     let options = LiveOptions { target: Some(target), jobs: 1, quick: true, ..LiveOptions::default() };

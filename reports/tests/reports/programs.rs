@@ -1,12 +1,10 @@
 //! Opens reports in other programs: `report.html` in a browser, a capture in Wireshark's command
 //! line. A test whose program is not installed says so and ends.
 
-mod common;
-
 use std::path::Path;
 use std::process::Command;
 
-use common::{played, scenarios, suite};
+use crate::common::{played, scenarios, suite};
 use mqttspec_reports::capture;
 use mqttspec_reports::diagram::Observer;
 use mqttspec_reports::html;

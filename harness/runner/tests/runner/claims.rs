@@ -6,16 +6,13 @@ use mqttspec_judge::results::{RunResult, SuiteResult, Target, TargetKind};
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_mutants::Mutant;
 use mqttspec_runner::run::{RunOptions, run_with};
-use mqttspec_runner::suite::{Plan, Selection, Source, SuiteOptions, plan, run_all};
+use mqttspec_runner::suite::{Plan, SuiteOptions, run_all};
+
+use crate::common;
 
 /// A scenario of MQTT 5.0 that tests a server. `clauses` is the header's line.
 fn planned(header: &str, body: &str) -> Plan {
-    let text = format!("title    A test\nversions 5\n{header}\n\n{body}");
-    let plan = plan(&[Source { file: "test.mqtt".to_owned(), text }], &Selection::default());
-    if let Some(error) = plan.errors.first() {
-        panic!("{}", error.message);
-    }
-    plan
+    common::planned(format!("title    A test\nversions 5\n{header}\n\n{body}"))
 }
 
 /// Runs the scenario on the reference broker, or on a mutant of it.

@@ -6,17 +6,12 @@ use mqttspec_judge::results::RunResult;
 use mqttspec_judge::trace::TraceKind;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_runner::run::run;
-use mqttspec_runner::suite::{Selection, Source, plan};
 
-/// A scenario of MQTT 5.0 that tests a client: the header's rest and the body.
+use crate::common;
+
+/// A scenario of MQTT 5.0 that tests a client.
 fn case(client: &str, body: &str) -> Case {
-    let text =
-        format!("title    A test\nclauses  MQTT-3.1.0-1\nversions 5\ntests    client\n{client}\n{body}");
-    let plan = plan(&[Source { file: "test.mqtt".to_owned(), text }], &Selection::default());
-    if let Some(error) = plan.errors.first() {
-        panic!("{}", error.message);
-    }
-    plan.cases[0].clone()
+    common::case(&format!("tests    client\n{client}"), body)
 }
 
 /// Runs the case under each of the seeds; the first run that is not as wanted is shown.

@@ -4,7 +4,8 @@ use mqttspec_judge::Case;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_runner::run::run;
-use mqttspec_runner::suite::{Selection, Source, plan};
+
+use crate::common;
 
 const CONNECTS: &str = "ask device connect clean_start keep_alive=0
 device > CONNECT
@@ -13,13 +14,7 @@ device < CONNACK
 
 /// A scenario of MQTT 5.0 that tests a client.
 fn case(body: &str) -> Case {
-    let text =
-        format!("title    A test\nclauses  MQTT-3.1.0-1\nversions 5\ntests    client\n\n{CONNECTS}{body}");
-    let plan = plan(&[Source { file: "test.mqtt".to_owned(), text }], &Selection::default());
-    if let Some(error) = plan.errors.first() {
-        panic!("{}", error.message);
-    }
-    plan.cases[0].clone()
+    common::case("tests    client\n", &format!("{CONNECTS}{body}"))
 }
 
 /// The line that a failing run names: its text, what was expected, and what came instead.

@@ -8,7 +8,9 @@ use std::path::Path;
 use mqttspec_judge::Case;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_runner::run::{RunOptions, Simulator, refusal_of, run_with};
-use mqttspec_runner::suite::{Plan, Selection, Source, plan, read_folder};
+use mqttspec_runner::suite::Selection;
+
+use crate::common::{planned, scenarios};
 
 /// Scenarios that cover each area and each fault that turmoil models, and that are short.
 const SMOKE: [&str; 30] = [
@@ -44,13 +46,6 @@ const SMOKE: [&str; 30] = [
     "wills/published-on-reset.mqtt",
 ];
 
-fn suite() -> Plan {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios"));
-    let plan = plan(&read_folder(folder).expect("the scenarios can be read"), &Selection::default());
-    assert!(plan.errors.is_empty() && !plan.cases.is_empty());
-    plan
-}
-
 /// Runs a case in both simulations; a line for each difference between the verdicts.
 fn differences(case: &Case, out: &mut String) {
     let runs = [Simulator::World, Simulator::Turmoil].map(|simulator| {
@@ -78,7 +73,7 @@ fn differences(case: &Case, out: &mut String) {
 
 #[test]
 fn a_smoke_set_has_the_same_verdicts_in_turmoil() {
-    let (plan, mut out) = (suite(), String::new());
+    let (plan, mut out) = (scenarios(&Selection::default()), String::new());
     for file in SMOKE {
         // The last version, and the first row of its table: the other rows play the same steps.
         let of_file = || plan.cases.iter().filter(|case| case.file == file);
@@ -91,19 +86,20 @@ fn a_smoke_set_has_the_same_verdicts_in_turmoil() {
     assert!(out.is_empty(), "{out}");
 }
 
-/// `cargo test -p mqttspec-runner --test turmoil -- --ignored` runs all cases: several minutes.
+/// All cases, which takes minutes:
+/// `cargo test -p mqttspec-runner --test runner turmoil:: -- --ignored`.
 #[test]
 #[ignore = "takes minutes: turmoil steps through every millisecond"]
 fn every_case_has_the_same_verdict_in_turmoil() {
     let mut out = String::new();
-    suite().cases.iter().for_each(|case| differences(case, &mut out));
+    scenarios(&Selection::default()).cases.iter().for_each(|case| differences(case, &mut out));
     assert!(out.is_empty(), "{out}");
 }
 
 /// The cases that turmoil cannot do, as the README of sim/turmoil lists them.
 #[test]
 fn the_page_lists_every_skipped_case_with_its_reason() {
-    let plan = suite();
+    let plan = scenarios(&Selection::default());
     let mut files: BTreeMap<String, BTreeMap<&str, usize>> = BTreeMap::new();
     for case in &plan.cases {
         if let Some(refusal) = refusal_of(case, Simulator::Turmoil) {
@@ -126,9 +122,9 @@ fn the_page_lists_every_skipped_case_with_its_reason() {
 #[test]
 fn the_command_that_repeats_a_run_names_the_backend() {
     let text = "title    A test\nclauses  MQTT-3.1.0-1\nversions 5\n\na connects\na receives t\n";
-    let plan = plan(&[Source { file: "a.mqtt".to_owned(), text: text.to_owned() }], &Selection::default());
+    let plan = planned(text.to_owned());
     let options = RunOptions { simulator: Simulator::Turmoil, ..RunOptions::default() };
     let run = run_with(&plan.cases[0], 7, options);
     assert_eq!(run.verdict, Verdict::Fail);
-    assert_eq!(run.failures[0].command, "mqttspec run a.mqtt --version 5.0 --backend turmoil --seed 7");
+    assert_eq!(run.failures[0].command, "mqttspec run test.mqtt --version 5.0 --backend turmoil --seed 7");
 }

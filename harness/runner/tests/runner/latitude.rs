@@ -3,20 +3,16 @@
 //! `mqttspec run --latitude --seeds 1000` runs the same under many seeds.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use mqttspec_judge::Case;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_runner::latitude::Latitude;
 use mqttspec_runner::run::{RunOptions, run_with};
-use mqttspec_runner::suite::{Plan, Selection, plan, read_folder};
+use mqttspec_runner::suite::Selection;
 use mqttspec_spec::Level;
 
-fn scenarios() -> Plan {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios"));
-    plan(&read_folder(folder).expect("the scenarios can be read"), &Selection::default())
-}
+use crate::common::scenarios;
 
 fn with_latitude(case: &Case, seed: u64) -> RunResult {
     run_with(case, seed, RunOptions { latitude: Latitude::Drawn, ..RunOptions::default() })
@@ -26,7 +22,7 @@ fn with_latitude(case: &Case, seed: u64) -> RunResult {
 #[test]
 fn no_case_fails_where_a_peer_uses_its_choices() {
     let mut wrong = String::new();
-    for case in &scenarios().cases {
+    for case in &scenarios(&Selection::default()).cases {
         for run in (0..2).map(|seed| with_latitude(case, seed)) {
             let is_wrong =
                 run.verdict == Verdict::Error || run.verdict == Verdict::Fail && run.level == Level::Must;
@@ -43,7 +39,7 @@ fn no_case_fails_where_a_peer_uses_its_choices() {
 #[test]
 fn every_case_is_judged_under_some_seed() {
     let mut never = String::new();
-    for case in &scenarios().cases {
+    for case in &scenarios(&Selection::default()).cases {
         if !(0..40).any(|seed| with_latitude(case, seed).verdict != Verdict::NotJudged) {
             let _ = writeln!(never, "{}", case.name());
         }

@@ -1,5 +1,4 @@
 //! A suite and a history, made by hand for the tests of the reports.
-#![allow(dead_code, reason = "each test program uses some of it")]
 
 use std::path::Path;
 
@@ -27,7 +26,7 @@ pub(crate) fn played(filter: &str, keep: KeepTrace) -> SuiteResult {
 
 /// Compares with the file in `reports/snapshots`.
 pub(crate) fn snapshot(name: &str, text: &str) {
-    insta::with_settings!({ snapshot_path => "../../snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
+    insta::with_settings!({ snapshot_path => "../../../snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
         insta::assert_snapshot!(name, text);
     });
 }

@@ -1,21 +1,11 @@
 //! What the faults of a scenario do in the simulated world, and what it refuses.
 
-use mqttspec_judge::Case;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::trace::TraceKind;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_runner::run::run;
-use mqttspec_runner::suite::{Selection, Source, plan};
 
-/// A scenario of MQTT 5.0 that tests the server: the header's rest and the body.
-fn case(header: &str, body: &str) -> Case {
-    let text = format!("title    A test\nclauses  MQTT-3.1.0-1\nversions 5\n{header}\n{body}");
-    let plan = plan(&[Source { file: "test.mqtt".to_owned(), text }], &Selection::default());
-    if let Some(error) = plan.errors.first() {
-        panic!("{}", error.message);
-    }
-    plan.cases[0].clone()
-}
+use crate::common::case;
 
 fn passes(header: &str, body: &str) -> RunResult {
     let run = run(&case(header, body), 0);

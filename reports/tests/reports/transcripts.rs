@@ -1,9 +1,7 @@
 //! Transcripts of runs, as `mqttspec trace` prints them: one scenario each of several areas.
 //! A change of the broker, the world or the notation that moves a byte or a nanosecond shows here.
 
-mod common;
-
-use common::{played, scenarios, snapshot};
+use crate::common::{played, scenarios, snapshot};
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_reports::{html, markdown, resilience, seconds, terminal};
 use mqttspec_runner::run::run;

@@ -1,11 +1,9 @@
 //! Every report of one small suite with every outcome. The expected texts are in
 //! `reports/snapshots`.
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{failure, played, scenarios, snapshot, suite, trace};
+use crate::common::{failure, played, scenarios, snapshot, suite, trace};
 use mqttspec_codec::Role;
 use mqttspec_judge::Case;
 use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult};
