@@ -118,6 +118,8 @@ static Result connect_client(int id, const cJSON *fields) {
   const cJSON *will = cJSON_GetObjectItem(fields, "will");
   if (other(fields, KNOWN)) return unsupported("this adapter sets no %s", other(fields, KNOWN));
   if (other(will, " topic payload qos retain ")) return unsupported("this adapter sets no properties of a Will");
+  int keep_alive = (int)number(fields, "keep_alive");
+  if (keep_alive && keep_alive < 5) return unsupported("libmosquitto refuses a Keep Alive below 5 s");
   int clean = is_true(fields, "clean_start"), first = !client;
   if (first) make(text(fields, "client_id"), clean);
   else if (clean != place.clean) return unsupported("libmosquitto sets Clean Start when the client is made");
@@ -140,7 +142,7 @@ static Result connect_client(int id, const cJSON *fields) {
     if (has(fields, "topic_alias_maximum"))
       mosquitto_property_add_int16(&properties, MQTT_PROP_TOPIC_ALIAS_MAXIMUM, (uint16_t)number(fields, "topic_alias_maximum"));
   }
-  int error = mosquitto_connect_bind_v5(client, place.address, place.port, (int)number(fields, "keep_alive"), NULL, properties);
+  int error = mosquitto_connect_bind_v5(client, place.address, place.port, keep_alive, NULL, properties);
   mosquitto_property_free_all(&properties);
   if (!error) error = start_loop(first);
   return code(error);

@@ -72,7 +72,7 @@ impl Client for Next {
             let (topic, payload) = (text(will, "topic"), bytes(will, "payload"));
             options.set_last_will(LastWill::new(topic, payload, qos(number(will, "qos")), flag(will, "retain"), None));
         }
-        let (client, eventloop) = AsyncClient::builder(options).capacity(100).build();
+        let (client, eventloop) = AsyncClient::builder(options).capacity(1000).build();
         let unacknowledged = Messages::default();
         let (manual, reconnect) = (place.manual, place.reconnect);
         let task = poll(eventloop, shared.clone(), unacknowledged.clone(), manual, reconnect);
@@ -125,6 +125,10 @@ impl Client for Next {
     }
 
     async fn acknowledge(&mut self, message: u64) -> Done {
+        let is_next = self.unacknowledged.borrow().keys().min() == Some(&message);
+        if !is_next {
+            return Err(unsupported("rumqttc leaves the order of acknowledgements to the application"));
+        }
         let publish = self.unacknowledged.borrow_mut().remove(&message);
         self.client.ack(&publish.ok_or_else(|| refused("no such message"))?).await.map_err(refused)
     }

@@ -47,7 +47,7 @@ impl Client for V4 {
             let (topic, payload) = (text(will, "topic"), bytes(will, "payload"));
             options.set_last_will(LastWill::new(topic, payload, qos(number(will, "qos")), flag(will, "retain")));
         }
-        let (client, eventloop) = AsyncClient::new(options, 100);
+        let (client, eventloop) = AsyncClient::new(options, 1000);
         let unacknowledged = Messages::default();
         let (manual, reconnect) = (place.manual, place.reconnect);
         let task = poll(eventloop, shared.clone(), unacknowledged.clone(), manual, reconnect);
@@ -72,6 +72,10 @@ impl Client for V4 {
     }
 
     async fn acknowledge(&mut self, message: u64) -> Done {
+        let is_next = self.unacknowledged.borrow().keys().min() == Some(&message);
+        if !is_next {
+            return Err(unsupported("rumqttc leaves the order of acknowledgements to the application"));
+        }
         let publish = self.unacknowledged.borrow_mut().remove(&message);
         self.client.ack(&publish.ok_or_else(|| refused("no such message"))?).await.map_err(refused)
     }
