@@ -81,3 +81,81 @@ fn an_event_of_an_unknown_command_is_an_error() {
     let text = refused(&format!("{HELLO}; {answer}"));
     assert!(text.contains("`published` names the command 9, which is not open"), "{text}");
 }
+
+/// An adapter in bash, in a file with this name: `connect` is what it does when it has answered the
+/// command `connect`.
+#[cfg(target_os = "linux")]
+fn in_bash(name: &str, connect: &str) -> String {
+    let script = format!(
+        r#"
+        open() {{ exec {{link}}<>/dev/tcp/127.0.0.1/$port; printf '\x10\x12\x00\x04MQTT\x04\x02\x00\x3c\x00\x06device' >&$link; }}
+        say() {{ echo "{{\"id\":$n,\"ok\":$1}}"; }}
+        while read -r line; do
+          n=$((n + 1))
+          case "$line" in
+            *'"hello"'*) say '{{"name":"x","version":"1","versions":["3.1.1"]}}' ;;
+            *'"new"'*) port=${{line#*port\":}}; port=${{port%%,*}}; say '{{}}' ;;
+            *'"connect"'*) say '{{}}'; {connect} ;;
+            *) say '{{}}' ;;
+          esac
+        done"#
+    );
+    let file = format!("{}/{name}", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::write(&file, script).unwrap();
+    file
+}
+
+/// The error output of `mqttspec adapter` on such an adapter.
+#[cfg(target_os = "linux")]
+fn refused_in_bash(name: &str, connect: &str) -> String {
+    let output = mqttspec(&["adapter", &format!("bash '{}'", in_bash(name, connect))]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    text
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_that_connects_twice_is_an_error() {
+    let text = refused_in_bash("twice", "open; open");
+    assert!(text.contains("opened a second Network Connection"), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_adapter_that_crashes_in_a_case_is_an_error() {
+    let text = refused_in_bash("crashes", "open; echo 'out of luck' >&2; exit 7");
+    assert!(text.contains("the adapter ended (exit status: 7)\n  | out of luck"), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_adapter_that_hangs_in_a_case_is_an_error() {
+    let text = refused_in_bash("hangs", "open; sleep 300");
+    assert!(text.contains("did not answer `drop` within 5s"), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_adapter_that_reports_events_without_end_is_an_error() {
+    let text = refused_in_bash("babbles", r#"open; yes '{"event":"disconnected"}'"#);
+    assert!(text.contains("more than 100000 events in one case"), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_that_an_adapter_started_is_left_over() {
+    let file = in_bash("starts-another", "sleep 300 & echo $! >\"$0.child\"; exit 7");
+    assert_eq!(mqttspec(&["adapter", &format!("bash '{file}'")]).status.code(), Some(2));
+    let child = std::fs::read_to_string(format!("{file}.child")).unwrap();
+    let stat = format!("/proc/{}/stat", child.trim());
+    // It is gone, or dead and not reaped. The system may take a moment.
+    let is_dead = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+    for _ in 0..100 {
+        if is_dead() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("{child} is alive");
+}

@@ -24,6 +24,8 @@ enum Stage {
     /// The last acknowledgement was sent. It has arrived, is under way, or was lost with the
     /// connection.
     Complete,
+    /// A PUBREC that refuses the message was sent, as for `Complete`.
+    Refused,
     /// The observer sent an acknowledgement that does not fit; the peer's reaction is not judged.
     Unclear,
 }
@@ -154,7 +156,7 @@ impl Table {
             exchange.here
                 && match exchange.stage {
                     Stage::Unclear => true,
-                    Stage::Complete => false,
+                    Stage::Complete | Stage::Refused => false,
                     Stage::Published | Stage::Recorded | Stage::Released => dup,
                 }
         });
@@ -170,6 +172,8 @@ impl Table {
             None if self.is_uncertain => Judgement::Right,
             None => Judgement::PubRelWithoutPubRec,
             Some(Exchange { stage: Stage::Unclear | Stage::Recorded, .. }) => Judgement::Right,
+            // [MQTT-4.4.0-2] forbids to send the PUBLISH again; no text forbids this PUBREL.
+            Some(Exchange { stage: Stage::Refused, .. }) => Judgement::Right,
             Some(Exchange { stage: Stage::Published, .. } | Exchange { qos: QoS::AtLeastOnce, .. }) => {
                 Judgement::PubRelWithoutPubRec
             }
@@ -180,7 +184,9 @@ impl Table {
             Some(_) => Judgement::Right,
         };
         // What follows an acknowledgement of nothing is not judged either.
-        let unclear = known.is_some_and(|exchange| exchange.here && exchange.stage == Stage::Unclear);
+        let unclear = known.is_some_and(|exchange| {
+            exchange.here && matches!(exchange.stage, Stage::Unclear | Stage::Refused)
+        });
         let stage = if unclear { Stage::Unclear } else { Stage::Released };
         self.exchanges.insert(id, Exchange { qos: QoS::ExactlyOnce, stage, here: true });
         judgement
@@ -204,7 +210,7 @@ impl Table {
         match packet {
             Packet::PubAck(ack) => self.acknowledge(ack.id, QoS::AtLeastOnce, Stage::Complete),
             Packet::PubRec(ack) => {
-                let stage = if ack.reason.is_failure() { Stage::Complete } else { Stage::Recorded };
+                let stage = if ack.reason.is_failure() { Stage::Refused } else { Stage::Recorded };
                 self.acknowledge(ack.id, QoS::ExactlyOnce, stage);
             }
             Packet::PubComp(ack) => self.acknowledge(ack.id, QoS::ExactlyOnce, Stage::Complete),
@@ -223,8 +229,12 @@ impl Table {
             Some(exchange) => matches!(
                 (exchange.stage, stage, qos),
                 (Stage::Published, Stage::Complete, QoS::AtLeastOnce)
-                    | (Stage::Published | Stage::Recorded | Stage::Complete, Stage::Recorded, _)
-                    | (Stage::Published | Stage::Recorded, Stage::Complete, QoS::ExactlyOnce)
+                    | (
+                        Stage::Published | Stage::Recorded | Stage::Complete | Stage::Refused,
+                        Stage::Recorded,
+                        _
+                    )
+                    | (Stage::Published | Stage::Recorded, Stage::Complete | Stage::Refused, QoS::ExactlyOnce)
                     | (Stage::Released, Stage::Complete, QoS::ExactlyOnce)
             ),
         };
@@ -240,12 +250,16 @@ impl Table {
 /// A PUBLISH uses an identifier again, on the connection on which its exchange reached `stage`.
 fn repeated_here(version: Version, stage: Stage, dup: bool) -> Judgement {
     match (stage, dup) {
-        (Stage::Unclear, _) | (Stage::Complete, false) => Judgement::Right,
+        (Stage::Unclear, _) | (Stage::Complete | Stage::Refused, false) => Judgement::Right,
         // 3.1.1 lets a sender repeat at any time, so it may have repeated before the
         // acknowledgement arrived.
-        (Stage::Complete | Stage::Published | Stage::Recorded, true) if !version.is_5() => Judgement::Right,
+        (Stage::Complete | Stage::Refused | Stage::Published | Stage::Recorded, true) if !version.is_5() => {
+            Judgement::Right
+        }
         (Stage::Released, true) => Judgement::PublishAfterPubRel,
-        (Stage::Complete | Stage::Published | Stage::Recorded, true) => Judgement::RepeatedWhileConnected,
+        (Stage::Complete | Stage::Refused | Stage::Published | Stage::Recorded, true) => {
+            Judgement::RepeatedWhileConnected
+        }
         (Stage::Published | Stage::Recorded | Stage::Released, false) => Judgement::IdentifierInUse,
     }
 }
@@ -254,7 +268,7 @@ fn repeated_here(version: Version, stage: Stage, dup: bool) -> Judgement {
 /// before it.
 fn repeated_after_reconnect(stage: Stage, dup: bool) -> Judgement {
     match (stage, dup) {
-        (Stage::Unclear | Stage::Complete, _) | (Stage::Published | Stage::Recorded, true) => {
+        (Stage::Unclear | Stage::Complete | Stage::Refused, _) | (Stage::Published | Stage::Recorded, true) => {
             Judgement::Right
         }
         (Stage::Published, false) => Judgement::RepeatedWithoutDup,

@@ -6,6 +6,7 @@
 //! - [`peer`]: commands of the application to lines, and lines to what it is told
 //! - [`backend`]: the played server, the fault relays, and one run
 //! - [`session`]: all cases, and the reruns before a failure counts
+//! - [`silent`]: what a library never tells its application
 //! - [`target_file`]: the file that names an adapter
 //! - [`reference`]: the reference client as an adapter
 
@@ -16,6 +17,7 @@ mod process;
 pub(crate) mod protocol;
 mod reference;
 mod session;
+mod silent;
 mod target_file;
 
 pub use self::process::AdapterError;

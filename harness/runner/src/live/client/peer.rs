@@ -92,6 +92,7 @@ pub(super) struct RunningPeer {
     killer: Killer,
     commands: Rc<Queue>,
     task: JoinHandle<Option<Process>>,
+    stops: Rc<Stops>,
 }
 
 /// The commands that the task of the peer has not taken.
@@ -156,9 +157,9 @@ impl RunningPeer {
         let reconnects = process.hello.supports(RECONNECT);
         let (commands, received) = Queue::new();
         application.start(commands.clone(), connects);
-        let driver = Driver::new(process, place.version, application, stops, reconnects);
+        let driver = Driver::new(process, place.version, application, stops.clone(), reconnects);
         let task = tokio::task::spawn_local(driver.run(received, output));
-        Some(Self { killer, commands, task })
+        Some(Self { killer, commands, task, stops })
     }
 
     /// Kills the process at once, as a power failure would.
@@ -172,8 +173,18 @@ impl RunningPeer {
         // The task ends when no more commands can come.
         self.commands.sender.borrow_mut().take();
         let mut process = self.task.await.ok().flatten()?;
-        let dropped = process.call(Command::Drop {}, REPLY_TIMEOUT).await;
-        matches!(dropped, Ok(Reply::Ok(_))).then_some(process)
+        match process.call(Command::Drop {}, REPLY_TIMEOUT).await {
+            Ok(Reply::Ok(_)) => Some(process),
+            Ok(Reply::Unsupported(reason) | Reply::Error(reason)) => {
+                self.stops.stop(AdapterError::Refused { command: "drop", reason }.into());
+                None
+            }
+            // It may have ended in the case: a process that ends looks like a client that closes.
+            Err(error) => {
+                self.stops.stop(error.into());
+                None
+            }
+        }
     }
 }
 

@@ -183,6 +183,7 @@ impl Process {
                 language: String::new(),
                 versions: Vec::new(),
                 supports: Vec::new(),
+                silent: Vec::new(),
             },
             child,
             stdin: pipe::Sender::from_owned_fd(OwnedFd::from(stdin)).map_err(failed)?,

@@ -202,6 +202,9 @@ pub(crate) struct Hello {
     pub(crate) versions: Vec<String>,
     #[serde(default)]
     pub(crate) supports: Vec<String>,
+    /// The events that the library never tells its application.
+    #[serde(default)]
+    pub(crate) silent: Vec<String>,
 }
 
 impl Hello {

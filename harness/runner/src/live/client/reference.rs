@@ -111,6 +111,7 @@ fn hello() -> Hello {
         language: "Rust".to_owned(),
         versions: Version::ALL.iter().map(ToString::to_string).collect(),
         supports: [RECONNECT, DISK].map(str::to_owned).into(),
+        silent: Vec::new(),
     }
 }
 

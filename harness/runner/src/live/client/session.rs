@@ -20,6 +20,7 @@ use super::peer::Stopped;
 use super::pool::Pool;
 use super::process::AdapterError;
 use super::protocol::Hello;
+use super::silent::leave_out;
 use crate::backend::Timeouts;
 use crate::found::Timed;
 use crate::intake::{Budget, Intake, KeptTraces};
@@ -331,7 +332,7 @@ async fn contact(context: &Rc<Context>) -> Result<(), ClientError> {
 
 impl Context {
     fn target(&self) -> Target {
-        let Hello { name, version, language, versions, supports } = &self.hello;
+        let Hello { name, version, language, versions, supports, .. } = &self.hello;
         let full = format!("{name} {version}");
         let capabilities = [
             ("language", language.clone()),
@@ -376,7 +377,10 @@ impl Context {
             return placed;
         }
         match schedule::live(&case.scenario, case.version, limits) {
-            Ok(scheduled) => {
+            Ok(mut scheduled) => {
+                if let Err(event) = leave_out(&mut scheduled.scenario, &self.hello.silent) {
+                    placed.skip = Some(format!("the library never tells its application `{event}`"));
+                }
                 placed.case.scenario = scheduled.scenario.into();
                 placed.waits = scheduled.waits;
             }
