@@ -35,7 +35,7 @@ pub(super) struct Queue {
     passed: Progress,
     /// The sender's end or reset was read.
     pub(super) source_done: bool,
-    /// The end was passed on, or nobody is there to take it.
+    /// The end was passed on, or the receiver has ended.
     pub(super) sink_done: bool,
 }
 

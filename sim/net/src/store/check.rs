@@ -24,10 +24,9 @@ thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls redb, which panics on some damaged files in place of an error: an `assert!` or an index
-/// that the file leads it to. Such a panic says the same as its errors, so it becomes one, and
-/// nothing is printed for it. What redb holds after that is not used any more, except that it is
-/// dropped, within another guard.
+/// Calls redb, which panics on some damaged files instead of returning an error (by an `assert!` or
+/// an index out of range). The panic is returned as an error, and nothing is printed for it. After
+/// that, the state of redb is only dropped, within another guard.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -1,4 +1,4 @@
-//! A live Server named by a URL, and the network that reaches it whatever lies between.
+//! A live Server that is named by a URL, and the network of its transport.
 
 use std::fmt;
 use std::io;
@@ -112,7 +112,7 @@ impl FromStr for Target {
         let path = match path {
             "" | "/" if !websocket => String::new(),
             _ if !websocket => return Err(TargetError::Path(text.to_owned())),
-            // What servers use where nobody says otherwise.
+            // The usual path of MQTT servers.
             "" => "/mqtt".to_owned(),
             path => path.to_owned(),
         };

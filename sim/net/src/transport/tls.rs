@@ -71,7 +71,7 @@ impl ClientTls {
     }
 }
 
-/// How a Server shows who it is.
+/// The certificates and the key of a Server.
 #[derive(Debug, Clone)]
 pub struct ServerTls(Arc<ServerConfig>);
 
