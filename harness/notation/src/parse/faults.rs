@@ -270,7 +270,7 @@ fn rate(cursor: &mut Cursor<'_>) -> Parsed<Rate> {
     Ok(Rate { count, per })
 }
 
-/// Whether the line is a property: `exactly once …`, `qos 2: …`, `sink: …`, `sink qos 2: …`.
+/// Whether the line is a delivery check: `exactly once …`, `qos 2: …`, `sink: …`, `sink qos 2: …`.
 pub(super) fn is_property(cursor: &Cursor<'_>) -> bool {
     let mut ahead = cursor.clone();
     if Guarantee::ALL.iter().any(|guarantee| eat_words(&mut ahead.clone(), guarantee.words())) {
