@@ -62,7 +62,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The answers that did not come, with the event of the oldest packet that asks for each.
+/// The missing answers, each with the event of the oldest packet that requires it.
 fn waiting(facts: &Facts<'_>) -> BTreeMap<(ConnectionKey, Answer), usize> {
     let mut waiting: BTreeMap<(ConnectionKey, Answer), usize> = BTreeMap::new();
     // QoS 2 messages that the Server has sent, and PUBREC packets that it has sent.

@@ -1,7 +1,7 @@
 //! Messages that a subscriber must have received by the end of the run.
 //!
-//! Only the clear case: one subscription, granted on the connection that still stands at the end,
-//! and a message that the Server took long before the end.
+//! Only this case is judged: the subscriber has one subscription, which was granted on a connection
+//! that is still open at the end, and the Server accepted the message long before the end.
 
 use core::time::Duration;
 use std::collections::BTreeSet;

@@ -21,7 +21,7 @@ enum Stage {
     Recorded,
     /// PUBREL arrived; no PUBCOMP was sent.
     Released,
-    /// The last acknowledgement was sent. It has arrived, is under way, or was lost with the
+    /// The last acknowledgement was sent. It has arrived, is in transit, or was lost with the
     /// connection.
     Complete,
     /// The observer sent an acknowledgement that does not fit; the peer's reaction is not judged.
@@ -147,9 +147,9 @@ impl Table {
                 Some(exchange) => repeated_after_reconnect(exchange.stage, dup),
             }
         };
-        // A repetition of a PUBLISH whose exchange is further on changes nothing. The same goes for
-        // a PUBLISH after an acknowledgement that did not fit: it may have been under way already.
-        // Any other PUBLISH sets the state.
+        // If the exchange has passed the stage PUBLISH, a repeated PUBLISH does not change it. Nor
+        // does a PUBLISH after an acknowledgement that did not fit, because it may have been sent
+        // before. Any other PUBLISH sets the state.
         let further = known.is_some_and(|exchange| {
             exchange.here
                 && match exchange.stage {
