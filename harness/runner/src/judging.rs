@@ -36,7 +36,7 @@ pub(crate) fn judged(
     let Executed { findings, end } = executed;
     let claims = Claims::of(case);
     let (mut found, mut passed) = (findings.found, findings.passed);
-    // What keeps the run from being judged by its claims.
+    // The reason why the claims of the run are not judged, if there is one.
     let mut set_up: Vec<SetUp> = Vec::new();
     let mut broke: Option<(Verdict, String)> = None;
     match end {
@@ -117,7 +117,7 @@ fn judge_deliveries(
     let mut findings = Vec::new();
     for Property { asks, line, span } in properties {
         let of_check = delivery_checks::judge(asks, *line, &claims.at(*span), history, &deliveries);
-        // What is left over is looked for only where the run came to rest.
+        // `nothing more` can pass only if the run became quiet.
         if of_check.is_empty() && (quiet || !asks.guarantees.contains(&Guarantee::NothingMore)) {
             passed.insert(span.start);
         }

@@ -1,12 +1,14 @@
-//! Which clauses of a line an arrival breaks that does not match it.
+//! Which clauses of a line are broken by an arrival that does not match it.
 //!
-//! A message that is sent again with DUP 0 is sent again all the same: 3.3.1-1 is broken, and a line
-//! that claims 4.4.0-1 of both versions is met. A message that arrives with another QoS has arrived:
-//! only the clauses about its QoS are broken; with another Packet Identifier, only those about
-//! identifiers. A malformed answer is not the answer that the clauses ask for; a malformed packet of
-//! another type says nothing about an answer that is still to come, and neither a malformed PUBLISH
-//! nor the end of the connection anything about a message that is still to come. Monitors judge DUP
-//! and malformed packets in every run.
+//! - A PUBLISH that differs only in DUP, QoS or Packet Identifier has arrived nevertheless. Only
+//!   the clauses about that field are broken. For example, a retransmission with DUP 0 breaks
+//!   3.3.1-1, but meets a line that claims 4.4.0-1 (of both versions).
+//! - If an answer is expected, a malformed packet of its type breaks the clauses. A malformed
+//!   packet of another type breaks none, because the answer may still arrive.
+//! - If a PUBLISH is expected, a malformed packet or the end of the connection breaks no clause,
+//!   because the message may still arrive later.
+//!
+//! Monitors judge DUP and malformed packets in every run.
 
 use mqttspec_judge::finding::Finding;
 use mqttspec_notation::{PacketPattern, PacketType, Test, Value};
@@ -48,8 +50,8 @@ const QOS: [&str; 9] = [
 ];
 
 impl Executor<'_> {
-    /// Compares an arrival with the expectation of a line that claims these clauses. DUP counts only
-    /// if the line claims a clause about it.
+    /// Compares an arrival with the expectation of a line that claims these clauses. DUP counts
+    /// only if the line claims a clause about it.
     pub(crate) fn compare(
         &mut self,
         claimed: &[Requirement],

@@ -1,4 +1,4 @@
-//! What a case asks of a backend, known before the run.
+//! The demands of a case on a backend, computed before the run.
 
 use core::time::Duration;
 

@@ -26,11 +26,11 @@ use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
 
-/// A run with more patience than this ends at the time of a run with this patience.
+/// The largest patience that counts for the duration after which a run is endless.
 const LONG_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The standard gives no time within which a server that resumes a Session sends again what was not
-/// acknowledged. nats-server takes 30 s.
+/// The time limit for retransmissions in a resumed Session. The standard gives none. nats-server
+/// takes 30 s.
 pub(crate) const RETRANSMISSION: Duration = Duration::from_secs(35);
 
 /// What all runs of a session share.
@@ -72,7 +72,7 @@ pub(crate) struct Outcome {
     pub(crate) crosstalk: bool,
     /// Whether a failure may be caused by timing.
     pub(crate) timing_sensitive: bool,
-    /// What the shared server does not do any more, if the neutral probe found that.
+    /// What the shared server no longer does, if the probe found a difference from the start.
     pub(crate) lacks: Option<String>,
 }
 
@@ -139,8 +139,8 @@ impl Outcome {
 }
 
 impl RunContext {
-    /// What the server does not do any more that it did at the start, in words. A probe that finds
-    /// something is repeated: the server may only have been slow.
+    /// What the server did at the start and no longer does, in words. A probe that finds a
+    /// difference is repeated, because the server may only have been slow.
     pub(crate) async fn lacks(&self) -> Option<String> {
         self.lacks_once().await?;
         self.lacks_once().await
