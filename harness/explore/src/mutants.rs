@@ -1,4 +1,4 @@
-//! Which mutants a campaign finds: the measure of the finder.
+//! Measures how many mutants a campaign finds.
 
 use std::fmt::Write as _;
 use std::sync::Mutex;
