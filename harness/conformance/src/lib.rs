@@ -90,10 +90,10 @@ impl Conformance {
     /// Tests a client in the simulated world, through its application. The closure makes its main
     /// task at each start.
     ///
-    /// The task takes the commands of the [`App`], opens Network Connections to port 1883 of the host
-    /// `broker` with [`Host::net`], and reports events. It must run until it is dropped. A command, a
-    /// field or an option that the client does not have is answered with [`Host::unsupported`] as the
-    /// error of the task: the case is skipped.
+    /// The task takes the commands of the [`App`], opens Network Connections to port 1883 of the
+    /// host `broker` with [`Host::net`], and reports events. It must run until it is dropped. A
+    /// command, a field or an option that the client does not have is answered with
+    /// [`Host::unsupported`] as the error of the task: the case is skipped.
     #[must_use]
     pub fn client<F, Fut>(self, main: F) -> Tests
     where
@@ -103,8 +103,8 @@ impl Conformance {
         Tests { peer: HostedPeer::client_in_world(main), settings: self.settings }
     }
 
-    /// Tests a broker in a stock turmoil simulation: code that uses the types of `turmoil::net` runs
-    /// unchanged. Scenarios with faults that turmoil does not model are skipped.
+    /// Tests a broker in a stock turmoil simulation: code that uses the types of `turmoil::net`
+    /// runs unchanged. Scenarios with faults that turmoil does not model are skipped.
     #[must_use]
     pub fn broker_in_turmoil<F, Fut>(self, main: F) -> Tests
     where

@@ -389,7 +389,7 @@ fn with_alias(connection: &mut Connection, plain: Packet) -> Packet {
         return plain;
     }
     if known.is_none() {
-        // Only now is it certain that the Client learns the mapping.
+        // Only now is it certain that the Client receives the mapping.
         connection.aliases_to_client.assign(&topic);
     }
     packet

@@ -61,9 +61,9 @@ pub(super) fn verify<M: StorageBackend>(medium: &Arc<M>, cache_bytes: usize) -> 
 }
 
 /// Whether power failed while the first store was being made here: every sector is zero or one that
-/// is written for a new store. redb writes its magic number last, so nothing was ever committed, and
-/// making the store again loses nothing. Another program's file that begins with zeros is not taken
-/// for one, nor is one of zeros only, unless it is as long as a new store.
+/// is written for a new store. redb writes its magic number last, so nothing was ever committed,
+/// and making the store again loses nothing. Another program's file that begins with zeros is not
+/// taken for one, nor is one of zeros only, unless it is as long as a new store.
 pub(super) fn is_unfinished(medium: &impl StorageBackend) -> io::Result<bool> {
     let mut start = [0; MAGIC_BYTES];
     let length = medium.len()?;
