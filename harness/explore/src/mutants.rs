@@ -12,7 +12,7 @@ use crate::campaign::{Campaign, Options, explore};
 use crate::shape::Shape;
 use crate::shrink::Limits;
 
-/// What a campaign against one mutant showed.
+/// The result of a campaign against one mutant.
 #[derive(Clone, Debug)]
 pub struct Measured {
     /// The mutant.

@@ -51,7 +51,7 @@ pub struct Delivery {
     pub dup: bool,
 }
 
-/// What the matching subscriptions of a subscriber ask for.
+/// How the matching subscriptions of a subscriber require a message to be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest {
     /// The QoS with which the message must arrive: that of the message, or the greatest that was

@@ -1,4 +1,4 @@
-//! A hosted peer as a target: what the probes found, and the runs of its cases.
+//! A hosted peer as a target: its capabilities, and the runs of its cases.
 
 use core::time::Duration;
 
@@ -42,7 +42,7 @@ pub struct HostedTarget {
     name: String,
     peer: HostedPeer,
     capabilities: Capabilities,
-    /// How much later than the scenario says something may come.
+    /// How much later than specified the peer may act.
     late: Duration,
     settings: TargetFile,
 }
@@ -67,8 +67,8 @@ impl HostedTarget {
         (target(peer, capabilities, Duration::from_millis(Tolerance::default().late_ms)), contact)
     }
 
-    /// What every client must be able to do before anything is judged: to connect once, with one of
-    /// the versions.
+    /// The check before the first case: every client must be able to connect once, with one of the
+    /// versions.
     fn contact(&self) -> Result<(), String> {
         let source = Source { file: "contact.mqtt".to_owned(), text: CONTACT.to_owned() };
         for case in plan(&[source], &Selection::default()).cases {

@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 const READ_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// Where reads go first. What arrived is copied out of it, so a connection that is idle holds
-    /// no buffer.
+    /// The buffer for reads. Received bytes are copied out of it, so an idle connection holds no
+    /// buffer.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
 }
 
@@ -132,14 +132,13 @@ impl Inflow {
         &mut self.bytes
     }
 
-    /// What arrived and is not a whole packet yet.
+    /// The received bytes of an incomplete packet.
     #[must_use]
     pub fn left_over(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The next packet, or `None` until more bytes are there; `None` for ever after bytes that are
-    /// no packet.
+    /// The next packet; `None` if more bytes are needed. After malformed bytes, always `None`.
     pub fn next_arrived(&mut self) -> Option<Arrived> {
         if self.malformed {
             self.bytes = BytesMut::new();

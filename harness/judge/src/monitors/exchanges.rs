@@ -179,7 +179,7 @@ impl Table {
             }
             Some(_) => Judgement::Right,
         };
-        // What follows an acknowledgement of nothing is not judged either.
+        // Packets after an acknowledgement without an exchange are not judged either.
         let unclear = known.is_some_and(|exchange| exchange.here && exchange.stage == Stage::Unclear);
         let stage = if unclear { Stage::Unclear } else { Stage::Released };
         self.exchanges.insert(id, Exchange { qos: QoS::ExactlyOnce, stage, here: true });

@@ -7,7 +7,7 @@ use crate::{
     Branch, ClauseReference, Content, Guarantee, Property, ShownClause, Shows, Span, Step, StepKind, Version,
 };
 
-/// What lines show, each in the versions in which the line counts.
+/// The clauses that lines show, each in the versions to which its line applies.
 type Shown<'a> = Vec<(&'a Shows, Vec<Version>)>;
 
 impl<'a> Checker<'a> {

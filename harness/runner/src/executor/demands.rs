@@ -33,7 +33,7 @@ pub(crate) fn demands(case: &Case, hosts: &Hosts) -> Demands {
     demands
 }
 
-/// How long the steps wait at least.
+/// The minimum time that the steps wait.
 fn waits(steps: &[Step], version: Version) -> Duration {
     let mut waited = Duration::ZERO;
     for step in steps.iter().filter(|step| step.versions.applies_to(version)) {

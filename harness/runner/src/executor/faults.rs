@@ -56,7 +56,7 @@ impl Faults {
             }
             FaultKind::Close => self.close(fault)?,
             FaultKind::Disk(words) if !words.contains(&DiskFault::Full) => {
-                // What becomes of unsynced writes was decided when the run began.
+                // The faults of disks for unsynced writes were set when the run began.
                 for host in hosts_of(fault, hosts) {
                     injector.free_disk(&host)?;
                 }
@@ -192,7 +192,8 @@ impl Faults {
     }
 }
 
-/// What a crash of a host does to the executor's own connections and to the client on the host.
+/// The effects of a crash of a host on the executor's own connections and on the client on the
+/// host.
 #[derive(Clone)]
 pub(crate) struct Crashes {
     pub(crate) recorder: Rc<Recorder>,

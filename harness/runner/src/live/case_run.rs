@@ -50,9 +50,9 @@ pub(crate) struct RunContext {
     pub(crate) starts: bool,
     /// Servers that were started for one case at a time, and are free.
     pub(crate) idle: RefCell<Vec<Rc<Instance>>>,
-    /// What the neutral probe found at the start.
+    /// The result of the probe at the start.
     pub(crate) service: Service,
-    /// Whether the neutral probe follows every case, not only failures.
+    /// Whether the server is probed after every case, not only after failures.
     pub(crate) probes_each_case: bool,
     pub(crate) token: String,
     pub(crate) runs: Cell<u64>,

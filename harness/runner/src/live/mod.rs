@@ -144,7 +144,7 @@ pub enum Progress<'p> {
         url: &'p str,
         /// Its capabilities, by name.
         capabilities: &'p [(String, String)],
-        /// How much later than a scenario says the server may act.
+        /// How much later than specified the server may act.
         tolerance: Duration,
         /// Notes about skipped cases, one line each.
         notes: &'p [String],

@@ -62,7 +62,7 @@ pub(super) struct Link {
     task: RefCell<Option<Waker>>,
 }
 
-/// What the loop wants of a connection.
+/// The state of a connection that the loop has requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// Go on.

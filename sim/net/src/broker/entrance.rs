@@ -1,5 +1,5 @@
-//! Where Network Connections come in: listeners of any transport, or single streams, all to one
-//! broker.
+//! The entrance of a broker: it accepts Network Connections from listeners of any transport, and
+//! single streams.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

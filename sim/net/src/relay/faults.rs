@@ -219,8 +219,8 @@ impl Faults {
         self.state.borrow().directions[direction.index()].clone()
     }
 
-    /// How a connection that was opened, or cut last, in this generation is to be cut now, and in
-    /// which generation that was decided.
+    /// The last cut, with its generation, if it is later than the generation in which a connection
+    /// was opened or last cut.
     pub(super) fn cut_since(&self, opened: u64) -> Option<(u64, Cut)> {
         self.state.borrow().cut.filter(|(generation, _)| *generation > opened)
     }

@@ -52,7 +52,7 @@ impl Drop for Pump {
     }
 }
 
-/// What a look at one direction led to.
+/// The result of one step of a direction.
 enum Turn {
     /// Something moved.
     Moved,

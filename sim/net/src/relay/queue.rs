@@ -120,13 +120,13 @@ impl Queue {
         }
     }
 
-    /// Whether the stream has come to this point.
+    /// Whether the stream has reached this point.
     pub(super) fn has_reached(&self, point: Point) -> bool {
         self.passed.has_reached(point)
     }
 }
 
-/// How far a stream of Control Packets has come.
+/// The position in a stream of Control Packets.
 #[derive(Debug, Default, Clone)]
 struct Progress {
     bytes: u64,

@@ -10,7 +10,7 @@ use redb::{Builder, StorageBackend};
 
 use super::StoreError;
 
-/// How much of a medium is compared, or kept in memory, at once.
+/// The number of bytes of a medium that are compared, or kept in memory, at once.
 const PAGE_BYTES: usize = 4096;
 const PAGE: u64 = PAGE_BYTES as u64;
 
