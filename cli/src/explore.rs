@@ -57,7 +57,7 @@ fn run_campaign(arguments: &ExploreArguments) -> Result<u8, CommandError> {
         }
         let mut err = anstream::stderr();
         if let Some(found) = found {
-            // If the terminal is gone, the results are still written.
+            // If the terminal was closed, the results are still written.
             let _ = write!(err, "{}", text_of(found));
         }
         if now - shown >= Duration::from_secs(5) {
@@ -82,7 +82,7 @@ fn measure_mutants(arguments: &ExploreArguments) -> Result<u8, CommandError> {
         let shown = |measured: &Measured| {
             let first = measured.first.as_ref();
             let runs = first.map_or_else(|| "not found".to_owned(), |(runs, _)| format!("{runs} runs"));
-            // If the terminal is gone, the page is still printed.
+            // If the terminal was closed, the page is still printed.
             let _ = writeln!(anstream::stderr(), "{}: {runs}", measured.mutant.name);
         };
         (tests, mqttspec_explore::measure(&options, &shown))

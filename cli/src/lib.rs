@@ -1,4 +1,4 @@
-//! What the tests of a broker or a client need of mqttspec.
+//! The library of mqttspec for the tests of a broker or a client.
 //!
 //! - [`conformance()`]: every scenario as a test of your broker, in the simulator
 //! - [`TestBroker`]: the reference broker on a port of this machine, for tests of a client

@@ -64,7 +64,7 @@ enum CommandError {
 const PASSED: u8 = 0;
 /// A check failed, a run broke off, or a reference peer did not allow the set-up of a scenario.
 const FAILED: u8 = 1;
-/// Nothing could be run: an unreadable file, an unknown name, nothing to run.
+/// A file could not be read, a name is unknown, or there was nothing to run.
 const NOT_RUN: u8 = 2;
 
 fn main() -> ExitCode {

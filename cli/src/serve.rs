@@ -97,7 +97,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<u8, CommandError> {
         let (counted, to) = (tally.clone(), Rc::clone(&printer));
         let print = move |report| print::print(&report, &counted, &to);
         configuration.serve(arguments, clock, Watch::new(clock.now(), watch_options, print)).await?;
-        // The watch is gone with the server.
+        // The watch was dropped with the server.
         if let Some(printer) = Rc::into_inner(printer) {
             printer.finish(&if arguments.check { tally.summary() } else { String::new() });
         }

@@ -123,8 +123,8 @@ fn embedded() -> Vec<Source> {
     SCENARIOS.iter().map(source).collect()
 }
 
-/// The plan of what a selection chooses from the folder. A file that cannot be read does not keep
-/// the others from running.
+/// The plan of the cases that a selection chooses from the folder. A file that cannot be read does
+/// not stop the others from being run.
 fn plan_of_folder(folder: &Path, selection: &Selection) -> Result<Plan, SourcesError> {
     let files = suite::files_below(folder)
         .map_err(|source| SourcesError::Folder { folder: folder.to_owned(), source })?;

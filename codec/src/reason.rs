@@ -238,7 +238,7 @@ impl ConnectReason {
         })
     }
 
-    /// The reason that a Connect Return code of 3.1.1 stands for.
+    /// The Reason Code with the meaning of a Connect Return code of 3.1.1.
     ///
     /// # Errors
     /// 6 to 255 are reserved.

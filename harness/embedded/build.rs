@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    // Asked while it runs: a program that was built in another checkout keeps that one's path.
+    // Read when the build script runs, not when it is compiled: a cached build script of another
+    // checkout would have the path of that checkout.
     let here = env::var_os("CARGO_MANIFEST_DIR").ok_or(io::ErrorKind::NotFound)?;
     let folder = Path::new(&here).join("../../scenarios").canonicalize()?;
     println!("cargo::rerun-if-changed={}", folder.display());

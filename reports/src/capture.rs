@@ -185,7 +185,7 @@ impl Wire<'_> {
                 self.segment(key, first, Flag::None, &[], at_ns)?;
             }
             Some(Ending::Reset) => self.segment(key, peer, Flag::Reset, &[], at_ns)?,
-            // An end that gives up or crashes sends nothing.
+            // An end that times out or crashes sends nothing.
             Some(Ending::TimedOut | Ending::Refused | Ending::Crashed) | None => {
                 self.comments.push(format!("{}  {} {}", crate::seconds(at_ns, 6), event.host, event.text));
             }

@@ -110,11 +110,11 @@ impl FromStr for Setting {
     }
 }
 
-/// The largest packet of a broker that strangers may reach, in bytes.
+/// The default of `maximum_packet_size` for `serve`, in bytes: unknown Clients may connect.
 const MAXIMUM_PACKET_SIZE: u32 = 16 << 20;
 
-/// The options of `serve` before any is set. The core has no limit for packets, because a scenario
-/// should see what it sets and nothing else.
+/// The default options of `serve`. The core itself has no limit for packets, because in a scenario
+/// only the options that it sets should have an effect.
 pub(crate) fn defaults() -> Options {
     let mut options = Options::default();
     options.maximum_packet_size = Some(MAXIMUM_PACKET_SIZE);

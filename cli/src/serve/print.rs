@@ -77,7 +77,7 @@ pub(super) fn print(report: &Report, tally: &Tally, printer: &Printer) {
     printer.print(out);
 }
 
-/// What may wait to be printed: more is dropped and counted.
+/// The number of reports that may wait to be printed. More are dropped and counted.
 const WAITING: usize = 4096;
 /// How long the end of the program waits until all is printed.
 const LAST_CHANCE: Duration = Duration::from_secs(2);

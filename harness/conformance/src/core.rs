@@ -60,7 +60,7 @@ impl<C: BrokerCore> Driver<C> {
             match output {
                 Output::Send(connection, bytes) => {
                     if let Some(writer) = self.writers.get(&connection) {
-                        // A lost connection takes nothing; the core hears of it.
+                        // Sending on a lost connection has no effect. The reader notifies the core.
                         let _ = writer.send(bytes);
                     }
                 }

@@ -1,7 +1,7 @@
-//! The scenarios as tests of your own crate: `cargo test` runs your broker or client in the simulator,
-//! with simulated time, faults and crashes.
+//! Runs the scenarios as tests of your own crate: `cargo test` runs your broker or client in the
+//! simulator, with simulated time, faults and crashes.
 //!
-//! A test target with `harness = false`:
+//! The test target must have `harness = false`:
 //!
 //! ```no_run
 //! use mqttspec_conformance::{Listener, Net, conformance};
@@ -90,10 +90,10 @@ impl Conformance {
     /// Tests a client in the simulated world, through its application. The closure makes its main
     /// task at each start.
     ///
-    /// The task takes the commands of the [`App`], opens Network Connections to port 1883 of the host
-    /// `broker` with [`Host::net`], and reports events. It must run until it is dropped. A command, a
-    /// field or an option that the client does not have is answered with [`Host::unsupported`] as the
-    /// error of the task: the case is skipped.
+    /// The task takes the commands of the [`App`], opens Network Connections to port 1883 of the
+    /// host `broker` with [`Host::net`], and reports events. It must run until it is dropped. A
+    /// command, a field or an option that the client does not have is answered with
+    /// [`Host::unsupported`] as the error of the task: the case is skipped.
     #[must_use]
     pub fn client<F, Fut>(self, main: F) -> Tests
     where
@@ -103,8 +103,8 @@ impl Conformance {
         Tests { peer: HostedPeer::client_in_world(main), settings: self.settings }
     }
 
-    /// Tests a broker in a stock turmoil simulation: code that uses the types of `turmoil::net` runs
-    /// unchanged. Scenarios with faults that turmoil does not model are skipped.
+    /// Tests a broker in a stock turmoil simulation: code that uses the types of `turmoil::net`
+    /// runs unchanged. Scenarios with faults that turmoil does not model are skipped.
     #[must_use]
     pub fn broker_in_turmoil<F, Fut>(self, main: F) -> Tests
     where
@@ -130,8 +130,8 @@ impl Tests {
         self
     }
 
-    /// The client connects again by itself after a loss of its Network Connection. Without this, its
-    /// application repeats the command to connect.
+    /// States that the client reconnects by itself after the loss of its Network Connection.
+    /// Without this, its application repeats the command to connect.
     #[must_use]
     pub fn reconnects(mut self) -> Self {
         self.peer = self.peer.reconnecting();
@@ -170,15 +170,16 @@ impl Tests {
         self
     }
 
-    /// How much later than a scenario says the peer may act. The default is seven seconds: many
-    /// brokers look at their timers once in some seconds, and the standard does not forbid that.
+    /// Sets how much later than specified the peer may act. The default is 7 s for brokers, because
+    /// many check their timers only every few seconds, which the standard does not forbid. It is
+    /// 1.5 s for clients.
     #[must_use]
     pub fn tolerance(mut self, late: Duration) -> Self {
         self.settings.tolerance = Some(late);
         self
     }
 
-    /// Counts failures of level SHOULD and under a contested reading too.
+    /// Also counts failures of level SHOULD and under a contested reading.
     #[must_use]
     pub fn strict(mut self) -> Self {
         self.settings.strict = true;

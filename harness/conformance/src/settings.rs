@@ -1,4 +1,4 @@
-//! What the test program and its environment say about a run.
+//! The settings of a run, from the test program and from environment variables.
 
 use core::time::Duration;
 use std::env;
@@ -41,7 +41,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The settings after the variables of the environment.
+    /// The settings, as overridden by environment variables.
     pub(crate) fn with_environment(mut self) -> Self {
         let number = |name| env::var(name).ok()?.parse::<u64>().ok();
         let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");

@@ -1,4 +1,4 @@
-//! What a campaign reached: in which states of the protocol which faults began.
+//! The coverage of a campaign: which faults began in which states of the protocol.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -106,7 +106,7 @@ struct Reader {
     found: Coverage,
 }
 
-/// What is open on the newest connection of a host.
+/// The state of the newest connection of a host.
 #[derive(Default)]
 struct Connection {
     client_id: String,

@@ -2,8 +2,8 @@
 //!
 //! **The seed is the whole input.** [`generate`] draws a [`Swarm`] (the features of one run) and
 //! then a scenario file. [`explore`] runs one seed after another and keeps one finding of each
-//! shape. [`shrink`] makes a failing file short and keeps the broken rule. What is right is decided
-//! elsewhere: by the monitors, the delivery checks and the history model of `mqttspec-judge`.
+//! shape. [`shrink`] makes a failing file short while it still has the same finding. The runs are
+//! judged by the monitors, the delivery checks and the history model of `mqttspec-judge`.
 #![forbid(unsafe_code)]
 
 mod campaign;

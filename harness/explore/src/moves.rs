@@ -1,5 +1,6 @@
-//! The moves of a generated scenario. Most are valid in the state that the writer tracks; some are
-//! stale (an old Packet Identifier, an acknowledgement twice) and some are malformed.
+//! Writes the actions of the peers in a generated scenario. Most are valid in the state that the
+//! writer tracks. Some are stale (an old Packet Identifier, a second acknowledgement), and some are
+//! malformed.
 
 use std::fmt::Write as _;
 
@@ -31,7 +32,7 @@ struct Client {
     filters: Vec<&'static str>,
 }
 
-/// A host that the harness plays.
+/// A host for which the harness acts.
 struct RawHost {
     name: String,
     open: bool,
@@ -115,8 +116,8 @@ impl<'s> Writer<'s> {
             }
         }
         if self.swarm.has(Feature::Profile) {
-            // A fault profile may leave a connection of which one end is gone. The other end
-            // notices that only when the Keep Alive is over.
+            // A fault profile may leave a half-open connection. Its open end detects that only
+            // after the Keep Alive.
             for index in 0..self.clients.len() {
                 let name = &self.clients[index].name;
                 let line = format!("cut {name}");
@@ -132,8 +133,8 @@ impl<'s> Writer<'s> {
             let line = format!("ask {name} publish {topic} {payload} qos=1");
             self.line(&line);
         }
-        // A message that is not owed keeps the run from being quiet. Only the delivery checks need
-        // every message.
+        // A message that need not be delivered may keep the run from becoming quiet. Only the
+        // delivery checks need every message.
         self.line(if self.swarm.is_calm() { "wait for quiet 300s" } else { "wait for quiet 20s" });
         self.line("wait 5s");
     }

@@ -1,4 +1,4 @@
-//! Which mutants a campaign finds: the measure of the finder.
+//! Measures how many mutants a campaign finds.
 
 use std::fmt::Write as _;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use crate::campaign::{Campaign, Options, explore};
 use crate::shape::Shape;
 use crate::shrink::Limits;
 
-/// What a campaign against one mutant showed.
+/// The result of a campaign against one mutant.
 #[derive(Clone, Debug)]
 pub struct Measured {
     /// The mutant.

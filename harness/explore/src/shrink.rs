@@ -84,7 +84,8 @@ pub fn shrink(
         match notation::print(&best) == before {
             _ if shrinker.left == 0 => break,
             true if shrinker.seeds > 1 => break,
-            // Most of a large scenario falls under one seed. The others are for what is left.
+            // One seed is enough to remove most of a large scenario. More seeds are tried for the
+            // rest.
             true => shrinker.seeds = SEEDS,
             false => {}
         }
@@ -107,7 +108,7 @@ pub fn shrink_first(text: &str, seed: u64, limits: Limits) -> Result<Shrunk, Str
     shrink(text, seed, &shape, case.version, None, limits)
 }
 
-/// The file with what fails: its title, its clauses and the seed.
+/// The file with a title, the clauses and the seed of the finding.
 fn described(mut scenario: Scenario, shape: &Shape, seed: u64, fails: u32) -> String {
     // The comment about the swarm describes the run before it was shrunk.
     scenario.header_comments.clear();
@@ -117,8 +118,8 @@ fn described(mut scenario: Scenario, shape: &Shape, seed: u64, fails: u32) -> St
     notation::print(&scenario)
 }
 
-/// The scenario with these clauses in place of its own, and without delivery checks. What fails is
-/// no line of the scenario, so its last line shows the clauses.
+/// The scenario with these clauses in place of its own, and without delivery checks. The finding is
+/// not about a line of the scenario, so the last line shows the clauses.
 fn with_clauses(mut scenario: Scenario, clauses: &[String]) -> Scenario {
     let span = notation::Span::default();
     scenario.clauses = Vec::new();
@@ -175,7 +176,7 @@ impl Shrinker<'_> {
         false
     }
 
-    /// Removes runs of steps: first half of them, at last single ones.
+    /// Removes groups of consecutive steps: first half of all steps, in the end single ones.
     fn without_steps(&mut self, mut best: Scenario) -> Scenario {
         let mut size = best.steps.len().div_ceil(2).max(1);
         loop {

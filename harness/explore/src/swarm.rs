@@ -99,7 +99,7 @@ pub struct Swarm {
     pub tests: Role,
     /// The number of hosts that run the reference client.
     pub clients: u64,
-    /// The number of hosts that the harness plays.
+    /// The number of hosts for which the harness acts.
     pub raw: u64,
     /// The number of steps of the safety phase.
     pub steps: u64,
@@ -159,8 +159,7 @@ impl Swarm {
         self.features.contains(&feature)
     }
 
-    /// Whether nothing in the run can take a message away from a subscriber or bring it a second
-    /// time, so that the delivery checks can be asked.
+    /// Whether nothing in the run can lose or duplicate a message, so that delivery checks apply.
     #[must_use]
     pub fn is_calm(&self) -> bool {
         use Feature as F;

@@ -1,9 +1,9 @@
 //! The Application Messages that were published and delivered in a run, read from its history once
 //! for all delivery checks.
 //!
-//! On a host with an application (the reference client), its commands and events count. On a host
-//! that the harness plays, the packets count, as a receiver treats them by §4.3: a QoS 2 PUBLISH
-//! whose Packet Identifier awaits its PUBREL repeats the same message.
+//! On a host with an application (a reference client), its commands and events count. On a host for
+//! which the harness acts, the packets count. They are interpreted as a receiver does by §4.3: a
+//! QoS 2 PUBLISH whose Packet Identifier waits for its PUBREL repeats the same message.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::history::{Asked, Event, History, HostIndex, Message, Told, What};
 pub struct Publication {
     /// The host that published it.
     pub publisher: HostIndex,
-    /// The index of the event that sent it, or asked for it.
+    /// The index of the event that sent it, or of the application's command.
     pub event: usize,
     /// The Topic Name.
     pub topic: String,
@@ -51,7 +51,7 @@ pub struct Delivery {
     pub dup: bool,
 }
 
-/// What the matching subscriptions of a subscriber ask for.
+/// How the matching subscriptions of a subscriber require a message to be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest {
     /// The QoS with which the message must arrive: that of the message, or the greatest that was
@@ -125,7 +125,7 @@ struct Reader {
     applications: BTreeSet<HostIndex>,
     /// Hosts whose packets the harness sees from the client's end.
     played: BTreeSet<HostIndex>,
-    /// By (host, handle): what the application asked for.
+    /// By (host, handle): the commands of the application.
     requests: BTreeMap<(HostIndex, u64), Request>,
     /// By (host, identifier): the publication that waits for its acknowledgement.
     in_flight: BTreeMap<(HostIndex, PacketIdentifier), usize>,

@@ -18,8 +18,8 @@ use mqttspec_spec::{Level, Requirement};
 /// The number of messages that a finding lists.
 const LISTED: usize = 5;
 
-/// Judges one `Property` step over a whole run. `line` is its line in the file; its findings cite
-/// `requirements`.
+/// Judges one step with delivery checks (`Property`) over a whole run. `line` is its line in the
+/// file; its findings cite `requirements`.
 #[must_use]
 pub fn judge(
     property: &Property,
@@ -83,7 +83,7 @@ fn summary(anomalies: Vec<Anomaly>) -> Option<(usize, String)> {
     Some((event, lines.join("\n")))
 }
 
-/// Messages that a subscriber cannot tell apart, and their deliveries to it.
+/// Messages that a subscriber cannot distinguish, and their deliveries to it.
 #[derive(Default)]
 struct Group<'a> {
     publications: Vec<&'a Publication>,
@@ -165,12 +165,12 @@ fn order(
         let mut seen = BTreeSet::new();
         for delivery in deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == *subscriber) {
             let key = (delivery.topic.as_str(), &delivery.payload[..]);
-            // Equal messages cannot be told apart.
+            // Equal messages cannot be distinguished.
             let Some([publication]) = groups.get(&key).map(|group| group.publications.as_slice()) else {
                 continue;
             };
             let is_first = seen.insert(key);
-            // Nobody saw when the copy was sent that this one repeats.
+            // The history does not show when the repeated copy was sent.
             if is_first && delivery.dup || !is_first && first_only {
                 continue;
             }

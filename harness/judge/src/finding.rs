@@ -1,8 +1,8 @@
 //! A finding: one thing that is not as the standard or the scenario requires.
 //!
-//! The check that detects it fills in all of it: a line of the scenario, a monitor, a delivery
-//! check. [`ReportedFinding`] adds its place in the scenario file and in the transcript. Nothing
-//! else is added on the way to the reports.
+//! The check that detects the problem (a line of the scenario, a monitor or a delivery check) sets
+//! all fields. [`ReportedFinding`] adds the place in the scenario file and in the transcript.
+//! Nothing else is added before the reports.
 
 use mqttspec_spec::{Level, Requirement};
 use serde::ser::SerializeStruct as _;

@@ -1,10 +1,10 @@
 //! The history of a run: one list of typed events, in the order in which they happened. It is the
 //! only input of every check.
 //!
-//! Packets are recorded at the end of the connection that the harness plays or drives, never at the
-//! end that is judged: a packet of the peer under test counts when it arrives, and a packet to it
-//! counts when it is sent. So a recorded action of the peer is certain, and a packet that was sent
-//! to it *may* have reached it, however long the network delays packets.
+//! Packets are recorded at the harness's end of each connection, never at the end of the peer under
+//! test. A packet of the peer is recorded when it arrives, and a packet to it when it is sent. So a
+//! recorded action of the peer is certain, but a packet that was sent to it *may* not have arrived
+//! yet.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -94,9 +94,9 @@ pub enum What {
         /// The index of the event with which it began.
         began: usize,
     },
-    /// An application asked its client for something.
+    /// An application gave its client a command.
     Asked(Asked),
-    /// A client told its application something.
+    /// A client reported an event to its application.
     Told(Told),
     /// A branch of an `either … or …` block was taken.
     BranchTaken(BranchTaken),
@@ -154,7 +154,7 @@ pub enum Ending {
     Reset,
     /// The observer closed it.
     ByObserver,
-    /// The observer gave it up: no data was acknowledged for too long.
+    /// It timed out at the observer's end: no data was acknowledged for too long.
     TimedOut,
     /// It could not be opened.
     Refused,
@@ -272,7 +272,7 @@ pub enum Told {
     },
 }
 
-/// Why a client could not do what its application asked for.
+/// Why a command of an application failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportedError {
     /// The kind of error, in the notation's words: `network`, `authentication`, `timeout`,

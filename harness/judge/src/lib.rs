@@ -1,8 +1,8 @@
 //! Judges runs: the history of a run, the monitors and delivery checks that read it, and the
 //! results from which reports are made.
 //!
-//! **Monitors and delivery checks read only the history, and need neither sockets nor a clock.** The
-//! executor checks expectations while the run goes on; a verdict comes from both.
+//! **Monitors and delivery checks read only the history, and need neither sockets nor a clock.**
+//! The executor checks expectations during the run. The findings of all of them decide the verdict.
 #![forbid(unsafe_code)]
 
 mod active_faults;

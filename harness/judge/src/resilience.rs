@@ -166,8 +166,8 @@ impl LoadSummary {
                     error.as_ref()
                 }
                 What::Told(Told::Failed { error }) => {
-                    // A connected client continues after a failed request; one that is not
-                    // connected has given up.
+                    // A connected client continues after a failed request. A client that is not
+                    // connected makes no more attempts.
                     if states.get(&host) != Some(&"connected") {
                         states.insert(host, "failed");
                     }

@@ -57,7 +57,7 @@ pub struct RunResult {
 /// A case under all its seeds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseResult {
-    /// The scenario file, relative to the folder of scenarios: `will/keep-alive.mqtt`.
+    /// The scenario file, relative to the folder of scenarios: `wills/retained.mqtt`.
     pub file: String,
     /// The scenario's title.
     pub title: String,
@@ -105,7 +105,7 @@ pub struct CaseResult {
 
 impl CaseResult {
     /// The name by which tests and reports list the case, unique in its suite:
-    /// `will/keep-alive.mqtt 5.0 [row]`.
+    /// `wills/retained.mqtt 5.0 [row]`.
     #[must_use]
     pub fn name(&self) -> String {
         let side = if self.both_sides { format!(" {}", self.tests) } else { String::new() };

@@ -20,7 +20,7 @@ pub struct Trace {
 pub struct TraceEvent {
     /// Nanoseconds of simulated time from the start of the run.
     pub at_ns: u64,
-    /// The host that recorded it: for packets, always the end that the harness plays or drives.
+    /// The host that recorded it: for packets, always the end of the harness.
     pub host: String,
     /// The number of the host's Network Connection, from 1; 0 if the event belongs to none.
     pub connection: u32,

@@ -1,4 +1,4 @@
-//! What a mutant does in answer to an input.
+//! Effects: the actions of a mutant after an input.
 
 use core::time::Duration;
 

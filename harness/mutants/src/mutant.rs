@@ -30,14 +30,14 @@ pub struct Mutant {
     pub(crate) on_peer_close: fn(&mut State) -> Vec<Effect>,
 }
 
-/// Clauses of a standard that a failure may cite although the mutant keeps them, and why that is right.
+/// Clauses of a standard that a failure may cite although the mutant obeys them, with the reason.
 pub type AlsoBlamed = (Standard, &'static [&'static str], &'static str);
 
 /// Turns a packet into effects.
 pub(crate) type PacketHandler = fn(&mut State, Packet) -> Vec<Effect>;
 
 impl Mutant {
-    /// The mutant that is none: it forwards everything unchanged.
+    /// The unchanged peer: forwards everything.
     #[must_use]
     pub const fn unchanged(role: Role) -> Self {
         Self {
@@ -106,7 +106,8 @@ impl Mutant {
         cites || self.breaks_documented_behaviour && matches!(finding.check, Check::Expectation)
     }
 
-    /// Whether a failure may cite the clause: the mutant breaks it, says why it is cited all the same, or breaks no clause at all.
+    /// Whether a failure may cite the clause: the mutant breaks it, has a reason why it may be
+    /// cited nevertheless, or breaks no clause.
     #[must_use]
     pub fn may_be_blamed_for(&self, standard: Standard, id: &str) -> bool {
         let argued = |(of, clauses, _): &AlsoBlamed| *of == standard && clauses.contains(&id);
@@ -115,7 +116,7 @@ impl Mutant {
             || self.also_blamed.iter().any(argued)
     }
 
-    /// The clauses that a failure may cite although the mutant keeps them.
+    /// The clauses that a failure may cite although the mutant obeys them.
     #[must_use]
     pub fn arguments(&self) -> &'static [AlsoBlamed] {
         self.also_blamed
@@ -137,7 +138,7 @@ impl Mutant {
         self
     }
 
-    /// Sets the clauses that a failure may cite although the mutant keeps them.
+    /// Sets the clauses that a failure may cite although the mutant obeys them.
     pub(crate) const fn also_blamed(mut self, also: &'static [AlsoBlamed]) -> Self {
         self.also_blamed = also;
         self

@@ -1,4 +1,4 @@
-//! What a mutant remembers: about the peer since it started, and about each Network Connection.
+//! The state of a mutant: about the peer since its start, and about each Network Connection.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -1,8 +1,8 @@
 //! The scenario notation: the text form of scenario files and transcripts.
 //!
 //! Files are parsed into a [`Scenario`], which the runner executes. A scenario prints back as a
-//! file that parses to an equal value. This crate does not know how a scenario is run. The grammar,
-//! with an example of every construct, is in `scenarios/NOTATION.md`.
+//! file that parses to an equal value. This crate contains no execution. The grammar, with an
+//! example of every construct, is in `scenarios/NOTATION.md`.
 //!
 //! Names are the standard's own terms (section 1.2 and the tables of chapters 2 and 3). Each
 //! scenario cites the clauses that it tests. A clause belongs to a version.

@@ -13,7 +13,7 @@ pub enum Content {
     /// the next packet.
     Raw(RawBytes),
     /// `nothing`, `nothing for 5s`: no packet arrives. Without a time, the harness sends a PINGREQ,
-    /// and the next packet must be its PINGRESP. If the harness plays the server, no packet may
+    /// and the next packet must be its PINGRESP. If the harness acts as the server, no packet may
     /// arrive within the runner's usual time. Only expected.
     Nothing {
         /// The time without a packet.

@@ -26,7 +26,8 @@ pub enum Shows {
 }
 
 impl Shows {
-    /// The clauses that are shown in `version`, of those that the case lists: in the order of the list, each once.
+    /// The clauses that are shown in `version`, of those that the case lists, in the order of the
+    /// list, each once.
     #[must_use]
     pub fn of<'a>(
         &self,
@@ -52,7 +53,8 @@ impl Shows {
 pub struct ShownClause {
     /// Where the id is written.
     pub span: Span,
-    /// `[5] MQTT-4.3.3-10`: the versions in which it is shown. Without a mark, every version in which the case lists it.
+    /// `[5] MQTT-4.3.3-10`: the versions in which it is shown. Without a mark, every version in
+    /// which the case lists it.
     pub versions: VersionMark,
     /// The id.
     pub id: String,
@@ -95,7 +97,7 @@ impl HostName {
     }
 }
 
-/// The hosts of a fault, a load or a property.
+/// The hosts of a fault, a load or a delivery check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hosts {
     /// `all`: every host but the broker.

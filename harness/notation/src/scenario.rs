@@ -81,7 +81,8 @@ impl Scenario {
         walk_steps(&self.steps, visit);
     }
 
-    /// Whether a line or a block says what it shows. Otherwise each expected line shows every clause of the case.
+    /// Whether a line or a block has `shows`. Otherwise each expected line shows every clause of
+    /// the case.
     #[must_use]
     pub fn marks_claims(&self) -> bool {
         let mut marks = false;

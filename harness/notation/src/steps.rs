@@ -1,4 +1,5 @@
-//! The steps of a scenario: transcript lines, verbs, faults, waits, blocks, loads and properties.
+//! The steps of a scenario: transcript lines, verbs, faults, waits, blocks, loads and delivery
+//! checks.
 
 use super::faults::Fault;
 use super::packets::Content;
@@ -19,8 +20,9 @@ pub struct Step {
     pub timing: Timing,
     /// The kind of step, with its parts.
     pub kind: StepKind,
-    /// `shows MQTT-3.1.2-8` at its end. On a block it counts for the lines inside that have none of their own. Never on
-    /// [`StepKind::Either`], whose branches have their own.
+    /// `shows MQTT-3.1.2-8` at the end of its line. On a block, it applies to the lines of the
+    /// block that have no `shows` of their own. Never on [`StepKind::Either`], whose branches have
+    /// it.
     pub shows: Option<Shows>,
     /// Comments above and after it.
     pub comments: Comments,
@@ -126,7 +128,8 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Whether the peer under test sends what goes this way, so that it is expected and not sent by the harness.
+    /// Whether the peer under test sends packets in this direction, so that the harness expects
+    /// them.
     #[must_use]
     pub fn is_expected(self, tested: Role) -> bool {
         match tested {
@@ -311,7 +314,7 @@ pub struct Rate {
     pub per: core::time::Duration,
 }
 
-/// A delivery check: a property of all deliveries, judged at the end of the run.
+/// A delivery check: guarantees about all deliveries, judged at the end of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Property {
     /// `sink: …`: only for deliveries to this host; `None` for every subscriber.
@@ -335,7 +338,9 @@ pub enum Guarantee {
     InOrder,
     /// `in order of first delivery`: as `in order`, ignoring duplicates.
     InOrderOfFirstDelivery,
-    /// `nothing more`: at the end of the run no packet is left that no line expected. Such a packet ends every run: with this step its clauses are broken, without it the case is not judged.
+    /// `nothing more`: at the end of the run, no packet is left that no line expected. Such a
+    /// packet ends every run. With this step the step's clauses are then broken, without it the
+    /// case is not judged.
     NothingMore,
 }
 

@@ -1,5 +1,5 @@
-//! What a run executes on. The executor asks the backend for time, connections, faults and power,
-//! and does not know whether that is a simulated world or a live server.
+//! Backends: what a run executes on. The executor gets time, connections, faults and power from the
+//! backend. Its code is the same for a simulated world and for a live server.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -12,7 +12,7 @@ use mqttspec_notation::DiskFault;
 use mqttspec_world::Seed;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A future of a trait object. It is boxed, which costs nothing beside the wait that it stands for.
+/// A future of a trait object. It is boxed: the allocation is negligible compared with the wait.
 pub(crate) type Pending<'p, T> = Pin<Box<dyn Future<Output = T> + 'p>>;
 
 /// A byte stream of any backend.
@@ -20,7 +20,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
-/// Where a run happens.
+/// A backend of a run.
 pub(crate) trait Backend {
     /// How long things may take here.
     fn timeouts(&self) -> Timeouts;
@@ -48,7 +48,7 @@ pub(crate) trait Backend {
     /// Opens a connection from a client's host to the server.
     fn dial<'b>(&'b self, host: &'b str) -> Pending<'b, io::Result<Box<dyn Stream>>>;
 
-    /// Listens on the host of the server, for an executor that plays the server.
+    /// Listens on the host of the server, for an executor that acts as the server.
     fn listen(&self) -> Pending<'_, Result<Box<dyn Incoming>, BackendError>>;
 
     /// The faults of the backend.
@@ -63,16 +63,16 @@ pub(crate) trait Backend {
     }
 }
 
-/// What a case asks of a backend.
+/// The demands of a case on a backend.
 #[derive(Debug, Default)]
 pub(crate) struct Demands {
-    /// The executor plays the server.
+    /// The executor acts as the server.
     pub(crate) plays_server: bool,
-    /// How long its steps wait at least.
+    /// The minimum time that its steps wait.
     pub(crate) waits: Duration,
     /// The faults that may be injected.
     pub(crate) faults: Vec<Fault>,
-    /// What the disks of hosts must do, in the order of the lines that say so.
+    /// The faults of disks, in the order of their lines.
     pub(crate) disks: Vec<(String, Vec<DiskFault>)>,
 }
 
@@ -90,10 +90,10 @@ impl From<mqttspec_faults::Unsupported> for Unsupported {
     }
 }
 
-/// What is called at the begin and the end of each step of a course.
+/// The callback for the begin and the end of each step of a course.
 pub(crate) type Observer = Box<dyn Fn(&Step, Phase)>;
 
-/// An [`Injector`] of any backend. See there.
+/// An [`Injector`] of any backend.
 pub(crate) trait FaultInjector {
     fn supports(&self, fault: &Fault) -> Result<(), mqttspec_faults::Unsupported>;
     fn begin(&self, course: Course, observer: Observer) -> Pending<'_, Result<RunningCourse, FaultError>>;
@@ -129,7 +129,7 @@ impl<B: Inject + 'static> FaultInjector for Injector<B> {
     }
 }
 
-/// Connections that clients open to a played server.
+/// Connections that clients open to a server for which the executor acts.
 pub(crate) trait Incoming {
     /// The next connection, and the host that opened it if that is known.
     fn accept(&self) -> Pending<'_, io::Result<Accepted>>;
@@ -146,10 +146,10 @@ pub(crate) struct Accepted {
 pub(crate) struct Timeouts {
     /// How long an expected packet may take if the scenario gives no time.
     pub(crate) patience: Duration,
-    /// How much earlier than the scenario requires an event may come: the possible difference
-    /// between the clocks of both ends.
+    /// How much earlier than specified an event may arrive: the possible difference between the
+    /// clocks of both ends.
     pub(crate) early: Duration,
-    /// How much later than the scenario says something may come.
+    /// How much later than specified an event may arrive.
     pub(crate) late: Duration,
     /// How long a run continues after its last step, so that everything sent by then arrives.
     pub(crate) settling: Duration,
@@ -169,7 +169,7 @@ pub(crate) struct Timeouts {
     pub(crate) subscribing: Duration,
 }
 
-/// A backend could not do what was asked.
+/// A backend could not execute a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct BackendError(pub(crate) String);

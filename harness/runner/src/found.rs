@@ -1,4 +1,4 @@
-//! What stops a run before its end.
+//! The reasons why a run stops before its end.
 
 use core::time::Duration;
 
@@ -36,13 +36,13 @@ pub(crate) enum Stop {
     Finding(Box<Finding>),
     /// A line failed that shows no clause.
     SetUp(SetUp),
-    /// The harness or the target broke: the sentence that says how.
+    /// The harness or the target broke, with a sentence that describes the problem.
     Broken(String),
-    /// The backend cannot do what the scenario asks for.
+    /// The backend does not support something that the scenario needs.
     Unsupported(Unsupported),
 }
 
-/// Why a case cannot be judged: its set-up did not come about.
+/// Why a case cannot be judged: its set-up failed.
 #[derive(Debug)]
 pub(crate) struct SetUp {
     /// In words.
@@ -90,7 +90,7 @@ impl From<FaultError> for Stop {
 }
 
 impl From<Finding> for Stop {
-    /// What is expected and shows no clause is set-up.
+    /// A failed line that shows no clause is set-up.
     fn from(finding: Finding) -> Self {
         if finding.requirements.is_empty() {
             Stop::SetUp(finding.into())
@@ -100,8 +100,8 @@ impl From<Finding> for Stop {
     }
 }
 
-/// How long was waited, for people to read: before a live server the tolerance that was measured
-/// has many digits.
+/// The duration of a wait, rounded for readers: with a live server, it includes the measured
+/// tolerance, which has many digits.
 pub(crate) fn waited(duration: Duration) -> Duration {
     let whole = duration.as_millis();
     if whole == 0 { duration } else { Duration::from_millis(u64::try_from(whole).unwrap_or(u64::MAX)) }

@@ -1,4 +1,4 @@
-//! A hosted peer as a target: what the probes found, and the runs of its cases.
+//! A hosted peer as a target: its capabilities, and the runs of its cases.
 
 use core::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::run::{RunOptions, refusal_of};
 use crate::simulated::{perform_hosted, probe_hosted};
 use crate::suite::{Selection, Source, SuiteOptions, plan, run_case_on};
 
-/// How much later than a scenario says a client may act: libraries check their timers every second.
+/// How much later than specified a client may act: libraries check their timers every second.
 const LATE_CLIENT: Duration = Duration::from_millis(1500);
 
 /// A client connects once.
@@ -42,7 +42,7 @@ pub struct HostedTarget {
     name: String,
     peer: HostedPeer,
     capabilities: Capabilities,
-    /// How much later than the scenario says something may come.
+    /// How much later than specified the peer may act.
     late: Duration,
     settings: TargetFile,
 }
@@ -51,8 +51,8 @@ pub struct HostedTarget {
 const LATE: Duration = Duration::from_secs(7);
 
 impl HostedTarget {
-    /// Starts the peer in a simulation and finds out what it can do. The error says why it could
-    /// not be asked; then it is taken to be able to do everything.
+    /// Starts the peer in a simulation and probes its capabilities. If that fails, the error gives
+    /// the reason, and the peer is treated as if it could do everything.
     pub fn probe(name: String, peer: HostedPeer) -> (Self, Result<(), String>) {
         // Whether it keeps its records over a crash shows when it runs.
         let settings = TargetFile { durable: true, ..TargetFile::default() };
@@ -70,8 +70,8 @@ impl HostedTarget {
         (target(peer, capabilities, LATE), contact)
     }
 
-    /// What every client must be able to do before anything is judged: to connect once, with one of
-    /// the versions.
+    /// The check before the first case: every client must be able to connect once, with one of the
+    /// versions.
     fn contact(&self) -> Result<(), String> {
         let source = Source { file: "contact.mqtt".to_owned(), text: CONTACT.to_owned() };
         for case in plan(&[source], &Selection::default()).cases {
@@ -90,8 +90,9 @@ impl HostedTarget {
         Ok(())
     }
 
-    /// Sets how much later than a scenario says the peer may act. The default is 7 s for a
-    /// broker and 1.5 s for a client: many brokers look at their timers once in some seconds, many clients once in a second.
+    /// Sets how much later than specified the peer may act. The default is 7 s for a broker and
+    /// 1.5 s for a client: many brokers check their timers only every few seconds, many clients
+    /// every second.
     #[must_use]
     pub fn tolerance(self, late: Duration) -> Self {
         Self { late, ..self }
@@ -148,7 +149,7 @@ fn run(case: &Case, seed: u64, options: RunOptions, hosted: &HostedCase<'_>) -> 
 }
 
 impl Capabilities {
-    /// Nothing is known, so nothing is missing.
+    /// The capabilities are unknown, so no case is skipped because of them.
     fn all() -> Self {
         Self {
             versions: vec![Version::V3_1, Version::V3_1_1, Version::V5],

@@ -15,7 +15,7 @@ pub(crate) const PORT: u16 = 1883;
 /// Who acts on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PlayedBy {
-    /// The executor, which only does what the scenario says.
+    /// The executor, which executes only the lines of the scenario.
     Executor,
     /// A client or a broker.
     Peer,
@@ -27,7 +27,7 @@ pub(crate) struct Hosts {
     /// The hosts of clients, in the order in which the scenario names them.
     pub(crate) clients: Vec<ClientHost>,
     tests: Role,
-    /// Whether the executor plays the server: if a client is tested, and the scenario has the
+    /// Whether the executor acts as the server: if a client is tested, and the scenario has the
     /// packets between it and its server. Otherwise a broker runs on the server's host.
     pub(crate) plays_server: bool,
 }

@@ -40,7 +40,7 @@ pub(crate) fn judged(
     let Executed { findings, end } = executed;
     let claims = Claims::of(case);
     let (mut found, mut passed) = (findings.found, findings.passed);
-    // What keeps the run from being judged by its claims.
+    // The reason why the claims of the run are not judged, if there is one.
     let mut set_up: Vec<SetUp> = Vec::new();
     let mut broke: Option<(Verdict, String)> = None;
     match end {

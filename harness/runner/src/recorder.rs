@@ -60,8 +60,8 @@ pub(crate) struct HostState {
     pub(crate) inbox: VecDeque<Arrival>,
     /// The number of the newest connection; 0 before the first.
     pub(crate) number: u32,
-    /// A connection that the peer gave up by opening another one, and whose end has not arrived:
-    /// its number, and the event that records that it is over.
+    /// A connection that the peer replaced by another one, and whose end has not arrived yet: its
+    /// number, and the event that records its end.
     pub(crate) replaced: Option<(u32, usize)>,
     /// Whether that connection is open.
     pub(crate) open: bool,

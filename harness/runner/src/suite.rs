@@ -88,7 +88,7 @@ impl Selection {
         by_version && by_row && (self.filters.is_empty() || self.filters.iter().any(matches))
     }
 
-    /// Whether a file may be meant that cannot be read, so that its cases are not known.
+    /// Whether the selection may include a file that cannot be read, whose cases are unknown.
     fn may_want(&self, source: &Source) -> bool {
         let fits = |filter: &String| {
             if is_clause(filter) {
@@ -375,7 +375,7 @@ impl Summary {
         self.clauses_shown.extend(run.clauses_shown.iter().cloned());
         let broken = run.failures.iter().flat_map(|failure| &failure.finding.requirements);
         self.clauses_broken.extend(broken.map(|broken| broken.clause.clone()));
-        // The first is shown, or the first that is bad, or else the first that is not judged.
+        // The run that is shown: the first bad one, else the first not judged, else the first.
         if self.shown.as_ref().is_none_or(|shown| weight(shown.verdict) < weight(run.verdict)) {
             self.shown = Some(run);
         }
@@ -430,7 +430,7 @@ impl Summary {
     }
 }
 
-/// Which runs of a case are more worth looking at.
+/// The priority of a run to be the run that is shown.
 fn weight(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Pass | Verdict::Skip => 0,

@@ -30,7 +30,7 @@ pub enum Observer {
 }
 
 impl Observer {
-    /// The end that the harness plays if `tests` (`server` or `client`) is under test.
+    /// The harness's end if `tests` (`server` or `client`) is under test.
     #[must_use]
     pub fn of(tests: &str) -> Self {
         if tests == "client" { Self::Server } else { Self::Client }

@@ -131,8 +131,9 @@ impl Broker {
         self.settle(now);
     }
 
-    /// A CONNECT was received whose Password the driver has checked with [`Users::check`](crate::Users::check) of the
-    /// options, because that takes a time that other Clients should not wait.
+    /// A CONNECT was received whose Password the driver has checked with
+    /// [`Users::check`](crate::Users::check) of the options. The check takes long, so that other
+    /// Clients would have to wait for it.
     pub fn handle_checked_connect(
         &mut self,
         now: Duration,
@@ -165,8 +166,8 @@ impl Broker {
         self.settle(now);
     }
 
-    /// The Client exceeds a limit of the driver, such as the time for one packet: it is disconnected
-    /// with Quota exceeded (0x97).
+    /// The Client exceeds a limit of the driver, such as the time for one packet: it is
+    /// disconnected with Quota exceeded (0x97).
     pub fn handle_exceeded(&mut self, now: Duration, id: ConnectionId, detail: &'static str) {
         self.disconnect(now, id, Fault::new(DisconnectReason::QuotaExceeded, detail));
         self.settle(now);
@@ -251,7 +252,7 @@ impl Broker {
 
     /// The changes that must be durable before the driver does what
     /// [`poll_transmit`](Self::poll_transmit) returns from now on: one batch, to be written as a
-    /// whole or not at all.
+    /// whole.
     pub fn take_changes(&mut self) -> Vec<Change> {
         self.records.take()
     }

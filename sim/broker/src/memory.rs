@@ -1,5 +1,6 @@
-//! How much the broker holds for its Clients, in bytes: messages, each once, and what belongs to
-//! Sessions. One budget for all of them (`memory_maximum`), besides the limits of each Client.
+//! The memory that the broker holds for its Clients, in bytes: messages, each once, and what
+//! belongs to Sessions. One budget for all of them (`memory_maximum`), besides the limits of each
+//! Client.
 //!
 //! The sizes are estimates from above. They count what a Client can make grow: not the sockets and
 //! buffers, which are the driver's.

@@ -1,4 +1,4 @@
-//! Messages on their way to one Client: which ones wait, which are in flight, and in which order
+//! The messages for one Client: which ones wait, which are in flight, and in which order
 //! (§4.3, §4.4, §4.6, §4.9).
 //!
 //! This is bookkeeping only; `publish/outbound.rs` acts on it. The send quota is computed, not

@@ -29,7 +29,7 @@ pub(crate) struct Session {
     pub(crate) client_id: Utf8String,
     /// The user that made the Session; `None` for an anonymous Client.
     pub(crate) owner: Option<Utf8String>,
-    /// What the owner may publish and receive, by the users file of now.
+    /// What the owner may publish and receive, by the current users file.
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) connection: Option<ConnectionId>,
     /// Whether the content of the Session is in the store, because it outlives its Network
@@ -47,7 +47,7 @@ pub(crate) struct Session {
     pub(crate) will: Option<Box<Will>>,
     /// Shared Subscriptions among the Subscriptions.
     pub(crate) shared_count: usize,
-    /// Searches for retained messages that are not at their end.
+    /// Searches for retained messages that have not ended.
     pub(crate) scans: VecDeque<RetainedScan>,
     /// Whether the Session is in the broker's list of those that search.
     pub(crate) is_scanning: bool,
@@ -108,7 +108,7 @@ impl Session {
         self.expiry_interval > 0
     }
 
-    /// Whether its end has passed, although its timer may not have fired yet.
+    /// Whether the Session has expired, although its timer may not have fired yet.
     pub(crate) fn has_ended(&self, now: Duration) -> bool {
         self.ends_at.is_some_and(|at| at <= now)
     }

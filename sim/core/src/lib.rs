@@ -1,9 +1,8 @@
-//! What the broker core and the client core share: options that are set by name and text, the
-//! choices that they give, and change records for a store.
+//! Code that the broker core and the client core share: options that are set by name and text,
+//! choices that the standard leaves to a peer, and change records for a store.
 //!
-//! Both cores have options and produce change records. These are in a crate of their own so that
-//! the cores, their drivers and the command line use one definition, and so that neither core
-//! depends on the other.
+//! It is a separate crate so that the cores, their drivers and the command line use one definition,
+//! and neither core depends on the other.
 #![forbid(unsafe_code)]
 
 mod change;

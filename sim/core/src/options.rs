@@ -88,7 +88,7 @@ macro_rules! options {
         }
 
         impl $options {
-            /// The names that [`set`](Self::set) knows.
+            /// The names that [`set`](Self::set) accepts.
             pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),+];
 
             /// Sets an option from its text form, as scenario files and the command line write it.

@@ -1,4 +1,4 @@
-//! Faults in time.
+//! Courses: faults with the times at which they begin and end.
 
 use crate::fault::Fault;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub struct Step {
     pub lasts: Option<Duration>,
 }
 
-/// Faults in time. Its steps do not wait for each other.
+/// A list of faults with their times. The steps do not wait for each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Course {
     /// The steps. Those that begin at the same time begin in this order.

@@ -58,7 +58,7 @@ pub enum Fault {
     AddedLatency {
         /// Where.
         on: Way,
-        /// By how much.
+        /// The added latency.
         added: Duration,
     },
     /// A segment is lost with this probability. It is sent again, as TCP does, so it arrives late.

@@ -1,4 +1,4 @@
-//! What a backend does so that faults can be injected into it.
+//! The interface that a backend implements so that faults can be injected into it.
 
 use crate::fault::{Fault, LinkState, Way};
 use std::future::Future;
@@ -11,7 +11,7 @@ use thiserror::Error;
 pub struct Unsupported {
     /// The fault.
     pub fault: Fault,
-    /// Why, as a clause that can follow a colon.
+    /// The reason, as a phrase that can follow a colon.
     pub reason: &'static str,
 }
 
@@ -52,21 +52,21 @@ pub enum FaultError {
 
 /// A backend into which faults can be injected.
 ///
-/// The methods set a state or do one thing; when a fault begins and ends, and how several combine,
-/// is the [`Injector`](crate::Injector)'s. All take effect when they are called (the asynchronous
-/// ones: when they return).
+/// Each method sets a state or does one thing. The [`Injector`](crate::Injector) decides when a
+/// fault begins and ends, and how several faults combine. A method takes effect when it is called;
+/// an asynchronous one has taken effect when it returns.
 pub trait Inject {
     /// One direction between two hosts.
     type Link: Clone + Ord;
 
-    /// Whether the backend can model the fault. Nothing else of this trait is called for a fault
-    /// that is refused here.
+    /// Whether the backend can model the fault. No other method is called for a fault that is
+    /// refused here.
     ///
     /// # Errors
     /// [`Unsupported`], with the reason.
     fn supports(&self, fault: &Fault) -> Result<(), Unsupported>;
 
-    /// The directions of links that are meant.
+    /// The directions of links that `on` selects.
     ///
     /// # Errors
     /// [`FaultError::UnknownHost`]; [`FaultError::NoLink`].
@@ -118,8 +118,8 @@ pub trait Inject {
     /// [`FaultError::UnknownHost`]; [`FaultError::Down`]; [`FaultError::Failed`].
     fn crash(&self, host: &str) -> impl Future<Output = Result<(), FaultError>>;
 
-    /// Has the power of the host fail at a write; see [`Fault::DiskLoss`]. This is decided when the
-    /// method is called; the future returns when the power has failed.
+    /// Lets the power of the host fail at a write; see [`Fault::DiskLoss`]. The write is chosen
+    /// when the method is called. The future returns when the power has failed.
     ///
     /// # Errors
     /// [`FaultError::UnknownHost`]; [`FaultError::Down`].

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// What an observer of a course is notified of.
+/// A notification of an observer of a course.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The fault of the step has begun. A disk loss begins when the power fails.

@@ -1,7 +1,7 @@
 //! Faults of links and hosts as data, and the interpreter that injects them into a backend.
 //!
-//! **A backend implements [`Inject`], which only applies the state that it is given. The
-//! [`Injector`] knows which faults are active. So a fault has the same meaning on every backend.**
+//! **A backend implements [`Inject`], which only applies a given state. The [`Injector`] tracks
+//! which faults are active. So a fault has the same meaning on every backend.**
 //!
 //! 1. A [`Fault`] is one thing that can go wrong, and where.
 //! 2. A [`Course`] is a list of faults with the time at which each begins and how long it lasts. A
@@ -18,7 +18,7 @@
 //! | added latencies | their sum |
 //! | latencies, losses, bandwidths | the one that began last; when it ends, the one before |
 //!
-//! A fault ends only what it began. [`Injector::heal`] ends every fault of a link.
+//! The end of a fault does not end other faults. [`Injector::heal`] ends every fault of a link.
 //!
 //! Time is tokio's: the backends either pause it (the simulated world), step it (turmoil) or let it
 //! run (live).

@@ -1,5 +1,5 @@
-//! Fault profiles: courses of faults that have a name, with their usual measures. The names are
-//! those of scenario files.
+//! Fault profiles: courses of faults with a name and usual parameters. Scenario files use the same
+//! names.
 
 use crate::course::{Course, Step};
 use crate::fault::{Fault, Way};
@@ -75,7 +75,7 @@ pub enum Profile {
 const WRITES_WITHIN: Duration = Duration::from_secs(5);
 
 impl Profile {
-    /// Every profile, in its usual measure.
+    /// Every profile, with its usual parameters.
     pub const USUAL: [Profile; 11] = [
         Profile::Outage { lasts: Duration::from_secs(5) },
         Profile::Intermittent {
@@ -94,7 +94,7 @@ impl Profile {
         Profile::TornWrites { down: Duration::from_secs(2) },
     ];
 
-    /// The profile of that name in its usual measure; none if there is none.
+    /// The profile of that name with its usual parameters; `None` if there is no such profile.
     pub fn named(name: &str) -> Option<Profile> {
         Profile::USUAL.into_iter().find(|profile| profile.name() == name)
     }
@@ -116,8 +116,8 @@ impl Profile {
         }
     }
 
-    /// The faults in time. Those of links are between the hosts and all others; those of a server
-    /// are the server's, whichever hosts are named.
+    /// The course of the profile. Faults of links are between `hosts` and all others. Faults of the
+    /// server do not depend on `hosts`.
     pub fn course<H: AsRef<str>>(&self, hosts: &[H], server: &str) -> Course {
         let names = || hosts.iter().map(|host| host.as_ref().to_owned());
         let around = || names().map(Way::Around);

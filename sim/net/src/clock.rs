@@ -1,8 +1,9 @@
-//! The time that a driver tells its core.
+//! The time that a driver passes to its core.
 //!
-//! A core's time is a [`Duration`] since an epoch of the driver's choice, and a stored Session
-//! outlives the driver, so the epoch must too: a simulated driver counts from the start of the
-//! world, a live one from the Unix epoch. In between, time is tokio's, which a simulation drives.
+//! A core's time is a [`Duration`] since an epoch that the driver chooses. A stored Session
+//! outlives the driver, so the epoch must stay the same: in a simulation it is the start of the
+//! world, and live it is the Unix epoch. Time since the start of the driver is tokio's, which a
+//! simulation controls.
 
 use std::time::Duration;
 

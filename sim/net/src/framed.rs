@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 const READ_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// Where reads go first. What arrived is copied out of it, so a connection that is idle holds
-    /// no buffer.
+    /// The buffer for reads. Received bytes are copied out of it, so an idle connection holds no
+    /// buffer.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
 }
 
@@ -52,14 +52,14 @@ pub enum Ending {
     },
     /// The peer, or something between, reset it.
     Reset,
-    /// The peer acknowledged nothing for so long that the network gave up.
+    /// The connection timed out, because the peer acknowledged nothing.
     TimedOut,
     /// The network failed in another way.
     Failed(io::ErrorKind),
 }
 
 impl Ending {
-    /// The ending that an error of a read or a write stands for.
+    /// The ending for an error of a read or a write.
     #[must_use]
     pub fn of_error(error: &io::Error) -> Ending {
         match error.kind() {
@@ -97,7 +97,7 @@ pub struct Inflow {
 }
 
 impl Inflow {
-    /// Bytes that a Client sends; its CONNECT tells the version.
+    /// For the bytes that a Client sends. Its CONNECT has the version.
     #[must_use]
     pub fn from_client() -> Inflow {
         Inflow::new(Decoder::new(Role::Server))
@@ -132,14 +132,13 @@ impl Inflow {
         &mut self.bytes
     }
 
-    /// What arrived and is not a whole packet yet.
+    /// The received bytes of an incomplete packet.
     #[must_use]
     pub fn left_over(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The next packet, or `None` until more bytes are there; `None` for ever after bytes that are
-    /// no packet.
+    /// The next packet; `None` if more bytes are needed. After malformed bytes, always `None`.
     pub fn next_arrived(&mut self) -> Option<Arrived> {
         if self.malformed {
             self.bytes = BytesMut::new();
@@ -178,7 +177,7 @@ fn packet_length(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// What a receiver learns next.
+/// What a receiver gets next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
     /// Something arrived.
@@ -200,7 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         Framed { stream, inflow: Inflow::from_client() }
     }
 
-    /// The Client's end of a connection, on which it speaks this version.
+    /// The Client's end of a connection of this version.
     pub fn dialled(stream: S, version: Version) -> Framed<S> {
         Framed { stream, inflow: Inflow::from_server(version) }
     }
@@ -245,7 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
     /// Sends a packet and says which bytes it is.
     ///
     /// # Errors
-    /// When the packet cannot be encoded for the version, or the connection is at its end.
+    /// If the packet cannot be encoded for the version, or the connection has ended.
     pub async fn send(&mut self, packet: &Packet, version: Version) -> Result<Bytes, SendError> {
         let mut bytes = BytesMut::new();
         packet.encode(version, &mut bytes)?;
@@ -254,19 +253,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         Ok(bytes)
     }
 
-    /// Sends bytes, whatever they are.
+    /// Sends bytes without a check.
     ///
     /// # Errors
-    /// When the connection is at its end.
+    /// If the connection has ended.
     pub async fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         self.stream.write_all(bytes).await.map_err(SendError::Ended)?;
         self.stream.flush().await.map_err(SendError::Ended)
     }
 
-    /// Tells the peer that nothing follows, and leaves the other direction open.
+    /// Closes the sending direction, and leaves the other direction open.
     ///
     /// # Errors
-    /// When the connection is at its end.
+    /// If the connection has ended.
     pub async fn finish(&mut self) -> io::Result<()> {
         self.stream.shutdown().await
     }
@@ -292,7 +291,7 @@ pub enum SendError {
     /// The packet has no encoding in this version.
     #[error(transparent)]
     Unencodable(#[from] EncodeError),
-    /// The connection is at its end.
+    /// The connection has ended.
     #[error("the Network Connection ended: {0}")]
     Ended(io::Error),
 }
@@ -372,7 +371,7 @@ mod tests {
     #[tokio::test]
     async fn a_packet_that_is_none_comes_with_its_bytes_and_nothing_follows() {
         let (near, mut far) = duplex(64);
-        // PINGREQ with a reserved flag set, and a good one behind it.
+        // PINGREQ with a reserved flag set, and then a valid one.
         far.write_all(&[CONNECT, b"\xc1\x00", PINGREQ].concat()).await.unwrap();
         let mut framed = Framed::accepted(near);
         assert!(matches!(framed.receive().await, Received::Arrived(Arrived::Packet { .. })));

@@ -37,8 +37,8 @@ impl RealDisk {
         Ok(self.folder.join(path))
     }
 
-    /// Makes file names durable. Only Unix can sync a folder; elsewhere this is left to the file
-    /// system.
+    /// Makes file names durable. Only on Unix can a folder be synced. On other systems, this does
+    /// nothing and depends on the file system.
     fn sync_folder(&self) -> io::Result<()> {
         if cfg!(unix) { fs::File::open(&self.folder)?.sync_all() } else { Ok(()) }
     }

@@ -1,7 +1,7 @@
 //! Watching a broker driver: everything that happens at the broker's end of its Network
 //! Connections, in order.
 //!
-//! A tap sees and changes nothing. It is what prints live transcripts, feeds monitors and counts.
+//! A tap only observes: it changes nothing. Transcripts, live monitors and counters are taps.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub enum Observed<'a> {
     Opened {
         /// Its number.
         connection: ConnectionId,
-        /// Who opened it, if the transport tells.
+        /// The address of the Client, if the transport knows it.
         peer: Option<SocketAddr>,
     },
     /// A packet arrived and is given to the core now.
@@ -41,7 +41,7 @@ pub enum Observed<'a> {
         /// All that had arrived of them.
         bytes: &'a Bytes,
     },
-    /// The core sent a packet; what it stands for is durable.
+    /// The core sent a packet. The changes that it acknowledges are durable.
     Sent {
         /// On which Network Connection.
         connection: ConnectionId,
@@ -62,15 +62,15 @@ pub enum Observed<'a> {
         /// Which.
         connection: ConnectionId,
     },
-    /// The driver gives a Network Connection up, as its peer does not read what it is sent.
+    /// The driver ended a Network Connection because its peer does not read.
     Overflowed {
         /// Which.
         connection: ConnectionId,
         /// How many bytes it left unread.
         unsent_bytes: usize,
     },
-    /// The core made a packet that has no encoding, and the driver gives the Network Connection up:
-    /// a defect.
+    /// The core made a packet that has no encoding, and the driver ended the Network Connection.
+    /// This is a defect of the core.
     Unsendable {
         /// On which Network Connection.
         connection: ConnectionId,
@@ -79,7 +79,7 @@ pub enum Observed<'a> {
         /// What is wrong with it.
         error: &'a EncodeError,
     },
-    /// The core says what it did.
+    /// The core reported an event.
     Core(&'a Event),
 }
 

@@ -1,5 +1,5 @@
-//! Real sockets behind the [`Net`] trait: what drives a core in the simulated world drives it over
-//! TCP.
+//! The [`Net`] trait implemented by real sockets: a driver runs over TCP as it does in the
+//! simulated world.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

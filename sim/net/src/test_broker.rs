@@ -1,5 +1,5 @@
-//! A broker for other projects' tests: one line starts it, the end of the scope stops it, and
-//! between the two its network and its power can fail.
+//! A broker for the tests of other projects. One line starts it, and dropping it stops it. Faults
+//! of its network and restarts can be injected.
 
 use std::fmt;
 use std::io;
@@ -35,13 +35,12 @@ pub enum TestBrokerError {
     /// The kept Sessions cannot be restored: a defect of the broker.
     #[error(transparent)]
     Restore(#[from] RestoreError),
-    /// Its thread is at its end: it panicked.
+    /// Its thread has ended, because it panicked.
     #[error("the test broker has ended")]
     Ended,
 }
 
-/// The reference broker on a port of this machine that nobody else uses, on a thread of its own.
-/// Dropping it stops it.
+/// The reference broker on a free port of this machine, on its own thread. Dropping it stops it.
 ///
 /// ```
 /// let broker = mqttspec_net::TestBroker::start()?;
@@ -96,8 +95,8 @@ impl TestBroker {
         }
     }
 
-    /// Does something to the network between the broker and all its clients, which stays so until
-    /// it is healed.
+    /// Changes the faults of the network between the broker and all its clients. They last until
+    /// they are healed.
     ///
     /// # Errors
     /// When the broker has ended.
@@ -157,7 +156,7 @@ enum Transport {
 }
 
 impl TestBrokerBuilder {
-    /// What the broker's choices are drawn from.
+    /// The seed from which the broker's random choices are drawn.
     #[must_use]
     pub fn seed(self, seed: u64) -> TestBrokerBuilder {
         TestBrokerBuilder { seed, ..self }
@@ -254,7 +253,7 @@ impl Host {
                 return;
             }
         };
-        // Whoever asked waits for the answer, here and below, unless it panicked.
+        // Here and below: the caller waits for the reply, unless it panicked.
         let _ = ready.send(Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
         while let Some(order) = orders.recv().await {
             match order {
@@ -267,7 +266,7 @@ impl Host {
                 }
                 Order::Restart(done) => {
                     running.abort();
-                    // It is over, and its port free, when its tasks are.
+                    // The port is free once the tasks of the server have ended.
                     let _ = running.await;
                     tokio::task::yield_now().await;
                     let again = self.life(&net, port, &store).await;
@@ -286,7 +285,7 @@ impl Host {
             }
         }
         entrance.stop();
-        // Its clients are told; a test that has ended does not wait for them to close too.
+        // The clients get a DISCONNECT. The end of a test does not wait until they have closed too.
         let _ = tokio::time::timeout(GOOD_BYE, running).await;
     }
 

@@ -1,5 +1,4 @@
-//! Storage as a host sees it. The calls are synchronous, so that a store such as redb can make them
-//! from inside a host.
+//! The storage of a host. The calls are synchronous, because stores such as redb are synchronous.
 
 use std::fmt;
 use std::future::Future;

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A host's way to the network.
+/// The network interface of a host.
 pub trait Net: Clone + 'static {
     /// A byte stream to a peer. Dropping it closes it as `close(2)` does;
     /// [`AsyncWrite::poll_shutdown`] closes the sending half only.

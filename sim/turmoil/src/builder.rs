@@ -58,7 +58,7 @@ pub enum RunError {
         /// Simulated time.
         at: Duration,
     },
-    /// turmoil could not make a step.
+    /// A step of turmoil failed.
     #[error("turmoil failed at {at:?}: {message}")]
     Step {
         /// The error.
@@ -138,15 +138,16 @@ impl Builder {
         self
     }
 
-    /// The simulated time after which a run counts as one that never ends. The default is 7 days.
+    /// The simulated time after which a run fails as endless. The default is 7 days.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Builder {
         self.time_limit = limit;
         self
     }
 
-    /// In which unit of bytes an unsynced write survives a crash in part; `None`: as a whole or not
-    /// at all. The default is 512.
+    /// The sector size in bytes: after a crash, a prefix of whole sectors of an unsynced write may
+    /// be on the disk. With `None`, the write is kept completely or lost completely. The default is
+    /// 512.
     #[must_use]
     pub fn torn_writes(mut self, sector_bytes: Option<u64>) -> Builder {
         self.torn_writes = sector_bytes.filter(|&bytes| bytes > 0);
@@ -156,7 +157,7 @@ impl Builder {
     /// Runs the simulation until its director returns.
     ///
     /// # Errors
-    /// [`RunError`]. A panic of the director goes on as a panic.
+    /// [`RunError`]. A panic of the director is propagated.
     pub fn run<D, F>(self, director: D) -> Result<F::Output, RunError>
     where
         D: FnOnce(Turmoil) -> F,
@@ -166,7 +167,7 @@ impl Builder {
         let (tick, time_limit) = (self.tick, self.time_limit);
         let runtime = director_runtime(self.seed).map_err(RunError::Runtime)?;
         let simulation = guarded(Duration::ZERO, || self.into_simulation())?;
-        // On every way out, hosts go before the director's runtime.
+        // Hosts must be dropped before the director's runtime, however this function returns.
         let _torn_down = TearDown(simulation.clone());
 
         // As turmoil does with the clocks of hosts: timers fire at whole milliseconds from here on.

@@ -35,10 +35,10 @@ pub(crate) struct Connection {
     pub(crate) is_reset: Cell<bool>,
     /// It carries nothing any more, and neither end is notified.
     pub(crate) is_silent: Cell<bool>,
-    /// Something was sent to a host that has crashed. TCP would send it again, and the host, once
-    /// it is back, would answer with a reset.
+    /// Something was sent to a host that has crashed. TCP would send it again, and the restarted
+    /// host would answer with a reset.
     pub(crate) spoke_in_vain: Cell<bool>,
-    /// The application at an end reset it: its FIN stands for a reset.
+    /// The application at one end reset it: the FIN of that end means a reset.
     pub(crate) reset_by: [Cell<bool>; 2],
     /// Ends that were opened, and ends that were dropped.
     opened: Cell<u8>,
@@ -69,7 +69,7 @@ impl Connections {
         known.clone()
     }
 
-    /// An end is gone.
+    /// An end was dropped.
     pub(crate) fn close(&self, key: Key, connection: &Rc<Connection>) {
         connection.dropped.set(connection.dropped.get() + 1);
         let mut connections = self.0.borrow_mut();

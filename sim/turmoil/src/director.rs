@@ -1,4 +1,4 @@
-//! The director: code outside all hosts that lets time pass, speaks for hosts and injects faults.
+//! The director: code outside all hosts that lets time pass, acts for hosts and injects faults.
 
 use crate::pipe::{AgentRequest, DirectorStream, Piped};
 use crate::simulation::{Power, Simulation};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-/// The director's handle on the running simulation. Clones are the same simulation.
+/// The director's handle on the running simulation. Clones refer to the same simulation.
 #[derive(Clone)]
 pub struct Turmoil {
     pub(crate) simulation: Rc<Simulation>,
@@ -32,12 +32,12 @@ impl Turmoil {
     }
 
     /// Lets simulated time pass until this time since the start of the run. Returns at once if that
-    /// is over.
+    /// time has passed.
     pub async fn sleep_until(&self, since_start: Duration) {
         tokio::time::sleep_until(self.began + since_start).await;
     }
 
-    /// The network of a host in its present life, for a director that speaks for it.
+    /// The network of a host until the host stops, for a director that acts for it.
     ///
     /// # Errors
     /// `NotFound` for an unknown name; `NotConnected` if the host does not run.
@@ -55,7 +55,7 @@ impl Turmoil {
         Ok(self.simulation.hosts[self.find(host)?].power.get() == Power::On)
     }
 
-    /// The error that the host's main task returned in its present or last life.
+    /// The error that the host's main task returned after its last start.
     ///
     /// # Errors
     /// `NotFound` for an unknown name.
@@ -81,7 +81,7 @@ fn is_down() -> io::Error {
 
 /// The network of a host, for the director.
 ///
-/// turmoil lets only code on a host use that host's sockets: so an agent on the host dials and
+/// In turmoil, only code on a host can use that host's sockets. So an agent on the host dials and
 /// listens, and passes the bytes on.
 #[derive(Clone)]
 pub struct DirectorNet {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use turmoil::fs::shim::std::fs as simulated;
 
-/// The disk of one host during one of its lives. It works only in code that runs on its host.
+/// The disk of one host, from one start until the host stops. It works only in code on that host.
 #[derive(Clone, Debug)]
 pub struct TurmoilDisk {
     drive: Arc<Drive>,
@@ -26,7 +26,7 @@ pub struct TurmoilFile {
 /// What all handles of a host share.
 #[derive(Debug, Default)]
 pub(crate) struct Drive {
-    /// Counts power failures; a handle from before the last one is dead.
+    /// Counts power failures. Operations on a handle from before the last one fail.
     life: AtomicU32,
     /// Operations that changed the disk, or tried to.
     operations: AtomicU64,
@@ -40,18 +40,18 @@ impl Drive {
         TurmoilDisk { drive: self.clone(), life: self.life.load(Ordering::Relaxed) }
     }
 
-    /// Every handle is dead from now on.
+    /// From now on, every operation on an existing handle fails.
     pub(crate) fn lose_power(&self) {
         self.life.fetch_add(1, Ordering::Relaxed);
         self.power_fails_at.store(0, Ordering::Relaxed);
     }
 
-    /// Has the power fail at the nth operation from now on.
+    /// Lets the power fail at the nth operation from now on.
     pub(crate) fn fail_power_at(&self, nth: u64) {
         self.power_fails_at.store(self.operations() + nth, Ordering::Relaxed);
     }
 
-    /// Takes back a planned power failure; false if there is none.
+    /// Cancels a planned power failure. Returns false if there is none.
     pub(crate) fn forget_power_failure(&self) -> bool {
         self.power_fails_at.swap(0, Ordering::Relaxed) != 0
     }

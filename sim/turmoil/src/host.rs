@@ -1,4 +1,4 @@
-//! A host's main task, what it is given, and the agent beside it.
+//! A host's main task, its context, and the agent that runs on the same host.
 
 use crate::disk::TurmoilDisk;
 use crate::net::{HostListener, HostNet};
@@ -19,7 +19,7 @@ use tokio::task::spawn_local;
 pub(crate) type MainTask = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 pub(crate) type Factory = Box<dyn Fn(HostContext) -> MainTask>;
 
-/// What a host is given at each start.
+/// The context that a host receives at each start.
 #[derive(Clone)]
 pub struct HostContext {
     simulation: Weak<Simulation>,
@@ -43,7 +43,7 @@ impl HostContext {
         HostNet::new(self.simulation.clone(), self.host.clone())
     }
 
-    /// The host's disk. What was synced on it outlives a crash of the host.
+    /// The host's disk. Synced data survives a crash of the host.
     pub fn disk(&self) -> TurmoilDisk {
         self.host.drive.disk()
     }
@@ -60,7 +60,7 @@ impl fmt::Debug for HostContext {
     }
 }
 
-/// The software of a host, as turmoil starts it.
+/// The closure with which turmoil starts a host.
 pub(crate) fn software(
     simulation: Weak<Simulation>,
     host: Rc<Host>,
@@ -80,10 +80,10 @@ pub(crate) fn software(
         let (host, factory) = (host.clone(), factory.clone());
         Box::pin(async move {
             spawn_local(agent(context.net(), inbox));
-            // Here, where turmoil knows which host it is.
+            // Inside this future, turmoil assigns the call to the host.
             let result = factory(context).await;
             *host.ended.borrow_mut() = Some(result);
-            // Until the step is over, and the process with it.
+            // Until the process is ended after this step.
             pending().await
         })
     }
@@ -116,10 +116,10 @@ async fn agent(net: HostNet, mut inbox: mpsc::UnboundedReceiver<AgentRequest>) {
 async fn connect(net: HostNet, host: String, port: u16, mut reply: oneshot::Sender<io::Result<Piped>>) {
     let stream = tokio::select! {
         stream = net.connect(&host, port) => stream,
-        // The director gave it up.
+        // The director no longer waits for the connection.
         () = reply.closed() => return,
     };
-    // If the director has gone, so has the connection.
+    // If the director has ended, the connection was dropped.
     let _ = reply.send(stream.map(director_end));
 }
 

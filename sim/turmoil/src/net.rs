@@ -98,7 +98,7 @@ impl Net for HostNet {
                         let key = (stream.local_addr()?, stream.peer_addr()?);
                         return self.stream(key, Side::Client, stream);
                     }
-                    // turmoil drops the request to a host that crashes, and says refused.
+                    // turmoil drops the request to a host that crashes, and returns "refused".
                     Err(error) if !self.is_off(to)? => return Err(error),
                     Err(_) => {}
                 }
@@ -117,7 +117,8 @@ impl Net for HostNet {
         Ok(HostListener { net: self.clone(), listener })
     }
 
-    /// The peer sees it where turmoil's FIN arrives, after the bytes that were written before.
+    /// The peer sees the reset when turmoil's FIN arrives, after the bytes that were written
+    /// before.
     fn reset(&self, stream: HostStream) {
         stream.reset();
     }
@@ -221,7 +222,7 @@ impl AsyncWrite for HostStream {
         }
         self.speaks();
         match Pin::new(self.inner()?).poll_shutdown(cx) {
-            // turmoil's word for a second shutdown, which changes nothing.
+            // turmoil's error for a second shutdown, which has no effect.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             shut => shut,
         }

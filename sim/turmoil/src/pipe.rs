@@ -1,4 +1,4 @@
-//! The pipes between the director and the agents on hosts: what is asked of an agent, and the
+//! The pipes between the director and the agents on hosts: the requests to an agent, and the
 //! director's end of a connection.
 
 use std::cell::Cell;
@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-/// What the director asks of the agent on a host.
+/// A request of the director to the agent on a host.
 pub(crate) enum AgentRequest {
     Connect {
         host: String,
@@ -31,10 +31,10 @@ pub struct DirectorStream {
     pub(crate) state: Rc<PipeState>,
 }
 
-/// The director's end of a connection, on its way from the host.
+/// The director's end of a connection, as the agent sends it to the director.
 pub(crate) type Piped = DirectorStream;
 
-/// What both ends of a pipe know.
+/// The state that both ends of a pipe share.
 #[derive(Debug, Default)]
 pub(crate) struct PipeState {
     /// The connection was reset, or its host has crashed.

@@ -21,7 +21,8 @@ pub(crate) fn director_end(stream: HostStream) -> DirectorStream {
     DirectorStream { pipe: near, state }
 }
 
-/// Notifies the director of a reset when a connection goes without having ended, as in a crash.
+/// Notifies the director of a reset when a connection is dropped before it has ended, as in a
+/// crash.
 struct ResetUnlessEnded<'s>(&'s PipeState);
 
 impl ResetUnlessEnded<'_> {
@@ -36,13 +37,13 @@ impl Drop for ResetUnlessEnded<'_> {
     }
 }
 
-/// Passes bytes on between a connection and the director until one of the two is gone.
+/// Passes bytes on between a connection and the director until one of the two has ended.
 async fn pass_on(stream: HostStream, far: DuplexStream, state: Rc<PipeState>) {
     let (connection, side) = stream.connection();
     let (from_peer, mut to_peer) = tokio::io::split(stream);
     let (mut from_director, to_director) = tokio::io::split(far);
-    // After the halves of the pipe, so that it is dropped before them: the director must not take a
-    // reset for an end.
+    // Declared after the halves of the pipe, so that it is dropped before them. Otherwise the
+    // director would see an end in place of a reset.
     let unless_ended = ResetUnlessEnded(&state);
     let outward = async {
         tokio::io::copy(&mut from_director, &mut to_peer).await?;
@@ -102,11 +103,12 @@ async fn receive(
         }
         state.unread.set(state.unread.get() + count);
         if to_director.write_all(&buffer[..count]).await.is_err() {
-            // The director is gone. What it did not read turns its close into a reset.
+            // The director has dropped the connection. Bytes that it did not read make this a
+            // reset.
             return Ok(());
         }
     }
-    // An error says that the director is gone.
+    // An error means that the director has dropped the connection.
     let _ = to_director.shutdown().await;
     Ok(())
 }

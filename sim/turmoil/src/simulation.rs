@@ -1,4 +1,5 @@
-//! What the director and the hosts of a run share, and what is done to hosts between two steps.
+//! The state that the director and the hosts of a run share, and the changes of hosts between two
+//! steps of turmoil.
 
 use crate::connection::{Connections, Key};
 use crate::disk::Drive;
@@ -27,7 +28,7 @@ pub(crate) enum Power {
     Off,
 }
 
-/// A host, in all its lives.
+/// A host, over all its starts.
 pub(crate) struct Host {
     pub(crate) name: String,
     pub(crate) address: Cell<IpAddr>,
@@ -73,7 +74,7 @@ impl Host {
     }
 }
 
-/// What cannot be done while the director or a host is being polled.
+/// A change that cannot be made while the director or a host is being polled.
 pub(crate) enum HostRequest {
     Crash(usize, oneshot::Sender<Result<(), FaultError>>),
     Start(usize, oneshot::Sender<Result<(), FaultError>>),
@@ -84,7 +85,7 @@ pub(crate) enum HostRequest {
 enum Passage {
     #[default]
     Open,
-    /// Nothing passes, and everything passes later.
+    /// Nothing passes now. Everything passes later.
     Held,
     /// Nothing passes, ever.
     Cut,
@@ -158,7 +159,7 @@ impl Simulation {
         }
     }
 
-    /// Tells turmoil what passes between two hosts now.
+    /// Sets in turmoil whether messages pass between two hosts.
     fn update_passage(&self, a: usize, b: usize) {
         let pair = (a.min(b), a.max(b));
         let is_off = |host: usize| self.hosts[host].power.get() == Power::Off;
@@ -192,12 +193,12 @@ impl Simulation {
             .for_each(|other| self.update_passage(host, other));
     }
 
-    /// Does what was asked for. True if there was something.
+    /// Executes the requests. Returns true if there were any.
     pub(crate) fn serve_requests(&self) -> bool {
         let requests = self.requests.take();
         let served = !requests.is_empty();
         for request in requests {
-            // Whoever asked may have stopped waiting.
+            // The caller may no longer wait for the result.
             match request {
                 HostRequest::Crash(host, done) => drop(done.send(self.crash(host))),
                 HostRequest::Start(host, done) => drop(done.send(self.start(host))),
@@ -212,10 +213,10 @@ impl Simulation {
             return Err(FaultError::Down(slot.name.clone()));
         }
         self.note_what_is_lost(host);
-        // Dead first: what a task writes while it is dropped is not written.
+        // The disk first, so that tasks cannot write while they are dropped.
         slot.drive.lose_power();
         slot.process_is_gone(Power::Off);
-        // Then the links, so that what the sockets send when they are dropped does not leave.
+        // Then the links, so that sockets cannot send while they are dropped.
         self.update_passages(host);
         if let Some(sim) = &mut *self.sim.borrow_mut() {
             sim.crash(slot.name.as_str());
@@ -223,7 +224,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// What is under way to a host that crashes is lost with it.
+    /// Marks the connections whose segments in transit to a host are lost by its crash.
     fn note_what_is_lost(&self, host: usize) {
         let address = self.hosts[host].address.get();
         let mut lost = Vec::new();
@@ -263,7 +264,8 @@ impl Simulation {
         Ok(())
     }
 
-    /// Sees to hosts whose main task returned, or whose power failed at a write, in the last step.
+    /// Ends the processes of hosts whose main task returned, or whose power failed at a write, in
+    /// the last step.
     pub(crate) fn bury(&self) {
         for (index, slot) in self.hosts.iter().enumerate() {
             if slot.power.get() != Power::On {
@@ -282,7 +284,7 @@ impl Simulation {
         }
     }
 
-    /// Drops all hosts. Their disks are dead, so that they write nothing on the way.
+    /// Drops all hosts. Their disks are switched off first, so that nothing is written meanwhile.
     pub(crate) fn tear_down(&self) {
         self.hosts.iter().for_each(|host| host.drive.lose_power());
         let sim = self.sim.take();

@@ -157,7 +157,7 @@ impl Network {
         let is_open = !closing.is_gone();
         closing.socket.detach();
         if is_open && unread > 0 {
-            // The peer must learn that not all bytes were read (RFC 2525 §2.17).
+            // The peer must be notified that not all bytes were read (RFC 2525 §2.17).
             self.answer_with_reset(now, end);
         } else if is_open {
             closing.socket.finish();

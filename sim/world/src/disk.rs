@@ -15,7 +15,7 @@ use std::time::Duration;
 use turmoil_fs::Fs;
 use turmoil_fs::shim::std::fs as simulated;
 
-/// The disk of one host during one of its lives.
+/// The disk of one host, from one start until the host stops.
 #[derive(Clone)]
 pub struct WorldDisk {
     drive: Arc<Drive>,
@@ -30,7 +30,7 @@ pub struct WorldFile {
     file: Option<simulated::File>,
 }
 
-/// What a director did to a disk.
+/// The faults that a director has set on a disk.
 #[derive(Clone, Copy, Debug)]
 struct Faults {
     write_errors: Probability,
@@ -39,12 +39,12 @@ struct Faults {
     capacity: Option<u64>,
 }
 
-/// The drive behind all the handles of a host; survives the host's crashes.
+/// The drive that all handles of a host share. It survives crashes of the host.
 pub(crate) struct Drive {
     files: Fs,
     faults: Mutex<Faults>,
     chance: Mutex<Draw>,
-    /// Counts crashes; a handle from before the last one is dead.
+    /// Counts crashes. Operations on a handle from before the last one fail.
     life: AtomicU32,
     operations: AtomicU64,
     /// The operation at which the power fails; 0 for none.
@@ -83,7 +83,7 @@ impl Drive {
         WorldDisk { drive: self.clone(), life: self.life.load(Ordering::Relaxed) }
     }
 
-    /// What is not durable is lost, and handles are dead from now on.
+    /// Drops all data that is not durable. From now on, operations on existing handles fail.
     pub(crate) fn lose_power(&self) {
         self.finish_syncs();
         locked(&self.syncing).clear();
@@ -105,7 +105,7 @@ impl Drive {
         Ok(())
     }
 
-    /// Counts an operation that changes the disk, and fails in place of it if a fault has it so.
+    /// Counts an operation that changes the disk. Returns an error if a fault makes it fail.
     fn operate(&self, life: u32, errors: impl FnOnce(&Faults) -> Probability) -> io::Result<()> {
         self.alive(life)?;
         self.operations.fetch_add(1, Ordering::Relaxed);
@@ -263,8 +263,8 @@ impl fmt::Debug for WorldDisk {
     }
 }
 
-/// A director's grip on the disk of a host. A change holds until the next change of the same kind,
-/// over crashes too.
+/// A director's handle on the disk of a host. A setting stays until the next setting of the same
+/// kind, also over crashes.
 #[derive(Clone)]
 pub struct DiskFaults {
     pub(crate) drive: Arc<Drive>,
@@ -286,7 +286,7 @@ impl DiskFaults {
         (self.record)(format!("sync errors {:.3} %", probability.as_fraction() * 100.0));
     }
 
-    /// How long each sync takes; until then a crash loses what it was for.
+    /// How long each sync takes. A crash before its end loses the data of the sync.
     pub fn sync_takes(&self, duration: Duration) {
         locked(&self.drive.faults).sync_takes = duration;
         (self.record)(format!("sync takes {duration:?}"));
@@ -300,9 +300,9 @@ impl DiskFaults {
         );
     }
 
-    /// The power fails in place of the nth operation from now on that would change the disk (a
-    /// write, a change of length, a sync, a new or removed file; 1 is the next one): the host
-    /// crashes there, in the middle of what it was doing. None takes it back.
+    /// The power fails in place of the nth operation from now on that would change the disk: a
+    /// write, a change of length, a sync, a new or removed file. 1 is the next operation. The host
+    /// crashes during this call. `None` cancels the failure.
     pub fn power_fails_at(&self, nth: Option<u64>) {
         let now = self.drive.operations.load(Ordering::Relaxed);
         let at = nth.map_or(0, |nth| now.saturating_add(nth.max(1)));
@@ -313,7 +313,7 @@ impl DiskFaults {
         ));
     }
 
-    /// Takes back [`power_fails_at`](DiskFaults::power_fails_at); false if nothing was planned.
+    /// Cancels [`power_fails_at`](DiskFaults::power_fails_at). Returns false if no failure was set.
     pub(crate) fn forget_power_failure(&self) -> bool {
         self.drive.power_fails_at.swap(0, Ordering::Relaxed) != 0
     }

@@ -1,7 +1,7 @@
 //! A simulated world of named hosts: one clock, links, faults, disks and a seed.
 //!
-//! **The seed is the whole input of chance: the same seed gives the same history, byte for byte, in
-//! any process.**
+//! **The seed is the only source of randomness: the same seed gives the same history, byte for
+//! byte, in any process.**
 //!
 //! 1. Write your broker or client against [`Net`](mqttspec_ports::Net) (or over any `AsyncRead +
 //!    AsyncWrite`), and spawn with [`tokio::task::spawn_local`]; time is tokio's.

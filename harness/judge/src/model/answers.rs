@@ -23,7 +23,8 @@ const PINGRESP: Rule = Rule::new(&["MQTT-3.12.4-1"], &["MQTT-3.12.4-1"]);
 /// How long before the end of the run a packet must have been sent.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How long before the end of the run the last fault must be over: what was lost is sent again.
+/// The minimum time between the end of the last fault and the end of the run, so that lost segments
+/// are retransmitted.
 const RECOVERY: Duration = Duration::from_secs(12);
 
 /// An answer: its name and its Packet Identifier.
@@ -62,7 +63,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The answers that did not come, with the event of the oldest packet that asks for each.
+/// The missing answers, each with the event of the oldest packet that requires it.
 fn waiting(facts: &Facts<'_>) -> BTreeMap<(ConnectionKey, Answer), usize> {
     let mut waiting: BTreeMap<(ConnectionKey, Answer), usize> = BTreeMap::new();
     // QoS 2 messages that the Server has sent, and PUBREC packets that it has sent.

@@ -1,10 +1,12 @@
-//! The history model: from what the clients saw, it computes for every subscriber what is owed,
-//! what is allowed and what is forbidden. `mqttspec explore` asks it about every run.
+//! The history model: from the history of the clients, it computes for every subscriber which
+//! messages must, may and must not be delivered. `mqttspec explore` judges every run with it.
 //!
-//! It accepts every behaviour that the standard allows: a rule speaks only where the history leaves
-//! one answer. It says nothing about a message that equals another one or was sent twice, about a
-//! Client Identifier whose connections sent raw bytes, and, where state is at stake, about a Server
-//! that crashed.
+//! It accepts every behaviour that the standard allows: a rule judges only what the history makes
+//! certain. It does not judge these:
+//!
+//! - a message that equals another one or was sent twice
+//! - a Client Identifier whose connections sent raw bytes
+//! - state that a Server may have lost in a crash
 //!
 //! MQTT 5.0 §3.1.2, §3.2.2, §3.3, §3.8.4, §3.10.4, §4.5; 3.1.1 the same sections.
 

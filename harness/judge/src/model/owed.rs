@@ -1,7 +1,7 @@
 //! Messages that a subscriber must have received by the end of the run.
 //!
-//! Only the clear case: one subscription, granted on the connection that still stands at the end,
-//! and a message that the Server took long before the end.
+//! Only this case is judged: the subscriber has one subscription, which was granted on a connection
+//! that is still open at the end, and the Server accepted the message long before the end.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -16,7 +16,8 @@ use crate::history::ConnectionKey;
 /// A Server of 3.1.1 may acknowledge what it does not authorize: see 3.1.1/[MQTT-3.3.5-2].
 const OWED: Rule = Rule::new(&["MQTT-4.5.0-1"], &[]);
 
-/// How long before the end of the run a message must have been taken, and the last fault be over.
+/// The minimum time between the acceptance of a message, or the end of the last fault, and the end
+/// of the run.
 const CALM: Duration = Duration::from_secs(4);
 
 pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {

@@ -21,7 +21,7 @@ enum Stage {
     Recorded,
     /// PUBREL arrived; no PUBCOMP was sent.
     Released,
-    /// The last acknowledgement was sent. It has arrived, is under way, or was lost with the
+    /// The last acknowledgement was sent. It has arrived, is in transit, or was lost with the
     /// connection.
     Complete,
     /// A PUBREC that refuses the message was sent, as for `Complete`.
@@ -149,9 +149,9 @@ impl Table {
                 Some(exchange) => repeated_after_reconnect(exchange.stage, dup),
             }
         };
-        // A repetition of a PUBLISH whose exchange is further on changes nothing. The same goes for
-        // a PUBLISH after an acknowledgement that did not fit: it may have been under way already.
-        // Any other PUBLISH sets the state.
+        // If the exchange has passed the stage PUBLISH, a repeated PUBLISH does not change it. Nor
+        // does a PUBLISH after an acknowledgement that did not fit, because it may have been sent
+        // before. Any other PUBLISH sets the state.
         let further = known.is_some_and(|exchange| {
             exchange.here
                 && match exchange.stage {
@@ -234,7 +234,11 @@ impl Table {
                         Stage::Recorded,
                         _
                     )
-                    | (Stage::Published | Stage::Recorded, Stage::Complete | Stage::Refused, QoS::ExactlyOnce)
+                    | (
+                        Stage::Published | Stage::Recorded,
+                        Stage::Complete | Stage::Refused,
+                        QoS::ExactlyOnce
+                    )
                     | (Stage::Released, Stage::Complete, QoS::ExactlyOnce)
             ),
         };
@@ -268,9 +272,8 @@ fn repeated_here(version: Version, stage: Stage, dup: bool) -> Judgement {
 /// before it.
 fn repeated_after_reconnect(stage: Stage, dup: bool) -> Judgement {
     match (stage, dup) {
-        (Stage::Unclear | Stage::Complete | Stage::Refused, _) | (Stage::Published | Stage::Recorded, true) => {
-            Judgement::Right
-        }
+        (Stage::Unclear | Stage::Complete | Stage::Refused, _)
+        | (Stage::Published | Stage::Recorded, true) => Judgement::Right,
         (Stage::Published, false) => Judgement::RepeatedWithoutDup,
         (Stage::Recorded | Stage::Released, false) => Judgement::IdentifierInUse,
         (Stage::Released, true) => Judgement::PublishAfterPubRel,

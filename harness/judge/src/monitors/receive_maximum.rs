@@ -1,8 +1,9 @@
 //! No more PUBLISH packets with QoS above 0 are unacknowledged than the Receive Maximum allows.
 //!
-//! MQTT 5.0 §3.1.2.11.3, §3.2.2.3.3, §4.9. Each Network Connection counts anew. The observer counts
-//! an acknowledgement when it sends it, before the peer receives it, so its count never exceeds the
-//! peer's. An acknowledgement of a packet that has not arrived may meet this packet on its way.
+//! MQTT 5.0 §3.1.2.11.3, §3.2.2.3.3, §4.9. The count begins anew on each
+//! Network Connection. The observer counts an acknowledgement when it sends it, before the peer
+//! receives it, so its count never exceeds the peer's. An acknowledgement may be sent before the
+//! packet that it acknowledges has arrived.
 
 use std::collections::{BTreeMap, BTreeSet};
 

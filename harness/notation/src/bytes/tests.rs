@@ -1,4 +1,4 @@
-//! The expected bytes are written by hand, from the packet layouts of the standard.
+//! The expected bytes follow the packet layouts of the standard and are not generated.
 
 use super::*;
 use crate::{Cell, Content, StepKind, parse};

@@ -85,7 +85,7 @@ impl<'a> Checker<'a> {
                 }
             }
             Content::Closed { or } => {
-                // If the harness plays the server, `device < closed` closes the connection.
+                // If the harness acts as the server, `device < closed` closes the connection.
                 if !expected && (direction == Direction::ToServer || !or.is_empty()) {
                     self.error(span, "`closed` can only be expected").help =
                         Some("`device closes` ends the connection of `device`".to_owned());

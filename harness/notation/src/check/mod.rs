@@ -1,6 +1,6 @@
 //! The rules that need the whole scenario: clauses that exist, hosts that act, captures with a
-//! value, lines that a role may send, at least one assertion. A scenario that violates one would
-//! always pass or never.
+//! value, lines that a role may send, at least one assertion. A scenario that violates one of them
+//! would always pass, or never.
 
 mod blocks;
 mod captures;

@@ -1,4 +1,5 @@
-//! `shows`: that a line shows what the case lists and can fail, and that every clause is shown by a line.
+//! Checks `shows`: a line shows only clauses that the case lists, the line can fail, and every
+//! listed clause is shown by a line.
 
 use super::{Checker, narrowed};
 use crate::vocabulary::nearest;
@@ -6,7 +7,7 @@ use crate::{
     Branch, ClauseReference, Content, Guarantee, Property, ShownClause, Shows, Span, Step, StepKind, Version,
 };
 
-/// What lines show, each in the versions in which the line counts.
+/// The clauses that lines show, each in the versions to which its line applies.
 type Shown<'a> = Vec<(&'a Shows, Vec<Version>)>;
 
 impl<'a> Checker<'a> {
@@ -34,7 +35,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Whether a line of the block shows what the block shows, because it has no `shows` of its own.
+    /// Whether a line of the block inherits the `shows` of the block.
     fn shows_of(
         &mut self,
         steps: &'a [Step],
@@ -114,7 +115,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// What is shown must be among the clauses of the header or of a row, in a version in which the line counts.
+    /// A shown clause must be listed in the header or in a row, in a version to which the line
+    /// applies.
     fn listed(&mut self, span: Span, shows: &Shows, versions: &[Version]) {
         let listed: Vec<&ClauseReference> =
             self.scenario.listed_clauses().filter(|clause| versions.contains(&clause.version)).collect();

@@ -1,7 +1,7 @@
 //! Parses a file into a [`Scenario`], line by line, and reports every mistake.
 //!
-//! The parser knows the words and the table of fields. [`super::check`] has the rules that need the
-//! whole scenario: hosts that never act, captures without a value, clauses.
+//! The parser checks words and fields. [`super::check`] has the rules that need the whole scenario:
+//! hosts that never act, captures without a value, clauses.
 
 mod actions;
 mod bytes;

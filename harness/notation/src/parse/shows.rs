@@ -6,7 +6,8 @@ use crate::lexicon::SHOWS;
 use crate::vocabulary::nearest;
 use crate::{Diagnostic, ShownClause, Shows};
 
-/// `shows [5] MQTT-4.3.3-10 [3.1.1] MQTT-4.3.3-2` or `shows all`, up to the end of the line, if it comes next.
+/// Parses `shows [5] MQTT-4.3.3-10 [3.1.1] MQTT-4.3.3-2` or `shows all`, up to the end of the line,
+/// if it is next.
 pub(super) fn shows(cursor: &mut Cursor<'_>) -> Parsed<Option<Shows>> {
     if !cursor.eat_word(SHOWS) {
         let meant = nearest(cursor.peek_word(), [SHOWS]);

@@ -4,7 +4,7 @@ use super::values::mark;
 use crate::Shows;
 use crate::lexicon::SHOWS;
 
-/// What stands at the end of the line, with a space before it; nothing for a line that shows nothing.
+/// The `shows` at the end of a line, with a space before it; empty if the line has none.
 pub(super) fn shows(shows: Option<&Shows>) -> String {
     match shows {
         None => String::new(),

@@ -1,4 +1,4 @@
-//! Which clauses of a line an arrival breaks that does not match it.
+//! Which clauses of a line are broken by an arrival that does not match it.
 //!
 //! A message that is sent again with DUP 0 is sent again all the same: 3.3.1-1 is broken, and a line
 //! that claims 4.4.0-1 of both versions is met. A message that arrives with another QoS has arrived:
@@ -76,8 +76,8 @@ const CONTENT: [&str; 10] = [
 ];
 
 impl Executor<'_> {
-    /// Compares an arrival with the expectation of a line that claims these clauses. DUP counts only
-    /// if the line claims a clause about it.
+    /// Compares an arrival with the expectation of a line that claims these clauses. DUP counts
+    /// only if the line claims a clause about it.
     pub(crate) fn compare(
         &mut self,
         claimed: &[Requirement],

@@ -228,7 +228,7 @@ fn silence(beginning: &Beginning, observer: Role, usual: Duration) -> Option<(Du
     Some((beginning.window.from.unwrap_or(beginning.window.start) + lasting, beginning.branch))
 }
 
-/// What is broken if no branch is met.
+/// The clauses that are broken if no branch is met.
 fn of_none(beginnings: &[Beginning]) -> Shown {
     let mut branches: BTreeMap<usize, Vec<&Shown>> = BTreeMap::new();
     for beginning in beginnings {

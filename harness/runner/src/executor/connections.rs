@@ -1,4 +1,4 @@
-//! The connections that the executor plays, by host. Clones share them.
+//! The executor's connections, by host. Clones share them.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -47,7 +47,7 @@ impl Connections {
         }
     }
 
-    /// The machine at one end crashed: the connection is gone.
+    /// The machine at one end crashed: drops the connection.
     pub(crate) fn abandon(&self, host: HostIndex) {
         if let Some(connection) = self.take(host) {
             connection.abandon(Ending::Crashed);

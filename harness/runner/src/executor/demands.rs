@@ -1,4 +1,4 @@
-//! What a case asks of a backend, known before the run.
+//! The demands of a case on a backend, computed before the run.
 
 use core::time::Duration;
 
@@ -31,7 +31,7 @@ pub(crate) fn demands(case: &Case, hosts: &Hosts) -> Demands {
     demands
 }
 
-/// How long the steps wait at least.
+/// The minimum time that the steps wait.
 fn waits(steps: &[Step], version: Version) -> Duration {
     let mut waited = Duration::ZERO;
     for step in steps.iter().filter(|step| step.versions.applies_to(version)) {

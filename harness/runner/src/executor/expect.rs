@@ -227,8 +227,8 @@ impl Executor<'_> {
         }
     }
 
-    /// Whatever line is executed: a `nothing more` says what is broken by something that no line
-    /// expects.
+    /// The finding for an arrival that no line expects cites the clauses of `nothing more`, not
+    /// those of the current line.
     fn left_over(&self, host: &str, found: Finding) -> Stop {
         let requirements = self.claims.nothing_more(host).to_vec();
         let level = strongest(&requirements);

@@ -66,7 +66,7 @@ impl Faults {
             }
             FaultKind::Close => self.close(fault)?,
             FaultKind::Disk(words) if !words.contains(&DiskFault::Full) => {
-                // What becomes of unsynced writes was decided when the run began.
+                // The faults of disks for unsynced writes were set when the run began.
                 for host in hosts_of(fault, hosts) {
                     injector.free_disk(&host)?;
                 }
@@ -94,7 +94,7 @@ impl Faults {
         Ok(())
     }
 
-    /// Runs a named course of faults while the scenario goes on.
+    /// Starts a fault profile. The scenario continues meanwhile.
     async fn profile(&self, name: &str, fault: &notation::Fault, began: usize, clock: &mut Clock) -> Flow {
         let unknown = || Stop::broken(format!("there is no fault profile {name}"));
         let profile = Profile::named(name).ok_or_else(unknown)?;
@@ -141,7 +141,7 @@ impl Faults {
         Ok(self.backend.faults().begin(course, Box::new(observer)).await?)
     }
 
-    /// Lets a course go on beside the scenario; then records that it is over.
+    /// Waits in the background for the end of a course, and records it.
     fn finish(&self, running: RunningCourse, over: Option<What>) {
         let (recorder, failed) = (self.crashes.recorder.clone(), self.failed.clone());
         let count = self.running.clone();
@@ -201,7 +201,7 @@ impl Faults {
         }
     }
 
-    /// Closes the connections that the executor plays.
+    /// Closes the executor's connections.
     fn close(&self, fault: &notation::Fault) -> Flow {
         let hosts = &self.crashes.hosts;
         for host in self.affected(fault) {
@@ -218,7 +218,8 @@ impl Faults {
     }
 }
 
-/// What a crash of a host does to the executor's own connections and to the client on the host.
+/// The effects of a crash of a host on the executor's own connections and on the client on the
+/// host.
 #[derive(Clone)]
 pub(crate) struct Crashes {
     pub(crate) recorder: Rc<Recorder>,
@@ -228,8 +229,8 @@ pub(crate) struct Crashes {
 }
 
 impl Crashes {
-    /// The executor's connections end with the machine at either end; it does not wait to learn of
-    /// that from the network.
+    /// If the machine at one end of an executor's connection crashes, the connection is dropped
+    /// immediately, before the network reports it.
     fn crashed(&self, host: &str) {
         if let Some(application) = self.applications.get(host) {
             application.crashed();

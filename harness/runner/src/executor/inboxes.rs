@@ -57,7 +57,7 @@ impl Inboxes {
 
     /// The oldest packet on a host, also after the end of a connection.
     pub(crate) fn first_packet(&self, host: HostIndex) -> Option<Arrival> {
-        // What does not count is dropped.
+        // Arrivals that do not count are dropped.
         let _ = self.front(host, false);
         self.recorder.with_host(host, |state| {
             let ignored = |arrival: &Arrival| state.ignored && arrival.connection == state.number;

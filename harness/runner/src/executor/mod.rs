@@ -78,17 +78,17 @@ pub(crate) struct Findings {
     pub(crate) drawn: Vec<(String, String)>,
     /// Delivery checks to judge at the end.
     pub(crate) properties: Vec<Property>,
-    /// Where the lines begin that passed.
+    /// The offsets of the lines that passed.
     pub(crate) passed: BTreeSet<usize>,
-    /// Where the line begins at which the run stopped, if it did not come to its end.
+    /// The offset of the line at which the run stopped, if it did not reach its end.
     pub(crate) stopped: Option<usize>,
-    /// What never became quiet. Only delivery checks are judged after that.
+    /// Why the run did not become quiet in time. After that, only delivery checks are judged.
     pub(crate) unquiet: Option<SetUp>,
     /// The run ended while messages were still on their way, so none is lost.
     pub(crate) is_cut_off: bool,
     /// What came earlier or later than the scenario says, within the tolerance.
     pub(crate) deviations: Vec<Deviated>,
-    /// Since when nothing is judged: the peer under test had ended by then.
+    /// The time after which nothing is judged, because the peer under test had ended.
     pub(crate) over: Option<u64>,
 }
 
@@ -226,7 +226,7 @@ impl<'r> Executor<'r> {
                     stopped => stopped,
                 };
                 if let Err(stop) = done {
-                    // The innermost of several blocks is the first to know.
+                    // The innermost of several blocks sets it first.
                     self.findings.stopped.get_or_insert(step.span.start);
                     return Err(stop);
                 }
@@ -355,7 +355,7 @@ impl<'r> Executor<'r> {
         self.steps(&branch.steps).await
     }
 
-    /// Executes a line, a `told` line, or a verb on a host that the executor plays.
+    /// Executes a line, a `told` line, or a verb on a host for which the executor acts.
     async fn act(&mut self, step: &Step) -> Flow {
         let mut sequence = Sequence::of(step, &self.script, &self.matcher)?;
         let begins_by_waiting = sequence.awaited().is_some();

@@ -47,7 +47,7 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
-    /// The sequence of a line, a `told` line, or a verb on a host that the executor plays.
+    /// The sequence of a line, a `told` line, or a verb on a host for which the executor acts.
     pub(crate) fn of(step: &Step, script: &Script<'_>, matcher: &Matcher) -> Result<Self, Stop> {
         let observer = script.hosts.observer();
         let (host, moves) = match &step.kind {

@@ -36,7 +36,7 @@ impl Wire {
         Self { backend, recorder, hosts, version, connections, identifiers }
     }
 
-    /// Plays the server: accepts connections, each as that of the host that opened it.
+    /// Acts as the server: accepts connections, and assigns each to the host that opened it.
     pub(crate) async fn serve(&self) -> Result<(), BackendError> {
         let incoming = self.backend.listen().await?;
         let (recorder, hosts, version) = (self.recorder.clone(), self.hosts.clone(), self.version);
@@ -57,7 +57,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Opens a new connection of a played client.
+    /// Opens a new connection for a client's host.
     pub(crate) async fn dial(&self, host: HostIndex) -> Result<(), Stop> {
         let name = self.hosts.name(host);
         let key = self.recorder.open(host, self.version);

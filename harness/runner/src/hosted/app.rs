@@ -1,5 +1,5 @@
-//! The application of a hosted client: its commands, and what the client tells it. The two are those
-//! of the adapter protocol, without its lines.
+//! The application of a hosted client: its commands, and the events that the client reports. Both
+//! are those of the adapter protocol, as types.
 
 use core::fmt;
 
@@ -10,13 +10,13 @@ use crate::live::client::protocol::{Command, Line, Reply, Request};
 pub use crate::live::client::protocol::{Connect, Disconnect, Publish, Subscription, Trouble, Will};
 use crate::live::client::{AdapterError, peer};
 
-/// What a client tells its application.
+/// An event that a client reports to its application.
 pub use crate::live::client::protocol::Event as ClientEvent;
 
 /// The number of a command of the application.
 pub type CommandId = u64;
 
-/// What an application asks of its client.
+/// A command of an application to its client.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientCommand {
     /// Open a Network Connection to the Server, and send CONNECT.

@@ -20,23 +20,23 @@ pub struct Host<N, D> {
     pub(super) asked: Rc<Asked>,
 }
 
-/// What a peer asked its host for, in all its lives.
+/// What a peer has read from its host, over all its starts.
 #[derive(Debug)]
 pub(super) struct Asked {
     /// The options of the scenario.
     pub(super) options: Vec<(String, String)>,
-    /// The names of options that the peer has asked for.
+    /// The names of options that the peer has read.
     pub(super) known: RefCell<BTreeSet<String>>,
-    /// Whether the peer has asked for its disk.
+    /// Whether the peer has called [`Host::disk`].
     pub(super) disk: Cell<bool>,
 }
 
 /// What a run needs of the peer on a host.
 pub(super) struct Place {
     pub(super) asked: Rc<Asked>,
-    /// The options for which the peer must ask, or the case is skipped.
+    /// The options that the peer must read. Otherwise the case is skipped.
     pub(super) missing: Vec<(String, String)>,
-    /// Whether the case is skipped unless the peer asks for its disk.
+    /// Whether the case is skipped unless the peer calls [`Host::disk`].
     pub(super) needs_disk: bool,
 }
 
@@ -52,25 +52,25 @@ impl<N: Clone, D: Clone> Host<N, D> {
         self.net.clone()
     }
 
-    /// The disk of the host. What is synced on it survives a crash. A scenario in which the power
-    /// of the broker fails is skipped for a peer that never asks for its disk.
+    /// The disk of the host. Synced data survives a crash. For a peer that never calls this,
+    /// scenarios in which its power fails are skipped.
     pub fn disk(&self) -> D {
         self.asked.disk.set(true);
         self.disk.clone()
     }
 
-    /// The value of an option that the scenario asks for; `None` if it does not.
+    /// The value of an option that the scenario sets; `None` if it does not set it.
     ///
-    /// A scenario is skipped if it has an option that the peer does not ask for. Only `store` need
-    /// not be asked for: it is `durable` if the power of the broker will fail.
+    /// If the peer does not read an option that the scenario sets, the case is skipped. Only
+    /// `store` need not be read: it is `durable` if the power of the broker will fail.
     pub fn option(&self, name: &str) -> Option<&str> {
         let (known, value) = self.asked.options.iter().find(|(known, _)| known == name)?;
         self.asked.known.borrow_mut().insert(known.clone());
         Some(value)
     }
 
-    /// All options that the scenario asks for. A peer that calls this must return
-    /// [`unsupported`](Host::unsupported) for an option that it does not know.
+    /// All options that the scenario sets. A peer that calls this must return
+    /// [`unsupported`](Host::unsupported) for an option that it does not support.
     pub fn options(&self) -> &[(String, String)] {
         let names = self.asked.options.iter().map(|(name, _)| name.clone());
         self.asked.known.borrow_mut().extend(names);

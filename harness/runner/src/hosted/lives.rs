@@ -43,7 +43,7 @@ pub(crate) struct Lives {
 /// How a life ended, other than by a fault of the scenario.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The peer cannot do what the scenario asks for.
+    /// The peer does not support something that the scenario needs.
     Unsupported(String),
     /// It returned, returned an error, panicked or did not let time pass.
     Ended { how: String, at: Duration, line: u32 },
@@ -107,7 +107,8 @@ impl Lives {
         self.clone().live(main)
     }
 
-    /// The main task of a life of a client. With `connects`, it connects without a line that says so.
+    /// The main task of a client, for one start. With `connects`, it connects without a line of the
+    /// scenario.
     pub(crate) fn start_client(
         &self,
         context: &HostContext,
@@ -178,7 +179,8 @@ impl Lives {
         let crashes = self.recorder.with_history(|history| crashes_of(history, &self.places));
         self.ends.take().into_iter().find(|end| match end {
             End::Unsupported(_) => true,
-            // A process that finds its disk dead ends in the instant in which its machine does.
+            // If the machine crashes, operations on its disk fail, and the process may end with an
+            // error at the same instant.
             End::Ended { at, .. } => !crashes.contains(&nanoseconds(*at)),
         })
     }
@@ -192,11 +194,11 @@ impl Lives {
         self.ends.borrow_mut().push(End::Ended { how, at, line });
     }
 
-    /// What a run is worth that the world broke off.
+    /// The result of a run that the world ended with an error.
     pub(crate) fn failed_in_world(&self, error: RunError) -> Executed {
         let (how, at) = match error {
             RunError::HostPanicked { host, message, at } if self.places.contains_key(&host) => {
-                // A task that panicked is not polled again, but what polls it may be.
+                // A task that panicked is not polled again, but the task that polled it may be.
                 let text = panics::take().into_iter().next().map_or(message, |panic| panic.text);
                 (format!("it panicked: {text}"), at)
             }
@@ -209,7 +211,7 @@ impl Lives {
         Executed { findings: Findings::default(), end: Ok(()) }
     }
 
-    /// Changes the result of a run by what became of the peer.
+    /// Changes the result of a run if the peer ended or reported something as unsupported.
     pub(crate) fn conclude(&self, executed: &mut Executed) {
         let unsupported = |what: String, reason| {
             let stop = Stop::Unsupported(backend::Unsupported { what, reason });
@@ -253,8 +255,8 @@ impl Lives {
     }
 }
 
-/// The end of the peer is the failure of the run. What was missing after it is its consequence
-/// and shows no other error.
+/// Makes the end of the peer the failure of the run. Findings after the end are dropped, because
+/// they are its consequence.
 fn died(executed: &mut Executed, name: &str, how: String, at: Duration, line: u32) {
     let at_ns = nanoseconds(at);
     let findings = &mut executed.findings;

@@ -163,8 +163,8 @@ impl Backend for LiveBackend {
             let what = "a server that the harness plays".to_owned();
             return Err(Unsupported { what, reason: "the server is a live one" });
         }
-        // A killed process loses nothing that it wrote, because its machine goes on: so every disk
-        // is sound.
+        // Killing a process loses no writes, because its machine keeps running. So only the disk
+        // fault `sound` is supported.
         let unsound = demands.disks.iter().find(|(_, words)| words.as_slice() != [DiskFault::Sound]);
         if let Some((host, _)) = unsound {
             let what = format!("a fault of the disk of {host}");

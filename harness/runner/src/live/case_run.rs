@@ -29,7 +29,7 @@ use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
 
-/// A run with more patience than this ends at the time of a run with this patience.
+/// The largest patience that counts for the duration after which a run is endless.
 const LONG_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a process may take to end after its port has closed.
@@ -63,7 +63,7 @@ pub(crate) struct RunContext {
     pub(crate) budget: Budget,
     /// What the neutral probe found at the start.
     pub(crate) service: Service,
-    /// Whether the neutral probe follows every case, not only failures.
+    /// Whether the server is probed after every case, not only after failures.
     pub(crate) probes_each_case: bool,
     pub(crate) token: String,
     pub(crate) runs: Cell<u64>,
@@ -196,8 +196,8 @@ fn is_not_sent_again(finding: &Finding) -> bool {
 }
 
 impl RunContext {
-    /// What the server does not do any more that it did at the start, in words. A probe that finds
-    /// something is repeated: the server may only have been slow.
+    /// What the server did at the start and no longer does, in words. A probe that finds a
+    /// difference is repeated, because the server may only have been slow.
     pub(crate) async fn lacks(&self) -> Option<String> {
         self.lacks_at(&self.prober).await
     }

@@ -7,11 +7,11 @@
 //! - [`probes`]: the first connections, which find the capabilities of the server
 //! - [`names`]: names on the wire that keep concurrent runs apart
 //! - [`schedule`]: the live times of a scenario
-//! - [`placing`]: on which server a case runs, and whether it runs at all
+//! - [`placing`]: whether a case runs, and on which server
 //! - [`case_run`]: the runs of one case
-//! - [`service`]: whether the server still serves as it did at the start
+//! - [`service`]: whether the server still works as at the start
 //! - [`session`]: all cases, and the reruns before a failure counts
-//! - [`client`]: clients under test, for which the harness plays the server
+//! - [`client`]: clients under test, for which the harness acts as the server
 
 pub(crate) mod backend;
 pub(crate) mod case_run;
@@ -151,7 +151,7 @@ pub enum Progress<'p> {
         url: &'p str,
         /// Its capabilities, by name.
         capabilities: &'p [(String, String)],
-        /// How much later than a scenario says the server may act.
+        /// How much later than specified the server may act.
         tolerance: Duration,
         /// Notes about skipped cases, one line each.
         notes: &'p [String],

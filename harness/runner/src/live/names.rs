@@ -57,7 +57,8 @@ pub(crate) struct Names {
     leftovers: RefCell<Leftovers>,
 }
 
-/// What a run may have left on the server, by the names on the wire.
+/// The Sessions and retained messages that a run may have left on the server, by their names on the
+/// wire.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
     /// Client Identifiers whose Session may outlive its connection, with the version of the

@@ -1,5 +1,5 @@
 //! Decides where a case runs: on the shared server with other cases, on a server of its own, on the
-//! shared server alone, or not at all.
+//! shared server alone, or nowhere.
 
 use core::time::Duration;
 

@@ -12,13 +12,13 @@ use tokio::time::{sleep, timeout};
 
 use super::probes::{ANSWER_TIMEOUT, ProbeClient, Prober};
 
-/// How long a message of the probe may take at least. A probe that finds a fault is repeated.
+/// How long a message of the probe may take at least. A probe that fails is repeated.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How the text begins if the server still answers a CONNECT.
 pub(crate) const NO_LONGER_SERVES: &str = "no longer serves";
 
-/// What the neutral probe found.
+/// The result of a probe of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Service {
     connects: bool,
@@ -27,7 +27,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// What does not work any more, in words; `None` if everything works that worked before.
+    /// What no longer works, in words; `None` if everything works that worked at the start.
     pub(crate) fn lacks(self, before: Self) -> Option<String> {
         if before.connects && !self.connects {
             return Some("no longer answers a CONNECT".to_owned());

@@ -33,8 +33,8 @@ use mqttspec_codec::Role;
 use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target, TargetKind};
 use mqttspec_judge::verdict::Verdict;
 
-/// The number of servers beside the shared one, unless the target file gives it: of a server that
-/// starts within `QUICK_START`, and of others.
+/// The number of servers in addition to the shared one, if the target file does not give it: for a
+/// server that starts within `QUICK_START`, and for others.
 const QUICK_SERVERS: usize = 32;
 const SLOW_SERVERS: usize = 3;
 const QUICK_START: Duration = Duration::from_secs(1);

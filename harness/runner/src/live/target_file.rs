@@ -66,9 +66,9 @@ pub struct FileCredentials {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tolerance {
-    /// How much earlier than the scenario says, in milliseconds.
+    /// How much earlier than specified, in milliseconds.
     pub early_ms: u64,
-    /// How much later than the scenario says, in milliseconds.
+    /// How much later than specified, in milliseconds.
     pub late_ms: u64,
     /// How long an expected packet may take if the scenario gives no time, in milliseconds.
     pub patience_ms: u64,

@@ -1,4 +1,5 @@
-//! The host `broker`. It runs the reference broker, or no process if the executor plays the server.
+//! The host `broker`. It runs the reference broker, or no process if the executor acts as the
+//! server.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -41,7 +42,7 @@ fn options(case: &Case, drawn: &[(&str, &str)]) -> Result<mqttspec_broker::Optio
     Ok(options)
 }
 
-/// The reference broker of a case, in all its lives.
+/// The reference broker of a case, over all its starts.
 #[derive(Clone)]
 pub(crate) struct BrokerPeer {
     options: mqttspec_broker::Options,
@@ -54,7 +55,7 @@ pub(crate) struct BrokerPeer {
 }
 
 impl BrokerPeer {
-    /// The broker of a case; `None` where the executor plays the server.
+    /// The broker of a case; `None` where the executor acts as the server.
     pub(crate) fn of(
         case: &Case,
         hosts: &Hosts,

@@ -57,7 +57,7 @@ pub(crate) struct Application {
     durable: bool,
     /// Whether packets are recorded at the client's end.
     records_packets: bool,
-    /// Stands between the client and its streams.
+    /// The mutant between the client and its streams.
     mutant: Option<&'static Mutant>,
     commander: RefCell<Option<Rc<dyn Commands>>>,
     /// The first command when the host starts after a crash.
@@ -86,7 +86,7 @@ pub(crate) type Unacknowledged = (client::Delivered, Message);
 /// Takes the commands of an application to its client. The client takes them in their order.
 pub(crate) trait Commands {
     /// Gives the client a command. The receiver resolves when the client has accepted it, and fails
-    /// if the client is gone.
+    /// if the client has ended.
     fn send(&self, command: Command) -> Result<oneshot::Receiver<client::Handle>, ClientGone>;
 }
 

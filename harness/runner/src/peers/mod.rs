@@ -17,7 +17,7 @@ use crate::facts::{DURABLE, STORE};
 use crate::hosts::{Hosts, PlayedBy};
 use crate::recorder::Recorder;
 
-/// What a host of a simulation gives to the peer that runs on it, at each start.
+/// The context that a host of a simulation gives to its peer at each start.
 pub(crate) struct PeerHost<N, D> {
     pub(crate) net: N,
     pub(crate) disk: D,

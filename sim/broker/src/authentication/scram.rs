@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 use super::Users;
 use super::password::{Hash, Verifier, keyed};
 
-/// Why the exchange failed. The Client does not learn the reason.
+/// Why the exchange failed. The reason is not sent to the Client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     /// The message is not a SCRAM message, or not the expected one.

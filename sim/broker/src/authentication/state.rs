@@ -1,4 +1,4 @@
-//! How far the authentication of one Network Connection is.
+//! The state of the authentication of one Network Connection.
 
 use mqttspec_codec::{Auth, AuthReason, AuthenticationData, AuthenticationMethod, BinaryData, Utf8String};
 

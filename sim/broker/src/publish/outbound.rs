@@ -322,7 +322,7 @@ fn has_room(session: &Session, delivery: &Delivery, options: &Options, memory: &
     let count = session.outbound.waiting_count() as u64 + 1;
     let bytes = session.outbound.bytes() + delivery.message.weight();
     let within = |value: u64, maximum: u64| maximum == 0 || value <= maximum;
-    // What is sent at once needs no memory.
+    // A message that is sent at once needs no memory.
     let is_idle = session.outbound.load() == 0 && session.connection.is_some();
     within(count, options.queue_maximum.into())
         && within(bytes, options.queue_maximum_bytes)
@@ -395,7 +395,7 @@ fn with_alias(connection: &mut Connection, plain: Packet) -> Packet {
         return plain;
     }
     if known.is_none() {
-        // Only now is it certain that the Client learns the mapping.
+        // Only now is it certain that the Client receives the mapping.
         connection.aliases_to_client.assign(&topic);
     }
     packet

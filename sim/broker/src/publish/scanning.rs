@@ -1,9 +1,9 @@
 //! Sends the retained messages that match a new Subscription (§3.3.1.3), as the Client reads them.
 //!
-//! A SUBSCRIBE of a few bytes can ask for every retained message, or for a search through all of
-//! them. So a search is done in parts, in turn with those of other Sessions and with everything
-//! else: the first part at once, the others when a timer fires. It rests while the Client does not
-//! read, or has enough messages waiting.
+//! A SUBSCRIBE of a few bytes can request every retained message, or need a search through all of
+//! them. So a search is done in parts, and other work is done between the parts. The first part is
+//! done at once, the others when a timer fires. A search pauses while the Client does not read, or
+//! while enough messages wait for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,21 +17,21 @@ use crate::session::{RetainedScan, SessionKey};
 use crate::timers::Timer;
 use crate::topic::{Granted, Scan, Step};
 
-/// Retained messages that are looked at for one Session before it is the turn of another.
+/// The number of retained messages in one part of a search, before another Session is served.
 const PART_STEPS: u32 = 1000;
-/// The same for all Sessions before it is the turn of everything else.
+/// The same for the searches of all Sessions, before other work is done.
 const TURN_STEPS: u32 = 4 * PART_STEPS;
-/// Bytes of messages that are sent to one Session before it is the turn of another.
+/// Bytes of messages that are sent to one Session before another one is served.
 const PART_BYTES: u64 = 256 << 10;
-/// Messages that wait for a Client above which its searches rest.
+/// If more messages than this wait for a Client, its searches pause.
 const ENOUGH_WAITING: usize = 1000;
 
-/// What became of the searches of one Session.
+/// The state of the searches of one Session after a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// There is more to do.
     More,
-    /// They are at their end, or the Client must read first.
+    /// They have ended, or the Client must read first.
     Rest,
 }
 
@@ -44,8 +44,8 @@ impl Broker {
         let position = Scan::new(filter.as_bytes());
         let until = MessageId(self.next_message);
         session.scans.push_back(RetainedScan { filter, number, position, until });
-        // Those that were replaced are found when it is their turn; a Client that does not read
-        // must not pile them up.
+        // Replaced searches are otherwise removed only when they are processed. Without this, a
+        // Client that does not read could accumulate them.
         if session.scans.len() > 2 * session.subscriptions.len() + 16 {
             let subscriptions = &session.subscriptions;
             session.scans.retain(|scan| {
@@ -54,7 +54,7 @@ impl Broker {
         }
     }
 
-    /// Does a part of the searches of a Session, and lets a timer do the rest.
+    /// Does a part of the searches of a Session, and sets a timer for the next part.
     pub(crate) fn start_scans(&mut self, now: Duration, key: SessionKey) {
         let queued = self.sessions.get(&key).is_none_or(|session| session.is_scanning);
         if !queued && self.scan(now, key, &mut PART_STEPS.clone()) == Outcome::More {
@@ -122,13 +122,13 @@ impl Broker {
                 }
             }
         }
-        // What was not needed is for others.
+        // The unused part of the budget is for other Sessions.
         *left += steps;
         let has_more = self.sessions.get(&key).is_some_and(|session| !session.scans.is_empty());
         if has_more && self.wants_retained(key) { Outcome::More } else { Outcome::Rest }
     }
 
-    /// Whether the Client is there, reads, and has not enough messages waiting.
+    /// Whether the Client is connected and reads, and not enough messages wait for it.
     fn wants_retained(&self, key: SessionKey) -> bool {
         let Some(session) = self.sessions.get(&key) else { return false };
         let connection = session.connection.and_then(|id| self.connections.get(&id));

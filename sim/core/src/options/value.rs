@@ -7,7 +7,7 @@ use mqttspec_codec::{BinaryData, QoS, TopicName, Utf8String, Version};
 
 /// A type that an option may have.
 pub trait OptionValue: Sized {
-    /// The value that the text stands for; `None` if it stands for none.
+    /// Parses the text; `None` if it is not a value of this type.
     fn parse(text: &str) -> Option<Self>;
 
     /// The value as text, for display. Most texts can be parsed again; not so several User

@@ -1,8 +1,8 @@
 //! The task of one Network Connection at the broker: it moves bytes and decides nothing.
 //!
-//! It reads only while the core keeps up with what it read and the peer keeps up with what it is
-//! sent, so that a peer that floods, or asks and never reads the answers, waits in its own TCP
-//! window and costs a bounded number of bytes.
+//! Back-pressure: the task stops reading while too many packets wait for the core, or too many
+//! bytes wait to be sent to the peer. So a peer that sends too fast, or does not read, is blocked
+//! by TCP flow control, and its buffers are bounded.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::future::{Future as _, poll_fn};
@@ -26,10 +26,10 @@ use crate::framed::{Arrived, Ending, Inflow, poll_read};
 /// Packets of one connection that may wait for the core.
 const BACKLOG_PACKETS: usize = 64;
 
-/// Bytes of packets of one connection that may wait for the core, the last of them apart.
+/// Bytes of packets of one connection that may wait for the core, without the last packet.
 const BACKLOG_BYTES: usize = 1 << 20;
 
-/// The slowest that a packet may arrive, once its time is over.
+/// The lowest rate at which a packet may arrive after `packet_timeout`.
 const SLOWEST_BYTES_PER_SECOND: u64 = 16 * 1024;
 
 /// How long a peer gets to close its side after the broker closed. A socket that is dropped with
@@ -40,7 +40,7 @@ pub(super) const LINGER: Duration = Duration::from_secs(2);
 /// What the loop and the task of a connection share.
 #[derive(Debug)]
 pub(super) struct Link {
-    /// Given by the core when the loop comes to it.
+    /// Set when the loop has passed the new connection to the core.
     pub(super) id: Cell<Option<ConnectionId>>,
     outflow: RefCell<Outflow>,
     /// Bytes of packets that are not complete, or that the core has not seen.
@@ -54,14 +54,15 @@ pub(super) struct Link {
     backlog: Cell<(usize, usize)>,
     /// Bytes in `outflow` above which the connection is not read.
     pub(super) outflow_high: usize,
-    /// The largest packet to take once there was one, in bytes; `None` from then on.
+    /// The largest packet to accept after the first one, in bytes. `None` once it is set in the
+    /// decoder.
     largest_packet: Cell<Option<u32>>,
-    /// Whether the core was told that the peer does not keep up.
+    /// Whether the core was notified that the peer does not read fast enough.
     pub(super) congested: Cell<bool>,
     task: RefCell<Option<Waker>>,
 }
 
-/// What the loop wants of a connection.
+/// The state of a connection that the loop has requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// Go on.
@@ -89,7 +90,7 @@ impl Link {
         })
     }
 
-    /// What is to be sent. Whoever appends to it calls [`wake`](Link::wake) then.
+    /// The bytes to send. A caller that appends to them must call [`wake`](Link::wake) afterwards.
     pub(super) fn outflow(&self) -> RefMut<'_, Outflow> {
         self.outflow.borrow_mut()
     }
@@ -106,7 +107,7 @@ impl Link {
         self.wake();
     }
 
-    /// The core has seen one more packet, of so many bytes.
+    /// The core has received one more packet, of this size in bytes.
     pub(super) fn taken(&self, size: usize) {
         let was_full = self.is_full();
         let (packets, bytes) = self.backlog.get();
@@ -125,7 +126,7 @@ impl Link {
         self.held.set(bytes + unfinished);
     }
 
-    /// Nothing more is read, so what is there of a packet is not needed.
+    /// Discards the received part of a packet, because nothing more is read.
     fn forget(&self, inflow: &mut Inflow) {
         *inflow.bytes_mut() = BytesMut::new();
         self.count(0);
@@ -145,7 +146,7 @@ impl Link {
         self.is_stranger.get()
     }
 
-    /// It is no longer a stranger. Returns whether it was.
+    /// Its CONNECT was accepted. Returns whether none was accepted before.
     pub(super) fn no_stranger(&self) -> bool {
         self.is_stranger.replace(false)
     }
@@ -155,7 +156,7 @@ impl Link {
         packets >= BACKLOG_PACKETS || bytes >= BACKLOG_BYTES
     }
 
-    /// Lets the task look at what has changed.
+    /// Wakes the task after a change.
     pub(super) fn wake(&self) {
         if let Some(task) = self.task.borrow_mut().take() {
             task.wake();
@@ -178,7 +179,7 @@ pub(super) struct Task<'a> {
     pub(super) check: &'a dyn Fn(&Connect) -> Option<Checking>,
 }
 
-/// Runs a connection until it is at its end.
+/// Runs a connection until it has ended.
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, task: Task<'_>) {
     let Task { mut inflow, link, inbox, packet_timeout, check } = task;
     let mut last_chance: Option<Pin<Box<Sleep>>> = None;
@@ -320,7 +321,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transfer<'_, S> {
             }
         }
         link.unfinished.set(inflow.left_over().len());
-        // The peer cannot go on, so it need not hurry.
+        // The peer is blocked, so it cannot be late.
         patience.since = None;
         Poll::Pending
     }

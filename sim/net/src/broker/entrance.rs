@@ -1,5 +1,5 @@
-//! Where Network Connections come in: listeners of any transport, or single streams, all to one
-//! broker.
+//! The entrance of a broker: it accepts Network Connections from listeners of any transport, and
+//! single streams.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -21,11 +21,12 @@ use super::passwords::PasswordChecker;
 use super::{Input, Limits};
 use crate::framed::Inflow;
 
-/// How long a listener rests after it failed to accept, as it does while the machine is out of file
-/// descriptors.
+/// How long a listener waits after it failed to accept, for example because no file descriptor is
+/// free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The way into a running [`Server`](super::Server). Clones lead to the same one.
+/// A handle of a running [`Server`](super::Server), which gives it Network Connections. Clones are
+/// handles of the same server.
 #[derive(Clone)]
 pub struct Entrance {
     inbox: Inbox<Input>,
@@ -33,7 +34,7 @@ pub struct Entrance {
     largest_packet: u32,
     keep_bytes: bool,
     listeners: Rc<RefCell<Vec<AbortHandle>>>,
-    /// Connections whose task is not at its end.
+    /// Connections whose task has not ended.
     inside: Rc<Cell<usize>>,
     pub(super) memory: Memory,
     strangers: Rc<Strangers>,
@@ -44,11 +45,11 @@ pub struct Entrance {
 
 type Tell = Rc<dyn Fn(Notice)>;
 
-/// Something that the operator should know.
+/// A problem that is reported to the operator.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Notice {
-    /// Connections cannot be accepted. It is said once until one can.
+    /// Connections cannot be accepted. Reported once, until one is accepted again.
     CannotAccept(std::io::Error),
 }
 
@@ -56,7 +57,7 @@ pub enum Notice {
 #[derive(Debug, Default)]
 struct Strangers {
     count: Cell<usize>,
-    /// In the order in which they came; those that are no strangers any more among them.
+    /// In order of arrival. The list may still have connections with an accepted CONNECT.
     links: RefCell<VecDeque<Weak<Link>>>,
 }
 
@@ -65,7 +66,7 @@ impl Strangers {
         let mut links = self.links.borrow_mut();
         self.count.set(self.count.get() + 1);
         links.push_back(Rc::downgrade(link));
-        // Those that left are forgotten when they are most of the list.
+        // Removes finished entries once they are most of the list.
         if links.len() > 2 * self.count.get() + 64 {
             links.retain(|link| link.upgrade().is_some_and(|link| link.is_stranger()));
         }
@@ -77,7 +78,7 @@ impl Strangers {
         }
     }
 
-    /// Takes the one that has been there longest.
+    /// Removes and returns the oldest one.
     fn take_oldest(&self) -> Option<Rc<Link>> {
         let mut links = self.links.borrow_mut();
         let oldest = std::iter::from_fn(|| links.pop_front())
@@ -112,18 +113,18 @@ impl Entrance {
         }
     }
 
-    /// Has passwords checked there from now on. Otherwise the loop checks them, while everything
-    /// else waits.
+    /// Sets the checker of passwords. Without one, the loop checks them itself, and everything else
+    /// waits meanwhile.
     pub fn check_passwords(&self, checker: impl PasswordChecker + 'static) {
         *self.passwords.borrow_mut() = Some(Rc::new(checker));
     }
 
-    /// Tells the operator what it should know.
+    /// Reports a problem to the operator.
     pub fn on_notice(&self, tell: impl Fn(Notice) + 'static) {
         *self.notices.borrow_mut() = Some(Rc::new(tell));
     }
 
-    /// Serves whoever connects to this listener.
+    /// Serves all Network Connections of this listener.
     pub fn listen<L: Listener + 'static>(&self, listener: L)
     where
         L::Stream: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -142,7 +143,7 @@ impl Entrance {
                         if let Some(tell) = tell.filter(|_| !std::mem::replace(&mut told, true)) {
                             tell(Notice::CannotAccept(error));
                         }
-                        // A stranger may hold what the machine is out of.
+                        // A connection without CONNECT may hold a file descriptor that is needed.
                         entrance.close_oldest_stranger();
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
@@ -199,26 +200,26 @@ impl Entrance {
         }
     }
 
-    /// How many connections are open, or on their way to be closed.
+    /// The number of connections that are open or being closed.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.inside.get()
     }
 
-    /// Sends every Client to another Server, those that are connected and those that come, until
-    /// this is called with [`Redirect::No`]. `reference` takes the place of the option
+    /// Redirects every Client to another Server: those that are connected, and those that connect
+    /// until this is called with [`Redirect::No`]. `reference` replaces the option
     /// `server_reference`, unless it is `None`.
     pub fn redirect(&self, redirect: Redirect, reference: Option<Utf8String>) {
         self.inbox.push(Input::Redirect { redirect, reference });
     }
 
-    /// Tells every Client that the Server shuts down, closes all connections and ends
+    /// Sends every Client a DISCONNECT, closes all connections and ends
     /// [`Server::run`](super::Server::run).
     pub fn stop(&self) {
         self.inbox.push(Input::Stop);
     }
 
-    /// Stops to listen.
+    /// Stops listening.
     pub(super) fn close(&self) {
         self.listeners.borrow_mut().drain(..).for_each(|listener| listener.abort());
     }

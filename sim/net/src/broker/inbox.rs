@@ -1,4 +1,4 @@
-//! What connections hand to the one loop that owns the core, in the order in which it happened.
+//! The queue of inputs from the connections to the loop that owns the core, in order.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

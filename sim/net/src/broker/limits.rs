@@ -1,39 +1,38 @@
-//! What the driver grants to peers before the core knows them, and to those that do not read. Apart
-//! from the core's options, because the core knows packets and no bytes, connections and no
-//! machine.
+//! Limits of the driver: for peers without an accepted CONNECT, and for peers that do not read.
+//! They are not options of the core, because the core has no buffers of bytes and no sockets.
 
 use std::time::Duration;
 
 use mqttspec_core::options;
 
 options! {
-    /// What the driver grants to peers before the core knows them, and to those that do not read.
-    /// The time that a peer may take to CONNECT and the number of Clients are the core's options.
+    /// Limits for peers without an accepted CONNECT, and for peers that do not read. The time until
+    /// CONNECT and the number of Clients are options of the core.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct Limits {
-        /// Network Connections without an accepted CONNECT. When there are more, the one that has
-        /// been there longest is closed, so that others get their turn.
+        /// The largest number of Network Connections without an accepted CONNECT. When there are
+        /// more, the oldest is closed.
         strangers: usize = 10_000;
         /// How long a packet may take from its first byte to its last, besides one second for each
         /// 16 KiB of it. A Client that takes longer is disconnected with Quota exceeded (0x97). 0
         /// means no limit.
         packet_timeout: Duration = Duration::from_secs(60);
-        /// Bytes that are held for all peers: packets that are not complete or wait for the core,
-        /// and what is to be sent. Above it, those that hold most are disconnected with Quota
-        /// exceeded (0x97) until it is enough. `memory_maximum` is for messages and Sessions.
+        /// The largest number of bytes that are held for all peers: packets that are not complete
+        /// or wait for the core, and packets to send. Above it, the Clients that hold most are
+        /// disconnected with Quota exceeded (0x97). `memory_maximum` is for messages and Sessions.
         buffers_maximum: usize = 128 << 20;
-        /// Network Connections at once, those in a handshake and those being closed among them;
-        /// more are closed without a word. `maximum_connections` tells Clients why; this one
-        /// protects the machine, and should be the larger.
+        /// The largest number of Network Connections, including those in a handshake and those that
+        /// are being closed. More are closed without a packet. Above `maximum_connections`, Clients
+        /// get a CONNACK; this limit protects the machine, and should be larger.
         connections: usize = 1_000_000;
-        /// Bytes of the first packet, before anything is known of the Client; a larger one is
-        /// answered Packet too large (0x95). A CONNECT with everything in it at its longest has
-        /// about 600 KiB.
+        /// The largest size of the first packet of a Client, in bytes. A larger one is refused with
+        /// Packet too large (0x95). A CONNECT with all fields at their largest size has about
+        /// 600 KiB.
         first_packet_bytes: u32 = 1 << 20;
-        /// Bytes to be sent to one Client above which it is not read any more, its QoS 0 messages
-        /// are dropped and the others wait in its queue.
+        /// If more bytes than this wait to be sent to a Client, nothing more is read from it, QoS 0
+        /// messages to it are dropped, and the others wait in its queue.
         outflow_high_bytes: usize = 1 << 20;
-        /// Bytes to be sent to one Client above which it is given up.
+        /// If more bytes than this wait to be sent to a Client, its Network Connection is closed.
         outflow_max_bytes: usize = 128 << 20;
     }
 }

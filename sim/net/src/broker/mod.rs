@@ -1,18 +1,19 @@
 //! The broker driver: the one loop between the broker core, its store and its Network Connections.
 //!
-//! It obeys the core's contract and no rule of the standard but one: **nothing is acknowledged
-//! before it is durable** (4.1 and 4.3 of MQTT 5.0, and what a Server's acknowledgement means). One
-//! turn:
+//! The core implements the standard. The driver ensures one rule: **nothing is acknowledged before
+//! it is durable** (§4.1 and §4.3 of MQTT 5.0). In each turn it does these steps:
 //!
-//! 1. Wait until a connection has something, or the core's next deadline.
-//! 2. Feed the core all that is there, up to a limit: accepted connections, packets, malformed
-//!    bytes, endings.
-//! 3. Tell the tap what the core did.
-//! 4. Take the core's changes and commit them: one transaction for all that step 2 brought.
-//! 5. Append what the core transmits to the connections' outflows; their tasks write it.
+//! 1. Wait for an input from a connection, or for the core's next deadline.
+//! 2. Pass the waiting inputs to the core, up to a limit: accepted connections, packets, malformed
+//!    bytes, ends of connections.
+//! 3. Report the core's events to the tap.
+//! 4. Commit the core's changes: one transaction for all inputs of step 2.
+//! 5. Append the packets that the core transmits to the outflows of the connections. The task of
+//!    each connection writes its outflow.
 //!
-//! A task per connection moves the bytes (`connection.rs`); back-pressure is told there. All of it
-//! runs on one thread: call it within a `LocalSet` or a host of the simulated world.
+//! One task per connection reads and writes its bytes; `connection.rs` describes back-pressure. All
+//! tasks run on one thread: call the driver within a `LocalSet` or on a host of the simulated
+//! world.
 
 mod connection;
 mod entrance;
@@ -45,22 +46,21 @@ use crate::framed::{Arrived, Ending};
 use crate::store::{Store, StoreError};
 use crate::tap::{Observed, Tap};
 
-/// Things given to the core before their changes are committed. More would make a larger group
-/// commit, and keep those that came first waiting.
+/// The largest number of inputs of one turn. More inputs would share a commit, but the first of
+/// them would wait longer.
 const TURN: usize = 1024;
 
-/// The time after which a turn ends, however many they were. It is looked at after each
-/// [`TIMED`] things.
+/// The time after which a turn takes no more inputs. The clock is read after each [`TIMED`] inputs.
 const TURN_TIME: Duration = Duration::from_millis(10);
 const TIMED: usize = 16;
 
-/// Whoever holds no more than this is not disconnected for the memory of all.
+/// A connection whose buffers hold no more than this is not closed to free memory.
 const SMALL_HOLDING: usize = 64 * 1024;
 
 /// A payload of this size, in bytes, is sent to several Clients without a copy for each.
 const SHARED_BYTES: usize = 8 * 1024;
 
-/// Why a broker driver ended, if it was not told to.
+/// Why a broker driver ended without [`Entrance::stop`].
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The store holds records that are not this broker's.
@@ -93,7 +93,7 @@ pub async fn serve<N: Net>(
     server.run().await
 }
 
-/// What reaches the loop.
+/// An input of the loop.
 #[derive(Debug)]
 enum Input {
     Opened {
@@ -107,12 +107,12 @@ enum Input {
         /// The result of the check of the password of a CONNECT.
         checked: Option<Box<CheckedPassword>>,
     },
-    /// The peer takes more than the limits allow.
+    /// The peer exceeds a limit of the driver.
     Exceeded {
         link: Rc<Link>,
         detail: &'static str,
     },
-    /// Others need the place of this stranger.
+    /// There are too many connections without an accepted CONNECT: this one is closed.
     Evicted {
         link: Rc<Link>,
     },
@@ -123,8 +123,8 @@ enum Input {
         link: Rc<Link>,
         ending: Ending,
     },
-    /// A connection's task is at its end, which is only of interest when the driver stops; or the
-    /// buffers hold too much, and the loop must look at it.
+    /// Wakes the loop: the task of a connection has ended, which matters only when the driver
+    /// stops, or the buffers of all connections hold too much.
     Done,
     Redirect {
         redirect: Redirect,
@@ -147,10 +147,10 @@ pub struct Server<S, T> {
 }
 
 impl<S: Store, T: Tap> Server<S, T> {
-    /// A broker with the Sessions that `store` holds, and the entrance to it.
+    /// A broker with the Sessions of `store`, and its entrance.
     ///
     /// # Errors
-    /// When the store cannot be read, or holds what no broker wrote.
+    /// If the store cannot be read, or has records that no broker wrote.
     pub fn new(
         options: Options,
         seed: u64,
@@ -217,7 +217,7 @@ impl<S: Store, T: Tap> Server<S, T> {
         }
     }
 
-    /// Gives the core what is there. True when the driver is to stop.
+    /// Passes the waiting inputs to the core. Returns true if the driver must stop.
     fn feed(&mut self) -> bool {
         let now = self.clock.now();
         if self.broker.poll_timeout().is_some_and(|deadline| deadline <= now) {
@@ -249,7 +249,7 @@ impl<S: Store, T: Tap> Server<S, T> {
             }
             Input::Arrived { link, arrived, size, checked } => {
                 link.taken(size);
-                // What a connection sent before the broker closed it may still be on its way here.
+                // A packet may have been read before the broker closed its connection.
                 let Some(connection) = self.open(&link) else { return };
                 match arrived {
                     Arrived::Packet { packet, bytes } => {
@@ -318,8 +318,8 @@ impl<S: Store, T: Tap> Server<S, T> {
         }
     }
 
-    /// Disconnects those that hold most while the buffers of all hold too much. One that does not
-    /// read cannot be told.
+    /// While all buffers together hold too much, ends the connections whose buffers hold most. A
+    /// peer that does not read gets no DISCONNECT.
     fn relieve(&mut self) {
         let mut excess = self.entrance.memory.excess();
         if excess == 0 {
@@ -353,12 +353,12 @@ impl<S: Store, T: Tap> Server<S, T> {
         Ok(())
     }
 
-    /// Hands out what the core sends. True when that led to something for the core that cannot
-    /// wait.
+    /// Distributes the packets and closes that the core transmits. Returns true if the core got an
+    /// input meanwhile, so that the next turn must not wait.
     fn transmit(&mut self) -> bool {
         let now = self.clock.now();
-        // What the core does about these is not durable yet, so it learns when all that is durable
-        // is handed out.
+        // These are passed to the core after everything that is durable was distributed, because
+        // the changes that they cause are not durable yet.
         let mut congested = Vec::new();
         let mut given_up = Vec::new();
         let wants_bytes = self.tap.wants_bytes();

@@ -1,4 +1,4 @@
-//! What is to be sent to one Client, and how much all of them hold.
+//! The bytes to send to one Client, and the number of bytes that are held for all Clients.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-/// An outflow that was larger than this and is sent is given back, so that an idle connection holds
-/// no buffer.
+/// The buffer of an outflow that was larger than this is freed once everything is sent, so that an
+/// idle connection holds no buffer.
 const KEPT_BYTES: usize = 4 * 1024;
 
 /// Bytes that the driver holds for all peers: packets that are not complete or wait for the core,
@@ -93,7 +93,7 @@ impl SharedPayload {
     }
 }
 
-/// Bytes in their order: those in `before`, then the tail.
+/// Bytes to send, in order: first those in `before`, then the tail.
 #[derive(Debug)]
 pub(super) struct Outflow {
     before: VecDeque<Segment>,

@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::framed::{Ending, Framed, Received};
 
-/// How long the Server gets to take what is left and to close its side. A socket that is dropped
-/// with unread bytes sends a reset, which overtakes what was sent last.
+/// How long the driver waits until the Server has read the last bytes and closed its side. A socket
+/// that is dropped with unread bytes sends a reset, which may overtake the last bytes.
 const LINGER: Duration = Duration::from_secs(2);
 
 pub(super) struct Connection<S> {
@@ -29,7 +29,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Connection { framed, outflow: BytesMut::new() }
     }
 
-    /// What is to be sent.
+    /// The bytes to send.
     pub(super) fn outflow(&mut self) -> &mut BytesMut {
         &mut self.outflow
     }

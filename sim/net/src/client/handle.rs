@@ -1,4 +1,4 @@
-//! What an application holds of its client: commands in, events out.
+//! The application's handle of its client: it sends commands and receives events.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub(super) fn pair() -> (ClientHandle, mpsc::UnboundedReceiver<Request>, mpsc::U
 #[error("the client has ended")]
 pub struct ClientGone;
 
-/// An application's hold of its client. The client ends when this and all [`Commander`]s are
+/// An application's handle of its client. The client ends when this and all [`Commander`]s are
 /// dropped.
 #[derive(Debug)]
 pub struct ClientHandle {
@@ -58,7 +58,7 @@ impl ClientHandle {
     }
 }
 
-/// Commands a client without hearing its events.
+/// Sends commands to a client, and does not receive its events.
 #[derive(Clone)]
 pub struct Commander {
     requests: mpsc::UnboundedSender<Request>,
@@ -93,7 +93,7 @@ impl Commander {
     ) -> Result<R, ClientGone> {
         let (reply, answer) = oneshot::channel();
         let look = Box::new(move |client: &Client| {
-            // Whoever asked may have gone.
+            // The caller may no longer wait for the reply.
             let _ = reply.send(look(client));
         });
         self.requests.send(Request::Inspect(look)).map_err(|_| ClientGone)?;

@@ -1,20 +1,20 @@
 //! The client driver: the one loop between a client core, its store, its Network Connection and its
 //! application.
 //!
-//! It obeys the core's contract and no rule of the standard. One turn:
+//! The core implements the standard. In each turn the driver does these steps:
 //!
 //! 1. Wait for a command, the outcome of dialling, a packet, the end of the connection, or the
-//!    core's next deadline, and feed the core.
-//! 2. Hand the core's events to the tap at once, and to the application's queue.
-//! 3. Take the core's changes and commit them.
+//!    core's next deadline. Pass it to the core.
+//! 2. Pass the core's events to the tap, and to the application's queue.
+//! 3. Commit the core's changes.
 //! 4. Carry out the core's actions: dial, append to the outflow, close.
 //!
-//! Steps 2 and 3 come before step 4, so a message is the application's, and known to be, before its
-//! Server is told so. A crash may take events that the application has not picked up from its
-//! queue; who must not lose them looks at them in the tap, or acknowledges messages itself (the
-//! core's option `acknowledgement`).
+//! Steps 2 and 3 are before step 4, so that a message is in the application's queue, and its
+//! identifier in the store, before it is acknowledged. In a crash, events that the application has
+//! not taken from its queue are lost. An application that must not lose them reads them in the tap,
+//! or acknowledges messages itself (the core's option `acknowledgement`).
 //!
-//! All of it runs on one thread: call it within a `LocalSet` or a host of the simulated world.
+//! All of it runs on one thread: call it within a `LocalSet` or on a host of the simulated world.
 
 mod connection;
 mod handle;
@@ -41,10 +41,10 @@ use crate::clock::Clock;
 use crate::framed::{Arrived, Received};
 use crate::store::{Store, StoreError};
 
-/// Bytes to be sent above which no command is taken.
+/// If more bytes than this wait to be sent, no command is taken.
 const OUTFLOW_HIGH_BYTES: usize = 1 << 20;
 
-/// Why a client driver ended, if its application did not want it.
+/// Why a client driver ended although its application had not dropped it.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The store holds records that are not this client's.
@@ -59,7 +59,7 @@ pub enum ClientError {
 /// The driver ends when the handle and all its commanders are gone.
 ///
 /// # Errors
-/// When the store cannot be read or holds what no client wrote. The driver ends with
+/// If the store cannot be read, or has records that no client wrote. The driver ends with
 /// [`ClientError::Store`].
 pub fn client<N: Net>(
     net: N,
@@ -181,7 +181,7 @@ impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
     fn command(&mut self, now: Duration, command: Command, reply: handle::Reply) {
         let handle = self.client.handle_command(now, command);
         self.tap.observe(now, ClientObserved::Commanded { handle });
-        // Nobody need wait for the number.
+        // The caller need not wait for the handle.
         let _ = reply.send(handle);
     }
 
@@ -259,8 +259,8 @@ impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
     }
 }
 
-/// What the link brings: the outcome of dialling, or what the Server sends. Writes what is to be
-/// sent on the way.
+/// The next input from the link: the outcome of dialling, or a packet of the Server. Also writes
+/// the outflow.
 fn poll_link<S>(link: &mut Link<S>, context: &mut Context<'_>) -> Poll<Input<S>>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,

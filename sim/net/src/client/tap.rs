@@ -28,7 +28,7 @@ pub enum ClientObserved<'a> {
         /// At which port.
         port: u16,
     },
-    /// There is none to be had.
+    /// The Network Connection could not be opened.
     DialFailed {
         /// Why.
         error: &'a io::Error,
@@ -38,7 +38,7 @@ pub enum ClientObserved<'a> {
         /// Its number.
         connection: u64,
     },
-    /// The core sent a packet; what it stands for is durable.
+    /// The core sent a packet. The changes that it acknowledges are durable.
     Sent {
         /// On which Network Connection.
         connection: u64,
@@ -86,7 +86,7 @@ pub enum ClientObserved<'a> {
         /// Which.
         connection: u64,
     },
-    /// The core tells its application something.
+    /// The core reported an event to its application.
     Core(&'a Event),
 }
 

@@ -1,5 +1,4 @@
-//! What a relay does to the connections that go through it: set from outside at any time, at work
-//! at once.
+//! The faults of a relay's connections. They can be set at any time, and take effect immediately.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -33,13 +32,13 @@ impl Direction {
 /// A place in the stream of one direction, counted from the start of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
-    /// Behind so many bytes.
+    /// After this number of bytes.
     Bytes(u64),
-    /// Behind so many Control Packets.
+    /// After this number of Control Packets.
     Packets(u64),
-    /// Behind so many Control Packets and so many bytes of the next.
+    /// After this number of Control Packets and this number of bytes of the next one.
     Within {
-        /// Whole packets before.
+        /// The number of whole packets.
         packets: u64,
         /// Bytes of the next.
         bytes: u64,
@@ -59,7 +58,7 @@ pub enum Cut {
     Blackhole,
 }
 
-/// The faults of the connections of one host. Clones set the same.
+/// The faults of the connections of one host. Clones share them.
 ///
 /// Nothing is lost or put out of order within a connection, because no network does that to TCP:
 /// what a fault holds back arrives later, or the connection ends.
@@ -74,7 +73,7 @@ struct State {
     refuse: bool,
     cut: Option<(u64, Cut)>,
     planned: Option<(Direction, Point, Cut)>,
-    /// Rises with every change, so that a cut meets the connections that were open then.
+    /// Incremented at every change, so that a cut ends only connections that were open then.
     generation: u64,
     random: ChaCha8Rng,
     /// The relays to wake at a change.
@@ -154,7 +153,7 @@ impl Faults {
         self.change(|state| state.directions[direction.index()].loss = fraction.clamp(0.0, 1.0));
     }
 
-    /// Passes at most so many bytes a second; `None`: no limit.
+    /// Passes at most this number of bytes per second; `None`: no limit.
     pub fn bandwidth(&self, direction: Direction, bytes_per_second: Option<u64>) {
         self.change(|state| {
             state.directions[direction.index()].bytes_per_second = bytes_per_second.map(|rate| rate.max(1));
@@ -171,13 +170,13 @@ impl Faults {
         self.change(|state| state.cut = Some((state.generation, how)));
     }
 
-    /// Ends the first connection that reaches this point in this direction, when all bytes before
-    /// it have been passed on and none behind it. A later plan replaces it.
+    /// Ends the first connection that reaches this point in this direction, after the last byte
+    /// before the point was passed on. A later call replaces the point.
     pub fn cut_at(&self, direction: Direction, point: Point, how: Cut) {
         self.change(|state| state.planned = Some((direction, point, how)));
     }
 
-    /// Ends all faults, and plans of them; what was held back passes.
+    /// Ends all faults, and planned cuts. Bytes that were held back pass.
     pub fn heal_all(&self) {
         self.change(|state| {
             state.directions = [DirectionFaults::default(), DirectionFaults::default()];
@@ -220,8 +219,8 @@ impl Faults {
         self.state.borrow().directions[direction.index()].clone()
     }
 
-    /// How a connection that was opened, or cut last, in this generation is to be cut now, and in
-    /// which generation that was decided.
+    /// The last cut, with its generation, if it is later than the generation in which a connection
+    /// was opened or last cut.
     pub(super) fn cut_since(&self, opened: u64) -> Option<(u64, Cut)> {
         self.state.borrow().cut.filter(|(generation, _)| *generation > opened)
     }

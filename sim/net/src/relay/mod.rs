@@ -1,10 +1,9 @@
-//! A relay with faults for live targets: what the simulated world does to a connection, done to a
-//! real one.
+//! A relay for live targets, which injects the faults of the simulated world into real connections.
 //!
-//! [`RelayNet`] is a [`Net`] whose connections run through a relay within the process, so that
-//! whoever dials through it has the faults that its [`Faults`] say. [`forward`] relays what foreign
-//! clients open to a port. Like the world, it loses nothing and puts nothing out of order within a
-//! connection: TCP would not either.
+//! [`RelayNet`] is a [`Net`] whose connections pass through a relay within the process, with the
+//! faults that are set in its [`Faults`]. [`forward`] relays the connections that foreign clients
+//! open to a port. As in the world, no byte of a connection is lost or reordered, because TCP
+//! delivers all bytes in order.
 
 mod faults;
 mod pipe;
@@ -70,7 +69,7 @@ impl<N: Net> Net for RelayNet<N> {
     }
 }
 
-/// A port whose connections have faults; whoever dials it is the client.
+/// A port whose connections have faults. The end that dials is the client.
 #[derive(Debug)]
 pub struct RelayListener<N: Net> {
     listener: N::Listener,
@@ -102,7 +101,7 @@ impl<N: Net> Listener for RelayListener<N> {
 /// fails.
 ///
 /// # Errors
-/// What the listener says.
+/// Errors of the listener.
 pub async fn forward<N: Net>(
     net: &N,
     listener: N::Listener,
@@ -124,8 +123,8 @@ pub async fn forward<N: Net>(
                     let reset = |stream| net.reset(stream);
                     connect_through(client, reset, server, &reset, &faults, opened).await;
                 }
-                // A relay has accepted before it can know: a reset is as near to a refusal as it
-                // comes.
+                // The relay has accepted the connection already, so it resets it instead of a
+                // refusal.
                 Err(_) => net.reset(client),
             }
         });

@@ -1,5 +1,5 @@
-//! A connection within the process that can be reset: what a relay hands to whoever dials through
-//! it.
+//! A connection within the process that can be reset: a relay gives one end of it to a caller that
+//! dials through it.
 
 use std::cell::RefCell;
 use std::io;
@@ -160,8 +160,8 @@ mod tests {
         let (mut near, mut far) = pipe();
         near.write_all(b"!").await.unwrap();
         near.reset();
-        // A server that says why it closes, and closes with bytes unread, sends a reset behind its
-        // words.
+        // A server that sends a last packet and closes with unread bytes sends a reset after the
+        // packet.
         assert_eq!(far.read_u8().await.unwrap(), b'!');
         assert_eq!(far.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
         assert_eq!(far.write_all(b"x").await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);

@@ -14,8 +14,8 @@ use super::queue::{Item, Next, Queue};
 /// Bytes asked of a stream at once.
 const READ_BYTES: usize = 16 * 1024;
 
-/// Relays between the end that dialled and the server's until both are done. Tells how the
-/// connection is to end, and leaves that to the caller, who has the streams.
+/// Relays between the end that dialled and the server's end until both have ended. Returns how the
+/// connection must end. The caller, which has the streams, ends it.
 pub(super) async fn relay<A, B>(client: &mut A, server: &mut B, faults: &Faults, opened: u64) -> Option<Cut>
 where
     A: AsyncRead + AsyncWrite + Unpin,
@@ -52,7 +52,7 @@ impl Drop for Pump {
     }
 }
 
-/// What a look at one direction led to.
+/// The result of one step of a direction.
 enum Turn {
     /// Something moved.
     Moved,
@@ -145,7 +145,7 @@ where
         Next::Reset => Turn::End(Cut::Reset),
         Next::End => match Pin::new(sink).poll_shutdown(context) {
             Poll::Pending => still(None),
-            // An end that cannot be told is known to whoever would be told.
+            // An error means that the receiver has ended already.
             Poll::Ready(_) => {
                 queue.sink_done = true;
                 Turn::Moved
@@ -160,7 +160,7 @@ where
                 let _ = Pin::new(sink).poll_flush(context);
                 Turn::Moved
             }
-            // The receiver is gone; its own direction tells how.
+            // The receiver has ended. Reading from it returns how.
             Poll::Ready(_) => {
                 queue.sink_done = true;
                 Turn::Moved

@@ -35,7 +35,7 @@ pub(super) struct Queue {
     passed: Progress,
     /// The sender's end or reset was read.
     pub(super) source_done: bool,
-    /// The end was passed on, or nobody is there to take it.
+    /// The end was passed on, or the receiver has ended.
     pub(super) sink_done: bool,
 }
 
@@ -120,13 +120,13 @@ impl Queue {
         }
     }
 
-    /// Whether the stream has come to this point.
+    /// Whether the stream has reached this point.
     pub(super) fn has_reached(&self, point: Point) -> bool {
         self.passed.has_reached(point)
     }
 }
 
-/// How far a stream of Control Packets has come.
+/// The position in a stream of Control Packets.
 #[derive(Debug, Default, Clone)]
 struct Progress {
     bytes: u64,

@@ -13,7 +13,7 @@ pub trait Power {
     /// Whether this host can be crashed and started.
     ///
     /// # Errors
-    /// Why not, as a clause that can follow a colon.
+    /// The reason why not, as a phrase that can follow a colon.
     fn reaches(&self, host: &str) -> Result<(), &'static str>;
 
     /// Ends the host's process without notice to its peers.

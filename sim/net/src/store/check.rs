@@ -10,7 +10,7 @@ use redb::{Builder, StorageBackend};
 
 use super::StoreError;
 
-/// How much of a medium is compared, or kept in memory, at once.
+/// The number of bytes of a medium that are compared, or kept in memory, at once.
 const PAGE_BYTES: usize = 4096;
 const PAGE: u64 = PAGE_BYTES as u64;
 
@@ -24,10 +24,9 @@ thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls redb, which panics on some damaged files in place of an error: an `assert!` or an index
-/// that the file leads it to. Such a panic says the same as its errors, so it becomes one, and
-/// nothing is printed for it. What redb holds after that is not used any more, except that it is
-/// dropped, within another guard.
+/// Calls redb, which panics on some damaged files instead of returning an error (by an `assert!` or
+/// an index out of range). The panic is returned as an error, and nothing is printed for it. After
+/// that, the state of redb is only dropped, within another guard.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -62,9 +61,9 @@ pub(super) fn verify<M: StorageBackend>(medium: &Arc<M>, cache_bytes: usize) -> 
 }
 
 /// Whether power failed while the first store was being made here: every sector is zero or one that
-/// is written for a new store. redb writes its magic number last, so nothing was ever committed, and
-/// making the store again loses nothing. Another program's file that begins with zeros is not taken
-/// for one, nor is one of zeros only, unless it is as long as a new store.
+/// is written for a new store. redb writes its magic number last, so nothing was ever committed,
+/// and making the store again loses nothing. Another program's file that begins with zeros is not
+/// taken for one, nor is one of zeros only, unless it is as long as a new store.
 pub(super) fn is_unfinished(medium: &impl StorageBackend) -> io::Result<bool> {
     let mut start = [0; MAGIC_BYTES];
     let length = medium.len()?;

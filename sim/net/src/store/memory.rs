@@ -1,4 +1,4 @@
-//! A store without durability: it lives as long as whoever holds it, which is what most runs want.
+//! A store without durability: it exists as long as a caller holds it. Most runs use it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -47,8 +47,7 @@ impl Store for MemoryStore {
     }
 }
 
-/// A store that forgets: for a broker whose Sessions need not outlive it. Nothing is kept, not even
-/// in memory.
+/// A store that keeps nothing, not even in memory: for a broker whose Sessions need not outlive it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoStore;
 

@@ -1,10 +1,10 @@
-//! Where the cores' records live: a key/value store that a driver commits to before it acknowledges
-//! anything.
+//! Stores of the cores' records: a driver commits changes to a key/value store before it sends the
+//! acknowledgements.
 //!
-//! A core gives its Session State as changes to an ordered set of records, whose keys and values
-//! only the core understands. A store keeps such records; it is apart from the drivers so that the
-//! same broker runs without durability ([`NoStore`], [`MemoryStore`]), on a real file
-//! ([`RedbStore`]) and on a simulated disk ([`DiskStore`], or [`LogStore`], which is faster).
+//! A core returns its Session State as changes to an ordered set of records. Only the core
+//! interprets keys and values. Stores are separate from the drivers, so that the same broker runs
+//! without durability ([`NoStore`], [`MemoryStore`]), on a real file ([`RedbStore`]) and on a
+//! simulated disk ([`DiskStore`], or [`LogStore`], which is faster).
 //!
 //! "Session State" and how long a Server keeps it: MQTT 5.0 section 4.1, 3.1.1 section 3.1.2.4.
 
@@ -42,12 +42,11 @@ pub trait Store {
     /// committed is there after a crash at any later moment.
     ///
     /// # Errors
-    /// When the medium refused. Whether the changes are there after a restart is then open, so the
-    /// caller must not acknowledge what they stand for, and must not go on with this store.
+    /// If the medium failed. It is then unknown whether the changes are there after a restart, so
+    /// the caller must not acknowledge them, and must not continue to use this store.
     fn commit(&mut self, changes: Vec<Change>) -> Commit<'_>;
 
-    /// Nothing will be committed any more: whoever has to tidy up does it now, and the next start
-    /// is quick.
+    /// Called after the last commit. A store can clean up here, so that the next start is fast.
     fn finish(&mut self) {}
 }
 
@@ -82,7 +81,7 @@ impl<S: Store + ?Sized> Store for &mut S {
 /// Why a store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The medium refused to read, write or sync.
+    /// A read, write or sync of the medium failed.
     #[error("the store's medium failed: {0}")]
     Medium(#[from] std::io::Error),
     /// Another process has the store open.
@@ -91,7 +90,7 @@ pub enum StoreError {
     /// There is no room to write.
     #[error("the disk is full: a store needs at least 1 MiB")]
     DiskFull,
-    /// The medium holds something else than a store.
+    /// The medium has other content than a store.
     #[error("it is not a store of this broker, or its first bytes are damaged; it was left as it is")]
     NoStore,
     /// The medium holds a store, but not what was committed to it.

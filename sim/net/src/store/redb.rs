@@ -168,12 +168,12 @@ impl From<redb::Error> for StoreError {
     }
 }
 
-/// Bytes that a disk must have free for a store to be opened. A store that grows needs more, but
-/// this says at the start what the first commit would otherwise say.
+/// Bytes that a disk must have free for a store to be opened. A store that grows needs more. With
+/// this check, a full disk is reported at the start instead of at the first commit.
 const ROOM_BYTES: usize = 1 << 20;
 
-/// Writes a file beside the store, and removes it. Whatever else is wrong there, the store itself
-/// will say.
+/// Writes a file beside the store, and removes it. Other problems of the disk are reported by the
+/// store itself.
 fn has_room(path: &Path) -> Result<(), StoreError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".room-{}", std::process::id()));
@@ -230,8 +230,8 @@ impl StorageBackend for Locked {
     }
 }
 
-/// A medium that can be made deaf. redb tidies up when it is dropped, which the writes of a host
-/// that has lost its power cannot do.
+/// A medium whose writes can be switched off. redb writes when it is dropped, and a host without
+/// power must not write.
 #[derive(Debug)]
 struct Gate<M> {
     medium: Arc<M>,

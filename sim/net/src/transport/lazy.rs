@@ -1,4 +1,4 @@
-//! A stream whose handshake is not over: the first reads and writes drive it.
+//! A stream whose handshake is performed by its first reads and writes.
 
 use std::fmt;
 use std::future::Future;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream behind a handshake.
+/// A stream that begins with a handshake.
 pub struct Lazy<S> {
     state: State<S>,
 }

@@ -1,10 +1,9 @@
-//! What may lie between TCP and packets: TLS and WebSocket, each a [`Net`](mqttspec_ports::Net)
-//! around another.
+//! TLS and WebSocket, each a [`Net`](mqttspec_ports::Net) around another.
 //!
-//! So that `WebSocketNet<TlsNet<TcpNet>>` is `wss`, over the simulated network too, and no driver
-//! knows of any of it. A listener of these hands out a connection before its handshake: whoever
-//! serves the connection drives the handshake by reading, and a peer that is slow in it, or never
-//! ends it, keeps nobody else waiting.
+//! For example, `WebSocketNet<TlsNet<TcpNet>>` is `wss`. The inner network can also be a simulated
+//! one, and drivers need no code for any of them. A listener returns a connection before its
+//! handshake. The task of the connection performs the handshake when it reads, so a peer that is
+//! slow in the handshake delays no other connection.
 
 #[cfg(any(feature = "tls", feature = "websocket"))]
 mod lazy;

@@ -25,7 +25,7 @@ const CONTROL_BYTES: u64 = 125;
 #[derive(Debug)]
 pub(super) struct ServerFrames<S> {
     stream: S,
-    /// What was read and not looked at.
+    /// Received bytes that were not processed yet.
     input: BytesMut,
     /// The rest of the frame that is being read.
     frame: Frame,

@@ -1,4 +1,4 @@
-//! A live Server named by a URL, and the network that reaches it whatever lies between.
+//! A live Server that is named by a URL, and the network of its transport.
 
 use std::fmt;
 use std::io;
@@ -78,19 +78,19 @@ pub struct Target {
 /// Why a text names no Server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// The scheme is none, or there is none.
+    /// The scheme is unknown or missing.
     #[error("`{0}`: expected mqtt://, mqtts://, ws:// or wss:// and a host")]
     Scheme(String),
-    /// Nothing where the host should be.
+    /// The host is missing.
     #[error("`{0}`: no host")]
     NoHost(String),
-    /// What should be the port is no number up to 65,535.
+    /// The port is not a number up to 65,535.
     #[error("`{0}`: no port number")]
     Port(String),
     /// A path where packets go directly over TCP or TLS.
     #[error("`{0}`: only ws and wss have a path")]
     Path(String),
-    /// A user in the URL would end up in reports.
+    /// A user in the URL is refused, because it would be visible in reports.
     #[error("user name and password do not go into the URL")]
     Credentials,
 }
@@ -112,7 +112,7 @@ impl FromStr for Target {
         let path = match path {
             "" | "/" if !websocket => String::new(),
             _ if !websocket => return Err(TargetError::Path(text.to_owned())),
-            // What servers use where nobody says otherwise.
+            // The usual path of MQTT servers.
             "" => "/mqtt".to_owned(),
             path => path.to_owned(),
         };

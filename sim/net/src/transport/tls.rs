@@ -20,7 +20,7 @@ use super::Lazy;
 /// Why certificates or keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A PEM text is none, or lacks what it should hold.
+    /// A text is not PEM, or lacks the expected content.
     #[error("{what}: {error}")]
     Pem {
         /// Which text.
@@ -71,7 +71,7 @@ impl ClientTls {
     }
 }
 
-/// How a Server shows who it is.
+/// The certificates and the key of a Server.
 #[derive(Debug, Clone)]
 pub struct ServerTls(Arc<ServerConfig>);
 

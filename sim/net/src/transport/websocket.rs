@@ -34,7 +34,7 @@ pub struct WebSocketNet<N> {
 }
 
 impl<N: Net> WebSocketNet<N> {
-    /// Dials this path, by custom `/mqtt`, and listens at any.
+    /// Dials this path, usually `/mqtt`, and accepts every path when it listens.
     pub fn new(net: N, path: &str) -> WebSocketNet<N> {
         let slash = if path.starts_with('/') { "" } else { "/" };
         WebSocketNet { net, path: format!("{slash}{path}") }
@@ -72,14 +72,14 @@ impl<N: Net> Net for WebSocketNet<N> {
     }
 }
 
-/// A port that speaks WebSocket.
+/// A port for WebSocket connections.
 #[derive(Debug)]
 pub struct WebSocketListener<L> {
     listener: L,
 }
 
 impl<L> WebSocketListener<L> {
-    /// Speaks WebSocket with whoever connects to `listener`.
+    /// Accepts WebSocket connections at `listener`.
     pub fn new(listener: L) -> WebSocketListener<L> {
         WebSocketListener { listener }
     }
@@ -211,7 +211,7 @@ fn io_error(error: Error) -> io::Error {
     match error {
         Error::Io(error) => error,
         Error::ConnectionClosed | Error::AlreadyClosed => io::ErrorKind::BrokenPipe.into(),
-        // As with TCP alone, an end without good-byes is an end.
+        // As with TCP alone, an end of the stream without a Close frame is an ordinary end.
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => io::ErrorKind::UnexpectedEof.into(),
         other => io::Error::new(io::ErrorKind::InvalidData, other),
     }

@@ -1,4 +1,4 @@
-//! The backend of a client under test: the harness plays the server on real sockets, one port for
+//! The backend of a client under test: the harness acts as the server on real sockets, one port for
 //! each client's host, and every connection goes through the fault relay of its host.
 
 use core::time::Duration;
@@ -131,7 +131,7 @@ struct ClientBackend {
     limit: Duration,
     intake: Rc<Intake>,
     faults: Injector<Relays<ClientPower>>,
-    /// The ports of the clients' hosts, until the server is played.
+    /// The ports of the clients' hosts, until the executor listens on them.
     listeners: RefCell<Vec<(String, RelayListener<TcpNet>, Faults)>>,
 }
 
@@ -275,8 +275,8 @@ impl Power for ClientPower {
         Err("the library keeps its Session in memory only, or the adapter does not say that it keeps it")
     }
 
-    /// Does not wait: what the kernel sends for a dead process must not pass the relay before the
-    /// relay is cut.
+    /// Does not wait: the relay must be cut before it passes the packets that the kernel sends for
+    /// a killed process.
     async fn crash(&self, host: &str) -> Result<(), FaultError> {
         let running = self.clients.borrow_mut().get_mut(host).and_then(|client| client.running.take());
         if let Some(running) = running {

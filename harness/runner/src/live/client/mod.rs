@@ -1,10 +1,10 @@
 //! Clients under test: a process drives a client library by the adapter protocol, and the harness
-//! plays its server on real sockets.
+//! acts as its server on real sockets.
 //!
 //! - [`protocol`]: the lines
 //! - [`process`]: a process, its pipes and its end; [`pool`]: the processes that are idle
-//! - [`peer`]: commands of the application to lines, and lines to what it is told
-//! - [`backend`]: the played server, the fault relays, and one run
+//! - [`peer`]: converts commands of the application to lines, and lines to events
+//! - [`backend`]: the harness's server, the fault relays, and one run
 //! - [`session`]: all cases, and the reruns before a failure counts
 //! - [`silent`]: what a library never tells its application
 //! - [`target_file`]: the file that names an adapter

@@ -1,5 +1,5 @@
-//! A client under test that an adapter drives: commands of the application to lines, and lines to
-//! what the application is told.
+//! A client under test that an adapter drives: converts commands of the application to lines, and
+//! lines to events for the application.
 
 use core::time::Duration;
 use std::cell::RefCell;
@@ -23,10 +23,11 @@ use crate::peers::client::{Application, CommandEnd, Commands};
 /// How many events a client may report in one case.
 const MAX_EVENTS: u32 = 100_000;
 
-/// How long the application waits until it connects again, if the library does not do that.
+/// How long the application waits before it repeats the command to connect, if the library does not
+/// reconnect by itself.
 const RECONNECT_DELAY: Duration = Duration::from_millis(200);
 
-/// How often it does that, in a case.
+/// The largest number of such repetitions in a case.
 const MAX_RECONNECTS: u32 = 20;
 
 /// The options that CONNECT carries. The others are the client's.
@@ -41,7 +42,8 @@ const CONNECT_FIELDS: [&str; 8] = [
     "user_property",
 ];
 
-/// Options that the protocol carries in another form, or that only the reference client's driver has.
+/// Options that the protocol carries in another form, or that only the reference client's driver
+/// has.
 const NOT_SENT: [&str; 8] =
     ["version", "client_id", "clean_start", "keep_alive", "session_expiry", "address", "port", "default_qos"];
 
@@ -79,7 +81,7 @@ impl Stops {
     }
 }
 
-/// Where the server of a client is, and where its state.
+/// The address of a client's server, and the folder of its state.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) version: Version,
@@ -356,7 +358,7 @@ impl<A: Adapter> Driver<A> {
         let broken = matches!(stopped, Stopped::Broken(_));
         self.stops.stop(stopped);
         if broken {
-            // Its last words may come a moment later.
+            // Its last output may arrive a moment later.
             tokio::time::sleep(Duration::from_millis(50)).await;
             output.borrow_mut().extend(self.adapter.output());
             return None;

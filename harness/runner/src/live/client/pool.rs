@@ -13,7 +13,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Starts one process, and asks what its library is.
+    /// Starts one process, and sends `hello` to get the name of its library.
     pub(super) async fn start(command: &str) -> Result<(Self, Hello), (AdapterError, Vec<String>)> {
         let process = Process::start(command).await?;
         let hello = process.hello.clone();

@@ -1,6 +1,6 @@
-//! The adapter protocol: one JSON object per line on the standard streams of a process that drives a
-//! client library. `targets/clients/README.md` documents it, `targets/clients/adapter.schema.json`
-//! is its schema.
+//! The adapter protocol: one JSON object per line on the standard streams of a process that drives
+//! a client library. `targets/clients/README.md` documents it,
+//! `targets/clients/adapter.schema.json` is its schema.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ impl Command {
     }
 }
 
-/// Where the server is, and how the application wants its client to behave.
+/// The address of the server, and the options of the client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct New {
     pub(crate) version: String,
@@ -245,7 +245,7 @@ pub(crate) fn shortened(line: &str) -> String {
     text
 }
 
-/// What the client tells its application. `id` is the command that ends with the event.
+/// An event that the client reports to its application. `id` is the command that ends with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -257,7 +257,7 @@ pub enum Event {
     },
     /// The Network Connection has ended.
     Disconnected(Trouble),
-    /// A command failed; without `id`, the client gives up.
+    /// A command failed; without `id`, the client makes no more attempts to connect.
     Failed {
         /// The command.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -62,7 +62,7 @@ async fn serve() -> io::Result<()> {
 
 fn print(line: &Value) {
     let mut output = io::stdout().lock();
-    // If nobody reads, the input ends too.
+    // If the output is not read, the input ends too.
     let _ = writeln!(output, "{line}").and_then(|()| output.flush());
 }
 

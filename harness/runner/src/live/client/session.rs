@@ -39,7 +39,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(6);
 /// The longest time for which `nothing` is expected without `--patient`.
 const SILENCE: Duration = Duration::from_millis(400);
 
-/// How often a case is run again, alone, if its verdict is bad.
+/// The number of reruns of a case, alone, if its verdict is bad.
 const MAX_RERUNS: u32 = 4;
 
 /// A timer that fires later than this shows that the machine stalled.
@@ -301,7 +301,7 @@ fn watch_stalls(context: Rc<Context>) -> JoinHandle<()> {
     })
 }
 
-/// What every client must be able to do, before anything is judged: to connect once.
+/// The check before the first case: every client must be able to connect once.
 async fn contact(context: &Rc<Context>) -> Result<(), ClientError> {
     let text = "title    The client connects once\n\
         clauses  [3.1.1] MQTT-3.1.0-1 [5] MQTT-3.1.0-1\nversions 3.1.1 5\ntests    client\n\n\
