@@ -222,6 +222,7 @@ impl Hello {
             language: shortened(&self.language),
             versions: words(self.versions),
             supports: words(self.supports),
+            silent: words(self.silent),
         }
     }
 }
