@@ -234,7 +234,11 @@ impl Table {
                         Stage::Recorded,
                         _
                     )
-                    | (Stage::Published | Stage::Recorded, Stage::Complete | Stage::Refused, QoS::ExactlyOnce)
+                    | (
+                        Stage::Published | Stage::Recorded,
+                        Stage::Complete | Stage::Refused,
+                        QoS::ExactlyOnce
+                    )
                     | (Stage::Released, Stage::Complete, QoS::ExactlyOnce)
             ),
         };
@@ -268,9 +272,8 @@ fn repeated_here(version: Version, stage: Stage, dup: bool) -> Judgement {
 /// before it.
 fn repeated_after_reconnect(stage: Stage, dup: bool) -> Judgement {
     match (stage, dup) {
-        (Stage::Unclear | Stage::Complete | Stage::Refused, _) | (Stage::Published | Stage::Recorded, true) => {
-            Judgement::Right
-        }
+        (Stage::Unclear | Stage::Complete | Stage::Refused, _)
+        | (Stage::Published | Stage::Recorded, true) => Judgement::Right,
         (Stage::Published, false) => Judgement::RepeatedWithoutDup,
         (Stage::Recorded | Stage::Released, false) => Judgement::IdentifierInUse,
         (Stage::Released, true) => Judgement::PublishAfterPubRel,
