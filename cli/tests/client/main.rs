@@ -144,6 +144,7 @@ fn an_adapter_that_reports_events_without_end_is_an_error() {
 
 #[cfg(target_os = "linux")]
 #[test]
+#[allow(clippy::disallowed_methods, reason = "the processes are real")]
 fn nothing_that_an_adapter_started_is_left_over() {
     let file = in_bash("starts-another", "sleep 300 & echo $! >\"$0.child\"; exit 7");
     assert_eq!(mqttspec(&["adapter", &format!("bash '{file}'")]).status.code(), Some(2));
