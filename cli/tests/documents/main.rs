@@ -31,7 +31,7 @@ const LONG: [(&str, &str); 6] = [
 
 /// Prefixes of commands that are not run, with the reason.
 #[cfg(unix)]
-const NOT_RUN: [(&str, &str); 23] = [
+const NOT_RUN: [(&str, &str); 24] = [
     ("UPDATE=1 cargo test", "rewrites a page; `cargo test` runs the same test without UPDATE"),
     ("cargo test", "runs this test"),
     ("bash .ci/run", "runs this test"),
@@ -47,6 +47,7 @@ const NOT_RUN: [(&str, &str); 23] = [
     ("apt-get install", "installs software"),
     ("RUSTC_BOOTSTRAP=1 cargo fuzz", "needs cargo-fuzz, and runs until it is stopped"),
     ("cargo run --release --manifest-path fuzz/Cargo.toml --bin steps", "runs for minutes"),
+    ("cargo run --release -p mqttspec-net --example mutations", "runs for minutes"),
     ("cargo insta", "needs cargo-insta, and is interactive"),
     ("cargo doc -p mqttspec-codec --open", "opens a browser"),
     ("mqttspec serve", "listens on port 1883; tests/serve runs it on a free port"),
