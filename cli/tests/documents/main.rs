@@ -48,6 +48,7 @@ const NOT_RUN: [(&str, &str); 24] = [
     ("apt-get install", "installs software"),
     ("RUSTC_BOOTSTRAP=1 cargo fuzz", "needs cargo-fuzz, and runs until it is stopped"),
     ("cargo run --release --manifest-path fuzz/Cargo.toml --bin steps", "runs for minutes"),
+    ("cargo run --release -p mqttspec-net --example mutations", "runs for minutes"),
     ("cargo insta", "needs cargo-insta, and is interactive"),
     ("cargo doc -p mqttspec-codec --open", "opens a browser"),
     ("mqttspec serve", "listens on port 1883; tests/serve runs it on a free port"),
