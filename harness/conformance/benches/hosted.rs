@@ -18,7 +18,7 @@ use mqttspec_codec::Role;
 use mqttspec_embedded::SCENARIOS;
 use mqttspec_judge::results::CaseResult;
 use mqttspec_judge::verdict::Verdict;
-use mqttspec_runner::hosted::HostedBroker;
+use mqttspec_runner::hosted::HostedPeer;
 use mqttspec_runner::hosted_target::HostedTarget;
 use mqttspec_runner::suite::{Selection, Source, SuiteOptions, plan, run_case};
 
@@ -31,7 +31,7 @@ fn main() {
     let mut plan = plan(&sources, &Selection { filters, ..Selection::default() });
     plan.cases.retain(|case| case.tests == Role::Server);
     let (target, answered) =
-        HostedTarget::probe("reference".to_owned(), HostedBroker::in_world(reference::reference));
+        HostedTarget::probe("reference".to_owned(), HostedPeer::broker_in_world(reference::reference));
     answered.unwrap();
     let options = SuiteOptions::default();
     let mut ratios = Vec::new();

@@ -1,5 +1,5 @@
-//! The scenarios as tests of your own crate: `cargo test` runs your broker in the simulator, with
-//! simulated time, faults and crashes.
+//! The scenarios as tests of your own crate: `cargo test` runs your broker or client in the simulator,
+//! with simulated time, faults and crashes.
 //!
 //! A test target with `harness = false`:
 //!
@@ -30,10 +30,14 @@ use ::core::time::Duration;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mqttspec_runner::hosted::HostedBroker;
+use mqttspec_runner::hosted::HostedPeer;
 
+pub use mqttspec_codec::Version;
 pub use mqttspec_ports::{Disk, File, Listener, Net};
-pub use mqttspec_runner::hosted::{Host, PeerResult, TurmoilHost, Unsupported, WorldHost};
+pub use mqttspec_runner::hosted::{
+    App, ClientCommand, ClientEvent, CommandId, Connect, Disconnect, Events, Host, PeerResult, Publish,
+    Subscription, Trouble, TurmoilHost, Unsupported, Will, WorldDisk, WorldHost, WorldNet,
+};
 
 pub use crate::core::{BrokerCore, Output};
 use crate::settings::Settings;
@@ -61,7 +65,7 @@ impl Conformance {
         F: Fn(WorldHost) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = PeerResult> + 'static,
     {
-        Tests { broker: HostedBroker::in_world(main), settings: self.settings }
+        Tests { peer: HostedPeer::broker_in_world(main), settings: self.settings }
     }
 
     /// Tests a broker core that does no I/O, in the simulated world. The closure makes the core at
@@ -83,6 +87,22 @@ impl Conformance {
         })
     }
 
+    /// Tests a client in the simulated world, through its application. The closure makes its main
+    /// task at each start.
+    ///
+    /// The task takes the commands of the [`App`], opens Network Connections to port 1883 of the host
+    /// `broker` with [`Host::net`], and reports events. It must run until it is dropped. A command, a
+    /// field or an option that the client does not have is answered with [`Host::unsupported`] as the
+    /// error of the task: the case is skipped.
+    #[must_use]
+    pub fn client<F, Fut>(self, main: F) -> Tests
+    where
+        F: Fn(WorldHost, App) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = PeerResult> + 'static,
+    {
+        Tests { peer: HostedPeer::client_in_world(main), settings: self.settings }
+    }
+
     /// Tests a broker in a stock turmoil simulation: code that uses the types of `turmoil::net` runs
     /// unchanged. Scenarios with faults that turmoil does not model are skipped.
     #[must_use]
@@ -91,14 +111,14 @@ impl Conformance {
         F: Fn(TurmoilHost) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = PeerResult> + 'static,
     {
-        Tests { broker: HostedBroker::in_turmoil(main), settings: self.settings }
+        Tests { peer: HostedPeer::broker_in_turmoil(main), settings: self.settings }
     }
 }
 
 /// A test program with its peer.
 #[derive(Debug)]
 pub struct Tests {
-    broker: HostedBroker,
+    peer: HostedPeer,
     settings: Settings,
 }
 
@@ -107,6 +127,14 @@ impl Tests {
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = name.into();
+        self
+    }
+
+    /// The client connects again by itself after a loss of its Network Connection. Without this, its
+    /// application repeats the command to connect.
+    #[must_use]
+    pub fn reconnects(mut self) -> Self {
+        self.peer = self.peer.reconnecting();
         self
     }
 
@@ -177,6 +205,6 @@ impl Tests {
     /// them.
     #[must_use]
     pub fn main(self) -> ExitCode {
-        trials::run(self.broker, self.settings.with_environment())
+        trials::run(self.peer, self.settings.with_environment())
     }
 }

@@ -14,7 +14,7 @@ use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target};
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_reports::baseline::{Baseline, BaselineError};
 use mqttspec_reports::{terminal, write};
-use mqttspec_runner::hosted::{HostedBroker, remember_panics};
+use mqttspec_runner::hosted::{HostedPeer, remember_panics};
 use mqttspec_runner::hosted_target::{HostedTarget, firsts_that_differ};
 use mqttspec_runner::suite::{KeepTrace, Plan, Selection, Source, SuiteOptions, plan, read_folder};
 
@@ -37,9 +37,9 @@ enum CannotRun {
 }
 
 /// Runs the tests that the arguments of the process select.
-pub(crate) fn run(broker: HostedBroker, settings: Settings) -> ExitCode {
+pub(crate) fn run(peer: HostedPeer, settings: Settings) -> ExitCode {
     let arguments = Arguments::from_args();
-    let suite = match Suite::new(broker, settings) {
+    let suite = match Suite::new(peer, settings) {
         Ok(suite) => suite,
         Err(error) => {
             // Nothing can be done if standard error is closed.
@@ -64,24 +64,24 @@ pub(crate) fn run(broker: HostedBroker, settings: Settings) -> ExitCode {
 
 /// The tests of one process, and what they share.
 struct Suite {
-    broker: HostedBroker,
+    peer: HostedPeer,
     settings: Settings,
     plan: Plan,
     known: Baseline,
-    /// The broker after the probes, and why it did not answer them.
+    /// The peer after the probes, and why it did not answer them.
     target: OnceLock<(HostedTarget, Result<(), String>)>,
     results: Mutex<BTreeMap<usize, CaseResult>>,
 }
 
 impl Suite {
-    fn new(broker: HostedBroker, settings: Settings) -> Result<Self, CannotRun> {
+    fn new(peer: HostedPeer, settings: Settings) -> Result<Self, CannotRun> {
         let sources = match &settings.scenarios {
             Some(folder) => read_folder(folder).map_err(CannotRun::Scenarios)?,
             None => SCENARIOS.iter().map(source).collect(),
         };
         let selection = Selection { filters: settings.filters.clone(), ..Selection::default() };
         let mut plan = plan(&sources, &selection);
-        plan.cases.retain(|case| case.tests == Role::Server);
+        plan.cases.retain(|case| case.tests == peer.role());
         if plan.cases.is_empty() && plan.errors.is_empty() {
             return Err(CannotRun::NoMatch(settings.filters.join(" ")));
         }
@@ -90,18 +90,20 @@ impl Suite {
             None => Baseline::default(),
         };
         let (target, results) = (OnceLock::new(), Mutex::default());
-        Ok(Self { broker, settings, plan, known, target, results })
+        Ok(Self { peer, settings, plan, known, target, results })
     }
 
     fn trials(self) -> (Arc<Self>, Vec<Trial>) {
         let suite = Arc::new(self);
         let mut trials = Vec::new();
         let probing = suite.clone();
-        trials.push(Trial::test("the_broker_answers", move || match &probing.probed().1 {
+        let (name, fault) = match suite.peer.role() {
+            Role::Server => ("the_broker_answers", "the broker does not answer the first CONNECT packets"),
+            Role::Client => ("the_client_connects", "the client does not connect once when it is asked to"),
+        };
+        trials.push(Trial::test(name, move || match &probing.probed().1 {
             Ok(()) => Ok(()),
-            Err(reason) => {
-                Err(Failed::from(format!("the broker does not answer the first CONNECT packets: {reason}")))
-            }
+            Err(reason) => Err(Failed::from(format!("{fault}: {reason}"))),
         }));
         for error in &suite.plan.errors {
             let message = error.message.clone();
@@ -116,7 +118,7 @@ impl Suite {
 
     fn probed(&self) -> &(HostedTarget, Result<(), String>) {
         self.target.get_or_init(|| {
-            let (target, contact) = HostedTarget::probe(self.settings.name.clone(), self.broker.clone());
+            let (target, contact) = HostedTarget::probe(self.settings.name.clone(), self.peer.clone());
             let target = match self.settings.tolerance {
                 Some(late) => target.tolerance(late),
                 None => target,

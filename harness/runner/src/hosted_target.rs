@@ -1,13 +1,14 @@
-//! A broker under test: what the probes found, and the runs of its cases.
+//! A hosted peer as a target: what the probes found, and the runs of its cases.
 
 use core::time::Duration;
 
-use mqttspec_codec::Version;
+use mqttspec_codec::{Role, Version};
 use mqttspec_judge::Case;
 use mqttspec_judge::results::{CaseResult, RunResult, Target, TargetKind};
 use mqttspec_judge::trace::{Trace, TraceEvent};
+use mqttspec_judge::verdict::Verdict;
 
-use crate::hosted::{HostedBroker, HostedCase};
+use crate::hosted::{HostedCase, HostedPeer};
 use crate::judging::judged;
 use crate::live::case_run::skipped;
 use crate::live::placing::Placing;
@@ -16,38 +17,81 @@ use crate::live::schedule::Limits;
 use crate::live::target_file::TargetFile;
 use crate::run::{RunOptions, refusal_of};
 use crate::simulated::{perform_hosted, probe_hosted};
-use crate::suite::{SuiteOptions, run_case_on};
+use crate::suite::{Selection, Source, SuiteOptions, plan, run_case_on};
 
-/// A broker under test, and what it can do.
+/// How much later than a scenario says a client may act: libraries check their timers every second.
+const LATE_CLIENT: Duration = Duration::from_millis(1500);
+
+/// How much later than a scenario says a broker may act: many check their timers every few seconds.
+const LATE_BROKER: Duration = Duration::from_secs(7);
+
+/// A client connects once.
+const CONTACT: &str = "\
+title    The client connects once
+clauses  [3.1.1] MQTT-3.1.0-1 [5] MQTT-3.1.0-1
+versions 3.1.1 5
+tests    client
+
+ask device connect clean_start keep_alive=60
+device > CONNECT shows all
+device < CONNACK
+told device connected
+device > nothing for 300ms
+";
+
+/// A peer under test, and what it can do.
 #[derive(Debug)]
 pub struct HostedTarget {
     name: String,
-    broker: HostedBroker,
+    peer: HostedPeer,
     capabilities: Capabilities,
     /// How much later than the scenario says something may come.
     late: Duration,
     settings: TargetFile,
 }
 
-/// How much later than a scenario says a broker may act by default.
-const LATE: Duration = Duration::from_secs(7);
-
 impl HostedTarget {
-    /// Starts the broker in a simulation and finds out what it can do. The error says why it could
+    /// Starts the peer in a simulation and finds out what it can do. The error says why it could
     /// not be asked; then it is taken to be able to do everything.
-    pub fn probe(name: String, broker: HostedBroker) -> (Self, Result<(), String>) {
-        let (capabilities, contact) = match probe_hosted(&broker) {
+    pub fn probe(name: String, peer: HostedPeer) -> (Self, Result<(), String>) {
+        // Whether it keeps its records over a crash shows when it runs.
+        let settings = TargetFile { durable: true, ..TargetFile::default() };
+        let target = |peer, capabilities, late| Self { name, peer, capabilities, late, settings };
+        if peer.role() == Role::Client {
+            // A client says during a run what it cannot do.
+            let target = target(peer, Capabilities::all(), LATE_CLIENT);
+            let contact = target.contact();
+            return (target, contact);
+        }
+        let (capabilities, contact) = match probe_hosted(&peer) {
             Ok(capabilities) => (capabilities, Ok(())),
             Err(reason) => (Capabilities::all(), Err(reason)),
         };
-        let late = LATE;
-        // Whether it keeps its records over a crash shows when it runs.
-        let settings = TargetFile { durable: true, ..TargetFile::default() };
-        (Self { name, broker, capabilities, late, settings }, contact)
+        (target(peer, capabilities, LATE_BROKER), contact)
     }
 
-    /// Sets how much later than a scenario says the broker may act. The default is 7 s:
-    /// many look at their timers once in some seconds.
+    /// What every client must be able to do before anything is judged: to connect once, with one of
+    /// the versions.
+    fn contact(&self) -> Result<(), String> {
+        let source = Source { file: "contact.mqtt".to_owned(), text: CONTACT.to_owned() };
+        for case in plan(&[source], &Selection::default()).cases {
+            let result = self.run_case(&case, &SuiteOptions::default());
+            if let Some(failure) = result.failures.first() {
+                let finding = &failure.finding;
+                return Err(format!(
+                    "MQTT {}: expected {}, got {}",
+                    case.version, finding.expected, finding.actual
+                ));
+            }
+            if result.verdict == Verdict::Error {
+                return Err(result.reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets how much later than a scenario says the peer may act. The default is that for live
+    /// peers: many brokers look at their timers once in some seconds, many clients once in a second.
     #[must_use]
     pub fn tolerance(self, late: Duration) -> Self {
         Self { late, ..self }
@@ -75,8 +119,15 @@ impl HostedTarget {
         })
     }
 
-    /// What a case needs of the broker, or why it is skipped.
+    /// What a case needs of the peer, or why it is skipped.
     fn needs(&self, case: &Case) -> Result<HostedCase<'_>, String> {
+        if let Some(refusal) = refusal_of(case, self.peer.simulator()) {
+            return Err(refusal);
+        }
+        let (peer, late, subscribing) = (&self.peer, self.late, self.capabilities.subscribing);
+        if self.peer.role() == Role::Client {
+            return Ok(HostedCase { peer, late, subscribing, missing: Vec::new() });
+        }
         let placing = Placing {
             capabilities: &self.capabilities,
             target_file: &self.settings,
@@ -86,12 +137,7 @@ impl HostedTarget {
             quick: false,
         };
         placing.needs(case)?;
-        if let Some(refusal) = refusal_of(case, self.broker.simulator()) {
-            return Err(refusal);
-        }
-        let missing = placing.missing_options(case);
-        let subscribing = self.capabilities.subscribing;
-        Ok(HostedCase { broker: &self.broker, late: self.late, subscribing, missing })
+        Ok(HostedCase { peer, late, subscribing, missing: placing.missing_options(case) })
     }
 }
 

@@ -136,6 +136,48 @@ pub(crate) fn run() -> ExitCode {
             }
             Ok(())
         }),
+        Trial::test("the reference client passes as a hosted peer", || {
+            let ran = ran(&mut program("client"));
+            assert!(ran.passed && !ran.text.contains("ignored"), "{}", ran.text);
+            // Without its own policy to connect again, the application does that.
+            let ran = self::ran(&mut program("client-that-does-not-reconnect"));
+            assert!(ran.passed, "{}", ran.text);
+            let other: Vec<_> = ran.text.lines().filter(|line| line.contains("ignored")).collect();
+            insta::assert_snapshot!("client_does_not_reconnect", other.join("\n"));
+            Ok(())
+        }),
+        Trial::test("a client that sends no PINGREQ is found", || {
+            let case = "clients::pings-while-idle::5.0";
+            let ran = ran(program("client-without-pings").args(["--exact", case]));
+            insta::assert_snapshot!("client_failure", ran.text);
+            Ok(())
+        }),
+        Trial::test("a client that ends is the failure of its case", || {
+            let mut text = String::new();
+            for peer in ["client-that-panics", "client-that-takes-no-command", "client-that-ends-no-command"]
+            {
+                let ran = ran(program(peer).args(["--exact", "clients::qos-0-once::5.0"]));
+                assert!(!ran.passed, "{}", ran.text);
+                let actual = ran.text.lines().find(|line| line.trim().starts_with("actual"));
+                text += &format!("{peer}: {}\n", actual.unwrap_or_default().trim());
+            }
+            insta::assert_snapshot!("client_ends", text);
+            Ok(())
+        }),
+        Trial::test("what a client cannot do is skipped with the reason", || {
+            let mut text = String::new();
+            for case in [
+                "clients::qos-0-once::5.0",
+                "clients::qos-0-once::3.1.1",
+                "clients::acknowledges-by-hand::3.1.1",
+            ] {
+                text += &ran(program("client-of-3.1.1").args(["--exact", case])).text;
+            }
+            let case = "clients::crash-in-mid-flow::3.1.1";
+            text += &ran(program("client-without-a-disk").args(["--exact", case])).text;
+            insta::assert_snapshot!("client_skipped", text);
+            Ok(())
+        }),
         Trial::test("known failures are listed, and those that pass are not", known_failures),
         Trial::test("tests are listed by area, version and row", || {
             let ran = ran(program("mini").args(["--list", "wills::published-when"]));

@@ -7,6 +7,7 @@ mod expected;
 mod mini;
 mod programs;
 mod reference;
+mod reference_client;
 mod small_core;
 
 use std::process::ExitCode;

@@ -7,11 +7,17 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use mqttspec_conformance::{Listener, Net, PeerResult, WorldHost, conformance};
+use mqttspec_codec::Role;
+use mqttspec_conformance::{
+    ClientCommand, ClientEvent, Connect, Listener, Net, PeerResult, Version, WorldHost, conformance,
+};
+use mqttspec_mutants::{Mutant, MutantNet};
+use mqttspec_net::store::MemoryStore;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::mini;
 use crate::reference::reference;
+use crate::reference_client::{reference_client, reference_client_on};
 use crate::small_core::SmallCore;
 
 pub(crate) fn run(peer: &str) -> ExitCode {
@@ -75,6 +81,50 @@ pub(crate) fn run(peer: &str) -> ExitCode {
             }
             reference(host).await
         }),
+        "client" => conformance().client(|host, app| reference_client(host, app, true)).reconnects(),
+        "client-that-does-not-reconnect" => {
+            conformance().client(|host, app| reference_client(host, app, false))
+        }
+        "client-without-pings" => conformance()
+            .client(|host, app| async move {
+                let mutant = Mutant::named("does-not-ping", Role::Client).ok_or("no such mutant")?;
+                let net = MutantNet::new(host.net(), mutant);
+                reference_client_on(host, app, net, MemoryStore::new(), true).await
+            })
+            .reconnects(),
+        "client-without-a-disk" => conformance()
+            .client(|host, app| {
+                let net = host.net();
+                reference_client_on(host, app, net, MemoryStore::new(), true)
+            })
+            .reconnects(),
+        "client-that-ends-no-command" => conformance().client(|_, mut app| async move {
+            let (id, _) = app.command().await;
+            app.tell(ClientEvent::Published { id: id + 1, reason: 0 });
+            pending().await
+        }),
+        "client-that-panics" => conformance().client(|_, mut app| async move {
+            app.command().await;
+            panic!("no Network Connection for this client");
+        }),
+        "client-that-takes-no-command" => conformance().client(|_, _| pending()),
+        "client-of-3.1.1" => conformance().client(|host, mut app| async move {
+            if app.version() != Version::V3_1_1 {
+                return Err(host.unsupported(format!("MQTT {}", app.version())).into());
+            }
+            // It asks for no option and for no disk.
+            let mut _stream = None;
+            loop {
+                match app.command().await.1 {
+                    ClientCommand::Connect(connect) => {
+                        let mut connection = host.net().connect("broker", 1883).await?;
+                        connection.write_all(&connect_packet(&connect)).await?;
+                        _stream = Some(connection);
+                    }
+                    _ => return Err(host.unsupported("everything but CONNECT").into()),
+                }
+            }
+        }),
         _ => return ExitCode::from(3),
     };
     let tests = match std::env::var("KNOWN") {
@@ -82,6 +132,17 @@ pub(crate) fn run(peer: &str) -> ExitCode {
         Err(_) => tests,
     };
     tests.name(peer).main()
+}
+
+/// A CONNECT of MQTT 3.1.1.
+fn connect_packet(connect: &Connect) -> Vec<u8> {
+    let id = connect.client_id.as_bytes();
+    let (length, flags) = (id.len() as u8, u8::from(connect.clean_start) << 1);
+    let mut packet = vec![0x10, 12 + length, 0, 4, b'M', b'Q', b'T', b'T', 4, flags];
+    packet.extend(connect.keep_alive.to_be_bytes());
+    packet.extend([0, length]);
+    packet.extend(id);
+    packet
 }
 
 async fn mini_broker(host: WorldHost) -> PeerResult {

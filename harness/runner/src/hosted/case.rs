@@ -1,27 +1,56 @@
-//! What the runs of one case need of a hosted broker.
+//! What the runs of one case need of a hosted peer.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use mqttspec_codec::Role;
+use mqttspec_faults::Fault;
 use mqttspec_judge::Case;
 
-use super::host::Asked;
-use super::{HostedBroker, Lives};
+use super::host::{Asked, Place};
+use super::{HostedPeer, Lives};
+use crate::executor::demands;
+use crate::hosts::{Hosts, PlayedBy, SERVER};
+use crate::live::client::peer::client_options;
+use crate::peers::client::Applications;
 use crate::recorder::Recorder;
 use crate::run_clock::RunClock;
 
-/// What the runs of one case need of its broker.
+/// What the runs of one case need of the peer under test.
 pub(crate) struct HostedCase<'t> {
-    pub(crate) broker: &'t HostedBroker,
+    pub(crate) peer: &'t HostedPeer,
     pub(crate) late: Duration,
     pub(crate) subscribing: Duration,
-    /// The options of the scenario that the broker does not have as it is.
+    /// The options of the scenario that a broker does not have as it is.
     pub(crate) missing: Vec<(String, String)>,
 }
 
 impl HostedCase<'_> {
-    /// The lives of the broker in one run.
-    pub(crate) fn lives(&self, case: &Case, recorder: &Rc<Recorder>, clock: &RunClock) -> Lives {
+    /// The lives of the peers in one run.
+    pub(crate) fn lives(
+        &self,
+        case: &Case,
+        hosts: &Hosts,
+        applications: &Applications,
+        recorder: &Rc<Recorder>,
+        clock: &RunClock,
+    ) -> Lives {
+        let places = match self.peer.role() {
+            Role::Server => BTreeMap::from([(SERVER.to_owned(), self.place_of_broker(case))]),
+            Role::Client => self.places_of_clients(case, hosts, applications),
+        };
+        Lives {
+            peer: self.peer.clone(),
+            places: Rc::new(places),
+            version: case.version,
+            clock: clock.clone(),
+            recorder: recorder.clone(),
+            ends: Rc::default(),
+        }
+    }
+
+    fn place_of_broker(&self, case: &Case) -> Place {
         let counting = case.scenario.broker.iter().filter(|option| option.versions.applies_to(case.version));
         let options = counting.map(|option| (option.name.clone(), option.value.clone())).collect();
         let needs_disk = case
@@ -29,14 +58,33 @@ impl HostedCase<'_> {
             .needs
             .iter()
             .any(|need| need.name == "durable-store" && need.versions.applies_to(case.version));
-        Lives {
-            broker: self.broker.clone(),
-            asked: Rc::new(Asked::about(options)),
-            missing: self.missing.clone().into(),
-            needs_disk,
-            clock: clock.clone(),
-            recorder: recorder.clone(),
-            ends: Rc::default(),
-        }
+        Place { asked: Rc::new(Asked::about(options)), missing: self.missing.clone(), needs_disk }
+    }
+
+    fn places_of_clients(
+        &self,
+        case: &Case,
+        hosts: &Hosts,
+        applications: &Applications,
+    ) -> BTreeMap<String, Place> {
+        let faults = demands(case, hosts).faults;
+        let clients = hosts.clients.iter().filter(|client| client.played_by == PlayedBy::Peer);
+        clients
+            .filter_map(|client| {
+                let application = applications.get(&client.name)?;
+                let options = client_options(&application.options, self.peer.reconnects());
+                let options: Vec<(String, String)> = options.into_iter().collect();
+                let crashes = |fault: &Fault| match fault {
+                    Fault::Crash { host } | Fault::DiskLoss { host, .. } => *host == client.name,
+                    _ => false,
+                };
+                let place = Place {
+                    asked: Rc::new(Asked::about(options.clone())),
+                    missing: options,
+                    needs_disk: faults.iter().any(crashes),
+                };
+                Some((client.name.clone(), place))
+            })
+            .collect()
     }
 }

@@ -31,6 +31,15 @@ pub(super) struct Asked {
     pub(super) disk: Cell<bool>,
 }
 
+/// What a run needs of the peer on a host.
+pub(super) struct Place {
+    pub(super) asked: Rc<Asked>,
+    /// The options for which the peer must ask, or the case is skipped.
+    pub(super) missing: Vec<(String, String)>,
+    /// Whether the case is skipped unless the peer asks for its disk.
+    pub(super) needs_disk: bool,
+}
+
 impl Asked {
     pub(super) fn about(options: Vec<(String, String)>) -> Self {
         Self { options, known: RefCell::default(), disk: Cell::new(false) }

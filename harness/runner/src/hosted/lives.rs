@@ -1,11 +1,13 @@
 //! The starts of a hosted peer during one run, how they ended, and what that means for the verdict.
 
 use core::cell::RefCell;
+use core::future::{Future, pending};
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::future::Future;
 use std::rc::Rc;
 
+use mqttspec_codec::{Role, Version};
 use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::{History, What, nanoseconds};
 use mqttspec_notation::FaultKind;
@@ -13,25 +15,25 @@ use mqttspec_spec::Level;
 use mqttspec_turmoil::{HostNet, TurmoilDisk};
 use mqttspec_world::{HostContext, RunError};
 
-use super::host::Asked;
-use super::{Host, HostedBroker, Kind, Main, Unsupported, panics};
+use super::host::{Asked, Place};
+use super::{Host, HostedPeer, Kind, Main, Unsupported, app, panics};
 use crate::backend;
 use crate::executor::{Executed, Findings};
 use crate::found::Stop;
 use crate::hosts::SERVER;
+use crate::live::client::peer::{Driver, Queue, Stopped, Stops};
 use crate::peers::PeerHost;
+use crate::peers::client::Application;
 use crate::recorder::Recorder;
 use crate::run_clock::RunClock;
 
-/// The lives of the broker under test in one run.
+/// The lives of the peers under test in one run: of a broker, or of all clients.
 #[derive(Clone)]
 pub(crate) struct Lives {
-    pub(super) broker: HostedBroker,
-    pub(super) asked: Rc<Asked>,
-    /// The options that the broker must ask for, or the case is skipped.
-    pub(super) missing: Rc<[(String, String)]>,
-    /// Whether the case is skipped unless the broker asks for its disk.
-    pub(super) needs_disk: bool,
+    pub(super) peer: HostedPeer,
+    /// By the names of the hosts.
+    pub(super) places: Rc<BTreeMap<String, Place>>,
+    pub(super) version: Version,
     pub(super) clock: RunClock,
     pub(super) recorder: Rc<Recorder>,
     /// In the order of time.
@@ -49,13 +51,14 @@ pub(super) enum End {
 
 impl Lives {
     /// The lives of a broker that is asked what it can do.
-    pub(crate) fn of_probe(broker: &HostedBroker, clock: &RunClock) -> Self {
+    pub(crate) fn of_probe(broker: &HostedPeer, clock: &RunClock) -> Self {
         let of_run = clock.clone();
+        let asked = Rc::new(Asked::about(Vec::new()));
+        let place = Place { asked, missing: Vec::new(), needs_disk: false };
         Self {
-            broker: broker.clone(),
-            asked: Rc::new(Asked::about(Vec::new())),
-            missing: Rc::new([]),
-            needs_disk: false,
+            peer: broker.clone(),
+            places: Rc::new(BTreeMap::from([(SERVER.to_owned(), place)])),
+            version: Version::V5,
             clock: clock.clone(),
             recorder: Rc::new(Recorder::new(Vec::new(), move || of_run.now())),
             ends: Rc::default(),
@@ -73,36 +76,87 @@ impl Lives {
         }
     }
 
-    /// The main task of a life in the simulated world.
+    /// Whether a client under test runs on the host.
+    pub(crate) fn has_client(&self, host: &str) -> bool {
+        self.peer.role() == Role::Client && self.places.contains_key(host)
+    }
+
+    /// The main task of a life of a broker in the simulated world.
     pub(crate) fn start_in_world(
         &self,
         context: &HostContext,
     ) -> impl Future<Output = Result<(), String>> + use<> {
-        let main = match &self.broker.0 {
-            Kind::World(main) => Some(main(self.host(context.net(), context.disk(), context.seed()))),
-            Kind::Turmoil(_) => None,
+        let host = self.host(SERVER, context.net(), context.disk(), context.seed());
+        let main = match (&self.peer.0, host) {
+            (Kind::World(main), Some(host)) => Some(main(host)),
+            _ => None,
         };
         self.clone().live(main)
     }
 
-    /// The main task of a life in a turmoil simulation.
+    /// The main task of a life of a broker in a turmoil simulation.
     pub(crate) fn start_in_turmoil(
         &self,
         host: PeerHost<HostNet, TurmoilDisk>,
     ) -> impl Future<Output = Result<(), String>> + use<> {
-        let main = match &self.broker.0 {
-            Kind::Turmoil(main) => Some(main(self.host(host.net, host.disk, host.seed))),
-            Kind::World(_) => None,
+        let host = self.host(SERVER, host.net, host.disk, host.seed);
+        let main = match (&self.peer.0, host) {
+            (Kind::Turmoil(main), Some(host)) => Some(main(host)),
+            _ => None,
         };
         self.clone().live(main)
     }
 
-    fn host<N, D>(&self, net: N, disk: D, seed: mqttspec_world::Seed) -> Host<N, D> {
-        Host { net, disk, seed, clock: self.clock.clone(), asked: self.asked.clone() }
+    /// The main task of a life of a client. With `connects`, it connects without a line that says so.
+    pub(crate) fn start_client(
+        &self,
+        context: &HostContext,
+        name: &str,
+        application: Rc<Application>,
+        connects: bool,
+    ) -> impl Future<Output = Result<(), String>> + use<> {
+        let (app, other_end) = app::application(self.version);
+        let host = self.host(name, context.net(), context.disk(), context.seed());
+        let main = match (&self.peer.0, host) {
+            (Kind::Client { main, .. }, Some(host)) => Some(main(host, app)),
+            _ => None,
+        };
+        let (commands, given) = Queue::new();
+        let stops = Rc::new(Stops::default());
+        let driver =
+            Driver::new(other_end, self.version, application.clone(), stops.clone(), self.peer.reconnects());
+        let lives = self.clone();
+        async move {
+            application.start(commands, connects);
+            let driven = async {
+                driver.run(given, Rc::default()).await;
+                lives.stopped(stops.take());
+                // What the client does after this is not judged.
+                pending::<()>().await;
+            };
+            tokio::select! {
+                biased;
+                ended = lives.clone().live(main) => ended,
+                () = driven => Ok(()),
+            }
+        }
+    }
+
+    fn stopped(&self, stopped: Option<Stopped>) {
+        match stopped {
+            Some(Stopped::Unsupported(what)) => self.ends.borrow_mut().push(End::Unsupported(what)),
+            Some(Stopped::Broken(error)) => self.ended(error.to_string()),
+            None => {}
+        }
+    }
+
+    fn host<N, D>(&self, name: &str, net: N, disk: D, seed: mqttspec_world::Seed) -> Option<Host<N, D>> {
+        let asked = self.places.get(name)?.asked.clone();
+        Some(Host { net, disk, seed, clock: self.clock.clone(), asked })
     }
 
     async fn live(self, main: Option<Main>) -> Result<(), String> {
-        let Some(main) = main else { return Err("the broker is for another simulation".to_owned()) };
+        let Some(main) = main else { return Err("the peer is for another simulation".to_owned()) };
         let ended = main.await;
         match ended {
             Ok(()) => self.ended("its main task returned, which ends its process".to_owned()),
@@ -121,7 +175,7 @@ impl Lives {
         for panic in panics::take() {
             self.ended_at(format!("a task of it panicked: {}", panic.text), panic.at);
         }
-        let crashes = self.recorder.with_history(crashes_of_server);
+        let crashes = self.recorder.with_history(|history| crashes_of(history, &self.places));
         self.ends.take().into_iter().find(|end| match end {
             End::Unsupported(_) => true,
             // A process that finds its disk dead ends in the instant in which its machine does.
@@ -141,11 +195,12 @@ impl Lives {
     /// What a run is worth that the world broke off.
     pub(crate) fn failed_in_world(&self, error: RunError) -> Executed {
         let (how, at) = match error {
-            RunError::HostPanicked { host, message, at } if host == SERVER => {
-                let text = panics::take().pop().map_or(message, |panic| panic.text);
+            RunError::HostPanicked { host, message, at } if self.places.contains_key(&host) => {
+                // A task that panicked is not polled again, but what polls it may be.
+                let text = panics::take().into_iter().next().map_or(message, |panic| panic.text);
                 (format!("it panicked: {text}"), at)
             }
-            RunError::Spinning { host, polls, at } if host == SERVER => {
+            RunError::Spinning { host, polls, at } if self.places.contains_key(&host) => {
                 (format!("it spins: it was polled {polls} times without letting time pass"), at)
             }
             error => return Executed::broken(error.to_string()),
@@ -154,35 +209,53 @@ impl Lives {
         Executed { findings: Findings::default(), end: Ok(()) }
     }
 
-    /// Changes the result of a run by what became of the broker.
+    /// Changes the result of a run by what became of the peer.
     pub(crate) fn conclude(&self, executed: &mut Executed) {
         let unsupported = |what: String, reason| {
             let stop = Stop::Unsupported(backend::Unsupported { what, reason });
             Executed { findings: Findings::default(), end: Err(stop) }
         };
-        let known = self.asked.known.borrow();
-        let not_asked = self.missing.iter().find(|(name, _)| !known.contains(name));
-        match self.first_end() {
-            Some(End::Unsupported(what)) => {
-                *executed = unsupported(what, "the broker under test says so");
+        let (name, says_so, no_option, no_disk) = match self.peer.role() {
+            Role::Server => (
+                "the broker under test",
+                "the broker under test says so",
+                "the broker under test does not ask for it",
+                "the broker under test does not ask for its disk",
+            ),
+            Role::Client => (
+                "the client under test",
+                "the client under test says so",
+                "the client under test does not ask for it",
+                "the client under test does not ask for its disk",
+            ),
+        };
+        if let Some(end) = self.first_end() {
+            return match end {
+                End::Unsupported(what) => *executed = unsupported(what, says_so),
+                End::Ended { how, at, line } => died(executed, name, how, at, line),
+            };
+        }
+        for place in self.places.values() {
+            let known = place.asked.known.borrow();
+            if let Some((name, value)) = place.missing.iter().find(|(name, _)| !known.contains(name)) {
+                *executed = unsupported(format!("the option {name}={value}"), no_option);
+                return;
             }
-            Some(End::Ended { how, at, line }) => died(executed, how, at, line),
-            None if let Some((name, value)) = not_asked => {
-                let what = format!("the option {name}={value}");
-                *executed = unsupported(what, "the broker under test does not ask for it");
+            if place.needs_disk && !place.asked.disk.get() {
+                let what = match self.peer.role() {
+                    Role::Server => "a crash of the broker that loses nothing",
+                    Role::Client => "a crash of the client that loses nothing",
+                };
+                *executed = unsupported(what.to_owned(), no_disk);
+                return;
             }
-            None if self.needs_disk && !self.asked.disk.get() => {
-                let what = "a crash of the broker that loses nothing".to_owned();
-                *executed = unsupported(what, "the broker under test does not ask for its disk");
-            }
-            None => {}
         }
     }
 }
 
-/// The end of the broker is the failure of the run. What was missing after it is its consequence
+/// The end of the peer is the failure of the run. What was missing after it is its consequence
 /// and shows no other error.
-fn died(executed: &mut Executed, how: String, at: Duration, line: u32) {
+fn died(executed: &mut Executed, name: &str, how: String, at: Duration, line: u32) {
     let at_ns = nanoseconds(at);
     let findings = &mut executed.findings;
     let end = std::mem::replace(&mut executed.end, Ok(()));
@@ -196,7 +269,7 @@ fn died(executed: &mut Executed, how: String, at: Duration, line: u32) {
         check: Check::Peer,
         level: Level::Must,
         requirements: Vec::new(),
-        expected: "the broker under test runs until the case ends".to_owned(),
+        expected: format!("{name} runs until the case ends"),
         actual: how,
         nearly: None,
         line,
@@ -206,11 +279,11 @@ fn died(executed: &mut Executed, how: String, at: Duration, line: u32) {
     });
 }
 
-/// When the scenario crashed the server.
-fn crashes_of_server(history: &History) -> Vec<u64> {
+/// When the scenario crashed a host of the peers under test.
+fn crashes_of(history: &History, places: &BTreeMap<String, Place>) -> Vec<u64> {
     let is_crash = |what: &What| match what {
         What::Fault(event) => {
-            event.fault.kind == FaultKind::Crash && event.hosts.iter().any(|host| host == SERVER)
+            event.fault.kind == FaultKind::Crash && event.hosts.iter().any(|host| places.contains_key(host))
         }
         _ => false,
     };

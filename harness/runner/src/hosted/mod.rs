@@ -1,10 +1,11 @@
-//! Hosted peers: a broker from outside this project on a host of a simulation, in place of the
-//! reference broker.
+//! Hosted peers: a broker or client from outside this project on a host of a simulation, in place
+//! of the reference peer.
 //!
-//! - [`host`]: what a peer gets at each start
+//! - [`host`]: what a peer gets at each start; [`app`]: the application of a client
 //! - [`lives`]: its starts during one run, and what they mean for the verdict
 //! - [`case`]: what the runs of one case need of it
 
+mod app;
 mod case;
 mod host;
 mod lives;
@@ -16,9 +17,14 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use mqttspec_codec::Role;
 use mqttspec_turmoil::{HostNet, TurmoilDisk};
-use mqttspec_world::{WorldDisk, WorldNet};
+pub use mqttspec_world::{WorldDisk, WorldNet};
 
+pub use self::app::{
+    App, ClientCommand, ClientEvent, CommandId, Connect, Disconnect, Events, Publish, Subscription, Trouble,
+    Will,
+};
 pub(crate) use self::case::HostedCase;
 pub use self::host::{Host, Unsupported};
 pub(crate) use self::lives::Lives;
@@ -39,19 +45,20 @@ pub type WorldHost = Host<WorldNet, WorldDisk>;
 /// A host of a turmoil simulation. Code on it may use the types of `turmoil::net` as well.
 pub type TurmoilHost = Host<HostNet, TurmoilDisk>;
 
-/// A broker under test: the closure that makes its main task at each start.
+/// A peer under test: the closure that makes its main task at each start.
 #[derive(Clone)]
-pub struct HostedBroker(Kind);
+pub struct HostedPeer(Kind);
 
 #[derive(Clone)]
 enum Kind {
     World(Arc<dyn Fn(WorldHost) -> Main + Send + Sync>),
     Turmoil(Arc<dyn Fn(TurmoilHost) -> Main + Send + Sync>),
+    Client { main: Arc<dyn Fn(WorldHost, App) -> Main + Send + Sync>, reconnects: bool },
 }
 
-impl HostedBroker {
+impl HostedPeer {
     /// A broker for the simulated world.
-    pub fn in_world<F, Fut>(main: F) -> Self
+    pub fn broker_in_world<F, Fut>(main: F) -> Self
     where
         F: Fn(WorldHost) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = PeerResult> + 'static,
@@ -60,7 +67,7 @@ impl HostedBroker {
     }
 
     /// A broker for a stock turmoil simulation.
-    pub fn in_turmoil<F, Fut>(main: F) -> Self
+    pub fn broker_in_turmoil<F, Fut>(main: F) -> Self
     where
         F: Fn(TurmoilHost) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = PeerResult> + 'static,
@@ -68,16 +75,48 @@ impl HostedBroker {
         Self(Kind::Turmoil(Arc::new(move |host| Box::pin(main(host)))))
     }
 
+    /// A client for the simulated world.
+    pub fn client_in_world<F, Fut>(main: F) -> Self
+    where
+        F: Fn(WorldHost, App) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = PeerResult> + 'static,
+    {
+        let main = Arc::new(move |host, app| -> Main { Box::pin(main(host, app)) });
+        Self(Kind::Client { main, reconnects: false })
+    }
+
+    /// The client connects again by itself after a loss. Otherwise its application does.
+    #[must_use]
+    pub fn reconnecting(mut self) -> Self {
+        if let Kind::Client { reconnects, .. } = &mut self.0 {
+            *reconnects = true;
+        }
+        self
+    }
+
+    /// The role of the peer.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        match self.0 {
+            Kind::World(_) | Kind::Turmoil(_) => Role::Server,
+            Kind::Client { .. } => Role::Client,
+        }
+    }
+
+    fn reconnects(&self) -> bool {
+        matches!(self.0, Kind::Client { reconnects: true, .. })
+    }
+
     pub(crate) fn simulator(&self) -> Simulator {
         match self.0 {
-            Kind::World(_) => Simulator::World,
+            Kind::World(_) | Kind::Client { .. } => Simulator::World,
             Kind::Turmoil(_) => Simulator::Turmoil,
         }
     }
 }
 
-impl fmt::Debug for HostedBroker {
+impl fmt::Debug for HostedPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HostedBroker({:?})", self.simulator())
+        write!(f, "HostedPeer({:?}, {:?})", self.role(), self.simulator())
     }
 }

@@ -7,6 +7,7 @@ use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::rc::Rc;
 
+use mqttspec_codec::Role;
 use mqttspec_faults::Fault;
 use mqttspec_judge::Case;
 use mqttspec_judge::history::History;
@@ -15,7 +16,7 @@ use mqttspec_notation::DiskFault;
 use crate::backend::{Demands, Timeouts, Unsupported};
 use crate::executor::{Executed, Setup, demands, run_seed};
 use crate::facts::Facts;
-use crate::hosted::{HostedBroker, HostedCase, Lives, Remembering};
+use crate::hosted::{HostedCase, HostedPeer, Lives, Remembering};
 use crate::hosts::{Hosts, PORT, SERVER};
 use crate::judging::Performed;
 use crate::live::probes::{ANSWER_TIMEOUT, Capabilities, Prober};
@@ -50,6 +51,8 @@ struct Prepared<'c> {
     setup: Setup<'c>,
     clock: RunClock,
     server: Server,
+    /// The clients from outside this project, in place of the reference clients.
+    clients: Option<Lives>,
     timeouts: Timeouts,
     seed: u64,
     latency: RangeInclusive<Duration>,
@@ -93,6 +96,7 @@ pub(crate) fn perform(case: &Case, seed: u64, options: RunOptions) -> Performed 
         setup: Setup { case, hosts, recorder: recorder.clone(), applications },
         clock,
         server,
+        clients: None,
         timeouts: TIMEOUTS,
         seed: run_seed(case, seed).to_u64(),
         latency: latency(case),
@@ -105,36 +109,43 @@ pub(crate) fn perform(case: &Case, seed: u64, options: RunOptions) -> Performed 
     Performed { history: recorder.take_history(), executed }
 }
 
-/// Executes a case on a hosted broker, in a simulation of its own.
+/// Executes a case on a hosted peer, in a simulation of its own.
 pub(crate) fn perform_hosted(case: &Case, seed: u64, hosted: &HostedCase<'_>) -> Performed {
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
     let clock = RunClock::default();
     let of_run = clock.clone();
     let recorder = Rc::new(Recorder::new(hosts.infos(), move || of_run.now()));
+    let broken = |reason| Performed { history: recorder.take_history(), executed: Executed::broken(reason) };
     let applications = match applications(case, &hosts, &recorder, None, &[]) {
         Ok(applications) => Rc::new(applications),
-        Err(reason) => {
-            return Performed { history: recorder.take_history(), executed: Executed::broken(reason) };
-        }
+        Err(reason) => return broken(reason),
     };
-    let lives = hosted.lives(case, &recorder, &clock);
+    let lives = hosted.lives(case, &hosts, &applications, &recorder, &clock);
+    let (server, clients) = match hosted.peer.role() {
+        Role::Server => (Server::Hosted(lives.clone()), None),
+        Role::Client => match BrokerPeer::of(case, &hosts, &recorder, None, &[]) {
+            Ok(broker) => (broker.map_or(Server::Played, Server::Reference), Some(lives.clone())),
+            Err(reason) => return broken(reason),
+        },
+    };
     let _remembering = Remembering::begin(&clock);
     let prepared = Prepared {
         setup: Setup { case, hosts, recorder: recorder.clone(), applications },
         clock,
-        server: Server::Hosted(lives.clone()),
+        server,
+        clients,
         timeouts: Timeouts { late: hosted.late, subscribing: hosted.subscribing, ..TIMEOUTS },
         seed: run_seed(case, seed).to_u64(),
         latency: latency(case),
         tears_writes: Facts::of(case).tears_writes,
     };
-    let mut executed = execute_in(hosted.broker.simulator(), prepared);
+    let mut executed = execute_in(hosted.peer.simulator(), prepared);
     lives.conclude(&mut executed);
     Performed { history: recorder.take_history(), executed }
 }
 
 /// Starts a hosted broker in a simulation without a case, and asks it what it can do.
-pub(crate) fn probe_hosted(broker: &HostedBroker) -> Result<Capabilities, String> {
+pub(crate) fn probe_hosted(broker: &HostedPeer) -> Result<Capabilities, String> {
     match broker.simulator() {
         Simulator::World => world::probe_in_world(broker),
         Simulator::Turmoil => turmoil::probe_in_turmoil(broker),

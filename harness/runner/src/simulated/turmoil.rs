@@ -14,7 +14,7 @@ use crate::backend::{
     Accepted, Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
 };
 use crate::executor::{Executed, execute};
-use crate::hosted::{HostedBroker, Lives, Remembering};
+use crate::hosted::{HostedPeer, Lives, Remembering};
 use crate::hosts::{PORT, SERVER};
 use crate::live::probes::Capabilities;
 use crate::peers::PeerHost;
@@ -33,7 +33,7 @@ const LONGEST: Duration = Duration::from_secs(2 * 3600);
 
 /// Executes a case in a simulation of turmoil.
 pub(super) fn execute_in_turmoil(prepared: Prepared<'_>) -> Executed {
-    let Prepared { setup, clock, server, timeouts, seed, latency, tears_writes } = prepared;
+    let Prepared { setup, clock, server, timeouts, seed, latency, tears_writes, .. } = prepared;
     let seeds = Seed::new(seed);
     let mut builder = Turmoil::builder(seed)
         .tick(TICK)
@@ -76,7 +76,7 @@ pub(super) fn execute_in_turmoil(prepared: Prepared<'_>) -> Executed {
 const PROBER: &str = "prober";
 
 /// Asks a hosted broker what it can do.
-pub(super) fn probe_in_turmoil(broker: &HostedBroker) -> Result<Capabilities, String> {
+pub(super) fn probe_in_turmoil(broker: &HostedPeer) -> Result<Capabilities, String> {
     let clock = RunClock::default();
     let lives = Lives::of_probe(broker, &clock);
     let _remembering = Remembering::begin(&clock);

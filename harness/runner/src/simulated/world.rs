@@ -13,7 +13,7 @@ use crate::backend::{
     Accepted, Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
 };
 use crate::executor::{Executed, execute};
-use crate::hosted::{HostedBroker, Lives, Remembering};
+use crate::hosted::{HostedPeer, Lives, Remembering};
 use crate::hosts::{PORT, SERVER};
 use crate::live::probes::Capabilities;
 use crate::peers::PeerHost;
@@ -23,18 +23,18 @@ use crate::run_clock::RunClock;
 /// The simulated time after which a run counts as endless.
 const LONGEST: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 
-/// The real time that one poll of a hosted broker may take.
+/// The real time that one poll of a hosted peer may take.
 const REAL_POLL: Duration = Duration::from_secs(60);
 
 /// Executes a case in a world of its own.
 pub(super) fn execute_in_world(prepared: Prepared<'_>) -> Executed {
-    let Prepared { setup, clock, server, timeouts, seed, latency, tears_writes } = prepared;
+    let Prepared { setup, clock, server, clients, timeouts, seed, latency, tears_writes } = prepared;
     let mut builder = World::builder(seed)
         .latency(latency.clone())
         .keep(Keep::Last(0))
         .time_limit(LONGEST)
         .torn_writes(tears_writes.then_some(SECTOR));
-    let mut hosted = None;
+    let mut hosted = clients.clone();
     builder = match server {
         Server::Reference(broker) => {
             builder.host(SERVER, move |context| broker.clone().run(peer_host(&context)))
@@ -42,15 +42,27 @@ pub(super) fn execute_in_world(prepared: Prepared<'_>) -> Executed {
         Server::Played => builder.host(SERVER, |_| std::future::pending::<()>()),
         Server::Hosted(lives) => {
             hosted = Some(lives.clone());
-            builder.watchdog(REAL_POLL).host(SERVER, move |context| lives.start_in_world(&context))
+            builder.host(SERVER, move |context| lives.start_in_world(&context))
         }
     };
+    if hosted.is_some() {
+        builder = builder.watchdog(REAL_POLL);
+    }
     for client in &setup.hosts.clients {
         builder = match setup.applications.get(&client.name) {
             Some(application) => {
                 let (application, connects) = (application.clone(), !client.connects_when_told);
-                builder
-                    .host(&client.name, move |context| application.clone().run(peer_host(&context), connects))
+                match clients.clone().filter(|lives| lives.has_client(&client.name)) {
+                    Some(lives) => {
+                        let name = client.name.clone();
+                        builder.host(&client.name, move |context| {
+                            lives.start_client(&context, &name, application.clone(), connects)
+                        })
+                    }
+                    None => builder.host(&client.name, move |context| {
+                        application.clone().run(peer_host(&context), connects)
+                    }),
+                }
             }
             None => builder.host(&client.name, |_| std::future::pending::<()>()),
         };
@@ -73,7 +85,7 @@ pub(super) fn execute_in_world(prepared: Prepared<'_>) -> Executed {
 const PROBER: &str = "prober";
 
 /// Asks a hosted broker what it can do.
-pub(super) fn probe_in_world(broker: &HostedBroker) -> Result<Capabilities, String> {
+pub(super) fn probe_in_world(broker: &HostedPeer) -> Result<Capabilities, String> {
     let clock = RunClock::default();
     let lives = Lives::of_probe(broker, &clock);
     let _remembering = Remembering::begin(&clock);

@@ -10,10 +10,10 @@
 //! - [`reference`]: the reference client as an adapter
 
 mod backend;
-mod peer;
+pub(crate) mod peer;
 mod pool;
 mod process;
-mod protocol;
+pub(crate) mod protocol;
 mod reference;
 mod session;
 mod target_file;

@@ -6,8 +6,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use mqttspec_client::{self as client, Delivered, Handle, Options};
 use mqttspec_codec::{QoS, SessionExpiryInterval, Version};
 use mqttspec_judge::history::{Message, ReportedError};
@@ -49,7 +47,7 @@ const NOT_SENT: [&str; 8] =
 
 /// Why a case cannot go on.
 #[derive(Clone, Debug)]
-pub(super) enum Stopped {
+pub(crate) enum Stopped {
     /// The library cannot do what the case needs.
     Unsupported(String),
     /// The adapter broke.
@@ -58,18 +56,18 @@ pub(super) enum Stopped {
 
 /// Where the peers of a run note that the case cannot go on.
 #[derive(Debug, Default)]
-pub(super) struct Stops {
+pub(crate) struct Stops {
     first: RefCell<Option<Stopped>>,
     noted: Notify,
 }
 
 impl Stops {
-    pub(super) fn stop(&self, stopped: Stopped) {
+    pub(crate) fn stop(&self, stopped: Stopped) {
         self.first.borrow_mut().get_or_insert(stopped);
         self.noted.notify_one();
     }
 
-    pub(super) fn take(&self) -> Option<Stopped> {
+    pub(crate) fn take(&self) -> Option<Stopped> {
         self.first.borrow_mut().take()
     }
 
@@ -97,11 +95,18 @@ pub(super) struct RunningPeer {
 }
 
 /// The commands that the task of the peer has not taken.
-struct Queue {
+pub(crate) struct Queue {
     sender: RefCell<Option<mpsc::UnboundedSender<Given>>>,
 }
 
-struct Given {
+impl Queue {
+    pub(crate) fn new() -> (Rc<Self>, mpsc::UnboundedReceiver<Given>) {
+        let (sender, received) = mpsc::unbounded_channel();
+        (Rc::new(Self { sender: RefCell::new(Some(sender)) }), received)
+    }
+}
+
+pub(crate) struct Given {
     command: client::Command,
     accepted: oneshot::Sender<Handle>,
 }
@@ -148,24 +153,10 @@ impl RunningPeer {
             return None;
         }
         let killer = process.killer();
-        let (sender, received) = mpsc::unbounded_channel();
-        let commands = Rc::new(Queue { sender: RefCell::new(Some(sender)) });
+        let reconnects = process.hello.supports(RECONNECT);
+        let (commands, received) = Queue::new();
         application.start(commands.clone(), connects);
-        let driver = Driver {
-            reconnects: !process.hello.supports(RECONNECT) && application.options.reconnect,
-            process,
-            version: place.version,
-            application,
-            stops,
-            open: BTreeMap::new(),
-            replies: BTreeMap::new(),
-            connecting: None,
-            disconnecting: None,
-            last_connect: None,
-            reconnect_at: None,
-            reconnected: 0,
-            events: 0,
-        };
+        let driver = Driver::new(process, place.version, application, stops, reconnects);
         let task = tokio::task::spawn_local(driver.run(received, output));
         Some(Self { killer, commands, task })
     }
@@ -187,7 +178,7 @@ impl RunningPeer {
 }
 
 /// The options of the client besides CONNECT that are not the default.
-fn client_options(options: &Options, reconnects: bool) -> BTreeMap<String, String> {
+pub(crate) fn client_options(options: &Options, reconnects: bool) -> BTreeMap<String, String> {
     let default = Options::default();
     let is_of_client = |name: &&&str| {
         !NOT_SENT.contains(*name)
@@ -221,7 +212,7 @@ fn connect_line(options: &Options, version: Version) -> Connect {
         });
         Will {
             topic: topic.as_str().to_owned(),
-            payload: BASE64.encode(&options.will_payload[..]),
+            payload: options.will_payload.to_vec(),
             qos: options.will_qos.into(),
             retain: options.will_retain,
             others: names.collect(),
@@ -245,8 +236,42 @@ struct Unanswered {
     due: Instant,
 }
 
-struct Driver {
-    process: Process,
+/// The two directions of an adapter.
+pub(crate) trait Adapter {
+    /// Gives a command; returns its number.
+    async fn send(&mut self, command: Command) -> Result<u64, AdapterError>;
+
+    /// The next reply or event. Cancel safe.
+    async fn line(&mut self) -> Result<Line, AdapterError>;
+
+    /// The number of the next command.
+    fn next_id(&self) -> u64;
+
+    /// What it printed besides its lines.
+    fn output(&self) -> Vec<String>;
+}
+
+impl Adapter for Process {
+    async fn send(&mut self, command: Command) -> Result<u64, AdapterError> {
+        Process::send(self, command).await
+    }
+
+    async fn line(&mut self) -> Result<Line, AdapterError> {
+        Process::line(self).await
+    }
+
+    fn next_id(&self) -> u64 {
+        Process::next_id(self)
+    }
+
+    fn output(&self) -> Vec<String> {
+        Process::output(self)
+    }
+}
+
+/// Drives a client through its adapter, for an application.
+pub(crate) struct Driver<A> {
+    adapter: A,
     version: Version,
     application: Rc<Application>,
     stops: Rc<Stops>,
@@ -260,27 +285,55 @@ struct Driver {
     last_connect: Option<Connect>,
     reconnect_at: Option<Instant>,
     reconnected: u32,
+    /// The last command to connect that no line gave.
+    repeated: Option<u64>,
     events: u32,
 }
 
-impl Driver {
+impl<A: Adapter> Driver<A> {
+    /// A driver for a new client. `reconnects` says whether the library connects again by itself.
+    pub(crate) fn new(
+        adapter: A,
+        version: Version,
+        application: Rc<Application>,
+        stops: Rc<Stops>,
+        reconnects: bool,
+    ) -> Self {
+        Self {
+            reconnects: !reconnects && application.options.reconnect,
+            adapter,
+            version,
+            application,
+            stops,
+            open: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            connecting: None,
+            disconnecting: None,
+            last_connect: None,
+            reconnect_at: None,
+            reconnected: 0,
+            repeated: None,
+            events: 0,
+        }
+    }
+
     /// Runs until no more commands can come, or the case stops.
-    async fn run(
+    pub(crate) async fn run(
         mut self,
         mut commands: mpsc::UnboundedReceiver<Given>,
         output: Rc<RefCell<Vec<String>>>,
-    ) -> Option<Process> {
+    ) -> Option<A> {
         let stopped = loop {
             let due = self.replies.values().map(|unanswered| unanswered.due).min();
             let step = tokio::select! {
                 biased;
-                line = self.process.line() => match line {
+                line = self.adapter.line() => match line {
                     Ok(line) => self.line(line),
                     Err(error) => Err(Stopped::Broken(error)),
                 },
                 given = commands.recv() => match given {
                     Some(given) => self.give(given).await,
-                    None => return Some(self.process),
+                    None => return Some(self.adapter),
                 },
                 () = until(due) => Err(Stopped::Broken(self.silent())),
                 () = until(self.reconnect_at) => self.connect_again().await,
@@ -294,10 +347,10 @@ impl Driver {
         if broken {
             // Its last words may come a moment later.
             tokio::time::sleep(Duration::from_millis(50)).await;
-            output.borrow_mut().extend(self.process.output());
+            output.borrow_mut().extend(self.adapter.output());
             return None;
         }
-        Some(self.process)
+        Some(self.adapter)
     }
 
     fn silent(&self) -> AdapterError {
@@ -307,7 +360,7 @@ impl Driver {
 
     async fn give(&mut self, Given { command, accepted }: Given) -> Result<(), Stopped> {
         let line = self.line_of(command)?;
-        let (name, id) = (line.name(), self.process.next_id());
+        let (name, id) = (line.name(), self.adapter.next_id());
         self.application.accepted(Handle(id));
         self.open.insert(id, name);
         match &line {
@@ -328,7 +381,7 @@ impl Driver {
     ) -> Result<(), Stopped> {
         let name = line.name();
         let silent = AdapterError::Silent { command: name, after: REPLY_TIMEOUT };
-        let sent = tokio::time::timeout(REPLY_TIMEOUT, self.process.send(line)).await;
+        let sent = tokio::time::timeout(REPLY_TIMEOUT, self.adapter.send(line)).await;
         let id = sent.unwrap_or(Err(silent)).map_err(Stopped::Broken)?;
         self.replies.insert(id, Unanswered { name, accepted, due: Instant::now() + REPLY_TIMEOUT });
         Ok(())
@@ -338,6 +391,7 @@ impl Driver {
         self.reconnect_at = None;
         let Some(connect) = self.last_connect.clone() else { return Ok(()) };
         self.reconnected += 1;
+        self.repeated = Some(self.adapter.next_id());
         self.send(Command::Connect(connect), None).await
     }
 
@@ -357,7 +411,7 @@ impl Driver {
                 }
                 Command::Publish(Publish {
                     topic: message.topic.as_str().to_owned(),
-                    payload: BASE64.encode(&message.payload),
+                    payload: message.payload.to_vec(),
                     qos: message.qos.unwrap_or(self.application.options.default_qos).into(),
                     retain: message.retain,
                 })
@@ -461,6 +515,10 @@ impl Driver {
                     self.lost();
                 }
             }
+            Event::Failed { id: Some(id), trouble } if self.repeated == Some(id) => {
+                self.application.gave_up(reported(trouble));
+                self.lost();
+            }
             Event::Failed { id: Some(id), trouble } => {
                 let is_connect = self.connecting == Some(id);
                 self.end("failed", id, CommandEnd::Failed(reported(trouble)))?;
@@ -479,8 +537,6 @@ impl Driver {
             }
             Event::Received { message, topic, payload, qos, retain, dup: _ } => {
                 let qos = QoS::try_from(qos).map_err(|_| garbage("received", "qos is 0, 1 or 2"))?;
-                let payload =
-                    BASE64.decode(&payload).map_err(|_| garbage("received", "payload is Base64"))?;
                 let message_told = Message { topic, payload: payload.into(), qos, retain };
                 self.application.received(message_told, message.map(Delivered));
             }

@@ -67,62 +67,82 @@ pub(crate) struct New {
 
 /// The fields of CONNECT. What is absent is the default of the standard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Connect {
-    pub(crate) client_id: String,
-    pub(crate) clean_start: bool,
-    pub(crate) keep_alive: u16,
+pub struct Connect {
+    /// The Client Identifier.
+    pub client_id: String,
+    /// Clean Start; Clean Session before 5.0.
+    pub clean_start: bool,
+    /// Keep Alive, in seconds.
+    pub keep_alive: u16,
+    /// Session Expiry Interval, in seconds (5.0).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) session_expiry: Option<u32>,
+    pub session_expiry: Option<u32>,
+    /// The Will.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) will: Option<Will>,
+    pub will: Option<Will>,
     /// The other fields, by name, as text; of the password the UTF-8 form.
     #[serde(flatten)]
-    pub(crate) others: BTreeMap<String, String>,
+    pub others: BTreeMap<String, String>,
 }
 
 /// A Will.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Will {
-    pub(crate) topic: String,
-    /// Base64.
-    pub(crate) payload: String,
-    pub(crate) qos: u8,
-    pub(crate) retain: bool,
+pub struct Will {
+    /// The Will Topic.
+    pub topic: String,
+    /// The Will Payload; Base64 in a line.
+    #[serde(with = "base64_text")]
+    pub payload: Vec<u8>,
+    /// The Will QoS.
+    pub qos: u8,
+    /// Will Retain.
+    pub retain: bool,
     /// The other fields, by name, as text.
     #[serde(flatten)]
-    pub(crate) others: BTreeMap<String, String>,
+    pub others: BTreeMap<String, String>,
 }
 
 /// A message to publish.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Publish {
-    pub(crate) topic: String,
-    /// Base64.
-    pub(crate) payload: String,
-    pub(crate) qos: u8,
-    pub(crate) retain: bool,
+pub struct Publish {
+    /// The Topic Name.
+    pub topic: String,
+    /// The Payload; Base64 in a line.
+    #[serde(with = "base64_text")]
+    pub payload: Vec<u8>,
+    /// The QoS.
+    pub qos: u8,
+    /// Whether the Server must keep it as the retained message.
+    pub retain: bool,
 }
 
 /// A Topic Filter with its Subscription Options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Subscription {
-    pub(crate) filter: String,
-    pub(crate) qos: u8,
+pub struct Subscription {
+    /// The Topic Filter.
+    pub filter: String,
+    /// The maximum QoS.
+    pub qos: u8,
+    /// No Local (5.0).
     #[serde(default)]
-    pub(crate) no_local: bool,
+    pub no_local: bool,
+    /// Retain As Published (5.0).
     #[serde(default)]
-    pub(crate) retain_as_published: bool,
+    pub retain_as_published: bool,
+    /// Retain Handling (5.0).
     #[serde(default)]
-    pub(crate) retain_handling: u8,
+    pub retain_handling: u8,
 }
 
 /// The fields of DISCONNECT.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Disconnect {
+pub struct Disconnect {
+    /// The Reason Code (5.0).
     #[serde(default)]
-    pub(crate) reason: u8,
+    pub reason: u8,
+    /// Session Expiry Interval, in seconds (5.0).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) session_expiry: Option<u32>,
+    pub session_expiry: Option<u32>,
 }
 
 /// A line from the adapter.
@@ -184,59 +204,101 @@ impl Hello {
 /// What the client tells its application. `id` is the command that ends with the event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub(crate) enum Event {
+pub enum Event {
+    /// The Server has accepted CONNECT, also after the client connected again.
     Connected {
+        /// Whether the Server has a Session of the client.
         #[serde(default)]
         session_present: bool,
     },
+    /// The Network Connection has ended.
     Disconnected(Trouble),
     /// A command failed; without `id`, the client gives up.
     Failed {
+        /// The command.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<u64>,
+        /// Why.
         #[serde(flatten)]
         trouble: Trouble,
     },
+    /// A message arrived.
     Received {
         /// A number for `acknowledge`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<u64>,
+        /// The Topic Name.
         topic: String,
-        /// Base64.
-        payload: String,
+        /// The Payload; Base64 in a line.
+        #[serde(with = "base64_text")]
+        payload: Vec<u8>,
+        /// The QoS.
         qos: u8,
+        /// The RETAIN flag.
         #[serde(default)]
         retain: bool,
+        /// The DUP flag.
         #[serde(default)]
         dup: bool,
     },
+    /// A message is published: with QoS 0 it was sent, otherwise it was acknowledged.
     Published {
+        /// The command.
         id: u64,
+        /// The Reason Code.
         #[serde(default)]
         reason: u8,
     },
+    /// SUBACK arrived.
     Subscribed {
+        /// The command.
         id: u64,
+        /// The Reason Code of each Topic Filter.
         reasons: Vec<u8>,
     },
+    /// UNSUBACK arrived.
     Unsubscribed {
+        /// The command.
         id: u64,
     },
+    /// A message was acknowledged.
     Acknowledged {
+        /// The command.
         id: u64,
     },
 }
 
 /// Why something failed, as far as the library says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Trouble {
+pub struct Trouble {
     /// `network`, `authentication`, `timeout`, `protocol` or `application`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) error: Option<String>,
+    pub error: Option<String>,
+    /// The Reason Code of the Server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<u8>,
+    pub reason: Option<u8>,
+    /// What the library says.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(crate) text: String,
+    pub text: String,
+}
+
+/// Bytes that are Base64 in a line.
+mod base64_text {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        STANDARD
+            .decode(&text)
+            .map_err(|error| D::Error::custom(format!("the payload is not Base64: {error}")))
+    }
 }
 
 #[cfg(test)]
@@ -300,7 +362,7 @@ mod tests {
             Event::Received {
                 message: Some(2),
                 topic: "t".to_owned(),
-                payload: "eA==".to_owned(),
+                payload: b"x".to_vec(),
                 qos: 1,
                 retain: true,
                 dup: false,

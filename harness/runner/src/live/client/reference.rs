@@ -7,8 +7,6 @@ use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::rc::Rc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use mqttspec_client::{
     self as client, Delivered, DisconnectRequest, Handle, Options, Publication, SubscribeRequest,
     UnsubscribeRequest,
@@ -166,9 +164,8 @@ fn client_command(command: Command, options: &Options) -> Result<client::Command
         }
         Command::Publish(publish) => {
             let topic = TopicName::try_from(publish.topic.as_str()).map_err(|error| text(&error))?;
-            let payload = BASE64.decode(&publish.payload).map_err(|error| text(&error))?;
             let qos = QoS::try_from(publish.qos).map_err(|_| "qos is 0, 1 or 2".to_owned())?;
-            let publication = Publication::new(topic, payload).qos(qos);
+            let publication = Publication::new(topic, publish.payload).qos(qos);
             client::Command::Publish(Publication { retain: publish.retain, ..publication })
         }
         Command::Subscribe { subscriptions } => {
@@ -223,8 +220,8 @@ fn connect_options(connect: Connect, mut options: Options) -> Result<Options, St
     }
     if let Some(will) = connect.will {
         fields.insert("will_topic".to_owned(), will.topic);
-        let payload = BASE64.decode(&will.payload).map_err(|error| error.to_string())?;
-        options.will_payload = payload.try_into().map_err(|_| "the Will Payload is too long".to_owned())?;
+        options.will_payload =
+            will.payload.try_into().map_err(|_| "the Will Payload is too long".to_owned())?;
         options.will_qos = QoS::try_from(will.qos).map_err(|_| "qos is 0, 1 or 2".to_owned())?;
         options.will_retain = will.retain;
         fields.extend(will.others.into_iter().map(|(name, value)| (format!("will_{name}"), value)));
@@ -258,7 +255,7 @@ fn told(event: &client::Event, handles: &Handles) {
         client::Event::Message(message) => Some(Event::Received {
             message: message.delivered.map(|delivered| delivered.0),
             topic: message.topic.as_str().to_owned(),
-            payload: BASE64.encode(&message.payload),
+            payload: message.payload.to_vec(),
             qos: message.qos.into(),
             retain: message.retain,
             dup: message.dup,
