@@ -90,7 +90,7 @@ impl HostedTarget {
         Ok(())
     }
 
-    /// Sets how much later than a scenario says the peer may act. The default is that for live
+    /// Sets how much later than a scenario says the peer may act. The default is 7 s and 1.5 s: of live
     /// peers: many brokers look at their timers once in some seconds, many clients once in a second.
     #[must_use]
     pub fn tolerance(self, late: Duration) -> Self {
