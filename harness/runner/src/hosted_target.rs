@@ -22,6 +22,9 @@ use crate::suite::{Selection, Source, SuiteOptions, plan, run_case_on};
 /// How much later than specified a client may act: libraries check their timers every second.
 const LATE_CLIENT: Duration = Duration::from_millis(1500);
 
+/// How much later than a scenario says a broker may act: many check their timers every few seconds.
+const LATE_BROKER: Duration = Duration::from_secs(7);
+
 /// A client connects once.
 const CONTACT: &str = "\
 title    The client connects once
@@ -47,9 +50,6 @@ pub struct HostedTarget {
     settings: TargetFile,
 }
 
-/// How much later than a scenario says a broker may act by default.
-const LATE: Duration = Duration::from_secs(7);
-
 impl HostedTarget {
     /// Starts the peer in a simulation and probes its capabilities. If that fails, the error gives
     /// the reason, and the peer is treated as if it could do everything.
@@ -67,7 +67,9 @@ impl HostedTarget {
             Ok(capabilities) => (capabilities, Ok(())),
             Err(reason) => (Capabilities::all(), Err(reason)),
         };
-        (target(peer, capabilities, LATE), contact)
+    /// Sets how much later than specified the peer may act. The default is 7 s for a broker and
+    /// 1.5 s for a client: many brokers check their timers only every few seconds, many clients
+    /// every second.
     }
 
     /// The check before the first case: every client must be able to connect once, with one of the
