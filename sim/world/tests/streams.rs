@@ -143,6 +143,7 @@ fn a_stream_brings_what_was_written_under_any_mix_of_faults() {
 
 /// A task of `tokio::spawn` is polled by the runtime, and not with its host.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a peer from outside may use it")]
 fn what_a_task_of_the_runtime_writes_arrives_without_another_wake() {
     let (read, at) = World::builder(0)
         .latency(ms(2)..=ms(2))
