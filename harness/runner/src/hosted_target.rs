@@ -67,9 +67,7 @@ impl HostedTarget {
             Ok(capabilities) => (capabilities, Ok(())),
             Err(reason) => (Capabilities::all(), Err(reason)),
         };
-    /// Sets how much later than specified the peer may act. The default is 7 s for a broker and
-    /// 1.5 s for a client: many brokers check their timers only every few seconds, many clients
-    /// every second.
+        (target(peer, capabilities, LATE_BROKER), contact)
     }
 
     /// The check before the first case: every client must be able to connect once, with one of the
