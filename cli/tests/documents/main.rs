@@ -31,7 +31,7 @@ const LONG: [(&str, &str); 6] = [
 
 /// Prefixes of commands that are not run, with the reason.
 #[cfg(unix)]
-const NOT_RUN: [(&str, &str); 25] = [
+const NOT_RUN: [(&str, &str); 24] = [
     ("UPDATE=1 cargo test", "rewrites a page; `cargo test` runs the same test without UPDATE"),
     ("cargo test", "runs this test"),
     ("bash .ci/run", "runs this test"),
@@ -42,7 +42,6 @@ const NOT_RUN: [(&str, &str); 25] = [
     ("cargo install", "installs software"),
     ("npm install", "installs software"),
     ("pip install", "installs software"),
-    ("python3 targets/disturb.py", "runs the suite eight times; cli/tests/run/power.rs runs a few scenarios"),
     ("mqttspec adapter 'python3 ", "needs a client library; targets/clients says which"),
     ("mqttspec run --client 'python3 ", "needs a client library; targets/clients says which"),
     ("apt-get install", "installs software"),
