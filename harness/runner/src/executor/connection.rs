@@ -174,16 +174,16 @@ impl Connection {
 }
 
 /// The versions in whose form a server may refuse these bytes. A CONNECT is refused in the form of
-/// the version that it names. If it names a version that does not exist, the form of 5.0 is allowed
-/// for a newer one, and that of 3.1.1 for an older one (MQTT 5.0 and 3.1.1 §3.1.2.2). A CONNECT with
-/// another Protocol Name may be of any protocol (§3.1.2.1).
+/// the version that it names. If it names a version that does not exist, the forms of 5.0 and 3.1.1
+/// are allowed (MQTT 5.0 and 3.1.1 §3.1.2.2): which standard binds the Server is not said. A CONNECT
+/// with another Protocol Name may be of any protocol (§3.1.2.1).
 fn versions_of_refusals(bytes: &[u8]) -> &'static [Version] {
     match protocol_of_connect(bytes) {
         Some((name, _)) if ![&b"MQTT"[..], b"MQIsdp"].contains(&name) => {
             &[Version::V5, Version::V3_1_1, Version::V3_1]
         }
         Some((_, 3)) => &[Version::V3_1],
-        Some((_, 0..=4)) => &[Version::V3_1_1],
+        Some((_, 4)) => &[Version::V3_1_1],
         Some((_, 5)) => &[Version::V5],
         // Bytes whose level cannot be read leave the version open.
         _ => &[Version::V5, Version::V3_1_1],
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_connect_is_refused_in_the_form_of_the_version_that_it_names() {
         let connect = |level| [0x10, 0x80, 0x01, 0, 4, b'M', b'Q', b'T', b'T', level, 2];
-        assert_eq!(versions_of_refusals(&connect(2)), [Version::V3_1_1]);
+        assert_eq!(versions_of_refusals(&connect(2)), [Version::V5, Version::V3_1_1]);
         assert_eq!(versions_of_refusals(&connect(4)), [Version::V3_1_1]);
         assert_eq!(versions_of_refusals(&connect(5)), [Version::V5]);
         assert_eq!(versions_of_refusals(&connect(7)), [Version::V5, Version::V3_1_1]);

@@ -10,7 +10,7 @@ use crate::common::scenarios;
 
 #[test]
 fn a_refusal_of_3_1_1_in_the_form_of_5_0_fails() {
-    for file in ["connect/empty-client-id", "connect/unsupported-protocol-version"] {
+    for file in ["connect/empty-client-id", "connect/older-protocol-version"] {
         let filters = vec![file.to_owned()];
         let selection = Selection { filters, version: Some(Version::V3_1_1), ..Selection::default() };
         let cases = scenarios(&selection).cases;
