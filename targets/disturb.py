@@ -3,7 +3,7 @@
 
     python3 targets/disturb.py --program target/release/mqttspec --target-file targets/mosquitto.toml
 
-compares the verdicts of each disturbed run with those of an undisturbed one. README.md tells more.
+compares the verdicts of each disturbed run with those of an undisturbed one. README.md has more.
 The exit code is 1 if another verdict differs than that of a scenario named as the cause.
 """
 
@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import pathlib
+import random
 import shlex
 import signal
 import socket
@@ -38,9 +39,14 @@ PORT = "@PORT@"
 
 
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """Not one of the ports of outgoing connections, which could take it before the broker listens."""
+    while True:
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", random.randrange(10_000, 30_000)))
+                return one.getsockname()[1]
+            except OSError:
+                continue
 
 
 class Relay:

@@ -125,7 +125,6 @@ while True:
 /// Behind a slow network, and if the server dies or stops, the verdicts are those of an undisturbed
 /// run, but for the scenario that is named as the cause.
 #[test]
-#[ignore = "takes minutes: it runs the scenarios behind eight servers"]
 fn disturbances_change_no_verdict() {
     if Command::new("python3").args(["-c", "import tomllib"]).status().is_ok_and(|status| status.success()) {
         let targets = concat!(env!("CARGO_MANIFEST_DIR"), "/../targets");
@@ -135,16 +134,16 @@ fn disturbances_change_no_verdict() {
             .arg(format!("{targets}/disturb.py"))
             .args(["--program", env!("CARGO_BIN_EXE_mqttspec"), "--out", &folder.at("reports"), "--soon"])
             .args(["--target-file", &format!("{targets}/serve.toml")])
-            .args(["qos1/acknowledged", "disconnect/malformed", "publish/malformed-acknowledgements"])
-            .args(["connect/keep-alive-closes"])
+            .args(["--only", "100 ms", "--only", "dies of a packet"])
+            .args(["disconnect/malformed", "publish/malformed-acknowledgements"])
             .output()
             .unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let (out, err) = (text(output.stdout), text(output.stderr));
         assert!(output.status.success(), "{out}\n{err}");
-        // Those that die of a packet, and those that refuse QoS 1 after one, in two versions.
-        assert_eq!(err.matches("-> error").count(), 4, "{out}\n{err}");
-        assert_eq!(out.lines().filter(|line| line.ends_with("| 0 | 2 |")).count(), 2, "{out}");
+        // The scenario that ends the broker, in two versions.
+        assert_eq!(err.matches("-> error").count(), 2, "{out}\n{err}");
+        assert_eq!(out.lines().filter(|line| line.ends_with("| 0 | 2 |")).count(), 1, "{out}");
     } else {
         eprintln!("skipped: python3 has no tomllib");
     }

@@ -344,7 +344,16 @@ fn last_bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A port of this machine that is free at the moment.
+/// A port of this machine that is free at the moment. It is not one of those that systems give to
+/// outgoing connections: one of these could take it before the server listens, or while it is down.
 fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    let mut taken = io::ErrorKind::AddrInUse.into();
+    for _ in 0..100 {
+        let drawn = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, 10_000 + drawn % 20_000)) {
+            Ok(listener) => return Ok(listener.local_addr()?.port()),
+            Err(error) => taken = error,
+        }
+    }
+    Err(taken)
 }
