@@ -142,21 +142,46 @@ fn an_adapter_that_reports_events_without_end_is_an_error() {
     assert!(text.contains("more than 100000 events in one case"), "{text}");
 }
 
+/// Returns once this holds.
 #[cfg(target_os = "linux")]
-#[test]
-#[allow(clippy::disallowed_methods, reason = "the processes are real")]
-fn nothing_that_an_adapter_started_is_left_over() {
-    let file = in_bash("starts-another", "sleep 300 & echo $! >\"$0.child\"; exit 7");
-    assert_eq!(mqttspec(&["adapter", &format!("bash '{file}'")]).status.code(), Some(2));
-    let child = std::fs::read_to_string(format!("{file}.child")).unwrap();
-    let stat = format!("/proc/{}/stat", child.trim());
-    // It is gone, or dead and not reaped. The system may take a moment.
-    let is_dead = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
-    for _ in 0..100 {
-        if is_dead() {
+#[expect(clippy::disallowed_methods, reason = "the processes are real")]
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if holds() {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    panic!("{child} is alive");
+    panic!("not within 10 s: {what}");
+}
+
+/// Whether the process with the id in this file is gone, or dead and not reaped.
+#[cfg(target_os = "linux")]
+fn has_ended(file: &str) -> bool {
+    let id = std::fs::read_to_string(file).unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", id.trim()));
+    stat.map_or(true, |stat| stat.contains(") Z "))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_that_an_adapter_started_is_left_over() {
+    let file = in_bash("starts-another", "sleep 300 & echo $! >\"$0.child\"; exit 7");
+    assert_eq!(mqttspec(&["adapter", &format!("bash '{file}'")]).status.code(), Some(2));
+    wait_until("the child ends", || has_ended(&format!("{file}.child")));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_adapter_is_left_over_after_sigterm() {
+    let file = in_bash("waits", "echo $$ >\"$0.tmp\"; mv \"$0.tmp\" \"$0.id\"; sleep 300");
+    let id = format!("{file}.id");
+    let _ = std::fs::remove_file(&id);
+    let mut command = Command::new(MQTTSPEC);
+    let mut mqttspec = command.args(["adapter", &format!("bash '{file}'")]).spawn().unwrap();
+    wait_until("the adapter starts", || std::fs::exists(&id).unwrap());
+    let killed = Command::new("kill").args(["-TERM", &mqttspec.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert!(!mqttspec.wait().unwrap().success());
+    wait_until("the adapter ends", || has_ended(&id));
 }

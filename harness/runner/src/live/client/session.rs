@@ -27,6 +27,7 @@ use crate::intake::{Budget, Intake, KeptTraces};
 use crate::judging::judged;
 use crate::live::TIME_LIMIT;
 use crate::live::case_run::{broken, limit, out_of_time, skipped};
+use crate::live::passes::interrupted;
 use crate::live::schedule::{self, Limits};
 use crate::suite::{KeepTrace, Plan, Selection, Source, plan, summary};
 
@@ -163,7 +164,7 @@ fn on_runtime<T>(future: impl Future<Output = Result<T, ClientError>>) -> Result
         tokio::select! {
             biased;
             result = future => result,
-            _ = tokio::signal::ctrl_c() => Err(std::io::Error::from(std::io::ErrorKind::Interrupted).into()),
+            () = interrupted() => Err(std::io::Error::from(std::io::ErrorKind::Interrupted).into()),
         }
     };
     let result = local.block_on(&runtime, interruptible);
