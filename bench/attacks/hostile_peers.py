@@ -15,22 +15,10 @@ import tempfile
 import threading
 import time
 
-MIB = 1 << 20
+from attacks import MIB, packet, string, varint
+
 # What a run may take: see README.md.
 MOST_MEMORY = 1024 * MIB
-
-
-def varint(number):
-    out = b""
-    while True:
-        number, low = divmod(number, 128)
-        out += bytes([low | (0x80 if number else 0)])
-        if not number:
-            return out
-
-
-def packet(first, body):
-    return bytes([first]) + varint(len(body)) + body
 
 
 def read_packet(connection):
@@ -103,12 +91,8 @@ class Session:
             self.answer_one()
 
 
-def text(data):
-    return struct.pack(">H", len(data)) + data
-
-
 def message(is_5, payload=b"x" * 10, topic=b"a/b"):
-    return packet(0x30, text(topic) + (b"\x00" if is_5 else b"") + payload)
+    return packet(0x30, string(topic) + (b"\x00" if is_5 else b"") + payload)
 
 
 def for_ever(connection, data):
@@ -163,7 +147,7 @@ def answers_and_streams(connection):
 def sends_256_mb(connection):
     session = Session(connection)
     session.connack()
-    connection.sendall(b"\x30" + varint(268_435_455) + text(b"a/b") + b"\x00")
+    connection.sendall(b"\x30" + varint(268_435_455) + string(b"a/b") + b"\x00")
     for_ever(connection, b"x" * (64 << 10))
 
 
@@ -197,15 +181,15 @@ def drips_for_ever(connection):
 
 def fills_properties(connection):
     """A Reason String and User Properties of the greatest length in every answer."""
-    reason = b"\x1f" + text(b"<script>\x1b[31m".replace(b"\x1b", b"") + b"r" * 65_500)
-    users = (b"\x26" + text(b"n" * 65_535) + text(b"v" * 65_535)) * 7
+    reason = b"\x1f" + string(b"<script>\x1b[31m".replace(b"\x1b", b"") + b"r" * 65_500)
+    users = (b"\x26" + string(b"n" * 65_535) + string(b"v" * 65_535)) * 7
     Session(connection, properties=reason + users).serve()
 
 
 def fills_disconnect(connection):
     session = Session(connection)
     session.connack()
-    users = (b"\x26" + text(b"n" * 65_535) + text(b"v" * 65_535)) * 100
+    users = (b"\x26" + string(b"n" * 65_535) + string(b"v" * 65_535)) * 100
     read_packet(connection)
     if session.is_5:
         connection.sendall(packet(0xE0, b"\x80" + varint(len(users)) + users))
@@ -328,8 +312,8 @@ class Adapter:
         flags = 2 if connect["clean_start"] else 0
         identifier = connect["client_id"].encode()
         keep_alive = struct.pack(">H", connect["keep_alive"])
-        body = text(b"MQTT") + bytes([5 if is_5 else 4, flags]) + keep_alive + (b"\x00" if is_5 else b"")
-        connection.sendall(packet(0x10, body + text(identifier)))
+        body = string(b"MQTT") + bytes([5 if is_5 else 4, flags]) + keep_alive + (b"\x00" if is_5 else b"")
+        connection.sendall(packet(0x10, body + string(identifier)))
         return connection
 
     def open_once(self, connect):
@@ -387,7 +371,7 @@ def sends_messages(adapter, connect):
 
 def sends_256_mb_to_server(adapter, connect):
     connection = adapter.open_once(connect)
-    connection.sendall(b"\x30" + varint(268_435_455) + text(b"a/b") + b"\x00")
+    connection.sendall(b"\x30" + varint(268_435_455) + string(b"a/b") + b"\x00")
     for_ever(connection, b"x" * (64 << 10))
 
 

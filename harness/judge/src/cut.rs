@@ -38,7 +38,7 @@ pub fn hex_of_finding(all: &[u8]) -> String {
     text
 }
 
-/// The hex pairs in a text of [`hex_of_finding`], and what tells their count if they were cut.
+/// The hex pairs in a text of [`hex_of_finding`], and the note with their count if they were cut.
 #[must_use]
 pub fn split_hex(text: &str) -> (&str, Option<&str>) {
     match text.find(MARK) {

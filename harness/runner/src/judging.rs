@@ -18,7 +18,7 @@ use mqttspec_spec::Level;
 use crate::executor::{Executed, Property};
 use crate::found::{SetUp, Stop, Timed};
 
-/// The most findings of a run in a report. A peer that does the same wrong all the time gives one
+/// The most findings of a run in a report. A peer that repeats a violation gives a finding
 /// each time.
 const MOST_FINDINGS: usize = 30;
 
@@ -115,7 +115,7 @@ pub(crate) fn judged(
 struct End {
     /// Every message was delivered, and every command is done.
     quiet: bool,
-    /// Messages were still on their way.
+    /// Messages were still in transit.
     is_cut_off: bool,
 }
 
@@ -135,12 +135,12 @@ fn judge_deliveries(
     for Property { asks, line, span } in properties {
         let mut asks = asks.clone();
         if end.is_cut_off {
-            // A message that is not delivered yet is no lost one.
+            // A message that is not delivered yet is not lost.
             asks.guarantees.retain_mut(Guarantee::without_loss);
         }
         let shows_all = end.quiet || !asks.guarantees.contains(&Guarantee::NothingMore);
         let of_check = delivery_checks::judge(&asks, *line, &claims.at(*span), history, &deliveries);
-        // What is left over is looked for only where the run came to rest.
+        // `nothing more` can pass only if the run became quiet.
         if of_check.is_empty() && shows_all && !end.is_cut_off {
             passed.insert(span.start);
         }

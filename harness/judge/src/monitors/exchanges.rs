@@ -183,7 +183,7 @@ impl Table {
             }
             Some(_) => Judgement::Right,
         };
-        // What follows an acknowledgement of nothing is not judged either.
+        // Packets after an acknowledgement without an exchange are not judged either.
         let unclear = known.is_some_and(|exchange| {
             exchange.here && matches!(exchange.stage, Stage::Unclear | Stage::Refused)
         });

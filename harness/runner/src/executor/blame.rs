@@ -1,13 +1,16 @@
 //! Which clauses of a line are broken by an arrival that does not match it.
 //!
-//! A message that is sent again with DUP 0 is sent again all the same: 3.3.1-1 is broken, and a line
-//! that claims 4.4.0-1 of both versions is met. A message that arrives with another QoS has arrived:
-//! only the clauses about its QoS are broken; with another Packet Identifier, only those about
-//! identifiers. A malformed answer is not the answer that the clauses ask for; a malformed packet of
-//! another type says nothing about an answer that is still to come, and neither a malformed PUBLISH
-//! nor the end of the connection anything about a message that is still to come. A message of another
-//! topic breaks the clause about topics, and where nothing arrives, no clause about the fields of a
-//! packet is broken. Monitors judge DUP and malformed packets in every run.
+//! - A PUBLISH that differs only in DUP, QoS or Packet Identifier has arrived nevertheless. Only
+//!   the clauses about that field are broken. For example, a retransmission with DUP 0 breaks
+//!   3.3.1-1, but meets a line that claims 4.4.0-1 (of both versions).
+//! - If an answer is expected, a malformed packet of its type breaks the clauses. A malformed
+//!   packet of another type breaks none, because the answer may still arrive.
+//! - If a PUBLISH is expected, a malformed packet or the end of the connection breaks no clause,
+//!   because the message may still arrive later.
+//! - A PUBLISH with another topic breaks only the clause about topics.
+//! - If nothing arrives, no clause about the fields of a PUBLISH is broken.
+//!
+//! Monitors judge DUP and malformed packets in every run.
 
 use mqttspec_codec::Packet;
 use mqttspec_judge::finding::Finding;

@@ -84,7 +84,7 @@ pub(crate) struct Findings {
     pub(crate) stopped: Option<usize>,
     /// Why the run did not become quiet in time. After that, only delivery checks are judged.
     pub(crate) unquiet: Option<SetUp>,
-    /// The run ended while messages were still on their way, so none is lost.
+    /// The run ended while messages were still in transit, so none is lost.
     pub(crate) is_cut_off: bool,
     /// What came earlier or later than the scenario says, within the tolerance.
     pub(crate) deviations: Vec<Deviated>,
@@ -526,7 +526,7 @@ impl<'r> Executor<'r> {
                 let Some(busy) = busy else { break };
                 let found = self.recorder.found(format!("quiet within {longest:?}"), busy, None);
                 self.findings.unquiet = Some(found.into());
-                // On a live server, time may have run out while messages were still on their way.
+                // On a live server, time may have run out while messages were still in transit.
                 self.findings.is_cut_off = is_over && until < end;
                 break;
             }

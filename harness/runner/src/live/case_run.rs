@@ -35,8 +35,8 @@ const LONG_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a process may take to end after its port has closed.
 pub(crate) const ENDING: Duration = Duration::from_millis(300);
 
-/// The standard gives no time within which a server that resumes a Session sends again what was not
-/// acknowledged. nats-server takes 30 s.
+/// The time limit for retransmissions in a resumed Session. The standard gives none. nats-server
+/// takes 30 s.
 pub(crate) const RETRANSMISSION: Duration = Duration::from_secs(35);
 
 /// In a run in which nothing was sent for this time, nothing more is expected.
@@ -61,7 +61,7 @@ pub(crate) struct RunContext {
     pub(crate) idle: RefCell<Vec<Rc<Instance>>>,
     /// What the servers may send to all runs.
     pub(crate) budget: Budget,
-    /// What the neutral probe found at the start.
+    /// The result of the probe at the start.
     pub(crate) service: Service,
     /// Whether the server is probed after every case, not only after failures.
     pub(crate) probes_each_case: bool,
@@ -87,7 +87,7 @@ pub(crate) struct Outcome {
     pub(crate) timing_sensitive: bool,
     /// What came earlier or later than the scenario says, within the tolerance.
     pub(crate) deviations: Vec<Deviated>,
-    /// What the shared server does not do any more, if the neutral probe found that.
+    /// What the shared server no longer does, if the probe found a difference from the start.
     pub(crate) lacks: Option<String>,
     /// The same of a server on which nothing else ran since it last served.
     pub(crate) own_lacks: Option<String>,

@@ -118,8 +118,8 @@ impl Link {
         }
     }
 
-    /// Counts what is held anew, when bytes were read or thrown away. A packet that is complete
-    /// then moves from `unfinished` to `backlog`, which changes no sum.
+    /// Updates the number of held bytes after bytes were read or discarded. A packet that becomes
+    /// complete moves from `unfinished` to `backlog`, and the sum stays the same.
     fn count(&self, unfinished: usize) {
         let (_, bytes) = self.backlog.get();
         self.unfinished.set(unfinished);

@@ -1,4 +1,4 @@
-//! The session store of rumqttc-next on the disk of a simulated host.
+//! The session store of rumqttc-next and rumqttc-v4-next on the disk of a simulated host.
 
 use std::future::Future;
 use std::io;

@@ -18,6 +18,8 @@ use rumqttc::{
 };
 use tokio::task::{JoinHandle, spawn_local};
 
+// Both packages are `rumqttc` in their manifests, and have the same trait.
+#[path = "../../../rumqttc-next/tests/conformance/store.rs"]
 mod store;
 
 /// How long an application waits before it polls again after an error.

@@ -6,7 +6,7 @@
 //! - [`peer`]: converts commands of the application to lines, and lines to events
 //! - [`backend`]: the harness's server, the fault relays, and one run
 //! - [`session`]: all cases, and the reruns before a failure counts
-//! - [`silent`]: what a library never tells its application
+//! - [`silent`]: the events that a library never reports
 //! - [`target_file`]: the file that names an adapter
 //! - [`reference`]: the reference client as an adapter
 

@@ -202,7 +202,7 @@ pub(crate) struct Hello {
     pub(crate) versions: Vec<String>,
     #[serde(default)]
     pub(crate) supports: Vec<String>,
-    /// The events that the library never tells its application.
+    /// The events that the library never reports to its application.
     #[serde(default)]
     pub(crate) silent: Vec<String>,
 }

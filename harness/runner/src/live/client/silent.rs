@@ -1,9 +1,9 @@
-//! What a library never tells its application: set-up lines that expect it are left out.
+//! Events that a library never reports: set-up lines that expect them are left out.
 
 use mqttspec_notation::{Report, Scenario, Step, StepKind};
 
-/// Leaves out the lines `told …` that the library never says. Returns the event of a line that shows
-/// a clause, and so cannot be left out.
+/// Leaves out the lines `told …` with these events. Returns the event of a line that cannot be left
+/// out, because it shows a clause or selects a branch.
 pub(super) fn leave_out(scenario: &mut Scenario, silent: &[String]) -> Result<(), &'static str> {
     leave_out_of(&mut scenario.steps, silent)
 }
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn only_set_up_lines_of_what_the_library_never_tells_are_left_out() {
+    fn only_set_up_lines_with_these_events_are_left_out() {
         assert_eq!(left("told device published a"), Ok(3));
         assert_eq!(left("told device subscribed a"), Ok(4));
         assert_eq!(left("told device published a shows all"), Err("published"));

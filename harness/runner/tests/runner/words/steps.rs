@@ -419,7 +419,7 @@ const COMMAND: &[Word] = &[
     )),
 ];
 
-/// What a client under test tells its application.
+/// Reports of a client under test.
 const EVENT: &[Word] = &[
     under_test(changed(
         "connected",
