@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_judge::results::SuiteResult;
 use mqttspec_judge::verdict::Verdict;
-use mqttspec_spec::{Area, Catalogue, Clause, Level, Origin, Standard};
+use mqttspec_spec::{Area, Catalogue, Clause, Level, Origin, Roles, Standard};
 
 use crate::Outcome;
 
@@ -69,11 +69,14 @@ pub struct AreaCoverage {
     pub not_shown: usize,
 }
 
-/// The coverage of one version of the standard. The counts are of numbered clauses.
+/// The coverage of one version of the standard. The counts are of the numbered clauses that bind the
+/// peers under test, and of the others that a scenario cites.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {
     /// `3.1.1` or `5.0`.
     pub version: String,
+    /// The roles of the peers under test.
+    pub roles: Roles,
     /// The counts of all areas together.
     pub all: AreaCoverage,
     /// The areas, in the order of the standard.
@@ -97,12 +100,17 @@ impl Coverage {
     fn of_standard(suite: &SuiteResult, standard: Standard) -> Self {
         let version = standard.to_string();
         let seen = Seen::of(suite, &version);
+        let roles = tested_roles(suite);
         let mut rows = Vec::new();
         let mut all = AreaCoverage::default();
         let mut areas: Vec<AreaCoverage> = Vec::new();
         for clause in Catalogue::iter(standard) {
-            let standing = seen.standing(clause);
+            let standing = seen.standing(clause, roles);
             let files: Vec<String> = seen.citing(clause.id).map(str::to_owned).collect();
+            let binds = roles == Roles::Both || clause.role.includes(roles);
+            if !binds && files.is_empty() && !standing.is_bad() {
+                continue;
+            }
             if clause.origin == Origin::Numbered {
                 all.add(&standing);
                 let place = areas.iter().position(|row| row.area == Some(clause.area));
@@ -116,7 +124,17 @@ impl Coverage {
             }
             rows.push(ClauseRow { clause, standing, files });
         }
-        Self { version, all, areas, rows }
+        Self { version, roles, all, areas, rows }
+    }
+}
+
+/// The roles whose peers the cases test.
+fn tested_roles(suite: &SuiteResult) -> Roles {
+    let tests = |role| suite.cases.iter().any(|case| case.tests == role);
+    match (tests("server"), tests("client")) {
+        (true, false) => Roles::Server,
+        (false, true) => Roles::Client,
+        _ => Roles::Both,
     }
 }
 
@@ -202,14 +220,14 @@ impl<'a> Seen<'a> {
         self.cited.get(clause).into_iter().flat_map(|files| files.keys().copied())
     }
 
-    fn standing(&self, clause: &Clause) -> ClauseStanding {
+    fn standing(&self, clause: &Clause, roles: Roles) -> ClauseStanding {
         match self.failed.get(clause.id) {
             Some(Outcome::Contested) => return ClauseStanding::Contested,
             Some(Outcome::Nearly) => return ClauseStanding::Nearly,
             Some(_) => return ClauseStanding::Failed,
             None => {}
         }
-        match (self.cited.get(clause.id), clause.unobservable) {
+        match (self.cited.get(clause.id), clause.unobservable_in(roles)) {
             (Some(files), _) if files.values().any(|best| *best == Verdict::Pass) => ClauseStanding::Shown,
             (Some(files), _) if files.values().any(|best| *best == Verdict::Error) => ClauseStanding::Error,
             (Some(files), _) if files.values().any(|best| *best == Verdict::NotJudged) => {

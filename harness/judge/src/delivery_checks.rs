@@ -11,7 +11,7 @@ use mqttspec_codec::QoS;
 
 use crate::deliveries::{Deliveries, Delivery, Publication};
 use crate::finding::{Check, Finding};
-use crate::history::{History, HostIndex, nanoseconds};
+use crate::history::{History, HostIndex, What, nanoseconds};
 use mqttspec_notation::{Guarantee, Property};
 use mqttspec_spec::{Level, Requirement};
 
@@ -44,6 +44,8 @@ pub fn judge(
                 Guarantee::InOrderOfFirstDelivery => order(&subscribers, history, deliveries, true),
                 // The runner checks this when a run ends.
                 Guarantee::NothingMore => Vec::new(),
+                // The monitors find the packets that break a clause.
+                Guarantee::NoViolation => Vec::new(),
             };
             let (event, actual) = summary(anomalies)?;
             let words = guarantee.words();
@@ -63,6 +65,17 @@ pub fn judge(
             })
         })
         .collect()
+}
+
+/// Whether each packet of the peer to these hosts could be judged: none was malformed, and no bytes
+/// were sent to it that break the standard.
+#[must_use]
+pub fn all_were_judged(property: &Property, history: &History) -> bool {
+    history.events().iter().all(|event| {
+        let Some(connection) = event.connection else { return true };
+        let counts = property.host.as_ref().is_none_or(|host| **host == *history.info(connection.host).name);
+        !(counts && matches!(event.what, What::ReceivedMalformed { .. } | What::SentRaw { .. }))
+    })
 }
 
 /// A message, or several equal ones, for which a guarantee does not hold.

@@ -342,17 +342,21 @@ pub enum Guarantee {
     /// packet ends every run. With this step the step's clauses are then broken, without it the
     /// case is not judged.
     NothingMore,
+    /// `no violation`: no packet of the peer is malformed, and the monitors find none that breaks
+    /// a clause of the step. A packet that breaks one is the finding of its monitor.
+    NoViolation,
 }
 
 impl Guarantee {
     /// Every guarantee. A longer text is before one that is its prefix.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ExactlyOnce,
         Self::AtLeastOnce,
         Self::AtMostOnce,
         Self::InOrderOfFirstDelivery,
         Self::InOrder,
         Self::NothingMore,
+        Self::NoViolation,
     ];
 
     /// Takes away what the loss of a message would break. Whether anything is left.
@@ -373,6 +377,7 @@ impl Guarantee {
             Self::InOrder => "in order",
             Self::InOrderOfFirstDelivery => "in order of first delivery",
             Self::NothingMore => "nothing more",
+            Self::NoViolation => "no violation",
         }
     }
 }

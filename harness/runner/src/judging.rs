@@ -140,8 +140,10 @@ fn judge_deliveries(
         }
         let shows_all = end.quiet || !asks.guarantees.contains(&Guarantee::NothingMore);
         let of_check = delivery_checks::judge(&asks, *line, &claims.at(*span), history, &deliveries);
+        let judged = !asks.guarantees.contains(&Guarantee::NoViolation)
+            || delivery_checks::all_were_judged(&asks, history);
         // `nothing more` can pass only if the run became quiet.
-        if of_check.is_empty() && shows_all && !end.is_cut_off {
+        if of_check.is_empty() && shows_all && judged && !end.is_cut_off {
             passed.insert(span.start);
         }
         findings.extend(of_check);

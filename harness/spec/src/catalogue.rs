@@ -128,6 +128,8 @@ pub struct Clause {
     pub aliases: Vec<&'static str>,
     /// Why no scenario can observe it.
     pub unobservable: Option<&'static str>,
+    /// Why no scenario can observe that a Client obeys it, if one can observe a Server.
+    pub unobservable_in_clients: Option<&'static str>,
     /// Where it comes from.
     pub origin: Origin,
 }
@@ -148,6 +150,13 @@ impl Clause {
                 None => return self.standard.address().to_owned(),
             }
         }
+    }
+
+    /// Why no scenario can observe that a peer of `role` obeys it.
+    #[must_use]
+    pub fn unobservable_in(&self, role: Roles) -> Option<&'static str> {
+        let in_clients = self.unobservable_in_clients.filter(|_| role == Roles::Client);
+        self.unobservable.or(in_clients)
     }
 
     /// Whether tests of `role` should cover it: because it binds `role`, or because `role` must
@@ -276,6 +285,8 @@ struct Entry<'a> {
     aliases: Vec<&'a str>,
     #[serde(borrow)]
     unobservable: Option<&'a str>,
+    #[serde(borrow)]
+    unobservable_in_clients: Option<&'a str>,
     #[serde(default)]
     origin: Origin,
 }
@@ -294,6 +305,7 @@ impl Entry<'static> {
             counterparts: self.counterparts,
             aliases: self.aliases,
             unobservable: self.unobservable,
+            unobservable_in_clients: self.unobservable_in_clients,
             origin: self.origin,
         }
     }

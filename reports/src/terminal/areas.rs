@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use mqttspec_judge::results::SuiteResult;
+use mqttspec_spec::Roles;
 
 use crate::{Areas, Coverage};
 
@@ -75,5 +76,10 @@ pub(super) fn share(coverage: &Coverage) -> String {
         parts.push(format!("{} not to be seen on the wire", all.unobservable));
     }
     parts.push(format!("{} not exercised", all.not_shown));
-    format!("numbered clauses of MQTT {}: {}", coverage.version, parts.join(", "))
+    let about = match coverage.roles {
+        Roles::Server => " about servers",
+        Roles::Client => " about clients",
+        Roles::Both => "",
+    };
+    format!("numbered clauses of MQTT {}{about}: {}", coverage.version, parts.join(", "))
 }

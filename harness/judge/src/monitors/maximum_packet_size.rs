@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use mqttspec_codec::{MaximumPacketSize as Property, Role, Version};
+use mqttspec_codec::{MaximumPacketSize as Property, Packet, Property as AnyProperty, Role, Version};
 
 use super::observation::{Observation, Seen};
 use super::{Clauses, Monitor, Watcher, outlives};
@@ -58,9 +58,10 @@ impl Watcher for MaximumPacketSize {
             Some(maximum)
                 if from_peer && observation.size > usize::try_from(*maximum).unwrap_or(usize::MAX) =>
             {
+                let clauses = [CLAUSES.of(observation), &of_properties(observation)].concat();
                 vec![observation.finding(
                     &MONITOR,
-                    CLAUSES.of(observation),
+                    &clauses,
                     format!("no packet of more than {maximum} bytes (Maximum Packet Size)"),
                     format!("a packet of {} bytes of the {}", observation.size, observation.peer),
                 )]
@@ -72,4 +73,28 @@ impl Watcher for MaximumPacketSize {
     fn forget_before(&mut self, connection: ConnectionKey) {
         self.maximums.retain(|key, _| outlives(key, connection));
     }
+}
+
+/// The clauses about the Reason String and the User Properties that a packet has, and that may not
+/// make it too large.
+fn of_properties(observation: &Observation<'_>) -> Vec<&'static str> {
+    let Seen::FromPeer(packet) = observation.seen else { return Vec::new() };
+    let (properties, clauses): (Vec<AnyProperty>, _) = match packet {
+        Packet::PubAck(ack) => (ack.properties.iter().collect(), ["MQTT-3.4.2-2", "MQTT-3.4.2-3"]),
+        Packet::PubRec(ack) => (ack.properties.iter().collect(), ["MQTT-3.5.2-2", "MQTT-3.5.2-3"]),
+        Packet::PubRel(ack) => (ack.properties.iter().collect(), ["MQTT-3.6.2-2", "MQTT-3.6.2-3"]),
+        Packet::PubComp(ack) => (ack.properties.iter().collect(), ["MQTT-3.7.2-2", "MQTT-3.7.2-3"]),
+        Packet::SubAck(ack) => (ack.properties.iter().collect(), ["MQTT-3.9.2-1", "MQTT-3.9.2-2"]),
+        Packet::UnsubAck(ack) => (ack.properties.iter().collect(), ["MQTT-3.11.2-1", "MQTT-3.11.2-2"]),
+        Packet::Disconnect(packet) => {
+            (packet.properties.iter().collect(), ["MQTT-3.14.2-3", "MQTT-3.14.2-4"])
+        }
+        Packet::Auth(auth) => (auth.properties.iter().collect(), ["MQTT-3.15.2-2", "MQTT-3.15.2-3"]),
+        _ => return Vec::new(),
+    };
+    let has = [
+        properties.iter().any(|property| matches!(property, AnyProperty::ReasonString(_))),
+        properties.iter().any(|property| matches!(property, AnyProperty::UserProperty(_))),
+    ];
+    clauses.into_iter().zip(has).filter(|(_, has)| *has).map(|(clause, _)| clause).collect()
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use mqttspec_codec::{ConnectReason, Packet, PacketType};
+use mqttspec_codec::{AuthenticationMethod, ConnectReason, Packet, PacketType};
 use mqttspec_spec::Standard;
 
 use super::mutant;
@@ -13,7 +13,7 @@ use crate::mutant::Mutant;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("never-closes", "neither disconnects nor closes")
-        .breaks(&["MQTT-3.14.4-2", "MQTT-4.13.2-1"], &["MQTT-3.14.4-1", "MQTT-4.8.0-1"])
+        .breaks(&["MQTT-3.14.1-1", "MQTT-3.14.4-2", "MQTT-4.13.2-1"], &["MQTT-3.14.4-1", "MQTT-4.8.0-1"])
         .that_accepts_violations()
         .on_outgoing(|_, packet| send_except(packet, PacketType::Disconnect))
         .on_peer_close(|_| Vec::new()),
@@ -42,9 +42,17 @@ pub(super) static MUTANTS: &[Mutant] = &[
         ])
         .on_peer_close(|_| Vec::new()),
     mutant("takes-malformed-packets", "ignores malformed packets")
-        .breaks(&["U5-147"], &["MQTT-4.8.0-1"])
+        .breaks(&["MQTT-3.14.1-1", "U5-147"], &["MQTT-4.8.0-1"])
         .that_accepts_violations()
         .on_malformed(|_, _| Vec::new()),
+    mutant("speaks-before-connack", "sends a PINGREQ after its CONNECT")
+        .breaks(&["MQTT-3.1.2-30"], &[])
+        .on_outgoing(|_, packet| match &packet {
+            Packet::Connect(connect) if connect.properties.get::<AuthenticationMethod>().is_some() => {
+                vec![Effect::Send(packet), Effect::Send(Packet::PingReq)]
+            }
+            _ => send(packet),
+        }),
     mutant("does-not-ping", "sends no PINGREQ")
         .breaks(&["MQTT-3.1.2-20"], &["MQTT-3.1.2-23"])
         .also_blamed(&[(

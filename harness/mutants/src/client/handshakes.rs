@@ -1,6 +1,6 @@
 //! Acknowledgements of QoS 1 and QoS 2 messages, in both directions (§4.3, §4.4).
 
-use mqttspec_codec::{Packet, PacketType, PubAck, PubAckReason, PubRec, QoS};
+use mqttspec_codec::{MessageExpiryInterval, Packet, PacketType, PubAck, PubAckReason, PubRec, QoS};
 use mqttspec_spec::Standard;
 
 use super::mutant;
@@ -56,7 +56,64 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .on_outgoing(|_, packet| send_except(packet, PacketType::PubRec)),
     mutant("no-pubrel", "does not send PUBREL")
         .breaks(&["MQTT-4.3.3-4"], &["MQTT-4.3.3-1"])
+        .also_blamed(&[
+            (Standard::V5, &["MQTT-4.1.0-1"], "a PUBREL that does not come may be lost with the Session"),
+            (Standard::V3_1_1, &["MQTT-4.1.0-2"], "a PUBREL that does not come may be lost with the Session"),
+        ])
         .on_outgoing(|_, packet| send_except(packet, PacketType::PubRel)),
+    mutant("repetition-by-dup", "takes a QoS 1 PUBLISH with DUP for one that it has acknowledged")
+        .breaks(&["MQTT-4.3.2-5"], &["MQTT-4.3.2-2"])
+        .on_incoming(|state, packet| match &packet {
+            Packet::Publish(publish) if publish.delivery.qos() == QoS::AtLeastOnce => {
+                let Some(id) = publish.delivery.packet_identifier() else { return deliver(packet) };
+                let is_known = !state.connection.identifiers.insert(id);
+                if is_known && publish.delivery.dup() { send(PubAck::success(id)) } else { deliver(packet) }
+            }
+            _ => deliver(packet),
+        }),
+    mutant("refused-identifier-is-known", "takes the PUBLISH after one that it refused for a repetition")
+        .breaks(&["MQTT-4.3.3-9"], &[])
+        .on_outgoing(|state, packet| {
+            if let Packet::PubRec(ack) = &packet
+                && ack.reason.is_failure()
+            {
+                state.connection.identifiers.insert(ack.id);
+            }
+            send(packet)
+        })
+        .on_incoming(|state, packet| match &packet {
+            Packet::Publish(publish) => match publish.delivery.packet_identifier() {
+                Some(id) if state.connection.identifiers.contains(&id) => send(PubRec::success(id)),
+                _ => deliver(packet),
+            },
+            _ => deliver(packet),
+        }),
+    mutant("expiry-ends-what-it-sent", "sends no PUBREL for a message that can expire")
+        .breaks(&["MQTT-4.3.3-4", "MQTT-4.3.3-7"], &[])
+        .on_outgoing(|state, packet| match &packet {
+            Packet::Publish(publish) => {
+                if publish.properties.get::<MessageExpiryInterval>().is_some() {
+                    state.connection.identifiers.extend(publish.delivery.packet_identifier());
+                }
+                send(packet)
+            }
+            Packet::PubRel(release) if state.connection.identifiers.contains(&release.id) => Vec::new(),
+            _ => send(packet),
+        }),
+    mutant("expiry-ends-what-it-received", "sends no PUBCOMP for a message that can expire")
+        .breaks(&["MQTT-4.3.3-11", "MQTT-4.3.3-13"], &[])
+        .on_incoming(|state, packet| {
+            if let Packet::Publish(publish) = &packet
+                && publish.properties.get::<MessageExpiryInterval>().is_some()
+            {
+                state.connection.identifiers.extend(publish.delivery.packet_identifier());
+            }
+            deliver(packet)
+        })
+        .on_outgoing(|state, packet| match &packet {
+            Packet::PubComp(ack) if state.connection.identifiers.contains(&ack.id) => Vec::new(),
+            _ => send(packet),
+        }),
     mutant("no-pubcomp", "does not answer PUBREL")
         .breaks(&["MQTT-4.3.3-11"], &["MQTT-4.3.3-2"])
         .on_outgoing(|_, packet| send_except(packet, PacketType::PubComp)),

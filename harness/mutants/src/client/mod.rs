@@ -1,6 +1,7 @@
 //! The mutants of the Client, one file per area.
 
 mod connections;
+mod contents;
 mod deliveries;
 mod handshakes;
 mod limits;
@@ -23,4 +24,5 @@ pub(super) static MUTANTS: &[&[Mutant]] = &[
     topic_aliases::MUTANTS,
     sessions::MUTANTS,
     connections::MUTANTS,
+    contents::MUTANTS,
 ];

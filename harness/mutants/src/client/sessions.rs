@@ -21,12 +21,35 @@ pub(super) static MUTANTS: &[Mutant] = &[
             deliver(edit_connack(packet, |ack| ack.session_present |= resumes && !ack.reason.is_failure()))
         }),
     mutant("session-present-unheard", "assumes that the Server has lost its Session when it has it")
-        .breaks(&["MQTT-3.2.2-4", "MQTT-4.1.0-1", "MQTT-4.4.0-1"], &["MQTT-4.1.0-1", "MQTT-4.4.0-1"])
+        .breaks(
+            &["MQTT-3.1.3-2", "MQTT-3.2.2-4", "MQTT-4.1.0-1", "MQTT-4.4.0-1"],
+            &["MQTT-3.1.2-4", "MQTT-3.1.3-2", "MQTT-4.1.0-1", "MQTT-4.4.0-1"],
+        )
         .also_blamed(&[
             (Standard::V3_1_1, &["MQTT-3.3.1-1"], "one PUBLISH is expected, repeated and with DUP"),
             (Standard::V5, &["MQTT-3.3.1-1"], "one PUBLISH is expected, repeated and with DUP"),
         ])
         .on_incoming(|_, packet| deliver(edit_connack(packet, |ack| ack.session_present = false))),
+    mutant("old-pubrel-in-a-new-session", "sends the last PUBREL of the old Session in a new one")
+        .breaks(&["MQTT-3.1.2-4"], &["MQTT-3.1.2-6"])
+        .also_blamed(&[
+            (Standard::V5, &["MQTT-4.3.3-4"], "it answers no PUBREC of the new Session"),
+            (Standard::V3_1_1, &["MQTT-4.3.3-1"], "it answers no PUBREC of the new Session"),
+        ])
+        .on_outgoing(|state, packet| {
+            if matches!(packet, Packet::PubRel(_)) {
+                state.held = Some(packet.clone());
+            }
+            send(packet)
+        })
+        .on_incoming(|state, packet| {
+            let is_new = state.connection.connect.as_ref().is_some_and(|connect| connect.clean_start);
+            let mut effects = deliver(packet.clone());
+            if is_new && matches!(packet, Packet::ConnAck(_)) {
+                effects.extend(state.held.take().map(Effect::Send));
+            }
+            effects
+        }),
     mutant("clean-start-always", "starts a new Session with every connection but the first")
         .breaks(&["MQTT-3.1.2-23", "MQTT-4.1.0-1", "MQTT-4.4.0-1"], &["MQTT-4.1.0-1", "MQTT-4.4.0-1"])
         .also_blamed(&[(Standard::V5, &["U5-034"], "what a Session held is lost with it")])

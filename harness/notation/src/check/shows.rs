@@ -96,7 +96,7 @@ impl<'a> Checker<'a> {
             }
         }
         if let StepKind::Property(property) = &step.kind {
-            self.nothing_more(step.span, property);
+            self.any_packet(step.span, property);
         }
         let shows = step.shows.as_ref().or(inherited).filter(|_| expects);
         shown.extend(shows.map(|shows| (shows, versions.to_vec())));
@@ -158,10 +158,12 @@ impl<'a> Checker<'a> {
         error.help = near.map(|near| format!("did you mean `{near}`?"));
     }
 
-    /// A packet that nothing expected has no QoS in common with messages.
-    fn nothing_more(&mut self, span: Span, property: &Property) {
-        if property.qos.is_some() && property.guarantees.contains(&Guarantee::NothingMore) {
-            self.error(span, "`nothing more` is about packets of any kind").label =
+    /// Checks of packets of any kind are not restricted to a QoS.
+    fn any_packet(&mut self, span: Span, property: &Property) {
+        let about_packets = [Guarantee::NothingMore, Guarantee::NoViolation];
+        let about_packets = property.guarantees.iter().find(|asked| about_packets.contains(asked));
+        if let (Some(_), Some(guarantee)) = (property.qos, about_packets) {
+            self.error(span, format!("`{}` is about packets of any kind", guarantee.words())).label =
                 "expected no `qos` in front of it".to_owned();
         }
     }
