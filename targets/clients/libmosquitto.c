@@ -85,8 +85,10 @@ static Result new_client(const cJSON *fields) {
   return NULL;
 }
 
-static void make(const char *client_id, int clean) {
-  client = mosquitto_new(client_id, clean, NULL);
+// Whether the library made a client. It takes no identifier, but not an empty one.
+static int make(const char *client_id, int clean) {
+  client = mosquitto_new(*client_id ? client_id : NULL, clean, NULL);
+  if (!client) return 0;
   place.clean = clean;
   mosquitto_int_option(client, MOSQ_OPT_PROTOCOL_VERSION, place.version);
   mosquitto_reconnect_delay_set(client, 1, 2, false);
@@ -96,6 +98,7 @@ static void make(const char *client_id, int clean) {
   mosquitto_message_v5_callback_set(client, on_message);
   mosquitto_subscribe_v5_callback_set(client, on_subscribe);
   mosquitto_unsubscribe_v5_callback_set(client, on_unsubscribe);
+  return 1;
 }
 
 // The network thread of the library connects again for ever; this is that of an application that does not.
@@ -121,8 +124,9 @@ static Result connect_client(int id, const cJSON *fields) {
   int keep_alive = (int)number(fields, "keep_alive");
   if (keep_alive && keep_alive < 5) return unsupported("libmosquitto refuses a Keep Alive below 5 s");
   int clean = is_true(fields, "clean_start"), first = !client;
-  if (first) make(text(fields, "client_id"), clean);
-  else if (clean != place.clean) return unsupported("libmosquitto sets Clean Start when the client is made");
+  if (first && !make(text(fields, "client_id"), clean))
+    return unsupported("libmosquitto makes no client without an identifier that keeps its Session");
+  if (!first && clean != place.clean) return unsupported("libmosquitto sets Clean Start when the client is made");
   if (has(fields, "user_name")) mosquitto_username_pw_set(client, text(fields, "user_name"), text(fields, "password"));
   if (will) {
     int length;
