@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Serve(crate::serve::arguments::ServeArguments),
     /// Check an adapter, the process that drives a client under test; see targets/clients/README.md
     Adapter(AdapterArguments),
+    /// Pass connections on to a broker, and judge the clients and the broker while they talk
+    Observe(crate::observe::ObserveArguments),
     /// Compare two reports, of two runs or two targets
     Compare(CompareArguments),
     /// Draw scenarios from seeds, run them, and shrink what fails

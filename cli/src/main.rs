@@ -14,6 +14,7 @@ mod expect;
 mod explore;
 mod list;
 mod live;
+mod observe;
 mod progress;
 mod report;
 mod run;
@@ -49,6 +50,8 @@ enum CommandError {
     #[error(transparent)]
     Serve(#[from] serve::ServeCommandError),
     #[error(transparent)]
+    Observe(#[from] observe::ObserveError),
+    #[error(transparent)]
     Reports(#[from] report::ReportError),
     #[error(transparent)]
     Expect(#[from] expect::ExpectError),
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Adapter(arguments) => adapter::run(&arguments),
+        Command::Observe(arguments) => observe::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Explore(arguments) => explore::run(&arguments),
         Command::Shrink(arguments) => explore::shrink_file(&arguments),

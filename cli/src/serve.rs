@@ -1,9 +1,9 @@
 //! `mqttspec serve`: the reference broker on real sockets.
 
 pub(crate) mod arguments;
-mod print;
+pub(crate) mod print;
 mod secrets;
-mod watch;
+pub(crate) mod watch;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -13,6 +13,7 @@ use std::rc::Rc;
 use crate::serve::watch::{Watch, WatchOptions};
 use mqttspec_broker::Redirect;
 use mqttspec_broker::{Options, Users, UsersError};
+use mqttspec_codec::Role;
 use mqttspec_net::broker::{Entrance, Limits, Notice, PasswordThread, ServeError, Server};
 use mqttspec_net::store::{NoStore, RedbStore, Store, StoreError};
 use mqttspec_net::tap::Tap;
@@ -87,7 +88,11 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<u8, CommandError> {
         .map_err(ServeCommandError::Machine)?;
     LocalSet::new().block_on(&runtime, async {
         let clock = Clock::of_this_machine();
-        let watch_options = WatchOptions { transcript: arguments.trace, violations: arguments.check };
+        let watch_options = WatchOptions {
+            transcript: arguments.trace,
+            violations: arguments.check,
+            of_another_broker: false,
+        };
         let tally = Tally::default();
         if watch_options == WatchOptions::default() {
             configuration.serve(arguments, clock, ()).await?;
@@ -96,7 +101,9 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<u8, CommandError> {
         let printer = Rc::new(Printer::to_stdout().map_err(ServeCommandError::Machine)?);
         let (counted, to) = (tally.clone(), Rc::clone(&printer));
         let print = move |report| print::print(&report, &counted, &to);
-        configuration.serve(arguments, clock, Watch::new(clock.now(), watch_options, print)).await?;
+        configuration
+            .serve(arguments, clock, Watch::new(Role::Server, clock.now(), watch_options, print))
+            .await?;
         // The watch was dropped with the server.
         if let Some(printer) = Rc::into_inner(printer) {
             printer.finish(&if arguments.check { tally.summary() } else { String::new() });

@@ -1,4 +1,4 @@
-//! The output of `serve` while it runs: transcript lines, and the clauses that Clients violate.
+//! The output of `serve` and `observe` while they run: transcript lines, and violated clauses.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -8,8 +8,9 @@ use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use crate::serve::watch::{ClientFinding, Report};
+use crate::serve::watch::{PeerFinding, Report};
 use anstyle::{AnsiColor, Style};
+use mqttspec_codec::Role;
 use mqttspec_reports::seconds;
 
 /// The maximum length of a line: a message may have 256 MiB.
@@ -22,19 +23,19 @@ const MOST_ROWS: usize = 1000;
 
 /// Counts findings for the summary at the end. Clones share the counts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally(Rc<RefCell<BTreeMap<Key, u64>>>);
+pub(crate) struct Tally(Rc<RefCell<BTreeMap<Key, u64>>>);
 
 /// The clause ids, or the expected behaviour if there are none; and the Client.
 type Key = (String, String);
 
 impl Tally {
     /// The number of violations.
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.0.borrow().values().sum()
     }
 
     /// One line for each clause and Client.
-    pub(super) fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let counts = self.0.borrow();
         if counts.is_empty() {
             return "checked: no violations\n".to_owned();
@@ -46,12 +47,13 @@ impl Tally {
         text
     }
 
-    fn add(&self, ClientFinding { finding, client, .. }: &ClientFinding) {
+    fn add(&self, PeerFinding { finding, by, client, .. }: &PeerFinding) {
+        let violator = if *by == Role::Server { "the server" } else { client.as_str() };
         let ids: Vec<&str> =
             finding.requirements.iter().map(|requirement| requirement.clause.as_str()).collect();
         let clause = if ids.is_empty() { finding.expected.clone() } else { ids.join(" ") };
         let mut counts = self.0.borrow_mut();
-        let mut key = (plain(&clause).into_owned(), plain(client).into_owned());
+        let mut key = (plain(&clause).into_owned(), plain(violator).into_owned());
         if counts.len() >= MOST_ROWS && !counts.contains_key(&key) {
             key = ("others".to_owned(), String::new());
         }
@@ -60,7 +62,7 @@ impl Tally {
 }
 
 /// Prints one report.
-pub(super) fn print(report: &Report, tally: &Tally, printer: &Printer) {
+pub(crate) fn print(report: &Report, tally: &Tally, printer: &Printer) {
     let mut out = Vec::new();
     // Writing to memory does not fail.
     let _ = match report {
@@ -84,18 +86,18 @@ const LAST_CHANCE: Duration = Duration::from_secs(2);
 
 /// Prints on a thread of its own: an output that is not read must not stop the broker.
 #[derive(Debug)]
-pub(super) struct Printer {
+pub(crate) struct Printer {
     queue: SyncSender<Vec<u8>>,
     dropped: Cell<u64>,
     finished: Receiver<()>,
 }
 
 impl Printer {
-    pub(super) fn to_stdout() -> io::Result<Printer> {
+    pub(crate) fn to_stdout() -> io::Result<Printer> {
         Printer::start(|text| anstream::stdout().lock().write_all(text))
     }
 
-    pub(super) fn to_stderr() -> io::Result<Printer> {
+    pub(crate) fn to_stderr() -> io::Result<Printer> {
         Printer::start(|text| anstream::stderr().lock().write_all(text))
     }
 
@@ -113,7 +115,7 @@ impl Printer {
         Ok(Printer { queue, dropped: Cell::new(0), finished })
     }
 
-    pub(super) fn print(&self, text: Vec<u8>) {
+    pub(crate) fn print(&self, text: Vec<u8>) {
         let dropped = self.dropped.get();
         if dropped > 0 {
             let text = format!("# {dropped} reports were dropped: the output was not read\n");
@@ -129,7 +131,7 @@ impl Printer {
     }
 
     /// Prints what waits, and this text at the end, if the output is read.
-    pub(super) fn finish(self, text: &str) {
+    pub(crate) fn finish(self, text: &str) {
         let Printer { queue, dropped, finished } = self;
         let lost = match dropped.get() {
             0 => String::new(),
@@ -145,12 +147,16 @@ impl Printer {
     }
 }
 
-fn print_finding(out: &mut impl Write, of_client: &ClientFinding) -> io::Result<()> {
-    let ClientFinding { finding, client, peer, packet, hex } = of_client;
+fn print_finding(out: &mut impl Write, of_peer: &PeerFinding) -> io::Result<()> {
+    let PeerFinding { finding, by, client, peer, packet, hex } = of_peer;
     let bad: Style = AnsiColor::Red.on_default().bold();
     let peer = peer.map_or_else(String::new, |peer| format!(" ({peer})"));
     let at = seconds(finding.at_ns, 6);
-    writeln!(out, "{bad}VIOLATION{bad:#} by {client}{peer} at {at}")?;
+    let violator = match by {
+        Role::Client => format!("{client}{peer}"),
+        Role::Server => format!("the server, on the connection of {client}{peer},"),
+    };
+    writeln!(out, "{bad}VIOLATION{bad:#} by {violator} at {at}")?;
     let mut row = |name: &str, text: &str| writeln!(out, "  {name:<11}  {}", cut(&plain(text), LONGEST_LINE));
     for requirement in &finding.requirements {
         row("requirement", &requirement.to_string())?;

@@ -1,9 +1,9 @@
-//! Watches the traffic of `serve`: turns events into transcript lines, and judges the Clients with
-//! the monitors.
+//! Watches the traffic of `serve` and `observe`: turns events into transcript lines, and judges one
+//! end of the connections with the monitors.
 //!
 //! It does not use the runner's recorder, because the traffic has no end. Events are dropped after
-//! they are printed and judged, so memory grows with the number of Sessions only. The broker's end
-//! of the connections is observed, so the Clients are judged.
+//! they are printed and judged, so memory grows with the number of Sessions only. `serve` observes
+//! the broker's end of the connections, so the Clients are judged. `observe` observes both ends.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mqttspec_broker::{ConnectionId, Event as BrokerEvent, WillEnd};
-use mqttspec_codec::{Connect, Packet, Role, Version};
+use mqttspec_codec::{Connect, Packet, Role, SessionExpiryInterval, Version};
 use mqttspec_net::framed::Ending;
 use mqttspec_net::tap::{Observed, Tap};
 
@@ -28,31 +28,35 @@ use mqttspec_spec::{Catalogue, Level, Requirement, Standard};
 
 /// Something to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Report {
+pub(crate) enum Report {
     /// An event in the notation. An event that the notation cannot express is a `#` comment.
     Line(TranscriptLine),
-    /// A violation by a Client.
-    Finding(Box<ClientFinding>),
+    /// A violation by a Client or a server.
+    Finding(Box<PeerFinding>),
 }
 
-/// A violation by a Client.
+/// A violation by a Client or a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ClientFinding {
+pub(crate) struct PeerFinding {
     /// The finding of a monitor or of the broker itself.
-    pub(super) finding: Finding,
+    pub(crate) finding: Finding,
+    /// Who broke the clauses.
+    pub(crate) by: Role,
     /// The Client's name in the transcript.
-    pub(super) client: String,
+    pub(crate) client: String,
     /// The Client's address, if the transport knows it.
-    pub(super) peer: Option<SocketAddr>,
+    pub(crate) peer: Option<SocketAddr>,
     /// The packet in the notation; empty if the finding is not about one packet.
-    pub(super) packet: String,
+    pub(crate) packet: String,
     /// The bytes of the packet, as hex pairs with spaces.
-    pub(super) hex: String,
+    pub(crate) hex: String,
 }
 
 /// A [`Tap`] of the broker that turns events into [`Report`]s.
 #[derive(Debug)]
-pub(super) struct Watch<F> {
+pub(crate) struct Watch<F> {
+    /// The end of the connections that is observed. The other one is judged.
+    observer: Role,
     start: Duration,
     options: WatchOptions,
     report: F,
@@ -62,12 +66,17 @@ pub(super) struct Watch<F> {
 
 /// What a watch reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct WatchOptions {
+pub(crate) struct WatchOptions {
     /// All events, as lines.
-    pub(super) transcript: bool,
-    /// Violations by Clients.
-    pub(super) violations: bool,
+    pub(crate) transcript: bool,
+    /// Violations by the end that is not observed.
+    pub(crate) violations: bool,
+    /// The broker is another program: nothing reports when a Session ends.
+    pub(crate) of_another_broker: bool,
 }
+
+/// The number of Clients of another broker whose state is kept while they are away.
+const MOST_AWAY: usize = 10_000;
 
 #[derive(Debug)]
 struct Connection {
@@ -99,9 +108,9 @@ struct Client {
 }
 
 impl<F: FnMut(Report)> Watch<F> {
-    /// A watch that starts at this time of the driver's clock.
-    pub(super) fn new(start: Duration, options: WatchOptions, report: F) -> Watch<F> {
-        Watch { start, options, report, connections: BTreeMap::new(), clients: BTreeMap::new() }
+    /// A watch of this end of the connections, which starts at this time of the driver's clock.
+    pub(crate) fn new(observer: Role, start: Duration, options: WatchOptions, report: F) -> Watch<F> {
+        Watch { observer, start, options, report, connections: BTreeMap::new(), clients: BTreeMap::new() }
     }
 
     fn opened(&mut self, at: Duration, id: ConnectionId, peer: Option<SocketAddr>) {
@@ -125,7 +134,10 @@ impl<F: FnMut(Report)> Watch<F> {
         }
         // No Client Identifier begins with U+0000.
         let key = if client_id.is_empty() { format!("\0{}", id.0) } else { client_id.to_owned() };
-        let client = self.clients.entry(key.clone()).or_insert_with(Client::new);
+        let client = self.clients.entry(key.clone()).or_insert_with(|| Client::new(self.observer));
+        if self.options.of_another_broker {
+            client.session_ended = connect.is_none_or(ends_with_its_connection);
+        }
         client.connections = client.connections.wrapping_add(1);
         client.open += 1;
         let identity = Identity { client: key, number: client.connections, version };
@@ -163,15 +175,18 @@ impl<F: FnMut(Report)> Watch<F> {
             connection
                 .reported
                 .extend(finding.requirements.iter().map(|requirement| requirement.clause.clone()));
-            (self.report)(Report::Finding(Box::new(ClientFinding {
+            (self.report)(Report::Finding(Box::new(PeerFinding {
                 finding,
+                by: self.observer.peer(),
                 client: connection.name.clone(),
                 peer: connection.peer,
                 packet: packet.clone(),
                 hex: shown.what.bytes().map_or_else(String::new, |bytes| hex(bytes, " ")),
             })));
         }
-        if matches!(&event.what, What::Sent { packet: Packet::ConnAck(ack), .. } if !ack.reason.is_failure())
+        if let What::Sent { packet: Packet::ConnAck(ack), .. }
+        | What::Received { packet: Packet::ConnAck(ack), .. } = &event.what
+            && !ack.reason.is_failure()
         {
             client.monitors.forget_before(identity.key());
         }
@@ -200,8 +215,9 @@ impl<F: FnMut(Report)> Watch<F> {
             event: None,
             timing_sensitive: false,
         };
-        (self.report)(Report::Finding(Box::new(ClientFinding {
+        (self.report)(Report::Finding(Box::new(PeerFinding {
             finding,
+            by: Role::Client,
             client: connection.name.clone(),
             peer: connection.peer,
             packet: String::new(),
@@ -226,6 +242,9 @@ impl<F: FnMut(Report)> Watch<F> {
             client.open == 0 && (client.session_ended || key.starts_with('\0') || !self.options.violations)
         }) {
             self.clients.remove(key);
+        }
+        if self.options.of_another_broker && self.clients.len() > MOST_AWAY {
+            self.clients.retain(|_, client| client.open > 0);
         }
     }
 
@@ -294,6 +313,9 @@ impl<F: FnMut(Report)> Tap for Watch<F> {
                 self.observe_event(at, connection, What::ReceivedMalformed { error, bytes });
             }
             Observed::Sent { connection, packet, bytes } => {
+                if let Packet::Connect(connect) = packet {
+                    self.identify(connection, Some(connect), connect.version);
+                }
                 let bytes = Bytes::copy_from_slice(bytes);
                 self.observe_event(at, connection, What::Sent { packet: packet.clone(), bytes });
             }
@@ -330,9 +352,9 @@ impl<F: FnMut(Report)> Tap for Watch<F> {
 }
 
 impl Client {
-    fn new() -> Client {
+    fn new(observer: Role) -> Client {
         // A Client may have several connections with different names, so the host has no name.
-        let host = HostInfo { name: Arc::from(""), observer: Role::Server };
+        let host = HostInfo { name: Arc::from(""), observer };
         Client {
             history: History::new(vec![host]),
             monitors: Monitors::default(),
@@ -347,6 +369,15 @@ impl Client {
 impl Identity {
     fn key(&self) -> ConnectionKey {
         ConnectionKey { host: HostIndex(0), number: self.number }
+    }
+}
+
+/// Whether the Session of this CONNECT ends with its Network Connection (§3.1.2.11.2; 3.1.1 §3.1.2.4).
+fn ends_with_its_connection(connect: &Connect) -> bool {
+    if connect.version.is_5() {
+        connect.properties.get::<SessionExpiryInterval>().is_none_or(|expiry| expiry.0 == 0)
+    } else {
+        connect.clean_start
     }
 }
 

@@ -60,7 +60,8 @@ const NOT_RUN: [(&str, &str); 24] = [
 
 /// Text that looks like a command but is not a complete one.
 #[cfg(unix)]
-const MENTIONS: [&str; 8] = [
+const MENTIONS: [&str; 9] = [
+    "mqttspec observe --to URL",
     "mqttspec explore",
     "cargo doc",
     "cargo run",

@@ -3,7 +3,7 @@
 use crate::process::{CONNACK, CONNECT, Serve, exchange, rest};
 
 /// CONNECT of 5.0 with Clean Start and the client identifier "device".
-const DEVICE: &[u8] = b"\x10\x13\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x06device";
+pub(crate) const DEVICE: &[u8] = b"\x10\x13\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x06device";
 
 #[test]
 fn the_transcript_is_in_the_notation() {

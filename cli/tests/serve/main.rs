@@ -11,6 +11,7 @@ mod errors;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod limits;
+mod observe;
 mod process;
 mod stops;
 mod transports;

@@ -28,6 +28,7 @@ pub mod broker;
 pub mod client;
 mod clock;
 pub mod framed;
+pub mod proxy;
 mod real_disk;
 pub mod relay;
 pub mod store;
