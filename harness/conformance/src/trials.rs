@@ -118,7 +118,11 @@ impl Suite {
 
     fn probed(&self) -> &(HostedTarget, Result<(), String>) {
         self.target.get_or_init(|| {
-            let (target, contact) = HostedTarget::probe(self.settings.name.clone(), self.peer.clone());
+            let (target, contact) = HostedTarget::probe(
+                self.settings.name.clone(),
+                self.peer.clone(),
+                self.settings.blocking_limit,
+            );
             let target = match self.settings.tolerance {
                 Some(late) => target.tolerance(late),
                 None => target,
