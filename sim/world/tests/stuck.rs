@@ -18,6 +18,7 @@ async fn never_yields(context: HostContext) {
 }
 
 /// Runs in a separate process, which it aborts.
+#[expect(clippy::disallowed_methods, reason = "a task that belongs to no host is tested")]
 fn spin(who: &str) {
     let mut swarm = Swarm::new(7);
     swarm.number("clients", 2..=2);
