@@ -99,7 +99,8 @@ impl Simulation {
         let seed = Seed::new(seed_number);
         let names = hosts.iter().map(|host| host.name.clone()).collect();
         let events = network.history.events();
-        let pulse = Pulse::new(seed_number, options.clone(), names, &limits, clock.clone(), events);
+        let (limit, name) = (limits.real_poll, limits.name.clone());
+        let pulse = Pulse::new(seed_number, options.clone(), names, limit, name, clock.clone(), events);
         let by_name = (0..).zip(&hosts).map(|(index, host)| (host.name.clone(), index)).collect();
         Simulation {
             run: RUNS.fetch_add(1, Ordering::Relaxed),

@@ -5,7 +5,6 @@
 //! the process with a message if a run makes no progress for too long, and does nothing otherwise.
 
 use crate::history::{Events, line};
-use crate::simulation::Limits;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -51,11 +50,11 @@ impl Pulse {
         seed: u64,
         options: Arc<str>,
         hosts: Vec<Arc<str>>,
-        limits: &Limits,
+        limit: Duration,
+        name: Arc<str>,
         clock: Arc<AtomicU64>,
         events: Events,
     ) -> Pulse {
-        let (limit, name) = (limits.real_poll, limits.name.clone());
         let (polled, polls) = (AtomicU32::new(NO_HOST), AtomicU64::new(0));
         Pulse { seed, options, hosts, limit, name, clock, events, polled, polls }
     }
