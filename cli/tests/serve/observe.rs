@@ -16,6 +16,7 @@ fn observe(broker: SocketAddr, arguments: &[&str]) -> Serve {
 }
 
 /// A broker that accepts one connection and answers its first packet with these bytes.
+#[expect(clippy::disallowed_methods, reason = "it waits for the program under test, beside the test")]
 fn answering(bytes: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
