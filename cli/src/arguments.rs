@@ -19,7 +19,7 @@ use crate::sources::Place;
 #[command(
     name = "mqttspec",
     version,
-    after_help = "Exit codes: 0 everything passed, 1 a check failed or a run broke off, 2 nothing could be judged."
+    after_help = "Exit codes: 0 everything passed, 1 a check failed or a run broke off, 2 nothing could be run or judged: the error says why."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]

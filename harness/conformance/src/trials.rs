@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use mqttspec_codec::Role;
-use mqttspec_embedded::SCENARIOS;
 use mqttspec_judge::Case;
 use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target};
 use mqttspec_judge::verdict::Verdict;
@@ -77,7 +76,11 @@ impl Suite {
     fn new(peer: HostedPeer, settings: Settings) -> Result<Self, CannotRun> {
         let sources = match &settings.scenarios {
             Some(folder) => read_folder(folder).map_err(CannotRun::Scenarios)?,
-            None => SCENARIOS.iter().map(source).collect(),
+            None => mqttspec_embedded::scenarios()
+                .map_err(CannotRun::Scenarios)?
+                .into_iter()
+                .map(source)
+                .collect(),
         };
         let selection = Selection { filters: settings.filters.clone(), ..Selection::default() };
         let mut plan = plan(&sources, &selection);
@@ -227,8 +230,8 @@ impl Suite {
     }
 }
 
-fn source((file, text): &(&str, &str)) -> Source {
-    Source { file: (*file).to_owned(), text: (*text).to_owned() }
+fn source((file, text): (String, String)) -> Source {
+    Source { file, text }
 }
 
 fn known_failures(file: &Path, may_be_missing: bool) -> Result<Baseline, CannotRun> {
