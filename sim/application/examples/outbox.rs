@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     jobs.for_each(move |job| {
         let reason = if job.payload == "burn" { PubAckReason::NotAuthorized } else { PubAckReason::Success };
         // The decision waits in the worker's queue if there is no connection.
-        let _ = decides.acknowledge(&job, reason);
+        decides.acknowledge(&job, reason).detach();
     })?;
 
     let file = std::env::temp_dir().join(format!("outbox-{}.redb", std::process::id()));

@@ -125,10 +125,10 @@ impl Builder {
         let name = self.options.client_id.as_str().to_owned();
         let net = LiveNet::of(&self.options)?;
         match &self.store {
-            None => run(net, self.options, name, || Ok(NoStore)),
+            None => run(net, self.options, &name, || Ok(NoStore)),
             Some(file) => {
                 let file = file.clone();
-                run(net, self.options, name, move || Ok(RedbStore::open_file(&file)?))
+                run(net, self.options, &name, move || Ok(RedbStore::open_file(&file)?))
             }
         }
     }
@@ -142,7 +142,7 @@ impl Builder {
 fn run<S: Store + 'static>(
     net: LiveNet,
     options: Options,
-    name: String,
+    name: &str,
     open: impl FnOnce() -> Result<S, Error> + Send + 'static,
 ) -> Result<Client, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -93,6 +93,12 @@ impl<T> Pending<T> {
         Pending { state }
     }
 
+    /// Does not wait for the end of the command. Its error is not reported to its caller, but
+    /// [`events`](crate::Client::events) has it.
+    pub fn detach(self) {
+        drop(self);
+    }
+
     /// Blocks this thread until the command has ended.
     ///
     /// # Errors

@@ -95,7 +95,7 @@ fn nothing_is_lost_or_doubled_in_a_day_of_all_fault_profiles() {
     assert_eq!((statistics.pending, statistics.success_rate), (0, Some(1.0)));
     assert_eq!(acknowledged.count, statistics.total);
     // Deliveries have even numbers.
-    assert!(acknowledged.count >= accepted.iter().filter(|number| *number % 2 == 0).count() as u64);
+    assert!(acknowledged.count >= accepted.iter().filter(|number| number.is_multiple_of(2)).count() as u64);
     assert_eq!(history.len() as u64, statistics.total, "the history keeps all of them here");
     assert!(history.iter().all(|ended| ended.state == DeliveryState::Acknowledged));
     assert!(history.iter().all(|ended| ended.by.as_deref() == Some("receiver")));
@@ -136,7 +136,7 @@ fn start(context: &HostContext) -> Result<Client, String> {
 
 async fn receiver(context: HostContext, seen: Rc<Seen>) -> Result<(), String> {
     let client = start(&context)?;
-    let _ = client.connect();
+    client.connect().detach();
     let jobs = client.subscribe("jobs", QoS::ExactlyOnce).map_err(|error| error.to_string())?;
     let mut jobs = jobs.await.map_err(|error| error.to_string())?;
     seen.subscribed.set(true);
@@ -152,7 +152,7 @@ async fn sender(context: HostContext, seen: Rc<Seen>) -> Result<(), String> {
     let client = start(&context)?;
     seen.lives.set(seen.lives.get() + 1);
     let connections = seen.connections.get();
-    let _ = client.connect();
+    client.connect().detach();
     while !seen.subscribed.get() {
         tokio::time::sleep(S).await;
     }
@@ -162,10 +162,10 @@ async fn sender(context: HostContext, seen: Rc<Seen>) -> Result<(), String> {
             let number = seen.next.get();
             seen.next.set(number + 1);
             let job = message("jobs", number.to_string()).map_err(text)?.qos(QoS::ExactlyOnce);
-            if number % 2 == 0 {
-                let _ = client.deliver(job);
+            if number.is_multiple_of(2) {
+                client.deliver(job).detach();
             } else {
-                let _ = client.publish(job);
+                client.publish(job).detach();
             }
             // The client answers in the order of its commands: this one was accepted and is durable.
             client.info().await.map_err(text)?;
