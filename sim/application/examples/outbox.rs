@@ -1,5 +1,6 @@
 //! Jobs go through the outbox to a worker while the broker crashes: each ends with the decision of
 //! the worker.
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 use std::error::Error;
 
