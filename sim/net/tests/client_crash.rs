@@ -169,7 +169,7 @@ fn run(seed: u64, kind: Kind, failing: Failing) -> Shown {
     }
     assert!(got.values().all(|times| *times == 1), "{what}: {got:?}");
     let (statistics, history) = seen.outcome.take().unwrap();
-    check(&what, &statistics, &history);
+    check(what, &statistics, &history);
     Shown { operations, errors: seen.errors.take() }
 }
 
@@ -294,6 +294,7 @@ async fn run_sender(
     };
     tokio::select! {
         ended = driver => ended.map_err(|error| error.to_string()),
-        _ = application => Ok(std::future::pending::<()>().await),
+        // It ends when the driver does.
+        _ = application => std::future::pending().await,
     }
 }
