@@ -29,8 +29,8 @@ fn main() {
     let sources: Vec<Source> = files.into_iter().map(|(file, text)| Source { file, text }).collect();
     let mut plan = plan(&sources, &Selection { filters, ..Selection::default() });
     plan.cases.retain(|case| case.tests == Role::Server);
-    let (target, answered) =
-        HostedTarget::probe("reference".to_owned(), HostedPeer::broker_in_world(reference::reference));
+    let peer = HostedPeer::broker_in_world(reference::reference);
+    let (target, answered) = HostedTarget::probe("reference".to_owned(), peer, Duration::from_secs(60));
     answered.unwrap();
     let options = SuiteOptions::default();
     let mut ratios = Vec::new();

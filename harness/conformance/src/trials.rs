@@ -121,7 +121,11 @@ impl Suite {
 
     fn probed(&self) -> &(HostedTarget, Result<(), String>) {
         self.target.get_or_init(|| {
-            let (target, contact) = HostedTarget::probe(self.settings.name.clone(), self.peer.clone());
+            let (target, contact) = HostedTarget::probe(
+                self.settings.name.clone(),
+                self.peer.clone(),
+                self.settings.blocking_limit,
+            );
             let target = match self.settings.tolerance {
                 Some(late) => target.tolerance(late),
                 None => target,
@@ -144,13 +148,13 @@ impl Suite {
             keep,
             ..SuiteOptions::default()
         };
-        let mut result = target.run_case(case, &options);
+        let mut result = in_thread(|| target.run_case(case, &options));
         let name = test_name(case);
         let seed = result.failed_seeds.first().copied().unwrap_or(self.settings.seed);
         for failure in &mut result.failures {
             failure.command = repeat_command(&name, seed);
         }
-        let outcome = match self.settings.twice.then(|| target.run_case(case, &options)) {
+        let outcome = match self.settings.twice.then(|| in_thread(|| target.run_case(case, &options))) {
             Some(second) => same(&result, &second, &repeat_command(&name, seed)),
             None => Ok(()),
         };
@@ -228,6 +232,16 @@ impl Suite {
         }
         Ok(())
     }
+}
+
+/// Calls a function in a thread of its own: what the peer keeps in `thread_local!`, and the keys of its
+/// hash maps, begin anew with each run.
+#[expect(clippy::disallowed_methods, reason = "the thread is waited for and takes no part in a run")]
+fn in_thread<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| match scope.spawn(run).join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
 }
 
 fn source((file, text): (String, String)) -> Source {

@@ -34,13 +34,15 @@ pub(crate) use host::{Factory, Host, HostWaker, Ready, Start, Stop};
 pub(crate) const DIRECTOR: u16 = u16::MAX;
 
 /// The limits above which a run counts as endless.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     pub(crate) simulated: Duration,
     pub(crate) events: u64,
     pub(crate) polls_per_instant: u64,
     /// The real time that one poll may take.
     pub(crate) real_poll: Duration,
+    /// The name of the run in the message of the watchdog.
+    pub(crate) name: Arc<str>,
 }
 
 thread_local! {
@@ -97,7 +99,8 @@ impl Simulation {
         let seed = Seed::new(seed_number);
         let names = hosts.iter().map(|host| host.name.clone()).collect();
         let events = network.history.events();
-        let pulse = Pulse::new(seed_number, options.clone(), names, limits.real_poll, clock.clone(), events);
+        let (limit, name) = (limits.real_poll, limits.name.clone());
+        let pulse = Pulse::new(seed_number, options.clone(), names, limit, name, clock.clone(), events);
         let by_name = (0..).zip(&hosts).map(|(index, host)| (host.name.clone(), index)).collect();
         Simulation {
             run: RUNS.fetch_add(1, Ordering::Relaxed),
