@@ -110,10 +110,11 @@ impl OutboundAliases {
     }
 
     /// Takes the alias that was not used for the longest time, if its topic is used less often than
-    /// `count`.
+    /// `count`. A difference of 1 can come from the order of the topics alone.
     fn replace_oldest(&mut self, count: u32) -> Option<NonZeroU16> {
         let (_, oldest) = self.by_use.first_key_value()?;
-        if self.counts.get(oldest).is_some_and(|of_oldest| *of_oldest >= count) {
+        let of_oldest = self.counts.get(oldest).copied().unwrap_or(0);
+        if of_oldest + 1 >= count {
             return None;
         }
         let (_, topic) = self.by_use.pop_first()?;
@@ -159,7 +160,8 @@ mod tests {
         assert_eq!(aliases.spell(&topic("topic/b")), Spelling::Both(alias(2)));
         assert_eq!(aliases.spell(&topic("topic/a")), Spelling::Alias(alias(1)));
         assert_eq!(aliases.spell(&topic("topic/c")), Spelling::Full, "once, as b");
-        assert_eq!(aliases.spell(&topic("topic/c")), Spelling::Both(alias(2)), "twice");
+        assert_eq!(aliases.spell(&topic("topic/c")), Spelling::Full, "twice");
+        assert_eq!(aliases.spell(&topic("topic/c")), Spelling::Both(alias(2)), "three times");
         assert_eq!(aliases.spell(&topic("topic/a")), Spelling::Alias(alias(1)));
         assert_eq!(aliases.spell(&topic("topic/b")), Spelling::Full);
     }
@@ -191,7 +193,7 @@ mod tests {
         assert!(moved > 4_900 * 24, "{moved}");
         let changing =
             saved(2, (0..20).flat_map(|place| (0..200).map(move |use_| name(place * 2 + use_ % 2))));
-        assert!(changing > 3_500 * 24, "the aliases go to the topics of the present: {changing}");
+        assert!(changing > 3_200 * 24, "the aliases go to the topics of the present: {changing}");
     }
 
     #[test]
