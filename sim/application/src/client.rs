@@ -1,5 +1,7 @@
 //! The handle of an application.
 
+mod builder;
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use mqttspec_net::store::Store;
 use mqttspec_ports::Net;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::builder::Builder;
+pub use self::builder::Builder;
 use crate::dispatch::{Cause, Order, Subscribed, Subscribing, dispatch};
 use crate::error::Error;
 use crate::pending::Pending;

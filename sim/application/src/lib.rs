@@ -33,7 +33,6 @@
 //! over any network, such as that of a simulated world.
 #![forbid(unsafe_code)]
 
-mod builder;
 mod client;
 mod dispatch;
 mod error;
@@ -42,8 +41,7 @@ mod subscription;
 
 use bytes::Bytes;
 
-pub use builder::Builder;
-pub use client::{Client, drive};
+pub use client::{Builder, Client, drive};
 pub use error::Error;
 pub use mqttspec_client::{
     Acknowledgement, ConnectionInfo, DeliverRequest, DeliveryStatistics, EndedDelivery, Event, Message,

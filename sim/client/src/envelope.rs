@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::command::Publication;
-use crate::event::Message;
+use crate::event::{DeliveryDetails, Message};
 
 const ID: &str = "delivery-id";
 const CHECKSUM: &str = "delivery-checksum";
@@ -44,17 +44,6 @@ pub(crate) struct Details {
     pub(crate) retries: u32,
     /// The topic of the acknowledgement.
     pub(crate) acknowledgement: String,
-}
-
-/// What the sender's outbox says about a received message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeliveryDetails {
-    /// Identifies the delivery.
-    pub id: String,
-    /// When the sender's application gave it to its client, by the clock of the sender.
-    pub created_at: Option<Duration>,
-    /// The number of times that it was published again.
-    pub retries: Option<u32>,
 }
 
 /// The body of an end-to-end acknowledgement.

@@ -10,9 +10,8 @@ use mqttspec_codec::{
 
 use crate::circuit::CircuitState;
 use crate::command::{Delivered, Handle, Publication};
-use crate::envelope::DeliveryDetails;
 use crate::error::Error;
-use crate::store::RestoreError;
+use crate::restore::RestoreError;
 
 /// The state of a client's connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,4 +199,15 @@ pub struct Message {
     /// What the sender's outbox says about the message, if it comes from one and the option
     /// `acknowledge_deliveries` is set.
     pub delivery: Option<DeliveryDetails>,
+}
+
+/// What the sender's outbox says about a received message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryDetails {
+    /// Identifies the delivery.
+    pub id: String,
+    /// When the sender's application gave it to its client, by the clock of the sender.
+    pub created_at: Option<Duration>,
+    /// The number of times that it was published again.
+    pub retries: Option<u32>,
 }

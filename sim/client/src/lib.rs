@@ -71,6 +71,7 @@ mod options;
 mod outbox;
 mod queue;
 mod requests;
+mod restore;
 mod scram;
 mod seen;
 mod session;
@@ -84,14 +85,13 @@ pub use command::{
     Command, DeliverRequest, Delivered, DisconnectRequest, Handle, PayloadKind, Publication,
     SubscribeRequest, UnsubscribeRequest,
 };
-pub use envelope::DeliveryDetails;
 pub use error::{Awaited, Error, ErrorKind, Invalid, Unreachable, Unsupported, Violation, meaning};
-pub use event::{Event, Message, State};
+pub use event::{DeliveryDetails, Event, Message, State};
 pub use info::{ConnectionInfo, LastError};
 pub use mqttspec_core::{Change, Latitude, OptionDescription, OptionError};
 pub use options::{
     Acknowledgement, Authentication, CircuitErrors, Options, QueuePolicy, ReconnectPolicy, SessionLostPolicy,
 };
 pub use outbox::{DeliveryState, DeliveryStatistics, EndedDelivery, OutboxEntry, StateStatistics};
+pub use restore::RestoreError;
 pub use statistics::Statistics;
-pub use store::RestoreError;
