@@ -1,9 +1,12 @@
-//! Detects a task that never yields, which no code on its own thread can do.
+//! Detects a task that never yields, which no code on its own thread can do, and a run that takes
+//! too long.
 //!
 //! One thread checks all worlds of the process periodically. It has no effect on any run: it aborts
-//! the process with a message if one poll of a host takes too long, and does nothing otherwise.
+//! the process with a message if one poll of a host takes too long. A run that takes too long is
+//! marked, and fails the next time that its scheduler checks the limits.
 
 use crate::history::{Events, line};
+use crate::simulation::Limits;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -24,6 +27,9 @@ pub(crate) struct Pulse {
     hosts: Vec<Arc<str>>,
     /// The real time that one poll may take.
     limit: Duration,
+    /// The real time that the run may take.
+    run_limit: Duration,
+    is_overdue: AtomicBool,
     /// Nanoseconds of simulated time.
     clock: Arc<AtomicU64>,
     events: Events,
@@ -36,12 +42,27 @@ impl Pulse {
         seed: u64,
         options: Arc<str>,
         hosts: Vec<Arc<str>>,
-        limit: Duration,
+        limits: &Limits,
         clock: Arc<AtomicU64>,
         events: Events,
     ) -> Pulse {
-        let (polled, polls) = (AtomicU32::new(NOBODY), AtomicU64::new(0));
-        Pulse { seed, options, hosts, limit, clock, events, polled, polls }
+        Pulse {
+            seed,
+            options,
+            hosts,
+            limit: limits.real_poll,
+            run_limit: limits.real_run,
+            is_overdue: AtomicBool::new(false),
+            clock,
+            events,
+            polled: AtomicU32::new(NOBODY),
+            polls: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether the run has taken more real time than it may.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.is_overdue.load(Ordering::Relaxed)
     }
 
     pub(crate) fn poll_begins(&self, host: u16) {
@@ -87,7 +108,12 @@ pub(crate) struct Watched(Arc<Pulse>);
 impl Watched {
     pub(crate) fn begin(pulse: Arc<Pulse>) -> Watched {
         static STARTED: AtomicBool = AtomicBool::new(false);
-        locked(&WATCHED).push(Seen { pulse: pulse.clone(), polls: 0, stuck_for: Duration::ZERO });
+        locked(&WATCHED).push(Seen {
+            pulse: pulse.clone(),
+            polls: 0,
+            stuck_for: Duration::ZERO,
+            running_for: Duration::ZERO,
+        });
         if !STARTED.swap(true, Ordering::Relaxed) {
             start();
         }
@@ -106,6 +132,7 @@ struct Seen {
     pulse: Arc<Pulse>,
     polls: u64,
     stuck_for: Duration,
+    running_for: Duration,
 }
 
 static WATCHED: Mutex<Vec<Seen>> = Mutex::new(Vec::new());
@@ -125,7 +152,8 @@ fn watch() {
         while watched.is_empty() {
             watched = SOMEONE.wait(watched).unwrap_or_else(PoisonError::into_inner);
         }
-        let shortest = watched.iter().map(|seen| seen.pulse.limit / 5).min().unwrap_or(LOOK_EVERY);
+        let shortest_limit = watched.iter().map(|seen| seen.pulse.limit.min(seen.pulse.run_limit)).min();
+        let shortest = shortest_limit.map_or(LOOK_EVERY, |limit| limit / 5);
         drop(watched);
         let pause = shortest.clamp(Duration::from_millis(10), LOOK_EVERY);
         std::thread::sleep(pause);
@@ -136,6 +164,10 @@ fn watch() {
 /// Adds up pauses instead of reading the clock, so that a suspended process does not count as
 /// stuck.
 fn look(seen: &mut Seen, pause: Duration) {
+    seen.running_for += pause;
+    if seen.running_for >= seen.pulse.run_limit {
+        seen.pulse.is_overdue.store(true, Ordering::Relaxed);
+    }
     let polls = seen.pulse.polls.load(Ordering::Relaxed);
     if !seen.pulse.is_polled() || polls != seen.polls {
         seen.polls = polls;

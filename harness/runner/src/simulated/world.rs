@@ -23,6 +23,9 @@ use crate::run_clock::RunClock;
 /// The simulated time after which a run counts as endless.
 const LONGEST: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 
+/// The real time after which a run counts as endless.
+const LONGEST_REAL: Duration = Duration::from_secs(300);
+
 /// The real time that one poll of a hosted peer may take.
 const REAL_POLL: Duration = Duration::from_secs(60);
 
@@ -33,6 +36,7 @@ pub(super) fn execute_in_world(prepared: Prepared<'_>) -> Executed {
         .latency(latency.clone())
         .keep(Keep::Last(0))
         .time_limit(LONGEST)
+        .real_time_limit(LONGEST_REAL)
         .torn_writes(tears_writes.then_some(SECTOR));
     let mut hosted = clients.clone();
     builder = match server {
@@ -93,6 +97,7 @@ pub(super) fn probe_in_world(broker: &HostedPeer) -> Result<Capabilities, String
     let outcome = World::builder(0)
         .keep(Keep::Last(0))
         .watchdog(REAL_POLL)
+        .real_time_limit(LONGEST_REAL)
         .host(SERVER, move |context| of_host.start_in_world(&context))
         .host(PROBER, |_| std::future::pending::<()>())
         .run(|world: World| async move {
