@@ -18,6 +18,7 @@ use crate::memory::{self, Memory};
 use crate::message::MessageId;
 use crate::options::{Options, Redirect};
 use crate::output::{Output, Transmit};
+use crate::publish::Distribution;
 use crate::retained::Retained;
 use crate::session::{Session, SessionKey};
 use crate::store::Records;
@@ -43,6 +44,9 @@ pub struct Broker {
     /// Sessions that search for retained messages and can get more.
     pub(crate) scanning: VecDeque<SessionKey>,
     pub(crate) next_scan: u64,
+    /// Messages that are given to Shared Subscriptions in parts, and their number by publisher.
+    pub(crate) distributions: VecDeque<Distribution>,
+    pub(crate) distributing: BTreeMap<Utf8String, u32>,
     /// Whether a Session may have a Subscription to topics that its user may not read.
     pub(crate) reads_are_restricted: bool,
     pub(crate) random: ChaCha8Rng,
@@ -73,6 +77,8 @@ impl Broker {
             clients: 0,
             scanning: VecDeque::new(),
             next_scan: 0,
+            distributions: VecDeque::new(),
+            distributing: BTreeMap::new(),
             reads_are_restricted: false,
             random,
             next_connection: 0,
@@ -204,6 +210,7 @@ impl Broker {
                 Timer::WillDelay(session) => self.publish_will(now, session),
                 Timer::SessionExpiry(session) => self.end_session(now, session, crate::SessionEnd::Expired),
                 Timer::RetainedScans => self.run_scans(now),
+                Timer::Distributions => self.run_distributions(now),
                 Timer::RetainedExpiry(topic) => self.expire_retained(now, &topic),
             }
         }
@@ -260,6 +267,13 @@ impl Broker {
     /// The next packet to send or Network Connection to close.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.output.transmits.pop_front()
+    }
+
+    /// The number of packets and closes that [`poll_transmit`](Self::poll_transmit) has ready. One
+    /// input can cause many: the driver transmits them before it passes more inputs.
+    #[must_use]
+    pub fn pending_transmits(&self) -> usize {
+        self.output.transmits.len()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.

@@ -1,10 +1,12 @@
 //! Routing of a published message to Sessions (§3.3.4, §4.5, §4.8.2).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mqttspec_codec::QoS;
 
+use super::distributing::AT_ONCE;
 use crate::broker::Broker;
 use crate::event::Event;
 use crate::message::{Delivery, Message};
@@ -51,10 +53,14 @@ impl Broker {
         for of_session in matches.subscriptions.chunk_by(|(left, _), (right, _)| left == right) {
             copies += self.deliver_to_session(now, message, of_session);
         }
-        for group in &matches.shared {
-            // §4.8.2: each Shared Subscription is independent of the others and of the Non-shared
-            // ones
-            copies += usize::from(self.share(now, *group, message));
+        // §4.8.2: each Shared Subscription is independent of the others and of the Non-shared ones
+        if matches.shared.len() > AT_ONCE {
+            copies += matches.shared.len();
+            self.begin_distribution(now, message);
+        } else {
+            for group in &matches.shared {
+                copies += usize::from(self.share(now, *group, message));
+            }
         }
         self.matches = matches;
         copies
@@ -91,7 +97,7 @@ impl Broker {
 
     /// Delivers to one member of a Shared Subscription. Returns whether a member can receive the
     /// message.
-    fn share(&mut self, now: Duration, group: GroupKey, message: &Arc<Message>) -> bool {
+    pub(super) fn share(&mut self, now: Duration, group: GroupKey, message: &Arc<Message>) -> bool {
         let (sessions, connections) = (&self.sessions, &self.connections);
         let Some(subscription) = self.subscriptions.shared(group) else { return false };
         let chosen = subscription.choose(self.options.shared_choice, &mut self.random, |member| {
@@ -122,7 +128,7 @@ impl Broker {
         let subscriptions = &mut self.subscriptions;
         let Some(session) = sessions.get(&key) else { return };
         let shared = session.subscriptions.iter().filter(|(_, subscription)| subscription.shared);
-        let mut filters: Vec<_> = shared.map(|(filter, _)| filter.clone()).collect();
+        let mut filters: BTreeSet<_> = shared.map(|(filter, _)| filter.clone()).collect();
         filters.retain(|filter| {
             let group = subscriptions.shared_by_filter(filter);
             group.is_some_and(|group| {

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
+use std::ops::Bound;
 
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
@@ -26,6 +27,10 @@ const ROOT: NodeIndex = 0;
 /// Identifies a Shared Subscription during its life (§4.8.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GroupKey(u64);
+
+impl GroupKey {
+    pub(crate) const MAX: Self = Self(u64::MAX);
+}
 
 #[derive(Debug)]
 pub(crate) struct SubscriptionTree {
@@ -140,6 +145,18 @@ impl SubscriptionTree {
 
     pub(crate) fn group(&self, filter: &TopicFilter) -> Option<GroupKey> {
         self.group_keys.get(filter).copied()
+    }
+
+    /// The key of the next Shared Subscription that is made.
+    pub(crate) fn next_group(&self) -> GroupKey {
+        GroupKey(self.groups_made)
+    }
+
+    /// The Shared Subscription after this one, in the order of their filters.
+    pub(crate) fn next_shared(&self, after: Option<&TopicFilter>) -> Option<(TopicFilter, GroupKey)> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (filter, key) = self.group_keys.range::<TopicFilter, _>((after, Bound::Unbounded)).next()?;
+        Some((filter.clone(), *key))
     }
 
     pub(crate) fn shared_by_filter(&self, filter: &TopicFilter) -> Option<&SharedSubscription> {

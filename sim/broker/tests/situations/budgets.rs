@@ -168,6 +168,30 @@ fn messages_in_flight_count_against_the_queue() {
 }
 
 #[test]
+fn the_subscription_identifiers_of_a_copy_count_against_the_queue() {
+    let mut rig = Rig::with("queue_maximum_bytes=10000");
+    let reader = rig.connect(lasting("reader", 100));
+    // 512 Topic Filters that match one topic of nine levels.
+    let level = |bits: usize, level: usize| if bits >> level & 1 == 1 { "+" } else { "a" };
+    let wanted =
+        (0..512).map(|bits| filter(&(0..9).map(|at| level(bits, at)).collect::<Vec<_>>().join("/"), Q1));
+    let subscriptions = NonEmpty::try_from(wanted.collect::<Vec<_>>()).unwrap();
+    let subscribe = Subscribe { id: id(1), properties: Properties::new(), subscriptions };
+    rig.send(reader, subscribe.with(SubscriptionIdentifier::new(7).unwrap()));
+    rig.all(reader);
+    rig.cut(reader);
+    let writer = rig.connect(v5("writer"));
+    let before = rig.broker.statistics().memory;
+    for number in 1..20 {
+        rig.publish(writer, qos_1(number, "a/a/a/a/a/a/a/a/a", "x"));
+    }
+    let after = rig.broker.statistics().memory - before;
+    assert!((8_000..12_000).contains(&after), "{after}");
+    let reader = rig.connect(lasting("reader", 100));
+    assert_eq!(rig.payloads(reader).len(), 4);
+}
+
+#[test]
 fn the_clients_that_are_connected_count_and_not_those_that_have_said_nothing() {
     let mut rig = Rig::with("maximum_connections=1");
     let strangers = [rig.open(), rig.open()];

@@ -54,6 +54,9 @@ const TURN: usize = 1024;
 const TURN_TIME: Duration = Duration::from_millis(10);
 const TIMED: usize = 16;
 
+/// If an input caused more packets than this, the clock is read after each input.
+const MUCH: usize = 256;
+
 /// A connection whose buffers hold no more than this is not closed to free memory.
 const SMALL_HOLDING: usize = 64 * 1024;
 
@@ -224,7 +227,8 @@ impl<S: Store, T: Tap> Server<S, T> {
             self.broker.handle_timeout(now);
         }
         for number in 1..=TURN {
-            if number % TIMED == 0 && self.clock.now() - now > TURN_TIME {
+            let is_timed = number % TIMED == 0 || self.broker.pending_transmits() > MUCH;
+            if is_timed && self.clock.now() - now > TURN_TIME {
                 break;
             }
             match self.inbox.pop() {
