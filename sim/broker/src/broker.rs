@@ -14,6 +14,7 @@ use crate::connection::{Connection, State};
 use crate::connection_id::ConnectionId;
 use crate::event::{Ending, Event};
 use crate::fault::Fault;
+use crate::leaving::Leaving;
 use crate::memory::{self, Memory};
 use crate::message::MessageId;
 use crate::options::{Options, Redirect};
@@ -47,6 +48,10 @@ pub struct Broker {
     /// Messages that are given to Shared Subscriptions in parts, and their number by publisher.
     pub(crate) distributions: VecDeque<Distribution>,
     pub(crate) distributing: BTreeMap<Utf8String, u32>,
+    /// Subscriptions of Sessions that have ended.
+    pub(crate) leaving: VecDeque<Leaving>,
+    /// The number of Subscriptions that were looked at, made or removed.
+    pub(crate) effort: u64,
     /// Whether a Session may have a Subscription to topics that its user may not read.
     pub(crate) reads_are_restricted: bool,
     pub(crate) random: ChaCha8Rng,
@@ -79,6 +84,8 @@ impl Broker {
             next_scan: 0,
             distributions: VecDeque::new(),
             distributing: BTreeMap::new(),
+            leaving: VecDeque::new(),
+            effort: 0,
             reads_are_restricted: false,
             random,
             next_connection: 0,
@@ -210,6 +217,7 @@ impl Broker {
                 Timer::WillDelay(session) => self.publish_will(now, session),
                 Timer::SessionExpiry(session) => self.end_session(now, session, crate::SessionEnd::Expired),
                 Timer::RetainedScans => self.run_scans(now),
+                Timer::Leaving => self.run_leaving(now),
                 Timer::Distributions => self.run_distributions(now),
                 Timer::RetainedExpiry(topic) => self.expire_retained(now, &topic),
             }
@@ -269,11 +277,12 @@ impl Broker {
         self.output.transmits.pop_front()
     }
 
-    /// The number of packets and closes that [`poll_transmit`](Self::poll_transmit) has ready. One
-    /// input can cause many: the driver transmits them before it passes more inputs.
+    /// A measure of the work that the broker has done: the number of Subscriptions that inputs
+    /// matched, made or removed. Most inputs add at most a few. A driver that finds that one added
+    /// many can let other Clients go first.
     #[must_use]
-    pub fn pending_transmits(&self) -> usize {
-        self.output.transmits.len()
+    pub fn effort(&self) -> u64 {
+        self.effort
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.

@@ -93,7 +93,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         })
         .on_outgoing(|_, packet| {
             send(edit_publish(packet, |publish| {
-                for topic in &mut publish.topic {
+                if let Some(topic) = &mut publish.topic {
                     rename(topic, OPEN, CLOSED);
                 }
             }))

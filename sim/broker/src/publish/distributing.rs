@@ -106,6 +106,7 @@ impl Broker {
         while part > 0 && *bytes > 0 {
             part -= 1;
             *steps -= 1;
+            self.effort += 1;
             let Distribution { message, after, until } = &mut *distribution;
             if message.has_expired(now) {
                 return true;

@@ -38,10 +38,15 @@ impl Broker {
     fn route(&mut self, now: Duration, message: &Arc<Message>) -> usize {
         let mut matches = std::mem::take(&mut self.matches);
         self.subscriptions.find_matches(message.topic.as_bytes(), &mut matches);
+        self.effort += (matches.subscriptions.len() + matches.shared.len()) as u64;
         // [MQTT-3.8.3-3]
         matches
             .subscriptions
             .retain(|(session, granted)| !(granted.no_local && self.is_client(*session, message)));
+        if !self.leaving.is_empty() {
+            let sessions = &self.sessions;
+            matches.subscriptions.retain(|(session, _)| sessions.contains_key(session));
+        }
         if self.reads_are_restricted {
             let sessions = &self.sessions;
             matches.subscriptions.retain(|(session, _)| {

@@ -260,3 +260,30 @@ fn a_message_in_many_queues_is_counted_once() {
     }
     assert!(rig.broker.statistics().memory < before);
 }
+
+#[test]
+fn the_subscriptions_of_a_session_that_has_ended_are_removed_in_parts() {
+    let mut rig = Rig::with("maximum_shared_subscriptions=0");
+    let empty = rig.broker.statistics().memory;
+    let client = rig.connect(v5("a"));
+    let wanted = (0..10_000).map(|number| match number % 2 {
+        0 => filter(&format!("$share/g/t/{number}"), Q0),
+        _ => filter(&format!("t/{number}"), Q0),
+    });
+    reasons(&mut rig, client, wanted.collect());
+    let before = rig.broker.effort();
+    rig.cut(client);
+    assert!(rig.broker.effort() - before <= 4000);
+    // The rest is there, but brings no message, also to the next Session with the ClientID.
+    let again = rig.connect(v5("a"));
+    for number in [0, 1, 4998, 4999, 9998, 9999] {
+        rig.publish(again, publish(&format!("t/{number}"), "x"));
+    }
+    rig.nothing(again);
+    rig.subscribe(again, "t/1", Q0);
+    rig.pass(1.0);
+    rig.publish(again, publish("t/1", "x"));
+    assert_eq!(rig.payloads(again), ["x"]);
+    rig.cut(again);
+    assert_eq!(rig.broker.statistics().memory, empty);
+}
