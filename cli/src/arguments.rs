@@ -19,7 +19,7 @@ use crate::sources::Place;
 #[command(
     name = "mqttspec",
     version,
-    after_help = "Exit codes: 0 everything passed, 1 a check failed or a run broke off, 2 nothing could be judged."
+    after_help = "Exit codes: 0 everything passed, 1 a check failed or a run broke off, 2 nothing could be run or judged: the error says why."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -180,6 +180,12 @@ pub(crate) struct LiveArguments {
     /// Certificate authorities (PEM) to trust for mqtts:// and wss://
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
+    /// Certificate (PEM) that every client shows to the broker over mqtts:// and wss://
+    #[arg(long, value_name = "FILE", requires = "client_key", requires = "ca")]
+    pub(crate) client_certificate: Option<PathBuf>,
+    /// Private key (PEM) of --client-certificate
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    pub(crate) client_key: Option<PathBuf>,
     /// User name for every Client to which a scenario gives none
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
@@ -204,6 +210,8 @@ impl LiveArguments {
             ("--start", self.start.clone()),
             ("--target-file", self.target_file.as_ref().map(path)),
             ("--ca", self.ca.as_ref().map(path)),
+            ("--client-certificate", self.client_certificate.as_ref().map(path)),
+            ("--client-key", self.client_key.as_ref().map(path)),
             ("--user", self.user.clone()),
             ("--password-file", self.password_file.as_ref().map(path)),
         ];

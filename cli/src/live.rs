@@ -26,7 +26,7 @@ pub(crate) enum LiveCommandError {
     #[error("cannot read {}: {source}", file.display())]
     File { file: PathBuf, source: io::Error },
     #[error("{}: {source}", file.display())]
-    Authorities { file: PathBuf, source: TlsError },
+    Certificates { file: PathBuf, source: TlsError },
 }
 
 /// The options of a live run; `None` if the arguments name no live broker.
@@ -40,8 +40,18 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, L
         target_file.start = Some(start.clone());
     }
     let tls = live.ca.as_ref().map(|file| {
-        let trouble = |source| LiveCommandError::Authorities { file: file.clone(), source };
-        ClientTls::trusting(&read(file)?).map_err(trouble)
+        let certificate = live.client_certificate.as_deref().map(read).transpose()?;
+        let key = live.client_key.as_deref().map(read).transpose()?;
+        let tls = ClientTls::new(Some(&read(file)?), certificate.as_deref().zip(key.as_deref()));
+        tls.map_err(|source| match (&source, &live.client_certificate, &live.client_key) {
+            (TlsError::Pem { what: "the key", .. }, _, Some(key)) => (key.clone(), source),
+            (TlsError::Pem { what: "the certificate", .. }, Some(file), _)
+            | (TlsError::NoCertificate("the certificate") | TlsError::Unusable(_), Some(file), _) => {
+                (file.clone(), source)
+            }
+            _ => (file.clone(), source),
+        })
+        .map_err(|(file, source)| LiveCommandError::Certificates { file, source })
     });
     let credentials = live.user.as_ref().map(|user| {
         let password = live.password_file.as_deref().map(read).transpose()?.map(first_line);

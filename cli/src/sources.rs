@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mqttspec_embedded::SCENARIOS;
 use mqttspec_judge::results::FileError;
 use mqttspec_runner::suite::{self, Plan, Selection, Source};
 use thiserror::Error;
@@ -16,6 +15,10 @@ use crate::scenario_file::{self, ScenarioFileError, shown};
 pub(crate) enum SourcesError {
     #[error("cannot read the folder of scenarios {}: {source}\n  name the folder with --scenarios DIR, or name a file: mqttspec run FILE", folder.display())]
     Folder { folder: PathBuf, source: io::Error },
+    #[error(
+        "cannot read the scenarios in the clone that this debug build was made in: {0}\n  build with --release: the program has them inside then; or name a folder with --scenarios DIR"
+    )]
+    Clone(#[source] io::Error),
     #[error("cannot read {}: {source}", shown(&file.to_string_lossy()))]
     File { file: PathBuf, source: ScenarioFileError },
     #[error("no .mqtt file below {}", folder.display())]
@@ -63,8 +66,8 @@ pub(crate) fn plan_of_file(place: &Place, file: &Path, selection: &Selection) ->
             let name = below.unwrap_or_else(|| path.to_string_lossy().replace('\\', "/"));
             (name, read(&path)?, of_suite)
         }
-        Place::Embedded => match SCENARIOS.iter().find(|(embedded, _)| *embedded == name) {
-            Some((_, text)) if !file.exists() => (name, (*text).to_owned(), true),
+        Place::Embedded => match embedded()?.into_iter().find(|source| source.file == name) {
+            Some(source) if !file.exists() => (name, source.text, true),
             _ => (name, read(file)?, false),
         },
     };
@@ -97,7 +100,7 @@ pub(crate) fn plan(place: &Place, selection: &Selection) -> Result<Plan, Sources
         let others = Selection { filters, ..selection.clone() };
         let more = match place {
             Place::Folder(folder) => plan_of_folder(folder, &others)?,
-            Place::Embedded => suite::plan(&embedded(), &others),
+            Place::Embedded => suite::plan(&embedded()?, &others),
         };
         let known: BTreeSet<String> = plan.files().map(str::to_owned).collect();
         plan.cases.extend(more.cases.into_iter().filter(|case| !known.contains(&case.file)));
@@ -118,9 +121,9 @@ fn is_named(path: &Path) -> bool {
     path.exists() && !path.is_dir()
 }
 
-fn embedded() -> Vec<Source> {
-    let source = |(file, text): &(&str, &str)| Source { file: (*file).to_owned(), text: (*text).to_owned() };
-    SCENARIOS.iter().map(source).collect()
+fn embedded() -> Result<Vec<Source>, SourcesError> {
+    let files = mqttspec_embedded::scenarios().map_err(SourcesError::Clone)?;
+    Ok(files.into_iter().map(|(file, text)| Source { file, text }).collect())
 }
 
 /// The plan of the cases that a selection chooses from the folder. A file that cannot be read does

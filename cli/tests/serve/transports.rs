@@ -108,4 +108,23 @@ fn a_client_without_a_required_certificate_is_refused() {
         );
         publish(TlsNet::dialling(TcpNet::loopback(), own.unwrap()), "localhost", port).await;
     });
+
+    let (own, own_key) = (&authorities, file("client.key", &client.signing_key.serialize_pem()));
+    let url = format!("mqtts://localhost:{port}");
+    let run = |more: &[&str]| {
+        let place = ["run", "publish/qos0-once.mqtt", "--target", &url, "--ca", &certificate];
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_mqttspec"))
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .args([&place, more].concat())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.success(), text)
+    };
+    let (passed, text) = run(&["--client-certificate", own, "--client-key", &own_key]);
+    assert!(passed && text.contains(" passed, 0 failed"), "{text}");
+    let (passed, text) = run(&[]);
+    assert!(!passed, "without a certificate: {text}");
+    let (passed, text) = run(&["--client-certificate", own, "--client-key", own]);
+    assert!(!passed && text.contains("client") && text.contains("the key"), "{text}");
 }

@@ -15,7 +15,6 @@ mod reference;
 use std::time::{Duration, Instant};
 
 use mqttspec_codec::Role;
-use mqttspec_embedded::SCENARIOS;
 use mqttspec_judge::results::CaseResult;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_runner::hosted::HostedPeer;
@@ -26,12 +25,12 @@ fn main() {
     let arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
     let (rounds, filters): (Vec<_>, Vec<_>) = arguments.partition(|argument| argument.parse::<u32>().is_ok());
     let rounds = rounds.first().and_then(|rounds| rounds.parse().ok()).unwrap_or(3);
-    let source = |(file, text): &(&str, &str)| Source { file: (*file).to_owned(), text: (*text).to_owned() };
-    let sources: Vec<Source> = SCENARIOS.iter().map(source).collect();
+    let files = mqttspec_embedded::scenarios().unwrap();
+    let sources: Vec<Source> = files.into_iter().map(|(file, text)| Source { file, text }).collect();
     let mut plan = plan(&sources, &Selection { filters, ..Selection::default() });
     plan.cases.retain(|case| case.tests == Role::Server);
-    let (target, answered) =
-        HostedTarget::probe("reference".to_owned(), HostedPeer::broker_in_world(reference::reference));
+    let peer = HostedPeer::broker_in_world(reference::reference);
+    let (target, answered) = HostedTarget::probe("reference".to_owned(), peer, Duration::from_secs(60));
     answered.unwrap();
     let options = SuiteOptions::default();
     let mut ratios = Vec::new();

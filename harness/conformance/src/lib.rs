@@ -179,6 +179,15 @@ impl Tests {
         self
     }
 
+    /// How long the peer may run, in real time, without yielding. A peer that blocks its thread or
+    /// loops without an `await` cannot be stopped: the process aborts with a message that names the
+    /// case, the host and the simulated time. The default is one minute.
+    #[must_use]
+    pub fn blocking_limit(mut self, limit: Duration) -> Self {
+        self.settings.blocking_limit = limit;
+        self
+    }
+
     /// Also counts failures of level SHOULD and under a contested reading.
     #[must_use]
     pub fn strict(mut self) -> Self {

@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     pub(crate) seeds: u32,
     pub(crate) tolerance: Option<Duration>,
+    /// The real time that one poll of the peer may take.
+    pub(crate) blocking_limit: Duration,
     pub(crate) strict: bool,
     pub(crate) twice: bool,
     pub(crate) report: Option<PathBuf>,
@@ -33,6 +35,7 @@ impl Default for Settings {
             seed: 0,
             seeds: 1,
             tolerance: None,
+            blocking_limit: Duration::from_secs(60),
             strict: false,
             twice: false,
             report: None,

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use mqttspec_codec::Role;
-use mqttspec_embedded::SCENARIOS;
 use mqttspec_judge::Case;
 use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target};
 use mqttspec_judge::verdict::Verdict;
@@ -77,7 +76,11 @@ impl Suite {
     fn new(peer: HostedPeer, settings: Settings) -> Result<Self, CannotRun> {
         let sources = match &settings.scenarios {
             Some(folder) => read_folder(folder).map_err(CannotRun::Scenarios)?,
-            None => SCENARIOS.iter().map(source).collect(),
+            None => mqttspec_embedded::scenarios()
+                .map_err(CannotRun::Scenarios)?
+                .into_iter()
+                .map(source)
+                .collect(),
         };
         let selection = Selection { filters: settings.filters.clone(), ..Selection::default() };
         let mut plan = plan(&sources, &selection);
@@ -118,7 +121,11 @@ impl Suite {
 
     fn probed(&self) -> &(HostedTarget, Result<(), String>) {
         self.target.get_or_init(|| {
-            let (target, contact) = HostedTarget::probe(self.settings.name.clone(), self.peer.clone());
+            let (target, contact) = HostedTarget::probe(
+                self.settings.name.clone(),
+                self.peer.clone(),
+                self.settings.blocking_limit,
+            );
             let target = match self.settings.tolerance {
                 Some(late) => target.tolerance(late),
                 None => target,
@@ -141,13 +148,13 @@ impl Suite {
             keep,
             ..SuiteOptions::default()
         };
-        let mut result = target.run_case(case, &options);
+        let mut result = in_thread(|| target.run_case(case, &options));
         let name = test_name(case);
         let seed = result.failed_seeds.first().copied().unwrap_or(self.settings.seed);
         for failure in &mut result.failures {
             failure.command = repeat_command(&name, seed);
         }
-        let outcome = match self.settings.twice.then(|| target.run_case(case, &options)) {
+        let outcome = match self.settings.twice.then(|| in_thread(|| target.run_case(case, &options))) {
             Some(second) => same(&result, &second, &repeat_command(&name, seed)),
             None => Ok(()),
         };
@@ -227,8 +234,18 @@ impl Suite {
     }
 }
 
-fn source((file, text): &(&str, &str)) -> Source {
-    Source { file: (*file).to_owned(), text: (*text).to_owned() }
+/// Calls a function in a thread of its own: what the peer keeps in `thread_local!`, and the keys of its
+/// hash maps, begin anew with each run.
+#[expect(clippy::disallowed_methods, reason = "the thread is waited for and takes no part in a run")]
+fn in_thread<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| match scope.spawn(run).join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
+fn source((file, text): (String, String)) -> Source {
+    Source { file, text }
 }
 
 fn known_failures(file: &Path, may_be_missing: bool) -> Result<Baseline, CannotRun> {

@@ -45,7 +45,7 @@ impl std::fmt::Display for Check {
             Self::Expectation => f.write_str("the scenario"),
             Self::LeftOver => f.write_str("a packet that no line expects"),
             Self::Monitor(name) => write!(f, "the monitor `{name}`"),
-            Self::DeliveryCheck(words) => write!(f, "the property `{words}`"),
+            Self::DeliveryCheck(words) => write!(f, "the delivery check `{words}`"),
             Self::Sometimes(mark) => write!(f, "the mark `{mark}`, which no seed reached"),
             Self::Peer => f.write_str("the end of the peer under test"),
             Self::Broker => f.write_str("the broker"),

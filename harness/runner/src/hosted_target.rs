@@ -47,23 +47,25 @@ pub struct HostedTarget {
     capabilities: Capabilities,
     /// How much later than specified the peer may act.
     late: Duration,
+    real_poll: Duration,
     settings: TargetFile,
 }
 
 impl HostedTarget {
     /// Starts the peer in a simulation and probes its capabilities. If that fails, the error gives
-    /// the reason, and the peer is treated as if it could do everything.
-    pub fn probe(name: String, peer: HostedPeer) -> (Self, Result<(), String>) {
+    /// the reason, and the peer is treated as if it could do everything. The process aborts with a
+    /// message if one poll of the peer takes longer than `real_poll` of real time.
+    pub fn probe(name: String, peer: HostedPeer, real_poll: Duration) -> (Self, Result<(), String>) {
         // Whether it keeps its records over a crash shows when it runs.
         let settings = TargetFile { durable: true, ..TargetFile::default() };
-        let target = |peer, capabilities, late| Self { name, peer, capabilities, late, settings };
+        let target = |peer, capabilities, late| Self { name, peer, capabilities, late, real_poll, settings };
         if peer.role() == Role::Client {
             // A client says during a run what it cannot do.
             let target = target(peer, Capabilities::all(), LATE_CLIENT);
             let contact = target.contact();
             return (target, contact);
         }
-        let (capabilities, contact) = match probe_hosted(&peer) {
+        let (capabilities, contact) = match probe_hosted(&peer, real_poll) {
             Ok(capabilities) => (capabilities, Ok(())),
             Err(reason) => (Capabilities::all(), Err(reason)),
         };
@@ -125,9 +127,10 @@ impl HostedTarget {
         if let Some(refusal) = refusal_of(case, self.peer.simulator()) {
             return Err(refusal);
         }
-        let (peer, late, subscribing) = (&self.peer, self.late, self.capabilities.subscribing);
+        let (peer, late, real_poll) = (&self.peer, self.late, self.real_poll);
+        let subscribing = self.capabilities.subscribing;
         if self.peer.role() == Role::Client {
-            return Ok(HostedCase { peer, late, subscribing, missing: Vec::new() });
+            return Ok(HostedCase { peer, late, subscribing, real_poll, missing: Vec::new() });
         }
         let placing = Placing {
             capabilities: &self.capabilities,
@@ -138,7 +141,7 @@ impl HostedTarget {
             quick: false,
         };
         placing.needs(case)?;
-        Ok(HostedCase { peer, late, subscribing, missing: placing.missing_options(case) })
+        Ok(HostedCase { peer, late, subscribing, real_poll, missing: placing.missing_options(case) })
     }
 }
 

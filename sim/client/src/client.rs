@@ -24,7 +24,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::backoff::Backoff;
 use crate::circuit::{Circuit, CircuitState};
 use crate::command::{Command, Delivered, Handle};
-use crate::error::{Awaited, Error, Violation};
+use crate::error::{Awaited, Error, Unreachable, Violation};
 use crate::event::{Event, State};
 use crate::keep_alive::KeepAlive;
 use crate::operations::Operations;
@@ -204,9 +204,9 @@ impl Client {
     }
 
     /// The Network Connection that [`Transmit::Dial`] requested could not be opened.
-    pub fn handle_dial_failed(&mut self, now: Duration) {
+    pub fn handle_dial_failed(&mut self, now: Duration, reason: Unreachable) {
         if matches!(self.link, Link::Dialling { .. }) {
-            self.connection_lost(now, Error::NotReachable);
+            self.connection_lost(now, Error::NotReachable(reason));
         }
     }
 
@@ -244,7 +244,7 @@ impl Client {
     pub fn handle_closed(&mut self, now: Duration) {
         match self.link {
             Link::Down => {}
-            Link::Dialling { .. } => self.connection_lost(now, Error::NotReachable),
+            Link::Dialling { .. } => self.connection_lost(now, Error::NotReachable(Unreachable::Closed)),
             Link::Handshake(_) | Link::Up(_) => self.connection_lost(now, Error::ConnectionLost),
         }
         self.settle_attempts(now);

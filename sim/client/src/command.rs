@@ -74,7 +74,8 @@ pub enum Command {
         /// The Response Topic; `None` for a topic that the client chooses, below the Server's
         /// Response Information if there is any.
         response_topic: Option<TopicName>,
-        /// How long to wait for the response; `None` for the option `timeout`.
+        /// How long to wait for the response; `None` for the option
+        /// `request_timeout`.
         timeout: Option<Duration>,
     },
     /// Puts a message into the outbox. It is published until the receiver acknowledges it end to

@@ -29,8 +29,8 @@ impl ErrorKind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The driver could not open a Network Connection.
-    #[error("no Network Connection could be opened")]
-    NotReachable,
+    #[error("no Network Connection could be opened: {0}")]
+    NotReachable(Unreachable),
     /// The Network Connection ended without DISCONNECT.
     #[error("the Network Connection was lost")]
     ConnectionLost,
@@ -43,12 +43,19 @@ pub enum Error {
         explanation: Option<String>,
     },
     /// The Server answered CONNECT with a failure.
-    #[error("the Server refused the connection: {}{}", .reason.name(), explained(.explanation.as_deref()))]
+    #[error(
+        "the Server refused the connection: {}{}{}",
+        .reason.name(),
+        explained(.explanation.as_deref()),
+        elsewhere(.server.as_deref())
+    )]
     Refused {
         /// The Reason Code.
         reason: ConnectReason,
         /// The Reason String.
         explanation: Option<String>,
+        /// The Server Reference (§4.11).
+        server: Option<String>,
     },
     /// The Server has not authenticated itself, or its part of the exchange is invalid.
     #[error("the authentication exchange failed: {0}")]
@@ -108,6 +115,36 @@ pub enum Error {
 
 fn explained(text: Option<&str>) -> String {
     text.map_or_else(String::new, |text| format!(" ({text})"))
+}
+
+fn elsewhere(server: Option<&str>) -> String {
+    server.map_or_else(String::new, |server| format!("; use {server}"))
+}
+
+/// Why a driver could not open a Network Connection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreachable {
+    /// The name of the host has no address.
+    #[error("the name of the host is unknown")]
+    NameUnknown,
+    /// No process listens at the port.
+    #[error("the host refuses connections to this port")]
+    ConnectionRefused,
+    /// The host did not answer in time.
+    #[error("the host did not answer in time")]
+    TimedOut,
+    /// A certificate is not accepted, by the client or by the Server.
+    #[error("TLS: {0}")]
+    Certificate(String),
+    /// An option demands what the driver's network does not do. Nothing was sent.
+    #[error("the network of this client cannot do what the option `{0}` says")]
+    OptionNotHonoured(&'static str),
+    /// The connection ended before it was usable.
+    #[error("the connection was closed")]
+    Closed,
+    /// Another reason.
+    #[error("{0}")]
+    Other(String),
 }
 
 /// What a client waits for.
@@ -303,7 +340,13 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotReachable | Self::ConnectionLost => ErrorKind::Network,
+            Self::NotReachable(reason) => match reason {
+                Unreachable::TimedOut => ErrorKind::TimeOut,
+                Unreachable::Certificate(_) => ErrorKind::Authentication,
+                Unreachable::OptionNotHonoured(_) => ErrorKind::Application,
+                _ => ErrorKind::Network,
+            },
+            Self::ConnectionLost => ErrorKind::Network,
             Self::DisconnectedByServer { reason, .. } => disconnect_kind(*reason),
             Self::Refused { reason, .. } => connect_kind(*reason),
             Self::AuthenticationFailed(_) => ErrorKind::Authentication,
@@ -329,6 +372,7 @@ impl Error {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Refused { reason, .. } => connect_may_pass(*reason),
+            Self::NotReachable(Unreachable::Certificate(_) | Unreachable::OptionNotHonoured(_)) => false,
             // Two clients with the same Client Identifier would take over each other's Session
             // without end.
             Self::DisconnectedByServer { reason, .. } => !matches!(
@@ -444,7 +488,7 @@ mod tests {
     fn every_connect_reason_code_has_a_meaning_and_only_passing_troubles_are_tried_again() {
         for &reason in ConnectReason::ALL {
             assert!(meaning(reason).ends_with('.'));
-            let error = Error::Refused { reason, explanation: None };
+            let error = Error::Refused { reason, explanation: None, server: None };
             if error.may_pass() {
                 assert_eq!(error.kind(), ErrorKind::Network, "{reason:?}");
             }
@@ -452,6 +496,7 @@ mod tests {
         let refused = Error::Refused {
             reason: ConnectReason::BadUserNameOrPassword,
             explanation: Some("unknown user".to_owned()),
+            server: None,
         };
         assert_eq!(refused.kind(), ErrorKind::Authentication);
         assert!(!refused.may_pass());

@@ -81,7 +81,7 @@ pub use client::{Client, Transmit};
 pub use command::{
     Command, Delivered, DisconnectRequest, Handle, Publication, SubscribeRequest, UnsubscribeRequest,
 };
-pub use error::{Awaited, Error, ErrorKind, Invalid, Unsupported, Violation, meaning};
+pub use error::{Awaited, Error, ErrorKind, Invalid, Unreachable, Unsupported, Violation, meaning};
 pub use event::{Event, Message, State};
 pub use mqttspec_core::{Change, Latitude, OptionDescription, OptionError};
 pub use options::{Acknowledgement, Authentication, Options, QueuePolicy, SessionLostPolicy};

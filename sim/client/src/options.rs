@@ -1,7 +1,8 @@
 //! The options of a client, by the names that scenario files and command lines use.
 //!
-//! The core reads no file and opens no connection: `address`, `port`, `tls`, `ca_file` and
-//! `websocket_path` are for the driver.
+//! The core reads no file and opens no connection: `address`, `port`, `tls`, `ca_file`,
+//! `certificate_file`, `key_file` and `websocket_path` are for the driver. A driver that cannot do
+//! what they say must not connect.
 
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
@@ -19,8 +20,9 @@ options! {
         /// Session has none (3.1.1, with Clean Session).
         client_id: Utf8String = Utf8String::new();
         /// Clean Start of the first CONNECT of a Connect command (5.0); Clean Session of every
-        /// CONNECT (3.1, 3.1.1).
-        clean_start: bool = false;
+        /// CONNECT (3.1, 3.1.1). None: Clean Start is 1 if the client has no Session, and Clean
+        /// Session is 0.
+        clean_start: Option<bool> = None;
         /// Keep Alive in seconds, 0 to 65,535; 0 is off (§3.1.2.10). A Server Keep Alive replaces
         /// it.
         keep_alive: u16 = 60;
@@ -30,8 +32,12 @@ options! {
         /// How long to wait for PINGRESP before the Network Connection is closed; none: one Keep
         /// Alive.
         ping_timeout: Option<Duration> = None;
-        /// How long to wait for the Network Connection, for CONNACK, for SUBACK and for UNSUBACK.
+        /// How long to wait for the Network Connection, and then for CONNACK.
+        connect_timeout: Duration = Duration::from_secs(10);
+        /// How long to wait for SUBACK, UNSUBACK and the end of a re-authentication.
         timeout: Duration = Duration::from_secs(60);
+        /// How long a request without a time of its own waits for its response (5.0, §4.10).
+        request_timeout: Duration = Duration::from_secs(30);
         /// User Name (§3.1.3.5).
         user_name: Option<Utf8String> = None;
         /// Password (§3.1.3.6). 3.1 and 3.1.1 allow it only with a User Name.
@@ -135,8 +141,12 @@ options! {
         port: Option<u16> = None;
         /// Whether to use TLS. For the driver.
         tls: bool = false;
-        /// File with the certificates to trust, in PEM. For the driver.
+        /// File with the certificate authorities to trust, in PEM. For the driver.
         ca_file: Option<String> = None;
+        /// File with the certificate that the client shows to the Server, in PEM. For the driver.
+        certificate_file: Option<String> = None;
+        /// File with the private key of that certificate, in PEM. For the driver.
+        key_file: Option<String> = None;
         /// Path of a WebSocket URI; none: plain TCP or TLS (§6). For the driver.
         websocket_path: Option<String> = None;
     }
@@ -210,6 +220,8 @@ mod tests {
     fn defaults_are_those_of_the_requirements() {
         let expected = [
             ("timeout", "60s"),
+            ("connect_timeout", "10s"),
+            ("request_timeout", "30s"),
             ("keep_alive", "60"),
             ("session_expiry", "3600"),
             ("reconnect_attempts", "10"),
@@ -245,7 +257,7 @@ mod tests {
         options.set("queue_policy", "drop-oldest").unwrap();
         assert_eq!(options.reconnect_delay, Duration::from_millis(250));
         assert_eq!(options.version, Version::V3_1_1);
-        assert!(options.clean_start);
+        assert_eq!(options.clean_start, Some(true));
         assert_eq!(options.will_topic.as_ref().map(TopicName::as_str), Some("status/device"));
         assert_eq!(options.get("user_property").unwrap(), "site=north,room=2=b");
         assert_eq!(options.queue_policy, QueuePolicy::DropOldest);

@@ -40,7 +40,13 @@ impl Net for TcpNet {
     type Listener = TcpNetListener;
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
-        let connecting = TcpStream::connect((host, port));
+        let connecting = async {
+            let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port))
+                .await
+                .map_err(|error| io::Error::new(io::ErrorKind::NotFound, error))?
+                .collect();
+            TcpStream::connect(&addresses[..]).await
+        };
         let stream = tokio::time::timeout(TIME_TO_CONNECT, connecting)
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;

@@ -29,6 +29,13 @@ pub trait Net: Clone + 'static {
     /// Resets a connection (TCP RST) instead of closing it: the peer sees an error, not the end of
     /// the stream, and unsent bytes are discarded.
     fn reset(&self, stream: Self::Stream);
+
+    /// Whether this network does what an option of a client says about its transport, such as
+    /// `tls` or `ca_file`. A plain network does nothing of that. The driver of a client sends
+    /// nothing if the answer is no.
+    fn honours(&self, _option: &str, _value: &str) -> bool {
+        false
+    }
 }
 
 /// A port that peers can connect to. Dropping it refuses connections that are not accepted yet.

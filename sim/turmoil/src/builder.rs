@@ -79,6 +79,7 @@ pub struct Builder {
     time_limit: Duration,
     torn_writes: Option<u64>,
     hosts: Vec<(String, Factory)>,
+    on_step: Box<dyn FnMut(Duration)>,
 }
 
 impl Turmoil {
@@ -91,6 +92,7 @@ impl Turmoil {
             time_limit: Duration::from_secs(7 * 24 * 3600),
             torn_writes: Some(SECTOR_BYTES),
             hosts: Vec::new(),
+            on_step: Box::new(|_| {}),
         }
     }
 }
@@ -154,17 +156,25 @@ impl Builder {
         self
     }
 
+    /// Calls a closure with the simulated time before each step.
+    #[must_use]
+    pub fn on_step(mut self, observer: impl FnMut(Duration) + 'static) -> Builder {
+        self.on_step = Box::new(observer);
+        self
+    }
+
     /// Runs the simulation until its director returns.
     ///
     /// # Errors
     /// [`RunError`]. A panic of the director is propagated.
-    pub fn run<D, F>(self, director: D) -> Result<F::Output, RunError>
+    pub fn run<D, F>(mut self, director: D) -> Result<F::Output, RunError>
     where
         D: FnOnce(Turmoil) -> F,
         F: Future,
     {
         self.check()?;
         let (tick, time_limit) = (self.tick, self.time_limit);
+        let mut on_step = std::mem::replace(&mut self.on_step, Box::new(|_| {}));
         let runtime = director_runtime(self.seed).map_err(RunError::Runtime)?;
         let simulation = guarded(Duration::ZERO, || self.into_simulation())?;
         // Hosts must be dropped before the director's runtime, however this function returns.
@@ -192,6 +202,7 @@ impl Builder {
             if now >= time_limit {
                 return Err(RunError::TimeLimit { limit: time_limit });
             }
+            on_step(now);
             let step = guarded(now, || simulation.sim.borrow_mut().as_mut().map(turmoil::Sim::step))?;
             if let Some(Err(error)) = step {
                 return Err(RunError::Step { message: error.to_string(), at: now });

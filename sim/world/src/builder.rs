@@ -67,6 +67,7 @@ impl Builder {
                 polls_per_instant: 100_000,
                 real_poll: Duration::from_secs(300),
                 real_run: Duration::MAX,
+                name: Arc::from(""),
             },
             keep: Keep::All,
             observer: None,
@@ -148,11 +149,11 @@ impl Builder {
         self
     }
 
-    /// Sets how long one poll of a host or the director may take, in real time, before it counts as
-    /// stuck. The default is 5 minutes.
+    /// Sets how long the run may poll no host and not the director, or be in one such poll, in real
+    /// time, before it counts as stuck. The default is 5 minutes.
     ///
-    /// Such a task cannot be stopped. The process prints a message with the host, the simulated
-    /// time, the seed and the last events to standard error, and aborts.
+    /// A task that never yields cannot be stopped. The process prints a message with the host, the
+    /// simulated time, the seed and the last events to standard error, and aborts.
     /// [`poll_limit`](Builder::poll_limit) finds a task that spins but yields.
     pub fn watchdog(mut self, limit: Duration) -> Builder {
         self.limits.real_poll = limit;
@@ -163,6 +164,12 @@ impl Builder {
     /// a run reaches it depends on the machine, so it should be far above what a run needs.
     pub fn real_time_limit(mut self, limit: Duration) -> Builder {
         self.limits.real_run = limit;
+        self
+    }
+
+    /// Sets the name of the run in the message of the [`watchdog`](Builder::watchdog).
+    pub fn name(mut self, name: &str) -> Builder {
+        self.limits.name = Arc::from(name);
         self
     }
 

@@ -91,6 +91,7 @@ pub use mqttspec_ports::{Listener, Net};
 pub use seed::{Draw, Seed};
 pub use stream::{WorldListener, WorldNet, WorldStream};
 pub use swarm::Swarm;
+pub use watchdog::{Progress, Watched};
 pub use world::World;
 
 #[cfg(doctest)]

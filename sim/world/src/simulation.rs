@@ -34,7 +34,7 @@ pub(crate) use host::{Factory, Host, HostWaker, Ready, Start, Stop};
 pub(crate) const DIRECTOR: u16 = u16::MAX;
 
 /// The limits above which a run counts as endless.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     pub(crate) simulated: Duration,
     pub(crate) events: u64,
@@ -43,6 +43,8 @@ pub(crate) struct Limits {
     pub(crate) real_poll: Duration,
     /// The real time that the run may take.
     pub(crate) real_run: Duration,
+    /// The name of the run in the message of the watchdog.
+    pub(crate) name: Arc<str>,
 }
 
 thread_local! {

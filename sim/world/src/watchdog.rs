@@ -1,11 +1,10 @@
-//! Detects a task that never yields, which no code on its own thread can do, and a run that takes
-//! too long.
+//! Detects a run that makes no progress, because a task never yields: no code on its own thread can
+//! do that.
 //!
-//! One thread checks all worlds of the process periodically. It has no effect on any run: it aborts
-//! the process with a message if one poll of a host takes too long. A run that takes too long is
-//! marked, and fails the next time that its scheduler checks the limits.
+//! One thread checks all runs of the process periodically. It has no effect on any run: it aborts
+//! the process with a message if a run makes no progress for too long, and does nothing otherwise.
 
-use crate::history::{Events, line};
+use crate::history::{Events, line, nanoseconds};
 use crate::simulation::Limits;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -17,7 +16,22 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Events in the message.
 const LAST_EVENTS: usize = 10;
 /// No host is being polled.
-const NOBODY: u32 = u32::MAX;
+const NO_HOST: u32 = u32::MAX;
+
+/// A run as the watchdog reads it, from another thread.
+pub trait Progress: Send + Sync {
+    /// A number that changes as long as the run makes progress.
+    fn beats(&self) -> u64;
+
+    /// The real time without progress after which the process aborts.
+    fn limit(&self) -> Duration;
+
+    /// The message about a run that makes no progress.
+    fn describe(&self) -> String;
+
+    /// Called from time to time, with the real time since the last call.
+    fn passes(&self, _real: Duration) {}
+}
 
 /// The state of a world that the watchdog reads.
 #[derive(Debug)]
@@ -27,9 +41,11 @@ pub(crate) struct Pulse {
     hosts: Vec<Arc<str>>,
     /// The real time that one poll may take.
     limit: Duration,
+    name: Arc<str>,
     /// The real time that the run may take.
     run_limit: Duration,
-    is_overdue: AtomicBool,
+    /// Nanoseconds of real time that the run has taken.
+    taken: AtomicU64,
     /// Nanoseconds of simulated time.
     clock: Arc<AtomicU64>,
     events: Events,
@@ -51,18 +67,19 @@ impl Pulse {
             options,
             hosts,
             limit: limits.real_poll,
+            name: limits.name.clone(),
             run_limit: limits.real_run,
-            is_overdue: AtomicBool::new(false),
+            taken: AtomicU64::new(0),
             clock,
             events,
-            polled: AtomicU32::new(NOBODY),
+            polled: AtomicU32::new(NO_HOST),
             polls: AtomicU64::new(0),
         }
     }
 
     /// Whether the run has taken more real time than it may.
     pub(crate) fn is_overdue(&self) -> bool {
-        self.is_overdue.load(Ordering::Relaxed)
+        Duration::from_nanos(self.taken.load(Ordering::Relaxed)) >= self.run_limit
     }
 
     pub(crate) fn poll_begins(&self, host: u16) {
@@ -71,22 +88,39 @@ impl Pulse {
     }
 
     pub(crate) fn poll_ends(&self) {
-        self.polled.store(NOBODY, Ordering::Relaxed);
+        self.polled.store(NO_HOST, Ordering::Relaxed);
     }
 
-    fn is_polled(&self) -> bool {
-        self.polled.load(Ordering::Relaxed) != NOBODY
+    /// What is running. The runtime polls the tasks of `tokio::spawn` outside of all hosts.
+    fn running(&self) -> String {
+        match self.polled.load(Ordering::Relaxed) {
+            NO_HOST => "a task of tokio::spawn or spawn_blocking".to_owned(),
+            host => format!("{:?}", self.hosts.get(host as usize).map_or("director", |name| name)),
+        }
+    }
+}
+
+impl Progress for Pulse {
+    fn beats(&self) -> u64 {
+        self.polls.load(Ordering::Relaxed)
     }
 
-    /// The message about a stuck run.
+    fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    fn passes(&self, real: Duration) {
+        self.taken.fetch_add(nanoseconds(real), Ordering::Relaxed);
+    }
+
     fn describe(&self) -> String {
-        let host = self.hosts.get(self.polled.load(Ordering::Relaxed) as usize);
         let at = Duration::from_nanos(self.clock.load(Ordering::Relaxed));
         let options = if self.options.is_empty() { "" } else { &format!(" with {}", self.options) };
+        let of_run = if self.name.is_empty() { "" } else { &format!("{}: ", self.name) };
         let mut text = format!(
-            "{:?} has been running for {:?} without yielding, at {at:?} of simulated time: it spins or blocks.\n\
-             seed {}{options}; the last events:\n",
-            host.map_or("director", |name| name),
+            "{of_run}{} has been running for {:?} without yielding, at {at:?} of simulated time: \
+             it spins or blocks.\nseed {}{options}; the last events:\n",
+            self.running(),
             self.limit,
             self.seed,
         );
@@ -101,42 +135,37 @@ impl Pulse {
     }
 }
 
-/// Registers a world with the watchdog until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Watched(Arc<Pulse>);
+/// Registers a run with the watchdog until this is dropped.
+#[must_use]
+pub struct Watched(Arc<dyn Progress>);
 
 impl Watched {
-    pub(crate) fn begin(pulse: Arc<Pulse>) -> Watched {
+    /// Registers a run.
+    pub fn begin(run: Arc<dyn Progress>) -> Watched {
         static STARTED: AtomicBool = AtomicBool::new(false);
-        locked(&WATCHED).push(Seen {
-            pulse: pulse.clone(),
-            polls: 0,
-            stuck_for: Duration::ZERO,
-            running_for: Duration::ZERO,
-        });
+        locked(&WATCHED).push(Seen { run: run.clone(), beats: 0, stuck_for: Duration::ZERO });
         if !STARTED.swap(true, Ordering::Relaxed) {
             start();
         }
-        SOMEONE.notify_one();
-        Watched(pulse)
+        NOT_EMPTY.notify_one();
+        Watched(run)
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        locked(&WATCHED).retain(|seen| !Arc::ptr_eq(&seen.pulse, &self.0));
+        locked(&WATCHED).retain(|seen| !Arc::ptr_eq(&seen.run, &self.0));
     }
 }
 
 struct Seen {
-    pulse: Arc<Pulse>,
-    polls: u64,
+    run: Arc<dyn Progress>,
+    beats: u64,
     stuck_for: Duration,
-    running_for: Duration,
 }
 
 static WATCHED: Mutex<Vec<Seen>> = Mutex::new(Vec::new());
-static SOMEONE: Condvar = Condvar::new();
+static NOT_EMPTY: Condvar = Condvar::new();
 
 #[expect(clippy::disallowed_methods, reason = "the watchdog takes no part in a simulation")]
 fn start() {
@@ -150,10 +179,9 @@ fn watch() {
     loop {
         let mut watched = locked(&WATCHED);
         while watched.is_empty() {
-            watched = SOMEONE.wait(watched).unwrap_or_else(PoisonError::into_inner);
+            watched = NOT_EMPTY.wait(watched).unwrap_or_else(PoisonError::into_inner);
         }
-        let shortest_limit = watched.iter().map(|seen| seen.pulse.limit.min(seen.pulse.run_limit)).min();
-        let shortest = shortest_limit.map_or(LOOK_EVERY, |limit| limit / 5);
+        let shortest = watched.iter().map(|seen| seen.run.limit() / 5).min().unwrap_or(LOOK_EVERY);
         drop(watched);
         let pause = shortest.clamp(Duration::from_millis(10), LOOK_EVERY);
         std::thread::sleep(pause);
@@ -164,19 +192,17 @@ fn watch() {
 /// Adds up pauses instead of reading the clock, so that a suspended process does not count as
 /// stuck.
 fn look(seen: &mut Seen, pause: Duration) {
-    seen.running_for += pause;
-    if seen.running_for >= seen.pulse.run_limit {
-        seen.pulse.is_overdue.store(true, Ordering::Relaxed);
-    }
-    let polls = seen.pulse.polls.load(Ordering::Relaxed);
-    if !seen.pulse.is_polled() || polls != seen.polls {
-        seen.polls = polls;
+    seen.run.passes(pause);
+    let beats = seen.run.beats();
+    if beats != seen.beats {
+        seen.beats = beats;
         seen.stuck_for = Duration::ZERO;
         return;
     }
     seen.stuck_for += pause;
-    if seen.stuck_for >= seen.pulse.limit {
-        let _nobody_reads = std::io::stderr().write_all(seen.pulse.describe().as_bytes());
+    if seen.stuck_for >= seen.run.limit() {
+        // Nothing can be done if standard error is closed.
+        let _ = std::io::stderr().write_all(seen.run.describe().as_bytes());
         std::process::abort();
     }
 }

@@ -18,11 +18,25 @@ async fn never_yields(context: HostContext) {
 }
 
 /// Runs in a separate process, which it aborts.
+#[expect(clippy::disallowed_methods, reason = "a task that belongs to no host is tested")]
 fn spin(who: &str) {
     let mut swarm = Swarm::new(7);
     swarm.number("clients", 2..=2);
     let world = World::builder(7).swarm(&swarm).watchdog(ms(300)).host("broker", echo);
-    let world = if who == "host" { world.host("spinner", never_yields) } else { world };
+    let world = match who {
+        "host" => world.host("spinner", never_yields),
+        "task" => world.host("spinner", |context: HostContext| async move {
+            tokio::time::sleep(secs(3)).await;
+            context.note("about to spin");
+            tokio::spawn(async {
+                loop {
+                    std::hint::spin_loop();
+                }
+            });
+            std::future::pending::<()>().await;
+        }),
+        _ => world,
+    };
     let _ = world.host("client", idle).run(|world| async move {
         let _open = dial(&world, "client", "broker").await.expect("the broker listens");
         world.sleep_until(secs(5)).await;
@@ -40,6 +54,7 @@ fn a_task_that_never_yields_is_named_with_the_last_events() {
     }
     for (who, name, at, noted) in [
         ("host", "\"spinner\"", "3s", "about to spin"),
+        ("task", "a task of tokio::spawn", "3s", "about to spin"),
         ("director", "\"director\"", "5s", "the director spins"),
     ] {
         let child = Command::new(std::env::current_exe().expect("this test"))

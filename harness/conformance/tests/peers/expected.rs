@@ -86,6 +86,21 @@ pub(crate) fn run() -> ExitCode {
             );
             Ok(())
         }),
+        Trial::test("a peer that blocks the thread is named", || {
+            let case = "connect::accepted::3.1.1";
+            let brokers =
+                ["blocks", "loops", "blocks-in-a-task", "spins-in-a-task", "blocks-on-the-first-connection"];
+            let mut text = String::new();
+            for peer in brokers.into_iter().chain(["turmoil-loops", "client-that-blocks"]) {
+                let case = if peer.starts_with("client") { "clients::qos-0-once::3.1.1" } else { case };
+                let ran = ran(program(peer).args(["--exact", case]));
+                let line = ran.text.lines().find(|line| line.contains("of simulated time: it spins or"));
+                assert!(!ran.passed && line.is_some(), "{peer}: {}", ran.text);
+                text += &format!("{peer}: {}\n", line.unwrap_or_default());
+            }
+            insta::assert_snapshot!("blocks", text);
+            Ok(())
+        }),
         Trial::test("what a peer cannot do is skipped with the reason", || {
             let cases = [
                 "wills::carries-its-properties::5.0",

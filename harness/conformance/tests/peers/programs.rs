@@ -6,10 +6,11 @@ use core::time::Duration;
 use std::hash::{BuildHasher as _, RandomState};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mqttspec_codec::Role;
 use mqttspec_conformance::{
-    ClientCommand, ClientEvent, Connect, Listener, Net, PeerResult, Version, WorldHost, conformance,
+    ClientCommand, ClientEvent, Connect, Listener, Net, PeerResult, Tests, Version, WorldHost, conformance,
 };
 use mqttspec_mutants::{Mutant, MutantNet};
 use mqttspec_net::store::MemoryStore;
@@ -19,6 +20,12 @@ use crate::mini;
 use crate::reference::reference;
 use crate::reference_client::{reference_client, reference_client_on};
 use crate::small_core::SmallCore;
+
+/// How long a blocking peer blocks.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// After this real time, the process of a blocking peer must abort.
+const LIMIT: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(peer: &str) -> ExitCode {
     let tests = match peer {
@@ -62,6 +69,39 @@ pub(crate) fn run(peer: &str) -> ExitCode {
                 tokio::task::yield_now().await;
             }
         }),
+        "blocks" => broker_that_stops(|| std::thread::sleep(HOUR)),
+        "loops" => broker_that_stops(endless),
+        "blocks-in-a-task" => broker_that_stops(|| {
+            tokio::spawn(async { std::thread::sleep(HOUR) });
+        }),
+        "spins-in-a-task" => broker_that_stops(|| {
+            tokio::spawn(async {
+                loop {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }),
+        "blocks-on-the-first-connection" => conformance()
+            .broker(|host| async move {
+                let _stream = host.net().listen(1883).await?.accept().await?;
+                std::thread::sleep(HOUR);
+                Ok(())
+            })
+            .blocking_limit(LIMIT),
+        "turmoil-loops" => conformance()
+            .broker_in_turmoil(|_| async move {
+                let _stream = turmoil::net::TcpListener::bind(("0.0.0.0", 1883)).await?.accept().await?;
+                endless();
+                Ok(())
+            })
+            .blocking_limit(LIMIT),
+        "client-that-blocks" => conformance()
+            .client(|_, mut app| async move {
+                app.command().await;
+                std::thread::sleep(HOUR);
+                Ok(())
+            })
+            .blocking_limit(LIMIT),
         "real-socket" => conformance().broker(|_| async move {
             let _listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
             Ok(())
@@ -143,6 +183,27 @@ fn connect_packet(connect: &Connect) -> Vec<u8> {
     packet.extend([0, length]);
     packet.extend(id);
     packet
+}
+
+/// The small broker, but in every start after that for the probes, it does something else when a
+/// client connects.
+fn broker_that_stops(stop: fn()) -> Tests {
+    static IS_PROBED: AtomicBool = AtomicBool::new(false);
+    let broker = move |host: WorldHost| async move {
+        if !IS_PROBED.swap(true, Ordering::Relaxed) {
+            return mini_broker(host).await;
+        }
+        let _stream = host.net().listen(1883).await?.accept().await?;
+        stop();
+        pending().await
+    };
+    conformance().broker(broker).blocking_limit(LIMIT)
+}
+
+fn endless() {
+    loop {
+        std::hint::spin_loop();
+    }
 }
 
 async fn mini_broker(host: WorldHost) -> PeerResult {

@@ -115,7 +115,7 @@ fn translated(command: ClientCommand, options: &Options) -> Result<Command, Box<
 fn connected(connect: Connect, options: &Options) -> Result<Options, Box<dyn Error>> {
     let mut options = options.clone();
     options.set("client_id", &connect.client_id)?;
-    options.clean_start = connect.clean_start;
+    options.clean_start = Some(connect.clean_start);
     options.keep_alive = connect.keep_alive;
     options.session_expiry = connect.session_expiry.unwrap_or(options.session_expiry);
     if let Some(will) = connect.will {

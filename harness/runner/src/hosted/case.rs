@@ -22,6 +22,8 @@ pub(crate) struct HostedCase<'t> {
     pub(crate) peer: &'t HostedPeer,
     pub(crate) late: Duration,
     pub(crate) subscribing: Duration,
+    /// The real time that one poll may take.
+    pub(crate) real_poll: Duration,
     /// The options of the scenario that a broker does not have as it is.
     pub(crate) missing: Vec<(String, String)>,
 }

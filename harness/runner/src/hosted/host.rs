@@ -12,6 +12,7 @@ use mqttspec_world::Seed;
 use crate::run_clock::RunClock;
 
 /// The context of a peer at a start.
+#[derive(Clone)]
 pub struct Host<N, D> {
     pub(super) net: N,
     pub(super) disk: D,

@@ -42,6 +42,8 @@ pub(crate) fn applications(
         }
         let mut options = mqttspec_client::Options::default();
         options.set("client_id", &client.name).map_err(|error| error.to_string())?;
+        // As for an adapter: a scenario that wants Clean Start names it.
+        options.clean_start = Some(false);
         if hosts.plays_server {
             // Only scenarios about Keep Alive expect PINGREQ packets, and they set it.
             options.keep_alive = 0;

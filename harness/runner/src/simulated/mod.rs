@@ -58,6 +58,8 @@ struct Prepared<'c> {
     latency: RangeInclusive<Duration>,
     /// Whether disks keep a part of unsynced writes when the power fails.
     tears_writes: bool,
+    /// The real time that one poll of a hosted peer may take.
+    real_poll: Duration,
 }
 
 /// What runs on the host of the server.
@@ -101,6 +103,7 @@ pub(crate) fn perform(case: &Case, seed: u64, options: RunOptions) -> Performed 
         seed: run_seed(case, seed).to_u64(),
         latency: latency(case),
         tears_writes: Facts::of(case).tears_writes,
+        real_poll: Duration::MAX,
     };
     let mut executed = execute_in(options.simulator, prepared);
     if let Some(choices) = choices {
@@ -138,17 +141,21 @@ pub(crate) fn perform_hosted(case: &Case, seed: u64, hosted: &HostedCase<'_>) ->
         seed: run_seed(case, seed).to_u64(),
         latency: latency(case),
         tears_writes: Facts::of(case).tears_writes,
+        real_poll: hosted.real_poll,
     };
     let mut executed = execute_in(hosted.peer.simulator(), prepared);
     lives.conclude(&mut executed);
     Performed { history: recorder.take_history(), executed }
 }
 
+/// The name of the run that probes a hosted broker.
+const FIRST_CONNECTIONS: &str = "the first connections";
+
 /// Starts a hosted broker in a simulation without a case, and asks it what it can do.
-pub(crate) fn probe_hosted(broker: &HostedPeer) -> Result<Capabilities, String> {
+pub(crate) fn probe_hosted(broker: &HostedPeer, real_poll: Duration) -> Result<Capabilities, String> {
     match broker.simulator() {
-        Simulator::World => world::probe_in_world(broker),
-        Simulator::Turmoil => turmoil::probe_in_turmoil(broker),
+        Simulator::World => world::probe_in_world(broker, real_poll),
+        Simulator::Turmoil => turmoil::probe_in_turmoil(broker, real_poll),
     }
 }
 

@@ -3,13 +3,16 @@
 use core::time::Duration;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mqttspec_faults::Injector;
+use mqttspec_judge::history::nanoseconds;
 use mqttspec_ports::{Listener as _, Net as _};
 use mqttspec_turmoil::{DirectorListener, HostContext, HostNet, Turmoil, TurmoilDisk};
-use mqttspec_world::Seed;
+use mqttspec_world::{Progress, Seed, Watched};
 
-use super::{Prepared, Server, disks_can, prober};
+use super::{FIRST_CONNECTIONS, Prepared, Server, disks_can, prober};
 use crate::backend::{
     Accepted, Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
 };
@@ -33,20 +36,25 @@ const LONGEST: Duration = Duration::from_secs(2 * 3600);
 
 /// Executes a case in a simulation of turmoil.
 pub(super) fn execute_in_turmoil(prepared: Prepared<'_>) -> Executed {
-    let Prepared { setup, clock, server, timeouts, seed, latency, tears_writes, .. } = prepared;
+    let Prepared { setup, clock, server, timeouts, seed, latency, tears_writes, real_poll, .. } = prepared;
     let seeds = Seed::new(seed);
     let mut builder = Turmoil::builder(seed)
         .tick(TICK)
         .latency_between(latency.clone())
         .time_limit(LONGEST)
         .torn_writes(tears_writes.then_some(SECTOR));
+    let _watched;
     builder = match server {
         Server::Reference(broker) => {
             builder.host(SERVER, move |context| broker.clone().run(peer_host(&context, &seeds)))
         }
         Server::Played => builder.host(SERVER, |_| std::future::pending::<Result<(), String>>()),
         Server::Hosted(lives) => {
-            builder.host(SERVER, move |context| lives.start_in_turmoil(peer_host(&context, &seeds)))
+            let steps = Steps::new(&setup.case.name(), seed, real_poll);
+            _watched = Watched::begin(steps.clone());
+            builder
+                .on_step(move |now| steps.next(now))
+                .host(SERVER, move |context| lives.start_in_turmoil(peer_host(&context, &seeds)))
         }
     };
     for client in &setup.hosts.clients {
@@ -76,13 +84,16 @@ pub(super) fn execute_in_turmoil(prepared: Prepared<'_>) -> Executed {
 const PROBER: &str = "prober";
 
 /// Asks a hosted broker what it can do.
-pub(super) fn probe_in_turmoil(broker: &HostedPeer) -> Result<Capabilities, String> {
+pub(super) fn probe_in_turmoil(broker: &HostedPeer, real_poll: Duration) -> Result<Capabilities, String> {
     let clock = RunClock::default();
     let lives = Lives::of_probe(broker, &clock);
     let _remembering = Remembering::begin(&clock);
     let (of_host, seeds) = (lives.clone(), Seed::new(0));
+    let steps = Steps::new(FIRST_CONNECTIONS, 0, real_poll);
+    let _watched = Watched::begin(steps.clone());
     let outcome = Turmoil::builder(0)
         .tick(TICK)
+        .on_step(move |now| steps.next(now))
         .host(SERVER, move |context| of_host.start_in_turmoil(peer_host(&context, &seeds)))
         .host(PROBER, |_| std::future::pending::<Result<(), String>>())
         .run(|turmoil| async move {
@@ -92,6 +103,48 @@ pub(super) fn probe_in_turmoil(broker: &HostedPeer) -> Result<Capabilities, Stri
             prober(net).probe().await.map_err(|contact| contact.to_string())
         });
     lives.probed(outcome.unwrap_or_else(|error| Err(error.to_string())))
+}
+
+/// The steps of a simulation with a hosted peer, for the watchdog.
+struct Steps {
+    name: String,
+    seed: u64,
+    limit: Duration,
+    /// Steps until now.
+    count: AtomicU64,
+    /// Nanoseconds of simulated time.
+    clock: AtomicU64,
+}
+
+impl Steps {
+    fn new(name: &str, seed: u64, limit: Duration) -> Arc<Self> {
+        let (count, clock) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { name: name.to_owned(), seed, limit, count, clock })
+    }
+
+    fn next(&self, now: Duration) {
+        self.clock.store(nanoseconds(now), Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Progress for Steps {
+    fn beats(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    fn describe(&self) -> String {
+        let at = Duration::from_nanos(self.clock.load(Ordering::Relaxed));
+        let Self { name, seed, limit, .. } = self;
+        format!(
+            "{name}: \"{SERVER}\" has been running for {limit:?} without letting time pass, at {at:?} \
+             of simulated time: it spins or blocks.\nseed {seed}\n"
+        )
+    }
 }
 
 /// The seeds of hosts are those of the simulated world.

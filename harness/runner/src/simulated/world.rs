@@ -8,7 +8,7 @@ use mqttspec_faults::Injector;
 use mqttspec_ports::{Listener as _, Net as _};
 use mqttspec_world::{HostContext, Keep, Seed, World, WorldDisk, WorldError, WorldListener, WorldNet};
 
-use super::{Prepared, Server, disks_can, prober};
+use super::{FIRST_CONNECTIONS, Prepared, Server, disks_can, prober};
 use crate::backend::{
     Accepted, Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
 };
@@ -26,12 +26,10 @@ const LONGEST: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 /// The real time after which a run counts as endless.
 const LONGEST_REAL: Duration = Duration::from_secs(300);
 
-/// The real time that one poll of a hosted peer may take.
-const REAL_POLL: Duration = Duration::from_secs(60);
-
 /// Executes a case in a world of its own.
 pub(super) fn execute_in_world(prepared: Prepared<'_>) -> Executed {
-    let Prepared { setup, clock, server, clients, timeouts, seed, latency, tears_writes } = prepared;
+    let Prepared { setup, clock, server, clients, timeouts, seed, latency, tears_writes, real_poll } =
+        prepared;
     let mut builder = World::builder(seed)
         .latency(latency.clone())
         .keep(Keep::Last(0))
@@ -50,7 +48,7 @@ pub(super) fn execute_in_world(prepared: Prepared<'_>) -> Executed {
         }
     };
     if hosted.is_some() {
-        builder = builder.watchdog(REAL_POLL);
+        builder = builder.watchdog(real_poll).name(&setup.case.name());
     }
     for client in &setup.hosts.clients {
         builder = match setup.applications.get(&client.name) {
@@ -89,15 +87,16 @@ pub(super) fn execute_in_world(prepared: Prepared<'_>) -> Executed {
 const PROBER: &str = "prober";
 
 /// Asks a hosted broker what it can do.
-pub(super) fn probe_in_world(broker: &HostedPeer) -> Result<Capabilities, String> {
+pub(super) fn probe_in_world(broker: &HostedPeer, real_poll: Duration) -> Result<Capabilities, String> {
     let clock = RunClock::default();
     let lives = Lives::of_probe(broker, &clock);
     let _remembering = Remembering::begin(&clock);
     let of_host = lives.clone();
     let outcome = World::builder(0)
         .keep(Keep::Last(0))
-        .watchdog(REAL_POLL)
+        .watchdog(real_poll)
         .real_time_limit(LONGEST_REAL)
+        .name(FIRST_CONNECTIONS)
         .host(SERVER, move |context| of_host.start_in_world(&context))
         .host(PROBER, |_| std::future::pending::<()>())
         .run(|world: World| async move {

@@ -97,7 +97,7 @@ impl Client {
         if self.session.exists && renamed {
             self.lose_session();
         }
-        if self.options.clean_start {
+        if self.options.clean_start == Some(true) {
             self.forget_subscriptions();
         }
         self.dial(now);
@@ -109,7 +109,7 @@ impl Client {
             self.events.push_back(Event::Circuit(self.circuit.state()));
         }
         self.statistics.attempts += 1;
-        self.link = Link::Dialling { deadline: now + self.options.timeout };
+        self.link = Link::Dialling { deadline: now + self.options.connect_timeout };
         self.events.push_back(Event::Connecting { attempt: self.backoff.attempt() });
         self.transmits.push_back(Transmit::Dial {
             server: self.redirect.as_ref().map(|redirect| redirect.server.clone()),
@@ -134,7 +134,7 @@ impl Client {
         let mut connect = self.options.connect_packet(client_id.clone(), clean_start);
         let exchange = self.begin_authentication(&mut connect.properties);
         self.link = Link::Handshake(Box::new(Handshake {
-            deadline: now + self.options.timeout,
+            deadline: now + self.options.connect_timeout,
             keep_alive: KeepAlive::new(
                 now,
                 keep_alive,
@@ -274,17 +274,18 @@ impl Client {
 
     fn refused(&mut self, now: Duration, connack: &ConnAck) {
         let explanation = connack.properties.get().map(|ReasonString(text)| text.as_str().to_owned());
+        let reference = connack.properties.get().map(|ServerReference(server)| server);
         let moved = match connack.reason {
             ConnectReason::UseAnotherServer => Some(false),
             ConnectReason::ServerMoved => Some(true),
             _ => None,
         };
         if let Some(permanent) = moved {
-            let reference = connack.properties.get().map(|ServerReference(server)| server);
             self.follow(reference.as_ref(), permanent);
         }
         self.transmits.push_back(Transmit::Close);
-        self.connection_lost(now, Error::Refused { reason: connack.reason, explanation });
+        let server = reference.map(|server| server.as_str().to_owned());
+        self.connection_lost(now, Error::Refused { reason: connack.reason, explanation, server });
     }
 
     /// §4.11: a Server Reference is a list separated by spaces. The first one is used.
@@ -399,6 +400,11 @@ impl Client {
         if self.force_clean {
             return true;
         }
-        if self.version().is_5() && !self.fresh { !self.session.exists } else { self.options.clean_start }
+        let asked = self.options.clean_start;
+        if !self.version().is_5() {
+            return asked.unwrap_or(false);
+        }
+        // [MQTT-3.2.2-4]: without a Session here, one of the Server would have to be refused.
+        asked.filter(|_| self.fresh).unwrap_or(!self.session.exists)
     }
 }

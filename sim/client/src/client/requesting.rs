@@ -26,7 +26,7 @@ impl Client {
         if let Err(invalid) = publication.check(self.version()) {
             return self.fail(handle, Error::Invalid(invalid));
         }
-        let deadline = now + timeout.unwrap_or(self.options.timeout);
+        let deadline = now + timeout.unwrap_or(self.options.request_timeout);
         self.requests.insert(handle, publication, response_topic, deadline);
         self.advance_requests(now);
     }

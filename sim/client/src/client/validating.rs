@@ -20,7 +20,7 @@ impl Options {
         match self.version {
             Version::V3_1 if !(1..=23).contains(&length) => return Err(Invalid::ClientIdentifierLength),
             // 3.1.1/[MQTT-3.1.3-7]
-            Version::V3_1_1 if length == 0 && !self.clean_start => {
+            Version::V3_1_1 if length == 0 && self.clean_start != Some(true) => {
                 return Err(Invalid::EmptyClientIdentifier);
             }
             _ => {}

@@ -71,7 +71,7 @@ fn options(bytes: &mut Bytes<'_>) -> Options {
     Options {
         version: bytes.pick(&Version::ALL),
         client_id: Utf8String::from_static("fuzz"),
-        clean_start: bit(0),
+        clean_start: Some(bit(0)),
         topic_aliases: bit(1),
         acknowledgement: if bit(2) { Acknowledgement::Manual } else { Acknowledgement::Automatic },
         acknowledge_deliveries: bit(3),
@@ -116,7 +116,7 @@ impl Play {
                 Link::Dialling if step & 0xc0 != 0xc0 => self.open(bytes),
                 Link::Dialling => {
                     self.watch.closed();
-                    self.client.handle_dial_failed(self.now);
+                    self.client.handle_dial_failed(self.now, crate::Unreachable::ConnectionRefused);
                 }
                 _ => {}
             },
@@ -143,7 +143,7 @@ impl Play {
         let mut options = self.client.options().clone();
         let change = bytes.byte();
         if change & 1 != 0 {
-            options.clean_start = change & 2 != 0;
+            options.clean_start = Some(change & 2 != 0);
             options.client_id = Utf8String::from_static(if change & 4 != 0 { "other" } else { "fuzz" });
         }
         if change & 0x18 == 0x18 && options.version.is_5() {

@@ -63,7 +63,7 @@ impl Bench {
     }
 
     pub(crate) fn network_fails(&mut self) {
-        self.client.handle_dial_failed(self.now);
+        self.client.handle_dial_failed(self.now, mqttspec_client::Unreachable::ConnectionRefused);
         self.drive();
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mqttspec_client::{CircuitState, Command, Error, Event, Options, State, Transmit};
+use mqttspec_client::{CircuitState, Command, Error, Event, Options, State, Transmit, Unreachable};
 use mqttspec_codec::{ConnAck, QoS, Version};
 
 use crate::bench::{Bench, options, seconds};
@@ -32,7 +32,9 @@ fn delays_double_with_jitter_and_the_first_comes_within_a_second() {
         bench.network_fails();
     }
     assert_eq!(bench.client.state(), State::Failed);
-    assert!(bench.events.contains(&Event::GaveUp { error: Error::NotReachable }));
+    assert!(
+        bench.events.contains(&Event::GaveUp { error: Error::NotReachable(Unreachable::ConnectionRefused) })
+    );
     assert_eq!(bench.client.poll_timeout(), None);
     assert_eq!(bench.client.statistics().attempts, 11);
 }
@@ -111,7 +113,11 @@ fn manual_mode_fails_the_connect_command() {
     let mut bench = Bench::new(Options { reconnect: false, ..options(Version::V3_1_1) });
     let handle = bench.command(Command::Connect(None));
     bench.network_fails();
-    assert!(bench.events.contains(&Event::Failed { handle, error: Error::NotReachable }));
+    assert!(
+        bench
+            .events
+            .contains(&Event::Failed { handle, error: Error::NotReachable(Unreachable::ConnectionRefused) })
+    );
     assert_eq!(bench.client.poll_timeout(), None);
 }
 

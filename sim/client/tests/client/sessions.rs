@@ -145,7 +145,7 @@ fn received_qos_2_identifiers_survive_a_reconnect_and_end_with_the_session() {
 
 #[test]
 fn session_present_1_without_session_state_is_closed_and_answered_with_clean_start() {
-    let mut bench = Bench::new(options(Version::V5));
+    let mut bench = Bench::new(Options { clean_start: Some(false), ..options(Version::V5) });
     bench.command(Command::Connect(None));
     let Packet::Connect(connect) = bench.accept(ConnAck::accepted(true)) else { unreachable!() };
     assert!(!connect.clean_start);
@@ -158,8 +158,23 @@ fn session_present_1_without_session_state_is_closed_and_answered_with_clean_sta
 }
 
 #[test]
+fn without_an_order_clean_start_is_1_if_no_session_is_stored() {
+    let mut bench = Bench::new(options(Version::V5));
+    let clean = |packet: Packet| matches!(packet, Packet::Connect(connect) if connect.clean_start);
+    bench.command(Command::Connect(None));
+    assert!(clean(bench.accept(ConnAck::accepted(false))));
+    bench.crash();
+    bench.command(Command::Connect(None));
+    assert!(!clean(bench.accept(ConnAck::accepted(true))), "the store has the Session");
+    // 3.1.1: Clean Session would end the Session with the connection.
+    let mut bench = Bench::new(options(Version::V3_1_1));
+    bench.command(Command::Connect(None));
+    assert!(!clean(bench.accept(ConnAck::accepted(false))));
+}
+
+#[test]
 fn clean_start_is_for_the_first_connect_and_later_ones_resume() {
-    let mut bench = Bench::new(Options { clean_start: true, ..options(Version::V5) });
+    let mut bench = Bench::new(Options { clean_start: Some(true), ..options(Version::V5) });
     bench.command(Command::Connect(None));
     let Packet::Connect(connect) = bench.accept(ConnAck::accepted(false)) else { unreachable!() };
     assert!(connect.clean_start);
@@ -169,7 +184,7 @@ fn clean_start_is_for_the_first_connect_and_later_ones_resume() {
 
 #[test]
 fn clean_session_of_3_1_1_is_for_every_connect() {
-    let mut bench = Bench::new(Options { clean_start: true, ..options(Version::V3_1_1) });
+    let mut bench = Bench::new(Options { clean_start: Some(true), ..options(Version::V3_1_1) });
     bench.command(Command::Connect(None));
     bench.accept(ConnAck::accepted(false));
     bench.publish("a", "1", QoS::AtLeastOnce);

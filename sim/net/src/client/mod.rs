@@ -19,6 +19,7 @@
 mod connection;
 mod handle;
 mod tap;
+mod transport;
 
 use std::future::{Future, pending, poll_fn};
 use std::io;
@@ -37,6 +38,7 @@ use self::connection::Connection;
 use self::handle::Request;
 pub use self::handle::{ClientGone, ClientHandle, Commander};
 pub use self::tap::{ClientObserved, ClientTap};
+use self::transport::{NotHonoured, unreachable};
 use crate::clock::Clock;
 use crate::framed::{Arrived, Received};
 use crate::store::{Store, StoreError};
@@ -170,7 +172,7 @@ impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
             Input::Dialled(Err(error)) => {
                 self.link = Link::Down;
                 self.tap.observe(now, ClientObserved::DialFailed { error: &error });
-                self.client.handle_dial_failed(now);
+                self.client.handle_dial_failed(now, unreachable(&error));
             }
             Input::Received(received) => self.receive(now, received),
             Input::Timeout => self.client.handle_timeout(now),
@@ -249,6 +251,11 @@ impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
 
     fn dial(&mut self, now: Duration, server: Option<&Utf8String>) {
         let options = self.client.options();
+        if let Some(option) = transport::not_honoured(options, &self.net) {
+            let error = io::Error::new(io::ErrorKind::Unsupported, NotHonoured(option));
+            self.link = Link::Dialling(Box::pin(std::future::ready(Err(error))));
+            return;
+        }
         let (host, port) = match server {
             Some(reference) => server_reference(reference, options.effective_port()),
             None => (options.address.clone(), options.effective_port()),

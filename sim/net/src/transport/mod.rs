@@ -17,6 +17,8 @@ mod websocket;
 
 #[cfg(any(feature = "tls", feature = "websocket"))]
 pub use self::lazy::Lazy;
+#[cfg(feature = "tls")]
+pub use self::target::TransportError;
 pub use self::target::{LiveListener, LiveNet, LiveNetError, LiveStream, Scheme, Target, TargetError};
 #[cfg(feature = "tls")]
 pub use self::tls::{ClientTls, ServerTls, TlsError, TlsNet, TlsNetListener};

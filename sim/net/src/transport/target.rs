@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[cfg(feature = "websocket")]
 use super::WebSocketNet;
 #[cfg(feature = "tls")]
-use super::{ClientTls, TlsNet};
+use super::{ClientTls, TlsError, TlsNet};
 use crate::tcp::{TcpNet, TcpNetListener};
 
 /// What lies between TCP and packets.
@@ -154,10 +154,35 @@ pub enum LiveNetError {
     NotBuilt(Scheme),
 }
 
+/// Why the options of a client name no network.
+#[cfg(feature = "tls")]
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// A file cannot be read.
+    #[error("{file}: {source}")]
+    File {
+        /// The file.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificates or the key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// This build lacks the transport.
+    #[error(transparent)]
+    Net(#[from] LiveNetError),
+    /// A file for TLS without `tls`, or a certificate without its key.
+    #[error("the option `{0}` needs the option `{1}`")]
+    Needs(&'static str, &'static str),
+}
+
 /// The network through which a live Server is reached.
 #[derive(Debug, Clone)]
 pub struct LiveNet {
     transport: Transport,
+    /// The options about the transport that it was made from.
+    made_from: Vec<(&'static str, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -175,14 +200,15 @@ impl LiveNet {
     /// Plain TCP.
     #[must_use]
     pub fn tcp() -> LiveNet {
-        LiveNet { transport: Transport::Tcp(TcpNet::loopback()) }
+        LiveNet { transport: Transport::Tcp(TcpNet::loopback()), made_from: Vec::new() }
     }
 
     /// WebSocket over TCP.
     #[cfg(feature = "websocket")]
     #[must_use]
     pub fn websocket(path: &str) -> LiveNet {
-        LiveNet { transport: Transport::WebSocket(WebSocketNet::new(TcpNet::loopback(), path)) }
+        let transport = Transport::WebSocket(WebSocketNet::new(TcpNet::loopback(), path));
+        LiveNet { transport, made_from: Vec::new() }
     }
 
     /// The network for this target.
@@ -204,7 +230,57 @@ impl LiveNet {
             #[cfg(not(feature = "websocket"))]
             scheme => return Err(LiveNetError::NotBuilt(scheme)),
         };
-        Ok(LiveNet { transport })
+        Ok(LiveNet { transport, made_from: Vec::new() })
+    }
+
+    /// The network that the options of a client demand: `tls` with `ca_file`, `certificate_file`
+    /// and `key_file`, and `websocket_path`. Without `ca_file`, TLS trusts the certificate
+    /// authorities of this machine.
+    ///
+    /// # Errors
+    /// If a file cannot be read or used, or an option has no effect without another.
+    #[cfg(feature = "tls")]
+    pub fn of(options: &mqttspec_client::Options) -> Result<LiveNet, TransportError> {
+        let read = |file: &String| {
+            std::fs::read(file).map_err(|source| TransportError::File { file: file.clone(), source })
+        };
+        let files = [
+            ("ca_file", &options.ca_file),
+            ("certificate_file", &options.certificate_file),
+            ("key_file", &options.key_file),
+        ];
+        if let Some((name, _)) = files.iter().find(|(_, file)| file.is_some() && !options.tls) {
+            return Err(TransportError::Needs(name, "tls"));
+        }
+        let identity = match (&options.certificate_file, &options.key_file) {
+            (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+            (Some(_), None) => return Err(TransportError::Needs("certificate_file", "key_file")),
+            (None, Some(_)) => return Err(TransportError::Needs("key_file", "certificate_file")),
+            (None, None) => None,
+        };
+        let tls = match options.tls {
+            true => {
+                let authorities = options.ca_file.as_ref().map(read).transpose()?;
+                let identity = identity.as_ref().map(|(certificate, key)| (&certificate[..], &key[..]));
+                Some(ClientTls::new(authorities.as_deref(), identity)?)
+            }
+            false => None,
+        };
+        let scheme = match (options.tls, &options.websocket_path) {
+            (false, None) => Scheme::Mqtt,
+            (true, None) => Scheme::Mqtts,
+            (false, Some(_)) => Scheme::Ws,
+            (true, Some(_)) => Scheme::Wss,
+        };
+        let target = Target {
+            scheme,
+            host: options.address.clone(),
+            port: options.effective_port(),
+            path: options.websocket_path.clone().unwrap_or_default(),
+        };
+        let net = LiveNet::to(&target, tls)?;
+        let made_from = files.into_iter().filter_map(|(name, file)| Some((name, file.clone()?)));
+        Ok(LiveNet { made_from: made_from.collect(), ..net })
     }
 }
 
@@ -231,6 +307,19 @@ impl Net for LiveNet {
 
     fn reset(&self, stream: LiveStream) {
         stream.stream.reset();
+    }
+
+    fn honours(&self, option: &str, value: &str) -> bool {
+        self.made_from.iter().any(|(name, given)| *name == option && given == value)
+            || match &self.transport {
+                Transport::Tcp(net) => net.honours(option, value),
+                #[cfg(feature = "tls")]
+                Transport::Tls(net) => net.honours(option, value),
+                #[cfg(feature = "websocket")]
+                Transport::WebSocket(net) => net.honours(option, value),
+                #[cfg(all(feature = "tls", feature = "websocket"))]
+                Transport::WebSocketOverTls(net) => net.honours(option, value),
+            }
     }
 }
 

@@ -34,6 +34,9 @@ pub enum TlsError {
     /// The certificates or the key do not fit together, or are of a kind that is not supported.
     #[error(transparent)]
     Unusable(#[from] rustls::Error),
+    /// This machine has no certificate authorities to trust.
+    #[error("this machine has no certificate authorities to trust: name a file with them")]
+    NoAuthorities,
     /// Clients' certificates cannot be verified with these authorities.
     #[error("the authorities for client certificates: {0}")]
     Authorities(#[from] rustls::server::VerifierBuilderError),
@@ -44,13 +47,37 @@ pub enum TlsError {
 pub struct ClientTls(Arc<ClientConfig>);
 
 impl ClientTls {
+    /// Trusts the certificate authorities in this PEM text, and no others; without one, those of
+    /// this machine. Shows a certificate with its key, if there is one.
+    ///
+    /// # Errors
+    /// If one of the PEM texts does not hold what it should, key and certificate do not fit
+    /// together, or the machine trusts no authority.
+    pub fn new(
+        authorities: Option<&[u8]>,
+        identity_pem: Option<(&[u8], &[u8])>,
+    ) -> Result<ClientTls, TlsError> {
+        let roots = match authorities {
+            Some(pem) => roots("the certificate authorities", pem)?,
+            None => system_roots()?,
+        };
+        let builder = client_builder()?.with_root_certificates(roots);
+        let config = match identity_pem {
+            Some((certificates, key)) => {
+                let (certificates, key) = identity(certificates, key)?;
+                builder.with_client_auth_cert(certificates, key)?
+            }
+            None => builder.with_no_client_auth(),
+        };
+        Ok(ClientTls(Arc::new(config)))
+    }
+
     /// Trusts the certificate authorities in this PEM text, and no others.
     ///
     /// # Errors
     /// When there is no certificate in it.
     pub fn trusting(authorities: &[u8]) -> Result<ClientTls, TlsError> {
-        let roots = roots("the certificate authorities", authorities)?;
-        Ok(ClientTls(Arc::new(client_builder()?.with_root_certificates(roots).with_no_client_auth())))
+        ClientTls::new(Some(authorities), None)
     }
 
     /// As [`trusting`](ClientTls::trusting), and shows a certificate of its own.
@@ -63,11 +90,7 @@ impl ClientTls {
         certificates: &[u8],
         key: &[u8],
     ) -> Result<ClientTls, TlsError> {
-        let roots = roots("the certificate authorities", authorities)?;
-        let (certificates, key) = identity(certificates, key)?;
-        let config =
-            client_builder()?.with_root_certificates(roots).with_client_auth_cert(certificates, key)?;
-        Ok(ClientTls(Arc::new(config)))
+        ClientTls::new(Some(authorities), Some((certificates, key)))
     }
 }
 
@@ -124,6 +147,13 @@ fn certificates(what: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'st
     if certificates.is_empty() { Err(TlsError::NoCertificate(what)) } else { Ok(certificates) }
 }
 
+/// What this machine trusts. Certificates that cannot be used are left out.
+fn system_roots() -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    let (usable, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if usable == 0 { Err(TlsError::NoAuthorities) } else { Ok(roots) }
+}
+
 fn roots(what: &'static str, pem: &[u8]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(what, pem)? {
@@ -178,6 +208,10 @@ impl<N: Net> Net for TlsNet<N> {
         let Some(ServerTls(config)) = &self.server else { return Err(not_set_up()) };
         let acceptor = TlsAcceptor::from(Arc::clone(config));
         Ok(TlsNetListener { listener: self.net.listen(port).await?, acceptor })
+    }
+
+    fn honours(&self, option: &str, value: &str) -> bool {
+        option == "tls" && self.client.is_some() || self.net.honours(option, value)
     }
 
     fn reset(&self, stream: Self::Stream) {

@@ -36,9 +36,13 @@ pub struct WebSocketNet<N> {
 impl<N: Net> WebSocketNet<N> {
     /// Dials this path, usually `/mqtt`, and accepts every path when it listens.
     pub fn new(net: N, path: &str) -> WebSocketNet<N> {
-        let slash = if path.starts_with('/') { "" } else { "/" };
-        WebSocketNet { net, path: format!("{slash}{path}") }
+        WebSocketNet { net, path: with_slash(path) }
     }
+}
+
+fn with_slash(path: &str) -> String {
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    format!("{slash}{path}")
 }
 
 impl<N: Net> Net for WebSocketNet<N> {
@@ -60,6 +64,10 @@ impl<N: Net> Net for WebSocketNet<N> {
 
     async fn listen(&self, port: u16) -> io::Result<Self::Listener> {
         Ok(WebSocketListener { listener: self.net.listen(port).await? })
+    }
+
+    fn honours(&self, option: &str, value: &str) -> bool {
+        option == "websocket_path" && with_slash(value) == self.path || self.net.honours(option, value)
     }
 
     fn reset(&self, stream: Self::Stream) {

@@ -233,7 +233,7 @@ fn connect_line(options: &Options, version: Version) -> Connect {
     });
     Connect {
         client_id: options.client_id.as_str().to_owned(),
-        clean_start: options.clean_start,
+        clean_start: options.clean_start.unwrap_or(false),
         keep_alive: options.keep_alive,
         session_expiry: (version == Version::V5).then_some(options.session_expiry),
         will,

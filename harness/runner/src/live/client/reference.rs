@@ -17,7 +17,8 @@ use mqttspec_codec::{
 };
 use mqttspec_net::client::{ClientObserved, Commander, client as drive_client};
 use mqttspec_net::store::DiskStore;
-use mqttspec_net::{Clock, RealDisk, TcpNet};
+use mqttspec_net::transport::LiveNet;
+use mqttspec_net::{Clock, RealDisk};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
@@ -136,8 +137,9 @@ fn make(new: &New) -> Result<Running, String> {
         }
         _ => {}
     };
-    let (mut handle, driver) = drive_client(TcpNet::loopback(), options.clone(), seed, clock, store, tap)
-        .map_err(|error| error.to_string())?;
+    let net = LiveNet::of(&options).map_err(|error| error.to_string())?;
+    let (mut handle, driver) =
+        drive_client(net, options.clone(), seed, clock, store, tap).map_err(|error| error.to_string())?;
     let commander = handle.commander();
     let task = tokio::task::spawn_local(async move {
         tokio::select! {
@@ -214,7 +216,7 @@ fn client_command(command: Command, options: &Options) -> Result<client::Command
 fn connect_options(connect: Connect, mut options: Options) -> Result<Options, String> {
     let mut fields = connect.others;
     fields.insert("client_id".to_owned(), connect.client_id);
-    options.clean_start = connect.clean_start;
+    options.clean_start = Some(connect.clean_start);
     options.keep_alive = connect.keep_alive;
     if let Some(seconds) = connect.session_expiry {
         options.session_expiry = seconds;
