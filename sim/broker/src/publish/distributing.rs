@@ -1,7 +1,7 @@
 //! Gives a message to the Shared Subscriptions that it matches, in parts (§4.8.2).
 //!
 //! One PUBLISH of a few bytes can match any number of Shared Subscriptions, and each gets its own
-//! copy. If there are more than [`AT_ONCE`], they are served in parts, in the order of their filters,
+//! copy. If there are as many as one search finds, they are served in parts, in the order of their filters,
 //! and other work is done between the parts. The Server owns the message from the start: what is
 //! left to do is recorded, so it goes on after a restart.
 //!
@@ -18,11 +18,9 @@ use crate::message::Message;
 use crate::timers::Timer;
 use crate::topic::GroupKey;
 
-/// If a message matches no more Shared Subscriptions than this, they are served at once.
-pub(super) const AT_ONCE: usize = 1000;
 /// The number of Shared Subscriptions that are compared with a message before another message is
 /// given.
-const PART_STEPS: u32 = 1000;
+const PART_STEPS: u32 = 250;
 /// The same for all messages, before other work is done.
 const TURN_STEPS: u32 = 4 * PART_STEPS;
 /// Bytes of messages that are given before other work is done.

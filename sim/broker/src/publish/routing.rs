@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use mqttspec_codec::QoS;
 
-use super::distributing::AT_ONCE;
 use crate::broker::Broker;
 use crate::event::Event;
 use crate::message::{Delivery, Message};
 use crate::options::OverlappingSubscriptions;
 use crate::session::SessionKey;
 use crate::shared::Member;
-use crate::topic::{Granted, GroupKey};
+use crate::topic::{Granted, GroupKey, MOST_SHARED};
 
 impl Broker {
     /// Takes ownership of a message: retains it if RETAIN is 1, and gives a copy to every Session
@@ -59,7 +58,7 @@ impl Broker {
             copies += self.deliver_to_session(now, message, of_session);
         }
         // §4.8.2: each Shared Subscription is independent of the others and of the Non-shared ones
-        if matches.shared.len() > AT_ONCE {
+        if matches.shared.len() >= MOST_SHARED {
             copies += matches.shared.len();
             self.begin_distribution(now, message);
         } else {

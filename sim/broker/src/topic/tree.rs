@@ -24,6 +24,10 @@ use crate::small_map::SmallMap;
 type NodeIndex = u32;
 const ROOT: NodeIndex = 0;
 
+/// The number of Shared Subscriptions that one search finds. If there are as many, the caller goes
+/// through all of them with [`SubscriptionTree::next_shared`].
+pub(crate) const MOST_SHARED: usize = 1001;
+
 /// Identifies a Shared Subscription during its life (§4.8.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GroupKey(u64);
@@ -164,8 +168,8 @@ impl SubscriptionTree {
         Some(&group.subscription)
     }
 
-    /// Finds every Subscription that matches the Topic Name. A Session is listed once for each of
-    /// its Subscriptions that match.
+    /// Finds every Subscription that matches the Topic Name, but not more than [`MOST_SHARED`]
+    /// Shared Subscriptions. A Session is listed once for each of its Subscriptions that match.
     pub(crate) fn find_matches(&self, topic: &[u8], matches: &mut Matches) {
         matches.subscriptions.clear();
         matches.shared.clear();
@@ -304,7 +308,7 @@ impl Node {
 
     fn collect_into(&self, subscriptions: &mut Vec<(SessionKey, Granted)>, shared: &mut Vec<GroupKey>) {
         subscriptions.extend(self.subscribers.iter().map(|(session, granted)| (*session, *granted)));
-        shared.extend(self.shared.keys());
+        shared.extend(self.shared.keys().take(MOST_SHARED.saturating_sub(shared.len())));
     }
 }
 

@@ -8,9 +8,9 @@ use mqttspec_codec::*;
 use crate::rig::*;
 
 /// More than are served in two turns.
-const GROUPS: usize = 10_000;
+const GROUPS: usize = 4_000;
 /// The most that are served in one turn.
-const TURN: usize = 4_000;
+const TURN: usize = 1_000;
 
 fn rig() -> Rig {
     Rig::with("maximum_shared_subscriptions=0 queue_maximum=0")
