@@ -48,11 +48,11 @@ fn options(case: &Case, drawn: &[(&str, &str)]) -> Result<mqttspec_broker::Optio
 fn later_options(
     case: &Case,
     first: &mqttspec_broker::Options,
-) -> Result<Option<mqttspec_broker::Options>, String> {
+) -> Result<Option<Box<mqttspec_broker::Options>>, String> {
     let Some(users) = of_version(case).find(|option| option.name == LATER_USERS) else { return Ok(None) };
     let mut options = first.clone();
     options.set("users", &users.value).map_err(|error| error.to_string())?;
-    Ok(Some(options))
+    Ok(Some(Box::new(options)))
 }
 
 fn of_version(case: &Case) -> impl Iterator<Item = &HostOption> {
@@ -64,7 +64,7 @@ fn of_version(case: &Case) -> impl Iterator<Item = &HostOption> {
 pub(crate) struct BrokerPeer {
     options: mqttspec_broker::Options,
     /// The options from the second start on, if they are others.
-    later: Option<mqttspec_broker::Options>,
+    later: Option<Box<mqttspec_broker::Options>>,
     has_started: Rc<Cell<bool>>,
     recorder: Rc<Recorder>,
     version: Version,
@@ -113,7 +113,7 @@ impl BrokerPeer {
 
     async fn serve<N: Net, D: Disk>(self, host: PeerHost<N, D>) -> Result<(), String> {
         let Self { options, later, has_started, recorder, version, is_recording, durable, .. } = self;
-        let options = later.filter(|_| has_started.replace(true)).unwrap_or(options);
+        let options = later.filter(|_| has_started.replace(true)).map_or(options, |later| *later);
         let tap = BrokerTap { recorder, version, is_recording, keys: BTreeMap::new() };
         let seed = host.seed.child("broker").to_u64();
         let clock = Clock::showing(host.now);
