@@ -48,8 +48,10 @@ def publish(topic, payload, qos=0, retain=False):
     return packet(first, string(topic) + (b"\x00\x01" if qos else b"") + b"\x00" + payload)
 
 
-def subscribe(filters, qos=0):
-    return packet(0x82, b"\x00\x01\x00" + b"".join(string(one) + bytes([qos]) for one in filters))
+def subscribe(filters, qos=0, identifier=0):
+    properties = b"\x0b" + varint(identifier) if identifier else b""
+    head = b"\x00\x01" + varint(len(properties)) + properties
+    return packet(0x82, head + b"".join(string(one) + bytes([qos]) for one in filters))
 
 
 def unsubscribe(filters):
@@ -168,6 +170,46 @@ def share_groups(port):
 
     quietly(leave)
     quietly(lambda: drain(client, 10))
+
+
+def share_groups_of_many(port):
+    members = []
+    for number in range(100):
+        member = Client(port, f"member{number}")
+        member.send(subscribe([f"$share/{number}-{group}/x" for group in range(1000)]))
+        member.expect(0x90)
+        members.append(member)
+    writers = [Client(port, f"writer{number}") for number in range(20)]
+    end = time.monotonic() + 8
+    while time.monotonic() < end and (members or writers):
+        for client in writers[:]:
+            try:
+                client.socket.setblocking(False)
+                client.socket.send(publish("x", b"y") * 10)
+            except BlockingIOError:
+                pass
+            except OSError:
+                writers.remove(client)
+        for client in members[::2]:
+            # Every second one reads nothing.
+            quietly(lambda client=client: (client.socket.setblocking(False), client.socket.recv(1 << 20)))
+    for client in members:
+        client.socket.close()
+    time.sleep(2)
+
+
+def overlapping_filters(port):
+    # 65,536 Topic Filters with identifiers that match one topic of 16 levels.
+    client = Client(port, "overlap")
+    filters = ["/".join("+" if bits >> level & 1 else "a" for level in range(16)) for bits in range(1 << 16)]
+    for start in range(0, len(filters), 1000):
+        client.send(subscribe(filters[start : start + 1000], identifier=start // 1000 + 1))
+        client.expect(0x90)
+    writer = Client(port, "writer")
+    end = time.monotonic() + 8
+    while time.monotonic() < end:
+        quietly(lambda: writer.send(publish("/".join("a" * 16), b"y") * 10))
+    time.sleep(1)
 
 
 def many_levels(port):
@@ -303,6 +345,8 @@ ATTACKS = {
     "one SUBSCRIBE with 2,000 times r/# on 10,000 retained messages": (equal_filters, False),
     "1,000 filters +/+/+/y on 50,000 retained messages": (wide_searches, False),
     "100,000 share groups that match one PUBLISH, and leave": (share_groups, False),
+    "100,000 share groups of 100 Clients, and 20 that publish to them": (share_groups_of_many, False),
+    "65,536 filters with identifiers that match one topic": (overlapping_filters, False),
     "150 filters with 65,500 levels": (many_levels, False),
     "WebSocket: fragments that never end": (websocket_fragments, True),
     "WebSocket: giant frames": (websocket_giant, True),

@@ -13,6 +13,8 @@ const MAX_BYTES: u64 = 1 << 20;
 pub(crate) enum ScenarioFileError {
     #[error(transparent)]
     Unreadable(#[from] io::Error),
+    #[error("its name has control characters: rename it")]
+    Name,
     #[error("it is a {0}, not a file")]
     NoFile(&'static str),
     #[error("it has {0} bytes, and a scenario file has at most {MAX_BYTES}")]
@@ -23,6 +25,9 @@ pub(crate) enum ScenarioFileError {
 
 /// The text of a scenario file.
 pub(crate) fn read(path: &Path) -> Result<String, ScenarioFileError> {
+    if has_control(&path.to_string_lossy()) {
+        return Err(ScenarioFileError::Name);
+    }
     // Before it is opened: opening a FIFO waits for its other end.
     let found = fs::metadata(path)?;
     if found.is_dir() {
@@ -41,6 +46,20 @@ pub(crate) fn read(path: &Path) -> Result<String, ScenarioFileError> {
         return Err(ScenarioFileError::TooLarge(bytes.len() as u64));
     }
     String::from_utf8(bytes).map_err(|error| ScenarioFileError::NotText(error.utf8_error().valid_up_to()))
+}
+
+/// Whether a name could control the terminal on which it is printed.
+fn has_control(name: &str) -> bool {
+    name.chars().any(char::is_control)
+}
+
+/// A name for messages, with control characters as escapes.
+pub(crate) fn shown(name: &str) -> String {
+    let escaped = |character: char| match character.is_control() {
+        true => character.escape_default().to_string(),
+        false => character.to_string(),
+    };
+    name.chars().map(escaped).collect()
 }
 
 #[cfg(unix)]

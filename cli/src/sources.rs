@@ -8,7 +8,7 @@ use mqttspec_judge::results::FileError;
 use mqttspec_runner::suite::{self, Plan, Selection, Source};
 use thiserror::Error;
 
-use crate::scenario_file::{self, ScenarioFileError};
+use crate::scenario_file::{self, ScenarioFileError, shown};
 
 /// Why there is nothing to run.
 #[derive(Debug, Error)]
@@ -19,7 +19,7 @@ pub(crate) enum SourcesError {
         "cannot read the scenarios in the clone that this debug build was made in: {0}\n  build with --release: the program has them inside then; or name a folder with --scenarios DIR"
     )]
     Clone(#[source] io::Error),
-    #[error("cannot read {}: {source}", file.display())]
+    #[error("cannot read {}: {source}", shown(&file.to_string_lossy()))]
     File { file: PathBuf, source: ScenarioFileError },
     #[error("no .mqtt file below {}", folder.display())]
     Empty { folder: PathBuf },
@@ -146,9 +146,9 @@ fn plan_of_folder(folder: &Path, selection: &Selection) -> Result<Plan, SourcesE
                 let path = folder.join(&file);
                 let message = format!(
                     "cannot read {}: {error}\na scenario is a text file in UTF-8 that you may read; rename it if it is none",
-                    path.display()
+                    shown(&path.to_string_lossy())
                 );
-                errors.push(FileError { file, message });
+                errors.push(FileError { file: shown(&file), message });
             }
             Err(_) => {}
         }

@@ -87,7 +87,7 @@ fn unreadable(out: &mut String, suite: &SuiteResult) {
     }
     out.push_str("## Unreadable scenario files\n\n");
     for error in &suite.errors {
-        let _ = writeln!(out, "### {}\n", error.file);
+        let _ = writeln!(out, "### {}\n", text(&error.file));
         fenced(out, "text", error.message.lines());
     }
 }

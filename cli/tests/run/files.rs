@@ -108,3 +108,87 @@ fn a_file_that_cannot_be_read_matters_only_where_it_may_be_meant() {
     assert!(clause.code == Some(2) && clause.out.contains("mistake.mqtt"), "{clause:?}");
     assert!(run(&["MQTT-3.1.0-1"]).err.contains("no scenario matches"));
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_of_a_reasonable_size_is_refused_by_name() {
+    let folder = Folder::new("no files");
+    let scenarios = folder.at("scenarios");
+    folder.write("scenarios/good.mqtt", &scenario(HOLDS));
+    let made = std::process::Command::new("mkfifo").arg(folder.at("scenarios/fifo.mqtt")).status();
+    assert!(made.unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", folder.at("scenarios/device.mqtt")).unwrap();
+    std::os::unix::fs::symlink("missing", folder.at("scenarios/nowhere.mqtt")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(folder.at("scenarios/socket.mqtt")).unwrap();
+    folder.write("scenarios/large.mqtt", &"#".repeat((1 << 20) + 1));
+    let refused = [
+        ("fifo.mqtt", "it is a FIFO, not a file"),
+        ("device.mqtt", "it is a device, not a file"),
+        ("socket.mqtt", "it is a socket, not a file"),
+        ("large.mqtt", "it has 1048577 bytes, and a scenario file has at most 1048576"),
+        ("nowhere.mqtt", "No such file or directory"),
+    ];
+    // In a folder, with the result of the other file.
+    let all = mqttspec(&["run", "--scenarios", &scenarios]);
+    assert!(all.code == Some(2) && all.out.contains("1 passed"), "{all:?}");
+    for (file, reason) in refused {
+        let line = all.out.lines().find(|line| {
+            line.contains(&format!("cannot read {}", folder.at("scenarios"))) && line.contains(file)
+        });
+        assert!(line.is_some_and(|line| line.contains(reason)), "{file}: {}", all.out);
+    }
+    // Alone, by each command that reads a scenario.
+    for (file, reason) in refused {
+        for command in ["run", "trace", "check"] {
+            let alone = mqttspec(&[command, &folder.at(&format!("scenarios/{file}"))]);
+            let said = format!("{}{}", alone.out, alone.err);
+            assert!(
+                alone.code == Some(2) && said.contains(file) && said.contains(reason),
+                "{command}: {alone:?}"
+            );
+        }
+    }
+}
+
+/// Characters that control a terminal are refused, and those that begin markup or separate cells
+/// are escaped.
+#[cfg(unix)]
+#[test]
+fn titles_and_names_of_files_are_escaped_in_every_report() {
+    let folder = Folder::new("escapes");
+    let scenarios = folder.at("scenarios");
+    let title =
+        |title: &str, lines| format!("title    {title}\n{}", scenario(lines).split_once('\n').unwrap().1);
+    let markup = "</script><img src=x onerror=alert(1)>&|`]]>";
+    folder.write("scenarios/<i>&|`]]>.mqtt", &title(markup, FAILS));
+    folder.write("scenarios/<i>unread.mqtt", &scenario("device conects\n"));
+    folder.write("scenarios/title.mqtt", &title("\u{1b}[31mred \u{9b}31m", HOLDS));
+    folder.write("scenarios/comment.mqtt", &scenario("device connects # \u{1b}[31m\n"));
+    folder.write("scenarios/\u{1b}[32m\u{9b}.mqtt", &scenario(HOLDS));
+    let reports = folder.at("reports");
+    let run = mqttspec(&["run", "--scenarios", &scenarios, "--report", &reports]);
+    assert!(run.out.contains("0 passed, 1 failed") && run.out.contains("4 files cannot be read"), "{run:?}");
+    for (file, reason) in [
+        ("title.mqtt:1:10", "a file cannot contain the character U+001B"),
+        ("comment.mqtt:5:19", "a file cannot contain the character U+001B"),
+        ("\\u{1b}[32m\\u{9b}.mqtt", "its name has control characters: rename it"),
+    ] {
+        assert!(run.out.contains(file) && run.out.contains(reason), "{file}: {}", run.out);
+    }
+    let mut files = vec![("terminal".to_owned(), format!("{}{}", run.out, run.err))];
+    for file in std::fs::read_dir(&reports).unwrap() {
+        let path = file.unwrap().path();
+        files.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+    }
+    assert!(files.len() > 4, "{}", files.len());
+    for (name, text) in &files {
+        let control = text.chars().find(|character| character.is_control() && *character != '\n');
+        assert_eq!(control, None, "{name}");
+        if name.ends_with(".html") || name.ends_with(".md") || name.ends_with(".xml") {
+            for element in ["<img", "<i>", "</script><"] {
+                let outside_code = |line: &&str| !line.contains('`') && line.contains(element);
+                assert_eq!(text.lines().find(outside_code), None, "{name}: {element}");
+            }
+        }
+    }
+}

@@ -138,14 +138,17 @@ impl Diagnostics {
 
     fn draw(&self, renderer: &Renderer) -> String {
         let mut drawn = String::new();
+        // The renderer replaces the other control characters. These have two bytes too.
+        let is_left = |character| ('\u{80}'..='\u{9f}').contains(&character);
+        let source = self.source.replace(is_left, "\u{bf}");
         for diagnostic in &self.list {
-            drawn.push_str(&renderer.render(&[self.group(diagnostic)]));
+            drawn.push_str(&renderer.render(&[self.group(diagnostic, &source)]));
             drawn.push_str("\n\n");
         }
         drawn
     }
 
-    fn group<'a>(&'a self, diagnostic: &'a Diagnostic) -> Group<'a> {
+    fn group<'a>(&'a self, diagnostic: &'a Diagnostic, source: &'a str) -> Group<'a> {
         let level = match diagnostic.severity {
             Severity::Warning => Level::WARNING,
             Severity::Error => Level::ERROR,
@@ -154,7 +157,7 @@ impl Diagnostics {
         if !diagnostic.label.is_empty() {
             annotation = annotation.label(&diagnostic.label);
         }
-        let snippet = Snippet::source(&self.source).path(&self.file).annotation(annotation);
+        let snippet = Snippet::source(source).path(&self.file).annotation(annotation);
         let mut group = level.primary_title(&diagnostic.message).element(snippet);
         if let Some(help) = &diagnostic.help {
             group = group.element(Level::HELP.message(help));

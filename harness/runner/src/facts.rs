@@ -16,6 +16,10 @@ use crate::hosts::SERVER;
 /// An option of the notation that the harness itself interprets: where a peer keeps its records.
 pub(crate) const STORE: &str = "store";
 
+/// An option of the notation: the users of the broker from its second start on. A live target has
+/// it if its file lists it.
+pub(crate) const LATER_USERS: &str = "users_after_restart";
+
 /// The value of [`STORE`] for records that outlive a crash.
 pub(crate) const DURABLE: &str = "durable";
 

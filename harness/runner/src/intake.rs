@@ -1,5 +1,6 @@
 //! What a live peer may send. The standards give no limit, and a harness that keeps everything that
-//! it receives needs one: a broken peer may send for ever.
+//! it receives needs one: a broken peer may send for ever. The history of a simulated run has a
+//! limit too: a scenario may repeat large packets.
 //!
 //! Every byte counts, and every event of a history counts as [`EVENT`] bytes, because a packet of
 //! two bytes takes much more memory than that. The runs of a session share a budget. A run that
@@ -22,6 +23,9 @@ pub(crate) const MAXIMUM_PACKET_SIZE: u32 = 8 << 20;
 /// How much an event of a history counts.
 pub(crate) const EVENT: usize = 512;
 
+/// What a simulated run may record: its events, and the bytes of their packets.
+pub(crate) const SIMULATED_RUN: usize = 512 << 20;
+
 /// What one run may take.
 const RUN: usize = 32 << 20;
 
@@ -37,6 +41,9 @@ pub(crate) enum Excess {
     /// One run took everything that it may take.
     #[error("the peer sent more than the harness takes in one run ({} MiB)", RUN >> 20)]
     Run,
+    /// A simulated run recorded everything that it may record.
+    #[error("the history of the run is larger than {} MiB", SIMULATED_RUN >> 20)]
+    History,
     /// All runs together did.
     #[error("the peer sent more than the harness takes in all runs of a moment ({} MiB)", SESSION >> 20)]
     Session,

@@ -17,7 +17,7 @@ use mqttspec_spec::{Level, Requirement};
 use tokio::sync::Notify;
 
 use crate::found::packet_text;
-use crate::intake::{EVENT, Excess, Intake, MAXIMUM_PACKET_SIZE};
+use crate::intake::{EVENT, Excess, Intake, MAXIMUM_PACKET_SIZE, SIMULATED_RUN};
 
 /// Something that arrived from a peer.
 #[derive(Clone, Debug)]
@@ -85,6 +85,8 @@ pub(crate) struct Recorder {
     now: Box<dyn Fn() -> Duration>,
     /// What a live peer may send.
     intake: Option<Rc<Intake>>,
+    /// Notified when the history of a simulated run is too large.
+    full: Notify,
 }
 
 struct State {
@@ -96,14 +98,17 @@ struct State {
     shown: Shown,
     /// The time of the last SUBACK since [`Recorder::take_subscribed`].
     subscribed: Option<Duration>,
+    /// The size of the history, in bytes.
+    recorded: usize,
 }
 
 impl Recorder {
     pub(crate) fn new(infos: Vec<HostInfo>, now: impl Fn() -> Duration + 'static) -> Self {
         let hosts = infos.iter().map(|_| HostState::default()).collect();
         let (history, shown) = (History::new(infos), Shown::from(Vec::new()));
-        let state = State { history, hosts, line: 0, shown, subscribed: None };
-        Self { state: RefCell::new(state), changed: Notify::new(), now: Box::new(now), intake: None }
+        let state = State { history, hosts, line: 0, shown, subscribed: None, recorded: 0 };
+        let (changed, full) = (Notify::new(), Notify::new());
+        Self { state: RefCell::new(state), changed, now: Box::new(now), intake: None, full }
     }
 
     /// Counts the events of a live run.
@@ -111,11 +116,15 @@ impl Recorder {
         Self { intake: Some(intake), ..self }
     }
 
-    /// Waits until the peer has sent more than the run takes.
+    /// Waits until the peer has sent more than a live run takes, or the history of a simulated run
+    /// is too large.
     pub(crate) async fn exceeded(&self) -> Excess {
         match &self.intake {
             Some(intake) => intake.exceeded().await,
-            None => std::future::pending().await,
+            None => {
+                self.full.notified().await;
+                Excess::History
+            }
         }
     }
 
@@ -148,6 +157,10 @@ impl Recorder {
             intake.take(EVENT);
         }
         let mut state = self.state.borrow_mut();
+        state.recorded += EVENT + what.bytes().map_or(0, Bytes::len);
+        if self.intake.is_none() && state.recorded > SIMULATED_RUN {
+            self.full.notify_one();
+        }
         if matches!(
             what,
             What::Received { packet: Packet::SubAck(_), .. } | What::Told(Told::Subscribed { .. })
@@ -306,5 +319,42 @@ pub(crate) fn ending(ending: &framed::Ending) -> Ending {
         framed::Ending::Closed { .. } => Ending::ByPeer,
         framed::Ending::TimedOut => Ending::TimedOut,
         framed::Ending::Reset | framed::Ending::Failed(_) => Ending::Reset,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mqttspec_judge::history::HostIndex;
+
+    use super::*;
+    use crate::intake::Budget;
+
+    /// A recorder with the packets of one connection, of 64 MiB each. They share their bytes.
+    fn recorded(recorder: Recorder, packets: usize) -> Recorder {
+        let bytes = Bytes::from(vec![0; 64 << 20]);
+        let key = ConnectionKey { host: HostIndex(0), number: 1 };
+        for _ in 0..packets {
+            let what = What::Sent { packet: Packet::PingReq, bytes: bytes.clone() };
+            recorder.record(Some(key), 1, what);
+        }
+        recorder
+    }
+
+    fn excess(recorder: &Recorder) -> Option<Excess> {
+        let exceeded = core::pin::pin!(recorder.exceeded());
+        match exceeded.poll(&mut core::task::Context::from_waker(core::task::Waker::noop())) {
+            core::task::Poll::Ready(excess) => Some(excess),
+            core::task::Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn the_history_of_a_simulated_run_has_a_limit() {
+        let new = || Recorder::new(Vec::new(), || Duration::ZERO);
+        assert_eq!(excess(&recorded(new(), 7)), None);
+        assert_eq!(excess(&recorded(new(), 8)), Some(Excess::History));
+        // In a live run, what the harness itself sends does not count.
+        let live = new().counting(Rc::new(Intake::new(&Budget::default())));
+        assert_eq!(excess(&recorded(live, 8)), None);
     }
 }

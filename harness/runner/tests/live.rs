@@ -78,7 +78,7 @@ type Settings = Vec<(String, String)>;
 fn options_of(case: &Case) -> Settings {
     let options = case.scenario.broker.iter().filter(|option| option.versions.applies_to(case.version));
     options
-        .filter(|option| option.name != "store")
+        .filter(|option| !["store", "users_after_restart"].contains(&option.name.as_str()))
         .map(|option| (option.name.clone(), option.value.clone()))
         .collect()
 }

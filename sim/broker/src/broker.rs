@@ -14,10 +14,12 @@ use crate::connection::{Connection, State};
 use crate::connection_id::ConnectionId;
 use crate::event::{Ending, Event};
 use crate::fault::Fault;
+use crate::leaving::Leaving;
 use crate::memory::{self, Memory};
 use crate::message::MessageId;
 use crate::options::{Options, Redirect};
 use crate::output::{Output, Transmit};
+use crate::publish::Distribution;
 use crate::retained::Retained;
 use crate::session::{Session, SessionKey};
 use crate::store::Records;
@@ -43,6 +45,13 @@ pub struct Broker {
     /// Sessions that search for retained messages and can get more.
     pub(crate) scanning: VecDeque<SessionKey>,
     pub(crate) next_scan: u64,
+    /// Messages that are given to Shared Subscriptions in parts, and their number by publisher.
+    pub(crate) distributions: VecDeque<Distribution>,
+    pub(crate) distributing: BTreeMap<Utf8String, u32>,
+    /// Subscriptions of Sessions that have ended.
+    pub(crate) leaving: VecDeque<Leaving>,
+    /// The number of Subscriptions that were looked at, made or removed.
+    pub(crate) effort: u64,
     /// Whether a Session may have a Subscription to topics that its user may not read.
     pub(crate) reads_are_restricted: bool,
     pub(crate) random: ChaCha8Rng,
@@ -73,6 +82,10 @@ impl Broker {
             clients: 0,
             scanning: VecDeque::new(),
             next_scan: 0,
+            distributions: VecDeque::new(),
+            distributing: BTreeMap::new(),
+            leaving: VecDeque::new(),
+            effort: 0,
             reads_are_restricted: false,
             random,
             next_connection: 0,
@@ -204,6 +217,8 @@ impl Broker {
                 Timer::WillDelay(session) => self.publish_will(now, session),
                 Timer::SessionExpiry(session) => self.end_session(now, session, crate::SessionEnd::Expired),
                 Timer::RetainedScans => self.run_scans(now),
+                Timer::Leaving => self.run_leaving(now),
+                Timer::Distributions => self.run_distributions(now),
                 Timer::RetainedExpiry(topic) => self.expire_retained(now, &topic),
             }
         }
@@ -260,6 +275,14 @@ impl Broker {
     /// The next packet to send or Network Connection to close.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.output.transmits.pop_front()
+    }
+
+    /// A measure of the work that the broker has done: the number of Subscriptions that inputs
+    /// matched, made or removed. Most inputs add at most a few. A driver that finds that one added
+    /// many can let other Clients go first.
+    #[must_use]
+    pub fn effort(&self) -> u64 {
+        self.effort
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.

@@ -70,6 +70,7 @@ mod fault;
 #[doc(hidden)]
 pub mod fuzz;
 mod latitude;
+mod leaving;
 mod memory;
 mod message;
 mod options;

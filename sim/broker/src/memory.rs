@@ -94,6 +94,10 @@ const SMALL_SHARE: u64 = 1024;
 
 /// Whether a holder that has `held` bytes may get more.
 pub(crate) fn has_memory(memory: &Memory, maximum: u64, held: u64) -> bool {
-    let used = memory.used();
-    maximum == 0 || used < maximum / 2 || used < maximum && held < maximum / SMALL_SHARE
+    has_plenty(memory, maximum) || memory.used() < maximum && held < maximum / SMALL_SHARE
+}
+
+/// Whether any holder may get more.
+pub(crate) fn has_plenty(memory: &Memory, maximum: u64) -> bool {
+    maximum == 0 || memory.used() < maximum / 2
 }

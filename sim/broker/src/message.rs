@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mqttspec_codec::{MessageExpiryInterval, Properties, Publish, QoS, TopicFilter, TopicName, Utf8String};
 
-use crate::memory::Charge;
+use crate::memory::{Charge, MESSAGE_BYTES, Memory};
 
 /// Identifies a message during the life of the broker and its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +65,22 @@ impl Message {
         self.expiry.is_some_and(|expiry| expiry.has_passed(now))
     }
 
+    /// A copy in buffers of its own.
+    pub(crate) fn detached(&self, memory: &Memory) -> Self {
+        Self {
+            id: self.id,
+            publisher: self.publisher.detached(),
+            user: self.user.as_ref().map(Utf8String::detached),
+            charge: memory.charge(self.weight() + MESSAGE_BYTES),
+            topic: self.topic.detached(),
+            qos: self.qos,
+            retain: self.retain,
+            properties: self.properties.detached(),
+            expiry: self.expiry,
+            payload: Bytes::copy_from_slice(&self.payload),
+        }
+    }
+
     /// The size of the message in a queue, in bytes.
     pub(crate) fn weight(&self) -> u64 {
         (self.topic.as_bytes().len() + self.properties.as_bytes().len() + self.payload.len()) as u64
@@ -82,4 +98,15 @@ pub(crate) struct Delivery {
     pub(crate) identifiers: Vec<NonZeroU32>,
     /// The Shared Subscription that selected this Session, if any (§4.8.2).
     pub(crate) shared: Option<TopicFilter>,
+}
+
+impl Delivery {
+    /// The size of the copy in a queue, in bytes. There may be many Subscription Identifiers.
+    pub(crate) fn weight(&self) -> u64 {
+        self.message.weight() + self.identifier_bytes()
+    }
+
+    pub(crate) fn identifier_bytes(&self) -> u64 {
+        4 * self.identifiers.len() as u64
+    }
 }

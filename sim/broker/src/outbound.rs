@@ -52,6 +52,20 @@ pub(crate) enum Stage {
     PubRel,
 }
 
+/// What a copy takes of the memory of the broker, besides its message, in bytes.
+fn cost_of(delivery: &Delivery) -> u64 {
+    COPY_BYTES + delivery.identifier_bytes()
+}
+
+impl Stage {
+    fn cost(&self) -> u64 {
+        match self {
+            Self::Publish(delivery) => cost_of(delivery),
+            Self::PubRel => COPY_BYTES,
+        }
+    }
+}
+
 impl Outbound {
     pub(crate) fn new(memory: &Memory) -> Self {
         Self {
@@ -76,15 +90,15 @@ impl Outbound {
     /// Appends a QoS 1 or 2 message to the queue.
     pub(crate) fn wait(&mut self, delivery: Delivery) -> Order {
         let order = self.next_order();
-        self.waiting_bytes += delivery.message.weight();
-        self.charge.add(COPY_BYTES);
+        self.waiting_bytes += delivery.weight();
+        self.charge.add(cost_of(&delivery));
         self.waiting.push_back((order, delivery));
         order
     }
 
     pub(crate) fn wait_qos_0(&mut self, delivery: Delivery) {
-        self.waiting_bytes += delivery.message.weight();
-        self.charge.add(COPY_BYTES);
+        self.waiting_bytes += delivery.weight();
+        self.charge.add(cost_of(&delivery));
         self.waiting_qos_0.push_back(delivery);
     }
 
@@ -98,15 +112,15 @@ impl Outbound {
 
     pub(crate) fn take_waiting(&mut self) -> Option<(Order, Delivery)> {
         let (order, delivery) = self.waiting.pop_front()?;
-        self.waiting_bytes -= delivery.message.weight();
-        self.charge.sub(COPY_BYTES);
+        self.waiting_bytes -= delivery.weight();
+        self.charge.sub(cost_of(&delivery));
         Some((order, delivery))
     }
 
     pub(crate) fn take_waiting_qos_0(&mut self) -> Option<Delivery> {
         let delivery = self.waiting_qos_0.pop_front()?;
-        self.waiting_bytes -= delivery.message.weight();
-        self.charge.sub(COPY_BYTES);
+        self.waiting_bytes -= delivery.weight();
+        self.charge.sub(cost_of(&delivery));
         Some(delivery)
     }
 
@@ -115,8 +129,8 @@ impl Outbound {
         let waiting = std::mem::take(&mut self.waiting);
         let (taken, kept): (Vec<_>, _) = waiting.into_iter().partition(|(_, delivery)| which(delivery));
         self.waiting = kept.into();
-        self.charge.sub(COPY_BYTES * taken.len() as u64);
-        self.waiting_bytes -= taken.iter().map(|(_, delivery)| delivery.message.weight()).sum::<u64>();
+        self.charge.sub(taken.iter().map(|(_, delivery)| cost_of(delivery)).sum());
+        self.waiting_bytes -= taken.iter().map(|(_, delivery)| delivery.weight()).sum::<u64>();
         taken
     }
 
@@ -153,9 +167,9 @@ impl Outbound {
 
     pub(crate) fn begin(&mut self, order: Order, identifier: PacketIdentifier, stage: Stage) {
         if let Stage::Publish(delivery) = &stage {
-            self.in_flight_bytes += delivery.message.weight();
+            self.in_flight_bytes += delivery.weight();
         }
-        self.charge.add(COPY_BYTES);
+        self.charge.add(stage.cost());
         self.by_identifier.insert(identifier, order);
         self.in_flight.insert(order, InFlight { identifier, stage });
     }
@@ -178,9 +192,9 @@ impl Outbound {
     pub(crate) fn end(&mut self, order: Order) -> Option<InFlight> {
         let in_flight = self.in_flight.remove(&order)?;
         if let Stage::Publish(delivery) = &in_flight.stage {
-            self.in_flight_bytes -= delivery.message.weight();
+            self.in_flight_bytes -= delivery.weight();
         }
-        self.charge.sub(COPY_BYTES);
+        self.charge.sub(in_flight.stage.cost());
         self.by_identifier.remove(&in_flight.identifier);
         self.forget_resend(order);
         Some(in_flight)
@@ -222,7 +236,7 @@ impl Outbound {
         self.by_identifier.clear();
         self.to_resend.clear();
         self.in_flight_bytes = 0;
-        self.charge.sub(COPY_BYTES * self.in_flight.len() as u64);
+        self.charge.sub(self.in_flight.values().map(|in_flight| in_flight.stage.cost()).sum());
         std::mem::take(&mut self.in_flight).into_values()
     }
 
@@ -232,8 +246,8 @@ impl Outbound {
 
     /// Restores a waiting message from the store. Calls must be in the order of the messages.
     pub(crate) fn restore_waiting(&mut self, order: Order, delivery: Delivery) {
-        self.waiting_bytes += delivery.message.weight();
-        self.charge.add(COPY_BYTES);
+        self.waiting_bytes += delivery.weight();
+        self.charge.add(cost_of(&delivery));
         self.waiting.push_back((order, delivery));
         self.next_order = self.next_order.max(order.0);
     }

@@ -68,14 +68,8 @@ impl Broker {
         self.session_keys.remove(&session.client_id);
         self.timers.cancel(Timer::SessionExpiry(key));
         self.timers.cancel(Timer::WillDelay(key));
-        for (filter, subscription) in &session.subscriptions {
-            if subscription.shared {
-                self.subscriptions.remove_shared(filter, key);
-            } else {
-                self.subscriptions.remove(filter.as_bytes(), key);
-            }
-        }
         self.records.delete_session(key, &session);
+        self.forget_subscriptions(now, key, &mut session);
         let client_id = session.client_id.clone();
         self.output.event(Event::SessionEnded { client_id: client_id.clone(), why });
 

@@ -37,6 +37,7 @@ impl Broker {
         let mut made = Vec::new();
         let mut detail = "";
         let maximum = self.maximum_filters();
+        self.effort += subscribe.subscriptions.len() as u64;
         for (number, wanted) in subscribe.subscriptions.iter().enumerate() {
             if number >= maximum {
                 let reason = SubAckReason::QuotaExceeded;
@@ -196,6 +197,7 @@ impl Broker {
             let detail = "the UNSUBSCRIBE has more Topic Filters than the Server takes in one packet";
             return Err(Fault::new(DisconnectReason::QuotaExceeded, detail));
         }
+        self.effort += unsubscribe.filters.len() as u64;
         // [MQTT-3.10.4-6] 3.1.1/[MQTT-3.10.4-6] as if each had an UNSUBSCRIBE of its own
         let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
         for filter in &unsubscribe.filters {

@@ -21,6 +21,10 @@ pub(crate) enum Timer {
     SessionExpiry(SessionKey),
     /// Searches for retained messages go on.
     RetainedScans,
+    /// Subscriptions of Sessions that have ended are removed.
+    Leaving,
+    /// Messages are given to more Shared Subscriptions.
+    Distributions,
     /// The Message Expiry Interval of a retained message has passed (§3.3.1.3). Boxed, because
     /// there are few of these, and one or two deadlines for each Session.
     RetainedExpiry(Box<TopicName>),

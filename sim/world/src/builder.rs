@@ -66,6 +66,7 @@ impl Builder {
                 events: 50_000_000,
                 polls_per_instant: 100_000,
                 real_poll: Duration::from_secs(300),
+                real_run: Duration::MAX,
                 name: Arc::from(""),
             },
             keep: Keep::All,
@@ -156,6 +157,13 @@ impl Builder {
     /// [`poll_limit`](Builder::poll_limit) finds a task that spins but yields.
     pub fn watchdog(mut self, limit: Duration) -> Builder {
         self.limits.real_poll = limit;
+        self
+    }
+
+    /// Sets the real time after which a run fails as endless. By default there is no limit. Whether
+    /// a run reaches it depends on the machine, so it should be far above what a run needs.
+    pub fn real_time_limit(mut self, limit: Duration) -> Builder {
+        self.limits.real_run = limit;
         self
     }
 

@@ -69,6 +69,18 @@ pub enum RunError {
         /// The host that was polled most often.
         busiest: String,
     },
+    /// The director had not returned when the limit on real time was reached.
+    #[error(
+        "the director did not return within {limit:?} of real time ({at:?} of simulated time); the busiest host was {busiest:?}"
+    )]
+    RealTimeLimit {
+        /// The limit.
+        limit: Duration,
+        /// Simulated time. It depends on the speed of the machine.
+        at: Duration,
+        /// The host that was polled most often.
+        busiest: String,
+    },
     /// A host name is used twice, empty, or the name of the local machine.
     #[error("the host name {0:?} is empty, reserved or already used")]
     HostName(String),

@@ -41,6 +41,8 @@ pub(crate) struct Limits {
     pub(crate) polls_per_instant: u64,
     /// The real time that one poll may take.
     pub(crate) real_poll: Duration,
+    /// The real time that the run may take.
+    pub(crate) real_run: Duration,
     /// The name of the run in the message of the watchdog.
     pub(crate) name: Arc<str>,
 }
@@ -99,8 +101,7 @@ impl Simulation {
         let seed = Seed::new(seed_number);
         let names = hosts.iter().map(|host| host.name.clone()).collect();
         let events = network.history.events();
-        let (limit, name) = (limits.real_poll, limits.name.clone());
-        let pulse = Pulse::new(seed_number, options.clone(), names, limit, name, clock.clone(), events);
+        let pulse = Pulse::new(seed_number, options.clone(), names, &limits, clock.clone(), events);
         let by_name = (0..).zip(&hosts).map(|(index, host)| (host.name.clone(), index)).collect();
         Simulation {
             run: RUNS.fetch_add(1, Ordering::Relaxed),
@@ -450,6 +451,10 @@ impl<F: Future> Scheduler<F> {
         if simulation.network.borrow().history.recorded() > limits.events {
             let busiest = simulation.busiest();
             simulation.fail(RunError::EventLimit { limit: limits.events, at: now, busiest });
+        }
+        if simulation.pulse.is_overdue() {
+            let (limit, busiest) = (limits.real_run, simulation.busiest());
+            simulation.fail(RunError::RealTimeLimit { limit, at: now, busiest });
         }
     }
 }

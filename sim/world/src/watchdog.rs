@@ -4,7 +4,8 @@
 //! One thread checks all runs of the process periodically. It has no effect on any run: it aborts
 //! the process with a message if a run makes no progress for too long, and does nothing otherwise.
 
-use crate::history::{Events, line};
+use crate::history::{Events, line, nanoseconds};
+use crate::simulation::Limits;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,9 @@ pub trait Progress: Send + Sync {
 
     /// The message about a run that makes no progress.
     fn describe(&self) -> String;
+
+    /// Called from time to time, with the real time since the last call.
+    fn passes(&self, _real: Duration) {}
 }
 
 /// The state of a world that the watchdog reads.
@@ -38,6 +42,10 @@ pub(crate) struct Pulse {
     /// The real time that one poll may take.
     limit: Duration,
     name: Arc<str>,
+    /// The real time that the run may take.
+    run_limit: Duration,
+    /// Nanoseconds of real time that the run has taken.
+    taken: AtomicU64,
     /// Nanoseconds of simulated time.
     clock: Arc<AtomicU64>,
     events: Events,
@@ -50,13 +58,28 @@ impl Pulse {
         seed: u64,
         options: Arc<str>,
         hosts: Vec<Arc<str>>,
-        limit: Duration,
-        name: Arc<str>,
+        limits: &Limits,
         clock: Arc<AtomicU64>,
         events: Events,
     ) -> Pulse {
-        let (polled, polls) = (AtomicU32::new(NO_HOST), AtomicU64::new(0));
-        Pulse { seed, options, hosts, limit, name, clock, events, polled, polls }
+        Pulse {
+            seed,
+            options,
+            hosts,
+            limit: limits.real_poll,
+            name: limits.name.clone(),
+            run_limit: limits.real_run,
+            taken: AtomicU64::new(0),
+            clock,
+            events,
+            polled: AtomicU32::new(NO_HOST),
+            polls: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether the run has taken more real time than it may.
+    pub(crate) fn is_overdue(&self) -> bool {
+        Duration::from_nanos(self.taken.load(Ordering::Relaxed)) >= self.run_limit
     }
 
     pub(crate) fn poll_begins(&self, host: u16) {
@@ -84,6 +107,10 @@ impl Progress for Pulse {
 
     fn limit(&self) -> Duration {
         self.limit
+    }
+
+    fn passes(&self, real: Duration) {
+        self.taken.fetch_add(nanoseconds(real), Ordering::Relaxed);
     }
 
     fn describe(&self) -> String {
@@ -165,6 +192,7 @@ fn watch() {
 /// Adds up pauses instead of reading the clock, so that a suspended process does not count as
 /// stuck.
 fn look(seen: &mut Seen, pause: Duration) {
+    seen.run.passes(pause);
     let beats = seen.run.beats();
     if beats != seen.beats {
         seen.beats = beats;

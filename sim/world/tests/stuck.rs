@@ -3,7 +3,7 @@
 mod common;
 
 use common::{dial, echo, idle, ms, secs};
-use mqttspec_world::{HostContext, Probability, RunError, Swarm, World};
+use mqttspec_world::{HostContext, Keep, Probability, RunError, Swarm, World};
 use std::process::Command;
 use std::time::Duration;
 
@@ -74,6 +74,30 @@ fn a_task_that_never_yields_is_named_with_the_last_events() {
             assert!(said.contains(part), "{part:?} is missing: {said}");
         }
     }
+}
+
+async fn ticks(context: HostContext) {
+    loop {
+        tokio::time::sleep(ms(1)).await;
+        context.note("again");
+    }
+}
+
+#[test]
+fn a_run_that_takes_too_much_real_time_ends() {
+    let failure = World::builder(1)
+        .keep(Keep::Last(3))
+        .time_limit(secs(1 << 32))
+        .event_limit(u64::MAX)
+        .real_time_limit(ms(200))
+        .host("ticker", ticks)
+        .run(|_| std::future::pending::<()>())
+        .expect_err("the director never returns");
+    let RunError::RealTimeLimit { limit, at, busiest } = &failure.error else {
+        panic!("{failure}");
+    };
+    assert!(*limit == ms(200) && *at > ms(1) && busiest == "ticker", "{failure}");
+    assert_eq!(failure.last_events(10).len(), 3);
 }
 
 #[test]

@@ -5,12 +5,19 @@ use mqttspec_conformance::{PeerResult, WorldHost};
 use mqttspec_net::Clock;
 use mqttspec_net::broker::serve;
 use mqttspec_net::store::{DiskStore, NoStore};
+use mqttspec_ports::Disk as _;
 
 /// The reference broker, driven as any other.
 pub(crate) async fn reference(host: WorldHost) -> PeerResult {
     let mut options = Options::default();
-    for (name, value) in host.options().iter().filter(|(name, _)| name != "store") {
-        options.set(name, value)?;
+    for (name, value) in host.options() {
+        match name.as_str() {
+            "store" => {}
+            // The file of the store is made at the first start.
+            "users_after_restart" if host.disk().exists("sessions.redb")? => options.set("users", value)?,
+            "users_after_restart" => {}
+            name => options.set(name, value)?,
+        }
     }
     let seed = host.seed().child("broker").to_u64();
     let clock = Clock::showing(host.now());

@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use mqttspec_codec::{
-    AuthenticationData, AuthenticationMethod, BinaryData, ConnAck, ConnectReason, Packet, Utf8String,
+    AuthenticationData, AuthenticationMethod, BinaryData, ConnAck, ConnectReason, Packet, TopicFilter,
+    TopicName, Utf8String,
 };
 use mqttspec_spec::Standard;
 
 use super::mutant;
-use crate::edit::{edit_connack, edit_connect};
+use crate::edit::{edit_connack, edit_connect, edit_publish, edit_subscriptions, edit_will};
 use crate::effect::{Effect, deliver, send};
 use crate::mutant::Mutant;
 
@@ -78,6 +79,25 @@ pub(super) static MUTANTS: &[Mutant] = &[
             effects.extend([Effect::Close, Effect::DeliverEnd]);
             effects
         }),
+    mutant("permissions-ignored", "lets every user publish and read the topics that begin with closed/")
+        .breaks(&["MQTT-3.3.2-3", "U5-072"], &["MQTT-3.3.2-3", "MQTT-3.3.5-2"])
+        .on_incoming(|_, packet| {
+            let packet = edit_will(packet, |will| opened(&mut will.topic));
+            let packet = edit_publish(packet, |publish| publish.topic.iter_mut().for_each(opened));
+            deliver(edit_subscriptions(packet, |subscription| {
+                let filter = renamed(subscription.filter.as_str(), CLOSED, OPEN);
+                if let Some(filter) = filter.and_then(|text| TopicFilter::try_from(text).ok()) {
+                    subscription.filter = filter;
+                }
+            }))
+        })
+        .on_outgoing(|_, packet| {
+            send(edit_publish(packet, |publish| {
+                if let Some(topic) = &mut publish.topic {
+                    rename(topic, OPEN, CLOSED);
+                }
+            }))
+        }),
     mutant("password-needs-a-user-name", "closes on a Password without a User Name, as 3.1.1 requires")
         .breaks(&["U5-026"], &[])
         .on_incoming(|_, packet| match &packet {
@@ -87,6 +107,25 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => deliver(packet),
         }),
 ];
+
+/// What the topics begin with that a user of the scenarios may not use, and what the reference
+/// broker receives instead: topics that each of them may use.
+const CLOSED: &str = "closed/";
+const OPEN: &str = "open/closed/";
+
+fn opened(topic: &mut TopicName) {
+    rename(topic, CLOSED, OPEN);
+}
+
+fn rename(topic: &mut TopicName, from: &str, to: &str) {
+    if let Some(name) = renamed(topic.as_str(), from, to).and_then(|name| TopicName::try_from(name).ok()) {
+        *topic = name;
+    }
+}
+
+fn renamed(topic: &str, from: &str, to: &str) -> Option<Utf8String> {
+    topic.strip_prefix(from).and_then(|rest| Utf8String::try_from(format!("{to}{rest}")).ok())
+}
 
 /// The user of the scenarios.
 const ALICE: &str = "alice";

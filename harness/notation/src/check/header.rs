@@ -7,6 +7,8 @@ use crate::{HostOption, StepKind};
 /// Options of the harness that runs the reference broker or a reference client, besides their own.
 const STORE: &str = "store";
 const STORES: [&str; 2] = ["memory", "durable"];
+/// The users of the broker from its second start on.
+const LATER_USERS: &str = "users_after_restart";
 
 impl Checker<'_> {
     pub(super) fn header(&mut self) {
@@ -20,7 +22,9 @@ impl Checker<'_> {
                 self.warning(need.span, format!("`{}` is listed twice", need.name));
             }
         }
-        self.options(&scenario.broker, mqttspec_broker::Options::NAMES, |name, value| {
+        let names: Vec<&str> = mqttspec_broker::Options::NAMES.iter().copied().chain([LATER_USERS]).collect();
+        self.options(&scenario.broker, &names, |name, value| {
+            let name = if name == LATER_USERS { "users" } else { name };
             mqttspec_broker::Options::default().set(name, value).map_err(|error| error.to_string())
         });
         let names = mqttspec_client::Options::NAMES;

@@ -56,6 +56,7 @@ pub(super) fn parse_leniently(file: &str, source: &str) -> (Scenario, Diagnostic
         header_comments: Vec::new(),
         comments_below,
     };
+    parser.control_characters();
     let header = parser.header(&mut scenario);
     parser.finish_header(&mut scenario, header);
     scenario.steps = parser.body();
@@ -72,6 +73,20 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
+    /// Titles and lines are printed on terminals, which control characters would control.
+    fn control_characters(&mut self) {
+        let is_line_end = |at: usize| self.source[at..].starts_with("\r\n");
+        let controls = |&(at, character): &(usize, char)| {
+            character.is_control() && !matches!(character, '\n' | '\t') && !is_line_end(at)
+        };
+        if let Some((at, character)) = self.source.char_indices().find(controls) {
+            let span = Span::new(at, at + character.len_utf8());
+            let message = format!("a file cannot contain the character U+{:04X}", u32::from(character));
+            let help = "a text in quotes can contain every character as an escape";
+            self.diagnostics.push(Diagnostic::error(span, message).help(help));
+        }
+    }
+
     fn body(&mut self) -> Vec<Step> {
         let steps = self.steps(0, 0);
         debug_assert!(self.peek().is_none(), "every line is read");

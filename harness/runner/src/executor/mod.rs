@@ -128,19 +128,25 @@ pub(crate) async fn execute(setup: Setup<'_>, backend: Rc<dyn Backend>) -> Execu
     }
     let mut executor = Executor::new(setup, &backend);
     let execution = executor.execute();
-    let end = match limit {
-        None => execution.await,
-        Some(limit) => tokio::select! {
-            biased;
-            excess = recorder.exceeded() => {
-                Err(Stop::broken(format!("{excess}: the run ended at line {}", recorder.line())))
+    let is_late = async {
+        match limit {
+            Some(limit) => {
+                tokio::time::sleep(limit).await;
+                limit
             }
-            end = execution => end,
-            () = tokio::time::sleep(limit) => {
-                let (line, limit) = (recorder.line(), limit.as_secs());
-                Err(Stop::broken(format!("the run did not end within {limit} s: it was at line {line}")))
-            }
-        },
+            None => std::future::pending().await,
+        }
+    };
+    let end = tokio::select! {
+        biased;
+        excess = recorder.exceeded() => {
+            Err(Stop::broken(format!("{excess}: the run ended at line {}", recorder.line())))
+        }
+        end = execution => end,
+        limit = is_late => {
+            let (line, limit) = (recorder.line(), limit.as_secs());
+            Err(Stop::broken(format!("the run did not end within {limit} s: it was at line {line}")))
+        }
     };
     if limit.is_some() && end.is_err() {
         // What a live server sent until now arrives, so that the monitors see the same in each run.

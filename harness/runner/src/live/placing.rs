@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::probes::Capabilities;
 use super::schedule::{self, Limits, Scheduled};
 use super::target_file::TargetFile;
-use crate::facts::{Facts, STORE};
+use crate::facts::{Facts, LATER_USERS, STORE};
 use mqttspec_judge::Case;
 
 /// A case with a wait of at least this duration is slow.
@@ -85,8 +85,8 @@ impl Placing<'_> {
         self.needs(case)?;
         let options = self.missing_options(case);
         let own = !options.is_empty();
-        let knows =
-            |name: &String| self.target_file.options.is_empty() || self.target_file.options.contains(name);
+        let known = &self.target_file.options;
+        let knows = |name: &String| known.is_empty() && name.as_str() != LATER_USERS || known.contains(name);
         let starts = self.starts
             && self.target_file.start_with_options.is_some()
             && options.iter().all(|(name, _)| knows(name));

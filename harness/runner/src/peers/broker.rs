@@ -2,6 +2,7 @@
 //! server.
 
 use core::time::Duration;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -15,13 +16,14 @@ use mqttspec_net::tap::{Observed, Tap};
 use mqttspec_ports::{Disk, Net};
 
 use super::PeerHost;
-use crate::facts::{Facts, STORE};
+use crate::facts::{Facts, LATER_USERS, STORE};
 use crate::hosts::{Hosts, PORT};
 use crate::recorder::{Recorder, ending};
 use mqttspec_judge::Case;
 use mqttspec_judge::history::{ConnectionKey, Ending, What};
 use mqttspec_mutants::Mutant;
 use mqttspec_mutants::MutantNet;
+use mqttspec_notation::HostOption;
 
 /// The size of the part of a write that a disk keeps or loses as a whole, in bytes.
 pub(crate) const SECTOR: u64 = 512;
@@ -33,8 +35,8 @@ fn options(case: &Case, drawn: &[(&str, &str)]) -> Result<mqttspec_broker::Optio
     for (name, value) in drawn.iter().filter(|_| case.tests == Role::Server) {
         options.set(name, value).map_err(|error| error.to_string())?;
     }
-    for option in case.scenario.broker.iter().filter(|option| option.versions.applies_to(case.version)) {
-        if option.name == STORE {
+    for option in of_version(case) {
+        if [STORE, LATER_USERS].contains(&option.name.as_str()) {
             continue;
         }
         options.set(&option.name, &option.value).map_err(|error| error.to_string())?;
@@ -42,10 +44,28 @@ fn options(case: &Case, drawn: &[(&str, &str)]) -> Result<mqttspec_broker::Optio
     Ok(options)
 }
 
+/// The options with the users of later starts, if the scenario has them.
+fn later_options(
+    case: &Case,
+    first: &mqttspec_broker::Options,
+) -> Result<Option<Box<mqttspec_broker::Options>>, String> {
+    let Some(users) = of_version(case).find(|option| option.name == LATER_USERS) else { return Ok(None) };
+    let mut options = first.clone();
+    options.set("users", &users.value).map_err(|error| error.to_string())?;
+    Ok(Some(Box::new(options)))
+}
+
+fn of_version(case: &Case) -> impl Iterator<Item = &HostOption> {
+    case.scenario.broker.iter().filter(|option| option.versions.applies_to(case.version))
+}
+
 /// The reference broker of a case, over all its starts.
 #[derive(Clone)]
 pub(crate) struct BrokerPeer {
     options: mqttspec_broker::Options,
+    /// The options from the second start on, if they are others.
+    later: Option<Box<mqttspec_broker::Options>>,
+    has_started: Rc<Cell<bool>>,
     recorder: Rc<Recorder>,
     version: Version,
     /// Whether the clients are tested.
@@ -68,6 +88,8 @@ impl BrokerPeer {
             return Ok(None);
         }
         Ok(Some(Self {
+            later: later_options(case, &options)?,
+            has_started: Rc::default(),
             options,
             recorder: recorder.clone(),
             version: case.version,
@@ -90,7 +112,8 @@ impl BrokerPeer {
     }
 
     async fn serve<N: Net, D: Disk>(self, host: PeerHost<N, D>) -> Result<(), String> {
-        let Self { options, recorder, version, is_recording, durable, .. } = self;
+        let Self { options, later, has_started, recorder, version, is_recording, durable, .. } = self;
+        let options = later.filter(|_| has_started.replace(true)).map_or(options, |later| *later);
         let tap = BrokerTap { recorder, version, is_recording, keys: BTreeMap::new() };
         let seed = host.seed.child("broker").to_u64();
         let clock = Clock::showing(host.now);

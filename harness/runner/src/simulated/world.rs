@@ -23,6 +23,9 @@ use crate::run_clock::RunClock;
 /// The simulated time after which a run counts as endless.
 const LONGEST: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 
+/// The real time after which a run counts as endless.
+const LONGEST_REAL: Duration = Duration::from_secs(300);
+
 /// Executes a case in a world of its own.
 pub(super) fn execute_in_world(prepared: Prepared<'_>) -> Executed {
     let Prepared { setup, clock, server, clients, timeouts, seed, latency, tears_writes, real_poll } =
@@ -31,6 +34,7 @@ pub(super) fn execute_in_world(prepared: Prepared<'_>) -> Executed {
         .latency(latency.clone())
         .keep(Keep::Last(0))
         .time_limit(LONGEST)
+        .real_time_limit(LONGEST_REAL)
         .torn_writes(tears_writes.then_some(SECTOR));
     let mut hosted = clients.clone();
     builder = match server {
@@ -91,6 +95,7 @@ pub(super) fn probe_in_world(broker: &HostedPeer, real_poll: Duration) -> Result
     let outcome = World::builder(0)
         .keep(Keep::Last(0))
         .watchdog(real_poll)
+        .real_time_limit(LONGEST_REAL)
         .name(FIRST_CONNECTIONS)
         .host(SERVER, move |context| of_host.start_in_world(&context))
         .host(PROBER, |_| std::future::pending::<()>())

@@ -11,7 +11,7 @@ use crate::authentication::Permissions;
 use crate::broker::Broker;
 use crate::connection_id::ConnectionId;
 use crate::fault::Fault;
-use crate::memory::{IDENTIFIER_BYTES, MESSAGE_BYTES, has_memory};
+use crate::memory::{IDENTIFIER_BYTES, MESSAGE_BYTES, has_memory, has_plenty};
 use crate::message::{Expiry, Message};
 use crate::options::{DollarTopics, UnauthorizedPublish};
 use crate::session::SessionKey;
@@ -175,14 +175,23 @@ impl Broker {
                 _ => Ok(Judgement::Refuse(PubAckReason::PayloadFormatInvalid, detail)),
             };
         }
+        let is_busy = || {
+            let session = connection.session().and_then(|key| self.sessions.get(&key));
+            session.is_some_and(|session| self.distributes_enough_of(&session.client_id))
+        };
         let held = || {
             let session = connection.session().and_then(|key| self.sessions.get(&key));
             session.map_or(0, |session| session.charge.bytes())
         };
         let too_many = if publish.retain && !self.has_room_to_retain(topic, &publish.payload) {
             Some("the Server has no room for more retained messages")
-        } else if publish.delivery.qos() == QoS::ExactlyOnce && !self.has_memory(held()) {
+        } else if publish.delivery.qos() == QoS::ExactlyOnce
+            && !has_plenty(&self.memory, self.options.memory_maximum)
+            && !self.has_memory(held())
+        {
             Some("the Server has no memory for more QoS 2 messages of the Client")
+        } else if !self.distributions.is_empty() && is_busy() {
+            Some("too many messages of the Client are being given to Shared Subscriptions")
         } else {
             None
         };

@@ -1,10 +1,13 @@
 //! Application Messages (§3.3, §4.3): from Clients ([`inbound`]), to Subscriptions ([`routing`]),
-//! to Clients ([`outbound`]); retained messages ([`retaining`]).
+//! to Clients ([`outbound`]); retained messages ([`retaining`], [`scanning`]); many Shared
+//! Subscriptions ([`distributing`]).
 
+mod distributing;
 mod inbound;
 mod outbound;
 mod retaining;
 mod routing;
 mod scanning;
 
+pub(crate) use distributing::Distribution;
 pub(crate) use routing::copy_for;

@@ -320,7 +320,7 @@ fn attempt(qos: QoS, id: PacketIdentifier, dup: bool) -> codec::Delivery {
 
 fn has_room(session: &Session, delivery: &Delivery, options: &Options, memory: &Memory) -> bool {
     let count = session.outbound.waiting_count() as u64 + 1;
-    let bytes = session.outbound.bytes() + delivery.message.weight();
+    let bytes = session.outbound.bytes() + delivery.weight();
     let within = |value: u64, maximum: u64| maximum == 0 || value <= maximum;
     // A message that is sent at once needs no memory.
     let is_idle = session.outbound.load() == 0 && session.connection.is_some();

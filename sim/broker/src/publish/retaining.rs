@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqttspec_codec::{TopicName, Utf8String};
+use mqttspec_codec::TopicName;
 
 use crate::broker::Broker;
 use crate::event::Event;
-use crate::memory;
 use crate::message::Message;
 use crate::timers::Timer;
 
@@ -22,18 +21,7 @@ impl Broker {
             return;
         }
         // A copy of its own: it may outlive the packet's buffer by far.
-        let message = Arc::new(Message {
-            id: message.id,
-            publisher: message.publisher.detached(),
-            user: message.user.as_ref().map(Utf8String::detached),
-            charge: self.memory.charge(message.weight() + memory::MESSAGE_BYTES),
-            topic: message.topic.detached(),
-            qos: message.qos,
-            retain: message.retain,
-            properties: message.properties.detached(),
-            expiry: message.expiry,
-            payload: bytes::Bytes::copy_from_slice(&message.payload),
-        });
+        let message = Arc::new(message.detached(&self.memory));
         self.records.put_retained(&message);
         self.keep_retained(now, message);
     }

@@ -1,5 +1,6 @@
 //! Routing of a published message to Sessions (§3.3.4, §4.5, §4.8.2).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::message::{Delivery, Message};
 use crate::options::OverlappingSubscriptions;
 use crate::session::SessionKey;
 use crate::shared::Member;
-use crate::topic::{Granted, GroupKey};
+use crate::topic::{Granted, GroupKey, MOST_SHARED};
 
 impl Broker {
     /// Takes ownership of a message: retains it if RETAIN is 1, and gives a copy to every Session
@@ -36,10 +37,15 @@ impl Broker {
     fn route(&mut self, now: Duration, message: &Arc<Message>) -> usize {
         let mut matches = std::mem::take(&mut self.matches);
         self.subscriptions.find_matches(message.topic.as_bytes(), &mut matches);
+        self.effort += (matches.subscriptions.len() + matches.shared.len()) as u64;
         // [MQTT-3.8.3-3]
         matches
             .subscriptions
             .retain(|(session, granted)| !(granted.no_local && self.is_client(*session, message)));
+        if !self.leaving.is_empty() {
+            let sessions = &self.sessions;
+            matches.subscriptions.retain(|(session, _)| sessions.contains_key(session));
+        }
         if self.reads_are_restricted {
             let sessions = &self.sessions;
             matches.subscriptions.retain(|(session, _)| {
@@ -51,10 +57,14 @@ impl Broker {
         for of_session in matches.subscriptions.chunk_by(|(left, _), (right, _)| left == right) {
             copies += self.deliver_to_session(now, message, of_session);
         }
-        for group in &matches.shared {
-            // §4.8.2: each Shared Subscription is independent of the others and of the Non-shared
-            // ones
-            copies += usize::from(self.share(now, *group, message));
+        // §4.8.2: each Shared Subscription is independent of the others and of the Non-shared ones
+        if matches.shared.len() >= MOST_SHARED {
+            copies += matches.shared.len();
+            self.begin_distribution(now, message);
+        } else {
+            for group in &matches.shared {
+                copies += usize::from(self.share(now, *group, message));
+            }
         }
         self.matches = matches;
         copies
@@ -91,7 +101,7 @@ impl Broker {
 
     /// Delivers to one member of a Shared Subscription. Returns whether a member can receive the
     /// message.
-    fn share(&mut self, now: Duration, group: GroupKey, message: &Arc<Message>) -> bool {
+    pub(super) fn share(&mut self, now: Duration, group: GroupKey, message: &Arc<Message>) -> bool {
         let (sessions, connections) = (&self.sessions, &self.connections);
         let Some(subscription) = self.subscriptions.shared(group) else { return false };
         let chosen = subscription.choose(self.options.shared_choice, &mut self.random, |member| {
@@ -122,7 +132,7 @@ impl Broker {
         let subscriptions = &mut self.subscriptions;
         let Some(session) = sessions.get(&key) else { return };
         let shared = session.subscriptions.iter().filter(|(_, subscription)| subscription.shared);
-        let mut filters: Vec<_> = shared.map(|(filter, _)| filter.clone()).collect();
+        let mut filters: BTreeSet<_> = shared.map(|(filter, _)| filter.clone()).collect();
         filters.retain(|filter| {
             let group = subscriptions.shared_by_filter(filter);
             group.is_some_and(|group| {

@@ -23,6 +23,7 @@ const RECEIVED: u8 = b'i';
 const DELIVERY: u8 = b'd';
 const MESSAGE: u8 = b'm';
 const RETAINED: u8 = b'r';
+const DISTRIBUTION: u8 = b'p';
 
 /// The first byte of every value is the format version.
 const FORMAT: u8 = 1;
@@ -42,6 +43,7 @@ pub(super) enum Key<'a> {
     Delivery(SessionKey, Order),
     Message(MessageId),
     Retained(&'a TopicName),
+    Distribution(MessageId),
 }
 
 /// A record that was read.
@@ -52,6 +54,7 @@ pub(super) enum Record {
     Delivery(SessionKey, Order, StoredDelivery),
     Message(Message),
     Retained(Message),
+    Distribution(MessageId, Option<TopicFilter>),
 }
 
 pub(super) struct StoredSession {
@@ -109,6 +112,10 @@ impl Key<'_> {
             Self::Retained(topic) => {
                 key.put_u8(RETAINED);
                 key.put_slice(topic.as_bytes());
+            }
+            Self::Distribution(message) => {
+                key.put_u8(DISTRIBUTION);
+                key.put_u64(message.0);
             }
         }
         key
@@ -171,6 +178,13 @@ fn put_copy(value: &mut Vec<u8>, delivery: &Delivery) {
     for identifier in &delivery.identifiers {
         value.put_u32(identifier.get());
     }
+}
+
+/// The filter of the last Shared Subscription that was served.
+pub(super) fn distribution(after: Option<&TopicFilter>) -> Vec<u8> {
+    let mut value = vec![FORMAT];
+    value.put_slice(after.map_or(&[], TopicFilter::as_bytes));
+    value
 }
 
 /// Identifier, times, publisher and user of the message, followed by a PUBLISH with the rest.
@@ -243,6 +257,7 @@ pub(super) fn read(key: Vec<u8>, value: Vec<u8>) -> Option<Record> {
         }
         MESSAGE => Record::Message(read_message(value, with_user)?),
         RETAINED => Record::Retained(read_message(value, with_user)?),
+        DISTRIBUTION => Record::Distribution(MessageId(key.try_get_u64().ok()?), read_shared(value)?),
         _ => return None,
     })
 }
@@ -306,18 +321,21 @@ fn read_delivery(mut value: Bytes) -> Option<StoredDelivery> {
 fn read_copy(mut value: Bytes) -> Option<StoredCopy> {
     let message = MessageId(value.try_get_u64().ok()?);
     let flags = value.try_get_u8().ok()?;
-    let shared = read_bytes(&mut value)?;
-    let shared = if shared.is_empty() {
-        None
-    } else {
-        Some(TopicFilter::try_from(Utf8String::try_from(shared).ok()?).ok()?)
-    };
+    let shared = read_bytes(&mut value).and_then(read_shared)?;
     let mut identifiers = Vec::new();
     while !value.is_empty() {
         identifiers.push(NonZeroU32::new(value.try_get_u32().ok()?)?);
     }
     let qos = QoS::try_from(flags & 0b11).ok()?;
     Some(StoredCopy { message, qos, retain: flags & 1 << 7 != 0, identifiers, shared })
+}
+
+/// A filter with ShareName; none if there are no bytes. The outer `Option`: whether it is valid.
+fn read_shared(filter: Bytes) -> Option<Option<TopicFilter>> {
+    if filter.is_empty() {
+        return Some(None);
+    }
+    TopicFilter::try_from(Utf8String::try_from(filter).ok()?).ok().map(Some)
 }
 
 fn read_message(mut value: Bytes, with_user: bool) -> Option<Message> {

@@ -26,7 +26,7 @@ pub use restore::RestoreError;
 pub(crate) struct Records {
     enabled: bool,
     pending: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    /// The number of deliveries of recorded Sessions that refer to the record of a message.
+    /// The number of records that refer to the record of a message.
     references: BTreeMap<MessageId, u32>,
 }
 
@@ -114,11 +114,7 @@ impl Records {
         if !recorded || !self.enabled {
             return;
         }
-        let references = self.references.entry(delivery.message.id).or_default();
-        *references += 1;
-        if *references == 1 {
-            self.put(Key::Message(delivery.message.id), || format::message(&delivery.message));
-        }
+        self.hold_message(&delivery.message);
         self.put(Key::Delivery(key, order), || format::waiting(delivery));
     }
 
@@ -167,6 +163,26 @@ impl Records {
         }
     }
 
+    /// The message is given to Shared Subscriptions in parts.
+    pub(crate) fn put_distribution(&mut self, message: &Message) {
+        if self.enabled {
+            self.hold_message(message);
+            self.move_distribution(message, None);
+        }
+    }
+
+    /// The Shared Subscriptions up to this one have the message.
+    pub(crate) fn move_distribution(&mut self, message: &Message, after: Option<&TopicFilter>) {
+        self.put(Key::Distribution(message.id), || format::distribution(after));
+    }
+
+    pub(crate) fn delete_distribution(&mut self, message: &Message) {
+        if self.enabled {
+            self.delete(Key::Distribution(message.id));
+            self.release_message(message.id);
+        }
+    }
+
     pub(crate) fn put_retained(&mut self, message: &Message) {
         self.put(Key::Retained(&message.topic), || format::message(message));
     }
@@ -175,7 +191,7 @@ impl Records {
         self.delete(Key::Retained(topic));
     }
 
-    /// A restored delivery refers to the record of this message.
+    /// A restored record refers to the record of this message.
     fn count_reference(&mut self, id: MessageId) {
         *self.references.entry(id).or_default() += 1;
     }
@@ -196,6 +212,14 @@ impl Records {
                 Stage::PubRel => None,
             };
             self.delete_delivery(key, true, order, message);
+        }
+    }
+
+    fn hold_message(&mut self, message: &Message) {
+        let references = self.references.entry(message.id).or_default();
+        *references += 1;
+        if *references == 1 {
+            self.put(Key::Message(message.id), || format::message(message));
         }
     }
 

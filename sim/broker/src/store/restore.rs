@@ -75,7 +75,7 @@ impl Broker {
             }
         }
         for record in of_sessions {
-            broker.restore_content(record, &messages)?;
+            broker.restore_content(now, record, &messages)?;
         }
         Ok(broker)
     }
@@ -107,7 +107,12 @@ impl Broker {
         self.sessions.insert(key, Box::new(session));
     }
 
-    fn restore_content(&mut self, record: Record, messages: &Messages) -> Result<(), RestoreError> {
+    fn restore_content(
+        &mut self,
+        now: Duration,
+        record: Record,
+        messages: &Messages,
+    ) -> Result<(), RestoreError> {
         match record {
             Record::Subscription(key, filter, subscription) => {
                 let session = self.restored(key)?;
@@ -128,6 +133,12 @@ impl Broker {
                 Ok(())
             }
             Record::Delivery(key, order, stored) => self.restore_delivery(key, order, stored, messages),
+            Record::Distribution(id, after) => {
+                let message = messages.get(&id).ok_or(RestoreError::Message { message: id.0 })?;
+                self.records.count_reference(id);
+                self.restore_distribution(now, Arc::clone(message), after);
+                Ok(())
+            }
             Record::Session(..) | Record::Message(_) | Record::Retained(_) => Ok(()),
         }
     }

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
+use std::ops::Bound;
 
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
@@ -23,9 +24,17 @@ use crate::small_map::SmallMap;
 type NodeIndex = u32;
 const ROOT: NodeIndex = 0;
 
+/// The number of Shared Subscriptions that one search finds. If there are as many, the caller goes
+/// through all of them with [`SubscriptionTree::next_shared`].
+pub(crate) const MOST_SHARED: usize = 1001;
+
 /// Identifies a Shared Subscription during its life (§4.8.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GroupKey(u64);
+
+impl GroupKey {
+    pub(crate) const MAX: Self = Self(u64::MAX);
+}
 
 #[derive(Debug)]
 pub(crate) struct SubscriptionTree {
@@ -142,13 +151,25 @@ impl SubscriptionTree {
         self.group_keys.get(filter).copied()
     }
 
+    /// The key of the next Shared Subscription that is made.
+    pub(crate) fn next_group(&self) -> GroupKey {
+        GroupKey(self.groups_made)
+    }
+
+    /// The Shared Subscription after this one, in the order of their filters.
+    pub(crate) fn next_shared(&self, after: Option<&TopicFilter>) -> Option<(TopicFilter, GroupKey)> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (filter, key) = self.group_keys.range::<TopicFilter, _>((after, Bound::Unbounded)).next()?;
+        Some((filter.clone(), *key))
+    }
+
     pub(crate) fn shared_by_filter(&self, filter: &TopicFilter) -> Option<&SharedSubscription> {
         let group = self.groups.get(&self.group(filter)?)?;
         Some(&group.subscription)
     }
 
-    /// Finds every Subscription that matches the Topic Name. A Session is listed once for each of
-    /// its Subscriptions that match.
+    /// Finds every Subscription that matches the Topic Name, but not more than [`MOST_SHARED`]
+    /// Shared Subscriptions. A Session is listed once for each of its Subscriptions that match.
     pub(crate) fn find_matches(&self, topic: &[u8], matches: &mut Matches) {
         matches.subscriptions.clear();
         matches.shared.clear();
@@ -287,7 +308,7 @@ impl Node {
 
     fn collect_into(&self, subscriptions: &mut Vec<(SessionKey, Granted)>, shared: &mut Vec<GroupKey>) {
         subscriptions.extend(self.subscribers.iter().map(|(session, granted)| (*session, *granted)));
-        shared.extend(self.shared.keys());
+        shared.extend(self.shared.keys().take(MOST_SHARED.saturating_sub(shared.len())));
     }
 }
 

@@ -168,6 +168,30 @@ fn messages_in_flight_count_against_the_queue() {
 }
 
 #[test]
+fn the_subscription_identifiers_of_a_copy_count_against_the_queue() {
+    let mut rig = Rig::with("queue_maximum_bytes=10000");
+    let reader = rig.connect(lasting("reader", 100));
+    // 512 Topic Filters that match one topic of nine levels.
+    let level = |bits: usize, level: usize| if bits >> level & 1 == 1 { "+" } else { "a" };
+    let wanted =
+        (0..512).map(|bits| filter(&(0..9).map(|at| level(bits, at)).collect::<Vec<_>>().join("/"), Q1));
+    let subscriptions = NonEmpty::try_from(wanted.collect::<Vec<_>>()).unwrap();
+    let subscribe = Subscribe { id: id(1), properties: Properties::new(), subscriptions };
+    rig.send(reader, subscribe.with(SubscriptionIdentifier::new(7).unwrap()));
+    rig.all(reader);
+    rig.cut(reader);
+    let writer = rig.connect(v5("writer"));
+    let before = rig.broker.statistics().memory;
+    for number in 1..20 {
+        rig.publish(writer, qos_1(number, "a/a/a/a/a/a/a/a/a", "x"));
+    }
+    let after = rig.broker.statistics().memory - before;
+    assert!((8_000..12_000).contains(&after), "{after}");
+    let reader = rig.connect(lasting("reader", 100));
+    assert_eq!(rig.payloads(reader).len(), 4);
+}
+
+#[test]
 fn the_clients_that_are_connected_count_and_not_those_that_have_said_nothing() {
     let mut rig = Rig::with("maximum_connections=1");
     let strangers = [rig.open(), rig.open()];
@@ -235,4 +259,31 @@ fn a_message_in_many_queues_is_counted_once() {
         assert!(!connack.session_present);
     }
     assert!(rig.broker.statistics().memory < before);
+}
+
+#[test]
+fn the_subscriptions_of_a_session_that_has_ended_are_removed_in_parts() {
+    let mut rig = Rig::with("maximum_shared_subscriptions=0");
+    let empty = rig.broker.statistics().memory;
+    let client = rig.connect(v5("a"));
+    let wanted = (0..10_000).map(|number| match number % 2 {
+        0 => filter(&format!("$share/g/t/{number}"), Q0),
+        _ => filter(&format!("t/{number}"), Q0),
+    });
+    reasons(&mut rig, client, wanted.collect());
+    let before = rig.broker.effort();
+    rig.cut(client);
+    assert!(rig.broker.effort() - before <= 4000);
+    // The rest is there, but brings no message, also to the next Session with the ClientID.
+    let again = rig.connect(v5("a"));
+    for number in [0, 1, 4998, 4999, 9998, 9999] {
+        rig.publish(again, publish(&format!("t/{number}"), "x"));
+    }
+    rig.nothing(again);
+    rig.subscribe(again, "t/1", Q0);
+    rig.pass(1.0);
+    rig.publish(again, publish("t/1", "x"));
+    assert_eq!(rig.payloads(again), ["x"]);
+    rig.cut(again);
+    assert_eq!(rig.broker.statistics().memory, empty);
 }

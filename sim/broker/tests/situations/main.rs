@@ -6,6 +6,7 @@ mod authorization;
 mod budgets;
 mod connect;
 mod disconnect;
+mod distribution;
 mod flow_control;
 mod keep_alive;
 mod limits;

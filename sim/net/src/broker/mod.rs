@@ -22,7 +22,7 @@ mod limits;
 mod outflow;
 mod passwords;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -53,6 +53,15 @@ const TURN: usize = 1024;
 /// The time after which a turn takes no more inputs. The clock is read after each [`TIMED`] inputs.
 const TURN_TIME: Duration = Duration::from_millis(10);
 const TIMED: usize = 16;
+
+/// After a turn that took longer than this, the loop waits until the runtime has looked for bytes
+/// of other connections.
+const LONG_TURN: Duration = Duration::from_millis(5);
+const BREAK: Duration = Duration::from_millis(1);
+
+/// An input after which the core's measure of work has grown by more than this took long: the
+/// clock is read, and further inputs of this connection wait until those of others were processed.
+const MUCH_EFFORT: u64 = 256;
 
 /// A connection whose buffers hold no more than this is not closed to free memory.
 const SMALL_HOLDING: usize = 64 * 1024;
@@ -133,6 +142,21 @@ enum Input {
     Stop,
 }
 
+impl Input {
+    /// The connection from which it came.
+    fn link(&self) -> Option<&Rc<Link>> {
+        match self {
+            Self::Opened { link, .. }
+            | Self::Arrived { link, .. }
+            | Self::Exceeded { link, .. }
+            | Self::Evicted { link }
+            | Self::Drained { link }
+            | Self::Lost { link, .. } => Some(link),
+            Self::Done | Self::Redirect { .. } | Self::Stop => None,
+        }
+    }
+}
+
 /// A broker core with its store, about to run.
 #[derive(Debug)]
 pub struct Server<S, T> {
@@ -144,6 +168,10 @@ pub struct Server<S, T> {
     inbox: Inbox<Input>,
     entrance: Entrance,
     links: BTreeMap<ConnectionId, Rc<Link>>,
+    /// Connections whose last input took long, with the inputs that wait.
+    costly: BTreeMap<ConnectionId, VecDeque<Input>>,
+    /// The order in which they are served.
+    costly_order: VecDeque<ConnectionId>,
 }
 
 impl<S: Store, T: Tap> Server<S, T> {
@@ -178,7 +206,19 @@ impl<S: Store, T: Tap> Server<S, T> {
         let inbox = Inbox::new();
         let entrance = Entrance::new(inbox.clone(), limits, largest_packet, tap.wants_bytes(), users);
         let links = BTreeMap::new();
-        let server = Server { broker, clock, store, tap, limits, inbox, entrance: entrance.clone(), links };
+        let (costly, costly_order) = (BTreeMap::new(), VecDeque::new());
+        let server = Server {
+            broker,
+            clock,
+            store,
+            tap,
+            limits,
+            inbox,
+            entrance: entrance.clone(),
+            links,
+            costly,
+            costly_order,
+        };
         Ok((server, entrance))
     }
 
@@ -192,11 +232,12 @@ impl<S: Store, T: Tap> Server<S, T> {
             if !more {
                 self.wait().await;
             }
+            let began = self.clock.now();
             let stopping = self.feed();
             self.relieve();
             self.report();
             self.commit().await?;
-            more = self.transmit();
+            more = self.transmit() | !self.costly_order.is_empty();
             if stopping {
                 self.entrance.close();
                 self.entrance.deserted().await;
@@ -204,7 +245,13 @@ impl<S: Store, T: Tap> Server<S, T> {
                 return Ok(());
             }
             // Connections write and read between two turns, also when there is more to do at once.
-            tokio::task::yield_now().await;
+            if self.clock.now() - began > LONG_TURN {
+                // The runtime looks for bytes of other connections only if no task is ready, or
+                // after 61 tasks. With turns of this length, that is too rare.
+                tokio::time::sleep(BREAK).await;
+            } else {
+                tokio::task::yield_now().await;
+            }
         }
     }
 
@@ -223,8 +270,9 @@ impl<S: Store, T: Tap> Server<S, T> {
         if self.broker.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.broker.handle_timeout(now);
         }
+        let mut took_long = false;
         for number in 1..=TURN {
-            if number % TIMED == 0 && self.clock.now() - now > TURN_TIME {
+            if (number % TIMED == 0 || took_long) && self.clock.now() - now > TURN_TIME {
                 break;
             }
             match self.inbox.pop() {
@@ -232,11 +280,46 @@ impl<S: Store, T: Tap> Server<S, T> {
                     self.broker.handle_shutdown(now);
                     return true;
                 }
-                Some(input) => self.feed_one(now, input),
+                Some(input) => took_long = self.feed_in_turn(now, input),
                 None => break,
             }
         }
+        self.feed_costly(now);
         false
+    }
+
+    /// Passes an input to the core, unless its connection must wait for others. Returns whether it
+    /// took long.
+    fn feed_in_turn(&mut self, now: Duration, input: Input) -> bool {
+        let connection = input.link().and_then(|link| link.id.get());
+        if let Some(waiting) = connection.and_then(|connection| self.costly.get_mut(&connection)) {
+            waiting.push_back(input);
+            return false;
+        }
+        let before = self.broker.effort();
+        self.feed_one(now, input);
+        let took_long = self.broker.effort() - before > MUCH_EFFORT;
+        if took_long && let Some(connection) = connection {
+            self.costly.insert(connection, VecDeque::new());
+            self.costly_order.push_back(connection);
+        }
+        took_long
+    }
+
+    /// Passes inputs of connections whose last one took long, one of each in turn, for as long as a
+    /// turn may take.
+    fn feed_costly(&mut self, now: Duration) {
+        while let Some(connection) = self.costly_order.pop_front() {
+            let Some(input) = self.costly.get_mut(&connection).and_then(VecDeque::pop_front) else {
+                self.costly.remove(&connection);
+                continue;
+            };
+            self.feed_one(now, input);
+            self.costly_order.push_back(connection);
+            if self.clock.now() - now > TURN_TIME {
+                return;
+            }
+        }
     }
 
     fn feed_one(&mut self, now: Duration, input: Input) {

@@ -1,0 +1,70 @@
+//! Removes the Subscriptions of a Session that has ended, in parts.
+//!
+//! A Session may have 100,000 Subscriptions. If it has more than [`AT_ONCE`], they are removed in
+//! parts, and other work is done between the parts. The Session itself is gone, so a message that
+//! matches one of them meanwhile is not delivered.
+
+use std::time::Duration;
+
+use mqttspec_codec::TopicFilter;
+
+use crate::broker::Broker;
+use crate::memory::Charge;
+use crate::session::{Session, SessionKey};
+use crate::timers::Timer;
+
+/// The number of Subscriptions that are removed at once.
+const AT_ONCE: usize = 4000;
+
+/// The Subscriptions that are left of a Session.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    session: SessionKey,
+    /// Each Topic Filter, and whether it is that of a Shared Subscription.
+    filters: Vec<(TopicFilter, bool)>,
+    /// The memory that the Session took.
+    _charge: Charge,
+}
+
+impl Broker {
+    /// Removes all Subscriptions of a Session that is no longer one of the broker's.
+    pub(crate) fn forget_subscriptions(&mut self, now: Duration, key: SessionKey, session: &mut Session) {
+        let filters: Vec<_> = session
+            .subscriptions
+            .iter()
+            .map(|(filter, subscription)| (filter.clone(), subscription.shared))
+            .collect();
+        if filters.is_empty() {
+            return;
+        }
+        let charge = std::mem::take(&mut session.charge);
+        self.leaving.push_back(Leaving { session: key, filters, _charge: charge });
+        if self.leaving.len() == 1 {
+            self.run_leaving(now);
+        }
+    }
+
+    /// The timer has fired, or a Session has ended.
+    pub(crate) fn run_leaving(&mut self, now: Duration) {
+        let mut left = AT_ONCE;
+        while let Some(leaving) = self.leaving.front_mut().filter(|_| left > 0) {
+            let Some((filter, is_shared)) = leaving.filters.pop() else {
+                self.leaving.pop_front();
+                continue;
+            };
+            left -= 1;
+            self.effort += 1;
+            if is_shared {
+                self.subscriptions.remove_shared(&filter, leaving.session);
+            } else {
+                self.subscriptions.remove(filter.as_bytes(), leaving.session);
+            }
+        }
+        if self.leaving.front().is_some_and(|leaving| leaving.filters.is_empty()) {
+            self.leaving.pop_front();
+        }
+        if !self.leaving.is_empty() {
+            self.timers.set(Timer::Leaving, now.saturating_add(Duration::from_nanos(1)));
+        }
+    }
+}
