@@ -32,10 +32,11 @@ const LONG: [(&str, &str); 7] = [
 
 /// Prefixes of commands that are not run, with the reason.
 #[cfg(unix)]
-const NOT_RUN: [(&str, &str); 24] = [
+const NOT_RUN: [(&str, &str); 25] = [
     ("UPDATE=1 cargo test", "rewrites a page; `cargo test` runs the same test without UPDATE"),
     ("cargo test", "runs this test"),
     ("bash .ci/run", "runs this test"),
+    ("bash .ci/nextest", "a step of .ci/run"),
     ("cargo fmt", "a step of .ci/run"),
     ("cargo clippy", "a step of .ci/run"),
     ("bash cli/tests/foreign/install", "a step of .ci/run, and installs software"),

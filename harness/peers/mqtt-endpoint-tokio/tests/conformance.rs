@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mqtt_endpoint_tokio::mqtt_ep::packet::GenericPacket;
 use mqtt_endpoint_tokio::mqtt_ep::{Endpoint, Mode, TransportError, TransportOps, Version, role};
-use mqtt_protocol_core_peer::{CASES, answer};
+use mqtt_protocol_core_peer::{CASES, answer, is_allowed};
 use mqttspec::{Listener, Net};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -35,6 +35,9 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(transport: Tr
     }
     // An error is the end of the Network Connection.
     while let Ok(packet) = endpoint.recv().await {
+        if !is_allowed(&packet) {
+            break;
+        }
         if let Some(answer) = answer(&packet)
             && endpoint.send(answer).await.is_err()
         {

@@ -47,6 +47,7 @@ fn main() -> std::process::ExitCode {
                 app,
                 stream: None,
                 is_connected: false,
+                has_session: false,
                 timers: BTreeMap::new(),
                 open: BTreeMap::new(),
             };
@@ -63,6 +64,8 @@ struct Driver {
     stream: Option<Stream>,
     /// The Server has accepted CONNECT.
     is_connected: bool,
+    /// A Session that a CONNECT before this one began, and that this one does not discard.
+    has_session: bool,
     timers: BTreeMap<u8, (Instant, TimerKind)>,
     /// The commands that have not ended, by Packet Identifier.
     open: BTreeMap<u16, CommandId>,
@@ -94,6 +97,7 @@ impl Driver {
         match command {
             ClientCommand::Connect(connect) => {
                 let packet = connect_packet(host, &connect)?;
+                self.has_session &= !connect.clean_start;
                 let net = host.net();
                 let dialled = net.connect("broker", 1883);
                 match tokio::time::timeout(DIAL_TIMEOUT, dialled).await {
@@ -218,8 +222,16 @@ impl Driver {
     fn packet(&mut self, packet: Packet) {
         let of = |open: &mut BTreeMap<u16, CommandId>, id: u16| open.remove(&id);
         let told = match packet {
+            // What the core leaves to its user.
+            Packet::V5_0Connack(connack) if connack.session_present() && !self.has_session => {
+                return self.lost("the Server has a Session that this client does not have");
+            }
+            Packet::V5_0Auth(_) => return self.lost("this client asked for no authentication method"),
+            Packet::V5_0Publish(publish) if publish.topic_name().contains(['+', '#']) => {
+                return self.lost("a wildcard in a Topic Name");
+            }
             Packet::V5_0Connack(connack) if connack.reason_code() == ConnectReasonCode::Success => {
-                self.is_connected = true;
+                (self.is_connected, self.has_session) = (true, true);
                 Some(ClientEvent::Connected { session_present: connack.session_present() })
             }
             Packet::V5_0Connack(connack) => {

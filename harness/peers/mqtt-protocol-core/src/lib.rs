@@ -1,7 +1,8 @@
 //! What a server on `mqtt-protocol-core` answers by itself: it accepts each CONNECT, and grants each
-//! Subscription at QoS 0. It delivers nothing.
+//! Subscription at QoS 0. It delivers nothing. It also checks the fields that the crate leaves to its
+//! user.
 
-use mqtt_protocol_core::mqtt::packet::{Packet, v3_1_1, v5_0};
+use mqtt_protocol_core::mqtt::packet::{Packet, Property, v3_1_1, v5_0};
 use mqtt_protocol_core::mqtt::result_code::{
     ConnectReasonCode, ConnectReturnCode, SubackReasonCode, SubackReturnCode, UnsubackReasonCode,
 };
@@ -18,6 +19,28 @@ pub const CASES: [&str; 9] = [
     "subscribe/malformed.mqtt",
     "subscribe/malformed-unsubscribe",
 ];
+
+/// Whether a packet has only values that are allowed, in the fields that the crate gives to its user.
+pub fn is_allowed(packet: &Packet) -> bool {
+    let is_topic = |will: Option<&str>| !will.is_some_and(|topic| topic.contains(['+', '#']));
+    match packet {
+        Packet::V3_1_1Connect(connect) => is_topic(connect.will_topic()),
+        Packet::V5_0Connect(connect) => {
+            let has = |is: fn(&Property) -> bool| connect.props().iter().any(is);
+            is_topic(connect.will_topic())
+                && (has(|property| matches!(property, Property::AuthenticationMethod(_)))
+                    || !has(|property| matches!(property, Property::AuthenticationData(_))))
+        }
+        Packet::V3_1_1Subscribe(subscribe) => subscribe.packet_id() != 0,
+        Packet::V5_0Subscribe(subscribe) => {
+            let is_identifier = |property: &&Property| matches!(property, Property::SubscriptionIdentifier(_));
+            subscribe.packet_id() != 0 && subscribe.props().iter().filter(is_identifier).count() <= 1
+        }
+        Packet::V3_1_1Unsubscribe(unsubscribe) => unsubscribe.packet_id() != 0,
+        Packet::V5_0Unsubscribe(unsubscribe) => unsubscribe.packet_id() != 0,
+        _ => true,
+    }
+}
 
 /// The answer to a packet of a Client, if it has one.
 pub fn answer(packet: &Packet) -> Option<Packet> {

@@ -11,7 +11,7 @@ use mqtt_protocol_core::mqtt::connection::{Event, TimerKind};
 use mqtt_protocol_core::mqtt::packet::Packet;
 use mqtt_protocol_core::mqtt::prelude::*;
 use mqtt_protocol_core::mqtt::{Connection, Version, role};
-use mqtt_protocol_core_peer::{CASES, answer};
+use mqtt_protocol_core_peer::{CASES, answer, is_allowed};
 use mqttspec::{BrokerCore, Output};
 
 fn main() -> std::process::ExitCode {
@@ -50,6 +50,7 @@ impl Server {
                 // The crate does not ask for a close after each error. A server can do nothing else.
                 Event::NotifyError(_) => self.close(id),
                 Event::RequestTimerCancel(TimerKind::PingreqRecv) => state.deadline = None,
+                Event::NotifyPacketReceived(packet) if !is_allowed(&packet) => self.close(id),
                 Event::NotifyPacketReceived(packet) => {
                     if let Some(answer) = answer(&packet) {
                         let events = state.connection.send(answer);

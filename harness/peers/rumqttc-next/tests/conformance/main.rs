@@ -172,6 +172,11 @@ fn give(
             if reason != 0 {
                 return Err(host.unsupported("an acknowledgement with a Reason Code in the glue").into());
             }
+            // The order is a duty of the Client, and the library leaves it to its application.
+            if unacknowledged.borrow().keys().next().is_some_and(|first| *first < message) {
+                let what = "an acknowledgement before that of an earlier message";
+                return Err(host.unsupported(what).into());
+            }
             let Some(publish) = unacknowledged.borrow_mut().remove(&message) else {
                 return Err("an acknowledgement of an unknown message".into());
             };

@@ -1,0 +1,1 @@
+//! The crate under test is a dependency; its glue is in `tests/conformance.rs`.
