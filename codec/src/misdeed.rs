@@ -52,6 +52,12 @@ macro_rules! misdeeds {
                 match self { $(Self::$name => stringify!($name),)* }
             }
 
+            /// What is wrong, in a few words.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$name => $sentence,)* }
+            }
+
             const fn row(self) -> Row {
                 match self {
                     $(Self::$name => Row { five: source($s5, $c5), three: source($s3, $c3), code: $code },)*

@@ -268,7 +268,10 @@ fn areas(out: &mut String, suite: &SuiteResult) {
         let numbers = numbers.map(number).join(" | ");
         let _ = write!(out, "| {} | {numbers} |", area.name);
         for (shown, total) in &area.shown {
-            let share = if *total == 0 { String::new() } else { format!("{shown} of {total}") };
+            let share = match total {
+                0 => String::new(),
+                _ => format!("{shown} of {total} ({}%)", shown * 100 / total),
+            };
             let _ = write!(out, " {share} |");
         }
         out.push('\n');

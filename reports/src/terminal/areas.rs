@@ -41,7 +41,7 @@ pub(super) fn table(suite: &SuiteResult, width: u16) -> String {
         cells.extend(counts.iter().map(|index| number(numbers[*index])));
         cells.extend(area.shown.iter().map(|(shown, total)| match total {
             0 => String::new(),
-            _ if wide => format!("{shown} of {total}"),
+            _ if wide => format!("{shown} of {total} ({}%)", shown * 100 / total),
             _ => format!("{}%", shown * 100 / total),
         }));
         table.add_row(cells);

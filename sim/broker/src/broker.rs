@@ -168,10 +168,10 @@ impl Broker {
         // the Network Connection closes
         match (&connection.state, error.answer()) {
             (State::AwaitingConnect, Answer::ConnAck(reason)) => {
-                self.refuse_malformed(now, id, error.version, reason);
+                self.refuse_malformed(now, id, error.version, reason, error.kind.sentence());
             }
             (State::Open(_), Answer::Disconnect(reason)) => {
-                self.disconnect(now, id, Fault::new(reason, "malformed packet"));
+                self.disconnect(now, id, Fault::new(reason, error.kind.sentence()));
             }
             // [MQTT-3.14.0-1]
             _ => self.end_connection(now, id, Ending::Silent),

@@ -115,7 +115,8 @@ options! {
         response_information: Option<Utf8String> = None;
         /// Whether every Client is redirected to another Server (§4.11).
         redirect: Redirect = Redirect::No;
-        /// The Server Reference of a redirection (§3.2.2.3.16).
+        /// The Server Reference of a redirection, and for Clients above `maximum_connections`
+        /// (§3.2.2.3.16).
         server_reference: Option<Utf8String> = None;
         /// Whether a Client without User Name may connect. If there are users, their line `anonymous`
         /// says what it may do; without that line it may do nothing.

@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use mqttspec_codec::{
-    Answer, DecodeError, DisconnectReason, Packet, PacketType, TopicFilter, TopicName, Utf8String, Version,
+    Answer, DecodeError, DisconnectReason, Packet, PacketType, TopicFilter, TopicName, UserProperty,
+    Utf8String, Version,
 };
 use mqttspec_core::Change;
 use rand::SeedableRng;
@@ -482,7 +483,40 @@ impl Client {
         self.statistics.packets_sent += 1;
         self.statistics.last_activity = Some(now);
         let version = self.version();
+        let packet = self.with_user_properties(packet);
         self.transmits.push_back(Transmit::Packet { packet, version });
+    }
+
+    /// The packet with the User Properties of the option `packet_user_property`, if it can have them
+    /// and the Server accepts a packet of that size.
+    fn with_user_properties(&self, packet: Packet) -> Packet {
+        if self.options.packet_user_property.is_empty() || !self.version().is_5() {
+            return packet;
+        }
+        let mut more = packet.clone();
+        macro_rules! add {
+            ($packet:expr) => {
+                for (name, value) in &self.options.packet_user_property {
+                    let property = UserProperty { name: name.clone(), value: value.clone() };
+                    $packet.properties.push(property);
+                }
+            };
+        }
+        match &mut more {
+            Packet::Connect(packet) => add!(packet),
+            Packet::Publish(packet) => add!(packet),
+            Packet::PubAck(packet) => add!(packet),
+            Packet::PubRec(packet) => add!(packet),
+            Packet::PubRel(packet) => add!(packet),
+            Packet::PubComp(packet) => add!(packet),
+            Packet::Subscribe(packet) => add!(packet),
+            Packet::Unsubscribe(packet) => add!(packet),
+            Packet::Disconnect(packet) => add!(packet),
+            Packet::Auth(packet) => add!(packet),
+            _ => return packet,
+        }
+        // [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.6.2-2] [MQTT-3.7.2-2] [MQTT-3.14.2-4] [MQTT-3.15.2-3]
+        if self.fits(&more) { more } else { packet }
     }
 
     /// A message was sent or received.

@@ -61,6 +61,9 @@ options! {
         request_problem_information: bool = true;
         /// User Property of CONNECT as `name=value` (5.0); each use adds one.
         user_property: Vec<(Utf8String, Utf8String)> = Vec::new();
+        /// User Property as `name=value` of every packet that the client sends and that can have
+        /// one, besides those of the command (5.0); each use adds one.
+        packet_user_property: Vec<(Utf8String, Utf8String)> = Vec::new();
         /// Will Topic (§3.1.3.3 of 5.0); none: no Will.
         will_topic: Option<TopicName> = None;
         /// Will Payload.

@@ -31,10 +31,12 @@ impl Broker {
             ));
         }
         if maximum > 0 && self.clients >= maximum && !is_taken_over {
-            return Err(Refusal::new(
-                ConnectReason::ServerBusy,
-                "the Server has its maximum number of connections",
-            ));
+            // §4.11: only with Use another server can CONNACK have a Server Reference.
+            let reason = match options.server_reference {
+                Some(_) => ConnectReason::UseAnotherServer,
+                None => ConnectReason::ServerBusy,
+            };
+            return Err(Refusal::new(reason, "the Server has its maximum number of connections"));
         }
         self.check_will(connect)?;
         self.check_client_id(id, connect)

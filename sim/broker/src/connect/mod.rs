@@ -83,6 +83,7 @@ impl Broker {
         id: ConnectionId,
         asked: Version,
         reason: ConnectReason,
+        detail: &'static str,
     ) {
         // The version is the first field of the packet, so it is checked first.
         if reason == ConnectReason::UnsupportedProtocolVersion || !self.options.versions.contains(asked) {
@@ -92,7 +93,7 @@ impl Broker {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.version = asked;
         }
-        self.refuse(now, id, reason, "");
+        self.refuse(now, id, reason, detail);
     }
 
     /// Refuses a CONNECT, with CONNACK if its version has a code for the reason, and closes.

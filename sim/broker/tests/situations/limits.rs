@@ -229,6 +229,18 @@ fn more_connections_than_the_server_takes() {
 }
 
 #[test]
+fn more_connections_than_the_server_takes_go_to_another_one_if_it_knows_one() {
+    let mut rig = Rig::with("maximum_connections=1 server_reference=other:1884");
+    rig.connect(v5("a"));
+    let (_, connack) = rig.answer_to(v5("b"));
+    assert_eq!(connack.reason, ConnectReason::UseAnotherServer);
+    let reference = connack.properties.get().map(|ServerReference(server)| server);
+    assert_eq!(reference.as_deref().map(AsRef::as_ref), Some("other:1884"));
+    let (_, connack) = rig.answer_to(v311("b", true));
+    assert_eq!(connack.reason, ConnectReason::ServerUnavailable);
+}
+
+#[test]
 fn more_subscriptions_than_the_server_takes() {
     let mut rig = Rig::with("maximum_subscriptions=2");
     let client = rig.connect(v5("a"));

@@ -9,7 +9,7 @@ use mqttspec_codec::{
     SubscriptionIdentifier, TopicAliasMaximum, TopicName, Version,
 };
 
-use crate::bench::{Bench, id, options, puback, pubcomp, pubrec, seconds};
+use crate::bench::{Bench, id, incoming, options, puback, pubcomp, pubrec, seconds};
 
 #[test]
 fn qos_0_goes_out_without_identifier_and_is_done() {
@@ -334,6 +334,29 @@ fn properties_that_a_client_may_not_send_are_refused() {
     let mut bench = Bench::connected(Version::V3_1_1);
     let handle = bench.command(Command::Publish(publication));
     assert_eq!(bench.event(), Event::Failed { handle, error: Error::Invalid(Invalid::NeedsVersion5) });
+}
+
+#[test]
+fn every_packet_that_can_have_user_properties_gets_those_of_the_option() {
+    let mut options = options(Version::V5);
+    options.set("packet_user_property", "site=north").unwrap();
+    let mut bench = Bench::new(options);
+    let has = |packet: &Packet| {
+        let text = format!("{packet:?}");
+        text.contains("site") && text.contains("north")
+    };
+    bench.command(Command::Connect(None));
+    assert!(has(
+        &bench.accept(ConnAck::accepted(false).with(MaximumPacketSize(NonZeroU32::new(30).unwrap())))
+    ));
+    bench.publish("a", "1", QoS::AtLeastOnce);
+    assert!(has(&bench.sent()));
+    bench.publish("a", "too long for both", QoS::AtLeastOnce);
+    assert!(!has(&bench.sent()), "[MQTT-3.2.2-15] comes first");
+    bench.packet(incoming("b", "in", Delivery::AtLeastOnce { id: id(1), dup: false }));
+    assert!(has(&bench.sent()));
+    bench.command(Command::Disconnect(Default::default()));
+    assert!(has(&bench.sent()));
 }
 
 #[test]
