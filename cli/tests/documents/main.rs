@@ -20,10 +20,11 @@ mod sandbox;
 
 /// Prefixes of commands that run only on request, because they take long, with the reason.
 #[cfg(unix)]
-const LONG: [(&str, &str); 6] = [
+const LONG: [(&str, &str); 7] = [
     ("cargo bench", "a benchmark"),
     ("cd codec/benches/peers && ", "a benchmark"),
     ("cargo run -p mqttspec-world --example ", "compiles the example"),
+    ("cargo run -p mqttspec-application --example ", "compiles the example"),
     ("cargo run --manifest-path sim/world/peers/Cargo.toml ", "compiles a separate workspace"),
     ("cargo test --locked --manifest-path sim/world/peers/Cargo.toml", "compiles a separate workspace"),
     ("MQTTSPEC_WORLD_SEEDS=50 MQTTSPEC_WORLD_PROCESSES=20 cargo test", "takes a minute"),

@@ -1,12 +1,15 @@
 //! When to start the next attempt to connect: exponential back-off with jitter.
 //!
-//! No version of the standard defines how a client reconnects. The delay doubles with each failure
-//! up to a limit, and is multiplied by a random factor from 0.5 to 1.0, so that clients that lost
-//! the same Server do not all reconnect at once.
+//! No version of the standard defines how a client reconnects. By default the delay doubles with
+//! each failure up to a limit; it can also grow by the first delay, or stay. It is multiplied by a
+//! random factor from 0.5 to 1.0, so that clients that lost the same Server do not all reconnect at
+//! once.
 
 use std::time::Duration;
 
 use rand::Rng;
+
+use crate::options::ReconnectPolicy;
 
 /// Counts since the last success.
 #[derive(Debug, Default)]
@@ -18,6 +21,7 @@ pub(crate) struct Backoff {
 /// The limits from the options.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    pub(crate) growth: ReconnectPolicy,
     pub(crate) first: Duration,
     pub(crate) max: Duration,
     /// 0 for no limit.
@@ -40,9 +44,13 @@ impl Backoff {
         if limits.attempts != 0 && self.failures >= limits.attempts {
             return None;
         }
-        let doublings = self.retries.min(31);
+        let factor = match limits.growth {
+            ReconnectPolicy::Exponential => 1 << self.retries.min(31),
+            ReconnectPolicy::Linear => self.retries.saturating_add(1),
+            ReconnectPolicy::Constant => 1,
+        };
         self.retries = self.retries.saturating_add(1);
-        let whole = limits.first.saturating_mul(1 << doublings).min(limits.max);
+        let whole = limits.first.saturating_mul(factor).min(limits.max);
         let half = whole / 2;
         let share = u64::from(random.next_u32());
         let jitter = half.as_nanos() * u128::from(share) / u128::from(u32::MAX);
@@ -67,8 +75,27 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { first: Duration::from_secs(1), max: Duration::from_secs(60), attempts: 10 };
+    const LIMITS: Limits = Limits {
+        growth: ReconnectPolicy::Exponential,
+        first: Duration::from_secs(1),
+        max: Duration::from_secs(60),
+        attempts: 10,
+    };
+
+    #[test]
+    fn a_delay_can_grow_evenly_or_stay() {
+        for (growth, wholes_s) in
+            [(ReconnectPolicy::Linear, [1, 2, 3, 4, 5]), (ReconnectPolicy::Constant, [1, 1, 1, 1, 1])]
+        {
+            let mut random = ChaCha8Rng::seed_from_u64(1);
+            let mut backoff = Backoff::default();
+            for whole_s in wholes_s {
+                let delay = backoff.next_delay(Limits { growth, ..LIMITS }, &mut random).unwrap();
+                let whole = Duration::from_secs(whole_s);
+                assert!(delay >= whole / 2 && delay <= whole, "{growth:?}: {delay:?} of {whole:?}");
+            }
+        }
+    }
 
     #[test]
     fn delays_double_within_half_and_whole_and_stop_at_the_limit() {

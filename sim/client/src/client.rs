@@ -24,18 +24,21 @@ use rand_chacha::ChaCha8Rng;
 use crate::backoff::Backoff;
 use crate::circuit::{Circuit, CircuitState};
 use crate::command::{Command, Delivered, Handle};
+use crate::envelope::Envelope;
 use crate::error::{Awaited, Error, Unreachable, Violation};
 use crate::event::{Event, State};
+use crate::info::LastError;
 use crate::keep_alive::KeepAlive;
 use crate::operations::Operations;
 use crate::options::Options;
-use crate::outbox::{DeliveryStatistics, Outbox, OutboxEntry};
+use crate::outbox::{DeliveryStatistics, EndedDelivery, Outbox, OutboxEntry};
 use crate::queue::{Queue, Waiting};
 use crate::requests::Requests;
+use crate::restore::RestoreError;
 use crate::seen::Seen;
 use crate::session::Session;
 use crate::statistics::Statistics;
-use crate::store::{self, PublicationRecord, Record, RestoreError, SessionRecord};
+use crate::store::{self, PublicationRecord, Record, SessionRecord};
 use crate::subscriptions::Subscriptions;
 use connecting::{Connection, Handshake, Redirect};
 use delivering::AttemptEnd;
@@ -87,6 +90,10 @@ pub struct Client {
     /// Start must be 1.
     force_clean: bool,
     redirect: Option<Redirect>,
+    /// The current or last attempt is to the fallback of the circuit breaker.
+    on_fallback: bool,
+    disconnected_at: Option<Duration>,
+    last_error: Option<LastError>,
     backoff: Backoff,
     circuit: Circuit,
     session: Session,
@@ -101,7 +108,7 @@ pub struct Client {
     silent_publications: BTreeSet<Handle>,
     deliveries_seen: Seen,
     /// Deliveries that the application has received and not acknowledged.
-    deliveries_held: BTreeMap<Delivered, String>,
+    deliveries_held: BTreeMap<Delivered, Envelope>,
     next_delivery: u64,
     next_handle: u64,
     statistics: Statistics,
@@ -124,6 +131,9 @@ impl Client {
             fresh: true,
             force_clean: false,
             redirect: None,
+            on_fallback: false,
+            disconnected_at: None,
+            last_error: None,
             backoff: Backoff::default(),
             circuit: Circuit::default(),
             session: Session::new(),
@@ -150,18 +160,24 @@ impl Client {
     ///
     /// If the store has no end of the Session, its Session Expiry Interval starts at `now`.
     ///
-    /// # Errors
-    /// If a record is not one that [`Client::take_changes`] returned.
+    /// A record that [`Client::take_changes`] cannot have returned is set aside under another key
+    /// and reported with [`Event::RecordSetAside`]; the client continues without it.
+    #[must_use]
     pub fn restore(
         options: Options,
         seed: u64,
         now: Duration,
         records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
-    ) -> Result<Self, RestoreError> {
+    ) -> Self {
         let mut client = Self::new(options, seed);
         for (key, value) in records {
-            let record = store::read(&key, &value)?;
-            client.restore_record(now, record)?;
+            let restored = store::read(&key, &value).and_then(|record| client.restore_record(now, record));
+            if let Err(error) = restored {
+                client.put(store::set_aside_key(&key), value);
+                client.delete(key);
+                client.statistics.records_set_aside += 1;
+                client.events.push_back(Event::RecordSetAside { error });
+            }
         }
         client.restore_attempts();
         if client.session.exists && client.session.ends_at.is_none() {
@@ -172,7 +188,7 @@ impl Client {
             client.lose_session();
         }
         client.settle_attempts(now);
-        Ok(client)
+        client
     }
 
     /// Runs a command of the application. The event that ends the command has the handle.
@@ -187,7 +203,7 @@ impl Client {
             Command::Request { publication, response_topic, timeout } => {
                 self.request(now, handle, publication, response_topic, timeout);
             }
-            Command::Deliver(publication) => self.deliver(now, handle, publication),
+            Command::Deliver(request) => self.deliver(now, handle, request),
             Command::Reauthenticate => self.reauthenticate(now, handle),
             Command::Acknowledge { message, reason } => self.acknowledge(now, handle, message, reason),
         }
@@ -285,7 +301,9 @@ impl Client {
             Link::Up(connection) => {
                 let reauthentication =
                     connection.reauthentication.as_ref().map(|under_way| under_way.deadline);
-                [connection.keep_alive.deadline(), reauthentication].into_iter().flatten().min()
+                let (check, limit) = (self.options.health_check, self.options.inactivity_warning);
+                let health = connection.health.deadline(check, limit);
+                [connection.keep_alive.deadline(), reauthentication, health].into_iter().flatten().min()
             }
         };
         let others = [
@@ -347,7 +365,13 @@ impl Client {
         self.outbox.deliveries()
     }
 
-    /// Statistics of the deliveries since the client was created or restored.
+    /// The deliveries that ended last, the oldest first; the option `delivery_history` says how
+    /// many.
+    pub fn delivery_history(&self) -> impl Iterator<Item = &EndedDelivery> {
+        self.outbox.history()
+    }
+
+    /// Statistics of all deliveries, including those before a restart with the same store.
     #[must_use]
     pub fn delivery_statistics(&self) -> DeliveryStatistics {
         self.outbox.statistics()
@@ -364,7 +388,7 @@ impl Client {
 
     /// Handles the deadlines of the Network Connection, or of the attempt to open one.
     fn link_timeout(&mut self, now: Duration) {
-        match &self.link {
+        match &mut self.link {
             Link::Down => {
                 if self.retry_at.is_some_and(|at| at <= now) {
                     self.dial(now);
@@ -383,6 +407,10 @@ impl Client {
                 }
             }
             Link::Up(connection) => {
+                let (check, limit) = (self.options.health_check, self.options.inactivity_warning);
+                if let Some(duration) = connection.health.check(now, check, limit) {
+                    self.events.push_back(Event::Inactive { duration });
+                }
                 let keep_alive = &connection.keep_alive;
                 if connection.reauthentication.as_ref().is_some_and(|under_way| under_way.deadline <= now) {
                     self.reauthentication_overdue(now);
@@ -457,6 +485,13 @@ impl Client {
         self.transmits.push_back(Transmit::Packet { packet, version });
     }
 
+    /// A message was sent or received.
+    fn message_passed(&mut self, now: Duration) {
+        if let Link::Up(connection) = &mut self.link {
+            connection.health.message(now);
+        }
+    }
+
     fn fail(&mut self, handle: Handle, error: Error) {
         self.statistics.count(&error);
         if self.silent_publications.remove(&handle) {
@@ -528,6 +563,12 @@ impl Client {
                 self.outbox.insert(delivery, now, self.options.delivery_sweep);
             }
             Record::NextDelivery(number) => self.next_delivery = number,
+            Record::Totals(totals) => self.outbox.restore_totals(totals),
+            Record::Ended(number, ended) => {
+                self.next_handle = self.next_handle.max(ended.handle.0 + 1);
+                self.outbox.restore_ended(number, ended);
+            }
+            Record::SetAside => {}
             Record::Seen(id, number) => self.deliveries_seen.restore(id, number),
             Record::Received(identifier) => self.session.inbound.restore(identifier),
             Record::Subscription(subscription, properties) => {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mqttspec_codec::{
-    Disconnect, DisconnectReason, Properties, PubAckReason, Publish, QoS, Subscribe, Subscription,
-    TopicFilter, TopicName, Unsubscribe,
+    ContentType, Disconnect, DisconnectReason, PayloadFormatIndicator, Properties, PubAckReason, Publish,
+    QoS, Subscribe, Subscription, TopicFilter, TopicName, Unsubscribe, Utf8String,
 };
 
 use crate::Options;
@@ -82,12 +82,23 @@ pub enum Command {
     /// end.
     ///
     /// Ends in [`Delivered`](crate::Event::Delivered) or [`Failed`](crate::Event::Failed).
-    Deliver(Publication),
+    Deliver(DeliverRequest),
     /// Authenticates again, with the Authentication Method of the connection (5.0, §4.12.1).
     ///
     /// Ends in [`Reauthenticated`](crate::Event::Reauthenticated) or
     /// [`Failed`](crate::Event::Failed).
     Reauthenticate,
+}
+
+/// What a payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadKind {
+    /// UTF-8 text: `text/plain`.
+    Text,
+    /// JSON: `application/json`.
+    Json,
+    /// Bytes: `application/octet-stream`.
+    Binary,
 }
 
 /// A message to publish.
@@ -118,10 +129,40 @@ impl Publication {
         Self { qos: Some(qos), ..self }
     }
 
+    /// The same message with the Payload Format Indicator and the Content Type of this kind (5.0).
+    #[must_use]
+    pub fn described(mut self, kind: PayloadKind) -> Self {
+        let (format, content_type) = match kind {
+            PayloadKind::Text => (PayloadFormatIndicator::Utf8, "text/plain"),
+            PayloadKind::Json => (PayloadFormatIndicator::Utf8, "application/json"),
+            PayloadKind::Binary => (PayloadFormatIndicator::Unspecified, "application/octet-stream"),
+        };
+        self.properties.set(format);
+        self.properties.set(ContentType(Utf8String::from_static(content_type)));
+        self
+    }
+
     /// The same message with RETAIN 1.
     #[must_use]
     pub fn retained(self) -> Self {
         Self { retain: true, ..self }
+    }
+}
+
+/// A message for the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliverRequest {
+    /// The message.
+    pub publication: Publication,
+    /// How long it may take until it expires; `None` for the option `delivery_time_to_live`.
+    pub time_to_live: Option<Duration>,
+    /// How many times it may be published again; `None` for the option `delivery_retries`.
+    pub retries: Option<u32>,
+}
+
+impl From<Publication> for DeliverRequest {
+    fn from(publication: Publication) -> Self {
+        Self { publication, time_to_live: None, retries: None }
     }
 }
 

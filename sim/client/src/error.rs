@@ -84,6 +84,14 @@ pub enum Error {
     /// received the message.
     #[error("the Session was lost while the message was in flight")]
     SessionLost,
+    /// The receiving application refused the delivery.
+    #[error("the receiver {} refused the delivery: {}", .by.as_deref().unwrap_or("(unknown)"), .reason.name())]
+    DeliveryRefused {
+        /// The Client Identifier of the receiver, if it said so.
+        by: Option<String>,
+        /// The Reason Code that the application gave.
+        reason: PubAckReason,
+    },
     /// The message was not sent before its Message Expiry Interval had passed.
     #[error("the message expired before it could be sent")]
     Expired,
@@ -356,6 +364,7 @@ impl Error {
             | Self::PublishRefused { .. }
             | Self::SubscribeRefused(_)
             | Self::SessionLost => ErrorKind::Protocol,
+            Self::DeliveryRefused { .. } => ErrorKind::Application,
             Self::Expired
             | Self::QueueFull
             | Self::CircuitOpen { .. }

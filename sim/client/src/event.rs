@@ -11,6 +11,7 @@ use mqttspec_codec::{
 use crate::circuit::CircuitState;
 use crate::command::{Delivered, Handle, Publication};
 use crate::error::Error;
+use crate::restore::RestoreError;
 
 /// The state of a client's connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +76,14 @@ pub enum Event {
         /// The error of the last attempt.
         error: Error,
     },
+    /// The connection is up, but no message was sent or received for a long time.
+    Inactive {
+        /// For how long.
+        duration: Duration,
+    },
+    /// A response that no request waits for: its request was answered, has timed out or was sent
+    /// before a restart.
+    UnexpectedResponse(Message),
     /// The circuit breaker has changed.
     Circuit(CircuitState),
     /// The previous Session has ended. Each of its messages has an event of its own.
@@ -138,11 +147,21 @@ pub enum Event {
         id: String,
         /// The number of times that it was published again.
         retries: u32,
+        /// The Client Identifier of the receiver, if it said so.
+        by: Option<String>,
+        /// When the receiver acknowledged it, by its own clock, if it said so.
+        at: Option<Duration>,
     },
     /// The client has authenticated again.
     Reauthenticated {
         /// The Reauthenticate command.
         handle: Handle,
+    },
+    /// A record of the store is damaged. It was set aside under another key, and the client
+    /// continues without it.
+    RecordSetAside {
+        /// What is wrong with it.
+        error: RestoreError,
     },
     /// A command has failed.
     Failed {
@@ -177,4 +196,18 @@ pub struct Message {
     pub retain: bool,
     /// Properties, without Topic Alias.
     pub properties: Properties<Publish>,
+    /// What the sender's outbox says about the message, if it comes from one and the option
+    /// `acknowledge_deliveries` is set.
+    pub delivery: Option<DeliveryDetails>,
+}
+
+/// What the sender's outbox says about a received message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryDetails {
+    /// Identifies the delivery.
+    pub id: String,
+    /// When the sender's application gave it to its client, by the clock of the sender.
+    pub created_at: Option<Duration>,
+    /// The number of times that it was published again.
+    pub retries: Option<u32>,
 }

@@ -62,6 +62,8 @@ mod event;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
+mod health;
+mod info;
 mod keep_alive;
 mod latitude;
 mod operations;
@@ -69,6 +71,7 @@ mod options;
 mod outbox;
 mod queue;
 mod requests;
+mod restore;
 mod scram;
 mod seen;
 mod session;
@@ -79,12 +82,16 @@ mod subscriptions;
 pub use circuit::CircuitState;
 pub use client::{Client, Transmit};
 pub use command::{
-    Command, Delivered, DisconnectRequest, Handle, Publication, SubscribeRequest, UnsubscribeRequest,
+    Command, DeliverRequest, Delivered, DisconnectRequest, Handle, PayloadKind, Publication,
+    SubscribeRequest, UnsubscribeRequest,
 };
 pub use error::{Awaited, Error, ErrorKind, Invalid, Unreachable, Unsupported, Violation, meaning};
-pub use event::{Event, Message, State};
+pub use event::{DeliveryDetails, Event, Message, State};
+pub use info::{ConnectionInfo, LastError};
 pub use mqttspec_core::{Change, Latitude, OptionDescription, OptionError};
-pub use options::{Acknowledgement, Authentication, Options, QueuePolicy, SessionLostPolicy};
-pub use outbox::{DeliveryState, DeliveryStatistics, OutboxEntry, StateStatistics};
+pub use options::{
+    Acknowledgement, Authentication, CircuitErrors, Options, QueuePolicy, ReconnectPolicy, SessionLostPolicy,
+};
+pub use outbox::{DeliveryState, DeliveryStatistics, EndedDelivery, OutboxEntry, StateStatistics};
+pub use restore::RestoreError;
 pub use statistics::Statistics;
-pub use store::RestoreError;

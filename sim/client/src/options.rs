@@ -116,6 +116,8 @@ options! {
         delivery_time_to_live: Duration = Duration::from_secs(3600);
         /// How often to look for deliveries that have expired.
         delivery_sweep: Duration = Duration::from_secs(60);
+        /// How many of the deliveries that have ended the history keeps.
+        delivery_history: usize = 1000;
         /// Whether to acknowledge received deliveries end to end, and to pass each one to the
         /// application once.
         acknowledge_deliveries: bool = false;
@@ -124,8 +126,10 @@ options! {
         /// The number of consecutive attempts that may fail before the client gives up; 0: no
         /// limit.
         reconnect_attempts: u32 = 10;
-        /// Delay before the first attempt to reconnect. It doubles with each failure, and is
-        /// multiplied by a random factor from 0.5 to 1.0.
+        /// How the delay grows with each failure: exponential (it doubles), linear or constant.
+        reconnect_policy: ReconnectPolicy = ReconnectPolicy::Exponential;
+        /// Delay before the first attempt to reconnect. It is multiplied by a random factor from
+        /// 0.5 to 1.0.
         reconnect_delay: Duration = Duration::from_secs(1);
         /// The largest delay, before the random factor.
         reconnect_delay_max: Duration = Duration::from_secs(60);
@@ -133,6 +137,17 @@ options! {
         circuit_failures: u32 = 5;
         /// How long an open circuit breaker allows no attempt.
         circuit_delay: Duration = Duration::from_secs(30);
+        /// The failures that the circuit breaker counts: all, passing (those that another attempt
+        /// may not have) or network (no Network Connection, or no answer in time).
+        circuit_errors: CircuitErrors = CircuitErrors::All;
+        /// A Server to use while the circuit breaker is open, as `host` or `host:port`; none: the
+        /// client waits.
+        circuit_fallback: Option<Utf8String> = None;
+        /// How often to look whether the connection is in use.
+        health_check: Duration = Duration::from_secs(30);
+        /// How long no message may be sent or received until the client warns of inactivity; 0: it
+        /// does not.
+        inactivity_warning: Duration = Duration::from_secs(300);
         /// Whether to follow a Server Reference (5.0, §4.11).
         follow_server_reference: bool = true;
         /// Where the Server is: a host name or an IP address. For the driver.
@@ -183,6 +198,26 @@ choices! {
         Republish = "republish",
         /// All fail.
         Fail = "fail",
+    }
+
+    /// How the delay before an attempt to reconnect grows.
+    ReconnectPolicy {
+        /// It doubles.
+        Exponential = "exponential",
+        /// It grows by the first delay.
+        Linear = "linear",
+        /// It stays.
+        Constant = "constant",
+    }
+
+    /// Which failures of attempts the circuit breaker counts.
+    CircuitErrors {
+        /// All of them.
+        All = "all",
+        /// Those that another attempt may not have.
+        Passing = "passing",
+        /// No Network Connection, or no answer in time.
+        Network = "network",
     }
 
     /// Who decides when a received QoS 1 or QoS 2 message is acknowledged.
@@ -236,6 +271,8 @@ mod tests {
             ("delivery_retry", "30s"),
             ("delivery_time_to_live", "3600s"),
             ("delivery_sweep", "60s"),
+            ("health_check", "30s"),
+            ("inactivity_warning", "300s"),
             ("delivery_acknowledgements", "delivery/ack/"),
         ];
         for (name, value) in expected {

@@ -2,15 +2,16 @@
 //!
 //! The acknowledgements of MQTT are those of the Server. A delivery is complete when the receiving
 //! client acknowledges it. Until then it is published again as a new message, up to a limit, until
-//! it expires. The format is in [`envelope`](crate::envelope).
+//! it expires. The format is in [`envelope`](crate::envelope). Of the deliveries that have ended, the
+//! counts and a history are kept.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mqttspec_codec::QoS;
+use mqttspec_codec::{QoS, TopicName};
 
 use crate::command::{Handle, Publication};
-use crate::envelope::Envelope;
+use crate::envelope::{Details, Envelope};
 
 /// The state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,8 +50,12 @@ pub struct OutboxEntry {
     pub created_at: Duration,
     /// When its state last changed.
     pub updated_at: Duration,
+    /// When it expires.
+    pub expires_at: Duration,
     /// The number of times that it was published again.
     pub retries: u32,
+    /// How many times it may be published again.
+    pub retries_max: u32,
     /// The checksum of Topic Name and payload.
     pub checksum: String,
     /// The publication in progress.
@@ -60,9 +65,39 @@ pub struct OutboxEntry {
 }
 
 impl OutboxEntry {
-    pub(crate) fn envelope(&self) -> Envelope {
-        Envelope { id: self.id.clone(), checksum: self.checksum.clone() }
+    /// The envelope of the next publication, with the topic of its acknowledgement.
+    pub(crate) fn envelope(&self, acknowledgements: &str) -> Envelope {
+        Envelope {
+            id: self.id.clone(),
+            checksum: self.checksum.clone(),
+            details: Some(Details {
+                created_at: self.created_at,
+                retries: self.retries,
+                acknowledgement: format!("{acknowledgements}{}", self.id),
+            }),
+        }
     }
+}
+
+/// A delivery that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedDelivery {
+    /// The Deliver command.
+    pub handle: Handle,
+    /// The id in the message.
+    pub id: String,
+    /// The topic of the message.
+    pub topic: TopicName,
+    /// How it ended: acknowledged, failed or expired.
+    pub state: DeliveryState,
+    /// When the command was received.
+    pub created_at: Duration,
+    /// When it ended.
+    pub ended_at: Duration,
+    /// The number of times that it was published again.
+    pub retries: u32,
+    /// The Client Identifier of the receiver that acknowledged or refused it, if it said so.
+    pub by: Option<String>,
 }
 
 /// Deliveries in one state.
@@ -74,9 +109,12 @@ pub struct StateStatistics {
     pub mean_retries: f64,
 }
 
-/// Statistics of the deliveries since the client was created or restored.
+/// Statistics of all deliveries of this client, including those before a restart with the same
+/// store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeliveryStatistics {
+    /// The number of deliveries.
+    pub total: u64,
     /// By state.
     pub by_state: BTreeMap<DeliveryState, StateStatistics>,
     /// The share of acknowledged ones among those that have ended; `None` if none has.
@@ -91,6 +129,8 @@ pub(crate) struct Outbox {
     by_attempt: BTreeMap<Handle, Handle>,
     /// Count and total retries of the deliveries that have ended.
     over: BTreeMap<DeliveryState, (u64, u64)>,
+    /// The deliveries that ended last, by number.
+    history: BTreeMap<u64, EndedDelivery>,
     next_sweep: Option<Duration>,
 }
 
@@ -167,10 +207,9 @@ impl Outbox {
         }
     }
 
-    /// The receiver has acknowledged it.
-    pub(crate) fn acknowledged(&mut self, id: &str) -> Option<OutboxEntry> {
-        let handle = self.deliveries.values().find(|delivery| delivery.id == id)?.handle;
-        self.over(handle, DeliveryState::Acknowledged)
+    /// The delivery with this id, if it has not ended.
+    pub(crate) fn find(&self, id: &str) -> Option<Handle> {
+        Some(self.deliveries.values().find(|delivery| delivery.id == id)?.handle)
     }
 
     /// Ends a delivery.
@@ -191,10 +230,41 @@ impl Outbox {
         self.deliveries.values().find(overdue).map(|delivery| delivery.handle)
     }
 
+    /// Counts of the deliveries that have ended: for each state the number and all retries.
+    pub(crate) fn totals(&self) -> &BTreeMap<DeliveryState, (u64, u64)> {
+        &self.over
+    }
+
+    pub(crate) fn restore_totals(&mut self, totals: BTreeMap<DeliveryState, (u64, u64)>) {
+        self.over = totals;
+    }
+
+    /// Adds a delivery to the history, which has at most `limit` entries. Returns its number and
+    /// those that are forgotten.
+    pub(crate) fn remember(&mut self, ended: EndedDelivery, limit: usize) -> (u64, Vec<u64>) {
+        let number = self.history.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.history.insert(number, ended);
+        let surplus = self.history.len().saturating_sub(limit);
+        let forgotten: Vec<u64> = self.history.keys().take(surplus).copied().collect();
+        for number in &forgotten {
+            self.history.remove(number);
+        }
+        (number, forgotten)
+    }
+
+    pub(crate) fn restore_ended(&mut self, number: u64, ended: EndedDelivery) {
+        self.history.insert(number, ended);
+    }
+
+    /// The deliveries that ended last, the oldest first.
+    pub(crate) fn history(&self) -> impl Iterator<Item = &EndedDelivery> {
+        self.history.values()
+    }
+
     /// Counts a retry of an overdue delivery. Returns false if it has no retries left.
-    pub(crate) fn retry(&mut self, handle: Handle, retries_max: u32, now: Duration) -> bool {
+    pub(crate) fn retry(&mut self, handle: Handle, now: Duration) -> bool {
         let Some(delivery) = self.deliveries.get_mut(&handle) else { return false };
-        if delivery.retries >= retries_max {
+        if delivery.retries >= delivery.retries_max {
             return false;
         }
         delivery.retries += 1;
@@ -205,12 +275,12 @@ impl Outbox {
     }
 
     /// Deliveries whose time to live has passed, if a sweep is due.
-    pub(crate) fn sweep(&mut self, now: Duration, sweep: Duration, time_to_live: Duration) -> Vec<Handle> {
+    pub(crate) fn sweep(&mut self, now: Duration, sweep: Duration) -> Vec<Handle> {
         if self.next_sweep.is_none_or(|at| at > now) {
             return Vec::new();
         }
         self.next_sweep = (!self.deliveries.is_empty()).then_some(now + sweep);
-        let expired = |delivery: &&OutboxEntry| delivery.created_at + time_to_live <= now;
+        let expired = |delivery: &&OutboxEntry| delivery.expires_at <= now;
         self.deliveries.values().filter(expired).map(|delivery| delivery.handle).collect()
     }
 
@@ -241,6 +311,7 @@ impl Outbox {
         let over: u64 = self.over.values().map(|(count, _)| count).sum();
         let acknowledged = self.over.get(&DeliveryState::Acknowledged).map_or(0, |(count, _)| *count);
         DeliveryStatistics {
+            total: totals.values().map(|(count, _)| count).sum(),
             by_state,
             success_rate: (over > 0).then(|| acknowledged as f64 / over as f64),
             pending: self.deliveries.len(),

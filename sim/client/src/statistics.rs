@@ -40,6 +40,12 @@ pub struct Statistics {
     pub messages_dropped: u64,
     /// Received deliveries whose checksum was wrong.
     pub deliveries_damaged: u64,
+    /// End-to-end acknowledgements for deliveries that this client does not wait for.
+    pub delivery_acknowledgements_unknown: u64,
+    /// Damaged records that were set aside.
+    pub records_set_aside: u64,
+    /// Responses that no request waits for.
+    pub responses_unexpected: u64,
     /// Acknowledgements with an unknown Packet Identifier.
     pub acknowledgements_unknown: u64,
     /// Bytes saved by Topic Aliases in PUBLISH packets, minus the size of the property.

@@ -3,39 +3,24 @@
 //!
 //! Keys start with a letter: `c` for the Session itself, `p` for a message to publish, `r` for the
 //! Packet Identifier of a received QoS 2 message, `s` for a subscription, `o` for a delivery in the
-//! outbox, `n` for the number of the next one, `d` for a received delivery. Packets in values are
-//! in the format of 5.0, which can express all versions.
+//! outbox, `n` for the number of the next one, `h` for one that has ended, `t` for their counts, `d`
+//! for a received delivery, `x` for a damaged record that was set aside (followed by its key).
+//! Packets in values are in the format of 5.0, which can express all versions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use mqttspec_codec::{
     Delivery, NonEmpty, Packet, PacketIdentifier, Properties, Publish, QoS, Subscribe, Subscription,
-    SubscriptionIdentifier, TopicFilter, Utf8String, Version, decode,
+    SubscriptionIdentifier, TopicFilter, TopicName, Utf8String, Version, decode,
 };
 
 use crate::command::{Handle, Publication};
 use crate::envelope::checksum;
-use crate::outbox::{DeliveryState, OutboxEntry};
+use crate::outbox::{DeliveryState, EndedDelivery, OutboxEntry};
+use crate::restore::RestoreError;
 use crate::session::Phase;
-
-/// Why records cannot be restored.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RestoreError {
-    /// The key is not that of any kind of record.
-    #[error("a record has the unknown key {0:02x?}")]
-    UnknownKey(Vec<u8>),
-    /// The value cannot be read.
-    #[error("the record with the key {0:02x?} cannot be read")]
-    Unreadable(Vec<u8>),
-    /// The message of a delivery does not match its checksum.
-    #[error("the delivery {0} is damaged")]
-    DeliveryDamaged(String),
-    /// Two messages have one Packet Identifier.
-    #[error("two messages have the Packet Identifier {0}")]
-    IdentifierTwice(PacketIdentifier),
-}
 
 /// A record that was read.
 #[derive(Debug, PartialEq)]
@@ -47,6 +32,9 @@ pub(crate) enum Record {
     Delivery(OutboxEntry),
     NextDelivery(u64),
     Seen(String, u64),
+    Totals(BTreeMap<DeliveryState, (u64, u64)>),
+    Ended(u64, EndedDelivery),
+    SetAside,
 }
 
 /// The record of the Session itself.
@@ -96,6 +84,45 @@ pub(crate) fn seen_key(id: &str) -> Vec<u8> {
     [b"d".as_slice(), id.as_bytes()].concat()
 }
 
+pub(crate) fn totals_key() -> Vec<u8> {
+    b"t".to_vec()
+}
+
+pub(crate) fn ended_key(number: u64) -> Vec<u8> {
+    [b"h".as_slice(), &number.to_be_bytes()].concat()
+}
+
+/// Where a damaged record with this key is kept.
+pub(crate) fn set_aside_key(key: &[u8]) -> Vec<u8> {
+    [b"x".as_slice(), key].concat()
+}
+
+pub(crate) fn totals_value(totals: &BTreeMap<DeliveryState, (u64, u64)>) -> Vec<u8> {
+    let mut value = Vec::new();
+    for state in DeliveryState::ALL {
+        let (count, retries) = totals.get(&state).copied().unwrap_or_default();
+        value.extend_from_slice(&count.to_be_bytes());
+        value.extend_from_slice(&retries.to_be_bytes());
+    }
+    value
+}
+
+pub(crate) fn ended_value(ended: &EndedDelivery) -> Vec<u8> {
+    let state = DeliveryState::ALL.iter().position(|state| *state == ended.state).unwrap_or_default();
+    let mut value = vec![u8::try_from(state).unwrap_or_default(), ended.by.is_some().into()];
+    value.extend_from_slice(&ended.handle.0.to_be_bytes());
+    value.extend_from_slice(&ended.retries.to_be_bytes());
+    put_time(&mut value, Some(ended.created_at));
+    put_time(&mut value, Some(ended.ended_at));
+    for text in [&ended.id, ended.topic.as_str(), ended.by.as_deref().unwrap_or_default()] {
+        // Ids, topics and Client Identifiers have at most 65,535 bytes; a longer text is cut off.
+        let text = &text.as_bytes()[..text.len().min(usize::from(u16::MAX))];
+        value.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+        value.extend_from_slice(text);
+    }
+    value
+}
+
 pub(crate) fn session_value(record: &SessionRecord) -> Vec<u8> {
     let mut value = record.expiry.to_be_bytes().to_vec();
     put_time(&mut value, record.ends_at);
@@ -133,7 +160,8 @@ pub(crate) fn delivery_value(entry: &OutboxEntry) -> Option<Vec<u8>> {
     let mut value = vec![sent, entry.qos.into()];
     value.extend_from_slice(&entry.retries.to_be_bytes());
     value.extend_from_slice(&entry.attempt.map_or(0, |attempt| attempt.0).to_be_bytes());
-    for time in [Some(entry.created_at), Some(entry.updated_at), entry.retry_at] {
+    value.extend_from_slice(&entry.retries_max.to_be_bytes());
+    for time in [Some(entry.created_at), Some(entry.updated_at), Some(entry.expires_at), entry.retry_at] {
         put_time(&mut value, time);
     }
     for text in [&entry.id, &entry.checksum] {
@@ -189,6 +217,12 @@ pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, RestoreError> {
             let number = value.try_into().map(u64::from_be_bytes).map_err(|_| unreadable())?;
             Ok(Record::Seen(id, number))
         }
+        Some((b't', [])) => read_totals(value).ok_or_else(unreadable),
+        Some((b'h', number)) => {
+            let number = number.try_into().map(u64::from_be_bytes).map_err(|_| unreadable())?;
+            Ok(Record::Ended(number, read_ended(value).ok_or_else(unreadable)?))
+        }
+        Some((b'x', _)) => Ok(Record::SetAside),
         Some((b's', _)) => read_subscription(value).ok_or_else(unreadable),
         _ => Err(RestoreError::UnknownKey(key.to_vec())),
     }
@@ -231,7 +265,9 @@ fn read_delivery(handle: Handle, mut value: &[u8]) -> Option<OutboxEntry> {
     let qos = QoS::try_from(qos).ok()?;
     let retries = u32::from_be_bytes(take(input)?);
     let attempt = u64::from_be_bytes(take(input)?);
-    let (created_at, updated_at, retry_at) = (take_time(input)??, take_time(input)??, take_time(input)?);
+    let retries_max = u32::from_be_bytes(take(input)?);
+    let (created_at, updated_at) = (take_time(input)??, take_time(input)??);
+    let (expires_at, retry_at) = (take_time(input)??, take_time(input)?);
     let (id, checksum) = (take_text(input)?, take_text(input)?);
     Some(OutboxEntry {
         handle,
@@ -241,10 +277,43 @@ fn read_delivery(handle: Handle, mut value: &[u8]) -> Option<OutboxEntry> {
         state: if sent == 1 { DeliveryState::Sent } else { DeliveryState::Pending },
         created_at,
         updated_at,
+        expires_at,
         retries,
+        retries_max,
         checksum,
         attempt: (attempt != 0).then_some(Handle(attempt)),
         retry_at,
+    })
+}
+
+fn read_totals(mut value: &[u8]) -> Option<Record> {
+    let input = &mut value;
+    let mut totals = BTreeMap::new();
+    for state in DeliveryState::ALL {
+        let counts = (u64::from_be_bytes(take(input)?), u64::from_be_bytes(take(input)?));
+        if counts.0 > 0 {
+            totals.insert(state, counts);
+        }
+    }
+    input.is_empty().then_some(Record::Totals(totals))
+}
+
+fn read_ended(mut value: &[u8]) -> Option<EndedDelivery> {
+    let input = &mut value;
+    let [state, has_by] = take(input)?;
+    let state = *DeliveryState::ALL.get(usize::from(state))?;
+    let (handle, retries) = (u64::from_be_bytes(take(input)?), u32::from_be_bytes(take(input)?));
+    let (created_at, ended_at) = (take_time(input)??, take_time(input)??);
+    let (id, topic, by) = (take_text(input)?, take_text(input)?, take_text(input)?);
+    Some(EndedDelivery {
+        handle: Handle(handle),
+        id,
+        topic: TopicName::try_from(topic).ok()?,
+        state,
+        created_at,
+        ended_at,
+        retries,
+        by: (has_by == 1).then_some(by),
     })
 }
 

@@ -15,10 +15,12 @@ use super::{Client, Link, Transmit};
 use crate::alias::{InboundAliases, OutboundAliases};
 use crate::backoff::Limits;
 use crate::command::Handle;
-use crate::error::{Error, Violation};
+use crate::error::{Error, ErrorKind, Violation};
 use crate::event::{Event, State};
+use crate::health::Health;
+use crate::info::{ConnectionInfo, LastError};
 use crate::keep_alive::KeepAlive;
-use crate::options::Options;
+use crate::options::{CircuitErrors, Options};
 use crate::scram::Exchange;
 use crate::session::NEVER;
 
@@ -45,6 +47,8 @@ pub(super) struct Connection {
     pub(super) reauthentication: Option<Reauthentication>,
     /// The root that the Server proposes for Response Topics (§3.2.2.3.15).
     pub(super) response_information: Option<Utf8String>,
+    pub(super) health: Health,
+    connected_at: Duration,
 }
 
 /// The limits that the Server has set in CONNACK (§3.2.2.3).
@@ -77,7 +81,7 @@ impl Client {
             return self.fail(handle, Error::Invalid(invalid));
         }
         let earliest = self.circuit.earliest(now);
-        if earliest > now {
+        if earliest > now && options.circuit_fallback.is_none() {
             return self.fail(handle, Error::CircuitOpen { retry_in: earliest - now });
         }
         if !matches!(self.link, Link::Down) {
@@ -105,15 +109,53 @@ impl Client {
 
     pub(super) fn dial(&mut self, now: Duration) {
         self.retry_at = None;
-        if self.circuit.attempt(now) {
+        let fallback = self.options.circuit_fallback.clone().filter(|_| self.circuit.earliest(now) > now);
+        self.on_fallback = fallback.is_some();
+        if !self.on_fallback && self.circuit.attempt(now) {
             self.events.push_back(Event::Circuit(self.circuit.state()));
         }
         self.statistics.attempts += 1;
         self.link = Link::Dialling { deadline: now + self.options.connect_timeout };
         self.events.push_back(Event::Connecting { attempt: self.backoff.attempt() });
         self.transmits.push_back(Transmit::Dial {
-            server: self.redirect.as_ref().map(|redirect| redirect.server.clone()),
+            server: fallback.or_else(|| self.redirect.as_ref().map(|redirect| redirect.server.clone())),
         });
+    }
+
+    /// What the client knows about its connection.
+    #[must_use]
+    pub fn info(&self, now: Duration) -> ConnectionInfo {
+        let connected_at = match &self.link {
+            Link::Up(connection) => Some(connection.connected_at),
+            _ => None,
+        };
+        let redirect = self.redirect.as_ref().map(|redirect| &redirect.server);
+        let server = self.options.circuit_fallback.as_ref().filter(|_| self.on_fallback).or(redirect);
+        ConnectionInfo {
+            state: self.state,
+            server: match server {
+                Some(server) => server.as_str().to_owned(),
+                None => format!("{}:{}", self.options.address, self.options.effective_port()),
+            },
+            connected_at,
+            uptime: connected_at.map(|at| now.saturating_sub(at)),
+            disconnected_at: self.disconnected_at,
+            last_error: self.last_error.clone(),
+            retries: self.backoff.retries(),
+            circuit: self.circuit.state(),
+            waiting: self.queue.len(),
+            in_flight: self.session.outbound.len(),
+            outbox: self.outbox.deliveries().count(),
+        }
+    }
+
+    /// Whether the circuit breaker counts this failure.
+    fn trips(&self, error: &Error) -> bool {
+        match self.options.circuit_errors {
+            CircuitErrors::All => true,
+            CircuitErrors::Passing => error.may_pass(),
+            CircuitErrors::Network => matches!(error.kind(), ErrorKind::Network | ErrorKind::TimeOut),
+        }
     }
 
     /// [MQTT-3.1.0-1] CONNECT is the first packet of a Network Connection; nothing follows it
@@ -199,7 +241,7 @@ impl Client {
         }
         self.statistics.connections += 1;
         self.backoff.succeeded();
-        if self.circuit.succeeded() {
+        if !self.on_fallback && self.circuit.succeeded() {
             self.events.push_back(Event::Circuit(self.circuit.state()));
         }
         self.state = State::Connected;
@@ -269,6 +311,8 @@ impl Client {
             enhanced,
             reauthentication: None,
             response_information: properties.get().map(|ResponseInformation(root)| root),
+            health: Health::new(now),
+            connected_at: now,
         }
     }
 
@@ -321,6 +365,7 @@ impl Client {
         properties: Properties<Disconnect>,
     ) {
         self.statistics.count(&error);
+        self.last_error = Some(LastError { at: now, error: error.clone() });
         let was_up = matches!(self.link, Link::Up(_));
         self.drop_reauthentication(&error);
         if was_up {
@@ -333,7 +378,9 @@ impl Client {
         } else {
             self.events.push_back(Event::AttemptFailed { error: error.clone() });
             self.backoff.failed();
-            if self.circuit.failed(now, self.options.circuit_failures, self.options.circuit_delay) {
+            let counts = !self.on_fallback && self.trips(&error);
+            let (failures, delay) = (self.options.circuit_failures, self.options.circuit_delay);
+            if counts && self.circuit.failed(now, failures, delay) {
                 self.events.push_back(Event::Circuit(self.circuit.state()));
             }
         }
@@ -351,6 +398,7 @@ impl Client {
         if !was_up {
             return;
         }
+        self.disconnected_at = Some(now);
         if self.redirect.as_ref().is_some_and(|redirect| !redirect.permanent)
             && self.state == State::Connected
         {
@@ -374,24 +422,28 @@ impl Client {
             return;
         }
         let limits = Limits {
+            growth: self.options.reconnect_policy,
             first: self.options.reconnect_delay,
             max: self.options.reconnect_delay_max,
             attempts: self.options.reconnect_attempts,
         };
         let delay = if error.may_pass() { self.backoff.next_delay(limits, &mut self.random) } else { None };
-        let Some(delay) = delay else { return self.give_up(error) };
-        let at = (now + delay).max(self.circuit.earliest(now));
+        let Some(delay) = delay else { return self.give_up(now, error) };
+        let at = match self.options.circuit_fallback {
+            Some(_) => now + delay,
+            None => (now + delay).max(self.circuit.earliest(now)),
+        };
         self.state = State::Reconnecting;
         self.retry_at = Some(at);
         self.events.push_back(Event::Reconnecting { attempt: self.backoff.retries(), delay: at - now });
     }
 
-    fn give_up(&mut self, error: Error) {
+    fn give_up(&mut self, now: Duration, error: Error) {
         self.state = State::Failed;
         if let Some(handle) = self.connect.take() {
             self.events.push_back(Event::Failed { handle, error: error.clone() });
         }
-        self.cancel_operations(&Error::NotConnected);
+        self.cancel_operations(now, &Error::NotConnected);
         self.events.push_back(Event::GaveUp { error });
     }
 

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use mqttspec_codec::{QoS, TopicFilter, TopicName, Utf8String};
+use mqttspec_codec::{PubAckReason, QoS, TopicFilter, Utf8String};
 
 use super::{Client, Link};
-use crate::command::{Delivered, Handle, Publication};
-use crate::envelope;
+use crate::command::{DeliverRequest, Delivered, Handle, Publication};
+use crate::envelope::{self, Envelope, Receipt};
 use crate::error::{Awaited, Error};
 use crate::event::{Event, Message};
 use crate::options::Acknowledgement;
-use crate::outbox::{DeliveryState, OutboxEntry};
+use crate::outbox::{DeliveryState, EndedDelivery, OutboxEntry};
 use crate::store;
 
 /// The end of a publication that belongs to a delivery.
@@ -23,7 +23,8 @@ pub(super) struct AttemptEnd {
 }
 
 impl Client {
-    pub(super) fn deliver(&mut self, now: Duration, handle: Handle, publication: Publication) {
+    pub(super) fn deliver(&mut self, now: Duration, handle: Handle, request: DeliverRequest) {
+        let DeliverRequest { publication, time_to_live, retries } = request;
         if let Err(invalid) = publication.check(self.version()) {
             return self.fail(handle, Error::Invalid(invalid));
         }
@@ -37,7 +38,9 @@ impl Client {
             state: DeliveryState::Pending,
             created_at: now,
             updated_at: now,
+            expires_at: now.saturating_add(time_to_live.unwrap_or(self.options.delivery_time_to_live)),
             retries: 0,
+            retries_max: retries.unwrap_or(self.options.delivery_retries),
             attempt: None,
             retry_at: None,
         };
@@ -58,7 +61,8 @@ impl Client {
                 return;
             }
             let Some(delivery) = self.outbox.get(handle) else { continue };
-            let message = envelope::wrap(self.version(), &delivery.envelope(), delivery.publication.clone());
+            let envelope = delivery.envelope(self.options.delivery_acknowledgements.as_str());
+            let message = envelope::wrap(self.version(), &envelope, delivery.publication.clone());
             let attempt = self.new_handle();
             self.outbox.attempt(handle, attempt);
             self.put_delivery(handle);
@@ -77,38 +81,93 @@ impl Client {
             // If the standard or the Server does not allow the message, another attempt would not
             // help.
             if let Some(error @ (Error::Invalid(_) | Error::NotSupported(_))) = error {
-                self.delivery_failed(handle, error);
+                self.delivery_failed(now, handle, error);
             }
         }
     }
 
     pub(super) fn expire_deliveries(&mut self, now: Duration) {
-        let sweep = (self.options.delivery_sweep, self.options.delivery_time_to_live);
-        for handle in self.outbox.sweep(now, sweep.0, sweep.1) {
-            let Some(delivery) = self.outbox.over(handle, DeliveryState::Expired) else { continue };
-            self.stop_attempt(delivery.attempt);
-            self.delete(store::delivery_key(handle));
-            self.fail(handle, Error::Expired);
+        for handle in self.outbox.sweep(now, self.options.delivery_sweep) {
+            if self.end_delivery(now, handle, DeliveryState::Expired, None).is_some() {
+                self.fail(handle, Error::Expired);
+            }
         }
         while let Some(handle) = self.outbox.next_overdue(now) {
-            if self.outbox.retry(handle, self.options.delivery_retries, now) {
+            if self.outbox.retry(handle, now) {
                 self.put_delivery(handle);
             } else {
-                self.delivery_failed(handle, Error::TimedOut(Awaited::DeliveryAcknowledgement));
+                self.delivery_failed(now, handle, Error::TimedOut(Awaited::DeliveryAcknowledgement));
             }
         }
         self.advance_deliveries(now);
     }
 
-    /// Processes an end-to-end acknowledgement. Returns the message if it is not one.
-    pub(super) fn take_acknowledgement(&mut self, message: Message) -> Option<Message> {
-        let id = message.topic.as_str().strip_prefix(self.options.delivery_acknowledgements.as_str());
-        let Some(delivery) = id.and_then(|id| self.outbox.acknowledged(id)) else { return Some(message) };
-        self.stop_attempt(delivery.attempt);
-        self.delete(store::delivery_key(delivery.handle));
-        let OutboxEntry { handle, id, retries, .. } = delivery;
-        self.events.push_back(Event::Delivered { handle, id, retries });
+    /// Processes an end-to-end acknowledgement. Returns the message if it is for the application.
+    pub(super) fn take_acknowledgement(&mut self, now: Duration, message: Message) -> Option<Message> {
+        let prefix = self.options.delivery_acknowledgements.as_str();
+        let Some(id) = message.topic.as_str().strip_prefix(prefix) else { return Some(message) };
+        let Some(handle) = self.outbox.find(id) else { return self.unknown_acknowledgement(message) };
+        // A message that is no acknowledgement does not end the delivery.
+        let Some(receipt) = Receipt::of_payload(&message.payload) else {
+            return self.unknown_acknowledgement(message);
+        };
+        let refusal = receipt.refusal();
+        let state = if refusal.is_none() { DeliveryState::Acknowledged } else { DeliveryState::Failed };
+        let OutboxEntry { handle, id, retries, .. } =
+            self.end_delivery(now, handle, state, receipt.by.clone())?;
+        let Receipt { by, at, .. } = receipt;
+        match refusal {
+            Some(reason) => self.fail(handle, Error::DeliveryRefused { by, reason }),
+            None => {
+                let at = at.map(Duration::from_millis);
+                self.events.push_back(Event::Delivered { handle, id, retries, by, at });
+            }
+        }
         None
+    }
+
+    /// The acknowledgement of another sender's delivery, or of one that has ended. The application
+    /// gets it only if it has subscribed to it itself.
+    fn unknown_acknowledgement(&mut self, message: Message) -> Option<Message> {
+        let own = self.acknowledgement_filter();
+        if own.is_some_and(|own| self.is_for_client_only(&message.topic, &own)) {
+            self.statistics.delivery_acknowledgements_unknown += 1;
+            return None;
+        }
+        Some(message)
+    }
+
+    /// Ends a delivery: it is counted and goes into the history.
+    fn end_delivery(
+        &mut self,
+        now: Duration,
+        handle: Handle,
+        state: DeliveryState,
+        by: Option<String>,
+    ) -> Option<OutboxEntry> {
+        let entry = self.outbox.over(handle, state)?;
+        self.stop_attempt(entry.attempt);
+        self.delete(store::delivery_key(handle));
+        self.put(store::totals_key(), store::totals_value(self.outbox.totals()));
+        if self.options.delivery_history > 0 {
+            let ended = EndedDelivery {
+                handle,
+                id: entry.id.clone(),
+                topic: entry.publication.topic.clone(),
+                state,
+                created_at: entry.created_at,
+                ended_at: now,
+                retries: entry.retries,
+                by,
+            };
+            let value = store::ended_value(&ended);
+            let (number, forgotten) = self.outbox.remember(ended, self.options.delivery_history);
+            self.put(store::ended_key(number), value);
+            for number in forgotten {
+                self.delete(store::ended_key(number));
+            }
+        }
+        Some(entry)
     }
 
     /// The receiver's part: removes the envelope. Returns the message if the application must get
@@ -123,29 +182,37 @@ impl Client {
             self.statistics.deliveries_damaged += 1;
             return None;
         }
-        let new = self.remember_delivery(&envelope.id);
-        if !new {
+        if !self.remember_delivery(&envelope.id) {
             self.statistics.duplicates_received += 1;
-            self.acknowledge_delivery(now, &envelope.id);
+            let is_held = self.deliveries_held.values().any(|held| held.id == envelope.id);
+            if !is_held {
+                self.acknowledge_delivery(now, &envelope, PubAckReason::Success);
+            }
             return None;
         }
+        message.delivery = Some(envelope.clone().into_details());
         match message.delivered {
             Some(delivered) if self.options.acknowledgement == Acknowledgement::Manual => {
-                self.deliveries_held.insert(delivered, envelope.id);
+                self.deliveries_held.insert(delivered, envelope);
             }
-            _ => self.acknowledge_delivery(now, &envelope.id),
+            _ => self.acknowledge_delivery(now, &envelope, PubAckReason::Success),
         }
         Some(message)
     }
 
-    /// The application has acknowledged a message. If it was a delivery, acknowledges it to the
-    /// sender.
-    pub(super) fn acknowledge_held_delivery(&mut self, now: Duration, delivered: Delivered, success: bool) {
-        let Some(id) = self.deliveries_held.remove(&delivered) else { return };
-        if success {
-            self.acknowledge_delivery(now, &id);
-        } else if self.deliveries_seen.forget(&id) {
-            self.delete(store::seen_key(&id));
+    /// The application has acknowledged or refused a message. If it was a delivery, the sender gets
+    /// the same answer. A delivery that is refused and published again is passed to the application
+    /// again.
+    pub(super) fn acknowledge_held_delivery(
+        &mut self,
+        now: Duration,
+        delivered: Delivered,
+        reason: PubAckReason,
+    ) {
+        let Some(envelope) = self.deliveries_held.remove(&delivered) else { return };
+        self.acknowledge_delivery(now, &envelope, reason);
+        if reason.is_failure() && self.deliveries_seen.forget(&envelope.id) {
+            self.delete(store::seen_key(&envelope.id));
         }
     }
 
@@ -160,9 +227,9 @@ impl Client {
         }
     }
 
-    pub(super) fn fail_pending_deliveries(&mut self, error: &Error) {
+    pub(super) fn fail_pending_deliveries(&mut self, now: Duration, error: &Error) {
         for handle in self.outbox.to_publish() {
-            self.delivery_failed(handle, error.clone());
+            self.delivery_failed(now, handle, error.clone());
         }
     }
 
@@ -177,20 +244,27 @@ impl Client {
         }
     }
 
-    fn delivery_failed(&mut self, handle: Handle, error: Error) {
-        if self.outbox.over(handle, DeliveryState::Failed).is_some() {
-            self.delete(store::delivery_key(handle));
+    fn delivery_failed(&mut self, now: Duration, handle: Handle, error: Error) {
+        if self.end_delivery(now, handle, DeliveryState::Failed, None).is_some() {
             self.fail(handle, error);
         }
     }
 
-    fn acknowledge_delivery(&mut self, now: Duration, id: &str) {
-        let topic = TopicName::try_from(format!("{}{id}", self.options.delivery_acknowledgements.as_str()));
+    fn acknowledge_delivery(&mut self, now: Duration, envelope: &Envelope, reason: PubAckReason) {
         // An id that is not valid in a Topic Name cannot be acknowledged.
-        let Ok(topic) = topic else { return };
+        let Some(topic) = envelope.acknowledgement(self.options.delivery_acknowledgements.as_str()) else {
+            return;
+        };
+        let receipt = Receipt {
+            id: envelope.id.clone(),
+            by: Some(self.client_id().as_str().to_owned()),
+            at: u64::try_from(now.as_millis()).ok(),
+            reason: reason.into(),
+        };
         let handle = self.new_handle();
         self.silent_publications.insert(handle);
-        self.accept_publication(now, handle, Publication::new(topic, "").qos(QoS::AtLeastOnce));
+        let publication = Publication::new(topic, receipt.to_payload()).qos(QoS::AtLeastOnce);
+        self.accept_publication(now, handle, publication);
     }
 
     /// Returns false if the delivery was received before.

@@ -45,7 +45,7 @@ impl Client {
         });
         self.connection_over(now);
         self.state = State::Disconnected;
-        self.cancel_operations(&Error::Cancelled);
+        self.cancel_operations(now, &Error::Cancelled);
         self.cancel_requests();
     }
 

@@ -10,7 +10,7 @@ use mqttspec_codec::{
 
 use super::delivering::AttemptEnd;
 use super::{Client, Link};
-use crate::alias::Spelling;
+use crate::alias::{ALIAS_COST, Spelling};
 use crate::command::{Handle, Publication};
 use crate::error::{Error, Unsupported, Violation};
 use crate::event::Event;
@@ -226,6 +226,7 @@ impl Client {
     }
 
     fn send_publish(&mut self, now: Duration, publication: Publication, delivery: Delivery) {
+        self.message_passed(now);
         let plain = Publish {
             topic: Some(publication.topic),
             delivery,
@@ -352,9 +353,6 @@ impl Client {
         self.put_publication(exchange.handle, &record);
     }
 }
-
-/// The size of a Topic Alias property, in bytes.
-const ALIAS_COST: usize = 3;
 
 /// First byte, four bytes of Remaining Length, 268,435,455 bytes (§2.1.4).
 const LARGEST_PACKET: usize = 268_435_455 + 5;

@@ -88,7 +88,7 @@ impl Client {
             return self.fail(handle, Error::Invalid(Invalid::NothingToAcknowledge));
         }
         self.events.push_back(Event::Acknowledged { handle });
-        self.acknowledge_held_delivery(now, message, !reason.is_failure());
+        self.acknowledge_held_delivery(now, message, reason);
         self.send_due(now);
     }
 
@@ -125,6 +125,7 @@ impl Client {
         publish: Publish,
     ) -> bool {
         self.statistics.messages_received += 1;
+        self.message_passed(now);
         let message = Message {
             delivered,
             topic,
@@ -133,9 +134,11 @@ impl Client {
             dup: publish.delivery.dup(),
             retain: publish.retain,
             properties: publish.properties,
+            delivery: None,
         };
         let Some(message) = self.take_response(message) else { return true };
-        let message = self.take_acknowledgement(message).and_then(|message| self.take_delivery(now, message));
+        let message =
+            self.take_acknowledgement(now, message).and_then(|message| self.take_delivery(now, message));
         let Some(message) = message else { return false };
         self.events.push_back(Event::Message(message));
         true

@@ -96,10 +96,26 @@ impl Client {
             .properties
             .get()
             .and_then(|CorrelationData(correlation)| self.requests.answered(&message.topic, &correlation));
-        let Some(handle) = answered else { return Some(message) };
+        let Some(handle) = answered else {
+            // A topic of requests of this client, with Correlation Data of none of them.
+            if message.properties.contains::<CorrelationData>() && self.is_response_topic(&message.topic) {
+                self.statistics.responses_unexpected += 1;
+                self.events.push_back(Event::UnexpectedResponse(message));
+                return None;
+            }
+            return Some(message);
+        };
         self.silence_publication(handle);
         self.events.push_back(Event::Response { handle, message });
         None
+    }
+
+    /// Whether this is the topic that the client has chosen for responses, and the application did
+    /// not subscribe to it by another filter.
+    fn is_response_topic(&self, topic: &TopicName) -> bool {
+        self.response_topic().as_ref() == Some(topic)
+            && TopicFilter::try_from(topic.as_utf8_string().clone())
+                .is_ok_and(|own| self.is_for_client_only(topic, &own))
     }
 
     /// §4.10.2: the Server's Response Information is the root, if there is any.

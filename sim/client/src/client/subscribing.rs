@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mqttspec_codec::{
     NonEmpty, Packet, PacketIdentifier, PacketType, QoS, SubAck, SubAckReason, Subscribe, Subscription,
-    SubscriptionIdentifier, TopicFilter, UnsubAck, UnsubAckReason, Unsubscribe,
+    SubscriptionIdentifier, TopicFilter, TopicName, UnsubAck, UnsubAckReason, Unsubscribe,
 };
 
 use super::{Client, Link};
@@ -50,7 +50,7 @@ impl Client {
                 }
                 Err(lacking) => {
                     self.session.identifiers.release(id);
-                    self.request_failed(handle, &request, Error::NotSupported(lacking));
+                    self.request_failed(now, handle, &request, Error::NotSupported(lacking));
                 }
             }
         }
@@ -148,7 +148,7 @@ impl Client {
     pub(super) fn expire_operations(&mut self, now: Duration) {
         while let Some((handle, request)) = self.operations.next_overdue(now) {
             let awaited = if request.subscribe().is_some() { Awaited::SubAck } else { Awaited::UnsubAck };
-            self.request_failed(handle, &request, Error::TimedOut(awaited));
+            self.request_failed(now, handle, &request, Error::TimedOut(awaited));
         }
     }
 
@@ -170,19 +170,19 @@ impl Client {
     }
 
     /// Fails all waiting requests, since none will be sent.
-    pub(super) fn cancel_operations(&mut self, error: &Error) {
+    pub(super) fn cancel_operations(&mut self, now: Duration, error: &Error) {
         for (handle, request) in self.operations.cancel() {
-            self.request_failed(handle, &request, error.clone());
+            self.request_failed(now, handle, &request, error.clone());
         }
     }
 
-    fn request_failed(&mut self, handle: Handle, request: &Request, error: Error) {
+    fn request_failed(&mut self, now: Duration, handle: Handle, request: &Request, error: Error) {
         match request {
             Request::Subscribe(_) | Request::Unsubscribe(_) => self.fail(handle, error),
             Request::Restore(_) => {}
             Request::Own(request) => {
                 for subscription in &request.subscriptions {
-                    self.own_failed(&subscription.filter, &error);
+                    self.own_failed(now, &subscription.filter, &error);
                 }
             }
         }
@@ -191,7 +191,7 @@ impl Client {
     fn own_answered(&mut self, now: Duration, answered: &[(Subscription, SubAckReason)]) {
         for (Subscription { filter, .. }, reason) in answered {
             if reason.is_failure() {
-                self.own_failed(filter, &Error::SubscribeRefused(*reason));
+                self.own_failed(now, filter, &Error::SubscribeRefused(*reason));
             } else {
                 self.subscriptions.answered(filter);
             }
@@ -200,11 +200,18 @@ impl Client {
         self.advance_deliveries(now);
     }
 
+    /// Whether a message on this topic comes from the client's own subscription alone.
+    pub(super) fn is_for_client_only(&self, topic: &TopicName, own: &TopicFilter) -> bool {
+        self.subscriptions.contains(own) && self.matching_subscriptions(topic).all(|filter| filter == own)
+    }
+
     /// A subscription of the client's own was refused: fails the commands that wait for it.
-    fn own_failed(&mut self, filter: &TopicFilter, error: &Error) {
+    fn own_failed(&mut self, now: Duration, filter: &TopicFilter, error: &Error) {
         self.subscriptions.answered(filter);
-        if self.acknowledgement_filter().as_ref() == Some(filter) {
-            self.fail_pending_deliveries(error);
+        // If there was no answer, the deliveries wait for another attempt.
+        let is_final = matches!(error, Error::SubscribeRefused(_) | Error::NotSupported(_));
+        if is_final && self.acknowledgement_filter().as_ref() == Some(filter) {
+            self.fail_pending_deliveries(now, error);
         }
         self.fail_waiting_requests(filter, error);
     }

@@ -111,7 +111,7 @@ impl Bench {
     /// The process crashes and is restored from the store.
     pub(crate) fn crash(&mut self) {
         let options = self.client.options().clone();
-        self.client = Client::restore(options, 8, self.now, self.store.clone()).unwrap();
+        self.client = Client::restore(options, 8, self.now, self.store.clone());
         self.transmits.clear();
         self.events.clear();
         self.drive();
@@ -157,6 +157,14 @@ impl Bench {
     }
 
     /// The payloads of all messages that the application has received.
+    /// The last packet that was sent; the ones before it are skipped.
+    pub(crate) fn last_sent(&mut self) -> Option<Packet> {
+        std::mem::take(&mut self.transmits).into_iter().rev().find_map(|transmit| match transmit {
+            Transmit::Packet { packet, .. } => Some(packet),
+            _ => None,
+        })
+    }
+
     pub(crate) fn received(&mut self) -> Vec<String> {
         let events = std::mem::take(&mut self.events);
         events

@@ -1,11 +1,11 @@
 //! The delivery guarantee: outbox, retries, expiry, end-to-end acknowledgement, statistics.
 
 use mqttspec_client::{
-    Acknowledgement, Awaited, Command, DeliveryState, Error, Event, Handle, Options, Publication,
-    RestoreError,
+    Acknowledgement, Awaited, Command, DeliverRequest, DeliveryState, Error, Event, Handle, Options,
+    Publication, RestoreError,
 };
 use mqttspec_codec::{
-    ConnAck, Delivery, MaximumQoS, Packet, PubAckReason, Publish, SubAck, SubAckReason, TopicName,
+    ConnAck, Delivery, MaximumQoS, Packet, PubAckReason, Publish, QoS, SubAck, SubAckReason, TopicName,
     UserProperty, Version,
 };
 
@@ -14,7 +14,7 @@ use crate::bench::{Bench, id, incoming, options, puback, seconds};
 const VERSIONS: [Version; 2] = [Version::V3_1_1, Version::V5];
 
 fn deliver(bench: &mut Bench) -> Handle {
-    bench.command(Command::Deliver(Publication::new(TopicName::from_static("jobs"), "pay 10")))
+    bench.command(Command::Deliver(Publication::new(TopicName::from_static("jobs"), "pay 10").into()))
 }
 
 /// A client whose subscription to acknowledgements was granted, with one delivery in progress: its
@@ -72,7 +72,8 @@ fn a_delivery_ends_with_the_receivers_acknowledgement_and_not_with_puback() {
         assert_eq!(bench.client.deliveries().count(), 0);
         assert!(!bench.store.keys().any(|key| key.starts_with(b"o")));
         bench.packet(acknowledgement(&name));
-        assert_eq!(bench.received(), [""], "a second one is nobody's");
+        assert_eq!(bench.received(), Vec::<String>::new(), "a second one is not for the application");
+        assert_eq!(bench.client.statistics().delivery_acknowledgements_unknown, 1);
     }
 }
 
@@ -180,8 +181,108 @@ fn a_damaged_record_is_found_by_its_checksum() {
     let record = bench.store.get_mut(&key).unwrap();
     let at = record.windows(6).position(|window| window == b"pay 10").unwrap();
     record[at + 4] = b'9';
-    let restored = mqttspec_client::Client::restore(options(Version::V5), 1, bench.now, bench.store.clone());
-    assert_eq!(restored.err(), Some(RestoreError::DeliveryDamaged(name)));
+    let mut restored =
+        mqttspec_client::Client::restore(options(Version::V5), 1, bench.now, bench.store.clone());
+    let error = RestoreError::DeliveryDamaged(name);
+    assert_eq!(restored.poll_event(), Some(Event::RecordSetAside { error }));
+    assert_eq!(restored.deliveries().count(), 0);
+}
+
+#[test]
+fn statistics_and_history_survive_a_crash() {
+    let (mut bench, handle, name, sent) = under_way(Version::V5);
+    settle(&mut bench, &sent);
+    bench.wait(seconds(30));
+    let receipt = format!(r#"{{"id":"{name}","by":"pump","at":1500}}"#);
+    bench.packet(Publish { payload: receipt.into(), ..acknowledgement(&name) });
+    bench.command(Command::Deliver(Publication::new(TopicName::from_static("jobs"), "next").into()));
+    let before = (bench.client.delivery_statistics(), history(&bench));
+    assert_eq!(before.1, [(handle, DeliveryState::Acknowledged, 1, Some("pump".to_owned()))]);
+    assert_eq!((before.0.total, before.0.pending, before.0.success_rate), (2, 1, Some(1.0)));
+    bench.crash();
+    assert_eq!((bench.client.delivery_statistics(), history(&bench)), before);
+}
+
+type Ended = (Handle, DeliveryState, u32, Option<String>);
+
+fn history(bench: &Bench) -> Vec<Ended> {
+    let history = bench.client.delivery_history();
+    history.map(|ended| (ended.handle, ended.state, ended.retries, ended.by.clone())).collect()
+}
+
+#[test]
+fn the_history_keeps_the_last_ones() {
+    let mut bench = Bench::new(Options { delivery_history: 2, ..options(Version::V5) });
+    let publication = Publication::new(TopicName::from_static("jobs"), "x");
+    let handles: Vec<_> = (1..=3)
+        .map(|time_s| {
+            let time_to_live = Some(seconds(time_s));
+            bench.command(Command::Deliver(DeliverRequest { time_to_live, ..publication.clone().into() }))
+        })
+        .collect();
+    bench.wait(seconds(60));
+    let ended: Vec<_> = history(&bench).into_iter().map(|(handle, ..)| handle).collect();
+    assert_eq!(ended, handles[1..]);
+    assert_eq!(bench.store.keys().filter(|key| key.starts_with(b"h")).count(), 2);
+    assert_eq!(bench.client.delivery_statistics().by_state[&DeliveryState::Expired].count, 3);
+}
+
+#[test]
+fn a_delivery_has_a_time_to_live_and_retries_of_its_own() {
+    let (mut bench, ..) = under_way(Version::V5);
+    let request = DeliverRequest {
+        publication: Publication::new(TopicName::from_static("jobs"), "once"),
+        time_to_live: None,
+        retries: Some(0),
+    };
+    let once = bench.command(Command::Deliver(request.clone()));
+    let sent = bench.sent_publish();
+    settle(&mut bench, &sent);
+    bench.wait(seconds(30));
+    let error = Error::TimedOut(Awaited::DeliveryAcknowledgement);
+    assert!(bench.events.contains(&Event::Failed { handle: once, error }));
+    bench.events.clear();
+    let short = DeliverRequest { time_to_live: Some(seconds(10)), retries: Some(9), ..request };
+    let short = bench.command(Command::Deliver(short));
+    bench.wait(seconds(60));
+    assert!(bench.events.contains(&Event::Failed { handle: short, error: Error::Expired }));
+}
+
+#[test]
+fn the_receivers_application_can_refuse_and_says_who_it_is() {
+    let (mut sender, handle, name, mut sent) = under_way(Version::V5);
+    let mut bench = receiver(Version::V5, Acknowledgement::Manual);
+    sent.delivery = Delivery::AtLeastOnce { id: id(1), dup: false };
+    bench.packet(sent);
+    let Event::Message(message) = bench.event() else { panic!("no message") };
+    let details = message.delivery.unwrap();
+    assert_eq!((details.id, details.retries), (name, Some(0)));
+    bench.command(Command::Acknowledge {
+        message: message.delivered.unwrap(),
+        reason: PubAckReason::QuotaExceeded,
+    });
+    let receipt = bench.sent_publish();
+    let text = String::from_utf8(receipt.payload.to_vec()).unwrap();
+    assert!(text.contains(r#""by":"device""#) && text.contains(r#""reason":151"#), "{text}");
+    sender.packet(Publish { delivery: Delivery::AtMostOnce, ..receipt });
+    let by = Some("device".to_owned());
+    let error = Error::DeliveryRefused { by: by.clone(), reason: PubAckReason::QuotaExceeded };
+    assert!(sender.events.contains(&Event::Failed { handle, error }));
+    assert_eq!(history(&sender), [(handle, DeliveryState::Failed, 0, by)]);
+}
+
+#[test]
+fn acknowledgements_of_others_reach_an_application_that_subscribed_to_them_only() {
+    let (mut bench, _, name, _) = under_way(Version::V5);
+    bench.packet(acknowledgement("others-1"));
+    bench.packet(Publish { payload: "no receipt".into(), ..acknowledgement(&name) });
+    assert_eq!(bench.received(), Vec::<String>::new());
+    assert_eq!(bench.client.deliveries().count(), 1, "only a receipt ends it");
+    bench.subscribe("delivery/#", QoS::AtLeastOnce);
+    let Packet::Subscribe(subscribe) = bench.sent() else { panic!("no SUBSCRIBE") };
+    bench.packet(SubAck::new(subscribe.id, [SubAckReason::GrantedQoS1]));
+    bench.packet(Publish { payload: "audit".into(), ..acknowledgement("others-1") });
+    assert_eq!(bench.received(), ["audit"]);
 }
 
 #[test]

@@ -109,7 +109,7 @@ impl Pair {
             Step::Crash => {
                 self.hang_up();
                 let options = self.client.options().clone();
-                self.client = Client::restore(options, 4, self.now, self.store.clone()).unwrap();
+                self.client = Client::restore(options, 4, self.now, self.store.clone());
                 self.client.handle_command(self.now, Command::Connect(None));
             }
             Step::Time => {

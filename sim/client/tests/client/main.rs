@@ -13,4 +13,5 @@ mod receiving;
 mod reconnecting;
 mod requesting;
 mod sessions;
+mod states;
 mod subscribing;

@@ -74,14 +74,28 @@ fn response_information_of_the_server_is_the_root() {
 }
 
 #[test]
-fn a_response_that_does_not_come_is_a_time_out_and_a_late_one_a_message() {
+fn a_response_that_does_not_come_is_a_time_out_and_a_late_one_is_reported() {
     let mut bench = Bench::connected(Version::V5);
     let handle = request(&mut bench);
     let sent = granted(&mut bench);
     bench.wait(seconds(10));
     assert_eq!(bench.event(), Event::Failed { handle, error: Error::TimedOut(Awaited::Response) });
     bench.packet(response(&sent, "late"));
-    assert_eq!(bench.received(), ["late"]);
+    let Event::UnexpectedResponse(late) = bench.event() else { panic!("not reported") };
+    assert_eq!((&late.payload[..], bench.client.statistics().responses_unexpected), (&b"late"[..], 1));
+}
+
+#[test]
+fn without_a_time_of_its_own_a_request_waits_thirty_seconds() {
+    let mut bench = Bench::connected(Version::V5);
+    let publication = Publication::new(TopicName::from_static("service"), "ask");
+    let request = Command::Request { publication, response_topic: None, timeout: None };
+    let handle = bench.command(request);
+    granted(&mut bench);
+    bench.wait(seconds(29));
+    assert!(bench.events.is_empty());
+    bench.wait(seconds(1));
+    assert_eq!(bench.event(), Event::Failed { handle, error: Error::TimedOut(Awaited::Response) });
 }
 
 #[test]
@@ -119,8 +133,13 @@ fn a_message_with_other_correlation_data_is_no_response() {
     let sent = granted(&mut bench);
     let mut other = response(&sent, "other");
     other.properties.set(CorrelationData(mqttspec_codec::BinaryData::from_static(b"x")));
+    bench.packet(other.clone());
+    assert!(matches!(bench.event(), Event::UnexpectedResponse(_)));
+    bench.subscribe("response/#", QoS::AtMostOnce);
+    let Some(Packet::Subscribe(subscribe)) = bench.last_sent() else { panic!("no SUBSCRIBE") };
+    bench.packet(SubAck::new(subscribe.id, [SubAckReason::GrantedQoS0]));
     bench.packet(other);
-    assert_eq!(bench.received(), ["other"]);
+    assert_eq!(bench.received(), ["other"], "the application has subscribed to it itself");
 }
 
 #[test]

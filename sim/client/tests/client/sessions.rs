@@ -1,7 +1,9 @@
 //! Session State: resumed, lost, expired, kept over a crash of the client (§3.1.2.11.2, §3.2.2.1.1,
 //! §4.1, §4.4).
 
-use mqttspec_client::{Client, Command, Error, Event, Options, SessionLostPolicy, State, Transmit};
+use mqttspec_client::{
+    Client, Command, Error, Event, Options, RestoreError, SessionLostPolicy, State, Transmit,
+};
 use mqttspec_codec::{
     AssignedClientIdentifier, ConnAck, Delivery, Packet, PubRel, QoS, SessionExpiryInterval, Utf8String,
     Version,
@@ -284,11 +286,28 @@ fn a_crash_ends_a_session_that_lasts_as_long_as_the_connection() {
 }
 
 #[test]
-fn records_of_something_else_are_refused() {
-    let records = [(b"x".to_vec(), Vec::new())];
-    assert!(Client::restore(Options::default(), 1, seconds(0), records).is_err());
-    let records = [(b"p\0\0\0\0\0\0\0\x01".to_vec(), vec![0, 1, 0])];
-    assert!(Client::restore(Options::default(), 1, seconds(0), records).is_err());
+fn a_damaged_record_is_set_aside_and_reported_and_the_rest_goes_on() {
+    let mut bench = Bench::connected(Version::V5);
+    bench.publish("a", "1", QoS::AtLeastOnce);
+    bench.publish("a", "2", QoS::AtLeastOnce);
+    let first = bench.store.keys().find(|key| key.starts_with(b"p")).unwrap().clone();
+    bench.store.insert(first.clone(), b"\0\x01\0".to_vec());
+    bench.store.insert(b"?".to_vec(), Vec::new());
+    let mut client = Client::restore(options(Version::V5), 8, bench.now, bench.store.clone());
+    assert_eq!(client.statistics().records_set_aside, 2);
+    for error in [RestoreError::UnknownKey(b"?".to_vec()), RestoreError::Unreadable(first.clone())] {
+        assert_eq!(client.poll_event(), Some(Event::RecordSetAside { error }));
+    }
+    for change in client.take_changes() {
+        change.apply(&mut bench.store);
+    }
+    assert!(!bench.store.contains_key(&first));
+    assert_eq!(bench.store[&[b"x", &first[..]].concat()], b"\0\x01\0", "kept for a person");
+    bench.crash();
+    assert_eq!(bench.client.statistics().records_set_aside, 0, "set aside once");
+    bench.command(Command::Connect(None));
+    bench.accept(ConnAck::accepted(true));
+    assert_eq!(bench.sent_publish().payload, "2");
 }
 
 #[test]

@@ -9,7 +9,7 @@ pub(super) type Reply = oneshot::Sender<Handle>;
 
 pub(super) enum Request {
     Command(Command, Reply),
-    Inspect(Box<dyn FnOnce(&Client)>),
+    Inspect(Box<dyn FnOnce(&Client) + Send>),
 }
 
 pub(super) fn pair() -> (ClientHandle, mpsc::UnboundedReceiver<Request>, mpsc::UnboundedSender<Event>) {
@@ -32,8 +32,8 @@ pub struct ClientHandle {
 }
 
 impl ClientHandle {
-    /// Gives the client a command and waits until it has taken it. The event that ends the command
-    /// carries the handle.
+    /// Gives the client a command and waits until it has accepted it and stored its changes. The
+    /// event that ends the command carries the handle.
     ///
     /// # Errors
     /// When the driver has ended.
@@ -58,7 +58,7 @@ impl ClientHandle {
     }
 }
 
-/// Sends commands to a client, and does not receive its events.
+/// Sends commands to a client, and does not receive its events. It can be used by several threads.
 #[derive(Clone)]
 pub struct Commander {
     requests: mpsc::UnboundedSender<Request>,
@@ -87,9 +87,9 @@ impl Commander {
     ///
     /// # Errors
     /// When the driver has ended.
-    pub async fn inspect<R: 'static>(
+    pub async fn inspect<R: Send + 'static>(
         &self,
-        look: impl FnOnce(&Client) -> R + 'static,
+        look: impl FnOnce(&Client) -> R + Send + 'static,
     ) -> Result<R, ClientGone> {
         let (reply, answer) = oneshot::channel();
         let look = Box::new(move |client: &Client| {
@@ -100,6 +100,15 @@ impl Commander {
         answer.await.map_err(|_| ClientGone)
     }
 }
+
+/// Both can be given to another thread, and a commander can be shared.
+const _: () = {
+    const fn is_send<T: Send>() {}
+    const fn is_sync<T: Sync>() {}
+    is_send::<ClientHandle>();
+    is_send::<Commander>();
+    is_sync::<Commander>();
+};
 
 impl fmt::Debug for Commander {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

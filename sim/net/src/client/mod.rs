@@ -6,7 +6,8 @@
 //! 1. Wait for a command, the outcome of dialling, a packet, the end of the connection, or the
 //!    core's next deadline. Pass it to the core.
 //! 2. Pass the core's events to the tap, and to the application's queue.
-//! 3. Commit the core's changes.
+//! 3. Commit the core's changes. Then the application gets the handle of its command: what it has
+//!    accepted is durable.
 //! 4. Carry out the core's actions: dial, append to the outflow, close.
 //!
 //! Steps 2 and 3 are before step 4, so that a message is in the application's queue, and its
@@ -28,7 +29,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use mqttspec_client::{Client, Command, RestoreError, Transmit};
+use mqttspec_client::{Client, Handle, Transmit};
 use mqttspec_codec::Utf8String;
 use mqttspec_ports::Net;
 use tokio::sync::mpsc;
@@ -49,9 +50,6 @@ const OUTFLOW_HIGH_BYTES: usize = 1 << 20;
 /// Why a client driver ended although its application had not dropped it.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The store holds records that are not this client's.
-    #[error("the stored Session cannot be restored: {0}")]
-    Restore(#[from] RestoreError),
     /// The store failed. What was not committed was not acknowledged either.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -61,8 +59,7 @@ pub enum ClientError {
 /// The driver ends when the handle and all its commanders are gone.
 ///
 /// # Errors
-/// If the store cannot be read, or has records that no client wrote. The driver ends with
-/// [`ClientError::Store`].
+/// If the store cannot be read. If it fails later, the driver ends with [`ClientError::Store`].
 pub fn client<N: Net>(
     net: N,
     options: mqttspec_client::Options,
@@ -71,7 +68,7 @@ pub fn client<N: Net>(
     mut store: impl Store,
     tap: impl ClientTap,
 ) -> Result<(ClientHandle, impl Future<Output = Result<(), ClientError>>), ClientError> {
-    let client = Client::restore(options, seed, clock.now(), store.load()?)?;
+    let client = Client::restore(options, seed, clock.now(), store.load()?);
     let (handle, requests, events) = handle::pair();
     let driver =
         Driver { client, net, clock, store, tap, requests, events, link: Link::Down, connections: 0 };
@@ -133,13 +130,18 @@ impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
         loop {
             let input = self.input().await;
             if matches!(input, Input::Ended) {
+                self.store.finish();
                 return Ok(());
             }
-            self.feed(input);
+            let accepted = self.feed(input);
             self.report();
             let changes = self.client.take_changes();
             if !changes.is_empty() {
                 self.store.commit(changes).await?;
+            }
+            if let Some((reply, handle)) = accepted {
+                // The caller need not wait for the handle.
+                let _ = reply.send(handle);
             }
             self.act();
         }
@@ -157,10 +159,15 @@ impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
         }
     }
 
-    fn feed(&mut self, input: Input<N::Stream>) {
+    /// Returns the reply to a command, to be sent once its changes are durable.
+    fn feed(&mut self, input: Input<N::Stream>) -> Option<(handle::Reply, Handle)> {
         let now = self.clock.now();
         match input {
-            Input::Request(Request::Command(command, reply)) => self.command(now, command, reply),
+            Input::Request(Request::Command(command, reply)) => {
+                let handle = self.client.handle_command(now, command);
+                self.tap.observe(now, ClientObserved::Commanded { handle });
+                return Some((reply, handle));
+            }
             Input::Request(Request::Inspect(look)) => look(&self.client),
             Input::Dialled(Ok(stream)) => {
                 self.connections += 1;
@@ -178,13 +185,7 @@ impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
             Input::Timeout => self.client.handle_timeout(now),
             Input::Ended => {}
         }
-    }
-
-    fn command(&mut self, now: Duration, command: Command, reply: handle::Reply) {
-        let handle = self.client.handle_command(now, command);
-        self.tap.observe(now, ClientObserved::Commanded { handle });
-        // The caller need not wait for the handle.
-        let _ = reply.send(handle);
+        None
     }
 
     fn receive(&mut self, now: Duration, received: Received) {

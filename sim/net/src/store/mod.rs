@@ -83,12 +83,12 @@ impl<S: Store + ?Sized> Store for &mut S {
 pub enum StoreError {
     /// A read, write or sync of the medium failed.
     #[error("the store's medium failed: {0}")]
-    Medium(#[from] std::io::Error),
+    Medium(std::io::Error),
     /// Another process has the store open.
     #[error("the store is open in another process")]
     InUse,
     /// There is no room to write.
-    #[error("the disk is full: a store needs at least 1 MiB")]
+    #[error("the disk is full: a store needs at least 1 MiB to be opened")]
     DiskFull,
     /// The medium has other content than a store.
     #[error("it is not a store of this broker, or its first bytes are damaged; it was left as it is")]
@@ -96,4 +96,13 @@ pub enum StoreError {
     /// The medium holds a store, but not what was committed to it.
     #[error("the store is damaged, and was left as it is: {0}")]
     Damaged(String),
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> StoreError {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::DiskFull,
+            _ => StoreError::Medium(error),
+        }
+    }
 }
