@@ -163,6 +163,7 @@ impl Answers {
         self.0.iter().filter(|(answer, _)| *answer != "no damage").map(|(_, count)| count).sum()
     }
 
+    #[expect(clippy::print_stdout, reason = "for people, with --nocapture")]
     fn print(&self, what: &str) {
         println!("{what}");
         for (answer, count) in &self.0 {
