@@ -6,25 +6,13 @@
 
 use std::time::Duration;
 
-use mqttspec_codec::TopicFilter;
-
 use crate::broker::Broker;
-use crate::memory::Charge;
+use crate::parts::Leaving;
 use crate::session::{Session, SessionKey};
 use crate::timers::Timer;
 
 /// The number of Subscriptions that are removed at once.
 const AT_ONCE: usize = 4000;
-
-/// The Subscriptions that are left of a Session.
-#[derive(Debug)]
-pub(crate) struct Leaving {
-    session: SessionKey,
-    /// Each Topic Filter, and whether it is that of a Shared Subscription.
-    filters: Vec<(TopicFilter, bool)>,
-    /// The memory that the Session took.
-    _charge: Charge,
-}
 
 impl Broker {
     /// Removes all Subscriptions of a Session that is no longer one of the broker's.
@@ -38,7 +26,7 @@ impl Broker {
             return;
         }
         let charge = std::mem::take(&mut session.charge);
-        self.leaving.push_back(Leaving { session: key, filters, _charge: charge });
+        self.leaving.push_back(Leaving::new(key, filters, charge));
         if self.leaving.len() == 1 {
             self.run_leaving(now);
         }

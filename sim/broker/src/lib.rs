@@ -77,6 +77,7 @@ mod options;
 mod outbound;
 mod output;
 mod packet_identifiers;
+mod parts;
 mod publish;
 mod retained;
 mod session;

@@ -65,6 +65,7 @@ mod faults;
 mod history;
 mod host_context;
 mod inject;
+mod limits;
 mod link;
 mod links;
 mod machine;

@@ -9,6 +9,7 @@ mod host;
 
 use crate::error::RunError;
 use crate::history::{EventKind, Statistics, Trace, nanoseconds};
+use crate::limits::Limits;
 use crate::machine::address_of;
 use crate::network::Network;
 use crate::seed::{Draw, Seed};
@@ -32,20 +33,6 @@ pub(crate) use host::{Factory, Host, HostWaker, Ready, Start, Stop};
 
 /// The director's index in the list of hosts to poll.
 pub(crate) const DIRECTOR: u16 = u16::MAX;
-
-/// The limits above which a run counts as endless.
-#[derive(Clone, Debug)]
-pub(crate) struct Limits {
-    pub(crate) simulated: Duration,
-    pub(crate) events: u64,
-    pub(crate) polls_per_instant: u64,
-    /// The real time that one poll may take.
-    pub(crate) real_poll: Duration,
-    /// The real time that the run may take.
-    pub(crate) real_run: Duration,
-    /// The name of the run in the message of the watchdog.
-    pub(crate) name: Arc<str>,
-}
 
 thread_local! {
     /// The world of this thread, for its socket handles.

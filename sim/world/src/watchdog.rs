@@ -5,7 +5,7 @@
 //! the process with a message if a run makes no progress for too long, and does nothing otherwise.
 
 use crate::history::{Events, line, nanoseconds};
-use crate::simulation::Limits;
+use crate::limits::Limits;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -15,6 +15,7 @@ use mqttspec_codec::{QoS, TopicFilter, Utf8String};
 
 use crate::broker::Broker;
 use crate::message::Message;
+use crate::parts::Distribution;
 use crate::timers::Timer;
 use crate::topic::GroupKey;
 
@@ -27,16 +28,6 @@ const TURN_STEPS: u32 = 4 * PART_STEPS;
 const TURN_BYTES: u64 = 1 << 20;
 /// The number of messages of one Client that may be given in parts at a time.
 const MOST_OF_A_CLIENT: u32 = 16;
-
-/// A message that is given to Shared Subscriptions in parts.
-#[derive(Debug)]
-pub(crate) struct Distribution {
-    message: Arc<Message>,
-    /// The filter of the last Shared Subscription that was served.
-    after: Option<TopicFilter>,
-    /// Shared Subscriptions from this one on were made after the message was published.
-    until: GroupKey,
-}
 
 impl Broker {
     pub(super) fn begin_distribution(&mut self, now: Duration, message: &Arc<Message>) {

@@ -9,5 +9,4 @@ mod retaining;
 mod routing;
 mod scanning;
 
-pub(crate) use distributing::Distribution;
 pub(crate) use routing::copy_for;
