@@ -36,7 +36,7 @@ fn turn(rig: &mut Rig) {
 }
 
 fn identifiers(packets: &[Packet]) -> BTreeSet<PacketIdentifier> {
-    packets.iter().filter_map(|packet| packet.packet_identifier()).collect()
+    packets.iter().filter_map(Packet::packet_identifier).collect()
 }
 
 #[test]
