@@ -138,7 +138,8 @@ fn what_is_no_file_of_a_reasonable_size_is_refused_by_name() {
         assert!(line.is_some_and(|line| line.contains(reason)), "{file}: {}", all.out);
     }
     // Alone, by each command that reads a scenario.
-    for (file, reason) in refused {
+    // A link to nothing that is named is no file: it is taken for a filter.
+    for (file, reason) in refused.into_iter().filter(|(file, _)| *file != "nowhere.mqtt") {
         for command in ["run", "trace", "check"] {
             let alone = mqttspec(&[command, &folder.at(&format!("scenarios/{file}"))]);
             let said = format!("{}{}", alone.out, alone.err);
@@ -186,7 +187,9 @@ fn titles_and_names_of_files_are_escaped_in_every_report() {
         assert_eq!(control, None, "{name}");
         if name.ends_with(".html") || name.ends_with(".md") || name.ends_with(".xml") {
             for element in ["<img", "<i>", "</script><"] {
-                let outside_code = |line: &&str| !line.contains('`') && line.contains(element);
+                // Code spans, and the indented text of diagnostics in a fenced block.
+                let outside_code =
+                    |line: &&str| !line.contains('`') && !line.starts_with(' ') && line.contains(element);
                 assert_eq!(text.lines().find(outside_code), None, "{name}: {element}");
             }
         }
