@@ -22,8 +22,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("session-present-unheard", "assumes that the Server has lost its Session when it has it")
         .breaks(
-            &["MQTT-3.1.3-2", "MQTT-3.2.2-4", "MQTT-4.1.0-1", "MQTT-4.4.0-1"],
-            &["MQTT-3.1.2-4", "MQTT-3.1.3-2", "MQTT-4.1.0-1", "MQTT-4.4.0-1"],
+            &["MQTT-3.1.2-23", "MQTT-3.2.2-4", "MQTT-4.1.0-1", "MQTT-4.4.0-1"],
+            &["MQTT-3.1.2-4", "MQTT-4.1.0-1", "MQTT-4.4.0-1"],
         )
         .also_blamed(&[
             (Standard::V3_1_1, &["MQTT-3.3.1-1"], "one PUBLISH is expected, repeated and with DUP"),
