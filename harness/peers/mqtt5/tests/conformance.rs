@@ -2,6 +2,8 @@
 //! serves a connection, `ClientHandler`, takes any stream: this is the accept loop for streams of the
 //! simulated world, with the periodic work that the server of the crate does.
 
+mod machine;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;

@@ -1,18 +1,18 @@
 //! The clock and the entropy of the machine, for code that asks for them in the simulated world.
 //!
 //! Code of others reads `SystemTime::now`, and iterates over a `HashMap`, whose keys are drawn from
-//! entropy. A test program that depends on this crate has its own versions of the two functions of libc
-//! that the standard library calls for that: the clock shows the time of the simulation, and each thread
-//! draws the same bytes. `conformance()` runs each case in a thread of its own.
+//! entropy. A test program with this module has its own versions of the two functions of libc that the
+//! standard library calls for that: the clock shows the time of the simulation, and each thread draws the
+//! same bytes. `conformance()` runs each case in a thread of its own.
 //!
-//! This is the only crate of the project with `unsafe` code: C functions get pointers.
+//! The only `unsafe` code of the project: C functions get pointers. No library has it.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_uint};
 use std::time::Duration;
 
 /// 2020-01-01, the time at which a simulation begins.
-const BEGIN: Duration = Duration::from_secs(1_577_836_800);
+pub(crate) const BEGIN: Duration = Duration::from_secs(1_577_836_800);
 
 type Now = Box<dyn Fn() -> Duration>;
 
@@ -23,7 +23,7 @@ thread_local! {
 
 /// From now on, the clock of the machine shows the time of a simulation in this thread. The closure
 /// returns the simulated time since its start.
-pub fn show(now: impl Fn() -> Duration + 'static) {
+pub(crate) fn show(now: impl Fn() -> Duration + 'static) {
     NOW.set(Some(Box::new(now)));
 }
 
@@ -60,35 +60,4 @@ extern "C" fn getrandom(buffer: *mut u8, length: usize, _flags: c_uint) -> isize
         bytes.copy_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes()[..bytes.len()]);
     }
     length.cast_signed()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-    use std::thread;
-    use std::time::SystemTime;
-
-    use super::*;
-
-    #[test]
-    fn the_clock_shows_the_time_of_the_simulation_in_its_thread() {
-        let shown = thread::spawn(|| {
-            show(|| Duration::from_secs(5));
-            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap()
-        });
-        assert_eq!(shown.join().unwrap(), BEGIN + Duration::from_secs(5));
-        let machine = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        assert!(machine > BEGIN + Duration::from_secs(365 * 24 * 3600));
-    }
-
-    #[test]
-    fn maps_have_the_same_order_in_each_thread() {
-        let order = || {
-            let map: HashMap<u32, ()> = (0..100).map(|key| (key, ())).collect();
-            map.into_keys().collect::<Vec<_>>()
-        };
-        let first = thread::spawn(order).join().unwrap();
-        assert_eq!(first, thread::spawn(order).join().unwrap());
-        assert_ne!(first, (0..100).collect::<Vec<_>>());
-    }
 }
