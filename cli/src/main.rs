@@ -22,6 +22,7 @@ mod scenario_file;
 mod serve;
 mod sources;
 mod trace;
+mod watch;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -14,8 +14,8 @@ use mqttspec_net::{Clock, TcpNet};
 use mqttspec_ports::{Listener as _, Net as _};
 use tokio::task::LocalSet;
 
-use crate::serve::print::{Printer, Tally, print};
-use crate::serve::watch::{Watch, WatchOptions};
+use crate::watch::print::{Printer, Tally, print};
+use crate::watch::{Watch, WatchOptions};
 use crate::{CommandError, FAILED, PASSED};
 
 /// What `observe` can be told.

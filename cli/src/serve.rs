@@ -1,16 +1,14 @@
 //! `mqttspec serve`: the reference broker on real sockets.
 
 pub(crate) mod arguments;
-pub(crate) mod print;
-mod secrets;
-pub(crate) mod watch;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::serve::watch::{Watch, WatchOptions};
+use crate::watch::print::{self, Printer, Tally};
+use crate::watch::{Watch, WatchOptions};
 use mqttspec_broker::Redirect;
 use mqttspec_broker::{Options, Users, UsersError};
 use mqttspec_codec::Role;
@@ -24,7 +22,6 @@ use thiserror::Error;
 use tokio::task::LocalSet;
 
 use self::arguments::{ListenAddress, ServeArguments};
-use self::print::{Printer, Tally};
 use crate::{CommandError, PASSED};
 
 /// The exit code of `--check` after a violation.

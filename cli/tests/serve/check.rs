@@ -1,6 +1,6 @@
 //! `--trace` prints the traffic; `--check` reports violations by Clients.
 
-use crate::process::{CONNACK, CONNECT, Serve, exchange, rest};
+use crate::process::{CONNACK, CONNECT, Serve, exchange, rest, transcript};
 
 /// CONNECT of 5.0 with Clean Start and the client identifier "device".
 pub(crate) const DEVICE: &[u8] = b"\x10\x13\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x06device";
@@ -15,8 +15,7 @@ fn the_transcript_is_in_the_notation() {
     assert_eq!(rest(&mut device), b"");
     let (code, printed) = serve.stop();
     assert_eq!(code, 0);
-    let lines: Vec<&str> =
-        printed.lines().map(|line| line.trim_start().split_once("  ").unwrap().1).collect();
+    let lines = transcript(&printed);
     assert!(lines[0].starts_with("# connection-1 opens from 127.0.0.1:"), "{printed}");
     assert_eq!(
         lines[1..],

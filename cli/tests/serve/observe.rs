@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 
 use crate::check::DEVICE;
-use crate::process::{CONNACK, Serve, exchange, rest};
+use crate::process::{CONNACK, Serve, exchange, rest, transcript};
 
 fn observe(broker: SocketAddr, arguments: &[&str]) -> Serve {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mqttspec"));
@@ -41,7 +41,7 @@ fn packets_pass_unchanged_and_nothing_is_found_in_correct_peers() {
     assert_eq!(rest(&mut client), b"");
     let (code, printed) = proxy.stop();
     assert_eq!(code, 0, "{printed}");
-    let lines: Vec<&str> = printed.lines().filter_map(|line| Some(line.trim().split_once("  ")?.1)).collect();
+    let lines = transcript(&printed);
     assert_eq!(
         lines[1..],
         [

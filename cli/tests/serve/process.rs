@@ -145,6 +145,11 @@ pub(crate) fn rest(stream: &mut TcpStream) -> Vec<u8> {
     rest
 }
 
+/// The texts of the lines that `--trace` prints, without their times.
+pub(crate) fn transcript(printed: &str) -> Vec<&str> {
+    printed.lines().filter_map(|line| Some(line.trim_start().split_once("  ")?.1)).collect()
+}
+
 /// Writes a file for one test. Returns its path.
 pub(crate) fn file(name: &str, text: &str) -> String {
     let path =

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use crate::serve::watch::{PeerFinding, Report};
+use super::{PeerFinding, Report};
 use anstyle::{AnsiColor, Style};
 use mqttspec_codec::Role;
 use mqttspec_reports::seconds;

@@ -5,6 +5,9 @@
 //! they are printed and judged, so memory grows with the number of Sessions only. `serve` observes
 //! the broker's end of the connections, so the Clients are judged. `observe` observes both ends.
 
+pub(crate) mod print;
+mod secrets;
+
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -16,7 +19,6 @@ use mqttspec_codec::{Connect, Packet, Role, SessionExpiryInterval, Version};
 use mqttspec_net::framed::Ending;
 use mqttspec_net::tap::{Observed, Tap};
 
-use super::secrets;
 use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::{ConnectionKey, Event, History, HostIndex, HostInfo, What, nanoseconds};
 use mqttspec_judge::monitors::Monitors;
