@@ -210,7 +210,7 @@ impl Dispatcher {
             event => event,
         };
         self.observers.retain(|observer| observer.send(event.clone()).is_ok());
-        let Some(handle) = ended(&event) else { return };
+        let Some(handle) = event.ends() else { return };
         match self.waiting.remove(&handle) {
             Some(Waiting::Command(done)) => {
                 // The application need not wait.
@@ -298,23 +298,6 @@ impl Waiting {
             Waiting::Command(done) => drop(done.send(Err(error))),
             Waiting::Subscribe(subscribing) => drop(subscribing.done.send(Err(error))),
         }
-    }
-}
-
-/// The command that ends with this event.
-fn ended(event: &Event) -> Option<Handle> {
-    match event {
-        Event::Connected { handle, .. } | Event::Disconnected { handle, .. } => *handle,
-        Event::Published { handle, .. }
-        | Event::Subscribed { handle, .. }
-        | Event::Unsubscribed { handle, .. }
-        | Event::Acknowledged { handle }
-        | Event::Response { handle, .. }
-        | Event::Delivered { handle, .. }
-        | Event::Reauthenticated { handle }
-        | Event::Failed { handle, .. }
-        | Event::Dropped { handle } => Some(*handle),
-        _ => None,
     }
 }
 

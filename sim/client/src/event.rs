@@ -211,3 +211,23 @@ pub struct DeliveryDetails {
     /// The number of times that it was published again.
     pub retries: Option<u32>,
 }
+
+impl Event {
+    /// The command that ends with this event, if one does.
+    #[must_use]
+    pub fn ends(&self) -> Option<Handle> {
+        match self {
+            Event::Connected { handle, .. } | Event::Disconnected { handle, .. } => *handle,
+            Event::Published { handle, .. }
+            | Event::Subscribed { handle, .. }
+            | Event::Unsubscribed { handle, .. }
+            | Event::Acknowledged { handle }
+            | Event::Response { handle, .. }
+            | Event::Delivered { handle, .. }
+            | Event::Reauthenticated { handle }
+            | Event::Failed { handle, .. }
+            | Event::Dropped { handle } => Some(*handle),
+            _ => None,
+        }
+    }
+}

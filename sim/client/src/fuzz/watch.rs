@@ -141,20 +141,7 @@ impl Watch {
         if let Event::SessionEnded { .. } = event {
             self.in_use.retain(|_, owed| !owed.is_session_state());
         }
-        let handle = match event {
-            Event::Connected { handle, .. } | Event::Disconnected { handle, .. } => *handle,
-            Event::Published { handle, .. }
-            | Event::Subscribed { handle, .. }
-            | Event::Unsubscribed { handle, .. }
-            | Event::Acknowledged { handle }
-            | Event::Response { handle, .. }
-            | Event::Delivered { handle, .. }
-            | Event::Reauthenticated { handle }
-            | Event::Failed { handle, .. }
-            | Event::Dropped { handle } => Some(*handle),
-            _ => None,
-        };
-        if let Some(handle) = handle {
+        if let Some(handle) = event.ends() {
             assert!(self.ended.insert(handle), "command {handle} ends twice: {event:?}");
         }
     }
