@@ -26,7 +26,7 @@ pub mod vocabulary;
 pub use mqttspec_codec::{PacketType, Version};
 pub use mqttspec_spec::{Level, Roles};
 
-pub use check::{CatalogueClauses, ClauseLookup, check, read};
+pub use check::{CatalogueClauses, ClauseLookup, LATER_USERS, STORE, check, read};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use parse::parse;
 pub use print::{print, print_field};

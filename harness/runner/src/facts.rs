@@ -8,17 +8,10 @@ use core::time::Duration;
 use mqttspec_judge::Case;
 use mqttspec_notation::{
     Action, Atom, Cell, Content, Direction, DiskFault, Fault, FaultKind, Field, HostName, HostOption, Hosts,
-    Load, PacketPattern, PacketType, RawBytes, Step, StepKind, Test, Value,
+    Load, PacketPattern, PacketType, RawBytes, STORE, Step, StepKind, Test, Value,
 };
 
 use crate::hosts::SERVER;
-
-/// An option of the notation that the harness itself interprets: where a peer keeps its records.
-pub(crate) const STORE: &str = "store";
-
-/// An option of the notation: the users of the broker from its second start on. A live target has
-/// it if its file lists it.
-pub(crate) const LATER_USERS: &str = "users_after_restart";
 
 /// The value of [`STORE`] for records that outlive a crash.
 pub(crate) const DURABLE: &str = "durable";

@@ -4,11 +4,12 @@ use super::Checker;
 use crate::vocabulary::nearest;
 use crate::{HostOption, StepKind};
 
-/// Options of the harness that runs the reference broker or a reference client, besides their own.
-const STORE: &str = "store";
+/// An option of the harness that runs the reference broker: where it keeps its records, `memory` or
+/// `durable`.
+pub const STORE: &str = "store";
+/// An option of the harness that runs the reference broker: its users from its second start on.
+pub const LATER_USERS: &str = "users_after_restart";
 const STORES: [&str; 2] = ["memory", "durable"];
-/// The users of the broker from its second start on.
-const LATER_USERS: &str = "users_after_restart";
 
 impl Checker<'_> {
     pub(super) fn header(&mut self) {

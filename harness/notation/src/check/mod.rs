@@ -11,6 +11,7 @@ mod lines;
 mod shows;
 
 pub use clauses::{CatalogueClauses, ClauseLookup};
+pub use header::{LATER_USERS, STORE};
 
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::parse::parse_leniently;

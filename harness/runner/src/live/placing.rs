@@ -6,8 +6,9 @@ use core::time::Duration;
 use super::probes::Capabilities;
 use super::schedule::{self, Limits, Scheduled};
 use super::target_file::TargetFile;
-use crate::facts::{Facts, LATER_USERS, STORE};
+use crate::facts::Facts;
 use mqttspec_judge::Case;
+use mqttspec_notation::{LATER_USERS, STORE};
 
 /// A case with a wait of at least this duration is slow.
 const LONG: Duration = Duration::from_secs(1);

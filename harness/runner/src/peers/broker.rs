@@ -16,14 +16,14 @@ use mqttspec_net::tap::{Observed, Tap};
 use mqttspec_ports::{Disk, Net};
 
 use super::PeerHost;
-use crate::facts::{Facts, LATER_USERS, STORE};
+use crate::facts::Facts;
 use crate::hosts::{Hosts, PORT};
 use crate::recorder::{Recorder, ending};
 use mqttspec_judge::Case;
 use mqttspec_judge::history::{ConnectionKey, Ending, What};
 use mqttspec_mutants::Mutant;
 use mqttspec_mutants::MutantNet;
-use mqttspec_notation::HostOption;
+use mqttspec_notation::{HostOption, LATER_USERS, STORE};
 
 /// The size of the part of a write that a disk keeps or loses as a whole, in bytes.
 pub(crate) const SECTOR: u64 = 512;

@@ -10,10 +10,11 @@ use std::rc::Rc;
 use mqttspec_codec::Role;
 use mqttspec_judge::Case;
 use mqttspec_mutants::Mutant;
+use mqttspec_notation::STORE;
 use mqttspec_world::Seed;
 
 use self::client::{Application, Applications};
-use crate::facts::{DURABLE, STORE};
+use crate::facts::DURABLE;
 use crate::hosts::{Hosts, PlayedBy};
 use crate::recorder::Recorder;
 
