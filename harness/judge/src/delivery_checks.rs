@@ -11,7 +11,7 @@ use mqttspec_codec::QoS;
 
 use crate::deliveries::{Deliveries, Delivery, Publication};
 use crate::finding::{Check, Finding};
-use crate::history::{History, HostIndex, What, nanoseconds};
+use crate::history::{ConnectionKey, History, HostIndex, What, nanoseconds};
 use mqttspec_notation::{Guarantee, Property};
 use mqttspec_spec::{Level, Requirement};
 
@@ -67,15 +67,21 @@ pub fn judge(
         .collect()
 }
 
-/// Whether each packet of the peer to these hosts could be judged: none was malformed, and no bytes
-/// were sent to it that break the standard.
+/// Whether the peer sent packets on the connections of these hosts, and each could be judged: none was
+/// malformed, and no bytes were sent to it that break the standard.
 #[must_use]
 pub fn all_were_judged(property: &Property, history: &History) -> bool {
-    history.events().iter().all(|event| {
-        let Some(connection) = event.connection else { return true };
-        let counts = property.host.as_ref().is_none_or(|host| **host == *history.info(connection.host).name);
-        !(counts && matches!(event.what, What::ReceivedMalformed { .. } | What::SentRaw { .. }))
-    })
+    let counts = |connection: ConnectionKey| {
+        property.host.as_ref().is_none_or(|host| **host == *history.info(connection.host).name)
+    };
+    let events: Vec<&What> = history
+        .events()
+        .iter()
+        .filter(|event| event.connection.is_some_and(counts))
+        .map(|event| &event.what)
+        .collect();
+    events.iter().any(|what| matches!(what, What::Received { .. }))
+        && !events.iter().any(|what| matches!(what, What::ReceivedMalformed { .. } | What::SentRaw { .. }))
 }
 
 /// A message, or several equal ones, for which a guarantee does not hold.
