@@ -188,13 +188,4 @@ pub(super) static MUTANTS: &[Mutant] = &[
         )
         .on_incoming(record_pubrec)
         .on_outgoing(send_publish_for_pubrel),
-    mutant("hears-no-refusal", "treats a PUBACK or PUBREC that refuses a message as success")
-        .breaks(&["MQTT-4.4.0-2"], &[])
-        .on_incoming(|_, mut packet| {
-            if let Packet::PubAck(PubAck { reason, .. }) | Packet::PubRec(PubRec { reason, .. }) = &mut packet
-            {
-                *reason = PubAckReason::Success;
-            }
-            deliver(packet)
-        }),
 ];
