@@ -67,10 +67,20 @@ pub fn judge(
         .collect()
 }
 
+/// Whether the checks could be made, so that they hold if there is no finding. `is_quiet`: at the end
+/// of the run every message was delivered, and every command was done.
+#[must_use]
+pub fn could_be_made(property: &Property, history: &History, is_quiet: bool) -> bool {
+    property.guarantees.iter().all(|guarantee| match guarantee {
+        Guarantee::NothingMore => is_quiet,
+        Guarantee::NoViolation => all_were_judged(property, history),
+        _ => true,
+    })
+}
+
 /// Whether the peer sent packets on the connections of these hosts, and each could be judged: none was
 /// malformed, and no bytes were sent to it that break the standard.
-#[must_use]
-pub fn all_were_judged(property: &Property, history: &History) -> bool {
+fn all_were_judged(property: &Property, history: &History) -> bool {
     let counts = |connection: ConnectionKey| {
         property.host.as_ref().is_none_or(|host| **host == *history.info(connection.host).name)
     };
@@ -367,5 +377,16 @@ mod tests {
         assert_eq!(broken(builder(1), Guarantee::ExactlyOnce), None);
         assert!(broken(builder(2), Guarantee::ExactlyOnce).is_some());
         assert!(broken(builder(0), Guarantee::ExactlyOnce).is_some());
+    }
+
+    #[test]
+    fn no_violation_is_shown_only_by_packets_that_were_judged() {
+        let shown = |builder: HistoryBuilder| {
+            could_be_made(&property(&[Guarantee::NoViolation]), &builder.build(), true)
+        };
+        assert!(shown(written()));
+        assert!(!shown(HistoryBuilder::of(Version::V5, Role::Client, &["a"])), "no packet");
+        assert!(!shown(written().received_malformed("reader", b"\xc1\x00")));
+        assert!(!shown(written().raw("writer")), "what follows may be the answer");
     }
 }

@@ -359,6 +359,12 @@ impl Guarantee {
         Self::NoViolation,
     ];
 
+    /// Whether it is about packets of any kind, and not about deliveries.
+    #[must_use]
+    pub const fn is_about_packets(self) -> bool {
+        matches!(self, Self::NothingMore | Self::NoViolation)
+    }
+
     /// Takes away what the loss of a message would break. Whether anything is left.
     pub fn without_loss(&mut self) -> bool {
         if *self == Self::ExactlyOnce {

@@ -3,9 +3,7 @@
 
 use super::{Checker, narrowed};
 use crate::vocabulary::nearest;
-use crate::{
-    Branch, ClauseReference, Content, Guarantee, Property, ShownClause, Shows, Span, Step, StepKind, Version,
-};
+use crate::{Branch, ClauseReference, Content, Property, ShownClause, Shows, Span, Step, StepKind, Version};
 
 /// The clauses that lines show, each in the versions to which its line applies.
 type Shown<'a> = Vec<(&'a Shows, Vec<Version>)>;
@@ -160,8 +158,7 @@ impl<'a> Checker<'a> {
 
     /// Checks of packets of any kind are not restricted to a QoS.
     fn any_packet(&mut self, span: Span, property: &Property) {
-        let about_packets = [Guarantee::NothingMore, Guarantee::NoViolation];
-        let about_packets = property.guarantees.iter().find(|asked| about_packets.contains(asked));
+        let about_packets = property.guarantees.iter().find(|asked| asked.is_about_packets());
         if let (Some(_), Some(guarantee)) = (property.qos, about_packets) {
             self.error(span, format!("`{}` is about packets of any kind", guarantee.words())).label =
                 "expected no `qos` in front of it".to_owned();
