@@ -74,7 +74,7 @@ impl Mutant {
     }
 
     /// Whether the peer breaks no clause of the standard but the documented behaviour of the
-    /// reference client.
+    /// reference peer.
     #[must_use]
     pub fn breaks_documented_behaviour(&self) -> bool {
         self.breaks_documented_behaviour

@@ -80,7 +80,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             effects
         }),
     mutant("permissions-ignored", "lets every user publish and read the topics that begin with closed/")
-        .breaks(&["MQTT-3.3.2-3", "U5-072"], &["MQTT-3.3.2-3", "MQTT-3.3.5-2"])
+        .breaks_only_documented_behaviour()
         .on_incoming(|_, packet| {
             let packet = edit_will(packet, |will| opened(&mut will.topic));
             let packet = edit_publish(packet, |publish| publish.topic.iter_mut().for_each(opened));

@@ -64,7 +64,10 @@ pub(crate) fn render(proofs: &Proofs, cases: &[Case]) -> String {
                 clauses += ", and every clause that it must enforce";
             }
             if mutant.breaks_documented_behaviour() {
-                clauses += "documented behaviour of the reference client";
+                clauses += match mutant.role {
+                    Role::Server => "documented behaviour of the reference broker",
+                    Role::Client => "documented behaviour of the reference client",
+                };
             }
             clauses
         };
