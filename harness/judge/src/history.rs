@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mqttspec_codec::{DecodeError, Packet, QoS, Role, Version};
-use mqttspec_notation::{Fault, Field};
+use mqttspec_notation::{Fault, Field, Framing};
 use mqttspec_spec::Level;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +86,14 @@ pub enum What {
         /// The bytes from the start of the packet, as far as they had arrived.
         bytes: Bytes,
     },
+    /// The subprotocols that a Client offered in the opening handshake of a WebSocket.
+    HandshakeOffered(Vec<String>),
+    /// The subprotocol that a Server selected in that handshake.
+    HandshakeSelected(Option<String>),
+    /// The observer sends its next packet in such WebSocket frames.
+    Framed(Framing),
+    /// A WebSocket frame of text arrived from the peer.
+    ReceivedTextFrame,
     /// A fault step was executed: it began a fault or, for `heal`, `resume` and `start`, ended one.
     /// A fault profile records the crashes and starts of hosts in the same way.
     Fault(Box<FaultEvent>),

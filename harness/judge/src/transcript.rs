@@ -4,7 +4,7 @@ use bytes::Bytes;
 use mqttspec_codec::{Role, Version};
 use mqttspec_notation::fields::{field_words, hex, line, payload_text};
 use mqttspec_notation::{
-    Comments, Fault, FaultKind, Field, SERVER, Span, Step, StepKind, Timing, VersionMark,
+    Comments, Fault, FaultKind, Field, Framing, SERVER, Span, Step, StepKind, Timing, VersionMark,
 };
 
 use crate::active_faults::{ActiveFaults, Change};
@@ -77,6 +77,15 @@ fn trace_event(history: &History, event: &Event, version: Version) -> TraceEvent
         What::Asked(asked) => (TraceKind::Asked, asked_text(asked), &none),
         What::Told(told) => (TraceKind::Told, told_text(told), &none),
         What::BranchTaken(branch) => (TraceKind::Note, format!("took the branch {}", branch.name), &none),
+        What::HandshakeOffered(names) => {
+            (TraceKind::ToServer, format!("> handshake offering {}", names.join(" ")), &none)
+        }
+        What::HandshakeSelected(name) => {
+            let name = name.as_deref().unwrap_or("no subprotocol");
+            (TraceKind::ToClient, format!("< handshake selecting {name}"), &none)
+        }
+        What::Framed(framing) => (TraceKind::Note, framing_text(*framing), &none),
+        What::ReceivedTextFrame => (inward, format!("{} a WebSocket frame of text", sign(inward)), &none),
         What::MarkReached(mark) => (TraceKind::Note, format!("reached {mark}"), &none),
     };
     TraceEvent {
@@ -94,6 +103,15 @@ fn trace_event(history: &History, event: &Event, version: Version) -> TraceEvent
             _ => None,
         },
         fault: None,
+    }
+}
+
+fn framing_text(framing: Framing) -> String {
+    match framing {
+        Framing::Own => "sends the next packet in a frame of its own".to_owned(),
+        Framing::Text => "sends the next packet in a text frame".to_owned(),
+        Framing::Pieces(bytes) => format!("sends the next packet in frames of {bytes}"),
+        Framing::WithNext => "sends the next two packets in one frame".to_owned(),
     }
 }
 

@@ -23,6 +23,8 @@ mod net;
 mod server;
 mod state;
 mod variants;
+mod websocket;
 
 pub use self::mutant::{AlsoBlamed, Mutant};
 pub use self::net::MutantNet;
+pub use self::websocket::MutantWebSocketNet;

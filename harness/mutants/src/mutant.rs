@@ -8,6 +8,7 @@ use mqttspec_spec::{Catalogue, Standard};
 
 use crate::effect::Effect;
 use crate::state::State;
+use crate::websocket::WebSocketFault;
 
 /// A way to make a reference peer faulty.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,7 @@ pub struct Mutant {
     also_blamed: &'static [AlsoBlamed],
     accepts_violations: bool,
     breaks_documented_behaviour: bool,
+    pub(crate) websocket_fault: Option<WebSocketFault>,
     pub(crate) on_outgoing: PacketHandler,
     pub(crate) on_incoming: PacketHandler,
     pub(crate) on_malformed: fn(&mut State, Bytes) -> Vec<Effect>,
@@ -49,6 +51,7 @@ impl Mutant {
             also_blamed: &[],
             accepts_violations: false,
             breaks_documented_behaviour: false,
+            websocket_fault: None,
             on_outgoing: |_, packet| vec![Effect::Send(packet)],
             on_incoming: |_, packet| vec![Effect::Deliver(packet)],
             on_malformed: |_, bytes| vec![Effect::DeliverBytes(bytes)],
@@ -153,6 +156,12 @@ impl Mutant {
     /// It breaks no clause: see [`Mutant::breaks_documented_behaviour`].
     pub(crate) const fn breaks_only_documented_behaviour(mut self) -> Self {
         self.breaks_documented_behaviour = true;
+        self
+    }
+
+    /// It does this wrong on a WebSocket.
+    pub(crate) const fn over_websocket(mut self, fault: WebSocketFault) -> Self {
+        self.websocket_fault = Some(fault);
         self
     }
 

@@ -34,7 +34,7 @@ pub(super) fn version_word(version: Version) -> &'static str {
 }
 
 /// Words that end a list of fields.
-pub(super) const STOPS: &[&str] = &["with", "where", "truncated", "extended", "or", "expecting", SHOWS];
+pub(super) const STOPS: &[&str] = &["with", "where", "truncated", "extended", "in", "or", "expecting", SHOWS];
 
 /// The word in front of the clauses that a line shows.
 pub(super) const SHOWS: &str = "shows";
@@ -63,8 +63,9 @@ pub(super) fn packet_type(name: &str) -> Option<PacketType> {
 }
 
 /// The first words of the lines of a header, in the order in which they are printed.
-pub(super) const HEADER_WORDS: &[&str] =
-    &["title", "reading", "clauses", "versions", "tests", "needs", "broker", "client", "seeds", "table"];
+pub(super) const HEADER_WORDS: &[&str] = &[
+    "title", "reading", "clauses", "versions", "tests", "over", "needs", "broker", "client", "seeds", "table",
+];
 
 /// The first words of faults.
 pub(super) const FAULT_WORDS: &[&str] = &[
@@ -130,6 +131,7 @@ const OTHER_TAKEN: &[&str] = &[
     "closed",
     "anything",
     "raw",
+    "handshake",
     SHOWS,
     "sound",
     "lose-unsynced",

@@ -33,8 +33,8 @@ pub use print::{print, print_field};
 
 pub use faults::{DiskFault, Fault, FaultKind};
 pub use packets::{
-    Atom, AtomText, Comparison, Content, Extent, Operand, PacketPattern, Patch, PatchValue, Place, RawBytes,
-    Subscription,
+    Atom, AtomText, Comparison, Content, Extent, Framing, Operand, PacketPattern, Patch, PatchValue, Place,
+    RawBytes, Subscription,
 };
 pub use parts::{ClauseReference, Comments, HostName, Hosts, ShownClause, Shows};
 pub use scenario::{

@@ -27,6 +27,12 @@ pub enum Content {
     },
     /// `anything`: further packets on this Network Connection are not compared. Only expected.
     Anything,
+    /// `handshake offering mqtt`: a Client opens a WebSocket, and offers these subprotocols, at
+    /// least one. Expected, it offers all of them, and may offer others.
+    HandshakeOffering(Vec<Name>),
+    /// `handshake selecting mqtt`: the Server accepts the WebSocket, with this subprotocol. Only
+    /// expected.
+    HandshakeSelecting(Name),
     /// `$bytes`: a column of the table whose cells are [`super::Cell::Content`].
     Column(Name),
 }
@@ -48,8 +54,25 @@ pub struct PacketPattern {
     pub reasons: Option<Vec<Test>>,
     /// `with connect_flags=0x03, truncated to 7`: changes of its bytes, in this order. Only sent.
     pub patches: Vec<Patch>,
+    /// `in a text frame`: how its bytes are put into WebSocket frames. Only sent.
+    pub framing: Framing,
     /// `where $code>=0x80 and $code!=0x87`: conditions on captures. Only expected.
     pub conditions: Vec<Comparison>,
+}
+
+/// How the bytes of a packet are put into the frames of a WebSocket (section 6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// Not written: in a binary frame of its own.
+    #[default]
+    Own,
+    /// `in a text frame`
+    Text,
+    /// `in frames of 3`: binary frames with this number of bytes, at least 1. The last one may have
+    /// fewer.
+    Pieces(u32),
+    /// `in one frame with the next`: a binary frame has this packet, and what is sent after it.
+    WithNext,
 }
 
 /// A Topic Filter with its Subscription Options (section 3.8.3.1).

@@ -24,6 +24,8 @@ pub struct Scenario {
     pub versions: Vec<Version>,
     /// `tests`: the roles under test.
     pub tests: Roles,
+    /// `over websocket`: the packets are in WebSocket frames (section 6).
+    pub over_websocket: bool,
     /// `needs`: capabilities without which a target skips the scenario.
     pub needs: Vec<Need>,
     /// `broker receive_maximum=10 store=durable`: options of the reference broker.
@@ -200,6 +202,7 @@ pub enum HeaderWord {
     Clauses,
     Versions,
     Tests,
+    Over,
     Needs,
     Broker,
     Client,

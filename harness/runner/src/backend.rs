@@ -4,13 +4,18 @@
 use core::future::Future;
 use core::pin::Pin;
 use core::time::Duration;
+use std::cell::Cell;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use mqttspec_faults::{Course, Fault, FaultError, Inject, Injector, Phase, RunningCourse, Step, Way};
+use mqttspec_net::transport::{self, FrameForm};
 use mqttspec_notation::DiskFault;
 use mqttspec_world::Seed;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::hosts::SERVER;
 
 /// A future of a trait object. It is boxed: the allocation is negligible compared with the wait.
 pub(crate) type Pending<'p, T> = Pin<Box<dyn Future<Output = T> + 'p>>;
@@ -45,8 +50,9 @@ pub(crate) trait Backend {
     /// The source of the scenario's own random choices.
     fn seed(&self) -> Seed;
 
-    /// Opens a connection from a client's host to the server.
-    fn dial<'b>(&'b self, host: &'b str) -> Pending<'b, io::Result<Box<dyn Stream>>>;
+    /// Opens a connection from a client's host to the server. It has a WebSocket if there are
+    /// subprotocols to offer.
+    fn dial<'b>(&'b self, host: &'b str, offering: Option<&'b [String]>) -> Pending<'b, io::Result<Dialled>>;
 
     /// Listens on the host of the server, for an executor that acts as the server.
     fn listen(&self) -> Pending<'_, Result<Box<dyn Incoming>, BackendError>>;
@@ -63,11 +69,43 @@ pub(crate) trait Backend {
     }
 }
 
+/// A connection that was opened to the server.
+pub(crate) struct Dialled {
+    pub(crate) stream: Box<dyn Stream>,
+    pub(crate) websocket: Option<WebSocket>,
+}
+
+/// The WebSocket of a connection.
+pub(crate) struct WebSocket {
+    /// The form of what is written next.
+    pub(crate) form: Rc<Cell<FrameForm>>,
+    /// The subprotocol that the server selected.
+    pub(crate) selected: Option<String>,
+}
+
+/// The path of the WebSocket on a simulated server.
+pub(crate) const WEBSOCKET_PATH: &str = "/mqtt";
+
+impl Dialled {
+    /// Opens the WebSocket on a connection to a simulated server, if one is wanted.
+    pub(crate) async fn open<S: Stream + 'static>(
+        stream: S,
+        offering: Option<&[String]>,
+    ) -> io::Result<Self> {
+        let Some(names) = offering else { return Ok(Self { stream: Box::new(stream), websocket: None }) };
+        let (end, selected) = transport::offer(stream, SERVER, WEBSOCKET_PATH, names).await?;
+        let websocket = Some(WebSocket { form: end.form(), selected });
+        Ok(Self { stream: Box::new(end), websocket })
+    }
+}
+
 /// The demands of a case on a backend.
 #[derive(Debug, Default)]
 pub(crate) struct Demands {
     /// The executor acts as the server.
     pub(crate) plays_server: bool,
+    /// Its connections have a WebSocket.
+    pub(crate) over_websocket: bool,
     /// The minimum time that its steps wait.
     pub(crate) waits: Duration,
     /// The faults that may be injected.

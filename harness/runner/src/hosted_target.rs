@@ -127,6 +127,9 @@ impl HostedTarget {
         if let Some(refusal) = refusal_of(case, self.peer.simulator()) {
             return Err(refusal);
         }
+        if case.scenario.over_websocket {
+            return Err("MQTT over WebSocket is not supported: a hosted peer is reached over TCP".to_owned());
+        }
         let (peer, late, real_poll) = (&self.peer, self.late, self.real_poll);
         let subscribing = self.capabilities.subscribing;
         if self.peer.role() == Role::Client {

@@ -37,6 +37,11 @@ pub(crate) struct Arrival {
 pub(crate) enum Arrived {
     Packet(Packet),
     Malformed(DecodeError),
+    /// A WebSocket frame of text.
+    TextFrame,
+    /// The opening handshake of a WebSocket: the subprotocols that a client offers, or the one that
+    /// a server selects.
+    Handshake(Vec<String>),
     /// The end of the connection.
     Ended(Ending),
 }
@@ -47,6 +52,9 @@ impl Arrived {
         match self {
             Arrived::Packet(packet) => packet_text(packet, version),
             Arrived::Malformed(error) => format!("a malformed packet: {error}"),
+            Arrived::TextFrame => "a WebSocket frame of text".to_owned(),
+            Arrived::Handshake(names) if names.is_empty() => "a handshake without a subprotocol".to_owned(),
+            Arrived::Handshake(names) => format!("a handshake with {}", names.join(" ")),
             Arrived::Ended(Ending::ByPeer) => "the peer closed the Network Connection".to_owned(),
             Arrived::Ended(ending) => format!("the Network Connection is {}", ending.words()),
         }
@@ -192,6 +200,9 @@ impl Recorder {
             What::Received { packet, .. } => Arrived::Packet(packet.clone()),
             What::ReceivedMalformed { error, .. } => Arrived::Malformed(*error),
             What::Closed(ending) => Arrived::Ended(*ending),
+            What::ReceivedTextFrame => Arrived::TextFrame,
+            What::HandshakeOffered(names) => Arrived::Handshake(names.clone()),
+            What::HandshakeSelected(name) => Arrived::Handshake(name.iter().cloned().collect()),
             _ => Arrived::Ended(Ending::ByPeer),
         };
         let ended = matches!(arrived, Arrived::Ended(_));

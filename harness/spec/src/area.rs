@@ -63,7 +63,7 @@ areas! {
     Auth "AUTH" ["auth"];
     Redirection "Redirection" [];
     ErrorHandling "Error handling" [];
-    Transport "Transport" [];
+    Transport "Transport" ["transport"];
     Conformance "Conformance" [];
 }
 

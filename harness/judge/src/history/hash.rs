@@ -100,6 +100,19 @@ impl Digest {
                 self.tag(11);
                 self.text(mark);
             }
+            What::HandshakeOffered(names) => {
+                self.tag(12);
+                self.texts(names);
+            }
+            What::HandshakeSelected(name) => {
+                self.tag(13);
+                self.debug(name);
+            }
+            What::Framed(framing) => {
+                self.tag(14);
+                self.debug(framing);
+            }
+            What::ReceivedTextFrame => self.tag(15),
         }
     }
 
@@ -302,6 +315,10 @@ mod tests {
             of(branch("one")),
             of(branch("other")),
             of(What::MarkReached("one".to_owned())),
+            of(What::HandshakeOffered(vec!["mqtt".to_owned()])),
+            of(What::HandshakeSelected(Some("mqtt".to_owned()))),
+            of(What::Framed(Framing::Text)),
+            of(What::ReceivedTextFrame),
         ];
         let distinct: std::collections::BTreeSet<u128> = hashes.into_iter().collect();
         assert_eq!(distinct.len(), hashes.len());

@@ -109,7 +109,7 @@ impl Exchanges {
                 }
                 Judgement::Right
             }
-            Seen::Malformed(_) => Judgement::Right,
+            Seen::Malformed(_) | Seen::TextFrame => Judgement::Right,
         }
     }
 

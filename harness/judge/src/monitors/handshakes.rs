@@ -103,7 +103,7 @@ impl Watcher for Handshakes {
                     .chain(acknowledgements.check(observation, packet))
                     .collect();
             }
-            Seen::Malformed(_) => {}
+            Seen::Malformed(_) | Seen::TextFrame => {}
         }
         Vec::new()
     }

@@ -8,6 +8,7 @@
 
 mod acknowledgement_order;
 mod exchanges;
+mod frames;
 mod handshakes;
 mod maximum_packet_size;
 mod observation;
@@ -37,8 +38,9 @@ struct Monitor {
 }
 
 /// Every monitor, in the order in which they receive an event.
-const MONITORS: [&Monitor; 7] = [
+const MONITORS: [&Monitor; 8] = [
     &well_formed::MONITOR,
+    &frames::MONITOR,
     &packet_identifiers::MONITOR,
     &handshakes::MONITOR,
     &acknowledgement_order::MONITOR,

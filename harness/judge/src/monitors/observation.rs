@@ -76,6 +76,8 @@ pub(super) enum Seen<'a> {
     ToPeer(&'a Packet),
     /// Bytes of the peer arrived that are not a packet.
     Malformed(&'a DecodeError),
+    /// A WebSocket frame of text arrived from the peer.
+    TextFrame,
 }
 
 /// Whether CONNACK resumes the Session.
@@ -163,6 +165,7 @@ impl Connections {
             What::Sent { packet, .. } => Seen::ToPeer(packet),
             What::Received { packet, .. } => Seen::FromPeer(packet),
             What::ReceivedMalformed { error, .. } => Seen::Malformed(error),
+            What::ReceivedTextFrame => Seen::TextFrame,
             _ => return None,
         };
         let size = match &event.what {

@@ -7,6 +7,7 @@ mod handshakes;
 mod limits;
 mod sessions;
 mod topic_aliases;
+mod transport;
 
 use mqttspec_codec::Role;
 
@@ -22,6 +23,7 @@ pub(super) static MUTANTS: &[&[Mutant]] = &[
     deliveries::MUTANTS,
     limits::MUTANTS,
     topic_aliases::MUTANTS,
+    transport::MUTANTS,
     sessions::MUTANTS,
     connections::MUTANTS,
     contents::MUTANTS,

@@ -12,6 +12,7 @@ mod sessions;
 mod shared_subscriptions;
 mod subscriptions;
 mod topic_aliases;
+mod transport;
 mod wills;
 
 use mqttspec_codec::Role;
@@ -28,6 +29,7 @@ pub(super) static MUTANTS: &[&[Mutant]] = &[
     deliveries::MUTANTS,
     limits::MUTANTS,
     topic_aliases::MUTANTS,
+    transport::MUTANTS,
     properties::MUTANTS,
     connections::MUTANTS,
     authentication::MUTANTS,

@@ -36,6 +36,8 @@ impl<'a> Checker<'a> {
                             Content::Packet(_)
                                 | Content::Raw(_)
                                 | Content::Closed { .. }
+                                | Content::HandshakeOffering(_)
+                                | Content::HandshakeSelecting(_)
                                 | Content::Column(_)
                         )
                 }

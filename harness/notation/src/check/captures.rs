@@ -92,7 +92,10 @@ impl<'a> Checker<'a> {
                 }
             }
             Content::Column(name) => self.column(span, direction, name, known),
-            Content::Nothing { .. } | Content::Anything => {}
+            Content::Nothing { .. }
+            | Content::Anything
+            | Content::HandshakeOffering(_)
+            | Content::HandshakeSelecting(_) => {}
         }
     }
 

@@ -5,8 +5,8 @@ use super::Checker;
 use crate::lexicon::version_word;
 use crate::vocabulary::{Owner, reason_code, reason_name};
 use crate::{
-    Action, Atom, Cell, Content, Direction, Field, PacketPattern, PacketType, Patch, Place, Report, Span,
-    Step, StepKind, Test, Value, Version,
+    Action, Atom, Cell, Content, Direction, Field, Framing, PacketPattern, PacketType, Patch, Place, Report,
+    Span, Step, StepKind, Test, Value, Version,
 };
 
 /// How the scenario uses a packet.
@@ -84,6 +84,9 @@ impl<'a> Checker<'a> {
                         "this line is sent".to_owned();
                 }
             }
+            Content::HandshakeOffering(_) | Content::HandshakeSelecting(_) => {
+                self.handshake(span, direction, content, sent);
+            }
             Content::Closed { or } => {
                 // If the harness acts as the server, `device < closed` closes the connection.
                 if !expected && (direction == Direction::ToServer || !or.is_empty()) {
@@ -107,6 +110,30 @@ impl<'a> Checker<'a> {
                     }
                 }
             }
+        }
+    }
+
+    fn handshake(&mut self, span: Span, direction: Direction, content: &Content, sent: bool) {
+        let (word, right) = match content {
+            Content::HandshakeOffering(_) => ("offering", Direction::ToServer),
+            _ => ("selecting", Direction::ToClient),
+        };
+        if direction != right {
+            let arrow = if right == Direction::ToServer { ">" } else { "<" };
+            self.error(span, format!("`{word}` is what the other side does")).help =
+                Some(format!("write `{arrow}` before `handshake {word}`"));
+        } else if sent && direction == Direction::ToClient {
+            self.error(span, "the harness selects `mqtt` by itself when it acts as the server").label =
+                "this line can only be expected".to_owned();
+        }
+        self.needs_websocket(span, "a handshake");
+    }
+
+    /// There are frames and handshakes only with `over websocket`.
+    fn needs_websocket(&mut self, span: Span, what: &str) {
+        if !self.scenario.over_websocket {
+            self.error(span, format!("{what} needs a WebSocket")).help =
+                Some("add `over websocket` to the header".to_owned());
         }
     }
 
@@ -162,6 +189,13 @@ impl<'a> Checker<'a> {
         if role.expected && !role.sent && !pattern.patches.is_empty() {
             self.error(pattern.span, "only a packet that is sent can have patches").label =
                 "this line is an expectation".to_owned();
+        }
+        if pattern.framing != Framing::Own {
+            if !role.sent {
+                self.error(pattern.span, "only a packet that is sent can say in which frames it is").label =
+                    "this line is an expectation".to_owned();
+            }
+            self.needs_websocket(pattern.span, "a frame");
         }
         let owner = Owner::Packet(pattern.packet_type);
         let lenient: Vec<Version>;

@@ -61,6 +61,7 @@ pub fn observe(packet: &Packet) -> PacketPattern {
         subscriptions: seen.subscriptions,
         reasons: seen.reasons,
         patches: Vec::new(),
+        framing: crate::Framing::Own,
         conditions: Vec::new(),
     }
 }

@@ -4,9 +4,12 @@ use super::bytes::{patches, raw};
 use super::cursor::{Cursor, Parsed};
 use super::fields::{self, Item};
 use super::values;
-use crate::lexicon::packet_type;
+use crate::lexicon::{SHOWS, packet_type};
 use crate::vocabulary::{Owner, nearest};
-use crate::{Comparison, Content, Diagnostic, Field, PacketPattern, PacketType, Subscription, Test, Value};
+use crate::{
+    Comparison, Content, Diagnostic, Field, Framing, Name, PacketPattern, PacketType, Subscription, Test,
+    Value,
+};
 
 /// The content after `>` or `<`, or in a cell of a table.
 pub(super) fn content(cursor: &mut Cursor<'_>) -> Parsed<Content> {
@@ -19,6 +22,9 @@ pub(super) fn content(cursor: &mut Cursor<'_>) -> Parsed<Content> {
     if cursor.eat_word("nothing") {
         let lasting = if cursor.eat_word("for") { Some(values::time(cursor)?) } else { None };
         return Ok(Content::Nothing { lasting });
+    }
+    if cursor.eat_word("handshake") {
+        return handshake(cursor);
     }
     if cursor.eat_word("anything") {
         return Ok(Content::Anything);
@@ -41,14 +47,69 @@ pub(super) fn is_content(cursor: &mut Cursor<'_>) -> bool {
     let misspelt = || nearest(word, PacketType::ALL.into_iter().map(PacketType::name)).is_some();
     packet_type(word).is_some()
         || capitals && misspelt()
-        || ["raw", "nothing", "anything", "closed"].iter().any(|word| cursor.next_is(word))
+        || ["raw", "nothing", "anything", "closed", "handshake"].iter().any(|word| cursor.next_is(word))
+}
+
+/// What follows `handshake`.
+fn handshake(cursor: &mut Cursor<'_>) -> Parsed<Content> {
+    if cursor.eat_word("selecting") {
+        let name = subprotocol(cursor).ok_or_else(|| cursor.expected("a subprotocol: `selecting mqtt`"))?;
+        return Ok(Content::HandshakeSelecting(name));
+    }
+    if !cursor.eat_word("offering") {
+        return Err(cursor.expected("`offering` (after `>`) or `selecting` (after `<`) and a subprotocol"));
+    }
+    let mut names = Vec::new();
+    while let Some(name) = subprotocol(cursor) {
+        names.push(name);
+    }
+    if names.is_empty() {
+        return Err(cursor.expected("a subprotocol: `offering mqtt`"));
+    }
+    Ok(Content::HandshakeOffering(names))
+}
+
+/// The name of a subprotocol, if one is next.
+fn subprotocol(cursor: &mut Cursor<'_>) -> Option<Name> {
+    cursor.skip_spaces();
+    let name = cursor.run(|character| character.is_ascii_alphanumeric() || "-._".contains(character));
+    if name.is_empty() || name == SHOWS {
+        return None;
+    }
+    Some(cursor.advance(name.len()).to_owned())
+}
+
+/// `in a text frame`, if it is next.
+fn framing(cursor: &mut Cursor<'_>) -> Parsed<Framing> {
+    if !cursor.eat_word("in") {
+        return Ok(Framing::Own);
+    }
+    let words = |cursor: &mut Cursor<'_>, words: &[&str]| {
+        words.iter().try_for_each(|word| match cursor.eat_word(word) {
+            true => Ok(()),
+            false => Err(cursor.expected(&format!("`{word}`"))),
+        })
+    };
+    if cursor.eat_word("a") {
+        words(cursor, &["text", "frame"])?;
+        return Ok(Framing::Text);
+    }
+    if cursor.eat_word("one") {
+        words(cursor, &["frame", "with", "the", "next"])?;
+        return Ok(Framing::WithNext);
+    }
+    if cursor.eat_word("frames") {
+        words(cursor, &["of"])?;
+        return Ok(Framing::Pieces(values::small_number(cursor, "a number of bytes", 1, u32::MAX)?));
+    }
+    Err(cursor.expected("`a text frame`, `frames of 3` or `one frame with the next`"))
 }
 
 fn packet(cursor: &mut Cursor<'_>) -> Parsed<PacketPattern> {
     let name = cursor.peek_word();
     let span = cursor.next_span();
     let Some(packet_type) = packet_type(name) else {
-        let words = ["nothing", "closed", "anything", "raw"];
+        let words = ["nothing", "closed", "anything", "raw", "handshake"];
         let names = PacketType::ALL.into_iter().map(PacketType::name).chain(words);
         let near = nearest(&name.to_ascii_uppercase(), names.clone()).or_else(|| nearest(name, names));
         return Err(cursor
@@ -63,10 +124,12 @@ fn packet(cursor: &mut Cursor<'_>) -> Parsed<PacketPattern> {
         subscriptions: Vec::new(),
         reasons: None,
         patches: Vec::new(),
+        framing: Framing::Own,
         conditions: Vec::new(),
     };
     body(cursor, &mut pattern)?;
     pattern.patches = patches(cursor, Some(packet_type))?;
+    pattern.framing = framing(cursor)?;
     if cursor.eat_word("where") {
         pattern.conditions.push(comparison(cursor)?);
         while cursor.eat_word("and") {

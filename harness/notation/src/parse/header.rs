@@ -21,6 +21,7 @@ pub(super) struct Header {
     clauses: Vec<(Option<VersionMark>, Span, String)>,
     versions: Option<Span>,
     tests: Option<Span>,
+    over: Option<Span>,
     broker: Option<Span>,
     seeds: Option<Span>,
     /// For each row of the table, its clauses.
@@ -29,12 +30,13 @@ pub(super) struct Header {
 
 /// The first word of the line, if it is one of the header.
 pub(super) fn word(cursor: &mut Cursor<'_>) -> Option<HeaderWord> {
-    const WORDS: [HeaderWord; 10] = [
+    const WORDS: [HeaderWord; 11] = [
         HeaderWord::Title,
         HeaderWord::Reading,
         HeaderWord::Clauses,
         HeaderWord::Versions,
         HeaderWord::Tests,
+        HeaderWord::Over,
         HeaderWord::Needs,
         HeaderWord::Broker,
         HeaderWord::Client,
@@ -146,6 +148,13 @@ impl Parser<'_> {
                     (false, true) => Roles::Client,
                     (false, false) => return Err(cursor.expected("`server`, `client` or `server client`")),
                 };
+            }
+            HeaderWord::Over => {
+                once(&mut header.over)?;
+                if !cursor.eat_word("websocket") {
+                    return Err(cursor.expected("`websocket` (without this line, it is TCP)"));
+                }
+                scenario.over_websocket = true;
             }
             HeaderWord::Needs => loop {
                 scenario.needs.push(need(cursor)?);

@@ -50,6 +50,7 @@ pub(super) fn parse_leniently(file: &str, source: &str) -> (Scenario, Diagnostic
         needs: Vec::new(),
         broker: Vec::new(),
         clients: Vec::new(),
+        over_websocket: false,
         seeds: 1,
         table: None,
         steps: Vec::new(),

@@ -4,8 +4,8 @@ use super::places;
 use super::values::{self, mark};
 use crate::vocabulary::Owner;
 use crate::{
-    Atom, AtomText, Cell, Comparison, Content, Extent, Operand, PacketPattern, PacketType, Patch, PatchValue,
-    RawBytes, Subscription, Text, Value,
+    Atom, AtomText, Cell, Comparison, Content, Extent, Framing, Operand, PacketPattern, PacketType, Patch,
+    PatchValue, RawBytes, Subscription, Text, Value,
 };
 
 pub(super) fn content(content: &Content) -> String {
@@ -18,6 +18,8 @@ pub(super) fn content(content: &Content) -> String {
             .iter()
             .fold("closed".to_owned(), |written, pattern| format!("{written} or {}", packet(pattern))),
         Content::Anything => "anything".to_owned(),
+        Content::HandshakeOffering(names) => format!("handshake offering {}", names.join(" ")),
+        Content::HandshakeSelecting(name) => format!("handshake selecting {name}"),
         Content::Column(name) => format!("${name}"),
     }
 }
@@ -29,6 +31,7 @@ pub(super) fn packet(pattern: &PacketPattern) -> String {
     parts.extend(subscriptions(&pattern.subscriptions, pattern.packet_type));
     parts.extend(pattern.reasons.iter().map(|reasons| format!("[{}]", values::reasons(reasons))));
     parts.extend(patches(&pattern.patches));
+    parts.extend(framing(pattern.framing));
     if !pattern.conditions.is_empty() {
         let conditions: Vec<String> = pattern.conditions.iter().map(comparison).collect();
         parts.push(format!("where {}", conditions.join(" and ")));
@@ -71,6 +74,15 @@ fn patches(patches: &[Patch]) -> Option<String> {
     };
     let written: Vec<String> = patches.iter().map(&mut one).collect();
     (!written.is_empty()).then(|| written.join(", "))
+}
+
+fn framing(framing: Framing) -> Option<String> {
+    match framing {
+        Framing::Own => None,
+        Framing::Text => Some("in a text frame".to_owned()),
+        Framing::Pieces(bytes) => Some(format!("in frames of {bytes}")),
+        Framing::WithNext => Some("in one frame with the next".to_owned()),
+    }
 }
 
 fn patch_value(value: &PatchValue) -> String {

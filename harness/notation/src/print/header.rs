@@ -41,6 +41,7 @@ pub(super) fn header(scenario: &Scenario, written: &mut String) {
         Roles::Both => "server client",
     };
     write(HeaderWord::Tests, 0, "tests", tests, scenario.tests != Roles::Server);
+    write(HeaderWord::Over, 0, "over", "websocket", scenario.over_websocket);
     let needs: Vec<String> = scenario
         .needs
         .iter()

@@ -21,6 +21,7 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
         (title(), option::of(title())),
         versions(),
         prop_oneof![Just(Roles::Server), Just(Roles::Client), Just(Roles::Both)],
+        any::<bool>(),
         vec(need(), 0..3),
         options(),
         vec(client(), 0..3),
@@ -29,7 +30,7 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
     let rest = (option::of(table()), steps(3), vec(any::<(bool, bool)>(), 12), comments_above());
     (head, rest).prop_flat_map(
         |(
-            ((title, reading), versions, tests, needs, broker, clients, seeds),
+            ((title, reading), versions, tests, over_websocket, needs, broker, clients, seeds),
             (table, steps, commented, below),
         )| {
             let scenario = Scenario {
@@ -38,6 +39,7 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
                 clauses: Vec::new(),
                 versions: versions.clone(),
                 tests,
+                over_websocket,
                 needs,
                 broker,
                 clients,

@@ -266,18 +266,32 @@ pub(crate) fn packet() -> impl Strategy<Value = PacketPattern> {
         };
         let conditions = prop_oneof![4 => Just(Vec::new()), 1 => vec(comparison(), 1..3)];
         let patches = prop_oneof![4 => Just(Vec::new()), 1 => vec(patch(packet_type), 1..4)];
-        (fields(Owner::Packet(packet_type)), subscriptions, reasons, patches, conditions).prop_map(
-            move |(fields, subscriptions, reasons, patches, conditions)| PacketPattern {
+        (fields(Owner::Packet(packet_type)), subscriptions, reasons, patches, framing(), conditions).prop_map(
+            move |(fields, subscriptions, reasons, patches, framing, conditions)| PacketPattern {
                 span: Span::default(),
                 packet_type,
                 fields,
                 subscriptions,
                 reasons,
                 patches,
+                framing,
                 conditions,
             },
         )
     })
+}
+
+fn framing() -> impl Strategy<Value = Framing> {
+    prop_oneof![
+        8 => Just(Framing::Own),
+        1 => Just(Framing::Text),
+        1 => (1..u32::MAX).prop_map(Framing::Pieces),
+        1 => Just(Framing::WithNext),
+    ]
+}
+
+fn subprotocol() -> impl Strategy<Value = String> {
+    "[a-z][a-z0-9.-]{0,8}".prop_filter("a word of the notation", |name| name != "shows")
 }
 
 fn comparison() -> impl Strategy<Value = Comparison> {
@@ -372,6 +386,8 @@ fn whole_line() -> impl Strategy<Value = Content> {
         1 => option::of(time()).prop_map(|lasting| Content::Nothing { lasting }),
         1 => vec(packet(), 0..3).prop_map(|or| Content::Closed { or }),
         1 => Just(Content::Anything),
+        1 => vec(subprotocol(), 1..3).prop_map(Content::HandshakeOffering),
+        1 => subprotocol().prop_map(Content::HandshakeSelecting),
     ]
 }
 

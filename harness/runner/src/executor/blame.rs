@@ -127,6 +127,7 @@ impl Executor<'_> {
                     pattern.packet_type == PacketType::Publish || error.packet != Some(pattern.packet_type)
                 }
                 Arrived::Ended(_) => pattern.packet_type == PacketType::Publish,
+                Arrived::TextFrame | Arrived::Handshake(_) => true,
                 Arrived::Packet(_) => false,
             };
             if may_still_come {

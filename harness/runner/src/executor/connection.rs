@@ -1,11 +1,14 @@
 //! The executor's end of a Network Connection. One task writes, another one records arrivals.
 
 use std::cell::Cell;
+use std::io;
 use std::rc::Rc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use mqttspec_codec::{Misdeed, Packet, Version};
 use mqttspec_net::framed::{self, Arrived, Inflow};
+use mqttspec_net::transport::{FrameForm, TextFrame};
+use mqttspec_notation::Framing;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc};
 
@@ -37,6 +40,7 @@ enum Order {
         what: What,
         bytes: Bytes,
         line: u32,
+        framing: Framing,
     },
     /// Close after all previous writes.
     Close,
@@ -44,7 +48,14 @@ enum Order {
 
 impl Connection {
     /// Starts the tasks of one end of `stream`. `inflow` decodes the packets of the other end.
-    pub(crate) fn play<S>(recorder: Rc<Recorder>, key: ConnectionKey, stream: S, mut inflow: Inflow) -> Self
+    /// `form` is that of the frames of its WebSocket, if it has one.
+    pub(crate) fn play<S>(
+        recorder: Rc<Recorder>,
+        key: ConnectionKey,
+        stream: S,
+        mut inflow: Inflow,
+        form: Option<Rc<Cell<FrameForm>>>,
+    ) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
@@ -54,17 +65,17 @@ impl Connection {
         let (dropped, replaced, refusals) = (Rc::default(), Rc::default(), Rc::default());
         let connection = Self { key, orders, dropped, replaced, refusals, recorder };
         tokio::task::spawn_local(connection.clone().read(read, inflow));
-        tokio::task::spawn_local(connection.clone().write(write, received));
+        tokio::task::spawn_local(connection.clone().write(write, received, form.unwrap_or_default()));
         connection
     }
 
     /// Writes bytes after all previous ones; `what` is recorded at that time.
-    pub(crate) fn write_bytes(&self, what: What, bytes: Bytes, line: u32) {
+    pub(crate) fn write_bytes(&self, what: What, bytes: Bytes, line: u32, framing: Framing) {
         if matches!(what, What::SentRaw { .. }) {
             self.refusals.set(versions_of_refusals(&bytes));
         }
         // If the tasks have ended, the end of the connection is recorded already.
-        let _ = self.orders.send(Order::Write { what, bytes, line });
+        let _ = self.orders.send(Order::Write { what, bytes, line, framing });
     }
 
     /// Closes after all previous writes. The peer sees a reset if it sent bytes that were not read.
@@ -100,6 +111,12 @@ impl Connection {
             let ending = match read {
                 Ok(0) => Some(Ending::ByPeer),
                 Ok(_) => None,
+                Err(error) if is_text_frame(&error) => {
+                    if !self.replaced.get() {
+                        self.recorder.arrive(self.key, What::ReceivedTextFrame);
+                    }
+                    continue;
+                }
                 Err(error) => Some(ending(&framed::Ending::of_error(&error))),
             };
             while let Some(arrived) = inflow.next_arrived() {
@@ -146,7 +163,10 @@ impl Connection {
         self,
         mut stream: WriteHalf<S>,
         mut orders: mpsc::UnboundedReceiver<Order>,
+        form: Rc<Cell<FrameForm>>,
     ) {
+        // Packets that are sent in one frame with the next one.
+        let mut held = BytesMut::new();
         loop {
             let order = tokio::select! {
                 biased;
@@ -154,8 +174,21 @@ impl Connection {
                 order = orders.recv() => order,
             };
             match order {
-                Some(Order::Write { what, bytes, line }) => {
+                Some(Order::Write { what, bytes, line, framing }) => {
+                    if framing != Framing::Own {
+                        self.recorder.record(Some(self.key), line, What::Framed(framing));
+                    }
                     self.recorder.record(Some(self.key), line, what);
+                    held.extend_from_slice(&bytes);
+                    if framing == Framing::WithNext {
+                        continue;
+                    }
+                    let bytes = held.split();
+                    form.set(match framing {
+                        Framing::Own | Framing::WithNext => FrameForm::Binary,
+                        Framing::Text => FrameForm::Text,
+                        Framing::Pieces(bytes) => FrameForm::Pieces(bytes as usize),
+                    });
                     let written = tokio::select! {
                         biased;
                         () = self.dropped.now.notified() => return,
@@ -171,6 +204,10 @@ impl Connection {
             }
         }
     }
+}
+
+fn is_text_frame(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<TextFrame>())
 }
 
 /// The versions in whose form a server may refuse these bytes. A CONNECT is refused in the form of

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use mqttspec_judge::history::{Ending, HostIndex, What};
+use mqttspec_notation::Framing;
 
 use super::connection::Connection;
 
@@ -34,10 +35,17 @@ impl Connections {
     }
 
     /// Writes bytes on the host's connection; false if there is none.
-    pub(crate) fn write(&self, host: HostIndex, what: What, bytes: Bytes, line: u32) -> bool {
+    pub(crate) fn write(
+        &self,
+        host: HostIndex,
+        what: What,
+        bytes: Bytes,
+        line: u32,
+        framing: Framing,
+    ) -> bool {
         let by_host = self.by_host.borrow();
         let connection = by_host[usize::from(host.0)].as_ref();
-        connection.map(|connection| connection.write_bytes(what, bytes, line)).is_some()
+        connection.map(|connection| connection.write_bytes(what, bytes, line, framing)).is_some()
     }
 
     /// Closes the host's connection after what was written before.

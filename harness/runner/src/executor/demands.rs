@@ -12,7 +12,9 @@ use crate::hosts::{Hosts, SERVER};
 /// The demands of a case.
 pub(crate) fn demands(case: &Case, hosts: &Hosts) -> Demands {
     let waits = waits(&case.scenario.steps, case.version);
-    let mut demands = Demands { plays_server: hosts.plays_server, waits, ..Demands::default() };
+    let over_websocket = case.scenario.over_websocket;
+    let mut demands =
+        Demands { plays_server: hosts.plays_server, over_websocket, waits, ..Demands::default() };
     case.scenario.walk(&mut |step| {
         if let StepKind::Fault(fault) = &step.kind
             && step.versions.applies_to(case.version)

@@ -25,7 +25,11 @@ impl Executor<'_> {
         window: Window,
     ) -> Result<Option<Packet>, Stop> {
         match expected {
-            Expected::Packet(_) | Expected::Raw(_) | Expected::Closed(_) => {
+            Expected::Packet(_)
+            | Expected::Raw(_)
+            | Expected::Closed(_)
+            | Expected::Offering(_)
+            | Expected::Selecting(_) => {
                 let Some((_, arrival)) = self.arrival(&[host], window.until, expected.awaits_connect()).await
                 else {
                     let text = self.script.hosts.directed(host, &expected.text());
@@ -108,7 +112,9 @@ impl Executor<'_> {
                 self.wire.received(host, packet);
                 Ok(Some(packet.clone()))
             }
-            Arrived::Malformed(_) | Arrived::Ended(_) => Ok(None),
+            Arrived::Malformed(_) | Arrived::TextFrame | Arrived::Handshake(_) | Arrived::Ended(_) => {
+                Ok(None)
+            }
         }
     }
 

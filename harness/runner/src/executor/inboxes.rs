@@ -130,7 +130,7 @@ impl Inboxes {
         let (provoked, troubled) = self.recorder.with_host(host, |state| (state.provoked, state.troubled));
         self.front(host, true).filter(|arrival| match arrival.what {
             Arrived::Packet(Packet::Disconnect(_)) if troubled => false,
-            Arrived::Ended(_) => false,
+            Arrived::Ended(_) | Arrived::Handshake(_) => false,
             _ => !provoked,
         })
     }

@@ -25,6 +25,10 @@ pub(crate) enum Expected {
     Raw(RawBytes),
     /// The end of the connection, after one of these packets or none.
     Closed(Vec<PacketPattern>),
+    /// The handshake of a client that offers these subprotocols.
+    Offering(Vec<String>),
+    /// The handshake of a server that selects this subprotocol.
+    Selecting(String),
     Nothing(Option<Duration>),
     Anything,
     Told(Report),
@@ -40,6 +44,8 @@ impl Expected {
                 let or: String = or.iter().map(|pattern| format!(" or {pattern}")).collect();
                 format!("closed{or}")
             }
+            Expected::Offering(names) => Content::HandshakeOffering(names.clone()).to_string(),
+            Expected::Selecting(name) => Content::HandshakeSelecting(name.clone()).to_string(),
             Expected::Nothing(None) => "nothing".to_owned(),
             Expected::Nothing(Some(lasting)) => format!("nothing for {lasting:?}"),
             Expected::Anything => "anything".to_owned(),
@@ -55,6 +61,7 @@ impl Expected {
         match self {
             Expected::Packet(pattern) => pattern.packet_type == PacketType::Connect,
             Expected::Raw(raw) => starts_a_connect(raw),
+            Expected::Offering(_) => true,
             _ => false,
         }
     }
@@ -155,6 +162,14 @@ impl Matcher {
                 }
                 Ok(Match::Other)
             }
+            (Expected::Offering(wanted), Arrived::Handshake(names)) => {
+                let has_all = wanted.iter().all(|name| names.contains(name));
+                Ok(of_subprotocols("offering", wanted, names, has_all))
+            }
+            (Expected::Selecting(wanted), Arrived::Handshake(names)) => {
+                let is_one = matches!(&names[..], [name] if name == wanted);
+                Ok(of_subprotocols("selecting", core::slice::from_ref(wanted), names, is_one))
+            }
             _ => Ok(Match::Other),
         }
     }
@@ -219,6 +234,17 @@ fn report_fields(report: &Report) -> Vec<Field> {
             all
         }
     }
+}
+
+fn of_subprotocols(word: &str, wanted: &[String], names: &[String], is_equal: bool) -> Match {
+    if is_equal {
+        return Match::Equal;
+    }
+    let text = |names: &[String]| match names {
+        [] => "no subprotocol".to_owned(),
+        names => format!("{word} {}", names.join(" ")),
+    };
+    Match::Differs { expected: text(wanted), actual: text(names) }
 }
 
 /// The fields of a client's report, if it is of the kind of the `told` line.

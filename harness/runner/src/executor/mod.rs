@@ -197,7 +197,7 @@ impl<'r> Executor<'r> {
         Self {
             script: Script::of(case, h()),
             clock: Clock::new(b(), r()),
-            wire: Wire::new(b(), r(), h(), version, connections),
+            wire: Wire::new(b(), r(), h(), case, connections),
             inboxes: Inboxes::new(r(), h()),
             matcher: Matcher::new(case),
             clients: Clients::new(applications, b(), r(), h(), version),
@@ -432,6 +432,12 @@ impl<'r> Executor<'r> {
                 self.wire.send_bytes(host, content.to_string(), bytes.into())?;
                 None
             }
+            Content::HandshakeOffering(names) => {
+                self.nothing_left_on(host)?;
+                self.inboxes.clear(host);
+                self.wire.shake_hands(host, names).await?;
+                None
+            }
             Content::Closed { .. } if self.script.hosts.observer() == Role::Server => {
                 self.wire.close(host);
                 None
@@ -452,13 +458,13 @@ impl<'r> Executor<'r> {
         let (client_id, id) = (self.script.hosts.name(host), self.wire.free_identifier(host));
         let packet = self.matcher.build(pattern, client_id, id)?;
         if pattern.patches.is_empty() {
-            self.wire.send_packet(host, packet.clone())?;
+            self.wire.send(host, packet.clone(), pattern.framing)?;
             return Ok(Some(packet));
         }
         let (whole, version) = (self.wire.encoded(&packet)?, self.script.version());
         let bytes = patched(&whole, pattern.packet_type, version, &pattern.patches, self.matcher.bindings())
             .map_err(|error| Stop::broken(error.to_string()))?;
-        self.wire.send_patched(host, &packet, content.to_string(), Bytes::from(bytes))?;
+        self.wire.send_patched(host, &packet, content.to_string(), Bytes::from(bytes), pattern.framing)?;
         Ok(None)
     }
 

@@ -2,7 +2,7 @@
 
 use mqttspec_codec::PacketIdentifier;
 use mqttspec_notation::{
-    Field, Number, PacketPattern, PacketType, Radix, Span, Subscription, Test, Value, VersionMark,
+    Field, Framing, Number, PacketPattern, PacketType, Radix, Span, Subscription, Test, Value, VersionMark,
 };
 
 /// A pattern that only names a packet type.
@@ -14,6 +14,7 @@ pub(crate) fn bare(packet_type: PacketType) -> PacketPattern {
         subscriptions: Vec::new(),
         reasons: None,
         patches: Vec::new(),
+        framing: Framing::Own,
         conditions: Vec::new(),
     }
 }

@@ -182,6 +182,8 @@ fn line(direction: Direction, content: &Content, observer: Role, matcher: &Match
         Content::Nothing { lasting } => Expected::Nothing(lasting.map(|time| time.on(false))),
         Content::Anything => Expected::Anything,
         Content::Raw(raw) => Expected::Raw(raw.clone()),
+        Content::HandshakeOffering(names) => Expected::Offering(names.clone()),
+        Content::HandshakeSelecting(name) => Expected::Selecting(name.clone()),
         Content::Column(_) => {
             return Err(Stop::broken(format!("`{content}` cannot be expected")));
         }

@@ -19,7 +19,7 @@ use super::launcher::Instance;
 use super::names::Names;
 use super::wire::{Endpoint, HostNet};
 use crate::backend::{
-    Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
+    Backend, BackendError, Demands, Dialled, FaultInjector, Incoming, Pending, Timeouts, Unsupported,
 };
 use crate::executor::{Executed, Setup, execute, run_seed};
 use crate::found::Timed;
@@ -76,6 +76,8 @@ struct LiveBackend {
     timeouts: Timeouts,
     limit: Duration,
     faults: Injector<Relays<LivePower>>,
+    /// Whether the server is reached over WebSocket.
+    has_websocket: bool,
 }
 
 /// What a live run needs besides its case.
@@ -110,9 +112,10 @@ impl LiveBackend {
             (host.clone(), HostNet::new(&endpoint, faults, &names, &intake, version))
         };
         let nets = faults.iter().map(net).collect();
+        let has_websocket = endpoint.net.below_websocket().is_some();
         let power = LivePower { seed, nets, clients: RefCell::default(), instance };
         let faults = Injector::new(Relays::new(SERVER, faults, power));
-        Self { began, seed, timeouts, limit, faults }
+        Self { began, seed, timeouts, limit, faults, has_websocket }
     }
 
     /// Runs a client on a host.
@@ -142,10 +145,16 @@ impl Backend for LiveBackend {
         self.seed.child("scenario")
     }
 
-    fn dial<'b>(&'b self, host: &'b str) -> Pending<'b, io::Result<Box<dyn Stream>>> {
+    fn dial<'b>(&'b self, host: &'b str, offering: Option<&'b [String]>) -> Pending<'b, io::Result<Dialled>> {
         Box::pin(async move {
-            let stream = self.faults.backend().power().net(host)?.connect(SERVER, PORT).await?;
-            Ok(Box::new(stream) as Box<dyn Stream>)
+            let net = self.faults.backend().power().net(host)?;
+            match offering {
+                Some(names) => net.connect_websocket(names).await,
+                None => {
+                    let stream = Box::new(net.connect(SERVER, PORT).await?);
+                    Ok(Dialled { stream, websocket: None })
+                }
+            }
         })
     }
 
@@ -162,6 +171,10 @@ impl Backend for LiveBackend {
         if demands.plays_server {
             let what = "a server that the harness plays".to_owned();
             return Err(Unsupported { what, reason: "the server is a live one" });
+        }
+        if demands.over_websocket && !self.has_websocket {
+            let what = "MQTT over WebSocket".to_owned();
+            return Err(Unsupported { what, reason: "the address of the target is not `ws://` or `wss://`" });
         }
         // Killing a process loses no writes, because its machine keeps running. So only the disk
         // fault `sound` is supported.

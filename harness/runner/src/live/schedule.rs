@@ -127,8 +127,12 @@ impl Adapter {
                 *time = Time::everywhere(lasting);
                 self.waited(lasting, times);
             }
-            Content::Nothing { lasting: None } | Content::Raw(_) | Content::Anything | Content::Column(_) => {
-            }
+            Content::Nothing { lasting: None }
+            | Content::Raw(_)
+            | Content::Anything
+            | Content::HandshakeOffering(_)
+            | Content::HandshakeSelecting(_)
+            | Content::Column(_) => {}
         }
     }
 

@@ -12,11 +12,12 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use mqttspec_codec::{Encode as _, Packet, Version, decode};
 use mqttspec_net::framed::{Arrived, Inflow};
 use mqttspec_net::relay::{Faults, RelayNet, RelayStream};
-use mqttspec_net::transport::LiveNet;
+use mqttspec_net::transport::{self, LiveNet};
 use mqttspec_ports::{Listener, Net};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::names::Names;
+use crate::backend::{Dialled, WebSocket};
 use crate::intake::{Counted, Intake, MAXIMUM_PACKET_SIZE};
 
 /// The network and address of a server.
@@ -47,6 +48,21 @@ impl HostNet {
     ) -> Self {
         let relay = RelayNet::new(endpoint.net.clone(), faults.clone());
         Self { relay, endpoint: endpoint.clone(), names: names.clone(), intake: intake.clone(), version }
+    }
+}
+
+impl HostNet {
+    /// Opens a connection with a WebSocket, whose frames the executor chooses.
+    pub(crate) async fn connect_websocket(&self, offering: &[String]) -> io::Result<Dialled> {
+        let Endpoint { net, host, port } = &self.endpoint;
+        let (below, path) = net.below_websocket().ok_or(io::ErrorKind::Unsupported)?;
+        let stream = RelayNet::new(below, self.relay.faults().clone()).connect(host, *port).await?;
+        let stream = Counted::new(stream, self.intake.clone());
+        let authority = format!("{host}:{port}");
+        let (end, selected) = transport::offer(stream, &authority, path, offering).await?;
+        let websocket = Some(WebSocket { form: end.form(), selected });
+        let stream = Box::new(NamedStream::new(end, self.names.clone(), self.version));
+        Ok(Dialled { stream, websocket })
     }
 }
 

@@ -13,16 +13,17 @@ use mqttspec_net::Clock;
 use mqttspec_net::broker::serve;
 use mqttspec_net::store::{LogStore, NoStore};
 use mqttspec_net::tap::{Observed, Tap};
+use mqttspec_net::transport::WebSocketNet;
 use mqttspec_ports::{Disk, Net};
 
-use super::PeerHost;
+use super::{PeerHost, Transport};
+use crate::backend::WEBSOCKET_PATH;
 use crate::facts::Facts;
 use crate::hosts::{Hosts, PORT};
 use crate::recorder::{Recorder, ending};
 use mqttspec_judge::Case;
 use mqttspec_judge::history::{ConnectionKey, Ending, What};
-use mqttspec_mutants::Mutant;
-use mqttspec_mutants::MutantNet;
+use mqttspec_mutants::{Mutant, MutantNet, MutantWebSocketNet};
 use mqttspec_notation::{HostOption, LATER_USERS, STORE};
 
 /// The size of the part of a write that a disk keeps or loses as a whole, in bytes.
@@ -71,7 +72,7 @@ pub(crate) struct BrokerPeer {
     /// Whether the clients are tested.
     is_recording: bool,
     durable: bool,
-    mutant: Option<&'static Mutant>,
+    transport: Transport,
 }
 
 impl BrokerPeer {
@@ -95,19 +96,30 @@ impl BrokerPeer {
             version: case.version,
             is_recording: case.tests == Role::Client,
             durable: Facts::of(case).is_durable,
-            mutant: mutant.filter(|mutant| mutant.role == Role::Server),
+            transport: Transport {
+                mutant: mutant.filter(|mutant| mutant.role == Role::Server),
+                over_websocket: case.scenario.over_websocket,
+            },
         }))
     }
 
     /// The main task of the server's host in a simulation.
     pub(crate) async fn run<N: Net, D: Disk>(self, host: PeerHost<N, D>) -> Result<(), String> {
         let PeerHost { net, disk, seed, now } = host;
-        match self.mutant {
-            Some(mutant) => {
+        match (self.transport.mutant, self.transport.over_websocket) {
+            (None, false) => self.serve(PeerHost { net, disk, seed, now }).await,
+            (Some(mutant), false) => {
                 let net = MutantNet::new(net, mutant);
                 self.serve(PeerHost { net, disk, seed, now }).await
             }
-            None => self.serve(PeerHost { net, disk, seed, now }).await,
+            (None, true) => {
+                let net = WebSocketNet::new(net, WEBSOCKET_PATH);
+                self.serve(PeerHost { net, disk, seed, now }).await
+            }
+            (Some(mutant), true) => {
+                let net = MutantNet::new(MutantWebSocketNet::new(net, mutant), mutant);
+                self.serve(PeerHost { net, disk, seed, now }).await
+            }
         }
     }
 

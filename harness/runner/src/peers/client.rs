@@ -12,16 +12,17 @@ use mqttspec_codec::{PubAckReason, QoS, Version};
 use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientGone, ClientObserved, Commander};
 use mqttspec_net::store::{LogStore, MemoryStore, Store};
+use mqttspec_net::transport::WebSocketNet;
 use mqttspec_ports::{Disk, Net};
 use tokio::sync::oneshot;
 
-use super::PeerHost;
 use super::reports::{ClientReport, CommandKind, CommandNumber, Reports};
+use super::{PeerHost, Transport};
+use crate::backend::WEBSOCKET_PATH;
 use crate::hosts::{PORT, SERVER};
 use crate::recorder::{Recorder, ending};
 use mqttspec_judge::history::{Asked, ConnectionKey, Ending, HostIndex, Message, ReportedError, Told, What};
-use mqttspec_mutants::Mutant;
-use mqttspec_mutants::MutantNet;
+use mqttspec_mutants::{MutantNet, MutantWebSocketNet};
 use mqttspec_notation::Field;
 
 /// All applications of a run, by host.
@@ -57,8 +58,7 @@ pub(crate) struct Application {
     durable: bool,
     /// Whether packets are recorded at the client's end.
     records_packets: bool,
-    /// The mutant between the client and its streams.
-    mutant: Option<&'static Mutant>,
+    transport: Transport,
     commander: RefCell<Option<Rc<dyn Commands>>>,
     /// The first command when the host starts after a crash.
     after_crash: RefCell<AfterCrash>,
@@ -154,7 +154,7 @@ impl Application {
         mut options: Options,
         records_packets: bool,
         durable: bool,
-        mutant: Option<&'static Mutant>,
+        transport: Transport,
     ) -> Rc<Self> {
         options.version = version;
         SERVER.clone_into(&mut options.address);
@@ -167,7 +167,7 @@ impl Application {
             store: MemoryStore::new(),
             durable,
             records_packets,
-            mutant,
+            transport,
             commander: RefCell::default(),
             after_crash: RefCell::new(AfterCrash::Wait),
             sent: RefCell::default(),
@@ -189,12 +189,20 @@ impl Application {
         connects: bool,
     ) -> Result<(), String> {
         let PeerHost { net, disk, seed, now } = host;
-        match self.mutant {
-            Some(mutant) => {
+        match (self.transport.mutant, self.transport.over_websocket) {
+            (None, false) => self.run_on(PeerHost { net, disk, seed, now }, connects).await,
+            (Some(mutant), false) => {
                 let net = MutantNet::new(net, mutant);
                 self.run_on(PeerHost { net, disk, seed, now }, connects).await
             }
-            None => self.run_on(PeerHost { net, disk, seed, now }, connects).await,
+            (None, true) => {
+                let net = WebSocketNet::new(net, WEBSOCKET_PATH);
+                self.run_on(PeerHost { net, disk, seed, now }, connects).await
+            }
+            (Some(mutant), true) => {
+                let net = MutantNet::new(MutantWebSocketNet::new(net, mutant), mutant);
+                self.run_on(PeerHost { net, disk, seed, now }, connects).await
+            }
         }
     }
 

@@ -27,6 +27,13 @@ pub(crate) struct PeerHost<N, D> {
     pub(crate) now: Duration,
 }
 
+/// What lies between a peer and the network.
+#[derive(Clone, Copy)]
+pub(crate) struct Transport {
+    pub(crate) mutant: Option<&'static Mutant>,
+    pub(crate) over_websocket: bool,
+}
+
 /// The applications of a case, one for each client under test. `drawn` are options of
 /// the clients that the scenario does not set.
 pub(crate) fn applications(
@@ -63,8 +70,9 @@ pub(crate) fn applications(
         let records_packets = case.tests == Role::Server;
         let version = case.version;
         let mutant = mutant.filter(|mutant| mutant.role == Role::Client);
+        let transport = Transport { mutant, over_websocket: case.scenario.over_websocket };
         let application =
-            Application::new(index, recorder.clone(), version, options, records_packets, durable, mutant);
+            Application::new(index, recorder.clone(), version, options, records_packets, durable, transport);
         applications.add(&client.name, application);
     }
     Ok(applications)

@@ -14,7 +14,8 @@ use mqttspec_world::{Progress, Seed, Watched};
 
 use super::{FIRST_CONNECTIONS, Prepared, Server, disks_can, prober};
 use crate::backend::{
-    Accepted, Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
+    Accepted, Backend, BackendError, Demands, Dialled, FaultInjector, Incoming, Pending, Timeouts,
+    Unsupported,
 };
 use crate::executor::{Executed, execute};
 use crate::hosted::{HostedPeer, Lives, Remembering};
@@ -179,10 +180,10 @@ impl Backend for TurmoilBackend {
         self.seeds.child("director").child("scenario")
     }
 
-    fn dial<'b>(&'b self, host: &'b str) -> Pending<'b, io::Result<Box<dyn Stream>>> {
+    fn dial<'b>(&'b self, host: &'b str, offering: Option<&'b [String]>) -> Pending<'b, io::Result<Dialled>> {
         Box::pin(async move {
             let stream = self.turmoil.net(host)?.connect(SERVER, PORT).await?;
-            Ok(Box::new(stream) as Box<dyn Stream>)
+            Dialled::open(stream, offering).await
         })
     }
 

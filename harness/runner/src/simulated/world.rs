@@ -10,7 +10,8 @@ use mqttspec_world::{HostContext, Keep, Seed, World, WorldDisk, WorldError, Worl
 
 use super::{FIRST_CONNECTIONS, Prepared, Server, disks_can, prober};
 use crate::backend::{
-    Accepted, Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
+    Accepted, Backend, BackendError, Demands, Dialled, FaultInjector, Incoming, Pending, Timeouts,
+    Unsupported,
 };
 use crate::executor::{Executed, execute};
 use crate::hosted::{HostedPeer, Lives, Remembering};
@@ -149,10 +150,10 @@ impl Backend for SimulatedBackend {
         self.world.seed("scenario")
     }
 
-    fn dial<'b>(&'b self, host: &'b str) -> Pending<'b, io::Result<Box<dyn Stream>>> {
+    fn dial<'b>(&'b self, host: &'b str, offering: Option<&'b [String]>) -> Pending<'b, io::Result<Dialled>> {
         Box::pin(async move {
-            let net = self.world.net(host).map_err(io::Error::other)?;
-            Ok(Box::new(net.connect(SERVER, PORT).await?) as Box<dyn Stream>)
+            let stream = self.world.net(host).map_err(io::Error::other)?.connect(SERVER, PORT).await?;
+            Dialled::open(stream, offering).await
         })
     }
 

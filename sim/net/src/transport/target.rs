@@ -211,6 +211,19 @@ impl LiveNet {
         LiveNet { transport, made_from: Vec::new() }
     }
 
+    /// The network below the WebSocket, and the path of the WebSocket; `None` if there is none.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn below_websocket(&self) -> Option<(LiveNet, &str)> {
+        let (transport, path) = match &self.transport {
+            Transport::WebSocket(net) => (Transport::Tcp(net.parts().0.clone()), net.parts().1),
+            #[cfg(feature = "tls")]
+            Transport::WebSocketOverTls(net) => (Transport::Tls(net.parts().0.clone()), net.parts().1),
+            _ => return None,
+        };
+        Some((LiveNet { transport, made_from: self.made_from.clone() }, path))
+    }
+
     /// The network for this target.
     ///
     /// # Errors

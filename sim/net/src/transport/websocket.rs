@@ -3,9 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::{Sink as _, Stream as _};
 use mqttspec_ports::{Listener, Net};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,10 +19,10 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{accept_hdr_async_with_config, client_async_with_config};
 
 use super::Lazy;
-use super::server_frames::ServerFrames;
+use super::frames::{Frames, Side};
 
 /// The subprotocol of MQTT.
-const SUBPROTOCOL: &str = "mqtt";
+pub(super) const SUBPROTOCOL: &str = "mqtt";
 
 /// Bytes of one frame that is sent; packets need not be aligned with frames.
 const FRAME_BYTES: usize = 64 * 1024;
@@ -37,6 +38,11 @@ impl<N: Net> WebSocketNet<N> {
     /// Dials this path, usually `/mqtt`, and accepts every path when it listens.
     pub fn new(net: N, path: &str) -> WebSocketNet<N> {
         WebSocketNet { net, path: with_slash(path) }
+    }
+
+    /// The network below, and the path.
+    pub(super) fn parts(&self) -> (&N, &str) {
+        (&self.net, &self.path)
     }
 }
 
@@ -105,7 +111,9 @@ where
             let socket = accept_hdr_async_with_config(stream, select_subprotocol, Some(config()));
             // The peer has sent nothing yet that belongs to a frame: it waits for the answer.
             let stream = socket.await.map_err(io_error)?.into_inner();
-            Ok(WebSocketStream { end: End::Server(ServerFrames::new(stream)) })
+            Ok(WebSocketStream {
+                end: End::Server(Frames::new(stream, Side::Server, BytesMut::new(), Rc::default())),
+            })
         };
         Ok((Lazy::after(handshake), peer))
     }
@@ -118,15 +126,20 @@ where
 // [MQTT-6.0.0-4] 3.1.1/[MQTT-6.0.0-4]
 #[expect(clippy::result_large_err, reason = "the signature is tungstenite's")]
 fn select_subprotocol(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
-    let offered = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-    let mut offered = offered.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    if offered.any(|name| name.trim() == SUBPROTOCOL) {
+    if offered(request).iter().any(|name| name == SUBPROTOCOL) {
         response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
         return Ok(response);
     }
     let mut refusal = ErrorResponse::new(Some("the subprotocol mqtt was not offered\n".to_owned()));
     *refusal.status_mut() = StatusCode::BAD_REQUEST;
     Err(refusal)
+}
+
+/// The subprotocols that a client offers.
+pub(super) fn offered(request: &Request) -> Vec<String> {
+    let offered = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let names = offered.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    names.map(|name| name.trim().to_owned()).collect()
 }
 
 /// Small buffers, which are allocated for every connection at once.
@@ -147,7 +160,7 @@ enum End<S> {
         /// The rest of a frame that was received.
         incoming: Bytes,
     },
-    Server(ServerFrames<S>),
+    Server(Frames<S>),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocketStream<S> {
@@ -215,7 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocketStream<S> {
     }
 }
 
-fn io_error(error: Error) -> io::Error {
+pub(super) fn io_error(error: Error) -> io::Error {
     match error {
         Error::Io(error) => error,
         Error::ConnectionClosed | Error::AlreadyClosed => io::ErrorKind::BrokenPipe.into(),

@@ -22,7 +22,8 @@ use super::peer::{Place, RunningPeer, Stopped, Stops};
 use super::pool::Pool;
 use super::process::AdapterError;
 use crate::backend::{
-    Accepted, Backend, BackendError, Demands, FaultInjector, Incoming, Pending, Stream, Timeouts, Unsupported,
+    Accepted, Backend, BackendError, Demands, Dialled, FaultInjector, Incoming, Pending, Timeouts,
+    Unsupported,
 };
 use crate::executor::{Executed, Setup, execute, run_seed};
 use crate::hosts::{Hosts, PlayedBy, SERVER};
@@ -156,7 +157,11 @@ impl Backend for ClientBackend {
         self.seed.child("scenario")
     }
 
-    fn dial<'b>(&'b self, _host: &'b str) -> Pending<'b, io::Result<Box<dyn Stream>>> {
+    fn dial<'b>(
+        &'b self,
+        _host: &'b str,
+        _offering: Option<&'b [String]>,
+    ) -> Pending<'b, io::Result<Dialled>> {
         Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
     }
 
@@ -194,6 +199,10 @@ impl Backend for ClientBackend {
         if !demands.plays_server {
             let what = "a broker between clients under test".to_owned();
             return Err(Unsupported { what, reason: "the harness plays the server here" });
+        }
+        if demands.over_websocket {
+            let what = "MQTT over WebSocket".to_owned();
+            return Err(Unsupported { what, reason: "the harness gives adapters an address for TCP" });
         }
         let unsound = demands.disks.iter().find(|(_, words)| words.as_slice() != [DiskFault::Sound]);
         if let Some((host, _)) = unsound {

@@ -1,13 +1,15 @@
-//! The server's end of a WebSocket connection after its handshake (RFC 6455): the payload of binary
-//! frames as a byte stream.
+//! One end of a WebSocket connection after its handshake (RFC 6455): the payload of binary frames as
+//! a byte stream.
 //!
 //! A library that puts messages together holds what a peer sends until the message is complete, and
 //! queues an answer to every Ping. Here, the payload of a frame is handed over as it arrives, and
 //! one Pong at most waits: so a connection holds a few KiB, whatever the peer does.
 
+use std::cell::Cell;
 use std::io::{self, Cursor};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BufMut as _, BytesMut};
@@ -22,15 +24,49 @@ const FRAME_BYTES: usize = 64 * 1024;
 /// The largest payload of a control frame (RFC 6455 section 5.5).
 const CONTROL_BYTES: u64 = 125;
 
+/// How the bytes of a write are put into frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FrameForm {
+    /// In binary frames, as large as possible.
+    #[default]
+    Binary,
+    /// In one text frame, whatever the bytes are.
+    Text,
+    /// In binary frames of this number of bytes. The last one may have fewer.
+    Pieces(usize),
+}
+
+/// Why a read failed: a frame of text arrived. The reads after it are those of the frames after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a WebSocket frame of text")]
+pub struct TextFrame;
+
+/// The ends of a connection differ in this: a client masks what it sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Client {
+        /// The key of every frame that is sent.
+        mask: [u8; 4],
+    },
+    Server,
+}
+
 #[derive(Debug)]
-pub(super) struct ServerFrames<S> {
+pub(super) struct Frames<S> {
     stream: S,
+    side: Side,
+    /// The form of the next write.
+    form: Rc<Cell<FrameForm>>,
     /// Received bytes that were not processed yet.
     input: BytesMut,
     /// The rest of the frame that is being read.
     frame: Frame,
     /// A message of several frames has begun.
     in_message: bool,
+    /// Text is read like binary data.
+    accepts_text: bool,
+    /// The message is text, and its bytes are dropped.
+    is_text: bool,
     /// The payload of the last Ping that is not answered.
     pong: Option<BytesMut>,
     /// The frame that is being sent.
@@ -49,18 +85,28 @@ struct Frame {
     done: usize,
 }
 
-impl<S> ServerFrames<S> {
-    pub(super) fn new(stream: S) -> ServerFrames<S> {
-        ServerFrames {
+impl<S> Frames<S> {
+    /// `input` are bytes that came after the handshake. Each write has the current `form`.
+    pub(super) fn new(stream: S, side: Side, input: BytesMut, form: Rc<Cell<FrameForm>>) -> Frames<S> {
+        Frames {
             stream,
-            input: BytesMut::new(),
+            side,
+            form,
+            input,
             frame: Frame { left: 0, mask: [0; 4], done: 0 },
             in_message: false,
+            accepts_text: false,
+            is_text: false,
             pong: None,
             output: BytesMut::new(),
             is_closing: false,
             is_at_end: false,
         }
+    }
+
+    /// Reads frames of text as if they were binary.
+    pub(super) fn accept_text(&mut self) {
+        self.accepts_text = true;
     }
 
     pub(super) fn into_inner(self) -> S {
@@ -74,22 +120,30 @@ impl<S> ServerFrames<S> {
         let parsed = FrameHeader::parse(&mut cursor).map_err(io::Error::other)?;
         let Some((header, length)) = parsed else { return Ok(false) };
         let header_bytes = usize::try_from(cursor.position()).map_err(io::Error::other)?;
-        let mask = header.mask.ok_or_else(|| invalid("a WebSocket frame without mask"))?;
+        let mask = match (self.side, header.mask) {
+            (_, Some(mask)) => mask,
+            (Side::Client { .. }, None) => [0; 4],
+            (Side::Server, None) => return Err(invalid("a WebSocket frame without mask")),
+        };
         if header.rsv1 || header.rsv2 || header.rsv3 {
             return Err(invalid("a WebSocket frame with a reserved bit"));
         }
         match header.opcode {
             OpCode::Data(data) => {
-                match data {
-                    Data::Binary if !self.in_message => {}
-                    Data::Continue if self.in_message => {}
-                    // [MQTT-6.0.0-1] 3.1.1/[MQTT-6.0.0-1]
-                    Data::Text => return Err(invalid("a WebSocket frame of text")),
+                let begins_text = match data {
+                    Data::Binary if !self.in_message => false,
+                    Data::Text if !self.in_message => !self.accepts_text,
+                    Data::Continue if self.in_message => false,
                     _ => return Err(invalid("a WebSocket frame out of order")),
-                }
+                };
+                self.is_text = begins_text || self.is_text && data == Data::Continue;
                 self.in_message = !header.is_final;
                 self.input.advance(header_bytes);
                 self.frame = Frame { left: length, mask, done: 0 };
+                if begins_text {
+                    // [MQTT-6.0.0-1] 3.1.1/[MQTT-6.0.0-1]
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, TextFrame));
+                }
             }
             OpCode::Control(control) => {
                 if length > CONTROL_BYTES || !header.is_final {
@@ -117,11 +171,30 @@ impl<S> ServerFrames<S> {
         Ok(true)
     }
 
+    /// Appends a frame.
+    fn put_frame(&mut self, opcode: OpCode, payload: &[u8]) {
+        let mask = match self.side {
+            Side::Client { mask } => Some(mask),
+            Side::Server => None,
+        };
+        let header = FrameHeader { opcode, is_final: true, mask, ..FrameHeader::default() };
+        let mut bytes = Vec::with_capacity(header.len(payload.len() as u64));
+        // Writing to memory does not fail.
+        let _ = header.format(payload.len() as u64, &mut bytes);
+        self.output.reserve(bytes.len() + payload.len());
+        self.output.put_slice(&bytes);
+        let start = self.output.len();
+        self.output.put_slice(payload);
+        if let Some(mask) = mask {
+            Frame { left: payload.len() as u64, mask, done: 0 }.unmask(&mut self.output[start..]);
+        }
+    }
+
     /// Appends a Close frame.
     fn close(&mut self) {
         if !self.is_closing {
             self.is_closing = true;
-            put_frame(&mut self.output, OpCode::Control(Control::Close), &[]);
+            self.put_frame(OpCode::Control(Control::Close), &[]);
         }
     }
 }
@@ -141,17 +214,7 @@ fn invalid(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
-fn put_frame(output: &mut BytesMut, opcode: OpCode, payload: &[u8]) {
-    let header = FrameHeader { opcode, is_final: true, ..FrameHeader::default() };
-    let mut bytes = Vec::with_capacity(header.len(payload.len() as u64));
-    // Writing to memory does not fail.
-    let _ = header.format(payload.len() as u64, &mut bytes);
-    output.reserve(bytes.len() + payload.len());
-    output.put_slice(&bytes);
-    output.put_slice(payload);
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> ServerFrames<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     /// Sends the frame that was begun, and a Pong if one waits.
     fn poll_output(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
@@ -165,7 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerFrames<S> {
             self.output = BytesMut::new();
             match self.pong.take() {
                 Some(payload) if !self.is_closing => {
-                    put_frame(&mut self.output, OpCode::Control(Control::Pong), &payload);
+                    self.put_frame(OpCode::Control(Control::Pong), &payload);
                 }
                 _ => return Poll::Ready(Ok(())),
             }
@@ -188,6 +251,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerFrames<S> {
                 let length = left.min(self.input.len()).min(out.remaining());
                 let mut piece = self.input.split_to(length);
                 self.frame.unmask(&mut piece);
+                if self.is_text {
+                    continue;
+                }
                 out.put_slice(&piece);
                 return Poll::Ready(Ok(()));
             }
@@ -214,8 +280,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerFrames<S> {
         if self.is_closing {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let taken = data.len().min(FRAME_BYTES);
-        put_frame(&mut self.output, OpCode::Data(Data::Binary), &data[..taken]);
+        let taken = match self.form.get() {
+            FrameForm::Binary => data.len().min(FRAME_BYTES),
+            FrameForm::Text | FrameForm::Pieces(_) => data.len(),
+        };
+        match self.form.get() {
+            FrameForm::Binary => self.put_frame(OpCode::Data(Data::Binary), &data[..taken]),
+            FrameForm::Text => self.put_frame(OpCode::Data(Data::Text), data),
+            FrameForm::Pieces(bytes) => {
+                for piece in data.chunks(bytes.max(1)) {
+                    self.put_frame(OpCode::Data(Data::Binary), piece);
+                }
+            }
+        }
         if let Poll::Ready(Err(error)) = self.poll_output(context) {
             return Poll::Ready(Err(error));
         }
