@@ -8,7 +8,6 @@ use mqttspec_spec::{Catalogue, Standard};
 
 use crate::effect::Effect;
 use crate::state::State;
-use crate::websocket::WebSocketFault;
 
 /// A way to make a reference peer faulty.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +29,19 @@ pub struct Mutant {
     pub(crate) on_malformed: fn(&mut State, Bytes) -> Vec<Effect>,
     pub(crate) on_network_end: fn(&mut State) -> Vec<Effect>,
     pub(crate) on_peer_close: fn(&mut State) -> Vec<Effect>,
+}
+
+/// What a peer does wrong below its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WebSocketFault {
+    /// Sends its packets in frames of text.
+    SendsText,
+    /// Takes packets from frames of text.
+    AcceptsText,
+    /// Takes the first packet of each frame, if the frame has the whole packet.
+    TakesAFrameForAPacket,
+    /// Offers or selects a subprotocol that is not `mqtt`.
+    OtherSubprotocol,
 }
 
 /// Clauses of a standard that a failure may cite although the mutant obeys them, with the reason.

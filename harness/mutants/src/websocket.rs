@@ -12,20 +12,7 @@ use mqttspec_net::transport::{FrameForm, TestEnd, answer, mqtt_if_offered, offer
 use mqttspec_ports::{Listener, Net};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::mutant::Mutant;
-
-/// What a peer does wrong below its packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WebSocketFault {
-    /// Sends its packets in frames of text.
-    SendsText,
-    /// Takes packets from frames of text.
-    AcceptsText,
-    /// Takes the first packet of each frame, if the frame has the whole packet.
-    TakesAFrameForAPacket,
-    /// Offers or selects a subprotocol that is not `mqtt`.
-    OtherSubprotocol,
-}
+use crate::mutant::{Mutant, WebSocketFault};
 
 /// A subprotocol that is not that of the standard. Servers used it before MQTT 3.1.1.
 const OTHER: &str = "mqttv3.1";

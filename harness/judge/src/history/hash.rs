@@ -250,7 +250,7 @@ impl Digest {
 #[cfg(test)]
 mod tests {
     use mqttspec_codec::{QoS, Role, Version};
-    use mqttspec_notation::{Fault, FaultKind, Hosts};
+    use mqttspec_notation::{Fault, FaultKind, Framing, Hosts};
 
     use super::*;
     use crate::history::builder::{HistoryBuilder, message, publish};

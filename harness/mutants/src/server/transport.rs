@@ -1,8 +1,7 @@
 //! Frames and the opening handshake of a WebSocket (§6).
 
 use super::mutant;
-use crate::mutant::Mutant;
-use crate::websocket::WebSocketFault;
+use crate::mutant::{Mutant, WebSocketFault};
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("packets-in-text-frames", "sends its packets in WebSocket frames of text")
