@@ -36,6 +36,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
             Packet::PubRec(ack) => send(PubAck::new(ack.id, PubAckReason::Success)),
             packet => send(packet),
         }),
+    mutant("answers-qos1-as-qos2", "answers QoS 1 messages with PUBREC")
+        .breaks(&["MQTT-3.3.4-1", "MQTT-4.3.2-4"], &["MQTT-3.3.4-1", "MQTT-4.3.2-2"])
+        .on_outgoing(|_, packet| match packet {
+            Packet::PubAck(ack) => send(PubRec::new(ack.id, PubAckReason::Success)),
+            packet => send(packet),
+        }),
     mutant("acknowledges-another", "answers with another Packet Identifier than the request's")
         .breaks(
             &[

@@ -80,6 +80,15 @@ pub(super) static MUTANTS: &[Mutant] = &[
                 will.properties.remove::<WillDelayInterval>();
             }))
         }),
+    mutant("will-a-second-early", "publishes a Will one second before its delay is over")
+        .breaks(&["MQTT-3.1.2-8", "U5-043", "U5-046"], &[])
+        .on_incoming(|_, packet| {
+            deliver(edit_will(packet, |will| {
+                if let Some(delay) = will.properties.get::<WillDelayInterval>() {
+                    will.properties.set(WillDelayInterval(delay.0.saturating_sub(1)));
+                }
+            }))
+        }),
     mutant("will-waits-beyond-the-session", "delays a Will although its Session has ended")
         .breaks(&["MQTT-3.1.2-8", "U5-043"], &[])
         .on_incoming(|_, packet| {

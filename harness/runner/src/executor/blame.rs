@@ -8,7 +8,10 @@
 //! - If a PUBLISH is expected, a malformed packet or the end of the connection breaks no clause,
 //!   because the message may still arrive later.
 //! - A PUBLISH with another topic breaks only the clause about topics.
-//! - If nothing arrives, no clause about the fields of a PUBLISH is broken.
+//! - If nothing arrives, no clause about the fields of a PUBLISH is broken, nor one by which an
+//!   acknowledgement repeats a Packet Identifier.
+//! - An acknowledgement with the expected Packet Identifier breaks no such clause, whatever else is
+//!   wrong with it. Nor does another packet.
 //!
 //! Monitors judge DUP and malformed packets in every run.
 
@@ -38,6 +41,10 @@ const AGAIN: [&str; 1] = ["MQTT-3.3.1-1"];
 /// The clauses about the Packet Identifier of a PUBLISH, of both versions.
 const IDENTIFIER: [&str; 6] =
     ["MQTT-2.2.1-3", "MQTT-2.2.1-4", "MQTT-2.3.1-2", "MQTT-2.3.1-3", "MQTT-2.3.1-4", "MQTT-4.4.0-1"];
+
+/// The clauses by which an acknowledgement repeats the Packet Identifier of what it answers, of both
+/// versions. Others ask for the acknowledgement.
+const REPEATED: [&str; 5] = ["MQTT-2.2.1-5", "MQTT-2.2.1-6", "MQTT-2.3.1-6", "MQTT-2.3.1-7", "MQTT-3.8.4-2"];
 
 /// The clauses about the QoS of a delivery, of both versions.
 const QOS: [&str; 10] = [
@@ -137,6 +144,9 @@ impl Executor<'_> {
         if let Some(about) = self.about_what_differs(expected, arrival)? {
             requirements.retain(|clause| about.contains(&clause.clause.as_str()));
         }
+        if !self.has_another_identifier(expected, arrival)? {
+            requirements.retain(|clause| !REPEATED.contains(&clause.clause.as_str()));
+        }
         if let (Expected::Closed(_), Arrived::Packet(Packet::ConnAck(connack))) = (expected, &arrival.what)
             && !connack.reason.is_failure()
         {
@@ -150,6 +160,18 @@ impl Executor<'_> {
             requirements.retain(is_about_topic);
         }
         Ok(Finding { level: strongest(&requirements), requirements, ..found })
+    }
+
+    /// Whether a packet of the expected type arrives that has another Packet Identifier.
+    fn has_another_identifier(&mut self, expected: &Expected, arrival: &Arrival) -> Result<bool, LineError> {
+        let Expected::Packet(pattern) = expected else { return Ok(false) };
+        let fields: Vec<_> = pattern.fields.iter().filter(|field| field.name == "id").cloned().collect();
+        let bare = |fields| {
+            let (reasons, conditions) = (None, Vec::new());
+            Expected::Packet(PacketPattern { fields, reasons, conditions, ..pattern.clone() })
+        };
+        let is_of_type = self.matcher.would_take(&bare(Vec::new()), arrival)?;
+        Ok(is_of_type && !self.matcher.would_take(&bare(fields), arrival)?)
     }
 
     /// Whether this is the expected CONNACK, but for Session Present.
@@ -214,14 +236,14 @@ impl Executor<'_> {
     }
 }
 
-/// Leaves only the clauses in a finding that are broken if no PUBLISH arrives: those about its fields
-/// are not.
+/// Leaves only the clauses in a finding that are broken if nothing arrives: those about the fields of
+/// what is expected are not.
 pub(crate) fn silence(found: Finding, awaits_publish: bool) -> Finding {
-    if !awaits_publish {
-        return found;
-    }
     let mut requirements = found.requirements;
-    requirements.retain(|clause| !CONTENT.contains(&clause.clause.as_str()));
+    requirements.retain(|clause| {
+        let id = clause.clause.as_str();
+        !REPEATED.contains(&id) && !(awaits_publish && CONTENT.contains(&id))
+    });
     Finding { level: strongest(&requirements), requirements, ..found }
 }
 

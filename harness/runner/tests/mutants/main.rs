@@ -6,6 +6,7 @@
 //! test -p mqttspec-runner --test mutants` searches for proofs and writes the page. The page also
 //! lists and counts what has no proof, so that no entry can appear or vanish unnoticed.
 
+mod blame;
 mod page;
 mod proofs;
 mod search;

@@ -83,8 +83,8 @@ fn options_of(case: &Case) -> Settings {
         .collect()
 }
 
-/// Judges the reference broker with these options by the cases that have them. `None` if the
-/// options refuse anonymous Clients.
+/// Judges the reference broker with these options by the cases that have them, over WebSocket if one
+/// needs that. `None` if the options refuse anonymous Clients.
 fn judge_with(options: &[(String, String)], cases: Vec<Case>) -> Option<SuiteResult> {
     let mut of_broker = Options::default();
     let mut configured = Vec::new();
@@ -92,7 +92,10 @@ fn judge_with(options: &[(String, String)], cases: Vec<Case>) -> Option<SuiteRes
         of_broker.set(name, value).expect("a scenario asks for options that there are");
         configured.push(format!("{name}={value}"));
     }
-    let broker = TestBroker::with(of_broker).start().expect("a broker starts");
+    let broker = TestBroker::with(of_broker);
+    let over_websocket = cases.iter().any(|case| case.scenario.over_websocket);
+    let broker = if over_websocket { broker.websocket() } else { broker };
+    let broker = broker.start().expect("a broker starts");
     let target_file = TargetFile { configured, ..TargetFile::default() };
     let live = LiveOptions { target_file, quick: true, ..at(&broker.url()) };
     match run_live(&Plan { cases, errors: Vec::new() }, &live, &mut |_| {}) {
@@ -109,16 +112,16 @@ fn the_reference_broker_passes_on_sockets_as_in_the_simulator() {
     let plan = plan(&sources, &Selection::default());
     assert_eq!(plan.errors, []);
     let all = plan.cases.iter().filter(|case| case.tests == Role::Server).count();
-    let mut groups: BTreeMap<(Settings, usize), Vec<Case>> = BTreeMap::new();
+    let mut groups: BTreeMap<(Settings, bool, usize), Vec<Case>> = BTreeMap::new();
     for (index, case) in plan.cases.into_iter().filter(|case| case.tests == Role::Server).enumerate() {
         let options = options_of(&case);
         let share = if options.is_empty() { index % SERVERS } else { 0 };
-        groups.entry((options, share)).or_default().push(case);
+        groups.entry((options, case.scenario.over_websocket, share)).or_default().push(case);
     }
     let suites: Vec<Option<SuiteResult>> = std::thread::scope(|scope| {
         let judged: Vec<_> = groups
             .into_iter()
-            .map(|((options, _), cases)| scope.spawn(move || judge_with(&options, cases)))
+            .map(|((options, ..), cases)| scope.spawn(move || judge_with(&options, cases)))
             .collect();
         judged.into_iter().map(|judged| judged.join().expect("the harness does not panic")).collect()
     });
@@ -228,6 +231,8 @@ mod fences {
         assert_eq!(said(&suite), "with SUBACK");
     }
 }
+
+mod violations;
 
 mod tolerance {
     //! A timed event that is not in time: a note with the figure, or a failure.
