@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use mqttspec_codec::Role;
 use mqttspec_net::framed::{Arrived, Inflow};
-use mqttspec_net::transport::{FrameForm, TestEnd, answer, mqtt_if_offered, offer};
+use mqttspec_net::transport::{FrameForm, SUBPROTOCOL, TestEnd, answer, mqtt_if_offered, offer};
 use mqttspec_ports::{Listener, Net};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -44,7 +44,7 @@ impl<N: Net> Net for MutantWebSocketNet<N> {
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<Self::Stream> {
         let stream = self.net.connect(host, port).await?;
-        let name = if self.fault == Some(WebSocketFault::OtherSubprotocol) { OTHER } else { "mqtt" };
+        let name = if self.fault == Some(WebSocketFault::OtherSubprotocol) { OTHER } else { SUBPROTOCOL };
         let (end, _) = offer(stream, host, PATH, &[name.to_owned()]).await?;
         Ok(MutantWebSocketStream::new(end, Role::Client, self.fault))
     }

@@ -20,9 +20,6 @@ use crate::found::{SetUp, Stop, packet_text};
 use crate::hosts::Hosts;
 use crate::recorder::Recorder;
 
-/// The subprotocol that the harness offers (section 6 of both standards).
-const MQTT: &str = "mqtt";
-
 pub(crate) struct Wire {
     backend: Rc<dyn Backend>,
     recorder: Rc<Recorder>,
@@ -133,7 +130,7 @@ impl Wire {
 
     /// Opens a new connection for a client's host.
     pub(crate) async fn dial(&self, host: HostIndex) -> Result<(), Stop> {
-        let offering = [MQTT.to_owned()];
+        let offering = [transport::SUBPROTOCOL.to_owned()];
         self.dial_offering(host, self.over_websocket.then_some(&offering[..]), false).await
     }
 

@@ -29,4 +29,4 @@ pub use self::test_end::{TestEnd, answer, mqtt_if_offered, offer};
 #[cfg(feature = "tls")]
 pub use self::tls::{ClientTls, ServerTls, TlsError, TlsNet, TlsNetListener};
 #[cfg(feature = "websocket")]
-pub use self::websocket::{WebSocketListener, WebSocketNet, WebSocketStream};
+pub use self::websocket::{SUBPROTOCOL, WebSocketListener, WebSocketNet, WebSocketStream};

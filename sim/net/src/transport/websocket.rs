@@ -21,8 +21,8 @@ use tokio_tungstenite::{accept_hdr_async_with_config, client_async_with_config};
 use super::Lazy;
 use super::frames::{Frames, Side};
 
-/// The subprotocol of MQTT.
-pub(super) const SUBPROTOCOL: &str = "mqtt";
+/// The subprotocol of MQTT: section 6 of both standards.
+pub const SUBPROTOCOL: &str = "mqtt";
 
 /// Bytes of one frame that is sent; packets need not be aligned with frames.
 const FRAME_BYTES: usize = 64 * 1024;
