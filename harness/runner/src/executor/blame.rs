@@ -242,7 +242,7 @@ pub(crate) fn silence(found: Finding, awaits_publish: bool) -> Finding {
     let mut requirements = found.requirements;
     requirements.retain(|clause| {
         let id = clause.clause.as_str();
-        !REPEATED.contains(&id) && !(awaits_publish && CONTENT.contains(&id))
+        !(REPEATED.contains(&id) || awaits_publish && CONTENT.contains(&id))
     });
     Finding { level: strongest(&requirements), requirements, ..found }
 }

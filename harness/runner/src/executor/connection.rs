@@ -1,6 +1,7 @@
 //! The executor's end of a Network Connection. One task writes, another one records arrivals.
 
 use std::cell::Cell;
+use std::error::Error;
 use std::io;
 use std::rc::Rc;
 
@@ -207,7 +208,7 @@ impl Connection {
 }
 
 fn is_text_frame(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<TextFrame>())
+    error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<TextFrame>)
 }
 
 /// The versions in whose form a server may refuse these bytes. A CONNECT is refused in the form of

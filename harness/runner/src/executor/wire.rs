@@ -85,7 +85,7 @@ impl Wire {
         let over_websocket = case.scenario.over_websocket;
         let mut expects_handshakes = false;
         case.scenario.walk(&mut |step| {
-            let content = if let StepKind::Line { content, .. } = &step.kind { content } else { return };
+            let StepKind::Line { content, .. } = &step.kind else { return };
             expects_handshakes |= hosts.plays_server && matches!(content, Content::HandshakeOffering(_));
         });
         let version = case.version;

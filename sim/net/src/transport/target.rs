@@ -216,7 +216,7 @@ impl LiveNet {
     #[must_use]
     pub fn below_websocket(&self) -> Option<(LiveNet, &str)> {
         let (transport, path) = match &self.transport {
-            Transport::WebSocket(net) => (Transport::Tcp(net.parts().0.clone()), net.parts().1),
+            Transport::WebSocket(net) => (Transport::Tcp(*net.parts().0), net.parts().1),
             #[cfg(feature = "tls")]
             Transport::WebSocketOverTls(net) => (Transport::Tls(net.parts().0.clone()), net.parts().1),
             _ => return None,

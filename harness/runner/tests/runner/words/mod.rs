@@ -203,6 +203,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("versions", "chooses the cases"),
     ("version", "chooses the cases"),
     ("tests", "chooses the cases"),
+    ("over", "is the transport of scenarios about frames and handshakes"),
     ("needs", "chooses the cases"),
     ("seeds", "chooses the cases"),
     ("table", "chooses the cases"),

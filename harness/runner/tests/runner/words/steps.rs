@@ -1,6 +1,6 @@
 //! Steps other than faults: a scenario for each word of the grammar's rules.
 
-use super::{Word, changed, with_header};
+use super::{LIVE, Word, changed, refused_by, with_header};
 
 /// When a line is due. An answer takes a second over this link.
 const TIMING: &[Word] = &[
@@ -73,6 +73,61 @@ const PACKET: &[Word] = &[
         "and $code>=0x90",
         "device connects keep_alive=0\ndevice > PUBLISH id=1 qos=1 topic=t/a\ndevice < PUBACK id=1 reason=$code where $code<0x80 and $code<0x90\n",
     ),
+];
+
+/// A scenario over WebSocket. The live server of the test has none.
+const fn over_websocket(word: Word) -> Word {
+    refused_by(&[LIVE], with_header("over     websocket\n", word))
+}
+
+/// The frames of a packet that is sent.
+const FRAMES: &[Word] = &[
+    over_websocket(changed(
+        "in",
+        " in a text frame",
+        "",
+        "device connects keep_alive=0\ndevice > PUBLISH topic=t/a in a text frame\ndevice < closed\n",
+    )),
+    over_websocket(changed(
+        "a text frame",
+        "a text frame",
+        "frames of 1",
+        "device connects keep_alive=0\ndevice > PUBLISH topic=t/a in a text frame\ndevice < closed\n",
+    )),
+    over_websocket(changed(
+        "frames of",
+        "frames of 1",
+        "a text frame",
+        "device connects keep_alive=0\ndevice > PINGREQ in frames of 1\ndevice < PINGRESP\n",
+    )),
+    over_websocket(changed(
+        "one frame with the next",
+        "one frame with the next",
+        "a text frame",
+        "device connects keep_alive=0\ndevice > PINGREQ in one frame with the next\ndevice > PINGREQ\ndevice < PINGRESP\ndevice < PINGRESP\n",
+    )),
+];
+
+/// The opening handshake of a WebSocket.
+const HANDSHAKE: &[Word] = &[
+    over_websocket(changed(
+        "handshake",
+        "device > handshake offering mqtt\n",
+        "device opens\n",
+        "device > handshake offering mqtt\ndevice < handshake selecting mqtt\n",
+    )),
+    over_websocket(changed(
+        "offering",
+        "offering mqtt",
+        "offering other",
+        "device > handshake offering mqtt\ndevice < handshake selecting mqtt\n",
+    )),
+    over_websocket(changed(
+        "selecting",
+        "selecting mqtt",
+        "selecting other",
+        "device > handshake offering mqtt\ndevice < handshake selecting mqtt\n",
+    )),
 ];
 
 /// A Reason Code of any value.
@@ -476,6 +531,8 @@ pub(super) const RULES: &[(&str, &[Word])] = &[
     ("timing", TIMING),
     ("content", CONTENT),
     ("packet", PACKET),
+    ("frames", FRAMES),
+    ("handshake", HANDSHAKE),
     ("reason-test", REASON_TEST),
     ("patch", PATCH),
     ("place", PLACE),
