@@ -83,10 +83,11 @@ impl Wire {
 
     /// Sends a packet, even one that violates the standard.
     pub(crate) fn send_packet(&mut self, host: HostIndex, packet: Packet) -> Result<(), Stop> {
-        let bytes = self.encoded(&packet)?;
+        let mut fair = BytesMut::new();
+        let is_fair = packet.encode(self.version, &mut fair).is_ok();
+        let bytes = if is_fair { fair.freeze() } else { self.encoded(&packet)? };
         self.identifiers[usize::from(host.0)].sent(&packet);
-        let fair = packet.encode(self.version, &mut BytesMut::new()).is_ok();
-        let what = if fair {
+        let what = if is_fair {
             What::Sent { packet, bytes: bytes.clone() }
         } else {
             let text = packet_text(&packet, self.version);
