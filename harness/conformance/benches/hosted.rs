@@ -58,7 +58,9 @@ fn main() {
     }
     let medians = built_in.medians().into_iter().zip(hosted.medians());
     let mut cases: Vec<_> = plan.cases.iter().zip(medians).collect();
-    cases.sort_by_key(|(_, (built_in, hosted))| built_in.saturating_sub(*hosted).max(hosted.saturating_sub(*built_in)));
+    cases.sort_by_key(|(_, (built_in, hosted))| {
+        built_in.saturating_sub(*hosted).max(hosted.saturating_sub(*built_in))
+    });
     println!("the largest differences, medians:");
     for (case, (built_in, hosted)) in cases.iter().rev().take(PRINTED) {
         println!("  built in {built_in:9.3?}, hosted {hosted:9.3?}  {}", case.name());
