@@ -173,6 +173,7 @@ impl Reader {
     fn read(&mut self, index: usize, event: &Event) {
         let Some(host) = event.connection.map(|connection| connection.host) else { return };
         if let What::Received { packet: Packet::Publish(publish), .. } = &event.what
+            && (publish.delivery.dup() || !self.repeated.is_empty())
             && let Some(message) = message(publish)
         {
             let key = (host, message.topic, message.payload);
@@ -307,14 +308,15 @@ impl Reader {
     }
 
     fn deliver(&mut self, event: usize, subscriber: HostIndex, message: &Message) {
-        let key = (subscriber, message.topic.clone(), message.payload.clone());
+        let key = || (subscriber, message.topic.clone(), message.payload.clone());
+        let dup = !self.repeated.is_empty() && self.repeated.contains(&key());
         self.found.deliveries.push(Delivery {
             subscriber,
             event,
             topic: message.topic.clone(),
             payload: message.payload.clone(),
             qos: message.qos,
-            dup: self.repeated.contains(&key),
+            dup,
         });
     }
 

@@ -64,15 +64,19 @@ impl Messages {
 }
 
 impl LoadSummary {
-    /// Reads a run's history; `None` for a scenario without a load on clients or without a fault
-    /// profile.
+    /// Reads a run's history and the deliveries in it; `None` for a scenario without a load on
+    /// clients or without a fault profile.
     #[must_use]
-    pub fn of(scenario: &Scenario, history: &History) -> Option<Self> {
+    pub fn of<'d>(
+        scenario: &Scenario,
+        history: &History,
+        deliveries: impl FnOnce() -> &'d Deliveries,
+    ) -> Option<Self> {
         let profiles = profiles(scenario)?;
-        let deliveries = Deliveries::of(history);
+        let deliveries = deliveries();
         let mut endured = Self { profiles, runs: 1, ..Self::default() };
-        endured.count_messages(&deliveries);
-        endured.measure(history, &deliveries);
+        endured.count_messages(deliveries);
+        endured.measure(history, deliveries);
         endured.count_connections(history);
         Some(endured)
     }

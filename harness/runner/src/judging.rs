@@ -1,5 +1,6 @@
 //! Judges a finished run by the findings of the executor, the monitors and the delivery checks.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use mqttspec_judge::claims::Claims;
@@ -39,6 +40,8 @@ pub(crate) fn judged(
 ) -> (RunResult, Timed) {
     let Executed { findings, end } = executed;
     let claims = Claims::of(case);
+    let read = OnceCell::new();
+    let deliveries = || read.get_or_init(|| Deliveries::of(history));
     let (mut found, mut passed) = (findings.found, findings.passed);
     // The reason why the claims of the run are not judged, if there is one.
     let mut set_up: Vec<SetUp> = Vec::new();
@@ -47,7 +50,8 @@ pub(crate) fn judged(
         Ok(()) => {
             let end = End { quiet: findings.unquiet.is_none(), is_cut_off: findings.is_cut_off };
             set_up.extend(findings.unquiet);
-            let of_deliveries = judge_deliveries(&findings.properties, &claims, history, end, &mut passed);
+            let of_deliveries =
+                judge_deliveries(&findings.properties, &claims, history, &deliveries, end, &mut passed);
             for finding in of_deliveries {
                 match Stop::from(finding) {
                     Stop::SetUp(unmet) => set_up.push(unmet),
@@ -102,7 +106,7 @@ pub(crate) fn judged(
         drawn: findings.drawn,
         branches: findings.branches,
         marks: findings.marks,
-        endured: LoadSummary::of(&case.scenario, history),
+        endured: LoadSummary::of(&case.scenario, history, &deliveries),
         trace,
         history_hash: format!("{:032x}", history.hash()),
         output: Vec::new(),
@@ -120,17 +124,18 @@ struct End {
 }
 
 /// The findings of the delivery checks. Those that hold are added to what `passed`.
-fn judge_deliveries(
+fn judge_deliveries<'d>(
     properties: &[Property],
     claims: &Claims,
     history: &History,
+    deliveries: &dyn Fn() -> &'d Deliveries,
     end: End,
     passed: &mut BTreeSet<usize>,
 ) -> Vec<Finding> {
     if properties.is_empty() {
         return Vec::new();
     }
-    let deliveries = Deliveries::of(history);
+    let deliveries = deliveries();
     let mut findings = Vec::new();
     for Property { asks, line, span } in properties {
         let mut asks = asks.clone();
@@ -138,7 +143,7 @@ fn judge_deliveries(
             // A message that is not delivered yet is not lost.
             asks.guarantees.retain_mut(Guarantee::without_loss);
         }
-        let of_check = delivery_checks::judge(&asks, *line, &claims.at(*span), history, &deliveries);
+        let of_check = delivery_checks::judge(&asks, *line, &claims.at(*span), history, deliveries);
         let could_be_made = delivery_checks::could_be_made(&asks, history, end.quiet);
         if of_check.is_empty() && could_be_made && !end.is_cut_off {
             passed.insert(span.start);

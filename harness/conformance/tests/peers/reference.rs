@@ -4,7 +4,7 @@ use mqttspec_broker::Options;
 use mqttspec_conformance::{PeerResult, WorldHost};
 use mqttspec_net::Clock;
 use mqttspec_net::broker::serve;
-use mqttspec_net::store::{DiskStore, NoStore};
+use mqttspec_net::store::{LogStore, NoStore};
 use mqttspec_ports::Disk as _;
 
 /// The reference broker, driven as any other.
@@ -14,7 +14,7 @@ pub(crate) async fn reference(host: WorldHost) -> PeerResult {
         match name.as_str() {
             "store" => {}
             // The file of the store is made at the first start.
-            "users_after_restart" if host.disk().exists("sessions.redb")? => options.set("users", value)?,
+            "users_after_restart" if host.disk().exists("sessions.log")? => options.set("users", value)?,
             "users_after_restart" => {}
             name => options.set(name, value)?,
         }
@@ -22,7 +22,7 @@ pub(crate) async fn reference(host: WorldHost) -> PeerResult {
     let seed = host.seed().child("broker").to_u64();
     let clock = Clock::showing(host.now());
     if host.option("store") == Some("durable") {
-        let store = DiskStore::open(host.disk())?;
+        let store = LogStore::open(host.disk())?;
         return Ok(serve(&host.net(), 1883, options, seed, clock, store, ()).await?);
     }
     Ok(serve(&host.net(), 1883, options, seed, clock, NoStore, ()).await?)

@@ -1,5 +1,6 @@
 //! The values of variables: captures, loop counters and the columns of a table's row.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::bytes::Variables;
@@ -57,10 +58,10 @@ impl Bindings {
 
     /// The value of a variable. It contains no variables.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<Value> {
+    pub fn get(&self, name: &str) -> Option<Cow<'_, Value>> {
         let bound = self.scopes.iter().rev().find_map(|scope| scope.get(name));
         match (bound, self.columns.get(name)) {
-            (Some(value), _) => Some(value.clone()),
+            (Some(value), _) => Some(Cow::Borrowed(value)),
             (None, Some(Cell::Value(value))) => self.resolve(value).ok(),
             _ => None,
         }
@@ -70,14 +71,16 @@ impl Bindings {
     ///
     /// # Errors
     /// The first variable without a value.
-    pub fn resolve(&self, value: &Value) -> Result<Value, Unknown> {
+    pub fn resolve<'v>(&'v self, value: &'v Value) -> Result<Cow<'v, Value>, Unknown> {
         Ok(match value {
             Value::Capture(name) => self.get(name).ok_or_else(|| Unknown(name.clone()))?,
-            Value::Text(text) => Value::Text(Text::literal(&self.text(text)?)),
-            Value::Pair(name, value) => {
-                Value::Pair(Text::literal(&self.text(name)?), Text::literal(&self.text(value)?))
+            Value::Text(text) if text.as_literal().is_none() => {
+                Cow::Owned(Value::Text(Text::literal(&self.text(text)?)))
             }
-            other => other.clone(),
+            Value::Pair(name, value) => {
+                Cow::Owned(Value::Pair(Text::literal(&self.text(name)?), Text::literal(&self.text(value)?)))
+            }
+            other => Cow::Borrowed(other),
         })
     }
 
@@ -92,14 +95,14 @@ impl Bindings {
 
 impl Variables for Bindings {
     fn number(&self, name: &str) -> Option<u64> {
-        match self.get(name)? {
+        match &*self.get(name)? {
             Value::Number(number) => Some(number.value),
             _ => None,
         }
     }
 
     fn text(&self, name: &str) -> Option<String> {
-        as_text(&self.get(name)?)
+        as_text(&*self.get(name)?)
     }
 }
 
@@ -115,9 +118,11 @@ pub(super) fn as_text(value: &Value) -> Option<String> {
 }
 
 /// A resolved value as bytes.
-pub(super) fn as_bytes(value: &Value) -> Option<Vec<u8>> {
+pub(super) fn as_bytes(value: &Value) -> Option<Cow<'_, [u8]>> {
     match value {
-        Value::Bytes(bytes) => Some(bytes.clone()),
-        other => as_text(other).map(String::into_bytes),
+        Value::Bytes(bytes) => Some(Cow::Borrowed(bytes)),
+        Value::Word(word) => Some(Cow::Borrowed(word.as_bytes())),
+        Value::Text(text) => text.as_literal().map(|text| Cow::Borrowed(text.as_bytes())),
+        other => as_text(other).map(|text| Cow::Owned(text.into_bytes())),
     }
 }

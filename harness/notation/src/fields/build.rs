@@ -1,5 +1,6 @@
 //! Builds the packet that a line sends.
 
+use std::borrow::Cow;
 use std::num::{NonZeroU16, NonZeroU32};
 
 use bytes::Bytes;
@@ -293,7 +294,7 @@ impl Builder<'_> {
     }
 
     fn filter(&self, filter: &Value) -> Result<TopicFilter, BuildError> {
-        let text = as_text(&self.bindings.resolve(filter)?).unwrap_or_default();
+        let text = as_text(&*self.bindings.resolve(filter)?).unwrap_or_default();
         TopicFilter::try_from(text.as_str()).map_err(|_| self.invalid("filter", &text))
     }
 
@@ -348,7 +349,7 @@ impl Builder<'_> {
         QoS::try_from(qos).map_err(|_| self.invalid("qos", &qos.to_string()))
     }
 
-    fn value(&self, fields: &[&Field], name: &str) -> Result<Option<Value>, BuildError> {
+    fn value<'v>(&'v self, fields: &[&'v Field], name: &str) -> Result<Option<Cow<'v, Value>>, BuildError> {
         match find(fields, name).map(|field| &field.test) {
             Some(Test::Equal(value)) => Ok(Some(self.bindings.resolve(value)?)),
             _ => Ok(None),
@@ -383,7 +384,9 @@ impl Builder<'_> {
 
     fn bytes(&self, fields: &[&Field], name: &str) -> Result<Option<Vec<u8>>, BuildError> {
         let Some(value) = self.value(fields, name)? else { return Ok(None) };
-        as_bytes(&value).ok_or_else(|| self.invalid(name, &words(&value))).map(Some)
+        as_bytes(&value)
+            .ok_or_else(|| self.invalid(name, &words(&value)))
+            .map(|bytes| Some(bytes.into_owned()))
     }
 
     fn string(&self, name: &str, text: &str) -> Result<Utf8String, BuildError> {
@@ -424,7 +427,7 @@ impl Builder<'_> {
         let four = || self.as_number::<u32>(name, value);
         let two = || self.as_number::<u16>(name, value);
         let text = || self.string(name, &as_text(value).ok_or_else(invalid)?);
-        let binary = || self.binary(name, as_bytes(value).ok_or_else(invalid)?);
+        let binary = || self.binary(name, as_bytes(value).ok_or_else(invalid)?.into_owned());
         Ok(Some(match name {
             "payload_format" => {
                 if flag()? { PayloadFormatIndicator::Utf8 } else { PayloadFormatIndicator::Unspecified }

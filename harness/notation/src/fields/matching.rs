@@ -1,9 +1,12 @@
 //! Compares a packet with the expectation of a line.
 
+use std::borrow::Cow;
+
 use mqttspec_codec::{Packet, Version};
 
 use super::bindings::{Bindings, Unknown, as_bytes};
-use super::{observe, words};
+use super::observe::observe_fields;
+use super::words;
 use crate::vocabulary::reason_code;
 use crate::{Comparison, Field, Name, Operator, PacketPattern, PacketType, Subscription, Test, Value};
 
@@ -45,7 +48,7 @@ impl Expectation<'_> {
     /// # Errors
     /// The first difference.
     pub fn accept(self, packet: &Packet, bindings: &mut Bindings) -> Result<(), Mismatch> {
-        let captured = self.compare(&observe(packet), bindings)?;
+        let captured = self.compare(&observe_fields(packet, &self.pattern.fields), bindings)?;
         for (name, value) in captured {
             bindings.bind(&name, value);
         }
@@ -157,9 +160,7 @@ impl Comparing<'_> {
                 Err(mismatch(name.to_owned()))
             }
             (Test::Equal(Value::Fields(expected)), Some(Value::Fields(actual))) => {
-                let expected = expected.clone();
-                let actual = actual.clone();
-                self.fields(&expected, &actual)
+                self.fields(expected, actual)
             }
             (Test::Equal(expected), actual) => {
                 let expected = self.resolve(expected)?;
@@ -206,12 +207,12 @@ impl Comparing<'_> {
         }
     }
 
-    fn lookup(&self, capture: &str) -> Option<Value> {
-        let captured = self.captured.iter().find(|(name, _)| name == capture).map(|(_, value)| value.clone());
-        captured.or_else(|| self.bindings.get(capture))
+    fn lookup(&self, capture: &str) -> Option<Cow<'_, Value>> {
+        let captured = self.captured.iter().find(|(name, _)| name == capture);
+        captured.map(|(_, value)| Cow::Borrowed(value)).or_else(|| self.bindings.get(capture))
     }
 
-    fn resolve(&self, value: &Value) -> Result<Value, Mismatch> {
+    fn resolve<'v>(&'v self, value: &'v Value) -> Result<Cow<'v, Value>, Mismatch> {
         match value {
             Value::Capture(name) => self.lookup(name).ok_or_else(|| Mismatch::Unknown(name.clone())),
             other => Ok(self.bindings.resolve(other)?),
@@ -293,7 +294,8 @@ impl Comparing<'_> {
     }
 
     fn condition(&mut self, condition: &Comparison) -> Result<(), Mismatch> {
-        let actual = self.resolve(&Value::Capture(condition.capture.clone()))?;
+        let unknown = || Mismatch::Unknown(condition.capture.clone());
+        let actual = self.lookup(&condition.capture).ok_or_else(unknown)?;
         let expected = self.resolve(&condition.value)?;
         if self.holds(condition.operator, &actual, &expected) {
             return Ok(());

@@ -11,59 +11,12 @@ use crate::{Field, Number, PacketPattern, PacketType, Span, Subscription, Test, 
 /// numbers.
 #[must_use]
 pub fn observe(packet: &Packet) -> PacketPattern {
-    let mut seen = Seen::default();
-    match packet {
-        Packet::Connect(connect) => seen.connect(connect),
-        Packet::ConnAck(ack) => {
-            seen.flag("session_present", ack.session_present);
-            seen.reason(ack.reason.into());
-            seen.properties(&ack.properties);
-        }
-        Packet::Publish(publish) => seen.publish(publish),
-        Packet::PubAck(ack) => seen.acknowledgement(ack.id, ack.reason.into(), &ack.properties),
-        Packet::PubRec(ack) => seen.acknowledgement(ack.id, ack.reason.into(), &ack.properties),
-        Packet::PubRel(ack) => seen.acknowledgement(ack.id, ack.reason.into(), &ack.properties),
-        Packet::PubComp(ack) => seen.acknowledgement(ack.id, ack.reason.into(), &ack.properties),
-        Packet::Subscribe(subscribe) => {
-            seen.number("id", subscribe.id.get());
-            seen.properties(&subscribe.properties);
-            seen.subscriptions = subscribe.subscriptions.iter().map(subscription).collect();
-        }
-        Packet::SubAck(ack) => {
-            seen.number("id", ack.id.get());
-            seen.properties(&ack.properties);
-            seen.reasons = Some(ack.reasons.iter().map(|reason| code(u8::from(*reason))).collect());
-        }
-        Packet::Unsubscribe(unsubscribe) => {
-            seen.number("id", unsubscribe.id.get());
-            seen.properties(&unsubscribe.properties);
-            seen.subscriptions = unsubscribe.filters.iter().map(|filter| bare(filter.as_str())).collect();
-        }
-        Packet::UnsubAck(ack) => {
-            seen.number("id", ack.id.get());
-            seen.properties(&ack.properties);
-            seen.reasons = Some(ack.reasons.iter().map(|reason| code(u8::from(*reason))).collect());
-        }
-        Packet::PingReq | Packet::PingResp => {}
-        Packet::Disconnect(disconnect) => {
-            seen.reason(disconnect.reason.into());
-            seen.properties(&disconnect.properties);
-        }
-        Packet::Auth(auth) => {
-            seen.reason(auth.reason.into());
-            seen.properties(&auth.properties);
-        }
-    }
-    PacketPattern {
-        span: Span::default(),
-        packet_type: packet.packet_type(),
-        fields: seen.fields,
-        subscriptions: seen.subscriptions,
-        reasons: seen.reasons,
-        patches: Vec::new(),
-        framing: crate::Framing::Own,
-        conditions: Vec::new(),
-    }
+    Seen::default().of(packet)
+}
+
+/// The packet with only those of its fields that have the name of one of `named`.
+pub(super) fn observe_fields(packet: &Packet, named: &[Field]) -> PacketPattern {
+    Seen { named: Some(named), ..Seen::default() }.of(packet)
 }
 
 /// The packet as the notation prints it: with the names of Reason Codes, and without flags that are
@@ -123,13 +76,70 @@ fn readable(field: &mut Field) {
 }
 
 #[derive(Default)]
-struct Seen {
+struct Seen<'n> {
+    /// Only fields with the name of one of these are wanted.
+    named: Option<&'n [Field]>,
     fields: Vec<Field>,
     subscriptions: Vec<Subscription>,
     reasons: Option<Vec<Test>>,
 }
 
-impl Seen {
+impl Seen<'_> {
+    fn of(mut self, packet: &Packet) -> PacketPattern {
+        match packet {
+            Packet::Connect(connect) => self.connect(connect),
+            Packet::ConnAck(ack) => {
+                self.flag("session_present", ack.session_present);
+                self.reason(ack.reason.into());
+                self.properties(&ack.properties);
+            }
+            Packet::Publish(publish) => self.publish(publish),
+            Packet::PubAck(ack) => self.acknowledgement(ack.id, ack.reason.into(), &ack.properties),
+            Packet::PubRec(ack) => self.acknowledgement(ack.id, ack.reason.into(), &ack.properties),
+            Packet::PubRel(ack) => self.acknowledgement(ack.id, ack.reason.into(), &ack.properties),
+            Packet::PubComp(ack) => self.acknowledgement(ack.id, ack.reason.into(), &ack.properties),
+            Packet::Subscribe(subscribe) => {
+                self.number("id", subscribe.id.get());
+                self.properties(&subscribe.properties);
+                self.subscriptions = subscribe.subscriptions.iter().map(subscription).collect();
+            }
+            Packet::SubAck(ack) => {
+                self.number("id", ack.id.get());
+                self.properties(&ack.properties);
+                self.reasons = Some(ack.reasons.iter().map(|reason| code(u8::from(*reason))).collect());
+            }
+            Packet::Unsubscribe(unsubscribe) => {
+                self.number("id", unsubscribe.id.get());
+                self.properties(&unsubscribe.properties);
+                self.subscriptions = unsubscribe.filters.iter().map(|filter| bare(filter.as_str())).collect();
+            }
+            Packet::UnsubAck(ack) => {
+                self.number("id", ack.id.get());
+                self.properties(&ack.properties);
+                self.reasons = Some(ack.reasons.iter().map(|reason| code(u8::from(*reason))).collect());
+            }
+            Packet::PingReq | Packet::PingResp => {}
+            Packet::Disconnect(disconnect) => {
+                self.reason(disconnect.reason.into());
+                self.properties(&disconnect.properties);
+            }
+            Packet::Auth(auth) => {
+                self.reason(auth.reason.into());
+                self.properties(&auth.properties);
+            }
+        }
+        PacketPattern {
+            span: Span::default(),
+            packet_type: packet.packet_type(),
+            fields: self.fields,
+            subscriptions: self.subscriptions,
+            reasons: self.reasons,
+            patches: Vec::new(),
+            framing: crate::Framing::Own,
+            conditions: Vec::new(),
+        }
+    }
+
     fn connect(&mut self, connect: &codec::Connect) {
         self.text("client_id", connect.client_id.as_str());
         self.flag("clean_start", connect.clean_start);
@@ -147,7 +157,7 @@ impl Seen {
             inner.number("qos", u8::from(will.qos));
             inner.flag("retain", will.retain);
             inner.properties(&will.properties);
-            self.push("will", Value::Fields(inner.fields));
+            self.push("will", || Value::Fields(inner.fields));
         }
         self.properties(&connect.properties);
     }
@@ -210,7 +220,7 @@ impl Seen {
             Property::MaximumQoS(maximum) => self.number("maximum_qos", u8::from(maximum.qos())),
             Property::RetainAvailable(available) => self.flag("retain_available", available.0),
             Property::UserProperty(property) => {
-                let value = Value::Pair(text(property.name.as_str()), text(property.value.as_str()));
+                let value = || Value::Pair(text(property.name.as_str()), text(property.value.as_str()));
                 self.push("user_property", value);
             }
             Property::MaximumPacketSize(size) => self.number("maximum_packet_size", size.0.get()),
@@ -226,12 +236,14 @@ impl Seen {
         }
     }
 
-    fn push(&mut self, name: &str, value: Value) {
-        self.fields.push(field(name, value));
+    fn push(&mut self, name: &str, value: impl FnOnce() -> Value) {
+        if self.named.is_none_or(|named| named.iter().any(|field| field.name == name)) {
+            self.fields.push(field(name, value()));
+        }
     }
 
     fn number(&mut self, name: &str, value: impl Into<u64>) {
-        self.push(name, Value::Number(Number::decimal(value.into())));
+        self.push(name, || Value::Number(Number::decimal(value.into())));
     }
 
     fn flag(&mut self, name: &str, value: bool) {
@@ -239,15 +251,15 @@ impl Seen {
     }
 
     fn reason(&mut self, code: u8) {
-        self.push("reason", Value::Number(Number::hexadecimal(code.into())));
+        self.push("reason", || Value::Number(Number::hexadecimal(code.into())));
     }
 
     fn text(&mut self, name: &str, value: &str) {
-        self.push(name, Value::Text(text(value)));
+        self.push(name, || Value::Text(text(value)));
     }
 
     fn bytes(&mut self, name: &str, value: &[u8]) {
-        self.push(name, Value::Bytes(value.to_vec()));
+        self.push(name, || Value::Bytes(value.to_vec()));
     }
 }
 

@@ -89,11 +89,9 @@ impl<'a> Cursor<'a> {
 
     /// Whether the next word, after spaces, is `word`.
     pub(crate) fn next_is(&mut self, word: &str) -> bool {
-        self.peek_word() == word
-            && self.rest()[word.len()..]
-                .chars()
-                .next()
-                .is_none_or(|next| next.is_whitespace() || ",:]}{".contains(next))
+        self.skip_spaces();
+        let ends = |next: char| next.is_whitespace() || ",:]}{".contains(next);
+        self.rest().strip_prefix(word).is_some_and(|after| after.chars().next().is_none_or(ends))
     }
 
     /// Everything up to the next space, after spaces, without reading it.

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use mqttspec_codec::{Packet, Role};
 use mqttspec_judge::claims::{self, Shown};
@@ -21,7 +22,7 @@ use crate::recorder::{Arrival, Arrived};
 struct Beginning {
     branch: usize,
     host: HostIndex,
-    expected: Expected,
+    expected: Rc<Expected>,
     window: Window,
     shown: Shown,
 }
@@ -32,7 +33,7 @@ impl Executor<'_> {
         let mut open: Vec<Sequence> = Vec::new();
         let mut windows = Vec::new();
         for step in self.script.counting(steps) {
-            let sequence = Sequence::of(step, &self.script, &self.matcher)?;
+            let sequence = Sequence::of(step, &self.script, &self.matcher, &mut self.moves)?;
             let awaited = sequence.awaited();
             if !matches!(awaited, Some(Expected::Packet(_) | Expected::Raw(_) | Expected::Closed(_))) {
                 return Err(Stop::broken("only packets and `closed` can come in any order"));
@@ -56,7 +57,7 @@ impl Executor<'_> {
             let mut met = None;
             let mut nearest: Option<(usize, Match)> = None;
             for (index, sequence) in open.iter().enumerate().filter(|(_, sequence)| sequence.host == host) {
-                let Some(expected) = sequence.awaited().cloned() else { continue };
+                let Some(expected) = sequence.awaited_shared() else { continue };
                 let claimed = self.claims.at(sequence.span);
                 let matched = self.compare(&claimed, &expected, &arrival)?;
                 if matched == Match::Equal {
@@ -109,9 +110,9 @@ impl Executor<'_> {
         let last = beginnings.iter().map(|beginning| beginning.window.until).max().unwrap_or_default();
         let until = silence.map_or(last, |(until, _)| until);
         // A branch that starts with `anything` is taken if no other branch is, also on silence.
-        let is_anything = |beginning: &&Beginning| matches!(beginning.expected, Expected::Anything);
+        let is_anything = |beginning: &&Beginning| matches!(*beginning.expected, Expected::Anything);
         let anything = beginnings.iter().find(is_anything).map(|beginning| beginning.branch);
-        let is_told = |beginning: &Beginning| matches!(beginning.expected, Expected::Told(_));
+        let is_told = |beginning: &Beginning| matches!(*beginning.expected, Expected::Told(_));
         let awaits_told = beginnings.iter().any(is_told);
         loop {
             if let Some(branch) = self.told_beginning(&beginnings)? {
@@ -161,12 +162,12 @@ impl Executor<'_> {
             let expected = any_of(&self.script.hosts, &beginnings);
             let found = self.unlike(&expected, &arrival, &Match::Other);
             let of_host = beginnings.iter().filter(|beginning| beginning.host == host);
-            let beginnings: Vec<&Expected> = of_host.map(|beginning| &beginning.expected).collect();
+            let beginnings: Vec<&Expected> = of_host.map(|beginning| &*beginning.expected).collect();
             return Err(self.blame_any(found, &beginnings, &arrival)?.into());
         }
     }
 
-    fn beginnings(&self, branch: usize, step: &Step, beginnings: &mut Vec<Beginning>) -> Flow {
+    fn beginnings(&mut self, branch: usize, step: &Step, beginnings: &mut Vec<Beginning>) -> Flow {
         match &step.kind {
             StepKind::InAnyOrder(steps) => {
                 for step in self.script.counting(steps) {
@@ -179,8 +180,8 @@ impl Executor<'_> {
                 }
             }
             _ => {
-                let sequence = Sequence::of(step, &self.script, &self.matcher)?;
-                let Some(expected) = sequence.awaited().cloned() else {
+                let sequence = Sequence::of(step, &self.script, &self.matcher, &mut self.moves)?;
+                let Some(expected) = sequence.awaited_shared() else {
                     return Err(Stop::broken("a branch must start with an expectation"));
                 };
                 let window = self.clock.window(sequence.timing);
@@ -193,7 +194,7 @@ impl Executor<'_> {
 
     /// Sends the PINGREQ that proves a branch that begins with `nothing`; returns that branch.
     fn fence(&mut self, beginnings: &[Beginning]) -> Result<Option<usize>, Stop> {
-        let proves = |beginning: &&Beginning| matches!(beginning.expected, Expected::Nothing(None));
+        let proves = |beginning: &&Beginning| matches!(*beginning.expected, Expected::Nothing(None));
         let is_client = self.script.hosts.observer() == Role::Client;
         let Some(beginning) = beginnings.iter().find(proves).filter(|_| is_client) else {
             return Ok(None);
@@ -207,7 +208,7 @@ impl Executor<'_> {
 
     fn told_beginning(&mut self, beginnings: &[Beginning]) -> Result<Option<usize>, Stop> {
         for beginning in beginnings {
-            if let Expected::Told(report) = &beginning.expected
+            if let Expected::Told(report) = &*beginning.expected
                 && self.clients.was_told(beginning.host, report, &mut self.matcher)?
             {
                 return Ok(Some(beginning.branch));
@@ -220,7 +221,7 @@ impl Executor<'_> {
 /// The time at which a branch that starts with `nothing` is taken if nothing arrives, and the
 /// branch.
 fn silence(beginning: &Beginning, observer: Role, usual: Duration) -> Option<(Duration, usize)> {
-    let lasting = match (&beginning.expected, observer) {
+    let lasting = match (&*beginning.expected, observer) {
         (Expected::Nothing(Some(lasting)), _) => *lasting,
         (Expected::Nothing(None), Role::Server) => usual,
         _ => return None,

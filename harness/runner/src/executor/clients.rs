@@ -379,7 +379,7 @@ fn set_option(
             .try_for_each(|inner| set_option(options, "will_", inner, matcher, version));
     }
     let value = matcher.bindings().resolve(value).map_err(|unknown| Stop::broken(unknown.to_string()))?;
-    let text = match &value {
+    let text = match &*value {
         Value::Number(number) => number.value.to_string(),
         Value::Word(word) => word.clone(),
         Value::Text(text) => text.as_literal().unwrap_or_default().to_owned(),

@@ -49,7 +49,7 @@ use self::faults::{Crashes, Faults};
 use self::inboxes::Inboxes;
 use self::matcher::{Expected, LineError, Matcher};
 use self::script::Script;
-use self::sequence::{Move, Sequence};
+use self::sequence::{Move, Moves, Sequence};
 use self::wire::Wire;
 use crate::backend::Backend;
 use crate::found::{Deviated, SetUp, Stop};
@@ -161,6 +161,7 @@ const STOPPED: u32 = 10;
 /// The interpreter of steps.
 struct Executor<'r> {
     script: Script<'r>,
+    moves: Moves,
     recorder: Rc<Recorder>,
     clock: Clock,
     wire: Wire,
@@ -196,6 +197,7 @@ impl<'r> Executor<'r> {
         };
         Self {
             script: Script::of(case, h()),
+            moves: Moves::default(),
             clock: Clock::new(b(), r()),
             wire: Wire::new(b(), r(), h(), case, connections),
             inboxes: Inboxes::new(r(), h()),
@@ -363,7 +365,7 @@ impl<'r> Executor<'r> {
 
     /// Executes a line, a `told` line, or a verb on a host for which the executor acts.
     async fn act(&mut self, step: &Step) -> Flow {
-        let mut sequence = Sequence::of(step, &self.script, &self.matcher)?;
+        let mut sequence = Sequence::of(step, &self.script, &self.matcher, &mut self.moves)?;
         let begins_by_waiting = sequence.awaited().is_some();
         if !begins_by_waiting {
             self.pause(step.timing).await;
@@ -372,7 +374,7 @@ impl<'r> Executor<'r> {
         let mut first = true;
         loop {
             self.advance(&mut sequence).await?;
-            let Some(expected) = sequence.awaited().cloned() else { return Ok(()) };
+            let Some(expected) = sequence.awaited_shared() else { return Ok(()) };
             let window = match step.timing {
                 // The limit is for the whole handshake.
                 Timing::Within(_) => window,
@@ -403,7 +405,7 @@ impl<'r> Executor<'r> {
                     }
                     self.clock.written().await;
                 }
-                Move::Answer(reasons) => sequence.answer(reasons)?,
+                Move::Answer(reasons) => sequence.answer(&reasons)?,
                 Move::Open => self.dial(host).await?,
                 Move::Close => self.close(host),
                 Move::Expect(_) => {}

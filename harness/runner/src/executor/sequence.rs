@@ -2,7 +2,8 @@
 //!
 //! The handshakes of the verbs: MQTT 5.0 and 3.1.1 §3.1, §3.8, §3.10, §3.12, §4.3.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use mqttspec_codec::{Packet, PubAck, PubRec, QoS, Role, Version};
 use mqttspec_judge::history::HostIndex;
@@ -16,22 +17,46 @@ use super::patterns::{bare, code, field, filter, identifier, publish};
 use super::script::Script;
 use crate::found::Stop;
 
-/// One move of a sequence.
+/// One move of a sequence. A clone shares what the move is about.
 #[derive(Clone, Debug)]
 pub(crate) enum Move {
     /// Send this.
-    Send(Content),
+    Send(Rc<Content>),
     /// Wait for this.
-    Expect(Expected),
+    Expect(Rc<Expected>),
     /// Complete the exchange of the PUBLISH that was sent last, by its QoS. The fields are expected
     /// in its first acknowledgement.
-    SettleSent(Vec<Field>),
+    SettleSent(Rc<[Field]>),
     /// Complete the exchange of the PUBLISH that arrived last, by its QoS.
     SettleReceived,
     /// Wait for the answer to the request that was sent last, with these Reason Codes.
-    Answer(Vec<Test>),
+    Answer(Rc<[Test]>),
     Open,
     Close,
+}
+
+/// The moves of the steps that were executed, by where the steps begin in the file. The steps of a
+/// `repeat` block are executed many times.
+#[derive(Default)]
+pub(crate) struct Moves(BTreeMap<usize, Rc<[Move]>>);
+
+impl Moves {
+    fn of(&mut self, step: &Step, script: &Script<'_>, matcher: &Matcher) -> Result<Rc<[Move]>, Stop> {
+        if let Some(known) = self.0.get(&step.span.start) {
+            return Ok(known.clone());
+        }
+        let observer = script.hosts.observer();
+        let moves: Rc<[Move]> = match &step.kind {
+            StepKind::Line { direction, content, .. } => {
+                [line(*direction, content, observer, matcher)?].into()
+            }
+            StepKind::Verb { action, .. } => verb(action, observer)?.into(),
+            StepKind::Told { report, .. } => [awaiting(Expected::Told(report.clone()))].into(),
+            _ => return Err(Stop::broken("only lines, verbs and reports can stand here")),
+        };
+        self.0.insert(step.span.start, moves.clone());
+        Ok(moves)
+    }
 }
 
 /// The moves of a step that are left.
@@ -48,18 +73,19 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     /// The sequence of a line, a `told` line, or a verb on a host for which the executor acts.
-    pub(crate) fn of(step: &Step, script: &Script<'_>, matcher: &Matcher) -> Result<Self, Stop> {
-        let observer = script.hosts.observer();
-        let (host, moves) = match &step.kind {
-            StepKind::Line { host, direction, content } => {
-                (host, vec![line(*direction, content, observer, matcher)?])
-            }
-            StepKind::Verb { host, action } => (host, verb(action, observer)?),
-            StepKind::Told { host, report } => (host, vec![Move::Expect(Expected::Told(report.clone()))]),
-            _ => return Err(Stop::broken("only lines, verbs and reports can stand here")),
+    pub(crate) fn of(
+        step: &Step,
+        script: &Script<'_>,
+        matcher: &Matcher,
+        moves: &mut Moves,
+    ) -> Result<Self, Stop> {
+        let moves = moves.of(step, script, matcher)?.iter().cloned().collect();
+        let (StepKind::Line { host, .. } | StepKind::Verb { host, .. } | StepKind::Told { host, .. }) =
+            &step.kind
+        else {
+            return Err(Stop::broken("only the steps of a host have moves"));
         };
-        let (moves, line) = (moves.into(), script.line_of(step.span));
-        let (timing, span) = (step.timing, step.span);
+        let (timing, span, line) = (step.timing, step.span, script.line_of(step.span));
         Ok(Self { host: script.host(host)?, moves, last: None, timing, line, span })
     }
 
@@ -76,6 +102,14 @@ impl Sequence {
         match self.moves.front() {
             None | Some(Move::Expect(_)) => None,
             Some(_) => self.moves.pop_front(),
+        }
+    }
+
+    /// The same, shared.
+    pub(crate) fn awaited_shared(&self) -> Option<Rc<Expected>> {
+        match self.moves.front() {
+            Some(Move::Expect(expected)) => Some(expected.clone()),
+            _ => None,
         }
     }
 
@@ -139,7 +173,7 @@ impl Sequence {
     }
 
     /// Expects the answer to the executor's SUBSCRIBE or UNSUBSCRIBE.
-    pub(crate) fn answer(&mut self, reasons: Vec<Test>) -> Result<(), Stop> {
+    pub(crate) fn answer(&mut self, reasons: &[Test]) -> Result<(), Stop> {
         let (id, packet_type, usual) = match &self.last {
             Some(Packet::Subscribe(subscribe)) => {
                 let granted =
@@ -152,7 +186,7 @@ impl Sequence {
             }
             _ => return Err(Stop::broken("there is no request to answer")),
         };
-        let reasons = if reasons.is_empty() { usual } else { reasons };
+        let reasons = if reasons.is_empty() { usual } else { reasons.to_vec() };
         let answer =
             PacketPattern { fields: vec![identifier(id)], reasons: Some(reasons), ..bare(packet_type) };
         self.moves.push_front(expecting_packet(answer));
@@ -174,9 +208,9 @@ fn line(direction: Direction, content: &Content, observer: Role, matcher: &Match
         Role::Server => direction == Direction::ToClient,
     };
     if sends {
-        return Ok(Move::Send(content.clone()));
+        return Ok(Move::Send(Rc::new(content.clone())));
     }
-    Ok(Move::Expect(match content {
+    Ok(awaiting(match content {
         Content::Packet(pattern) => Expected::Packet(pattern.clone()),
         Content::Closed { or } => Expected::Closed(or.clone()),
         Content::Nothing { lasting } => Expected::Nothing(lasting.map(|time| time.on(false))),
@@ -210,17 +244,17 @@ fn verb(action: &Action, observer: Role) -> Result<Vec<Move>, Stop> {
         Action::Subscribes { subscriptions, fields, expecting } => {
             let (fields, subscriptions) = (fields.clone(), subscriptions.clone());
             let packet = PacketPattern { fields, subscriptions, ..bare(PacketType::Subscribe) };
-            vec![sending(packet), Move::Answer(expecting.clone())]
+            vec![sending(packet), Move::Answer(expecting.as_slice().into())]
         }
         Action::Unsubscribes { filters, fields, expecting } => {
             let subscriptions = filters.iter().cloned().map(filter).collect();
             let packet =
                 PacketPattern { fields: fields.clone(), subscriptions, ..bare(PacketType::Unsubscribe) };
-            vec![sending(packet), Move::Answer(expecting.clone())]
+            vec![sending(packet), Move::Answer(expecting.as_slice().into())]
         }
         Action::Publishes { topic, payload, fields, expecting } => {
             let packet = publish(topic, payload.as_ref(), fields);
-            vec![sending(packet), Move::SettleSent(expecting.clone())]
+            vec![sending(packet), Move::SettleSent(expecting.as_slice().into())]
         }
         Action::Receives { topic, payload, fields } => {
             vec![expecting_packet(publish(topic, payload.as_ref(), fields)), Move::SettleReceived]
@@ -238,11 +272,15 @@ fn verb(action: &Action, observer: Role) -> Result<Vec<Move>, Stop> {
 }
 
 fn sending(pattern: PacketPattern) -> Move {
-    Move::Send(Content::Packet(pattern))
+    Move::Send(Rc::new(Content::Packet(pattern)))
+}
+
+fn awaiting(expected: Expected) -> Move {
+    Move::Expect(Rc::new(expected))
 }
 
 fn expecting_packet(pattern: PacketPattern) -> Move {
-    Move::Expect(Expected::Packet(pattern))
+    awaiting(Expected::Packet(pattern))
 }
 
 fn names(fields: &[Field], name: &str) -> bool {

@@ -198,11 +198,12 @@ impl Wire {
 
     /// Sends a packet in such frames.
     pub(crate) fn send(&mut self, host: HostIndex, packet: Packet, framing: Framing) -> Result<(), Stop> {
-        let bytes = self.encoded(&packet)?;
+        let mut encoded = BytesMut::new();
+        let is_valid = packet.encode(self.version, &mut encoded).is_ok();
+        let bytes = if is_valid { encoded.freeze() } else { self.encoded(&packet)? };
         self.identifiers[usize::from(host.0)].sent(&packet);
         // The peer must not take a packet from a text frame.
-        let fair = packet.encode(self.version, &mut BytesMut::new()).is_ok() && framing != Framing::Text;
-        let what = if fair {
+        let what = if is_valid && framing != Framing::Text {
             What::Sent { packet, bytes: bytes.clone() }
         } else {
             let text = packet_text(&packet, self.version);

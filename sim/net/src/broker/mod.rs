@@ -233,9 +233,9 @@ impl<S: Store, T: Tap> Server<S, T> {
                 self.wait().await;
             }
             let began = self.clock.now();
-            let stopping = self.feed();
+            let stopping = self.feed(began);
             self.relieve();
-            self.report();
+            self.report(began);
             self.commit().await?;
             more = self.transmit() | !self.costly_order.is_empty();
             if stopping {
@@ -265,8 +265,7 @@ impl<S: Store, T: Tap> Server<S, T> {
     }
 
     /// Passes the waiting inputs to the core. Returns true if the driver must stop.
-    fn feed(&mut self) -> bool {
-        let now = self.clock.now();
+    fn feed(&mut self, now: Duration) -> bool {
         if self.broker.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.broker.handle_timeout(now);
         }
@@ -389,8 +388,7 @@ impl<S: Store, T: Tap> Server<S, T> {
         link.id.get().filter(|connection| self.links.contains_key(connection))
     }
 
-    fn report(&mut self) {
-        let now = self.clock.now();
+    fn report(&mut self, now: Duration) {
         while let Some(event) = self.broker.poll_event() {
             if let Event::Connected { connection, .. } = &event
                 && let Some(link) = self.links.get(connection)

@@ -58,22 +58,43 @@ impl Host {
 }
 
 /// The hosts to poll at this instant.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ready {
     waiting: Mutex<Vec<u16>>,
+    /// Whether `waiting` is empty, to be read without the lock.
+    is_empty: AtomicBool,
     /// Wakes the scheduler; not needed while it processes the list anyway.
     scheduler: Mutex<Option<Waker>>,
     scheduler_looks: AtomicBool,
 }
 
+impl Default for Ready {
+    fn default() -> Ready {
+        Ready {
+            waiting: Mutex::default(),
+            is_empty: AtomicBool::new(true),
+            scheduler: Mutex::default(),
+            scheduler_looks: AtomicBool::default(),
+        }
+    }
+}
+
 impl Ready {
     /// Moves all entries to the end of `to`.
     pub(crate) fn take(&self, to: &mut Vec<u16>) {
-        to.append(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        to.append(&mut waiting);
+        self.is_empty.store(true, Ordering::Release);
+    }
+
+    fn add(&self, host: u16) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push(host);
+        self.is_empty.store(false, Ordering::Release);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.is_empty.load(Ordering::Acquire)
     }
 
     pub(crate) fn scheduler_looks(&self, looks: bool) {
@@ -122,7 +143,7 @@ impl Wake for HostWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.listed.swap(true, Ordering::Relaxed) {
-            self.ready.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(self.host);
+            self.ready.add(self.host);
             self.ready.wake_scheduler();
         }
     }
