@@ -51,6 +51,10 @@ impl Timers {
         }
     }
 
+    pub(crate) fn is_due(&self, timer: &Timer, now: Duration) -> bool {
+        self.by_timer.get(timer).is_some_and(|at| *at <= now)
+    }
+
     pub(crate) fn next(&self) -> Option<Duration> {
         self.by_time.first().map(|(at, _)| *at)
     }

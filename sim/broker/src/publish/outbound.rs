@@ -75,7 +75,7 @@ impl Broker {
             return true;
         }
         // Expired messages are dropped first.
-        for (order, expired) in session.outbound.take_waiting_if(|waiting| waiting.message.has_expired(now)) {
+        for (order, expired) in session.outbound.take_expired(now) {
             self.records.delete_delivery(key, session.recorded, order, Some(&expired.message));
             dropped(&mut self.output, session, &expired, Drop::Expired);
         }
@@ -155,24 +155,23 @@ impl Broker {
                 continue;
             }
             let Some(delivery) = session.outbound.next_waiting() else { break };
-            let expired = delivery.message.has_expired(now);
+            let (expired, qos) = (delivery.message.has_expired(now), delivery.qos);
             // [MQTT-2.2.1-4] [MQTT-4.3.2-1] [MQTT-4.3.3-1]
             let Some(identifier) = session.outbound.allocate() else { break };
-            let Some((order, delivery)) = session.outbound.take_waiting() else { break };
-            if expired {
-                // [MQTT-3.3.2-5]
-                self.records.delete_delivery(key, session.recorded, order, Some(&delivery.message));
-                dropped(&mut self.output, session, &delivery, Drop::Expired);
-                continue;
-            }
+            let Some(delivery) = session.outbound.next_waiting() else { break };
             // [MQTT-4.3.2-2] [MQTT-4.3.3-2] [MQTT-3.3.1-3]
-            let attempt = attempt(delivery.qos, identifier, false);
-            if send_publish(now, &mut self.output, id, connection, session, &delivery, attempt) {
+            let attempt = attempt(qos, identifier, false);
+            // [MQTT-3.3.2-5]
+            if !expired && send_publish(now, &mut self.output, id, connection, session, delivery, attempt) {
                 // [MQTT-4.3.2-3] [MQTT-4.3.3-3] unacknowledged from here on
-                self.records.begin_delivery(key, recorded, order, identifier, &delivery);
-                session.outbound.begin(order, identifier, Stage::Publish(delivery));
-            } else {
-                self.records.delete_delivery(key, session.recorded, order, Some(&delivery.message));
+                if let Some((order, delivery)) = session.outbound.begin_waiting(identifier) {
+                    self.records.begin_delivery(key, recorded, order, identifier, delivery);
+                }
+            } else if let Some((order, delivery)) = session.outbound.take_waiting() {
+                self.records.delete_delivery(key, recorded, order, Some(&delivery.message));
+                if expired {
+                    dropped(&mut self.output, session, &delivery, Drop::Expired);
+                }
             }
         }
     }
@@ -330,8 +329,11 @@ fn has_room(session: &Session, delivery: &Delivery, options: &Options, memory: &
 }
 
 fn dropped(output: &mut Output, session: &Session, delivery: &Delivery, why: Drop) {
-    let (client_id, topic) = (session.client_id.clone(), delivery.message.topic.clone());
-    output.event(Event::MessageDropped { client_id, topic, why });
+    output.message_event(|| Event::MessageDropped {
+        client_id: session.client_id.clone(),
+        topic: delivery.message.topic.clone(),
+        why,
+    });
 }
 
 /// Sends one PUBLISH. Returns false if it is too large for the Client, or the user may not read it:
