@@ -387,6 +387,48 @@ def many_members(port):
     quietly(work)
 
 
+def returning(port):
+    """Clients whose Sessions have 60 MiB in flight reconnect, and read nothing."""
+    writer = Client(port, "writer")
+
+    def lasting(number):
+        body = string("MQTT") + bytes([5, 0, 0, 0]) + b"\x05\x11" + struct.pack(">I", 600)
+        client = socket.create_connection(("127.0.0.1", port), timeout=5)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sendall(packet(0x10, body + string(f"returning{number}")) + subscribe(["large"], qos=1))
+        client.recv(64)
+        return client
+
+    away = [lasting(number) for number in range(5)]
+    for client in away:
+        client.close()
+    quietly(lambda: [writer.send(publish("large", bytes(6000), qos=1)) for _ in range(10_000)])
+    end = time.monotonic() + 8
+    while time.monotonic() < end:
+        for number in range(5):
+            quietly(lambda number=number: away.append(lasting(number)))
+        while len(away) > 20:
+            away.pop(0).close()
+
+
+def deep_filters(port):
+    clients = [Client(port, f"deep{number}") for number in range(3)]
+    end = time.monotonic() + 8
+    number = 0
+    while time.monotonic() < end:
+        for client in clients:
+            number += 1
+            filters = [f"{number}-{one}" + "/x" * 199 for one in range(10_000)]
+
+            def work(client=client, filters=filters):
+                client.send(subscribe(filters))
+                client.expect(0x90)
+                client.send(unsubscribe(filters))
+                client.expect(0xB0)
+
+            quietly(work)
+
+
 def wrong_passwords(port):
     end = time.monotonic() + 5
     data = connect_packet("guess", user="good", password="wrong")
@@ -436,6 +478,8 @@ ATTACKS = {
     "as many Sessions as there is memory for, which expire in one second": (sessions_that_expire, False),
     "messages to as many Sessions as there is memory for": (many_receivers, False),
     "a Shared Subscription of as many Sessions as there is memory for": (many_members, False),
+    "Sessions with 60 MiB in flight whose Clients reconnect, and do not read": (returning, False),
+    "SUBSCRIBE and UNSUBSCRIBE with 10,000 filters of 200 levels": (deep_filters, False),
     "wrong passwords on 100 connections at once": (wrong_passwords, False),
     "3,000 connections that say nothing": (strangers, False),
     "--trace to an output that is not read": (trace_unread, False),

@@ -47,6 +47,8 @@ pub struct Broker {
     /// Sessions that search for retained messages and can get more.
     pub(crate) scanning: VecDeque<SessionKey>,
     pub(crate) next_scan: u64,
+    /// Sessions that have more messages to send than were sent at once.
+    pub(crate) sending: VecDeque<SessionKey>,
     /// Messages that are given to Shared Subscriptions in parts, and their number by publisher.
     pub(crate) distributions: VecDeque<Distribution>,
     pub(crate) distributing: BTreeMap<Utf8String, u32>,
@@ -84,6 +86,7 @@ impl Broker {
             clients: 0,
             scanning: VecDeque::new(),
             next_scan: 0,
+            sending: VecDeque::new(),
             distributions: VecDeque::new(),
             distributing: BTreeMap::new(),
             leaving: VecDeque::new(),
@@ -215,7 +218,7 @@ impl Broker {
     /// has passed.
     pub fn handle_timeout(&mut self, now: Duration) {
         // Of work in parts, one part is done in each call, however much else is due.
-        for timer in [Timer::RetainedScans, Timer::Leaving, Timer::Distributions] {
+        for timer in [Timer::RetainedScans, Timer::Leaving, Timer::Deliveries, Timer::Distributions] {
             if self.timers.is_due(&timer, now) {
                 self.timers.cancel(timer.clone());
                 self.handle_timer(now, timer);
@@ -240,6 +243,7 @@ impl Broker {
             Timer::SessionExpiry(session) => self.end_session(now, session, crate::SessionEnd::Expired),
             Timer::RetainedScans => self.run_scans(now),
             Timer::Leaving => self.run_leaving(now),
+            Timer::Deliveries => self.run_deliveries(now),
             Timer::Distributions => self.run_distributions(now),
             Timer::RetainedExpiry(topic) => self.expire_retained(now, &topic),
         }

@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     RetainedScans,
     /// Subscriptions of Sessions that have ended are removed.
     Leaving,
+    /// More of the messages that wait for Clients are sent.
+    Deliveries,
     /// Messages are given to more Shared Subscriptions.
     Distributions,
     /// The Message Expiry Interval of a retained message has passed (§3.3.1.3). Boxed, because
