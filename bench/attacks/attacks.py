@@ -17,6 +17,8 @@ MIB = 1 << 20
 # What a broker may take: see README.md.
 MOST_MEMORY = 256 * MIB
 MOST_WAIT = 0.250
+# Seconds in which the Sessions of an attack are made.
+WAIT = 30
 
 
 def string(text):
@@ -308,6 +310,125 @@ def large_messages(port):
     time.sleep(2)
 
 
+def leave_sessions(port, count, packets=None, expiry=None, will=None):
+    """Makes Sessions, and leaves them without DISCONNECT, until the broker refuses one."""
+    for start in range(0, count, 100):
+        streams = []
+        for number in range(start, min(start + 100, count)):
+            lasts = struct.pack(">I", expiry() if expiry else 600)
+            body = string("MQTT") + bytes([5, 6 if will else 2, 0, 0]) + b"\x05\x11" + lasts + string(f"away{number}")
+            stream = socket.create_connection(("127.0.0.1", port), timeout=30)
+            # It is reset, so that the next one can have its port.
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            stream.sendall(packet(0x10, body + (will(number) if will else b"")) + (packets or b"\xc0\x00"))
+            streams.append(stream)
+        for stream in streams:
+            answer = stream.recv(64)
+            # CONNACK, then SUBACK or PINGRESP.
+            while len(answer) < 4 or len(answer) < 2 + answer[1] + 2:
+                more = stream.recv(64)
+                if not more:
+                    return
+                answer += more
+            if answer[3]:
+                return
+            stream.close()
+
+
+def until(end):
+    return max(0, round(end - time.monotonic()))
+
+
+def wills_at_once(port):
+    readers = [Client(port, f"reader{number}") for number in range(20)]
+    for reader in readers:
+        reader.send(subscribe(["will/#"]))
+        reader.expect(0x90)
+    end = time.monotonic() + WAIT
+    topic, payload = b"will/retained", bytes(2000)
+
+    def will(number):
+        delay = b"\x05\x18" + struct.pack(">I", until(end))
+        return delay + string(topic + b"/%d" % number) + string(payload)
+
+    leave_sessions(port, 50_000, will=will)
+    while time.monotonic() < end + 8:
+        # They read, but not fast.
+        for reader in readers:
+            quietly(lambda reader=reader: (reader.socket.setblocking(False), reader.socket.recv(1 << 16)))
+        time.sleep(0.01)
+
+
+def sessions_that_expire(port):
+    end = time.monotonic() + WAIT
+    filters = [f"a/{number}" for number in range(10)]
+    leave_sessions(port, 100_000, packets=subscribe(filters), expiry=lambda: until(end))
+    time.sleep(until(end) + 8)
+
+
+def many_receivers(port):
+    writer = Client(port, "writer")
+    leave_sessions(port, 100_000, packets=subscribe(["x"], qos=1))
+    end = time.monotonic() + 8
+    while time.monotonic() < end:
+        writer.send(publish("x", bytes(100), qos=1))
+        writer.expect(0x40)
+
+
+def many_members(port):
+    writer = Client(port, "writer")
+    leave_sessions(port, 100_000, packets=subscribe(["$share/g/x"], qos=1))
+    end = time.monotonic() + 8
+
+    def work():
+        while time.monotonic() < end:
+            writer.send(publish("x", bytes(10)) * 1000)
+
+    quietly(work)
+
+
+def returning(port):
+    """Clients whose Sessions have 60 MiB in flight reconnect, and read nothing."""
+    writer = Client(port, "writer")
+
+    def lasting(number):
+        body = string("MQTT") + bytes([5, 0, 0, 0]) + b"\x05\x11" + struct.pack(">I", 600)
+        client = socket.create_connection(("127.0.0.1", port), timeout=5)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sendall(packet(0x10, body + string(f"returning{number}")) + subscribe(["large"], qos=1))
+        client.recv(64)
+        return client
+
+    away = [lasting(number) for number in range(5)]
+    for client in away:
+        client.close()
+    quietly(lambda: [writer.send(publish("large", bytes(6000), qos=1)) for _ in range(10_000)])
+    end = time.monotonic() + 8
+    while time.monotonic() < end:
+        for number in range(5):
+            quietly(lambda number=number: away.append(lasting(number)))
+        while len(away) > 20:
+            away.pop(0).close()
+
+
+def deep_filters(port):
+    clients = [Client(port, f"deep{number}") for number in range(3)]
+    end = time.monotonic() + 8
+    number = 0
+    while time.monotonic() < end:
+        for client in clients:
+            number += 1
+            filters = [f"{number}-{one}" + "/x" * 199 for one in range(10_000)]
+
+            def work(client=client, filters=filters):
+                client.send(subscribe(filters))
+                client.expect(0x90)
+                client.send(unsubscribe(filters))
+                client.expect(0xB0)
+
+            quietly(work)
+
+
 def wrong_passwords(port):
     end = time.monotonic() + 5
     data = connect_packet("guess", user="good", password="wrong")
@@ -353,6 +474,12 @@ ATTACKS = {
     "WebSocket: Pings whose answers are not read": (websocket_pings, True),
     "60 packets of 16 MiB that are not completed": (unfinished_packets, False),
     "300 MiB to 200 Clients that do not read": (large_messages, False),
+    "as many delayed Wills as there is memory for, due in one second": (wills_at_once, False),
+    "as many Sessions as there is memory for, which expire in one second": (sessions_that_expire, False),
+    "messages to as many Sessions as there is memory for": (many_receivers, False),
+    "a Shared Subscription of as many Sessions as there is memory for": (many_members, False),
+    "Sessions with 60 MiB in flight whose Clients reconnect, and do not read": (returning, False),
+    "SUBSCRIBE and UNSUBSCRIBE with 10,000 filters of 200 levels": (deep_filters, False),
     "wrong passwords on 100 connections at once": (wrong_passwords, False),
     "3,000 connections that say nothing": (strangers, False),
     "--trace to an output that is not read": (trace_unread, False),

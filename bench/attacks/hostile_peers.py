@@ -282,16 +282,20 @@ BROKERS = [
 
 
 class Adapter:
-    """An adapter that drives a client which does what its behaviour says after `connect`."""
+    """An adapter that drives a client which does what its behaviour says after `connect`.
+
+    The client has threads of its own, so the adapter still answers."""
 
     def __init__(self, behave):
         self.behave = behave
+        self.output = threading.Lock()
         self.new = None
         self.connected = False
 
     def put(self, line):
-        sys.stdout.write(json.dumps(line) + "\n")
-        sys.stdout.flush()
+        with self.output:
+            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.flush()
 
     def run(self):
         for line in sys.stdin:
@@ -303,7 +307,15 @@ class Adapter:
                 self.new, self.connected = command["new"], False
             self.put({"id": command["id"], "ok": reply})
             if "connect" in command:
-                self.behave(self, command["connect"])
+                behave = threading.Thread(target=self.run_client, args=[command["connect"]], daemon=True)
+                behave.start()
+
+    def run_client(self, connect):
+        try:
+            self.behave(self, connect)
+        except (OSError, EOFError):
+            # The harness has closed the connection.
+            pass
 
     def open(self, connect, clean=True):
         """Connects as a client should."""
@@ -400,7 +412,7 @@ def never_connects(adapter, connect):
 
 
 def ends(adapter, connect):
-    sys.exit(3)
+    os._exit(3)
 
 
 CLIENTS = [

@@ -25,6 +25,9 @@ use crate::store::Records;
 use crate::timers::{Timer, Timers};
 use crate::topic::{Matches, SubscriptionTree};
 
+/// The effort after which the other deadlines that have passed are left for the next call.
+const DUE_EFFORT: u64 = 500;
+
 /// The reference broker. See the [crate] for how to drive it.
 #[derive(Debug)]
 pub struct Broker {
@@ -44,12 +47,14 @@ pub struct Broker {
     /// Sessions that search for retained messages and can get more.
     pub(crate) scanning: VecDeque<SessionKey>,
     pub(crate) next_scan: u64,
+    /// Sessions that have more messages to send than were sent at once.
+    pub(crate) sending: VecDeque<SessionKey>,
     /// Messages that are given to Shared Subscriptions in parts, and their number by publisher.
     pub(crate) distributions: VecDeque<Distribution>,
     pub(crate) distributing: BTreeMap<Utf8String, u32>,
     /// Subscriptions of Sessions that have ended.
     pub(crate) leaving: VecDeque<Leaving>,
-    /// The number of Subscriptions that were looked at, made or removed.
+    /// See [`effort`](Self::effort).
     pub(crate) effort: u64,
     /// Whether a Session may have a Subscription to topics that its user may not read.
     pub(crate) reads_are_restricted: bool,
@@ -81,6 +86,7 @@ impl Broker {
             clients: 0,
             scanning: VecDeque::new(),
             next_scan: 0,
+            sending: VecDeque::new(),
             distributions: VecDeque::new(),
             distributing: BTreeMap::new(),
             leaving: VecDeque::new(),
@@ -134,7 +140,7 @@ impl Broker {
             }
             State::Open(session) => {
                 let session = *session;
-                self.handle_packet_of_session(now, id, session, packet)
+                self.handle_packet_of_session(now, id, session, &packet)
             }
         };
         if let Err(fault) = outcome {
@@ -207,21 +213,40 @@ impl Broker {
 
     /// The deadline that [`poll_timeout`](Self::poll_timeout) returned has passed. A call that is
     /// early or late does no harm.
+    ///
+    /// If much is due, the rest is left for the next call: then `poll_timeout` returns a time that
+    /// has passed.
     pub fn handle_timeout(&mut self, now: Duration) {
-        while let Some(timer) = self.timers.take_due(now) {
-            match timer {
-                // §3.1.4: SHOULD close; no DISCONNECT, since there was no CONNACK [MQTT-3.14.0-1]
-                Timer::ConnectTimeout(id) => self.end_connection(now, id, Ending::Silent),
-                Timer::KeepAlive(id) => self.check_keep_alive(now, id),
-                Timer::WillDelay(session) => self.publish_will(now, session),
-                Timer::SessionExpiry(session) => self.end_session(now, session, crate::SessionEnd::Expired),
-                Timer::RetainedScans => self.run_scans(now),
-                Timer::Leaving => self.run_leaving(now),
-                Timer::Distributions => self.run_distributions(now),
-                Timer::RetainedExpiry(topic) => self.expire_retained(now, &topic),
+        // Of work in parts, one part is done in each call, however much else is due.
+        for timer in [Timer::RetainedScans, Timer::Leaving, Timer::Deliveries, Timer::Distributions] {
+            if self.timers.is_due(&timer, now) {
+                self.timers.cancel(timer.clone());
+                self.handle_timer(now, timer);
             }
         }
+        let enough = self.effort + DUE_EFFORT;
+        while self.effort < enough
+            && let Some(timer) = self.timers.take_due(now)
+        {
+            self.effort += 1;
+            self.handle_timer(now, timer);
+        }
         self.settle(now);
+    }
+
+    fn handle_timer(&mut self, now: Duration, timer: Timer) {
+        match timer {
+            // §3.1.4: SHOULD close; no DISCONNECT, since there was no CONNACK [MQTT-3.14.0-1]
+            Timer::ConnectTimeout(id) => self.end_connection(now, id, Ending::Silent),
+            Timer::KeepAlive(id) => self.check_keep_alive(now, id),
+            Timer::WillDelay(session) => self.publish_will(now, session),
+            Timer::SessionExpiry(session) => self.end_session(now, session, crate::SessionEnd::Expired),
+            Timer::RetainedScans => self.run_scans(now),
+            Timer::Leaving => self.run_leaving(now),
+            Timer::Deliveries => self.run_deliveries(now),
+            Timer::Distributions => self.run_distributions(now),
+            Timer::RetainedExpiry(topic) => self.expire_retained(now, &topic),
+        }
     }
 
     /// The broker is about to stop: every Client is sent a DISCONNECT and every Network Connection
@@ -277,11 +302,17 @@ impl Broker {
     }
 
     /// A measure of the work that the broker has done: the number of Subscriptions that inputs
-    /// matched, made or removed. Most inputs add at most a few. A driver that finds that one added
-    /// many can let other Clients go first.
+    /// matched, made or removed, of deadlines, and of messages of Sessions that ended. Most inputs
+    /// add at most a few. A driver that finds that one added many can let other Clients go first.
     #[must_use]
     pub fn effort(&self) -> u64 {
         self.effort
+    }
+
+    /// From now on, [`Event::MessageAccepted`] and [`Event::MessageDropped`] are not reported. For
+    /// a driver without an observer: they are most of the events.
+    pub fn omit_message_events(&mut self) {
+        self.output.omits_messages = true;
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
@@ -300,23 +331,23 @@ impl Broker {
         now: Duration,
         id: ConnectionId,
         session: SessionKey,
-        packet: Packet,
+        packet: &Packet,
     ) -> Result<(), Fault> {
         match packet {
-            Packet::Publish(publish) => self.handle_publish(now, id, session, &publish),
-            Packet::PubAck(puback) => self.handle_puback(now, session, &puback),
-            Packet::PubRec(pubrec) => self.handle_pubrec(now, id, session, &pubrec),
-            Packet::PubRel(pubrel) => self.handle_pubrel(id, session, &pubrel),
-            Packet::PubComp(pubcomp) => self.handle_pubcomp(now, session, &pubcomp),
-            Packet::Subscribe(subscribe) => self.handle_subscribe(now, id, session, &subscribe),
-            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(id, session, &unsubscribe),
+            Packet::Publish(publish) => self.handle_publish(now, id, session, publish),
+            Packet::PubAck(puback) => self.handle_puback(now, session, puback),
+            Packet::PubRec(pubrec) => self.handle_pubrec(now, id, session, pubrec),
+            Packet::PubRel(pubrel) => self.handle_pubrel(id, session, pubrel),
+            Packet::PubComp(pubcomp) => self.handle_pubcomp(now, session, pubcomp),
+            Packet::Subscribe(subscribe) => self.handle_subscribe(now, id, session, subscribe),
+            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(id, session, unsubscribe),
             Packet::PingReq => {
                 // [MQTT-3.12.4-1]
                 self.send(id, Packet::PingResp);
                 Ok(())
             }
-            Packet::Disconnect(disconnect) => self.handle_disconnect(now, id, session, &disconnect),
-            Packet::Auth(auth) => self.handle_auth(id, &auth),
+            Packet::Disconnect(disconnect) => self.handle_disconnect(now, id, session, disconnect),
+            Packet::Auth(auth) => self.handle_auth(id, auth),
             // [MQTT-3.1.0-2]
             Packet::Connect(_) => Err(Fault::protocol("a second CONNECT").breaking(&["MQTT-3.1.0-2"])),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {

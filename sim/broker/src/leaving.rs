@@ -7,12 +7,13 @@
 use std::time::Duration;
 
 use crate::broker::Broker;
+use crate::memory;
 use crate::parts::Leaving;
 use crate::session::{Session, SessionKey};
 use crate::timers::Timer;
 
-/// The number of Subscriptions that are removed at once.
-const AT_ONCE: usize = 4000;
+/// The number of levels of Topic Filters that are removed at once.
+const AT_ONCE: usize = 16_000;
 
 impl Broker {
     /// Removes all Subscriptions of a Session that is no longer one of the broker's.
@@ -40,8 +41,9 @@ impl Broker {
                 self.leaving.pop_front();
                 continue;
             };
-            left -= 1;
-            self.effort += 1;
+            let levels = memory::levels(&filter);
+            left = left.saturating_sub(levels);
+            self.effort += levels as u64;
             if is_shared {
                 self.subscriptions.remove_shared(&filter, leaving.session);
             } else {

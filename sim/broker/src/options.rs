@@ -84,9 +84,10 @@ options! {
         /// The largest number of Shared Subscriptions of one Session. More are refused with Quota
         /// exceeded (0x97). 0 means no limit.
         maximum_shared_subscriptions: u32 = 1_000;
-        /// The largest number of Topic Filters of one SUBSCRIBE or UNSUBSCRIBE. Those of a SUBSCRIBE
-        /// after it are refused with Quota exceeded (0x97). The Client that sends a longer
-        /// UNSUBSCRIBE is disconnected with it, because 3.1.1 has no other refusal. 0 means no limit.
+        /// The largest number of Topic Filters of one SUBSCRIBE or UNSUBSCRIBE. All of them may
+        /// have ten times as many levels. Those of a SUBSCRIBE after it are refused with Quota
+        /// exceeded (0x97). The Client that sends a longer UNSUBSCRIBE is disconnected with it,
+        /// because 3.1.1 has no other refusal. 0 means no limit.
         maximum_filters_per_packet: u32 = 10_000;
         /// The largest number of levels of a Topic Filter. One with more is refused with Topic
         /// Filter invalid (0x8F). 0 means no limit.

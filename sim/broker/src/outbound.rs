@@ -5,6 +5,7 @@
 //! stored: it is the limit minus the number of exchanges in flight, so it cannot leak.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use mqttspec_codec::PacketIdentifier;
 
@@ -23,6 +24,8 @@ pub(crate) struct Outbound {
     /// QoS 0 messages kept for a Client that is not connected. They need no quota, so they have a
     /// queue of their own.
     pub(crate) waiting_qos_0: VecDeque<Delivery>,
+    /// No message in `waiting` expires before this.
+    first_expiry: Option<Duration>,
     /// The size of both queues, in bytes.
     waiting_bytes: u64,
     /// The size of the messages in flight, in bytes.
@@ -52,6 +55,14 @@ pub(crate) enum Stage {
     PubRel,
 }
 
+/// The earlier of an instant and the expiry of the message.
+fn earlier(first: Option<Duration>, delivery: &Delivery) -> Option<Duration> {
+    match delivery.message.expiry {
+        None => first,
+        Some(expiry) => Some(first.map_or(expiry.at(), |first| first.min(expiry.at()))),
+    }
+}
+
 /// What a copy takes of the memory of the broker, besides its message, in bytes.
 fn cost_of(delivery: &Delivery) -> u64 {
     COPY_BYTES + delivery.identifier_bytes()
@@ -71,6 +82,7 @@ impl Outbound {
         Self {
             waiting: VecDeque::new(),
             waiting_qos_0: VecDeque::new(),
+            first_expiry: None,
             waiting_bytes: 0,
             in_flight_bytes: 0,
             charge: memory.charge(0),
@@ -90,10 +102,15 @@ impl Outbound {
     /// Appends a QoS 1 or 2 message to the queue.
     pub(crate) fn wait(&mut self, delivery: Delivery) -> Order {
         let order = self.next_order();
+        self.push_waiting(order, delivery);
+        order
+    }
+
+    fn push_waiting(&mut self, order: Order, delivery: Delivery) {
         self.waiting_bytes += delivery.weight();
         self.charge.add(cost_of(&delivery));
+        self.first_expiry = earlier(self.first_expiry, &delivery);
         self.waiting.push_back((order, delivery));
-        order
     }
 
     pub(crate) fn wait_qos_0(&mut self, delivery: Delivery) {
@@ -134,6 +151,17 @@ impl Outbound {
         taken
     }
 
+    /// Removes the QoS 1 and 2 messages that have expired while they waited.
+    pub(crate) fn take_expired(&mut self, now: Duration) -> Vec<(Order, Delivery)> {
+        // Without this, each message to a full queue would search through the queue.
+        if self.first_expiry.is_none_or(|at| now < at) {
+            return Vec::new();
+        }
+        let expired = self.take_waiting_if(|waiting| waiting.message.has_expired(now));
+        self.first_expiry = self.waiting.iter().fold(None, |first, (_, delivery)| earlier(first, delivery));
+        expired
+    }
+
     pub(crate) fn waiting_count(&self) -> usize {
         self.waiting.len() + self.waiting_qos_0.len()
     }
@@ -172,6 +200,21 @@ impl Outbound {
         self.charge.add(stage.cost());
         self.by_identifier.insert(identifier, order);
         self.in_flight.insert(order, InFlight { identifier, stage });
+    }
+
+    /// [`begin`](Self::begin) with the message that has waited longest. The memory that it takes
+    /// does not change.
+    pub(crate) fn begin_waiting(&mut self, identifier: PacketIdentifier) -> Option<(Order, &Delivery)> {
+        let (order, delivery) = self.waiting.pop_front()?;
+        let weight = delivery.weight();
+        self.waiting_bytes -= weight;
+        self.in_flight_bytes += weight;
+        self.by_identifier.insert(identifier, order);
+        let in_flight = InFlight { identifier, stage: Stage::Publish(delivery) };
+        match &self.in_flight.entry(order).insert_entry(in_flight).into_mut().stage {
+            Stage::Publish(delivery) => Some((order, delivery)),
+            Stage::PubRel => None,
+        }
     }
 
     pub(crate) fn find(&self, identifier: PacketIdentifier) -> Option<(Order, &InFlight)> {
@@ -246,9 +289,7 @@ impl Outbound {
 
     /// Restores a waiting message from the store. Calls must be in the order of the messages.
     pub(crate) fn restore_waiting(&mut self, order: Order, delivery: Delivery) {
-        self.waiting_bytes += delivery.weight();
-        self.charge.add(cost_of(&delivery));
-        self.waiting.push_back((order, delivery));
+        self.push_waiting(order, delivery);
         self.next_order = self.next_order.max(order.0);
     }
 

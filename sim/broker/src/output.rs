@@ -38,6 +38,8 @@ pub enum Transmit {
 pub(crate) struct Output {
     pub(crate) transmits: VecDeque<Transmit>,
     pub(crate) events: VecDeque<Event>,
+    /// No events about single messages are kept.
+    pub(crate) omits_messages: bool,
     /// Network Connections to end once the current packet or timer is processed.
     pub(crate) to_disconnect: VecDeque<(ConnectionId, Fault)>,
 }
@@ -49,6 +51,13 @@ impl Output {
 
     pub(crate) fn event(&mut self, event: Event) {
         self.events.push_back(event);
+    }
+
+    /// An event about a single message.
+    pub(crate) fn message_event(&mut self, event: impl FnOnce() -> Event) {
+        if !self.omits_messages {
+            self.events.push_back(event());
+        }
     }
 
     /// Sends any packet but PUBLISH. If a required answer is too large for the Client, the Network
@@ -63,6 +72,10 @@ impl Output {
     /// Sends any packet but PUBLISH, without optional properties if it would be too large for the
     /// Client. Returns false, and sends nothing, if it is too large even then.
     pub(crate) fn try_send(&mut self, id: ConnectionId, connection: &Connection, packet: Packet) -> bool {
+        if fits(connection, &packet) {
+            self.transmit(id, connection, packet);
+            return true;
+        }
         let Some(packet) = shortened(connection, packet) else { return false };
         self.transmit(id, connection, packet);
         true

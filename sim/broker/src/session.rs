@@ -51,6 +51,8 @@ pub(crate) struct Session {
     pub(crate) scans: VecDeque<RetainedScan>,
     /// Whether the Session is in the broker's list of those that search.
     pub(crate) is_scanning: bool,
+    /// Whether the Session is in the broker's list of those that have more messages to send.
+    pub(crate) is_sending: bool,
     /// What it holds, without the messages.
     pub(crate) charge: Charge,
     /// When the Will Message must be published; `None` while the Network Connection is open, or
@@ -97,6 +99,7 @@ impl Session {
             shared_count: 0,
             scans: VecDeque::new(),
             is_scanning: false,
+            is_sending: false,
             charge: memory.charge(bytes),
             will_due: None,
         }

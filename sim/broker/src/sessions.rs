@@ -35,12 +35,14 @@ impl Broker {
             session.connection = Some(id);
             self.output.event(Event::SessionResumed { client_id: session.client_id.clone() });
         }
+        self.note_connection_of_member(key);
     }
 
     /// The Network Connection of a Session has closed.
     pub(crate) fn detach_session(&mut self, now: Duration, key: SessionKey, will: WillFate) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         session.connection = None;
+        self.note_connection_of_member(key);
         self.settle_will(now, key, will);
         let Some(session) = self.sessions.get_mut(&key) else { return };
         if session.expiry_interval == 0 {
@@ -79,6 +81,7 @@ impl Broker {
             Stage::PubRel => None,
         });
         let all: Vec<_> = begun.chain(waiting.map(|delivery| (delivery, false))).collect();
+        self.effort += all.len() as u64;
         for (delivery, begun) in all {
             self.reassign(now, &client_id, &delivery, begun);
         }
@@ -88,11 +91,13 @@ impl Broker {
     /// Subscription gets it, unless it is a QoS 2 message whose delivery had started.
     fn reassign(&mut self, now: Duration, client_id: &Utf8String, delivery: &Delivery, begun: bool) {
         let exactly_once_begun = begun && delivery.qos == mqttspec_codec::QoS::ExactlyOnce;
-        let topic = delivery.message.topic.clone();
         // [MQTT-4.8.2-5]
         if exactly_once_begun || !self.share_again(now, delivery) {
-            let client_id = client_id.clone();
-            self.output.event(Event::MessageDropped { client_id, topic, why: Drop::SessionEnded });
+            self.output.message_event(|| Event::MessageDropped {
+                client_id: client_id.clone(),
+                topic: delivery.message.topic.clone(),
+                why: Drop::SessionEnded,
+            });
         }
     }
 }

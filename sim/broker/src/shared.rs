@@ -4,7 +4,7 @@
 //! of these. If no member is connected, the message waits for one that is not. A member whose
 //! Maximum Packet Size is too small for the message is skipped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use mqttspec_codec::TopicFilter;
@@ -24,6 +24,8 @@ pub(crate) struct SharedSubscription {
     /// identify a Shared Subscription.
     filter: TopicFilter,
     members: BTreeMap<SessionKey, Granted>,
+    /// Those that have a Network Connection: there may be few among very many members.
+    connected: BTreeSet<SessionKey>,
     last_chosen: Option<SessionKey>,
 }
 
@@ -41,28 +43,52 @@ pub(crate) enum Member {
 
 impl SharedSubscription {
     pub(crate) fn new(filter: TopicFilter) -> Self {
-        Self { filter, members: BTreeMap::new(), last_chosen: None }
+        Self { filter, members: BTreeMap::new(), connected: BTreeSet::new(), last_chosen: None }
     }
 
     pub(crate) fn filter(&self) -> &TopicFilter {
         &self.filter
     }
 
-    /// Adds a member; a repeated SUBSCRIBE of a member updates it and does not count twice.
+    /// Adds a member, which is connected; a repeated SUBSCRIBE of a member updates it and does not
+    /// count twice.
     pub(crate) fn join(&mut self, session: SessionKey, granted: Granted) {
         self.members.insert(session, granted);
+        self.connected.insert(session);
     }
 
     pub(crate) fn leave(&mut self, session: SessionKey) {
         self.members.remove(&session);
+        self.connected.remove(&session);
+    }
+
+    /// A member has a Network Connection again.
+    pub(crate) fn attach(&mut self, session: SessionKey) {
+        if self.members.contains_key(&session) {
+            self.connected.insert(session);
+        }
+    }
+
+    /// The Network Connection of a member has closed.
+    pub(crate) fn detach(&mut self, session: SessionKey) {
+        self.connected.remove(&session);
+    }
+
+    /// The number of members that [`choose`](Self::choose) may look at.
+    pub(crate) fn effort(&self, choice: SharedChoice) -> u64 {
+        let looked_at = match choice {
+            SharedChoice::RoundRobin => self.connected.len(),
+            SharedChoice::Random | SharedChoice::LeastLoaded => self.members.len(),
+        };
+        looked_at as u64
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    pub(crate) fn members(&self) -> impl Iterator<Item = SessionKey> {
-        self.members.keys().copied()
+    pub(crate) fn connected(&self) -> impl Iterator<Item = SessionKey> {
+        self.connected.iter().copied()
     }
 
     /// The member that gets the next message; `None` if none can take it.
@@ -91,19 +117,17 @@ impl SharedSubscription {
     }
 
     fn next_in_turn(&self, state_of: impl Fn(SessionKey) -> Member) -> Option<SessionKey> {
-        let mut disconnected = None;
-        for session in self.in_turn() {
-            match state_of(session) {
-                Member::Connected { .. } => return Some(session),
-                Member::Disconnected { .. } => disconnected = disconnected.or(Some(session)),
-                Member::Unable => {}
-            }
-        }
-        disconnected
+        let after = self.last_chosen.map_or(Bound::Unbounded, Bound::Excluded);
+        let up_to = self.last_chosen.map_or(Bound::Unbounded, Bound::Included);
+        let first = self.connected.range((after, Bound::Unbounded));
+        let then = self.connected.range((Bound::Unbounded, up_to)).filter(|_| self.last_chosen.is_some());
+        let is_ready = |session: &SessionKey| matches!(state_of(*session), Member::Connected { .. });
+        let ready = first.chain(then).copied().find(is_ready);
+        ready.or_else(|| self.in_turn().find(|session| state_of(*session) != Member::Unable))
     }
 
     fn drawn(&self, random: &mut ChaCha8Rng, state_of: impl Fn(SessionKey) -> Member) -> Option<SessionKey> {
-        let states: Vec<_> = self.members().map(|session| (session, state_of(session))).collect();
+        let states: Vec<_> = self.members.keys().map(|session| (*session, state_of(*session))).collect();
         let connected = states.iter().filter(|(_, member)| matches!(member, Member::Connected { .. }));
         let disconnected = states.iter().filter(|(_, member)| matches!(member, Member::Disconnected { .. }));
         let mut candidates: Vec<_> = connected.map(|(session, _)| *session).collect();

@@ -15,6 +15,10 @@ use crate::memory::{self, has_memory};
 use crate::session::{SessionKey, Subscription};
 use crate::topic::Granted;
 
+/// All Topic Filters of a packet may together have this number of levels for each filter that a
+/// packet may have. Few filters may have `maximum_filter_levels` each.
+const LEVELS_OF_A_FILTER: usize = 10;
+
 impl Broker {
     pub(crate) fn handle_subscribe(
         &mut self,
@@ -37,12 +41,13 @@ impl Broker {
         let mut made = Vec::new();
         let mut detail = "";
         let maximum = self.maximum_filters();
-        self.effort += subscribe.subscriptions.len() as u64;
+        let mut levels = 0;
         for (number, wanted) in subscribe.subscriptions.iter().enumerate() {
-            if number >= maximum {
+            levels += memory::levels(&wanted.filter);
+            if number >= maximum || levels > self.maximum_levels() {
                 let reason = SubAckReason::QuotaExceeded;
                 reasons.push(if version.is_5() { reason } else { SubAckReason::UnspecifiedError });
-                detail = "the SUBSCRIBE has more Topic Filters than the Server takes in one packet";
+                detail = "the SUBSCRIBE has more Topic Filters, or levels of them, than the Server takes in one packet";
                 continue;
             }
             match self.subscribe(id, key, version, wanted, identifier) {
@@ -59,6 +64,7 @@ impl Broker {
                 }
             }
         }
+        self.effort += levels as u64;
         // [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-2.2.1-6] [MQTT-3.8.4-6] [MQTT-3.9.3-1] in the order
         // of the filters; before the first message for them
         if let Ok(reasons) = NonEmpty::try_from(reasons) {
@@ -193,11 +199,13 @@ impl Broker {
         key: SessionKey,
         unsubscribe: &Unsubscribe,
     ) -> Result<(), Fault> {
-        if unsubscribe.filters.len() > self.maximum_filters() {
-            let detail = "the UNSUBSCRIBE has more Topic Filters than the Server takes in one packet";
+        let maximum = self.maximum_filters();
+        let levels: usize = unsubscribe.filters.iter().map(memory::levels).sum();
+        if unsubscribe.filters.len() > maximum || levels > self.maximum_levels() {
+            let detail = "the UNSUBSCRIBE has more Topic Filters, or levels of them, than the Server takes in one packet";
             return Err(Fault::new(DisconnectReason::QuotaExceeded, detail));
         }
-        self.effort += unsubscribe.filters.len() as u64;
+        self.effort += levels as u64;
         // [MQTT-3.10.4-6] 3.1.1/[MQTT-3.10.4-6] as if each had an UNSUBSCRIBE of its own
         let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
         for filter in &unsubscribe.filters {
@@ -224,6 +232,12 @@ impl Broker {
             Packet::UnsubAck(UnsubAck { id: unsubscribe.id, properties: Properties::new(), reasons }),
         );
         Ok(())
+    }
+
+    /// The largest number of levels of all Topic Filters of a packet.
+    fn maximum_levels(&self) -> usize {
+        let of_one = usize::from(self.options.maximum_filter_levels);
+        self.maximum_filters().saturating_mul(LEVELS_OF_A_FILTER).max(of_one)
     }
 
     fn maximum_filters(&self) -> usize {

@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     RetainedScans,
     /// Subscriptions of Sessions that have ended are removed.
     Leaving,
+    /// More of the messages that wait for Clients are sent.
+    Deliveries,
     /// Messages are given to more Shared Subscriptions.
     Distributions,
     /// The Message Expiry Interval of a retained message has passed (§3.3.1.3). Boxed, because
@@ -49,6 +51,10 @@ impl Timers {
         if let Some(at) = self.by_timer.remove(&timer) {
             self.by_time.remove(&(at, timer));
         }
+    }
+
+    pub(crate) fn is_due(&self, timer: &Timer, now: Duration) -> bool {
+        self.by_timer.get(timer).is_some_and(|at| *at <= now)
     }
 
     pub(crate) fn next(&self) -> Option<Duration> {

@@ -17,6 +17,9 @@ use crate::message::{Expiry, Message};
 use crate::session::SessionKey;
 use crate::timers::Timer;
 
+/// To publish a Will Message of this size is one unit of the broker's effort.
+const EFFORT_BYTES: u64 = 4096;
+
 /// The effect of the end of a Network Connection on the Will Message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WillFate {
@@ -63,7 +66,9 @@ impl Broker {
         session.will_due = None;
         // [MQTT-3.1.2-10]
         let Some(will) = session.will.take() else { return };
-        session.charge.sub(of_will(&will));
+        let bytes = of_will(&will);
+        session.charge.sub(bytes);
+        self.effort += bytes / EFFORT_BYTES;
         let (client_id, user) = (session.client_id.clone(), session.owner.clone());
         let permissions = Arc::clone(&session.permissions);
         self.records.put_session(key, session);

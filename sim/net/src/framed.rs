@@ -230,7 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
             if let Some(arrived) = self.inflow.next_arrived() {
                 return Poll::Ready(Received::Arrived(arrived));
             }
-            match ready!(poll_read(&mut self.stream, &mut self.inflow, context)) {
+            match ready!(poll_read(&mut self.stream, &mut self.inflow, READ_BYTES, context)) {
                 Ok(0) => {
                     let left_over = self.inflow.bytes.split().freeze();
                     return Poll::Ready(Received::Ended(Ending::Closed { left_over }));
@@ -271,14 +271,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
     }
 }
 
-/// Reads once. Zero bytes are the end of the stream.
+/// Reads once, at most this number of bytes. Zero bytes are the end of the stream.
 pub(crate) fn poll_read<S: AsyncRead + Unpin>(
     stream: &mut S,
     inflow: &mut Inflow,
+    most: usize,
     context: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
     SCRATCH.with_borrow_mut(|scratch| {
-        let mut read = ReadBuf::new(scratch);
+        let mut read = ReadBuf::new(&mut scratch[..most.min(READ_BYTES)]);
         ready!(Pin::new(stream).poll_read(context, &mut read))?;
         inflow.bytes.extend_from_slice(read.filled());
         Poll::Ready(Ok(read.filled().len()))

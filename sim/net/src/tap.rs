@@ -92,6 +92,11 @@ pub trait Tap {
     fn wants_bytes(&self) -> bool {
         true
     }
+
+    /// Whether it looks at the core's events about single messages; if not, there are none.
+    fn wants_messages(&self) -> bool {
+        true
+    }
 }
 
 /// Watches nothing.
@@ -99,6 +104,10 @@ impl Tap for () {
     fn observe(&mut self, _at: Duration, _what: Observed<'_>) {}
 
     fn wants_bytes(&self) -> bool {
+        false
+    }
+
+    fn wants_messages(&self) -> bool {
         false
     }
 }

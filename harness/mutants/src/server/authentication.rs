@@ -11,6 +11,7 @@ use super::mutant;
 use crate::edit::{edit_connack, edit_connect, edit_publish, edit_subscriptions, edit_will};
 use crate::effect::{Effect, deliver, send};
 use crate::mutant::Mutant;
+use crate::state::State;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("no-authentication", "accepts every Client that begins to authenticate")
@@ -72,13 +73,19 @@ pub(super) static MUTANTS: &[Mutant] = &[
             let connect = state.connection.connect.as_deref();
             let user = connect.and_then(|connect| connect.user_name.clone().zip(connect.password.clone()));
             let is_alice = user.is_none_or(|(name, password)| name == ALICE && password.as_bytes() == SECRET);
-            if is_alice || !matches!(&packet, Packet::ConnAck(ack) if !ack.reason.is_failure()) {
-                return send(packet);
-            }
-            let mut effects = send(ConnAck::refused(ConnectReason::NotAuthorized));
-            effects.extend([Effect::Close, Effect::DeliverEnd]);
-            effects
+            if is_alice { send(packet) } else { refuse_instead(packet) }
         }),
+    mutant("gives-a-session-up-to-another-user", "ends a Client for another user, whom it then refuses")
+        .breaks(&["U5-050"], &["MQTT-4.1.0-2"])
+        .on_incoming(|state, packet| {
+            let is_other = is_another_user(state);
+            deliver(if is_other { as_alice(packet) } else { packet })
+        })
+        .on_outgoing(
+            |state, packet| {
+                if is_another_user(state) { refuse_instead(packet) } else { send(packet) }
+            },
+        ),
     mutant("permissions-ignored", "lets every user publish and read the topics that begin with closed/")
         .breaks_only_documented_behaviour()
         .on_incoming(|_, packet| {
@@ -130,6 +137,22 @@ fn renamed(topic: &str, from: &str, to: &str) -> Option<Utf8String> {
 /// The user of the scenarios.
 const ALICE: &str = "alice";
 const SECRET: &[u8] = b"secret";
+
+/// Whether the Client Identifier was used before, and the user is not the one of the scenarios.
+fn is_another_user(state: &State) -> bool {
+    let user = state.connection.connect.as_deref().and_then(|connect| connect.user_name.as_ref());
+    state.connection_count() > 1 && user.is_none_or(|name| *name != ALICE)
+}
+
+/// A refusal and the end of the connection in place of a CONNACK that accepts it.
+fn refuse_instead(packet: Packet) -> Vec<Effect> {
+    if !matches!(&packet, Packet::ConnAck(ack) if !ack.reason.is_failure()) {
+        return send(packet);
+    }
+    let mut effects = send(ConnAck::refused(ConnectReason::NotAuthorized));
+    effects.extend([Effect::Close, Effect::DeliverEnd]);
+    effects
+}
 
 fn as_alice(packet: Packet) -> Packet {
     edit_connect(packet, |connect| {

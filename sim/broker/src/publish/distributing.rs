@@ -103,9 +103,12 @@ impl Broker {
             let Some((filter, group)) = self.subscriptions.next_shared(after.as_ref()) else { return true };
             let is_match = group < *until && filter.matches(&message.topic);
             *after = Some(filter);
+            let before = self.effort;
             if is_match && self.share(now, group, message) {
                 *bytes = bytes.saturating_sub(message.weight());
             }
+            let looked_at = u32::try_from(self.effort - before).unwrap_or(u32::MAX);
+            (part, *steps) = (part.saturating_sub(looked_at), steps.saturating_sub(looked_at));
         }
         if distribution.message.qos > QoS::AtMostOnce {
             self.records.move_distribution(&distribution.message, distribution.after.as_ref());

@@ -19,6 +19,12 @@ use crate::options::{Options, QueuePolicy};
 use crate::outbound::Stage;
 use crate::output::{Output, fits};
 use crate::session::{Session, SessionKey};
+use crate::timers::Timer;
+
+/// Bytes of messages that wait for a Client and are sent to it before other work is done, and the
+/// number of Clients for which this is done in turn.
+const PART_BYTES: u64 = 256 << 10;
+const PARTS: usize = 8;
 
 impl Broker {
     /// Gives a Session its copy of a message. It is sent at once, when the send quota allows it, or
@@ -75,7 +81,7 @@ impl Broker {
             return true;
         }
         // Expired messages are dropped first.
-        for (order, expired) in session.outbound.take_waiting_if(|waiting| waiting.message.has_expired(now)) {
+        for (order, expired) in session.outbound.take_expired(now) {
             self.records.delete_delivery(key, session.recorded, order, Some(&expired.message));
             dropped(&mut self.output, session, &expired, Drop::Expired);
         }
@@ -140,7 +146,12 @@ impl Broker {
         let quota = usize::from(connection.client.receive_maximum.min(self.options.send_maximum).get());
         // [MQTT-3.3.4-9] [MQTT-4.9.0-2] [MQTT-3.3.4-10] [MQTT-4.9.0-3] only PUBLISH waits for the
         // quota
+        let mut bytes = 0;
         while !connection.congested && session.outbound.unacknowledged() < quota {
+            if bytes >= PART_BYTES {
+                self.continue_delivery(now, key);
+                return;
+            }
             if let Some(order) = session.outbound.take_resend() {
                 let Some((identifier, delivery)) = session.outbound.publish_in_flight(order) else {
                     continue;
@@ -148,6 +159,7 @@ impl Broker {
                 // [MQTT-3.3.1-1] [MQTT-4.3.3-7] DUP 1, the same identifier, and the
                 // message no longer expires
                 let attempt = attempt(delivery.qos, identifier, true);
+                bytes += delivery.weight();
                 if !send_publish(now, &mut self.output, id, connection, session, &delivery, attempt) {
                     session.outbound.end(order);
                     self.records.delete_delivery(key, session.recorded, order, Some(&delivery.message));
@@ -155,25 +167,51 @@ impl Broker {
                 continue;
             }
             let Some(delivery) = session.outbound.next_waiting() else { break };
-            let expired = delivery.message.has_expired(now);
+            let (expired, qos) = (delivery.message.has_expired(now), delivery.qos);
+            bytes += delivery.weight();
             // [MQTT-2.2.1-4] [MQTT-4.3.2-1] [MQTT-4.3.3-1]
             let Some(identifier) = session.outbound.allocate() else { break };
-            let Some((order, delivery)) = session.outbound.take_waiting() else { break };
-            if expired {
-                // [MQTT-3.3.2-5]
-                self.records.delete_delivery(key, session.recorded, order, Some(&delivery.message));
-                dropped(&mut self.output, session, &delivery, Drop::Expired);
-                continue;
-            }
+            let Some(delivery) = session.outbound.next_waiting() else { break };
             // [MQTT-4.3.2-2] [MQTT-4.3.3-2] [MQTT-3.3.1-3]
-            let attempt = attempt(delivery.qos, identifier, false);
-            if send_publish(now, &mut self.output, id, connection, session, &delivery, attempt) {
+            let attempt = attempt(qos, identifier, false);
+            // [MQTT-3.3.2-5]
+            if !expired && send_publish(now, &mut self.output, id, connection, session, delivery, attempt) {
                 // [MQTT-4.3.2-3] [MQTT-4.3.3-3] unacknowledged from here on
-                self.records.begin_delivery(key, recorded, order, identifier, &delivery);
-                session.outbound.begin(order, identifier, Stage::Publish(delivery));
-            } else {
-                self.records.delete_delivery(key, session.recorded, order, Some(&delivery.message));
+                if let Some((order, delivery)) = session.outbound.begin_waiting(identifier) {
+                    self.records.begin_delivery(key, recorded, order, identifier, delivery);
+                }
+            } else if let Some((order, delivery)) = session.outbound.take_waiting() {
+                self.records.delete_delivery(key, recorded, order, Some(&delivery.message));
+                if expired {
+                    dropped(&mut self.output, session, &delivery, Drop::Expired);
+                }
             }
+        }
+    }
+
+    /// There are more messages to send than should be sent at once: the driver must be able to
+    /// report that the Client does not read.
+    fn continue_delivery(&mut self, now: Duration, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        if !std::mem::replace(&mut session.is_sending, true) {
+            if self.sending.is_empty() {
+                self.timers.set(Timer::Deliveries, now.saturating_add(Duration::from_nanos(1)));
+            }
+            self.sending.push_back(key);
+        }
+    }
+
+    /// The timer has fired.
+    pub(crate) fn run_deliveries(&mut self, now: Duration) {
+        for _ in 0..PARTS {
+            let Some(key) = self.sending.pop_front() else { return };
+            if let Some(session) = self.sessions.get_mut(&key) {
+                session.is_sending = false;
+                self.pump(now, key);
+            }
+        }
+        if !self.sending.is_empty() {
+            self.timers.set(Timer::Deliveries, now.saturating_add(Duration::from_nanos(1)));
         }
     }
 
@@ -330,8 +368,11 @@ fn has_room(session: &Session, delivery: &Delivery, options: &Options, memory: &
 }
 
 fn dropped(output: &mut Output, session: &Session, delivery: &Delivery, why: Drop) {
-    let (client_id, topic) = (session.client_id.clone(), delivery.message.topic.clone());
-    output.event(Event::MessageDropped { client_id, topic, why });
+    output.message_event(|| Event::MessageDropped {
+        client_id: session.client_id.clone(),
+        topic: delivery.message.topic.clone(),
+        why,
+    });
 }
 
 /// Sends one PUBLISH. Returns false if it is too large for the Client, or the user may not read it:

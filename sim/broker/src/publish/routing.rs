@@ -24,7 +24,7 @@ impl Broker {
             self.retain(now, &message);
         }
         let copies = self.route(now, &message);
-        self.output.event(Event::MessageAccepted {
+        self.output.message_event(|| Event::MessageAccepted {
             client_id: message.publisher.clone(),
             topic: message.topic.clone(),
             qos: message.qos,
@@ -104,6 +104,7 @@ impl Broker {
     pub(super) fn share(&mut self, now: Duration, group: GroupKey, message: &Arc<Message>) -> bool {
         let (sessions, connections) = (&self.sessions, &self.connections);
         let Some(subscription) = self.subscriptions.shared(group) else { return false };
+        self.effort += subscription.effort(self.options.shared_choice).saturating_sub(1);
         let chosen = subscription.choose(self.options.shared_choice, &mut self.random, |member| {
             Member::state_of(member, sessions, connections, message)
         });
@@ -124,6 +125,23 @@ impl Broker {
         group.is_some_and(|group| self.share(now, group, &delivery.message))
     }
 
+    /// Notes in the Shared Subscriptions of a Session whether it has a Network Connection.
+    pub(crate) fn note_connection_of_member(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get(&key).filter(|session| session.shared_count > 0) else {
+            return;
+        };
+        for (filter, _) in session.subscriptions.iter().filter(|(_, subscription)| subscription.shared) {
+            let group = self.subscriptions.group(filter);
+            let Some(subscription) = group.and_then(|group| self.subscriptions.shared(group)) else {
+                continue;
+            };
+            match session.connection {
+                Some(_) => subscription.attach(key),
+                None => subscription.detach(key),
+            }
+        }
+    }
+
     /// The Network Connection of a member has closed: messages that were not sent yet go to members
     /// that are connected. Those sent at QoS 1 wait for the Client, since they may have arrived;
     /// those at QoS 2 must wait [MQTT-4.8.2-4].
@@ -136,7 +154,7 @@ impl Broker {
         filters.retain(|filter| {
             let group = subscriptions.shared_by_filter(filter);
             group.is_some_and(|group| {
-                group.members().any(|member| Member::is_connected(member, sessions, connections))
+                group.connected().any(|member| Member::is_connected(member, sessions, connections))
             })
         });
         if filters.is_empty() {

@@ -120,7 +120,10 @@ impl Broker {
                 session.shared_count += usize::from(subscription.shared);
                 session.subscriptions.insert(filter.clone(), subscription);
                 if subscription.shared {
-                    self.subscriptions.insert_shared(&filter, key, subscription.granted);
+                    let group = self.subscriptions.insert_shared(&filter, key, subscription.granted);
+                    if let Some(subscription) = self.subscriptions.shared(group) {
+                        subscription.detach(key);
+                    }
                 } else {
                     self.subscriptions.insert(filter.as_bytes(), key, subscription.granted);
                 }

@@ -206,3 +206,36 @@ fn member_that_needs_an_alias_for_the_message_to_fit_gets_it() {
     rig.publish(publisher, publish("topic/name", "eleven byte"));
     assert_eq!(rig.payloads(member), ["x", "eleven byte"]);
 }
+
+#[test]
+fn a_connected_member_is_found_at_once_among_many_that_are_away() {
+    const AWAY: usize = 1000;
+    let mut rig = Rig::new();
+    let writer = rig.connect(v5("writer"));
+    let mut here = None;
+    for number in 0..=AWAY {
+        let client_id = format!("c{number}").try_into().unwrap();
+        let client = rig.connect(Connect { client_id, ..lasting("", 1000) });
+        rig.subscribe(client, "$share/g/t", Q1);
+        if number == AWAY / 2 {
+            here = Some(client);
+        } else {
+            rig.cut(client);
+        }
+    }
+    let here = here.unwrap();
+    let before = rig.broker.effort();
+    rig.publish(writer, publish("t", "x"));
+    assert_eq!(rig.payloads(here), ["x"]);
+    assert!(rig.broker.effort() - before < 10);
+    // It leaves, another one comes back, and so does the first after a restart of the broker.
+    rig.cut(here);
+    let other = rig.connect(lasting("c7", 1000));
+    rig.publish(writer, qos_1(1, "t", "y"));
+    assert_eq!(rig.payloads(other), ["y"]);
+    rig.restart();
+    let here = rig.connect(lasting("c3", 1000));
+    let writer = rig.connect(v5("writer"));
+    rig.publish(writer, qos_1(1, "t", "z"));
+    assert_eq!(rig.payloads(here), ["z"]);
+}

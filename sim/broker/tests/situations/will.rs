@@ -222,3 +222,59 @@ fn will_that_the_client_could_not_publish_itself_is_refused() {
     assert_eq!(connack.reason, ConnectReason::NotAuthorized);
     rig.closed_in_silence(client);
 }
+
+/// One turn of a driver at this instant. Returns the payloads that the Client gets.
+fn turn(rig: &mut Rig, witness: Client) -> usize {
+    rig.broker.handle_timeout(rig.now);
+    rig.drive();
+    rig.payloads(witness).len()
+}
+
+#[test]
+fn wills_that_are_due_at_once_are_published_in_parts() {
+    const WILLS: usize = 2000;
+    let (mut rig, witness) = rig();
+    let writer = rig.connect(v5("writer"));
+    for number in 0..WILLS {
+        let mut connect = with_will(10, 100);
+        connect.client_id = format!("c{number}").try_into().unwrap();
+        connect.will.as_mut().unwrap().payload = vec![b'x'; 8192].try_into().unwrap();
+        let client = rig.connect(connect);
+        rig.cut(client);
+    }
+    rig.now += std::time::Duration::from_secs(10);
+    let first = turn(&mut rig, witness);
+    assert!(first > 0 && first <= 500 / 3 + 1, "{first} at once");
+    // Others are served between the parts, and a Client that is late gets no other Session.
+    rig.publish(writer, publish("will", "between"));
+    assert_eq!(rig.payloads(witness), ["between"]);
+    let back = rig.connect(Connect { client_id: Utf8String::from_static("c1999"), ..lasting("a", 100) });
+    assert_eq!(rig.payloads(witness).len(), 1, "the Will was due before the Client came back");
+    let mut rest = 0;
+    while rig.broker.poll_timeout().is_some_and(|next| next <= rig.now) {
+        rest += turn(&mut rig, witness);
+    }
+    assert_eq!(first + 1 + rest, WILLS);
+    rig.nothing(back);
+}
+
+#[test]
+fn sessions_that_expire_at_once_end_in_parts() {
+    const SESSIONS: usize = 2000;
+    let mut rig = Rig::new();
+    for number in 0..SESSIONS {
+        let client_id = format!("c{number}").try_into().unwrap();
+        let client = rig.connect(Connect { client_id, ..lasting("", 10) });
+        rig.subscribe(client, "t", Q0);
+        rig.cut(client);
+    }
+    let ended =
+        |rig: &Rig| rig.events.iter().filter(|event| matches!(event, Event::SessionEnded { .. })).count();
+    rig.now += std::time::Duration::from_secs(10);
+    rig.broker.handle_timeout(rig.now);
+    rig.drive();
+    let first = ended(&rig);
+    assert!(first > 0 && first <= 500, "{first} at once");
+    rig.pass(1.0);
+    assert_eq!(ended(&rig), SESSIONS);
+}

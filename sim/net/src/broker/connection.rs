@@ -3,6 +3,9 @@
 //! Back-pressure: the task stops reading while too many packets wait for the core, or too many
 //! bytes wait to be sent to the peer. So a peer that sends too fast, or does not read, is blocked
 //! by TCP flow control, and its buffers are bounded.
+//!
+//! Fairness: the task moves a limited number of bytes before the tasks of other connections run
+//! (`share.rs`).
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::future::{Future as _, poll_fn};
@@ -21,6 +24,7 @@ use super::Input;
 use super::inbox::Inbox;
 use super::outflow::{Charge, Memory, Outflow};
 use super::passwords::Checking;
+use super::share::{Share, Shares};
 use crate::framed::{Arrived, Ending, Inflow, poll_read};
 
 /// Packets of one connection that may wait for the core.
@@ -47,6 +51,8 @@ pub(super) struct Link {
     held: Charge,
     /// Bytes of the packet that is not complete.
     unfinished: Cell<usize>,
+    /// The bytes that it may move before others run.
+    share: Share,
     /// No CONNECT was accepted yet.
     is_stranger: Cell<bool>,
     end: Cell<End>,
@@ -74,9 +80,15 @@ enum End {
 }
 
 impl Link {
-    pub(super) fn new(outflow_high: usize, largest_packet: u32, memory: &Memory) -> Rc<Link> {
+    pub(super) fn new(
+        outflow_high: usize,
+        largest_packet: u32,
+        memory: &Memory,
+        shares: &Shares,
+    ) -> Rc<Link> {
         Rc::new(Link {
             held: memory.charge(0),
+            share: shares.share(),
             unfinished: Cell::new(0),
             is_stranger: Cell::new(true),
             id: Cell::new(None),
@@ -193,10 +205,18 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, task: 
             let checked = Some(Box::new(checked));
             inbox.push(Input::Arrived { link: Rc::clone(&link), arrived, size, checked });
         }
-        let mut io = Transfer { stream: &mut stream, inflow: &mut inflow, link: &link, inbox };
+        let bytes = link.share.bytes();
+        let (to_write, to_read) = (bytes, bytes);
+        let mut io =
+            Transfer { stream: &mut stream, inflow: &mut inflow, link: &link, inbox, to_write, to_read };
         let transfer = io.poll(check, &mut checking, &mut patience, context);
+        let has_more = io.to_write == 0 || io.to_read == 0;
+        link.share.set_busy(has_more);
         if transfer.is_ready() {
             return transfer;
+        }
+        if has_more {
+            context.waker().wake_by_ref();
         }
         if link.end.get() != End::Close {
             if patience.is_over(link.unfinished.get(), context) {
@@ -256,6 +276,9 @@ struct Transfer<'a, S> {
     inflow: &'a mut Inflow,
     link: &'a Rc<Link>,
     inbox: &'a Inbox<Input>,
+    /// Bytes that may still be written and read in this turn.
+    to_write: usize,
+    to_read: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Transfer<'_, S> {
@@ -268,12 +291,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transfer<'_, S> {
         patience: &mut Patience,
         context: &mut Context<'_>,
     ) -> Poll<Option<Ending>> {
-        let Transfer { stream, inflow, link, inbox } = self;
+        let Transfer { stream, inflow, link, inbox, to_write, to_read } = self;
         *link.task.borrow_mut() = Some(context.waker().clone());
         if link.end.get() == End::Abandon {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(result) = poll_write_all(*stream, link, inbox, context) {
+        if let Poll::Ready(result) = poll_write_all(*stream, link, inbox, to_write, context) {
             match result {
                 Err(error) => return Poll::Ready(Some(Ending::of_error(&error))),
                 Ok(()) if link.end.get() == End::Close => return Poll::Ready(None),
@@ -306,7 +329,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transfer<'_, S> {
                 inbox.push(Input::Arrived { link: Rc::clone(link), arrived, size, checked: None });
                 continue;
             }
-            let read = poll_read(*stream, inflow, context);
+            if *to_read == 0 {
+                return Poll::Pending;
+            }
+            let read = poll_read(*stream, inflow, *to_read, context);
             link.count(inflow.left_over().len());
             if link.held.is_too_much() {
                 inbox.push(Input::Done);
@@ -316,7 +342,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transfer<'_, S> {
                     let left_over = inflow.bytes_mut().split().freeze();
                     return Poll::Ready(Some(Ending::Closed { left_over }));
                 }
-                Ok(_) => {}
+                Ok(read) => *to_read -= read,
                 Err(error) => return Poll::Ready(Some(Ending::of_error(&error))),
             }
         }
@@ -327,20 +353,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transfer<'_, S> {
     }
 }
 
-/// Writes what is to be sent, as much as the stream takes.
+/// Writes what is to be sent, as much as the stream takes and the share allows.
 fn poll_write_all<S: AsyncWrite + Unpin>(
     stream: &mut S,
     link: &Rc<Link>,
     inbox: &Inbox<Input>,
+    share: &mut usize,
     context: &mut Context<'_>,
 ) -> Poll<std::io::Result<()>> {
     let mut outflow = link.outflow.borrow_mut();
     while !outflow.is_empty() {
-        let written = ready!(Pin::new(&mut *stream).poll_write(context, outflow.next()))?;
+        if *share == 0 {
+            return Poll::Pending;
+        }
+        let next = outflow.next();
+        let next = next.get(..*share).unwrap_or(next);
+        let written = ready!(Pin::new(&mut *stream).poll_write(context, next))?;
         if written == 0 {
             return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
         }
         outflow.advance(written);
+        *share -= written;
     }
     outflow.shrink();
     if link.congested.get() {

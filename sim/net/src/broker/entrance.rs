@@ -18,6 +18,7 @@ use super::connection::{self, LINGER, Link, Task};
 use super::inbox::Inbox;
 use super::outflow::Memory;
 use super::passwords::PasswordChecker;
+use super::share::Shares;
 use super::{Input, Limits};
 use crate::framed::Inflow;
 
@@ -37,6 +38,7 @@ pub struct Entrance {
     /// Connections whose task has not ended.
     inside: Rc<Cell<usize>>,
     pub(super) memory: Memory,
+    shares: Shares,
     strangers: Rc<Strangers>,
     users: Users,
     passwords: Rc<RefCell<Option<Rc<dyn PasswordChecker>>>>,
@@ -106,6 +108,7 @@ impl Entrance {
             listeners: Rc::default(),
             inside: Rc::default(),
             memory: Memory::new(limits.buffers_maximum),
+            shares: Shares::default(),
             strangers: Rc::default(),
             users,
             passwords: Rc::default(),
@@ -162,7 +165,7 @@ impl Entrance {
         if self.strangers.count.get() >= self.limits.strangers {
             self.close_oldest_stranger();
         }
-        let link = Link::new(self.limits.outflow_high_bytes, self.largest_packet, &self.memory);
+        let link = Link::new(self.limits.outflow_high_bytes, self.largest_packet, &self.memory, &self.shares);
         self.strangers.enter(&link);
         let mut inflow = Inflow::from_client();
         let first_packet = self.limits.first_packet_bytes.min(self.largest_packet);

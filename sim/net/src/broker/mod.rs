@@ -21,6 +21,7 @@ mod inbox;
 mod limits;
 mod outflow;
 mod passwords;
+mod share;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -202,7 +203,10 @@ impl<S: Store, T: Tap> Server<S, T> {
         limits: Limits,
     ) -> Result<(Server<S, T>, Entrance), ServeError> {
         let (largest_packet, users) = (options.decoder_limit(), options.users.clone());
-        let broker = Broker::restore(options, seed, clock.now(), store.load()?)?;
+        let mut broker = Broker::restore(options, seed, clock.now(), store.load()?)?;
+        if !tap.wants_messages() {
+            broker.omit_message_events();
+        }
         let inbox = Inbox::new();
         let entrance = Entrance::new(inbox.clone(), limits, largest_packet, tap.wants_bytes(), users);
         let links = BTreeMap::new();
@@ -289,6 +293,7 @@ impl<S: Store, T: Tap> Server<S, T> {
 
     /// Passes an input to the core, unless its connection must wait for others. Returns whether it
     /// took long.
+    #[inline(always)]
     fn feed_in_turn(&mut self, now: Duration, input: Input) -> bool {
         let connection = input.link().and_then(|link| link.id.get());
         if let Some(waiting) = connection.and_then(|connection| self.costly.get_mut(&connection)) {
@@ -321,6 +326,8 @@ impl<S: Store, T: Tap> Server<S, T> {
         }
     }
 
+    // Inlined, so that the parts of a packet are not moved once more.
+    #[inline(always)]
     fn feed_one(&mut self, now: Duration, input: Input) {
         match input {
             Input::Opened { link, peer } => {
