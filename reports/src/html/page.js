@@ -123,7 +123,7 @@ function renderAreas() {
   $('areas').replaceChildren(...[...areas].filter(([name, area]) => area.all || state.area === name).map(([name, area]) => {
     const share = (count) => `width:${area.all ? (100 * count) / area.all : 0}%`;
     return element('li', {}, element('button', { 'aria-pressed': String(state.area === name), onclick: () => toggled('area', name) },
-      element('span', {}, name), element('small', { title: 'held, of all that fits the other filters' }, `${area.good}/${area.all}`),
+      element('span', {}, name), element('small', { title: 'held, of all that fits the other filters' }, `${area.good}/${area.all}${area.all ? ` · ${Math.floor((100 * area.good) / area.all)}%` : ''}`),
       element('span', { class: 'meter' }, element('i', { class: 'shown', style: share(area.good) }), element('i', { class: 'failed', style: share(area.bad) }))));
   }));
 }

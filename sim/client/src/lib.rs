@@ -72,7 +72,6 @@ mod outbox;
 mod queue;
 mod requests;
 mod restore;
-mod scram;
 mod seen;
 mod session;
 mod statistics;

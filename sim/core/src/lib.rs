@@ -1,5 +1,5 @@
 //! Code that the broker core and the client core share: options that are set by name and text,
-//! choices that the standard leaves to a peer, and change records for a store.
+//! choices that the standard leaves to a peer, SCRAM-SHA-256, and change records for a store.
 //!
 //! It is a separate crate so that the cores, their drivers and the command line use one definition,
 //! and neither core depends on the other.
@@ -8,6 +8,7 @@
 mod change;
 mod latitude;
 mod options;
+pub mod scram;
 
 pub use change::Change;
 pub use latitude::Latitude;

@@ -99,6 +99,25 @@ impl Profile {
         Profile::USUAL.into_iter().find(|profile| profile.name() == name)
     }
 
+    /// The same profile with this duration; for a crash, the time until the host is back. `None` if
+    /// the profile has no duration.
+    #[must_use]
+    pub fn lasting(mut self, time: Duration) -> Option<Profile> {
+        match &mut self {
+            Profile::Outage { lasts }
+            | Profile::Intermittent { lasts, .. }
+            | Profile::HighLatency { lasts, .. }
+            | Profile::PacketLoss { lasts, .. }
+            | Profile::OneWayPartition { lasts }
+            | Profile::SlowReader { lasts } => *lasts = time,
+            Profile::ServerCrash { down } | Profile::ClientCrash { down } | Profile::TornWrites { down } => {
+                *down = time;
+            }
+            Profile::Reset | Profile::HalfOpen => return None,
+        }
+        Some(self)
+    }
+
     /// The name.
     pub fn name(&self) -> &'static str {
         match self {
@@ -211,6 +230,17 @@ mod tests {
             assert_eq!(Profile::named(profile.name()), Some(profile));
         }
         assert_eq!(Profile::named("gremlins"), None);
+    }
+
+    #[test]
+    fn a_profile_with_a_duration_takes_another() {
+        for profile in Profile::USUAL {
+            let longer = profile.lasting(60 * S);
+            let has_none = matches!(profile, Profile::Reset | Profile::HalfOpen);
+            assert_eq!(longer.is_none(), has_none, "{profile}");
+            assert_ne!(longer, Some(profile));
+            assert_eq!(longer.map(|longer| longer.name()), (!has_none).then_some(profile.name()));
+        }
     }
 
     #[test]

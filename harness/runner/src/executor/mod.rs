@@ -458,7 +458,7 @@ impl<'r> Executor<'r> {
         pattern: &PacketPattern,
     ) -> Result<Option<Packet>, Stop> {
         let (client_id, id) = (self.script.hosts.name(host), self.wire.free_identifier(host));
-        let packet = self.matcher.build(pattern, client_id, id)?;
+        let packet = self.matcher.build(pattern, host, client_id, id)?;
         if pattern.patches.is_empty() {
             self.wire.send(host, packet.clone(), pattern.framing)?;
             return Ok(Some(packet));

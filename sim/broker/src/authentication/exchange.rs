@@ -9,9 +9,9 @@ use mqttspec_codec::{
     Auth, AuthReason, AuthenticationData, AuthenticationMethod, BinaryData, Connect, ConnectReason,
     DisconnectReason, Packet, Utf8String,
 };
+use mqttspec_core::scram::{Failure, METHOD, ServerExchange};
 use rand::Rng as _;
 
-use super::scram::{Exchange, Failure};
 use super::state::{Authentication, Progress, Stage, Step};
 use super::{CheckedPassword, PasswordCheck, Permissions};
 use crate::broker::Broker;
@@ -20,8 +20,6 @@ use crate::connection::State;
 use crate::connection_id::ConnectionId;
 use crate::event::Ending;
 use crate::fault::Fault;
-
-const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
 
 impl Broker {
     /// Authenticates the sender of a CONNECT.
@@ -90,7 +88,7 @@ impl Broker {
         connect: &Connect,
         method: AuthenticationMethod,
     ) -> Result<Step, Refusal> {
-        if !self.options.scram_sha_256 || method.0 != SCRAM_SHA_256 {
+        if !self.options.scram_sha_256 || method.0 != METHOD {
             // [MQTT-4.12.0-1]
             let detail = "the Server authenticates by SCRAM-SHA-256 or by User Name and Password";
             return Err(Refusal::new(ConnectReason::BadAuthenticationMethod, detail));
@@ -238,7 +236,9 @@ impl Broker {
                 let mut nonce = [0; 18];
                 self.random.fill_bytes(&mut nonce);
                 let nonce = BASE64.encode(nonce);
-                let (exchange, challenge) = Exchange::begin(data, &self.options.users, &nonce)?;
+                let users = &self.options.users;
+                let verifier = |user: &str| users.verifiers().get(user);
+                let (exchange, challenge) = ServerExchange::begin(data, &nonce, verifier)?;
                 authentication.stage = Stage::Final(Box::new(exchange));
                 Ok(Progress::Continue(as_data(&challenge)?))
             }

@@ -1,8 +1,7 @@
 //! The state of the authentication of one Network Connection.
 
 use mqttspec_codec::{Auth, AuthReason, AuthenticationData, AuthenticationMethod, BinaryData, Utf8String};
-
-use super::scram::Exchange;
+use mqttspec_core::scram::ServerExchange;
 
 /// Enhanced authentication of one Network Connection.
 #[derive(Debug)]
@@ -16,7 +15,7 @@ pub(super) enum Stage {
     /// The Client's first message is expected.
     First,
     /// The Client's proof is expected.
-    Final(Box<Exchange>),
+    Final(Box<ServerExchange>),
     /// No message is expected.
     Done,
 }

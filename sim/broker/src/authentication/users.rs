@@ -24,9 +24,10 @@ use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
 use mqttspec_codec::{AuthenticationMethod, BinaryData, Connect, TopicFilter, Utf8String};
+use mqttspec_core::scram::Verifier;
 
 use super::Permissions;
-use super::password::{Secret, Verifier, Verifiers};
+use super::password::{Secret, Verifiers};
 
 /// The users of a broker. If there are none, any Client may connect if `allow_anonymous` is set.
 /// Clones share their content.

@@ -6,6 +6,7 @@ use mqttspec_codec::{
     Auth, AuthReason, AuthenticationData, AuthenticationMethod, BinaryData, ConnAck, Connect,
     DisconnectReason, Properties, Utf8String,
 };
+use mqttspec_core::scram::{self, ClientExchange, Reply};
 use rand::Rng as _;
 
 use super::{Client, Link};
@@ -13,13 +14,12 @@ use crate::command::Handle;
 use crate::error::{Awaited, Error, Invalid, Violation};
 use crate::event::Event;
 use crate::options::Authentication;
-use crate::scram::{self, Exchange, Reply};
 
 /// A re-authentication that has not ended (§4.12.1).
 #[derive(Debug)]
 pub(super) struct Reauthentication {
     handle: Handle,
-    exchange: Exchange,
+    exchange: ClientExchange,
     pub(super) deadline: Duration,
 }
 
@@ -39,7 +39,10 @@ impl From<Violation> for Failure {
 impl Client {
     /// Sets Authentication Method and first Authentication Data of CONNECT, if the options have a
     /// method.
-    pub(super) fn begin_authentication(&mut self, properties: &mut Properties<Connect>) -> Option<Exchange> {
+    pub(super) fn begin_authentication(
+        &mut self,
+        properties: &mut Properties<Connect>,
+    ) -> Option<ClientExchange> {
         let (exchange, first) = self.new_exchange()?;
         properties.set(method());
         properties.set(AuthenticationData(first));
@@ -170,7 +173,7 @@ impl Client {
         }
     }
 
-    fn new_exchange(&mut self) -> Option<(Exchange, BinaryData)> {
+    fn new_exchange(&mut self) -> Option<(ClientExchange, BinaryData)> {
         if self.options.authentication != Authentication::ScramSha256 {
             return None;
         }
@@ -178,7 +181,7 @@ impl Client {
         let password = self.options.password.clone()?;
         let mut nonce = [0; 18];
         self.random.fill_bytes(&mut nonce);
-        Some(Exchange::begin(&user, &password, &nonce))
+        Some(ClientExchange::begin(&user, &password, &nonce))
     }
 }
 
@@ -194,7 +197,7 @@ fn data_of(auth: &Auth) -> Result<BinaryData, Violation> {
     Ok(auth.properties.get().map(|AuthenticationData(data)| data).unwrap_or_default())
 }
 
-fn advance(exchange: &mut Exchange, auth: &Auth) -> Result<Auth, Failure> {
+fn advance(exchange: &mut ClientExchange, auth: &Auth) -> Result<Auth, Failure> {
     let data = data_of(auth)?;
     let answer = Auth::new(AuthReason::ContinueAuthentication, method());
     match exchange.receive(&data).map_err(Failure::Exchange)? {
@@ -203,7 +206,7 @@ fn advance(exchange: &mut Exchange, auth: &Auth) -> Result<Auth, Failure> {
     }
 }
 
-fn conclude(exchange: &mut Exchange, auth: &Auth) -> Result<(), Failure> {
+fn conclude(exchange: &mut ClientExchange, auth: &Auth) -> Result<(), Failure> {
     let data = data_of(auth)?;
     if !data.is_empty() {
         exchange.receive(&data).map_err(Failure::Exchange)?;

@@ -9,6 +9,7 @@ use mqttspec_codec::{
     ServerKeepAlive, ServerReference, SessionExpiryInterval, SharedSubscriptionAvailable,
     SubscriptionIdentifierAvailable, TopicAliasMaximum, Utf8String, Version, WildcardSubscriptionAvailable,
 };
+use mqttspec_core::scram::ClientExchange;
 
 use super::authenticating::Reauthentication;
 use super::{Client, Link, Transmit};
@@ -21,7 +22,6 @@ use crate::health::Health;
 use crate::info::{ConnectionInfo, LastError};
 use crate::keep_alive::KeepAlive;
 use crate::options::{CircuitErrors, Options};
-use crate::scram::Exchange;
 use crate::session::NEVER;
 
 /// CONNECT was sent, and CONNACK not received.
@@ -32,7 +32,7 @@ pub(super) struct Handshake {
     clean_start: bool,
     client_id: Utf8String,
     /// Enhanced authentication, if CONNECT had an Authentication Method.
-    pub(super) exchange: Option<Exchange>,
+    pub(super) exchange: Option<ClientExchange>,
 }
 
 /// The state of one accepted Network Connection.

@@ -1,17 +1,15 @@
-//! The Server's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding: text in, text
-//! out.
+//! The Server's side.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::Users;
-use super::password::{Hash, Verifier, keyed};
+use super::verifier::{Hash, Verifier, keyed};
 
 /// Why the exchange failed. The reason is not sent to the Client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub enum Failure {
     /// The message is not a SCRAM message, or not the expected one.
     Message,
     /// The user is unknown, or the proof is wrong.
@@ -19,8 +17,8 @@ pub(super) enum Failure {
 }
 
 /// The Server's state between its two messages.
-#[derive(Debug)]
-pub(super) struct Exchange {
+#[derive(Clone, Debug)]
+pub struct ServerExchange {
     user: String,
     verifier: Verifier,
     /// Whether the user exists. If not, the exchange continues with an invented salt, so that the
@@ -31,10 +29,17 @@ pub(super) struct Exchange {
     transcript: String,
 }
 
-impl Exchange {
+impl ServerExchange {
     /// Processes client-first-message and returns server-first-message. `nonce` is the Server's
-    /// part.
-    pub(super) fn begin(message: &[u8], users: &Users, nonce: &str) -> Result<(Self, String), Failure> {
+    /// part, and `verifier` that of the user whose name it gets, with whether the user exists.
+    ///
+    /// # Errors
+    /// [`Failure::Message`]
+    pub fn begin(
+        message: &[u8],
+        nonce: &str,
+        verifier: impl FnOnce(&str) -> (bool, Verifier),
+    ) -> Result<(Self, String), Failure> {
         let message = std::str::from_utf8(message).map_err(|_| Failure::Message)?;
         // gs2-header: no channel binding, and no authorization identity, because MQTT has none.
         let bare =
@@ -46,7 +51,7 @@ impl Exchange {
         let client_nonce = client_nonce.filter(|nonce| !nonce.is_empty()).ok_or(Failure::Message)?;
         let user = unescape(name).ok_or(Failure::Message)?;
 
-        let (known, verifier) = users.verifiers().get(&user);
+        let (known, verifier) = verifier(&user);
         let nonce = format!("{client_nonce}{nonce}");
         let answer = format!("r={nonce},s={},i={}", BASE64.encode(&verifier.salt), verifier.iterations);
         let transcript = format!("{bare},{answer}");
@@ -54,7 +59,10 @@ impl Exchange {
     }
 
     /// Processes client-final-message and returns the user and server-final-message.
-    pub(super) fn finish(self, message: &[u8]) -> Result<(String, String), Failure> {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn finish(self, message: &[u8]) -> Result<(String, String), Failure> {
         let message = std::str::from_utf8(message).map_err(|_| Failure::Message)?;
         let (without_proof, proof) = message.rsplit_once(",p=").ok_or(Failure::Message)?;
         let mut attributes = without_proof.split(',');
@@ -103,13 +111,15 @@ mod tests {
     use super::*;
 
     // The exchange of RFC 7677 section 3.
-    const USERS: &str = "user user scram-sha-256 4096 W22ZaJ0SNY7soEsUEjb6gQ== WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY= wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+    const VERIFIER: &str = "4096 W22ZaJ0SNY7soEsUEjb6gQ== WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY= wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
     const FIRST: &[u8] = b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
     const SERVER_NONCE: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
     const FINAL: &[u8] = b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
 
-    fn begin(first: &[u8]) -> Result<(Exchange, String), Failure> {
-        Exchange::begin(first, &USERS.parse().expect("a users file"), SERVER_NONCE)
+    fn begin(first: &[u8]) -> Result<(ServerExchange, String), Failure> {
+        let words: Vec<&str> = VERIFIER.split(' ').collect();
+        let verifier = Verifier::parse(&words).expect("a verifier");
+        ServerExchange::begin(first, SERVER_NONCE, |user| (user == "user", verifier))
     }
 
     #[test]

@@ -1,34 +1,26 @@
-//! The client's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding: text in, text
-//! out.
-//!
-//! It is built from keyed hashes because every SASL library takes its nonces from the operating
-//! system, which a core must not do.
+//! The Client's side.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use hmac::{Hmac, KeyInit, Mac};
 use mqttspec_codec::{BinaryData, Utf8String};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// The Authentication Method of CONNECT and AUTH.
-pub(crate) const METHOD: &str = "SCRAM-SHA-256";
+use super::ITERATIONS_MIN;
+use super::verifier::{Hash, Verifier, keyed};
 
-/// The minimum of RFC 7677.
-const ITERATIONS_MIN: u32 = 4096;
 /// A Server could use a larger number to keep the client busy.
 const ITERATIONS_MAX: u32 = 1_000_000;
 
-type Hash = [u8; 32];
-
-/// One run of the exchange.
-pub(crate) struct Exchange {
+/// One run of the exchange, as the Client sees it.
+#[derive(Clone)]
+pub struct ClientExchange {
     password: String,
     nonce: String,
     first_bare: String,
     stage: Stage,
 }
 
+#[derive(Clone)]
 enum Stage {
     /// server-first-message is expected.
     First,
@@ -40,22 +32,21 @@ enum Stage {
 
 /// The reply to a message of the Server.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// This message is the reply.
     Send(BinaryData),
     /// The Server has proved that it knows the password; no reply is needed.
     Proved,
 }
 
-impl Exchange {
+impl ClientExchange {
     /// Starts an exchange and returns client-first-message. `nonce` must not be used twice.
-    pub(crate) fn begin(user: &Utf8String, password: &BinaryData, nonce: &[u8]) -> (Self, BinaryData) {
+    #[must_use]
+    pub fn begin(user: &Utf8String, password: &BinaryData, nonce: &[u8]) -> (Self, BinaryData) {
         let prepared =
             stringprep::saslprep(user.as_str()).map_or_else(|_| user.as_str().to_owned(), Into::into);
         let user = prepared.replace('=', "=3D").replace(',', "=2C");
-        let password = String::from_utf8_lossy(password);
-        let password =
-            stringprep::saslprep(&password).map_or_else(|_| password.clone().into_owned(), Into::into);
+        let password = String::from_utf8_lossy(password).into_owned();
         let nonce = BASE64.encode(nonce);
         let first_bare = format!("n={user},r={nonce}");
         let message = binary(format!("n,,{first_bare}"));
@@ -66,7 +57,7 @@ impl Exchange {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn receive(&mut self, message: &[u8]) -> Result<Reply, &'static str> {
+    pub fn receive(&mut self, message: &[u8]) -> Result<Reply, &'static str> {
         let message = std::str::from_utf8(message).map_err(|_| "the Server's message is not text")?;
         match &self.stage {
             Stage::First => self.prove(message).map(Reply::Send),
@@ -84,7 +75,8 @@ impl Exchange {
     }
 
     /// Whether the Server has proved that it knows the password.
-    pub(crate) fn is_proved(&self) -> bool {
+    #[must_use]
+    pub fn is_proved(&self) -> bool {
         matches!(self.stage, Stage::Proved)
     }
 
@@ -102,23 +94,20 @@ impl Exchange {
             .filter(|iterations| (ITERATIONS_MIN..=ITERATIONS_MAX).contains(iterations))
             .ok_or("the Server's iteration count is missing, too small or too large")?;
 
-        let salted: Hash =
-            pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(self.password.as_bytes(), &salt, iterations);
-        let client_key = keyed(&salted, b"Client Key");
-        let stored_key: Hash = Sha256::digest(client_key).into();
+        let (verifier, client_key) = Verifier::with_client_key(&self.password, salt, iterations);
         // "biws" is "n,," in Base64.
         let without_proof = format!("c=biws,r={nonce}");
         let covered = format!("{},{server_first},{without_proof}", self.first_bare);
-        let mut proof = keyed(&stored_key, covered.as_bytes());
+        let mut proof = keyed(&verifier.stored_key, covered.as_bytes());
         proof.iter_mut().zip(client_key).for_each(|(byte, mask)| *byte ^= mask);
-        self.stage = Stage::Final(keyed(&keyed(&salted, b"Server Key"), covered.as_bytes()));
+        self.stage = Stage::Final(keyed(&verifier.server_key, covered.as_bytes()));
         Ok(binary(format!("{without_proof},p={}", BASE64.encode(proof))))
     }
 }
 
-impl std::fmt::Debug for Exchange {
+impl std::fmt::Debug for ClientExchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Exchange(..)")
+        f.write_str("ClientExchange(..)")
     }
 }
 
@@ -126,13 +115,6 @@ impl std::fmt::Debug for Exchange {
 /// message, which fails.
 fn binary(text: String) -> BinaryData {
     BinaryData::try_from(text.into_bytes()).unwrap_or_default()
-}
-
-/// HMAC-SHA-256.
-fn keyed(key: &[u8], message: &[u8]) -> Hash {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    mac.update(message);
-    mac.finalize().into_bytes().into()
 }
 
 #[cfg(test)]
@@ -146,9 +128,9 @@ mod tests {
     const CLIENT_FINAL: &str = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
     const SERVER_FINAL: &[u8] = b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
 
-    fn begin() -> (Exchange, BinaryData) {
+    fn begin() -> (ClientExchange, BinaryData) {
         let nonce = BASE64.decode(NONCE).unwrap();
-        Exchange::begin(&Utf8String::from_static("user"), &BinaryData::from_static(b"pencil"), &nonce)
+        ClientExchange::begin(&Utf8String::from_static("user"), &BinaryData::from_static(b"pencil"), &nonce)
     }
 
     #[test]
@@ -186,7 +168,7 @@ mod tests {
 
     #[test]
     fn commas_and_equals_signs_in_user_names_are_escaped() {
-        let (_, first) = Exchange::begin(&Utf8String::from_static("a,b=c"), &BinaryData::new(), b"123");
+        let (_, first) = ClientExchange::begin(&Utf8String::from_static("a,b=c"), &BinaryData::new(), b"123");
         assert_eq!(&*first, b"n,,n=a=2Cb=3Dc,r=MTIz");
     }
 }
