@@ -211,7 +211,7 @@ impl Outbound {
         self.in_flight_bytes += weight;
         self.by_identifier.insert(identifier, order);
         let in_flight = InFlight { identifier, stage: Stage::Publish(delivery) };
-        match &self.in_flight.entry(order).insert_entry(in_flight).into_mut().stage {
+        match &self.in_flight.entry(order).or_insert(in_flight).stage {
             Stage::Publish(delivery) => Some((order, delivery)),
             Stage::PubRel => None,
         }
