@@ -28,7 +28,7 @@ fn the_reference_adapter_does_all_that_is_checked() {
     let output = mqttspec(&["adapter", &reference()]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
-    assert_eq!(text.matches(": works").count(), 14, "{text}");
+    assert_eq!(text.matches(": works").count(), 16, "{text}");
 }
 
 #[test]

@@ -35,8 +35,9 @@ use mqttspec_runner::hosted::HostedPeer;
 pub use mqttspec_codec::Version;
 pub use mqttspec_ports::{Disk, File, Listener, Net};
 pub use mqttspec_runner::hosted::{
-    App, ClientCommand, ClientEvent, CommandId, Connect, Disconnect, Events, Host, PeerResult, Publish,
-    Subscription, Trouble, TurmoilHost, Unsupported, Will, WorldDisk, WorldHost, WorldNet,
+    App, ClientCommand, ClientEvent, CommandId, Connect, Disconnect, Events, Host, PacketProperties,
+    PeerResult, Publish, Subscription, Trouble, TurmoilHost, Unsupported, Will, WorldDisk, WorldHost,
+    WorldNet,
 };
 
 pub use crate::core::{BrokerCore, Output};

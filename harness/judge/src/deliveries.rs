@@ -203,13 +203,20 @@ impl Reader {
             Asked::Subscribe { filters, handle } => {
                 self.requests.insert((host, *handle), Request::Subscribe(filters.clone()));
             }
-            Asked::Unsubscribe(_) | Asked::Acknowledge { .. } | Asked::Connect(_) | Asked::Disconnect(_) => {}
+            // Delivery checks are about `publish` and `load`.
+            Asked::Request { .. }
+            | Asked::Deliver { .. }
+            | Asked::Unsubscribe(_)
+            | Asked::Acknowledge { .. }
+            | Asked::Reauthenticate
+            | Asked::Connect(_)
+            | Asked::Disconnect(_) => {}
         }
     }
 
     fn told(&mut self, index: usize, host: HostIndex, told: &Told) {
         match told {
-            Told::Message(message) => self.deliver(index, host, message),
+            Told::Message { message, .. } => self.deliver(index, host, message),
             Told::Published { handle, refused, .. } => {
                 if let Some(Request::Publish(publication)) = self.requests.get(&(host, *handle)) {
                     let publication = &mut self.found.publications[*publication];
@@ -227,6 +234,9 @@ impl Reader {
                 }
             }
             Told::Unsubscribed { .. }
+            | Told::Answered { .. }
+            | Told::Delivered { .. }
+            | Told::Reauthenticated
             | Told::Acknowledged { .. }
             | Told::Connected { .. }
             | Told::Disconnected { .. }

@@ -245,7 +245,9 @@ mod tests {
     use mqttspec_codec::{Publish, Role, Version};
 
     use super::*;
-    use crate::history::builder::{HistoryBuilder, again, message, puback, pubcomp, publish, pubrec, pubrel};
+    use crate::history::builder::{
+        HistoryBuilder, again, message, puback, pubcomp, publish, pubrec, pubrel, received,
+    };
     use crate::history::{Asked, Told};
 
     fn property(guarantees: &[Guarantee]) -> Property {
@@ -370,7 +372,7 @@ mod tests {
                     Told::Published { handle: 1, message: message("x", QoS::ExactlyOnce), refused: None },
                 );
             for _ in 0..told {
-                builder = builder.told("sink", Told::Message(message("x", QoS::ExactlyOnce)));
+                builder = builder.told("sink", received("x", QoS::ExactlyOnce));
             }
             builder
         };

@@ -216,6 +216,18 @@ pub enum Asked {
         /// The fields.
         fields: Vec<Field>,
     },
+    /// To publish a request and wait for its response.
+    Request {
+        /// The message.
+        message: Message,
+    },
+    /// To put a message into the outbox.
+    Deliver {
+        /// The message.
+        message: Message,
+    },
+    /// To authenticate again.
+    Reauthenticate,
     /// To connect, with these fields of CONNECT.
     Connect(Vec<Field>),
     /// To disconnect, with these fields of DISCONNECT.
@@ -226,7 +238,26 @@ pub enum Asked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     /// A message arrived.
-    Message(Message),
+    Message {
+        /// The message.
+        message: Message,
+        /// Its properties; `None` if the client does not report any.
+        properties: Option<Vec<Field>>,
+    },
+    /// The response to a request arrived.
+    Answered {
+        /// The message.
+        message: Message,
+        /// Its properties.
+        properties: Vec<Field>,
+    },
+    /// The receiver has acknowledged a message of the outbox.
+    Delivered {
+        /// The message.
+        message: Message,
+    },
+    /// The Server has accepted the re-authentication.
+    Reauthenticated,
     /// The acknowledgements of a message are complete; for QoS 0, it was written to the connection.
     Published {
         /// The handle of the request.

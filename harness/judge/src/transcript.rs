@@ -161,6 +161,9 @@ fn asked_text(asked: &Asked) -> String {
         Asked::Acknowledge { message, fields } => {
             format!("acknowledge {} {}{}", message.topic, payload_text(&message.payload), fields_text(fields))
         }
+        Asked::Request { message } => format!("request {}", message_text(message)),
+        Asked::Deliver { message } => format!("deliver {}", message_text(message)),
+        Asked::Reauthenticate => "reauthenticate".to_owned(),
         Asked::Connect(fields) => format!("connect{}", fields_text(fields)),
         Asked::Disconnect(fields) => format!("disconnect{}", fields_text(fields)),
     }
@@ -174,7 +177,15 @@ fn fields_text(fields: &[Field]) -> String {
 #[must_use]
 pub fn told_text(told: &Told) -> String {
     match told {
-        Told::Message(message) => format!("received {}", message_text(message)),
+        Told::Message { message, properties } => {
+            let properties = properties.as_deref().unwrap_or_default();
+            format!("received {}{}", message_text(message), fields_text(properties))
+        }
+        Told::Answered { message, properties } => {
+            format!("answered {}{}", message_text(message), fields_text(properties))
+        }
+        Told::Delivered { message } => format!("delivered {}", message_text(message)),
+        Told::Reauthenticated => "reauthenticated".to_owned(),
         Told::Acknowledged { message } => format!("acknowledged {}", message_text(message)),
         Told::Published { message, refused: None, .. } => format!("published {}", message_text(message)),
         Told::Published { message, refused: Some(error), .. } => {

@@ -1,10 +1,13 @@
 //! Functions that change or make packets, for mutants of both roles.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use mqttspec_codec::{
     ConnAck, Connect, Delivery, NonEmpty, Packet, PacketIdentifier, PubAck, PubComp, PubRec, PubRel, Publish,
     Subscribe, Subscription, TopicName, Unsubscribe, Version, Will,
 };
+
+use crate::effect::{Effect, send};
+use crate::state::State;
 
 /// A Topic Name that no scenario uses.
 pub(crate) const UNUSED_TOPIC: TopicName = TopicName::from_static("somewhere/else");
@@ -135,6 +138,17 @@ pub(crate) fn hidden_unsubscribe(subscribe: &Subscribe) -> Packet {
     let mut filters = NonEmpty::one(subscribe.subscriptions.first().filter.clone());
     subscribe.subscriptions.iter().skip(1).for_each(|subscription| filters.push(subscription.filter.clone()));
     Unsubscribe::new(HIDDEN_IDENTIFIER, filters).into()
+}
+
+/// Sends an AUTH after a change of its bytes. Its length must have one byte.
+pub(crate) fn patched_auth(state: &State, packet: Packet, change: impl FnOnce(&mut Vec<u8>)) -> Vec<Effect> {
+    match encoded(&packet, state.connection.version) {
+        Some(mut bytes) if matches!(packet, Packet::Auth(_)) && bytes[1] < 0x80 => {
+            change(&mut bytes);
+            vec![Effect::SendBytes(Bytes::from(bytes))]
+        }
+        _ => send(packet),
+    }
 }
 
 /// The bytes of a packet; `None` if the version has no such packet.

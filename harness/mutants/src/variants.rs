@@ -6,11 +6,12 @@
 
 use core::time::Duration;
 
-use mqttspec_codec::{Packet, Role, TopicAlias};
+use mqttspec_codec::{Disconnect, Packet, Role, TopicAlias};
 
 use crate::edit::edit_connect;
 use crate::effect::{Effect, deliver, send};
 use crate::mutant::Mutant;
+use crate::state::State;
 
 /// Longer than a round trip, shorter than every time that a scenario waits for.
 const LATE: Duration = Duration::from_millis(50);
@@ -54,7 +55,49 @@ static CLIENT: &[Mutant] = &[
         .on_outgoing(|_, packet| send_late(packet, is_acknowledgement)),
     client("sends-in-parts", "sends each packet in two TCP segments")
         .on_outgoing(|_, packet| vec![Effect::SendInParts(packet)]),
+    // [MQTT-3.1.4-6] of 5.0, MQTT-3.2.2-5 of 3.1.1: the Server closes after a refusal
+    client("leaves-the-close-to-the-server", "does not close after a CONNACK that refuses it")
+        .on_incoming(note_refusal)
+        .on_peer_close(|state| if is_refused(state) { Vec::new() } else { vec![Effect::Close] }),
+    client(
+        "says-goodbye-after-a-refusal",
+        "sends DISCONNECT before it closes after a CONNACK that refuses it",
+    )
+    .on_incoming(note_refusal)
+    .on_peer_close(|state| match is_refused(state) {
+        true => vec![Effect::Send(Disconnect::normal().into()), Effect::Close],
+        false => vec![Effect::Close],
+    }),
+    // §4.13.1 of 5.0 recommends the DISCONNECT
+    client("closes-without-a-reason", "closes without DISCONNECT after an error").on_outgoing(|_, packet| {
+        match &packet {
+            Packet::Disconnect(disconnect) if disconnect.reason.is_failure() => Vec::new(),
+            _ => send(packet),
+        }
+    }),
+    client("disconnects-without-a-reason", "sends DISCONNECT 0x00 after an error").on_outgoing(
+        |_, mut packet| {
+            if let Packet::Disconnect(disconnect) = &mut packet
+                && disconnect.reason.is_failure()
+            {
+                *disconnect = Disconnect::normal();
+            }
+            send(packet)
+        },
+    ),
 ];
+
+/// Notes whether the CONNACK of the connection was a refusal.
+fn note_refusal(state: &mut State, packet: Packet) -> Vec<Effect> {
+    if let Packet::ConnAck(ack) = &packet {
+        state.connection.count = u32::from(ack.reason.is_failure());
+    }
+    deliver(packet)
+}
+
+fn is_refused(state: &State) -> bool {
+    state.connection.count == 1
+}
 
 impl Mutant {
     /// The conformant variants of a peer. The first one is the reference peer unchanged.

@@ -1,7 +1,9 @@
 //! Faults in the notation: their words, how they are read and printed, and what they ask of a
 //! backend.
 
-use mqttspec_faults::{Fault as Asked, Probability, Way};
+use core::time::Duration;
+
+use mqttspec_faults::{Fault as Asked, Probability, Profile, Way};
 
 use crate::diagnostics::Diagnostic;
 use crate::lexicon::{AFTER_HOSTS, FAULT_WORDS};
@@ -23,7 +25,7 @@ pub struct Fault {
     /// latency, loss and bandwidth.
     pub towards: Option<Name>,
     /// `for 5s`: it ends after this time; the next step does not wait for the end. Only for
-    /// partition, latency, loss, bandwidth, stall and crash.
+    /// partition, latency, loss, bandwidth, stall, crash, and profiles that have a duration.
     pub lasting: Option<Time>,
 }
 
@@ -60,7 +62,7 @@ pub enum FaultKind {
     Start,
     /// `disk broker lose-unsynced torn`: faults of the disk.
     Disk(Vec<DiskFault>),
-    /// `profile packet-loss d1 d2`: a fault profile, which ends by itself.
+    /// `profile packet-loss d1 d2 for 60s`: a fault profile, which ends by itself.
     Profile(Name),
 }
 
@@ -122,6 +124,9 @@ impl FaultKind {
     /// Whether it can end by itself.
     #[must_use]
     pub fn may_last(&self) -> bool {
+        if let Self::Profile(name) = self {
+            return Profile::named(name).is_some_and(|profile| profile.lasting(Duration::ZERO).is_some());
+        }
         matches!(
             self,
             Self::Partition

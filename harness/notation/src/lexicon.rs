@@ -151,8 +151,17 @@ pub(super) const VERBS: &[&str] = &[
 ];
 
 /// The commands of `ask`.
-pub(super) const COMMANDS: &[&str] =
-    &["connect", "subscribe", "unsubscribe", "publish", "acknowledge", "disconnect"];
+pub(super) const COMMANDS: &[&str] = &[
+    "connect",
+    "subscribe",
+    "unsubscribe",
+    "publish",
+    "request",
+    "deliver",
+    "acknowledge",
+    "reauthenticate",
+    "disconnect",
+];
 
 /// The reports of `told`.
 pub(super) const REPORTS: &[&str] = &[
@@ -162,7 +171,10 @@ pub(super) const REPORTS: &[&str] = &[
     "unsubscribed",
     "published",
     "received",
+    "answered",
+    "delivered",
     "acknowledged",
+    "reauthenticated",
     "failed",
 ];
 

@@ -69,7 +69,8 @@ pub enum StepKind {
     },
     /// `ask device publish t "x" qos=2`: a command to the client under test. Never
     /// [`Action::Opens`], [`Action::Receives`], [`Action::Pings`] or [`Action::Closes`]. Only here:
-    /// [`Action::Acknowledges`].
+    /// [`Action::Requests`], [`Action::Delivers`], [`Action::Acknowledges`] and
+    /// [`Action::Reauthenticates`].
     Ask {
         /// The host of the client under test.
         host: Name,
@@ -192,6 +193,28 @@ pub enum Action {
         /// Other fields of PUBLISH.
         fields: Vec<Field>,
     },
+    /// `ask device request t "x" response_topic=r`: the application publishes a request, and waits
+    /// for the response.
+    Requests {
+        /// The Topic Name: [`Value::Text`] or [`Value::Capture`].
+        topic: Value,
+        /// The payload; `None` is an empty one.
+        payload: Option<Value>,
+        /// Other fields of PUBLISH.
+        fields: Vec<Field>,
+    },
+    /// `ask device deliver t "x" qos=1`: the application puts a message into the outbox of its
+    /// client.
+    Delivers {
+        /// The Topic Name: [`Value::Text`] or [`Value::Capture`].
+        topic: Value,
+        /// The payload; `None` is an empty one.
+        payload: Option<Value>,
+        /// Other fields of PUBLISH.
+        fields: Vec<Field>,
+    },
+    /// `ask device reauthenticate`: the client authenticates again on the same connection.
+    Reauthenticates,
     /// `ask device acknowledge t "x" reason=quota-exceeded`: the application acknowledges a message
     /// that its client reported.
     Acknowledges {
@@ -251,6 +274,26 @@ pub enum Report {
         /// Other fields of the message.
         fields: Vec<Field>,
     },
+    /// `answered t "x"`: the response to a request arrived.
+    Answered {
+        /// The Topic Name.
+        topic: Value,
+        /// The payload.
+        payload: Option<Value>,
+        /// Other fields of the PUBLISH.
+        fields: Vec<Field>,
+    },
+    /// `delivered t "x"`: the receiver has acknowledged this message of the outbox.
+    Delivered {
+        /// The Topic Name.
+        topic: Value,
+        /// The payload.
+        payload: Option<Value>,
+        /// Other fields of the message.
+        fields: Vec<Field>,
+    },
+    /// `reauthenticated`: the Server has accepted the re-authentication.
+    Reauthenticated,
     /// `failed reason=…`: the last command was refused, or the client gave up.
     Failed(Vec<Field>),
 }

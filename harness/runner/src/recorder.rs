@@ -22,6 +22,7 @@ use crate::intake::{EVENT, Excess, Intake, MAXIMUM_PACKET_SIZE, SIMULATED_RUN};
 /// Something that arrived from a peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrival {
+    pub(crate) host: HostIndex,
     pub(crate) at: Duration,
     /// The position of its event in the history.
     pub(crate) event: usize,
@@ -199,7 +200,14 @@ impl Recorder {
         let event = self.record(Some(key), 0, what);
         let at = (self.now)();
         self.with_host(key.host, |host| {
-            host.inbox.push_back(Arrival { at, event, connection: key.number, what: arrived, bytes });
+            host.inbox.push_back(Arrival {
+                host: key.host,
+                at,
+                event,
+                connection: key.number,
+                what: arrived,
+                bytes,
+            });
             if ended && host.number == key.number {
                 host.open = false;
             }
@@ -223,7 +231,8 @@ impl Recorder {
             let newer = |arrival: &Arrival| arrival.connection > key.number;
             let place = host.inbox.iter().position(newer).unwrap_or(host.inbox.len());
             let (connection, what) = (key.number, Arrived::Ended(ending));
-            host.inbox.insert(place, Arrival { at, event, connection, what, bytes: Bytes::new() });
+            host.inbox
+                .insert(place, Arrival { host: key.host, at, event, connection, what, bytes: Bytes::new() });
         });
         self.changed.notify_one();
     }

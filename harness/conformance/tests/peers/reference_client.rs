@@ -16,8 +16,8 @@ use mqttspec_codec::{
     TopicName,
 };
 use mqttspec_conformance::{
-    App, ClientCommand, ClientEvent, CommandId, Connect, Events, Net, PeerResult, Subscription, Trouble,
-    WorldHost,
+    App, ClientCommand, ClientEvent, CommandId, Connect, Events, Net, PacketProperties, PeerResult,
+    Subscription, Trouble, WorldHost,
 };
 use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientObserved, client};
@@ -86,7 +86,9 @@ fn translated(command: ClientCommand, options: &Options) -> Result<Command, Box<
         ClientCommand::Publish(message) => {
             let topic = TopicName::try_from(message.topic.as_str())?;
             let publication = Publication::new(topic, message.payload).qos(qos(message.qos)?);
-            Command::Publish(Publication { retain: message.retain, ..publication })
+            let properties =
+                message.properties.in_packet().ok_or("the message cannot have these properties")?;
+            Command::Publish(Publication { retain: message.retain, properties, ..publication })
         }
         ClientCommand::Subscribe(subscriptions) => {
             let subscriptions = subscriptions.iter().map(subscribed).collect::<Result<_, _>>()?;
@@ -178,6 +180,7 @@ fn tell(event: &Event, commands: &mut Commands, events: &Events) {
             qos: message.qos.into(),
             retain: message.retain,
             dup: message.dup,
+            properties: Some(PacketProperties::of(&message.properties)),
         }),
         Event::Published { handle, reason, .. } => {
             of(handle).map(|id| ClientEvent::Published { id, reason: (*reason).into() })

@@ -220,6 +220,11 @@ pub(crate) fn message(payload: &str, qos: QoS) -> Message {
     Message { topic: "t".to_owned(), payload: Bytes::from(payload.to_owned()), qos, retain: false }
 }
 
+/// The report of a message without properties.
+pub(crate) fn received(payload: &str, qos: QoS) -> Told {
+    Told::Message { message: message(payload, qos), properties: None }
+}
+
 #[test]
 fn connections_are_numbered_per_host() {
     let history = HistoryBuilder::of(Version::V5, Role::Client, &["a", "b"])

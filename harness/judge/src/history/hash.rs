@@ -131,6 +131,15 @@ impl Digest {
                 self.tag(4);
                 self.fields(fields);
             }
+            Asked::Request { message } => {
+                self.tag(6);
+                self.message(message);
+            }
+            Asked::Deliver { message } => {
+                self.tag(7);
+                self.message(message);
+            }
+            Asked::Reauthenticate => self.tag(8),
             Asked::Acknowledge { message, fields } => {
                 self.tag(5);
                 self.message(message);
@@ -141,10 +150,23 @@ impl Digest {
 
     fn told(&mut self, told: &Told) {
         match told {
-            Told::Message(message) => {
+            Told::Message { message, properties } => {
                 self.tag(0);
                 self.message(message);
+                if let Some(properties) = properties.as_ref().filter(|properties| !properties.is_empty()) {
+                    self.fields(properties);
+                }
             }
+            Told::Answered { message, properties } => {
+                self.tag(8);
+                self.message(message);
+                self.fields(properties);
+            }
+            Told::Delivered { message } => {
+                self.tag(9);
+                self.message(message);
+            }
+            Told::Reauthenticated => self.tag(10),
             Told::Published { handle, message, refused } => {
                 self.tag(1);
                 self.0.update(&handle.to_le_bytes());
@@ -240,7 +262,7 @@ mod tests {
     use mqttspec_notation::{Fault, FaultKind, Hosts};
 
     use super::*;
-    use crate::history::builder::{HistoryBuilder, message, publish};
+    use crate::history::builder::{HistoryBuilder, publish, received};
     use crate::history::{Ending, Event, HostIndex};
 
     fn told(told: Told) -> u128 {
@@ -267,9 +289,9 @@ mod tests {
             told(Told::Connected { session_present: true }),
             told(failed(None)),
             told(failed(Some(0x87))),
-            told(Told::Message(message("x", QoS::AtMostOnce))),
-            told(Told::Message(message("x", QoS::AtLeastOnce))),
-            told(Told::Message(message("y", QoS::AtMostOnce))),
+            told(received("x", QoS::AtMostOnce)),
+            told(received("x", QoS::AtLeastOnce)),
+            told(received("y", QoS::AtMostOnce)),
         ];
         let distinct: std::collections::BTreeSet<u128> = hashes.into_iter().collect();
         assert_eq!(distinct.len(), hashes.len());

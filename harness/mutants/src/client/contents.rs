@@ -122,6 +122,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
                 "MQTT-3.6.2-2",
                 "MQTT-3.7.2-2",
                 "MQTT-3.14.2-3",
+                "MQTT-3.15.2-2",
             ],
             &[],
         )
@@ -132,6 +133,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
                 Packet::PubRel(ack) => ack.properties.set(ReasonString(LONG)),
                 Packet::PubComp(ack) => ack.properties.set(ReasonString(LONG)),
                 Packet::Disconnect(packet) => packet.properties.set(ReasonString(LONG)),
+                Packet::Auth(auth) => auth.properties.set(ReasonString(LONG)),
                 _ => {}
             }
             send(packet)
@@ -145,6 +147,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
                 "MQTT-3.6.2-3",
                 "MQTT-3.7.2-3",
                 "MQTT-3.14.2-4",
+                "MQTT-3.15.2-3",
             ],
             &[],
         )
@@ -156,6 +159,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
                 Packet::PubRel(ack) => ack.properties.push(property),
                 Packet::PubComp(ack) => ack.properties.push(property),
                 Packet::Disconnect(packet) => packet.properties.push(property),
+                Packet::Auth(auth) => auth.properties.push(property),
                 _ => {}
             }
             send(packet)

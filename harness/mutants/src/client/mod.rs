@@ -1,5 +1,6 @@
 //! The mutants of the Client, one file per area.
 
+mod authentication;
 mod connections;
 mod contents;
 mod deliveries;
@@ -25,4 +26,5 @@ pub(super) static MUTANTS: &[&[Mutant]] = &[
     sessions::MUTANTS,
     connections::MUTANTS,
     contents::MUTANTS,
+    authentication::MUTANTS,
 ];

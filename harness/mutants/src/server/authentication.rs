@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use mqttspec_codec::{
-    AuthenticationData, AuthenticationMethod, BinaryData, ConnAck, ConnectReason, Packet, TopicFilter,
-    TopicName, Utf8String,
+    AuthReason, AuthenticationData, AuthenticationMethod, BinaryData, ConnAck, ConnectReason, Packet,
+    TopicFilter, TopicName, Utf8String,
 };
 use mqttspec_spec::Standard;
 
 use super::mutant;
-use crate::edit::{edit_connack, edit_connect, edit_publish, edit_subscriptions, edit_will};
+use crate::edit::{edit_connack, edit_connect, edit_publish, edit_subscriptions, edit_will, patched_auth};
 use crate::effect::{Effect, deliver, send};
 use crate::mutant::Mutant;
 
@@ -48,6 +48,58 @@ pub(super) static MUTANTS: &[Mutant] = &[
                 _ => {}
             }
             send(packet)
+        }),
+    mutant("auth-flags", "sets a flag bit of AUTH")
+        .breaks(&["MQTT-3.15.1-1"], &[])
+        .on_outgoing(|state, packet| patched_auth(state, packet, |bytes| bytes[0] |= 0x01)),
+    mutant("auth-with-unknown-code", "sends AUTH with a Reason Code that the standard does not list")
+        .breaks(&["MQTT-3.15.2-1"], &[])
+        .on_outgoing(|state, packet| patched_auth(state, packet, |bytes| bytes[2] = 0x42)),
+    mutant("other-method-accepted", "accepts an AUTH with another Authentication Method")
+        .breaks(&["MQTT-4.12.0-5", "MQTT-4.12.1-1", "U5-140"], &[])
+        .on_incoming(|state, mut packet| {
+            let connect = state.connection.connect.as_deref();
+            let method = connect.and_then(|connect| connect.properties.get::<AuthenticationMethod>());
+            if let (Packet::Auth(auth), Some(method)) = (&mut packet, method) {
+                auth.properties.set(method);
+            }
+            deliver(packet)
+        }),
+    mutant("re-authentication-without-proof", "accepts every proof of a Client that authenticates again")
+        .breaks(&["MQTT-4.12.1-2", "U5-145"], &[])
+        .on_outgoing(|state, packet| {
+            if matches!(&packet, Packet::ConnAck(ack) if !ack.reason.is_failure()) {
+                state.connection.count = 1;
+            }
+            send(packet)
+        })
+        .on_incoming(|state, mut packet| match &mut packet {
+            Packet::Auth(auth)
+                if state.connection.count == 1 && auth.reason == AuthReason::ContinueAuthentication =>
+            {
+                auth.reason = AuthReason::Success;
+                auth.properties.remove::<AuthenticationData>();
+                send(packet)
+            }
+            _ => deliver(packet),
+        }),
+    mutant("re-authentication-never-ends", "ends a re-authentication with AUTH 0x18 in place of 0x00")
+        .breaks(&["U5-141"], &[])
+        .on_outgoing(|_, mut packet| {
+            if let Packet::Auth(auth) = &mut packet {
+                auth.reason = AuthReason::ContinueAuthentication;
+            }
+            send(packet)
+        }),
+    mutant("deaf-during-re-authentication", "drops other packets while a Client authenticates again")
+        .breaks(&["U5-144"], &[])
+        .on_incoming(|state, packet| match &packet {
+            Packet::Auth(auth) => {
+                state.connection.count = u32::from(auth.reason == AuthReason::ReAuthenticate);
+                deliver(packet)
+            }
+            _ if state.connection.count == 1 => Vec::new(),
+            _ => deliver(packet),
         }),
     mutant("auth-unasked", "sends an Authentication Method to a Client that sent none")
         .breaks(&["MQTT-4.12.0-6"], &[])

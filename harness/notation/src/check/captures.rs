@@ -175,11 +175,13 @@ impl<'a> Checker<'a> {
             Action::Receives { topic, payload, fields } => {
                 self.message(span, topic, payload.as_ref(), fields, Use::Expected, known);
             }
-            Action::Acknowledges { topic, payload, fields } => {
+            Action::Requests { topic, payload, fields }
+            | Action::Delivers { topic, payload, fields }
+            | Action::Acknowledges { topic, payload, fields } => {
                 self.message(span, topic, payload.as_ref(), fields, Use::Sent, known);
             }
             Action::Disconnects { fields } => self.fields(fields, Use::Sent, known),
-            Action::Opens | Action::Pings | Action::Closes => {}
+            Action::Opens | Action::Pings | Action::Reauthenticates | Action::Closes => {}
         }
     }
 
@@ -193,9 +195,12 @@ impl<'a> Checker<'a> {
             }
             Report::Published { topic, payload, fields }
             | Report::Received { topic, payload, fields }
+            | Report::Answered { topic, payload, fields }
+            | Report::Delivered { topic, payload, fields }
             | Report::Acknowledged { topic, payload, fields } => {
                 self.message(span, topic, payload.as_ref(), fields, Use::Expected, known);
             }
+            Report::Reauthenticated => {}
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::Checker;
 use crate::lexicon::version_word;
-use crate::vocabulary::{Owner, reason_code, reason_name};
+use crate::vocabulary::{FieldKind, Owner, reason_code, reason_name};
 use crate::{
     Action, Atom, Cell, Content, Direction, Field, PacketPattern, PacketType, Patch, Place, Report, Span,
     Step, StepKind, Test, Value, Version,
@@ -52,11 +52,14 @@ impl<'a> Checker<'a> {
                     Report::Connected(fields) => (Owner::Connected, fields),
                     Report::Disconnected(fields) => (Owner::Disconnected, fields),
                     Report::Published { fields, .. } => (Owner::Published, fields),
-                    Report::Received { fields, .. } | Report::Acknowledged { fields, .. } => {
+                    Report::Received { fields, .. } | Report::Answered { fields, .. } => {
                         (Owner::Received, fields)
                     }
+                    Report::Acknowledged { fields, .. } | Report::Delivered { fields, .. } => {
+                        (Owner::Message, fields)
+                    }
                     Report::Failed(fields) => (Owner::Failed, fields),
-                    Report::Subscribed(_) | Report::Unsubscribed(_) => return,
+                    Report::Subscribed(_) | Report::Unsubscribed(_) | Report::Reauthenticated => return,
                 };
                 self.version_fields(fields, owner, versions);
             }
@@ -141,6 +144,11 @@ impl<'a> Checker<'a> {
                 all(PacketType::PubAck, expecting);
                 self.only_values(fields);
             }
+            Action::Requests { fields, .. } | Action::Delivers { fields, .. } => {
+                all(PacketType::Publish, fields);
+                self.only_values(fields);
+            }
+            Action::Reauthenticates => self.needs_5(span, "`reauthenticate`", versions),
             Action::Receives { fields, .. } => all(PacketType::Publish, fields),
             Action::Disconnects { fields } => {
                 all(PacketType::Disconnect, fields);
@@ -314,7 +322,9 @@ impl<'a> Checker<'a> {
                 self.needs_5(field.span, &format!("`{}`", field.name), &versions);
             }
             match &field.test {
-                Test::Equal(Value::Fields(inner)) => self.version_fields(inner, Owner::Will, &versions),
+                Test::Equal(Value::Fields(inner)) if rule.kind == FieldKind::Will => {
+                    self.version_fields(inner, Owner::Will, &versions);
+                }
                 test if field.name == "reason" => {
                     self.reason(field.span, test, owner.reason_packet(), &versions);
                 }

@@ -8,6 +8,7 @@ mod clauses;
 mod header;
 mod hosts;
 mod lines;
+mod scram;
 mod shows;
 
 pub use clauses::{CatalogueClauses, ClauseLookup};
@@ -48,6 +49,7 @@ pub fn check(scenario: &Scenario, clauses: &dyn ClauseLookup) -> Vec<Diagnostic>
     checker.header();
     checker.hosts();
     checker.lines();
+    checker.scram();
     checker.captures();
     checker.blocks();
     checker.shows();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::exchange::Exchange;
 use crate::bytes::Variables;
 use crate::{Cell, Name, Number, Text, Value};
 
@@ -16,11 +17,13 @@ pub struct Unknown(pub Name);
 pub struct Bindings {
     scopes: Vec<BTreeMap<Name, Value>>,
     columns: BTreeMap<Name, Cell>,
+    /// The SCRAM exchange of each host.
+    exchanges: BTreeMap<u16, Exchange>,
 }
 
 impl Default for Bindings {
     fn default() -> Self {
-        Self { scopes: vec![BTreeMap::new()], columns: BTreeMap::new() }
+        Self { scopes: vec![BTreeMap::new()], columns: BTreeMap::new(), exchanges: BTreeMap::new() }
     }
 }
 
@@ -47,6 +50,14 @@ impl Bindings {
     /// Sets the cell of a column.
     pub fn bind_column(&mut self, name: &str, cell: Cell) {
         self.columns.insert(name.to_owned(), cell);
+    }
+
+    pub(super) fn exchange(&self, host: u16) -> Exchange {
+        self.exchanges.get(&host).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn set_exchange(&mut self, host: u16, exchange: Exchange) {
+        self.exchanges.insert(host, exchange);
     }
 
     /// The cell of a column.

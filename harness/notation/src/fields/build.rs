@@ -17,7 +17,7 @@ use mqttspec_codec::{
 };
 
 use super::bindings::{Bindings, Unknown, as_bytes, as_text};
-use super::words;
+use super::{scram, words};
 use crate::vocabulary::reason_code;
 use crate::{Field, Name, PacketPattern, PacketType, Subscription, Test, Value};
 
@@ -47,6 +47,14 @@ pub enum BuildError {
         /// The version of the run.
         version: Version,
     },
+    /// A SCRAM message that has no predecessor.
+    #[error("`{{scram={message}}}` cannot be computed: {reason}")]
+    Scram {
+        /// The message.
+        message: Name,
+        /// What is missing.
+        reason: &'static str,
+    },
     /// A required field is missing.
     #[error("{packet} needs {field}")]
     Missing {
@@ -55,6 +63,15 @@ pub enum BuildError {
         /// The field.
         field: &'static str,
     },
+}
+
+impl From<scram::NotComputed> for BuildError {
+    fn from(error: scram::NotComputed) -> Self {
+        match error {
+            scram::NotComputed::Unknown(unknown) => unknown.into(),
+            scram::NotComputed::Message { message, reason } => BuildError::Scram { message, reason },
+        }
+    }
 }
 
 impl From<Unknown> for BuildError {
@@ -70,6 +87,8 @@ pub struct Defaults<'a> {
     pub client_id: &'a str,
     /// The Packet Identifier of a packet that needs one. It must be free.
     pub id: PacketIdentifier,
+    /// The number of the host. Each host has SCRAM exchanges of its own.
+    pub host: u16,
 }
 
 /// Builds the packet that a line sends. A capture without a value in `id` takes [`Defaults::id`].
@@ -84,6 +103,8 @@ pub fn build(
     defaults: Defaults<'_>,
     bindings: &mut Bindings,
 ) -> Result<Packet, BuildError> {
+    let computed = scram::computed(pattern, version, defaults.host, bindings)?;
+    let pattern = computed.as_ref().unwrap_or(pattern);
     let mut builder = Builder { packet: pattern.packet_type, version, defaults, bindings };
     let fields: Vec<&Field> =
         pattern.fields.iter().filter(|field| field.versions.applies_to(version)).collect();

@@ -3,7 +3,8 @@
 use mqttspec_codec::{Packet, Version};
 
 use super::bindings::{Bindings, Unknown, as_bytes};
-use super::{observe, words};
+use super::exchange::Exchange;
+use super::{observe, scram, words};
 use crate::vocabulary::reason_code;
 use crate::{Comparison, Field, Name, Operator, PacketPattern, PacketType, Subscription, Test, Value};
 
@@ -34,6 +35,8 @@ pub struct Expectation<'a> {
     pub pattern: &'a PacketPattern,
     /// The version of the run.
     pub version: Version,
+    /// The number of the host. Each host has SCRAM exchanges of its own.
+    pub host: u16,
 }
 
 /// The captures that get their value from a matching packet.
@@ -45,20 +48,24 @@ impl Expectation<'_> {
     /// # Errors
     /// The first difference.
     pub fn accept(self, packet: &Packet, bindings: &mut Bindings) -> Result<(), Mismatch> {
-        let captured = self.compare(&observe(packet), bindings)?;
+        let Comparing { captured, exchange, .. } = self.compare(&observe(packet), bindings)?;
         for (name, value) in captured {
             bindings.bind(&name, value);
+        }
+        if let Some(exchange) = exchange {
+            bindings.set_exchange(self.host, exchange);
         }
         Ok(())
     }
 
-    fn compare(self, seen: &PacketPattern, bindings: &Bindings) -> Result<Captured, Mismatch> {
+    fn compare<'b>(self, seen: &PacketPattern, bindings: &'b Bindings) -> Result<Comparing<'b>, Mismatch> {
         let pattern = self.pattern;
         if pattern.packet_type != seen.packet_type {
             return Err(differs(pattern.packet_type.name(), seen.packet_type.name()));
         }
+        let (version, packet) = (self.version, pattern.packet_type);
         let mut comparison =
-            Comparing { packet: pattern.packet_type, version: self.version, bindings, captured: Vec::new() };
+            Comparing { packet, version, host: self.host, bindings, captured: Vec::new(), exchange: None };
         comparison.fields(&pattern.fields, &seen.fields)?;
         if !pattern.subscriptions.is_empty() {
             comparison.subscriptions(&pattern.subscriptions, &seen.subscriptions)?;
@@ -69,7 +76,7 @@ impl Expectation<'_> {
         for condition in &pattern.conditions {
             comparison.condition(condition)?;
         }
-        Ok(comparison.captured)
+        Ok(comparison)
     }
 }
 
@@ -85,7 +92,8 @@ pub fn accept_fields(
     version: Version,
     bindings: &mut Bindings,
 ) -> Result<(), Mismatch> {
-    let mut comparison = Comparing { packet, version, bindings, captured: Vec::new() };
+    let mut comparison =
+        Comparing { packet, version, host: 0, bindings, captured: Vec::new(), exchange: None };
     comparison.fields(expected, seen)?;
     for (name, value) in comparison.captured {
         bindings.bind(&name, value);
@@ -100,8 +108,11 @@ fn differs(expected: impl Into<String>, actual: impl Into<String>) -> Mismatch {
 struct Comparing<'a> {
     packet: PacketType,
     version: Version,
+    host: u16,
     bindings: &'a Bindings,
     captured: Captured,
+    /// The exchange after the message of the packet.
+    exchange: Option<Exchange>,
 }
 
 impl Comparing<'_> {
@@ -155,6 +166,17 @@ impl Comparing<'_> {
             }
             (Test::Equal(Value::Capture(capture)), None) if self.lookup(capture).is_none() => {
                 Err(mismatch(name.to_owned()))
+            }
+            (Test::Equal(Value::Fields(fields)), Some(actual)) if name == scram::FIELD => {
+                let exchange = scram::accepted(fields, actual, self.host, self.bindings);
+                self.exchange = Some(exchange.map_err(|why| {
+                    let shown = self.shown(name, actual);
+                    differs(
+                        format!("{name}={}", words(&Value::Fields(fields.clone()))),
+                        format!("{shown}: {why}"),
+                    )
+                })?);
+                Ok(())
             }
             (Test::Equal(Value::Fields(expected)), Some(Value::Fields(actual))) => {
                 let expected = expected.clone();

@@ -6,16 +6,18 @@
 
 mod bindings;
 mod build;
+mod exchange;
 mod matching;
 mod observe;
 mod raw;
+mod scram;
 
 use crate::{Test, Value};
 
 pub use bindings::{Bindings, Unknown};
 pub use build::{BuildError, Defaults, build};
 pub use matching::{Expectation, Mismatch, accept_fields};
-pub use observe::{field, line, observe};
+pub use observe::{field, line, observe, property_fields};
 pub use raw::accept_raw;
 
 /// A payload in the notation: `"text"` if it is one, otherwise `x"61ff"`; long ones are cut.
@@ -69,6 +71,9 @@ fn words(value: &Value) -> String {
         Value::Pair(name, value) => format!("{:?}:{:?}", text_lossy(name), text_lossy(value)),
         Value::Capture(name) => format!("${name}"),
         Value::Fields(fields) => {
+            if let Some(message) = scram::message(fields) {
+                return format!("{{scram={message}}}");
+            }
             let fields: Vec<String> = fields.iter().map(|field| field.name.clone()).collect();
             format!("{{{}}}", fields.join(" "))
         }

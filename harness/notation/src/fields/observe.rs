@@ -65,6 +65,14 @@ pub fn observe(packet: &Packet) -> PacketPattern {
     }
 }
 
+/// The fields of these properties.
+#[must_use]
+pub fn property_fields<P: HasProperties>(properties: &Properties<P>) -> Vec<Field> {
+    let mut seen = Seen::default();
+    seen.properties(properties);
+    seen.fields
+}
+
 /// The packet as the notation prints it: with the names of Reason Codes, and without flags that are
 /// 0, Reason Codes that the version does not have, and empty lists.
 #[must_use]

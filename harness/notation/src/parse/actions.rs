@@ -26,24 +26,24 @@ pub(super) fn ask(cursor: &mut Cursor<'_>) -> Parsed<StepKind> {
         return Err(cursor.expected_one_of("a command for the client", COMMANDS.iter().copied()));
     };
     cursor.advance(word.len());
-    let verb = ["connects", "subscribes", "unsubscribes", "publishes", "acknowledges", "disconnects"][at];
-    let action = action(cursor, verb, false)?;
+    let action = action(cursor, COMMANDS[at], false)?;
     Ok(StepKind::Ask { host, action })
 }
 
-fn action(cursor: &mut Cursor<'_>, verb: &str, may_expect: bool) -> Parsed<Action> {
-    Ok(match verb {
+/// A verb, or the command of the same action.
+fn action(cursor: &mut Cursor<'_>, word: &str, may_expect: bool) -> Parsed<Action> {
+    Ok(match word {
         "opens" => Action::Opens,
-        "connects" => Action::Connects {
+        "connects" | "connect" => Action::Connects {
             fields: fields::fields(cursor, Owner::Packet(PacketType::Connect))?,
             expecting: expecting_fields(cursor, may_expect, PacketType::ConnAck)?,
         },
-        "subscribes" => {
+        "subscribes" | "subscribe" => {
             let (fields, subscriptions) = filters(cursor, PacketType::Subscribe)?;
             let expecting = expecting_reasons(cursor, may_expect, PacketType::SubAck)?;
             Action::Subscribes { subscriptions, fields, expecting }
         }
-        "unsubscribes" => {
+        "unsubscribes" | "unsubscribe" => {
             let (fields, filters) = filters(cursor, PacketType::Unsubscribe)?;
             let expecting = expecting_reasons(cursor, may_expect, PacketType::UnsubAck)?;
             Action::Unsubscribes {
@@ -52,7 +52,7 @@ fn action(cursor: &mut Cursor<'_>, verb: &str, may_expect: bool) -> Parsed<Actio
                 expecting,
             }
         }
-        "publishes" => {
+        "publishes" | "publish" => {
             let (topic, payload, fields) = message(cursor, Owner::Packet(PacketType::Publish))?;
             let expecting = expecting_fields(cursor, may_expect, PacketType::PubAck)?;
             Action::Publishes { topic, payload, fields, expecting }
@@ -61,12 +61,21 @@ fn action(cursor: &mut Cursor<'_>, verb: &str, may_expect: bool) -> Parsed<Actio
             let (topic, payload, fields) = message(cursor, Owner::Packet(PacketType::Publish))?;
             Action::Receives { topic, payload, fields }
         }
-        "acknowledges" => {
+        "request" => {
+            let (topic, payload, fields) = message(cursor, Owner::Packet(PacketType::Publish))?;
+            Action::Requests { topic, payload, fields }
+        }
+        "deliver" => {
+            let (topic, payload, fields) = message(cursor, Owner::Packet(PacketType::Publish))?;
+            Action::Delivers { topic, payload, fields }
+        }
+        "reauthenticate" => Action::Reauthenticates,
+        "acknowledge" => {
             let (topic, payload, fields) = message(cursor, Owner::Acknowledge)?;
             Action::Acknowledges { topic, payload, fields }
         }
         "pings" => Action::Pings,
-        "disconnects" => {
+        "disconnects" | "disconnect" => {
             Action::Disconnects { fields: fields::fields(cursor, Owner::Packet(PacketType::Disconnect))? }
         }
         _ => Action::Closes,
@@ -95,9 +104,18 @@ pub(super) fn told(cursor: &mut Cursor<'_>) -> Parsed<StepKind> {
             Report::Received { topic, payload, fields }
         }
         "acknowledged" => {
-            let (topic, payload, fields) = message(cursor, Owner::Received)?;
+            let (topic, payload, fields) = message(cursor, Owner::Message)?;
             Report::Acknowledged { topic, payload, fields }
         }
+        "answered" => {
+            let (topic, payload, fields) = message(cursor, Owner::Received)?;
+            Report::Answered { topic, payload, fields }
+        }
+        "delivered" => {
+            let (topic, payload, fields) = message(cursor, Owner::Message)?;
+            Report::Delivered { topic, payload, fields }
+        }
+        "reauthenticated" => Report::Reauthenticated,
         _ => Report::Failed(fields::fields(cursor, Owner::Failed)?),
     };
     Ok(StepKind::Told { host, report })

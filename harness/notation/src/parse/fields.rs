@@ -195,7 +195,19 @@ pub(super) fn value(cursor: &mut Cursor<'_>, owner: Owner, rule: &FieldRule) -> 
         },
         FieldKind::Reason => reason(cursor, owner.reason_packet()),
         FieldKind::Pair => pair(cursor),
-        FieldKind::Will => will(cursor),
+        FieldKind::Will => {
+            braces(cursor, Owner::Will, "the fields of the Will in braces: `will={topic=t payload=\"x\"}`")
+        }
+        FieldKind::Authentication if cursor.peek() == Some('{') => {
+            braces(cursor, Owner::Scram, "a SCRAM message in braces: `{scram=client-first}`")
+        }
+        FieldKind::Authentication => match values::bytes(cursor)? {
+            Some(bytes) => Ok(Value::Bytes(bytes)),
+            None => Ok(Value::Text(values::text(
+                cursor,
+                "a text `\"…\"`, bytes `x\"61ff\"` or a SCRAM message `{scram=client-first}`",
+            )?)),
+        },
         FieldKind::Word(words) => word(cursor, words),
     }
 }
@@ -258,21 +270,23 @@ fn pair(cursor: &mut Cursor<'_>) -> Parsed<Value> {
     Ok(Value::Pair(name, values::text(cursor, EXPECTED)?))
 }
 
-fn will(cursor: &mut Cursor<'_>) -> Parsed<Value> {
+/// The fields of `owner` in braces.
+fn braces(cursor: &mut Cursor<'_>, owner: Owner, expected: &str) -> Parsed<Value> {
     let start = cursor.at();
     if !cursor.eat("{") {
-        return Err(cursor.expected("the fields of the Will in braces: `will={topic=t payload=\"x\"}`"));
+        return Err(cursor.expected(expected));
     }
-    let fields = fields(cursor, Owner::Will)?;
+    let fields = fields(cursor, owner)?;
     cursor.skip_spaces();
     if cursor.eat("}") {
         return Ok(Value::Fields(fields));
     }
     let span = Span::new(start, start + 1);
     Err(if cursor.is_done() {
-        Diagnostic::error(span, "the Will is not closed").label("expected `}` after its fields")
+        let what = if owner == Owner::Will { "the Will" } else { "the SCRAM message" };
+        Diagnostic::error(span, format!("{what} is not closed")).label("expected `}` after its fields")
     } else {
-        cursor.expected("a field of the Will or `}`")
+        cursor.expected(&format!("a field of {} or `}}`", owner.name()))
     })
 }
 

@@ -189,6 +189,15 @@ fn action(action: &Action, is_verb: bool) -> String {
             push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Packet(PacketType::Publish));
             "receives"
         }
+        Action::Requests { topic, payload, fields } => {
+            push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Packet(PacketType::Publish));
+            "requests"
+        }
+        Action::Delivers { topic, payload, fields } => {
+            push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Packet(PacketType::Publish));
+            "delivers"
+        }
+        Action::Reauthenticates => "reauthenticates",
         Action::Acknowledges { topic, payload, fields } => {
             push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Acknowledge);
             "acknowledges"
@@ -259,9 +268,18 @@ fn report(report: &Report) -> String {
             "received"
         }
         Report::Acknowledged { topic, payload, fields } => {
-            push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Received);
+            push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Message);
             "acknowledged"
         }
+        Report::Answered { topic, payload, fields } => {
+            push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Received);
+            "answered"
+        }
+        Report::Delivered { topic, payload, fields } => {
+            push_message(&mut parts, topic, payload.as_ref(), fields, Owner::Message);
+            "delivered"
+        }
+        Report::Reauthenticated => "reauthenticated",
         Report::Failed(fields) => {
             push_fields(&mut parts, fields, Owner::Failed);
             "failed"

@@ -128,26 +128,26 @@ pub(super) fn topic(value: &Value, owners: &[Owner]) -> String {
                 && reads_as_text(&candidate, text);
             if safe && reads_as_positional(&candidate) { candidate } else { quoted(text) }
         }
-        other => self::value(other, FieldKind::Text, Owner::Will),
+        other => self::value(other, FieldKind::Text),
     }
 }
 
 /// A payload before the fields.
 pub(super) fn payload(value: &Value) -> String {
-    self::value(value, FieldKind::Binary, Owner::Will)
+    self::value(value, FieldKind::Binary)
 }
 
-pub(super) fn value(value: &Value, kind: FieldKind, owner: Owner) -> String {
+pub(super) fn value(value: &Value, kind: FieldKind) -> String {
     match value {
         Value::Number(one) => number(*one),
         Value::Word(word) => word.clone(),
-        Value::Text(one) if kind == FieldKind::Binary => quoted(one),
+        Value::Text(one) if matches!(kind, FieldKind::Binary | FieldKind::Authentication) => quoted(one),
         Value::Text(one) => text(one),
         Value::Bytes(bytes) => format!("x\"{}\"", hexadecimal(bytes)),
         Value::Pair(name, value) => format!("{}:{}", quoted(name), quoted(value)),
         Value::Capture(name) => format!("${name}"),
         Value::Fields(inner) => {
-            let owner = if owner == Owner::Packet(crate::PacketType::Connect) { Owner::Will } else { owner };
+            let owner = if kind == FieldKind::Authentication { Owner::Scram } else { Owner::Will };
             format!("{{{}}}", fields(inner, owner))
         }
     }
@@ -170,7 +170,7 @@ pub(super) fn fields(fields: &[Field], owner: Owner) -> String {
 
 pub(super) fn field(field: &Field, owner: Owner) -> String {
     let kind = owner.field(&field.name).map_or(FieldKind::Text, |rule| rule.kind);
-    let one = |value: &Value| self::value(value, kind, owner);
+    let one = |value: &Value| self::value(value, kind);
     let name = &field.name;
     let written = match &field.test {
         Test::Absent => format!("!{name}"),
@@ -202,5 +202,5 @@ pub(super) fn reasons(reasons: &[Test]) -> String {
 }
 
 pub(super) fn value_of_reason(value: &Value) -> String {
-    self::value(value, FieldKind::Reason, Owner::Will)
+    self::value(value, FieldKind::Reason)
 }

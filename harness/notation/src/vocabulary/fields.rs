@@ -27,6 +27,8 @@ pub enum FieldKind {
     Pair,
     /// The fields of the Will.
     Will,
+    /// Binary Data, or a SCRAM message in braces.
+    Authentication,
     /// One of the words.
     Word(&'static [&'static str]),
 }
@@ -55,14 +57,18 @@ pub enum Owner {
     Will,
     /// The Subscription Options after a Topic Filter.
     Subscription,
+    /// A SCRAM message in `authentication_data`.
+    Scram,
     /// `told H connected`
     Connected,
     /// `told H disconnected`
     Disconnected,
     /// `told H published`: the message with the Reason Code of its acknowledgement.
     Published,
-    /// `told H received`, `told H acknowledged`: the message.
+    /// `told H received`, `told H answered`: the message with its properties.
     Received,
+    /// `told H acknowledged`, `told H delivered`: the message.
+    Message,
     /// `ask H acknowledge`: the Reason Code.
     Acknowledge,
     /// `told H failed`
@@ -80,7 +86,9 @@ impl Owner {
             Self::Connected => "`connected`",
             Self::Disconnected => "`disconnected`",
             Self::Published => "`published`",
+            Self::Scram => "a SCRAM message",
             Self::Received => "`received`",
+            Self::Message => "the message",
             Self::Acknowledge => "`acknowledge`",
             Self::Failed => "`failed`",
         }
@@ -91,7 +99,8 @@ impl Owner {
     #[must_use]
     pub fn repeats(self, field: &str) -> bool {
         field == "user_property"
-            || (field == "subscription_identifier" && self == Self::Packet(PacketType::Publish))
+            || (field == "subscription_identifier"
+                && matches!(self, Self::Packet(PacketType::Publish) | Self::Received))
     }
 
     /// The packet whose Reason Codes a field of the owner may have; `None` for any packet.
@@ -102,6 +111,8 @@ impl Owner {
             Self::Published | Self::Acknowledge => Some(PacketType::PubAck),
             Self::Will
             | Self::Subscription
+            | Self::Scram
+            | Self::Message
             | Self::Connected
             | Self::Disconnected
             | Self::Received
@@ -139,7 +150,9 @@ impl Owner {
             Self::Connected => &[CONNECTED],
             Self::Disconnected | Self::Failed => &[FAILED],
             Self::Published => &[MESSAGE, REASON],
-            Self::Received => &[MESSAGE],
+            Self::Scram => &[SCRAM],
+            Self::Received => &[MESSAGE, MESSAGE_PROPERTIES],
+            Self::Message => &[MESSAGE],
             Self::Acknowledge => &[REASON],
         }
     }
@@ -167,7 +180,7 @@ const fn property(name: &'static str, identifier: u8, kind: FieldKind) -> FieldR
 
 const USER_PROPERTY: FieldRule = property("user_property", 0x26, FieldKind::Pair);
 const AUTHENTICATION_METHOD: FieldRule = property("authentication_method", 0x15, FieldKind::Text);
-const AUTHENTICATION_DATA: FieldRule = property("authentication_data", 0x16, FieldKind::Binary);
+const AUTHENTICATION_DATA: FieldRule = property("authentication_data", 0x16, FieldKind::Authentication);
 const SESSION_EXPIRY: FieldRule = property("session_expiry", 0x11, SECONDS);
 const PAYLOAD_FORMAT: FieldRule = property("payload_format", 0x01, FLAG);
 const MESSAGE_EXPIRY: FieldRule = property("message_expiry", 0x02, SECONDS);
@@ -277,6 +290,27 @@ const MESSAGE: &[FieldRule] = &[
     always("qos", QOS),
     always("retain", FLAG),
 ];
+
+/// The properties of a message that a client reports.
+const MESSAGE_PROPERTIES: &[FieldRule] = &[
+    PAYLOAD_FORMAT,
+    MESSAGE_EXPIRY,
+    RESPONSE_TOPIC,
+    CORRELATION_DATA,
+    USER_PROPERTY,
+    property("subscription_identifier", 0x0b, SUBSCRIPTION_IDENTIFIER),
+    CONTENT_TYPE,
+];
+
+/// RFC 5802 section 3.
+const SCRAM: &[FieldRule] = &[
+    always("scram", FieldKind::Word(SCRAM_MESSAGES)),
+    optional("user_name", FieldKind::Text),
+    optional("password", FieldKind::Binary),
+];
+
+/// The messages of SCRAM, in the order of an exchange.
+pub const SCRAM_MESSAGES: &[&str] = &["client-first", "server-first", "client-final", "server-final"];
 
 const CONNECTED: &[FieldRule] = &[always("session_present", FLAG)];
 

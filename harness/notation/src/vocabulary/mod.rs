@@ -4,7 +4,7 @@
 mod fields;
 mod reasons;
 
-pub use fields::{FieldKind, FieldRule, Owner};
+pub use fields::{FieldKind, FieldRule, Owner, SCRAM_MESSAGES};
 pub use reasons::{reason_code, reason_name, reason_names};
 
 /// A capability that a scenario may need of its target.

@@ -210,10 +210,16 @@ fn action() -> BoxedStrategy<Action> {
 fn wish() -> impl Strategy<Value = Action> {
     let acknowledges = message(Owner::Acknowledge)
         .prop_map(|(topic, payload, fields)| Action::Acknowledges { topic, payload, fields });
+    let publish = || message(Owner::Packet(PacketType::Publish));
+    let requests = publish().prop_map(|(topic, payload, fields)| Action::Requests { topic, payload, fields });
+    let delivers = publish().prop_map(|(topic, payload, fields)| Action::Delivers { topic, payload, fields });
     let verbs = action().prop_filter_map("a client cannot be asked for it", |action| match action {
         Action::Opens
         | Action::Receives { .. }
+        | Action::Requests { .. }
+        | Action::Delivers { .. }
         | Action::Acknowledges { .. }
+        | Action::Reauthenticates
         | Action::Pings
         | Action::Closes => None,
         Action::Connects { fields, .. } => Some(Action::Connects { fields, expecting: Vec::new() }),
@@ -228,7 +234,13 @@ fn wish() -> impl Strategy<Value = Action> {
         }
         Action::Disconnects { fields } => Some(Action::Disconnects { fields }),
     });
-    prop_oneof![6 => verbs, 1 => acknowledges]
+    prop_oneof![
+        6 => verbs,
+        1 => acknowledges,
+        1 => requests,
+        1 => delivers,
+        1 => Just(Action::Reauthenticates),
+    ]
 }
 
 fn report() -> impl Strategy<Value = Report> {
@@ -247,11 +259,22 @@ fn report() -> impl Strategy<Value = Report> {
             payload,
             fields
         }),
-        message(Owner::Received).prop_map(|(topic, payload, fields)| Report::Acknowledged {
+        message(Owner::Message).prop_map(|(topic, payload, fields)| Report::Acknowledged {
             topic,
             payload,
             fields
         }),
+        message(Owner::Received).prop_map(|(topic, payload, fields)| Report::Answered {
+            topic,
+            payload,
+            fields
+        }),
+        message(Owner::Message).prop_map(|(topic, payload, fields)| Report::Delivered {
+            topic,
+            payload,
+            fields
+        }),
+        Just(Report::Reauthenticated),
         fields(Owner::Failed).prop_map(Report::Failed),
     ]
 }

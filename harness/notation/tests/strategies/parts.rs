@@ -170,6 +170,12 @@ fn value(rule: &FieldRule, owner: Owner) -> BoxedStrategy<Value> {
         }
         FieldKind::Reason => reason(owner.reason_packet()),
         FieldKind::Pair => (text(), text()).prop_map(|(name, value)| Value::Pair(name, value)).boxed(),
+        FieldKind::Authentication => prop_oneof![
+            text().prop_map(Value::Text),
+            bytes().prop_map(Value::Bytes),
+            fields(Owner::Scram).prop_map(Value::Fields),
+        ]
+        .boxed(),
         FieldKind::Will => fields(Owner::Will).prop_map(Value::Fields).boxed(),
         FieldKind::Word(words) => select(words).prop_map(|word| Value::Word(word.to_owned())).boxed(),
     }

@@ -108,6 +108,9 @@ impl Driver {
                     _ => self.app.tell(ClientEvent::Failed { id: None, trouble: trouble("it cannot be opened") }),
                 }
             }
+            ClientCommand::Publish(message) if !message.properties.is_empty() => {
+                return Err(host.unsupported("properties of a message in the glue").into());
+            }
             ClientCommand::Publish(message) => {
                 let builder = v5_0::Publish::builder().topic_name(message.topic)?.payload(message.payload);
                 let builder = builder.qos(qos(message.qos)).retain(message.retain);
@@ -246,6 +249,7 @@ impl Driver {
                 qos: publish.qos() as u8,
                 retain: publish.retain(),
                 dup: publish.dup(),
+                properties: None,
             }),
             Packet::V5_0Puback(puback) => of(&mut self.open, puback.packet_id())
                 .map(|id| ClientEvent::Published { id, reason: puback.reason_code().map_or(0, |code| code as u8) }),

@@ -49,7 +49,7 @@ impl Clients {
         let application = self.application(host)?;
         let mut packet = |pattern| {
             let client_id = self.hosts.name(application.host);
-            matcher.build(pattern, client_id, PacketIdentifier::MIN)
+            matcher.build(pattern, application.host, client_id, PacketIdentifier::MIN)
         };
         let asked = match action {
             Action::Connects { fields, .. } => {
@@ -78,7 +78,9 @@ impl Clients {
                 let (filters, properties) = (unsubscribe.filters.into_vec(), unsubscribe.properties);
                 application.unsubscribe(UnsubscribeRequest { filters, properties }).await
             }
-            Action::Publishes { topic, payload, fields, .. } => {
+            Action::Publishes { topic, payload, fields, .. }
+            | Action::Requests { topic, payload, fields }
+            | Action::Delivers { topic, payload, fields } => {
                 let pattern = publish(topic, payload.as_ref(), fields);
                 let Packet::Publish(publish) = packet(&pattern)? else { return Ok(()) };
                 let topic =
@@ -86,7 +88,11 @@ impl Clients {
                 let qos = fields.iter().any(|field| field.name == "qos").then(|| publish.delivery.qos());
                 let (payload, retain, properties) = (publish.payload, publish.retain, publish.properties);
                 let publication = Publication { topic, payload, qos, retain, properties };
-                application.publish(publication, By::Line).await
+                match action {
+                    Action::Requests { .. } => application.request(publication).await,
+                    Action::Delivers { .. } => application.deliver(publication).await,
+                    _ => application.publish(publication, By::Line).await,
+                }
             }
             Action::Acknowledges { topic, payload, fields } => {
                 let pattern = publish(topic, payload.as_ref(), &[]);
@@ -103,6 +109,7 @@ impl Clients {
                 };
                 application.acknowledge(message, answer.reason, self.in_version(fields)).await
             }
+            Action::Reauthenticates => application.reauthenticate().await,
             Action::Disconnects { fields } => {
                 let pattern = PacketPattern { fields: fields.clone(), ..bare(PacketType::Disconnect) };
                 let Packet::Disconnect(disconnect) = packet(&pattern)? else { return Ok(()) };
@@ -219,7 +226,7 @@ impl Clients {
                 return None;
             }
             let reports = application.reports.borrow();
-            let left = reports.waiting().find(|report| matches!(report.told, Told::Message(_)))?;
+            let left = reports.waiting().find(|report| matches!(report.told, Told::Message { .. }))?;
             let expected = format!("{host} receives only messages that a line expects");
             let found = self.recorder.found(expected, told_text(&left.told), Some(left.event));
             Some((host.to_owned(), found))
@@ -357,6 +364,7 @@ pub(crate) fn report_of(action: &Action) -> Result<Option<Report>, Stop> {
             let (topic, payload, fields) = (topic.clone(), payload.clone(), Vec::new());
             Report::Acknowledged { topic, payload, fields }
         }
+        Action::Requests { .. } | Action::Delivers { .. } | Action::Reauthenticates => return Ok(None),
         Action::Disconnects { .. } => Report::Disconnected(Vec::new()),
         Action::Opens | Action::Pings | Action::Closes => {
             return Err(Stop::broken("a client under test has no such command"));

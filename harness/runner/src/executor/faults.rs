@@ -99,7 +99,10 @@ impl Faults {
         let unknown = || Stop::broken(format!("there is no fault profile {name}"));
         let profile = Profile::named(name).ok_or_else(unknown)?;
         let hosts = self.crashes.hosts.named(&fault.hosts);
-        let course = profile.course(&hosts, SERVER).shortened(clock.timeouts.shorter);
+        let course = match fault.lasting.and_then(|time| profile.lasting(time.on(false))) {
+            Some(lasting) => lasting.course(&hosts, SERVER),
+            None => profile.course(&hosts, SERVER).shortened(clock.timeouts.shorter),
+        };
         let (crashes, line) = (self.crashes.clone(), self.crashes.recorder.line());
         let observer = move |step: &CourseStep, phase| {
             let Some(host) = crashed(step) else { return };

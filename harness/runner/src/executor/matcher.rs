@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use mqttspec_codec::{Packet, PacketIdentifier, Version};
 use mqttspec_judge::Case;
-use mqttspec_judge::history::{Message, ReportedError, Told};
+use mqttspec_judge::history::{HostIndex, Message, ReportedError, Told};
 use mqttspec_notation::fields::{
     Bindings, Defaults, Expectation, Mismatch, accept_fields, accept_raw, build, field_words,
 };
@@ -132,10 +132,11 @@ impl Matcher {
     pub(crate) fn build(
         &mut self,
         pattern: &PacketPattern,
+        host: HostIndex,
         client_id: &str,
         id: PacketIdentifier,
     ) -> Result<Packet, LineError> {
-        build(pattern, self.version, Defaults { client_id, id }, &mut self.bindings)
+        build(pattern, self.version, Defaults { client_id, id, host: host.0 }, &mut self.bindings)
             .map_err(|error| LineError(error.to_string()))
     }
 
@@ -143,13 +144,15 @@ impl Matcher {
     pub(crate) fn compare(&mut self, expected: &Expected, arrival: &Arrival) -> Result<Match, LineError> {
         match (expected, &arrival.what) {
             (Expected::Closed(_), Arrived::Ended(_)) => Ok(Match::Equal),
-            (Expected::Packet(pattern), Arrived::Packet(packet)) => self.compare_packet(pattern, packet),
+            (Expected::Packet(pattern), Arrived::Packet(packet)) => {
+                self.compare_packet(pattern, packet, arrival.host)
+            }
             (Expected::Raw(raw), Arrived::Packet(_) | Arrived::Malformed(_)) => {
                 as_match(accept_raw(raw, &arrival.bytes, &mut self.bindings))
             }
             (Expected::Closed(or), Arrived::Packet(packet)) => {
                 for pattern in or {
-                    if self.compare_packet(pattern, packet)? == Match::Equal {
+                    if self.compare_packet(pattern, packet, arrival.host)? == Match::Equal {
                         return Ok(Match::Equal);
                     }
                 }
@@ -164,8 +167,13 @@ impl Matcher {
         self.without_captures(|matcher| Ok(matcher.compare(expected, arrival)? == Match::Equal))
     }
 
-    fn compare_packet(&mut self, pattern: &PacketPattern, packet: &Packet) -> Result<Match, LineError> {
-        let expectation = Expectation { pattern, version: self.version };
+    fn compare_packet(
+        &mut self,
+        pattern: &PacketPattern,
+        packet: &Packet,
+        host: HostIndex,
+    ) -> Result<Match, LineError> {
+        let expectation = Expectation { pattern, version: self.version, host: host.0 };
         as_match(expectation.accept(packet, &mut self.bindings))
     }
 
@@ -182,6 +190,9 @@ impl Matcher {
         let mut fields = report_fields(report);
         if kind_is_unknown(told) {
             fields.retain(|field| field.name != "error");
+        }
+        if let Told::Message { properties: None, .. } = told {
+            fields.retain(|field| ["topic", "payload", "qos", "retain"].contains(&field.name.as_str()));
         }
         as_match(accept_fields(&fields, &seen, PacketType::Publish, self.version, &mut self.bindings))
     }
@@ -212,12 +223,15 @@ fn report_fields(report: &Report) -> Vec<Field> {
         }
         Report::Published { topic, payload, fields }
         | Report::Received { topic, payload, fields }
+        | Report::Answered { topic, payload, fields }
+        | Report::Delivered { topic, payload, fields }
         | Report::Acknowledged { topic, payload, fields } => {
             let mut all = vec![field("topic", Test::Equal(topic.clone()))];
             all.extend(payload.iter().map(|payload| field("payload", Test::Equal(payload.clone()))));
             all.extend(fields.iter().cloned());
             all
         }
+        Report::Reauthenticated => Vec::new(),
     }
 }
 
@@ -239,8 +253,16 @@ fn seen(report: &Report, told: &Told) -> Option<Vec<Field>> {
             filters.iter().map(filter).collect()
         }
         (Report::Published { .. }, Told::Published { message, refused: None, .. })
-        | (Report::Received { .. }, Told::Message(message))
+        | (Report::Delivered { .. }, Told::Delivered { message })
         | (Report::Acknowledged { .. }, Told::Acknowledged { message }) => message_fields(message),
+        (Report::Received { .. }, Told::Message { message, properties }) => {
+            let properties = properties.iter().flatten().cloned();
+            message_fields(message).into_iter().chain(properties).collect()
+        }
+        (Report::Answered { .. }, Told::Answered { message, properties }) => {
+            message_fields(message).into_iter().chain(properties.iter().cloned()).collect()
+        }
+        (Report::Reauthenticated, Told::Reauthenticated) => Vec::new(),
         _ => return None,
     })
 }
@@ -285,7 +307,10 @@ pub(crate) fn report_text(report: &Report) -> String {
         Report::Unsubscribed(_) => "unsubscribed",
         Report::Published { .. } => "published",
         Report::Received { .. } => "received",
+        Report::Answered { .. } => "answered",
+        Report::Delivered { .. } => "delivered",
         Report::Acknowledged { .. } => "acknowledged",
+        Report::Reauthenticated => "reauthenticated",
     };
     format!("{word}{}", fields_text(&report_fields(report)))
 }
@@ -334,7 +359,7 @@ mod tests {
     }
 
     fn arrival(what: Arrived) -> Arrival {
-        Arrival { at: Duration::ZERO, event: 0, connection: 1, what, bytes: Bytes::new() }
+        Arrival { host: HostIndex(0), at: Duration::ZERO, event: 0, connection: 1, what, bytes: Bytes::new() }
     }
 
     fn publish(payload: &'static str, id: u16) -> Arrival {
@@ -413,9 +438,12 @@ mod tests {
             retain: false,
         };
         let compared = |told: Told, matcher: &mut Matcher| matcher.compare_report(&received, &told, None);
-        assert_eq!(compared(Told::Message(message("x")), &mut matcher), Ok(Match::Equal));
         assert_eq!(
-            compared(Told::Message(message("y")), &mut matcher),
+            compared(Told::Message { message: message("x"), properties: None }, &mut matcher),
+            Ok(Match::Equal)
+        );
+        assert_eq!(
+            compared(Told::Message { message: message("y"), properties: None }, &mut matcher),
             Ok(differs("payload=\"x\"", "payload=\"y\""))
         );
         let published = Told::Published { handle: 1, message: message("x"), refused: None };

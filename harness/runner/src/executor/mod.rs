@@ -450,7 +450,7 @@ impl<'r> Executor<'r> {
         pattern: &PacketPattern,
     ) -> Result<Option<Packet>, Stop> {
         let (client_id, id) = (self.script.hosts.name(host), self.wire.free_identifier(host));
-        let packet = self.matcher.build(pattern, client_id, id)?;
+        let packet = self.matcher.build(pattern, host, client_id, id)?;
         if pattern.patches.is_empty() {
             self.wire.send_packet(host, packet.clone())?;
             return Ok(Some(packet));

@@ -223,7 +223,10 @@ fn verb(action: &Action, observer: Role) -> Result<Vec<Move>, Stop> {
         Action::Receives { topic, payload, fields } => {
             vec![expecting_packet(publish(topic, payload.as_ref(), fields)), Move::SettleReceived]
         }
-        Action::Acknowledges { .. } => return Err(Stop::broken("only an application acknowledges")),
+        Action::Requests { .. }
+        | Action::Delivers { .. }
+        | Action::Acknowledges { .. }
+        | Action::Reauthenticates => return Err(Stop::broken("only `ask` gives this command")),
         Action::Pings => {
             vec![sending(bare(PacketType::PingReq)), expecting_packet(bare(PacketType::PingResp))]
         }

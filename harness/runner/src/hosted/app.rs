@@ -6,6 +6,7 @@ use core::fmt;
 use mqttspec_codec::Version;
 use tokio::sync::mpsc;
 
+pub use crate::live::client::properties::PacketProperties;
 use crate::live::client::protocol::{Command, Line, Reply, Request};
 pub use crate::live::client::protocol::{Connect, Disconnect, Publish, Subscription, Trouble, Will};
 use crate::live::client::{AdapterError, peer};
@@ -65,8 +66,18 @@ impl App {
             let command = match command {
                 Command::Connect(connect) => ClientCommand::Connect(connect),
                 Command::Publish(publish) => ClientCommand::Publish(publish),
-                Command::Subscribe { subscriptions } => ClientCommand::Subscribe(subscriptions),
-                Command::Unsubscribe { filters } => ClientCommand::Unsubscribe(filters),
+                Command::Subscribe { properties, .. } | Command::Unsubscribe { properties, .. }
+                    if !properties.is_empty() =>
+                {
+                    self.refuse(id, "a hosted client gets no properties of SUBSCRIBE and UNSUBSCRIBE");
+                    continue;
+                }
+                Command::Subscribe { subscriptions, .. } => ClientCommand::Subscribe(subscriptions),
+                Command::Unsubscribe { filters, .. } => ClientCommand::Unsubscribe(filters),
+                Command::Reauthenticate {} => {
+                    self.refuse(id, "a hosted client gets no command to authenticate again");
+                    continue;
+                }
                 Command::Acknowledge { message, reason } => ClientCommand::Acknowledge { message, reason },
                 Command::Disconnect(disconnect) => ClientCommand::Disconnect(disconnect),
                 // These are for processes.
@@ -77,6 +88,11 @@ impl App {
             let _ = self.events.0.send(taken);
             return (id, command);
         }
+    }
+
+    fn refuse(&self, id: CommandId, reason: &str) {
+        // The run may be over.
+        let _ = self.events.0.send(Line::Reply { id, reply: Reply::Unsupported(reason.to_owned()) });
     }
 
     /// Reports an event to the application.

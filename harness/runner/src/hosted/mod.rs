@@ -22,8 +22,8 @@ use mqttspec_turmoil::{HostNet, TurmoilDisk};
 pub use mqttspec_world::{WorldDisk, WorldNet};
 
 pub use self::app::{
-    App, ClientCommand, ClientEvent, CommandId, Connect, Disconnect, Events, Publish, Subscription, Trouble,
-    Will,
+    App, ClientCommand, ClientEvent, CommandId, Connect, Disconnect, Events, PacketProperties, Publish,
+    Subscription, Trouble, Will,
 };
 pub(crate) use self::case::HostedCase;
 pub use self::host::{Host, Unsupported};

@@ -86,8 +86,10 @@ impl Adapter {
                 }
                 Report::Published { fields, .. }
                 | Report::Received { fields, .. }
+                | Report::Answered { fields, .. }
+                | Report::Delivered { fields, .. }
                 | Report::Acknowledged { fields, .. } => set_fields(fields),
-                Report::Subscribed(_) | Report::Unsubscribed(_) => {}
+                Report::Subscribed(_) | Report::Unsubscribed(_) | Report::Reauthenticated => {}
             },
             StepKind::Fault(fault) => self.fault(fault),
             StepKind::Wait(time) => self.time(time, times),
@@ -148,11 +150,13 @@ impl Adapter {
             }
             Action::Unsubscribes { fields, .. }
             | Action::Receives { fields, .. }
+            | Action::Requests { fields, .. }
+            | Action::Delivers { fields, .. }
             | Action::Acknowledges { fields, .. }
             | Action::Disconnects { fields } => {
                 set_fields(fields);
             }
-            Action::Opens | Action::Pings | Action::Closes => {}
+            Action::Opens | Action::Pings | Action::Reauthenticates | Action::Closes => {}
         }
     }
 

@@ -175,7 +175,10 @@ impl<'s> Session<'s> {
             }
         };
         capabilities.override_with(&target_file.capabilities);
-        let timeouts = timeouts(&target_file, &capabilities);
+        let mut timeouts = timeouts(&target_file, &capabilities);
+        if options.patient {
+            timeouts.shorter = 1;
+        }
         let target_file_servers = target_file.servers;
         let version = capabilities.versions.last().copied().unwrap_or(Version::V3_1_1);
         let run = format!("{}probe", prober.token);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use mqttspec_client::{self as client, Command, Event, Options};
-use mqttspec_codec::{PubAckReason, QoS, Version};
+use mqttspec_codec::{PubAckReason, QoS, ResponseTopic, Version};
 use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientGone, ClientObserved, Commander};
 use mqttspec_net::store::{LogStore, MemoryStore, Store};
@@ -23,6 +23,7 @@ use mqttspec_judge::history::{Asked, ConnectionKey, Ending, HostIndex, Message, 
 use mqttspec_mutants::Mutant;
 use mqttspec_mutants::MutantNet;
 use mqttspec_notation::Field;
+use mqttspec_notation::fields::property_fields;
 
 /// All applications of a run, by host.
 #[derive(Default)]
@@ -129,7 +130,10 @@ enum ClientCommand {
     Publish { handle: u64, message: Message },
     Subscribe { handle: u64, filters: Vec<String> },
     Unsubscribe { filters: Vec<String> },
+    Request,
+    Deliver { message: Message },
     Acknowledge { message: Message },
+    Reauthenticate,
     Disconnect,
 }
 
@@ -141,7 +145,10 @@ impl ClientCommand {
             ClientCommand::Publish { .. }
             | ClientCommand::Subscribe { .. }
             | ClientCommand::Unsubscribe { .. }
-            | ClientCommand::Acknowledge { .. } => CommandKind::Other,
+            | ClientCommand::Request
+            | ClientCommand::Deliver { .. }
+            | ClientCommand::Acknowledge { .. }
+            | ClientCommand::Reauthenticate => CommandKind::Other,
         }
     }
 }
@@ -293,16 +300,41 @@ impl Application {
     }
 
     pub(crate) async fn publish(&self, publication: client::Publication, by: By) -> Result<(), String> {
-        let message = Message {
-            topic: publication.topic.as_str().to_owned(),
-            payload: publication.payload.clone(),
-            qos: publication.qos.unwrap_or(self.options.default_qos),
-            retain: publication.retain,
-        };
+        let message = self.message(&publication);
         let handle = self.next_number();
         self.record(What::Asked(Asked::Publish { message: message.clone(), handle }));
         self.pending.set(self.pending.get() + 1);
         self.command(Command::Publish(publication), by, ClientCommand::Publish { handle, message }).await
+    }
+
+    pub(crate) async fn request(&self, mut publication: client::Publication) -> Result<(), String> {
+        self.record(What::Asked(Asked::Request { message: self.message(&publication) }));
+        let response_topic = publication.properties.get().map(|ResponseTopic(topic)| topic);
+        publication.properties.remove::<ResponseTopic>();
+        let request = Command::Request { publication, response_topic, timeout: None };
+        self.command(request, By::Line, ClientCommand::Request).await
+    }
+
+    pub(crate) async fn deliver(&self, publication: client::Publication) -> Result<(), String> {
+        let message = self.message(&publication);
+        self.record(What::Asked(Asked::Deliver { message: message.clone() }));
+        self.pending.set(self.pending.get() + 1);
+        let deliver = Command::Deliver(publication.into());
+        self.command(deliver, By::Line, ClientCommand::Deliver { message }).await
+    }
+
+    pub(crate) async fn reauthenticate(&self) -> Result<(), String> {
+        self.record(What::Asked(Asked::Reauthenticate));
+        self.command(Command::Reauthenticate, By::Line, ClientCommand::Reauthenticate).await
+    }
+
+    fn message(&self, publication: &client::Publication) -> Message {
+        Message {
+            topic: publication.topic.as_str().to_owned(),
+            payload: publication.payload.clone(),
+            qos: publication.qos.unwrap_or(self.options.default_qos),
+            retain: publication.retain,
+        }
     }
 
     pub(crate) async fn subscribe(&self, request: client::SubscribeRequest) -> Result<(), String> {
@@ -358,7 +390,7 @@ impl Application {
             None => Err("the client does not run".to_owned()),
         };
         if let Err(error) = &taken
-            && let ClientCommand::Publish { .. } = given.what
+            && let ClientCommand::Publish { .. } | ClientCommand::Deliver { .. } = given.what
         {
             let text = error.clone();
             self.end(given, CommandEnd::Failed(ReportedError { kind: "application", reason: None, text }));
@@ -397,14 +429,14 @@ impl Application {
         self.connected.set(false);
         self.sent.borrow_mut().clear();
         self.unacknowledged.borrow_mut().clear();
-        // Only publications above QoS 0 survive, in the store. Other commands never end.
+        // Only publications above QoS 0 and messages of the outbox survive, in the store. Other commands never end.
         let mut lost = 0;
         self.accepted.borrow_mut().retain(|_, given| match &given.what {
             ClientCommand::Publish { message, .. } if message.qos == QoS::AtMostOnce => {
                 lost += 1;
                 false
             }
-            what => matches!(what, ClientCommand::Publish { .. }),
+            what => matches!(what, ClientCommand::Publish { .. } | ClientCommand::Deliver { .. }),
         });
         self.pending.set(self.pending.get().saturating_sub(lost));
         let last = self.keys.borrow_mut().pop_last();
@@ -479,20 +511,19 @@ impl Application {
                 self.client_disconnected(*handle, error.as_ref().map(reported_error));
             }
             Event::Message(message) => {
-                let delivered = message.delivered;
-                let message = Message {
-                    topic: message.topic.as_str().to_owned(),
-                    payload: message.payload.clone(),
-                    qos: message.qos,
-                    retain: message.retain,
-                };
-                self.received(message, delivered);
+                let properties = Some(property_fields(&message.properties));
+                self.received(received(message), properties, message.delivered);
             }
             Event::Published { handle, reason, .. } => {
                 self.end_of(*handle, CommandEnd::Published(u8::from(*reason)));
             }
-            Event::Unsubscribed { handle, .. } | Event::Acknowledged { handle } => {
-                self.end_of(*handle, CommandEnd::Done);
+            Event::Unsubscribed { handle, .. }
+            | Event::Acknowledged { handle }
+            | Event::Delivered { handle, .. }
+            | Event::Reauthenticated { handle } => self.end_of(*handle, CommandEnd::Done),
+            Event::Response { handle, message } => {
+                let properties = property_fields(&message.properties);
+                self.end_of(*handle, CommandEnd::Answered(received(message), properties));
             }
             Event::Subscribed { handle, reasons, .. } => {
                 let granted = reasons.iter().map(|reason| QoS::try_from(u8::from(*reason)).ok()).collect();
@@ -532,11 +563,16 @@ impl Application {
     }
 
     /// The client has received a message; `delivered` identifies it if it can be acknowledged.
-    pub(crate) fn received(&self, message: Message, delivered: Option<client::Delivered>) {
+    pub(crate) fn received(
+        &self,
+        message: Message,
+        properties: Option<Vec<Field>>,
+        delivered: Option<client::Delivered>,
+    ) {
         if let Some(delivered) = delivered {
             self.unacknowledged.borrow_mut().push_back((delivered, message.clone()));
         }
-        self.tell(None, Told::Message(message));
+        self.tell(None, Told::Message { message, properties });
     }
 
     /// The client makes no more attempts to connect.
@@ -564,7 +600,7 @@ impl Application {
                 let (refused, reason) = match end {
                     CommandEnd::Failed(error) => (Some(error), None),
                     CommandEnd::Published(reason) => (None, Some(reason)),
-                    CommandEnd::Done | CommandEnd::Granted(_) => (None, None),
+                    CommandEnd::Done | CommandEnd::Granted(_) | CommandEnd::Answered(..) => (None, None),
                 };
                 let told = Told::Published { handle, message, refused };
                 let event = self.recorder.tell(self.host, told.clone());
@@ -582,6 +618,18 @@ impl Application {
             (ClientCommand::Acknowledge { message }, CommandEnd::Done) => {
                 self.tell(number, Told::Acknowledged { message });
             }
+            (ClientCommand::Deliver { message }, end) => {
+                self.pending.set(self.pending.get().saturating_sub(1));
+                let told = match end {
+                    CommandEnd::Failed(error) => Told::Failed { error },
+                    _ => Told::Delivered { message },
+                };
+                self.tell(number, told);
+            }
+            (ClientCommand::Request, CommandEnd::Answered(message, properties)) => {
+                self.tell(number, Told::Answered { message, properties });
+            }
+            (ClientCommand::Reauthenticate, CommandEnd::Done) => self.tell(number, Told::Reauthenticated),
             (_, CommandEnd::Failed(error)) => self.tell(number, Told::Failed { error }),
             _ => {}
         }
@@ -602,7 +650,18 @@ pub(crate) enum CommandEnd {
     Published(u8),
     /// The granted QoS of each Topic Filter; `None` if it was refused.
     Granted(Vec<Option<QoS>>),
+    /// This is the response to the request, with its properties.
+    Answered(Message, Vec<Field>),
     Failed(ReportedError),
+}
+
+fn received(message: &client::Message) -> Message {
+    Message {
+        topic: message.topic.as_str().to_owned(),
+        payload: message.payload.clone(),
+        qos: message.qos,
+        retain: message.retain,
+    }
 }
 
 pub(crate) fn reported_error(error: &client::Error) -> ReportedError {

@@ -91,7 +91,10 @@ impl Reports {
     fn belongs(&self, line: &Report) -> Belongs {
         match line {
             Report::Received { .. } => Belongs::ToNoCommandSince(0),
-            Report::Subscribed(_)
+            Report::Answered { .. }
+            | Report::Delivered { .. }
+            | Report::Reauthenticated
+            | Report::Subscribed(_)
             | Report::Unsubscribed(_)
             | Report::Published { .. }
             | Report::Acknowledged { .. } => Belongs::ToAnyCommand,
@@ -149,7 +152,10 @@ fn is_of_kind(told: &Told, line: &Report) -> bool {
         Report::Subscribed(_) => matches!(told, Told::Subscribed { .. }),
         Report::Unsubscribed(_) => matches!(told, Told::Unsubscribed { .. }),
         Report::Published { .. } => matches!(told, Told::Published { refused: None, .. }),
-        Report::Received { .. } => matches!(told, Told::Message(_)),
+        Report::Received { .. } => matches!(told, Told::Message { .. }),
+        Report::Answered { .. } => matches!(told, Told::Answered { .. }),
+        Report::Delivered { .. } => matches!(told, Told::Delivered { .. }),
+        Report::Reauthenticated => matches!(told, Told::Reauthenticated),
         Report::Acknowledged { .. } => matches!(told, Told::Acknowledged { .. }),
         Report::Failed(_) => failure(told).is_some(),
     }

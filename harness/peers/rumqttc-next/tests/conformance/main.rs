@@ -137,6 +137,9 @@ fn give(
     unacknowledged: &Unacknowledged,
 ) -> Result<Result<(), rumqttc::ClientError>, Box<dyn std::error::Error>> {
     Ok(match command {
+        ClientCommand::Publish(message) if !message.properties.is_empty() => {
+            return Err(host.unsupported("properties of a message in the glue").into());
+        }
         ClientCommand::Publish(message) => {
             let options = PublishOptions::new(qos(message.qos)).retain(message.retain);
             let notice = client.try_publish_tracked(message.topic, message.payload, options);
@@ -223,6 +226,7 @@ async fn poll(mut event_loop: EventLoop, events: Events, unacknowledged: Unackno
                     qos: publish.qos as u8,
                     retain: publish.retain,
                     dup: publish.dup,
+                    properties: None,
                 });
                 if manual {
                     unacknowledged.borrow_mut().insert(last_message, publish);

@@ -2,6 +2,7 @@
 //! acts as its server on real sockets.
 //!
 //! - [`protocol`]: the lines
+//! - [`properties`]: the properties of packets in lines
 //! - [`process`]: a process, its pipes and its end; [`pool`]: the processes that are idle
 //! - [`peer`]: converts commands of the application to lines, and lines to events
 //! - [`backend`]: the harness's server, the fault relays, and one run
@@ -14,6 +15,7 @@ mod backend;
 pub(crate) mod peer;
 mod pool;
 mod process;
+pub(crate) mod properties;
 pub(crate) mod protocol;
 mod reference;
 mod session;

@@ -7,14 +7,16 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use mqttspec_client::{self as client, Delivered, Handle, Options};
-use mqttspec_codec::{QoS, SessionExpiryInterval, Version};
+use mqttspec_codec::{self as codec, QoS, SessionExpiryInterval, Version};
 use mqttspec_judge::history::{Message, ReportedError};
 use mqttspec_net::client::ClientGone;
+use mqttspec_notation::fields::property_fields;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::process::{AdapterError, Killer, Process, REPLY_TIMEOUT};
+use super::properties::PacketProperties;
 use super::protocol::{
     Command, Connect, Disconnect, Event, Line, New, Publish, RECONNECT, Reply, Subscription, Trouble, Will,
 };
@@ -418,21 +420,15 @@ impl<A: Adapter> Driver<A> {
                 }
                 Command::Connect(connect_line(&options, self.version))
             }
-            client::Command::Publish(message) => {
-                if !message.properties.is_empty() {
-                    return Err(unsupported("properties of a message"));
-                }
-                Command::Publish(Publish {
-                    topic: message.topic.as_str().to_owned(),
-                    payload: message.payload.to_vec(),
-                    qos: message.qos.unwrap_or(self.application.options.default_qos).into(),
-                    retain: message.retain,
-                })
-            }
+            client::Command::Publish(message) => Command::Publish(Publish {
+                topic: message.topic.as_str().to_owned(),
+                payload: message.payload.to_vec(),
+                qos: message.qos.unwrap_or(self.application.options.default_qos).into(),
+                retain: message.retain,
+                properties: PacketProperties::of(&message.properties),
+            }),
             client::Command::Subscribe(request) => {
-                if !request.properties.is_empty() {
-                    return Err(unsupported("properties of a SUBSCRIBE"));
-                }
+                let properties = PacketProperties::of(&request.properties);
                 let subscription = |subscription: mqttspec_codec::Subscription| Subscription {
                     filter: subscription.filter.as_str().to_owned(),
                     qos: subscription.qos.into(),
@@ -441,10 +437,11 @@ impl<A: Adapter> Driver<A> {
                     retain_handling: subscription.retain_handling as u8,
                 };
                 let subscriptions = request.subscriptions.into_iter().map(subscription).collect();
-                Command::Subscribe { subscriptions }
+                Command::Subscribe { subscriptions, properties }
             }
             client::Command::Unsubscribe(request) => Command::Unsubscribe {
                 filters: request.filters.iter().map(|filter| filter.as_str().to_owned()).collect(),
+                properties: PacketProperties::of(&request.properties),
             },
             client::Command::Acknowledge { message, reason } => {
                 Command::Acknowledge { message: message.0, reason: reason.into() }
@@ -454,6 +451,9 @@ impl<A: Adapter> Driver<A> {
                     request.properties.get::<SessionExpiryInterval>().map(|interval| interval.0);
                 Command::Disconnect(Disconnect { reason: request.reason.into(), session_expiry })
             }
+            client::Command::Reauthenticate => Command::Reauthenticate {},
+            client::Command::Request { .. } => return Err(unsupported("`request`")),
+            client::Command::Deliver(_) => return Err(unsupported("`deliver`")),
             _ => return Err(unsupported("such command")),
         })
     }
@@ -548,10 +548,14 @@ impl<A: Adapter> Driver<A> {
                 }
                 self.lost();
             }
-            Event::Received { message, topic, payload, qos, retain, dup: _ } => {
+            Event::Received { message, topic, payload, qos, retain, dup: _, properties } => {
                 let qos = QoS::try_from(qos).map_err(|_| garbage("received", "qos is 0, 1 or 2"))?;
                 let message_told = Message { topic, payload: payload.into(), qos, retain };
-                self.application.received(message_told, message.map(Delivered));
+                let properties = match properties.map(|properties| properties.in_packet::<codec::Publish>()) {
+                    Some(None) => return Err(garbage("received", "the properties are those of a PUBLISH")),
+                    properties => properties.flatten().map(|properties| property_fields(&properties)),
+                };
+                self.application.received(message_told, properties, message.map(Delivered));
             }
             Event::Published { id, reason } if reason < 0x80 => {
                 self.end("published", id, CommandEnd::Published(reason))?;
@@ -566,6 +570,7 @@ impl<A: Adapter> Driver<A> {
             }
             Event::Unsubscribed { id } => self.end("unsubscribed", id, CommandEnd::Done)?,
             Event::Acknowledged { id } => self.end("acknowledged", id, CommandEnd::Done)?,
+            Event::Reauthenticated { id } => self.end("reauthenticated", id, CommandEnd::Done)?,
         }
         Ok(())
     }

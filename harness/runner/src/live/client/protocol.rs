@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::properties::PacketProperties;
+
 /// The version of the protocol.
 pub(crate) const PROTOCOL: u32 = 1;
 
@@ -27,13 +29,27 @@ pub(crate) struct Request {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Command {
-    Hello { protocol: u32 },
+    Hello {
+        protocol: u32,
+    },
     New(New),
     Connect(Connect),
     Publish(Publish),
-    Subscribe { subscriptions: Vec<Subscription> },
-    Unsubscribe { filters: Vec<String> },
-    Acknowledge { message: u64, reason: u8 },
+    Subscribe {
+        subscriptions: Vec<Subscription>,
+        #[serde(default, skip_serializing_if = "PacketProperties::is_empty")]
+        properties: PacketProperties,
+    },
+    Unsubscribe {
+        filters: Vec<String>,
+        #[serde(default, skip_serializing_if = "PacketProperties::is_empty")]
+        properties: PacketProperties,
+    },
+    Reauthenticate {},
+    Acknowledge {
+        message: u64,
+        reason: u8,
+    },
     Disconnect(Disconnect),
     Drop {},
 }
@@ -47,6 +63,7 @@ impl Command {
             Self::Publish(_) => "publish",
             Self::Subscribe { .. } => "subscribe",
             Self::Unsubscribe { .. } => "unsubscribe",
+            Self::Reauthenticate {} => "reauthenticate",
             Self::Acknowledge { .. } => "acknowledge",
             Self::Disconnect(_) => "disconnect",
             Self::Drop {} => "drop",
@@ -114,6 +131,9 @@ pub struct Publish {
     pub qos: u8,
     /// Whether the Server must keep it as the retained message.
     pub retain: bool,
+    /// Its properties (5.0).
+    #[serde(default, skip_serializing_if = "PacketProperties::is_empty")]
+    pub properties: PacketProperties,
 }
 
 /// A Topic Filter with its Subscription Options.
@@ -285,6 +305,9 @@ pub enum Event {
         /// The DUP flag.
         #[serde(default)]
         dup: bool,
+        /// Its properties (5.0); `None` if the client does not report them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        properties: Option<PacketProperties>,
     },
     /// A message is published: with QoS 0 it was sent, otherwise it was acknowledged.
     Published {
@@ -308,6 +331,11 @@ pub enum Event {
     },
     /// A message was acknowledged.
     Acknowledged {
+        /// The command.
+        id: u64,
+    },
+    /// The Server has accepted the re-authentication.
+    Reauthenticated {
         /// The command.
         id: u64,
     },
@@ -346,6 +374,22 @@ mod base64_text {
     }
 }
 
+/// The same, if they are there.
+pub(super) mod base64_option {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Text(#[serde(with = "super::base64_text")] Vec<u8>);
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
+        bytes.clone().map(Text).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
+        Ok(Option::<Text>::deserialize(from)?.map(|Text(bytes)| bytes))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -370,7 +414,15 @@ mod tests {
             json!({"publish": {"topic": "t", "payload": "eA==", "qos": 2, "retain": false}}),
             json!({"subscribe": {"subscriptions": [{"filter": "a/b", "qos": 1, "no_local": false,
                 "retain_as_published": false, "retain_handling": 0}]}}),
+            json!({"publish": {"topic": "t", "payload": "eA==", "qos": 0, "retain": false, "properties":
+                {"payload_format": 1, "message_expiry": 60, "content_type": "text/plain",
+                "response_topic": "r", "correlation_data": "AP8=",
+                "user_property": [["k", "v 1"], ["k", "v 2"]]}}}),
+            json!({"subscribe": {"subscriptions": [{"filter": "a/b", "qos": 1, "no_local": false,
+                "retain_as_published": false, "retain_handling": 0}],
+                "properties": {"subscription_identifier": [3]}}}),
             json!({"unsubscribe": {"filters": ["a/b"]}}),
+            json!({"reauthenticate": {}}),
             json!({"acknowledge": {"message": 7, "reason": 0}}),
             json!({"disconnect": {"reason": 4, "session_expiry": 0}}),
             json!({"drop": {}}),
@@ -411,11 +463,26 @@ mod tests {
                 qos: 1,
                 retain: true,
                 dup: false,
+                properties: None,
+            },
+            Event::Received {
+                message: None,
+                topic: "t".to_owned(),
+                payload: b"x".to_vec(),
+                qos: 0,
+                retain: false,
+                dup: false,
+                properties: Some(PacketProperties {
+                    content_type: Some("text/plain".to_owned()),
+                    subscription_identifier: vec![3, 7],
+                    ..PacketProperties::default()
+                }),
             },
             Event::Published { id: 7, reason: 16 },
             Event::Subscribed { id: 7, reasons: vec![1, 128] },
             Event::Unsubscribed { id: 7 },
             Event::Acknowledged { id: 7 },
+            Event::Reauthenticated { id: 7 },
         ];
         for event in events {
             let line = json!(event);

@@ -12,8 +12,8 @@ use mqttspec_client::{
     UnsubscribeRequest,
 };
 use mqttspec_codec::{
-    DisconnectReason, Properties, PubAckReason, QoS, RetainHandling, SessionExpiryInterval, TopicFilter,
-    TopicName, Version,
+    DisconnectReason, HasProperties, Properties, PubAckReason, QoS, RetainHandling, SessionExpiryInterval,
+    TopicFilter, TopicName, Version,
 };
 use mqttspec_net::client::{ClientObserved, Commander, client as drive_client};
 use mqttspec_net::store::DiskStore;
@@ -24,6 +24,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::task::{JoinHandle, LocalSet};
 
+use super::properties::PacketProperties;
 use super::protocol::{
     Answer, Command, Connect, DISK, Disconnect, Event, Hello, New, RECONNECT, Reply, Request, Trouble,
 };
@@ -169,9 +170,10 @@ fn client_command(command: Command, options: &Options) -> Result<client::Command
             let topic = TopicName::try_from(publish.topic.as_str()).map_err(|error| text(&error))?;
             let qos = QoS::try_from(publish.qos).map_err(|_| "qos is 0, 1 or 2".to_owned())?;
             let publication = Publication::new(topic, publish.payload).qos(qos);
-            client::Command::Publish(Publication { retain: publish.retain, ..publication })
+            let properties = packet_properties(&publish.properties)?;
+            client::Command::Publish(Publication { retain: publish.retain, properties, ..publication })
         }
-        Command::Subscribe { subscriptions } => {
+        Command::Subscribe { subscriptions, properties } => {
             let subscriptions = subscriptions.into_iter().map(|subscription| {
                 Ok(mqttspec_codec::Subscription {
                     filter: TopicFilter::try_from(subscription.filter.as_str())
@@ -187,12 +189,16 @@ fn client_command(command: Command, options: &Options) -> Result<client::Command
                 })
             });
             let subscriptions = subscriptions.collect::<Result<Vec<_>, String>>()?;
-            client::Command::Subscribe(SubscribeRequest { subscriptions, properties: Properties::new() })
+            client::Command::Subscribe(SubscribeRequest {
+                subscriptions,
+                properties: packet_properties(&properties)?,
+            })
         }
-        Command::Unsubscribe { filters } => {
+        Command::Unsubscribe { filters, properties } => {
+            let properties = packet_properties(&properties)?;
             let filters = filters.iter().map(|filter| TopicFilter::try_from(filter.as_str()));
             let filters = filters.collect::<Result<Vec<_>, _>>().map_err(|error| text(&error))?;
-            client::Command::Unsubscribe(UnsubscribeRequest { filters, properties: Properties::new() })
+            client::Command::Unsubscribe(UnsubscribeRequest { filters, properties })
         }
         Command::Acknowledge { message, reason } => {
             let reason = PubAckReason::try_from(reason).map_err(|_| "no Reason Code of PUBACK".to_owned())?;
@@ -207,10 +213,15 @@ fn client_command(command: Command, options: &Options) -> Result<client::Command
                 DisconnectReason::try_from(reason).map_err(|_| "no Reason Code of DISCONNECT".to_owned())?;
             client::Command::Disconnect(DisconnectRequest { reason, properties })
         }
+        Command::Reauthenticate {} => client::Command::Reauthenticate,
         Command::Hello { .. } | Command::New(_) | Command::Drop {} => {
             return Err("not a command to a client".to_owned());
         }
     })
+}
+
+fn packet_properties<P: HasProperties>(properties: &PacketProperties) -> Result<Properties<P>, String> {
+    properties.in_packet().ok_or_else(|| "the packet cannot have these properties".to_owned())
 }
 
 fn connect_options(connect: Connect, mut options: Options) -> Result<Options, String> {
@@ -262,6 +273,7 @@ fn told(event: &client::Event, handles: &Handles) {
             qos: message.qos.into(),
             retain: message.retain,
             dup: message.dup,
+            properties: Some(PacketProperties::of(&message.properties)),
         }),
         client::Event::Published { handle, reason, .. } => {
             of(handle).map(|id| Event::Published { id, reason: (*reason).into() })
@@ -271,6 +283,7 @@ fn told(event: &client::Event, handles: &Handles) {
             reasons: reasons.iter().map(|reason| (*reason).into()).collect(),
         }),
         client::Event::Unsubscribed { handle, .. } => of(handle).map(|id| Event::Unsubscribed { id }),
+        client::Event::Reauthenticated { handle } => of(handle).map(|id| Event::Reauthenticated { id }),
         client::Event::Acknowledged { handle } => of(handle).map(|id| Event::Acknowledged { id }),
         _ => None,
     };

@@ -361,7 +361,7 @@ impl Context {
             silence: SILENCE,
             quiet: milliseconds(500),
             rest: None,
-            shorter: 5,
+            shorter: if self.options.patient { 1 } else { 5 },
             travel: milliseconds(20),
             subscribing: Duration::ZERO,
         }

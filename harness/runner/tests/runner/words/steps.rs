@@ -379,6 +379,12 @@ const fn under_test(word: Word) -> Word {
     Word { tests_client: true, ..with_header(header, word) }
 }
 
+/// A scenario for a client under test with enhanced authentication.
+const fn with_scram(word: Word) -> Word {
+    let header = "tests    client\nclient   device reference authentication=scram-sha-256 reconnect=0\n";
+    Word { tests_client: true, ..with_header(header, word) }
+}
+
 /// Commands to a client under test.
 const COMMAND: &[Word] = &[
     under_test(changed(
@@ -404,6 +410,24 @@ const COMMAND: &[Word] = &[
         "ask device publish t/a \"x\" qos=1\n",
         "",
         "ask device connect clean_start keep_alive=0\ndevice > CONNECT\ndevice < CONNACK\nask device publish t/a \"x\" qos=1\ndevice > PUBLISH id=$p qos=1 topic=t/a\ndevice < PUBACK id=$p\n",
+    )),
+    under_test(changed(
+        "request",
+        "ask device request t/a \"x\" response_topic=r\n",
+        "",
+        "ask device connect clean_start keep_alive=0\ndevice > CONNECT\ndevice < CONNACK\nask device request t/a \"x\" response_topic=r\ndevice > SUBSCRIBE id=$s r\ndevice < SUBACK id=$s [granted-1]\ndevice > PUBLISH topic=t/a correlation_data=$d\n",
+    )),
+    under_test(changed(
+        "deliver",
+        "ask device deliver t/a \"x\" qos=1\n",
+        "",
+        "ask device connect clean_start keep_alive=0\ndevice > CONNECT\ndevice < CONNACK\nask device deliver t/a \"x\" qos=1\ndevice > SUBSCRIBE id=$s delivery/ack/+\ndevice < SUBACK id=$s [granted-1]\ndevice > PUBLISH id=$p topic=t/a\ndevice < PUBACK id=$p\n",
+    )),
+    with_scram(changed(
+        "reauthenticate",
+        "ask device reauthenticate\n",
+        "",
+        "ask device connect clean_start keep_alive=0 user_name=me password=\"secret\"\ndevice > CONNECT authentication_data={scram=client-first}\ndevice < AUTH reason=continue-authentication authentication_method=SCRAM-SHA-256 authentication_data={scram=server-first password=\"secret\"}\ndevice > AUTH authentication_data={scram=client-final}\ndevice < CONNACK authentication_method=SCRAM-SHA-256 authentication_data={scram=server-final}\nask device reauthenticate\ndevice > AUTH reason=re-authenticate authentication_data={scram=client-first}\n",
     )),
     under_test(changed(
         "acknowledge",
@@ -462,6 +486,27 @@ const EVENT: &[Word] = &[
         "device < PUBLISH id=1 qos=1 topic=t/a payload=\"in\"\n",
         "",
         "ask device connect clean_start keep_alive=0\ndevice > CONNECT\ndevice < CONNACK\ndevice < PUBLISH id=1 qos=1 topic=t/a payload=\"in\"\ntold device received t/a \"in\"\n",
+    )),
+    under_test(changed(
+        "answered",
+        "device < PUBLISH topic=r payload=\"y\" correlation_data=$d\n",
+        "",
+        "ask device connect clean_start keep_alive=0\ndevice > CONNECT\ndevice < CONNACK\nask device request t/a \"x\" response_topic=r\ndevice > SUBSCRIBE id=$s r\ndevice < SUBACK id=$s [granted-1]\ndevice > PUBLISH topic=t/a correlation_data=$d\ndevice < PUBLISH topic=r payload=\"y\" correlation_data=$d\ntold device answered r \"y\"\n",
+    )),
+    with_header(
+        "client   sender reference\nclient   worker reference acknowledge_deliveries=1\n",
+        changed(
+            "delivered",
+            "ask worker subscribe t/a qos=1\ntold worker subscribed t/a\n",
+            "ask worker subscribe t/b qos=1\ntold worker subscribed t/b\n",
+            "told worker connected\nask worker subscribe t/a qos=1\ntold worker subscribed t/a\nask sender deliver t/a \"x\" qos=1\ntold sender delivered t/a \"x\"\n",
+        ),
+    ),
+    with_scram(changed(
+        "reauthenticated",
+        "reason=success",
+        "reason=continue-authentication",
+        "ask device connect clean_start keep_alive=0 user_name=me password=\"secret\"\ndevice > CONNECT authentication_data={scram=client-first}\ndevice < AUTH reason=continue-authentication authentication_method=SCRAM-SHA-256 authentication_data={scram=server-first password=\"secret\"}\ndevice > AUTH authentication_data={scram=client-final}\ndevice < CONNACK authentication_method=SCRAM-SHA-256 authentication_data={scram=server-final}\nask device reauthenticate\ndevice > AUTH reason=re-authenticate authentication_data={scram=client-first}\ndevice < AUTH reason=continue-authentication authentication_method=SCRAM-SHA-256 authentication_data={scram=server-first password=\"secret\"}\ndevice > AUTH authentication_data={scram=client-final}\ndevice < AUTH reason=success authentication_method=SCRAM-SHA-256 authentication_data={scram=server-final}\ntold device reauthenticated\n",
     )),
     under_test(changed(
         "acknowledged",
