@@ -116,11 +116,23 @@ static unsigned char *decoded(const char *in, int *length) {
   return out;
 }
 
-static void say_received(const char *topic, const void *payload, size_t length, int qos, int retain, int dup) {
+// `properties` is NULL if the library does not report any.
+static void say_received(const char *topic, const void *payload, size_t length, int qos, int retain, int dup, cJSON *properties) {
   char *data = encoded(payload, length);
   cJSON *line = with(with_text(with_text(event("received"), "topic", topic), "payload", data), "qos", qos);
+  if (properties) cJSON_AddItemToObject(line, "properties", properties);
   say(with_bool(with_bool(line, "retain", retain), "dup", dup));
   free(data);
+}
+
+static cJSON *list(cJSON *fields, const char *name) {
+  if (!has(fields, name)) cJSON_AddArrayToObject(fields, name);
+  return cJSON_GetObjectItem(fields, name);
+}
+
+static void add_pair(cJSON *fields, const char *name, const char *value) {
+  const char *pair[] = {name, value};
+  cJSON_AddItemToArray(list(fields, "user_property"), cJSON_CreateStringArray(pair, 2));
 }
 
 // The commands, in the adapter's own file.

@@ -10,6 +10,11 @@ import gmqtt
 from gmqtt.mqtt.constants import MQTTv311, MQTTv50
 
 
+# The properties of a message, as the protocol and as the library names them.
+NAMES = {"payload_format": "payload_format_id", "message_expiry": "message_expiry_interval",
+         "content_type": "content_type", "response_topic": "response_topic"}
+
+
 class Unsupported(Exception):
     pass
 
@@ -70,15 +75,29 @@ class Adapter:
             if client is self.client:
                 say(event="failed", text=f"{type(error).__name__}: {error}")
 
-    async def publish(self, topic, payload, qos, retain):
-        self.client.publish(topic, base64.b64decode(payload), qos, retain)
+    async def publish(self, topic, payload, qos, retain, properties=None):
+        properties = {NAMES.get(name, name): value for name, value in (properties or {}).items()}
+        if "correlation_data" in properties:
+            properties["correlation_data"] = base64.b64decode(properties["correlation_data"])
+        self.client.publish(topic, base64.b64decode(payload), qos, retain, **properties)
 
-    async def subscribe(self, subscriptions):
-        return self.client.subscribe([
+    async def subscribe(self, subscriptions, properties=None):
+        properties = dict(properties or {})
+        identifier = properties.pop("subscription_identifier", [None])[0]
+        if properties:
+            raise Unsupported("this adapter sets no " + ", ".join(properties) + " of SUBSCRIBE")
+        if identifier is not None:
+            return self.client.subscribe(self.subscriptions(subscriptions), subscription_identifier=identifier)
+        return self.client.subscribe(self.subscriptions(subscriptions))
+
+    def subscriptions(self, subscriptions):
+        return [
             gmqtt.Subscription(s["filter"], s["qos"], s["no_local"], s["retain_as_published"], s["retain_handling"])
-            for s in subscriptions])
+            for s in subscriptions]
 
-    async def unsubscribe(self, filters):
+    async def unsubscribe(self, filters, properties=None):
+        if properties:
+            raise Unsupported("this adapter sets no properties of UNSUBSCRIBE")
         return self.client.unsubscribe(filters)
 
     async def acknowledge(self, message, reason):
@@ -107,8 +126,20 @@ class Adapter:
 
     def received(self, client, topic, payload, qos, properties):
         if client is self.client:
+            line = {"properties": self.seen(properties)} if self.version == MQTTv50 else {}
             say(event="received", topic=topic, payload=base64.b64encode(payload).decode(), qos=qos,
-                retain=bool(properties["retain"]), dup=bool(properties["dup"]))
+                retain=bool(properties["retain"]), dup=bool(properties["dup"]), **line)
+
+    def seen(self, properties):
+        seen = {short: properties[name][0] for short, name in NAMES.items() if name in properties}
+        if "correlation_data" in properties:
+            data = properties["correlation_data"][0]
+            seen["correlation_data"] = base64.b64encode(data if isinstance(data, bytes) else data.encode()).decode()
+        if "user_property" in properties:
+            seen["user_property"] = [list(pair) for pair in properties["user_property"]]
+        if "subscription_identifier" in properties:
+            seen["subscription_identifier"] = list(properties["subscription_identifier"])
+        return seen
 
     def subscribed(self, client, mid, reasons, properties):
         if mid in self.ids:

@@ -51,7 +51,44 @@ static void on_publish(struct mosquitto *m, void *data, int mid, int reason, con
 }
 
 static void on_message(struct mosquitto *m, void *data, const struct mosquitto_message *message, const mosquitto_property *p) {
-  say_received(message->topic, message->payload, message->payloadlen, message->qos, message->retain, 0);
+  cJSON *seen = place.version == 5 ? cJSON_CreateObject() : NULL;
+  for (; seen && p; p = mosquitto_property_next(p)) {
+    char *name = NULL, *value = NULL;
+    void *data = NULL;
+    uint8_t byte;
+    uint16_t length;
+    uint32_t four;
+    switch (mosquitto_property_identifier(p)) {
+    case MQTT_PROP_PAYLOAD_FORMAT_INDICATOR:
+      if (mosquitto_property_read_byte(p, MQTT_PROP_PAYLOAD_FORMAT_INDICATOR, &byte, false)) with(seen, "payload_format", byte);
+      break;
+    case MQTT_PROP_MESSAGE_EXPIRY_INTERVAL:
+      if (mosquitto_property_read_int32(p, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL, &four, false)) with(seen, "message_expiry", four);
+      break;
+    case MQTT_PROP_CONTENT_TYPE:
+      if (mosquitto_property_read_string(p, MQTT_PROP_CONTENT_TYPE, &value, false)) with_text(seen, "content_type", value);
+      break;
+    case MQTT_PROP_RESPONSE_TOPIC:
+      if (mosquitto_property_read_string(p, MQTT_PROP_RESPONSE_TOPIC, &value, false)) with_text(seen, "response_topic", value);
+      break;
+    case MQTT_PROP_CORRELATION_DATA:
+      if (mosquitto_property_read_binary(p, MQTT_PROP_CORRELATION_DATA, &data, &length, false)) {
+        char *base64 = encoded(data, length);
+        with_text(seen, "correlation_data", base64);
+        free(base64);
+      }
+      break;
+    case MQTT_PROP_USER_PROPERTY:
+      if (mosquitto_property_read_string_pair(p, MQTT_PROP_USER_PROPERTY, &name, &value, false)) add_pair(seen, name, value);
+      break;
+    case MQTT_PROP_SUBSCRIPTION_IDENTIFIER:
+      if (mosquitto_property_read_varint(p, MQTT_PROP_SUBSCRIPTION_IDENTIFIER, &four, false))
+        cJSON_AddItemToArray(list(seen, "subscription_identifier"), cJSON_CreateNumber(four));
+      break;
+    }
+    free(name), free(value), free(data);
+  }
+  say_received(message->topic, message->payload, message->payloadlen, message->qos, message->retain, 0, seen);
 }
 
 static void on_subscribe(struct mosquitto *m, void *data, int mid, int count, const int *granted, const mosquitto_property *p) {
@@ -152,12 +189,38 @@ static Result connect_client(int id, const cJSON *fields) {
   return code(error);
 }
 
+// The properties of a packet that the application sets. Freed by the caller.
+static mosquitto_property *given(const cJSON *fields) {
+  mosquitto_property *all = NULL;
+  const cJSON *given = cJSON_GetObjectItem(fields, "properties");
+  for (const cJSON *one = given ? given->child : NULL; one; one = one->next) {
+    const char *name = one->string;
+    if (!strcmp(name, "payload_format")) mosquitto_property_add_byte(&all, MQTT_PROP_PAYLOAD_FORMAT_INDICATOR, (uint8_t)one->valuedouble);
+    if (!strcmp(name, "message_expiry")) mosquitto_property_add_int32(&all, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL, (uint32_t)one->valuedouble);
+    if (!strcmp(name, "content_type")) mosquitto_property_add_string(&all, MQTT_PROP_CONTENT_TYPE, one->valuestring);
+    if (!strcmp(name, "response_topic")) mosquitto_property_add_string(&all, MQTT_PROP_RESPONSE_TOPIC, one->valuestring);
+    if (!strcmp(name, "correlation_data")) {
+      int length;
+      unsigned char *data = decoded(one->valuestring, &length);
+      mosquitto_property_add_binary(&all, MQTT_PROP_CORRELATION_DATA, data, (uint16_t)length);
+      free(data);
+    }
+    if (!strcmp(name, "user_property"))
+      for (const cJSON *pair = one->child; pair; pair = pair->next)
+        mosquitto_property_add_string_pair(&all, MQTT_PROP_USER_PROPERTY, pair->child->valuestring, pair->child->next->valuestring);
+    if (!strcmp(name, "subscription_identifier")) mosquitto_property_add_varint(&all, MQTT_PROP_SUBSCRIPTION_IDENTIFIER, (uint32_t)one->child->valuedouble);
+  }
+  return all;
+}
+
 static Result publish(int id, const cJSON *fields) {
   int length;
+  mosquitto_property *properties = given(fields);
   unsigned char *payload = decoded(text(fields, "payload"), &length);
   int error = mosquitto_publish_v5(client, &last_mid, text(fields, "topic"), length, payload, (int)number(fields, "qos"),
-                                   is_true(fields, "retain"), NULL);
+                                   is_true(fields, "retain"), properties);
   free(payload);
+  mosquitto_property_free_all(&properties);
   return code(error);
 }
 
@@ -172,7 +235,10 @@ static Result subscribe(int id, const cJSON *fields) {
     if ((int)number(one, "qos") != qos) return unsupported("libmosquitto has one QoS for all filters of a SUBSCRIBE");
     filters[count++] = (char *)text(one, "filter");
   }
-  return code(mosquitto_subscribe_multiple(client, &last_mid, count, filters, qos, options, NULL));
+  mosquitto_property *properties = given(fields);
+  int error = mosquitto_subscribe_multiple(client, &last_mid, count, filters, qos, options, properties);
+  mosquitto_property_free_all(&properties);
+  return code(error);
 }
 
 static Result unsubscribe(int id, const cJSON *fields) {
@@ -180,7 +246,10 @@ static Result unsubscribe(int id, const cJSON *fields) {
   int count = 0;
   for (const cJSON *one = cJSON_GetObjectItem(fields, "filters")->child; one && count < 64; one = one->next)
     filters[count++] = one->valuestring;
-  return code(mosquitto_unsubscribe_multiple(client, &last_mid, count, filters, NULL));
+  mosquitto_property *properties = given(fields);
+  int error = mosquitto_unsubscribe_multiple(client, &last_mid, count, filters, properties);
+  mosquitto_property_free_all(&properties);
+  return code(error);
 }
 
 static Result disconnect_client(const cJSON *fields) {

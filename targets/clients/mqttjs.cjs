@@ -14,6 +14,30 @@ const without = (fields, what) => {
 
 let place, client
 
+// The properties of a message, from the protocol to the library and back.
+const given = (fields) => {
+  if (!fields) return undefined
+  const pairs = (all) => all.reduce((of, [name, value]) => ({ ...of, [name]: name in of ? [of[name], value].flat() : value }), {})
+  const { payload_format, correlation_data, user_property, subscription_identifier, ...others } = fields
+  const names = { message_expiry: 'messageExpiryInterval', content_type: 'contentType', response_topic: 'responseTopic' }
+  const properties = {}
+  if (payload_format !== undefined) properties.payloadFormatIndicator = payload_format === 1
+  if (correlation_data !== undefined) properties.correlationData = Buffer.from(correlation_data, 'base64')
+  if (user_property) properties.userProperties = pairs(user_property)
+  if (subscription_identifier) properties.subscriptionIdentifier = subscription_identifier[0]
+  for (const [name, value] of Object.entries(others)) properties[names[name]] = value
+  return properties
+}
+// The library has a list for a property that came twice.
+const first = (value) => [value].flat()[0]
+const seen = ({ payloadFormatIndicator, messageExpiryInterval, contentType, responseTopic, correlationData, userProperties, subscriptionIdentifier }) => ({
+  payload_format: payloadFormatIndicator === undefined ? undefined : Number(payloadFormatIndicator),
+  message_expiry: first(messageExpiryInterval), content_type: first(contentType), response_topic: first(responseTopic),
+  correlation_data: correlationData && correlationData.toString('base64'),
+  user_property: userProperties && Object.entries(userProperties).flatMap(([name, values]) => [values].flat().map((value) => [name, value])),
+  subscription_identifier: subscriptionIdentifier === undefined ? undefined : [subscriptionIdentifier].flat(),
+})
+
 const adapter = {
   hello: () => ({ name: 'MQTT.js', version, language: 'JavaScript', versions: ['3.1.1', '5.0'], supports: ['reconnect'] }),
 
@@ -58,33 +82,33 @@ const adapter = {
       if (error.code > 0) tell({ event: 'failed', reason: error.code, text: error.message })
       else process.stderr.write(`${error.message}\n`)
     })
-    mine.on('message', (topic, payload, { qos, retain, dup }) =>
-      tell({ event: 'received', topic, payload: payload.toString('base64'), qos, retain, dup }))
+    mine.on('message', (topic, payload, { qos, retain, dup, properties }) =>
+      tell({ event: 'received', topic, payload: payload.toString('base64'), qos, retain, dup, properties: place.is5 ? seen(properties || {}) : undefined }))
   },
 
-  publish({ topic, payload, qos, retain }, id) {
+  publish({ topic, payload, qos, retain, properties }, id) {
     const mine = client
-    mine.publish(topic, Buffer.from(payload, 'base64'), { qos, retain }, (error, packet) => {
+    mine.publish(topic, Buffer.from(payload, 'base64'), { qos, retain, properties: given(properties) }, (error, packet) => {
       if (mine !== client) return
       if (error) later({ event: 'failed', id, text: error.message, reason: error.code > 0 ? error.code : undefined })
       else later({ event: 'published', id, reason: (qos && packet.reasonCode) || 0 })
     })
   },
 
-  subscribe({ subscriptions }, id) {
+  subscribe({ subscriptions, properties }, id) {
     const topics = {}
     for (const s of subscriptions) topics[s.filter] = { qos: s.qos, nl: s.no_local, rap: s.retain_as_published, rh: s.retain_handling }
     const mine = client
-    mine.subscribe(topics, (error, granted, packet) => {
+    mine.subscribe(topics, { properties: given(properties) }, (error, granted, packet) => {
       if (mine !== client) return
       if (error && !packet) later({ event: 'failed', id, text: error.message })
       else later({ event: 'subscribed', id, reasons: packet ? packet.granted : granted.map((g) => g.qos) })
     })
   },
 
-  unsubscribe({ filters }, id) {
+  unsubscribe({ filters, properties }, id) {
     const mine = client
-    mine.unsubscribe(filters, (error) => {
+    mine.unsubscribe(filters, { properties: given(properties) }, (error) => {
       if (mine === client) later(error ? { event: 'failed', id, text: error.message } : { event: 'unsubscribed', id })
     })
   },

@@ -22,8 +22,41 @@ static void on_disconnected(void *context, MQTTProperties *properties, enum MQTT
   say(with(event("disconnected"), "reason", reason));
 }
 
+static cJSON *seen_properties(MQTTProperties *properties) {
+  cJSON *seen = cJSON_CreateObject();
+  for (int i = 0; i < properties->count; i++) {
+    MQTTProperty *one = &properties->array[i];
+    char data[65536], value[65536];
+    int length = one->value.data.len;
+    int is_text = MQTTProperty_getType(one->identifier) > MQTTPROPERTY_TYPE_VARIABLE_BYTE_INTEGER;
+    if (is_text) snprintf(data, sizeof data, "%.*s", length, one->value.data.data);
+    switch (one->identifier) {
+    case MQTTPROPERTY_CODE_PAYLOAD_FORMAT_INDICATOR: with(seen, "payload_format", one->value.byte); break;
+    case MQTTPROPERTY_CODE_MESSAGE_EXPIRY_INTERVAL: with(seen, "message_expiry", one->value.integer4); break;
+    case MQTTPROPERTY_CODE_CONTENT_TYPE: with_text(seen, "content_type", data); break;
+    case MQTTPROPERTY_CODE_RESPONSE_TOPIC: with_text(seen, "response_topic", data); break;
+    case MQTTPROPERTY_CODE_CORRELATION_DATA: {
+      char *base64 = encoded(one->value.data.data, length);
+      with_text(seen, "correlation_data", base64);
+      free(base64);
+      break;
+    }
+    case MQTTPROPERTY_CODE_USER_PROPERTY:
+      snprintf(value, sizeof value, "%.*s", one->value.value.len, one->value.value.data);
+      add_pair(seen, data, value);
+      break;
+    case MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER:
+      cJSON_AddItemToArray(list(seen, "subscription_identifier"), cJSON_CreateNumber(one->value.integer4));
+      break;
+    default: break;
+    }
+  }
+  return seen;
+}
+
 static int on_message(void *context, char *topic, int length, MQTTAsync_message *message) {
-  say_received(topic, message->payload, message->payloadlen, message->qos, message->retained, message->dup);
+  cJSON *seen = place.is5 ? seen_properties(&message->properties) : NULL;
+  say_received(topic, message->payload, message->payloadlen, message->qos, message->retained, message->dup, seen);
   MQTTAsync_freeMessage(&message);
   MQTTAsync_free(topic);
   return 1;
@@ -170,12 +203,46 @@ static Result connect_client(int id, const cJSON *fields) {
   return code(error);
 }
 
+static MQTTLenString string(const char *text) { return (MQTTLenString){(int)strlen(text), (char *)text}; }
+
+// The properties of a packet that the application sets. The library copies them.
+static void given(MQTTProperties *properties, const cJSON *fields) {
+  const cJSON *given = cJSON_GetObjectItem(fields, "properties");
+  add(properties, MQTTPROPERTY_CODE_MESSAGE_EXPIRY_INTERVAL, given, "message_expiry");
+  MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_PAYLOAD_FORMAT_INDICATOR};
+  property.value.byte = (unsigned char)number(given, "payload_format");
+  if (has(given, "payload_format")) MQTTProperties_add(properties, &property);
+  for (int i = 0; i < 2; i++) {
+    const char *name = i ? "response_topic" : "content_type";
+    property = (MQTTProperty){.identifier = i ? MQTTPROPERTY_CODE_RESPONSE_TOPIC : MQTTPROPERTY_CODE_CONTENT_TYPE};
+    if (has(given, name)) property.value.data = string(text(given, name)), MQTTProperties_add(properties, &property);
+  }
+  property = (MQTTProperty){.identifier = MQTTPROPERTY_CODE_CORRELATION_DATA};
+  if (has(given, "correlation_data")) {
+    property.value.data.data = (char *)decoded(text(given, "correlation_data"), &property.value.data.len);
+    MQTTProperties_add(properties, &property);
+    free(property.value.data.data);
+  }
+  const cJSON *pairs = cJSON_GetObjectItem(given, "user_property");
+  for (const cJSON *pair = pairs ? pairs->child : NULL; pair; pair = pair->next) {
+    property = (MQTTProperty){.identifier = MQTTPROPERTY_CODE_USER_PROPERTY};
+    property.value.data = string(pair->child->valuestring);
+    property.value.value = string(pair->child->next->valuestring);
+    MQTTProperties_add(properties, &property);
+  }
+  const cJSON *identifiers = cJSON_GetObjectItem(given, "subscription_identifier");
+  property = (MQTTProperty){.identifier = MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER};
+  if (identifiers) property.value.integer4 = (unsigned int)identifiers->child->valuedouble, MQTTProperties_add(properties, &property);
+}
+
 static Result publish(int id, const cJSON *fields) {
   int length;
   unsigned char *payload = decoded(text(fields, "payload"), &length);
   MQTTAsync_responseOptions options = response(id, published, published5);
+  given(&options.properties, fields);
   int error = MQTTAsync_send(client, text(fields, "topic"), length, payload, (int)number(fields, "qos"), is_true(fields, "retain"), &options);
   free(payload);
+  MQTTProperties_free(&options.properties);
   return code(error);
 }
 
@@ -194,7 +261,10 @@ static Result subscribe(int id, const cJSON *fields) {
   MQTTAsync_responseOptions options = response(id, subscribed, subscribed5);
   filters_of[id & 65535] = count;
   if (place.is5) options.subscribeOptions = of_filter[0], options.subscribeOptionsList = of_filter, options.subscribeOptionsCount = count;
-  return code(MQTTAsync_subscribeMany(client, count, filters, qos, &options));
+  given(&options.properties, fields);
+  int error = MQTTAsync_subscribeMany(client, count, filters, qos, &options);
+  MQTTProperties_free(&options.properties);
+  return code(error);
 }
 
 static Result unsubscribe(int id, const cJSON *fields) {
@@ -203,7 +273,10 @@ static Result unsubscribe(int id, const cJSON *fields) {
   for (const cJSON *one = cJSON_GetObjectItem(fields, "filters")->child; one && count < 64; one = one->next)
     filters[count++] = one->valuestring;
   MQTTAsync_responseOptions options = response(id, unsubscribed, unsubscribed5);
-  return code(MQTTAsync_unsubscribeMany(client, count, filters, &options));
+  given(&options.properties, fields);
+  int error = MQTTAsync_unsubscribeMany(client, count, filters, &options);
+  MQTTProperties_free(&options.properties);
+  return code(error);
 }
 
 static void closed(void *context, MQTTAsync_successData *data) { say(event("disconnected")); }

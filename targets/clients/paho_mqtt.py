@@ -16,6 +16,11 @@ except ImportError:
     VERSION = "unknown"
 
 
+# The properties of a message, as the protocol and as the library names them.
+NAMES = {"payload_format": "PayloadFormatIndicator", "message_expiry": "MessageExpiryInterval",
+         "content_type": "ContentType", "response_topic": "ResponseTopic"}
+
+
 class Unsupported(Exception):
     pass
 
@@ -79,19 +84,34 @@ class Adapter:
         client.connect(*self.address, keepalive=keep_alive, **options)
         client.loop_start()
 
-    def publish(self, topic, payload, qos, retain):
-        return self.client.publish(topic, base64.b64decode(payload), qos, retain).mid
+    def properties_of(self, packet, fields):
+        properties = Properties(packet)
+        for name, value in (fields or {}).items():
+            if name == "user_property":
+                for pair in value:
+                    properties.UserProperty = tuple(pair)
+            elif name == "subscription_identifier":
+                properties.SubscriptionIdentifier = value[0]
+            else:
+                value = base64.b64decode(value) if name == "correlation_data" else value
+                setattr(properties, NAMES.get(name, "CorrelationData"), value)
+        return properties if fields else None
 
-    def subscribe(self, subscriptions):
+    def publish(self, topic, payload, qos, retain, properties=None):
+        properties = self.properties_of(PacketTypes.PUBLISH, properties)
+        return self.client.publish(topic, base64.b64decode(payload), qos, retain, properties).mid
+
+    def subscribe(self, subscriptions, properties=None):
         if self.is5:
             topics = [(s["filter"], SubscribeOptions(s["qos"], s["no_local"], s["retain_as_published"],
                                                      s["retain_handling"])) for s in subscriptions]
         else:
             topics = [(s["filter"], s["qos"]) for s in subscriptions]
-        return self.mid(self.client.subscribe(topics))
+        return self.mid(self.client.subscribe(
+            topics, properties=self.properties_of(PacketTypes.SUBSCRIBE, properties)))
 
-    def unsubscribe(self, filters):
-        return self.mid(self.client.unsubscribe(filters))
+    def unsubscribe(self, filters, properties=None):
+        return self.mid(self.client.unsubscribe(filters, self.properties_of(PacketTypes.UNSUBSCRIBE, properties)))
 
     def mid(self, result):
         if result[0] != mqtt.MQTT_ERR_SUCCESS:
@@ -137,8 +157,23 @@ class Adapter:
     def received(self, client, userdata, message):
         line = {"message": message.mid} if self.manual and message.qos else {}
         self.messages[message.mid] = (message.mid, message.qos)
+        if self.is5:
+            line["properties"] = self.seen(message.properties)
         say(event="received", topic=message.topic, payload=base64.b64encode(message.payload).decode(),
             qos=message.qos, retain=bool(message.retain), dup=bool(message.dup), **line)
+
+    def seen(self, properties):
+        seen = {}
+        for short, name in NAMES.items():
+            if hasattr(properties, name):
+                seen[short] = getattr(properties, name)
+        if hasattr(properties, "CorrelationData"):
+            seen["correlation_data"] = base64.b64encode(properties.CorrelationData).decode()
+        if hasattr(properties, "UserProperty"):
+            seen["user_property"] = [list(pair) for pair in properties.UserProperty]
+        if hasattr(properties, "SubscriptionIdentifier"):
+            seen["subscription_identifier"] = properties.SubscriptionIdentifier
+        return seen
 
     def end(self, mid, **event):
         # The answer may come before the command has returned its number.

@@ -33,7 +33,8 @@ pub(crate) trait Client: Sized {
     fn hello() -> Value;
     /// Makes the client. Its event loop connects as soon as it is polled.
     fn connect(place: &Place, shared: Rc<Shared>, fields: &Value) -> Result<(Self, JoinHandle<()>), Refusal>;
-    async fn publish(&mut self, id: u64, topic: &str, payload: Vec<u8>, qos: u8, retain: bool) -> Done;
+    /// The fields are those of the command, with the properties.
+    async fn publish(&mut self, id: u64, topic: &str, payload: Vec<u8>, qos: u8, retain: bool, fields: &Value) -> Done;
     async fn subscribe(&mut self, id: u64, subscriptions: &[Value]) -> Done;
     async fn unsubscribe(&mut self, id: u64, filters: &[Value]) -> Done;
     async fn acknowledge(&mut self, message: u64) -> Done;
@@ -96,10 +97,11 @@ impl Shared {
         }
     }
 
-    pub fn received(&self, message: Option<u64>, topic: &str, payload: &[u8], qos: u8, retain: bool, dup: bool) {
-        let payload = STANDARD.encode(payload);
-        let mut event = json!({"event": "received", "topic": topic, "payload": payload, "qos": qos,
-            "retain": retain, "dup": dup});
+    /// Says that a message arrived: `event` has its fields but the payload.
+    pub fn received(&self, message: Option<u64>, topic: &str, payload: &[u8], mut event: Value) {
+        event["event"] = json!("received");
+        event["topic"] = json!(topic);
+        event["payload"] = json!(STANDARD.encode(payload));
         if let Some(message) = message {
             event["message"] = json!(message);
         }
@@ -115,6 +117,51 @@ impl Shared {
         tokio::time::sleep(Duration::from_secs(1)).await;
         reconnect && !self.disconnecting.get()
     }
+}
+
+/// The properties of a message, as the protocol and as the library have them. The libraries for MQTT
+/// 5.0 have a type of the same form each.
+#[macro_export]
+macro_rules! properties {
+    ($properties:ident) => {
+        fn given(fields: &Value) -> $properties {
+            let fields = &fields["properties"];
+            let text = |name: &str| fields[name].as_str().map(str::to_owned);
+            let pairs = fields["user_property"].as_array().cloned().unwrap_or_default();
+            let pair = |pair: &Value| (pair[0].as_str().unwrap_or_default().to_owned(), pair[1].as_str().unwrap_or_default().to_owned());
+            $properties {
+                payload_format_indicator: fields["payload_format"].as_u64().map(|format| format as u8),
+                message_expiry_interval: fields["message_expiry"].as_u64().map(|interval| interval as u32),
+                response_topic: text("response_topic"),
+                correlation_data: text("correlation_data").map(|_| bytes(fields, "correlation_data").into()),
+                user_properties: pairs.iter().map(pair).collect(),
+                content_type: text("content_type"),
+                ..$properties::default()
+            }
+        }
+
+        fn seen(properties: Option<$properties>) -> Value {
+            let seen = properties.unwrap_or_default();
+            let mut fields = json!({"user_property": seen.user_properties,
+                "subscription_identifier": seen.subscription_identifiers});
+            for (name, value) in [
+                ("payload_format", seen.payload_format_indicator.map(Value::from)),
+                ("message_expiry", seen.message_expiry_interval.map(Value::from)),
+                ("content_type", seen.content_type.map(Value::from)),
+                ("response_topic", seen.response_topic.map(Value::from)),
+                ("correlation_data", seen.correlation_data.map(|data| $crate::base64(&data).into())),
+            ] {
+                if let Some(value) = value {
+                    fields[name] = value;
+                }
+            }
+            fields
+        }
+    };
+}
+
+pub fn base64(data: &[u8]) -> String {
+    STANDARD.encode(data)
 }
 
 pub fn text(fields: &Value, name: &str) -> String {
@@ -181,12 +228,15 @@ impl<C: Client> Adapter<C> {
             }
             _ => {
                 let Running { client, shared, .. } = self.running.as_mut().ok_or_else(|| refused("no client"))?;
+                if fields["properties"].is_object() && name != "publish" {
+                    return Err(unsupported("this adapter sets properties of messages only"));
+                }
                 let list = |name: &str| fields[name].as_array().cloned().unwrap_or_default();
                 match name {
                     "publish" => {
                         let (topic, payload) = (text(fields, "topic"), bytes(fields, "payload"));
                         let (qos, retain) = (number(fields, "qos") as u8, flag(fields, "retain"));
-                        client.publish(id, &topic, payload, qos, retain).await?;
+                        client.publish(id, &topic, payload, qos, retain, fields).await?;
                     }
                     "subscribe" => client.subscribe(id, &list("subscriptions")).await?,
                     "unsubscribe" => client.unsubscribe(id, &list("filters")).await?,

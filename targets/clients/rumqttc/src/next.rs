@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use rumqttc_next::mqttbytes::QoS;
 use rumqttc_next::mqttbytes::v5::{
-    ConnectProperties, LastWill, Publish, RetainForwardRule, SubscribeFilter, SubscribeReasonCode,
+    ConnectProperties, LastWill, Publish, PublishProperties, RetainForwardRule, SubscribeFilter, SubscribeReasonCode,
 };
 use rumqttc_next::{
     AsyncClient, Broker, ConnectionError, Event, EventLoop, Incoming, MqttOptions, PublishOptions, StateError,
@@ -21,6 +21,8 @@ pub struct Next {
     shared: Rc<Shared>,
     unacknowledged: Messages,
 }
+
+crate::properties!(PublishProperties);
 
 type Messages = Rc<RefCell<HashMap<u64, Publish>>>;
 
@@ -79,8 +81,11 @@ impl Client for Next {
         Ok((Self { client, shared, unacknowledged }, spawn_local(task)))
     }
 
-    async fn publish(&mut self, id: u64, topic: &str, payload: Vec<u8>, level: u8, retain: bool) -> Done {
-        let options = PublishOptions::new(qos(level.into())).retain(retain);
+    async fn publish(&mut self, id: u64, topic: &str, payload: Vec<u8>, level: u8, retain: bool, fields: &Value) -> Done {
+        let mut options = PublishOptions::new(qos(level.into())).retain(retain);
+        if fields["properties"].is_object() {
+            options = options.properties(given(fields));
+        }
         let notice = self.client.publish_tracked(topic, payload, options).await.map_err(refused)?;
         self.ends(id, async move {
             let end = notice.wait_completion_async().await.map_err(|error| error.to_string());
@@ -151,7 +156,9 @@ async fn poll(mut eventloop: EventLoop, shared: Rc<Shared>, messages: Messages, 
             Ok(Event::Incoming(Incoming::Publish(publish))) => {
                 let message = (manual && publish.pkid != 0).then(|| shared.next_message());
                 let topic = String::from_utf8_lossy(&publish.topic).into_owned();
-                shared.received(message, &topic, &publish.payload, publish.qos as u8, publish.retain, publish.dup);
+                let event = json!({"qos": publish.qos as u8, "retain": publish.retain, "dup": publish.dup,
+                    "properties": seen(publish.properties.clone())});
+                shared.received(message, &topic, &publish.payload, event);
                 message.map(|message| messages.borrow_mut().insert(message, publish));
             }
             Ok(_) => {}

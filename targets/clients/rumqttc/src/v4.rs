@@ -54,7 +54,7 @@ impl Client for V4 {
         Ok((Self { client, shared, unacknowledged }, spawn_local(task)))
     }
 
-    async fn publish(&mut self, id: u64, topic: &str, payload: Vec<u8>, level: u8, retain: bool) -> Done {
+    async fn publish(&mut self, id: u64, topic: &str, payload: Vec<u8>, level: u8, retain: bool, _: &Value) -> Done {
         self.shared.waiting.borrow_mut().push_back(id);
         self.client.publish(topic, qos(level.into()), retain, payload).await.map_err(refused)
     }
@@ -117,7 +117,8 @@ fn incoming(packet: Incoming, shared: &Shared, messages: &Messages, manual: bool
         Incoming::Publish(publish) => {
             let message = (manual && publish.pkid != 0).then(|| shared.next_message());
             let (topic, payload) = (&publish.topic, &publish.payload);
-            shared.received(message, topic, payload, publish.qos as u8, publish.retain, publish.dup);
+            let event = json!({"qos": publish.qos as u8, "retain": publish.retain, "dup": publish.dup});
+            shared.received(message, topic, payload, event);
             message.map(|message| messages.borrow_mut().insert(message, publish));
         }
         Incoming::PubAck(puback) => shared.ended(puback.pkid, published()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnectProperties, Filter, LastWill, PubAckReason, PubCompReason, PubRecReason, Publish, RetainForwardRule,
+    ConnectProperties, Filter, LastWill, PubAckReason, PubCompReason, PubRecReason, Publish, PublishProperties, RetainForwardRule,
     SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, StateError};
@@ -22,6 +22,8 @@ pub struct V5 {
     shared: Rc<Shared>,
     unacknowledged: Messages,
 }
+
+crate::properties!(PublishProperties);
 
 type Messages = Rc<RefCell<HashMap<u64, Publish>>>;
 
@@ -68,9 +70,12 @@ impl Client for V5 {
         Ok((Self { client, shared, unacknowledged }, spawn_local(task)))
     }
 
-    async fn publish(&mut self, id: u64, topic: &str, payload: Vec<u8>, level: u8, retain: bool) -> Done {
+    async fn publish(&mut self, id: u64, topic: &str, payload: Vec<u8>, level: u8, retain: bool, fields: &Value) -> Done {
         self.shared.waiting.borrow_mut().push_back(id);
-        self.client.publish(topic, qos(level.into()), retain, payload).await.map_err(refused)
+        if !fields["properties"].is_object() {
+            return self.client.publish(topic, qos(level.into()), retain, payload).await.map_err(refused);
+        }
+        self.client.publish_with_properties(topic, qos(level.into()), retain, payload, given(fields)).await.map_err(refused)
     }
 
     async fn subscribe(&mut self, id: u64, subscriptions: &[Value]) -> Done {
@@ -148,7 +153,9 @@ fn incoming(packet: Incoming, shared: &Shared, messages: &Messages, manual: bool
         Incoming::Publish(publish) => {
             let message = (manual && publish.pkid != 0).then(|| shared.next_message());
             let topic = String::from_utf8_lossy(&publish.topic).into_owned();
-            shared.received(message, &topic, &publish.payload, publish.qos as u8, publish.retain, publish.dup);
+            let event = json!({"qos": publish.qos as u8, "retain": publish.retain, "dup": publish.dup,
+                    "properties": seen(publish.properties.clone())});
+                shared.received(message, &topic, &publish.payload, event);
             message.map(|message| messages.borrow_mut().insert(message, publish));
         }
         Incoming::PubAck(puback) => match puback.reason {
