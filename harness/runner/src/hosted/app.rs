@@ -69,13 +69,13 @@ impl App {
                 Command::Subscribe { properties, .. } | Command::Unsubscribe { properties, .. }
                     if !properties.is_empty() =>
                 {
-                    self.refuse(id, "a hosted client gets no properties of SUBSCRIBE and UNSUBSCRIBE");
+                    self.refuse(id, "properties of SUBSCRIBE and UNSUBSCRIBE for a hosted client");
                     continue;
                 }
                 Command::Subscribe { subscriptions, .. } => ClientCommand::Subscribe(subscriptions),
                 Command::Unsubscribe { filters, .. } => ClientCommand::Unsubscribe(filters),
                 Command::Reauthenticate {} => {
-                    self.refuse(id, "a hosted client gets no command to authenticate again");
+                    self.refuse(id, "authenticating again for a hosted client");
                     continue;
                 }
                 Command::Acknowledge { message, reason } => ClientCommand::Acknowledge { message, reason },

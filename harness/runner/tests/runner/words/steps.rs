@@ -1,6 +1,6 @@
 //! Steps other than faults: a scenario for each word of the grammar's rules.
 
-use super::{LIVE, Word, changed, refused_by, with_header, word};
+use super::{LIVE, Word, changed, refused_by, with_header};
 
 /// When a line is due. An answer takes a second over this link.
 const TIMING: &[Word] = &[
@@ -550,9 +550,10 @@ const EVENT: &[Word] = &[
     )),
     with_header(
         "client   sender reference\nclient   worker reference acknowledge_deliveries=1\n",
-        word(
+        changed(
             "delivered",
             "ask worker subscribe t/a qos=1\ntold worker subscribed t/a\n",
+            "ask worker subscribe t/b qos=1\ntold worker subscribed t/b\n",
             "told worker connected\nask worker subscribe t/a qos=1\ntold worker subscribed t/a\nask sender deliver t/a \"x\" qos=1\ntold sender delivered t/a \"x\"\n",
         ),
     ),
