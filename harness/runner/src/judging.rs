@@ -106,7 +106,7 @@ pub(crate) fn judged(
         drawn: findings.drawn,
         branches: findings.branches,
         marks: findings.marks,
-        endured: LoadSummary::of(&case.scenario, history, &deliveries),
+        endured: LoadSummary::of(&case.scenario, history, deliveries),
         trace,
         history_hash: format!("{:032x}", history.hash()),
         output: Vec::new(),
