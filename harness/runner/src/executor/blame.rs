@@ -9,7 +9,7 @@
 //!   because the message may still arrive later.
 //! - A PUBLISH with another topic breaks only the clause about topics.
 //! - If nothing arrives, no clause about the fields of a PUBLISH is broken, nor one by which an
-//!   acknowledgement repeats a Packet Identifier.
+//!   acknowledgement repeats a Packet Identifier, nor the one by which CONNECT is the first packet.
 //! - An acknowledgement with the expected Packet Identifier breaks no such clause, whatever else is
 //!   wrong with it. Nor does another packet.
 //!
@@ -45,6 +45,10 @@ const IDENTIFIER: [&str; 6] =
 /// The clauses by which an acknowledgement repeats the Packet Identifier of what it answers, of both
 /// versions. Others ask for the acknowledgement.
 const REPEATED: [&str; 5] = ["MQTT-2.2.1-5", "MQTT-2.2.1-6", "MQTT-2.3.1-6", "MQTT-2.3.1-7", "MQTT-3.8.4-2"];
+
+/// The clause by which nothing is sent before CONNECT, of both versions. A Client that sends nothing
+/// keeps it.
+const FIRST_PACKET: &str = "MQTT-3.1.0-1";
 
 /// The clauses about the QoS of a delivery, of both versions.
 const QOS: [&str; 10] = [
@@ -242,7 +246,7 @@ pub(crate) fn silence(found: Finding, awaits_publish: bool) -> Finding {
     let mut requirements = found.requirements;
     requirements.retain(|clause| {
         let id = clause.clause.as_str();
-        !(REPEATED.contains(&id) || awaits_publish && CONTENT.contains(&id))
+        id != FIRST_PACKET && !(REPEATED.contains(&id) || awaits_publish && CONTENT.contains(&id))
     });
     Finding { level: strongest(&requirements), requirements, ..found }
 }
