@@ -241,12 +241,14 @@ impl Executor<'_> {
 }
 
 /// Leaves only the clauses in a finding that are broken if nothing arrives: those about the fields of
-/// what is expected are not.
-pub(crate) fn silence(found: Finding, awaits_publish: bool) -> Finding {
+/// the `awaited` packet are not.
+pub(crate) fn silence(found: Finding, awaited: Option<PacketType>) -> Finding {
     let mut requirements = found.requirements;
     requirements.retain(|clause| {
         let id = clause.clause.as_str();
-        id != FIRST_PACKET && !(REPEATED.contains(&id) || awaits_publish && CONTENT.contains(&id))
+        !(REPEATED.contains(&id)
+            || awaited == Some(PacketType::Publish) && CONTENT.contains(&id)
+            || awaited == Some(PacketType::Connect) && id == FIRST_PACKET)
     });
     Finding { level: strongest(&requirements), requirements, ..found }
 }

@@ -50,9 +50,9 @@ impl Executor<'_> {
             let Some((host, arrival)) = self.arrival(&hosts, window.until, connect).await else {
                 self.recorder.begin(open[first].line, self.claims.at(open[first].span));
                 let expected = unmet(&self.script.hosts, &open, first);
-                let awaits_publish = open[first].awaited().is_some_and(Expected::is_publish);
+                let awaited = open[first].awaited().and_then(Expected::packet_type);
                 let found = self.nothing_arrived(&hosts, &expected, window);
-                return Err(blame::silence(found, awaits_publish).into());
+                return Err(blame::silence(found, awaited).into());
             };
             let mut met = None;
             let mut nearest: Option<(usize, Match)> = None;
@@ -136,9 +136,11 @@ impl Executor<'_> {
                     until,
                     tolerance: Tolerance::default(),
                 };
-                let awaits_publish = beginnings.iter().all(|beginning| beginning.expected.is_publish());
+                let mut awaited = beginnings.iter().map(|beginning| beginning.expected.packet_type());
+                let first = awaited.next().flatten();
+                let awaited = first.filter(|first| awaited.all(|other| other == Some(*first)));
                 let found = self.nothing_arrived(&hosts, &expected, window);
-                return Err(blame::silence(found, awaits_publish).into());
+                return Err(blame::silence(found, awaited).into());
             };
             if let Some(branch) = fence.filter(|_| is_pingresp(&arrival)) {
                 // The branch sends its own PINGREQ when it proves its `nothing`.

@@ -34,7 +34,7 @@ impl Executor<'_> {
                 else {
                     let text = self.script.hosts.directed(host, &expected.text());
                     let found = self.nothing_arrived(&[host], &text, window);
-                    return Err(silence(found, expected.is_publish()).into());
+                    return Err(silence(found, expected.packet_type()).into());
                 };
                 let packet = self.accept(host, expected, &arrival, window)?;
                 if let (Expected::Closed(_), Some(_)) = (expected, &packet) {

@@ -53,8 +53,12 @@ impl Expected {
         }
     }
 
-    pub(crate) fn is_publish(&self) -> bool {
-        matches!(self, Expected::Packet(pattern) if pattern.packet_type == PacketType::Publish)
+    /// The type of the packet, if one is expected.
+    pub(crate) fn packet_type(&self) -> Option<PacketType> {
+        match self {
+            Expected::Packet(pattern) => Some(pattern.packet_type),
+            _ => None,
+        }
     }
 
     pub(crate) fn awaits_connect(&self) -> bool {
