@@ -109,8 +109,7 @@ fn trace_event(history: &History, event: &Event, version: Version) -> TraceEvent
 fn framing_text(framing: Framing) -> String {
     match framing {
         Framing::Own => "sends the next packet in a frame of its own".to_owned(),
-        Framing::Text => "sends the next packet in a text frame".to_owned(),
-        Framing::Pieces(bytes) => format!("sends the next packet in frames of {bytes}"),
+        Framing::Text | Framing::Pieces(_) => format!("sends the next packet {framing}"),
         Framing::WithNext => "sends the next two packets in one frame".to_owned(),
     }
 }

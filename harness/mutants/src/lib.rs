@@ -13,6 +13,7 @@
 //! Every scenario must accept them.
 #![forbid(unsafe_code)]
 
+mod both_roles;
 mod catalogue;
 mod client;
 mod edit;

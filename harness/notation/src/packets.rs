@@ -1,5 +1,7 @@
 //! The contents of transcript lines: packet patterns, patches, raw bytes, `nothing` and `closed`.
 
+use core::fmt;
+
 use mqttspec_codec::PacketType;
 
 use super::values::{Field, Name, Number, Operator, Span, Test, Text, Time, Value, VersionMark};
@@ -73,6 +75,18 @@ pub enum Framing {
     Pieces(u32),
     /// `in one frame with the next`: a binary frame has this packet, and what is sent after it.
     WithNext,
+}
+
+/// The words of a scenario; nothing for [`Framing::Own`].
+impl fmt::Display for Framing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own => Ok(()),
+            Self::Text => f.write_str("in a text frame"),
+            Self::Pieces(bytes) => write!(f, "in frames of {bytes}"),
+            Self::WithNext => f.write_str("in one frame with the next"),
+        }
+    }
 }
 
 /// A Topic Filter with its Subscription Options (section 3.8.3.1).

@@ -1,18 +1,15 @@
 //! Frames and the opening handshake of a WebSocket (§6).
 
+use mqttspec_codec::Role;
+
 use super::mutant;
+use crate::both_roles::{frame_taken_for_a_packet, packets_in_text_frames, text_frames_accepted};
 use crate::mutant::{Mutant, WebSocketFault};
 
 pub(super) static MUTANTS: &[Mutant] = &[
-    mutant("packets-in-text-frames", "sends its packets in WebSocket frames of text")
-        .breaks(&["MQTT-6.0.0-1"], &["MQTT-6.0.0-1"])
-        .over_websocket(WebSocketFault::SendsText),
-    mutant("text-frames-accepted", "takes packets from WebSocket frames of text")
-        .breaks(&["MQTT-6.0.0-1"], &["MQTT-6.0.0-1"])
-        .over_websocket(WebSocketFault::AcceptsText),
-    mutant("frame-taken-for-a-packet", "reads one whole packet from each WebSocket frame, and nothing more")
-        .breaks(&["MQTT-6.0.0-2"], &["MQTT-6.0.0-2"])
-        .over_websocket(WebSocketFault::TakesAFrameForAPacket),
+    packets_in_text_frames(Role::Client),
+    text_frames_accepted(Role::Client),
+    frame_taken_for_a_packet(Role::Client),
     mutant("offers-another-subprotocol", "offers the WebSocket subprotocol mqttv3.1 alone")
         .breaks(&["MQTT-6.0.0-3"], &["MQTT-6.0.0-3"])
         .over_websocket(WebSocketFault::OtherSubprotocol),

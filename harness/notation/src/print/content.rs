@@ -31,7 +31,9 @@ pub(super) fn packet(pattern: &PacketPattern) -> String {
     parts.extend(subscriptions(&pattern.subscriptions, pattern.packet_type));
     parts.extend(pattern.reasons.iter().map(|reasons| format!("[{}]", values::reasons(reasons))));
     parts.extend(patches(&pattern.patches));
-    parts.extend(framing(pattern.framing));
+    if pattern.framing != Framing::Own {
+        parts.push(pattern.framing.to_string());
+    }
     if !pattern.conditions.is_empty() {
         let conditions: Vec<String> = pattern.conditions.iter().map(comparison).collect();
         parts.push(format!("where {}", conditions.join(" and ")));
@@ -74,15 +76,6 @@ fn patches(patches: &[Patch]) -> Option<String> {
     };
     let written: Vec<String> = patches.iter().map(&mut one).collect();
     (!written.is_empty()).then(|| written.join(", "))
-}
-
-fn framing(framing: Framing) -> Option<String> {
-    match framing {
-        Framing::Own => None,
-        Framing::Text => Some("in a text frame".to_owned()),
-        Framing::Pieces(bytes) => Some(format!("in frames of {bytes}")),
-        Framing::WithNext => Some("in one frame with the next".to_owned()),
-    }
 }
 
 fn patch_value(value: &PatchValue) -> String {
