@@ -132,9 +132,31 @@ pub struct Clause {
     pub unobservable_in_clients: Option<&'static str>,
     /// Where it comes from.
     pub origin: Origin,
+    /// What a peer has to get wrong to break it. Empty if anything can. The words are:
+    ///
+    /// - a packet that it owes (`PUBLISH`), or the end of the connection (`closed`);
+    /// - a field of a packet, as the notation names it (`qos`), or the `reasons` of a SUBACK;
+    /// - `form`: a packet is malformed;
+    /// - `order`: a packet comes after one that it has to precede;
+    /// - `instead`: another packet comes where one of a certain type has to be;
+    /// - `extra`: a packet comes where none may.
+    pub about: Vec<&'static str>,
 }
 
 impl Clause {
+    /// Whether a peer breaks the clause that gets these things wrong, in the words of
+    /// [`Clause::about`].
+    #[must_use]
+    pub fn is_broken_by(&self, wrong: &[&str]) -> bool {
+        self.about.is_empty() || self.is_about(wrong)
+    }
+
+    /// Whether [`Clause::about`] names one of these things.
+    #[must_use]
+    pub fn is_about(&self, wrong: &[&str]) -> bool {
+        wrong.iter().any(|wrong| self.about.contains(wrong))
+    }
+
     /// A link to the section in the HTML edition of the standard. If the section has no anchor, the
     /// link leads to the nearest enclosing section that has one.
     #[must_use]
@@ -289,6 +311,8 @@ struct Entry<'a> {
     unobservable_in_clients: Option<&'a str>,
     #[serde(default)]
     origin: Origin,
+    #[serde(borrow, default)]
+    about: Vec<&'a str>,
 }
 
 impl Entry<'static> {
@@ -307,6 +331,7 @@ impl Entry<'static> {
             unobservable: self.unobservable,
             unobservable_in_clients: self.unobservable_in_clients,
             origin: self.origin,
+            about: self.about,
         }
     }
 }
