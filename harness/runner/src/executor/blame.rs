@@ -1,93 +1,83 @@
-//! Which clauses of a line are broken by an arrival that does not match it.
+//! Which clauses of a line are broken by an arrival that does not match it, or by silence.
 //!
-//! - A PUBLISH that differs only in DUP, QoS or Packet Identifier has arrived nevertheless. Only
-//!   the clauses about that field are broken. For example, a retransmission with DUP 0 breaks
-//!   3.3.1-1, but meets a line that claims 4.4.0-1 (of both versions).
-//! - If an answer is expected, a malformed packet of its type breaks the clauses. A malformed
-//!   packet of another type breaks none, because the answer may still arrive.
+//! A line that is not met says what is wrong: a packet is missing, comes after another one, or has
+//! another field. The catalogue says for each clause what has to be wrong for it to be broken
+//! ([`Clause::about`](mqttspec_spec::Clause)). Only the clauses of both are cited. For example, a
+//! retransmission with DUP 0 breaks 3.3.1-1, but meets a line that claims 4.4.0-1.
+//!
+//! - A packet is the expected one with other fields if it has its type and Packet Identifier, or for
+//!   a PUBLISH its payload. A PUBLISH with a payload that nothing has sent is a damaged one.
+//! - If the expected packet comes soon after the one that differs, the latter is only in the way. Then
+//!   a clause is broken only if the catalogue says that it is about that. (A CONNACK that accepts a
+//!   Client is never in the way of a close.)
+//! - Where nothing may come, the end of the connection, and packets that answer nothing, break only
+//!   clauses that are about them.
+//! - If an answer is expected, a malformed packet of its type breaks the clauses. A malformed packet
+//!   of another type breaks none, because the answer may still arrive.
 //! - If a PUBLISH is expected, a malformed packet or the end of the connection breaks no clause,
 //!   because the message may still arrive later.
-//! - A PUBLISH with another topic breaks only the clause about topics.
-//! - If nothing arrives, no clause about the fields of a PUBLISH is broken, nor one by which an
-//!   acknowledgement repeats a Packet Identifier, nor the one by which CONNECT is the first packet.
-//! - An acknowledgement with the expected Packet Identifier breaks no such clause, whatever else is
-//!   wrong with it. Nor does another packet.
 //!
 //! Monitors judge DUP and malformed packets in every run.
 
+use core::iter;
+use core::time::Duration;
+use std::borrow::Cow;
+
 use mqttspec_codec::Packet;
 use mqttspec_judge::finding::Finding;
-use mqttspec_notation::{PacketPattern, PacketType, Test, Value};
+use mqttspec_judge::history::{Asked, HostIndex, What};
+use mqttspec_notation::{PacketPattern, PacketType};
 use mqttspec_spec::Requirement;
 
 use super::Executor;
 use super::matcher::{Expected, LineError, Match};
 use crate::recorder::{Arrival, Arrived, strongest};
 
-/// The clauses about DUP 0 of a first transmission, of both versions.
-const FIRST: [&str; 7] = [
-    "MQTT-3.3.1-2",
-    "MQTT-3.3.1-3",
-    "MQTT-4.3.1-1",
-    "MQTT-4.3.2-1",
-    "MQTT-4.3.2-2",
-    "MQTT-4.3.3-1",
-    "MQTT-4.3.3-2",
-];
+/// What is wrong, in the words of `Clause::about`.
+type Words = Vec<Cow<'static, str>>;
 
-/// The clause about DUP 1 of a retransmission, of both versions.
-const AGAIN: [&str; 1] = ["MQTT-3.3.1-1"];
+/// What is wrong, and which clauses that breaks.
+enum Wrong {
+    /// It cannot be said in words: all clauses are broken.
+    Unknown,
+    /// The clauses are broken that are about this, or that the catalogue has no words for.
+    This(Words),
+    /// Only the clauses are broken that are about this.
+    Only(Words),
+}
 
-/// The clauses about the Packet Identifier of a PUBLISH, of both versions.
-const IDENTIFIER: [&str; 6] =
-    ["MQTT-2.2.1-3", "MQTT-2.2.1-4", "MQTT-2.3.1-2", "MQTT-2.3.1-3", "MQTT-2.3.1-4", "MQTT-4.4.0-1"];
+/// The expected packet comes after another one.
+const ORDER: &str = "order";
 
-/// The clauses by which an acknowledgement repeats the Packet Identifier of what it answers, of both
-/// versions. Others ask for the acknowledgement.
-const REPEATED: [&str; 5] = ["MQTT-2.2.1-5", "MQTT-2.2.1-6", "MQTT-2.3.1-6", "MQTT-2.3.1-7", "MQTT-3.8.4-2"];
+/// Another packet comes where it is expected, whether or not it comes later.
+const INSTEAD: &str = "instead";
 
-/// The clause by which nothing is sent before CONNECT, of both versions. A Client that sends nothing
-/// keeps it.
-const FIRST_PACKET: &str = "MQTT-3.1.0-1";
+/// A packet comes where none may.
+const EXTRA: &str = "extra";
 
-/// The clauses about the QoS of a delivery, of both versions.
-const QOS: [&str; 10] = [
-    "MQTT-3.2.2-11",
-    "MQTT-3.3.4-2",
-    "MQTT-3.3.5-1",
-    "MQTT-3.8.4-6",
-    "MQTT-3.8.4-8",
-    "MQTT-4.3.1-1",
-    "MQTT-4.3.2-1",
-    "MQTT-4.3.2-2",
-    "MQTT-4.3.3-1",
-    "MQTT-4.3.3-2",
-];
+/// The packet is malformed.
+const FORM: &str = "form";
 
-/// The clause about the topics that a Server sends, of both versions.
-const TOPIC: &str = "MQTT-3.3.2-3";
+/// How an arrival differs from an expected packet.
+enum Difference {
+    /// It is the expected packet with these fields changed; none if they have no names.
+    Fields(Words),
+    /// It is another packet of the type. These of its fields are wrong even so.
+    Another(Words),
+    /// It is of another type.
+    Type,
+}
 
-/// The clause of 3.1.1 about what follows a refused CONNECT. The same number of 5.0 asks for the CONNACK
-/// that arrived.
-const REFUSED: &str = "MQTT-3.1.4-5";
-
-/// The clauses about the place of a CONNACK, of both versions, which Session Present does not break.
-const CONNACK: [&str; 2] = ["MQTT-3.2.0-1", "MQTT-3.2.0-2"];
-
-/// The clauses about the fields of a PUBLISH that is sent, of both versions. Where none is sent, none of
-/// them is broken.
-const CONTENT: [&str; 10] = [
-    "MQTT-3.3.1-1",
-    "MQTT-3.3.1-2",
-    "MQTT-3.3.1-3",
-    TOPIC,
-    "MQTT-3.3.4-5",
-    "MQTT-2.2.1-3",
-    "MQTT-2.2.1-4",
-    "MQTT-2.3.1-2",
-    "MQTT-2.3.1-3",
-    "MQTT-2.3.1-4",
-];
+impl Expected {
+    /// What the peer owes by the line, in the words of `Clause::about`; `None` if that has no word.
+    pub(crate) fn owed(&self) -> Option<&'static str> {
+        match self {
+            Expected::Packet(pattern) => Some(pattern.packet_type.name()),
+            Expected::Closed(_) => Some("closed"),
+            _ => None,
+        }
+    }
+}
 
 impl Executor<'_> {
     /// Compares an arrival with the expectation of a line that claims these clauses. DUP counts
@@ -124,165 +114,316 @@ impl Executor<'_> {
         }
     }
 
-    /// Leaves only the clauses in a finding that this arrival breaks.
-    pub(crate) fn blame(
+    /// Leaves only the clauses in a finding that this arrival breaks. If it is another packet than the
+    /// expected one, that may still come `until` this time.
+    pub(crate) async fn blame(
         &mut self,
         found: Finding,
+        host: HostIndex,
         expected: &Expected,
         arrival: &Arrival,
+        until: Duration,
     ) -> Result<Finding, LineError> {
-        let mut requirements = found.requirements;
-        if let Expected::Packet(pattern) = expected {
-            let may_still_come = match &arrival.what {
-                Arrived::Malformed(error) => {
-                    pattern.packet_type == PacketType::Publish || error.packet != Some(pattern.packet_type)
-                }
-                Arrived::Ended(_) => pattern.packet_type == PacketType::Publish,
-                Arrived::TextFrame | Arrived::Handshake(_) => true,
-                Arrived::Packet(_) => false,
-            };
-            if may_still_come {
-                requirements.clear();
+        if found.requirements.is_empty() {
+            return Ok(found);
+        }
+        let wrong = match (expected, &arrival.what) {
+            (Expected::Packet(pattern), what) if may_still_come(pattern, what) => Wrong::Only(Words::new()),
+            (Expected::Closed(_), Arrived::Malformed(_)) => Wrong::Only(Words::new()),
+            (Expected::Packet(pattern), Arrived::Malformed(_)) => {
+                Wrong::This(vec![FORM.into(), pattern.packet_type.name().into()])
             }
-        }
-        if let Some(about) = self.about_what_differs(expected, arrival)? {
-            requirements.retain(|clause| about.contains(&clause.clause.as_str()));
-        }
-        if !self.has_another_identifier(expected, arrival)? {
-            requirements.retain(|clause| !REPEATED.contains(&clause.clause.as_str()));
-        }
-        if let (Expected::Closed(_), Arrived::Packet(Packet::ConnAck(connack))) = (expected, &arrival.what)
-            && !connack.reason.is_failure()
-        {
-            // What is not refused breaks nothing about what follows a refusal.
-            requirements.retain(|clause| clause.clause != REFUSED);
-        }
-        if self.differs_in_session(expected, arrival)? {
-            requirements.retain(|clause| !CONNACK.contains(&clause.clause.as_str()));
-        }
-        if requirements.iter().any(is_about_topic) && self.is_of_another_topic(expected, arrival)? {
-            requirements.retain(is_about_topic);
-        }
-        Ok(Finding { level: strongest(&requirements), requirements, ..found })
-    }
-
-    /// Whether a packet of the expected type arrives that has another Packet Identifier.
-    fn has_another_identifier(&mut self, expected: &Expected, arrival: &Arrival) -> Result<bool, LineError> {
-        let Expected::Packet(pattern) = expected else { return Ok(false) };
-        let fields: Vec<_> = pattern.fields.iter().filter(|field| field.name == "id").cloned().collect();
-        let bare = |fields| {
-            let (reasons, conditions) = (None, Vec::new());
-            Expected::Packet(PacketPattern { fields, reasons, conditions, ..pattern.clone() })
+            (Expected::Packet(pattern), Arrived::Ended(_)) => {
+                Wrong::This(vec![pattern.packet_type.name().into()])
+            }
+            (Expected::Packet(_) | Expected::Closed(_), _)
+                if self.comes_soon(host, expected, &found.requirements, arrival, until).await? =>
+            {
+                in_the_way(expected, arrival)
+            }
+            (Expected::Packet(pattern), _) => self.unlike_packet(pattern, arrival)?,
+            (Expected::Closed(or), _) => self.not_closed(or, arrival)?,
+            _ => Wrong::Unknown,
         };
-        let is_of_type = self.matcher.would_take(&bare(Vec::new()), arrival)?;
-        Ok(is_of_type && !self.matcher.would_take(&bare(fields), arrival)?)
-    }
-
-    /// Whether this is the expected CONNACK, but for Session Present.
-    fn differs_in_session(&mut self, expected: &Expected, arrival: &Arrival) -> Result<bool, LineError> {
-        let Expected::Packet(pattern) = expected else { return Ok(false) };
-        if pattern.packet_type != PacketType::ConnAck {
-            return Ok(false);
-        }
-        let fields = pattern.fields.iter().filter(|field| field.name != "session_present");
-        let rest = PacketPattern { fields: fields.cloned().collect(), ..pattern.clone() };
-        self.matcher.would_take(&Expected::Packet(rest), arrival)
+        Ok(leave(found, wrong))
     }
 
     /// The same for an arrival with which no branch of a choice begins.
-    pub(crate) fn blame_any(
+    pub(crate) async fn blame_any(
         &mut self,
         found: Finding,
-        expected: &[&Expected],
+        host: HostIndex,
+        beginnings: &[(&Expected, Duration)],
         arrival: &Arrival,
     ) -> Result<Finding, LineError> {
-        let mut requirements = found.requirements;
-        for expected in expected {
-            if let Some(about) = self.about_what_differs(expected, arrival)? {
-                requirements.retain(|clause| about.contains(&clause.clause.as_str()));
-                break;
+        let is_of_type = |expected: &Expected| is_of_type(expected, arrival);
+        match &arrival.what {
+            Arrived::Malformed(_) | Arrived::TextFrame | Arrived::Handshake(_)
+                if !beginnings.iter().any(|(expected, _)| is_of_type(expected)) =>
+            {
+                return Ok(leave(found, Wrong::Only(Words::new())));
+            }
+            _ if beginnings.iter().any(|(expected, _)| matches!(expected, Expected::Raw(_))) => {
+                return Ok(found);
+            }
+            Arrived::Packet(_) => {
+                for (expected, until) in beginnings {
+                    if matches!(expected, Expected::Packet(_) | Expected::Closed(_))
+                        && self.comes_soon(host, expected, &found.requirements, arrival, *until).await?
+                    {
+                        return Ok(leave(found, in_the_way(expected, arrival)));
+                    }
+                }
+            }
+            _ => {}
+        }
+        let mut nearest: Option<(usize, &PacketPattern)> = None;
+        for (expected, _) in beginnings {
+            let distance = self.distance(expected, arrival)?;
+            if let Expected::Packet(pattern) = expected
+                && nearest.is_none_or(|(other, _)| distance < other)
+            {
+                nearest = Some((distance, pattern));
             }
         }
-        Ok(Finding { level: strongest(&requirements), requirements, ..found })
+        if let Some((_, pattern)) = nearest
+            && let Difference::Fields(fields) = self.difference(pattern, arrival)?
+        {
+            return Ok(leave(found, of_fields(fields)));
+        }
+        let mut wrong = vec![INSTEAD.into()];
+        for (expected, _) in beginnings {
+            match (expected, expected.owed()) {
+                (_, Some(owed)) => wrong.push(owed.into()),
+                (Expected::Nothing(_), None) => wrong.push(EXTRA.into()),
+                _ => return Ok(found),
+            }
+        }
+        Ok(leave(found, Wrong::This(wrong)))
     }
 
-    /// Whether a message arrives that has another topic than the expected one, which may still come.
-    fn is_of_another_topic(&mut self, expected: &Expected, arrival: &Arrival) -> Result<bool, LineError> {
-        let Expected::Packet(pattern) = expected else { return Ok(false) };
-        let is_publish = matches!(&arrival.what, Arrived::Packet(Packet::Publish(_)));
-        let fields: Vec<_> = pattern.fields.iter().filter(|field| field.name == "topic").cloned().collect();
-        if pattern.packet_type != PacketType::Publish || !is_publish || fields.is_empty() {
+    /// How far an arrival is from what is expected: the number of its fields that differ, and more if it
+    /// is another packet.
+    pub(crate) fn distance(&mut self, expected: &Expected, arrival: &Arrival) -> Result<usize, LineError> {
+        let Expected::Packet(pattern) = expected else { return Ok(usize::MAX) };
+        Ok(match self.difference(pattern, arrival)? {
+            Difference::Fields(fields) => fields.len(),
+            Difference::Another(fields) => fields.len() + 1_000,
+            Difference::Type => usize::MAX,
+        })
+    }
+
+    /// What is wrong if this arrives in place of a packet.
+    fn unlike_packet(&mut self, pattern: &PacketPattern, arrival: &Arrival) -> Result<Wrong, LineError> {
+        let owed = Cow::Borrowed(pattern.packet_type.name());
+        Ok(match self.difference(pattern, arrival)? {
+            Difference::Fields(fields) => of_fields(fields),
+            Difference::Another(mut fields) => {
+                fields.push(owed);
+                Wrong::This(fields)
+            }
+            Difference::Type => Wrong::This(vec![owed, INSTEAD.into()]),
+        })
+    }
+
+    /// What is wrong if this arrives where the end of the connection, or one of these packets and then
+    /// the end, is expected.
+    fn not_closed(&mut self, or: &[PacketPattern], arrival: &Arrival) -> Result<Wrong, LineError> {
+        for pattern in or {
+            if let Difference::Fields(fields) = self.difference(pattern, arrival)? {
+                return Ok(of_fields(fields));
+            }
+        }
+        let extra = (!is_accepted(arrival)).then_some(EXTRA.into());
+        Ok(Wrong::This(iter::once("closed".into()).chain(extra).collect()))
+    }
+
+    fn difference(&mut self, pattern: &PacketPattern, arrival: &Arrival) -> Result<Difference, LineError> {
+        let only = |fields, reasons| {
+            let conditions = Vec::new();
+            Expected::Packet(PacketPattern { fields, reasons, conditions, ..pattern.clone() })
+        };
+        if !self.matcher.would_take(&only(Vec::new(), None), arrival)? {
+            return Ok(Difference::Type);
+        }
+        let mut wrong = Words::new();
+        for field in &pattern.fields {
+            if wrong.iter().any(|name| *name == field.name) {
+                continue;
+            }
+            let same = pattern.fields.iter().filter(|other| other.name == field.name).cloned().collect();
+            if !self.matcher.would_take(&only(same, None), arrival)? {
+                wrong.push(Cow::Owned(field.name.clone()));
+            }
+        }
+        if pattern.reasons.is_some()
+            && !self.matcher.would_take(&only(Vec::new(), pattern.reasons.clone()), arrival)?
+        {
+            wrong.push("reasons".into());
+        }
+        let is_wrong = |name: &str| wrong.iter().any(|wrong| wrong == name);
+        match &arrival.what {
+            Arrived::Packet(Packet::Publish(publish))
+                if is_wrong("payload") && (is_wrong("topic") || self.was_published(&publish.payload)) =>
+            {
+                return Ok(Difference::Another(Words::new()));
+            }
+            Arrived::Packet(Packet::Publish(_)) => {}
+            _ if is_wrong("id") => return Ok(Difference::Another(vec!["id".into()])),
+            _ => {}
+        }
+        Ok(Difference::Fields(wrong))
+    }
+
+    /// Whether nothing arrived before this on its connection: with it, the peer has answered.
+    fn is_first(&self, arrival: &Arrival) -> bool {
+        self.recorder.with_history(|history| {
+            let before = history.events().iter().take(arrival.event);
+            let mut received = before.filter(|event| matches!(event.what, What::Received { .. }));
+            let source = history.events()[arrival.event].connection;
+            received.all(|event| event.connection != source)
+        })
+    }
+
+    /// Whether a message of the run has this payload.
+    fn was_published(&self, payload: &[u8]) -> bool {
+        self.recorder.with_history(|history| {
+            history.events().iter().any(|event| match &event.what {
+                What::Sent { packet: Packet::Publish(publish), .. } => publish.payload == payload,
+                What::Sent { packet: Packet::Connect(connect), .. } => {
+                    connect.will.as_ref().is_some_and(|will| will.payload.as_bytes() == payload)
+                }
+                What::Asked(
+                    Asked::Publish { message, .. } | Asked::Request { message } | Asked::Deliver { message },
+                ) => message.payload == payload,
+                _ => false,
+            })
+        })
+    }
+
+    /// Whether what a line expects arrives soon after this, in the time of the line.
+    pub(crate) async fn comes_soon(
+        &mut self,
+        host: HostIndex,
+        expected: &Expected,
+        claimed: &[Requirement],
+        arrival: &Arrival,
+        until: Duration,
+    ) -> Result<bool, LineError> {
+        if matches!(expected, Expected::Closed(_)) && is_accepted(arrival) && self.is_first(arrival) {
             return Ok(false);
         }
-        let with_topic = Expected::Packet(PacketPattern { fields, ..pattern.clone() });
-        Ok(!self.matcher.would_take(&with_topic, arrival)?)
-    }
-
-    /// The clauses about the fields of a PUBLISH that differ, if it is the expected one otherwise.
-    fn about_what_differs(
-        &mut self,
-        expected: &Expected,
-        arrival: &Arrival,
-    ) -> Result<Option<Vec<&'static str>>, LineError> {
-        for fields in [&["dup"][..], &["qos"], &["id"], &["dup", "qos"], &["dup", "id"]] {
-            if let Some(rest) = without(expected, fields)
-                && self.matcher.would_take(&rest, arrival)?
-            {
-                let about = |field: &&str| match *field {
-                    "dup" => about_dup(expected),
-                    "qos" => &QOS[..],
-                    _ => &IDENTIFIER,
-                };
-                return Ok(Some(fields.iter().flat_map(about).copied().collect()));
+        // A packet that answers in a wrong way is rarely followed by a right one.
+        let soon = self.clock.now() + self.clock.timeouts.silence;
+        let until = if is_of_type(expected, arrival) { until.min(soon) } else { until };
+        let mut seen = arrival.event;
+        loop {
+            for later in self.inboxes.after(host, seen) {
+                seen = later.event;
+                if self.would_take(claimed, expected, &later)? {
+                    return Ok(true);
+                }
             }
+            if self.clock.now() > until || !self.inboxes.can_arrive(&[host]) {
+                return Ok(false);
+            }
+            self.clock.wait_for_change(until).await;
         }
-        Ok(None)
     }
 }
 
-/// Leaves only the clauses in a finding that are broken if nothing arrives: those about the fields of
-/// the `awaited` packet are not.
-pub(crate) fn silence(found: Finding, awaited: Option<PacketType>) -> Finding {
+/// Leaves only the clauses in a finding that are broken if none of what is `owed` arrives.
+pub(crate) fn silence(found: Finding, owed: &[Option<&'static str>]) -> Finding {
+    let words: Option<Words> = owed.iter().map(|owed| owed.map(Cow::Borrowed)).collect();
+    leave(found, words.map_or(Wrong::Unknown, Wrong::This))
+}
+
+/// Leaves only the clauses in a finding that are broken if this arrives where nothing may.
+pub(crate) fn blame_extra(found: Finding, arrival: &Arrival) -> Finding {
+    let wrong = match &arrival.what {
+        Arrived::Packet(packet @ (Packet::ConnAck(_) | Packet::PingResp | Packet::Disconnect(_))) => {
+            Wrong::Only(vec![packet.packet_type().name().into()])
+        }
+        Arrived::Packet(_) => Wrong::This(vec![EXTRA.into()]),
+        Arrived::Ended(_) => Wrong::Only(vec!["closed".into()]),
+        Arrived::Malformed(_) | Arrived::TextFrame | Arrived::Handshake(_) => Wrong::Only(Words::new()),
+    };
+    leave(found, wrong)
+}
+
+/// Leaves no clause in a finding: the peer does not answer the PINGREQ that would show that nothing
+/// came.
+pub(crate) fn unproved(found: Finding) -> Finding {
+    leave(found, Wrong::Only(Words::new()))
+}
+
+/// What is wrong if this comes before what is expected.
+fn in_the_way(expected: &Expected, arrival: &Arrival) -> Wrong {
+    Wrong::Only(match expected {
+        Expected::Closed(_) => vec![EXTRA.into()],
+        _ if is_of_type(expected, arrival) => vec![ORDER.into(), EXTRA.into()],
+        _ => vec![INSTEAD.into()],
+    })
+}
+
+/// Whether this is a CONNACK that accepts a Client.
+fn is_accepted(arrival: &Arrival) -> bool {
+    matches!(&arrival.what, Arrived::Packet(Packet::ConnAck(ack)) if !ack.reason.is_failure())
+}
+
+/// Whether a packet arrives, possibly malformed, that is of the expected type.
+fn is_of_type(expected: &Expected, arrival: &Arrival) -> bool {
+    let Expected::Packet(pattern) = expected else { return false };
+    match &arrival.what {
+        Arrived::Packet(packet) => packet.packet_type() == pattern.packet_type,
+        Arrived::Malformed(error) => error.packet == Some(pattern.packet_type),
+        Arrived::Ended(_) | Arrived::TextFrame | Arrived::Handshake(_) => false,
+    }
+}
+
+fn of_fields(fields: Words) -> Wrong {
+    if fields.is_empty() { Wrong::Unknown } else { Wrong::This(fields) }
+}
+
+/// Leaves only the clauses in a finding that are broken by what is wrong.
+fn leave(found: Finding, wrong: Wrong) -> Finding {
+    let (words, only) = match &wrong {
+        Wrong::Unknown => return found,
+        Wrong::This(words) => (words, false),
+        Wrong::Only(words) => (words, true),
+    };
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    let is_broken = |clause: &Requirement| match clause.in_catalogue() {
+        Some(clause) if only => clause.is_about(&words),
+        Some(clause) => clause.is_broken_by(&words),
+        None => true,
+    };
     let mut requirements = found.requirements;
-    requirements.retain(|clause| {
-        let id = clause.clause.as_str();
-        !(REPEATED.contains(&id)
-            || awaited == Some(PacketType::Publish) && CONTENT.contains(&id)
-            || awaited == Some(PacketType::Connect) && id == FIRST_PACKET)
-    });
+    requirements.retain(is_broken);
     Finding { level: strongest(&requirements), requirements, ..found }
 }
 
-fn is_about_topic(clause: &Requirement) -> bool {
-    clause.clause == TOPIC
+/// Whether a packet may come later, on this connection or the next one, after something that is no
+/// packet.
+fn may_still_come(pattern: &PacketPattern, arrived: &Arrived) -> bool {
+    let is_message = pattern.packet_type == PacketType::Publish;
+    match arrived {
+        Arrived::Malformed(error) => is_message || error.packet != Some(pattern.packet_type),
+        Arrived::Ended(_) => is_message,
+        Arrived::TextFrame | Arrived::Handshake(_) => true,
+        Arrived::Packet(_) => false,
+    }
 }
 
-/// The expectation without its DUP, if the line claims no clause about that.
+/// The expectation of a PUBLISH without its DUP, if the line claims no clause about that.
 fn without_dup(claimed: &[Requirement], expected: &Expected) -> Option<Expected> {
-    let rest = without(expected, &["dup"])?;
-    let is_about_dup = |clause: &Requirement| about_dup(expected).contains(&clause.clause.as_str());
-    (!claimed.iter().any(is_about_dup)).then_some(rest)
-}
-
-/// The expectation of a PUBLISH without these fields; `None` if it does not name them all.
-fn without(expected: &Expected, names: &[&str]) -> Option<Expected> {
     let Expected::Packet(pattern) = expected else { return None };
-    if pattern.packet_type != PacketType::Publish {
+    let names_dup = pattern.fields.iter().any(|field| field.name == "dup");
+    let is_about_dup =
+        |clause: &Requirement| clause.in_catalogue().is_some_and(|clause| clause.about.contains(&"dup"));
+    if pattern.packet_type != PacketType::Publish || !names_dup || claimed.iter().any(is_about_dup) {
         return None;
     }
-    let is_named = |name: &&str| pattern.fields.iter().any(|field| field.name == **name);
-    let fields = pattern.fields.iter().filter(|field| !names.contains(&field.name.as_str()));
-    let rest = PacketPattern { fields: fields.cloned().collect(), ..pattern.clone() };
-    names.iter().all(is_named).then_some(Expected::Packet(rest))
-}
-
-/// The clauses about the DUP that a line expects.
-fn about_dup(expected: &Expected) -> &'static [&'static str] {
-    let Expected::Packet(pattern) = expected else { return &[] };
-    let is_0 = |test: &Test| matches!(test, Test::Equal(Value::Number(number)) if number.value == 0);
-    match pattern.fields.iter().find(|field| field.name == "dup") {
-        Some(dup) if is_0(&dup.test) => &FIRST,
-        Some(_) => &AGAIN,
-        None => &[],
-    }
+    let fields = pattern.fields.iter().filter(|field| field.name != "dup").cloned().collect();
+    Some(Expected::Packet(PacketPattern { fields, ..pattern.clone() }))
 }

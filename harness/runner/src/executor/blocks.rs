@@ -50,12 +50,12 @@ impl Executor<'_> {
             let Some((host, arrival)) = self.arrival(&hosts, window.until, connect).await else {
                 self.recorder.begin(open[first].line, self.claims.at(open[first].span));
                 let expected = unmet(&self.script.hosts, &open, first);
-                let awaited = open[first].awaited().and_then(Expected::packet_type);
+                let owed = open[first].awaited().and_then(Expected::owed);
                 let found = self.nothing_arrived(&hosts, &expected, window);
-                return Err(blame::silence(found, awaited).into());
+                return Err(blame::silence(found, &[owed]).into());
             };
             let mut met = None;
-            let mut nearest: Option<(usize, Match)> = None;
+            let mut nearest: Option<(usize, usize, Match)> = None;
             for (index, sequence) in open.iter().enumerate().filter(|(_, sequence)| sequence.host == host) {
                 let Some(expected) = sequence.awaited_shared() else { continue };
                 let claimed = self.claims.at(sequence.span);
@@ -64,23 +64,22 @@ impl Executor<'_> {
                     met = Some((index, expected));
                     break;
                 }
-                let is_like = |index: usize| is_of_type(open[index].awaited(), &arrival);
-                if nearest.as_ref().is_none_or(|(other, _)| is_like(index) && !is_like(*other)) {
-                    nearest = Some((index, matched));
+                let distance = self.distance(&expected, &arrival)?;
+                if nearest.as_ref().is_none_or(|(least, ..)| distance < *least) {
+                    nearest = Some((distance, index, matched));
                 }
             }
             let Some((index, expected)) = met else {
-                let (index, matched) = nearest.unwrap_or((first, Match::Other));
+                let (_, index, matched) = nearest.unwrap_or((0, first, Match::Other));
                 self.recorder.begin(open[index].line, self.claims.at(open[index].span));
                 let text = unmet(&self.script.hosts, &open, index);
                 let found = self.unlike(&text, &arrival, &matched);
-                return Err(match open[index].awaited() {
-                    Some(expected) => self.blame(found, expected, &arrival)?.into(),
-                    None => found.into(),
-                });
+                let Some(expected) = open[index].awaited_shared() else { return Err(found.into()) };
+                let until = windows[index].until;
+                return Err(self.blame(found, host, &expected, &arrival, until).await?.into());
             };
             self.recorder.begin(open[index].line, self.claims.at(open[index].span));
-            let packet = self.accept(host, &expected, &arrival, windows[index])?;
+            let packet = self.accept(host, &expected, &arrival, windows[index]).await?;
             open[index].arrived(packet);
             self.advance(&mut open[index]).await?;
             if open[index].awaited().is_none() {
@@ -136,11 +135,9 @@ impl Executor<'_> {
                     until,
                     tolerance: Tolerance::default(),
                 };
-                let mut awaited = beginnings.iter().map(|beginning| beginning.expected.packet_type());
-                let first = awaited.next().flatten();
-                let awaited = first.filter(|first| awaited.all(|other| other == Some(*first)));
+                let owed: Vec<_> = beginnings.iter().map(|beginning| beginning.expected.owed()).collect();
                 let found = self.nothing_arrived(&hosts, &expected, window);
-                return Err(blame::silence(found, awaited).into());
+                return Err(blame::silence(found, &owed).into());
             };
             if let Some(branch) = fence.filter(|_| is_pingresp(&arrival)) {
                 // The branch sends its own PINGREQ when it proves its `nothing`.
@@ -164,8 +161,9 @@ impl Executor<'_> {
             let expected = any_of(&self.script.hosts, &beginnings);
             let found = self.unlike(&expected, &arrival, &Match::Other);
             let of_host = beginnings.iter().filter(|beginning| beginning.host == host);
-            let beginnings: Vec<&Expected> = of_host.map(|beginning| &*beginning.expected).collect();
-            return Err(self.blame_any(found, &beginnings, &arrival)?.into());
+            let beginnings: Vec<(&Expected, Duration)> =
+                of_host.map(|beginning| (&*beginning.expected, beginning.window.until)).collect();
+            return Err(self.blame_any(found, host, &beginnings, &arrival).await?.into());
         }
     }
 
@@ -244,16 +242,6 @@ fn of_none(beginnings: &[Beginning]) -> Shown {
 
 fn is_pingresp(arrival: &Arrival) -> bool {
     matches!(arrival.what, Arrived::Packet(Packet::PingResp))
-}
-
-/// Whether a packet is of the type that is expected.
-fn is_of_type(expected: Option<&Expected>, arrival: &Arrival) -> bool {
-    match (expected, &arrival.what) {
-        (Some(Expected::Packet(pattern)), Arrived::Packet(packet)) => {
-            pattern.packet_type == packet.packet_type()
-        }
-        _ => false,
-    }
 }
 
 /// The line of a block that is not met, and the others that are still open, each with its number.

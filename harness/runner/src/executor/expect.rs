@@ -7,7 +7,7 @@ use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::HostIndex;
 use mqttspec_notation::{PacketType, Report};
 
-use super::blame::silence;
+use super::blame::{blame_extra, silence, unproved};
 use super::clock::{Tolerance, Window};
 use super::matcher::{Expected, Match};
 use super::patterns::bare;
@@ -34,9 +34,9 @@ impl Executor<'_> {
                 else {
                     let text = self.script.hosts.directed(host, &expected.text());
                     let found = self.nothing_arrived(&[host], &text, window);
-                    return Err(silence(found, expected.packet_type()).into());
+                    return Err(silence(found, &[expected.owed()]).into());
                 };
-                let packet = self.accept(host, expected, &arrival, window)?;
+                let packet = self.accept(host, expected, &arrival, window).await?;
                 if let (Expected::Closed(_), Some(_)) = (expected, &packet) {
                     // The packet may arrive before the end, not instead of it.
                     let end = Expected::Closed(Vec::new());
@@ -73,7 +73,7 @@ impl Executor<'_> {
     }
 
     /// Takes an arrival, if it matches the expectation and is not too early.
-    pub(crate) fn accept(
+    pub(crate) async fn accept(
         &mut self,
         host: HostIndex,
         expected: &Expected,
@@ -85,7 +85,7 @@ impl Executor<'_> {
         if matched != Match::Equal {
             let text = self.script.hosts.directed(host, &expected.text());
             let found = self.unlike(&text, arrival, &matched);
-            let found = self.blame(found, expected, arrival)?;
+            let found = self.blame(found, host, expected, arrival, window.until).await?;
             return Err(match lower_grant(expected, &arrival.what) {
                 Some(reason) if found.requirements.is_empty() => {
                     Stop::SetUp(SetUp { reason, timing_sensitive: false })
@@ -155,7 +155,8 @@ impl Executor<'_> {
             self.clock.until(self.clock.done_at() + silence).await;
             return match self.inboxes.first_packet(host) {
                 Some(arrival) => {
-                    Err(self.unexpected(host, &Expected::Nothing(lasting).text(), &arrival).into())
+                    let found = self.unexpected(host, &Expected::Nothing(lasting).text(), &arrival);
+                    Err(blame_extra(found, &arrival).into())
                 }
                 None => Ok(()),
             };
@@ -171,15 +172,18 @@ impl Executor<'_> {
         match self.arrival(&[host], window.until, false).await {
             Some((_, arrival)) if matches!(arrival.what, Arrived::Packet(Packet::PingResp)) => {
                 let answer = Expected::Packet(bare(PacketType::PingResp));
-                self.accept(host, &answer, &arrival, window).map(drop)
+                self.accept(host, &answer, &arrival, window).await.map(drop)
             }
             Some((_, arrival)) => {
                 let expected = "nothing (but the PINGRESP that proves it)";
-                Err(self.unexpected(host, expected, &arrival).into())
+                let found = self.unexpected(host, expected, &arrival);
+                let answer = Expected::Packet(bare(PacketType::PingResp));
+                let is_extra = self.comes_soon(host, &answer, &[], &arrival, window.until).await?;
+                Err(if is_extra { blame_extra(found, &arrival) } else { unproved(found) }.into())
             }
             None => {
                 let expected = self.script.hosts.directed(host, "PINGRESP (in proof of nothing)");
-                Err(self.nothing_arrived(&[host], &expected, window).into())
+                Err(unproved(self.nothing_arrived(&[host], &expected, window)).into())
             }
         }
     }

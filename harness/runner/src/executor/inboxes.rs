@@ -66,6 +66,13 @@ impl Inboxes {
         })
     }
 
+    /// What arrived on a host after an event, the oldest first. Nothing is taken or dropped.
+    pub(crate) fn after(&self, host: HostIndex, event: usize) -> Vec<Arrival> {
+        self.recorder.with_host(host, |state| {
+            state.inbox.iter().filter(|arrival| arrival.event > event).cloned().collect()
+        })
+    }
+
     /// Whether anything can still arrive on one of the hosts.
     pub(crate) fn can_arrive(&self, hosts: &[HostIndex]) -> bool {
         self.hosts.observer() == Role::Server || hosts.iter().any(|host| self.is_open(*host))

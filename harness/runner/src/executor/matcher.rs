@@ -53,14 +53,6 @@ impl Expected {
         }
     }
 
-    /// The type of the packet, if one is expected.
-    pub(crate) fn packet_type(&self) -> Option<PacketType> {
-        match self {
-            Expected::Packet(pattern) => Some(pattern.packet_type),
-            _ => None,
-        }
-    }
-
     pub(crate) fn awaits_connect(&self) -> bool {
         match self {
             Expected::Packet(pattern) => pattern.packet_type == PacketType::Connect,

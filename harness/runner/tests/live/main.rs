@@ -421,7 +421,7 @@ asyncio.run(main())
         target_file.start_with_options =
             Some("sh -c 'echo started {options}; exec python3 {dir}/broker.py {port}'".to_owned());
         target_file.option = Some("{name}={value}".to_owned());
-        let mut asks = scenario("a/asks.mqtt", "device connects\ndevice > PINGREQ\ndevice < PUBACK id=1\n");
+        let mut asks = scenario("a/asks.mqtt", "device connects\ndevice < PINGRESP\n");
         asks.text =
             asks.text.replace("versions 3.1.1 5\n", "versions 3.1.1 5\nbroker   maximum_subscriptions=7\n");
         let plan = plan(

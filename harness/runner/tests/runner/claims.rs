@@ -120,8 +120,27 @@ fn where_nothing_arrives_no_clause_about_a_field_is_broken() {
 #[test]
 fn a_message_of_another_topic_breaks_only_the_clause_about_topics() {
     let header = "clauses  MQTT-3.3.1-9 MQTT-3.3.2-3";
-    let body = delivered("a < PUBLISH topic=u payload=\"y\" qos=1 id=$m shows all\n");
+    let body = delivered("a < PUBLISH topic=u payload=\"x\" qos=1 id=$m shows all\n");
     assert_eq!(blamed(&run(header, &body, None)), ["MQTT-3.3.2-3"]);
+}
+
+/// `a` expects the second of two messages before the first.
+#[test]
+fn a_message_that_comes_after_another_breaks_only_the_clause_about_order() {
+    let header = "clauses  MQTT-4.5.0-1 MQTT-4.6.0-5";
+    let second = "b publishes t \"y\" qos=1\n";
+    let line = "a < PUBLISH topic=t payload=\"y\" qos=1 id=$m shows all\n";
+    assert_eq!(blamed(&run(header, &delivered(&format!("{second}{line}")), None)), ["MQTT-4.6.0-5"]);
+    // Without the second message it is missing.
+    assert_eq!(blamed(&run(header, &delivered(line), None)), ["MQTT-4.5.0-1"]);
+}
+
+#[test]
+fn a_payload_that_was_not_sent_breaks_only_clauses_about_the_payload() {
+    let header = "clauses  MQTT-4.5.0-1 MQTT-4.4.0-1 MQTT-3.8.4-8";
+    let body =
+        delivered("a < PUBLISH topic=t payload=\"x\" qos=1 id=$m shows all\n").replace("\"x\"", "\"xy\"");
+    assert_eq!(blamed(&run(header, &body, Some("cuts-payloads"))), ["MQTT-4.5.0-1"]);
 }
 
 #[test]

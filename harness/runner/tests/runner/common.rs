@@ -24,6 +24,6 @@ pub(crate) fn planned(text: String) -> Plan {
 
 /// A scenario of MQTT 5.0 that cites one clause: the rest of the header, and the body.
 pub(crate) fn case(header: &str, body: &str) -> Case {
-    let text = format!("title    A test\nclauses  MQTT-3.1.0-1\nversions 5\n{header}\n{body}");
+    let text = format!("title    A test\nclauses  MQTT-1.5.5-1\nversions 5\n{header}\n{body}");
     planned(text).cases[0].clone()
 }

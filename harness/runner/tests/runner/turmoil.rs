@@ -121,7 +121,7 @@ fn the_page_lists_every_skipped_case_with_its_reason() {
 
 #[test]
 fn the_command_that_repeats_a_run_names_the_backend() {
-    let text = "title    A test\nclauses  MQTT-3.1.0-1\nversions 5\n\na connects\na receives t\n";
+    let text = "title    A test\nclauses  MQTT-1.5.5-1\nversions 5\n\na connects\na receives t\n";
     let plan = planned(text.to_owned());
     let options = RunOptions { simulator: Simulator::Turmoil, ..RunOptions::default() };
     let run = run_with(&plan.cases[0], 7, options);
