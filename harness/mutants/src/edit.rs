@@ -13,8 +13,11 @@ use crate::state::State;
 pub(crate) const UNUSED_TOPIC: TopicName = TopicName::from_static("somewhere/else");
 
 /// The Packet Identifier of SUBSCRIBE and UNSUBSCRIBE packets that a mutant makes itself. The
-/// answers to them must not reach the network.
-pub(crate) const HIDDEN_IDENTIFIER: PacketIdentifier = PacketIdentifier::MAX;
+/// answers to them must not reach the network. No scenario uses it.
+pub(crate) const HIDDEN_IDENTIFIER: PacketIdentifier = match PacketIdentifier::new(61_853) {
+    Some(id) => id,
+    None => PacketIdentifier::MAX,
+};
 
 /// Changes the packet if it is a PUBLISH.
 pub(crate) fn edit_publish(mut packet: Packet, change: impl FnOnce(&mut Publish)) -> Packet {

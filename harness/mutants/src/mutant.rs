@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use mqttspec_codec::{Packet, Role};
 use mqttspec_judge::finding::{Check, Finding};
-use mqttspec_spec::{Catalogue, Standard};
+use mqttspec_spec::{Catalogue, Clause, Standard};
 
 use crate::effect::Effect;
 use crate::state::State;
@@ -21,6 +21,7 @@ pub struct Mutant {
     breaks_5: &'static [&'static str],
     breaks_3_1_1: &'static [&'static str],
     also_blamed: &'static [AlsoBlamed],
+    gets_wrong: &'static [&'static str],
     accepts_violations: bool,
     breaks_documented_behaviour: bool,
     pub(crate) websocket_fault: Option<WebSocketFault>,
@@ -61,6 +62,7 @@ impl Mutant {
             breaks_5: &[],
             breaks_3_1_1: &[],
             also_blamed: &[],
+            gets_wrong: &[],
             accepts_violations: false,
             breaks_documented_behaviour: false,
             websocket_fault: None,
@@ -112,21 +114,32 @@ impl Mutant {
         self.clauses(standard).contains(&id) || self.accepts_violations && enforced()
     }
 
+    /// Whether the peer can break this clause: it always does, or what it gets wrong can.
+    fn can_break(&self, standard: Standard, id: &str) -> bool {
+        // Who does not close also accepts what it has to refuse.
+        let broken = |clause: &Clause| {
+            clause.is_about(self.gets_wrong)
+                || self.gets_wrong.contains(&"closed")
+                    && clause.checked_by.is_some_and(|checks| checks.includes(self.role))
+        };
+        self.breaks_clause(standard, id) || Catalogue::get(standard, id).is_some_and(broken)
+    }
+
     /// Whether a finding reports what the mutant does wrong: it cites a clause that the mutant
-    /// breaks.
+    /// can break.
     #[must_use]
     pub fn is_reported_by(&self, standard: Standard, finding: &Finding) -> bool {
         let cites =
-            finding.requirements.iter().any(|requirement| self.breaks_clause(standard, &requirement.clause));
+            finding.requirements.iter().any(|requirement| self.can_break(standard, &requirement.clause));
         cites || self.breaks_documented_behaviour && matches!(finding.check, Check::Expectation)
     }
 
-    /// Whether a failure may cite the clause: the mutant breaks it, has a reason why it may be
+    /// Whether a failure may cite the clause: the mutant can break it, has a reason why it may be
     /// cited nevertheless, or breaks no clause.
     #[must_use]
     pub fn may_be_blamed_for(&self, standard: Standard, id: &str) -> bool {
         let argued = |(of, clauses, _): &AlsoBlamed| *of == standard && clauses.contains(&id);
-        self.breaks_clause(standard, id)
+        self.can_break(standard, id)
             || self.breaks_documented_behaviour
             || self.also_blamed.iter().any(argued)
     }
@@ -156,6 +169,13 @@ impl Mutant {
     /// Sets the clauses that a failure may cite although the mutant obeys them.
     pub(crate) const fn also_blamed(mut self, also: &'static [AlsoBlamed]) -> Self {
         self.also_blamed = also;
+        self
+    }
+
+    /// Sets what the peer gets wrong whenever it happens to matter, in the words of
+    /// [`Clause::about`]. A lost PUBLISH breaks each clause by which that PUBLISH is owed.
+    pub(crate) const fn gets_wrong(mut self, what: &'static [&'static str]) -> Self {
+        self.gets_wrong = what;
         self
     }
 

@@ -13,6 +13,7 @@ use crate::mutant::Mutant;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("never-closes", "neither disconnects nor closes")
+        .gets_wrong(&["closed"])
         .breaks(&["MQTT-3.14.1-1", "MQTT-3.14.4-2", "MQTT-4.13.2-1"], &["MQTT-3.14.4-1", "MQTT-4.8.0-1"])
         .that_accepts_violations()
         .on_outgoing(|_, packet| send_except(packet, PacketType::Disconnect))
@@ -21,6 +22,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .breaks_only_documented_behaviour()
         .on_outgoing(|_, packet| send_except(packet, PacketType::Disconnect)),
     mutant("speaks-after-disconnect", "sends a PINGREQ after its DISCONNECT")
+        .gets_wrong(&["DISCONNECT"])
         .breaks(&["MQTT-3.14.4-1"], &["MQTT-3.14.4-2"])
         .also_blamed(&[
             (Standard::V3_1_1, &["MQTT-3.14.4-1"], "a close is expected, and a packet comes in its place"),
@@ -31,6 +33,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             packet => send(packet),
         }),
     mutant("stays-after-disconnect", "does not close after its DISCONNECT")
+        .gets_wrong(&["closed"])
         .breaks(&["MQTT-3.14.4-2"], &["MQTT-3.14.4-1"])
         .also_blamed(&[
             (
@@ -45,8 +48,15 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .breaks(&["MQTT-3.14.1-1", "U5-147"], &["MQTT-4.8.0-1"])
         .that_accepts_violations()
         .on_malformed(|_, _| Vec::new()),
+    mutant("speaks-before-connect", "sends a PINGREQ before its CONNECT")
+        .breaks(&["MQTT-3.1.0-1"], &["MQTT-3.1.0-1"])
+        .on_outgoing(|_, packet| match &packet {
+            Packet::Connect(_) => vec![Effect::Send(Packet::PingReq), Effect::Send(packet)],
+            _ => send(packet),
+        }),
     mutant("speaks-before-connack", "sends a PINGREQ after its CONNECT")
         .breaks(&["MQTT-3.1.2-30"], &[])
+        .also_blamed(&[(Standard::V5, &["U5-147"], "the packet between looks as if the Client went on")])
         .on_outgoing(|_, packet| match &packet {
             Packet::Connect(connect) if connect.properties.get::<AuthenticationMethod>().is_some() => {
                 vec![Effect::Send(packet), Effect::Send(Packet::PingReq)]
@@ -54,6 +64,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("does-not-ping", "sends no PINGREQ")
+        .gets_wrong(&["PINGREQ"])
         .breaks(&["MQTT-3.1.2-20"], &["MQTT-3.1.2-23"])
         .also_blamed(&[(
             Standard::V5,
@@ -94,12 +105,13 @@ pub(super) static MUTANTS: &[Mutant] = &[
             |_, packet| if matches!(packet, Packet::Disconnect(_)) { Vec::new() } else { deliver(packet) },
         )
         .on_network_end(|_| Vec::new()),
-    mutant("sends-pingresp", "sends PINGRESP after CONNACK").breaks(&["U5-156"], &["U3-016"]).on_incoming(
-        |_, packet| match &packet {
+    mutant("sends-pingresp", "sends PINGRESP after CONNACK")
+        .breaks(&["U5-156"], &["U3-016"])
+        .also_blamed(&[(Standard::V5, &["U5-147"], "the packet between looks as if the Client went on")])
+        .on_incoming(|_, packet| match &packet {
             Packet::ConnAck(ack) if !ack.reason.is_failure() => {
                 vec![Effect::Deliver(packet), Effect::Send(Packet::PingResp)]
             }
             _ => deliver(packet),
-        },
-    ),
+        }),
 ];

@@ -5,6 +5,7 @@ use mqttspec_codec::{
     Auth, AuthReason, AuthenticationMethod, Packet, PacketType, Properties, ReasonString, TopicName,
     UserProperty, Utf8String,
 };
+use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::{edit_connect, edit_publish, encoded};
@@ -50,12 +51,14 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .breaks(&["MQTT-3.10.1-1"], &["MQTT-3.10.1-1"])
         .on_outgoing(|state, packet| clear_flags(state, packet, PacketType::Unsubscribe)),
     mutant("pubrel-flags", "sends PUBREL without its flag bits")
+        .gets_wrong(&["form", "PUBREL"])
         .breaks(&["MQTT-3.6.1-1"], &["MQTT-3.6.1-1"])
         .on_outgoing(|state, packet| clear_flags(state, packet, PacketType::PubRel)),
     mutant("subscribes-to-nothing", "sends SUBSCRIBE without a Topic Filter")
         .breaks(&["MQTT-3.8.3-2"], &["MQTT-3.8.3-3"])
         .on_outgoing(|state, packet| without_filters(state, packet, PacketType::Subscribe)),
     mutant("unsubscribes-from-nothing", "sends UNSUBSCRIBE without a Topic Filter")
+        .gets_wrong(&["form"])
         .breaks(&["MQTT-3.10.3-2"], &["MQTT-3.10.3-2"])
         .on_outgoing(|state, packet| without_filters(state, packet, PacketType::Unsubscribe)),
     mutant("hash-inside-a-filter", "writes each level of a Topic Filter after # too")
@@ -166,6 +169,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("auth-without-method", "sends AUTH although it named no Authentication Method")
         .breaks(&["MQTT-4.12.0-7"], &[])
+        .also_blamed(&[(Standard::V5, &["U5-147"], "the packet between looks as if the Client went on")])
         .on_incoming(|_, packet| {
             let mut effects = Vec::new();
             if matches!(&packet, Packet::ConnAck(ack) if !ack.reason.is_failure()) {

@@ -1,10 +1,11 @@
 //! Sending and receiving messages: DUP, Packet Identifier, order, repetition (§3.3, §4.3, §4.6).
 
 use bytes::Bytes;
-use mqttspec_codec::{Packet, QoS};
+use mqttspec_codec::{Packet, QoS, Role};
 use mqttspec_spec::Standard;
 
 use super::mutant;
+use crate::both_roles::qos0_twice;
 use crate::edit::{edit_publish, repetition};
 use crate::effect::{Effect, deliver, send};
 use crate::handlers::{restore_identifier, swap_pairs, use_one_identifier};
@@ -12,6 +13,7 @@ use crate::mutant::Mutant;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("hands-over-twice", "delivers QoS 0 messages to its application twice")
+        .gets_wrong(&["extra", "PUBLISH"])
         .breaks(&["MQTT-4.3.1-1"], &["MQTT-4.3.1-1"])
         .on_incoming(|_, packet| match &packet {
             Packet::Publish(publish) if publish.delivery.qos() == QoS::AtMostOnce => {
@@ -20,6 +22,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => deliver(packet),
         }),
     mutant("dup-forgotten", "resends with DUP 0")
+        .gets_wrong(&["dup"])
         .breaks(&["MQTT-3.3.1-1"], &["MQTT-3.3.1-1"])
         .also_blamed(&[
             (
@@ -37,11 +40,13 @@ pub(super) static MUTANTS: &[Mutant] = &[
             send(edit_publish(packet, |publish| publish.delivery = publish.delivery.with_dup(false)))
         }),
     mutant("dup-always", "sends with DUP 1 the first time")
+        .gets_wrong(&["dup"])
         .breaks(&["MQTT-4.3.2-2", "MQTT-4.3.3-2"], &["MQTT-4.3.2-1", "MQTT-4.3.3-1"])
         .on_outgoing(|_, packet| {
             send(edit_publish(packet, |publish| publish.delivery = publish.delivery.with_dup(true)))
         }),
     mutant("repeats-while-connected", "resends a message while the connection is open")
+        .gets_wrong(&["extra"])
         .breaks(&["MQTT-4.4.0-1", "U5-118"], &[])
         .on_outgoing(|_, packet| match &packet {
             Packet::Publish(publish) => {
@@ -51,6 +56,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("does-not-send-again", "does not resend unacknowledged messages on a new connection")
+        .gets_wrong(&["PUBLISH"])
         .breaks(
             &["MQTT-4.3.2-3", "MQTT-4.3.3-3", "MQTT-4.4.0-1"],
             &["MQTT-4.3.2-1", "MQTT-4.3.3-1", "MQTT-4.4.0-1"],
@@ -72,6 +78,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("loses-every-third", "drops every third message that it sends")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-4.3.2-2", "MQTT-4.3.3-2"], &["MQTT-4.3.2-1", "MQTT-4.3.3-1"])
         .also_blamed(&[(
             Standard::V3_1_1,
@@ -83,6 +90,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("out-of-order", "swaps each two messages that it sends again")
+        .gets_wrong(&["order", "PUBLISH"])
         .breaks(&["MQTT-4.6.0-1"], &["MQTT-4.6.0-1"])
         .also_blamed(&[
             (
@@ -98,6 +106,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             swap_pairs(state, packet, is_repeated)
         }),
     mutant("one-identifier-for-all", "gives every message the Packet Identifier 1")
+        .gets_wrong(&["id"])
         .breaks(
             &["MQTT-2.2.1-3", "MQTT-4.3.2-1", "MQTT-4.3.3-1"],
             &["MQTT-2.3.1-2", "MQTT-4.3.2-1", "MQTT-4.3.3-1"],
@@ -130,14 +139,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }
         _ => deliver(packet),
     }),
-    mutant("qos0-twice", "sends a QoS 0 message twice")
-        .breaks(&["MQTT-4.3.1-1"], &["MQTT-4.3.1-1"])
-        .on_outgoing(|_, packet| match &packet {
-            Packet::Publish(publish) if publish.delivery.qos() == QoS::AtMostOnce => {
-                vec![Effect::Send(packet.clone()), Effect::Send(packet)]
-            }
-            _ => send(packet),
-        }),
+    qos0_twice(Role::Client),
     mutant("malformed-publish", "sends PUBLISH packets with both QoS bits set")
         .breaks(&["MQTT-3.3.1-4"], &["MQTT-3.3.1-4"])
         .on_outgoing(|_, packet| match packet {

@@ -1,9 +1,10 @@
 //! Acknowledgements of QoS 1 and QoS 2 messages, in both directions (§4.3, §4.4).
 
-use mqttspec_codec::{MessageExpiryInterval, Packet, PacketType, PubAck, PubAckReason, PubRec, QoS};
+use mqttspec_codec::{MessageExpiryInterval, Packet, PacketType, PubAck, PubRec, QoS, Role};
 use mqttspec_spec::Standard;
 
 use super::mutant;
+use crate::both_roles::answers_qos2_as_qos1;
 use crate::edit::{acknowledgement, is_acknowledgement, next_identifier, renumbered};
 use crate::effect::{Effect, deliver, send};
 use crate::handlers::{
@@ -14,6 +15,7 @@ use crate::mutant::Mutant;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("no-puback", "does not acknowledge QoS 1 messages")
+        .gets_wrong(&["PUBACK"])
         .breaks(&["MQTT-4.3.2-4", "MQTT-4.5.0-2"], &["MQTT-4.3.2-2", "MQTT-4.5.0-2"])
         .also_blamed(&[
             (
@@ -52,9 +54,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
             send(packet)
         }),
     mutant("no-pubrec", "does not answer QoS 2 messages")
+        .gets_wrong(&["PUBREC"])
         .breaks(&["MQTT-4.3.3-8", "MQTT-4.5.0-2"], &["MQTT-4.3.3-2", "MQTT-4.5.0-2"])
         .on_outgoing(|_, packet| send_except(packet, PacketType::PubRec)),
     mutant("no-pubrel", "does not send PUBREL")
+        .gets_wrong(&["PUBREL"])
         .breaks(&["MQTT-4.3.3-4"], &["MQTT-4.3.3-1"])
         .also_blamed(&[
             (Standard::V5, &["MQTT-4.1.0-1"], "a PUBREL that does not come may be lost with the Session"),
@@ -115,20 +119,18 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("no-pubcomp", "does not answer PUBREL")
+        .gets_wrong(&["PUBCOMP"])
         .breaks(&["MQTT-4.3.3-11"], &["MQTT-4.3.3-2"])
         .on_outgoing(|_, packet| send_except(packet, PacketType::PubComp)),
-    mutant("answers-qos2-as-qos1", "answers QoS 2 messages with PUBACK")
-        .breaks(&["MQTT-3.3.4-1", "MQTT-4.3.3-8"], &["MQTT-3.3.4-1", "MQTT-4.3.3-2"])
-        .on_outgoing(|_, packet| match packet {
-            Packet::PubRec(ack) => send(PubAck::new(ack.id, PubAckReason::Success)),
-            packet => send(packet),
-        }),
+    answers_qos2_as_qos1(Role::Client),
     mutant("acknowledges-another", "acknowledges with another Packet Identifier")
+        .gets_wrong(&["id", "PUBACK", "PUBREC", "PUBCOMP", "order"])
         .breaks(&["MQTT-2.2.1-5"], &["MQTT-2.3.1-6"])
         .on_outgoing(|_, packet| {
             if is_acknowledgement(&packet) { send(renumbered(packet, next_identifier)) } else { send(packet) }
         }),
     mutant("pubacks-out-of-order", "swaps each two PUBACKs")
+        .gets_wrong(&["order", "PUBACK"])
         .breaks(&["MQTT-4.6.0-2"], &["MQTT-4.6.0-2"])
         .also_blamed(&[
             (
@@ -144,6 +146,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         ])
         .on_outgoing(|state, packet| swap_pairs(state, packet, |packet| matches!(packet, Packet::PubAck(_)))),
     mutant("pubrecs-out-of-order", "swaps each two PUBRECs")
+        .gets_wrong(&["order", "PUBREC"])
         .breaks(&["MQTT-4.6.0-3"], &["MQTT-4.6.0-3"])
         .also_blamed(&[
             (
@@ -159,13 +162,16 @@ pub(super) static MUTANTS: &[Mutant] = &[
         ])
         .on_outgoing(|state, packet| swap_pairs(state, packet, |packet| matches!(packet, Packet::PubRec(_)))),
     mutant("releases-out-of-order", "swaps each two PUBRELs")
+        .gets_wrong(&["order", "PUBREL"])
         .breaks(&["MQTT-4.6.0-4"], &["MQTT-4.6.0-4"])
         .on_outgoing(|state, packet| swap_pairs(state, packet, |packet| matches!(packet, Packet::PubRel(_)))),
     mutant("forgets-received-qos2", "delivers a repeated QoS 2 message to its application again")
+        .gets_wrong(&["extra", "PUBLISH"])
         .breaks(&["MQTT-4.3.3-10"], &["MQTT-4.3.3-2", "MQTT-4.1.0-1"])
         .on_incoming(forget_received)
         .on_outgoing(acknowledge_forgotten),
     mutant("keeps-messages-to-itself", "acknowledges messages and does not deliver them to its application")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-4.3.2-4", "MQTT-4.3.3-8"], &["MQTT-4.3.2-2", "MQTT-4.3.3-2"])
         .on_incoming(|_, packet| match acknowledgement(&packet) {
             Some(answer) => send(answer),
@@ -173,6 +179,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             None => deliver(packet),
         }),
     mutant("pubrel-not-sent-again", "does not resend PUBREL on a new connection")
+        .gets_wrong(&["PUBREL"])
         .breaks(&["MQTT-4.3.3-5", "MQTT-4.4.0-1"], &["MQTT-4.3.3-1", "MQTT-4.4.0-1"])
         .also_blamed(&[(
             Standard::V5,
@@ -182,6 +189,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .on_incoming(record_pubrec)
         .on_outgoing(omit_repeated_pubrel),
     mutant("publish-again-for-pubrel", "resends PUBLISH instead of PUBREL on a new connection")
+        .gets_wrong(&["PUBREL"])
         .breaks(
             &["MQTT-4.3.3-6", "U5-119", "MQTT-4.3.3-5", "MQTT-4.4.0-1"],
             &["MQTT-4.3.3-1", "MQTT-4.4.0-1"],

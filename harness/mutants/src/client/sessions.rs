@@ -21,6 +21,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             deliver(edit_connack(packet, |ack| ack.session_present |= resumes && !ack.reason.is_failure()))
         }),
     mutant("session-present-unheard", "assumes that the Server has lost its Session when it has it")
+        .gets_wrong(&["PUBREL", "PUBLISH", "extra"])
         .breaks(
             &["MQTT-3.1.2-23", "MQTT-3.2.2-4", "MQTT-4.1.0-1", "MQTT-4.4.0-1"],
             &["MQTT-3.1.2-4", "MQTT-4.1.0-1", "MQTT-4.4.0-1"],

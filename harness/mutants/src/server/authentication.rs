@@ -104,6 +104,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("auth-unasked", "sends an Authentication Method to a Client that sent none")
         .breaks(&["MQTT-4.12.0-6"], &[])
+        .also_blamed(&[(
+            Standard::V5,
+            &["MQTT-3.1.2-24"],
+            "the property makes CONNACK larger than the Client takes",
+        )])
         .on_outgoing(|state, packet| {
             let is_5 = state.connection.version.is_5();
             send(edit_connack(packet, |ack| {
@@ -113,6 +118,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("everybody-may-enter", "ignores User Name and Password")
+        .gets_wrong(&["extra"])
         .breaks(&["MQTT-3.1.4-2"], &["U3-001", "U3-004"])
         .on_incoming(|_, packet| deliver(as_alice(packet))),
     mutant("takes-over-before-it-refuses", "takes a Session over before it checks who the Client is")
@@ -128,6 +134,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             if is_alice { send(packet) } else { refuse_instead(packet) }
         }),
     mutant("gives-a-session-up-to-another-user", "ends a Client for another user, whom it then refuses")
+        .gets_wrong(&["closed", "PUBLISH", "PINGRESP", "extra", "session_present", "CONNACK", "reason"])
         .breaks(&["U5-050"], &["MQTT-4.1.0-2"])
         .on_incoming(|state, packet| {
             let is_other = is_another_user(state);

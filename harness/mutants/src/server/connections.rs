@@ -29,6 +29,8 @@ const CLOSING_5: &[&str] = &[
     "MQTT-3.14.4-2",
     "MQTT-4.12.0-1",
     "MQTT-4.12.0-4",
+    "U5-019",
+    "U5-151",
     "MQTT-4.13.1-1",
     "MQTT-4.13.2-1",
 ];
@@ -43,14 +45,22 @@ const CLOSING_3_1_1: &[&str] = &[
     "MQTT-3.1.4-2",
     "MQTT-3.2.2-5",
     "MQTT-4.8.0-1",
+    "U3-011",
+    "U3-017",
 ];
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("no-pingresp", "does not answer PINGREQ")
+        .gets_wrong(&["PINGRESP"])
         .breaks(&["MQTT-3.12.4-1", "U5-055"], &["MQTT-3.12.4-1"])
         .on_outgoing(|_, packet| send_except(packet, PacketType::PingResp)),
     mutant("response-information-unasked", "sends Response Information to every Client")
         .breaks(&["MQTT-3.1.2-28"], &[])
+        .also_blamed(&[(
+            Standard::V5,
+            &["MQTT-3.1.2-24"],
+            "the property makes CONNACK larger than the Client takes",
+        )])
         .on_incoming(|_, packet| {
             deliver(edit_connect(packet, |connect| {
                 if connect.version.is_5() {
@@ -88,6 +98,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("connack-late", "sends CONNACK after the messages that wait for the Client")
+        .gets_wrong(&["PUBLISH", "CONNACK"])
         .breaks(&["MQTT-3.2.0-1"], &["MQTT-3.2.0-1"])
         .also_blamed(&[
             (
@@ -106,11 +117,13 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("never-closes", "neither disconnects nor closes")
+        .gets_wrong(&["closed"])
         .breaks(CLOSING_5, CLOSING_3_1_1)
         .that_accepts_violations()
         .on_outgoing(|_, packet| send_except(packet, PacketType::Disconnect))
         .on_peer_close(|_| Vec::new()),
     mutant("closes-late", "closes five minutes later than it should")
+        .gets_wrong(&["closed"])
         .breaks(CLOSING_5, CLOSING_3_1_1)
         .also_blamed(&[
             (
@@ -127,6 +140,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .that_accepts_violations()
         .on_peer_close(|_| vec![Effect::CloseLater(Duration::from_secs(300))]),
     mutant("closes-without-a-word", "sends no DISCONNECT and no refusal before it closes")
+        .gets_wrong(&["DISCONNECT", "CONNACK"])
         .breaks(
             &["MQTT-3.1.4-3", "U5-147"],
             &["MQTT-3.1.2-2", "MQTT-3.1.3-8", "MQTT-3.1.3-9", "U3-001", "U3-004"],
@@ -148,6 +162,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("gives-another-reason", "uses Reason Code 0x83 in every refusal and DISCONNECT")
+        .gets_wrong(&["reason"])
         .breaks(
             &[
                 "MQTT-3.1.4-3",
@@ -186,6 +201,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             send(packet)
         }),
     mutant("refuses-in-the-form-of-5.0", "refuses a CONNECT of another version with a CONNACK of 5.0")
+        .gets_wrong(&["CONNACK"])
         .breaks(&[], &["MQTT-3.1.2-2", "MQTT-3.1.3-8", "MQTT-3.1.3-9"])
         .on_malformed(|_, bytes| {
             // The Protocol Version of a short CONNECT with the Protocol Name MQTT.
@@ -203,6 +219,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("takes-malformed-packets", "ignores malformed packets")
+        .gets_wrong(&["closed"])
         .breaks(
             &["MQTT-3.1.4-1", "MQTT-3.8.3-5", "MQTT-3.14.1-1", "MQTT-4.13.1-1"],
             &["MQTT-3.1.4-1", "MQTT-3.8.3-4", "MQTT-3.14.1-1", "MQTT-4.8.0-1"],
@@ -211,6 +228,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .on_malformed(|_, _| Vec::new())
         .on_outgoing(|_, packet| send_except(packet, PacketType::Disconnect)),
     mutant("closes-for-nothing", "closes at the first message")
+        .gets_wrong(&["PUBLISH", "PUBACK", "PUBREC", "closed"])
         .breaks(
             &["MQTT-3.3.4-1", "MQTT-4.3.1-1", "MQTT-4.3.2-4", "MQTT-4.3.3-8"],
             &["MQTT-3.3.4-1", "MQTT-4.3.1-1", "MQTT-4.3.2-2", "MQTT-4.3.3-2"],
@@ -243,6 +261,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         _ => deliver(packet),
     }),
     mutant("serves-before-connack", "serves a Client whose CONNECT it refused")
+        .gets_wrong(&["closed", "session_expiry"])
         .breaks(
             &[
                 "MQTT-3.1.0-1",
@@ -310,6 +329,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             send(packet)
         }),
     mutant("disconnects-for-a-refusal", "closes the connection instead of refusing one request")
+        .gets_wrong(&["SUBACK", "PUBACK"])
         .breaks(&["MQTT-3.8.4-1", "U5-149"], &["MQTT-3.8.4-1"])
         .also_blamed(&[
             (
@@ -347,6 +367,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             Some(_) => vec![Effect::Close],
         }),
     mutant("identifiers-need-a-hyphen", "closes on Client Identifiers without a hyphen")
+        .gets_wrong(&["CONNACK", "closed"])
         .breaks(&["MQTT-3.1.3-5"], &["MQTT-3.1.3-5"])
         .on_incoming(|_, packet| match &packet {
             Packet::Connect(connect) if !connect.client_id.as_str().contains('-') => {

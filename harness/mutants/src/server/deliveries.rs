@@ -1,10 +1,11 @@
 //! Delivery of messages: DUP, Packet Identifier, order, topic, payload and QoS (§3.3, §4.5, §4.6).
 
 use bytes::Bytes;
-use mqttspec_codec::{Delivery, Packet, QoS, SubAckReason};
+use mqttspec_codec::{Delivery, Packet, QoS, Role, SubAckReason};
 use mqttspec_spec::Standard;
 
 use super::mutant;
+use crate::both_roles::qos0_twice;
 use crate::edit::{UNUSED_TOPIC, edit_publish, edit_subscriptions, encoded, repetition, topic};
 use crate::effect::{Effect, deliver, send};
 use crate::handlers::{restore_identifier, swap_pairs, use_one_identifier};
@@ -12,6 +13,7 @@ use crate::mutant::Mutant;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("dup-forgotten", "resends with DUP 0")
+        .gets_wrong(&["dup"])
         .breaks(&["MQTT-3.3.1-1"], &["MQTT-3.3.1-1"])
         .also_blamed(&[
             (Standard::V3_1_1, &["MQTT-4.4.0-1"], "one PUBLISH is expected, repeated and with DUP"),
@@ -21,6 +23,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             send(edit_publish(packet, |publish| publish.delivery = publish.delivery.with_dup(false)))
         }),
     mutant("dup-always", "sends with DUP 1 the first time")
+        .gets_wrong(&["dup"])
         .breaks(
             &["MQTT-3.3.1-3", "MQTT-4.3.2-2", "MQTT-4.3.3-2"],
             &["MQTT-3.3.1-3", "MQTT-4.3.2-1", "MQTT-4.3.3-1"],
@@ -29,6 +32,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             send(edit_publish(packet, |publish| publish.delivery = publish.delivery.with_dup(true)))
         }),
     mutant("one-identifier-for-all", "gives every message the Packet Identifier 1")
+        .gets_wrong(&["id", "PUBREL", "PUBLISH", "order"])
         .breaks(
             &["MQTT-2.2.1-4", "MQTT-4.3.2-1", "MQTT-4.3.3-1"],
             &["MQTT-2.3.1-4", "MQTT-4.3.2-1", "MQTT-4.3.3-1"],
@@ -44,6 +48,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .on_outgoing(use_one_identifier)
         .on_incoming(restore_identifier),
     mutant("repeats-while-connected", "resends a QoS 1 message while the connection is open")
+        .gets_wrong(&["extra"])
         .breaks(&["MQTT-4.4.0-1", "U5-118"], &[])
         .on_outgoing(|_, packet| match &packet {
             Packet::Publish(publish) if publish.delivery.qos() == QoS::AtLeastOnce => {
@@ -53,6 +58,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("does-not-send-again", "does not resend unacknowledged messages on a new connection")
+        .gets_wrong(&["PUBLISH"])
         .breaks(
             &["MQTT-4.4.0-1", "MQTT-4.3.2-3", "MQTT-4.3.3-3", "MQTT-3.10.4-3"],
             &["MQTT-4.4.0-1", "MQTT-4.3.2-1", "MQTT-4.3.3-1", "MQTT-3.10.4-3"],
@@ -73,27 +79,23 @@ pub(super) static MUTANTS: &[Mutant] = &[
             Packet::Publish(publish) if publish.delivery.dup() => Vec::new(),
             _ => send(packet),
         }),
-    mutant("qos0-twice", "sends a QoS 0 message twice")
-        .breaks(&["MQTT-4.3.1-1"], &["MQTT-4.3.1-1"])
-        .on_outgoing(|_, packet| match &packet {
-            Packet::Publish(publish) if publish.delivery.qos() == QoS::AtMostOnce => {
-                vec![Effect::Send(packet.clone()), Effect::Send(packet)]
-            }
-            _ => send(packet),
-        }),
+    qos0_twice(Role::Server),
     mutant("loses-every-third", "drops every third message")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-4.5.0-1", "MQTT-4.1.0-1", "U5-124"], &["MQTT-4.5.0-1", "MQTT-4.1.0-1"])
         .on_outgoing(|state, packet| match &packet {
             Packet::Publish(_) if state.is_every_nth(3) => Vec::new(),
             _ => send(packet),
         }),
     mutant("loses-every-fortieth", "drops every fortieth message")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-4.5.0-1", "MQTT-4.1.0-1", "U5-124"], &["MQTT-4.5.0-1", "MQTT-4.1.0-1"])
         .on_outgoing(|state, packet| match &packet {
             Packet::Publish(_) if state.is_every_nth(40) => Vec::new(),
             _ => send(packet),
         }),
     mutant("out-of-order", "sends messages in swapped pairs")
+        .gets_wrong(&["order", "PUBLISH", "extra"])
         .breaks(&["MQTT-4.6.0-5", "MQTT-4.6.0-6"], &["MQTT-4.6.0-5", "MQTT-4.6.0-6"])
         .also_blamed(&[
             (
@@ -111,6 +113,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             swap_pairs(state, packet, |packet| matches!(packet, Packet::Publish(_)))
         }),
     mutant("another-topic", "changes the topic of every message")
+        .gets_wrong(&["topic", "PUBLISH"])
         .breaks(&["MQTT-3.3.2-3", "MQTT-4.5.0-1"], &["MQTT-3.3.2-3", "MQTT-4.5.0-1"])
         .also_blamed(&[(Standard::V5, &["U5-132"], "another name looks like one that was normalised")])
         .on_outgoing(|_, packet| {
@@ -121,6 +124,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("cuts-payloads", "drops the last byte of every payload")
+        .gets_wrong(&["payload", "PUBLISH", "extra", "order"])
         .breaks(
             &["MQTT-4.3.2-4", "MQTT-4.3.3-8", "MQTT-4.5.0-1"],
             &["MQTT-4.3.2-2", "MQTT-4.3.3-2", "MQTT-4.5.0-1"],
@@ -136,6 +140,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("qos-always-0", "delivers everything at QoS 0")
+        .gets_wrong(&["qos", "extra", "order"])
         .breaks(&["MQTT-3.3.4-2", "MQTT-3.8.4-8"], &["MQTT-3.3.5-1", "MQTT-3.8.4-6"])
         .also_blamed(&[
             (Standard::V5, &["MQTT-3.8.4-3"], "the replaced Subscription shows in the QoS of its messages"),
@@ -161,6 +166,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             send(packet)
         }),
     mutant("says-granted-2", "reports QoS 2 in every SUBACK, whatever it granted")
+        .gets_wrong(&["reasons"])
         .breaks(&["MQTT-3.8.4-7", "MQTT-3.8.4-8"], &["MQTT-3.8.4-5", "MQTT-3.8.4-6"])
         .also_blamed(&[
             (
@@ -181,6 +187,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             send(packet)
         }),
     mutant("malformed-publish", "sends PUBLISH packets with both QoS bits set")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-3.3.1-4"], &["MQTT-3.3.1-4"])
         .on_outgoing(|_, packet| match packet {
             Packet::Publish(_) => {
@@ -189,6 +196,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             packet => send(packet),
         }),
     mutant("takes-equal-messages-for-one", "drops a message that equals an earlier one")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-4.5.0-1", "U5-108"], &["MQTT-4.5.0-1"])
         .also_blamed(&[(
             Standard::V5,
@@ -217,6 +225,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("gossips", "sends every message to every Client")
+        .gets_wrong(&["extra"])
         .breaks(&["MQTT-3.3.2-3", "U5-072", "U5-132", "U5-133"], &["MQTT-3.3.2-3", "MQTT-3.3.5-2"])
         .also_blamed(&[
             (Standard::V3_1_1, &["MQTT-4.7.3-4"], "a subscriber cannot tell why a topic counts as a match"),

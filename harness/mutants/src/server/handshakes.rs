@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use mqttspec_codec::{
     Delivery, MessageExpiryInterval, Packet, PacketType, PubAck, PubAckReason, PubRec, PubRel, PubRelReason,
-    Publish, QoS,
+    Publish, QoS, Role,
 };
 use mqttspec_spec::Standard;
 
 use super::mutant;
+use crate::both_roles::answers_qos2_as_qos1;
 use crate::edit::{acknowledgement, duplicate, is_acknowledgement, next_identifier, renumbered};
 use crate::effect::{Effect, deliver, send};
 use crate::handlers::{
@@ -19,30 +20,31 @@ use crate::mutant::Mutant;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("no-puback", "does not acknowledge QoS 1 messages")
+        .gets_wrong(&["PUBACK"])
         .breaks(&["MQTT-4.3.2-4", "MQTT-3.3.4-1"], &["MQTT-4.3.2-2", "MQTT-3.3.4-1"])
         .on_outgoing(|_, packet| send_except(packet, PacketType::PubAck)),
     mutant("no-pubrec", "does not answer QoS 2 messages")
-        .breaks(&["MQTT-4.3.3-8", "MQTT-3.3.4-1"], &["MQTT-4.3.3-2", "MQTT-3.3.4-1"])
+        .gets_wrong(&["PUBREC"])
+        .breaks(&["MQTT-4.3.3-8", "MQTT-4.3.3-10", "MQTT-3.3.4-1"], &["MQTT-4.3.3-2", "MQTT-3.3.4-1"])
         .on_outgoing(|_, packet| send_except(packet, PacketType::PubRec)),
     mutant("no-pubrel", "does not send PUBREL")
+        .gets_wrong(&["PUBREL"])
         .breaks(&["MQTT-4.3.3-4"], &["MQTT-4.3.3-1"])
         .on_outgoing(|_, packet| send_except(packet, PacketType::PubRel)),
     mutant("no-pubcomp", "does not answer PUBREL")
+        .gets_wrong(&["PUBCOMP"])
         .breaks(&["MQTT-4.3.3-11"], &["MQTT-4.3.3-2"])
         .on_outgoing(|_, packet| send_except(packet, PacketType::PubComp)),
-    mutant("answers-qos2-as-qos1", "answers QoS 2 messages with PUBACK")
-        .breaks(&["MQTT-3.3.4-1", "MQTT-4.3.3-8"], &["MQTT-3.3.4-1", "MQTT-4.3.3-2"])
-        .on_outgoing(|_, packet| match packet {
-            Packet::PubRec(ack) => send(PubAck::new(ack.id, PubAckReason::Success)),
-            packet => send(packet),
-        }),
+    answers_qos2_as_qos1(Role::Server),
     mutant("answers-qos1-as-qos2", "answers QoS 1 messages with PUBREC")
+        .gets_wrong(&["PUBACK"])
         .breaks(&["MQTT-3.3.4-1", "MQTT-4.3.2-4"], &["MQTT-3.3.4-1", "MQTT-4.3.2-2"])
         .on_outgoing(|_, packet| match packet {
             Packet::PubAck(ack) => send(PubRec::new(ack.id, PubAckReason::Success)),
             packet => send(packet),
         }),
     mutant("acknowledges-another", "answers with another Packet Identifier than the request's")
+        .gets_wrong(&["id", "PUBACK", "PUBREC", "PUBCOMP", "SUBACK", "UNSUBACK"])
         .breaks(
             &[
                 "MQTT-2.2.1-5",
@@ -69,6 +71,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             packet => send(renumbered(packet, next_identifier)),
         }),
     mutant("acknowledges-only-the-first", "does not acknowledge the repetition of a message")
+        .gets_wrong(&["PUBACK", "PUBREC"])
         .breaks(&["MQTT-4.3.3-10"], &["MQTT-4.3.3-2"])
         .on_outgoing(|state, packet| match (&packet, packet.packet_identifier()) {
             (Packet::PubRec(_), Some(id)) if !state.connection.identifiers.insert(id) => Vec::new(),
@@ -120,6 +123,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         _ => deliver(packet),
     }),
     mutant("loses-what-is-repeated", "acknowledges a repeated message and does not deliver it")
+        .gets_wrong(&["PUBLISH"])
         .breaks(
             &["MQTT-4.3.2-4", "MQTT-4.3.2-5", "MQTT-4.3.3-8", "MQTT-4.5.0-1", "U5-123", "U5-056"],
             &["MQTT-4.3.2-2", "MQTT-4.3.3-2", "MQTT-4.5.0-1"],
@@ -145,6 +149,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     .on_incoming(forget_received)
     .on_outgoing(acknowledge_forgotten),
     mutant("delivers-at-publish-and-pubrel", "delivers a QoS 2 message at its PUBLISH and at its PUBREL")
+        .gets_wrong(&["extra"])
         .breaks(&["MQTT-4.3.3-10", "U5-116"], &["MQTT-4.3.3-2"])
         .also_blamed(&[
             (Standard::V3_1_1, &["MQTT-2.3.1-4"], "the second copy takes an identifier that is in use"),
@@ -160,6 +165,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("pubrel-before-pubrec", "sends PUBREL together with PUBLISH")
+        .gets_wrong(&["PUBREL"])
         .breaks(&["MQTT-4.3.3-4"], &["MQTT-4.3.3-1"])
         .on_outgoing(|_, packet| match &packet {
             Packet::PubRel(_) => Vec::new(),
@@ -173,10 +179,12 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("pubrel-not-sent-again", "does not resend PUBREL on a new connection")
+        .gets_wrong(&["PUBREL"])
         .breaks(&["MQTT-4.3.3-5", "MQTT-4.4.0-1"], &["MQTT-4.3.3-1", "MQTT-4.4.0-1"])
         .on_incoming(record_pubrec)
         .on_outgoing(omit_repeated_pubrel),
     mutant("publish-again-for-pubrel", "resends PUBLISH instead of PUBREL on a new connection")
+        .gets_wrong(&["PUBREL"])
         .breaks(
             &["MQTT-4.3.3-6", "U5-119", "MQTT-4.3.3-5", "MQTT-4.4.0-1"],
             &["MQTT-4.3.3-1", "MQTT-4.4.0-1"],
@@ -211,6 +219,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("hears-no-acknowledgement", "ignores acknowledgements")
+        .gets_wrong(&["PUBREL", "PUBLISH", "extra"])
         .breaks(&["MQTT-4.3.3-4", "MQTT-4.4.0-1", "MQTT-4.9.0-2"], &["MQTT-4.3.3-1", "MQTT-4.4.0-1"])
         .on_incoming(|_, packet| if is_acknowledgement(&packet) { Vec::new() } else { deliver(packet) }),
     mutant("hears-no-refusal", "treats a PUBACK or PUBREC that refuses a message as success")

@@ -22,6 +22,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("quota-leaks", "loses a unit of its send quota with every connection")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["U5-126"], &[])
         .on_outgoing(|state, packet| {
             let maximum = state
@@ -89,6 +90,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("packet-size-too-careful", "sends no packet of exactly the Maximum Packet Size")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["U5-002", "MQTT-4.5.0-1"], &[])
         .on_incoming(|_, packet| {
             deliver(edit_connect(packet, |connect| {

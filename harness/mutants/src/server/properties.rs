@@ -12,6 +12,15 @@ use crate::mutant::Mutant;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("forgets-properties", "forwards messages without their properties")
+        .gets_wrong(&[
+            "payload_format",
+            "message_expiry",
+            "content_type",
+            "response_topic",
+            "correlation_data",
+            "user_property",
+            "subscription_identifier",
+        ])
         .breaks(
             &[
                 "MQTT-3.3.2-4",
@@ -55,6 +64,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         "forgets-the-response-topic",
         "forwards a request without its Response Topic and Correlation Data",
     )
+    .gets_wrong(&["response_topic", "correlation_data"])
     .breaks(&["MQTT-3.3.2-15", "MQTT-3.3.2-16"], &[])
     .on_outgoing(|_, packet| {
         send(edit_publish(packet, |publish| {
@@ -63,6 +73,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }))
     }),
     mutant("expiry-unchanged", "forwards the Message Expiry Interval without reducing it")
+        .gets_wrong(&["message_expiry"])
         .breaks(&["MQTT-3.3.2-6"], &[])
         .on_outgoing(|state, packet| {
             let first = state.count;

@@ -10,6 +10,7 @@ use crate::mutant::Mutant;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("retains-nothing", "retains no message")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-3.1.2-15", "MQTT-3.3.1-5"], &["MQTT-3.1.2-17", "MQTT-3.3.1-5"])
         .on_incoming(|_, packet| {
             deliver(edit_will(edit_publish(packet, |publish| publish.retain = false), |will| {
@@ -17,6 +18,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("retains-everything", "retains every message")
+        .gets_wrong(&["extra"])
         .breaks(&["MQTT-3.1.2-14", "MQTT-3.3.1-8"], &["MQTT-3.1.2-16", "MQTT-3.3.1-12"])
         .on_incoming(|_, packet| {
             deliver(edit_will(edit_publish(packet, |publish| publish.retain = true), |will| {
@@ -36,12 +38,15 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("retain-flag-on-all", "sets RETAIN on every message that it forwards")
+        .gets_wrong(&["retain"])
         .breaks(&["MQTT-3.3.1-12"], &["MQTT-3.3.1-9"])
         .on_outgoing(|_, packet| send(edit_publish(packet, |publish| publish.retain = true))),
     mutant("retain-flag-on-none", "sends retained messages with RETAIN 0")
+        .gets_wrong(&["retain"])
         .breaks(&["U5-060"], &["MQTT-3.3.1-8"])
         .on_outgoing(|_, packet| send(edit_publish(packet, |publish| publish.retain = false))),
     mutant("retained-only-once", "sends a retained message once to each Session")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-3.3.1-9", "MQTT-3.8.4-4"], &["MQTT-3.3.1-6", "MQTT-3.8.4-3"])
         .on_outgoing(|state, packet| match &packet {
             Packet::Publish(publish) if publish.retain && !state.connection.topics.insert(topic(publish)) => {
@@ -80,6 +85,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("retained-to-shared", "sends retained messages for a Shared Subscription")
+        .gets_wrong(&["extra", "PUBLISH"])
         .breaks(&["U5-101"], &[])
         .on_incoming(|_, packet| {
             deliver(edit_subscriptions(packet, |subscription: &mut Subscription| {

@@ -13,6 +13,7 @@ use crate::mutant::Mutant;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("session-forgotten", "starts a new Session with every connection")
+        .gets_wrong(&["session_present", "PUBLISH", "PUBREC", "PUBREL", "PUBCOMP"])
         .breaks(
             &["MQTT-3.1.2-5", "MQTT-3.1.2-23", "MQTT-3.2.2-3", "MQTT-4.1.0-1"],
             &["MQTT-3.1.2-4", "MQTT-3.1.2-5", "MQTT-3.2.2-2", "MQTT-4.1.0-1", "U3-006"],
@@ -31,14 +32,29 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("session-present-always", "reports that a Session is present when there is none")
+        .gets_wrong(&["session_present"])
         .breaks(&["MQTT-3.2.2-2", "MQTT-3.2.2-3"], &["MQTT-3.2.2-1", "MQTT-3.2.2-3"])
         .on_outgoing(|_, packet| {
             send(edit_connack(packet, |ack| ack.session_present = !ack.reason.is_failure()))
         }),
     mutant("session-present-never", "reports that no Session is present when there is one")
+        .gets_wrong(&["session_present"])
         .breaks(&["MQTT-3.2.2-3"], &["MQTT-3.2.2-2"])
+        .also_blamed(&[
+            (
+                Standard::V3_1_1,
+                &["MQTT-3.3.1-3", "MQTT-4.3.3-1"],
+                "what is sent again in a Session that is new by its CONNACK is new to the Client",
+            ),
+            (
+                Standard::V5,
+                &["MQTT-3.3.1-3", "MQTT-4.3.3-4"],
+                "what is sent again in a Session that is new by its CONNACK is new to the Client",
+            ),
+        ])
         .on_outgoing(|_, packet| send(edit_connack(packet, |ack| ack.session_present = false))),
     mutant("session-never-expires", "never ends a Session")
+        .gets_wrong(&["session_present", "extra", "PUBLISH"])
         .breaks(&["MQTT-4.1.0-2", "U5-036"], &[])
         .also_blamed(&[(
             Standard::V5,
@@ -58,6 +74,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             deliver(packet)
         }),
     mutant("session-ends-with-the-connection", "ignores the Session Expiry Interval")
+        .gets_wrong(&["session_present", "PUBLISH", "PUBREC", "PUBREL", "PUBCOMP"])
         .breaks(&["MQTT-3.1.2-23", "MQTT-3.1.2-5", "U5-036"], &[])
         .also_blamed(&[(
             Standard::V5,
@@ -70,6 +87,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("session-expires-early", "ends every Session after half of its Session Expiry Interval")
+        .gets_wrong(&["session_present", "PUBLISH"])
         .breaks(&["MQTT-3.1.2-23", "U5-036"], &[])
         .also_blamed(&[(
             Standard::V5,
@@ -126,6 +144,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("takes-nobody-over", "keeps two connections with the same Client Identifier open")
+        .gets_wrong(&["closed", "PUBLISH", "extra", "session_present"])
         .breaks(&["MQTT-3.1.4-3"], &["MQTT-3.1.4-2"])
         .on_incoming(|state, packet| {
             let connections = state.connection_count();
@@ -137,6 +156,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("deaf-after-five-connections", "delivers nothing to a Session after its fifth connection")
+        .gets_wrong(&["PUBLISH"])
         .breaks(
             &["MQTT-3.1.2-5", "MQTT-4.5.0-1", "MQTT-4.4.0-1"],
             &["MQTT-3.1.2-4", "MQTT-3.1.2-5", "MQTT-4.5.0-1", "MQTT-4.4.0-1"],
@@ -146,6 +166,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             packet => send(packet),
         }),
     mutant("a-fault-hits-everybody", "closes every connection when one is lost")
+        .gets_wrong(&["closed", "PUBLISH", "PINGRESP", "extra"])
         .breaks(&["U5-150"], &["U3-014"])
         .also_blamed(&[
             (
@@ -164,9 +185,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
             closes.chain([Effect::DeliverEnd]).collect()
         }),
     mutant("losses-unnoticed", "does not detect that a connection is lost")
+        .gets_wrong(&["PUBLISH", "closed", "session_present"])
         .breaks(&["MQTT-3.1.2-8", "U5-042"], &["MQTT-3.1.2-8"])
         .on_network_end(|_| Vec::new()),
     mutant("subscriptions-end-with-time", "removes a Subscription after ten minutes")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-4.1.0-1", "U5-033"], &["MQTT-4.1.0-1", "MQTT-4.1.0-2"])
         .on_outgoing(|_, packet| send_except_hidden(packet))
         .on_incoming(|_, packet| match &packet {

@@ -1,6 +1,7 @@
 //! Shared Subscriptions (§4.8.2).
 
 use mqttspec_codec::{Packet, TopicFilter};
+use mqttspec_spec::Standard;
 
 use super::mutant;
 use crate::edit::{HIDDEN_IDENTIFIER, edit_subscriptions, hidden_unsubscribe, with_id};
@@ -10,6 +11,7 @@ use crate::mutant::Mutant;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("shared-goes-to-all", "delivers messages of a Shared Subscription to every member")
+        .gets_wrong(&["extra", "PUBLISH"])
         .breaks(&["U5-102"], &[])
         .on_incoming(|_, packet| {
             deliver(edit_subscriptions(packet, |subscription| {
@@ -34,6 +36,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("shared-messages-are-never-sent-again", "does not resend unacknowledged messages")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-4.4.0-1", "MQTT-4.8.2-4", "U5-104", "U5-105", "MQTT-4.3.2-3"], &[])
         .on_outgoing(|state, packet| match &packet {
             Packet::Publish(publish) if publish.delivery.dup() || state.connection_count() > 1 => Vec::new(),
@@ -71,7 +74,13 @@ pub(super) static MUTANTS: &[Mutant] = &[
         "hands-on-what-was-begun",
         "sends a message that a lost Client has not acknowledged to another Client",
     )
+    .gets_wrong(&["extra"])
     .breaks(&["MQTT-4.8.2-4", "MQTT-4.8.2-5", "U5-104"], &[])
+    .also_blamed(&[(
+        Standard::V5,
+        &["MQTT-2.2.1-4", "MQTT-3.1.2-27"],
+        "the copy has the Packet Identifier and the Topic Alias of the first one",
+    )])
     .on_outgoing(|state, packet| {
         if let Packet::Publish(publish) = &packet {
             state.messages.insert(HIDDEN_IDENTIFIER, publish.clone());

@@ -18,10 +18,12 @@ use crate::mutant::Mutant;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("no-suback", "does not answer SUBSCRIBE")
+        .gets_wrong(&["SUBACK"])
         .breaks(&["MQTT-3.8.4-1"], &["MQTT-3.8.4-1"])
         .also_blamed(&[(Standard::V3_1_1, &["MQTT-2.3.1-7", "MQTT-3.8.4-2"], "one expected packet shows all of them, and it does not come"), (Standard::V5, &["MQTT-2.2.1-6", "MQTT-3.8.4-2"], "one expected packet shows all of them, and it does not come")])
         .on_outgoing(|_, packet| send_except(packet, PacketType::SubAck)),
     mutant("no-unsuback", "does not answer UNSUBSCRIBE")
+        .gets_wrong(&["UNSUBACK"])
         .breaks(&["MQTT-3.10.4-4"], &["MQTT-3.10.4-4"])
         .also_blamed(&[(Standard::V3_1_1, &["MQTT-2.3.1-7"], "one expected packet shows all of them, and it does not come"), (Standard::V5, &["MQTT-2.2.1-6", "MQTT-3.11.3-1", "MQTT-3.11.3-2"], "one expected packet shows all of them, and it does not come")])
         .on_outgoing(|_, packet| send_except(packet, PacketType::UnsubAck)),
@@ -49,6 +51,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             packet => send(packet),
         }),
     mutant("unsubscribes-in-words-only", "answers UNSUBSCRIBE and still delivers")
+        .gets_wrong(&["extra"])
         .breaks(&["MQTT-3.10.4-1", "MQTT-3.10.4-2"], &["MQTT-3.10.4-1", "MQTT-3.10.4-2"])
         .also_blamed(&[(Standard::V3_1_1, &["MQTT-3.1.2-4"], "a message that should not come stands in front of the one that shows the Session"), (Standard::V5, &["MQTT-3.1.2-5"], "a message that should not come stands in front of the one that shows the Session")])
         .on_incoming(|state, packet| match &packet {
@@ -59,6 +62,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => deliver(packet),
         }),
     mutant("unsuback-codes-reversed", "reverses the Reason Codes of SUBACK and UNSUBACK")
+        .gets_wrong(&["reasons"])
         .breaks(&["MQTT-3.9.3-1", "MQTT-3.11.3-1"], &["MQTT-3.9.3-1"])
         .also_blamed(&[(Standard::V5, &["U5-149", "MQTT-3.8.4-7"], "a code at another place is a grant of another filter")])
         .on_outgoing(|_, mut packet| {
@@ -70,6 +74,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             send(packet)
         }),
     mutant("one-answer-for-each-filter", "answers a SUBSCRIBE with a SUBACK for each filter")
+        .gets_wrong(&["reasons"])
         .breaks(&["MQTT-3.8.4-5", "MQTT-3.8.4-6", "MQTT-2.2.1-6", "MQTT-3.8.4-2"], &["MQTT-3.8.4-4", "MQTT-3.8.4-5", "MQTT-2.3.1-7", "MQTT-3.8.4-2"])
         .on_outgoing(|_, packet| match packet {
             Packet::SubAck(ack) if ack.reasons.len() > 1 => ack
@@ -84,6 +89,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             packet => send(packet),
         }),
     mutant("subscribes-to-everything", "treats every Topic Filter as #")
+        .gets_wrong(&["extra", "reasons", "PUBLISH"])
         .breaks(&["MQTT-3.3.2-3"], &["MQTT-3.3.2-3"])
         .on_incoming(|_, packet| {
             deliver(edit_subscriptions(packet, |subscription| {
@@ -91,6 +97,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("plus-is-hash", "treats + as #")
+        .gets_wrong(&["extra"])
         .breaks(&["MQTT-3.3.2-3", "U5-133"], &["MQTT-3.3.2-3"])
         .on_incoming(|_, packet| {
             deliver(edit_subscriptions(packet, |subscription| {
@@ -103,6 +110,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("hash-without-its-parent", "does not match the level above with #")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-4.5.0-1", "U5-133"], &["MQTT-4.5.0-1"])
         .on_incoming(|_, packet| {
             deliver(edit_subscriptions(packet, |subscription| {
@@ -114,6 +122,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("normalises-topics", "ignores case and an empty first or last level in topics")
+        .gets_wrong(&["topic", "extra"])
         .breaks(&["MQTT-4.7.3-4", "U5-132", "MQTT-3.3.2-3"], &["MQTT-4.7.3-4", "MQTT-3.3.2-3"])
         .also_blamed(&[(Standard::V5, &["MQTT-4.5.0-1"], "a message under another name does not reach the Subscription"), (Standard::V3_1_1, &["MQTT-4.5.0-1"], "a message under another name does not reach the Subscription")])
         .on_incoming(|_, packet| {
@@ -131,6 +140,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("dollar-is-a-letter", "lets wildcards match topics that begin with $")
+        .gets_wrong(&["extra"])
         .breaks(&["MQTT-4.7.2-1", "U5-112"], &["MQTT-4.7.2-1"])
         .on_incoming(|_, packet| {
             deliver(edit_publish(packet, |publish| {
@@ -141,6 +151,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("filters-that-match-nothing", "grants Topic Filters with wildcards and delivers nothing for them")
+        .gets_wrong(&["PUBLISH", "reasons"])
         .breaks(&["MQTT-3.3.1-9", "MQTT-4.5.0-1", "MQTT-4.7.1-1", "MQTT-4.7.1-2", "U5-132", "U5-133"], &["MQTT-3.3.1-6", "MQTT-4.5.0-1", "MQTT-4.7.1-2", "MQTT-4.7.1-3"])
         .also_blamed(&[(Standard::V5, &["MQTT-3.3.1-5", "MQTT-3.3.2-3", "MQTT-4.7.3-4"], "a message that no filter matches looks like one that was not kept or not matched as it was sent"), (Standard::V3_1_1, &["MQTT-3.3.1-5", "MQTT-3.3.2-3", "MQTT-4.7.3-4"], "a message that no filter matches looks like one that was not kept or not matched as it was sent")])
         .on_incoming(|_, packet| {
@@ -154,6 +165,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         deliver(edit_subscriptions(packet, |subscription| subscription.no_local = false))
     }),
     mutant("no-local-for-all", "never delivers a Client's own messages to it")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-3.8.3-3", "MQTT-4.5.0-1"], &[])
         .also_blamed(&[(Standard::V5, &["MQTT-3.3.2-3"], "a message that does not come has no topic")])
         .on_incoming(|state, packet| {
@@ -163,7 +175,9 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("adds-a-subscription-for-each-subscribe", "adds a Subscription instead of replacing the old one")
+        .gets_wrong(&["extra"])
         .breaks(&["MQTT-3.8.4-3"], &["MQTT-3.8.4-3"])
+        .also_blamed(&[(Standard::V5, &["MQTT-3.3.4-9", "MQTT-4.9.0-2"], "the second copy is one PUBLISH more than the Client takes"),])
         .on_outgoing(|state, packet| match &packet {
             Packet::Publish(publish)
                 if state.topics.contains(&topic(publish)) && publish.delivery.qos() == QoS::AtMostOnce =>
@@ -192,6 +206,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             deliver(packet)
         }),
     mutant("subscription-identifiers-forgotten", "delivers without Subscription Identifiers")
+        .gets_wrong(&["subscription_identifier"])
         .breaks(&["MQTT-3.3.4-3", "MQTT-3.3.4-4", "MQTT-3.3.4-5", "U5-109"], &[])
         .on_outgoing(|_, packet| {
             send(edit_publish(
@@ -200,6 +215,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             ))
         }),
     mutant("one-subscription-identifier-only", "sends one Subscription Identifier instead of all")
+        .gets_wrong(&["subscription_identifier"])
         .breaks(&["MQTT-3.3.4-4", "U5-074"], &[])
         .on_outgoing(|_, packet| {
             send(edit_publish(packet, |publish| {
@@ -211,6 +227,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("subscription-identifier-of-before", "keeps the first Subscription Identifier of a Topic Filter")
+        .gets_wrong(&["subscription_identifier"])
         .breaks(&["MQTT-3.8.4-3", "U5-085", "U5-087", "U5-086"], &[])
         .on_incoming(|state, packet| match packet {
             Packet::Subscribe(mut subscribe) => {
@@ -246,6 +263,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => deliver(packet),
         }),
     mutant("normalises-characters", "treats topics that only look alike as the same")
+        .gets_wrong(&["topic", "extra"])
         .breaks(&["MQTT-1.5.4-3", "MQTT-4.7.3-4"], &["MQTT-1.5.3-3", "MQTT-4.7.3-4"])
         .on_incoming(|_, packet| {
             let packet = edit_publish(packet, |publish| {

@@ -12,6 +12,7 @@ use crate::mutant::Mutant;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("alias-maximum-ignored", "ignores the Topic Alias Maximum of the Client")
+        .gets_wrong(&["PUBLISH", "topic"])
         .breaks(&["MQTT-3.1.2-26", "MQTT-3.1.2-27", "MQTT-3.3.2-11"], &[])
         .on_incoming(|_, packet| {
             deliver(edit_connect(packet, |connect| {

@@ -13,9 +13,11 @@ use crate::state::State;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("will-forgotten", "publishes no Will")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-3.1.2-7", "MQTT-3.1.2-8", "U5-042", "U5-047", "U5-054"], &["MQTT-3.1.2-8"])
         .on_incoming(|_, packet| deliver(edit_connect(packet, |connect| connect.will = None))),
     mutant("will-on-disconnect", "publishes the Will on DISCONNECT")
+        .gets_wrong(&["extra"])
         .breaks(&["MQTT-3.1.2-10", "MQTT-3.14.4-3"], &["MQTT-3.1.2-10", "MQTT-3.14.4-3"])
         .also_blamed(&[(
             Standard::V5,
@@ -27,9 +29,11 @@ pub(super) static MUTANTS: &[Mutant] = &[
             packet => deliver(packet),
         }),
     mutant("will-not-on-loss", "treats every lost connection as a DISCONNECT")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-3.1.2-8", "U5-042"], &["MQTT-3.1.2-8"])
         .on_network_end(|_| vec![Effect::Deliver(Disconnect::normal().into()), Effect::DeliverEnd]),
     mutant("will-not-asked-for", "treats DISCONNECT 0x04 as DISCONNECT 0x00")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-3.1.2-8", "U5-042"], &[])
         .on_incoming(|_, mut packet| {
             if let Packet::Disconnect(disconnect) = &mut packet {
@@ -38,6 +42,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             deliver(packet)
         }),
     mutant("will-not-on-errors", "publishes no Will after a protocol error")
+        .gets_wrong(&["PUBLISH", "CONNACK", "DISCONNECT"])
         .breaks(&["MQTT-3.1.2-8", "U5-042"], &["MQTT-3.1.2-8"])
         .on_outgoing(|state, packet| match &packet {
             Packet::Disconnect(_) => {
@@ -51,6 +56,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             vec![Effect::Deliver(Disconnect::normal().into()), Effect::DeliverBytes(bytes)]
         }),
     mutant("will-not-on-take-over", "publishes no Will when the Session is taken over")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-3.1.2-8", "U5-045"], &["MQTT-3.1.2-8"])
         .on_incoming(|state, packet| {
             if let Packet::Connect(connect) = &packet
@@ -65,6 +71,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("will-twice", "publishes a Will twice")
+        .gets_wrong(&["extra"])
         .breaks(&["MQTT-3.1.2-10"], &["MQTT-3.1.2-10"])
         .on_outgoing(|state, packet| match &packet {
             Packet::Publish(publish) if state.is_will(publish) && !publish.retain => {
@@ -74,6 +81,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => send(packet),
         }),
     mutant("will-delay-ignored", "publishes a Will without its delay")
+        .gets_wrong(&["extra"])
         .breaks(&["MQTT-3.1.2-8", "U5-043", "U5-046"], &[])
         .on_incoming(|_, packet| {
             deliver(edit_will(packet, |will| {
@@ -81,6 +89,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("will-a-second-early", "publishes a Will one second before its delay is over")
+        .gets_wrong(&["extra"])
         .breaks(&["MQTT-3.1.2-8", "U5-043", "U5-046"], &[])
         .on_incoming(|_, packet| {
             deliver(edit_will(packet, |will| {
@@ -90,6 +99,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("will-waits-beyond-the-session", "delays a Will although its Session has ended")
+        .gets_wrong(&["PUBLISH"])
         .breaks(&["MQTT-3.1.2-8", "U5-043"], &[])
         .on_incoming(|_, packet| {
             deliver(edit_connect(packet, |connect| {
@@ -101,6 +111,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("will-despite-return", "publishes a delayed Will although its Client has reconnected in time")
+        .gets_wrong(&["extra", "PUBLISH", "session_present", "PUBREL"])
         .breaks(&["MQTT-3.1.3-9", "U5-044"], &[])
         .on_incoming(|_, packet| deliver(edit_connect(packet, |connect| connect.clean_start = true)))
         .on_outgoing(|state, packet| {
@@ -122,6 +133,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .breaks(&["MQTT-3.1.2-15"], &["MQTT-3.1.2-17"])
         .on_incoming(|_, packet| deliver(edit_will(packet, |will| will.retain = false))),
     mutant("will-at-qos-0", "publishes every Will at QoS 0")
+        .gets_wrong(&["qos"])
         .breaks(&["MQTT-3.1.2-8", "MQTT-3.8.4-8"], &["MQTT-3.1.2-8", "MQTT-3.8.4-6"])
         .on_incoming(|_, packet| deliver(edit_will(packet, |will| will.qos = QoS::AtMostOnce))),
     mutant("will-without-properties", "publishes Wills without their properties")
@@ -136,6 +148,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             }))
         }),
     mutant("will-of-before", "keeps the Will of an earlier connection")
+        .gets_wrong(&["extra"])
         .breaks(&["MQTT-3.1.2-7"], &["MQTT-3.1.2-12", "MQTT-3.1.2-10"])
         .on_incoming(|state, packet| {
             let before = state.wills.values().next().cloned();

@@ -149,6 +149,14 @@ pub(crate) struct MutantRun<'a> {
     result: RunResult,
 }
 
+/// A clause that a case cites against a mutant that keeps it.
+pub(crate) struct Blamed {
+    pub(crate) clause: String,
+    pub(crate) case: String,
+    /// The line, what it expected and what happened.
+    pub(crate) found: String,
+}
+
 /// Runs a case with a mutant. If the scenario asks for many seeds, a few are tried until one fails.
 pub(crate) fn run_mutant<'a>(case: &'a Case, mutant: &'static Mutant) -> MutantRun<'a> {
     let seeds = u64::from(case.scenario.seeds).clamp(1, MAXIMUM_SEEDS);
@@ -178,9 +186,7 @@ impl MutantRun<'_> {
             return None;
         }
         let standard = Standard::of(self.case.version)?;
-        let rows_from = rows_from(self.case);
-        let of_row: Vec<&Finding> =
-            self.findings().filter(|finding| finding.line == 0 || finding.line >= rows_from).collect();
+        let of_row = self.of_row();
         let cited = of_row.iter().flat_map(|finding| &finding.requirements);
         let blamed: BTreeSet<String> = cited.map(|requirement| requirement.clause.clone()).collect();
         let reported_by = of_row.iter().map(|finding| match &finding.check {
@@ -192,12 +198,45 @@ impl MutantRun<'_> {
         Some(Proof { mutant, reported_by, blamed: blamed.into_iter().collect() })
     }
 
+    /// The clauses that the findings cite although the mutant keeps them, and does not argue for them.
+    pub(crate) fn wrongly_blamed(&self) -> Vec<Blamed> {
+        let Some(standard) = Standard::of(self.case.version).filter(|_| self.proof().is_some()) else {
+            return Vec::new();
+        };
+        let one_line = |text: &str| text.replace('\n', " ");
+        let mut blamed: Vec<Blamed> = Vec::new();
+        for finding in self.of_row() {
+            for clause in finding.requirements.iter().map(|requirement| &requirement.clause) {
+                if self.mutant.may_be_blamed_for(standard, clause) {
+                    continue;
+                }
+                let clause = format!("{standard} {clause}");
+                let found = format!(
+                    "{}: {} BUT {}",
+                    finding.line,
+                    one_line(&finding.expected),
+                    one_line(&finding.actual)
+                );
+                if blamed.iter().all(|other| other.clause != clause) {
+                    blamed.push(Blamed { clause, case: self.case.name(), found });
+                }
+            }
+        }
+        blamed
+    }
+
     pub(crate) fn passes(&self) -> bool {
         self.result.verdict == Verdict::Pass
     }
 
     pub(crate) fn reports(&self, check: &Check) -> bool {
         self.findings().any(|finding| check.is_reported_by(self.case, finding))
+    }
+
+    /// The findings of the row of a table, or of the whole scenario.
+    fn of_row(&self) -> Vec<&Finding> {
+        let rows_from = rows_from(self.case);
+        self.findings().filter(|finding| finding.line == 0 || finding.line >= rows_from).collect()
     }
 
     fn findings(&self) -> impl Iterator<Item = &Finding> {
