@@ -14,6 +14,7 @@ pub mod deliveries;
 pub mod delivery_checks;
 pub mod finding;
 pub mod history;
+mod hops;
 pub mod model;
 pub mod monitors;
 pub mod resilience;
