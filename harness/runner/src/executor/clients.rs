@@ -279,7 +279,7 @@ impl Clients {
                     application.pending.get()
                 ));
             }
-            if !application.connected.get() {
+            if !self.is_connected(application) {
                 return Some(format!("{host} is not connected"));
             }
         }
@@ -323,6 +323,44 @@ impl Clients {
                 })
             })
         })
+    }
+
+    /// Whether the client says so; if it is tested, also whether its server does.
+    fn is_connected(&self, application: &Application) -> bool {
+        application.connected.get()
+            && (!self.hosts.serves_tested_clients()
+                || self.recorder.with_host(application.host, |host| host.open))
+    }
+
+    /// Whether a client is not connected.
+    pub(crate) fn has_left(&self) -> bool {
+        self.applications.all().any(|application| !self.is_connected(application))
+    }
+
+    /// Why messages may have been lost or repeated without a fault of a client under test: one has
+    /// connected again without the Session that its application wanted to keep. No clause demands
+    /// that a client keeps it.
+    pub(crate) fn lost_session(&self) -> Option<String> {
+        if self.version == Version::V3_1 {
+            // Its CONNACK has no Session Present.
+            return None;
+        }
+        let has_lost = |application: &&Rc<Application>| {
+            application.keeps_session()
+                && self.recorder.with_history(|history| {
+                    let own = history.events().iter().filter(|event| {
+                        event.connection.is_some_and(|connection| connection.host == application.host)
+                    });
+                    let accepted = own.filter_map(|event| match &event.what {
+                        What::Sent { packet: Packet::ConnAck(ack), .. } if !ack.reason.is_failure() => Some(ack),
+                        _ => None,
+                    });
+                    accepted.skip(1).any(|ack| !ack.session_present)
+                })
+        };
+        let application = self.applications.all().find(has_lost)?;
+        let host = self.hosts.name(application.host);
+        Some(format!("{host} has connected again without the Session that its application wanted to keep"))
     }
 
     fn application(&self, host: &str) -> Result<&Rc<Application>, Stop> {

@@ -74,6 +74,8 @@ pub(crate) struct Application {
     last_number: Cell<u64>,
     /// The number of publications that were commanded and have not ended.
     pub(crate) pending: Cell<u64>,
+    /// Whether the client reports that a publication has ended. Otherwise none is pending.
+    pub(crate) tells_published: Cell<bool>,
     pub(crate) connected: Cell<bool>,
     /// The number of loads that run.
     pub(crate) loads: Cell<u32>,
@@ -183,6 +185,7 @@ impl Application {
             reports: RefCell::default(),
             last_number: Cell::new(0),
             pending: Cell::new(0),
+            tells_published: Cell::new(true),
             connected: Cell::new(false),
             loads: Cell::new(0),
             keys: RefCell::default(),
@@ -311,7 +314,7 @@ impl Application {
         let message = self.message(&publication);
         let handle = self.next_number();
         self.record(What::Asked(Asked::Publish { message: message.clone(), handle }));
-        self.pending.set(self.pending.get() + 1);
+        self.pending.set(self.pending.get() + u64::from(self.tells_published.get()));
         self.command(Command::Publish(publication), by, ClientCommand::Publish { handle, message }).await
     }
 
@@ -429,6 +432,17 @@ impl Application {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         None
+    }
+
+    /// Whether the application wants its Session to outlive a connection.
+    pub(crate) fn keeps_session(&self) -> bool {
+        let keeps = |options: &Options| {
+            options.clean_start == Some(false) && (self.version != Version::V5 || options.session_expiry > 0)
+        };
+        match &*self.after_crash.borrow() {
+            AfterCrash::Connect(Some(options)) => keeps(options),
+            AfterCrash::Connect(None) | AfterCrash::Wait => keeps(&self.options),
+        }
     }
 
     /// Notes that the client's host has crashed.
