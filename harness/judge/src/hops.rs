@@ -209,3 +209,105 @@ impl Reader {
         [self.to_server, self.to_client]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mqttspec_codec::Version;
+    use mqttspec_notation::{Guarantee, Property};
+
+    use super::*;
+    use crate::deliveries::Deliveries;
+    use crate::delivery_checks::judge;
+    use crate::history::builder::{
+        HistoryBuilder, again, message, puback, pubcomp, publish, pubrec, pubrel, received,
+    };
+
+    fn client() -> HistoryBuilder {
+        HistoryBuilder::of(Version::V5, Role::Server, &["device"]).connects("device", false).resuming()
+    }
+
+    fn broken(builder: HistoryBuilder, guarantee: Guarantee) -> Option<String> {
+        let history = builder.build();
+        let property = Property { host: None, qos: None, guarantees: vec![guarantee] };
+        let found = judge(&property, 0, &[], &history, &Deliveries::of(&history));
+        found.into_iter().next().map(|finding| finding.actual)
+    }
+
+    fn publishes(builder: HistoryBuilder, qos: QoS) -> HistoryBuilder {
+        builder.asked("device", Asked::Publish { message: message("out", qos), handle: 1 })
+    }
+
+    fn told_published(builder: HistoryBuilder, qos: QoS) -> HistoryBuilder {
+        builder.told("device", Told::Published { handle: 1, message: message("out", qos), refused: None })
+    }
+
+    #[test]
+    fn a_client_must_have_what_it_has_acknowledged() {
+        let sent = || {
+            client()
+                .asked("device", Asked::Connect(Vec::new()))
+                .sent("device", publish(QoS::AtLeastOnce, 1, "in"))
+        };
+        let lost = "device had t \"in\" of the Server 0 times";
+        let acknowledged = sent().received("device", puback(1)).lost("device");
+        assert_eq!(broken(acknowledged, Guarantee::AtLeastOnce).as_deref(), Some(lost));
+        // It stays connected, so it has received the PUBLISH.
+        assert_eq!(broken(sent(), Guarantee::AtLeastOnce).as_deref(), Some(lost));
+        assert_eq!(broken(sent().lost("device"), Guarantee::AtLeastOnce), None);
+        let told = sent().received("device", puback(1)).told("device", received("in", QoS::AtLeastOnce));
+        assert_eq!(broken(told, Guarantee::AtLeastOnce), None);
+    }
+
+    #[test]
+    fn a_repeated_qos_2_message_is_one_message_until_it_is_released() {
+        let twice = |between: fn(HistoryBuilder) -> HistoryBuilder| {
+            let sent = client()
+                .sent("device", publish(QoS::ExactlyOnce, 1, "in"))
+                .told("device", received("in", QoS::ExactlyOnce));
+            between(sent.received("device", pubrec(1)))
+                .connects("device", true)
+                .told("device", received("in", QoS::ExactlyOnce))
+        };
+        let repeated = twice(|builder| builder.sent("device", again(publish(QoS::ExactlyOnce, 1, "in"))));
+        assert_eq!(
+            broken(repeated, Guarantee::AtMostOnce).as_deref(),
+            Some("device had t \"in\" of the Server 2 times")
+        );
+        let new = twice(|builder| {
+            let ended = builder.sent("device", pubrel(1)).received("device", pubcomp(1));
+            ended.sent("device", publish(QoS::ExactlyOnce, 1, "in"))
+        });
+        assert_eq!(broken(new, Guarantee::ExactlyOnce), None);
+    }
+
+    #[test]
+    fn a_client_sends_a_qos_2_message_again_with_its_identifier() {
+        let sends_again = |id: u16, present: bool| {
+            publishes(client(), QoS::ExactlyOnce)
+                .received("device", publish(QoS::ExactlyOnce, 1, "out"))
+                .lost("device")
+                .connects("device", present)
+                .received("device", again(publish(QoS::ExactlyOnce, id, "out")))
+        };
+        assert_eq!(broken(sends_again(1, true), Guarantee::AtMostOnce), None);
+        assert_eq!(
+            broken(sends_again(2, true), Guarantee::AtMostOnce).as_deref(),
+            Some("the Server had t \"out\" of device 2 times")
+        );
+        // The Session was lost: the client may send the message as a new one.
+        assert_eq!(broken(sends_again(2, false), Guarantee::AtMostOnce), None);
+    }
+
+    #[test]
+    fn a_message_that_was_reported_as_published_has_arrived() {
+        let reported = |qos| told_published(publishes(client(), qos), qos);
+        assert_eq!(
+            broken(reported(QoS::AtLeastOnce), Guarantee::AtLeastOnce).as_deref(),
+            Some("the Server had t \"out\" of device 0 times")
+        );
+        // That of QoS 0 was sent, and no more.
+        assert_eq!(broken(reported(QoS::AtMostOnce), Guarantee::AtLeastOnce), None);
+        // A client need not send what it was asked to publish.
+        assert_eq!(broken(publishes(client(), QoS::AtLeastOnce), Guarantee::AtLeastOnce), None);
+    }
+}

@@ -279,6 +279,12 @@ impl Clients {
                     application.pending.get()
                 ));
             }
+            if application.awaited.get().is_none() {
+                let missing = self.not_arrived(application);
+                if missing > 0 {
+                    return Some(format!("{missing} publications of {host} have not arrived"));
+                }
+            }
             if !self.is_connected(application) {
                 return Some(format!("{host} is not connected"));
             }
@@ -325,6 +331,15 @@ impl Clients {
         })
     }
 
+    /// How many messages above QoS 0 of this client the server does not have.
+    fn not_arrived(&self, application: &Application) -> usize {
+        self.recorder.with_history(|history| {
+            let deliveries = Deliveries::of(history);
+            let own = deliveries.publications.iter().filter(|one| one.publisher == application.host);
+            own.filter(|one| one.qos != QoS::AtMostOnce && !one.accepted && !one.refused).count()
+        })
+    }
+
     /// Whether the client says so; if it is tested, also whether its server does.
     fn is_connected(&self, application: &Application) -> bool {
         application.connected.get()
@@ -352,7 +367,9 @@ impl Clients {
                         event.connection.is_some_and(|connection| connection.host == application.host)
                     });
                     let accepted = own.filter_map(|event| match &event.what {
-                        What::Sent { packet: Packet::ConnAck(ack), .. } if !ack.reason.is_failure() => Some(ack),
+                        What::Sent { packet: Packet::ConnAck(ack), .. } if !ack.reason.is_failure() => {
+                            Some(ack)
+                        }
                         _ => None,
                     });
                     accepted.skip(1).any(|ack| !ack.session_present)

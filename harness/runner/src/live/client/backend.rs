@@ -99,7 +99,11 @@ pub(super) async fn perform(case: &Case, seed: u64, environment: Environment) ->
             let state_dir = processes.state.path().join(&client.name);
             std::fs::create_dir_all(&state_dir).map_err(|error| error.to_string())?;
             let state_dir = state_dir.to_string_lossy().into_owned();
-            processes.add(&client.name, Place { version: case.version, port, state_dir }, application.clone());
+            processes.add(
+                &client.name,
+                Place { version: case.version, port, state_dir },
+                application.clone(),
+            );
         }
         let faults = Injector::new(Relays::new(SERVER, faults, processes));
         let backend = ClientBackend { began, seed, timeouts, limit, faults, ports, of_host };

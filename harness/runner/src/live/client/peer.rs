@@ -18,7 +18,8 @@ use tokio::time::Instant;
 use super::process::{AdapterError, Killer, Process, REPLY_TIMEOUT};
 use super::properties::PacketProperties;
 use super::protocol::{
-    Command, Connect, Disconnect, Event, Line, New, PUBLISHED, Publish, RECONNECT, Reply, Subscription, Trouble, Will,
+    Command, Connect, Disconnect, Event, Line, New, PUBLISHED, Publish, RECONNECT, Reply, Subscription,
+    Trouble, Will,
 };
 use crate::peers::client::{Application, CommandEnd, Commands};
 
@@ -157,7 +158,9 @@ impl RunningPeer {
             stops.stop(stopped);
             return None;
         }
-        application.tells_published.set(!process.hello.silent.iter().any(|event| event == PUBLISHED));
+        let is_silent = process.hello.silent.iter().any(|event| event == PUBLISHED);
+        // A library need not report that it has dropped a QoS 0 message.
+        application.awaited.set((!is_silent).then_some(QoS::AtLeastOnce));
         let killer = process.killer();
         let reconnects = process.hello.supports(RECONNECT);
         let (commands, received) = Queue::new();
