@@ -70,3 +70,12 @@ fn what_a_client_owes_that_does_not_come_back_is_not_judged() {
     assert!(output.status.success(), "{text}");
     assert!(text.contains("1 not judged") && text.contains("is not connected"), "{text}");
 }
+
+/// It asks for a Session that ends with its connection.
+#[test]
+fn a_client_that_does_not_keep_its_session_is_not_judged() {
+    let adapter = format!("sh -c 'sed -u s/:3600/:0/ | \"{MQTTSPEC}\" adapter --reference'");
+    let (output, text) = run("forgets", &adapter);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("1 not judged") && text.contains("without the Session"), "{text}");
+}
