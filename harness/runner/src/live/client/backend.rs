@@ -3,7 +3,7 @@
 //! host.
 
 use core::time::Duration;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use mqttspec_world::Seed;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::peer::{Place, Stopped, Stops};
+use super::peer::{Stopped, Stops};
 use super::pool::Pool;
 use super::ports::Ports;
 use super::power::{Broker, Processes};
@@ -69,41 +69,23 @@ pub(super) async fn perform(case: &Case, seed: u64, environment: Environment) ->
         let state = state.map_err(|error| error.to_string())?;
         let ports = Ports::new(intake.clone());
         let broker = match BrokerPeer::of(case, &hosts, &recorder, None, &[])? {
-            Some(peer) => Some(Broker {
-                peer,
-                ports: ports.clone(),
-                disk: RealDisk::new(state.path().join(SERVER)).map_err(|error| error.to_string())?,
-                seed: seed.child(SERVER),
-                began,
-                failed,
-                starts: Cell::new(0),
-                running: RefCell::default(),
-            }),
+            Some(peer) => {
+                let disk = RealDisk::new(state.path().join(SERVER)).map_err(|error| error.to_string())?;
+                Some(Broker::new(peer, ports.clone(), disk, seed.child(SERVER), began, failed))
+            }
             None => None,
         };
-        let processes = Processes {
-            pool,
-            state,
-            clients: RefCell::default(),
-            broker,
-            stops: stops.clone(),
-            output: output.clone(),
-        };
+        let processes = Processes::new(pool, state, broker, stops.clone(), output.clone());
         let (mut faults, mut of_host) = (BTreeMap::new(), BTreeMap::new());
         for client in &hosts.clients {
             let of_client = Faults::new(seed.child(&client.name).to_u64());
             let port = ports.open(&client.name, &of_client).await.map_err(|error| error.to_string())?;
             faults.insert(client.name.clone(), of_client);
             of_host.insert(client.name.clone(), port);
-            let Some(application) = applications.get(&client.name) else { continue };
-            let state_dir = processes.state.path().join(&client.name);
-            std::fs::create_dir_all(&state_dir).map_err(|error| error.to_string())?;
-            let state_dir = state_dir.to_string_lossy().into_owned();
-            processes.add(
-                &client.name,
-                Place { version: case.version, port, state_dir },
-                application.clone(),
-            );
+            if let Some(application) = applications.get(&client.name) {
+                let added = processes.add(&client.name, case.version, port, application.clone());
+                added.map_err(|error| error.to_string())?;
+            }
         }
         let faults = Injector::new(Relays::new(SERVER, faults, processes));
         let backend = ClientBackend { began, seed, timeouts, limit, faults, ports, of_host };

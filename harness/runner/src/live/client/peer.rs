@@ -159,13 +159,14 @@ impl RunningPeer {
             return None;
         }
         let is_silent = process.hello.silent.iter().any(|event| event == PUBLISHED);
-        // A library need not report that it has dropped a QoS 0 message.
-        application.awaited.set((!is_silent).then_some(QoS::AtLeastOnce));
         let killer = process.killer();
         let reconnects = process.hello.supports(RECONNECT);
         let (commands, received) = Queue::new();
         application.start(commands.clone(), connects);
-        let driver = Driver::new(process, place.version, application, stops.clone(), reconnects);
+        let driver = Driver::new(process, place.version, application.clone(), stops.clone(), reconnects);
+        if is_silent {
+            application.awaited.set(None);
+        }
         let task = tokio::task::spawn_local(driver.run(received, output));
         Some(Self { killer, commands, task, stops })
     }
@@ -318,6 +319,8 @@ impl<A: Adapter> Driver<A> {
         stops: Rc<Stops>,
         reconnects: bool,
     ) -> Self {
+        // A client need not report that it has dropped a QoS 0 message.
+        application.awaited.set(Some(QoS::AtLeastOnce));
         Self {
             reconnects: !reconnects && application.options.reconnect,
             adapter,

@@ -3,8 +3,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::io;
 use std::rc::Rc;
 
+use mqttspec_codec::Version;
 use mqttspec_faults::FaultError;
 use mqttspec_net::RealDisk;
 use mqttspec_net::relay::Power;
@@ -24,23 +26,45 @@ use crate::peers::client::Application;
 
 /// The processes of the adapters, by host, and the broker.
 pub(super) struct Processes {
-    pub(super) pool: Rc<Pool>,
-    pub(super) state: TempDir,
-    pub(super) clients: RefCell<BTreeMap<String, Client>>,
+    pool: Rc<Pool>,
+    state: TempDir,
+    clients: RefCell<BTreeMap<String, Client>>,
     pub(super) broker: Option<Broker>,
-    pub(super) stops: Rc<Stops>,
-    pub(super) output: Rc<RefCell<Vec<String>>>,
+    stops: Rc<Stops>,
+    output: Rc<RefCell<Vec<String>>>,
 }
 
-pub(super) struct Client {
+struct Client {
     place: Place,
     application: Rc<Application>,
     running: Option<RunningPeer>,
 }
 
 impl Processes {
-    pub(super) fn add(&self, host: &str, place: Place, application: Rc<Application>) {
+    /// No process runs yet. The clients keep their Sessions in folders of `state`.
+    pub(super) fn new(
+        pool: Rc<Pool>,
+        state: TempDir,
+        broker: Option<Broker>,
+        stops: Rc<Stops>,
+        output: Rc<RefCell<Vec<String>>>,
+    ) -> Self {
+        Self { pool, state, clients: RefCell::default(), broker, stops, output }
+    }
+
+    /// Adds the client of a host, which connects to this port.
+    pub(super) fn add(
+        &self,
+        host: &str,
+        version: Version,
+        port: u16,
+        application: Rc<Application>,
+    ) -> io::Result<()> {
+        let state_dir = self.state.path().join(host);
+        std::fs::create_dir_all(&state_dir)?;
+        let place = Place { version, port, state_dir: state_dir.to_string_lossy().into_owned() };
         self.clients.borrow_mut().insert(host.to_owned(), Client { place, application, running: None });
+        Ok(())
     }
 
     /// Runs the client of a host. `connects` says whether it connects without a command.
@@ -116,19 +140,31 @@ impl Power for Processes {
 
 /// The reference broker, in this process.
 pub(super) struct Broker {
-    pub(super) peer: BrokerPeer,
-    pub(super) ports: Rc<Ports>,
+    peer: BrokerPeer,
+    ports: Rc<Ports>,
     /// Keeps its store over a crash.
-    pub(super) disk: RealDisk,
-    pub(super) seed: Seed,
-    pub(super) began: Instant,
+    disk: RealDisk,
+    seed: Seed,
+    began: Instant,
     /// Why it ended by itself.
-    pub(super) failed: mpsc::UnboundedSender<String>,
-    pub(super) starts: Cell<u64>,
-    pub(super) running: RefCell<Option<JoinHandle<()>>>,
+    failed: mpsc::UnboundedSender<String>,
+    starts: Cell<u64>,
+    running: RefCell<Option<JoinHandle<()>>>,
 }
 
 impl Broker {
+    /// A broker that does not run yet. `began` is the start of the run.
+    pub(super) fn new(
+        peer: BrokerPeer,
+        ports: Rc<Ports>,
+        disk: RealDisk,
+        seed: Seed,
+        began: Instant,
+        failed: mpsc::UnboundedSender<String>,
+    ) -> Self {
+        Self { peer, ports, disk, seed, began, failed, starts: Cell::new(0), running: RefCell::default() }
+    }
+
     pub(super) fn start(&self) {
         self.starts.set(self.starts.get() + 1);
         let host = PeerHost {
