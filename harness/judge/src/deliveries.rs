@@ -5,13 +5,15 @@
 //! which the harness acts, the packets count. They are interpreted as a receiver does by §4.3: a
 //! QoS 2 PUBLISH whose Packet Identifier waits for its PUBREL repeats the same message.
 
+pub(crate) mod hops;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use mqttspec_codec::{Packet, PacketIdentifier, Publish, QoS, Role, TopicFilter, TopicName};
 
 use crate::history::{Asked, Event, History, HostIndex, Message, Told, What};
-use crate::hops::{self, Hop};
+use hops::Hop;
 
 /// An Application Message that was published.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,16 +4,16 @@
 //! MQTT 5.0 and 3.1.1 §4.3 (delivery guarantees), §4.6 (ordering). A message counts for a
 //! subscriber that had a matching subscription, granted before the message was sent. Messages with
 //! equal Topic Name and payload are counted together. Where clients are tested, what counts is the
-//! messages between each of them and the Server: see `hops.rs`.
+//! messages between each of them and the Server: see `deliveries/hops.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{QoS, Role};
 
+use crate::deliveries::hops::Hop;
 use crate::deliveries::{Deliveries, Delivery, Publication};
 use crate::finding::{Check, Finding};
 use crate::history::{ConnectionKey, History, HostIndex, What, nanoseconds};
-use crate::hops::Hop;
 use mqttspec_notation::{Guarantee, Property};
 use mqttspec_spec::{Level, Requirement};
 

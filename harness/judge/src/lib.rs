@@ -14,7 +14,6 @@ pub mod deliveries;
 pub mod delivery_checks;
 pub mod finding;
 pub mod history;
-mod hops;
 pub mod model;
 pub mod monitors;
 pub mod resilience;
