@@ -15,6 +15,13 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static Result code(int error) { return error ? failed("%s", mosquitto_strerror(error)) : NULL; }
 
+// The end of a command that was refused is not reported, although the library may still send a message
+// that it refused for want of a connection.
+static Result code_of_command(int error) {
+  if (error) last_mid = 0;
+  return code(error);
+}
+
 static void end(int mid, cJSON *line) {
   pthread_mutex_lock(&mutex);
   int id = of_mid[mid].id;
@@ -221,7 +228,7 @@ static Result publish(int id, const cJSON *fields) {
                                    is_true(fields, "retain"), properties);
   free(payload);
   mosquitto_property_free_all(&properties);
-  return code(error);
+  return code_of_command(error);
 }
 
 static Result subscribe(int id, const cJSON *fields) {
@@ -238,7 +245,7 @@ static Result subscribe(int id, const cJSON *fields) {
   mosquitto_property *properties = given(fields);
   int error = mosquitto_subscribe_multiple(client, &last_mid, count, filters, qos, options, properties);
   mosquitto_property_free_all(&properties);
-  return code(error);
+  return code_of_command(error);
 }
 
 static Result unsubscribe(int id, const cJSON *fields) {
@@ -249,7 +256,7 @@ static Result unsubscribe(int id, const cJSON *fields) {
   mosquitto_property *properties = given(fields);
   int error = mosquitto_unsubscribe_multiple(client, &last_mid, count, filters, properties);
   mosquitto_property_free_all(&properties);
-  return code(error);
+  return code_of_command(error);
 }
 
 static Result disconnect_client(const cJSON *fields) {

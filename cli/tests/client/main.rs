@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 #![cfg(unix)]
 
+mod load;
+
 use std::process::{Command, Output};
 
 const MQTTSPEC: &str = env!("CARGO_BIN_EXE_mqttspec");

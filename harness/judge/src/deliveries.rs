@@ -5,12 +5,15 @@
 //! which the harness acts, the packets count. They are interpreted as a receiver does by §4.3: a
 //! QoS 2 PUBLISH whose Packet Identifier waits for its PUBREL repeats the same message.
 
+pub(crate) mod hops;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use mqttspec_codec::{Packet, PacketIdentifier, Publish, QoS, Role, TopicFilter, TopicName};
 
 use crate::history::{Asked, Event, History, HostIndex, Message, Told, What};
+use hops::Hop;
 
 /// An Application Message that was published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +54,28 @@ pub struct Delivery {
     pub dup: bool,
 }
 
+impl Publication {
+    pub(crate) fn new(publisher: HostIndex, event: usize, message: &Message) -> Self {
+        Self {
+            publisher,
+            event,
+            topic: message.topic.clone(),
+            name: TopicName::try_from(message.topic.as_str()).ok(),
+            payload: message.payload.clone(),
+            qos: message.qos,
+            accepted: false,
+            refused: false,
+        }
+    }
+}
+
+impl Delivery {
+    pub(crate) fn new(subscriber: HostIndex, event: usize, message: &Message, dup: bool) -> Self {
+        let (topic, payload, qos) = (message.topic.clone(), message.payload.clone(), message.qos);
+        Self { subscriber, event, topic, payload, qos, dup }
+    }
+}
+
 /// How the matching subscriptions of a subscriber require a message to be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest {
@@ -79,6 +104,8 @@ pub struct Deliveries {
     /// In the order of arrival.
     pub deliveries: Vec<Delivery>,
     subscriptions: Vec<Subscription>,
+    /// Of each client under test.
+    pub(crate) hops: Vec<Hop>,
 }
 
 impl Deliveries {
@@ -89,7 +116,23 @@ impl Deliveries {
         for (index, event) in history.events().iter().enumerate() {
             reader.read(index, event);
         }
-        reader.found
+        let mut found = reader.found;
+        found.hops = hops::of(history);
+        found.accept_what_arrived();
+        found
+    }
+
+    /// A client under test need not report that the Server has acknowledged a message.
+    fn accept_what_arrived(&mut self) {
+        let to_server = self.hops.iter().filter(|hop| hop.receiver == Role::Server);
+        let arrived: BTreeSet<(HostIndex, &str, &[u8])> = to_server
+            .flat_map(|hop| &hop.deliveries)
+            .map(|delivery| (delivery.subscriber, delivery.topic.as_str(), &delivery.payload[..]))
+            .collect();
+        for publication in self.publications.iter_mut().filter(|one| one.qos != QoS::AtMostOnce) {
+            let key = (publication.publisher, publication.topic.as_str(), &publication.payload[..]);
+            publication.accepted |= arrived.contains(&key);
+        }
     }
 
     /// How `subscriber` must receive a publication; `None` if it had no matching subscription when
@@ -304,30 +347,14 @@ impl Reader {
     }
 
     fn publish(&mut self, event: usize, publisher: HostIndex, message: &Message) -> usize {
-        self.found.publications.push(Publication {
-            publisher,
-            event,
-            topic: message.topic.clone(),
-            name: TopicName::try_from(message.topic.as_str()).ok(),
-            payload: message.payload.clone(),
-            qos: message.qos,
-            accepted: false,
-            refused: false,
-        });
+        self.found.publications.push(Publication::new(publisher, event, message));
         self.found.publications.len() - 1
     }
 
     fn deliver(&mut self, event: usize, subscriber: HostIndex, message: &Message) {
         let key = || (subscriber, message.topic.clone(), message.payload.clone());
         let dup = !self.repeated.is_empty() && self.repeated.contains(&key());
-        self.found.deliveries.push(Delivery {
-            subscriber,
-            event,
-            topic: message.topic.clone(),
-            payload: message.payload.clone(),
-            qos: message.qos,
-            dup,
-        });
+        self.found.deliveries.push(Delivery::new(subscriber, event, message, dup));
     }
 
     fn acknowledged(&mut self, host: HostIndex, id: PacketIdentifier, failure: bool) {

@@ -3,12 +3,14 @@
 //!
 //! MQTT 5.0 and 3.1.1 §4.3 (delivery guarantees), §4.6 (ordering). A message counts for a
 //! subscriber that had a matching subscription, granted before the message was sent. Messages with
-//! equal Topic Name and payload are counted together.
+//! equal Topic Name and payload are counted together. Where clients are tested, what counts is the
+//! messages between each of them and the Server: see `deliveries/hops.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mqttspec_codec::QoS;
+use mqttspec_codec::{QoS, Role};
 
+use crate::deliveries::hops::Hop;
 use crate::deliveries::{Deliveries, Delivery, Publication};
 use crate::finding::{Check, Finding};
 use crate::history::{ConnectionKey, History, HostIndex, What, nanoseconds};
@@ -28,20 +30,17 @@ pub fn judge(
     history: &History,
     deliveries: &Deliveries,
 ) -> Vec<Finding> {
-    let subscribers: Vec<(HostIndex, Groups<'_>)> = subscribers(property, history, deliveries)
-        .into_iter()
-        .map(|subscriber| (subscriber, groups(property, deliveries, subscriber)))
-        .collect();
+    let receivers = receivers(property, history, deliveries);
     property
         .guarantees
         .iter()
         .filter_map(|guarantee| {
             let anomalies = match guarantee {
-                Guarantee::ExactlyOnce => count(&subscribers, history, true, true),
-                Guarantee::AtLeastOnce => count(&subscribers, history, true, false),
-                Guarantee::AtMostOnce => count(&subscribers, history, false, true),
-                Guarantee::InOrder => order(&subscribers, history, deliveries, false),
-                Guarantee::InOrderOfFirstDelivery => order(&subscribers, history, deliveries, true),
+                Guarantee::ExactlyOnce => count(&receivers, history, true, true),
+                Guarantee::AtLeastOnce => count(&receivers, history, true, false),
+                Guarantee::AtMostOnce => count(&receivers, history, false, true),
+                Guarantee::InOrder => order(&receivers, history, false),
+                Guarantee::InOrderOfFirstDelivery => order(&receivers, history, true),
                 // The runner checks this when a run ends.
                 Guarantee::NothingMore => Vec::new(),
                 // The monitors find the packets that break a clause.
@@ -49,13 +48,19 @@ pub fn judge(
             };
             let (event, actual) = summary(anomalies)?;
             let words = guarantee.words();
-            let receiver = property.host.as_deref().unwrap_or("every subscriber");
             let which = property.qos.map_or_else(String::new, |qos| format!(" with QoS {qos}"));
+            let expected = match (deliveries.hops.is_empty(), property.host.as_deref()) {
+                (true, host) => {
+                    format!("each message{which} reaches {} {words}", host.unwrap_or("every subscriber"))
+                }
+                (false, Some(client)) => format!("each message{which} from and to {client} arrives {words}"),
+                (false, None) => format!("each message{which} from and to a client arrives {words}"),
+            };
             Some(Finding {
                 check: Check::DeliveryCheck(words.to_owned()),
                 level: Level::Must,
                 requirements: requirements.to_vec(),
-                expected: format!("each message{which} reaches {receiver} {words}"),
+                expected,
                 actual,
                 nearly: None,
                 line,
@@ -125,15 +130,65 @@ struct Group<'a> {
 /// By Topic Name and payload.
 type Groups<'a> = BTreeMap<(&'a str, &'a [u8]), Group<'a>>;
 
-fn count(
-    subscribers: &[(HostIndex, Groups<'_>)],
-    history: &History,
-    at_least: bool,
-    at_most: bool,
-) -> Vec<Anomaly> {
+/// One that receives messages.
+struct Receiver<'a> {
+    name: &'a str,
+    /// The one that sends them, if it is not the host that published them.
+    sender: Option<&'a str>,
+    groups: Groups<'a>,
+    deliveries: Vec<&'a Delivery>,
+}
+
+/// The Server, in findings about clients.
+const THE_SERVER: &str = "the Server";
+
+/// The subscribers to judge; where clients are tested, both ends of each.
+fn receivers<'a>(property: &Property, history: &'a History, deliveries: &'a Deliveries) -> Vec<Receiver<'a>> {
+    let name = |host: HostIndex| &*history.info(host).name;
+    let is_meant = |host: HostIndex| property.host.as_ref().is_none_or(|meant| **meant == *name(host));
+    if !deliveries.hops.is_empty() {
+        let hops = deliveries.hops.iter().filter(|hop| is_meant(hop.client));
+        return hops.map(|hop| of_hop(property, hop, name(hop.client))).collect();
+    }
+    let of = |subscriber: HostIndex| {
+        let received = deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == subscriber);
+        let received: Vec<&Delivery> = received.collect();
+        let groups = groups(property, deliveries, subscriber, &received);
+        Receiver { name: name(subscriber), sender: None, groups, deliveries: received }
+    };
+    match &property.host {
+        Some(host) => history.host(host).into_iter().map(of).collect(),
+        None => deliveries.subscribers().map(of).collect(),
+    }
+}
+
+fn of_hop<'a>(property: &Property, hop: &'a Hop, client: &'a str) -> Receiver<'a> {
+    let mut groups = Groups::new();
+    for publication in hop.publications.iter().filter(|one| !one.refused && counts(property, one.qos)) {
+        let group = groups.entry((publication.topic.as_str(), &publication.payload[..])).or_default();
+        group.publications.push(publication);
+        group.most += 1;
+    }
+    let deliveries: Vec<&Delivery> = hop.deliveries.iter().collect();
+    deliver(&mut groups, &deliveries);
+    let (name, sender) = match hop.receiver {
+        Role::Server => (THE_SERVER, client),
+        Role::Client => (client, THE_SERVER),
+    };
+    Receiver { name, sender: Some(sender), groups, deliveries }
+}
+
+fn deliver<'a>(groups: &mut Groups<'a>, deliveries: &[&'a Delivery]) {
+    for delivery in deliveries {
+        if let Some(group) = groups.get_mut(&(delivery.topic.as_str(), &delivery.payload[..])) {
+            group.deliveries.push(delivery);
+        }
+    }
+}
+
+fn count(receivers: &[Receiver<'_>], history: &History, at_least: bool, at_most: bool) -> Vec<Anomaly> {
     let mut anomalies = Vec::new();
-    for (subscriber, groups) in subscribers {
-        let name = &history.info(*subscriber).name;
+    for Receiver { name, sender, groups, .. } in receivers {
         for ((topic, payload), group) in groups {
             // A message that the receiver never accepted may be delivered or not.
             let accepted = group.publications.iter().filter(|publication| publication.accepted).count();
@@ -141,7 +196,7 @@ fn count(
             if !(at_least && had < accepted || at_most && had > group.most) {
                 continue;
             }
-            let publisher = &history.info(group.publications[0].publisher).name;
+            let sender = sender.unwrap_or(&history.info(group.publications[0].publisher).name);
             let event = if had > group.most {
                 group.deliveries[group.most].event
             } else {
@@ -153,14 +208,19 @@ fn count(
             };
             anomalies.push(Anomaly {
                 event,
-                text: format!("{name} had {topic} {} of {publisher}{sent} {had} times", quoted(payload)),
+                text: format!("{name} had {topic} {} of {sender}{sent} {had} times", quoted(payload)),
             });
         }
     }
     anomalies
 }
 
-fn groups<'a>(property: &Property, deliveries: &'a Deliveries, subscriber: HostIndex) -> Groups<'a> {
+fn groups<'a>(
+    property: &Property,
+    deliveries: &'a Deliveries,
+    subscriber: HostIndex,
+    received: &[&'a Delivery],
+) -> Groups<'a> {
     let mut groups = Groups::new();
     for publication in &deliveries.publications {
         let Some(interest) = deliveries.interest(subscriber, publication) else { continue };
@@ -172,27 +232,18 @@ fn groups<'a>(property: &Property, deliveries: &'a Deliveries, subscriber: HostI
         group.publications.push(publication);
         group.most += interest.subscriptions;
     }
-    for delivery in deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == subscriber) {
-        if let Some(group) = groups.get_mut(&(delivery.topic.as_str(), &delivery.payload[..])) {
-            group.deliveries.push(delivery);
-        }
-    }
+    deliver(&mut groups, received);
     groups
 }
 
-fn order(
-    subscribers: &[(HostIndex, Groups<'_>)],
-    history: &History,
-    deliveries: &Deliveries,
-    first_only: bool,
-) -> Vec<Anomaly> {
+fn order(receivers: &[Receiver<'_>], history: &History, first_only: bool) -> Vec<Anomaly> {
     let mut anomalies = Vec::new();
-    for (subscriber, groups) in subscribers {
+    for Receiver { name, sender, groups, deliveries } in receivers {
         // (publisher, topic, QoS sent, QoS delivered) -> the last delivery, and the event that
         // published it
         let mut last: BTreeMap<(HostIndex, &str, QoS, QoS), (usize, &Delivery)> = BTreeMap::new();
         let mut seen = BTreeSet::new();
-        for delivery in deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == *subscriber) {
+        for delivery in deliveries {
             let key = (delivery.topic.as_str(), &delivery.payload[..]);
             // Equal messages cannot be distinguished.
             let Some([publication]) = groups.get(&key).map(|group| group.publications.as_slice()) else {
@@ -208,11 +259,10 @@ fn order(
                 Some((event, before)) if *event > publication.event => anomalies.push(Anomaly {
                     event: delivery.event,
                     text: format!(
-                        "{} had {} {} of {} after {}, which was sent later",
-                        history.info(*subscriber).name,
+                        "{name} had {} {} of {} after {}, which was sent later",
                         delivery.topic,
                         quoted(&delivery.payload),
-                        history.info(publication.publisher).name,
+                        sender.unwrap_or(&history.info(publication.publisher).name),
                         quoted(&before.payload),
                     ),
                 }),
@@ -229,20 +279,13 @@ fn counts(property: &Property, qos: QoS) -> bool {
     property.qos.is_none_or(|wanted| wanted == u8::from(qos))
 }
 
-fn subscribers(property: &Property, history: &History, deliveries: &Deliveries) -> Vec<HostIndex> {
-    match &property.host {
-        Some(host) => history.host(host).into_iter().collect(),
-        None => deliveries.subscribers().collect(),
-    }
-}
-
 fn quoted(payload: &[u8]) -> String {
     mqttspec_notation::fields::payload_text(payload)
 }
 
 #[cfg(test)]
 mod tests {
-    use mqttspec_codec::{Publish, Role, Version};
+    use mqttspec_codec::{Publish, Version};
 
     use super::*;
     use crate::history::builder::{

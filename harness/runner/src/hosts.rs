@@ -93,6 +93,11 @@ impl Hosts {
         Self { clients: order.iter().filter_map(|name| clients.remove(name)).collect(), tests, plays_server }
     }
 
+    /// Whether the reference broker serves the clients under test.
+    pub(crate) fn serves_tested_clients(&self) -> bool {
+        self.tests == Role::Client && !self.plays_server
+    }
+
     /// The hosts of clients as the history knows them.
     pub(crate) fn infos(&self) -> Vec<HostInfo> {
         let info = |client: &ClientHost| HostInfo {

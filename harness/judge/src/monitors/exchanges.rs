@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use mqttspec_codec::{Packet, PacketIdentifier, QoS, Role, Version};
+use mqttspec_codec::{Packet, PacketIdentifier, Publish, QoS, Role, Version};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::observation::{Observation, Seen, SessionKept};
 use super::outlives;
@@ -37,6 +38,8 @@ struct Exchange {
     /// Whether the stage was reached on this connection. Otherwise the observer's last
     /// acknowledgement may not have reached the peer.
     here: bool,
+    /// The hash of the last PUBLISH; 0 if there was none.
+    content: u64,
 }
 
 /// The judgement on a packet of the peer.
@@ -123,7 +126,7 @@ impl Exchanges {
         match packet {
             Packet::Publish(publish) => {
                 let Some(id) = publish.delivery.packet_identifier() else { return Judgement::Right };
-                table.publish(observation.version, id, publish.delivery.qos(), publish.delivery.dup())
+                table.publish(observation.version, id, publish)
             }
             Packet::PubRel(release) => table.release(observation.version, release.id),
             Packet::Subscribe(subscribe) if observation.peer == Role::Client => table.request(subscribe.id),
@@ -136,7 +139,8 @@ impl Exchanges {
 }
 
 impl Table {
-    fn publish(&mut self, version: Version, id: PacketIdentifier, qos: QoS, dup: bool) -> Judgement {
+    fn publish(&mut self, version: Version, id: PacketIdentifier, publish: &Publish) -> Judgement {
+        let (qos, dup, content) = (publish.delivery.qos(), publish.delivery.dup(), content(publish));
         let known = self.exchanges.get(&id).copied();
         let judgement = if !dup && self.requests.contains(&id) {
             Judgement::IdentifierInUse
@@ -146,7 +150,7 @@ impl Table {
                 None => Judgement::Right,
                 Some(exchange) if exchange.here => repeated_here(version, exchange.stage, dup),
                 Some(_) if self.is_uncertain => Judgement::Right,
-                Some(exchange) => repeated_after_reconnect(exchange.stage, dup),
+                Some(exchange) => repeated_after_reconnect(exchange.stage, dup, exchange.content == content),
             }
         };
         // If the exchange has passed the stage PUBLISH, a repeated PUBLISH does not change it. Nor
@@ -161,7 +165,7 @@ impl Table {
                 }
         });
         if !further {
-            self.exchanges.insert(id, Exchange { qos, stage: Stage::Published, here: true });
+            self.exchanges.insert(id, Exchange { qos, stage: Stage::Published, here: true, content });
         }
         judgement
     }
@@ -188,7 +192,7 @@ impl Table {
             exchange.here && matches!(exchange.stage, Stage::Unclear | Stage::Refused)
         });
         let stage = if unclear { Stage::Unclear } else { Stage::Released };
-        self.exchanges.insert(id, Exchange { qos: QoS::ExactlyOnce, stage, here: true });
+        self.reached(id, QoS::ExactlyOnce, stage);
         judgement
     }
 
@@ -243,7 +247,12 @@ impl Table {
             ),
         };
         let stage = if fits { stage } else { Stage::Unclear };
-        self.exchanges.insert(id, Exchange { qos, stage, here: true });
+        self.reached(id, qos, stage);
+    }
+
+    fn reached(&mut self, id: PacketIdentifier, qos: QoS, stage: Stage) {
+        let content = self.exchanges.get(&id).map_or(0, |exchange| exchange.content);
+        self.exchanges.insert(id, Exchange { qos, stage, here: true, content });
     }
 
     fn answered(&mut self, id: PacketIdentifier) {
@@ -269,13 +278,20 @@ fn repeated_here(version: Version, stage: Stage, dup: bool) -> Judgement {
 }
 
 /// A PUBLISH uses an identifier for the first time since a reconnect. The exchange reached `stage`
-/// before it.
-fn repeated_after_reconnect(stage: Stage, dup: bool) -> Judgement {
+/// before it. `is_same`: it has the message of that exchange.
+fn repeated_after_reconnect(stage: Stage, dup: bool, is_same: bool) -> Judgement {
     match (stage, dup) {
         (Stage::Unclear | Stage::Complete | Stage::Refused, _)
         | (Stage::Published | Stage::Recorded, true) => Judgement::Right,
         (Stage::Published, false) => Judgement::RepeatedWithoutDup,
+        // PUBREC was lost with the connection.
+        (Stage::Recorded, false) if is_same => Judgement::RepeatedWithoutDup,
         (Stage::Recorded | Stage::Released, false) => Judgement::IdentifierInUse,
         (Stage::Released, true) => Judgement::PublishAfterPubRel,
     }
+}
+
+fn content(publish: &Publish) -> u64 {
+    let topic = publish.topic.as_ref().map_or(&[][..], |topic| topic.as_str().as_bytes());
+    xxh3_64_with_seed(&publish.payload, xxh3_64(topic))
 }

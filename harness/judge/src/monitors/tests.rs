@@ -159,6 +159,22 @@ fn redelivery_without_dup() {
 }
 
 #[test]
+fn redelivery_without_dup_after_a_lost_pubrec() {
+    let sends = |payload| {
+        broker(Version::V5)
+            .resuming()
+            .connects("a", false)
+            .received("a", publish(QOS2, 1, "one"))
+            .sent("a", pubrec(1))
+            .lost("a")
+            .connects("a", true)
+            .received("a", publish(QOS2, 1, payload))
+    };
+    broken(sends("one"), Version::V5, "QoS hand-shakes", &["MQTT-3.3.1-1"]);
+    broken(sends("two"), Version::V5, "Packet Identifiers", &["MQTT-2.2.1-4"]);
+}
+
+#[test]
 fn dup_on_a_first_delivery() {
     let builder = broker(Version::V5).connects("a", false).received("a", again(publish(QOS1, 1, "one")));
     broken(builder, Version::V5, "QoS hand-shakes", &["MQTT-3.3.1-3"]);

@@ -279,7 +279,13 @@ impl Clients {
                     application.pending.get()
                 ));
             }
-            if !application.connected.get() {
+            if application.awaited.get().is_none() {
+                let missing = self.not_arrived(application);
+                if missing > 0 {
+                    return Some(format!("{missing} publications of {host} have not arrived"));
+                }
+            }
+            if !self.is_connected(application) {
                 return Some(format!("{host} is not connected"));
             }
         }
@@ -323,6 +329,55 @@ impl Clients {
                 })
             })
         })
+    }
+
+    /// How many messages above QoS 0 of this client the server does not have.
+    fn not_arrived(&self, application: &Application) -> usize {
+        self.recorder.with_history(|history| {
+            let deliveries = Deliveries::of(history);
+            let own = deliveries.publications.iter().filter(|one| one.publisher == application.host);
+            own.filter(|one| one.qos != QoS::AtMostOnce && !one.accepted && !one.refused).count()
+        })
+    }
+
+    /// Whether the client says so; if it is tested, also whether its server does.
+    fn is_connected(&self, application: &Application) -> bool {
+        application.connected.get()
+            && (!self.hosts.serves_tested_clients()
+                || self.recorder.with_host(application.host, |host| host.open))
+    }
+
+    /// Whether a client is not connected.
+    pub(crate) fn has_left(&self) -> bool {
+        self.applications.all().any(|application| !self.is_connected(application))
+    }
+
+    /// Why messages may have been lost or repeated without a fault of a client under test: one has
+    /// connected again without the Session that its application wanted to keep. No clause demands
+    /// that a client keeps it.
+    pub(crate) fn lost_session(&self) -> Option<String> {
+        if self.version == Version::V3_1 {
+            // Its CONNACK has no Session Present.
+            return None;
+        }
+        let has_lost = |application: &&Rc<Application>| {
+            application.keeps_session()
+                && self.recorder.with_history(|history| {
+                    let own = history.events().iter().filter(|event| {
+                        event.connection.is_some_and(|connection| connection.host == application.host)
+                    });
+                    let accepted = own.filter_map(|event| match &event.what {
+                        What::Sent { packet: Packet::ConnAck(ack), .. } if !ack.reason.is_failure() => {
+                            Some(ack)
+                        }
+                        _ => None,
+                    });
+                    accepted.skip(1).any(|ack| !ack.session_present)
+                })
+        };
+        let application = self.applications.all().find(has_lost)?;
+        let host = self.hosts.name(application.host);
+        Some(format!("{host} has connected again without the Session that its application wanted to keep"))
     }
 
     fn application(&self, host: &str) -> Result<&Rc<Application>, Stop> {

@@ -540,11 +540,18 @@ impl<'r> Executor<'r> {
                 let Some(busy) = busy else { break };
                 let found = self.recorder.found(format!("quiet within {longest:?}"), busy, None);
                 self.findings.unquiet = Some(found.into());
-                // On a live server, time may have run out while messages were still in transit.
-                self.findings.is_cut_off = is_over && until < end;
+                // On a live server, time may have run out while messages were still in transit. And
+                // no client under test has to connect again.
+                self.findings.is_cut_off = is_over && until < end
+                    || self.script.hosts.serves_tested_clients() && self.clients.has_left();
                 break;
             }
             self.clock.sleep(Duration::from_millis(200)).await;
+        }
+        if self.script.hosts.serves_tested_clients()
+            && let Some(reason) = self.clients.lost_session()
+        {
+            return Err(Stop::SetUp(SetUp { reason, timing_sensitive: true }));
         }
         self.clock.done_now();
         Ok(())

@@ -74,6 +74,9 @@ pub(crate) struct Application {
     last_number: Cell<u64>,
     /// The number of publications that were commanded and have not ended.
     pub(crate) pending: Cell<u64>,
+    /// The least QoS of publications whose end the client is expected to report. The others are
+    /// never pending.
+    pub(crate) awaited: Cell<Option<QoS>>,
     pub(crate) connected: Cell<bool>,
     /// The number of loads that run.
     pub(crate) loads: Cell<u32>,
@@ -183,6 +186,7 @@ impl Application {
             reports: RefCell::default(),
             last_number: Cell::new(0),
             pending: Cell::new(0),
+            awaited: Cell::new(Some(QoS::AtMostOnce)),
             connected: Cell::new(false),
             loads: Cell::new(0),
             keys: RefCell::default(),
@@ -311,7 +315,7 @@ impl Application {
         let message = self.message(&publication);
         let handle = self.next_number();
         self.record(What::Asked(Asked::Publish { message: message.clone(), handle }));
-        self.pending.set(self.pending.get() + 1);
+        self.pending.set(self.pending.get() + self.awaits(&message));
         self.command(Command::Publish(publication), by, ClientCommand::Publish { handle, message }).await
     }
 
@@ -334,6 +338,11 @@ impl Application {
     pub(crate) async fn reauthenticate(&self) -> Result<(), String> {
         self.record(What::Asked(Asked::Reauthenticate));
         self.command(Command::Reauthenticate, By::Line, ClientCommand::Reauthenticate).await
+    }
+
+    /// 1 if the publication of this message counts as pending until its end.
+    fn awaits(&self, message: &Message) -> u64 {
+        u64::from(self.awaited.get().is_some_and(|least| message.qos >= least))
     }
 
     fn message(&self, publication: &client::Publication) -> Message {
@@ -431,6 +440,17 @@ impl Application {
         None
     }
 
+    /// Whether the application wants its Session to outlive a connection.
+    pub(crate) fn keeps_session(&self) -> bool {
+        let keeps = |options: &Options| {
+            options.clean_start == Some(false) && (self.version != Version::V5 || options.session_expiry > 0)
+        };
+        match &*self.after_crash.borrow() {
+            AfterCrash::Connect(Some(options)) => keeps(options),
+            AfterCrash::Connect(None) | AfterCrash::Wait => keeps(&self.options),
+        }
+    }
+
     /// Notes that the client's host has crashed.
     pub(crate) fn crashed(&self) {
         *self.commander.borrow_mut() = None;
@@ -441,7 +461,7 @@ impl Application {
         let mut lost = 0;
         self.accepted.borrow_mut().retain(|_, given| match &given.what {
             ClientCommand::Publish { message, .. } if message.qos == QoS::AtMostOnce => {
-                lost += 1;
+                lost += self.awaits(message);
                 false
             }
             what => matches!(what, ClientCommand::Publish { .. } | ClientCommand::Deliver { .. }),
@@ -604,7 +624,7 @@ impl Application {
         let GivenCommand { number, what } = given;
         match (what, end) {
             (ClientCommand::Publish { handle, message }, end) => {
-                self.pending.set(self.pending.get().saturating_sub(1));
+                self.pending.set(self.pending.get().saturating_sub(self.awaits(&message)));
                 let (refused, reason) = match end {
                     CommandEnd::Failed(error) => (Some(error), None),
                     CommandEnd::Published(reason) => (None, Some(reason)),

@@ -1,5 +1,6 @@
-//! The backend of a client under test: the harness acts as the server on real sockets, one port for
-//! each client's host, and every connection goes through the fault relay of its host.
+//! The backend of clients under test: the executor acts as the server on real sockets, or the
+//! reference broker serves in this process. Every connection goes through the fault relay of its
+//! host.
 
 use core::time::Duration;
 use std::cell::RefCell;
@@ -7,30 +8,31 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
-use mqttspec_faults::{FaultError, Injector};
+use mqttspec_faults::Injector;
 use mqttspec_judge::Case;
-use mqttspec_net::TcpNet;
-use mqttspec_net::relay::{Faults, Power, RelayListener, RelayNet, Relays};
+use mqttspec_net::relay::{Faults, Relays};
+use mqttspec_net::{RealDisk, TcpNet};
 use mqttspec_notation::DiskFault;
-use mqttspec_ports::{Listener as _, Net as _};
+use mqttspec_ports::Net as _;
 use mqttspec_world::Seed;
-use tempfile::TempDir;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::peer::{Place, RunningPeer, Stopped, Stops};
+use super::peer::{Stopped, Stops};
 use super::pool::Pool;
+use super::ports::Ports;
+use super::power::{Broker, Processes};
 use super::process::AdapterError;
 use crate::backend::{
-    Accepted, Backend, BackendError, Demands, Dialled, FaultInjector, Incoming, Pending, Timeouts,
-    Unsupported,
+    Backend, BackendError, Demands, Dialled, FaultInjector, Incoming, Pending, Timeouts, Unsupported,
 };
 use crate::executor::{Executed, Setup, execute, run_seed};
-use crate::hosts::{Hosts, PlayedBy, SERVER};
-use crate::intake::{Counted, EVENT, Intake};
+use crate::hosts::{Hosts, SERVER};
+use crate::intake::Intake;
 use crate::judging::Performed;
 use crate::peers::applications;
-use crate::peers::client::Application;
+use crate::peers::broker::BrokerPeer;
+use crate::peers::client::Applications;
 use crate::recorder::Recorder;
 
 /// What a run needs besides its case.
@@ -59,64 +61,68 @@ pub(super) async fn perform(case: &Case, seed: u64, environment: Environment) ->
     let began = Instant::now();
     let recorder = Rc::new(Recorder::new(hosts.infos(), move || began.elapsed()).counting(intake.clone()));
     let (stops, output) = (Rc::new(Stops::default()), Rc::new(RefCell::new(Vec::new())));
+    let (failed, mut failures) = mpsc::unbounded_channel();
     let prepared = async {
         let applications = applications(case, &hosts, &recorder, None, &[])?;
         let seed = run_seed(case, seed);
         let state = tempfile::Builder::new().prefix("mqttspec-state-").tempdir();
-        let power = ClientPower {
-            pool,
-            state: state.map_err(|error| error.to_string())?,
-            clients: RefCell::default(),
-            stops: stops.clone(),
-            output: output.clone(),
+        let state = state.map_err(|error| error.to_string())?;
+        let ports = Ports::new(intake.clone());
+        let broker = match BrokerPeer::of(case, &hosts, &recorder, None, &[])? {
+            Some(peer) => {
+                let disk = RealDisk::new(state.path().join(SERVER)).map_err(|error| error.to_string())?;
+                Some(Broker::new(peer, ports.clone(), disk, seed.child(SERVER), began, failed))
+            }
+            None => None,
         };
-        let (mut faults, mut listeners) = (BTreeMap::new(), Vec::new());
+        let processes = Processes::new(pool, state, broker, stops.clone(), output.clone());
+        let (mut faults, mut of_host) = (BTreeMap::new(), BTreeMap::new());
         for client in &hosts.clients {
-            let of_host = Faults::new(seed.child(&client.name).to_u64());
-            faults.insert(client.name.clone(), of_host.clone());
-            if client.played_by == PlayedBy::Executor {
-                continue;
-            }
-            let listening = RelayNet::new(TcpNet::loopback(), of_host.clone()).listen(0).await;
-            let listener = listening.map_err(|error| error.to_string())?;
-            let port = listener.local_addr().map_err(|error| error.to_string())?.port();
-            let state_dir = power.state.path().join(&client.name);
-            std::fs::create_dir_all(&state_dir).map_err(|error| error.to_string())?;
-            let state_dir = state_dir.to_string_lossy().into_owned();
-            let place = Place { version: case.version, port, state_dir };
+            let of_client = Faults::new(seed.child(&client.name).to_u64());
+            let port = ports.open(&client.name, &of_client).await.map_err(|error| error.to_string())?;
+            faults.insert(client.name.clone(), of_client);
+            of_host.insert(client.name.clone(), port);
             if let Some(application) = applications.get(&client.name) {
-                power.add(&client.name, place, application.clone());
+                let added = processes.add(&client.name, case.version, port, application.clone());
+                added.map_err(|error| error.to_string())?;
             }
-            listeners.push((client.name.clone(), listener, of_host));
         }
-        let faults = Injector::new(Relays::new(SERVER, faults, power));
-        Ok::<_, String>((
-            applications,
-            Rc::new(ClientBackend {
-                began,
-                seed,
-                timeouts,
-                limit,
-                intake,
-                faults,
-                listeners: RefCell::new(listeners),
-            }),
-        ))
+        let faults = Injector::new(Relays::new(SERVER, faults, processes));
+        let backend = ClientBackend { began, seed, timeouts, limit, faults, ports, of_host };
+        Ok::<_, String>((applications, Rc::new(backend)))
     };
     let executed = match prepared.await {
         Err(reason) => Executed::broken(reason),
         Ok((applications, backend)) => {
-            for client in &hosts.clients {
-                backend.faults.backend().power().run(&client.name, !client.connects_when_told).await;
-            }
-            let setup =
-                Setup { case, hosts, recorder: recorder.clone(), applications: Rc::new(applications) };
+            let applications = Rc::new(applications);
+            let setup = Setup {
+                case,
+                hosts: hosts.clone(),
+                recorder: recorder.clone(),
+                applications: applications.clone(),
+            };
+            let processes = backend.faults.backend().power();
+            let run = async {
+                if let Some(broker) = &processes.broker {
+                    broker.start();
+                }
+                for client in &hosts.clients {
+                    processes.run(&client.name, !client.connects_when_told).await;
+                }
+                if processes.broker.is_some() {
+                    connected(&hosts, &applications, timeouts).await;
+                }
+                execute(setup, backend.clone()).await
+            };
             let executed = tokio::select! {
                 biased;
                 () = stops.stopped() => Executed::broken("the client under test stopped"),
-                executed = execute(setup, backend.clone()) => executed,
+                Some(error) = failures.recv() => {
+                    Executed::broken(format!("the reference broker ended: {error}"))
+                }
+                executed = run => executed,
             };
-            backend.faults.backend().power().end().await;
+            processes.end().await;
             executed
         }
     };
@@ -125,15 +131,26 @@ pub(super) async fn perform(case: &Case, seed: u64, environment: Environment) ->
     Run { performed, stopped: stops.take(), output }
 }
 
+/// Waits until the clients that connect without a command have done so: most libraries take no other
+/// command before. If one does not connect, the first step with it fails.
+async fn connected(hosts: &Hosts, applications: &Applications, timeouts: Timeouts) {
+    let by_themselves = hosts.clients.iter().filter(|client| !client.connects_when_told);
+    let waiting: Vec<_> = by_themselves.filter_map(|client| applications.get(&client.name)).collect();
+    let until = Instant::now() + timeouts.patience;
+    while waiting.iter().any(|application| !application.connected.get()) && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 struct ClientBackend {
     began: Instant,
     seed: Seed,
     timeouts: Timeouts,
     limit: Duration,
-    intake: Rc<Intake>,
-    faults: Injector<Relays<ClientPower>>,
-    /// The ports of the clients' hosts, until the executor listens on them.
-    listeners: RefCell<Vec<(String, RelayListener<TcpNet>, Faults)>>,
+    faults: Injector<Relays<Processes>>,
+    ports: Rc<Ports>,
+    /// The port of each client's host.
+    of_host: BTreeMap<String, u16>,
 }
 
 impl Backend for ClientBackend {
@@ -157,38 +174,17 @@ impl Backend for ClientBackend {
         self.seed.child("scenario")
     }
 
-    fn dial<'b>(
-        &'b self,
-        _host: &'b str,
-        _offering: Option<&'b [String]>,
-    ) -> Pending<'b, io::Result<Dialled>> {
-        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+    fn dial<'b>(&'b self, host: &'b str, offering: Option<&'b [String]>) -> Pending<'b, io::Result<Dialled>> {
+        Box::pin(async move {
+            let port = self.of_host.get(host).ok_or(io::ErrorKind::NotFound)?;
+            let stream = TcpNet::loopback().connect("127.0.0.1", *port).await?;
+            Dialled::open(stream, offering).await
+        })
     }
 
     fn listen(&self) -> Pending<'_, Result<Box<dyn Incoming>, BackendError>> {
-        let listeners = self.listeners.take();
-        let (sender, accepted) = mpsc::unbounded_channel();
-        for (host, listener, faults) in listeners {
-            let (sender, host) = (sender.clone(), std::sync::Arc::<str>::from(host));
-            let intake = self.intake.clone();
-            tokio::task::spawn_local(async move {
-                while let Ok((stream, _)) = listener.accept().await {
-                    let (sender, host, faults) = (sender.clone(), host.clone(), faults.clone());
-                    let stream = Counted::new(stream, intake.clone());
-                    // A client may open connections without end.
-                    intake.take(EVENT);
-                    tokio::task::spawn_local(async move {
-                        // A partitioned link opens no connection.
-                        if faults.admit().await.is_ok() {
-                            let accepted = Accepted { stream: Box::new(stream), host: Some(host) };
-                            // The run may be over.
-                            let _ = sender.send(accepted);
-                        }
-                    });
-                }
-            });
-        }
-        Box::pin(async { Ok(Box::new(Ports { accepted: Mutex::new(accepted) }) as Box<dyn Incoming>) })
+        let ports: Box<dyn Incoming> = Box::new(self.ports.listen());
+        Box::pin(async { Ok(ports) })
     }
 
     fn faults(&self) -> &dyn FaultInjector {
@@ -196,10 +192,6 @@ impl Backend for ClientBackend {
     }
 
     fn supports(&self, demands: &Demands) -> Result<(), Unsupported> {
-        if !demands.plays_server {
-            let what = "a broker between clients under test".to_owned();
-            return Err(Unsupported { what, reason: "the harness plays the server here" });
-        }
         if demands.over_websocket {
             let what = "MQTT over WebSocket".to_owned();
             return Err(Unsupported { what, reason: "the harness gives adapters an address for TCP" });
@@ -210,93 +202,6 @@ impl Backend for ClientBackend {
             return Err(Unsupported { what, reason: "the disks of live hosts cannot be reached" });
         }
         demands.faults.iter().try_for_each(|fault| Ok(self.faults().supports(fault)?))
-    }
-}
-
-/// The ports of all hosts as one.
-struct Ports {
-    accepted: Mutex<mpsc::UnboundedReceiver<Accepted>>,
-}
-
-impl Incoming for Ports {
-    fn accept(&self) -> Pending<'_, io::Result<Accepted>> {
-        Box::pin(async { self.accepted.lock().await.recv().await.ok_or(io::ErrorKind::NotConnected.into()) })
-    }
-}
-
-/// The processes of the adapters, by host.
-struct ClientPower {
-    pool: Rc<Pool>,
-    state: TempDir,
-    clients: RefCell<BTreeMap<String, Client>>,
-    stops: Rc<Stops>,
-    output: Rc<RefCell<Vec<String>>>,
-}
-
-struct Client {
-    place: Place,
-    application: Rc<Application>,
-    running: Option<RunningPeer>,
-}
-
-impl ClientPower {
-    fn add(&self, host: &str, place: Place, application: Rc<Application>) {
-        self.clients.borrow_mut().insert(host.to_owned(), Client { place, application, running: None });
-    }
-
-    async fn run(&self, host: &str, connects: bool) {
-        let of_host =
-            self.clients.borrow().get(host).map(|client| (client.place.clone(), client.application.clone()));
-        let Some((place, application)) = of_host else { return };
-        let process = match self.pool.take().await {
-            Ok(process) => process,
-            Err((error, output)) => {
-                self.output.borrow_mut().extend(output);
-                return self.stops.stop(Stopped::Broken(error));
-            }
-        };
-        let (stops, output) = (self.stops.clone(), self.output.clone());
-        let running = RunningPeer::start(process, &place, application, connects, stops, output).await;
-        if let Some(client) = self.clients.borrow_mut().get_mut(host) {
-            client.running = running;
-        }
-    }
-
-    /// Ends all clients. Their processes can drive others.
-    async fn end(&self) {
-        let clients = self.clients.take();
-        for running in clients.into_values().filter_map(|client| client.running) {
-            if let Some(process) = running.end().await {
-                self.pool.give_back(process);
-            }
-        }
-    }
-}
-
-impl Power for ClientPower {
-    fn reaches(&self, host: &str) -> Result<(), &'static str> {
-        if host == SERVER {
-            return Err("the harness plays the server");
-        }
-        if self.pool.keeps_sessions() {
-            return Ok(());
-        }
-        Err("the library keeps its Session in memory only, or the adapter does not say that it keeps it")
-    }
-
-    /// Does not wait: the relay must be cut before it passes the packets that the kernel sends for
-    /// a killed process.
-    async fn crash(&self, host: &str) -> Result<(), FaultError> {
-        let running = self.clients.borrow_mut().get_mut(host).and_then(|client| client.running.take());
-        if let Some(running) = running {
-            running.crash();
-        }
-        Ok(())
-    }
-
-    async fn start(&self, host: &str) -> Result<(), FaultError> {
-        self.run(host, false).await;
-        Ok(())
     }
 }
 

@@ -1,11 +1,11 @@
-//! Clients under test: a process drives a client library by the adapter protocol, and the harness
-//! acts as its server on real sockets.
+//! Clients under test: a process drives a client library by the adapter protocol. The harness acts
+//! as its server on real sockets, or the reference broker serves.
 //!
 //! - [`protocol`]: the lines
 //! - [`properties`]: the properties of packets in lines
 //! - [`process`]: a process, its pipes and its end; [`pool`]: the processes that are idle
 //! - [`peer`]: converts commands of the application to lines, and lines to events
-//! - [`backend`]: the harness's server, the fault relays, and one run
+//! - [`backend`]: one run; [`ports`]: where the clients connect; [`power`]: the processes of a run
 //! - [`session`]: all cases, and the reruns before a failure counts
 //! - [`silent`]: the events that a library never reports
 //! - [`target_file`]: the file that names an adapter
@@ -14,6 +14,8 @@
 mod backend;
 pub(crate) mod peer;
 mod pool;
+mod ports;
+mod power;
 mod process;
 pub(crate) mod properties;
 pub(crate) mod protocol;

@@ -18,7 +18,8 @@ use tokio::time::Instant;
 use super::process::{AdapterError, Killer, Process, REPLY_TIMEOUT};
 use super::properties::PacketProperties;
 use super::protocol::{
-    Command, Connect, Disconnect, Event, Line, New, Publish, RECONNECT, Reply, Subscription, Trouble, Will,
+    Command, Connect, Disconnect, Event, Line, New, PUBLISHED, Publish, RECONNECT, Reply, Subscription,
+    Trouble, Will,
 };
 use crate::peers::client::{Application, CommandEnd, Commands};
 
@@ -157,11 +158,15 @@ impl RunningPeer {
             stops.stop(stopped);
             return None;
         }
+        let is_silent = process.hello.silent.iter().any(|event| event == PUBLISHED);
         let killer = process.killer();
         let reconnects = process.hello.supports(RECONNECT);
         let (commands, received) = Queue::new();
         application.start(commands.clone(), connects);
-        let driver = Driver::new(process, place.version, application, stops.clone(), reconnects);
+        let driver = Driver::new(process, place.version, application.clone(), stops.clone(), reconnects);
+        if is_silent {
+            application.awaited.set(None);
+        }
         let task = tokio::task::spawn_local(driver.run(received, output));
         Some(Self { killer, commands, task, stops })
     }
@@ -314,6 +319,8 @@ impl<A: Adapter> Driver<A> {
         stops: Rc<Stops>,
         reconnects: bool,
     ) -> Self {
+        // A client need not report that it has dropped a QoS 0 message.
+        application.awaited.set(Some(QoS::AtLeastOnce));
         Self {
             reconnects: !reconnects && application.options.reconnect,
             adapter,

@@ -34,6 +34,10 @@ use crate::suite::{KeepTrace, Plan, Selection, Source, plan, summary};
 /// The default number of concurrent runs.
 pub const JOBS: usize = 6;
 
+/// How long nothing may be sent before no more is expected of a client that is to connect again or to
+/// acknowledge a message. The adapters let their libraries connect again after one or two seconds.
+const REST: Duration = Duration::from_secs(8);
+
 /// A scenario with a longer wait is skipped without `--patient`.
 const LONGEST_WAIT: Duration = Duration::from_secs(6);
 
@@ -360,7 +364,7 @@ impl Context {
             settling: milliseconds(50),
             silence: SILENCE,
             quiet: milliseconds(500),
-            rest: None,
+            rest: Some(REST),
             shorter: if self.options.patient { 1 } else { 5 },
             travel: milliseconds(20),
             subscribing: Duration::ZERO,

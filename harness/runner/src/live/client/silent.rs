@@ -2,6 +2,8 @@
 
 use mqttspec_notation::{Report, Scenario, Step, StepKind};
 
+use super::protocol::PUBLISHED;
+
 /// Leaves out the lines `told …` with these events. Returns the event of a line that cannot be left
 /// out, because it shows a clause or selects a branch.
 pub(super) fn leave_out(scenario: &mut Scenario, silent: &[String]) -> Result<(), &'static str> {
@@ -37,7 +39,7 @@ fn leave_out_of(steps: &mut Vec<Step>, silent: &[String]) -> Result<(), &'static
 fn event(step: &Step) -> Option<&'static str> {
     let StepKind::Told { report, .. } = &step.kind else { return None };
     match report {
-        Report::Published { .. } => Some("published"),
+        Report::Published { .. } => Some(PUBLISHED),
         Report::Subscribed(_) => Some("subscribed"),
         Report::Unsubscribed(_) => Some("unsubscribed"),
         _ => None,
