@@ -429,6 +429,53 @@ def deep_filters(port):
             quietly(work)
 
 
+def lasting_connect(client_id, clean_start=False):
+    body = string("MQTT") + bytes([5, 2 if clean_start else 0, 0, 0]) + b"\x05\x11" + struct.pack(">I", 600)
+    return packet(0x10, body + string(client_id))
+
+
+def clean_start(port):
+    """A Client with 100,000 Subscriptions connects with Clean Start 1, again and again."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=30)
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        client.sendall(lasting_connect("many"))
+        client.recv(64)
+        for start in range(0, 100_000, 1000):
+            client.sendall(subscribe([f"m/{number}" for number in range(start, start + 1000)], qos=1))
+            wanted = 1000 + 6
+            while wanted > 0:
+                wanted -= len(client.recv(4096))
+        client = socket.create_connection(("127.0.0.1", port), timeout=30)
+        client.sendall(lasting_connect("many", clean_start=True))
+        client.recv(64)
+        client = socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+def waiting_qos_0(port):
+    """Clients for which QoS 0 messages wait connect, and read."""
+    writer = Client(port, "writer")
+    names = [f"waiting{number}" for number in range(10)]
+    for name in names:
+        client = socket.create_connection(("127.0.0.1", port), timeout=5)
+        client.sendall(lasting_connect(name) + subscribe(["waiting"]))
+        client.recv(64)
+        client.close()
+    end = time.monotonic() + 15
+    while time.monotonic() < end:
+        writer.send(publish("waiting", bytes(20)) * 10_000 + b"\xc0\x00")
+        writer.expect(0xD0)
+        returned = []
+        for name in names:
+            client = socket.create_connection(("127.0.0.1", port), timeout=5)
+            client.sendall(lasting_connect(name))
+            returned.append(client)
+        for client in returned:
+            client.settimeout(0.5)
+            quietly(lambda client=client: [client.recv(1 << 20) for _ in range(20)])
+            client.close()
+
+
 def wrong_passwords(port):
     end = time.monotonic() + 5
     data = connect_packet("guess", user="good", password="wrong")
@@ -461,6 +508,9 @@ def trace_unread(port):
         client.expect(0xD0)
 
 
+# Options of the broker for some attacks.
+OPTIONS = {"QoS 0 messages that wait for 10 Clients, which reconnect": ["queue_qos_0=yes"]}
+
 # name: the attack, and whether it is on the WebSocket port.
 ATTACKS = {
     "one SUBSCRIBE with 2,000 times r/# on 10,000 retained messages": (equal_filters, False),
@@ -480,6 +530,8 @@ ATTACKS = {
     "a Shared Subscription of as many Sessions as there is memory for": (many_members, False),
     "Sessions with 60 MiB in flight whose Clients reconnect, and do not read": (returning, False),
     "SUBSCRIBE and UNSUBSCRIBE with 10,000 filters of 200 levels": (deep_filters, False),
+    "Clean Start of a Client with 100,000 Subscriptions": (clean_start, False),
+    "QoS 0 messages that wait for 10 Clients, which reconnect": (waiting_qos_0, False),
     "wrong passwords on 100 connections at once": (wrong_passwords, False),
     "3,000 connections that say nothing": (strangers, False),
     "--trace to an output that is not read": (trace_unread, False),
@@ -491,7 +543,7 @@ def memory_of(process, row):
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith(row))
 
 
-def play(broker, name, seconds):
+def play(broker, name, seconds, folder):
     attack, on_websocket = ATTACKS[name]
     users = tempfile.NamedTemporaryFile("w", suffix=".users")
     users.write("user good scram-sha-256 4096 W22ZaJ0SNY7soEsUEjb6gQ== "
@@ -502,6 +554,13 @@ def play(broker, name, seconds):
     command = [broker, "serve", "--listen", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--users", users.name]
     if "--trace" in name:
         command.append("--trace")
+    for option in OPTIONS.get(name, []):
+        command += ["--option", option]
+    if folder:
+        store = os.path.join(folder, "store")
+        if os.path.exists(store):
+            os.remove(store)
+        command += ["--store", store]
 
     def limit_memory():
         resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
@@ -542,6 +601,7 @@ def main():
     arguments.add_argument("broker", help="the mqttspec program")
     arguments.add_argument("--only", default="", help="only attacks whose name contains this")
     arguments.add_argument("--seconds", type=float, default=60, help="the longest time of one attack")
+    arguments.add_argument("--store", metavar="FOLDER", help="the broker has a store in this folder")
     arguments = arguments.parse_args()
     print("| attack | seconds | more memory | slowest answer to another Client |")
     print("|---|--:|--:|--:|")
@@ -549,7 +609,7 @@ def main():
     for name in ATTACKS:
         if arguments.only not in name:
             continue
-        took, grown, waited, alive = play(arguments.broker, name, arguments.seconds)
+        took, grown, waited, alive = play(arguments.broker, name, arguments.seconds, arguments.store)
         held = alive and grown <= MOST_MEMORY and waited <= MOST_WAIT
         bad += not held
         memory = f"{grown / MIB:,.0f} MiB" if alive else "aborted"
