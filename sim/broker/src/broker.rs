@@ -18,7 +18,7 @@ use crate::memory::{self, Memory};
 use crate::message::MessageId;
 use crate::options::{Options, Redirect};
 use crate::output::{Output, Transmit};
-use crate::parts::{Distribution, Leaving, Routings};
+use crate::parts::{Distribution, Leaving, Routings, Sizes};
 use crate::retained::Retained;
 use crate::session::{Session, SessionKey};
 use crate::store::Records;
@@ -53,6 +53,7 @@ pub struct Broker {
     pub(crate) next_scan: u64,
     /// Sessions that have more messages to send than were sent at once.
     pub(crate) sending: VecDeque<SessionKey>,
+    pub(crate) sizes: Sizes,
     /// Messages that are given to Sessions in parts.
     pub(crate) routings: Routings,
     /// Messages that are given to Shared Subscriptions in parts, and their number by publisher.
@@ -93,6 +94,7 @@ impl Broker {
             scanning: VecDeque::new(),
             next_scan: 0,
             sending: VecDeque::new(),
+            sizes: Sizes::default(),
             routings: Routings::default(),
             distributions: VecDeque::new(),
             distributing: BTreeMap::new(),

@@ -1,7 +1,7 @@
 //! Removes what belongs to a Session that has ended, in parts.
 //!
-//! A Session may have 100,000 Subscriptions. If it has more than [`FEW`] of these, Packet
-//! Identifiers and messages, they are removed in parts, and other work is done between the parts.
+//! A Session may have 100,000 Subscriptions. If it has many of them, messages or Packet
+//! Identifiers, they are removed in parts, and other work is done between the parts.
 //! The Session itself is gone, so a message that matches one of its Subscriptions meanwhile is not
 //! delivered. If its records must be removed too, a record marks it as ended until they are, so
 //! that a broker that is restored goes on.
@@ -19,20 +19,16 @@ use crate::parts::{Leaving, Left};
 use crate::session::{Session, SessionKey};
 use crate::timers::Timer;
 
-/// The number of things that are removed at once, whatever they are.
-const FEW: usize = 500;
-/// The effort of one part, if there are more: each level of a Topic Filter is one.
-const PART: usize = 16_000;
-/// The effort of the removal of a record.
+/// The effort of the removal of a record. That of a level of a Topic Filter is one.
 const RECORD: usize = 16;
-/// The effort to give a message to another member of a Shared Subscription.
-const SHARE: usize = 20;
+/// The effort to leave a Shared Subscription, or to give a message to another member.
+const SHARE: usize = 10;
 
 impl Broker {
     /// Removes what belongs to a Session that is no longer one of the broker's.
     pub(crate) fn leave(&mut self, now: Duration, key: SessionKey, session: Session) {
         let mut leaving = Leaving::new(key, session);
-        if leaving.len() <= FEW {
+        if leaving.len() <= self.sizes.content {
             let effort = self.remove_some(now, &mut leaving, usize::MAX, 0);
             self.effort += effort as u64;
             return;
@@ -55,12 +51,13 @@ impl Broker {
 
     /// The timer has fired, or a Session has ended.
     pub(crate) fn run_leaving(&mut self, now: Duration) {
+        let part = self.sizes.removal;
         let mut spent = 0;
-        while spent < PART
+        while spent < part
             && let Some(mut leaving) = self.leaving.pop_front()
         {
             let of_record = if leaving.recorded { RECORD } else { 0 };
-            spent += self.remove_some(now, &mut leaving, PART - spent, of_record);
+            spent += self.remove_some(now, &mut leaving, part - spent, of_record);
             if leaving.len() > 0 {
                 self.leaving.push_front(leaving);
             } else if leaving.recorded {
@@ -91,6 +88,7 @@ impl Broker {
                 spent += memory::levels(&filter) + of_record;
                 self.records.delete_subscription(key, recorded, &filter);
                 if subscription.shared {
+                    spent += SHARE;
                     self.subscriptions.remove_shared(&filter, key);
                 } else {
                     self.subscriptions.remove(filter.as_bytes(), key);

@@ -12,6 +12,34 @@ use crate::session::{Session, SessionKey, Subscription};
 use crate::small_map::{self, SmallMap};
 use crate::topic::{GroupKey, Matches};
 
+/// How much is done at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// The nodes of the tree of Subscriptions that a search looks at. To give a message to a Session
+    /// takes as long as some nodes.
+    pub(crate) search: usize,
+    /// The number of matching Subscriptions up to which a message is given to all.
+    pub(crate) matches: usize,
+    /// The number of Subscriptions, messages and Packet Identifiers up to which all of a Session are
+    /// removed.
+    pub(crate) content: usize,
+    /// If there are more: the number of levels of Topic Filters that are removed. To remove a record
+    /// takes as long as some levels.
+    pub(crate) removal: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { search: 10_000, matches: 1_000, content: 500, removal: 16_000 }
+    }
+}
+
+#[cfg(any(test, feature = "fuzz"))]
+impl Sizes {
+    /// So that a short schedule needs several parts.
+    pub(crate) const SMALL: Self = Self { search: 4, matches: 2, content: 2, removal: 40 };
+}
+
 /// What is left of a Session that has ended.
 #[derive(Debug)]
 pub(crate) struct Leaving {
@@ -109,6 +137,7 @@ pub(crate) enum RoutingStage {
 
 impl Routings {
     /// The number of messages of this Client.
+    #[inline]
     pub(crate) fn of(&self, client_id: &Utf8String) -> u32 {
         if self.queue.is_empty() { 0 } else { self.by_publisher.get(client_id).copied().unwrap_or(0) }
     }

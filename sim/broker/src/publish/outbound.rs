@@ -130,12 +130,15 @@ impl Broker {
         self.continue_scans(now, key);
     }
 
-    /// Sends QoS 0 messages that have waited, then as many messages as the send quota allows: first those that were sent on an earlier
+    /// Sends as many messages as the send quota allows: first those that were sent on an earlier
     /// Network Connection, then those that wait, in order [MQTT-4.6.0-5] [MQTT-4.6.0-6]
     /// 3.1.1/[MQTT-4.6.0-6].
     pub(crate) fn pump(&mut self, now: Duration, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         let Some(id) = session.connection else { return };
+        if session.outbound.has_waiting_qos_0() {
+            return self.pump_qos_0(now, key);
+        }
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let recorded = session.recorded;
         // [MQTT-4.9.0-1] never 0, and reset with each Network Connection
@@ -143,24 +146,6 @@ impl Broker {
         // [MQTT-3.3.4-9] [MQTT-4.9.0-2] [MQTT-3.3.4-10] [MQTT-4.9.0-3] only PUBLISH waits for the
         // quota
         let mut bytes = 0;
-        while !connection.congested
-            && bytes < PART_BYTES
-            && let Some(delivery) = session.outbound.take_waiting_qos_0()
-        {
-            bytes += PACKET_BYTES + delivery.weight();
-            self.effort += 1;
-            if delivery.message.has_expired(now) {
-                dropped(&mut self.output, session, &delivery, Drop::Expired);
-            } else {
-                let attempt = codec::Delivery::AtMostOnce;
-                send_publish(now, &mut self.output, id, connection, session, &delivery, attempt);
-            }
-        }
-        let waits = session.outbound.has_waiting_qos_0() && !connection.congested;
-        if waits {
-            self.continue_delivery(now, key);
-            return;
-        }
         while !connection.congested && session.outbound.unacknowledged() < quota {
             if bytes >= PART_BYTES {
                 self.continue_delivery(now, key);
@@ -202,6 +187,29 @@ impl Broker {
                     dropped(&mut self.output, session, &delivery, Drop::Expired);
                 }
             }
+        }
+    }
+
+    /// [`pump`](Self::pump), after the QoS 0 messages that have waited: these need no quota.
+    #[cold]
+    fn pump_qos_0(&mut self, now: Duration, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let Some(id) = session.connection else { return };
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let mut bytes = 0;
+        while !connection.congested && bytes < PART_BYTES {
+            let Some(delivery) = session.outbound.take_waiting_qos_0() else { return self.pump(now, key) };
+            bytes += PACKET_BYTES + delivery.weight();
+            self.effort += 1;
+            if delivery.message.has_expired(now) {
+                dropped(&mut self.output, session, &delivery, Drop::Expired);
+            } else {
+                let attempt = codec::Delivery::AtMostOnce;
+                send_publish(now, &mut self.output, id, connection, session, &delivery, attempt);
+            }
+        }
+        if !connection.congested {
+            self.continue_delivery(now, key);
         }
     }
 

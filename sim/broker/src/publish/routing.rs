@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mqttspec_codec::QoS;
 
-use super::serving::{AT_ONCE, EFFORT, PART};
+use super::serving::EFFORT;
 use crate::broker::Broker;
 use crate::event::Event;
 use crate::message::{Delivery, Message};
@@ -44,11 +44,12 @@ impl Broker {
             return None;
         }
         let mut matches = std::mem::take(&mut self.matches);
-        let mut left = PART;
+        let part = self.sizes.search;
+        let mut left = part;
         matches.begin();
         let all_found = self.subscriptions.search(message.topic.as_bytes(), &mut matches, &mut left);
-        self.effort += ((PART - left) / EFFORT + matches.subscriptions.len() + matches.shared.len()) as u64;
-        if !all_found || matches.subscriptions.len() > AT_ONCE {
+        self.effort += ((part - left) / EFFORT + matches.subscriptions.len() + matches.shared.len()) as u64;
+        if !all_found || matches.subscriptions.len() > self.sizes.matches {
             self.matches = matches;
             return None;
         }
@@ -71,7 +72,9 @@ impl Broker {
         for of_session in matches.subscriptions.chunk_by(|(left, _), (right, _)| left == right) {
             copies += self.deliver_to_session(now, message, of_session);
         }
-        copies += self.serve_shared(now, message, &matches.shared);
+        if !matches.shared.is_empty() {
+            copies += self.serve_shared(now, message, &matches.shared);
+        }
         self.matches = matches;
         Some(copies)
     }
@@ -151,6 +154,7 @@ impl Broker {
         let Some(session) = self.sessions.get(&key).filter(|session| session.shared_count > 0) else {
             return;
         };
+        self.effort += session.shared_count as u64;
         for (filter, _) in session.subscriptions.iter().filter(|(_, subscription)| subscription.shared) {
             let group = self.subscriptions.group(filter);
             let Some(subscription) = group.and_then(|group| self.subscriptions.shared(group)) else {

@@ -27,23 +27,22 @@ use crate::session::SessionKey;
 use crate::timers::Timer;
 use crate::topic::Granted;
 
-/// The effort of one part: a node of the tree or a Subscription that is looked at is one.
-pub(super) const PART: usize = 10_000;
-/// The effort to give a message to a Session.
+/// The effort to give a message to a Session. To look at a node of the tree is one.
 const SERVE: usize = 20;
-/// The number of matching Subscriptions up to which a message is given to all at once.
-pub(super) const AT_ONCE: usize = 1_000;
 /// This part of the effort counts as one of [`Broker::effort`].
 pub(super) const EFFORT: usize = 32;
 
 impl Broker {
     /// Whether a message of the Client of this Network Connection is being given to many Sessions,
     /// in parts. Its next packets wait for the end of that, so a driver should not pass them yet.
+    #[inline]
     #[must_use]
     pub fn is_busy(&self, id: ConnectionId) -> bool {
-        if self.routings.queue.is_empty() {
-            return false;
-        }
+        !self.routings.queue.is_empty() && self.is_publisher_of_routing(id)
+    }
+
+    #[cold]
+    fn is_publisher_of_routing(&self, id: ConnectionId) -> bool {
         let session = self.connections.get(&id).and_then(|connection| connection.session());
         let session = session.and_then(|key| self.sessions.get(&key));
         session.is_some_and(|session| self.routings.of(&session.client_id) > 0)
@@ -76,7 +75,8 @@ impl Broker {
 
     /// The timer has fired.
     pub(crate) fn run_routings(&mut self, now: Duration) {
-        let mut left = PART;
+        let part = self.sizes.search;
+        let mut left = part;
         while left > 0 && !self.routings.queue.is_empty() {
             match self.routings.stage {
                 RoutingStage::Idle => {
@@ -88,7 +88,7 @@ impl Broker {
                 RoutingStage::Serving(at) => self.serve_on(now, at, &mut left),
             }
         }
-        self.effort += ((PART - left) / EFFORT + 1) as u64;
+        self.effort += ((part - left) / EFFORT + 1) as u64;
         if let Some(Routing { message, after, .. }) = self.routings.queue.front()
             && matches!(self.routings.stage, RoutingStage::Serving(_))
             && message.qos > QoS::AtMostOnce

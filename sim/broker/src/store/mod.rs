@@ -23,12 +23,10 @@ use mqttspec_core::Change;
 
 use crate::message::{Delivery, Message, MessageId};
 use crate::outbound::{Order, Stage};
+use crate::parts::Sizes;
 use crate::session::{Session, SessionKey, Subscription};
 use format::Key;
 pub use restore::RestoreError;
-
-/// The number of records that are removed at once when a Session is no longer recorded.
-const FEW: usize = 500;
 
 /// The changes since the last batch: the last one of each record.
 #[derive(Debug)]
@@ -59,8 +57,8 @@ impl Records {
 
     /// The Session has a new Network Connection: from now on it is recorded if it outlives the
     /// connection.
-    pub(crate) fn put_whole_session(&mut self, key: SessionKey, session: &mut Session) {
-        if session.recorded && !session.is_durable() && session.content_count() <= FEW {
+    pub(crate) fn put_whole_session(&mut self, key: SessionKey, session: &mut Session, sizes: Sizes) {
+        if session.recorded && !session.is_durable() && session.content_count() <= sizes.content {
             self.delete_contents(key, session);
             session.recorded = false;
         }

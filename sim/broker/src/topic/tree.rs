@@ -185,37 +185,37 @@ impl SubscriptionTree {
     }
 
     /// Finds the Subscriptions that match the Topic Name, but not more than [`MOST_SHARED`] Shared
-    /// Subscriptions, and subtracts the number of nodes and Subscriptions that it looked at from
-    /// `left`. A Session is listed once for each of its Subscriptions that match.
+    /// Subscriptions, and subtracts the number of nodes that it looked at from `left`. A Session is
+    /// listed once for each of its Subscriptions that match.
     ///
     /// It stops if nothing is left, and can then go on. Returns whether all are found.
     pub(crate) fn search(&self, topic: &[u8], matches: &mut Matches, left: &mut usize) -> bool {
         // [MQTT-4.7.2-1]
         let dollar = topic.first() == Some(&b'$');
-        while let Some((index, at)) = matches.stack.pop() {
+        let mut nodes = *left;
+        while nodes > 0
+            && let Some((index, at)) = matches.stack.pop()
+        {
+            nodes -= 1;
             let node = self.node(index);
             let wildcards = !(dollar && index == ROOT);
-            let before = matches.subscriptions.len();
             // `sport/#` matches `sport` too, so this is before the check for remaining levels.
             if let Some(child) = node.multi_level.filter(|_| wildcards) {
                 self.node(child.get()).collect_into(&mut matches.subscriptions, &mut matches.shared);
             }
             if at > topic.len() {
                 node.collect_into(&mut matches.subscriptions, &mut matches.shared);
-            } else {
-                let (level, next) = next_level(topic, at);
-                if let Some(child) = node.single_level.filter(|_| wildcards) {
-                    matches.stack.push((child.get(), next));
-                }
-                if let Some(child) = self.child(index, level) {
-                    matches.stack.push((child, next));
-                }
+                continue;
             }
-            *left = left.saturating_sub(1 + matches.subscriptions.len() - before);
-            if *left == 0 {
-                break;
+            let (level, next) = next_level(topic, at);
+            if let Some(child) = node.single_level.filter(|_| wildcards) {
+                matches.stack.push((child.get(), next));
+            }
+            if let Some(child) = self.child(index, level) {
+                matches.stack.push((child, next));
             }
         }
+        *left = nodes;
         matches.stack.is_empty()
     }
 

@@ -273,7 +273,8 @@ fn the_subscriptions_of_a_session_that_has_ended_are_removed_in_parts() {
     reasons(&mut rig, client, wanted.collect());
     let before = rig.broker.effort();
     rig.cut(client);
-    assert!(rig.broker.effort() - before <= 16_004);
+    // One part, and the note in each Shared Subscription that the member is not connected.
+    assert!(rig.broker.effort() - before <= 16_014 + 5_000);
     // The rest is there, but brings no message, also to the next Session with the ClientID.
     let again = rig.connect(v5("a"));
     for number in [0, 1, 4998, 4999, 9998, 9999] {

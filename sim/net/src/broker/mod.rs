@@ -244,7 +244,7 @@ impl<S: Store, T: Tap> Server<S, T> {
             self.relieve();
             self.report(began);
             self.commit().await?;
-            more = self.transmit() | !self.costly_order.is_empty();
+            more = self.transmit() | self.costly_order.iter().any(|costly| !self.broker.is_busy(*costly));
             if stopping {
                 self.entrance.close();
                 self.entrance.deserted().await;
