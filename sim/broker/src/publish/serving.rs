@@ -8,6 +8,9 @@
 //! [MQTT-4.6.0-5] 3.1.1/[MQTT-4.6.0-6] Later messages of the same Client wait until all have got
 //! this one. So [`is_busy`](Broker::is_busy) lets the driver keep the packets of such a Client.
 //!
+//! The acknowledgement is sent before the search has ended, so its Reason Code is Success, not No
+//! matching subscribers.
+//!
 //! The message is for the Subscriptions that there were when it was published. For Sessions whose
 //! Subscriptions change meanwhile, each Subscription is compared with the message when it is given
 //! to them.
@@ -19,6 +22,7 @@ use mqttspec_codec::{QoS, Utf8String};
 
 use super::distributing::MOST_OF_A_CLIENT;
 use crate::broker::Broker;
+use crate::connection::Connection;
 use crate::connection_id::ConnectionId;
 use crate::event::Event;
 use crate::message::Message;
@@ -43,7 +47,7 @@ impl Broker {
 
     #[cold]
     fn is_publisher_of_routing(&self, id: ConnectionId) -> bool {
-        let session = self.connections.get(&id).and_then(|connection| connection.session());
+        let session = self.connections.get(&id).and_then(Connection::session);
         let session = session.and_then(|key| self.sessions.get(&key));
         session.is_some_and(|session| self.routings.of(&session.client_id) > 0)
     }

@@ -50,7 +50,7 @@ fn overlapping(levels: usize) -> Vec<Subscription> {
     (0..1 << levels).map(|bits| filter(&text(bits), Q1)).collect()
 }
 
-fn subscribe_all(rig: &mut Rig, client: Client, wanted: Vec<Subscription>) {
+fn subscribe_all(rig: &mut Rig, client: Client, wanted: &[Subscription]) {
     for some in wanted.chunks(5_000) {
         let subscriptions = NonEmpty::try_from(some.to_vec()).unwrap();
         rig.send(client, Subscribe { id: id(1), properties: Properties::new(), subscriptions });
@@ -206,7 +206,7 @@ fn the_search_is_done_in_parts_while_the_tree_changes() {
     let mut rig = Rig::new();
     let reader = rig.connect(v5("reader"));
     let wanted = overlapping(13);
-    subscribe_all(&mut rig, reader, wanted.clone());
+    subscribe_all(&mut rig, reader, &wanted);
     let (writer, other) = (rig.connect(v5("writer")), rig.connect(v5("other")));
     let topic = ["a"; 13].join("/");
     rig.publish(writer, qos_1(1, &topic, "x"));
@@ -217,8 +217,8 @@ fn the_search_is_done_in_parts_while_the_tree_changes() {
         let gone = &wanted[number * 80..][..80];
         let gone: Vec<_> = gone.iter().map(|wanted| wanted.filter.clone()).collect();
         rig.send(reader, Unsubscribe::new(id(2), NonEmpty::try_from(gone).unwrap()));
-        let made = (0..80).map(|at| filter(&format!("new/{number}/{at}"), Q0)).collect();
-        subscribe_all(&mut rig, other, made);
+        let made: Vec<_> = (0..80).map(|at| filter(&format!("new/{number}/{at}"), Q0)).collect();
+        subscribe_all(&mut rig, other, &made);
         if !is_busy(&rig, writer) {
             break;
         }
