@@ -18,7 +18,7 @@ use crate::memory::{self, Memory};
 use crate::message::MessageId;
 use crate::options::{Options, Redirect};
 use crate::output::{Output, Transmit};
-use crate::parts::{Distribution, Leaving};
+use crate::parts::{Distribution, Leaving, Routings, Sizes};
 use crate::retained::Retained;
 use crate::session::{Session, SessionKey};
 use crate::store::Records;
@@ -27,6 +27,10 @@ use crate::topic::{Matches, SubscriptionTree};
 
 /// The effort after which the other deadlines that have passed are left for the next call.
 const DUE_EFFORT: u64 = 500;
+
+/// Work that is done in parts.
+const IN_PARTS: [Timer; 5] =
+    [Timer::RetainedScans, Timer::Leaving, Timer::Deliveries, Timer::Routings, Timer::Distributions];
 
 /// The reference broker. See the [crate] for how to drive it.
 #[derive(Debug)]
@@ -49,10 +53,13 @@ pub struct Broker {
     pub(crate) next_scan: u64,
     /// Sessions that have more messages to send than were sent at once.
     pub(crate) sending: VecDeque<SessionKey>,
+    pub(crate) sizes: Sizes,
+    /// Messages that are given to Sessions in parts.
+    pub(crate) routings: Routings,
     /// Messages that are given to Shared Subscriptions in parts, and their number by publisher.
     pub(crate) distributions: VecDeque<Distribution>,
     pub(crate) distributing: BTreeMap<Utf8String, u32>,
-    /// Subscriptions of Sessions that have ended.
+    /// What is left of Sessions that have ended.
     pub(crate) leaving: VecDeque<Leaving>,
     /// See [`effort`](Self::effort).
     pub(crate) effort: u64,
@@ -87,6 +94,8 @@ impl Broker {
             scanning: VecDeque::new(),
             next_scan: 0,
             sending: VecDeque::new(),
+            sizes: Sizes::default(),
+            routings: Routings::default(),
             distributions: VecDeque::new(),
             distributing: BTreeMap::new(),
             leaving: VecDeque::new(),
@@ -218,7 +227,7 @@ impl Broker {
     /// has passed.
     pub fn handle_timeout(&mut self, now: Duration) {
         // Of work in parts, one part is done in each call, however much else is due.
-        for timer in [Timer::RetainedScans, Timer::Leaving, Timer::Deliveries, Timer::Distributions] {
+        for timer in IN_PARTS {
             if self.timers.is_due(&timer, now) {
                 self.timers.cancel(timer.clone());
                 self.handle_timer(now, timer);
@@ -244,6 +253,7 @@ impl Broker {
             Timer::RetainedScans => self.run_scans(now),
             Timer::Leaving => self.run_leaving(now),
             Timer::Deliveries => self.run_deliveries(now),
+            Timer::Routings => self.run_routings(now),
             Timer::Distributions => self.run_distributions(now),
             Timer::RetainedExpiry(topic) => self.expire_retained(now, &topic),
         }
@@ -253,6 +263,10 @@ impl Broker {
     /// is closed. Sessions are kept as the standard requires. The driver takes changes and
     /// transmits one last time.
     pub fn handle_shutdown(&mut self, now: Duration) {
+        // Clients that are connected get what was accepted for them.
+        while !self.routings.queue.is_empty() {
+            self.run_routings(now);
+        }
         let open: Vec<_> = self.connections.keys().copied().collect();
         for id in open {
             self.disconnect(
@@ -294,6 +308,13 @@ impl Broker {
     /// whole.
     pub fn take_changes(&mut self) -> Vec<Change> {
         self.records.take()
+    }
+
+    /// The number of changes that [`take_changes`](Self::take_changes) would return. A driver can
+    /// pass no more inputs when there are many, because a large batch takes long to be written.
+    #[must_use]
+    pub fn change_count(&self) -> usize {
+        self.records.count()
     }
 
     /// The next packet to send or Network Connection to close.

@@ -53,6 +53,11 @@
 //! A driver that cannot write as fast as the broker produces reports that with
 //! [`handle_congestion`](Broker::handle_congestion).
 //!
+//! A message that matches many Subscriptions is given to them in parts, one in each
+//! [`handle_timeout`](Broker::handle_timeout). Until all have got it, its Client
+//! [is busy](Broker::is_busy), and a driver should keep its next packets. If it does not, their
+//! messages wait in the core, and more than 16 of them are refused.
+//!
 //! Where the standard leaves a choice, it is an [option](Options) or listed in `READINGS.md`.
 //! `CLAUSES.md` lists for each clause that binds a server where it is obeyed.
 #![forbid(unsafe_code)]

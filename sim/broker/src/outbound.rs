@@ -134,6 +134,10 @@ impl Outbound {
         Some((order, delivery))
     }
 
+    pub(crate) fn has_waiting_qos_0(&self) -> bool {
+        !self.waiting_qos_0.is_empty()
+    }
+
     pub(crate) fn take_waiting_qos_0(&mut self) -> Option<Delivery> {
         let delivery = self.waiting_qos_0.pop_front()?;
         self.waiting_bytes -= delivery.weight();
@@ -275,12 +279,12 @@ impl Outbound {
         self.in_flight.iter().map(|(order, in_flight)| (*order, in_flight))
     }
 
-    pub(crate) fn take_all_in_flight(&mut self) -> impl Iterator<Item = InFlight> + use<> {
+    pub(crate) fn take_all_in_flight(&mut self) -> impl Iterator<Item = (Order, InFlight)> + use<> {
         self.by_identifier.clear();
         self.to_resend.clear();
         self.in_flight_bytes = 0;
         self.charge.sub(self.in_flight.values().map(|in_flight| in_flight.stage.cost()).sum());
-        std::mem::take(&mut self.in_flight).into_values()
+        std::mem::take(&mut self.in_flight).into_iter()
     }
 
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (Order, &Delivery)> {

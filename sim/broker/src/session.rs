@@ -105,6 +105,11 @@ impl Session {
         }
     }
 
+    /// The number of Subscriptions, messages and Packet Identifiers.
+    pub(crate) fn content_count(&self) -> usize {
+        self.subscriptions.len() + self.outbound.load() + self.received.len()
+    }
+
     /// Whether the Session outlives its Network Connection, and therefore a restart of the Server
     /// [MQTT-3.1.2-23].
     pub(crate) fn is_durable(&self) -> bool {

@@ -7,9 +7,7 @@ use mqttspec_codec::Utf8String;
 
 use crate::broker::Broker;
 use crate::connection_id::ConnectionId;
-use crate::event::{Drop, Event, SessionEnd};
-use crate::message::Delivery;
-use crate::outbound::Stage;
+use crate::event::{Event, SessionEnd};
 use crate::session::{Session, SessionKey};
 use crate::timers::Timer;
 use crate::will::WillFate;
@@ -66,38 +64,13 @@ impl Broker {
     pub(crate) fn end_session(&mut self, now: Duration, key: SessionKey, why: SessionEnd) {
         // [MQTT-3.1.2-8] the Will Message is published no later than this
         self.publish_will(now, key);
-        let Some(mut session) = self.sessions.remove(&key) else { return };
+        let Some(session) = self.sessions.remove(&key) else { return };
         self.session_keys.remove(&session.client_id);
         self.timers.cancel(Timer::SessionExpiry(key));
         self.timers.cancel(Timer::WillDelay(key));
-        self.records.delete_session(key, &session);
-        self.forget_subscriptions(now, key, &mut session);
-        let client_id = session.client_id.clone();
-        self.output.event(Event::SessionEnded { client_id: client_id.clone(), why });
-
-        let waiting = session.outbound.take_waiting_if(|_| true).into_iter().map(|(_, delivery)| delivery);
-        let begun = session.outbound.take_all_in_flight().filter_map(|in_flight| match in_flight.stage {
-            Stage::Publish(delivery) => Some((delivery, true)),
-            Stage::PubRel => None,
-        });
-        let all: Vec<_> = begun.chain(waiting.map(|delivery| (delivery, false))).collect();
-        self.effort += all.len() as u64;
-        for (delivery, begun) in all {
-            self.reassign(now, &client_id, &delivery, begun);
-        }
-    }
-
-    /// Handles a message whose receiver's Session has ended: another member of a Shared
-    /// Subscription gets it, unless it is a QoS 2 message whose delivery had started.
-    fn reassign(&mut self, now: Duration, client_id: &Utf8String, delivery: &Delivery, begun: bool) {
-        let exactly_once_begun = begun && delivery.qos == mqttspec_codec::QoS::ExactlyOnce;
-        // [MQTT-4.8.2-5]
-        if exactly_once_begun || !self.share_again(now, delivery) {
-            self.output.message_event(|| Event::MessageDropped {
-                client_id: client_id.clone(),
-                topic: delivery.message.topic.clone(),
-                why: Drop::SessionEnded,
-            });
-        }
+        self.records.delete_session(key);
+        self.routings.note_ended(key);
+        self.output.event(Event::SessionEnded { client_id: session.client_id.clone(), why });
+        self.leave(now, key, *session);
     }
 }

@@ -6,7 +6,7 @@
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, btree_map};
-use std::slice;
+use std::{slice, vec};
 
 /// The largest number of entries that is kept in a vector.
 const FEW: usize = 32;
@@ -15,6 +15,12 @@ const FEW: usize = 32;
 pub(crate) enum SmallMap<K, V> {
     Few(Vec<(K, V)>),
     Many(BTreeMap<K, V>),
+}
+
+impl<K, V> Default for SmallMap<K, V> {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
 }
 
 impl<K: Ord, V> SmallMap<K, V> {
@@ -114,6 +120,45 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
     }
 }
 
+/// Removes the entries one by one, in order.
+#[derive(Debug)]
+pub(crate) enum IntoIter<K, V> {
+    Few(vec::IntoIter<(K, V)>),
+    Many(btree_map::IntoIter<K, V>),
+}
+
+impl<K, V> IntoIter<K, V> {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Few(few) => few.len(),
+            Self::Many(many) => many.len(),
+        }
+    }
+}
+
+impl<K, V> Iterator for IntoIter<K, V> {
+    type Item = (K, V);
+
+    fn next(&mut self) -> Option<(K, V)> {
+        match self {
+            Self::Few(few) => few.next(),
+            Self::Many(many) => many.next(),
+        }
+    }
+}
+
+impl<K: Ord, V> IntoIterator for SmallMap<K, V> {
+    type Item = (K, V);
+    type IntoIter = IntoIter<K, V>;
+
+    fn into_iter(self) -> IntoIter<K, V> {
+        match self {
+            Self::Few(few) => IntoIter::Few(few.into_iter()),
+            Self::Many(many) => IntoIter::Many(many.into_iter()),
+        }
+    }
+}
+
 impl<'a, K: Ord, V> IntoIterator for &'a SmallMap<K, V> {
     type Item = (&'a K, &'a V);
     type IntoIter = Iter<'a, K, V>;
@@ -145,6 +190,7 @@ mod tests {
                 prop_assert_eq!(map.len(), model.len());
                 prop_assert!(map.iter().eq(model.iter()));
             }
+            prop_assert!(map.into_iter().eq(model));
         }
     }
 }

@@ -172,6 +172,8 @@ impl Broker {
         // [MQTT-3.8.4-3] replaced in place, so no message is lost [MQTT-3.8.4-4]
         session.subscriptions.insert(wanted.filter.detached(), subscription);
         self.records.put_subscription(key, session.recorded, &wanted.filter, &subscription);
+        let made = existing.is_none().then_some(subscription.scan);
+        self.routings.note_subscribed(key, &wanted.filter, made);
         if let Some(before) = existing.filter(|before| before.shared != shared) {
             self.forget_subscription(key, &wanted.filter, before.shared);
         }
@@ -217,6 +219,7 @@ impl Broker {
                 // [MQTT-3.10.4-2] no new messages; [MQTT-3.10.4-3] messages that wait or are in
                 // flight stay in the Session
                 self.records.delete_subscription(key, session.recorded, filter);
+                self.routings.note_unsubscribed(key, filter);
                 self.forget_subscription(key, filter, subscription.shared);
                 reasons.push(UnsubAckReason::Success);
             } else {

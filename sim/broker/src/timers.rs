@@ -21,10 +21,12 @@ pub(crate) enum Timer {
     SessionExpiry(SessionKey),
     /// Searches for retained messages go on.
     RetainedScans,
-    /// Subscriptions of Sessions that have ended are removed.
+    /// What is left of Sessions that have ended is removed.
     Leaving,
     /// More of the messages that wait for Clients are sent.
     Deliveries,
+    /// A message is given to more Sessions.
+    Routings,
     /// Messages are given to more Shared Subscriptions.
     Distributions,
     /// The Message Expiry Interval of a retained message has passed (§3.3.1.3). Boxed, because

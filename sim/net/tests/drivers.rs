@@ -8,12 +8,16 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use common::{
     client, client_with, connect, connected, disconnect, message, options, publish, receive, start_broker,
     start_broker_at, subscribe,
 };
 use mqttspec_client::{Command, Event};
-use mqttspec_codec::{Packet, QoS, Version};
+use mqttspec_codec::{
+    NonEmpty, Packet, PacketIdentifier, Properties, Publish, QoS, Subscribe, Subscription, TopicFilter,
+    TopicName, Version,
+};
 use mqttspec_net::Clock;
 use mqttspec_net::broker::Server;
 use mqttspec_net::client::ClientObserved;
@@ -35,6 +39,7 @@ on_both_networks!(
     the_reason_for_a_close_arrives_although_the_client_still_sends,
     a_stop_tells_every_client,
     a_client_that_does_not_read_holds_up_nobody_else,
+    a_client_whose_messages_match_much_waits_and_is_not_refused,
     nobody_at_the_port_and_then_a_broker,
     taps_see_both_ends_of_the_wire,
 );
@@ -219,6 +224,49 @@ async fn a_client_that_does_not_read_holds_up_nobody_else<N: Net>(server: N, net
         }
     }
     assert!((1..50).contains(&got), "{got} of 50");
+}
+
+async fn a_client_whose_messages_match_much_waits_and_is_not_refused<N: Net>(
+    server: N,
+    net: N,
+    host: &'static str,
+) {
+    // More than the core takes of a Client before the first is given to all.
+    const MESSAGES: usize = 60;
+    const LEVELS: usize = 12;
+    let broker = start_broker(&server, NoStore).await;
+    let mut reader = net.connect(host, broker.port).await.unwrap();
+    reader.write_all(b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01r").await.unwrap();
+    let mut reader = Framed::dialled(reader, Version::V5);
+    assert!(matches!(packet(&mut reader).await, Packet::ConnAck(_)));
+    let level = |bits: usize, at: usize| if bits >> at & 1 == 1 { "+" } else { "a" };
+    let text = |bits| (0..LEVELS).map(|at| level(bits, at)).collect::<Vec<_>>().join("/");
+    let filters = (0..1 << LEVELS).map(|bits| TopicFilter::try_from(text(bits)).unwrap());
+    let wanted: Vec<_> = filters.map(|filter| Subscription::new(filter, QoS::AtMostOnce)).collect();
+    let subscriptions = NonEmpty::try_from(wanted).unwrap();
+    let subscribe = Subscribe { id: PacketIdentifier::MIN, properties: Properties::new(), subscriptions };
+    let mut bytes = BytesMut::new();
+    Packet::from(subscribe).encode(Version::V5, &mut bytes).unwrap();
+    reader.send_bytes(&bytes).await.unwrap();
+    assert!(matches!(packet(&mut reader).await, Packet::SubAck(_)));
+
+    let mut writer = net.connect(host, broker.port).await.unwrap();
+    let mut bytes = BytesMut::from(&b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01w"[..]);
+    for number in 0..MESSAGES {
+        let topic = TopicName::try_from(["a"; LEVELS].join("/")).unwrap();
+        let publish = Publish::new(topic, number.to_string());
+        Packet::from(publish).encode(Version::V5, &mut bytes).unwrap();
+    }
+    // It leaves before they are given to all.
+    bytes.extend_from_slice(b"\xe0\x00");
+    writer.write_all(&bytes).await.unwrap();
+    for number in 0..MESSAGES {
+        let Packet::Publish(publish) = packet(&mut reader).await else { panic!("PUBLISH expected") };
+        assert_eq!(publish.payload, number.to_string());
+    }
+    let mut writer = Framed::dialled(writer, Version::V5);
+    assert!(matches!(packet(&mut writer).await, Packet::ConnAck(_)));
+    assert!(matches!(writer.receive().await, Received::Ended(Ending::Closed { .. })));
 }
 
 async fn nobody_at_the_port_and_then_a_broker<N: Net>(server: N, net: N, host: &'static str) {

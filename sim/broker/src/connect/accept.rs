@@ -66,7 +66,7 @@ impl Broker {
             // (3.1.1/[MQTT-3.1.2-12])
             session.will = connect.will.map(Box::new);
             session.charge.add(session.will.as_deref().map_or(0, of_will));
-            self.records.put_whole_session(key, session);
+            self.records.put_whole_session(key, session, self.sizes);
         }
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.state = State::Open(key);

@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use mqttspec_codec::{Decoder, Packet, Role};
 
+use crate::parts::Sizes;
 use crate::{Broker, Change, ConnectionId, Options, Transmit};
 use input::Input;
 use watch::Watch;
@@ -88,8 +89,10 @@ struct Peer {
 
 impl Run {
     fn new(options: Options) -> Self {
+        let mut broker = Broker::new(options.clone(), 0);
+        broker.sizes = Sizes::SMALL;
         Self {
-            broker: Broker::new(options.clone(), 0),
+            broker,
             options,
             now: Duration::ZERO,
             connections: BTreeMap::new(),
@@ -228,6 +231,7 @@ impl Run {
     fn crash(&mut self) {
         let restored = Broker::restore(self.options.clone(), 1, self.now, self.records.clone());
         self.broker = restored.expect("the records are this broker's");
+        self.broker.sizes = Sizes::SMALL;
         self.connections.clear();
         self.drive();
         let before = self.records.clone();

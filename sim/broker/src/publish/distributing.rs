@@ -27,7 +27,7 @@ const TURN_STEPS: u32 = 4 * PART_STEPS;
 /// Bytes of messages that are given before other work is done.
 const TURN_BYTES: u64 = 1 << 20;
 /// The number of messages of one Client that may be given in parts at a time.
-const MOST_OF_A_CLIENT: u32 = 16;
+pub(super) const MOST_OF_A_CLIENT: u32 = 16;
 
 impl Broker {
     pub(super) fn begin_distribution(&mut self, now: Duration, message: &Arc<Message>) {

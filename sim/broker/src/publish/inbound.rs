@@ -177,7 +177,9 @@ impl Broker {
         }
         let is_busy = || {
             let session = connection.session().and_then(|key| self.sessions.get(&key));
-            session.is_some_and(|session| self.distributes_enough_of(&session.client_id))
+            session.is_some_and(|session| {
+                self.distributes_enough_of(&session.client_id) || self.serves_enough_of(&session.client_id)
+            })
         };
         let held = || {
             let session = connection.session().and_then(|key| self.sessions.get(&key));
@@ -190,8 +192,8 @@ impl Broker {
             && !self.has_memory(held())
         {
             Some("the Server has no memory for more QoS 2 messages of the Client")
-        } else if !self.distributions.is_empty() && is_busy() {
-            Some("too many messages of the Client are being given to Shared Subscriptions")
+        } else if (!self.distributions.is_empty() || !self.routings.queue.is_empty()) && is_busy() {
+            Some("too many messages of the Client are being given to Subscriptions in parts")
         } else {
             None
         };

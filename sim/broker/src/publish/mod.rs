@@ -1,6 +1,6 @@
 //! Application Messages (§3.3, §4.3): from Clients ([`inbound`]), to Subscriptions ([`routing`]),
-//! to Clients ([`outbound`]); retained messages ([`retaining`], [`scanning`]); many Shared
-//! Subscriptions ([`distributing`]).
+//! to Clients ([`outbound`]); retained messages ([`retaining`], [`scanning`]); many Subscriptions
+//! ([`serving`]), many Shared Subscriptions ([`distributing`]).
 
 mod distributing;
 mod inbound;
@@ -8,5 +8,6 @@ mod outbound;
 mod retaining;
 mod routing;
 mod scanning;
+mod serving;
 
 pub(crate) use routing::copy_for;

@@ -25,6 +25,8 @@ use crate::timers::Timer;
 /// number of Clients for which this is done in turn.
 const PART_BYTES: u64 = 256 << 10;
 const PARTS: usize = 8;
+/// A message of a few bytes counts as this many more.
+const PACKET_BYTES: u64 = 256;
 
 impl Broker {
     /// Gives a Session its copy of a message. It is sent at once, when the send quota allows it, or
@@ -51,7 +53,8 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         let connection = session.connection.and_then(|id| Some((id, self.connections.get_mut(&id)?)));
         match connection {
-            Some((id, connection)) if !connection.congested => {
+            // Those that have waited are sent first.
+            Some((id, connection)) if !connection.congested && !session.outbound.has_waiting_qos_0() => {
                 send_publish(
                     now,
                     &mut self.output,
@@ -62,9 +65,11 @@ impl Broker {
                     codec::Delivery::AtMostOnce,
                 );
             }
-            Some(_) => dropped(&mut self.output, session, &delivery, Drop::Congested),
+            Some((_, connection)) if connection.congested => {
+                dropped(&mut self.output, session, &delivery, Drop::Congested);
+            }
             None if !self.options.queue_qos_0 => dropped(&mut self.output, session, &delivery, Drop::Away),
-            None => {
+            _ => {
                 if self.make_room(now, key, &delivery)
                     && let Some(session) = self.sessions.get_mut(&key)
                 {
@@ -121,15 +126,6 @@ impl Broker {
                 self.output.send(id, connection, PubRel::success(identifier).into());
             }
         }
-        while let Some(session) = self.sessions.get_mut(&key)
-            && let Some(delivery) = session.outbound.take_waiting_qos_0()
-        {
-            if delivery.message.has_expired(now) {
-                dropped(&mut self.output, session, &delivery, Drop::Expired);
-            } else {
-                self.deliver_qos_0(now, key, delivery);
-            }
-        }
         self.pump(now, key);
         self.continue_scans(now, key);
     }
@@ -140,6 +136,9 @@ impl Broker {
     pub(crate) fn pump(&mut self, now: Duration, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         let Some(id) = session.connection else { return };
+        if session.outbound.has_waiting_qos_0() {
+            return self.pump_qos_0(now, key);
+        }
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let recorded = session.recorded;
         // [MQTT-4.9.0-1] never 0, and reset with each Network Connection
@@ -159,7 +158,8 @@ impl Broker {
                 // [MQTT-3.3.1-1] [MQTT-4.3.3-7] DUP 1, the same identifier, and the
                 // message no longer expires
                 let attempt = attempt(delivery.qos, identifier, true);
-                bytes += delivery.weight();
+                bytes += PACKET_BYTES + delivery.weight();
+                self.effort += 1;
                 if !send_publish(now, &mut self.output, id, connection, session, &delivery, attempt) {
                     session.outbound.end(order);
                     self.records.delete_delivery(key, session.recorded, order, Some(&delivery.message));
@@ -168,7 +168,8 @@ impl Broker {
             }
             let Some(delivery) = session.outbound.next_waiting() else { break };
             let (expired, qos) = (delivery.message.has_expired(now), delivery.qos);
-            bytes += delivery.weight();
+            bytes += PACKET_BYTES + delivery.weight();
+            self.effort += 1;
             // [MQTT-2.2.1-4] [MQTT-4.3.2-1] [MQTT-4.3.3-1]
             let Some(identifier) = session.outbound.allocate() else { break };
             let Some(delivery) = session.outbound.next_waiting() else { break };
@@ -186,6 +187,29 @@ impl Broker {
                     dropped(&mut self.output, session, &delivery, Drop::Expired);
                 }
             }
+        }
+    }
+
+    /// [`pump`](Self::pump), after the QoS 0 messages that have waited: these need no quota.
+    #[cold]
+    fn pump_qos_0(&mut self, now: Duration, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        let Some(id) = session.connection else { return };
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let mut bytes = 0;
+        while !connection.congested && bytes < PART_BYTES {
+            let Some(delivery) = session.outbound.take_waiting_qos_0() else { return self.pump(now, key) };
+            bytes += PACKET_BYTES + delivery.weight();
+            self.effort += 1;
+            if delivery.message.has_expired(now) {
+                dropped(&mut self.output, session, &delivery, Drop::Expired);
+            } else {
+                let attempt = codec::Delivery::AtMostOnce;
+                send_publish(now, &mut self.output, id, connection, session, &delivery, attempt);
+            }
+        }
+        if !connection.congested {
+            self.continue_delivery(now, key);
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mqttspec_codec::QoS;
 
+use super::serving::EFFORT;
 use crate::broker::Broker;
 use crate::event::Event;
 use crate::message::{Delivery, Message};
@@ -23,7 +24,10 @@ impl Broker {
         if message.retain {
             self.retain(now, &message);
         }
-        let copies = self.route(now, &message);
+        let Some(copies) = self.route(now, &message) else {
+            self.begin_routing(now, &message);
+            return 1;
+        };
         self.output.message_event(|| Event::MessageAccepted {
             client_id: message.publisher.clone(),
             topic: message.topic.clone(),
@@ -33,11 +37,22 @@ impl Broker {
         copies
     }
 
-    /// [MQTT-4.5.0-1] [MQTT-3.3.2-3] a copy for every matching Subscription
-    fn route(&mut self, now: Duration, message: &Arc<Message>) -> usize {
+    /// [MQTT-4.5.0-1] [MQTT-3.3.2-3] a copy for every matching Subscription. Returns `None`, and
+    /// gives none, if they are to be given in parts.
+    fn route(&mut self, now: Duration, message: &Arc<Message>) -> Option<usize> {
+        if self.routings.of(&message.publisher) > 0 {
+            return None;
+        }
         let mut matches = std::mem::take(&mut self.matches);
-        self.subscriptions.find_matches(message.topic.as_bytes(), &mut matches);
-        self.effort += (matches.subscriptions.len() + matches.shared.len()) as u64;
+        let part = self.sizes.search;
+        let mut left = part;
+        matches.begin();
+        let all_found = self.subscriptions.search(message.topic.as_bytes(), &mut matches, &mut left);
+        self.effort += ((part - left) / EFFORT + matches.subscriptions.len() + matches.shared.len()) as u64;
+        if !all_found || matches.subscriptions.len() > self.sizes.matches {
+            self.matches = matches;
+            return None;
+        }
         // [MQTT-3.8.3-3]
         matches
             .subscriptions
@@ -57,17 +72,26 @@ impl Broker {
         for of_session in matches.subscriptions.chunk_by(|(left, _), (right, _)| left == right) {
             copies += self.deliver_to_session(now, message, of_session);
         }
-        // §4.8.2: each Shared Subscription is independent of the others and of the Non-shared ones
-        if matches.shared.len() >= MOST_SHARED {
-            copies += matches.shared.len();
-            self.begin_distribution(now, message);
-        } else {
-            for group in &matches.shared {
-                copies += usize::from(self.share(now, *group, message));
-            }
+        if !matches.shared.is_empty() {
+            copies += self.serve_shared(now, message, &matches.shared);
         }
         self.matches = matches;
-        copies
+        Some(copies)
+    }
+
+    /// §4.8.2: each Shared Subscription is independent of the others and of the Non-shared ones.
+    /// Returns the number of copies.
+    pub(super) fn serve_shared(
+        &mut self,
+        now: Duration,
+        message: &Arc<Message>,
+        groups: &[GroupKey],
+    ) -> usize {
+        if groups.len() >= MOST_SHARED {
+            self.begin_distribution(now, message);
+            return groups.len();
+        }
+        groups.iter().filter(|group| self.share(now, **group, message)).count()
     }
 
     /// Whether the message was published by the Client of this Session.
@@ -76,7 +100,7 @@ impl Broker {
     }
 
     /// Delivers to one Session, with all its Subscriptions that match.
-    fn deliver_to_session(
+    pub(super) fn deliver_to_session(
         &mut self,
         now: Duration,
         message: &Arc<Message>,
@@ -130,6 +154,7 @@ impl Broker {
         let Some(session) = self.sessions.get(&key).filter(|session| session.shared_count > 0) else {
             return;
         };
+        self.effort += session.shared_count as u64;
         for (filter, _) in session.subscriptions.iter().filter(|(_, subscription)| subscription.shared) {
             let group = self.subscriptions.group(filter);
             let Some(subscription) = group.and_then(|group| self.subscriptions.shared(group)) else {

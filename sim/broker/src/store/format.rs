@@ -24,6 +24,8 @@ const DELIVERY: u8 = b'd';
 const MESSAGE: u8 = b'm';
 const RETAINED: u8 = b'r';
 const DISTRIBUTION: u8 = b'p';
+const ROUTING: u8 = b'q';
+const ENDED: u8 = b'e';
 
 /// The first byte of every value is the format version.
 const FORMAT: u8 = 1;
@@ -44,6 +46,8 @@ pub(super) enum Key<'a> {
     Message(MessageId),
     Retained(&'a TopicName),
     Distribution(MessageId),
+    Routing(MessageId),
+    Ended(SessionKey),
 }
 
 /// A record that was read.
@@ -55,6 +59,10 @@ pub(super) enum Record {
     Message(Message),
     Retained(Message),
     Distribution(MessageId, Option<TopicFilter>),
+    /// A message that Sessions after this one have yet to get.
+    Routing(MessageId, Option<SessionKey>),
+    /// A Session that has ended, whose other records are being removed.
+    Ended(SessionKey, Utf8String),
 }
 
 pub(super) struct StoredSession {
@@ -80,6 +88,16 @@ pub(super) struct StoredCopy {
     pub(super) retain: bool,
     pub(super) identifiers: Vec<NonZeroU32>,
     pub(super) shared: Option<TopicFilter>,
+}
+
+impl Record {
+    /// The Session whose content the record has.
+    pub(super) fn session(&self) -> Option<SessionKey> {
+        match self {
+            Self::Subscription(key, ..) | Self::Received(key, _) | Self::Delivery(key, ..) => Some(*key),
+            _ => None,
+        }
+    }
 }
 
 impl Key<'_> {
@@ -116,6 +134,14 @@ impl Key<'_> {
             Self::Distribution(message) => {
                 key.put_u8(DISTRIBUTION);
                 key.put_u64(message.0);
+            }
+            Self::Routing(message) => {
+                key.put_u8(ROUTING);
+                key.put_u64(message.0);
+            }
+            Self::Ended(session) => {
+                key.put_u8(ENDED);
+                key.put_u64(session.0);
             }
         }
         key
@@ -184,6 +210,19 @@ fn put_copy(value: &mut Vec<u8>, delivery: &Delivery) {
 pub(super) fn distribution(after: Option<&TopicFilter>) -> Vec<u8> {
     let mut value = vec![FORMAT];
     value.put_slice(after.map_or(&[], TopicFilter::as_bytes));
+    value
+}
+
+/// The last Session that was served; 0 for none, which no Session has.
+pub(super) fn routing(after: Option<SessionKey>) -> Vec<u8> {
+    let mut value = vec![FORMAT];
+    value.put_u64(after.map_or(0, |SessionKey(key)| key));
+    value
+}
+
+pub(super) fn ended(client_id: &Utf8String) -> Vec<u8> {
+    let mut value = vec![FORMAT];
+    value.put_slice(client_id.as_bytes());
     value
 }
 
@@ -257,6 +296,12 @@ pub(super) fn read(key: Vec<u8>, value: Vec<u8>) -> Option<Record> {
         }
         MESSAGE => Record::Message(read_message(value, with_user)?),
         RETAINED => Record::Retained(read_message(value, with_user)?),
+        ROUTING => {
+            let id = MessageId(key.try_get_u64().ok()?);
+            let after = Some(value.try_get_u64().ok()?).filter(|after| *after > 0);
+            Record::Routing(id, after.map(SessionKey))
+        }
+        ENDED => Record::Ended(read_session_key(&mut key)?, Utf8String::try_from(value).ok()?),
         DISTRIBUTION => Record::Distribution(MessageId(key.try_get_u64().ok()?), read_shared(value)?),
         _ => return None,
     })

@@ -6,17 +6,24 @@
 //! Sessions that outlive their Network Connection with all that §4.1 lists, for Wills of every
 //! Session, and for retained messages. A message that waits for several Sessions is one record with
 //! a reference count.
+//!
+//! The records of a Session with much content are removed in several batches. Its own record goes
+//! first, and a mark takes its place until the last one is removed: a broker that is restored
+//! meanwhile goes on with it. A message that is given to Sessions in parts has a record with the
+//! last Session that has got it. Releases that do not know these two kinds refuse a store that has
+//! such a record.
 
 mod format;
 mod restore;
 
 use std::collections::BTreeMap;
 
-use mqttspec_codec::{PacketIdentifier, TopicFilter, TopicName};
+use mqttspec_codec::{PacketIdentifier, TopicFilter, TopicName, Utf8String};
 use mqttspec_core::Change;
 
 use crate::message::{Delivery, Message, MessageId};
 use crate::outbound::{Order, Stage};
+use crate::parts::Sizes;
 use crate::session::{Session, SessionKey, Subscription};
 use format::Key;
 pub use restore::RestoreError;
@@ -35,6 +42,10 @@ impl Records {
         Self { enabled, pending: BTreeMap::new(), references: BTreeMap::new() }
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.pending.len()
+    }
+
     pub(crate) fn take(&mut self) -> Vec<Change> {
         let pending = std::mem::take(&mut self.pending);
         let change = |(key, value)| match value {
@@ -46,12 +57,14 @@ impl Records {
 
     /// The Session has a new Network Connection: from now on it is recorded if it outlives the
     /// connection.
-    pub(crate) fn put_whole_session(&mut self, key: SessionKey, session: &mut Session) {
-        if session.recorded && !session.is_durable() {
+    pub(crate) fn put_whole_session(&mut self, key: SessionKey, session: &mut Session, sizes: Sizes) {
+        if session.recorded && !session.is_durable() && session.content_count() <= sizes.content {
             self.delete_contents(key, session);
+            session.recorded = false;
         }
-        // A Session that was not recorded has just been created and has no content.
-        session.recorded = session.is_durable();
+        // A Session that was not recorded has just been created and has no content. One with much
+        // content stays recorded. It ends with its Network Connection, or at a restart.
+        session.recorded |= session.is_durable();
         self.put_session(key, session);
     }
 
@@ -65,11 +78,19 @@ impl Records {
         }
     }
 
-    pub(crate) fn delete_session(&mut self, key: SessionKey, session: &Session) {
+    /// The Session has ended. The records of its content are removed one by one.
+    pub(crate) fn delete_session(&mut self, key: SessionKey) {
         self.delete(Key::Session(key));
-        if session.recorded {
-            self.delete_contents(key, session);
-        }
+    }
+
+    /// A Session has ended, and the records of its content are not removed at once.
+    pub(crate) fn put_ended(&mut self, key: SessionKey, client_id: &Utf8String) {
+        self.put(Key::Ended(key), || format::ended(client_id));
+    }
+
+    /// All records of the Session are removed.
+    pub(crate) fn delete_ended(&mut self, key: SessionKey) {
+        self.delete(Key::Ended(key));
     }
 
     pub(crate) fn put_subscription(
@@ -159,6 +180,26 @@ impl Records {
         }
         self.delete(Key::Delivery(key, order));
         if let Some(message) = message {
+            self.release_message(message.id);
+        }
+    }
+
+    /// The message is given to Sessions in parts.
+    pub(crate) fn put_routing(&mut self, message: &Message) {
+        if self.enabled {
+            self.hold_message(message);
+            self.move_routing(message, None);
+        }
+    }
+
+    /// The Sessions up to this one have the message.
+    pub(crate) fn move_routing(&mut self, message: &Message, after: Option<SessionKey>) {
+        self.put(Key::Routing(message.id), || format::routing(after));
+    }
+
+    pub(crate) fn delete_routing(&mut self, message: &Message) {
+        if self.enabled {
+            self.delete(Key::Routing(message.id));
             self.release_message(message.id);
         }
     }

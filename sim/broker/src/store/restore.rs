@@ -1,9 +1,11 @@
 //! Creates a broker from the records of a store (§4.1.1): every Session as it was at the last
 //! durable batch, without Network Connection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+
+use mqttspec_codec::{PacketIdentifier, TopicFilter, Utf8String};
 
 use super::format::{Record, StoredCopy, StoredDelivery, StoredSession, read};
 use crate::broker::Broker;
@@ -11,7 +13,9 @@ use crate::memory;
 use crate::message::{Delivery, Message, MessageId};
 use crate::options::Options;
 use crate::outbound::{Order, Stage};
-use crate::session::{Session, SessionKey};
+use crate::parts::{Leaving, Left};
+use crate::session::{Session, SessionKey, Subscription};
+use crate::small_map::SmallMap;
 use crate::timers::Timer;
 
 /// Why records cannot be restored.
@@ -37,6 +41,15 @@ pub enum RestoreError {
     },
 }
 
+/// A Session that had ended, and what is left of it.
+#[derive(Default)]
+struct Ended {
+    client_id: Utf8String,
+    subscriptions: SmallMap<TopicFilter, Subscription>,
+    received: BTreeSet<PacketIdentifier>,
+    deliveries: VecDeque<(Order, Left)>,
+}
+
 type Messages = BTreeMap<MessageId, Arc<Message>>;
 
 impl Broker {
@@ -58,6 +71,7 @@ impl Broker {
         let mut broker = Self::new(options, seed);
         let mut messages = Messages::new();
         let mut of_sessions = Vec::new();
+        let mut ended = BTreeMap::new();
         for (key, value) in records {
             match read(key.clone(), value).ok_or(RestoreError::Record { key })? {
                 Record::Session(key, stored) => broker.restore_session(now, key, stored),
@@ -71,11 +85,22 @@ impl Broker {
                     broker.next_message = broker.next_message.max(message.id.0);
                     broker.keep_retained(now, Arc::new(message));
                 }
+                Record::Ended(key, client_id) => {
+                    broker.next_session = broker.next_session.max(key.0);
+                    ended.insert(key, Ended { client_id, ..Ended::default() });
+                }
                 of_session => of_sessions.push(of_session),
             }
         }
         for record in of_sessions {
-            broker.restore_content(now, record, &messages)?;
+            match record.session().and_then(|key| ended.get_mut(&key)) {
+                Some(ended) => broker.restore_ended(ended, record, &messages)?,
+                None => broker.restore_content(now, record, &messages)?,
+            }
+        }
+        for (key, ended) in ended {
+            let Ended { client_id, subscriptions, received, deliveries } = ended;
+            broker.add_leaving(now, Leaving::restored(key, client_id, subscriptions, received, deliveries));
         }
         Ok(broker)
     }
@@ -142,8 +167,47 @@ impl Broker {
                 self.restore_distribution(now, Arc::clone(message), after);
                 Ok(())
             }
-            Record::Session(..) | Record::Message(_) | Record::Retained(_) => Ok(()),
+            Record::Routing(id, after) => {
+                let message = messages.get(&id).ok_or(RestoreError::Message { message: id.0 })?;
+                self.records.count_reference(id);
+                self.add_routing(now, Arc::clone(message), after);
+                Ok(())
+            }
+            Record::Session(..) | Record::Message(_) | Record::Retained(_) | Record::Ended(..) => Ok(()),
         }
+    }
+
+    /// A record of a Session that has ended.
+    fn restore_ended(
+        &mut self,
+        ended: &mut Ended,
+        record: Record,
+        messages: &Messages,
+    ) -> Result<(), RestoreError> {
+        match record {
+            Record::Subscription(_, filter, subscription) => {
+                ended.subscriptions.insert(filter, subscription);
+            }
+            Record::Received(_, identifier) => {
+                ended.received.insert(identifier);
+            }
+            Record::Delivery(_, order, stored) => {
+                let left = match stored {
+                    StoredDelivery::Waiting(copy) => {
+                        self.records.count_reference(copy.message);
+                        Left::Waiting(restore_copy(copy, messages)?)
+                    }
+                    StoredDelivery::Begun(_, copy) => {
+                        self.records.count_reference(copy.message);
+                        Left::InFlight(Stage::Publish(restore_copy(copy, messages)?))
+                    }
+                    StoredDelivery::Released(_) => Left::InFlight(Stage::PubRel),
+                };
+                ended.deliveries.push_back((order, left));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn restore_delivery(

@@ -45,6 +45,10 @@ pub(crate) struct SubscriptionTree {
     group_keys: BTreeMap<TopicFilter, GroupKey>,
     groups_made: u64,
     seed: u64,
+    /// Whether a search is done in parts: then the places of removed nodes are not reused, since
+    /// the search may have yet to look at them.
+    is_searched: bool,
+    removed: Vec<NodeIndex>,
 }
 
 /// A prefix of Topic Filters.
@@ -77,6 +81,16 @@ pub(crate) struct Matches {
     stack: Vec<(NodeIndex, usize)>,
 }
 
+impl Matches {
+    /// Prepares a search from its beginning.
+    pub(crate) fn begin(&mut self) {
+        self.subscriptions.clear();
+        self.shared.clear();
+        self.stack.clear();
+        self.stack.push((ROOT, 0));
+    }
+}
+
 impl SubscriptionTree {
     /// The seed keys the hash, so that Clients cannot prepare topics that collide.
     pub(crate) fn new(seed: u64) -> Self {
@@ -89,6 +103,8 @@ impl SubscriptionTree {
             group_keys: BTreeMap::new(),
             groups_made: 0,
             seed,
+            is_searched: false,
+            removed: Vec::new(),
         }
     }
 
@@ -168,16 +184,19 @@ impl SubscriptionTree {
         Some(&group.subscription)
     }
 
-    /// Finds every Subscription that matches the Topic Name, but not more than [`MOST_SHARED`]
-    /// Shared Subscriptions. A Session is listed once for each of its Subscriptions that match.
-    pub(crate) fn find_matches(&self, topic: &[u8], matches: &mut Matches) {
-        matches.subscriptions.clear();
-        matches.shared.clear();
-        matches.stack.clear();
+    /// Finds the Subscriptions that match the Topic Name, but not more than [`MOST_SHARED`] Shared
+    /// Subscriptions, and subtracts the number of nodes that it looked at from `left`. A Session is
+    /// listed once for each of its Subscriptions that match.
+    ///
+    /// It stops if nothing is left, and can then go on. Returns whether all are found.
+    pub(crate) fn search(&self, topic: &[u8], matches: &mut Matches, left: &mut usize) -> bool {
         // [MQTT-4.7.2-1]
         let dollar = topic.first() == Some(&b'$');
-        matches.stack.push((ROOT, 0));
-        while let Some((index, at)) = matches.stack.pop() {
+        let mut nodes = *left;
+        while nodes > 0
+            && let Some((index, at)) = matches.stack.pop()
+        {
+            nodes -= 1;
             let node = self.node(index);
             let wildcards = !(dollar && index == ROOT);
             // `sport/#` matches `sport` too, so this is before the check for remaining levels.
@@ -195,6 +214,16 @@ impl SubscriptionTree {
             if let Some(child) = self.child(index, level) {
                 matches.stack.push((child, next));
             }
+        }
+        *left = nodes;
+        matches.stack.is_empty()
+    }
+
+    /// Begins or ends a search in parts, between which the tree may change.
+    pub(crate) fn set_searched(&mut self, is_searched: bool) {
+        self.is_searched = is_searched;
+        if !is_searched {
+            self.free.append(&mut self.removed);
         }
     }
 
@@ -283,7 +312,7 @@ impl SubscriptionTree {
                 }
             }
             self.node_mut(parent).child_count -= 1;
-            self.free.push(index);
+            if self.is_searched { &mut self.removed } else { &mut self.free }.push(index);
             index = parent;
         }
     }

@@ -91,6 +91,7 @@ fn a_crash_between_the_parts_loses_and_repeats_nothing() {
     rig.pass(1.0);
     let (client, connack) = rig.try_connect(lasting("member", 1000));
     assert!(connack.session_present);
+    rig.pass(1.0);
     let received = rig.all(client);
     assert_eq!((received.len(), identifiers(&received).len()), (GROUPS, GROUPS));
     // The record of the message goes with its last copy.

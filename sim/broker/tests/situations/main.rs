@@ -15,6 +15,7 @@ mod qos_in;
 mod qos_out;
 mod retained;
 mod rig;
+mod serving;
 mod sessions;
 mod shared;
 mod store;

@@ -117,3 +117,140 @@ fn records_of_nobody_are_refused() {
         RestoreError::Message { message: 9 }
     );
 }
+
+/// A Session with this number of Subscriptions, and messages that wait or are in flight.
+fn much(rig: &mut Rig, subscriptions: usize, messages: u16) -> Client {
+    let client = rig.connect(lasting("a", 1000).with(ReceiveMaximum(3.try_into().unwrap())));
+    let wanted: Vec<_> = (0..subscriptions).map(|number| filter(&format!("t/{number}"), Q2)).collect();
+    for some in wanted.chunks(5_000) {
+        let subscriptions = NonEmpty::try_from(some.to_vec()).unwrap();
+        rig.send(client, Subscribe { id: id(1), properties: Properties::new(), subscriptions });
+    }
+    rig.all(client);
+    rig.send(client, qos_2(77, "open", "x"));
+    rig.all(client);
+    let writer = rig.connect(v5("writer"));
+    for number in 0..messages {
+        rig.publish(writer, qos_2(1, &format!("t/{number}"), "x"));
+    }
+    // One after PUBREC.
+    let released = rig.receive_publish(client).delivery.packet_identifier().unwrap();
+    rig.send(client, PubRec::success(released));
+    rig.all(client);
+    client
+}
+
+/// The driver's next turn. Returns the number of changes.
+fn turn(rig: &mut Rig) -> usize {
+    rig.now += std::time::Duration::from_nanos(1);
+    rig.broker.handle_timeout(rig.now);
+    let changes = rig.broker.change_count();
+    rig.drive();
+    changes
+}
+
+#[test]
+fn records_of_a_session_that_has_ended_are_removed_in_parts() {
+    let mut rig = Rig::new();
+    let client = much(&mut rig, 4_000, 600);
+    rig.cut(client);
+    let before = rig.records.len();
+    rig.send(client, Packet::PingReq);
+    let client = rig.open();
+    rig.broker.handle_packet(rig.now, client.0, Connect { clean_start: true, ..lasting("a", 1000) }.into());
+    let mut changes = rig.broker.change_count();
+    assert!(changes > 100 && changes < 2_000, "{changes} at once");
+    rig.drive();
+    assert!(matches!(rig.receive(client), Packet::ConnAck(connack) if !connack.session_present));
+    // The new Session is in use meanwhile.
+    rig.subscribe(client, "t/1", Q1);
+    let mut turns = 0;
+    while rig.records.len() > 2 {
+        changes = turn(&mut rig);
+        assert!(changes > 0 && changes < 2_000, "{changes} at once");
+        turns += 1;
+    }
+    assert!(turns > before / 2_000);
+    assert_eq!(rig.records.keys().map(|key| char::from(key[0])).collect::<String>(), "fs");
+    rig.publish(client, qos_1(1, "t/1", "y"));
+    assert_eq!(rig.payloads(client), ["y"]);
+}
+
+#[test]
+fn the_removal_goes_on_after_a_crash() {
+    let mut rig = Rig::new();
+    much(&mut rig, 4_000, 600);
+    let (client, connack) = rig.try_connect(Connect { clean_start: true, ..lasting("a", 1000) });
+    assert!(!connack.session_present);
+    rig.subscribe(client, "t/2", Q1);
+    for turns in 0..6 {
+        rig.restart();
+        let (client, connack) = rig.try_connect(lasting("a", 1000));
+        assert!(connack.session_present);
+        // What is left of the older Session is no part of this one.
+        rig.nothing(client);
+        let writer = rig.connect(v5("writer"));
+        rig.publish(writer, qos_1(1, "t/3999", "x"));
+        rig.publish(writer, qos_1(1, "t/2", "y"));
+        let publish = rig.receive_publish(client);
+        assert_eq!(publish.payload, "y");
+        rig.send(client, PubAck::success(publish.delivery.packet_identifier().unwrap()));
+        rig.nothing(client);
+        for _ in 0..turns {
+            turn(&mut rig);
+        }
+    }
+    rig.pass(1.0);
+    assert_eq!(rig.records.keys().map(|key| char::from(key[0])).collect::<String>(), "fs");
+    // A number of a Session is not used twice, also if only its mark was left.
+    let session = rig.records.keys().last().unwrap().clone();
+    assert!(session > [b"s".to_vec(), 1_u64.to_be_bytes().to_vec()].concat());
+}
+
+#[test]
+fn messages_of_a_shared_subscription_go_to_another_member_while_records_are_removed() {
+    const MESSAGES: usize = 1_000;
+    let mut rig = Rig::with("queue_maximum=0");
+    let client = rig.connect(lasting("a", 1000));
+    rig.subscribe(client, "$share/g/t", Q1);
+    rig.cut(client);
+    let writer = rig.connect(v5("writer"));
+    for number in 0..MESSAGES {
+        rig.publish(writer, qos_1(1, "t", &number.to_string()));
+    }
+    let other = rig.connect(lasting("b", 1000));
+    rig.subscribe(other, "$share/g/t", Q1);
+    rig.cut(other);
+    rig.connect(Connect { clean_start: true, ..lasting("a", 1000) });
+    rig.restart();
+    turn(&mut rig);
+    rig.restart();
+    rig.pass(1.0);
+    let other = rig.connect(lasting("b", 1000));
+    let expected: Vec<_> = (0..MESSAGES).map(|number| number.to_string()).collect();
+    assert_eq!(rig.payloads(other), expected);
+}
+
+#[test]
+fn a_large_session_that_becomes_short_lived_stays_in_the_store_until_it_ends() {
+    let mut rig = Rig::new();
+    much(&mut rig, 2_000, 10);
+    let (client, connack) = rig.try_connect(Connect { clean_start: false, ..v5("a") });
+    assert!(connack.session_present);
+    rig.all(client);
+    // A restart ends it.
+    let records = rig.records.clone();
+    rig.restart();
+    rig.pass(1.0);
+    assert!(!rig.try_connect(lasting("a", 1000)).1.session_present);
+    rig.records = records;
+    rig.restart();
+    rig.pass(1.0);
+    assert!(rig.records.is_empty());
+    // So does the end of its Network Connection.
+    much(&mut rig, 2_000, 10);
+    let client = rig.connect(Connect { clean_start: false, ..v5("a") });
+    rig.cut(client);
+    rig.pass(1.0);
+    assert!(rig.records.is_empty());
+}

@@ -55,6 +55,9 @@ const TURN: usize = 1024;
 const TURN_TIME: Duration = Duration::from_millis(10);
 const TIMED: usize = 16;
 
+/// The number of changes after which a turn takes no more inputs: their commit takes long too.
+const TURN_CHANGES: usize = 4096;
+
 /// After a turn that took longer than this, the loop waits until the runtime has looked for bytes
 /// of other connections.
 const LONG_TURN: Duration = Duration::from_millis(5);
@@ -241,7 +244,7 @@ impl<S: Store, T: Tap> Server<S, T> {
             self.relieve();
             self.report(began);
             self.commit().await?;
-            more = self.transmit() | !self.costly_order.is_empty();
+            more = self.transmit() | self.costly_order.iter().any(|costly| !self.broker.is_busy(*costly));
             if stopping {
                 self.entrance.close();
                 self.entrance.deserted().await;
@@ -275,7 +278,7 @@ impl<S: Store, T: Tap> Server<S, T> {
         }
         let mut took_long = false;
         for number in 1..=TURN {
-            if (number % TIMED == 0 || took_long) && self.clock.now() - now > TURN_TIME {
+            if (number % TIMED == 0 || took_long) && self.is_long(now) {
                 break;
             }
             match self.inbox.pop() {
@@ -291,6 +294,11 @@ impl<S: Store, T: Tap> Server<S, T> {
         false
     }
 
+    /// Whether the turn that began then has done enough.
+    fn is_long(&self, began: Duration) -> bool {
+        self.clock.now() - began > TURN_TIME || self.broker.change_count() > TURN_CHANGES
+    }
+
     /// Passes an input to the core, unless its connection must wait for others. Returns whether it
     /// took long.
     #[inline(always)]
@@ -298,6 +306,13 @@ impl<S: Store, T: Tap> Server<S, T> {
         let connection = input.link().and_then(|link| link.id.get());
         if let Some(waiting) = connection.and_then(|connection| self.costly.get_mut(&connection)) {
             waiting.push_back(input);
+            return false;
+        }
+        // The Client may have connected again while a message of its older connection is given to
+        // others, so this is not only so after an input of this connection.
+        if let Some(connection) = connection.filter(|connection| self.broker.is_busy(*connection)) {
+            self.costly.insert(connection, VecDeque::from([input]));
+            self.costly_order.push_back(connection);
             return false;
         }
         let before = self.broker.effort();
@@ -311,16 +326,25 @@ impl<S: Store, T: Tap> Server<S, T> {
     }
 
     /// Passes inputs of connections whose last one took long, one of each in turn, for as long as a
-    /// turn may take.
+    /// turn may take. Those of a Client that the core is busy with wait for the next turn.
     fn feed_costly(&mut self, now: Duration) {
-        while let Some(connection) = self.costly_order.pop_front() {
+        let mut busy = 0;
+        while busy < self.costly_order.len()
+            && let Some(connection) = self.costly_order.pop_front()
+        {
+            if self.broker.is_busy(connection) {
+                self.costly_order.push_back(connection);
+                busy += 1;
+                continue;
+            }
             let Some(input) = self.costly.get_mut(&connection).and_then(VecDeque::pop_front) else {
                 self.costly.remove(&connection);
                 continue;
             };
             self.feed_one(now, input);
             self.costly_order.push_back(connection);
-            if self.clock.now() - now > TURN_TIME {
+            busy = 0;
+            if self.is_long(now) {
                 return;
             }
         }
