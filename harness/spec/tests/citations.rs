@@ -60,7 +60,7 @@ impl Citation {
                 format!("{file}:{line}: {id} is no clause of MQTT {standard}{hint}")
             }),
             Of::Either => (!Standard::ALL.iter().any(has))
-                .then(|| format!("{file}:{line}: {id} is a clause of neither standard")),
+                .then(|| format!("{file}:{line}: {id} is a clause of no standard")),
             Of::Unknown(prefix) => Some(format!(
                 "{file}:{line}: {prefix}/[{id}]: {prefix:?} names no standard: 3.1.1/ or nothing"
             )),
@@ -169,11 +169,11 @@ fn citations_in_scenario(text: &str) -> Vec<Citation> {
 }
 
 /// What looks like the id of a clause, with the place where it begins: `MQTT-` and a digit, or
-/// `U3-` or `U5-` and a digit, up to the last letter, digit, dot or dash.
+/// `U3-`, `U31-` or `U5-` and a digit, up to the last letter, digit, dot or dash.
 fn ids_in(text: &str) -> Vec<(usize, &str)> {
     let mut ids = Vec::new();
     let mut from = 0;
-    while let Some(start) = ["MQTT-", "U3-", "U5-"].iter().filter_map(|p| text[from..].find(p)).min() {
+    while let Some(start) = ["MQTT-", "U3-", "U31-", "U5-"].iter().filter_map(|p| text[from..].find(p)).min() {
         let start = from + start;
         let rest = &text[start..];
         let length =

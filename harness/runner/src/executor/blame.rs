@@ -146,19 +146,19 @@ impl Executor<'_> {
             }
         }
         if let Some(about) = self.about_what_differs(expected, arrival)? {
-            requirements.retain(|clause| about.contains(&clause.clause.as_str()));
+            requirements.retain(|clause| clause.is_one_of(&about));
         }
         if !self.has_another_identifier(expected, arrival)? {
-            requirements.retain(|clause| !REPEATED.contains(&clause.clause.as_str()));
+            requirements.retain(|clause| !clause.is_one_of(&REPEATED));
         }
         if let (Expected::Closed(_), Arrived::Packet(Packet::ConnAck(connack))) = (expected, &arrival.what)
             && !connack.reason.is_failure()
         {
             // What is not refused breaks nothing about what follows a refusal.
-            requirements.retain(|clause| clause.clause != REFUSED);
+            requirements.retain(|clause| !clause.is_one_of(&[REFUSED]));
         }
         if self.differs_in_session(expected, arrival)? {
-            requirements.retain(|clause| !CONNACK.contains(&clause.clause.as_str()));
+            requirements.retain(|clause| !clause.is_one_of(&CONNACK));
         }
         if requirements.iter().any(is_about_topic) && self.is_of_another_topic(expected, arrival)? {
             requirements.retain(is_about_topic);
@@ -199,7 +199,7 @@ impl Executor<'_> {
         let mut requirements = found.requirements;
         for expected in expected {
             if let Some(about) = self.about_what_differs(expected, arrival)? {
-                requirements.retain(|clause| about.contains(&clause.clause.as_str()));
+                requirements.retain(|clause| clause.is_one_of(&about));
                 break;
             }
         }
@@ -245,22 +245,21 @@ impl Executor<'_> {
 pub(crate) fn silence(found: Finding, awaited: Option<PacketType>) -> Finding {
     let mut requirements = found.requirements;
     requirements.retain(|clause| {
-        let id = clause.clause.as_str();
-        !(REPEATED.contains(&id)
-            || awaited == Some(PacketType::Publish) && CONTENT.contains(&id)
-            || awaited == Some(PacketType::Connect) && id == FIRST_PACKET)
+        !(clause.is_one_of(&REPEATED)
+            || awaited == Some(PacketType::Publish) && clause.is_one_of(&CONTENT)
+            || awaited == Some(PacketType::Connect) && clause.is_one_of(&[FIRST_PACKET]))
     });
     Finding { level: strongest(&requirements), requirements, ..found }
 }
 
 fn is_about_topic(clause: &Requirement) -> bool {
-    clause.clause == TOPIC
+    clause.is_one_of(&[TOPIC])
 }
 
 /// The expectation without its DUP, if the line claims no clause about that.
 fn without_dup(claimed: &[Requirement], expected: &Expected) -> Option<Expected> {
     let rest = without(expected, &["dup"])?;
-    let is_about_dup = |clause: &Requirement| about_dup(expected).contains(&clause.clause.as_str());
+    let is_about_dup = |clause: &Requirement| clause.is_one_of(about_dup(expected));
     (!claimed.iter().any(is_about_dup)).then_some(rest)
 }
 

@@ -26,9 +26,10 @@ fn not_more_clauses_are_blamed_wrongly_than_before() {
     let blamed = in_parallel(&mutants, |mutant| {
         let mut blamed: Vec<(String, String)> = Vec::new();
         for case in cases.iter().filter(|case| case.tests == mutant.role) {
-            let Some(standard) = Standard::of(case.version).filter(|of| mutant.applies_to(*of)) else {
+            let standard = Standard::of(case.version);
+            if !mutant.applies_to(standard) {
                 continue;
-            };
+            }
             let Some(proof) = run_mutant(case, mutant).proof() else { continue };
             let kept = proof.blamed.iter().filter(|clause| !mutant.may_be_blamed_for(standard, clause));
             blamed.extend(kept.map(|clause| (format!("{standard} {clause}"), case.name())));

@@ -41,11 +41,8 @@ pub(crate) struct Proof {
 impl Proof {
     /// The blamed clauses that the mutant keeps, unless it argues for them.
     pub(crate) fn unargued(&self, case: &Case) -> Vec<&str> {
-        let (Some(mutant), Some(standard)) =
-            (Mutant::named(self.mutant, case.tests), Standard::of(case.version))
-        else {
-            return Vec::new();
-        };
+        let Some(mutant) = Mutant::named(self.mutant, case.tests) else { return Vec::new() };
+        let standard = Standard::of(case.version);
         let is_kept = |clause: &&str| !mutant.may_be_blamed_for(standard, clause);
         self.blamed.iter().map(String::as_str).filter(is_kept).collect()
     }
@@ -110,7 +107,7 @@ impl Check {
         match self {
             Self::Rule(rule) => {
                 rule.role == case.tests
-                    && Some(rule.standard) == Standard::of(case.version)
+                    && rule.standard == Standard::of(case.version)
                     && rule.is_reported_by(finding)
             }
             Self::Delivery(words) if *words == Guarantee::NothingMore.words() => {
@@ -177,7 +174,7 @@ impl MutantRun<'_> {
         if self.result.verdict != Verdict::Fail {
             return None;
         }
-        let standard = Standard::of(self.case.version)?;
+        let standard = Standard::of(self.case.version);
         let rows_from = rows_from(self.case);
         let of_row: Vec<&Finding> =
             self.findings().filter(|finding| finding.line == 0 || finding.line >= rows_from).collect();
