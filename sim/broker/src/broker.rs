@@ -21,6 +21,7 @@ use crate::output::{Output, Transmit};
 use crate::parts::{Distribution, Leaving};
 use crate::retained::Retained;
 use crate::session::{Session, SessionKey};
+use crate::statistics::Published;
 use crate::store::Records;
 use crate::timers::{Timer, Timers};
 use crate::topic::{Matches, SubscriptionTree};
@@ -39,6 +40,7 @@ pub struct Broker {
     pub(crate) subscriptions: SubscriptionTree,
     pub(crate) retained: Retained,
     pub(crate) timers: Timers,
+    pub(crate) published: Published,
     pub(crate) records: Records,
     pub(crate) output: Output,
     pub(crate) memory: Memory,
@@ -72,6 +74,11 @@ impl Broker {
     pub fn new(options: Options, seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         options.users.prepare();
+        let mut timers = Timers::default();
+        if !options.statistics_interval.is_zero() {
+            // For the first time as soon as the driver asks.
+            timers.set(Timer::Statistics, Duration::ZERO);
+        }
         Self {
             records: Records::new(options.record_changes),
             options,
@@ -80,7 +87,8 @@ impl Broker {
             session_keys: BTreeMap::new(),
             subscriptions: SubscriptionTree::new(random.next_u64()),
             retained: Retained::default(),
-            timers: Timers::default(),
+            timers,
+            published: Published::default(),
             output: Output::default(),
             memory: Memory::default(),
             clients: 0,
@@ -245,6 +253,7 @@ impl Broker {
             Timer::Leaving => self.run_leaving(now),
             Timer::Deliveries => self.run_deliveries(now),
             Timer::Distributions => self.run_distributions(now),
+            Timer::Statistics => self.publish_statistics(now),
             Timer::RetainedExpiry(topic) => self.expire_retained(now, &topic),
         }
     }

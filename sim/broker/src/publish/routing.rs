@@ -34,7 +34,7 @@ impl Broker {
     }
 
     /// [MQTT-4.5.0-1] [MQTT-3.3.2-3] a copy for every matching Subscription
-    fn route(&mut self, now: Duration, message: &Arc<Message>) -> usize {
+    pub(crate) fn route(&mut self, now: Duration, message: &Arc<Message>) -> usize {
         let mut matches = std::mem::take(&mut self.matches);
         self.subscriptions.find_matches(message.topic.as_bytes(), &mut matches);
         self.effort += (matches.subscriptions.len() + matches.shared.len()) as u64;

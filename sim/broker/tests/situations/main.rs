@@ -17,6 +17,7 @@ mod retained;
 mod rig;
 mod sessions;
 mod shared;
+mod statistics;
 mod store;
 mod subscribe;
 mod topic_alias;
