@@ -1,5 +1,5 @@
 //! The results of a steady load under faults, read from the history of a run, for the table by
-//! fault profile.
+//! fault.
 //!
 //! Nothing is judged here: the delivery checks decide which losses and repetitions the standard
 //! allows (§4.3). Messages are identified by Topic Name and payload, as there.
@@ -10,13 +10,14 @@ use mqttspec_codec::QoS;
 use serde::{Deserialize, Serialize};
 
 use crate::deliveries::Deliveries;
-use crate::history::{Ending, Event, FaultEvent, History, HostIndex, Told, What, nanoseconds};
+use crate::history::{Ending, Event, History, HostIndex, Told, What, nanoseconds};
 use mqttspec_notation::{FaultKind, Scenario, StepKind};
 
 /// The results of a load, in one run or in all runs of a case together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadSummary {
-    /// The fault profiles of the scenario in its order: `broker-crash`.
+    /// The faults of the scenario in its order, without their hosts: `packet-loss 50% for 60s`,
+    /// `cut`. Each is named once.
     pub profiles: Vec<String>,
     /// The number of runs that are counted.
     pub runs: u32,
@@ -24,7 +25,7 @@ pub struct LoadSummary {
     /// nanoseconds.
     pub gap_ns: u64,
     /// The longest time from the first fault to the end of the last, over all runs, in nanoseconds.
-    /// 0 for faults that do not last.
+    /// 0 for one fault that does not last.
     pub faults_ns: u64,
     /// Messages by the QoS with which they were published: 0, 1, 2.
     pub by_qos: [Messages; 3],
@@ -65,14 +66,14 @@ impl Messages {
 
 impl LoadSummary {
     /// Reads a run's history and the deliveries in it; `None` for a scenario without a load on
-    /// clients or without a fault profile.
+    /// clients or without a fault.
     #[must_use]
     pub fn of<'d>(
         scenario: &Scenario,
         history: &History,
         deliveries: impl FnOnce() -> &'d Deliveries,
     ) -> Option<Self> {
-        let profiles = profiles(scenario)?;
+        let profiles = faults(scenario)?;
         let deliveries = deliveries();
         let mut endured = Self { profiles, runs: 1, ..Self::default() };
         endured.count_messages(deliveries);
@@ -140,11 +141,11 @@ impl LoadSummary {
             let gaps = times.windows(2).map(|pair| nanoseconds(pair[1].saturating_sub(pair[0])));
             self.gap_ns = self.gap_ns.max(gaps.max().unwrap_or(0));
         }
-        let is_profile = |fault: &FaultEvent| matches!(fault.fault.kind, FaultKind::Profile(_));
-        let begins = |event: &Event| matches!(&event.what, What::Fault(fault) if is_profile(fault));
+        let begins = |event: &Event| matches!(&event.what, What::Fault(of) if is_fault(&of.fault.kind));
+        // What lasts has an end of its own, and what does not ends when it begins.
         let ends = |event: &Event| match &event.what {
-            What::FaultOver { began } => history.fault(*began).is_some_and(is_profile),
-            What::Fault(fault) => fault.fault.kind == FaultKind::Start,
+            What::FaultOver { .. } => true,
+            What::Fault(of) => !matches!(of.fault.kind, FaultKind::Disk(_)),
             _ => false,
         };
         let begin = events.iter().find(|event| begins(event));
@@ -195,19 +196,25 @@ impl LoadSummary {
     }
 }
 
-/// The fault profiles under which a scenario puts load on clients.
-fn profiles(scenario: &Scenario) -> Option<Vec<String>> {
-    let (mut load, mut profiles) = (false, Vec::new());
+/// The faults under which a scenario puts load on clients.
+fn faults(scenario: &Scenario) -> Option<Vec<String>> {
+    let (mut load, mut faults) = (false, Vec::new());
     scenario.walk(&mut |step| match &step.kind {
         StepKind::Load(_) => load = true,
-        StepKind::Fault(fault) => {
-            if let FaultKind::Profile(profile) = &fault.kind {
-                profiles.push(profile.to_string());
+        StepKind::Fault(fault) if is_fault(&fault.kind) => {
+            let brief = fault.brief();
+            if !faults.contains(&brief) {
+                faults.push(brief);
             }
         }
         _ => {}
     });
-    (load && !profiles.is_empty()).then_some(profiles)
+    (load && !faults.is_empty()).then_some(faults)
+}
+
+/// Whether it begins a fault. A disk that may lose writes shows its fault in a crash.
+const fn is_fault(kind: &FaultKind) -> bool {
+    !matches!(kind, FaultKind::Heal | FaultKind::Resume | FaultKind::Start | FaultKind::Disk(_))
 }
 
 const fn place(qos: QoS) -> usize {

@@ -20,7 +20,7 @@ pub fn resilience(suite: &SuiteResult, width: u16) -> String {
     if rows.is_empty() {
         line(
             &mut out,
-            "nothing that was run puts load on clients under a fault profile: see scenarios/faults",
+            "nothing that was run puts load on clients under a fault: see scenarios/faults",
         );
         return out;
     }
