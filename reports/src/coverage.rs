@@ -97,6 +97,11 @@ impl Coverage {
             .collect()
     }
 
+    /// The word for what is counted: 3.1 numbers nothing.
+    pub(crate) fn numbered(&self) -> &'static str {
+        if self.version == Standard::V3_1.to_string() { "" } else { "numbered " }
+    }
+
     fn of_standard(suite: &SuiteResult, standard: Standard) -> Self {
         let version = standard.to_string();
         let seen = Seen::of(suite, &version);

@@ -29,6 +29,8 @@
 //!
 //! In asynchronous code, write `.await` in place of `.wait()`; any runtime will do.
 //!
+//! Times in events, in [`ConnectionInfo`] and in [`Statistics`] are durations since 1970-01-01 UTC.
+//!
 //! The protocol is that of [`mqttspec_client`], which does no I/O. [`drive`] runs the same handle
 //! over any network, such as that of a simulated world.
 #![forbid(unsafe_code)]
