@@ -1,6 +1,8 @@
 //! The type of a mutant: its name, the clauses that it breaks, and a handler for each kind of
 //! input.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use mqttspec_codec::{Packet, Role};
 use mqttspec_judge::finding::{Check, Finding};
@@ -214,5 +216,7 @@ impl Mutant {
 
 /// The clauses of 3.1 that state the same as clauses of 3.1.1.
 fn in_3_1(clauses: &[&str]) -> Vec<&'static str> {
-    clauses.iter().flat_map(|id| Catalogue::in_3_1(id)).map(|clause| clause.id).collect()
+    let stated: BTreeSet<&str> =
+        clauses.iter().flat_map(|id| Catalogue::in_3_1(id)).map(|clause| clause.id).collect();
+    stated.into_iter().collect()
 }
