@@ -158,7 +158,13 @@ fn citations_in_scenario(text: &str) -> Vec<Citation> {
                     marked = Some(standards);
                 }
             } else if ids_in(word).first().is_some_and(|(start, id)| *start == 0 && id.len() == word.len()) {
-                let of = Of::Each(marked.clone().unwrap_or_else(|| versions.clone()));
+                // Ids of 3.1 are always marked, where a file has other versions too: no other version
+                // has the same.
+                let unmarked = || match versions.len() {
+                    1 => versions.clone(),
+                    _ => versions.iter().copied().filter(|of| *of != Standard::V3_1).collect(),
+                };
+                let of = Of::Each(marked.clone().unwrap_or_else(unmarked));
                 citations.push(Citation { line: number, id: word.to_owned(), of });
             }
         }
@@ -213,7 +219,7 @@ fn a_clause_of_one_standard_does_not_serve_for_the_other() {
     let citation = &citations_in_code(&format!("// 3.1.1/[{}]", ["MQTT", "3.3.4", "7"].join("-")), false)[0];
     let complaint = citation.complaint("b.rs").expect("3.1.1 has no flow control");
     assert!(complaint.starts_with("b.rs:1: MQTT-3.3.4-7 is no clause of MQTT 3.1.1"), "{complaint}");
-    let citation = &citations_in_code(&format!("// 3.1/[{}]", ["MQTT", "3.3.4", "7"].join("-")), false)[0];
+    let citation = &citations_in_code(&format!("// 3.2/[{}]", ["MQTT", "3.3.4", "7"].join("-")), false)[0];
     assert!(citation.complaint("b.rs").is_some_and(|complaint| complaint.contains("names no standard")));
 }
 

@@ -13,21 +13,9 @@ use mqttspec_codec::{Properties, QoS, TopicName, Utf8String};
 use crate::broker::Broker;
 use crate::memory::MESSAGE_BYTES;
 use crate::message::Message;
+use crate::published::STATISTICS;
 use crate::timers::Timer;
 
-/// The first levels of the topics of the statistics.
-pub(crate) const STATISTICS: &str = "$SYS/";
-
-/// What the broker keeps to publish its statistics.
-#[derive(Debug, Default)]
-pub(crate) struct Published {
-    /// When they were published for the first time.
-    since: Option<Duration>,
-    /// The number of their retained messages.
-    retained: usize,
-    /// PUBLISH packets of Clients.
-    pub(crate) received: u64,
-}
 
 /// What a broker holds at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

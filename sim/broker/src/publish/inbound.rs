@@ -14,8 +14,8 @@ use crate::fault::Fault;
 use crate::memory::{IDENTIFIER_BYTES, MESSAGE_BYTES, has_memory, has_plenty};
 use crate::message::{Expiry, Message};
 use crate::options::{DollarTopics, UnauthorizedPublish};
+use crate::published::STATISTICS;
 use crate::session::SessionKey;
-use crate::statistics::STATISTICS;
 
 /// Payloads below this size, in bytes, are copied if the message may have to wait.
 const SMALL: usize = 4096;
