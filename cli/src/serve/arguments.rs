@@ -167,10 +167,10 @@ fn options_help() -> String {
         let _ = writeln!(help, "  {} [default: {default}]", option.name);
     }
     help.push_str("\n`mqttspec serve --options` explains each of them.\n");
+    help.push_str("\nThe broker publishes its statistics below `$SYS/broker/`, every 10 s:\n");
     help.push_str(
-        "\nThe broker publishes its statistics below `$SYS/broker/`, every 10 s:\n",
+        "mosquitto_sub -v -t '$SYS/#' prints them. --option statistics_interval=0 turns them off.\n",
     );
-    help.push_str("mosquitto_sub -v -t '$SYS/#' prints them. --option statistics_interval=0 turns them off.\n");
     help.push_str(
         "\nSIGTERM and SIGINT disconnect the Clients, save the Sessions and stop the broker. SIGUSR1 redirects\n",
     );

@@ -134,8 +134,7 @@ mod tests {
 
     #[test]
     fn a_fault_that_ends_by_itself_is_found_by_its_first_event() {
-        let profile =
-            |name: &str| FaultKind::Profile(ProfileFault { name: name.to_owned(), measure: None });
+        let profile = |name: &str| FaultKind::Profile(ProfileFault { name: name.to_owned(), measure: None });
         let events = [
             fault(profile("outage"), &["a"]),
             fault(profile("packet-loss"), &["a"]),

@@ -142,7 +142,8 @@ impl LoadSummary {
             self.gap_ns = self.gap_ns.max(gaps.max().unwrap_or(0));
         }
         let is_profile = |of: &FaultEvent| matches!(of.fault.kind, FaultKind::Profile(_));
-        let has_profiles = events.iter().any(|event| matches!(&event.what, What::Fault(of) if is_profile(of)));
+        let has_profiles =
+            events.iter().any(|event| matches!(&event.what, What::Fault(of) if is_profile(of)));
         let counts = |of: &FaultEvent| if has_profiles { is_profile(of) } else { is_fault(&of.fault.kind) };
         let begins = |event: &Event| matches!(&event.what, What::Fault(of) if counts(of));
         let ends = |event: &Event| match &event.what {

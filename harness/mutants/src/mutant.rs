@@ -1,12 +1,10 @@
 //! The type of a mutant: its name, the clauses that it breaks, and a handler for each kind of
 //! input.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use mqttspec_codec::{Packet, Role};
 use mqttspec_judge::finding::{Check, Finding};
-use mqttspec_spec::{Catalogue, Standard};
+use mqttspec_spec::{Catalogue, Clause, Standard};
 
 use crate::effect::Effect;
 use crate::state::State;
@@ -214,9 +212,11 @@ impl Mutant {
     }
 }
 
-/// The clauses of 3.1 that state the same as clauses of 3.1.1.
+/// The clauses of 3.1 that state the same as clauses of 3.1.1, or a part of one.
 fn in_3_1(clauses: &[&str]) -> Vec<&'static str> {
-    let stated: BTreeSet<&str> =
-        clauses.iter().flat_map(|id| Catalogue::in_3_1(id)).map(|clause| clause.id).collect();
-    stated.into_iter().collect()
+    let states = |clause: &&Clause| {
+        let mut rules = clause.counterparts.iter().chain(&clause.part_of);
+        rules.any(|id| clauses.contains(id))
+    };
+    Catalogue::iter(Standard::V3_1).filter(states).map(|clause| clause.id).collect()
 }

@@ -40,26 +40,25 @@ pub struct MutantNet<N> {
     shared: Rc<Shared>,
 }
 
+/// Opens a Network Connection after a delay, and sends these bytes.
+type Dial = Rc<dyn Fn(Duration, Vec<u8>)>;
+
 /// What the connections of one peer share.
 struct Shared {
     mutant: &'static Mutant,
     state: RefCell<State>,
     /// Passes effects to the task of each Network Connection, by number.
     tasks: RefCell<BTreeMap<u32, mpsc::UnboundedSender<Effect>>>,
-    /// Opens a Network Connection like the peer's last one after a delay, and sends these bytes.
-    dial: RefCell<Option<Rc<dyn Fn(Duration, Vec<u8>)>>>,
+    /// Dials as the peer did last.
+    dial: RefCell<Option<Dial>>,
 }
 
 impl<N: Net> MutantNet<N> {
     /// Puts a mutant on every connection of a network.
     #[must_use]
     pub fn new(net: N, mutant: &'static Mutant) -> Self {
-        let shared = Shared {
-            mutant,
-            state: RefCell::default(),
-            tasks: RefCell::default(),
-            dial: RefCell::default(),
-        };
+        let shared =
+            Shared { mutant, state: RefCell::default(), tasks: RefCell::default(), dial: RefCell::default() };
         Self { net, shared: Rc::new(shared) }
     }
 }

@@ -346,7 +346,8 @@ impl Fault {
     /// Its line without its hosts and its timing: `packet-loss 50% for 60s`, `partition for 5s`.
     #[must_use]
     pub fn brief(&self) -> String {
-        let words = print_on(self, "");
+        let lasting = self.lasting.map(|time| Time { live: None, ..time });
+        let words = print_on(&Self { lasting, ..self.clone() }, "");
         let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
         words.strip_prefix("profile ").map_or(words.clone(), str::to_owned)
     }

@@ -133,6 +133,8 @@ pub struct Clause {
     pub checked_by: Option<Roles>,
     /// The closest clauses of [`Standard::of_counterparts`]. They may differ in detail.
     pub counterparts: Vec<&'static str>,
+    /// Of a clause of 3.1: clauses of 3.1.1 of which it states one part only.
+    pub part_of: Vec<&'static str>,
     /// Misprints of the id in the standard. Only [`Catalogue::nearest`] accepts them.
     pub aliases: Vec<&'static str>,
     /// Why no scenario can observe it.
@@ -238,7 +240,9 @@ impl Catalogue {
         if let Some(misprinted) = Self::iter(standard).find(|clause| clause.aliases.contains(&id)) {
             return Some(misprinted);
         }
-        if let Some(meant) = Self::get(standard.of_counterparts(), id).and_then(|clause| clause.counterparts.first()) {
+        if let Some(meant) =
+            Self::get(standard.of_counterparts(), id).and_then(|clause| clause.counterparts.first())
+        {
             return Self::get(standard, meant);
         }
         // With more than two differences, it is probably another id.
@@ -308,6 +312,8 @@ struct Entry<'a> {
     #[serde(borrow, default)]
     counterparts: Vec<&'a str>,
     #[serde(borrow, default)]
+    part_of: Vec<&'a str>,
+    #[serde(borrow, default)]
     aliases: Vec<&'a str>,
     #[serde(borrow)]
     unobservable: Option<&'a str>,
@@ -329,6 +335,7 @@ impl Entry<'static> {
             summary: self.summary,
             checked_by: self.checked_by,
             counterparts: self.counterparts,
+            part_of: self.part_of,
             aliases: self.aliases,
             unobservable: self.unobservable,
             unobservable_in_clients: self.unobservable_in_clients,

@@ -179,7 +179,8 @@ fn citations_in_scenario(text: &str) -> Vec<Citation> {
 fn ids_in(text: &str) -> Vec<(usize, &str)> {
     let mut ids = Vec::new();
     let mut from = 0;
-    while let Some(start) = ["MQTT-", "U3-", "U31-", "U5-"].iter().filter_map(|p| text[from..].find(p)).min() {
+    while let Some(start) = ["MQTT-", "U3-", "U31-", "U5-"].iter().filter_map(|p| text[from..].find(p)).min()
+    {
         let start = from + start;
         let rest = &text[start..];
         let length =

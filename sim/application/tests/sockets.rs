@@ -304,7 +304,8 @@ fn what_is_new_in_mqtt_5_needs_no_other_crate() {
     let question = message("clock/time", "now?").unwrap().user_property("zone", "north").unwrap();
     let answer = asker.request(question, Some(PATIENCE));
     let request = requests.wait().unwrap();
-    let has_zone = |(name, value): (Utf8String, Utf8String)| (name.as_str(), value.as_str()) == ("zone", "north");
+    let has_zone =
+        |(name, value): (Utf8String, Utf8String)| (name.as_str(), value.as_str()) == ("zone", "north");
     assert!(request.properties.user_properties().any(has_zone));
     clock.respond(&request, "12:00").wait().unwrap();
     assert_eq!(answer.wait().unwrap().payload, "12:00");

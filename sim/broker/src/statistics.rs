@@ -16,7 +16,6 @@ use crate::message::Message;
 use crate::published::STATISTICS;
 use crate::timers::Timer;
 
-
 /// What a broker holds at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

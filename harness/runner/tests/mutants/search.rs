@@ -132,9 +132,7 @@ fn prove_file(file: &[usize], cases: &[Case]) -> (Vec<(usize, Option<Proof>)>, E
 fn candidates(case: &Case) -> impl Iterator<Item = (usize, &'static Mutant)> {
     let standard = Standard::of(case.version);
     Mutant::all()
-        .filter(move |mutant| {
-            mutant.role == case.tests && mutant.applies_to(standard)
-        })
+        .filter(move |mutant| mutant.role == case.tests && mutant.applies_to(standard))
         .map(move |mutant| (relevance(case, mutant, standard), mutant))
 }
 

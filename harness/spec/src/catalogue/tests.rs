@@ -98,7 +98,7 @@ fn areas_are_those_that_reports_list() {
 #[test]
 fn counterparts_exist_in_their_standard() {
     for clause in Standard::ALL.into_iter().flat_map(Catalogue::iter) {
-        for id in &clause.counterparts {
+        for id in clause.counterparts.iter().chain(&clause.part_of) {
             let other = clause.standard.of_counterparts();
             assert!(Catalogue::get(other, id).is_some(), "{clause} names {id}");
         }

@@ -147,8 +147,7 @@ impl Broker {
             return;
         }
         // §5.4.2: it may have been stored under another users file.
-        if !message.is_of_server()
-            && !self.permissions_of(message.user.as_ref()).may_publish(&message.topic)
+        if !message.is_of_server() && !self.permissions_of(message.user.as_ref()).may_publish(&message.topic)
         {
             return;
         }

@@ -62,7 +62,10 @@ fn what_waits_for_an_identifier_takes_the_first_that_is_free() {
     let suback = SubAck::new(of_subscribe, SubAckReason::GrantedQoS1);
     bench.packet(suback);
     let sent = bench.sent_publish();
-    assert_eq!((sent.payload.as_ref(), sent.delivery.packet_identifier()), (&b"waits"[..], Some(of_subscribe)));
+    assert_eq!(
+        (sent.payload.as_ref(), sent.delivery.packet_identifier()),
+        (&b"waits"[..], Some(of_subscribe))
+    );
     bench.subscribe("b", QoS::AtLeastOnce);
     bench.silent();
     bench.packet(puback(4711));

@@ -182,7 +182,7 @@ pub(super) const SHARES_AND_TIMES: &[Word] = &[
             "packet-loss",
             " 30%",
             " 0%",
-            "device connects keep_alive=0\nprofile packet-loss device 30% for 6s\nrepeat 40\n  device pings\ndevice > PINGREQ\nat 1s [live 300ms] device < PINGRESP\n",
+            "device connects keep_alive=0\nprofile packet-loss device 30% for 6s [live 1200ms]\nrepeat 40\n  device pings\ndevice > PINGREQ\nat 1s [live 300ms] device < PINGRESP\n",
         ),
     ),
 ];
