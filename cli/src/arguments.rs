@@ -60,7 +60,7 @@ pub(crate) struct SelectionArguments {
     /// File, part of a path, or clause id such as MQTT-3.1.2-8, to select scenarios [default: all]
     #[arg(value_name = "FILTER")]
     pub(crate) filters: Vec<String>,
-    /// Select only this version of the standard
+    /// Select only this version of the standard [default: 3.1.1 and 5]
     #[arg(long, value_name = "VERSION")]
     pub(crate) version: Option<VersionName>,
     #[command(flatten)]
@@ -129,7 +129,7 @@ pub(crate) struct RunArguments {
     /// Let recommendations (SHOULD) and contested readings affect the exit code too
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Also print what each fault profile did to the messages of the scenarios in faults/
+    /// Also print what became of the messages of each scenario with a load and faults, as in faults/
     #[arg(long)]
     pub(crate) resilience: bool,
     /// Run the reference peers on this backend; skip cases that it cannot do, with the reason

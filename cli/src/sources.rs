@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mqttspec_codec::Version;
 use mqttspec_judge::results::FileError;
 use mqttspec_runner::suite::{self, Plan, Selection, Source};
 use thiserror::Error;
@@ -27,6 +28,12 @@ pub(crate) enum SourcesError {
         "no scenario matches {filters}\n  a filter is a file, a part of the path of a scenario, or a clause id; `mqttspec list` lists the scenarios"
     )]
     NoMatch { filters: String },
+    #[error(
+        "{filters} has no case for MQTT 3.1, only for {others}\n  scenarios are run for 3.1 if that specification states their rules: `mqttspec list --version 3.1` lists them"
+    )]
+    NotOf3_1 { filters: String, others: String },
+    #[error("{filters} has cases for MQTT 3.1 only\n  they are run with --version 3.1")]
+    Only3_1 { filters: String },
     #[error("{} is not for MQTT {version}: it has `versions {has}`", file.display())]
     OtherVersion { file: PathBuf, version: String, has: String },
     #[error("{} tests the {has} only", file.display())]
@@ -71,7 +78,12 @@ pub(crate) fn plan_of_file(place: &Place, file: &Path, selection: &Selection) ->
             _ => (name, read(file)?, false),
         },
     };
-    let mut plan = suite::plan(&[Source { file, text }], selection);
+    let source = [Source { file, text }];
+    let mut plan = suite::plan(&source, selection);
+    if plan.cases.is_empty() && selection.version.is_none() {
+        // Who names a file of 3.1 wants its cases.
+        plan = suite::plan(&source, &Selection { version: Some(Version::V3_1), ..selection.clone() });
+    }
     plan.cases.iter_mut().for_each(|case| case.of_suite = of_suite);
     Ok(plan)
 }
@@ -107,6 +119,9 @@ pub(crate) fn plan(place: &Place, selection: &Selection) -> Result<Plan, Sources
         plan.errors.extend(more.errors.into_iter().filter(|error| !known.contains(&error.file)));
     }
     if plan.cases.is_empty() && plan.errors.is_empty() {
+        if let Some(error) = of_other_versions(place, selection)? {
+            return Err(error);
+        }
         let mut filters = selection.filters.join(" ");
         if let Some(version) = selection.version {
             filters.push_str(&format!(" (for MQTT {version})"));
@@ -114,6 +129,31 @@ pub(crate) fn plan(place: &Place, selection: &Selection) -> Result<Plan, Sources
         return Err(SourcesError::NoMatch { filters: filters.trim().to_owned() });
     }
     Ok(plan)
+}
+
+/// Why nothing is selected, if that has to do with MQTT 3.1.
+fn of_other_versions(place: &Place, selection: &Selection) -> Result<Option<SourcesError>, SourcesError> {
+    let wanted = selection.version.unwrap_or(Version::V5);
+    if selection.filters.is_empty() || !matches!(selection.version, None | Some(Version::V3_1)) {
+        return Ok(None);
+    }
+    let mut others = Vec::new();
+    for version in Version::ALL.into_iter().filter(|version| *version != wanted) {
+        let other = Selection { version: Some(version), ..selection.clone() };
+        let plan = match place {
+            Place::Folder(folder) => plan_of_folder(folder, &other)?,
+            Place::Embedded => suite::plan(&embedded()?, &other),
+        };
+        if !plan.cases.is_empty() {
+            others.push(version.to_string());
+        }
+    }
+    let filters = selection.filters.join(" ");
+    Ok(match (selection.version, others.as_slice()) {
+        (_, []) => None,
+        (Some(_), _) => Some(SourcesError::NotOf3_1 { filters, others: others.join(" and ") }),
+        (None, _) => Some(SourcesError::Only3_1 { filters }),
+    })
 }
 
 /// Whether a filter is the path of something that is read, or refused, as a file.

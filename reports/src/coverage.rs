@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_judge::results::SuiteResult;
 use mqttspec_judge::verdict::Verdict;
-use mqttspec_spec::{Area, Catalogue, Clause, Level, Origin, Roles, Standard};
+use mqttspec_spec::{Area, Catalogue, Clause, Level, Roles, Standard};
 
 use crate::Outcome;
 
@@ -51,7 +51,7 @@ pub(crate) struct ClauseRow {
 pub struct AreaCoverage {
     /// The area; `None` for the sum of all areas.
     pub area: Option<Area>,
-    /// Numbered clauses.
+    /// Clauses that count: the numbered ones.
     pub total: usize,
     /// Of these, shown.
     pub shown: usize,
@@ -69,11 +69,11 @@ pub struct AreaCoverage {
     pub not_shown: usize,
 }
 
-/// The coverage of one version of the standard. The counts are of the numbered clauses that bind the
-/// peers under test, and of the others that a scenario cites.
+/// The coverage of one version of the standard. The counts are of the numbered clauses (in 3.1, which
+/// numbers none, of all) that bind the peers under test, and of the others that a scenario cites.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {
-    /// `3.1.1` or `5.0`.
+    /// `3.1`, `3.1.1` or `5.0`.
     pub version: String,
     /// The roles of the peers under test.
     pub roles: Roles,
@@ -97,6 +97,11 @@ impl Coverage {
             .collect()
     }
 
+    /// The word for what is counted: 3.1 numbers nothing.
+    pub(crate) fn numbered(&self) -> &'static str {
+        if self.version == Standard::V3_1.to_string() { "" } else { "numbered " }
+    }
+
     fn of_standard(suite: &SuiteResult, standard: Standard) -> Self {
         let version = standard.to_string();
         let seen = Seen::of(suite, &version);
@@ -111,7 +116,7 @@ impl Coverage {
             if !binds && files.is_empty() && !standing.is_bad() {
                 continue;
             }
-            if clause.origin == Origin::Numbered {
+            if clause.is_counted() {
                 all.add(&standing);
                 let place = areas.iter().position(|row| row.area == Some(clause.area));
                 let place = place.unwrap_or_else(|| {

@@ -316,8 +316,11 @@ fn not_exercised(out: &mut String, coverage: &Coverage) {
         .collect();
     let _ = writeln!(
         out,
-        "<details><summary>MQTT {}: {} of {} numbered statements shown; what was not</summary>\n",
-        coverage.version, coverage.all.shown, coverage.all.total
+        "<details><summary>MQTT {}: {} of {} {}statements shown; what was not</summary>\n",
+        coverage.version,
+        coverage.all.shown,
+        coverage.all.total,
+        coverage.numbered()
     );
     for row in open.iter().take(LISTED) {
         let why = match row.standing {

@@ -1,5 +1,5 @@
-//! The resilience table: the results of a steady load under each fault profile, computed from the
-//! histories of the runs.
+//! The resilience table: the results of a steady load under faults, computed from the histories of
+//! the runs.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use mqttspec_judge::results::{CaseResult, SuiteResult};
 use crate::{Outcome, seconds};
 
 /// The heading of the table.
-pub(crate) const HEADING: &str = "Under a steady load, by fault profile";
+pub(crate) const HEADING: &str = "Under a steady load, by fault";
 /// The names of the columns.
 pub(crate) const COLUMNS: [&str; 14] = [
-    "profile",
+    "faults",
     "version",
     "verdict",
     "runs",
@@ -29,7 +29,8 @@ pub(crate) const COLUMNS: [&str; 14] = [
 ];
 /// The explanation of the figures.
 pub(crate) const LEGEND: &str = "\
-    Messages, errors and reconnects are sums of all runs of a case. longest gap: the longest time in which the subscriber got nothing. \
+    Messages, errors and reconnects are sums of all runs of a case. faults last: from the beginning of the first to the end of the last. \
+    longest gap: the longest time in which the subscriber got nothing. \
     refused: not delivered, and the publishing application was told so; lost: not delivered, and nobody was told. The standard lets \
     messages of QoS 0 be lost and those of QoS 1 be duplicated; a delivery guarantee that is broken is a failure of the case.";
 
@@ -43,7 +44,7 @@ pub struct Row {
 }
 
 /// The rows of a suite, in the order of its cases; empty if no scenario puts load on clients under
-/// a fault profile.
+/// faults.
 #[must_use]
 pub fn rows(suite: &SuiteResult) -> Vec<Row> {
     suite.cases.iter().filter_map(|case| Some(row(case, case.endured.as_ref()?))).collect()

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
 use mqttspec_broker::{OptionDescription, OptionError, Options};
@@ -113,11 +114,15 @@ impl FromStr for Setting {
 /// The default of `maximum_packet_size` for `serve`, in bytes: unknown Clients may connect.
 const MAXIMUM_PACKET_SIZE: u32 = 16 << 20;
 
-/// The default options of `serve`. The core itself has no limit for packets, because in a scenario
-/// only the options that it sets should have an effect.
+/// The default of `statistics_interval` for `serve`, in seconds.
+const STATISTICS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The default options of `serve`. The core itself has no limit for packets and publishes nothing,
+/// because in a scenario only the options that it sets should have an effect.
 pub(crate) fn defaults() -> Options {
     let mut options = Options::default();
     options.maximum_packet_size = Some(MAXIMUM_PACKET_SIZE);
+    options.statistics_interval = STATISTICS_INTERVAL;
     options
 }
 
@@ -146,8 +151,10 @@ pub(crate) fn descriptions() -> Vec<OptionDescription> {
     let core = Options::descriptions().into_iter().filter(|option| option.name != "record_changes");
     let mut all: Vec<_> = core.chain(Limits::descriptions()).collect();
     for option in &mut all {
-        if option.name == "maximum_packet_size" {
-            option.default = MAXIMUM_PACKET_SIZE.to_string();
+        match option.name {
+            "maximum_packet_size" => option.default = MAXIMUM_PACKET_SIZE.to_string(),
+            "statistics_interval" => option.default = STATISTICS_INTERVAL.as_secs().to_string(),
+            _ => {}
         }
     }
     all
@@ -160,6 +167,10 @@ fn options_help() -> String {
         let _ = writeln!(help, "  {} [default: {default}]", option.name);
     }
     help.push_str("\n`mqttspec serve --options` explains each of them.\n");
+    help.push_str("\nThe broker publishes its statistics below `$SYS/broker/`, every 10 s:\n");
+    help.push_str(
+        "mosquitto_sub -v -t '$SYS/#' prints them. --option statistics_interval=0 turns them off.\n",
+    );
     help.push_str(
         "\nSIGTERM and SIGINT disconnect the Clients, save the Sessions and stop the broker. SIGUSR1 redirects\n",
     );

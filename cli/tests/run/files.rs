@@ -84,6 +84,30 @@ fn a_file_and_a_filter_choose_together() {
 }
 
 #[test]
+fn cases_of_mqtt_3_1_are_run_on_request() {
+    let folder = Folder::new("of 3.1");
+    let scenarios = folder.at("scenarios");
+    folder.write("scenarios/new.mqtt", &scenario(HOLDS));
+    let of_3_1 = scenario(HOLDS).replace("MQTT-3.12.4-1", "U31-017").replace("3.1.1", "3.1");
+    let named = folder.write("scenarios/old.mqtt", &of_3_1);
+    let run = |arguments: &[&str]| {
+        let mut all = vec!["run", "--scenarios", &scenarios];
+        all.extend(arguments);
+        mqttspec(&all)
+    };
+    assert!(run(&[]).out.contains("1 passed"));
+    for of_old in [&["--version", "3.1"][..], &["--version", "3.1", "U31-017"], &[&named]] {
+        let outcome = run(of_old);
+        let shown = outcome.out.contains("1 passed") && outcome.out.contains("MQTT 3.1 ");
+        assert!(outcome.code == Some(0) && shown, "{of_old:?}: {outcome:?}");
+    }
+    let other = run(&["new", "--version", "3.1"]);
+    assert!(other.code == Some(2) && other.err.contains("no case for MQTT 3.1, only for 3.1.1"), "{other:?}");
+    let unasked = run(&["old"]);
+    assert!(unasked.code == Some(2) && unasked.err.contains("run with --version 3.1"), "{unasked:?}");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_matters_only_where_it_may_be_meant() {
     let folder = Folder::new("unreadable");
     let scenarios = folder.at("scenarios");

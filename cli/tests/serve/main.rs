@@ -13,6 +13,7 @@ mod hostile;
 mod limits;
 mod observe;
 mod process;
+mod statistics;
 mod stops;
 mod transports;
 mod users;

@@ -82,7 +82,7 @@ impl<'a> ActiveFaults<'a> {
 /// Whether a new fault replaces one that began earlier.
 fn replaces(new: &FaultEvent, old: &FaultEvent) -> bool {
     let same_kind = match (&new.fault.kind, &old.fault.kind) {
-        (FaultKind::Profile(new), FaultKind::Profile(old)) => new == old,
+        (FaultKind::Profile(new), FaultKind::Profile(old)) => new.name == old.name,
         (new, old) => std::mem::discriminant(new) == std::mem::discriminant(old),
     };
     same_kind && new.hosts == old.hosts && new.fault.towards == old.fault.towards
@@ -90,7 +90,7 @@ fn replaces(new: &FaultEvent, old: &FaultEvent) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use mqttspec_notation::HostName;
+    use mqttspec_notation::{HostName, ProfileFault};
 
     use super::*;
 
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_fault_that_ends_by_itself_is_found_by_its_first_event() {
-        let profile = |name: &str| FaultKind::Profile(name.to_owned());
+        let profile = |name: &str| FaultKind::Profile(ProfileFault { name: name.to_owned(), measure: None });
         let events = [
             fault(profile("outage"), &["a"]),
             fault(profile("packet-loss"), &["a"]),

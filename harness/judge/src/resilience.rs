@@ -1,5 +1,5 @@
 //! The results of a steady load under faults, read from the history of a run, for the table by
-//! fault profile.
+//! fault.
 //!
 //! Nothing is judged here: the delivery checks decide which losses and repetitions the standard
 //! allows (§4.3). Messages are identified by Topic Name and payload, as there.
@@ -16,7 +16,8 @@ use mqttspec_notation::{FaultKind, Scenario, StepKind};
 /// The results of a load, in one run or in all runs of a case together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadSummary {
-    /// The fault profiles of the scenario in its order: `broker-crash`.
+    /// The fault profiles of the scenario in its order, or its other faults if it has no profile:
+    /// `packet-loss 50% for 60s`, `cut`. Each is named once, without its hosts.
     pub profiles: Vec<String>,
     /// The number of runs that are counted.
     pub runs: u32,
@@ -24,7 +25,7 @@ pub struct LoadSummary {
     /// nanoseconds.
     pub gap_ns: u64,
     /// The longest time from the first fault to the end of the last, over all runs, in nanoseconds.
-    /// 0 for faults that do not last.
+    /// 0 for one fault that does not last.
     pub faults_ns: u64,
     /// Messages by the QoS with which they were published: 0, 1, 2.
     pub by_qos: [Messages; 3],
@@ -65,14 +66,14 @@ impl Messages {
 
 impl LoadSummary {
     /// Reads a run's history and the deliveries in it; `None` for a scenario without a load on
-    /// clients or without a fault profile.
+    /// clients or without a fault.
     #[must_use]
     pub fn of<'d>(
         scenario: &Scenario,
         history: &History,
         deliveries: impl FnOnce() -> &'d Deliveries,
     ) -> Option<Self> {
-        let profiles = profiles(scenario)?;
+        let profiles = faults(scenario)?;
         let deliveries = deliveries();
         let mut endured = Self { profiles, runs: 1, ..Self::default() };
         endured.count_messages(deliveries);
@@ -140,15 +141,24 @@ impl LoadSummary {
             let gaps = times.windows(2).map(|pair| nanoseconds(pair[1].saturating_sub(pair[0])));
             self.gap_ns = self.gap_ns.max(gaps.max().unwrap_or(0));
         }
-        let is_profile = |fault: &FaultEvent| matches!(fault.fault.kind, FaultKind::Profile(_));
-        let begins = |event: &Event| matches!(&event.what, What::Fault(fault) if is_profile(fault));
+        let is_profile = |of: &FaultEvent| matches!(of.fault.kind, FaultKind::Profile(_));
+        let has_profiles =
+            events.iter().any(|event| matches!(&event.what, What::Fault(of) if is_profile(of)));
+        let counts = |of: &FaultEvent| if has_profiles { is_profile(of) } else { is_fault(&of.fault.kind) };
+        let begins = |event: &Event| matches!(&event.what, What::Fault(of) if counts(of));
         let ends = |event: &Event| match &event.what {
-            What::FaultOver { began } => history.fault(*began).is_some_and(is_profile),
-            What::Fault(fault) => fault.fault.kind == FaultKind::Start,
+            What::FaultOver { began } => history.fault(*began).is_some_and(counts),
+            What::Fault(of) if of.fault.kind == FaultKind::Start => true,
+            // It is over at once, or something ends it.
+            What::Fault(of) => !has_profiles && !matches!(of.fault.kind, FaultKind::Disk(_)),
             _ => false,
         };
         let begin = events.iter().find(|event| begins(event));
-        let end = events.iter().rfind(|event| ends(event));
+        let end = if !has_profiles && is_open(events) {
+            events.last()
+        } else {
+            events.iter().rfind(|event| ends(event))
+        };
         if let (Some(begin), Some(end)) = (begin, end) {
             self.faults_ns = nanoseconds(end.at.saturating_sub(begin.at));
         }
@@ -195,19 +205,46 @@ impl LoadSummary {
     }
 }
 
-/// The fault profiles under which a scenario puts load on clients.
-fn profiles(scenario: &Scenario) -> Option<Vec<String>> {
-    let (mut load, mut profiles) = (false, Vec::new());
+/// The faults under which a scenario puts load on clients. Beside profiles, others are the conditions
+/// under which they are measured.
+fn faults(scenario: &Scenario) -> Option<Vec<String>> {
+    let (mut load, mut profiles, mut others) = (false, Vec::new(), Vec::new());
     scenario.walk(&mut |step| match &step.kind {
         StepKind::Load(_) => load = true,
-        StepKind::Fault(fault) => {
-            if let FaultKind::Profile(profile) = &fault.kind {
-                profiles.push(profile.to_string());
+        StepKind::Fault(fault) if is_fault(&fault.kind) => {
+            let brief = fault.brief();
+            let is_profile = matches!(fault.kind, FaultKind::Profile(_));
+            let faults = if is_profile { &mut profiles } else { &mut others };
+            if !faults.contains(&brief) {
+                faults.push(brief);
             }
         }
         _ => {}
     });
-    (load && !profiles.is_empty()).then_some(profiles)
+    let faults = if profiles.is_empty() { others } else { profiles };
+    (load && !faults.is_empty()).then_some(faults)
+}
+
+/// Whether a fault lasts until the end of the run.
+fn is_open(events: &[Event]) -> bool {
+    events.iter().fold(false, |open, event| match &event.what {
+        What::Fault(of) => match of.fault.kind {
+            FaultKind::Heal | FaultKind::Resume | FaultKind::Start => false,
+            FaultKind::Partition
+            | FaultKind::Latency(_)
+            | FaultKind::Loss { .. }
+            | FaultKind::Bandwidth { .. }
+            | FaultKind::Stall
+            | FaultKind::Crash => open || of.fault.lasting.is_none(),
+            _ => open,
+        },
+        _ => open,
+    })
+}
+
+/// Whether it begins a fault. A disk that may lose writes shows its fault in a crash.
+const fn is_fault(kind: &FaultKind) -> bool {
+    !matches!(kind, FaultKind::Heal | FaultKind::Resume | FaultKind::Start | FaultKind::Disk(_))
 }
 
 const fn place(qos: QoS) -> usize {
@@ -269,6 +306,21 @@ mod tests {
         assert_eq!(found.errors, BTreeMap::from([("application".to_owned(), 1)]));
         assert_eq!(found.reconnects, 1);
         assert_eq!(found.at_the_end, BTreeMap::from([("connected".to_owned(), 1)]));
+    }
+
+    #[test]
+    fn other_faults_count_where_there_is_no_profile() {
+        let of = |body: &str| {
+            let header = "title    A test\nclauses  MQTT-4.3.3-2\nversions 5\nclient   d1 reference\n\n";
+            let text = format!("{header}{body}load d1 to a qos=1 rate=1/s for 10s\nexactly once\n");
+            let read = mqttspec_notation::read("t.mqtt", &text, &mqttspec_notation::CatalogueClauses);
+            faults(&read.expect("a scenario").0)
+        };
+        assert_eq!(of(""), None);
+        let plain = of("cut d1\npartition d1 for 5s\ncut d1\nheal d1\n");
+        assert_eq!(plain, Some(vec!["cut".to_owned(), "partition for 5s".to_owned()]));
+        let profile = of("latency all 5ms..40ms\nprofile packet-loss d1 50% for 20s\n");
+        assert_eq!(profile, Some(vec!["packet-loss 50% for 20s".to_owned()]));
     }
 
     #[test]

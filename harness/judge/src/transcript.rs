@@ -156,7 +156,7 @@ fn fault_text(fault: &Fault) -> String {
 /// The text of the fault in the line that reports its end. That of a fault profile names each host.
 fn over_text(event: &FaultEvent) -> String {
     match &event.fault.kind {
-        FaultKind::Profile(name) => format!("profile {name} {}", event.hosts.join(" ")),
+        FaultKind::Profile(profile) => format!("profile {} {}", profile.name, event.hosts.join(" ")),
         _ => fault_text(&event.fault),
     }
 }

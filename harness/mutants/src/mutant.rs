@@ -76,10 +76,11 @@ impl Mutant {
 
     /// The clauses that the peer breaks.
     #[must_use]
-    pub fn clauses(&self, standard: Standard) -> &'static [&'static str] {
+    pub fn clauses(&self, standard: Standard) -> Vec<&'static str> {
         match standard {
-            Standard::V5 => self.breaks_5,
-            Standard::V3_1_1 => self.breaks_3_1_1,
+            Standard::V5 => self.breaks_5.to_vec(),
+            Standard::V3_1_1 => self.breaks_3_1_1.to_vec(),
+            Standard::V3_1 => in_3_1(self.breaks_3_1_1),
         }
     }
 
@@ -138,7 +139,10 @@ impl Mutant {
     /// cited nevertheless, or breaks no clause.
     #[must_use]
     pub fn may_be_blamed_for(&self, standard: Standard, id: &str) -> bool {
-        let argued = |(of, clauses, _): &AlsoBlamed| *of == standard && clauses.contains(&id);
+        let argued = |(of, clauses, _): &AlsoBlamed| match (standard, of) {
+            (Standard::V3_1, Standard::V3_1_1) => in_3_1(clauses).contains(&id),
+            _ => *of == standard && clauses.contains(&id),
+        };
         self.can_break(standard, id)
             || self.breaks_documented_behaviour
             || self.also_blamed.iter().any(argued)
@@ -226,4 +230,13 @@ impl Mutant {
         self.on_peer_close = handler;
         self
     }
+}
+
+/// The clauses of 3.1 that state the same as clauses of 3.1.1, or a part of one.
+fn in_3_1(clauses: &[&str]) -> Vec<&'static str> {
+    let states = |clause: &&Clause| {
+        let mut rules = clause.counterparts.iter().chain(&clause.part_of);
+        rules.any(|id| clauses.contains(id))
+    };
+    Catalogue::iter(Standard::V3_1).filter(states).map(|clause| clause.id).collect()
 }

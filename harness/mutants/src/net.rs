@@ -17,7 +17,7 @@ use std::rc::Rc;
 use mqttspec_codec::{Packet, Role, Version};
 use mqttspec_net::framed::{Arrived, Framed, Received};
 use mqttspec_ports::{Listener, Net};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -40,19 +40,25 @@ pub struct MutantNet<N> {
     shared: Rc<Shared>,
 }
 
+/// Opens a Network Connection after a delay, and sends these bytes.
+type Dial = Rc<dyn Fn(Duration, Vec<u8>)>;
+
 /// What the connections of one peer share.
 struct Shared {
     mutant: &'static Mutant,
     state: RefCell<State>,
     /// Passes effects to the task of each Network Connection, by number.
     tasks: RefCell<BTreeMap<u32, mpsc::UnboundedSender<Effect>>>,
+    /// Dials as the peer did last.
+    dial: RefCell<Option<Dial>>,
 }
 
 impl<N: Net> MutantNet<N> {
     /// Puts a mutant on every connection of a network.
     #[must_use]
     pub fn new(net: N, mutant: &'static Mutant) -> Self {
-        let shared = Shared { mutant, state: RefCell::default(), tasks: RefCell::default() };
+        let shared =
+            Shared { mutant, state: RefCell::default(), tasks: RefCell::default(), dial: RefCell::default() };
         Self { net, shared: Rc::new(shared) }
     }
 }
@@ -62,6 +68,11 @@ impl<N: Net> Net for MutantNet<N> {
     type Listener = MutantListener<N::Listener>;
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<DuplexStream> {
+        let (net, to) = (self.net.clone(), host.to_owned());
+        let dial = move |delay: Duration, bytes: Vec<u8>| {
+            tokio::task::spawn_local(dial(net.clone(), to.clone(), port, delay, bytes));
+        };
+        *self.shared.dial.borrow_mut() = Some(Rc::new(dial));
         let stream = self.net.connect(host, port).await?;
         Ok(spawn(stream, &self.shared))
     }
@@ -234,6 +245,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Middleware<S> {
                 self.with_state(State::record_end);
             }
             Effect::CloseLater(delay) => self.delayed.push((now + delay, Effect::Close)),
+            Effect::Dial(delay) => {
+                let connect = self.connection.connect.clone().map(Packet::Connect);
+                let bytes = connect.and_then(|connect| encoded(&connect, self.version));
+                let dial = self.shared.dial.borrow().clone();
+                if let (Some(bytes), Some(dial)) = (bytes, dial) {
+                    dial(delay, bytes);
+                }
+            }
             Effect::OnConnection(number, effect) => {
                 let tasks = self.shared.tasks.borrow();
                 if let Some(task) = tasks.get(&number) {
@@ -242,6 +261,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Middleware<S> {
                 }
             }
         }
+    }
+}
+
+/// Opens a Network Connection, sends these bytes and reads until the other end closes.
+async fn dial<N: Net>(net: N, host: String, port: u16, delay: Duration, bytes: Vec<u8>) {
+    tokio::time::sleep(delay).await;
+    let Ok(mut stream) = net.connect(&host, port).await else { return };
+    if stream.write_all(&bytes).await.is_ok() {
+        let mut ignored = [0; 256];
+        while stream.read(&mut ignored).await.is_ok_and(|length| length > 0) {}
     }
 }
 

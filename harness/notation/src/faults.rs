@@ -62,8 +62,58 @@ pub enum FaultKind {
     Start,
     /// `disk broker lose-unsynced torn`: faults of the disk.
     Disk(Vec<DiskFault>),
-    /// `profile packet-loss d1 d2 for 60s`: a fault profile, which ends by itself.
-    Profile(Name),
+    /// `profile packet-loss d1 d2 50% for 60s`: a fault profile, which ends by itself.
+    Profile(ProfileFault),
+}
+
+/// A fault profile, and the measure that replaces its usual one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileFault {
+    /// Its name: `packet-loss`.
+    pub name: Name,
+    /// Its strength, if the line gives one. Its duration is [`Fault::lasting`].
+    pub measure: Option<Measure>,
+}
+
+/// How strong a fault profile is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// `profile high-latency device 300ms`: how much longer each direction takes.
+    Added(Duration),
+    /// `profile packet-loss device 50%`: the share of segments that are lost, in thousandths.
+    Loss {
+        /// The share.
+        per_mille: u16,
+    },
+    /// `profile intermittent-link device 3s on 1s off`: how long the link works, and how long it
+    /// is partitioned, in turns.
+    Turns {
+        /// How long it works at a time.
+        on: Duration,
+        /// How long it is partitioned at a time.
+        off: Duration,
+    },
+}
+
+impl ProfileFault {
+    /// The profile with its usual parameters, but for the measure; `None` if there is no such
+    /// profile, or if it has no such measure.
+    #[must_use]
+    pub fn profile(&self) -> Option<Profile> {
+        let mut profile = Profile::named(&self.name)?;
+        match (&mut profile, self.measure) {
+            (_, None) => {}
+            (Profile::HighLatency { added, .. }, Some(Measure::Added(more))) => *added = more,
+            (Profile::PacketLoss { probability, .. }, Some(Measure::Loss { per_mille })) => {
+                *probability = Probability::fraction(f64::from(per_mille) / 1000.0);
+            }
+            (Profile::Intermittent { on, off, .. }, Some(Measure::Turns { on: works, off: fails })) => {
+                (*on, *off) = (works, fails);
+            }
+            _ => return None,
+        }
+        Some(profile)
+    }
 }
 
 /// A fault of a disk. All but `full` concern unsynced writes in a crash.
@@ -124,8 +174,8 @@ impl FaultKind {
     /// Whether it can end by itself.
     #[must_use]
     pub fn may_last(&self) -> bool {
-        if let Self::Profile(name) = self {
-            return Profile::named(name).is_some_and(|profile| profile.lasting(Duration::ZERO).is_some());
+        if let Self::Profile(profile) = self {
+            return profile.profile().is_some_and(|profile| profile.lasting(Duration::ZERO).is_some());
         }
         matches!(
             self,
@@ -165,7 +215,11 @@ pub(crate) fn read(cursor: &mut Cursor<'_>, word: &str) -> Parsed<Fault> {
         "crash" => FaultKind::Crash,
         "start" => FaultKind::Start,
         "disk" => FaultKind::Disk(disk(cursor, &hosts)?),
-        _ => FaultKind::Profile(profile.unwrap_or_default()),
+        _ => {
+            let name = profile.unwrap_or_default();
+            let measure = measure(cursor, &name)?;
+            FaultKind::Profile(ProfileFault { name, measure })
+        }
     };
     let mut towards = None;
     let start = cursor.next_span();
@@ -196,6 +250,33 @@ fn profile(cursor: &mut Cursor<'_>) -> Parsed<Name> {
         return Ok(cursor.advance(word.len()).to_owned());
     }
     Err(cursor.expected_one_of("the name of a profile", profiles()))
+}
+
+/// The measure of a profile that has one, if it is next.
+fn measure(cursor: &mut Cursor<'_>, profile: &str) -> Parsed<Option<Measure>> {
+    cursor.skip_spaces();
+    if !cursor.rest().starts_with(|next: char| next.is_ascii_digit()) {
+        return Ok(None);
+    }
+    match Profile::named(profile) {
+        Some(Profile::PacketLoss { .. }) => Ok(Some(Measure::Loss { per_mille: per_mille(cursor)? })),
+        Some(Profile::HighLatency { .. }) => Ok(Some(Measure::Added(read::duration(cursor)?))),
+        Some(Profile::Intermittent { .. }) => {
+            let on = turn(cursor, "on")?;
+            let off = turn(cursor, "off")?;
+            Ok(Some(Measure::Turns { on, off }))
+        }
+        _ => Err(cursor.expected("no measure: this profile has only a duration, as in `for 5s`")),
+    }
+}
+
+/// `3s on`
+fn turn(cursor: &mut Cursor<'_>, word: &str) -> Parsed<Duration> {
+    let time = read::duration(cursor)?;
+    if cursor.eat_word(word) {
+        return Ok(time);
+    }
+    Err(cursor.expected(&format!("`{word}`: the link alternates, as in `3s on 1s off`")))
 }
 
 /// `30%`, `0.5%`
@@ -261,16 +342,29 @@ fn last_host(hosts: &Hosts) -> Option<Name> {
     }
 }
 
+impl Fault {
+    /// Its line without its hosts and its timing: `packet-loss 50% for 60s`, `partition for 5s`.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        let lasting = self.lasting.map(|time| Time { live: None, ..time });
+        let words = print_on(&Self { lasting, ..self.clone() }, "");
+        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+        words.strip_prefix("profile ").map_or(words.clone(), str::to_owned)
+    }
+}
+
 pub(crate) fn print(fault: &Fault) -> String {
-    let hosts = written::hosts(&fault.hosts);
+    print_on(fault, &written::hosts(&fault.hosts))
+}
+
+fn print_on(fault: &Fault, hosts: &str) -> String {
     let mut written = match &fault.kind {
         FaultKind::Cut => format!("cut {hosts}"),
         FaultKind::Close => format!("close {hosts}"),
         FaultKind::Partition => format!("partition {hosts}"),
         FaultKind::Heal => format!("heal {hosts}"),
         FaultKind::Latency(range) => format!("latency {hosts} {}", written::time_range(*range, true)),
-        FaultKind::Loss { per_mille } if per_mille % 10 == 0 => format!("loss {hosts} {}%", per_mille / 10),
-        FaultKind::Loss { per_mille } => format!("loss {hosts} {}.{}%", per_mille / 10, per_mille % 10),
+        FaultKind::Loss { per_mille } => format!("loss {hosts} {}", share_text(*per_mille)),
         FaultKind::Bandwidth { bytes_per_second } => {
             format!("bandwidth {hosts} {}", bandwidth_text(*bytes_per_second))
         }
@@ -282,7 +376,10 @@ pub(crate) fn print(fault: &Fault) -> String {
             let words = DISK_FAULTS.iter().filter(|(_, fault)| faults.contains(fault)).map(|(word, _)| *word);
             format!("disk {hosts} {}", words.collect::<Vec<_>>().join(" "))
         }
-        FaultKind::Profile(name) => format!("profile {name} {hosts}"),
+        FaultKind::Profile(ProfileFault { name, measure }) => {
+            let measure = measure.map_or_else(String::new, |measure| format!(" {}", measure_text(measure)));
+            format!("profile {name} {hosts}{measure}")
+        }
     };
     if let Some(host) = &fault.towards {
         written = format!("{written} to {host}");
@@ -291,6 +388,23 @@ pub(crate) fn print(fault: &Fault) -> String {
         written = format!("{written} for {}", written::time(time));
     }
     written
+}
+
+fn share_text(per_mille: u16) -> String {
+    match (per_mille / 10, per_mille % 10) {
+        (whole, 0) => format!("{whole}%"),
+        (whole, tenths) => format!("{whole}.{tenths}%"),
+    }
+}
+
+fn measure_text(measure: Measure) -> String {
+    match measure {
+        Measure::Added(added) => written::duration(added),
+        Measure::Loss { per_mille } => share_text(per_mille),
+        Measure::Turns { on, off } => {
+            format!("{} on {} off", written::duration(on), written::duration(off))
+        }
+    }
 }
 
 fn bandwidth_text(bytes_per_second: u64) -> String {

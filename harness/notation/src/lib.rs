@@ -31,7 +31,7 @@ pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use parse::parse;
 pub use print::{print, print_field};
 
-pub use faults::{DiskFault, Fault, FaultKind};
+pub use faults::{DiskFault, Fault, FaultKind, Measure, ProfileFault};
 pub use packets::{
     Atom, AtomText, Comparison, Content, Extent, Framing, Operand, PacketPattern, Patch, PatchValue, Place,
     RawBytes, Subscription,

@@ -8,7 +8,7 @@ use core::time::Duration;
 use mqttspec_judge::Case;
 use mqttspec_notation::{
     Action, Atom, Cell, Content, Direction, DiskFault, Fault, FaultKind, Field, HostName, HostOption, Hosts,
-    Load, PacketPattern, PacketType, RawBytes, STORE, Step, StepKind, Test, Value,
+    Load, PacketPattern, PacketType, ProfileFault, RawBytes, STORE, Step, StepKind, Test, Value,
 };
 
 use crate::hosts::SERVER;
@@ -128,7 +128,7 @@ impl Search {
         let (facts, on_server) = (&mut self.facts, is_on_server(fault));
         match &fault.kind {
             FaultKind::Crash | FaultKind::Start => facts.crashes_server |= on_server,
-            FaultKind::Profile(name) => {
+            FaultKind::Profile(ProfileFault { name, .. }) => {
                 facts.crashes_server |= on_server && name == "broker-crash";
                 facts.has_disk_fault |= on_server && name == "disk-loss";
                 facts.tears_writes |= name == "disk-loss";

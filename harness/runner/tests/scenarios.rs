@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use mqttspec_codec::Version;
 use mqttspec_judge::Case;
 use mqttspec_judge::results::CaseResult;
 use mqttspec_judge::verdict::Verdict;
@@ -19,7 +20,10 @@ fn main() {
     let arguments = Arguments::from_args();
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios"));
     let sources = read_folder(folder).expect("the folder of scenarios can be read");
-    let plan = plan(&sources, &Selection::default());
+    let mut cases_of_all = plan(&sources, &Selection::default());
+    let of_3_1 = Selection { version: Some(Version::V3_1), ..Selection::default() };
+    cases_of_all.cases.extend(plan(&sources, &of_3_1).cases);
+    let plan = cases_of_all;
 
     let mut trials = Vec::new();
     // An empty discovery would pass without having shown anything.

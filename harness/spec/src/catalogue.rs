@@ -1,12 +1,13 @@
-//! The clause catalogue: every numbered conformance statement of MQTT 3.1.1 and 5.0, and normative
-//! sentences without a number, each with a summary in our own words.
+//! The clause catalogue: every numbered conformance statement of MQTT 3.1.1 and 5.0, normative
+//! sentences without a number, and rules of MQTT 3.1, which numbers none. Each has a summary in our
+//! own words.
 //!
 //! The notation, the monitors, the reports and the comments in the code cite these ids, and tests
-//! refuse ids that do not exist. The two standards number the same rule differently and use the
+//! refuse ids that do not exist. The standards number the same rule differently and use the
 //! same number for different rules, so an id means nothing without its [`Standard`]. The data is in
 //! `clauses/*.toml` of this crate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -16,9 +17,11 @@ use serde::Deserialize;
 
 use crate::{Area, Level, Roles};
 
-/// One of the two standards that number their conformance statements. (MQTT 3.1 has none.)
+/// A version of the standard with its clauses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standard {
+    /// MQTT V3.1 Protocol Specification, 2010. It numbers no statements, so all ids are ours.
+    V3_1,
     /// MQTT Version 3.1.1, OASIS Standard, 29 October 2014.
     V3_1_1,
     /// MQTT Version 5.0, OASIS Standard, 07 March 2019.
@@ -26,25 +29,28 @@ pub enum Standard {
 }
 
 impl Standard {
-    /// Both, the older first.
-    pub const ALL: [Self; 2] = [Self::V3_1_1, Self::V5];
+    /// All, the oldest first.
+    pub const ALL: [Self; 3] = [Self::V3_1, Self::V3_1_1, Self::V5];
 
-    /// The other standard.
+    /// Those that number their conformance statements, the older first.
+    pub const NUMBERED: [Self; 2] = [Self::V3_1_1, Self::V5];
+
+    /// The standard to which the counterparts of its clauses belong.
     #[must_use]
-    pub const fn other(self) -> Self {
+    pub const fn of_counterparts(self) -> Self {
         match self {
             Self::V3_1_1 => Self::V5,
-            Self::V5 => Self::V3_1_1,
+            Self::V3_1 | Self::V5 => Self::V3_1_1,
         }
     }
 
-    /// The standard of a version; `None` for MQTT 3.1, which has no numbered clauses.
+    /// The standard of a version.
     #[must_use]
-    pub const fn of(version: Version) -> Option<Self> {
+    pub const fn of(version: Version) -> Self {
         match version {
-            Version::V3_1 => None,
-            Version::V3_1_1 => Some(Self::V3_1_1),
-            Version::V5 => Some(Self::V5),
+            Version::V3_1 => Self::V3_1,
+            Version::V3_1_1 => Self::V3_1_1,
+            Version::V5 => Self::V5,
         }
     }
 
@@ -52,6 +58,7 @@ impl Standard {
     #[must_use]
     pub const fn address(self) -> &'static str {
         match self {
+            Self::V3_1 => "https://public.dhe.ibm.com/software/dw/webservices/ws-mqtt/mqtt-v3r1.html",
             Self::V3_1_1 => "https://docs.oasis-open.org/mqtt/mqtt/v3.1.1/os/mqtt-v3.1.1-os.html",
             Self::V5 => "https://docs.oasis-open.org/mqtt/mqtt/v5.0/os/mqtt-v5.0-os.html",
         }
@@ -61,23 +68,25 @@ impl Standard {
 impl fmt::Display for Standard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::V3_1 => "3.1",
             Self::V3_1_1 => "3.1.1",
             Self::V5 => "5.0",
         })
     }
 }
 
-/// The text names neither MQTT 3.1.1 nor 5.0.
+/// The text names no version of MQTT.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a standard with numbered clauses: 3.1.1 or 5")]
+#[error("{0:?} is no version of MQTT: 3.1, 3.1.1 or 5")]
 pub struct UnknownStandard(String);
 
 impl FromStr for Standard {
     type Err = UnknownStandard;
 
-    /// Reads `3.1.1`, `5` or `5.0`.
+    /// Reads `3.1`, `3.1.1`, `5` or `5.0`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
+            "3.1" => Ok(Self::V3_1),
             "3.1.1" => Ok(Self::V3_1_1),
             "5" | "5.0" => Ok(Self::V5),
             _ => Err(UnknownStandard(text.to_owned())),
@@ -107,7 +116,7 @@ pub struct Clause {
     /// The standard that it belongs to.
     pub standard: Standard,
     /// The id as the standard prints it, without brackets (`MQTT-3.1.2-8`), or one of ours
-    /// (`U5-043`, `U3-001`).
+    /// (`U5-043`, `U3-001`, `U31-001`).
     pub id: &'static str,
     /// The number of the section: `3.1.2.5`. It may be finer than the id, or differ from it.
     pub section: &'static str,
@@ -122,8 +131,10 @@ pub struct Clause {
     /// The roles that must treat a violation as an error when they receive it. Scenarios violate
     /// the clause on purpose to test them.
     pub checked_by: Option<Roles>,
-    /// The closest clauses of the other standard. They may differ in detail.
+    /// The closest clauses of [`Standard::of_counterparts`]. They may differ in detail.
     pub counterparts: Vec<&'static str>,
+    /// Of a clause of 3.1: clauses of 3.1.1 of which it states one part only.
+    pub part_of: Vec<&'static str>,
     /// Misprints of the id in the standard. Only [`Catalogue::nearest`] accepts them.
     pub aliases: Vec<&'static str>,
     /// Why no scenario can observe it.
@@ -181,6 +192,16 @@ impl Clause {
         self.unobservable.or(in_clients)
     }
 
+    /// Whether reports count it. 3.1.1 and 5.0 are measured by their numbered statements, and 3.1,
+    /// which has none, by the rules of its text.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        match self.standard {
+            Standard::V3_1 => self.origin == Origin::Body,
+            Standard::V3_1_1 | Standard::V5 => self.origin == Origin::Numbered,
+        }
+    }
+
     /// Whether tests of `role` should cover it: because it binds `role`, or because `role` must
     /// detect violations.
     #[must_use]
@@ -193,15 +214,16 @@ impl Clause {
 
 impl fmt::Display for Clause {
     /// As the code cites it: `[MQTT-3.1.2-8]`, and `3.1.1/[MQTT-…]` for a clause of 3.1.1.
+    /// Ids of 3.1 differ from all others.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.standard {
-            Standard::V5 => write!(f, "[{}]", self.id),
+            Standard::V3_1 | Standard::V5 => write!(f, "[{}]", self.id),
             Standard::V3_1_1 => write!(f, "3.1.1/[{}]", self.id),
         }
     }
 }
 
-/// All clauses of both standards.
+/// All clauses of all standards.
 #[derive(Debug)]
 pub struct Catalogue {
     clauses: BTreeMap<Standard, Vec<Clause>>,
@@ -224,8 +246,13 @@ impl Catalogue {
         CATALOGUE.clauses[&standard].iter()
     }
 
+    /// The clauses of MQTT 3.1 that state the same rule as this clause of 3.1.1.
+    pub fn in_3_1(id: &str) -> impl Iterator<Item = &'static Clause> {
+        Self::iter(Standard::V3_1).filter(move |clause| clause.counterparts.contains(&id))
+    }
+
     /// The clause that was probably meant by an unknown id: the one with this misprint, otherwise
-    /// the counterpart of the other standard's clause with this id, otherwise the nearest spelling.
+    /// the counterpart of another standard's clause with this id, otherwise the nearest spelling.
     /// `None` if nothing is near, or if `id` exists.
     #[must_use]
     pub fn nearest(standard: Standard, id: &str) -> Option<&'static Clause> {
@@ -235,7 +262,9 @@ impl Catalogue {
         if let Some(misprinted) = Self::iter(standard).find(|clause| clause.aliases.contains(&id)) {
             return Some(misprinted);
         }
-        if let Some(meant) = Self::get(standard.other(), id).and_then(|clause| clause.counterparts.first()) {
+        if let Some(meant) =
+            Self::get(standard.of_counterparts(), id).and_then(|clause| clause.counterparts.first())
+        {
             return Self::get(standard, meant);
         }
         // With more than two differences, it is probably another id.
@@ -256,6 +285,7 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
     let mut catalogue =
         Catalogue { clauses: BTreeMap::new(), by_id: BTreeMap::new(), anchors: BTreeMap::new() };
     for (standard, text) in [
+        (Standard::V3_1, include_str!("../clauses/rules-v3.1.toml")),
         (Standard::V3_1_1, include_str!("../clauses/v3.1.1.toml")),
         (Standard::V3_1_1, include_str!("../clauses/rules-v3.1.1.toml")),
         (Standard::V5, include_str!("../clauses/v5.0.toml")),
@@ -271,6 +301,11 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
             clauses.push(entry.into_clause(standard));
         }
     }
+    let about: Vec<Vec<&'static str>> =
+        catalogue.clauses[&Standard::V3_1].iter().map(|clause| about_of(&catalogue, clause)).collect();
+    for (clause, about) in catalogue.clauses.entry(Standard::V3_1).or_default().iter_mut().zip(about) {
+        clause.about = about;
+    }
     let sections: BTreeMap<String, BTreeMap<String, String>> =
         toml::from_str(include_str!("../clauses/sections.toml"))
             .expect("the catalogue's files are part of the program and tested");
@@ -281,6 +316,20 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
     }
     catalogue
 });
+
+/// What a clause of 3.1 is about: the same as the clauses of 3.1.1 that state its rule.
+fn about_of(catalogue: &Catalogue, clause: &Clause) -> Vec<&'static str> {
+    let of_3_1_1 = |id: &&'static str| {
+        let position = catalogue.by_id[&Standard::V3_1_1].get(id)?;
+        catalogue.clauses[&Standard::V3_1_1].get(*position)
+    };
+    let counterparts: Vec<&Clause> = clause.counterparts.iter().filter_map(of_3_1_1).collect();
+    if counterparts.iter().any(|clause| clause.about.is_empty()) {
+        return Vec::new();
+    }
+    let about: BTreeSet<&str> = counterparts.iter().flat_map(|clause| &clause.about).copied().collect();
+    about.into_iter().collect()
+}
 
 /// A file of the catalogue.
 #[derive(Deserialize)]
@@ -303,6 +352,8 @@ struct Entry<'a> {
     checked_by: Option<Roles>,
     #[serde(borrow, default)]
     counterparts: Vec<&'a str>,
+    #[serde(borrow, default)]
+    part_of: Vec<&'a str>,
     #[serde(borrow, default)]
     aliases: Vec<&'a str>,
     #[serde(borrow)]
@@ -327,6 +378,7 @@ impl Entry<'static> {
             summary: self.summary,
             checked_by: self.checked_by,
             counterparts: self.counterparts,
+            part_of: self.part_of,
             aliases: self.aliases,
             unobservable: self.unobservable,
             unobservable_in_clients: self.unobservable_in_clients,

@@ -1,5 +1,6 @@
 //! A clause as findings and reports cite it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use mqttspec_codec::Version;
@@ -11,10 +12,10 @@ use crate::{Catalogue, Clause, Standard};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Requirement {
-    /// The version of the standard that the id belongs to: `3.1.1` or `5.0`.
+    /// The version of the standard that the id belongs to: `3.1`, `3.1.1` or `5.0`.
     pub version: String,
     /// The id as the standard prints it, without brackets (`MQTT-3.1.2-8`), or one of ours
-    /// (`U5-043`).
+    /// (`U5-043`, `U31-001`).
     pub clause: String,
     /// The number of the section, for example `3.1.2.5`; empty if unknown.
     pub section: String,
@@ -23,11 +24,10 @@ pub struct Requirement {
 }
 
 impl Requirement {
-    /// The clause with this id. MQTT 3.1 has no numbered clauses, so its rules have the numbers of
-    /// 3.1.1. Section and summary are empty if the standard has no such clause.
+    /// The clause with this id. Section and summary are empty if the standard has no such clause.
     #[must_use]
     pub fn new(version: Version, id: &str) -> Self {
-        let standard = Standard::of(version).unwrap_or(Standard::V3_1_1);
+        let standard = Standard::of(version);
         let known = Catalogue::get(standard, id);
         Self {
             version: standard.to_string(),
@@ -35,6 +35,30 @@ impl Requirement {
             section: known.map_or_else(String::new, |known| known.section.to_owned()),
             summary: known.map_or_else(String::new, |known| known.summary.to_owned()),
         }
+    }
+
+    /// The clauses of a rule in a version. `ids` are clauses of 5.0 or of 3.1.1. In MQTT 3.1 the
+    /// rule has the clauses that state the same: none if 3.1 has no such rule.
+    #[must_use]
+    pub fn of_rule(version: Version, ids: &[&str]) -> Vec<Self> {
+        if version != Version::V3_1 {
+            return ids.iter().map(|id| Self::new(version, id)).collect();
+        }
+        let stated: BTreeSet<&str> =
+            ids.iter().flat_map(|id| Catalogue::in_3_1(id)).map(|clause| clause.id).collect();
+        stated.into_iter().map(|id| Self::new(version, id)).collect()
+    }
+
+    /// Whether it is one of these clauses of 5.0 and 3.1.1. A clause of 3.1 is if it states nothing
+    /// but what they state.
+    #[must_use]
+    pub fn is_one_of(&self, ids: &[&str]) -> bool {
+        let states = |clause: &'static Clause| {
+            clause.standard == Standard::V3_1
+                && !clause.counterparts.is_empty()
+                && clause.counterparts.iter().all(|id| ids.contains(id))
+        };
+        ids.contains(&self.clause.as_str()) || self.in_catalogue().is_some_and(states)
     }
 
     /// The clause in the catalogue; `None` if the standard has no such clause.

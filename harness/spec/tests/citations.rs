@@ -60,7 +60,7 @@ impl Citation {
                 format!("{file}:{line}: {id} is no clause of MQTT {standard}{hint}")
             }),
             Of::Either => (!Standard::ALL.iter().any(has))
-                .then(|| format!("{file}:{line}: {id} is a clause of neither standard")),
+                .then(|| format!("{file}:{line}: {id} is a clause of no standard")),
             Of::Unknown(prefix) => Some(format!(
                 "{file}:{line}: {prefix}/[{id}]: {prefix:?} names no standard: 3.1.1/ or nothing"
             )),
@@ -158,7 +158,13 @@ fn citations_in_scenario(text: &str) -> Vec<Citation> {
                     marked = Some(standards);
                 }
             } else if ids_in(word).first().is_some_and(|(start, id)| *start == 0 && id.len() == word.len()) {
-                let of = Of::Each(marked.clone().unwrap_or_else(|| versions.clone()));
+                // Ids of 3.1 are always marked, where a file has other versions too: no other version
+                // has the same.
+                let unmarked = || match versions.len() {
+                    1 => versions.clone(),
+                    _ => versions.iter().copied().filter(|of| *of != Standard::V3_1).collect(),
+                };
+                let of = Of::Each(marked.clone().unwrap_or_else(unmarked));
                 citations.push(Citation { line: number, id: word.to_owned(), of });
             }
         }
@@ -169,11 +175,12 @@ fn citations_in_scenario(text: &str) -> Vec<Citation> {
 }
 
 /// What looks like the id of a clause, with the place where it begins: `MQTT-` and a digit, or
-/// `U3-` or `U5-` and a digit, up to the last letter, digit, dot or dash.
+/// `U3-`, `U31-` or `U5-` and a digit, up to the last letter, digit, dot or dash.
 fn ids_in(text: &str) -> Vec<(usize, &str)> {
     let mut ids = Vec::new();
     let mut from = 0;
-    while let Some(start) = ["MQTT-", "U3-", "U5-"].iter().filter_map(|p| text[from..].find(p)).min() {
+    while let Some(start) = ["MQTT-", "U3-", "U31-", "U5-"].iter().filter_map(|p| text[from..].find(p)).min()
+    {
         let start = from + start;
         let rest = &text[start..];
         let length =
@@ -213,7 +220,7 @@ fn a_clause_of_one_standard_does_not_serve_for_the_other() {
     let citation = &citations_in_code(&format!("// 3.1.1/[{}]", ["MQTT", "3.3.4", "7"].join("-")), false)[0];
     let complaint = citation.complaint("b.rs").expect("3.1.1 has no flow control");
     assert!(complaint.starts_with("b.rs:1: MQTT-3.3.4-7 is no clause of MQTT 3.1.1"), "{complaint}");
-    let citation = &citations_in_code(&format!("// 3.1/[{}]", ["MQTT", "3.3.4", "7"].join("-")), false)[0];
+    let citation = &citations_in_code(&format!("// 3.2/[{}]", ["MQTT", "3.3.4", "7"].join("-")), false)[0];
     assert!(citation.complaint("b.rs").is_some_and(|complaint| complaint.contains("names no standard")));
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use mqttspec_judge::finding::ReportedFinding;
 use mqttspec_judge::results::{CaseResult, SuiteResult};
 use mqttspec_judge::trace::{Trace, TraceEvent, TraceKind};
-use mqttspec_spec::{Area, Catalogue, Clause, Origin, Roles, Standard};
+use mqttspec_spec::{Area, Catalogue, Clause, Roles, Standard};
 use serde::Serialize;
 
 use crate::diagram::{Diagram, LABEL_LENGTH, Observer, Row, long_label};
@@ -194,7 +194,7 @@ impl Data {
                     row.map(|row| row.standing.word())
                 };
                 let standing: Vec<_> = of_version.iter().map(word).collect();
-                if standing.iter().all(Option::is_none) && clause.origin != Origin::Numbered {
+                if standing.iter().all(Option::is_none) && !clause.is_counted() {
                     continue;
                 }
                 places.insert((version.clone(), clause.id), self.clauses.len());

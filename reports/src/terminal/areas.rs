@@ -81,5 +81,5 @@ pub(super) fn share(coverage: &Coverage) -> String {
         Roles::Client => " about clients",
         Roles::Both => "",
     };
-    format!("numbered clauses of MQTT {}{about}: {}", coverage.version, parts.join(", "))
+    format!("{}clauses of MQTT {}{about}: {}", coverage.numbered(), coverage.version, parts.join(", "))
 }

@@ -18,10 +18,7 @@ pub fn resilience(suite: &SuiteResult, width: u16) -> String {
     let mut out = String::new();
     line(&mut out, &format!("{HEAD}{HEADING}{HEAD:#}"));
     if rows.is_empty() {
-        line(
-            &mut out,
-            "nothing that was run puts load on clients under a fault profile: see scenarios/faults",
-        );
+        line(&mut out, "nothing that was run puts load on clients under a fault: see scenarios/faults");
         return out;
     }
     let table = table(&rows);

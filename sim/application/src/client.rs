@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mqttspec_client::{
-    Client as Core, Command, ConnectionInfo, DeliverRequest, DeliveryStatistics, EndedDelivery, Event,
-    Message, Options, Publication, Statistics,
+    Client as Core, Command, ConnectionInfo, DeliverRequest, DeliveryStatistics, DisconnectRequest,
+    EndedDelivery, Event, Message, Options, Publication, Statistics,
 };
 use mqttspec_codec::{PubAckReason, QoS, SubAckReason, TopicFilter, Version};
 use mqttspec_net::Clock;
@@ -168,7 +168,13 @@ impl Client {
 
     /// Disconnects normally: the Will is not published. The client can connect again.
     pub fn disconnect(&self) -> Pending<()> {
-        self.command(Command::Disconnect(Default::default()), |_| Ok(()))
+        self.disconnect_with(DisconnectRequest::default())
+    }
+
+    /// As [`disconnect`](Client::disconnect), with a Reason Code, a Reason String and User Properties
+    /// (5.0).
+    pub fn disconnect_with(&self, request: DisconnectRequest) -> Pending<()> {
+        self.command(Command::Disconnect(request), |_| Ok(()))
     }
 
     /// Disconnects, and ends the client. Ends when its store is closed, so that another client can

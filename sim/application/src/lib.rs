@@ -29,6 +29,8 @@
 //!
 //! In asynchronous code, write `.await` in place of `.wait()`; any runtime will do.
 //!
+//! Times in events, in [`ConnectionInfo`] and in [`Statistics`] are durations since 1970-01-01 UTC.
+//!
 //! The protocol is that of [`mqttspec_client`], which does no I/O. [`drive`] runs the same handle
 //! over any network, such as that of a simulated world.
 #![forbid(unsafe_code)]
@@ -43,10 +45,17 @@ use bytes::Bytes;
 
 pub use client::{Builder, Client, drive};
 pub use error::Error;
+/// The client without I/O, for the types that this crate does not name: its
+/// [`Error`](mqttspec_client::Error), which [`Error::Client`] has, with
+/// [`ErrorKind`](mqttspec_client::ErrorKind) and [`Unreachable`](mqttspec_client::Unreachable).
+pub use mqttspec_client;
 pub use mqttspec_client::{
-    Acknowledgement, ConnectionInfo, DeliverRequest, DeliveryStatistics, EndedDelivery, Event, Message,
-    Options, PayloadKind, Publication, State, Statistics,
+    Acknowledgement, CircuitState, ConnectionInfo, DeliverRequest, DeliveryState, DeliveryStatistics,
+    DisconnectRequest, EndedDelivery, Event, Message, Options, PayloadKind, Publication, State, Statistics,
 };
+/// The packets of MQTT, for properties such as [`UserProperty`](mqttspec_codec::UserProperty) and for
+/// all options of a [`Subscription`](mqttspec_codec::Subscription).
+pub use mqttspec_codec;
 pub use mqttspec_codec::{PubAckReason, QoS, TopicFilter, TopicName};
 pub use pending::Pending;
 pub use subscription::{Events, Subscription};

@@ -5,11 +5,15 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use mqttspec_application::mqttspec_client::{Error as CoreError, ErrorKind};
+use mqttspec_application::mqttspec_codec::{Properties, ReasonString, Subscription, Utf8String};
 use mqttspec_application::{
-    Acknowledgement, Client, DeliverRequest, Error, Event, PayloadKind, PubAckReason, QoS, State, message,
+    Acknowledgement, CircuitState, Client, DeliverRequest, DisconnectRequest, Error, Event, PayloadKind,
+    PubAckReason, QoS, State, TopicFilter, message,
 };
 use mqttspec_broker::Options as BrokerOptions;
 use mqttspec_net::TestBroker;
+use mqttspec_net::relay::Cut;
 use mqttspec_net::transport::ServerTls;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -255,6 +259,63 @@ fn it_reconnects_restores_its_subscriptions_and_reports_both() {
     let info = client.info().wait().unwrap();
     assert!(info.last_error.is_some() && info.disconnected_at.is_some() && info.uptime.is_some());
     assert_eq!(client.statistics().wait().unwrap().reconnections, 1);
+}
+
+#[test]
+fn the_breaker_opens_and_closes_and_reports_both() {
+    let broker = TestBroker::start().unwrap();
+    let options = [
+        ("reconnect_delay", "20ms"),
+        ("reconnect_policy", "constant"),
+        ("circuit_failures", "3"),
+        ("circuit_delay", "500ms"),
+    ];
+    let builder = Client::builder(&broker.url()).unwrap().client_id("breaker").unwrap();
+    let builder = options.iter().fold(builder, |builder, (name, value)| builder.option(name, value).unwrap());
+    let client = builder.connect().wait().unwrap();
+    let mut events = client.events();
+    let mut circuit = |wanted: fn(CircuitState) -> bool| loop {
+        match events.wait().unwrap() {
+            Event::Circuit(state) if wanted(state) => break,
+            _ => {}
+        }
+    };
+    broker
+        .network(|faults| {
+            faults.refuse(true);
+            faults.cut(Cut::Reset);
+        })
+        .unwrap();
+    circuit(|state| matches!(state, CircuitState::Open { .. }));
+    assert!(!matches!(client.info().wait().unwrap().circuit, CircuitState::Closed));
+    circuit(|state| state == CircuitState::HalfOpen);
+    broker.network(|faults| faults.refuse(false)).unwrap();
+    circuit(|state| state == CircuitState::Closed);
+    assert_eq!(client.info().wait().unwrap().state, State::Connected);
+}
+
+#[test]
+fn what_is_new_in_mqtt_5_needs_no_other_crate() {
+    let broker = TestBroker::start().unwrap();
+    let (asker, clock) = (connected(&broker, "asker"), connected(&broker, "clock"));
+    let filter = TopicFilter::try_from("clock/time").unwrap();
+    let not_own = Subscription { no_local: true, ..Subscription::new(filter, QoS::AtLeastOnce) };
+    let mut requests = clock.subscribe_with(not_own).wait().unwrap();
+    let question = message("clock/time", "now?").unwrap().user_property("zone", "north").unwrap();
+    let answer = asker.request(question, Some(PATIENCE));
+    let request = requests.wait().unwrap();
+    let has_zone =
+        |(name, value): (Utf8String, Utf8String)| (name.as_str(), value.as_str()) == ("zone", "north");
+    assert!(request.properties.user_properties().any(has_zone));
+    clock.respond(&request, "12:00").wait().unwrap();
+    assert_eq!(answer.wait().unwrap().payload, "12:00");
+    let late = asker.request(message("no/one", "?").unwrap(), Some(Duration::from_millis(100))).wait();
+    assert!(matches!(&late, Err(Error::Client(error)) if error.kind() == ErrorKind::TimeOut), "{late:?}");
+    let mut properties = Properties::new();
+    properties.set(ReasonString(Utf8String::from_static("the shift is over")));
+    asker.disconnect_with(DisconnectRequest { properties, ..DisconnectRequest::default() }).wait().unwrap();
+    let gone = asker.disconnect().wait();
+    assert!(matches!(gone, Err(Error::Client(CoreError::NotConnected))), "{gone:?}");
 }
 
 #[test]

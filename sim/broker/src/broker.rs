@@ -19,6 +19,7 @@ use crate::message::MessageId;
 use crate::options::{Options, Redirect};
 use crate::output::{Output, Transmit};
 use crate::parts::{Distribution, Leaving, Routings, Sizes};
+use crate::published::Published;
 use crate::retained::Retained;
 use crate::session::{Session, SessionKey};
 use crate::store::Records;
@@ -43,6 +44,7 @@ pub struct Broker {
     pub(crate) subscriptions: SubscriptionTree,
     pub(crate) retained: Retained,
     pub(crate) timers: Timers,
+    pub(crate) published: Published,
     pub(crate) records: Records,
     pub(crate) output: Output,
     pub(crate) memory: Memory,
@@ -79,6 +81,11 @@ impl Broker {
     pub fn new(options: Options, seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         options.users.prepare();
+        let mut timers = Timers::default();
+        if !options.statistics_interval.is_zero() {
+            // For the first time as soon as the driver asks.
+            timers.set(Timer::Statistics, Duration::ZERO);
+        }
         Self {
             records: Records::new(options.record_changes),
             options,
@@ -87,7 +94,8 @@ impl Broker {
             session_keys: BTreeMap::new(),
             subscriptions: SubscriptionTree::new(random.next_u64()),
             retained: Retained::default(),
-            timers: Timers::default(),
+            timers,
+            published: Published::default(),
             output: Output::default(),
             memory: Memory::default(),
             clients: 0,
@@ -255,6 +263,7 @@ impl Broker {
             Timer::Deliveries => self.run_deliveries(now),
             Timer::Routings => self.run_routings(now),
             Timer::Distributions => self.run_distributions(now),
+            Timer::Statistics => self.publish_statistics(now),
             Timer::RetainedExpiry(topic) => self.expire_retained(now, &topic),
         }
     }

@@ -84,6 +84,7 @@ mod output;
 mod packet_identifiers;
 mod parts;
 mod publish;
+mod published;
 mod retained;
 mod session;
 mod sessions;

@@ -16,7 +16,7 @@ pub(crate) struct MessageId(pub(crate) u64);
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) id: MessageId,
-    /// The ClientID of the publisher, for No Local.
+    /// The ClientID of the publisher, for No Local. Empty for messages of the Server itself.
     pub(crate) publisher: Utf8String,
     /// The user that published it; `None` for an anonymous Client.
     pub(crate) user: Option<Utf8String>,
@@ -63,6 +63,11 @@ impl Expiry {
 impl Message {
     pub(crate) fn has_expired(&self, now: Duration) -> bool {
         self.expiry.is_some_and(|expiry| expiry.has_passed(now))
+    }
+
+    /// Whether the Server publishes it for its own purposes (§4.7.2).
+    pub(crate) fn is_of_server(&self) -> bool {
+        self.publisher.as_str().is_empty()
     }
 
     /// A copy in buffers of its own.

@@ -130,6 +130,9 @@ options! {
         unauthorized_publish: UnauthorizedPublish = UnauthorizedPublish::Refuse;
         /// Whether Clients may authenticate by SCRAM-SHA-256 (§4.12).
         scram_sha_256: bool = true;
+        /// How often the Server publishes its statistics, as retained messages below `$SYS/broker/`.
+        /// Clients may then publish nothing below `$SYS/`. 0 means never.
+        statistics_interval: Duration = Duration::ZERO;
         /// Whether the broker records changes for a store (`take_changes`). A broker without a
         /// store saves the work.
         record_changes: bool = true;

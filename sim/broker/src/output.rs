@@ -40,6 +40,8 @@ pub(crate) struct Output {
     pub(crate) events: VecDeque<Event>,
     /// No events about single messages are kept.
     pub(crate) omits_messages: bool,
+    /// PUBLISH packets, all that were ever sent.
+    pub(crate) messages_sent: u64,
     /// Network Connections to end once the current packet or timer is processed.
     pub(crate) to_disconnect: VecDeque<(ConnectionId, Fault)>,
 }

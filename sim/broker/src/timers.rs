@@ -29,6 +29,8 @@ pub(crate) enum Timer {
     Routings,
     /// Messages are given to more Shared Subscriptions.
     Distributions,
+    /// The statistics are published.
+    Statistics,
     /// The Message Expiry Interval of a retained message has passed (§3.3.1.3). Boxed, because
     /// there are few of these, and one or two deadlines for each Session.
     RetainedExpiry(Box<TopicName>),

@@ -449,8 +449,12 @@ impl Client {
             Packet::PubAck(puback) => self.receive_puback(now, &puback),
             Packet::PubRec(pubrec) => self.receive_pubrec(now, &pubrec),
             Packet::PubComp(pubcomp) => self.receive_pubcomp(now, &pubcomp),
-            Packet::SubAck(suback) => self.receive_suback(now, suback),
-            Packet::UnsubAck(unsuback) => self.receive_unsuback(unsuback),
+            Packet::SubAck(suback) => {
+                self.receive_suback(now, suback).map(|()| self.use_free_identifiers(now))
+            }
+            Packet::UnsubAck(unsuback) => {
+                self.receive_unsuback(unsuback).map(|()| self.use_free_identifiers(now))
+            }
             Packet::PingResp => {
                 if let Link::Up(connection) = &mut self.link {
                     connection.keep_alive.pong_received();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mqttspec_codec::{
     ContentType, Disconnect, DisconnectReason, PayloadFormatIndicator, Properties, PubAckReason, Publish,
-    QoS, Subscribe, Subscription, TopicFilter, TopicName, Unsubscribe, Utf8String,
+    QoS, Subscribe, Subscription, TopicFilter, TopicName, Unsubscribe, UserProperty, Utf8String, ValueError,
 };
 
 use crate::Options;
@@ -146,6 +146,15 @@ impl Publication {
     #[must_use]
     pub fn retained(self) -> Self {
         Self { retain: true, ..self }
+    }
+
+    /// The same message with one more User Property (5.0).
+    ///
+    /// # Errors
+    /// If a text is longer than 65,535 bytes or has the character U+0000.
+    pub fn user_property(mut self, name: &str, value: &str) -> Result<Self, ValueError> {
+        self.properties.push(UserProperty::new(Utf8String::try_from(name)?, Utf8String::try_from(value)?));
+        Ok(self)
     }
 }
 

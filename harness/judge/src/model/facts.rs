@@ -147,7 +147,7 @@ impl<'h> Facts<'h> {
     fn read(&mut self, index: usize, event: &'h Event, versions: &BTreeMap<ConnectionKey, Version>) {
         if let What::Fault(fault) = &event.what {
             let of_server = fault.hosts.iter().any(|host| host == SERVER);
-            let profile = matches!(&fault.fault.kind, FaultKind::Profile(name) if name.contains("broker") || name.contains("disk"));
+            let profile = matches!(&fault.fault.kind, FaultKind::Profile(of) if of.name.contains("broker") || of.name.contains("disk"));
             self.crashed |=
                 of_server && matches!(fault.fault.kind, FaultKind::Crash | FaultKind::Disk(_)) || profile;
         }

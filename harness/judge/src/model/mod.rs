@@ -51,11 +51,12 @@ impl Rule {
         actual: String,
     ) -> Option<Finding> {
         let clauses = if version.is_5() { self.v5 } else { self.v3_1_1 };
+        let requirements = Requirement::of_rule(version, clauses);
         let at = history.events().get(event)?;
-        (!clauses.is_empty()).then(|| Finding {
+        (!requirements.is_empty()).then(|| Finding {
             check: Check::Monitor(NAME.to_owned()),
             level: Level::Must,
-            requirements: clauses.iter().map(|clause| Requirement::new(version, clause)).collect(),
+            requirements,
             expected: expected.to_owned(),
             actual,
             nearly: None,

@@ -74,18 +74,17 @@ impl Clauses {
         Self { server_5: v5, client_5: v5, server_3_1_1: v3_1_1, client_3_1_1: v3_1_1 }
     }
 
-    /// Those that the judged end of the connection must obey.
+    /// Those that the judged end of the connection must obey; for 3.1, those of 3.1.1.
     fn of(self, observation: &Observation<'_>) -> &'static [&'static str] {
-        let standard = if observation.version == Version::V5 { Standard::V5 } else { Standard::V3_1_1 };
-        self.for_role(observation.peer, standard)
+        self.for_role(observation.peer, Standard::of(observation.version))
     }
 
     fn for_role(self, role: Role, standard: Standard) -> &'static [&'static str] {
         match (standard, role) {
             (Standard::V5, Role::Server) => self.server_5,
             (Standard::V5, Role::Client) => self.client_5,
-            (Standard::V3_1_1, Role::Server) => self.server_3_1_1,
-            (Standard::V3_1_1, Role::Client) => self.client_3_1_1,
+            (Standard::V3_1 | Standard::V3_1_1, Role::Server) => self.server_3_1_1,
+            (Standard::V3_1 | Standard::V3_1_1, Role::Client) => self.client_3_1_1,
         }
     }
 }
@@ -178,7 +177,8 @@ impl Monitors {
     /// history, of which only the hosts are read.
     pub fn see(&mut self, history: &History, index: usize, event: &Event) -> Vec<Finding> {
         let Some(observation) = self.connections.observe(history, index, event) else { return Vec::new() };
-        self.watchers.iter_mut().flat_map(|watcher| watcher.see(&observation)).collect()
+        let findings = self.watchers.iter_mut().flat_map(|watcher| watcher.see(&observation));
+        findings.filter(|finding| has_its_rule(observation.version, finding)).collect()
     }
 
     /// Drops the state of the host's earlier connections, once no event of them can follow and
@@ -194,6 +194,12 @@ impl std::fmt::Debug for Monitors {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Monitors").finish_non_exhaustive()
     }
+}
+
+/// Whether the version has the rule that a finding reports. The monitors know those of 3.1.1, of which
+/// 3.1 has some. Bytes that are no packet are none in any version.
+fn has_its_rule(version: Version, finding: &Finding) -> bool {
+    version != Version::V3_1 || !finding.requirements.is_empty() || finding.expected == well_formed::A_PACKET
 }
 
 /// Whether a connection belongs to another host, or is not earlier than `kept`.

@@ -34,7 +34,7 @@ pub(super) struct Observation<'a> {
 
 impl Observation<'_> {
     /// The finding that the peer violated a rule with this event. `clauses` are those of the
-    /// connection's version.
+    /// connection's version; for 3.1, those of 3.1.1.
     pub(super) fn finding(
         &self,
         monitor: &Monitor,
@@ -42,7 +42,7 @@ impl Observation<'_> {
         expected: impl Into<String>,
         actual: String,
     ) -> Finding {
-        let requirements = clauses.iter().map(|clause| Requirement::new(self.version, clause)).collect();
+        let requirements = Requirement::of_rule(self.version, clauses);
         let actual = match self.host {
             "" => actual,
             host => format!("{actual} on the connection of {host}"),

@@ -464,3 +464,23 @@ fn a_session_that_began_before_the_history_may_hold_any_exchange() {
         fine(&client(version).resuming().connects("a", true).received("a", pubrel(7)).build());
     }
 }
+
+#[test]
+fn mqtt_3_1_has_only_the_rules_that_it_states() {
+    let unasked = broker(Version::V3_1).connects("a", false).received("a", puback(7));
+    broken(unasked, Version::V3_1, "QoS hand-shakes", &["U31-004"]);
+    let reused = broker(Version::V3_1)
+        .connects("a", false)
+        .received("a", publish(QOS1, 1, "one"))
+        .received("a", publish(QOS1, 1, "two"));
+    broken(reused, Version::V3_1, "Packet Identifiers", &["U31-002"]);
+    // DUP 1 the first time, and DUP 1 with QoS 0.
+    fine(&client(Version::V3_1).connects("a", false).received("a", again(publish(QOS2, 1, "one"))).build());
+    let dup = b"\x38\x03\x00\x01t";
+    fine(&broker(Version::V3_1).connects("a", false).received_malformed("a", dup).build());
+    let of_3_1_1 = broker(Version::V3_1_1).connects("a", false).received_malformed("a", dup);
+    broken(of_3_1_1, Version::V3_1_1, "well-formed packets", &["MQTT-3.3.1-2"]);
+    let both_qos_bits =
+        broker(Version::V3_1).connects("a", false).received_malformed("a", b"\x36\x03\x00\x01t");
+    broken(both_qos_bits, Version::V3_1, "well-formed packets", &[]);
+}

@@ -3,7 +3,7 @@
 //! MQTT 5.0 §2 and §3, 3.1.1 the same: the codec's error names the clause that a malformed packet
 //! violates. Directions: §2.1.2, 3.1.1 §2.2.1.
 
-use mqttspec_codec::Misdeed;
+use mqttspec_codec::{Misdeed, Version};
 
 use super::observation::{Observation, Seen};
 use super::{Clauses, Monitor, Watcher};
@@ -18,6 +18,18 @@ pub(super) const MONITOR: Monitor =
 /// What the rule for malformed packets expects. The codec names its clause.
 pub(super) const A_PACKET: &str = "bytes that are a packet as the standard defines it";
 
+/// What only later versions forbid. 3.1 has strings of modified UTF-8.
+const ALLOWED_IN_3_1: [Misdeed; 8] = [
+    Misdeed::RemainingLengthNotMinimal,
+    Misdeed::IllFormedUtf8,
+    Misdeed::Surrogate,
+    Misdeed::NullCharacter,
+    Misdeed::WillTopicEmpty,
+    Misdeed::DupWithQoSZero,
+    Misdeed::TopicNameEmpty,
+    Misdeed::TopicFilterEmpty,
+];
+
 struct WellFormed;
 
 impl Watcher for WellFormed {
@@ -30,6 +42,9 @@ impl Watcher for WellFormed {
                 format!("packets that a {peer} may send in MQTT {version}"),
                 format!("a packet of the other direction from the {peer}: {error}"),
             )],
+            Seen::Malformed(error) if version == Version::V3_1 && ALLOWED_IN_3_1.contains(&error.kind) => {
+                Vec::new()
+            }
             Seen::Malformed(error) => vec![observation.finding(
                 &MONITOR,
                 error.clause().as_slice(),

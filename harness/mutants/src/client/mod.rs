@@ -1,5 +1,6 @@
 //! The mutants of the Client, one file per area.
 
+mod applications;
 mod authentication;
 mod connections;
 mod contents;
@@ -28,5 +29,6 @@ pub(super) static MUTANTS: &[&[Mutant]] = &[
     sessions::MUTANTS,
     connections::MUTANTS,
     contents::MUTANTS,
+    applications::MUTANTS,
     authentication::MUTANTS,
 ];

@@ -1,5 +1,7 @@
 //! Topic Aliases in both directions (§3.2.2.3.8, §3.3.2.3.4).
 
+use core::num::NonZeroU16;
+
 use mqttspec_codec::{Packet, TopicAlias, TopicAliasMaximum, TopicName};
 use mqttspec_spec::Standard;
 
@@ -60,6 +62,23 @@ pub(super) static MUTANTS: &[Mutant] = &[
                 deliver(publish)
             }
             packet => deliver(packet),
+        }),
+    mutant("alias-of-another-topic", "sends an alias alone for a topic that has lost it to another topic")
+        .breaks(&["U5-079"], &[])
+        .on_outgoing(|state, packet| {
+            send(edit_publish(packet, |publish| {
+                let Some(topic) = publish.topic.as_ref().map(|topic| topic.as_str().to_owned()) else {
+                    return;
+                };
+                if publish.properties.contains::<TopicAlias>() {
+                    state.connection.topics.insert(topic);
+                } else if state.connection.topics.contains(&topic)
+                    && let Some(alias) = NonZeroU16::new(1)
+                {
+                    publish.topic = None;
+                    publish.properties.set(TopicAlias(alias));
+                }
+            }))
         }),
     mutant("alias-maximum-off-by-one", "uses one Topic Alias more than the Server allows")
         .breaks(&["MQTT-3.2.2-17", "MQTT-3.3.2-9"], &[])

@@ -22,6 +22,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
     mutant("no-puback", "does not acknowledge QoS 1 messages")
         .gets_wrong(&["PUBACK"])
         .breaks(&["MQTT-4.3.2-4", "MQTT-3.3.4-1"], &["MQTT-4.3.2-2", "MQTT-3.3.4-1"])
+        .also_blamed(&[(Standard::V3_1, &["U31-027"], "a message that is not allowed has no PUBACK either")])
         .on_outgoing(|_, packet| send_except(packet, PacketType::PubAck)),
     mutant("no-pubrec", "does not answer QoS 2 messages")
         .gets_wrong(&["PUBREC"])

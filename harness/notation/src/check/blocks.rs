@@ -108,7 +108,7 @@ impl<'a> Checker<'a> {
                     matches!(&fault.hosts, crate::Hosts::Named(names)
                         if names.iter().flat_map(crate::HostName::expand).any(|name| name == crate::SERVER))
                 }
-                FaultKind::Profile(name) => name == "broker-crash",
+                FaultKind::Profile(profile) => profile.name == "broker-crash",
                 _ => false,
             };
             if stops {

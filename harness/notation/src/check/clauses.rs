@@ -18,20 +18,11 @@ pub struct CatalogueClauses;
 
 impl ClauseLookup for CatalogueClauses {
     fn knows(&self, version: Version, id: &str) -> bool {
-        standard(version).is_some_and(|standard| Catalogue::get(standard, id).is_some())
+        Catalogue::get(Standard::of(version), id).is_some()
     }
 
     fn nearest(&self, version: Version, id: &str) -> Option<String> {
-        Catalogue::nearest(standard(version)?, id).map(|clause| clause.id.to_string())
-    }
-}
-
-/// The standard with numbered clauses; `None` for MQTT 3.1.
-fn standard(version: Version) -> Option<Standard> {
-    match version {
-        Version::V3_1 => None,
-        Version::V3_1_1 => Some(Standard::V3_1_1),
-        Version::V5 => Some(Standard::V5),
+        Catalogue::nearest(Standard::of(version), id).map(|clause| clause.id.to_string())
     }
 }
 
@@ -45,9 +36,7 @@ impl Checker<'_> {
     /// Every version of the scenario must have a clause.
     pub(super) fn some_clause(&mut self) {
         let scenario = self.scenario;
-        // MQTT 3.1 has no numbered clauses.
-        let numbered = scenario.versions.iter().filter(|version| **version != Version::V3_1);
-        for version in numbered {
+        for version in &scenario.versions {
             if scenario.clauses_of(*version).is_empty() {
                 let at = Span::new(0, 0);
                 self.error(at, format!("the file cites no clause of MQTT {version}")).help =

@@ -295,7 +295,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         Just(FaultKind::Crash),
         Just(FaultKind::Start),
         subsequence(disk, 1..=4).prop_map(FaultKind::Disk),
-        select(profiles().collect::<Vec<_>>()).prop_map(|name| FaultKind::Profile(name.to_owned())),
+        profile().prop_map(FaultKind::Profile),
     ];
     (kind, hosts(), option::of(host()), option::of(time())).prop_map(|(kind, hosts, towards, lasting)| {
         Fault {
@@ -304,6 +304,20 @@ fn fault() -> impl Strategy<Value = Fault> {
             kind,
             hosts,
         }
+    })
+}
+
+/// A fault profile, with a measure if it has one.
+fn profile() -> impl Strategy<Value = ProfileFault> {
+    let measure = prop_oneof![
+        plain_duration().prop_map(Measure::Added),
+        (0..=1_000u16).prop_map(|per_mille| Measure::Loss { per_mille }),
+        (plain_duration(), plain_duration()).prop_map(|(on, off)| Measure::Turns { on, off }),
+    ];
+    (select(profiles().collect::<Vec<_>>()), option::of(measure)).prop_map(|(name, measure)| {
+        let with = ProfileFault { name: name.to_owned(), measure };
+        let measure = measure.filter(|_| with.profile().is_some());
+        ProfileFault { measure, ..with }
     })
 }
 

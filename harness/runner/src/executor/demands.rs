@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use mqttspec_faults::{Fault, Profile, Way};
+use mqttspec_faults::{Fault, Way};
 use mqttspec_judge::Case;
 use mqttspec_notation::{self as notation, Content, FaultKind, Name, Step, StepKind, Timing, Version};
 
@@ -62,8 +62,8 @@ fn waits(steps: &[Step], version: Version) -> Duration {
 
 /// The faults that a line begins.
 pub(crate) fn faults(fault: &notation::Fault, hosts: &Hosts) -> Vec<Fault> {
-    if let FaultKind::Profile(name) = &fault.kind {
-        let course = Profile::named(name).map(|profile| profile.course(&hosts.named(&fault.hosts), SERVER));
+    if let FaultKind::Profile(profile) = &fault.kind {
+        let course = profile.profile().map(|profile| profile.course(&hosts.named(&fault.hosts), SERVER));
         let steps = course.into_iter().flat_map(|course| course.steps);
         return steps.map(|step| step.fault).collect();
     }

@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use mqttspec_codec::Role;
-use mqttspec_faults::{Course, Fault, FaultError, Phase, Profile, RunningCourse, Step as CourseStep};
+use mqttspec_faults::{Course, Fault, FaultError, Phase, RunningCourse, Step as CourseStep};
 use mqttspec_judge::history::{HostIndex, What};
-use mqttspec_notation::{self as notation, DiskFault, FaultKind, HostName};
+use mqttspec_notation::{self as notation, DiskFault, FaultKind, HostName, ProfileFault};
 
 use super::Flow;
 use super::clock::Clock;
@@ -48,7 +48,7 @@ impl Faults {
             self.has_lost.set(true);
         }
         match &fault.kind {
-            FaultKind::Profile(name) => self.profile(name, fault, began, clock).await?,
+            FaultKind::Profile(profile) => self.profile(profile, fault, began, clock).await?,
             FaultKind::Heal => {
                 for way in ways(fault, hosts) {
                     injector.heal(&way)?;
@@ -95,9 +95,15 @@ impl Faults {
     }
 
     /// Starts a fault profile. The scenario continues meanwhile.
-    async fn profile(&self, name: &str, fault: &notation::Fault, began: usize, clock: &mut Clock) -> Flow {
-        let unknown = || Stop::broken(format!("there is no fault profile {name}"));
-        let profile = Profile::named(name).ok_or_else(unknown)?;
+    async fn profile(
+        &self,
+        named: &ProfileFault,
+        fault: &notation::Fault,
+        began: usize,
+        clock: &mut Clock,
+    ) -> Flow {
+        let unknown = || Stop::broken(format!("there is no fault profile {}", named.name));
+        let profile = named.profile().ok_or_else(unknown)?;
         let hosts = self.crashes.hosts.named(&fault.hosts);
         let course = match fault.lasting.and_then(|time| profile.lasting(time.on(false))) {
             Some(lasting) => lasting.course(&hosts, SERVER),

@@ -192,7 +192,7 @@ impl Outcome {
 fn is_not_sent_again(finding: &Finding) -> bool {
     finding.event.is_none()
         && finding.timing_sensitive
-        && finding.requirements.iter().any(|clause| clause.clause == "MQTT-4.4.0-1")
+        && finding.requirements.iter().any(|clause| clause.is_one_of(&["MQTT-4.4.0-1"]))
 }
 
 impl RunContext {

@@ -16,6 +16,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mqttspec_codec::Version;
 use mqttspec_judge::Case;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_mutants::Mutant;
@@ -26,9 +27,16 @@ use proofs::{Proof, Proofs, run_mutant};
 fn cases() -> Vec<Case> {
     let sources = read_folder(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios")))
         .expect("the scenarios can be read");
-    let plan = plan(&sources, &Selection::default());
-    assert!(plan.errors.is_empty(), "{:#?}", plan.errors);
-    plan.cases
+    let of_3_1 = Selection { version: Some(Version::V3_1), ..Selection::default() };
+    let mut cases = Vec::new();
+    for selection in [Selection::default(), of_3_1] {
+        let plan = plan(&sources, &selection);
+        assert!(plan.errors.is_empty(), "{:#?}", plan.errors);
+        cases.extend(plan.cases);
+    }
+    // The cases of a file are proved together.
+    cases.sort_by(|one, other| one.file.cmp(&other.file));
+    cases
 }
 
 fn document() -> PathBuf {

@@ -41,11 +41,8 @@ pub(crate) struct Proof {
 impl Proof {
     /// The blamed clauses that the mutant keeps, unless it argues for them.
     pub(crate) fn unargued(&self, case: &Case) -> Vec<&str> {
-        let (Some(mutant), Some(standard)) =
-            (Mutant::named(self.mutant, case.tests), Standard::of(case.version))
-        else {
-            return Vec::new();
-        };
+        let Some(mutant) = Mutant::named(self.mutant, case.tests) else { return Vec::new() };
+        let standard = Standard::of(case.version);
         let is_kept = |clause: &&str| !mutant.may_be_blamed_for(standard, clause);
         self.blamed.iter().map(String::as_str).filter(is_kept).collect()
     }
@@ -110,7 +107,7 @@ impl Check {
         match self {
             Self::Rule(rule) => {
                 rule.role == case.tests
-                    && Some(rule.standard) == Standard::of(case.version)
+                    && rule.standard == Standard::of(case.version)
                     && rule.is_reported_by(finding)
             }
             Self::Delivery(words) if *words == Guarantee::NothingMore.words() => {
@@ -185,7 +182,7 @@ impl MutantRun<'_> {
         if self.result.verdict != Verdict::Fail {
             return None;
         }
-        let standard = Standard::of(self.case.version)?;
+        let standard = Standard::of(self.case.version);
         let of_row = self.of_row();
         let cited = of_row.iter().flat_map(|finding| &finding.requirements);
         let blamed: BTreeSet<String> = cited.map(|requirement| requirement.clause.clone()).collect();
@@ -200,9 +197,10 @@ impl MutantRun<'_> {
 
     /// The clauses that the findings cite although the mutant keeps them, and does not argue for them.
     pub(crate) fn wrongly_blamed(&self) -> Vec<Blamed> {
-        let Some(standard) = Standard::of(self.case.version).filter(|_| self.proof().is_some()) else {
+        if self.proof().is_none() {
             return Vec::new();
-        };
+        }
+        let standard = Standard::of(self.case.version);
         let one_line = |text: &str| text.replace('\n', " ");
         let mut blamed: Vec<Blamed> = Vec::new();
         for finding in self.of_row() {

@@ -132,10 +132,8 @@ fn prove_file(file: &[usize], cases: &[Case]) -> (Vec<(usize, Option<Proof>)>, E
 fn candidates(case: &Case) -> impl Iterator<Item = (usize, &'static Mutant)> {
     let standard = Standard::of(case.version);
     Mutant::all()
-        .filter(move |mutant| {
-            mutant.role == case.tests && standard.is_some_and(|standard| mutant.applies_to(standard))
-        })
-        .map(move |mutant| (standard.map_or(0, |standard| relevance(case, mutant, standard)), mutant))
+        .filter(move |mutant| mutant.role == case.tests && mutant.applies_to(standard))
+        .map(move |mutant| (relevance(case, mutant, standard), mutant))
 }
 
 /// Estimates how likely a mutant is to fail a case: by common clauses, of which a row's own come
@@ -170,9 +168,8 @@ fn prove_mutant(mutant: &'static Mutant, cases: &[Case]) -> Evidence {
     let mut order: Vec<(usize, usize)> = (0..cases.len())
         .filter(|index| cases[*index].tests == mutant.role)
         .filter_map(|index| {
-            let standard =
-                Standard::of(cases[index].version).filter(|standard| mutant.applies_to(*standard))?;
-            Some((relevance(&cases[index], mutant, standard), index))
+            let standard = Standard::of(cases[index].version);
+            mutant.applies_to(standard).then(|| (relevance(&cases[index], mutant, standard), index))
         })
         .collect();
     order.sort_by_key(|(relevance, index)| (Reverse(*relevance), *index));
@@ -195,7 +192,7 @@ fn prove_check(check: &Check, cases: &[Case]) -> Evidence {
         _ => &["MQTT-3.3.1-4"],
     };
     for (index, case) in cases.iter().enumerate() {
-        let Some(standard) = Standard::of(case.version) else { continue };
+        let standard = Standard::of(case.version);
         for (relevance, mutant) in candidates(case) {
             let fits = match check {
                 Check::Delivery(words) => relevance > 0 && case.source.contains(words),

@@ -14,6 +14,7 @@ use crate::fault::Fault;
 use crate::memory::{IDENTIFIER_BYTES, MESSAGE_BYTES, has_memory, has_plenty};
 use crate::message::{Expiry, Message};
 use crate::options::{DollarTopics, UnauthorizedPublish};
+use crate::published::STATISTICS;
 use crate::session::SessionKey;
 
 /// Payloads below this size, in bytes, are copied if the message may have to wait.
@@ -43,6 +44,7 @@ impl Broker {
         key: SessionKey,
         publish: &Publish,
     ) -> Result<(), Fault> {
+        self.published.received += 1;
         self.check_capabilities(id, publish)?;
         // The alias is mapped even if the message is refused (U5-083).
         let topic = self.resolve_topic(id, publish)?;
@@ -214,6 +216,10 @@ impl Broker {
         permissions: &Permissions,
         topic: &TopicName,
     ) -> Result<(), &'static str> {
+        if topic.as_bytes().starts_with(STATISTICS.as_bytes()) && !self.options.statistics_interval.is_zero()
+        {
+            return Err("the Server publishes to these topics itself");
+        }
         // §4.7.2: Clients should not use topics that begin with $ to exchange messages
         if topic.as_bytes().first() == Some(&b'$') && self.options.dollar_topics == DollarTopics::Refuse {
             return Err("Clients may not publish to $ topics");
@@ -334,6 +340,6 @@ impl Broker {
     fn has_room_to_retain(&self, topic: &TopicName, payload: &[u8]) -> bool {
         let maximum = self.options.maximum_retained as usize;
         let is_free = payload.is_empty() || self.retained.contains(topic);
-        is_free || (maximum == 0 || self.retained.len() < maximum) && self.has_memory(u64::MAX)
+        is_free || (maximum == 0 || self.retained_of_clients() < maximum) && self.has_memory(u64::MAX)
     }
 }

@@ -430,6 +430,7 @@ fn send_publish(
         return false;
     }
     output.transmit(id, connection, packet);
+    output.messages_sent += 1;
     true
 }
 

@@ -45,7 +45,7 @@ impl Broker {
         }
     }
 
-    fn forget_retained(&mut self, topic: &TopicName) {
+    pub(crate) fn forget_retained(&mut self, topic: &TopicName) {
         if let Some(message) = self.retained.remove(topic) {
             if message.expiry.is_some() {
                 self.timers.cancel(Timer::RetainedExpiry(Box::new(topic.clone())));

@@ -39,7 +39,7 @@ impl Broker {
 
     /// [MQTT-4.5.0-1] [MQTT-3.3.2-3] a copy for every matching Subscription. Returns `None`, and
     /// gives none, if they are to be given in parts.
-    fn route(&mut self, now: Duration, message: &Arc<Message>) -> Option<usize> {
+    pub(crate) fn route(&mut self, now: Duration, message: &Arc<Message>) -> Option<usize> {
         if self.routings.of(&message.publisher) > 0 {
             return None;
         }

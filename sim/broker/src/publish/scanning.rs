@@ -147,7 +147,8 @@ impl Broker {
             return;
         }
         // §5.4.2: it may have been stored under another users file.
-        if !self.permissions_of(message.user.as_ref()).may_publish(&message.topic) {
+        if !message.is_of_server() && !self.permissions_of(message.user.as_ref()).may_publish(&message.topic)
+        {
             return;
         }
         // [MQTT-3.8.4-8]; 3.1.1/[MQTT-3.3.1-8]

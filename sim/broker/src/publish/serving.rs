@@ -57,7 +57,7 @@ impl Broker {
         self.routings.of(client_id) >= MOST_OF_A_CLIENT
     }
 
-    pub(super) fn begin_routing(&mut self, now: Duration, message: &Arc<Message>) {
+    pub(crate) fn begin_routing(&mut self, now: Duration, message: &Arc<Message>) {
         let message = if message.qos == QoS::AtMostOnce {
             // It may outlive the packet's buffer.
             Arc::new(message.detached(&self.memory))

@@ -18,6 +18,7 @@ mod rig;
 mod serving;
 mod sessions;
 mod shared;
+mod statistics;
 mod store;
 mod subscribe;
 mod topic_alias;

@@ -160,7 +160,7 @@ impl Client {
             Outcome::Done(exchange) => self.published(exchange.handle, exchange.publication, reason),
             Outcome::Release | Outcome::Unknown => self.statistics.acknowledgements_unknown += 1,
         }
-        self.pump(now);
+        self.use_free_identifiers(now);
     }
 
     fn resend(&mut self, now: Duration, resend: Resend) {

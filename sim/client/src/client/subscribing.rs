@@ -32,6 +32,12 @@ impl Client {
         self.flush_operations(now);
     }
 
+    /// Sends what may have waited for a Packet Identifier: an exchange has ended.
+    pub(super) fn use_free_identifiers(&mut self, now: Duration) {
+        self.flush_operations(now);
+        self.pump(now);
+    }
+
     /// Sends the waiting requests, in the order of the commands.
     pub(super) fn flush_operations(&mut self, now: Duration) {
         if !matches!(self.link, Link::Up(_)) {

@@ -6,7 +6,7 @@ use mqttspec_client::{Command, Error, Event, Invalid, Options, Publication, Queu
 use mqttspec_codec::{
     ConnAck, Delivery, DisconnectReason, MaximumPacketSize, MaximumQoS, MessageExpiryInterval, Packet,
     PubAck, PubAckReason, PubComp, PubRec, PubRel, PubRelReason, QoS, ReceiveMaximum, RetainAvailable,
-    SubscriptionIdentifier, TopicAliasMaximum, TopicName, Version,
+    SubAck, SubAckReason, SubscriptionIdentifier, TopicAliasMaximum, TopicName, Version,
 };
 
 use crate::bench::{Bench, id, incoming, options, puback, pubcomp, pubrec, seconds};
@@ -45,6 +45,31 @@ fn qos_2_goes_through_the_whole_hand_shake() {
         assert_eq!(bench.published(), [handle]);
         bench.silent();
     }
+}
+
+/// What waits while all 65,535 identifiers are in use takes the first that is free, whatever had it.
+#[test]
+fn what_waits_for_an_identifier_takes_the_first_that_is_free() {
+    let mut bench = Bench::connected(Version::V5);
+    bench.subscribe("a", QoS::AtLeastOnce);
+    let of_subscribe = bench.sent().packet_identifier().unwrap();
+    for _ in 0..u16::MAX - 1 {
+        bench.publish("a", "x", QoS::AtLeastOnce);
+        assert_ne!(bench.sent_publish().delivery.packet_identifier(), Some(of_subscribe));
+    }
+    bench.publish("a", "waits", QoS::AtLeastOnce);
+    bench.silent();
+    let suback = SubAck::new(of_subscribe, SubAckReason::GrantedQoS1);
+    bench.packet(suback);
+    let sent = bench.sent_publish();
+    assert_eq!(
+        (sent.payload.as_ref(), sent.delivery.packet_identifier()),
+        (&b"waits"[..], Some(of_subscribe))
+    );
+    bench.subscribe("b", QoS::AtLeastOnce);
+    bench.silent();
+    bench.packet(puback(4711));
+    assert!(matches!(bench.sent(), Packet::Subscribe(subscribe) if subscribe.id == id(4711)));
 }
 
 #[test]

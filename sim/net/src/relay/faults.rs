@@ -160,9 +160,13 @@ impl Faults {
         });
     }
 
-    /// Refuses new connections, or no longer.
+    /// Refuses new connections, or no longer. A listener accepts them and resets them at once.
     pub fn refuse(&self, refuse: bool) {
         self.change(|state| state.refuse = refuse);
+    }
+
+    pub(super) fn refuses(&self) -> bool {
+        self.state.borrow().refuse
     }
 
     /// Ends all connections that are open now.

@@ -81,7 +81,13 @@ impl<N: Net> Listener for RelayListener<N> {
     type Stream = RelayStream;
 
     async fn accept(&self) -> io::Result<(RelayStream, std::net::SocketAddr)> {
-        let (client, peer) = self.listener.accept().await?;
+        let (client, peer) = loop {
+            let (client, peer) = self.listener.accept().await?;
+            if !self.faults.refuses() {
+                break (client, peer);
+            }
+            self.net.reset(client);
+        };
         let (near, far) = pipe::pipe();
         let (net, faults) = (self.net.clone(), self.faults.clone());
         let opened = faults.generation();

@@ -1,7 +1,7 @@
 //! Faults: a scenario for each word of the grammar's rule, and for each profile.
 
 use super::{LIVE, TURMOIL};
-use super::{Word, on_a_durable_broker, refused_by, word};
+use super::{Word, changed, on_a_durable_broker, refused_by, word};
 
 /// The words of `fault` in the grammar.
 pub(super) const WORDS: &[Word] = &[
@@ -149,6 +149,41 @@ pub(super) const WORDS: &[Word] = &[
         "for",
         " for 1s",
         "device connects keep_alive=0\npartition device for 1s\ndevice > PINGREQ\ndevice < PINGRESP\n",
+    ),
+];
+
+/// The words of `measure` in the grammar.
+pub(super) const MEASURES: &[Word] = &[
+    changed(
+        "on",
+        "1s on",
+        "4s on",
+        "device connects keep_alive=0\nprofile intermittent-link device 1s on 2s off for 9s\nwait 3500ms\ndevice > PINGREQ\nafter 1s device < PINGRESP\n",
+    ),
+    changed(
+        "off",
+        "3s off",
+        "1s off",
+        "device connects keep_alive=0\nprofile intermittent-link device 1s on 3s off for 9s\ndevice > PINGREQ\nafter 2500ms device < PINGRESP\n",
+    ),
+];
+
+/// Measures that have no word in the grammar.
+pub(super) const SHARES_AND_TIMES: &[Word] = &[
+    changed(
+        "high-latency",
+        " 1s for 5s",
+        " 100ms for 5s",
+        "device connects keep_alive=0\nprofile high-latency device 1s for 5s\ndevice > PINGREQ\nafter 1500ms device < PINGRESP\n",
+    ),
+    refused_by(
+        &[TURMOIL],
+        changed(
+            "packet-loss",
+            " 30%",
+            " 0%",
+            "device connects keep_alive=0\nprofile packet-loss device 30% for 6s [live 1200ms]\nrepeat 40\n  device pings\ndevice > PINGREQ\nat 1s [live 300ms] device < PINGRESP\n",
+        ),
     ),
 ];
 

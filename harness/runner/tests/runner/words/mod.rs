@@ -98,7 +98,7 @@ impl Word {
 
 fn all() -> impl Iterator<Item = &'static Word> {
     let steps = steps::RULES.iter().flat_map(|(_, words)| *words);
-    steps.chain(faults::WORDS).chain(faults::PROFILES)
+    steps.chain(faults::WORDS).chain(faults::PROFILES).chain(faults::MEASURES).chain(faults::SHARES_AND_TIMES)
 }
 
 fn in_simulation(backend: &str, simulator: Simulator) {
@@ -222,7 +222,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
 fn every_word_of_the_grammar_has_a_scenario_here() {
     let of = |words: &[Word]| words.iter().map(|word| word.word.to_owned()).collect::<BTreeSet<_>>();
     let mut open = rules();
-    for (rule, words) in steps::RULES.iter().chain(&[("fault", faults::WORDS)]) {
+    for (rule, words) in steps::RULES.iter().chain(&[("fault", faults::WORDS), ("measure", faults::MEASURES)])
+    {
         assert_eq!(terminals(rule), of(words), "{rule}");
         assert!(open.remove(*rule), "{rule}");
     }
