@@ -145,7 +145,7 @@ impl Executor<'_> {
             (Expected::Closed(or), _) => self.not_closed(or, arrival)?,
             _ => Wrong::Unknown,
         };
-        Ok(leave(found, wrong))
+        Ok(leave(found, &wrong))
     }
 
     /// The same for an arrival with which no branch of a choice begins.
@@ -161,7 +161,7 @@ impl Executor<'_> {
             Arrived::Malformed(_) | Arrived::TextFrame | Arrived::Handshake(_)
                 if !beginnings.iter().any(|(expected, _)| is_of_type(expected)) =>
             {
-                return Ok(leave(found, Wrong::Only(Words::new())));
+                return Ok(leave(found, &Wrong::Only(Words::new())));
             }
             _ if beginnings.iter().any(|(expected, _)| matches!(expected, Expected::Raw(_))) => {
                 return Ok(found);
@@ -171,7 +171,7 @@ impl Executor<'_> {
                     if matches!(expected, Expected::Packet(_) | Expected::Closed(_))
                         && self.comes_soon(host, expected, &found.requirements, arrival, *until).await?
                     {
-                        return Ok(leave(found, in_the_way(expected, arrival)));
+                        return Ok(leave(found, &in_the_way(expected, arrival)));
                     }
                 }
             }
@@ -189,7 +189,7 @@ impl Executor<'_> {
         if let Some((_, pattern)) = nearest
             && let Difference::Fields(fields) = self.difference(pattern, arrival)?
         {
-            return Ok(leave(found, of_fields(fields)));
+            return Ok(leave(found, &of_fields(fields)));
         }
         let mut wrong = vec![INSTEAD.into()];
         for (expected, _) in beginnings {
@@ -199,7 +199,7 @@ impl Executor<'_> {
                 _ => return Ok(found),
             }
         }
-        Ok(leave(found, Wrong::This(wrong)))
+        Ok(leave(found, &Wrong::This(wrong)))
     }
 
     /// How far an arrival is from what is expected: the number of its fields that differ, and more if it
@@ -335,7 +335,7 @@ impl Executor<'_> {
 /// Leaves only the clauses in a finding that are broken if none of what is `owed` arrives.
 pub(crate) fn silence(found: Finding, owed: &[Option<&'static str>]) -> Finding {
     let words: Option<Words> = owed.iter().map(|owed| owed.map(Cow::Borrowed)).collect();
-    leave(found, words.map_or(Wrong::Unknown, Wrong::This))
+    leave(found, &words.map_or(Wrong::Unknown, Wrong::This))
 }
 
 /// Leaves only the clauses in a finding that are broken if this arrives where nothing may.
@@ -348,13 +348,13 @@ pub(crate) fn blame_extra(found: Finding, arrival: &Arrival) -> Finding {
         Arrived::Ended(_) => Wrong::Only(vec!["closed".into()]),
         Arrived::Malformed(_) | Arrived::TextFrame | Arrived::Handshake(_) => Wrong::Only(Words::new()),
     };
-    leave(found, wrong)
+    leave(found, &wrong)
 }
 
 /// Leaves no clause in a finding: the peer does not answer the PINGREQ that would show that nothing
 /// came.
 pub(crate) fn unproved(found: Finding) -> Finding {
-    leave(found, Wrong::Only(Words::new()))
+    leave(found, &Wrong::Only(Words::new()))
 }
 
 /// What is wrong if this comes before what is expected.
@@ -386,8 +386,8 @@ fn of_fields(fields: Words) -> Wrong {
 }
 
 /// Leaves only the clauses in a finding that are broken by what is wrong.
-fn leave(found: Finding, wrong: Wrong) -> Finding {
-    let (words, only) = match &wrong {
+fn leave(found: Finding, wrong: &Wrong) -> Finding {
+    let (words, only) = match wrong {
         Wrong::Unknown => return found,
         Wrong::This(words) => (words, false),
         Wrong::Only(words) => (words, true),
