@@ -32,7 +32,7 @@ const LONG: [(&str, &str); 7] = [
 
 /// Prefixes of commands that are not run, with the reason.
 #[cfg(unix)]
-const NOT_RUN: [(&str, &str); 26] = [
+const NOT_RUN: [(&str, &str); 27] = [
     ("MQTTSPEC_EVERY_BIT=1 cargo test", "compiles a release build; `cargo test` flips some of the bits"),
     ("UPDATE=1 cargo test", "rewrites a page; `cargo test` runs the same test without UPDATE"),
     ("cargo test", "runs this test"),
@@ -47,6 +47,7 @@ const NOT_RUN: [(&str, &str); 26] = [
     ("pip install", "installs software"),
     ("mqttspec adapter 'python3 ", "needs a client library; targets/clients says which"),
     ("mqttspec run --client 'python3 ", "needs a client library; targets/clients says which"),
+    ("mqttspec run clients/load- --client 'python3 ", "needs a client library; targets/clients says which"),
     ("apt-get install", "installs software"),
     ("RUSTC_BOOTSTRAP=1 cargo fuzz", "needs cargo-fuzz, and runs until it is stopped"),
     ("cargo run --release --manifest-path fuzz/Cargo.toml --bin steps", "runs for minutes"),
@@ -63,7 +64,7 @@ const NOT_RUN: [(&str, &str); 26] = [
 
 /// Text that looks like a command but is not a complete one.
 #[cfg(unix)]
-const MENTIONS: [&str; 10] = [
+const MENTIONS: [&str; 11] = [
     "mqttspec observe",
     "mqttspec observe --to URL",
     "mqttspec explore",
@@ -72,6 +73,7 @@ const MENTIONS: [&str; 10] = [
     "cargo run --release --",
     "mqttspec serve --option",
     "mqttspec run --client COMMAND",
+    "mqttspec run clients/load- --client COMMAND",
     "mqttspec adapter COMMAND",
     "mqttspec adapter --reference",
 ];

@@ -16,12 +16,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_mqttspec");
 const ANY_SCENARIO: &str = "scenarios/wills/not-published-on-disconnect.mqtt";
 
 /// The scenarios of every command: running all scenarios would take minutes.
-const SCENARIOS: [&str; 4] = [
-    ANY_SCENARIO,
-    "scenarios/qos1/acknowledged-and-delivered.mqtt",
-    "scenarios/clients/qos-0-once.mqtt",
-    "scenarios/clients/load-over-resets.mqtt",
-];
+const SCENARIOS: [&str; 3] =
+    [ANY_SCENARIO, "scenarios/qos1/acknowledged-and-delivered.mqtt", "scenarios/clients/qos-0-once.mqtt"];
 
 /// The scenario of commands with the filter `faults`.
 const FAULTS: &str = "scenarios/faults/reset.mqtt";
