@@ -202,8 +202,8 @@ impl Executor<'_> {
         Ok(leave(found, &Wrong::This(wrong)))
     }
 
-    /// How far an arrival is from what is expected: the number of its fields that differ, and more if it
-    /// is another packet.
+    /// How far an arrival is from what is expected: the number of its fields that differ. Another packet of
+    /// the type is farther than every changed one, and one of another type farther than both.
     pub(crate) fn distance(&mut self, expected: &Expected, arrival: &Arrival) -> Result<usize, LineError> {
         let Expected::Packet(pattern) = expected else { return Ok(usize::MAX) };
         Ok(match self.difference(pattern, arrival)? {

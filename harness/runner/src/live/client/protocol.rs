@@ -17,7 +17,7 @@ pub(crate) const RECONNECT: &str = "reconnect";
 /// A word of `supports`: the library keeps its Session in `state_dir`, over the end of its process.
 pub(crate) const DISK: &str = "disk";
 
-/// A word of `silent`: the library never tells its application that a message was acknowledged.
+/// A word of `silent`: the library does not report the acknowledgements of messages.
 pub(crate) const PUBLISHED: &str = "published";
 
 /// A line to the adapter. Each has a reply with its number.
