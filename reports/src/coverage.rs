@@ -69,8 +69,9 @@ pub struct AreaCoverage {
     pub not_shown: usize,
 }
 
-/// The coverage of one version of the standard. The counts are of the numbered clauses (in 3.1, which
-/// numbers none, of all) that bind the peers under test, and of the others that a scenario cites.
+/// The coverage of one version of the standard. The counts are of the numbered clauses (in 3.1,
+/// which numbers none, of all) that bind the peers under test, and of the others that a scenario
+/// cites.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {
     /// `3.1`, `3.1.1` or `5.0`.

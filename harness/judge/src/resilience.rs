@@ -205,8 +205,8 @@ impl LoadSummary {
     }
 }
 
-/// The faults under which a scenario puts load on clients. Beside profiles, others are the conditions
-/// under which they are measured.
+/// The faults under which a scenario puts load on clients. Beside profiles, others are the
+/// conditions under which they are measured.
 fn faults(scenario: &Scenario) -> Option<Vec<String>> {
     let (mut load, mut profiles, mut others) = (false, Vec::new(), Vec::new());
     scenario.walk(&mut |step| match &step.kind {

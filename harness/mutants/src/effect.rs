@@ -28,8 +28,8 @@ pub(crate) enum Effect {
     Close,
     /// Closes the Network Connection after a delay.
     CloseLater(Duration),
-    /// Opens a Network Connection without the peer after a delay, and sends the CONNECT of this one.
-    /// What arrives on it is ignored.
+    /// Opens a Network Connection without the peer after a delay, and sends the CONNECT of this
+    /// one. What arrives on it is ignored.
     Dial(Duration),
     /// Applies an effect to another Network Connection of the same peer, given by its number.
     OnConnection(u32, Box<Effect>),

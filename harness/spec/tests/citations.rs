@@ -158,8 +158,8 @@ fn citations_in_scenario(text: &str) -> Vec<Citation> {
                     marked = Some(standards);
                 }
             } else if ids_in(word).first().is_some_and(|(start, id)| *start == 0 && id.len() == word.len()) {
-                // Ids of 3.1 are always marked, where a file has other versions too: no other version
-                // has the same.
+                // Ids of 3.1 are always marked, where a file has other versions too: no other
+                // version has the same.
                 let unmarked = || match versions.len() {
                     1 => versions.clone(),
                     _ => versions.iter().copied().filter(|of| *of != Standard::V3_1).collect(),

@@ -171,8 +171,8 @@ impl Client {
         self.disconnect_with(DisconnectRequest::default())
     }
 
-    /// As [`disconnect`](Client::disconnect), with a Reason Code, a Reason String and User Properties
-    /// (5.0).
+    /// As [`disconnect`](Client::disconnect), with a Reason Code, a Reason String and User
+    /// Properties (5.0).
     pub fn disconnect_with(&self, request: DisconnectRequest) -> Pending<()> {
         self.command(Command::Disconnect(request), |_| Ok(()))
     }

@@ -53,8 +53,8 @@ pub use mqttspec_client::{
     Acknowledgement, CircuitState, ConnectionInfo, DeliverRequest, DeliveryState, DeliveryStatistics,
     DisconnectRequest, EndedDelivery, Event, Message, Options, PayloadKind, Publication, State, Statistics,
 };
-/// The packets of MQTT, for properties such as [`UserProperty`](mqttspec_codec::UserProperty) and for
-/// all options of a [`Subscription`](mqttspec_codec::Subscription).
+/// The packets of MQTT, for properties such as [`UserProperty`](mqttspec_codec::UserProperty) and
+/// for all options of a [`Subscription`](mqttspec_codec::Subscription).
 pub use mqttspec_codec;
 pub use mqttspec_codec::{PubAckReason, QoS, TopicFilter, TopicName};
 pub use pending::Pending;

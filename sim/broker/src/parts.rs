@@ -15,16 +15,16 @@ use crate::topic::{GroupKey, Matches};
 /// How much is done at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
-    /// The nodes of the tree of Subscriptions that a search looks at. To give a message to a Session
-    /// takes as long as some nodes.
+    /// The nodes of the tree of Subscriptions that a search looks at. To give a message to a
+    /// Session takes as long as some nodes.
     pub(crate) search: usize,
     /// The number of matching Subscriptions up to which a message is given to all.
     pub(crate) matches: usize,
-    /// The number of Subscriptions, messages and Packet Identifiers up to which all of a Session are
-    /// removed.
+    /// The number of Subscriptions, messages and Packet Identifiers up to which all of a Session
+    /// are removed.
     pub(crate) content: usize,
-    /// If there are more: the number of levels of Topic Filters that are removed. To remove a record
-    /// takes as long as some levels.
+    /// If there are more: the number of levels of Topic Filters that are removed. To remove a
+    /// record takes as long as some levels.
     pub(crate) removal: usize,
 }
 

@@ -89,7 +89,8 @@ impl Broker {
         self.timers.set(Timer::Statistics, now.saturating_add(self.options.statistics_interval));
     }
 
-    /// Publishes one value, if it has changed. It is not stored: after a restart it is published anew.
+    /// Publishes one value, if it has changed. It is not stored: after a restart it is published
+    /// anew.
     fn publish_statistic(&mut self, now: Duration, name: &str, value: String) {
         let Ok(topic) = Utf8String::try_from(format!("{STATISTICS}broker/{name}")) else { return };
         let Ok(topic) = TopicName::try_from(topic) else { return };

@@ -1,11 +1,11 @@
 //! The Application Messages between each client under test and its Server, read from what happened
 //! at the Server's end and from what the application of the client commanded and was told.
 //!
-//! §4.3 of both standards: the delivery protocol is between one sender and one receiver. So a client
-//! is judged by its own connection, and not by what another client does with a message:
+//! §4.3 of both standards: the delivery protocol is between one sender and one receiver. So a
+//! client is judged by its own connection, and not by what another client does with a message:
 //!
-//! - To the Server: the application's commands, and the PUBLISH packets that the Server took for new
-//!   messages.
+//! - To the Server: the application's commands, and the PUBLISH packets that the Server took for
+//!   new messages.
 //! - To the client: the messages that the Server sent, and those that the application was told of.
 
 use std::collections::{BTreeMap, BTreeSet};

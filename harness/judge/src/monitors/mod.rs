@@ -196,8 +196,8 @@ impl std::fmt::Debug for Monitors {
     }
 }
 
-/// Whether the version has the rule that a finding reports. The monitors know those of 3.1.1, of which
-/// 3.1 has some. Bytes that are no packet are none in any version.
+/// Whether the version has the rule that a finding reports. The monitors know those of 3.1.1, of
+/// which 3.1 has some. Bytes that are no packet are none in any version.
 fn has_its_rule(version: Version, finding: &Finding) -> bool {
     version != Version::V3_1 || !finding.requirements.is_empty() || finding.expected == well_formed::A_PACKET
 }

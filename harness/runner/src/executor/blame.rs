@@ -5,15 +5,15 @@
 //! ([`Clause::about`](mqttspec_spec::Clause)). Only the clauses of both are cited. For example, a
 //! retransmission with DUP 0 breaks 3.3.1-1, but meets a line that claims 4.4.0-1.
 //!
-//! - A packet is the expected one with other fields if it has its type and Packet Identifier, or for
-//!   a PUBLISH its payload. A PUBLISH with a payload that nothing has sent is a damaged one.
-//! - If the expected packet comes soon after the one that differs, the latter is only in the way. Then
-//!   a clause is broken only if the catalogue says that it is about that. (A CONNACK that accepts a
-//!   Client is never in the way of a close.)
+//! - A packet is the expected one with other fields if it has its type and Packet Identifier, or
+//!   for a PUBLISH its payload. A PUBLISH with a payload that nothing has sent is a damaged one.
+//! - If the expected packet comes soon after the one that differs, the latter is only in the way.
+//!   Then a clause is broken only if the catalogue says that it is about that. (A CONNACK that
+//!   accepts a Client is never in the way of a close.)
 //! - Where nothing may come, the end of the connection, and packets that answer nothing, break only
 //!   clauses that are about them.
-//! - If an answer is expected, a malformed packet of its type breaks the clauses. A malformed packet
-//!   of another type breaks none, because the answer may still arrive.
+//! - If an answer is expected, a malformed packet of its type breaks the clauses. A malformed
+//!   packet of another type breaks none, because the answer may still arrive.
 //! - If a PUBLISH is expected, a malformed packet or the end of the connection breaks no clause,
 //!   because the message may still arrive later.
 //!
@@ -114,8 +114,8 @@ impl Executor<'_> {
         }
     }
 
-    /// Leaves only the clauses in a finding that this arrival breaks. If it is another packet than the
-    /// expected one, that may still come `until` this time.
+    /// Leaves only the clauses in a finding that this arrival breaks. If it is another packet than
+    /// the expected one, that may still come `until` this time.
     pub(crate) async fn blame(
         &mut self,
         found: Finding,
@@ -202,8 +202,9 @@ impl Executor<'_> {
         Ok(leave(found, &Wrong::This(wrong)))
     }
 
-    /// How far an arrival is from what is expected: the number of its fields that differ. Another packet of
-    /// the type is farther than every changed one, and one of another type farther than both.
+    /// How far an arrival is from what is expected: the number of its fields that differ. Another
+    /// packet of the type is farther than every changed one, and one of another type farther than
+    /// both.
     pub(crate) fn distance(&mut self, expected: &Expected, arrival: &Arrival) -> Result<usize, LineError> {
         let Expected::Packet(pattern) = expected else { return Ok(usize::MAX) };
         Ok(match self.difference(pattern, arrival)? {
@@ -226,8 +227,8 @@ impl Executor<'_> {
         })
     }
 
-    /// What is wrong if this arrives where the end of the connection, or one of these packets and then
-    /// the end, is expected.
+    /// What is wrong if this arrives where the end of the connection, or one of these packets and
+    /// then the end, is expected.
     fn not_closed(&mut self, or: &[PacketPattern], arrival: &Arrival) -> Result<Wrong, LineError> {
         for pattern in or {
             if let Difference::Fields(fields) = self.difference(pattern, arrival)? {

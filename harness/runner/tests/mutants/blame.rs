@@ -1,6 +1,7 @@
-//! Every case with every mutant: which clauses are blamed although the mutant keeps them, and does not
-//! argue for them. PROVED.md has one failure of each case; here are all of them. Most are clauses of which
-//! the catalogue does not say what they are about, so that anything wrong with a line breaks them.
+//! Every case with every mutant: which clauses are blamed although the mutant keeps them, and does
+//! not argue for them. PROVED.md has one failure of each case; here are all of them. Most are
+//! clauses of which the catalogue does not say what they are about, so that anything wrong with a
+//! line breaks them.
 //!
 //! `cargo test --release -p mqttspec-runner --test mutants -- --ignored blamed` takes half an hour on
 //! two cores, because it makes some hundred thousand runs.
@@ -11,8 +12,8 @@ use mqttspec_spec::{Standard, role_word};
 use crate::cases;
 use crate::proofs::{Blamed, in_parallel, run_mutant};
 
-/// The largest number of clauses that are blamed wrongly, each counted once for each mutant and case. It
-/// may only fall.
+/// The largest number of clauses that are blamed wrongly, each counted once for each mutant and
+/// case. It may only fall.
 const KNOWN: usize = 600;
 
 #[test]

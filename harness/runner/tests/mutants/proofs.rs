@@ -195,7 +195,8 @@ impl MutantRun<'_> {
         Some(Proof { mutant, reported_by, blamed: blamed.into_iter().collect() })
     }
 
-    /// The clauses that the findings cite although the mutant keeps them, and does not argue for them.
+    /// The clauses that the findings cite although the mutant keeps them, and does not argue for
+    /// them.
     pub(crate) fn wrongly_blamed(&self) -> Vec<Blamed> {
         if self.proof().is_none() {
             return Vec::new();

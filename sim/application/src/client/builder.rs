@@ -90,8 +90,8 @@ impl Builder {
         self
     }
 
-    /// Sets an option of the client by its name and text, such as `keep_alive`, `30`. [`Options`] lists
-    /// them all, with their defaults.
+    /// Sets an option of the client by its name and text, such as `keep_alive`, `30`. [`Options`]
+    /// lists them all, with their defaults.
     ///
     /// # Errors
     /// If there is no such option, or it does not take the value.

@@ -1,9 +1,9 @@
 //! Gives a message that matches many Subscriptions to their Sessions, in parts (§3.3.4).
 //!
 //! A PUBLISH of a few bytes can match 100,000 Subscriptions, or need a search through a large part
-//! of the tree. Then the search and the deliveries are done in parts, and other work is done between
-//! the parts. The Server owns the message from the start: what is left to do is recorded, so it goes
-//! on after a restart.
+//! of the tree. Then the search and the deliveries are done in parts, and other work is done
+//! between the parts. The Server owns the message from the start: what is left to do is recorded,
+//! so it goes on after a restart.
 //!
 //! [MQTT-4.6.0-5] 3.1.1/[MQTT-4.6.0-6] Later messages of the same Client wait until all have got
 //! this one. So [`is_busy`](Broker::is_busy) lets the driver keep the packets of such a Client.

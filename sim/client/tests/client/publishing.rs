@@ -47,7 +47,8 @@ fn qos_2_goes_through_the_whole_hand_shake() {
     }
 }
 
-/// What waits while all 65,535 identifiers are in use takes the first that is free, whatever had it.
+/// What waits while all 65,535 identifiers are in use takes the first that is free, whatever had
+/// it.
 #[test]
 fn what_waits_for_an_identifier_takes_the_first_that_is_free() {
     let mut bench = Bench::connected(Version::V5);

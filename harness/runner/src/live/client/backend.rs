@@ -131,8 +131,8 @@ pub(super) async fn perform(case: &Case, seed: u64, environment: Environment) ->
     Run { performed, stopped: stops.take(), output }
 }
 
-/// Waits until the clients that connect without a command have done so: most libraries take no other
-/// command before. If one does not connect, the first step with it fails.
+/// Waits until the clients that connect without a command have done so: most libraries take no
+/// other command before. If one does not connect, the first step with it fails.
 async fn connected(hosts: &Hosts, applications: &Applications, timeouts: Timeouts) {
     let by_themselves = hosts.clients.iter().filter(|client| !client.connects_when_told);
     let waiting: Vec<_> = by_themselves.filter_map(|client| applications.get(&client.name)).collect();

@@ -1,5 +1,5 @@
-//! The ports on which the server of the clients under test listens: one for each client's host. So a
-//! connection shows from which host it comes, and goes through the fault relay of that host.
+//! The ports on which the server of the clients under test listens: one for each client's host. So
+//! a connection shows from which host it comes, and goes through the fault relay of that host.
 
 use std::io;
 use std::net::SocketAddr;

@@ -34,8 +34,9 @@ use crate::suite::{KeepTrace, Plan, Selection, Source, plan, summary};
 /// The default number of concurrent runs.
 pub const JOBS: usize = 6;
 
-/// How long nothing may be sent before no more is expected of a client that is to connect again or to
-/// acknowledge a message. The adapters let their libraries connect again after one or two seconds.
+/// How long nothing may be sent before no more is expected of a client that is to connect again or
+/// to acknowledge a message. The adapters let their libraries connect again after one or two
+/// seconds.
 const REST: Duration = Duration::from_secs(8);
 
 /// A scenario with a longer wait is skipped without `--patient`.
