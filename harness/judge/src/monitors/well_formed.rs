@@ -47,7 +47,7 @@ impl Watcher for WellFormed {
             }
             Seen::Malformed(error) => vec![observation.finding(
                 &MONITOR,
-                error.clause().as_slice(),
+                error.clause().or_else(|| rule(error.kind)).as_slice(),
                 A_PACKET,
                 format!("a malformed packet of the {peer}: {error}"),
             )],
@@ -56,4 +56,25 @@ impl Watcher for WellFormed {
     }
 
     fn forget_before(&mut self, _: ConnectionKey) {}
+}
+
+/// The catalogue's id for a rule that the text of 5.0 states without a number. 3.1.1 has no
+/// properties.
+fn rule(kind: Misdeed) -> Option<&'static str> {
+    match kind {
+        Misdeed::VariableByteIntegerTooLong => Some("U5-001"),
+        Misdeed::PropertyUnknown | Misdeed::PropertyNotAllowed => Some("U5-008"),
+        Misdeed::PropertyRepeated => Some("U5-011"),
+        Misdeed::RequestProblemInformationInvalid
+        | Misdeed::RequestResponseInformationInvalid
+        | Misdeed::MaximumQoSInvalid
+        | Misdeed::RetainAvailableInvalid
+        | Misdeed::WildcardSubscriptionAvailableInvalid
+        | Misdeed::SubscriptionIdentifierAvailableInvalid
+        | Misdeed::SharedSubscriptionAvailableInvalid => Some("U5-013"),
+        Misdeed::ReceiveMaximumZero
+        | Misdeed::MaximumPacketSizeZero
+        | Misdeed::SubscriptionIdentifierZero => Some("U5-014"),
+        _ => None,
+    }
 }

@@ -14,6 +14,7 @@
 //!   clauses that are about them.
 //! - If an answer is expected, a malformed packet of its type breaks the clauses. A malformed
 //!   packet of another type breaks none, because the answer may still arrive.
+//! - If the end of the connection is expected, a malformed packet is an answer like any other.
 //! - If a PUBLISH is expected, a malformed packet or the end of the connection breaks no clause,
 //!   because the message may still arrive later.
 //!
@@ -129,7 +130,6 @@ impl Executor<'_> {
         }
         let wrong = match (expected, &arrival.what) {
             (Expected::Packet(pattern), what) if may_still_come(pattern, what) => Wrong::Only(Words::new()),
-            (Expected::Closed(_), Arrived::Malformed(_)) => Wrong::Only(Words::new()),
             (Expected::Packet(pattern), Arrived::Malformed(_)) => {
                 Wrong::This(vec![FORM.into(), pattern.packet_type.name().into()])
             }
@@ -142,6 +142,7 @@ impl Executor<'_> {
                 in_the_way(expected, arrival)
             }
             (Expected::Packet(pattern), _) => self.unlike_packet(pattern, arrival)?,
+            (Expected::Closed(_), Arrived::Malformed(_)) => Wrong::This(vec!["closed".into()]),
             (Expected::Closed(or), _) => self.not_closed(or, arrival)?,
             _ => Wrong::Unknown,
         };
@@ -231,7 +232,10 @@ impl Executor<'_> {
     /// then the end, is expected.
     fn not_closed(&mut self, or: &[PacketPattern], arrival: &Arrival) -> Result<Wrong, LineError> {
         for pattern in or {
-            if let Difference::Fields(fields) = self.difference(pattern, arrival)? {
+            if let Difference::Fields(mut fields) = self.difference(pattern, arrival)? {
+                if is_accepted(arrival) {
+                    fields.push("closed".into());
+                }
                 return Ok(of_fields(fields));
             }
         }
