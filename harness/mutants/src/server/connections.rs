@@ -227,6 +227,13 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .that_accepts_violations()
         .on_malformed(|_, _| Vec::new())
         .on_outgoing(|_, packet| send_except(packet, PacketType::Disconnect)),
+    mutant("answers-identifier-0", "answers packets with Packet Identifier 0 with the same one")
+        .gets_wrong(&["closed"])
+        .breaks(&["MQTT-2.2.1-3", "MQTT-4.13.1-1"], &["MQTT-2.3.1-1", "MQTT-4.8.0-1"])
+        .on_malformed(|_, bytes| match with_identifier_0(&bytes) {
+            Some(answer) => vec![Effect::SendBytes(answer)],
+            None => vec![Effect::DeliverBytes(bytes)],
+        }),
     mutant("closes-for-nothing", "closes at the first message")
         .gets_wrong(&["PUBLISH", "PUBACK", "PUBREC", "closed"])
         .breaks(
@@ -401,4 +408,24 @@ fn level_after_another_name(bytes: &[u8]) -> Option<u8> {
     let [0x10, _, high, low, rest @ ..] = bytes else { return None };
     let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
     rest.first().copied().filter(|_| name != b"MQTT")
+}
+
+/// The acknowledgement of a packet with Packet Identifier 0, in 3.1.1; `None` for other packets.
+fn with_identifier_0(packet: &[u8]) -> Option<Bytes> {
+    let (&first, rest) = packet.split_first()?;
+    let has_identifier_0 = |at: usize| rest.get(at..at + 2) == Some(&[0, 0]);
+    // One byte of Remaining Length is before the fields.
+    let topic = || rest.get(1..3).map(|length| usize::from(u16::from_be_bytes([length[0], length[1]])));
+    let answer: &[u8] = match first >> 4 {
+        3 if has_identifier_0(3 + topic()?) => match first & 0x06 {
+            0x02 => &[0x40, 2, 0, 0],
+            0x04 => &[0x50, 2, 0, 0],
+            _ => return None,
+        },
+        6 if has_identifier_0(1) => &[0x70, 2, 0, 0],
+        8 if has_identifier_0(1) => &[0x90, 3, 0, 0, 0],
+        10 if has_identifier_0(1) => &[0xb0, 2, 0, 0],
+        _ => return None,
+    };
+    Some(Bytes::copy_from_slice(answer))
 }
