@@ -13,7 +13,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         .breaks(&["MQTT-3.2.2-5", "MQTT-4.4.0-1"], &["MQTT-4.4.0-1"])
         .also_blamed(&[(
             Standard::V5,
-            &["U5-036", "MQTT-4.3.2-2", "MQTT-4.3.3-4", "MQTT-2.2.1-3"],
+            &["U5-036", "MQTT-2.2.1-3"],
             "what is sent for a Session that has ended continues exchanges that are new to the Server",
         )])
         .on_incoming(|state, packet| {
