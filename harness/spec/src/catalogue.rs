@@ -147,6 +147,7 @@ pub struct Clause {
     ///
     /// - a packet that it owes (`PUBLISH`), or the end of the connection (`closed`);
     /// - a field of a packet, as the notation names it (`qos`), or the `reasons` of a SUBACK;
+    /// - `dup=0` or `dup=1`: DUP has this value where it has to have the other one;
     /// - `form`: a packet is malformed;
     /// - `order`: a packet comes after one that it has to precede;
     /// - `instead`: another packet comes where one of a certain type has to be;

@@ -4,6 +4,7 @@
 //! MQTT 5.0 §2.2.1, §4.3, §4.4; 3.1.1 §2.3.1, §4.3, §4.4. Two monitors share this: both must know
 //! whether a PUBLISH is a new message, a retransmission, or a second use of a Packet Identifier.
 
+use core::mem;
 use std::collections::BTreeMap;
 
 use mqttspec_codec::{Packet, PacketIdentifier, Publish, QoS, Role, Version};
@@ -57,14 +58,22 @@ pub(super) enum Judgement {
     RepeatedWhileConnected,
     /// PUBLISH is sent again after its PUBREL.
     PublishAfterPubRel,
-    /// PUBREL for an exchange without a PUBREC.
+    /// PUBREL before the PUBREC of its exchange.
     PubRelWithoutPubRec,
+    /// PUBREL for no exchange with QoS 2.
+    PubRelWithoutPublish,
+    /// A packet of an earlier Session is sent again in a new one.
+    OfAnEndedSession,
 }
 
 /// The peer's exchanges on one connection.
 #[derive(Clone, Debug, Default)]
 struct Table {
     exchanges: BTreeMap<PacketIdentifier, Exchange>,
+    /// Those of the earlier Session, if nothing of it may be sent again.
+    ended: BTreeMap<PacketIdentifier, Exchange>,
+    /// Whether the client asked for a new Session.
+    is_clean: bool,
     /// SUBSCRIBE and UNSUBSCRIBE packets of a client that are not answered yet.
     requests: Vec<PacketIdentifier>,
     /// Whether the Session is known to have begun before this connection.
@@ -84,12 +93,21 @@ impl Exchanges {
     /// PUBREL of the peer.
     pub(super) fn follow(&mut self, observation: &Observation<'_>) -> Judgement {
         match observation.seen {
-            Seen::Connect { resumes, .. } => {
-                let mut table = resumes.and_then(|from| self.tables.get(&from).cloned()).unwrap_or_default();
-                table.requests.clear();
-                table.exchanges.values_mut().for_each(|exchange| exchange.here = false);
-                // Until CONNACK says otherwise, the Session may have been resumed.
-                table.resumed = resumes.is_some();
+            Seen::Connect { packet, before, resumes } => {
+                let known = before.and_then(|from| self.tables.get(&from));
+                let mut exchanges = known.map(|table| table.exchanges.clone()).unwrap_or_default();
+                exchanges.values_mut().for_each(|exchange| exchange.here = false);
+                let mut table = Table {
+                    exchanges,
+                    // Until CONNACK says otherwise, the Session may have been resumed.
+                    resumed: resumes.is_some(),
+                    is_clean: packet.clean_start,
+                    is_uncertain: known.is_some_and(|table| table.is_uncertain),
+                    ..Table::default()
+                };
+                if packet.clean_start {
+                    table.discard(observation.version);
+                }
                 self.tables.insert(observation.connection, table);
                 Judgement::Right
             }
@@ -97,11 +115,10 @@ impl Exchanges {
                 let table = self.tables.entry(observation.connection).or_default();
                 match session {
                     SessionKept::Yes => table.resumed = true,
-                    SessionKept::No => {
-                        table.exchanges.retain(|_, exchange| exchange.here);
-                        table.resumed = false;
+                    SessionKept::No => table.discard(observation.version),
+                    SessionKept::Unknown | SessionKept::LeftToTheClient => {
+                        (table.resumed, table.is_uncertain) = (true, true);
                     }
-                    SessionKept::Unknown => (table.resumed, table.is_uncertain) = (true, true),
                 }
                 Judgement::Right
             }
@@ -139,6 +156,17 @@ impl Exchanges {
 }
 
 impl Table {
+    /// The Session begins with this connection.
+    fn discard(&mut self, version: Version) {
+        let (here, before) =
+            mem::take(&mut self.exchanges).into_iter().partition(|(_, exchange)| exchange.here);
+        (self.exchanges, self.resumed, self.is_uncertain) = (here, false, false);
+        // 3.1.1 §4.4 asks a Client to send its packets again whether or not the Server has the Session.
+        if version.is_5() || self.is_clean {
+            self.ended.extend(before);
+        }
+    }
+
     fn publish(&mut self, version: Version, id: PacketIdentifier, publish: &Publish) -> Judgement {
         let (qos, dup, content) = (publish.delivery.qos(), publish.delivery.dup(), content(publish));
         let known = self.exchanges.get(&id).copied();
@@ -146,6 +174,9 @@ impl Table {
             Judgement::IdentifierInUse
         } else {
             match known {
+                None if dup && self.has_ended(id, |ended| ended.content == content) => {
+                    Judgement::OfAnEndedSession
+                }
                 None if dup && !self.resumed => Judgement::NothingToRepeat,
                 None => Judgement::Right,
                 Some(exchange) if exchange.here => repeated_here(version, exchange.stage, dup),
@@ -174,13 +205,13 @@ impl Table {
         let known = self.exchanges.get(&id).copied();
         let judgement = match known {
             None if self.is_uncertain => Judgement::Right,
-            None => Judgement::PubRelWithoutPubRec,
+            None if self.has_ended(id, |ended| ended.qos == QoS::ExactlyOnce) => Judgement::OfAnEndedSession,
+            None => Judgement::PubRelWithoutPublish,
             Some(Exchange { stage: Stage::Unclear | Stage::Recorded, .. }) => Judgement::Right,
             // [MQTT-4.4.0-2] forbids to send the PUBLISH again; no text forbids this PUBREL.
             Some(Exchange { stage: Stage::Refused, .. }) => Judgement::Right,
-            Some(Exchange { stage: Stage::Published, .. } | Exchange { qos: QoS::AtLeastOnce, .. }) => {
-                Judgement::PubRelWithoutPubRec
-            }
+            Some(Exchange { qos: QoS::AtLeastOnce, .. }) => Judgement::PubRelWithoutPublish,
+            Some(Exchange { stage: Stage::Published, .. }) => Judgement::PubRelWithoutPubRec,
             // PUBREL may be repeated after a reconnect, and in 3.1.1 at any time.
             Some(Exchange { stage: Stage::Released | Stage::Complete, here: true, .. }) if version.is_5() => {
                 Judgement::RepeatedWhileConnected
@@ -194,6 +225,11 @@ impl Table {
         let stage = if unclear { Stage::Unclear } else { Stage::Released };
         self.reached(id, QoS::ExactlyOnce, stage);
         judgement
+    }
+
+    /// Whether an exchange like this has ended with its Session.
+    fn has_ended(&self, id: PacketIdentifier, is_it: impl Fn(&Exchange) -> bool) -> bool {
+        self.ended.get(&id).is_some_and(is_it)
     }
 
     fn request(&mut self, id: PacketIdentifier) -> Judgement {

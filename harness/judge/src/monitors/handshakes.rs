@@ -26,8 +26,13 @@ const FIRST_OF_QOS_2: Clauses =
 const REPEATED: Clauses = Clauses::both(&["MQTT-3.3.1-1"], &["MQTT-3.3.1-1"]);
 /// 3.1.1 lets a sender repeat at any time.
 const WHILE_CONNECTED: Clauses = Clauses::both(&["MQTT-4.4.0-1"], &[]);
+/// 3.1.1 forbids it after Clean Session only.
+const OF_AN_ENDED_SESSION: Clauses = Clauses::both(&["MQTT-4.4.0-1"], &["MQTT-3.1.2-6"]);
 const AFTER_PUBREL: Clauses = Clauses::both(&["MQTT-4.3.3-6"], &["MQTT-4.3.3-1"]);
-const WITHOUT_PUBREC: Clauses = Clauses::both(&["MQTT-4.3.3-4"], &["MQTT-4.3.3-1"]);
+/// Before PUBREC, PUBLISH is unacknowledged.
+const WITHOUT_PUBREC: Clauses = Clauses::both(&["MQTT-4.3.3-3"], &["MQTT-4.3.3-1"]);
+/// PUBREL has the Packet Identifier of its PUBLISH.
+const WITHOUT_PUBLISH: Clauses = Clauses::both(&["MQTT-4.3.3-4"], &["MQTT-4.3.3-1"]);
 
 pub(super) const MONITOR: Monitor = Monitor {
     name: "QoS hand-shakes",
@@ -38,8 +43,10 @@ pub(super) const MONITOR: Monitor = Monitor {
         FIRST_OF_QOS_2,
         REPEATED,
         WHILE_CONNECTED,
+        OF_AN_ENDED_SESSION,
         AFTER_PUBREL,
         WITHOUT_PUBREC,
+        WITHOUT_PUBLISH,
     ],
     watcher: || Box::<Handshakes>::default(),
 };
@@ -89,7 +96,7 @@ impl Watcher for Handshakes {
             Seen::ConnAck { session, .. } => {
                 let acknowledgements = self.allowed.entry(observation.connection).or_default();
                 match session {
-                    SessionKept::Yes => {}
+                    SessionKept::Yes | SessionKept::LeftToTheClient => {}
                     SessionKept::Unknown => acknowledgements.is_uncertain = true,
                     // No packet of a discarded Session can be acknowledged.
                     SessionKept::No => acknowledgements.before = Allowed::default(),
@@ -231,6 +238,16 @@ fn judge_repetition(observation: &Observation<'_>, packet: &Packet, judgement: J
             WITHOUT_PUBREC,
             "PUBREL only in answer to a PUBREC",
             "a PUBREL for an exchange of which no PUBREC was sent",
+        ),
+        Judgement::PubRelWithoutPublish => (
+            WITHOUT_PUBLISH,
+            "PUBREL with the Packet Identifier of a PUBLISH with QoS 2",
+            "a PUBREL with the Packet Identifier of none",
+        ),
+        Judgement::OfAnEndedSession => (
+            OF_AN_ENDED_SESSION,
+            "nothing of an earlier Session in a new one",
+            "a packet of the Session that has ended, sent again",
         ),
     };
     Some(observation.finding(

@@ -64,9 +64,13 @@ impl Observation<'_> {
 
 /// The kinds of events that monitors receive.
 pub(super) enum Seen<'a> {
-    /// A CONNECT was sent or received. `resumes` is the connection whose Session State this
-    /// one may resume.
-    Connect { packet: &'a mqttspec_codec::Connect, resumes: Option<ConnectionKey> },
+    /// A CONNECT was sent or received. `before` is the last connection of the client, and `resumes`
+    /// is it if this one may resume its Session State.
+    Connect {
+        packet: &'a mqttspec_codec::Connect,
+        before: Option<ConnectionKey>,
+        resumes: Option<ConnectionKey>,
+    },
     /// A successful CONNACK was sent or received. `session` is whether the Session State was
     /// resumed.
     ConnAck { packet: &'a mqttspec_codec::ConnAck, session: SessionKept },
@@ -89,6 +93,9 @@ pub(super) enum SessionKept {
     No,
     /// The version does not say, or the beginning of the Session was not recorded.
     Unknown,
+    /// Session Present is 0. A Client of 3.1.1 may go on with its Session State or discard it: 3.1.1
+    /// §3.2.2.2.
+    LeftToTheClient,
 }
 
 /// Follows the connections of a history.
@@ -140,11 +147,12 @@ impl Connections {
             What::Sent { packet: Packet::Connect(packet), .. }
             | What::Received { packet: Packet::Connect(packet), .. } => {
                 let client_id = packet.client_id.as_str().to_owned();
-                let before = self.sessions.get(&client_id).copied().filter(|_| !packet.clean_start);
-                let resumes = before.filter(|before| !self.has_gaps_since(*before));
+                let before = self.sessions.get(&client_id).copied();
+                let before = before.filter(|before| !self.has_gaps_since(*before));
+                let resumes = before.filter(|_| !packet.clean_start);
                 let known = resumes.is_some();
                 self.asked.insert(connection, Asked { client_id, clean: packet.clean_start, known });
-                Seen::Connect { packet, resumes }
+                Seen::Connect { packet, before, resumes }
             }
             What::Sent { packet: Packet::ConnAck(packet), .. }
             | What::Received { packet: Packet::ConnAck(packet), .. }
@@ -158,6 +166,9 @@ impl Connections {
                     (true, _) if !asked.known => SessionKept::Unknown,
                     (true, _) => SessionKept::Yes,
                     (false, Version::V3_1) if !asked.clean => SessionKept::Unknown,
+                    (false, Version::V3_1_1) if !asked.clean && peer == Role::Client => {
+                        SessionKept::LeftToTheClient
+                    }
                     (false, _) => SessionKept::No,
                 };
                 Seen::ConnAck { packet, session }

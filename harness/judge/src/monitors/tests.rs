@@ -185,18 +185,6 @@ fn dup_on_a_first_delivery() {
 }
 
 #[test]
-fn packets_of_a_discarded_session_are_not_repeated() {
-    let builder = broker(Version::V5)
-        .resuming()
-        .connects("a", false)
-        .received("a", publish(QOS1, 1, "one"))
-        .lost("a")
-        .connects("a", false)
-        .received("a", again(publish(QOS1, 1, "one")));
-    broken(builder, Version::V5, "QoS hand-shakes", &["MQTT-3.3.1-3"]);
-}
-
-#[test]
 fn repetition_while_connected() {
     let builder = |version| {
         broker(version)
@@ -229,7 +217,57 @@ fn pubrel_without_pubrec() {
         .connects("a", false)
         .received("a", publish(QOS2, 1, "one"))
         .received("a", pubrel(1));
+    broken(builder, Version::V5, "QoS hand-shakes", &["MQTT-4.3.3-3"]);
+}
+
+#[test]
+fn pubrel_without_publish() {
+    let builder = || broker(Version::V5).connects("a", false);
+    broken(builder().received("a", pubrel(1)), Version::V5, "QoS hand-shakes", &["MQTT-4.3.3-4"]);
+    let builder = builder().received("a", publish(QOS1, 1, "one")).received("a", pubrel(1));
     broken(builder, Version::V5, "QoS hand-shakes", &["MQTT-4.3.3-4"]);
+}
+
+/// A client that has sent both, and has lost the connection.
+fn with_open_exchanges(builder: HistoryBuilder) -> HistoryBuilder {
+    builder
+        .connects("a", false)
+        .received("a", publish(QOS1, 1, "one"))
+        .received("a", publish(QOS2, 2, "two"))
+        .sent("a", pubrec(2))
+        .received("a", pubrel(2))
+        .lost("a")
+}
+
+#[test]
+fn packets_of_an_ended_session() {
+    let (v5, v3_1_1) = ((Version::V5, "MQTT-4.4.0-1"), (Version::V3_1_1, "MQTT-3.1.2-6"));
+    for (of_peer, (version, clause), is_clean) in [
+        (client as fn(Version) -> HistoryBuilder, v5, false),
+        (client, v5, true),
+        (client, v3_1_1, true),
+        (broker, v5, false),
+        (broker, v5, true),
+    ] {
+        let reconnected = || {
+            let first = of_peer(version);
+            let first = if is_clean { first } else { first.resuming() };
+            with_open_exchanges(first).connects("a", false)
+        };
+        let builder = reconnected().received("a", again(publish(QOS1, 1, "one")));
+        broken(builder, version, "QoS hand-shakes", &[clause]);
+        broken(reconnected().received("a", pubrel(2)), version, "QoS hand-shakes", &[clause]);
+        // A new message may have the identifier.
+        fine(&reconnected().received("a", publish(QOS1, 1, "one")).build());
+    }
+}
+
+/// 3.1.1 §3.2.2.2: a Client that finds no Session at the Server chooses whether it goes on with its own.
+#[test]
+fn client_of_3_1_1_whose_server_has_lost_the_session() {
+    let reconnected = || with_open_exchanges(client(Version::V3_1_1).resuming()).connects("a", false);
+    fine(&reconnected().received("a", again(publish(QOS1, 1, "one"))).received("a", pubrel(2)).build());
+    fine(&reconnected().received("a", publish(QOS2, 1, "another")).build());
 }
 
 #[test]

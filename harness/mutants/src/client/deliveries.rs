@@ -22,7 +22,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             _ => deliver(packet),
         }),
     mutant("dup-forgotten", "resends with DUP 0")
-        .gets_wrong(&["dup"])
+        .gets_wrong(&["dup=0"])
         .breaks(&["MQTT-3.3.1-1"], &["MQTT-3.3.1-1"])
         .also_blamed(&[
             (
@@ -40,7 +40,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             send(edit_publish(packet, |publish| publish.delivery = publish.delivery.with_dup(false)))
         }),
     mutant("dup-always", "sends with DUP 1 the first time")
-        .gets_wrong(&["dup"])
+        .gets_wrong(&["dup=1"])
         .breaks(&["MQTT-4.3.2-2", "MQTT-4.3.3-2"], &["MQTT-4.3.2-1", "MQTT-4.3.3-1"])
         .on_outgoing(|_, packet| {
             send(edit_publish(packet, |publish| publish.delivery = publish.delivery.with_dup(true)))

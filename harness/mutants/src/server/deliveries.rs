@@ -13,7 +13,7 @@ use crate::mutant::Mutant;
 
 pub(super) static MUTANTS: &[Mutant] = &[
     mutant("dup-forgotten", "resends with DUP 0")
-        .gets_wrong(&["dup"])
+        .gets_wrong(&["dup=0"])
         .breaks(&["MQTT-3.3.1-1"], &["MQTT-3.3.1-1"])
         .also_blamed(&[
             (Standard::V3_1_1, &["MQTT-4.4.0-1"], "one PUBLISH is expected, repeated and with DUP"),
@@ -23,7 +23,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
             send(edit_publish(packet, |publish| publish.delivery = publish.delivery.with_dup(false)))
         }),
     mutant("dup-always", "sends with DUP 1 the first time")
-        .gets_wrong(&["dup"])
+        .gets_wrong(&["dup=1"])
         .breaks(
             &["MQTT-3.3.1-3", "MQTT-4.3.2-2", "MQTT-4.3.3-2"],
             &["MQTT-3.3.1-3", "MQTT-4.3.2-1", "MQTT-4.3.3-1"],

@@ -167,7 +167,7 @@ pub(super) static MUTANTS: &[Mutant] = &[
         }),
     mutant("pubrel-before-pubrec", "sends PUBREL together with PUBLISH")
         .gets_wrong(&["PUBREL"])
-        .breaks(&["MQTT-4.3.3-4"], &["MQTT-4.3.3-1"])
+        .breaks(&["MQTT-4.3.3-3", "MQTT-4.3.3-4"], &["MQTT-4.3.3-1"])
         .on_outgoing(|_, packet| match &packet {
             Packet::PubRel(_) => Vec::new(),
             Packet::Publish(publish) => {

@@ -48,8 +48,8 @@ pub(super) static MUTANTS: &[Mutant] = &[
             ),
             (
                 Standard::V5,
-                &["MQTT-3.3.1-3", "MQTT-4.3.3-4"],
-                "what is sent again in a Session that is new by its CONNACK is new to the Client",
+                &["MQTT-4.4.0-1"],
+                "what is sent again in a Session that is new by its CONNACK is not to be sent again",
             ),
         ])
         .on_outgoing(|_, packet| send(edit_connack(packet, |ack| ack.session_present = false))),

@@ -91,7 +91,7 @@ impl Executor<'_> {
     ) -> Result<Match, LineError> {
         let matched = self.matcher.compare(expected, arrival)?;
         if matched != Match::Equal
-            && let Some(rest) = without_dup(claimed, expected)
+            && let Some(rest) = without_dup(claimed, expected, arrival)
             && self.matcher.compare(&rest, arrival)? == Match::Equal
         {
             return Ok(Match::Equal);
@@ -109,7 +109,7 @@ impl Executor<'_> {
         if self.matcher.would_take(expected, arrival)? {
             return Ok(true);
         }
-        match without_dup(claimed, expected) {
+        match without_dup(claimed, expected, arrival) {
             Some(rest) => self.matcher.would_take(&rest, arrival),
             None => Ok(false),
         }
@@ -142,7 +142,6 @@ impl Executor<'_> {
                 in_the_way(expected, arrival)
             }
             (Expected::Packet(pattern), _) => self.unlike_packet(pattern, arrival)?,
-            (Expected::Closed(_), Arrived::Malformed(_)) => Wrong::This(vec!["closed".into()]),
             (Expected::Closed(or), _) => self.not_closed(or, arrival)?,
             _ => Wrong::Unknown,
         };
@@ -258,7 +257,12 @@ impl Executor<'_> {
             }
             let same = pattern.fields.iter().filter(|other| other.name == field.name).cloned().collect();
             if !self.matcher.would_take(&only(same, None), arrival)? {
-                wrong.push(Cow::Owned(field.name.clone()));
+                wrong.push(match &arrival.what {
+                    Arrived::Packet(Packet::Publish(publish)) if field.name == "dup" => {
+                        wrong_dup(publish.delivery.dup()).into()
+                    }
+                    _ => Cow::Owned(field.name.clone()),
+                });
             }
         }
         if pattern.reasons.is_some()
@@ -356,6 +360,18 @@ pub(crate) fn blame_extra(found: Finding, arrival: &Arrival) -> Finding {
     leave(found, &wrong)
 }
 
+/// Leaves only the clauses in a finding that are broken if the application gets this message in place
+/// of another one, which may come after it.
+pub(crate) fn blame_message(found: Finding, fields: Vec<String>, comes: bool) -> Finding {
+    let is_another = fields.iter().any(|field| field == "payload");
+    let wrong = match (is_another, comes) {
+        (true, true) => Wrong::Only(vec![ORDER.into(), EXTRA.into()]),
+        (true, false) => Wrong::This(vec![PacketType::Publish.name().into(), EXTRA.into()]),
+        (false, _) => of_fields(fields.into_iter().map(Cow::Owned).collect()),
+    };
+    leave(found, &wrong)
+}
+
 /// Leaves no clause in a finding: the peer does not answer the PINGREQ that would show that nothing
 /// came.
 pub(crate) fn unproved(found: Finding) -> Finding {
@@ -420,13 +436,21 @@ fn may_still_come(pattern: &PacketPattern, arrived: &Arrived) -> bool {
     }
 }
 
-/// The expectation of a PUBLISH without its DUP, if the line claims no clause about that.
-fn without_dup(claimed: &[Requirement], expected: &Expected) -> Option<Expected> {
+/// The word for a DUP that has this value and has to have the other one.
+fn wrong_dup(is_set: bool) -> &'static str {
+    if is_set { "dup=1" } else { "dup=0" }
+}
+
+/// The expectation of a PUBLISH without its DUP, if the line claims no clause that the DUP of this
+/// arrival can break.
+fn without_dup(claimed: &[Requirement], expected: &Expected, arrival: &Arrival) -> Option<Expected> {
     let Expected::Packet(pattern) = expected else { return None };
+    let Arrived::Packet(Packet::Publish(publish)) = &arrival.what else { return None };
     let names_dup = pattern.fields.iter().any(|field| field.name == "dup");
-    let is_about_dup =
-        |clause: &Requirement| clause.in_catalogue().is_some_and(|clause| clause.about.contains(&"dup"));
-    if pattern.packet_type != PacketType::Publish || !names_dup || claimed.iter().any(is_about_dup) {
+    let wrong = wrong_dup(publish.delivery.dup());
+    let is_about_it =
+        |clause: &Requirement| clause.in_catalogue().is_some_and(|clause| clause.is_about(&[wrong]));
+    if pattern.packet_type != PacketType::Publish || !names_dup || claimed.iter().any(is_about_it) {
         return None;
     }
     let fields = pattern.fields.iter().filter(|field| field.name != "dup").cloned().collect();

@@ -14,6 +14,7 @@ use mqttspec_notation::{
     Action, Field, Load, PacketPattern, PacketType, Report, StepKind, Test, Text, Value,
 };
 
+use super::blame::blame_message;
 use super::clock::Window;
 use super::matcher::{Match, Matcher, report_text};
 use super::patterns::{bare, filter, publish};
@@ -24,6 +25,37 @@ use crate::hosts::Hosts;
 use crate::peers::client::{Application, Applications, By};
 use crate::peers::reports::ClientReport;
 use crate::recorder::Recorder;
+
+/// A message that the client reported in place of the one that a line expects.
+pub(crate) struct Another {
+    found: Finding,
+    /// The fields that differ.
+    fields: Vec<String>,
+    /// Whether the expected message came after it.
+    pub(crate) comes: bool,
+}
+
+impl Another {
+    /// The finding, with the clauses that the message breaks.
+    pub(crate) fn blamed(self) -> Finding {
+        blame_message(self.found, self.fields, self.comes)
+    }
+}
+
+/// A report of a line among those that the client has made.
+enum Position {
+    At(usize),
+    After(Another),
+    None,
+}
+
+/// What a line that expects a report takes.
+pub(crate) enum Taken {
+    /// The report, which was made at this time.
+    At(Duration),
+    Another(Another),
+    Nothing,
+}
 
 pub(crate) struct Clients {
     applications: Rc<Applications>,
@@ -131,7 +163,11 @@ impl Clients {
         report: &Report,
         matcher: &mut Matcher,
     ) -> Result<bool, Stop> {
-        Ok(matcher.without_captures(|matcher| self.position(host, report, matcher))?.is_some())
+        match matcher.without_captures(|matcher| self.position(host, report, matcher))? {
+            Position::At(_) => Ok(true),
+            Position::None => Ok(false),
+            Position::After(another) => Err(another.blamed().into()),
+        }
     }
 
     /// Takes this report, if the client has made it; returns its time.
@@ -140,16 +176,20 @@ impl Clients {
         host: HostIndex,
         report: &Report,
         matcher: &mut Matcher,
-    ) -> Result<Option<Duration>, Stop> {
-        let Some(place) = self.position(host, report, matcher)? else { return Ok(None) };
+    ) -> Result<Taken, Stop> {
+        let place = match self.position(host, report, matcher)? {
+            Position::At(place) => place,
+            Position::None => return Ok(Taken::Nothing),
+            Position::After(another) => return Ok(Taken::Another(another)),
+        };
         let taken = self.client_of(host)?.reports.borrow_mut().take(place);
-        let Some(ClientReport { event, told, .. }) = taken else { return Ok(None) };
+        let Some(ClientReport { event, told, .. }) = taken else { return Ok(Taken::Nothing) };
         self.recorder.answered(event, self.recorder.line());
         if let Some(reason) = self.lower_grant(host, &told) {
             let reason = format!("line {}: {reason}", self.recorder.line());
             return Err(Stop::SetUp(SetUp { reason, timing_sensitive: false }));
         }
-        Ok(Some(self.recorder.with_history(|history| history.events()[event].at)))
+        Ok(Taken::At(self.recorder.with_history(|history| history.events()[event].at)))
     }
 
     /// The Subscription that was granted a lower QoS than the client asked for: the Server may do
@@ -174,28 +214,32 @@ impl Clients {
 
     /// The position of a report among those that no line has taken. Messages must arrive in the
     /// order of the lines; other reports need only belong to the line.
-    fn position(
-        &self,
-        host: HostIndex,
-        report: &Report,
-        matcher: &mut Matcher,
-    ) -> Result<Option<usize>, Stop> {
+    fn position(&self, host: HostIndex, report: &Report, matcher: &mut Matcher) -> Result<Position, Stop> {
         let reports = self.client_of(host)?.reports.borrow().for_line(report);
+        let mut first: Option<Another> = None;
         for (place, ClientReport { told, reason, .. }) in &reports {
             match matcher.compare_report(report, told, *reason)? {
-                Match::Equal => return Ok(Some(*place)),
+                Match::Equal => {
+                    return Ok(match first {
+                        None => Position::At(*place),
+                        Some(another) => Position::After(Another { comes: true, ..another }),
+                    });
+                }
                 Match::Differs { expected, actual } if matches!(report, Report::Received { .. }) => {
                     let found = self.recorder.found(
                         format!("{} is told {}", self.hosts.name(host), report_text(report)),
                         format!("{}\n({actual} instead of {expected})", told_text(told)),
                         None,
                     );
-                    return Err(found.into());
+                    if first.is_none() {
+                        let fields = matcher.differing_fields(report, told);
+                        first = Some(Another { found, fields, comes: false });
+                    }
                 }
                 Match::Differs { .. } | Match::Other => {}
             }
         }
-        Ok(None)
+        Ok(first.map_or(Position::None, Position::After))
     }
 
     /// The finding for a report that the client did not make in time.

@@ -8,6 +8,7 @@ use mqttspec_judge::history::HostIndex;
 use mqttspec_notation::{PacketType, Report};
 
 use super::blame::{blame_extra, silence, unproved};
+use super::clients::Taken;
 use super::clock::{Tolerance, Window};
 use super::matcher::{Expected, Match};
 use super::patterns::bare;
@@ -197,21 +198,33 @@ impl Executor<'_> {
 
     /// Waits until the client makes this report.
     async fn told(&mut self, host: HostIndex, report: &Report, window: Window) -> Flow {
+        // A message that differs is in the way if the expected one comes soon after it.
+        let mut soon = window.until;
         loop {
-            if let Some(at) = self.clients.take_told(host, report, &mut self.matcher)? {
-                if let Some(from) = window.from.filter(|from| at < *from) {
-                    let expected = format!("it is told not before {from:?}");
-                    return Err(self.recorder.found(expected, format!("it was told at {at:?}"), None).into());
+            match self.clients.take_told(host, report, &mut self.matcher)? {
+                Taken::At(at) => {
+                    if let Some(from) = window.from.filter(|from| at < *from) {
+                        let expected = format!("it is told not before {from:?}");
+                        let actual = format!("it was told at {at:?}");
+                        return Err(self.recorder.found(expected, actual, None).into());
+                    }
+                    if at <= window.until {
+                        self.clock.done(at);
+                        return Ok(());
+                    }
                 }
-                if at <= window.until {
-                    self.clock.done(at);
-                    return Ok(());
+                Taken::Another(another) => {
+                    soon = soon.min(self.clock.now() + self.clock.timeouts.silence);
+                    if another.comes || self.clock.now() >= soon {
+                        return Err(another.blamed().into());
+                    }
                 }
+                Taken::Nothing => {}
             }
             if self.clock.now() > window.until {
                 return Err(self.clients.not_told(host, report, window).into());
             }
-            self.clock.wait_for_change(window.until).await;
+            self.clock.wait_for_change(soon).await;
         }
     }
 

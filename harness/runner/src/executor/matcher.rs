@@ -198,14 +198,21 @@ impl Matcher {
     ) -> Result<Match, LineError> {
         let Some(mut seen) = seen(report, told) else { return Ok(Match::Other) };
         seen.extend(reason.map(|reason| equal("reason", reason.into())));
-        let mut fields = report_fields(report);
-        if kind_is_unknown(told) {
-            fields.retain(|field| field.name != "error");
-        }
-        if let Told::Message { properties: None, .. } = told {
-            fields.retain(|field| ["topic", "payload", "qos", "retain"].contains(&field.name.as_str()));
-        }
+        let fields = comparable_fields(report, told);
         as_match(accept_fields(&fields, &seen, PacketType::Publish, self.version, &mut self.bindings))
+    }
+
+    /// The names of the fields of a report that differ. No capture takes a value.
+    pub(crate) fn differing_fields(&mut self, report: &Report, told: &Told) -> Vec<String> {
+        let (seen, version) = (seen(report, told).unwrap_or_default(), self.version);
+        let mut fields = comparable_fields(report, told);
+        fields.retain(|field| {
+            let one = core::slice::from_ref(field);
+            self.without_captures(|matcher| {
+                accept_fields(one, &seen, PacketType::Publish, version, &mut matcher.bindings).is_err()
+            })
+        });
+        fields.into_iter().map(|field| field.name).collect()
     }
 
     /// Calls `compare`, and restores the captures afterwards.
@@ -223,6 +230,18 @@ fn as_match(accepted: Result<(), Mismatch>) -> Result<Match, LineError> {
         Err(Mismatch::Differs { expected, actual }) => Ok(Match::Differs { expected, actual }),
         Err(Mismatch::Unknown(name)) => Err(LineError::unknown(&name)),
     }
+}
+
+/// The fields that a `told` line expects, without those that the client did not report.
+fn comparable_fields(report: &Report, told: &Told) -> Vec<Field> {
+    let mut fields = report_fields(report);
+    if kind_is_unknown(told) {
+        fields.retain(|field| field.name != "error");
+    }
+    if let Told::Message { properties: None, .. } = told {
+        fields.retain(|field| ["topic", "payload", "qos", "retain"].contains(&field.name.as_str()));
+    }
+    fields
 }
 
 /// The fields that a `told` line expects.
