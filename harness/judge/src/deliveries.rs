@@ -14,6 +14,7 @@ use mqttspec_codec::{Packet, PacketIdentifier, Publish, QoS, Role, TopicFilter, 
 
 use crate::history::{Asked, Event, History, HostIndex, Message, Told, What};
 use hops::Hop;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// An Application Message that was published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Publication {
     pub accepted: bool,
     /// The receiver refused it.
     pub refused: bool,
+    /// Equal for messages that cannot be distinguished, from 0.
+    pub(crate) number: usize,
 }
 
 /// An Application Message that reached a subscriber.
@@ -52,6 +55,8 @@ pub struct Delivery {
     pub qos: QoS,
     /// Whether it arrived with DUP 1: an earlier copy may have been lost with its connection.
     pub dup: bool,
+    /// That of the publications with its Topic Name and payload, if there are any.
+    pub(crate) number: Option<usize>,
 }
 
 impl Publication {
@@ -65,6 +70,7 @@ impl Publication {
             qos: message.qos,
             accepted: false,
             refused: false,
+            number: 0,
         }
     }
 }
@@ -72,8 +78,31 @@ impl Publication {
 impl Delivery {
     pub(crate) fn new(subscriber: HostIndex, event: usize, message: &Message, dup: bool) -> Self {
         let (topic, payload, qos) = (message.topic.clone(), message.payload.clone(), message.qos);
-        Self { subscriber, event, topic, payload, qos, dup }
+        Self { subscriber, event, topic, payload, qos, dup, number: None }
     }
+}
+
+/// Numbers the messages by Topic Name and payload.
+pub(crate) fn number(publications: &mut [Publication], deliveries: &mut [Delivery]) {
+    let mut numbers = BTreeMap::new();
+    let of_publications: Vec<usize> = publications
+        .iter()
+        .map(|publication| {
+            let next = numbers.len();
+            *numbers.entry(key(&publication.topic, &publication.payload)).or_insert(next)
+        })
+        .collect();
+    for delivery in deliveries {
+        delivery.number = numbers.get(&key(&delivery.topic, &delivery.payload)).copied();
+    }
+    for (publication, number) in publications.iter_mut().zip(of_publications) {
+        publication.number = number;
+    }
+}
+
+/// Compares messages by their hashes first: topics and payloads are often alike.
+fn key<'m>(topic: &'m str, payload: &'m [u8]) -> (u64, &'m str, &'m [u8]) {
+    (xxh3_64_with_seed(payload, xxh3_64(topic.as_bytes())), topic, payload)
 }
 
 /// How the matching subscriptions of a subscriber require a message to be delivered.
@@ -117,7 +146,11 @@ impl Deliveries {
             reader.read(index, event);
         }
         let mut found = reader.found;
+        number(&mut found.publications, &mut found.deliveries);
         found.hops = hops::of(history);
+        for hop in &mut found.hops {
+            number(&mut hop.publications, &mut hop.deliveries);
+        }
         found.accept_what_arrived();
         found
     }
@@ -153,6 +186,23 @@ impl Deliveries {
             subscriptions += 1;
         }
         Some(Interest { qos: granted?.min(publication.qos), subscriptions })
+    }
+
+    /// Whether every accepted message with QoS above 0 reached every subscriber that should receive
+    /// it.
+    #[must_use]
+    pub fn all_arrived(&self) -> bool {
+        self.subscribers().all(|subscriber| {
+            let mut had = vec![false; self.publications.len()];
+            let own = self.deliveries.iter().filter(|delivery| delivery.subscriber == subscriber);
+            own.filter_map(|delivery| delivery.number).for_each(|number| had[number] = true);
+            self.publications.iter().filter(|publication| publication.accepted).all(|publication| {
+                had[publication.number]
+                    || self
+                        .interest(subscriber, publication)
+                        .is_none_or(|interest| interest.qos == QoS::AtMostOnce)
+            })
+        })
     }
 
     /// The hosts that ever had a subscription.

@@ -6,7 +6,7 @@
 //! equal Topic Name and payload are counted together. Where clients are tested, what counts is the
 //! messages between each of them and the Server: see `deliveries/hops.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use mqttspec_codec::{QoS, Role};
 
@@ -118,7 +118,7 @@ fn summary(anomalies: Vec<Anomaly>) -> Option<(usize, String)> {
 }
 
 /// Messages that a subscriber cannot distinguish, and their deliveries to it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Group<'a> {
     publications: Vec<&'a Publication>,
     /// The greatest number of copies that a server may send: one per message and matching
@@ -127,8 +127,8 @@ struct Group<'a> {
     deliveries: Vec<&'a Delivery>,
 }
 
-/// By Topic Name and payload.
-type Groups<'a> = BTreeMap<(&'a str, &'a [u8]), Group<'a>>;
+/// By the numbers of the messages. A group without publications is not judged.
+type Groups<'a> = Vec<Group<'a>>;
 
 /// One that receives messages.
 struct Receiver<'a> {
@@ -163,9 +163,9 @@ fn receivers<'a>(property: &Property, history: &'a History, deliveries: &'a Deli
 }
 
 fn of_hop<'a>(property: &Property, hop: &'a Hop, client: &'a str) -> Receiver<'a> {
-    let mut groups = Groups::new();
+    let mut groups = vec![Group::default(); hop.publications.len()];
     for publication in hop.publications.iter().filter(|one| !one.refused && counts(property, one.qos)) {
-        let group = groups.entry((publication.topic.as_str(), &publication.payload[..])).or_default();
+        let group = &mut groups[publication.number];
         group.publications.push(publication);
         group.most += 1;
     }
@@ -180,8 +180,8 @@ fn of_hop<'a>(property: &Property, hop: &'a Hop, client: &'a str) -> Receiver<'a
 
 fn deliver<'a>(groups: &mut Groups<'a>, deliveries: &[&'a Delivery]) {
     for delivery in deliveries {
-        if let Some(group) = groups.get_mut(&(delivery.topic.as_str(), &delivery.payload[..])) {
-            group.deliveries.push(delivery);
+        if let Some(number) = delivery.number {
+            groups[number].deliveries.push(delivery);
         }
     }
 }
@@ -189,28 +189,27 @@ fn deliver<'a>(groups: &mut Groups<'a>, deliveries: &[&'a Delivery]) {
 fn count(receivers: &[Receiver<'_>], history: &History, at_least: bool, at_most: bool) -> Vec<Anomaly> {
     let mut anomalies = Vec::new();
     for Receiver { name, sender, groups, .. } in receivers {
-        for ((topic, payload), group) in groups {
+        let mut of_receiver = Vec::new();
+        for group in groups {
+            let Some(first) = group.publications.first() else { continue };
             // A message that the receiver never accepted may be delivered or not.
             let accepted = group.publications.iter().filter(|publication| publication.accepted).count();
             let had = group.deliveries.len();
             if !(at_least && had < accepted || at_most && had > group.most) {
                 continue;
             }
-            let sender = sender.unwrap_or(&history.info(group.publications[0].publisher).name);
-            let event = if had > group.most {
-                group.deliveries[group.most].event
-            } else {
-                group.publications[0].event
-            };
+            let sender = sender.unwrap_or(&history.info(first.publisher).name);
+            let event = if had > group.most { group.deliveries[group.most].event } else { first.event };
+            let (topic, payload) = (first.topic.as_str(), &first.payload);
             let sent = match group.publications.len() {
                 1 => String::new(),
                 times => format!(" (sent {times} times)"),
             };
-            anomalies.push(Anomaly {
-                event,
-                text: format!("{name} had {topic} {} of {sender}{sent} {had} times", quoted(payload)),
-            });
+            let text = format!("{name} had {topic} {} of {sender}{sent} {had} times", quoted(payload));
+            of_receiver.push((topic, payload, Anomaly { event, text }));
         }
+        of_receiver.sort_unstable_by_key(|(topic, payload, _)| (*topic, *payload));
+        anomalies.extend(of_receiver.into_iter().map(|(.., anomaly)| anomaly));
     }
     anomalies
 }
@@ -221,14 +220,13 @@ fn groups<'a>(
     subscriber: HostIndex,
     received: &[&'a Delivery],
 ) -> Groups<'a> {
-    let mut groups = Groups::new();
+    let mut groups = vec![Group::default(); deliveries.publications.len()];
     for publication in &deliveries.publications {
         let Some(interest) = deliveries.interest(subscriber, publication) else { continue };
         if publication.refused || !counts(property, interest.qos) {
             continue;
         }
-        let key = (publication.topic.as_str(), &publication.payload[..]);
-        let group = groups.entry(key).or_default();
+        let group = &mut groups[publication.number];
         group.publications.push(publication);
         group.most += interest.subscriptions;
     }
@@ -242,19 +240,17 @@ fn order(receivers: &[Receiver<'_>], history: &History, first_only: bool) -> Vec
         // (publisher, topic, QoS sent, QoS delivered) -> the last delivery, and the event that
         // published it
         let mut last: BTreeMap<(HostIndex, &str, QoS, QoS), (usize, &Delivery)> = BTreeMap::new();
-        let mut seen = BTreeSet::new();
+        let mut seen = vec![false; groups.len()];
         for delivery in deliveries {
-            let key = (delivery.topic.as_str(), &delivery.payload[..]);
+            let Some(number) = delivery.number else { continue };
             // Equal messages cannot be distinguished.
-            let Some([publication]) = groups.get(&key).map(|group| group.publications.as_slice()) else {
-                continue;
-            };
-            let is_first = seen.insert(key);
+            let [publication] = groups[number].publications.as_slice() else { continue };
+            let is_first = !std::mem::replace(&mut seen[number], true);
             // The history does not show when the repeated copy was sent.
             if is_first && delivery.dup || !is_first && first_only {
                 continue;
             }
-            let stream = (publication.publisher, key.0, publication.qos, delivery.qos);
+            let stream = (publication.publisher, delivery.topic.as_str(), publication.qos, delivery.qos);
             match last.get(&stream) {
                 Some((event, before)) if *event > publication.event => anomalies.push(Anomaly {
                     event: delivery.event,

@@ -108,11 +108,9 @@ impl LoadSummary {
 
     fn count_messages(&mut self, deliveries: &Deliveries) {
         for subscriber in deliveries.subscribers() {
-            let mut had: BTreeMap<_, u32> = BTreeMap::new();
-            for delivery in deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == subscriber)
-            {
-                *had.entry((&delivery.topic, &delivery.payload)).or_default() += 1;
-            }
+            let mut had = vec![0; deliveries.publications.len()];
+            let own = deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == subscriber);
+            own.filter_map(|delivery| delivery.number).for_each(|number| had[number] += 1);
             for publication in &deliveries.publications {
                 if deliveries.interest(subscriber, publication).is_none() {
                     continue;
@@ -120,13 +118,13 @@ impl LoadSummary {
                 let messages = &mut self.by_qos[place(publication.qos)];
                 messages.sent += 1;
                 // Equal messages share their deliveries: the first takes them all.
-                match had.remove(&(&publication.topic, &publication.payload)) {
-                    Some(times) => {
+                match std::mem::take(&mut had[publication.number]) {
+                    0 if publication.refused => messages.refused += 1,
+                    0 => messages.lost += 1,
+                    times => {
                         messages.delivered += 1;
                         messages.duplicated += times - 1;
                     }
-                    None if publication.refused => messages.refused += 1,
-                    None => messages.lost += 1,
                 }
             }
         }

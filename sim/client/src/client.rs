@@ -116,6 +116,7 @@ pub struct Client {
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
     changes: Vec<Change>,
+    omits_changes: bool,
 }
 
 impl Client {
@@ -153,6 +154,7 @@ impl Client {
             events: VecDeque::new(),
             transmits: VecDeque::new(),
             changes: Vec::new(),
+            omits_changes: false,
         }
     }
 
@@ -278,6 +280,12 @@ impl Client {
         // sent.
         self.expire_waiting(now);
         self.settle_attempts(now);
+    }
+
+    /// Records no changes from now on: a client without a store saves the work.
+    pub fn omit_changes(&mut self) {
+        self.omits_changes = true;
+        self.changes.clear();
     }
 
     /// The changes that the driver must make durable before it does what
@@ -549,11 +557,15 @@ impl Client {
     }
 
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.changes.push(Change::Put { key, value });
+        if !self.omits_changes {
+            self.changes.push(Change::Put { key, value });
+        }
     }
 
     fn delete(&mut self, key: Vec<u8>) {
-        self.changes.push(Change::Delete { key });
+        if !self.omits_changes {
+            self.changes.push(Change::Delete { key });
+        }
     }
 
     fn put_session(&mut self) {

@@ -24,6 +24,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod alarm;
 pub mod broker;
 pub mod client;
 mod clock;

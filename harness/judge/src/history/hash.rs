@@ -17,7 +17,7 @@ use super::{
 };
 
 pub(super) fn hash(history: &History) -> u128 {
-    let mut digest = Digest(Box::new(Xxh3::new()));
+    let mut digest = Digest::default();
     digest.number(history.hosts.len());
     for HostInfo { name, observer } in &history.hosts {
         digest.text(name);
@@ -26,20 +26,45 @@ pub(super) fn hash(history: &History) -> u128 {
     for event in &history.events {
         digest.event(event);
     }
-    digest.0.digest128()
+    digest.finish()
 }
 
-struct Digest(Box<Xxh3>);
+/// The number of bytes that are given to the hash function at once: most fields have only a few.
+const PIECE_BYTES: usize = 4096;
+
+#[derive(Default)]
+struct Digest {
+    hash: Box<Xxh3>,
+    /// Bytes that the hash function has not seen yet.
+    piece: Vec<u8>,
+}
 
 impl Digest {
+    fn update(&mut self, bytes: &[u8]) {
+        if self.piece.len() + bytes.len() > PIECE_BYTES {
+            self.hash.update(&self.piece);
+            self.piece.clear();
+        }
+        if bytes.len() > PIECE_BYTES {
+            self.hash.update(bytes);
+        } else {
+            self.piece.extend_from_slice(bytes);
+        }
+    }
+
+    fn finish(mut self) -> u128 {
+        self.hash.update(&self.piece);
+        self.hash.digest128()
+    }
+
     fn event(&mut self, Event { at, connection, line, what }: &Event) {
-        self.0.update(&nanoseconds(*at).to_le_bytes());
+        self.update(&nanoseconds(*at).to_le_bytes());
         let (host, number) = match connection {
             Some(ConnectionKey { host, number }) => (u32::from(host.0), *number),
             None => (u32::MAX, 0),
         };
         for value in [host, number, *line] {
-            self.0.update(&value.to_le_bytes());
+            self.update(&value.to_le_bytes());
         }
         self.what(what);
     }
@@ -92,7 +117,7 @@ impl Digest {
             }
             What::BranchTaken(BranchTaken { line, name, level }) => {
                 self.tag(10);
-                self.0.update(&line.to_le_bytes());
+                self.update(&line.to_le_bytes());
                 self.text(name);
                 self.debug(level);
             }
@@ -121,7 +146,7 @@ impl Digest {
             Asked::Publish { message, handle } => {
                 self.tag(0);
                 self.message(message);
-                self.0.update(&handle.to_le_bytes());
+                self.update(&handle.to_le_bytes());
             }
             Asked::Subscribe { filters, handle } => {
                 self.tag(1);
@@ -130,7 +155,7 @@ impl Digest {
                     self.text(filter);
                     self.tag(u8::from(*qos));
                 }
-                self.0.update(&handle.to_le_bytes());
+                self.update(&handle.to_le_bytes());
             }
             Asked::Unsubscribe(filters) => {
                 self.tag(2);
@@ -182,13 +207,13 @@ impl Digest {
             Told::Reauthenticated => self.tag(10),
             Told::Published { handle, message, refused } => {
                 self.tag(1);
-                self.0.update(&handle.to_le_bytes());
+                self.update(&handle.to_le_bytes());
                 self.message(message);
                 self.error(refused.as_ref());
             }
             Told::Subscribed { handle, filters, granted } => {
                 self.tag(2);
-                self.0.update(&handle.to_le_bytes());
+                self.update(&handle.to_le_bytes());
                 self.texts(filters);
                 self.number(granted.len());
                 granted.iter().for_each(|granted| self.tag(granted.map_or(u8::MAX, u8::from)));
@@ -227,22 +252,22 @@ impl Digest {
         self.tag(u8::from(error.is_some()));
         if let Some(ReportedError { kind, reason, text }) = error {
             self.text(kind);
-            self.0.update(&reason.map_or(u16::MAX, u16::from).to_le_bytes());
+            self.update(&reason.map_or(u16::MAX, u16::from).to_le_bytes());
             self.text(text);
         }
     }
 
     fn tag(&mut self, tag: u8) {
-        self.0.update(&[tag]);
+        self.update(&[tag]);
     }
 
     fn number(&mut self, number: usize) {
-        self.0.update(&u64::try_from(number).unwrap_or(u64::MAX).to_le_bytes());
+        self.update(&u64::try_from(number).unwrap_or(u64::MAX).to_le_bytes());
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len());
-        self.0.update(bytes);
+        self.update(bytes);
     }
 
     fn text(&mut self, text: &str) {

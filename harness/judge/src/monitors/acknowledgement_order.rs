@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use mqttspec_codec::{Packet, PacketIdentifier, QoS, Role};
 
+use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
 use super::{Clauses, Monitor, Watcher, outlives};
 use crate::finding::Finding;
@@ -42,7 +43,7 @@ struct Waiting {
 }
 
 impl Watcher for AcknowledgementOrder {
-    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding> {
+    fn see(&mut self, observation: &Observation<'_>, _: Judgement) -> Vec<Finding> {
         if observation.peer != Role::Client {
             return Vec::new();
         }

@@ -1,7 +1,7 @@
 //! The exchanges that the peer began: each lasts from a PUBLISH with QoS above 0 to its last
 //! acknowledgement.
 //!
-//! MQTT 5.0 §2.2.1, §4.3, §4.4; 3.1.1 §2.3.1, §4.3, §4.4. Two monitors share this: both must know
+//! MQTT 5.0 §2.2.1, §4.3, §4.4; 3.1.1 §2.3.1, §4.3, §4.4. Several monitors must know
 //! whether a PUBLISH is a new message, a retransmission, or a second use of a Packet Identifier.
 
 use core::mem;
@@ -287,8 +287,8 @@ impl Table {
     }
 
     fn reached(&mut self, id: PacketIdentifier, qos: QoS, stage: Stage) {
-        let content = self.exchanges.get(&id).map_or(0, |exchange| exchange.content);
-        self.exchanges.insert(id, Exchange { qos, stage, here: true, content });
+        let exchange = self.exchanges.entry(id).or_insert(Exchange { qos, stage, here: true, content: 0 });
+        (exchange.qos, exchange.stage, exchange.here) = (qos, stage, true);
     }
 
     fn answered(&mut self, id: PacketIdentifier) {

@@ -2,6 +2,7 @@
 //!
 //! MQTT 5.0 §6, 3.1.1 §6.
 
+use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
 use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
@@ -15,7 +16,7 @@ pub(super) const MONITOR: Monitor =
 struct Frames;
 
 impl Watcher for Frames {
-    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding> {
+    fn see(&mut self, observation: &Observation<'_>, _: Judgement) -> Vec<Finding> {
         let Seen::TextFrame = observation.seen else { return Vec::new() };
         let expected = "packets in binary frames".to_owned();
         let actual = format!("a text frame of the {}", observation.peer);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{Packet, PacketIdentifier, QoS};
 
-use super::exchanges::{Exchanges, Judgement};
+use super::exchanges::Judgement;
 use super::observation::{Observation, Seen, SessionKept};
 use super::{Clauses, Monitor, Watcher, outlives};
 use crate::finding::Finding;
@@ -53,7 +53,6 @@ pub(super) const MONITOR: Monitor = Monitor {
 
 #[derive(Default)]
 struct Handshakes {
-    exchanges: Exchanges,
     /// The acknowledgements that the peer may send, for each connection.
     allowed: BTreeMap<ConnectionKey, Acknowledgements>,
 }
@@ -80,8 +79,7 @@ struct Allowed {
 }
 
 impl Watcher for Handshakes {
-    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding> {
-        let repeated = self.exchanges.follow(observation);
+    fn see(&mut self, observation: &Observation<'_>, repeated: Judgement) -> Vec<Finding> {
         match observation.seen {
             Seen::Connect { resumes, .. } => {
                 let before = resumes
@@ -105,10 +103,11 @@ impl Watcher for Handshakes {
             Seen::ToPeer(packet) => self.allowed.entry(observation.connection).or_default().here.sent(packet),
             Seen::FromPeer(packet) => {
                 let acknowledgements = self.allowed.entry(observation.connection).or_default();
-                return judge_repetition(observation, packet, repeated)
-                    .into_iter()
-                    .chain(acknowledgements.check(observation, packet))
-                    .collect();
+                let repetition = judge_repetition(observation, packet, repeated);
+                let answer = acknowledgements.check(observation, packet);
+                if repetition.is_some() || answer.is_some() {
+                    return repetition.into_iter().chain(answer).collect();
+                }
             }
             Seen::Malformed(_) | Seen::TextFrame => {}
         }
@@ -116,7 +115,6 @@ impl Watcher for Handshakes {
     }
 
     fn forget_before(&mut self, kept: ConnectionKey) {
-        self.exchanges.forget_before(kept);
         self.allowed.retain(|connection, _| outlives(connection, kept));
     }
 }

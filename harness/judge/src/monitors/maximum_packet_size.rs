@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use mqttspec_codec::{MaximumPacketSize as Property, Packet, Property as AnyProperty, Role, Version};
 
+use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
 use super::{Clauses, Monitor, Watcher, outlives};
 use crate::finding::Finding;
@@ -32,7 +33,7 @@ struct MaximumPacketSize {
 }
 
 impl Watcher for MaximumPacketSize {
-    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding> {
+    fn see(&mut self, observation: &Observation<'_>, _: Judgement) -> Vec<Finding> {
         if observation.version != Version::V5 {
             return Vec::new();
         }

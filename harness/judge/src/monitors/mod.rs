@@ -25,6 +25,7 @@ use mqttspec_spec::Standard;
 
 use crate::finding::{Check, Finding};
 use crate::history::{ConnectionKey, Event, History};
+use exchanges::{Exchanges, Judgement};
 use observation::{Connections, Observation};
 
 /// A family of rules, in a file of its own. [`MONITORS`] lists them all.
@@ -51,8 +52,9 @@ const MONITORS: [&Monitor; 8] = [
 
 /// The state of a monitor during a run.
 trait Watcher {
-    /// Receives one event of a connection, and returns the rules that it violates.
-    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding>;
+    /// Receives one event of a connection, with the judgement on it as part of an exchange. Returns
+    /// the rules that it violates.
+    fn see(&mut self, observation: &Observation<'_>, judgement: Judgement) -> Vec<Finding>;
 
     /// Drops the state of the host's earlier connections.
     fn forget_before(&mut self, connection: ConnectionKey);
@@ -151,12 +153,11 @@ const ROLES: [(Role, Standard); 4] = [
 #[must_use]
 pub fn judge(history: &History) -> Vec<Finding> {
     let mut monitors = Monitors::default();
-    history
-        .events()
-        .iter()
-        .enumerate()
-        .flat_map(|(index, event)| monitors.see(history, index, event))
-        .collect()
+    let mut findings = Vec::new();
+    for (index, event) in history.events().iter().enumerate() {
+        findings.append(&mut monitors.see(history, index, event));
+    }
+    findings
 }
 
 /// All monitors, and their state after part of a history: for live traffic, which is judged as it
@@ -164,11 +165,16 @@ pub fn judge(history: &History) -> Vec<Finding> {
 pub struct Monitors {
     watchers: [Box<dyn Watcher>; MONITORS.len()],
     connections: Connections,
+    exchanges: Exchanges,
 }
 
 impl Default for Monitors {
     fn default() -> Self {
-        Self { watchers: MONITORS.map(|monitor| (monitor.watcher)()), connections: Connections::default() }
+        Self {
+            watchers: MONITORS.map(|monitor| (monitor.watcher)()),
+            connections: Connections::default(),
+            exchanges: Exchanges::default(),
+        }
     }
 }
 
@@ -177,8 +183,13 @@ impl Monitors {
     /// history, of which only the hosts are read.
     pub fn see(&mut self, history: &History, index: usize, event: &Event) -> Vec<Finding> {
         let Some(observation) = self.connections.observe(history, index, event) else { return Vec::new() };
-        let findings = self.watchers.iter_mut().flat_map(|watcher| watcher.see(&observation));
-        findings.filter(|finding| has_its_rule(observation.version, finding)).collect()
+        let judgement = self.exchanges.follow(&observation);
+        let mut findings = Vec::new();
+        for watcher in &mut self.watchers {
+            findings.append(&mut watcher.see(&observation, judgement));
+        }
+        findings.retain(|finding| has_its_rule(observation.version, finding));
+        findings
     }
 
     /// Drops the state of the host's earlier connections, once no event of them can follow and
@@ -186,6 +197,7 @@ impl Monitors {
     /// with each reconnect.
     pub fn forget_before(&mut self, connection: ConnectionKey) {
         self.connections.forget_before(connection);
+        self.exchanges.forget_before(connection);
         self.watchers.iter_mut().for_each(|watcher| watcher.forget_before(connection));
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use mqttspec_codec::{Packet, PacketIdentifier, Role};
 
-use super::exchanges::{Exchanges, Judgement};
+use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
 use super::{Clauses, Monitor, Watcher, outlives};
 use crate::finding::Finding;
@@ -36,7 +36,6 @@ pub(super) const MONITOR: Monitor = Monitor {
 
 #[derive(Default)]
 struct PacketIdentifiers {
-    exchanges: Exchanges,
     /// SUBSCRIBE packets that the peer has not answered, for each connection.
     subscribes: BTreeMap<ConnectionKey, Vec<PacketIdentifier>>,
     /// The same of UNSUBSCRIBE packets.
@@ -44,18 +43,23 @@ struct PacketIdentifiers {
 }
 
 impl Watcher for PacketIdentifiers {
-    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding> {
-        let judgement = self.exchanges.follow(observation);
-        let subscribes = self.subscribes.entry(observation.connection).or_default();
-        let unsubscribes = self.unsubscribes.entry(observation.connection).or_default();
+    fn see(&mut self, observation: &Observation<'_>, judgement: Judgement) -> Vec<Finding> {
         match observation.seen {
-            Seen::ToPeer(Packet::Subscribe(subscribe)) => subscribes.push(subscribe.id),
-            Seen::ToPeer(Packet::Unsubscribe(unsubscribe)) => unsubscribes.push(unsubscribe.id),
+            Seen::ToPeer(Packet::Subscribe(subscribe)) => {
+                self.subscribes.entry(observation.connection).or_default().push(subscribe.id);
+            }
+            Seen::ToPeer(Packet::Unsubscribe(unsubscribe)) => {
+                self.unsubscribes.entry(observation.connection).or_default().push(unsubscribe.id);
+            }
             Seen::FromPeer(Packet::SubAck(_) | Packet::UnsubAck(_)) if observation.peer == Role::Client => {}
-            Seen::FromPeer(Packet::SubAck(ack)) if !take(subscribes, ack.id) => {
+            Seen::FromPeer(Packet::SubAck(ack))
+                if !take(self.subscribes.get_mut(&observation.connection), ack.id) =>
+            {
                 return vec![unasked(observation, SUBACK, "SUBACK", "SUBSCRIBE", ack.id)];
             }
-            Seen::FromPeer(Packet::UnsubAck(ack)) if !take(unsubscribes, ack.id) => {
+            Seen::FromPeer(Packet::UnsubAck(ack))
+                if !take(self.unsubscribes.get_mut(&observation.connection), ack.id) =>
+            {
                 return vec![unasked(observation, UNSUBACK, "UNSUBACK", "UNSUBSCRIBE", ack.id)];
             }
             Seen::FromPeer(packet) if judgement == Judgement::IdentifierInUse => {
@@ -77,13 +81,13 @@ impl Watcher for PacketIdentifiers {
     }
 
     fn forget_before(&mut self, kept: ConnectionKey) {
-        self.exchanges.forget_before(kept);
         self.subscribes.retain(|connection, _| outlives(connection, kept));
         self.unsubscribes.retain(|connection, _| outlives(connection, kept));
     }
 }
 
-fn take(waiting: &mut Vec<PacketIdentifier>, id: PacketIdentifier) -> bool {
+fn take(waiting: Option<&mut Vec<PacketIdentifier>>, id: PacketIdentifier) -> bool {
+    let Some(waiting) = waiting else { return false };
     let found = waiting.iter().position(|waiting| *waiting == id);
     found.map(|index| waiting.remove(index)).is_some()
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{Packet, PacketIdentifier, ReceiveMaximum as Property, Role, Version};
 
+use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
 use super::{Clauses, Monitor, Watcher, outlives};
 use crate::finding::Finding;
@@ -44,7 +45,7 @@ impl Default for Quota {
 }
 
 impl Watcher for ReceiveMaximum {
-    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding> {
+    fn see(&mut self, observation: &Observation<'_>, _: Judgement) -> Vec<Finding> {
         if observation.version != Version::V5 {
             return Vec::new();
         }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{Packet, Publish, Role, TopicAlias, TopicAliasMaximum, Version};
 
+use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
 use super::{Clauses, Monitor, Watcher, outlives};
 use crate::finding::Finding;
@@ -49,7 +50,7 @@ struct Aliases {
 }
 
 impl Watcher for TopicAliases {
-    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding> {
+    fn see(&mut self, observation: &Observation<'_>, _: Judgement) -> Vec<Finding> {
         if observation.version != Version::V5 {
             return Vec::new();
         }

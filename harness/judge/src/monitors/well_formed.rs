@@ -5,6 +5,7 @@
 
 use mqttspec_codec::{Misdeed, Version};
 
+use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
 use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
@@ -33,7 +34,7 @@ const ALLOWED_IN_3_1: [Misdeed; 8] = [
 struct WellFormed;
 
 impl Watcher for WellFormed {
-    fn see(&mut self, observation: &Observation<'_>) -> Vec<Finding> {
+    fn see(&mut self, observation: &Observation<'_>, _: Judgement) -> Vec<Finding> {
         let (peer, version) = (observation.peer, observation.version);
         match observation.seen {
             Seen::Malformed(error) if error.kind == Misdeed::WrongSender => vec![observation.finding(

@@ -359,20 +359,7 @@ impl Clients {
     /// Whether every accepted message with QoS above 0 was delivered to every subscriber that
     /// should receive it.
     pub(crate) fn all_delivered(&self) -> bool {
-        self.recorder.with_history(|history| {
-            let deliveries = Deliveries::of(history);
-            let mut had = std::collections::BTreeSet::new();
-            for delivery in &deliveries.deliveries {
-                had.insert((delivery.subscriber, &delivery.topic, &delivery.payload));
-            }
-            deliveries.subscribers().all(|subscriber| {
-                deliveries.publications.iter().filter(|publication| publication.accepted).all(|publication| {
-                    let interest = deliveries.interest(subscriber, publication);
-                    interest.is_none_or(|interest| interest.qos == QoS::AtMostOnce)
-                        || had.contains(&(subscriber, &publication.topic, &publication.payload))
-                })
-            })
-        })
+        self.recorder.with_history(|history| Deliveries::of(history).all_arrived())
     }
 
     /// How many messages above QoS 0 of this client the server does not have.

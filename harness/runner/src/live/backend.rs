@@ -50,7 +50,7 @@ async fn perform(case: &Case, seed: u64, environment: Environment) -> Performed 
     let began = Instant::now();
     let recorder =
         Rc::new(Recorder::new(hosts.infos(), move || began.elapsed()).counting(environment.intake.clone()));
-    let executed = match applications(case, &hosts, &recorder, None, &[]) {
+    let executed = match applications(case, &hosts, &recorder, None, &[], &|_| true) {
         Err(reason) => Executed::broken(reason),
         Ok(applications) => {
             let names = hosts.clients.iter().map(|client| client.name.clone());

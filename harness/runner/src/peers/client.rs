@@ -11,7 +11,7 @@ use mqttspec_client::{self as client, Command, Event, Options};
 use mqttspec_codec::{PubAckReason, QoS, ResponseTopic, Version};
 use mqttspec_net::Clock;
 use mqttspec_net::client::{ClientGone, ClientObserved, Commander};
-use mqttspec_net::store::{LogStore, MemoryStore, Store};
+use mqttspec_net::store::{LogStore, MemoryStore, NoStore, Store};
 use mqttspec_net::transport::WebSocketNet;
 use mqttspec_ports::{Disk, Net};
 use tokio::sync::oneshot;
@@ -55,8 +55,7 @@ pub(crate) struct Application {
     pub(crate) options: Options,
     /// Survives crashes, like a disk that syncs every write at once.
     store: MemoryStore,
-    /// Whether the client's store is on the disk of its host instead.
-    durable: bool,
+    keeping: Keeping,
     /// Whether packets are recorded at the client's end.
     records_packets: bool,
     transport: Transport,
@@ -82,6 +81,17 @@ pub(crate) struct Application {
     pub(crate) loads: Cell<u32>,
     /// The connections of the client, by their numbers in the client.
     keys: RefCell<BTreeMap<u64, ConnectionKey>>,
+}
+
+/// Where a client in a simulation keeps its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// On the disk of its host.
+    OnDisk,
+    /// In memory that survives crashes.
+    InMemory,
+    /// Nowhere: its host cannot crash, so that no other client reads them.
+    Nowhere,
 }
 
 /// A message that the client has reported, and how to acknowledge it.
@@ -163,7 +173,7 @@ impl Application {
         version: Version,
         mut options: Options,
         records_packets: bool,
-        durable: bool,
+        keeping: Keeping,
         transport: Transport,
     ) -> Rc<Self> {
         options.version = version;
@@ -175,7 +185,7 @@ impl Application {
             version,
             options,
             store: MemoryStore::new(),
-            durable,
+            keeping,
             records_packets,
             transport,
             commander: RefCell::default(),
@@ -223,12 +233,16 @@ impl Application {
         connects: bool,
     ) -> Result<(), String> {
         let (seed, clock) = (host.seed.child("client"), Clock::showing(host.now));
-        if self.durable {
-            let store = LogStore::open(host.disk).map_err(|error| error.to_string())?;
-            self.drive(host.net, seed.to_u64(), clock, connects, store).await
-        } else {
-            let store = self.store.clone();
-            self.drive(host.net, seed.to_u64(), clock, connects, store).await
+        match self.keeping {
+            Keeping::OnDisk => {
+                let store = LogStore::open(host.disk).map_err(|error| error.to_string())?;
+                self.drive(host.net, seed.to_u64(), clock, connects, store).await
+            }
+            Keeping::InMemory => {
+                let store = self.store.clone();
+                self.drive(host.net, seed.to_u64(), clock, connects, store).await
+            }
+            Keeping::Nowhere => self.drive(host.net, seed.to_u64(), clock, connects, NoStore).await,
         }
     }
 

@@ -13,7 +13,7 @@ use mqttspec_mutants::Mutant;
 use mqttspec_notation::STORE;
 use mqttspec_world::Seed;
 
-use self::client::{Application, Applications};
+use self::client::{Application, Applications, Keeping};
 use crate::facts::DURABLE;
 use crate::hosts::{Hosts, PlayedBy};
 use crate::recorder::Recorder;
@@ -35,13 +35,14 @@ pub(crate) struct Transport {
 }
 
 /// The applications of a case, one for each client under test. `drawn` are options of
-/// the clients that the scenario does not set.
+/// the clients that the scenario does not set; `can_crash` says which hosts can crash.
 pub(crate) fn applications(
     case: &Case,
     hosts: &Hosts,
     recorder: &Rc<Recorder>,
     mutant: Option<&'static Mutant>,
     drawn: &[(&str, &str)],
+    can_crash: &dyn Fn(&str) -> bool,
 ) -> Result<Applications, String> {
     let mut applications = Applications::default();
     for (index, client) in hosts.indices().zip(&hosts.clients) {
@@ -59,10 +60,12 @@ pub(crate) fn applications(
         for (name, value) in drawn.iter().filter(|_| case.tests == Role::Client) {
             options.set(name, value).map_err(|error| error.to_string())?;
         }
-        let mut durable = false;
+        let mut keeping = if can_crash(&client.name) { Keeping::InMemory } else { Keeping::Nowhere };
         for option in client.options.iter().filter(|option| option.versions.applies_to(case.version)) {
             if option.name == STORE {
-                durable = option.value == DURABLE;
+                if option.value == DURABLE {
+                    keeping = Keeping::OnDisk;
+                }
                 continue;
             }
             options.set(&option.name, &option.value).map_err(|error| error.to_string())?;
@@ -72,7 +75,7 @@ pub(crate) fn applications(
         let mutant = mutant.filter(|mutant| mutant.role == Role::Client);
         let transport = Transport { mutant, over_websocket: case.scenario.over_websocket };
         let application =
-            Application::new(index, recorder.clone(), version, options, records_packets, durable, transport);
+            Application::new(index, recorder.clone(), version, options, records_packets, keeping, transport);
         applications.add(&client.name, application);
     }
     Ok(applications)

@@ -90,7 +90,7 @@ pub(crate) fn perform(case: &Case, seed: u64, options: RunOptions) -> Performed 
         Ok(None) => Server::Played,
         Err(reason) => return broken(reason),
     };
-    let applications = match applications(case, &hosts, &recorder, mutant, drawn) {
+    let applications = match applications(case, &hosts, &recorder, mutant, drawn, &can_crash(case, &hosts)) {
         Ok(applications) => Rc::new(applications),
         Err(reason) => return broken(reason),
     };
@@ -119,7 +119,7 @@ pub(crate) fn perform_hosted(case: &Case, seed: u64, hosted: &HostedCase<'_>) ->
     let of_run = clock.clone();
     let recorder = Rc::new(Recorder::new(hosts.infos(), move || of_run.now()));
     let broken = |reason| Performed { history: recorder.take_history(), executed: Executed::broken(reason) };
-    let applications = match applications(case, &hosts, &recorder, None, &[]) {
+    let applications = match applications(case, &hosts, &recorder, None, &[], &can_crash(case, &hosts)) {
         Ok(applications) => Rc::new(applications),
         Err(reason) => return broken(reason),
     };
@@ -193,15 +193,23 @@ pub(crate) fn refusal(case: &Case, simulator: Simulator) -> Option<Unsupported> 
     answer.err()
 }
 
+/// Which hosts can crash in a case.
+fn can_crash(case: &Case, hosts: &Hosts) -> impl Fn(&str) -> bool + use<> {
+    let demands = demands(case, hosts);
+    move |host| crashes(&demands, host)
+}
+
+/// Whether a fault may crash the host.
+fn crashes(demands: &Demands, host: &str) -> bool {
+    demands.faults.iter().any(|fault| match fault {
+        Fault::Crash { host: of } | Fault::DiskLoss { host: of, .. } => of == host,
+        _ => false,
+    })
+}
+
 /// Whether simulated disks can do what a case asks of them.
 fn disks_can(demands: &Demands, tears_writes: bool) -> Result<(), Unsupported> {
-    let crashes = |host: &String| {
-        demands.faults.iter().any(|fault| match fault {
-            Fault::Crash { host: of } | Fault::DiskLoss { host: of, .. } => of == host,
-            _ => false,
-        })
-    };
-    for (host, words) in demands.disks.iter().filter(|(host, _)| crashes(host)) {
+    for (host, words) in demands.disks.iter().filter(|(host, _)| crashes(demands, host)) {
         let unsupported = |word: &str, reason| Unsupported { what: format!("disk {host} {word}"), reason };
         if words.contains(&DiskFault::Sound) {
             let reason = "a simulated disk never keeps unsynced writes when the power fails";

@@ -130,7 +130,9 @@ impl Client {
     }
 
     pub(super) fn put_publication(&mut self, handle: Handle, record: &PublicationRecord) {
-        if let Some(value) = store::publication_value(record) {
+        if !self.omits_changes
+            && let Some(value) = store::publication_value(record)
+        {
             self.put(store::publication_key(handle), value);
         }
     }
@@ -343,6 +345,9 @@ impl Client {
     }
 
     fn put_exchange(&mut self, identifier: PacketIdentifier) {
+        if self.omits_changes {
+            return;
+        }
         let Some(exchange) = self.session.outbound.get(identifier) else { return };
         let record = PublicationRecord {
             publication: exchange.publication.clone(),

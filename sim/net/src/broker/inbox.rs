@@ -46,7 +46,8 @@ impl<T> Inbox<T> {
         poll_fn(|context| self.poll_filled(context)).await;
     }
 
-    fn poll_filled(&self, context: &mut Context<'_>) -> Poll<()> {
+    /// Ready when there is something to pop.
+    pub(super) fn poll_filled(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state.borrow_mut();
         if state.queue.is_empty() {
             state.receiver = Some(context.waker().clone());

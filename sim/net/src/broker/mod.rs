@@ -24,9 +24,11 @@ mod passwords;
 mod share;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -34,7 +36,6 @@ use mqttspec_broker::Redirect;
 use mqttspec_broker::{Broker, CheckedPassword, ConnectionId, Event, Options, RestoreError, Transmit};
 use mqttspec_codec::{EncodeError, Packet, Publish, Utf8String, Version};
 use mqttspec_ports::Net;
-use tokio::time::Instant;
 
 use self::connection::Link;
 pub use self::entrance::{Entrance, Notice};
@@ -42,6 +43,7 @@ use self::inbox::Inbox;
 pub use self::limits::Limits;
 use self::outflow::SharedPayload;
 pub use self::passwords::{Checking, PasswordChecker, PasswordThread};
+use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::framed::{Arrived, Ending};
 use crate::store::{Store, StoreError};
@@ -169,6 +171,7 @@ pub struct Server<S, T> {
     store: S,
     tap: T,
     limits: Limits,
+    alarm: Alarm,
     inbox: Inbox<Input>,
     entrance: Entrance,
     links: BTreeMap<ConnectionId, Rc<Link>>,
@@ -198,7 +201,7 @@ impl<S: Store, T: Tap> Server<S, T> {
     /// # Errors
     /// As [`new`](Server::new).
     pub fn with_limits(
-        options: Options,
+        mut options: Options,
         seed: u64,
         clock: Clock,
         mut store: S,
@@ -206,6 +209,7 @@ impl<S: Store, T: Tap> Server<S, T> {
         limits: Limits,
     ) -> Result<(Server<S, T>, Entrance), ServeError> {
         let (largest_packet, users) = (options.decoder_limit(), options.users.clone());
+        options.record_changes &= store.keeps_records();
         let mut broker = Broker::restore(options, seed, clock.now(), store.load()?)?;
         if !tap.wants_messages() {
             broker.omit_message_events();
@@ -220,6 +224,7 @@ impl<S: Store, T: Tap> Server<S, T> {
             store,
             tap,
             limits,
+            alarm: Alarm::default(),
             inbox,
             entrance: entrance.clone(),
             links,
@@ -262,13 +267,14 @@ impl<S: Store, T: Tap> Server<S, T> {
         }
     }
 
-    async fn wait(&self) {
+    async fn wait(&mut self) {
         let deadline = self.broker.poll_timeout().map(|time| self.clock.instant(time));
-        tokio::select! {
-            biased;
-            () = self.inbox.filled() => {}
-            () = sleep_until(deadline) => {}
-        }
+        let (inbox, alarm) = (&self.inbox, &mut self.alarm);
+        poll_fn(|context| match inbox.poll_filled(context) {
+            Poll::Pending => alarm.poll(deadline, context),
+            filled => filled,
+        })
+        .await;
     }
 
     /// Passes the waiting inputs to the core. Returns true if the driver must stop.
@@ -578,12 +584,5 @@ impl<S, T> Drop for Server<S, T> {
         for link in self.links.values() {
             link.abandon();
         }
-    }
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }

@@ -22,7 +22,7 @@ mod handle;
 mod tap;
 mod transport;
 
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::io;
 use std::num::NonZeroU32;
 use std::pin::Pin;
@@ -33,13 +33,13 @@ use mqttspec_client::{Client, Handle, Transmit};
 use mqttspec_codec::Utf8String;
 use mqttspec_ports::Net;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use self::connection::Connection;
 use self::handle::Request;
 pub use self::handle::{ClientGone, ClientHandle, Commander};
 pub use self::tap::{ClientObserved, ClientTap};
 use self::transport::{NotHonoured, unreachable};
+use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::framed::{Arrived, Received};
 use crate::store::{Store, StoreError};
@@ -68,10 +68,12 @@ pub fn client<N: Net>(
     mut store: impl Store,
     tap: impl ClientTap,
 ) -> Result<(ClientHandle, impl Future<Output = Result<(), ClientError>>), ClientError> {
-    let client = Client::restore(options, seed, clock.now(), store.load()?);
+    let mut client = Client::restore(options, seed, clock.now(), store.load()?);
+    if !store.keeps_records() {
+        client.omit_changes();
+    }
     let (handle, requests, events) = handle::pair();
-    let driver =
-        Driver { client, net, clock, store, tap, requests, events, link: Link::Down, connections: 0 };
+    let driver = Driver::new(client, net, clock, store, tap, requests, events);
     Ok((handle, driver.run()))
 }
 
@@ -86,11 +88,11 @@ pub fn spawn_client<N: Net>(
     clock: Clock,
     tap: impl ClientTap + 'static,
 ) -> ClientHandle {
-    let client = Client::new(options, seed);
+    let mut client = Client::new(options, seed);
+    client.omit_changes();
     let store = crate::store::NoStore;
     let (handle, requests, events) = handle::pair();
-    let driver =
-        Driver { client, net, clock, store, tap, requests, events, link: Link::Down, connections: 0 };
+    let driver = Driver::new(client, net, clock, store, tap, requests, events);
     tokio::task::spawn_local(driver.run());
     handle
 }
@@ -121,11 +123,25 @@ struct Driver<N: Net, S, T> {
     requests: mpsc::UnboundedReceiver<Request>,
     events: mpsc::UnboundedSender<mqttspec_client::Event>,
     link: Link<N::Stream>,
+    alarm: Alarm,
     /// How many connections were opened so far.
     connections: u64,
 }
 
 impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
+    fn new(
+        client: Client,
+        net: N,
+        clock: Clock,
+        store: S,
+        tap: T,
+        requests: mpsc::UnboundedReceiver<Request>,
+        events: mpsc::UnboundedSender<mqttspec_client::Event>,
+    ) -> Self {
+        let (link, alarm, connections) = (Link::Down, Alarm::default(), 0);
+        Self { client, net, clock, store, tap, requests, events, link, alarm, connections }
+    }
+
     async fn run(mut self) -> Result<(), ClientError> {
         loop {
             let input = self.input().await;
@@ -149,14 +165,18 @@ impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
 
     async fn input(&mut self) -> Input<N::Stream> {
         let deadline = self.client.poll_timeout().map(|time| self.clock.instant(time));
-        let link = &mut self.link;
+        let Driver { link, requests, alarm, .. } = self;
         let takes_commands = !matches!(link, Link::Open(open) if open.unsent() > OUTFLOW_HIGH_BYTES);
-        tokio::select! {
-            biased;
-            input = poll_fn(|context| poll_link(link, context)) => input,
-            request = self.requests.recv(), if takes_commands => request.map_or(Input::Ended, Input::Request),
-            () = sleep_until(deadline) => Input::Timeout,
-        }
+        poll_fn(|context| {
+            if let Poll::Ready(input) = poll_link(link, context) {
+                return Poll::Ready(input);
+            }
+            if takes_commands && let Poll::Ready(request) = requests.poll_recv(context) {
+                return Poll::Ready(request.map_or(Input::Ended, Input::Request));
+            }
+            alarm.poll(deadline, context).map(|()| Input::Timeout)
+        })
+        .await
     }
 
     /// Returns the reply to a command, to be sent once its changes are durable.
@@ -290,13 +310,6 @@ fn server_reference(reference: &str, default_port: u16) -> (String, u16) {
             Err(_) => (first.to_owned(), default_port),
         },
         _ => (first.trim_matches(['[', ']']).to_owned(), default_port),
-    }
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => pending().await,
     }
 }
 

@@ -59,4 +59,8 @@ impl Store for NoStore {
     fn commit(&mut self, _changes: Vec<Change>) -> Commit<'_> {
         Box::pin(std::future::ready(Ok(())))
     }
+
+    fn keeps_records(&self) -> bool {
+        false
+    }
 }

@@ -46,6 +46,11 @@ pub trait Store {
     /// the caller must not acknowledge them, and must not continue to use this store.
     fn commit(&mut self, changes: Vec<Change>) -> Commit<'_>;
 
+    /// Whether it keeps anything: otherwise its broker or client need not record changes for it.
+    fn keeps_records(&self) -> bool {
+        true
+    }
+
     /// Called after the last commit. A store can clean up here, so that the next start is fast.
     fn finish(&mut self) {}
 }
@@ -57,6 +62,10 @@ impl<S: Store + ?Sized> Store for Box<S> {
 
     fn commit(&mut self, changes: Vec<Change>) -> Commit<'_> {
         (**self).commit(changes)
+    }
+
+    fn keeps_records(&self) -> bool {
+        (**self).keeps_records()
     }
 
     fn finish(&mut self) {
@@ -71,6 +80,10 @@ impl<S: Store + ?Sized> Store for &mut S {
 
     fn commit(&mut self, changes: Vec<Change>) -> Commit<'_> {
         (**self).commit(changes)
+    }
+
+    fn keeps_records(&self) -> bool {
+        (**self).keeps_records()
     }
 
     fn finish(&mut self) {

@@ -63,7 +63,7 @@ pub(super) async fn perform(case: &Case, seed: u64, environment: Environment) ->
     let (stops, output) = (Rc::new(Stops::default()), Rc::new(RefCell::new(Vec::new())));
     let (failed, mut failures) = mpsc::unbounded_channel();
     let prepared = async {
-        let applications = applications(case, &hosts, &recorder, None, &[])?;
+        let applications = applications(case, &hosts, &recorder, None, &[], &|_| true)?;
         let seed = run_seed(case, seed);
         let state = tempfile::Builder::new().prefix("mqttspec-state-").tempdir();
         let state = state.map_err(|error| error.to_string())?;
