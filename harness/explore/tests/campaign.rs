@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use mqttspec_codec::Role;
 use mqttspec_explore::{Campaign, Features, Limits, Options, Swarm, explore, generate, merge};
 use mqttspec_mutants::Mutant;
+use mqttspec_runner::latitude::Latitude;
 use mqttspec_notation::{CatalogueClauses, parse, print, read};
 
 fn options(tests: Role) -> Options {
@@ -18,6 +19,7 @@ fn options(tests: Role) -> Options {
         shard: "1/1".parse().expect("a shard"),
         jobs: 1,
         mutant: None,
+        latitude: Latitude::Reference,
         limits: Limits { runs: 300 },
     }
 }
