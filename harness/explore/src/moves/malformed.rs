@@ -46,7 +46,7 @@ const ONLY_5: [&str; 14] = [
     "SUBSCRIBE id=9 t/a with options=0x30",
     "SUBSCRIBE id=9 t/a with properties { 0b 00 }",
     "SUBSCRIBE id=9 t/a with properties { 21 u16 10 }",
-    "SUBSCRIBE id=9 t/a with filter=\"$share//t\"",
+    "SUBSCRIBE id=9 t/a with filter=\"\\$share//t\"",
     "DISCONNECT with properties { 7f 00 }",
     "AUTH reason=continue-authentication authentication_method=PLAIN",
     "raw f0 02 00 00 00",

@@ -145,7 +145,8 @@ impl<'s> Writer<'s> {
             self.limits.retains = false;
             self.broker.push("retain_available=0".to_owned());
         }
-        if self.draw.below(3) == 0 {
+        // A packet of an authentication cannot be made smaller.
+        if !self.swarm.has(Feature::Auth) && self.draw.below(3) == 0 {
             let maximum = 60 + self.draw.below(60);
             self.broker.push(format!("maximum_packet_size={maximum}"));
         }
@@ -296,7 +297,7 @@ impl<'s> Writer<'s> {
             if self.has(Feature::TopicAliases, 70) {
                 options.push_str(" topic_alias_maximum=2 topic_aliases=true");
             }
-            if self.has(Feature::Limits, 50) && is_5 {
+            if !self.swarm.has(Feature::Auth) && self.has(Feature::Limits, 50) && is_5 {
                 let _ = write!(options, " maximum_packet_size={}", 40 + self.draw.below(60));
             }
             if self.has(Feature::Properties, 30) {
@@ -434,7 +435,7 @@ impl<'s> Writer<'s> {
         let shared = self.has(Feature::Shared, 30);
         if shared {
             let group = self.one(&["g", "h"]);
-            text = format!("\"\\$share/{group}/{}\"", filter.trim_matches('"'));
+            text = format!("\"\\$share/{group}/{}\"", filter.trim_matches('"').replace('$', "\\$"));
         }
         let _ = write!(text, " qos={}", self.qos());
         if !shared && self.has(Feature::NoLocal, 30) {

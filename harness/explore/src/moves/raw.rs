@@ -290,6 +290,8 @@ impl Writer<'_> {
         let others: Vec<String> = self.clients.iter().map(|client| client.name.clone()).collect();
         let other = self.draw.pick(&others).cloned().unwrap_or_default();
         let user = "user_name=alice password=\"guess\"";
+        // Faults that were drawn before must not hit this connection.
+        self.line("wait 100ms");
         self.line(&format!("{name} > CONNECT client_id={other} clean_start=0 {user}"));
         let clause = if self.swarm.version.is_5() { "MQTT-3.1.4-2" } else { "U3-001" };
         self.claim(&format!("{name} < closed or CONNACK reason>=0x80"), clause);
@@ -355,6 +357,8 @@ impl Writer<'_> {
             format!("authentication_data={{scram=client-first user_name=alice password=\"{password}\"}}")
         };
         let method = "authentication_method=SCRAM-SHA-256";
+        // Faults that were drawn before must not hit this connection.
+        self.line("wait 100ms");
         self.line(&format!("{name} > CONNECT client_id={name} clean_start=1 {method} {}", first(password)));
         self.line(&format!("{name} < AUTH reason=continue-authentication authentication_data={{scram=server-first}}"));
         let last = format!("AUTH reason=continue-authentication {method} authentication_data={{scram=client-final}}");

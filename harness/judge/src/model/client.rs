@@ -69,7 +69,9 @@ struct Connection<'h> {
 #[derive(Default)]
 struct Counts {
     sent: [usize; 3],
-    repeated: usize,
+    /// The identifier of the last QoS 2 exchange, and the number of these exchanges.
+    exchange: Option<PacketIdentifier>,
+    exchanges: usize,
     acknowledged: usize,
     told: usize,
     last: usize,
@@ -170,7 +172,7 @@ impl<'h> Reader<'h> {
                 connection.maximum_qos = ack.properties.get::<MaximumQoS>().map(MaximumQoS::qos);
                 connection.no_retain = ack.properties.get::<RetainAvailable>().is_some_and(|available| !available.0);
             }
-            Packet::Auth(_) => connection.asked += 1,
+            Packet::Auth(auth) if auth.reason == AuthReason::ContinueAuthentication => connection.asked += 1,
             Packet::Disconnect(_) => connection.raw = true,
             Packet::Publish(publish) => {
                 let Some(topic) = resolved(&mut connection.aliases[1], publish) else { return };
@@ -180,7 +182,12 @@ impl<'h> Reader<'h> {
                 }
                 let counts = self.counts.entry((key.host, message)).or_default();
                 counts.sent[usize::from(u8::from(publish.delivery.qos()))] += 1;
-                counts.repeated += usize::from(publish.delivery.dup());
+                if publish.delivery.qos() == QoS::ExactlyOnce {
+                    let id = publish.delivery.packet_identifier();
+                    let repeats = publish.delivery.dup() && counts.exchange == id;
+                    counts.exchanges += usize::from(!repeats);
+                    counts.exchange = id;
+                }
                 counts.last = index;
             }
             _ => {}
@@ -310,7 +317,7 @@ impl<'h> Reader<'h> {
         let counts = core::mem::take(&mut self.counts);
         for ((host, (_, payload)), counts) in counts {
             let name = self.history.info(host).name.to_string();
-            let Counts { sent: [qos0, qos1, qos2], repeated, acknowledged, told, last } = counts;
+            let Counts { sent: [qos0, qos1, qos2], exchanges, acknowledged, told, last, .. } = counts;
             if payload.is_empty() || self.crashed.contains(&name) {
                 continue;
             }
@@ -319,7 +326,7 @@ impl<'h> Reader<'h> {
             if qos1 == 0 && qos2 == 0 && told > qos0 {
                 self.found(key, ONCE_QOS_0, last, "a QoS 0 message at the application once", &actual);
             }
-            if qos0 == 0 && qos1 == 0 && told > qos2.saturating_sub(repeated).max(1) {
+            if qos0 == 0 && qos1 == 0 && told > exchanges {
                 self.found(key, ONCE_QOS_2, last, "a QoS 2 message at the application once", &actual);
             }
             let at = self.history.events()[last].at;
