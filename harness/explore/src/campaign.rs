@@ -270,7 +270,14 @@ fn take(campaign: &mut Campaign, run: &Run, options: &Options, progress: &mut dy
         return progress(Progress { campaign, found: None });
     }
     for (shape, expected, actual) in new {
-        let shrunk = shrink(&run.text, options.run_seed(run.seed), &shape, run.version, options.of_runs(), options.limits);
+        let shrunk = shrink(
+            &run.text,
+            options.run_seed(run.seed),
+            &shape,
+            run.version,
+            options.of_runs(),
+            options.limits,
+        );
         let scenario = shrunk.map_or_else(|_| canonical(run.text.clone()), |shrunk| shrunk.text);
         campaign.findings.push(Found { shape, seed: run.seed, times: 1, expected, actual, scenario });
         progress(Progress { campaign, found: campaign.findings.last() });

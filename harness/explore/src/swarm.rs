@@ -142,7 +142,8 @@ impl Swarm {
             .filter(|feature| version.is_5() || !only_5.contains(feature))
             .collect();
         // What changes a whole run is for few of them: it hides other things.
-        let rare = [Feature::Auth, Feature::Permissions, Feature::LongWait, Feature::WebSocket, Feature::Limits];
+        let rare =
+            [Feature::Auth, Feature::Permissions, Feature::LongWait, Feature::WebSocket, Feature::Limits];
         features.retain(|feature| !rare.contains(feature) || draw.below(3) == 0);
         // A store on a disk takes most of a run's time, and without a crash it is like one in
         // memory.

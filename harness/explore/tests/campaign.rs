@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use mqttspec_codec::Role;
 use mqttspec_explore::{Campaign, Features, Limits, Options, Swarm, explore, generate, merge};
 use mqttspec_mutants::Mutant;
-use mqttspec_runner::latitude::Latitude;
 use mqttspec_notation::{CatalogueClauses, parse, print, read};
+use mqttspec_runner::latitude::Latitude;
 
 fn options(tests: Role) -> Options {
     Options {

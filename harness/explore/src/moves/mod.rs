@@ -53,6 +53,8 @@ struct Limits {
     aliases: u64,
     qos: u64,
     retains: bool,
+    /// Whether it limits the size of packets: then it may refuse a CONNECT that it has not read.
+    size: bool,
 }
 
 /// A host with the reference client.
@@ -84,7 +86,7 @@ impl<'s> Writer<'s> {
             messages: 0,
             server_runs: true,
             broker: Vec::new(),
-            limits: Limits { aliases: 10, qos: 2, retains: true },
+            limits: Limits { aliases: 10, qos: 2, retains: true, size: false },
             claims: BTreeSet::new(),
         }
     }
@@ -147,6 +149,7 @@ impl<'s> Writer<'s> {
         }
         // A packet of an authentication cannot be made smaller.
         if !self.swarm.has(Feature::Auth) && self.draw.below(3) == 0 {
+            self.limits.size = true;
             let maximum = 60 + self.draw.below(60);
             self.broker.push(format!("maximum_packet_size={maximum}"));
         }
@@ -297,7 +300,7 @@ impl<'s> Writer<'s> {
             if self.has(Feature::TopicAliases, 70) {
                 options.push_str(" topic_alias_maximum=2 topic_aliases=true");
             }
-            if !self.swarm.has(Feature::Auth) && self.has(Feature::Limits, 50) && is_5 {
+            if !self.limits.size && !self.swarm.has(Feature::Auth) && self.has(Feature::Limits, 50) && is_5 {
                 let _ = write!(options, " maximum_packet_size={}", 40 + self.draw.below(60));
             }
             if self.has(Feature::Properties, 30) {

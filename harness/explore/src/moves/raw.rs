@@ -9,6 +9,9 @@ use crate::swarm::Feature;
 /// Client Identifiers of which some differ only in case, or after eight characters.
 const NAMES: [&str; 4] = ["device-0001", "device-0002", "DEVICE-0001", "r-shared"];
 
+/// The number of Packet Identifiers that a host uses, so that it uses each again and again.
+const IDENTIFIERS: u64 = 8;
+
 /// A host for which the harness acts.
 pub(super) struct RawHost {
     pub(super) name: String,
@@ -77,7 +80,7 @@ impl Writer<'_> {
                 self.raws[host].open = false;
                 return self.line(&format!("{name} closes"));
             }
-            96..98 => return self.line("wait 2s"),
+            96..98 if self.swarm.has(Feature::Repeats) => return self.raw_resume(host),
             _ => "PINGREQ".to_owned(),
         };
         self.line(&format!("{name} > {line}"));
@@ -85,7 +88,7 @@ impl Writer<'_> {
 
     fn raw_identifier(&mut self, host: usize) -> u64 {
         let id = self.raws[host].next_identifier;
-        self.raws[host].next_identifier = id % 20 + 1;
+        self.raws[host].next_identifier = id % IDENTIFIERS + 1;
         id
     }
 
@@ -144,7 +147,7 @@ impl Writer<'_> {
         };
         let line = format!("{id}{retain} qos={qos}{topic} payload={payload}{properties}");
         if qos == 2 {
-            let id = (self.raws[host].next_identifier + 18) % 20 + 1;
+            let id = (self.raws[host].next_identifier + IDENTIFIERS - 2) % IDENTIFIERS + 1;
             self.raws[host].unreleased.push(id);
         }
         let dup = if qos > 0 && self.has(Feature::Stale, 10) { " dup" } else { "" };
@@ -160,15 +163,36 @@ impl Writer<'_> {
             self.raws[host].next_of_server += 1;
         }
         let refuses = self.swarm.version.is_5() && self.has(Feature::Refusals, 40);
-        let reason = if refuses { format!(" reason={}", self.one(&["0x83", "0x97", "0x80"])) } else { String::new() };
+        let reason =
+            if refuses { format!(" reason={}", self.one(&["0x83", "0x97", "0x80"])) } else { String::new() };
         if self.qos() < 2 {
             return self.line(&format!("{name} > PUBACK id={id}{reason}"));
         }
         self.line(&format!("{name} > PUBREC id={id}{reason}"));
+        if self.has(Feature::Repeats, 30) {
+            return self.raw_resume(host);
+        }
         if self.draw.below(3) > 0 && !refuses {
             self.line("wait 100ms");
             self.line(&format!("{name} > PUBCOMP id={id}"));
         }
+    }
+
+    /// Resumes the Session on a new connection, and waits for what is sent again.
+    fn raw_resume(&mut self, host: usize) {
+        let (name, client_id) = (self.raws[host].name.clone(), self.raws[host].client_id.clone());
+        if client_id.is_empty() {
+            return;
+        }
+        if self.draw.below(2) == 0 {
+            self.line("wait 100ms");
+        }
+        self.line(&format!("{name} closes"));
+        let expiry = if self.swarm.version.is_5() { " session_expiry=3600" } else { "" };
+        self.line(&format!("{name} > CONNECT client_id=\"{client_id}\" clean_start=0 keep_alive=0{expiry}"));
+        self.line(&format!("{name} < anything"));
+        self.line("wait 6s");
+        self.begun(host, client_id, 0);
     }
 
     /// Loses the connection with a message on the way, and sends the message again in the same
@@ -320,7 +344,7 @@ impl Writer<'_> {
         if self.has(Feature::TopicAliases, 50) {
             let _ = write!(fields, " topic_alias_maximum={}", 1 + self.draw.below(2));
         }
-        if self.has(Feature::Limits, 60) {
+        if !self.limits.size && self.has(Feature::Limits, 60) {
             let _ = write!(fields, " maximum_packet_size={}", 24 + self.draw.below(60));
         }
         if self.has(Feature::Limits, 40) {
@@ -360,8 +384,12 @@ impl Writer<'_> {
         // Faults that were drawn before must not hit this connection.
         self.line("wait 100ms");
         self.line(&format!("{name} > CONNECT client_id={name} clean_start=1 {method} {}", first(password)));
-        self.line(&format!("{name} < AUTH reason=continue-authentication authentication_data={{scram=server-first}}"));
-        let last = format!("AUTH reason=continue-authentication {method} authentication_data={{scram=client-final}}");
+        self.line(&format!(
+            "{name} < AUTH reason=continue-authentication authentication_data={{scram=server-first}}"
+        ));
+        let last = format!(
+            "AUTH reason=continue-authentication {method} authentication_data={{scram=client-final}}"
+        );
         match self.draw.below(6) {
             0 => {
                 // Another method than that of CONNECT.

@@ -10,6 +10,7 @@ use mqttspec_codec::{Packet, PacketIdentifier, PubAckReason, PubRelReason, QoS, 
 
 use super::Rule;
 use super::calm::Calm;
+use super::facts::Facts;
 use crate::finding::Finding;
 use crate::history::{ConnectionKey, History, What};
 
@@ -78,7 +79,9 @@ pub(super) fn judge(history: &History, calm: &Calm<'_>) -> Vec<Finding> {
         }
     }
     let end = history.events().last().map_or(Duration::ZERO, |event| event.at);
-    for (key, connection) in connections.iter().filter(|(_, connection)| connection.accepted && !connection.raw) {
+    for (key, connection) in
+        connections.iter().filter(|(_, connection)| connection.accepted && !connection.raw)
+    {
         let host = &history.info(key.host).name;
         let version = connection.version.unwrap_or(Version::V3_1_1);
         for ((name, _), asked) in &connection.waiting {
@@ -107,6 +110,17 @@ pub(super) fn judge(history: &History, calm: &Calm<'_>) -> Vec<Finding> {
     findings
 }
 
+/// PUBREC packets that refuse the repetition of a message because its identifier is in use.
+pub(super) fn refused_repeats(facts: &Facts<'_>) -> Vec<Finding> {
+    let of_version_5 = |(key, event): &(ConnectionKey, usize)| {
+        let link = facts.links.get(key)?;
+        let actual = format!("{}: Packet identifier in use", facts.name(*key));
+        let expected = "a PUBREC for a repetition, as for the message";
+        REPEATED.broken(facts.history, link.version, *event, expected, actual)
+    };
+    facts.refused_repeats.iter().filter_map(of_version_5).collect()
+}
+
 impl Connection {
     fn sent(&mut self, index: usize, at: Duration, packet: &Packet) {
         let asks = match packet {
@@ -119,22 +133,24 @@ impl Connection {
                 self.ended.get_or_insert(at);
                 None
             }
-            Packet::Publish(publish) => match (publish.delivery.qos(), publish.delivery.packet_identifier()) {
-                (QoS::AtLeastOnce, id) => Some(("PUBACK", id)),
-                (QoS::ExactlyOnce, Some(id)) => {
-                    if self.refused.remove(&id) && !publish.delivery.dup() {
-                        self.fresh.insert(id);
+            Packet::Publish(publish) => {
+                match (publish.delivery.qos(), publish.delivery.packet_identifier()) {
+                    (QoS::AtLeastOnce, id) => Some(("PUBACK", id)),
+                    (QoS::ExactlyOnce, Some(id)) => {
+                        if self.refused.remove(&id) && !publish.delivery.dup() {
+                            self.fresh.insert(id);
+                        }
+                        // Each repetition has an answer of its own.
+                        let again = !self.unreleased.insert(id) && publish.delivery.dup();
+                        let waiting = self.waiting.entry(("PUBREC", Some(id))).or_default();
+                        if waiting.is_empty() || again {
+                            waiting.push(index);
+                        }
+                        None
                     }
-                    // Each repetition has an answer of its own.
-                    let again = !self.unreleased.insert(id) && publish.delivery.dup();
-                    let waiting = self.waiting.entry(("PUBREC", Some(id))).or_default();
-                    if waiting.is_empty() || again {
-                        waiting.push(index);
-                    }
-                    None
+                    _ => None,
                 }
-                _ => None,
-            },
+            }
             Packet::PubRec(ack) => {
                 let asks = !ack.reason.is_failure() && self.received.contains(&ack.id);
                 asks.then_some(("PUBREL", Some(ack.id)))
@@ -180,9 +196,6 @@ impl Connection {
                 if in_use && self.fresh.contains(&ack.id) {
                     let expected = "a refused message to free its identifier";
                     wrong = Some((FREE, expected, "Packet identifier in use".to_owned()));
-                } else if in_use && self.recorded.contains(&ack.id) && self.unreleased.contains(&ack.id) {
-                    let expected = "a PUBREC for a repetition, as for the message";
-                    wrong = Some((REPEATED, expected, "Packet identifier in use".to_owned()));
                 }
                 self.fresh.remove(&ack.id);
                 if ack.reason.is_failure() {

@@ -67,10 +67,8 @@ impl<'h> Calm<'h> {
     /// crash before a time.
     pub(super) fn loses_state(&self, host: &str, observer: Role, until: Duration) -> bool {
         self.disturbances.iter().any(|one| {
-            let crashes = matches!(
-                one.event.fault.kind,
-                FaultKind::Crash | FaultKind::Disk(_) | FaultKind::Profile(_)
-            );
+            let crashes =
+                matches!(one.event.fault.kind, FaultKind::Crash | FaultKind::Disk(_) | FaultKind::Profile(_));
             let peer = if observer == Role::Server { host } else { SERVER };
             let profile = matches!(one.event.fault.kind, FaultKind::Profile(_));
             crashes && one.from <= until && (profile || one.event.hosts.iter().any(|named| named == peer))

@@ -170,7 +170,8 @@ impl<'h> Reader<'h> {
                     connection.accepted = Some((at, keep_alive, server.is_some()));
                 }
                 connection.maximum_qos = ack.properties.get::<MaximumQoS>().map(MaximumQoS::qos);
-                connection.no_retain = ack.properties.get::<RetainAvailable>().is_some_and(|available| !available.0);
+                connection.no_retain =
+                    ack.properties.get::<RetainAvailable>().is_some_and(|available| !available.0);
             }
             Packet::Auth(auth) if auth.reason == AuthReason::ContinueAuthentication => connection.asked += 1,
             Packet::Disconnect(_) => connection.raw = true,
@@ -233,7 +234,9 @@ impl<'h> Reader<'h> {
             Packet::Auth(auth) => {
                 let method = |connect: &Connect| connect.properties.get::<AuthenticationMethod>();
                 match connection.connect.and_then(method) {
-                    None => wrong.push((NO_AUTH, "no AUTH without an Authentication Method", "AUTH".to_owned())),
+                    None => {
+                        wrong.push((NO_AUTH, "no AUTH without an Authentication Method", "AUTH".to_owned()))
+                    }
                     Some(method) if auth.properties.get::<AuthenticationMethod>() != Some(method.clone()) => {
                         let expected = "the Authentication Method of CONNECT in AUTH";
                         wrong.push((METHOD, expected, "another one".to_owned()));
@@ -283,7 +286,8 @@ impl<'h> Reader<'h> {
         let keys: Vec<ConnectionKey> = self.connections.keys().copied().collect();
         for key in keys {
             let Some(connection) = self.connections.get(&key) else { continue };
-            let (closed, last, raw) = (connection.closed.unwrap_or(end), connection.last_event, connection.raw);
+            let (closed, last, raw) =
+                (connection.closed.unwrap_or(end), connection.last_event, connection.raw);
             let (left, violated) = (connection.left, connection.violated);
             let host = self.history.info(key.host).name.clone();
             let stays = |at: Duration, calm: &Calm<'_>| {

@@ -49,7 +49,13 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
         let requests = facts.matching(arrival.link, arrival.event, arrival.topic);
         if requests.is_empty() {
             let actual = "no subscription of the Client matches it";
-            findings.extend(broken(facts, arrival, SUBSCRIBED, "a topic that a subscription matches", actual));
+            findings.extend(broken(
+                facts,
+                arrival,
+                SUBSCRIBED,
+                "a topic that a subscription matches",
+                actual,
+            ));
             continue;
         }
         if facts.is_made_up(arrival.topic.as_str(), payload) {
@@ -111,17 +117,17 @@ fn of_message(
             "its own message comes back".to_owned(),
         );
     }
-    if publish.retain && !publication.publish.retain {
+    // Subscriptions that stood before the message was published.
+    let stood = requests
+        .iter()
+        .all(|request| request.granted.is_some_and(|(event, granted)| event < sent && granted.is_some()));
+    if !stood && publish.retain && !publication.publish.retain {
         let rule = match publication.is_will {
             true => WILL_NOT_RETAINED,
             false => NOT_RETAINED,
         };
         found(rule, "RETAIN 0 for a message that was published with RETAIN 0", "RETAIN 1".to_owned());
     }
-    // Subscriptions that stood before the message was published.
-    let stood = requests
-        .iter()
-        .all(|request| request.granted.is_some_and(|(event, granted)| event < sent && granted.is_some()));
     let granted: BTreeSet<QoS> = requests.iter().filter_map(|request| request.granted?.1).collect();
     if stood {
         let (published, had) = (publication.publish.delivery.qos(), publish.delivery.qos());

@@ -135,8 +135,12 @@ fn wrong_reasons(facts: &Facts<'_>) -> Vec<Finding> {
             false if silence.max(link.silence) + Duration::from_secs(1) < keep_alive => NOT_SILENT,
             false => continue,
         };
-        let actual =
-            format!("{} was silent for {} ms, Keep Alive {} s", facts.name(key), silence.as_millis(), keep_alive.as_secs());
+        let actual = format!(
+            "{} was silent for {} ms, Keep Alive {} s",
+            facts.name(key),
+            silence.as_millis(),
+            keep_alive.as_secs()
+        );
         let expected = "no Keep Alive timeout for a Client that keeps to it";
         findings.extend(rule.broken(facts.history, link.version, index, expected, actual));
     }

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{
-    AuthenticationMethod, ConnAck, Connect, DecodeError, Disconnect, Misdeed, Packet, PacketIdentifier, PacketType, Policy, Publish,
-    QoS, RetainHandling, Role, SessionExpiryInterval, SubscriptionIdentifier, TopicAlias, TopicAliasMaximum,
-    TopicFilter, TopicName, Version, decode_from,
+    AuthenticationMethod, ConnAck, Connect, DecodeError, Disconnect, Misdeed, Packet, PacketIdentifier,
+    PacketType, Policy, PubAckReason, Publish, QoS, RetainHandling, Role, SessionExpiryInterval,
+    SubscriptionIdentifier, TopicAlias, TopicAliasMaximum, TopicFilter, TopicName, Version, decode_from,
 };
 use mqttspec_notation::{FaultKind, SERVER};
 
@@ -127,6 +127,10 @@ pub(super) struct Facts<'h> {
     /// By Client Identifier: the events between which its Session is unclear, because of bytes that
     /// are not a packet or break the standard.
     unclear: BTreeMap<&'h str, Vec<(usize, usize)>>,
+    /// QoS 2 messages that a client has sent again and that wait for their PUBREC, and the PUBREC
+    /// packets that say that the identifier of such a message is in use.
+    repeats: BTreeSet<(ConnectionKey, PacketIdentifier)>,
+    pub(super) refused_repeats: Vec<(ConnectionKey, usize)>,
     /// Connections on which the client refused a message.
     pub(super) refusals: BTreeSet<ConnectionKey>,
     /// All such bytes.
@@ -168,6 +172,8 @@ impl<'h> Facts<'h> {
             in_flight: BTreeMap::new(),
             unreleased: BTreeMap::new(),
             unclear: BTreeMap::new(),
+            repeats: BTreeSet::new(),
+            refused_repeats: Vec::new(),
             refusals: BTreeSet::new(),
             raw_bytes: Vec::new(),
             strangers: BTreeMap::new(),
@@ -334,7 +340,15 @@ impl<'h> Facts<'h> {
             self.sent.entry(message).or_default().push(publication);
             let (sent, publish) = (index, Cow::Owned(message_of(will)));
             let (topic, accepted, is_will) = (&will.topic, None, true);
-            self.publications.push(Publication { client_id, link: key, topic, publish, sent, accepted, is_will });
+            self.publications.push(Publication {
+                client_id,
+                link: key,
+                topic,
+                publish,
+                sent,
+                accepted,
+                is_will,
+            });
         }
         let link = Link {
             client_id,
@@ -370,7 +384,8 @@ impl<'h> Facts<'h> {
         self.raw_bytes.push(bytes);
         let Some(link) = self.links.get_mut(&key) else {
             // 3.1.1 lets a Server go on after another Protocol Name.
-            let error = certain_error(Role::Client, bytes, version).filter(|error| error.kind != Misdeed::ProtocolNameUnknown);
+            let error = certain_error(Role::Client, bytes, version)
+                .filter(|error| error.kind != Misdeed::ProtocolNameUnknown);
             let violation = error.map(|error| Violation { event, error: Some(error), clauses: MUST_CLOSE });
             self.strangers.entry(key).or_insert(Stranger { version, violation, closed: None });
             return;
@@ -491,6 +506,7 @@ impl<'h> Facts<'h> {
                 && self.publications.get(before).is_some_and(same)
             {
                 // A QoS 2 message that is sent again counts once.
+                self.repeats.insert((key, id));
                 return;
             }
             // A Packet Identifier in use: it is unclear to which message an answer belongs.
@@ -547,6 +563,10 @@ impl<'h> Facts<'h> {
             }
             Packet::PubRec(ack) => {
                 self.in_flight.remove(&(client_id, ack.id));
+                let in_use = ack.reason == PubAckReason::PacketIdentifierInUse;
+                if self.repeats.remove(&(key, ack.id)) && in_use {
+                    self.refused_repeats.push((key, index));
+                }
                 if ack.reason.is_failure() {
                     self.unreleased.remove(&(client_id, ack.id));
                 }
@@ -649,7 +669,8 @@ pub(super) fn certain_error(sender: Role, bytes: &bytes::Bytes, version: Version
     };
     // 3.1 has strings of modified UTF-8 and knows no minimal lengths. 3.1.1 does not demand the
     // shortest form either.
-    let is_lenient = version == Version::V3_1 || !version.is_5() && error.kind == Misdeed::RemainingLengthNotMinimal;
+    let is_lenient =
+        version == Version::V3_1 || !version.is_5() && error.kind == Misdeed::RemainingLengthNotMinimal;
     let is_disconnect = error.packet == Some(PacketType::Disconnect);
     (is_whole && !is_lenient && !is_disconnect).then_some(error)
 }

@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 
 use mqttspec_codec::{
     AssignedClientIdentifier, AuthenticationMethod, ConnAck, Connect, Packet, PacketIdentifier, QoS,
-    ReasonString, RequestProblemInformation, RequestResponseInformation, ResponseInformation, Role,
-    Version,
+    ReasonString, RequestProblemInformation, RequestResponseInformation, ResponseInformation, Role, Version,
 };
 
 use super::Rule;
@@ -89,7 +88,8 @@ impl<'h> Connection<'h> {
                 }
             }
             Packet::Unsubscribe(unsubscribe) => {
-                let known = self.unsubscribes.insert(unsubscribe.id, Some(unsubscribe.filters.len())).is_some();
+                let known =
+                    self.unsubscribes.insert(unsubscribe.id, Some(unsubscribe.filters.len())).is_some();
                 if known || self.subscribes.contains_key(&unsubscribe.id) {
                     self.unsubscribes.insert(unsubscribe.id, None);
                 }
@@ -103,7 +103,9 @@ impl<'h> Connection<'h> {
         if self.disconnected {
             wrong.push((LAST, "nothing after DISCONNECT", format!("a {} after it", packet.packet_type())));
         }
-        if self.connacks == 0 && !matches!(packet, Packet::ConnAck(_) | Packet::Auth(_) | Packet::Disconnect(_)) {
+        if self.connacks == 0
+            && !matches!(packet, Packet::ConnAck(_) | Packet::Auth(_) | Packet::Disconnect(_))
+        {
             wrong.push((CONNACK_FIRST, "CONNACK before other packets", packet.packet_type().to_string()));
         }
         let plain = self.connect.is_some_and(|connect| {
@@ -202,7 +204,8 @@ impl<'h> Connection<'h> {
 fn explains(packet: &Packet) -> bool {
     macro_rules! has {
         ($packet:ident) => {
-            $packet.properties.contains::<ReasonString>() || $packet.properties.user_properties().next().is_some()
+            $packet.properties.contains::<ReasonString>()
+                || $packet.properties.user_properties().next().is_some()
         };
     }
     match packet {

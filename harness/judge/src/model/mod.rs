@@ -1,14 +1,18 @@
 //! The history model: from the history of the clients, it computes for every subscriber which
-//! messages must, may and must not be delivered. `mqttspec explore` judges every run with it.
+//! messages must, may and must not be delivered, and judges answers, Sessions, Wills and the ends
+//! of connections. `client` has the rules for clients. `mqttspec explore` judges every run with it.
 //!
 //! It accepts every behaviour that the standard allows: a rule judges only what the history makes
 //! certain. It does not judge these:
 //!
-//! - a message that equals another one or was sent twice
-//! - a Client Identifier whose connections sent raw bytes
-//! - state that a Server may have lost in a crash
+//! - a message that equals another one, unless it is one QoS 2 message that is sent again
+//! - the Session of a Client that has broken the standard, until it begins another one
+//! - state that a peer may have lost in a crash
+//! - what a fault of the link or of a host may have caused ([`calm`])
+//! - a Server that closes a connection: it may have reasons of its own
 //!
-//! MQTT 5.0 §3.1.2, §3.2.2, §3.3, §3.8.4, §3.10.4, §4.5; 3.1.1 the same sections.
+//! MQTT 5.0 §3.1, §3.2, §3.3, §3.8, §3.9, §3.10, §4.1, §4.3 to §4.5, §4.8, §4.12, §4.13; 3.1.1 the
+//! same sections.
 
 mod answers;
 mod calm;
@@ -99,6 +103,7 @@ pub fn judge(history: &History) -> Vec<Finding> {
     match Facts::of(history) {
         Some(facts) => {
             findings.extend(forms::judge(history));
+            findings.extend(answers::refused_repeats(&facts));
             findings.extend(deliveries::judge(&facts));
             findings.extend(sessions::judge(&facts));
             findings.extend(endings::judge(&facts));

@@ -52,7 +52,12 @@ pub(super) fn of(facts: &Facts<'_>, rule: Rule, due: &Due<'_, '_>) -> Vec<Findin
     let payload = &publication.publish.payload[..];
     let expires = publication.publish.properties.contains::<MessageExpiryInterval>();
     let is_known = !facts.publications_of(topic.as_str(), payload).is_empty();
-    if facts.crashed || faulty || expires || !is_known || until + CALM > facts.end || topic.as_str().starts_with('$')
+    if facts.crashed
+        || faulty
+        || expires
+        || !is_known
+        || until + CALM > facts.end
+        || topic.as_str().starts_with('$')
     {
         return Vec::new();
     }
@@ -76,21 +81,25 @@ pub(super) fn of(facts: &Facts<'_>, rule: Rule, due: &Due<'_, '_>) -> Vec<Findin
             let payload = mqttspec_notation::fields::payload_text(payload);
             let actual = format!("{} never had {} {payload}", facts.name(key), topic.as_str());
             let expected = "every message that the Server took reaches its subscribers";
-            findings.extend(rule.broken(facts.history, link.version, publication.accepted.unwrap_or(after), expected, actual));
+            findings.extend(rule.broken(
+                facts.history,
+                link.version,
+                publication.accepted.unwrap_or(after),
+                expected,
+                actual,
+            ));
         }
     }
     findings
 }
 
 /// The last connection of the subscriber, if its subscription must still be in force there.
-fn standing<'f, 'h>(
-    facts: &'f Facts<'h>,
-    request: &Request<'h>,
-) -> Option<(ConnectionKey, &'f Link<'h>)> {
+fn standing<'f, 'h>(facts: &'f Facts<'h>, request: &Request<'h>) -> Option<(ConnectionKey, &'f Link<'h>)> {
     let (granted_at, Some(granted)) = request.granted? else { return None };
     let first = facts.links.get(&request.link)?;
     let excluded = request.filter.is_shared() || request.no_local || request.removed.is_some();
-    if granted == QoS::AtMostOnce || excluded || first.client_id.is_empty() || first.version == Version::V3_1 {
+    if granted == QoS::AtMostOnce || excluded || first.client_id.is_empty() || first.version == Version::V3_1
+    {
         return None;
     }
     if facts.is_unclear(request.client_id, usize::MAX - 1) {
@@ -110,8 +119,9 @@ fn standing<'f, 'h>(
         if *key <= request.link {
             continue;
         }
-        // Each later connection must have resumed the Session.
-        let resumed = link.accepted.is_none_or(|(_, present)| present);
+        // Each later connection must have resumed the Session. One without an answer may have begun
+        // another Session.
+        let resumed = link.accepted.is_some_and(|(_, present)| present);
         if link.clean || !resumed {
             return None;
         }

@@ -61,7 +61,8 @@ pub(super) fn judge(history: &History, calm: &Calm<'_>) -> Vec<Finding> {
         // A peer that has crashed may have lost its Session.
         let quiet = calm.lasts(&info.name, at, until) && !calm.loses_state(&info.name, info.observer, until);
         let version = new.version.unwrap_or(Version::V3_1_1);
-        let judged = alone && stands && quiet && same(old) && !connect.clean_start && version != Version::V3_1;
+        let judged =
+            alone && stands && quiet && same(old) && !connect.clean_start && version != Version::V3_1;
         let clear = !new.raw && !old.raw && !new.limited;
         if !judged || !clear || connect.client_id.as_str().is_empty() {
             continue;

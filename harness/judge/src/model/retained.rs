@@ -8,7 +8,9 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use mqttspec_codec::{MaximumPacketSize, MessageExpiryInterval, QoS, ReceiveMaximum, RetainHandling, TopicName, Version};
+use mqttspec_codec::{
+    MaximumPacketSize, MessageExpiryInterval, QoS, ReceiveMaximum, RetainHandling, TopicName, Version,
+};
 
 use super::Rule;
 use super::facts::{Arrival, Facts, Publication, Request};
@@ -30,13 +32,16 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     if facts.raw {
         return findings;
     }
-    for arrival in facts.arrivals.iter().filter(|arrival| arrival.publish.retain && !arrival.publish.delivery.dup()) {
+    for arrival in
+        facts.arrivals.iter().filter(|arrival| arrival.publish.retain && !arrival.publish.delivery.dup())
+    {
         findings.extend(unasked(facts, arrival));
     }
     if facts.crashed {
         return findings;
     }
-    let topics: BTreeSet<&TopicName> = facts.publications.iter().map(|publication| publication.topic).collect();
+    let topics: BTreeSet<&TopicName> =
+        facts.publications.iter().map(|publication| publication.topic).collect();
     for request in &facts.requests {
         for topic in &topics {
             findings.extend(at_subscription(facts, request, topic));
@@ -100,9 +105,8 @@ fn taken(facts: &Facts<'_>, publication: &Publication<'_>) -> Option<usize> {
         let payload = &publication.publish.payload;
         facts.only_publication(publication.topic.as_str(), payload)?;
         let arrivals = facts.arrivals.iter();
-        let mut own = arrivals.filter(|arrival| {
-            arrival.topic == publication.topic && arrival.publish.payload == *payload
-        });
+        let mut own = arrivals
+            .filter(|arrival| arrival.topic == publication.topic && arrival.publish.payload == *payload);
         return own.next().map(|arrival| arrival.event);
     }
     publication.accepted

@@ -36,7 +36,11 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
         };
         if link.clean {
             if present {
-                found(CLEAN, "Session Present 0 after Clean Start", "and CONNECT had Clean Start 1".to_owned());
+                found(
+                    CLEAN,
+                    "Session Present 0 after Clean Start",
+                    "and CONNECT had Clean Start 1".to_owned(),
+                );
             }
             continue;
         }
@@ -62,7 +66,9 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
         }
         let ended = before.closed.map(|(event, _)| facts.at(event));
         let host = facts.name(*key);
-        let Some(ended) = ended.filter(|ended| facts.calm.lasts(host, before.began, *ended)) else { continue };
+        let Some(ended) = ended.filter(|ended| facts.calm.lasts(host, before.began, *ended)) else {
+            continue;
+        };
         let gone = began.saturating_sub(ended) > Duration::from_secs(u64::from(most) + TOLERANCE);
         if most != u32::MAX && gone && present {
             let expected = "Session Present 0 for a Session that has expired";

@@ -112,7 +112,12 @@ fn missed(facts: &Facts<'_>, publication: &Publication<'_>) -> Vec<Finding> {
 }
 
 /// Whether a member is certainly no member any more, or certainly gets what it is sent.
-fn is_certain(facts: &Facts<'_>, request: &Request<'_>, publication: &Publication<'_>, until: Duration) -> bool {
+fn is_certain(
+    facts: &Facts<'_>,
+    request: &Request<'_>,
+    publication: &Publication<'_>,
+    until: Duration,
+) -> bool {
     if stands(facts, request, publication, until) || request.sent > accepted_or_end(publication) {
         return true;
     }
@@ -127,7 +132,11 @@ fn is_certain(facts: &Facts<'_>, request: &Request<'_>, publication: &Publicatio
     let ended = link.closed.is_some_and(|(closed, ending)| {
         ending != crate::history::Ending::Crashed
             && facts.at(closed) + settled < facts.at(publication.sent)
-            && facts.calm.lasts(facts.name(request.link), link.began, facts.at(closed).saturating_sub(Duration::from_millis(1)))
+            && facts.calm.lasts(
+                facts.name(request.link),
+                link.began,
+                facts.at(closed).saturating_sub(Duration::from_millis(1)),
+            )
     });
     most == 0 && alone && ended
 }

@@ -99,11 +99,14 @@ fn fate(facts: &Facts<'_>, key: ConnectionKey, link: &Link<'_>) -> Option<Fate> 
     if silent || !facts.calm.lasts(host, link.began, before) || facts.is_unclear_by_others(link, ended) {
         return None;
     }
-    let later = facts.links_of(link.client_id).filter(|(other, of)| **other != key && of.connected > link.connected);
+    let later =
+        facts.links_of(link.client_id).filter(|(other, of)| **other != key && of.connected > link.connected);
     let next = later.min_by_key(|(_, of)| of.connected);
-    let overlaps = facts
-        .links_of(link.client_id)
-        .any(|(other, of)| *other != key && of.connected < link.connected && of.closed.is_none_or(|(event, _)| event > link.connected));
+    let overlaps = facts.links_of(link.client_id).any(|(other, of)| {
+        *other != key
+            && of.connected < link.connected
+            && of.closed.is_none_or(|(event, _)| event > link.connected)
+    });
     let taken_over = next.is_some_and(|(_, of)| of.connected < ended);
     if overlaps || taken_over {
         return None;
