@@ -145,7 +145,7 @@ impl<'h> Reader<'h> {
             What::Closed(_) => drop(connection.closed.get_or_insert(event.at)),
             What::SentRaw { bytes, .. } => {
                 let version = connection.version.unwrap_or(Version::V3_1_1);
-                let error = super::facts::certain_error(Role::Server, bytes, version);
+                let error = super::packets::certain_error(Role::Server, bytes, version);
                 if error.is_some() {
                     connection.violated.get_or_insert((index, event.at));
                 }
@@ -235,7 +235,7 @@ impl<'h> Reader<'h> {
                 let method = |connect: &Connect| connect.properties.get::<AuthenticationMethod>();
                 match connection.connect.and_then(method) {
                     None => {
-                        wrong.push((NO_AUTH, "no AUTH without an Authentication Method", "AUTH".to_owned()))
+                        wrong.push((NO_AUTH, "no AUTH without an Authentication Method", "AUTH".to_owned()));
                     }
                     Some(method) if auth.properties.get::<AuthenticationMethod>() != Some(method.clone()) => {
                         let expected = "the Authentication Method of CONNECT in AUTH";

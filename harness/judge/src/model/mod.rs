@@ -22,6 +22,7 @@ mod endings;
 mod facts;
 mod forms;
 mod owed;
+mod packets;
 mod resent;
 mod retained;
 mod sessions;
