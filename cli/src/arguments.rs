@@ -312,6 +312,10 @@ pub(crate) struct ExploreArguments {
     /// Role under test
     #[arg(long, value_name = "ROLE", default_value = "server")]
     pub(crate) tests: RoleName,
+    /// Draw the choices that the standard leaves to the reference peer under test from the seed, or
+    /// make one of them: --latitude=send_maximum=1
+    #[arg(long, value_name = "CHOICE", num_args = 0..=1, require_equals = true, default_missing_value = "drawn")]
+    pub(crate) latitude: Option<Latitude>,
     /// Only these features, or, with a `-` before each, all others: qos1,cut or -raw,-malformed
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     pub(crate) features: Option<mqttspec_explore::Features>,

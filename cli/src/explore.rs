@@ -150,6 +150,7 @@ fn options(arguments: &ExploreArguments) -> Options {
         shard: arguments.shard,
         jobs: arguments.jobs.map_or_else(cpus, usize::from),
         mutant: None,
+        latitude: arguments.latitude.unwrap_or_default(),
         limits: Limits::default(),
     }
 }

@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use mqttspec_codec::{Role, Version};
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_mutants::Mutant;
+use mqttspec_runner::latitude::Latitude;
 use mqttspec_runner::run::{RunOptions, run_recorded};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -65,8 +66,22 @@ pub struct Options {
     pub jobs: usize,
     /// A mutant in place of the reference peer.
     pub mutant: Option<&'static Mutant>,
+    /// How the peer under test uses the choices that the standard leaves to it.
+    pub latitude: Latitude,
     /// How long findings are shrunk.
     pub limits: Limits,
+}
+
+impl Options {
+    /// The seed of the run of a scenario. The scenario is drawn from its own seed already, but not
+    /// the latitude.
+    fn run_seed(&self, seed: u64) -> u64 {
+        if self.latitude == Latitude::Reference { 0 } else { seed }
+    }
+
+    fn of_runs(&self) -> RunOptions {
+        RunOptions { mutant: self.mutant, latitude: self.latitude, ..RunOptions::default() }
+    }
 }
 
 /// A finding of a campaign.
@@ -188,10 +203,10 @@ struct Run {
 fn run_seed(seed: u64, options: &Options) -> Run {
     let swarm = Swarm::draw(seed, options.tests, options.version, &options.features);
     let (version, text) = (swarm.version, draft(seed, &swarm));
-    let run_options = RunOptions { mutant: options.mutant, ..RunOptions::default() };
+    let run_options = options.of_runs();
     match case_of(&text) {
         Ok(case) => {
-            let (result, history) = run_recorded(&case, 0, run_options);
+            let (result, history) = run_recorded(&case, options.run_seed(seed), run_options);
             let (shapes, coverage) = (shapes(&result, &history, version), Coverage::of(&history));
             Run { seed, version, text, is_judged: result.verdict != Verdict::NotJudged, shapes, coverage }
         }
@@ -255,7 +270,14 @@ fn take(campaign: &mut Campaign, run: &Run, options: &Options, progress: &mut dy
         return progress(Progress { campaign, found: None });
     }
     for (shape, expected, actual) in new {
-        let shrunk = shrink(&run.text, 0, &shape, run.version, options.mutant, options.limits);
+        let shrunk = shrink(
+            &run.text,
+            options.run_seed(run.seed),
+            &shape,
+            run.version,
+            options.of_runs(),
+            options.limits,
+        );
         let scenario = shrunk.map_or_else(|_| canonical(run.text.clone()), |shrunk| shrunk.text);
         campaign.findings.push(Found { shape, seed: run.seed, times: 1, expected, actual, scenario });
         progress(Progress { campaign, found: campaign.findings.last() });

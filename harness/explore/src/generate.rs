@@ -18,12 +18,12 @@ pub fn generate(seed: u64, swarm: &Swarm) -> String {
 
 /// The same scenario in any layout, which is enough to run it.
 pub(crate) fn draft(seed: u64, swarm: &Swarm) -> String {
-    let mut text = header(seed, swarm);
     let draw = Seed::new(seed).child("moves").draw();
     let mut writer = Writer::new(swarm, draw);
     writer.safety_phase();
     writer.liveness_phase();
-    text.push_str(&writer.body());
+    let mut text = header(seed, swarm, &writer);
+    text.push_str(writer.body());
     text.push_str(&checks(swarm));
     text
 }
@@ -33,7 +33,7 @@ pub(crate) fn canonical(text: String) -> String {
     notation::parse("generated.mqtt", &text).map_or(text, |scenario| notation::print(&scenario))
 }
 
-fn header(seed: u64, swarm: &Swarm) -> String {
+fn header(seed: u64, swarm: &Swarm, writer: &Writer<'_>) -> String {
     let mut text = String::new();
     let version = match swarm.version {
         Version::V3_1 => "3.1",
@@ -50,13 +50,17 @@ fn header(seed: u64, swarm: &Swarm) -> String {
     };
     let _ = writeln!(text, "# Seed {seed}: {swarm}");
     let _ = writeln!(text, "title    Generated from seed {seed}");
-    let _ = writeln!(text, "clauses  {clauses}");
+    let claims: Vec<&str> = clauses.split(' ').chain(writer.claims()).collect();
+    let _ = writeln!(text, "clauses  {}", claims.join(" "));
     let _ = writeln!(text, "versions {version}");
     if swarm.tests == mqttspec_codec::Role::Client {
         text.push_str("tests    client\n");
     }
-    if swarm.has(Feature::Durable) {
-        text.push_str("broker   store=durable\n");
+    if swarm.has(Feature::WebSocket) {
+        text.push_str("over     websocket\n");
+    }
+    if !writer.broker().is_empty() {
+        let _ = writeln!(text, "broker   {}", writer.broker().join(" "));
     }
     text
 }

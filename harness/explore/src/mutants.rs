@@ -54,7 +54,9 @@ fn first_finding(mutant: &'static Mutant, options: &Options) -> Option<(u64, Sha
     let options = Options { mutant: Some(mutant), jobs: 1, limits: Limits { runs: 0 }, ..options.clone() };
     let (stop, mut first) = (AtomicBool::new(false), None);
     explore(&options, Campaign::default(), &stop, &mut |progress| {
-        if let (Some(found), None) = (progress.found, &first) {
+        // A run that breaks off says nothing about a clause.
+        let found = progress.found.filter(|found| !found.shape.clauses.is_empty());
+        if let (Some(found), None) = (found, &first) {
             first = Some((progress.campaign.runs, found.shape.clone()));
             stop.store(true, Ordering::Relaxed);
         }

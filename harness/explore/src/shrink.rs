@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use mqttspec_codec::Version;
-use mqttspec_mutants::Mutant;
 use mqttspec_notation::{
     self as notation, Action, ClauseReference, Content, FaultKind, Field, Guarantee, Property, Scenario,
     ShownClause, Shows, Step, StepKind, Time, Timing, VersionMark,
@@ -58,11 +57,11 @@ pub fn shrink(
     seed: u64,
     shape: &Shape,
     version: Version,
-    mutant: Option<&'static Mutant>,
+    options: RunOptions,
     limits: Limits,
 ) -> Result<Shrunk, String> {
     let scenario = notation::parse(FILE, text).map_err(|diagnostics| diagnostics.plain())?;
-    let mut shrinker = Shrinker { shape, version, mutant, left: limits.runs, seed, seeds: 1 };
+    let mut shrinker = Shrinker { shape, version, options, left: limits.runs, seed, seeds: 1 };
     if !shrinker.fails(&scenario) {
         return Err(format!("a run under seed {seed} does not show the finding"));
     }
@@ -91,7 +90,7 @@ pub fn shrink(
         }
     }
     let (runs, seed) = (limits.runs - shrinker.left, shrinker.seed);
-    let shown = |seed: &u64| shows(&notation::print(&best), shape, version, mutant, *seed);
+    let shown = |seed: &u64| shows(&notation::print(&best), shape, version, options, *seed);
     let fails = u32::try_from((0..5).filter(shown).count()).unwrap_or(0);
     Ok(Shrunk { text: described(best, shape, seed, fails), runs, seed, fails })
 }
@@ -105,7 +104,7 @@ pub fn shrink_first(text: &str, seed: u64, limits: Limits) -> Result<Shrunk, Str
     let (result, history) = run_recorded(&case, seed, RunOptions::default());
     let first = shapes(&result, &history, case.version).into_keys().next();
     let shape = first.ok_or_else(|| format!("a run under seed {seed} has no finding"))?;
-    shrink(text, seed, &shape, case.version, None, limits)
+    shrink(text, seed, &shape, case.version, RunOptions::default(), limits)
 }
 
 /// The file with a title, the clauses and the seed of the finding.
@@ -142,16 +141,16 @@ fn with_clauses(mut scenario: Scenario, clauses: &[String]) -> Scenario {
     scenario
 }
 
-fn shows(text: &str, shape: &Shape, version: Version, mutant: Option<&'static Mutant>, seed: u64) -> bool {
+fn shows(text: &str, shape: &Shape, version: Version, options: RunOptions, seed: u64) -> bool {
     let Ok(case) = case_of(text) else { return false };
-    let (result, history) = run_recorded(&case, seed, RunOptions { mutant, ..RunOptions::default() });
+    let (result, history) = run_recorded(&case, seed, options);
     shapes(&result, &history, version).contains_key(shape)
 }
 
 struct Shrinker<'s> {
     shape: &'s Shape,
     version: Version,
-    mutant: Option<&'static Mutant>,
+    options: RunOptions,
     left: u32,
     /// The seed under which the best scenario fails.
     seed: u64,
@@ -168,7 +167,7 @@ impl Shrinker<'_> {
                 return false;
             }
             self.left -= 1;
-            if shows(&text, self.shape, self.version, self.mutant, seed) {
+            if shows(&text, self.shape, self.version, self.options, seed) {
                 self.seed = seed;
                 return true;
             }

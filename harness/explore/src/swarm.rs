@@ -40,6 +40,9 @@ features! {
     Cut "cut" Close "close" Partition "partition" Latency "latency" Loss "loss"
     Bandwidth "bandwidth" Stall "stall" CrashServer "crash-server" CrashClient "crash-client"
     Durable "durable" Profile "profile"
+    KeepAlive "keep-alive" Limits "limits" Auth "auth" Permissions "permissions"
+    Identifiers "identifiers" Characters "characters" Repeats "repeats" Refusals "refusals"
+    LongWait "long-wait" WebSocket "websocket"
 }
 
 impl FromStr for Feature {
@@ -128,6 +131,8 @@ impl Swarm {
             Feature::ReceiveMaximum,
             Feature::WillDelay,
             Feature::Shared,
+            Feature::Limits,
+            Feature::Refusals,
         ];
         let mut features: Vec<Feature> = Feature::ALL
             .iter()
@@ -136,6 +141,10 @@ impl Swarm {
             .map(|(feature, _)| *feature)
             .filter(|feature| version.is_5() || !only_5.contains(feature))
             .collect();
+        // What changes a whole run is for few of them: it hides other things.
+        let rare =
+            [Feature::Auth, Feature::Permissions, Feature::LongWait, Feature::WebSocket, Feature::Limits];
+        features.retain(|feature| !rare.contains(feature) || draw.below(3) == 0);
         // A store on a disk takes most of a run's time, and without a crash it is like one in
         // memory.
         let crashes = [Feature::CrashServer, Feature::CrashClient, Feature::Profile];
@@ -175,6 +184,9 @@ impl Swarm {
             F::CleanStart,
             F::Disconnect,
             F::CrashClient,
+            F::Limits,
+            F::Auth,
+            F::Permissions,
         ];
         let lost = (self.has(F::CrashServer) || self.has(F::Profile)) && !self.has(F::Durable);
         self.raw == 0 && !lost && !disturbing.iter().any(|feature| self.has(*feature))

@@ -7,6 +7,7 @@ use mqttspec_codec::Role;
 use mqttspec_explore::{Campaign, Features, Limits, Options, Swarm, explore, generate, merge};
 use mqttspec_mutants::Mutant;
 use mqttspec_notation::{CatalogueClauses, parse, print, read};
+use mqttspec_runner::latitude::Latitude;
 
 fn options(tests: Role) -> Options {
     Options {
@@ -18,6 +19,7 @@ fn options(tests: Role) -> Options {
         shard: "1/1".parse().expect("a shard"),
         jobs: 1,
         mutant: None,
+        latitude: Latitude::Reference,
         limits: Limits { runs: 300 },
     }
 }

@@ -114,6 +114,11 @@ impl HistoryBuilder {
         self.push(host, What::SentRaw { text: "raw 00".to_owned(), bytes: Bytes::from_static(&[0]) })
     }
 
+    /// The observer sends these bytes, which are not a packet.
+    pub(crate) fn sent_raw(self, host: &str, bytes: &'static [u8]) -> Self {
+        self.push(host, What::SentRaw { text: "raw".to_owned(), bytes: Bytes::from_static(bytes) })
+    }
+
     /// The connection is lost.
     pub(crate) fn lost(self, host: &str) -> Self {
         self.push(host, What::Closed(Ending::Reset))

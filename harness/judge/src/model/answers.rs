@@ -1,16 +1,18 @@
-//! Packets that the Server must have answered by the end of the run.
+//! Packets that the peer must have answered while the connection stood.
 //!
-//! Only on connections that still stand at the end, long after the last fault.
+//! MQTT 5.0 §3.8.4, §3.10.4, §3.12.4, §4.3; 3.1.1 the same. For both roles: the observer asks, and
+//! the peer answers.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use mqttspec_codec::{Packet, PacketIdentifier, QoS};
+use mqttspec_codec::{Packet, PacketIdentifier, PubAckReason, PubRelReason, QoS, Version};
 
 use super::Rule;
+use super::calm::Calm;
 use super::facts::Facts;
 use crate::finding::Finding;
-use crate::history::{ConnectionKey, What};
+use crate::history::{ConnectionKey, History, What};
 
 const PUBACK: Rule = Rule::new(&["MQTT-4.3.2-4"], &["MQTT-4.3.2-2"]);
 const PUBREC: Rule = Rule::new(&["MQTT-4.3.3-8"], &["MQTT-4.3.3-2"]);
@@ -19,112 +21,209 @@ const PUBCOMP: Rule = Rule::new(&["MQTT-4.3.3-11"], &["MQTT-4.3.3-2"]);
 const SUBACK: Rule = Rule::new(&["MQTT-3.8.4-1"], &["MQTT-3.8.4-1"]);
 const UNSUBACK: Rule = Rule::new(&["MQTT-3.10.4-4"], &["MQTT-3.10.4-4"]);
 const PINGRESP: Rule = Rule::new(&["MQTT-3.12.4-1"], &["MQTT-3.12.4-1"]);
+const FOUND: Rule = Rule::new(&["MQTT-4.3.3-11", "U5-117"], &[]);
+const FREE: Rule = Rule::new(&["MQTT-4.3.3-9"], &[]);
+const REPEATED: Rule = Rule::new(&["MQTT-4.3.3-10"], &[]);
 
-/// How long before the end of the run a packet must have been sent.
+/// How long the connection must stand after a packet.
 const PATIENCE: Duration = Duration::from_secs(4);
-
-/// The minimum time between the end of the last fault and the end of the run, so that lost segments
-/// are retransmitted.
-const RECOVERY: Duration = Duration::from_secs(12);
 
 /// An answer: its name and its Packet Identifier.
 type Answer = (&'static str, Option<PacketIdentifier>);
 
-pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
-    let events = facts.history.events();
-    let Some(end) = events.last().map(|event| event.at) else { return Vec::new() };
-    if facts.raw || facts.last_fault.is_some_and(|fault| fault + RECOVERY > end) {
-        return Vec::new();
-    }
+/// What is known of a connection.
+#[derive(Default)]
+struct Connection {
+    version: Option<Version>,
+    began: Duration,
+    /// When the connection ended, or the observer or the peer said that it ends.
+    ended: Option<Duration>,
+    /// When the last packet of the peer arrived.
+    heard: Duration,
+    accepted: bool,
+    raw: bool,
+    /// The packets that wait for each answer, oldest first.
+    waiting: BTreeMap<Answer, Vec<usize>>,
+    /// QoS 2 messages of the peer, and those of the observer for which the peer has sent PUBREC.
+    received: BTreeSet<PacketIdentifier>,
+    recorded: BTreeSet<PacketIdentifier>,
+    /// Identifiers whose last message the peer refused, and new messages with such an identifier.
+    refused: BTreeSet<PacketIdentifier>,
+    fresh: BTreeSet<PacketIdentifier>,
+    /// QoS 2 messages that the observer has not released.
+    unreleased: BTreeSet<PacketIdentifier>,
+}
+
+pub(super) fn judge(history: &History, calm: &Calm<'_>) -> Vec<Finding> {
+    let mut connections: BTreeMap<ConnectionKey, Connection> = BTreeMap::new();
     let mut findings = Vec::new();
-    for ((key, (name, _)), event) in waiting(facts) {
-        let Some(link) = facts.links.get(&key).filter(|link| link.open) else { continue };
-        // A Server that crashed leaves connections of which the client knows nothing.
-        let stands =
-            link.accepted.is_some_and(|(event, _)| facts.last_of_server.is_none_or(|fault| fault < event));
-        if !stands {
-            continue;
+    for (index, event) in history.events().iter().enumerate() {
+        let Some(key) = event.connection.filter(|key| key.number > 0) else { continue };
+        let connection = connections.entry(key).or_default();
+        match &event.what {
+            What::Opened(version) => (connection.version, connection.began) = (Some(*version), event.at),
+            What::Closed(_) => drop(connection.ended.get_or_insert(event.at)),
+            What::SentRaw { .. } => connection.raw = true,
+            What::Sent { packet, .. } => connection.sent(index, event.at, packet),
+            What::Received { packet, .. } => {
+                connection.heard = event.at;
+                let wrong = connection.received(event.at, packet).filter(|_| !connection.raw);
+                let version = connection.version.unwrap_or(Version::V3_1_1);
+                findings.extend(wrong.and_then(|(rule, expected, actual)| {
+                    let actual = format!("{}: {actual}", history.info(key.host).name);
+                    rule.broken(history, version, index, expected, actual)
+                }));
+            }
+            What::ReceivedMalformed { .. } => connection.raw = true,
+            _ => {}
         }
-        if events[event].at + PATIENCE > end {
-            continue;
+    }
+    let end = history.events().last().map_or(Duration::ZERO, |event| event.at);
+    for (key, connection) in
+        connections.iter().filter(|(_, connection)| connection.accepted && !connection.raw)
+    {
+        let host = &history.info(key.host).name;
+        let version = connection.version.unwrap_or(Version::V3_1_1);
+        for ((name, _), asked) in &connection.waiting {
+            let Some(event) = asked.first().copied() else { continue };
+            let at = history.events()[event].at;
+            let until = at + PATIENCE;
+            // After a fault, the connection may be half-open until the peer is heard again.
+            let alive = connection.heard > at || calm.lasts(host, connection.began, until);
+            let stood = connection.ended.unwrap_or(end) > until && calm.lasts(host, at, until);
+            if !alive || !stood {
+                continue;
+            }
+            let rule = match *name {
+                "PUBACK" => PUBACK,
+                "PUBREC" => PUBREC,
+                "PUBREL" => PUBREL,
+                "PUBCOMP" => PUBCOMP,
+                "SUBACK" => SUBACK,
+                "UNSUBACK" => UNSUBACK,
+                _ => PINGRESP,
+            };
+            let actual = format!("on the connection of {host} it never came");
+            findings.extend(rule.broken(history, version, event, &format!("a {name}"), actual));
         }
-        let rule = match name {
-            "PUBACK" => PUBACK,
-            "PUBREC" => PUBREC,
-            "PUBREL" => PUBREL,
-            "PUBCOMP" => PUBCOMP,
-            "SUBACK" => SUBACK,
-            "UNSUBACK" => UNSUBACK,
-            _ => PINGRESP,
-        };
-        let actual = format!("{} never had it", facts.history.info(key.host).name);
-        findings.extend(rule.broken(facts.history, link.version, event, &format!("a {name}"), actual));
     }
     findings
 }
 
-/// The missing answers, each with the event of the oldest packet that requires it.
-fn waiting(facts: &Facts<'_>) -> BTreeMap<(ConnectionKey, Answer), usize> {
-    let mut waiting: BTreeMap<(ConnectionKey, Answer), usize> = BTreeMap::new();
-    // QoS 2 messages that the Server has sent, and PUBREC packets that it has sent.
-    let (mut received, mut recorded) = (BTreeSet::new(), BTreeSet::new());
-    for (index, event) in facts.history.events().iter().enumerate() {
-        let Some(key) = event.connection else { continue };
-        match &event.what {
-            What::Sent { packet, .. } => {
-                let asks = match packet {
-                    // A Client that leaves or breaks the standard gets no more answers.
-                    Packet::Disconnect(_) => {
-                        waiting.retain(|(of, _), _| *of != key);
+/// PUBREC packets that refuse the repetition of a message because its identifier is in use.
+pub(super) fn refused_repeats(facts: &Facts<'_>) -> Vec<Finding> {
+    let of_version_5 = |(key, event): &(ConnectionKey, usize)| {
+        let link = facts.links.get(key)?;
+        let actual = format!("{}: Packet identifier in use", facts.name(*key));
+        let expected = "a PUBREC for a repetition, as for the message";
+        REPEATED.broken(facts.history, link.version, *event, expected, actual)
+    };
+    facts.refused_repeats.iter().filter_map(of_version_5).collect()
+}
+
+impl Connection {
+    fn sent(&mut self, index: usize, at: Duration, packet: &Packet) {
+        let asks = match packet {
+            Packet::ConnAck(ack) => {
+                self.accepted |= !ack.reason.is_failure();
+                None
+            }
+            // A peer that is left gets and owes no more answers.
+            Packet::Disconnect(_) => {
+                self.ended.get_or_insert(at);
+                None
+            }
+            Packet::Publish(publish) => {
+                match (publish.delivery.qos(), publish.delivery.packet_identifier()) {
+                    (QoS::AtLeastOnce, id) => Some(("PUBACK", id)),
+                    (QoS::ExactlyOnce, Some(id)) => {
+                        if self.refused.remove(&id) && !publish.delivery.dup() {
+                            self.fresh.insert(id);
+                        }
+                        // Each repetition has an answer of its own.
+                        let again = !self.unreleased.insert(id) && publish.delivery.dup();
+                        let waiting = self.waiting.entry(("PUBREC", Some(id))).or_default();
+                        if waiting.is_empty() || again {
+                            waiting.push(index);
+                        }
                         None
                     }
-                    Packet::Publish(publish) => match publish.delivery.qos() {
-                        QoS::AtMostOnce => None,
-                        QoS::AtLeastOnce => Some(("PUBACK", publish.delivery.packet_identifier())),
-                        QoS::ExactlyOnce => Some(("PUBREC", publish.delivery.packet_identifier())),
-                    },
-                    Packet::PubRec(ack) => {
-                        let asks = !ack.reason.is_failure() && received.contains(&(key, ack.id));
-                        asks.then_some(("PUBREL", Some(ack.id)))
-                    }
-                    Packet::PubRel(ack) => {
-                        recorded.contains(&(key, ack.id)).then_some(("PUBCOMP", Some(ack.id)))
-                    }
-                    Packet::Subscribe(subscribe) => Some(("SUBACK", Some(subscribe.id))),
-                    Packet::Unsubscribe(unsubscribe) => Some(("UNSUBACK", Some(unsubscribe.id))),
-                    Packet::PingReq => Some(("PINGRESP", None)),
                     _ => None,
-                };
-                if let Some(answer) = asks {
-                    waiting.entry((key, answer)).or_insert(index);
                 }
             }
-            What::Received { packet, .. } => {
-                let answer = match packet {
-                    Packet::Publish(publish) => {
-                        if let (QoS::ExactlyOnce, Some(id)) =
-                            (publish.delivery.qos(), publish.delivery.packet_identifier())
-                        {
-                            received.insert((key, id));
-                        }
-                        continue;
-                    }
-                    Packet::PubAck(ack) => ("PUBACK", Some(ack.id)),
-                    Packet::PubRec(ack) => {
-                        recorded.insert((key, ack.id));
-                        ("PUBREC", Some(ack.id))
-                    }
-                    Packet::PubRel(ack) => ("PUBREL", Some(ack.id)),
-                    Packet::PubComp(ack) => ("PUBCOMP", Some(ack.id)),
-                    Packet::SubAck(ack) => ("SUBACK", Some(ack.id)),
-                    Packet::UnsubAck(ack) => ("UNSUBACK", Some(ack.id)),
-                    Packet::PingResp => ("PINGRESP", None),
-                    _ => continue,
-                };
-                waiting.remove(&(key, answer));
+            Packet::PubRec(ack) => {
+                let asks = !ack.reason.is_failure() && self.received.contains(&ack.id);
+                asks.then_some(("PUBREL", Some(ack.id)))
             }
-            _ => {}
+            Packet::PubRel(ack) => {
+                self.unreleased.remove(&ack.id);
+                self.recorded.contains(&ack.id).then_some(("PUBCOMP", Some(ack.id)))
+            }
+            Packet::Subscribe(subscribe) => Some(("SUBACK", Some(subscribe.id))),
+            Packet::Unsubscribe(unsubscribe) => Some(("UNSUBACK", Some(unsubscribe.id))),
+            Packet::PingReq => Some(("PINGRESP", None)),
+            _ => None,
+        };
+        if let Some(answer) = asks {
+            let waiting = self.waiting.entry(answer).or_default();
+            if waiting.is_empty() {
+                waiting.push(index);
+            }
         }
     }
-    waiting
+
+    /// Follows a packet of the peer. Returns what is wrong with it.
+    fn received(&mut self, at: Duration, packet: &Packet) -> Option<(Rule, &'static str, String)> {
+        let mut wrong = None;
+        let answer = match packet {
+            Packet::ConnAck(ack) => {
+                self.accepted |= !ack.reason.is_failure();
+                return None;
+            }
+            Packet::Disconnect(_) => {
+                self.ended.get_or_insert(at);
+                return None;
+            }
+            Packet::Publish(publish) => {
+                if publish.delivery.qos() == QoS::ExactlyOnce {
+                    self.received.extend(publish.delivery.packet_identifier());
+                }
+                return None;
+            }
+            Packet::PubAck(ack) => ("PUBACK", Some(ack.id)),
+            Packet::PubRec(ack) => {
+                let in_use = ack.reason == PubAckReason::PacketIdentifierInUse;
+                if in_use && self.fresh.contains(&ack.id) {
+                    let expected = "a refused message to free its identifier";
+                    wrong = Some((FREE, expected, "Packet identifier in use".to_owned()));
+                }
+                self.fresh.remove(&ack.id);
+                if ack.reason.is_failure() {
+                    self.unreleased.remove(&ack.id);
+                    self.refused.insert(ack.id);
+                } else {
+                    self.recorded.insert(ack.id);
+                }
+                ("PUBREC", Some(ack.id))
+            }
+            Packet::PubRel(ack) => ("PUBREL", Some(ack.id)),
+            Packet::PubComp(ack) => {
+                if self.recorded.remove(&ack.id) && ack.reason == PubRelReason::PacketIdentifierNotFound {
+                    let expected = "success for a message with a PUBREC";
+                    wrong = Some((FOUND, expected, "Packet Identifier not found".to_owned()));
+                }
+                ("PUBCOMP", Some(ack.id))
+            }
+            Packet::SubAck(ack) => ("SUBACK", Some(ack.id)),
+            Packet::UnsubAck(ack) => ("UNSUBACK", Some(ack.id)),
+            Packet::PingResp => ("PINGRESP", None),
+            _ => return None,
+        };
+        if let Some(waiting) = self.waiting.get_mut(&answer)
+            && !waiting.is_empty()
+        {
+            waiting.remove(0);
+        }
+        wrong
+    }
 }

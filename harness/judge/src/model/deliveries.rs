@@ -20,6 +20,10 @@ const RETAIN: Rule = Rule::new(&["MQTT-3.3.1-13"], &[]);
 const NO_LOCAL: Rule = Rule::new(&["MQTT-3.8.3-3"], &[]);
 const IDENTIFIERS: Rule = Rule::new(&["MQTT-3.3.4-3"], &[]);
 const ONCE: Rule = Rule::new(&["MQTT-3.3.1-1"], &["MQTT-3.3.1-1"]);
+const MADE_UP: Rule = Rule::new(&["MQTT-4.5.0-1"], &["MQTT-4.5.0-1"]);
+const ONCE_AT_QOS_0: Rule = Rule::new(&["MQTT-4.3.1-1"], &["MQTT-4.3.1-1"]);
+const NOT_RETAINED: Rule = Rule::new(&["MQTT-3.3.1-8"], &["MQTT-3.3.1-12"]);
+const WILL_NOT_RETAINED: Rule = Rule::new(&["MQTT-3.1.2-14"], &["MQTT-3.1.2-16"]);
 const PAYLOAD_FORMAT: Rule = Rule::new(&["MQTT-3.3.2-4"], &[]);
 const RESPONSE_TOPIC: Rule = Rule::new(&["MQTT-3.3.2-15"], &[]);
 const CORRELATION_DATA: Rule = Rule::new(&["MQTT-3.3.2-16"], &[]);
@@ -30,27 +34,42 @@ const EXPIRY: Rule = Rule::new(&["MQTT-3.3.2-6"], &[]);
 pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut times: BTreeMap<_, usize> = BTreeMap::new();
-    for arrival in facts.arrivals.iter().filter(|arrival| !arrival.topic.as_str().starts_with('$')) {
-        // Bytes that are not a packet may have been a SUBSCRIBE.
-        let requests = facts.matching(arrival.link, arrival.event, arrival.topic);
-        if requests.is_empty() {
-            if !facts.raw {
-                let actual = "no subscription of the Client matches it".to_owned();
-                findings.extend(broken(
-                    facts,
-                    arrival,
-                    SUBSCRIBED,
-                    "a topic that a subscription matches",
-                    &actual,
-                ));
-            }
+    for arrival in &facts.arrivals {
+        // Servers publish messages of their own, such as those of `$SYS/`.
+        let payload = &arrival.publish.payload[..];
+        let topic = arrival.topic.as_str();
+        if topic.starts_with('$') && facts.only_publication(topic, payload).is_none() {
             continue;
         }
-        let payload = &arrival.publish.payload[..];
+        // Bytes that are not a packet may have been a SUBSCRIBE.
+        let client_id = facts.links.get(&arrival.link).map_or("", |link| link.client_id);
+        if facts.is_unclear(client_id, arrival.event) {
+            continue;
+        }
+        let requests = facts.matching(arrival.link, arrival.event, arrival.topic);
+        if requests.is_empty() {
+            let actual = "no subscription of the Client matches it";
+            findings.extend(broken(
+                facts,
+                arrival,
+                SUBSCRIBED,
+                "a topic that a subscription matches",
+                actual,
+            ));
+            continue;
+        }
+        if facts.is_made_up(arrival.topic.as_str(), payload) {
+            let actual = "no Client published it";
+            findings.extend(broken(facts, arrival, MADE_UP, "a message that a Client published", actual));
+        }
         let Some(publication) = facts.only_publication(arrival.topic.as_str(), payload) else { continue };
         findings.extend(of_message(facts, arrival, publication, &requests));
         findings.extend(forwarded(facts, arrival, publication));
-        if !arrival.publish.delivery.dup() && arrival.publish.delivery.qos() != QoS::AtMostOnce {
+        let published = publication.publish.delivery.qos();
+        let is_qos_0 = arrival.publish.delivery.qos() == QoS::AtMostOnce;
+        // 3.1.1 lets a Server deliver a message of a higher QoS several times at QoS 0.
+        let counts = !is_qos_0 || published == QoS::AtMostOnce;
+        if !arrival.publish.delivery.dup() && counts {
             let count = times.entry((arrival.link, publication.sent)).or_default();
             *count += 1;
             if *count > requests.len() && !publication.publish.retain && !facts.crashed {
@@ -58,7 +77,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
                 findings.extend(broken(
                     facts,
                     arrival,
-                    ONCE,
+                    if is_qos_0 { ONCE_AT_QOS_0 } else { ONCE },
                     "a message once for each subscription",
                     &actual,
                 ));
@@ -102,6 +121,13 @@ fn of_message(
     let stood = requests
         .iter()
         .all(|request| request.granted.is_some_and(|(event, granted)| event < sent && granted.is_some()));
+    if !stood && publish.retain && !publication.publish.retain {
+        let rule = match publication.is_will {
+            true => WILL_NOT_RETAINED,
+            false => NOT_RETAINED,
+        };
+        found(rule, "RETAIN 0 for a message that was published with RETAIN 0", "RETAIN 1".to_owned());
+    }
     let granted: BTreeSet<QoS> = requests.iter().filter_map(|request| request.granted?.1).collect();
     if stood {
         let (published, had) = (publication.publish.delivery.qos(), publish.delivery.qos());
@@ -135,7 +161,7 @@ fn of_message(
 
 /// The properties that a Server forwards unchanged.
 fn forwarded(facts: &Facts<'_>, arrival: &Arrival<'_>, publication: &Publication<'_>) -> Vec<Finding> {
-    let (had, sent) = (arrival.publish, publication.publish);
+    let (had, sent) = (arrival.publish, &*publication.publish);
     let users = |publish: &Publish| publish.properties.user_properties().collect::<Vec<_>>();
     macro_rules! same {
         ($property:ty) => {

@@ -1,35 +1,72 @@
 //! What the clients of a run sent and received, read once for all rules.
 
 use core::time::Duration;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{
-    Packet, PacketIdentifier, Publish, QoS, Role, SessionExpiryInterval, SubscriptionIdentifier, TopicAlias,
-    TopicFilter, TopicName, Version,
+    AuthenticationMethod, ConnAck, Connect, DecodeError, Disconnect, Misdeed, Packet, PacketIdentifier,
+    PubAckReason, Publish, QoS, RetainHandling, Role, SessionExpiryInterval, SubscriptionIdentifier,
+    TopicAlias, TopicAliasMaximum, TopicFilter, TopicName, Version,
 };
 use mqttspec_notation::{FaultKind, SERVER};
 
-use crate::history::{ConnectionKey, Event, History, What};
+use super::calm::Calm;
+use super::packets::{certain_error, message_of};
+use crate::history::{ConnectionKey, Ending, Event, History, What};
 
 /// A Network Connection with its CONNECT.
 pub(super) struct Link<'h> {
     pub(super) client_id: &'h str,
+    pub(super) connect: &'h Connect,
+    /// The event of CONNECT.
+    pub(super) connected: usize,
     pub(super) version: Version,
     pub(super) clean: bool,
     /// The event of the successful CONNACK, and its Session Present.
     pub(super) accepted: Option<(usize, bool)>,
-    /// The Session Expiry Interval in force, in seconds. In 3.1.1 Clean Session decides.
-    pub(super) expiry: u32,
+    /// The event of a CONNACK that refuses the client.
+    pub(super) refused: Option<usize>,
+    /// The successful CONNACK.
+    pub(super) connack: Option<&'h ConnAck>,
+    /// The least and the largest Session Expiry Interval that may be in force, in seconds. In 3.1.1
+    /// Clean Session decides.
+    pub(super) expiry: [u32; 2],
     /// When CONNECT was sent.
     pub(super) began: Duration,
     /// When the last packet of the Server arrived.
     pub(super) heard: Duration,
-    pub(super) open: bool,
-    /// Whether the Client limits the size of packets.
-    pub(super) limited: bool,
+    /// When the client sent its last packet.
+    pub(super) spoke: Duration,
+    /// The longest time between two packets of the client.
+    pub(super) silence: Duration,
+    /// The event of the end of the connection.
+    pub(super) closed: Option<(usize, Ending)>,
+    /// The client's DISCONNECT and its event.
+    pub(super) left: Option<(usize, &'h Disconnect)>,
+    /// The first thing that the client did against the standard.
+    pub(super) violation: Option<Violation>,
     /// Messages that the Client has not acknowledged to their end.
     pub(super) unacknowledged: BTreeSet<PacketIdentifier>,
     aliases: [BTreeMap<u16, &'h TopicName>; 2],
+}
+
+/// What a client did against the standard, so that the Server must close the connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Violation {
+    pub(super) event: usize,
+    /// The error of the codec; `None` if the packet itself is well-formed.
+    pub(super) error: Option<DecodeError>,
+    /// The clauses that demand the end, in 5.0 and in 3.1.1.
+    pub(super) clauses: [&'static [&'static str]; 2],
+}
+
+/// A Network Connection that began with something else than a CONNECT.
+pub(super) struct Stranger {
+    pub(super) version: Version,
+    /// What it did; `None` if it is not certain that it breaks the standard.
+    pub(super) violation: Option<Violation>,
+    pub(super) closed: Option<usize>,
 }
 
 /// A Topic Filter of a SUBSCRIBE.
@@ -39,6 +76,7 @@ pub(super) struct Request<'h> {
     pub(super) filter: &'h TopicFilter,
     pub(super) no_local: bool,
     pub(super) retain_as_published: bool,
+    pub(super) retain_handling: RetainHandling,
     pub(super) identifier: Option<u32>,
     pub(super) sent: usize,
     /// The event of the SUBACK, and the granted QoS; `None` if it was refused.
@@ -48,13 +86,17 @@ pub(super) struct Request<'h> {
     id: PacketIdentifier,
 }
 
-/// A PUBLISH that a client sent.
+/// A message that a client published, or its Will.
 pub(super) struct Publication<'h> {
     pub(super) client_id: &'h str,
-    pub(super) publish: &'h Publish,
+    pub(super) link: ConnectionKey,
+    pub(super) topic: &'h TopicName,
+    pub(super) publish: Cow<'h, Publish>,
+    /// The event from which on the Server can have it: of PUBLISH, or of the CONNECT with a Will.
     pub(super) sent: usize,
-    /// The event with which the Server took the message.
+    /// The event with which the Server took the message. Not for a Will.
     pub(super) accepted: Option<usize>,
+    pub(super) is_will: bool,
 }
 
 /// A PUBLISH that a client received.
@@ -71,19 +113,32 @@ type Message<'h> = (&'h str, &'h [u8]);
 /// Everything that the rules need.
 pub(super) struct Facts<'h> {
     pub(super) history: &'h History,
+    pub(super) calm: Calm<'h>,
     pub(super) links: BTreeMap<ConnectionKey, Link<'h>>,
     pub(super) requests: Vec<Request<'h>>,
     pub(super) arrivals: Vec<Arrival<'h>>,
     pub(super) publications: Vec<Publication<'h>>,
-    /// By message: its publications. Wills are in `wills`.
+    /// By message: its publications, Wills included.
     sent: BTreeMap<Message<'h>, Vec<usize>>,
-    wills: BTreeSet<Message<'h>>,
     /// By (Client Identifier, identifier): the publication that waits for its acknowledgement;
     /// `None` if it is unclear which one.
     in_flight: BTreeMap<(&'h str, PacketIdentifier), Option<usize>>,
     /// By (Client Identifier, identifier): QoS 2 messages without a PUBCOMP.
-    unreleased: BTreeSet<(&'h str, PacketIdentifier)>,
-    /// Whether a connection sent bytes that are not a packet.
+    unreleased: BTreeMap<(&'h str, PacketIdentifier), Option<usize>>,
+    /// By Client Identifier: the events between which its Session is unclear, because of bytes that
+    /// are not a packet or break the standard.
+    unclear: BTreeMap<&'h str, Vec<(usize, usize)>>,
+    /// QoS 2 messages that a client has sent again and that wait for their PUBREC, and the PUBREC
+    /// packets that say that the identifier of such a message is in use.
+    repeats: BTreeSet<(ConnectionKey, PacketIdentifier)>,
+    pub(super) refused_repeats: Vec<(ConnectionKey, usize)>,
+    /// Connections on which the client refused a message.
+    pub(super) refusals: BTreeSet<ConnectionKey>,
+    /// All such bytes.
+    raw_bytes: Vec<&'h [u8]>,
+    /// Connections that began with something else than a CONNECT.
+    pub(super) strangers: BTreeMap<ConnectionKey, Stranger>,
+    /// Whether the Server accepted such a connection.
     pub(super) raw: bool,
     /// Whether the Server may have lost state.
     pub(super) crashed: bool,
@@ -91,7 +146,15 @@ pub(super) struct Facts<'h> {
     pub(super) last_of_server: Option<usize>,
     /// When the last fault began or ended.
     pub(super) last_fault: Option<Duration>,
+    /// When the run ended.
+    pub(super) end: Duration,
 }
+
+/// The clauses that demand the end of the connection after a malformed packet.
+const MUST_CLOSE: [&[&str]; 2] = [&["MQTT-4.13.1-1"], &["MQTT-4.8.0-1"]];
+const SECOND_CONNECT: [&[&str]; 2] = [&["MQTT-3.1.0-2"], &["MQTT-3.1.0-2"]];
+const METHOD: [&[&str]; 2] = [&["MQTT-4.13.1-1", "U5-140"], &[]];
+const FIRST_PACKET: [&[&str]; 2] = [&["MQTT-3.1.0-1", "MQTT-4.13.1-1"], &["MQTT-3.1.0-1", "MQTT-4.8.0-1"]];
 
 impl<'h> Facts<'h> {
     /// Reads a history; `None` if it is not about a Server, or if a client has no recorded packets.
@@ -101,18 +164,25 @@ impl<'h> Facts<'h> {
         }
         let mut facts = Self {
             history,
+            calm: Calm::of(history),
             links: BTreeMap::new(),
             requests: Vec::new(),
             arrivals: Vec::new(),
             publications: Vec::new(),
             sent: BTreeMap::new(),
-            wills: BTreeSet::new(),
             in_flight: BTreeMap::new(),
-            unreleased: BTreeSet::new(),
+            unreleased: BTreeMap::new(),
+            unclear: BTreeMap::new(),
+            repeats: BTreeSet::new(),
+            refused_repeats: Vec::new(),
+            refusals: BTreeSet::new(),
+            raw_bytes: Vec::new(),
+            strangers: BTreeMap::new(),
             raw: false,
             crashed: false,
             last_of_server: None,
             last_fault: None,
+            end: history.events().last().map_or(Duration::ZERO, |event| event.at),
         };
         let mut versions = BTreeMap::new();
         for (index, event) in history.events().iter().enumerate() {
@@ -124,12 +194,67 @@ impl<'h> Facts<'h> {
         Some(facts)
     }
 
-    /// The only publication of a message; `None` if there are several, or if it may be a Will.
+    /// The time of an event.
+    pub(super) fn at(&self, event: usize) -> Duration {
+        self.history.events().get(event).map_or(Duration::ZERO, |event| event.at)
+    }
+
+    /// The name of a host.
+    pub(super) fn name(&self, link: ConnectionKey) -> &str {
+        &self.history.info(link.host).name
+    }
+
+    /// Whether the Session of a Client is unclear at an event.
+    pub(super) fn is_unclear(&self, client_id: &str, at: usize) -> bool {
+        let unclear = self.unclear.get(client_id).into_iter().flatten();
+        self.raw || unclear.into_iter().any(|(from, until)| (*from..*until).contains(&at))
+    }
+
+    /// Whether the Session of a Client became unclear before an event, by other connections than
+    /// this one.
+    pub(super) fn is_unclear_by_others(&self, link: &Link<'h>, at: usize) -> bool {
+        let own = link.violation.map(|violation| violation.event);
+        let unclear = self.unclear.get(link.client_id).into_iter().flatten();
+        self.raw
+            || unclear.into_iter().any(|(from, until)| (*from..*until).contains(&at) && Some(*from) != own)
+    }
+
+    /// Whether a message may have been published by bytes that are not a packet.
+    fn is_in_raw_bytes(&self, payload: &[u8]) -> bool {
+        self.raw_bytes.iter().any(|bytes| bytes.windows(payload.len()).any(|window| window == payload))
+    }
+
+    /// Whether bytes that are not a packet may have been a retained message of a topic.
+    pub(super) fn is_retained_by_raw_bytes(&self, topic: &TopicName) -> bool {
+        let topic = topic.as_bytes();
+        let retains = |bytes: &&[u8]| bytes.first().is_some_and(|byte| byte & 0xf1 == 0x31);
+        let mut retaining = self.raw_bytes.iter().copied().filter(retains);
+        retaining.any(|bytes| bytes.windows(topic.len().max(1)).any(|window| window == topic))
+    }
+
+    /// All publications of a message; empty if others may have published it.
+    pub(super) fn publications_of<'f>(&'f self, topic: &'f str, payload: &'f [u8]) -> &'f [usize] {
+        let known = self.sent.get(&(topic, payload)).map_or(&[][..], Vec::as_slice);
+        if self.raw || payload.is_empty() || self.is_in_raw_bytes(payload) { &[] } else { known }
+    }
+
+    /// Whether no Client can have published a message.
+    pub(super) fn is_made_up(&self, topic: &str, payload: &[u8]) -> bool {
+        !self.raw && self.raw_bytes.is_empty() && !self.sent.contains_key(&(topic, payload))
+    }
+
+    /// The only publication of a message; `None` if there are several.
     pub(super) fn only_publication(&self, topic: &str, payload: &[u8]) -> Option<&Publication<'h>> {
-        let known = self.sent.get(&(topic, payload))?;
-        let [only] = known.as_slice() else { return None };
-        (!self.raw && !payload.is_empty() && !self.wills.contains(&(topic, payload)))
-            .then(|| &self.publications[*only])
+        let &[only] = self.publications_of(topic, payload) else { return None };
+        self.publications.get(only)
+    }
+
+    /// The connections of a Client Identifier.
+    pub(super) fn links_of<'f>(
+        &'f self,
+        client_id: &'f str,
+    ) -> impl Iterator<Item = (&'f ConnectionKey, &'f Link<'h>)> {
+        self.links.iter().filter(move |(_, link)| link.client_id == client_id)
     }
 
     /// The requests that may be in force on a connection at an event and match a topic.
@@ -150,53 +275,45 @@ impl<'h> Facts<'h> {
             let profile = matches!(&fault.fault.kind, FaultKind::Profile(of) if of.name.contains("broker") || of.name.contains("disk"));
             self.crashed |=
                 of_server && matches!(fault.fault.kind, FaultKind::Crash | FaultKind::Disk(_)) || profile;
-        }
-        if let What::Fault(fault) = &event.what
-            && fault.hosts.iter().any(|host| host == SERVER)
-        {
-            self.last_of_server = Some(index);
+            if of_server {
+                self.last_of_server = Some(index);
+            }
         }
         if let What::Fault(_) | What::FaultOver { .. } = &event.what {
             self.last_fault = Some(event.at);
         }
         let Some(key) = event.connection else { return };
         match &event.what {
-            What::SentRaw { .. } => self.raw = true,
-            What::Closed(_) => {
+            What::SentRaw { bytes, .. } => {
+                let version = versions.get(&key).copied().unwrap_or(Version::V3_1_1);
+                self.sent_raw(key, index, event.at, bytes, version);
+            }
+            What::Closed(ending) => {
                 if let Some(link) = self.links.get_mut(&key) {
-                    link.open = false;
+                    link.closed.get_or_insert((index, *ending));
+                }
+                if let Some(stranger) = self.strangers.get_mut(&key) {
+                    stranger.closed.get_or_insert(index);
                 }
             }
             What::Sent { packet: Packet::Connect(connect), .. } => {
-                if self.links.contains_key(&key) {
-                    // A second CONNECT breaks the standard: what follows is unclear.
-                    self.raw = true;
+                if let Some(link) = self.links.get_mut(&key) {
+                    link.violated(Violation { event: index, error: None, clauses: SECOND_CONNECT });
+                    let client_id = link.client_id;
+                    self.becomes_unclear(client_id, index);
+                    self.becomes_unclear(connect.client_id.as_str(), index);
                     return;
                 }
-                let expiry = connect.properties.get::<SessionExpiryInterval>().map_or(0, |expiry| expiry.0);
                 let version = versions.get(&key).copied().unwrap_or(connect.version);
-                let kept = if connect.clean_start { 0 } else { u32::MAX };
-                if let Some(will) = &connect.will {
-                    self.wills.insert((will.topic.as_str(), will.payload.as_bytes()));
-                }
-                self.links.insert(
-                    key,
-                    Link {
-                        client_id: connect.client_id.as_str(),
-                        version,
-                        clean: connect.clean_start,
-                        accepted: None,
-                        expiry: if version.is_5() { expiry } else { kept },
-                        began: event.at,
-                        heard: event.at,
-                        open: true,
-                        limited: connect.properties.contains::<mqttspec_codec::MaximumPacketSize>(),
-                        unacknowledged: BTreeSet::new(),
-                        aliases: [BTreeMap::new(), BTreeMap::new()],
-                    },
-                );
+                self.connects(key, index, event.at, connect, version);
             }
-            What::Sent { packet, .. } => self.sent_packet(key, index, packet),
+            What::Sent { packet, .. } => {
+                if let Some(link) = self.links.get_mut(&key) {
+                    link.speaks(event.at);
+                }
+                let version = versions.get(&key).copied().unwrap_or(Version::V3_1_1);
+                self.sent_packet(key, index, packet, version);
+            }
             What::Received { packet, .. } => {
                 if let Some(link) = self.links.get_mut(&key) {
                     link.heard = event.at;
@@ -207,34 +324,113 @@ impl<'h> Facts<'h> {
         }
     }
 
-    fn sent_packet(&mut self, key: ConnectionKey, index: usize, packet: &'h Packet) {
+    fn connects(
+        &mut self,
+        key: ConnectionKey,
+        index: usize,
+        at: Duration,
+        connect: &'h Connect,
+        version: Version,
+    ) {
+        let expiry = connect.properties.get::<SessionExpiryInterval>().map_or(0, |expiry| expiry.0);
+        let kept = if connect.clean_start { 0 } else { u32::MAX };
+        let client_id = connect.client_id.as_str();
+        if let Some(will) = &connect.will {
+            let publication = self.publications.len();
+            let message = (will.topic.as_str(), will.payload.as_bytes());
+            self.sent.entry(message).or_default().push(publication);
+            let (sent, publish) = (index, Cow::Owned(message_of(will)));
+            let (topic, accepted, is_will) = (&will.topic, None, true);
+            self.publications.push(Publication {
+                client_id,
+                link: key,
+                topic,
+                publish,
+                sent,
+                accepted,
+                is_will,
+            });
+        }
+        let link = Link {
+            client_id,
+            connect,
+            connected: index,
+            version,
+            clean: connect.clean_start,
+            accepted: None,
+            refused: None,
+            connack: None,
+            expiry: [if version.is_5() { expiry } else { kept }; 2],
+            began: at,
+            heard: at,
+            spoke: at,
+            silence: Duration::ZERO,
+            closed: None,
+            left: None,
+            violation: None,
+            unacknowledged: BTreeSet::new(),
+            aliases: [BTreeMap::new(), BTreeMap::new()],
+        };
+        self.links.insert(key, link);
+    }
+
+    fn sent_raw(
+        &mut self,
+        key: ConnectionKey,
+        event: usize,
+        at: Duration,
+        bytes: &'h bytes::Bytes,
+        version: Version,
+    ) {
+        self.raw_bytes.push(bytes);
         let Some(link) = self.links.get_mut(&key) else {
-            // A packet before CONNECT breaks the standard.
-            self.raw = true;
+            // 3.1.1 lets a Server go on after another Protocol Name.
+            let error = certain_error(Role::Client, bytes, version)
+                .filter(|error| error.kind != Misdeed::ProtocolNameUnknown);
+            let violation = error.map(|error| Violation { event, error: Some(error), clauses: MUST_CLOSE });
+            self.strangers.entry(key).or_insert(Stranger { version, violation, closed: None });
+            return;
+        };
+        link.speaks(at);
+        if let Some(error) = certain_error(Role::Client, bytes, version) {
+            link.violated(Violation { event, error: Some(error), clauses: MUST_CLOSE });
+        }
+        let client_id = link.client_id;
+        self.becomes_unclear(client_id, event);
+    }
+
+    fn becomes_unclear(&mut self, client_id: &'h str, event: usize) {
+        self.unclear.entry(client_id).or_default().push((event, usize::MAX));
+    }
+
+    fn sent_packet(&mut self, key: ConnectionKey, index: usize, packet: &'h Packet, version: Version) {
+        let Some(link) = self.links.get_mut(&key) else {
+            let violation = Some(Violation { event: index, error: None, clauses: FIRST_PACKET });
+            self.strangers.entry(key).or_insert(Stranger { version, violation, closed: None });
             return;
         };
         let client_id = link.client_id;
         match packet {
             Packet::Publish(publish) => {
                 let Some(topic) = link.topic(publish, 0) else {
-                    self.raw = true;
+                    self.becomes_unclear(client_id, index);
                     return;
                 };
-                let id = publish.delivery.packet_identifier();
-                let publication = self.publications.len();
-                if let Some(id) = id {
-                    // A Packet Identifier in use: it is unclear to which message an answer belongs.
-                    let known = self.in_flight.insert((client_id, id), Some(publication));
-                    if known.is_some() || self.unreleased.contains(&(client_id, id)) {
-                        self.in_flight.insert((client_id, id), None);
-                    }
-                    if publish.delivery.qos() == QoS::ExactlyOnce {
-                        self.unreleased.insert((client_id, id));
-                    }
+                let maximum = link.connack.and_then(|ack| ack.properties.get::<TopicAliasMaximum>());
+                let alias = publish.properties.get::<TopicAlias>().map_or(0, |alias| alias.0.get());
+                if alias > maximum.map_or(0, |maximum| maximum.0) && link.accepted.is_some() {
+                    link.violated(Violation { event: index, error: None, clauses: MUST_CLOSE });
+                    self.becomes_unclear(client_id, index);
+                    return;
                 }
-                let message = (topic.as_str(), &publish.payload[..]);
-                self.sent.entry(message).or_default().push(publication);
-                self.publications.push(Publication { client_id, publish, sent: index, accepted: None });
+                self.publishes(key, index, client_id, topic, publish);
+            }
+            Packet::Auth(auth) => {
+                let method = link.connect.properties.get::<AuthenticationMethod>();
+                if method.is_none() || method != auth.properties.get::<AuthenticationMethod>() {
+                    link.violated(Violation { event: index, error: None, clauses: METHOD });
+                    self.becomes_unclear(client_id, index);
+                }
             }
             Packet::Subscribe(subscribe) => {
                 let identifier =
@@ -246,6 +442,7 @@ impl<'h> Facts<'h> {
                         filter: &subscription.filter,
                         no_local: subscription.no_local,
                         retain_as_published: subscription.retain_as_published,
+                        retain_handling: subscription.retain_handling,
                         identifier,
                         sent: index,
                         granted: None,
@@ -262,28 +459,97 @@ impl<'h> Facts<'h> {
                     }
                 }
             }
-            Packet::PubAck(ack) => drop(link.unacknowledged.remove(&ack.id)),
+            Packet::PubAck(ack) => {
+                link.unacknowledged.remove(&ack.id);
+                if ack.reason.is_failure() {
+                    self.refusals.insert(key);
+                }
+            }
             Packet::PubComp(ack) => drop(link.unacknowledged.remove(&ack.id)),
-            Packet::PubRec(ack) if ack.reason.is_failure() => drop(link.unacknowledged.remove(&ack.id)),
+            Packet::PubRec(ack) if ack.reason.is_failure() => {
+                link.unacknowledged.remove(&ack.id);
+                self.refusals.insert(key);
+            }
             Packet::Disconnect(disconnect) => {
+                link.left.get_or_insert((index, disconnect));
                 if let Some(expiry) = disconnect.properties.get::<SessionExpiryInterval>() {
-                    link.expiry = expiry.0;
+                    let [least, most] = link.expiry;
+                    link.expiry = [least.min(expiry.0), most.max(expiry.0)];
                 }
             }
             _ => {}
         }
     }
 
+    fn publishes(
+        &mut self,
+        key: ConnectionKey,
+        sent: usize,
+        client_id: &'h str,
+        topic: &'h TopicName,
+        publish: &'h Publish,
+    ) {
+        let publication = self.publications.len();
+        let resumed = self.links.get(&key).and_then(|link| link.accepted).is_some_and(|(_, present)| present);
+        if let Some(id) = publish.delivery.packet_identifier() {
+            let is_qos2 = publish.delivery.qos() == QoS::ExactlyOnce;
+            let before = match is_qos2 {
+                true => self.unreleased.get(&(client_id, id)).copied(),
+                false => self.in_flight.get(&(client_id, id)).copied(),
+            };
+            let same = |of: &Publication<'_>| {
+                let here = of.link == key || resumed;
+                here && of.topic == topic
+                    && of.publish.payload == publish.payload
+                    && of.publish.delivery.qos() == publish.delivery.qos()
+            };
+            if let (true, Some(Some(before))) = (publish.delivery.dup() && is_qos2, before)
+                && self.publications.get(before).is_some_and(same)
+            {
+                // A QoS 2 message that is sent again counts once.
+                self.repeats.insert((key, id));
+                return;
+            }
+            // A Packet Identifier in use: it is unclear to which message an answer belongs.
+            let known = self.in_flight.insert((client_id, id), Some(publication));
+            if known.is_some() || self.unreleased.contains_key(&(client_id, id)) {
+                self.in_flight.insert((client_id, id), None);
+            }
+            if is_qos2 {
+                let one = (!self.unreleased.contains_key(&(client_id, id))).then_some(publication);
+                self.unreleased.insert((client_id, id), one);
+            }
+        }
+        let message = (topic.as_str(), &publish.payload[..]);
+        self.sent.entry(message).or_default().push(publication);
+        let (publish, accepted, is_will) = (Cow::Borrowed(publish), None, false);
+        self.publications.push(Publication { client_id, link: key, topic, publish, sent, accepted, is_will });
+    }
+
     fn received(&mut self, key: ConnectionKey, index: usize, packet: &'h Packet) {
-        let Some(link) = self.links.get_mut(&key) else { return };
+        let Some(link) = self.links.get_mut(&key) else {
+            let accepts = matches!(packet, Packet::ConnAck(ack) if !ack.reason.is_failure());
+            self.raw |= accepts && self.strangers.contains_key(&key);
+            return;
+        };
         let client_id = link.client_id;
         match packet {
-            Packet::ConnAck(ack) if !ack.reason.is_failure() => {
+            Packet::ConnAck(ack) if !ack.reason.is_failure() && link.accepted.is_none() => {
                 link.accepted = Some((index, ack.session_present));
+                link.connack = Some(ack);
                 if let Some(expiry) = ack.properties.get::<SessionExpiryInterval>() {
-                    link.expiry = expiry.0;
+                    link.expiry = [expiry.0; 2];
+                }
+                if !ack.session_present {
+                    let connected = link.connected;
+                    for (_, until) in self.unclear.get_mut(client_id).into_iter().flatten() {
+                        *until = connected.min(*until);
+                    }
+                    self.in_flight.retain(|(of, _), _| *of != client_id);
+                    self.unreleased.retain(|(of, _), _| *of != client_id);
                 }
             }
+            Packet::ConnAck(_) if link.accepted.is_none() => link.refused = Some(index),
             Packet::Publish(publish) => {
                 if let Some(id) = publish.delivery.packet_identifier() {
                     link.unacknowledged.insert(id);
@@ -292,9 +558,25 @@ impl<'h> Facts<'h> {
                     self.arrivals.push(Arrival { link: key, event: index, topic, publish });
                 }
             }
-            Packet::PubAck(ack) => self.taken(client_id, ack.id, index, ack.reason.is_failure()),
-            Packet::PubRec(ack) => self.taken(client_id, ack.id, index, ack.reason.is_failure()),
-            Packet::PubComp(ack) => drop(self.unreleased.remove(&(client_id, ack.id))),
+            Packet::PubAck(ack) => {
+                let publication = self.in_flight.remove(&(client_id, ack.id));
+                self.taken(publication, index, ack.reason.is_failure());
+            }
+            Packet::PubRec(ack) => {
+                self.in_flight.remove(&(client_id, ack.id));
+                let in_use = ack.reason == PubAckReason::PacketIdentifierInUse;
+                if self.repeats.remove(&(key, ack.id)) && in_use {
+                    self.refused_repeats.push((key, index));
+                }
+                if ack.reason.is_failure() {
+                    self.unreleased.remove(&(client_id, ack.id));
+                }
+            }
+            // A Server may wait for PUBREL before it passes a QoS 2 message on.
+            Packet::PubComp(ack) => {
+                let publication = self.unreleased.remove(&(client_id, ack.id));
+                self.taken(publication, index, ack.reason.is_failure());
+            }
             Packet::SubAck(ack) => {
                 let waiting = self.requests.iter_mut().filter(|request| {
                     request.link == key && request.id == ack.id && request.granted.is_none()
@@ -316,17 +598,29 @@ impl<'h> Facts<'h> {
         }
     }
 
-    fn taken(&mut self, client_id: &'h str, id: PacketIdentifier, event: usize, refused: bool) {
-        if refused {
-            self.unreleased.remove(&(client_id, id));
-        }
-        if let (Some(Some(publication)), false) = (self.in_flight.remove(&(client_id, id)), refused) {
-            self.publications[publication].accepted = Some(event);
+    fn taken(&mut self, publication: Option<Option<usize>>, event: usize, refused: bool) {
+        if let (Some(Some(publication)), false) = (publication, refused)
+            && let Some(publication) = self.publications.get_mut(publication)
+        {
+            publication.accepted = Some(event);
         }
     }
 }
 
 impl<'h> Link<'h> {
+    pub(super) fn is_open(&self) -> bool {
+        self.closed.is_none()
+    }
+
+    fn speaks(&mut self, at: Duration) {
+        self.silence = self.silence.max(at.saturating_sub(self.spoke));
+        self.spoke = at;
+    }
+
+    fn violated(&mut self, violation: Violation) {
+        self.violation.get_or_insert(violation);
+    }
+
     /// The topic of a PUBLISH in this direction, also if it has only a Topic Alias.
     fn topic(&mut self, publish: &'h Publish, direction: usize) -> Option<&'h TopicName> {
         let alias = publish.properties.get::<TopicAlias>().map(|alias| alias.0.get());

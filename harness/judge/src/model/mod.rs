@@ -1,20 +1,33 @@
 //! The history model: from the history of the clients, it computes for every subscriber which
-//! messages must, may and must not be delivered. `mqttspec explore` judges every run with it.
+//! messages must, may and must not be delivered, and judges answers, Sessions, Wills and the ends
+//! of connections. `client` has the rules for clients. `mqttspec explore` judges every run with it.
 //!
 //! It accepts every behaviour that the standard allows: a rule judges only what the history makes
 //! certain. It does not judge these:
 //!
-//! - a message that equals another one or was sent twice
-//! - a Client Identifier whose connections sent raw bytes
-//! - state that a Server may have lost in a crash
+//! - a message that equals another one, unless it is one QoS 2 message that is sent again
+//! - the Session of a Client that has broken the standard, until it begins another one
+//! - state that a peer may have lost in a crash
+//! - what a fault of the link or of a host may have caused ([`calm`])
+//! - a Server that closes a connection: it may have reasons of its own
 //!
-//! MQTT 5.0 §3.1.2, §3.2.2, §3.3, §3.8.4, §3.10.4, §4.5; 3.1.1 the same sections.
+//! MQTT 5.0 §3.1, §3.2, §3.3, §3.8, §3.9, §3.10, §4.1, §4.3 to §4.5, §4.8, §4.12, §4.13; 3.1.1 the
+//! same sections.
 
 mod answers;
+mod calm;
+mod client;
 mod deliveries;
+mod endings;
 mod facts;
+mod forms;
 mod owed;
+mod packets;
+mod resent;
+mod retained;
 mod sessions;
+mod shared;
+mod wills;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +37,7 @@ use mqttspec_spec::{Level, Requirement};
 
 use crate::finding::{Check, Finding};
 use crate::history::{History, nanoseconds};
+use calm::Calm;
 use facts::Facts;
 
 /// The name of the model in findings, among the monitors.
@@ -51,31 +65,56 @@ impl Rule {
         actual: String,
     ) -> Option<Finding> {
         let clauses = if version.is_5() { self.v5 } else { self.v3_1_1 };
-        let requirements = Requirement::of_rule(version, clauses);
-        let at = history.events().get(event)?;
-        (!requirements.is_empty()).then(|| Finding {
-            check: Check::Monitor(NAME.to_owned()),
-            level: Level::Must,
-            requirements,
-            expected: expected.to_owned(),
-            actual,
-            nearly: None,
-            line: at.line,
-            at_ns: nanoseconds(at.at),
-            event: Some(event),
-            timing_sensitive: true,
-        })
+        finding(history, version, clauses, event, expected, actual)
     }
 }
 
-/// Judges a Server by the history of its clients. Returns the findings in the order of the events.
+/// The finding that an event shows; `None` if the version has no such clauses.
+fn finding(
+    history: &History,
+    version: Version,
+    clauses: &[&str],
+    event: usize,
+    expected: &str,
+    actual: String,
+) -> Option<Finding> {
+    let requirements = Requirement::of_rule(version, clauses);
+    let at = history.events().get(event)?;
+    (!requirements.is_empty()).then(|| Finding {
+        check: Check::Monitor(NAME.to_owned()),
+        level: Level::Must,
+        requirements,
+        expected: expected.to_owned(),
+        actual,
+        nearly: None,
+        line: at.line,
+        at_ns: nanoseconds(at.at),
+        event: Some(event),
+        timing_sensitive: true,
+    })
+}
+
+/// Judges the peer under test by the history of the other ends of its connections. Returns the
+/// findings in the order of the events.
 #[must_use]
 pub fn judge(history: &History) -> Vec<Finding> {
-    let Some(facts) = Facts::of(history) else { return Vec::new() };
-    let mut findings = deliveries::judge(&facts);
-    findings.extend(sessions::judge(&facts));
-    findings.extend(answers::judge(&facts));
-    findings.extend(owed::judge(&facts));
+    let calm = Calm::of(history);
+    let mut findings = answers::judge(history, &calm);
+    findings.extend(resent::judge(history, &calm));
+    match Facts::of(history) {
+        Some(facts) => {
+            findings.extend(forms::judge(history));
+            findings.extend(answers::refused_repeats(&facts));
+            findings.extend(deliveries::judge(&facts));
+            findings.extend(sessions::judge(&facts));
+            findings.extend(endings::judge(&facts));
+            findings.extend(owed::judge(&facts));
+            findings.extend(wills::judge(&facts));
+            findings.extend(retained::judge(&facts));
+            findings.extend(shared::judge(&facts));
+        }
+        None => findings.extend(client::judge(history, &calm)),
+    }
     findings.sort_by_key(|finding| finding.event);
     findings
 }

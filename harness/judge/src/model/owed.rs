@@ -1,15 +1,15 @@
 //! Messages that a subscriber must have received by the end of the run.
 //!
-//! Only this case is judged: the subscriber has one subscription, which was granted on a connection
-//! that is still open at the end, and the Server accepted the message long before the end.
+//! Only this case is judged: the subscriber has one subscription for the Topic Filter, its Session
+//! has lasted since, its last connection is still open at the end, and the Server accepted the
+//! message long before the end.
 
 use core::time::Duration;
-use std::collections::BTreeSet;
 
-use mqttspec_codec::{MessageExpiryInterval, QoS};
+use mqttspec_codec::{MaximumPacketSize, MessageExpiryInterval, Packet, QoS, Version};
 
 use super::Rule;
-use super::facts::Facts;
+use super::facts::{Facts, Link, Publication, Request};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
 
@@ -20,64 +20,123 @@ const OWED: Rule = Rule::new(&["MQTT-4.5.0-1"], &[]);
 /// of the run.
 const CALM: Duration = Duration::from_secs(4);
 
+/// What a packet may have beside topic, payload and the properties of its message: the identifiers
+/// and flags, and a Topic Alias.
+const OVERHEAD: usize = 24;
+
+/// A message that must be delivered to those who have subscribed before an event, until a time.
+pub(super) struct Due<'f, 'h> {
+    pub(super) publication: &'f Publication<'h>,
+    pub(super) after: usize,
+    pub(super) until: Duration,
+}
+
 pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
-    let events = facts.history.events();
-    let Some(end) = events.last().map(|event| event.at) else { return Vec::new() };
-    let faulty = facts.last_fault.is_some_and(|fault| fault + CALM > end);
-    if facts.raw || facts.crashed || faulty {
+    let mut findings = Vec::new();
+    for publication in &facts.publications {
+        let Some(accepted) = publication.accepted else { continue };
+        if facts.is_unclear(publication.client_id, publication.sent) {
+            continue;
+        }
+        let due = Due { publication, after: publication.sent, until: facts.at(accepted) };
+        findings.extend(of(facts, OWED, &due));
+    }
+    findings
+}
+
+/// The findings for those who should have had a message.
+pub(super) fn of(facts: &Facts<'_>, rule: Rule, due: &Due<'_, '_>) -> Vec<Finding> {
+    let Due { publication, after, until } = *due;
+    let faulty = facts.last_fault.is_some_and(|fault| fault + CALM > facts.end);
+    let topic = publication.topic;
+    let payload = &publication.publish.payload[..];
+    let expires = publication.publish.properties.contains::<MessageExpiryInterval>();
+    let is_known = !facts.publications_of(topic.as_str(), payload).is_empty();
+    if facts.crashed
+        || faulty
+        || expires
+        || !is_known
+        || until + CALM > facts.end
+        || topic.as_str().starts_with('$')
+    {
         return Vec::new();
     }
     let mut findings = Vec::new();
-    let had: BTreeSet<(ConnectionKey, &str, &[u8])> = facts
-        .arrivals
-        .iter()
-        .map(|arrival| (arrival.link, arrival.topic.as_str(), &arrival.publish.payload[..]))
-        .collect();
     for request in &facts.requests {
-        let Some(link) = facts.links.get(&request.link) else { continue };
-        let Some((granted_at, Some(granted))) = request.granted else { continue };
-        let alone = facts.requests.iter().all(|other| {
-            core::ptr::eq(other, request)
-                || other.client_id != request.client_id
-                || other.filter != request.filter
-        });
-        let standing =
-            link.open && link.unacknowledged.is_empty() && !link.limited && !link.client_id.is_empty();
-        let last = facts.links.iter().all(|(key, of)| *key <= request.link || of.client_id != link.client_id)
-            && facts
-                .links
-                .keys()
-                .filter(|key| facts.links[key].client_id == link.client_id)
-                .all(|key| key.host == request.link.host);
-        let excluded = request.filter.is_shared() || request.no_local || request.removed.is_some();
-        if !alone || !standing || !last || excluded || granted == QoS::AtMostOnce {
+        let Some((key, link)) = standing(facts, request) else { continue };
+        let Some((granted_at, _)) = request.granted else { continue };
+        if after <= granted_at || until + CALM / 2 > link.heard || !fits(link, publication) {
             continue;
         }
-        for publication in &facts.publications {
-            let Some(taken) = publication.accepted else { continue };
-            let Some(topic) = &publication.publish.topic else { continue };
-            let payload = &publication.publish.payload[..];
-            let expires = publication.publish.properties.contains::<MessageExpiryInterval>();
-            let timely = events[taken].at + CALM <= end && events[taken].at + CALM / 2 <= link.heard;
-            if publication.sent <= granted_at || expires || !timely || topic.as_str().starts_with('$') {
-                continue;
-            }
-            let matching = facts.matching(request.link, publication.sent, topic);
-            if !matching.iter().any(|other| core::ptr::eq(*other, request)) {
-                continue;
-            }
-            if facts.only_publication(topic.as_str(), payload).is_none() {
-                continue;
-            }
-            let arrived = had.contains(&(request.link, topic.as_str(), payload));
-            if !arrived {
-                let host = &facts.history.info(request.link.host).name;
-                let payload = mqttspec_notation::fields::payload_text(payload);
-                let actual = format!("{host} never had {} {payload}", topic.as_str());
-                let expected = "every message that the Server took reaches its subscribers";
-                findings.extend(OWED.broken(facts.history, link.version, taken, expected, actual));
-            }
+        let matching = facts.matching(request.link, after, topic);
+        if !matching.iter().any(|other| core::ptr::eq(*other, request)) {
+            continue;
+        }
+        let arrived = facts.arrivals.iter().any(|arrival| {
+            let own = arrival.link == request.link
+                || facts.links.get(&arrival.link).is_some_and(|of| of.client_id == request.client_id);
+            own && arrival.topic == topic && arrival.publish.payload == publication.publish.payload
+        });
+        if !arrived {
+            let payload = mqttspec_notation::fields::payload_text(payload);
+            let actual = format!("{} never had {} {payload}", facts.name(key), topic.as_str());
+            let expected = "every message that the Server took reaches its subscribers";
+            findings.extend(rule.broken(
+                facts.history,
+                link.version,
+                publication.accepted.unwrap_or(after),
+                expected,
+                actual,
+            ));
         }
     }
     findings
+}
+
+/// The last connection of the subscriber, if its subscription must still be in force there.
+fn standing<'f, 'h>(facts: &'f Facts<'h>, request: &Request<'h>) -> Option<(ConnectionKey, &'f Link<'h>)> {
+    let (granted_at, Some(granted)) = request.granted? else { return None };
+    let first = facts.links.get(&request.link)?;
+    let excluded = request.filter.is_shared() || request.no_local || request.removed.is_some();
+    if granted == QoS::AtMostOnce || excluded || first.client_id.is_empty() || first.version == Version::V3_1
+    {
+        return None;
+    }
+    if facts.is_unclear(request.client_id, usize::MAX - 1) {
+        return None;
+    }
+    let alone = facts.requests.iter().all(|other| {
+        core::ptr::eq(other, request)
+            || other.client_id != request.client_id
+            || other.filter != request.filter
+    });
+    let mut last = (request.link, first);
+    for (key, link) in facts.links_of(first.client_id) {
+        // Only connections of one host have a certain order.
+        if key.host != request.link.host {
+            return None;
+        }
+        if *key <= request.link {
+            continue;
+        }
+        // Each later connection must have resumed the Session. One without an answer may have begun
+        // another Session.
+        let resumed = link.accepted.is_some_and(|(_, present)| present);
+        if link.clean || !resumed {
+            return None;
+        }
+        last = (*key, link);
+    }
+    let (key, link) = last;
+    let accepted = link.accepted.is_some_and(|(event, _)| key != request.link || event < granted_at);
+    let stands = link.is_open() && link.left.is_none() && link.unacknowledged.is_empty();
+    (alone && accepted && stands).then_some((key, link))
+}
+
+/// Whether the packet is certainly not too large for the Client.
+fn fits(link: &Link<'_>, publication: &Publication<'_>) -> bool {
+    let Some(maximum) = link.connect.properties.get::<MaximumPacketSize>() else { return true };
+    let packet = Packet::Publish(publication.publish.detached());
+    let Ok(length) = packet.encoded_len(link.version) else { return false };
+    u32::try_from(length + OVERHEAD).is_ok_and(|length| length <= maximum.0.get())
 }

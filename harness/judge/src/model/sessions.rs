@@ -1,13 +1,21 @@
 //! Session Present in CONNACK.
 
+use core::time::Duration;
+
 use mqttspec_codec::Version;
 
 use super::Rule;
 use super::facts::{Facts, Link};
 use crate::finding::Finding;
+use crate::history::ConnectionKey;
 
 const NONE: Rule = Rule::new(&["MQTT-3.2.2-3"], &["MQTT-3.2.2-3"]);
+const CLEAN: Rule = Rule::new(&["MQTT-3.2.2-2"], &["MQTT-3.2.2-1"]);
 const KEPT: Rule = Rule::new(&["MQTT-3.2.2-3", "MQTT-3.1.2-5"], &["MQTT-3.2.2-2"]);
+const EXPIRED: Rule = Rule::new(&["MQTT-4.1.0-2", "MQTT-3.2.2-3"], &["MQTT-3.2.2-3"]);
+
+/// The tolerance for the end of a Session.
+const TOLERANCE: u64 = 2;
 
 pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     // Bytes that are not a packet may have been a CONNECT.
@@ -19,52 +27,71 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (key, link) in &facts.links {
         let Some((event, present)) = link.accepted else { continue };
-        if link.client_id.is_empty() || link.version == Version::V3_1 || link.clean {
+        if link.client_id.is_empty() || link.version == Version::V3_1 {
             continue;
         }
-        let others: Vec<&Link<'_>> = facts
-            .links
-            .iter()
-            .filter(|(other, of)| *other != key && of.client_id == link.client_id)
-            .map(|(_, of)| of)
-            .collect();
-        let name = &facts.history.info(key.host).name;
-        if others.is_empty() && present && !assigned {
-            let actual = format!("{name} had Session Present 1 for a Client Identifier that never connected");
-            findings.extend(NONE.broken(
-                facts.history,
-                link.version,
-                event,
-                "Session Present 0 for a new Client",
-                actual,
-            ));
+        let mut found = |rule: Rule, expected: &str, actual: String| {
+            let actual = format!("{} had Session Present {}, {actual}", facts.name(*key), u8::from(present));
+            findings.extend(rule.broken(facts.history, link.version, event, expected, actual));
+        };
+        if link.clean {
+            if present {
+                found(
+                    CLEAN,
+                    "Session Present 0 after Clean Start",
+                    "and CONNECT had Clean Start 1".to_owned(),
+                );
+            }
+            continue;
         }
-        // Only connections of one host have a certain order.
-        let same_host = facts.links.keys().filter(|other| {
-            other.host == key.host && facts.links.get(other).is_some_and(|of| of.client_id == link.client_id)
-        });
-        let [before] = &others
-            .iter()
-            .filter(|of| of.accepted.is_some_and(|(other, _)| other < event))
-            .collect::<Vec<_>>()[..]
-        else {
+        let others: Vec<_> = facts.links_of(link.client_id).filter(|(other, _)| *other != key).collect();
+        let known_before = others.iter().any(|(_, of)| of.connected < event);
+        if !known_before && present && !assigned {
+            let expected = "Session Present 0 for a new Client";
+            found(NONE, expected, "and its Client Identifier never connected".to_owned());
+        }
+        let Some(before) = before(*key, link, &others) else { continue };
+        if facts.is_unclear(link.client_id, link.connected) {
+            continue;
+        }
+        // The Server may have ended the connection long before the client noticed, but not before
+        // the client's last packet.
+        let began = facts.at(link.connected);
+        let away = facts.at(event).saturating_sub(before.began).as_secs();
+        let [least, most] = before.expiry;
+        let kept = least == u32::MAX || away + TOLERANCE < u64::from(least);
+        if kept && !present && !facts.crashed {
+            let expected = "Session Present 1 for a Session that is kept";
+            found(KEPT, expected, format!("{away} s after its last connection began"));
+        }
+        let ended = before.closed.map(|(event, _)| facts.at(event));
+        let host = facts.name(*key);
+        let Some(ended) = ended.filter(|ended| facts.calm.lasts(host, before.began, *ended)) else {
             continue;
         };
-        let all_known = same_host.count() == others.len() + 1 && others.len() == 1;
-        // The Server may have ended the connection long before the client noticed, but not before
-        // the connection began.
-        let away = facts.history.events()[event].at.saturating_sub(before.began).as_secs();
-        let kept = before.expiry == u32::MAX || away + 2 < u64::from(before.expiry);
-        if all_known && kept && !present && !facts.crashed {
-            let actual = format!("{name} had Session Present 0, {away} s after its last connection began");
-            findings.extend(KEPT.broken(
-                facts.history,
-                link.version,
-                event,
-                "Session Present 1 for a Session that is kept",
-                actual,
-            ));
+        let gone = began.saturating_sub(ended) > Duration::from_secs(u64::from(most) + TOLERANCE);
+        if most != u32::MAX && gone && present {
+            let expected = "Session Present 0 for a Session that has expired";
+            let away = began.saturating_sub(ended).as_secs();
+            found(EXPIRED, expected, format!("{away} s after its last connection, interval {most} s"));
         }
     }
     findings
+}
+
+/// The connection whose Session a connection must resume, if it is certain.
+fn before<'f, 'h>(
+    key: ConnectionKey,
+    link: &Link<'h>,
+    others: &[(&ConnectionKey, &'f Link<'h>)],
+) -> Option<&'f Link<'h>> {
+    // Only connections of one host have a certain order.
+    if others.iter().any(|(other, _)| other.host != key.host) {
+        return None;
+    }
+    let earlier = others.iter().filter(|(other, _)| other.number < key.number);
+    let (_, last) = earlier.max_by_key(|(other, _)| other.number)?;
+    // An attempt without an answer may have begun a Session.
+    let certain = last.accepted.is_some() && last.connected < link.connected;
+    certain.then_some(*last)
 }

@@ -3,7 +3,7 @@
 use mqttspec_codec::{QoS, Role, Version};
 
 use super::judge;
-use crate::history::builder::{HistoryBuilder, again, puback, publish, pubrec, pubrel};
+use crate::history::builder::{HistoryBuilder, again, id, puback, publish, pubrec, pubrel, received};
 
 fn clauses(builder: HistoryBuilder) -> Vec<String> {
     let findings = judge(&builder.build());
@@ -77,9 +77,127 @@ fn a_packet_is_answered_while_its_connection_stands() {
     assert_eq!(later(sent(QoS::AtLeastOnce)), ["MQTT-4.3.2-4"]);
     assert_eq!(later(sent(QoS::ExactlyOnce)), ["MQTT-4.3.3-8"]);
     assert_eq!(later(sent(QoS::ExactlyOnce).received("writer", pubrec(1))), Vec::<String>::new());
-    assert_eq!(later(sent(QoS::AtLeastOnce).lost("writer")), Vec::<String>::new());
     let released = sent(QoS::ExactlyOnce).received("writer", pubrec(1)).sent("writer", pubrel(1));
     assert_eq!(later(released.waits(5)), ["MQTT-4.3.3-11"]);
     let pinged = sent(QoS::AtMostOnce).sent("writer", mqttspec_codec::Packet::PingReq).waits(5);
     assert_eq!(later(pinged), ["MQTT-3.12.4-1"]);
+}
+
+#[test]
+fn a_lost_connection_owes_no_answer() {
+    let builder = HistoryBuilder::of(Version::V5, Role::Client, &["writer", "other"])
+        .connects("other", false)
+        .connects("writer", false)
+        .sent("writer", publish(QoS::AtLeastOnce, 1, "one"))
+        .lost("writer")
+        .waits(5)
+        .sent("other", publish(QoS::AtMostOnce, 0, "late"));
+    assert_eq!(clauses(builder), Vec::<String>::new());
+}
+
+#[test]
+fn a_repeated_qos2_message_has_an_answer_of_its_own() {
+    let message = || publish(QoS::ExactlyOnce, 1, "one");
+    let builder = || {
+        HistoryBuilder::of(Version::V5, Role::Client, &["writer"])
+            .connects("writer", false)
+            .sent("writer", message())
+            .sent("writer", again(message()))
+            .received("writer", pubrec(1))
+    };
+    let later = |builder: HistoryBuilder| {
+        clauses(builder.waits(5).sent("writer", publish(QoS::AtMostOnce, 0, "late")))
+    };
+    assert_eq!(later(builder()), ["MQTT-4.3.3-8"]);
+    assert_eq!(later(builder().received("writer", pubrec(1))), Vec::<String>::new());
+}
+
+#[test]
+fn clean_start_begins_a_new_session() {
+    let builder = HistoryBuilder::of(Version::V5, Role::Client, &["reader"]).connects("reader", true);
+    assert!(clauses(builder).contains(&"MQTT-3.2.2-2".to_owned()));
+    let builder = HistoryBuilder::of(Version::V3_1_1, Role::Client, &["reader"]).connects("reader", true);
+    assert!(clauses(builder).contains(&"MQTT-3.2.2-1".to_owned()));
+}
+
+#[test]
+fn a_malformed_packet_ends_the_connection() {
+    let malformed = || {
+        HistoryBuilder::of(Version::V5, Role::Client, &["bad", "good"])
+            .connects("good", false)
+            .connects("bad", false)
+            .sent_raw("bad", &[0xc1, 0x00])
+    };
+    let later =
+        |builder: HistoryBuilder| clauses(builder.waits(20).sent("good", mqttspec_codec::Packet::PingReq));
+    assert_eq!(later(malformed()), ["MQTT-4.13.1-1", "MQTT-2.1.3-1"]);
+    assert_eq!(later(malformed().lost("bad")), Vec::<String>::new());
+    // The rest of an incomplete packet may still come.
+    let incomplete = HistoryBuilder::of(Version::V5, Role::Client, &["bad", "good"])
+        .connects("good", false)
+        .connects("bad", false)
+        .sent_raw("bad", &[0x30, 0x05, 0x00]);
+    assert_eq!(later(incomplete), Vec::<String>::new());
+}
+
+#[test]
+fn connack_comes_once() {
+    let builder = HistoryBuilder::of(Version::V5, Role::Client, &["reader"])
+        .connects("reader", false)
+        .received("reader", mqttspec_codec::ConnAck::accepted(false));
+    assert_eq!(clauses(builder), ["MQTT-3.2.0-2"]);
+}
+
+#[test]
+fn a_suback_has_a_code_for_each_filter_and_grants_no_more() {
+    let granted = |asked, granted| {
+        let filter = mqttspec_codec::TopicFilter::try_from("t").expect("a Topic Filter");
+        let subscribe =
+            mqttspec_codec::Subscribe::new(id(7), mqttspec_codec::Subscription::new(filter, asked));
+        let ack = mqttspec_codec::SubAck::new(id(7), granted);
+        let builder = HistoryBuilder::of(Version::V5, Role::Client, &["reader"]).connects("reader", false);
+        clauses(builder.sent("reader", subscribe).received("reader", ack))
+    };
+    use mqttspec_codec::SubAckReason::{GrantedQoS0, GrantedQoS1};
+    assert_eq!(granted(QoS::AtMostOnce, GrantedQoS1), ["MQTT-3.8.4-7"]);
+    assert_eq!(granted(QoS::AtLeastOnce, GrantedQoS0), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_unacknowledged_comes_again_in_a_resumed_session() {
+    let lost = |builder: HistoryBuilder| {
+        let old = builder.resuming().connects("reader", false).subscribes("reader", "t", QoS::AtLeastOnce);
+        let old = old.sent("reader", publish(QoS::AtLeastOnce, 5, "one")).received("reader", puback(5));
+        old.received("reader", publish(QoS::AtLeastOnce, 1, "one")).lost("reader").connects("reader", true)
+    };
+    let builder = || HistoryBuilder::of(Version::V5, Role::Client, &["reader"]);
+    let later = |builder: HistoryBuilder| {
+        clauses(builder.waits(6).sent("reader", publish(QoS::AtMostOnce, 0, "late")))
+    };
+    assert_eq!(later(lost(builder())), ["MQTT-4.4.0-1"]);
+    let repeated = lost(builder()).received("reader", again(publish(QoS::AtLeastOnce, 1, "one")));
+    assert_eq!(later(repeated), Vec::<String>::new());
+}
+
+#[test]
+fn an_application_has_each_qos_0_message_once() {
+    let message = || publish(QoS::AtMostOnce, 0, "one");
+    let builder = || {
+        HistoryBuilder::of(Version::V5, Role::Server, &["reader"])
+            .connects("reader", false)
+            .sent("reader", message())
+            .told("reader", received("one", QoS::AtMostOnce))
+    };
+    assert_eq!(clauses(builder()), Vec::<String>::new());
+    assert_eq!(clauses(builder().told("reader", received("one", QoS::AtMostOnce))), ["MQTT-4.3.1-1"]);
+}
+
+#[test]
+fn a_client_is_not_silent_for_longer_than_its_keep_alive() {
+    let silent = |seconds| {
+        let builder = HistoryBuilder::of(Version::V5, Role::Server, &["reader"]).connects("reader", false);
+        clauses(builder.waits(seconds).received("reader", mqttspec_codec::Packet::PingReq))
+    };
+    assert_eq!(silent(59), Vec::<String>::new());
+    assert!(silent(70).contains(&"MQTT-3.1.2-20".to_owned()));
 }

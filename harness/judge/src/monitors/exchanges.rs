@@ -264,6 +264,8 @@ impl Table {
         let fits = match self.exchanges.get(&id) {
             None => false,
             Some(exchange) if exchange.qos != qos => false,
+            // The peer has not sent it again yet on this connection, and may do so.
+            Some(Exchange { stage: Stage::Published, here: false, .. }) => false,
             // A second PUBREC: the peer may answer each of the two.
             Some(Exchange { stage: Stage::Recorded, here: true, .. }) if stage == Stage::Recorded => false,
             Some(exchange) => matches!(

@@ -2,14 +2,33 @@
 //! writer tracks. Some are stale (an old Packet Identifier, a second acknowledgement), and some are
 //! malformed.
 
+mod faults;
+mod malformed;
+mod raw;
+
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use mqttspec_world::Draw;
 
 use crate::swarm::{Feature, Swarm};
+use raw::RawHost;
 
 const TOPICS: [&str; 6] = ["t/a", "t/b", "t/a/x", "t/", "u", "u/b"];
 const FILTERS: [&str; 9] = ["t/a", "t/b", "t/+", "t/#", "\"#\"", "+/b", "u", "u/b", "t/a/x"];
+
+/// Topics that are easily taken for others: by case, by an accent in one or two characters, by their
+/// width, and with a `$`.
+const ODD_TOPICS: [&str; 8] = [
+    "T/a",
+    "/t/a",
+    "t/b/",
+    "\"caf\\u{e9}\"",
+    "\"cafe\\u{301}\"",
+    "\"\\u{ff54}/a\"",
+    "\"\\u{feff}t/a\"",
+    "$x/a",
+];
 
 /// Writes the body of a scenario.
 pub(crate) struct Writer<'s> {
@@ -21,6 +40,21 @@ pub(crate) struct Writer<'s> {
     /// The number of payloads; each is used once.
     messages: u64,
     server_runs: bool,
+    /// What the broker is configured to, as options of the scenario.
+    broker: Vec<String>,
+    /// The Topic Alias Maximum, the highest QoS, and whether the Server retains messages.
+    limits: Limits,
+    /// The clauses that lines of the body show.
+    claims: BTreeSet<&'static str>,
+}
+
+/// What the Server announces in CONNACK.
+struct Limits {
+    aliases: u64,
+    qos: u64,
+    retains: bool,
+    /// Whether it limits the size of packets: then it may refuse a CONNECT that it has not read.
+    size: bool,
 }
 
 /// A host with the reference client.
@@ -29,18 +63,8 @@ struct Client {
     connected: bool,
     runs: bool,
     stalled: bool,
+    authenticates: bool,
     filters: Vec<&'static str>,
-}
-
-/// A host for which the harness acts.
-struct RawHost {
-    name: String,
-    open: bool,
-    /// Faults on its link: a new connection might not be established.
-    blocked: bool,
-    next_identifier: u64,
-    /// Identifiers of its own QoS 2 messages that it has not released.
-    unreleased: Vec<u64>,
 }
 
 impl<'s> Writer<'s> {
@@ -50,32 +74,118 @@ impl<'s> Writer<'s> {
             connected: true,
             runs: true,
             stalled: false,
+            authenticates: false,
             filters: Vec::new(),
-        };
-        let raw = |number| RawHost {
-            name: format!("r{number}"),
-            open: false,
-            blocked: false,
-            next_identifier: 1,
-            unreleased: Vec::new(),
         };
         Self {
             swarm,
             draw,
             body: String::new(),
             clients: (1..=swarm.clients).map(client).collect(),
-            raws: (1..=swarm.raw).map(raw).collect(),
+            raws: (1..=swarm.raw).map(RawHost::new).collect(),
             messages: 0,
             server_runs: true,
+            broker: Vec::new(),
+            limits: Limits { aliases: 10, qos: 2, retains: true, size: false },
+            claims: BTreeSet::new(),
         }
     }
 
     /// The declarations of clients and all steps.
-    pub(crate) fn body(self) -> String {
-        self.body
+    pub(crate) fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// The options of the broker.
+    pub(crate) fn broker(&self) -> &[String] {
+        &self.broker
+    }
+
+    /// The clauses that lines of the body show.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = &'static str> {
+        self.claims.iter().copied()
+    }
+
+    /// An expected line that shows a clause.
+    fn claim(&mut self, line: &str, clause: &'static str) {
+        self.claims.insert(clause);
+        self.line(&format!("{line} shows {clause}"));
+    }
+
+    /// Draws how the Server is configured.
+    fn configure(&mut self) {
+        let is_5 = self.swarm.version.is_5();
+        if self.swarm.has(Feature::Durable) {
+            self.broker.push("store=durable".to_owned());
+        }
+        let allowed = match self.swarm.has(Feature::Permissions) {
+            true => "; publish t/#",
+            false => "",
+        };
+        if self.swarm.has(Feature::Auth) || self.swarm.has(Feature::Permissions) {
+            self.broker.push(format!("users=\"user alice password secret; anonymous{allowed}\""));
+        }
+        if self.swarm.has(Feature::Characters) {
+            self.broker.push("dollar_topics=accept".to_owned());
+        }
+        if !is_5 || !self.swarm.has(Feature::Limits) {
+            return;
+        }
+        if self.draw.below(2) == 0 {
+            self.limits.aliases = self.draw.below(4);
+            self.broker.push(format!("topic_alias_maximum={}", self.limits.aliases));
+        }
+        if self.draw.below(2) == 0 {
+            let maximum = 1 + self.draw.below(3);
+            self.broker.push(format!("receive_maximum={maximum}"));
+        }
+        if self.draw.below(3) == 0 {
+            self.limits.qos = self.draw.below(2);
+            self.broker.push(format!("maximum_qos={}", self.limits.qos));
+        }
+        if self.draw.below(3) == 0 {
+            self.limits.retains = false;
+            self.broker.push("retain_available=0".to_owned());
+        }
+        // A packet of an authentication cannot be made smaller.
+        if !self.swarm.has(Feature::Auth) && self.draw.below(3) == 0 {
+            self.limits.size = true;
+            let maximum = 60 + self.draw.below(60);
+            self.broker.push(format!("maximum_packet_size={maximum}"));
+        }
+        if self.draw.below(3) == 0 {
+            let keep_alive = 2 + self.draw.below(6);
+            self.broker.push(format!("server_keep_alive={keep_alive}"));
+        }
+        if self.draw.below(3) == 0 {
+            self.broker.push("maximum_subscriptions=2".to_owned());
+        }
+        if self.draw.below(3) == 0 {
+            self.broker.push("response_information=answers/".to_owned());
+        }
+    }
+
+    fn alias_maximum(&self) -> u64 {
+        self.limits.aliases
+    }
+
+    fn topic(&mut self) -> &'static str {
+        if self.has(Feature::Characters, 30) { self.pick(&ODD_TOPICS) } else { self.pick(&TOPICS) }
+    }
+
+    fn any_filter(&mut self) -> &'static str {
+        match self.has(Feature::Characters, 25) {
+            true => self.pick(&["\"caf\\u{e9}\"", "\"cafe\\u{301}\"", "+/a", "$x/#", "T/a", "\"#\"", "t/b/"]),
+            false => self.pick(&FILTERS),
+        }
+    }
+
+    fn pick(&mut self, items: &[&'static str]) -> &'static str {
+        self.draw.pick(items).copied().unwrap_or_default()
     }
 
     pub(crate) fn safety_phase(&mut self) {
+        self.configure();
         self.declare();
         self.body.push('\n');
         if self.swarm.has(Feature::Latency) {
@@ -124,7 +234,8 @@ impl<'s> Writer<'s> {
                 self.line(&line);
             }
         }
-        self.line("wait 15s");
+        let wait = if self.has(Feature::LongWait, 50) { "wait 11m" } else { "wait 15s" };
+        self.line(wait);
         // A last message to every topic shows which subscriptions are in force.
         for topic in TOPICS {
             let publisher = self.below(self.clients.len());
@@ -189,11 +300,22 @@ impl<'s> Writer<'s> {
             if self.has(Feature::TopicAliases, 70) {
                 options.push_str(" topic_alias_maximum=2 topic_aliases=true");
             }
+            if !self.limits.size && !self.swarm.has(Feature::Auth) && self.has(Feature::Limits, 50) && is_5 {
+                let _ = write!(options, " maximum_packet_size={}", 40 + self.draw.below(60));
+            }
+            if self.has(Feature::Properties, 30) {
+                options.push_str(" request_problem_information=false");
+            }
+            if self.has(Feature::Auth, 50) && is_5 {
+                options.push_str(" authentication=scram-sha-256 user_name=alice password=secret");
+                self.clients[index].authenticates = true;
+            }
             if self.has(Feature::Wills, 70) {
-                let topic = self.one(&TOPICS);
-                let qos = self.qos();
+                let topics = if self.swarm.has(Feature::Permissions) { &TOPICS[..4] } else { &TOPICS[..] };
+                let topic = self.one(topics);
+                let qos = self.qos().min(self.limits.qos);
                 let _ = write!(options, " will_topic={topic} will_payload=will-{name} will_qos={qos}");
-                if self.has(Feature::Retained, 40) {
+                if self.limits.retains && self.has(Feature::Retained, 40) {
                     options.push_str(" will_retain=true");
                 }
                 if is_5 && self.has(Feature::WillDelay, 60) {
@@ -245,6 +367,10 @@ impl<'s> Writer<'s> {
                     self.connect(index);
                 }
             }
+            30..34 if self.clients[index].authenticates => {
+                self.line(&format!("ask {name} reauthenticate"));
+            }
+            34..36 if self.swarm.has(Feature::KeepAlive) => self.line("wait 70s"),
             _ => self.publish(index),
         }
     }
@@ -269,7 +395,7 @@ impl<'s> Writer<'s> {
     }
 
     fn publish(&mut self, index: usize) {
-        let topic = self.one(&TOPICS);
+        let topic = self.topic();
         let message = self.message(topic);
         let name = &self.clients[index].name;
         let line = format!("ask {name} publish {message}");
@@ -311,7 +437,8 @@ impl<'s> Writer<'s> {
         let mut text = filter.to_owned();
         let shared = self.has(Feature::Shared, 30);
         if shared {
-            text = format!("\"\\$share/g/{}\"", filter.trim_matches('"'));
+            let group = self.one(&["g", "h"]);
+            text = format!("\"\\$share/{group}/{}\"", filter.trim_matches('"').replace('$', "\\$"));
         }
         let _ = write!(text, " qos={}", self.qos());
         if !shared && self.has(Feature::NoLocal, 30) {
@@ -359,228 +486,5 @@ impl<'s> Writer<'s> {
         let name = &self.clients[index].name;
         let line = format!("ask {name} unsubscribe {filter}");
         self.line(&line);
-    }
-
-    fn raw_move(&mut self, host: usize) {
-        if !self.server_runs || self.raws[host].blocked {
-            return self.wait();
-        }
-        if !self.raws[host].open {
-            return self.raw_connect(host);
-        }
-        let RawHost { name, next_identifier, .. } = &self.raws[host];
-        let (name, id) = (name.clone(), *next_identifier);
-        self.raws[host].next_identifier = id % 20 + 1;
-        let line = match self.draw.below(100) {
-            0..12 => {
-                let filters = [self.one(&FILTERS), "t/a"];
-                let filter = self.one(&filters);
-                let filter = self.filter(filter);
-                format!("SUBSCRIBE id={id} {filter}")
-            }
-            12..16 => {
-                let filter = self.one(&FILTERS);
-                format!("UNSUBSCRIBE id={id} {filter}")
-            }
-            16..50 => {
-                let topic = self.one(&TOPICS);
-                let payload = self.payload();
-                let qos = self.qos();
-                let retain = if self.has(Feature::Retained, 30) { " retain" } else { "" };
-                let (id, dup) = if qos == 0 {
-                    (String::new(), "")
-                } else {
-                    if qos == 2 {
-                        self.raws[host].unreleased.push(id);
-                    }
-                    (format!(" id={id}"), if self.has(Feature::Stale, 20) { " dup" } else { "" })
-                };
-                format!("PUBLISH{id}{dup}{retain} qos={qos} topic={topic} payload={payload}")
-            }
-            50..65 => match self.raws[host].unreleased.pop() {
-                Some(id) => format!("PUBREL id={id}"),
-                None => format!("PUBACK id={}", 1 + self.draw.below(5)),
-            },
-            65..75 => {
-                let word = self.one(&["PUBACK", "PUBREC", "PUBCOMP"]);
-                format!("{word} id={}", 1 + self.draw.below(6))
-            }
-            75..80 => "PINGREQ".to_owned(),
-            80..86 if self.swarm.has(Feature::Stale) => {
-                let word = self.one(&["PUBACK", "PUBREC", "PUBREL", "PUBCOMP"]);
-                format!("{word} id={}", 60_000 + self.draw.below(3))
-            }
-            86..92 if self.swarm.has(Feature::Malformed) => {
-                self.raws[host].open = false;
-                let line = self.malformed();
-                self.line(&format!("{name} > {line}"));
-                if line.starts_with("CONNECT") {
-                    // If the server has ended the connection, this begins another one.
-                    self.line(&format!("{name} < anything"));
-                }
-                return;
-            }
-            92..96 => {
-                self.raws[host].open = false;
-                self.line(&format!("{name} > DISCONNECT"));
-                self.line(&format!("{name} closes"));
-                return;
-            }
-            96..98 => {
-                self.raws[host].open = false;
-                self.line(&format!("{name} closes"));
-                return;
-            }
-            _ if self.swarm.has(Feature::TakeOver) => {
-                // Another connection with the same Client Identifier.
-                self.raws[host].open = false;
-                return self.raw_connect(host);
-            }
-            _ => "PINGREQ".to_owned(),
-        };
-        self.line(&format!("{name} > {line}"));
-    }
-
-    fn malformed(&mut self) -> String {
-        self.one(&[
-            "CONNECT client_id=again",
-            "PUBLISH topic=t/a with flags=0x06",
-            "PUBLISH topic=t/a with topic=\"t/+\"",
-            "SUBSCRIBE id=9 t/a with options=0xc0",
-            "SUBSCRIBE id=9 t/b with filter=\"t/#/b\"",
-            "PUBREL id=3 with flags=0x00",
-            "PINGREQ with flags=0x01",
-            "PUBLISH qos=1 id=5 topic=t/a with id=0",
-            "raw f0 02 00 00 00",
-            "raw 30 ff ff ff ff 01",
-            "UNSUBSCRIBE id=9 t/a with id=0",
-            "PUBLISH topic=t/a with topic=x\"61ff\"",
-            "PUBLISH qos=1 id=5 topic=t/a truncated to 6",
-        ])
-        .to_owned()
-    }
-
-    fn raw_connect(&mut self, host: usize) {
-        let shared = self.has(Feature::TakeOver, 30);
-        let raw = &self.raws[host];
-        let (name, id) = (raw.name.clone(), if shared { "r-shared".to_owned() } else { raw.name.clone() });
-        let mut fields = format!("client_id={id} clean_start={}", self.draw.below(2));
-        let is_5 = self.swarm.version.is_5();
-        if self.draw.below(3) == 0 {
-            let _ = write!(fields, " keep_alive={}", 2 + self.draw.below(8));
-        }
-        if is_5 && self.draw.below(3) > 0 {
-            let _ = write!(fields, " session_expiry={}", [2, 10, 3600][self.below(3)]);
-        }
-        if self.has(Feature::ReceiveMaximum, 50) {
-            let _ = write!(fields, " receive_maximum={}", 1 + self.draw.below(3));
-        }
-        if self.has(Feature::TopicAliases, 50) {
-            fields.push_str(" topic_alias_maximum=1");
-        }
-        if self.has(Feature::Wills, 60) {
-            let (topic, payload, qos) = (self.one(&TOPICS), self.payload(), self.qos());
-            let retain = if self.has(Feature::Retained, 30) { " retain" } else { "" };
-            let delay = if is_5 && self.has(Feature::WillDelay, 50) {
-                format!(" will_delay={}", 1 + self.draw.below(6))
-            } else {
-                String::new()
-            };
-            let _ = write!(fields, " will={{topic={topic} payload={payload} qos={qos}{retain}{delay}}}");
-        }
-        self.line(&format!("{name} > CONNECT {fields}"));
-        self.line(&format!("{name} < anything"));
-        let raw = &mut self.raws[host];
-        raw.open = true;
-        raw.unreleased.clear();
-        if self.draw.below(2) == 0 {
-            self.line("wait 100ms");
-        }
-    }
-
-    fn fault(&mut self) {
-        use Feature as F;
-        let faults: Vec<Feature> = [
-            F::Cut,
-            F::Close,
-            F::Partition,
-            F::Latency,
-            F::Loss,
-            F::Bandwidth,
-            F::Stall,
-            F::CrashServer,
-            F::CrashClient,
-            F::Profile,
-        ]
-        .into_iter()
-        .filter(|feature| self.swarm.has(*feature))
-        .collect();
-        let Some(fault) = self.draw.pick(&faults).copied() else { return self.wait() };
-        let index = self.below(self.clients.len());
-        let name = self.clients[index].name.clone();
-        // Inside packets and between them: the cut falls where the seed draws it.
-        let timing = ["", " between 0ms..20ms", " after 3ms"][self.below(3)];
-        match fault {
-            F::Cut | F::Close => {
-                let word = if fault == F::Cut { "cut" } else { "close" };
-                if !self.raws.is_empty() && self.draw.below(4) == 0 {
-                    let host = self.below(self.raws.len());
-                    if self.raws[host].open {
-                        self.raws[host].open = false;
-                        let name = self.raws[host].name.clone();
-                        return self.line(&format!("{word} {name}{timing}"));
-                    }
-                }
-                // The executor closes only connections that it plays.
-                if self.clients[index].runs && fault == F::Cut {
-                    self.line(&format!("cut {name}{timing}"));
-                }
-            }
-            F::Partition => {
-                let towards = ["", " to broker"][self.below(2)];
-                let time = [500, 3000, 12_000][self.below(3)];
-                self.line(&format!("partition {name}{towards} for {time}ms"));
-            }
-            F::Latency => {
-                let least = self.draw.below(200);
-                self.line(&format!("latency {name} {least}ms..{}ms for 10s", least + 200));
-            }
-            F::Loss => self.line(&format!("loss {name} 25% for 8s")),
-            F::Bandwidth => self.line(&format!("bandwidth {name} 1kB/s for 5s")),
-            F::Stall => {
-                if self.clients[index].stalled {
-                    self.line(&format!("resume {name}"));
-                } else if self.clients[index].runs {
-                    self.line(&format!("stall {name}"));
-                } else {
-                    return;
-                }
-                self.clients[index].stalled = !self.clients[index].stalled;
-            }
-            F::CrashServer => {
-                if self.server_runs {
-                    self.line(&format!("crash broker{timing}"));
-                    self.raws.iter_mut().for_each(|raw| raw.open = false);
-                } else {
-                    self.line("start broker");
-                }
-                self.server_runs = !self.server_runs;
-            }
-            F::CrashClient => {
-                if self.clients[index].runs {
-                    self.line(&format!("crash {name}{timing}"));
-                } else {
-                    self.line(&format!("start {name}"));
-                }
-                self.clients[index].stalled = false;
-                self.clients[index].runs = !self.clients[index].runs;
-            }
-            F::Profile => {
-                let profile =
-                    self.one(&["reset", "half-open", "one-way-partition", "complete-outage", "packet-loss"]);
-                self.line(&format!("profile {profile} {name}"));
-            }
-            _ => {}
-        }
     }
 }

@@ -1,0 +1,362 @@
+//! Rules for clients: the form and the order of their packets, what CONNACK rules out, the Keep
+//! Alive, and what the application must and must not have.
+//!
+//! MQTT 5.0 §3.1, §3.1.2.10, §3.2.2.3, §3.14.4, §4.3, §4.12; 3.1.1 the same sections.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use mqttspec_codec::{
+    AuthReason, AuthenticationMethod, Connect, MaximumQoS, Packet, PacketIdentifier, Publish, QoS,
+    RetainAvailable, Role, ServerKeepAlive, TopicAlias, TopicName, Version,
+};
+use mqttspec_notation::FaultKind;
+
+use super::Rule;
+use super::calm::Calm;
+use crate::finding::Finding;
+use crate::history::{Asked, ConnectionKey, History, HostIndex, Told, What};
+
+const CONNECT_FIRST: Rule = Rule::new(&["MQTT-3.1.0-1"], &["MQTT-3.1.0-1"]);
+const LAST: Rule = Rule::new(&["MQTT-3.14.4-1"], &["MQTT-3.14.4-2"]);
+const CLOSES: Rule = Rule::new(&["MQTT-3.14.4-2"], &["MQTT-3.14.4-1"]);
+const PINGS: Rule = Rule::new(&["MQTT-3.1.2-20"], &["MQTT-3.1.2-23"]);
+const SERVER_KEEP_ALIVE: Rule = Rule::new(&["MQTT-3.1.2-21", "MQTT-3.2.2-21"], &[]);
+const MAXIMUM_QOS: Rule = Rule::new(&["MQTT-3.2.2-11"], &[]);
+const RETAIN_AVAILABLE: Rule = Rule::new(&["MQTT-3.2.2-14"], &[]);
+const NO_AUTH: Rule = Rule::new(&["MQTT-4.12.0-7"], &[]);
+const METHOD: Rule = Rule::new(&["MQTT-4.12.0-5"], &[]);
+const CONTINUE: Rule = Rule::new(&["MQTT-4.12.0-3"], &[]);
+const BEGINS: Rule = Rule::new(&["MQTT-4.12.1-1", "U5-141"], &[]);
+const ONCE_QOS_0: Rule = Rule::new(&["MQTT-4.3.1-1"], &["MQTT-4.3.1-1"]);
+const ONCE_QOS_2: Rule = Rule::new(&["MQTT-4.3.3-10"], &["MQTT-4.3.3-2"]);
+const NEW_QOS_1: Rule = Rule::new(&["MQTT-4.3.2-4", "MQTT-4.3.2-5"], &["MQTT-4.3.2-2"]);
+const MUST_CLOSE: Rule = Rule::new(&[], &["MQTT-4.8.0-1"]);
+
+/// How long a client may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much later than after the Keep Alive a packet may arrive.
+const LATE: Duration = Duration::from_secs(2);
+
+/// Topic Name and payload.
+type Message = (String, Vec<u8>);
+
+#[derive(Default)]
+struct Connection<'h> {
+    version: Option<Version>,
+    connect: Option<&'h Connect>,
+    /// When CONNACK was sent, with the Keep Alive in force, and whether the Server set it.
+    accepted: Option<(Duration, Duration, bool)>,
+    maximum_qos: Option<QoS>,
+    no_retain: bool,
+    heard: Duration,
+    last_event: usize,
+    /// The client's DISCONNECT.
+    left: Option<(usize, Duration)>,
+    closed: Option<Duration>,
+    /// AUTH packets of the Server that wait for an answer.
+    asked: u32,
+    raw: bool,
+    /// A packet of the Server that breaks the standard.
+    violated: Option<(usize, Duration)>,
+    aliases: [BTreeMap<u16, &'h TopicName>; 2],
+    /// Messages of the Server that are not acknowledged.
+    open: BTreeMap<PacketIdentifier, Message>,
+}
+
+/// How often each message was sent by the Server and given to the application.
+#[derive(Default)]
+struct Counts {
+    sent: [usize; 3],
+    /// The identifier of the last QoS 2 exchange, and the number of these exchanges.
+    exchange: Option<PacketIdentifier>,
+    exchanges: usize,
+    acknowledged: usize,
+    told: usize,
+    last: usize,
+}
+
+struct Reader<'h> {
+    history: &'h History,
+    calm: &'h Calm<'h>,
+    connections: BTreeMap<ConnectionKey, Connection<'h>>,
+    counts: BTreeMap<(HostIndex, Message), Counts>,
+    /// What applications asked their clients to publish at QoS 0, and what was published.
+    asked: BTreeMap<(HostIndex, Message), usize>,
+    published: BTreeMap<(HostIndex, Message), (usize, usize)>,
+    crashed: BTreeSet<String>,
+    findings: Vec<Finding>,
+}
+
+pub(super) fn judge(history: &History, calm: &Calm<'_>) -> Vec<Finding> {
+    if history.hosts().iter().any(|host| host.observer == Role::Client) {
+        return Vec::new();
+    }
+    let mut reader = Reader {
+        history,
+        calm,
+        connections: BTreeMap::new(),
+        counts: BTreeMap::new(),
+        asked: BTreeMap::new(),
+        published: BTreeMap::new(),
+        crashed: BTreeSet::new(),
+        findings: Vec::new(),
+    };
+    for index in 0..history.events().len() {
+        reader.read(index);
+    }
+    reader.end();
+    reader.findings
+}
+
+impl<'h> Reader<'h> {
+    fn found(&mut self, key: ConnectionKey, rule: Rule, event: usize, expected: &str, actual: &str) {
+        let version = self.connections.get(&key).and_then(|connection| connection.version);
+        let actual = format!("{}: {actual}", self.history.info(key.host).name);
+        let version = version.unwrap_or(Version::V3_1_1);
+        self.findings.extend(rule.broken(self.history, version, event, expected, actual));
+    }
+
+    fn read(&mut self, index: usize) {
+        let event = &self.history.events()[index];
+        if let What::Fault(fault) = &event.what
+            && matches!(&fault.fault.kind, FaultKind::Crash | FaultKind::Profile(_))
+        {
+            self.crashed.extend(fault.hosts.iter().cloned());
+        }
+        let Some(key) = event.connection else { return };
+        match &event.what {
+            What::Asked(Asked::Publish { message, .. }) => {
+                let message = (message.topic.clone(), message.payload.to_vec());
+                *self.asked.entry((key.host, message)).or_default() += 1;
+                return;
+            }
+            What::Told(Told::Message { message, .. }) => {
+                let message = (message.topic.clone(), message.payload.to_vec());
+                self.counts.entry((key.host, message)).or_default().told += 1;
+                return;
+            }
+            _ => {}
+        }
+        let connection = self.connections.entry(key).or_default();
+        match &event.what {
+            What::Opened(version) => connection.version = Some(*version),
+            What::Closed(_) => drop(connection.closed.get_or_insert(event.at)),
+            What::SentRaw { bytes, .. } => {
+                let version = connection.version.unwrap_or(Version::V3_1_1);
+                let error = super::packets::certain_error(Role::Server, bytes, version);
+                if error.is_some() {
+                    connection.violated.get_or_insert((index, event.at));
+                }
+                connection.raw = true;
+            }
+            What::ReceivedMalformed { .. } => connection.raw = true,
+            What::Sent { packet, .. } => self.sent(key, index, event.at, packet),
+            What::Received { packet, .. } => self.received(key, index, event.at, packet),
+            _ => {}
+        }
+    }
+
+    fn sent(&mut self, key: ConnectionKey, index: usize, at: Duration, packet: &'h Packet) {
+        let Some(connection) = self.connections.get_mut(&key) else { return };
+        match packet {
+            Packet::ConnAck(ack) if !ack.reason.is_failure() => {
+                let Some(connect) = connection.connect else { return };
+                let server = ack.properties.get::<ServerKeepAlive>();
+                let seconds = server.map_or(connect.keep_alive, |server| server.0);
+                if connection.accepted.is_none() {
+                    let keep_alive = Duration::from_secs(u64::from(seconds));
+                    connection.accepted = Some((at, keep_alive, server.is_some()));
+                }
+                connection.maximum_qos = ack.properties.get::<MaximumQoS>().map(MaximumQoS::qos);
+                connection.no_retain =
+                    ack.properties.get::<RetainAvailable>().is_some_and(|available| !available.0);
+            }
+            Packet::Auth(auth) if auth.reason == AuthReason::ContinueAuthentication => connection.asked += 1,
+            Packet::Disconnect(_) => connection.raw = true,
+            Packet::Publish(publish) => {
+                let Some(topic) = resolved(&mut connection.aliases[1], publish) else { return };
+                let message = (topic.as_str().to_owned(), publish.payload.to_vec());
+                if let Some(id) = publish.delivery.packet_identifier() {
+                    connection.open.insert(id, message.clone());
+                }
+                let counts = self.counts.entry((key.host, message)).or_default();
+                counts.sent[usize::from(u8::from(publish.delivery.qos()))] += 1;
+                if publish.delivery.qos() == QoS::ExactlyOnce {
+                    let id = publish.delivery.packet_identifier();
+                    let repeats = publish.delivery.dup() && counts.exchange == id;
+                    counts.exchanges += usize::from(!repeats);
+                    counts.exchange = id;
+                }
+                counts.last = index;
+            }
+            _ => {}
+        }
+    }
+
+    fn received(&mut self, key: ConnectionKey, index: usize, at: Duration, packet: &'h Packet) {
+        let Some(connection) = self.connections.get_mut(&key) else { return };
+        let mut wrong: Vec<(Rule, &str, String)> = Vec::new();
+        match (packet, connection.connect) {
+            (Packet::Connect(connect), None) => connection.connect = Some(connect),
+            (_, None) => wrong.push((CONNECT_FIRST, "CONNECT first", packet.packet_type().to_string())),
+            _ => {}
+        }
+        if connection.left.is_some() {
+            wrong.push((LAST, "nothing after DISCONNECT", packet.packet_type().to_string()));
+        }
+        let settled = connection.accepted.is_some_and(|(accepted, ..)| at > accepted + LATE);
+        match packet {
+            Packet::Disconnect(_) => drop(connection.left.get_or_insert((index, at))),
+            Packet::Publish(publish) => {
+                let calm = settled && self.calm.lasts(&self.history.info(key.host).name, at, at);
+                if calm && connection.maximum_qos.is_some_and(|maximum| publish.delivery.qos() > maximum) {
+                    let actual = format!("QoS {}", u8::from(publish.delivery.qos()));
+                    wrong.push((MAXIMUM_QOS, "no QoS above the Maximum QoS", actual));
+                }
+                if calm && connection.no_retain && publish.retain {
+                    wrong.push((RETAIN_AVAILABLE, "RETAIN 0 for this Server", "RETAIN 1".to_owned()));
+                }
+                if let Some(topic) = resolved(&mut connection.aliases[0], publish)
+                    && publish.delivery.qos() == QoS::AtMostOnce
+                {
+                    let message = (topic.as_str().to_owned(), publish.payload.to_vec());
+                    let (count, last) = self.published.entry((key.host, message)).or_default();
+                    (*count, *last) = (*count + 1, index);
+                }
+            }
+            Packet::PubAck(ack) if !ack.reason.is_failure() => {
+                if let Some(message) = connection.open.remove(&ack.id) {
+                    self.counts.entry((key.host, message)).or_default().acknowledged += 1;
+                }
+            }
+            Packet::Auth(auth) => {
+                let method = |connect: &Connect| connect.properties.get::<AuthenticationMethod>();
+                match connection.connect.and_then(method) {
+                    None => {
+                        wrong.push((NO_AUTH, "no AUTH without an Authentication Method", "AUTH".to_owned()));
+                    }
+                    Some(method) if auth.properties.get::<AuthenticationMethod>() != Some(method.clone()) => {
+                        let expected = "the Authentication Method of CONNECT in AUTH";
+                        wrong.push((METHOD, expected, "another one".to_owned()));
+                    }
+                    Some(_) => {}
+                }
+                if connection.asked > 0 {
+                    connection.asked -= 1;
+                    if auth.reason != AuthReason::ContinueAuthentication {
+                        let actual = auth.reason.to_string();
+                        wrong.push((CONTINUE, "Continue authentication in the answer to AUTH", actual));
+                    }
+                } else if auth.reason != AuthReason::ReAuthenticate {
+                    let actual = auth.reason.to_string();
+                    wrong.push((BEGINS, "Re-authenticate in an AUTH that answers none", actual));
+                }
+            }
+            _ => {}
+        }
+        let raw = connection.raw;
+        let silence = self.silence(key, at);
+        if let Some(connection) = self.connections.get_mut(&key) {
+            (connection.heard, connection.last_event) = (at, index);
+        }
+        for (rule, expected, actual) in wrong.into_iter().chain(silence).filter(|_| !raw) {
+            self.found(key, rule, index, expected, &actual);
+        }
+    }
+
+    /// What is wrong if the client was silent until now.
+    fn silence(&self, key: ConnectionKey, at: Duration) -> Option<(Rule, &'static str, String)> {
+        let connection = self.connections.get(&key)?;
+        let (accepted, keep_alive, of_server) = connection.accepted?;
+        let from = connection.heard.max(accepted);
+        let silent = at.saturating_sub(from);
+        let host = &self.history.info(key.host).name;
+        let is_late = !keep_alive.is_zero() && silent > keep_alive + LATE && connection.left.is_none();
+        if !is_late || !self.calm.lasts(host, from, at) || connection.violated.is_some() {
+            return None;
+        }
+        let actual = format!("silent for {} s, Keep Alive {} s", silent.as_secs(), keep_alive.as_secs());
+        Some((if of_server { SERVER_KEEP_ALIVE } else { PINGS }, "a packet within the Keep Alive", actual))
+    }
+
+    fn end(&mut self) {
+        let end = self.history.events().last().map_or(Duration::ZERO, |event| event.at);
+        let keys: Vec<ConnectionKey> = self.connections.keys().copied().collect();
+        for key in keys {
+            let Some(connection) = self.connections.get(&key) else { continue };
+            let (closed, last, raw) =
+                (connection.closed.unwrap_or(end), connection.last_event, connection.raw);
+            let (left, violated) = (connection.left, connection.violated);
+            let host = self.history.info(key.host).name.clone();
+            let stays = |at: Duration, calm: &Calm<'_>| {
+                closed > at + PATIENCE && calm.lasts(&host, at, at + PATIENCE)
+            };
+            if let Some((event, at)) = left.filter(|(_, at)| stays(*at, self.calm) && !raw) {
+                self.found(key, CLOSES, event, "the end of the connection after DISCONNECT", "it stays open");
+                let _ = at;
+            }
+            if let Some((event, _)) = violated.filter(|(_, at)| stays(*at, self.calm)) {
+                let expected = "the end of a connection on which the Server breaks the standard";
+                self.found(key, MUST_CLOSE, event, expected, "it stays open");
+            }
+            if let (false, Some((rule, expected, actual))) = (raw, self.silence(key, closed)) {
+                self.found(key, rule, last, expected, &actual);
+            }
+        }
+        self.counts(end);
+    }
+
+    fn counts(&mut self, end: Duration) {
+        let published = core::mem::take(&mut self.published);
+        for ((host, message), (count, event)) in published {
+            let asked = self.asked.get(&(host, message)).copied().unwrap_or(0);
+            if asked > 0 && count > asked {
+                let key = self.key_of(event, host);
+                let actual = format!("{count} times");
+                self.found(key, ONCE_QOS_0, event, "each QoS 0 message once", &actual);
+            }
+        }
+        let counts = core::mem::take(&mut self.counts);
+        for ((host, (_, payload)), counts) in counts {
+            let name = self.history.info(host).name.to_string();
+            let Counts { sent: [qos0, qos1, qos2], exchanges, acknowledged, told, last, .. } = counts;
+            if payload.is_empty() || self.crashed.contains(&name) {
+                continue;
+            }
+            let key = self.key_of(last, host);
+            let actual = format!("the application had it {told} times");
+            if qos1 == 0 && qos2 == 0 && told > qos0 {
+                self.found(key, ONCE_QOS_0, last, "a QoS 0 message at the application once", &actual);
+            }
+            if qos0 == 0 && qos1 == 0 && told > exchanges {
+                self.found(key, ONCE_QOS_2, last, "a QoS 2 message at the application once", &actual);
+            }
+            let at = self.history.events()[last].at;
+            let late = at + PATIENCE < end && self.calm.lasts(&name, at, at + PATIENCE);
+            if qos0 == 0 && qos2 == 0 && late && told < acknowledged {
+                let expected = "each message with a PUBACK at the application";
+                self.found(key, NEW_QOS_1, last, expected, &actual);
+            }
+        }
+    }
+
+    fn key_of(&self, event: usize, host: HostIndex) -> ConnectionKey {
+        let known = self.history.events().get(event).and_then(|event| event.connection);
+        known.unwrap_or(ConnectionKey { host, number: 0 })
+    }
+}
+
+/// The topic of a PUBLISH, also if it has only a Topic Alias.
+fn resolved<'h>(aliases: &mut BTreeMap<u16, &'h TopicName>, publish: &'h Publish) -> Option<&'h TopicName> {
+    let alias = publish.properties.get::<TopicAlias>().map(|alias| alias.0.get());
+    match (&publish.topic, alias) {
+        (Some(topic), Some(alias)) => {
+            aliases.insert(alias, topic);
+            Some(topic)
+        }
+        (Some(topic), None) => Some(topic),
+        (None, alias) => aliases.get(&alias?).copied(),
+    }
+}
