@@ -17,8 +17,8 @@ use raw::RawHost;
 const TOPICS: [&str; 6] = ["t/a", "t/b", "t/a/x", "t/", "u", "u/b"];
 const FILTERS: [&str; 9] = ["t/a", "t/b", "t/+", "t/#", "\"#\"", "+/b", "u", "u/b", "t/a/x"];
 
-/// Topics that are easily taken for others: by case, by an accent in one or two characters, by their
-/// width, and with a `$`.
+/// Topics that are easily taken for others: by case, by an accent in one or two characters, by
+/// their width, and with a `$`.
 const ODD_TOPICS: [&str; 8] = [
     "T/a",
     "/t/a",

@@ -161,7 +161,8 @@ impl Table {
         let (here, before) =
             mem::take(&mut self.exchanges).into_iter().partition(|(_, exchange)| exchange.here);
         (self.exchanges, self.resumed, self.is_uncertain) = (here, false, false);
-        // 3.1.1 §4.4 asks a Client to send its packets again whether or not the Server has the Session.
+        // 3.1.1 §4.4 asks a Client to send its packets again whether or not the Server has the
+        // Session.
         if version.is_5() || self.is_clean {
             self.ended.extend(before);
         }

@@ -93,8 +93,8 @@ pub(super) enum SessionKept {
     No,
     /// The version does not say, or the beginning of the Session was not recorded.
     Unknown,
-    /// Session Present is 0. A Client of 3.1.1 may go on with its Session State or discard it: 3.1.1
-    /// §3.2.2.2.
+    /// Session Present is 0. A Client of 3.1.1 may go on with its Session State or discard it:
+    /// 3.1.1 §3.2.2.2.
     LeftToTheClient,
 }
 

@@ -262,7 +262,8 @@ fn packets_of_an_ended_session() {
     }
 }
 
-/// 3.1.1 §3.2.2.2: a Client that finds no Session at the Server chooses whether it goes on with its own.
+/// 3.1.1 §3.2.2.2: a Client that finds no Session at the Server chooses whether it goes on with its
+/// own.
 #[test]
 fn client_of_3_1_1_whose_server_has_lost_the_session() {
     let reconnected = || with_open_exchanges(client(Version::V3_1_1).resuming()).connects("a", false);

@@ -360,8 +360,8 @@ pub(crate) fn blame_extra(found: Finding, arrival: &Arrival) -> Finding {
     leave(found, &wrong)
 }
 
-/// Leaves only the clauses in a finding that are broken if the application gets this message in place
-/// of another one, which may come after it.
+/// Leaves only the clauses in a finding that are broken if the application gets this message in
+/// place of another one, which may come after it.
 pub(crate) fn blame_message(found: Finding, fields: Vec<String>, comes: bool) -> Finding {
     let is_another = fields.iter().any(|field| field == "payload");
     let wrong = match (is_another, comes) {
