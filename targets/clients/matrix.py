@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the suite several times on each client library of this folder, and compares the verdicts.
 
-    python3 targets/clients/matrix.py --program target/release/mqttspec --dir /tmp/clients
+    python3 targets/clients/matrix.py --program target/release/mqttspec --dir target/clients
 
 installs the libraries below --dir, runs each three times (the last time with all cores busy) and
 prints the table of FINDINGS.md and the failed cases. `paho-mqtt rumqttc-v5@0.24.0` runs only these,
