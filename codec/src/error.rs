@@ -34,8 +34,9 @@ impl DecodeError {
         }
         if self.kind == Misdeed::PacketTooLarge && self.version.is_5() {
             return match (self.sender, self.packet) {
-                // The Server has not announced its maximum yet.
-                (Some(Role::Client), Some(PacketType::Connect)) | (None, _) => None,
+                // Before CONNACK the Server has not announced its maximum. The decoder does not
+                // know whether an AUTH came before it.
+                (Some(Role::Client), Some(PacketType::Connect | PacketType::Auth)) | (None, _) => None,
                 (Some(Role::Client), _) => Some("MQTT-3.2.2-15"),
                 (Some(Role::Server), _) => Some("MQTT-3.1.2-24"),
             };

@@ -93,6 +93,9 @@ impl Broker {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.version = asked;
         }
+        // [MQTT-3.2.2-19] A CONNECT that is too large is not read, so the Client's Maximum Packet
+        // Size is not known.
+        let detail = if reason == ConnectReason::PacketTooLarge { "" } else { detail };
         self.refuse(now, id, reason, detail);
     }
 

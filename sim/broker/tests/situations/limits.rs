@@ -82,6 +82,16 @@ fn connack_leaves_out_what_is_optional_until_it_fits() {
 }
 
 #[test]
+fn connect_that_is_too_large_is_refused_without_a_reason_string() {
+    // Its Maximum Packet Size is not read, so the answer is as short as it can be.
+    let mut rig = Rig::with("maximum_packet_size=20");
+    let client = rig.open();
+    rig.write(client, &connect_bytes(6));
+    assert_eq!(rig.read(client), [0x20, 0x03, 0x00, 0x95, 0x00]);
+    assert!(rig.is_closed(client));
+}
+
+#[test]
 fn topic_alias_maximum_that_is_left_out_is_0() {
     let mut rig = Rig::new();
     let client = rig.open();

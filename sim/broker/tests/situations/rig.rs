@@ -96,7 +96,11 @@ impl Rig {
     pub(crate) fn write(&mut self, client: Client, bytes: &[u8]) {
         let mut buffer = BytesMut::from(bytes);
         loop {
-            let decoder = self.decoders.entry(client.0).or_insert_with(|| Decoder::new(Role::Server));
+            let decoder = self.decoders.entry(client.0).or_insert_with(|| {
+                let mut decoder = Decoder::new(Role::Server);
+                decoder.set_maximum_packet_size(self.options.decoder_limit());
+                decoder
+            });
             if let Some(version) = self.versions.get(&client.0) {
                 decoder.set_version(*version);
             }
