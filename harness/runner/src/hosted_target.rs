@@ -139,7 +139,7 @@ impl HostedTarget {
             capabilities: &self.capabilities,
             target_file: &self.settings,
             starts: true,
-            limits: Limits { wait: None, silence: Duration::MAX },
+            limits: Limits { wait: None, silence: Duration::MAX, travel: Duration::ZERO },
             has_credentials: false,
             quick: false,
         };

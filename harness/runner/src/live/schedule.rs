@@ -15,6 +15,9 @@ pub(crate) struct Limits {
     /// The longest time for which `nothing` is expected. A shorter time finds less, and never
     /// reports a false failure.
     pub(crate) silence: Duration,
+    /// How long a message may travel from one Client to another. A silence that was made shorter
+    /// lasts this much longer: else what was sent just before it would arrive after it.
+    pub(crate) travel: Duration,
 }
 
 /// A scenario with live times.
@@ -125,7 +128,8 @@ impl Adapter {
             Content::Packet(pattern) => set_pattern(pattern),
             Content::Closed { or } => or.iter_mut().for_each(set_pattern),
             Content::Nothing { lasting: Some(time) } => {
-                let lasting = time.live.unwrap_or_else(|| time.simulated.min(self.limits.silence));
+                let shortened = self.limits.silence.saturating_add(self.limits.travel);
+                let lasting = time.live.unwrap_or_else(|| time.simulated.min(shortened));
                 *time = Time::everywhere(lasting);
                 self.waited(lasting, times);
             }
@@ -215,11 +219,15 @@ mod tests {
     }
 
     fn limits(wait: u64) -> Limits {
-        Limits { wait: Some(Duration::from_secs(wait)), silence: Duration::from_secs(1) }
+        Limits { wait: Some(Duration::from_secs(wait)), silence: Duration::from_secs(1), travel: Duration::ZERO }
     }
 
     fn adapted(body: &str, wait: u64) -> Result<String, Duration> {
-        let scheduled = live(&scenario(body), Version::V5, limits(wait))?;
+        adapted_to(body, limits(wait))
+    }
+
+    fn adapted_to(body: &str, limits: Limits) -> Result<String, Duration> {
+        let scheduled = live(&scenario(body), Version::V5, limits)?;
         Ok(scheduled.scenario.to_string().split_once("\n\n").unwrap().1.to_owned())
     }
 
@@ -241,6 +249,19 @@ mod tests {
         assert_eq!(
             text.unwrap(),
             "a connects\na < nothing for 1s\na < nothing for 2s\na < nothing for 20ms\n"
+        );
+    }
+
+    #[test]
+    fn a_shortened_silence_is_longer_than_a_message_travels() {
+        let slow = Limits { travel: Duration::from_millis(1200), ..limits(5) };
+        let text = adapted_to(
+            "a connects\na < nothing for 60s\na < nothing for 60s [live 2s]\na < nothing for 20ms\n",
+            slow,
+        );
+        assert_eq!(
+            text.unwrap(),
+            "a connects\na < nothing for 2200ms\na < nothing for 2s\na < nothing for 20ms\n"
         );
     }
 

@@ -243,6 +243,8 @@ impl<'s> Session<'s> {
             limits: Limits {
                 wait: (!self.options.patient).then_some(LONGEST_WAIT),
                 silence: if self.options.patient { Duration::MAX } else { SILENCE },
+                // Of the two ends of a round trip, one may be slower.
+                travel: context.capabilities.round_trip * 2,
             },
             has_credentials: context.credentials.is_some(),
             quick: self.options.quick,

@@ -376,6 +376,7 @@ impl Context {
         let limits = Limits {
             wait: (!self.options.patient).then_some(LONGEST_WAIT),
             silence: if self.options.patient { Duration::MAX } else { SILENCE },
+            travel: Duration::ZERO,
         };
         let mut placed = Placed { case: case.clone(), waits: Duration::ZERO, skip: None };
         if !self.hello.versions.contains(&case.version.to_string()) {
