@@ -14,6 +14,7 @@ import os
 import pathlib
 import random
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -38,13 +39,19 @@ DISTURBANCES = {
 PORT = "@PORT@"
 
 
-def free_port():
-    """Not one of the ports of outgoing connections, which could take it before the broker listens."""
+def free_port(taken):
+    """A port that no other relay of the run has taken: the broker may not listen on it yet.
+
+    It is not one of the ports that mqttspec gives to servers (10,000 to 29,999), nor one of those of
+    outgoing connections, which could take it before the broker listens. `taken` is a folder."""
+    taken.mkdir(exist_ok=True)
     while True:
+        port = random.randrange(30_000, 32_768)
         with socket.socket() as one:
             try:
-                one.bind(("127.0.0.1", random.randrange(10_000, 30_000)))
-                return one.getsockname()[1]
+                one.bind(("127.0.0.1", port))
+                (taken / str(port)).touch(exist_ok=False)
+                return port
             except OSError:
                 continue
 
@@ -59,7 +66,7 @@ class Relay:
         self.dir = pathlib.Path(options.dir)
         kept = self.dir / "relay-port"
         if not kept.exists():
-            kept.write_text(str(free_port()))
+            kept.write_text(str(free_port(pathlib.Path(options.once).parent / "ports")))
         self.port = int(kept.read_text())
         for file in self.dir.iterdir():
             if file.is_file() and PORT in (text := file.read_text(errors="replace")):
@@ -200,6 +207,7 @@ def run(options, name, out):
         file = folder / "target.toml"
         once = folder / "disturbed"
         once.unlink(missing_ok=True)
+        shutil.rmtree(folder / "ports", ignore_errors=True)
         file.write_text(wrapped(target, disturbance, once.resolve()))
     command = [options.program, "run", *options.filter, "--target-file", str(file), "--report", str(folder)]
     began = time.monotonic()

@@ -8,6 +8,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use mqttspec_judge::cut;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -344,14 +346,31 @@ fn last_bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A port of this machine that is free at the moment. It is not one of those that systems give to
+/// The first and the number of the ports for servers. They are not among those that systems give to
 /// outgoing connections: one of these could take it before the server listens, or while it is down.
+const FIRST_PORT: u16 = 10_000;
+const PORTS: u16 = 20_000;
+
+/// The number of ports that were tried for servers of this process.
+static TRIED: AtomicU16 = AtomicU16::new(0);
+
+/// A port of this machine that is free at the moment, and that this process gave to no other
+/// server: that one may not listen on it yet.
 fn free_port() -> io::Result<u16> {
+    static FROM: OnceLock<u16> = OnceLock::new();
+    let from = match FROM.get() {
+        Some(from) => *from,
+        None => {
+            // Another process begins with another port.
+            let drawn = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+            *FROM.get_or_init(|| drawn % PORTS)
+        }
+    };
     let mut taken = io::ErrorKind::AddrInUse.into();
     for _ in 0..100 {
-        let drawn = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, 10_000 + drawn % 20_000)) {
-            Ok(listener) => return Ok(listener.local_addr()?.port()),
+        let port = FIRST_PORT + (from + TRIED.fetch_add(1, Ordering::Relaxed) % PORTS) % PORTS;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => return Ok(port),
             Err(error) => taken = error,
         }
     }
