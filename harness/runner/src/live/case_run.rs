@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use mqttspec_codec::Version;
@@ -110,15 +111,13 @@ impl Outcome {
         }
     }
 
-    /// Whether both outcomes have the same verdicts and failed lines.
+    /// Whether both outcomes have the same verdicts, failed lines and failed checks. How often a check
+    /// failed, and at which lines, depends on what was under way then.
     pub(crate) fn fails_like(&self, other: &Self) -> bool {
-        let lines = |outcome: &Self| -> Vec<(Verdict, Vec<u32>)> {
-            let of_run = |run: &RunResult| {
-                (run.verdict, run.failures.iter().map(|failure| failure.finding.line).collect())
-            };
-            outcome.runs.iter().map(of_run).collect()
+        let are_alike = |(one, other): (&RunResult, &RunResult)| {
+            one.verdict == other.verdict && failed(one) == failed(other)
         };
-        lines(self) == lines(other)
+        self.runs.len() == other.runs.len() && self.runs.iter().zip(&other.runs).all(are_alike)
     }
 
     /// Whether it fails only because nothing was sent again so far, or because messages were not
@@ -187,6 +186,16 @@ impl Outcome {
     pub(crate) fn is_settled(&self) -> bool {
         self.verdict() == Verdict::NotJudged && !self.timing_sensitive
     }
+}
+
+/// The checks that failed in a run by their names, and the lines by their numbers.
+fn failed(run: &RunResult) -> BTreeSet<(Option<&str>, u32)> {
+    let findings = run.failures.iter().map(|failure| &failure.finding);
+    let named = findings.map(|finding| match &finding.check {
+        Check::Monitor(name) | Check::DeliveryCheck(name) => (Some(name.as_str()), 0),
+        _ => (None, finding.line),
+    });
+    named.collect()
 }
 
 fn is_not_sent_again(finding: &Finding) -> bool {

@@ -55,6 +55,13 @@ pub(crate) struct Placing<'p> {
     pub(crate) quick: bool,
 }
 
+impl Placed {
+    /// The least duration if a packet and its answer take `round_trip`.
+    pub(crate) fn takes_at_least(&self, round_trip: Duration) -> Duration {
+        self.waits + round_trip * self.lines
+    }
+}
+
 impl Placing<'_> {
     /// Decides where a case runs.
     pub(crate) fn place(&self, case: &Case) -> Placed {

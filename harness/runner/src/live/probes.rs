@@ -31,9 +31,6 @@ pub(crate) const KEEP_ALIVE_0: &str = "keep_alive_0";
 /// How long a server may take for work that it may finish after its answer.
 const GRACE_PERIOD: Duration = Duration::from_millis(200);
 
-/// The number of measurements of the subscription delay.
-const MEASUREMENTS: u32 = 5;
-
 /// The interval between the messages of a measurement.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -209,15 +206,21 @@ impl<N: Net> Prober<N> {
         let version_texts: Vec<String> = versions.iter().map(ToString::to_string).collect();
         capabilities.push(("versions".to_owned(), version_texts.join(" ")));
         read_connack(client, &mut capabilities);
-        self.probe_requests(client, &mut capabilities).await;
-        let assigns = self.assigns_client_id(client.version).await;
+        let version = client.version;
+        // One after the other they would take many round trips.
+        // (Boxed, for all of them together are too large for the stack of a thread.)
+        let ((), assigns, anonymous, keep_alive_0, subscribing) = tokio::join!(
+            Box::pin(self.probe_requests(client, &mut capabilities)),
+            Box::pin(self.assigns_client_id(version)),
+            Box::pin(self.accepts_anonymous(version)),
+            Box::pin(self.accepts_keep_alive_0(version)),
+            Box::pin(self.subscription_delay(version)),
+        );
         capabilities.push(("assigned_client_id".to_owned(), u8::from(assigns).to_string()));
-        let anonymous = self.accepts_anonymous(client.version).await;
         capabilities.push(("allow_anonymous".to_owned(), u8::from(anonymous).to_string()));
-        if !self.accepts_keep_alive_0(client.version).await {
+        if !keep_alive_0 {
             capabilities.push((KEEP_ALIVE_0.to_owned(), "0".to_owned()));
         }
-        let subscribing = self.subscription_delay(client.version).await;
         capabilities.push(("subscriptions_in_force".to_owned(), subscription_delay_text(subscribing)));
         let subscribing = subscribing * DELAY_FACTOR;
         for mut client in clients {
@@ -232,19 +235,17 @@ impl<N: Net> Prober<N> {
     /// nodes know the Subscription, and the standard gives no limit. Returns the longest of several
     /// measurements.
     async fn subscription_delay(&self, version: Version) -> Duration {
-        let (mut longest, mut failed) = (Duration::ZERO, false);
-        for number in 0..MEASUREMENTS {
-            // Every measurement opens new connections, which may lead to other nodes.
-            let reader = format!("{}probef{number}", self.token);
-            let writer = format!("{}probeg{number}", self.token);
-            match self.measure_subscription_delay(version, &reader, &writer).await {
-                Some(measured) => longest = longest.max(measured),
-                // A server that does not answer twice would take as long every time.
-                None if failed => break,
-                None => failed = true,
-            }
-        }
-        longest
+        let measure = |number: u32| {
+            Box::pin(async move {
+                // Every measurement opens new connections, which may lead to other nodes.
+                let reader = format!("{}probef{number}", self.token);
+                let writer = format!("{}probeg{number}", self.token);
+                self.measure_subscription_delay(version, &reader, &writer).await.unwrap_or_default()
+            })
+        };
+        // One after the other they would take many round trips.
+        let measured = tokio::join!(measure(1), measure(2), measure(3), measure(4), measure(5));
+        <[Duration; 5]>::from(measured).into_iter().max().unwrap_or_default()
     }
 
     async fn measure_subscription_delay(
@@ -254,8 +255,11 @@ impl<N: Net> Prober<N> {
         writer: &str,
     ) -> Option<Duration> {
         let topic = TopicName::try_from(reader).ok()?;
-        let mut reader = self.connect_client(version, reader, ANSWER_TIMEOUT).await?;
-        let mut writer = self.connect_client(version, writer, ANSWER_TIMEOUT).await?;
+        let (reader, writer) = tokio::join!(
+            Box::pin(self.connect_client(version, reader, ANSWER_TIMEOUT)),
+            Box::pin(self.connect_client(version, writer, ANSWER_TIMEOUT)),
+        );
+        let (mut reader, mut writer) = (reader?, writer?);
         reader.send(subscribe(topic.as_str())?.into()).await?;
         reader.await_packet(|packet| matches!(packet, Packet::SubAck(_))).await?;
         let acknowledged = Instant::now();

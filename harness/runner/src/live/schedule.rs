@@ -128,10 +128,12 @@ impl Adapter {
             Content::Packet(pattern) => set_pattern(pattern),
             Content::Closed { or } => or.iter_mut().for_each(set_pattern),
             Content::Nothing { lasting: Some(time) } => {
-                let shortened = self.limits.silence.saturating_add(self.limits.travel);
+                let watched = time.live.unwrap_or_else(|| time.simulated.min(self.limits.silence));
+                // The time that a message travels makes a case no slower than its other lines do.
+                self.waited(watched, times);
+                let shortened = watched.saturating_add(self.limits.travel);
                 let lasting = time.live.unwrap_or_else(|| time.simulated.min(shortened));
                 *time = Time::everywhere(lasting);
-                self.waited(lasting, times);
             }
             Content::Nothing { lasting: None }
             | Content::Raw(_)
@@ -219,7 +221,11 @@ mod tests {
     }
 
     fn limits(wait: u64) -> Limits {
-        Limits { wait: Some(Duration::from_secs(wait)), silence: Duration::from_secs(1), travel: Duration::ZERO }
+        Limits {
+            wait: Some(Duration::from_secs(wait)),
+            silence: Duration::from_secs(1),
+            travel: Duration::ZERO,
+        }
     }
 
     fn adapted(body: &str, wait: u64) -> Result<String, Duration> {
@@ -261,7 +267,7 @@ mod tests {
         );
         assert_eq!(
             text.unwrap(),
-            "a connects\na < nothing for 2200ms\na < nothing for 2s\na < nothing for 20ms\n"
+            "a connects\na < nothing for 2.2s\na < nothing for 2s\na < nothing for 20ms\n"
         );
     }
 

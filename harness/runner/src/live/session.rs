@@ -337,9 +337,10 @@ impl<'s> Session<'s> {
         };
         let (mut own, mut shared): (Vec<usize>, Vec<usize>) =
             cases.into_iter().partition(|index| matches!(self.placed[*index].place, Place::Own(_)));
-        // The cases are taken from the end.
-        own.sort_by_key(|index| self.placed[*index].waits);
-        shared.sort_by_key(|index| self.placed[*index].waits);
+        // The cases are taken from the end, so that the longest begin first.
+        let least = |index: &usize| self.placed[*index].takes_at_least(context.timeouts.travel);
+        own.sort_by_key(least);
+        shared.sort_by_key(least);
         let mut reruns: Vec<Outcome> = Vec::new();
         let mut alone = Vec::new();
         let mut set = JoinSet::new();
