@@ -1,4 +1,6 @@
-//! Gives a scenario its live times. On a live target, waiting takes real time.
+//! Gives a scenario the times of a live run. On a live target, waiting takes real time, and a
+//! scenario may give other times for it. On a server whose clock is put forward, the times are those
+//! of the simulated world.
 
 use core::time::Duration;
 
@@ -7,9 +9,19 @@ use mqttspec_notation::{
     TimeRange, Timing, Value, Version,
 };
 
+/// Which of its times a scenario gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Times {
+    /// Those for live targets, where it has them.
+    Live,
+    /// Those of the simulated world.
+    Simulated,
+}
+
 /// Limits of the waits of a live run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
+    pub(crate) times: Times,
     /// The longest single wait; `None` for no limit.
     pub(crate) wait: Option<Duration>,
     /// The longest time for which `nothing` is expected. A shorter time finds less, and never
@@ -62,6 +74,10 @@ struct Adapter {
 }
 
 impl Adapter {
+    fn is_live(&self) -> bool {
+        self.limits.times == Times::Live
+    }
+
     fn steps(&mut self, steps: &mut [Step], times: u32) {
         for step in steps {
             let counts = if step.versions.applies_to(self.version) { times } else { 0 };
@@ -82,13 +98,13 @@ impl Adapter {
             StepKind::Verb { action, .. } | StepKind::Ask { action, .. } => self.action(action),
             StepKind::Told { report, .. } => match report {
                 Report::Connected(fields) | Report::Disconnected(fields) | Report::Failed(fields) => {
-                    set_fields(fields);
+                    self.fields(fields);
                 }
                 Report::Published { fields, .. }
                 | Report::Received { fields, .. }
                 | Report::Answered { fields, .. }
                 | Report::Delivered { fields, .. }
-                | Report::Acknowledged { fields, .. } => set_fields(fields),
+                | Report::Acknowledged { fields, .. } => self.fields(fields),
                 Report::Subscribed(_) | Report::Unsubscribed(_) | Report::Reauthenticated => {}
             },
             StepKind::Fault(fault) => self.fault(fault),
@@ -113,19 +129,20 @@ impl Adapter {
 
     fn fault(&self, fault: &mut Fault) {
         if let Some(lasting) = &mut fault.lasting {
-            *lasting = Time::everywhere(lasting.on(true));
+            *lasting = Time::everywhere(lasting.on(self.is_live()));
         }
         if let mqttspec_notation::FaultKind::Latency(range) = &mut fault.kind {
-            *range = TimeRange { simulated: range.on(true), live: None };
+            *range = TimeRange { simulated: range.on(self.is_live()), live: None };
         }
     }
 
     fn content(&mut self, content: &mut Content, times: u32) {
         match content {
-            Content::Packet(pattern) => set_pattern(pattern),
-            Content::Closed { or } => or.iter_mut().for_each(set_pattern),
+            Content::Packet(pattern) => self.pattern(pattern),
+            Content::Closed { or } => or.iter_mut().for_each(|pattern| self.pattern(pattern)),
             Content::Nothing { lasting: Some(time) } => {
-                let lasting = time.live.unwrap_or_else(|| time.simulated.min(self.limits.silence));
+                let short = || time.simulated.min(self.limits.silence);
+                let lasting = if self.is_live() { time.live.unwrap_or_else(short) } else { time.simulated };
                 *time = Time::everywhere(lasting);
                 self.waited(lasting, times);
             }
@@ -138,19 +155,19 @@ impl Adapter {
         }
     }
 
-    fn action(&mut self, action: &mut Action) {
+    fn action(&self, action: &mut Action) {
         match action {
             Action::Connects { fields, expecting } => {
-                set_fields(fields);
-                set_fields(expecting);
+                self.fields(fields);
+                self.fields(expecting);
             }
             Action::Subscribes { subscriptions, fields, .. } => {
-                subscriptions.iter_mut().for_each(|subscription| set_fields(&mut subscription.options));
-                set_fields(fields);
+                subscriptions.iter_mut().for_each(|subscription| self.fields(&mut subscription.options));
+                self.fields(fields);
             }
             Action::Publishes { fields, expecting, .. } => {
-                set_fields(fields);
-                set_fields(expecting);
+                self.fields(fields);
+                self.fields(expecting);
             }
             Action::Unsubscribes { fields, .. }
             | Action::Receives { fields, .. }
@@ -158,20 +175,36 @@ impl Adapter {
             | Action::Delivers { fields, .. }
             | Action::Acknowledges { fields, .. }
             | Action::Disconnects { fields } => {
-                set_fields(fields);
+                self.fields(fields);
             }
             Action::Opens | Action::Pings | Action::Reauthenticates | Action::Closes => {}
         }
     }
 
+    fn pattern(&self, pattern: &mut PacketPattern) {
+        self.fields(&mut pattern.fields);
+        pattern.subscriptions.iter_mut().for_each(|subscription| self.fields(&mut subscription.options));
+    }
+
+    fn fields(&self, fields: &mut [Field]) {
+        for field in fields {
+            if let Some(live) = field.live.take().filter(|_| self.is_live()) {
+                field.test = Test::Equal(Value::Number(live));
+            }
+            if let Test::Equal(Value::Fields(inner)) = &mut field.test {
+                self.fields(inner);
+            }
+        }
+    }
+
     /// `times` is the number of waits of this duration; 0 if the time is only an upper limit.
     fn time(&mut self, time: &mut Time, times: u32) {
-        *time = Time::everywhere(time.on(true));
+        *time = Time::everywhere(time.on(self.is_live()));
         self.waited(time.simulated, times);
     }
 
     fn range(&mut self, range: &mut TimeRange, times: u32) {
-        *range = TimeRange { simulated: range.on(true), live: None };
+        *range = TimeRange { simulated: range.on(self.is_live()), live: None };
         self.waited(range.simulated.0, times);
     }
 
@@ -179,22 +212,6 @@ impl Adapter {
         if times > 0 {
             self.longest = self.longest.max(duration);
             self.waits += duration.saturating_mul(times);
-        }
-    }
-}
-
-fn set_pattern(pattern: &mut PacketPattern) {
-    set_fields(&mut pattern.fields);
-    pattern.subscriptions.iter_mut().for_each(|subscription| set_fields(&mut subscription.options));
-}
-
-fn set_fields(fields: &mut [Field]) {
-    for field in fields {
-        if let Some(live) = field.live.take() {
-            field.test = Test::Equal(Value::Number(live));
-        }
-        if let Test::Equal(Value::Fields(inner)) = &mut field.test {
-            set_fields(inner);
         }
     }
 }
@@ -215,7 +232,8 @@ mod tests {
     }
 
     fn limits(wait: u64) -> Limits {
-        Limits { wait: Some(Duration::from_secs(wait)), silence: Duration::from_secs(1) }
+        let (wait, silence) = (Some(Duration::from_secs(wait)), Duration::from_secs(1));
+        Limits { times: Times::Live, wait, silence }
     }
 
     fn adapted(body: &str, wait: u64) -> Result<String, Duration> {
@@ -230,6 +248,16 @@ mod tests {
             5,
         );
         assert_eq!(text.unwrap(), "a connects keep_alive=2\nafter 2.9s a < nothing\nwait 3s\n");
+    }
+
+    #[test]
+    fn simulated_times_stay() {
+        let body = "a connects keep_alive=10 [live 2]\nafter 14.9s [live 2.9s] a < nothing for 60s\n";
+        let simulated = Limits { times: Times::Simulated, ..limits(60) };
+        let scheduled = live(&scenario(body), Version::V5, simulated).unwrap();
+        let text = scheduled.scenario.to_string().split_once("\n\n").unwrap().1.to_owned();
+        assert_eq!(text, "a connects keep_alive=10\nafter 14.9s a < nothing for 60s\n");
+        assert_eq!(scheduled.longest, Duration::from_secs(60));
     }
 
     #[test]
