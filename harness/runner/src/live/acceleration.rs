@@ -15,7 +15,7 @@ use super::target_file::TargetFile;
 use super::wire::Endpoint;
 use crate::hosts::{ClientHost, Hosts, PlayedBy};
 use mqttspec_judge::Case;
-use mqttspec_notation::{FaultKind, StepKind};
+use mqttspec_notation::{Fault, FaultKind, StepKind};
 
 /// The Keep Alive of the silent Client of the probe, in seconds. The server closes its connection
 /// after 1.5 times of it (§3.1.2.10 of 5.0 and 3.1.1).
@@ -82,7 +82,7 @@ impl Acceleration {
         };
         let endpoint = Endpoint { port: instance.port(), ..prober.endpoint.clone() };
         let prober = Prober { endpoint, ..prober.clone() };
-        let Some(time) = FastTime::of(&instance, prober.clone(), version, speed) else {
+        let Some(time) = FastTime::of(&instance, prober.clone(), version, speed, prober.patience) else {
             return Err(NoAcceleration::NotStarted);
         };
         let late = Duration::from_millis(target_file.tolerance.late_ms);
@@ -145,21 +145,28 @@ fn rounded(duration: Duration) -> Duration {
 }
 
 /// Whether all of a case depends on the server's clock and on the executor, so that it can run on a
-/// server whose clock is put forward. The reference client has a clock of its own, and so do faults
-/// of links.
+/// server whose clock is put forward. The reference client has a clock of its own, and so do the
+/// links of a host that delay what they carry.
 pub(crate) fn can_be_accelerated(case: &Case) -> bool {
     let hosts = Hosts::of(&case.scenario, case.tests);
     let mut can = case.tests == Role::Server && hosts.clients.iter().all(is_played_by_executor);
     case.scenario.walk(&mut |step| {
         can &= match &step.kind {
-            StepKind::Load(_) | StepKind::WaitForQuiet(_) | StepKind::Property(_) => false,
-            StepKind::Fault(fault) => {
-                matches!(fault.kind, FaultKind::Crash | FaultKind::Start) && fault.lasting.is_none()
-            }
+            StepKind::Load(_) | StepKind::WaitForQuiet(_) => false,
+            StepKind::Fault(fault) => is_instant(fault),
             _ => true,
         };
     });
     can
+}
+
+/// Whether all of a fault happens at one moment.
+fn is_instant(fault: &Fault) -> bool {
+    let delays = matches!(
+        fault.kind,
+        FaultKind::Latency(_) | FaultKind::Loss { .. } | FaultKind::Bandwidth { .. } | FaultKind::Profile(_)
+    );
+    !delays && fault.lasting.is_none()
 }
 
 fn is_played_by_executor(client: &ClientHost) -> bool {

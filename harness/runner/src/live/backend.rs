@@ -180,8 +180,7 @@ impl Backend for LiveBackend {
     }
 
     fn await_until(&self, since_start: Duration) -> Pending<'_, ()> {
-        let wait = Wait::Arrival { patience: self.timeouts.patience };
-        Box::pin(self.time.wait_until(since_start, wait, &self.recorder))
+        Box::pin(self.time.wait_until(since_start, Wait::Arrival, &self.recorder))
     }
 
     fn grain(&self) -> Duration {

@@ -385,8 +385,10 @@ pub(crate) async fn run_on_own_server(
     };
     let endpoint = Endpoint { port: instance.port(), ..context.endpoint.clone() };
     let prober = Prober { endpoint: endpoint.clone(), ..context.prober.clone() };
-    let time = acceleration
-        .and_then(|one| FastTime::of(&instance, prober.clone(), context.version(), one.speed).map(Rc::new));
+    let time = acceleration.and_then(|one| {
+        FastTime::of(&instance, prober.clone(), context.version(), one.speed, context.timeouts.patience)
+            .map(Rc::new)
+    });
     let real_waits = placed.waits / acceleration.map_or(1, |one| one.speed);
     let environment = Environment {
         endpoint,

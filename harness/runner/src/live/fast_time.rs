@@ -39,8 +39,9 @@ const ANSWER: Duration = Duration::from_secs(2);
 pub(crate) enum Wait {
     /// The time itself.
     Time,
-    /// Something that should arrive. This much of the end of the wait takes real time.
-    Arrival { patience: Duration },
+    /// Something that should arrive. The end of the wait takes real time: the patience with every
+    /// server.
+    Arrival,
 }
 
 /// The time of a server with a clock of its own, for one run after another.
@@ -51,14 +52,22 @@ pub(crate) struct FastTime {
     version: Version,
     /// The most target time that passes in a real second, in seconds.
     speed: u32,
+    /// How long an answer may take in real time.
+    patience: Duration,
     client: Cell<Option<ProbeClient>>,
 }
 
 impl FastTime {
     /// The time of a server; `None` if the harness did not start it with a clock of its own.
-    pub(crate) fn of(instance: &Rc<Instance>, prober: Prober, version: Version, speed: u32) -> Option<Self> {
-        let clock = instance.clock()?.clone();
-        Some(Self { instance: instance.clone(), clock, prober, version, speed, client: Cell::default() })
+    pub(crate) fn of(
+        instance: &Rc<Instance>,
+        prober: Prober,
+        version: Version,
+        speed: u32,
+        patience: Duration,
+    ) -> Option<Self> {
+        let (clock, instance, client) = (instance.clock()?.clone(), instance.clone(), Cell::default());
+        Some(Self { instance, clock, prober, version, speed, patience, client })
     }
 
     /// What the clock of the server shows, since the server was started first.
@@ -76,7 +85,7 @@ impl FastTime {
     pub(crate) async fn wait_until(&self, until: Duration, wait: Wait, recorded: impl Fn() -> usize) {
         let (fast_until, constant) = match wait {
             Wait::Time => (until, SLEEPING),
-            Wait::Arrival { patience } => (until.saturating_sub(patience), AWAITING),
+            Wait::Arrival => (until.saturating_sub(self.patience), AWAITING),
         };
         let mut stepped = Instant::now();
         while fast_until.saturating_sub(self.now()) > SHORTEST {

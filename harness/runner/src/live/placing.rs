@@ -102,11 +102,14 @@ impl Placing<'_> {
         };
         let (scheduled, place) = self.decide(case, limits).ok().filter(|_| can_be_accelerated(case))?;
         let options = if let Place::Own(options) = place { options } else { Vec::new() };
-        let Scheduled { scenario, longest, waits, lines } = scheduled;
+        let Scheduled { scenario, longest, waits, lines, within, rounds } = scheduled;
         let case = Case { scenario: scenario.into(), ..case.clone() };
-        let is_slow = longest >= LONG || Facts::of(&case).sets_server_timer;
+        let waits_for_timer = within >= LONG && Facts::of(&case).sets_server_timer;
+        // Exchanges take real time.
+        let exchanges_too_long = self.limits.wait.is_some_and(|longest| rounds > longest);
+        let gains = (longest >= LONG || waits_for_timer) && !exchanges_too_long;
         let place = Place::Accelerated(options);
-        is_slow.then_some(Placed { case, place, waits, lines, is_slow })
+        gains.then_some(Placed { case, place, waits, lines, is_slow: true })
     }
 
     fn decide(&self, case: &Case, limits: Limits) -> Result<(Scheduled, Place), String> {

@@ -39,6 +39,10 @@ pub(crate) struct Scheduled {
     pub(crate) waits: Duration,
     /// The number of lines that are executed: each may take a round trip.
     pub(crate) lines: u32,
+    /// The longest time within which something must happen.
+    pub(crate) within: Duration,
+    /// The part of the waits in which packets are exchanged.
+    pub(crate) rounds: Duration,
 }
 
 /// Gives a scenario its live times, and sums up its waits in this version.
@@ -47,7 +51,9 @@ pub(crate) struct Scheduled {
 /// The longest wait, if it exceeds the limit.
 pub(crate) fn live(scenario: &Scenario, version: Version, limits: Limits) -> Result<Scheduled, Duration> {
     let mut scenario = scenario.clone();
-    let mut adapter = Adapter { version, limits, longest: Duration::ZERO, waits: Duration::ZERO, lines: 0 };
+    let zero = Duration::ZERO;
+    let mut adapter =
+        Adapter { version, limits, longest: zero, waits: zero, lines: 0, within: zero, rounds: zero };
     adapter.steps(&mut scenario.steps, 1);
     for row in scenario.table.iter_mut().flat_map(|table| &mut table.rows) {
         for cell in &mut row.cells {
@@ -58,7 +64,10 @@ pub(crate) fn live(scenario: &Scenario, version: Version, limits: Limits) -> Res
     }
     match limits.wait {
         Some(limit) if adapter.longest > limit => Err(adapter.longest),
-        _ => Ok(Scheduled { scenario, longest: adapter.longest, waits: adapter.waits, lines: adapter.lines }),
+        _ => {
+            let Adapter { longest, waits, lines, within, rounds, .. } = adapter;
+            Ok(Scheduled { scenario, longest, waits, lines, within, rounds })
+        }
     }
 }
 
@@ -71,6 +80,8 @@ struct Adapter {
     longest: Duration,
     waits: Duration,
     lines: u32,
+    within: Duration,
+    rounds: Duration,
 }
 
 impl Adapter {
@@ -89,7 +100,12 @@ impl Adapter {
         self.lines = self.lines.saturating_add(times);
         match &mut step.timing {
             Timing::Usual => {}
-            Timing::Within(time) => self.time(time, 0),
+            Timing::Within(time) => {
+                self.time(time, 0);
+                if times > 0 {
+                    self.within = self.within.max(time.on(false));
+                }
+            }
             Timing::After(time) | Timing::At(time) => self.time(time, times),
             Timing::Between(range) => self.range(range, times),
         }
@@ -115,6 +131,7 @@ impl Adapter {
             StepKind::Repeat { times: rounds, steps, .. } => {
                 let rounds = times.saturating_mul(*rounds);
                 self.waited(ROUND * rounds, u32::from(rounds > 0));
+                self.rounds += ROUND * rounds;
                 self.steps(steps, rounds);
             }
             StepKind::Either(branches) => {

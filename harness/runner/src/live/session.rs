@@ -98,8 +98,8 @@ struct Session<'s> {
     placed: Vec<Placed>,
     /// The accelerated cases as they run in real time.
     in_real_time: BTreeMap<usize, Placed>,
-    /// The accelerated cases that failed and run in real time therefore.
-    slowed: Vec<usize>,
+    /// The accelerated cases that failed and run in real time therefore, as they were accelerated.
+    slowed: BTreeMap<usize, Placed>,
     notes: Vec<String>,
     results: BTreeMap<usize, CaseResult>,
     traces: KeptTraces,
@@ -236,7 +236,7 @@ impl<'s> Session<'s> {
             servers: target_file_servers.unwrap_or(servers),
             placed: Vec::new(),
             in_real_time: BTreeMap::new(),
-            slowed: Vec::new(),
+            slowed: BTreeMap::new(),
             notes,
             results: BTreeMap::new(),
             traces: KeptTraces::default(),
@@ -334,7 +334,7 @@ impl<'s> Session<'s> {
         let passed =
             |index: &&usize| self.results.get(index).is_some_and(|case| case.verdict == Verdict::Pass);
         let recovered: Vec<usize> = failed_once.iter().filter(passed).copied().collect();
-        let slowed: Vec<usize> = self.slowed.iter().filter(passed).copied().collect();
+        let slowed: Vec<usize> = self.slowed.keys().filter(passed).copied().collect();
         if !recovered.is_empty() {
             self.notes.push(format!(
                 "{} cases failed when run concurrently and passed when rerun: {}",
@@ -422,7 +422,10 @@ impl<'s> Session<'s> {
                     && running.values().filter(is_alike).count() < MAX_RERUNS.min(jobs)
                     && (!is_own || running.values().filter(|one| one.is_own).count() < self.servers)
             }) {
-                let (index, placed) = (before.index, self.placed[before.index].clone());
+                let index = before.index;
+                // The long patience is of the server's time.
+                let accelerated = self.slowed.get(&index).filter(|_| before.awaits_retransmission());
+                let placed = accelerated.unwrap_or(&self.placed[index]).clone();
                 let is_own = placed.place.has_own_server();
                 let timeouts = match before.awaits_retransmission() {
                     true => patient(context.timeouts),
@@ -527,8 +530,8 @@ impl<'s> Session<'s> {
         if matches!(before.place, Place::Skip(_)) {
             return None;
         }
-        self.slowed.push(index);
-        self.placed[index] = before;
+        let accelerated = std::mem::replace(&mut self.placed[index], before);
+        self.slowed.insert(index, accelerated);
         Some(self.placed[index].place.clone())
     }
 
