@@ -41,6 +41,9 @@ const QUICK_SERVERS: usize = 32;
 const SLOW_SERVERS: usize = 3;
 const QUICK_START: Duration = Duration::from_secs(1);
 
+/// The number of servers whose clock is put forward at a time.
+const ACCELERATED_SERVERS: usize = 8;
+
 /// The number of concurrent reruns.
 const MAX_RERUNS: usize = 48;
 
@@ -399,7 +402,7 @@ impl<'s> Session<'s> {
                 [(&mut own, self.servers.min(jobs), true), (&mut shared, jobs, false)]
             {
                 while running.values().filter(|one| one.is_own == is_own).count() < most
-                    && let Some(index) = queue.pop()
+                    && let Some(index) = self.next_of(queue, &running)
                 {
                     let placed = self.placed[index].clone();
                     let timeouts = if placed.is_slow { context.timeouts } else { first };
@@ -520,6 +523,16 @@ impl<'s> Session<'s> {
                 reruns.push(outcome);
             }
         }
+    }
+
+    /// Takes the next case from the end of a queue. Only a few servers are accelerated at a time:
+    /// they use the processor while their cases wait.
+    fn next_of(&self, queue: &mut Vec<usize>, running: &BTreeMap<Id, Running>) -> Option<usize> {
+        let is_accelerated = |index: usize| matches!(self.placed[index].place, Place::Accelerated(_));
+        let accelerated = running.values().filter(|one| is_accelerated(one.index)).count();
+        let is_next = |index: &usize| accelerated < ACCELERATED_SERVERS || !is_accelerated(*index);
+        let position = queue.iter().rposition(is_next)?;
+        Some(queue.remove(position))
     }
 
     /// Lets an accelerated case run in real time: only there its failure counts. Returns where it
