@@ -172,3 +172,50 @@ fn is_instant(fault: &Fault) -> bool {
 fn is_played_by_executor(client: &ClientHost) -> bool {
     client.played_by == PlayedBy::Executor
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::{Selection, Source, plan};
+
+    fn can(header: &str, body: &str) -> bool {
+        let clauses = "clauses  [5] MQTT-3.1.2-5 [3.1.1] MQTT-3.1.2-5";
+        let text = format!("title    t\n{clauses}\nversions 5\n{header}\n{body}");
+        let plan = plan(&[Source { file: "t.mqtt".to_owned(), text }], &Selection::default());
+        if let Some(error) = plan.errors.first() {
+            panic!("{}", error.message);
+        }
+        can_be_accelerated(&plan.cases[0])
+    }
+
+    #[test]
+    fn only_what_has_the_servers_clock_is_accelerated() {
+        assert!(can("", "a connects keep_alive=10\nwait 9s\ncut a\n"));
+        assert!(can("", "a connects\ncrash broker\nwait 1h\nstart broker\n"));
+        assert!(!can("", "a connects\nlatency a 500ms\nwait 9s\n"));
+        assert!(!can("", "a connects\npartition a for 9s\nwait 9s\n"));
+        assert!(!can("client   a reference\n", "a connects\nwait 9s\n"));
+    }
+
+    #[test]
+    fn reasons_for_real_time() {
+        let reasons = [
+            NoAcceleration::Library(LibraryError::NotInstalled),
+            NoAcceleration::Library(LibraryError::NoSuchFile("/opt/libfaketime.so".into())),
+            NoAcceleration::NotStarted,
+            NoAcceleration::Launch {
+                library: "libfaketime.so.1".to_owned(),
+                error: LaunchError::Failed { command: "broker".to_owned(), how: "exit status: 1".to_owned() },
+            },
+            NoAcceleration::Refused,
+            NoAcceleration::NoEffect { passed: Duration::from_secs(38) },
+        ];
+        let lines: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(lines.join("\n"), @"");
+    }
+
+    #[test]
+    fn the_note_on_accelerated_cases() {
+        insta::assert_snapshot!(acceleration_note(3, 1000), @"");
+    }
+}

@@ -31,7 +31,7 @@ const SLEEPING: Duration = Duration::from_millis(25);
 /// A shorter rest of a wait passes in real time.
 const SHORTEST: Duration = Duration::from_millis(60);
 
-/// How long the answer to the PINGREQ of a step may take. After that, real time passes.
+/// How long the answer to the PINGREQ of a step may take, until another one is sent.
 const ANSWER: Duration = Duration::from_secs(2);
 
 /// What a run waits for.
@@ -91,8 +91,9 @@ impl FastTime {
         while fast_until.saturating_sub(self.now()) > SHORTEST {
             let before = recorded();
             sleep(ROUND).await;
+            // Real time passes while the server does not answer.
             if !self.answers().await {
-                break;
+                continue;
             }
             // The packets of the server that it sent before its PINGRESP are read now.
             for _ in 0..4 {

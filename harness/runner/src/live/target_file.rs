@@ -247,6 +247,15 @@ mod tests {
     }
 
     #[test]
+    fn the_speed_of_the_clock_is_at_least_1() {
+        let speed = |text| parse(text).map(|file| file.clock_speed.map(NonZeroU32::get));
+        assert_eq!(speed("clock_speed = 100").unwrap(), Some(100));
+        assert_eq!(speed("").unwrap(), None);
+        let error = speed("clock_speed = 0").unwrap_err().to_string();
+        assert!(error.contains("clock_speed = 0"), "{error}");
+    }
+
+    #[test]
     fn placeholders_are_replaced_inside_quoted_words() {
         let placeholders = Placeholders { port: 1884, dir: Path::new("/tmp/d"), options: "" };
         let words = placeholders.words("sh -c 'exec mosquitto -p {port} -c {dir}/m.conf'").unwrap();
