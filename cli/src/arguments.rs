@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -201,6 +202,10 @@ pub(crate) struct LiveArguments {
     /// Alive or expiry
     #[arg(long, conflicts_with = "patient")]
     pub(crate) quick: bool,
+    /// Put the clock of the broker forward while a scenario waits, up to N times as fast as real
+    /// time, with libfaketime; see targets/README.md
+    #[arg(long, value_name = "N", conflicts_with_all = ["target", "quick"])]
+    pub(crate) clock_speed: Option<NonZeroU32>,
 }
 
 impl LiveArguments {
@@ -214,6 +219,7 @@ impl LiveArguments {
             ("--ca", self.ca.as_ref().map(path)),
             ("--client-certificate", self.client_certificate.as_ref().map(path)),
             ("--client-key", self.client_key.as_ref().map(path)),
+            ("--clock-speed", self.clock_speed.map(|speed| speed.to_string())),
             ("--user", self.user.clone()),
             ("--password-file", self.password_file.as_ref().map(path)),
         ];

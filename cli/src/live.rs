@@ -69,6 +69,7 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, L
         patient: live.patient,
         target_arguments: live.as_arguments(),
         quick: live.quick,
+        clock_speed: live.clock_speed,
         time_limit: arguments.time_limit(),
         target_file,
     }))

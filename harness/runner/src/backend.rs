@@ -42,6 +42,16 @@ pub(crate) trait Backend {
     /// Sleeps until that time after the start of the run.
     fn sleep_until(&self, since_start: Duration) -> Pending<'_, ()>;
 
+    /// Waits until that time for something that should arrive: dropped when it has arrived.
+    fn await_until(&self, since_start: Duration) -> Pending<'_, ()> {
+        self.sleep_until(since_start)
+    }
+
+    /// By how much what has just arrived may be older than its time in the history.
+    fn grain(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Sleeps for a duration.
     fn sleep(&self, duration: Duration) -> Pending<'_, ()> {
         self.sleep_until(self.now() + duration)

@@ -13,7 +13,7 @@ use crate::judging::judged;
 use crate::live::case_run::skipped;
 use crate::live::placing::Placing;
 use crate::live::probes::Capabilities;
-use crate::live::schedule::Limits;
+use crate::live::schedule::{Limits, Times};
 use crate::live::target_file::TargetFile;
 use crate::run::{RunOptions, refusal_of};
 use crate::simulated::{perform_hosted, probe_hosted};
@@ -139,7 +139,7 @@ impl HostedTarget {
             capabilities: &self.capabilities,
             target_file: &self.settings,
             starts: true,
-            limits: Limits { wait: None, silence: Duration::MAX, travel: Duration::ZERO },
+            limits: Limits { times: Times::Live, wait: None, silence: Duration::MAX, travel: Duration::ZERO },
             has_credentials: false,
             quick: false,
         };

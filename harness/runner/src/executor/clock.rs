@@ -125,7 +125,7 @@ impl Clock {
         tokio::select! {
             biased;
             () = self.recorder.changed() => {}
-            () = self.backend.sleep_until(deadline) => {}
+            () = self.backend.await_until(deadline) => {}
         }
     }
 
@@ -148,6 +148,8 @@ impl Clock {
     /// The window for an expected arrival.
     pub(crate) fn window(&self, timing: Timing) -> Window {
         let Timeouts { patience, early, late, .. } = self.timeouts;
+        // The wait counts from an arrival that may be older.
+        let early = early + self.backend.grain();
         let (from, until, late) = match timing {
             Timing::Usual => (None, self.done_at + patience, Duration::ZERO),
             Timing::Within(time) => (None, self.done_at + time.on(false) + late, late),

@@ -15,6 +15,7 @@ use mqttspec_world::Seed;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::fast_time::{FastTime, Wait};
 use super::launcher::Instance;
 use super::names::Names;
 use super::wire::{Endpoint, HostNet};
@@ -47,15 +48,16 @@ pub(crate) async fn run(
 
 async fn perform(case: &Case, seed: u64, environment: Environment) -> Performed {
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
-    let began = Instant::now();
+    let time = RunTime::starting(environment.time.clone());
+    let now = time.clone();
     let recorder =
-        Rc::new(Recorder::new(hosts.infos(), move || began.elapsed()).counting(environment.intake.clone()));
+        Rc::new(Recorder::new(hosts.infos(), move || now.now()).counting(environment.intake.clone()));
     let executed = match applications(case, &hosts, &recorder, None, &[], &|_| true) {
         Err(reason) => Executed::broken(reason),
         Ok(applications) => {
             let names = hosts.clients.iter().map(|client| client.name.clone());
             let seed = run_seed(case, seed);
-            let backend = LiveBackend::new(environment, began, seed, case.version, names);
+            let backend = LiveBackend::new(environment, time, recorder.clone(), seed, case.version, names);
             for client in &hosts.clients {
                 if let Some(application) = applications.get(&client.name) {
                     backend.run_client(&client.name, application.clone(), !client.connects_when_told);
@@ -71,13 +73,46 @@ async fn perform(case: &Case, seed: u64, environment: Environment) -> Performed 
 
 /// The backend of one run.
 struct LiveBackend {
-    began: Instant,
+    time: RunTime,
+    recorder: Rc<Recorder>,
     seed: Seed,
     timeouts: Timeouts,
     limit: Duration,
     faults: Injector<Relays<LivePower>>,
     /// Whether the server is reached over WebSocket.
     has_websocket: bool,
+}
+
+/// The time of one run.
+#[derive(Clone)]
+struct RunTime {
+    began: Instant,
+    /// The time of the server, if its clock is put forward.
+    fast: Option<Rc<FastTime>>,
+    /// What the clock of the server showed at the start of the run.
+    fast_began: Duration,
+}
+
+impl RunTime {
+    fn starting(fast: Option<Rc<FastTime>>) -> Self {
+        let fast_began = fast.as_ref().map_or(Duration::ZERO, |fast| fast.now());
+        Self { began: Instant::now(), fast, fast_began }
+    }
+
+    fn now(&self) -> Duration {
+        match &self.fast {
+            Some(fast) => fast.now().saturating_sub(self.fast_began),
+            None => self.began.elapsed(),
+        }
+    }
+
+    async fn wait_until(&self, since_start: Duration, wait: Wait, recorder: &Recorder) {
+        let recorded = || recorder.with_history(|history| history.events().len());
+        match &self.fast {
+            Some(fast) => fast.wait_until(self.fast_began + since_start, wait, recorded).await,
+            None => tokio::time::sleep_until(self.began + since_start).await,
+        }
+    }
 }
 
 /// What a live run needs besides its case.
@@ -91,17 +126,20 @@ pub(crate) struct Environment {
     pub(crate) intake: Rc<Intake>,
     /// A run that takes longer counts as endless.
     pub(crate) limit: Duration,
+    /// The time of the server, if its clock is put forward.
+    pub(crate) time: Option<Rc<FastTime>>,
 }
 
 impl LiveBackend {
     fn new(
         environment: Environment,
-        began: Instant,
+        time: RunTime,
+        recorder: Rc<Recorder>,
         seed: Seed,
         version: Version,
         hosts: impl Iterator<Item = String>,
     ) -> Self {
-        let Environment { endpoint, names, timeouts, instance, intake, limit } = environment;
+        let Environment { endpoint, names, timeouts, instance, intake, limit, .. } = environment;
         let faults: BTreeMap<String, Faults> = hosts
             .map(|host| {
                 let faults = Faults::new(seed.child(&host).to_u64());
@@ -115,7 +153,7 @@ impl LiveBackend {
         let has_websocket = endpoint.net.below_websocket().is_some();
         let power = LivePower { seed, nets, clients: RefCell::default(), instance };
         let faults = Injector::new(Relays::new(SERVER, faults, power));
-        Self { began, seed, timeouts, limit, faults, has_websocket }
+        Self { time, recorder, seed, timeouts, limit, faults, has_websocket }
     }
 
     /// Runs a client on a host.
@@ -134,11 +172,19 @@ impl Backend for LiveBackend {
     }
 
     fn now(&self) -> Duration {
-        self.began.elapsed()
+        self.time.now()
     }
 
     fn sleep_until(&self, since_start: Duration) -> Pending<'_, ()> {
-        Box::pin(tokio::time::sleep_until(self.began + since_start))
+        Box::pin(self.time.wait_until(since_start, Wait::Time, &self.recorder))
+    }
+
+    fn await_until(&self, since_start: Duration) -> Pending<'_, ()> {
+        Box::pin(self.time.wait_until(since_start, Wait::Arrival, &self.recorder))
+    }
+
+    fn grain(&self) -> Duration {
+        self.time.fast.as_ref().map_or(Duration::ZERO, |fast| fast.grain())
     }
 
     fn seed(&self) -> Seed {

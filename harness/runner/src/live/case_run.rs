@@ -9,8 +9,10 @@ use mqttspec_codec::Version;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
+use super::acceleration::Acceleration;
 use super::backend::{self, Environment};
 use super::cleaning;
+use super::fast_time::FastTime;
 use super::launcher::{Instance, LaunchError};
 use super::names::{Credentials, Names};
 use super::placing::{Place, Placed};
@@ -60,6 +62,10 @@ pub(crate) struct RunContext {
     pub(crate) starts: bool,
     /// Servers that were started for one case at a time, and are free.
     pub(crate) idle: RefCell<Vec<Rc<Instance>>>,
+    /// Servers whose clock can be put forward, if there can be any.
+    pub(crate) acceleration: Option<Acceleration>,
+    /// Those of them that are free.
+    pub(crate) idle_accelerated: RefCell<Vec<Rc<Instance>>>,
     /// What the servers may send to all runs.
     pub(crate) budget: Budget,
     /// The result of the probe at the start.
@@ -282,7 +288,7 @@ pub(crate) async fn run_case(
     for offset in 0..u64::from(context.seeds) {
         let seed = context.seed.wrapping_add(offset);
         let (run, timed) = match &placed.place {
-            Place::Own(options) => {
+            Place::Own(options) | Place::Accelerated(options) => {
                 run_on_own_server(&context, &placed, options, seed, timeouts, &mut own_lacks).await
             }
             Place::Exclusive { plain_names } => {
@@ -306,7 +312,7 @@ pub(crate) async fn run_case(
         lacks: None,
         own_lacks,
     };
-    if (outcome.is_bad() || context.probes_each_case) && !matches!(placed.place, Place::Own(_)) {
+    if (outcome.is_bad() || context.probes_each_case) && !placed.place.has_own_server() {
         outcome.lacks = context.lacks().await;
     }
     outcome
@@ -329,6 +335,7 @@ pub(crate) async fn run_on_shared_server(
         instance,
         intake: Rc::new(Intake::new(&context.budget)),
         limit: limit(placed.waits, timeouts) + timeouts.travel * placed.lines,
+        time: None,
     };
     let run = run_in_local_set(context, &placed.case, seed, environment).await;
     *crosstalk |= names.has_crosstalk();
@@ -363,11 +370,15 @@ pub(crate) async fn run_on_own_server(
     // A scenario that configures or crashes its server needs a new one. Others need only one that
     // no other case uses at the same time.
     let is_pooled = options.is_empty() && !Facts::of(&placed.case).crashes_server;
-    let idle = if is_pooled { context.idle.borrow_mut().pop() } else { None };
+    let is_accelerated = matches!(placed.place, Place::Accelerated(_));
+    let acceleration = context.acceleration.as_ref().filter(|_| is_accelerated);
+    let pool = if is_accelerated { &context.idle_accelerated } else { &context.idle };
+    let idle = if is_pooled { pool.borrow_mut().pop() } else { None };
     let text = target_file.options_text(options).unwrap_or_default();
     let instance = match idle {
         Some(instance) => instance,
-        None => match Instance::launch(target_file, start, &text).await {
+        None => match Instance::launch(target_file, start, &text, acceleration.map(|one| &one.library)).await
+        {
             Ok(instance) => Rc::new(instance),
             Err(error) => {
                 let timed = Timed { sensitive: true, ..Timed::default() };
@@ -382,25 +393,31 @@ pub(crate) async fn run_on_own_server(
         _ => Rc::new(Names::new(None, &context.token, None).with_keep_alive(context.keep_alive(placed))),
     };
     let endpoint = Endpoint { port: instance.port(), ..context.endpoint.clone() };
+    let prober = Prober { endpoint: endpoint.clone(), ..context.prober.clone() };
+    let time = acceleration.and_then(|one| {
+        FastTime::of(&instance, prober.clone(), context.version(), one.speed, context.timeouts.patience)
+            .map(Rc::new)
+    });
+    let real_waits = placed.waits / acceleration.map_or(1, |one| one.speed);
     let environment = Environment {
-        endpoint: endpoint.clone(),
+        endpoint,
         names: names.clone(),
         timeouts,
         instance: Some(instance.clone()),
         intake: Rc::new(Intake::new(&context.budget)),
-        limit: limit(placed.waits, timeouts) + timeouts.travel * placed.lines,
+        limit: limit(real_waits, timeouts) + timeouts.travel * placed.lines,
+        time,
     };
     let (mut run, timed) = run_in_local_set(context, &placed.case, seed, environment).await;
     if matches!(run.verdict, Verdict::NotJudged | Verdict::Fail | Verdict::Error) {
         run.output = instance.output();
     }
     if is_pooled {
-        let prober = Prober { endpoint, ..context.prober.clone() };
         let (id, patience) = (context.next_token(), context.timeouts.patience);
         cleaning::clean(&prober, names.take_leftovers(), placed.case.version, &id, patience).await;
         *lacks = context.lacks_at(&prober).await;
         if lacks.is_none() {
-            context.idle.borrow_mut().push(instance);
+            pool.borrow_mut().push(instance);
             return (run, timed);
         }
         // The port of a process closes before the process has ended.

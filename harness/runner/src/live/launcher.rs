@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
+use super::target_clock::{ClockLibrary, TargetClock};
 use super::target_file::{Placeholders, TargetFile, TargetFileError};
 
 /// How long a server may take to shut down.
@@ -99,19 +101,25 @@ pub(crate) struct Instance {
     /// Whether this process started the server. Otherwise it ran before, and only the target
     /// file's commands control it.
     is_child: bool,
+    /// The clock of the server, if it is not the machine's.
+    clock: Option<Rc<TargetClock>>,
     child: RefCell<Option<Child>>,
     /// Whether the server was stopped for good.
     stopped: Cell<bool>,
 }
 
 impl Instance {
-    /// Starts a server on a free port of this machine, and waits until it accepts connections.
+    /// Starts a server on a free port of this machine, and waits until it accepts connections. With
+    /// a library, the server has a clock of its own.
     pub(crate) async fn launch(
         target_file: &TargetFile,
         start: &str,
         options: &str,
+        library: Option<&ClockLibrary>,
     ) -> Result<Self, LaunchError> {
-        let instance = Self::new(target_file, start, options, "127.0.0.1", free_port()?, true)?;
+        let mut instance = Self::new(target_file, start, options, "127.0.0.1", free_port()?, true)?;
+        let clock = library.map(|library| TargetClock::new(library, instance.dir.path())).transpose()?;
+        instance.clock = clock.map(Rc::new);
         instance.start().await?;
         Ok(instance)
     }
@@ -138,6 +146,7 @@ impl Instance {
             options: options.to_owned(),
             target_file: target_file.clone(),
             is_child,
+            clock: None,
             child: RefCell::new(None),
             stopped: Cell::new(false),
         };
@@ -159,6 +168,11 @@ impl Instance {
         self.port
     }
 
+    /// The clock of the server, if it is not the machine's.
+    pub(crate) fn clock(&self) -> Option<&Rc<TargetClock>> {
+        self.clock.as_ref()
+    }
+
     /// Starts the server with its folder as it is, and waits until it accepts connections.
     pub(crate) async fn start(&self) -> Result<(), LaunchError> {
         if self.stopped.get() {
@@ -171,6 +185,9 @@ impl Instance {
         // Its own process group: Ctrl-C reaches only the harness, and the processes that a shell or
         // script starts are killed with it.
         command.process_group(0);
+        if let Some(clock) = &self.clock {
+            clock.preload_into(&mut command);
+        }
         let child = command.spawn().map_err(|source| LaunchError::Start {
             program: words[0].clone(),
             command: self.start.clone(),
@@ -231,7 +248,7 @@ impl Instance {
         Ok(())
     }
 
-    async fn is_open(&self) -> bool {
+    pub(crate) async fn is_open(&self) -> bool {
         TcpStream::connect((self.host.as_str(), self.port)).await.is_ok()
     }
 
@@ -298,7 +315,14 @@ impl Instance {
         while self.child.borrow().is_some() && self.ended().is_none() && Instant::now() < until {
             sleep(Duration::from_millis(1)).await;
         }
-        *self.child.borrow_mut() = None;
+        self.forget(self.child.borrow_mut().take());
+    }
+
+    /// A child has ended, and is not used any more.
+    fn forget(&self, child: Option<Child>) {
+        if let (Some(clock), Some(child)) = (&self.clock, child) {
+            clock.clean_up_after(child.id());
+        }
     }
 
     fn output_file(&self) -> PathBuf {
@@ -324,6 +348,7 @@ impl Drop for Instance {
         }
         if let Some(mut child) = self.child.borrow_mut().take().filter(|_| self.is_child) {
             let _ = child.wait();
+            self.forget(Some(child));
         }
     }
 }

@@ -7,16 +7,20 @@
 //! - [`probes`]: the first connections, which find the capabilities of the server
 //! - [`names`]: names on the wire that keep concurrent runs apart
 //! - [`schedule`]: the live times of a scenario
+//! - [`target_clock`], [`fast_time`]: servers whose time passes fast while a run waits
+//! - [`acceleration`]: whether such servers can be had, and which cases run on them
 //! - [`placing`]: whether a case runs, and on which server
 //! - [`case_run`]: the runs of one case
 //! - [`service`]: whether the server still works as at the start
 //! - [`session`]: all cases, and the reruns before a failure counts
 //! - [`client`]: clients under test, for which the harness acts as the server
 
+pub(crate) mod acceleration;
 pub(crate) mod backend;
 pub(crate) mod case_run;
 pub(crate) mod cleaning;
 pub mod client;
+pub(crate) mod fast_time;
 pub(crate) mod launcher;
 pub(crate) mod names;
 pub(crate) mod passes;
@@ -27,10 +31,12 @@ pub(crate) mod service;
 pub(crate) mod service_watch;
 pub(crate) mod session;
 pub(crate) mod stall_detector;
+pub(crate) mod target_clock;
 pub mod target_file;
 pub(crate) mod tokens;
 pub(crate) mod wire;
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::io;
 
@@ -79,6 +85,9 @@ pub struct LiveOptions {
     pub quick: bool,
     /// The real time that all cases may take. Those that are left then are errors.
     pub time_limit: Duration,
+    /// How much faster than real time the clock of servers that are started may run while a case
+    /// waits. It overrides the target file's.
+    pub clock_speed: Option<NonZeroU32>,
 }
 
 impl Default for LiveOptions {
@@ -96,6 +105,7 @@ impl Default for LiveOptions {
             target_arguments: String::new(),
             quick: false,
             time_limit: TIME_LIMIT,
+            clock_speed: None,
         }
     }
 }

@@ -3,8 +3,9 @@
 
 use core::time::Duration;
 
+use super::acceleration::can_be_accelerated;
 use super::probes::Capabilities;
-use super::schedule::{self, Limits, Scheduled};
+use super::schedule::{self, Limits, Scheduled, Times};
 use super::target_file::TargetFile;
 use crate::facts::Facts;
 use mqttspec_judge::Case;
@@ -20,6 +21,8 @@ pub(crate) enum Place {
     Shared,
     /// On a server that is started for it, with these options.
     Own(Vec<(String, String)>),
+    /// On such a server whose clock is put forward while the case waits.
+    Accelerated(Vec<(String, String)>),
     /// On the shared server, while no other case runs.
     Exclusive {
         /// Whether the scenario's names go on the wire unchanged.
@@ -29,7 +32,14 @@ pub(crate) enum Place {
     Skip(String),
 }
 
-/// A case with its live times, and where it runs.
+impl Place {
+    /// Whether the case has a server to itself.
+    pub(crate) fn has_own_server(&self) -> bool {
+        matches!(self, Self::Own(_) | Self::Accelerated(_))
+    }
+}
+
+/// A case with the times of its run, and where it runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Placed {
     pub(crate) case: Case,
@@ -72,7 +82,7 @@ impl Placing<'_> {
             lines: 0,
             is_slow: false,
         };
-        match self.decide(case) {
+        match self.decide(case, self.limits) {
             Ok((scheduled, place)) => {
                 placed.case.scenario = scheduled.scenario.into();
                 (placed.waits, placed.lines, placed.place) = (scheduled.waits, scheduled.lines, place);
@@ -89,7 +99,28 @@ impl Placing<'_> {
         placed
     }
 
-    fn decide(&self, case: &Case) -> Result<(Scheduled, Place), String> {
+    /// Places a case on a server whose clock is put forward, if all of it can run there and it gains
+    /// by that. `speed` is how much faster than real time the clock runs.
+    pub(crate) fn place_accelerated(&self, case: &Case, speed: u32) -> Option<Placed> {
+        let limits = Limits {
+            times: Times::Simulated,
+            wait: self.limits.wait.map(|wait| wait.saturating_mul(speed)),
+            silence: Duration::MAX,
+            travel: Duration::ZERO,
+        };
+        let (scheduled, place) = self.decide(case, limits).ok().filter(|_| can_be_accelerated(case))?;
+        let options = if let Place::Own(options) = place { options } else { Vec::new() };
+        let Scheduled { scenario, longest, waits, lines, within, rounds } = scheduled;
+        let case = Case { scenario: scenario.into(), ..case.clone() };
+        let waits_for_timer = within >= LONG && Facts::of(&case).sets_server_timer;
+        // Exchanges take real time.
+        let exchanges_too_long = self.limits.wait.is_some_and(|longest| rounds > longest);
+        let gains = (longest >= LONG || waits_for_timer) && !exchanges_too_long;
+        let place = Place::Accelerated(options);
+        gains.then_some(Placed { case, place, waits, lines, is_slow: true })
+    }
+
+    fn decide(&self, case: &Case, limits: Limits) -> Result<(Scheduled, Place), String> {
         self.needs(case)?;
         let options = self.missing_options(case);
         let own = !options.is_empty();
@@ -105,7 +136,7 @@ impl Placing<'_> {
         }
         let facts = Facts::of(case);
         self.has_power(&facts)?;
-        let scheduled = schedule::live(&case.scenario, case.version, self.limits)
+        let scheduled = schedule::live(&case.scenario, case.version, limits)
             .map_err(|needed| format!("needs a wait of {needed:?}: run with --patient"))?;
         let place = if own || (facts.crashes_server || facts.needs_plain_names) && self.starts {
             Place::Own(options)

@@ -292,7 +292,20 @@ impl<N: Net> Prober<N> {
         client_id: &str,
         within: Duration,
     ) -> Option<ProbeClient<N::Stream>> {
-        match self.answer_to(self.connect_packet(version, client_id), version, within).await {
+        let keep_alive = self.connect_packet(version, client_id).keep_alive;
+        self.connect_with_keep_alive(version, client_id, keep_alive, within).await
+    }
+
+    /// The same with this Keep Alive.
+    pub(crate) async fn connect_with_keep_alive(
+        &self,
+        version: Version,
+        client_id: &str,
+        keep_alive: u16,
+        within: Duration,
+    ) -> Option<ProbeClient<N::Stream>> {
+        let connect = Connect { keep_alive, ..self.connect_packet(version, client_id) };
+        match self.answer_to(connect, version, within).await {
             Ok(Answer::Accepted(client)) => Some(*client),
             _ => None,
         }
@@ -600,6 +613,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ProbeClient<S> {
             }
         };
         timeout(ANSWER_TIMEOUT, awaited).await.ok().flatten()
+    }
+
+    /// Waits until the connection ends. Packets that arrive before are ignored.
+    pub(crate) async fn ended(&mut self) {
+        while let Received::Arrived(_) = self.framed.receive().await {}
     }
 
     /// Sends PINGREQ, and waits for PINGRESP.

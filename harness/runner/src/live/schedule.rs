@@ -1,4 +1,6 @@
-//! Gives a scenario its live times. On a live target, waiting takes real time.
+//! Gives a scenario the times of a live run. On a live target, waiting takes real time, and a
+//! scenario may give other times for it. On a server whose clock is put forward, the times are those
+//! of the simulated world.
 
 use core::time::Duration;
 
@@ -7,9 +9,19 @@ use mqttspec_notation::{
     TimeRange, Timing, Value, Version,
 };
 
+/// Which of its times a scenario gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Times {
+    /// Those for live targets, where it has them.
+    Live,
+    /// Those of the simulated world.
+    Simulated,
+}
+
 /// Limits of the waits of a live run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
+    pub(crate) times: Times,
     /// The longest single wait; `None` for no limit.
     pub(crate) wait: Option<Duration>,
     /// The longest time for which `nothing` is expected. A shorter time finds less, and never
@@ -30,6 +42,10 @@ pub(crate) struct Scheduled {
     pub(crate) waits: Duration,
     /// The number of lines that are executed: each may take a round trip.
     pub(crate) lines: u32,
+    /// The longest time within which something must happen.
+    pub(crate) within: Duration,
+    /// The part of the waits in which packets are exchanged.
+    pub(crate) rounds: Duration,
 }
 
 /// Gives a scenario its live times, and sums up its waits in this version.
@@ -38,7 +54,9 @@ pub(crate) struct Scheduled {
 /// The longest wait, if it exceeds the limit.
 pub(crate) fn live(scenario: &Scenario, version: Version, limits: Limits) -> Result<Scheduled, Duration> {
     let mut scenario = scenario.clone();
-    let mut adapter = Adapter { version, limits, longest: Duration::ZERO, waits: Duration::ZERO, lines: 0 };
+    let zero = Duration::ZERO;
+    let mut adapter =
+        Adapter { version, limits, longest: zero, waits: zero, lines: 0, within: zero, rounds: zero };
     adapter.steps(&mut scenario.steps, 1);
     for row in scenario.table.iter_mut().flat_map(|table| &mut table.rows) {
         for cell in &mut row.cells {
@@ -49,7 +67,10 @@ pub(crate) fn live(scenario: &Scenario, version: Version, limits: Limits) -> Res
     }
     match limits.wait {
         Some(limit) if adapter.longest > limit => Err(adapter.longest),
-        _ => Ok(Scheduled { scenario, longest: adapter.longest, waits: adapter.waits, lines: adapter.lines }),
+        _ => {
+            let Adapter { longest, waits, lines, within, rounds, .. } = adapter;
+            Ok(Scheduled { scenario, longest, waits, lines, within, rounds })
+        }
     }
 }
 
@@ -62,9 +83,15 @@ struct Adapter {
     longest: Duration,
     waits: Duration,
     lines: u32,
+    within: Duration,
+    rounds: Duration,
 }
 
 impl Adapter {
+    fn is_live(&self) -> bool {
+        self.limits.times == Times::Live
+    }
+
     fn steps(&mut self, steps: &mut [Step], times: u32) {
         for step in steps {
             let counts = if step.versions.applies_to(self.version) { times } else { 0 };
@@ -76,7 +103,12 @@ impl Adapter {
         self.lines = self.lines.saturating_add(times);
         match &mut step.timing {
             Timing::Usual => {}
-            Timing::Within(time) => self.time(time, 0),
+            Timing::Within(time) => {
+                self.time(time, 0);
+                if times > 0 {
+                    self.within = self.within.max(time.on(false));
+                }
+            }
             Timing::After(time) | Timing::At(time) => self.time(time, times),
             Timing::Between(range) => self.range(range, times),
         }
@@ -85,13 +117,13 @@ impl Adapter {
             StepKind::Verb { action, .. } | StepKind::Ask { action, .. } => self.action(action),
             StepKind::Told { report, .. } => match report {
                 Report::Connected(fields) | Report::Disconnected(fields) | Report::Failed(fields) => {
-                    set_fields(fields);
+                    self.fields(fields);
                 }
                 Report::Published { fields, .. }
                 | Report::Received { fields, .. }
                 | Report::Answered { fields, .. }
                 | Report::Delivered { fields, .. }
-                | Report::Acknowledged { fields, .. } => set_fields(fields),
+                | Report::Acknowledged { fields, .. } => self.fields(fields),
                 Report::Subscribed(_) | Report::Unsubscribed(_) | Report::Reauthenticated => {}
             },
             StepKind::Fault(fault) => self.fault(fault),
@@ -102,6 +134,7 @@ impl Adapter {
             StepKind::Repeat { times: rounds, steps, .. } => {
                 let rounds = times.saturating_mul(*rounds);
                 self.waited(ROUND * rounds, u32::from(rounds > 0));
+                self.rounds += ROUND * rounds;
                 self.steps(steps, rounds);
             }
             StepKind::Either(branches) => {
@@ -116,23 +149,28 @@ impl Adapter {
 
     fn fault(&self, fault: &mut Fault) {
         if let Some(lasting) = &mut fault.lasting {
-            *lasting = Time::everywhere(lasting.on(true));
+            *lasting = Time::everywhere(lasting.on(self.is_live()));
         }
         if let mqttspec_notation::FaultKind::Latency(range) = &mut fault.kind {
-            *range = TimeRange { simulated: range.on(true), live: None };
+            *range = TimeRange { simulated: range.on(self.is_live()), live: None };
         }
     }
 
     fn content(&mut self, content: &mut Content, times: u32) {
         match content {
-            Content::Packet(pattern) => set_pattern(pattern),
-            Content::Closed { or } => or.iter_mut().for_each(set_pattern),
+            Content::Packet(pattern) => self.pattern(pattern),
+            Content::Closed { or } => or.iter_mut().for_each(|pattern| self.pattern(pattern)),
             Content::Nothing { lasting: Some(time) } => {
-                let watched = time.live.unwrap_or_else(|| time.simulated.min(self.limits.silence));
-                // The time that a message travels makes a case no slower than its other lines do.
-                self.waited(watched, times);
-                let shortened = watched.saturating_add(self.limits.travel);
-                let lasting = time.live.unwrap_or_else(|| time.simulated.min(shortened));
+                let lasting = if self.is_live() {
+                    let watched = time.live.unwrap_or_else(|| time.simulated.min(self.limits.silence));
+                    // The time that a message travels makes a case no slower than its other lines do.
+                    self.waited(watched, times);
+                    let shortened = watched.saturating_add(self.limits.travel);
+                    time.live.unwrap_or_else(|| time.simulated.min(shortened))
+                } else {
+                    self.waited(time.simulated, times);
+                    time.simulated
+                };
                 *time = Time::everywhere(lasting);
             }
             Content::Nothing { lasting: None }
@@ -144,19 +182,19 @@ impl Adapter {
         }
     }
 
-    fn action(&mut self, action: &mut Action) {
+    fn action(&self, action: &mut Action) {
         match action {
             Action::Connects { fields, expecting } => {
-                set_fields(fields);
-                set_fields(expecting);
+                self.fields(fields);
+                self.fields(expecting);
             }
             Action::Subscribes { subscriptions, fields, .. } => {
-                subscriptions.iter_mut().for_each(|subscription| set_fields(&mut subscription.options));
-                set_fields(fields);
+                subscriptions.iter_mut().for_each(|subscription| self.fields(&mut subscription.options));
+                self.fields(fields);
             }
             Action::Publishes { fields, expecting, .. } => {
-                set_fields(fields);
-                set_fields(expecting);
+                self.fields(fields);
+                self.fields(expecting);
             }
             Action::Unsubscribes { fields, .. }
             | Action::Receives { fields, .. }
@@ -164,20 +202,36 @@ impl Adapter {
             | Action::Delivers { fields, .. }
             | Action::Acknowledges { fields, .. }
             | Action::Disconnects { fields } => {
-                set_fields(fields);
+                self.fields(fields);
             }
             Action::Opens | Action::Pings | Action::Reauthenticates | Action::Closes => {}
         }
     }
 
+    fn pattern(&self, pattern: &mut PacketPattern) {
+        self.fields(&mut pattern.fields);
+        pattern.subscriptions.iter_mut().for_each(|subscription| self.fields(&mut subscription.options));
+    }
+
+    fn fields(&self, fields: &mut [Field]) {
+        for field in fields {
+            if let Some(live) = field.live.take().filter(|_| self.is_live()) {
+                field.test = Test::Equal(Value::Number(live));
+            }
+            if let Test::Equal(Value::Fields(inner)) = &mut field.test {
+                self.fields(inner);
+            }
+        }
+    }
+
     /// `times` is the number of waits of this duration; 0 if the time is only an upper limit.
     fn time(&mut self, time: &mut Time, times: u32) {
-        *time = Time::everywhere(time.on(true));
+        *time = Time::everywhere(time.on(self.is_live()));
         self.waited(time.simulated, times);
     }
 
     fn range(&mut self, range: &mut TimeRange, times: u32) {
-        *range = TimeRange { simulated: range.on(true), live: None };
+        *range = TimeRange { simulated: range.on(self.is_live()), live: None };
         self.waited(range.simulated.0, times);
     }
 
@@ -185,22 +239,6 @@ impl Adapter {
         if times > 0 {
             self.longest = self.longest.max(duration);
             self.waits += duration.saturating_mul(times);
-        }
-    }
-}
-
-fn set_pattern(pattern: &mut PacketPattern) {
-    set_fields(&mut pattern.fields);
-    pattern.subscriptions.iter_mut().for_each(|subscription| set_fields(&mut subscription.options));
-}
-
-fn set_fields(fields: &mut [Field]) {
-    for field in fields {
-        if let Some(live) = field.live.take() {
-            field.test = Test::Equal(Value::Number(live));
-        }
-        if let Test::Equal(Value::Fields(inner)) = &mut field.test {
-            set_fields(inner);
         }
     }
 }
@@ -222,6 +260,7 @@ mod tests {
 
     fn limits(wait: u64) -> Limits {
         Limits {
+            times: Times::Live,
             wait: Some(Duration::from_secs(wait)),
             silence: Duration::from_secs(1),
             travel: Duration::ZERO,
@@ -244,6 +283,16 @@ mod tests {
             5,
         );
         assert_eq!(text.unwrap(), "a connects keep_alive=2\nafter 2.9s a < nothing\nwait 3s\n");
+    }
+
+    #[test]
+    fn simulated_times_stay() {
+        let body = "a connects keep_alive=10 [live 2]\nafter 14.9s [live 2.9s] a < nothing for 60s\n";
+        let simulated = Limits { times: Times::Simulated, ..limits(60) };
+        let scheduled = live(&scenario(body), Version::V5, simulated).unwrap();
+        let text = scheduled.scenario.to_string().split_once("\n\n").unwrap().1.to_owned();
+        assert_eq!(text, "a connects keep_alive=10\nafter 14.9s a < nothing for 60s\n");
+        assert_eq!(scheduled.longest, Duration::from_secs(60));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A live session: probes the server, runs every case where it was placed, reruns failures, and
 //! restarts a server that ends.
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use mqttspec_net::transport::{LiveNet, Scheme};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
+use super::acceleration::{Acceleration, CLOCK_SPEED, acceleration_note};
 use super::case_run::{
     ENDING, Outcome, RunContext, broken, name, out_of_time, panicked, patient, run_case, skipped, timeouts,
 };
@@ -19,7 +21,7 @@ use super::names::Credentials;
 use super::passes::{Pass, Running, Tally, deviations_note, interrupted};
 use super::placing::{Place, Placed, Placing};
 use super::probes::{ANSWER_TIMEOUT, KEEP_ALIVE_0, Prober};
-use super::schedule::Limits;
+use super::schedule::{Limits, Times};
 use super::service_watch::ServiceWatch;
 use super::stall_detector::StallDetector;
 use super::tokens::token;
@@ -38,6 +40,9 @@ use mqttspec_judge::verdict::Verdict;
 const QUICK_SERVERS: usize = 32;
 const SLOW_SERVERS: usize = 3;
 const QUICK_START: Duration = Duration::from_secs(1);
+
+/// The number of servers whose clock is put forward at a time.
+const ACCELERATED_SERVERS: usize = 8;
 
 /// The number of concurrent reruns.
 const MAX_RERUNS: usize = 48;
@@ -94,6 +99,10 @@ struct Session<'s> {
     /// The number of servers beside the shared one.
     servers: usize,
     placed: Vec<Placed>,
+    /// The accelerated cases as they run in real time.
+    in_real_time: BTreeMap<usize, Placed>,
+    /// The accelerated cases that failed and run in real time therefore, as they were accelerated.
+    slowed: BTreeMap<usize, Placed>,
     notes: Vec<String>,
     results: BTreeMap<usize, CaseResult>,
     traces: KeptTraces,
@@ -138,7 +147,7 @@ impl<'s> Session<'s> {
             (None, Some(start)) => {
                 progress(Progress::Status("starting the server"));
                 let began = Instant::now();
-                let instance = Instance::launch(&target_file, start, "").await?;
+                let instance = Instance::launch(&target_file, start, "", None).await?;
                 if began.elapsed() > QUICK_START {
                     servers = SLOW_SERVERS;
                 }
@@ -181,6 +190,22 @@ impl<'s> Session<'s> {
         }
         let target_file_servers = target_file.servers;
         let version = capabilities.versions.last().copied().unwrap_or(Version::V3_1_1);
+        let mut notes = Vec::new();
+        let acceleration = match options.clock_speed.or(target_file.clock_speed).map(NonZeroU32::get) {
+            None | Some(1) => None,
+            Some(speed) => {
+                progress(Progress::Status("testing whether the server's clock can be put forward"));
+                let start = target_file.start.as_deref().filter(|_| starts);
+                let probed = Acceleration::probe(&target_file, start, &prober, version, speed).await;
+                let value = match &probed {
+                    Ok(acceleration) => format!("{speed}: {}", acceleration.seen),
+                    Err(_) => "1".to_owned(),
+                };
+                capabilities.values.push((CLOCK_SPEED.to_owned(), value));
+                notes.extend(probed.as_ref().err().map(|why| format!("all cases run in real time: {why}")));
+                probed.ok()
+            }
+        };
         let run = format!("{}probe", prober.token);
         let service = prober.service(version, &run, timeouts.subscribing).await;
         let name = name(&target_file, &endpoint, starts);
@@ -197,6 +222,8 @@ impl<'s> Session<'s> {
             instance,
             starts,
             idle: RefCell::default(),
+            acceleration,
+            idle_accelerated: RefCell::default(),
             budget: Budget::default(),
             service,
             probes_each_case: options.jobs == 1,
@@ -211,7 +238,9 @@ impl<'s> Session<'s> {
             context: Rc::new(context),
             servers: target_file_servers.unwrap_or(servers),
             placed: Vec::new(),
-            notes: Vec::new(),
+            in_real_time: BTreeMap::new(),
+            slowed: BTreeMap::new(),
+            notes,
             results: BTreeMap::new(),
             traces: KeptTraces::default(),
             server_lost: None,
@@ -241,6 +270,7 @@ impl<'s> Session<'s> {
             target_file: &context.target_file,
             starts: context.starts,
             limits: Limits {
+                times: Times::Live,
                 wait: (!self.options.patient).then_some(LONGEST_WAIT),
                 silence: if self.options.patient { Duration::MAX } else { SILENCE },
                 // Of the two ends of a round trip, one may be slower.
@@ -252,6 +282,16 @@ impl<'s> Session<'s> {
         let servers = plan.cases.iter().filter(|case| case.tests == Role::Server);
         self.placed = servers.map(|case| placing.place(case)).collect();
         let clients = plan.cases.len() - self.placed.len();
+        let servers = plan.cases.iter().filter(|case| case.tests == Role::Server);
+        if let Some(acceleration) = context.acceleration.as_ref().filter(|_| !self.options.quick) {
+            for (index, case) in servers.enumerate() {
+                if let Some(placed) = placing.place_accelerated(case, acceleration.speed) {
+                    let before = std::mem::replace(&mut self.placed[index], placed);
+                    self.in_real_time.insert(index, before);
+                }
+            }
+            self.notes.push(acceleration_note(self.in_real_time.len(), acceleration.speed));
+        }
         if clients > 0 {
             self.notes.push(format!("{clients} cases test clients: not run against a live server"));
         }
@@ -279,7 +319,8 @@ impl<'s> Session<'s> {
             }
         }
         let started = Instant::now();
-        let runs_concurrently = |placed: &Placed| matches!(placed.place, Place::Shared | Place::Own(_));
+        let runs_concurrently =
+            |placed: &Placed| placed.place == Place::Shared || placed.place.has_own_server();
         let all = (0..self.placed.len()).filter(|index| runs_concurrently(&self.placed[*index])).collect();
         let mut failed_once = BTreeSet::new();
         let jobs = self.options.jobs.max(1);
@@ -295,14 +336,23 @@ impl<'s> Session<'s> {
         for index in alone {
             self.run_exclusively(index, progress).await;
         }
-        let recovered =
+        let passed =
             |index: &&usize| self.results.get(index).is_some_and(|case| case.verdict == Verdict::Pass);
-        let recovered: Vec<usize> = failed_once.iter().filter(recovered).copied().collect();
+        let recovered: Vec<usize> = failed_once.iter().filter(passed).copied().collect();
+        let slowed: Vec<usize> = self.slowed.keys().filter(passed).copied().collect();
         if !recovered.is_empty() {
             self.notes.push(format!(
                 "{} cases failed when run concurrently and passed when rerun: {}",
                 recovered.len(),
                 self.names(&recovered)
+            ));
+        }
+        if !slowed.is_empty() {
+            self.notes.push(format!(
+                "{} cases failed on a server whose clock was put forward and passed in real time, which \
+                 counts: {}",
+                slowed.len(),
+                self.names(&slowed)
             ));
         }
         self.notes.extend(deviations_note(&self.deviations, self.context.timeouts));
@@ -336,7 +386,7 @@ impl<'s> Session<'s> {
             false => Timeouts { patience: context.timeouts.patience / 2, ..context.timeouts },
         };
         let (mut own, mut shared): (Vec<usize>, Vec<usize>) =
-            cases.into_iter().partition(|index| matches!(self.placed[*index].place, Place::Own(_)));
+            cases.into_iter().partition(|index| self.placed[*index].place.has_own_server());
         // The cases are taken from the end, so that the longest begin first.
         let least = |index: &usize| self.placed[*index].takes_at_least(context.timeouts.travel);
         own.sort_by_key(least);
@@ -355,7 +405,7 @@ impl<'s> Session<'s> {
                 [(&mut own, self.servers.min(jobs), true), (&mut shared, jobs, false)]
             {
                 while running.values().filter(|one| one.is_own == is_own).count() < most
-                    && let Some(index) = queue.pop()
+                    && let Some(index) = self.next_of(queue, &running)
                 {
                     let placed = self.placed[index].clone();
                     let timeouts = if placed.is_slow { context.timeouts } else { first };
@@ -370,7 +420,7 @@ impl<'s> Session<'s> {
             reruns.sort_by_key(key);
             while let Some(before) = reruns.pop_if(|next| {
                 let waits = next.awaits_retransmission();
-                let is_own = matches!(self.placed[next.index].place, Place::Own(_));
+                let is_own = self.placed[next.index].place.has_own_server();
                 let is_alike = |one: &&Running| {
                     one.before.as_ref().is_some_and(|before| before.awaits_retransmission() == waits)
                 };
@@ -378,8 +428,11 @@ impl<'s> Session<'s> {
                     && running.values().filter(is_alike).count() < MAX_RERUNS.min(jobs)
                     && (!is_own || running.values().filter(|one| one.is_own).count() < self.servers)
             }) {
-                let (index, placed) = (before.index, self.placed[before.index].clone());
-                let is_own = matches!(placed.place, Place::Own(_));
+                let index = before.index;
+                // The long patience is of the server's time.
+                let accelerated = self.slowed.get(&index).filter(|_| before.awaits_retransmission());
+                let placed = accelerated.unwrap_or(&self.placed[index]).clone();
+                let is_own = placed.place.has_own_server();
                 let timeouts = match before.awaits_retransmission() {
                     true => patient(context.timeouts),
                     false => context.timeouts,
@@ -419,6 +472,19 @@ impl<'s> Session<'s> {
                     alone.extend(self.set_apart(index, &mut own));
                 }
                 continue;
+            }
+            if outcome.is_bad() || outcome.own_lacks.is_some() {
+                match self.slow_down(index) {
+                    Some(Place::Own(_)) => {
+                        own.push(index);
+                        continue;
+                    }
+                    Some(_) => {
+                        shared.push(index);
+                        continue;
+                    }
+                    None => {}
+                }
             }
             if let Some(lacks) = outcome.own_lacks.clone() {
                 self.notes.push(format!("after {} the server {lacks}", self.names(&[index])));
@@ -462,6 +528,29 @@ impl<'s> Session<'s> {
         }
     }
 
+    /// Takes the next case from the end of a queue. Only a few servers are accelerated at a time:
+    /// they use the processor while their cases wait.
+    fn next_of(&self, queue: &mut Vec<usize>, running: &BTreeMap<Id, Running>) -> Option<usize> {
+        let is_accelerated = |index: usize| matches!(self.placed[index].place, Place::Accelerated(_));
+        let accelerated = running.values().filter(|one| is_accelerated(one.index)).count();
+        let is_next = |index: &usize| accelerated < ACCELERATED_SERVERS || !is_accelerated(*index);
+        let position = queue.iter().rposition(is_next)?;
+        Some(queue.remove(position))
+    }
+
+    /// Lets an accelerated case run in real time: only there its failure counts. Returns where it
+    /// runs; `None` if it is not accelerated, or waits too long in real time.
+    fn slow_down(&mut self, index: usize) -> Option<Place> {
+        let is_accelerated = matches!(self.placed[index].place, Place::Accelerated(_));
+        let before = self.in_real_time.get(&index).filter(|_| is_accelerated)?.clone();
+        if matches!(before.place, Place::Skip(_)) {
+            return None;
+        }
+        let accelerated = std::mem::replace(&mut self.placed[index], before);
+        self.slowed.insert(index, accelerated);
+        Some(self.placed[index].place.clone())
+    }
+
     /// Lets a case run on a server to itself. Returns it if it must run alone instead: there is only
     /// one server, or it had a server to itself already.
     fn set_apart(&mut self, index: usize, own: &mut Vec<usize>) -> Option<usize> {
@@ -482,7 +571,7 @@ impl<'s> Session<'s> {
             return;
         }
         let placed = self.placed[index].clone();
-        let is_shared = !matches!(placed.place, Place::Own(_));
+        let is_shared = !placed.place.has_own_server();
         let timeouts = self.context.timeouts;
         let mut outcome = run_case(self.context.clone(), index, placed.clone(), timeouts).await;
         if outcome.awaits_retransmission() {
@@ -625,7 +714,7 @@ impl<'s> Session<'s> {
 
     async fn stop(&self) {
         let idle = self.context.idle.take();
-        for instance in idle {
+        for instance in idle.into_iter().chain(self.context.idle_accelerated.take()) {
             instance.stop().await;
         }
         if let Some(instance) = self.context.instance.as_ref().filter(|_| self.context.starts) {

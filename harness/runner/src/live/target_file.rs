@@ -1,6 +1,7 @@
 //! Target files: settings of a server that cannot be observed over the network, in TOML. See
 //! `targets/README.md`.
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,9 @@ pub struct TargetFile {
     pub jobs: Option<usize>,
     /// The number of servers that are started beside the shared one.
     pub servers: Option<usize>,
+    /// How much faster than real time the clock of servers may run that the harness starts, while a
+    /// scenario waits. Without it, and with 1, they have the machine's clock.
+    pub clock_speed: Option<NonZeroU32>,
 }
 
 /// User name and password in a target file.
@@ -240,6 +244,15 @@ mod tests {
         assert!(error.contains("quote"), "{error}");
         let error = parse("start_with_options = \"serve {options}\"").unwrap_err().to_string();
         assert!(error.contains("--option"), "{error}");
+    }
+
+    #[test]
+    fn the_speed_of_the_clock_is_at_least_1() {
+        let speed = |text| parse(text).map(|file| file.clock_speed.map(NonZeroU32::get));
+        assert_eq!(speed("clock_speed = 100").unwrap(), Some(100));
+        assert_eq!(speed("").unwrap(), None);
+        let error = speed("clock_speed = 0").unwrap_err().to_string();
+        assert!(error.contains("clock_speed = 0"), "{error}");
     }
 
     #[test]

@@ -322,6 +322,7 @@ mod target_files {
             "tolerance",
             "ready_within_ms",
             "jobs",
+            "clock_speed",
         ] {
             assert!(page.contains(&format!("`{key}`")), "{key} is not explained");
         }

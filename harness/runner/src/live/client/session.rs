@@ -28,7 +28,7 @@ use crate::judging::judged;
 use crate::live::TIME_LIMIT;
 use crate::live::case_run::{broken, limit, out_of_time, skipped};
 use crate::live::passes::interrupted;
-use crate::live::schedule::{self, Limits};
+use crate::live::schedule::{self, Limits, Times};
 use crate::suite::{KeepTrace, Plan, Selection, Source, plan, summary};
 
 /// The default number of concurrent runs.
@@ -374,6 +374,7 @@ impl Context {
 
     fn place(&self, case: &Case) -> Placed {
         let limits = Limits {
+            times: Times::Live,
             wait: (!self.options.patient).then_some(LONGEST_WAIT),
             silence: if self.options.patient { Duration::MAX } else { SILENCE },
             travel: Duration::ZERO,

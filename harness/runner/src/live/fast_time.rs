@@ -1,0 +1,184 @@
+//! Lets the time of a server pass fast while a run waits, in steps that the server follows.
+//!
+//! Exchanges take real time: the clock is put forward only while a run waits, and never within the
+//! patience of a wait for an answer. Each step is a small part of what is left until the end of the
+//! wait, and the next one follows only after the server has answered a PINGREQ on a connection of
+//! the harness and nothing arrived for the run. So a machine that stalls makes a wait longer, and
+//! cannot use up more than a part of the time in which an event must come.
+
+use core::time::Duration;
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+
+use mqttspec_codec::Version;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::launcher::Instance;
+use super::probes::{ProbeClient, Prober};
+use super::target_clock::TargetClock;
+
+/// The real time between two steps, in which the server acts on the new time.
+const ROUND: Duration = Duration::from_millis(5);
+
+/// In a wait for an event, this much real time passes while what is left of it shrinks to 1/e. A
+/// stall of a tenth of this uses a tenth of what is left.
+const AWAITING: Duration = Duration::from_millis(100);
+
+/// The same of a wait at whose end the run goes on, whatever has arrived.
+const SLEEPING: Duration = Duration::from_millis(25);
+
+/// A shorter rest of a wait passes in real time.
+const SHORTEST: Duration = Duration::from_millis(60);
+
+/// How long the answer to the PINGREQ of a step may take, until another one is sent.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// What a run waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// The time itself.
+    Time,
+    /// Something that should arrive. The end of the wait takes real time: the patience with every
+    /// server.
+    Arrival,
+}
+
+/// The time of a server with a clock of its own, for one run after another.
+pub(crate) struct FastTime {
+    instance: Rc<Instance>,
+    clock: Rc<TargetClock>,
+    prober: Prober,
+    version: Version,
+    /// The most target time that passes in a real second, in seconds.
+    speed: u32,
+    /// How long an answer may take in real time.
+    patience: Duration,
+    client: Cell<Option<ProbeClient>>,
+}
+
+impl FastTime {
+    /// The time of a server; `None` if the harness did not start it with a clock of its own.
+    pub(crate) fn of(
+        instance: &Rc<Instance>,
+        prober: Prober,
+        version: Version,
+        speed: u32,
+        patience: Duration,
+    ) -> Option<Self> {
+        let (clock, instance, client) = (instance.clock()?.clone(), instance.clone(), Cell::default());
+        Some(Self { instance, clock, prober, version, speed, patience, client })
+    }
+
+    /// What the clock of the server shows, since the server was started first.
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    /// See [`TargetClock::grain`].
+    pub(crate) fn grain(&self) -> Duration {
+        self.clock.grain()
+    }
+
+    /// Waits until the clock of the server shows this time. `recorded` counts what the run has
+    /// recorded.
+    pub(crate) async fn wait_until(&self, until: Duration, wait: Wait, recorded: impl Fn() -> usize) {
+        let (fast_until, constant) = match wait {
+            Wait::Time => (until, SLEEPING),
+            Wait::Arrival => (until.saturating_sub(self.patience), AWAITING),
+        };
+        let mut stepped = Instant::now();
+        while fast_until.saturating_sub(self.now()) > SHORTEST {
+            let before = recorded();
+            sleep(ROUND).await;
+            // Real time passes while the server does not answer.
+            if !self.answers().await {
+                continue;
+            }
+            // The packets of the server that it sent before its PINGRESP are read now.
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+            if recorded() != before {
+                continue;
+            }
+            let left = fast_until.saturating_sub(self.now());
+            let step = step(left, stepped.elapsed(), constant, self.speed);
+            stepped = Instant::now();
+            if self.advance(step).await.is_err() {
+                break;
+            }
+        }
+        sleep(until.saturating_sub(self.now())).await;
+    }
+
+    /// Puts the clock forward, and wakes the server, which may wait for the next event or timer.
+    pub(crate) async fn advance(&self, by: Duration) -> io::Result<()> {
+        self.clock.advance(by)?;
+        self.answers().await;
+        Ok(())
+    }
+
+    /// Waits for the answer to a PINGREQ. Also returns `true` if no server runs that could answer.
+    pub(crate) async fn answers(&self) -> bool {
+        let answered = async {
+            // The server may have closed the connection: a step may be longer than any Keep Alive.
+            for _ in 0..2 {
+                let client = match self.client.take() {
+                    Some(client) => Some(client),
+                    None => self.connect().await,
+                };
+                let Some(mut client) = client else { return !self.instance.is_open().await };
+                if client.ping().await.is_some() {
+                    self.client.set(Some(client));
+                    return true;
+                }
+            }
+            false
+        };
+        timeout(ANSWER, answered).await.unwrap_or(false)
+    }
+
+    async fn connect(&self) -> Option<ProbeClient> {
+        let id = format!("{}clock", self.prober.token);
+        self.prober.connect_with_keep_alive(self.version, &id, u16::MAX, ANSWER).await
+    }
+}
+
+/// The next step of a wait of which this much is left, after this much real time since the last step.
+fn step(left: Duration, real: Duration, constant: Duration, speed: u32) -> Duration {
+    let share = (real.as_secs_f64() / constant.as_secs_f64()).min(0.25);
+    left.mul_f64(share).min(real.saturating_mul(speed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_step_is_a_part_of_what_is_left() {
+        let step = |left, real| step(left, real, 100 * MS, 1_000_000);
+        assert_eq!(step(20_000 * MS, 5 * MS), 1000 * MS);
+        assert_eq!(step(2_000 * MS, 5 * MS), 100 * MS);
+        // A stall does not make the next step long.
+        assert_eq!(step(20_000 * MS, 5000 * MS), 5000 * MS);
+    }
+
+    #[test]
+    fn no_step_is_faster_than_the_speed() {
+        assert_eq!(step(86_400_000 * MS, 5 * MS, 100 * MS, 100), 500 * MS);
+        assert_eq!(step(1000 * MS, 5 * MS, 100 * MS, 100), 50 * MS);
+    }
+
+    #[test]
+    fn a_day_ends_after_a_few_hundred_steps() {
+        let (mut left, mut steps) = (86_400_000 * MS, 0);
+        while left > SHORTEST {
+            left -= step(left, 5 * MS, 100 * MS, 1_000_000);
+            steps += 1;
+        }
+        assert!(steps < 300, "{steps}");
+    }
+}
