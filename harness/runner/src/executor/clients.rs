@@ -289,7 +289,7 @@ impl Clients {
             let (backend, size) = (self.backend.clone(), load.size.unwrap_or(0) as usize);
             let end = self.backend.now() + load.lasting.on(false);
             application.loads.set(application.loads.get() + 1);
-            tokio::task::spawn_local(async move {
+            mqttspec_runtime::spawn_local(async move {
                 let start = backend.now();
                 for (number, qos) in (1u32..).zip(qos.into_iter().cycle()) {
                     let mut payload = format!("{host}-{number}");

@@ -131,7 +131,7 @@ pub(crate) async fn execute(setup: Setup<'_>, backend: Rc<dyn Backend>) -> Execu
     let is_late = async {
         match limit {
             Some(limit) => {
-                tokio::time::sleep(limit).await;
+                mqttspec_runtime::sleep(limit).await;
                 limit
             }
             None => std::future::pending().await,
