@@ -32,7 +32,7 @@ pub use virtual_runtime::{Entered, Virtual};
 /// The time.
 #[must_use]
 pub fn now() -> Instant {
-    virtual_runtime::current().map_or_else(Instant::now, |runtime| runtime.now())
+    virtual_runtime::current_time().unwrap_or_else(Instant::now)
 }
 
 /// A handle of a task. Dropping it does not end the task.

@@ -28,13 +28,21 @@ pub(crate) fn current() -> Option<Rc<Virtual>> {
     CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
 }
 
+/// The time of the runtime that this thread has entered.
+pub(crate) fn current_time() -> Option<Instant> {
+    CURRENT.try_with(|current| Some(current.borrow().as_ref()?.now())).ok().flatten()
+}
+
 /// Calls a function with a task set, if the thread has entered its runtime and it still exists.
 pub(crate) fn with_set(run: u64, set: u32, call: impl FnOnce(&Shared)) {
-    let Some(runtime) = current().filter(|runtime| runtime.run == run) else { return };
-    let sets = runtime.sets.borrow();
-    if let Some(Some(set)) = sets.get(set as usize) {
-        call(set);
-    }
+    // A waker may be used while the thread ends.
+    let _ = CURRENT.try_with(|current| {
+        if let Some(runtime) = current.borrow().as_ref().filter(|runtime| runtime.run == run)
+            && let Some(Some(set)) = runtime.sets.borrow().get(set as usize)
+        {
+            call(set);
+        }
+    });
 }
 
 /// A runtime whose time passes when its owner says so.
@@ -43,6 +51,8 @@ pub struct Virtual {
     began: Instant,
     /// Milliseconds since the start.
     now: Cell<u64>,
+    /// The same time.
+    instant: Cell<Instant>,
     timers: RefCell<Timers>,
     /// Tasks that have yielded.
     deferred: RefCell<Vec<Waker>>,
@@ -132,11 +142,13 @@ impl Virtual {
     /// A runtime at time zero.
     #[must_use]
     pub fn new() -> Rc<Virtual> {
+        // Only the difference to other instants of this runtime is ever looked at.
+        let began = Instant::now();
         Rc::new(Virtual {
             run: RUNS.fetch_add(1, Ordering::Relaxed),
-            // Only the difference to other instants of this runtime is ever looked at.
-            began: Instant::now(),
+            began,
             now: Cell::new(0),
+            instant: Cell::new(began),
             timers: RefCell::default(),
             deferred: RefCell::default(),
             sets: RefCell::default(),
@@ -168,7 +180,7 @@ impl Virtual {
     /// The time.
     #[must_use]
     pub fn now(&self) -> Instant {
-        self.began + self.elapsed()
+        self.instant.get()
     }
 
     /// The time at which the next timer ends.
@@ -181,6 +193,7 @@ impl Virtual {
     /// whose timers have ended.
     pub fn advance_to(&self, time: Duration) {
         self.now.set(self.now.get().max(whole_milliseconds(time)));
+        self.instant.set(self.began + self.elapsed());
         loop {
             let mut timers = self.timers.borrow_mut();
             let Some(at) = timers.next().filter(|at| *at <= self.now.get()) else { return };

@@ -357,6 +357,8 @@ pub(crate) struct Scheduler<F: Future> {
     alarm: Option<Pin<Box<Sleep>>>,
     alarm_at: Duration,
     turn: Vec<u16>,
+    /// Whether the hosts know its waker, which stays the same.
+    is_known: bool,
 }
 
 impl<F: Future> Scheduler<F> {
@@ -373,6 +375,7 @@ impl<F: Future> Scheduler<F> {
             alarm: None,
             alarm_at: Duration::MAX,
             turn: Vec::new(),
+            is_known: false,
         }
     }
 
@@ -458,7 +461,9 @@ impl<F: Future> Future for Scheduler<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let simulation = this.simulation.clone();
-        simulation.ready.set_scheduler(cx.waker());
+        if !std::mem::replace(&mut this.is_known, true) {
+            simulation.ready.set_scheduler(cx.waker());
+        }
         simulation.ready.scheduler_looks(true);
         let now = simulation.elapsed();
         simulation.clock.store(nanoseconds(now), Ordering::Relaxed);
