@@ -1,4 +1,5 @@
 //! Tasks are polled in the same order and see the same times on tokio and on the virtual runtime.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};

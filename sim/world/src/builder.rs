@@ -8,7 +8,7 @@ use crate::limits::Limits;
 use crate::link::{Latency, Link};
 use crate::network::{Network, Patience};
 use crate::seed::Seed;
-use crate::simulation::{Factory, Host, HostWaker, Ready, Scheduler, Simulation, Start, run_on};
+use crate::simulation::{Factory, Host, HostWaker, OfHosts, Ready, Scheduler, Simulation, Start, run_on};
 use crate::swarm::Swarm;
 use crate::watchdog::Watched;
 use crate::world::World;
@@ -308,7 +308,8 @@ impl Builder {
         }
         let network = Network::new(count, self.link, self.patience, &tree, self.keep, self.observer);
         let (options, limits) = (self.options, self.limits);
-        let simulation = Simulation::new(hosts, network, seed, options, limits, ready, clock, runtime);
+        let of_hosts = OfHosts { ready, clock, runtime };
+        let simulation = Simulation::new(hosts, network, seed, options, limits, of_hosts);
         Ok((Rc::new(simulation), up))
     }
 }

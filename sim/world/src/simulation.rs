@@ -70,6 +70,14 @@ pub(crate) struct Simulation {
     polls: Cell<u64>,
 }
 
+/// What the hosts and the simulation share.
+pub(crate) struct OfHosts {
+    pub(crate) ready: Arc<Ready>,
+    /// Nanoseconds since the start.
+    pub(crate) clock: Arc<AtomicU64>,
+    pub(crate) runtime: Option<Rc<Virtual>>,
+}
+
 /// A fault that is postponed until no host is being polled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Later {
@@ -84,10 +92,9 @@ impl Simulation {
         seed_number: u64,
         options: Arc<str>,
         limits: Limits,
-        ready: Arc<Ready>,
-        clock: Arc<AtomicU64>,
-        runtime: Option<Rc<Virtual>>,
+        of_hosts: OfHosts,
     ) -> Simulation {
+        let OfHosts { ready, clock, runtime } = of_hosts;
         let seed = Seed::new(seed_number);
         let names = hosts.iter().map(|host| host.name.clone()).collect();
         let events = network.history.events();
