@@ -198,9 +198,8 @@ impl Builder {
         self
     }
 
-    /// Runs the hosts without tokio, which takes less than half of the time. Hosts and director then
-    /// use the tasks and timers of `mqttspec_runtime`; those of tokio panic. The history is the
-    /// same.
+    /// Runs the hosts without tokio, which takes less time. Hosts and director then use the tasks
+    /// and timers of `mqttspec_runtime`; those of tokio panic. The history is the same.
     pub fn without_tokio(mut self) -> Builder {
         self.without_tokio = true;
         self
