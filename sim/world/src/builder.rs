@@ -199,7 +199,8 @@ impl Builder {
     }
 
     /// Runs the hosts without tokio, which takes less time. Hosts and director then use the tasks
-    /// and timers of `mqttspec_runtime`; those of tokio panic. The history is the same.
+    /// and timers of `mqttspec_runtime`; those of tokio panic. The history is the same, unless two
+    /// timers of one host end together: their order may differ.
     pub fn without_tokio(mut self) -> Builder {
         self.without_tokio = true;
         self
