@@ -17,9 +17,9 @@ use std::rc::Rc;
 use mqttspec_codec::{Packet, Role, Version};
 use mqttspec_net::framed::{Arrived, Framed, Received};
 use mqttspec_ports::{Listener, Net};
+use mqttspec_runtime::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use crate::edit::encoded;
 use crate::effect::Effect;
@@ -70,7 +70,7 @@ impl<N: Net> Net for MutantNet<N> {
     async fn connect(&self, host: &str, port: u16) -> io::Result<DuplexStream> {
         let (net, to) = (self.net.clone(), host.to_owned());
         let dial = move |delay: Duration, bytes: Vec<u8>| {
-            tokio::task::spawn_local(dial(net.clone(), to.clone(), port, delay, bytes));
+            mqttspec_runtime::spawn_local(dial(net.clone(), to.clone(), port, delay, bytes));
         };
         *self.shared.dial.borrow_mut() = Some(Rc::new(dial));
         let stream = self.net.connect(host, port).await?;
@@ -123,7 +123,7 @@ fn spawn<S: AsyncRead + AsyncWrite + Unpin + 'static>(network: S, shared: &Rc<Sh
         peer: Some(peer),
         delayed: Vec::new(),
     };
-    tokio::task::spawn_local(middleware.run(effects));
+    mqttspec_runtime::spawn_local(middleware.run(effects));
     peers_end
 }
 
@@ -224,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Middleware<S> {
     }
 
     async fn apply(&mut self, effect: Effect) {
-        let now = Instant::now();
+        let now = mqttspec_runtime::now();
         match effect {
             Effect::Send(packet) => write(&mut self.network, &packet, self.version).await,
             Effect::SendBytes(bytes) => write_bytes(&mut self.network, &bytes).await,
@@ -232,7 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Middleware<S> {
                 let bytes = encoded(&packet, self.version).unwrap_or_default();
                 let (first, second) = bytes.split_at(bytes.len() / 2);
                 write_bytes(&mut self.network, first).await;
-                tokio::time::sleep(BETWEEN_PARTS).await;
+                mqttspec_runtime::sleep(BETWEEN_PARTS).await;
                 write_bytes(&mut self.network, second).await;
             }
             Effect::SendLater(delay, packet) => self.delayed.push((now + delay, Effect::Send(packet))),
@@ -266,7 +266,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Middleware<S> {
 
 /// Opens a Network Connection, sends these bytes and reads until the other end closes.
 async fn dial<N: Net>(net: N, host: String, port: u16, delay: Duration, bytes: Vec<u8>) {
-    tokio::time::sleep(delay).await;
+    mqttspec_runtime::sleep(delay).await;
     let Ok(mut stream) = net.connect(&host, port).await else { return };
     if stream.write_all(&bytes).await.is_ok() {
         let mut ignored = [0; 256];
@@ -307,7 +307,7 @@ async fn write_bytes<S: AsyncRead + AsyncWrite + Unpin>(end: &mut Option<Framed<
 
 async fn sleep_until(due: Option<Instant>) {
     match due {
-        Some(due) => tokio::time::sleep_until(due).await,
+        Some(due) => mqttspec_runtime::sleep_until(due).await,
         None => pending().await,
     }
 }

@@ -41,6 +41,11 @@ pub(crate) fn judged(
     let Executed { findings, end } = executed;
     let claims = Claims::of(case);
     let read = OnceCell::new();
+    if let Some((length, deliveries)) = findings.deliveries
+        && length == history.events().len()
+    {
+        let _ = read.set(deliveries);
+    }
     let deliveries = || read.get_or_init(|| Deliveries::of(history));
     let (mut found, mut passed) = (findings.found, findings.passed);
     // The reason why the claims of the run are not judged, if there is one.

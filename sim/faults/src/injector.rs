@@ -4,13 +4,13 @@
 use crate::course::{Course, Step};
 use crate::fault::{Fault, LinkState, Way};
 use crate::inject::{FaultError, Inject, Unsupported};
+use mqttspec_runtime::{Instant, sleep, sleep_until};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
-use tokio::time::{Instant, sleep, sleep_until};
 
 /// A notification of an observer of a course.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl<B: Inject + 'static> Injector<B> {
         observer: impl Fn(&Step, Phase) + 'static,
     ) -> Result<RunningCourse, FaultError> {
         self.supports(&course)?;
-        let (observer, began) = (Rc::new(observer), Instant::now());
+        let (observer, began) = (Rc::new(observer), mqttspec_runtime::now());
         let mut running = RunningCourse { steps: Vec::with_capacity(course.steps.len()) };
         let mut tokens = Vec::new();
         for step in course.steps {

@@ -1,16 +1,14 @@
 //! The timer of a driver's loop.
 
-use std::future::Future as _;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::time::{Instant, Sleep};
+use mqttspec_runtime::{Instant, Sleep};
 
 /// A timer whose deadline changes with almost every input: one that is kept costs less than a new
 /// one for each wait.
 #[derive(Debug, Default)]
 pub(crate) struct Alarm {
-    sleep: Option<Pin<Box<Sleep>>>,
+    sleep: Option<Sleep>,
 }
 
 impl Alarm {
@@ -21,10 +19,10 @@ impl Alarm {
             self.sleep = None;
             return Poll::Pending;
         };
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let sleep = self.sleep.get_or_insert_with(|| mqttspec_runtime::sleep_until(deadline));
         if sleep.deadline() != deadline {
-            sleep.as_mut().reset(deadline);
+            sleep.reset(deadline);
         }
-        sleep.as_mut().poll(context)
+        sleep.poll_deadline(context)
     }
 }

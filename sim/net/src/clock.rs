@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use mqttspec_runtime::Instant;
 
 /// A clock that never goes back.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,7 @@ impl Clock {
     /// A clock that shows `now` at this moment and goes on from there.
     #[must_use]
     pub fn showing(now: Duration) -> Clock {
-        Clock { started: Instant::now(), at_start: now }
+        Clock { started: mqttspec_runtime::now(), at_start: now }
     }
 
     /// A clock that shows the time since the Unix epoch, read once from the machine: setting the
@@ -35,7 +35,7 @@ impl Clock {
     /// Time since the epoch.
     #[must_use]
     pub fn now(&self) -> Duration {
-        self.at_start + self.started.elapsed()
+        self.at_start + mqttspec_runtime::now().saturating_duration_since(self.started)
     }
 
     /// The instant at which the clock will show `time`, for a timer; now, if it has passed.

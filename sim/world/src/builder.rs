@@ -2,21 +2,23 @@
 
 use crate::disk::Drive;
 use crate::error::{Failure, RunError};
-use crate::history::{Event, EventKind, Keep, Observer, Statistics, Trace};
+use crate::history::{Event, Keep, Observer, Statistics, Trace};
 use crate::host_context::{HostContext, HostResult};
 use crate::limits::Limits;
 use crate::link::{Latency, Link};
 use crate::network::{Network, Patience};
 use crate::seed::Seed;
-use crate::simulation::{Factory, Host, HostWaker, Ready, Scheduler, Simulation, Start};
+use crate::simulation::{Factory, Host, HostWaker, OfHosts, Ready, Scheduler, Simulation, Start, run_on};
 use crate::swarm::Swarm;
 use crate::watchdog::Watched;
 use crate::world::World;
 use mqttspec_faults::Probability;
+use mqttspec_runtime::Virtual;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -45,6 +47,7 @@ pub struct Builder {
     observer: Option<Observer>,
     sector_bytes: Option<u64>,
     options: Arc<str>,
+    without_tokio: bool,
 }
 
 impl World {
@@ -74,6 +77,7 @@ impl Builder {
             observer: None,
             sector_bytes: Some(512),
             options: Arc::from(""),
+            without_tokio: false,
         }
     }
 
@@ -194,6 +198,14 @@ impl Builder {
         self
     }
 
+    /// Runs the hosts without tokio, which takes less time. Hosts and director then use the tasks
+    /// and timers of `mqttspec_runtime`; those of tokio panic. The history is the same, unless two
+    /// timers of one host end together: their order may differ.
+    pub fn without_tokio(mut self) -> Builder {
+        self.without_tokio = true;
+        self
+    }
+
     /// Calls a closure with every event as it happens.
     pub fn observe(mut self, observer: impl FnMut(&Event) + 'static) -> Builder {
         self.observer = Some(Box::new(observer));
@@ -211,38 +223,53 @@ impl Builder {
     {
         let seed = self.seed;
         let Some(_running) = Running::begin() else { return Err(early(seed, RunError::Nested)) };
+        if self.without_tokio { self.run_virtually(director) } else { self.run_on_tokio(director) }
+    }
+
+    fn run_on_tokio<D, F>(self, director: D) -> Result<Outcome<F::Output>, Failure>
+    where
+        D: FnOnce(World) -> F,
+        F: Future,
+    {
+        let seed = self.seed;
         let runtime = match runtime(&Seed::new(seed)) {
             Ok(runtime) => runtime,
             Err(error) => return Err(early(seed, RunError::Runtime(error.to_string()))),
         };
         let entered = runtime.enter();
-        let (simulation, up) = self.into_simulation()?;
+        let (simulation, up) = self.into_simulation(None)?;
         drop(entered);
         // Hosts must be dropped before the runtime, however this function returns.
-        let _torn_down = TearDown(simulation.clone());
-        simulation.install();
-        let _watched = Watched::begin(simulation.pulse.clone());
-        if !simulation.options.is_empty() {
-            let text = format!("options: {}", simulation.options).into();
-            simulation.record(None, EventKind::Note { text });
-        }
+        let _installed = Installed::new(&simulation);
         let ended = runtime.block_on(async {
-            for host in up {
-                simulation.start(host);
-            }
+            simulation.begin(&up);
             let world = World { simulation: simulation.clone() };
             let local = LocalSet::new();
             let director = local.run_until(async { director(world).await });
             Scheduler::new(simulation.clone(), director).await
         });
-        let trace = simulation.trace();
-        match ended {
-            Ok(output) => Ok(Outcome { output, trace }),
-            Err(error) => Err(Failure { error, trace: Box::new(trace) }),
-        }
+        outcome(&simulation, ended)
     }
 
-    fn into_simulation(self) -> Result<(Rc<Simulation>, Vec<u16>), Failure> {
+    fn run_virtually<D, F>(self, director: D) -> Result<Outcome<F::Output>, Failure>
+    where
+        D: FnOnce(World) -> F,
+        F: Future,
+    {
+        let runtime = Virtual::new();
+        let _entered = runtime.enter();
+        let (simulation, up) = self.into_simulation(Some(runtime.clone()))?;
+        let _installed = Installed::new(&simulation);
+        let ended = {
+            simulation.begin(&up);
+            let world = World { simulation: simulation.clone() };
+            let director = runtime.run_until(async { director(world).await });
+            run_on(&runtime, pin!(Scheduler::new(simulation.clone(), director)))
+        };
+        outcome(&simulation, ended)
+    }
+
+    fn into_simulation(self, runtime: Option<Rc<Virtual>>) -> Result<(Rc<Simulation>, Vec<u16>), Failure> {
         let seed = self.seed;
         let count = u16::try_from(self.hosts.len()).ok().filter(|&count| count < u16::MAX - 1);
         let Some(count) = count else { return Err(early(seed, RunError::TooManyHosts(self.hosts.len()))) };
@@ -280,7 +307,10 @@ impl Builder {
             });
         }
         let network = Network::new(count, self.link, self.patience, &tree, self.keep, self.observer);
-        Ok((Rc::new(Simulation::new(hosts, network, seed, self.options, self.limits, ready, clock)), up))
+        let (options, limits) = (self.options, self.limits);
+        let of_hosts = OfHosts { ready, clock, runtime };
+        let simulation = Simulation::new(hosts, network, seed, options, limits, of_hosts);
+        Ok((Rc::new(simulation), up))
     }
 }
 
@@ -298,6 +328,14 @@ pub struct Outcome<T> {
     pub output: T,
     /// The history of the run.
     pub trace: Trace,
+}
+
+fn outcome<T>(simulation: &Simulation, ended: Result<T, RunError>) -> Result<Outcome<T>, Failure> {
+    let trace = simulation.trace();
+    match ended {
+        Ok(output) => Ok(Outcome { output, trace }),
+        Err(error) => Err(Failure { error, trace: Box::new(trace) }),
+    }
 }
 
 /// A run that failed before its first event.
@@ -338,10 +376,21 @@ impl Drop for Running {
     }
 }
 
-struct TearDown(Rc<Simulation>);
+/// The world that the handles of this thread find, and that the watchdog looks at.
+struct Installed {
+    simulation: Rc<Simulation>,
+    _watched: Watched,
+}
 
-impl Drop for TearDown {
+impl Installed {
+    fn new(simulation: &Rc<Simulation>) -> Installed {
+        simulation.install();
+        Installed { simulation: simulation.clone(), _watched: Watched::begin(simulation.pulse.clone()) }
+    }
+}
+
+impl Drop for Installed {
     fn drop(&mut self) {
-        self.0.tear_down();
+        self.simulation.tear_down();
     }
 }

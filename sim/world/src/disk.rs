@@ -181,7 +181,7 @@ impl Disk for WorldDisk {
             match last {
                 Some(at) if self.drive.alive(self.life).is_ok() => {
                     let left = at.saturating_sub(self.drive.now());
-                    tokio::time::sleep(Duration::from_nanos(left)).await;
+                    mqttspec_runtime::sleep(Duration::from_nanos(left)).await;
                 }
                 _ => return,
             }

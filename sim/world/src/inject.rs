@@ -5,8 +5,8 @@ use crate::history::HostId;
 use crate::link::{LinkChange, Selection};
 use crate::world::World;
 use mqttspec_faults::{Fault, FaultError, Inject, LinkState, Unsupported, Way};
+use mqttspec_runtime::timeout;
 use std::time::Duration;
-use tokio::time::timeout;
 
 impl From<WorldError> for FaultError {
     fn from(error: WorldError) -> FaultError {

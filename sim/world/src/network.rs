@@ -39,12 +39,37 @@ pub(crate) enum Due {
     GiveUp { end: EndKey },
 }
 
+/// Small, because a heap moves its entries often.
 #[derive(Debug)]
 struct Planned {
     at: Duration,
     tie: u64,
     number: u64,
-    due: Due,
+    /// The place of what is due.
+    place: u32,
+}
+
+/// What is due, by place.
+#[derive(Debug, Default)]
+struct Dues {
+    places: Vec<Option<Due>>,
+    free: Vec<u32>,
+}
+
+impl Dues {
+    fn put(&mut self, due: Due) -> u32 {
+        if let Some(place) = self.free.pop() {
+            self.places[place as usize] = Some(due);
+            return place;
+        }
+        self.places.push(Some(due));
+        u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn take(&mut self, place: u32) -> Option<Due> {
+        self.free.push(place);
+        self.places.get_mut(place as usize)?.take()
+    }
 }
 
 pub(crate) struct Network {
@@ -55,6 +80,7 @@ pub(crate) struct Network {
     /// Acknowledgements whose arrival time affects nothing: they are delivered together with the
     /// next other event, so that they need no turn of the runtime.
     unhurried: BinaryHeap<Planned>,
+    dues: Dues,
     numbers: u64,
     pub(crate) timing: Draw,
     pub(crate) loss: Draw,
@@ -85,6 +111,7 @@ impl Network {
             connections: Connections::default(),
             planned: BinaryHeap::new(),
             unhurried: BinaryHeap::new(),
+            dues: Dues::default(),
             numbers: 0,
             timing: seed.child("link timing").draw(),
             loss: seed.child("link loss").draw(),
@@ -141,7 +168,7 @@ impl Network {
     pub(crate) fn deliver_unhurried(&mut self, now: Duration) {
         while self.unhurried.peek().is_some_and(|planned| planned.at <= now) {
             let Some(planned) = self.unhurried.pop() else { return };
-            self.fulfil(planned.at, planned.due);
+            self.fulfil(planned.at, planned.place);
         }
     }
 
@@ -149,15 +176,16 @@ impl Network {
     pub(crate) fn deliver_due(&mut self, now: Duration) {
         while self.planned.peek().is_some_and(|planned| planned.at <= now) {
             let Some(planned) = self.planned.pop() else { return };
-            self.fulfil(now, planned.due);
+            self.fulfil(now, planned.place);
         }
     }
 
-    fn fulfil(&mut self, now: Duration, due: Due) {
-        match due {
-            Due::Arrival(under_way) => self.arrive(now, under_way),
-            Due::Retry { end, at } => self.retry(now, end, at),
-            Due::GiveUp { end } => self.consider_giving_up(now, end),
+    fn fulfil(&mut self, now: Duration, place: u32) {
+        match self.dues.take(place) {
+            Some(Due::Arrival(under_way)) => self.arrive(now, under_way),
+            Some(Due::Retry { end, at }) => self.retry(now, end, at),
+            Some(Due::GiveUp { end }) => self.consider_giving_up(now, end),
+            None => {}
         }
     }
 
@@ -169,7 +197,7 @@ impl Network {
     pub(crate) fn plan_with(&mut self, at: Duration, tie: u64, due: Due, unhurried: bool) {
         self.numbers += 1;
         let plan = if unhurried { &mut self.unhurried } else { &mut self.planned };
-        plan.push(Planned { at, tie, number: self.numbers, due });
+        plan.push(Planned { at, tie, number: self.numbers, place: self.dues.put(due) });
     }
 
     pub(crate) fn select(&self, selection: Selection) -> Vec<Key> {

@@ -14,6 +14,7 @@ use crate::machine::address_of;
 use crate::network::Network;
 use crate::seed::{Draw, Seed};
 use crate::watchdog::Pulse;
+use mqttspec_runtime::{Instant, Virtual};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
@@ -23,13 +24,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
-use tokio::task::LocalSet;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
-pub(crate) use host::{Factory, Host, HostWaker, Ready, Start, Stop};
+pub(crate) use host::{Factory, Host, HostWaker, Ready, Start, Stop, Tasks};
 
 /// The director's index in the list of hosts to poll.
 pub(crate) const DIRECTOR: u16 = u16::MAX;
@@ -61,11 +61,21 @@ pub(crate) struct Simulation {
     pub(crate) failure: RefCell<Option<RunError>>,
     /// Faults that a host applied to itself: its tasks cannot be dropped while they run.
     pub(crate) later: RefCell<Vec<Later>>,
+    /// Without it, tokio runs the hosts.
+    pub(crate) runtime: Option<Rc<Virtual>>,
     pub(crate) began: Instant,
     /// Nanoseconds since the start; shared with the disks.
     clock: Arc<AtomicU64>,
     order: RefCell<Draw>,
     polls: Cell<u64>,
+}
+
+/// What the hosts and the simulation share.
+pub(crate) struct OfHosts {
+    pub(crate) ready: Arc<Ready>,
+    /// Nanoseconds since the start.
+    pub(crate) clock: Arc<AtomicU64>,
+    pub(crate) runtime: Option<Rc<Virtual>>,
 }
 
 /// A fault that is postponed until no host is being polled.
@@ -82,9 +92,9 @@ impl Simulation {
         seed_number: u64,
         options: Arc<str>,
         limits: Limits,
-        ready: Arc<Ready>,
-        clock: Arc<AtomicU64>,
+        of_hosts: OfHosts,
     ) -> Simulation {
+        let OfHosts { ready, clock, runtime } = of_hosts;
         let seed = Seed::new(seed_number);
         let names = hosts.iter().map(|host| host.name.clone()).collect();
         let events = network.history.events();
@@ -103,7 +113,8 @@ impl Simulation {
             ready,
             failure: RefCell::new(None),
             later: RefCell::new(Vec::new()),
-            began: Instant::now(),
+            runtime,
+            began: mqttspec_runtime::now(),
             clock,
             order: RefCell::new(seed.child("host order").draw()),
             polls: Cell::new(0),
@@ -115,9 +126,22 @@ impl Simulation {
         Duration::from_nanos(self.clock.load(Ordering::Relaxed))
     }
 
+    /// The time of the runtime.
+    fn elapsed(&self) -> Duration {
+        self.runtime.as_ref().map_or_else(|| self.began.elapsed(), |runtime| runtime.elapsed())
+    }
+
     /// Makes this world the one that the handles of this thread find.
     pub(crate) fn install(self: &Rc<Self>) {
         RUNNING.with(|running| *running.borrow_mut() = Some(self.clone()));
+    }
+
+    /// Starts these hosts.
+    pub(crate) fn begin(self: &Rc<Self>, up: &[u16]) {
+        if !self.options.is_empty() {
+            self.record(None, EventKind::Note { text: format!("options: {}", self.options).into() });
+        }
+        up.iter().for_each(|host| self.start(*host));
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -155,12 +179,12 @@ impl Simulation {
         let start = Start { simulation: self.clone(), host, incarnation, stop };
         let ended = slot.ended.clone();
         *ended.borrow_mut() = None;
-        let tasks = new_task_set();
+        let tasks = Tasks::new(self.runtime.as_ref(), &slot.waker);
         let main = catch_unwind(AssertUnwindSafe(|| (slot.factory.borrow_mut())(start)));
         match main {
             Ok(mut main) => {
                 let simulation = self.clone();
-                tasks.spawn_local(poll_fn(move |cx| {
+                tasks.spawn(poll_fn(move |cx| {
                     let polled = catch_unwind(AssertUnwindSafe(|| main.as_mut().poll(cx)));
                     let Ok(polled) = polled.map_err(|panic| simulation.host_panicked(host, &*panic)) else {
                         return Poll::Pending;
@@ -202,7 +226,7 @@ impl Simulation {
         self.ready.wake_scheduler();
     }
 
-    fn drop_tasks(&self, host: u16, tasks: Option<LocalSet>) {
+    fn drop_tasks(&self, host: u16, tasks: Option<Tasks>) {
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(tasks)));
         if let Err(panic) = dropped {
             self.fail(self.panicked(host, &*panic));
@@ -285,9 +309,7 @@ impl Simulation {
         self.pulse.poll_begins(host);
         let outcome = match slot.tasks.borrow_mut().as_mut() {
             None => Ok(()),
-            Some(tasks) => catch_unwind(AssertUnwindSafe(|| {
-                let _ = Pin::new(tasks).poll(&mut Context::from_waker(&slot.waker));
-            })),
+            Some(tasks) => catch_unwind(AssertUnwindSafe(|| tasks.poll(&slot.waker))),
         };
         self.pulse.poll_ends();
         if let Err(panic) = outcome {
@@ -332,19 +354,6 @@ impl Simulation {
     }
 }
 
-#[cfg(tokio_unstable)]
-fn new_task_set() -> LocalSet {
-    let mut tasks = LocalSet::new();
-    // Otherwise the panic of a task that is never joined would go unnoticed.
-    tasks.unhandled_panic(tokio::runtime::UnhandledPanic::ShutdownRuntime);
-    tasks
-}
-
-#[cfg(not(tokio_unstable))]
-fn new_task_set() -> LocalSet {
-    LocalSet::new()
-}
-
 /// The future that runs a world. It ends with the director or with the first failure.
 pub(crate) struct Scheduler<F: Future> {
     pub(crate) simulation: Rc<Simulation>,
@@ -355,6 +364,8 @@ pub(crate) struct Scheduler<F: Future> {
     alarm: Option<Pin<Box<Sleep>>>,
     alarm_at: Duration,
     turn: Vec<u16>,
+    /// Whether the hosts know its waker, which stays the same.
+    is_known: bool,
 }
 
 impl<F: Future> Scheduler<F> {
@@ -371,6 +382,7 @@ impl<F: Future> Scheduler<F> {
             alarm: None,
             alarm_at: Duration::MAX,
             turn: Vec::new(),
+            is_known: false,
         }
     }
 
@@ -416,6 +428,10 @@ impl<F: Future> Scheduler<F> {
     fn set_alarm(&mut self, cx: &mut Context<'_>) {
         let limit = self.simulation.limits.simulated;
         let due = self.simulation.network.borrow().next_due().map_or(limit, |due| due.min(limit));
+        if self.simulation.runtime.is_some() {
+            self.alarm_at = due;
+            return;
+        }
         let at = self.simulation.began + due;
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
         if self.alarm_at != due {
@@ -452,9 +468,11 @@ impl<F: Future> Future for Scheduler<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let simulation = this.simulation.clone();
-        simulation.ready.set_scheduler(cx.waker());
+        if !std::mem::replace(&mut this.is_known, true) {
+            simulation.ready.set_scheduler(cx.waker());
+        }
         simulation.ready.scheduler_looks(true);
-        let now = simulation.began.elapsed();
+        let now = simulation.elapsed();
         simulation.clock.store(nanoseconds(now), Ordering::Relaxed);
         simulation.network.borrow_mut().deliver_unhurried(now);
         loop {
@@ -486,5 +504,42 @@ impl<F: Future> Future for Scheduler<F> {
         simulation.ready.scheduler_looks(false);
         this.set_alarm(cx);
         Poll::Pending
+    }
+}
+
+/// Runs a world on its virtual runtime. Time passes when no task has anything to do.
+pub(crate) fn run_on<F: Future>(
+    runtime: &Virtual,
+    mut scheduler: Pin<&mut Scheduler<F>>,
+) -> Result<F::Output, RunError> {
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let waker = Waker::from(woken.clone());
+    loop {
+        if woken.0.swap(false, Ordering::Relaxed)
+            && let Poll::Ready(ended) = scheduler.as_mut().poll(&mut Context::from_waker(&waker))
+        {
+            return ended;
+        }
+        if runtime.wake_yielded() || woken.0.load(Ordering::Relaxed) {
+            continue;
+        }
+        let alarm = scheduler.alarm_at;
+        runtime.advance_to(runtime.next_timer().map_or(alarm, |timer| timer.min(alarm)));
+        if runtime.elapsed() >= alarm {
+            woken.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether the scheduler is to be polled.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -28,13 +28,13 @@ impl World {
 
     /// Lets simulated time pass.
     pub async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
+        mqttspec_runtime::sleep(duration).await;
     }
 
     /// Lets simulated time pass until the given time after the start of the run. Returns at once if
     /// that time has passed.
     pub async fn sleep_until(&self, since_start: Duration) {
-        tokio::time::sleep_until(self.simulation.began + since_start).await;
+        mqttspec_runtime::sleep_until(self.simulation.began + since_start).await;
     }
 
     /// The run's seed, for random choices of the director; each purpose has its own stream.

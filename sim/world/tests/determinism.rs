@@ -8,7 +8,8 @@ mod common;
 
 use common::{PORT, echo, ms, secs};
 use mqttspec_ports::{Disk, File, Net};
-use mqttspec_world::{HostContext, Probability, World, WorldError};
+use mqttspec_runtime::{sleep, spawn_local, timeout, yield_now};
+use mqttspec_world::{HostContext, Probability, RunError, World, WorldError};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io;
@@ -44,6 +45,36 @@ async fn chatter(context: HostContext) {
             }
         }
         tokio::time::sleep(ms(100)).await;
+    }
+}
+
+/// The same on either runtime: it asks a burst, waits for the answer or not, and lets others run.
+async fn chatter_on_any_runtime(context: HostContext) {
+    let mut draw = context.seed().child("chatter").draw();
+    loop {
+        if let Ok(mut stream) = context.net().connect("broker", PORT).await {
+            let mut answer = [0; 256];
+            while stream.write_all(&vec![draw.word() as u8; 1 + draw.below(200) as usize]).await.is_ok() {
+                match timeout(ms(20), stream.read(&mut answer)).await {
+                    Ok(Ok(n @ 1..)) => context.note(format!("answer of {n}")),
+                    Ok(_) => break,
+                    Err(_) => context.note("impatient"),
+                }
+                for _ in 0..draw.below(3) {
+                    yield_now().await;
+                }
+                // It has no timer: two of one host may end together, and then in any order.
+                let (note, turns) = (context.clone(), draw.below(4));
+                spawn_local(async move {
+                    for _ in 0..turns {
+                        yield_now().await;
+                    }
+                    note.note("later");
+                });
+                sleep(draw.duration(ms(1), ms(200))).await;
+            }
+        }
+        sleep(ms(100)).await;
     }
 }
 
@@ -155,6 +186,39 @@ fn a_seed_repeats_its_history_in_one_process() {
     assert_eq!(first, all_runs(seeds));
     let different: BTreeSet<&str> = first.lines().filter_map(|line| line.rsplit(' ').next()).collect();
     assert_eq!(different.len() as u64, seeds * 3, "every seed and scenario has a different history");
+}
+
+#[test]
+fn a_seed_has_the_same_history_without_tokio() {
+    let hash = |seed, without_tokio| {
+        let mut world = World::builder(seed).latency(ms(1)..=ms(30)).host("broker", counting_echo);
+        for name in ["a", "b", "c"] {
+            world = world.host(name, chatter_on_any_runtime);
+        }
+        if without_tokio {
+            world = world.without_tokio();
+        }
+        let of_hosts = |world: World| async move {
+            faults_of_links(world.clone()).await?;
+            faults_of_hosts(world).await
+        };
+        let outcome = world.run(of_hosts).unwrap_or_else(|failure| panic!("{failure}"));
+        outcome.output.expect("the hosts are declared");
+        (outcome.trace.hash, outcome.trace.statistics)
+    };
+    for seed in 0..number("MQTTSPEC_WORLD_SEEDS", 10) {
+        let of_tokio = hash(seed, false);
+        assert!(of_tokio.1.segments > 500, "seed {seed}: {:?}", of_tokio.1);
+        assert_eq!(hash(seed, true), of_tokio, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_host_that_needs_tokio_fails_without_it() {
+    let world = World::builder(1).without_tokio().host("a", |_| async { tokio::time::sleep(ms(1)).await });
+    let failure =
+        world.run(|world| async move { world.sleep(secs(1)).await }).expect_err("tokio is not there");
+    assert!(matches!(failure.error, RunError::HostPanicked { .. }), "{failure}");
 }
 
 #[test]

@@ -289,7 +289,7 @@ impl Clients {
             let (backend, size) = (self.backend.clone(), load.size.unwrap_or(0) as usize);
             let end = self.backend.now() + load.lasting.on(false);
             application.loads.set(application.loads.get() + 1);
-            tokio::task::spawn_local(async move {
+            mqttspec_runtime::spawn_local(async move {
                 let start = backend.now();
                 for (number, qos) in (1u32..).zip(qos.into_iter().cycle()) {
                     let mut payload = format!("{host}-{number}");
@@ -356,10 +356,9 @@ impl Clients {
         no_load && self.silent_for().is_some_and(|silent| silent > rest + noticing)
     }
 
-    /// Whether every accepted message with QoS above 0 was delivered to every subscriber that
-    /// should receive it.
-    pub(crate) fn all_delivered(&self) -> bool {
-        self.recorder.with_history(|history| Deliveries::of(history).all_arrived())
+    /// The deliveries so far.
+    pub(crate) fn deliveries(&self) -> Deliveries {
+        self.recorder.with_history(Deliveries::of)
     }
 
     /// How many messages above QoS 0 of this client the server does not have.

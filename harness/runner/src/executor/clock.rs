@@ -169,7 +169,7 @@ impl Clock {
 
     /// Lets the connections write, so that the packets are in the history before the next step.
     pub(crate) async fn written(&mut self) {
-        tokio::task::yield_now().await;
+        mqttspec_runtime::yield_now().await;
         self.sent_at = Some(self.now());
     }
 

@@ -65,8 +65,8 @@ impl Connection {
         inflow.decoder_mut().set_maximum_packet_size(recorder.maximum_packet_size());
         let (dropped, replaced, refusals) = (Rc::default(), Rc::default(), Rc::default());
         let connection = Self { key, orders, dropped, replaced, refusals, recorder };
-        tokio::task::spawn_local(connection.clone().read(read, inflow));
-        tokio::task::spawn_local(connection.clone().write(write, received, form.unwrap_or_default()));
+        mqttspec_runtime::spawn_local(connection.clone().read(read, inflow));
+        mqttspec_runtime::spawn_local(connection.clone().write(write, received, form.unwrap_or_default()));
         connection
     }
 

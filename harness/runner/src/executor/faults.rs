@@ -155,7 +155,7 @@ impl Faults {
         let (recorder, failed) = (self.crashes.recorder.clone(), self.failed.clone());
         let count = self.running.clone();
         count.set(count.get() + 1);
-        tokio::task::spawn_local(async move {
+        mqttspec_runtime::spawn_local(async move {
             if let Err(error) = running.finish().await {
                 failed.borrow_mut().get_or_insert(error);
             }

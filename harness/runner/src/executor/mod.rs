@@ -32,6 +32,7 @@ use bytes::Bytes;
 use mqttspec_codec::{Packet, Role};
 use mqttspec_judge::Case;
 use mqttspec_judge::claims::Claims;
+use mqttspec_judge::deliveries::Deliveries;
 use mqttspec_judge::finding::{Check, Finding};
 use mqttspec_judge::history::{BranchTaken, HostIndex, What, nanoseconds};
 use mqttspec_notation::bytes::{patched, raw_bytes};
@@ -76,6 +77,8 @@ pub(crate) struct Findings {
     pub(crate) branches: Vec<BranchTaken>,
     pub(crate) marks: Vec<String>,
     pub(crate) drawn: Vec<(String, String)>,
+    /// The deliveries of the first events, and the number of those.
+    pub(crate) deliveries: Option<(usize, Deliveries)>,
     /// Delivery checks to judge at the end.
     pub(crate) properties: Vec<Property>,
     /// The offsets of the lines that passed.
@@ -131,7 +134,7 @@ pub(crate) async fn execute(setup: Setup<'_>, backend: Rc<dyn Backend>) -> Execu
     let is_late = async {
         match limit {
             Some(limit) => {
-                tokio::time::sleep(limit).await;
+                mqttspec_runtime::sleep(limit).await;
                 limit
             }
             None => std::future::pending().await,
@@ -529,8 +532,12 @@ impl<'r> Executor<'r> {
             let busy = self.clients.busy(self.clock.timeouts.quiet);
             if busy.is_none() {
                 let length = self.recorder.with_history(|history| history.events().len());
-                if undelivered != Some(length) && self.clients.all_delivered() {
-                    break;
+                if undelivered != Some(length) {
+                    let deliveries = self.clients.deliveries();
+                    if deliveries.all_arrived() {
+                        self.findings.deliveries = Some((length, deliveries));
+                        break;
+                    }
                 }
                 undelivered = Some(length);
             }

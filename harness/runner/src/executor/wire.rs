@@ -108,7 +108,7 @@ impl Wire {
         let (over_websocket, expects_handshakes) = (self.over_websocket, self.expects_handshakes);
         let (recorder, version) = (self.recorder.clone(), self.version);
         let played = Played { recorder, version, connections: self.connections.clone(), expects_handshakes };
-        tokio::task::spawn_local(async move {
+        mqttspec_runtime::spawn_local(async move {
             while let Ok(Accepted { stream, host }) = incoming.accept().await {
                 let Some(host) = host.and_then(|host| hosts.index(&host)) else { continue };
                 if !over_websocket {
@@ -116,7 +116,7 @@ impl Wire {
                     continue;
                 }
                 let played = played.clone();
-                tokio::task::spawn_local(async move {
+                mqttspec_runtime::spawn_local(async move {
                     // What is no WebSocket is closed, as by any server.
                     if let Ok((end, offered)) = transport::answer(stream, transport::mqtt_if_offered).await {
                         let form = end.form();

@@ -279,7 +279,7 @@ impl Application {
         .map_err(|error| error.to_string())?;
         self.start(Rc::new(handle.commander()), connects);
         // The events were observed already, but the queue must be emptied.
-        tokio::task::spawn_local(async move { while handle.event().await.is_some() {} });
+        mqttspec_runtime::spawn_local(async move { while handle.event().await.is_some() {} });
         driver.await.map_err(|error| error.to_string())
     }
 
@@ -449,7 +449,7 @@ impl Application {
             if commander.is_some() {
                 return commander;
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            mqttspec_runtime::sleep(Duration::from_millis(1)).await;
         }
         None
     }

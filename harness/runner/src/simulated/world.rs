@@ -37,6 +37,10 @@ pub(super) fn execute_in_world(prepared: Prepared<'_>) -> Executed {
         .time_limit(LONGEST)
         .real_time_limit(LONGEST_REAL)
         .torn_writes(tears_writes.then_some(SECTOR));
+    let is_reference = clients.is_none() && !matches!(server, Server::Hosted(_));
+    if is_reference {
+        builder = builder.without_tokio();
+    }
     let mut hosted = clients.clone();
     builder = match server {
         Server::Reference(broker) => {

@@ -8,7 +8,7 @@
 //! (`share.rs`).
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::future::{Future as _, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -17,8 +17,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use mqttspec_broker::ConnectionId;
 use mqttspec_codec::{Connect, Packet};
+use mqttspec_runtime::{Instant, Sleep};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::{Instant, Sleep};
 
 use super::Input;
 use super::inbox::Inbox;
@@ -194,7 +194,7 @@ pub(super) struct Task<'a> {
 /// Runs a connection until it has ended.
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, task: Task<'_>) {
     let Task { mut inflow, link, inbox, packet_timeout, check } = task;
-    let mut last_chance: Option<Pin<Box<Sleep>>> = None;
+    let mut last_chance: Option<Sleep> = None;
     let mut patience = Patience { limit: packet_timeout, since: None, timer: None };
     let mut checking: Option<(Checking, Arrived, usize)> = None;
     let ended = poll_fn(|context| {
@@ -227,8 +227,8 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, task: 
         }
         link.forget(&mut inflow);
         // A peer that does not read must not hold what the broker has closed.
-        let last_chance = last_chance.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
-        last_chance.as_mut().poll(context).map(|()| None)
+        let last_chance = last_chance.get_or_insert_with(|| mqttspec_runtime::sleep(LINGER));
+        last_chance.poll_deadline(context).map(|()| None)
     })
     .await;
     link.forget(&mut inflow);
@@ -244,7 +244,7 @@ struct Patience {
     limit: Duration,
     /// When its first bytes were there.
     since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Sleep>,
 }
 
 impl Patience {
@@ -255,16 +255,16 @@ impl Patience {
             self.since = None;
             return false;
         }
-        let since = *self.since.get_or_insert_with(Instant::now);
+        let since = *self.since.get_or_insert_with(mqttspec_runtime::now);
         let more = Duration::from_secs(unfinished as u64 / SLOWEST_BYTES_PER_SECOND);
         let deadline = since + self.limit + more;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        while timer.as_mut().poll(context).is_ready() {
-            if Instant::now() >= deadline {
+        let timer = self.timer.get_or_insert_with(|| mqttspec_runtime::sleep_until(deadline));
+        while timer.poll_deadline(context).is_ready() {
+            if mqttspec_runtime::now() >= deadline {
                 self.since = None;
                 return true;
             }
-            timer.as_mut().reset(deadline);
+            timer.reset(deadline);
         }
         false
     }
@@ -391,5 +391,5 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
         std::io::Result::Ok(())
     };
     // Whether the peer closed, failed or took too long: it is over.
-    let _ = tokio::time::timeout(LINGER, drained).await;
+    let _ = mqttspec_runtime::timeout(LINGER, drained).await;
 }

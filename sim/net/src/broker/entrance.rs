@@ -11,8 +11,8 @@ use std::time::Duration;
 use mqttspec_broker::{Redirect, Users};
 use mqttspec_codec::{Connect, Utf8String};
 use mqttspec_ports::Listener;
+use mqttspec_runtime::Task as Spawned;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::AbortHandle;
 
 use super::connection::{self, LINGER, Link, Task};
 use super::inbox::Inbox;
@@ -34,7 +34,7 @@ pub struct Entrance {
     limits: Limits,
     largest_packet: u32,
     keep_bytes: bool,
-    listeners: Rc<RefCell<Vec<AbortHandle>>>,
+    listeners: Rc<RefCell<Vec<Spawned>>>,
     /// Connections whose task has not ended.
     inside: Rc<Cell<usize>>,
     pub(super) memory: Memory,
@@ -133,7 +133,7 @@ impl Entrance {
         L::Stream: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let entrance = self.clone();
-        let task = tokio::task::spawn_local(async move {
+        let task = mqttspec_runtime::spawn_local(async move {
             let mut told = false;
             loop {
                 match listener.accept().await {
@@ -148,12 +148,12 @@ impl Entrance {
                         }
                         // A connection without CONNECT may hold a file descriptor that is needed.
                         entrance.close_oldest_stranger();
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        mqttspec_runtime::sleep(ACCEPT_PAUSE).await;
                     }
                 }
             }
         });
-        self.listeners.borrow_mut().push(task.abort_handle());
+        self.listeners.borrow_mut().push(task);
     }
 
     /// Serves one Network Connection over any byte stream; drops it if there are as many as the
@@ -174,7 +174,7 @@ impl Entrance {
         self.inbox.push(Input::Opened { link: Rc::clone(&link), peer });
         self.inside.set(self.inside.get() + 1);
         let entrance = self.clone();
-        tokio::task::spawn_local(async move {
+        mqttspec_runtime::spawn_local(async move {
             let from = peer.map(|peer| peer.ip());
             let check = |connect: &Connect| {
                 let passwords = entrance.passwords.borrow();
@@ -235,7 +235,7 @@ impl Entrance {
                 while self.inbox.pop().is_some() {}
             }
         };
-        let _ = tokio::time::timeout(2 * LINGER, all_done).await;
+        let _ = mqttspec_runtime::timeout(2 * LINGER, all_done).await;
     }
 }
 

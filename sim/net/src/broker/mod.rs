@@ -260,9 +260,9 @@ impl<S: Store, T: Tap> Server<S, T> {
             if self.clock.now() - began > LONG_TURN {
                 // The runtime looks for bytes of other connections only if no task is ready, or
                 // after 61 tasks. With turns of this length, that is too rare.
-                tokio::time::sleep(BREAK).await;
+                mqttspec_runtime::sleep(BREAK).await;
             } else {
-                tokio::task::yield_now().await;
+                mqttspec_runtime::yield_now().await;
             }
         }
     }

@@ -68,6 +68,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             std::io::Result::Ok(())
         };
         // Whether the Server closed, failed or took too long: it is over.
-        let _ = tokio::time::timeout(LINGER, closing).await;
+        let _ = mqttspec_runtime::timeout(LINGER, closing).await;
     }
 }

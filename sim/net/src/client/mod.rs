@@ -93,7 +93,7 @@ pub fn spawn_client<N: Net>(
     let store = crate::store::NoStore;
     let (handle, requests, events) = handle::pair();
     let driver = Driver::new(client, net, clock, store, tap, requests, events);
-    tokio::task::spawn_local(driver.run());
+    mqttspec_runtime::spawn_local(async move { drop(driver.run().await) });
     handle
 }
 
@@ -263,7 +263,7 @@ impl<N: Net, S: Store, T: ClientTap> Driver<N, S, T> {
                 Transmit::Close => {
                     if let Link::Open(open) = std::mem::replace(&mut self.link, Link::Down) {
                         self.tap.observe(now, ClientObserved::Closed { connection });
-                        tokio::task::spawn_local(open.close());
+                        mqttspec_runtime::spawn_local(open.close());
                     }
                 }
             }

@@ -2,13 +2,14 @@
 
 use super::Simulation;
 use crate::disk::Drive;
+use mqttspec_runtime::{TaskSet, Virtual};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
@@ -35,7 +36,7 @@ pub(crate) struct Host {
     pub(crate) name: Arc<str>,
     pub(crate) factory: RefCell<Factory>,
     /// The tasks of the process; `None` while it does not run.
-    pub(crate) tasks: RefCell<Option<LocalSet>>,
+    pub(crate) tasks: RefCell<Option<Tasks>>,
     pub(crate) drive: Arc<Drive>,
     /// The main task's return value, until the scheduler processes it.
     pub(crate) ended: Rc<RefCell<Option<Result<(), String>>>>,
@@ -48,6 +49,51 @@ pub(crate) struct Host {
     /// The current instant, and the number of polls at it.
     pub(crate) polls_now: Cell<(Duration, u64)>,
     pub(crate) polls: Cell<u64>,
+}
+
+/// The tasks of a process, on the runtime of its world.
+pub(crate) enum Tasks {
+    Tokio(LocalSet),
+    Virtual(TaskSet),
+}
+
+impl Tasks {
+    pub(crate) fn new(runtime: Option<&Rc<Virtual>>, host: &Waker) -> Tasks {
+        match runtime {
+            Some(runtime) => Tasks::Virtual(TaskSet::new(runtime, host.clone())),
+            None => Tasks::Tokio(new_local_set()),
+        }
+    }
+
+    pub(crate) fn spawn(&self, main: impl Future<Output = ()> + 'static) {
+        match self {
+            Tasks::Tokio(tasks) => drop(tasks.spawn_local(main)),
+            Tasks::Virtual(tasks) => tasks.spawn(main),
+        }
+    }
+
+    /// Polls the tasks that were woken.
+    pub(crate) fn poll(&mut self, waker: &Waker) {
+        match self {
+            Tasks::Tokio(tasks) => {
+                let _ = Pin::new(tasks).poll(&mut Context::from_waker(waker));
+            }
+            Tasks::Virtual(tasks) => tasks.poll(),
+        }
+    }
+}
+
+#[cfg(tokio_unstable)]
+fn new_local_set() -> LocalSet {
+    let mut tasks = LocalSet::new();
+    // Otherwise the panic of a task that is never joined would go unnoticed.
+    tasks.unhandled_panic(tokio::runtime::UnhandledPanic::ShutdownRuntime);
+    tasks
+}
+
+#[cfg(not(tokio_unstable))]
+fn new_local_set() -> LocalSet {
+    LocalSet::new()
 }
 
 impl Host {

@@ -24,7 +24,7 @@ pub(crate) async fn echo(context: HostContext) -> io::Result<()> {
     let listener = context.net().listen(PORT).await?;
     loop {
         let (mut stream, _) = listener.accept().await?;
-        tokio::task::spawn_local(async move {
+        mqttspec_runtime::spawn_local(async move {
             let mut buffer = [0; 4096];
             loop {
                 match stream.read(&mut buffer).await {
