@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use mqttspec_codec::Version;
 use mqttspec_judge::history::History;
+use mqttspec_judge::model::Tolerance;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_judge::{Case, model};
@@ -19,9 +20,10 @@ pub(crate) fn shapes(
     result: &RunResult,
     history: &History,
     version: Version,
+    tolerance: Tolerance,
 ) -> BTreeMap<Shape, (String, String)> {
     let mut shapes = BTreeMap::new();
-    let of_model = model::judge(history);
+    let of_model = model::judge(history, tolerance);
     for finding in result.failures.iter().map(|reported| &reported.finding).chain(&of_model) {
         let texts = (finding.expected.clone(), finding.actual.clone());
         shapes.entry(Shape::of(finding, version)).or_insert(texts);

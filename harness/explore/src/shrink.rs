@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use mqttspec_codec::Version;
+use mqttspec_judge::model::Tolerance;
 use mqttspec_notation::{
     self as notation, Action, ClauseReference, Content, FaultKind, Field, Guarantee, Property, Scenario,
     ShownClause, Shows, Step, StepKind, Time, Timing, VersionMark,
@@ -102,7 +103,7 @@ pub fn shrink(
 pub fn shrink_first(text: &str, seed: u64, limits: Limits) -> Result<Shrunk, String> {
     let case = case_of(text)?;
     let (result, history) = run_recorded(&case, seed, RunOptions::default());
-    let first = shapes(&result, &history, case.version).into_keys().next();
+    let first = shapes(&result, &history, case.version, Tolerance::default()).into_keys().next();
     let shape = first.ok_or_else(|| format!("a run under seed {seed} has no finding"))?;
     shrink(text, seed, &shape, case.version, RunOptions::default(), limits)
 }
@@ -119,7 +120,7 @@ fn described(mut scenario: Scenario, shape: &Shape, seed: u64, fails: u32) -> St
 
 /// The scenario with these clauses in place of its own, and without delivery checks. The finding is
 /// not about a line of the scenario, so the last line shows the clauses.
-fn with_clauses(mut scenario: Scenario, clauses: &[String]) -> Scenario {
+pub(crate) fn with_clauses(mut scenario: Scenario, clauses: &[String]) -> Scenario {
     let span = notation::Span::default();
     scenario.clauses = Vec::new();
     for version in &scenario.versions {
@@ -144,7 +145,7 @@ fn with_clauses(mut scenario: Scenario, clauses: &[String]) -> Scenario {
 fn shows(text: &str, shape: &Shape, version: Version, options: RunOptions, seed: u64) -> bool {
     let Ok(case) = case_of(text) else { return false };
     let (result, history) = run_recorded(&case, seed, options);
-    shapes(&result, &history, version).contains_key(shape)
+    shapes(&result, &history, version, Tolerance::default()).contains_key(shape)
 }
 
 struct Shrinker<'s> {
@@ -302,7 +303,7 @@ impl Shrinker<'_> {
 }
 
 /// Whether a step is about this host only.
-fn is_of(step: &Step, name: &str) -> bool {
+pub(crate) fn is_of(step: &Step, name: &str) -> bool {
     match &step.kind {
         StepKind::Line { host, .. }
         | StepKind::Verb { host, .. }
@@ -319,7 +320,7 @@ fn is_of(step: &Step, name: &str) -> bool {
 }
 
 /// The fields of a step that may be removed one by one.
-fn fields_of(step: &mut Step) -> Option<&mut Vec<Field>> {
+pub(crate) fn fields_of(step: &mut Step) -> Option<&mut Vec<Field>> {
     match &mut step.kind {
         StepKind::Line { content: Content::Packet(pattern), .. } => Some(&mut pattern.fields),
         StepKind::Verb { action, .. } | StepKind::Ask { action, .. } => match action {
@@ -335,7 +336,7 @@ fn fields_of(step: &mut Step) -> Option<&mut Vec<Field>> {
 }
 
 /// Simpler forms of a step, the simplest first.
-fn simpler(step: &Step) -> Vec<Step> {
+pub(crate) fn simpler(step: &Step) -> Vec<Step> {
     let mut forms = Vec::new();
     if step.timing != Timing::Usual {
         forms.push(Step { timing: Timing::Usual, ..step.clone() });

@@ -11,6 +11,7 @@ use mqttspec_codec::{
 };
 use mqttspec_notation::{FaultKind, SERVER};
 
+use super::Tolerance;
 use super::calm::Calm;
 use super::packets::{certain_error, message_of};
 use crate::history::{ConnectionKey, Ending, Event, History, What};
@@ -114,6 +115,7 @@ type Message<'h> = (&'h str, &'h [u8]);
 pub(super) struct Facts<'h> {
     pub(super) history: &'h History,
     pub(super) calm: Calm<'h>,
+    pub(super) tolerance: Tolerance,
     pub(super) links: BTreeMap<ConnectionKey, Link<'h>>,
     pub(super) requests: Vec<Request<'h>>,
     pub(super) arrivals: Vec<Arrival<'h>>,
@@ -158,13 +160,14 @@ const FIRST_PACKET: [&[&str]; 2] = [&["MQTT-3.1.0-1", "MQTT-4.13.1-1"], &["MQTT-
 
 impl<'h> Facts<'h> {
     /// Reads a history; `None` if it is not about a Server, or if a client has no recorded packets.
-    pub(super) fn of(history: &'h History) -> Option<Self> {
+    pub(super) fn of(history: &'h History, tolerance: Tolerance) -> Option<Self> {
         if history.hosts().iter().any(|host| host.observer == Role::Server) {
             return None;
         }
         let mut facts = Self {
             history,
             calm: Calm::of(history),
+            tolerance,
             links: BTreeMap::new(),
             requests: Vec::new(),
             arrivals: Vec::new(),
@@ -197,6 +200,11 @@ impl<'h> Facts<'h> {
     /// The time of an event.
     pub(super) fn at(&self, event: usize) -> Duration {
         self.history.events().get(event).map_or(Duration::ZERO, |event| event.at)
+    }
+
+    /// Whether a Subscription is in force at an event, by the event of its SUBACK.
+    pub(super) fn in_force(&self, granted: usize, at: usize) -> bool {
+        granted < at && self.at(granted) + self.tolerance.subscribing <= self.at(at)
     }
 
     /// The name of a host.

@@ -47,7 +47,8 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
 /// The findings for those who should have had a message.
 pub(super) fn of(facts: &Facts<'_>, rule: Rule, due: &Due<'_, '_>) -> Vec<Finding> {
     let Due { publication, after, until } = *due;
-    let faulty = facts.last_fault.is_some_and(|fault| fault + CALM > facts.end);
+    let calm = CALM + facts.tolerance.answer;
+    let faulty = facts.last_fault.is_some_and(|fault| fault + calm > facts.end);
     let topic = publication.topic;
     let payload = &publication.publish.payload[..];
     let expires = publication.publish.properties.contains::<MessageExpiryInterval>();
@@ -56,7 +57,7 @@ pub(super) fn of(facts: &Facts<'_>, rule: Rule, due: &Due<'_, '_>) -> Vec<Findin
         || faulty
         || expires
         || !is_known
-        || until + CALM > facts.end
+        || until + calm > facts.end
         || topic.as_str().starts_with('$')
     {
         return Vec::new();
@@ -65,7 +66,8 @@ pub(super) fn of(facts: &Facts<'_>, rule: Rule, due: &Due<'_, '_>) -> Vec<Findin
     for request in &facts.requests {
         let Some((key, link)) = standing(facts, request) else { continue };
         let Some((granted_at, _)) = request.granted else { continue };
-        if after <= granted_at || until + CALM / 2 > link.heard || !fits(link, publication) {
+        let in_time = until + calm / 2 <= link.heard;
+        if !facts.in_force(granted_at, after) || !in_time || !fits(link, publication) {
             continue;
         }
         let matching = facts.matching(request.link, after, topic);

@@ -129,7 +129,8 @@ fn at_subscription(facts: &Facts<'_>, request: &Request<'_>, topic: &TopicName) 
     if uncertain || !asked {
         return None;
     }
-    let until = facts.at(granted_at) + PATIENCE;
+    let patience = PATIENCE + facts.tolerance.answer;
+    let until = facts.at(granted_at) + patience;
     let last = retained(facts, topic, request.sent, until)?;
     let earlier = matching.iter().any(|other| !core::ptr::eq(*other, request));
     let same = matching.iter().any(|other| !core::ptr::eq(*other, request) && other.filter == request.filter);
@@ -172,10 +173,10 @@ fn at_subscription(facts: &Facts<'_>, request: &Request<'_>, topic: &TopicName) 
             broken(EXISTED, event, "no retained message where the subscription existed", "it came")
         });
     }
-    let stands = link.closed.is_none_or(|(closed, _)| facts.at(closed) > at + PATIENCE)
-        && link.left.is_none_or(|(left, _)| facts.at(left) > at + PATIENCE)
-        && facts.end > at + PATIENCE
-        && facts.calm.lasts(facts.name(request.link), at, at + PATIENCE)
+    let stands = link.closed.is_none_or(|(closed, _)| facts.at(closed) > at + patience)
+        && link.left.is_none_or(|(left, _)| facts.at(left) > at + patience)
+        && facts.end > at + patience
+        && facts.calm.lasts(facts.name(request.link), at, at + patience)
         && request.removed.is_none()
         && link.unacknowledged.is_empty();
     // A later request replaces this one.
@@ -184,7 +185,7 @@ fn at_subscription(facts: &Facts<'_>, request: &Request<'_>, topic: &TopicName) 
             && other.client_id == request.client_id
             && other.filter == request.filter
             && other.sent > request.sent
-            && facts.at(other.sent) < at + PATIENCE
+            && facts.at(other.sent) < at + patience
     });
     let owed = sends && stands && !replaced && !payload.is_empty();
     // A Server may discard a message of QoS 0, and one that it sends at QoS 0 to a slow reader.

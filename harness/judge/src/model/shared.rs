@@ -77,7 +77,7 @@ fn twice(facts: &Facts<'_>, publication: &Publication<'_>) -> Option<Finding> {
 /// A group of which no member gets a message.
 fn missed(facts: &Facts<'_>, publication: &Publication<'_>) -> Vec<Finding> {
     let Some(accepted) = publication.accepted else { return Vec::new() };
-    let until = facts.at(accepted) + PATIENCE;
+    let until = facts.at(accepted) + PATIENCE + facts.tolerance.answer;
     let expires = publication.publish.properties.contains::<MessageExpiryInterval>();
     if expires || until > facts.end || facts.is_unclear(publication.client_id, publication.sent) {
         return Vec::new();
@@ -128,7 +128,7 @@ fn is_certain(
     // Its Session ended with its connection.
     let [_, most] = link.expiry;
     let alone = facts.links_of(request.client_id).count() == 1;
-    let settled = Duration::from_secs(2);
+    let settled = Duration::from_secs(2) + facts.tolerance.late;
     let ended = link.closed.is_some_and(|(closed, ending)| {
         ending != crate::history::Ending::Crashed
             && facts.at(closed) + settled < facts.at(publication.sent)
@@ -151,7 +151,7 @@ fn stands(facts: &Facts<'_>, request: &Request<'_>, publication: &Publication<'_
     let Some(link) = facts.links.get(&request.link) else { return false };
     let Some((granted, Some(qos))) = request.granted else { return false };
     let matching = facts.matching(request.link, publication.sent, publication.topic);
-    granted < publication.sent
+    facts.in_force(granted, publication.sent)
         && matching.iter().any(|other| core::ptr::eq(*other, request))
         && qos > QoS::AtMostOnce
         && link.version == Version::V5

@@ -2,11 +2,11 @@
 
 use mqttspec_codec::{QoS, Role, Version};
 
-use super::judge;
+use super::{Tolerance, judge};
 use crate::history::builder::{HistoryBuilder, again, id, puback, publish, pubrec, pubrel, received};
 
 fn clauses(builder: HistoryBuilder) -> Vec<String> {
-    let findings = judge(&builder.build());
+    let findings = judge(&builder.build(), Tolerance::default());
     findings.into_iter().flat_map(|finding| finding.requirements).map(|broken| broken.clause).collect()
 }
 

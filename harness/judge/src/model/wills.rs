@@ -112,6 +112,10 @@ fn fate(facts: &Facts<'_>, key: ConnectionKey, link: &Link<'_>) -> Option<Fate> 
         return None;
     }
     if !closes {
+        // What ends the connection shortly after DISCONNECT may have lost it.
+        if !facts.calm.lasts(host, at, at + NOTICE) {
+            return None;
+        }
         return Some(Fate::Discarded { rule: DISCARDED, since: ended });
     }
     let delay = link.connect.will.as_ref()?.properties.get::<WillDelayInterval>().map_or(0, |delay| delay.0);
@@ -120,10 +124,13 @@ fn fate(facts: &Facts<'_>, key: ConnectionKey, link: &Link<'_>) -> Option<Fate> 
     let from = at + seconds(delay.min(least));
     let until = at + seconds(delay.min(most));
     match next {
-        None => Some(Fate::Published { after: ended, from: from.saturating_sub(notice), until }),
+        None => {
+            let from = from.saturating_sub(notice + facts.tolerance.early);
+            Some(Fate::Published { after: ended, from, until: until + facts.tolerance.late })
+        }
         Some((_, of)) => {
             let (accepted, present) = of.accepted?;
-            let in_time = facts.at(accepted) + Duration::from_secs(2) < from;
+            let in_time = facts.at(accepted) + facts.tolerance.early + Duration::from_secs(2) < from;
             // If the Session has ended, its Will may have been published.
             (in_time && present && !of.clean).then_some(Fate::Discarded { rule: RETURNED, since: accepted })
         }

@@ -9,7 +9,7 @@ use mqttspec_codec::Version;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
-use super::backend::{self, Environment};
+use super::backend::{self, Environment, Finished};
 use super::cleaning;
 use super::launcher::{Instance, LaunchError};
 use super::names::{Credentials, Names};
@@ -27,6 +27,7 @@ use crate::suite::KeepTrace;
 use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::finding::{Check, Finding};
+use mqttspec_judge::model::Tolerance;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
 
@@ -58,6 +59,10 @@ pub(crate) struct RunContext {
     pub(crate) instance: Option<Rc<Instance>>,
     /// Whether the harness can start servers.
     pub(crate) starts: bool,
+    /// The number of servers beside the shared one.
+    pub(crate) servers: usize,
+    /// Whether a server that the harness starts is ready within a short time.
+    pub(crate) starts_quickly: bool,
     /// Servers that were started for one case at a time, and are free.
     pub(crate) idle: RefCell<Vec<Rc<Instance>>>,
     /// What the servers may send to all runs.
@@ -281,7 +286,7 @@ pub(crate) async fn run_case(
     let mut deviations = Vec::new();
     for offset in 0..u64::from(context.seeds) {
         let seed = context.seed.wrapping_add(offset);
-        let (run, timed) = match &placed.place {
+        let Finished { result, timed, .. } = match &placed.place {
             Place::Own(options) => {
                 run_on_own_server(&context, &placed, options, seed, timeouts, &mut own_lacks).await
             }
@@ -292,7 +297,7 @@ pub(crate) async fn run_case(
         };
         timing_sensitive |= timed.sensitive;
         deviations.extend(timed.deviations);
-        runs.push(run);
+        runs.push(result);
     }
     let mut outcome = Outcome {
         index,
@@ -319,7 +324,7 @@ pub(crate) async fn run_on_shared_server(
     timeouts: Timeouts,
     plain_names: bool,
     crosstalk: &mut bool,
-) -> (RunResult, Timed) {
+) -> Finished {
     let names = context.names(placed, plain_names);
     let instance = context.instance.clone();
     let environment = Environment {
@@ -351,18 +356,16 @@ pub(crate) async fn run_on_own_server(
     seed: u64,
     timeouts: Timeouts,
     lacks: &mut Option<String>,
-) -> (RunResult, Timed) {
+) -> Finished {
     let target_file = &context.target_file;
     let start = if options.is_empty() { &target_file.start } else { &target_file.start_with_options };
     let Some(start) = start else {
-        return (
-            broken("the target file has no command that starts a server".to_owned(), seed),
-            Timed::default(),
-        );
+        let reason = "the target file has no command that starts a server".to_owned();
+        return Finished::broken(broken(reason, seed), Timed::default());
     };
     // A scenario that configures or crashes its server needs a new one. Others need only one that
     // no other case uses at the same time.
-    let is_pooled = options.is_empty() && !Facts::of(&placed.case).crashes_server;
+    let is_pooled = options.is_empty() && !placed.is_first && !Facts::of(&placed.case).crashes_server;
     let idle = if is_pooled { context.idle.borrow_mut().pop() } else { None };
     let text = target_file.options_text(options).unwrap_or_default();
     let instance = match idle {
@@ -371,7 +374,7 @@ pub(crate) async fn run_on_own_server(
             Ok(instance) => Rc::new(instance),
             Err(error) => {
                 let timed = Timed { sensitive: true, ..Timed::default() };
-                return (broken(launch_failed(&error, options), seed), timed);
+                return Finished::broken(broken(launch_failed(&error, options), seed), timed);
             }
         },
     };
@@ -390,9 +393,9 @@ pub(crate) async fn run_on_own_server(
         intake: Rc::new(Intake::new(&context.budget)),
         limit: limit(placed.waits, timeouts) + timeouts.travel * placed.lines,
     };
-    let (mut run, timed) = run_in_local_set(context, &placed.case, seed, environment).await;
-    if matches!(run.verdict, Verdict::NotJudged | Verdict::Fail | Verdict::Error) {
-        run.output = instance.output();
+    let mut finished = run_in_local_set(context, &placed.case, seed, environment).await;
+    if matches!(finished.result.verdict, Verdict::NotJudged | Verdict::Fail | Verdict::Error) {
+        finished.result.output = instance.output();
     }
     if is_pooled {
         let prober = Prober { endpoint, ..context.prober.clone() };
@@ -401,7 +404,7 @@ pub(crate) async fn run_on_own_server(
         *lacks = context.lacks_at(&prober).await;
         if lacks.is_none() {
             context.idle.borrow_mut().push(instance);
-            return (run, timed);
+            return finished;
         }
         // The port of a process closes before the process has ended.
         tokio::time::sleep(ENDING).await;
@@ -411,7 +414,7 @@ pub(crate) async fn run_on_own_server(
         *lacks = Some(format!("ended ({how})"));
     }
     instance.stop().await;
-    (run, timed)
+    finished
 }
 
 pub(crate) fn launch_failed(error: &LaunchError, options: &[(String, String)]) -> String {
@@ -425,7 +428,7 @@ pub(crate) async fn run_in_local_set(
     case: &Case,
     seed: u64,
     environment: Environment,
-) -> (RunResult, Timed) {
+) -> Finished {
     let set = LocalSet::new();
     let with_trace = context.keep == KeepTrace::All;
     let command = context.command(case, seed);
@@ -466,6 +469,12 @@ pub(crate) fn timeouts(target_file: &TargetFile, capabilities: &Capabilities) ->
         travel: milliseconds(20) + round_trip * 2,
         subscribing: capabilities.subscribing,
     }
+}
+
+/// How exact the times of a server must be.
+pub(crate) fn tolerance(timeouts: &Timeouts) -> Tolerance {
+    let Timeouts { early, late, patience: answer, subscribing, .. } = *timeouts;
+    Tolerance { early, late, answer, again: RETRANSMISSION, subscribing }
 }
 
 /// The reason of the error of a case that did not end within the time limit of all cases.

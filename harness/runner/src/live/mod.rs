@@ -10,6 +10,8 @@
 //! - [`placing`]: whether a case runs, and on which server
 //! - [`case_run`]: the runs of one case
 //! - [`service`]: whether the server still works as at the start
+//! - [`contact`]: starts and probes the server
+//! - [`single`]: single runs, for `explore`
 //! - [`session`]: all cases, and the reruns before a failure counts
 //! - [`client`]: clients under test, for which the harness acts as the server
 
@@ -17,6 +19,7 @@ pub(crate) mod backend;
 pub(crate) mod case_run;
 pub(crate) mod cleaning;
 pub mod client;
+pub(crate) mod contact;
 pub(crate) mod launcher;
 pub(crate) mod names;
 pub(crate) mod passes;
@@ -26,6 +29,7 @@ pub(crate) mod schedule;
 pub(crate) mod service;
 pub(crate) mod service_watch;
 pub(crate) mod session;
+pub mod single;
 pub(crate) mod stall_detector;
 pub mod target_file;
 pub(crate) mod tokens;

@@ -40,6 +40,8 @@ pub(crate) struct Placed {
     pub(crate) lines: u32,
     /// Whether it has a long wait, or waits for a timer of the server, such as a Keep Alive.
     pub(crate) is_slow: bool,
+    /// Whether it needs a server that no other case has used.
+    pub(crate) is_first: bool,
 }
 
 /// What placing depends on.
@@ -71,6 +73,7 @@ impl Placing<'_> {
             waits: Duration::ZERO,
             lines: 0,
             is_slow: false,
+            is_first: false,
         };
         match self.decide(case) {
             Ok((scheduled, place)) => {
