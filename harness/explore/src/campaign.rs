@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use mqttspec_codec::{Role, Version};
-use mqttspec_judge::model::Tolerance;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_mutants::Mutant;
 use mqttspec_runner::latitude::Latitude;
@@ -253,7 +252,7 @@ fn run_seed(seed: u64, options: &Options) -> Run {
     match case_of(&text) {
         Ok(case) => {
             let (result, history) = run_recorded(&case, options.run_seed(seed), run_options);
-            let (shapes, coverage) = (shapes(&result, &history, version, Tolerance::default()), Coverage::of(&history));
+            let (shapes, coverage) = (shapes(&result, version), Coverage::of(&history));
             Run { seed, version, text, is_judged: result.verdict != Verdict::NotJudged, shapes, coverage }
         }
         Err(reason) => {

@@ -23,6 +23,9 @@ use crate::swarm::{Feature, Features, LiveServer, Swarm};
 /// The number of repetitions that must show a finding.
 const REPETITIONS: usize = 3;
 
+/// How many runs of a candidate must show the finding while it is shrunk.
+const ATTEMPTS: usize = 2;
+
 /// Of how many seeds that show a finding one is chosen.
 const EXAMPLES: usize = 3;
 
@@ -125,13 +128,12 @@ fn draw(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> BTreeMap<Shape, Suspect> {
     let features = features(&options.features, live.target);
-    let tolerance = live.target.tolerance();
     let server = LiveServer {
         topic_alias_maximum: number(live.target, "topic_alias_maximum").unwrap_or(0),
         maximum_qos: maximum_qos(live.target),
         retains: live.target.capability("retain_available") != Some("0"),
         accepts_keep_alive_0: live.target.capability("keep_alive_0") != Some("0"),
-        late: tolerance.late.as_secs() + 1,
+        late: live.target.late().as_secs() + 1,
     };
     let version = options.version.or_else(|| only_version(live.target.versions()));
     let (first, count) = options.seeds_after(campaign);
@@ -156,7 +158,7 @@ fn draw(
     let mut done = |number: usize, run: LiveRun| {
         let drawn = drawn_cell.borrow();
         let Some((seed, version, text)) = drawn.get(number) else { return };
-        let shapes = shapes_of(&run, *version, tolerance);
+        let shapes = shapes_of(&run, *version);
         let is_judged = run.result.verdict != Verdict::NotJudged;
         for (shape, expected, actual) in campaign.add(is_judged, &Coverage::of(&run.history), &shapes) {
             let suspect = suspects.entry(shape).or_default();
@@ -180,12 +182,8 @@ fn only_version(versions: &[Version]) -> Option<Version> {
     }
 }
 
-fn shapes_of(
-    run: &LiveRun,
-    version: Version,
-    tolerance: mqttspec_judge::model::Tolerance,
-) -> BTreeMap<Shape, (String, String)> {
-    let mut shapes = shapes(&run.result, &run.history, version, tolerance);
+fn shapes_of(run: &LiveRun, version: Version) -> BTreeMap<Shape, (String, String)> {
+    let mut shapes = shapes(&run.result, version);
     if let Some(lost) = &run.lost {
         let reason = format!("the server serves after the run, but it {lost}");
         let texts = ("the server serves after the run".to_owned(), lost.clone());
@@ -196,7 +194,6 @@ fn shapes_of(
 
 /// Runs scenarios. Returns for each whether its run shows its shape.
 fn try_all(live: &mut Live<'_>, trials: &[Trial]) -> Vec<bool> {
-    let tolerance = live.target.tolerance();
     let cases: Vec<Option<Case>> = trials.iter().map(|trial| case_of(&trial.text).ok()).collect();
     let numbers: Vec<usize> = (0..trials.len()).filter(|number| cases[*number].is_some()).collect();
     let mut shown = vec![false; trials.len()];
@@ -205,7 +202,7 @@ fn try_all(live: &mut Live<'_>, trials: &[Trial]) -> Vec<bool> {
     let mut done = |index: usize, run: LiveRun| {
         let Some(number) = numbers.get(index) else { return };
         let Trial { shape, version, .. } = &trials[*number];
-        shown[*number] = shapes_of(&run, *version, tolerance).contains_key(shape);
+        shown[*number] = shapes_of(&run, *version).contains_key(shape);
     };
     live.target.run(&mut next, live.stop, &mut done);
     shown
@@ -252,9 +249,9 @@ fn version_of(shape: &Shape) -> Version {
 
 /// Shrinks the scenarios of findings, all at the same time.
 fn shrink_all(options: &Options, live: &mut Live<'_>, confirmed: &[(Shape, Suspect)]) -> Vec<String> {
-    let texts = confirmed.iter().map(|(_, suspect)| {
-        suspect.examples.first().map_or(String::new(), |example| example.text.clone())
-    });
+    let texts = confirmed
+        .iter()
+        .map(|(_, suspect)| suspect.examples.first().map_or(String::new(), |example| example.text.clone()));
     let texts: Vec<String> = texts.collect();
     let mut shrinking: Vec<Option<Shrinking>> = confirmed
         .iter()
@@ -268,12 +265,16 @@ fn shrink_all(options: &Options, live: &mut Live<'_>, confirmed: &[(Shape, Suspe
             let candidates = one.as_mut().map_or_else(Vec::new, Shrinking::candidates);
             counts.push(candidates.len());
             let version = version_of(shape);
-            trials.extend(candidates.into_iter().map(|text| Trial { text, shape: shape.clone(), version }));
+            for text in candidates {
+                let trial = || Trial { text: text.clone(), shape: shape.clone(), version };
+                trials.extend((0..ATTEMPTS).map(|_| trial()));
+            }
         }
         if trials.is_empty() || live.stop.load(Ordering::Relaxed) {
             break;
         }
-        let shown = try_all(live, &trials);
+        let attempts = try_all(live, &trials);
+        let shown: Vec<bool> = attempts.chunks(ATTEMPTS).map(|of| of.iter().all(|shown| *shown)).collect();
         let mut rest = &shown[..];
         for (one, count) in shrinking.iter_mut().zip(counts) {
             let (of_one, others) = rest.split_at(count);
@@ -293,8 +294,9 @@ fn shrink_all(options: &Options, live: &mut Live<'_>, confirmed: &[(Shape, Suspe
     let shown = try_all(live, &trials);
     let fails = shown.chunks(REPETITIONS).map(|of| of.iter().filter(|shown| **shown).count());
     let name = live.target.name().to_owned();
-    let of_one = |((((shape, _), one), text), fails): (((&(Shape, Suspect), Option<Shrinking>), String), usize)| {
-        one.map_or_else(|| canonical(text), |one| described(one, shape, &name, fails, REPETITIONS))
-    };
+    let of_one =
+        |((((shape, _), one), text), fails): (((&(Shape, Suspect), Option<Shrinking>), String), usize)| {
+            one.map_or_else(|| canonical(text), |one| described(one, shape, &name, fails, REPETITIONS))
+        };
     confirmed.iter().zip(shrinking).zip(texts).zip(fails).map(of_one).collect()
 }

@@ -6,12 +6,11 @@
 use std::time::Duration;
 
 use mqttspec_codec::Version;
-use mqttspec_judge::model::Tolerance;
 use mqttspec_notation::{
     self as notation, Action, ClauseReference, Content, FaultKind, Field, Guarantee, Property, Scenario,
     ShownClause, Shows, Step, StepKind, Time, Timing, VersionMark,
 };
-use mqttspec_runner::run::{RunOptions, run_recorded};
+use mqttspec_runner::run::{RunOptions, run_with};
 
 use crate::run::{FILE, case_of, shapes};
 use crate::shape::Shape;
@@ -102,8 +101,8 @@ pub fn shrink(
 /// If the text is no scenario with one case, or if its run has no finding.
 pub fn shrink_first(text: &str, seed: u64, limits: Limits) -> Result<Shrunk, String> {
     let case = case_of(text)?;
-    let (result, history) = run_recorded(&case, seed, RunOptions::default());
-    let first = shapes(&result, &history, case.version, Tolerance::default()).into_keys().next();
+    let result = run_with(&case, seed, RunOptions::default());
+    let first = shapes(&result, case.version).into_keys().next();
     let shape = first.ok_or_else(|| format!("a run under seed {seed} has no finding"))?;
     shrink(text, seed, &shape, case.version, RunOptions::default(), limits)
 }
@@ -144,8 +143,8 @@ pub(crate) fn with_clauses(mut scenario: Scenario, clauses: &[String]) -> Scenar
 
 fn shows(text: &str, shape: &Shape, version: Version, options: RunOptions, seed: u64) -> bool {
     let Ok(case) = case_of(text) else { return false };
-    let (result, history) = run_recorded(&case, seed, options);
-    shapes(&result, &history, version, Tolerance::default()).contains_key(shape)
+    let result = run_with(&case, seed, options);
+    shapes(&result, version).contains_key(shape)
 }
 
 struct Shrinker<'s> {

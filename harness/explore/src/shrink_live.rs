@@ -4,7 +4,9 @@
 //! of the best scenario. The next one tries all of those together that keep the finding, or parts of
 //! them.
 
-use mqttspec_notation::{self as notation, Scenario, Step};
+use std::time::Duration;
+
+use mqttspec_notation::{self as notation, Scenario, Step, StepKind, Time, Timing};
 
 use crate::run::{FILE, case_of};
 use crate::shape::Shape;
@@ -36,6 +38,9 @@ enum Kind {
     Steps,
     Values,
 }
+
+/// A wait in place of a step.
+const SHORT_WAIT: Duration = Duration::from_millis(100);
 
 /// A scenario that is being shrunk.
 pub(crate) struct Shrinking {
@@ -138,9 +143,8 @@ impl Shrinking {
             Kind::Values => simplifications(&self.best),
         };
         // The last step shows the clauses, so a scenario of a few lines has no valid removal.
-        let is_valid = |edit: &Edit| {
-            case_of(&notation::print(&edited(&self.best, std::slice::from_ref(edit)))).is_ok()
-        };
+        let is_valid =
+            |edit: &Edit| case_of(&notation::print(&edited(&self.best, std::slice::from_ref(edit)))).is_ok();
         let edits: Vec<Edit> = edits.into_iter().filter(is_valid).collect();
         if edits.is_empty() && kind == Kind::Steps {
             return self.begin(Kind::Values);
@@ -170,7 +174,14 @@ fn simplifications(scenario: &Scenario) -> Vec<Edit> {
     for (client, line) in scenario.clients.iter().enumerate() {
         edits.extend((0..line.options.len()).map(|option| Edit::RemoveOption { client, option }));
     }
+    let last = scenario.steps.len().saturating_sub(1);
     for (step, of) in scenario.steps.iter().enumerate() {
+        if step < last && !matches!(of.kind, StepKind::Wait(_)) {
+            // It may only take time.
+            let kind = StepKind::Wait(Time::everywhere(SHORT_WAIT));
+            let by = Box::new(Step { kind, timing: Timing::Usual, ..of.clone() });
+            edits.push(Edit::Replace { step, by });
+        }
         edits.extend(simpler(of).into_iter().map(|by| Edit::Replace { step, by: Box::new(by) }));
         let fields = fields_of(&mut of.clone()).map_or(0, |fields| fields.len());
         edits.extend((0..fields).map(|field| Edit::RemoveField { step, field }));

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use mqttspec_codec::{Role, Version};
 use mqttspec_judge::Case;
+use mqttspec_judge::model::Tolerance;
 use mqttspec_judge::results::{CaseResult, RunResult, Target, TargetKind};
 use mqttspec_judge::trace::{Trace, TraceEvent};
 use mqttspec_judge::verdict::Verdict;
@@ -151,7 +152,9 @@ impl HostedTarget {
 fn run(case: &Case, seed: u64, options: RunOptions, hosted: &HostedCase<'_>) -> RunResult {
     let command = case.repeat_command(seed);
     let performed = perform_hosted(case, seed, hosted);
-    judged(case, &command, performed.executed, &performed.history, options.trace).0
+    let HostedCase { late, subscribing, .. } = *hosted;
+    let tolerance = Tolerance { late, subscribing, ..Tolerance::default() };
+    judged(case, &command, performed.executed, &performed.history, options.trace, tolerance).0
 }
 
 impl Capabilities {

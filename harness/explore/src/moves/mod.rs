@@ -86,15 +86,14 @@ impl<'s> Writer<'s> {
             messages: 0,
             server_runs: true,
             broker: Vec::new(),
-            limits: swarm.live.map_or(
-                Limits { aliases: 10, qos: 2, retains: true, size: false },
-                |server| Limits {
+            limits: swarm.live.map_or(Limits { aliases: 10, qos: 2, retains: true, size: false }, |server| {
+                Limits {
                     aliases: server.topic_alias_maximum,
                     qos: server.maximum_qos,
                     retains: server.retains,
                     size: false,
-                },
-            ),
+                }
+            }),
             claims: BTreeSet::new(),
         }
     }
@@ -273,7 +272,11 @@ impl<'s> Writer<'s> {
         // A message that need not be delivered may keep the run from becoming quiet. Only the
         // delivery checks need every message.
         let quiet = self.timed("wait for quiet 300s", "wait for quiet 30s");
-        self.line(if self.swarm.is_calm() { quiet } else { self.timed("wait for quiet 20s", "wait for quiet 10s") });
+        self.line(if self.swarm.is_calm() {
+            quiet
+        } else {
+            self.timed("wait for quiet 20s", "wait for quiet 10s")
+        });
         self.line(self.timed("wait 5s", "wait 8s"));
     }
 

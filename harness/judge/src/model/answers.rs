@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{Packet, PacketIdentifier, PubAckReason, PubRelReason, QoS, Version};
 
-use super::{Rule, Tolerance};
 use super::calm::Calm;
 use super::facts::Facts;
+use super::{Rule, Tolerance};
 use crate::finding::Finding;
 use crate::history::{ConnectionKey, History, What};
 

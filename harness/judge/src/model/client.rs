@@ -12,8 +12,8 @@ use mqttspec_codec::{
 };
 use mqttspec_notation::FaultKind;
 
-use super::{Rule, Tolerance};
 use super::calm::Calm;
+use super::{Rule, Tolerance};
 use crate::finding::Finding;
 use crate::history::{Asked, ConnectionKey, History, HostIndex, Told, What};
 
@@ -87,6 +87,8 @@ struct Reader<'h> {
     asked: BTreeMap<(HostIndex, Message), usize>,
     published: BTreeMap<(HostIndex, Message), (usize, usize)>,
     crashed: BTreeSet<String>,
+    /// Hosts to which bytes were sent that may be a packet.
+    raw: BTreeSet<HostIndex>,
     findings: Vec<Finding>,
 }
 
@@ -103,6 +105,7 @@ pub(super) fn judge(history: &History, calm: &Calm<'_>, tolerance: Tolerance) ->
         asked: BTreeMap::new(),
         published: BTreeMap::new(),
         crashed: BTreeSet::new(),
+        raw: BTreeSet::new(),
         findings: Vec::new(),
     };
     for index in 0..history.events().len() {
@@ -152,6 +155,7 @@ impl<'h> Reader<'h> {
                     connection.violated.get_or_insert((index, event.at));
                 }
                 connection.raw = true;
+                self.raw.insert(key.host);
             }
             What::ReceivedMalformed { .. } => connection.raw = true,
             What::Sent { packet, .. } => self.sent(key, index, event.at, packet),
@@ -208,7 +212,8 @@ impl<'h> Reader<'h> {
         if connection.left.is_some() {
             wrong.push((LAST, "nothing after DISCONNECT", packet.packet_type().to_string()));
         }
-        let settled = connection.accepted.is_some_and(|(accepted, ..)| at > accepted + LATE + self.tolerance.answer);
+        let settled =
+            connection.accepted.is_some_and(|(accepted, ..)| at > accepted + LATE + self.tolerance.answer);
         match packet {
             Packet::Disconnect(_) => drop(connection.left.get_or_insert((index, at))),
             Packet::Publish(publish) => {
@@ -275,7 +280,9 @@ impl<'h> Reader<'h> {
         let from = connection.heard.max(accepted);
         let silent = at.saturating_sub(from);
         let host = &self.history.info(key.host).name;
-        let is_late = !keep_alive.is_zero() && silent > keep_alive + LATE + self.tolerance.late && connection.left.is_none();
+        let is_late = !keep_alive.is_zero()
+            && silent > keep_alive + LATE + self.tolerance.late
+            && connection.left.is_none();
         if !is_late || !self.calm.lasts(host, from, at) || connection.violated.is_some() {
             return None;
         }
@@ -324,7 +331,7 @@ impl<'h> Reader<'h> {
         for ((host, (_, payload)), counts) in counts {
             let name = self.history.info(host).name.to_string();
             let Counts { sent: [qos0, qos1, qos2], exchanges, acknowledged, told, last, .. } = counts;
-            if payload.is_empty() || self.crashed.contains(&name) {
+            if payload.is_empty() || self.crashed.contains(&name) || self.raw.contains(&host) {
                 continue;
             }
             let key = self.key_of(last, host);

@@ -124,7 +124,9 @@ fn wrong_reasons(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, at, key) in disconnects {
         let Some(link) = facts.links.get(&key) else { continue };
-        if !facts.calm.lasts(facts.name(key), link.began, at) {
+        // Bytes that are not a packet may be no sign of life.
+        let unclear = facts.is_unclear(link.client_id, index);
+        if unclear || !facts.calm.lasts(facts.name(key), link.began, at) {
             continue;
         }
         let keep_alive = keep_alive_of(link);

@@ -110,8 +110,9 @@ pub fn judge(history: &History, tolerance: Tolerance) -> Vec<Finding> {
             findings.extend(deliveries::judge(&facts));
             findings.extend(sessions::judge(&facts));
             findings.extend(endings::judge(&facts));
-            findings.extend(owed::judge(&facts));
-            findings.extend(wills::judge(&facts));
+            let standing = owed::all_standing(&facts);
+            findings.extend(owed::judge(&facts, &standing));
+            findings.extend(wills::judge(&facts, &standing));
             findings.extend(retained::judge(&facts));
             findings.extend(shared::judge(&facts));
         }

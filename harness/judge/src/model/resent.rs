@@ -10,8 +10,8 @@ use mqttspec_codec::{
     Connect, MessageExpiryInterval, Packet, PacketIdentifier, QoS, ReceiveMaximum, Role, Version,
 };
 
-use super::{Rule, Tolerance};
 use super::calm::Calm;
+use super::{Rule, Tolerance};
 use crate::finding::Finding;
 use crate::history::{ConnectionKey, History, What};
 

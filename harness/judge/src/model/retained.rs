@@ -40,8 +40,8 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     if facts.crashed {
         return findings;
     }
-    let topics: BTreeSet<&TopicName> =
-        facts.publications.iter().map(|publication| publication.topic).collect();
+    let retained = facts.publications.iter().filter(|publication| publication.publish.retain);
+    let topics: BTreeSet<&TopicName> = retained.map(|publication| publication.topic).collect();
     for request in &facts.requests {
         for topic in &topics {
             findings.extend(at_subscription(facts, request, topic));
@@ -104,10 +104,8 @@ fn taken(facts: &Facts<'_>, publication: &Publication<'_>) -> Option<usize> {
     if publication.is_will || !is_5 {
         let payload = &publication.publish.payload;
         facts.only_publication(publication.topic.as_str(), payload)?;
-        let arrivals = facts.arrivals.iter();
-        let mut own = arrivals
-            .filter(|arrival| arrival.topic == publication.topic && arrival.publish.payload == *payload);
-        return own.next().map(|arrival| arrival.event);
+        let mut arrivals = facts.arrivals_of(publication.topic.as_str(), payload);
+        return arrivals.next().map(|arrival| arrival.event);
     }
     publication.accepted
 }

@@ -38,10 +38,8 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
 /// first one stays connected.
 fn twice(facts: &Facts<'_>, publication: &Publication<'_>) -> Option<Finding> {
     let mut had: BTreeMap<&str, (ConnectionKey, usize)> = BTreeMap::new();
-    for arrival in &facts.arrivals {
-        if arrival.topic != publication.topic || arrival.publish.payload != publication.publish.payload {
-            continue;
-        }
+    let payload = &publication.publish.payload;
+    for arrival in facts.arrivals_of(publication.topic.as_str(), payload) {
         let link = facts.links.get(&arrival.link)?;
         if link.version != Version::V5 || facts.is_unclear(link.client_id, arrival.event) {
             continue;
@@ -92,13 +90,11 @@ fn missed(facts: &Facts<'_>, publication: &Publication<'_>) -> Vec<Finding> {
         let standing: Vec<_> =
             members.iter().filter(|request| stands(facts, request, publication, until)).collect();
         let (Some(first), true) = (standing.first(), judged) else { continue };
-        let arrived = facts.arrivals.iter().any(|arrival| {
-            let to_member = members.iter().any(|request| {
+        let payload = &publication.publish.payload;
+        let arrived = facts.arrivals_of(publication.topic.as_str(), payload).any(|arrival| {
+            members.iter().any(|request| {
                 facts.links.get(&arrival.link).is_some_and(|of| of.client_id == request.client_id)
-            });
-            to_member
-                && arrival.topic == publication.topic
-                && arrival.publish.payload == publication.publish.payload
+            })
         });
         if !arrived {
             let payload = mqttspec_notation::fields::payload_text(&publication.publish.payload);

@@ -9,7 +9,7 @@ use mqttspec_codec::{DisconnectReason, QoS, Version, WillDelayInterval};
 
 use super::Rule;
 use super::facts::{Facts, Link, Publication};
-use super::owed::{self, Due};
+use super::owed::{self, Due, Standing};
 use crate::finding::Finding;
 use crate::history::{ConnectionKey, Ending};
 
@@ -30,7 +30,7 @@ enum Fate {
     Discarded { rule: Rule, since: usize },
 }
 
-pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
+pub(super) fn judge(facts: &Facts<'_>, standing: &[Standing<'_, '_>]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if facts.crashed || facts.raw {
         return findings;
@@ -40,9 +40,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
         let payload = &publication.publish.payload[..];
         let is_only = facts.only_publication(publication.topic.as_str(), payload).is_some();
         let Some(fate) = fate(facts, publication.link, link).filter(|_| is_only) else { continue };
-        let arrivals = facts.arrivals.iter().filter(|arrival| {
-            arrival.topic == publication.topic && arrival.publish.payload == publication.publish.payload
-        });
+        let arrivals = facts.arrivals_of(publication.topic.as_str(), payload);
         match fate {
             Fate::Discarded { rule, since } => {
                 let arrival = arrivals.into_iter().find(|arrival| arrival.event > since);
@@ -60,7 +58,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
                 }));
                 if publication.publish.delivery.qos() > QoS::AtMostOnce {
                     let due = Due { publication, after, until };
-                    findings.extend(owed::of(facts, OWED, &due));
+                    findings.extend(owed::of(facts, standing, OWED, &due));
                 }
             }
         }

@@ -55,8 +55,9 @@ pub(crate) async fn run(
     environment: Environment,
     with_trace: bool,
 ) -> Finished {
+    let tolerance = environment.timeouts.tolerance();
     let Performed { history, executed } = perform(case, command.seed, environment).await;
-    let (result, timed) = judged(case, command, executed, &history, with_trace);
+    let (result, timed) = judged(case, command, executed, &history, with_trace, tolerance);
     Finished { result, timed, history }
 }
 

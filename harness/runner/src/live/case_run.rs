@@ -19,7 +19,7 @@ use super::service::{NO_LONGER_SERVES, Service};
 use super::target_file::TargetFile;
 use super::tokens::base36;
 use super::wire::Endpoint;
-use crate::backend::Timeouts;
+use crate::backend::{RETRANSMISSION, Timeouts};
 use crate::facts::Facts;
 use crate::found::{Deviated, Timed};
 use crate::intake::{Budget, Intake};
@@ -27,7 +27,6 @@ use crate::suite::KeepTrace;
 use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::finding::{Check, Finding};
-use mqttspec_judge::model::Tolerance;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
 
@@ -36,10 +35,6 @@ const LONG_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a process may take to end after its port has closed.
 pub(crate) const ENDING: Duration = Duration::from_millis(300);
-
-/// The time limit for retransmissions in a resumed Session. The standard gives none. nats-server
-/// takes 30 s.
-pub(crate) const RETRANSMISSION: Duration = Duration::from_secs(35);
 
 /// In a run in which nothing was sent for this time, nothing more is expected.
 const REST: Duration = Duration::from_secs(4);
@@ -469,12 +464,6 @@ pub(crate) fn timeouts(target_file: &TargetFile, capabilities: &Capabilities) ->
         travel: milliseconds(20) + round_trip * 2,
         subscribing: capabilities.subscribing,
     }
-}
-
-/// How exact the times of a server must be.
-pub(crate) fn tolerance(timeouts: &Timeouts) -> Tolerance {
-    let Timeouts { early, late, patience: answer, subscribing, .. } = *timeouts;
-    Tolerance { early, late, answer, again: RETRANSMISSION, subscribing }
 }
 
 /// The reason of the error of a case that did not end within the time limit of all cases.

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mqttspec_codec::Version;
 use mqttspec_judge::Case;
 use mqttspec_judge::history::History;
-use mqttspec_judge::model::Tolerance;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
 use tokio::runtime::Runtime;
@@ -16,7 +15,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
 
 use super::backend::Finished;
-use super::case_run::{RunContext, broken, run_on_own_server, run_on_shared_server, tolerance};
+use super::case_run::{RunContext, broken, run_on_own_server, run_on_shared_server};
 use super::contact::contact;
 use super::placing::{Place, Placed};
 use super::schedule::{self, Limits};
@@ -28,6 +27,10 @@ const STOP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a server that the harness cannot start may take until it serves again.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The largest number of servers at the same time, if the target file does not give it. A run mostly
+/// waits, so that they need little CPU time.
+const MOST_SERVERS: usize = 64;
 
 /// A live server on which single runs execute.
 pub struct LiveTarget {
@@ -78,7 +81,8 @@ impl LiveTarget {
         });
         // A server that starts slowly is used by several runs at the same time.
         let has_own = context.starts && context.starts_quickly;
-        let jobs = options.jobs.min(if has_own { context.servers } else { usize::MAX }).max(1);
+        let most = context.target_file.servers.unwrap_or(MOST_SERVERS);
+        let jobs = options.jobs.min(if has_own { most } else { usize::MAX }).max(1);
         let shared = Shared { context, has_own, restarts: Cell::new(0), is_gone: Cell::new(false) };
         Ok(Self { runtime, local, shared: Rc::new(shared), jobs })
     }
@@ -107,10 +111,10 @@ impl LiveTarget {
         self.shared.has_own
     }
 
-    /// How exact its times must be.
+    /// How much later than specified its timers may act.
     #[must_use]
-    pub fn tolerance(&self) -> Tolerance {
-        tolerance(&self.shared.context.timeouts)
+    pub fn late(&self) -> Duration {
+        self.shared.context.timeouts.late
     }
 
     /// Runs cases concurrently, each under a seed, until there is no `next` one or `stop` is set.

@@ -10,6 +10,7 @@ use mqttspec_codec::{Role, Version};
 use mqttspec_judge::Case;
 use mqttspec_judge::command::{RepeatCommand, quoted};
 use mqttspec_judge::history::What;
+use mqttspec_judge::model::Tolerance;
 use mqttspec_judge::results::{CaseResult, FORMAT, RunResult, SuiteResult, Target, TargetKind};
 use mqttspec_judge::verdict::Verdict;
 use tokio::task::{JoinHandle, JoinSet, LocalSet};
@@ -429,8 +430,10 @@ impl Context {
             }
             // A task set of its own, so that the run's tasks end with it.
             let set = LocalSet::new();
-            let run = set.run_until(perform(&placed.case, seed, self.environment(placed))).await;
-            let (run, timing_sensitive) = self.judge_run(&placed.case, seed, run);
+            let environment = self.environment(placed);
+            let tolerance = environment.timeouts.tolerance();
+            let run = set.run_until(perform(&placed.case, seed, environment)).await;
+            let (run, timing_sensitive) = self.judge_run(&placed.case, seed, run, tolerance);
             outcome.timing_sensitive |= timing_sensitive;
             outcome.runs.push(run);
         }
@@ -439,12 +442,12 @@ impl Context {
         outcome
     }
 
-    fn judge_run(&self, case: &Case, seed: u64, run: Run) -> (RunResult, bool) {
+    fn judge_run(&self, case: &Case, seed: u64, run: Run, tolerance: Tolerance) -> (RunResult, bool) {
         let Run { performed, stopped, output } = run;
         let command = self.command(case, seed);
         let with_trace = self.options.keep == KeepTrace::All;
         let (result, Timed { sensitive: timing_sensitive, .. }) =
-            judged(case, &command, performed.executed, &performed.history, with_trace);
+            judged(case, &command, performed.executed, &performed.history, with_trace, tolerance);
         match stopped {
             None => (result, timing_sensitive),
             Some(Stopped::Unsupported(reason)) => (skipped(reason, seed), false),
