@@ -254,3 +254,48 @@ pub(crate) fn described(
     scenario.comments_below.push(format!("on {target}, in {fails} of {repetitions} runs"));
     notation::print(&scenario)
 }
+
+#[cfg(test)]
+mod tests {
+    use mqttspec_codec::Version;
+
+    use super::*;
+
+    const TEXT: &str = "title    A run\nclauses  MQTT-4.3.1-1\nversions 5\n\
+        client   a reference keep_alive=5\nclient   b reference\n\n\
+        ask a subscribe t qos=1\nwait 2s\nask b publish t \"one\" qos=1\nask b publish u \"two\" retain\n\
+        cut a\nwait 1s\nnothing more shows MQTT-4.3.1-1\n";
+
+    /// Shrinks a scenario that fails if its text has these words.
+    fn shrunk(words: &[&str], runs: u32) -> String {
+        let shape = Shape {
+            version: Version::V5.to_string(),
+            check: "the monitor `test`".to_owned(),
+            clauses: vec!["MQTT-3.3.4-9".to_owned()],
+            expected: "nothing".to_owned(),
+        };
+        let mut shrinking = Shrinking::new(TEXT, &shape, runs).expect("a scenario");
+        loop {
+            let candidates = shrinking.candidates();
+            if candidates.is_empty() {
+                return described(shrinking, &shape, "test", 3, 3);
+            }
+            let fails = |text: &String| words.iter().all(|word| text.contains(word));
+            shrinking.learn(&candidates.iter().map(fails).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn only_what_fails_is_left() {
+        let body = |text: &str| text.split_once("\n\n").map(|(_, body)| body.to_owned());
+        let one = body(&shrunk(&["publish u"], 300)).expect("a body");
+        assert!(one.starts_with("ask b publish u \"two\"\nnothing more shows MQTT-3.3.4-9\n"), "{one}");
+        let two = body(&shrunk(&["subscribe t", "cut a"], 300)).expect("a body");
+        assert!(two.starts_with("ask a subscribe t\ncut a\nnothing more"), "{two}");
+    }
+
+    #[test]
+    fn the_number_of_runs_is_bounded() {
+        assert!(shrunk(&["publish u"], 3).contains("ask a subscribe t qos=1"));
+    }
+}

@@ -37,6 +37,8 @@ pub(super) struct Link<'h> {
     pub(super) began: Duration,
     /// When the last packet of the Server arrived.
     pub(super) heard: Duration,
+    /// When the last PUBLISH or PUBREL of the Server arrived.
+    pub(super) served: Duration,
     /// When the client sent its last packet.
     pub(super) spoke: Duration,
     /// The longest time between two packets of the client.
@@ -396,6 +398,7 @@ impl<'h> Facts<'h> {
             expiry: [if version.is_5() { expiry } else { kept }; 2],
             began: at,
             heard: at,
+            served: at,
             spoke: at,
             silence: Duration::ZERO,
             closed: None,
@@ -579,6 +582,9 @@ impl<'h> Facts<'h> {
             return;
         };
         let client_id = link.client_id;
+        if let Packet::Publish(_) | Packet::PubRel(_) = packet {
+            link.served = link.heard;
+        }
         match packet {
             Packet::ConnAck(ack) if !ack.reason.is_failure() && link.accepted.is_none() => {
                 link.accepted = Some((index, ack.session_present));

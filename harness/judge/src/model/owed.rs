@@ -95,7 +95,9 @@ pub(super) fn of(
         if !facts.in_force(*granted, after) || !in_time || !fits(link, publication) {
             continue;
         }
-        if !request.matches(topic, link.version) {
+        // What waits before it may still be on its way.
+        let is_over = link.served + calm <= facts.end;
+        if !is_over || !request.matches(topic, link.version) {
             continue;
         }
         let mut arrivals = facts.arrivals_of(topic.as_str(), payload);
