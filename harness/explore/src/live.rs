@@ -231,6 +231,10 @@ fn confirm(
         let best = (0..counts.len()).max_by_key(|index| (counts[*index], std::cmp::Reverse(*index)));
         let Some(best) = best else { continue };
         let example = suspect.examples.swap_remove(best);
+        if live.stop.load(Ordering::Relaxed) {
+            // The repetitions have no results.
+            continue;
+        }
         if counts[best] == REPETITIONS {
             suspect.examples = vec![example];
             confirmed.push((shape, suspect));
@@ -292,11 +296,15 @@ fn shrink_all(options: &Options, live: &mut Live<'_>, confirmed: &[(Shape, Suspe
         trials.extend((0..REPETITIONS).map(|_| Trial { text: text.clone(), shape: shape.clone(), version }));
     }
     let shown = try_all(live, &trials);
-    let fails = shown.chunks(REPETITIONS).map(|of| of.iter().filter(|shown| **shown).count());
+    let is_stopped = live.stop.load(Ordering::Relaxed);
+    let count = |of: &[bool]| (!is_stopped).then(|| of.iter().filter(|shown| **shown).count());
+    let fails = shown.chunks(REPETITIONS).map(count);
     let name = live.target.name().to_owned();
-    let of_one =
-        |((((shape, _), one), text), fails): (((&(Shape, Suspect), Option<Shrinking>), String), usize)| {
-            one.map_or_else(|| canonical(text), |one| described(one, shape, &name, fails, REPETITIONS))
-        };
+    let of_one = |((((shape, _), one), text), fails): (
+        ((&(Shape, Suspect), Option<Shrinking>), String),
+        Option<usize>,
+    )| {
+        one.map_or_else(|| canonical(text), |one| described(one, shape, &name, fails, REPETITIONS))
+    };
     confirmed.iter().zip(shrinking).zip(texts).zip(fails).map(of_one).collect()
 }

@@ -239,19 +239,23 @@ fn edited(scenario: &Scenario, edits: &[Edit]) -> Scenario {
     edited
 }
 
-/// The file with a title, the clauses, and where it fails.
+/// The file with a title, the clauses, and where it fails. `fails` is `None` if the campaign was
+/// stopped.
 pub(crate) fn described(
     shrinking: Shrinking,
     shape: &Shape,
     target: &str,
-    fails: usize,
+    fails: Option<usize>,
     repetitions: usize,
 ) -> String {
     let mut scenario = shrinking.best;
     scenario.header_comments.clear();
     scenario.title = format!("{} expects {}", shape.check, shape.expected).replace('#', "").trim().to_owned();
     scenario.comments_below.push(format!("fails: {}: {}", shape.check, shape.clauses.join(" ")));
-    scenario.comments_below.push(format!("on {target}, in {fails} of {repetitions} runs"));
+    scenario.comments_below.push(match fails {
+        Some(fails) => format!("on {target}, in {fails} of {repetitions} runs"),
+        None => format!("on {target}; stopped before it was shrunk to its end"),
+    });
     notation::print(&scenario)
 }
 
@@ -278,7 +282,7 @@ mod tests {
         loop {
             let candidates = shrinking.candidates();
             if candidates.is_empty() {
-                return described(shrinking, &shape, "test", 3, 3);
+                return described(shrinking, &shape, "test", Some(3), 3);
             }
             let fails = |text: &String| words.iter().all(|word| text.contains(word));
             shrinking.learn(&candidates.iter().map(fails).collect::<Vec<_>>());
