@@ -344,6 +344,8 @@ pub(crate) struct ExploreArguments {
     /// first finding, and print a page in Markdown
     #[arg(long, requires = "runs", conflicts_with_all = ["print", "out", "resume", "lasting", "shard"])]
     pub(crate) mutants: bool,
+    #[command(flatten)]
+    pub(crate) live: LiveArguments,
 }
 
 #[derive(Debug, Args)]

@@ -9,15 +9,21 @@ use std::time::{Duration, Instant};
 
 use mqttspec_codec::Role;
 use mqttspec_explore::{
-    Campaign, CampaignError, Coverage, Found, Limits, Measured, Options, Progress, Swarm,
+    Campaign, CampaignError, Coverage, Found, Limits, Live, Measured, Options, Progress, Swarm,
 };
+use mqttspec_runner::live::LiveOptions;
+use mqttspec_runner::live::single::LiveTarget;
 use thiserror::Error;
 
 use crate::arguments::{ExploreArguments, MergeArguments, RoleName, ShrinkArguments};
+use crate::live::{self, LiveCommandError};
 use crate::{CommandError, FAILED, PASSED};
 
 /// The results of a campaign, in its folder.
 const RESULTS: &str = "campaign.json";
+
+/// The number of runs on a live broker in which a finding is shrunk.
+const LIVE_RUNS: u32 = 250;
 
 /// Why a campaign cannot begin or its results cannot be written.
 #[derive(Debug, Error)]
@@ -39,7 +45,8 @@ pub(crate) enum ExploreError {
     reason = "the clock stops a campaign and shows its rate; no run reads it"
 )]
 fn run_campaign(arguments: &ExploreArguments) -> Result<u8, CommandError> {
-    let options = options(arguments);
+    let mut options = options(arguments);
+    let live = live::target(&arguments.live)?;
     let folder = arguments.out.as_ref().or(arguments.resume.as_ref());
     let before = match &arguments.resume {
         Some(folder) => read(folder)?,
@@ -47,15 +54,35 @@ fn run_campaign(arguments: &ExploreArguments) -> Result<u8, CommandError> {
     };
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_ctrl_c(&stop)?;
+    let mut target = match &live {
+        Some(live) => {
+            options.limits = Limits { runs: LIVE_RUNS };
+            let jobs = arguments.jobs.map_or(live.jobs, usize::from);
+            let live = LiveOptions { jobs, ..live.clone() };
+            let contacted = LiveTarget::contact(&live, &mut |progress| {
+                let text = live::description(&progress).unwrap_or_default();
+                // If the terminal was closed, the campaign still runs.
+                let _ = anstream::stderr().write_all(text.as_bytes());
+            });
+            Some(contacted.map_err(LiveCommandError::from)?)
+        }
+        None => None,
+    };
+    let enough = AtomicBool::new(false);
     let began = Instant::now();
     let done_before = before.runs;
     let mut shown = began;
-    let campaign = mqttspec_explore::explore(&options, before, &stop, &mut |Progress { campaign, found }| {
+    let is_live = live.is_some();
+    let mut progress = |Progress { campaign, found, note }: Progress<'_>| {
         let now = Instant::now();
         if arguments.lasting.is_some_and(|lasting| now - began >= lasting) {
-            stop.store(true, Ordering::Relaxed);
+            let flag = if is_live { &enough } else { &*stop };
+            flag.store(true, Ordering::Relaxed);
         }
         let mut err = anstream::stderr();
+        if let Some(note) = note {
+            let _ = writeln!(err, "{note}");
+        }
         if let Some(found) = found {
             // If the terminal was closed, the results are still written.
             let _ = write!(err, "{}", text_of(found));
@@ -64,7 +91,14 @@ fn run_campaign(arguments: &ExploreArguments) -> Result<u8, CommandError> {
             shown = now;
             let _ = writeln!(err, "{}", rate(campaign, campaign.runs - done_before, now - began));
         }
-    });
+    };
+    let campaign = match &mut target {
+        Some(target) => {
+            let mut live = Live { target, stop: &stop, enough: &enough };
+            mqttspec_explore::explore_live(&options, &mut live, before, &mut progress)
+        }
+        None => mqttspec_explore::explore(&options, before, &stop, &mut progress),
+    };
     let mut out = anstream::stdout().lock();
     writeln!(out, "{}", rate(&campaign, campaign.runs - done_before, began.elapsed()))?;
     if let Some(folder) = folder {
@@ -213,11 +247,17 @@ fn write_results(folder: &Path, campaign: &Campaign) -> Result<(), ExploreError>
     let text =
         campaign.text().map_err(|source| ExploreError::Campaign { path: folder.join(RESULTS), source })?;
     let mut files = vec![(RESULTS.to_owned(), text), ("coverage.md".to_owned(), campaign.coverage.table())];
+    for (number, one) in campaign.unconfirmed.iter().enumerate() {
+        let name = format!("unconfirmed/{:03}-seed-{}.mqtt", number + 1, one.seed);
+        files.push((name, one.scenario.clone()));
+    }
     for (number, found) in campaign.findings.iter().enumerate() {
         files.push((format!("findings/{:03}-seed-{}.mqtt", number + 1, found.seed), found.scenario.clone()));
     }
-    fs::create_dir_all(folder.join("findings"))
-        .map_err(|source| ExploreError::Write { path: folder.to_owned(), source })?;
+    for name in ["findings", "unconfirmed"] {
+        fs::create_dir_all(folder.join(name))
+            .map_err(|source| ExploreError::Write { path: folder.to_owned(), source })?;
+    }
     for (name, text) in files {
         let path = folder.join(name);
         fs::write(&path, text).map_err(|source| ExploreError::Write { path, source })?;

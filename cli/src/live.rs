@@ -13,7 +13,7 @@ use mqttspec_runner::suite::{KeepTrace, Plan};
 use thiserror::Error;
 
 use crate::CommandError;
-use crate::arguments::RunArguments;
+use crate::arguments::{LiveArguments, RunArguments};
 use crate::progress::style;
 
 /// Why a live broker cannot be judged.
@@ -31,7 +31,20 @@ pub(crate) enum LiveCommandError {
 
 /// The options of a live run; `None` if the arguments name no live broker.
 pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, LiveCommandError> {
-    let live = &arguments.live;
+    let Some(options) = target(&arguments.live)? else { return Ok(None) };
+    Ok(Some(LiveOptions {
+        seed: arguments.seed,
+        seeds: arguments.seeds,
+        jobs: arguments.jobs.map_or(options.jobs, usize::from),
+        // The HTML report draws every run.
+        keep: if arguments.report.is_some() { KeepTrace::All } else { KeepTrace::Failing },
+        time_limit: arguments.time_limit(),
+        ..options
+    }))
+}
+
+/// The live broker that arguments name, if they do.
+pub(crate) fn target(live: &LiveArguments) -> Result<Option<LiveOptions>, LiveCommandError> {
     if live.target.is_none() && live.start.is_none() && live.target_file.is_none() {
         return Ok(None);
     }
@@ -61,18 +74,27 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<Option<LiveOptions>, L
         target: live.target.clone(),
         tls: tls.transpose()?,
         credentials: credentials.transpose()?,
-        seed: arguments.seed,
-        seeds: arguments.seeds,
-        jobs: arguments.jobs.map(usize::from).or(target_file.jobs).unwrap_or(JOBS),
-        // The HTML report draws every run.
-        keep: if arguments.report.is_some() { KeepTrace::All } else { KeepTrace::Failing },
+        jobs: target_file.jobs.unwrap_or(JOBS),
         patient: live.patient,
         target_arguments: live.as_arguments(),
         quick: live.quick,
         clock_speed: live.clock_speed,
-        time_limit: arguments.time_limit(),
         target_file,
+        ..LiveOptions::default()
     }))
+}
+
+/// What is known of a broker after the first contact, for people.
+pub(crate) fn description(progress: &Progress<'_>) -> Option<String> {
+    let Progress::Connected { name, url, capabilities, tolerance, notes, .. } = progress else { return None };
+    let mut text = format!("{name} at {url}\n");
+    for (name, value) in *capabilities {
+        text.push_str(&format!("  {name} {value}\n"));
+    }
+    let late = tolerance.as_millis();
+    text.push_str(&format!("  tolerance: {late} ms later than a scenario says\n"));
+    notes.iter().for_each(|note| text.push_str(&format!("  note: {note}\n")));
+    Some(text)
 }
 
 pub(crate) fn run(plan: &Plan, options: &LiveOptions) -> Result<SuiteResult, CommandError> {
@@ -80,15 +102,9 @@ pub(crate) fn run(plan: &Plan, options: &LiveOptions) -> Result<SuiteResult, Com
     let mut bad = 0;
     let suite = run_live(plan, options, &mut |progress| match progress {
         Progress::Status(text) => bar.set_message(text.to_owned()),
-        Progress::Connected { name, url, capabilities, tolerance, notes, cases } => {
+        Progress::Connected { cases, .. } => {
             bar.set_length(cases as u64);
-            let mut text = format!("{name} at {url}\n");
-            for (name, value) in capabilities {
-                text.push_str(&format!("  {name} {value}\n"));
-            }
-            let late = tolerance.as_millis();
-            text.push_str(&format!("  tolerance: {late} ms later than a scenario says\n"));
-            notes.iter().for_each(|note| text.push_str(&format!("  note: {note}\n")));
+            let text = description(&progress).unwrap_or_default();
             // An error of the terminal does not stop the run.
             bar.suspend(|| drop(anstream::stderr().write_all(text.as_bytes())));
         }

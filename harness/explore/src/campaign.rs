@@ -73,6 +73,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// The seed of the next run, and the distance between two seeds.
+    pub(crate) fn seeds_after(&self, campaign: &Campaign) -> (u64, u64) {
+        let Shard { index, count } = self.shard;
+        (campaign.next_seed.unwrap_or(self.seed.saturating_add(index)), count)
+    }
+
     /// The seed of the run of a scenario. The scenario is drawn from its own seed already, but not
     /// the latitude.
     fn run_seed(&self, seed: u64) -> u64 {
@@ -80,7 +86,7 @@ impl Options {
     }
 
     fn of_runs(&self) -> RunOptions {
-        RunOptions { mutant: self.mutant, latitude: self.latitude, ..RunOptions::default() }
+        RunOptions { mutant: self.mutant, latitude: self.latitude, model: true, ..RunOptions::default() }
     }
 }
 
@@ -114,6 +120,26 @@ pub struct Campaign {
     pub findings: Vec<Found>,
     /// The cells that were reached.
     pub coverage: Coverage,
+    /// On a live server: what only some of the repetitions of a run showed. It does not count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unconfirmed: Vec<Unconfirmed>,
+}
+
+/// Something that a run on a live server showed, and not all of its repetitions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unconfirmed {
+    /// What it has in common with others.
+    pub shape: Shape,
+    /// The seed of the run.
+    pub seed: u64,
+    /// The number of runs that showed it, without the repetitions.
+    pub times: u64,
+    /// What happened.
+    pub actual: String,
+    /// How many of the three repetitions showed it.
+    pub repetitions: usize,
+    /// The scenario.
+    pub scenario: String,
 }
 
 /// What a caller sees of a campaign while it runs.
@@ -123,6 +149,20 @@ pub struct Progress<'a> {
     pub campaign: &'a Campaign,
     /// A finding of a new shape, which the last run showed.
     pub found: Option<&'a Found>,
+    /// What a campaign on a live server does now.
+    pub note: Option<&'a str>,
+}
+
+impl<'a> Progress<'a> {
+    /// A run has ended.
+    pub(crate) fn run(campaign: &'a Campaign) -> Self {
+        Self { campaign, found: None, note: None }
+    }
+
+    /// A new finding was shrunk.
+    pub(crate) fn found(campaign: &'a Campaign) -> Self {
+        Self { campaign, found: campaign.findings.last(), note: None }
+    }
 }
 
 /// Why the results of a campaign cannot be used.
@@ -151,12 +191,17 @@ impl Campaign {
     }
 
     /// Adds what a run showed. Returns the shapes that are new.
-    fn add(&mut self, run: &Run) -> Vec<(Shape, String, String)> {
+    pub(crate) fn add(
+        &mut self,
+        is_judged: bool,
+        coverage: &Coverage,
+        shapes: &BTreeMap<Shape, (String, String)>,
+    ) -> Vec<(Shape, String, String)> {
         self.runs += 1;
-        self.not_judged += u64::from(!run.is_judged);
-        self.coverage.add(&run.coverage);
+        self.not_judged += u64::from(!is_judged);
+        self.coverage.add(coverage);
         let mut new = Vec::new();
-        for (shape, (expected, actual)) in &run.shapes {
+        for (shape, (expected, actual)) in shapes {
             match self.findings.iter_mut().find(|found| found.shape == *shape) {
                 Some(found) => found.times += 1,
                 None => new.push((shape.clone(), expected.clone(), actual.clone())),
@@ -207,7 +252,7 @@ fn run_seed(seed: u64, options: &Options) -> Run {
     match case_of(&text) {
         Ok(case) => {
             let (result, history) = run_recorded(&case, options.run_seed(seed), run_options);
-            let (shapes, coverage) = (shapes(&result, &history, version), Coverage::of(&history));
+            let (shapes, coverage) = (shapes(&result, version), Coverage::of(&history));
             Run { seed, version, text, is_judged: result.verdict != Verdict::NotJudged, shapes, coverage }
         }
         Err(reason) => {
@@ -230,8 +275,7 @@ pub fn explore(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Campaign {
     let mut campaign = before;
-    let Shard { index, count } = options.shard;
-    let first = campaign.next_seed.unwrap_or(options.seed.saturating_add(index));
+    let (first, count) = options.seeds_after(&campaign);
     let left = options.runs.map_or(u64::MAX, |runs| runs.saturating_sub(campaign.runs));
     let next = AtomicU64::new(0);
     let seed_of = |number: u64| first.saturating_add(number.saturating_mul(count));
@@ -265,9 +309,9 @@ pub fn explore(
 }
 
 fn take(campaign: &mut Campaign, run: &Run, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) {
-    let new = campaign.add(run);
+    let new = campaign.add(run.is_judged, &run.coverage, &run.shapes);
     if new.is_empty() {
-        return progress(Progress { campaign, found: None });
+        return progress(Progress::run(campaign));
     }
     for (shape, expected, actual) in new {
         let shrunk = shrink(
@@ -280,6 +324,6 @@ fn take(campaign: &mut Campaign, run: &Run, options: &Options, progress: &mut dy
         );
         let scenario = shrunk.map_or_else(|_| canonical(run.text.clone()), |shrunk| shrunk.text);
         campaign.findings.push(Found { shape, seed: run.seed, times: 1, expected, actual, scenario });
-        progress(Progress { campaign, found: campaign.findings.last() });
+        progress(Progress::found(campaign));
     }
 }

@@ -9,17 +9,20 @@
 mod campaign;
 mod coverage;
 mod generate;
+mod live;
 mod moves;
 mod mutants;
 mod run;
 mod shape;
 mod shrink;
+mod shrink_live;
 mod swarm;
 
-pub use campaign::{Campaign, CampaignError, Found, Options, Progress, Shard, explore, merge};
+pub use campaign::{Campaign, CampaignError, Found, Options, Progress, Shard, Unconfirmed, explore, merge};
 pub use coverage::Coverage;
 pub use generate::generate;
+pub use live::{Live, explore_live};
 pub use mutants::{Measured, measure, page};
 pub use shape::Shape;
 pub use shrink::{Limits, Shrunk, shrink, shrink_first};
-pub use swarm::{Feature, Features, Swarm};
+pub use swarm::{Feature, Features, LiveServer, Swarm};

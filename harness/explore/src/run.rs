@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use mqttspec_codec::Version;
-use mqttspec_judge::history::History;
+use mqttspec_judge::Case;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::verdict::Verdict;
-use mqttspec_judge::{Case, model};
 use mqttspec_runner::suite::{Selection, Source, plan};
 
 use crate::shape::Shape;
@@ -15,14 +14,9 @@ use crate::shape::Shape;
 pub(crate) const FILE: &str = "generated.mqtt";
 
 /// The shapes of the findings of a run, with what was expected and what happened.
-pub(crate) fn shapes(
-    result: &RunResult,
-    history: &History,
-    version: Version,
-) -> BTreeMap<Shape, (String, String)> {
+pub(crate) fn shapes(result: &RunResult, version: Version) -> BTreeMap<Shape, (String, String)> {
     let mut shapes = BTreeMap::new();
-    let of_model = model::judge(history);
-    for finding in result.failures.iter().map(|reported| &reported.finding).chain(&of_model) {
+    for finding in result.failures.iter().map(|reported| &reported.finding) {
         let texts = (finding.expected.clone(), finding.actual.clone());
         shapes.entry(Shape::of(finding, version)).or_insert(texts);
     }

@@ -10,7 +10,7 @@ use mqttspec_notation::{
     self as notation, Action, ClauseReference, Content, FaultKind, Field, Guarantee, Property, Scenario,
     ShownClause, Shows, Step, StepKind, Time, Timing, VersionMark,
 };
-use mqttspec_runner::run::{RunOptions, run_recorded};
+use mqttspec_runner::run::{RunOptions, run_with};
 
 use crate::run::{FILE, case_of, shapes};
 use crate::shape::Shape;
@@ -101,10 +101,11 @@ pub fn shrink(
 /// If the text is no scenario with one case, or if its run has no finding.
 pub fn shrink_first(text: &str, seed: u64, limits: Limits) -> Result<Shrunk, String> {
     let case = case_of(text)?;
-    let (result, history) = run_recorded(&case, seed, RunOptions::default());
-    let first = shapes(&result, &history, case.version).into_keys().next();
+    let options = RunOptions { model: true, ..RunOptions::default() };
+    let result = run_with(&case, seed, options);
+    let first = shapes(&result, case.version).into_keys().next();
     let shape = first.ok_or_else(|| format!("a run under seed {seed} has no finding"))?;
-    shrink(text, seed, &shape, case.version, RunOptions::default(), limits)
+    shrink(text, seed, &shape, case.version, options, limits)
 }
 
 /// The file with a title, the clauses and the seed of the finding.
@@ -119,7 +120,7 @@ fn described(mut scenario: Scenario, shape: &Shape, seed: u64, fails: u32) -> St
 
 /// The scenario with these clauses in place of its own, and without delivery checks. The finding is
 /// not about a line of the scenario, so the last line shows the clauses.
-fn with_clauses(mut scenario: Scenario, clauses: &[String]) -> Scenario {
+pub(crate) fn with_clauses(mut scenario: Scenario, clauses: &[String]) -> Scenario {
     let span = notation::Span::default();
     scenario.clauses = Vec::new();
     for version in &scenario.versions {
@@ -143,8 +144,8 @@ fn with_clauses(mut scenario: Scenario, clauses: &[String]) -> Scenario {
 
 fn shows(text: &str, shape: &Shape, version: Version, options: RunOptions, seed: u64) -> bool {
     let Ok(case) = case_of(text) else { return false };
-    let (result, history) = run_recorded(&case, seed, options);
-    shapes(&result, &history, version).contains_key(shape)
+    let result = run_with(&case, seed, options);
+    shapes(&result, version).contains_key(shape)
 }
 
 struct Shrinker<'s> {
@@ -302,7 +303,7 @@ impl Shrinker<'_> {
 }
 
 /// Whether a step is about this host only.
-fn is_of(step: &Step, name: &str) -> bool {
+pub(crate) fn is_of(step: &Step, name: &str) -> bool {
     match &step.kind {
         StepKind::Line { host, .. }
         | StepKind::Verb { host, .. }
@@ -319,7 +320,7 @@ fn is_of(step: &Step, name: &str) -> bool {
 }
 
 /// The fields of a step that may be removed one by one.
-fn fields_of(step: &mut Step) -> Option<&mut Vec<Field>> {
+pub(crate) fn fields_of(step: &mut Step) -> Option<&mut Vec<Field>> {
     match &mut step.kind {
         StepKind::Line { content: Content::Packet(pattern), .. } => Some(&mut pattern.fields),
         StepKind::Verb { action, .. } | StepKind::Ask { action, .. } => match action {
@@ -335,7 +336,7 @@ fn fields_of(step: &mut Step) -> Option<&mut Vec<Field>> {
 }
 
 /// Simpler forms of a step, the simplest first.
-fn simpler(step: &Step) -> Vec<Step> {
+pub(crate) fn simpler(step: &Step) -> Vec<Step> {
     let mut forms = Vec::new();
     if step.timing != Timing::Usual {
         forms.push(Step { timing: Timing::Usual, ..step.clone() });

@@ -86,6 +86,15 @@ impl FromStr for Features {
     }
 }
 
+impl Features {
+    /// All but these.
+    #[must_use]
+    pub fn without(mut self, others: &[Feature]) -> Self {
+        self.0.retain(|feature| !others.contains(feature));
+        self
+    }
+}
+
 impl fmt::Display for Features {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words: Vec<&str> = self.0.iter().map(|feature| feature.word()).collect();
@@ -106,8 +115,28 @@ pub struct Swarm {
     pub raw: u64,
     /// The number of steps of the safety phase.
     pub steps: u64,
+    /// The server, if it is a live one.
+    pub live: Option<LiveServer>,
     features: Vec<Feature>,
 }
+
+/// What a generated scenario must know of a live server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveServer {
+    /// Its Topic Alias Maximum.
+    pub topic_alias_maximum: u64,
+    /// Its Maximum QoS.
+    pub maximum_qos: u64,
+    /// Whether it retains messages.
+    pub retains: bool,
+    /// Whether it accepts Keep Alive 0.
+    pub accepts_keep_alive_0: bool,
+    /// How much later than specified its timers may act, in seconds.
+    pub late: u64,
+}
+
+/// The largest number of steps of the safety phase on a live server, where waits take real time.
+const LIVE_STEPS: u64 = 40;
 
 impl Swarm {
     /// Draws the swarm of a seed.
@@ -159,7 +188,14 @@ impl Swarm {
         let raw = if has_raw { 1 + draw.below(peers.min(3)) } else { 0 };
         let most = if draw.below(3) == 0 { 190 } else { 50 };
         let steps = 10 + draw.below(most);
-        Self { version, tests, clients: (peers - raw.min(peers)).max(1), raw, steps, features }
+        let clients = (peers - raw.min(peers)).max(1);
+        Self { version, tests, clients, raw, steps, live: None, features }
+    }
+
+    /// The same run on a live server.
+    #[must_use]
+    pub fn on(self, server: LiveServer) -> Self {
+        Self { steps: self.steps.min(LIVE_STEPS), live: Some(server), ..self }
     }
 
     /// Whether the run uses a feature.
@@ -195,7 +231,7 @@ impl Swarm {
 
 impl fmt::Display for Swarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, clients, raw, steps, features, tests } = self;
+        let Self { version, clients, raw, steps, features, tests, .. } = self;
         let role = mqttspec_spec::role_word(*tests);
         write!(f, "tests={role} version={version} clients={clients} raw={raw} steps={steps}")?;
         features.iter().try_for_each(|feature| write!(f, " {}", feature.word()))

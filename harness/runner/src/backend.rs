@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mqttspec_faults::{Course, Fault, FaultError, Inject, Injector, Phase, RunningCourse, Step, Way};
+use mqttspec_judge::model::Tolerance;
 use mqttspec_net::transport::{self, FrameForm};
 use mqttspec_notation::DiskFault;
 use mqttspec_world::Seed;
@@ -215,6 +216,18 @@ pub(crate) struct Timeouts {
     pub(crate) travel: Duration,
     /// How long after its SUBACK a Subscription may not be in force yet.
     pub(crate) subscribing: Duration,
+}
+
+/// The time limit for retransmissions in a resumed Session, on a live peer. The standard gives none.
+/// nats-server takes 30 s.
+pub(crate) const RETRANSMISSION: Duration = Duration::from_secs(35);
+
+impl Timeouts {
+    /// How exact the times of a live peer must be for the history model.
+    pub(crate) fn tolerance(&self) -> Tolerance {
+        let Self { early, late, patience: answer, subscribing, .. } = *self;
+        Tolerance { early, late, answer, again: RETRANSMISSION, subscribing }
+    }
 }
 
 /// A backend could not execute a request.

@@ -151,7 +151,7 @@ impl HostedTarget {
 fn run(case: &Case, seed: u64, options: RunOptions, hosted: &HostedCase<'_>) -> RunResult {
     let command = case.repeat_command(seed);
     let performed = perform_hosted(case, seed, hosted);
-    judged(case, &command, performed.executed, &performed.history, options.trace).0
+    judged(case, &command, performed.executed, &performed.history, options.trace, None).0
 }
 
 impl Capabilities {

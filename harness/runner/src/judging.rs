@@ -1,4 +1,5 @@
-//! Judges a finished run by the findings of the executor, the monitors and the delivery checks.
+//! Judges a finished run by the findings of the executor, the monitors, the history model and the
+//! delivery checks.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -8,6 +9,7 @@ use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::deliveries::Deliveries;
 use mqttspec_judge::finding::{Finding, ReportedFinding};
 use mqttspec_judge::history::History;
+use mqttspec_judge::model::{self, Tolerance};
 use mqttspec_judge::resilience::LoadSummary;
 use mqttspec_judge::results::RunResult;
 use mqttspec_judge::trace::Trace;
@@ -37,6 +39,7 @@ pub(crate) fn judged(
     executed: Executed,
     history: &History,
     with_trace: bool,
+    model: Option<Tolerance>,
 ) -> (RunResult, Timed) {
     let Executed { findings, end } = executed;
     let claims = Claims::of(case);
@@ -71,7 +74,9 @@ pub(crate) fn judged(
         Err(Stop::Unsupported(unsupported)) => broke = Some((Verdict::Skip, unsupported.to_string())),
     }
     let over = findings.over.unwrap_or(u64::MAX);
-    found.extend(monitors::judge(history).into_iter().filter(|finding| finding.at_ns < over));
+    let of_model = model.map(|tolerance| model::judge(history, tolerance)).unwrap_or_default();
+    let judged = monitors::judge(history).into_iter().chain(of_model);
+    found.extend(judged.filter(|finding| finding.at_ns < over));
     let verdict = match &broke {
         Some((verdict, _)) => *verdict,
         None if !found.is_empty() => Verdict::Fail,
@@ -95,6 +100,9 @@ pub(crate) fn judged(
     if matches!(verdict, Verdict::Error | Verdict::Skip) {
         clauses_shown.clear();
     }
+    if left_out > 0 {
+        found = firsts_of_each(found);
+    }
     found.truncate(MOST_FINDINGS);
     let level = found.iter().map(|finding| finding.level).max().unwrap_or(Level::Must);
     // Most runs pass, and their traces are not shown.
@@ -117,6 +125,18 @@ pub(crate) fn judged(
         output: Vec::new(),
     };
     (result, Timed { sensitive, deviations: findings.deviations })
+}
+
+/// The same findings; the first of each check and its clauses come before repetitions.
+fn firsts_of_each(found: Vec<Finding>) -> Vec<Finding> {
+    let mut known = BTreeSet::new();
+    let is_new = |finding: &Finding| {
+        let clauses = finding.requirements.iter().map(|broken| broken.clause.clone());
+        known.insert((finding.check.clone(), clauses.collect::<Vec<_>>()))
+    };
+    let (mut firsts, repetitions): (Vec<_>, Vec<_>) = found.into_iter().partition(is_new);
+    firsts.extend(repetitions);
+    firsts
 }
 
 /// How a run came to its end.

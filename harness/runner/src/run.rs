@@ -3,6 +3,7 @@
 use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
 use mqttspec_judge::history::History;
+use mqttspec_judge::model::Tolerance;
 use mqttspec_judge::results::RunResult;
 
 use crate::judging::judged;
@@ -30,7 +31,8 @@ pub fn run_recorded(case: &Case, seed: u64, options: RunOptions) -> (RunResult, 
     let latitude = latitude.map(|latitude| latitude.to_string());
     let command = RepeatCommand { latitude, ..options.simulator.repeat_command(case, seed) };
     let performed = perform(case, seed, options);
-    let (result, _) = judged(case, &command, performed.executed, &performed.history, options.trace);
+    let model = options.model.then(Tolerance::default);
+    let (result, _) = judged(case, &command, performed.executed, &performed.history, options.trace, model);
     (result, performed.history)
 }
 

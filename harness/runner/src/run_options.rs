@@ -14,6 +14,8 @@ pub struct RunOptions {
     pub mutant: Option<&'static Mutant>,
     /// How the peer under test uses the choices that the standard leaves to it.
     pub latitude: Latitude,
+    /// Whether the history model judges the run too.
+    pub model: bool,
     /// What the run executes on.
     pub simulator: Simulator,
 }

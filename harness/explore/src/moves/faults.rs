@@ -44,15 +44,17 @@ impl Writer<'_> {
             }
             F::Partition => {
                 let towards = ["", " to broker"][self.below(2)];
-                let time = [500, 3000, 12_000][self.below(3)];
+                let times = if self.is_live() { [300, 1500, 4000] } else { [500, 3000, 12_000] };
+                let time = times[self.below(3)];
                 self.line(&format!("partition {name}{towards} for {time}ms"));
             }
             F::Latency => {
                 let least = self.draw.below(200);
-                self.line(&format!("latency {name} {least}ms..{}ms for 10s", least + 200));
+                let lasting = self.timed("10s", "3s");
+                self.line(&format!("latency {name} {least}ms..{}ms for {lasting}", least + 200));
             }
-            F::Loss => self.line(&format!("loss {name} 25% for 8s")),
-            F::Bandwidth => self.line(&format!("bandwidth {name} 1kB/s for 5s")),
+            F::Loss => self.line(&format!("loss {name} 25% for {}", self.timed("8s", "3s"))),
+            F::Bandwidth => self.line(&format!("bandwidth {name} 1kB/s for {}", self.timed("5s", "3s"))),
             F::Stall => {
                 if self.clients[index].stalled {
                     self.line(&format!("resume {name}"));

@@ -86,7 +86,14 @@ impl<'s> Writer<'s> {
             messages: 0,
             server_runs: true,
             broker: Vec::new(),
-            limits: Limits { aliases: 10, qos: 2, retains: true, size: false },
+            limits: swarm.live.map_or(Limits { aliases: 10, qos: 2, retains: true, size: false }, |server| {
+                Limits {
+                    aliases: server.topic_alias_maximum,
+                    qos: server.maximum_qos,
+                    retains: server.retains,
+                    size: false,
+                }
+            }),
             claims: BTreeSet::new(),
         }
     }
@@ -115,6 +122,9 @@ impl<'s> Writer<'s> {
     /// Draws how the Server is configured.
     fn configure(&mut self) {
         let is_5 = self.swarm.version.is_5();
+        if self.is_live() {
+            return;
+        }
         if self.swarm.has(Feature::Durable) {
             self.broker.push("store=durable".to_owned());
         }
@@ -163,6 +173,20 @@ impl<'s> Writer<'s> {
         if self.draw.below(3) == 0 {
             self.broker.push("response_information=answers/".to_owned());
         }
+    }
+
+    fn is_live(&self) -> bool {
+        self.swarm.live.is_some()
+    }
+
+    /// One text for a simulation, and another one for a live server.
+    fn timed<'t>(&self, simulated: &'t str, live: &'t str) -> &'t str {
+        if self.is_live() { live } else { simulated }
+    }
+
+    /// The Keep Alive that turns the mechanism off, or is too long to matter.
+    fn no_keep_alive(&self) -> u64 {
+        if self.swarm.live.is_some_and(|server| !server.accepts_keep_alive_0) { 600 } else { 0 }
     }
 
     fn alias_maximum(&self) -> u64 {
@@ -234,7 +258,8 @@ impl<'s> Writer<'s> {
                 self.line(&line);
             }
         }
-        let wait = if self.has(Feature::LongWait, 50) { "wait 11m" } else { "wait 15s" };
+        let short = self.timed("wait 15s", "wait 8s");
+        let wait = if self.has(Feature::LongWait, 50) { "wait 11m" } else { short };
         self.line(wait);
         // A last message to every topic shows which subscriptions are in force.
         for topic in TOPICS {
@@ -246,12 +271,29 @@ impl<'s> Writer<'s> {
         }
         // A message that need not be delivered may keep the run from becoming quiet. Only the
         // delivery checks need every message.
-        self.line(if self.swarm.is_calm() { "wait for quiet 300s" } else { "wait for quiet 20s" });
-        self.line("wait 5s");
+        let quiet = self.timed("wait for quiet 300s", "wait for quiet 30s");
+        self.line(if self.swarm.is_calm() {
+            quiet
+        } else {
+            self.timed("wait for quiet 20s", "wait for quiet 10s")
+        });
+        self.line(self.timed("wait 5s", "wait 8s"));
     }
 
     fn line(&mut self, line: &str) {
         let _ = writeln!(self.body, "{line}");
+    }
+
+    /// A wait for what the Server must do. On a live server, most are left out: what it does is seen
+    /// until the end of the run anyway.
+    fn wait_long(&mut self, simulated: &str, live: &str) {
+        if !self.is_live() {
+            self.line(simulated);
+        } else if self.draw.below(6) == 0 {
+            self.line(live);
+        } else {
+            self.line("wait 500ms");
+        }
     }
 
     fn below(&mut self, limit: usize) -> usize {
@@ -289,7 +331,9 @@ impl<'s> Writer<'s> {
             let _ = write!(options, " keep_alive={}", [5, 10, 60][self.below(3)]);
             if is_5 {
                 let short = self.has(Feature::SessionExpiry, 40);
-                let _ = write!(options, " session_expiry={}", if short { self.draw.below(8) } else { 3600 });
+                let most = if self.is_live() { 4 } else { 8 };
+                let expiry = if short { self.draw.below(most) } else { 3600 };
+                let _ = write!(options, " session_expiry={expiry}");
             }
             if self.has(Feature::Durable, 50) {
                 options.push_str(" store=durable");
@@ -319,7 +363,8 @@ impl<'s> Writer<'s> {
                     options.push_str(" will_retain=true");
                 }
                 if is_5 && self.has(Feature::WillDelay, 60) {
-                    let _ = write!(options, " will_delay={}", 1 + self.draw.below(10));
+                    let most = if self.is_live() { 3 } else { 10 };
+                    let _ = write!(options, " will_delay={}", 1 + self.draw.below(most));
                 }
             }
             self.line(&format!("client   {name} reference {options}"));
@@ -341,6 +386,8 @@ impl<'s> Writer<'s> {
 
     fn wait(&mut self) {
         let time = match self.draw.below(10) {
+            6..9 if self.is_live() => format!("{}s", 1 + self.draw.below(2)),
+            9 if self.is_live() => format!("{}s", [3, 5, 12][self.below(3)]),
             0..6 => format!("{}ms", 1 + self.draw.below(200)),
             6..9 => format!("{}s", 1 + self.draw.below(6)),
             _ => format!("{}s", 10 + self.draw.below(20)),
@@ -370,7 +417,7 @@ impl<'s> Writer<'s> {
             30..34 if self.clients[index].authenticates => {
                 self.line(&format!("ask {name} reauthenticate"));
             }
-            34..36 if self.swarm.has(Feature::KeepAlive) => self.line("wait 70s"),
+            34..36 if self.swarm.has(Feature::KeepAlive) => self.line(self.timed("wait 70s", "wait 9s")),
             _ => self.publish(index),
         }
     }

@@ -72,7 +72,8 @@ impl Writer<'_> {
             78..84 if self.swarm.has(Feature::Malformed) => return self.raw_malformed(host),
             84..88 if self.swarm.has(Feature::KeepAlive) => {
                 // Longer than one and a half times the Keep Alive.
-                let time = self.raws[host].keep_alive * 3 / 2 + 6;
+                let late = self.swarm.live.map_or(0, |server| server.late);
+                let time = self.raws[host].keep_alive * 3 / 2 + 6 + late;
                 return self.line(&format!("wait {time}s"));
             }
             88..92 => return self.raw_disconnect(host),
@@ -189,9 +190,11 @@ impl Writer<'_> {
         }
         self.line(&format!("{name} closes"));
         let expiry = if self.swarm.version.is_5() { " session_expiry=3600" } else { "" };
-        self.line(&format!("{name} > CONNECT client_id=\"{client_id}\" clean_start=0 keep_alive=0{expiry}"));
+        let keep_alive = self.no_keep_alive();
+        let fields = format!("clean_start=0 keep_alive={keep_alive}{expiry}");
+        self.line(&format!("{name} > CONNECT client_id=\"{client_id}\" {fields}"));
         self.line(&format!("{name} < anything"));
-        self.line("wait 6s");
+        self.wait_long("wait 6s", "wait 42s");
         self.begun(host, client_id, 0);
     }
 
@@ -206,7 +209,9 @@ impl Writer<'_> {
         let qos = if self.draw.below(3) == 0 { 1 } else { 2 };
         let message = format!(" id={id} qos={qos} topic={topic} payload={payload}");
         let expiry = if self.swarm.version.is_5() { " session_expiry=3600" } else { "" };
-        let connect = format!("CONNECT client_id=\"{client_id}\" clean_start=0 keep_alive=0{expiry}");
+        let keep_alive = self.no_keep_alive();
+        let connect =
+            format!("CONNECT client_id=\"{client_id}\" clean_start=0 keep_alive={keep_alive}{expiry}");
         let mut dup = "";
         for _ in 0..2 + self.draw.below(2) {
             let word = self.one(&["cut NAME", "NAME closes"]).replace("NAME", &name);
@@ -239,7 +244,7 @@ impl Writer<'_> {
             self.line(&format!("{name} < anything"));
         }
         if self.draw.below(2) == 0 {
-            self.line("wait 12s");
+            self.wait_long("wait 12s", "wait 14s");
         }
     }
 
@@ -271,7 +276,7 @@ impl Writer<'_> {
             }
             self.line(&format!("{name} > {line}"));
             self.line(&format!("{name} < anything"));
-            return self.line("wait 12s");
+            return self.wait_long("wait 12s", "wait 14s");
         }
         let is_5 = self.swarm.version.is_5();
         if is_5 && self.has(Feature::Auth, 60) {
@@ -286,8 +291,9 @@ impl Writer<'_> {
         let clean = if client_id.is_empty() || self.has(Feature::CleanStart, 40) { 1 } else { 0 };
         let mut fields = format!("client_id=\"{client_id}\" clean_start={clean}");
         let keep_alive = match self.has(Feature::KeepAlive, 70) {
+            true if self.is_live() => 2 + self.draw.below(2),
             true => 2 + self.draw.below(8),
-            false => [0, 60, 600][self.below(3)],
+            false => [self.no_keep_alive(), 60, 600][self.below(3)],
         };
         let _ = write!(fields, " keep_alive={keep_alive}");
         if is_5 {
@@ -336,7 +342,8 @@ impl Writer<'_> {
         let ends = self.draw.below(4) == 0;
         self.raws[host].ends_with_the_connection = ends;
         if !ends {
-            let _ = write!(fields, " session_expiry={}", [2, 10, 20, 3600][self.below(4)]);
+            let choices = if self.is_live() { [2, 3, 3600, 3600] } else { [2, 10, 20, 3600] };
+            let _ = write!(fields, " session_expiry={}", choices[self.below(4)]);
         }
         if self.has(Feature::ReceiveMaximum, 50) {
             let _ = write!(fields, " receive_maximum={}", 1 + self.draw.below(3));
@@ -364,7 +371,8 @@ impl Writer<'_> {
         }
         if self.swarm.version.is_5() {
             if self.has(Feature::WillDelay, 50) {
-                let _ = write!(will, " will_delay={}", [1, 3, 6, 1000][self.below(4)]);
+                let choices = if self.is_live() { [1, 2, 3, 1000] } else { [1, 3, 6, 1000] };
+                let _ = write!(will, " will_delay={}", choices[self.below(4)]);
             }
             if self.has(Feature::Properties, 50) {
                 will.push_str(" content_type=text/plain user_property=\"b\":\"1\" user_property=\"a\":\"2\"");

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{Packet, PacketIdentifier, PubAckReason, PubRelReason, QoS, Version};
 
-use super::Rule;
 use super::calm::Calm;
 use super::facts::Facts;
+use super::{Rule, Tolerance};
 use crate::finding::Finding;
 use crate::history::{ConnectionKey, History, What};
 
@@ -54,7 +54,7 @@ struct Connection {
     unreleased: BTreeSet<PacketIdentifier>,
 }
 
-pub(super) fn judge(history: &History, calm: &Calm<'_>) -> Vec<Finding> {
+pub(super) fn judge(history: &History, calm: &Calm<'_>, tolerance: Tolerance) -> Vec<Finding> {
     let mut connections: BTreeMap<ConnectionKey, Connection> = BTreeMap::new();
     let mut findings = Vec::new();
     for (index, event) in history.events().iter().enumerate() {
@@ -87,7 +87,7 @@ pub(super) fn judge(history: &History, calm: &Calm<'_>) -> Vec<Finding> {
         for ((name, _), asked) in &connection.waiting {
             let Some(event) = asked.first().copied() else { continue };
             let at = history.events()[event].at;
-            let until = at + PATIENCE;
+            let until = at + PATIENCE + tolerance.answer;
             // After a fault, the connection may be half-open until the peer is heard again.
             let alive = connection.heard > at || calm.lasts(host, connection.began, until);
             let stood = connection.ended.unwrap_or(end) > until && calm.lasts(host, at, until);

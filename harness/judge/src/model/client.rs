@@ -12,8 +12,8 @@ use mqttspec_codec::{
 };
 use mqttspec_notation::FaultKind;
 
-use super::Rule;
 use super::calm::Calm;
+use super::{Rule, Tolerance};
 use crate::finding::Finding;
 use crate::history::{Asked, ConnectionKey, History, HostIndex, Told, What};
 
@@ -80,27 +80,32 @@ struct Counts {
 struct Reader<'h> {
     history: &'h History,
     calm: &'h Calm<'h>,
+    tolerance: Tolerance,
     connections: BTreeMap<ConnectionKey, Connection<'h>>,
     counts: BTreeMap<(HostIndex, Message), Counts>,
     /// What applications asked their clients to publish at QoS 0, and what was published.
     asked: BTreeMap<(HostIndex, Message), usize>,
     published: BTreeMap<(HostIndex, Message), (usize, usize)>,
     crashed: BTreeSet<String>,
+    /// Hosts to which bytes were sent that may be a packet.
+    raw: BTreeSet<HostIndex>,
     findings: Vec<Finding>,
 }
 
-pub(super) fn judge(history: &History, calm: &Calm<'_>) -> Vec<Finding> {
+pub(super) fn judge(history: &History, calm: &Calm<'_>, tolerance: Tolerance) -> Vec<Finding> {
     if history.hosts().iter().any(|host| host.observer == Role::Client) {
         return Vec::new();
     }
     let mut reader = Reader {
         history,
         calm,
+        tolerance,
         connections: BTreeMap::new(),
         counts: BTreeMap::new(),
         asked: BTreeMap::new(),
         published: BTreeMap::new(),
         crashed: BTreeSet::new(),
+        raw: BTreeSet::new(),
         findings: Vec::new(),
     };
     for index in 0..history.events().len() {
@@ -150,6 +155,7 @@ impl<'h> Reader<'h> {
                     connection.violated.get_or_insert((index, event.at));
                 }
                 connection.raw = true;
+                self.raw.insert(key.host);
             }
             What::ReceivedMalformed { .. } => connection.raw = true,
             What::Sent { packet, .. } => self.sent(key, index, event.at, packet),
@@ -206,7 +212,8 @@ impl<'h> Reader<'h> {
         if connection.left.is_some() {
             wrong.push((LAST, "nothing after DISCONNECT", packet.packet_type().to_string()));
         }
-        let settled = connection.accepted.is_some_and(|(accepted, ..)| at > accepted + LATE);
+        let settled =
+            connection.accepted.is_some_and(|(accepted, ..)| at > accepted + LATE + self.tolerance.answer);
         match packet {
             Packet::Disconnect(_) => drop(connection.left.get_or_insert((index, at))),
             Packet::Publish(publish) => {
@@ -273,7 +280,9 @@ impl<'h> Reader<'h> {
         let from = connection.heard.max(accepted);
         let silent = at.saturating_sub(from);
         let host = &self.history.info(key.host).name;
-        let is_late = !keep_alive.is_zero() && silent > keep_alive + LATE && connection.left.is_none();
+        let is_late = !keep_alive.is_zero()
+            && silent > keep_alive + LATE + self.tolerance.late
+            && connection.left.is_none();
         if !is_late || !self.calm.lasts(host, from, at) || connection.violated.is_some() {
             return None;
         }
@@ -290,9 +299,9 @@ impl<'h> Reader<'h> {
                 (connection.closed.unwrap_or(end), connection.last_event, connection.raw);
             let (left, violated) = (connection.left, connection.violated);
             let host = self.history.info(key.host).name.clone();
-            let stays = |at: Duration, calm: &Calm<'_>| {
-                closed > at + PATIENCE && calm.lasts(&host, at, at + PATIENCE)
-            };
+            let until = PATIENCE + self.tolerance.answer;
+            let stays =
+                |at: Duration, calm: &Calm<'_>| closed > at + until && calm.lasts(&host, at, at + until);
             if let Some((event, at)) = left.filter(|(_, at)| stays(*at, self.calm) && !raw) {
                 self.found(key, CLOSES, event, "the end of the connection after DISCONNECT", "it stays open");
                 let _ = at;
@@ -322,7 +331,7 @@ impl<'h> Reader<'h> {
         for ((host, (_, payload)), counts) in counts {
             let name = self.history.info(host).name.to_string();
             let Counts { sent: [qos0, qos1, qos2], exchanges, acknowledged, told, last, .. } = counts;
-            if payload.is_empty() || self.crashed.contains(&name) {
+            if payload.is_empty() || self.crashed.contains(&name) || self.raw.contains(&host) {
                 continue;
             }
             let key = self.key_of(last, host);
@@ -334,7 +343,8 @@ impl<'h> Reader<'h> {
                 self.found(key, ONCE_QOS_2, last, "a QoS 2 message at the application once", &actual);
             }
             let at = self.history.events()[last].at;
-            let late = at + PATIENCE < end && self.calm.lasts(&name, at, at + PATIENCE);
+            let until = at + PATIENCE + self.tolerance.answer;
+            let late = until < end && self.calm.lasts(&name, at, until);
             if qos0 == 0 && qos2 == 0 && late && told < acknowledged {
                 let expected = "each message with a PUBACK at the application";
                 self.found(key, NEW_QOS_1, last, expected, &actual);

@@ -109,18 +109,20 @@ fn of_message(
             "every matching subscription was removed before it was published".to_owned(),
         );
     }
+    // Subscriptions that stood before the message was published.
+    let stood = requests
+        .iter()
+        .all(|request| request.granted.is_some_and(|(event, granted)| event < sent && granted.is_some()));
     let client_id = facts.links.get(&arrival.link).map(|link| link.client_id);
-    if requests.iter().all(|request| request.no_local) && client_id == Some(publication.client_id) {
+    let is_own = client_id == Some(publication.client_id);
+    // Whether a retained message that a new subscription asks for is forwarded has two readings.
+    if is_own && (stood || !publish.retain) && requests.iter().all(|request| request.no_local) {
         found(
             NO_LOCAL,
             "no message of the Client itself with No Local",
             "its own message comes back".to_owned(),
         );
     }
-    // Subscriptions that stood before the message was published.
-    let stood = requests
-        .iter()
-        .all(|request| request.granted.is_some_and(|(event, granted)| event < sent && granted.is_some()));
     if !stood && publish.retain && !publication.publish.retain {
         let rule = match publication.is_will {
             true => WILL_NOT_RETAINED,

@@ -80,7 +80,7 @@ fn not_closed(
     closed: Option<usize>,
 ) -> Option<Finding> {
     let at = facts.at(violation.event);
-    let until = at + PATIENCE;
+    let until = at + PATIENCE + facts.tolerance.answer;
     let late = closed.is_none_or(|closed| facts.at(closed) > until) && until < facts.end;
     if !late || !facts.calm.lasts(facts.name(key), at, until) {
         return None;
@@ -98,7 +98,7 @@ fn not_closed(
 fn silent(facts: &Facts<'_>, key: ConnectionKey, link: &Link<'_>) -> Option<Finding> {
     let (accepted, _) = link.accepted?;
     let keep_alive = keep_alive_of(link);
-    let limit = keep_alive + keep_alive / 2 + LATE;
+    let limit = keep_alive + keep_alive / 2 + LATE + facts.tolerance.late;
     let ended = link.closed.map_or(facts.end, |(event, _)| facts.at(event));
     let silence = ended.saturating_sub(link.spoke);
     if keep_alive.is_zero() || silence <= limit || link.left.is_some() || link.violation.is_some() {
@@ -124,7 +124,9 @@ fn wrong_reasons(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, at, key) in disconnects {
         let Some(link) = facts.links.get(&key) else { continue };
-        if !facts.calm.lasts(facts.name(key), link.began, at) {
+        // Bytes that are not a packet may be no sign of life.
+        let unclear = facts.is_unclear(link.client_id, index);
+        if unclear || !facts.calm.lasts(facts.name(key), link.began, at) {
             continue;
         }
         let keep_alive = keep_alive_of(link);

@@ -11,6 +11,7 @@ use mqttspec_codec::{
 };
 use mqttspec_notation::{FaultKind, SERVER};
 
+use super::Tolerance;
 use super::calm::Calm;
 use super::packets::{certain_error, message_of};
 use crate::history::{ConnectionKey, Ending, Event, History, What};
@@ -36,6 +37,8 @@ pub(super) struct Link<'h> {
     pub(super) began: Duration,
     /// When the last packet of the Server arrived.
     pub(super) heard: Duration,
+    /// When the last PUBLISH or PUBREL of the Server arrived.
+    pub(super) served: Duration,
     /// When the client sent its last packet.
     pub(super) spoke: Duration,
     /// The longest time between two packets of the client.
@@ -114,12 +117,18 @@ type Message<'h> = (&'h str, &'h [u8]);
 pub(super) struct Facts<'h> {
     pub(super) history: &'h History,
     pub(super) calm: Calm<'h>,
+    pub(super) tolerance: Tolerance,
     pub(super) links: BTreeMap<ConnectionKey, Link<'h>>,
     pub(super) requests: Vec<Request<'h>>,
     pub(super) arrivals: Vec<Arrival<'h>>,
     pub(super) publications: Vec<Publication<'h>>,
     /// By message: its publications, Wills included.
     sent: BTreeMap<Message<'h>, Vec<usize>>,
+    /// By message: its arrivals.
+    arrived: BTreeMap<Message<'h>, Vec<usize>>,
+    /// By Client Identifier: its connections, and its requests.
+    links_by_client: BTreeMap<&'h str, Vec<ConnectionKey>>,
+    requests_by_client: BTreeMap<&'h str, Vec<usize>>,
     /// By (Client Identifier, identifier): the publication that waits for its acknowledgement;
     /// `None` if it is unclear which one.
     in_flight: BTreeMap<(&'h str, PacketIdentifier), Option<usize>>,
@@ -158,18 +167,22 @@ const FIRST_PACKET: [&[&str]; 2] = [&["MQTT-3.1.0-1", "MQTT-4.13.1-1"], &["MQTT-
 
 impl<'h> Facts<'h> {
     /// Reads a history; `None` if it is not about a Server, or if a client has no recorded packets.
-    pub(super) fn of(history: &'h History) -> Option<Self> {
+    pub(super) fn of(history: &'h History, tolerance: Tolerance) -> Option<Self> {
         if history.hosts().iter().any(|host| host.observer == Role::Server) {
             return None;
         }
         let mut facts = Self {
             history,
             calm: Calm::of(history),
+            tolerance,
             links: BTreeMap::new(),
             requests: Vec::new(),
             arrivals: Vec::new(),
             publications: Vec::new(),
             sent: BTreeMap::new(),
+            arrived: BTreeMap::new(),
+            links_by_client: BTreeMap::new(),
+            requests_by_client: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             unreleased: BTreeMap::new(),
             unclear: BTreeMap::new(),
@@ -197,6 +210,11 @@ impl<'h> Facts<'h> {
     /// The time of an event.
     pub(super) fn at(&self, event: usize) -> Duration {
         self.history.events().get(event).map_or(Duration::ZERO, |event| event.at)
+    }
+
+    /// Whether a Subscription is in force at an event, by the event of its SUBACK.
+    pub(super) fn in_force(&self, granted: usize, at: usize) -> bool {
+        granted < at && self.at(granted) + self.tolerance.subscribing <= self.at(at)
     }
 
     /// The name of a host.
@@ -254,7 +272,24 @@ impl<'h> Facts<'h> {
         &'f self,
         client_id: &'f str,
     ) -> impl Iterator<Item = (&'f ConnectionKey, &'f Link<'h>)> {
-        self.links.iter().filter(move |(_, link)| link.client_id == client_id)
+        let keys = self.links_by_client.get(client_id).into_iter().flatten();
+        keys.filter_map(|key| self.links.get_key_value(key))
+    }
+
+    /// The requests of a Client.
+    pub(super) fn requests_of<'f>(&'f self, client_id: &str) -> impl Iterator<Item = &'f Request<'h>> {
+        let numbers = self.requests_by_client.get(client_id).into_iter().flatten();
+        numbers.filter_map(|number| self.requests.get(*number))
+    }
+
+    /// The arrivals of a message.
+    pub(super) fn arrivals_of<'f>(
+        &'f self,
+        topic: &'f str,
+        payload: &'f [u8],
+    ) -> impl Iterator<Item = &'f Arrival<'h>> {
+        let numbers = self.arrived.get(&(topic, payload)).into_iter().flatten();
+        numbers.filter_map(|number| self.arrivals.get(*number))
     }
 
     /// The requests that may be in force on a connection at an event and match a topic.
@@ -266,7 +301,7 @@ impl<'h> Facts<'h> {
             let of_session = own || !fresh && !of.client_id.is_empty() && request.client_id == of.client_id;
             of_session && request.sent < at && matches(request.filter, topic, of.version)
         };
-        self.requests.iter().filter(in_force).collect()
+        self.requests_of(of.client_id).filter(in_force).collect()
     }
 
     fn read(&mut self, index: usize, event: &'h Event, versions: &BTreeMap<ConnectionKey, Version>) {
@@ -363,6 +398,7 @@ impl<'h> Facts<'h> {
             expiry: [if version.is_5() { expiry } else { kept }; 2],
             began: at,
             heard: at,
+            served: at,
             spoke: at,
             silence: Duration::ZERO,
             closed: None,
@@ -372,6 +408,9 @@ impl<'h> Facts<'h> {
             aliases: [BTreeMap::new(), BTreeMap::new()],
         };
         self.links.insert(key, link);
+        let keys = self.links_by_client.entry(client_id).or_default();
+        keys.push(key);
+        keys.sort_unstable();
     }
 
     fn sent_raw(
@@ -435,7 +474,9 @@ impl<'h> Facts<'h> {
             Packet::Subscribe(subscribe) => {
                 let identifier =
                     subscribe.properties.get::<SubscriptionIdentifier>().map(SubscriptionIdentifier::get);
+                let numbers = self.requests_by_client.entry(client_id).or_default();
                 for subscription in &subscribe.subscriptions {
+                    numbers.push(self.requests.len());
                     self.requests.push(Request {
                         link: key,
                         client_id,
@@ -452,7 +493,8 @@ impl<'h> Facts<'h> {
                 }
             }
             Packet::Unsubscribe(unsubscribe) => {
-                for request in self.requests.iter_mut().filter(|request| request.client_id == client_id) {
+                for number in self.requests_by_client.get(client_id).into_iter().flatten() {
+                    let Some(request) = self.requests.get_mut(*number) else { continue };
                     if unsubscribe.filters.iter().any(|filter| filter == request.filter) {
                         request.removed = Some((index, None));
                         request.id = unsubscribe.id;
@@ -471,8 +513,15 @@ impl<'h> Facts<'h> {
                 self.refusals.insert(key);
             }
             Packet::Disconnect(disconnect) => {
+                let expiry = disconnect.properties.get::<SessionExpiryInterval>();
+                let before = link.connect.properties.get::<SessionExpiryInterval>();
+                // Not a valid DISCONNECT (MQTT 5.0 §3.14.2.2.2).
+                if expiry.is_some_and(|expiry| expiry.0 > 0) && before.is_none_or(|before| before.0 == 0) {
+                    self.becomes_unclear(client_id, index);
+                    return;
+                }
                 link.left.get_or_insert((index, disconnect));
-                if let Some(expiry) = disconnect.properties.get::<SessionExpiryInterval>() {
+                if let Some(expiry) = expiry {
                     let [least, most] = link.expiry;
                     link.expiry = [least.min(expiry.0), most.max(expiry.0)];
                 }
@@ -533,6 +582,9 @@ impl<'h> Facts<'h> {
             return;
         };
         let client_id = link.client_id;
+        if let Packet::Publish(_) | Packet::PubRel(_) = packet {
+            link.served = link.heard;
+        }
         match packet {
             Packet::ConnAck(ack) if !ack.reason.is_failure() && link.accepted.is_none() => {
                 link.accepted = Some((index, ack.session_present));
@@ -555,6 +607,8 @@ impl<'h> Facts<'h> {
                     link.unacknowledged.insert(id);
                 }
                 if let Some(topic) = link.topic(publish, 1) {
+                    let message = (topic.as_str(), &publish.payload[..]);
+                    self.arrived.entry(message).or_default().push(self.arrivals.len());
                     self.arrivals.push(Arrival { link: key, event: index, topic, publish });
                 }
             }
@@ -578,15 +632,21 @@ impl<'h> Facts<'h> {
                 self.taken(publication, index, ack.reason.is_failure());
             }
             Packet::SubAck(ack) => {
-                let waiting = self.requests.iter_mut().filter(|request| {
-                    request.link == key && request.id == ack.id && request.granted.is_none()
-                });
-                for (request, reason) in waiting.zip(&ack.reasons) {
-                    request.granted = Some((index, QoS::try_from(u8::from(*reason)).ok()));
+                let mut reasons = ack.reasons.iter();
+                for number in self.requests_by_client.get(client_id).into_iter().flatten() {
+                    let Some(request) = self.requests.get_mut(*number) else { continue };
+                    if request.link == key
+                        && request.id == ack.id
+                        && request.granted.is_none()
+                        && let Some(reason) = reasons.next()
+                    {
+                        request.granted = Some((index, QoS::try_from(u8::from(*reason)).ok()));
+                    }
                 }
             }
             Packet::UnsubAck(ack) if ack.reasons.iter().all(|reason| u8::from(*reason) < 0x80) => {
-                for request in self.requests.iter_mut().filter(|request| request.client_id == client_id) {
+                for number in self.requests_by_client.get(client_id).into_iter().flatten() {
+                    let Some(request) = self.requests.get_mut(*number) else { continue };
                     if let (Some((_, acknowledged @ None)), true) =
                         (&mut request.removed, request.id == ack.id)
                     {
@@ -604,6 +664,12 @@ impl<'h> Facts<'h> {
         {
             publication.accepted = Some(event);
         }
+    }
+}
+
+impl Request<'_> {
+    pub(super) fn matches(&self, topic: &TopicName, version: Version) -> bool {
+        matches(self.filter, topic, version)
     }
 }
 

@@ -27,6 +27,7 @@ mod resent;
 mod retained;
 mod sessions;
 mod shared;
+mod tolerance;
 mod wills;
 
 #[cfg(test)]
@@ -39,6 +40,7 @@ use crate::finding::{Check, Finding};
 use crate::history::{History, nanoseconds};
 use calm::Calm;
 use facts::Facts;
+pub use tolerance::Tolerance;
 
 /// The name of the model in findings, among the monitors.
 const NAME: &str = "history model";
@@ -97,23 +99,24 @@ fn finding(
 /// Judges the peer under test by the history of the other ends of its connections. Returns the
 /// findings in the order of the events.
 #[must_use]
-pub fn judge(history: &History) -> Vec<Finding> {
+pub fn judge(history: &History, tolerance: Tolerance) -> Vec<Finding> {
     let calm = Calm::of(history);
-    let mut findings = answers::judge(history, &calm);
-    findings.extend(resent::judge(history, &calm));
-    match Facts::of(history) {
+    let mut findings = answers::judge(history, &calm, tolerance);
+    findings.extend(resent::judge(history, &calm, tolerance));
+    match Facts::of(history, tolerance) {
         Some(facts) => {
             findings.extend(forms::judge(history));
             findings.extend(answers::refused_repeats(&facts));
             findings.extend(deliveries::judge(&facts));
             findings.extend(sessions::judge(&facts));
             findings.extend(endings::judge(&facts));
-            findings.extend(owed::judge(&facts));
-            findings.extend(wills::judge(&facts));
+            let standing = owed::all_standing(&facts);
+            findings.extend(owed::judge(&facts, &standing));
+            findings.extend(wills::judge(&facts, &standing));
             findings.extend(retained::judge(&facts));
             findings.extend(shared::judge(&facts));
         }
-        None => findings.extend(client::judge(history, &calm)),
+        None => findings.extend(client::judge(history, &calm, tolerance)),
     }
     findings.sort_by_key(|finding| finding.event);
     findings

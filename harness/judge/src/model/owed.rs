@@ -31,23 +31,51 @@ pub(super) struct Due<'f, 'h> {
     pub(super) until: Duration,
 }
 
-pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
+/// A subscription that must be in force at the end of the run, and the last connection of its
+/// Client.
+pub(super) struct Standing<'f, 'h> {
+    request: &'f Request<'h>,
+    granted: usize,
+    key: ConnectionKey,
+    link: &'f Link<'h>,
+}
+
+/// All subscriptions that must be in force at the end of the run.
+pub(super) fn all_standing<'f, 'h>(facts: &'f Facts<'h>) -> Vec<Standing<'f, 'h>> {
+    let requests = facts.requests.iter().filter_map(|request| {
+        let (key, link) = standing(facts, request)?;
+        let (granted, _) = request.granted?;
+        Some(Standing { request, granted, key, link })
+    });
+    requests.collect()
+}
+
+pub(super) fn judge(facts: &Facts<'_>, standing: &[Standing<'_, '_>]) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if facts.crashed || standing.is_empty() {
+        return findings;
+    }
     for publication in &facts.publications {
         let Some(accepted) = publication.accepted else { continue };
         if facts.is_unclear(publication.client_id, publication.sent) {
             continue;
         }
         let due = Due { publication, after: publication.sent, until: facts.at(accepted) };
-        findings.extend(of(facts, OWED, &due));
+        findings.extend(of(facts, standing, OWED, &due));
     }
     findings
 }
 
 /// The findings for those who should have had a message.
-pub(super) fn of(facts: &Facts<'_>, rule: Rule, due: &Due<'_, '_>) -> Vec<Finding> {
+pub(super) fn of(
+    facts: &Facts<'_>,
+    standing: &[Standing<'_, '_>],
+    rule: Rule,
+    due: &Due<'_, '_>,
+) -> Vec<Finding> {
     let Due { publication, after, until } = *due;
-    let faulty = facts.last_fault.is_some_and(|fault| fault + CALM > facts.end);
+    let calm = CALM + facts.tolerance.answer;
+    let faulty = facts.last_fault.is_some_and(|fault| fault + calm > facts.end);
     let topic = publication.topic;
     let payload = &publication.publish.payload[..];
     let expires = publication.publish.properties.contains::<MessageExpiryInterval>();
@@ -56,30 +84,30 @@ pub(super) fn of(facts: &Facts<'_>, rule: Rule, due: &Due<'_, '_>) -> Vec<Findin
         || faulty
         || expires
         || !is_known
-        || until + CALM > facts.end
+        || until + calm > facts.end
         || topic.as_str().starts_with('$')
     {
         return Vec::new();
     }
     let mut findings = Vec::new();
-    for request in &facts.requests {
-        let Some((key, link)) = standing(facts, request) else { continue };
-        let Some((granted_at, _)) = request.granted else { continue };
-        if after <= granted_at || until + CALM / 2 > link.heard || !fits(link, publication) {
+    for Standing { request, granted, key, link } in standing {
+        let in_time = until + calm / 2 <= link.heard;
+        if !facts.in_force(*granted, after) || !in_time || !fits(link, publication) {
             continue;
         }
-        let matching = facts.matching(request.link, after, topic);
-        if !matching.iter().any(|other| core::ptr::eq(*other, request)) {
+        // What waits before it may still be on its way.
+        let is_over = link.served + calm <= facts.end;
+        if !is_over || !request.matches(topic, link.version) {
             continue;
         }
-        let arrived = facts.arrivals.iter().any(|arrival| {
-            let own = arrival.link == request.link
-                || facts.links.get(&arrival.link).is_some_and(|of| of.client_id == request.client_id);
-            own && arrival.topic == topic && arrival.publish.payload == publication.publish.payload
+        let mut arrivals = facts.arrivals_of(topic.as_str(), payload);
+        let arrived = arrivals.any(|arrival| {
+            arrival.link == request.link
+                || facts.links.get(&arrival.link).is_some_and(|of| of.client_id == request.client_id)
         });
         if !arrived {
             let payload = mqttspec_notation::fields::payload_text(payload);
-            let actual = format!("{} never had {} {payload}", facts.name(key), topic.as_str());
+            let actual = format!("{} never had {} {payload}", facts.name(*key), topic.as_str());
             let expected = "every message that the Server took reaches its subscribers";
             findings.extend(rule.broken(
                 facts.history,
@@ -105,11 +133,9 @@ fn standing<'f, 'h>(facts: &'f Facts<'h>, request: &Request<'h>) -> Option<(Conn
     if facts.is_unclear(request.client_id, usize::MAX - 1) {
         return None;
     }
-    let alone = facts.requests.iter().all(|other| {
-        core::ptr::eq(other, request)
-            || other.client_id != request.client_id
-            || other.filter != request.filter
-    });
+    let alone = facts
+        .requests_of(request.client_id)
+        .all(|other| core::ptr::eq(other, request) || other.filter != request.filter);
     let mut last = (request.link, first);
     for (key, link) in facts.links_of(first.client_id) {
         // Only connections of one host have a certain order.

@@ -10,8 +10,8 @@ use mqttspec_codec::{
     Connect, MessageExpiryInterval, Packet, PacketIdentifier, QoS, ReceiveMaximum, Role, Version,
 };
 
-use super::Rule;
 use super::calm::Calm;
+use super::{Rule, Tolerance};
 use crate::finding::Finding;
 use crate::history::{ConnectionKey, History, What};
 
@@ -44,7 +44,7 @@ struct Connection<'h> {
     arrived: [BTreeSet<PacketIdentifier>; 2],
 }
 
-pub(super) fn judge(history: &History, calm: &Calm<'_>) -> Vec<Finding> {
+pub(super) fn judge(history: &History, calm: &Calm<'_>, tolerance: Tolerance) -> Vec<Finding> {
     let mut findings = Vec::new();
     let end = history.events().last().map_or(Duration::ZERO, |event| event.at);
     let connections = read(history);
@@ -56,7 +56,7 @@ pub(super) fn judge(history: &History, calm: &Calm<'_>) -> Vec<Finding> {
         let same = |other: &Connection<'_>| other.connect.is_some_and(|of| of.client_id == connect.client_id);
         let alone = connections.iter().all(|(other, of)| other.host == key.host || !same(of));
         let at = history.events()[event].at;
-        let until = at + PATIENCE;
+        let until = at + PATIENCE + tolerance.again;
         let stands = new.ended.unwrap_or(end) > until && end > until;
         // A peer that has crashed may have lost its Session.
         let quiet = calm.lasts(&info.name, at, until) && !calm.loses_state(&info.name, info.observer, until);

@@ -40,8 +40,8 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     if facts.crashed {
         return findings;
     }
-    let topics: BTreeSet<&TopicName> =
-        facts.publications.iter().map(|publication| publication.topic).collect();
+    let retained = facts.publications.iter().filter(|publication| publication.publish.retain);
+    let topics: BTreeSet<&TopicName> = retained.map(|publication| publication.topic).collect();
     for request in &facts.requests {
         for topic in &topics {
             findings.extend(at_subscription(facts, request, topic));
@@ -104,10 +104,8 @@ fn taken(facts: &Facts<'_>, publication: &Publication<'_>) -> Option<usize> {
     if publication.is_will || !is_5 {
         let payload = &publication.publish.payload;
         facts.only_publication(publication.topic.as_str(), payload)?;
-        let arrivals = facts.arrivals.iter();
-        let mut own = arrivals
-            .filter(|arrival| arrival.topic == publication.topic && arrival.publish.payload == *payload);
-        return own.next().map(|arrival| arrival.event);
+        let mut arrivals = facts.arrivals_of(publication.topic.as_str(), payload);
+        return arrivals.next().map(|arrival| arrival.event);
     }
     publication.accepted
 }
@@ -129,7 +127,8 @@ fn at_subscription(facts: &Facts<'_>, request: &Request<'_>, topic: &TopicName) 
     if uncertain || !asked {
         return None;
     }
-    let until = facts.at(granted_at) + PATIENCE;
+    let patience = PATIENCE + facts.tolerance.answer;
+    let until = facts.at(granted_at) + patience;
     let last = retained(facts, topic, request.sent, until)?;
     let earlier = matching.iter().any(|other| !core::ptr::eq(*other, request));
     let same = matching.iter().any(|other| !core::ptr::eq(*other, request) && other.filter == request.filter);
@@ -172,10 +171,10 @@ fn at_subscription(facts: &Facts<'_>, request: &Request<'_>, topic: &TopicName) 
             broken(EXISTED, event, "no retained message where the subscription existed", "it came")
         });
     }
-    let stands = link.closed.is_none_or(|(closed, _)| facts.at(closed) > at + PATIENCE)
-        && link.left.is_none_or(|(left, _)| facts.at(left) > at + PATIENCE)
-        && facts.end > at + PATIENCE
-        && facts.calm.lasts(facts.name(request.link), at, at + PATIENCE)
+    let stands = link.closed.is_none_or(|(closed, _)| facts.at(closed) > at + patience)
+        && link.left.is_none_or(|(left, _)| facts.at(left) > at + patience)
+        && facts.end > at + patience
+        && facts.calm.lasts(facts.name(request.link), at, at + patience)
         && request.removed.is_none()
         && link.unacknowledged.is_empty();
     // A later request replaces this one.
@@ -184,7 +183,7 @@ fn at_subscription(facts: &Facts<'_>, request: &Request<'_>, topic: &TopicName) 
             && other.client_id == request.client_id
             && other.filter == request.filter
             && other.sent > request.sent
-            && facts.at(other.sent) < at + PATIENCE
+            && facts.at(other.sent) < at + patience
     });
     let owed = sends && stands && !replaced && !payload.is_empty();
     // A Server may discard a message of QoS 0, and one that it sends at QoS 0 to a slow reader.

@@ -15,7 +15,7 @@ const KEPT: Rule = Rule::new(&["MQTT-3.2.2-3", "MQTT-3.1.2-5"], &["MQTT-3.2.2-2"
 const EXPIRED: Rule = Rule::new(&["MQTT-4.1.0-2", "MQTT-3.2.2-3"], &["MQTT-3.2.2-3"]);
 
 /// The tolerance for the end of a Session.
-const TOLERANCE: u64 = 2;
+const TOLERANCE: Duration = Duration::from_secs(2);
 
 pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     // Bytes that are not a packet may have been a CONNECT.
@@ -57,19 +57,21 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
         // The Server may have ended the connection long before the client noticed, but not before
         // the client's last packet.
         let began = facts.at(link.connected);
-        let away = facts.at(event).saturating_sub(before.began).as_secs();
+        let away = facts.at(event).saturating_sub(before.began);
         let [least, most] = before.expiry;
-        let kept = least == u32::MAX || away + TOLERANCE < u64::from(least);
+        let early = TOLERANCE + facts.tolerance.early;
+        let kept = least == u32::MAX || away + early < Duration::from_secs(u64::from(least));
         if kept && !present && !facts.crashed {
             let expected = "Session Present 1 for a Session that is kept";
-            found(KEPT, expected, format!("{away} s after its last connection began"));
+            found(KEPT, expected, format!("{} s after its last connection began", away.as_secs()));
         }
         let ended = before.closed.map(|(event, _)| facts.at(event));
         let host = facts.name(*key);
         let Some(ended) = ended.filter(|ended| facts.calm.lasts(host, before.began, *ended)) else {
             continue;
         };
-        let gone = began.saturating_sub(ended) > Duration::from_secs(u64::from(most) + TOLERANCE);
+        let late = TOLERANCE + facts.tolerance.late;
+        let gone = began.saturating_sub(ended) > Duration::from_secs(u64::from(most)) + late;
         if most != u32::MAX && gone && present {
             let expected = "Session Present 0 for a Session that has expired";
             let away = began.saturating_sub(ended).as_secs();

@@ -38,10 +38,8 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
 /// first one stays connected.
 fn twice(facts: &Facts<'_>, publication: &Publication<'_>) -> Option<Finding> {
     let mut had: BTreeMap<&str, (ConnectionKey, usize)> = BTreeMap::new();
-    for arrival in &facts.arrivals {
-        if arrival.topic != publication.topic || arrival.publish.payload != publication.publish.payload {
-            continue;
-        }
+    let payload = &publication.publish.payload;
+    for arrival in facts.arrivals_of(publication.topic.as_str(), payload) {
         let link = facts.links.get(&arrival.link)?;
         if link.version != Version::V5 || facts.is_unclear(link.client_id, arrival.event) {
             continue;
@@ -77,7 +75,7 @@ fn twice(facts: &Facts<'_>, publication: &Publication<'_>) -> Option<Finding> {
 /// A group of which no member gets a message.
 fn missed(facts: &Facts<'_>, publication: &Publication<'_>) -> Vec<Finding> {
     let Some(accepted) = publication.accepted else { return Vec::new() };
-    let until = facts.at(accepted) + PATIENCE;
+    let until = facts.at(accepted) + PATIENCE + facts.tolerance.answer;
     let expires = publication.publish.properties.contains::<MessageExpiryInterval>();
     if expires || until > facts.end || facts.is_unclear(publication.client_id, publication.sent) {
         return Vec::new();
@@ -92,13 +90,11 @@ fn missed(facts: &Facts<'_>, publication: &Publication<'_>) -> Vec<Finding> {
         let standing: Vec<_> =
             members.iter().filter(|request| stands(facts, request, publication, until)).collect();
         let (Some(first), true) = (standing.first(), judged) else { continue };
-        let arrived = facts.arrivals.iter().any(|arrival| {
-            let to_member = members.iter().any(|request| {
+        let payload = &publication.publish.payload;
+        let arrived = facts.arrivals_of(publication.topic.as_str(), payload).any(|arrival| {
+            members.iter().any(|request| {
                 facts.links.get(&arrival.link).is_some_and(|of| of.client_id == request.client_id)
-            });
-            to_member
-                && arrival.topic == publication.topic
-                && arrival.publish.payload == publication.publish.payload
+            })
         });
         if !arrived {
             let payload = mqttspec_notation::fields::payload_text(&publication.publish.payload);
@@ -128,7 +124,7 @@ fn is_certain(
     // Its Session ended with its connection.
     let [_, most] = link.expiry;
     let alone = facts.links_of(request.client_id).count() == 1;
-    let settled = Duration::from_secs(2);
+    let settled = Duration::from_secs(2) + facts.tolerance.late;
     let ended = link.closed.is_some_and(|(closed, ending)| {
         ending != crate::history::Ending::Crashed
             && facts.at(closed) + settled < facts.at(publication.sent)
@@ -151,7 +147,7 @@ fn stands(facts: &Facts<'_>, request: &Request<'_>, publication: &Publication<'_
     let Some(link) = facts.links.get(&request.link) else { return false };
     let Some((granted, Some(qos))) = request.granted else { return false };
     let matching = facts.matching(request.link, publication.sent, publication.topic);
-    granted < publication.sent
+    facts.in_force(granted, publication.sent)
         && matching.iter().any(|other| core::ptr::eq(*other, request))
         && qos > QoS::AtMostOnce
         && link.version == Version::V5

@@ -2,11 +2,11 @@
 
 use mqttspec_codec::{QoS, Role, Version};
 
-use super::judge;
+use super::{Tolerance, judge};
 use crate::history::builder::{HistoryBuilder, again, id, puback, publish, pubrec, pubrel, received};
 
 fn clauses(builder: HistoryBuilder) -> Vec<String> {
-    let findings = judge(&builder.build());
+    let findings = judge(&builder.build(), Tolerance::default());
     findings.into_iter().flat_map(|finding| finding.requirements).map(|broken| broken.clause).collect()
 }
 
@@ -200,4 +200,64 @@ fn a_client_is_not_silent_for_longer_than_its_keep_alive() {
     };
     assert_eq!(silent(59), Vec::<String>::new());
     assert!(silent(70).contains(&"MQTT-3.1.2-20".to_owned()));
+}
+
+#[test]
+fn bytes_that_are_no_packet_are_no_sign_of_life() {
+    let timed_out = |builder: HistoryBuilder| {
+        let mut disconnect = mqttspec_codec::Disconnect::normal();
+        disconnect.reason = mqttspec_codec::DisconnectReason::KeepAliveTimeout;
+        clauses(builder.waits(20).received("reader", mqttspec_codec::Packet::Disconnect(disconnect)))
+    };
+    let builder = || {
+        let builder = HistoryBuilder::of(Version::V5, Role::Client, &["reader"]);
+        builder.connects("reader", false).waits(40)
+    };
+    let message = publish(QoS::AtMostOnce, 0, "one");
+    assert_eq!(timed_out(builder().sent("reader", message)), ["MQTT-3.1.2-22"]);
+    assert_eq!(timed_out(builder().sent_raw("reader", &[0x30])), Vec::<String>::new());
+}
+
+#[test]
+fn a_message_in_raw_bytes_may_reach_the_application() {
+    let builder = HistoryBuilder::of(Version::V5, Role::Server, &["reader"])
+        .connects("reader", false)
+        .sent_raw("reader", &[0x30, 0x07, 0x00, 0x01, b't', 0x00, b'o', b'n', b'e'])
+        .told("reader", received("one", QoS::AtMostOnce));
+    assert_eq!(clauses(builder), Vec::<String>::new());
+}
+
+#[test]
+fn no_local_is_about_messages_that_are_published_later() {
+    let subscribed = |builder: HistoryBuilder| {
+        let filter = mqttspec_codec::TopicFilter::try_from("t").expect("a Topic Filter");
+        let mut subscription = mqttspec_codec::Subscription::new(filter, QoS::AtLeastOnce);
+        subscription.no_local = true;
+        let subscribe = mqttspec_codec::Subscribe::new(id(7), subscription);
+        let ack = mqttspec_codec::SubAck::new(id(7), mqttspec_codec::SubAckReason::GrantedQoS1);
+        builder.sent("reader", subscribe).received("reader", ack)
+    };
+    let builder = || HistoryBuilder::of(Version::V5, Role::Client, &["reader"]).connects("reader", false);
+    let published = |builder: HistoryBuilder| {
+        builder.sent("reader", publish(QoS::AtLeastOnce, 1, "one").retained()).received("reader", puback(1))
+    };
+    let later = published(subscribed(builder())).received("reader", publish(QoS::AtLeastOnce, 1, "one"));
+    assert_eq!(clauses(later), ["MQTT-3.8.3-3"]);
+    let before = subscribed(published(builder()));
+    let before = before.received("reader", publish(QoS::AtLeastOnce, 1, "one").retained());
+    assert_eq!(clauses(before), Vec::<String>::new());
+}
+
+#[test]
+fn a_message_is_owed_when_nothing_more_comes() {
+    let other = || publish(QoS::AtLeastOnce, 2, "another");
+    let run = |waits| {
+        let builder =
+            subscribed(QoS::AtLeastOnce).waits(5).sent("writer", other()).received("writer", puback(2));
+        let builder = builder.received("reader", publish(QoS::AtLeastOnce, 1, "another"));
+        let builder = builder.sent("reader", puback(1)).waits(waits);
+        clauses(builder.sent("writer", publish(QoS::AtMostOnce, 0, "late")))
+    };
+    assert_eq!(run(1), Vec::<String>::new());
+    assert_eq!(run(6), ["MQTT-4.5.0-1"]);
 }

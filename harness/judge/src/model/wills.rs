@@ -9,7 +9,7 @@ use mqttspec_codec::{DisconnectReason, QoS, Version, WillDelayInterval};
 
 use super::Rule;
 use super::facts::{Facts, Link, Publication};
-use super::owed::{self, Due};
+use super::owed::{self, Due, Standing};
 use crate::finding::Finding;
 use crate::history::{ConnectionKey, Ending};
 
@@ -30,7 +30,7 @@ enum Fate {
     Discarded { rule: Rule, since: usize },
 }
 
-pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
+pub(super) fn judge(facts: &Facts<'_>, standing: &[Standing<'_, '_>]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if facts.crashed || facts.raw {
         return findings;
@@ -40,9 +40,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
         let payload = &publication.publish.payload[..];
         let is_only = facts.only_publication(publication.topic.as_str(), payload).is_some();
         let Some(fate) = fate(facts, publication.link, link).filter(|_| is_only) else { continue };
-        let arrivals = facts.arrivals.iter().filter(|arrival| {
-            arrival.topic == publication.topic && arrival.publish.payload == publication.publish.payload
-        });
+        let arrivals = facts.arrivals_of(publication.topic.as_str(), payload);
         match fate {
             Fate::Discarded { rule, since } => {
                 let arrival = arrivals.into_iter().find(|arrival| arrival.event > since);
@@ -60,7 +58,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
                 }));
                 if publication.publish.delivery.qos() > QoS::AtMostOnce {
                     let due = Due { publication, after, until };
-                    findings.extend(owed::of(facts, OWED, &due));
+                    findings.extend(owed::of(facts, standing, OWED, &due));
                 }
             }
         }
@@ -112,6 +110,10 @@ fn fate(facts: &Facts<'_>, key: ConnectionKey, link: &Link<'_>) -> Option<Fate> 
         return None;
     }
     if !closes {
+        // What ends the connection shortly after DISCONNECT may have lost it.
+        if !facts.calm.lasts(host, at, at + NOTICE) {
+            return None;
+        }
         return Some(Fate::Discarded { rule: DISCARDED, since: ended });
     }
     let delay = link.connect.will.as_ref()?.properties.get::<WillDelayInterval>().map_or(0, |delay| delay.0);
@@ -120,10 +122,13 @@ fn fate(facts: &Facts<'_>, key: ConnectionKey, link: &Link<'_>) -> Option<Fate> 
     let from = at + seconds(delay.min(least));
     let until = at + seconds(delay.min(most));
     match next {
-        None => Some(Fate::Published { after: ended, from: from.saturating_sub(notice), until }),
+        None => {
+            let from = from.saturating_sub(notice + facts.tolerance.early);
+            Some(Fate::Published { after: ended, from, until: until + facts.tolerance.late })
+        }
         Some((_, of)) => {
             let (accepted, present) = of.accepted?;
-            let in_time = facts.at(accepted) + Duration::from_secs(2) < from;
+            let in_time = facts.at(accepted) + facts.tolerance.early + Duration::from_secs(2) < from;
             // If the Session has ended, its Will may have been published.
             (in_time && present && !of.clean).then_some(Fate::Discarded { rule: RETURNED, since: accepted })
         }

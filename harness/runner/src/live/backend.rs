@@ -32,18 +32,34 @@ use crate::peers::client::Application;
 use crate::recorder::Recorder;
 use mqttspec_judge::Case;
 use mqttspec_judge::command::RepeatCommand;
+use mqttspec_judge::history::History;
 use mqttspec_judge::results::RunResult;
 
-/// Runs a case once on a live server. Also returns what time has to do with the result.
-/// The case must already have its live times.
+/// A run on a live server that was judged.
+pub(crate) struct Finished {
+    pub(crate) result: RunResult,
+    pub(crate) timed: Timed,
+    pub(crate) history: History,
+}
+
+impl Finished {
+    /// A run that did not begin.
+    pub(crate) fn broken(result: RunResult, timed: Timed) -> Self {
+        Self { result, timed, history: History::default() }
+    }
+}
+
+/// Runs a case once on a live server. The case must already have its live times.
 pub(crate) async fn run(
     case: &Case,
     command: &RepeatCommand,
     environment: Environment,
     with_trace: bool,
-) -> (RunResult, Timed) {
-    let performed = perform(case, command.seed, environment).await;
-    judged(case, command, performed.executed, &performed.history, with_trace)
+) -> Finished {
+    let model = environment.model.then(|| environment.timeouts.tolerance());
+    let Performed { history, executed } = perform(case, command.seed, environment).await;
+    let (result, timed) = judged(case, command, executed, &history, with_trace, model);
+    Finished { result, timed, history }
 }
 
 async fn perform(case: &Case, seed: u64, environment: Environment) -> Performed {
@@ -128,6 +144,8 @@ pub(crate) struct Environment {
     pub(crate) limit: Duration,
     /// The time of the server, if its clock is put forward.
     pub(crate) time: Option<Rc<FastTime>>,
+    /// Whether the history model judges the run too.
+    pub(crate) model: bool,
 }
 
 impl LiveBackend {

@@ -10,7 +10,7 @@ use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use super::acceleration::Acceleration;
-use super::backend::{self, Environment};
+use super::backend::{self, Environment, Finished};
 use super::cleaning;
 use super::fast_time::FastTime;
 use super::launcher::{Instance, LaunchError};
@@ -21,7 +21,7 @@ use super::service::{NO_LONGER_SERVES, Service};
 use super::target_file::TargetFile;
 use super::tokens::base36;
 use super::wire::Endpoint;
-use crate::backend::Timeouts;
+use crate::backend::{RETRANSMISSION, Timeouts};
 use crate::facts::Facts;
 use crate::found::{Deviated, Timed};
 use crate::intake::{Budget, Intake};
@@ -37,10 +37,6 @@ const LONG_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a process may take to end after its port has closed.
 pub(crate) const ENDING: Duration = Duration::from_millis(300);
-
-/// The time limit for retransmissions in a resumed Session. The standard gives none. nats-server
-/// takes 30 s.
-pub(crate) const RETRANSMISSION: Duration = Duration::from_secs(35);
 
 /// In a run in which nothing was sent for this time, nothing more is expected.
 const REST: Duration = Duration::from_secs(4);
@@ -60,6 +56,12 @@ pub(crate) struct RunContext {
     pub(crate) instance: Option<Rc<Instance>>,
     /// Whether the harness can start servers.
     pub(crate) starts: bool,
+    /// The number of servers beside the shared one.
+    pub(crate) servers: usize,
+    /// Whether a server that the harness starts is ready within a short time.
+    pub(crate) starts_quickly: bool,
+    /// Whether the history model judges the runs too.
+    pub(crate) model: bool,
     /// Servers that were started for one case at a time, and are free.
     pub(crate) idle: RefCell<Vec<Rc<Instance>>>,
     /// Servers whose clock can be put forward, if there can be any.
@@ -287,7 +289,7 @@ pub(crate) async fn run_case(
     let mut deviations = Vec::new();
     for offset in 0..u64::from(context.seeds) {
         let seed = context.seed.wrapping_add(offset);
-        let (run, timed) = match &placed.place {
+        let Finished { result, timed, .. } = match &placed.place {
             Place::Own(options) | Place::Accelerated(options) => {
                 run_on_own_server(&context, &placed, options, seed, timeouts, &mut own_lacks).await
             }
@@ -298,7 +300,7 @@ pub(crate) async fn run_case(
         };
         timing_sensitive |= timed.sensitive;
         deviations.extend(timed.deviations);
-        runs.push(run);
+        runs.push(result);
     }
     let mut outcome = Outcome {
         index,
@@ -325,10 +327,11 @@ pub(crate) async fn run_on_shared_server(
     timeouts: Timeouts,
     plain_names: bool,
     crosstalk: &mut bool,
-) -> (RunResult, Timed) {
+) -> Finished {
     let names = context.names(placed, plain_names);
     let instance = context.instance.clone();
     let environment = Environment {
+        model: context.model,
         endpoint: context.endpoint.clone(),
         names: names.clone(),
         timeouts,
@@ -358,18 +361,16 @@ pub(crate) async fn run_on_own_server(
     seed: u64,
     timeouts: Timeouts,
     lacks: &mut Option<String>,
-) -> (RunResult, Timed) {
+) -> Finished {
     let target_file = &context.target_file;
     let start = if options.is_empty() { &target_file.start } else { &target_file.start_with_options };
     let Some(start) = start else {
-        return (
-            broken("the target file has no command that starts a server".to_owned(), seed),
-            Timed::default(),
-        );
+        let reason = "the target file has no command that starts a server".to_owned();
+        return Finished::broken(broken(reason, seed), Timed::default());
     };
     // A scenario that configures or crashes its server needs a new one. Others need only one that
     // no other case uses at the same time.
-    let is_pooled = options.is_empty() && !Facts::of(&placed.case).crashes_server;
+    let is_pooled = options.is_empty() && !placed.is_first && !Facts::of(&placed.case).crashes_server;
     let is_accelerated = matches!(placed.place, Place::Accelerated(_));
     let acceleration = context.acceleration.as_ref().filter(|_| is_accelerated);
     let pool = if is_accelerated { &context.idle_accelerated } else { &context.idle };
@@ -382,7 +383,7 @@ pub(crate) async fn run_on_own_server(
             Ok(instance) => Rc::new(instance),
             Err(error) => {
                 let timed = Timed { sensitive: true, ..Timed::default() };
-                return (broken(launch_failed(&error, options), seed), timed);
+                return Finished::broken(broken(launch_failed(&error, options), seed), timed);
             }
         },
     };
@@ -400,6 +401,7 @@ pub(crate) async fn run_on_own_server(
     });
     let real_waits = placed.waits / acceleration.map_or(1, |one| one.speed);
     let environment = Environment {
+        model: context.model,
         endpoint,
         names: names.clone(),
         timeouts,
@@ -408,9 +410,9 @@ pub(crate) async fn run_on_own_server(
         limit: limit(real_waits, timeouts) + timeouts.travel * placed.lines,
         time,
     };
-    let (mut run, timed) = run_in_local_set(context, &placed.case, seed, environment).await;
-    if matches!(run.verdict, Verdict::NotJudged | Verdict::Fail | Verdict::Error) {
-        run.output = instance.output();
+    let mut finished = run_in_local_set(context, &placed.case, seed, environment).await;
+    if matches!(finished.result.verdict, Verdict::NotJudged | Verdict::Fail | Verdict::Error) {
+        finished.result.output = instance.output();
     }
     if is_pooled {
         let (id, patience) = (context.next_token(), context.timeouts.patience);
@@ -418,7 +420,7 @@ pub(crate) async fn run_on_own_server(
         *lacks = context.lacks_at(&prober).await;
         if lacks.is_none() {
             pool.borrow_mut().push(instance);
-            return (run, timed);
+            return finished;
         }
         // The port of a process closes before the process has ended.
         tokio::time::sleep(ENDING).await;
@@ -428,7 +430,7 @@ pub(crate) async fn run_on_own_server(
         *lacks = Some(format!("ended ({how})"));
     }
     instance.stop().await;
-    (run, timed)
+    finished
 }
 
 pub(crate) fn launch_failed(error: &LaunchError, options: &[(String, String)]) -> String {
@@ -442,7 +444,7 @@ pub(crate) async fn run_in_local_set(
     case: &Case,
     seed: u64,
     environment: Environment,
-) -> (RunResult, Timed) {
+) -> Finished {
     let set = LocalSet::new();
     let with_trace = context.keep == KeepTrace::All;
     let command = context.command(case, seed);

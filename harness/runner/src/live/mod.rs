@@ -12,6 +12,8 @@
 //! - [`placing`]: whether a case runs, and on which server
 //! - [`case_run`]: the runs of one case
 //! - [`service`]: whether the server still works as at the start
+//! - [`contact`]: starts and probes the server
+//! - [`single`]: single runs, for `explore`
 //! - [`session`]: all cases, and the reruns before a failure counts
 //! - [`client`]: clients under test, for which the harness acts as the server
 
@@ -20,6 +22,7 @@ pub(crate) mod backend;
 pub(crate) mod case_run;
 pub(crate) mod cleaning;
 pub mod client;
+pub(crate) mod contact;
 pub(crate) mod fast_time;
 pub(crate) mod launcher;
 pub(crate) mod names;
@@ -30,6 +33,7 @@ pub(crate) mod schedule;
 pub(crate) mod service;
 pub(crate) mod service_watch;
 pub(crate) mod session;
+pub mod single;
 pub(crate) mod stall_detector;
 pub(crate) mod target_clock;
 pub mod target_file;

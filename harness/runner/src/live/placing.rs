@@ -50,6 +50,8 @@ pub(crate) struct Placed {
     pub(crate) lines: u32,
     /// Whether it has a long wait, or waits for a timer of the server, such as a Keep Alive.
     pub(crate) is_slow: bool,
+    /// Whether it needs a server that no other case has used.
+    pub(crate) is_first: bool,
 }
 
 /// What placing depends on.
@@ -81,6 +83,7 @@ impl Placing<'_> {
             waits: Duration::ZERO,
             lines: 0,
             is_slow: false,
+            is_first: false,
         };
         match self.decide(case, self.limits) {
             Ok((scheduled, place)) => {
@@ -117,7 +120,7 @@ impl Placing<'_> {
         let exchanges_too_long = self.limits.wait.is_some_and(|longest| rounds > longest);
         let gains = (longest >= LONG || waits_for_timer) && !exchanges_too_long;
         let place = Place::Accelerated(options);
-        gains.then_some(Placed { case, place, waits, lines, is_slow: true })
+        gains.then_some(Placed { case, place, waits, lines, is_slow: true, is_first: false })
     }
 
     fn decide(&self, case: &Case, limits: Limits) -> Result<(Scheduled, Place), String> {

@@ -1,45 +1,33 @@
 //! A live session: probes the server, runs every case where it was placed, reruns failures, and
 //! restarts a server that ends.
 
-use core::num::NonZeroU32;
 use core::time::Duration;
-use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use mqttspec_codec::Version;
-use mqttspec_net::transport::{LiveNet, Scheme};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
-use super::acceleration::{Acceleration, CLOCK_SPEED, acceleration_note};
+use super::acceleration::acceleration_note;
 use super::case_run::{
-    ENDING, Outcome, RunContext, broken, name, out_of_time, panicked, patient, run_case, skipped, timeouts,
+    ENDING, Outcome, RunContext, broken, out_of_time, panicked, patient, run_case, skipped,
 };
-use super::launcher::Instance;
-use super::names::Credentials;
+use super::contact::contact;
 use super::passes::{Pass, Running, Tally, deviations_note, interrupted};
 use super::placing::{Place, Placed, Placing};
-use super::probes::{ANSWER_TIMEOUT, KEEP_ALIVE_0, Prober};
+use super::probes::KEEP_ALIVE_0;
 use super::schedule::{Limits, Times};
 use super::service_watch::ServiceWatch;
 use super::stall_detector::StallDetector;
-use super::tokens::token;
-use super::wire::Endpoint;
 use super::{LiveError, LiveOptions, Progress};
 use crate::backend::Timeouts;
 use crate::found::Deviated;
-use crate::intake::{Budget, KeptTraces};
+use crate::intake::KeptTraces;
 use crate::suite::{Plan, summary};
 use mqttspec_codec::Role;
 use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target, TargetKind};
 use mqttspec_judge::verdict::Verdict;
-
-/// The number of servers in addition to the shared one, if the target file does not give it: for a
-/// server that starts within `QUICK_START`, and for others.
-const QUICK_SERVERS: usize = 32;
-const SLOW_SERVERS: usize = 3;
-const QUICK_START: Duration = Duration::from_secs(1);
 
 /// The number of servers whose clock is put forward at a time.
 const ACCELERATED_SERVERS: usize = 8;
@@ -96,8 +84,6 @@ enum GiveUp {
 struct Session<'s> {
     options: &'s LiveOptions,
     context: Rc<RunContext>,
-    /// The number of servers beside the shared one.
-    servers: usize,
     placed: Vec<Placed>,
     /// The accelerated cases as they run in real time.
     in_real_time: BTreeMap<usize, Placed>,
@@ -124,119 +110,16 @@ struct Session<'s> {
 }
 
 impl<'s> Session<'s> {
-    /// Starts the server if no target is given, probes it, and places the cases.
+    /// Contacts the server, and places the cases.
     async fn connect(
         plan: &Plan,
         options: &'s LiveOptions,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self, LiveError> {
-        let target_file = options.target_file.clone();
-        let in_file = target_file.credentials.clone().map(Credentials::from);
-        let credentials = options.credentials.clone().or(in_file);
-        let mut servers = QUICK_SERVERS;
-        let (endpoint, url, instance, scheme, starts) = match (&options.target, &target_file.start) {
-            (Some(target), _) => {
-                let net = LiveNet::to(target, options.tls.clone())?;
-                let endpoint = Endpoint { net, host: target.host.clone(), port: target.port };
-                let instance = match target_file.kill.is_some() || target_file.reset.is_some() {
-                    true => Some(Rc::new(Instance::running(&target_file, &target.host, target.port)?)),
-                    false => None,
-                };
-                (endpoint, target.to_string(), instance, target.scheme, false)
-            }
-            (None, Some(start)) => {
-                progress(Progress::Status("starting the server"));
-                let began = Instant::now();
-                let instance = Instance::launch(&target_file, start, "", None).await?;
-                if began.elapsed() > QUICK_START {
-                    servers = SLOW_SERVERS;
-                }
-                let endpoint =
-                    Endpoint { net: LiveNet::tcp(), host: "127.0.0.1".to_owned(), port: instance.port() };
-                let url = format!("mqtt://127.0.0.1:{}", instance.port());
-                (endpoint, url, Some(Rc::new(instance)), Scheme::Mqtt, true)
-            }
-            (None, None) => return Err(LiveError::NoTarget),
-        };
-        if let Some(instance) = instance.as_ref().filter(|_| target_file.reset.is_some()) {
-            instance.reset().await?;
-        }
-        progress(Progress::Status("probing the server"));
-        let prober = Prober {
-            endpoint: endpoint.clone(),
-            url: url.clone(),
-            encrypted: scheme.is_encrypted(),
-            websocket: matches!(scheme, Scheme::Ws | Scheme::Wss),
-            credentials: credentials.clone(),
-            token: token(),
-            patience: ANSWER_TIMEOUT.min(Duration::from_millis(target_file.tolerance.patience_ms) * 5),
-        };
-        let mut capabilities = match prober.probe().await {
-            Ok(capabilities) => capabilities,
-            Err(contact) => {
-                return Err(match (&target_file.start, &instance, starts) {
-                    (Some(start), Some(instance), true) => {
-                        let output = instance.output_text();
-                        LiveError::Started { contact, start: start.clone(), output }
-                    }
-                    _ => contact.into(),
-                });
-            }
-        };
-        capabilities.override_with(&target_file.capabilities);
-        let mut timeouts = timeouts(&target_file, &capabilities);
-        if options.patient {
-            timeouts.shorter = 1;
-        }
-        let target_file_servers = target_file.servers;
-        let version = capabilities.versions.last().copied().unwrap_or(Version::V3_1_1);
-        let mut notes = Vec::new();
-        let acceleration = match options.clock_speed.or(target_file.clock_speed).map(NonZeroU32::get) {
-            None | Some(1) => None,
-            Some(speed) => {
-                progress(Progress::Status("testing whether the server's clock can be put forward"));
-                let start = target_file.start.as_deref().filter(|_| starts);
-                let probed = Acceleration::probe(&target_file, start, &prober, version, speed).await;
-                let value = match &probed {
-                    Ok(acceleration) => format!("{speed}: {}", acceleration.seen),
-                    Err(_) => "1".to_owned(),
-                };
-                capabilities.values.push((CLOCK_SPEED.to_owned(), value));
-                notes.extend(probed.as_ref().err().map(|why| format!("all cases run in real time: {why}")));
-                probed.ok()
-            }
-        };
-        let run = format!("{}probe", prober.token);
-        let service = prober.service(version, &run, timeouts.subscribing).await;
-        let name = name(&target_file, &endpoint, starts);
-        let context = RunContext {
-            name,
-            url,
-            credentials,
-            capabilities,
-            timeouts,
-            endpoint,
-            token: prober.token.clone(),
-            prober,
-            keep: options.keep,
-            instance,
-            starts,
-            idle: RefCell::default(),
-            acceleration,
-            idle_accelerated: RefCell::default(),
-            budget: Budget::default(),
-            service,
-            probes_each_case: options.jobs == 1,
-            target_file,
-            runs: Cell::new(0),
-            seed: options.seed,
-            seeds: options.seeds.max(1),
-            target_arguments: options.target_arguments.clone(),
-        };
+        let (context, notes) = contact(options, progress).await?;
         let mut session = Self {
             options,
             context: Rc::new(context),
-            servers: target_file_servers.unwrap_or(servers),
             placed: Vec::new(),
             in_real_time: BTreeMap::new(),
             slowed: BTreeMap::new(),
@@ -256,7 +139,7 @@ impl<'s> Session<'s> {
             name: &session.context.name,
             url: &session.context.url,
             capabilities: &session.context.capabilities.values,
-            tolerance: timeouts.late,
+            tolerance: session.context.timeouts.late,
             notes: &session.notes,
             cases: session.placed.len(),
         });
@@ -402,7 +285,7 @@ impl<'s> Session<'s> {
                 alone.extend(reruns.drain(..).map(|outcome| outcome.index));
             }
             for (queue, most, is_own) in
-                [(&mut own, self.servers.min(jobs), true), (&mut shared, jobs, false)]
+                [(&mut own, self.context.servers.min(jobs), true), (&mut shared, jobs, false)]
             {
                 while running.values().filter(|one| one.is_own == is_own).count() < most
                     && let Some(index) = self.next_of(queue, &running)
@@ -426,7 +309,7 @@ impl<'s> Session<'s> {
                 };
                 (waits || !has_first)
                     && running.values().filter(is_alike).count() < MAX_RERUNS.min(jobs)
-                    && (!is_own || running.values().filter(|one| one.is_own).count() < self.servers)
+                    && (!is_own || running.values().filter(|one| one.is_own).count() < self.context.servers)
             }) {
                 let index = before.index;
                 // The long patience is of the server's time.

@@ -276,6 +276,42 @@ mod tolerance {
     }
 }
 
+mod single {
+    //! Single runs, as a campaign has them.
+
+    use std::sync::atomic::AtomicBool;
+
+    use mqttspec_judge::history::What;
+    use mqttspec_runner::live::single::LiveTarget;
+
+    use super::*;
+
+    #[test]
+    fn each_run_has_its_result_and_its_history() {
+        let text = "title    A run\nclauses  MQTT-4.3.1-1\nversions 5\nclient   a reference\n\n\
+                    ask a subscribe t qos=1\nask a publish t \"one\" qos=1\nwait for quiet 5s\n\
+                    qos 1: at least once shows MQTT-4.3.1-1\n";
+        let plan =
+            plan(&[Source { file: "run.mqtt".to_owned(), text: text.to_owned() }], &Selection::default());
+        assert_eq!(plan.errors, []);
+        let broker = TestBroker::start().expect("a broker starts");
+        let mut target = LiveTarget::contact(&at(&broker.url()), &mut |_| {}).expect("the server answers");
+        assert!(!target.has_own_servers());
+        let mut cases = std::iter::repeat_n(plan.cases[0].clone(), 3).zip(0..);
+        let mut runs = BTreeMap::new();
+        target.run(&mut || cases.next(), &AtomicBool::new(false), &mut |number, run| {
+            let is_message = |what: &What| {
+                matches!(what, What::Received { packet, .. }
+                if packet.packet_type() == mqttspec_codec::PacketType::Publish)
+            };
+            let messages = run.history.events().iter().filter(|event| is_message(&event.what)).count();
+            runs.insert(number, (run.result.verdict, messages, run.lost));
+        });
+        let expected = (Verdict::Pass, 1, None);
+        assert_eq!(runs, BTreeMap::from([(0, expected.clone()), (1, expected.clone()), (2, expected)]));
+    }
+}
+
 mod target_files {
     //! Target files, and servers that they start.
 

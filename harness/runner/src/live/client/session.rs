@@ -430,7 +430,8 @@ impl Context {
             }
             // A task set of its own, so that the run's tasks end with it.
             let set = LocalSet::new();
-            let run = set.run_until(perform(&placed.case, seed, self.environment(placed))).await;
+            let environment = self.environment(placed);
+            let run = set.run_until(perform(&placed.case, seed, environment)).await;
             let (run, timing_sensitive) = self.judge_run(&placed.case, seed, run);
             outcome.timing_sensitive |= timing_sensitive;
             outcome.runs.push(run);
@@ -445,7 +446,7 @@ impl Context {
         let command = self.command(case, seed);
         let with_trace = self.options.keep == KeepTrace::All;
         let (result, Timed { sensitive: timing_sensitive, .. }) =
-            judged(case, &command, performed.executed, &performed.history, with_trace);
+            judged(case, &command, performed.executed, &performed.history, with_trace, None);
         match stopped {
             None => (result, timing_sensitive),
             Some(Stopped::Unsupported(reason)) => (skipped(reason, seed), false),
