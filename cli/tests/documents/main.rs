@@ -32,7 +32,7 @@ const LONG: [(&str, &str); 7] = [
 
 /// Prefixes of commands that are not run, with the reason.
 #[cfg(unix)]
-const NOT_RUN: [(&str, &str); 27] = [
+const NOT_RUN: [(&str, &str); 28] = [
     ("MQTTSPEC_EVERY_BIT=1 cargo test", "compiles a release build; `cargo test` flips some of the bits"),
     ("UPDATE=1 cargo test", "rewrites a page; `cargo test` runs the same test without UPDATE"),
     ("cargo test", "runs this test"),
@@ -56,6 +56,7 @@ const NOT_RUN: [(&str, &str); 27] = [
     ("cargo doc -p mqttspec-codec --open", "opens a browser"),
     ("mqttspec serve", "listens on port 1883; tests/serve runs it on a free port"),
     ("mqttspec explore --for", "runs until its time is over"),
+    ("mqttspec explore --target-file", "needs a broker, and runs until its time is over"),
     ("mqttspec explore --mutants", "takes minutes"),
     ("mqttspec shrink FILE", "the file is an example"),
     ("mqttspec merge DIR", "the folders are examples"),
