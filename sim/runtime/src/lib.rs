@@ -14,7 +14,6 @@
 //!   timers that end together may differ.)
 #![forbid(unsafe_code)]
 
-mod set;
 mod sleep;
 mod virtual_runtime;
 
@@ -25,9 +24,8 @@ use std::time::Duration;
 
 pub use tokio::time::Instant;
 
-pub use set::TaskSet;
 pub use sleep::{Sleep, sleep, sleep_until};
-pub use virtual_runtime::{Entered, Virtual};
+pub use virtual_runtime::{Entered, TaskSet, Virtual};
 
 /// The time.
 #[must_use]
@@ -42,7 +40,7 @@ pub struct Task(Spawned);
 #[derive(Debug)]
 enum Spawned {
     Tokio(tokio::task::AbortHandle),
-    Virtual(set::Spawned),
+    Virtual(virtual_runtime::Spawned),
 }
 
 impl Task {

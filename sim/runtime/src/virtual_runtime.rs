@@ -1,5 +1,7 @@
 //! The virtual runtime: the time, the timers and the task sets of one simulation.
 
+mod set;
+
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,7 +15,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::set::{Boxed, Shared, Spawned, TaskSet};
+pub use set::TaskSet;
+use set::{Boxed, Handle, Shared};
 
 thread_local! {
     /// The runtime that this thread has entered.
@@ -34,7 +37,7 @@ pub(crate) fn current_time() -> Option<Instant> {
 }
 
 /// Calls a function with a task set, if the thread has entered its runtime and it still exists.
-pub(crate) fn with_set(run: u64, set: u32, call: impl FnOnce(&Shared)) {
+fn with_set(run: u64, set: u32, call: impl FnOnce(&Shared)) {
     // A waker may be used while the thread ends.
     let _ = CURRENT.try_with(|current| {
         if let Some(runtime) = current.borrow().as_ref().filter(|runtime| runtime.run == run)
@@ -43,6 +46,16 @@ pub(crate) fn with_set(run: u64, set: u32, call: impl FnOnce(&Shared)) {
             call(set);
         }
     });
+}
+
+/// A spawned task.
+#[derive(Debug)]
+pub(crate) struct Spawned(Handle);
+
+impl Spawned {
+    pub(crate) fn abort(&self) {
+        self.0.abort();
+    }
 }
 
 /// A runtime whose time passes when its owner says so.
@@ -231,23 +244,23 @@ impl Virtual {
 
     pub(crate) fn spawn(&self, future: Boxed) -> Spawned {
         let set = self.current_set.get().and_then(|set| self.sets.borrow().get(set as usize)?.clone());
-        set.expect("a task is spawned by another task").spawn(future)
+        Spawned(set.expect("a task is spawned by another task").spawn(future))
     }
 
-    pub(crate) fn add_set(&self, set: impl FnOnce(u32) -> Shared) -> Rc<Shared> {
+    fn add_set(&self, set: impl FnOnce(u32) -> Shared) -> Rc<Shared> {
         let mut sets = self.sets.borrow_mut();
         let set = Rc::new(set(u32::try_from(sets.len()).unwrap_or(u32::MAX)));
         sets.push(Some(Rc::clone(&set)));
         set
     }
 
-    pub(crate) fn remove_set(&self, number: u32) {
+    fn remove_set(&self, number: u32) {
         let removed = self.sets.borrow_mut().get_mut(number as usize).and_then(Option::take);
         drop(removed);
     }
 
     /// Sets the set in which tasks are spawned. Returns the one before.
-    pub(crate) fn set_current(&self, set: Option<u32>) -> Option<u32> {
+    fn set_current(&self, set: Option<u32>) -> Option<u32> {
         self.current_set.replace(set)
     }
 

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::virtual_runtime::{self, Virtual};
+use super::{Virtual, with_set};
 
 /// The number of tasks that are polled before the set itself must be polled again, as in tokio.
 const TASKS_PER_POLL: usize = 61;
 
-pub(crate) type Boxed = Pin<Box<dyn Future<Output = ()>>>;
+pub(super) type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 
 /// The tasks of one host. Dropping it drops them, the oldest first.
 pub struct TaskSet {
@@ -23,7 +23,7 @@ pub struct TaskSet {
 }
 
 /// What the set shares with the wakers of its tasks, which find it by its number.
-pub(crate) struct Shared {
+pub(super) struct Shared {
     runtime: Rc<Virtual>,
     number: u32,
     tasks: RefCell<Tasks>,
@@ -84,7 +84,7 @@ impl Wake for TaskWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         match self.state() {
-            IDLE => virtual_runtime::with_set(self.run, self.set, |set| {
+            IDLE => with_set(self.run, self.set, |set| {
                 self.set_state(QUEUED);
                 set.queue(self.place);
             }),
@@ -94,23 +94,23 @@ impl Wake for TaskWaker {
     }
 }
 
-/// A spawned task.
-pub(crate) struct Spawned(Arc<TaskWaker>);
+/// Ends a spawned task.
+pub(super) struct Handle(Arc<TaskWaker>);
 
-impl Spawned {
-    pub(crate) fn abort(&self) {
+impl Handle {
+    pub(super) fn abort(&self) {
         let task = &self.0;
         let mut aborted = None;
         if task.state() != DONE {
-            virtual_runtime::with_set(task.run, task.set, |set| aborted = set.abort(task));
+            with_set(task.run, task.set, |set| aborted = set.abort(task));
         }
         drop(aborted);
     }
 }
 
-impl fmt::Debug for Spawned {
+impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Spawned({})", self.0.place)
+        write!(f, "Handle({})", self.0.place)
     }
 }
 
@@ -178,7 +178,7 @@ impl Shared {
         }
     }
 
-    pub(crate) fn spawn(&self, future: Boxed) -> Spawned {
+    pub(super) fn spawn(&self, future: Boxed) -> Handle {
         let mut tasks = self.tasks.borrow_mut();
         let place = tasks.free.pop().unwrap_or_else(|| {
             tasks.places.push(None);
@@ -192,7 +192,7 @@ impl Shared {
         tasks.places[place as usize] = Some(entry);
         drop(tasks);
         self.queue(place);
-        Spawned(state)
+        Handle(state)
     }
 
     fn tick(&self) {
