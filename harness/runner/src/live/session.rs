@@ -271,7 +271,8 @@ impl<'s> Session<'s> {
         let (mut own, mut shared): (Vec<usize>, Vec<usize>) =
             cases.into_iter().partition(|index| self.placed[*index].place.has_own_server());
         // The cases are taken from the end, so that the longest begin first.
-        let least = |index: &usize| self.placed[*index].takes_at_least(context.timeouts.travel);
+        let round_trip = context.capabilities.round_trip;
+        let least = |index: &usize| self.placed[*index].takes_at_least(round_trip);
         own.sort_by_key(least);
         shared.sort_by_key(least);
         let mut reruns: Vec<Outcome> = Vec::new();
