@@ -9,7 +9,8 @@ use mqttspec_codec::{
 };
 
 use super::Rule;
-use super::facts::{Arrival, Facts, Publication, Request};
+use super::facts::Facts;
+use super::links::{Arrival, Publication, Request};
 use crate::finding::Finding;
 
 const SUBSCRIBED: Rule = Rule::new(&["MQTT-3.3.2-3"], &["MQTT-3.3.2-3"]);

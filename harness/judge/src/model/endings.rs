@@ -7,7 +7,8 @@ use core::time::Duration;
 use mqttspec_codec::{DisconnectReason, Packet, Version};
 
 use super::Rule;
-use super::facts::{Facts, Link, Violation};
+use super::facts::Facts;
+use super::links::{Link, Violation};
 use super::wills::keep_alive_of;
 use crate::finding::Finding;
 use crate::history::{ConnectionKey, Ending, What};

@@ -21,6 +21,7 @@ mod deliveries;
 mod endings;
 mod facts;
 mod forms;
+mod links;
 mod owed;
 mod packets;
 mod resent;

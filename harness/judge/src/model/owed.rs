@@ -9,7 +9,8 @@ use core::time::Duration;
 use mqttspec_codec::{MaximumPacketSize, MessageExpiryInterval, Packet, QoS, Version};
 
 use super::Rule;
-use super::facts::{Facts, Link, Publication, Request};
+use super::facts::Facts;
+use super::links::{Link, Publication, Request};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
 

@@ -13,7 +13,8 @@ use mqttspec_codec::{
 };
 
 use super::Rule;
-use super::facts::{Arrival, Facts, Publication, Request};
+use super::facts::Facts;
+use super::links::{Arrival, Publication, Request};
 use crate::finding::Finding;
 
 const OWED: Rule = Rule::new(&["MQTT-3.3.1-9", "MQTT-3.3.1-5"], &["MQTT-3.3.1-6", "MQTT-3.3.1-5"]);

@@ -5,7 +5,8 @@ use core::time::Duration;
 use mqttspec_codec::Version;
 
 use super::Rule;
-use super::facts::{Facts, Link};
+use super::facts::Facts;
+use super::links::Link;
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
 

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use mqttspec_codec::{MaximumPacketSize, MessageExpiryInterval, QoS, Version};
 
 use super::Rule;
-use super::facts::{Facts, Publication, Request};
+use super::facts::Facts;
+use super::links::{Publication, Request};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
 

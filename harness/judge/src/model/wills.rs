@@ -8,7 +8,8 @@ use core::time::Duration;
 use mqttspec_codec::{DisconnectReason, QoS, Version, WillDelayInterval};
 
 use super::Rule;
-use super::facts::{Facts, Link, Publication};
+use super::facts::Facts;
+use super::links::{Link, Publication};
 use super::owed::{self, Due, Standing};
 use crate::finding::Finding;
 use crate::history::{ConnectionKey, Ending};

@@ -22,7 +22,8 @@ use super::script::Script;
 use crate::backend::Backend;
 use crate::found::{SetUp, Stop, waited};
 use crate::hosts::Hosts;
-use crate::peers::client::{Application, Applications, By};
+use crate::peers::client::{Application, Applications};
+use crate::peers::commands::By;
 use crate::peers::reports::ClientReport;
 use crate::recorder::Recorder;
 

@@ -10,13 +10,14 @@ use bytes::Bytes;
 use mqttspec_client::{self as client, Command, Event, Options};
 use mqttspec_codec::{PubAckReason, QoS, ResponseTopic, Version};
 use mqttspec_net::Clock;
-use mqttspec_net::client::{ClientGone, ClientObserved, Commander};
+use mqttspec_net::client::{ClientGone, ClientObserved};
 use mqttspec_net::store::{LogStore, MemoryStore, NoStore, Store};
 use mqttspec_net::transport::WebSocketNet;
 use mqttspec_ports::{Disk, Net};
 use tokio::sync::oneshot;
 
-use super::reports::{ClientReport, CommandKind, CommandNumber, Reports};
+use super::commands::{By, ClientCommand, CommandEnd, Commands, GivenCommand, received, reported_error};
+use super::reports::{ClientReport, CommandNumber, Reports};
 use super::{PeerHost, Transport};
 use crate::backend::WEBSOCKET_PATH;
 use crate::hosts::{PORT, SERVER};
@@ -97,28 +98,6 @@ pub(crate) enum Keeping {
 /// A message that the client has reported, and how to acknowledge it.
 pub(crate) type Unacknowledged = (client::Delivered, Message);
 
-/// Takes the commands of an application to its client. The client takes them in their order.
-pub(crate) trait Commands {
-    /// Gives the client a command. The receiver resolves when the client has accepted it, and fails
-    /// if the client has ended.
-    fn send(&self, command: Command) -> Result<oneshot::Receiver<client::Handle>, ClientGone>;
-}
-
-impl Commands for Commander {
-    fn send(&self, command: Command) -> Result<oneshot::Receiver<client::Handle>, ClientGone> {
-        self.send(command)
-    }
-}
-
-/// The source of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum By {
-    /// A line of the scenario. Another line may expect the end of the command.
-    Line,
-    /// A load in the background.
-    Load,
-}
-
 /// What an application does when its host starts after a crash.
 #[derive(Clone, Debug)]
 enum AfterCrash {
@@ -126,44 +105,6 @@ enum AfterCrash {
     Wait,
     /// It connects with the options of its last connect command.
     Connect(Option<Box<Options>>),
-}
-
-/// A command that was given to the client.
-#[derive(Clone, Debug)]
-struct GivenCommand {
-    /// Its number among the commands of the scenario's lines; `None` for a command of the harness.
-    number: Option<CommandNumber>,
-    what: ClientCommand,
-}
-
-/// The parts of a command that its report needs.
-#[derive(Clone, Debug)]
-enum ClientCommand {
-    Connect,
-    Publish { handle: u64, message: Message },
-    Subscribe { handle: u64, filters: Vec<String> },
-    Unsubscribe { filters: Vec<String> },
-    Request,
-    Deliver { message: Message },
-    Acknowledge { message: Message },
-    Reauthenticate,
-    Disconnect,
-}
-
-impl ClientCommand {
-    fn kind(&self) -> CommandKind {
-        match self {
-            ClientCommand::Connect => CommandKind::Connect,
-            ClientCommand::Disconnect => CommandKind::Disconnect,
-            ClientCommand::Publish { .. }
-            | ClientCommand::Subscribe { .. }
-            | ClientCommand::Unsubscribe { .. }
-            | ClientCommand::Request
-            | ClientCommand::Deliver { .. }
-            | ClientCommand::Acknowledge { .. }
-            | ClientCommand::Reauthenticate => CommandKind::Other,
-        }
-    }
 }
 
 impl Application {
@@ -682,43 +623,4 @@ impl Application {
         let event = self.recorder.tell(self.host, told.clone());
         self.reports.borrow_mut().add(ClientReport { event, command, told, reason: None });
     }
-}
-
-/// How a command ended.
-#[derive(Clone, Debug)]
-pub(crate) enum CommandEnd {
-    Done,
-    /// The server has acknowledged the message with this Reason Code.
-    Published(u8),
-    /// The granted QoS of each Topic Filter; `None` if it was refused.
-    Granted(Vec<Option<QoS>>),
-    /// This is the response to the request, with its properties.
-    Answered(Message, Vec<Field>),
-    Failed(ReportedError),
-}
-
-fn received(message: &client::Message) -> Message {
-    Message {
-        topic: message.topic.as_str().to_owned(),
-        payload: message.payload.clone(),
-        qos: message.qos,
-        retain: message.retain,
-    }
-}
-
-pub(crate) fn reported_error(error: &client::Error) -> ReportedError {
-    let kind = match error.kind() {
-        client::ErrorKind::Network => "network",
-        client::ErrorKind::Authentication => "authentication",
-        client::ErrorKind::TimeOut => "timeout",
-        client::ErrorKind::Protocol => "protocol",
-        client::ErrorKind::Application => "application",
-    };
-    let reason = match error {
-        client::Error::Refused { reason, .. } => Some(u8::from(*reason)),
-        client::Error::DisconnectedByServer { reason, .. } => Some(u8::from(*reason)),
-        client::Error::PublishRefused { reason, .. } => Some(u8::from(*reason)),
-        _ => None,
-    };
-    ReportedError { kind, reason, text: error.to_string() }
 }

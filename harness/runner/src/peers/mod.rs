@@ -2,6 +2,7 @@
 
 pub(crate) mod broker;
 pub(crate) mod client;
+pub(crate) mod commands;
 pub(crate) mod reports;
 
 use core::time::Duration;

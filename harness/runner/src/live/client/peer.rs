@@ -21,7 +21,8 @@ use super::protocol::{
     Command, Connect, Disconnect, Event, Line, New, PUBLISHED, Publish, RECONNECT, Reply, Subscription,
     Trouble, Will,
 };
-use crate::peers::client::{Application, CommandEnd, Commands};
+use crate::peers::client::Application;
+use crate::peers::commands::{CommandEnd, Commands};
 
 /// How many events a client may report in one case.
 const MAX_EVENTS: u32 = 100_000;

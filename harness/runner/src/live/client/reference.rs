@@ -28,7 +28,7 @@ use super::properties::PacketProperties;
 use super::protocol::{
     Answer, Command, Connect, DISK, Disconnect, Event, Hello, New, RECONNECT, Reply, Request, Trouble,
 };
-use crate::peers::client::reported_error;
+use crate::peers::commands::reported_error;
 
 /// Runs until the standard input ends.
 ///
