@@ -1,8 +1,8 @@
 //! Makes a scenario short that fails on a live broker.
 //!
-//! A live run mostly waits, so many candidates run at the same time. A round tries all single edits
-//! of the best scenario. The next one tries all of those together that keep the finding, or parts of
-//! them.
+//! Many candidates run at the same time, because a live run mostly waits. A round tries all single
+//! edits of the best scenario. The next round tries those that keep the finding, all together or in
+//! parts.
 
 use std::time::Duration;
 
