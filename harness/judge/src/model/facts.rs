@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{
-    AuthenticationMethod, Connect, Misdeed, Packet, PacketIdentifier, PubAckReason, Publish, QoS, Role,
-    SessionExpiryInterval, SubscriptionIdentifier, TopicAlias, TopicAliasMaximum, TopicName, Version,
+    AuthenticationMethod, Connect, MaximumQoS, Misdeed, Packet, PacketIdentifier, PubAckReason, Publish, QoS,
+    RetainAvailable, Role, SessionExpiryInterval, SubscriptionIdentifier, TopicAlias, TopicAliasMaximum,
+    TopicName, Version,
 };
 use mqttspec_notation::{FaultKind, SERVER};
 
@@ -116,6 +117,11 @@ impl<'h> Facts<'h> {
     /// The time of an event.
     pub(super) fn at(&self, event: usize) -> Duration {
         self.history.events().get(event).map_or(Duration::ZERO, |event| event.at)
+    }
+
+    /// The first event at or after a time.
+    pub(super) fn first_since(&self, at: Duration) -> usize {
+        self.history.events().partition_point(|event| event.at < at)
     }
 
     /// Whether a Subscription is in force at an event, by the event of its SUBACK.
@@ -310,7 +316,9 @@ impl<'h> Facts<'h> {
             closed: None,
             left: None,
             violation: None,
-            unacknowledged: BTreeSet::new(),
+            unacknowledged: BTreeMap::new(),
+            unfounded: None,
+            exceeds: false,
             aliases: [BTreeMap::new(), BTreeMap::new()],
         };
         self.links.insert(key, link);
@@ -368,6 +376,10 @@ impl<'h> Facts<'h> {
                     self.becomes_unclear(client_id, index);
                     return;
                 }
+                let highest = link.connack.and_then(|ack| ack.properties.get::<MaximumQoS>());
+                let retains = link.connack.and_then(|ack| ack.properties.get::<RetainAvailable>());
+                link.exceeds |= highest.is_some_and(|highest| publish.delivery.qos() > highest.qos())
+                    || publish.retain && retains.is_some_and(|retains| !retains.0);
                 self.publishes(key, index, client_id, topic, publish);
             }
             Packet::Auth(auth) => {
@@ -395,6 +407,7 @@ impl<'h> Facts<'h> {
                         granted: None,
                         removed: None,
                         id: subscribe.id,
+                        unsubscribe: None,
                     });
                 }
             }
@@ -403,20 +416,23 @@ impl<'h> Facts<'h> {
                     let Some(request) = self.requests.get_mut(*number) else { continue };
                     if unsubscribe.filters.iter().any(|filter| filter == request.filter) {
                         request.removed = Some((index, None));
-                        request.id = unsubscribe.id;
+                        request.unsubscribe = Some((key, unsubscribe.id));
                     }
                 }
             }
             Packet::PubAck(ack) => {
-                link.unacknowledged.remove(&ack.id);
+                link.acknowledges(index, ack.id, QoS::AtLeastOnce, true);
                 if ack.reason.is_failure() {
                     self.refusals.insert(key);
                 }
             }
-            Packet::PubComp(ack) => drop(link.unacknowledged.remove(&ack.id)),
-            Packet::PubRec(ack) if ack.reason.is_failure() => {
-                link.unacknowledged.remove(&ack.id);
-                self.refusals.insert(key);
+            Packet::PubComp(ack) => link.acknowledges(index, ack.id, QoS::ExactlyOnce, true),
+            Packet::PubRec(ack) => {
+                let refuses = ack.reason.is_failure();
+                link.acknowledges(index, ack.id, QoS::ExactlyOnce, refuses);
+                if refuses {
+                    self.refusals.insert(key);
+                }
             }
             Packet::Disconnect(disconnect) => {
                 let expiry = disconnect.properties.get::<SessionExpiryInterval>();
@@ -510,7 +526,7 @@ impl<'h> Facts<'h> {
             Packet::ConnAck(_) if link.accepted.is_none() => link.refused = Some(index),
             Packet::Publish(publish) => {
                 if let Some(id) = publish.delivery.packet_identifier() {
-                    link.unacknowledged.insert(id);
+                    link.unacknowledged.insert(id, publish.delivery.qos());
                 }
                 if let Some(topic) = link.topic(publish, 1) {
                     let message = (topic.as_str(), &publish.payload[..]);
@@ -554,7 +570,7 @@ impl<'h> Facts<'h> {
                 for number in self.requests_by_client.get(client_id).into_iter().flatten() {
                     let Some(request) = self.requests.get_mut(*number) else { continue };
                     if let (Some((_, acknowledged @ None)), true) =
-                        (&mut request.removed, request.id == ack.id)
+                        (&mut request.removed, request.unsubscribe == Some((key, ack.id)))
                     {
                         *acknowledged = Some(index);
                     }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use mqttspec_codec::{
     ConnAck, Connect, DecodeError, Disconnect, PacketIdentifier, Publish, QoS, RetainHandling, TopicAlias,
@@ -45,7 +45,11 @@ pub(super) struct Link<'h> {
     /// The first thing that the client did against the standard.
     pub(super) violation: Option<Violation>,
     /// Messages that the Client has not acknowledged to their end.
-    pub(super) unacknowledged: BTreeSet<PacketIdentifier>,
+    pub(super) unacknowledged: BTreeMap<PacketIdentifier, QoS>,
+    /// The event of the first acknowledgement for nothing that had arrived. The Server may close.
+    pub(super) unfounded: Option<usize>,
+    /// The Client has sent a message that CONNACK says the Server does not take.
+    pub(super) exceeds: bool,
     pub(super) aliases: [BTreeMap<u16, &'h TopicName>; 2],
 }
 
@@ -81,7 +85,10 @@ pub(super) struct Request<'h> {
     pub(super) granted: Option<(usize, Option<QoS>)>,
     /// The event of an UNSUBSCRIBE for the filter, and of its UNSUBACK.
     pub(super) removed: Option<(usize, Option<usize>)>,
+    /// The Packet Identifier of the SUBSCRIBE.
     pub(super) id: PacketIdentifier,
+    /// The connection and the Packet Identifier of that UNSUBSCRIBE.
+    pub(super) unsubscribe: Option<(ConnectionKey, PacketIdentifier)>,
 }
 
 /// A message that a client published, or its Will.
@@ -119,6 +126,16 @@ impl<'h> Link<'h> {
     pub(super) fn speaks(&mut self, at: Duration) {
         self.silence = self.silence.max(at.saturating_sub(self.spoke));
         self.spoke = at;
+    }
+
+    /// The client acknowledges a message of this QoS, or ends such an exchange.
+    pub(super) fn acknowledges(&mut self, event: usize, id: PacketIdentifier, qos: QoS, ends: bool) {
+        if self.unacknowledged.get(&id) != Some(&qos) {
+            self.unfounded.get_or_insert(event);
+        }
+        if ends {
+            self.unacknowledged.remove(&id);
+        }
     }
 
     pub(super) fn violated(&mut self, violation: Violation) {

@@ -40,6 +40,9 @@ struct Connection<'h> {
     recorded: BTreeSet<PacketIdentifier>,
     /// The identifiers of all acknowledgements of the observer.
     acknowledged: BTreeSet<PacketIdentifier>,
+    /// Those of acknowledgements for nothing that had arrived. They may acknowledge what arrives
+    /// later, because the peer may have sent it before.
+    unfounded: BTreeSet<PacketIdentifier>,
     /// What arrived: the identifiers of PUBLISH and of PUBREL.
     arrived: [BTreeSet<PacketIdentifier>; 2],
 }
@@ -69,7 +72,9 @@ pub(super) fn judge(history: &History, calm: &Calm<'_>, tolerance: Tolerance) ->
         }
         let [published, released] = &new.arrived;
         let missing = |ids: &BTreeSet<PacketIdentifier>, others: [&BTreeSet<PacketIdentifier>; 2]| {
-            let is_missing = |id: &&PacketIdentifier| others.iter().all(|had| !had.contains(id));
+            let is_missing = |id: &&PacketIdentifier| {
+                others.iter().all(|had| !had.contains(id)) && !old.unfounded.contains(id)
+            };
             ids.difference(&new.acknowledged).find(is_missing).copied()
         };
         let publish = missing(&old.unacknowledged, [published, published]);
@@ -163,6 +168,10 @@ impl<'h> Connection<'h> {
             }
             _ => return,
         };
+        let known = [&self.unacknowledged, &self.released, &self.recorded, &self.acknowledged];
+        if known.iter().all(|known| !known.contains(&id)) {
+            self.unfounded.insert(id);
+        }
         self.unacknowledged.remove(&id);
         self.acknowledged.insert(id);
     }

@@ -73,7 +73,8 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
         };
         let late = TOLERANCE + facts.tolerance.late;
         let gone = began.saturating_sub(ended) > Duration::from_secs(u64::from(most)) + late;
-        if most != u32::MAX && gone && present {
+        // A Server that crashed may not have noticed the end before.
+        if most != u32::MAX && gone && present && !facts.crashed {
             let expected = "Session Present 0 for a Session that has expired";
             let away = began.saturating_sub(ended).as_secs();
             found(EXPIRED, expected, format!("{away} s after its last connection, interval {most} s"));
@@ -92,9 +93,10 @@ fn before<'f, 'h>(
     if others.iter().any(|(other, _)| other.host != key.host) {
         return None;
     }
-    let earlier = others.iter().filter(|(other, _)| other.number < key.number);
-    let (_, last) = earlier.max_by_key(|(other, _)| other.number)?;
-    // An attempt without an answer may have begun a Session.
-    let certain = last.accepted.is_some() && last.connected < link.connected;
+    let earlier = || others.iter().filter(|(other, _)| other.number < key.number);
+    let (_, last) = earlier().max_by_key(|(other, _)| other.number)?;
+    // An attempt without an answer may have begun a Session, perhaps after a later attempt.
+    let answered = earlier().all(|(_, of)| of.accepted.is_some() || of.refused.is_some());
+    let certain = answered && last.accepted.is_some() && last.connected < link.connected;
     certain.then_some(*last)
 }

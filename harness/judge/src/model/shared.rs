@@ -51,9 +51,13 @@ fn twice(facts: &Facts<'_>, publication: &Publication<'_>) -> Option<Finding> {
             continue;
         }
         let group = first.filter.as_str();
+        let is_same_client = |other: &ConnectionKey| {
+            facts.links.get(other).is_some_and(|other| other.client_id == link.client_id)
+        };
         match had.get(group) {
             None => drop(had.insert(group, (arrival.link, arrival.event))),
-            Some((link, before)) if *link != arrival.link => {
+            // A Session that was taken over goes on with its messages.
+            Some((link, before)) if !is_same_client(link) => {
                 let until = facts.at(arrival.event);
                 let of = facts.links.get(link)?;
                 let stayed = of.closed.is_none_or(|(closed, _)| facts.at(closed) > until)

@@ -25,7 +25,7 @@ const NOTICE: Duration = Duration::from_secs(1);
 /// What must happen to a Will after its connection.
 enum Fate {
     /// It must be published, not before one time and at the other at the latest. `after` is the
-    /// event of the end of the connection.
+    /// first event at which the Server may have known that the connection has ended.
     Published { after: usize, from: Duration, until: Duration },
     /// It must not be published from this event on.
     Discarded { rule: Rule, since: usize },
@@ -111,6 +111,10 @@ fn fate(facts: &Facts<'_>, key: ConnectionKey, link: &Link<'_>) -> Option<Fate> 
         return None;
     }
     if !closes {
+        // A Server may have closed because of what came before DISCONNECT.
+        if link.unfounded.is_some_and(|event| event < ended) || link.exceeds {
+            return None;
+        }
         // What ends the connection shortly after DISCONNECT may have lost it.
         if !facts.calm.lasts(host, at, at + NOTICE) {
             return None;
@@ -125,7 +129,11 @@ fn fate(facts: &Facts<'_>, key: ConnectionKey, link: &Link<'_>) -> Option<Fate> 
     match next {
         None => {
             let from = from.saturating_sub(notice + facts.tolerance.early);
-            Some(Fate::Published { after: ended, from, until: until + facts.tolerance.late })
+            let after = match link.violation {
+                Some(violation) => violation.event,
+                None => facts.first_since(at.saturating_sub(notice)).min(ended),
+            };
+            Some(Fate::Published { after, from, until: until + facts.tolerance.late })
         }
         Some((_, of)) => {
             let (accepted, present) = of.accepted?;

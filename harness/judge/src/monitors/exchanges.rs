@@ -86,6 +86,8 @@ struct Table {
 #[derive(Default)]
 pub(super) struct Exchanges {
     tables: BTreeMap<ConnectionKey, Table>,
+    /// For each connection, the last one that goes on with its Session.
+    successors: BTreeMap<ConnectionKey, ConnectionKey>,
 }
 
 impl Exchanges {
@@ -94,6 +96,9 @@ impl Exchanges {
     pub(super) fn follow(&mut self, observation: &Observation<'_>) -> Judgement {
         match observation.seen {
             Seen::Connect { packet, before, resumes } => {
+                if let Some(from) = before {
+                    self.successors.insert(from, observation.connection);
+                }
                 let known = before.and_then(|from| self.tables.get(&from));
                 let mut exchanges = known.map(|table| table.exchanges.clone()).unwrap_or_default();
                 exchanges.values_mut().for_each(|exchange| exchange.here = false);
@@ -127,6 +132,10 @@ impl Exchanges {
                 if let Some(table) = self.tables.get_mut(&observation.connection) {
                     table.acknowledge_packet(packet);
                 }
+                let successor = self.successors.get(&observation.connection);
+                if let Some(table) = successor.and_then(|successor| self.tables.get_mut(successor)) {
+                    table.acknowledged_before(packet);
+                }
                 Judgement::Right
             }
             Seen::Malformed(_) | Seen::TextFrame => Judgement::Right,
@@ -136,6 +145,7 @@ impl Exchanges {
     /// Drops the state of the host's earlier connections.
     pub(super) fn forget_before(&mut self, kept: ConnectionKey) {
         self.tables.retain(|connection, _| outlives(connection, kept));
+        self.successors.retain(|connection, _| outlives(connection, kept));
     }
 
     fn judge_packet(&mut self, observation: &Observation<'_>, packet: &Packet) -> Judgement {
@@ -258,6 +268,20 @@ impl Table {
             Packet::SubAck(ack) => self.answered(ack.id),
             Packet::UnsubAck(ack) => self.answered(ack.id),
             _ => {}
+        }
+    }
+
+    /// The observer acknowledges a packet on the earlier connection of the Session, which is still
+    /// open. The peer may have it before it resumes the Session on this one.
+    fn acknowledged_before(&mut self, packet: &Packet) {
+        let id = match packet {
+            Packet::PubAck(ack) => ack.id,
+            Packet::PubRec(ack) => ack.id,
+            Packet::PubComp(ack) => ack.id,
+            _ => return,
+        };
+        if let Some(exchange) = self.exchanges.get_mut(&id).filter(|exchange| !exchange.here) {
+            exchange.stage = Stage::Unclear;
         }
     }
 

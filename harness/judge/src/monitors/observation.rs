@@ -106,6 +106,9 @@ pub(super) struct Connections {
     asked: BTreeMap<ConnectionKey, Asked>,
     /// The last connection of the Session of a Client Identifier.
     sessions: BTreeMap<String, ConnectionKey>,
+    /// The last connection of each Client Identifier whose CONNECT has no answer yet. It may have
+    /// changed the Session.
+    unanswered: BTreeMap<String, ConnectionKey>,
     /// Connections on which the harness sent invalid bytes.
     unjudged: BTreeSet<ConnectionKey>,
 }
@@ -139,6 +142,13 @@ impl Connections {
         let version = *self.versions.get(&connection)?;
         let HostInfo { name: host, observer } = history.info(connection.host);
         let peer = observer.peer();
+        if let What::Sent { packet: Packet::ConnAck(_), .. }
+        | What::Received { packet: Packet::ConnAck(_), .. } = &event.what
+            && let Some(asked) = self.asked.get(&connection)
+            && self.unanswered.get(&asked.client_id) == Some(&connection)
+        {
+            self.unanswered.remove(&asked.client_id);
+        }
         let seen = match &event.what {
             // A second CONNECT on a connection begins nothing: the peer closes.
             What::Sent { packet: Packet::Connect(_), .. } if self.asked.contains_key(&connection) => {
@@ -150,7 +160,8 @@ impl Connections {
                 let before = self.sessions.get(&client_id).copied();
                 let before = before.filter(|before| !self.has_gaps_since(*before));
                 let resumes = before.filter(|_| !packet.clean_start);
-                let known = resumes.is_some();
+                let unanswered = self.unanswered.insert(client_id.clone(), connection).is_some();
+                let known = resumes.is_some() && !unanswered;
                 self.asked.insert(connection, Asked { client_id, clean: packet.clean_start, known });
                 Seen::Connect { packet, before, resumes }
             }
