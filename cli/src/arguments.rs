@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -344,8 +345,29 @@ pub(crate) struct ExploreArguments {
     /// first finding, and print a page in Markdown
     #[arg(long, requires = "runs", conflicts_with_all = ["print", "out", "resume", "lasting", "shard"])]
     pub(crate) mutants: bool,
+    /// Compare two brokers: run the same scenarios on both, and list what their clients see
+    /// differently; twice, each with `reference` or a target file
+    #[arg(long, value_name = "BROKER", conflicts_with_all = ["print", "mutants", "resume", "shard", "latitude", "tests", "target", "start", "target_file"])]
+    pub(crate) against: Vec<Compared>,
     #[command(flatten)]
     pub(crate) live: LiveArguments,
+}
+
+/// A broker to compare.
+#[derive(Clone, Debug)]
+pub(crate) enum Compared {
+    /// The reference broker, in the simulated world.
+    Reference,
+    /// The broker of a target file.
+    TargetFile(PathBuf),
+}
+
+impl FromStr for Compared {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(if text == "reference" { Self::Reference } else { Self::TargetFile(text.into()) })
+    }
 }
 
 #[derive(Debug, Args)]

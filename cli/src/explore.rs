@@ -23,7 +23,7 @@ use crate::{CommandError, FAILED, PASSED};
 const RESULTS: &str = "campaign.json";
 
 /// The number of runs on a live broker in which a finding is shrunk.
-const LIVE_RUNS: u32 = 250;
+pub(crate) const LIVE_RUNS: u32 = 250;
 
 /// Why a campaign cannot begin or its results cannot be written.
 #[derive(Debug, Error)]
@@ -36,6 +36,10 @@ pub(crate) enum ExploreError {
     Campaign { path: PathBuf, source: CampaignError },
     #[error("Ctrl-C cannot be noticed: {0}")]
     Signal(io::Error),
+    #[error(
+        "--against names two brokers to compare, and {0} was given: write it twice, each with `reference` or a target file"
+    )]
+    Against(usize),
     #[error("{}: {reason}", path.display())]
     Shrink { path: PathBuf, reason: String },
 }
@@ -59,12 +63,7 @@ fn run_campaign(arguments: &ExploreArguments) -> Result<u8, CommandError> {
             options.limits = Limits { runs: LIVE_RUNS };
             let jobs = arguments.jobs.map_or(live.jobs, usize::from);
             let live = LiveOptions { jobs, ..live.clone() };
-            let contacted = LiveTarget::contact(&live, &mut |progress| {
-                let text = live::description(&progress).unwrap_or_default();
-                // If the terminal was closed, the campaign still runs.
-                let _ = anstream::stderr().write_all(text.as_bytes());
-            });
-            Some(contacted.map_err(LiveCommandError::from)?)
+            Some(contact(&live)?)
         }
         None => None,
     };
@@ -106,6 +105,16 @@ fn run_campaign(arguments: &ExploreArguments) -> Result<u8, CommandError> {
         writeln!(out, "wrote {}", folder.join(RESULTS).display())?;
     }
     Ok(if campaign.findings.is_empty() { PASSED } else { FAILED })
+}
+
+/// Starts the broker if no target is given, probes it, and shows what is known of it.
+pub(crate) fn contact(live: &LiveOptions) -> Result<LiveTarget, CommandError> {
+    let contacted = LiveTarget::contact(live, &mut |progress| {
+        let text = live::description(&progress).unwrap_or_default();
+        // If the terminal was closed, the campaign still runs.
+        let _ = anstream::stderr().write_all(text.as_bytes());
+    });
+    Ok(contacted.map_err(LiveCommandError::from)?)
 }
 
 /// Prints which mutants campaigns find. The clock is not read: the page depends on the seeds only.
@@ -170,7 +179,7 @@ pub(crate) fn merge_folders(arguments: &MergeArguments) -> Result<u8, CommandErr
     Ok(if campaign.findings.is_empty() { PASSED } else { FAILED })
 }
 
-fn options(arguments: &ExploreArguments) -> Options {
+pub(crate) fn options(arguments: &ExploreArguments) -> Options {
     let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
     Options {
         seed: arguments.seed,
@@ -191,7 +200,7 @@ fn options(arguments: &ExploreArguments) -> Options {
 
 /// Sets the flag at the first Ctrl-C; the second one ends the process.
 #[expect(clippy::disallowed_methods, reason = "the thread only waits for the signal")]
-fn stop_on_ctrl_c(stop: &Arc<AtomicBool>) -> Result<(), ExploreError> {
+pub(crate) fn stop_on_ctrl_c(stop: &Arc<AtomicBool>) -> Result<(), ExploreError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ExploreError::Signal)?;
     let stop = stop.clone();

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod adapter;
+mod against;
 mod arguments;
 mod check;
 mod client;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         Command::Adapter(arguments) => adapter::run(&arguments),
         Command::Observe(arguments) => observe::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Explore(arguments) if !arguments.against.is_empty() => against::run(&arguments),
         Command::Explore(arguments) => explore::run(&arguments),
         Command::Shrink(arguments) => explore::shrink_file(&arguments),
         Command::Merge(arguments) => explore::merge_folders(&arguments),

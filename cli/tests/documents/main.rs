@@ -58,6 +58,10 @@ const NOT_RUN: [(&str, &str); 28] = [
     ("mqttspec explore --for", "runs until its time is over"),
     ("mqttspec explore --target-file", "needs a broker, and runs until its time is over"),
     ("mqttspec explore --mutants", "takes minutes"),
+    (
+        "mqttspec explore --against reference --against targets/mosquitto.toml",
+        "needs a broker, and takes minutes",
+    ),
     ("mqttspec shrink FILE", "the file is an example"),
     ("mqttspec merge DIR", "the folders are examples"),
     ("sim/net/examples/loopback.sh", "needs mosquitto, and takes minutes"),

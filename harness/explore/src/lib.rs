@@ -6,6 +6,7 @@
 //! judged by the monitors, the delivery checks and the history model of `mqttspec-judge`.
 #![forbid(unsafe_code)]
 
+mod against;
 mod campaign;
 mod coverage;
 mod generate;
@@ -18,6 +19,7 @@ mod shrink;
 mod shrink_live;
 mod swarm;
 
+pub use against::{Against, Comparison, Difference, Side, Violation, compare};
 pub use campaign::{Campaign, CampaignError, Found, Options, Progress, Shard, Unconfirmed, explore, merge};
 pub use coverage::Coverage;
 pub use generate::generate;

@@ -88,7 +88,7 @@ pub fn explore_live(
 }
 
 /// The features that make sense on a live server.
-fn features(allowed: &Features, target: &LiveTarget) -> Features {
+pub(crate) fn features_on(allowed: &Features, target: &LiveTarget) -> Features {
     use Feature as F;
     // These need a configured server, a disk, or more time.
     let mut without =
@@ -120,6 +120,17 @@ fn number(target: &LiveTarget, name: &str) -> Option<u64> {
     target.capability(name).and_then(|value| value.parse().ok())
 }
 
+/// What a generated scenario must know of the server.
+pub(crate) fn server_of(target: &LiveTarget) -> LiveServer {
+    LiveServer {
+        topic_alias_maximum: number(target, "topic_alias_maximum").unwrap_or(0),
+        maximum_qos: maximum_qos(target),
+        retains: target.capability("retain_available") != Some("0"),
+        accepts_keep_alive_0: target.capability("keep_alive_0") != Some("0"),
+        late: target.late().as_secs() + 1,
+    }
+}
+
 /// Runs generated scenarios. Returns what is new.
 fn draw(
     options: &Options,
@@ -127,14 +138,8 @@ fn draw(
     campaign: &mut Campaign,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> BTreeMap<Shape, Suspect> {
-    let features = features(&options.features, live.target);
-    let server = LiveServer {
-        topic_alias_maximum: number(live.target, "topic_alias_maximum").unwrap_or(0),
-        maximum_qos: maximum_qos(live.target),
-        retains: live.target.capability("retain_available") != Some("0"),
-        accepts_keep_alive_0: live.target.capability("keep_alive_0") != Some("0"),
-        late: live.target.late().as_secs() + 1,
-    };
+    let features = features_on(&options.features, live.target);
+    let server = server_of(live.target);
     let version = options.version.or_else(|| only_version(live.target.versions()));
     let (first, count) = options.seeds_after(campaign);
     let left = options.runs.map_or(u64::MAX, |runs| runs.saturating_sub(campaign.runs));
@@ -174,7 +179,8 @@ fn draw(
     suspects
 }
 
-fn only_version(versions: &[Version]) -> Option<Version> {
+/// The version, if the server supports only one of those that are drawn.
+pub(crate) fn only_version(versions: &[Version]) -> Option<Version> {
     let newer: Vec<Version> = versions.iter().copied().filter(|version| *version != Version::V3_1).collect();
     match newer[..] {
         [only] => Some(only),

@@ -131,6 +131,11 @@ impl Shrinking {
         notation::print(&self.best)
     }
 
+    /// The best scenario so far, with this title.
+    pub(crate) fn titled(self, title: String) -> String {
+        notation::print(&Scenario { title, header_comments: Vec::new(), ..self.best })
+    }
+
     fn apply(&mut self, edits: &[Edit]) {
         self.best = edited(&self.best, edits);
         self.begin(Kind::Steps);

@@ -135,6 +135,19 @@ pub struct LiveServer {
     pub late: u64,
 }
 
+impl LiveServer {
+    /// What both servers do.
+    pub(crate) fn both(self, other: Self) -> Self {
+        Self {
+            topic_alias_maximum: self.topic_alias_maximum.min(other.topic_alias_maximum),
+            maximum_qos: self.maximum_qos.min(other.maximum_qos),
+            retains: self.retains && other.retains,
+            accepts_keep_alive_0: self.accepts_keep_alive_0 && other.accepts_keep_alive_0,
+            late: self.late.max(other.late),
+        }
+    }
+}
+
 /// The largest number of steps of the safety phase on a live server, where waits take real time.
 const LIVE_STEPS: u64 = 40;
 
