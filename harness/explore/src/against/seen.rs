@@ -69,7 +69,7 @@ impl Seen {
     fn deliver(&mut self, at: Duration, host: HostIndex, topic: String, publish: &Publish) {
         let sequence = self.deliveries.entry((host, topic, publish.payload.clone())).or_default();
         // What is sent again after a lost connection depends on times.
-        if !(publish.delivery.dup() && !sequence.is_empty()) {
+        if !publish.delivery.dup() || sequence.is_empty() {
             let (qos, retain) = (publish.delivery.qos() as u8, u8::from(publish.retain));
             sequence.push((at, format!("QoS {qos}, RETAIN {retain}")));
         }

@@ -12,6 +12,10 @@ const NAMES: [&str; 4] = ["device-0001", "device-0002", "DEVICE-0001", "r-shared
 /// The number of Packet Identifiers that a host uses, so that it uses each again and again.
 const IDENTIFIERS: u64 = 8;
 
+/// The longest Keep Alive, in seconds, after which the end of a connection of a live server is waited
+/// for.
+const LONGEST_LIVE_KEEP_ALIVE: u64 = 10;
+
 /// A host for which the harness acts.
 pub(super) struct RawHost {
     pub(super) name: String,
@@ -70,7 +74,11 @@ impl Writer<'_> {
             }
             74..78 if self.swarm.has(Feature::Repeats) => return self.raw_repeat(host),
             78..84 if self.swarm.has(Feature::Malformed) => return self.raw_malformed(host),
-            84..88 if self.swarm.has(Feature::KeepAlive) => {
+            // A live server takes real time.
+            84..88
+                if self.swarm.has(Feature::KeepAlive)
+                    && !(self.is_live() && self.raws[host].keep_alive > LONGEST_LIVE_KEEP_ALIVE) =>
+            {
                 // Longer than one and a half times the Keep Alive.
                 let late = self.swarm.live.map_or(0, |server| server.late);
                 let time = self.raws[host].keep_alive * 3 / 2 + 6 + late;
@@ -245,6 +253,10 @@ impl Writer<'_> {
         }
         if self.draw.below(2) == 0 {
             self.wait_long("wait 12s", "wait 14s");
+        }
+        if line.contains("truncated") || line.starts_with("raw ") {
+            // The Server may wait for the rest, and the next CONNECT would be it.
+            self.line(&format!("{name} closes"));
         }
     }
 
@@ -425,9 +437,9 @@ impl Writer<'_> {
             let server = "authentication_data={scram=server-first}";
             self.line(&format!("{name} < AUTH reason=continue-authentication {server}"));
             if self.draw.below(2) == 0 {
-                // Other packets are served meanwhile.
+                // Other packets are served meanwhile. A Server Keep Alive may be short.
                 self.line(&format!("{name} > PINGREQ"));
-                self.line("wait 5s");
+                self.line("wait 1s");
                 self.line(&format!("{name} < PINGRESP"));
             }
             self.line(&format!("{name} > {last}"));
