@@ -50,10 +50,6 @@ pub(crate) fn run(arguments: &ExploreArguments) -> Result<u8, CommandError> {
             let _ = writeln!(err, "{runs} scenarios, {equal} equal, {} differences", differences.len());
         }
     };
-    let side = |target: &'_ mut Option<LiveTarget>| match target {
-        Some(target) => Side::Live(target),
-        None => Side::Simulated(RunOptions::default()),
-    };
     let mut against = Against { sides: [side(&mut one), side(&mut other)], stop: &stop, enough: &enough };
     let comparison = mqttspec_explore::compare(&options, &mut against, &mut progress);
     anstream::stdout().write_all(comparison.page(&file_name).as_bytes())?;
@@ -70,6 +66,13 @@ fn target(compared: &Compared, arguments: &ExploreArguments) -> Result<Option<Li
     let jobs = arguments.jobs.map_or(target_file.jobs.unwrap_or(JOBS), usize::from);
     let live = LiveOptions { jobs, target_file, ..LiveOptions::default() };
     Ok(Some(contact(&live)?))
+}
+
+fn side(target: &mut Option<LiveTarget>) -> Side<'_> {
+    match target {
+        Some(target) => Side::Live(target),
+        None => Side::Simulated(RunOptions::default()),
+    }
 }
 
 fn file_name(number: usize, difference: &Difference) -> String {

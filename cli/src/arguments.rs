@@ -375,12 +375,14 @@ pub(crate) struct ShrinkArguments {
     /// Scenario file that fails
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Seed under which it fails
-    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    /// Seed under which it fails in the simulator
+    #[arg(long, value_name = "SEED", default_value_t = 0, conflicts_with_all = ["target", "start", "target_file"])]
     pub(crate) seed: u64,
-    /// Number of runs after which to stop
-    #[arg(long, value_name = "N", default_value_t = 1500)]
-    pub(crate) runs: u32,
+    /// Number of runs after which to stop [default: 1500; 250 on a live broker]
+    #[arg(long, value_name = "N")]
+    pub(crate) runs: Option<u32>,
+    #[command(flatten)]
+    pub(crate) live: LiveArguments,
 }
 
 #[derive(Debug, Args)]

@@ -11,8 +11,8 @@ use mqttspec_codec::Role;
 use mqttspec_explore::{
     Campaign, CampaignError, Coverage, Found, Limits, Live, Measured, Options, Progress, Swarm,
 };
-use mqttspec_runner::live::LiveOptions;
 use mqttspec_runner::live::single::LiveTarget;
+use mqttspec_runner::live::{LiveOptions, interrupted};
 use thiserror::Error;
 
 use crate::arguments::{ExploreArguments, MergeArguments, RoleName, ShrinkArguments};
@@ -24,6 +24,9 @@ const RESULTS: &str = "campaign.json";
 
 /// The number of runs on a live broker in which a finding is shrunk.
 pub(crate) const LIVE_RUNS: u32 = 250;
+
+/// The number of simulated runs in which `shrink` shortens a scenario.
+const SIMULATED_RUNS: u32 = 1500;
 
 /// Why a campaign cannot begin or its results cannot be written.
 #[derive(Debug, Error)]
@@ -159,7 +162,16 @@ pub(crate) fn shrink_file(arguments: &ShrinkArguments) -> Result<u8, CommandErro
     let text =
         fs::read_to_string(path).map_err(|source| ExploreError::Read { path: path.clone(), source })?;
     let refused = |reason: String| ExploreError::Shrink { path: path.clone(), reason };
-    let limits = Limits { runs: arguments.runs };
+    if let Some(options) = live::target(&arguments.live)? {
+        let stop = Arc::new(AtomicBool::new(false));
+        stop_on_ctrl_c(&stop)?;
+        let limits = Limits { runs: arguments.runs.unwrap_or(LIVE_RUNS) };
+        let mut live = Live { target: &mut contact(&options)?, stop: &stop, enough: &AtomicBool::new(false) };
+        let shrunk = mqttspec_explore::shrink_first_live(&text, limits, &mut live).map_err(refused)?;
+        anstream::stdout().write_all(shrunk.as_bytes())?;
+        return Ok(PASSED);
+    }
+    let limits = Limits { runs: arguments.runs.unwrap_or(SIMULATED_RUNS) };
     let shrunk = mqttspec_explore::shrink_first(&text, arguments.seed, limits).map_err(refused)?;
     anstream::stdout().write_all(shrunk.text.as_bytes())?;
     writeln!(anstream::stderr(), "{} runs", shrunk.runs)?;
@@ -198,7 +210,8 @@ pub(crate) fn options(arguments: &ExploreArguments) -> Options {
     }
 }
 
-/// Sets the flag at the first Ctrl-C; the second one ends the process.
+/// Sets the flag at the first Ctrl-C or SIGTERM, so that the servers are stopped too; the second one
+/// ends the process.
 #[expect(clippy::disallowed_methods, reason = "the thread only waits for the signal")]
 pub(crate) fn stop_on_ctrl_c(stop: &Arc<AtomicBool>) -> Result<(), ExploreError> {
     let runtime =
@@ -206,12 +219,10 @@ pub(crate) fn stop_on_ctrl_c(stop: &Arc<AtomicBool>) -> Result<(), ExploreError>
     let stop = stop.clone();
     std::thread::spawn(move || {
         runtime.block_on(async {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                stop.store(true, Ordering::Relaxed);
-            }
-            if tokio::signal::ctrl_c().await.is_ok() {
-                std::process::exit(130);
-            }
+            interrupted().await;
+            stop.store(true, Ordering::Relaxed);
+            interrupted().await;
+            std::process::exit(130);
         });
     });
     Ok(())

@@ -32,7 +32,7 @@ const LONG: [(&str, &str); 7] = [
 
 /// Prefixes of commands that are not run, with the reason.
 #[cfg(unix)]
-const NOT_RUN: [(&str, &str); 28] = [
+const NOT_RUN: [(&str, &str); 29] = [
     ("MQTTSPEC_EVERY_BIT=1 cargo test", "compiles a release build; `cargo test` flips some of the bits"),
     ("UPDATE=1 cargo test", "rewrites a page; `cargo test` runs the same test without UPDATE"),
     ("cargo test", "runs this test"),

@@ -23,7 +23,7 @@ pub use against::{Against, Comparison, Difference, Side, Violation, compare};
 pub use campaign::{Campaign, CampaignError, Found, Options, Progress, Shard, Unconfirmed, explore, merge};
 pub use coverage::Coverage;
 pub use generate::generate;
-pub use live::{Live, explore_live};
+pub use live::{Live, explore_live, shrink_first_live};
 pub use mutants::{Measured, measure, page};
 pub use shape::Shape;
 pub use shrink::{Limits, Shrunk, shrink, shrink_first};

@@ -17,6 +17,7 @@ use crate::coverage::Coverage;
 use crate::generate::{canonical, draft};
 use crate::run::{case_of, shapes};
 use crate::shape::Shape;
+use crate::shrink::Limits;
 use crate::shrink_live::{Shrinking, described};
 use crate::swarm::{Feature, Features, LiveServer, Swarm};
 
@@ -75,7 +76,7 @@ pub fn explore_live(
     let confirmed = confirm(live, &mut campaign, suspects);
     let note = format!("{} findings were confirmed: shrinking them", confirmed.len());
     progress(Progress { campaign: &campaign, found: None, note: Some(&note) });
-    let shrunk = shrink_all(options, live, &confirmed);
+    let shrunk = shrink_all(options.limits, live, &confirmed);
     for ((shape, suspect), scenario) in confirmed.into_iter().zip(shrunk) {
         let Some(Example { seed, expected, actual, .. }) = suspect.examples.into_iter().next() else {
             continue;
@@ -85,6 +86,29 @@ pub fn explore_live(
         progress(Progress::found(&campaign));
     }
     campaign
+}
+
+/// Shrinks a scenario to the first finding of its run on a live server.
+///
+/// # Errors
+/// If the text is no scenario with one case, or if not each of four runs has the finding.
+pub fn shrink_first_live(text: &str, limits: Limits, live: &mut Live<'_>) -> Result<String, String> {
+    let case = case_of(text)?;
+    let version = case.version;
+    let mut waiting = Some((case, 0));
+    let mut first = None;
+    live.target.run(&mut || waiting.take(), live.stop, &mut |_, run| {
+        first = shapes_of(&run, version).into_iter().next();
+    });
+    let (shape, (expected, actual)) = first.ok_or("a run on the broker has no finding")?;
+    let example = Example { seed: 0, text: text.to_owned(), expected, actual };
+    let suspects = BTreeMap::from([(shape, Suspect { examples: vec![example], times: 1 })]);
+    let mut campaign = Campaign::default();
+    let confirmed = confirm(live, &mut campaign, suspects);
+    if let Some(Unconfirmed { repetitions, .. }) = campaign.unconfirmed.first() {
+        return Err(format!("only {repetitions} of {REPETITIONS} repetitions of its run have the finding"));
+    }
+    shrink_all(limits, live, &confirmed).pop().ok_or_else(|| "it was stopped".to_owned())
 }
 
 /// The features that make sense on a live server.
@@ -258,7 +282,7 @@ fn version_of(shape: &Shape) -> Version {
 }
 
 /// Shrinks the scenarios of findings, all at the same time.
-fn shrink_all(options: &Options, live: &mut Live<'_>, confirmed: &[(Shape, Suspect)]) -> Vec<String> {
+fn shrink_all(limits: Limits, live: &mut Live<'_>, confirmed: &[(Shape, Suspect)]) -> Vec<String> {
     let texts = confirmed
         .iter()
         .map(|(_, suspect)| suspect.examples.first().map_or(String::new(), |example| example.text.clone()));
@@ -266,7 +290,7 @@ fn shrink_all(options: &Options, live: &mut Live<'_>, confirmed: &[(Shape, Suspe
     let mut shrinking: Vec<Option<Shrinking>> = confirmed
         .iter()
         .zip(&texts)
-        .map(|((shape, _), text)| Shrinking::new(text, shape, options.limits.runs))
+        .map(|((shape, _), text)| Shrinking::new(text, shape, limits.runs))
         .collect();
     loop {
         let mut trials = Vec::new();

@@ -49,6 +49,7 @@ use tokio::task::LocalSet;
 
 pub use self::launcher::LaunchError;
 pub use self::names::Credentials;
+pub use self::passes::interrupted;
 pub use self::probes::ContactError;
 use self::target_file::TargetFile;
 use crate::suite::{KeepTrace, Plan};

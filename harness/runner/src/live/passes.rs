@@ -73,8 +73,8 @@ pub(crate) fn deviations_note(deviations: &[(String, Deviated)], timeouts: Timeo
     })
 }
 
-/// Returns on SIGINT or SIGTERM.
-pub(crate) async fn interrupted() {
+/// Returns on SIGINT or SIGTERM. It must run in a tokio runtime.
+pub async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
     tokio::select! {
