@@ -21,6 +21,8 @@ enum Timer {
     Tokio(Pin<Box<tokio::time::Sleep>>),
     Virtual {
         runtime: Rc<Virtual>,
+        /// The deadline in milliseconds of the runtime.
+        ends: u64,
         /// Where the runtime keeps it, once it was polled.
         place: Option<u32>,
     },
@@ -35,7 +37,7 @@ pub fn sleep(duration: Duration) -> Sleep {
     match current() {
         Some(runtime) => {
             let deadline = runtime.now().checked_add(duration).unwrap_or_else(|| runtime.now() + FAR);
-            Sleep { deadline, timer: Timer::Virtual { runtime, place: None } }
+            Sleep::of_virtual(runtime, deadline)
         }
         None => Sleep::of_tokio(tokio::time::sleep(duration)),
     }
@@ -45,12 +47,17 @@ pub fn sleep(duration: Duration) -> Sleep {
 #[must_use]
 pub fn sleep_until(deadline: Instant) -> Sleep {
     match current() {
-        Some(runtime) => Sleep { deadline, timer: Timer::Virtual { runtime, place: None } },
+        Some(runtime) => Sleep::of_virtual(runtime, deadline),
         None => Sleep::of_tokio(tokio::time::sleep_until(deadline)),
     }
 }
 
 impl Sleep {
+    fn of_virtual(runtime: Rc<Virtual>, deadline: Instant) -> Sleep {
+        let ends = runtime.tick_of(deadline);
+        Sleep { deadline, timer: Timer::Virtual { runtime, ends, place: None } }
+    }
+
     fn of_tokio(sleep: tokio::time::Sleep) -> Sleep {
         Sleep { deadline: sleep.deadline(), timer: Timer::Tokio(Box::pin(sleep)) }
     }
@@ -66,9 +73,10 @@ impl Sleep {
         self.deadline = deadline;
         match &mut self.timer {
             Timer::Tokio(sleep) => sleep.as_mut().reset(deadline),
-            Timer::Virtual { runtime, place } => {
+            Timer::Virtual { runtime, ends, place } => {
+                *ends = runtime.tick_of(deadline);
                 if let Some(place) = place {
-                    runtime.move_timer(*place, deadline);
+                    runtime.move_timer(*place, *ends);
                 }
             }
         }
@@ -78,11 +86,11 @@ impl Sleep {
     pub fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match &mut self.timer {
             Timer::Tokio(sleep) => sleep.as_mut().poll(context),
-            Timer::Virtual { runtime, place } => {
-                if runtime.has_come(self.deadline) {
+            Timer::Virtual { runtime, ends, place } => {
+                if runtime.has_come(*ends) {
                     return Poll::Ready(());
                 }
-                *place = Some(runtime.set_timer(*place, self.deadline, context.waker()));
+                *place = Some(runtime.set_timer(*place, *ends, context.waker()));
                 Poll::Pending
             }
         }
@@ -99,7 +107,7 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Timer::Virtual { runtime, place: Some(place) } = &self.timer {
+        if let Timer::Virtual { runtime, place: Some(place), .. } = &self.timer {
             runtime.free_timer(*place);
         }
     }

@@ -264,19 +264,18 @@ impl Virtual {
         self.current_set.replace(set)
     }
 
-    /// Whether that time has come.
-    pub(crate) fn has_come(&self, deadline: Instant) -> bool {
-        self.tick_of(deadline) <= self.now.get()
+    /// Whether that millisecond has come.
+    pub(crate) fn has_come(&self, millisecond: u64) -> bool {
+        millisecond <= self.now.get()
     }
 
-    /// Sets a timer. Returns its place.
-    pub(crate) fn set_timer(&self, place: Option<u32>, deadline: Instant, waker: &Waker) -> u32 {
-        self.timers.borrow_mut().set(place, self.tick_of(deadline), waker)
+    /// Sets a timer to a millisecond. Returns its place.
+    pub(crate) fn set_timer(&self, place: Option<u32>, ends: u64, waker: &Waker) -> u32 {
+        self.timers.borrow_mut().set(place, ends, waker)
     }
 
-    /// Moves the deadline of a timer that is set.
-    pub(crate) fn move_timer(&self, place: u32, deadline: Instant) {
-        let ends = self.tick_of(deadline);
+    /// Moves a timer that is set to another millisecond.
+    pub(crate) fn move_timer(&self, place: u32, ends: u64) {
         let mut timers = self.timers.borrow_mut();
         let timer = &mut timers.places[place as usize];
         if timer.ends.is_none() {
@@ -301,7 +300,8 @@ impl Virtual {
         timers.free.push(place);
     }
 
-    fn tick_of(&self, deadline: Instant) -> u64 {
+    /// The first whole millisecond that is not before that time.
+    pub(crate) fn tick_of(&self, deadline: Instant) -> u64 {
         whole_milliseconds(deadline.saturating_duration_since(self.began))
     }
 }

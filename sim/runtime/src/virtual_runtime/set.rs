@@ -43,12 +43,18 @@ struct Tasks {
 }
 
 struct Entry {
-    /// `None` while it is polled.
-    future: Option<Boxed>,
-    waker: Waker,
+    /// `None` while it is polled, and once it was aborted.
+    running: Option<Running>,
     state: Arc<TaskWaker>,
     /// Its place among all tasks in the order in which they were spawned.
     order: u64,
+}
+
+/// A future with its waker. They are moved together for a poll, which counts no references.
+struct Running {
+    future: Boxed,
+    waker: Waker,
+    state: Arc<TaskWaker>,
 }
 
 /// Whether a task waits, is in the queue, or is polled.
@@ -188,7 +194,8 @@ impl Shared {
         let state = Arc::new(TaskWaker { run: self.runtime.run(), set: self.number, place, state });
         tasks.spawned += 1;
         let (waker, order) = (Waker::from(Arc::clone(&state)), tasks.spawned);
-        let entry = Entry { future: Some(future), waker, state: Arc::clone(&state), order };
+        let running = Some(Running { future, waker, state: Arc::clone(&state) });
+        let entry = Entry { running, state: Arc::clone(&state), order };
         tasks.places[place as usize] = Some(entry);
         drop(tasks);
         self.queue(place);
@@ -207,40 +214,39 @@ impl Shared {
         let mut tasks = self.tasks.borrow_mut();
         let Some(entry) = &mut tasks.places[place as usize] else { return };
         // It may have been aborted since it was woken.
-        let Some(mut future) = entry.future.take() else { return };
-        let (waker, state) = (entry.waker.clone(), Arc::clone(&entry.state));
+        let Some(mut running) = entry.running.take() else { return };
         drop(tasks);
-        state.set_state(POLLED);
-        let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+        running.state.set_state(POLLED);
+        let polled = running.future.as_mut().poll(&mut Context::from_waker(&running.waker));
         if polled.is_ready() {
-            state.set_state(DONE);
-            drop(future);
+            running.state.set_state(DONE);
+            drop(running);
             let mut tasks = self.tasks.borrow_mut();
             tasks.places[place as usize] = None;
             tasks.free.push(place);
             return;
         }
-        let state_after = state.state();
+        let state_after = running.state.state();
         if state_after == DONE {
             // It was aborted while it was polled.
             return;
         }
-        if let Some(entry) = &mut self.tasks.borrow_mut().places[place as usize] {
-            entry.future = Some(future);
-        }
         if state_after == POLLED_AND_WOKEN {
-            state.set_state(QUEUED);
+            running.state.set_state(QUEUED);
             self.queue.borrow_mut().push_back(place);
         } else {
-            state.set_state(IDLE);
+            running.state.set_state(IDLE);
+        }
+        if let Some(entry) = &mut self.tasks.borrow_mut().places[place as usize] {
+            entry.running = Some(running);
         }
     }
 
     /// Takes the future of a task, which is never polled again. Its place is not used again,
     /// because the queue may have it.
-    fn abort(&self, task: &TaskWaker) -> Option<Boxed> {
+    fn abort(&self, task: &TaskWaker) -> Option<Running> {
         task.set_state(DONE);
-        self.tasks.borrow_mut().places.get_mut(task.place as usize)?.as_mut()?.future.take()
+        self.tasks.borrow_mut().places.get_mut(task.place as usize)?.as_mut()?.running.take()
     }
 }
 
