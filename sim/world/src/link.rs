@@ -203,30 +203,67 @@ impl Selection {
 #[derive(Debug)]
 pub(crate) struct Links {
     usual: Link,
-    special: BTreeMap<(u16, u16), Link>,
+    special: Special,
     hosts: u16,
 }
 
+/// The links with individual settings, by (from, to).
+#[derive(Debug)]
+enum Special {
+    /// For few hosts, with a place for each pair once there is such a link: links are looked up for
+    /// each segment.
+    Few(Vec<Option<Box<Link>>>),
+    Many(BTreeMap<(u16, u16), Link>),
+}
+
+/// The largest number of hosts for which each pair has a place.
+const FEW_HOSTS: u16 = 64;
+
 impl Links {
     pub(crate) fn new(usual: Link, hosts: u16) -> Links {
-        Links { usual, special: BTreeMap::new(), hosts }
+        let special =
+            if hosts <= FEW_HOSTS { Special::Few(Vec::new()) } else { Special::Many(BTreeMap::new()) };
+        Links { usual, special, hosts }
     }
 
     pub(crate) fn get(&self, from: u16, to: u16) -> &Link {
-        if self.special.is_empty() {
-            return &self.usual;
+        let special = match &self.special {
+            Special::Few(places) => {
+                let place = usize::from(from) * usize::from(self.hosts) + usize::from(to);
+                places.get(place).and_then(Option::as_deref)
+            }
+            Special::Many(links) => links.get(&(from, to)),
+        };
+        special.unwrap_or(&self.usual)
+    }
+
+    /// The link with the usual settings until it gets its own.
+    fn individual(&mut self, from: u16, to: u16) -> &mut Link {
+        let usual = &self.usual;
+        match &mut self.special {
+            Special::Few(places) => {
+                let hosts = usize::from(self.hosts);
+                if places.is_empty() {
+                    places.resize_with(hosts * hosts, || None);
+                }
+                let place = &mut places[usize::from(from) * hosts + usize::from(to)];
+                place.get_or_insert_with(|| Box::new(usual.clone()))
+            }
+            Special::Many(links) => links.entry((from, to)).or_insert_with(|| usual.clone()),
         }
-        self.special.get(&(from, to)).unwrap_or(&self.usual)
     }
 
     pub(crate) fn apply(&mut self, selection: Selection, change: &LinkChange) {
         if selection == Selection::Everywhere {
             self.usual.apply(change);
-            self.special.values_mut().for_each(|link| link.apply(change));
+            match &mut self.special {
+                Special::Few(places) => places.iter_mut().flatten().for_each(|link| link.apply(change)),
+                Special::Many(links) => links.values_mut().for_each(|link| link.apply(change)),
+            }
             return;
         }
         for (from, to) in self.pairs(selection) {
-            self.special.entry((from, to)).or_insert_with(|| self.usual.clone()).apply(change);
+            self.individual(from, to).apply(change);
         }
     }
 

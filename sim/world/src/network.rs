@@ -5,7 +5,7 @@
 //! to send are visited, so the cost of a run grows with its number of segments.
 
 use crate::connection::{Connections, EndKey, Key};
-use crate::history::{ConnectionId, Event, EventKind, History, HostId, Keep, Observer};
+use crate::history::{ConnectionId, Event, EventKind, History, HostId, Keep, Observer, nanoseconds};
 use crate::link::{Link, Links, Selection};
 use crate::machine::{Machine, NOBODY};
 use crate::seed::{Draw, Seed};
@@ -42,8 +42,9 @@ pub(crate) enum Due {
 /// Small, because a heap moves its entries often.
 #[derive(Debug)]
 struct Planned {
-    at: Duration,
-    tie: u64,
+    /// Nanoseconds since the start, then the place among what is due at the same time: one number,
+    /// which is compared at once.
+    order: u128,
     number: u64,
     /// The place of what is due.
     place: u32,
@@ -161,20 +162,20 @@ impl Network {
 
     /// The time of the next scheduled action.
     pub(crate) fn next_due(&self) -> Option<Duration> {
-        self.planned.peek().map(|planned| planned.at)
+        self.planned.peek().map(Planned::at)
     }
 
     /// Delivers the postponed acknowledgements.
     pub(crate) fn deliver_unhurried(&mut self, now: Duration) {
-        while self.unhurried.peek().is_some_and(|planned| planned.at <= now) {
+        while self.unhurried.peek().is_some_and(|planned| planned.at() <= now) {
             let Some(planned) = self.unhurried.pop() else { return };
-            self.fulfil(planned.at, planned.place);
+            self.fulfil(planned.at(), planned.place);
         }
     }
 
     /// Executes all actions that are due.
     pub(crate) fn deliver_due(&mut self, now: Duration) {
-        while self.planned.peek().is_some_and(|planned| planned.at <= now) {
+        while self.planned.peek().is_some_and(|planned| planned.at() <= now) {
             let Some(planned) = self.planned.pop() else { return };
             self.fulfil(now, planned.place);
         }
@@ -197,7 +198,8 @@ impl Network {
     pub(crate) fn plan_with(&mut self, at: Duration, tie: u64, due: Due, unhurried: bool) {
         self.numbers += 1;
         let plan = if unhurried { &mut self.unhurried } else { &mut self.planned };
-        plan.push(Planned { at, tie, number: self.numbers, place: self.dues.put(due) });
+        let order = u128::from(nanoseconds(at)) << 64 | u128::from(tie);
+        plan.push(Planned { order, number: self.numbers, place: self.dues.put(due) });
     }
 
     pub(crate) fn select(&self, selection: Selection) -> Vec<Key> {
@@ -225,6 +227,12 @@ impl Network {
     }
 }
 
+impl Planned {
+    fn at(&self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.order >> 64).unwrap_or(u64::MAX))
+    }
+}
+
 impl PartialEq for Planned {
     fn eq(&self, other: &Planned) -> bool {
         self.cmp(other) == Ordering::Equal
@@ -242,6 +250,6 @@ impl PartialOrd for Planned {
 impl Ord for Planned {
     /// The earliest is the greatest, because the heap returns the greatest first.
     fn cmp(&self, other: &Planned) -> Ordering {
-        (other.at, other.tie, other.number).cmp(&(self.at, self.tie, self.number))
+        (other.order, other.number).cmp(&(self.order, self.number))
     }
 }

@@ -64,8 +64,10 @@ pub(crate) struct Simulation {
     /// Without it, tokio runs the hosts.
     pub(crate) runtime: Option<Rc<Virtual>>,
     pub(crate) began: Instant,
-    /// Nanoseconds since the start; shared with the disks.
+    /// Nanoseconds since the start; shared with the disks and the watchdog.
     clock: Arc<AtomicU64>,
+    /// The same time.
+    now: Cell<Duration>,
     order: RefCell<Draw>,
     polls: Cell<u64>,
 }
@@ -116,6 +118,7 @@ impl Simulation {
             runtime,
             began: mqttspec_runtime::now(),
             clock,
+            now: Cell::default(),
             order: RefCell::new(seed.child("host order").draw()),
             polls: Cell::new(0),
         }
@@ -123,7 +126,12 @@ impl Simulation {
 
     /// The time of the current instant; the runtime's clock does not advance during an instant.
     pub(crate) fn now(&self) -> Duration {
-        Duration::from_nanos(self.clock.load(Ordering::Relaxed))
+        self.now.get()
+    }
+
+    fn set_now(&self, now: Duration) {
+        self.now.set(now);
+        self.clock.store(nanoseconds(now), Ordering::Relaxed);
     }
 
     /// The time of the runtime.
@@ -473,7 +481,7 @@ impl<F: Future> Future for Scheduler<F> {
         }
         simulation.ready.scheduler_looks(true);
         let now = simulation.elapsed();
-        simulation.clock.store(nanoseconds(now), Ordering::Relaxed);
+        simulation.set_now(now);
         simulation.network.borrow_mut().deliver_unhurried(now);
         loop {
             let someone = !simulation.ready.is_empty();

@@ -42,8 +42,8 @@ pub(crate) struct Pulse {
     /// The real time that one poll may take.
     limit: Duration,
     name: Arc<str>,
-    /// The real time that the run may take.
-    run_limit: Duration,
+    /// Nanoseconds of real time that the run may take.
+    run_limit: u64,
     /// Nanoseconds of real time that the run has taken.
     taken: AtomicU64,
     /// Nanoseconds of simulated time.
@@ -68,7 +68,7 @@ impl Pulse {
             hosts,
             limit: limits.real_poll,
             name: limits.name.clone(),
-            run_limit: limits.real_run,
+            run_limit: nanoseconds(limits.real_run),
             taken: AtomicU64::new(0),
             clock,
             events,
@@ -79,7 +79,7 @@ impl Pulse {
 
     /// Whether the run has taken more real time than it may.
     pub(crate) fn is_overdue(&self) -> bool {
-        Duration::from_nanos(self.taken.load(Ordering::Relaxed)) >= self.run_limit
+        self.taken.load(Ordering::Relaxed) >= self.run_limit
     }
 
     pub(crate) fn poll_begins(&self, host: u16) {

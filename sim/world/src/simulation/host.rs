@@ -1,13 +1,13 @@
 //! Hosts: a name, a main task that is created at each start, and the tasks that it spawns.
 
-use super::Simulation;
+use super::{DIRECTOR, Simulation};
 use crate::disk::Drive;
 use mqttspec_runtime::{TaskSet, Virtual};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
@@ -103,12 +103,18 @@ impl Host {
     }
 }
 
+/// The bit of the director among those of hosts.
+const DIRECTOR_BIT: u16 = 63;
+
 /// The hosts to poll at this instant.
 #[derive(Debug)]
 pub(crate) struct Ready {
-    waiting: Mutex<Vec<u16>>,
-    /// Whether `waiting` is empty, to be read without the lock.
-    is_empty: AtomicBool,
+    /// The director, and the hosts with the first numbers: a bit for each, without a lock.
+    bits: AtomicU64,
+    /// The hosts with greater numbers.
+    others: Mutex<Vec<u16>>,
+    /// Whether `others` is empty, to be read without the lock.
+    no_others: AtomicBool,
     /// Wakes the scheduler; not needed while it processes the list anyway.
     scheduler: Mutex<Option<Waker>>,
     scheduler_looks: AtomicBool,
@@ -117,8 +123,9 @@ pub(crate) struct Ready {
 impl Default for Ready {
     fn default() -> Ready {
         Ready {
-            waiting: Mutex::default(),
-            is_empty: AtomicBool::new(true),
+            bits: AtomicU64::new(0),
+            others: Mutex::default(),
+            no_others: AtomicBool::new(true),
             scheduler: Mutex::default(),
             scheduler_looks: AtomicBool::default(),
         }
@@ -126,21 +133,37 @@ impl Default for Ready {
 }
 
 impl Ready {
-    /// Moves all entries to the end of `to`.
+    /// Moves all entries to the end of `to`, in no particular order.
     pub(crate) fn take(&self, to: &mut Vec<u16>) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        to.append(&mut waiting);
-        self.is_empty.store(true, Ordering::Release);
+        let mut bits = self.bits.swap(0, Ordering::Acquire);
+        while bits != 0 {
+            let bit = u16::try_from(bits.trailing_zeros()).unwrap_or(DIRECTOR_BIT);
+            to.push(if bit == DIRECTOR_BIT { DIRECTOR } else { bit });
+            bits &= bits - 1;
+        }
+        if !self.no_others.load(Ordering::Acquire) {
+            let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+            to.append(&mut others);
+            self.no_others.store(true, Ordering::Release);
+        }
     }
 
     fn add(&self, host: u16) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.push(host);
-        self.is_empty.store(false, Ordering::Release);
+        let bit = match host {
+            DIRECTOR => DIRECTOR_BIT,
+            0..DIRECTOR_BIT => host,
+            _ => {
+                let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+                others.push(host);
+                self.no_others.store(false, Ordering::Release);
+                return;
+            }
+        };
+        self.bits.fetch_or(1 << bit, Ordering::Release);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.is_empty.load(Ordering::Acquire)
+        self.bits.load(Ordering::Acquire) == 0 && self.no_others.load(Ordering::Acquire)
     }
 
     pub(crate) fn scheduler_looks(&self, looks: bool) {
