@@ -129,13 +129,16 @@ pub enum EventKind {
     },
 }
 
-/// How much of the history a run keeps. The hash always covers all of it.
+/// How much of the history a run keeps. Unless it is nothing, the hash covers all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// Every event.
     All,
     /// The given number of last events.
     Last(usize),
+    /// No event and no hash: the hash of the trace is that of an empty history. Events are counted,
+    /// and an observer receives them.
+    Nothing,
 }
 
 /// The history of a run.
@@ -150,7 +153,8 @@ pub struct Trace {
     pub hosts: Vec<Arc<str>>,
     /// The kept events, oldest first.
     pub events: Vec<Event>,
-    /// XXH3-128 over every event of the run and every delivered byte.
+    /// XXH3-128 over every event of the run and every delivered byte, unless [`Keep::Nothing`] was
+    /// chosen.
     pub hash: u128,
     /// Counters of the run.
     pub statistics: Statistics,
@@ -246,6 +250,16 @@ impl History {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner)).into()
     }
 
+    /// Whether events are only counted.
+    pub(crate) fn only_counts(&self) -> bool {
+        self.keep == Keep::Nothing && self.observer.is_none()
+    }
+
+    /// Counts an event that is not recorded.
+    pub(crate) fn count(&mut self) {
+        self.recorded += 1;
+    }
+
     /// The shared buffer of kept events.
     pub(crate) fn events(&self) -> Events {
         self.events.clone()
@@ -254,13 +268,15 @@ impl History {
     /// Records an event. `bytes` are part of the hash, but not of the event.
     pub(crate) fn record(&mut self, event: Event, bytes: &[u8]) {
         self.recorded += 1;
-        self.absorb(&event, bytes);
+        if self.keep != Keep::Nothing {
+            self.absorb(&event, bytes);
+        }
         if let Some(observer) = &mut self.observer {
             observer(&event);
         }
         let most = match self.keep {
             Keep::All => usize::MAX,
-            Keep::Last(0) => return,
+            Keep::Nothing | Keep::Last(0) => return,
             Keep::Last(most) => most,
         };
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);

@@ -263,6 +263,8 @@ fn a_history_can_be_kept_short_and_watched_whole() {
     assert_eq!(seen.get(), whole.events.len());
     assert_eq!(short.events, whole.events[whole.events.len() - 3..]);
     assert_eq!(short.hash, whole.hash);
+    let nothing = run(Keep::Nothing, Box::new(|_| {}));
+    assert_eq!((nothing.events.len(), nothing.statistics), (0, whole.statistics));
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(super) fn execute_in_world(prepared: Prepared<'_>) -> Executed {
         prepared;
     let mut builder = World::builder(seed)
         .latency(latency.clone())
-        .keep(Keep::Last(0))
+        .keep(Keep::Nothing)
         .time_limit(LONGEST)
         .real_time_limit(LONGEST_REAL)
         .torn_writes(tears_writes.then_some(SECTOR));
@@ -98,7 +98,7 @@ pub(super) fn probe_in_world(broker: &HostedPeer, real_poll: Duration) -> Result
     let _remembering = Remembering::begin(&clock);
     let of_host = lives.clone();
     let outcome = World::builder(0)
-        .keep(Keep::Last(0))
+        .keep(Keep::Nothing)
         .watchdog(real_poll)
         .real_time_limit(LONGEST_REAL)
         .name(FIRST_CONNECTIONS)
