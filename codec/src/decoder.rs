@@ -341,6 +341,30 @@ impl Decoder {
         }
     }
 
+    /// [`decode`](Self::decode), which returns the packet's bytes too. They are a copy, of which the
+    /// packet's strings and payload are slices. So the buffer's memory can be used again.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode). The packet's bytes are then still in the buffer.
+    pub fn decode_copied(&mut self, buffer: &mut BytesMut) -> Result<Option<(Packet, Bytes)>, DecodeError> {
+        let Some((header, version)) = self.next_header(buffer)? else { return Ok(None) };
+        let frame = Bytes::copy_from_slice(&buffer[..header.total]);
+        let mut reader = self.reader(&frame, header, version);
+        let packet = if header.packet == PacketType::Publish {
+            let publish = PublishRef::read(header.first_byte, &mut reader);
+            let publish = publish.map_err(|fault| self.error(fault, header, version))?;
+            Packet::Publish(publish.parts(header.length).into_publish(frame.clone()))
+        } else {
+            let bare = Packet::read_bare(header.packet, &mut reader);
+            match bare.map_err(|fault| self.error(fault, header, version))? {
+                Some(packet) => packet,
+                None => self.decode_other(header, version, &frame)?,
+            }
+        };
+        buffer.advance(header.total);
+        Ok(Some((packet, frame)))
+    }
+
     /// Decodes the packet at the front of `bytes` in place and advances `bytes` past it. Returns
     /// `None` if the packet is incomplete.
     ///

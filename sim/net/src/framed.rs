@@ -144,21 +144,26 @@ impl Inflow {
             self.bytes = BytesMut::new();
             return None;
         }
-        // The decoder removes the packet's bytes, so they are copied first. Only those of a
-        // complete packet: a long one would be copied at every read.
-        let whole = packet_length(&self.bytes).filter(|_| self.keep_bytes);
-        let bytes = whole.and_then(|length| self.bytes.get(..length)).map(Bytes::copy_from_slice);
-        match self.decoder.decode(&mut self.bytes) {
+        let decoded = if self.keep_bytes {
+            self.decoder.decode_copied(&mut self.bytes)
+        } else {
+            let decoded = self.decoder.decode(&mut self.bytes);
+            decoded.map(|packet| packet.map(|packet| (packet, Bytes::new())))
+        };
+        match decoded {
             Ok(None) => {
                 if self.bytes.is_empty() {
                     self.bytes = BytesMut::new();
                 }
                 None
             }
-            Ok(Some(packet)) => Some(Arrived::Packet { packet, bytes: bytes.unwrap_or_default() }),
+            Ok(Some((packet, bytes))) => Some(Arrived::Packet { packet, bytes }),
             Err(error) => {
                 self.malformed = true;
-                let bytes = bytes.unwrap_or_else(|| self.bytes.split().freeze());
+                let received = self.bytes.split().freeze();
+                let whole =
+                    packet_length(&received).filter(|length| self.keep_bytes && *length <= received.len());
+                let bytes = whole.map_or_else(|| received.clone(), |length| received.slice(..length));
                 Some(Arrived::Malformed { error, bytes })
             }
         }
