@@ -21,7 +21,7 @@ use mqttspec_runtime::{Instant, Sleep};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::Input;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, keep};
 use super::outflow::{Charge, Memory, Outflow};
 use super::passwords::Checking;
 use super::share::{Share, Shares};
@@ -292,7 +292,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transfer<'_, S> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Ending>> {
         let Transfer { stream, inflow, link, inbox, to_write, to_read } = self;
-        *link.task.borrow_mut() = Some(context.waker().clone());
+        keep(&mut link.task.borrow_mut(), context.waker());
         if link.end.get() == End::Abandon {
             return Poll::Ready(None);
         }

@@ -50,10 +50,18 @@ impl<T> Inbox<T> {
     pub(super) fn poll_filled(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state.borrow_mut();
         if state.queue.is_empty() {
-            state.receiver = Some(context.waker().clone());
+            keep(&mut state.receiver, context.waker());
             Poll::Pending
         } else {
             Poll::Ready(())
         }
+    }
+}
+
+/// Keeps a waker. The one that is kept already may be the same: it is not counted again then.
+pub(super) fn keep(kept: &mut Option<Waker>, waker: &Waker) {
+    match kept {
+        Some(kept) => kept.clone_from(waker),
+        None => *kept = Some(waker.clone()),
     }
 }
