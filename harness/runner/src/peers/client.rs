@@ -209,7 +209,7 @@ impl Application {
     ) -> Result<(), String> {
         self.connected.set(false);
         let observer = self.clone();
-        let (mut handle, driver) = mqttspec_net::client::client(
+        let (handle, driver) = mqttspec_net::client::client(
             net,
             self.options.clone(),
             seed,
@@ -218,10 +218,12 @@ impl Application {
             move |_: Duration, what: ClientObserved<'_>| observer.observe(&what),
         )
         .map_err(|error| error.to_string())?;
-        self.start(Rc::new(handle.commander()), connects);
-        // The events were observed already, but the queue must be emptied.
-        mqttspec_runtime::spawn_local(async move { while handle.event().await.is_some() {} });
-        driver.await.map_err(|error| error.to_string())
+        // The tap observes the events. The commander is kept, because the driver ends with the last one.
+        let commander = handle.without_events();
+        self.start(Rc::new(commander.clone()), connects);
+        let ended = driver.await.map_err(|error| error.to_string());
+        drop(commander);
+        ended
     }
 
     /// The client runs, and takes commands from now on.
@@ -586,10 +588,12 @@ impl Application {
                     CommandEnd::Done | CommandEnd::Granted(_) | CommandEnd::Answered(..) => (None, None),
                 };
                 let told = Told::Published { handle, message, refused };
-                let event = self.recorder.tell(self.host, told.clone());
-                // No line expects the end of a load's publication.
                 if number.is_some() {
+                    let event = self.recorder.tell(self.host, told.clone());
                     self.reports.borrow_mut().add(ClientReport { event, command: number, told, reason });
+                } else {
+                    // No line expects the end of a load's publication.
+                    self.recorder.tell(self.host, told);
                 }
             }
             (ClientCommand::Subscribe { handle, filters }, CommandEnd::Granted(granted)) => {

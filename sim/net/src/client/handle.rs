@@ -51,6 +51,12 @@ impl ClientHandle {
         self.events.try_recv().ok()
     }
 
+    /// Gives up the events: the driver then drops them. For an application whose tap receives them.
+    #[must_use]
+    pub fn without_events(self) -> Commander {
+        self.commander
+    }
+
     /// Another way to command the same client.
     #[must_use]
     pub fn commander(&self) -> Commander {
