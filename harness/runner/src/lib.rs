@@ -17,6 +17,7 @@ mod recorder;
 pub mod run;
 mod run_clock;
 mod run_options;
+mod signal;
 mod simulated;
 mod simulator;
 pub mod suite;

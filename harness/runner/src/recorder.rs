@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 
 use crate::found::packet_text;
 use crate::intake::{EVENT, Excess, Intake, MAXIMUM_PACKET_SIZE, SIMULATED_RUN};
+use crate::signal::Signal;
 
 /// Something that arrived from a peer.
 #[derive(Clone, Debug)]
@@ -90,7 +91,7 @@ pub(crate) struct HostState {
 /// Records the events of a run. The executor, its connections and the peers share it.
 pub(crate) struct Recorder {
     state: RefCell<State>,
-    changed: Notify,
+    changed: Signal,
     now: Box<dyn Fn() -> Duration>,
     /// What a live peer may send.
     intake: Option<Rc<Intake>>,
@@ -116,7 +117,7 @@ impl Recorder {
         let hosts = infos.iter().map(|_| HostState::default()).collect();
         let (history, shown) = (History::new(infos), Shown::from(Vec::new()));
         let state = State { history, hosts, line: 0, shown, subscribed: None, recorded: 0 };
-        let (changed, full) = (Notify::new(), Notify::new());
+        let (changed, full) = (Signal::default(), Notify::new());
         Self { state: RefCell::new(state), changed, now: Box::new(now), intake: None, full }
     }
 
@@ -156,7 +157,7 @@ impl Recorder {
 
     /// Waits until an event was recorded since the last call.
     pub(crate) async fn changed(&self) {
-        self.changed.notified().await;
+        self.changed.given().await;
     }
 
     /// Records an event; the connection is `None` if the event concerns no client's host.
@@ -179,7 +180,7 @@ impl Recorder {
         state.history.push(Event { at, connection, line, what });
         let index = state.history.events().len() - 1;
         drop(state);
-        self.changed.notify_one();
+        self.changed.give();
         index
     }
 
@@ -223,7 +224,7 @@ impl Recorder {
                 host.open = false;
             }
         });
-        self.changed.notify_one();
+        self.changed.give();
     }
 
     /// Records the end of a connection because the peer has opened another one.
@@ -245,7 +246,7 @@ impl Recorder {
             host.inbox
                 .insert(place, Arrival { host: key.host, at, event, connection, what, bytes: Bytes::new() });
         });
-        self.changed.notify_one();
+        self.changed.give();
     }
 
     /// Records that the observer's side ended a connection, or lost it in a crash.
