@@ -337,6 +337,19 @@ impl History {
         Self { hosts, events: Vec::new() }
     }
 
+    /// An empty history in the memory of another one, because the list of events is large.
+    #[must_use]
+    pub fn in_place_of(mut other: Self, hosts: Vec<HostInfo>) -> Self {
+        other.events.clear();
+        Self { hosts, events: other.events }
+    }
+
+    /// The memory that the list of events takes, in events.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.events.capacity()
+    }
+
     /// The clients' hosts, in the order in which the scenario names them.
     #[must_use]
     pub fn hosts(&self) -> &[HostInfo] {
@@ -374,7 +387,17 @@ impl History {
     /// Adds an event. Time must not go back.
     pub fn push(&mut self, event: Event) {
         debug_assert!(self.events.last().is_none_or(|last| last.at <= event.at), "time went back");
+        if self.events.len() == self.events.capacity() {
+            self.grow();
+        }
         self.events.push(event);
+    }
+
+    /// Makes the list longer, by more than it would be by itself: its events are moved, and memory
+    /// that no event uses costs nothing.
+    #[cold]
+    fn grow(&mut self) {
+        self.events.reserve(3 * self.events.len().max(16));
     }
 
     /// The hash of the whole history.

@@ -1,7 +1,7 @@
 //! The recorder of a run: the history, and the inbox of each host.
 
 use core::time::Duration;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -88,6 +88,22 @@ pub(crate) struct HostState {
     pub(crate) owed_pings: u32,
 }
 
+thread_local! {
+    /// A history that is no longer needed: the next run of the thread takes its memory. New memory
+    /// for each run would be cleared by the system, and copied whenever the history grows.
+    static SPARE: Cell<History> = Cell::default();
+}
+
+/// A history of more events than this is not kept for its memory.
+const SPARE_EVENTS: usize = 1 << 16;
+
+/// Keeps the memory of a history for the next run.
+pub(crate) fn reuse(history: History) {
+    if history.capacity() <= SPARE_EVENTS {
+        SPARE.set(History::in_place_of(history, Vec::new()));
+    }
+}
+
 /// Records the events of a run. The executor, its connections and the peers share it.
 pub(crate) struct Recorder {
     state: RefCell<State>,
@@ -115,7 +131,7 @@ struct State {
 impl Recorder {
     pub(crate) fn new(infos: Vec<HostInfo>, now: impl Fn() -> Duration + 'static) -> Self {
         let hosts = infos.iter().map(|_| HostState::default()).collect();
-        let (history, shown) = (History::new(infos), Shown::from(Vec::new()));
+        let (history, shown) = (History::in_place_of(SPARE.take(), infos), Shown::from(Vec::new()));
         let state = State { history, hosts, line: 0, shown, subscribed: None, recorded: 0 };
         let (changed, full) = (Signal::default(), Notify::new());
         Self { state: RefCell::new(state), changed, now: Box::new(now), intake: None, full }

@@ -8,6 +8,7 @@ use mqttspec_judge::results::RunResult;
 
 use crate::judging::judged;
 use crate::latitude::Latitude;
+use crate::recorder;
 pub use crate::run_options::RunOptions;
 use crate::simulated::{perform, refusal};
 pub use crate::simulator::Simulator;
@@ -21,7 +22,14 @@ pub fn run(case: &Case, seed: u64) -> RunResult {
 /// Runs a case once, with options.
 #[must_use]
 pub fn run_with(case: &Case, seed: u64, options: RunOptions) -> RunResult {
-    run_recorded(case, seed, options).0
+    let (result, history) = run_recorded(case, seed, options);
+    reuse(history);
+    result
+}
+
+/// Gives the memory of a history to the next run of this thread.
+pub fn reuse(history: History) {
+    recorder::reuse(history);
 }
 
 /// Runs a case once, and returns its history too.
