@@ -4,13 +4,14 @@
 //! order of the PUBREC packets. The clauses bind the Client; a Server's order of acknowledgements
 //! is not judged.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use mqttspec_codec::{Packet, PacketIdentifier, QoS, Role};
 
 use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
-use super::{Clauses, Monitor, Watcher, outlives};
+use super::per_connection::PerConnection;
+use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
 
@@ -31,7 +32,7 @@ const fn of_clients(clauses: &'static [&'static str]) -> Clauses {
 
 #[derive(Default)]
 struct AcknowledgementOrder {
-    waiting: BTreeMap<ConnectionKey, Waiting>,
+    waiting: PerConnection<Waiting>,
 }
 
 /// The packets that the peer has not answered on this connection, oldest first.
@@ -47,7 +48,7 @@ impl Watcher for AcknowledgementOrder {
         if observation.peer != Role::Client {
             return Vec::new();
         }
-        let waiting = self.waiting.entry(observation.connection).or_default();
+        let waiting = self.waiting.get_or_default(observation.connection);
         let (queue, id, clauses, what) = match observation.seen {
             Seen::ToPeer(packet) => {
                 waiting.sent(packet);
@@ -78,7 +79,7 @@ impl Watcher for AcknowledgementOrder {
     }
 
     fn forget_before(&mut self, kept: ConnectionKey) {
-        self.waiting.retain(|connection, _| outlives(connection, kept));
+        self.waiting.forget_before(kept);
     }
 }
 

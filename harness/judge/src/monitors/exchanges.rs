@@ -11,7 +11,7 @@ use mqttspec_codec::{Packet, PacketIdentifier, Publish, QoS, Role, Version};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::observation::{Observation, Seen, SessionKept};
-use super::outlives;
+use super::per_connection::PerConnection;
 use crate::history::ConnectionKey;
 
 /// The progress of an exchange, as the observer knows it.
@@ -85,9 +85,9 @@ struct Table {
 /// The peers' exchanges on all connections.
 #[derive(Default)]
 pub(super) struct Exchanges {
-    tables: BTreeMap<ConnectionKey, Table>,
+    tables: PerConnection<Table>,
     /// For each connection, the last one that goes on with its Session.
-    successors: BTreeMap<ConnectionKey, ConnectionKey>,
+    successors: PerConnection<ConnectionKey>,
 }
 
 impl Exchanges {
@@ -99,7 +99,7 @@ impl Exchanges {
                 if let Some(from) = before {
                     self.successors.insert(from, observation.connection);
                 }
-                let known = before.and_then(|from| self.tables.get(&from));
+                let known = before.and_then(|from| self.tables.get(from));
                 let mut exchanges = known.map(|table| table.exchanges.clone()).unwrap_or_default();
                 exchanges.values_mut().for_each(|exchange| exchange.here = false);
                 let mut table = Table {
@@ -117,7 +117,7 @@ impl Exchanges {
                 Judgement::Right
             }
             Seen::ConnAck { session, .. } => {
-                let table = self.tables.entry(observation.connection).or_default();
+                let table = self.tables.get_or_default(observation.connection);
                 match session {
                     SessionKept::Yes => table.resumed = true,
                     SessionKept::No => table.discard(observation.version),
@@ -129,10 +129,10 @@ impl Exchanges {
             }
             Seen::FromPeer(packet) => self.judge_packet(observation, packet),
             Seen::ToPeer(packet) => {
-                if let Some(table) = self.tables.get_mut(&observation.connection) {
+                if let Some(table) = self.tables.get_mut(observation.connection) {
                     table.acknowledge_packet(packet);
                 }
-                let successor = self.successors.get(&observation.connection);
+                let successor = self.successors.get(observation.connection).copied();
                 if let Some(table) = successor.and_then(|successor| self.tables.get_mut(successor)) {
                     table.acknowledged_before(packet);
                 }
@@ -144,12 +144,12 @@ impl Exchanges {
 
     /// Drops the state of the host's earlier connections.
     pub(super) fn forget_before(&mut self, kept: ConnectionKey) {
-        self.tables.retain(|connection, _| outlives(connection, kept));
-        self.successors.retain(|connection, _| outlives(connection, kept));
+        self.tables.forget_before(kept);
+        self.successors.forget_before(kept);
     }
 
     fn judge_packet(&mut self, observation: &Observation<'_>, packet: &Packet) -> Judgement {
-        let Some(table) = self.tables.get_mut(&observation.connection) else { return Judgement::Right };
+        let Some(table) = self.tables.get_mut(observation.connection) else { return Judgement::Right };
         match packet {
             Packet::Publish(publish) => {
                 let Some(id) = publish.delivery.packet_identifier() else { return Judgement::Right };

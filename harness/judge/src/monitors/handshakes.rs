@@ -9,7 +9,8 @@ use mqttspec_codec::{Packet, PacketIdentifier, QoS};
 
 use super::exchanges::Judgement;
 use super::observation::{Observation, Seen, SessionKept};
-use super::{Clauses, Monitor, Watcher, outlives};
+use super::per_connection::PerConnection;
+use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
 
@@ -54,7 +55,7 @@ pub(super) const MONITOR: Monitor = Monitor {
 #[derive(Default)]
 struct Handshakes {
     /// The acknowledgements that the peer may send, for each connection.
-    allowed: BTreeMap<ConnectionKey, Acknowledgements>,
+    allowed: PerConnection<Acknowledgements>,
 }
 
 /// The acknowledgements that the peer may send on a connection.
@@ -83,7 +84,7 @@ impl Watcher for Handshakes {
         match observation.seen {
             Seen::Connect { resumes, .. } => {
                 let before = resumes
-                    .and_then(|from| self.allowed.get(&from))
+                    .and_then(|from| self.allowed.get(from))
                     .map(Acknowledgements::all)
                     .unwrap_or_default();
                 self.allowed.insert(
@@ -92,7 +93,7 @@ impl Watcher for Handshakes {
                 );
             }
             Seen::ConnAck { session, .. } => {
-                let acknowledgements = self.allowed.entry(observation.connection).or_default();
+                let acknowledgements = self.allowed.get_or_default(observation.connection);
                 match session {
                     SessionKept::Yes | SessionKept::LeftToTheClient => {}
                     SessionKept::Unknown => acknowledgements.is_uncertain = true,
@@ -100,9 +101,9 @@ impl Watcher for Handshakes {
                     SessionKept::No => acknowledgements.before = Allowed::default(),
                 }
             }
-            Seen::ToPeer(packet) => self.allowed.entry(observation.connection).or_default().here.sent(packet),
+            Seen::ToPeer(packet) => self.allowed.get_or_default(observation.connection).here.sent(packet),
             Seen::FromPeer(packet) => {
-                let acknowledgements = self.allowed.entry(observation.connection).or_default();
+                let acknowledgements = self.allowed.get_or_default(observation.connection);
                 let repetition = judge_repetition(observation, packet, repeated);
                 let answer = acknowledgements.check(observation, packet);
                 if repetition.is_some() || answer.is_some() {
@@ -115,7 +116,7 @@ impl Watcher for Handshakes {
     }
 
     fn forget_before(&mut self, kept: ConnectionKey) {
-        self.allowed.retain(|connection, _| outlives(connection, kept));
+        self.allowed.forget_before(kept);
     }
 }
 

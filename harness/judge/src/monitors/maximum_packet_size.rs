@@ -3,13 +3,12 @@
 //! MQTT 5.0 §3.1.2.11.4, §3.2.2.3.6: the whole packet counts, with its fixed header. CONNECT and
 //! CONNACK announce the maximum for one Network Connection.
 
-use std::collections::BTreeMap;
-
 use mqttspec_codec::{MaximumPacketSize as Property, Packet, Property as AnyProperty, Role, Version};
 
 use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
-use super::{Clauses, Monitor, Watcher, outlives};
+use super::per_connection::PerConnection;
+use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
 
@@ -29,7 +28,7 @@ pub(super) const MONITOR: Monitor = Monitor {
 #[derive(Default)]
 struct MaximumPacketSize {
     /// The maximum that the observer announced, in bytes.
-    maximums: BTreeMap<ConnectionKey, u32>,
+    maximums: PerConnection<u32>,
 }
 
 impl Watcher for MaximumPacketSize {
@@ -55,7 +54,7 @@ impl Watcher for MaximumPacketSize {
             Seen::ConnAck { .. } => observation.peer == Role::Server,
             _ => false,
         };
-        match self.maximums.get(&observation.connection) {
+        match self.maximums.get(observation.connection) {
             Some(maximum)
                 if from_peer && observation.size > usize::try_from(*maximum).unwrap_or(usize::MAX) =>
             {
@@ -72,7 +71,7 @@ impl Watcher for MaximumPacketSize {
     }
 
     fn forget_before(&mut self, connection: ConnectionKey) {
-        self.maximums.retain(|key, _| outlives(key, connection));
+        self.maximums.forget_before(connection);
     }
 }
 

@@ -13,6 +13,7 @@ mod handshakes;
 mod maximum_packet_size;
 mod observation;
 mod packet_identifiers;
+mod per_connection;
 mod receive_maximum;
 mod topic_aliases;
 mod well_formed;
@@ -212,9 +213,4 @@ impl std::fmt::Debug for Monitors {
 /// which 3.1 has some. Bytes that are no packet are none in any version.
 fn has_its_rule(version: Version, finding: &Finding) -> bool {
     version != Version::V3_1 || !finding.requirements.is_empty() || finding.expected == well_formed::A_PACKET
-}
-
-/// Whether a connection belongs to another host, or is not earlier than `kept`.
-fn outlives(connection: &ConnectionKey, kept: ConnectionKey) -> bool {
-    connection.host != kept.host || connection.number >= kept.number
 }

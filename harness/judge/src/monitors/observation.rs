@@ -4,11 +4,12 @@
 //! §3.1.2.4, §3.2.2.2. MQTT 3.1 has no Session Present, so it is not certain whether a connection
 //! without Clean Session resumes one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use mqttspec_codec::{DecodeError, Packet, Role, Version};
 
-use super::{Monitor, outlives};
+use super::Monitor;
+use super::per_connection::PerConnection;
 use crate::finding::{Check, Finding};
 use crate::history::{ConnectionKey, Event, History, HostInfo, What, nanoseconds};
 use mqttspec_spec::{Level, Requirement};
@@ -101,16 +102,16 @@ pub(super) enum SessionKept {
 /// Follows the connections of a history.
 #[derive(Default)]
 pub(super) struct Connections {
-    versions: BTreeMap<ConnectionKey, Version>,
+    versions: PerConnection<Version>,
     /// The requests of each connection's CONNECT.
-    asked: BTreeMap<ConnectionKey, Asked>,
+    asked: PerConnection<Asked>,
     /// The last connection of the Session of a Client Identifier.
     sessions: BTreeMap<String, ConnectionKey>,
     /// The last connection of each Client Identifier whose CONNECT has no answer yet. It may have
     /// changed the Session.
     unanswered: BTreeMap<String, ConnectionKey>,
     /// Connections on which the harness sent invalid bytes.
-    unjudged: BTreeSet<ConnectionKey>,
+    unjudged: PerConnection<()>,
 }
 
 struct Asked {
@@ -134,31 +135,31 @@ impl Connections {
             return None;
         }
         if let What::SentRaw { .. } = event.what {
-            self.unjudged.insert(connection);
+            self.unjudged.insert(connection, ());
         }
-        if self.unjudged.contains(&connection) {
+        if self.unjudged.get(connection).is_some() {
             return None;
         }
-        let version = *self.versions.get(&connection)?;
+        let version = *self.versions.get(connection)?;
         let HostInfo { name: host, observer } = history.info(connection.host);
         let peer = observer.peer();
         if let What::Sent { packet: Packet::ConnAck(_), .. }
         | What::Received { packet: Packet::ConnAck(_), .. } = &event.what
-            && let Some(asked) = self.asked.get(&connection)
+            && let Some(asked) = self.asked.get(connection)
             && self.unanswered.get(&asked.client_id) == Some(&connection)
         {
             self.unanswered.remove(&asked.client_id);
         }
         let seen = match &event.what {
             // A second CONNECT on a connection begins nothing: the peer closes.
-            What::Sent { packet: Packet::Connect(_), .. } if self.asked.contains_key(&connection) => {
+            What::Sent { packet: Packet::Connect(_), .. } if self.asked.get(connection).is_some() => {
                 return None;
             }
             What::Sent { packet: Packet::Connect(packet), .. }
             | What::Received { packet: Packet::Connect(packet), .. } => {
                 let client_id = packet.client_id.as_str().to_owned();
                 let before = self.sessions.get(&client_id).copied();
-                let before = before.filter(|before| !self.has_gaps_since(*before));
+                let before = before.filter(|before| !self.unjudged.has_since(*before));
                 let resumes = before.filter(|_| !packet.clean_start);
                 let unanswered = self.unanswered.insert(client_id.clone(), connection).is_some();
                 let known = resumes.is_some() && !unanswered;
@@ -169,7 +170,7 @@ impl Connections {
             | What::Received { packet: Packet::ConnAck(packet), .. }
                 if !packet.reason.is_failure() =>
             {
-                let asked = self.asked.get(&connection)?;
+                let asked = self.asked.get(connection)?;
                 if !asked.client_id.is_empty() {
                     self.sessions.insert(asked.client_id.clone(), connection);
                 }
@@ -197,17 +198,10 @@ impl Connections {
         Some(Observation { index, event, host, connection, version, peer, size, seen })
     }
 
-    /// Whether this connection, or a later one of its host, is not judged.
-    fn has_gaps_since(&self, connection: ConnectionKey) -> bool {
-        let since =
-            |other: &&ConnectionKey| other.host == connection.host && other.number >= connection.number;
-        self.unjudged.iter().any(|other| since(&other))
-    }
-
     /// Drops the state of the host's earlier connections.
     pub(super) fn forget_before(&mut self, kept: ConnectionKey) {
-        self.versions.retain(|connection, _| outlives(connection, kept));
-        self.asked.retain(|connection, _| outlives(connection, kept));
-        self.unjudged.retain(|connection| outlives(connection, kept));
+        self.versions.forget_before(kept);
+        self.asked.forget_before(kept);
+        self.unjudged.forget_before(kept);
     }
 }

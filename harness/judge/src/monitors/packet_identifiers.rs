@@ -4,13 +4,12 @@
 //! MQTT 5.0 §2.2.1, §3.8.4, §3.10.4; 3.1.1 §2.3.1. An identifier of 0 is a malformed packet: see
 //! `well_formed`.
 
-use std::collections::BTreeMap;
-
 use mqttspec_codec::{Packet, PacketIdentifier, Role};
 
 use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
-use super::{Clauses, Monitor, Watcher, outlives};
+use super::per_connection::PerConnection;
+use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
 
@@ -37,28 +36,28 @@ pub(super) const MONITOR: Monitor = Monitor {
 #[derive(Default)]
 struct PacketIdentifiers {
     /// SUBSCRIBE packets that the peer has not answered, for each connection.
-    subscribes: BTreeMap<ConnectionKey, Vec<PacketIdentifier>>,
+    subscribes: PerConnection<Vec<PacketIdentifier>>,
     /// The same of UNSUBSCRIBE packets.
-    unsubscribes: BTreeMap<ConnectionKey, Vec<PacketIdentifier>>,
+    unsubscribes: PerConnection<Vec<PacketIdentifier>>,
 }
 
 impl Watcher for PacketIdentifiers {
     fn see(&mut self, observation: &Observation<'_>, judgement: Judgement) -> Vec<Finding> {
         match observation.seen {
             Seen::ToPeer(Packet::Subscribe(subscribe)) => {
-                self.subscribes.entry(observation.connection).or_default().push(subscribe.id);
+                self.subscribes.get_or_default(observation.connection).push(subscribe.id);
             }
             Seen::ToPeer(Packet::Unsubscribe(unsubscribe)) => {
-                self.unsubscribes.entry(observation.connection).or_default().push(unsubscribe.id);
+                self.unsubscribes.get_or_default(observation.connection).push(unsubscribe.id);
             }
             Seen::FromPeer(Packet::SubAck(_) | Packet::UnsubAck(_)) if observation.peer == Role::Client => {}
             Seen::FromPeer(Packet::SubAck(ack))
-                if !take(self.subscribes.get_mut(&observation.connection), ack.id) =>
+                if !take(self.subscribes.get_mut(observation.connection), ack.id) =>
             {
                 return vec![unasked(observation, SUBACK, "SUBACK", "SUBSCRIBE", ack.id)];
             }
             Seen::FromPeer(Packet::UnsubAck(ack))
-                if !take(self.unsubscribes.get_mut(&observation.connection), ack.id) =>
+                if !take(self.unsubscribes.get_mut(observation.connection), ack.id) =>
             {
                 return vec![unasked(observation, UNSUBACK, "UNSUBACK", "UNSUBSCRIBE", ack.id)];
             }
@@ -81,8 +80,8 @@ impl Watcher for PacketIdentifiers {
     }
 
     fn forget_before(&mut self, kept: ConnectionKey) {
-        self.subscribes.retain(|connection, _| outlives(connection, kept));
-        self.unsubscribes.retain(|connection, _| outlives(connection, kept));
+        self.subscribes.forget_before(kept);
+        self.unsubscribes.forget_before(kept);
     }
 }
 

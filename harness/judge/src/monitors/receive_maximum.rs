@@ -5,13 +5,14 @@
 //! receives it, so its count never exceeds the peer's. An acknowledgement may be sent before the
 //! packet that it acknowledges has arrived.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use mqttspec_codec::{Packet, PacketIdentifier, ReceiveMaximum as Property, Role, Version};
 
 use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
-use super::{Clauses, Monitor, Watcher, outlives};
+use super::per_connection::PerConnection;
+use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
 
@@ -27,7 +28,7 @@ pub(super) const MONITOR: Monitor =
 
 #[derive(Default)]
 struct ReceiveMaximum {
-    quotas: BTreeMap<ConnectionKey, Quota>,
+    quotas: PerConnection<Quota>,
 }
 
 struct Quota {
@@ -49,7 +50,7 @@ impl Watcher for ReceiveMaximum {
         if observation.version != Version::V5 {
             return Vec::new();
         }
-        let quota = self.quotas.entry(observation.connection).or_default();
+        let quota = self.quotas.get_or_default(observation.connection);
         match observation.seen {
             // The observer's own packet carries the maximum that the peer must keep.
             Seen::Connect { packet, .. } if observation.peer == Role::Server => {
@@ -83,7 +84,7 @@ impl Watcher for ReceiveMaximum {
     }
 
     fn forget_before(&mut self, kept: ConnectionKey) {
-        self.quotas.retain(|connection, _| outlives(connection, kept));
+        self.quotas.forget_before(kept);
     }
 }
 

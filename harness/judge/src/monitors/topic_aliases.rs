@@ -4,13 +4,14 @@
 //! MQTT 5.0 §3.1.2.11.5, §3.2.2.3.8, §3.3.2.3.4. The maximum and the mappings belong to one Network
 //! Connection.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use mqttspec_codec::{Packet, Publish, Role, TopicAlias, TopicAliasMaximum, Version};
 
 use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
-use super::{Clauses, Monitor, Watcher, outlives};
+use super::per_connection::PerConnection;
+use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
 
@@ -38,7 +39,7 @@ pub(super) const MONITOR: Monitor = Monitor {
 
 #[derive(Default)]
 struct TopicAliases {
-    connections: BTreeMap<ConnectionKey, Aliases>,
+    connections: PerConnection<Aliases>,
 }
 
 #[derive(Default)]
@@ -54,7 +55,7 @@ impl Watcher for TopicAliases {
         if observation.version != Version::V5 {
             return Vec::new();
         }
-        let aliases = self.connections.entry(observation.connection).or_default();
+        let aliases = self.connections.get_or_default(observation.connection);
         let announced = match observation.seen {
             Seen::Connect { packet, .. } if observation.peer == Role::Server => {
                 packet.properties.get::<TopicAliasMaximum>()
@@ -74,7 +75,7 @@ impl Watcher for TopicAliases {
     }
 
     fn forget_before(&mut self, connection: ConnectionKey) {
-        self.connections.retain(|key, _| outlives(key, connection));
+        self.connections.forget_before(connection);
     }
 }
 
