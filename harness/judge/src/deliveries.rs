@@ -238,12 +238,14 @@ enum Request {
 
 impl Reader {
     fn new(history: &History) -> Self {
-        let applications = history
-            .events()
-            .iter()
-            .filter(|event| matches!(event.what, What::Asked(_) | What::Told(_)))
-            .filter_map(|event| event.connection.map(|connection| connection.host))
-            .collect();
+        let mut applications = BTreeSet::new();
+        for event in history.events() {
+            if let What::Asked(_) | What::Told(_) = event.what
+                && let Some(connection) = event.connection
+            {
+                applications.insert(connection.host);
+            }
+        }
         let played = (0u16..)
             .map(HostIndex)
             .zip(history.hosts())

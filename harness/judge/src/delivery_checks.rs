@@ -180,8 +180,10 @@ fn of_hop<'a>(property: &Property, hop: &'a Hop, client: &'a str) -> Receiver<'a
 
 fn deliver<'a>(groups: &mut Groups<'a>, deliveries: &[&'a Delivery]) {
     for delivery in deliveries {
-        if let Some(number) = delivery.number {
-            groups[number].deliveries.push(delivery);
+        if let Some(group) = delivery.number.map(|number| &mut groups[number])
+            && !group.publications.is_empty()
+        {
+            group.deliveries.push(delivery);
         }
     }
 }
