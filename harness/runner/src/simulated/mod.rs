@@ -8,6 +8,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use mqttspec_codec::Role;
+use mqttspec_core::scram;
 use mqttspec_faults::Fault;
 use mqttspec_judge::Case;
 use mqttspec_judge::history::History;
@@ -177,6 +178,7 @@ fn latency(case: &Case) -> RangeInclusive<Duration> {
 }
 
 fn execute_in(simulator: Simulator, prepared: Prepared<'_>) -> Executed {
+    scram::remember_salted_passwords();
     match simulator {
         Simulator::World => world::execute_in_world(prepared),
         Simulator::Turmoil => turmoil::execute_in_turmoil(prepared),

@@ -9,7 +9,7 @@ mod verifier;
 
 pub use client::{ClientExchange, Reply};
 pub use server::{Failure, ServerExchange};
-pub use verifier::{Hash, Verifier, keyed};
+pub use verifier::{Hash, Verifier, keyed, remember_salted_passwords};
 
 /// The Authentication Method of CONNECT and AUTH.
 pub const METHOD: &str = "SCRAM-SHA-256";

@@ -1,5 +1,7 @@
 //! What a Server stores in place of a password.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
@@ -33,9 +35,7 @@ impl Verifier {
     }
 
     pub(super) fn with_client_key(password: &str, salt: Vec<u8>, iterations: u32) -> (Self, Hash) {
-        // A password that SASLprep refuses is used unchanged; the other side must do the same.
-        let prepared = stringprep::saslprep(password).unwrap_or(password.into());
-        let salted: Hash = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(prepared.as_bytes(), &salt, iterations);
+        let salted = salted(password, &salt, iterations);
         let client_key = keyed(&salted, b"Client Key");
         let verifier = Self {
             iterations,
@@ -79,10 +79,62 @@ impl fmt::Debug for Verifier {
     }
 }
 
+/// The number of salted passwords that are remembered.
+const MOST_REMEMBERED: usize = 1024;
+
+/// Salted passwords by password, salt and iterations.
+type Remembered = BTreeMap<(String, Vec<u8>, u32), Hash>;
+
+thread_local! {
+    /// `None` if this thread does not remember salted passwords.
+    static REMEMBERED: RefCell<Option<Remembered>> = const { RefCell::new(None) };
+}
+
+/// Lets this thread remember the salted passwords that it computes. For simulations only: their
+/// runs use the same few passwords and salts, and to salt one takes as long as a short run. A real
+/// peer must not keep what the key of a password can be computed from.
+pub fn remember_salted_passwords() {
+    REMEMBERED.with_borrow_mut(|remembered| {
+        remembered.get_or_insert_default();
+    });
+}
+
+fn salted(password: &str, salt: &[u8], iterations: u32) -> Hash {
+    let salted = || {
+        // A password that SASLprep refuses is used unchanged; the other side must do the same.
+        let prepared = stringprep::saslprep(password).unwrap_or(password.into());
+        pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(prepared.as_bytes(), salt, iterations)
+    };
+    REMEMBERED.with_borrow_mut(|remembered| {
+        let Some(remembered) = remembered else { return salted() };
+        if remembered.len() >= MOST_REMEMBERED {
+            remembered.clear();
+        }
+        *remembered.entry((password.to_owned(), salt.to_vec(), iterations)).or_insert_with(salted)
+    })
+}
+
 /// HMAC-SHA-256.
 #[must_use]
 pub fn keyed(key: &[u8], message: &[u8]) -> Hash {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(message);
     mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_remembers_salted_passwords_computes_the_same() {
+        let verifiers = || {
+            let of = |password, salt: &[u8], iterations| Verifier::new(password, salt.to_vec(), iterations);
+            [of("a", b"s", 1), of("b", b"s", 1), of("a", b"t", 1), of("a", b"s", 2), of("a", b"s", 1)]
+        };
+        let computed = verifiers();
+        remember_salted_passwords();
+        assert!(computed == verifiers(), "computed once");
+        assert!(computed == verifiers(), "remembered");
+    }
 }
