@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::ahead::{self, Ahead};
 use crate::virtual_runtime::{Virtual, current};
 
 /// A timer that ends at a deadline.
@@ -24,6 +25,7 @@ enum Timer {
         /// Where the runtime keeps it, once it was polled.
         place: Option<u32>,
     },
+    Ahead(ahead::Timer),
 }
 
 /// The longest wait: a deadline further away is as good as none.
@@ -37,7 +39,13 @@ pub fn sleep(duration: Duration) -> Sleep {
             let deadline = runtime.now().checked_add(duration).unwrap_or_else(|| runtime.now() + FAR);
             Sleep { deadline, timer: Timer::Virtual { runtime, place: None } }
         }
-        None => Sleep::of_tokio(tokio::time::sleep(duration)),
+        None => match ahead::current() {
+            Some(clock) => {
+                let deadline = clock.now().checked_add(duration).unwrap_or_else(|| clock.now() + FAR);
+                Sleep::ahead(clock, deadline)
+            }
+            None => Sleep::of_tokio(tokio::time::sleep(duration)),
+        },
     }
 }
 
@@ -46,13 +54,20 @@ pub fn sleep(duration: Duration) -> Sleep {
 pub fn sleep_until(deadline: Instant) -> Sleep {
     match current() {
         Some(runtime) => Sleep { deadline, timer: Timer::Virtual { runtime, place: None } },
-        None => Sleep::of_tokio(tokio::time::sleep_until(deadline)),
+        None => match ahead::current() {
+            Some(clock) => Sleep::ahead(clock, deadline),
+            None => Sleep::of_tokio(tokio::time::sleep_until(deadline)),
+        },
     }
 }
 
 impl Sleep {
     fn of_tokio(sleep: tokio::time::Sleep) -> Sleep {
         Sleep { deadline: sleep.deadline(), timer: Timer::Tokio(Box::pin(sleep)) }
+    }
+
+    fn ahead(clock: Rc<Ahead>, deadline: Instant) -> Sleep {
+        Sleep { deadline, timer: Timer::Ahead(ahead::Timer::new(clock, deadline)) }
     }
 
     /// The time at which it ends.
@@ -71,6 +86,7 @@ impl Sleep {
                     runtime.move_timer(*place, deadline);
                 }
             }
+            Timer::Ahead(timer) => timer.moved(),
         }
     }
 
@@ -85,6 +101,7 @@ impl Sleep {
                 *place = Some(runtime.set_timer(*place, self.deadline, context.waker()));
                 Poll::Pending
             }
+            Timer::Ahead(timer) => timer.poll(self.deadline, context),
         }
     }
 }
