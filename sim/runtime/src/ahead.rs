@@ -67,8 +67,8 @@ impl Ahead {
         timers.range((self.now(), u64::MAX)..).next().map(|((deadline, _), _)| *deadline)
     }
 
-    /// Runs a future for which, and for whose tasks, the functions of this crate use this clock. Its
-    /// tasks must be polled by it: those of a `LocalSet` are by its `run_until`.
+    /// Runs a future for which, and for whose tasks, the functions of this crate use this clock.
+    /// Its tasks must be polled by it: those of a `LocalSet` are by its `run_until`.
     pub async fn run<F: Future>(self: &Rc<Self>, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|context| {

@@ -13,8 +13,8 @@
 //! - a timer ends at the first whole millisecond that is not before its deadline. (The order of
 //!   timers that end together may differ.)
 //!
-//! On real connections, an [`Ahead`] clock lets the time of a run be put forward together with that of a
-//! server outside of this process.
+//! On real connections, an [`Ahead`] clock lets the time of a run be put forward together with that
+//! of a server outside of this process.
 #![forbid(unsafe_code)]
 
 mod ahead;
