@@ -40,6 +40,11 @@ pub(crate) fn place(failure: &ReportedFinding) -> String {
     }
 }
 
+/// By how much the clock of the server was put forward, if it was.
+pub(crate) fn put_forward(case: &CaseResult) -> Option<String> {
+    case.put_forward_ms.map(|by| format!("{:?}", core::time::Duration::from_millis(by)))
+}
+
 /// A summary of the seeds that failed; empty for a single run.
 pub(crate) fn seeds(case: &CaseResult) -> String {
     const SHOWN: usize = 5;

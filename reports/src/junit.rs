@@ -51,6 +51,9 @@ fn test_case(case: &CaseResult, folder: &str, suite: &SuiteResult) -> TestCase {
     if let Some(took) = case.took_ms {
         test.set_time(std::time::Duration::from_millis(took));
     }
+    if let Some(by) = case.put_forward_ms {
+        test.add_property(("clock_put_forward_ms", by.to_string().as_str()));
+    }
     if case.verdict == Verdict::Fail && !suite.counts_against(case) {
         test.set_system_out(plain(case));
     }

@@ -141,6 +141,9 @@ fn one_case(case: &CaseResult) -> String {
     if let Some(reading) = &case.reading {
         let _ = writeln!(out, "Contested; the reading applied: {}\n", text(reading));
     }
+    if let Some(by) = failure::put_forward(case) {
+        let _ = writeln!(out, "The clock of the server was put forward by {by}.\n");
+    }
     if case.verdict == Verdict::Fail && !case.reason.is_empty() {
         out.push_str("The rest of the scenario was not judged:\n\n");
     }

@@ -8,6 +8,7 @@
     reason = "a test that cannot continue fails; misbehaving peers are threads; a skipped test prints a message"
 )]
 
+mod clock;
 mod differences;
 mod files;
 mod power;

@@ -85,6 +85,10 @@ pub struct CaseResult {
     /// The real time of the case on a live target, in milliseconds; `None` in the simulator, whose
     /// results repeat byte for byte.
     pub took_ms: Option<u64>,
+    /// By how much the clock of a live server was put forward while the case waited, in
+    /// milliseconds; `None` if the case ran in real time or in the simulator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_forward_ms: Option<u64>,
     /// The number of seeds that were run.
     pub runs: u32,
     /// The seeds that failed or broke.

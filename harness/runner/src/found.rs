@@ -26,6 +26,8 @@ pub(crate) struct Deviated {
 pub(crate) struct Timed {
     /// Whether a failure may be caused by timing.
     pub(crate) sensitive: bool,
+    /// By how much the clock of the server was put forward.
+    pub(crate) put_forward: Duration,
     pub(crate) deviations: Vec<Deviated>,
 }
 

@@ -124,7 +124,7 @@ pub(crate) fn judged(
         history_hash: format!("{:032x}", history.hash()),
         output: Vec::new(),
     };
-    (result, Timed { sensitive, deviations: findings.deviations })
+    (result, Timed { sensitive, deviations: findings.deviations, ..Timed::default() })
 }
 
 /// The same findings; the first of each check and its clauses come before repetitions.

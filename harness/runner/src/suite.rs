@@ -427,6 +427,7 @@ impl Summary {
             level: self.level.unwrap_or(Level::Must),
             reason,
             took_ms: None,
+            put_forward_ms: None,
             runs,
             failed_seeds: self.failed_seeds,
             failures,

@@ -152,6 +152,7 @@ fn case(file: &str, verdict: Verdict) -> CaseResult {
         level: Level::Must,
         reason: String::new(),
         took_ms: None,
+        put_forward_ms: None,
         runs: 1,
         failed_seeds: Vec::new(),
         failures: Vec::new(),

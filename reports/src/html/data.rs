@@ -84,6 +84,8 @@ struct ResultData {
     #[serde(skip_serializing_if = "Option::is_none")]
     took: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    forward: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reading: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failures: Vec<FailureData>,
@@ -261,6 +263,7 @@ impl Data {
             failed: case.failed_seeds.len(),
             seeds: case.failed_seeds.iter().take(SEEDS_SHOWN).copied().collect(),
             took: case.took_ms,
+            forward: case.put_forward_ms,
             reading: case.reading.clone(),
             failures: case.failures.iter().map(FailureData::of).collect(),
             branches: case

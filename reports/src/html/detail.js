@@ -50,8 +50,10 @@ function clauseTags(scenario) {
 function runs(result) {
   const seeds = `${result.seeds.length === 1 ? 'seed' : 'seeds'} ${result.seeds.join(', ')}${result.failed > result.seeds.length ? ', …' : ''}`;
   const failed = result.failed && result.runs > 1 ? `, ${result.failed} of them failed (${seeds})` : '';
-  const took = result.took === undefined ? '' : `, ${result.took < 1000 ? `${result.took} ms` : `${(result.took / 1000).toFixed(1)} s`}`;
-  return element('p', { class: 'soft' }, `${result.runs} ${result.runs === 1 ? 'run' : 'runs'}${failed}${took}`);
+  const time = (milliseconds) => milliseconds < 1000 ? `${milliseconds} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
+  const took = result.took === undefined ? '' : `, ${time(result.took)}`;
+  const forward = result.forward === undefined ? '' : `, its server's clock put forward by ${time(result.forward)}`;
+  return element('p', { class: 'soft' }, `${result.runs} ${result.runs === 1 ? 'run' : 'runs'}${failed}${took}${forward}`);
 }
 
 function failureBox(failure) {

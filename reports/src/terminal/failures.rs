@@ -43,6 +43,9 @@ pub fn bad_case(case: &CaseResult, width: u16) -> String {
     if let Some(reading) = &case.reading {
         row(&mut out, "reading", reading, width);
     }
+    if let Some(by) = failure::put_forward(case) {
+        row(&mut out, "clock", &format!("of the server, put forward by {by}"), width);
+    }
     let (in_full, more) = failure::in_full(case);
     for (index, (failure, command)) in failure::with_commands(in_full).enumerate() {
         if index > 0 {

@@ -12,8 +12,12 @@
 //! - [`yield_now`] returns after everything else at this instant had a turn;
 //! - a timer ends at the first whole millisecond that is not before its deadline. (The order of
 //!   timers that end together may differ.)
+//!
+//! On real connections, an [`Ahead`] clock lets the time of a run be put forward together with that
+//! of a server outside of this process.
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod sleep;
 mod virtual_runtime;
 
@@ -24,13 +28,17 @@ use std::time::Duration;
 
 pub use tokio::time::Instant;
 
+pub use ahead::Ahead;
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use virtual_runtime::{Entered, TaskSet, Virtual};
 
 /// The time.
 #[must_use]
 pub fn now() -> Instant {
-    virtual_runtime::current_time().unwrap_or_else(Instant::now)
+    virtual_runtime::current_time().unwrap_or_else(|| match ahead::current() {
+        Some(clock) => clock.now(),
+        None => Instant::now(),
+    })
 }
 
 /// A handle of a task. Dropping it does not end the task.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::ahead::{self, Ahead};
 use crate::virtual_runtime::{Virtual, current};
 
 /// A timer that ends at a deadline.
@@ -26,6 +27,7 @@ enum Timer {
         /// Where the runtime keeps it, once it was polled.
         place: Option<u32>,
     },
+    Ahead(ahead::Timer),
 }
 
 /// The longest wait: a deadline further away is as good as none.
@@ -39,7 +41,13 @@ pub fn sleep(duration: Duration) -> Sleep {
             let deadline = runtime.now().checked_add(duration).unwrap_or_else(|| runtime.now() + FAR);
             Sleep::of_virtual(runtime, deadline)
         }
-        None => Sleep::of_tokio(tokio::time::sleep(duration)),
+        None => match ahead::current() {
+            Some(clock) => {
+                let deadline = clock.now().checked_add(duration).unwrap_or_else(|| clock.now() + FAR);
+                Sleep::ahead(clock, deadline)
+            }
+            None => Sleep::of_tokio(tokio::time::sleep(duration)),
+        },
     }
 }
 
@@ -48,7 +56,10 @@ pub fn sleep(duration: Duration) -> Sleep {
 pub fn sleep_until(deadline: Instant) -> Sleep {
     match current() {
         Some(runtime) => Sleep::of_virtual(runtime, deadline),
-        None => Sleep::of_tokio(tokio::time::sleep_until(deadline)),
+        None => match ahead::current() {
+            Some(clock) => Sleep::ahead(clock, deadline),
+            None => Sleep::of_tokio(tokio::time::sleep_until(deadline)),
+        },
     }
 }
 
@@ -60,6 +71,10 @@ impl Sleep {
 
     fn of_tokio(sleep: tokio::time::Sleep) -> Sleep {
         Sleep { deadline: sleep.deadline(), timer: Timer::Tokio(Box::pin(sleep)) }
+    }
+
+    fn ahead(clock: Rc<Ahead>, deadline: Instant) -> Sleep {
+        Sleep { deadline, timer: Timer::Ahead(ahead::Timer::new(clock, deadline)) }
     }
 
     /// The time at which it ends.
@@ -79,6 +94,7 @@ impl Sleep {
                     runtime.move_timer(*place, *ends);
                 }
             }
+            Timer::Ahead(timer) => timer.moved(),
         }
     }
 
@@ -93,6 +109,7 @@ impl Sleep {
                 *place = Some(runtime.set_timer(*place, *ends, context.waker()));
                 Poll::Pending
             }
+            Timer::Ahead(timer) => timer.poll(self.deadline, context),
         }
     }
 }

@@ -302,7 +302,7 @@ impl Clients {
                     if next >= end {
                         break;
                     }
-                    backend.sleep_until(next).await;
+                    mqttspec_runtime::sleep(next.saturating_sub(backend.now())).await;
                 }
                 application.loads.set(application.loads.get() - 1);
             });

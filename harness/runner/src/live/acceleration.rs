@@ -4,7 +4,7 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use mqttspec_codec::{Role, Version};
+use mqttspec_codec::Version;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::fast_time::FastTime;
@@ -13,9 +13,8 @@ use super::probes::Prober;
 use super::target_clock::{ClockLibrary, LibraryError};
 use super::target_file::TargetFile;
 use super::wire::Endpoint;
-use crate::hosts::{ClientHost, Hosts, PlayedBy};
 use mqttspec_judge::Case;
-use mqttspec_notation::{Fault, FaultKind, StepKind};
+use mqttspec_notation::StepKind;
 
 /// The Keep Alive of the silent Client of the probe, in seconds. The server closes its connection
 /// after 1.5 times of it (§3.1.2.10 of 5.0 and 3.1.1).
@@ -55,10 +54,10 @@ pub(crate) enum NoAcceleration {
     #[error("with libfaketime, the server does not accept a Client with Keep Alive {KEEP_ALIVE}")]
     Refused,
     #[error(
-        "libfaketime has no effect on the server: {passed:?} of time were added to its clock, and it did \
-         not close the connection of a silent Client with Keep Alive {KEEP_ALIVE}. Programs that are \
-         linked statically or ask the system directly for the time cannot be accelerated, such as \
-         those in Go"
+        "libfaketime has no effect on the server, or the server ignores the Keep Alive: {passed:?} of time \
+         were added to its clock, and it did not close the connection of a silent Client with Keep Alive \
+         {KEEP_ALIVE}. Programs that are linked statically or ask the system directly for the time cannot \
+         be accelerated, such as those in Go"
     )]
     NoEffect { passed: Duration },
 }
@@ -144,58 +143,16 @@ fn rounded(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_secs())
 }
 
-/// Whether all of a case depends on the server's clock and on the executor, so that it can run on a
-/// server whose clock is put forward. The reference client has a clock of its own, and so do the
-/// links of a host that delay what they carry.
-pub(crate) fn can_be_accelerated(case: &Case) -> bool {
-    let hosts = Hosts::of(&case.scenario, case.tests);
-    let mut can = case.tests == Role::Server && hosts.clients.iter().all(is_played_by_executor);
-    case.scenario.walk(&mut |step| {
-        can &= match &step.kind {
-            StepKind::Load(_) | StepKind::WaitForQuiet(_) => false,
-            StepKind::Fault(fault) => is_instant(fault),
-            _ => true,
-        };
-    });
-    can
-}
-
-/// Whether all of a fault happens at one moment.
-fn is_instant(fault: &Fault) -> bool {
-    let delays = matches!(
-        fault.kind,
-        FaultKind::Latency(_) | FaultKind::Loss { .. } | FaultKind::Bandwidth { .. } | FaultKind::Profile(_)
-    );
-    !delays && fault.lasting.is_none()
-}
-
-fn is_played_by_executor(client: &ClientHost) -> bool {
-    client.played_by == PlayedBy::Executor
+/// Whether a case has a load. Its messages are exchanged one by one, so it keeps its live times.
+pub(crate) fn has_load(case: &Case) -> bool {
+    let mut has = false;
+    case.scenario.walk(&mut |step| has |= matches!(step.kind, StepKind::Load(_)));
+    has
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::suite::{Selection, Source, plan};
-
-    fn can(header: &str, body: &str) -> bool {
-        let clauses = "clauses  [5] MQTT-3.1.2-5";
-        let text = format!("title    t\n{clauses}\nversions 5\n{header}\n{body}");
-        let plan = plan(&[Source { file: "t.mqtt".to_owned(), text }], &Selection::default());
-        if let Some(error) = plan.errors.first() {
-            panic!("{}", error.message);
-        }
-        can_be_accelerated(&plan.cases[0])
-    }
-
-    #[test]
-    fn only_what_has_the_servers_clock_is_accelerated() {
-        assert!(can("", "a connects keep_alive=10\nwait 9s\ncut a\n"));
-        assert!(can("", "a connects\ncrash broker\nwait 1h\nstart broker\n"));
-        assert!(!can("", "a connects\nlatency a 500ms\nwait 9s\n"));
-        assert!(!can("", "a connects\npartition a for 9s\nwait 9s\n"));
-        assert!(!can("client   a reference\n", "a connects\nwait 9s\n"));
-    }
 
     #[test]
     fn reasons_for_real_time() {
@@ -217,7 +174,7 @@ mod tests {
         mqttspec did not start the server
         with libfaketime.so.1, the server does not start: `broker` failed: exit status: 1
         with libfaketime, the server does not accept a Client with Keep Alive 10
-        libfaketime has no effect on the server: 38s of time were added to its clock, and it did not close the connection of a silent Client with Keep Alive 10. Programs that are linked statically or ask the system directly for the time cannot be accelerated, such as those in Go
+        libfaketime has no effect on the server, or the server ignores the Keep Alive: 38s of time were added to its clock, and it did not close the connection of a silent Client with Keep Alive 10. Programs that are linked statically or ask the system directly for the time cannot be accelerated, such as those in Go
         ");
     }
 

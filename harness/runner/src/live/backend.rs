@@ -57,9 +57,11 @@ pub(crate) async fn run(
     with_trace: bool,
 ) -> Finished {
     let model = environment.model.then(|| environment.timeouts.tolerance());
+    let time = environment.time.clone();
     let Performed { history, executed } = perform(case, command.seed, environment).await;
     let (result, timed) = judged(case, command, executed, &history, with_trace, model);
-    Finished { result, timed, history }
+    let put_forward = time.map_or(Duration::ZERO, |time| time.put_forward());
+    Finished { result, timed: Timed { put_forward, ..timed }, history }
 }
 
 async fn perform(case: &Case, seed: u64, environment: Environment) -> Performed {

@@ -15,7 +15,7 @@ use super::cleaning;
 use super::fast_time::FastTime;
 use super::launcher::{Instance, LaunchError};
 use super::names::{Credentials, Names};
-use super::placing::{Place, Placed};
+use super::placing::{On, Place, Placed};
 use super::probes::{Capabilities, KEEP_ALIVE_0, Prober};
 use super::service::{NO_LONGER_SERVES, Service};
 use super::target_file::TargetFile;
@@ -34,6 +34,12 @@ use mqttspec_judge::verdict::Verdict;
 
 /// The largest patience that counts for the duration after which a run is endless.
 const LONG_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The number of servers whose clock is put forward at a time.
+const ACCELERATED_SERVERS: usize = 12;
+
+/// Open packets are sent again when a Session is resumed.
+pub(crate) const SENDS_AGAIN: &str = "MQTT-4.4.0-1";
 
 /// How long a process may take to end after its port has closed.
 pub(crate) const ENDING: Duration = Duration::from_millis(300);
@@ -94,6 +100,8 @@ pub(crate) struct Outcome {
     pub(crate) crosstalk: bool,
     /// Whether a failure may be caused by timing.
     pub(crate) timing_sensitive: bool,
+    /// By how much the clock of the server was put forward before the case ended.
+    pub(crate) put_forward: Duration,
     /// What came earlier or later than the scenario says, within the tolerance.
     pub(crate) deviations: Vec<Deviated>,
     /// What the shared server no longer does, if the probe found a difference from the start.
@@ -113,6 +121,7 @@ impl Outcome {
             patience: Duration::ZERO,
             crosstalk: false,
             timing_sensitive: true,
+            put_forward: Duration::ZERO,
             deviations: Vec::new(),
             lacks: None,
             own_lacks: None,
@@ -126,6 +135,16 @@ impl Outcome {
             one.verdict == other.verdict && failed(one) == failed(other)
         };
         self.runs.len() == other.runs.len() && self.runs.iter().zip(&other.runs).all(are_alike)
+    }
+
+    /// Whether it fails so that a rerun at the same time decides whether that counts: something did
+    /// not come within the tolerance. Something that came too early may not come so early on a
+    /// server that has less to do.
+    pub(crate) fn is_confirmed_by_rerun(&self) -> bool {
+        let is_of_server = self.crosstalk || self.lacks.is_some() || self.own_lacks.is_some();
+        let is_missing =
+            self.verdict() == Verdict::Fail && self.findings().all(|found| found.event.is_none());
+        is_missing && !is_of_server && !self.awaits_retransmission()
     }
 
     /// Whether it fails only because nothing was sent again so far, or because messages were not
@@ -209,7 +228,7 @@ fn failed(run: &RunResult) -> BTreeSet<(Option<&str>, u32)> {
 fn is_not_sent_again(finding: &Finding) -> bool {
     finding.event.is_none()
         && finding.timing_sensitive
-        && finding.requirements.iter().any(|clause| clause.is_one_of(&["MQTT-4.4.0-1"]))
+        && finding.requirements.iter().any(|clause| clause.is_one_of(&[SENDS_AGAIN]))
 }
 
 impl RunContext {
@@ -228,6 +247,16 @@ impl RunContext {
     pub(crate) async fn lacks_once(&self, prober: &Prober) -> Option<String> {
         let run = self.next_token();
         prober.service(self.version(), &run, self.timeouts.subscribing).await.lacks(self.service)
+    }
+
+    /// The number of cases that may run at the same time on servers of this kind.
+    pub(crate) fn most_on(&self, on: On) -> usize {
+        match on {
+            On::Shared => usize::MAX,
+            On::Own => self.servers,
+            // They use the processor while their cases wait.
+            On::Accelerated => self.servers.min(ACCELERATED_SERVERS),
+        }
     }
 
     /// The newest version that the server supports.
@@ -286,6 +315,7 @@ pub(crate) async fn run_case(
     let started = Instant::now();
     let mut runs = Vec::new();
     let (mut crosstalk, mut timing_sensitive, mut own_lacks) = (false, false, None);
+    let mut put_forward = Duration::ZERO;
     let mut deviations = Vec::new();
     for offset in 0..u64::from(context.seeds) {
         let seed = context.seed.wrapping_add(offset);
@@ -299,6 +329,7 @@ pub(crate) async fn run_case(
             _ => run_on_shared_server(&context, &placed, seed, timeouts, false, &mut crosstalk).await,
         };
         timing_sensitive |= timed.sensitive;
+        put_forward += timed.put_forward;
         deviations.extend(timed.deviations);
         runs.push(result);
     }
@@ -310,6 +341,7 @@ pub(crate) async fn run_case(
         patience: timeouts.patience,
         crosstalk,
         timing_sensitive,
+        put_forward,
         deviations,
         lacks: None,
         own_lacks,
@@ -448,7 +480,12 @@ pub(crate) async fn run_in_local_set(
     let set = LocalSet::new();
     let with_trace = context.keep == KeepTrace::All;
     let command = context.command(case, seed);
-    set.run_until(backend::run(case, &command, environment, with_trace)).await
+    let time = environment.time.clone();
+    let run = set.run_until(backend::run(case, &command, environment, with_trace));
+    match time {
+        Some(time) => time.run(run).await,
+        None => run.await,
+    }
 }
 
 /// The target's name in reports.

@@ -5,7 +5,11 @@
 //! wait, and the next one follows only after the server has answered a PINGREQ on a connection of
 //! the harness and nothing arrived for the run. So a machine that stalls makes a wait longer, and
 //! cannot use up more than a part of the time in which an event must come.
+//!
+//! The links, loads and reference clients of the run have the same clock. A step ends at the next
+//! of their timers. While they exchange packets, the steps are short.
 
+use core::future::Future;
 use core::time::Duration;
 use std::cell::Cell;
 use std::io;
@@ -23,13 +27,17 @@ const ROUND: Duration = Duration::from_millis(5);
 
 /// In a wait for an event, this much real time passes while what is left of it shrinks to 1/e. A
 /// stall of a tenth of this uses a tenth of what is left.
-const AWAITING: Duration = Duration::from_millis(100);
+const AWAITING: Pace = Pace { constant: Duration::from_millis(100), largest: 0.25 };
 
 /// The same of a wait at whose end the run goes on, whatever has arrived.
-const SLEEPING: Duration = Duration::from_millis(25);
+const SLEEPING: Pace = Pace { constant: Duration::from_millis(12), largest: 0.5 };
 
 /// A shorter rest of a wait passes in real time.
-const SHORTEST: Duration = Duration::from_millis(60);
+const SHORTEST: Duration = Duration::from_millis(30);
+
+/// By how much a timer of this process may be late at most, and the longest step while packets are
+/// exchanged. A machine may stall for longer.
+const BUSY_STEP: Duration = Duration::from_millis(40);
 
 /// How long the answer to the PINGREQ of a step may take, until another one is sent.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -44,10 +52,21 @@ pub(crate) enum Wait {
     Arrival,
 }
 
-/// The time of a server with a clock of its own, for one run after another.
+/// How large the steps of a wait are.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// See [`AWAITING`].
+    constant: Duration,
+    /// The largest part of what is left.
+    largest: f64,
+}
+
+/// The time of a server with a clock of its own, for one run.
 pub(crate) struct FastTime {
     instance: Rc<Instance>,
     clock: Rc<TargetClock>,
+    /// By how much the clock was put forward before the run.
+    before: Duration,
     prober: Prober,
     version: Version,
     /// The most target time that passes in a real second, in seconds.
@@ -67,12 +86,24 @@ impl FastTime {
         patience: Duration,
     ) -> Option<Self> {
         let (clock, instance, client) = (instance.clock()?.clone(), instance.clone(), Cell::default());
-        Some(Self { instance, clock, prober, version, speed, patience, client })
+        let before = clock.here().by();
+        Some(Self { instance, clock, before, prober, version, speed, patience, client })
     }
 
     /// What the clock of the server shows, since the server was started first.
     pub(crate) fn now(&self) -> Duration {
         self.clock.now()
+    }
+
+    /// By how much the clock was put forward in this run. Until then, a run is like one in real
+    /// time.
+    pub(crate) fn put_forward(&self) -> Duration {
+        self.clock.here().by().saturating_sub(self.before)
+    }
+
+    /// Runs a future, all of whose timers are timers of this clock.
+    pub(crate) async fn run<F: Future>(&self, future: F) -> F::Output {
+        self.clock.here().run(future).await
     }
 
     /// See [`TargetClock::grain`].
@@ -83,7 +114,7 @@ impl FastTime {
     /// Waits until the clock of the server shows this time. `recorded` counts what the run has
     /// recorded.
     pub(crate) async fn wait_until(&self, until: Duration, wait: Wait, recorded: impl Fn() -> usize) {
-        let (fast_until, constant) = match wait {
+        let (fast_until, pace) = match wait {
             Wait::Time => (until, SLEEPING),
             Wait::Arrival => (until.saturating_sub(self.patience), AWAITING),
         };
@@ -99,17 +130,26 @@ impl FastTime {
             for _ in 0..4 {
                 tokio::task::yield_now().await;
             }
-            if recorded() != before {
-                continue;
-            }
             let left = fast_until.saturating_sub(self.now());
-            let step = step(left, stepped.elapsed(), constant, self.speed);
+            let step = step(left, stepped.elapsed(), pace, self.speed);
+            let step = match (self.next_timer(), recorded() == before) {
+                (None, true) => step,
+                (None, false) => continue,
+                (Some(timer), true) => step.min(timer.max(BUSY_STEP)),
+                (Some(_), false) => step.min(BUSY_STEP),
+            };
             stepped = Instant::now();
             if self.advance(step).await.is_err() {
                 break;
             }
         }
         sleep(until.saturating_sub(self.now())).await;
+    }
+
+    /// The time until the next timer of links, loads and clients in this process.
+    fn next_timer(&self) -> Option<Duration> {
+        let here = self.clock.here();
+        here.next_timer().map(|timer| timer.saturating_duration_since(here.now()))
     }
 
     /// Puts the clock forward, and wakes the server, which may wait for the next event or timer.
@@ -146,8 +186,8 @@ impl FastTime {
 }
 
 /// The next step of a wait of which this much is left, after this much real time since the last step.
-fn step(left: Duration, real: Duration, constant: Duration, speed: u32) -> Duration {
-    let share = (real.as_secs_f64() / constant.as_secs_f64()).min(0.25);
+fn step(left: Duration, real: Duration, pace: Pace, speed: u32) -> Duration {
+    let share = (real.as_secs_f64() / pace.constant.as_secs_f64()).min(pace.largest);
     left.mul_f64(share).min(real.saturating_mul(speed))
 }
 
@@ -159,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_step_is_a_part_of_what_is_left() {
-        let step = |left, real| step(left, real, 100 * MS, 1_000_000);
+        let step = |left, real| step(left, real, AWAITING, 1_000_000);
         assert_eq!(step(20_000 * MS, 5 * MS), 1000 * MS);
         assert_eq!(step(2_000 * MS, 5 * MS), 100 * MS);
         // A stall does not make the next step long.
@@ -168,15 +208,15 @@ mod tests {
 
     #[test]
     fn no_step_is_faster_than_the_speed() {
-        assert_eq!(step(86_400_000 * MS, 5 * MS, 100 * MS, 100), 500 * MS);
-        assert_eq!(step(1000 * MS, 5 * MS, 100 * MS, 100), 50 * MS);
+        assert_eq!(step(86_400_000 * MS, 5 * MS, AWAITING, 100), 500 * MS);
+        assert_eq!(step(1000 * MS, 5 * MS, AWAITING, 100), 50 * MS);
     }
 
     #[test]
     fn a_day_ends_after_a_few_hundred_steps() {
         let (mut left, mut steps) = (86_400_000 * MS, 0);
         while left > SHORTEST {
-            left -= step(left, 5 * MS, 100 * MS, 1_000_000);
+            left -= step(left, 5 * MS, AWAITING, 1_000_000);
             steps += 1;
         }
         assert!(steps < 300, "{steps}");

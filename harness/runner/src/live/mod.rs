@@ -9,7 +9,7 @@
 //! - [`schedule`]: the live times of a scenario
 //! - [`target_clock`], [`fast_time`]: servers whose time passes fast while a run waits
 //! - [`acceleration`]: whether such servers can be had, and which cases run on them
-//! - [`placing`]: whether a case runs, and on which server
+//! - [`placing`], [`assigning`]: whether a case runs, and on which server
 //! - [`case_run`]: the runs of one case
 //! - [`service`]: whether the server still works as at the start
 //! - [`contact`]: starts and probes the server
@@ -18,6 +18,7 @@
 //! - [`client`]: clients under test, for which the harness acts as the server
 
 pub(crate) mod acceleration;
+pub(crate) mod assigning;
 pub(crate) mod backend;
 pub(crate) mod case_run;
 pub(crate) mod cleaning;

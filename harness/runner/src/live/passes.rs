@@ -1,22 +1,26 @@
 //! What a session counts and holds of cases that run concurrently.
 
 use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, Id};
 use tokio::time::Instant;
 
 use super::Elapsed;
 use super::case_run::Outcome;
+use super::placing::On;
 use crate::backend::Timeouts;
 use crate::found::{Deviated, Deviation};
 
 /// A case that runs concurrently with others.
 pub(crate) struct Running {
     pub(crate) index: usize,
-    /// Whether it has a server of its own.
-    pub(crate) is_own: bool,
+    pub(crate) on: On,
     /// The outcome of the first attempt, if this is a rerun.
     pub(crate) before: Option<Outcome>,
+    /// Whether this is a rerun that began before the first attempt ended.
+    pub(crate) is_ahead: bool,
+    pub(crate) began: Instant,
     pub(crate) task: AbortHandle,
 }
 
@@ -26,6 +30,110 @@ pub(crate) struct Pass {
     pub(crate) jobs: usize,
     /// Whether the first outcome of a case counts.
     pub(crate) is_last: bool,
+}
+
+/// The cases that have not begun, by the kind of their server. They are taken from the end.
+pub(crate) struct Waiting {
+    queues: [(On, Vec<usize>); 3],
+}
+
+impl Waiting {
+    /// The last of these cases begins first.
+    pub(crate) fn new(cases: &[usize], on: impl Fn(usize) -> On) -> Self {
+        let of = |kind| (kind, cases.iter().copied().filter(|index| on(*index) == kind).collect());
+        Self { queues: [of(On::Accelerated), of(On::Own), of(On::Shared)] }
+    }
+
+    /// Adds a case that begins next.
+    pub(crate) fn push(&mut self, on: On, index: usize) {
+        if let Some((_, queue)) = self.queues.iter_mut().find(|(kind, _)| *kind == on) {
+            queue.push(index);
+        }
+    }
+
+    /// Takes a case for whose kind of server there is room.
+    pub(crate) fn pop(&mut self, has_room: impl Fn(On) -> bool) -> Option<(On, usize)> {
+        let mut with_room = self.queues.iter_mut().filter(|(on, _)| has_room(*on));
+        with_room.find_map(|(on, queue)| Some((*on, queue.pop()?)))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.queues.iter().flat_map(|(_, queue)| queue.iter().copied())
+    }
+
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = usize> {
+        self.queues.iter_mut().flat_map(|(_, queue)| queue.drain(..))
+    }
+}
+
+/// How much later than the first attempt such a rerun begins. What disturbs one should not disturb
+/// the other at the same line, and for a server that counts seconds they begin in different parts
+/// of one.
+const APART: Duration = Duration::from_millis(1400);
+
+/// Reruns that begin before it is known whether they are needed: a case that waits for several
+/// seconds and fails would take twice as long otherwise.
+#[derive(Default)]
+pub(crate) struct Ahead {
+    /// The cases that have had one.
+    begun: BTreeSet<usize>,
+    /// The outcomes of those that ended before the first attempt.
+    ended: BTreeMap<usize, Outcome>,
+}
+
+/// What becomes of the outcome of a run.
+pub(crate) enum Sorted {
+    /// It is processed, with that of the first attempt if it is a rerun.
+    Process(Box<Outcome>, Option<Box<Outcome>>),
+    /// Another run of the case goes on.
+    Later,
+}
+
+impl Ahead {
+    /// The cases that run for the first time, for long enough, and have not had such a rerun.
+    pub(crate) fn candidates(&self, running: &BTreeMap<Id, Running>) -> Vec<usize> {
+        let is_first = |one: &&Running| one.before.is_none() && !one.is_ahead && one.began.elapsed() >= APART;
+        let indices = running.values().filter(is_first).map(|one| one.index);
+        indices.filter(|index| !self.begun.contains(index)).collect()
+    }
+
+    pub(crate) fn begins(&mut self, index: usize) {
+        self.begun.insert(index);
+    }
+
+    /// Decides about a run that has ended. A rerun is dropped if it is not needed.
+    pub(crate) fn sort(
+        &mut self,
+        outcome: Outcome,
+        before: Option<Outcome>,
+        is_ahead: bool,
+        running: &mut BTreeMap<Id, Running>,
+    ) -> Sorted {
+        let index = outcome.index;
+        if is_ahead && outcome.lacks.is_none() {
+            self.ended.insert(index, outcome);
+            return Sorted::Later;
+        }
+        if before.is_none() && self.begun.contains(&index) {
+            if outcome.is_confirmed_by_rerun() {
+                if let Some(rerun) = self.ended.remove(&index) {
+                    return Sorted::Process(Box::new(rerun), Some(Box::new(outcome)));
+                }
+                if let Some(rerun) = running.values_mut().find(|one| one.index == index) {
+                    (rerun.before, rerun.is_ahead) = (Some(outcome), false);
+                    return Sorted::Later;
+                }
+            }
+            self.ended.remove(&index);
+            running.retain(|_, one| {
+                if one.index == index {
+                    one.task.abort();
+                }
+                one.index != index
+            });
+        }
+        Sorted::Process(Box::new(outcome), before.map(Box::new))
+    }
 }
 
 /// The number of cases that are done, and the time of the last.
@@ -80,5 +188,78 @@ pub async fn interrupted() {
     tokio::select! {
         received = tokio::signal::ctrl_c() => if received.is_err() { std::future::pending().await },
         _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mqttspec_judge::verdict::Verdict;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::live::case_run::broken;
+
+    fn outcome(verdict: Verdict) -> Outcome {
+        Outcome::of(7, mqttspec_judge::results::RunResult { verdict, ..broken(String::new(), 0) })
+    }
+
+    /// A case whose first attempt has ended, and whose rerun began before that.
+    fn with_rerun(set: &mut JoinSet<()>) -> (Ahead, BTreeMap<Id, Running>) {
+        let mut ahead = Ahead::default();
+        let began = Instant::now();
+        let task = set.spawn(std::future::pending());
+        let rerun = Running { index: 7, on: On::Shared, before: None, is_ahead: true, began, task };
+        ahead.begins(7);
+        (ahead, BTreeMap::from([(rerun.task.id(), rerun)]))
+    }
+
+    #[tokio::test]
+    async fn a_rerun_ahead_confirms_a_failure() {
+        let mut set = JoinSet::new();
+        let (mut ahead, mut running) = with_rerun(&mut set);
+        let first = ahead.sort(outcome(Verdict::Fail), None, false, &mut running);
+        assert!(matches!(first, Sorted::Later));
+        let rerun = running.pop_first().unwrap().1;
+        assert!(!rerun.is_ahead);
+        match ahead.sort(outcome(Verdict::Fail), rerun.before, rerun.is_ahead, &mut running) {
+            Sorted::Process(_, before) => assert_eq!(before.unwrap().verdict(), Verdict::Fail),
+            Sorted::Later => panic!("both attempts have ended"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_rerun_that_ends_before_the_first_attempt_waits_for_it() {
+        let mut set = JoinSet::new();
+        let (mut ahead, mut running) = with_rerun(&mut set);
+        running.clear();
+        let rerun = ahead.sort(outcome(Verdict::Pass), None, true, &mut running);
+        assert!(matches!(rerun, Sorted::Later));
+        match ahead.sort(outcome(Verdict::Fail), None, false, &mut running) {
+            Sorted::Process(rerun, before) => {
+                assert_eq!((rerun.verdict(), before.unwrap().verdict()), (Verdict::Pass, Verdict::Fail));
+            }
+            Sorted::Later => panic!("both attempts have ended"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_rerun_ahead_is_dropped_if_the_first_attempt_passes() {
+        let mut set = JoinSet::new();
+        let (mut ahead, mut running) = with_rerun(&mut set);
+        let first = ahead.sort(outcome(Verdict::Pass), None, false, &mut running);
+        assert!(matches!(first, Sorted::Process(_, None)) && running.is_empty());
+        assert!(set.join_next().await.unwrap().unwrap_err().is_cancelled());
+    }
+
+    #[test]
+    fn a_case_begins_where_there_is_room() {
+        let on = |index| if index % 2 == 0 { On::Own } else { On::Shared };
+        let mut waiting = Waiting::new(&[0, 1, 2, 3, 4], on);
+        assert_eq!(waiting.pop(|on| on != On::Own), Some((On::Shared, 3)));
+        assert_eq!(waiting.pop(|_| true), Some((On::Own, 4)));
+        waiting.push(On::Accelerated, 9);
+        assert_eq!(waiting.pop(|_| true), Some((On::Accelerated, 9)));
+        assert_eq!(waiting.pop(|_| false), None);
+        assert_eq!(waiting.take_all().collect::<Vec<_>>(), [0, 2, 1]);
     }
 }

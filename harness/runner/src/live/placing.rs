@@ -3,13 +3,17 @@
 
 use core::time::Duration;
 
-use super::acceleration::can_be_accelerated;
+use super::acceleration::has_load;
 use super::probes::Capabilities;
 use super::schedule::{self, Limits, Scheduled, Times};
 use super::target_file::TargetFile;
 use crate::facts::Facts;
 use mqttspec_judge::Case;
 use mqttspec_notation::{LATER_USERS, STORE};
+
+/// A case with a wait of at least this duration gets a server with a clock of its own, even if it
+/// waits for less than a second in real time.
+const WORTH_A_CLOCK: Duration = Duration::from_secs(10);
 
 /// A case with a wait of at least this duration is slow.
 const LONG: Duration = Duration::from_secs(1);
@@ -32,10 +36,27 @@ pub(crate) enum Place {
     Skip(String),
 }
 
+/// The kind of the server of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum On {
+    Shared,
+    Own,
+    /// An own one whose clock is put forward.
+    Accelerated,
+}
+
 impl Place {
+    pub(crate) fn on(&self) -> On {
+        match self {
+            Self::Own(_) => On::Own,
+            Self::Accelerated(_) => On::Accelerated,
+            Self::Shared | Self::Exclusive { .. } | Self::Skip(_) => On::Shared,
+        }
+    }
+
     /// Whether the case has a server to itself.
     pub(crate) fn has_own_server(&self) -> bool {
-        matches!(self, Self::Own(_) | Self::Accelerated(_))
+        self.on() != On::Shared
     }
 }
 
@@ -102,23 +123,24 @@ impl Placing<'_> {
         placed
     }
 
-    /// Places a case on a server whose clock is put forward, if all of it can run there and it gains
-    /// by that. `speed` is how much faster than real time the clock runs.
-    pub(crate) fn place_accelerated(&self, case: &Case, speed: u32) -> Option<Placed> {
+    /// Places a case on a server whose clock is put forward, if it gains by that compared with how
+    /// it runs in real time. `speed` is how much faster than real time the clock runs.
+    pub(crate) fn place_accelerated(&self, case: &Case, real: &Placed, speed: u32) -> Option<Placed> {
         let limits = Limits {
-            times: Times::Simulated,
+            times: if has_load(case) { Times::Live } else { Times::Simulated },
             wait: self.limits.wait.map(|wait| wait.saturating_mul(speed)),
             silence: Duration::MAX,
             travel: Duration::ZERO,
         };
-        let (scheduled, place) = self.decide(case, limits).ok().filter(|_| can_be_accelerated(case))?;
+        let (scheduled, place) = self.decide(case, limits).ok()?;
         let options = if let Place::Own(options) = place { options } else { Vec::new() };
         let Scheduled { scenario, longest, waits, lines, within, rounds } = scheduled;
         let case = Case { scenario: scenario.into(), ..case.clone() };
         let waits_for_timer = within >= LONG && Facts::of(&case).sets_server_timer;
         // Exchanges take real time.
         let exchanges_too_long = self.limits.wait.is_some_and(|longest| rounds > longest);
-        let gains = (longest >= LONG || waits_for_timer) && !exchanges_too_long;
+        let is_slow = matches!(real.place, Place::Skip(_)) || real.waits >= LONG;
+        let gains = (is_slow || longest >= WORTH_A_CLOCK || waits_for_timer) && !exchanges_too_long;
         let place = Place::Accelerated(options);
         gains.then_some(Placed { case, place, waits, lines, is_slow: true, is_first: false })
     }

@@ -5,49 +5,49 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use mqttspec_codec::Version;
 use tokio::task::{Id, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::acceleration::acceleration_note;
+use super::acceleration::has_load;
+use super::assigning::{Assigned, assign};
 use super::case_run::{
-    ENDING, Outcome, RunContext, broken, out_of_time, panicked, patient, run_case, skipped,
+    ENDING, Outcome, RunContext, SENDS_AGAIN, broken, out_of_time, panicked, patient, run_case, skipped,
 };
 use super::contact::contact;
-use super::passes::{Pass, Running, Tally, deviations_note, interrupted};
-use super::placing::{Place, Placed, Placing};
-use super::probes::KEEP_ALIVE_0;
-use super::schedule::{Limits, Times};
+use super::passes::{Ahead, Pass, Running, Sorted, Tally, Waiting, deviations_note, interrupted};
+use super::placing::{On, Place, Placed};
 use super::service_watch::ServiceWatch;
 use super::stall_detector::StallDetector;
 use super::{LiveError, LiveOptions, Progress};
-use crate::backend::Timeouts;
+use crate::backend::{RETRANSMISSION, Timeouts};
 use crate::found::Deviated;
 use crate::intake::KeptTraces;
 use crate::suite::{Plan, summary};
-use mqttspec_codec::Role;
 use mqttspec_judge::results::{CaseResult, FORMAT, SuiteResult, Target, TargetKind};
 use mqttspec_judge::verdict::Verdict;
-
-/// The number of servers whose clock is put forward at a time.
-const ACCELERATED_SERVERS: usize = 8;
 
 /// Why a failure of a case that cannot run in real time does not count: not every clock of a server
 /// may follow.
 const ONLY_ACCELERATED: &str = "it fails on a server whose clock is put forward, and takes too long in \
                                 real time: run with --patient";
 
+/// Why such a case is not judged on a server that sends other messages again at once.
+const NOT_SENT_AGAIN: &str = "nothing was sent again in the usual time, in which this server sends other \
+                              messages again. The standard gives no time: with --patient or \
+                              --clock-speed, the case is judged after a longer wait";
+
+/// A server counts as one that sends again at once if it does so in this many cases for each in
+/// which it sends nothing.
+const SEEN_AGAIN: usize = 10;
+
+/// The interval at which the session looks for runs to begin, also while none ends.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 /// The number of concurrent reruns.
 const MAX_RERUNS: usize = 48;
 
 /// The number of concurrent runs of cases whose failure the machine may have caused.
 const LAST_JOBS: usize = 16;
-
-/// A scenario with a longer wait is skipped without `--patient`.
-const LONGEST_WAIT: Duration = Duration::from_secs(6);
-
-/// The longest time for which `nothing` is expected without `--patient`.
-const SILENCE: Duration = Duration::from_millis(400);
 
 /// The number of cases that a note names.
 const LISTED: usize = 5;
@@ -108,6 +108,10 @@ struct Session<'s> {
     stalled: Vec<usize>,
     /// What came earlier or later than a scenario says, within the tolerance, and in which case.
     deviations: Vec<(String, Deviated)>,
+    /// Whether the server sent something again only within the long patience.
+    sends_again_late: bool,
+    /// The cases in which it sent nothing again at first.
+    not_sent_again: BTreeSet<usize>,
     /// The fast cases that ran.
     fast: Tally,
     /// The slow cases that ran.
@@ -121,12 +125,14 @@ impl<'s> Session<'s> {
         options: &'s LiveOptions,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self, LiveError> {
-        let (context, notes) = contact(options, progress).await?;
-        let mut session = Self {
+        let (context, mut notes) = contact(options, progress).await?;
+        let Assigned { placed, in_real_time, notes: of_cases } = assign(plan, options, &context);
+        notes.extend(of_cases);
+        let session = Self {
             options,
             context: Rc::new(context),
-            placed: Vec::new(),
-            in_real_time: BTreeMap::new(),
+            placed,
+            in_real_time,
             slowed: BTreeMap::new(),
             notes,
             results: BTreeMap::new(),
@@ -136,10 +142,11 @@ impl<'s> Session<'s> {
             apart: BTreeSet::new(),
             stalled: Vec::new(),
             deviations: Vec::new(),
+            sends_again_late: false,
+            not_sent_again: BTreeSet::new(),
             fast: Tally::default(),
             slow: Tally::default(),
         };
-        session.place(plan);
         progress(Progress::Connected {
             name: &session.context.name,
             url: &session.context.url,
@@ -149,53 +156,6 @@ impl<'s> Session<'s> {
             cases: session.placed.len(),
         });
         Ok(session)
-    }
-
-    fn place(&mut self, plan: &Plan) {
-        let context = self.context.clone();
-        let placing = Placing {
-            capabilities: &context.capabilities,
-            target_file: &context.target_file,
-            starts: context.starts,
-            limits: Limits {
-                times: Times::Live,
-                wait: (!self.options.patient).then_some(LONGEST_WAIT),
-                silence: if self.options.patient { Duration::MAX } else { SILENCE },
-                travel: context.timeouts.travel,
-            },
-            has_credentials: context.credentials.is_some(),
-            quick: self.options.quick,
-        };
-        let servers = plan.cases.iter().filter(|case| case.tests == Role::Server);
-        self.placed = servers.map(|case| placing.place(case)).collect();
-        let clients = plan.cases.len() - self.placed.len();
-        let servers = plan.cases.iter().filter(|case| case.tests == Role::Server);
-        if let Some(acceleration) = context.acceleration.as_ref().filter(|_| !self.options.quick) {
-            for (index, case) in servers.enumerate() {
-                if let Some(placed) = placing.place_accelerated(case, acceleration.speed) {
-                    let before = std::mem::replace(&mut self.placed[index], placed);
-                    self.in_real_time.insert(index, before);
-                }
-            }
-            self.notes.push(acceleration_note(self.in_real_time.len(), acceleration.speed));
-        }
-        if clients > 0 {
-            self.notes.push(format!("{clients} cases test clients: not run against a live server"));
-        }
-        if context.capabilities.get(KEEP_ALIVE_0) == Some("0") {
-            self.notes.push(
-                "the target refuses Keep Alive 0, which disables it (section 3.1.2.10): scenarios that do \
-                 not set Keep Alive run with 10 minutes"
-                    .to_owned(),
-            );
-        }
-        for version in Version::ALL {
-            let of_version = self.placed.iter().filter(|placed| placed.case.version == version).count();
-            if of_version > 0 && !context.capabilities.versions.contains(&version) {
-                self.notes
-                    .push(format!("the target does not support MQTT {version}: {of_version} cases skipped"));
-            }
-        }
     }
 
     async fn run_all(&mut self, progress: &mut dyn FnMut(Progress<'_>)) {
@@ -253,7 +213,7 @@ impl<'s> Session<'s> {
     /// Returns the cases that must run alone, and adds every case that failed to `failed_once`.
     async fn run_concurrently(
         &mut self,
-        Pass { cases, jobs, is_last }: Pass,
+        Pass { mut cases, jobs, is_last }: Pass,
         failed_once: &mut BTreeSet<usize>,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Vec<usize> {
@@ -272,107 +232,129 @@ impl<'s> Session<'s> {
             true => context.timeouts,
             false => Timeouts { patience: context.timeouts.patience / 2, ..context.timeouts },
         };
-        let (mut own, mut shared): (Vec<usize>, Vec<usize>) =
-            cases.into_iter().partition(|index| self.placed[*index].place.has_own_server());
-        // The cases are taken from the end, so that the longest begin first.
+        // The longest begin first. Of the accelerated ones, those are the cases with loads, whose
+        // messages take real time.
         let round_trip = context.capabilities.round_trip;
-        let least = |index: &usize| self.placed[*index].takes_at_least(round_trip);
-        own.sort_by_key(least);
-        shared.sort_by_key(least);
+        cases.sort_by_cached_key(|index| {
+            let placed = &self.placed[*index];
+            (has_load(&placed.case), placed.takes_at_least(round_trip))
+        });
+        let mut waiting = Waiting::new(&cases, |index| self.placed[index].place.on());
         let mut reruns: Vec<Outcome> = Vec::new();
+        let mut ahead = Ahead::default();
         let mut alone = Vec::new();
         let mut set = JoinSet::new();
         let mut running: BTreeMap<Id, Running> = BTreeMap::new();
         loop {
             if self.server_lost.is_some() {
                 // `run_exclusively` gives each of them an error.
-                alone.extend(own.drain(..).chain(shared.drain(..)));
+                alone.extend(waiting.take_all());
                 alone.extend(reruns.drain(..).map(|outcome| outcome.index));
             }
-            for (queue, most, is_own) in
-                [(&mut own, self.context.servers.min(jobs), true), (&mut shared, jobs, false)]
-            {
-                while running.values().filter(|one| one.is_own == is_own).count() < most
-                    && let Some(index) = self.next_of(queue, &running)
-                {
+            let has_room = |on: On, running: &BTreeMap<Id, Running>| {
+                running.values().filter(|one| one.on == on).count() < context.most_on(on).min(jobs)
+            };
+            while let Some((on, index)) = waiting.pop(|on| has_room(on, &running)) {
+                let placed = self.placed[index].clone();
+                let timeouts = if placed.is_slow { context.timeouts } else { first };
+                let task = set.spawn_local(run_case(context.clone(), index, placed, timeouts));
+                let began = Instant::now();
+                let one = Running { index, on, before: None, is_ahead: false, began, task };
+                running.insert(one.task.id(), one);
+            }
+            let is_fast = |index: usize| !self.placed[index].is_slow;
+            let is_first_and_fast = |one: &Running| one.before.is_none() && is_fast(one.index);
+            let has_first = waiting.iter().any(is_fast) || running.values().any(is_first_and_fast);
+            if !has_first && !is_last {
+                for index in ahead.candidates(&running).into_iter().filter(|index| self.gains_ahead(*index)) {
                     let placed = self.placed[index].clone();
-                    let timeouts = if placed.is_slow { context.timeouts } else { first };
-                    let task = set.spawn_local(run_case(context.clone(), index, placed, timeouts));
-                    running.insert(task.id(), Running { index, is_own, before: None, task });
+                    let on = placed.place.on();
+                    if has_room(on, &running) {
+                        ahead.begins(index);
+                        let run = run_case(context.clone(), index, placed, context.timeouts);
+                        let task = set.spawn_local(run);
+                        let began = Instant::now();
+                        let one = Running { index, on, before: None, is_ahead: true, began, task };
+                        running.insert(one.task.id(), one);
+                    }
                 }
             }
-            let is_first_and_fast = |one: &Running| one.before.is_none() && !self.placed[one.index].is_slow;
-            let has_first = !own.is_empty() || !shared.is_empty() || running.values().any(is_first_and_fast);
             // The outcomes are taken from the end. Those that mostly wait do so meanwhile.
             let key = |outcome: &Outcome| (outcome.awaits_retransmission(), self.placed[outcome.index].waits);
             reruns.sort_by_key(key);
             while let Some(before) = reruns.pop_if(|next| {
                 let waits = next.awaits_retransmission();
-                let is_own = self.placed[next.index].place.has_own_server();
+                let on = self.placed[next.index].place.on();
                 let is_alike = |one: &&Running| {
                     one.before.as_ref().is_some_and(|before| before.awaits_retransmission() == waits)
                 };
                 (waits || !has_first)
                     && running.values().filter(is_alike).count() < MAX_RERUNS.min(jobs)
-                    && (!is_own || running.values().filter(|one| one.is_own).count() < self.context.servers)
+                    && (on == On::Shared || has_room(on, &running))
             }) {
                 let index = before.index;
                 // The long patience is of the server's time.
                 let accelerated = self.slowed.get(&index).filter(|_| before.awaits_retransmission());
                 let placed = accelerated.unwrap_or(&self.placed[index]).clone();
-                let is_own = placed.place.has_own_server();
-                let timeouts = match before.awaits_retransmission() {
-                    true => patient(context.timeouts),
-                    false => context.timeouts,
-                };
+                let on = placed.place.on();
+                let is_patient = before.awaits_retransmission()
+                    && (accelerated.is_some()
+                        || !before.sends_nothing_again()
+                        || self.waits_to_see_again(index));
+                let timeouts = if is_patient { patient(context.timeouts) } else { context.timeouts };
                 let task = set.spawn_local(run_case(context.clone(), index, placed, timeouts));
-                running.insert(task.id(), Running { index, is_own, before: Some(before), task });
+                let (before, began) = (Some(before), Instant::now());
+                let one = Running { index, on, before, is_ahead: false, began, task };
+                running.insert(one.task.id(), one);
             }
-            let Some(joined) = set.join_next_with_id().await else { return alone };
+            // A rerun ahead may be due before a run ends.
+            let Ok(joined) = timeout(LOOK_AGAIN, set.join_next_with_id()).await else { continue };
+            let Some(joined) = joined else { return alone };
             let id = joined.as_ref().map_or_else(tokio::task::JoinError::id, |(id, _)| *id);
             // An aborted task was removed already.
-            let Some(Running { index, before, is_own, .. }) = running.remove(&id) else { continue };
-            let mut outcome = match joined {
+            let Some(Running { index, before, on, is_ahead, .. }) = running.remove(&id) else { continue };
+            let outcome = match joined {
                 Ok((_, outcome)) => outcome,
                 Err(_) => Outcome::of(index, panicked(context.seed)),
             };
-            if !is_own {
+            if on == On::Shared {
                 self.ended.push((index, Instant::now()));
             }
-            if outcome.is_bad() && outcome.lacks.is_none() && !outcome.crosstalk {
+            if outcome.is_bad() && outcome.lacks.is_none() && !outcome.crosstalk && !is_ahead {
                 failed_once.insert(index);
             }
+            let (mut outcome, before) = match ahead.sort(outcome, before, is_ahead, &mut running) {
+                Sorted::Process(outcome, before) => (*outcome, before.map(|before| *before)),
+                Sorted::Later => continue,
+            };
             if let Some(lacks) = outcome.lacks.clone() {
                 // Any case that ran on the server since it last served, or runs now, may be the
                 // cause.
                 let mut suspects = self.suspects(service.last_served());
                 running.retain(|_, one| {
-                    if !one.is_own {
+                    if one.on == On::Shared {
                         one.task.abort();
                         suspects.push(one.index);
                     }
-                    one.is_own
+                    one.on != On::Shared
                 });
+                suspects.sort_unstable();
+                suspects.dedup();
                 self.revive(&lacks, &suspects).await;
                 service.served();
                 reruns.retain(|outcome| !suspects.contains(&outcome.index));
                 for index in suspects {
-                    alone.extend(self.set_apart(index, &mut own));
+                    alone.extend(self.set_apart(index, &mut waiting));
                 }
                 continue;
             }
-            if outcome.is_bad() || outcome.own_lacks.is_some() {
-                match self.slow_down(index) {
-                    Some(Place::Own(_)) => {
-                        own.push(index);
-                        continue;
-                    }
-                    Some(_) => {
-                        shared.push(index);
-                        continue;
-                    }
-                    None => {}
-                }
+            // Until the clock is put forward, a run is like one in real time.
+            if !outcome.put_forward.is_zero()
+                && (outcome.is_bad() || outcome.own_lacks.is_some())
+                && let Some(on) = self.slow_down(index)
+            {
+                waiting.push(on, index);
+                continue;
             }
             if let Some(lacks) = outcome.own_lacks.clone() {
                 self.notes.push(format!("after {} the server {lacks}", self.names(&[index])));
@@ -380,7 +362,7 @@ impl<'s> Session<'s> {
                 self.done(outcome, progress);
                 continue;
             }
-            if context.probes_each_case && !is_own {
+            if context.probes_each_case && on == On::Shared {
                 service.served();
             }
             let stalled = stalls.stalled_since(outcome.started);
@@ -390,9 +372,10 @@ impl<'s> Session<'s> {
                 None => !outcome.awaits_retransmission(),
             };
             if !outcome.is_bad() {
+                self.sends_again_late |= outcome.patience >= RETRANSMISSION;
                 self.done(outcome, progress);
             } else if outcome.crosstalk {
-                alone.extend(self.set_apart(index, &mut own));
+                alone.extend(self.set_apart(index, &mut waiting));
             } else if outcome.is_settled() {
                 self.done(outcome, progress);
             } else if is_final && is_last {
@@ -401,7 +384,10 @@ impl<'s> Session<'s> {
                     false => self.done(outcome, progress),
                 }
             } else if let Some(before) = before {
-                if before.fails_like(&outcome) && !excused {
+                let was_short = before.sends_nothing_again() && outcome.patience < RETRANSMISSION;
+                if before.fails_like(&outcome) && was_short {
+                    self.done(outcome.not_judged(NOT_SENT_AGAIN), progress);
+                } else if before.fails_like(&outcome) && !excused {
                     self.done(outcome, progress);
                 } else if before.sends_nothing_again() {
                     let reason = "the server sends again later than other messages, for which the \
@@ -411,24 +397,38 @@ impl<'s> Session<'s> {
                     self.stalled.push(index);
                 }
             } else {
+                if outcome.sends_nothing_again() {
+                    self.not_sent_again.insert(index);
+                }
                 reruns.push(outcome);
             }
         }
     }
 
-    /// Takes the next case from the end of a queue. Only a few servers are accelerated at a time:
-    /// they use the processor while their cases wait.
-    fn next_of(&self, queue: &mut Vec<usize>, running: &BTreeMap<Id, Running>) -> Option<usize> {
-        let is_accelerated = |index: usize| matches!(self.placed[index].place, Place::Accelerated(_));
-        let accelerated = running.values().filter(|one| is_accelerated(one.index)).count();
-        let is_next = |index: &usize| accelerated < ACCELERATED_SERVERS || !is_accelerated(*index);
-        let position = queue.iter().rposition(is_next)?;
-        Some(queue.remove(position))
+    /// Whether the rerun of a case begins before its first attempt has ended: it waits, and needs
+    /// little else. On a server that goes on after the session, a rerun that is dropped would leave
+    /// something.
+    fn gains_ahead(&self, index: usize) -> bool {
+        let Placed { case, place, is_slow, .. } = &self.placed[index];
+        self.context.starts && *is_slow && place.on() != On::Accelerated && !has_load(case)
+    }
+
+    /// Whether a case for which nothing was sent again runs with the long patience in real time.
+    /// Not on a server that sent everything else again at once.
+    fn waits_to_see_again(&self, index: usize) -> bool {
+        let version = self.placed[index].case.version_text();
+        let shows = |case: &&CaseResult| {
+            case.verdict == Verdict::Pass
+                && case.version == version
+                && case.clauses_shown.iter().any(|clause| clause == SENDS_AGAIN)
+        };
+        let shown = self.results.values().filter(shows).count();
+        self.options.patient || self.sends_again_late || shown < SEEN_AGAIN * self.not_sent_again.len()
     }
 
     /// Lets an accelerated case run in real time: only there its failure counts. Returns where it
     /// runs; `None` if it is not accelerated, or waits too long in real time: then it is not judged.
-    fn slow_down(&mut self, index: usize) -> Option<Place> {
+    fn slow_down(&mut self, index: usize) -> Option<On> {
         let is_accelerated = matches!(self.placed[index].place, Place::Accelerated(_));
         let before = self.in_real_time.get(&index).filter(|_| is_accelerated)?.clone();
         if matches!(before.place, Place::Skip(_)) {
@@ -436,17 +436,17 @@ impl<'s> Session<'s> {
         }
         let accelerated = std::mem::replace(&mut self.placed[index], before);
         self.slowed.insert(index, accelerated);
-        Some(self.placed[index].place.clone())
+        Some(self.placed[index].place.on())
     }
 
     /// Lets a case run on a server to itself. Returns it if it must run alone instead: there is only
     /// one server, or it had a server to itself already.
-    fn set_apart(&mut self, index: usize, own: &mut Vec<usize>) -> Option<usize> {
+    fn set_apart(&mut self, index: usize, waiting: &mut Waiting) -> Option<usize> {
         if !self.context.starts || !self.apart.insert(index) {
             return Some(index);
         }
         self.placed[index].place = Place::Own(Vec::new());
-        own.push(index);
+        waiting.push(On::Own, index);
         None
     }
 
@@ -563,7 +563,8 @@ impl<'s> Session<'s> {
 
     fn done(&mut self, mut outcome: Outcome, progress: &mut dyn FnMut(Progress<'_>)) {
         let Placed { case, place, is_slow, .. } = &self.placed[outcome.index];
-        if matches!(place, Place::Accelerated(_)) && outcome.verdict() == Verdict::Fail {
+        let is_accelerated = matches!(place, Place::Accelerated(_)) && !outcome.put_forward.is_zero();
+        if is_accelerated && outcome.verdict() == Verdict::Fail {
             outcome = outcome.not_judged(ONLY_ACCELERATED);
         }
         if !matches!(place, Place::Skip(_)) {
@@ -573,7 +574,9 @@ impl<'s> Session<'s> {
         let name = case.name();
         self.deviations.retain(|(other, _): &(String, Deviated)| *other != name);
         self.deviations.extend(outcome.deviations.iter().map(|one| (name.clone(), *one)));
-        let mut result = summary(case, outcome.runs, self.options.keep, Some(outcome.took));
+        let result = summary(case, outcome.runs, self.options.keep, Some(outcome.took));
+        let put_forward = u64::try_from(outcome.put_forward.as_millis()).ok().filter(|by| *by > 0);
+        let mut result = CaseResult { put_forward_ms: put_forward, ..result };
         self.traces.keep(&mut result);
         self.results.insert(outcome.index, result);
         let (done, of) = (self.results.len(), self.placed.len());

@@ -13,7 +13,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
+use mqttspec_runtime::Ahead;
 use tokio::time::Instant;
 
 /// The environment variable with the path of the library.
@@ -87,8 +89,8 @@ pub(crate) struct TargetClock {
     library: ClockLibrary,
     file: PathBuf,
     began: Instant,
-    /// By how much it was put forward.
-    added: Cell<Duration>,
+    /// The same clock, for what runs in this process: links, loads and reference clients.
+    here: Rc<Ahead>,
     last_jump: Cell<Option<(Instant, Duration)>>,
 }
 
@@ -99,7 +101,7 @@ impl TargetClock {
             library: library.clone(),
             file: folder.join("clock"),
             began: Instant::now(),
-            added: Cell::default(),
+            here: Ahead::new(),
             last_jump: Cell::default(),
         };
         clock.write(Duration::ZERO)?;
@@ -135,16 +137,20 @@ impl TargetClock {
         }
     }
 
+    /// The same clock, for what runs in this process.
+    pub(crate) fn here(&self) -> &Rc<Ahead> {
+        &self.here
+    }
+
     /// The time that it has shown since it was made.
     pub(crate) fn now(&self) -> Duration {
-        self.began.elapsed() + self.added.get()
+        self.here.now().saturating_duration_since(self.began)
     }
 
     /// Puts it forward.
     pub(crate) fn advance(&self, by: Duration) -> io::Result<()> {
-        let added = self.added.get() + by;
-        self.write(added)?;
-        self.added.set(added);
+        self.write(self.here.by() + by)?;
+        self.here.advance(by);
         self.last_jump.set(Some((Instant::now(), by)));
         Ok(())
     }

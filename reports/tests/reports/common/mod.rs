@@ -48,6 +48,7 @@ pub(crate) fn suite() -> SuiteResult {
         level: Level::Must,
         reason: String::new(),
         took_ms: None,
+        put_forward_ms: None,
         runs: 20,
         failed_seeds: Vec::new(),
         failures: Vec::new(),
@@ -63,6 +64,7 @@ pub(crate) fn suite() -> SuiteResult {
         clauses: vec!["MQTT-3.14.4-3".into(), "MQTT-3.1.2-10".into()],
         clauses_shown: Vec::new(),
         verdict: Verdict::Fail,
+        put_forward_ms: Some(86_400_250),
         failed_seeds: vec![3, 5, 8, 13, 21, 34],
         failures: vec![failure()],
         shown: Some(RunResult {

@@ -5,8 +5,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
+use mqttspec_runtime::{Instant, Sleep};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
-use tokio::time::{Instant, Sleep};
 
 use super::faults::{Cut, Direction, Faults};
 use super::queue::{Item, Next, Queue};
@@ -21,7 +21,7 @@ where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    let now = Instant::now();
+    let now = mqttspec_runtime::now();
     let mut pump = Pump {
         faults: faults.clone(),
         listener: faults.listener(),
@@ -29,7 +29,7 @@ where
         blackholed: false,
         to_server: Queue::new(now),
         to_client: Queue::new(now),
-        timer: Box::pin(tokio::time::sleep_until(now)),
+        timer: mqttspec_runtime::sleep_until(now),
     };
     poll_fn(|context| pump.poll(client, server, context)).await
 }
@@ -43,7 +43,7 @@ struct Pump {
     blackholed: bool,
     to_server: Queue,
     to_client: Queue,
-    timer: Pin<Box<Sleep>>,
+    timer: Sleep,
 }
 
 impl Drop for Pump {
@@ -102,8 +102,8 @@ impl Pump {
                 continue;
             }
             let Some(wake_at) = wake_at else { return Poll::Pending };
-            self.timer.as_mut().reset(wake_at);
-            if self.timer.as_mut().poll(context).is_pending() {
+            self.timer.reset(wake_at);
+            if self.timer.poll_deadline(context).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -128,7 +128,7 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let now = Instant::now();
+    let now = mqttspec_runtime::now();
     let taken = take_in(queue, source, faults, direction, now, context);
     let state = faults.of(direction);
     let planned = faults.planned(direction);
