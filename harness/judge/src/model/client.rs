@@ -26,6 +26,7 @@ const MAXIMUM_QOS: Rule = Rule::new(&["MQTT-3.2.2-11"], &[]);
 const RETAIN_AVAILABLE: Rule = Rule::new(&["MQTT-3.2.2-14"], &[]);
 const NO_AUTH: Rule = Rule::new(&["MQTT-4.12.0-7"], &[]);
 const METHOD: Rule = Rule::new(&["MQTT-4.12.0-5"], &[]);
+const ONLY_AUTH: Rule = Rule::new(&["MQTT-3.1.2-30"], &[]);
 const CONTINUE: Rule = Rule::new(&["MQTT-4.12.0-3"], &[]);
 const BEGINS: Rule = Rule::new(&["MQTT-4.12.1-1", "U5-141"], &[]);
 const ONCE_QOS_0: Rule = Rule::new(&["MQTT-4.3.1-1"], &["MQTT-4.3.1-1"]);
@@ -211,6 +212,14 @@ impl<'h> Reader<'h> {
         }
         if connection.left.is_some() {
             wrong.push((LAST, "nothing after DISCONNECT", packet.packet_type().to_string()));
+        }
+        let waits = connection.accepted.is_none()
+            && connection
+                .connect
+                .is_some_and(|connect| connect.properties.contains::<AuthenticationMethod>());
+        if waits && !matches!(packet, Packet::Connect(_) | Packet::Auth(_) | Packet::Disconnect(_)) {
+            let expected = "nothing but AUTH and DISCONNECT before CONNACK";
+            wrong.push((ONLY_AUTH, expected, packet.packet_type().to_string()));
         }
         let settled =
             connection.accepted.is_some_and(|(accepted, ..)| at > accepted + LATE + self.tolerance.answer);
