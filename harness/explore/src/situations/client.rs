@@ -48,10 +48,10 @@ fn by_hand(sketch: &mut Sketch) {
         for _ in 0..1 + script.sketch.below(2) {
             let (topic, payload) = (script.topic(), script.sketch.payload());
             script.line(&format!("device < PUBLISH id={id} qos={qos} topic={topic} payload={payload}"));
-            script.line(&format!("told device received {topic} {payload}"));
+            script.line("wait 100ms");
             if script.sketch.chance(25) {
                 // Not acknowledged before the connection ends.
-                script.loses(script.sketch.is_5() || script.sketch.version == mqttspec_codec::Version::V3_1_1);
+                script.loses(true);
                 return script.ends();
             }
             let refuses = script.sketch.is_5() && script.sketch.chance(50);
@@ -59,12 +59,31 @@ fn by_hand(sketch: &mut Sketch) {
             script.line(&format!("ask device acknowledge {topic} {payload}{reason}"));
             let answer = if qos == 1 { "PUBACK" } else { "PUBREC" };
             script.line(&format!("device > {answer} id={id}"));
-            if qos == 2 && !refuses {
+            if qos == 2 && refuses {
+                return after_a_refusal(&mut script, id);
+            }
+            if qos == 2 {
                 script.line(&format!("device < PUBREL id={id}"));
                 script.line(&format!("device > PUBCOMP id={id}"));
             }
         }
     }
+    script.ends();
+}
+
+/// The identifier of a message that the application has refused is free: the next one is new.
+fn after_a_refusal(script: &mut Script<'_>, id: u64) {
+    let (topic, payload) = (script.topic(), script.sketch.payload());
+    script.line(&format!("device < PUBLISH id={id} qos=2 topic={topic} payload={payload}"));
+    script.line("either");
+    // A client that answers before its application does.
+    script.line(&format!("  device > PUBREC id={id}"));
+    script.line(&format!("  device < PUBREL id={id}"));
+    script.line(&format!("  device > PUBCOMP id={id}"));
+    script.line("or may");
+    script.line("  device > nothing for 1s");
+    script.line(&format!("  ask device acknowledge {topic} {payload}"));
+    script.line(&format!("  device > PUBREC id={id}"));
     script.ends();
 }
 
@@ -106,8 +125,8 @@ fn limits(sketch: &mut Sketch) {
             connack.push_str(choice);
         }
     }
-    let options = sketch.maybe(50, " topic_aliases=true");
-    let mut script = Script::new(sketch, options, &connack);
+    let options = format!(" reconnect=0{}", sketch.maybe(50, " topic_aliases=true"));
+    let mut script = Script::new(sketch, &options, &connack);
     script.anything();
     // What the application asked for before CONNACK is older than its limits.
     script.line("wait 4s");

@@ -21,14 +21,14 @@ pub(super) static ENTRIES: &[Entry] = &[
 /// A Will, the end of its connection, and sometimes its Client again.
 fn will(sketch: &mut Sketch) {
     let is_5 = sketch.is_5();
-    sketch.declare("client   w reference keep_alive=60 reconnect_attempts=0");
+    sketch.declare("client   w reference keep_alive=5 reconnect_attempts=0");
     sketch.line("ask w subscribe t/a qos=2");
     sketch.line("wait 300ms");
     let (payload, qos, retain) = (sketch.payload(), sketch.below(3), sketch.maybe(50, " retain"));
-    let (mut delay, mut expiry) = (0, 0);
+    let mut expiry = 0;
     let mut properties = String::new();
     if is_5 && sketch.chance(60) {
-        delay = sketch.number(&[1, 3, 6, 1000]);
+        let delay = sketch.number(&[1, 3, 6, 1000]);
         properties = format!(" will_delay={delay}");
     }
     if is_5 && sketch.chance(60) {
@@ -67,10 +67,9 @@ fn will(sketch: &mut Sketch) {
         sketch.line(format!("owner > {connect}"));
         sketch.line("owner < anything");
     }
-    let _ = delay;
     sketch.line("wait 16s");
     if sketch.chance(70) {
-        sketch.declare("client   late reference keep_alive=60 reconnect_attempts=0");
+        sketch.declare("client   late reference keep_alive=5 reconnect_attempts=0");
         sketch.line("ask late subscribe t/a qos=1");
         sketch.line("wait 6s");
     }
@@ -80,7 +79,6 @@ fn will(sketch: &mut Sketch) {
 /// A Session that its Client leaves, and comes back to.
 fn session(sketch: &mut Sketch) {
     let is_5 = sketch.is_5();
-    sketch.declare("client   w reference keep_alive=60 reconnect_attempts=0");
     let expiry = sketch.number(&[4, 10, 20, 3600]);
     let session = if is_5 { format!(" session_expiry={expiry}") } else { String::new() };
     let ids = ["device", "Device", "DEVICE", "device-0001", "device-0002"];
@@ -99,6 +97,7 @@ fn session(sketch: &mut Sketch) {
         }
     }
     if sketch.chance(60) {
+        sketch.declare("client   w reference keep_alive=5 reconnect_attempts=0");
         let payload = sketch.payload();
         sketch.line(format!("ask w publish t/a {payload} qos=1"));
     }
@@ -116,7 +115,6 @@ fn session(sketch: &mut Sketch) {
 /// Keep Alive 0 and others, kept or not.
 fn silence(sketch: &mut Sketch) {
     let keep_alive = sketch.number(&[0, 0, 4, 10]);
-    sketch.declare("client   w reference keep_alive=60 reconnect_attempts=0");
     sketch.line(format!("owner > CONNECT client_id=owner keep_alive={keep_alive}"));
     sketch.line("owner < anything");
     if keep_alive == 0 {
@@ -182,7 +180,7 @@ fn wrong_password(sketch: &mut Sketch) {
         sketch.line("owner closes");
         sketch.line("wait 500ms");
     }
-    let wrong = sketch.one(&["user_name=alice password=\"guess\"", "user_name=bob password=\"secret\"", ""]);
+    let wrong = sketch.one(&["user_name=alice password=\"guess\"", "user_name=bob password=\"secret\""]);
     let clean = sketch.below(2);
     let id = sketch.one(&["owner", "owner", "other"]);
     sketch.line(format!("other > CONNECT client_id={id} clean_start={clean} {wrong}"));

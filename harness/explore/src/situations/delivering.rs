@@ -21,9 +21,9 @@ const PUBLISH: u64 = 10;
 /// Messages as large as the Client takes, and one or two bytes more or less.
 fn sizes(sketch: &mut Sketch) {
     let maximum = 40 + sketch.below(60);
-    sketch.declare("client   p reference keep_alive=60 reconnect_attempts=0");
+    sketch.declare("client   p reference keep_alive=5 reconnect_attempts=0");
     sketch.declare(format!(
-        "client   d reference keep_alive=60 reconnect_attempts=0 maximum_packet_size={maximum}"
+        "client   d reference keep_alive=5 reconnect_attempts=0 maximum_packet_size={maximum}"
     ));
     sketch.line("ask d subscribe t/a qos=1");
     sketch.line("wait 300ms");
@@ -38,7 +38,7 @@ fn sizes(sketch: &mut Sketch) {
 
 /// A subscriber that refuses messages.
 fn refused(sketch: &mut Sketch) {
-    sketch.declare("client   p reference keep_alive=60 reconnect_attempts=0");
+    sketch.declare("client   p reference keep_alive=5 reconnect_attempts=0");
     sketch.line("d > CONNECT client_id=d clean_start=0 keep_alive=600 session_expiry=3600");
     sketch.line("d < CONNACK");
     sketch.line("d > SUBSCRIBE id=1 t/a qos=2");
@@ -68,7 +68,7 @@ fn refused(sketch: &mut Sketch) {
 
 /// A subscriber whose connection ends in the middle of an exchange.
 fn unfinished(sketch: &mut Sketch) {
-    sketch.declare("client   p reference keep_alive=60 reconnect_attempts=0");
+    sketch.declare("client   p reference keep_alive=5 reconnect_attempts=0");
     let expiry = sketch.if_5(" session_expiry=3600");
     let connect = format!("d > CONNECT client_id=d clean_start=0 keep_alive=600{expiry}");
     sketch.line(&connect);

@@ -104,6 +104,7 @@ impl Situation {
         if let Some(entry) = self.entry() {
             sketch.over_websocket = entry.over_websocket;
             (entry.write)(&mut sketch);
+            sketch.mark_the_end(entry.tests);
         }
         sketch
     }
@@ -128,6 +129,15 @@ impl Sketch {
 
     fn line(&mut self, line: impl AsRef<str>) {
         let _ = writeln!(self.body, "{}", line.as_ref());
+    }
+
+    /// A last event. The history model judges what did not happen up to the time of the last event.
+    fn mark_the_end(&mut self, tests: Role) {
+        match tests {
+            Role::Server => self.line("end opens"),
+            Role::Client => self.line("ask device publish end \"end\" qos=0"),
+        }
+        self.line("wait 10ms");
     }
 
     fn declare(&mut self, line: impl AsRef<str>) {

@@ -16,7 +16,7 @@ pub(super) static ENTRIES: &[Entry] = &[
 ];
 
 fn clients(sketch: &mut Sketch, names: &str, options: &str) {
-    sketch.declare(format!("client   {names} reference keep_alive=60 reconnect_attempts=0{options}"));
+    sketch.declare(format!("client   {names} reference keep_alive=5 reconnect_attempts=0{options}"));
 }
 
 /// Retained messages that are replaced and cleared, and subscriptions that ask for them.
