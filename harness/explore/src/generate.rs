@@ -74,8 +74,10 @@ fn header(
     };
     let _ = writeln!(text, "# Seed {seed}: {swarm}");
     let _ = writeln!(text, "title    Generated from seed {seed}");
-    let claims: Vec<&str> =
-        clauses.split(' ').chain(claims.filter(|claim| clauses.split(' ').all(|clause| clause != *claim))).collect();
+    let claims: Vec<&str> = clauses
+        .split(' ')
+        .chain(claims.filter(|claim| clauses.split(' ').all(|clause| clause != *claim)))
+        .collect();
     let _ = writeln!(text, "clauses  {}", claims.join(" "));
     let _ = writeln!(text, "versions {version}");
     if swarm.tests == Role::Client {

@@ -38,11 +38,7 @@ const REASONS: &[(Role, &str, &str)] = &[
         "closes-without-a-word",
         "5.0 only recommends a DISCONNECT before the end (U5-147), and makes a refusal in CONNACK optional",
     ),
-    (
-        Role::Server,
-        "gives-another-reason",
-        "which Reason Code a Server uses is mostly its choice",
-    ),
+    (Role::Server, "gives-another-reason", "which Reason Code a Server uses is mostly its choice"),
     (
         Role::Server,
         "speaks-behind-the-clients-disconnect",

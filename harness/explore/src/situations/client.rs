@@ -239,7 +239,9 @@ fn authenticates(sketch: &mut Sketch) {
         sketch.line(format!("device < AUTH reason=success {method} {wrong}"));
         sketch.claim("device > closed or DISCONNECT", "MQTT-4.12.1-2");
     } else {
-        sketch.line(format!("device < AUTH reason=success {method} authentication_data={{scram=server-final}}"));
+        sketch.line(format!(
+            "device < AUTH reason=success {method} authentication_data={{scram=server-final}}"
+        ));
         sketch.line("device > anything");
         sketch.line("wait 5s");
     }

@@ -123,7 +123,8 @@ fn silence(sketch: &mut Sketch) {
     } else {
         for _ in 0..1 + sketch.below(3) {
             sketch.line(format!("wait {}ms", keep_alive * 950));
-            let packet = sketch.one(&["PINGREQ", "PUBLISH topic=t/a payload=\"x\"", "SUBSCRIBE id=1 t/a qos=0"]);
+            let packet =
+                sketch.one(&["PINGREQ", "PUBLISH topic=t/a payload=\"x\"", "SUBSCRIBE id=1 t/a qos=0"]);
             sketch.line(format!("owner > {packet}"));
         }
         if sketch.chance(50) {
@@ -207,7 +208,8 @@ fn authentication(sketch: &mut Sketch) {
     let first = |password: &str| {
         format!("authentication_data={{scram=client-first user_name=alice password=\"{password}\"}}")
     };
-    let last = format!("AUTH reason=continue-authentication {method} authentication_data={{scram=client-final}}");
+    let last =
+        format!("AUTH reason=continue-authentication {method} authentication_data={{scram=client-final}}");
     let challenge = "owner < AUTH reason=continue-authentication authentication_data={scram=server-first}";
     let password = if sketch.chance(20) { "guess" } else { "secret" };
     sketch.line(format!("owner > CONNECT client_id=owner keep_alive=600 {method} {}", first(password)));

@@ -38,12 +38,7 @@ struct Entry {
 }
 
 impl Entry {
-    const fn new(
-        tests: Role,
-        name: &'static str,
-        needs: &'static [Feature],
-        write: fn(&mut Sketch),
-    ) -> Self {
+    const fn new(tests: Role, name: &'static str, needs: &'static [Feature], write: fn(&mut Sketch)) -> Self {
         Self { name, tests, only_5: false, over_websocket: false, needs, write }
     }
 

@@ -392,7 +392,10 @@ impl<'h> Reader<'h> {
         let (topic, payload) = message;
         let same = |(of, (_, other)): &&(HostIndex, Message)| *of == host && other == payload;
         let named: Vec<_> = self.asked.keys().filter(same).collect();
-        aliased && !payload.is_empty() && named.len() == 1 && named.iter().all(|(_, (other, _))| other != topic)
+        aliased
+            && !payload.is_empty()
+            && named.len() == 1
+            && named.iter().all(|(_, (other, _))| other != topic)
     }
 
     fn key_of(&self, event: usize, host: HostIndex) -> ConnectionKey {

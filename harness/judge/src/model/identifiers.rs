@@ -56,7 +56,8 @@ fn incomplete(facts: &Facts<'_>, arrival: &Arrival<'_>) -> Option<Finding> {
         || publication.publish.properties.contains::<MessageExpiryInterval>()
         || publication.publish.delivery.qos() == QoS::AtMostOnce;
     let alone = facts.arrivals_of(arrival.topic.as_str(), payload).filter(|other| other.link == arrival.link);
-    if known.len() < 2 || filters.len() != requests.len() || !certain || !stands || loses || alone.count() > 1 {
+    if known.len() < 2 || filters.len() != requests.len() || !certain || !stands || loses || alone.count() > 1
+    {
         return None;
     }
     let had: BTreeSet<u32> = arrival

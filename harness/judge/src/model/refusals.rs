@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use mqttspec_codec::{ConnAck, ConnectReason, DisconnectReason, Misdeed, Packet, Role, TopicAlias, TopicAliasMaximum, Version};
+use mqttspec_codec::{
+    ConnAck, ConnectReason, DisconnectReason, Misdeed, Packet, Role, TopicAlias, TopicAliasMaximum, Version,
+};
 
 use super::Rule;
 use super::facts::Facts;
@@ -44,6 +46,7 @@ pub(super) fn judge(history: &History, facts: &Facts<'_>) -> Vec<Finding> {
                 let is_connect = bytes.first() == Some(&0x10);
                 connections.insert(key, begins(error.filter(|_| is_connect)));
             }
+            // Whatever follows the first packet makes it unclear what is answered.
             What::Sent { packet, .. } => {
                 let about = match packet {
                     Packet::Connect(connect) if connect.client_id.is_empty() && !connect.clean_start => {
@@ -128,7 +131,8 @@ fn aliases(facts: &Facts<'_>) -> Vec<Finding> {
         let link = facts.links.get(&key)?;
         let maximum = link.connack?.properties.get::<TopicAliasMaximum>().map_or(0, |maximum| maximum.0);
         // Also what the client sent before CONNACK.
-        let mut sent = facts.history.events().iter().take(index).filter(|event| event.connection == Some(key));
+        let mut sent =
+            facts.history.events().iter().take(index).filter(|event| event.connection == Some(key));
         let keeps = sent.all(|event| match &event.what {
             What::Sent { packet: Packet::Publish(publish), .. } => {
                 publish.properties.get::<TopicAlias>().is_none_or(|alias| alias.0.get() <= maximum)
