@@ -345,8 +345,7 @@ fn a_qos_2_message_with_a_pubcomp_is_at_the_application() {
             .received("reader", pubrec(1))
             .sent("reader", pubrel(1))
             .received("reader", pubcomp(1));
-        let builder =
-            if told { builder.told("reader", received("one", QoS::ExactlyOnce)) } else { builder };
+        let builder = if told { builder.told("reader", received("one", QoS::ExactlyOnce)) } else { builder };
         clauses(builder.waits(12).received("reader", mqttspec_codec::Packet::PingReq))
     };
     assert_eq!(run(true), Vec::<String>::new());
