@@ -3,11 +3,12 @@
 
 use std::fmt::Write as _;
 
-use mqttspec_codec::Version;
+use mqttspec_codec::{Role, Version};
 use mqttspec_notation as notation;
 use mqttspec_world::Seed;
 
 use crate::moves::Writer;
+use crate::situations::Situation;
 use crate::swarm::{Feature, Swarm};
 
 /// The text of the scenario of a seed, in canonical layout. The swarm is its first comment.
@@ -18,12 +19,30 @@ pub fn generate(seed: u64, swarm: &Swarm) -> String {
 
 /// The same scenario in any layout, which is enough to run it.
 pub(crate) fn draft(seed: u64, swarm: &Swarm) -> String {
+    if let Some(situation) = swarm.situation {
+        return of_situation(seed, swarm, situation);
+    }
     let draw = Seed::new(seed).child("moves").draw();
     let mut writer = Writer::new(swarm, draw);
     writer.safety_phase();
     writer.liveness_phase();
-    let mut text = header(seed, swarm, &writer);
+    let broker = match writer.broker().is_empty() {
+        true => String::new(),
+        false => format!("broker   {}\n", writer.broker().join(" ")),
+    };
+    let mut text = header(seed, swarm, writer.claims(), swarm.has(Feature::WebSocket));
+    text.push_str(&broker);
     text.push_str(writer.body());
+    text.push_str(&checks(swarm));
+    text
+}
+
+fn of_situation(seed: u64, swarm: &Swarm, situation: Situation) -> String {
+    let sketch = situation.sketch(seed, swarm.version);
+    let mut text = header(seed, swarm, sketch.claims.iter().copied(), sketch.over_websocket);
+    text.push_str(&sketch.header);
+    text.push('\n');
+    text.push_str(&sketch.body);
     text.push_str(&checks(swarm));
     text
 }
@@ -33,7 +52,12 @@ pub(crate) fn canonical(text: String) -> String {
     notation::parse("generated.mqtt", &text).map_or(text, |scenario| notation::print(&scenario))
 }
 
-fn header(seed: u64, swarm: &Swarm, writer: &Writer<'_>) -> String {
+fn header(
+    seed: u64,
+    swarm: &Swarm,
+    claims: impl Iterator<Item = &'static str>,
+    over_websocket: bool,
+) -> String {
     let mut text = String::new();
     let version = match swarm.version {
         Version::V3_1 => "3.1",
@@ -50,17 +74,17 @@ fn header(seed: u64, swarm: &Swarm, writer: &Writer<'_>) -> String {
     };
     let _ = writeln!(text, "# Seed {seed}: {swarm}");
     let _ = writeln!(text, "title    Generated from seed {seed}");
-    let claims: Vec<&str> = clauses.split(' ').chain(writer.claims()).collect();
+    let claims: Vec<&str> = clauses
+        .split(' ')
+        .chain(claims.filter(|claim| clauses.split(' ').all(|clause| clause != *claim)))
+        .collect();
     let _ = writeln!(text, "clauses  {}", claims.join(" "));
     let _ = writeln!(text, "versions {version}");
-    if swarm.tests == mqttspec_codec::Role::Client {
+    if swarm.tests == Role::Client {
         text.push_str("tests    client\n");
     }
-    if swarm.has(Feature::WebSocket) {
+    if over_websocket {
         text.push_str("over     websocket\n");
-    }
-    if !writer.broker().is_empty() {
-        let _ = writeln!(text, "broker   {}", writer.broker().join(" "));
     }
     text
 }
@@ -72,6 +96,9 @@ fn checks(swarm: &Swarm) -> String {
         Version::V5 => ["MQTT-4.3.1-1", "MQTT-4.3.2-3", "MQTT-4.3.3-10", "MQTT-4.6.0-5"],
         _ => ["MQTT-4.3.1-1", "MQTT-4.3.2-1", "MQTT-4.3.3-2", "MQTT-4.6.0-6"],
     };
+    if swarm.situation.is_some() && swarm.tests == Role::Client {
+        return format!("qos 0: at most once shows {once}\n");
+    }
     if !swarm.is_calm() {
         return format!("nothing more shows {once}\n");
     }

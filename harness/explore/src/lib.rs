@@ -13,10 +13,12 @@ mod generate;
 mod live;
 mod moves;
 mod mutants;
+mod reasons;
 mod run;
 mod shape;
 mod shrink;
 mod shrink_live;
+mod situations;
 mod swarm;
 
 pub use against::{Against, Comparison, Difference, Side, Violation, compare};

@@ -9,6 +9,7 @@ use mqttspec_mutants::Mutant;
 use mqttspec_spec::role_word;
 
 use crate::campaign::{Campaign, Options, explore};
+use crate::reasons::reason;
 use crate::shape::Shape;
 use crate::shrink::Limits;
 
@@ -73,8 +74,9 @@ pub fn page(command: &str, roles: &[(Role, Vec<Measured>)]) -> String {
     );
     for (role, measured) in roles {
         let found = measured.iter().filter(|measured| measured.first.is_some()).count();
-        let _ =
-            writeln!(text, "- {found} of {} mutants of the {} are found.", measured.len(), role_word(*role));
+        let (all, role) = (measured.len(), role_word(*role));
+        let percent = found * 100 / all.max(1);
+        let _ = writeln!(text, "- {found} of {all} mutants of the {role} are found: {percent} %.");
     }
     for (role, measured) in roles {
         let role = role_word(*role);
@@ -88,9 +90,10 @@ pub fn page(command: &str, roles: &[(Role, Vec<Measured>)]) -> String {
             }
         }
         let _ = write!(text, "\n## Mutants of the {role} that are not found\n\n");
-        text.push_str("| mutant | what it does |\n|---|---|\n");
+        text.push_str("| mutant | what it does | why it is not found |\n|---|---|---|\n");
         for Measured { mutant, .. } in measured.iter().filter(|measured| measured.first.is_none()) {
-            let _ = writeln!(text, "| {} | {} |", mutant.name, mutant.does);
+            let reason = reason(mutant.role, mutant.name).unwrap_or("more runs are needed");
+            let _ = writeln!(text, "| {} | {} | {reason} |", mutant.name, mutant.does);
         }
     }
     text

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use mqttspec_codec::{Role, Version};
 use mqttspec_world::Seed;
 
+use crate::situations::Situation;
+
 macro_rules! features {
     ($($variant:ident $word:literal)*) => {
         /// What a run may use.
@@ -117,6 +119,8 @@ pub struct Swarm {
     pub steps: u64,
     /// The server, if it is a live one.
     pub live: Option<LiveServer>,
+    /// The situation that is the whole run. Without one, the features are mixed.
+    pub(crate) situation: Option<Situation>,
     features: Vec<Feature>,
 }
 
@@ -150,6 +154,9 @@ impl LiveServer {
 
 /// The largest number of steps of the safety phase on a live server, where waits take real time.
 const LIVE_STEPS: u64 = 40;
+
+/// In how many of a hundred runs a situation is the whole run.
+const SITUATIONS: u64 = 60;
 
 impl Swarm {
     /// Draws the swarm of a seed.
@@ -202,13 +209,19 @@ impl Swarm {
         let most = if draw.below(3) == 0 { 190 } else { 50 };
         let steps = 10 + draw.below(most);
         let clients = (peers - raw.min(peers)).max(1);
-        Self { version, tests, clients, raw, steps, live: None, features }
+        let is_allowed = |feature| allowed.0.contains(&feature);
+        let situation = match draw.below(100) < SITUATIONS {
+            true => Situation::draw(&mut draw, tests, version, is_allowed),
+            false => None,
+        };
+        Self { version, tests, clients, raw, steps, live: None, situation, features }
     }
 
     /// The same run on a live server.
     #[must_use]
     pub fn on(self, server: LiveServer) -> Self {
-        Self { steps: self.steps.min(LIVE_STEPS), live: Some(server), ..self }
+        // Situations need a configured broker, and exact times.
+        Self { steps: self.steps.min(LIVE_STEPS), live: Some(server), situation: None, ..self }
     }
 
     /// Whether the run uses a feature.
@@ -221,6 +234,9 @@ impl Swarm {
     #[must_use]
     pub fn is_calm(&self) -> bool {
         use Feature as F;
+        if self.situation.is_some() {
+            return false;
+        }
         let disturbing = [
             F::Retained,
             F::Wills,
@@ -246,6 +262,9 @@ impl fmt::Display for Swarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { version, clients, raw, steps, features, tests, .. } = self;
         let role = mqttspec_spec::role_word(*tests);
+        if let Some(situation) = self.situation {
+            return write!(f, "tests={role} version={version} situation={}", situation.name());
+        }
         write!(f, "tests={role} version={version} clients={clients} raw={raw} steps={steps}")?;
         features.iter().try_for_each(|feature| write!(f, " {}", feature.word()))
     }

@@ -81,6 +81,36 @@ const FIRST_5: [&str; 5] = [
     "CONNECT client_id=bad with properties { 16 str \"data\" }",
 ];
 
+/// What a Server may send against the standard, in every version.
+const OF_SERVER: [&str; 12] = [
+    "PUBLISH topic=t/a payload=\"x\" with flags=0x06",
+    "PUBLISH topic=t/a payload=\"x\" with topic=\"t/+\"",
+    "PUBLISH topic=t/a payload=\"x\" with topic=x\"74eda080\"",
+    "PUBLISH topic=t/a payload=\"x\" with topic=x\"740074\"",
+    "PUBLISH id=1 qos=1 topic=t/a payload=\"x\" with id=0",
+    "PUBREL id=1 with flags=0x00",
+    "PUBACK id=1 with flags=0x01",
+    "CONNACK",
+    "CONNECT client_id=server",
+    "SUBSCRIBE id=1 t/a qos=0",
+    "raw 00 00",
+    "raw 30 ff ff ff ff 01",
+];
+
+/// The same for 5.0.
+const OF_SERVER_5: [&str; 5] = [
+    "PUBLISH topic=t/a payload=\"x\" with properties { 23 u16 0 }",
+    "PUBLISH topic=t/a payload=\"x\" topic_alias=1",
+    "AUTH reason=continue-authentication authentication_method=SCRAM-SHA-256",
+    "raw 30 { str \"t\" }",
+    "DISCONNECT with flags=0x01",
+];
+
+/// What a Server may send to a client after CONNACK against the standard.
+pub(crate) fn of_server(version: Version) -> Vec<&'static str> {
+    with(&OF_SERVER, if version.is_5() { &OF_SERVER_5 } else { &[] })
+}
+
 /// What a client may send after CONNACK against the standard.
 pub(super) fn later(version: Version) -> Vec<&'static str> {
     with(&ANY, if version.is_5() { &ONLY_5 } else { &ONLY_3 })

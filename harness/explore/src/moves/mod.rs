@@ -3,7 +3,7 @@
 //! malformed.
 
 mod faults;
-mod malformed;
+pub(crate) mod malformed;
 mod raw;
 
 use std::collections::BTreeSet;

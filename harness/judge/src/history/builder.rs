@@ -132,10 +132,27 @@ impl HistoryBuilder {
         self.push(host, What::Told(told))
     }
 
-    /// A new connection, with CONNECT and CONNACK. `present` is Session Present.
-    pub(crate) fn connects(mut self, host: &str, present: bool) -> Self {
+    /// The observer closes the connection.
+    pub(crate) fn closes(self, host: &str) -> Self {
+        self.push(host, What::Closed(Ending::ByObserver))
+    }
+
+    /// The peer closes the connection.
+    pub(crate) fn closed(self, host: &str) -> Self {
+        self.push(host, What::Closed(Ending::ByPeer))
+    }
+
+    /// A new connection without a packet.
+    pub(crate) fn opens(mut self, host: &str) -> Self {
         let index = self.history.host(host).expect("a host of the history");
         self.connections[usize::from(index.0)] += 1;
+        let version = self.version;
+        self.push(host, What::Opened(version))
+    }
+
+    /// A new connection, with CONNECT and CONNACK. `present` is Session Present.
+    pub(crate) fn connects(self, host: &str, present: bool) -> Self {
+        let index = self.history.host(host).expect("a host of the history");
         let mut connect =
             Connect::new(self.version, Utf8String::try_from(host).expect("a Client Identifier"));
         connect.clean_start = self.clean;
@@ -161,8 +178,7 @@ impl HistoryBuilder {
                 Role::Server => ack = ack.with(TopicAliasMaximum(maximum)),
             }
         }
-        let version = self.version;
-        let opened = self.push(host, What::Opened(version));
+        let opened = self.opens(host);
         match observer {
             Role::Client => opened.sent(host, connect).received(host, ack),
             Role::Server => opened.received(host, connect).sent(host, ack),

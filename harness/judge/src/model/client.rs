@@ -26,11 +26,14 @@ const MAXIMUM_QOS: Rule = Rule::new(&["MQTT-3.2.2-11"], &[]);
 const RETAIN_AVAILABLE: Rule = Rule::new(&["MQTT-3.2.2-14"], &[]);
 const NO_AUTH: Rule = Rule::new(&["MQTT-4.12.0-7"], &[]);
 const METHOD: Rule = Rule::new(&["MQTT-4.12.0-5"], &[]);
+const ONLY_AUTH: Rule = Rule::new(&["MQTT-3.1.2-30"], &[]);
 const CONTINUE: Rule = Rule::new(&["MQTT-4.12.0-3"], &[]);
 const BEGINS: Rule = Rule::new(&["MQTT-4.12.1-1", "U5-141"], &[]);
 const ONCE_QOS_0: Rule = Rule::new(&["MQTT-4.3.1-1"], &["MQTT-4.3.1-1"]);
 const ONCE_QOS_2: Rule = Rule::new(&["MQTT-4.3.3-10"], &["MQTT-4.3.3-2"]);
 const NEW_QOS_1: Rule = Rule::new(&["MQTT-4.3.2-4", "MQTT-4.3.2-5"], &["MQTT-4.3.2-2"]);
+const OWNED: Rule = Rule::new(&["MQTT-4.3.3-8"], &["MQTT-4.3.3-2"]);
+const ALIAS: Rule = Rule::new(&["U5-079"], &[]);
 const MUST_CLOSE: Rule = Rule::new(&[], &["MQTT-4.8.0-1"]);
 
 /// How long a client may take.
@@ -73,6 +76,8 @@ struct Counts {
     exchange: Option<PacketIdentifier>,
     exchanges: usize,
     acknowledged: usize,
+    /// QoS 2 exchanges that have ended with PUBCOMP.
+    completed: usize,
     told: usize,
     last: usize,
 }
@@ -212,6 +217,14 @@ impl<'h> Reader<'h> {
         if connection.left.is_some() {
             wrong.push((LAST, "nothing after DISCONNECT", packet.packet_type().to_string()));
         }
+        let waits = connection.accepted.is_none()
+            && connection
+                .connect
+                .is_some_and(|connect| connect.properties.contains::<AuthenticationMethod>());
+        if waits && !matches!(packet, Packet::Connect(_) | Packet::Auth(_) | Packet::Disconnect(_)) {
+            let expected = "nothing but AUTH and DISCONNECT before CONNACK";
+            wrong.push((ONLY_AUTH, expected, packet.packet_type().to_string()));
+        }
         let settled =
             connection.accepted.is_some_and(|(accepted, ..)| at > accepted + LATE + self.tolerance.answer);
         match packet {
@@ -236,6 +249,11 @@ impl<'h> Reader<'h> {
             Packet::PubAck(ack) if !ack.reason.is_failure() => {
                 if let Some(message) = connection.open.remove(&ack.id) {
                     self.counts.entry((key.host, message)).or_default().acknowledged += 1;
+                }
+            }
+            Packet::PubComp(ack) if !ack.reason.is_failure() => {
+                if let Some(message) = connection.open.remove(&ack.id) {
+                    self.counts.entry((key.host, message)).or_default().completed += 1;
                 }
             }
             Packet::Auth(auth) => {
@@ -320,7 +338,12 @@ impl<'h> Reader<'h> {
     fn counts(&mut self, end: Duration) {
         let published = core::mem::take(&mut self.published);
         for ((host, message), (count, event)) in published {
-            let asked = self.asked.get(&(host, message)).copied().unwrap_or(0);
+            let asked = self.asked.get(&(host, message.clone())).copied().unwrap_or(0);
+            if asked == 0 && self.is_of_another_topic(host, &message, event) {
+                let key = self.key_of(event, host);
+                let actual = format!("it goes to {}", message.0);
+                self.found(key, ALIAS, event, "the topic that its application named", &actual);
+            }
             if asked > 0 && count > asked {
                 let key = self.key_of(event, host);
                 let actual = format!("{count} times");
@@ -330,7 +353,8 @@ impl<'h> Reader<'h> {
         let counts = core::mem::take(&mut self.counts);
         for ((host, (_, payload)), counts) in counts {
             let name = self.history.info(host).name.to_string();
-            let Counts { sent: [qos0, qos1, qos2], exchanges, acknowledged, told, last, .. } = counts;
+            let Counts { sent: [qos0, qos1, qos2], exchanges, acknowledged, completed, told, last, .. } =
+                counts;
             if payload.is_empty() || self.crashed.contains(&name) || self.raw.contains(&host) {
                 continue;
             }
@@ -349,7 +373,29 @@ impl<'h> Reader<'h> {
                 let expected = "each message with a PUBACK at the application";
                 self.found(key, NEW_QOS_1, last, expected, &actual);
             }
+            if qos0 == 0 && qos1 == 0 && late && told == 0 && completed > 0 {
+                let expected = "a message with a PUBCOMP at the application";
+                self.found(key, OWNED, last, expected, &actual);
+            }
         }
+    }
+
+    /// Whether a message that has only a Topic Alias goes to another topic than the only one that the
+    /// application named with its payload.
+    fn is_of_another_topic(&self, host: HostIndex, message: &Message, event: usize) -> bool {
+        let aliased = self.history.events().get(event).is_some_and(|event| match &event.what {
+            What::Received { packet: Packet::Publish(publish), .. } => {
+                publish.topic.is_none() && publish.properties.contains::<TopicAlias>()
+            }
+            _ => false,
+        });
+        let (topic, payload) = message;
+        let same = |(of, (_, other)): &&(HostIndex, Message)| *of == host && other == payload;
+        let named: Vec<_> = self.asked.keys().filter(same).collect();
+        aliased
+            && !payload.is_empty()
+            && named.len() == 1
+            && named.iter().all(|(_, (other, _))| other != topic)
     }
 
     fn key_of(&self, event: usize, host: HostIndex) -> ConnectionKey {

@@ -60,7 +60,8 @@ fn taken_over(facts: &Facts<'_>) -> Vec<Finding> {
         }
         let others = || facts.links_of(link.client_id).filter(|(other, _)| *other != key);
         // Another connection may have taken the Session over rightfully.
-        let rightful = others().any(|(_, of)| of.refused.is_none() && of.connected > link.connected);
+        let rightful = others()
+            .any(|(_, of)| of.refused.is_none() && of.connected > link.connected && of.connected < closed);
         let refused = others().find(|(_, of)| {
             let answered = of.refused.is_some_and(|event| at <= facts.at(event) + Duration::from_secs(1));
             of.connected > link.connected && of.connected < closed && answered

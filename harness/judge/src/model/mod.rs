@@ -21,9 +21,11 @@ mod deliveries;
 mod endings;
 mod facts;
 mod forms;
+mod identifiers;
 mod links;
 mod owed;
 mod packets;
+mod refusals;
 mod resent;
 mod retained;
 mod sessions;
@@ -116,6 +118,8 @@ pub fn judge(history: &History, tolerance: Tolerance) -> Vec<Finding> {
             findings.extend(wills::judge(&facts, &standing));
             findings.extend(retained::judge(&facts));
             findings.extend(shared::judge(&facts));
+            findings.extend(refusals::judge(history, &facts));
+            findings.extend(identifiers::judge(&facts));
         }
         None => findings.extend(client::judge(history, &calm, tolerance)),
     }

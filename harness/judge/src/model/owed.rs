@@ -6,7 +6,9 @@
 
 use core::time::Duration;
 
-use mqttspec_codec::{MaximumPacketSize, MessageExpiryInterval, Packet, QoS, Version};
+use mqttspec_codec::{
+    MaximumPacketSize, MessageExpiryInterval, Packet, QoS, TopicAlias, TopicAliasMaximum, Version,
+};
 
 use super::Rule;
 use super::facts::Facts;
@@ -93,7 +95,7 @@ pub(super) fn of(
     let mut findings = Vec::new();
     for Standing { request, granted, key, link } in standing {
         let in_time = until + calm / 2 <= link.heard;
-        if !facts.in_force(*granted, after) || !in_time || !fits(link, publication) {
+        if !facts.in_force(*granted, after) || !in_time || !fits(link, request, publication) {
             continue;
         }
         // What waits before it may still be on its way.
@@ -161,9 +163,14 @@ fn standing<'f, 'h>(facts: &'f Facts<'h>, request: &Request<'h>) -> Option<(Conn
 }
 
 /// Whether the packet is certainly not too large for the Client.
-fn fits(link: &Link<'_>, publication: &Publication<'_>) -> bool {
+fn fits(link: &Link<'_>, request: &Request<'_>, publication: &Publication<'_>) -> bool {
     let Some(maximum) = link.connect.properties.get::<MaximumPacketSize>() else { return true };
-    let packet = Packet::Publish(publication.publish.detached());
-    let Ok(length) = packet.encoded_len(link.version) else { return false };
-    u32::try_from(length + OVERHEAD).is_ok_and(|length| length <= maximum.0.get())
+    let mut publish = publication.publish.detached();
+    publish.topic = Some(publication.topic.clone());
+    publish.properties.remove::<TopicAlias>();
+    // Without a Topic Alias and Subscription Identifiers, the Server adds nothing.
+    let grows = link.connect.properties.contains::<TopicAliasMaximum>() || request.identifier.is_some();
+    let overhead = if grows { OVERHEAD } else { 0 };
+    let Ok(length) = Packet::Publish(publish).encoded_len(link.version) else { return false };
+    u32::try_from(length + overhead).is_ok_and(|length| length <= maximum.0.get())
 }

@@ -2,13 +2,13 @@
 
 use core::time::Duration;
 
-use mqttspec_codec::Version;
+use mqttspec_codec::{SessionExpiryInterval, Version};
 
 use super::Rule;
 use super::facts::Facts;
 use super::links::Link;
 use crate::finding::Finding;
-use crate::history::ConnectionKey;
+use crate::history::{ConnectionKey, Ending};
 
 const NONE: Rule = Rule::new(&["MQTT-3.2.2-3"], &["MQTT-3.2.2-3"]);
 const CLEAN: Rule = Rule::new(&["MQTT-3.2.2-2"], &["MQTT-3.2.2-1"]);
@@ -71,6 +71,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
         let Some(ended) = ended.filter(|ended| facts.calm.lasts(host, before.began, *ended)) else {
             continue;
         };
+        let most = expiry_at_disconnect(before).unwrap_or(most);
         let late = TOLERANCE + facts.tolerance.late;
         let gone = began.saturating_sub(ended) > Duration::from_secs(u64::from(most)) + late;
         // A Server that crashed may not have noticed the end before.
@@ -81,6 +82,14 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The Session Expiry Interval of a DISCONNECT that has certainly arrived: the client closed after it.
+fn expiry_at_disconnect(link: &Link<'_>) -> Option<u32> {
+    let (left, disconnect) = link.left?;
+    let closed = link.closed.filter(|(_, ending)| *ending == Ending::ByObserver);
+    let expiry = disconnect.properties.get::<SessionExpiryInterval>();
+    expiry.filter(|_| closed.is_some_and(|(closed, _)| closed > left)).map(|expiry| expiry.0)
 }
 
 /// The connection whose Session a connection must resume, if it is certain.

@@ -261,3 +261,138 @@ fn a_message_is_owed_when_nothing_more_comes() {
     assert_eq!(run(1), Vec::<String>::new());
     assert_eq!(run(6), ["MQTT-4.5.0-1"]);
 }
+
+#[test]
+fn a_message_of_exactly_the_maximum_size_is_owed() {
+    let run = |size| {
+        let builder = HistoryBuilder::of(Version::V5, Role::Client, &["reader", "writer"])
+            .maximum_packet_size(size)
+            .connects("reader", false)
+            .subscribes("reader", "t", QoS::AtLeastOnce)
+            .connects("writer", false);
+        let builder =
+            builder.sent("writer", publish(QoS::AtLeastOnce, 1, "one")).received("writer", puback(1));
+        let builder = builder.waits(5).sent("reader", mqttspec_codec::Packet::PingReq);
+        let builder = builder.received("reader", mqttspec_codec::Packet::PingResp).waits(5);
+        clauses(builder.sent("writer", publish(QoS::AtMostOnce, 0, "late")))
+    };
+    // Fixed header 2, topic 3, identifier 2, properties 1, payload 3.
+    assert_eq!(run(11), ["MQTT-4.5.0-1"]);
+    assert_eq!(run(10), Vec::<String>::new());
+}
+
+#[test]
+fn a_refused_message_has_no_pubrel() {
+    let run = |reason| {
+        let mut refusal = pubrec(1);
+        refusal.reason = reason;
+        let builder = HistoryBuilder::of(Version::V5, Role::Client, &["reader", "writer"])
+            .connects("reader", false)
+            .subscribes("reader", "t", QoS::ExactlyOnce)
+            .connects("writer", false)
+            .sent("writer", publish(QoS::ExactlyOnce, 1, "one"))
+            .received("writer", pubrec(1));
+        let builder = builder.received("reader", publish(QoS::ExactlyOnce, 1, "one"));
+        clauses(builder.sent("reader", refusal).received("reader", pubrel(1)))
+    };
+    use mqttspec_codec::PubAckReason::{QuotaExceeded, Success};
+    assert_eq!(run(QuotaExceeded), ["U5-114"]);
+    assert_eq!(run(Success), Vec::<String>::new());
+}
+
+#[test]
+fn a_client_that_authenticates_waits_for_connack() {
+    use mqttspec_codec::{AuthenticationMethod, Connect, Packet, Utf8String};
+    let run = |with_method: bool| {
+        let mut connect = Connect::new(Version::V5, Utf8String::from_static("reader"));
+        if with_method {
+            connect.properties.set(AuthenticationMethod(Utf8String::from_static("PLAIN")));
+        }
+        let builder = HistoryBuilder::of(Version::V5, Role::Server, &["reader"]).opens("reader");
+        clauses(builder.received("reader", connect).received("reader", Packet::PingReq))
+    };
+    assert_eq!(run(true), ["MQTT-3.1.2-30"]);
+    assert_eq!(run(false), Vec::<String>::new());
+}
+
+#[test]
+fn a_session_ends_as_disconnect_asks() {
+    use mqttspec_codec::{ConnAck, Connect, Disconnect, SessionExpiryInterval, Utf8String};
+    let run = |expiry, present| {
+        let connect = || {
+            let mut connect = Connect::new(Version::V5, Utf8String::from_static("reader"));
+            connect.clean_start = false;
+            connect.with(SessionExpiryInterval(3600))
+        };
+        let disconnect = Disconnect::normal().with(SessionExpiryInterval(expiry));
+        let builder = HistoryBuilder::of(Version::V5, Role::Client, &["reader"]).opens("reader");
+        let builder = builder.sent("reader", connect()).received("reader", ConnAck::accepted(false));
+        let builder = builder.sent("reader", disconnect).closes("reader").waits(20).opens("reader");
+        clauses(builder.sent("reader", connect()).received("reader", ConnAck::accepted(present)))
+    };
+    assert_eq!(run(2, true), ["MQTT-4.1.0-2", "MQTT-3.2.2-3"]);
+    assert_eq!(run(2, false), Vec::<String>::new());
+    assert_eq!(run(60, true), Vec::<String>::new());
+}
+
+#[test]
+fn a_qos_2_message_with_a_pubcomp_is_at_the_application() {
+    use crate::history::builder::pubcomp;
+    let run = |told: bool| {
+        let builder = HistoryBuilder::of(Version::V5, Role::Server, &["reader"])
+            .connects("reader", false)
+            .sent("reader", publish(QoS::ExactlyOnce, 1, "one"))
+            .received("reader", pubrec(1))
+            .sent("reader", pubrel(1))
+            .received("reader", pubcomp(1));
+        let builder = if told { builder.told("reader", received("one", QoS::ExactlyOnce)) } else { builder };
+        clauses(builder.waits(12).received("reader", mqttspec_codec::Packet::PingReq))
+    };
+    assert_eq!(run(true), Vec::<String>::new());
+    assert_eq!(run(false), ["MQTT-4.3.3-8"]);
+}
+
+#[test]
+fn a_topic_alias_stands_for_the_topic_that_the_application_named() {
+    use crate::history::Asked;
+    use crate::history::builder::message;
+    use mqttspec_codec::{TopicAlias, TopicName};
+    let run = |other: &'static str| {
+        let alias = || TopicAlias(1.try_into().expect("not 0"));
+        let mut first = publish(QoS::AtMostOnce, 0, "one").with(alias());
+        first.topic = Some(TopicName::from_static(other));
+        let mut second = publish(QoS::AtMostOnce, 0, "two").with(alias());
+        second.topic = None;
+        let asked = Asked::Publish { message: message("two", QoS::AtMostOnce), handle: 1 };
+        let builder = HistoryBuilder::of(Version::V5, Role::Server, &["writer"])
+            .topic_alias_maximum(1)
+            .connects("writer", false);
+        clauses(builder.asked("writer", asked).received("writer", first).received("writer", second))
+    };
+    assert_eq!(run("t"), Vec::<String>::new());
+    assert_eq!(run("other"), ["U5-079"]);
+}
+
+#[test]
+fn a_refused_client_takes_nothing_over() {
+    use mqttspec_codec::{ConnAck, Connect, ConnectReason, Utf8String};
+    let run = |reason| {
+        let connect = || Connect::new(Version::V5, Utf8String::from_static("owner"));
+        let answer = match reason {
+            ConnectReason::Success => ConnAck::accepted(false),
+            reason => ConnAck::refused(reason),
+        };
+        let builder = HistoryBuilder::of(Version::V5, Role::Client, &["owner", "other"])
+            .connects("owner", false)
+            .opens("other")
+            .sent("other", connect())
+            .closed("owner")
+            .received("other", answer)
+            // The owner comes back.
+            .waits(1)
+            .connects("owner", false);
+        clauses(builder)
+    };
+    assert_eq!(run(ConnectReason::NotAuthorized), ["U5-050"]);
+    assert_eq!(run(ConnectReason::Success), Vec::<String>::new());
+}
