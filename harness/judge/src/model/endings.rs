@@ -53,7 +53,11 @@ fn taken_over(facts: &Facts<'_>) -> Vec<Finding> {
         let at = facts.at(closed);
         let silent = keep_alive_of(link) > Duration::ZERO
             && link.silence.max(at.saturating_sub(link.spoke)) >= keep_alive_of(link);
-        let stood = link.accepted.is_some() && link.left.is_none() && link.violation.is_none() && !silent;
+        let stood = !link.client_id.is_empty()
+            && link.accepted.is_some()
+            && link.left.is_none()
+            && link.violation.is_none()
+            && !silent;
         if !stood || !facts.calm.lasts(facts.name(*key), link.began, at) {
             continue;
         }

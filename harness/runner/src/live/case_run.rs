@@ -60,8 +60,6 @@ pub(crate) struct RunContext {
     pub(crate) servers: usize,
     /// Whether a server that the harness starts is ready within a short time.
     pub(crate) starts_quickly: bool,
-    /// Whether the history model judges the runs too.
-    pub(crate) model: bool,
     /// Servers that were started for one case at a time, and are free.
     pub(crate) idle: RefCell<Vec<Rc<Instance>>>,
     /// Servers whose clock can be put forward, if there can be any.
@@ -331,7 +329,8 @@ pub(crate) async fn run_on_shared_server(
     let names = context.names(placed, plain_names);
     let instance = context.instance.clone();
     let environment = Environment {
-        model: context.model,
+        // Another run may have left Sessions and messages with the same names.
+        model: !plain_names,
         endpoint: context.endpoint.clone(),
         names: names.clone(),
         timeouts,
@@ -387,9 +386,10 @@ pub(crate) async fn run_on_own_server(
             }
         },
     };
+    let plain_names = Facts::of(&placed.case).needs_plain_names;
     let names = match options {
         // Another case may have left a Session on it that the server does not end.
-        [] => context.names(placed, Facts::of(&placed.case).needs_plain_names),
+        [] => context.names(placed, plain_names),
         // The scenario itself decides about credentials.
         _ => Rc::new(Names::new(None, &context.token, None).with_keep_alive(context.keep_alive(placed))),
     };
@@ -401,7 +401,7 @@ pub(crate) async fn run_on_own_server(
     });
     let real_waits = placed.waits / acceleration.map_or(1, |one| one.speed);
     let environment = Environment {
-        model: context.model,
+        model: !(is_pooled && plain_names),
         endpoint,
         names: names.clone(),
         timeouts,
