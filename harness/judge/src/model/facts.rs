@@ -206,7 +206,8 @@ impl<'h> Facts<'h> {
     /// The requests that may be in force on a connection at an event and match a topic.
     pub(super) fn matching(&self, link: ConnectionKey, at: usize, topic: &TopicName) -> Vec<&Request<'h>> {
         let Some(of) = self.links.get(&link) else { return Vec::new() };
-        let fresh = of.accepted.is_some_and(|(_, present)| !present) && of.version != Version::V3_1;
+        // A Session Present of 0 after Clean Start 0 may be what is wrong, and not the message.
+        let fresh = of.accepted.is_some() && of.clean;
         let in_force = |request: &&Request<'h>| {
             let own = request.link == link;
             let of_session = own || !fresh && !of.client_id.is_empty() && request.client_id == of.client_id;

@@ -120,6 +120,7 @@ pub(crate) async fn contact(
         keep: options.keep,
         instance,
         starts,
+        model: false,
         idle: RefCell::default(),
         acceleration,
         idle_accelerated: RefCell::default(),

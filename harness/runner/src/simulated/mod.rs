@@ -137,7 +137,7 @@ pub(crate) fn perform_hosted(case: &Case, seed: u64, hosted: &HostedCase<'_>) ->
         clock,
         server,
         clients,
-        timeouts: timeouts_of(hosted),
+        timeouts: Timeouts { late: hosted.late, subscribing: hosted.subscribing, ..TIMEOUTS },
         seed: run_seed(case, seed).to_u64(),
         latency: latency(case),
         tears_writes: Facts::of(case).tears_writes,
@@ -146,11 +146,6 @@ pub(crate) fn perform_hosted(case: &Case, seed: u64, hosted: &HostedCase<'_>) ->
     let mut executed = execute_in(hosted.peer.simulator(), prepared);
     lives.conclude(&mut executed);
     Performed { history: recorder.take_history(), executed }
-}
-
-/// How long things may take at a hosted peer.
-pub(crate) fn timeouts_of(hosted: &HostedCase<'_>) -> Timeouts {
-    Timeouts { late: hosted.late, subscribing: hosted.subscribing, ..TIMEOUTS }
 }
 
 /// The name of the run that probes a hosted broker.

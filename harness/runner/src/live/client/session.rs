@@ -445,9 +445,8 @@ impl Context {
         let Run { performed, stopped, output } = run;
         let command = self.command(case, seed);
         let with_trace = self.options.keep == KeepTrace::All;
-        let model = Some(self.timeouts().tolerance());
         let (result, Timed { sensitive: timing_sensitive, .. }) =
-            judged(case, &command, performed.executed, &performed.history, with_trace, model);
+            judged(case, &command, performed.executed, &performed.history, with_trace, None);
         match stopped {
             None => (result, timing_sensitive),
             Some(Stopped::Unsupported(reason)) => (skipped(reason, seed), false),
