@@ -86,7 +86,7 @@ impl Options {
     }
 
     fn of_runs(&self) -> RunOptions {
-        RunOptions { mutant: self.mutant, latitude: self.latitude, model: true, ..RunOptions::default() }
+        RunOptions { mutant: self.mutant, latitude: self.latitude, ..RunOptions::default() }
     }
 }
 

@@ -101,7 +101,7 @@ pub fn shrink(
 /// If the text is no scenario with one case, or if its run has no finding.
 pub fn shrink_first(text: &str, seed: u64, limits: Limits) -> Result<Shrunk, String> {
     let case = case_of(text)?;
-    let options = RunOptions { model: true, ..RunOptions::default() };
+    let options = RunOptions::default();
     let result = run_with(&case, seed, options);
     let first = shapes(&result, case.version).into_keys().next();
     let shape = first.ok_or_else(|| format!("a run under seed {seed} has no finding"))?;

@@ -1,10 +1,11 @@
 //! The CPU time of the simulated suite, by case, and a digest of its histories.
 //!
-//! `cargo bench -p mqttspec-runner --bench suite [ROUNDS] [histories] [FILTER…]`
+//! `cargo bench -p mqttspec-runner --bench suite [ROUNDS] [histories] [without-model] [FILTER…]`
 //!
 //! Every case runs under the seeds of `mqttspec run`, with the allocator of the command, in one
 //! thread. The digest is over the bytes and times of all histories, in order. With `histories` a
-//! digest of each case is printed too: a change for speed must not change any of them.
+//! digest of each case is printed too: a change for speed must not change any of them. With
+//! `without-model`, the history model does not judge the runs: the difference is its cost.
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot continue fails")]
 
@@ -28,7 +29,9 @@ fn main() {
     let arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
     let (rounds, words): (Vec<_>, Vec<_>) = arguments.partition(|argument| argument.parse::<u32>().is_ok());
     let rounds = rounds.first().and_then(|rounds| rounds.parse().ok()).unwrap_or(3);
-    let (lists, filters): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| word == "histories");
+    let (lists, words): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| word == "histories");
+    let (without, filters): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| word == "without-model");
+    let options = RunOptions { model: without.is_empty(), ..RunOptions::default() };
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios"));
     let sources = read_folder(folder).unwrap();
     let plan = plan(&sources, &Selection { filters, ..Selection::default() });
@@ -38,7 +41,7 @@ fn main() {
         let mut hashes = Vec::new();
         for (case, times) in plan.cases.iter().zip(&mut times) {
             let started = cpu_time();
-            hashes.push(histories(case));
+            hashes.push(histories(case, options));
             times.push(cpu_time() - started);
         }
         let sum: Duration = times.iter().filter_map(|times| times.last()).sum();
@@ -64,9 +67,9 @@ fn main() {
 }
 
 /// Runs a case under all its seeds; returns the digest of its histories.
-fn histories(case: &Case) -> u128 {
+fn histories(case: &Case, options: RunOptions) -> u128 {
     let of_run = |seed| {
-        let (result, history) = run_recorded(case, u64::from(seed), RunOptions::default());
+        let (result, history) = run_recorded(case, u64::from(seed), options);
         assert_eq!(result.verdict, Verdict::Pass, "{}", case.name());
         let hash = history.hash();
         reuse(history);

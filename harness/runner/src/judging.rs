@@ -74,9 +74,12 @@ pub(crate) fn judged(
         Err(Stop::Unsupported(unsupported)) => broke = Some((Verdict::Skip, unsupported.to_string())),
     }
     let over = findings.over.unwrap_or(u64::MAX);
-    let of_model = model.map(|tolerance| model::judge(history, tolerance)).unwrap_or_default();
-    let judged = monitors::judge(history).into_iter().chain(of_model);
-    found.extend(judged.filter(|finding| finding.at_ns < over));
+    found.extend(monitors::judge(history).into_iter().filter(|finding| finding.at_ns < over));
+    if let Some(tolerance) = model {
+        let of_model = model::judge(history, tolerance).into_iter().filter(|finding| finding.at_ns < over);
+        let new: Vec<Finding> = of_model.filter(|finding| is_new(finding, &found)).collect();
+        found.extend(new);
+    }
     let verdict = match &broke {
         Some((verdict, _)) => *verdict,
         None if !found.is_empty() => Verdict::Fail,
@@ -125,6 +128,14 @@ pub(crate) fn judged(
         output: Vec::new(),
     };
     (result, Timed { sensitive, deviations: findings.deviations, ..Timed::default() })
+}
+
+/// Whether a finding of the history model says more than what other checks found.
+fn is_new(of_model: &Finding, found: &[Finding]) -> bool {
+    found.iter().all(|other| {
+        let is_cited = of_model.requirements.iter().any(|one| other.requirements.contains(one));
+        !is_cited && (other.event.is_none() || other.event != of_model.event)
+    })
 }
 
 /// The same findings; the first of each check and its clauses come before repetitions.

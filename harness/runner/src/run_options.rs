@@ -6,7 +6,7 @@ use crate::latitude::Latitude;
 use crate::simulator::Simulator;
 
 /// Options of a run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct RunOptions {
     /// Whether a run that passes has its trace. A run that fails always has it.
     pub trace: bool,
@@ -14,8 +14,21 @@ pub struct RunOptions {
     pub mutant: Option<&'static Mutant>,
     /// How the peer under test uses the choices that the standard leaves to it.
     pub latitude: Latitude,
-    /// Whether the history model judges the run too.
+    /// Whether the history model judges a run of a reference peer too, as it does by default. Without
+    /// it, its cost can be measured. It does not judge a hosted peer.
     pub model: bool,
     /// What the run executes on.
     pub simulator: Simulator,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            trace: false,
+            mutant: None,
+            latitude: Latitude::default(),
+            model: true,
+            simulator: Simulator::default(),
+        }
+    }
 }

@@ -319,11 +319,10 @@ fn run_options(case: &Case, run: u32, options: &SuiteOptions) -> RunOptions {
         KeepTrace::All => true,
     };
     RunOptions {
-        model: false,
         trace: may_be_shown && run == 0,
-        mutant: None,
         latitude: options.latitude,
         simulator: options.simulator,
+        ..RunOptions::default()
     }
 }
 

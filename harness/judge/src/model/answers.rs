@@ -4,7 +4,8 @@
 //! the peer answers.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use mqttspec_codec::{Packet, PacketIdentifier, PubAckReason, PubRelReason, QoS, Version};
 
@@ -29,8 +30,40 @@ const REPEATED: Rule = Rule::new(&["MQTT-4.3.3-10"], &[]);
 /// How long the connection must stand after a packet.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// An answer: its name and its Packet Identifier.
-type Answer = (&'static str, Option<PacketIdentifier>);
+/// An answer and its Packet Identifier.
+type Answer = (Kind, Option<PacketIdentifier>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    PubAck,
+    PubRec,
+    PubRel,
+    PubComp,
+    SubAck,
+    UnsubAck,
+    PingResp,
+}
+
+impl Kind {
+    /// Its name, and the rule that demands it.
+    fn rule(self) -> (&'static str, Rule) {
+        match self {
+            Self::PubAck => ("PUBACK", PUBACK),
+            Self::PubRec => ("PUBREC", PUBREC),
+            Self::PubRel => ("PUBREL", PUBREL),
+            Self::PubComp => ("PUBCOMP", PUBCOMP),
+            Self::SubAck => ("SUBACK", SUBACK),
+            Self::UnsubAck => ("UNSUBACK", UNSUBACK),
+            Self::PingResp => ("PINGRESP", PINGRESP),
+        }
+    }
+}
+
+/// The events that ask for the same answer: the first one, and those that ask for another.
+struct Waiting {
+    first: usize,
+    more: VecDeque<usize>,
+}
 
 /// What is known of a connection.
 #[derive(Default)]
@@ -44,7 +77,7 @@ struct Connection {
     accepted: bool,
     raw: bool,
     /// The packets that wait for each answer, oldest first.
-    waiting: BTreeMap<Answer, Vec<usize>>,
+    waiting: BTreeMap<Answer, Waiting>,
     /// QoS 2 messages of the peer, and those of the observer for which the peer has sent PUBREC.
     received: BTreeSet<PacketIdentifier>,
     recorded: BTreeSet<PacketIdentifier>,
@@ -89,9 +122,8 @@ pub(super) fn judge(history: &History, calm: &Calm<'_>, tolerance: Tolerance) ->
     {
         let host = &history.info(key.host).name;
         let version = connection.version.unwrap_or(Version::V3_1_1);
-        for ((name, _), asked) in &connection.waiting {
-            let Some(event) = asked.first().copied() else { continue };
-            let at = history.events()[event].at;
+        for ((kind, _), Waiting { first: event, .. }) in &connection.waiting {
+            let at = history.events()[*event].at;
             let until = at + PATIENCE + tolerance.answer;
             // After a fault, the connection may be half-open until the peer is heard again.
             let alive = connection.heard > at || calm.lasts(host, connection.began, until);
@@ -99,17 +131,9 @@ pub(super) fn judge(history: &History, calm: &Calm<'_>, tolerance: Tolerance) ->
             if !alive || !stood {
                 continue;
             }
-            let rule = match *name {
-                "PUBACK" => PUBACK,
-                "PUBREC" => PUBREC,
-                "PUBREL" => PUBREL,
-                "PUBCOMP" => PUBCOMP,
-                "SUBACK" => SUBACK,
-                "UNSUBACK" => UNSUBACK,
-                _ => PINGRESP,
-            };
+            let (name, rule) = kind.rule();
             let actual = format!("on the connection of {host} it never came");
-            findings.extend(rule.broken(history, version, event, &format!("a {name}"), actual));
+            findings.extend(rule.broken(history, version, *event, &format!("a {name}"), actual));
         }
     }
     findings
@@ -126,6 +150,12 @@ pub(super) fn refused_repeats(facts: &Facts<'_>) -> Vec<Finding> {
     facts.refused_repeats.iter().filter_map(of_version_5).collect()
 }
 
+impl Waiting {
+    fn at(event: usize) -> Self {
+        Self { first: event, more: VecDeque::new() }
+    }
+}
+
 impl Connection {
     fn sent(&mut self, index: usize, at: Duration, packet: &Packet) {
         let asks = match packet {
@@ -140,16 +170,18 @@ impl Connection {
             }
             Packet::Publish(publish) => {
                 match (publish.delivery.qos(), publish.delivery.packet_identifier()) {
-                    (QoS::AtLeastOnce, id) => Some(("PUBACK", id)),
+                    (QoS::AtLeastOnce, id) => Some((Kind::PubAck, id)),
                     (QoS::ExactlyOnce, Some(id)) => {
                         if self.refused.remove(&id) && !publish.delivery.dup() {
                             self.fresh.insert(id);
                         }
                         // Each repetition has an answer of its own.
                         let again = !self.unreleased.insert(id) && publish.delivery.dup();
-                        let waiting = self.waiting.entry(("PUBREC", Some(id))).or_default();
-                        if waiting.is_empty() || again {
-                            waiting.push(index);
+                        match self.waiting.entry((Kind::PubRec, Some(id))) {
+                            Entry::Occupied(waiting) if again => waiting.into_mut().more.push_back(index),
+                            waiting => {
+                                waiting.or_insert(Waiting::at(index));
+                            }
                         }
                         None
                     }
@@ -165,22 +197,19 @@ impl Connection {
                     self.rejected.insert(ack.id);
                 }
                 let asks = !ack.reason.is_failure() && known;
-                asks.then_some(("PUBREL", Some(ack.id)))
+                asks.then_some((Kind::PubRel, Some(ack.id)))
             }
             Packet::PubRel(ack) => {
                 self.unreleased.remove(&ack.id);
-                self.recorded.contains(&ack.id).then_some(("PUBCOMP", Some(ack.id)))
+                self.recorded.contains(&ack.id).then_some((Kind::PubComp, Some(ack.id)))
             }
-            Packet::Subscribe(subscribe) => Some(("SUBACK", Some(subscribe.id))),
-            Packet::Unsubscribe(unsubscribe) => Some(("UNSUBACK", Some(unsubscribe.id))),
-            Packet::PingReq => Some(("PINGRESP", None)),
+            Packet::Subscribe(subscribe) => Some((Kind::SubAck, Some(subscribe.id))),
+            Packet::Unsubscribe(unsubscribe) => Some((Kind::UnsubAck, Some(unsubscribe.id))),
+            Packet::PingReq => Some((Kind::PingResp, None)),
             _ => None,
         };
         if let Some(answer) = asks {
-            let waiting = self.waiting.entry(answer).or_default();
-            if waiting.is_empty() {
-                waiting.push(index);
-            }
+            self.waiting.entry(answer).or_insert(Waiting::at(index));
         }
     }
 
@@ -206,7 +235,7 @@ impl Connection {
                 }
                 return None;
             }
-            Packet::PubAck(ack) => ("PUBACK", Some(ack.id)),
+            Packet::PubAck(ack) => (Kind::PubAck, Some(ack.id)),
             Packet::PubRec(ack) => {
                 let in_use = ack.reason == PubAckReason::PacketIdentifierInUse;
                 if in_use && self.fresh.contains(&ack.id) {
@@ -220,31 +249,32 @@ impl Connection {
                 } else {
                     self.recorded.insert(ack.id);
                 }
-                ("PUBREC", Some(ack.id))
+                (Kind::PubRec, Some(ack.id))
             }
             Packet::PubRel(ack) => {
                 if self.rejected.contains(&ack.id) && !ack.reason.is_failure() {
                     let expected = "no PUBREL for a message that PUBREC refuses";
                     wrong = Some((NO_PUBREL, expected, "a PUBREL".to_owned()));
                 }
-                ("PUBREL", Some(ack.id))
+                (Kind::PubRel, Some(ack.id))
             }
             Packet::PubComp(ack) => {
                 if self.recorded.remove(&ack.id) && ack.reason == PubRelReason::PacketIdentifierNotFound {
                     let expected = "success for a message with a PUBREC";
                     wrong = Some((FOUND, expected, "Packet Identifier not found".to_owned()));
                 }
-                ("PUBCOMP", Some(ack.id))
+                (Kind::PubComp, Some(ack.id))
             }
-            Packet::SubAck(ack) => ("SUBACK", Some(ack.id)),
-            Packet::UnsubAck(ack) => ("UNSUBACK", Some(ack.id)),
-            Packet::PingResp => ("PINGRESP", None),
+            Packet::SubAck(ack) => (Kind::SubAck, Some(ack.id)),
+            Packet::UnsubAck(ack) => (Kind::UnsubAck, Some(ack.id)),
+            Packet::PingResp => (Kind::PingResp, None),
             _ => return None,
         };
-        if let Some(waiting) = self.waiting.get_mut(&answer)
-            && !waiting.is_empty()
-        {
-            waiting.remove(0);
+        if let Entry::Occupied(mut waiting) = self.waiting.entry(answer) {
+            match waiting.get_mut().more.pop_front() {
+                Some(next) => waiting.get_mut().first = next,
+                None => drop(waiting.remove()),
+            }
         }
         wrong
     }

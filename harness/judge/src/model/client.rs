@@ -43,7 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LATE: Duration = Duration::from_secs(2);
 
 /// Topic Name and payload.
-type Message = (String, Vec<u8>);
+type Message<'h> = (&'h str, &'h [u8]);
 
 #[derive(Default)]
 struct Connection<'h> {
@@ -65,7 +65,7 @@ struct Connection<'h> {
     violated: Option<(usize, Duration)>,
     aliases: [BTreeMap<u16, &'h TopicName>; 2],
     /// Messages of the Server that are not acknowledged.
-    open: BTreeMap<PacketIdentifier, Message>,
+    open: BTreeMap<PacketIdentifier, Message<'h>>,
 }
 
 /// How often each message was sent by the Server and given to the application.
@@ -87,10 +87,10 @@ struct Reader<'h> {
     calm: &'h Calm<'h>,
     tolerance: Tolerance,
     connections: BTreeMap<ConnectionKey, Connection<'h>>,
-    counts: BTreeMap<(HostIndex, Message), Counts>,
+    counts: BTreeMap<(HostIndex, Message<'h>), Counts>,
     /// What applications asked their clients to publish at QoS 0, and what was published.
-    asked: BTreeMap<(HostIndex, Message), usize>,
-    published: BTreeMap<(HostIndex, Message), (usize, usize)>,
+    asked: BTreeMap<(HostIndex, Message<'h>), usize>,
+    published: BTreeMap<(HostIndex, Message<'h>), (usize, usize)>,
     crashed: BTreeSet<String>,
     /// Hosts to which bytes were sent that may be a packet.
     raw: BTreeSet<HostIndex>,
@@ -129,7 +129,8 @@ impl<'h> Reader<'h> {
     }
 
     fn read(&mut self, index: usize) {
-        let event = &self.history.events()[index];
+        let history = self.history;
+        let event = &history.events()[index];
         if let What::Fault(fault) = &event.what
             && matches!(&fault.fault.kind, FaultKind::Crash | FaultKind::Profile(_))
         {
@@ -138,12 +139,12 @@ impl<'h> Reader<'h> {
         let Some(key) = event.connection else { return };
         match &event.what {
             What::Asked(Asked::Publish { message, .. }) => {
-                let message = (message.topic.clone(), message.payload.to_vec());
+                let message = (message.topic.as_str(), &message.payload[..]);
                 *self.asked.entry((key.host, message)).or_default() += 1;
                 return;
             }
             What::Told(Told::Message { message, .. }) => {
-                let message = (message.topic.clone(), message.payload.to_vec());
+                let message = (message.topic.as_str(), &message.payload[..]);
                 self.counts.entry((key.host, message)).or_default().told += 1;
                 return;
             }
@@ -188,9 +189,9 @@ impl<'h> Reader<'h> {
             Packet::Disconnect(_) => connection.raw = true,
             Packet::Publish(publish) => {
                 let Some(topic) = resolved(&mut connection.aliases[1], publish) else { return };
-                let message = (topic.as_str().to_owned(), publish.payload.to_vec());
+                let message = (topic.as_str(), &publish.payload[..]);
                 if let Some(id) = publish.delivery.packet_identifier() {
-                    connection.open.insert(id, message.clone());
+                    connection.open.insert(id, message);
                 }
                 let counts = self.counts.entry((key.host, message)).or_default();
                 counts.sent[usize::from(u8::from(publish.delivery.qos()))] += 1;
@@ -241,7 +242,7 @@ impl<'h> Reader<'h> {
                 if let Some(topic) = resolved(&mut connection.aliases[0], publish)
                     && publish.delivery.qos() == QoS::AtMostOnce
                 {
-                    let message = (topic.as_str().to_owned(), publish.payload.to_vec());
+                    let message = (topic.as_str(), &publish.payload[..]);
                     let (count, last) = self.published.entry((key.host, message)).or_default();
                     (*count, *last) = (*count + 1, index);
                 }

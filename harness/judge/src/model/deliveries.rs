@@ -131,10 +131,10 @@ fn of_message(
         };
         found(rule, "RETAIN 0 for a message that was published with RETAIN 0", "RETAIN 1".to_owned());
     }
-    let granted: BTreeSet<QoS> = requests.iter().filter_map(|request| request.granted?.1).collect();
     if stood {
+        let mut granted = requests.iter().filter_map(|request| request.granted?.1);
         let (published, had) = (publication.publish.delivery.qos(), publish.delivery.qos());
-        if !granted.iter().any(|granted| published.min(*granted) == had) {
+        if !granted.any(|granted| published.min(granted) == had) {
             let actual = format!("QoS {}", u8::from(had));
             found(QOS, "the lower of the published and the granted QoS", actual);
         }
@@ -165,7 +165,9 @@ fn of_message(
 /// The properties that a Server forwards unchanged.
 fn forwarded(facts: &Facts<'_>, arrival: &Arrival<'_>, publication: &Publication<'_>) -> Vec<Finding> {
     let (had, sent) = (arrival.publish, &*publication.publish);
-    let users = |publish: &Publish| publish.properties.user_properties().collect::<Vec<_>>();
+    // A Server may add User Properties of its own.
+    let mut users = had.properties.user_properties();
+    let has_users = sent.properties.user_properties().all(|one| users.any(|other| other == one));
     macro_rules! same {
         ($property:ty) => {
             had.properties.get::<$property>() == sent.properties.get::<$property>()
@@ -176,7 +178,7 @@ fn forwarded(facts: &Facts<'_>, arrival: &Arrival<'_>, publication: &Publication
         (RESPONSE_TOPIC, "Response Topic", same!(ResponseTopic)),
         (CORRELATION_DATA, "Correlation Data", same!(CorrelationData)),
         (CONTENT_TYPE, "Content Type", same!(ContentType)),
-        (USER_PROPERTIES, "User Properties", users(had) == users(sent)),
+        (USER_PROPERTIES, "User Properties", has_users),
     ];
     let changed = rules.into_iter().filter(|(.., same)| !same);
     let mut findings: Vec<Finding> = changed
@@ -187,9 +189,10 @@ fn forwarded(facts: &Facts<'_>, arrival: &Arrival<'_>, publication: &Publication
     let expiry = |publish: &Publish| publish.properties.get::<MessageExpiryInterval>().map(|expiry| expiry.0);
     let at = |event: usize| facts.history.events().get(event).map_or(0, |event| event.at.as_secs());
     let elapsed = at(arrival.event).saturating_sub(at(publication.sent));
+    let slack = 2 + (facts.tolerance.early + facts.tolerance.late).as_secs();
     let right = match (expiry(had), expiry(sent)) {
         (None, None) => true,
-        (Some(had), Some(sent)) => had <= sent && u64::from(had) + elapsed + 2 >= u64::from(sent),
+        (Some(had), Some(sent)) => had <= sent && u64::from(had) + elapsed + slack >= u64::from(sent),
         _ => false,
     };
     if !right {

@@ -54,7 +54,8 @@ fn taken_over(facts: &Facts<'_>) -> Vec<Finding> {
         let silent = keep_alive_of(link) > Duration::ZERO
             && link.silence.max(at.saturating_sub(link.spoke)) >= keep_alive_of(link);
         let broke = link.violation.is_some() || link.exceeds || link.unfounded.is_some();
-        let stood = link.accepted.is_some() && link.left.is_none() && !broke && !silent;
+        let stood =
+            !link.client_id.is_empty() && link.accepted.is_some() && link.left.is_none() && !broke && !silent;
         if !stood || !facts.calm.lasts(facts.name(*key), link.began, at) {
             continue;
         }

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{
-    AuthenticationMethod, Connect, MaximumQoS, Misdeed, Packet, PacketIdentifier, PubAckReason, Publish, QoS,
-    RetainAvailable, Role, SessionExpiryInterval, SubscriptionIdentifier, TopicAlias, TopicAliasMaximum,
-    TopicName, Version,
+    AssignedClientIdentifier, AuthenticationMethod, Connect, MaximumQoS, Misdeed, Packet, PacketIdentifier,
+    PubAckReason, Publish, QoS, RetainAvailable, Role, SessionExpiryInterval, SubscriptionIdentifier,
+    TopicAlias, TopicAliasMaximum, TopicName, Version,
 };
 use mqttspec_notation::{FaultKind, SERVER};
 
@@ -23,7 +23,7 @@ type Message<'h> = (&'h str, &'h [u8]);
 /// Everything that the rules need.
 pub(super) struct Facts<'h> {
     pub(super) history: &'h History,
-    pub(super) calm: Calm<'h>,
+    pub(super) calm: &'h Calm<'h>,
     pub(super) tolerance: Tolerance,
     pub(super) links: BTreeMap<ConnectionKey, Link<'h>>,
     pub(super) requests: Vec<Request<'h>>,
@@ -74,13 +74,13 @@ const FIRST_PACKET: [&[&str]; 2] = [&["MQTT-3.1.0-1", "MQTT-4.13.1-1"], &["MQTT-
 
 impl<'h> Facts<'h> {
     /// Reads a history; `None` if it is not about a Server, or if a client has no recorded packets.
-    pub(super) fn of(history: &'h History, tolerance: Tolerance) -> Option<Self> {
+    pub(super) fn of(history: &'h History, calm: &'h Calm<'h>, tolerance: Tolerance) -> Option<Self> {
         if history.hosts().iter().any(|host| host.observer == Role::Server) {
             return None;
         }
         let mut facts = Self {
             history,
-            calm: Calm::of(history),
+            calm,
             tolerance,
             links: BTreeMap::new(),
             requests: Vec::new(),
@@ -168,9 +168,13 @@ impl<'h> Facts<'h> {
         if self.raw || payload.is_empty() || self.is_in_raw_bytes(payload) { &[] } else { known }
     }
 
-    /// Whether no Client can have published a message.
+    /// Whether no Client can have published a message. A Server may have messages of its own, but
+    /// not on a topic of Clients.
     pub(super) fn is_made_up(&self, topic: &str, payload: &[u8]) -> bool {
-        !self.raw && self.raw_bytes.is_empty() && !self.sent.contains_key(&(topic, payload))
+        let first = (topic, &[][..]);
+        let is_of_clients = || self.sent.range(first..).next().is_some_and(|((of, _), _)| *of == topic);
+        let is_certain = !self.raw && self.raw_bytes.is_empty();
+        is_certain && !self.sent.contains_key(&(topic, payload)) && is_of_clients()
     }
 
     /// The only publication of a message; `None` if there are several.
@@ -207,7 +211,8 @@ impl<'h> Facts<'h> {
     /// The requests that may be in force on a connection at an event and match a topic.
     pub(super) fn matching(&self, link: ConnectionKey, at: usize, topic: &TopicName) -> Vec<&Request<'h>> {
         let Some(of) = self.links.get(&link) else { return Vec::new() };
-        let fresh = of.accepted.is_some_and(|(_, present)| !present) && of.version != Version::V3_1;
+        // A Session Present of 0 after Clean Start 0 may be what is wrong, and not the message.
+        let fresh = of.accepted.is_some() && of.clean;
         let in_force = |request: &&Request<'h>| {
             let own = request.link == link;
             let of_session = own || !fresh && !of.client_id.is_empty() && request.client_id == of.client_id;
@@ -282,6 +287,9 @@ impl<'h> Facts<'h> {
         let expiry = connect.properties.get::<SessionExpiryInterval>().map_or(0, |expiry| expiry.0);
         let kept = if connect.clean_start { 0 } else { u32::MAX };
         let client_id = connect.client_id.as_str();
+        if !client_id.is_empty() && !self.links_by_client.contains_key(client_id) {
+            self.adopts(client_id);
+        }
         if let Some(will) = &connect.will {
             let publication = self.publications.len();
             let message = (will.topic.as_str(), will.payload.as_bytes());
@@ -414,7 +422,8 @@ impl<'h> Facts<'h> {
             Packet::Unsubscribe(unsubscribe) => {
                 for number in self.requests_by_client.get(client_id).into_iter().flatten() {
                     let Some(request) = self.requests.get_mut(*number) else { continue };
-                    if unsubscribe.filters.iter().any(|filter| filter == request.filter) {
+                    let is_own = request.link == key || !client_id.is_empty();
+                    if is_own && unsubscribe.filters.iter().any(|filter| filter == request.filter) {
                         request.removed = Some((index, None));
                         request.unsubscribe = Some((key, unsubscribe.id));
                     }
@@ -577,6 +586,25 @@ impl<'h> Facts<'h> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A Client comes back under the Client Identifier that the Server assigned to it: its earlier
+    /// connection counts as one of the same Client.
+    fn adopts(&mut self, client_id: &'h str) {
+        let is_assigned = |link: &Link<'_>| {
+            let assigned = || link.connack?.properties.get::<AssignedClientIdentifier>();
+            link.client_id.is_empty() && assigned().is_some_and(|id| id.0.as_str() == client_id)
+        };
+        let Some((&key, link)) = self.links.iter_mut().find(|(_, link)| is_assigned(link)) else { return };
+        link.client_id = client_id;
+        self.links_by_client.entry(client_id).or_default().push(key);
+        for (number, request) in self.requests.iter_mut().enumerate().filter(|(_, one)| one.link == key) {
+            request.client_id = client_id;
+            self.requests_by_client.entry(client_id).or_default().push(number);
+        }
+        for publication in self.publications.iter_mut().filter(|one| one.link == key) {
+            publication.client_id = client_id;
         }
     }
 

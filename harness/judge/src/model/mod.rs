@@ -1,6 +1,7 @@
 //! The history model: from the history of the clients, it computes for every subscriber which
 //! messages must, may and must not be delivered, and judges answers, Sessions, Wills and the ends
-//! of connections. `client` has the rules for clients. `mqttspec explore` judges every run with it.
+//! of connections. `client` has the rules for clients. It judges the
+//! runs of reference peers, like the monitors, and the runs of campaigns.
 //!
 //! It accepts every behaviour that the standard allows: a rule judges only what the history makes
 //! certain. It does not judge these:
@@ -106,7 +107,7 @@ pub fn judge(history: &History, tolerance: Tolerance) -> Vec<Finding> {
     let calm = Calm::of(history);
     let mut findings = answers::judge(history, &calm, tolerance);
     findings.extend(resent::judge(history, &calm, tolerance));
-    match Facts::of(history, tolerance) {
+    match Facts::of(history, &calm, tolerance) {
         Some(facts) => {
             findings.extend(forms::judge(history));
             findings.extend(answers::refused_repeats(&facts));

@@ -94,7 +94,9 @@ pub(super) fn of(
     }
     let mut findings = Vec::new();
     for Standing { request, granted, key, link } in standing {
-        let in_time = until + calm / 2 <= link.heard;
+        // On a new connection, what is unacknowledged may come again as late as the Server likes.
+        let again = if *key == request.link { Duration::ZERO } else { facts.tolerance.again };
+        let in_time = until + calm / 2 + again <= link.heard;
         if !facts.in_force(*granted, after) || !in_time || !fits(link, request, publication) {
             continue;
         }

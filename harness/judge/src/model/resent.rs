@@ -13,7 +13,7 @@ use mqttspec_codec::{
 use super::calm::Calm;
 use super::{Rule, Tolerance};
 use crate::finding::Finding;
-use crate::history::{ConnectionKey, History, What};
+use crate::history::{ConnectionKey, Event, History, What};
 
 const AGAIN: Rule = Rule::new(&["MQTT-4.4.0-1"], &["MQTT-4.4.0-1"]);
 
@@ -49,6 +49,14 @@ struct Connection<'h> {
 
 pub(super) fn judge(history: &History, calm: &Calm<'_>, tolerance: Tolerance) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let resumes = |event: &Event| match &event.what {
+        What::Sent { packet: Packet::ConnAck(ack), .. }
+        | What::Received { packet: Packet::ConnAck(ack), .. } => ack.session_present,
+        _ => false,
+    };
+    if !history.events().iter().any(resumes) {
+        return findings;
+    }
     let end = history.events().last().map_or(Duration::ZERO, |event| event.at);
     let connections = read(history);
     for (key, new) in &connections {

@@ -66,7 +66,8 @@ pub(crate) struct RunContext {
     pub(crate) servers: usize,
     /// Whether a server that the harness starts is ready within a short time.
     pub(crate) starts_quickly: bool,
-    /// Whether the history model judges the runs too.
+    /// Whether the history model judges the runs too. Only campaigns have it: the verdicts of the
+    /// suite with it were not compared on enough brokers.
     pub(crate) model: bool,
     /// Servers that were started for one case at a time, and are free.
     pub(crate) idle: RefCell<Vec<Rc<Instance>>>,
@@ -363,7 +364,8 @@ pub(crate) async fn run_on_shared_server(
     let names = context.names(placed, plain_names);
     let instance = context.instance.clone();
     let environment = Environment {
-        model: context.model,
+        // Another run may have left Sessions and messages with the same names.
+        model: context.model && !plain_names,
         endpoint: context.endpoint.clone(),
         names: names.clone(),
         timeouts,
@@ -419,9 +421,10 @@ pub(crate) async fn run_on_own_server(
             }
         },
     };
+    let plain_names = Facts::of(&placed.case).needs_plain_names;
     let names = match options {
         // Another case may have left a Session on it that the server does not end.
-        [] => context.names(placed, Facts::of(&placed.case).needs_plain_names),
+        [] => context.names(placed, plain_names),
         // The scenario itself decides about credentials.
         _ => Rc::new(Names::new(None, &context.token, None).with_keep_alive(context.keep_alive(placed))),
     };
@@ -433,7 +436,7 @@ pub(crate) async fn run_on_own_server(
     });
     let real_waits = placed.waits / acceleration.map_or(1, |one| one.speed);
     let environment = Environment {
-        model: context.model,
+        model: context.model && !(is_pooled && plain_names),
         endpoint,
         names: names.clone(),
         timeouts,

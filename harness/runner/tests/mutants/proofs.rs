@@ -167,8 +167,9 @@ pub(crate) fn run_mutant<'a>(case: &'a Case, mutant: &'static Mutant) -> MutantR
     MutantRun { case, mutant, result }
 }
 
+/// Without the history model: PROVED.md shows which mutants the scenarios and the monitors find.
 pub(crate) fn run_once(case: &Case, mutant: &'static Mutant, seed: u64) -> RunResult {
-    run_with(case, seed, RunOptions { mutant: Some(mutant), ..RunOptions::default() })
+    run_with(case, seed, RunOptions { mutant: Some(mutant), model: false, ..RunOptions::default() })
 }
 
 impl MutantRun<'_> {
