@@ -230,7 +230,11 @@ fn groups<'a>(
         }
         let group = &mut groups[publication.number];
         group.publications.push(publication);
-        group.most += interest.subscriptions;
+        // A Server may take a QoS 1 message twice if its Client sends it again, and does not know what
+        // it delivered at QoS 0.
+        let may_repeat = interest.qos == QoS::AtMostOnce && publication.qos > QoS::AtMostOnce;
+        let most = if may_repeat { usize::MAX } else { interest.subscriptions };
+        group.most = group.most.saturating_add(most);
     }
     deliver(&mut groups, received);
     groups
@@ -337,6 +341,28 @@ mod tests {
         );
         assert!(broken(written(), Guarantee::AtLeastOnce).is_some());
         assert_eq!(broken(written(), Guarantee::AtMostOnce), None);
+    }
+
+    #[test]
+    fn a_qos_1_message_that_is_sent_again_may_arrive_twice_at_qos_0() {
+        let builder = |qos, repeat: fn(Publish) -> Publish| {
+            let message = publish(qos, u16::from(qos as u8), "pay");
+            HistoryBuilder::of(Version::V5, Role::Client, &["reader", "writer"])
+                .connects("reader", false)
+                .subscribes("reader", "t", QoS::AtMostOnce)
+                .connects("writer", false)
+                .sent("writer", message.clone())
+                .received("reader", publish(QoS::AtMostOnce, 0, "pay"))
+                .lost("writer")
+                .connects("writer", true)
+                .sent("writer", repeat(message))
+                .received("reader", publish(QoS::AtMostOnce, 0, "pay"))
+        };
+        assert_eq!(broken(builder(QoS::AtLeastOnce, again), Guarantee::AtMostOnce), None);
+        let once = builder(QoS::AtMostOnce, |message| message);
+        assert_eq!(broken(once.clone(), Guarantee::AtMostOnce), None);
+        let twice = once.received("reader", publish(QoS::AtMostOnce, 0, "pay"));
+        assert!(broken(twice, Guarantee::AtMostOnce).is_some());
     }
 
     #[test]

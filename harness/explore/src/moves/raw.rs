@@ -254,8 +254,8 @@ impl Writer<'_> {
         if self.draw.below(2) == 0 {
             self.wait_long("wait 12s", "wait 14s");
         }
-        if line.contains("truncated") || line.starts_with("raw ") {
-            // The Server may wait for the rest, and the next CONNECT would be it.
+        if ["truncated", "raw ", "CONNECT"].iter().any(|part| line.contains(part)) {
+            // The connection may still be open, and the next CONNECT begins another one.
             self.line(&format!("{name} closes"));
         }
     }

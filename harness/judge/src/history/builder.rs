@@ -13,6 +13,7 @@ use mqttspec_codec::{
 use super::{Asked, ConnectionKey, Ending, Event, History, HostIndex, HostInfo, Message, Told, What};
 
 /// A history under construction, with one event per millisecond.
+#[derive(Clone)]
 pub(crate) struct HistoryBuilder {
     history: History,
     version: Version,
