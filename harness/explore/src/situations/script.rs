@@ -63,10 +63,10 @@ impl<'s> Script<'s> {
 
     /// One exchange in one of both directions. Some are left in the middle.
     pub(super) fn exchange(&mut self) {
-        if self.sketch.chance(50) { self.to_client() } else { self.from_client() }
+        if self.sketch.chance(50) { self.server_sends() } else { self.client_sends() }
     }
 
-    pub(super) fn to_client(&mut self) {
+    pub(super) fn server_sends(&mut self) {
         let (topic, payload, qos) = (self.topic(), self.sketch.payload(), self.sketch.below(3));
         if qos == 0 {
             return self.line(&format!("device < PUBLISH topic={topic} payload={payload}"));
@@ -97,7 +97,7 @@ impl<'s> Script<'s> {
         }
     }
 
-    pub(super) fn from_client(&mut self) {
+    pub(super) fn client_sends(&mut self) {
         let (topic, payload, qos) = (self.topic(), self.sketch.payload(), self.sketch.below(3));
         self.line(&format!("ask device publish {topic} {payload} qos={qos}"));
         if !self.compares {

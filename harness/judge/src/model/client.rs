@@ -339,7 +339,7 @@ impl<'h> Reader<'h> {
     fn counts(&mut self, end: Duration) {
         let published = core::mem::take(&mut self.published);
         for ((host, message), (count, event)) in published {
-            let asked = self.asked.get(&(host, message.clone())).copied().unwrap_or(0);
+            let asked = self.asked.get(&(host, message)).copied().unwrap_or(0);
             if asked == 0 && self.is_of_another_topic(host, &message, event) {
                 let key = self.key_of(event, host);
                 let actual = format!("it goes to {}", message.0);
