@@ -16,11 +16,12 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::coverage::Coverage;
+use crate::features::Features;
 use crate::generate::{canonical, draft};
 use crate::run::{case_of, shapes};
 use crate::shape::Shape;
 use crate::shrink::{Limits, shrink};
-use crate::swarm::{Features, Swarm};
+use crate::swarm::Swarm;
 
 /// One part of a campaign: shard 2 of 4 runs every fourth seed, beginning with the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,9 +7,10 @@ use mqttspec_codec::{Role, Version};
 use mqttspec_notation as notation;
 use mqttspec_world::Seed;
 
+use crate::features::Feature;
 use crate::moves::Writer;
 use crate::situations::Situation;
-use crate::swarm::{Feature, Swarm};
+use crate::swarm::Swarm;
 
 /// The text of the scenario of a seed, in canonical layout. The swarm is its first comment.
 #[must_use]

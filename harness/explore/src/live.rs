@@ -14,12 +14,13 @@ use mqttspec_runner::live::single::{LiveRun, LiveTarget};
 
 use crate::campaign::{Campaign, Found, Options, Progress, Unconfirmed};
 use crate::coverage::Coverage;
+use crate::features::{Feature, Features};
 use crate::generate::{canonical, draft};
 use crate::run::{case_of, shapes};
 use crate::shape::Shape;
 use crate::shrink::Limits;
 use crate::shrink_live::{Shrinking, described};
-use crate::swarm::{Feature, Features, LiveServer, Swarm};
+use crate::swarm::{LiveServer, Swarm};
 
 /// The number of repetitions that must show a finding.
 const REPETITIONS: usize = 3;

@@ -22,12 +22,13 @@ use serde::{Deserialize, Serialize};
 
 use self::seen::{FirstDifference, Seen};
 use crate::campaign::Options;
+use crate::features::{Feature, Features};
 use crate::generate::{canonical, draft};
 use crate::live::{features_on, only_version, server_of};
 use crate::run::{FILE, case_of, shapes};
 use crate::shape::Shape;
 use crate::shrink_live::Shrinking;
-use crate::swarm::{Feature, Features, LiveServer, Swarm};
+use crate::swarm::{LiveServer, Swarm};
 
 /// How many repetitions of a run must show a difference.
 const REPETITIONS: usize = 3;

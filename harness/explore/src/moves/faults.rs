@@ -1,7 +1,7 @@
 //! Faults of links and hosts.
 
 use super::Writer;
-use crate::swarm::Feature;
+use crate::features::Feature;
 
 impl Writer<'_> {
     pub(super) fn fault(&mut self) {

@@ -11,7 +11,8 @@ use std::fmt::Write as _;
 
 use mqttspec_world::Draw;
 
-use crate::swarm::{Feature, Swarm};
+use crate::features::Feature;
+use crate::swarm::Swarm;
 use raw::RawHost;
 
 const TOPICS: [&str; 6] = ["t/a", "t/b", "t/a/x", "t/", "u", "u/b"];

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::{FILTERS, TOPICS, Writer, malformed};
-use crate::swarm::Feature;
+use crate::features::Feature;
 
 /// Client Identifiers of which some differ only in case, or after eight characters.
 const NAMES: [&str; 4] = ["device-0001", "device-0002", "DEVICE-0001", "r-shared"];

@@ -4,8 +4,8 @@ use mqttspec_codec::Role;
 
 use super::script::Script;
 use super::{Entry, Sketch};
+use crate::features::Feature as F;
 use crate::moves::malformed;
-use crate::swarm::Feature as F;
 
 const fn client(name: &'static str, needs: &'static [F], write: fn(&mut Sketch)) -> Entry {
     Entry::new(Role::Client, name, needs, write)

@@ -3,7 +3,7 @@
 use mqttspec_codec::Role;
 
 use super::{Entry, Sketch};
-use crate::swarm::Feature as F;
+use crate::features::Feature as F;
 
 const fn server(name: &'static str, needs: &'static [F], write: fn(&mut Sketch)) -> Entry {
     Entry::new(Role::Server, name, needs, write)

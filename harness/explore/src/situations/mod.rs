@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 use mqttspec_codec::{Role, Version};
 use mqttspec_world::{Draw, Seed};
 
-use crate::swarm::Feature;
+use crate::features::Feature;
 
 /// A situation, by its place in the list of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
