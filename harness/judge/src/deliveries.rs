@@ -111,7 +111,7 @@ pub struct Interest {
     /// The QoS with which the message must arrive: that of the message, or the greatest that was
     /// granted if that is smaller.
     pub qos: QoS,
-    /// How many of its subscriptions match.
+    /// How many of its subscriptions match or may match: the greatest number of copies.
     pub subscriptions: usize,
 }
 
@@ -173,17 +173,19 @@ impl Deliveries {
     #[must_use]
     pub fn interest(&self, subscriber: HostIndex, publication: &Publication) -> Option<Interest> {
         let topic = publication.name.as_ref()?;
+        // One that is not granted yet may match already, so it adds a copy and demands nothing.
         let matching = self.subscriptions.iter().filter(|subscription| {
             subscription.subscriber == subscriber
-                && subscription.from < publication.event
                 && publication.event < subscription.until
                 && !subscription.filter.is_shared()
                 && subscription.filter.matches(topic)
         });
         let (mut granted, mut subscriptions) = (None, 0);
         for subscription in matching {
-            granted = granted.max(Some(subscription.qos));
             subscriptions += 1;
+            if subscription.from < publication.event {
+                granted = granted.max(Some(subscription.qos));
+            }
         }
         Some(Interest { qos: granted?.min(publication.qos), subscriptions })
     }

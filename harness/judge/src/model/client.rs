@@ -75,6 +75,8 @@ struct Counts {
     /// The identifier of the last QoS 2 exchange, and the number of these exchanges.
     exchange: Option<PacketIdentifier>,
     exchanges: usize,
+    /// Its Packet Identifier was in use for another message.
+    shares_its_identifier: bool,
     acknowledged: usize,
     /// QoS 2 exchanges that have ended with PUBCOMP.
     completed: usize,
@@ -190,10 +192,11 @@ impl<'h> Reader<'h> {
             Packet::Publish(publish) => {
                 let Some(topic) = resolved(&mut connection.aliases[1], publish) else { return };
                 let message = (topic.as_str(), &publish.payload[..]);
-                if let Some(id) = publish.delivery.packet_identifier() {
-                    connection.open.insert(id, message);
-                }
+                let before =
+                    publish.delivery.packet_identifier().and_then(|id| connection.open.insert(id, message));
                 let counts = self.counts.entry((key.host, message)).or_default();
+                // A Client takes it for a repetition of the other one.
+                counts.shares_its_identifier |= before.is_some_and(|before| before != message);
                 counts.sent[usize::from(u8::from(publish.delivery.qos()))] += 1;
                 if publish.delivery.qos() == QoS::ExactlyOnce {
                     let id = publish.delivery.packet_identifier();
@@ -356,6 +359,9 @@ impl<'h> Reader<'h> {
             let name = self.history.info(host).name.to_string();
             let Counts { sent: [qos0, qos1, qos2], exchanges, acknowledged, completed, told, last, .. } =
                 counts;
+            if counts.shares_its_identifier {
+                continue;
+            }
             if payload.is_empty() || self.crashed.contains(&name) || self.raw.contains(&host) {
                 continue;
             }

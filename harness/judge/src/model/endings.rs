@@ -56,6 +56,8 @@ fn taken_over(facts: &Facts<'_>) -> Vec<Finding> {
         let broke = link.violation.is_some() || link.exceeds || link.unfounded.is_some();
         let stood =
             !link.client_id.is_empty() && link.accepted.is_some() && link.left.is_none() && !broke && !silent;
+        // What the Client sent shortly before may be the reason.
+        let sent_nothing = |of: &Link<'_>| link.spoke + Duration::from_secs(1) < facts.at(of.connected);
         if !stood || !facts.calm.lasts(facts.name(*key), link.began, at) {
             continue;
         }
@@ -65,7 +67,7 @@ fn taken_over(facts: &Facts<'_>) -> Vec<Finding> {
             .any(|(_, of)| of.refused.is_none() && of.connected > link.connected && of.connected < closed);
         let refused = others().find(|(_, of)| {
             let answered = of.refused.is_some_and(|event| at <= facts.at(event) + Duration::from_secs(1));
-            of.connected > link.connected && of.connected < closed && answered
+            of.connected > link.connected && of.connected < closed && answered && sent_nothing(of)
         });
         if let (false, Some((other, _))) = (rightful, refused) {
             let actual = format!("{} lost its connection to {}", facts.name(*key), facts.name(*other));

@@ -132,8 +132,7 @@ impl<'h> Link<'h> {
     pub(super) fn acknowledges(&mut self, event: usize, id: PacketIdentifier, qos: QoS, ends: bool) {
         if self.unacknowledged.get(&id) != Some(&qos) {
             self.unfounded.get_or_insert(event);
-        }
-        if ends {
+        } else if ends {
             self.unacknowledged.remove(&id);
         }
     }
