@@ -525,7 +525,9 @@ impl<'h> Facts<'h> {
                 }
                 if !ack.session_present {
                     let connected = link.connected;
-                    for (_, until) in self.unclear.get_mut(client_id).into_iter().flatten() {
+                    // What was sent behind this CONNECT is part of the new Session.
+                    let unclear = self.unclear.get_mut(client_id).into_iter().flatten();
+                    for (_, until) in unclear.filter(|(from, _)| *from < connected) {
                         *until = connected.min(*until);
                     }
                     self.in_flight.retain(|(of, _), _| *of != client_id);
