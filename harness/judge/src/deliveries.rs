@@ -105,22 +105,13 @@ fn key<'m>(topic: &'m str, payload: &'m [u8]) -> (u64, &'m str, &'m [u8]) {
     (xxh3_64_with_seed(payload, xxh3_64(topic.as_bytes())), topic, payload)
 }
 
-/// How the matching subscriptions of a subscriber require a message to be delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interest {
-    /// The QoS with which the message must arrive: that of the message, or the greatest that was
-    /// granted if that is smaller.
-    pub qos: QoS,
-    /// How many of its subscriptions match or may match: the greatest number of copies.
-    pub subscriptions: usize,
-}
-
-/// A subscription and the events between which it was active.
+/// A subscription, the event that asked for it, and the events between which it was active.
 #[derive(Clone, Debug)]
 struct Subscription {
     subscriber: HostIndex,
     filter: TopicFilter,
     qos: QoS,
+    asked: usize,
     from: usize,
     until: usize,
 }
@@ -168,26 +159,37 @@ impl Deliveries {
         }
     }
 
-    /// How `subscriber` must receive a publication; `None` if it had no matching subscription when
-    /// the message was sent.
+    /// The QoS with which `subscriber` must receive a publication: that of the message, or the greatest
+    /// that was granted if that is smaller. `None` if it had no matching subscription when the
+    /// message was sent.
     #[must_use]
-    pub fn interest(&self, subscriber: HostIndex, publication: &Publication) -> Option<Interest> {
-        let topic = publication.name.as_ref()?;
-        // One that is not granted yet may match already, so it adds a copy and demands nothing.
-        let matching = self.subscriptions.iter().filter(|subscription| {
+    pub fn owed_qos(&self, subscriber: HostIndex, publication: &Publication) -> Option<QoS> {
+        let matching = self.matching(subscriber, publication);
+        let standing = matching.filter(|subscription| subscription.from < publication.event);
+        Some(standing.map(|subscription| subscription.qos).max()?.min(publication.qos))
+    }
+
+    /// The greatest number of copies of a publication of which the last arrived with this event: one
+    /// for each Topic Filter, also for one that was asked for and not granted yet.
+    pub(crate) fn most_copies(&self, subscriber: HostIndex, publication: &Publication, last: usize) -> usize {
+        let matching = self.matching(subscriber, publication);
+        let asked = matching.filter(|subscription| subscription.asked < last.max(publication.event));
+        asked.map(|subscription| &subscription.filter).collect::<BTreeSet<_>>().len()
+    }
+
+    /// The subscriptions that match a publication and had not ended when it was sent.
+    fn matching(
+        &self,
+        subscriber: HostIndex,
+        publication: &Publication,
+    ) -> impl Iterator<Item = &Subscription> {
+        let (name, event) = (publication.name.as_ref(), publication.event);
+        self.subscriptions.iter().filter(move |subscription| {
             subscription.subscriber == subscriber
-                && publication.event < subscription.until
+                && event < subscription.until
                 && !subscription.filter.is_shared()
-                && subscription.filter.matches(topic)
-        });
-        let (mut granted, mut subscriptions) = (None, 0);
-        for subscription in matching {
-            subscriptions += 1;
-            if subscription.from < publication.event {
-                granted = granted.max(Some(subscription.qos));
-            }
-        }
-        Some(Interest { qos: granted?.min(publication.qos), subscriptions })
+                && name.is_some_and(|topic| subscription.filter.matches(topic))
+        })
     }
 
     /// Whether every accepted message with QoS above 0 reached every subscriber that should receive
@@ -200,9 +202,7 @@ impl Deliveries {
             own.filter_map(|delivery| delivery.number).for_each(|number| had[number] = true);
             self.publications.iter().filter(|publication| publication.accepted).all(|publication| {
                 had[publication.number]
-                    || self
-                        .interest(subscriber, publication)
-                        .is_none_or(|interest| interest.qos == QoS::AtMostOnce)
+                    || self.owed_qos(subscriber, publication).is_none_or(|qos| qos == QoS::AtMostOnce)
             })
         })
     }
@@ -228,14 +228,16 @@ struct Reader {
     held: BTreeSet<(HostIndex, PacketIdentifier)>,
     /// By (host, topic, payload): the messages whose last PUBLISH had DUP 1.
     repeated: BTreeSet<(HostIndex, String, Bytes)>,
-    subscribing: BTreeMap<(HostIndex, PacketIdentifier), Vec<(TopicFilter, QoS)>>,
+    /// The SUBSCRIBE packets without a SUBACK, with their events.
+    subscribing: BTreeMap<(HostIndex, PacketIdentifier), (usize, Vec<TopicFilter>)>,
     unsubscribing: BTreeMap<(HostIndex, PacketIdentifier), Vec<TopicFilter>>,
     found: Deliveries,
 }
 
 enum Request {
     Publish(usize),
-    Subscribe(Vec<(String, QoS)>),
+    /// With the event that asked for it.
+    Subscribe(usize, Vec<(String, QoS)>),
 }
 
 impl Reader {
@@ -299,7 +301,7 @@ impl Reader {
                 self.requests.insert((host, *handle), Request::Publish(publication));
             }
             Asked::Subscribe { filters, handle } => {
-                self.requests.insert((host, *handle), Request::Subscribe(filters.clone()));
+                self.requests.insert((host, *handle), Request::Subscribe(index, filters.clone()));
             }
             // Delivery checks are about `publish` and `load`.
             Asked::Request { .. }
@@ -322,12 +324,12 @@ impl Reader {
                 }
             }
             Told::Subscribed { handle, granted, .. } => {
-                let Some(Request::Subscribe(filters)) = self.requests.remove(&(host, *handle)) else {
+                let Some(Request::Subscribe(asked, filters)) = self.requests.remove(&(host, *handle)) else {
                     return;
                 };
                 for ((filter, _), granted) in filters.iter().zip(granted) {
                     if let (Ok(filter), Some(qos)) = (TopicFilter::try_from(filter.as_str()), granted) {
-                        self.subscribe(index, host, filter, *qos);
+                        self.subscribe(asked, index, host, filter, *qos);
                     }
                 }
             }
@@ -358,8 +360,8 @@ impl Reader {
                 }
             }
             Packet::Subscribe(subscribe) => {
-                let filters = subscribe.subscriptions.iter().map(|s| (s.filter.clone(), s.qos)).collect();
-                self.subscribing.insert((host, subscribe.id), filters);
+                let filters = subscribe.subscriptions.iter().map(|s| s.filter.clone()).collect();
+                self.subscribing.insert((host, subscribe.id), (index, filters));
             }
             Packet::Unsubscribe(unsubscribe) => {
                 let filters = unsubscribe.filters.iter().cloned().collect();
@@ -389,10 +391,10 @@ impl Reader {
             Packet::PubRec(ack) => self.acknowledged(host, ack.id, ack.reason.is_failure()),
             Packet::PubComp(ack) => drop(self.in_flight.remove(&(host, ack.id))),
             Packet::SubAck(ack) => {
-                let Some(filters) = self.subscribing.remove(&(host, ack.id)) else { return };
-                for ((filter, _), reason) in filters.into_iter().zip(&ack.reasons) {
+                let Some((asked, filters)) = self.subscribing.remove(&(host, ack.id)) else { return };
+                for (filter, reason) in filters.into_iter().zip(&ack.reasons) {
                     if let Ok(qos) = QoS::try_from(u8::from(*reason)) {
-                        self.subscribe(index, host, filter, qos);
+                        self.subscribe(asked, index, host, filter, qos);
                     }
                 }
             }
@@ -423,12 +425,20 @@ impl Reader {
         }
     }
 
-    fn subscribe(&mut self, event: usize, subscriber: HostIndex, filter: TopicFilter, qos: QoS) {
+    fn subscribe(
+        &mut self,
+        asked: usize,
+        event: usize,
+        subscriber: HostIndex,
+        filter: TopicFilter,
+        qos: QoS,
+    ) {
         self.end(event, subscriber, |subscription| *subscription == filter);
         self.found.subscriptions.push(Subscription {
             subscriber,
             filter,
             qos,
+            asked,
             from: event,
             until: usize::MAX,
         });

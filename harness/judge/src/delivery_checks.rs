@@ -223,17 +223,24 @@ fn groups<'a>(
     received: &[&'a Delivery],
 ) -> Groups<'a> {
     let mut groups = vec![Group::default(); deliveries.publications.len()];
+    let mut last = vec![0; deliveries.publications.len()];
+    for delivery in received {
+        if let Some(number) = delivery.number {
+            last[number] = delivery.event;
+        }
+    }
     for publication in &deliveries.publications {
-        let Some(interest) = deliveries.interest(subscriber, publication) else { continue };
-        if publication.refused || !counts(property, interest.qos) {
+        let Some(qos) = deliveries.owed_qos(subscriber, publication) else { continue };
+        if publication.refused || !counts(property, qos) {
             continue;
         }
         let group = &mut groups[publication.number];
         group.publications.push(publication);
         // A Server may take a QoS 1 message twice if its Client sends it again, and does not know what
         // it delivered at QoS 0.
-        let may_repeat = interest.qos == QoS::AtMostOnce && publication.qos > QoS::AtMostOnce;
-        let most = if may_repeat { usize::MAX } else { interest.subscriptions };
+        let may_repeat = qos == QoS::AtMostOnce && publication.qos > QoS::AtMostOnce;
+        let copies = || deliveries.most_copies(subscriber, publication, last[publication.number]);
+        let most = if may_repeat { usize::MAX } else { copies() };
         group.most = group.most.saturating_add(most);
     }
     deliver(&mut groups, received);
@@ -287,11 +294,11 @@ fn quoted(payload: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mqttspec_codec::{Publish, Version};
+    use mqttspec_codec::{Publish, SubAck, SubAckReason, Subscribe, Subscription, TopicFilter, Version};
 
     use super::*;
     use crate::history::builder::{
-        HistoryBuilder, again, message, puback, pubcomp, publish, pubrec, pubrel, received,
+        HistoryBuilder, again, id, message, puback, pubcomp, publish, pubrec, pubrel, received,
     };
     use crate::history::{Asked, Told};
 
@@ -363,6 +370,24 @@ mod tests {
         assert_eq!(broken(once.clone(), Guarantee::AtMostOnce), None);
         let twice = once.received("reader", publish(QoS::AtMostOnce, 0, "pay"));
         assert!(broken(twice, Guarantee::AtMostOnce).is_some());
+    }
+
+    #[test]
+    fn a_subscription_that_is_not_granted_yet_may_add_a_copy() {
+        let subscribe = |builder: HistoryBuilder, filter: &'static str| {
+            let filter = TopicFilter::try_from(filter).expect("a Topic Filter");
+            builder.sent("reader", Subscribe::new(id(9), Subscription::new(filter, QoS::ExactlyOnce)))
+        };
+        let granted = |builder: HistoryBuilder| {
+            builder.received("reader", SubAck::new(id(9), SubAckReason::GrantedQoS2))
+        };
+        let copy =
+            |builder: HistoryBuilder, id| builder.received("reader", publish(QoS::ExactlyOnce, id, "pay"));
+        let two = |filter| granted(copy(copy(subscribe(written(), filter), 4), 5));
+        assert_eq!(broken(two("#"), Guarantee::ExactlyOnce), None);
+        assert!(broken(two("t"), Guarantee::ExactlyOnce).is_some(), "the same filter is replaced");
+        let later = granted(subscribe(copy(copy(written(), 4), 5), "#"));
+        assert!(broken(later, Guarantee::ExactlyOnce).is_some(), "it was asked for later");
     }
 
     #[test]

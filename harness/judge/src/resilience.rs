@@ -112,7 +112,7 @@ impl LoadSummary {
             let own = deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == subscriber);
             own.filter_map(|delivery| delivery.number).for_each(|number| had[number] += 1);
             for publication in &deliveries.publications {
-                if deliveries.interest(subscriber, publication).is_none() {
+                if deliveries.owed_qos(subscriber, publication).is_none() {
                     continue;
                 }
                 let messages = &mut self.by_qos[place(publication.qos)];
