@@ -324,9 +324,8 @@ impl<'h> Reader<'h> {
             let until = PATIENCE + self.tolerance.answer;
             let stays =
                 |at: Duration, calm: &Calm<'_>| closed > at + until && calm.lasts(&host, at, at + until);
-            if let Some((event, at)) = left.filter(|(_, at)| stays(*at, self.calm) && !raw) {
+            if let Some((event, _)) = left.filter(|(_, at)| stays(*at, self.calm) && !raw) {
                 self.found(key, CLOSES, event, "the end of the connection after DISCONNECT", "it stays open");
-                let _ = at;
             }
             if let Some((event, _)) = violated.filter(|(_, at)| stays(*at, self.calm)) {
                 let expected = "the end of a connection on which the Server breaks the standard";

@@ -74,7 +74,9 @@ pub(super) fn judge(history: &History, facts: &Facts<'_>) -> Vec<Finding> {
                 // A Server that is stopped answers nothing.
                 let calm = facts.calm.lasts(name, core::time::Duration::ZERO, recorded.at);
                 findings.extend(asked.filter(|_| calm).and_then(|asked| {
-                    let (rule, reason) = demanded(asked.about)?;
+                    // 5.0 §3.1.2.2 lets a Server close without a CONNACK for a level that it does not know.
+                    let (rule, reason) = demanded(asked.about)
+                        .filter(|_| asked.about != Misdeed::ProtocolVersionUnsupported)?;
                     let actual = format!("{name}: the connection ends without a CONNACK");
                     rule.broken(history, asked.version, asked.event, &expected(reason), actual)
                 }));
@@ -173,11 +175,22 @@ mod tests {
         let refused = |reason| clauses(sent().received("bad", ConnAck::refused(reason)).closed("bad"));
         assert_eq!(refused(ConnectReason::UnsupportedProtocolVersion), Vec::<String>::new());
         assert_eq!(refused(ConnectReason::NotAuthorized), ["MQTT-3.1.2-2"]);
-        assert_eq!(clauses(sent().closed("bad")), ["MQTT-3.1.2-2"]);
-        // The answer may be lost with the connection.
-        assert_eq!(clauses(sent().lost("bad")), Vec::<String>::new());
+        // A Server that supports 5.0 too may follow its rules.
+        assert_eq!(clauses(sent().closed("bad")), Vec::<String>::new());
         let of_5 = opened(Version::V5).sent_raw("bad", bytes).closed("bad");
         assert_eq!(clauses(of_5), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_session_without_an_identifier_has_return_code_2() {
+        let bytes = b"\x10\x0c\x00\x04MQTT\x04\x00\x00\x3c\x00\x00";
+        let sent = || opened(Version::V3_1_1).sent_raw("bad", bytes);
+        let refused = |reason| clauses(sent().received("bad", ConnAck::refused(reason)).closed("bad"));
+        assert_eq!(refused(ConnectReason::ClientIdentifierNotValid), Vec::<String>::new());
+        assert_eq!(refused(ConnectReason::NotAuthorized), ["MQTT-3.1.3-8"]);
+        assert_eq!(clauses(sent().closed("bad")), ["MQTT-3.1.3-8"]);
+        // The answer may be lost with the connection.
+        assert_eq!(clauses(sent().lost("bad")), Vec::<String>::new());
     }
 
     #[test]
