@@ -19,7 +19,7 @@ use crate::generate::{canonical, draft};
 use crate::run::{case_of, shapes};
 use crate::shape::Shape;
 use crate::shrink::Limits;
-use crate::shrink_live::{Shrinking, described};
+use crate::shrink_live::{Shrinking, described, shrink_together};
 use crate::swarm::{LiveServer, Swarm};
 
 /// The number of repetitions that must show a finding.
@@ -293,32 +293,17 @@ fn shrink_all(limits: Limits, live: &mut Live<'_>, confirmed: &[(Shape, Suspect)
         .zip(&texts)
         .map(|((shape, _), text)| Shrinking::new(text, shape, limits.runs))
         .collect();
-    loop {
+    shrink_together(&mut shrinking, |candidates| {
         let mut trials = Vec::new();
-        let mut counts = Vec::new();
-        for ((shape, _), one) in confirmed.iter().zip(&mut shrinking) {
-            let candidates = one.as_mut().map_or_else(Vec::new, Shrinking::candidates);
-            counts.push(candidates.len());
+        for (number, text) in candidates {
+            let (shape, _) = &confirmed[*number];
             let version = version_of(shape);
-            for text in candidates {
-                let trial = || Trial { text: text.clone(), shape: shape.clone(), version };
-                trials.extend((0..ATTEMPTS).map(|_| trial()));
-            }
-        }
-        if trials.is_empty() || live.stop.load(Ordering::Relaxed) {
-            break;
+            let trial = || Trial { text: text.clone(), shape: shape.clone(), version };
+            trials.extend((0..ATTEMPTS).map(|_| trial()));
         }
         let attempts = try_all(live, &trials);
-        let shown: Vec<bool> = attempts.chunks(ATTEMPTS).map(|of| of.iter().all(|shown| *shown)).collect();
-        let mut rest = &shown[..];
-        for (one, count) in shrinking.iter_mut().zip(counts) {
-            let (of_one, others) = rest.split_at(count);
-            rest = others;
-            if let Some(one) = one {
-                one.learn(of_one);
-            }
-        }
-    }
+        attempts.chunks(ATTEMPTS).map(|of| of.iter().all(|shown| *shown)).collect()
+    });
     // How steadily the shrunk scenarios fail.
     let mut trials = Vec::new();
     for ((shape, _), one) in confirmed.iter().zip(&shrinking) {

@@ -158,6 +158,34 @@ impl Shrinking {
     }
 }
 
+/// Shrinks several scenarios at the same time. `try_all` gets the candidates of a round, each with the
+/// number of its scenario, and returns which of them show what they must.
+pub(crate) fn shrink_together(
+    shrinking: &mut [Option<Shrinking>],
+    mut try_all: impl FnMut(&[(usize, String)]) -> Vec<bool>,
+) {
+    loop {
+        let (mut candidates, mut counts) = (Vec::new(), Vec::new());
+        for (number, one) in shrinking.iter_mut().enumerate() {
+            let of_one = one.as_mut().map_or_else(Vec::new, Shrinking::candidates);
+            counts.push(of_one.len());
+            candidates.extend(of_one.into_iter().map(|text| (number, text)));
+        }
+        if candidates.is_empty() {
+            return;
+        }
+        let shown = try_all(&candidates);
+        let mut rest = &shown[..];
+        for (one, count) in shrinking.iter_mut().zip(counts) {
+            let (of_one, others) = rest.split_at(count);
+            rest = others;
+            if let Some(one) = one {
+                one.learn(of_one);
+            }
+        }
+    }
+}
+
 /// All edits, halves and quarters of them, and the first one.
 fn parts(edits: &[Edit]) -> Vec<Vec<Edit>> {
     let mut sets = vec![edits.to_vec()];

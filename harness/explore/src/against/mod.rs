@@ -27,7 +27,7 @@ use crate::generate::{canonical, draft};
 use crate::live::{features_on, only_version, server_of};
 use crate::run::{FILE, case_of, shapes};
 use crate::shape::Shape;
-use crate::shrink_live::Shrinking;
+use crate::shrink_live::{Shrinking, shrink_together};
 use crate::swarm::{LiveServer, Swarm};
 
 /// How many repetitions of a run must show a difference.
@@ -156,15 +156,11 @@ pub fn compare(
     progress(&comparison, Some(&format!("{} kinds of differences: repeating their runs", suspects.len())));
     let confirmed = confirm(against, &mut comparison, suspects);
     progress(&comparison, Some(&format!("{} kinds were confirmed: shrinking them", confirmed.len())));
-    for (kind, suspect) in confirmed {
-        if against.stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let (scenario, violations) = shrunk(options, against, &kind, &suspect);
+    let shrunk = shrink_all(options, against, &confirmed);
+    for ((kind, suspect), (scenario, violations)) in confirmed.into_iter().zip(shrunk) {
         let (version, FirstDifference { what, seen }) = kind;
         let Suspect { seed, times, .. } = suspect;
         comparison.differences.push(Difference { version, what, seen, violations, seed, times, scenario });
-        progress(&comparison, None);
     }
     comparison.differences.sort_by_key(|difference| difference.seed);
     comparison
@@ -244,48 +240,54 @@ fn confirm(
     confirmed
 }
 
-/// The scenario without what the difference does not need, and what its runs break. If the first run
-/// breaks something, the shrunk one does too.
-fn shrunk(
+/// The scenarios without what the differences do not need, and what their runs break. If the first
+/// run of one breaks something, the shrunk one does too. All are shrunk at the same time.
+fn shrink_all(
     options: &Options,
     against: &mut Against<'_>,
-    kind: &Kind,
-    suspect: &Suspect,
-) -> (String, Violations) {
-    let Trial { text, version: run_version } = &suspect.trial;
-    let mut show = |texts: &[String]| against.show(texts.iter().map(|text| (text, kind, *run_version)));
-    let mut best = show(std::slice::from_ref(text)).pop().flatten().unwrap_or_default();
-    // A difference breaks no clause, so the scenario keeps one of its own.
+    confirmed: &[(Kind, Suspect)],
+) -> Vec<(String, Violations)> {
+    let trials = confirmed.iter().map(|(kind, of)| (&of.trial.text, kind, of.trial.version));
+    let shown = against.show(trials);
+    let first: Vec<Violations> = shown.into_iter().map(Option::unwrap_or_default).collect();
+    let keeps = |number: usize, violations: &Violations| {
+        violations.iter().zip(&first[number]).all(|(side, before)| before.is_empty() || !side.is_empty())
+    };
+    let begin = |(kind, of): &(Kind, Suspect)| {
+        Shrinking::new(&of.trial.text, &shape_of(kind, &of.trial.text), options.limits.runs)
+    };
+    let mut shrinking: Vec<Option<Shrinking>> = confirmed.iter().map(begin).collect();
+    shrink_together(&mut shrinking, |candidates| {
+        let trials = candidates.iter().map(|(number, text)| {
+            let (kind, of) = &confirmed[*number];
+            (text, kind, of.trial.version)
+        });
+        let shown = against.show(trials).into_iter().zip(candidates);
+        shown.map(|(of, (number, _))| of.is_some_and(|violations| keeps(*number, &violations))).collect()
+    });
+    let scenarios = confirmed.iter().zip(shrinking).map(|((kind, of), one)| {
+        let FirstDifference { what, seen } = &kind.1;
+        let title = format!("{what}: {} or {}", seen[0], seen[1]);
+        one.map_or_else(|| canonical(of.trial.text.clone()), |one| one.titled(title))
+    });
+    let scenarios: Vec<String> = scenarios.collect();
+    let trials = confirmed.iter().zip(&scenarios).map(|((kind, of), text)| (text, kind, of.trial.version));
+    let last = against.show(trials);
+    let broken = last.into_iter().zip(first).map(|(last, first)| last.unwrap_or(first));
+    scenarios.into_iter().zip(broken).collect()
+}
+
+/// The shape of a difference. It breaks no clause, so the scenario keeps one of its own.
+fn shape_of((version, FirstDifference { what, seen }): &Kind, text: &str) -> Shape {
     let clauses = notation::parse(FILE, text)
         .ok()
         .and_then(|scenario| scenario.clauses.first().map(|clause| clause.id.clone()));
-    let (version, FirstDifference { what, seen }) = kind;
-    let shape = Shape {
+    Shape {
         version: version.clone(),
         check: what.clone(),
         clauses: clauses.into_iter().collect(),
         expected: seen.join(" or "),
-    };
-    let Some(mut shrinking) = Shrinking::new(text, &shape, options.limits.runs) else {
-        return (canonical(text.clone()), best);
-    };
-    let breaks = best.clone().map(|side| !side.is_empty());
-    loop {
-        let candidates = shrinking.candidates();
-        if candidates.is_empty() {
-            break;
-        }
-        let keeps = |violations: &Violations| {
-            violations.iter().zip(breaks).all(|(side, breaks)| !breaks || !side.is_empty())
-        };
-        let shown: Vec<Option<Violations>> =
-            show(&candidates).into_iter().map(|violations| violations.filter(keeps)).collect();
-        shrinking.learn(&shown.iter().map(Option::is_some).collect::<Vec<_>>());
-        if let Some(violations) = shown.into_iter().flatten().next_back() {
-            best = violations;
-        }
     }
-    (shrinking.titled(format!("{what}: {} or {}", seen[0], seen[1])), best)
 }
 
 /// What a run breaks.
