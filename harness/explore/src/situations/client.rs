@@ -1,26 +1,20 @@
 //! Situations of clients. In most of them the harness plays the Server.
 
-use mqttspec_codec::Role;
-
 use super::script::Script;
 use super::{Entry, Sketch};
 use crate::features::Feature as F;
 use crate::moves::malformed;
 
-const fn client(name: &'static str, needs: &'static [F], write: fn(&mut Sketch)) -> Entry {
-    Entry::new(Role::Client, name, needs, write)
-}
-
 pub(super) static ENTRIES: &[Entry] = &[
-    client("exchanges", &[F::Qos1, F::Qos2], exchanges),
-    client("acknowledged-by-hand", &[F::Qos1, F::Qos2, F::Refusals], by_hand),
-    client("malformed-from-the-server", &[F::Malformed], malformed_packet),
-    client("disconnected-by-the-application", &[F::Disconnect], disconnected),
-    client("limits-of-the-server", &[F::Limits], limits).only_5(),
-    client("what-it-is-asked", &[F::Characters], fields),
-    client("aliases-move", &[F::TopicAliases], aliases).only_5(),
-    client("authenticates", &[F::Auth], authenticates).only_5(),
-    client("text-frames", &[F::WebSocket], text_frames).over_websocket(),
+    Entry::client("exchanges", &[F::Qos1, F::Qos2], exchanges),
+    Entry::client("acknowledged-by-hand", &[F::Qos1, F::Qos2, F::Refusals], by_hand),
+    Entry::client("malformed-from-the-server", &[F::Malformed], malformed_packet),
+    Entry::client("disconnected-by-the-application", &[F::Disconnect], disconnected),
+    Entry::client("limits-of-the-server", &[F::Limits], limits).only_5(),
+    Entry::client("what-it-is-asked", &[F::Characters], fields),
+    Entry::client("aliases-move", &[F::TopicAliases], aliases).only_5(),
+    Entry::client("authenticates", &[F::Auth], authenticates).only_5(),
+    Entry::client("text-frames", &[F::WebSocket], text_frames).over_websocket(),
 ];
 
 fn exchanges(sketch: &mut Sketch) {

@@ -1,21 +1,15 @@
 //! Situations of Servers: who connects and how, Sessions, Keep Alive and Wills.
 
-use mqttspec_codec::Role;
-
 use super::{Entry, Sketch};
 use crate::features::Feature as F;
 
-const fn server(name: &'static str, needs: &'static [F], write: fn(&mut Sketch)) -> Entry {
-    Entry::new(Role::Server, name, needs, write)
-}
-
 pub(super) static ENTRIES: &[Entry] = &[
-    server("a-will", &[F::Raw, F::Wills, F::Disconnect], will),
-    server("a-session", &[F::Raw, F::SessionExpiry, F::Disconnect], session),
-    server("silence", &[F::Raw, F::KeepAlive], silence),
-    server("connect-of-every-form", &[F::Raw, F::Identifiers, F::Malformed], connect),
-    server("a-wrong-password", &[F::Raw, F::Auth], wrong_password),
-    server("authenticates-again", &[F::Raw, F::Auth], authentication).only_5(),
+    Entry::server("a-will", &[F::Raw, F::Wills, F::Disconnect], will),
+    Entry::server("a-session", &[F::Raw, F::SessionExpiry, F::Disconnect], session),
+    Entry::server("silence", &[F::Raw, F::KeepAlive], silence),
+    Entry::server("connect-of-every-form", &[F::Raw, F::Identifiers, F::Malformed], connect),
+    Entry::server("a-wrong-password", &[F::Raw, F::Auth], wrong_password),
+    Entry::server("authenticates-again", &[F::Raw, F::Auth], authentication).only_5(),
 ];
 
 /// A Will, the end of its connection, and sometimes its Client again.

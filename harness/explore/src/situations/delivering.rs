@@ -1,18 +1,12 @@
 //! Situations of Servers: deliveries that a Client limits, refuses or does not finish.
 
-use mqttspec_codec::Role;
-
 use super::{Entry, Sketch};
 use crate::features::Feature as F;
 
-const fn server(name: &'static str, needs: &'static [F], write: fn(&mut Sketch)) -> Entry {
-    Entry::new(Role::Server, name, needs, write)
-}
-
 pub(super) static ENTRIES: &[Entry] = &[
-    server("packets-of-the-maximum-size", &[F::Limits], sizes).only_5(),
-    server("refused-by-the-client", &[F::Raw, F::Refusals], refused).only_5(),
-    server("left-unfinished", &[F::Raw, F::Repeats], unfinished),
+    Entry::server("packets-of-the-maximum-size", &[F::Limits], sizes).only_5(),
+    Entry::server("refused-by-the-client", &[F::Raw, F::Refusals], refused).only_5(),
+    Entry::server("left-unfinished", &[F::Raw, F::Repeats], unfinished),
 ];
 
 /// The bytes of a PUBLISH of QoS 1 to `t/a` without properties, besides its payload.

@@ -38,8 +38,12 @@ struct Entry {
 }
 
 impl Entry {
-    const fn new(tests: Role, name: &'static str, needs: &'static [Feature], write: fn(&mut Sketch)) -> Self {
-        Self { name, tests, only_5: false, over_websocket: false, needs, write }
+    const fn server(name: &'static str, needs: &'static [Feature], write: fn(&mut Sketch)) -> Self {
+        Self { name, tests: Role::Server, only_5: false, over_websocket: false, needs, write }
+    }
+
+    const fn client(name: &'static str, needs: &'static [Feature], write: fn(&mut Sketch)) -> Self {
+        Self { tests: Role::Client, ..Self::server(name, needs, write) }
     }
 
     const fn only_5(self) -> Self {

@@ -1,22 +1,16 @@
 //! Situations of Servers: messages that Clients publish again, with Topic Aliases, or without
 //! permission.
 
-use mqttspec_codec::Role;
-
 use super::{Entry, Sketch};
 use crate::features::Feature as F;
 
-const fn server(name: &'static str, needs: &'static [F], write: fn(&mut Sketch)) -> Entry {
-    Entry::new(Role::Server, name, needs, write)
-}
-
 pub(super) static ENTRIES: &[Entry] = &[
-    server("published-again", &[F::Raw, F::Repeats], again),
-    server("aliases-of-a-client", &[F::Raw, F::TopicAliases], aliases).only_5(),
-    server("refused-by-the-server", &[F::Raw, F::Permissions, F::Refusals], refused),
-    server("equal-messages", &[F::Raw, F::Repeats], equal),
-    server("unknown-identifiers", &[F::Raw, F::Stale], unknown),
-    server("frames-of-a-client", &[F::Raw, F::WebSocket], frames).over_websocket(),
+    Entry::server("published-again", &[F::Raw, F::Repeats], again),
+    Entry::server("aliases-of-a-client", &[F::Raw, F::TopicAliases], aliases).only_5(),
+    Entry::server("refused-by-the-server", &[F::Raw, F::Permissions, F::Refusals], refused),
+    Entry::server("equal-messages", &[F::Raw, F::Repeats], equal),
+    Entry::server("unknown-identifiers", &[F::Raw, F::Stale], unknown),
+    Entry::server("frames-of-a-client", &[F::Raw, F::WebSocket], frames).over_websocket(),
 ];
 
 fn watched(sketch: &mut Sketch) {

@@ -1,18 +1,12 @@
 //! Situations of Servers: retained messages, Subscription Identifiers and Shared Subscriptions.
 
-use mqttspec_codec::Role;
-
 use super::{Entry, Sketch};
 use crate::features::Feature as F;
 
-const fn server(name: &'static str, needs: &'static [F], write: fn(&mut Sketch)) -> Entry {
-    Entry::new(Role::Server, name, needs, write)
-}
-
 pub(super) static ENTRIES: &[Entry] = &[
-    server("retained", &[F::Retained, F::Unsubscribe], retained),
-    server("several-identifiers", &[F::SubscriptionIdentifiers, F::Overlap], identifiers).only_5(),
-    server("shared", &[F::Shared, F::Disconnect, F::Unsubscribe], shared).only_5(),
+    Entry::server("retained", &[F::Retained, F::Unsubscribe], retained),
+    Entry::server("several-identifiers", &[F::SubscriptionIdentifiers, F::Overlap], identifiers).only_5(),
+    Entry::server("shared", &[F::Shared, F::Disconnect, F::Unsubscribe], shared).only_5(),
 ];
 
 fn clients(sketch: &mut Sketch, names: &str, options: &str) {
