@@ -44,8 +44,8 @@ impl Setting {
     }
 }
 
-/// Any bytes decode without a panic, and to the same packets whether split, whole or in place. The
-/// offset of an error lies within the packet.
+/// Any bytes decode without a panic, and to the same packets whether split, whole, copied or in
+/// place. The offset of an error lies within the packet.
 pub fn decode(input: &[u8]) {
     let Some((&first, stream)) = input.split_first() else { return };
     let setting = Setting::of(first);
@@ -86,6 +86,22 @@ pub fn decode(input: &[u8]) {
         }
     };
     assert_eq!((&packets, end), (&in_place, end_in_place), "in place");
+
+    let mut decoder = setting.decoder();
+    let mut buffer = BytesMut::from(stream);
+    let (mut copied, mut frames) = (vec![], vec![]);
+    let end_copied = loop {
+        match decoder.decode_copied(&mut buffer) {
+            Ok(Some((packet, frame))) => {
+                copied.push(packet);
+                frames.extend_from_slice(&frame);
+            }
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    assert_eq!((&packets, end), (&copied, end_copied), "copied");
+    assert!(stream.starts_with(&frames), "the copies are the bytes of the packets");
 
     let mut decoder = setting.decoder();
     let mut buffer = BytesMut::new();
