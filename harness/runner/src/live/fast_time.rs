@@ -35,8 +35,8 @@ const SLEEPING: Pace = Pace { constant: Duration::from_millis(12), largest: 0.5 
 /// A shorter rest of a wait passes in real time.
 const SHORTEST: Duration = Duration::from_millis(30);
 
-/// By how much a timer of this process may be late at most, and the longest step while packets are
-/// exchanged. A machine may stall for longer.
+/// The longest step while packets are exchanged, and so the largest delay that a step adds to a timer
+/// of this process.
 const BUSY_STEP: Duration = Duration::from_millis(40);
 
 /// How long the answer to the PINGREQ of a step may take, until another one is sent.
@@ -65,7 +65,7 @@ struct Pace {
 pub(crate) struct FastTime {
     instance: Rc<Instance>,
     clock: Rc<TargetClock>,
-    /// By how much the clock was put forward before the run.
+    /// The time that was added to the clock before the run.
     before: Duration,
     prober: Prober,
     version: Version,
@@ -95,8 +95,8 @@ impl FastTime {
         self.clock.now()
     }
 
-    /// By how much the clock was put forward in this run. Until then, a run is like one in real
-    /// time.
+    /// The time that was added to the clock in this run. Before the first step, a run is like one in
+    /// real time.
     pub(crate) fn put_forward(&self) -> Duration {
         self.clock.here().by().saturating_sub(self.before)
     }
