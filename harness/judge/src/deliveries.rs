@@ -25,8 +25,6 @@ pub struct Publication {
     pub event: usize,
     /// The Topic Name.
     pub topic: String,
-    /// The same for comparisons with Topic Filters; `None` if it is not valid.
-    name: Option<TopicName>,
     /// The payload.
     pub payload: Bytes,
     /// The QoS with which it was published.
@@ -38,6 +36,8 @@ pub struct Publication {
     pub refused: bool,
     /// Equal for messages that cannot be distinguished, from 0.
     pub(crate) number: usize,
+    /// Equal for those with the same Topic Name, from 0.
+    topic_number: usize,
 }
 
 /// An Application Message that reached a subscriber.
@@ -65,12 +65,12 @@ impl Publication {
             publisher,
             event,
             topic: message.topic.clone(),
-            name: TopicName::try_from(message.topic.as_str()).ok(),
             payload: message.payload.clone(),
             qos: message.qos,
             accepted: false,
             refused: false,
             number: 0,
+            topic_number: 0,
         }
     }
 }
@@ -114,6 +114,8 @@ struct Subscription {
     asked: usize,
     from: usize,
     until: usize,
+    /// Whether it matches each Topic Name, by the names' numbers.
+    matches: Vec<bool>,
 }
 
 /// All publications and deliveries of a run.
@@ -138,12 +140,34 @@ impl Deliveries {
         }
         let mut found = reader.found;
         number(&mut found.publications, &mut found.deliveries);
+        found.match_topics();
         found.hops = hops::of(history);
         for hop in &mut found.hops {
             number(&mut hop.publications, &mut hop.deliveries);
         }
         found.accept_what_arrived();
         found
+    }
+
+    /// Numbers the Topic Names, and compares each once with each subscription.
+    fn match_topics(&mut self) {
+        let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut of_publications = Vec::with_capacity(self.publications.len());
+        for publication in &self.publications {
+            let next = numbers.len();
+            let number = *numbers.entry(&publication.topic).or_insert(next);
+            of_publications.push(number);
+            if number == next {
+                let name = TopicName::try_from(publication.topic.as_str()).ok();
+                for Subscription { filter, matches, .. } in &mut self.subscriptions {
+                    let is_match = |name: &TopicName| !filter.is_shared() && filter.matches(name);
+                    matches.push(name.as_ref().is_some_and(is_match));
+                }
+            }
+        }
+        for (publication, number) in self.publications.iter_mut().zip(of_publications) {
+            publication.topic_number = number;
+        }
     }
 
     /// A client under test need not report that the Server has acknowledged a message.
@@ -183,12 +207,11 @@ impl Deliveries {
         subscriber: HostIndex,
         publication: &Publication,
     ) -> impl Iterator<Item = &Subscription> {
-        let (name, event) = (publication.name.as_ref(), publication.event);
+        let (topic, event) = (publication.topic_number, publication.event);
         self.subscriptions.iter().filter(move |subscription| {
             subscription.subscriber == subscriber
                 && event < subscription.until
-                && !subscription.filter.is_shared()
-                && name.is_some_and(|topic| subscription.filter.matches(topic))
+                && subscription.matches.get(topic).copied().unwrap_or_default()
         })
     }
 
@@ -441,6 +464,7 @@ impl Reader {
             asked,
             from: event,
             until: usize::MAX,
+            matches: Vec::new(),
         });
     }
 

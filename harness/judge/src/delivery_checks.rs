@@ -230,10 +230,12 @@ fn groups<'a>(
         }
     }
     for publication in &deliveries.publications {
-        let Some(qos) = deliveries.owed_qos(subscriber, publication) else { continue };
-        if publication.refused || !counts(property, qos) {
+        // A message is not owed with a higher QoS than it has.
+        if publication.refused || property.qos.is_some_and(|wanted| wanted > u8::from(publication.qos)) {
             continue;
         }
+        let owed = deliveries.owed_qos(subscriber, publication);
+        let Some(qos) = owed.filter(|qos| counts(property, *qos)) else { continue };
         let group = &mut groups[publication.number];
         group.publications.push(publication);
         // A Server may take a QoS 1 message twice if its Client sends it again, and does not know what

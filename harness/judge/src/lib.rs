@@ -16,6 +16,7 @@ pub mod finding;
 pub mod history;
 pub mod model;
 pub mod monitors;
+mod per_connection;
 pub mod resilience;
 pub mod results;
 pub mod trace;

@@ -14,6 +14,7 @@ use super::facts::Facts;
 use super::{Rule, Tolerance};
 use crate::finding::Finding;
 use crate::history::{ConnectionKey, History, What};
+use crate::per_connection::PerConnection;
 
 const PUBACK: Rule = Rule::new(&["MQTT-4.3.2-4"], &["MQTT-4.3.2-2"]);
 const PUBREC: Rule = Rule::new(&["MQTT-4.3.3-8"], &["MQTT-4.3.3-2"]);
@@ -93,11 +94,11 @@ struct Connection {
 }
 
 pub(super) fn judge(history: &History, calm: &Calm<'_>, tolerance: Tolerance) -> Vec<Finding> {
-    let mut connections: BTreeMap<ConnectionKey, Connection> = BTreeMap::new();
+    let mut connections: PerConnection<Connection> = PerConnection::default();
     let mut findings = Vec::new();
     for (index, event) in history.events().iter().enumerate() {
         let Some(key) = event.connection.filter(|key| key.number > 0) else { continue };
-        let connection = connections.entry(key).or_default();
+        let connection = connections.get_or_default(key);
         match &event.what {
             What::Opened(version) => (connection.version, connection.began) = (Some(*version), event.at),
             What::Closed(_) => drop(connection.ended.get_or_insert(event.at)),
@@ -142,7 +143,7 @@ pub(super) fn judge(history: &History, calm: &Calm<'_>, tolerance: Tolerance) ->
 /// PUBREC packets that refuse the repetition of a message because its identifier is in use.
 pub(super) fn refused_repeats(facts: &Facts<'_>) -> Vec<Finding> {
     let of_version_5 = |(key, event): &(ConnectionKey, usize)| {
-        let link = facts.links.get(key)?;
+        let link = facts.links.get(*key)?;
         let actual = format!("{}: Packet identifier in use", facts.name(*key));
         let expected = "a PUBREC for a repetition, as for the message";
         REPEATED.broken(facts.history, link.version, *event, expected, actual)

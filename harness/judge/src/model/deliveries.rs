@@ -37,13 +37,12 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     let mut times: BTreeMap<_, usize> = BTreeMap::new();
     for arrival in &facts.arrivals {
         // Servers publish messages of their own, such as those of `$SYS/`.
-        let payload = &arrival.publish.payload[..];
         let topic = arrival.topic.as_str();
-        if topic.starts_with('$') && facts.only_publication(topic, payload).is_none() {
+        if topic.starts_with('$') && facts.only_publication(arrival.message).is_none() {
             continue;
         }
         // Bytes that are not a packet may have been a SUBSCRIBE.
-        let client_id = facts.links.get(&arrival.link).map_or("", |link| link.client_id);
+        let client_id = facts.links.get(arrival.link).map_or("", |link| link.client_id);
         if facts.is_unclear(client_id, arrival.event) {
             continue;
         }
@@ -59,11 +58,11 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
             ));
             continue;
         }
-        if facts.is_made_up(arrival.topic.as_str(), payload) {
+        if facts.is_made_up(arrival) {
             let actual = "no Client published it";
             findings.extend(broken(facts, arrival, MADE_UP, "a message that a Client published", actual));
         }
-        let Some(publication) = facts.only_publication(arrival.topic.as_str(), payload) else { continue };
+        let Some(publication) = facts.only_publication(arrival.message) else { continue };
         findings.extend(of_message(facts, arrival, publication, &requests));
         findings.extend(forwarded(facts, arrival, publication));
         let published = publication.publish.delivery.qos();
@@ -114,7 +113,7 @@ fn of_message(
     let stood = requests
         .iter()
         .all(|request| request.granted.is_some_and(|(event, granted)| event < sent && granted.is_some()));
-    let client_id = facts.links.get(&arrival.link).map(|link| link.client_id);
+    let client_id = facts.links.get(arrival.link).map(|link| link.client_id);
     let is_own = client_id == Some(publication.client_id);
     // Whether a retained message that a new subscription asks for is forwarded has two readings.
     if is_own && (stood || !publish.retain) && requests.iter().all(|request| request.no_local) {
@@ -209,7 +208,7 @@ fn broken(
     expected: &str,
     actual: &str,
 ) -> Option<Finding> {
-    let version = facts.links.get(&arrival.link)?.version;
+    let version = facts.links.get(arrival.link)?.version;
     let host = &facts.history.info(arrival.link.host).name;
     let payload = mqttspec_notation::fields::payload_text(&arrival.publish.payload);
     let actual = format!("{host} had {} {payload}: {actual}", arrival.topic.as_str());

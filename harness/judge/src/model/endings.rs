@@ -29,12 +29,12 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     if facts.crashed {
         return findings;
     }
-    for (key, link) in &facts.links {
+    for (key, link) in facts.links.iter() {
         let closed = link.closed.map(|(event, _)| event);
         if let Some(violation) = link.violation {
-            findings.extend(not_closed(facts, *key, link.version, violation, closed));
+            findings.extend(not_closed(facts, key, link.version, violation, closed));
         }
-        findings.extend(silent(facts, *key, link));
+        findings.extend(silent(facts, key, link));
     }
     for (key, stranger) in &facts.strangers {
         let Some(violation) = stranger.violation else { continue };
@@ -48,7 +48,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
 /// A connection that ends because another Client, which is refused, has its Client Identifier.
 fn taken_over(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (key, link) in &facts.links {
+    for (key, link) in facts.links.iter() {
         let Some((closed, Ending::ByPeer | Ending::Reset)) = link.closed else { continue };
         let at = facts.at(closed);
         let silent = keep_alive_of(link) > Duration::ZERO
@@ -58,7 +58,7 @@ fn taken_over(facts: &Facts<'_>) -> Vec<Finding> {
             !link.client_id.is_empty() && link.accepted.is_some() && link.left.is_none() && !broke && !silent;
         // What the Client sent shortly before may be the reason.
         let sent_nothing = |of: &Link<'_>| link.spoke + Duration::from_secs(1) < facts.at(of.connected);
-        if !stood || !facts.calm.lasts(facts.name(*key), link.began, at) {
+        if !stood || !facts.calm.lasts(facts.name(key), link.began, at) {
             continue;
         }
         let others = || facts.links_of(link.client_id).filter(|(other, _)| *other != key);
@@ -70,7 +70,7 @@ fn taken_over(facts: &Facts<'_>) -> Vec<Finding> {
             of.connected > link.connected && of.connected < closed && answered && sent_nothing(of)
         });
         if let (false, Some((other, _))) = (rightful, refused) {
-            let actual = format!("{} lost its connection to {}", facts.name(*key), facts.name(*other));
+            let actual = format!("{} lost its connection to {}", facts.name(key), facts.name(other));
             let expected = "no take-over by a Client that is refused";
             findings.extend(REFUSED.broken(facts.history, link.version, closed, expected, actual));
         }
@@ -129,7 +129,7 @@ fn wrong_reasons(facts: &Facts<'_>) -> Vec<Finding> {
     });
     let mut findings = Vec::new();
     for (index, at, key) in disconnects {
-        let Some(link) = facts.links.get(&key) else { continue };
+        let Some(link) = facts.links.get(key) else { continue };
         // Bytes that are not a packet may be no sign of life.
         let unclear = facts.is_unclear(link.client_id, index);
         if unclear || !facts.calm.lasts(facts.name(key), link.began, at) {

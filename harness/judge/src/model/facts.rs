@@ -13,37 +13,24 @@ use mqttspec_notation::{FaultKind, SERVER};
 
 use super::Tolerance;
 use super::calm::Calm;
+use super::clients::{ClientNumber, Clients};
 use super::links::{Arrival, Link, Publication, Request, Stranger, Violation, matches};
+use super::messages::{MessageNumber, Messages};
 use super::packets::{certain_error, message_of};
 use crate::history::{ConnectionKey, Event, History, What};
-
-/// Topic Name and payload.
-type Message<'h> = (&'h str, &'h [u8]);
+use crate::per_connection::PerConnection;
 
 /// Everything that the rules need.
 pub(super) struct Facts<'h> {
     pub(super) history: &'h History,
     pub(super) calm: &'h Calm<'h>,
     pub(super) tolerance: Tolerance,
-    pub(super) links: BTreeMap<ConnectionKey, Link<'h>>,
+    pub(super) links: PerConnection<Link<'h>>,
     pub(super) requests: Vec<Request<'h>>,
     pub(super) arrivals: Vec<Arrival<'h>>,
     pub(super) publications: Vec<Publication<'h>>,
-    /// By message: its publications, Wills included.
-    sent: BTreeMap<Message<'h>, Vec<usize>>,
-    /// By message: its arrivals.
-    arrived: BTreeMap<Message<'h>, Vec<usize>>,
-    /// By Client Identifier: its connections, and its requests.
-    links_by_client: BTreeMap<&'h str, Vec<ConnectionKey>>,
-    requests_by_client: BTreeMap<&'h str, Vec<usize>>,
-    /// By (Client Identifier, identifier): the publication that waits for its acknowledgement;
-    /// `None` if it is unclear which one.
-    in_flight: BTreeMap<(&'h str, PacketIdentifier), Option<usize>>,
-    /// By (Client Identifier, identifier): QoS 2 messages without a PUBCOMP.
-    unreleased: BTreeMap<(&'h str, PacketIdentifier), Option<usize>>,
-    /// By Client Identifier: the events between which its Session is unclear, because of bytes that
-    /// are not a packet or break the standard.
-    unclear: BTreeMap<&'h str, Vec<(usize, usize)>>,
+    messages: Messages<'h>,
+    clients: Clients<'h>,
     /// QoS 2 messages that a client has sent again and that wait for their PUBREC, and the PUBREC
     /// packets that say that the identifier of such a message is in use.
     repeats: BTreeSet<(ConnectionKey, PacketIdentifier)>,
@@ -82,17 +69,12 @@ impl<'h> Facts<'h> {
             history,
             calm,
             tolerance,
-            links: BTreeMap::new(),
+            links: PerConnection::default(),
             requests: Vec::new(),
             arrivals: Vec::new(),
             publications: Vec::new(),
-            sent: BTreeMap::new(),
-            arrived: BTreeMap::new(),
-            links_by_client: BTreeMap::new(),
-            requests_by_client: BTreeMap::new(),
-            in_flight: BTreeMap::new(),
-            unreleased: BTreeMap::new(),
-            unclear: BTreeMap::new(),
+            messages: Messages::default(),
+            clients: Clients::default(),
             repeats: BTreeSet::new(),
             refused_repeats: Vec::new(),
             refusals: BTreeSet::new(),
@@ -104,7 +86,7 @@ impl<'h> Facts<'h> {
             last_fault: None,
             end: history.events().last().map_or(Duration::ZERO, |event| event.at),
         };
-        let mut versions = BTreeMap::new();
+        let mut versions = PerConnection::default();
         for (index, event) in history.events().iter().enumerate() {
             if let (What::Opened(version), Some(link)) = (&event.what, event.connection) {
                 versions.insert(link, *version);
@@ -136,17 +118,15 @@ impl<'h> Facts<'h> {
 
     /// Whether the Session of a Client is unclear at an event.
     pub(super) fn is_unclear(&self, client_id: &str, at: usize) -> bool {
-        let unclear = self.unclear.get(client_id).into_iter().flatten();
-        self.raw || unclear.into_iter().any(|(from, until)| (*from..*until).contains(&at))
+        self.raw || self.clients.with_id(client_id).is_some_and(|client| client.is_unclear(at))
     }
 
     /// Whether the Session of a Client became unclear before an event, by other connections than
     /// this one.
     pub(super) fn is_unclear_by_others(&self, link: &Link<'h>, at: usize) -> bool {
         let own = link.violation.map(|violation| violation.event);
-        let unclear = self.unclear.get(link.client_id).into_iter().flatten();
-        self.raw
-            || unclear.into_iter().any(|(from, until)| (*from..*until).contains(&at) && Some(*from) != own)
+        let mut unclear = self.clients.get(link.client).unclear.iter();
+        self.raw || unclear.any(|(from, until)| (*from..*until).contains(&at) && Some(*from) != own)
     }
 
     /// Whether a message may have been published by bytes that are not a packet.
@@ -163,54 +143,48 @@ impl<'h> Facts<'h> {
     }
 
     /// All publications of a message; empty if others may have published it.
-    pub(super) fn publications_of<'f>(&'f self, topic: &'f str, payload: &'f [u8]) -> &'f [usize] {
-        let known = self.sent.get(&(topic, payload)).map_or(&[][..], Vec::as_slice);
-        if self.raw || payload.is_empty() || self.is_in_raw_bytes(payload) { &[] } else { known }
+    pub(super) fn publications_of(&self, message: MessageNumber) -> &[usize] {
+        let payload = self.messages.payload(message);
+        let is_unknown = self.raw || payload.is_empty() || self.is_in_raw_bytes(payload);
+        if is_unknown { &[] } else { self.messages.publications(message) }
     }
 
     /// Whether no Client can have published a message. A Server may have messages of its own, but
     /// not on a topic of Clients.
-    pub(super) fn is_made_up(&self, topic: &str, payload: &[u8]) -> bool {
-        let first = (topic, &[][..]);
-        let is_of_clients = || self.sent.range(first..).next().is_some_and(|((of, _), _)| *of == topic);
+    pub(super) fn is_made_up(&self, arrival: &Arrival<'_>) -> bool {
         let is_certain = !self.raw && self.raw_bytes.is_empty();
-        is_certain && !self.sent.contains_key(&(topic, payload)) && is_of_clients()
+        is_certain
+            && self.messages.publications(arrival.message).is_empty()
+            && self.messages.has_topic(arrival.topic.as_str())
     }
 
     /// The only publication of a message; `None` if there are several.
-    pub(super) fn only_publication(&self, topic: &str, payload: &[u8]) -> Option<&Publication<'h>> {
-        let &[only] = self.publications_of(topic, payload) else { return None };
+    pub(super) fn only_publication(&self, message: MessageNumber) -> Option<&Publication<'h>> {
+        let &[only] = self.publications_of(message) else { return None };
         self.publications.get(only)
     }
 
     /// The connections of a Client Identifier.
-    pub(super) fn links_of<'f>(
-        &'f self,
-        client_id: &'f str,
-    ) -> impl Iterator<Item = (&'f ConnectionKey, &'f Link<'h>)> {
-        let keys = self.links_by_client.get(client_id).into_iter().flatten();
-        keys.filter_map(|key| self.links.get_key_value(key))
+    pub(super) fn links_of(&self, client_id: &str) -> impl Iterator<Item = (ConnectionKey, &Link<'h>)> {
+        let keys = self.clients.with_id(client_id).map_or(&[][..], |client| &client.links);
+        keys.iter().filter_map(|key| Some((*key, self.links.get(*key)?)))
     }
 
     /// The requests of a Client.
-    pub(super) fn requests_of<'f>(&'f self, client_id: &str) -> impl Iterator<Item = &'f Request<'h>> {
-        let numbers = self.requests_by_client.get(client_id).into_iter().flatten();
-        numbers.filter_map(|number| self.requests.get(*number))
+    pub(super) fn requests_of(&self, client_id: &str) -> impl Iterator<Item = &Request<'h>> {
+        let numbers = self.clients.with_id(client_id).map_or(&[][..], |client| &client.requests);
+        numbers.iter().filter_map(|number| self.requests.get(*number))
     }
 
     /// The arrivals of a message.
-    pub(super) fn arrivals_of<'f>(
-        &'f self,
-        topic: &'f str,
-        payload: &'f [u8],
-    ) -> impl Iterator<Item = &'f Arrival<'h>> {
-        let numbers = self.arrived.get(&(topic, payload)).into_iter().flatten();
+    pub(super) fn arrivals_of(&self, message: MessageNumber) -> impl Iterator<Item = &Arrival<'h>> {
+        let numbers = self.messages.arrivals(message).iter();
         numbers.filter_map(|number| self.arrivals.get(*number))
     }
 
     /// The requests that may be in force on a connection at an event and match a topic.
     pub(super) fn matching(&self, link: ConnectionKey, at: usize, topic: &TopicName) -> Vec<&Request<'h>> {
-        let Some(of) = self.links.get(&link) else { return Vec::new() };
+        let Some(of) = self.links.get(link) else { return Vec::new() };
         // A Session Present of 0 after Clean Start 0 may be what is wrong, and not the message.
         let fresh = of.accepted.is_some() && of.clean;
         let in_force = |request: &&Request<'h>| {
@@ -221,7 +195,7 @@ impl<'h> Facts<'h> {
         self.requests_of(of.client_id).filter(in_force).collect()
     }
 
-    fn read(&mut self, index: usize, event: &'h Event, versions: &BTreeMap<ConnectionKey, Version>) {
+    fn read(&mut self, index: usize, event: &'h Event, versions: &PerConnection<Version>) {
         if let What::Fault(fault) = &event.what {
             let of_server = fault.hosts.iter().any(|host| host == SERVER);
             let profile = matches!(&fault.fault.kind, FaultKind::Profile(of) if of.name.contains("broker") || of.name.contains("disk"));
@@ -237,11 +211,11 @@ impl<'h> Facts<'h> {
         let Some(key) = event.connection else { return };
         match &event.what {
             What::SentRaw { bytes, .. } => {
-                let version = versions.get(&key).copied().unwrap_or(Version::V3_1_1);
+                let version = versions.get(key).copied().unwrap_or(Version::V3_1_1);
                 self.sent_raw(key, index, event.at, bytes, version);
             }
             What::Closed(ending) => {
-                if let Some(link) = self.links.get_mut(&key) {
+                if let Some(link) = self.links.get_mut(key) {
                     link.closed.get_or_insert((index, *ending));
                 }
                 if let Some(stranger) = self.strangers.get_mut(&key) {
@@ -249,25 +223,26 @@ impl<'h> Facts<'h> {
                 }
             }
             What::Sent { packet: Packet::Connect(connect), .. } => {
-                if let Some(link) = self.links.get_mut(&key) {
+                if let Some(link) = self.links.get_mut(key) {
                     link.violated(Violation { event: index, error: None, clauses: SECOND_CONNECT });
-                    let client_id = link.client_id;
-                    self.becomes_unclear(client_id, index);
-                    self.becomes_unclear(connect.client_id.as_str(), index);
+                    let own = link.client;
+                    self.becomes_unclear(own, index);
+                    let other = self.clients.number(connect.client_id.as_str());
+                    self.becomes_unclear(other, index);
                     return;
                 }
-                let version = versions.get(&key).copied().unwrap_or(connect.version);
+                let version = versions.get(key).copied().unwrap_or(connect.version);
                 self.connects(key, index, event.at, connect, version);
             }
             What::Sent { packet, .. } => {
-                if let Some(link) = self.links.get_mut(&key) {
+                if let Some(link) = self.links.get_mut(key) {
                     link.speaks(event.at);
                 }
-                let version = versions.get(&key).copied().unwrap_or(Version::V3_1_1);
+                let version = versions.get(key).copied().unwrap_or(Version::V3_1_1);
                 self.sent_packet(key, index, packet, version);
             }
             What::Received { packet, .. } => {
-                if let Some(link) = self.links.get_mut(&key) {
+                if let Some(link) = self.links.get_mut(key) {
                     link.heard = event.at;
                 }
                 self.received(key, index, packet);
@@ -287,18 +262,20 @@ impl<'h> Facts<'h> {
         let expiry = connect.properties.get::<SessionExpiryInterval>().map_or(0, |expiry| expiry.0);
         let kept = if connect.clean_start { 0 } else { u32::MAX };
         let client_id = connect.client_id.as_str();
-        if !client_id.is_empty() && !self.links_by_client.contains_key(client_id) {
-            self.adopts(client_id);
+        let client = self.clients.number(client_id);
+        if !client_id.is_empty() && self.clients.get(client).links.is_empty() {
+            self.adopts(client_id, client);
         }
         if let Some(will) = &connect.will {
             let publication = self.publications.len();
-            let message = (will.topic.as_str(), will.payload.as_bytes());
-            self.sent.entry(message).or_default().push(publication);
+            let (topic, payload) = (will.topic.as_str(), will.payload.as_bytes());
+            let message = self.messages.published(topic, payload, publication);
             let (sent, publish) = (index, Cow::Owned(message_of(will)));
             let (topic, accepted, is_will) = (&will.topic, None, true);
             self.publications.push(Publication {
                 client_id,
                 link: key,
+                message,
                 topic,
                 publish,
                 sent,
@@ -308,6 +285,7 @@ impl<'h> Facts<'h> {
         }
         let link = Link {
             client_id,
+            client,
             connect,
             connected: index,
             version,
@@ -330,7 +308,7 @@ impl<'h> Facts<'h> {
             aliases: [BTreeMap::new(), BTreeMap::new()],
         };
         self.links.insert(key, link);
-        let keys = self.links_by_client.entry(client_id).or_default();
+        let keys = &mut self.clients.get_mut(client).links;
         keys.push(key);
         keys.sort_unstable();
     }
@@ -344,7 +322,7 @@ impl<'h> Facts<'h> {
         version: Version,
     ) {
         self.raw_bytes.push(bytes);
-        let Some(link) = self.links.get_mut(&key) else {
+        let Some(link) = self.links.get_mut(key) else {
             // 3.1.1 lets a Server go on after another Protocol Name.
             let error = certain_error(Role::Client, bytes, version)
                 .filter(|error| error.kind != Misdeed::ProtocolNameUnknown);
@@ -356,51 +334,51 @@ impl<'h> Facts<'h> {
         if let Some(error) = certain_error(Role::Client, bytes, version) {
             link.violated(Violation { event, error: Some(error), clauses: MUST_CLOSE });
         }
-        let client_id = link.client_id;
-        self.becomes_unclear(client_id, event);
+        let client = link.client;
+        self.becomes_unclear(client, event);
     }
 
-    fn becomes_unclear(&mut self, client_id: &'h str, event: usize) {
-        self.unclear.entry(client_id).or_default().push((event, usize::MAX));
+    fn becomes_unclear(&mut self, client: ClientNumber, event: usize) {
+        self.clients.get_mut(client).unclear.push((event, usize::MAX));
     }
 
     fn sent_packet(&mut self, key: ConnectionKey, index: usize, packet: &'h Packet, version: Version) {
-        let Some(link) = self.links.get_mut(&key) else {
+        let Some(link) = self.links.get_mut(key) else {
             let violation = Some(Violation { event: index, error: None, clauses: FIRST_PACKET });
             self.strangers.entry(key).or_insert(Stranger { version, violation, closed: None });
             return;
         };
-        let client_id = link.client_id;
+        let (client_id, client) = (link.client_id, link.client);
         match packet {
             Packet::Publish(publish) => {
                 let Some(topic) = link.topic(publish, 0) else {
-                    self.becomes_unclear(client_id, index);
+                    self.becomes_unclear(client, index);
                     return;
                 };
                 let maximum = link.connack.and_then(|ack| ack.properties.get::<TopicAliasMaximum>());
                 let alias = publish.properties.get::<TopicAlias>().map_or(0, |alias| alias.0.get());
                 if alias > maximum.map_or(0, |maximum| maximum.0) && link.accepted.is_some() {
                     link.violated(Violation { event: index, error: None, clauses: MUST_CLOSE });
-                    self.becomes_unclear(client_id, index);
+                    self.becomes_unclear(client, index);
                     return;
                 }
                 let highest = link.connack.and_then(|ack| ack.properties.get::<MaximumQoS>());
                 let retains = link.connack.and_then(|ack| ack.properties.get::<RetainAvailable>());
                 link.exceeds |= highest.is_some_and(|highest| publish.delivery.qos() > highest.qos())
                     || publish.retain && retains.is_some_and(|retains| !retains.0);
-                self.publishes(key, index, client_id, topic, publish);
+                self.publishes(key, index, (client_id, client), topic, publish);
             }
             Packet::Auth(auth) => {
                 let method = link.connect.properties.get::<AuthenticationMethod>();
                 if method.is_none() || method != auth.properties.get::<AuthenticationMethod>() {
                     link.violated(Violation { event: index, error: None, clauses: METHOD });
-                    self.becomes_unclear(client_id, index);
+                    self.becomes_unclear(client, index);
                 }
             }
             Packet::Subscribe(subscribe) => {
                 let identifier =
                     subscribe.properties.get::<SubscriptionIdentifier>().map(SubscriptionIdentifier::get);
-                let numbers = self.requests_by_client.entry(client_id).or_default();
+                let numbers = &mut self.clients.get_mut(client).requests;
                 for subscription in &subscribe.subscriptions {
                     numbers.push(self.requests.len());
                     self.requests.push(Request {
@@ -420,7 +398,7 @@ impl<'h> Facts<'h> {
                 }
             }
             Packet::Unsubscribe(unsubscribe) => {
-                for number in self.requests_by_client.get(client_id).into_iter().flatten() {
+                for number in &self.clients.get(client).requests {
                     let Some(request) = self.requests.get_mut(*number) else { continue };
                     let is_own = request.link == key || !client_id.is_empty();
                     if is_own && unsubscribe.filters.iter().any(|filter| filter == request.filter) {
@@ -448,7 +426,7 @@ impl<'h> Facts<'h> {
                 let before = link.connect.properties.get::<SessionExpiryInterval>();
                 // Not a valid DISCONNECT (MQTT 5.0 §3.14.2.2.2).
                 if expiry.is_some_and(|expiry| expiry.0 > 0) && before.is_none_or(|before| before.0 == 0) {
-                    self.becomes_unclear(client_id, index);
+                    self.becomes_unclear(client, index);
                     return;
                 }
                 link.left.get_or_insert((index, disconnect));
@@ -465,17 +443,18 @@ impl<'h> Facts<'h> {
         &mut self,
         key: ConnectionKey,
         sent: usize,
-        client_id: &'h str,
+        (client_id, client): (&'h str, ClientNumber),
         topic: &'h TopicName,
         publish: &'h Publish,
     ) {
         let publication = self.publications.len();
-        let resumed = self.links.get(&key).and_then(|link| link.accepted).is_some_and(|(_, present)| present);
+        let resumed = self.links.get(key).and_then(|link| link.accepted).is_some_and(|(_, present)| present);
         if let Some(id) = publish.delivery.packet_identifier() {
             let is_qos2 = publish.delivery.qos() == QoS::ExactlyOnce;
+            let of_client = self.clients.get_mut(client);
             let before = match is_qos2 {
-                true => self.unreleased.get(&(client_id, id)).copied(),
-                false => self.in_flight.get(&(client_id, id)).copied(),
+                true => of_client.unreleased.get(&id).copied(),
+                false => of_client.in_flight.get(&id).copied(),
             };
             let same = |of: &Publication<'_>| {
                 let here = of.link == key || resumed;
@@ -491,28 +470,37 @@ impl<'h> Facts<'h> {
                 return;
             }
             // A Packet Identifier in use: it is unclear to which message an answer belongs.
-            let known = self.in_flight.insert((client_id, id), Some(publication));
-            if known.is_some() || self.unreleased.contains_key(&(client_id, id)) {
-                self.in_flight.insert((client_id, id), None);
+            let is_held = of_client.unreleased.contains_key(&id);
+            let is_known = of_client.in_flight.insert(id, Some(publication)).is_some();
+            if is_known || is_held {
+                of_client.in_flight.insert(id, None);
             }
             if is_qos2 {
-                let one = (!self.unreleased.contains_key(&(client_id, id))).then_some(publication);
-                self.unreleased.insert((client_id, id), one);
+                of_client.unreleased.insert(id, (!is_held).then_some(publication));
             }
         }
-        let message = (topic.as_str(), &publish.payload[..]);
-        self.sent.entry(message).or_default().push(publication);
+        let message = self.messages.published(topic.as_str(), &publish.payload, publication);
         let (publish, accepted, is_will) = (Cow::Borrowed(publish), None, false);
-        self.publications.push(Publication { client_id, link: key, topic, publish, sent, accepted, is_will });
+        let link = key;
+        self.publications.push(Publication {
+            client_id,
+            link,
+            message,
+            topic,
+            publish,
+            sent,
+            accepted,
+            is_will,
+        });
     }
 
     fn received(&mut self, key: ConnectionKey, index: usize, packet: &'h Packet) {
-        let Some(link) = self.links.get_mut(&key) else {
+        let Some(link) = self.links.get_mut(key) else {
             let accepts = matches!(packet, Packet::ConnAck(ack) if !ack.reason.is_failure());
             self.raw |= accepts && self.strangers.contains_key(&key);
             return;
         };
-        let client_id = link.client_id;
+        let client = link.client;
         if let Packet::Publish(_) | Packet::PubRel(_) = packet {
             link.served = link.heard;
         }
@@ -526,12 +514,12 @@ impl<'h> Facts<'h> {
                 if !ack.session_present {
                     let connected = link.connected;
                     // What was sent behind this CONNECT is part of the new Session.
-                    let unclear = self.unclear.get_mut(client_id).into_iter().flatten();
-                    for (_, until) in unclear.filter(|(from, _)| *from < connected) {
+                    let client = self.clients.get_mut(client);
+                    for (_, until) in client.unclear.iter_mut().filter(|(from, _)| *from < connected) {
                         *until = connected.min(*until);
                     }
-                    self.in_flight.retain(|(of, _), _| *of != client_id);
-                    self.unreleased.retain(|(of, _), _| *of != client_id);
+                    client.in_flight.clear();
+                    client.unreleased.clear();
                 }
             }
             Packet::ConnAck(_) if link.accepted.is_none() => link.refused = Some(index),
@@ -540,33 +528,33 @@ impl<'h> Facts<'h> {
                     link.unacknowledged.insert(id, publish.delivery.qos());
                 }
                 if let Some(topic) = link.topic(publish, 1) {
-                    let message = (topic.as_str(), &publish.payload[..]);
-                    self.arrived.entry(message).or_default().push(self.arrivals.len());
-                    self.arrivals.push(Arrival { link: key, event: index, topic, publish });
+                    let message =
+                        self.messages.arrived(topic.as_str(), &publish.payload, self.arrivals.len());
+                    self.arrivals.push(Arrival { link: key, event: index, message, topic, publish });
                 }
             }
             Packet::PubAck(ack) => {
-                let publication = self.in_flight.remove(&(client_id, ack.id));
+                let publication = self.clients.get_mut(client).in_flight.remove(&ack.id);
                 self.taken(publication, index, ack.reason.is_failure());
             }
             Packet::PubRec(ack) => {
-                self.in_flight.remove(&(client_id, ack.id));
+                self.clients.get_mut(client).in_flight.remove(&ack.id);
                 let in_use = ack.reason == PubAckReason::PacketIdentifierInUse;
                 if self.repeats.remove(&(key, ack.id)) && in_use {
                     self.refused_repeats.push((key, index));
                 }
                 if ack.reason.is_failure() {
-                    self.unreleased.remove(&(client_id, ack.id));
+                    self.clients.get_mut(client).unreleased.remove(&ack.id);
                 }
             }
             // A Server may wait for PUBREL before it passes a QoS 2 message on.
             Packet::PubComp(ack) => {
-                let publication = self.unreleased.remove(&(client_id, ack.id));
+                let publication = self.clients.get_mut(client).unreleased.remove(&ack.id);
                 self.taken(publication, index, ack.reason.is_failure());
             }
             Packet::SubAck(ack) => {
                 let mut reasons = ack.reasons.iter();
-                for number in self.requests_by_client.get(client_id).into_iter().flatten() {
+                for number in &self.clients.get(client).requests {
                     let Some(request) = self.requests.get_mut(*number) else { continue };
                     if request.link == key
                         && request.id == ack.id
@@ -578,7 +566,7 @@ impl<'h> Facts<'h> {
                 }
             }
             Packet::UnsubAck(ack) if ack.reasons.iter().all(|reason| u8::from(*reason) < 0x80) => {
-                for number in self.requests_by_client.get(client_id).into_iter().flatten() {
+                for number in &self.clients.get(client).requests {
                     let Some(request) = self.requests.get_mut(*number) else { continue };
                     if let (Some((_, acknowledged @ None)), true) =
                         (&mut request.removed, request.unsubscribe == Some((key, ack.id)))
@@ -593,17 +581,17 @@ impl<'h> Facts<'h> {
 
     /// A Client comes back under the Client Identifier that the Server assigned to it: its earlier
     /// connection counts as one of the same Client.
-    fn adopts(&mut self, client_id: &'h str) {
+    fn adopts(&mut self, client_id: &'h str, client: ClientNumber) {
         let is_assigned = |link: &Link<'_>| {
             let assigned = || link.connack?.properties.get::<AssignedClientIdentifier>();
             link.client_id.is_empty() && assigned().is_some_and(|id| id.0.as_str() == client_id)
         };
-        let Some((&key, link)) = self.links.iter_mut().find(|(_, link)| is_assigned(link)) else { return };
-        link.client_id = client_id;
-        self.links_by_client.entry(client_id).or_default().push(key);
+        let Some((key, link)) = self.links.iter_mut().find(|(_, link)| is_assigned(link)) else { return };
+        (link.client_id, link.client) = (client_id, client);
+        self.clients.get_mut(client).links.push(key);
         for (number, request) in self.requests.iter_mut().enumerate().filter(|(_, one)| one.link == key) {
             request.client_id = client_id;
-            self.requests_by_client.entry(client_id).or_default().push(number);
+            self.clients.get_mut(client).requests.push(number);
         }
         for publication in self.publications.iter_mut().filter(|one| one.link == key) {
             publication.client_id = client_id;

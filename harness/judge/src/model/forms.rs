@@ -12,7 +12,8 @@ use mqttspec_codec::{
 
 use super::Rule;
 use crate::finding::Finding;
-use crate::history::{ConnectionKey, History, What};
+use crate::history::{History, What};
+use crate::per_connection::PerConnection;
 
 const ONE_CONNACK: Rule = Rule::new(&["MQTT-3.2.0-2"], &["MQTT-3.1.4-4"]);
 const CONNACK_FIRST: Rule = Rule::new(&["MQTT-3.2.0-1"], &["MQTT-3.2.0-1"]);
@@ -44,13 +45,13 @@ struct Connection<'h> {
 }
 
 pub(super) fn judge(history: &History) -> Vec<Finding> {
-    let mut connections: BTreeMap<ConnectionKey, Connection<'_>> = BTreeMap::new();
+    let mut connections: PerConnection<Connection<'_>> = PerConnection::default();
     let mut findings = Vec::new();
     for (index, event) in history.events().iter().enumerate() {
         let Some(key) = event.connection.filter(|key| history.info(key.host).observer == Role::Client) else {
             continue;
         };
-        let connection = connections.entry(key).or_default();
+        let connection = connections.get_or_default(key);
         match &event.what {
             What::Opened(version) => connection.version = Some(*version),
             What::SentRaw { .. } => connection.raw = true,

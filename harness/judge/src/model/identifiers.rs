@@ -19,19 +19,19 @@ const ALL: Rule = Rule::new(&["MQTT-3.3.4-4"], &[]);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
-    if facts.crashed || facts.raw {
+    let identified = facts.requests.iter().filter(|request| request.identifier.is_some());
+    if facts.crashed || facts.raw || identified.count() < 2 {
         return Vec::new();
     }
     facts.arrivals.iter().filter_map(|arrival| incomplete(facts, arrival)).collect()
 }
 
 fn incomplete(facts: &Facts<'_>, arrival: &Arrival<'_>) -> Option<Finding> {
-    let link = facts.links.get(&arrival.link)?;
+    let link = facts.links.get(arrival.link)?;
     if !link.version.is_5() || facts.is_unclear(link.client_id, arrival.event) {
         return None;
     }
-    let payload = &arrival.publish.payload;
-    let publication = facts.only_publication(arrival.topic.as_str(), payload)?;
+    let publication = facts.only_publication(arrival.message)?;
     let requests = facts.matching(arrival.link, arrival.event, arrival.topic);
     let known: BTreeSet<u32> = requests.iter().filter_map(|request| request.identifier).collect();
     // Each subscription is in force before the message is published, and loses none.
@@ -55,7 +55,7 @@ fn incomplete(facts: &Facts<'_>, arrival: &Arrival<'_>) -> Option<Finding> {
     let loses = link.connect.properties.contains::<MaximumPacketSize>()
         || publication.publish.properties.contains::<MessageExpiryInterval>()
         || publication.publish.delivery.qos() == QoS::AtMostOnce;
-    let alone = facts.arrivals_of(arrival.topic.as_str(), payload).filter(|other| other.link == arrival.link);
+    let alone = facts.arrivals_of(arrival.message).filter(|other| other.link == arrival.link);
     if known.len() < 2 || filters.len() != requests.len() || !certain || !stands || loses || alone.count() > 1
     {
         return None;

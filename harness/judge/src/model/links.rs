@@ -9,11 +9,14 @@ use mqttspec_codec::{
     TopicFilter, TopicName, Version,
 };
 
+use super::clients::ClientNumber;
+use super::messages::MessageNumber;
 use crate::history::{ConnectionKey, Ending};
 
 /// A Network Connection with its CONNECT.
 pub(super) struct Link<'h> {
     pub(super) client_id: &'h str,
+    pub(super) client: ClientNumber,
     pub(super) connect: &'h Connect,
     /// The event of CONNECT.
     pub(super) connected: usize,
@@ -95,6 +98,7 @@ pub(super) struct Request<'h> {
 pub(super) struct Publication<'h> {
     pub(super) client_id: &'h str,
     pub(super) link: ConnectionKey,
+    pub(super) message: MessageNumber,
     pub(super) topic: &'h TopicName,
     pub(super) publish: Cow<'h, Publish>,
     /// The event from which on the Server can have it: of PUBLISH, or of the CONNECT with a Will.
@@ -108,6 +112,7 @@ pub(super) struct Publication<'h> {
 pub(super) struct Arrival<'h> {
     pub(super) link: ConnectionKey,
     pub(super) event: usize,
+    pub(super) message: MessageNumber,
     pub(super) topic: &'h TopicName,
     pub(super) publish: &'h Publish,
 }

@@ -18,12 +18,14 @@
 mod answers;
 mod calm;
 mod client;
+mod clients;
 mod deliveries;
 mod endings;
 mod facts;
 mod forms;
 mod identifiers;
 mod links;
+mod messages;
 mod owed;
 mod packets;
 mod refusals;

@@ -82,7 +82,7 @@ pub(super) fn of(
     let topic = publication.topic;
     let payload = &publication.publish.payload[..];
     let expires = publication.publish.properties.contains::<MessageExpiryInterval>();
-    let is_known = !facts.publications_of(topic.as_str(), payload).is_empty();
+    let is_known = !facts.publications_of(publication.message).is_empty();
     if facts.crashed
         || faulty
         || expires
@@ -105,10 +105,10 @@ pub(super) fn of(
         if !is_over || !request.matches(topic, link.version) {
             continue;
         }
-        let mut arrivals = facts.arrivals_of(topic.as_str(), payload);
+        let mut arrivals = facts.arrivals_of(publication.message);
         let arrived = arrivals.any(|arrival| {
             arrival.link == request.link
-                || facts.links.get(&arrival.link).is_some_and(|of| of.client_id == request.client_id)
+                || facts.links.get(arrival.link).is_some_and(|of| of.client_id == request.client_id)
         });
         if !arrived {
             let payload = mqttspec_notation::fields::payload_text(payload);
@@ -129,7 +129,7 @@ pub(super) fn of(
 /// The last connection of the subscriber, if its subscription must still be in force there.
 fn standing<'f, 'h>(facts: &'f Facts<'h>, request: &Request<'h>) -> Option<(ConnectionKey, &'f Link<'h>)> {
     let (granted_at, Some(granted)) = request.granted? else { return None };
-    let first = facts.links.get(&request.link)?;
+    let first = facts.links.get(request.link)?;
     let excluded = request.filter.is_shared() || request.no_local || request.removed.is_some();
     if granted == QoS::AtMostOnce || excluded || first.client_id.is_empty() || first.version == Version::V3_1
     {
@@ -147,7 +147,7 @@ fn standing<'f, 'h>(facts: &'f Facts<'h>, request: &Request<'h>) -> Option<(Conn
         if key.host != request.link.host {
             return None;
         }
-        if *key <= request.link {
+        if key <= request.link {
             continue;
         }
         // Each later connection must have resumed the Session. One without an answer may have begun
@@ -156,7 +156,7 @@ fn standing<'f, 'h>(facts: &'f Facts<'h>, request: &Request<'h>) -> Option<(Conn
         if link.clean || !resumed {
             return None;
         }
-        last = (*key, link);
+        last = (key, link);
     }
     let (key, link) = last;
     let accepted = link.accepted.is_some_and(|(event, _)| key != request.link || event < granted_at);

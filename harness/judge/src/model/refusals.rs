@@ -3,8 +3,6 @@
 //!
 //! MQTT 5.0 §3.1.2.1, §3.3.2.3.4; 3.1.1 §3.1.2.1, §3.1.2.2, §3.1.3.1.
 
-use std::collections::BTreeMap;
-
 use mqttspec_codec::{
     ConnAck, ConnectReason, DisconnectReason, Misdeed, Packet, Role, TopicAlias, TopicAliasMaximum, Version,
 };
@@ -14,6 +12,7 @@ use super::facts::Facts;
 use super::packets::certain_error;
 use crate::finding::Finding;
 use crate::history::{ConnectionKey, Ending, History, What};
+use crate::per_connection::PerConnection;
 
 const PROTOCOL_LEVEL: Rule = Rule::new(&[], &["MQTT-3.1.2-2"]);
 const NO_IDENTIFIER: Rule = Rule::new(&[], &["MQTT-3.1.3-8"]);
@@ -30,17 +29,17 @@ struct Asked {
 
 pub(super) fn judge(history: &History, facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings = aliases(facts);
-    let mut connections: BTreeMap<ConnectionKey, Option<Asked>> = BTreeMap::new();
-    let mut versions: BTreeMap<ConnectionKey, Version> = BTreeMap::new();
+    let mut connections: PerConnection<Option<Asked>> = PerConnection::default();
+    let mut versions: PerConnection<Version> = PerConnection::default();
     for (event, recorded) in history.events().iter().enumerate() {
         let Some(key) = recorded.connection.filter(|key| key.number > 0) else { continue };
-        let version = versions.get(&key).copied().unwrap_or(Version::V3_1_1);
-        let is_first = !connections.contains_key(&key);
+        let version = versions.get(key).copied().unwrap_or(Version::V3_1_1);
+        let is_first = connections.get(key).is_none();
         let begins = |about: Option<Misdeed>| {
             about.filter(|_| is_first).map(|about| Asked { event, about, version, answered: false })
         };
         match &recorded.what {
-            What::Opened(version) => drop(versions.insert(key, *version)),
+            What::Opened(version) => versions.insert(key, *version),
             What::SentRaw { bytes, .. } => {
                 let error = certain_error(Role::Client, bytes, version).map(|error| error.kind);
                 let is_connect = bytes.first() == Some(&0x10);
@@ -57,18 +56,18 @@ pub(super) fn judge(history: &History, facts: &Facts<'_>) -> Vec<Finding> {
                 connections.insert(key, begins(about));
             }
             What::Received { packet: Packet::ConnAck(ack), .. } => {
-                if let Some(Some(asked)) = connections.get_mut(&key) {
+                if let Some(Some(asked)) = connections.get_mut(key) {
                     asked.answered = true;
                     findings.extend(answered(history, key, event, asked, ack));
                 }
             }
             What::ReceivedMalformed { .. } => {
-                if let Some(Some(asked)) = connections.get_mut(&key) {
+                if let Some(Some(asked)) = connections.get_mut(key) {
                     asked.answered = true;
                 }
             }
             What::Closed(Ending::ByPeer) => {
-                let asked = connections.get(&key).and_then(Option::as_ref);
+                let asked = connections.get(key).and_then(Option::as_ref);
                 let asked = asked.filter(|asked| !asked.answered && !facts.crashed);
                 let name = &history.info(key.host).name;
                 // A Server that is stopped answers nothing.
@@ -130,7 +129,7 @@ fn aliases(facts: &Facts<'_>) -> Vec<Finding> {
         _ => None,
     });
     let broken = |(index, key): (usize, ConnectionKey)| {
-        let link = facts.links.get(&key)?;
+        let link = facts.links.get(key)?;
         let maximum = link.connack?.properties.get::<TopicAliasMaximum>().map_or(0, |maximum| maximum.0);
         // Also what the client sent before CONNACK.
         let mut sent =

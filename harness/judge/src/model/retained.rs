@@ -54,7 +54,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
 /// A message with RETAIN 1 that no subscription asked for. Where no subscription has Retain As
 /// Published, it is a retained message.
 fn unasked(facts: &Facts<'_>, arrival: &Arrival<'_>) -> Option<Finding> {
-    let link = facts.links.get(&arrival.link)?;
+    let link = facts.links.get(arrival.link)?;
     if !link.version.is_5() || facts.is_unclear(link.client_id, arrival.event) {
         return None;
     }
@@ -101,11 +101,10 @@ fn retained<'f, 'h>(
 /// The event by which the Server has a message: its acknowledgement, or its arrival for a Will. A
 /// Server of 3.1.1 also acknowledges what it does not authorize.
 fn taken(facts: &Facts<'_>, publication: &Publication<'_>) -> Option<usize> {
-    let is_5 = facts.links.get(&publication.link).is_some_and(|link| link.version.is_5());
+    let is_5 = facts.links.get(publication.link).is_some_and(|link| link.version.is_5());
     if publication.is_will || !is_5 {
-        let payload = &publication.publish.payload;
-        facts.only_publication(publication.topic.as_str(), payload)?;
-        let mut arrivals = facts.arrivals_of(publication.topic.as_str(), payload);
+        facts.only_publication(publication.message)?;
+        let mut arrivals = facts.arrivals_of(publication.message);
         return arrivals.next().map(|arrival| arrival.event);
     }
     publication.accepted
@@ -114,7 +113,7 @@ fn taken(facts: &Facts<'_>, publication: &Publication<'_>) -> Option<usize> {
 fn at_subscription(facts: &Facts<'_>, request: &Request<'_>, topic: &TopicName) -> Option<Finding> {
     let (granted_at, granted) = request.granted?;
     granted?;
-    let link = facts.links.get(&request.link)?;
+    let link = facts.links.get(request.link)?;
     let uncertain = request.no_local
         || request.filter.is_shared()
         || link.version == Version::V3_1

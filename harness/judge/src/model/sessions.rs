@@ -24,15 +24,15 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     // A Client may come back under an identifier that the Server assigned.
-    let assigned = facts.links.values().any(|link| link.client_id.is_empty());
+    let assigned = facts.links.iter().any(|(_, link)| link.client_id.is_empty());
     let mut findings = Vec::new();
-    for (key, link) in &facts.links {
+    for (key, link) in facts.links.iter() {
         let Some((event, present)) = link.accepted else { continue };
         if link.client_id.is_empty() || link.version == Version::V3_1 {
             continue;
         }
         let mut found = |rule: Rule, expected: &str, actual: String| {
-            let actual = format!("{} had Session Present {}, {actual}", facts.name(*key), u8::from(present));
+            let actual = format!("{} had Session Present {}, {actual}", facts.name(key), u8::from(present));
             findings.extend(rule.broken(facts.history, link.version, event, expected, actual));
         };
         if link.clean {
@@ -51,7 +51,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
             let expected = "Session Present 0 for a new Client";
             found(NONE, expected, "and its Client Identifier never connected".to_owned());
         }
-        let Some(before) = before(*key, link, &others) else { continue };
+        let Some(before) = before(key, link, &others) else { continue };
         if facts.is_unclear(link.client_id, link.connected) {
             continue;
         }
@@ -67,7 +67,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
             found(KEPT, expected, format!("{} s after its last connection began", away.as_secs()));
         }
         let ended = before.closed.map(|(event, _)| facts.at(event));
-        let host = facts.name(*key);
+        let host = facts.name(key);
         let Some(ended) = ended.filter(|ended| facts.calm.lasts(host, before.began, *ended)) else {
             continue;
         };
@@ -96,7 +96,7 @@ fn expiry_at_disconnect(link: &Link<'_>) -> Option<u32> {
 fn before<'f, 'h>(
     key: ConnectionKey,
     link: &Link<'h>,
-    others: &[(&ConnectionKey, &'f Link<'h>)],
+    others: &[(ConnectionKey, &'f Link<'h>)],
 ) -> Option<&'f Link<'h>> {
     // Only connections of one host have a certain order.
     if others.iter().any(|(other, _)| other.host != key.host) {

@@ -26,7 +26,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
         return findings;
     }
     for publication in facts.publications.iter().filter(|publication| !publication.is_will) {
-        if facts.only_publication(publication.topic.as_str(), &publication.publish.payload).is_none() {
+        if facts.only_publication(publication.message).is_none() {
             continue;
         }
         findings.extend(twice(facts, publication));
@@ -39,9 +39,8 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
 /// first one stays connected.
 fn twice(facts: &Facts<'_>, publication: &Publication<'_>) -> Option<Finding> {
     let mut had: BTreeMap<&str, (ConnectionKey, usize)> = BTreeMap::new();
-    let payload = &publication.publish.payload;
-    for arrival in facts.arrivals_of(publication.topic.as_str(), payload) {
-        let link = facts.links.get(&arrival.link)?;
+    for arrival in facts.arrivals_of(publication.message) {
+        let link = facts.links.get(arrival.link)?;
         if link.version != Version::V5 || facts.is_unclear(link.client_id, arrival.event) {
             continue;
         }
@@ -52,14 +51,14 @@ fn twice(facts: &Facts<'_>, publication: &Publication<'_>) -> Option<Finding> {
         }
         let group = first.filter.as_str();
         let is_same_client = |other: &ConnectionKey| {
-            facts.links.get(other).is_some_and(|other| other.client_id == link.client_id)
+            facts.links.get(*other).is_some_and(|other| other.client_id == link.client_id)
         };
         match had.get(group) {
             None => drop(had.insert(group, (arrival.link, arrival.event))),
             // A Session that was taken over goes on with its messages.
             Some((link, before)) if !is_same_client(link) => {
                 let until = facts.at(arrival.event);
-                let of = facts.links.get(link)?;
+                let of = facts.links.get(*link)?;
                 let stayed = of.closed.is_none_or(|(closed, _)| facts.at(closed) > until)
                     && of.left.is_none()
                     && facts.calm.lasts(facts.name(*link), facts.at(*before), until);
@@ -95,10 +94,9 @@ fn missed(facts: &Facts<'_>, publication: &Publication<'_>) -> Vec<Finding> {
         let standing: Vec<_> =
             members.iter().filter(|request| stands(facts, request, publication, until)).collect();
         let (Some(first), true) = (standing.first(), judged) else { continue };
-        let payload = &publication.publish.payload;
-        let arrived = facts.arrivals_of(publication.topic.as_str(), payload).any(|arrival| {
+        let arrived = facts.arrivals_of(publication.message).any(|arrival| {
             members.iter().any(|request| {
-                facts.links.get(&arrival.link).is_some_and(|of| of.client_id == request.client_id)
+                facts.links.get(arrival.link).is_some_and(|of| of.client_id == request.client_id)
             })
         });
         if !arrived {
@@ -122,7 +120,7 @@ fn is_certain(
     if stands(facts, request, publication, until) || request.sent > accepted_or_end(publication) {
         return true;
     }
-    let Some(link) = facts.links.get(&request.link) else { return false };
+    let Some(link) = facts.links.get(request.link) else { return false };
     if matches!(request.granted, Some((_, None))) {
         return true;
     }
@@ -149,7 +147,7 @@ fn accepted_or_end(publication: &Publication<'_>) -> usize {
 /// Whether a subscription stands from before a message is published until a time, at a client that
 /// takes every message.
 fn stands(facts: &Facts<'_>, request: &Request<'_>, publication: &Publication<'_>, until: Duration) -> bool {
-    let Some(link) = facts.links.get(&request.link) else { return false };
+    let Some(link) = facts.links.get(request.link) else { return false };
     let Some((granted, Some(qos))) = request.granted else { return false };
     let matching = facts.matching(request.link, publication.sent, publication.topic);
     facts.in_force(granted, publication.sent)
@@ -162,6 +160,6 @@ fn stands(facts: &Facts<'_>, request: &Request<'_>, publication: &Publication<'_
         && link.unacknowledged.is_empty()
         && !link.connect.properties.contains::<MaximumPacketSize>()
         && !facts.is_unclear(request.client_id, granted)
-        && facts.links_of(request.client_id).all(|(key, _)| *key == request.link)
+        && facts.links_of(request.client_id).all(|(key, _)| key == request.link)
         && facts.calm.lasts(facts.name(request.link), facts.at(granted), until)
 }

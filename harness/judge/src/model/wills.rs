@@ -37,11 +37,10 @@ pub(super) fn judge(facts: &Facts<'_>, standing: &[Standing<'_, '_>]) -> Vec<Fin
         return findings;
     }
     for publication in facts.publications.iter().filter(|publication| publication.is_will) {
-        let Some(link) = facts.links.get(&publication.link) else { continue };
-        let payload = &publication.publish.payload[..];
-        let is_only = facts.only_publication(publication.topic.as_str(), payload).is_some();
+        let Some(link) = facts.links.get(publication.link) else { continue };
+        let is_only = facts.only_publication(publication.message).is_some();
         let Some(fate) = fate(facts, publication.link, link).filter(|_| is_only) else { continue };
-        let arrivals = facts.arrivals_of(publication.topic.as_str(), payload);
+        let arrivals = facts.arrivals_of(publication.message);
         match fate {
             Fate::Discarded { rule, since } => {
                 let arrival = arrivals.into_iter().find(|arrival| arrival.event > since);
@@ -75,7 +74,7 @@ fn broken(
     expected: &str,
     actual: &str,
 ) -> Option<Finding> {
-    let version = facts.links.get(&will.link)?.version;
+    let version = facts.links.get(will.link)?.version;
     let payload = mqttspec_notation::fields::payload_text(&will.publish.payload);
     let actual = format!("the Will {} {payload} of {}: {actual}", will.topic.as_str(), facts.name(will.link));
     rule.broken(facts.history, version, event, expected, actual)
@@ -99,10 +98,10 @@ fn fate(facts: &Facts<'_>, key: ConnectionKey, link: &Link<'_>) -> Option<Fate> 
         return None;
     }
     let later =
-        facts.links_of(link.client_id).filter(|(other, of)| **other != key && of.connected > link.connected);
+        facts.links_of(link.client_id).filter(|(other, of)| *other != key && of.connected > link.connected);
     let next = later.min_by_key(|(_, of)| of.connected);
     let overlaps = facts.links_of(link.client_id).any(|(other, of)| {
-        *other != key
+        other != key
             && of.connected < link.connected
             && of.closed.is_none_or(|(event, _)| event > link.connected)
     });

@@ -11,7 +11,7 @@ use mqttspec_codec::{Packet, PacketIdentifier, Publish, QoS, Role, Version};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::observation::{Observation, Seen, SessionKept};
-use super::per_connection::PerConnection;
+use crate::per_connection::PerConnection;
 use crate::history::ConnectionKey;
 
 /// The progress of an exchange, as the observer knows it.

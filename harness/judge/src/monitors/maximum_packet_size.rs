@@ -7,7 +7,7 @@ use mqttspec_codec::{MaximumPacketSize as Property, Packet, Property as AnyPrope
 
 use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
-use super::per_connection::PerConnection;
+use crate::per_connection::PerConnection;
 use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;

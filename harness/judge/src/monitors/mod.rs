@@ -13,7 +13,6 @@ mod handshakes;
 mod maximum_packet_size;
 mod observation;
 mod packet_identifiers;
-mod per_connection;
 mod receive_maximum;
 mod topic_aliases;
 mod well_formed;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use mqttspec_codec::{DecodeError, Packet, Role, Version};
 
 use super::Monitor;
-use super::per_connection::PerConnection;
+use crate::per_connection::PerConnection;
 use crate::finding::{Check, Finding};
 use crate::history::{ConnectionKey, Event, History, HostInfo, What, nanoseconds};
 use mqttspec_spec::{Level, Requirement};

@@ -1,11 +1,11 @@
 //! A value for each Network Connection.
 
-use crate::history::ConnectionKey;
+use crate::history::{ConnectionKey, HostIndex};
 
 /// Values by connection. Hosts are numbered from 0, and most events are on the newest connection of
 /// a host, which is looked at first.
 #[derive(Debug)]
-pub(super) struct PerConnection<T> {
+pub(crate) struct PerConnection<T> {
     /// By host, each in the order of the connections' numbers.
     hosts: Vec<Vec<(u32, T)>>,
 }
@@ -17,18 +17,18 @@ impl<T> Default for PerConnection<T> {
 }
 
 impl<T> PerConnection<T> {
-    pub(super) fn get(&self, connection: ConnectionKey) -> Option<&T> {
+    pub(crate) fn get(&self, connection: ConnectionKey) -> Option<&T> {
         let of_host = self.hosts.get(usize::from(connection.host.0))?;
         of_host.get(place(of_host, connection.number).ok()?).map(|(_, value)| value)
     }
 
-    pub(super) fn get_mut(&mut self, connection: ConnectionKey) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, connection: ConnectionKey) -> Option<&mut T> {
         let of_host = self.hosts.get_mut(usize::from(connection.host.0))?;
         let place = place(of_host, connection.number).ok()?;
         of_host.get_mut(place).map(|(_, value)| value)
     }
 
-    pub(super) fn insert(&mut self, connection: ConnectionKey, value: T) {
+    pub(crate) fn insert(&mut self, connection: ConnectionKey, value: T) {
         let of_host = self.of_host(connection);
         match place(of_host, connection.number) {
             Ok(place) => of_host[place].1 = value,
@@ -36,7 +36,7 @@ impl<T> PerConnection<T> {
         }
     }
 
-    pub(super) fn get_or_default(&mut self, connection: ConnectionKey) -> &mut T
+    pub(crate) fn get_or_default(&mut self, connection: ConnectionKey) -> &mut T
     where
         T: Default,
     {
@@ -48,14 +48,28 @@ impl<T> PerConnection<T> {
         &mut of_host[place].1
     }
 
+    /// All values, in the order of hosts and connections.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionKey, &T)> {
+        (0..).zip(&self.hosts).flat_map(|(host, of_host)| {
+            of_host.iter().map(move |(number, value)| (key(host, *number), value))
+        })
+    }
+
+    /// The same, to change them.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (ConnectionKey, &mut T)> {
+        (0..).zip(&mut self.hosts).flat_map(|(host, of_host)| {
+            of_host.iter_mut().map(move |(number, value)| (key(host, *number), value))
+        })
+    }
+
     /// Whether this connection, or a later one of its host, has a value.
-    pub(super) fn has_since(&self, connection: ConnectionKey) -> bool {
+    pub(crate) fn has_since(&self, connection: ConnectionKey) -> bool {
         let newest = self.hosts.get(usize::from(connection.host.0)).and_then(|of_host| of_host.last());
         newest.is_some_and(|(number, _)| *number >= connection.number)
     }
 
     /// Drops the values of the host's earlier connections.
-    pub(super) fn forget_before(&mut self, kept: ConnectionKey) {
+    pub(crate) fn forget_before(&mut self, kept: ConnectionKey) {
         if let Some(of_host) = self.hosts.get_mut(usize::from(kept.host.0)) {
             of_host.retain(|(number, _)| *number >= kept.number);
         }
@@ -70,6 +84,10 @@ impl<T> PerConnection<T> {
     }
 }
 
+fn key(host: u16, number: u32) -> ConnectionKey {
+    ConnectionKey { host: HostIndex(host), number }
+}
+
 /// Where the connection with this number is, or where it belongs.
 fn place<T>(of_host: &[(u32, T)], number: u32) -> Result<usize, usize> {
     match of_host.last() {
@@ -82,7 +100,6 @@ fn place<T>(of_host: &[(u32, T)], number: u32) -> Result<usize, usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::HostIndex;
 
     fn connection(host: u16, number: u32) -> ConnectionKey {
         ConnectionKey { host: HostIndex(host), number }
