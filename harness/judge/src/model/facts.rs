@@ -547,6 +547,7 @@ impl<'h> Facts<'h> {
                     self.clients.get_mut(client).unreleased.remove(&ack.id);
                 }
             }
+            Packet::PubRel(ack) => drop(link.unacknowledged.insert(ack.id, QoS::ExactlyOnce)),
             // A Server may wait for PUBREL before it passes a QoS 2 message on.
             Packet::PubComp(ack) => {
                 let publication = self.clients.get_mut(client).unreleased.remove(&ack.id);

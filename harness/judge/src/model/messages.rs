@@ -30,7 +30,12 @@ struct Message<'h> {
 
 impl<'h> Messages<'h> {
     /// A publication of this number has this message.
-    pub(super) fn published(&mut self, topic: &'h str, payload: &'h [u8], publication: usize) -> MessageNumber {
+    pub(super) fn published(
+        &mut self,
+        topic: &'h str,
+        payload: &'h [u8],
+        publication: usize,
+    ) -> MessageNumber {
         let number = self.number(topic, payload);
         let message = &mut self.messages[number.0];
         if message.publications.is_empty() {

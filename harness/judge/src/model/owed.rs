@@ -143,8 +143,9 @@ fn standing<'f, 'h>(facts: &'f Facts<'h>, request: &Request<'h>) -> Option<(Conn
         .all(|other| core::ptr::eq(other, request) || other.filter != request.filter);
     let mut last = (request.link, first);
     for (key, link) in facts.links_of(first.client_id) {
-        // Only connections of one host have a certain order.
-        if key.host != request.link.host {
+        // Only connections of one host have a certain order. What a client acknowledges before it
+        // comes counts as delivered.
+        if key.host != request.link.host || link.unfounded.is_some() {
             return None;
         }
         if key <= request.link {

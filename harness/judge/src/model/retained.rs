@@ -209,8 +209,11 @@ fn existed(
     last: &Publication<'_>,
     matching: &[&Request<'_>],
 ) -> Option<usize> {
+    // Whether the Session that had the subscription goes on.
+    let resumed = facts.links.get(request.link).and_then(|link| link.accepted).is_some_and(|(_, kept)| kept);
     let stood = matching.iter().filter(|other| !core::ptr::eq(**other, request)).all(|other| {
-        other.removed.is_none()
+        (resumed || other.link == request.link)
+            && other.removed.is_none()
             && other.granted.is_some_and(|(event, granted)| granted.is_some() && event < last.sent)
     });
     let late = facts.requests.iter().any(|other| {

@@ -10,10 +10,10 @@ use mqttspec_codec::{Packet, PacketIdentifier, QoS, Role};
 
 use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
-use crate::per_connection::PerConnection;
 use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
+use crate::per_connection::PerConnection;
 
 const PUBACK: Clauses = of_clients(&["MQTT-4.6.0-2"]);
 const PUBREC: Clauses = of_clients(&["MQTT-4.6.0-3"]);

@@ -7,12 +7,12 @@
 use core::mem;
 use std::collections::BTreeMap;
 
-use mqttspec_codec::{Packet, PacketIdentifier, Publish, QoS, Role, Version};
+use mqttspec_codec::{Packet, PacketIdentifier, PubRel, Publish, QoS, Role, Version};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::observation::{Observation, Seen, SessionKept};
-use crate::per_connection::PerConnection;
 use crate::history::ConnectionKey;
+use crate::per_connection::PerConnection;
 
 /// The progress of an exchange, as the observer knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +155,7 @@ impl Exchanges {
                 let Some(id) = publish.delivery.packet_identifier() else { return Judgement::Right };
                 table.publish(observation.version, id, publish)
             }
-            Packet::PubRel(release) => table.release(observation.version, release.id),
+            Packet::PubRel(release) => table.release(observation.version, release),
             Packet::Subscribe(subscribe) if observation.peer == Role::Client => table.request(subscribe.id),
             Packet::Unsubscribe(unsubscribe) if observation.peer == Role::Client => {
                 table.request(unsubscribe.id)
@@ -212,7 +212,8 @@ impl Table {
         judgement
     }
 
-    fn release(&mut self, version: Version, id: PacketIdentifier) -> Judgement {
+    fn release(&mut self, version: Version, release: &PubRel) -> Judgement {
+        let id = release.id;
         let known = self.exchanges.get(&id).copied();
         let judgement = match known {
             None if self.is_uncertain => Judgement::Right,
@@ -229,10 +230,12 @@ impl Table {
             }
             Some(_) => Judgement::Right,
         };
-        // Packets after an acknowledgement without an exchange are not judged either.
-        let unclear = known.is_some_and(|exchange| {
-            exchange.here && matches!(exchange.stage, Stage::Unclear | Stage::Refused)
-        });
+        // Packets after an acknowledgement without an exchange are not judged either. With a Reason
+        // Code of failure, the peer has no message with this identifier.
+        let unclear = release.reason.is_failure()
+            || known.is_some_and(|exchange| {
+                exchange.here && matches!(exchange.stage, Stage::Unclear | Stage::Refused)
+            });
         let stage = if unclear { Stage::Unclear } else { Stage::Released };
         self.reached(id, QoS::ExactlyOnce, stage);
         judgement
@@ -245,7 +248,7 @@ impl Table {
 
     fn request(&mut self, id: PacketIdentifier) -> Judgement {
         let in_flight = self.exchanges.get(&id).is_some_and(|exchange| {
-            let open = !matches!(exchange.stage, Stage::Complete | Stage::Unclear);
+            let open = !matches!(exchange.stage, Stage::Complete | Stage::Refused | Stage::Unclear);
             open && (exchange.here || !self.is_uncertain)
         });
         let judgement = if in_flight || self.requests.contains(&id) {
@@ -289,8 +292,8 @@ impl Table {
         let fits = match self.exchanges.get(&id) {
             None => false,
             Some(exchange) if exchange.qos != qos => false,
-            // The peer has not sent it again yet on this connection, and may do so.
-            Some(Exchange { stage: Stage::Published, here: false, .. }) => false,
+            // The peer has sent nothing of it on this connection yet, and may send it again.
+            Some(Exchange { here: false, .. }) => false,
             // A second PUBREC: the peer may answer each of the two.
             Some(Exchange { stage: Stage::Recorded, here: true, .. }) if stage == Stage::Recorded => false,
             Some(exchange) => matches!(

@@ -9,10 +9,10 @@ use mqttspec_codec::{Packet, PacketIdentifier, QoS};
 
 use super::exchanges::Judgement;
 use super::observation::{Observation, Seen, SessionKept};
-use crate::per_connection::PerConnection;
 use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
+use crate::per_connection::PerConnection;
 
 const ANSWERS: Clauses = Clauses::both(&["MQTT-2.2.1-5"], &["MQTT-2.3.1-6"]);
 const ANSWER_OF_THE_QOS: Clauses = Clauses::both(&["MQTT-3.3.4-1"], &["MQTT-3.3.4-1"]);

@@ -7,10 +7,10 @@ use mqttspec_codec::{MaximumPacketSize as Property, Packet, Property as AnyPrope
 
 use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
-use crate::per_connection::PerConnection;
 use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
+use crate::per_connection::PerConnection;
 
 const CLAUSES: Clauses = Clauses {
     server_5: &["MQTT-3.1.2-24"],

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use mqttspec_codec::{DecodeError, Packet, Role, Version};
 
 use super::Monitor;
-use crate::per_connection::PerConnection;
 use crate::finding::{Check, Finding};
 use crate::history::{ConnectionKey, Event, History, HostInfo, What, nanoseconds};
+use crate::per_connection::PerConnection;
 use mqttspec_spec::{Level, Requirement};
 
 /// An event of a connection, as a monitor receives it.

@@ -8,10 +8,10 @@ use mqttspec_codec::{Packet, PacketIdentifier, Role};
 
 use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
-use crate::per_connection::PerConnection;
 use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
+use crate::per_connection::PerConnection;
 
 const UNUSED: Clauses = Clauses {
     server_5: &["MQTT-2.2.1-4"],

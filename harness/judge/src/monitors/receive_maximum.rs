@@ -11,10 +11,10 @@ use mqttspec_codec::{Packet, PacketIdentifier, ReceiveMaximum as Property, Role,
 
 use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
-use crate::per_connection::PerConnection;
 use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
+use crate::per_connection::PerConnection;
 
 const CLAUSES: Clauses = Clauses {
     server_5: &["MQTT-3.3.4-9", "MQTT-4.9.0-2"],

@@ -10,10 +10,10 @@ use mqttspec_codec::{Packet, Publish, Role, TopicAlias, TopicAliasMaximum, Versi
 
 use super::exchanges::Judgement;
 use super::observation::{Observation, Seen};
-use crate::per_connection::PerConnection;
 use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
 use crate::history::ConnectionKey;
+use crate::per_connection::PerConnection;
 
 const ABOVE: Clauses = Clauses {
     server_5: &["MQTT-3.3.2-11", "MQTT-3.1.2-26"],
