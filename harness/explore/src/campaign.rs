@@ -2,6 +2,9 @@
 //!
 //! Threads take whole runs, and results are taken in the order of the seeds, so the number of
 //! threads changes nothing but the speed. A campaign has no clock: the caller stops it.
+//!
+//! The first run that reaches a cell of the coverage is kept, and some later runs are changes of kept
+//! ones. A run uses what was kept in earlier *generations* of runs, which are all done then.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,9 +15,11 @@ use mqttspec_judge::verdict::Verdict;
 use mqttspec_mutants::Mutant;
 use mqttspec_runner::latitude::Latitude;
 use mqttspec_runner::run::{RunOptions, run_recorded};
+use mqttspec_world::Seed;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::changed::{Kept, changed};
 use crate::coverage::Coverage;
 use crate::features::{Feature, Features};
 use crate::generate::{canonical, draft};
@@ -22,6 +27,12 @@ use crate::run::{case_of, shapes};
 use crate::shape::Shape;
 use crate::shrink::{Limits, shrink};
 use crate::swarm::Swarm;
+
+/// The number of runs of a generation.
+const GENERATION: u64 = 256;
+
+/// One of so many runs is a kept scenario that was changed.
+const CHANGED: u64 = 5;
 
 /// One part of a campaign: shard 2 of 4 runs every fourth seed, beginning with the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +132,9 @@ pub struct Campaign {
     pub findings: Vec<Found>,
     /// The cells that were reached.
     pub coverage: Coverage,
+    /// The scenarios that reached a cell first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Kept>,
     /// On a live server: what only some of the repetitions of a run showed. It does not count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unconfirmed: Vec<Unconfirmed>,
@@ -246,14 +260,15 @@ struct Run {
     coverage: Coverage,
 }
 
-fn run_seed(seed: u64, options: &Options) -> Run {
+fn run_seed(seed: u64, options: &Options, kept: &[Kept]) -> Run {
     // A Server may close for what it does not authorize, and some that are drawn do.
     let features = match options.latitude {
         Latitude::Reference => options.features.clone(),
         _ => options.features.clone().without(&[Feature::Permissions]),
     };
     let swarm = Swarm::draw(seed, options.tests, options.version, &features);
-    let (version, text) = (swarm.version, draft(seed, &swarm));
+    let version = swarm.version;
+    let text = change(seed, version, kept).unwrap_or_else(|| draft(seed, &swarm));
     let run_options = options.of_runs();
     match case_of(&text) {
         Ok(case) => {
@@ -269,11 +284,19 @@ fn run_seed(seed: u64, options: &Options) -> Run {
     }
 }
 
+/// For one of [`CHANGED`] seeds: a kept scenario of the version with changes, if it is still a
+/// scenario.
+fn change(seed: u64, version: Version, kept: &[Kept]) -> Option<String> {
+    let mut draw = Seed::new(seed).child("kept").draw();
+    if draw.below(CHANGED) > 0 {
+        return None;
+    }
+    let of_version: Vec<&Kept> = kept.iter().filter(|kept| kept.version == version.to_string()).collect();
+    let text = changed(seed, draw.pick(&of_version)?)?;
+    case_of(&text).is_ok().then_some(text)
+}
+
 /// Runs a campaign until its runs are done or `stop` is set. `before` has earlier results.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a thread takes whole runs, and results are taken in the order of the seeds"
-)]
 pub fn explore(
     options: &Options,
     before: Campaign,
@@ -281,19 +304,46 @@ pub fn explore(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Campaign {
     let mut campaign = before;
-    let (first, count) = options.seeds_after(&campaign);
-    let left = options.runs.map_or(u64::MAX, |runs| runs.saturating_sub(campaign.runs));
+    while !stop.load(Ordering::Relaxed) {
+        let until = (campaign.runs / GENERATION + 1) * GENERATION;
+        let until = options.runs.map_or(until, |runs| runs.min(until));
+        if campaign.runs >= until {
+            break;
+        }
+        generation(options, &mut campaign, until, stop, progress);
+    }
+    campaign
+}
+
+/// Makes the runs up to this number of runs, or until `stop` is set.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread takes whole runs, and results are taken in the order of the seeds"
+)]
+fn generation(
+    options: &Options,
+    campaign: &mut Campaign,
+    until: u64,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(Progress<'_>),
+) {
+    let (first, count) = options.seeds_after(campaign);
+    let left = until - campaign.runs;
+    let began = campaign.runs / GENERATION * GENERATION;
+    let kept: Vec<Kept> = campaign.kept.iter().filter(|kept| kept.run < began).cloned().collect();
     let next = AtomicU64::new(0);
     let seed_of = |number: u64| first.saturating_add(number.saturating_mul(count));
     std::thread::scope(|scope| {
         // A bounded channel: a slow seed does not let the others run far ahead.
         let (done, finished) = mpsc::sync_channel(4 * options.jobs.max(1));
         for _ in 0..options.jobs.max(1) {
-            let (done, next) = (done.clone(), &next);
+            let (done, next, kept) = (done.clone(), &next, &kept);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= left || done.send((number, run_seed(seed_of(number), options))).is_err() {
+                    if number >= left
+                        || done.send((number, run_seed(seed_of(number), options, kept))).is_err()
+                    {
                         return;
                     }
                 }
@@ -306,16 +356,21 @@ pub fn explore(
             waiting.insert(number, run);
             while let Some(run) = waiting.remove(&expected) {
                 expected += 1;
-                take(&mut campaign, &run, options, progress);
+                take(campaign, &run, options, progress);
                 campaign.next_seed = Some(seed_of(expected));
             }
         }
     });
-    campaign
 }
 
 fn take(campaign: &mut Campaign, run: &Run, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) {
+    let (number, cells) = (campaign.runs, campaign.coverage.cells());
     let new = campaign.add(run.is_judged, &run.coverage, &run.shapes);
+    if campaign.coverage.cells() > cells {
+        let (seed, version) = (run.seed, run.version.to_string());
+        let scenario = canonical(run.text.clone());
+        campaign.kept.push(Kept { run: number, seed, version, scenario });
+    }
     if new.is_empty() {
         return progress(Progress::run(campaign));
     }

@@ -8,6 +8,7 @@
 
 mod against;
 mod campaign;
+mod changed;
 mod coverage;
 mod features;
 mod generate;
@@ -24,6 +25,7 @@ mod swarm;
 
 pub use against::{Against, Comparison, Difference, Side, Violation, compare};
 pub use campaign::{Campaign, CampaignError, Found, Options, Progress, Shard, Unconfirmed, explore, merge};
+pub use changed::Kept;
 pub use coverage::Coverage;
 pub use features::{Feature, Features};
 pub use generate::generate;
