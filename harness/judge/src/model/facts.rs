@@ -518,8 +518,13 @@ impl<'h> Facts<'h> {
                     for (_, until) in client.unclear.iter_mut().filter(|(from, _)| *from < connected) {
                         *until = connected.min(*until);
                     }
-                    client.in_flight.clear();
-                    client.unreleased.clear();
+                    // What was sent on this connection already is part of the new Session too.
+                    let is_new = |number: &Option<usize>| {
+                        let publication = number.and_then(|number| self.publications.get(number));
+                        publication.is_none_or(|publication| publication.link == key)
+                    };
+                    client.in_flight.retain(|_, number| is_new(number));
+                    client.unreleased.retain(|_, number| is_new(number));
                 }
             }
             Packet::ConnAck(_) if link.accepted.is_none() => link.refused = Some(index),

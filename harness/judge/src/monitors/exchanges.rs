@@ -216,7 +216,7 @@ impl Table {
         let id = release.id;
         let known = self.exchanges.get(&id).copied();
         let judgement = match known {
-            None if self.is_uncertain => Judgement::Right,
+            None | Some(Exchange { here: false, .. }) if self.is_uncertain => Judgement::Right,
             None if self.has_ended(id, |ended| ended.qos == QoS::ExactlyOnce) => Judgement::OfAnEndedSession,
             None => Judgement::PubRelWithoutPublish,
             Some(Exchange { stage: Stage::Unclear | Stage::Recorded, .. }) => Judgement::Right,
