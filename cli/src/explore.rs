@@ -205,6 +205,7 @@ pub(crate) fn options(arguments: &ExploreArguments) -> Options {
         shard: arguments.shard,
         jobs: arguments.jobs.map_or_else(cpus, usize::from),
         mutant: None,
+        generation: mqttspec_explore::GENERATION,
         latitude: arguments.latitude.unwrap_or_default(),
         limits: Limits::default(),
     }

@@ -7,6 +7,7 @@
 //! ones. A run uses what was kept in earlier *generations* of runs, which are all done then.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
@@ -28,8 +29,8 @@ use crate::shape::Shape;
 use crate::shrink::{Limits, shrink};
 use crate::swarm::Swarm;
 
-/// The number of runs of a generation.
-const GENERATION: u64 = 256;
+/// The usual [`Options::generation`].
+pub const GENERATION: NonZeroU64 = NonZeroU64::new(256).expect("not zero");
 
 /// One of so many runs is a kept scenario that was changed.
 const CHANGED: u64 = 5;
@@ -82,6 +83,8 @@ pub struct Options {
     pub latitude: Latitude,
     /// How long findings are shrunk.
     pub limits: Limits,
+    /// The number of runs of a generation. A run may change what was kept by earlier generations.
+    pub generation: NonZeroU64,
 }
 
 impl Options {
@@ -305,7 +308,7 @@ pub fn explore(
 ) -> Campaign {
     let mut campaign = before;
     while !stop.load(Ordering::Relaxed) {
-        let until = (campaign.runs / GENERATION + 1) * GENERATION;
+        let until = (campaign.runs / options.generation + 1) * options.generation.get();
         let until = options.runs.map_or(until, |runs| runs.min(until));
         if campaign.runs >= until {
             break;
@@ -329,7 +332,7 @@ fn generation(
 ) {
     let (first, count) = options.seeds_after(campaign);
     let left = until - campaign.runs;
-    let began = campaign.runs / GENERATION * GENERATION;
+    let began = campaign.runs / options.generation * options.generation.get();
     let kept: Vec<Kept> = campaign.kept.iter().filter(|kept| kept.run < began).cloned().collect();
     let next = AtomicU64::new(0);
     let seed_of = |number: u64| first.saturating_add(number.saturating_mul(count));

@@ -161,3 +161,29 @@ fn check(scenario: &mut Scenario) {
     let shown = ShownClause { span: Span::default(), versions: VersionMark::default(), id: SHOWN.to_owned() };
     scenario.steps.push(Step { shows: Some(Shows::Clauses(vec![shown])), ..step_of(property) });
 }
+
+#[cfg(test)]
+mod tests {
+    use mqttspec_codec::Role;
+
+    use super::*;
+    use crate::features::Features;
+    use crate::generate::generate;
+    use crate::run::case_of;
+    use crate::swarm::Swarm;
+
+    #[test]
+    fn most_changed_scenarios_can_run() {
+        let mut run = 0;
+        for seed in 0..100 {
+            let swarm = Swarm::draw(seed, Role::Server, None, &Features::default());
+            let (scenario, version) = (generate(seed, &swarm), swarm.version.to_string());
+            let kept = Kept { run: 0, seed, version, scenario };
+            let text = changed(1000 + seed, &kept).expect("it was a scenario");
+            assert_eq!(changed(1000 + seed, &kept).as_ref(), Some(&text), "the seed decides");
+            assert_ne!(text, kept.scenario);
+            run += usize::from(case_of(&text).is_ok());
+        }
+        assert!(run > 80, "{run} of 100");
+    }
+}

@@ -24,7 +24,9 @@ mod situations;
 mod swarm;
 
 pub use against::{Against, Comparison, Difference, Side, Violation, compare};
-pub use campaign::{Campaign, CampaignError, Found, Options, Progress, Shard, Unconfirmed, explore, merge};
+pub use campaign::{
+    Campaign, CampaignError, Found, GENERATION, Options, Progress, Shard, Unconfirmed, explore, merge,
+};
 pub use changed::Kept;
 pub use coverage::Coverage;
 pub use features::{Feature, Features};

@@ -4,7 +4,7 @@
 use std::sync::atomic::AtomicBool;
 
 use mqttspec_codec::Role;
-use mqttspec_explore::{Campaign, Features, Limits, Options, Swarm, explore, generate, merge};
+use mqttspec_explore::{Campaign, Features, GENERATION, Limits, Options, Swarm, explore, generate, merge};
 use mqttspec_mutants::Mutant;
 use mqttspec_notation::{CatalogueClauses, parse, print, read};
 use mqttspec_runner::latitude::Latitude;
@@ -21,6 +21,7 @@ fn options(tests: Role) -> Options {
         mutant: None,
         latitude: Latitude::Reference,
         limits: Limits { runs: 300 },
+        generation: GENERATION,
     }
 }
 
@@ -63,6 +64,21 @@ fn threads_shards_and_resuming_change_nothing() {
     let half = Campaign::read(&half.text().expect("it is written")).expect("it is read");
     let resumed = explore(&options(Role::Server), half, &AtomicBool::new(false), &mut |_| {});
     assert_eq!(whole, resumed);
+}
+
+#[test]
+fn what_reaches_a_new_cell_is_kept_and_changed() {
+    let generation = 6.try_into().expect("not zero");
+    let options = Options { generation, ..options(Role::Server) };
+    let whole = campaign(&options);
+    assert!(whole.kept.iter().any(|kept| kept.run < 6), "something is kept");
+    let never = campaign(&Options { generation: GENERATION, ..options.clone() });
+    assert_ne!(whole.coverage, never.coverage, "some runs were changed");
+    assert_eq!(campaign(&Options { jobs: 3, ..options.clone() }), whole);
+    // In the middle of a generation.
+    let half = campaign(&Options { runs: Some(15), ..options.clone() });
+    let half = Campaign::read(&half.text().expect("it is written")).expect("it is read");
+    assert_eq!(explore(&options, half, &AtomicBool::new(false), &mut |_| {}), whole);
 }
 
 #[test]

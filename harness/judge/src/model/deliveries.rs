@@ -113,8 +113,9 @@ fn of_message(
     let stood = requests
         .iter()
         .all(|request| request.granted.is_some_and(|(event, granted)| event < sent && granted.is_some()));
-    let client_id = facts.links.get(arrival.link).map(|link| link.client_id);
-    let is_own = client_id == Some(publication.client_id);
+    // Clients without an identifier are not the same.
+    let client_id = facts.links.get(arrival.link).map(|link| link.client_id).filter(|id| !id.is_empty());
+    let is_own = arrival.link == publication.link || client_id == Some(publication.client_id);
     // Whether a retained message that a new subscription asks for is forwarded has two readings.
     if is_own && (stood || !publish.retain) && requests.iter().all(|request| request.no_local) {
         found(
