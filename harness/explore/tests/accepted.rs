@@ -21,7 +21,7 @@ fn nothing_is_found_where_a_peer_had_a_choice() {
         let file = path.file_name().expect("a name").to_string_lossy().into_owned();
         sources.push(Source { file, text });
     }
-    assert!(sources.len() >= 25, "the files are there");
+    assert!(sources.len() >= 26, "the files are there");
     let plan = plan(&sources, &Selection::default());
     assert!(plan.errors.is_empty(), "{:?}", plan.errors);
     for case in &plan.cases {

@@ -90,6 +90,8 @@ struct Reader<'h> {
     tolerance: Tolerance,
     connections: BTreeMap<ConnectionKey, Connection<'h>>,
     counts: BTreeMap<(HostIndex, Message<'h>), Counts>,
+    /// QoS 2 messages of Sessions, by their identifiers, without a PUBCOMP. Connections may share them.
+    held: BTreeMap<(HostIndex, PacketIdentifier), Message<'h>>,
     /// What applications asked their clients to publish at QoS 0, and what was published.
     asked: BTreeMap<(HostIndex, Message<'h>), usize>,
     published: BTreeMap<(HostIndex, Message<'h>), (usize, usize)>,
@@ -109,6 +111,7 @@ pub(super) fn judge(history: &History, calm: &Calm<'_>, tolerance: Tolerance) ->
         tolerance,
         connections: BTreeMap::new(),
         counts: BTreeMap::new(),
+        held: BTreeMap::new(),
         asked: BTreeMap::new(),
         published: BTreeMap::new(),
         crashed: BTreeSet::new(),
@@ -183,6 +186,9 @@ impl<'h> Reader<'h> {
                     let keep_alive = Duration::from_secs(u64::from(seconds));
                     connection.accepted = Some((at, keep_alive, server.is_some()));
                 }
+                if !ack.session_present {
+                    self.held.retain(|(host, _), _| *host != key.host);
+                }
                 connection.maximum_qos = ack.properties.get::<MaximumQoS>().map(MaximumQoS::qos);
                 connection.no_retain =
                     ack.properties.get::<RetainAvailable>().is_some_and(|available| !available.0);
@@ -192,14 +198,16 @@ impl<'h> Reader<'h> {
             Packet::Publish(publish) => {
                 let Some(topic) = resolved(&mut connection.aliases[1], publish) else { return };
                 let message = (topic.as_str(), &publish.payload[..]);
-                let before =
-                    publish.delivery.packet_identifier().and_then(|id| connection.open.insert(id, message));
+                let id = publish.delivery.packet_identifier();
+                let before = id.and_then(|id| connection.open.insert(id, message));
+                let id = id.filter(|_| publish.delivery.qos() == QoS::ExactlyOnce);
+                let held = id.and_then(|id| self.held.insert((key.host, id), message));
                 let counts = self.counts.entry((key.host, message)).or_default();
                 // A Client takes it for a repetition of the other one.
-                counts.shares_its_identifier |= before.is_some_and(|before| before != message);
+                counts.shares_its_identifier |= before.is_some_and(|before| before != message)
+                    || held.is_some_and(|held| held != message);
                 counts.sent[usize::from(u8::from(publish.delivery.qos()))] += 1;
-                if publish.delivery.qos() == QoS::ExactlyOnce {
-                    let id = publish.delivery.packet_identifier();
+                if id.is_some() {
                     let repeats = publish.delivery.dup() && counts.exchange == id;
                     counts.exchanges += usize::from(!repeats);
                     counts.exchange = id;
@@ -256,6 +264,7 @@ impl<'h> Reader<'h> {
                 }
             }
             Packet::PubComp(ack) if !ack.reason.is_failure() => {
+                self.held.remove(&(key.host, ack.id));
                 if let Some(message) = connection.open.remove(&ack.id) {
                     self.counts.entry((key.host, message)).or_default().completed += 1;
                 }
