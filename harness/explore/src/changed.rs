@@ -106,9 +106,9 @@ fn change(steps: &mut Vec<Step>, draw: &mut Draw) {
 
 /// The client of a step, if the step is one of a client.
 fn host_of(step: &Step) -> Option<HostName> {
-    let host = match &step.kind {
-        StepKind::Line { host, .. } | StepKind::Verb { host, .. } | StepKind::Ask { host, .. } => host,
-        _ => return None,
+    let (StepKind::Line { host, .. } | StepKind::Verb { host, .. } | StepKind::Ask { host, .. }) = &step.kind
+    else {
+        return None;
     };
     Some(HostName::One(host.clone()))
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use mqttspec_codec::{Role, Version};
-use mqttspec_explore::{Against, Comparison, Features, Limits, Options, Side, compare};
+use mqttspec_explore::{Against, Comparison, Features, GENERATION, Limits, Options, Side, compare};
 use mqttspec_mutants::Mutant;
 use mqttspec_runner::latitude::Latitude;
 use mqttspec_runner::run::RunOptions;
@@ -20,6 +20,7 @@ fn compared(features: Features, version: Version, other: RunOptions) -> Comparis
         mutant: None,
         latitude: Latitude::Reference,
         limits: Limits { runs: 300 },
+        generation: GENERATION,
     };
     let (reference, other) = (Side::Simulated(RunOptions::default()), Side::Simulated(other));
     let (stop, enough) = (AtomicBool::new(false), AtomicBool::new(false));
