@@ -271,13 +271,23 @@ fn run_seed(seed: u64, options: &Options, kept: &[Kept]) -> Run {
     };
     let swarm = Swarm::draw(seed, options.tests, options.version, &features);
     let version = swarm.version;
-    let text = change(seed, version, kept).unwrap_or_else(|| draft(seed, &swarm));
+    let changed = change(seed, version, kept);
+    let is_changed = changed.is_some();
+    let text = changed.unwrap_or_else(|| draft(seed, &swarm));
     let run_options = options.of_runs();
     match case_of(&text) {
         Ok(case) => {
             let (result, history) = run_recorded(&case, options.run_seed(seed), run_options);
-            let (shapes, coverage) = (shapes(&result, version), Coverage::of(&history));
-            Run { seed, version, text, is_judged: result.verdict != Verdict::NotJudged, shapes, coverage }
+            let (mut shapes, coverage) = (shapes(&result, version), Coverage::of(&history));
+            // A changed scenario may ask for what cannot be done, such as a command to a client that
+            // does not run.
+            let is_impossible =
+                is_changed && result.verdict == Verdict::Error && !result.reason.contains("panicked");
+            if is_impossible {
+                shapes.retain(|shape, _| !shape.clauses.is_empty());
+            }
+            let is_judged = result.verdict != Verdict::NotJudged && !is_impossible;
+            Run { seed, version, text, is_judged, shapes, coverage }
         }
         Err(reason) => {
             let texts = ("the generated text is a scenario".to_owned(), reason.clone());
