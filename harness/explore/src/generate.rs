@@ -39,7 +39,7 @@ pub(crate) fn draft(seed: u64, swarm: &Swarm) -> String {
 }
 
 fn of_situation(seed: u64, swarm: &Swarm, situation: Situation) -> String {
-    let sketch = situation.sketch(seed, swarm.version);
+    let sketch = situation.sketch(seed, swarm.version, swarm.live);
     let mut text = header(seed, swarm, sketch.claims.iter().copied(), sketch.over_websocket);
     text.push_str(&sketch.header);
     text.push('\n');

@@ -152,6 +152,7 @@ pub(crate) fn server_of(target: &LiveTarget) -> LiveServer {
         maximum_qos: maximum_qos(target),
         retains: target.capability("retain_available") != Some("0"),
         accepts_keep_alive_0: target.capability("keep_alive_0") != Some("0"),
+        takes_malformed: target.has_own_servers(),
         late: target.late().as_secs() + 1,
     }
 }

@@ -40,6 +40,8 @@ pub struct LiveServer {
     pub retains: bool,
     /// Whether it accepts Keep Alive 0.
     pub accepts_keep_alive_0: bool,
+    /// Whether it may be sent malformed packets: no other run uses it.
+    pub takes_malformed: bool,
     /// How much later than specified its timers may act, in seconds.
     pub late: u64,
 }
@@ -52,6 +54,7 @@ impl LiveServer {
             maximum_qos: self.maximum_qos.min(other.maximum_qos),
             retains: self.retains && other.retains,
             accepts_keep_alive_0: self.accepts_keep_alive_0 && other.accepts_keep_alive_0,
+            takes_malformed: self.takes_malformed && other.takes_malformed,
             late: self.late.max(other.late),
         }
     }
@@ -125,8 +128,7 @@ impl Swarm {
     /// The same run on a live server.
     #[must_use]
     pub fn on(self, server: LiveServer) -> Self {
-        // Situations need a configured broker, and exact times.
-        Self { steps: self.steps.min(LIVE_STEPS), live: Some(server), situation: None, ..self }
+        Self { steps: self.steps.min(LIVE_STEPS), live: Some(server), ..self }
     }
 
     /// Whether the run uses a feature.

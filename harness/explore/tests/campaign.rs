@@ -4,7 +4,9 @@
 use std::sync::atomic::AtomicBool;
 
 use mqttspec_codec::Role;
-use mqttspec_explore::{Campaign, Features, GENERATION, Limits, Options, Swarm, explore, generate, merge};
+use mqttspec_explore::{
+    Campaign, Feature, Features, GENERATION, Limits, LiveServer, Options, Swarm, explore, generate, merge,
+};
 use mqttspec_mutants::Mutant;
 use mqttspec_notation::{CatalogueClauses, parse, print, read};
 use mqttspec_runner::latitude::Latitude;
@@ -39,6 +41,35 @@ fn a_generated_scenario_is_an_ordinary_file() {
         assert_eq!(print(&scenario), text, "seed {seed} is in canonical layout");
         let again = parse("generated.mqtt", &print(&scenario)).expect("it parses");
         assert_eq!(print(&again), text, "seed {seed}");
+    }
+}
+
+#[test]
+fn situations_on_a_live_server_need_only_what_it_can_do() {
+    let server = LiveServer {
+        topic_alias_maximum: 2,
+        maximum_qos: 1,
+        retains: true,
+        accepts_keep_alive_0: false,
+        takes_malformed: false,
+        late: 1,
+    };
+    let configured = [Feature::Auth, Feature::Permissions, Feature::WebSocket];
+    let features = Features::default().without(&configured).without(&[Feature::Malformed, Feature::Limits]);
+    let swarms = (0..400).map(|seed| (seed, Swarm::draw(seed, Role::Server, None, &features).on(server)));
+    let situations: Vec<(u64, Swarm)> =
+        swarms.filter(|(_, swarm)| swarm.to_string().contains(" situation=")).collect();
+    assert!(situations.len() > 200, "most runs are situations: {}", situations.len());
+    for (seed, swarm) in situations {
+        let text = generate(seed, &swarm);
+        let lines = || text.lines().skip(1);
+        let sends = |words: &[&str]| lines().find(|line| words.iter().all(|word| line.contains(word)));
+        for words in [&["broker "][..], &["flags="], &["keep_alive=0"], &["publish", " qos=2"]] {
+            assert_eq!(sends(words), None, "{swarm}\n{text}");
+        }
+        for words in ["wait 130s", "wait 700s", "topic_alias=3", "topic_alias=4", "topic_alias=11"] {
+            assert_eq!(sends(&[words]), None, "{swarm}\n{text}");
+        }
     }
 }
 

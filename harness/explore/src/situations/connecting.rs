@@ -19,6 +19,7 @@ fn will(sketch: &mut Sketch) {
     sketch.line("ask w subscribe t/a qos=2");
     sketch.line("wait 300ms");
     let (payload, qos, retain) = (sketch.payload(), sketch.below(3), sketch.maybe(50, " retain"));
+    let qos = sketch.granted(qos);
     let mut expiry = 0;
     let mut properties = String::new();
     if is_5 && sketch.chance(60) {
@@ -29,6 +30,7 @@ fn will(sketch: &mut Sketch) {
         expiry = sketch.number(&[2, 3, 10, 3600]);
     }
     let keep_alive = sketch.number(&[0, 3, 600]);
+    let keep_alive = sketch.accepted(keep_alive);
     let clean = if expiry > 0 || !is_5 { sketch.below(2) } else { 1 };
     let session = if expiry > 0 { format!(" session_expiry={expiry}") } else { String::new() };
     let connect = format!("CONNECT client_id=owner clean_start={clean} keep_alive={keep_alive}{session}");
@@ -49,6 +51,7 @@ fn will(sketch: &mut Sketch) {
         "owner > DISCONNECT reason=0x04",
     ];
     let end = if is_5 { sketch.one(&ends) } else { sketch.one(&ends[..8]) };
+    let end = if end.contains("flags") && !sketch.takes_malformed() { "cut owner" } else { end };
     sketch.line(end);
     if end.contains("DISCONNECT") {
         let closes = sketch.maybe(70, "owner closes");
@@ -109,10 +112,13 @@ fn session(sketch: &mut Sketch) {
 /// Keep Alive 0 and others, kept or not.
 fn silence(sketch: &mut Sketch) {
     let keep_alive = sketch.number(&[0, 0, 4, 10]);
+    let keep_alive = if sketch.accepted(keep_alive) == 600 { 10 } else { keep_alive };
     sketch.line(format!("owner > CONNECT client_id=owner keep_alive={keep_alive}"));
     sketch.line("owner < anything");
     if keep_alive == 0 {
-        let time = sketch.number(&[70, 130, 700]);
+        // On a live server, the shortest one takes long enough.
+        let times = [70, 130, 700];
+        let time = if sketch.live.is_some() { times[0] } else { sketch.number(&times) };
         sketch.line(format!("wait {time}s"));
     } else {
         for _ in 0..1 + sketch.below(3) {
@@ -149,7 +155,10 @@ fn connect(sketch: &mut Sketch) {
         }
         1 if is_5 => {
             sketch.line("owner > CONNECT client_id=owner !user_name password=\"secret\"");
-            sketch.claim("owner < CONNACK", "U5-026");
+            // A stranger may refuse it, even without CONNACK.
+            if sketch.live.is_none() {
+                sketch.claim("owner < CONNACK", "U5-026");
+            }
             sketch.line("owner < anything");
         }
         _ => {

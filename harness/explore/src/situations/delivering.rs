@@ -40,6 +40,7 @@ fn refused(sketch: &mut Sketch) {
     let count = 1 + sketch.below(3);
     for number in 1..=count {
         let (payload, qos) = (sketch.payload(), 1 + u64::from(sketch.chance(70)));
+        let qos = sketch.granted(qos);
         sketch.line(format!("ask p publish t/a {payload} qos={qos}"));
         sketch.line(format!("d < PUBLISH id=$m{number}"));
         let reason = if sketch.chance(70) { sketch.one(&[" reason=0x80", " reason=0x97"]) } else { "" };
@@ -71,6 +72,7 @@ fn unfinished(sketch: &mut Sketch) {
     sketch.line("d < SUBACK id=1");
     for number in 1..=1 + sketch.below(3) {
         let (payload, qos) = (sketch.payload(), 1 + u64::from(sketch.chance(70)));
+        let qos = sketch.granted(qos);
         sketch.line(format!("ask p publish t/a {payload} qos={qos}"));
         sketch.line(format!("d < PUBLISH id=$m{number}"));
         if qos == 2 && sketch.chance(60) {

@@ -20,6 +20,7 @@ use mqttspec_codec::{Role, Version};
 use mqttspec_world::{Draw, Seed};
 
 use crate::features::Feature;
+use crate::swarm::LiveServer;
 
 /// A situation, by its place in the list of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,10 +90,11 @@ impl Situation {
     }
 
     /// Writes the scenario of a seed.
-    pub(crate) fn sketch(self, seed: u64, version: Version) -> Sketch {
+    pub(crate) fn sketch(self, seed: u64, version: Version, live: Option<LiveServer>) -> Sketch {
         let draw = Seed::new(seed).child("moves").draw();
         let mut sketch = Sketch {
             version,
+            live,
             draw,
             header: String::new(),
             body: String::new(),
@@ -112,6 +114,8 @@ impl Situation {
 /// A scenario that is being written.
 pub(crate) struct Sketch {
     version: Version,
+    /// The server, if it is a live one.
+    live: Option<LiveServer>,
     draw: Draw,
     /// The lines `broker` and `client`.
     pub(crate) header: String,
@@ -124,6 +128,24 @@ pub(crate) struct Sketch {
 impl Sketch {
     fn is_5(&self) -> bool {
         self.version.is_5()
+    }
+
+    /// A QoS, or the highest that the server grants.
+    fn granted(&self, qos: u64) -> u64 {
+        self.live.map_or(qos, |server| qos.min(server.maximum_qos))
+    }
+
+    /// A Keep Alive, or a long one if the server does not accept 0.
+    fn accepted(&self, keep_alive: u64) -> u64 {
+        match self.live {
+            Some(server) if keep_alive == 0 && !server.accepts_keep_alive_0 => 600,
+            _ => keep_alive,
+        }
+    }
+
+    /// Whether the server may be sent malformed packets.
+    fn takes_malformed(&self) -> bool {
+        self.live.is_none_or(|server| server.takes_malformed)
     }
 
     fn line(&mut self, line: impl AsRef<str>) {

@@ -25,6 +25,7 @@ fn again(sketch: &mut Sketch) {
     let expiry = sketch.if_5(" session_expiry=3600");
     let connect = format!("p > CONNECT client_id=p clean_start=0 keep_alive=600{expiry}");
     let (id, payload, qos) = (1 + sketch.below(3), sketch.payload(), 1 + u64::from(sketch.chance(70)));
+    let qos = sketch.granted(qos);
     let clause = if sketch.is_5() { "MQTT-4.3.3-10" } else { "MQTT-4.3.3-2" };
     let message = format!("id={id} qos={qos} topic=t/a payload={payload}");
     let answer = if qos == 1 { "PUBACK" } else { "PUBREC" };
@@ -70,10 +71,14 @@ fn again(sketch: &mut Sketch) {
 /// Topic Aliases that are set, used, and set anew, up to what the Server announces.
 fn aliases(sketch: &mut Sketch) {
     watched(sketch);
-    if sketch.chance(50) {
+    if sketch.chance(50) && sketch.live.is_none() {
         let maximum = 1 + sketch.below(3);
         sketch.declare(format!("broker   topic_alias_maximum={maximum}"));
     }
+    let limit = match sketch.live {
+        Some(server) if !server.takes_malformed => server.topic_alias_maximum,
+        _ => u64::MAX,
+    };
     sketch.line("p > CONNECT client_id=p keep_alive=600");
     sketch.line("p < anything");
     sketch.line("wait 100ms");
@@ -82,7 +87,7 @@ fn aliases(sketch: &mut Sketch) {
         let payload = sketch.payload();
         let sets = number == 0 || sketch.chance(40);
         if sets {
-            alias = sketch.number(&[1, 1, 1, 2, 3, 4, 11]);
+            alias = sketch.number(&[1, 1, 1, 2, 3, 4, 11]).min(limit);
         }
         let topic = if sets { sketch.one(&["t/a", "t/b", "u"]) } else { "\"\"" };
         let qos = sketch.below(2);
@@ -131,6 +136,7 @@ fn equal(sketch: &mut Sketch) {
     sketch.line("p > CONNECT client_id=p keep_alive=600");
     sketch.line("p < CONNACK");
     let (payload, qos) = (sketch.payload(), 1 + sketch.below(2));
+    let qos = sketch.granted(qos);
     for id in 1..=2 + sketch.below(2) {
         sketch.line(format!("p publishes t/a {payload} qos={qos} id={id}"));
     }

@@ -23,6 +23,7 @@ fn retained(sketch: &mut Sketch) {
     let topics = ["t/a", "t/b"];
     for _ in 0..1 + sketch.below(3) {
         let (topic, qos) = (sketch.one(&topics), 1 + sketch.below(2));
+        let qos = sketch.granted(qos);
         let payload = if sketch.chance(25) { String::new() } else { format!(" {}", sketch.payload()) };
         let retain = sketch.maybe(80, " retain");
         sketch.line(format!("ask p publish {topic}{payload} qos={qos}{retain}"));
@@ -66,11 +67,13 @@ fn identifiers(sketch: &mut Sketch) {
             false => String::new(),
         };
         let qos = 1 + sketch.below(2);
+        let qos = sketch.granted(qos);
         sketch.line(format!("ask d subscribe{identifier} {filter} qos={qos}"));
     }
     sketch.line("wait 500ms");
     for _ in 0..1 + sketch.below(3) {
         let (topic, payload, qos) = (sketch.one(&["t/a", "t/b"]), sketch.payload(), 1 + sketch.below(2));
+        let qos = sketch.granted(qos);
         sketch.line(format!("ask p publish {topic} {payload} qos={qos}"));
     }
     sketch.line("wait 8s");
