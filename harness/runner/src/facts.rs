@@ -20,6 +20,9 @@ pub(crate) const DURABLE: &str = "durable";
 /// 23 bytes (MQTT 5.0 §3.1.3.1).
 const LONGEST_ID: usize = 15;
 
+/// The field, and the option of a host, for which a token counts.
+const MAXIMUM_PACKET_SIZE: &str = "maximum_packet_size";
+
 /// An interval that may expire during a case, in seconds.
 const SHORT_INTERVAL: RangeInclusive<u64> = 1..=60;
 
@@ -66,6 +69,11 @@ impl Facts {
         let counting = scenario.broker.iter().filter(|option| option.versions.applies_to(case.version));
         let said = counting.clone().find(|option| option.name == STORE);
         counting.for_each(|option| search.option(option));
+        for option in scenario.clients.iter().flat_map(|client| &client.options) {
+            if option.versions.applies_to(case.version) {
+                search.facts.needs_plain_names |= option.name == MAXIMUM_PACKET_SIZE;
+            }
+        }
         scenario.walk(&mut |step| {
             search.step(step);
             if let StepKind::Fault(fault) = &step.kind
@@ -117,7 +125,7 @@ impl Search {
         let is_short = option.value.parse().is_ok_and(|seconds| SHORT_INTERVAL.contains(&seconds));
         self.facts.sets_server_timer |= SERVER_TIMERS.contains(&option.name.as_str()) && is_short;
         self.facts.needs_plain_names |= match option.name.as_str() {
-            "maximum_packet_size" => true,
+            MAXIMUM_PACKET_SIZE => true,
             // A list of users may restrict topics.
             "users" => ["publish", "subscribe"].iter().any(|word| option.value.contains(word)),
             _ => false,
@@ -213,7 +221,7 @@ impl Search {
             let facts = &mut self.facts;
             facts.sets_credentials |= name == "user_name" || name == "password";
             facts.sets_keep_alive |= name == "keep_alive";
-            facts.needs_plain_names |= name == "maximum_packet_size";
+            facts.needs_plain_names |= name == MAXIMUM_PACKET_SIZE;
             match test {
                 Test::Equal(Value::Number(number)) => {
                     let is_short = SHORT_INTERVAL.contains(&number.value);
@@ -322,6 +330,14 @@ mod tests {
         assert!(sent.sends_raw && sent.needs_plain_names);
         let expected = facts(Version::V5, "", "a > CONNECT\na < raw 20 03 00 00 00\na < PUBLISH\n");
         assert!(!expected.sends_raw && !expected.needs_plain_names);
+    }
+
+    #[test]
+    fn a_token_counts_against_the_maximum_packet_size() {
+        let plain =
+            |client: &str| facts(Version::V5, client, "ask d connect\na connects\n").needs_plain_names;
+        assert!(plain("client   d reference maximum_packet_size=90\n"));
+        assert!(!plain("client   d reference receive_maximum=90\n"));
     }
 
     #[test]
