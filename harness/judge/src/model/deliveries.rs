@@ -173,8 +173,10 @@ fn forwarded(facts: &Facts<'_>, arrival: &Arrival<'_>, publication: &Publication
             had.properties.get::<$property>() == sent.properties.get::<$property>()
         };
     }
+    // An indicator of 0 says the same as none.
+    let format = |publish: &Publish| publish.properties.get::<PayloadFormatIndicator>().unwrap_or_default();
     let rules = [
-        (PAYLOAD_FORMAT, "Payload Format Indicator", same!(PayloadFormatIndicator)),
+        (PAYLOAD_FORMAT, "Payload Format Indicator", format(had) == format(sent)),
         (RESPONSE_TOPIC, "Response Topic", same!(ResponseTopic)),
         (CORRELATION_DATA, "Correlation Data", same!(CorrelationData)),
         (CONTENT_TYPE, "Content Type", same!(ContentType)),

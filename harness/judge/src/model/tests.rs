@@ -1,6 +1,6 @@
 //! Each rule accepts what is right and reports what is wrong.
 
-use mqttspec_codec::{QoS, Role, Version};
+use mqttspec_codec::{PayloadFormatIndicator, QoS, Role, Version};
 
 use super::{Tolerance, judge};
 use crate::history::builder::{HistoryBuilder, again, id, puback, publish, pubrec, pubrel, received};
@@ -55,6 +55,30 @@ fn a_message_on_a_standing_subscription_is_not_retained() {
     let mut message = publish(QoS::AtLeastOnce, 1, "one");
     message.retain = true;
     assert_eq!(clauses(subscribed(QoS::AtLeastOnce).received("reader", message)), ["MQTT-3.3.1-12"]);
+}
+
+#[test]
+fn a_payload_format_indicator_of_0_may_be_left_out() {
+    let message = |format: Option<PayloadFormatIndicator>| {
+        let mut message = publish(QoS::AtLeastOnce, 1, "one");
+        if let Some(format) = format {
+            message.properties.set(format);
+        }
+        message
+    };
+    let forwarded = |sent, had| {
+        let builder = HistoryBuilder::of(Version::V5, Role::Client, &["reader", "writer"])
+            .connects("reader", false)
+            .subscribes("reader", "t", QoS::AtLeastOnce)
+            .connects("writer", false)
+            .sent("writer", message(sent))
+            .received("reader", message(had));
+        clauses(builder)
+    };
+    let [bytes, text] = [PayloadFormatIndicator::Unspecified, PayloadFormatIndicator::Utf8].map(Some);
+    assert!(forwarded(bytes, None).is_empty() && forwarded(None, bytes).is_empty());
+    assert_eq!(forwarded(text, None), ["MQTT-3.3.2-4"]);
+    assert_eq!(forwarded(None, text), ["MQTT-3.3.2-4"]);
 }
 
 #[test]
