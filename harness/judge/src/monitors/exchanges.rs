@@ -190,7 +190,9 @@ impl Table {
                 }
                 None if dup && !self.resumed => Judgement::NothingToRepeat,
                 None => Judgement::Right,
-                Some(exchange) if exchange.here => repeated_here(version, exchange.stage, dup),
+                Some(exchange) if exchange.here => {
+                    repeated_here(version, exchange.stage, dup, exchange.content == content)
+                }
                 Some(_) if self.is_uncertain => Judgement::Right,
                 Some(exchange) => repeated_after_reconnect(exchange.stage, dup, exchange.content == content),
             }
@@ -327,7 +329,8 @@ impl Table {
 }
 
 /// A PUBLISH uses an identifier again, on the connection on which its exchange reached `stage`.
-fn repeated_here(version: Version, stage: Stage, dup: bool) -> Judgement {
+/// `is_same`: it has the message of that exchange.
+fn repeated_here(version: Version, stage: Stage, dup: bool, is_same: bool) -> Judgement {
     match (stage, dup) {
         (Stage::Unclear, _) | (Stage::Complete | Stage::Refused, false) => Judgement::Right,
         // 3.1.1 lets a sender repeat at any time, so it may have repeated before the
@@ -336,6 +339,7 @@ fn repeated_here(version: Version, stage: Stage, dup: bool) -> Judgement {
             Judgement::Right
         }
         (Stage::Released, true) => Judgement::PublishAfterPubRel,
+        (Stage::Released, false) if is_same => Judgement::PublishAfterPubRel,
         (Stage::Complete | Stage::Refused | Stage::Published | Stage::Recorded, true) => {
             Judgement::RepeatedWhileConnected
         }
@@ -343,8 +347,7 @@ fn repeated_here(version: Version, stage: Stage, dup: bool) -> Judgement {
     }
 }
 
-/// A PUBLISH uses an identifier for the first time since a reconnect. The exchange reached `stage`
-/// before it. `is_same`: it has the message of that exchange.
+/// The same for the first PUBLISH since a reconnect. The exchange reached `stage` before it.
 fn repeated_after_reconnect(stage: Stage, dup: bool, is_same: bool) -> Judgement {
     match (stage, dup) {
         (Stage::Unclear | Stage::Complete | Stage::Refused, _)
@@ -352,6 +355,7 @@ fn repeated_after_reconnect(stage: Stage, dup: bool, is_same: bool) -> Judgement
         (Stage::Published, false) => Judgement::RepeatedWithoutDup,
         // PUBREC was lost with the connection.
         (Stage::Recorded, false) if is_same => Judgement::RepeatedWithoutDup,
+        (Stage::Released, false) if is_same => Judgement::PublishAfterPubRel,
         (Stage::Recorded | Stage::Released, false) => Judgement::IdentifierInUse,
         (Stage::Released, true) => Judgement::PublishAfterPubRel,
     }

@@ -199,16 +199,23 @@ fn repetition_while_connected() {
 
 #[test]
 fn publish_again_after_its_pubrel() {
-    let builder = client(Version::V5)
-        .resuming()
-        .connects("a", false)
-        .received("a", publish(QOS2, 1, "one"))
-        .sent("a", pubrec(1))
-        .received("a", pubrel(1))
-        .lost("a")
-        .connects("a", true)
-        .received("a", again(publish(QOS2, 1, "one")));
-    broken(builder, Version::V5, "QoS hand-shakes", &["MQTT-4.3.3-6"]);
+    let released = || {
+        client(Version::V5)
+            .resuming()
+            .connects("a", false)
+            .received("a", publish(QOS2, 1, "one"))
+            .sent("a", pubrec(1))
+            .received("a", pubrel(1))
+            .lost("a")
+            .connects("a", true)
+    };
+    let same = || publish(QOS2, 1, "one");
+    let later = released().received("a", pubrel(1));
+    let clauses: &[&str] = &["MQTT-4.3.3-6"];
+    broken(released().received("a", again(same())), Version::V5, "QoS hand-shakes", clauses);
+    // Without DUP it is the same message all the same, before and after the PUBREL is repeated.
+    broken(released().received("a", same()), Version::V5, "QoS hand-shakes", clauses);
+    broken(later.received("a", same()), Version::V5, "QoS hand-shakes", clauses);
 }
 
 #[test]
