@@ -18,7 +18,7 @@ use crate::features::{Feature, Features};
 use crate::generate::{canonical, draft};
 use crate::run::{case_of, shapes};
 use crate::shape::Shape;
-use crate::shrink::Limits;
+use crate::shrink::{Limits, is_sound};
 use crate::shrink_live::{Shrinking, described, shrink_together};
 use crate::swarm::{LiveServer, Swarm};
 
@@ -303,7 +303,9 @@ fn shrink_all(limits: Limits, live: &mut Live<'_>, confirmed: &[(Shape, Suspect)
             trials.extend((0..ATTEMPTS).map(|_| trial()));
         }
         let attempts = try_all(live, &trials);
-        attempts.chunks(ATTEMPTS).map(|of| of.iter().all(|shown| *shown)).collect()
+        let shown = attempts.chunks(ATTEMPTS).map(|of| of.iter().all(|shown| *shown));
+        let sound = |(number, text): &(usize, String)| is_sound(text, &confirmed[*number].0);
+        shown.zip(candidates).map(|(shown, candidate)| shown && sound(candidate)).collect()
     });
     // How steadily the shrunk scenarios fail.
     let mut trials = Vec::new();

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use mqttspec_codec::Version;
+use mqttspec_judge::finding::Check;
 use mqttspec_notation::{
     self as notation, Action, ClauseReference, Content, FaultKind, Field, Guarantee, Property, Scenario,
     ShownClause, Shows, Step, StepKind, Time, Timing, VersionMark,
@@ -145,7 +146,17 @@ pub(crate) fn with_clauses(mut scenario: Scenario, clauses: &[String]) -> Scenar
 fn shows(text: &str, shape: &Shape, version: Version, options: RunOptions, seed: u64) -> bool {
     let Ok(case) = case_of(text) else { return false };
     let result = run_with(&case, seed, options);
-    shapes(&result, version).contains_key(shape)
+    shapes(&result, version).contains_key(shape) && (options.mutant.is_none() || is_sound(text, shape))
+}
+
+/// Whether the reference peer does what the scenario expects. Without the packet that asks for it,
+/// an expected answer would be missing on any peer.
+pub(crate) fn is_sound(text: &str, shape: &Shape) -> bool {
+    let Ok(case) = case_of(text) else { return false };
+    shape.check != Check::Expectation.to_string() || {
+        let result = run_with(&case, 0, RunOptions::default());
+        !shapes(&result, case.version).contains_key(shape)
+    }
 }
 
 struct Shrinker<'s> {

@@ -154,12 +154,15 @@ fn unknown(sketch: &mut Sketch) {
         let id = 60_000 + sketch.below(3);
         match sketch.below(3) {
             0 => sketch.line(format!("p > PUBACK id={id}")),
-            1 => {
+            1 if sketch.is_5() => {
                 sketch.line(format!("p > PUBREL id={id}"));
-                sketch.claim(
-                    format!("p < PUBCOMP id={id}"),
-                    if sketch.is_5() { "U5-117" } else { "MQTT-4.3.3-2" },
-                );
+                sketch.claim(format!("p < PUBCOMP id={id}"), "U5-117");
+            }
+            1 => {
+                // A Server may take it for a violation of the protocol.
+                sketch.line(format!("p > PUBREL id={id}"));
+                sketch.claim(format!("p < closed or PUBCOMP id={id}"), "MQTT-4.3.3-2");
+                return sketch.line("wait 6s");
             }
             _ => sketch.line(format!("p > PUBCOMP id={id}")),
         }
