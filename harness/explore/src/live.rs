@@ -132,7 +132,12 @@ pub(crate) fn features_on(allowed: &Features, target: &LiveTarget) -> Features {
         _ => {}
     }
     if !target.has_own_servers() {
-        without.extend([F::CrashServer, F::Malformed, F::Limits]);
+        without.extend([F::Malformed, F::Limits]);
+    }
+    // Another server may come back with a Session and without its last exchanges. What it then
+    // sends is not judged.
+    if !target.has_own_servers() || !target.is_durable() {
+        without.push(F::CrashServer);
     }
     allowed.clone().without(&without)
 }

@@ -112,6 +112,12 @@ impl LiveTarget {
         self.shared.has_own
     }
 
+    /// Whether it acknowledges nothing before it is stored, so that a crash loses nothing.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.shared.context.target_file.durable
+    }
+
     /// How much later than specified its timers may act.
     #[must_use]
     pub fn late(&self) -> Duration {
