@@ -66,9 +66,6 @@ pub(crate) struct RunContext {
     pub(crate) servers: usize,
     /// Whether a server that the harness starts is ready within a short time.
     pub(crate) starts_quickly: bool,
-    /// Whether the history model judges the runs too. Only campaigns have it: the verdicts of the
-    /// suite with it were not compared on enough brokers.
-    pub(crate) model: bool,
     /// Servers that were started for one case at a time, and are free.
     pub(crate) idle: RefCell<Vec<Rc<Instance>>>,
     /// Servers whose clock can be put forward, if there can be any.
@@ -365,7 +362,7 @@ pub(crate) async fn run_on_shared_server(
     let instance = context.instance.clone();
     let environment = Environment {
         // Another run may have left Sessions and messages with the same names.
-        model: context.model && !plain_names,
+        model: !plain_names,
         endpoint: context.endpoint.clone(),
         names: names.clone(),
         timeouts,
@@ -436,7 +433,7 @@ pub(crate) async fn run_on_own_server(
     });
     let real_waits = placed.waits / acceleration.map_or(1, |one| one.speed);
     let environment = Environment {
-        model: context.model && !(is_pooled && plain_names),
+        model: !(is_pooled && plain_names),
         endpoint,
         names: names.clone(),
         timeouts,

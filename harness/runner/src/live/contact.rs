@@ -120,7 +120,6 @@ pub(crate) async fn contact(
         keep: options.keep,
         instance,
         starts,
-        model: false,
         idle: RefCell::default(),
         acceleration,
         idle_accelerated: RefCell::default(),

@@ -71,7 +71,6 @@ impl LiveTarget {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let local = LocalSet::new();
         let (context, notes) = local.block_on(&runtime, contact(options, progress))?;
-        let context = RunContext { model: true, ..context };
         progress(Progress::Connected {
             name: &context.name,
             url: &context.url,
