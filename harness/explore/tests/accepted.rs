@@ -1,6 +1,6 @@
 //! What campaigns once found, although the reference peers were right: the model and the monitors
-//! accept it now. The files of `accepted/` are shrunk scenarios. And what campaigns found in brokers
-//! of other projects: the reference broker passes each of those files.
+//! accept it now. The files of `accepted/` are shrunk scenarios. And what campaigns found in other
+//! brokers: the reference broker passes each of those files.
 
 use std::fs;
 use std::path::Path;

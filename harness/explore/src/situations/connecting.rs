@@ -30,7 +30,7 @@ fn will(sketch: &mut Sketch) {
         expiry = sketch.number(&[2, 3, 10, 3600]);
     }
     let keep_alive = sketch.number(&[0, 3, 600]);
-    let keep_alive = sketch.accepted(keep_alive);
+    let keep_alive = sketch.accepted(keep_alive, 600);
     let clean = if expiry > 0 || !is_5 { sketch.below(2) } else { 1 };
     let session = if expiry > 0 { format!(" session_expiry={expiry}") } else { String::new() };
     let connect = format!("CONNECT client_id=owner clean_start={clean} keep_alive={keep_alive}{session}");
@@ -112,7 +112,7 @@ fn session(sketch: &mut Sketch) {
 /// Keep Alive 0 and others, kept or not.
 fn silence(sketch: &mut Sketch) {
     let keep_alive = sketch.number(&[0, 0, 4, 10]);
-    let keep_alive = if sketch.accepted(keep_alive) == 600 { 10 } else { keep_alive };
+    let keep_alive = sketch.accepted(keep_alive, 10);
     sketch.line(format!("owner > CONNECT client_id=owner keep_alive={keep_alive}"));
     sketch.line("owner < anything");
     if keep_alive == 0 {

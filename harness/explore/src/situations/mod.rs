@@ -135,10 +135,10 @@ impl Sketch {
         self.live.map_or(qos, |server| qos.min(server.maximum_qos))
     }
 
-    /// A Keep Alive, or a long one if the server does not accept 0.
-    fn accepted(&self, keep_alive: u64) -> u64 {
+    /// A Keep Alive, or another one if the server does not accept 0.
+    fn accepted(&self, keep_alive: u64, other: u64) -> u64 {
         match self.live {
-            Some(server) if keep_alive == 0 && !server.accepts_keep_alive_0 => 600,
+            Some(server) if keep_alive == 0 && !server.accepts_keep_alive_0 => other,
             _ => keep_alive,
         }
     }
