@@ -173,10 +173,14 @@ impl Instance {
         self.clock.as_ref()
     }
 
-    /// Starts the server with its folder as it is, and waits until it accepts connections.
+    /// Starts the server with its folder as it is, and waits until it accepts connections. A server
+    /// that runs is not started a second time.
     pub(crate) async fn start(&self) -> Result<(), LaunchError> {
         if self.stopped.get() {
             return Ok(());
+        }
+        if self.is_child && self.child.borrow().is_some() && self.ended().is_none() {
+            return self.wait_until_ready().await;
         }
         let words = self.placeholders().words(&self.start)?;
         let output = File::options().create(true).append(true).open(self.output_file())?;
@@ -238,7 +242,9 @@ impl Instance {
             Some(kill) => self.command(kill).await?,
             None => self.signal(Signal::KILL),
         }
-        self.reap().await;
+        // Taken now: the server may be started again while the one that was killed still ends.
+        let killed = self.child.borrow_mut().take();
+        self.reap(killed).await;
         // The kill command may return before the server has ended, and the next start needs the
         // port.
         let until = Instant::now() + SHUTDOWN_TIMEOUT;
@@ -265,7 +271,8 @@ impl Instance {
             sleep(POLL_INTERVAL).await;
         }
         self.signal(Signal::KILL);
-        self.reap().await;
+        let killed = self.child.borrow_mut().take();
+        self.reap(killed).await;
     }
 
     /// Deletes all Sessions and retained messages, if the target file has a command for it.
@@ -310,17 +317,19 @@ impl Instance {
         }
     }
 
-    async fn reap(&self) {
+    /// Waits until a child that was killed has ended.
+    async fn reap(&self, child: Option<Child>) {
+        let Some(mut child) = child else { return };
         let until = Instant::now() + SHUTDOWN_TIMEOUT;
-        while self.child.borrow().is_some() && self.ended().is_none() && Instant::now() < until {
+        while matches!(child.try_wait(), Ok(None)) && Instant::now() < until {
             sleep(Duration::from_millis(1)).await;
         }
-        self.forget(self.child.borrow_mut().take());
+        self.forget(&child);
     }
 
     /// A child has ended, and is not used any more.
-    fn forget(&self, child: Option<Child>) {
-        if let (Some(clock), Some(child)) = (&self.clock, child) {
+    fn forget(&self, child: &Child) {
+        if let Some(clock) = &self.clock {
             clock.clean_up_after(child.id());
         }
     }
@@ -348,7 +357,7 @@ impl Drop for Instance {
         }
         if let Some(mut child) = self.child.borrow_mut().take().filter(|_| self.is_child) {
             let _ = child.wait();
-            self.forget(Some(child));
+            self.forget(&child);
         }
     }
 }
@@ -400,4 +409,35 @@ fn free_port() -> io::Result<u16> {
         }
     }
     Err(taken)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    fn is_alive(pid: u32) -> bool {
+        std::path::Path::new(&format!("/proc/{pid}")).exists()
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_started_while_the_one_before_ends_is_not_forgotten() {
+        // Stands for both servers: it accepts connections.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let target_file = TargetFile::default();
+        let instance =
+            Instance::new(&target_file, "sleep 600", "", "127.0.0.1", port, true).expect("a folder");
+        instance.start().await.expect("it starts");
+        let id = |instance: &Instance| instance.child.borrow().as_ref().map(Child::id);
+        let first = id(&instance).expect("a process");
+        let (crashed, started) = tokio::join!(instance.crash(), instance.start());
+        crashed.expect("it is killed");
+        started.expect("it is started again");
+        let second = id(&instance).expect("a process");
+        assert!(first != second && is_alive(second));
+        instance.start().await.expect("it runs");
+        assert_eq!(id(&instance), Some(second), "it is not started a second time");
+        drop(instance);
+        assert!(!is_alive(first) && !is_alive(second));
+    }
 }
