@@ -48,6 +48,11 @@ pub(crate) trait Backend {
         self.sleep_until(since_start)
     }
 
+    /// Waits until that time for something that may arrive: dropped when it has arrived.
+    fn watch_until(&self, since_start: Duration) -> Pending<'_, ()> {
+        self.sleep_until(since_start)
+    }
+
     /// By how much what has just arrived may be older than its time in the history.
     fn grain(&self) -> Duration {
         Duration::ZERO

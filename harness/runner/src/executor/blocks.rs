@@ -122,7 +122,10 @@ impl Executor<'_> {
             else {
                 let can_change = silence.is_some() || awaits_told || self.inboxes.can_arrive(&hosts);
                 if self.clock.now() <= until && can_change {
-                    self.clock.wait_for_change(until).await;
+                    match silence {
+                        Some(_) => self.clock.watch_for_change(until).await,
+                        None => self.clock.wait_for_change(until).await,
+                    }
                     continue;
                 }
                 if let Some(branch) = silence.map(|(_, branch)| branch).or(anything) {

@@ -129,6 +129,15 @@ impl Clock {
         }
     }
 
+    /// The same, where it is no failure that nothing comes.
+    pub(crate) async fn watch_for_change(&self, until: Duration) {
+        tokio::select! {
+            biased;
+            () = self.recorder.changed() => {}
+            () = self.backend.watch_until(until + Duration::from_millis(1)) => {}
+        }
+    }
+
     /// Waits for the time of a step that sends or acts; returns the wait if it was drawn.
     pub(crate) async fn pause(&mut self, timing: Timing) -> Option<Duration> {
         let (until, drawn) = match timing {

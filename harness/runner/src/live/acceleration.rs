@@ -24,7 +24,7 @@ const KEEP_ALIVE: u16 = 10;
 pub(crate) const CLOCK_SPEED: &str = "clock_speed";
 
 /// How much of the server's time passes in a step of the probe.
-const STEP: Duration = Duration::from_millis(500);
+const STEP: Duration = Duration::from_secs(1);
 
 /// The real time of a step of the probe.
 const ROUND: Duration = Duration::from_millis(5);

@@ -203,6 +203,10 @@ impl Backend for LiveBackend {
         Box::pin(self.time.wait_until(since_start, Wait::Arrival, &self.recorder))
     }
 
+    fn watch_until(&self, since_start: Duration) -> Pending<'_, ()> {
+        Box::pin(self.time.wait_until(since_start, Wait::Possible, &self.recorder))
+    }
+
     fn grain(&self) -> Duration {
         self.time.fast.as_ref().map_or(Duration::ZERO, |fast| fast.grain())
     }

@@ -25,12 +25,21 @@ use super::target_clock::TargetClock;
 /// The real time between two steps, in which the server acts on the new time.
 const ROUND: Duration = Duration::from_millis(5);
 
-/// In a wait for an event, this much real time passes while what is left of it shrinks to 1/e. A
-/// stall of a tenth of this uses a tenth of what is left.
-const AWAITING: Pace = Pace { constant: Duration::from_millis(100), largest: 0.25 };
+/// The same after a step of at most [`BUSY_STEP`].
+const BUSY_ROUND: Duration = Duration::from_millis(1);
 
-/// The same of a wait at whose end the run goes on, whatever has arrived.
-const SLEEPING: Pace = Pace { constant: Duration::from_millis(12), largest: 0.5 };
+/// The part of what is left of a wait that a step takes: in a wait for an event, whose time is known
+/// no better than the step is long,
+const AWAITING: f64 = 0.1;
+
+/// in a wait for an event that may not come,
+const WATCHING: f64 = 0.25;
+
+/// and in a wait at whose end the run goes on, whatever has arrived.
+const SLEEPING: f64 = 0.75;
+
+/// The real time at the end of a wait for an event that may not come.
+const SETTLING: Duration = Duration::from_millis(200);
 
 /// A shorter rest of a wait passes in real time.
 const SHORTEST: Duration = Duration::from_millis(30);
@@ -50,15 +59,8 @@ pub(crate) enum Wait {
     /// Something that should arrive. The end of the wait takes real time: the patience with every
     /// server.
     Arrival,
-}
-
-/// How large the steps of a wait are.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    /// See [`AWAITING`].
-    constant: Duration,
-    /// The largest part of what is left.
-    largest: f64,
+    /// Something that may arrive.
+    Possible,
 }
 
 /// The time of a server with a clock of its own, for one run.
@@ -114,14 +116,16 @@ impl FastTime {
     /// Waits until the clock of the server shows this time. `recorded` counts what the run has
     /// recorded.
     pub(crate) async fn wait_until(&self, until: Duration, wait: Wait, recorded: impl Fn() -> usize) {
-        let (fast_until, pace) = match wait {
-            Wait::Time => (until, SLEEPING),
-            Wait::Arrival => (until.saturating_sub(self.patience), AWAITING),
+        let (share, at_real_time) = match wait {
+            Wait::Time => (SLEEPING, Duration::ZERO),
+            Wait::Arrival => (AWAITING, self.patience),
+            Wait::Possible => (WATCHING, SETTLING.min(self.patience)),
         };
-        let mut stepped = Instant::now();
+        let fast_until = until.saturating_sub(at_real_time);
+        let (mut stepped, mut round) = (Instant::now(), ROUND);
         while fast_until.saturating_sub(self.now()) > SHORTEST {
             let before = recorded();
-            sleep(ROUND).await;
+            sleep(round).await;
             // Real time passes while the server does not answer.
             if !self.answers().await {
                 continue;
@@ -131,13 +135,17 @@ impl FastTime {
                 tokio::task::yield_now().await;
             }
             let left = fast_until.saturating_sub(self.now());
-            let step = step(left, stepped.elapsed(), pace, self.speed);
+            let step = step(left, stepped.elapsed(), share, self.speed);
+            round = BUSY_ROUND;
             let step = match (self.next_timer(), recorded() == before) {
                 (None, true) => step,
                 (None, false) => continue,
                 (Some(timer), true) => step.min(timer.max(BUSY_STEP)),
                 (Some(_), false) => step.min(BUSY_STEP),
             };
+            if step > BUSY_STEP {
+                round = ROUND;
+            }
             stepped = Instant::now();
             if self.advance(step).await.is_err() {
                 break;
@@ -186,8 +194,7 @@ impl FastTime {
 }
 
 /// The next step of a wait of which this much is left, after this much real time since the last step.
-fn step(left: Duration, real: Duration, pace: Pace, speed: u32) -> Duration {
-    let share = (real.as_secs_f64() / pace.constant.as_secs_f64()).min(pace.largest);
+fn step(left: Duration, real: Duration, share: f64, speed: u32) -> Duration {
     left.mul_f64(share).min(real.saturating_mul(speed))
 }
 
@@ -200,25 +207,25 @@ mod tests {
     #[test]
     fn a_step_is_a_part_of_what_is_left() {
         let step = |left, real| step(left, real, AWAITING, 1_000_000);
-        assert_eq!(step(20_000 * MS, 5 * MS), 1000 * MS);
-        assert_eq!(step(2_000 * MS, 5 * MS), 100 * MS);
+        assert_eq!(step(20_000 * MS, 5 * MS), 2000 * MS);
+        assert_eq!(step(2_000 * MS, 5 * MS), 200 * MS);
         // A stall does not make the next step long.
-        assert_eq!(step(20_000 * MS, 5000 * MS), 5000 * MS);
+        assert_eq!(step(20_000 * MS, 5000 * MS), 2000 * MS);
     }
 
     #[test]
     fn no_step_is_faster_than_the_speed() {
         assert_eq!(step(86_400_000 * MS, 5 * MS, AWAITING, 100), 500 * MS);
-        assert_eq!(step(1000 * MS, 5 * MS, AWAITING, 100), 50 * MS);
+        assert_eq!(step(1000 * MS, 5 * MS, AWAITING, 100), 100 * MS);
     }
 
     #[test]
-    fn a_day_ends_after_a_few_hundred_steps() {
+    fn a_day_ends_after_a_hundred_steps() {
         let (mut left, mut steps) = (86_400_000 * MS, 0);
         while left > SHORTEST {
             left -= step(left, 5 * MS, AWAITING, 1_000_000);
             steps += 1;
         }
-        assert!(steps < 300, "{steps}");
+        assert!(steps < 150, "{steps}");
     }
 }
