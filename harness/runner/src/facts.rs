@@ -54,6 +54,8 @@ pub(crate) struct Facts {
     pub(crate) sets_keep_alive: bool,
     /// A timer of the server is set that may expire while the case runs.
     pub(crate) sets_server_timer: bool,
+    /// A Will has a Will Delay Interval.
+    pub(crate) delays_will: bool,
     /// A token before the names would change what the scenario tests, because sizes matter to the
     /// byte, a wildcard must match topics of the server, or a Client Identifier has no room left.
     /// Or malformed packets, which cannot carry a token, may reach another run.
@@ -221,6 +223,7 @@ impl Search {
             let facts = &mut self.facts;
             facts.sets_credentials |= name == "user_name" || name == "password";
             facts.sets_keep_alive |= name == "keep_alive";
+            facts.delays_will |= name == "will_delay";
             facts.needs_plain_names |= name == MAXIMUM_PACKET_SIZE;
             match test {
                 Test::Equal(Value::Number(number)) => {
@@ -356,6 +359,8 @@ mod tests {
             let facts = facts(Version::V5, "", body);
             assert!(facts.sets_keep_alive && facts.sets_credentials && facts.sets_server_timer, "{body}");
         }
+        let delayed = facts(Version::V5, "", "[5] a connects will={topic=t payload=\"x\" will_delay=60}\n");
+        assert!(delayed.delays_will && delayed.sets_server_timer && !delayed.sets_keep_alive);
         let long = facts(Version::V5, "", "a connects keep_alive=600\n");
         assert!(long.sets_keep_alive && !long.sets_credentials && !long.sets_server_timer);
     }

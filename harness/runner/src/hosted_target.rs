@@ -139,6 +139,7 @@ impl HostedTarget {
             capabilities: &self.capabilities,
             target_file: &self.settings,
             starts: true,
+            starts_quickly: true,
             limits: Limits { times: Times::Live, wait: None, silence: Duration::MAX, travel: Duration::ZERO },
             has_credentials: false,
             quick: false,

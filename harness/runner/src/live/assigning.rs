@@ -35,6 +35,7 @@ pub(crate) fn assign(plan: &Plan, options: &LiveOptions, context: &RunContext) -
         capabilities: &context.capabilities,
         target_file: &context.target_file,
         starts: context.starts,
+        starts_quickly: context.starts_quickly,
         limits: Limits {
             times: Times::Live,
             wait: (!options.patient).then_some(LONGEST_WAIT),

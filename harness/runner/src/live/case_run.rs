@@ -35,9 +35,6 @@ use mqttspec_judge::verdict::Verdict;
 /// The largest patience that counts for the duration after which a run is endless.
 const LONG_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The number of servers whose clock is put forward at a time.
-const ACCELERATED_SERVERS: usize = 12;
-
 /// Open packets are sent again when a Session is resumed.
 pub(crate) const SENDS_AGAIN: &str = "MQTT-4.4.0-1";
 
@@ -64,6 +61,8 @@ pub(crate) struct RunContext {
     pub(crate) starts: bool,
     /// The number of servers beside the shared one.
     pub(crate) servers: usize,
+    /// The number of servers whose clock is put forward at a time.
+    pub(crate) accelerated_servers: usize,
     /// Whether a server that the harness starts is ready within a short time.
     pub(crate) starts_quickly: bool,
     /// Servers that were started for one case at a time, and are free.
@@ -137,12 +136,14 @@ impl Outcome {
 
     /// Whether it fails so that a rerun at the same time decides whether that counts: something did
     /// not come within the tolerance. Something that came too early may not come so early on a
-    /// server that has less to do.
-    pub(crate) fn is_confirmed_by_rerun(&self) -> bool {
+    /// server that has less to do. `waits_longer` is whether such a rerun waits for longer, if
+    /// nothing was sent again.
+    pub(crate) fn is_confirmed_by_rerun(&self, waits_longer: bool) -> bool {
         let is_of_server = self.crosstalk || self.lacks.is_some() || self.own_lacks.is_some();
         let is_missing =
             self.verdict() == Verdict::Fail && self.findings().all(|found| found.event.is_none());
-        is_missing && !is_of_server && !self.awaits_retransmission()
+        let was_patient = self.patience >= RETRANSMISSION || self.sends_nothing_again() && !waits_longer;
+        is_missing && !is_of_server && (was_patient || !self.awaits_retransmission())
     }
 
     /// Whether it fails only because nothing was sent again so far, or because messages were not
@@ -252,8 +253,7 @@ impl RunContext {
         match on {
             On::Shared => usize::MAX,
             On::Own => self.servers,
-            // They use the processor while their cases wait.
-            On::Accelerated => self.servers.min(ACCELERATED_SERVERS),
+            On::Accelerated => self.accelerated_servers,
         }
     }
 
@@ -400,9 +400,12 @@ pub(crate) async fn run_on_own_server(
         return Finished::broken(broken(reason, seed), Timed::default());
     };
     // A scenario that configures or crashes its server needs a new one. Others need only one that
-    // no other case uses at the same time.
-    let is_pooled = options.is_empty() && !placed.is_first && !Facts::of(&placed.case).crashes_server;
+    // no other case uses at the same time. When the clock is put forward, messages of a case before
+    // may come, such as a Will that was delayed.
     let is_accelerated = matches!(placed.place, Place::Accelerated(_));
+    let facts = Facts::of(&placed.case);
+    let needs_new = placed.is_first || facts.crashes_server || is_accelerated && facts.needs_plain_names;
+    let is_pooled = options.is_empty() && !needs_new;
     let acceleration = context.acceleration.as_ref().filter(|_| is_accelerated);
     let pool = if is_accelerated { &context.idle_accelerated } else { &context.idle };
     let idle = if is_pooled { pool.borrow_mut().pop() } else { None };
@@ -418,7 +421,7 @@ pub(crate) async fn run_on_own_server(
             }
         },
     };
-    let plain_names = Facts::of(&placed.case).needs_plain_names;
+    let plain_names = facts.needs_plain_names;
     let names = match options {
         // Another case may have left a Session on it that the server does not end.
         [] => context.names(placed, plain_names),

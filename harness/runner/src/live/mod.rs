@@ -60,7 +60,7 @@ use mqttspec_judge::results::{CaseResult, SuiteResult};
 pub const TIME_LIMIT: Duration = Duration::from_secs(2 * 3600);
 
 /// The default number of concurrent runs. They mostly wait, so it exceeds the number of CPUs.
-pub const JOBS: usize = 128;
+pub const JOBS: usize = 192;
 
 /// Which server to judge, and how.
 #[derive(Clone, Debug)]

@@ -57,8 +57,10 @@ impl Waiting {
         with_room.find_map(|(on, queue)| Some((*on, queue.pop()?)))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.queues.iter().flat_map(|(_, queue)| queue.iter().copied())
+    /// The cases that wait for room on this kind of server.
+    pub(crate) fn on(&self, on: On) -> impl Iterator<Item = usize> {
+        let of_kind = self.queues.iter().filter(move |(kind, _)| *kind == on);
+        of_kind.flat_map(|(_, queue)| queue.iter().copied())
     }
 
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = usize> {
@@ -67,9 +69,12 @@ impl Waiting {
 }
 
 /// How much later than the first attempt such a rerun begins. What disturbs one should not disturb
-/// the other at the same line, and for a server that counts seconds they begin in different parts
-/// of one.
-const APART: Duration = Duration::from_millis(1400);
+/// the other at the same line.
+pub(crate) const APART: Duration = Duration::from_millis(500);
+
+/// The same of cases that wait for timers: for a server that counts seconds, the attempts begin in
+/// different parts of one.
+pub(crate) const SECONDS_APART: Duration = Duration::from_millis(1400);
 
 /// Reruns that begin before it is known whether they are needed: a case that waits for several
 /// seconds and fails would take twice as long otherwise.
@@ -90,9 +95,15 @@ pub(crate) enum Sorted {
 }
 
 impl Ahead {
-    /// The cases that run for the first time, for long enough, and have not had such a rerun.
-    pub(crate) fn candidates(&self, running: &BTreeMap<Id, Running>) -> Vec<usize> {
-        let is_first = |one: &&Running| one.before.is_none() && !one.is_ahead && one.began.elapsed() >= APART;
+    /// The cases that run for the first time, for at least the time that they have to be apart, and
+    /// have not had such a rerun.
+    pub(crate) fn candidates(
+        &self,
+        running: &BTreeMap<Id, Running>,
+        apart: impl Fn(usize) -> Option<Duration>,
+    ) -> Vec<usize> {
+        let is_late = |one: &Running| apart(one.index).is_some_and(|apart| one.began.elapsed() >= apart);
+        let is_first = |one: &&Running| one.before.is_none() && !one.is_ahead && is_late(one);
         let indices = running.values().filter(is_first).map(|one| one.index);
         indices.filter(|index| !self.begun.contains(index)).collect()
     }
@@ -101,12 +112,14 @@ impl Ahead {
         self.begun.insert(index);
     }
 
-    /// Decides about a run that has ended. A rerun is dropped if it is not needed.
+    /// Decides about a run that has ended. A rerun is dropped if it is not needed. `waits_longer` is
+    /// whether the rerun of this case waits for longer, if nothing was sent again.
     pub(crate) fn sort(
         &mut self,
         outcome: Outcome,
         before: Option<Outcome>,
         is_ahead: bool,
+        waits_longer: bool,
         running: &mut BTreeMap<Id, Running>,
     ) -> Sorted {
         let index = outcome.index;
@@ -115,7 +128,7 @@ impl Ahead {
             return Sorted::Later;
         }
         if before.is_none() && self.begun.contains(&index) {
-            if outcome.is_confirmed_by_rerun() {
+            if outcome.is_confirmed_by_rerun(waits_longer) {
                 if let Some(rerun) = self.ended.remove(&index) {
                     return Sorted::Process(Box::new(rerun), Some(Box::new(outcome)));
                 }
@@ -217,11 +230,11 @@ mod tests {
     async fn a_rerun_ahead_confirms_a_failure() {
         let mut set = JoinSet::new();
         let (mut ahead, mut running) = with_rerun(&mut set);
-        let first = ahead.sort(outcome(Verdict::Fail), None, false, &mut running);
+        let first = ahead.sort(outcome(Verdict::Fail), None, false, true, &mut running);
         assert!(matches!(first, Sorted::Later));
         let rerun = running.pop_first().unwrap().1;
         assert!(!rerun.is_ahead);
-        match ahead.sort(outcome(Verdict::Fail), rerun.before, rerun.is_ahead, &mut running) {
+        match ahead.sort(outcome(Verdict::Fail), rerun.before, rerun.is_ahead, true, &mut running) {
             Sorted::Process(_, before) => assert_eq!(before.unwrap().verdict(), Verdict::Fail),
             Sorted::Later => panic!("both attempts have ended"),
         }
@@ -232,9 +245,9 @@ mod tests {
         let mut set = JoinSet::new();
         let (mut ahead, mut running) = with_rerun(&mut set);
         running.clear();
-        let rerun = ahead.sort(outcome(Verdict::Pass), None, true, &mut running);
+        let rerun = ahead.sort(outcome(Verdict::Pass), None, true, true, &mut running);
         assert!(matches!(rerun, Sorted::Later));
-        match ahead.sort(outcome(Verdict::Fail), None, false, &mut running) {
+        match ahead.sort(outcome(Verdict::Fail), None, false, true, &mut running) {
             Sorted::Process(rerun, before) => {
                 assert_eq!((rerun.verdict(), before.unwrap().verdict()), (Verdict::Pass, Verdict::Fail));
             }
@@ -246,7 +259,7 @@ mod tests {
     async fn a_rerun_ahead_is_dropped_if_the_first_attempt_passes() {
         let mut set = JoinSet::new();
         let (mut ahead, mut running) = with_rerun(&mut set);
-        let first = ahead.sort(outcome(Verdict::Pass), None, false, &mut running);
+        let first = ahead.sort(outcome(Verdict::Pass), None, false, true, &mut running);
         assert!(matches!(first, Sorted::Process(_, None)) && running.is_empty());
         assert!(set.join_next().await.unwrap().unwrap_err().is_cancelled());
     }

@@ -69,6 +69,8 @@ pub(crate) struct Placed {
     pub(crate) waits: Duration,
     /// The number of its lines that are executed.
     pub(crate) lines: u32,
+    /// The longest time within which something must happen.
+    pub(crate) within: Duration,
     /// Whether it has a long wait, or waits for a timer of the server, such as a Keep Alive.
     pub(crate) is_slow: bool,
     /// Whether it needs a server that no other case has used.
@@ -81,6 +83,8 @@ pub(crate) struct Placing<'p> {
     pub(crate) target_file: &'p TargetFile,
     /// Whether the harness can start servers.
     pub(crate) starts: bool,
+    /// Whether they start within a short time.
+    pub(crate) starts_quickly: bool,
     pub(crate) limits: Limits,
     /// Whether Clients get credentials that the scenarios do not name.
     pub(crate) has_credentials: bool,
@@ -89,9 +93,10 @@ pub(crate) struct Placing<'p> {
 }
 
 impl Placed {
-    /// The least duration if a packet and its answer take `round_trip`.
-    pub(crate) fn takes_at_least(&self, round_trip: Duration) -> Duration {
-        self.waits + round_trip * self.lines
+    /// How long it takes if a packet and its answer take `round_trip`, and the event with the most time
+    /// comes at the end of this time.
+    pub(crate) fn may_take(&self, round_trip: Duration) -> Duration {
+        self.waits + self.within + round_trip * self.lines
     }
 }
 
@@ -103,6 +108,7 @@ impl Placing<'_> {
             place: Place::Shared,
             waits: Duration::ZERO,
             lines: 0,
+            within: Duration::ZERO,
             is_slow: false,
             is_first: false,
         };
@@ -110,6 +116,7 @@ impl Placing<'_> {
             Ok((scheduled, place)) => {
                 placed.case.scenario = scheduled.scenario.into();
                 (placed.waits, placed.lines, placed.place) = (scheduled.waits, scheduled.lines, place);
+                placed.within = scheduled.within;
                 placed.is_slow = scheduled.longest >= LONG || Facts::of(&placed.case).sets_server_timer;
                 if placed.is_slow && self.quick {
                     placed.place = Place::Skip(
@@ -142,7 +149,7 @@ impl Placing<'_> {
         let is_slow = matches!(real.place, Place::Skip(_)) || real.waits >= LONG;
         let gains = (is_slow || longest >= WORTH_A_CLOCK || waits_for_timer) && !exchanges_too_long;
         let place = Place::Accelerated(options);
-        gains.then_some(Placed { case, place, waits, lines, is_slow: true, is_first: false })
+        gains.then_some(Placed { case, place, waits, lines, within, is_slow: true, is_first: false })
     }
 
     fn decide(&self, case: &Case, limits: Limits) -> Result<(Scheduled, Place), String> {
@@ -163,7 +170,11 @@ impl Placing<'_> {
         self.has_power(&facts)?;
         let scheduled = schedule::live(&case.scenario, case.version, limits)
             .map_err(|needed| format!("needs a wait of {needed:?}: run with --patient"))?;
-        let place = if own || (facts.crashes_server || facts.needs_plain_names) && self.starts {
+        // Delayed Wills may wait for each other: mosquitto 2.0 lists them by their delay, and stops at
+        // the first that is not due.
+        let is_apart = facts.delays_will && self.starts_quickly;
+        let needs_own = facts.crashes_server || facts.needs_plain_names || is_apart;
+        let place = if own || needs_own && self.starts {
             Place::Own(options)
         } else if facts.crashes_server || facts.needs_plain_names {
             Place::Exclusive { plain_names: facts.needs_plain_names }

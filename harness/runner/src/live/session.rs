@@ -14,7 +14,9 @@ use super::case_run::{
     ENDING, Outcome, RunContext, SENDS_AGAIN, broken, out_of_time, panicked, patient, run_case, skipped,
 };
 use super::contact::contact;
-use super::passes::{Ahead, Pass, Running, Sorted, Tally, Waiting, deviations_note, interrupted};
+use super::passes::{
+    APART, Ahead, Pass, Running, SECONDS_APART, Sorted, Tally, Waiting, deviations_note, interrupted,
+};
 use super::placing::{On, Place, Placed};
 use super::service_watch::ServiceWatch;
 use super::stall_detector::StallDetector;
@@ -41,7 +43,10 @@ const NOT_SENT_AGAIN: &str = "nothing was sent again in the usual time, in which
 const SEEN_AGAIN: usize = 10;
 
 /// The interval at which the session looks for runs to begin, also while none ends.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// A fast case that runs for this time has ended, or waits.
+const EXCHANGES: Duration = Duration::from_millis(500);
 
 /// The number of concurrent reruns.
 const MAX_RERUNS: usize = 48;
@@ -92,8 +97,8 @@ struct Session<'s> {
     placed: Vec<Placed>,
     /// The accelerated cases as they run in real time.
     in_real_time: BTreeMap<usize, Placed>,
-    /// The accelerated cases that failed and run in real time therefore, as they were accelerated.
-    slowed: BTreeMap<usize, Placed>,
+    /// The accelerated cases that failed and run in real time therefore.
+    slowed: BTreeSet<usize>,
     notes: Vec<String>,
     results: BTreeMap<usize, CaseResult>,
     traces: KeptTraces,
@@ -133,7 +138,7 @@ impl<'s> Session<'s> {
             context: Rc::new(context),
             placed,
             in_real_time,
-            slowed: BTreeMap::new(),
+            slowed: BTreeSet::new(),
             notes,
             results: BTreeMap::new(),
             traces: KeptTraces::default(),
@@ -186,7 +191,7 @@ impl<'s> Session<'s> {
         let passed =
             |index: &&usize| self.results.get(index).is_some_and(|case| case.verdict == Verdict::Pass);
         let recovered: Vec<usize> = failed_once.iter().filter(passed).copied().collect();
-        let slowed: Vec<usize> = self.slowed.keys().filter(passed).copied().collect();
+        let slowed: Vec<usize> = self.slowed.iter().filter(passed).copied().collect();
         if !recovered.is_empty() {
             self.notes.push(format!(
                 "{} cases failed when run concurrently and passed when rerun: {}",
@@ -207,9 +212,10 @@ impl<'s> Session<'s> {
     }
 
     /// Runs cases concurrently, those with the longest waits first. The first attempt of a fast
-    /// case has half the patience. A failed case is rerun when no first attempt of a fast case is
-    /// left. If it fails at the same lines again, the failure counts, unless it may be caused by
-    /// timing and a stall was detected meanwhile. In the last pass, the first attempt counts.
+    /// case has half the patience. A failed case is rerun when all first attempts of fast cases have
+    /// exchanged their packets. If it fails at the same lines again, the failure counts, unless it
+    /// may be caused by timing and a stall was detected meanwhile. In the last pass, the first
+    /// attempt counts. An accelerated case is rerun in real time.
     /// Returns the cases that must run alone, and adds every case that failed to `failed_once`.
     async fn run_concurrently(
         &mut self,
@@ -232,12 +238,13 @@ impl<'s> Session<'s> {
             true => context.timeouts,
             false => Timeouts { patience: context.timeouts.patience / 2, ..context.timeouts },
         };
-        // The longest begin first. Of the accelerated ones, those are the cases with loads, whose
-        // messages take real time.
+        // The longest begin first. An accelerated one that fails also runs in real time.
         let round_trip = context.capabilities.round_trip;
         cases.sort_by_cached_key(|index| {
-            let placed = &self.placed[*index];
-            (has_load(&placed.case), placed.takes_at_least(round_trip))
+            let in_real_time = self.in_real_time.get(index).filter(|_| self.runs_in_real_time_too(*index));
+            let placed = in_real_time.unwrap_or(&self.placed[*index]);
+            let awaits_timer = placed.is_slow && !placed.within.is_zero();
+            placed.may_take(round_trip) + if awaits_timer { context.timeouts.late } else { Duration::ZERO }
         });
         let mut waiting = Waiting::new(&cases, |index| self.placed[index].place.on());
         let mut reruns: Vec<Outcome> = Vec::new();
@@ -263,13 +270,17 @@ impl<'s> Session<'s> {
                 running.insert(one.task.id(), one);
             }
             let is_fast = |index: usize| !self.placed[index].is_slow;
-            let is_first_and_fast = |one: &Running| one.before.is_none() && is_fast(one.index);
-            let has_first = waiting.iter().any(is_fast) || running.values().any(is_first_and_fast);
-            if !has_first && !is_last {
-                for index in ahead.candidates(&running).into_iter().filter(|index| self.gains_ahead(*index)) {
-                    let placed = self.placed[index].clone();
+            let exchanges = |one: &Running| {
+                let is_new = one.before.is_none() && one.began.elapsed() < EXCHANGES;
+                is_new && one.on == On::Shared && is_fast(one.index)
+            };
+            let has_first = waiting.on(On::Shared).any(is_fast) || running.values().any(exchanges);
+            if !is_last {
+                for index in ahead.candidates(&running, |index| self.apart(index)) {
+                    // Without such a run, the case is rerun as it runs now.
+                    let placed = self.in_real_time.get(&index).unwrap_or(&self.placed[index]).clone();
                     let on = placed.place.on();
-                    if has_room(on, &running) {
+                    if has_room(on, &running) && (placed.is_slow || !has_first) {
                         ahead.begins(index);
                         let run = run_case(context.clone(), index, placed, context.timeouts);
                         let task = set.spawn_local(run);
@@ -279,26 +290,29 @@ impl<'s> Session<'s> {
                     }
                 }
             }
-            // The outcomes are taken from the end. Those that mostly wait do so meanwhile.
-            let key = |outcome: &Outcome| (outcome.awaits_retransmission(), self.placed[outcome.index].waits);
-            reruns.sort_by_key(key);
+            // The outcomes are taken from the end. Those that mostly wait do so meanwhile, like the
+            // first attempts of such cases.
+            let mostly_waits = |outcome: &Outcome| {
+                let is_slowed = !outcome.put_forward.is_zero() && self.placed[outcome.index].is_slow;
+                outcome.awaits_retransmission() || is_slowed
+            };
+            reruns.sort_by_key(|outcome| (mostly_waits(outcome), self.placed[outcome.index].waits));
             while let Some(before) = reruns.pop_if(|next| {
-                let waits = next.awaits_retransmission();
+                let waits = mostly_waits(next);
                 let on = self.placed[next.index].place.on();
-                let is_alike = |one: &&Running| {
-                    one.before.as_ref().is_some_and(|before| before.awaits_retransmission() == waits)
-                };
+                let is_alike =
+                    |one: &&Running| one.before.as_ref().is_some_and(|before| mostly_waits(before) == waits);
                 (waits || !has_first)
                     && running.values().filter(is_alike).count() < MAX_RERUNS.min(jobs)
                     && (on == On::Shared || has_room(on, &running))
             }) {
                 let index = before.index;
-                // The long patience is of the server's time.
-                let accelerated = self.slowed.get(&index).filter(|_| before.awaits_retransmission());
-                let placed = accelerated.unwrap_or(&self.placed[index]).clone();
+                let placed = self.placed[index].clone();
                 let on = placed.place.on();
+                // On an accelerated server, the long patience is of the server's time.
                 let is_patient = before.awaits_retransmission()
-                    && (accelerated.is_some()
+                    && before.patience < RETRANSMISSION
+                    && (on == On::Accelerated
                         || !before.sends_nothing_again()
                         || self.waits_to_see_again(index));
                 let timeouts = if is_patient { patient(context.timeouts) } else { context.timeouts };
@@ -312,7 +326,9 @@ impl<'s> Session<'s> {
             let Some(joined) = joined else { return alone };
             let id = joined.as_ref().map_or_else(tokio::task::JoinError::id, |(id, _)| *id);
             // An aborted task was removed already.
-            let Some(Running { index, before, on, is_ahead, .. }) = running.remove(&id) else { continue };
+            let Some(Running { index, before, on, is_ahead, .. }) = running.remove(&id) else {
+                continue;
+            };
             let outcome = match joined {
                 Ok((_, outcome)) => outcome,
                 Err(_) => Outcome::of(index, panicked(context.seed)),
@@ -323,23 +339,39 @@ impl<'s> Session<'s> {
             if outcome.is_bad() && outcome.lacks.is_none() && !outcome.crosstalk && !is_ahead {
                 failed_once.insert(index);
             }
-            let (mut outcome, before) = match ahead.sort(outcome, before, is_ahead, &mut running) {
-                Sorted::Process(outcome, before) => (*outcome, before.map(|before| *before)),
-                Sorted::Later => continue,
-            };
+            let is_accelerated = on == On::Accelerated && self.runs_in_real_time_too(index);
+            let is_patient = outcome.patience >= RETRANSMISSION;
+            if is_accelerated && outcome.awaits_retransmission() && outcome.own_lacks.is_none() && !is_patient
+            {
+                reruns.push(outcome);
+                continue;
+            }
+            // Also after one with less patience, an accelerated run is the first attempt.
+            let before = before.filter(|_| !is_accelerated);
+            if before.is_none() && !is_ahead && outcome.sends_nothing_again() {
+                self.not_sent_again.insert(index);
+            }
+            let waits_longer = self.waits_to_see_again(index);
+            let (mut outcome, before) =
+                match ahead.sort(outcome, before, is_ahead, waits_longer, &mut running) {
+                    Sorted::Process(outcome, before) => (*outcome, before.map(|before| *before)),
+                    Sorted::Later => continue,
+                };
             if let Some(lacks) = outcome.lacks.clone() {
                 // Any case that ran on the server since it last served, or runs now, may be the
                 // cause.
                 let mut suspects = self.suspects(service.last_served());
-                running.retain(|_, one| {
-                    if one.on == On::Shared {
-                        one.task.abort();
-                        suspects.push(one.index);
-                    }
-                    one.on != On::Shared
-                });
+                let on_it = running.values().filter(|one| one.on == On::Shared);
+                suspects.extend(on_it.map(|one| one.index));
                 suspects.sort_unstable();
                 suspects.dedup();
+                running.retain(|_, one| {
+                    let is_suspect = suspects.contains(&one.index);
+                    if is_suspect {
+                        one.task.abort();
+                    }
+                    !is_suspect
+                });
                 self.revive(&lacks, &suspects).await;
                 service.served();
                 reruns.retain(|outcome| !suspects.contains(&outcome.index));
@@ -351,10 +383,17 @@ impl<'s> Session<'s> {
             // Until the clock is put forward, a run is like one in real time.
             if !outcome.put_forward.is_zero()
                 && (outcome.is_bad() || outcome.own_lacks.is_some())
-                && let Some(on) = self.slow_down(index)
+                && self.slow_down(index)
             {
-                waiting.push(on, index);
+                match outcome.own_lacks {
+                    None => reruns.push(outcome),
+                    Some(_) => waiting.push(self.placed[index].place.on(), index),
+                }
                 continue;
+            }
+            // This run was begun ahead, and the accelerated one has failed.
+            if before.as_ref().is_some_and(|before| !before.put_forward.is_zero()) {
+                self.slow_down(index);
             }
             if let Some(lacks) = outcome.own_lacks.clone() {
                 self.notes.push(format!("after {} the server {lacks}", self.names(&[index])));
@@ -384,11 +423,15 @@ impl<'s> Session<'s> {
                     false => self.done(outcome, progress),
                 }
             } else if let Some(before) = before {
-                let was_short = before.sends_nothing_again() && outcome.patience < RETRANSMISSION;
+                let patience = before.patience.max(outcome.patience);
+                let was_short = before.sends_nothing_again() && patience < RETRANSMISSION;
                 if before.fails_like(&outcome) && was_short {
                     self.done(outcome.not_judged(NOT_SENT_AGAIN), progress);
                 } else if before.fails_like(&outcome) && !excused {
                     self.done(outcome, progress);
+                } else if !before.put_forward.is_zero() && outcome.put_forward.is_zero() {
+                    // It fails otherwise in real time: that is its first attempt.
+                    reruns.push(outcome);
                 } else if before.sends_nothing_again() {
                     let reason = "the server sends again later than other messages, for which the \
                                   standard gives no time";
@@ -397,20 +440,25 @@ impl<'s> Session<'s> {
                     self.stalled.push(index);
                 }
             } else {
-                if outcome.sends_nothing_again() {
-                    self.not_sent_again.insert(index);
-                }
                 reruns.push(outcome);
             }
         }
     }
 
-    /// Whether the rerun of a case begins before its first attempt has ended: it waits, and needs
-    /// little else. On a server that goes on after the session, a rerun that is dropped would leave
-    /// something.
-    fn gains_ahead(&self, index: usize) -> bool {
-        let Placed { case, place, is_slow, .. } = &self.placed[index];
-        self.context.starts && *is_slow && place.on() != On::Accelerated && !has_load(case)
+    /// After which time the rerun of a case begins before its first attempt has ended: it waits, and
+    /// needs little else. `None` if it does not. On a server that goes on after the session, a rerun
+    /// that is dropped would leave something.
+    fn apart(&self, index: usize) -> Option<Duration> {
+        let Placed { case, is_slow, .. } = &self.placed[index];
+        let is_accelerated = matches!(self.placed[index].place, Place::Accelerated(_));
+        let can_rerun = !is_accelerated || self.runs_in_real_time_too(index);
+        let after = if *is_slow && !is_accelerated { SECONDS_APART } else { APART };
+        (self.context.starts && can_rerun && !has_load(case)).then_some(after)
+    }
+
+    /// Whether a case is one of those that are accelerated first, and can run in real time.
+    fn runs_in_real_time_too(&self, index: usize) -> bool {
+        self.in_real_time.get(&index).is_some_and(|placed| !matches!(placed.place, Place::Skip(_)))
     }
 
     /// Whether a case for which nothing was sent again runs with the long patience in real time.
@@ -426,17 +474,16 @@ impl<'s> Session<'s> {
         self.options.patient || self.sends_again_late || shown < SEEN_AGAIN * self.not_sent_again.len()
     }
 
-    /// Lets an accelerated case run in real time: only there its failure counts. Returns where it
-    /// runs; `None` if it is not accelerated, or waits too long in real time: then it is not judged.
-    fn slow_down(&mut self, index: usize) -> Option<On> {
+    /// Lets an accelerated case run in real time: only there its failure counts. Returns whether it
+    /// does: not if it is not accelerated, or waits too long in real time. Then it is not judged.
+    fn slow_down(&mut self, index: usize) -> bool {
         let is_accelerated = matches!(self.placed[index].place, Place::Accelerated(_));
-        let before = self.in_real_time.get(&index).filter(|_| is_accelerated)?.clone();
-        if matches!(before.place, Place::Skip(_)) {
-            return None;
+        if !is_accelerated || !self.runs_in_real_time_too(index) {
+            return false;
         }
-        let accelerated = std::mem::replace(&mut self.placed[index], before);
-        self.slowed.insert(index, accelerated);
-        Some(self.placed[index].place.on())
+        let Some(placed) = self.in_real_time.get(&index) else { return false };
+        self.placed[index] = placed.clone();
+        self.slowed.insert(index)
     }
 
     /// Lets a case run on a server to itself. Returns it if it must run alone instead: there is only
@@ -444,6 +491,9 @@ impl<'s> Session<'s> {
     fn set_apart(&mut self, index: usize, waiting: &mut Waiting) -> Option<usize> {
         if !self.context.starts || !self.apart.insert(index) {
             return Some(index);
+        }
+        if self.slow_down(index) {
+            self.slowed.remove(&index);
         }
         self.placed[index].place = Place::Own(Vec::new());
         waiting.push(On::Own, index);
@@ -607,12 +657,12 @@ impl<'s> Session<'s> {
     }
 
     async fn stop(&self) {
-        let idle = self.context.idle.take();
-        for instance in idle.into_iter().chain(self.context.idle_accelerated.take()) {
-            instance.stop().await;
+        let idle = self.context.idle.take().into_iter().chain(self.context.idle_accelerated.take());
+        let shared = self.context.instance.clone().filter(|_| self.context.starts);
+        let mut stopping = JoinSet::new();
+        for instance in idle.chain(shared) {
+            stopping.spawn_local(async move { instance.stop().await });
         }
-        if let Some(instance) = self.context.instance.as_ref().filter(|_| self.context.starts) {
-            instance.stop().await;
-        }
+        stopping.join_all().await;
     }
 }

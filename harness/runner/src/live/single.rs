@@ -193,6 +193,7 @@ impl Shared {
             place: if is_own { Place::Own(Vec::new()) } else { Place::Shared },
             waits: scheduled.waits,
             lines: scheduled.lines,
+            within: scheduled.within,
             is_slow: true,
             // Malformed packets, whose names carry no token, may leave something on a server.
             is_first: needs_own,
