@@ -264,6 +264,19 @@ mod tests {
         assert!(set.join_next().await.unwrap().unwrap_err().is_cancelled());
     }
 
+    #[tokio::test]
+    async fn a_rerun_begins_ahead_once_and_if_the_case_gains_by_it() {
+        let mut set = JoinSet::new();
+        let (_, mut running) = with_rerun(&mut set);
+        running.values_mut().for_each(|one| one.is_ahead = false);
+        let mut ahead = Ahead::default();
+        assert!(ahead.candidates(&running, |_| None).is_empty());
+        assert!(ahead.candidates(&running, |_| Some(Duration::from_secs(3600))).is_empty());
+        assert_eq!(ahead.candidates(&running, |_| Some(Duration::ZERO)), [7]);
+        ahead.begins(7);
+        assert!(ahead.candidates(&running, |_| Some(Duration::ZERO)).is_empty());
+    }
+
     #[test]
     fn a_case_begins_where_there_is_room() {
         let on = |index| if index % 2 == 0 { On::Own } else { On::Shared };
