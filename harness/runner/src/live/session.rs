@@ -313,6 +313,7 @@ impl<'s> Session<'s> {
                 let is_patient = before.awaits_retransmission()
                     && before.patience < RETRANSMISSION
                     && (on == On::Accelerated
+                        || self.slowed.contains(&index)
                         || !before.sends_nothing_again()
                         || self.waits_to_see_again(index));
                 let timeouts = if is_patient { patient(context.timeouts) } else { context.timeouts };
