@@ -32,7 +32,7 @@ const LONG: [(&str, &str); 7] = [
 
 /// Prefixes of commands that are not run, with the reason.
 #[cfg(unix)]
-const NOT_RUN: [(&str, &str); 29] = [
+const NOT_RUN: [(&str, &str); 30] = [
     ("MQTTSPEC_EVERY_BIT=1 cargo test", "compiles a release build; `cargo test` flips some of the bits"),
     ("UPDATE=1 cargo test", "rewrites a page; `cargo test` runs the same test without UPDATE"),
     ("cargo test", "runs this test"),
@@ -58,6 +58,7 @@ const NOT_RUN: [(&str, &str); 29] = [
     ("mqttspec explore --for", "runs until its time is over"),
     ("mqttspec explore --target-file", "needs a broker, and runs until its time is over"),
     ("mqttspec explore --mutants", "takes minutes"),
+    ("mqttspec run targets/explored/NAME.mqtt", "needs a broker; the file is an example"),
     (
         "mqttspec explore --against reference --against targets/mosquitto.toml",
         "needs a broker, and takes minutes",

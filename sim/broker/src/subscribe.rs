@@ -1,5 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE (§3.8 to §3.11).
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -38,7 +39,8 @@ impl Broker {
 
         // [MQTT-3.8.4-5] 3.1.1/[MQTT-3.8.4-4] as if each had a SUBSCRIBE of its own
         let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
-        let mut made = Vec::new();
+        let mut made: Vec<(TopicFilter, _)> = Vec::new();
+        let mut places: BTreeMap<&TopicFilter, usize> = BTreeMap::new();
         let mut detail = "";
         let maximum = self.maximum_filters();
         let mut levels = 0;
@@ -53,7 +55,12 @@ impl Broker {
             match self.subscribe(id, key, version, wanted, identifier) {
                 Ok(made_one) => {
                     reasons.push(granted_reason(made_one.granted.qos));
-                    if made_one.send_retained {
+                    // A filter that is repeated replaces a Subscription that has not got its retained
+                    // messages yet.
+                    if let Some(place) = places.get(&wanted.filter) {
+                        made[*place].1 = made_one.scan;
+                    } else if made_one.send_retained {
+                        places.insert(&wanted.filter, made.len());
                         made.push((wanted.filter.clone(), made_one.scan));
                     }
                 }

@@ -1,6 +1,6 @@
 //! The Clients of a run by Client Identifier.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::PacketIdentifier;
 
@@ -20,6 +20,8 @@ pub(super) struct Client {
     pub(super) in_flight: BTreeMap<PacketIdentifier, Option<usize>>,
     /// QoS 2 messages without a PUBCOMP.
     pub(super) unreleased: BTreeMap<PacketIdentifier, Option<usize>>,
+    /// Those for which it has sent a PUBREL: with DUP 1 too, a PUBLISH may be a new message.
+    pub(super) released: BTreeSet<PacketIdentifier>,
     /// The events between which its Session is unclear, because of bytes that are not a packet or
     /// break the standard.
     pub(super) unclear: Vec<(usize, usize)>,

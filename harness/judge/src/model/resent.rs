@@ -170,7 +170,10 @@ impl<'h> Connection<'h> {
                 ack.id
             }
             Packet::PubComp(ack) => {
-                self.released.remove(&ack.id);
+                // It may be for a PUBREL that is on its way.
+                if !self.released.remove(&ack.id) {
+                    self.unfounded.insert(ack.id);
+                }
                 self.recorded.remove(&ack.id);
                 ack.id
             }

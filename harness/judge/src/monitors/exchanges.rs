@@ -306,11 +306,8 @@ impl Table {
                         Stage::Recorded,
                         _
                     )
-                    | (
-                        Stage::Published | Stage::Recorded,
-                        Stage::Complete | Stage::Refused,
-                        QoS::ExactlyOnce
-                    )
+                    | (Stage::Published | Stage::Recorded, Stage::Refused, QoS::ExactlyOnce)
+                    // Before its PUBREL arrived, a PUBCOMP does not fit.
                     | (Stage::Released, Stage::Complete, QoS::ExactlyOnce)
             ),
         };
