@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use mqttspec_codec::{
-    NonEmpty, Packet, PacketType, QoS, SubscriptionIdentifier, TopicFilter, TopicName, UnsubAck,
+    NonEmpty, Packet, PacketType, QoS, Subscribe, SubscriptionIdentifier, TopicFilter, TopicName, UnsubAck,
     UnsubAckReason,
 };
 use mqttspec_spec::Standard;
@@ -58,6 +58,31 @@ pub(super) static MUTANTS: &[Mutant] = &[
             Packet::Unsubscribe(unsubscribe) => {
                 let codes = if state.connection.version.is_5() { unsubscribe.filters.len() } else { 0 };
                 send(UnsubAck::new(unsubscribe.id, vec![UnsubAckReason::Success; codes]))
+            }
+            _ => deliver(packet),
+        }),
+    mutant("unsubscribes-everyone", "removes the Subscriptions of all Clients to a filter that one of them unsubscribes")
+        .gets_wrong(&["PUBLISH"])
+        .breaks(&["MQTT-3.10.4-1", "U5-099", "U5-103"], &["MQTT-3.10.4-1"])
+        .on_outgoing(|_, packet| send_except_hidden(packet))
+        .on_incoming(|state, packet| match &packet {
+            Packet::Subscribe(subscribe) => {
+                state.record_subscribe(subscribe);
+                deliver(packet)
+            }
+            Packet::Unsubscribe(unsubscribe) => {
+                let left = state.client_id();
+                let others = state.subscribed.iter().filter(|(client, _)| **client != left);
+                let ends = others.flat_map(|(client, subscribed)| {
+                    let is_left = |subscribe: &&Subscribe| {
+                        let filter = subscribe.subscriptions.first().filter.without_share();
+                        unsubscribe.filters.iter().any(|other| other.without_share() == filter)
+                    };
+                    let ends = subscribed.iter().filter(is_left).map(hidden_unsubscribe);
+                    let number = state.current_connections.get(client).copied();
+                    ends.filter_map(move |end| Some(Effect::Deliver(end).on(number?)))
+                });
+                [Effect::Deliver(packet.clone())].into_iter().chain(ends).collect()
             }
             _ => deliver(packet),
         }),

@@ -1,0 +1,338 @@
+#!/usr/bin/env python3
+"""Runs the source mutants of the broker core and the client core. README.md says how."""
+
+import argparse
+import collections
+import json
+import os
+import re
+import resource
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+PACKAGES = ["mqttspec-broker", "mqttspec-client"]
+# Options, texts for people and figures are no behaviour of the protocol; fuzzers are tests.
+EXCLUDED_FILES = re.compile(r"/(options|latitude|statistics|fuzz)\.rs$|/fuzz/")
+EXCLUDED_NAMES = re.compile(r"<impl (\w+::)*(Display|Debug) for | (meaning|explained|elsewhere)( |$)")
+# Of a scenario with many seeds, these are run before the generated scenarios, and all after them.
+FIRST_SEEDS = 4
+EXPLORED = 1500
+# A job with a mutant may take this many times as long as without one, and some seconds.
+SLOWER, GRACE_SECONDS = 20, 4
+MEMORY_BYTES = 4 << 30
+
+
+def command(*words, **options):
+    return subprocess.run(words, check=True, text=True, stdout=subprocess.PIPE, **options).stdout
+
+
+class Work:
+    """The folder of a campaign: the copy of the tree, the list, and results by mutant."""
+
+    def __init__(self, folder, target):
+        self.folder = Path(folder).resolve()
+        self.tree = self.folder / "tree"
+        self.target = Path(target).resolve() if target else self.folder / "target"
+        self.environment = os.environ | {
+            "CARGO_TARGET_DIR": str(self.target),
+            "CARGO_PROFILE_DEV_OPT_LEVEL": "1",
+            "CARGO_PROFILE_DEV_DEBUG": "false",
+        }
+
+    def cargo(self, *words, check=True):
+        return subprocess.run(
+            ["cargo", *words], cwd=self.tree, env=self.environment, check=check, text=True, stdout=subprocess.PIPE
+        ).stdout
+
+    def read(self, name, default=None):
+        path = self.folder / name
+        return json.loads(path.read_text()) if path.exists() else default
+
+    def write(self, name, value):
+        (self.folder / name).write_text(json.dumps(value))
+
+    def results(self):
+        results = {}
+        for path in sorted(self.folder.glob("results*.jsonl")):
+            for line in path.read_text().splitlines():
+                result = json.loads(line)
+                results[result["key"]] = result
+        return results
+
+
+# --- one build with all mutants ---
+
+
+def prepare(work):
+    """Copies the tree, lists the mutants, and builds the copy with all that compile."""
+    copy_tree(work)
+    mutants = listed(work)
+    # Files are changed from their originals each time, so that numbers stay and spans are those listed.
+    originals = {mutant["file"]: (ROOT / mutant["file"]).read_text() for mutant in mutants}
+    dropped = {mutant["id"]: "does not compile" for mutant in mutants if never_compiles(mutant)}
+    for _ in range(12):
+        for file, text in originals.items():
+            (work.tree / file).write_text(text)
+        kept = [mutant for mutant in mutants if mutant["id"] not in dropped]
+        work.write("kept.json", kept)
+        rewrite = ["cargo", "run", "-q", "--release", "--target-dir", str(work.folder / "rewriter"), "--"]
+        files = [str(work.folder / "kept.json"), str(work.tree), str(work.folder / "map.json")]
+        command(*rewrite, *files, cwd=HERE)
+        places = work.read("map.json")
+        bad = {place["id"]: place["error"] for place in places if "error" in place}
+        # Some lints, such as that of an overflow, are errors only when code is generated.
+        placed = [place for place in places if "own" in place]
+        bad |= refused(work, "check", placed, mutants) or refused(work, "build", placed, mutants)
+        dropped |= bad
+        print(f"{len(mutants) - len(dropped)} of {len(mutants)} mutants are left", flush=True)
+        if not bad:
+            break
+    else:
+        sys.exit("the copy does not compile")
+    for mutant in mutants:
+        mutant["dropped"] = dropped.get(mutant["id"])
+    work.write("mutants.json", mutants)
+    work.cargo("build", "-q", "-p", "mqttspec-explore", "--example", "source_mutant")
+
+
+def copy_tree(work):
+    copied = {file: (ROOT / file).read_bytes() for file in command("git", "ls-files", cwd=ROOT).splitlines()}
+    copied["sim/core/src/source_mutant.rs"] = (HERE / "switch.rs").read_bytes()
+    copied["sim/core/src/lib.rs"] += b"pub mod source_mutant;\n"
+    copied["harness/explore/examples/source_mutant.rs"] = (HERE / "runner.rs").read_bytes()
+    manifest = copied["harness/explore/Cargo.toml"]
+    dependency = b"[dependencies]\nmqttspec-core.workspace = true\n"
+    copied["harness/explore/Cargo.toml"] = manifest.replace(b"[dependencies]\n", dependency)
+    for crate in ("broker", "client"):
+        copied[f"sim/{crate}/src/lib.rs"] = b"#![allow(warnings)]\n" + copied[f"sim/{crate}/src/lib.rs"]
+    for file, content in copied.items():
+        path = work.tree / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A file that is not written anew is not compiled anew.
+        if not path.exists() or path.read_bytes() != content:
+            path.write_bytes(content)
+
+
+def listed(work):
+    packages = [word for package in PACKAGES for word in ("-p", package)]
+    mutants = json.loads(command("cargo", "mutants", "--list", "--json", *packages, cwd=work.tree))
+    mutants = [
+        mutant
+        for mutant in mutants
+        if not EXCLUDED_FILES.search(mutant["file"]) and not EXCLUDED_NAMES.search(mutant["name"])
+    ]
+    seen = collections.Counter()
+    for number, mutant in enumerate(mutants):
+        mutant["id"] = number
+        name = re.sub(r":\d+:\d+: ", ": ", mutant["name"])
+        seen[name] += 1
+        # Without its line, so that the key outlives changes elsewhere in the file.
+        mutant["key"] = f"{name} #{seen[name]}"
+        lines = (ROOT / mutant["file"]).read_text().splitlines()
+        mutant["line"] = lines[mutant["span"]["start"]["line"] - 1].strip()
+    return mutants
+
+
+def never_compiles(mutant):
+    """An iterator over references, of which the one item would be a mutable reference."""
+    of_iterator = ((mutant["function"] or {}).get("return_type") or "").startswith("-> impl Iterator")
+    return of_iterator and "once(" in mutant["replacement"] and "Box::leak" in mutant["replacement"]
+
+
+def refused(work, subcommand, places, mutants):
+    """The mutants that the compiler refuses, each with the reason."""
+    packages = [word for package in PACKAGES for word in ("-p", package)]
+    output = work.cargo(subcommand, "-q", *packages, "--message-format=json", check=False)
+    bad, failed = {}, False
+    for line in output.splitlines():
+        message = json.loads(line).get("message") if line.startswith("{") else None
+        if not isinstance(message, dict) or message["level"] != "error":
+            continue
+        failed = True
+        for span in message["spans"]:
+            if not span["is_primary"]:
+                continue
+            inside = [
+                place
+                for place in places
+                if place["file"] == span["file_name"]
+                and place["site"][0] <= span["byte_start"]
+                and span["byte_end"] <= place["site"][1]
+            ]
+            own = [p for p in inside if p["own"][0] <= span["byte_start"] and span["byte_end"] <= p["own"][1]]
+            if own:
+                place = min(own, key=lambda place: place["own"][1] - place["own"][0])
+                bad[place["id"]] = "does not compile"
+            elif inside:
+                least = min(place["site"][1] - place["site"][0] for place in inside)
+                for place in inside:
+                    if place["site"][1] - place["site"][0] == least:
+                        bad[place["id"]] = "cannot be selected: " + message["message"]
+        # An arm that may be deleted has a guard, so it does not count: without it, the match has a gap.
+        if (message["code"] or {}).get("code") == "E0004":
+            primary = next(span for span in message["spans"] if span["is_primary"])
+            ends = [span["byte_end"] for child in message["children"] for span in child["spans"]]
+            for place in places:
+                in_match = primary["byte_end"] <= place["own"][0] and place["own"][1] <= max(ends, default=0) + 400
+                of_arm = mutants[place["id"]]["genre"] == "MatchArm" and place["own"][0] == place["site"][0]
+                if place["file"] == primary["file_name"] and in_match and of_arm:
+                    bad[place["id"]] = "does not compile"
+        # A function that was `const` and is called where it must be.
+        called = re.search(r"non-const .*function `(?:.*::)?(?:<.*>::)?(\w+)`", message["message"])
+        if called:
+            for mutant in mutants:
+                function = mutant["function"] or {}
+                if re.split("::", function.get("function_name", ""))[-1] == called[1]:
+                    bad[mutant["id"]] = "cannot be selected: " + message["message"]
+    if failed and not bad:
+        work.cargo(subcommand, *packages)
+    return bad
+
+
+# --- running ---
+
+
+class Runner:
+    """A process of the copy, with one mutant or none."""
+
+    def __init__(self, work, mutant):
+        program = work.target / "debug/examples/source_mutant"
+        self.process = subprocess.Popen(
+            ["nice", "-n", "10", program, str(mutant), str(ROOT / "scenarios")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES)),
+        )
+        self.rest = b""
+
+    def do(self, job, limit=600.0):
+        """The answer to a job; `None` after the limit, and a panic if the process has ended."""
+        try:
+            self.process.stdin.write(job.encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return {"found": "the process ended"}
+        return self.answer(limit)
+
+    def answer(self, limit):
+        until = time.monotonic() + limit
+        while b"\n" not in self.rest:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0, until - time.monotonic()))
+            if not ready:
+                return {"found": "timeout"}
+            read = os.read(self.process.stdout.fileno(), 1 << 16)
+            if not read:
+                return {"found": "the process ended"}
+            self.rest += read
+        line, self.rest = self.rest.split(b"\n", 1)
+        return json.loads(line)
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def baseline(work):
+    """Each job without a mutant: its duration, and the mutants whose places it reaches."""
+    known = work.read("baseline.json", {})
+    runner = Runner(work, "none")
+    jobs = {}
+    cases = runner.do("cases")["cases"]
+    for case in cases:
+        job = f"case {case['file']} {case['index']}"
+        jobs[f"{job} {min(case['seeds'], FIRST_SEEDS)}"] = ("scenarios", case["name"])
+    for role in ("server", "client"):
+        jobs |= {f"seed {role} {seed}": ("explore", f"{role} {seed}") for seed in range(EXPLORED)}
+    for case in cases:
+        if case["seeds"] > FIRST_SEEDS:
+            jobs[f"case {case['file']} {case['index']} {case['seeds']}"] = ("all seeds", case["name"])
+    for job, (phase, name) in jobs.items():
+        if job in known:
+            continue
+        started = time.monotonic()
+        answer = runner.do(job)
+        if "found" in answer:
+            sys.exit(f"without a mutant: {name}: {answer}")
+        seconds = time.monotonic() - started
+        known[job] = {"phase": phase, "name": name, "seconds": seconds, "reached": answer["reached"]}
+    runner.end()
+    work.write("baseline.json", known)
+    return known
+
+
+def run(work, shard, end, again):
+    known = baseline(work)
+    jobs_of = collections.defaultdict(list)
+    for job, of_job in known.items():
+        for mutant in of_job["reached"]:
+            jobs_of[mutant].append(job)
+    index, count = (int(number) for number in shard.split("/"))
+    done, kills = work.results(), collections.Counter()
+    mutants = [mutant for mutant in work.read("mutants.json") if not mutant["dropped"]]
+    with (work.folder / f"results-{index}-of-{count}.jsonl").open("a") as output:
+        for mutant in mutants:
+            if mutant["id"] % count != index - 1 or time.monotonic() > end:
+                continue
+            before = done.get(mutant["key"])
+            if before and not (again and before["phase"] == "survived"):
+                continue
+            result = judge(work, mutant, jobs_of[mutant["id"]], known, kills)
+            output.write(json.dumps({"key": mutant["key"]} | result) + "\n")
+            output.flush()
+
+
+def judge(work, mutant, jobs, known, kills):
+    """Runs the jobs that reach a mutant until one fails: those first that often do."""
+    if not jobs:
+        return {"phase": "not reached"}
+    function = mutant["file"] + (mutant["function"] or {}).get("function_name", "")
+    phases = ["scenarios", "explore", "all seeds"]
+
+    def order(job):
+        name, seconds = known[job]["name"], known[job]["seconds"]
+        score = (8 * kills[function, name] + kills[name] + 0.2) / (seconds + 0.003)
+        return phases.index(known[job]["phase"]), -score
+
+    runner = Runner(work, mutant["id"])
+    try:
+        for job in sorted(jobs, key=order):
+            of_job = known[job]
+            answer = runner.do(job, GRACE_SECONDS + SLOWER * of_job["seconds"])
+            if "found" in answer:
+                kills[function, of_job["name"]] += 1
+                kills[of_job["name"]] += 1
+                return {"phase": of_job["phase"], "job": of_job["name"]} | answer
+    finally:
+        runner.end()
+    return {"phase": "survived", "jobs": len(jobs)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("command", choices=["prepare", "run", "page"])
+    parser.add_argument("--work", required=True, help="the folder of the campaign")
+    parser.add_argument("--target", help="a target folder of cargo to use")
+    parser.add_argument("--shard", default="1/1")
+    parser.add_argument("--for", dest="minutes", type=float, default=1e6, help="minutes")
+    parser.add_argument("--again", action="store_true", help="run the survivors again")
+    arguments = parser.parse_args()
+    work = Work(arguments.work, arguments.target)
+    work.folder.mkdir(parents=True, exist_ok=True)
+    if arguments.command == "prepare":
+        prepare(work)
+    elif arguments.command == "run":
+        run(work, arguments.shard, time.monotonic() + 60 * arguments.minutes, arguments.again)
+    else:
+        from page import write
+
+        write(work.read("mutants.json"), work.results())
+
+
+if __name__ == "__main__":
+    main()
