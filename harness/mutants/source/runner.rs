@@ -34,7 +34,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut answer = match words.as_slice() {
             ["cases"] => listed(&read_folder(folder)?),
             ["case", file, index, seeds] => {
-                let source = Source { file: (*file).to_owned(), text: fs::read_to_string(folder.join(file))? };
+                let source =
+                    Source { file: (*file).to_owned(), text: fs::read_to_string(folder.join(file))? };
                 let case = &cases_of(&[source])[index.parse::<usize>()?];
                 let seeds = seeds.parse()?;
                 in_thread(|| of_case(case, seeds))
@@ -87,7 +88,8 @@ fn of_case(case: &Case, seeds: u64) -> Answer {
     let result = run_case_under(case, 0..seeds.min(all), &options);
     // With fewer seeds, a mark may not be reached.
     let finding = result.failures.iter().map(|reported| &reported.finding);
-    let finding = finding.filter(|finding| seeds >= all || !finding.check.to_string().starts_with("the mark"));
+    let finding =
+        finding.filter(|finding| seeds >= all || !finding.check.to_string().starts_with("the mark"));
     let finding = finding.min_by_key(|finding| finding.requirements.is_empty());
     Ok(match (result.verdict, finding) {
         (Verdict::Pass | Verdict::Skip, _) | (Verdict::Fail, None) => json!({}),

@@ -5,6 +5,7 @@ import argparse
 import collections
 import json
 import os
+import random
 import re
 import resource
 import select
@@ -19,11 +20,14 @@ PACKAGES = ["mqttspec-broker", "mqttspec-client"]
 # Options, texts for people and figures are no behaviour of the protocol; fuzzers are tests.
 EXCLUDED_FILES = re.compile(r"/(options|latitude|statistics|fuzz)\.rs$|/fuzz/")
 EXCLUDED_NAMES = re.compile(r"<impl (\w+::)*(Display|Debug) for | (meaning|explained|elsewhere)( |$)")
-# Of a scenario with many seeds, these are run before the generated scenarios, and all after them.
-FIRST_SEEDS = 4
+# Of a scenario with many seeds, this number is run before the generated scenarios, and all after them.
+FIRST_SEEDS = 1
 EXPLORED = 1500
-# A job with a mutant may take this many times as long as without one, and some seconds.
-SLOWER, GRACE_SECONDS = 20, 4
+PHASES = ["scenarios", "explore", "all seeds"]
+# A job with a mutant may take this many times the CPU time that it takes without one, and some seconds.
+SLOWER, GRACE_SECONDS = 20, 1
+# A process that waits for ever uses no CPU time.
+STUCK_SECONDS = 600
 MEMORY_BYTES = 4 << 30
 
 
@@ -211,25 +215,28 @@ class Runner:
         )
         self.rest = b""
 
+    def cpu_seconds(self):
+        # Fields 14 and 15 of the whole line: utime and stime.
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def do(self, job, limit=600.0):
-        """The answer to a job; `None` after the limit, and a panic if the process has ended."""
+        """The answer to a job, also if the process ends or uses more CPU time than the limit."""
+        until, patience = self.cpu_seconds() + limit, time.monotonic() + STUCK_SECONDS
         try:
             self.process.stdin.write(job.encode() + b"\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             return {"found": "the process ended"}
-        return self.answer(limit)
-
-    def answer(self, limit):
-        until = time.monotonic() + limit
         while b"\n" not in self.rest:
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0, until - time.monotonic()))
-            if not ready:
+            ready, _, _ = select.select([self.process.stdout], [], [], 0.5)
+            if ready:
+                read = os.read(self.process.stdout.fileno(), 1 << 16)
+                if not read:
+                    return {"found": "the process ended"}
+                self.rest += read
+            elif self.cpu_seconds() > until or time.monotonic() > patience:
                 return {"found": "timeout"}
-            read = os.read(self.process.stdout.fileno(), 1 << 16)
-            if not read:
-                return {"found": "the process ended"}
-            self.rest += read
         line, self.rest = self.rest.split(b"\n", 1)
         return json.loads(line)
 
@@ -238,36 +245,40 @@ class Runner:
         self.process.wait()
 
 
-def baseline(work):
-    """Each job without a mutant: its duration, and the mutants whose places it reaches."""
+def baseline(work, phases):
+    """Each job without a mutant: its CPU time, and the mutants whose places it reaches."""
     known = work.read("baseline.json", {})
     runner = Runner(work, "none")
-    jobs = {}
-    cases = runner.do("cases")["cases"]
-    for case in cases:
-        job = f"case {case['file']} {case['index']}"
-        jobs[f"{job} {min(case['seeds'], FIRST_SEEDS)}"] = ("scenarios", case["name"])
-    for role in ("server", "client"):
-        jobs |= {f"seed {role} {seed}": ("explore", f"{role} {seed}") for seed in range(EXPLORED)}
-    for case in cases:
-        if case["seeds"] > FIRST_SEEDS:
-            jobs[f"case {case['file']} {case['index']} {case['seeds']}"] = ("all seeds", case["name"])
-    for job, (phase, name) in jobs.items():
+    jobs, cases = {}, runner.do("cases")["cases"]
+    if "scenarios" in phases:
+        for case in cases:
+            job = f"case {case['file']} {case['index']} {min(case['seeds'], FIRST_SEEDS)}"
+            jobs[job] = ("scenarios", case["name"])
+    if "explore" in phases:
+        for seed in range(EXPLORED):
+            jobs |= {f"seed {role} {seed}": ("explore", f"{role} {seed}") for role in ("server", "client")}
+    if "all seeds" in phases:
+        for case in (case for case in cases if case["seeds"] > FIRST_SEEDS):
+            job = f"case {case['file']} {case['index']} {case['seeds']}"
+            jobs[job] = ("all seeds", case["name"])
+    for number, (job, (phase, name)) in enumerate(jobs.items()):
         if job in known:
             continue
-        started = time.monotonic()
+        started = runner.cpu_seconds()
         answer = runner.do(job)
         if "found" in answer:
             sys.exit(f"without a mutant: {name}: {answer}")
-        seconds = time.monotonic() - started
+        seconds = runner.cpu_seconds() - started
         known[job] = {"phase": phase, "name": name, "seconds": seconds, "reached": answer["reached"]}
+        if number % 50 == 0:
+            work.write("baseline.json", known)
     runner.end()
     work.write("baseline.json", known)
-    return known
+    return {job: known[job] for job in jobs}
 
 
-def run(work, shard, end, again):
-    known = baseline(work)
+def run(work, phases, shard, end):
+    known = baseline(work, phases)
     jobs_of = collections.defaultdict(list)
     for job, of_job in known.items():
         for mutant in of_job["reached"]:
@@ -275,29 +286,33 @@ def run(work, shard, end, again):
     index, count = (int(number) for number in shard.split("/"))
     done, kills = work.results(), collections.Counter()
     mutants = [mutant for mutant in work.read("mutants.json") if not mutant["dropped"]]
+    # In an order of no meaning, so that the results of a part are those of a sample.
+    random.Random(1).shuffle(mutants)
     with (work.folder / f"results-{index}-of-{count}.jsonl").open("a") as output:
         for mutant in mutants:
             if mutant["id"] % count != index - 1 or time.monotonic() > end:
                 continue
-            before = done.get(mutant["key"])
-            if before and not (again and before["phase"] == "survived"):
+            before = done.get(mutant["key"], {})
+            done_jobs = before.get("jobs", [])
+            jobs = [job for job in jobs_of[mutant["id"]] if job not in done_jobs]
+            if "found" in before or (before and not jobs):
                 continue
-            result = judge(work, mutant, jobs_of[mutant["id"]], known, kills)
+            result = judge(work, mutant, jobs, known, kills)
+            if "found" not in result:
+                result["jobs"] = done_jobs + jobs
+                result["phase"] = "survived" if result["jobs"] else "not reached"
             output.write(json.dumps({"key": mutant["key"]} | result) + "\n")
             output.flush()
 
 
 def judge(work, mutant, jobs, known, kills):
-    """Runs the jobs that reach a mutant until one fails: those first that often do."""
-    if not jobs:
-        return {"phase": "not reached"}
+    """Runs jobs that reach a mutant until one fails: those first that often do."""
     function = mutant["file"] + (mutant["function"] or {}).get("function_name", "")
-    phases = ["scenarios", "explore", "all seeds"]
 
     def order(job):
         name, seconds = known[job]["name"], known[job]["seconds"]
-        score = (8 * kills[function, name] + kills[name] + 0.2) / (seconds + 0.003)
-        return phases.index(known[job]["phase"]), -score
+        score = (8 * kills[function, name] + kills[name] + 0.2) / (seconds + 0.01)
+        return PHASES.index(known[job]["phase"]), -score
 
     runner = Runner(work, mutant["id"])
     try:
@@ -310,7 +325,7 @@ def judge(work, mutant, jobs, known, kills):
                 return {"phase": of_job["phase"], "job": of_job["name"]} | answer
     finally:
         runner.end()
-    return {"phase": "survived", "jobs": len(jobs)}
+    return {}
 
 
 def main():
@@ -320,14 +335,14 @@ def main():
     parser.add_argument("--target", help="a target folder of cargo to use")
     parser.add_argument("--shard", default="1/1")
     parser.add_argument("--for", dest="minutes", type=float, default=1e6, help="minutes")
-    parser.add_argument("--again", action="store_true", help="run the survivors again")
+    parser.add_argument("--phases", default=",".join(PHASES), help="which jobs; all by default")
     arguments = parser.parse_args()
     work = Work(arguments.work, arguments.target)
     work.folder.mkdir(parents=True, exist_ok=True)
     if arguments.command == "prepare":
         prepare(work)
     elif arguments.command == "run":
-        run(work, arguments.shard, time.monotonic() + 60 * arguments.minutes, arguments.again)
+        run(work, arguments.phases.split(","), arguments.shard, time.monotonic() + 60 * arguments.minutes)
     else:
         from page import write
 

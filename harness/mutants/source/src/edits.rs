@@ -101,8 +101,7 @@ impl<'a> Edits<'a> {
     }
 
     fn add_value(&mut self, mutant: &Mutant) -> Result<(), &'static str> {
-        let contains =
-            |body: &Range<usize>| body.start <= mutant.span.start && mutant.span.end <= body.end;
+        let contains = |body: &Range<usize>| body.start <= mutant.span.start && mutant.span.end <= body.end;
         let functions = self.places.functions.iter().filter(|function| contains(&function.body));
         let function = functions.min_by_key(|function| function.body.len()).ok_or("not in a function")?;
         let start = function.body.start + 1;
@@ -130,7 +129,8 @@ impl<'a> Edits<'a> {
         }
         self.without_const(&operation.whole)?;
         let (whole, operator) = (&operation.whole, &operation.operator);
-        let (left, right) = (&self.source[whole.start..operator.start], &self.source[operator.end..whole.end]);
+        let (left, right) =
+            (&self.source[whole.start..operator.start], &self.source[operator.end..whole.end]);
         let changed = format!("{left} {} {right}", mutant.replacement);
         let condition = selected(mutant.id);
         let text = format!("if {condition} {{ {changed} }} else ");
@@ -143,7 +143,9 @@ impl<'a> Edits<'a> {
     fn without_const(&mut self, range: &Range<usize>) -> Result<(), &'static str> {
         let contains = |body: &Range<usize>| body.start <= range.start && range.end <= body.end;
         let functions = self.places.functions.iter().filter(|function| contains(&function.body));
-        let function = functions.min_by_key(|function| function.body.len()).ok_or("cannot be selected: it is in a constant")?;
+        let function = functions
+            .min_by_key(|function| function.body.len())
+            .ok_or("cannot be selected: it is in a constant")?;
         if let Some(constness) = function.constness.clone() {
             self.site(&constness).is_removed = true;
         }
