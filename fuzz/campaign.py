@@ -2,11 +2,11 @@
 """Runs fuzz targets for a time, and adds what libFuzzer counted to FIGURES.md.
 
 fuzz/campaign.py --for 10m decode broker      # each target for ten minutes, one after the other
-fuzz/campaign.py --minimise decode broker     # removes inputs from the corpora that add no coverage
+fuzz/campaign.py --minimise decode broker     # removes inputs that add no coverage
 
-A campaign may be stopped and continued on any day: inputs that reach new code are added to corpus/, and
-the figures of FIGURES.md are sums. cargo-fuzz and a nightly toolchain must be installed. The cores and the
-codec have no unsafe code, so no sanitizer is needed; overflows and debug assertions are checked.
+Campaigns on different days add up: inputs that reach new code are added to corpus/, and the figures of
+FIGURES.md are sums. cargo-fuzz and a nightly toolchain must be installed. The cores and the codec have
+no unsafe code, so no sanitizer is needed; overflows and debug assertions are checked.
 """
 
 import argparse
@@ -32,12 +32,15 @@ written. An execution of `broker` or `client` is one schedule of inputs.
 
 
 def read():
-    figures = {target: dict.fromkeys(("executions", "seconds", "features", "failures"), 0) for target in TARGETS}
+    counts = ("executions", "seconds", "features", "failures")
+    figures = {target: dict.fromkeys(counts, 0) for target in TARGETS}
     for line in PAGE.read_text().splitlines() if PAGE.exists() else []:
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if cells[0] in figures:
-            executions, seconds, _, features, _, failures = (int(cell.replace(",", "")) for cell in cells[1:])
-            figures[cells[0]] = dict(executions=executions, seconds=seconds, features=features, failures=failures)
+            executions, seconds, _, features, _, failures = (
+                int(cell.replace(",", "")) for cell in cells[1:]
+            )
+            figures[cells[0]] = dict(zip(counts, (executions, seconds, features, failures)))
     return figures
 
 
@@ -52,7 +55,8 @@ def write(figures):
 
 
 def binary(target):
-    subprocess.run(["cargo", "+nightly", "fuzz", "build", "--sanitizer", "none", target], cwd=HERE.parent, check=True)
+    build = ["cargo", "+nightly", "fuzz", "build", "--sanitizer", "none", target]
+    subprocess.run(build, cwd=HERE.parent, check=True)
     found = list((HERE / "target").glob(f"*/release/{target}"))
     return found[0] if found else sys.exit(f"{target} was not built")
 
@@ -94,9 +98,11 @@ def seconds_of(text):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--for", dest="seconds", type=seconds_of, help="how long, for each target: 30s, 10m, 2h")
-    parser.add_argument("--minimise", action="store_true", help="minimise the corpora, after the campaign if any")
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
+    time_help = "how long, for each target: 30s, 10m, 2h"
+    parser.add_argument("--for", dest="seconds", type=seconds_of, help=time_help)
+    parser.add_argument("--minimise", action="store_true", help="minimise the corpora at the end")
     parser.add_argument("targets", nargs="*", help="all by default: " + " ".join(TARGETS))
     arguments = parser.parse_args()
     figures = read()

@@ -79,6 +79,9 @@ COLUMNS = [
 ]
 
 
+WORDS = {"error": "an error of the run", "not judged": "set-up that fails"}
+
+
 def table(rows, found):
     rows = rows + [("both", sum((counts for _, counts in rows), collections.Counter()))]
     text = "| | " + " | ".join(package for package, _ in rows) + " |\n|---|" + "---|" * len(rows) + "\n"
@@ -87,9 +90,9 @@ def table(rows, found):
     how = collections.Counter()
     for result in found:
         if result["found"] == "fail":
-            how["a finding that cites clauses" if result.get("clauses") else "a finding without a clause"] += 1
+            how["a finding that cites clauses" if result.get("clauses") else "another finding"] += 1
         else:
-            how[{"error": "an error of the run", "not judged": "set-up that fails"}.get(result["found"], result["found"])] += 1
+            how[WORDS.get(result["found"], result["found"])] += 1
     text += "\nHow they are found: " + ", ".join(f"{what} {count}" for what, count in how.most_common()) + ".\n"
     return text
 
@@ -111,5 +114,6 @@ def survivor_tables(survivors):
         text += f"\n## {title}\n"
         for (breaks, why), of_group in groups.items():
             text += f"\n{breaks + ': ' if breaks else ''}{why}\n\n"
-            text += "".join(f"- {key}{'' if kind == 'survived' else f' ({kind})'}\n" for key, kind in of_group)
+            for key, kind in of_group:
+                text += f"- {key}\n" if kind == "survived" else f"- {key} ({kind})\n"
     return text

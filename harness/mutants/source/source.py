@@ -49,9 +49,8 @@ class Work:
         }
 
     def cargo(self, *words, check=True):
-        return subprocess.run(
-            ["cargo", *words], cwd=self.tree, env=self.environment, check=check, text=True, stdout=subprocess.PIPE
-        ).stdout
+        options = {"cwd": self.tree, "env": self.environment, "text": True, "stdout": subprocess.PIPE}
+        return subprocess.run(["cargo", *words], check=check, **options).stdout
 
     def read(self, name, default=None):
         path = self.folder / name
@@ -182,8 +181,10 @@ def refused(work, subcommand, places, mutants):
             primary = next(span for span in message["spans"] if span["is_primary"])
             ends = [span["byte_end"] for child in message["children"] for span in child["spans"]]
             for place in places:
-                in_match = primary["byte_end"] <= place["own"][0] and place["own"][1] <= max(ends, default=0) + 400
-                of_arm = mutants[place["id"]]["genre"] == "MatchArm" and place["own"][0] == place["site"][0]
+                # The compiler proposes an arm at the last one; 400 bytes are more than the rest of that.
+                own, last = place["own"], max(ends, default=0) + 400
+                in_match = primary["byte_end"] <= own[0] and own[1] <= last
+                of_arm = mutants[place["id"]]["genre"] == "MatchArm" and own[0] == place["site"][0]
                 if place["file"] == primary["file_name"] and in_match and of_arm:
                     bad[place["id"]] = "does not compile"
         # A function that was `const` and is called where it must be.
