@@ -35,7 +35,7 @@ def write(mutants, results):
                     missing.append(f"{described} ({kind})")
             counts[kind] += 1
         rows.append((package, counts))
-    text = HEAD + table(rows, [result for result in results.values() if "found" in result])
+    text = HEAD + part(mutants, results) + table(rows, [result for result in results.values() if "found" in result])
     text += survivor_tables(survivors)
     (HERE / "SOURCE.md").write_text(text)
     for number, reason in enumerate(reasons):
@@ -43,6 +43,14 @@ def write(mutants, results):
             print("no survivor:", reason["mutants"])
     for key in missing:
         print("no reason:", key)
+
+
+def part(mutants, results):
+    viable = [mutant for mutant in mutants if not mutant["dropped"]]
+    left = sum(mutant["key"] not in results for mutant in viable)
+    if left == 0:
+        return ""
+    return f"**This is a random part: {len(viable) - left} of {len(viable)} mutants have been run.**\n\n"
 
 
 def kind_of(mutant, result):
@@ -105,7 +113,10 @@ def cell(counts, column):
 
 
 def survivor_tables(survivors):
-    text = ""
+    unargued = [(described, kind) for described, kind, reason in survivors if reason is None]
+    text = "\n## Not argued yet\n\n" if unargued else ""
+    for described, kind in unargued:
+        text += f"- {described}\n" if kind == "survived" else f"- {described} ({kind})\n"
     for verdict, title in [("breaks", "Mutants that break the standard"), ("conforming", "Conforming mutants")]:
         groups = collections.defaultdict(list)
         for key, kind, reason in survivors:
