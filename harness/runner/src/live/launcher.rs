@@ -416,13 +416,13 @@ mod tests {
     use super::*;
 
     fn is_alive(pid: u32) -> bool {
-        std::path::Path::new(&format!("/proc/{pid}")).exists()
+        Path::new(&format!("/proc/{pid}")).exists()
     }
 
     #[tokio::test]
     async fn a_server_that_is_started_while_the_one_before_ends_is_not_forgotten() {
         // Stands for both servers: it accepts connections.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let target_file = TargetFile::default();
         let instance =
