@@ -16,11 +16,12 @@ use crate::campaign::{Campaign, Found, Options, Progress, Unconfirmed};
 use crate::coverage::Coverage;
 use crate::features::{Feature, Features};
 use crate::generate::{canonical, draft};
+use crate::live_server::LiveServer;
 use crate::run::{case_of, shapes};
 use crate::shape::Shape;
 use crate::shrink::{Limits, is_sound};
 use crate::shrink_live::{Shrinking, described, shrink_together};
-use crate::swarm::{LiveServer, Swarm};
+use crate::swarm::Swarm;
 
 /// The number of repetitions that must show a finding.
 const REPETITIONS: usize = 3;

@@ -7,6 +7,7 @@ use mqttspec_codec::{Role, Version};
 use mqttspec_world::Seed;
 
 use crate::features::{Feature, Features};
+use crate::live_server::LiveServer;
 use crate::situations::Situation;
 
 /// The options of one run.
@@ -27,37 +28,6 @@ pub struct Swarm {
     /// The situation that is the whole run. Without one, the features are mixed.
     pub(crate) situation: Option<Situation>,
     features: Vec<Feature>,
-}
-
-/// What a generated scenario must know of a live server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LiveServer {
-    /// Its Topic Alias Maximum.
-    pub topic_alias_maximum: u64,
-    /// Its Maximum QoS.
-    pub maximum_qos: u64,
-    /// Whether it retains messages.
-    pub retains: bool,
-    /// Whether it accepts Keep Alive 0.
-    pub accepts_keep_alive_0: bool,
-    /// Whether it may be sent malformed packets: no other run uses it.
-    pub takes_malformed: bool,
-    /// How much later than specified its timers may act, in seconds.
-    pub late: u64,
-}
-
-impl LiveServer {
-    /// What both servers do.
-    pub(crate) fn both(self, other: Self) -> Self {
-        Self {
-            topic_alias_maximum: self.topic_alias_maximum.min(other.topic_alias_maximum),
-            maximum_qos: self.maximum_qos.min(other.maximum_qos),
-            retains: self.retains && other.retains,
-            accepts_keep_alive_0: self.accepts_keep_alive_0 && other.accepts_keep_alive_0,
-            takes_malformed: self.takes_malformed && other.takes_malformed,
-            late: self.late.max(other.late),
-        }
-    }
 }
 
 /// The largest number of steps of the safety phase on a live server, where waits take real time.

@@ -25,10 +25,11 @@ use crate::campaign::Options;
 use crate::features::{Feature, Features};
 use crate::generate::{canonical, draft};
 use crate::live::{features_on, only_version, server_of};
+use crate::live_server::LiveServer;
 use crate::run::{FILE, case_of, shapes};
 use crate::shape::Shape;
 use crate::shrink_live::{Shrinking, shrink_together};
-use crate::swarm::{LiveServer, Swarm};
+use crate::swarm::Swarm;
 
 /// How many repetitions of a run must show a difference.
 const REPETITIONS: usize = 3;

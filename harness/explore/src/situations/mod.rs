@@ -20,7 +20,7 @@ use mqttspec_codec::{Role, Version};
 use mqttspec_world::{Draw, Seed};
 
 use crate::features::Feature;
-use crate::swarm::LiveServer;
+use crate::live_server::LiveServer;
 
 /// A situation, by its place in the list of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
