@@ -79,8 +79,12 @@ impl<'a> ActiveFaults<'a> {
     }
 }
 
-/// Whether a new fault replaces one that began earlier.
+/// Whether a new fault replaces one that began earlier. A host that is stalled twice is stalled until
+/// both have ended.
 fn replaces(new: &FaultEvent, old: &FaultEvent) -> bool {
+    if matches!(new.fault.kind, FaultKind::Stall) {
+        return false;
+    }
     let same_kind = match (&new.fault.kind, &old.fault.kind) {
         (FaultKind::Profile(new), FaultKind::Profile(old)) => new.name == old.name,
         (new, old) => std::mem::discriminant(new) == std::mem::discriminant(old),
