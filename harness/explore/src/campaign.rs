@@ -32,8 +32,11 @@ use crate::swarm::Swarm;
 /// The usual [`Options::generation`].
 pub const GENERATION: NonZeroU64 = NonZeroU64::new(256).expect("not zero");
 
-/// One of so many runs is a kept scenario that was changed.
+/// One run of this number is a kept scenario that was changed.
 const CHANGED: u64 = 5;
+
+/// Parts of the texts of [`mqttspec_world::RunError`]: a peer, or the simulator, is at fault.
+const FAULTS: [&str; 3] = ["panicked", "did not return within", "without letting time pass"];
 
 /// One part of a campaign: shard 2 of 4 runs every fourth seed, beginning with the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -281,8 +284,7 @@ fn run_seed(seed: u64, options: &Options, kept: &[Kept]) -> Run {
             let (mut shapes, coverage) = (shapes(&result, version), Coverage::of(&history));
             // A changed scenario may ask for what cannot be done, such as a command to a client that
             // does not run.
-            let is_impossible =
-                is_changed && result.verdict == Verdict::Error && !result.reason.contains("panicked");
+            let is_impossible = is_changed && result.verdict == Verdict::Error && !is_fault(&result.reason);
             if is_impossible {
                 shapes.retain(|shape, _| !shape.clauses.is_empty());
             }
@@ -295,6 +297,12 @@ fn run_seed(seed: u64, options: &Options, kept: &[Kept]) -> Run {
             Run { seed, version, text, is_judged: true, shapes, coverage: Coverage::default() }
         }
     }
+}
+
+/// Whether a run broke off by what a peer or the simulator did, and not by what the scenario asked
+/// for.
+fn is_fault(reason: &str) -> bool {
+    FAULTS.iter().any(|fault| reason.contains(fault))
 }
 
 /// For one of [`CHANGED`] seeds: a kept scenario of the version with changes, if it is still a
@@ -399,5 +407,30 @@ fn take(campaign: &mut Campaign, run: &Run, options: &Options, progress: &mut dy
         let scenario = shrunk.map_or_else(|_| canonical(run.text.clone()), |shrunk| shrunk.text);
         campaign.findings.push(Found { shape, seed: run.seed, times: 1, expected, actual, scenario });
         progress(Progress::found(campaign));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mqttspec_world::RunError;
+
+    use super::*;
+
+    #[test]
+    fn a_run_that_a_peer_breaks_off_is_no_impossible_scenario() {
+        let (host, busiest, at) = (String::new(), String::new(), Duration::ZERO);
+        let errors = [
+            RunError::HostPanicked { host: host.clone(), message: String::new(), at },
+            RunError::Spinning { host, polls: 1, at },
+            RunError::TimeLimit { limit: at },
+            RunError::EventLimit { limit: 1, at, busiest: busiest.clone() },
+            RunError::RealTimeLimit { limit: at, at, busiest },
+        ];
+        for error in errors {
+            assert!(is_fault(&error.to_string()), "{error}");
+        }
+        assert!(!is_fault("d2: the client does not run"));
     }
 }
