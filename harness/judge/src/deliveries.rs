@@ -101,7 +101,7 @@ pub(crate) fn number(publications: &mut [Publication], deliveries: &mut [Deliver
 }
 
 /// Compares messages by their hashes first: topics and payloads are often alike.
-fn key<'m>(topic: &'m str, payload: &'m [u8]) -> (u64, &'m str, &'m [u8]) {
+pub(crate) fn key<'m>(topic: &'m str, payload: &'m [u8]) -> (u64, &'m str, &'m [u8]) {
     (xxh3_64_with_seed(payload, xxh3_64(topic.as_bytes())), topic, payload)
 }
 

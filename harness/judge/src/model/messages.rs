@@ -2,19 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use crate::deliveries::key;
 
-/// Stands for all messages with the same Topic Name and payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The number of all messages with the same Topic Name and payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MessageNumber(usize);
-
-/// Messages are compared by their hashes first: topics and payloads are often alike.
-type Key<'h> = (u64, &'h str, &'h [u8]);
 
 /// All messages of a run, with the publications and arrivals of each.
 #[derive(Debug, Default)]
 pub(super) struct Messages<'h> {
-    numbers: BTreeMap<Key<'h>, usize>,
+    /// By [`key`].
+    numbers: BTreeMap<(u64, &'h str, &'h [u8]), usize>,
     messages: Vec<Message<'h>>,
     /// The topics to which something was published.
     topics: BTreeSet<&'h str>,
@@ -53,9 +51,8 @@ impl<'h> Messages<'h> {
     }
 
     fn number(&mut self, topic: &'h str, payload: &'h [u8]) -> MessageNumber {
-        let hash = xxh3_64_with_seed(payload, xxh3_64(topic.as_bytes()));
         let next = self.messages.len();
-        let number = *self.numbers.entry((hash, topic, payload)).or_insert(next);
+        let number = *self.numbers.entry(key(topic, payload)).or_insert(next);
         if number == next {
             self.messages.push(Message { payload, publications: Vec::new(), arrivals: Vec::new() });
         }
