@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 
 use mqttspec_codec::{Role, Version};
 use mqttspec_core::source_mutant::{select, take_reached};
-use mqttspec_explore::{Campaign, Features, Limits, Options, Shard, explore};
+use mqttspec_explore::{Campaign, Features, GENERATION, Limits, Options, Shard, explore};
 use mqttspec_judge::Case;
 use mqttspec_judge::verdict::Verdict;
 use mqttspec_runner::latitude::Latitude;
@@ -114,6 +114,7 @@ fn of_seed(role: &str, seed: u64) -> Answer {
         mutant: None,
         latitude: Latitude::Reference,
         limits: Limits { runs: 0 },
+        generation: GENERATION,
     };
     let campaign = explore(&options, Campaign::default(), &AtomicBool::new(false), &mut |_| ());
     // A run that breaks off is weaker than a clause.
