@@ -170,8 +170,8 @@ impl Placing<'_> {
         self.has_power(&facts)?;
         let scheduled = schedule::live(&case.scenario, case.version, limits)
             .map_err(|needed| format!("needs a wait of {needed:?}: run with --patient"))?;
-        // Delayed Wills may wait for each other: mosquitto 2.0 lists them by their delay, and stops at
-        // the first that is not due.
+        // On a server that others use too, a delayed Will once came five seconds late (mosquitto
+        // 2.0.11).
         let is_apart = facts.delays_will && self.starts_quickly;
         let needs_own = facts.crashes_server || facts.needs_plain_names || is_apart;
         let place = if own || needs_own && self.starts {
