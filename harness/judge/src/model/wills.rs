@@ -118,6 +118,10 @@ fn fate(facts: &Facts<'_>, key: ConnectionKey, link: &Link<'_>) -> Option<Fate> 
         if !facts.calm.lasts(host, at, at + NOTICE) {
             return None;
         }
+        // A CONNECT that is sent soon afterwards may arrive before DISCONNECT, and take over.
+        if next.is_some_and(|(_, of)| facts.at(of.connected) < at + NOTICE) {
+            return None;
+        }
         return Some(Fate::Discarded { rule: DISCARDED, since: ended });
     }
     let delay = link.connect.will.as_ref()?.properties.get::<WillDelayInterval>().map_or(0, |delay| delay.0);

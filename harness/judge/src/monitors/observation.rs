@@ -119,6 +119,8 @@ struct Asked {
     clean: bool,
     /// Whether the whole history of its Session was recorded.
     known: bool,
+    /// Whether a CONNACK came. Another one says nothing of the Session: its recipient closes.
+    is_answered: bool,
 }
 
 impl Connections {
@@ -163,14 +165,17 @@ impl Connections {
                 let resumes = before.filter(|_| !packet.clean_start);
                 let unanswered = self.unanswered.insert(client_id.clone(), connection).is_some();
                 let known = resumes.is_some() && !unanswered;
-                self.asked.insert(connection, Asked { client_id, clean: packet.clean_start, known });
+                let asked = Asked { client_id, clean: packet.clean_start, known, is_answered: false };
+                self.asked.insert(connection, asked);
                 Seen::Connect { packet, before, resumes }
             }
             What::Sent { packet: Packet::ConnAck(packet), .. }
             | What::Received { packet: Packet::ConnAck(packet), .. }
-                if !packet.reason.is_failure() =>
+                if !packet.reason.is_failure()
+                    && self.asked.get(connection).is_none_or(|asked| !asked.is_answered) =>
             {
-                let asked = self.asked.get(connection)?;
+                let asked = self.asked.get_mut(connection)?;
+                asked.is_answered = true;
                 if !asked.client_id.is_empty() {
                     self.sessions.insert(asked.client_id.clone(), connection);
                 }
