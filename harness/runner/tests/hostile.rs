@@ -87,7 +87,9 @@ fn accept(stream: &mut TcpStream) -> std::io::Result<()> {
 fn streams(mut stream: TcpStream) -> std::io::Result<()> {
     accept(&mut stream)?;
     read(&mut stream)?;
-    let message = b"\x30\x06\x00\x03a/bx".repeat(1000);
+    // PUBLISH with Remaining Length 1005: a topic of 3 bytes, and 1000 bytes of payload.
+    let mut message = b"\x30\xed\x07\x00\x03a/b".to_vec();
+    message.resize(message.len() + 1000, b'x');
     loop {
         stream.write_all(&message)?;
     }
