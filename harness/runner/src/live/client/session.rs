@@ -362,6 +362,7 @@ impl Context {
             early: milliseconds(50),
             // Libraries check their timers every second.
             late: milliseconds(1500),
+            least: Duration::ZERO,
             settling: milliseconds(50),
             silence: SILENCE,
             quiet: milliseconds(500),
