@@ -204,7 +204,8 @@ pub(crate) struct LiveArguments {
     #[arg(long, conflicts_with = "patient")]
     pub(crate) quick: bool,
     /// Put the clock of the broker forward while a scenario waits, up to N times as fast as real
-    /// time, with libfaketime; see targets/README.md
+    /// time, with libfaketime; see targets/README.md. The clock of a client runs up to 20 times as
+    /// fast; see targets/clients/README.md
     #[arg(long, value_name = "N", conflicts_with_all = ["target", "quick"])]
     pub(crate) clock_speed: Option<NonZeroU32>,
 }

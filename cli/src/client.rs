@@ -42,6 +42,7 @@ pub(crate) fn options(arguments: &RunArguments) -> Result<Option<ClientOptions>,
         keep: if arguments.report.is_some() { KeepTrace::All } else { KeepTrace::Failing },
         patient: arguments.live.patient,
         time_limit: arguments.time_limit(),
+        clock_speed: arguments.live.clock_speed.or(target.clock_speed),
     }))
 }
 

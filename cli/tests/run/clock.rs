@@ -1,4 +1,5 @@
-//! Accelerated time: `mqttspec serve` is the server whose clock is put forward.
+//! Accelerated time: `mqttspec serve` is the server whose clock is put forward, and the reference client is the
+//! client whose clock is fast.
 
 use serde_json::Value;
 
@@ -7,10 +8,16 @@ use crate::process::{Folder, Outcome, SCENARIOS, mqttspec};
 /// How far the clock of its server was put forward in each case, in milliseconds. `None` without
 /// the library.
 fn put_forward(name: &str, before: &str, files: &[&str]) -> Option<(Outcome, Vec<(String, u64)>)> {
-    let folder = Folder::new(name);
-    let (program, report) = (env!("CARGO_BIN_EXE_mqttspec"), folder.at("report"));
+    let program = env!("CARGO_BIN_EXE_mqttspec");
     let start = format!("{before} '{program}' serve --listen 127.0.0.1:{{port}}");
-    let more = ["--scenarios", SCENARIOS, "--start", &start, "--clock-speed", "1000000", "--report", &report];
+    accelerated(name, ["--start", &start, "--clock-speed", "1000000"], files)
+}
+
+/// The same with these arguments.
+fn accelerated(name: &str, arguments: [&str; 4], files: &[&str]) -> Option<(Outcome, Vec<(String, u64)>)> {
+    let folder = Folder::new(name);
+    let report = folder.at("report");
+    let more = [&arguments[..], &["--scenarios", SCENARIOS, "--report", &report]].concat();
     let outcome = mqttspec(&[&["run"], files, &more].concat());
     if outcome.out.contains("libfaketime is not installed") {
         eprintln!("left out: libfaketime is not installed");
@@ -74,4 +81,27 @@ fn a_server_that_the_library_does_not_reach_is_detected() {
     assert!(outcome.out.contains(note), "{}", outcome.out);
     assert!(cases.iter().all(|(_, by)| *by == 0), "{cases:?}");
     assert!(cases.contains(&("wills/published-a-day-later.mqtt 5.0: skip".to_owned(), 0)), "{cases:?}");
+}
+
+#[test]
+fn a_client_with_a_fast_clock_pings_sooner() {
+    let files = ["clients/pings-while-idle", "clients/keeps-to-server-keep-alive"];
+    let client = format!("'{}' adapter --reference", env!("CARGO_BIN_EXE_mqttspec"));
+    let arguments = ["--client", &client, "--clock-speed", "20"];
+    let Some((outcome, cases)) = accelerated("client", arguments, &files) else { return };
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(cases.len() > 2 && cases.iter().all(|(_, by)| *by > 1000), "{cases:?}");
+}
+
+#[test]
+fn a_client_that_the_library_does_not_reach_is_detected() {
+    let client = format!("env -u LD_PRELOAD '{}' adapter --reference", env!("CARGO_BIN_EXE_mqttspec"));
+    let arguments = ["--client", &client, "--clock-speed", "20"];
+    let Some((outcome, cases)) = accelerated("unreached-client", arguments, &["clients/qos-0-once"]) else {
+        return;
+    };
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let note = "all cases run in real time: libfaketime has no effect on the client";
+    assert!(outcome.out.contains(note), "{}", outcome.out);
+    assert!(cases.iter().all(|(_, by)| *by == 0), "{cases:?}");
 }

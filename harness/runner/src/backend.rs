@@ -205,6 +205,8 @@ pub(crate) struct Timeouts {
     pub(crate) early: Duration,
     /// How much later than specified an event may arrive.
     pub(crate) late: Duration,
+    /// The least time that an event has to arrive, whatever the scenario says.
+    pub(crate) least: Duration,
     /// How long a run continues after its last step, so that everything sent by then arrives.
     pub(crate) settling: Duration,
     /// How long `nothing` is awaited from a client under test. The harness as server cannot use
@@ -230,8 +232,8 @@ pub(crate) const RETRANSMISSION: Duration = Duration::from_secs(35);
 impl Timeouts {
     /// How exact the times of a live peer must be for the history model.
     pub(crate) fn tolerance(&self) -> Tolerance {
-        let Self { early, late, patience: answer, subscribing, .. } = *self;
-        Tolerance { early, late, answer, again: RETRANSMISSION, subscribing }
+        let Self { early, late, least, patience: answer, subscribing, .. } = *self;
+        Tolerance { early, late: late.max(least), answer, again: RETRANSMISSION, subscribing }
     }
 }
 

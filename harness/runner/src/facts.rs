@@ -23,13 +23,17 @@ const LONGEST_ID: usize = 15;
 /// The field, and the option of a host, for which a token counts.
 const MAXIMUM_PACKET_SIZE: &str = "maximum_packet_size";
 
+/// The field, and the option of the broker, that limit how long a Client may be silent.
+const KEEP_ALIVE: &str = "keep_alive";
+pub(crate) const SERVER_KEEP_ALIVE: &str = "server_keep_alive";
+
 /// An interval that may expire during a case, in seconds.
 const SHORT_INTERVAL: RangeInclusive<u64> = 1..=60;
 
 /// The packet fields and server options that set a timer of the server.
 const SERVER_TIMERS: [&str; 6] = [
-    "keep_alive",
-    "server_keep_alive",
+    KEEP_ALIVE,
+    SERVER_KEEP_ALIVE,
     "will_delay",
     "session_expiry",
     "session_expiry_maximum",
@@ -52,6 +56,9 @@ pub(crate) struct Facts {
     pub(crate) sets_credentials: bool,
     /// A CONNECT of the scenario has a Keep Alive.
     pub(crate) sets_keep_alive: bool,
+    /// The server may end connections of silent Clients: a CONNECT or the server sets a Keep Alive, a
+    /// reference client pings, or a Client does not send its CONNECT.
+    pub(crate) ends_silence: bool,
     /// A timer of the server is set that may expire while the case runs.
     pub(crate) sets_server_timer: bool,
     /// A Will has a Will Delay Interval.
@@ -76,6 +83,7 @@ impl Facts {
                 search.facts.needs_plain_names |= option.name == MAXIMUM_PACKET_SIZE;
             }
         }
+        search.facts.ends_silence |= !scenario.clients.is_empty();
         scenario.walk(&mut |step| {
             search.step(step);
             if let StepKind::Fault(fault) = &step.kind
@@ -126,6 +134,7 @@ impl Search {
     fn option(&mut self, option: &HostOption) {
         let is_short = option.value.parse().is_ok_and(|seconds| SHORT_INTERVAL.contains(&seconds));
         self.facts.sets_server_timer |= SERVER_TIMERS.contains(&option.name.as_str()) && is_short;
+        self.facts.ends_silence |= option.name == SERVER_KEEP_ALIVE;
         self.facts.needs_plain_names |= match option.name.as_str() {
             MAXIMUM_PACKET_SIZE => true,
             // A list of users may restrict topics.
@@ -177,6 +186,7 @@ impl Search {
 
     fn action(&mut self, action: &Action) {
         match action {
+            Action::Opens => self.facts.ends_silence = true,
             Action::Connects { fields, .. } => self.fields(fields),
             Action::Publishes { topic, fields, .. } => {
                 self.fields(fields);
@@ -222,7 +232,8 @@ impl Search {
         for Field { name, test, .. } in fields {
             let facts = &mut self.facts;
             facts.sets_credentials |= name == "user_name" || name == "password";
-            facts.sets_keep_alive |= name == "keep_alive";
+            facts.sets_keep_alive |= name == KEEP_ALIVE;
+            facts.ends_silence |= name == KEEP_ALIVE || name == SERVER_KEEP_ALIVE;
             facts.delays_will |= name == "will_delay";
             facts.needs_plain_names |= name == MAXIMUM_PACKET_SIZE;
             match test {
@@ -358,11 +369,22 @@ mod tests {
         ] {
             let facts = facts(Version::V5, "", body);
             assert!(facts.sets_keep_alive && facts.sets_credentials && facts.sets_server_timer, "{body}");
+            assert!(facts.ends_silence, "{body}");
         }
         let delayed = facts(Version::V5, "", "[5] a connects will={topic=t payload=\"x\" will_delay=60}\n");
         assert!(delayed.delays_will && delayed.sets_server_timer && !delayed.sets_keep_alive);
+        assert!(!delayed.ends_silence);
         let long = facts(Version::V5, "", "a connects keep_alive=600\n");
         assert!(long.sets_keep_alive && !long.sets_credentials && !long.sets_server_timer);
+    }
+
+    #[test]
+    fn a_server_may_end_the_silence_of_a_client_without_a_keep_alive_of_its_own() {
+        let ends = |header, body| facts(Version::V5, header, body).ends_silence;
+        assert!(ends("", "a opens\na < closed\n"));
+        assert!(ends("client   a reference\n", "ask a connect\n"));
+        assert!(ends("broker   server_keep_alive=20\n", "a connects\n"));
+        assert!(!ends("broker   maximum_qos=1\n", "a connects\na pings\n"));
     }
 
     #[test]

@@ -10,9 +10,9 @@ use mqttspec_judge::verdict::Verdict;
 
 use crate::hosted::{HostedCase, HostedPeer};
 use crate::judging::judged;
+use crate::live::capabilities::Capabilities;
 use crate::live::case_run::skipped;
 use crate::live::placing::Placing;
-use crate::live::probes::Capabilities;
 use crate::live::schedule::{Limits, Times};
 use crate::live::target_file::TargetFile;
 use crate::run::{RunOptions, refusal_of};

@@ -34,12 +34,16 @@ impl Window {
     /// By how much an arrival in the window is earlier or later than the scenario says; `None` if it
     /// is in time.
     pub(crate) fn deviation(&self, at: Duration) -> Option<Deviation> {
-        let earliest = self.from.map(|from| from + self.tolerance.early);
-        if let Some(early) = earliest.and_then(|earliest| earliest.checked_sub(at)) {
+        if let Some(early) = self.scenario_time().and_then(|earliest| earliest.checked_sub(at)) {
             return (!early.is_zero()).then_some(Deviation::Early(early));
         }
         let late = at.saturating_sub(self.until.saturating_sub(self.tolerance.late));
         (!self.tolerance.late.is_zero() && !late.is_zero()).then_some(Deviation::Late(late))
+    }
+
+    /// The time before which nothing may come according to the scenario.
+    pub(crate) fn scenario_time(&self) -> Option<Duration> {
+        self.from.map(|from| from + self.tolerance.early)
     }
 
     /// The part of the wait that is tolerance.
@@ -156,12 +160,13 @@ impl Clock {
 
     /// The window for an expected arrival.
     pub(crate) fn window(&self, timing: Timing) -> Window {
-        let Timeouts { patience, early, late, .. } = self.timeouts;
-        // The wait counts from an arrival that may be older.
-        let early = early + self.backend.grain();
+        let Timeouts { patience, early, late, least, .. } = self.timeouts;
         let (from, until, late) = match timing {
             Timing::Usual => (None, self.done_at + patience, Duration::ZERO),
-            Timing::Within(time) => (None, self.done_at + time.on(false) + late, late),
+            Timing::Within(time) => {
+                let late = late.max(least.saturating_sub(time.on(false)));
+                (None, self.done_at + time.on(false) + late, late)
+            }
             Timing::After(time) => {
                 let from = self.done_at + time.on(false);
                 (Some(from), from + patience, Duration::ZERO)
@@ -172,7 +177,9 @@ impl Clock {
                 (Some(self.done_at + least), self.done_at + most + late, late)
             }
         };
-        let from = from.map(|from| from.saturating_sub(early));
+        // The wait counts from an arrival that may be older.
+        let early = (early + self.backend.grain()).min(from.unwrap_or_default());
+        let from = from.map(|from| from - early);
         Window { start: self.done_at, from, until, tolerance: Tolerance { early, late } }
     }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use mqttspec_codec::Version;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::fast_time::FastTime;
+use super::fast_time::{FastTime, Overdue};
 use super::launcher::{Instance, LaunchError};
 use super::probes::Prober;
 use super::target_clock::{ClockLibrary, LibraryError};
@@ -81,10 +81,10 @@ impl Acceleration {
         };
         let endpoint = Endpoint { port: instance.port(), ..prober.endpoint.clone() };
         let prober = Prober { endpoint, ..prober.clone() };
-        let Some(time) = FastTime::of(&instance, prober.clone(), version, speed, prober.patience) else {
-            return Err(NoAcceleration::NotStarted);
-        };
-        let late = Duration::from_millis(target_file.tolerance.late_ms);
+        let time =
+            FastTime::of(&instance, prober.clone(), version, speed, prober.patience, Overdue::default());
+        let Some(time) = time else { return Err(NoAcceleration::NotStarted) };
+        let late = Duration::from_millis(target_file.tolerance.keep_alive_late_ms());
         let seen = closes_silent_client(&prober, &time, version, late).await;
         instance.stop().await;
         Ok(Self { library, speed, seen: seen? })

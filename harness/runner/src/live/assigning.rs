@@ -7,9 +7,9 @@ use mqttspec_codec::{Role, Version};
 
 use super::LiveOptions;
 use super::acceleration::acceleration_note;
+use super::capabilities::KEEP_ALIVE_0;
 use super::case_run::RunContext;
 use super::placing::{Placed, Placing};
-use super::probes::KEEP_ALIVE_0;
 use super::schedule::{Limits, Times};
 use crate::suite::Plan;
 use mqttspec_judge::Case;

@@ -11,18 +11,19 @@ use tokio::time::Instant;
 
 use super::acceleration::Acceleration;
 use super::backend::{self, Environment, Finished};
+use super::capabilities::{Capabilities, KEEP_ALIVE_0};
 use super::cleaning;
 use super::fast_time::FastTime;
 use super::launcher::{Instance, LaunchError};
 use super::names::{Credentials, Names};
 use super::placing::{On, Place, Placed};
-use super::probes::{Capabilities, KEEP_ALIVE_0, Prober};
+use super::probes::Prober;
 use super::service::{NO_LONGER_SERVES, Service};
 use super::target_file::TargetFile;
 use super::tokens::base36;
 use super::wire::Endpoint;
 use crate::backend::{RETRANSMISSION, Timeouts};
-use crate::facts::Facts;
+use crate::facts::{Facts, SERVER_KEEP_ALIVE};
 use crate::found::{Deviated, Timed};
 use crate::intake::{Budget, Intake};
 use crate::suite::KeepTrace;
@@ -52,6 +53,8 @@ pub(crate) struct RunContext {
     pub(crate) credentials: Option<Credentials>,
     pub(crate) capabilities: Capabilities,
     pub(crate) timeouts: Timeouts,
+    /// How much later than specified the server may end the connection of a silent Client.
+    pub(crate) keep_alive_late: Duration,
     pub(crate) endpoint: Endpoint,
     pub(crate) prober: Prober,
     pub(crate) keep: KeepTrace,
@@ -271,6 +274,14 @@ impl RunContext {
         }
     }
 
+    /// How much later than specified the timers of the server may act in a case.
+    pub(crate) fn late(&self, placed: &Placed) -> Duration {
+        let ends_silence = Facts::of(&placed.case).ends_silence
+            || self.keep_alive(placed) != 0
+            || self.capabilities.get(SERVER_KEEP_ALIVE).is_some();
+        self.timeouts.late.max(if ends_silence { self.keep_alive_late } else { Duration::ZERO })
+    }
+
     /// The names of a run on a server that the scenario does not configure.
     fn names(&self, placed: &Placed, plain: bool) -> Rc<Names> {
         let token = (!plain).then(|| self.next_token());
@@ -306,10 +317,11 @@ pub(crate) async fn run_case(
     placed: Placed,
     mut timeouts: Timeouts,
 ) -> Outcome {
-    if !placed.is_slow {
+    (timeouts.late, timeouts.least) = match placed.is_slow {
+        true => (context.late(&placed), Duration::ZERO),
         // Only a timer of the server justifies the long tolerance, and a fast case waits for none.
-        timeouts.late = timeouts.late.min(timeouts.patience);
-    }
+        false => (Duration::ZERO, timeouts.patience),
+    };
     let started = Instant::now();
     let mut runs = Vec::new();
     let (mut crosstalk, mut timing_sensitive, mut own_lacks) = (false, false, None);
@@ -431,8 +443,8 @@ pub(crate) async fn run_on_own_server(
     let endpoint = Endpoint { port: instance.port(), ..context.endpoint.clone() };
     let prober = Prober { endpoint: endpoint.clone(), ..context.prober.clone() };
     let time = acceleration.and_then(|one| {
-        FastTime::of(&instance, prober.clone(), context.version(), one.speed, context.timeouts.patience)
-            .map(Rc::new)
+        let (patience, overdue) = (context.timeouts.patience, placed.overdue.clone());
+        FastTime::of(&instance, prober.clone(), context.version(), one.speed, patience, overdue).map(Rc::new)
     });
     let real_waits = placed.waits / acceleration.map_or(1, |one| one.speed);
     let environment = Environment {
@@ -516,7 +528,8 @@ pub(crate) fn timeouts(target_file: &TargetFile, capabilities: &Capabilities) ->
     Timeouts {
         patience: milliseconds(tolerance.patience_ms) + round_trip * 20,
         early: milliseconds(tolerance.early_ms) + round_trip,
-        late: milliseconds(tolerance.late_ms) + round_trip * 5,
+        late: late(tolerance.late_ms, capabilities),
+        least: Duration::ZERO,
         settling: milliseconds(20) + round_trip * 2,
         silence: milliseconds(500) + round_trip * 5,
         quiet: milliseconds(500) + round_trip * 5,
@@ -525,6 +538,11 @@ pub(crate) fn timeouts(target_file: &TargetFile, capabilities: &Capabilities) ->
         travel: milliseconds(20) + round_trip * 2,
         subscribing: capabilities.subscribing,
     }
+}
+
+/// How much later than specified a timer may act. A round trip is added, as to all times.
+pub(crate) fn late(milliseconds: u64, capabilities: &Capabilities) -> Duration {
+    Duration::from_millis(milliseconds) + capabilities.round_trip * 5
 }
 
 /// The reason of the error of a case that did not end within the time limit of all cases.

@@ -10,10 +10,11 @@ use mqttspec_net::transport::{LiveNet, Scheme};
 use tokio::time::Instant;
 
 use super::acceleration::{Acceleration, CLOCK_SPEED};
-use super::case_run::{RunContext, name, timeouts};
+use super::case_run::{RunContext, late, name, timeouts};
 use super::launcher::Instance;
 use super::names::Credentials;
-use super::probes::{ANSWER_TIMEOUT, Prober};
+use super::probe_client::ANSWER_TIMEOUT;
+use super::probes::Prober;
 use super::tokens::token;
 use super::wire::Endpoint;
 use super::{LiveError, LiveOptions, Progress};
@@ -91,11 +92,16 @@ pub(crate) async fn contact(
     };
     capabilities.override_with(&target_file.capabilities);
     let mut timeouts = timeouts(&target_file, &capabilities);
+    let keep_alive_late = late(target_file.tolerance.keep_alive_late_ms(), &capabilities);
     if options.patient {
         timeouts.shorter = 1;
     }
     let version = capabilities.versions.last().copied().unwrap_or(Version::V3_1_1);
     let mut notes = Vec::new();
+    if keep_alive_late > timeouts.late {
+        let late = keep_alive_late.as_millis();
+        notes.push(format!("where a Client may be silent for too long, the tolerance is {late} ms"));
+    }
     let acceleration = match options.clock_speed.or(target_file.clock_speed).map(NonZeroU32::get) {
         None | Some(1) => None,
         Some(speed) => {
@@ -127,6 +133,7 @@ pub(crate) async fn contact(
         credentials,
         capabilities,
         timeouts,
+        keep_alive_late,
         endpoint,
         token: prober.token.clone(),
         prober,

@@ -19,7 +19,8 @@ use mqttspec_codec::Version;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::launcher::Instance;
-use super::probes::{ProbeClient, Prober};
+use super::probe_client::ProbeClient;
+use super::probes::Prober;
 use super::target_clock::TargetClock;
 
 /// The real time between two steps, in which the server acts on the new time.
@@ -47,6 +48,9 @@ const SHORTEST: Duration = Duration::from_millis(30);
 /// The longest step while packets are exchanged, and so the largest delay that a step adds to a timer
 /// of this process.
 const BUSY_STEP: Duration = Duration::from_millis(40);
+
+/// What has not arrived after this real time is overdue.
+const PROMPT: Duration = Duration::from_millis(100);
 
 /// How long the answer to the PINGREQ of a step may take, until another one is sent.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -76,6 +80,18 @@ pub(crate) struct FastTime {
     /// How long an answer may take in real time.
     patience: Duration,
     client: Cell<Option<ProbeClient>>,
+    overdue: Overdue,
+}
+
+/// Whether an accelerated run waits in real time for something that should have arrived. If it does not
+/// come, the case fails, and runs in real time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overdue(Rc<Cell<bool>>);
+
+impl Overdue {
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.get()
+    }
 }
 
 impl FastTime {
@@ -86,10 +102,11 @@ impl FastTime {
         version: Version,
         speed: u32,
         patience: Duration,
+        overdue: Overdue,
     ) -> Option<Self> {
         let (clock, instance, client) = (instance.clock()?.clone(), instance.clone(), Cell::default());
         let before = clock.here().by();
-        Some(Self { instance, clock, before, prober, version, speed, patience, client })
+        Some(Self { instance, clock, before, prober, version, speed, patience, client, overdue })
     }
 
     /// What the clock of the server shows, since the server was started first.
@@ -150,6 +167,10 @@ impl FastTime {
             if self.advance(step).await.is_err() {
                 break;
             }
+        }
+        if wait == Wait::Arrival && !self.put_forward().is_zero() {
+            sleep(PROMPT.min(until.saturating_sub(self.now()))).await;
+            self.overdue.0.set(true);
         }
         sleep(until.saturating_sub(self.now())).await;
     }

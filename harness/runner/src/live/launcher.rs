@@ -329,8 +329,8 @@ impl Instance {
 
     /// A child has ended, and is not used any more.
     fn forget(&self, child: &Child) {
-        if let Some(clock) = &self.clock {
-            clock.clean_up_after(child.id());
+        if self.clock.is_some() {
+            ClockLibrary::clean_up_after(child.id());
         }
     }
 

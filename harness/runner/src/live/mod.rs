@@ -4,7 +4,8 @@
 //! through a relay with faults, real time, and control over a server that the harness started.
 //! The other modules handle what only real brokers need:
 //!
-//! - [`probes`]: the first connections, which find the capabilities of the server
+//! - [`probes`]: the first connections, with [`probe_client`], which find the [`capabilities`] of the
+//!   server
 //! - [`names`]: names on the wire that keep concurrent runs apart
 //! - [`schedule`]: the live times of a scenario
 //! - [`target_clock`], [`fast_time`]: servers whose time passes fast while a run waits
@@ -20,6 +21,7 @@
 pub(crate) mod acceleration;
 pub(crate) mod assigning;
 pub(crate) mod backend;
+pub(crate) mod capabilities;
 pub(crate) mod case_run;
 pub(crate) mod cleaning;
 pub mod client;
@@ -29,6 +31,7 @@ pub(crate) mod launcher;
 pub(crate) mod names;
 pub(crate) mod passes;
 pub(crate) mod placing;
+pub(crate) mod probe_client;
 pub(crate) mod probes;
 pub(crate) mod schedule;
 pub(crate) mod service;

@@ -4,7 +4,8 @@
 use core::time::Duration;
 
 use super::acceleration::has_load;
-use super::probes::Capabilities;
+use super::capabilities::Capabilities;
+use super::fast_time::Overdue;
 use super::schedule::{self, Limits, Scheduled, Times};
 use super::target_file::TargetFile;
 use crate::facts::Facts;
@@ -75,6 +76,8 @@ pub(crate) struct Placed {
     pub(crate) is_slow: bool,
     /// Whether it needs a server that no other case has used.
     pub(crate) is_first: bool,
+    /// Set by an accelerated run of this case.
+    pub(crate) overdue: Overdue,
 }
 
 /// What placing depends on.
@@ -93,10 +96,10 @@ pub(crate) struct Placing<'p> {
 }
 
 impl Placed {
-    /// How long it takes if a packet and its answer take `round_trip`, and the event with the most time
-    /// comes at the end of this time.
-    pub(crate) fn may_take(&self, round_trip: Duration) -> Duration {
-        self.waits + self.within + round_trip * self.lines
+    /// How long it takes if it fails: a packet and its answer take `round_trip`, and something does not
+    /// come within the patience, or within the time that the scenario gives and the tolerance.
+    pub(crate) fn may_take(&self, round_trip: Duration, patience: Duration, late: Duration) -> Duration {
+        self.waits + patience.max(self.within + late) + round_trip * self.lines
     }
 }
 
@@ -111,6 +114,7 @@ impl Placing<'_> {
             within: Duration::ZERO,
             is_slow: false,
             is_first: false,
+            overdue: Overdue::default(),
         };
         match self.decide(case, self.limits) {
             Ok((scheduled, place)) => {
@@ -149,7 +153,8 @@ impl Placing<'_> {
         let is_slow = matches!(real.place, Place::Skip(_)) || real.waits >= LONG;
         let gains = (is_slow || longest >= WORTH_A_CLOCK || waits_for_timer) && !exchanges_too_long;
         let place = Place::Accelerated(options);
-        gains.then_some(Placed { case, place, waits, lines, within, is_slow: true, is_first: false })
+        let overdue = Overdue::default();
+        gains.then_some(Placed { case, place, waits, lines, within, is_slow: true, is_first: false, overdue })
     }
 
     fn decide(&self, case: &Case, limits: Limits) -> Result<(Scheduled, Place), String> {

@@ -1,32 +1,24 @@
 //! Probes a server: whether there is one, its versions, its round trip and its capabilities.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::io;
 
-use bytes::BytesMut;
 use mqttspec_codec::{
-    AssignedClientIdentifier, BinaryData, ConnAck, Connect, ConnectReason, MaximumPacketSize, MaximumQoS,
-    NonEmpty, Packet, PacketIdentifier, Publish, QoS, ReceiveMaximum, RetainAvailable, ServerKeepAlive,
-    SessionExpiryInterval, SharedSubscriptionAvailable, SubAckReason, Subscribe, Subscription,
-    SubscriptionIdentifierAvailable, TopicAliasMaximum, TopicFilter, TopicName, Utf8String, Version,
-    WildcardSubscriptionAvailable,
+    AssignedClientIdentifier, BinaryData, Connect, ConnectReason, MaximumQoS, NonEmpty, Packet,
+    PacketIdentifier, Publish, QoS, SubAckReason, Subscribe, Subscription, TopicFilter, TopicName,
+    Utf8String, Version,
 };
 use mqttspec_net::framed::{Arrived, Framed, Received};
-use mqttspec_net::transport::{LiveNet, LiveStream};
+use mqttspec_net::transport::LiveNet;
 use mqttspec_ports::Net;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::capabilities::{Capabilities, KEEP_ALIVE_0, announced};
 use super::names::Credentials;
+use super::probe_client::{ANSWER_TIMEOUT, ProbeClient};
 use super::wire::Endpoint;
 use crate::intake::MAXIMUM_PACKET_SIZE;
-
-/// How long a server may take to answer.
-pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The capability that is `0` if the server refuses a CONNECT with Keep Alive 0.
-pub(crate) const KEEP_ALIVE_0: &str = "keep_alive_0";
 
 /// How long a server may take for work that it may finish after its answer.
 const GRACE_PERIOD: Duration = Duration::from_millis(200);
@@ -98,35 +90,6 @@ pub enum ContactError {
     },
 }
 
-/// What a live server supports, and how fast it answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Capabilities {
-    /// The versions that it accepts.
-    pub(crate) versions: Vec<Version>,
-    /// The longest of several times between PINGREQ and PINGRESP.
-    pub(crate) round_trip: Duration,
-    /// How long a run waits after a SUBACK, until the Subscription is surely in force.
-    pub(crate) subscribing: Duration,
-    /// The capabilities by name, in the order in which they are printed.
-    pub(crate) values: Vec<(String, String)>,
-}
-
-impl Capabilities {
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Replaces probed values by those of a target file.
-    pub(crate) fn override_with(&mut self, known: &BTreeMap<String, String>) {
-        for (name, value) in known {
-            match self.values.iter_mut().find(|(known, _)| known == name) {
-                Some((_, found)) => found.clone_from(value),
-                None => self.values.push((name.clone(), value.clone())),
-            }
-        }
-    }
-}
-
 /// Opens connections to a server, outside of any scenario.
 #[derive(Clone, Debug)]
 pub(crate) struct Prober<N = LiveNet> {
@@ -148,13 +111,6 @@ enum Answer<S> {
     Closed,
     Silent,
     Unknown(Vec<u8>),
-}
-
-/// A connection of the prober that the server accepted.
-pub(crate) struct ProbeClient<S = LiveStream> {
-    framed: Framed<S>,
-    version: Version,
-    connack: ConnAck,
 }
 
 impl<N: Net> Prober<N> {
@@ -205,8 +161,10 @@ impl<N: Net> Prober<N> {
         let mut capabilities = Vec::new();
         let version_texts: Vec<String> = versions.iter().map(ToString::to_string).collect();
         capabilities.push(("versions".to_owned(), version_texts.join(" ")));
-        read_connack(client, &mut capabilities);
-        let version = client.version;
+        let version = client.version();
+        if version.is_5() {
+            capabilities.extend(announced(client.connack()));
+        }
         // One after the other they would take many round trips.
         // (Boxed, for all of them together are too large for the stack of a thread.)
         let ((), assigns, anonymous, keep_alive_0, subscribing) = tokio::join!(
@@ -358,7 +316,7 @@ impl<N: Net> Prober<N> {
             Err(_) => Answer::Silent,
             Ok(Received::Arrived(Arrived::Packet { packet: Packet::ConnAck(connack), .. })) => {
                 if connack.reason == ConnectReason::Success {
-                    Answer::Accepted(Box::new(ProbeClient { framed, version, connack }))
+                    Answer::Accepted(Box::new(ProbeClient::new(framed, version, connack)))
                 } else {
                     Answer::Refused(connack.reason)
                 }
@@ -463,7 +421,7 @@ impl<N: Net> Prober<N> {
     async fn assigns_client_id(&self, version: Version) -> bool {
         match self.answer_to(self.connect_packet(version, ""), version, ANSWER_TIMEOUT).await {
             Ok(Answer::Accepted(client)) => {
-                !version.is_5() || client.connack.properties.get::<AssignedClientIdentifier>().is_some()
+                !version.is_5() || client.connack().properties.get::<AssignedClientIdentifier>().is_some()
             }
             _ => false,
         }
@@ -476,12 +434,12 @@ impl<N: Net> Prober<N> {
         client: &ProbeClient<N::Stream>,
         capabilities: &mut Vec<(String, String)>,
     ) {
-        let version = client.version;
+        let version = client.version();
         let base = format!("{}probe", self.token);
         // A server may grant a lower QoS than requested without announcing it (§3.8.4 of both
         // versions).
         let granted = self.granted(version, &format!("{base}/q"), 1).await;
-        let announced = client.connack.properties.get().map_or(2, |most: MaximumQoS| u8::from(most.qos()));
+        let announced = client.connack().properties.get().map_or(2, |most: MaximumQoS| u8::from(most.qos()));
         set(capabilities, "maximum_qos", &granted.map_or(0, u8::from).min(announced).to_string());
         if version.is_5() {
             return;
@@ -550,89 +508,4 @@ fn set(capabilities: &mut Vec<(String, String)>, name: &str, value: &str) {
 fn subscribe(filter: &str) -> Option<Subscribe> {
     let filter = TopicFilter::try_from(filter).ok()?;
     Some(Subscribe::new(PacketIdentifier::MIN, NonEmpty::one(Subscription::new(filter, QoS::ExactlyOnce))))
-}
-
-/// The capabilities in a CONNACK; the default values of MQTT 5.0 §3.2.2.3 for absent properties.
-fn read_connack<S>(client: &ProbeClient<S>, into: &mut Vec<(String, String)>) {
-    if !client.version.is_5() {
-        return;
-    }
-    let properties = &client.connack.properties;
-    let mut add = |name: &str, value: String| into.push((name.to_owned(), value));
-    add("maximum_qos", properties.get().map_or(2, |most: MaximumQoS| u8::from(most.qos())).to_string());
-    add("retain_available", u8::from(properties.get().is_none_or(|RetainAvailable(is)| is)).to_string());
-    add(
-        "wildcard_subscription_available",
-        u8::from(properties.get().is_none_or(|WildcardSubscriptionAvailable(is)| is)).to_string(),
-    );
-    add(
-        "subscription_identifier_available",
-        u8::from(properties.get().is_none_or(|SubscriptionIdentifierAvailable(is)| is)).to_string(),
-    );
-    add(
-        "shared_subscription_available",
-        u8::from(properties.get().is_none_or(|SharedSubscriptionAvailable(is)| is)).to_string(),
-    );
-    add("topic_alias_maximum", properties.get().map_or(0, |TopicAliasMaximum(most)| most).to_string());
-    add("receive_maximum", properties.get().map_or(65_535, |ReceiveMaximum(most)| most.get()).to_string());
-    if let Some(MaximumPacketSize(most)) = properties.get() {
-        add("maximum_packet_size", most.to_string());
-    }
-    if let Some(ServerKeepAlive(seconds)) = properties.get() {
-        add("server_keep_alive", seconds.to_string());
-    }
-    if let Some(SessionExpiryInterval(seconds)) = properties.get() {
-        add("session_expiry", seconds.to_string());
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> ProbeClient<S> {
-    pub(crate) async fn send(&mut self, packet: Packet) -> Option<()> {
-        let mut bytes = BytesMut::new();
-        packet.encode(self.version, &mut bytes).ok()?;
-        self.framed.send_bytes(&bytes).await.ok()
-    }
-
-    /// The next packet; `None` if the connection ends or no packet arrives in time.
-    pub(crate) async fn receive(&mut self) -> Option<Packet> {
-        self.await_packet(|_| true).await
-    }
-
-    /// The next packet of this kind; `None` if the connection ends or none arrives in time,
-    /// whatever else arrives.
-    pub(crate) async fn await_packet(&mut self, is_awaited: impl Fn(&Packet) -> bool) -> Option<Packet> {
-        let awaited = async {
-            loop {
-                match self.framed.receive().await {
-                    Received::Arrived(Arrived::Packet { packet, .. }) if is_awaited(&packet) => {
-                        return Some(packet);
-                    }
-                    Received::Arrived(Arrived::Packet { .. }) => {}
-                    _ => return None,
-                }
-            }
-        };
-        timeout(ANSWER_TIMEOUT, awaited).await.ok().flatten()
-    }
-
-    /// Waits until the connection ends. Packets that arrive before are ignored.
-    pub(crate) async fn ended(&mut self) {
-        while let Received::Arrived(_) = self.framed.receive().await {}
-    }
-
-    /// Sends PINGREQ, and waits for PINGRESP.
-    pub(crate) async fn ping(&mut self) -> Option<()> {
-        self.send(Packet::PingReq).await?;
-        self.await_packet(|packet| *packet == Packet::PingResp).await.map(drop)
-    }
-
-    async fn round_trip(&mut self) -> Option<Duration> {
-        let mut longest = Duration::ZERO;
-        for _ in 0..5 {
-            let started = Instant::now();
-            self.ping().await?;
-            longest = longest.max(started.elapsed());
-        }
-        Some(longest)
-    }
 }

@@ -10,7 +10,8 @@ use mqttspec_codec::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::probes::{ANSWER_TIMEOUT, ProbeClient, Prober};
+use super::probe_client::{ANSWER_TIMEOUT, ProbeClient};
+use super::probes::Prober;
 
 /// How long a message of the probe may take at least. A probe that fails is repeated.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -43,7 +43,7 @@ const NOT_SENT_AGAIN: &str = "nothing was sent again in the usual time, in which
 const SEEN_AGAIN: usize = 10;
 
 /// The interval at which the session looks for runs to begin, also while none ends.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A fast case that runs for this time has ended, or waits.
 const EXCHANGES: Duration = Duration::from_millis(500);
@@ -235,13 +235,17 @@ impl<'s> Session<'s> {
             true => context.timeouts,
             false => Timeouts { patience: context.timeouts.patience / 2, ..context.timeouts },
         };
-        // The longest begin first. An accelerated one that fails also runs in real time.
+        // The longest begin first. An accelerated one that fails also runs in real time. Loads take two
+        // seconds or more and rarely fail, so they would only occupy servers at first.
         let round_trip = context.capabilities.round_trip;
         cases.sort_by_cached_key(|index| {
             let in_real_time = self.in_real_time.get(index).filter(|_| self.runs_in_real_time_too(*index));
             let placed = in_real_time.unwrap_or(&self.placed[*index]);
             let awaits_timer = placed.is_slow && !placed.within.is_zero();
-            placed.may_take(round_trip) + if awaits_timer { context.timeouts.late } else { Duration::ZERO }
+            let late = if awaits_timer { context.late(placed) } else { Duration::ZERO };
+            let may_take = placed.may_take(round_trip, context.timeouts.patience, late);
+            let is_load = in_real_time.is_some() && has_load(&placed.case);
+            (self.begins_twice(*index), !is_load, may_take)
         });
         let mut waiting = Waiting::new(&cases, |index| self.placed[index].place.on());
         let mut reruns: Vec<Outcome> = Vec::new();
@@ -256,11 +260,22 @@ impl<'s> Session<'s> {
                 alone.extend(reruns.drain(..).map(|outcome| outcome.index));
             }
             let has_room = |on: On, running: &BTreeMap<Id, Running>| {
-                running.values().filter(|one| one.on == on).count() < context.most_on(on).min(jobs)
+                let count = running.values().filter(|one| one.on == on && !one.is_ahead).count();
+                count < context.most_on(on).min(jobs)
+            };
+            // Half as many more for what is to end early.
+            let has_room_ahead = |on: On, running: &BTreeMap<Id, Running>| {
+                let most = context.most_on(on).min(jobs);
+                running.values().filter(|one| one.on == on).count() < most + most / 2
             };
             while let Some((on, index)) = waiting.pop(|on| has_room(on, &running)) {
                 let placed = self.placed[index].clone();
-                let timeouts = if placed.is_slow { context.timeouts } else { first };
+                let timeouts = match placed.is_slow {
+                    // On an accelerated server, the long patience is of the server's time.
+                    true if self.begins_twice(index) => patient(context.timeouts),
+                    true => context.timeouts,
+                    false => first,
+                };
                 let task = set.spawn_local(run_case(context.clone(), index, placed, timeouts));
                 let began = Instant::now();
                 let one = Running { index, on, before: None, is_ahead: false, began, task };
@@ -277,7 +292,7 @@ impl<'s> Session<'s> {
                     // Without such a run, the case is rerun as it runs now.
                     let placed = self.in_real_time.get(&index).unwrap_or(&self.placed[index]).clone();
                     let on = placed.place.on();
-                    if has_room(on, &running) && (placed.is_slow || !has_first) {
+                    if has_room_ahead(on, &running) && (placed.is_slow || !has_first) {
                         ahead.begins(index);
                         let run = run_case(context.clone(), index, placed, context.timeouts);
                         let task = set.spawn_local(run);
@@ -287,22 +302,24 @@ impl<'s> Session<'s> {
                     }
                 }
             }
-            // The outcomes are taken from the end. Those that mostly wait do so meanwhile, like the
-            // first attempts of such cases.
+            // The last outcome is taken that may be rerun: one that waits for a server keeps no other
+            // one waiting. Those that mostly wait do so meanwhile, like the first attempts of such cases.
             let mostly_waits = |outcome: &Outcome| {
                 let is_slowed = !outcome.put_forward.is_zero() && self.placed[outcome.index].is_slow;
                 outcome.awaits_retransmission() || is_slowed
             };
             reruns.sort_by_key(|outcome| (mostly_waits(outcome), self.placed[outcome.index].waits));
-            while let Some(before) = reruns.pop_if(|next| {
+            let may_begin = |next: &Outcome, running: &BTreeMap<Id, Running>| {
                 let waits = mostly_waits(next);
                 let on = self.placed[next.index].place.on();
                 let is_alike =
                     |one: &&Running| one.before.as_ref().is_some_and(|before| mostly_waits(before) == waits);
                 (waits || !has_first)
                     && running.values().filter(is_alike).count() < MAX_RERUNS.min(jobs)
-                    && (on == On::Shared || has_room(on, &running))
-            }) {
+                    && (on == On::Shared || has_room(on, running))
+            };
+            while let Some(at) = reruns.iter().rposition(|next| may_begin(next, &running)) {
+                let before = reruns.remove(at);
                 let index = before.index;
                 let placed = self.placed[index].clone();
                 let on = placed.place.on();
@@ -409,7 +426,7 @@ impl<'s> Session<'s> {
                 None => !outcome.awaits_retransmission(),
             };
             if !outcome.is_bad() {
-                self.sends_again_late |= outcome.patience >= RETRANSMISSION;
+                self.sends_again_late |= outcome.patience >= RETRANSMISSION && !self.begins_twice(index);
                 self.done(outcome, progress);
             } else if outcome.crosstalk {
                 alone.extend(self.set_apart(index, &mut waiting));
@@ -447,11 +464,25 @@ impl<'s> Session<'s> {
     /// needs little else. `None` if it does not. On a server that goes on after the session, a rerun
     /// that is dropped would leave something.
     fn apart(&self, index: usize) -> Option<Duration> {
-        let Placed { case, is_slow, .. } = &self.placed[index];
-        let is_accelerated = matches!(self.placed[index].place, Place::Accelerated(_));
-        let can_rerun = !is_accelerated || self.runs_in_real_time_too(index);
-        let after = if *is_slow && !is_accelerated { SECONDS_APART } else { APART };
-        (self.context.starts && can_rerun && !has_load(case)).then_some(after)
+        let Placed { case, place, is_slow, overdue, .. } = &self.placed[index];
+        let after = match place {
+            Place::Accelerated(_) if self.begins_twice(index) => Duration::ZERO,
+            Place::Accelerated(_) if overdue.is_set() && self.runs_in_real_time_too(index) => Duration::ZERO,
+            Place::Accelerated(_) => return None,
+            _ if *is_slow => SECONDS_APART,
+            _ => APART,
+        };
+        (self.context.starts && !has_load(case)).then_some(after)
+    }
+
+    /// Whether the run of an accelerated case in real time begins together with it: if nothing is sent
+    /// again, the case takes longest of all.
+    fn begins_twice(&self, index: usize) -> bool {
+        let Placed { case, place, .. } = &self.placed[index];
+        matches!(place, Place::Accelerated(_))
+            && self.runs_in_real_time_too(index)
+            && case.scenario.clauses_of(case.version).contains(&SENDS_AGAIN)
+            && !has_load(case)
     }
 
     /// Whether a case is one of those that are accelerated first, and can run in real time.

@@ -17,9 +17,11 @@ use tokio::time::{sleep, timeout};
 use super::backend::Finished;
 use super::case_run::{RunContext, broken, run_on_own_server, run_on_shared_server};
 use super::contact::contact;
+use super::fast_time::Overdue;
 use super::placing::{Place, Placed};
 use super::schedule::{self, Limits, Times};
 use super::{LiveError, LiveOptions, Progress};
+use crate::backend::Timeouts;
 use crate::facts::Facts;
 
 /// The interval between checks whether to stop.
@@ -75,7 +77,7 @@ impl LiveTarget {
             name: &context.name,
             url: &context.url,
             capabilities: &context.capabilities.values,
-            tolerance: context.timeouts.late,
+            tolerance: context.timeouts.late.max(context.keep_alive_late),
             notes: &notes,
             cases: 0,
         });
@@ -120,7 +122,7 @@ impl LiveTarget {
     /// How much later than specified its timers may act.
     #[must_use]
     pub fn late(&self) -> Duration {
-        self.shared.context.timeouts.late
+        self.shared.late()
     }
 
     /// Runs cases concurrently, each under a seed, until there is no `next` one or `stop` is set.
@@ -175,6 +177,11 @@ async fn run_numbered(shared: Rc<Shared>, number: usize, case: Case, seed: u64) 
 }
 
 impl Shared {
+    /// Each drawn scenario may set every timer.
+    fn late(&self) -> Duration {
+        self.context.timeouts.late.max(self.context.keep_alive_late)
+    }
+
     async fn run(&self, case: &Case, seed: u64) -> LiveRun {
         let limits =
             Limits { times: Times::Live, wait: None, silence: Duration::MAX, travel: Duration::ZERO };
@@ -197,8 +204,10 @@ impl Shared {
             is_slow: true,
             // Malformed packets, whose names carry no token, may leave something on a server.
             is_first: needs_own,
+            overdue: Overdue::default(),
         };
-        let (context, timeouts) = (&self.context, self.context.timeouts);
+        let context = &self.context;
+        let timeouts = Timeouts { late: self.late(), ..context.timeouts };
         let mut lost = None;
         let finished = if is_own {
             run_on_own_server(context, &placed, &[], seed, timeouts, &mut lost).await

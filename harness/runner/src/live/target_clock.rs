@@ -16,6 +16,7 @@ use std::process::Command;
 use std::rc::Rc;
 
 use mqttspec_runtime::Ahead;
+use tempfile::TempDir;
 use tokio::time::Instant;
 
 /// The environment variable with the path of the library.
@@ -39,6 +40,15 @@ const LIBRARY_FOLDERS: [&str; 8] = [
 
 /// Where the library keeps what the processes of a server share.
 const SHARED_MEMORY: &str = "/dev/shm";
+
+/// Variables that would give a process another time.
+const OTHER_VARIABLES: [&str; 5] = [
+    "FAKETIME",
+    "FAKETIME_TIMESTAMP_FILE",
+    "FAKETIME_XRESET",
+    "FAKETIME_DONT_FAKE_MONOTONIC",
+    "DONT_FAKE_MONOTONIC",
+];
 
 /// A jump of the clock counts as recent for this long: what arrives meanwhile may be older.
 const RECENT: Duration = Duration::from_millis(100);
@@ -81,6 +91,38 @@ impl ClockLibrary {
         let files = folders.iter().flat_map(|folder| LIBRARY_NAMES.map(|name| folder.join(name)));
         files.into_iter().find(|file| file.is_file()).map(Self).ok_or(LibraryError::NotInstalled)
     }
+
+    #[cfg(test)]
+    pub(crate) fn named(file: &str) -> Self {
+        Self(file.into())
+    }
+
+    /// Loads it into a process. Nothing says yet which time it shows.
+    pub(crate) fn preload_into(&self, command: &mut Command) {
+        let mut libraries = self.0.clone().into_os_string();
+        if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
+            libraries.push(":");
+            libraries.push(others);
+        }
+        for other in OTHER_VARIABLES {
+            command.env_remove(other);
+        }
+        command
+            .env("LD_PRELOAD", libraries)
+            // The times of files would change too.
+            .env("NO_FAKE_STAT", "1")
+            // The library reads the fraction of a second with the locale's decimal mark.
+            .env("LC_NUMERIC", "C");
+    }
+
+    /// Removes what the library leaves of a process that was killed. A later process with the same
+    /// id could not start.
+    pub(crate) fn clean_up_after(process: u32) {
+        for name in ["faketime_shm_", "sem.faketime_sem_"] {
+            // A process that ended by itself leaves nothing.
+            let _ = fs::remove_file(Path::new(SHARED_MEMORY).join(format!("{name}{process}")));
+        }
+    }
 }
 
 /// The clock of one server. Its processes share it, and it goes on when the server is restarted.
@@ -88,6 +130,8 @@ impl ClockLibrary {
 pub(crate) struct TargetClock {
     library: ClockLibrary,
     file: PathBuf,
+    /// The folder of the file, if it is in memory.
+    _in_memory: Option<TempDir>,
     began: Instant,
     /// The same clock, for what runs in this process: links, loads and reference clients.
     here: Rc<Ahead>,
@@ -95,11 +139,14 @@ pub(crate) struct TargetClock {
 }
 
 impl TargetClock {
-    /// A clock that shows real time. Its file is in this folder.
+    /// A clock that shows real time. Its file is in memory, because it is replaced many times in a
+    /// second, or else in this folder.
     pub(crate) fn new(library: &ClockLibrary, folder: &Path) -> io::Result<Self> {
+        let in_memory = tempfile::Builder::new().prefix("mqttspec-clock-").tempdir_in(SHARED_MEMORY).ok();
         let clock = Self {
             library: library.clone(),
-            file: folder.join("clock"),
+            file: in_memory.as_ref().map_or(folder, TempDir::path).join("clock"),
+            _in_memory: in_memory,
             began: Instant::now(),
             here: Ahead::new(),
             last_jump: Cell::default(),
@@ -110,31 +157,8 @@ impl TargetClock {
 
     /// Lets a process use this clock.
     pub(crate) fn preload_into(&self, command: &mut Command) {
-        let mut libraries = self.library.0.clone().into_os_string();
-        if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
-            libraries.push(":");
-            libraries.push(others);
-        }
-        command
-            .env("LD_PRELOAD", libraries)
-            .env("FAKETIME_TIMESTAMP_FILE", &self.file)
-            .env("FAKETIME_NO_CACHE", "1")
-            // The times of files would change with each jump.
-            .env("NO_FAKE_STAT", "1")
-            // The library reads the fraction of a second with the locale's decimal mark.
-            .env("LC_NUMERIC", "C");
-        for other in ["FAKETIME", "FAKETIME_XRESET", "FAKETIME_DONT_FAKE_MONOTONIC", "DONT_FAKE_MONOTONIC"] {
-            command.env_remove(other);
-        }
-    }
-
-    /// Removes what the library leaves of a process that was killed. A later process with the same
-    /// id could not start.
-    pub(crate) fn clean_up_after(&self, process: u32) {
-        for name in ["faketime_shm_", "sem.faketime_sem_"] {
-            // A process that ended by itself leaves nothing.
-            let _ = fs::remove_file(Path::new(SHARED_MEMORY).join(format!("{name}{process}")));
-        }
+        self.library.preload_into(command);
+        command.env("FAKETIME_TIMESTAMP_FILE", &self.file).env("FAKETIME_NO_CACHE", "1");
     }
 
     /// The same clock, for what runs in this process.
@@ -199,7 +223,7 @@ mod tests {
     async fn the_clock_shows_real_time_and_the_jumps() {
         let folder = tempfile::tempdir().unwrap();
         let clock = TargetClock::new(&ClockLibrary("lib.so".into()), folder.path()).unwrap();
-        let written = || fs::read_to_string(folder.path().join("clock")).unwrap();
+        let written = || fs::read_to_string(&clock.file).unwrap();
         assert_eq!((written().as_str(), clock.now()), ("+0.000000\n", Duration::ZERO));
         clock.advance(Duration::from_millis(86_400_250)).unwrap();
         tokio::time::advance(Duration::from_millis(10)).await;

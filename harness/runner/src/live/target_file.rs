@@ -74,15 +74,25 @@ pub struct Tolerance {
     pub early_ms: u64,
     /// How much later than specified, in milliseconds.
     pub late_ms: u64,
+    /// The same in a scenario that sets a Keep Alive, if the server looks for silent Clients more
+    /// rarely than it checks its other timers.
+    pub keep_alive_late_ms: Option<u64>,
     /// How long an expected packet may take if the scenario gives no time, in milliseconds.
     pub patience_ms: u64,
+}
+
+impl Tolerance {
+    /// How much later than specified the server may end the connection of a silent Client.
+    pub(crate) fn keep_alive_late_ms(self) -> u64 {
+        self.keep_alive_late_ms.unwrap_or(self.late_ms)
+    }
 }
 
 impl Default for Tolerance {
     /// Most servers check their timers every second, some (mosquitto 2.0) every five seconds. They
     /// act late by that time, and never early.
     fn default() -> Self {
-        Self { early_ms: 50, late_ms: 4000, patience_ms: 2000 }
+        Self { early_ms: 50, late_ms: 4000, keep_alive_late_ms: None, patience_ms: 2000 }
     }
 }
 

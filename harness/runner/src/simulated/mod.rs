@@ -20,7 +20,9 @@ use crate::facts::Facts;
 use crate::hosted::{HostedCase, HostedPeer, Lives, Remembering};
 use crate::hosts::{Hosts, PORT, SERVER};
 use crate::judging::Performed;
-use crate::live::probes::{ANSWER_TIMEOUT, Capabilities, Prober};
+use crate::live::capabilities::Capabilities;
+use crate::live::probe_client::ANSWER_TIMEOUT;
+use crate::live::probes::Prober;
 use crate::live::wire::Endpoint;
 use crate::peers::applications;
 use crate::peers::broker::BrokerPeer;
@@ -38,6 +40,7 @@ const TIMEOUTS: Timeouts = Timeouts {
     patience: Duration::from_secs(60),
     early: Duration::ZERO,
     late: Duration::ZERO,
+    least: Duration::ZERO,
     settling: Duration::from_millis(100),
     silence: Duration::from_secs(5),
     quiet: Duration::from_secs(3),

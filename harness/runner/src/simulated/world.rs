@@ -16,7 +16,7 @@ use crate::backend::{
 use crate::executor::{Executed, execute};
 use crate::hosted::{HostedPeer, Lives, Remembering};
 use crate::hosts::{PORT, SERVER};
-use crate::live::probes::Capabilities;
+use crate::live::capabilities::Capabilities;
 use crate::peers::PeerHost;
 use crate::peers::broker::SECTOR;
 use crate::run_clock::RunClock;

@@ -238,10 +238,16 @@ mod violations;
 mod tolerance {
     //! A timed event that is not in time: a note with the figure, or a failure.
 
+    use mqttspec_runner::live::target_file::Tolerance;
+
     use super::*;
 
     /// A Keep Alive of one second is over after a second and a half.
     fn judged(line: &str, late_ms: u64) -> SuiteResult {
+        judged_with(line, Tolerance { late_ms, ..Tolerance::default() })
+    }
+
+    fn judged_with(line: &str, tolerance: Tolerance) -> SuiteResult {
         let text = format!(
             "title    A time\nclauses  MQTT-3.1.2-22\nversions 5\n\ndevice connects keep_alive=1\n{line} \
              device < closed or DISCONNECT reason=keep-alive-timeout shows MQTT-3.1.2-22\n"
@@ -249,7 +255,6 @@ mod tolerance {
         let plan = plan(&[Source { file: "time.mqtt".to_owned(), text }], &Selection::default());
         assert_eq!(plan.errors, []);
         let broker = TestBroker::start().expect("a broker starts");
-        let tolerance = mqttspec_runner::live::target_file::Tolerance { late_ms, ..Default::default() };
         let target_file = TargetFile { tolerance, ..TargetFile::default() };
         run_live(&plan, &LiveOptions { target_file, ..at(&broker.url()) }, &mut |_| {})
             .expect("the server answers")
@@ -263,6 +268,21 @@ mod tolerance {
         let late = note.and_then(|note| note.rsplit("line 6: ").next()?.split(' ').next()?.parse().ok());
         let late: u64 = late.unwrap_or_else(|| panic!("{:?}", suite.notes));
         assert!((400..4000).contains(&late), "{late}");
+    }
+
+    #[test]
+    fn a_silent_client_may_have_a_tolerance_of_its_own() {
+        let tolerance = Tolerance { late_ms: 100, keep_alive_late_ms: Some(4000), ..Tolerance::default() };
+        let suite = judged_with("within 1s", tolerance);
+        assert_eq!(suite.cases[0].verdict, Verdict::Pass, "{}", bad(&suite));
+    }
+
+    #[test]
+    fn what_follows_a_silence_counts_from_the_time_of_the_scenario() {
+        // The silence is proved at 0.2 s, and its PINGREQ moves the end of the Keep Alive to 1.7 s.
+        let tolerance = Tolerance { early_ms: 800, late_ms: 1000, ..Tolerance::default() };
+        let suite = judged_with("after 1s device < nothing\nwithin 300ms", tolerance);
+        assert_eq!(suite.cases[0].verdict, Verdict::Pass, "{}", bad(&suite));
     }
 
     #[test]

@@ -16,8 +16,8 @@ use mqttspec_notation::DiskFault;
 use mqttspec_ports::Net as _;
 use mqttspec_world::Seed;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
+use super::fast_clock::RunTime;
 use super::peer::{Stopped, Stops};
 use super::pool::Pool;
 use super::ports::Ports;
@@ -52,14 +52,22 @@ pub(super) struct Run {
     pub(super) stopped: Option<Stopped>,
     /// The last lines of the adapters' standard error, if one broke.
     pub(super) output: Vec<String>,
+    /// By how much the clock of the clients was ahead of real time at the end.
+    pub(super) put_forward: Duration,
 }
 
 /// Executes a case with its clients in adapters.
 pub(super) async fn perform(case: &Case, seed: u64, environment: Environment) -> Run {
+    let time = RunTime::starting(environment.pool.clock.as_ref());
+    // Its tasks end with it.
+    time.run(perform_in(&time, case, seed, environment)).await
+}
+
+async fn perform_in(time: &RunTime, case: &Case, seed: u64, environment: Environment) -> Run {
     let Environment { pool, timeouts, intake, limit } = environment;
     let hosts = Rc::new(Hosts::of(&case.scenario, case.tests));
-    let began = Instant::now();
-    let recorder = Rc::new(Recorder::new(hosts.infos(), move || began.elapsed()).counting(intake.clone()));
+    let clock = time.clone();
+    let recorder = Rc::new(Recorder::new(hosts.infos(), move || clock.now()).counting(intake.clone()));
     let (stops, output) = (Rc::new(Stops::default()), Rc::new(RefCell::new(Vec::new())));
     let (failed, mut failures) = mpsc::unbounded_channel();
     let prepared = async {
@@ -71,7 +79,7 @@ pub(super) async fn perform(case: &Case, seed: u64, environment: Environment) ->
         let broker = match BrokerPeer::of(case, &hosts, &recorder, None, &[])? {
             Some(peer) => {
                 let disk = RealDisk::new(state.path().join(SERVER)).map_err(|error| error.to_string())?;
-                Some(Broker::new(peer, ports.clone(), disk, seed.child(SERVER), began, failed))
+                Some(Broker::new(peer, ports.clone(), disk, seed.child(SERVER), time.clone(), failed))
             }
             None => None,
         };
@@ -88,7 +96,7 @@ pub(super) async fn perform(case: &Case, seed: u64, environment: Environment) ->
             }
         }
         let faults = Injector::new(Relays::new(SERVER, faults, processes));
-        let backend = ClientBackend { began, seed, timeouts, limit, faults, ports, of_host };
+        let backend = ClientBackend { time: time.clone(), seed, timeouts, limit, faults, ports, of_host };
         Ok::<_, String>((applications, Rc::new(backend)))
     };
     let executed = match prepared.await {
@@ -110,7 +118,7 @@ pub(super) async fn perform(case: &Case, seed: u64, environment: Environment) ->
                     processes.run(&client.name, !client.connects_when_told).await;
                 }
                 if processes.broker.is_some() {
-                    connected(&hosts, &applications, timeouts).await;
+                    connected(&hosts, &applications, time, timeouts).await;
                 }
                 execute(setup, backend.clone()).await
             };
@@ -128,22 +136,22 @@ pub(super) async fn perform(case: &Case, seed: u64, environment: Environment) ->
     };
     let performed = Performed { history: recorder.take_history(), executed };
     let output = output.take();
-    Run { performed, stopped: stops.take(), output }
+    Run { performed, stopped: stops.take(), output, put_forward: time.put_forward() }
 }
 
 /// Waits until the clients that connect without a command have done so: most libraries take no
 /// other command before. If one does not connect, the first step with it fails.
-async fn connected(hosts: &Hosts, applications: &Applications, timeouts: Timeouts) {
+async fn connected(hosts: &Hosts, applications: &Applications, time: &RunTime, timeouts: Timeouts) {
     let by_themselves = hosts.clients.iter().filter(|client| !client.connects_when_told);
     let waiting: Vec<_> = by_themselves.filter_map(|client| applications.get(&client.name)).collect();
-    let until = Instant::now() + timeouts.patience;
-    while waiting.iter().any(|application| !application.connected.get()) && Instant::now() < until {
+    let until = time.now() + timeouts.patience;
+    while waiting.iter().any(|application| !application.connected.get()) && time.now() < until {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
 struct ClientBackend {
-    began: Instant,
+    time: RunTime,
     seed: Seed,
     timeouts: Timeouts,
     limit: Duration,
@@ -163,11 +171,11 @@ impl Backend for ClientBackend {
     }
 
     fn now(&self) -> Duration {
-        self.began.elapsed()
+        self.time.now()
     }
 
     fn sleep_until(&self, since_start: Duration) -> Pending<'_, ()> {
-        Box::pin(tokio::time::sleep_until(self.began + since_start))
+        Box::pin(self.time.sleep_until(since_start))
     }
 
     fn seed(&self) -> Seed {

@@ -6,12 +6,14 @@
 //! - [`process`]: a process, its pipes and its end; [`pool`]: the processes that are idle
 //! - [`peer`]: converts commands of the application to lines, and lines to events
 //! - [`backend`]: one run; [`ports`]: where the clients connect; [`power`]: the processes of a run
+//! - [`fast_clock`]: clients whose clock runs faster than real time
 //! - [`session`]: all cases, and the reruns before a failure counts
 //! - [`silent`]: the events that a library never reports
 //! - [`target_file`]: the file that names an adapter
 //! - [`reference`]: the reference client as an adapter
 
 mod backend;
+mod fast_clock;
 pub(crate) mod peer;
 mod pool;
 mod ports;

@@ -2,24 +2,30 @@
 
 use std::cell::{Cell, RefCell};
 
+use super::fast_clock::FastClock;
 use super::process::{AdapterError, Process};
 use super::protocol::{DISK, Hello};
 
 /// The processes of one adapter command.
 pub(super) struct Pool {
     command: String,
+    /// The clock of its processes, if it is not the machine's.
+    pub(super) clock: Option<FastClock>,
     idle: RefCell<Vec<Process>>,
     keeps_sessions: Cell<bool>,
 }
 
 impl Pool {
     /// Starts one process, and sends `hello` to get the name of its library.
-    pub(super) async fn start(command: &str) -> Result<(Self, Hello), (AdapterError, Vec<String>)> {
-        let process = Process::start(command).await?;
+    pub(super) async fn start(
+        command: &str,
+        clock: Option<FastClock>,
+    ) -> Result<(Self, Hello), (AdapterError, Vec<String>)> {
+        let process = Process::start(command, clock.as_ref()).await?;
         let hello = process.hello.clone();
         let keeps_sessions = Cell::new(hello.supports(DISK));
         let idle = RefCell::new(vec![process]);
-        Ok((Self { command: command.to_owned(), idle, keeps_sessions }, hello))
+        Ok((Self { command: command.to_owned(), clock, idle, keeps_sessions }, hello))
     }
 
     /// A process that drives no client.
@@ -30,7 +36,7 @@ impl Pool {
                 process.begin_case();
                 Ok(process)
             }
-            None => Process::start(&self.command).await,
+            None => Process::start(&self.command, self.clock.as_ref()).await,
         }
     }
 

@@ -14,8 +14,8 @@ use mqttspec_world::Seed;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet};
-use tokio::time::Instant;
 
+use super::fast_clock::RunTime;
 use super::peer::{Place, RunningPeer, Stopped, Stops};
 use super::pool::Pool;
 use super::ports::{Ports, ServerNet};
@@ -145,7 +145,7 @@ pub(super) struct Broker {
     /// Keeps its store over a crash.
     disk: RealDisk,
     seed: Seed,
-    began: Instant,
+    time: RunTime,
     /// Why it ended by itself.
     failed: mpsc::UnboundedSender<String>,
     starts: Cell<u64>,
@@ -153,16 +153,16 @@ pub(super) struct Broker {
 }
 
 impl Broker {
-    /// A broker that does not run yet. `began` is the start of the run.
+    /// A broker that does not run yet. `time` is that of the run.
     pub(super) fn new(
         peer: BrokerPeer,
         ports: Rc<Ports>,
         disk: RealDisk,
         seed: Seed,
-        began: Instant,
+        time: RunTime,
         failed: mpsc::UnboundedSender<String>,
     ) -> Self {
-        Self { peer, ports, disk, seed, began, failed, starts: Cell::new(0), running: RefCell::default() }
+        Self { peer, ports, disk, seed, time, failed, starts: Cell::new(0), running: RefCell::default() }
     }
 
     pub(super) fn start(&self) {
@@ -171,7 +171,7 @@ impl Broker {
             net: ServerNet(self.ports.clone()),
             disk: self.disk.clone(),
             seed: self.seed.nth(self.starts.get()),
-            now: self.began.elapsed(),
+            now: self.time.now(),
         };
         let (served, failed) = (self.peer.clone().run(host), self.failed.clone());
         let task = tokio::task::spawn_local(async move {

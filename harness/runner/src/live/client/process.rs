@@ -13,7 +13,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::time::timeout;
 
+use super::fast_clock::FastClock;
 use super::protocol::{Command, Hello, Line, PROTOCOL, Reply, Request, shortened};
+use crate::live::target_clock::ClockLibrary;
 
 /// How long an adapter may take to start and answer `hello`.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -110,6 +112,8 @@ pub enum AdapterError {
 pub(super) struct Process {
     pub(super) hello: Hello,
     child: Child,
+    /// Whether it has another clock.
+    is_fast: bool,
     stdin: pipe::Sender,
     stdout: pipe::Receiver,
     /// Bytes of lines that were not taken.
@@ -137,8 +141,11 @@ impl Killer {
 
 impl Process {
     /// Starts an adapter, and waits for its `hello`. On failure also returns its standard error.
-    pub(super) async fn start(command: &str) -> Result<Self, (AdapterError, Vec<String>)> {
-        let mut process = Self::spawn(command).map_err(|error| (error, Vec::new()))?;
+    pub(super) async fn start(
+        command: &str,
+        clock: Option<&FastClock>,
+    ) -> Result<Self, (AdapterError, Vec<String>)> {
+        let mut process = Self::spawn(command, clock).map_err(|error| (error, Vec::new()))?;
         let hello = match process.call(Command::Hello { protocol: PROTOCOL }, START_TIMEOUT).await {
             Ok(Reply::Ok(value)) => serde_json::from_value::<Hello>(value.clone()).map_err(|error| {
                 AdapterError::Garbage { line: shortened(&value.to_string()), error: error.to_string() }
@@ -160,20 +167,19 @@ impl Process {
         }
     }
 
-    fn spawn(command: &str) -> Result<Self, AdapterError> {
+    fn spawn(command: &str, clock: Option<&FastClock>) -> Result<Self, AdapterError> {
         let words = shlex::split(command).filter(|words| !words.is_empty());
         let words = words.ok_or_else(|| AdapterError::Words(command.to_owned()))?;
         let failed =
             |error: io::Error| AdapterError::Start { command: command.to_owned(), error: error.to_string() };
         // Its own process group: what it starts is killed with it.
-        let mut child = std::process::Command::new(&words[0])
-            .args(&words[1..])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(failed)?;
+        let mut program = std::process::Command::new(&words[0]);
+        program.args(&words[1..]).process_group(0);
+        program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(clock) = clock {
+            clock.preload_into(&mut program);
+        }
+        let mut child = program.spawn().map_err(failed)?;
         let pipes = child.stdin.take().zip(child.stdout.take()).zip(child.stderr.take());
         let ((stdin, stdout), stderr) = pipes.ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         Ok(Self {
@@ -186,6 +192,7 @@ impl Process {
                 silent: Vec::new(),
             },
             child,
+            is_fast: clock.is_some(),
             stdin: pipe::Sender::from_owned_fd(OwnedFd::from(stdin)).map_err(failed)?,
             stdout: pipe::Receiver::from_owned_fd(OwnedFd::from(stdout)).map_err(failed)?,
             stderr: pipe::Receiver::from_owned_fd(OwnedFd::from(stderr)).map_err(failed)?,
@@ -310,6 +317,9 @@ impl Drop for Process {
         self.killer().kill();
         // A killed process can be reaped at once.
         let _ = self.child.wait();
+        if self.is_fast {
+            ClockLibrary::clean_up_after(self.child.id());
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Judges a client library by every case that tests clients.
 
+mod fast;
+
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +27,7 @@ use super::silent::leave_out;
 use crate::backend::Timeouts;
 use crate::found::Timed;
 use crate::intake::{Budget, Intake, KeptTraces};
-use crate::judging::judged;
+use crate::judging::{Performed, judged};
 use crate::live::TIME_LIMIT;
 use crate::live::case_run::{broken, limit, out_of_time, skipped};
 use crate::live::passes::interrupted;
@@ -47,6 +50,10 @@ const SILENCE: Duration = Duration::from_millis(400);
 
 /// The number of reruns of a case, alone, if its verdict is bad.
 const MAX_RERUNS: u32 = 4;
+
+/// Why a failure of a case that cannot run in real time does not count.
+const ONLY_ACCELERATED: &str = "it fails on a client whose clock is fast, and takes too long in real time: \
+                                run with --patient";
 
 /// A timer that fires later than this shows that the machine stalled.
 const STALL: Duration = Duration::from_millis(100);
@@ -72,6 +79,8 @@ pub struct ClientOptions {
     pub patient: bool,
     /// The real time that all cases may take. Those that are left then are errors.
     pub time_limit: Duration,
+    /// How much faster than real time the clock of the client may run in cases that wait.
+    pub clock_speed: Option<NonZeroU32>,
 }
 
 impl ClientOptions {
@@ -88,6 +97,7 @@ impl ClientOptions {
             keep: KeepTrace::default(),
             patient: false,
             time_limit: TIME_LIMIT,
+            clock_speed: None,
         }
     }
 }
@@ -114,6 +124,8 @@ fn shown(output: &[String]) -> String {
 
 struct Context {
     pool: Rc<Pool>,
+    /// Processes whose clock is fast.
+    fast: Option<Rc<Pool>>,
     hello: Hello,
     options: ClientOptions,
     last_stall: Cell<Option<Instant>>,
@@ -126,6 +138,15 @@ struct Placed {
     case: Case,
     waits: Duration,
     skip: Option<String>,
+    /// The same case with its waits, for a client whose clock is fast, if it gains by that.
+    fast: Option<(Case, Duration)>,
+}
+
+impl Placed {
+    /// How long its first attempt takes at least.
+    fn least(&self, speed: u32) -> Duration {
+        self.fast.as_ref().map_or(self.waits, |(_, waits)| *waits / speed)
+    }
 }
 
 /// The outcome of a case.
@@ -135,9 +156,27 @@ struct Outcome {
     took: Duration,
     timing_sensitive: bool,
     stalled: bool,
+    /// By how much the clock of the client was ahead of real time at the end.
+    put_forward: Duration,
 }
 
 impl Outcome {
+    /// Nothing has run yet.
+    fn starting(index: usize) -> Self {
+        let (took, put_forward) = (Duration::ZERO, Duration::ZERO);
+        Self { index, runs: Vec::new(), took, timing_sensitive: false, stalled: false, put_forward }
+    }
+
+    /// The same, not judged for this reason.
+    fn not_judged(mut self, reason: &str) -> Self {
+        for run in &mut self.runs {
+            run.verdict = Verdict::NotJudged;
+            reason.clone_into(&mut run.reason);
+            run.failures.clear();
+        }
+        self
+    }
+
     fn is_bad(&self) -> bool {
         self.runs.iter().any(|run| matches!(run.verdict, Verdict::NotJudged | Verdict::Fail | Verdict::Error))
     }
@@ -180,11 +219,12 @@ fn on_runtime<T>(future: impl Future<Output = Result<T, ClientError>>) -> Result
 }
 
 async fn start(options: &ClientOptions) -> Result<Rc<Context>, ClientError> {
-    let started = Pool::start(&options.command).await;
+    let started = Pool::start(&options.command, None).await;
     let (pool, hello) = started.map_err(|(error, output)| ClientError::Adapter { error, output })?;
     let options = options.clone();
     Ok(Rc::new(Context {
         pool: Rc::new(pool),
+        fast: None,
         hello,
         options,
         last_stall: Cell::new(None),
@@ -198,8 +238,17 @@ async fn judge(
     progress: &mut dyn FnMut(&CaseResult, usize, usize),
 ) -> Result<SuiteResult, ClientError> {
     let until = Instant::now() + options.time_limit;
-    let context = start(options).await?;
+    let mut context = start(options).await?;
     contact(&context).await?;
+    let mut notes = Vec::new();
+    if let Some(speed) = options.clock_speed.map(NonZeroU32::get).filter(|speed| *speed > 1)
+        && let Some(context) = Rc::get_mut(&mut context)
+    {
+        match context.fast_pool(speed).await {
+            Ok(pool) => context.fast = Some(pool),
+            Err(why) => notes.push(format!("all cases run in real time: {why}")),
+        }
+    }
     let cases = plan.cases.iter().filter(|case| case.tests == Role::Client);
     let placed: Vec<Rc<Placed>> = cases.map(|case| Rc::new(context.place(case))).collect();
     let stalls = watch_stalls(context.clone());
@@ -208,14 +257,17 @@ async fn judge(
     let mut done = |outcome: Outcome, ended: &mut BTreeSet<usize>| {
         ended.insert(outcome.index);
         let case = &placed[outcome.index].case;
-        let mut result = summary(case, outcome.runs, options.keep, Some(outcome.took));
+        let put_forward = u64::try_from(outcome.put_forward.as_millis()).ok().filter(|by| *by > 0);
+        let result = summary(case, outcome.runs, options.keep, Some(outcome.took));
+        let mut result = CaseResult { put_forward_ms: put_forward, ..result };
         traces.keep(&mut result);
         results.insert(outcome.index, result);
         progress(&results[&outcome.index], results.len(), placed.len());
     };
     let mut waiting: Vec<usize> = (0..placed.len()).collect();
     // Taken from the end: the longest first.
-    waiting.sort_by_key(|index| placed[*index].waits);
+    let speed = context.speed();
+    waiting.sort_by_key(|index| placed[*index].least(speed));
     let (mut set, mut again) = (JoinSet::new(), Vec::new());
     loop {
         while Instant::now() < until
@@ -223,7 +275,7 @@ async fn judge(
             && let Some(index) = waiting.pop()
         {
             let (context, placed) = (context.clone(), placed[index].clone());
-            set.spawn_local(async move { context.run_case(index, &placed).await });
+            set.spawn_local(async move { context.run_first(index, &placed).await });
         }
         let Ok(joined) = timeout_at(until, set.join_next()).await else { break };
         match joined {
@@ -239,6 +291,10 @@ async fn judge(
     }
     let mut recovered = Vec::new();
     for first in again {
+        if !first.put_forward.is_zero() && placed[first.index].skip.is_some() {
+            done(first.not_judged(ONLY_ACCELERATED), &mut ended);
+            continue;
+        }
         let mut before = first;
         for _ in 0..MAX_RERUNS {
             let rerun = context.run_case(before.index, &placed[before.index]);
@@ -261,15 +317,18 @@ async fn judge(
     stalls.abort();
     drop(set);
     let left: Vec<usize> = (0..placed.len()).filter(|index| !ended.contains(index)).collect();
-    let mut notes = Vec::new();
+    if let Some(clock) = context.fast.as_ref().and_then(|pool| pool.clock.as_ref()) {
+        let count = placed.iter().filter(|placed| placed.fast.is_some()).count();
+        let speed = clock.speed;
+        notes.push(format!("{count} cases that wait run on clients whose clock is {speed} times as fast"));
+    }
     if !left.is_empty() {
         let (limit, count) = (options.time_limit, left.len());
         notes.push(format!("the run was stopped after {limit:?}, its time limit: {count} cases did not end"));
     }
     for index in left {
         let run = broken(out_of_time(options.time_limit), options.seed);
-        let outcome =
-            Outcome { index, runs: vec![run], took: Duration::ZERO, timing_sensitive: true, stalled: false };
+        let outcome = Outcome { runs: vec![run], timing_sensitive: true, ..Outcome::starting(index) };
         done(outcome, &mut ended);
     }
     if !recovered.is_empty() {
@@ -319,9 +378,8 @@ async fn contact(context: &Rc<Context>) -> Result<(), ClientError> {
         if placed.skip.is_some() {
             continue;
         }
-        let environment = context.environment(&placed);
-        let set = LocalSet::new();
-        let Run { performed, stopped, output } = set.run_until(perform(&placed.case, 0, environment)).await;
+        let environment = context.environment(&context.pool, placed.waits);
+        let Run { performed, stopped, output, .. } = perform(&placed.case, 0, environment).await;
         let opened =
             performed.history.events().iter().filter(|event| matches!(event.what, What::Opened(_))).count();
         let error = match stopped {
@@ -362,6 +420,7 @@ impl Context {
             early: milliseconds(50),
             // Libraries check their timers every second.
             late: milliseconds(1500),
+            least: Duration::ZERO,
             settling: milliseconds(50),
             silence: SILENCE,
             quiet: milliseconds(500),
@@ -379,7 +438,7 @@ impl Context {
             silence: if self.options.patient { Duration::MAX } else { SILENCE },
             travel: Duration::ZERO,
         };
-        let mut placed = Placed { case: case.clone(), waits: Duration::ZERO, skip: None };
+        let mut placed = Placed { case: case.clone(), waits: Duration::ZERO, skip: None, fast: None };
         if !self.hello.versions.contains(&case.version.to_string()) {
             placed.skip = Some(format!("the client does not support MQTT {}", case.version));
             return placed;
@@ -394,15 +453,20 @@ impl Context {
             }
             Err(needed) => placed.skip = Some(format!("needs a wait of {needed:?}: run with --patient")),
         }
+        placed.fast = self.place_fast(case, limits);
         placed
     }
 
-    fn environment(&self, placed: &Placed) -> Environment {
-        let timeouts = self.timeouts();
+    fn environment(&self, pool: &Rc<Pool>, waits: Duration) -> Environment {
+        let of_real_time = self.timeouts();
         // A line may wait a minute for a client that connects again.
-        let limit = limit(placed.waits, timeouts) + Duration::from_secs(120);
+        let limit = limit(waits, of_real_time) + Duration::from_secs(120);
+        let (timeouts, limit) = match &pool.clock {
+            Some(clock) => (clock.timeouts(of_real_time), limit * clock.speed),
+            None => (of_real_time, limit),
+        };
         let intake = Rc::new(Intake::new(&self.budget));
-        Environment { pool: self.pool.clone(), timeouts, intake, limit }
+        Environment { pool: pool.clone(), timeouts, intake, limit }
     }
 
     fn command(&self, case: &Case, seed: u64) -> RepeatCommand {
@@ -413,26 +477,30 @@ impl Context {
         RepeatCommand { role: None, target: Some(target), ..case.repeat_command(seed) }
     }
 
+    /// The first attempt: on a client whose clock is fast, if the case gains by that.
+    async fn run_first(&self, index: usize, placed: &Placed) -> Outcome {
+        match (&placed.fast, &self.fast) {
+            (Some((case, waits)), Some(pool)) => self.run_on(pool, index, case, *waits).await,
+            _ => self.run_case(index, placed).await,
+        }
+    }
+
+    /// An attempt in real time.
     async fn run_case(&self, index: usize, placed: &Placed) -> Outcome {
-        let started = Instant::now();
-        let mut outcome = Outcome {
-            index,
-            runs: Vec::new(),
-            took: Duration::ZERO,
-            timing_sensitive: false,
-            stalled: false,
+        let Some(reason) = &placed.skip else {
+            return self.run_on(&self.pool, index, &placed.case, placed.waits).await;
         };
-        for offset in 0..u64::from(self.options.seeds.max(1)) {
-            let seed = self.options.seed.wrapping_add(offset);
-            if let Some(reason) = &placed.skip {
-                outcome.runs.push(skipped(reason.clone(), seed));
-                continue;
-            }
-            // A task set of its own, so that the run's tasks end with it.
-            let set = LocalSet::new();
-            let environment = self.environment(placed);
-            let run = set.run_until(perform(&placed.case, seed, environment)).await;
-            let (run, timing_sensitive) = self.judge_run(&placed.case, seed, run);
+        let runs = self.seeds().map(|seed| skipped(reason.clone(), seed)).collect();
+        Outcome { runs, ..Outcome::starting(index) }
+    }
+
+    async fn run_on(&self, pool: &Rc<Pool>, index: usize, case: &Case, waits: Duration) -> Outcome {
+        let started = Instant::now();
+        let mut outcome = Outcome::starting(index);
+        for seed in self.seeds() {
+            let run = perform(case, seed, self.environment(pool, waits)).await;
+            outcome.put_forward += run.put_forward;
+            let (run, timing_sensitive) = self.judge_run(case, seed, run);
             outcome.timing_sensitive |= timing_sensitive;
             outcome.runs.push(run);
         }
@@ -441,12 +509,14 @@ impl Context {
         outcome
     }
 
+    fn seeds(&self) -> impl Iterator<Item = u64> {
+        let first = self.options.seed;
+        (0..u64::from(self.options.seeds.max(1))).map(move |offset| first.wrapping_add(offset))
+    }
+
     fn judge_run(&self, case: &Case, seed: u64, run: Run) -> (RunResult, bool) {
-        let Run { performed, stopped, output } = run;
-        let command = self.command(case, seed);
-        let with_trace = self.options.keep == KeepTrace::All;
-        let (result, Timed { sensitive: timing_sensitive, .. }) =
-            judged(case, &command, performed.executed, &performed.history, with_trace, None);
+        let Run { performed, stopped, output, .. } = run;
+        let (result, timing_sensitive) = self.judge_executed(case, seed, performed);
         match stopped {
             None => (result, timing_sensitive),
             Some(Stopped::Unsupported(reason)) => (skipped(reason, seed), false),
@@ -455,6 +525,14 @@ impl Context {
                 (RunResult { trace, output, ..broken(error.to_string(), seed) }, true)
             }
         }
+    }
+
+    fn judge_executed(&self, case: &Case, seed: u64, performed: Performed) -> (RunResult, bool) {
+        let command = self.command(case, seed);
+        let with_trace = self.options.keep == KeepTrace::All;
+        let Performed { history, executed } = performed;
+        let (result, Timed { sensitive, .. }) = judged(case, &command, executed, &history, with_trace, None);
+        (result, sensitive)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Target files of clients, in TOML. See `targets/clients/README.md`.
 
+use core::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -16,6 +17,9 @@ pub struct ClientTargetFile {
     /// The number of concurrent runs, unless the command line gives one.
     #[serde(default)]
     pub jobs: Option<usize>,
+    /// How much faster than real time the clock of the client may run in cases that wait.
+    #[serde(default)]
+    pub clock_speed: Option<NonZeroU32>,
 }
 
 /// Why a target file of a client cannot be used.
