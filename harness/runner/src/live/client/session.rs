@@ -445,8 +445,9 @@ impl Context {
         let Run { performed, stopped, output } = run;
         let command = self.command(case, seed);
         let with_trace = self.options.keep == KeepTrace::All;
+        let model = Some(self.timeouts().tolerance());
         let (result, Timed { sensitive: timing_sensitive, .. }) =
-            judged(case, &command, performed.executed, &performed.history, with_trace, None);
+            judged(case, &command, performed.executed, &performed.history, with_trace, model);
         match stopped {
             None => (result, timing_sensitive),
             Some(Stopped::Unsupported(reason)) => (skipped(reason, seed), false),
