@@ -1,5 +1,6 @@
 //! `mqttspec explore`, `shrink` and `merge`: campaigns of generated scenarios.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -22,8 +23,14 @@ use crate::{CommandError, FAILED, PASSED};
 /// The results of a campaign, in its folder.
 const RESULTS: &str = "campaign.json";
 
+/// The folders of scenarios in it.
+const SCENARIOS: [&str; 2] = ["findings", "unconfirmed"];
+
 /// The number of runs on a live broker in which a finding is shrunk.
 pub(crate) const LIVE_RUNS: u32 = 250;
+
+/// How long each finding on a live broker is shrunk.
+const LIVE_SHRINKING: Duration = Duration::from_secs(60);
 
 /// The number of simulated runs in which `shrink` shortens a scenario.
 const SIMULATED_RUNS: u32 = 1500;
@@ -89,6 +96,13 @@ fn run_campaign(arguments: &ExploreArguments) -> Result<u8, CommandError> {
             // If the terminal was closed, the results are still written.
             let _ = write!(err, "{}", text_of(found));
         }
+        // A second signal ends the process, and nothing is written then.
+        if (note.is_some() || found.is_some())
+            && let Some(folder) = folder
+            && let Err(error) = write_results(folder, campaign)
+        {
+            let _ = writeln!(err, "{error}");
+        }
         if now - shown >= Duration::from_secs(5) {
             shown = now;
             let _ = writeln!(err, "{}", rate(campaign, campaign.runs - done_before, now - began));
@@ -96,7 +110,9 @@ fn run_campaign(arguments: &ExploreArguments) -> Result<u8, CommandError> {
     };
     let campaign = match &mut target {
         Some(target) => {
-            let mut live = Live { target, stop: &stop, enough: &enough };
+            let clock = || began.elapsed();
+            let shrink_for = Some(LIVE_SHRINKING);
+            let mut live = Live { target, stop: &stop, enough: &enough, clock: &clock, shrink_for };
             mqttspec_explore::explore_live(&options, &mut live, before, &mut progress)
         }
         None => mqttspec_explore::explore(&options, before, &stop, &mut progress),
@@ -166,7 +182,13 @@ pub(crate) fn shrink_file(arguments: &ShrinkArguments) -> Result<u8, CommandErro
         let stop = Arc::new(AtomicBool::new(false));
         stop_on_ctrl_c(&stop)?;
         let limits = Limits { runs: arguments.runs.unwrap_or(LIVE_RUNS) };
-        let mut live = Live { target: &mut contact(&options)?, stop: &stop, enough: &AtomicBool::new(false) };
+        let mut live = Live {
+            target: &mut contact(&options)?,
+            stop: &stop,
+            enough: &AtomicBool::new(false),
+            clock: &|| Duration::ZERO,
+            shrink_for: None,
+        };
         let shrunk = mqttspec_explore::shrink_first_live(&text, limits, &mut live).map_err(refused)?;
         anstream::stdout().write_all(shrunk.as_bytes())?;
         return Ok(PASSED);
@@ -275,13 +297,29 @@ fn write_results(folder: &Path, campaign: &Campaign) -> Result<(), ExploreError>
     for (number, found) in campaign.findings.iter().enumerate() {
         files.push((format!("findings/{:03}-seed-{}.mqtt", number + 1, found.seed), found.scenario.clone()));
     }
-    for name in ["findings", "unconfirmed"] {
-        fs::create_dir_all(folder.join(name))
-            .map_err(|source| ExploreError::Write { path: folder.to_owned(), source })?;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        |source| ExploreError::Write { path, source }
+    };
+    let mut written = BTreeSet::new();
+    for name in SCENARIOS {
+        fs::create_dir_all(folder.join(name)).map_err(failed(folder))?;
     }
     for (name, text) in files {
         let path = folder.join(name);
-        fs::write(&path, text).map_err(|source| ExploreError::Write { path, source })?;
+        fs::write(&path, text).map_err(failed(&path))?;
+        written.insert(path);
+    }
+    // The results are written several times, and what was unconfirmed may be a finding now.
+    for name in SCENARIOS {
+        let folder = folder.join(name);
+        for entry in fs::read_dir(&folder).map_err(failed(&folder))? {
+            let path = entry.map_err(failed(&folder))?.path();
+            let is_ours = path.file_name().is_some_and(|name| name.to_string_lossy().contains("-seed-"));
+            if is_ours && !written.contains(&path) {
+                fs::remove_file(&path).map_err(failed(&path))?;
+            }
+        }
     }
     Ok(())
 }

@@ -170,7 +170,7 @@ pub struct Progress<'a> {
     pub campaign: &'a Campaign,
     /// A finding of a new shape, which the last run showed.
     pub found: Option<&'a Found>,
-    /// What a campaign on a live server does now.
+    /// What a campaign on a live server does now. The results have what was found until then.
     pub note: Option<&'a str>,
 }
 
@@ -180,9 +180,9 @@ impl<'a> Progress<'a> {
         Self { campaign, found: None, note: None }
     }
 
-    /// A new finding was shrunk.
-    pub(crate) fn found(campaign: &'a Campaign) -> Self {
-        Self { campaign, found: campaign.findings.last(), note: None }
+    /// The new finding with this index was shrunk.
+    pub(crate) fn found(campaign: &'a Campaign, index: usize) -> Self {
+        Self { campaign, found: campaign.findings.get(index), note: None }
     }
 }
 
@@ -406,7 +406,7 @@ fn take(campaign: &mut Campaign, run: &Run, options: &Options, progress: &mut dy
         );
         let scenario = shrunk.map_or_else(|_| canonical(run.text.clone()), |shrunk| shrunk.text);
         campaign.findings.push(Found { shape, seed: run.seed, times: 1, expected, actual, scenario });
-        progress(Progress::found(campaign));
+        progress(Progress::found(campaign, campaign.findings.len() - 1));
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! The same seed need not show the same thing twice: the timing of a real broker differs. So a new
 //! finding counts only if each of three repetitions of its run shows it too. It is then shrunk by
-//! many runs at the same time, because a run mostly waits.
+//! many runs at the same time, because a run mostly waits. The results have it before it is shrunk,
+//! so that it is not lost if shrinking is cut short.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use mqttspec_codec::Version;
 use mqttspec_judge::Case;
@@ -20,7 +22,7 @@ use crate::live_server::LiveServer;
 use crate::run::{case_of, shapes};
 use crate::shape::Shape;
 use crate::shrink::{Limits, is_sound};
-use crate::shrink_live::{Shrinking, described, shrink_together};
+use crate::shrink_live::{End, Shrinking, described, marked, shrink_together};
 use crate::swarm::Swarm;
 
 /// The number of repetitions that must show a finding.
@@ -36,10 +38,15 @@ const EXAMPLES: usize = 3;
 pub struct Live<'l> {
     /// The server.
     pub target: &'l mut LiveTarget,
-    /// Ends the campaign at once, without the findings that are not confirmed.
+    /// Ends the campaign at once. What is not confirmed or not shrunk by then is marked so.
     pub stop: &'l AtomicBool,
     /// Ends the first part: no more scenarios are drawn.
     pub enough: &'l AtomicBool,
+    /// The time since the campaign began.
+    pub clock: &'l dyn Fn() -> Duration,
+    /// How long each finding is shrunk; no limit if `None`. All are shrunk at the same time, so two
+    /// of them have twice this time together.
+    pub shrink_for: Option<Duration>,
 }
 
 /// A run of a generated scenario that showed something new.
@@ -74,20 +81,44 @@ pub fn explore_live(
     let mut campaign = before;
     let suspects = draw(options, live, &mut campaign, progress);
     let note = format!("{} new findings: repeating their runs", suspects.len());
+    let known = campaign.unconfirmed.len();
+    campaign.unconfirmed.extend(suspects.iter().filter_map(not_repeated));
     progress(Progress { campaign: &campaign, found: None, note: Some(&note) });
+    campaign.unconfirmed.truncate(known);
     let confirmed = confirm(live, &mut campaign, suspects);
-    let note = format!("{} findings were confirmed: shrinking them", confirmed.len());
+    let first = campaign.findings.len();
+    let name = live.target.name().to_owned();
+    for (shape, suspect) in &confirmed {
+        let Some(Example { seed, text, expected, actual }) = suspect.examples.first() else { continue };
+        let scenario = marked(text, &format!("on {name}; not shrunk yet"));
+        let (shape, seed, times) = (shape.clone(), *seed, suspect.times);
+        let (expected, actual) = (expected.clone(), actual.clone());
+        campaign.findings.push(Found { shape, seed, times, expected, actual, scenario });
+    }
+    let bound = shrinking_time(live, confirmed.len());
+    let most = bound.map_or_else(String::new, |bound| format!(" for at most {} s", bound.as_secs()));
+    let note = format!("{} findings were confirmed: shrinking them{most}", confirmed.len());
     progress(Progress { campaign: &campaign, found: None, note: Some(&note) });
     let shrunk = shrink_all(options.limits, live, &confirmed);
-    for ((shape, suspect), scenario) in confirmed.into_iter().zip(shrunk) {
-        let Some(Example { seed, expected, actual, .. }) = suspect.examples.into_iter().next() else {
-            continue;
-        };
-        let times = suspect.times;
-        campaign.findings.push(Found { shape, seed, times, expected, actual, scenario });
-        progress(Progress::found(&campaign));
+    for (index, scenario) in (first..).zip(shrunk) {
+        campaign.findings[index].scenario = scenario;
+        progress(Progress::found(&campaign, index));
     }
     campaign
+}
+
+/// A suspect as the results have it until its runs are repeated.
+fn not_repeated((shape, suspect): (&Shape, &Suspect)) -> Option<Unconfirmed> {
+    let Example { seed, text, actual, .. } = suspect.examples.first()?;
+    let scenario = marked(text, "its run was not repeated yet");
+    let (shape, actual, times) = (shape.clone(), actual.clone(), suspect.times);
+    Some(Unconfirmed { shape, seed: *seed, times, actual, repetitions: 0, scenario })
+}
+
+/// How long this number of findings is shrunk.
+fn shrinking_time(live: &Live<'_>, findings: usize) -> Option<Duration> {
+    let count = u32::try_from(findings).unwrap_or(u32::MAX);
+    live.shrink_for.map(|each| each.saturating_mul(count))
 }
 
 /// Shrinks a scenario to the first finding of its run on a live server.
@@ -110,7 +141,10 @@ pub fn shrink_first_live(text: &str, limits: Limits, live: &mut Live<'_>) -> Res
     if let Some(Unconfirmed { repetitions, .. }) = campaign.unconfirmed.first() {
         return Err(format!("only {repetitions} of {REPETITIONS} repetitions of its run have the finding"));
     }
-    shrink_all(limits, live, &confirmed).pop().ok_or_else(|| "it was stopped".to_owned())
+    if live.stop.load(Ordering::Relaxed) {
+        return Err("it was stopped".to_owned());
+    }
+    shrink_all(limits, live, &confirmed).pop().ok_or_else(|| "the finding did not come again".to_owned())
 }
 
 /// The features that make sense on a live server.
@@ -230,13 +264,16 @@ fn shapes_of(run: &LiveRun, version: Version) -> BTreeMap<Shape, (String, String
     shapes
 }
 
-/// Runs scenarios. Returns for each whether its run shows its shape.
-fn try_all(live: &mut Live<'_>, trials: &[Trial]) -> Vec<bool> {
+/// Runs scenarios, but begins none after a time. Returns for each whether its run shows its shape.
+fn try_all(live: &mut Live<'_>, trials: &[Trial], until: Option<Duration>) -> Vec<bool> {
     let cases: Vec<Option<Case>> = trials.iter().map(|trial| case_of(&trial.text).ok()).collect();
     let numbers: Vec<usize> = (0..trials.len()).filter(|number| cases[*number].is_some()).collect();
     let mut shown = vec![false; trials.len()];
     let mut waiting = numbers.iter();
-    let mut next = || waiting.next().and_then(|number| Some((cases[*number].clone()?, 0)));
+    let clock = live.clock;
+    let is_late = || until.is_some_and(|until| clock() >= until);
+    let mut next =
+        || waiting.next().filter(|_| !is_late()).and_then(|number| Some((cases[*number].clone()?, 0)));
     let mut done = |index: usize, run: LiveRun| {
         let Some(number) = numbers.get(index) else { return };
         let Trial { shape, version, .. } = &trials[*number];
@@ -261,7 +298,7 @@ fn confirm(
             trials.extend((0..REPETITIONS).map(|_| trial()));
         }
     }
-    let shown = try_all(live, &trials);
+    let shown = try_all(live, &trials, None);
     let mut shown = shown.chunks(REPETITIONS).map(|of| of.iter().filter(|shown| **shown).count());
     let mut confirmed = Vec::new();
     for (shape, mut suspect) in suspects {
@@ -269,16 +306,16 @@ fn confirm(
         let best = (0..counts.len()).max_by_key(|index| (counts[*index], std::cmp::Reverse(*index)));
         let Some(best) = best else { continue };
         let example = suspect.examples.swap_remove(best);
-        if live.stop.load(Ordering::Relaxed) {
-            // The repetitions have no results.
-            continue;
-        }
         if counts[best] == REPETITIONS {
             suspect.examples = vec![example];
             confirmed.push((shape, suspect));
         } else {
             let Example { seed, text, actual, .. } = example;
-            let (times, repetitions, scenario) = (suspect.times, counts[best], canonical(text));
+            let scenario = match live.stop.load(Ordering::Relaxed) {
+                true => marked(&text, "stopped before its run was repeated three times"),
+                false => canonical(text),
+            };
+            let (times, repetitions) = (suspect.times, counts[best]);
             campaign.unconfirmed.push(Unconfirmed { shape, seed, times, actual, repetitions, scenario });
         }
     }
@@ -300,7 +337,17 @@ fn shrink_all(limits: Limits, live: &mut Live<'_>, confirmed: &[(Shape, Suspect)
         .zip(&texts)
         .map(|((shape, _), text)| Shrinking::new(text, shape, limits.runs))
         .collect();
+    let until = shrinking_time(live, confirmed.len()).map(|bound| (live.clock)().saturating_add(bound));
+    let mut end = End::Shrunk;
     shrink_together(&mut shrinking, |candidates| {
+        if live.stop.load(Ordering::Relaxed) {
+            end = End::Stopped;
+            return None;
+        }
+        if until.is_some_and(|until| (live.clock)() >= until) {
+            end = End::Late;
+            return None;
+        }
         let mut trials = Vec::new();
         for (number, text) in candidates {
             let (shape, _) = &confirmed[*number];
@@ -308,10 +355,10 @@ fn shrink_all(limits: Limits, live: &mut Live<'_>, confirmed: &[(Shape, Suspect)
             let trial = || Trial { text: text.clone(), shape: shape.clone(), version };
             trials.extend((0..ATTEMPTS).map(|_| trial()));
         }
-        let attempts = try_all(live, &trials);
+        let attempts = try_all(live, &trials, until);
         let shown = attempts.chunks(ATTEMPTS).map(|of| of.iter().all(|shown| *shown));
         let sound = |(number, text): &(usize, String)| is_sound(text, &confirmed[*number].0);
-        shown.zip(candidates).map(|(shown, candidate)| shown && sound(candidate)).collect()
+        Some(shown.zip(candidates).map(|(shown, candidate)| shown && sound(candidate)).collect())
     });
     // How steadily the shrunk scenarios fail.
     let mut trials = Vec::new();
@@ -320,15 +367,16 @@ fn shrink_all(limits: Limits, live: &mut Live<'_>, confirmed: &[(Shape, Suspect)
         let version = version_of(shape);
         trials.extend((0..REPETITIONS).map(|_| Trial { text: text.clone(), shape: shape.clone(), version }));
     }
-    let shown = try_all(live, &trials);
-    let is_stopped = live.stop.load(Ordering::Relaxed);
-    let count = |of: &[bool]| (!is_stopped).then(|| of.iter().filter(|shown| **shown).count());
-    let fails = shown.chunks(REPETITIONS).map(count);
+    let shown = try_all(live, &trials, None);
+    if live.stop.load(Ordering::Relaxed) {
+        end = End::Stopped;
+    }
+    let fails = shown.chunks(REPETITIONS).map(|of| of.iter().filter(|shown| **shown).count());
     let name = live.target.name().to_owned();
     let mut files = Vec::new();
     for ((((shape, _), one), text), fails) in confirmed.iter().zip(shrinking).zip(texts).zip(fails) {
         files.push(match one {
-            Some(one) => described(one, shape, &name, fails, REPETITIONS),
+            Some(one) => described(one, shape, &name, &end.words(fails, REPETITIONS)),
             None => canonical(text),
         });
     }

@@ -70,7 +70,9 @@ fn first_finding(mutant: &'static Mutant, options: &Options) -> Option<(u64, Sha
 pub fn page(command: &str, roles: &[(Role, Vec<Measured>)]) -> String {
     let mut text = format!(
         "# Mutants that a campaign finds\n\nA mutant (`harness/mutants`) makes a reference peer faulty. The runs are \
-         generated: no scenario that a\nperson wrote takes part.\n\n    {command}\n\n"
+         generated: no scenario that a\nperson wrote takes part. The scenarios of this project find every \
+         mutant, also those that are not\nfound here: `scenarios/PROVED.md` names a case for each, and \
+         `cargo test -p mqttspec-runner --test mutants`\nfails if one has none.\n\n    {command}\n\n"
     );
     for (role, measured) in roles {
         let found = measured.iter().filter(|measured| measured.first.is_some()).count();

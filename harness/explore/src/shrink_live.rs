@@ -22,6 +22,28 @@ enum Edit {
     Replace { step: usize, by: Box<Step> },
 }
 
+/// Why shrinking has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Nothing is left to try.
+    Shrunk,
+    /// The time is over.
+    Late,
+    /// The campaign was stopped.
+    Stopped,
+}
+
+impl End {
+    /// How a shrunk scenario failed in its repetitions, which are not made after a stop.
+    pub(crate) fn words(self, fails: usize, repetitions: usize) -> String {
+        match self {
+            Self::Shrunk => format!("in {fails} of {repetitions} runs"),
+            Self::Late => format!("in {fails} of {repetitions} runs; not shrunk to its end"),
+            Self::Stopped => "stopped before it was shrunk to its end".to_owned(),
+        }
+    }
+}
+
 /// What the candidates of a round are.
 enum Round {
     /// The first steps only, and without the delivery checks.
@@ -159,10 +181,10 @@ impl Shrinking {
 }
 
 /// Shrinks several scenarios at the same time. `try_all` gets the candidates of a round, each with the
-/// number of its scenario, and returns which of them show what they must.
+/// number of its scenario, and returns which of them show what they must; `None` ends it.
 pub(crate) fn shrink_together(
     shrinking: &mut [Option<Shrinking>],
-    mut try_all: impl FnMut(&[(usize, String)]) -> Vec<bool>,
+    mut try_all: impl FnMut(&[(usize, String)]) -> Option<Vec<bool>>,
 ) {
     loop {
         let (mut candidates, mut counts) = (Vec::new(), Vec::new());
@@ -174,7 +196,7 @@ pub(crate) fn shrink_together(
         if candidates.is_empty() {
             return;
         }
-        let shown = try_all(&candidates);
+        let Some(shown) = try_all(&candidates) else { return };
         let mut rest = &shown[..];
         for (one, count) in shrinking.iter_mut().zip(counts) {
             let (of_one, others) = rest.split_at(count);
@@ -272,23 +294,20 @@ fn edited(scenario: &Scenario, edits: &[Edit]) -> Scenario {
     edited
 }
 
-/// The file with a title, the clauses, and where it fails. `fails` is `None` if the campaign was
-/// stopped.
-pub(crate) fn described(
-    shrinking: Shrinking,
-    shape: &Shape,
-    target: &str,
-    fails: Option<usize>,
-    repetitions: usize,
-) -> String {
+/// The file with a title, the clauses, and where and how it fails.
+pub(crate) fn described(shrinking: Shrinking, shape: &Shape, target: &str, fails: &str) -> String {
     let mut scenario = shrinking.best;
     scenario.header_comments.clear();
     scenario.title = format!("{} expects {}", shape.check, shape.expected).replace('#', "").trim().to_owned();
     scenario.comments_below.push(format!("fails: {}: {}", shape.check, shape.clauses.join(" ")));
-    scenario.comments_below.push(match fails {
-        Some(fails) => format!("on {target}, in {fails} of {repetitions} runs"),
-        None => format!("on {target}; stopped before it was shrunk to its end"),
-    });
+    scenario.comments_below.push(format!("on {target}; {fails}"));
+    notation::print(&scenario)
+}
+
+/// A scenario with a comment at its end.
+pub(crate) fn marked(text: &str, comment: &str) -> String {
+    let Ok(mut scenario) = notation::parse(FILE, text) else { return text.to_owned() };
+    scenario.comments_below.push(comment.to_owned());
     notation::print(&scenario)
 }
 
@@ -315,7 +334,7 @@ mod tests {
         loop {
             let candidates = shrinking.candidates();
             if candidates.is_empty() {
-                return described(shrinking, &shape, "test", Some(3), 3);
+                return described(shrinking, &shape, "test", &End::Shrunk.words(3, 3));
             }
             let fails = |text: &String| words.iter().all(|word| text.contains(word));
             shrinking.learn(&candidates.iter().map(fails).collect::<Vec<_>>());
@@ -329,6 +348,33 @@ mod tests {
         assert!(one.starts_with("ask b publish u \"two\"\nnothing more shows MQTT-3.3.4-9\n"), "{one}");
         let two = body(&shrunk(&["subscribe t", "cut a"], 300)).expect("a body");
         assert!(two.starts_with("ask a subscribe t\ncut a\nnothing more"), "{two}");
+    }
+
+    #[test]
+    fn what_was_shrunk_is_kept_when_the_time_is_over() {
+        let shape = Shape {
+            version: Version::V5.to_string(),
+            check: "the monitor `test`".to_owned(),
+            clauses: vec!["MQTT-3.3.4-9".to_owned()],
+            expected: "nothing".to_owned(),
+        };
+        let mut shrinking = [Shrinking::new(TEXT, &shape, 300)];
+        let mut rounds = 0;
+        shrink_together(&mut shrinking, |candidates| {
+            rounds += 1;
+            (rounds < 3).then(|| candidates.iter().map(|(_, text)| text.contains("publish u")).collect())
+        });
+        let [Some(shrinking)] = shrinking else { panic!("a scenario") };
+        let text = described(shrinking, &shape, "test", &End::Late.words(3, 3));
+        assert!(text.contains("publish u") && text.lines().count() < TEXT.lines().count(), "{text}");
+        assert!(text.ends_with("# on test; in 3 of 3 runs; not shrunk to its end\n"), "{text}");
+    }
+
+    #[test]
+    fn a_marked_scenario_is_still_one() {
+        let text = marked(TEXT, "on test; not shrunk yet");
+        assert!(text.ends_with("# on test; not shrunk yet\n"), "{text}");
+        assert!(case_of(&text).is_ok(), "{text}");
     }
 
     #[test]

@@ -375,6 +375,13 @@ impl History {
         &self.events
     }
 
+    /// A copy of the events before a time, in nanoseconds since the start of the run.
+    #[must_use]
+    pub fn before(&self, at_ns: u64) -> Self {
+        let count = self.events.partition_point(|event| nanoseconds(event.at) < at_ns);
+        Self { hosts: self.hosts.clone(), events: self.events[..count].to_vec() }
+    }
+
     /// The fault that begins with the event at this index; `None` for any other event.
     #[must_use]
     pub fn fault(&self, index: usize) -> Option<&FaultEvent> {

@@ -152,8 +152,7 @@ impl HostedTarget {
 fn run(case: &Case, seed: u64, options: RunOptions, hosted: &HostedCase<'_>) -> RunResult {
     let command = case.repeat_command(seed);
     let performed = perform_hosted(case, seed, hosted);
-    // The verdicts of the suite with the history model were not compared on hosted peers.
-    let model = None;
+    let model = options.model.then(|| hosted.tolerance());
     judged(case, &command, performed.executed, &performed.history, options.trace, model).0
 }
 

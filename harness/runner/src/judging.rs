@@ -76,8 +76,12 @@ pub(crate) fn judged(
     let over = findings.over.unwrap_or(u64::MAX);
     found.extend(monitors::judge(history).into_iter().filter(|finding| finding.at_ns < over));
     if let Some(tolerance) = model {
-        let of_model = model::judge(history, tolerance).into_iter().filter(|finding| finding.at_ns < over);
-        let new: Vec<Finding> = of_model.filter(|finding| is_new(finding, &found)).collect();
+        let of_model = match findings.over {
+            // What is missing after the peer has ended is not judged.
+            Some(over) => model::judge(&history.before(over), tolerance),
+            None => model::judge(history, tolerance),
+        };
+        let new: Vec<Finding> = of_model.into_iter().filter(|finding| is_new(finding, &found)).collect();
         found.extend(new);
     }
     let verdict = match &broke {

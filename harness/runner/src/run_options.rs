@@ -14,8 +14,8 @@ pub struct RunOptions {
     pub mutant: Option<&'static Mutant>,
     /// How the peer under test uses the choices that the standard leaves to it.
     pub latitude: Latitude,
-    /// Whether the history model judges a run of a reference peer too, as it does by default. Without
-    /// it, its cost can be measured. It does not judge a hosted peer.
+    /// Whether the history model judges the run too, as it does by default. Without it, its cost can
+    /// be measured.
     pub model: bool,
     /// What the run executes on.
     pub simulator: Simulator,

@@ -259,12 +259,16 @@ fn shrink_all(
     };
     let mut shrinking: Vec<Option<Shrinking>> = confirmed.iter().map(begin).collect();
     shrink_together(&mut shrinking, |candidates| {
+        if against.stop.load(Ordering::Relaxed) {
+            return None;
+        }
         let trials = candidates.iter().map(|(number, text)| {
             let (kind, of) = &confirmed[*number];
             (text, kind, of.trial.version)
         });
         let shown = against.show(trials).into_iter().zip(candidates);
-        shown.map(|(of, (number, _))| of.is_some_and(|violations| keeps(*number, &violations))).collect()
+        let shown = shown.map(|(of, (number, _))| of.is_some_and(|violations| keeps(*number, &violations)));
+        Some(shown.collect())
     });
     let scenarios = confirmed.iter().zip(shrinking).map(|((kind, of), one)| {
         let FirstDifference { what, seen } = &kind.1;

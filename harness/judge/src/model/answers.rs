@@ -25,7 +25,6 @@ const UNSUBACK: Rule = Rule::new(&["MQTT-3.10.4-4"], &["MQTT-3.10.4-4"]);
 const PINGRESP: Rule = Rule::new(&["MQTT-3.12.4-1"], &["MQTT-3.12.4-1"]);
 const FOUND: Rule = Rule::new(&["MQTT-4.3.3-11", "U5-117"], &[]);
 const FREE: Rule = Rule::new(&["MQTT-4.3.3-9"], &[]);
-const NO_PUBREL: Rule = Rule::new(&["U5-114"], &[]);
 const REPEATED: Rule = Rule::new(&["MQTT-4.3.3-10"], &[]);
 
 /// How long the connection must stand after a packet.
@@ -87,10 +86,6 @@ struct Connection {
     fresh: BTreeSet<PacketIdentifier>,
     /// QoS 2 messages that the observer has not released.
     unreleased: BTreeSet<PacketIdentifier>,
-    /// QoS 2 messages of the peer that the observer refused on this connection.
-    rejected: BTreeSet<PacketIdentifier>,
-    /// Those for which it has sent PUBREC with success.
-    passed: BTreeSet<PacketIdentifier>,
 }
 
 pub(super) fn judge(history: &History, calm: &Calm<'_>, tolerance: Tolerance) -> Vec<Finding> {
@@ -191,12 +186,6 @@ impl Connection {
             }
             Packet::PubRec(ack) => {
                 let known = self.received.contains(&ack.id);
-                if !ack.reason.is_failure() {
-                    self.passed.insert(ack.id);
-                    self.rejected.remove(&ack.id);
-                } else if known && !self.passed.contains(&ack.id) {
-                    self.rejected.insert(ack.id);
-                }
                 let asks = !ack.reason.is_failure() && known;
                 asks.then_some((Kind::PubRel, Some(ack.id)))
             }
@@ -231,8 +220,6 @@ impl Connection {
                     (publish.delivery.qos(), publish.delivery.packet_identifier())
                 {
                     self.received.insert(id);
-                    self.rejected.remove(&id);
-                    self.passed.remove(&id);
                 }
                 return None;
             }
@@ -252,13 +239,8 @@ impl Connection {
                 }
                 (Kind::PubRec, Some(ack.id))
             }
-            Packet::PubRel(ack) => {
-                if self.rejected.contains(&ack.id) && !ack.reason.is_failure() {
-                    let expected = "no PUBREL for a message that PUBREC refuses";
-                    wrong = Some((NO_PUBREL, expected, "a PUBREL".to_owned()));
-                }
-                (Kind::PubRel, Some(ack.id))
-            }
+            // [MQTT-4.4.0-2] forbids to send a PUBLISH again that PUBREC refuses; no text forbids this.
+            Packet::PubRel(ack) => (Kind::PubRel, Some(ack.id)),
             Packet::PubComp(ack) => {
                 if self.recorded.remove(&ack.id) && ack.reason == PubRelReason::PacketIdentifierNotFound {
                     let expected = "success for a message with a PUBREC";

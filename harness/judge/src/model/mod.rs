@@ -1,7 +1,6 @@
 //! The history model: from the history of the clients, it computes for every subscriber which
 //! messages must, may and must not be delivered, and judges answers, Sessions, Wills and the ends
-//! of connections. `client` has the rules for clients. It judges the runs of reference peers and of
-//! live brokers, as the monitors do.
+//! of connections. `client` has the rules for clients. It judges every run, as the monitors do.
 //!
 //! It accepts every behaviour that the standard allows: a rule judges only what the history makes
 //! certain. It does not judge these:

@@ -8,7 +8,7 @@ use core::mem;
 use std::collections::BTreeMap;
 
 use mqttspec_codec::{Packet, PacketIdentifier, PubRel, Publish, QoS, Role, Version};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::observation::{Observation, Seen, SessionKept};
 use crate::history::ConnectionKey;
@@ -39,8 +39,16 @@ struct Exchange {
     /// Whether the stage was reached on this connection. Otherwise the observer's last
     /// acknowledgement may not have reached the peer.
     here: bool,
-    /// The hash of the last PUBLISH; 0 if there was none.
-    content: u64,
+    /// The message of the last PUBLISH; `None` if there was none.
+    content: Option<Content>,
+}
+
+/// Hashes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Content {
+    /// `None` in a PUBLISH that has only a Topic Alias.
+    topic: Option<u64>,
+    payload: u64,
 }
 
 /// The judgement on a packet of the peer.
@@ -52,8 +60,9 @@ pub(super) enum Judgement {
     IdentifierInUse,
     /// DUP is 1, but there is no earlier PUBLISH that it could repeat.
     NothingToRepeat,
-    /// A retransmission after a reconnect has DUP 0.
-    RepeatedWithoutDup,
+    /// DUP is 0 in a PUBLISH with the Packet Identifier and the message of an exchange that is not
+    /// complete. It is sent again, or it is an equal message whose identifier is in use.
+    AgainOrNew(Again),
     /// The packet is sent again although the connection did not break (5.0).
     RepeatedWhileConnected,
     /// PUBLISH is sent again after its PUBREL.
@@ -64,6 +73,17 @@ pub(super) enum Judgement {
     PubRelWithoutPublish,
     /// A packet of an earlier Session is sent again in a new one.
     OfAnEndedSession,
+}
+
+/// When a PUBLISH was sent again, if it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// On the connection of the first one.
+    WhileConnected,
+    /// After a reconnect, before its PUBREL.
+    AfterReconnect,
+    /// After its PUBREL.
+    AfterPubRel,
 }
 
 /// The peer's exchanges on one connection.
@@ -179,22 +199,25 @@ impl Table {
     }
 
     fn publish(&mut self, version: Version, id: PacketIdentifier, publish: &Publish) -> Judgement {
-        let (qos, dup, content) = (publish.delivery.qos(), publish.delivery.dup(), content(publish));
+        let (qos, dup, content) = (publish.delivery.qos(), publish.delivery.dup(), Content::of(publish));
         let known = self.exchanges.get(&id).copied();
+        let is_same = |exchange: &Exchange| {
+            exchange.qos == qos && exchange.content.is_some_and(|known| known.may_be(content))
+        };
         let judgement = if !dup && self.requests.contains(&id) {
             Judgement::IdentifierInUse
         } else {
             match known {
-                None if dup && self.has_ended(id, |ended| ended.content == content) => {
+                None if dup && self.has_ended(id, |ended| ended.content == Some(content)) => {
                     Judgement::OfAnEndedSession
                 }
                 None if dup && !self.resumed => Judgement::NothingToRepeat,
                 None => Judgement::Right,
                 Some(exchange) if exchange.here => {
-                    repeated_here(version, exchange.stage, dup, exchange.content == content)
+                    repeated_here(version, exchange.stage, dup, is_same(&exchange))
                 }
                 Some(_) if self.is_uncertain => Judgement::Right,
-                Some(exchange) => repeated_after_reconnect(exchange.stage, dup, exchange.content == content),
+                Some(exchange) => repeated_after_reconnect(exchange.stage, dup, is_same(&exchange)),
             }
         };
         // If the exchange has passed the stage PUBLISH, a repeated PUBLISH does not change it. Nor
@@ -209,6 +232,7 @@ impl Table {
                 }
         });
         if !further {
+            let content = Some(content);
             self.exchanges.insert(id, Exchange { qos, stage: Stage::Published, here: true, content });
         }
         judgement
@@ -316,7 +340,7 @@ impl Table {
     }
 
     fn reached(&mut self, id: PacketIdentifier, qos: QoS, stage: Stage) {
-        let exchange = self.exchanges.entry(id).or_insert(Exchange { qos, stage, here: true, content: 0 });
+        let exchange = self.exchanges.entry(id).or_insert(Exchange { qos, stage, here: true, content: None });
         (exchange.qos, exchange.stage, exchange.here) = (qos, stage, true);
     }
 
@@ -336,9 +360,12 @@ fn repeated_here(version: Version, stage: Stage, dup: bool, is_same: bool) -> Ju
             Judgement::Right
         }
         (Stage::Released, true) => Judgement::PublishAfterPubRel,
-        (Stage::Released, false) if is_same => Judgement::PublishAfterPubRel,
         (Stage::Complete | Stage::Refused | Stage::Published | Stage::Recorded, true) => {
             Judgement::RepeatedWhileConnected
+        }
+        (Stage::Released, false) if is_same => Judgement::AgainOrNew(Again::AfterPubRel),
+        (Stage::Published | Stage::Recorded, false) if is_same => {
+            Judgement::AgainOrNew(Again::WhileConnected)
         }
         (Stage::Published | Stage::Recorded | Stage::Released, false) => Judgement::IdentifierInUse,
     }
@@ -349,16 +376,28 @@ fn repeated_after_reconnect(stage: Stage, dup: bool, is_same: bool) -> Judgement
     match (stage, dup) {
         (Stage::Unclear | Stage::Complete | Stage::Refused, _)
         | (Stage::Published | Stage::Recorded, true) => Judgement::Right,
-        (Stage::Published, false) => Judgement::RepeatedWithoutDup,
-        // PUBREC was lost with the connection.
-        (Stage::Recorded, false) if is_same => Judgement::RepeatedWithoutDup,
-        (Stage::Released, false) if is_same => Judgement::PublishAfterPubRel,
-        (Stage::Recorded | Stage::Released, false) => Judgement::IdentifierInUse,
         (Stage::Released, true) => Judgement::PublishAfterPubRel,
+        (Stage::Released, false) if is_same => Judgement::AgainOrNew(Again::AfterPubRel),
+        // If a PUBREC was sent, it was lost with the connection.
+        (Stage::Published | Stage::Recorded, false) if is_same => {
+            Judgement::AgainOrNew(Again::AfterReconnect)
+        }
+        (Stage::Published | Stage::Recorded | Stage::Released, false) => Judgement::IdentifierInUse,
     }
 }
 
-fn content(publish: &Publish) -> u64 {
-    let topic = publish.topic.as_ref().map_or(&[][..], |topic| topic.as_str().as_bytes());
-    xxh3_64_with_seed(&publish.payload, xxh3_64(topic))
+impl Content {
+    fn of(publish: &Publish) -> Self {
+        let topic = publish.topic.as_ref().map(|topic| xxh3_64(topic.as_str().as_bytes()));
+        Self { topic, payload: xxh3_64(&publish.payload) }
+    }
+
+    /// Whether it may be the same message as another one.
+    fn may_be(self, other: Self) -> bool {
+        let same_topic = match (self.topic, other.topic) {
+            (Some(topic), Some(other)) => topic == other,
+            _ => true,
+        };
+        self.payload == other.payload && same_topic
+    }
 }

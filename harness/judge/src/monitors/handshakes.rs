@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mqttspec_codec::{Packet, PacketIdentifier, QoS};
 
-use super::exchanges::Judgement;
+use super::equal_messages;
+use super::exchanges::{Again, Judgement};
 use super::observation::{Observation, Seen, SessionKept};
 use super::{Clauses, Monitor, Watcher};
 use crate::finding::Finding;
@@ -30,6 +31,8 @@ const WHILE_CONNECTED: Clauses = Clauses::both(&["MQTT-4.4.0-1"], &[]);
 /// 3.1.1 forbids it after Clean Session only.
 const OF_AN_ENDED_SESSION: Clauses = Clauses::both(&["MQTT-4.4.0-1"], &["MQTT-3.1.2-6"]);
 const AFTER_PUBREL: Clauses = Clauses::both(&["MQTT-4.3.3-6"], &["MQTT-4.3.3-1"]);
+/// What forbids a PUBLISH after its PUBREL as well as another message with its Packet Identifier.
+const AFTER_PUBREL_OR_IN_USE: Clauses = Clauses::both(&[], &["MQTT-4.3.3-1"]);
 /// Before PUBREC, PUBLISH is unacknowledged.
 const WITHOUT_PUBREC: Clauses = Clauses::both(&["MQTT-4.3.3-3"], &["MQTT-4.3.3-1"]);
 /// PUBREL has the Packet Identifier of its PUBLISH.
@@ -46,6 +49,7 @@ pub(super) const MONITOR: Monitor = Monitor {
         WHILE_CONNECTED,
         OF_AN_ENDED_SESSION,
         AFTER_PUBREL,
+        AFTER_PUBREL_OR_IN_USE,
         WITHOUT_PUBREC,
         WITHOUT_PUBLISH,
     ],
@@ -210,6 +214,21 @@ impl Acknowledgements {
     }
 }
 
+/// What is broken, what was required, and what happened.
+type Broken = (Clauses, &'static str, &'static str);
+
+const NO_CLAUSE: Clauses = Clauses::both(&[], &[]);
+const AGAIN_OR_NEW: &str = "DUP 1 if it is sent again, or else an unused Packet Identifier";
+const SAME_MESSAGE: &str =
+    "DUP 0 in a PUBLISH with the Packet Identifier and the message of an open exchange";
+const WHILE_CONNECTED_STANDS: Broken = (
+    WHILE_CONNECTED,
+    "nothing sent again while the Network Connection stands",
+    "a packet sent a second time on one Network Connection",
+);
+const ONCE_RELEASED: Broken =
+    (AFTER_PUBREL, "no PUBLISH once its PUBREL was sent", "the PUBLISH again after its PUBREL");
+
 fn judge_repetition(observation: &Observation<'_>, packet: &Packet, judgement: Judgement) -> Option<Finding> {
     let exactly_once =
         matches!(packet, Packet::Publish(publish) if publish.delivery.qos() == QoS::ExactlyOnce);
@@ -220,19 +239,20 @@ fn judge_repetition(observation: &Observation<'_>, packet: &Packet, judgement: J
             "DUP 0 in a PUBLISH that is sent for the first time",
             "DUP 1 in the first PUBLISH with this Packet Identifier of the Session",
         ),
-        Judgement::RepeatedWithoutDup => (
-            REPEATED,
-            "DUP 1 in a PUBLISH that is sent again after a reconnect",
-            "DUP 0 in the PUBLISH with a Packet Identifier that was never acknowledged",
-        ),
-        Judgement::RepeatedWhileConnected => (
-            WHILE_CONNECTED,
-            "nothing sent again while the Network Connection stands",
-            "a packet sent a second time on one Network Connection",
-        ),
-        Judgement::PublishAfterPubRel => {
-            (AFTER_PUBREL, "no PUBLISH once its PUBREL was sent", "the PUBLISH again after its PUBREL")
-        }
+        Judgement::AgainOrNew(again) => match (again, equal_messages::is_the_only_one(observation)) {
+            // One of two clauses is broken, and nothing says which.
+            (Again::WhileConnected | Again::AfterReconnect, false) => (NO_CLAUSE, AGAIN_OR_NEW, SAME_MESSAGE),
+            (Again::AfterPubRel, false) => (AFTER_PUBREL_OR_IN_USE, AGAIN_OR_NEW, SAME_MESSAGE),
+            (Again::WhileConnected, true) if observation.version.is_5() => WHILE_CONNECTED_STANDS,
+            (Again::WhileConnected | Again::AfterReconnect, true) => (
+                REPEATED,
+                "DUP 1 in a PUBLISH that is sent again",
+                "DUP 0 in the PUBLISH with a Packet Identifier that was never acknowledged",
+            ),
+            (Again::AfterPubRel, true) => ONCE_RELEASED,
+        },
+        Judgement::RepeatedWhileConnected => WHILE_CONNECTED_STANDS,
+        Judgement::PublishAfterPubRel => ONCE_RELEASED,
         Judgement::PubRelWithoutPubRec => (
             WITHOUT_PUBREC,
             "PUBREL only in answer to a PUBREC",

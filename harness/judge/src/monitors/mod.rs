@@ -7,6 +7,7 @@
 //! changed packet on a connection, that connection is not judged any more.
 
 mod acknowledgement_order;
+mod equal_messages;
 mod exchanges;
 mod frames;
 mod handshakes;
@@ -180,7 +181,7 @@ impl Default for Monitors {
 
 impl Monitors {
     /// Receives the next event, and returns the rules that it violates. `index` is its index in the
-    /// history, of which only the hosts are read.
+    /// history. Its hosts are read; its events may be left out, and then fewer clauses are certain.
     pub fn see(&mut self, history: &History, index: usize, event: &Event) -> Vec<Finding> {
         let Some(observation) = self.connections.observe(history, index, event) else { return Vec::new() };
         let judgement = self.exchanges.follow(&observation);

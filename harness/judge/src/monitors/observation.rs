@@ -16,6 +16,7 @@ use mqttspec_spec::{Level, Requirement};
 
 /// An event of a connection, as a monitor receives it.
 pub(super) struct Observation<'a> {
+    history: &'a History,
     /// The event, by its index in the history.
     index: usize,
     event: &'a Event,
@@ -33,7 +34,12 @@ pub(super) struct Observation<'a> {
     pub(super) seen: Seen<'a>,
 }
 
-impl Observation<'_> {
+impl<'a> Observation<'a> {
+    /// The events before this one; none in live traffic.
+    pub(super) fn before(&self) -> &'a [Event] {
+        self.history.events().get(..self.index).unwrap_or_default()
+    }
+
     /// The finding that the peer violated a rule with this event. `clauses` are those of the
     /// connection's version; for 3.1, those of 3.1.1.
     pub(super) fn finding(
@@ -200,7 +206,7 @@ impl Connections {
             What::Sent { bytes, .. } | What::Received { bytes, .. } => bytes.len(),
             _ => 0,
         };
-        Some(Observation { index, event, host, connection, version, peer, size, seen })
+        Some(Observation { history, index, event, host, connection, version, peer, size, seen })
     }
 
     /// Drops the state of the host's earlier connections.

@@ -2,8 +2,8 @@ use mqttspec_codec::{QoS, Role, SubAck, SubAckReason, Version};
 
 use super::judge;
 use crate::finding::{Check, Finding};
-use crate::history::History;
-use crate::history::builder::{HistoryBuilder, again, id, puback, pubcomp, publish, pubrec, pubrel};
+use crate::history::builder::{HistoryBuilder, again, id, message, puback, pubcomp, publish, pubrec, pubrel};
+use crate::history::{Asked, History};
 
 const QOS1: QoS = QoS::AtLeastOnce;
 const QOS2: QoS = QoS::ExactlyOnce;
@@ -150,6 +150,7 @@ fn redelivery_without_dup() {
         let builder = broker(version)
             .resuming()
             .connects("a", false)
+            .sent("a", publish(QOS1, 1, "one"))
             .received("a", publish(QOS1, 1, "one"))
             .lost("a")
             .connects("a", true)
@@ -164,6 +165,7 @@ fn redelivery_without_dup_after_a_lost_pubrec() {
         broker(Version::V5)
             .resuming()
             .connects("a", false)
+            .sent("a", publish(QOS2, 1, "one"))
             .received("a", publish(QOS2, 1, "one"))
             .sent("a", pubrec(1))
             .lost("a")
@@ -200,8 +202,8 @@ fn repetition_while_connected() {
 #[test]
 fn publish_again_after_its_pubrel() {
     let released = || {
-        client(Version::V5)
-            .resuming()
+        let messages = client(Version::V5).resuming().asked("a", asks("one"));
+        messages
             .connects("a", false)
             .received("a", publish(QOS2, 1, "one"))
             .sent("a", pubrec(1))
@@ -213,9 +215,64 @@ fn publish_again_after_its_pubrel() {
     let later = released().received("a", pubrel(1));
     let clauses: &[&str] = &["MQTT-4.3.3-6"];
     broken(released().received("a", again(same())), Version::V5, "QoS hand-shakes", clauses);
-    // Without DUP it is the same message all the same, before and after the PUBREL is repeated.
+    // Without DUP it is the same message if there was no other one, before and after the PUBREL is
+    // repeated.
     broken(released().received("a", same()), Version::V5, "QoS hand-shakes", clauses);
     broken(later.received("a", same()), Version::V5, "QoS hand-shakes", clauses);
+    let other = released().received("a", publish(QOS2, 1, "two"));
+    broken(other, Version::V5, "Packet Identifiers", &["MQTT-2.2.1-3"]);
+}
+
+fn asks(payload: &str) -> Asked {
+    Asked::Publish { message: message(payload, QOS2), handle: 1 }
+}
+
+/// It may be the old message, without DUP, or an equal one whose identifier is in use.
+#[test]
+fn equal_message_without_dup_in_an_open_exchange() {
+    let opened = |version| {
+        let opened = client(version).resuming().connects("a", false).received("a", publish(QOS2, 1, "one"));
+        opened.sent("a", pubrec(1))
+    };
+    let same = || publish(QOS2, 1, "one");
+    for (version, clauses) in [(Version::V5, &[][..]), (Version::V3_1_1, &["MQTT-4.3.3-1"])] {
+        let twice = opened(version).asked("a", asks("one")).asked("a", asks("one"));
+        // 3.1.1 4.3.3-1 forbids both.
+        let released = twice.received("a", pubrel(1)).received("a", same());
+        broken(released, version, "QoS hand-shakes", clauses);
+        // Nothing says how often the application asked.
+        broken(opened(version).received("a", same()), version, "QoS hand-shakes", &[]);
+    }
+    for (version, clause) in [(Version::V5, "MQTT-4.4.0-1"), (Version::V3_1_1, "MQTT-3.3.1-1")] {
+        let once = opened(version).asked("a", asks("one"));
+        broken(once.received("a", same()), version, "QoS hand-shakes", &[clause]);
+    }
+    let reconnected = |builder: HistoryBuilder| builder.lost("a").connects("a", true).received("a", same());
+    broken(reconnected(opened(Version::V5)), Version::V5, "QoS hand-shakes", &[]);
+    let once = opened(Version::V5).asked("a", asks("one"));
+    broken(reconnected(once), Version::V5, "QoS hand-shakes", &["MQTT-3.3.1-1"]);
+}
+
+/// A Server may have an equal message to send because it was published twice, or because two
+/// Subscriptions match it.
+#[test]
+fn equal_message_of_a_server() {
+    let sends_twice = |builder: HistoryBuilder| {
+        let builder = builder.received("a", publish(QOS2, 1, "one")).sent("a", pubrec(1));
+        let builder = builder.received("a", pubrel(1)).received("a", publish(QOS2, 1, "one"));
+        broken(builder, Version::V5, "QoS hand-shakes", &[])
+    };
+    let two = || HistoryBuilder::of(Version::V5, Role::Client, &["a", "b"]).connects("b", false);
+    let subscribed = || two().connects("a", false).subscribes("a", "t", QOS2);
+    let published = |builder: HistoryBuilder, id| {
+        builder.sent("b", publish(QOS2, id, "one")).received("b", pubrec(id)).sent("b", pubrel(id))
+    };
+    sends_twice(published(published(subscribed(), 1), 2));
+    sends_twice(published(subscribed().subscribes("a", "#", QOS2), 1));
+    let once = published(subscribed().subscribes("a", "other", QOS2), 1);
+    let once = once.received("a", publish(QOS2, 1, "one")).sent("a", pubrec(1));
+    let once = once.received("a", pubrel(1)).received("a", publish(QOS2, 1, "one"));
+    broken(once, Version::V5, "QoS hand-shakes", &["MQTT-4.3.3-6"]);
 }
 
 #[test]

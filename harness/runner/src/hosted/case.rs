@@ -7,9 +7,11 @@ use std::rc::Rc;
 use mqttspec_codec::Role;
 use mqttspec_faults::Fault;
 use mqttspec_judge::Case;
+use mqttspec_judge::model::Tolerance;
 
 use super::host::{Asked, Place};
 use super::{HostedPeer, Lives};
+use crate::backend::RETRANSMISSION;
 use crate::executor::demands;
 use crate::hosts::{Hosts, PlayedBy, SERVER};
 use crate::live::client::peer::client_options;
@@ -29,6 +31,13 @@ pub(crate) struct HostedCase<'t> {
 }
 
 impl HostedCase<'_> {
+    /// How exact the times of the peer must be for the history model. Its clock is that of the run,
+    /// and its timers may be late.
+    pub(crate) fn tolerance(&self) -> Tolerance {
+        let Self { late, subscribing, .. } = *self;
+        Tolerance { early: Duration::ZERO, late, answer: late, again: RETRANSMISSION, subscribing }
+    }
+
     /// The lives of the peers in one run.
     pub(crate) fn lives(
         &self,

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use mqttspec_faults::Injector;
 use mqttspec_judge::Case;
+use mqttspec_judge::model::Tolerance;
 use mqttspec_net::relay::{Faults, Relays};
 use mqttspec_net::{RealDisk, TcpNet};
 use mqttspec_notation::DiskFault;
@@ -54,6 +55,8 @@ pub(super) struct Run {
     pub(super) output: Vec<String>,
     /// By how much the clock of the clients was ahead of real time at the end.
     pub(super) put_forward: Duration,
+    /// How exact its times are.
+    pub(super) tolerance: Tolerance,
 }
 
 /// Executes a case with its clients in adapters.
@@ -136,7 +139,8 @@ async fn perform_in(time: &RunTime, case: &Case, seed: u64, environment: Environ
     };
     let performed = Performed { history: recorder.take_history(), executed };
     let output = output.take();
-    Run { performed, stopped: stops.take(), output, put_forward: time.put_forward() }
+    let (put_forward, tolerance) = (time.put_forward(), timeouts.tolerance());
+    Run { performed, stopped: stops.take(), output, put_forward, tolerance }
 }
 
 /// Waits until the clients that connect without a command have done so: most libraries take no

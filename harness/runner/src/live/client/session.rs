@@ -13,6 +13,7 @@ use mqttspec_codec::{Role, Version};
 use mqttspec_judge::Case;
 use mqttspec_judge::command::{RepeatCommand, quoted};
 use mqttspec_judge::history::What;
+use mqttspec_judge::model::Tolerance;
 use mqttspec_judge::results::{CaseResult, FORMAT, RunResult, SuiteResult, Target, TargetKind};
 use mqttspec_judge::verdict::Verdict;
 use tokio::task::{JoinHandle, JoinSet, LocalSet};
@@ -515,8 +516,8 @@ impl Context {
     }
 
     fn judge_run(&self, case: &Case, seed: u64, run: Run) -> (RunResult, bool) {
-        let Run { performed, stopped, output, .. } = run;
-        let (result, timing_sensitive) = self.judge_executed(case, seed, performed);
+        let Run { performed, stopped, output, tolerance, .. } = run;
+        let (result, timing_sensitive) = self.judge_executed(case, seed, performed, tolerance);
         match stopped {
             None => (result, timing_sensitive),
             Some(Stopped::Unsupported(reason)) => (skipped(reason, seed), false),
@@ -527,11 +528,18 @@ impl Context {
         }
     }
 
-    fn judge_executed(&self, case: &Case, seed: u64, performed: Performed) -> (RunResult, bool) {
+    fn judge_executed(
+        &self,
+        case: &Case,
+        seed: u64,
+        performed: Performed,
+        tolerance: Tolerance,
+    ) -> (RunResult, bool) {
         let command = self.command(case, seed);
         let with_trace = self.options.keep == KeepTrace::All;
         let Performed { history, executed } = performed;
-        let (result, Timed { sensitive, .. }) = judged(case, &command, executed, &history, with_trace, None);
+        let (result, Timed { sensitive, .. }) =
+            judged(case, &command, executed, &history, with_trace, Some(tolerance));
         (result, sensitive)
     }
 }

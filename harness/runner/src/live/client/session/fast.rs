@@ -66,13 +66,13 @@ impl Context {
         cases.retain(|case| self.hello.versions.contains(&case.version.to_string()));
         for case in cases {
             let environment = self.environment(&pool, Duration::from_secs(10));
-            let Run { performed, stopped, .. } = perform(&case, 0, environment).await;
+            let Run { performed, stopped, tolerance, .. } = perform(&case, 0, environment).await;
             match stopped {
                 Some(Stopped::Broken(error)) => return Err(NoFastClock::Adapter(error)),
                 Some(Stopped::Unsupported(_)) => continue,
                 None => {}
             }
-            let (run, _) = self.judge_executed(&case, 0, performed);
+            let (run, _) = self.judge_executed(&case, 0, performed, tolerance);
             if run.verdict != Verdict::Pass {
                 return Err(NoFastClock::NoEffect);
             }
