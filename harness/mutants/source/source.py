@@ -222,7 +222,7 @@ class Runner:
     def __init__(self, work, mutant):
         program = work.target / "debug/examples/source_mutant"
         self.process = subprocess.Popen(
-            ["nice", "-n", "10", program, str(mutant), str(work.tree / "scenarios")],
+            ["nice", "-n", os.environ.get("NICE", "10"), program, str(mutant), str(work.tree / "scenarios")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -334,6 +334,8 @@ def run(work, phases, shard, end, like=None, skipped=lambda mutant: False):
     mutants = [mutant for mutant in work.read("mutants.json") if not mutant["dropped"]]
     # In an order of no meaning, so that the results of a part are those of a sample.
     random.Random(1).shuffle(mutants)
+    # Those that survived may be found by what is new, so they are first.
+    mutants.sort(key=lambda mutant: mutant["key"] not in done)
     with (work.folder / f"results-{index}-of-{count}.jsonl").open("a") as output:
         for mutant in mutants:
             if mutant["id"] % count != index - 1 or time.monotonic() > end:
@@ -343,7 +345,7 @@ def run(work, phases, shard, end, like=None, skipped=lambda mutant: False):
             jobs = [job for job in jobs_of[mutant["id"]] if job not in done_jobs]
             if "found" in before or (before and not jobs):
                 continue
-            if before.get("phase") == "survived" and skipped(mutant):
+            if before and skipped(mutant):
                 continue
             result = judge(work, mutant, jobs, known, kills, hints.get(mutant["key"], {}).get("job"))
             if "found" not in result:
