@@ -322,7 +322,7 @@ def baseline(work, phases):
     return {job: known[job] for job in jobs}
 
 
-def run(work, phases, shard, end, like=None, skipped=lambda mutant: False):
+def run(work, phases, shard, end, like=None, skipped=lambda mutant: False, only=""):
     known = baseline(work, phases)
     jobs_of = collections.defaultdict(list)
     for job, of_job in known.items():
@@ -332,6 +332,7 @@ def run(work, phases, shard, end, like=None, skipped=lambda mutant: False):
     done, kills = work.results(), collections.Counter()
     hints = like.results() if like else {}
     mutants = [mutant for mutant in work.read("mutants.json") if not mutant["dropped"]]
+    mutants = [mutant for mutant in mutants if re.search(only, mutant["key"])]
     # In an order of no meaning, so that the results of a part are those of a sample.
     random.Random(1).shuffle(mutants)
     # Those that survived may be found by what is new, so they are first.
@@ -389,6 +390,7 @@ def main():
     parser.add_argument("--like", help="a campaign before: what found a mutant there is run first")
     conforming = "leave out survivors that conform by survivors.toml"
     parser.add_argument("--skip-conforming", action="store_true", help=conforming)
+    parser.add_argument("--only", default="", help="a regular expression for the names of the mutants")
     arguments = parser.parse_args()
     work = Work(arguments.work, arguments.target)
     work.folder.mkdir(parents=True, exist_ok=True)
@@ -400,7 +402,7 @@ def main():
         like = arguments.like and Work(arguments.like, None)
         skipped = conforms if arguments.skip_conforming else lambda mutant: False
         end = time.monotonic() + 60 * arguments.minutes
-        run(work, arguments.phases.split(","), arguments.shard, end, like, skipped)
+        run(work, arguments.phases.split(","), arguments.shard, end, like, skipped, arguments.only)
     else:
         from page import write
 
