@@ -311,7 +311,8 @@ def baseline(work, phases):
         answer = runner.do(job)
         if "found" in answer:
             if answer["found"] != "not judged" or phase not in NEED_NOT_BE_JUDGED:
-                print(f"left out, since it fails without a mutant: {job}: {answer}", flush=True)
+                why = answer.get("by") or answer["found"]
+                print(f"left out, since it fails without a mutant: {job}: {why}", flush=True)
             answer["reached"] = []
         seconds = runner.cpu_seconds() - started
         known[job] = {"phase": phase, "name": name, "seconds": seconds, "reached": answer["reached"]}

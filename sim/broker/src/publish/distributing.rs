@@ -62,7 +62,8 @@ impl Broker {
 
     /// The timer has fired.
     pub(crate) fn run_distributions(&mut self, now: Duration) {
-        let (mut steps, mut bytes) = (PARTS_IN_A_TURN * self.sizes.distribution, self.sizes.distribution_bytes);
+        let (mut steps, mut bytes) =
+            (PARTS_IN_A_TURN * self.sizes.distribution, self.sizes.distribution_bytes);
         while steps > 0
             && bytes > 0
             && let Some(mut distribution) = self.distributions.pop_front()
