@@ -1,6 +1,7 @@
 """Writes SOURCE.md from the results of a campaign and survivors.toml."""
 
 import collections
+import functools
 import re
 import tomllib
 from pathlib import Path
@@ -17,7 +18,7 @@ for people are left out. This page says which of them the scenarios and generate
 
 
 def write(mutants, results):
-    reasons = tomllib.loads((HERE / "survivors.toml").read_text())["survivors"]
+    reasons = survivor_reasons()
     used = set()
     rows, survivors, missing = [], [], []
     for package in sorted({mutant["package"] for mutant in mutants}):
@@ -26,13 +27,13 @@ def write(mutants, results):
             counts["listed"] += 1
             kind = kind_of(mutant, results.get(mutant["key"]))
             if kind in ("survived", "not reached", "cannot be selected"):
-                described = f"{mutant['key']}: `{mutant['line']}`"
-                reason = reason_for(described, reasons, used)
-                survivors.append((described, kind, reason))
+                text = described(mutant)
+                reason = reason_for(text, reasons, used)
+                survivors.append((text, kind, reason))
                 counts[kind] += 1
                 kind = "unargued" if reason is None else reason["verdict"]
                 if reason is None:
-                    missing.append(f"{described} ({kind})")
+                    missing.append(f"{text} ({kind})")
             counts[kind] += 1
         rows.append((package, counts))
     text = HEAD + part(mutants, results) + table(rows, [result for result in results.values() if "found" in result])
@@ -59,6 +60,21 @@ def kind_of(mutant, result):
     if result is None:
         return "not run"
     return result["phase"]
+
+
+def conforms(mutant):
+    """Whether survivors.toml says so."""
+    reason = reason_for(described(mutant), survivor_reasons(), set())
+    return reason is not None and reason["verdict"] == "conforming"
+
+
+def described(mutant):
+    return f"{mutant['key']}: `{mutant['line']}`"
+
+
+@functools.cache
+def survivor_reasons():
+    return tomllib.loads((HERE / "survivors.toml").read_text())["survivors"]
 
 
 def reason_for(key, reasons, used):

@@ -1,7 +1,7 @@
 //! Runs cases and generated scenarios with one source mutant. Only in the copy that source.py makes.
 //!
-//! Each line of the input is a job: `cases`, which lists them, `case FILE INDEX SEEDS` or `seed ROLE
-//! SEED`. Each has one line of JSON as its answer, at once: source.py measures how long a job takes.
+//! Each line of the input is a job: `cases`, which lists them, `case FILE INDEX SEEDS LATITUDE` or
+//! `seed ROLE SEED LATITUDE`. Each has one line of JSON as its answer, at once: source.py measures how long a job takes.
 //! `source_mutant MUTANT SCENARIOS` runs them with a mutant; without a number, the answers list the
 //! mutants that are reached.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a tool of tests")]
@@ -16,7 +16,7 @@ use mqttspec_core::source_mutant::{select, take_reached};
 use mqttspec_explore::{Campaign, Features, GENERATION, Limits, Options, Shard, explore};
 use mqttspec_judge::Case;
 use mqttspec_judge::verdict::Verdict;
-use mqttspec_runner::latitude::Latitude;
+use mqttspec_runner::latitude::{Latitude, UnknownChoice};
 use mqttspec_runner::suite::{KeepTrace, Selection, Source, SuiteOptions, plan, read_folder, run_case_under};
 use serde_json::{Value, json};
 
@@ -33,14 +33,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let _ = take_reached();
         let mut answer = match words.as_slice() {
             ["cases"] => listed(&read_folder(folder)?),
-            ["case", file, index, seeds] => {
+            ["case", file, index, seeds, latitude] => {
                 let source =
                     Source { file: (*file).to_owned(), text: fs::read_to_string(folder.join(file))? };
                 let case = &cases_of(&[source])[index.parse::<usize>()?];
                 let seeds = seeds.parse()?;
-                in_thread(|| of_case(case, seeds))
+                let latitude = latitude_of(latitude)?;
+                in_thread(|| of_case(case, seeds, latitude))
             }
-            ["seed", role, seed] => in_thread(|| of_seed(role, seed.parse()?)),
+            ["seed", role, seed, latitude] => {
+                let latitude = latitude_of(latitude)?;
+                in_thread(|| of_seed(role, seed.parse()?, latitude))
+            }
             _ => return Err(format!("not a job: {line}").into()),
         };
         if mutant.is_none() {
@@ -63,7 +67,13 @@ fn listed(sources: &[Source]) -> Value {
     let of_file = |source: &Source| {
         let cases = cases_of(std::slice::from_ref(source)).into_iter().enumerate();
         let described = cases.map(|(index, case)| {
-            json!({ "file": case.file, "index": index, "name": case.name(), "seeds": case.scenario.seeds.max(1) })
+            json!({
+                "file": case.file,
+                "index": index,
+                "name": case.name(),
+                "seeds": case.scenario.seeds.max(1),
+                "of_server": case.tests == Role::Server,
+            })
         });
         described.collect::<Vec<_>>()
     };
@@ -82,10 +92,14 @@ fn in_thread(job: impl FnOnce() -> Answer + Send) -> Value {
     }
 }
 
-fn of_case(case: &Case, seeds: u64) -> Answer {
+fn latitude_of(text: &str) -> Result<Latitude, UnknownChoice> {
+    if text == "reference" { Ok(Latitude::Reference) } else { text.parse() }
+}
+
+fn of_case(case: &Case, seeds: u64, latitude: Latitude) -> Answer {
     let all = u64::from(case.scenario.seeds.max(1));
-    let options = SuiteOptions { keep: KeepTrace::None, ..SuiteOptions::default() };
-    let result = run_case_under(case, 0..seeds.min(all), &options);
+    let options = SuiteOptions { keep: KeepTrace::None, latitude, ..SuiteOptions::default() };
+    let result = run_case_under(case, 0..seeds, &options);
     // With fewer seeds, a mark may not be reached.
     let finding = result.failures.iter().map(|reported| &reported.finding);
     let finding =
@@ -102,7 +116,7 @@ fn of_case(case: &Case, seeds: u64) -> Answer {
     })
 }
 
-fn of_seed(role: &str, seed: u64) -> Answer {
+fn of_seed(role: &str, seed: u64, latitude: Latitude) -> Answer {
     let options = Options {
         seed,
         runs: Some(1),
@@ -112,7 +126,7 @@ fn of_seed(role: &str, seed: u64) -> Answer {
         shard: Shard::default(),
         jobs: 1,
         mutant: None,
-        latitude: Latitude::Reference,
+        latitude,
         limits: Limits { runs: 0 },
         generation: GENERATION,
     };

@@ -26,9 +26,6 @@ use crate::store::Records;
 use crate::timers::{Timer, Timers};
 use crate::topic::{Matches, SubscriptionTree};
 
-/// The effort after which the other deadlines that have passed are left for the next call.
-const DUE_EFFORT: u64 = 500;
-
 /// Work that is done in parts.
 const IN_PARTS: [Timer; 5] =
     [Timer::RetainedScans, Timer::Leaving, Timer::Deliveries, Timer::Routings, Timer::Distributions];
@@ -88,6 +85,7 @@ impl Broker {
         }
         Self {
             records: Records::new(options.record_changes),
+            sizes: Sizes::of(options.parts),
             options,
             connections: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -102,7 +100,6 @@ impl Broker {
             scanning: VecDeque::new(),
             next_scan: 0,
             sending: VecDeque::new(),
-            sizes: Sizes::default(),
             routings: Routings::default(),
             distributions: VecDeque::new(),
             distributing: BTreeMap::new(),
@@ -241,7 +238,7 @@ impl Broker {
                 self.handle_timer(now, timer);
             }
         }
-        let enough = self.effort + DUE_EFFORT;
+        let enough = self.effort + self.sizes.due;
         while self.effort < enough
             && let Some(timer) = self.timers.take_due(now)
         {

@@ -33,6 +33,7 @@ impl Options {
         Latitude { option: "dollar_topics", values: &["refuse", "accept"], section: "4.7.2" },
         Latitude { option: "unauthorized_publish", values: &["refuse", "disconnect"], section: "3.3.4" },
         Latitude { option: "check_payload_format", values: &["0", "1"], section: "3.3.2.3.2" },
+        Latitude { option: "parts", values: &["usual", "small"], section: "4.6" },
     ];
 }
 

@@ -44,7 +44,7 @@ impl Broker {
 
     pub(crate) fn add_leaving(&mut self, now: Duration, leaving: Leaving) {
         if self.leaving.is_empty() {
-            self.timers.set(Timer::Leaving, soon(now));
+            self.timers.set(Timer::Leaving, self.sizes.soon(now));
         }
         self.leaving.push_back(leaving);
     }
@@ -68,7 +68,7 @@ impl Broker {
         if self.leaving.is_empty() {
             self.timers.cancel(Timer::Leaving);
         } else {
-            self.timers.set(Timer::Leaving, soon(now));
+            self.timers.set(Timer::Leaving, self.sizes.soon(now));
         }
     }
 
@@ -129,9 +129,4 @@ impl Broker {
             });
         }
     }
-}
-
-/// In the driver's next turn.
-fn soon(now: Duration) -> Duration {
-    now.saturating_add(Duration::from_nanos(1))
 }

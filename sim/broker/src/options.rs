@@ -136,6 +136,9 @@ options! {
         /// Whether the broker records changes for a store (`take_changes`). A broker without a
         /// store saves the work.
         record_changes: bool = true;
+        /// How large the parts are in which the broker does work for many Clients or with many
+        /// messages.
+        parts: Parts = Parts::Usual;
     }
 }
 
@@ -204,6 +207,15 @@ choices! {
         UseAnotherServer = "use_another_server",
         /// CONNACK 0x9D.
         ServerMoved = "server_moved",
+    }
+
+    /// How large the parts are in which the broker does work for many Clients or with many
+    /// messages.
+    Parts {
+        /// So large that work for a few Clients is done at once.
+        Usual = "usual",
+        /// So small that tests of few packets reach what happens between two parts.
+        Small = "small",
     }
 
     /// What happens to a PUBLISH that the Client is not authorized to send (§3.3.5 of 3.1.1,

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mqttspec_codec::{PacketIdentifier, TopicFilter, Utf8String};
 
 use crate::memory::Charge;
 use crate::message::{Delivery, Message};
+use crate::options::Parts;
 use crate::outbound::{Order, Stage};
 use crate::session::{Session, SessionKey, Subscription};
 use crate::small_map::{self, SmallMap};
@@ -15,6 +17,10 @@ use crate::topic::{GroupKey, Matches};
 /// How much is done at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
+    /// The time from one part to the next.
+    pub(crate) pause: Duration,
+    /// The effort after which the other deadlines that have passed are left for the next call.
+    pub(crate) due: u64,
     /// The nodes of the tree of Subscriptions that a search looks at. To give a message to a
     /// Session takes as long as some nodes.
     pub(crate) search: usize,
@@ -26,18 +32,69 @@ pub(crate) struct Sizes {
     /// If there are more: the number of levels of Topic Filters that are removed. To remove a
     /// record takes as long as some levels.
     pub(crate) removal: usize,
+    /// The number of Shared Subscriptions that one search finds. If there are as many, the message
+    /// is given to them in parts.
+    pub(crate) shared: usize,
+    /// The number of Shared Subscriptions that are compared with a message before another message
+    /// is given.
+    pub(crate) distribution: u32,
+    /// Bytes of messages that are given to Shared Subscriptions before other work is done.
+    pub(crate) distribution_bytes: u64,
+    /// The number of retained messages in one part of a search, before another Session is served.
+    pub(crate) scan: u32,
+    /// If more messages than this wait for a Client, its searches for retained messages pause.
+    pub(crate) enough_waiting: usize,
+    /// Bytes of messages that are sent to one Client before another one is served.
+    pub(crate) sent_bytes: u64,
+    /// The number of Clients that are sent such a part in turn.
+    pub(crate) receivers: usize,
 }
 
-impl Default for Sizes {
-    fn default() -> Self {
-        Self { search: 10_000, matches: 1_000, content: 500, removal: 16_000 }
-    }
-}
-
-#[cfg(any(test, feature = "fuzz"))]
 impl Sizes {
-    /// So that a short schedule needs several parts.
-    pub(crate) const SMALL: Self = Self { search: 4, matches: 2, content: 2, removal: 40 };
+    const USUAL: Self = Self {
+        pause: Duration::from_nanos(1),
+        due: 500,
+        search: 10_000,
+        matches: 1_000,
+        content: 500,
+        removal: 16_000,
+        shared: 1001,
+        distribution: 250,
+        distribution_bytes: 1 << 20,
+        scan: 1000,
+        enough_waiting: 1000,
+        sent_bytes: 256 << 10,
+        receivers: 8,
+    };
+
+    /// So that a few messages need several parts.
+    const SMALL: Self = Self {
+        pause: Duration::from_millis(20),
+        due: 2,
+        search: 4,
+        matches: 1,
+        content: 2,
+        removal: 40,
+        shared: 2,
+        distribution: 1,
+        distribution_bytes: 8,
+        scan: 2,
+        enough_waiting: 2,
+        sent_bytes: 300,
+        receivers: 1,
+    };
+
+    pub(crate) const fn of(parts: Parts) -> Self {
+        match parts {
+            Parts::Usual => Self::USUAL,
+            Parts::Small => Self::SMALL,
+        }
+    }
+
+    /// When work that is done in parts goes on.
+    pub(crate) const fn soon(&self, now: Duration) -> Duration {
+        now.saturating_add(self.pause)
+    }
 }
 
 /// What is left of a Session that has ended.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use mqttspec_codec::{AuthenticationMethod, ConnectReason, Packet, PacketType};
+use mqttspec_codec::{AuthenticationMethod, ConnectReason, Packet, PacketType, SessionExpiryInterval};
 use mqttspec_spec::Standard;
 
 use super::mutant;
@@ -30,6 +30,15 @@ pub(super) static MUTANTS: &[Mutant] = &[
         ])
         .on_outgoing(|_, packet| match packet {
             Packet::Disconnect(_) => vec![Effect::Send(packet), Effect::Send(Packet::PingReq)],
+            packet => send(packet),
+        }),
+    mutant("asks-for-expiry-in-disconnect", "sends a Session Expiry Interval in every DISCONNECT")
+        .breaks(&["U5-039"], &[])
+        .on_outgoing(|_, packet| match packet {
+            Packet::Disconnect(mut disconnect) => {
+                disconnect.properties.set(SessionExpiryInterval(60));
+                send(Packet::Disconnect(disconnect))
+            }
             packet => send(packet),
         }),
     mutant("stays-after-disconnect", "does not close after its DISCONNECT")

@@ -14,7 +14,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use mqttspec_codec::{Decoder, Packet, Role};
 
-use crate::parts::Sizes;
 use crate::{Broker, Change, ConnectionId, Options, Transmit};
 use input::Input;
 use watch::Watch;
@@ -28,6 +27,8 @@ const OPTIONS: &[(&str, &str)] = &[
     ("maximum_subscriptions", "6"),
     ("maximum_retained", "6"),
     ("maximum_connections", "8"),
+    // So that a short schedule needs several parts.
+    ("parts", "small"),
     ("session_expiry_maximum", "1000"),
     // The verifier gives the number of iterations for all: a schedule needs no slow hash.
     (
@@ -89,8 +90,7 @@ struct Peer {
 
 impl Run {
     fn new(options: Options) -> Self {
-        let mut broker = Broker::new(options.clone(), 0);
-        broker.sizes = Sizes::SMALL;
+        let broker = Broker::new(options.clone(), 0);
         Self {
             broker,
             options,
@@ -231,7 +231,6 @@ impl Run {
     fn crash(&mut self) {
         let restored = Broker::restore(self.options.clone(), 1, self.now, self.records.clone());
         self.broker = restored.expect("the records are this broker's");
-        self.broker.sizes = Sizes::SMALL;
         self.connections.clear();
         self.drive();
         let before = self.records.clone();

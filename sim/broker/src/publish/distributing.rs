@@ -19,13 +19,8 @@ use crate::parts::Distribution;
 use crate::timers::Timer;
 use crate::topic::GroupKey;
 
-/// The number of Shared Subscriptions that are compared with a message before another message is
-/// given.
-const PART_STEPS: u32 = 250;
-/// The same for all messages, before other work is done.
-const TURN_STEPS: u32 = 4 * PART_STEPS;
-/// Bytes of messages that are given before other work is done.
-const TURN_BYTES: u64 = 1 << 20;
+/// The number of messages of which a part is done before other work is done.
+const PARTS_IN_A_TURN: u32 = 4;
 /// The number of messages of one Client that may be given in parts at a time.
 pub(super) const MOST_OF_A_CLIENT: u32 = 16;
 
@@ -55,7 +50,7 @@ impl Broker {
     fn add_distribution(&mut self, now: Duration, distribution: Distribution) {
         *self.distributing.entry(distribution.message.publisher.clone()).or_default() += 1;
         if self.distributions.is_empty() {
-            self.timers.set(Timer::Distributions, soon(now));
+            self.timers.set(Timer::Distributions, self.sizes.soon(now));
         }
         self.distributions.push_back(distribution);
     }
@@ -67,7 +62,8 @@ impl Broker {
 
     /// The timer has fired.
     pub(crate) fn run_distributions(&mut self, now: Duration) {
-        let (mut steps, mut bytes) = (TURN_STEPS, TURN_BYTES);
+        let (mut steps, mut bytes) =
+            (PARTS_IN_A_TURN * self.sizes.distribution, self.sizes.distribution_bytes);
         while steps > 0
             && bytes > 0
             && let Some(mut distribution) = self.distributions.pop_front()
@@ -79,7 +75,7 @@ impl Broker {
             }
         }
         if !self.distributions.is_empty() {
-            self.timers.set(Timer::Distributions, soon(now));
+            self.timers.set(Timer::Distributions, self.sizes.soon(now));
         }
     }
 
@@ -91,7 +87,7 @@ impl Broker {
         steps: &mut u32,
         bytes: &mut u64,
     ) -> bool {
-        let mut part = PART_STEPS.min(*steps);
+        let mut part = self.sizes.distribution.min(*steps);
         while part > 0 && *bytes > 0 {
             part -= 1;
             *steps -= 1;
@@ -128,9 +124,4 @@ impl Broker {
             }
         }
     }
-}
-
-/// In the driver's next turn.
-fn soon(now: Duration) -> Duration {
-    now.saturating_add(Duration::from_nanos(1))
 }

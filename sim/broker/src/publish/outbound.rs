@@ -21,10 +21,6 @@ use crate::output::{Output, fits};
 use crate::session::{Session, SessionKey};
 use crate::timers::Timer;
 
-/// Bytes of messages that wait for a Client and are sent to it before other work is done, and the
-/// number of Clients for which this is done in turn.
-const PART_BYTES: u64 = 256 << 10;
-const PARTS: usize = 8;
 /// A message of a few bytes counts as this many more.
 const PACKET_BYTES: u64 = 256;
 
@@ -147,7 +143,7 @@ impl Broker {
         // quota
         let mut bytes = 0;
         while !connection.congested && session.outbound.unacknowledged() < quota {
-            if bytes >= PART_BYTES {
+            if bytes >= self.sizes.sent_bytes {
                 self.continue_delivery(now, key);
                 return;
             }
@@ -197,7 +193,7 @@ impl Broker {
         let Some(id) = session.connection else { return };
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let mut bytes = 0;
-        while !connection.congested && bytes < PART_BYTES {
+        while !connection.congested && bytes < self.sizes.sent_bytes {
             let Some(delivery) = session.outbound.take_waiting_qos_0() else { return self.pump(now, key) };
             bytes += PACKET_BYTES + delivery.weight();
             self.effort += 1;
@@ -219,7 +215,7 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         if !std::mem::replace(&mut session.is_sending, true) {
             if self.sending.is_empty() {
-                self.timers.set(Timer::Deliveries, now.saturating_add(Duration::from_nanos(1)));
+                self.timers.set(Timer::Deliveries, self.sizes.soon(now));
             }
             self.sending.push_back(key);
         }
@@ -227,7 +223,7 @@ impl Broker {
 
     /// The timer has fired.
     pub(crate) fn run_deliveries(&mut self, now: Duration) {
-        for _ in 0..PARTS {
+        for _ in 0..self.sizes.receivers {
             let Some(key) = self.sending.pop_front() else { return };
             if let Some(session) = self.sessions.get_mut(&key) {
                 session.is_sending = false;
@@ -235,7 +231,7 @@ impl Broker {
             }
         }
         if !self.sending.is_empty() {
-            self.timers.set(Timer::Deliveries, now.saturating_add(Duration::from_nanos(1)));
+            self.timers.set(Timer::Deliveries, self.sizes.soon(now));
         }
     }
 

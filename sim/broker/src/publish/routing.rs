@@ -13,7 +13,7 @@ use crate::message::{Delivery, Message};
 use crate::options::OverlappingSubscriptions;
 use crate::session::SessionKey;
 use crate::shared::Member;
-use crate::topic::{Granted, GroupKey, MOST_SHARED};
+use crate::topic::{Granted, GroupKey};
 
 impl Broker {
     /// Takes ownership of a message: retains it if RETAIN is 1, and gives a copy to every Session
@@ -46,7 +46,7 @@ impl Broker {
         let mut matches = std::mem::take(&mut self.matches);
         let part = self.sizes.search;
         let mut left = part;
-        matches.begin();
+        matches.begin(self.sizes.shared);
         let all_found = self.subscriptions.search(message.topic.as_bytes(), &mut matches, &mut left);
         self.effort += ((part - left) / EFFORT + matches.subscriptions.len() + matches.shared.len()) as u64;
         if !all_found || matches.subscriptions.len() > self.sizes.matches {
@@ -87,7 +87,7 @@ impl Broker {
         message: &Arc<Message>,
         groups: &[GroupKey],
     ) -> usize {
-        if groups.len() >= MOST_SHARED {
+        if groups.len() >= self.sizes.shared {
             self.begin_distribution(now, message);
             return groups.len();
         }

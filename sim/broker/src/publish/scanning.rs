@@ -17,14 +17,8 @@ use crate::session::{RetainedScan, SessionKey};
 use crate::timers::Timer;
 use crate::topic::{Granted, Scan, Step};
 
-/// The number of retained messages in one part of a search, before another Session is served.
-const PART_STEPS: u32 = 1000;
-/// The same for the searches of all Sessions, before other work is done.
-const TURN_STEPS: u32 = 4 * PART_STEPS;
-/// Bytes of messages that are sent to one Session before another one is served.
-const PART_BYTES: u64 = 256 << 10;
-/// If more messages than this wait for a Client, its searches pause.
-const ENOUGH_WAITING: usize = 1000;
+/// The number of Sessions of which a part is searched before other work is done.
+const PARTS_IN_A_TURN: u32 = 4;
 
 /// The state of the searches of one Session after a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +51,7 @@ impl Broker {
     /// Does a part of the searches of a Session, and sets a timer for the next part.
     pub(crate) fn start_scans(&mut self, now: Duration, key: SessionKey) {
         let queued = self.sessions.get(&key).is_none_or(|session| session.is_scanning);
-        if !queued && self.scan(now, key, &mut PART_STEPS.clone()) == Outcome::More {
+        if !queued && self.scan(now, key, &mut self.sizes.scan.clone()) == Outcome::More {
             self.continue_scans(now, key);
         }
     }
@@ -70,14 +64,14 @@ impl Broker {
         }
         session.is_scanning = true;
         if self.scanning.is_empty() {
-            self.timers.set(Timer::RetainedScans, soon(now));
+            self.timers.set(Timer::RetainedScans, self.sizes.soon(now));
         }
         self.scanning.push_back(key);
     }
 
     /// The timer has fired.
     pub(crate) fn run_scans(&mut self, now: Duration) {
-        let mut steps = TURN_STEPS;
+        let mut steps = PARTS_IN_A_TURN * self.sizes.scan;
         while steps > 0
             && let Some(key) = self.scanning.pop_front()
         {
@@ -90,15 +84,15 @@ impl Broker {
             }
         }
         if !self.scanning.is_empty() {
-            self.timers.set(Timer::RetainedScans, soon(now));
+            self.timers.set(Timer::RetainedScans, self.sizes.soon(now));
         }
     }
 
     /// A part of the searches of one Session.
     fn scan(&mut self, now: Duration, key: SessionKey, left: &mut u32) -> Outcome {
-        let (mut steps, mut bytes) = (PART_STEPS.min(*left), 0);
+        let (mut steps, mut bytes) = (self.sizes.scan.min(*left), 0);
         *left -= steps;
-        while steps > 0 && bytes < PART_BYTES {
+        while steps > 0 && bytes < self.sizes.sent_bytes {
             steps -= 1;
             if !self.wants_retained(key) {
                 break;
@@ -133,8 +127,8 @@ impl Broker {
         let Some(session) = self.sessions.get(&key) else { return false };
         let connection = session.connection.and_then(|id| self.connections.get(&id));
         let enough = match self.options.queue_maximum as usize {
-            0 => ENOUGH_WAITING,
-            maximum => ENOUGH_WAITING.min(maximum.div_ceil(2)),
+            0 => self.sizes.enough_waiting,
+            maximum => self.sizes.enough_waiting.min(maximum.div_ceil(2)),
         };
         connection.is_some_and(|connection| !connection.congested)
             && session.outbound.waiting_count() < enough
@@ -156,9 +150,4 @@ impl Broker {
         copy.retain = true;
         self.deliver(now, key, copy);
     }
-}
-
-/// In the driver's next turn.
-fn soon(now: Duration) -> Duration {
-    now.saturating_add(Duration::from_nanos(1))
 }

@@ -71,7 +71,7 @@ impl Broker {
     /// Continues after a restart if `after` is there.
     pub(crate) fn add_routing(&mut self, now: Duration, message: Arc<Message>, after: Option<SessionKey>) {
         if self.routings.queue.is_empty() {
-            self.timers.set(Timer::Routings, soon(now));
+            self.timers.set(Timer::Routings, self.sizes.soon(now));
         }
         let until = self.next_scan;
         self.routings.push(Routing { message, until, after, copies: 0 });
@@ -84,7 +84,7 @@ impl Broker {
         while left > 0 && !self.routings.queue.is_empty() {
             match self.routings.stage {
                 RoutingStage::Idle => {
-                    self.routings.matches.begin();
+                    self.routings.matches.begin(self.sizes.shared);
                     self.subscriptions.set_searched(true);
                     self.routings.stage = RoutingStage::Searching;
                 }
@@ -100,7 +100,7 @@ impl Broker {
             self.records.move_routing(message, *after);
         }
         if !self.routings.queue.is_empty() {
-            self.timers.set(Timer::Routings, soon(now));
+            self.timers.set(Timer::Routings, self.sizes.soon(now));
         }
     }
 
@@ -194,9 +194,4 @@ impl Broker {
             copies,
         });
     }
-}
-
-/// In the driver's next turn.
-fn soon(now: Duration) -> Duration {
-    now.saturating_add(Duration::from_nanos(1))
 }

@@ -11,7 +11,7 @@ use std::num::NonZeroU32;
 use mqttspec_codec::QoS;
 
 pub(crate) use names::{Scan, Step, key};
-pub(crate) use tree::{GroupKey, MOST_SHARED, Matches, SubscriptionTree};
+pub(crate) use tree::{GroupKey, Matches, SubscriptionTree};
 
 /// What a Session was granted for one Topic Filter: the part of a Subscription that delivery needs
 /// (§3.8.3.1).

@@ -24,10 +24,6 @@ use crate::small_map::SmallMap;
 type NodeIndex = u32;
 const ROOT: NodeIndex = 0;
 
-/// The number of Shared Subscriptions that one search finds. If there are as many, the caller goes
-/// through all of them with [`SubscriptionTree::next_shared`].
-pub(crate) const MOST_SHARED: usize = 1001;
-
 /// Identifies a Shared Subscription during its life (§4.8.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GroupKey(u64);
@@ -78,12 +74,16 @@ struct Group {
 pub(crate) struct Matches {
     pub(crate) subscriptions: Vec<(SessionKey, Granted)>,
     pub(crate) shared: Vec<GroupKey>,
+    /// The number of Shared Subscriptions that a search finds. If there are as many, the caller
+    /// goes through all of them with [`SubscriptionTree::next_shared`].
+    most_shared: usize,
     stack: Vec<(NodeIndex, usize)>,
 }
 
 impl Matches {
-    /// Prepares a search from its beginning.
-    pub(crate) fn begin(&mut self) {
+    /// Prepares a search from its beginning, for this number of Shared Subscriptions.
+    pub(crate) fn begin(&mut self, most_shared: usize) {
+        self.most_shared = most_shared;
         self.subscriptions.clear();
         self.shared.clear();
         self.stack.clear();
@@ -184,8 +184,8 @@ impl SubscriptionTree {
         Some(&group.subscription)
     }
 
-    /// Finds the Subscriptions that match the Topic Name, but not more than [`MOST_SHARED`] Shared
-    /// Subscriptions, and subtracts the number of nodes that it looked at from `left`. A Session is
+    /// Finds the Subscriptions that match the Topic Name, but not more Shared Subscriptions
+    /// than were asked for, and subtracts the number of nodes that it looked at from `left`. A Session is
     /// listed once for each of its Subscriptions that match.
     ///
     /// It stops if nothing is left, and can then go on. Returns whether all are found.
@@ -201,10 +201,10 @@ impl SubscriptionTree {
             let wildcards = !(dollar && index == ROOT);
             // `sport/#` matches `sport` too, so this is before the check for remaining levels.
             if let Some(child) = node.multi_level.filter(|_| wildcards) {
-                self.node(child.get()).collect_into(&mut matches.subscriptions, &mut matches.shared);
+                self.node(child.get()).collect_into(matches);
             }
             if at > topic.len() {
-                node.collect_into(&mut matches.subscriptions, &mut matches.shared);
+                node.collect_into(matches);
                 continue;
             }
             let (level, next) = next_level(topic, at);
@@ -335,9 +335,11 @@ impl Node {
         self.child_count == 0 && self.subscribers.is_empty() && self.shared.is_empty()
     }
 
-    fn collect_into(&self, subscriptions: &mut Vec<(SessionKey, Granted)>, shared: &mut Vec<GroupKey>) {
-        subscriptions.extend(self.subscribers.iter().map(|(session, granted)| (*session, *granted)));
-        shared.extend(self.shared.keys().take(MOST_SHARED.saturating_sub(shared.len())));
+    fn collect_into(&self, matches: &mut Matches) {
+        let subscribers = self.subscribers.iter().map(|(session, granted)| (*session, *granted));
+        matches.subscriptions.extend(subscribers);
+        let rest = matches.most_shared.saturating_sub(matches.shared.len());
+        matches.shared.extend(self.shared.keys().take(rest));
     }
 }
 
