@@ -91,6 +91,8 @@ COLUMNS = [
     ("not viable", "do not compile"),
     ("not run", "not run"),
     ("scenarios", "found by scenarios"),
+    ("small parts", "by scenarios with small parts"),
+    ("drawn choices", "by scenarios with drawn choices"),
     ("explore", "by generated runs"),
     ("all seeds", "by all seeds of a scenario"),
     ("survived", "not found"),
@@ -102,6 +104,9 @@ COLUMNS = [
     ("rate", "found of those that do not conform"),
 ]
 
+
+# The phases of source.py.
+FOUND = ["scenarios", "small parts", "drawn choices", "explore", "all seeds"]
 
 WORDS = {"error": "an error of the run", "not judged": "set-up that fails"}
 
@@ -124,7 +129,7 @@ def table(rows, found):
 def cell(counts, column):
     if column != "rate":
         return str(counts[column])
-    found = counts["scenarios"] + counts["explore"] + counts["all seeds"]
+    found = sum(counts[phase] for phase in FOUND)
     return f"{100 * found / max(1, found + counts['breaks'] + counts['unargued']):.1f} %"
 
 

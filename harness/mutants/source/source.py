@@ -277,7 +277,7 @@ def take_scenarios(work):
     return digests
 
 
-def baseline(work, phases):
+def baseline(work, phases, seeds):
     """Each job without a mutant: its CPU time, and the mutants whose places it reaches."""
     digests = take_scenarios(work)
     known = work.read("baseline.json", {})
@@ -298,7 +298,7 @@ def baseline(work, phases):
         if "all seeds" in phases and case["seeds"] > FIRST_SEEDS:
             add("all seeds", case, case["seeds"])
     if "explore" in phases:
-        for seed in range(EXPLORED):
+        for seed in range(seeds):
             for role, choices in (
                 ("server", ("reference", "parts=small", "drawn")),
                 ("client", ("reference", "reference", "drawn")),
@@ -323,8 +323,8 @@ def baseline(work, phases):
     return {job: known[job] for job in jobs}
 
 
-def run(work, phases, shard, end, like=None, skipped=lambda mutant: False, only=""):
-    known = baseline(work, phases)
+def run(work, phases, shard, end, like=None, skipped=lambda mutant: False, only="", seeds=EXPLORED):
+    known = baseline(work, phases, seeds)
     jobs_of = collections.defaultdict(list)
     for job, of_job in known.items():
         for mutant in of_job["reached"]:
@@ -392,6 +392,7 @@ def main():
     conforming = "leave out survivors that conform by survivors.toml"
     parser.add_argument("--skip-conforming", action="store_true", help=conforming)
     parser.add_argument("--only", default="", help="a regular expression for the names of the mutants")
+    parser.add_argument("--seeds", type=int, default=EXPLORED, help="how many generated scenarios")
     arguments = parser.parse_args()
     work = Work(arguments.work, arguments.target)
     work.folder.mkdir(parents=True, exist_ok=True)
@@ -403,7 +404,7 @@ def main():
         like = arguments.like and Work(arguments.like, None)
         skipped = conforms if arguments.skip_conforming else lambda mutant: False
         end = time.monotonic() + 60 * arguments.minutes
-        run(work, arguments.phases.split(","), arguments.shard, end, like, skipped, arguments.only)
+        run(work, arguments.phases.split(","), arguments.shard, end, like, skipped, arguments.only, arguments.seeds)
     else:
         from page import write
 
