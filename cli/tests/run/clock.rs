@@ -1,5 +1,5 @@
-//! Accelerated time: `mqttspec serve` is the server whose clock is put forward, and the reference client is the
-//! client whose clock is fast.
+//! Accelerated time: `mqttspec serve` is the server whose clock is put forward, and the reference
+//! client is the client whose clock is fast.
 
 use serde_json::Value;
 
@@ -90,7 +90,8 @@ fn a_client_with_a_fast_clock_pings_sooner() {
     let arguments = ["--client", &client, "--clock-speed", "20"];
     let Some((outcome, cases)) = accelerated("client", arguments, &files) else { return };
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert!(cases.len() > 2 && cases.iter().all(|(_, by)| *by > 1000), "{cases:?}");
+    // A machine that stalls may make a case fail, which then runs in real time.
+    assert!(cases.len() == 3 && cases.iter().any(|(_, by)| *by > 10_000), "{cases:?}");
 }
 
 #[test]

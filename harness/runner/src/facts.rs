@@ -382,7 +382,7 @@ mod tests {
     fn a_server_may_end_the_silence_of_a_client_without_a_keep_alive_of_its_own() {
         let ends = |header, body| facts(Version::V5, header, body).ends_silence;
         assert!(ends("", "a opens\na < closed\n"));
-        assert!(ends("client   a reference\n", "ask a connect\n"));
+        assert!(ends("client   d reference\n", "ask d connect\na connects\n"));
         assert!(ends("broker   server_keep_alive=20\n", "a connects\n"));
         assert!(!ends("broker   maximum_qos=1\n", "a connects\na pings\n"));
     }

@@ -173,8 +173,9 @@ impl Clock {
             }
             Timing::At(time) => (Some(time.on(false)), time.on(false) + patience, Duration::ZERO),
             Timing::Between(range) => {
-                let (least, most) = range.on(false);
-                (Some(self.done_at + least), self.done_at + most + late, late)
+                let (from, most) = range.on(false);
+                let late = late.max(least.saturating_sub(most));
+                (Some(self.done_at + from), self.done_at + most + late, late)
             }
         };
         // The wait counts from an arrival that may be older.
