@@ -362,7 +362,7 @@ mod tests {
         let mut rounds = 0;
         shrink_together(&mut shrinking, |candidates| {
             rounds += 1;
-            (rounds < 3).then(|| candidates.iter().map(|(_, text)| text.contains("publish u")).collect())
+            (rounds < 4).then(|| candidates.iter().map(|(_, text)| text.contains("publish u")).collect())
         });
         let [Some(shrinking)] = shrinking else { panic!("a scenario") };
         let text = described(shrinking, &shape, "test", &End::Late.words(3, 3));

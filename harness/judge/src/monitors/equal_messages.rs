@@ -1,4 +1,4 @@
-//! Whether the peer may have had two equal messages to send. Then a second PUBLISH of it may be new.
+//! Whether the peer may have had two equal messages to send. Then a second PUBLISH may be new.
 //!
 //! MQTT 5.0 §3.3.4 and 3.1.1 §3.3.5: a Server may send a copy for each Subscription.
 
@@ -9,8 +9,8 @@ use mqttspec_codec::{Packet, Publish, Role, TopicFilter, TopicName};
 use super::observation::{Observation, Seen};
 use crate::history::{Asked, What};
 
-/// Whether a PUBLISH of the peer must be that of the only message with its topic and payload. Without
-/// the events of the run it is not certain.
+/// Whether a PUBLISH of the peer must be that of the only message with its topic and payload.
+/// Without the events of the run it is not certain.
 pub(super) fn is_the_only_one(observation: &Observation<'_>) -> bool {
     let Seen::FromPeer(Packet::Publish(publish)) = observation.seen else { return false };
     match observation.peer {

@@ -201,9 +201,8 @@ impl Table {
     fn publish(&mut self, version: Version, id: PacketIdentifier, publish: &Publish) -> Judgement {
         let (qos, dup, content) = (publish.delivery.qos(), publish.delivery.dup(), Content::of(publish));
         let known = self.exchanges.get(&id).copied();
-        let is_same = |exchange: &Exchange| {
-            exchange.qos == qos && exchange.content.is_some_and(|known| known.may_be(content))
-        };
+        // A peer may send a message again with another QoS, which is wrong in another way.
+        let is_same = |exchange: &Exchange| exchange.content.is_some_and(|known| known.may_be(content));
         let judgement = if !dup && self.requests.contains(&id) {
             Judgement::IdentifierInUse
         } else {

@@ -1,6 +1,7 @@
 //! Proves the checks with mutants: a mutant fails every case of every scenario, a case detects
-//! every mutant and cites a clause that it breaks, the failures blame no clause that the mutant keeps, every monitor rule and every
-//! delivery check reports a mutant, and every case passes with the mutant that changes nothing.
+//! every mutant and cites a clause that it breaks, the failures blame no clause that the mutant
+//! keeps, every monitor rule and every delivery check reports a mutant, and every case passes with
+//! the mutant that changes nothing.
 //!
 //! `scenarios/PROVED.md` lists the proofs. Without `UPDATE` they are run again. `UPDATE=1 cargo
 //! test -p mqttspec-runner --test mutants` searches for proofs and writes the page. The page also
