@@ -1,5 +1,6 @@
 //! Runs the programs and compares what they print.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -74,6 +75,15 @@ pub(crate) fn run() -> ExitCode {
                 let ran = ran(program("mini").args(["--exact", mistake]));
                 assert!(!ran.passed && ran.text.contains("requirement  MQTT-3."), "{}", ran.text);
             }
+            Ok(())
+        }),
+        Trial::test("the history model judges what no line of a scenario is about", || {
+            let case = "qos1::after-puback-a-new-message::3.1.1";
+            let ran = ran(program("delivers-at-qos-0").args(["--exact", case]));
+            let found_by = ran.text.lines().filter(|line| line.trim_start().starts_with("found by"));
+            let found_by: BTreeSet<&str> = found_by.map(str::trim).collect();
+            let of_the_model = BTreeSet::from(["found by     the monitor `history model`"]);
+            assert!(!ran.passed && found_by == of_the_model, "{}", ran.text);
             Ok(())
         }),
         Trial::test("the end of a peer is the failure of its case", || {

@@ -17,7 +17,7 @@ use mqttspec_net::store::MemoryStore;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::mini;
-use crate::reference::reference;
+use crate::reference::{reference, reference_on};
 use crate::reference_client::{reference_client, reference_client_on};
 use crate::small_core::SmallCore;
 
@@ -120,6 +120,11 @@ pub(crate) fn run(peer: &str) -> ExitCode {
                 return Err(host.unsupported(format!("a maximum QoS of {most}")).into());
             }
             reference(host).await
+        }),
+        "delivers-at-qos-0" => conformance().broker(|host| async move {
+            let mutant = Mutant::named("qos-always-0", Role::Server).ok_or("no such mutant")?;
+            let net = MutantNet::new(host.net(), mutant);
+            reference_on(host, net).await
         }),
         "client" => conformance().client(|host, app| reference_client(host, app, true)).reconnects(),
         "client-that-does-not-reconnect" => {

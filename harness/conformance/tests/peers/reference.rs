@@ -1,7 +1,7 @@
 //! The reference broker as a hosted peer.
 
 use mqttspec_broker::Options;
-use mqttspec_conformance::{PeerResult, WorldHost};
+use mqttspec_conformance::{Net, PeerResult, WorldHost};
 use mqttspec_net::Clock;
 use mqttspec_net::broker::serve;
 use mqttspec_net::store::{LogStore, NoStore};
@@ -9,6 +9,12 @@ use mqttspec_ports::Disk as _;
 
 /// The reference broker, driven as any other.
 pub(crate) async fn reference(host: WorldHost) -> PeerResult {
+    let net = host.net();
+    reference_on(host, net).await
+}
+
+/// The same over another network.
+pub(crate) async fn reference_on<N: Net>(host: WorldHost, net: N) -> PeerResult {
     let mut options = Options::default();
     for (name, value) in host.options() {
         match name.as_str() {
@@ -23,7 +29,7 @@ pub(crate) async fn reference(host: WorldHost) -> PeerResult {
     let clock = Clock::showing(host.now());
     if host.option("store") == Some("durable") {
         let store = LogStore::open(host.disk())?;
-        return Ok(serve(&host.net(), 1883, options, seed, clock, store, ()).await?);
+        return Ok(serve(&net, 1883, options, seed, clock, store, ()).await?);
     }
-    Ok(serve(&host.net(), 1883, options, seed, clock, NoStore, ()).await?)
+    Ok(serve(&net, 1883, options, seed, clock, NoStore, ()).await?)
 }
