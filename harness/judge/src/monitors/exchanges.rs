@@ -78,8 +78,6 @@ pub(super) enum Judgement {
 /// When a PUBLISH was sent again, if it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
-    /// On the connection of the first one.
-    WhileConnected,
     /// After a reconnect, before its PUBREL.
     AfterReconnect,
     /// After its PUBREL.
@@ -363,9 +361,6 @@ fn repeated_here(version: Version, stage: Stage, dup: bool, is_same: bool) -> Ju
             Judgement::RepeatedWhileConnected
         }
         (Stage::Released, false) if is_same => Judgement::AgainOrNew(Again::AfterPubRel),
-        (Stage::Published | Stage::Recorded, false) if is_same => {
-            Judgement::AgainOrNew(Again::WhileConnected)
-        }
         (Stage::Published | Stage::Recorded | Stage::Released, false) => Judgement::IdentifierInUse,
     }
 }

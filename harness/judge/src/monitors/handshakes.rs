@@ -241,10 +241,9 @@ fn judge_repetition(observation: &Observation<'_>, packet: &Packet, judgement: J
         ),
         Judgement::AgainOrNew(again) => match (again, equal_messages::is_the_only_one(observation)) {
             // One of two clauses is broken, and nothing says which.
-            (Again::WhileConnected | Again::AfterReconnect, false) => (NO_CLAUSE, AGAIN_OR_NEW, SAME_MESSAGE),
+            (Again::AfterReconnect, false) => (NO_CLAUSE, AGAIN_OR_NEW, SAME_MESSAGE),
             (Again::AfterPubRel, false) => (AFTER_PUBREL_OR_IN_USE, AGAIN_OR_NEW, SAME_MESSAGE),
-            (Again::WhileConnected, true) if observation.version.is_5() => WHILE_CONNECTED_STANDS,
-            (Again::WhileConnected | Again::AfterReconnect, true) => (
+            (Again::AfterReconnect, true) => (
                 REPEATED,
                 "DUP 1 in a PUBLISH that is sent again",
                 "DUP 0 in the PUBLISH with a Packet Identifier that was never acknowledged",
