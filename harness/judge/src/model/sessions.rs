@@ -7,6 +7,7 @@ use mqttspec_codec::{SessionExpiryInterval, Version};
 use super::Rule;
 use super::facts::Facts;
 use super::links::Link;
+use super::wills::keep_alive_of;
 use crate::finding::Finding;
 use crate::history::{ConnectionKey, Ending};
 
@@ -84,8 +85,14 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The Session Expiry Interval of a DISCONNECT that has certainly arrived: the client closed after it.
+/// The Session Expiry Interval of a DISCONNECT that the Server has certainly taken: the client closed
+/// after it, and the Server had no reason to close before it.
 fn expiry_at_disconnect(link: &Link<'_>) -> Option<u32> {
+    let keep_alive = keep_alive_of(link);
+    let silent = keep_alive > Duration::ZERO && link.silence >= keep_alive;
+    if silent || link.exceeds || link.violation.is_some() || link.unfounded.is_some() {
+        return None;
+    }
     let (left, disconnect) = link.left?;
     let closed = link.closed.filter(|(_, ending)| *ending == Ending::ByObserver);
     let expiry = disconnect.properties.get::<SessionExpiryInterval>();

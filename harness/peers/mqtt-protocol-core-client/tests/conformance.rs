@@ -10,8 +10,8 @@ use std::time::Duration;
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{Event, TimerKind};
 use mqtt_protocol_core::mqtt::packet::{
-    MaximumPacketSize, Packet, Property, Qos, ReceiveMaximum, RetainHandling, SessionExpiryInterval, SubEntry,
-    SubOpts, TopicAliasMaximum, v5_0,
+    MaximumPacketSize, Packet, Property, Qos, ReceiveMaximum, RetainHandling, SessionExpiryInterval,
+    SubEntry, SubOpts, TopicAliasMaximum, v5_0,
 };
 use mqtt_protocol_core::mqtt::prelude::*;
 use mqtt_protocol_core::mqtt::result_code::{ConnectReasonCode, DisconnectReasonCode};
@@ -48,6 +48,7 @@ fn main() -> std::process::ExitCode {
                 stream: None,
                 is_connected: false,
                 has_session: false,
+                client_id: String::new(),
                 timers: BTreeMap::new(),
                 open: BTreeMap::new(),
             };
@@ -66,6 +67,8 @@ struct Driver {
     is_connected: bool,
     /// A Session that a CONNECT before this one began, and that this one does not discard.
     has_session: bool,
+    /// Whose Session that is.
+    client_id: String,
     timers: BTreeMap<u8, (Instant, TimerKind)>,
     /// The commands that have not ended, by Packet Identifier.
     open: BTreeMap<u16, CommandId>,
@@ -97,7 +100,8 @@ impl Driver {
         match command {
             ClientCommand::Connect(connect) => {
                 let packet = connect_packet(host, &connect)?;
-                self.has_session &= !connect.clean_start;
+                self.has_session &= !connect.clean_start && connect.client_id == self.client_id;
+                self.client_id.clone_from(&connect.client_id);
                 let net = host.net();
                 let dialled = net.connect("broker", 1883);
                 match tokio::time::timeout(DIAL_TIMEOUT, dialled).await {
@@ -105,7 +109,9 @@ impl Driver {
                         self.stream = Some(stream);
                         self.send(packet.into()).await;
                     }
-                    _ => self.app.tell(ClientEvent::Failed { id: None, trouble: trouble("it cannot be opened") }),
+                    _ => self
+                        .app
+                        .tell(ClientEvent::Failed { id: None, trouble: trouble("it cannot be opened") }),
                 }
             }
             ClientCommand::Publish(message) if !message.properties.is_empty() => {
@@ -143,12 +149,16 @@ impl Driver {
                     self.ends_unless(None, id);
                 }
             }
-            ClientCommand::Acknowledge { .. } => return Err(host.unsupported("acknowledging by hand").into()),
+            ClientCommand::Acknowledge { .. } => {
+                return Err(host.unsupported("acknowledging by hand").into());
+            }
             ClientCommand::Disconnect(disconnect) => {
                 let reason = match disconnect.reason {
                     0 => DisconnectReasonCode::NormalDisconnection,
                     4 => DisconnectReasonCode::DisconnectWithWillMessage,
-                    other => return Err(host.unsupported(format!("the reason {other} of DISCONNECT")).into()),
+                    other => {
+                        return Err(host.unsupported(format!("the reason {other} of DISCONNECT")).into());
+                    }
                 };
                 let mut properties = Vec::new();
                 if let Some(seconds) = disconnect.session_expiry {
@@ -194,7 +204,8 @@ impl Driver {
 
     async fn timer(&mut self) {
         let now = Instant::now();
-        let due: Vec<u8> = self.timers.iter().filter(|(_, (at, _))| *at <= now).map(|(key, _)| *key).collect();
+        let due: Vec<u8> =
+            self.timers.iter().filter(|(_, (at, _))| *at <= now).map(|(key, _)| *key).collect();
         for (_, kind) in due.iter().filter_map(|key| self.timers.remove(key)).collect::<Vec<_>>() {
             let events = self.connection.notify_timer_fired(kind);
             self.carry_out(events).await;
@@ -251,8 +262,9 @@ impl Driver {
                 dup: publish.dup(),
                 properties: None,
             }),
-            Packet::V5_0Puback(puback) => of(&mut self.open, puback.packet_id())
-                .map(|id| ClientEvent::Published { id, reason: puback.reason_code().map_or(0, |code| code as u8) }),
+            Packet::V5_0Puback(puback) => of(&mut self.open, puback.packet_id()).map(|id| {
+                ClientEvent::Published { id, reason: puback.reason_code().map_or(0, |code| code as u8) }
+            }),
             Packet::V5_0Pubrec(pubrec) if pubrec.reason_code().is_some_and(|code| code as u8 >= 0x80) => {
                 of(&mut self.open, pubrec.packet_id()).map(|id| ClientEvent::Published {
                     id,
@@ -330,7 +342,8 @@ fn connect_packet(host: &WorldHost, connect: &Connect) -> Result<v5_0::Connect, 
         if let Some(name) = will.others.keys().next() {
             return Err(host.unsupported(format!("the field {name} of a Will in the glue")).into());
         }
-        builder = builder.will_message(will.topic.clone(), will.payload.clone(), qos(will.qos), will.retain)?;
+        builder =
+            builder.will_message(will.topic.clone(), will.payload.clone(), qos(will.qos), will.retain)?;
     }
     Ok(builder.props(properties).build()?)
 }

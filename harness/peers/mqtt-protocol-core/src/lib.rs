@@ -33,7 +33,8 @@ pub fn is_allowed(packet: &Packet) -> bool {
         }
         Packet::V3_1_1Subscribe(subscribe) => subscribe.packet_id() != 0,
         Packet::V5_0Subscribe(subscribe) => {
-            let is_identifier = |property: &&Property| matches!(property, Property::SubscriptionIdentifier(_));
+            let is_identifier =
+                |property: &&Property| matches!(property, Property::SubscriptionIdentifier(_));
             subscribe.packet_id() != 0 && subscribe.props().iter().filter(is_identifier).count() <= 1
         }
         Packet::V3_1_1Unsubscribe(unsubscribe) => unsubscribe.packet_id() != 0,

@@ -13,9 +13,10 @@ use mqttspec::{
 };
 use rumqttc::mqttbytes::QoS;
 use rumqttc::{
-    AckMode, AsyncClient, ConnectReturnCode, ConnectionError, DisconnectProperties, DisconnectReasonCode, Event, EventLoop,
-    LastWill, MqttOptions, Packet, Publish, PublishNotice, PublishNoticeError, PublishOptions, PublishResult,
-    RetainForwardRule, SubscribeFilterInput, SubscribeNotice, SubscribeNoticeError, SubscribeReasonCode,
+    AckMode, AsyncClient, ConnectReturnCode, ConnectionError, DisconnectProperties, DisconnectReasonCode,
+    Event, EventLoop, LastWill, MqttOptions, Packet, Publish, PublishNotice, PublishNoticeError,
+    PublishOptions, PublishResult, RetainForwardRule, SubscribeFilterInput, SubscribeNotice,
+    SubscribeNoticeError, SubscribeReasonCode,
 };
 use tokio::task::{JoinHandle, spawn_local};
 

@@ -13,8 +13,9 @@ use mqttspec::{
 };
 use rumqttc::mqttbytes::QoS;
 use rumqttc::{
-    AckMode, AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, Packet,
-    Publish, PublishNotice, PublishOptions, SubscribeFilterInput, SubscribeNotice, SubscribeReasonCode,
+    AckMode, AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions,
+    Packet, Publish, PublishNotice, PublishOptions, SubscribeFilterInput, SubscribeNotice,
+    SubscribeReasonCode,
 };
 use tokio::task::{JoinHandle, spawn_local};
 
@@ -85,8 +86,10 @@ fn options(
     manual: bool,
 ) -> Result<MqttOptions, Box<dyn std::error::Error>> {
     let mut options = MqttOptions::new(connect.client_id.clone(), ("broker", 1883));
+    if options.try_set_clean_session(connect.clean_start).is_err() {
+        return Err(host.unsupported("a Session without a Client Identifier").into());
+    }
     options
-        .set_clean_session(connect.clean_start)
         .set_keep_alive(connect.keep_alive)
         .set_session_store_scope("broker")
         .set_session_store(store::OnDisk(host.disk()));
@@ -179,9 +182,7 @@ fn give(
             }
             acknowledged
         }
-        ClientCommand::Disconnect(_) => {
-            client.try_disconnect_now()
-        }
+        ClientCommand::Disconnect(_) => client.try_disconnect_now(),
         ClientCommand::Connect(_) => Ok(()),
     })
 }
