@@ -245,7 +245,13 @@ impl<'h> Facts<'h> {
                 }
             }
             Packet::PubComp(ack) => link.acknowledges(index, ack.id, QoS::ExactlyOnce, true),
-            Packet::PubRel(ack) => drop(self.clients.get_mut(client).released.insert(ack.id)),
+            Packet::PubRel(ack) => {
+                let client = self.clients.get_mut(client);
+                client.released.insert(ack.id);
+                if !client.unreleased.contains_key(&ack.id) {
+                    *client.strays.entry(ack.id).or_default() += 1;
+                }
+            }
             Packet::PubRec(ack) => {
                 let refuses = ack.reason.is_failure();
                 link.acknowledges(index, ack.id, QoS::ExactlyOnce, refuses);
@@ -399,6 +405,10 @@ impl<'h> Facts<'h> {
             // A Server may wait for PUBREL before it passes a QoS 2 message on.
             Packet::PubComp(ack) => {
                 let client = self.clients.get_mut(client);
+                if let Some(count @ 1..) = client.strays.get_mut(&ack.id) {
+                    *count -= 1;
+                    return;
+                }
                 client.released.remove(&ack.id);
                 let publication = client.unreleased.remove(&ack.id);
                 self.taken(publication, index, ack.reason.is_failure());
