@@ -367,10 +367,11 @@ impl<'h> Facts<'h> {
                     for (_, until) in client.unclear.iter_mut().filter(|(from, _)| *from < connected) {
                         *until = connected.min(*until);
                     }
-                    // What was sent on this connection already is part of the new Session too.
+                    // What was sent already is part of the new Session too, or of a later one if this
+                    // CONNACK was on its way for a long time.
                     let is_new = |number: &Option<usize>| {
                         let publication = number.and_then(|number| self.publications.get(number));
-                        publication.is_none_or(|publication| publication.link == key)
+                        publication.is_none_or(|publication| publication.sent > connected)
                     };
                     client.in_flight.retain(|_, number| is_new(number));
                     client.unreleased.retain(|_, number| is_new(number));
