@@ -286,6 +286,14 @@ fn read(folder: &Path) -> Result<Campaign, ExploreError> {
     Campaign::read(&text).map_err(|source| ExploreError::Campaign { path, source })
 }
 
+/// Whether a file has a name that `write_results` gives: people may keep others beside them.
+fn is_of_a_campaign(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let numbers = name.and_then(|name| name.strip_suffix(".mqtt")?.split_once("-seed-"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    numbers.is_some_and(|(number, seed)| is_number(number) && is_number(seed))
+}
+
 fn write_results(folder: &Path, campaign: &Campaign) -> Result<(), ExploreError> {
     let text =
         campaign.text().map_err(|source| ExploreError::Campaign { path: folder.join(RESULTS), source })?;
@@ -315,8 +323,7 @@ fn write_results(folder: &Path, campaign: &Campaign) -> Result<(), ExploreError>
         let folder = folder.join(name);
         for entry in fs::read_dir(&folder).map_err(failed(&folder))? {
             let path = entry.map_err(failed(&folder))?.path();
-            let is_ours = path.file_name().is_some_and(|name| name.to_string_lossy().contains("-seed-"));
-            if is_ours && !written.contains(&path) {
+            if is_of_a_campaign(&path) && !written.contains(&path) {
                 fs::remove_file(&path).map_err(failed(&path))?;
             }
         }

@@ -22,8 +22,8 @@ pub(super) struct Client {
     pub(super) unreleased: BTreeMap<PacketIdentifier, Option<usize>>,
     /// Those for which it has sent a PUBREL: with DUP 1 too, a PUBLISH may be a new message.
     pub(super) released: BTreeSet<PacketIdentifier>,
-    /// The PUBRELs for which there was no message, and whose PUBCOMP did not come. It ends no message
-    /// that was sent after them.
+    /// The number of PUBRELs with each identifier that released no message and have no PUBCOMP yet.
+    /// Their PUBCOMP ends no message that was sent later.
     pub(super) strays: BTreeMap<PacketIdentifier, u32>,
     /// The events between which its Session is unclear, because of bytes that are not a packet or
     /// break the standard.

@@ -9,7 +9,6 @@ use mqttspec_codec::{DisconnectReason, Packet, Version};
 use super::Rule;
 use super::facts::Facts;
 use super::links::{Link, Violation};
-use super::wills::keep_alive_of;
 use crate::finding::Finding;
 use crate::history::{ConnectionKey, Ending, What};
 
@@ -51,11 +50,12 @@ fn taken_over(facts: &Facts<'_>) -> Vec<Finding> {
     for (key, link) in facts.links.iter() {
         let Some((closed, Ending::ByPeer | Ending::Reset)) = link.closed else { continue };
         let at = facts.at(closed);
-        let silent = keep_alive_of(link) > Duration::ZERO
-            && link.silence.max(at.saturating_sub(link.spoke)) >= keep_alive_of(link);
         let broke = link.violation.is_some() || link.exceeds || link.unfounded.is_some();
-        let stood =
-            !link.client_id.is_empty() && link.accepted.is_some() && link.left.is_none() && !broke && !silent;
+        let stood = !link.client_id.is_empty()
+            && link.accepted.is_some()
+            && link.left.is_none()
+            && !broke
+            && !link.was_silent(at);
         // What the Client sent shortly before may be the reason.
         let sent_nothing = |of: &Link<'_>| link.spoke + Duration::from_secs(1) < facts.at(of.connected);
         if !stood || !facts.calm.lasts(facts.name(key), link.began, at) {
@@ -103,7 +103,7 @@ fn not_closed(
 /// A client that is silent for one and a half times its Keep Alive.
 fn silent(facts: &Facts<'_>, key: ConnectionKey, link: &Link<'_>) -> Option<Finding> {
     let (accepted, _) = link.accepted?;
-    let keep_alive = keep_alive_of(link);
+    let keep_alive = link.keep_alive();
     let limit = keep_alive + keep_alive / 2 + LATE + facts.tolerance.late;
     let ended = link.closed.map_or(facts.end, |(event, _)| facts.at(event));
     let silence = ended.saturating_sub(link.spoke);
@@ -135,7 +135,7 @@ fn wrong_reasons(facts: &Facts<'_>) -> Vec<Finding> {
         if unclear || !facts.calm.lasts(facts.name(key), link.began, at) {
             continue;
         }
-        let keep_alive = keep_alive_of(link);
+        let keep_alive = link.keep_alive();
         let silence = at.saturating_sub(link.spoke);
         let rule = match keep_alive.is_zero() {
             true => NO_KEEP_ALIVE,

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use mqttspec_codec::{
-    ConnAck, Connect, DecodeError, Disconnect, PacketIdentifier, Publish, QoS, RetainHandling, TopicAlias,
-    TopicFilter, TopicName, Version,
+    ConnAck, Connect, DecodeError, Disconnect, PacketIdentifier, Publish, QoS, RetainHandling,
+    ServerKeepAlive, TopicAlias, TopicFilter, TopicName, Version,
 };
 
 use super::clients::ClientNumber;
@@ -126,6 +126,19 @@ impl Request<'_> {
 impl<'h> Link<'h> {
     pub(super) fn is_open(&self) -> bool {
         self.closed.is_none()
+    }
+
+    /// The Keep Alive in force; zero if there is none.
+    pub(super) fn keep_alive(&self) -> Duration {
+        let server = self.connack.and_then(|ack| ack.properties.get::<ServerKeepAlive>());
+        Duration::from_secs(u64::from(server.map_or(self.connect.keep_alive, |server| server.0)))
+    }
+
+    /// Whether the client was silent for so long, until this time, that the Server may have given it
+    /// up.
+    pub(super) fn was_silent(&self, until: Duration) -> bool {
+        let keep_alive = self.keep_alive();
+        !keep_alive.is_zero() && self.silence.max(until.saturating_sub(self.spoke)) >= keep_alive
     }
 
     pub(super) fn speaks(&mut self, at: Duration) {

@@ -7,7 +7,6 @@ use mqttspec_codec::{SessionExpiryInterval, Version};
 use super::Rule;
 use super::facts::Facts;
 use super::links::Link;
-use super::wills::keep_alive_of;
 use crate::finding::Finding;
 use crate::history::{ConnectionKey, Ending};
 
@@ -88,9 +87,7 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
 /// The Session Expiry Interval of a DISCONNECT that the Server has certainly taken: the client closed
 /// after it, and the Server had no reason to close before it.
 fn expiry_at_disconnect(link: &Link<'_>) -> Option<u32> {
-    let keep_alive = keep_alive_of(link);
-    let silent = keep_alive > Duration::ZERO && link.silence >= keep_alive;
-    if silent || link.exceeds || link.violation.is_some() || link.unfounded.is_some() {
+    if link.was_silent(link.spoke) || link.exceeds || link.violation.is_some() || link.unfounded.is_some() {
         return None;
     }
     let (left, disconnect) = link.left?;

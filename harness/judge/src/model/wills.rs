@@ -90,11 +90,12 @@ fn fate(facts: &Facts<'_>, key: ConnectionKey, link: &Link<'_>) -> Option<Fate> 
     let (ended, notice, closes) = end(link)?;
     let at = facts.at(ended);
     // A Server may have given a silent client up, and published.
-    let keep_alive = keep_alive_of(link);
-    let silent = keep_alive > Duration::ZERO && link.silence.max(at.saturating_sub(link.spoke)) >= keep_alive;
     // The fault that ends the connection is no disturbance.
     let before = at.saturating_sub(Duration::from_millis(1));
-    if silent || !facts.calm.lasts(host, link.began, before) || facts.is_unclear_by_others(link, ended) {
+    if link.was_silent(at)
+        || !facts.calm.lasts(host, link.began, before)
+        || facts.is_unclear_by_others(link, ended)
+    {
         return None;
     }
     let later =
@@ -168,10 +169,4 @@ fn end(link: &Link<'_>) -> Option<(usize, Duration, bool)> {
         }
         _ => closed,
     }
-}
-
-/// The Keep Alive in force; zero if there is none.
-pub(super) fn keep_alive_of(link: &Link<'_>) -> Duration {
-    let server = link.connack.and_then(|ack| ack.properties.get::<mqttspec_codec::ServerKeepAlive>());
-    Duration::from_secs(u64::from(server.map_or(link.connect.keep_alive, |server| server.0)))
 }

@@ -74,8 +74,8 @@ pub struct Tolerance {
     pub early_ms: u64,
     /// How much later than specified, in milliseconds.
     pub late_ms: u64,
-    /// The same in a scenario that sets a Keep Alive, if the server looks for silent Clients more
-    /// rarely than it checks its other timers.
+    /// The same in a scenario in which the server may end the connection of a silent Client, if it
+    /// looks for such Clients more rarely than it checks its other timers.
     pub keep_alive_late_ms: Option<u64>,
     /// How long an expected packet may take if the scenario gives no time, in milliseconds.
     pub patience_ms: u64,
