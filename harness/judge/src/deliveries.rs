@@ -6,6 +6,7 @@
 //! QoS 2 PUBLISH whose Packet Identifier waits for its PUBREL repeats the same message.
 
 pub(crate) mod hops;
+mod superseded;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,7 @@ use mqttspec_codec::{Packet, PacketIdentifier, Publish, QoS, Role, TopicFilter, 
 
 use crate::history::{Asked, Event, History, HostIndex, Message, Told, What};
 use hops::Hop;
+use superseded::superseded;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// An Application Message that was published.
@@ -126,6 +128,9 @@ pub struct Deliveries {
     /// In the order of arrival.
     pub deliveries: Vec<Delivery>,
     subscriptions: Vec<Subscription>,
+    /// Clients that left for good, because a connection of their own that they had given up took
+    /// their Session over.
+    pub(crate) superseded: BTreeSet<HostIndex>,
     /// Of each client under test.
     pub(crate) hops: Vec<Hop>,
 }
@@ -139,6 +144,7 @@ impl Deliveries {
             reader.read(index, event);
         }
         let mut found = reader.found;
+        found.superseded = superseded(history);
         number(&mut found.publications, &mut found.deliveries);
         found.match_topics();
         found.hops = hops::of(history);

@@ -135,6 +135,8 @@ struct Receiver<'a> {
     name: &'a str,
     /// The one that sends them, if it is not the host that published them.
     sender: Option<&'a str>,
+    /// Whether it left for good, so that messages may wait for it.
+    is_gone: bool,
     groups: Groups<'a>,
     deliveries: Vec<&'a Delivery>,
 }
@@ -154,7 +156,8 @@ fn receivers<'a>(property: &Property, history: &'a History, deliveries: &'a Deli
         let received = deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == subscriber);
         let received: Vec<&Delivery> = received.collect();
         let groups = groups(property, deliveries, subscriber, &received);
-        Receiver { name: name(subscriber), sender: None, groups, deliveries: received }
+        let is_gone = deliveries.superseded.contains(&subscriber);
+        Receiver { name: name(subscriber), sender: None, is_gone, groups, deliveries: received }
     };
     match &property.host {
         Some(host) => history.host(host).into_iter().map(of).collect(),
@@ -175,7 +178,7 @@ fn of_hop<'a>(property: &Property, hop: &'a Hop, client: &'a str) -> Receiver<'a
         Role::Server => (THE_SERVER, client),
         Role::Client => (client, THE_SERVER),
     };
-    Receiver { name, sender: Some(sender), groups, deliveries }
+    Receiver { name, sender: Some(sender), is_gone: false, groups, deliveries }
 }
 
 fn deliver<'a>(groups: &mut Groups<'a>, deliveries: &[&'a Delivery]) {
@@ -190,14 +193,14 @@ fn deliver<'a>(groups: &mut Groups<'a>, deliveries: &[&'a Delivery]) {
 
 fn count(receivers: &[Receiver<'_>], history: &History, at_least: bool, at_most: bool) -> Vec<Anomaly> {
     let mut anomalies = Vec::new();
-    for Receiver { name, sender, groups, .. } in receivers {
+    for Receiver { name, sender, is_gone, groups, .. } in receivers {
         let mut of_receiver = Vec::new();
         for group in groups {
             let Some(first) = group.publications.first() else { continue };
             // A message that the receiver never accepted may be delivered or not.
             let accepted = group.publications.iter().filter(|publication| publication.accepted).count();
             let had = group.deliveries.len();
-            if !(at_least && had < accepted || at_most && had > group.most) {
+            if !(at_least && !is_gone && had < accepted || at_most && had > group.most) {
                 continue;
             }
             let sender = sender.unwrap_or(&history.info(first.publisher).name);
@@ -251,7 +254,7 @@ fn groups<'a>(
 
 fn order(receivers: &[Receiver<'_>], history: &History, first_only: bool) -> Vec<Anomaly> {
     let mut anomalies = Vec::new();
-    for Receiver { name, sender, groups, deliveries } in receivers {
+    for Receiver { name, sender, groups, deliveries, .. } in receivers {
         // (publisher, topic, QoS sent, QoS delivered) -> the last delivery, and the event that
         // published it
         let mut last: BTreeMap<(HostIndex, &str, QoS, QoS), (usize, &Delivery)> = BTreeMap::new();
