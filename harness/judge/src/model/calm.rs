@@ -57,6 +57,8 @@ impl<'h> Calm<'h> {
                 || one.event.hosts.iter().any(|named| named == host || named == SERVER);
             let settled = match one.event.fault.kind {
                 FaultKind::Cut | FaultKind::Close => one.until,
+                // What waits at the end of the limit still arrives at its rate.
+                FaultKind::Bandwidth { .. } => Duration::MAX,
                 _ => one.until.saturating_add(RECOVERY),
             };
             !touches || settled < from || one.from > until
