@@ -18,7 +18,8 @@ pub(super) struct Client {
     pub(super) requests: Vec<usize>,
     /// The publication that waits for its acknowledgement; `None` if it is unclear which one.
     pub(super) in_flight: BTreeMap<PacketIdentifier, Option<usize>>,
-    /// QoS 2 messages without a PUBCOMP.
+    /// QoS 2 messages without a PUBCOMP; `None` if the Client has used the identifier while it was in
+    /// use: then several answers may follow, and the identifier stays unclear.
     pub(super) unreleased: BTreeMap<PacketIdentifier, Option<usize>>,
     /// Those for which it has sent a PUBREL: with DUP 1 too, a PUBLISH may be a new message.
     pub(super) released: BTreeSet<PacketIdentifier>,
@@ -64,5 +65,12 @@ impl Client {
     /// Whether its Session is unclear at an event.
     pub(super) fn is_unclear(&self, at: usize) -> bool {
         self.unclear.iter().any(|(from, until)| (*from..*until).contains(&at))
+    }
+
+    /// An answer ends a QoS 2 message. Returns the message if it is clear which one that is.
+    pub(super) fn end_unreleased(&mut self, id: PacketIdentifier) -> Option<usize> {
+        let publication = (*self.unreleased.get(&id)?)?;
+        self.unreleased.remove(&id);
+        Some(publication)
     }
 }

@@ -389,7 +389,7 @@ impl<'h> Facts<'h> {
                 }
             }
             Packet::PubAck(ack) => {
-                let publication = self.clients.get_mut(client).in_flight.remove(&ack.id);
+                let publication = self.clients.get_mut(client).in_flight.remove(&ack.id).flatten();
                 self.taken(publication, index, ack.reason.is_failure());
             }
             Packet::PubRec(ack) => {
@@ -399,7 +399,7 @@ impl<'h> Facts<'h> {
                     self.refused_repeats.push((key, index));
                 }
                 if ack.reason.is_failure() {
-                    self.clients.get_mut(client).unreleased.remove(&ack.id);
+                    self.clients.get_mut(client).end_unreleased(ack.id);
                 }
             }
             Packet::PubRel(ack) => drop(link.unacknowledged.insert(ack.id, QoS::ExactlyOnce)),
@@ -411,7 +411,7 @@ impl<'h> Facts<'h> {
                     return;
                 }
                 client.released.remove(&ack.id);
-                let publication = client.unreleased.remove(&ack.id);
+                let publication = client.end_unreleased(ack.id);
                 self.taken(publication, index, ack.reason.is_failure());
             }
             Packet::SubAck(ack) => {
@@ -460,8 +460,8 @@ impl<'h> Facts<'h> {
         }
     }
 
-    fn taken(&mut self, publication: Option<Option<usize>>, event: usize, refused: bool) {
-        if let (Some(Some(publication)), false) = (publication, refused)
+    fn taken(&mut self, publication: Option<usize>, event: usize, refused: bool) {
+        if let (Some(publication), false) = (publication, refused)
             && let Some(publication) = self.publications.get_mut(publication)
         {
             publication.accepted = Some(event);
