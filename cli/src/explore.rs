@@ -13,7 +13,7 @@ use mqttspec_explore::{
     Campaign, CampaignError, Coverage, Found, Limits, Live, Measured, Options, Progress, Swarm,
 };
 use mqttspec_runner::live::single::LiveTarget;
-use mqttspec_runner::live::{LiveOptions, interrupted};
+use mqttspec_runner::live::{LiveOptions, interrupted, kill_servers};
 use thiserror::Error;
 
 use crate::arguments::{ExploreArguments, MergeArguments, RoleName, ShrinkArguments};
@@ -234,7 +234,7 @@ pub(crate) fn options(arguments: &ExploreArguments) -> Options {
 }
 
 /// Sets the flag at the first Ctrl-C or SIGTERM, so that the servers are stopped too; the second one
-/// ends the process.
+/// kills them and ends the process.
 #[expect(clippy::disallowed_methods, reason = "the thread only waits for the signal")]
 pub(crate) fn stop_on_ctrl_c(stop: &Arc<AtomicBool>) -> Result<(), ExploreError> {
     let runtime =
@@ -245,6 +245,7 @@ pub(crate) fn stop_on_ctrl_c(stop: &Arc<AtomicBool>) -> Result<(), ExploreError>
             interrupted().await;
             stop.store(true, Ordering::Relaxed);
             interrupted().await;
+            kill_servers();
             std::process::exit(130);
         });
     });

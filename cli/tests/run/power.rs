@@ -1,8 +1,11 @@
 //! Crashing servers: servers that mqttspec did not start, crashed with the commands of a target
 //! file, and servers that die without a fault.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use crate::process::{Folder, HOLDS, SCENARIOS, mqttspec, scenario};
 
@@ -147,4 +150,40 @@ fn disturbances_change_no_verdict() {
     } else {
         eprintln!("skipped: python3 has no tomllib");
     }
+}
+
+#[test]
+fn a_second_interrupt_of_a_campaign_kills_its_servers() {
+    let folder = Folder::new("interrupted-campaign");
+    let alive = folder.at("alive");
+    assert!(Command::new("mkfifo").arg(&alive).status().unwrap().success());
+    // The group does not end at SIGTERM, so that the campaign still waits at the second signal.
+    let program = env!("CARGO_BIN_EXE_mqttspec");
+    let script = folder.write(
+        "start.sh",
+        &format!(
+            "trap '' TERM\nexec 3> '{alive}'\n'{program}' serve --listen 127.0.0.1:$1 &\nwhile :; do sleep 1; done\n"
+        ),
+    );
+    let start = format!("sh '{script}' {{port}}");
+    let mut campaign = Command::new(program)
+        .args(["explore", "--for", "10m", "--jobs", "1", "--start", &start])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Waits until a server has opened it.
+    let mut alive = File::open(alive).unwrap();
+    let id = campaign.id().to_string();
+    let status = loop {
+        if let Some(status) = campaign.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(status.code(), Some(130));
+    // The end of the file is reached when no process has it open: all have ended.
+    let mut rest = Vec::new();
+    alive.read_to_end(&mut rest).unwrap();
 }

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
+use super::started;
 use super::target_clock::{ClockLibrary, TargetClock};
 use super::target_file::{Placeholders, TargetFile, TargetFileError};
 
@@ -197,6 +198,7 @@ impl Instance {
             command: self.start.clone(),
             source,
         })?;
+        started::add(&child);
         *self.child.borrow_mut() = Some(child);
         self.wait_until_ready().await
     }
@@ -233,7 +235,10 @@ impl Instance {
     /// The exit status of the server's process, if it has ended.
     pub(crate) fn ended(&self) -> Option<std::process::ExitStatus> {
         let mut child = self.child.borrow_mut();
-        child.as_mut().and_then(|child| child.try_wait().ok().flatten())
+        let child = child.as_mut()?;
+        let ended = child.try_wait().ok().flatten()?;
+        started::remove(child);
+        Some(ended)
     }
 
     /// Kills the server, as a power failure would.
@@ -329,6 +334,7 @@ impl Instance {
 
     /// A child has ended, and is not used any more.
     fn forget(&self, child: &Child) {
+        started::remove(child);
         if self.clock.is_some() {
             ClockLibrary::clean_up_after(child.id());
         }

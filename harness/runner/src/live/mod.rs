@@ -13,6 +13,7 @@
 //! - [`placing`], [`assigning`]: whether a case runs, and on which server
 //! - [`case_run`]: the runs of one case
 //! - [`service`]: whether the server still works as at the start
+//! - [`started`]: the servers that this process has started
 //! - [`contact`]: starts and probes the server
 //! - [`single`]: single runs, for `explore`
 //! - [`session`]: all cases, and the reruns before a failure counts
@@ -39,6 +40,7 @@ pub(crate) mod service_watch;
 pub(crate) mod session;
 pub mod single;
 pub(crate) mod stall_detector;
+pub(crate) mod started;
 pub(crate) mod target_clock;
 pub mod target_file;
 pub(crate) mod tokens;
@@ -55,6 +57,7 @@ pub use self::launcher::LaunchError;
 pub use self::names::Credentials;
 pub use self::passes::interrupted;
 pub use self::probes::ContactError;
+pub use self::started::kill_servers;
 use self::target_file::TargetFile;
 use crate::suite::{KeepTrace, Plan};
 use mqttspec_judge::results::{CaseResult, SuiteResult};
