@@ -223,7 +223,7 @@ choices! {
     UnauthorizedPublish {
         /// 5.0: PUBACK or PUBREC 0x87; QoS 0 is dropped. 3.1.1: acknowledged and dropped.
         Refuse = "refuse",
-        /// 5.0: DISCONNECT 0x87. 3.1.1: closed.
+        /// 5.0: DISCONNECT 0x87. 3.1.1: closed. 3.1: as `refuse`, since it has no other way.
         Disconnect = "disconnect",
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mqttspec_codec::{
     DisconnectReason, MessageExpiryInterval, Packet, PacketIdentifier, PayloadFormatIndicator, PubAck,
-    PubAckReason, PubComp, PubRec, PubRel, PubRelReason, Publish, QoS, TopicAlias, TopicName,
+    PubAckReason, PubComp, PubRec, PubRel, PubRelReason, Publish, QoS, TopicAlias, TopicName, Version,
 };
 
 use crate::authentication::Permissions;
@@ -163,6 +163,10 @@ impl Broker {
         let Some(connection) = self.connections.get(&id) else { return Ok(Judgement::Take) };
         if let Err(detail) = self.may_publish(&connection.permissions, topic) {
             return match self.options.unauthorized_publish {
+                // U31-027: 3.1 has only the acknowledgement
+                _ if connection.version == Version::V3_1 => {
+                    Ok(Judgement::Refuse(PubAckReason::NotAuthorized, detail))
+                }
                 UnauthorizedPublish::Refuse => Ok(Judgement::Refuse(PubAckReason::NotAuthorized, detail)),
                 // 3.1.1/[MQTT-3.3.5-2] closing is one of the two options; §4.13.2
                 UnauthorizedPublish::Disconnect => Err(Fault::new(DisconnectReason::NotAuthorized, detail)),

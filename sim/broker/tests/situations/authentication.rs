@@ -141,6 +141,9 @@ fn unauthorized_publish_ends_the_network_connection_if_the_option_says_so() {
     let client = rig.connect(as_user("alice", "pencil", v311("a", true)));
     rig.send(client, publish("b/x", ""));
     rig.closed_in_silence(client);
+    // 3.1 has no other answer than the acknowledgement.
+    let oldest = rig.connect(as_user("alice", "pencil", Connect { version: V3_1, ..v311("b", true) }));
+    rig.publish(oldest, qos_1(1, "b/x", "dropped"));
 }
 
 #[test]
