@@ -6,7 +6,7 @@
 //! QoS 2 PUBLISH whose Packet Identifier waits for its PUBREL repeats the same message.
 
 pub(crate) mod hops;
-mod superseded;
+mod taken_over;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use mqttspec_codec::{Packet, PacketIdentifier, Publish, QoS, Role, TopicFilter, 
 
 use crate::history::{Asked, Event, History, HostIndex, Message, Told, What};
 use hops::Hop;
-use superseded::superseded;
+use taken_over::taken_over;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// An Application Message that was published.
@@ -128,9 +128,8 @@ pub struct Deliveries {
     /// In the order of arrival.
     pub deliveries: Vec<Delivery>,
     subscriptions: Vec<Subscription>,
-    /// Clients that left for good, because a connection of their own that they had given up took
-    /// their Session over.
-    pub(crate) superseded: BTreeSet<HostIndex>,
+    /// Hosts that are owed no more: see [`taken_over`].
+    pub(crate) taken_over: BTreeSet<HostIndex>,
     /// Of each client under test.
     pub(crate) hops: Vec<Hop>,
 }
@@ -144,7 +143,7 @@ impl Deliveries {
             reader.read(index, event);
         }
         let mut found = reader.found;
-        found.superseded = superseded(history);
+        found.taken_over = taken_over(history);
         number(&mut found.publications, &mut found.deliveries);
         found.match_topics();
         found.hops = hops::of(history);

@@ -135,7 +135,7 @@ struct Receiver<'a> {
     name: &'a str,
     /// The one that sends them, if it is not the host that published them.
     sender: Option<&'a str>,
-    /// Whether it left for good, so that messages may wait for it.
+    /// Whether it was disconnected and may stay away, so that messages wait for it.
     is_gone: bool,
     groups: Groups<'a>,
     deliveries: Vec<&'a Delivery>,
@@ -156,7 +156,7 @@ fn receivers<'a>(property: &Property, history: &'a History, deliveries: &'a Deli
         let received = deliveries.deliveries.iter().filter(|delivery| delivery.subscriber == subscriber);
         let received: Vec<&Delivery> = received.collect();
         let groups = groups(property, deliveries, subscriber, &received);
-        let is_gone = deliveries.superseded.contains(&subscriber);
+        let is_gone = deliveries.taken_over.contains(&subscriber);
         Receiver { name: name(subscriber), sender: None, is_gone, groups, deliveries: received }
     };
     match &property.host {
