@@ -163,13 +163,11 @@ impl Broker {
         let Some(connection) = self.connections.get(&id) else { return Ok(Judgement::Take) };
         if let Err(detail) = self.may_publish(&connection.permissions, topic) {
             return match self.options.unauthorized_publish {
-                // U31-027: 3.1 has only the acknowledgement
-                _ if connection.version == Version::V3_1 => {
-                    Ok(Judgement::Refuse(PubAckReason::NotAuthorized, detail))
+                // 3.1.1/[MQTT-3.3.5-2] closing is one of the two options; §4.13.2. U31-027: not in 3.1
+                UnauthorizedPublish::Disconnect if connection.version != Version::V3_1 => {
+                    Err(Fault::new(DisconnectReason::NotAuthorized, detail))
                 }
-                UnauthorizedPublish::Refuse => Ok(Judgement::Refuse(PubAckReason::NotAuthorized, detail)),
-                // 3.1.1/[MQTT-3.3.5-2] closing is one of the two options; §4.13.2
-                UnauthorizedPublish::Disconnect => Err(Fault::new(DisconnectReason::NotAuthorized, detail)),
+                _ => Ok(Judgement::Refuse(PubAckReason::NotAuthorized, detail)),
             };
         }
         let says_text = publish.properties.get() == Some(PayloadFormatIndicator::Utf8);
